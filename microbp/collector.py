@@ -1,0 +1,72 @@
+"""How a growing graph and Python's cyclic garbage collector live together.
+
+Python looks for reference cycles in what has survived for a while by walking *every* container of
+the process, each time these have grown by a quarter. While a large graph is recorded the walks see
+little but its nodes, again and again, and cost more than the recording. Yet a graph holds no cycle:
+an operand exists before its result, and nothing points from an operand to its result. Reference
+counting alone frees it.
+
+So the nodes of graphs are left out of that count. Once the first ``Value`` exists, a full walk that
+graph nodes have brought about is put off until as many *other* objects have grown old as would have
+brought it about without the graph. Nothing else changes: the collector stays on, young objects are
+walked as ever, ``gc.collect()`` does what it says, and where the program has frozen objects of its
+own (``gc.freeze``) microbp keeps its hands off. ``stop()`` undoes it.
+"""
+
+from __future__ import annotations
+
+import gc
+
+__all__ = ["start", "stop"]
+
+_node: type = object
+_skipping = False
+#: Other objects than nodes that have grown old since the last full walk.
+_others = 0
+#: How many containers that walk left behind.
+_settled = 0
+
+
+def start(node: type) -> None:
+    """Leave instances of ``node`` out of the collector's count; a second call changes nothing."""
+    global _node
+    _node = node
+    if _around_collection not in gc.callbacks:
+        gc.callbacks.append(_around_collection)
+
+
+def stop() -> None:
+    """Give the collector back as Python has it; without a :func:`start` before, nothing happens."""
+    if _around_collection in gc.callbacks:
+        gc.callbacks.remove(_around_collection)
+
+
+def _around_collection(phase: str, info: dict[str, int]) -> None:
+    global _skipping, _others, _settled
+    if info["generation"] != 2:
+        return
+    if phase == "start":
+        if _due_to_nodes():
+            _skipping = True
+            gc.freeze()  # what is frozen is not walked; the walk then has nothing to do
+    elif _skipping:
+        gc.unfreeze()
+        _skipping = False
+    elif not gc.get_freeze_count():
+        _others = 0
+        gc.freeze()
+        _settled = gc.get_freeze_count()
+        gc.unfreeze()
+
+
+def _due_to_nodes() -> bool:
+    """Whether the full collection that begins would not be due if graph nodes did not count."""
+    global _others
+    fresh, old_enough, older = gc.get_threshold()
+    if gc.get_count()[0] <= fresh or gc.get_freeze_count():
+        return False  # asked for by gc.collect(), or the program's own frozen objects would be freed
+    # The survivors since the last full walk are many times this sample, which shows what they are.
+    sample = gc.get_objects(generation=1)
+    share = sum(type(each) is not _node for each in sample) / (len(sample) or 1)
+    _others += int(share * fresh * old_enough * (older + 1))
+    return 4 * _others < _settled + fresh * old_enough * older

@@ -1,0 +1,163 @@
+"""A row of the table as Python functions: its value, its local derivatives, and the operators.
+
+The functions are generated from the row's text and kept in ``linecache``, so that tracebacks and the
+Python debugger show their source.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from operator import mul
+from typing import Any, NamedTuple
+
+from microbp.expr import CONSTANTS, REAL, Expression, over
+from microbp.rules import RULES, Rule
+
+__all__ = ["SCOPE", "Compiled", "compiled", "operator", "unary"]
+
+#: The global names of all generated functions.
+SCOPE: dict[str, Any] = {**CONSTANTS, **REAL.functions, "mul": mul}
+
+
+class Compiled(NamedTuple):
+    """A row as functions of its operands' numbers; an argument in ``over`` is a list of numbers."""
+
+    value: Callable[..., float]
+    #: One for each argument, called with the operands' numbers and y; a list for one in ``over``.
+    derivatives: tuple[Callable[..., Any], ...]
+
+
+_compiled: dict[Rule, Compiled] = {}
+
+
+def compiled(rule: Rule) -> Compiled:
+    """The functions of a rule.
+
+    >>> dot = compiled(RULES["dot"])
+    >>> dot.value([1.0, 2.0], [3.0, 4.0], 0.5)
+    11.5
+    >>> dot.derivatives[0]([1.0, 2.0], [3.0, 4.0], 0.5, 11.5)
+    [3.0, 4.0]
+    """
+    if rule not in _compiled:
+        args = ", ".join(rule.args)
+        _compiled[rule] = Compiled(
+            _function(rule, rule.name, args, rule.y),
+            tuple(
+                _function(rule, f"d_{rule.name}_d_{arg}", f"{args}, y", d, runs=arg in rule.over)
+                for arg, d in zip(rule.args, rule.d)
+            ),
+        )
+    return _compiled[rule]
+
+
+def _function(rule: Rule, name: str, args: str, expression: Expression, runs: bool = False) -> Any:
+    done: dict[str, str] = {}
+    result = expression.hoist(rule.over, done)
+    lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
+    result = over(result, rule.over) if runs else result
+    return generate(name, f"def {name}({args}):\n{''.join(lines)}    return {result}\n")
+
+
+def generate(name: str, source: str) -> Any:
+    """Define the function ``name`` by its source, under a file name that shows it."""
+    file = f"<microbp {name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    made: dict[str, Any] = {}
+    exec(compile(source, file, "exec"), SCOPE, made)
+    return made[name]
+
+
+# The operators write value and local derivatives straight into a new node, whose layout value.py
+# explains. ``special`` is true while anything else than plain recording is asked for.
+_UNARY = """\
+def {name}(self):
+    a = self._data
+    try:
+        y = {y}
+        if special:
+            return record({rule}, (self,))
+        node = new_value()
+        node._da = {da}
+    except (ArithmeticError, ValueError) as error:
+        raise undefined({rule}, (self,), error) from None
+    node._data = y
+    node._rule = {rule}
+    node._a = self
+    node._b = node._db = node._pending = node.grad = None
+    return node
+"""
+_BINARY = """\
+def {name}(self, other):
+    a = self._data
+    kind = type(other)
+    try:
+        if kind is Value:
+            b = other._data
+            y = {y}
+            if special:
+                return record({rule}, (self, other))
+            node = new_value()
+            node._db = {db}
+        elif kind is float or kind is int:
+            b = other
+            y = {y}
+            if special:
+                return record({rule}, (self, other))
+            node = new_value()
+            node._db = None
+        else:
+            return foreign({rule}, self, other, False)
+        node._da = {da}
+    except (ArithmeticError, ValueError) as error:
+        raise undefined({rule}, (self, other), error) from None
+    node._data = y
+    node._rule = {rule}
+    node._a = self
+    node._b = other
+    node._pending = node.grad = None
+    return node
+"""
+_REFLECTED = """\
+def {name}(self, other):
+    a = other
+    b = self._data
+    kind = type(other)
+    try:
+        if kind is not float and kind is not int:
+            return foreign({rule}, self, other, True)
+        y = {y}
+        if special:
+            return record({rule}, (other, self))
+        node = new_value()
+        node._da = {db}
+    except (ArithmeticError, ValueError) as error:
+        raise undefined({rule}, (other, self), error) from None
+    node._data = y
+    node._rule = {rule}_swapped
+    node._a = self
+    node._b = other
+    node._db = node._pending = node.grad = None
+    return node
+"""
+
+
+def unary(rule: str) -> Callable[[Any], Any]:
+    """The method of ``Value`` that records an operation of one argument."""
+    return _operation(f"Value_{rule}", _UNARY, RULES[rule])
+
+
+def operator(rule: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """The two methods of ``Value`` for an operator: Value on the left, and literal on the left."""
+    return (
+        _operation(f"Value_{rule}", _BINARY, RULES[rule]),
+        _operation(f"Value_r{rule}", _REFLECTED, RULES[rule]),
+    )
+
+
+def _operation(name: str, template: str, rule: Rule) -> Any:
+    d = dict(zip(("da", "db"), map(str, rule.d)))
+    word = f"rule_{rule.name}"
+    SCOPE[word] = rule
+    return generate(name, template.format(name=name, rule=word, y=rule.y, **d))

@@ -1,0 +1,37 @@
+"""Every exception class of microbp. It imports nothing, so that each part can raise what it needs."""
+
+from __future__ import annotations
+
+__all__ = ["BranchError", "MicrobpError", "NoGradientError", "RuleError", "UndefinedOperation"]
+
+
+class MicrobpError(Exception):
+    """The base of all errors that are microbp's own."""
+
+
+class RuleError(MicrobpError, ValueError):
+    """A row of the table of rules is malformed, is a duplicate, or states a wrong derivative."""
+
+
+class UndefinedOperation(MicrobpError, ArithmeticError, ValueError):
+    """An operation has no real result at its operands: log(-1), (-8) ** (1/3), 0 ** -1."""
+
+    def __init__(self, message: str, rule: str, numbers: tuple[float, ...], site: str) -> None:
+        super().__init__(message)
+        #: The name of the operation in the table of rules.
+        self.rule = rule
+        #: The operands' numbers, in the order of the rule's arguments.
+        self.numbers = numbers
+        #: ``file:line`` of the user's code that asked for the operation.
+        self.site = site
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[float, ...], str]]:
+        return type(self), (str(self), self.rule, self.numbers, self.site)
+
+
+class BranchError(MicrobpError, TypeError):
+    """A ``Value`` was used as a truth value; a branch on it would not be part of the graph."""
+
+
+class NoGradientError(MicrobpError, RuntimeError):
+    """A gradient was asked of, or for, a value that takes none."""

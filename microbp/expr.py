@@ -1,0 +1,366 @@
+"""The rule language: the small expressions in which the table of rules is written.
+
+An expression is ordinary Python of a few kinds, so that it can be run, renamed into generated code,
+evaluated under another arithmetic and printed:
+
+* numbers, and the names that its row declares (the arguments, and ``y``, the row's own output);
+* ``+  -  *  /``, unary minus, comparisons of two sides, ``and``, ``or``, ``a if c else b``;
+* the functions of :data:`FUNCTIONS` and the constants of :data:`CONSTANTS`;
+* in a row of many arguments also ``total(e)`` and ``largest(e)``, where ``e`` runs over the elements.
+
+Everything else is refused when the row is made, with an error that names the row and the word.
+"""
+
+from __future__ import annotations
+
+import ast
+import cmath
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import Any, NamedTuple
+
+from microbp.errors import RuleError
+
+__all__ = ["COMPLEX", "CONSTANTS", "FUNCTIONS", "REAL", "Expression", "Reading", "over", "parse"]
+
+
+# --------------------------------------------------------------------------- sums over elements
+def _total(numbers: Iterable[float]) -> float:
+    """Add from left to right: from 3.12 on, Python's own ``sum`` compensates, which C would not."""
+    return reduce(add, numbers, 0.0)
+
+
+total: Callable[[Iterable[float]], float] = _total if sys.version_info >= (3, 12) else sum
+
+
+def largest(numbers: Iterable[float]) -> float:
+    """The largest number; NaN as soon as one is NaN (Python's ``max`` would depend on the order)."""
+    numbers = list(numbers)
+    return math.nan if any(map(math.isnan, numbers)) else max(numbers)
+
+
+# ---------------------------------------------------------------- functions that cmath does not have
+def _expm1(z: complex) -> complex:
+    """``e**z - 1`` without cancellation: e**x·cos y - 1 = expm1(x)·cos y - 2·sin²(y/2)."""
+    x, y = z.real, z.imag
+    return complex(math.expm1(x) * math.cos(y) - 2.0 * math.sin(0.5 * y) ** 2, math.exp(x) * math.sin(y))
+
+
+def _log1p(z: complex) -> complex:
+    """``log(1 + z)`` without cancellation: |1 + z|² = 1 + (2x + x² + y²)."""
+    x, y = z.real, z.imag
+    return complex(0.5 * math.log1p(2.0 * x + x * x + y * y), math.atan2(y, 1.0 + x))
+
+
+def _erf_beyond_real(z: complex) -> complex:
+    """``erf(z) - erf(Re z)`` by the series 7.1.29 of Abramowitz and Stegun, good to about 1e-16."""
+    x, y = z.real, z.imag
+    wave = y / math.pi if x == 0.0 else math.sin(2.0 * x * y) / (2.0 * math.pi * x)
+    dip = 0.0 if x == 0.0 else math.sin(x * y) ** 2 / (math.pi * x)
+    real = imag = 0.0
+    for n in range(1, 33):
+        weight = math.exp(-0.25 * n * n) / (n * n + 4.0 * x * x)
+        up, cos, sin = math.sinh(n * y), math.cos(2.0 * x * y), math.sin(2.0 * x * y)
+        flat = math.cosh(n * y)
+        real += weight * (2.0 * x * (1.0 - flat * cos) + n * up * sin)
+        imag += weight * (2.0 * x * flat * sin + n * up * cos)
+    return math.exp(-x * x) * complex(dip + 2.0 / math.pi * real, wave + 2.0 / math.pi * imag)
+
+
+def _erf(z: complex) -> complex:
+    return math.erf(z.real) + _erf_beyond_real(z)
+
+
+def _erfc(z: complex) -> complex:
+    return math.erfc(z.real) - _erf_beyond_real(z)
+
+
+def _abs(z: complex) -> complex:
+    """The continuation of the real ``abs`` on either side of 0, not the modulus."""
+    return -z if z.real < 0.0 else z
+
+
+# --------------------------------------------------------------------------------------- functions
+class Function(NamedTuple):
+    """A function of the language: how many arguments, and what computes it in each arithmetic."""
+
+    arity: int
+    real: Callable[..., float]
+    complex: Callable[..., complex]
+
+
+#: The functions that an expression may call.
+FUNCTIONS: dict[str, Function] = {
+    "abs": Function(1, math.fabs, _abs),
+    "pow": Function(2, math.pow, pow),
+    "exp": Function(1, math.exp, cmath.exp),
+    "expm1": Function(1, math.expm1, _expm1),
+    "log": Function(1, math.log, cmath.log),
+    "log1p": Function(1, math.log1p, _log1p),
+    "sqrt": Function(1, math.sqrt, cmath.sqrt),
+    "sin": Function(1, math.sin, cmath.sin),
+    "cos": Function(1, math.cos, cmath.cos),
+    "tan": Function(1, math.tan, cmath.tan),
+    "asin": Function(1, math.asin, cmath.asin),
+    "acos": Function(1, math.acos, cmath.acos),
+    "atan": Function(1, math.atan, cmath.atan),
+    "sinh": Function(1, math.sinh, cmath.sinh),
+    "cosh": Function(1, math.cosh, cmath.cosh),
+    "tanh": Function(1, math.tanh, cmath.tanh),
+    "erf": Function(1, math.erf, _erf),
+    "erfc": Function(1, math.erfc, _erfc),
+}
+#: The names that stand for a number.
+CONSTANTS: dict[str, float] = {"pi": math.pi, "inf": math.inf, "nan": math.nan}
+#: The functions over all elements; only a row of many arguments may call them.
+AGGREGATES: dict[str, Callable[[Iterable[float]], float]] = {"total": total, "largest": largest}
+
+
+class Reading(NamedTuple):
+    """An arithmetic under which an expression is evaluated."""
+
+    #: What computes each function and aggregate.
+    functions: Mapping[str, Callable[..., Any]]
+    #: The real number by which a comparison judges an operand.
+    judged: Callable[[Any], float]
+
+
+#: Floats and ``math``: the definition.
+REAL = Reading({name: f.real for name, f in FUNCTIONS.items()} | AGGREGATES, lambda x: x)
+#: Complex numbers and ``cmath``: the complex-step derivative reads a row this way.
+COMPLEX = Reading(
+    {name: f.complex for name, f in FUNCTIONS.items()}
+    | {"total": sum, "largest": lambda zs: max(zs, key=lambda z: z.real)},
+    lambda z: z.real,
+)
+
+
+# -------------------------------------------------------------------------------------- expressions
+@dataclass(frozen=True)
+class Expression:
+    """A checked expression; made by :func:`parse`."""
+
+    text: str
+    #: The declared names and constants that occur in it.
+    names: frozenset[str]
+    tree: ast.expr = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def rename(self, names: Mapping[str, str]) -> str:
+        """The text with each name replaced, for generated code and for printing with numbers.
+
+        A replacement that is more than a word or a plain number is put in parentheses.
+
+        >>> parse("a * (1.0 - a)", {"a"}, "row").rename({"a": "h1"})
+        'h1 * (1.0 - h1)'
+        >>> parse("-a / b", {"a", "b"}, "row").rename({"a": "x - 1", "b": "2.0"})
+        '-(x - 1) / 2.0'
+        """
+        return ast.unparse(_Rename(names).visit(ast.parse(self.text, mode="eval").body))
+
+    def evaluate(
+        self,
+        scope: Mapping[str, Any],
+        reading: Reading = REAL,
+        elements: Sequence[Mapping[str, Any]] = (),
+    ) -> Any:
+        """The expression's value with the names of ``scope``, under another arithmetic on request.
+
+        ``elements`` holds the scopes over which ``total`` and ``largest`` run.
+
+        >>> parse("a * exp(-b)", {"a", "b"}, "row").evaluate({"a": 3.0, "b": 0.0})
+        3.0
+        """
+        return _evaluate(self.tree, scope, reading, elements)
+
+    def hoist(self, elements: Sequence[str], done: dict[str, str]) -> str:
+        """Python text of the expression in which each aggregate is a name computed beforehand.
+
+        ``done`` maps the text of an aggregate over lists to its name; it grows by what this
+        expression needs, in an order in which it can be computed, and is shared by the expressions
+        of one generated function. ``elements`` are the names that run over lists.
+
+        >>> done = {}
+        >>> parse("log(total(exp(x)))", {"x"}, "row", many=True).hoist(["x"], done)
+        'log(_0)'
+        >>> done
+        {'total([exp(x) for x in x])': '_0'}
+        """
+        return ast.unparse(_Hoist(elements, done).visit(ast.parse(self.text, mode="eval").body))
+
+
+def parse(text: str, names: Iterable[str], row: str, *, many: bool = False) -> Expression:
+    """Check ``text`` against the rule language and return it as an :class:`Expression`.
+
+    ``names`` are the variables in scope, ``row`` is what an error calls the place, and ``many``
+    admits ``total`` and ``largest``.
+
+    Raises RuleError, which names the row and the word that is wrong.
+
+    >>> parse("1.0 - y * y", {"a", "y"}, "tanh").names == {"y"}
+    True
+    >>> parse("1.0 - z", {"a", "y"}, "tanh")
+    Traceback (most recent call last):
+        ...
+    microbp.errors.RuleError: rule tanh: '1.0 - z' uses 'z', which is not in scope; in scope are a, y, inf, nan, pi
+    """
+    scope = sorted(names) + sorted(CONSTANTS)
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise RuleError(f"rule {row}: {text!r} is not an expression: {reason}") from None
+    used: set[str] = set()
+    _check(tree, f"rule {row}: {text!r}", scope, many, used)
+    return Expression(text, frozenset(used), tree)
+
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+    ast.Lt: lambda a, b: a < b,
+    ast.LtE: lambda a, b: a <= b,
+    ast.Gt: lambda a, b: a > b,
+    ast.GtE: lambda a, b: a >= b,
+    ast.Eq: lambda a, b: a == b,
+    ast.NotEq: lambda a, b: a != b,
+}
+
+
+def _check(node: ast.expr, where: str, scope: list[str], many: bool, used: set[str]) -> None:
+    children: list[ast.expr]
+    match node:
+        case ast.Constant(value=value):
+            if type(value) not in (int, float):
+                raise RuleError(f"{where} holds {value!r}; only numbers are constants here")
+            children = []
+        case ast.Name(id=name):
+            if name not in scope:
+                raise RuleError(
+                    f"{where} uses {name!r}, which is not in scope; in scope are {', '.join(scope)}"
+                )
+            used.add(name)
+            children = []
+        case ast.BinOp(left=left, op=op, right=right):
+            if type(op) not in _ARITHMETIC:
+                raise RuleError(f"{where} uses {_word(node)!r}; the operators are + - * / (and pow)")
+            children = [left, right]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            children = [operand]
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+            children = [left, right]
+        case ast.BoolOp(values=values):
+            children = values
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            children = [test, body, orelse]
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+            if name in AGGREGATES and many:
+                arity = 1
+            elif name in FUNCTIONS:
+                arity = FUNCTIONS[name].arity
+            else:
+                known = ", ".join([*FUNCTIONS, *(AGGREGATES if many else ())])
+                raise RuleError(f"{where} calls {name!r}; the functions are {known}")
+            if len(args) != arity:
+                raise RuleError(f"{where} calls {name} with {len(args)} arguments; it takes {arity}")
+            children = args
+        case _:
+            raise RuleError(
+                f"{where} uses {_word(node)!r}; the rule language has numbers, names, + - * /, "
+                "comparisons of two sides, and, or, 'a if c else b' and calls of known functions"
+            )
+    for child in children:
+        _check(child, where, scope, many, used)
+
+
+def _word(node: ast.expr) -> str:
+    return ast.unparse(node)
+
+
+def _evaluate(
+    node: ast.expr, scope: Mapping[str, Any], to: Reading, elements: Sequence[Mapping[str, Any]]
+) -> Any:
+    def value(child: ast.expr) -> Any:
+        return _evaluate(child, scope, to, elements)
+
+    match node:
+        case ast.Constant(value=number):
+            return number
+        case ast.Name(id=name):
+            return scope[name] if name in scope else CONSTANTS[name]
+        case ast.BinOp(left=left, op=op, right=right):
+            return _ARITHMETIC[type(op)](value(left), value(right))
+        case ast.UnaryOp(operand=operand):
+            return -value(operand)
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return _COMPARISONS[type(op)](to.judged(value(left)), to.judged(value(right)))
+        case ast.BoolOp(op=op, values=values):
+            return (all if isinstance(op, ast.And) else any)(value(each) for each in values)
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return value(body if value(test) else orelse)
+        case ast.Call(func=ast.Name(id=name), args=args):
+            if name in AGGREGATES:
+                runs = [_evaluate(args[0], {**scope, **each}, to, elements) for each in elements]
+                return to.functions[name](runs)
+            return to.functions[name](*map(value, args))
+    raise AssertionError(f"unchecked expression {_word(node)}")
+
+
+class _Rename(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.names:
+            return node
+        return ast.parse(self.names[node.id], mode="eval").body
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        node.args = [self.visit(arg) for arg in node.args]
+        return node
+
+
+class _Hoist(ast.NodeTransformer):
+    def __init__(self, elements: Sequence[str], done: dict[str, str]) -> None:
+        self.elements, self.done = elements, done
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        node.args = [self.visit(arg) for arg in node.args]
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name not in AGGREGATES:
+            return node
+        text = f"{name}({over(ast.unparse(node.args[0]), self.elements)})"
+        return ast.Name(self.done.setdefault(text, f"_{len(self.done)}"))
+
+
+def over(text: str, elements: Sequence[str]) -> str:
+    """Python text of the list that ``text`` gives when the names of ``elements`` run over lists.
+
+    >>> over("w * x", ["w", "x"])
+    'map(mul, w, x)'
+    >>> over("x - y", ["x"])
+    '[x - y for x in x]'
+    """
+    body = ast.parse(text, mode="eval").body
+    match body:
+        case ast.Name(id=name) if name in elements:
+            return name
+        case ast.BinOp(ast.Name(id=left), ast.Mult(), ast.Name(id=right)) if (
+            left in elements and right in elements
+        ):
+            return f"map(mul, {left}, {right})"
+    names = {each.id for each in ast.walk(body) if isinstance(each, ast.Name)}
+    used = [each for each in elements if each in names] or list(elements[:1])
+    together = ", ".join(used)
+    lists = together if len(used) == 1 else f"zip({together})"
+    return f"[{text} for {together} in {lists}]"

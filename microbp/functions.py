@@ -1,0 +1,127 @@
+"""The operations as functions: of Values, of plain numbers, and element by element of arrays.
+
+With a Value among the operands the result is a recorded Value; with numbers alone it is a float, so
+that the same formula can be evaluated with and without recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from microbp.array import Array, elementwise
+from microbp.rules import RULES, Rule
+from microbp.value import record
+
+__all__ = [
+    "Operation", "abs", "acos", "asin", "atan", "clip", "cos", "cosh", "cross_entropy", "dot", "elu",
+    "erf", "erfc", "exp", "expm1", "gelu", "leaky_relu", "log", "log1p", "log_softmax", "logsumexp",
+    "max", "maximum", "minimum", "pow", "relu", "select", "sigmoid", "silu", "sin", "sinh", "softmax",
+    "softplus", "sqrt", "sum", "tan", "tanh",
+]  # fmt: skip
+
+
+class Operation:
+    """A rule of the table as a function; its sentence and conventions are its documentation.
+
+    >>> leaky_relu(-2.0, s=0.1)
+    -0.2
+    >>> leaky_relu
+    leaky_relu(a, s=0.01)
+    >>> leaky_relu()
+    Traceback (most recent call last):
+        ...
+    TypeError: leaky_relu(a, s=0.01) takes a, s; a is missing
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.__name__ = rule.name
+        self.__doc__ = " ".join(filter(None, (rule.doc, rule.corner)))
+
+    def __call__(self, *operands: Any, **named: Any) -> Any:
+        rule = self.rule
+        given = dict(zip(rule.args, operands, strict=False)) | named
+        known = len(operands) + len(named) == len(given) and given.keys() <= set(rule.args)
+        missing = [arg for arg in rule.args if arg not in given and arg not in rule.defaults]
+        if not known or missing:
+            fault = f"{' and '.join(missing)} is missing" if missing else "there is one too many"
+            stray = [name for name in named if name not in rule.args]
+            fault = f"{stray[0]!r} is not one of them" if stray else fault
+            raise TypeError(f"{self!r} takes {', '.join(rule.args)}; {fault}")
+        arguments = [given.get(arg, rule.defaults.get(arg)) for arg in rule.args]
+        if not rule.over and any(isinstance(each, np.ndarray) for each in arguments):
+            return elementwise(lambda *each: record(rule, each), *arguments)
+        return record(rule, arguments)
+
+    def __repr__(self) -> str:
+        words = [
+            f"{arg}={self.rule.defaults[arg]!r}" if arg in self.rule.defaults else arg
+            for arg in self.rule.args
+        ]
+        return f"{self.rule.name}({', '.join(words)})"
+
+
+# fmt: off
+abs        = Operation(RULES["abs"])         # noqa: A001 (the table's name; used as microbp.abs)
+acos       = Operation(RULES["acos"])
+asin       = Operation(RULES["asin"])
+atan       = Operation(RULES["atan"])
+clip       = Operation(RULES["clip"])
+cos        = Operation(RULES["cos"])
+cosh       = Operation(RULES["cosh"])
+cross_entropy = Operation(RULES["cross_entropy"])
+dot        = Operation(RULES["dot"])
+elu        = Operation(RULES["elu"])
+erf        = Operation(RULES["erf"])
+erfc       = Operation(RULES["erfc"])
+exp        = Operation(RULES["exp"])
+expm1      = Operation(RULES["expm1"])
+gelu       = Operation(RULES["gelu"])
+leaky_relu = Operation(RULES["leaky_relu"])
+log        = Operation(RULES["log"])
+log1p      = Operation(RULES["log1p"])
+logsumexp  = Operation(RULES["logsumexp"])
+max        = Operation(RULES["max"])         # noqa: A001
+maximum    = Operation(RULES["maximum"])
+minimum    = Operation(RULES["minimum"])
+pow        = Operation(RULES["pow"])         # noqa: A001
+relu       = Operation(RULES["relu"])
+select     = Operation(RULES["select"])
+sigmoid    = Operation(RULES["sigmoid"])
+silu       = Operation(RULES["silu"])
+sin        = Operation(RULES["sin"])
+sinh       = Operation(RULES["sinh"])
+softplus   = Operation(RULES["softplus"])
+sqrt       = Operation(RULES["sqrt"])
+sum        = Operation(RULES["sum"])         # noqa: A001
+tan        = Operation(RULES["tan"])
+tanh       = Operation(RULES["tanh"])
+# fmt: on
+
+
+def log_softmax(x: Iterable[Any]) -> Array:
+    """``xᵢ - logsumexp(x)`` for each of the logits x, a 1-D array of the same length; no overflow.
+
+    >>> from microbp.value import Value
+    >>> [round(p.data, 6) for p in log_softmax([1000.0, 0.0, Value(1000.0)])]
+    [-0.693147, -1000.693147, -0.693147]
+    """
+    logits = list(x)
+    total = logsumexp(logits)
+    made = np.empty(len(logits), dtype=object)
+    made[:] = [each - total for each in logits]
+    return made.view(Array)
+
+
+def softmax(x: Iterable[Any]) -> Array:
+    """``exp(xᵢ) / Σ exp(x)`` for each of the logits x, a 1-D array that sums to 1; no overflow.
+
+    >>> from microbp.value import Value
+    >>> [round(p.data, 6) for p in softmax([1000.0, 0.0, Value(1000.0)])]
+    [0.5, 0.0, 0.5]
+    """
+    result: Array = elementwise(exp, log_softmax(x))
+    return result

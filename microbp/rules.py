@@ -1,0 +1,261 @@
+"""THE TABLE: every operation, its local derivatives and its conventions, each stated once, here.
+
+A row is data in the language of :mod:`microbp.expr`. In scope are the row's own arguments and ``y``,
+the output; ``d`` holds one local derivative per argument, ∂y/∂argument. ``smooth`` lists boxes (one
+interval per argument) in which the operation is differentiable: there each row is checked. ``kink``
+holds what changes sign where the derivative jumps. ``corner`` says what holds there, and is pinned by
+a golden table in the tests. Conventions follow three reasons, in this order: a NaN that comes in goes
+out; a subgradient, that of the central difference where there is one; what users of PyTorch expect.
+
+A row of many arguments names in ``over`` those that run over lists of equal length; its derivative is
+stated for one element.
+
+Formulas: Abramowitz and Stegun, Handbook of Mathematical Functions, chapters 4 and 7; softplus,
+logsumexp and the softmax family by their definitions; gelu after Hendrycks and Gimpel (2016).
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from microbp.errors import RuleError
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression, parse
+
+__all__ = ["RULES", "TABLE", "Interval", "Rule", "add", "row"]
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """One operation; made and checked by :func:`row`."""
+
+    name: str
+    args: tuple[str, ...]
+    #: The value.
+    y: Expression
+    #: The local derivatives, one per argument.
+    d: tuple[Expression, ...]
+    #: One sentence.
+    doc: str
+    #: Boxes, one interval per argument, in which the operation is smooth.
+    smooth: tuple[tuple[Interval, ...], ...]
+    #: What holds where it is not; empty where it is smooth wherever it is defined.
+    corner: str = ""
+    #: What changes sign at a kink.
+    kink: tuple[Expression, ...] = ()
+    #: Arguments that may be left out.
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    #: The arguments that run over lists of equal length.
+    over: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """``tanh(a)``, ``dot(w…, x…, b)``: the operation as it is called."""
+        return f"{self.name}({', '.join(a + '…' * (a in self.over) for a in self.args)})"
+
+    def split(self, operands: Sequence[Any]) -> list[Any]:
+        """The flat operands of a node as one entry per argument, a list for one in ``over``.
+
+        >>> RULES["dot"].split(["w0", "w1", "x0", "x1", "b"])
+        [['w0', 'w1'], ['x0', 'x1'], 'b']
+        """
+        single = len(self.args) - len(self.over)
+        length = (len(operands) - single) // len(self.over) if self.over else 0
+        entries: list[Any] = []
+        start = 0
+        for arg in self.args:
+            width = length if arg in self.over else 1
+            entries.append(list(operands[start : start + width]) if arg in self.over else operands[start])
+            start += width
+        return entries
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A rule is pickled as the texts of its row; where the table has the same row, it is that one."""
+        d, kink = tuple(map(str, self.d)), tuple(map(str, self.kink))
+        texts = (self.name, " ".join(self.args), str(self.y), d, self.doc, self.smooth, self.corner, kink)
+        return _restore, (*texts, dict(self.defaults), " ".join(self.over))
+
+
+def row(
+    name: str,
+    args: str,
+    y: str,
+    d: tuple[str, ...],
+    doc: str,
+    smooth: tuple[tuple[Interval, ...], ...] = (),
+    corner: str = "",
+    kink: tuple[str, ...] = (),
+    defaults: Mapping[str, float] | None = None,
+    over: str = "",
+) -> Rule:
+    """Make a :class:`Rule` from the texts of its row. RuleError names the row and what is wrong.
+
+    >>> print(row("cube", "a", "a * a * a", ("3.0 * a * a",), "Third power."))
+    cube(a)
+    >>> row("cube", "a", "a * a * a", (), "Third power.")
+    Traceback (most recent call last):
+        ...
+    microbp.errors.RuleError: rule cube: 1 argument (a) but 0 local derivatives
+    """
+    arguments, elements = tuple(args.split()), tuple(over.split())
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise RuleError(f"rule {name!r}: the name must be a plain word")
+    taken = {"y", *FUNCTIONS, *CONSTANTS, *AGGREGATES}
+    for argument in arguments:
+        plain = argument.isidentifier() and not keyword.iskeyword(argument) and argument[0] != "_"
+        if not plain or argument in taken or arguments.count(argument) > 1:
+            raise RuleError(f"rule {name}: the argument name {argument!r} is taken or no plain word")
+    if not arguments:
+        raise RuleError(f"rule {name}: an operation needs at least one argument")
+    if len(d) != len(arguments):
+        plural = "" if len(arguments) == 1 else "s"
+        raise RuleError(
+            f"rule {name}: {len(arguments)} argument{plural} ({', '.join(arguments)}) "
+            f"but {len(d)} local derivatives"
+        )
+    for stray in sorted({*elements, *(defaults or {})} - {*arguments}):
+        raise RuleError(f"rule {name}: {stray!r} is not one of its arguments ({', '.join(arguments)})")
+    for box in smooth:
+        if len(box) != len(arguments) or any(not low < high for low, high in box):
+            raise RuleError(f"rule {name}: {box} is not one interval (low, high) for each argument")
+    many = bool(elements)
+    return Rule(
+        name,
+        arguments,
+        parse(y, arguments, name, many=many),
+        tuple(parse(each, (*arguments, "y"), name, many=many) for each in d),
+        doc,
+        smooth,
+        corner,
+        tuple(parse(each, arguments, name, many=many) for each in kink),
+        dict(defaults or {}),
+        elements,
+    )
+
+
+R, P, N, U = (-3.0, 3.0), (0.25, 4.0), (-4.0, -0.25), (-0.9, 0.9)
+
+# fmt: off
+TABLE: tuple[Rule, ...] = (
+    #    name       args   value            local derivatives                          sentence                      smooth in
+    row("add",     "a b", "a + b",         ("1.0", "1.0"),                            "Sum.",                       ((R, R),)),
+    row("sub",     "a b", "a - b",         ("1.0", "-1.0"),                           "Difference.",                ((R, R),)),
+    row("mul",     "a b", "a * b",         ("b", "a"),                                "Product.",                   ((R, R),)),
+    row("div",     "a b", "a / b",         ("1.0 / b", "-y / b"),                     "Quotient; undefined at b = 0.", ((R, P), (R, N))),
+    row("neg",     "a",   "-a",            ("-1.0",),                                 "Negative.",                  ((R,),)),
+    row("exp",     "a",   "exp(a)",        ("y",),                                    "Exponential.",               ((R,),)),
+    row("expm1",   "a",   "expm1(a)",      ("exp(a)",),                               "exp(a) - 1, exact near 0.",  ((R,),)),
+    row("log",     "a",   "log(a)",        ("1.0 / a",),                              "Natural logarithm; undefined at a <= 0.", ((P,),)),
+    row("log1p",   "a",   "log1p(a)",      ("1.0 / (1.0 + a)",),                      "log(1 + a), exact near 0; undefined at a <= -1.", ((U,), (P,))),
+    row("sin",     "a",   "sin(a)",        ("cos(a)",),                               "Sine; a in radians.",        (((-1.4, 1.4),), ((1.7, 4.5),))),
+    row("cos",     "a",   "cos(a)",        ("-sin(a)",),                              "Cosine; a in radians.",      (((0.2, 3.0),), ((-3.0, -0.2),))),
+    row("tan",     "a",   "tan(a)",        ("1.0 + y * y",),                          "Tangent; a in radians.",     (((-1.4, 1.4),),)),
+    row("atan",    "a",   "atan(a)",       ("1.0 / (1.0 + a * a)",),                  "Arc tangent, in radians.",   ((R,),)),
+    row("sinh",    "a",   "sinh(a)",       ("cosh(a)",),                              "Hyperbolic sine.",           ((R,),)),
+    row("cosh",    "a",   "cosh(a)",       ("sinh(a)",),                              "Hyperbolic cosine.",         ((P,), (N,))),
+    row("erf",     "a",   "erf(a)",        ("2.0 / sqrt(pi) * exp(-a * a)",),         "Error function.",            ((R,),)),
+    row("erfc",    "a",   "erfc(a)",       ("-2.0 / sqrt(pi) * exp(-a * a)",),        "1 - erf(a), exact where erf is close to 1.", ((R,),)),
+    row("abs",     "a",   "abs(a)",        ("1.0 if a > 0.0 else -1.0 if a < 0.0 else a",), "Absolute value.",      ((P,), (N,)),
+        "At 0 the derivative is 0.", ("a",)),
+    row("relu",    "a",   "0.0 if a <= 0.0 else a", ("0.0 if a <= 0.0 else 1.0 if a > 0.0 else a",), "Rectifier: the positive part.", ((P,), (N,)),
+        "At 0 the derivative is 0.", ("a",)),
+    row("sqrt",    "a",   "sqrt(a)",       ("inf if a == 0.0 else 0.5 / y",),         "Square root; undefined at a < 0.", ((P,),),
+        "At 0 the derivative is inf."),
+    row("asin",    "a",   "asin(a)",       ("inf if abs(a) == 1.0 else 1.0 / sqrt((1.0 - a) * (1.0 + a))",), "Arc sine, in radians; undefined beyond ±1.", ((U,),),
+        "At ±1 the derivative is inf."),
+    row("acos",    "a",   "acos(a)",       ("-inf if abs(a) == 1.0 else -1.0 / sqrt((1.0 - a) * (1.0 + a))",), "Arc cosine, in radians; undefined beyond ±1.", ((U,),),
+        "At ±1 the derivative is -inf."),
+    row("pow",     "a b", "pow(a, b)",
+        ("b * pow(a, b - 1.0) if a != 0.0 or b >= 1.0 else 0.0 if b == 0.0 else inf if b < 1.0 else b",
+         "y * log(a) if a > 0.0 else 0.0 if a == 0.0 else nan"),
+        "a to the power b; undefined at a < 0 with a broken b, and at a = 0 with b < 0.", ((P, R),),
+        "At b = 0 the derivative in a is 0, also at a = 0; at a = 0 with 0 < b < 1 it is inf. "
+        "The derivative in b is 0 at a = 0 and nan at a < 0, where a neighbouring b gives no real power."),
+    # y·(1 - y) and 1 - y·y lose their digits where y is close to 1; the second forms keep them.
+    row("sigmoid", "a",   "1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)",
+        ("y * (1.0 - y) if a < 5.0 else exp(-a) * y * y",),
+        "Logistic function; never overflows.", (((-30.0, 30.0),),)),
+    row("tanh",    "a",   "tanh(a)",
+        ("1.0 - y * y if abs(a) < 2.0 else 4.0 * exp(-2.0 * abs(a)) / pow(1.0 + exp(-2.0 * abs(a)), 2.0)",),
+        "Hyperbolic tangent.", (((-30.0, 30.0),),)),
+    row("softplus", "a",  "a + log1p(exp(-a)) if a > 0.0 else log1p(exp(a))",
+        ("1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)",),
+        "log(1 + exp(a)), a smooth relu; never overflows.", (((-30.0, 30.0),),)),
+    row("silu",    "a",   "a / (1.0 + exp(-a)) if a > -700.0 else a * exp(a)",
+        ("(1.0 + a * exp(-a) / (1.0 + exp(-a))) / (1.0 + exp(-a)) if a > -700.0 else (1.0 + a) * exp(a)",),
+        "a·sigmoid(a), also called swish.", (((-20.0, -1.5),), ((-1.0, 20.0),))),
+    row("gelu",    "a",   "0.5 * a * erfc(-a / sqrt(2.0))",
+        ("0.5 * erfc(-a / sqrt(2.0)) + a * exp(-0.5 * a * a) / sqrt(2.0 * pi)",),
+        "a·Φ(a) with the normal distribution Φ, exact (no tanh).", (((-5.0, -1.0),), ((-0.5, 5.0),))),
+    row("leaky_relu", "a s", "a if a > 0.0 else s * a",
+        ("1.0 if a > 0.0 else s if a <= 0.0 else a", "0.0 if a > 0.0 else a"),
+        "Rectifier with slope s below 0.", ((P, U), (N, U)),
+        "At 0 the derivative is s.", ("a",), {"s": 0.01}),
+    row("elu",     "a s", "a if a > 0.0 else s * expm1(a)",
+        ("1.0 if a > 0.0 else s * exp(a)", "0.0 if a > 0.0 else expm1(a)"),
+        "Exponential linear unit with scale s.", ((P, P), (N, P)),
+        "At 0 the derivative is s.", ("a",), {"s": 1.0}),
+    row("minimum", "a b", "a if a < b else b if b <= a else a + b",
+        ("1.0 if a < b else 0.5 if a == b else 0.0 if a > b else a + b",
+         "1.0 if b < a else 0.5 if b == a else 0.0 if b > a else a + b"),
+        "The smaller of two.", ((N, P), (P, N)),
+        "At a tie each side takes half.", ("a - b",)),
+    row("maximum", "a b", "a if a > b else b if b >= a else a + b",
+        ("1.0 if a > b else 0.5 if a == b else 0.0 if a < b else a + b",
+         "1.0 if b > a else 0.5 if b == a else 0.0 if b < a else a + b"),
+        "The larger of two.", ((N, P), (P, N)),
+        "At a tie each side takes half.", ("a - b",)),
+    row("clip",    "a low high", "low + high if low != low or high != high else low if a < low else high if a > high else a",
+        ("1.0 if low <= a and a <= high else 0.0 if a < low or a > high else a + low + high",
+         "1.0 if a < low else 0.0 if low <= a else a + low", "1.0 if a > high else 0.0 if a <= high else a + high"),
+        "a held between low and high.", ((U, (-2.0, -1.0), (1.0, 2.0)), (N, (0.0, 0.5), (1.0, 2.0)), (P, (-2.0, -1.0), (-0.5, 0.0))),
+        "At a bound the derivative in a is 1.", ("a - low", "a - high")),
+    row("select",  "c a b", "a if c > 0.0 else b if c <= 0.0 else c",
+        ("0.0 if c == c else c", "1.0 if c > 0.0 else 0.0 if c <= 0.0 else c", "0.0 if c > 0.0 else 1.0 if c <= 0.0 else c"),
+        "a where c > 0, else b: the branch that stays in the graph.", ((P, R, R), (N, R, R)),
+        "At c = 0 it is b; the derivative in c is 0 everywhere, although y jumps there.", ("c",)),
+
+    # ------------------------------------------------------------ many arguments: d is for one element
+    row("sum",     "x",   "total(x)",      ("1.0",),                                  "Σ x, added from left to right.", ((R,),), over="x"),
+    row("dot",     "w x b", "total(w * x) + b", ("x", "w", "1.0"),                    "Σ w·x + b: a neuron's weighted input as one node.", ((R, R, R),),
+        defaults={"b": 0.0}, over="w x"),
+    row("max",     "x",   "largest(x)",
+        ("y if y != y else (1.0 if x == y else 0.0) / total(1.0 if x == y else 0.0)",),
+        "The largest.", ((R,),), "At a tie the largest share the derivative equally.", over="x"),
+    row("logsumexp", "x", "largest(x) + log(total(exp(x - largest(x))))",
+        ("exp(x - y)",), "log Σ exp(x); its derivative is the softmax. Never overflows.", ((R,),), over="x"),
+    row("cross_entropy", "x t", "largest(x) + log(total(exp(x - largest(x)))) - total(t * x)",
+        ("exp(x - (y + total(t * x))) - t", "-x"),
+        "Softmax of the logits x with cross-entropy against the targets t, which sum to 1; the derivative in x is p - t.", ((R, (0.0, 1.0)),), over="x t"),
+)
+# fmt: on
+
+#: All operations by name: the table, and what users have defined.
+RULES: dict[str, Rule] = {}
+
+
+def add(rule: Rule) -> Rule:
+    """Put a rule into :data:`RULES` and return it. RuleError if the name is taken.
+
+    >>> add(RULES["tanh"])
+    Traceback (most recent call last):
+        ...
+    microbp.errors.RuleError: rule tanh: the table has an operation of that name already
+    """
+    if rule.name in RULES:
+        raise RuleError(f"rule {rule.name}: the table has an operation of that name already")
+    RULES[rule.name] = rule
+    return rule
+
+
+def _restore(name: str, *texts: Any) -> Rule:
+    rule = row(name, *texts)
+    known = RULES.get(name)
+    return known if known and known.__reduce__() == rule.__reduce__() else rule
+
+
+for each in TABLE:
+    add(each)

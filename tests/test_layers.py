@@ -1,0 +1,341 @@
+"""Data flows one way: who may import whom, and that importing microbp does nothing else.
+
+Who imports whom is read from the sources, so an import inside a function, under ``TYPE_CHECKING``
+or through ``importlib`` counts like any other. What importing does is seen in a fresh process.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "microbp"
+
+# A part imports only parts above it. A folder is one part: its modules may import each other.
+ORDER = """
+errors      every exception class
+expr        the rule language: parse, check, compile, rename, print
+rules       THE TABLE
+compiled    a row as Python functions
+sites       where in the user's code something happened
+collector   Python's own garbage collector, while a graph grows
+value       Value: record, backward
+array       NumPy arrays of Values
+graph       Graph: a frozen, ordered, picklable record of one Value
+nn          Module, Neuron, Layer, MLP
+losses
+optim
+training    fit
+check       rules, nodes, whole graphs, claimed gradients
+debug       trace (the steps as data), explain, diagnose, shell
+replay      straight (one sample), matrix (a batch)
+__init__    the public names: the library stands above, what uses it stands below
+demo        the tutorials, reproduced
+cli         the command: the one place that may import viz
+__main__    python -m microbp
+"""
+PARTS = [line.split()[0] for line in ORDER.strip().splitlines()]
+
+# What microbp may use beside the standard library: always, and only inside a function, once called.
+ALWAYS = {"numpy"}
+ONCE_CALLED = {"graphviz", "matplotlib", "rich"}
+
+
+# --------------------------------------------------------------------------- reading the sources
+class Import(NamedTuple):
+    line: int
+    name: str  # absolute and dotted: "numpy.random", "microbp.value.Value"; "?" where computed
+    in_function: bool
+
+
+def imports_of(source: str, package: str) -> Iterator[Import]:
+    """Every import of a module that belongs to ``package``, wherever in the module it stands."""
+    pending: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
+    while pending:
+        node, inside = pending.pop()
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, alias.name, inside)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            base = parents[: len(parents) + 1 - node.level] if node.level else []
+            base = [*base, node.module] if node.module else base
+            for alias in node.names:
+                yield Import(node.lineno, ".".join([*base, alias.name]), inside)
+        elif isinstance(node, ast.Call):
+            function = node.func
+            called = function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+            if called in {"__import__", "import_module"}:
+                match node.args:
+                    case [ast.Constant(value=str(name)), *_]:
+                        yield Import(node.lineno, name, inside)
+                    case _:
+                        yield Import(node.lineno, "?", inside)
+        inside = inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        pending += [(child, inside) for child in ast.iter_child_nodes(node)]
+
+
+def objection(part: str, wanted: Import, *, is_folder: bool, unplaced: set[str]) -> str | None:
+    """Why a module of ``part`` must not import what it wants, or None.
+
+    An import of an ``unplaced`` part is passed over: the objection to that part is enough.
+    """
+    top, _, rest = wanted.name.partition(".")
+    if wanted.name == "?":
+        return "imports a module whose name is computed: write the name"
+    if top == "microbp":
+        first = rest.split(".")[0]
+        if first in unplaced:
+            return None
+        target = first if first in PARTS else "__init__"
+        within = is_folder and target == part
+        if within or PARTS.index(target) < PARTS.index(part):
+            return None
+        return f"{part} imports {target}, which does not stand above it"
+    if top == "viz":
+        if part == "cli" and wanted.in_function:
+            return None
+        return "viz may be imported only by a function of cli"
+    if top in ONCE_CALLED and not wanted.in_function:
+        return f"{top} may be imported only inside the function that needs it"
+    if top in sys.stdlib_module_names | ALWAYS | ONCE_CALLED:
+        return None
+    return f"{top} is neither in the standard library nor a declared dependency"
+
+
+def objections(package: Path) -> list[str]:
+    """All objections to the modules under the folder ``package``, as ``file:line: text``."""
+    inside = {path: path.relative_to(package) for path in sorted(package.rglob("*.py"))}
+    parts = {path: inner.with_suffix("").parts[0] for path, inner in inside.items()}
+    unplaced = set(parts.values()) - set(PARTS)
+    found = []
+    for path, part in parts.items():
+        where = f"{package.name}/{inside[path].as_posix()}"
+        if part in unplaced:
+            found.append(f"{where}: {part} has no place in ORDER: give it one")
+            continue
+        folders = inside[path].parts[:-1]
+        source = path.read_text(encoding="utf-8")
+        for wanted in sorted(imports_of(source, ".".join([package.name, *folders]))):
+            text = objection(part, wanted, is_folder=bool(folders), unplaced=unplaced)
+            if text:
+                found.append(f"{where}:{wanted.line}: {text}")
+    return list(dict.fromkeys(found))  # one line that imports three names is one mistake
+
+
+def test_a_part_imports_only_parts_above_it() -> None:
+    names = {path.stem for path in PACKAGE.glob("*.py")}
+    assert {"errors", "expr", "rules", "value", "graph"} <= names
+    assert objections(PACKAGE) == []
+
+
+def test_no_part_stands_twice_in_the_order() -> None:
+    assert sorted(PARTS) == sorted(set(PARTS))
+
+
+def test_every_folder_of_modules_is_a_package_and_so_gets_installed() -> None:
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert folders == {path.parent for path in PACKAGE.rglob("__init__.py")}
+
+
+FORBIDDEN = [
+    ("value.py", "import microbp.nn", "value imports nn"),
+    ("expr.py", "from microbp.rules import Rule", "expr imports rules"),
+    ("rules.py", "from microbp import graph", "rules imports graph"),
+    ("graph.py", "from .check import x", "graph imports check"),
+    ("graph.py", "from . import nn", "graph imports nn"),
+    ("debug/trace.py", "from ..cli import main", "debug imports cli"),
+    ("nn.py", "from microbp.debug.trace import x", "nn imports debug"),
+    ("nn.py", "import microbp.nn", "nn imports nn"),
+    ("nn.py", "from microbp import Value", "nn imports __init__"),
+    ("losses.py", "from . import *", "losses imports __init__"),
+    ("__init__.py", "from .cli import main", "__init__ imports cli"),
+    ("value.py", "def f():\n import microbp.nn", "value imports nn"),
+    ("value.py", "class A:\n async def f(self):\n  from . import nn", "value imports nn"),
+    ("expr.py", "if TYPE_CHECKING:\n from .value import Value", "expr imports value"),
+    ("expr.py", "try:\n x\nexcept E:\n from .value import Value", "expr imports value"),
+    ("rules.py", "importlib.import_module('microbp.nn')", "rules imports nn"),
+    ("rules.py", "f = lambda: __import__('microbp.nn')", "rules imports nn"),
+    ("cli.py", "import_module('microbp.' + name)", "imports a module whose name is computed"),
+    ("shapes.py", "x = 1", "shapes has no place in ORDER"),
+    ("utils/text.py", "x = 1", "utils has no place in ORDER"),
+    ("check.py", "def f():\n import viz", "viz may be imported only by a function of cli"),
+    ("cli.py", "import viz", "viz may be imported only by a function of cli"),
+    ("check.py", "from rich.table import Table", "rich may be imported only inside the function"),
+    ("cli.py", "class A:\n import matplotlib", "matplotlib may be imported only inside"),
+    ("nn.py", "def f():\n import scipy.special", "scipy is neither in the standard library"),
+]
+
+
+@pytest.mark.parametrize(("file", "source", "text"), FORBIDDEN)
+def test_a_forbidden_import_is_caught(tmp_path: Path, file: str, source: str, text: str) -> None:
+    planted = tmp_path / "microbp" / file
+    planted.parent.mkdir(parents=True)
+    planted.write_text(source)
+    [caught] = objections(tmp_path / "microbp")
+    assert caught.startswith(f"microbp/{file}:")
+    assert text in caught
+
+
+def test_an_objection_names_the_file_the_line_and_both_parts(tmp_path: Path) -> None:
+    package = tmp_path / "microbp"
+    package.mkdir()
+    (package / "aids.py").write_text("import torch\n")
+    (package / "nn.py").write_text("from microbp.aids import x\n")
+    (package / "value.py").write_text("import math\n\ndef f():\n    from microbp.nn import a, b\n")
+    assert objections(package) == [
+        "microbp/aids.py: aids has no place in ORDER: give it one",
+        "microbp/value.py:4: value imports nn, which does not stand above it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("value.py", "import math\nimport numpy as np\nfrom .rules import x"),
+        ("debug/trace.py", "from . import explain\nfrom ..graph import Graph"),
+        ("debug/__init__.py", "from microbp.debug.trace import Step"),
+        ("debug/shell.py", "def show():\n from rich.table import Table"),
+        ("__init__.py", "from .check import x\nfrom microbp.debug import trace"),
+        ("demo/first.py", "import microbp\nfrom microbp import Value"),
+        ("cli.py", "from .demo import x\ndef draw():\n import viz"),
+        ("__main__.py", "from .cli import main"),
+    ],
+)
+def test_an_import_of_a_part_above_is_allowed(tmp_path: Path, file: str, source: str) -> None:
+    planted = tmp_path / "microbp" / file
+    planted.parent.mkdir(parents=True)
+    planted.write_text(source)
+    assert objections(tmp_path / "microbp") == []
+
+
+# ------------------------------------------------------------------------------- the public names
+def beyond_re_exports(source: str) -> list[str]:
+    """The statements of an ``__init__.py`` that do more than re-export and name the version."""
+    beyond = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom):
+            fine = node.level > 0 or str(node.module).split(".")[0] in {"microbp", "__future__"}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {ast.unparse(target) for target in targets}
+            literal = isinstance(node.value, (ast.Constant, ast.List, ast.Tuple))
+            fine = literal and names <= {"__all__", "__version__"}
+        else:
+            fine = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not fine:
+            beyond.append(ast.unparse(node))
+    return beyond
+
+
+def test_the_package_file_only_re_exports() -> None:
+    assert beyond_re_exports((PACKAGE / "__init__.py").read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import os", "from math import pi", "def f():\n    pass", "names = []", "__version__ = read()",
+     "print('hello')", "if x:\n    y", "__all__ += ['x']"],
+)  # fmt: skip
+def test_a_statement_beyond_re_exports_is_caught(statement: str) -> None:
+    plain = '"""What it is."""\nfrom .value import Value\n__version__ = "1"\n__all__ = ["Value"]\n'
+    assert beyond_re_exports(plain) == []
+    assert beyond_re_exports(plain + statement) == [statement]
+
+
+# ------------------------------------------------------------------------- what importing does
+PROBE = """
+import builtins, gc, json, locale, logging, os, pickle, random, signal, sys, threading, warnings
+import numpy
+
+def state():
+    return {
+        "gc thresholds": gc.get_threshold(),
+        "gc switch": (gc.isenabled(), gc.get_freeze_count(), gc.get_debug()),
+        "gc callbacks": repr(gc.callbacks),
+        "logging": repr([logging.root.level, logging.root.handlers, sorted(
+            name for name, logger in logging.root.manager.loggerDict.items()
+            if getattr(logger, "handlers", [])
+        )]),
+        "warnings filters": repr(warnings.filters),
+        "numpy error state": repr([numpy.geterr(), numpy.geterrcall()]),
+        "numpy print options": repr(numpy.get_printoptions()),
+        "numpy random state": pickle.dumps(numpy.random.get_state()).hex(),
+        "random state": repr(random.getstate()),
+        "environment": dict(os.environ),
+        "working directory": os.getcwd(),
+        "search path": list(sys.path),
+        "import hooks": repr([sys.meta_path, sys.path_hooks]),
+        "recursion limit": sys.getrecursionlimit(),
+        "hooks": repr([sys.excepthook, sys.displayhook, sys.gettrace(), sys.getprofile()]),
+        "signals": repr([signal.getsignal(number) for number in sorted(signal.valid_signals())]),
+        "threads": threading.active_count(),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "builtins": dir(builtins),
+    }
+
+before, loaded = state(), set(sys.modules)
+import microbp
+after = state()
+tops = {name.partition(".")[0] for name in set(sys.modules) - loaded}
+report = {
+    "file": microbp.__file__,
+    "changed": [name for name in before if before[name] != after[name]],
+    "loaded": sorted(tops - sys.stdlib_module_names - {"microbp", "numpy"}),
+}
+with open(sys.argv[1], "w") as out:
+    json.dump(report, out)
+"""
+
+
+def effects_of_import(folder: Path, scratch: Path) -> list[str]:
+    """What ``import microbp``, found in ``folder``, does to a fresh process beside giving names."""
+    environment = {name: x for name, x in os.environ.items() if not name.startswith("PYTHON")}
+    run = subprocess.run(
+        [sys.executable, "-c", PROBE, str(scratch / "report")],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    report = json.loads((scratch / "report").read_text())
+    assert Path(report["file"]).parent == folder / "microbp"
+    printed = ["printed " + repr(text) for text in (run.stdout, run.stderr) if text]
+    loaded = ["loaded " + name for name in report["loaded"]]
+    return [*printed, *loaded, *("changed " + name for name in report["changed"])]
+
+
+def test_importing_microbp_has_no_side_effect(tmp_path: Path) -> None:
+    assert effects_of_import(ROOT, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "effect"),
+    [
+        ("print('hello')", r"printed 'hello\n'"),
+        ("import sys; sys.stderr.write('oh')", "printed 'oh'"),
+        ("import rich.table", "loaded rich"),
+        ("import gc; gc.set_threshold(100_000)", "changed gc thresholds"),
+        ("import gc; gc.disable()", "changed gc switch"),
+        ("import gc; gc.callbacks.append(lambda phase, info: None)", "changed gc callbacks"),
+        ("import logging; logging.basicConfig()", "changed logging"),
+        ("import warnings; warnings.simplefilter('ignore')", "changed warnings filters"),
+        ("import numpy; numpy.seterr(all='raise')", "changed numpy error state"),
+        ("import numpy; numpy.set_printoptions(precision=3)", "changed numpy print options"),
+        ("import numpy; numpy.random.seed(0)", "changed numpy random state"),
+        ("import random; random.seed(0)", "changed random state"),
+        ("import sys; sys.setrecursionlimit(10_000)", "changed recursion limit"),
+    ],
+)
+def test_a_side_effect_is_caught(tmp_path: Path, statement: str, effect: str) -> None:
+    for name, source in {"microbp/__init__.py": statement, "rich/table.py": ""}.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(source)
+    assert effects_of_import(tmp_path, tmp_path) == [effect]
