@@ -20,12 +20,12 @@ __all__ = ["Graph", "Node", "variable_names"]
 class Node(NamedTuple):
     """One value of a graph, as it was when the graph was frozen."""
 
-    index: int
+    position: int
     #: The user's name, else that of a variable, else ``v`` and the index; unique in its graph.
     name: str
     #: None for a leaf.
     rule: Rule | None
-    #: Indices of earlier nodes, and floats for literals, in the order of the rule's arguments.
+    #: Positions of earlier nodes, and floats for literals, in the order of the rule's arguments.
     operands: tuple[int | float, ...]
     data: float
     #: The gradient accumulated so far; None if there is none.
@@ -72,7 +72,7 @@ class Graph:
             given = value.name or variables.get(id(value))
             nodes.append(
                 Node(
-                    index=index,
+                    position=index,
                     name=_unique(given or f"v{index}", taken),
                     rule=value.rule,
                     operands=tuple(
@@ -122,12 +122,12 @@ class Graph:
         raise KeyError(f"no value named {which!r} in this graph; its names are {named}")
 
     def uses(self) -> list[list[tuple[int, int]]]:
-        """For each node, where it is used: (index of the user, place among its operands), in order."""
+        """For each node, where it is used: (position of the user, place among its operands), in order."""
         uses: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
         for node in self.nodes:
             for place, operand in enumerate(node.operands):
                 if type(operand) is int:
-                    uses[operand].append((node.index, place))
+                    uses[operand].append((node.position, place))
         return uses
 
     def equation(self, node: Node) -> str:
