@@ -25,14 +25,14 @@ class Array(np.ndarray[Any, np.dtype[np.object_]]):
     __array_priority__ = 1.0  # float_array.dot(values) gives an Array
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        return _ufunc(self, ufunc, method, *inputs, **options)
+        return _ufunc(ufunc, method, *inputs, **options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if function is np.dot and not options:
             return _product(*args)
         return super().__array_function__(function, types, args, options)
 
-    def dot(self, other: Any, out: None = None) -> Any:
+    def dot(self, other: Any) -> Any:  # type: ignore[override]
         """The matrix product, as ``np.dot``: one ``dot`` is recorded per element of the result."""
         return _product(self, other)
 
@@ -52,17 +52,18 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
     Raises TypeError for an element that is no real number, ValueError for rows of unequal length.
     """
     source = np.asarray(x, dtype=object)
-    made = np.empty(source.shape, dtype=object)
+    made: Any = np.empty(source.shape, dtype=object)
     for place in np.ndindex(source.shape):
-        each = source[place]
-        if isinstance(each, list | tuple):
-            raise ValueError(f"array(): the rows are of unequal length; at {list(place)} stands {each!r}")
-        if not isinstance(each, Value):
-            label = None if name is None else f"{name}[{','.join(map(str, place))}]" if place else name
-            each = Value(each, label)
-            each.requires_grad = requires_grad
-        made[place] = each
-    return made.view(Array)
+        made[place] = source[place]
+        if isinstance(made[place], list | tuple):
+            ragged = f"array(): the rows are of unequal length; at {list(place)} stands {made[place]!r}"
+            raise ValueError(ragged)
+        if not isinstance(made[place], Value):
+            label = f"{name}[{','.join(map(str, place))}]" if name and place else name
+            made[place] = Value(made[place], label)
+            made[place].requires_grad = requires_grad
+    result: Array = made.view(Array)
+    return result
 
 
 def data_of(x: Any) -> Any:
@@ -121,7 +122,7 @@ def elementwise(function: Callable[..., Any], *inputs: Any) -> Any:
     return result.view(Array) if isinstance(result, np.ndarray) else result
 
 
-def _ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """NumPy hands over every ufunc in which a Value or an Array takes part."""
     (out,) = options.pop("out", (None,))
     if method == "__call__" and ufunc is np.matmul and not options:
@@ -205,4 +206,5 @@ def _stacked(a: Any, b: Any) -> Array:
     return made.view(Array)
 
 
-Value.__array_ufunc__ = _ufunc  # type: ignore[attr-defined]
+# A Value among arrays, or under a function of NumPy's, behaves like an array of one.
+Value.__array_ufunc__ = lambda _, *call, **options: _ufunc(*call, **options)

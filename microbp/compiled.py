@@ -46,7 +46,7 @@ def compiled(rule: Rule) -> Compiled:
             _function(rule, rule.name, args, rule.y),
             tuple(
                 _function(rule, f"d_{rule.name}_d_{arg}", f"{args}, y", d, runs=arg in rule.over)
-                for arg, d in zip(rule.args, rule.d)
+                for arg, d in zip(rule.args, rule.d, strict=True)
             ),
         )
     return _compiled[rule]
@@ -145,7 +145,8 @@ def {name}(self, other):
 
 def unary(rule: str) -> Callable[[Any], Any]:
     """The method of ``Value`` that records an operation of one argument."""
-    return _operation(f"Value_{rule}", _UNARY, RULES[rule])
+    method: Callable[[Any], Any] = _operation(f"Value_{rule}", _UNARY, RULES[rule])
+    return method
 
 
 def operator(rule: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
@@ -157,7 +158,7 @@ def operator(rule: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any],
 
 
 def _operation(name: str, template: str, rule: Rule) -> Any:
-    d = dict(zip(("da", "db"), map(str, rule.d)))
+    d = dict(zip(("da", "db"), map(str, rule.d), strict=False))
     word = f"rule_{rule.name}"
     SCOPE[word] = rule
     return generate(name, template.format(name=name, rule=word, y=rule.y, **d))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,7 +101,7 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
         for operand, number, elements in runs:
             if isinstance(operand, Value):
                 local = d.evaluate({**scope, **elements}, _ON_VALUES, lists)
-                _check_unchanged(node, arg, operand, number, local)
+                _check_unchanged(node, operand, number, local)
                 found.append((operand, local))
     return found
 
@@ -110,9 +111,9 @@ def _rows(rule: Rule, arguments: list[Any]) -> list[tuple[Any, ...]]:
     return list(zip(*lists, strict=True))
 
 
-def _check_unchanged(node: Value, arg: str, operand: Value, recorded: Any, local: Any) -> None:
+def _check_unchanged(node: Value, operand: Value, recorded: Any, local: Any) -> None:
     now = local.data if isinstance(local, Value) else local
-    if now != recorded and not (now != now and recorded != recorded):
+    if now != recorded and not (math.isnan(now) and math.isnan(recorded)):
         raise NoGradientError(
             f"{describe(operand)} has been changed since {node.rule} used it: its local derivative was "
             f"{recorded!r} then and would be {now!r} now. Compute the graph again before grad(..., "

@@ -208,7 +208,7 @@ def parse(text: str, names: Iterable[str], row: str, *, many: bool = False) -> E
     >>> parse("1.0 - z", {"a", "y"}, "tanh")
     Traceback (most recent call last):
         ...
-    microbp.errors.RuleError: rule tanh: '1.0 - z' uses 'z', which is not in scope; in scope are a, y, inf, nan, pi
+    microbp.errors.RuleError: rule tanh: '1.0 - z' uses 'z', which is not in scope: a, y, inf, nan, pi
     """
     scope = sorted(names) + sorted(CONSTANTS)
     try:
@@ -246,9 +246,7 @@ def _check(node: ast.expr, where: str, scope: list[str], many: bool, used: set[s
             children = []
         case ast.Name(id=name):
             if name not in scope:
-                raise RuleError(
-                    f"{where} uses {name!r}, which is not in scope; in scope are {', '.join(scope)}"
-                )
+                raise RuleError(f"{where} uses {name!r}, which is not in scope: {', '.join(scope)}")
             used.add(name)
             children = []
         case ast.BinOp(left=left, op=op, right=right):

@@ -42,6 +42,7 @@ class Operation:
         self.__doc__ = " ".join(filter(None, (rule.doc, rule.corner)))
 
     def __call__(self, *operands: Any, **named: Any) -> Any:
+        """The operation's value; TypeError names the arguments where they do not fit."""
         rule = self.rule
         given = dict(zip(rule.args, operands, strict=False)) | named
         known = len(operands) + len(named) == len(given) and given.keys() <= set(rule.args)
@@ -65,7 +66,7 @@ class Operation:
 
 
 # fmt: off
-abs        = Operation(RULES["abs"])         # noqa: A001 (the table's name; used as microbp.abs)
+abs        = Operation(RULES["abs"])
 acos       = Operation(RULES["acos"])
 asin       = Operation(RULES["asin"])
 atan       = Operation(RULES["atan"])
@@ -84,10 +85,10 @@ leaky_relu = Operation(RULES["leaky_relu"])
 log        = Operation(RULES["log"])
 log1p      = Operation(RULES["log1p"])
 logsumexp  = Operation(RULES["logsumexp"])
-max        = Operation(RULES["max"])         # noqa: A001
+max        = Operation(RULES["max"])
 maximum    = Operation(RULES["maximum"])
 minimum    = Operation(RULES["minimum"])
-pow        = Operation(RULES["pow"])         # noqa: A001
+pow        = Operation(RULES["pow"])
 relu       = Operation(RULES["relu"])
 select     = Operation(RULES["select"])
 sigmoid    = Operation(RULES["sigmoid"])
@@ -96,7 +97,7 @@ sin        = Operation(RULES["sin"])
 sinh       = Operation(RULES["sinh"])
 softplus   = Operation(RULES["softplus"])
 sqrt       = Operation(RULES["sqrt"])
-sum        = Operation(RULES["sum"])         # noqa: A001
+sum        = Operation(RULES["sum"])
 tan        = Operation(RULES["tan"])
 tanh       = Operation(RULES["tanh"])
 # fmt: on

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
 
 __all__ = ["user_frame", "user_site"]
 
-_PACKAGE = os.path.dirname(__file__) + os.sep
+_PACKAGE = str(Path(__file__).parent / "_")[:-1]
 #: Code of the package that uses microbp as a user would.
-_AS_USER = os.path.join(_PACKAGE, "demo") + os.sep
-_NUMPY = os.path.dirname(np.__file__) + os.sep
+_AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
+_NUMPY = str(Path(np.__file__).parent / "_")[:-1]
 
 
 def user_frame() -> FrameType | None:

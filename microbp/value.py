@@ -6,15 +6,16 @@ local derivatives are fixed when the operation happens (:mod:`microbp.compiled` 
 A node holds one or two operands in place, ``_a`` and ``_b``, beside their local derivatives ``_da``
 and ``_db``; more operands stand as tuples in ``_b`` and ``_db``. A literal operand has no local
 derivative. A literal on the left changes places with the Value on the right, and the rule says so:
-where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``. This layout, rather than tuples throughout,
-keeps a recorded binary operation to one object that Python's collector has to know.
+where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``. This layout,
+rather than tuples throughout, keeps a recorded binary operation to one object that Python's
+collector has to know.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -60,12 +61,21 @@ class Value:
 
     #: What has been computed: the sum of this value's gradients, or None.
     grad: float | None
+    #: What NumPy does with a Value; see array.py.
+    __array_ufunc__: Callable[..., Any]
+    _data: float
+    #: A Rule, a _Swapped one, or None for a leaf.
+    _rule: Any
+    _a: Any
+    _b: Any
+    _da: Any
+    _db: Any
     #: The name, or (name, site); unset where there is neither.
     _note: str | tuple[str | None, str] | None
     #: The gradient of the running pass, or of the last one.
-    _upstream: float | None
-    #: While a pass runs, how many uses of this node have still to pass their gradient on.
-    _pending: int | None
+    _upstream: Any
+    #: While a pass runs, how many uses of this node beyond one have still to pay in.
+    _pending: Any
 
     def __init__(self, data: float, name: str | None = None) -> None:
         self._data = data if type(data) is float else as_number(data, "Value()")
@@ -101,14 +111,14 @@ class Value:
     @property
     def rule(self) -> Rule | None:
         """The row of the table by which it was computed; None for a leaf."""
-        return self._rule.rule if type(self._rule) is _Swapped else self._rule
+        rule = self._rule
+        return rule.rule if type(rule) is _Swapped else rule
 
     @property
     def operands(self) -> tuple[Value | float, ...]:
         """What it was computed from, in order and with repeats; literals are floats."""
-        return tuple(
-            each if isinstance(each, Value) else float(each) for each in self._in_order(self._a, self._b)
-        )
+        operands = self._in_order(self._a, self._b)
+        return tuple(each if isinstance(each, Value) else float(each) for each in operands)
 
     @property
     def local_derivatives(self) -> tuple[float | None, ...]:
@@ -118,13 +128,12 @@ class Value:
         >>> (2 * x).operands[0], (2 * x).local_derivatives
         (2.0, (None, 2.0))
         """
-        return tuple(
-            None if each is None else float(each) for each in self._in_order(self._da, self._db)
-        )
+        local = self._in_order(self._da, self._db)
+        return tuple(None if each is None else float(each) for each in local)
 
     def _in_order(self, first: Any, second: Any) -> tuple[Any, ...]:
         if self._a is None:
-            return () if self._rule is None else second
+            return () if self._rule is None else tuple(second)
         if type(self._rule) is _Swapped:
             return second, first
         return (first, second) if len(self._rule.args) == 2 else (first,)
@@ -322,7 +331,8 @@ def _sweep(root: Value, keep: bool) -> list[Value]:
     for node in ready:
         upstream = node._upstream
         if keep:
-            node.grad = upstream if node.grad is None else node.grad + upstream
+            grad = node.grad
+            node.grad = upstream if grad is None else grad + upstream
         operand = node._a
         if operand is not None:
             if node._db is not None:
@@ -399,18 +409,16 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
     Raises TypeError where an operand is no real number, ValueError where lists differ in length, and
     UndefinedOperation where there is no real result.
     """
-    arguments = [
-        _elements(rule, arg, each) if arg in rule.over else _operand(rule, each)
+    # Every argument as a list, of one operand or of those it runs over.
+    lists = [
+        _elements(rule, arg, each) if arg in rule.over else [_operand(rule, each)]
         for arg, each in zip(rule.args, arguments, strict=True)
     ]
     if rule.over:
-        _check_lengths(rule, arguments)
-    numbers = [
-        [_number(x) for x in each] if type(each) is list else _number(each) for each in arguments
-    ]
-    operands: list[Any] = []
-    for each in arguments:
-        operands.extend(each if type(each) is list else (each,))
+        _check_lengths(rule, lists)
+    numbers: list[Any] = [[_number(each) for each in several] for several in lists]
+    numbers = [x if arg in rule.over else x[0] for arg, x in zip(rule.args, numbers, strict=True)]
+    operands = [each for several in lists for each in several]
     functions = compiled(rule)
     try:
         y = functions.value(*numbers)
@@ -418,31 +426,26 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
             return y
         if not _recording.get():
             return _constant(y)
-        locals_: list[float | None] = []
-        for each, derivative in zip(arguments, functions.derivatives, strict=True):
-            several = each if type(each) is list else [each]
-            if any(isinstance(x, Value) for x in several):
-                d = derivative(*numbers, y)
-                several_d = d if type(each) is list else [d]
-                locals_.extend(d if isinstance(x, Value) else None for x, d in zip(several, several_d, strict=True))
-            else:
-                locals_.extend([None] * len(several))
+        local: list[float | None] = []
+        for arg, several, derivative in zip(rule.args, lists, functions.derivatives, strict=True):
+            takes = [isinstance(each, Value) for each in several]
+            d = derivative(*numbers, y) if any(takes) else None
+            d = d if arg in rule.over and d else [d] * len(several)
+            local.extend(each if take else None for each, take in zip(d, takes, strict=True))
     except (ArithmeticError, ValueError) as error:
         raise _undefined(rule, operands, error) from None
-    node: Value = object.__new__(Value)
-    node._data = y
-    node._rule = rule
+    node: Value = _new_value()
+    node._data, node._rule = y, rule
     node._a = node._b = node._da = node._db = node._pending = node.grad = None
     if rule.over or len(operands) > 2:
-        node._b, node._db = tuple(operands), tuple(locals_)
-    elif locals_[0] is None:
+        node._b, node._db = tuple(operands), tuple(local)
+    elif local[0] is None:
         node._rule = _Swapped(rule)
-        node._b, node._a = operands
-        node._da = locals_[1]
+        (node._b, node._a), node._da = operands, local[1]
     else:
-        node._a, node._da = operands[0], locals_[0]
+        node._a, node._da = operands[0], local[0]
         if len(operands) == 2:
-            node._b, node._db = operands[1], locals_[1]
+            node._b, node._db = operands[1], local[1]
     if _sites:
         node._note = (None, user_site())
     return node
@@ -458,12 +461,12 @@ def _elements(rule: Rule, arg: str, each: Any) -> list[Any]:
     return [_operand(rule, x) for x in elements]
 
 
-def _check_lengths(rule: Rule, arguments: Sequence[Any]) -> None:
-    lengths = {arg: len(x) for arg, x in zip(rule.args, arguments, strict=True) if arg in rule.over}
+def _check_lengths(rule: Rule, lists: Sequence[list[Any]]) -> None:
+    lengths = {arg: len(x) for arg, x in zip(rule.args, lists, strict=True) if arg in rule.over}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{n} in {arg}" for arg, n in lengths.items())
         raise ValueError(f"{rule}: the lists must be of one length, but there are {told}")
-    if rule.name != "sum" and 0 in lengths.values():
+    if 0 in lengths.values() and rule.name not in ("sum", "dot"):
         raise ValueError(f"{rule}: the list is empty")
 
 
@@ -491,19 +494,18 @@ def as_number(x: Any, where: str) -> float:
     kind = type(x).__name__
     if isinstance(x, Value):
         cure = "it is a Value already; use it as it is, or take its number with .data"
-    elif isinstance(x, bool) or kind in ("bool", "bool_"):
-        cure = "a truth value freezes a branch; use select(c, a, b), or float(...) if it is a number"
+    elif kind in ("bool", "bool_"):
+        cure = "a truth value freezes a branch; use select(c, a, b), or float(...) for a number"
     elif isinstance(x, str | bytes):
         cure = "convert it first: float(...)"
-    elif isinstance(x, complex) or kind.startswith("complex"):
-        cure = "microbp is real; record the real and imaginary parts as two Values"
+    elif kind.startswith("complex"):
+        cure = "microbp is real; record the real and the imaginary part as two Values"
     elif hasattr(x, "__len__"):
         cure = "microbp.array(...) makes an array of Values, one for each number"
     else:
         cure = "give an int, a float or a NumPy real scalar"
-    article = "an" if kind[0] in "aeiou" else "a"
-    what = "None" if x is None else f"the {kind} {x!r}" if kind in ("str", "bool", "complex") else f"{article} {kind}"
-    raise TypeError(f"{where} takes a real number, not {what}; {cure}")
+    what = f"the {kind} {x!r}" if kind in ("str", "bool", "complex") else f"an object of type {kind}"
+    raise TypeError(f"{where} takes a real number, not {'None' if x is None else what}; {cure}")
 
 
 def _foreign(rule: Rule, value: Value, other: Any, reflected: bool) -> Any:
@@ -582,18 +584,23 @@ def describe(value: Any) -> str:
 
 
 def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Exception:
+    """The error for an operation at ``operands``, whose evaluation raised ``error``."""
     if isinstance(error, UndefinedOperation):
         return error
     site, numbers = user_site(), tuple(float(_number(each)) for each in operands)
-    at = ", ".join(
-        f"{arg} = {number!r}" + (f" ({each.name!r})" if isinstance(each, Value) and each.name else "")
-        for arg, number, each in zip(rule.args, numbers, operands)
-    )
-    if isinstance(error, OverflowError):
-        reason = "the result is beyond the largest float, 1.8e308"
+    names = [each.name if isinstance(each, Value) else None for each in operands]
+    if rule.over:
+        at = ", ".join(describe(each) for each in operands)
     else:
-        reason = rule.doc
-    return UndefinedOperation(f"{rule} is undefined at {at}: {reason} [{site}]", rule.name, numbers, site)
+        at = ", ".join(
+            f"{arg} = {number!r}" + (f" ({name})" if name else "")
+            for arg, number, name in zip(rule.args, numbers, names, strict=True)
+        )
+    reason = rule.doc
+    if isinstance(error, OverflowError):
+        reason = "the result is beyond the largest float, 1.8e308."
+    message = f"{rule} has no value at {at}. {reason} [{site}]"
+    return UndefinedOperation(message, rule.name, numbers, site)
 
 
 # --------------------------------------------------------------------------------------- pickling
@@ -617,11 +624,18 @@ class _Before:
             _inside_pickle.reset(token)
 
 
-def _blank(cls: type[Value], before: object = None) -> Value:
+def _blank(cls: type[Value], *_before: object) -> Value:
     return object.__new__(cls)
 
 
 #: A Value without ``__init__``; a ``partial`` is the quickest way to call ``object.__new__``.
 _new_value = partial(object.__new__, Value)
-SCOPE.update(Value=Value, new_value=_new_value, record=record, foreign=_foreign, undefined=_undefined, special=0)
-SCOPE.update({f"{word}_swapped": _Swapped(rule) for word, rule in SCOPE.items() if isinstance(rule, Rule)})
+SCOPE.update(
+    Value=Value,
+    new_value=_new_value,
+    record=record,
+    foreign=_foreign,
+    undefined=_undefined,
+    special=0,
+)
+SCOPE.update({f"{k}_swapped": _Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})
