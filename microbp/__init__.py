@@ -11,21 +11,29 @@ Every derivative stands once, in :mod:`microbp.rules`.
 1.200000000000001
 """
 
-import builtins
-
-from microbp import functions
+# fmt: off
 from microbp.array import Array, array, data_of, grad_of
 from microbp.differentiate import grad
-from microbp.errors import BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation
-from microbp.functions import *  # noqa: F403 (its __all__ is the list of operations)
+from microbp.errors import (
+    BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation,
+)
+from microbp.functions import (
+    Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
+    expm1, gelu, leaky_relu, log, log1p, log_softmax, logsumexp, max as max, maximum, minimum, pow as pow, relu,
+    select, sigmoid, silu, sin, sinh, softmax, softplus, sqrt, sum as sum, tan, tanh,
+)
 from microbp.graph import Graph, Node
 from microbp.value import Value, no_grad, record_sites
 
 __version__ = "0.1.0"
 
+# A star import must not hide Python's own abs, max, pow and sum: those are microbp.abs and so on.
 __all__ = [
-    "Array", "BranchError", "Graph", "MicrobpError", "NoGradientError", "Node", "RuleError",
-    "UndefinedOperation", "Value", "array", "data_of", "grad", "grad_of", "no_grad", "record_sites",
-]  # fmt: skip
-# A star import must not hide Python's own abs, max, pow and sum.
-__all__ += [name for name in functions.__all__ if not hasattr(builtins, name)]
+    "Array", "BranchError", "Graph", "MicrobpError", "NoGradientError", "Node", "Operation",
+    "RuleError", "UndefinedOperation", "Value", "acos", "array", "asin", "atan", "clip", "cos",
+    "cosh", "cross_entropy", "data_of", "dot", "elu", "erf", "erfc", "exp", "expm1", "gelu",
+    "grad", "grad_of", "leaky_relu", "log", "log1p", "log_softmax", "logsumexp", "maximum",
+    "minimum", "no_grad", "record_sites", "relu", "select", "sigmoid", "silu", "sin", "sinh",
+    "softmax", "softplus", "sqrt", "tan", "tanh",
+]
+# fmt: on

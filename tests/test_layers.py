@@ -30,12 +30,18 @@ sites       where in the user's code something happened
 collector   Python's own garbage collector, while a graph grows
 value       Value: record, backward
 array       NumPy arrays of Values
+functions   the operations as functions
+differentiate  grad: gradients as results
 graph       Graph: a frozen, ordered, picklable record of one Value
+tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
 losses
 optim
 training    fit
-check       rules, nodes, whole graphs, claimed gradients
+complexstep the complex-step check of a row
+define      an operation of the user's own
+check       nodes and whole graphs
+answers     claimed gradients
 debug       trace (the steps as data), explain, diagnose, shell
 replay      straight (one sample), matrix (a batch)
 __init__    the public names: the library stands above, what uses it stands below
@@ -335,7 +341,8 @@ def test_importing_microbp_has_no_side_effect(tmp_path: Path) -> None:
     ],
 )
 def test_a_side_effect_is_caught(tmp_path: Path, statement: str, effect: str) -> None:
-    for name, source in {"microbp/__init__.py": statement, "rich/table.py": ""}.items():
-        (tmp_path / name).parent.mkdir()
+    planted = {"microbp/__init__.py": statement, "rich/__init__.py": "", "rich/table.py": ""}
+    for name, source in planted.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
     assert effects_of_import(tmp_path, tmp_path) == [effect]
