@@ -409,35 +409,54 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
     Raises TypeError where an operand is no real number, ValueError where lists differ in length, and
     UndefinedOperation where there is no real result.
     """
-    # Every argument as a list, of one operand or of those it runs over.
-    lists = [
-        _elements(rule, arg, each) if arg in rule.over else [_operand(rule, each)]
-        for arg, each in zip(rule.args, arguments, strict=True)
-    ]
-    if rule.over:
-        _check_lengths(rule, lists)
-    numbers: list[Any] = [[_number(each) for each in several] for several in lists]
-    numbers = [x if arg in rule.over else x[0] for arg, x in zip(rule.args, numbers, strict=True)]
-    operands = [each for several in lists for each in several]
+    over = rule.over
+    operands: list[Any] = []
+    numbers: list[Any] = []
+    takes: list[Any] = []  # for each argument whether it takes a gradient; for some of a list, a list
+    lengths: list[int] = []
+    data: Any
+    for arg, argument in zip(rule.args, arguments, strict=True):
+        if arg in over:
+            several, data, take = _elements(rule, arg, argument)
+            operands += several
+            lengths.append(len(several))
+        elif isinstance(argument, Value):
+            data, take = argument._data, True
+            operands.append(argument)
+        else:
+            data = argument if type(argument) is float else as_number(argument, str(rule))
+            take = False
+            operands.append(data)
+        numbers.append(data)
+        takes.append(take)
+    if over and (not lengths[0] or lengths.count(lengths[0]) != len(over)):
+        _check_lengths(rule, lengths)
     functions = compiled(rule)
     try:
         y = functions.value(*numbers)
-        if not any(isinstance(each, Value) for each in operands):
+        if not any(takes):
             return y
         if not _recording.get():
             return _constant(y)
         local: list[float | None] = []
-        for arg, several, derivative in zip(rule.args, lists, functions.derivatives, strict=True):
-            takes = [isinstance(each, Value) for each in several]
-            d = derivative(*numbers, y) if any(takes) else None
-            d = d if arg in rule.over and d else [d] * len(several)
-            local.extend(each if take else None for each, take in zip(d, takes, strict=True))
+        for arg, data, take, derivative in zip(
+            rule.args, numbers, takes, functions.derivatives, strict=True
+        ):
+            d: Any = derivative(*numbers, y) if take else None
+            if arg not in over:
+                local.append(d)
+            elif take is True:
+                local += d
+            elif take:
+                local += [each if yes else None for each, yes in zip(d, take, strict=True)]
+            else:
+                local += [None] * len(data)
     except (ArithmeticError, ValueError) as error:
         raise _undefined(rule, operands, error) from None
     node: Value = _new_value()
     node._data, node._rule = y, rule
     node._a = node._b = node._da = node._db = node._pending = node.grad = None
-    if rule.over or len(operands) > 2:
+    if over or len(operands) > 2:
         node._b, node._db = tuple(operands), tuple(local)
     elif local[0] is None:
         node._rule = _Swapped(rule)
@@ -451,29 +470,30 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
     return node
 
 
-def _elements(rule: Rule, arg: str, each: Any) -> list[Any]:
-    try:
-        elements = list(each)
-    except TypeError:
-        raise TypeError(
-            f"{rule}: {arg} is a list of Values or numbers, not {type(each).__name__}"
-        ) from None
-    return [_operand(rule, x) for x in elements]
+def _elements(rule: Rule, arg: str, argument: Any) -> tuple[Sequence[Any], Sequence[float], Any]:
+    """The operands that an argument runs over, their numbers, and which of them take a gradient."""
+    if type(argument) is not list:
+        try:
+            argument = list(argument)
+        except TypeError:
+            kind = type(argument).__name__
+            raise TypeError(f"{rule}: {arg} is a list of Values or numbers, not {kind}") from None
+    kinds = {*map(type, argument)}
+    if kinds == {Value}:
+        return argument, [each._data for each in argument], True
+    if kinds == {float}:
+        return argument, argument, False
+    several = [each if isinstance(each, Value) else as_number(each, str(rule)) for each in argument]
+    takes = [isinstance(each, Value) for each in several]
+    return several, [_number(each) for each in several], takes if any(takes) else False
 
 
-def _check_lengths(rule: Rule, lists: Sequence[list[Any]]) -> None:
-    lengths = {arg: len(x) for arg, x in zip(rule.args, lists, strict=True) if arg in rule.over}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{n} in {arg}" for arg, n in lengths.items())
+def _check_lengths(rule: Rule, lengths: list[int]) -> None:
+    if len({*lengths}) > 1:
+        told = ", ".join(f"{n} in {arg}" for n, arg in zip(lengths, rule.over, strict=True))
         raise ValueError(f"{rule}: the lists must be of one length, but there are {told}")
-    if 0 in lengths.values() and rule.name not in ("sum", "dot"):
+    if rule.name not in ("sum", "dot"):
         raise ValueError(f"{rule}: the list is empty")
-
-
-def _operand(rule: Rule, each: Any) -> Any:
-    if isinstance(each, Value) or type(each) is float:
-        return each
-    return as_number(each, str(rule))
 
 
 def _number(each: Any) -> float:
