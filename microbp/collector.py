@@ -16,6 +16,7 @@ own (``gc.freeze``) microbp keeps its hands off. ``stop()`` undoes it.
 from __future__ import annotations
 
 import gc
+import sys
 
 __all__ = ["start", "stop"]
 
@@ -23,7 +24,7 @@ _node: type = object
 _skipping = False
 #: Other objects than nodes that have grown old since the last full walk.
 _others = 0
-#: How many containers that walk left behind.
+#: How many blocks of memory that walk left behind; about every third is a container.
 _settled = 0
 
 
@@ -43,30 +44,33 @@ def stop() -> None:
 
 def _around_collection(phase: str, info: dict[str, int]) -> None:
     global _skipping, _others, _settled
-    if info["generation"] != 2:
-        return
+    generation = info["generation"]
     if phase == "start":
-        if _due_to_nodes():
+        if generation:
+            _count_others()
+        if generation == 2 and _due_to_nodes():
             _skipping = True
             gc.freeze()  # what is frozen is not walked; the walk then has nothing to do
     elif _skipping:
         gc.unfreeze()
         _skipping = False
-    elif not gc.get_freeze_count():
+    elif generation == 2:
         _others = 0
-        gc.freeze()
-        _settled = gc.get_freeze_count()
-        gc.unfreeze()
+        _settled = sys.getallocatedblocks()
+
+
+def _count_others() -> None:
+    """Add to ``_others`` from a sample: the youngest objects, about one in ten of what grows old."""
+    global _others
+    fresh, old_enough, _ = gc.get_threshold()
+    sample = gc.get_objects(generation=0)
+    others = sum(type(each) is not _node for each in sample)
+    _others += int(others / (len(sample) or 1) * fresh * (old_enough + 1))
 
 
 def _due_to_nodes() -> bool:
     """Whether the full collection that begins would not be due if graph nodes did not count."""
-    global _others
     fresh, old_enough, older = gc.get_threshold()
     if gc.get_count()[0] <= fresh or gc.get_freeze_count():
         return False  # asked for by gc.collect(), or the program's own frozen objects would be freed
-    # The survivors since the last full walk are many times this sample, which shows what they are.
-    sample = gc.get_objects(generation=1)
-    share = sum(type(each) is not _node for each in sample) / (len(sample) or 1)
-    _others += int(share * fresh * old_enough * (older + 1))
-    return 4 * _others < _settled + fresh * old_enough * older
+    return _others < max(fresh * old_enough * older, _settled // 3 // 4)

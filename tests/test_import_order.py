@@ -35,6 +35,7 @@ differentiate  grad: gradients as results
 graph       Graph: a frozen, ordered, picklable record of one Value
 tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
+layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 losses
 optim
 training    fit

@@ -1,0 +1,301 @@
+"""Networks of Values: ``Module``, ``Neuron``, ``Layer``, ``MLP``; a drop-in for micrograd's.
+
+A neuron's weighted input Σ w·x + b is one ``dot`` node, its activation another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microbp.functions import Operation
+from microbp.rules import RULES
+from microbp.value import Value, record
+
+__all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
+
+_DOT = RULES["dot"]
+
+#: The activation functions by name: every operation of one argument, and "linear" for none.
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "linear": lambda x: x,
+    **{
+        name: getattr(Value, name, None) or Operation(rule)
+        for name, rule in RULES.items()
+        if not rule.over and len(rule.args) - len(rule.defaults) == 1
+    },
+}
+
+#: The distributions of initial weights by name, from the generator and a neuron's fan-in and fan-out:
+#: uniform as in micrograd; xavier after Glorot and Bengio (2010); he after He et al. (2015).
+INITIALISATIONS: dict[str, Callable[[np.random.Generator, int, int], float]] = {
+    "uniform": lambda rng, _nin, _nout: rng.uniform(-1.0, 1.0),
+    "xavier": lambda rng, nin, nout: rng.uniform(-1.0, 1.0) * math.sqrt(6.0 / (nin + nout)),
+    "he": lambda rng, nin, _nout: rng.normal() * math.sqrt(2.0 / nin),
+}
+
+
+class Module:
+    """Whatever holds parameters: the leaf Values in its attributes, in lists, arrays and modules there.
+
+    An attribute whose name begins with an underscore is the module's private affair, and a computed
+    Value is a result, no parameter.
+
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         self.slope, self.offsets = Value(2.0), [Value(0.0), Value(1.0)]
+    >>> Line().named_parameters()["offsets.1"]
+    Value(data=1.0, grad=None)
+    """
+
+    def named_parameters(self) -> dict[str, Value]:
+        """The parameters by their path; one that is held twice stands once, under its first path."""
+        found: dict[int, tuple[str, Value]] = {}
+        for path, held in self._holders():
+            for place in np.ndindex(np.shape(held)):
+                value = held[place]
+                found.setdefault(id(value), (".".join([path, *map(str, place)]), value))
+        return dict(found.values())
+
+    def parameters(self) -> list[Value]:
+        """The parameters, each once, in the order in which the attributes were set."""
+        return list(self.named_parameters().values())
+
+    def name_parameters(self) -> None:
+        """Give each parameter its path as its name, for tables, messages and drawings."""
+        for path, value in self.named_parameters().items():
+            value.name = path
+
+    def zero_grad(self) -> None:
+        """Forget the gradients: ``grad`` is None again."""
+        for value in self.parameters():
+            value.grad = None
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Let the parameters take no gradient; ``freeze(False)`` undoes it."""
+        for value in self.parameters():
+            value.requires_grad = not frozen
+
+    def state(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+        """The parameters' numbers by path, one float array for each Value, list or array of Values.
+
+        >>> {path: numbers.shape for path, numbers in Neuron(3).state().items()}
+        {'w': (3,), 'b': ()}
+        """
+        state = {}
+        for path, held in self._holders():
+            state[path] = np.empty(np.shape(held))
+            for place in np.ndindex(np.shape(held)):
+                state[path][place] = held[place].data
+        return state
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over the numbers of a :meth:`state`.
+
+        Raises ValueError, before any parameter is touched, where names or shapes differ.
+        """
+        holders = dict(self._holders())
+        problems = [f"{path} is missing" for path in holders if path not in state]
+        problems += [f"{path} is not a parameter here" for path in state if path not in holders]
+        for path in holders.keys() & state.keys():
+            here, there = np.shape(holders[path]), np.shape(state[path])
+            if here != there:
+                problems.append(f"{path} has shape {here} here and {there} there")
+        if problems:
+            more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise ValueError(f"this state does not fit the module: {'; '.join(sorted(problems)[:5])}{more}")
+        for path, held in holders.items():
+            numbers = np.asarray(state[path], dtype=float)
+            for place in np.ndindex(np.shape(held)):
+                held[place].data = float(numbers[place])
+
+    def save(self, path: str | Path) -> None:
+        """Write :meth:`state` as a NumPy ``.npz`` file, under exactly that name."""
+        with Path(path).open("wb") as file:
+            np.savez(file, **self.state())  # type: ignore[arg-type]
+
+    def load(self, path: str | Path) -> None:
+        """Take over what :meth:`save` wrote; ValueError where names or shapes differ."""
+        with np.load(path, allow_pickle=False) as state:
+            self.load_state(dict(state))
+
+    def _holders(self) -> Iterator[tuple[str, Any]]:
+        for name, held in vars(self).items():
+            if not name.startswith("_"):
+                yield from _holders(name, held)
+
+
+def _holders(path: str, held: Any) -> Iterator[tuple[str, Any]]:
+    """What holds parameters, by path, as object arrays."""
+    if isinstance(held, Module):
+        yield from ((f"{path}.{inner}", each) for inner, each in held._holders())
+    elif isinstance(held, Value | np.ndarray) or (
+        isinstance(held, list | tuple) and held and all(isinstance(each, Value) for each in held)
+    ):
+        array = np.asarray(held, dtype=object).view(np.ndarray)
+        if array.size and all(isinstance(each, Value) and each.is_leaf for each in array.flat):
+            yield path, array
+    elif isinstance(held, list | tuple | dict):
+        for key, each in held.items() if isinstance(held, dict) else enumerate(held):
+            yield from _holders(f"{path}.{key}", each)
+
+
+class Neuron(Module):
+    """``activation(Σ w·x + b)`` of ``nin`` inputs.
+
+    ``nonlin=False`` leaves the activation out. The weights are drawn by ``init`` (a name in
+    :data:`INITIALISATIONS`, or a function of the generator, fan-in and fan-out) from ``rng``, or from
+    a generator with ``seed``; the same seed gives the same weights. The bias starts at 0.
+
+    >>> neuron = Neuron(2, activation="tanh", seed=1)
+    >>> neuron
+    tanh Neuron(2)
+    >>> neuron([1.0, -2.0]).data == math.tanh(neuron.w[0].data - 2.0 * neuron.w[1].data)
+    True
+
+    Raises ValueError where the number of inputs is not ``nin``, or a name is not known.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nonlin: bool = True,
+        *,
+        activation: str | Callable[[Any], Any] = "relu",
+        init: str | Callable[[np.random.Generator, int, int], float] = "uniform",
+        seed: int = 0,
+        rng: np.random.Generator | None = None,
+        nout: int = 1,
+    ) -> None:
+        rng = np.random.default_rng(seed) if rng is None else rng
+        draw = _named(init, INITIALISATIONS, "initialisation")
+        self._activation = _named(activation if nonlin else "linear", ACTIVATIONS, "activation")
+        self._label = activation if nonlin else "linear"
+        self.w = [Value(float(draw(rng, nin, nout))) for _ in range(_width(nin, "nin"))]
+        self.b = Value(0.0)
+        self.name_parameters()
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        """The neuron's output for one sample: a Value."""
+        x = _inputs(x, len(self.w), "Neuron")
+        return self._activation(record(_DOT, (self.w, x, self.b)))
+
+    def __repr__(self) -> str:
+        label = self._label if isinstance(self._label, str) else self._label.__name__
+        return f"{label} Neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """``nout`` neurons side by side; the keywords are those of :class:`Neuron`.
+
+    Returns the list of their outputs, or, as in micrograd, the output itself if there is but one.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nout: int,
+        nonlin: bool = True,
+        *,
+        seed: int = 0,
+        rng: np.random.Generator | None = None,
+        **options: Any,
+    ) -> None:
+        rng = np.random.default_rng(seed) if rng is None else rng
+        width = _width(nout, "nout")
+        self.neurons = [Neuron(nin, nonlin, rng=rng, nout=nout, **options) for _ in range(width)]
+        self.name_parameters()
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        """The outputs for one sample."""
+        x = _inputs(x, len(self.neurons[0].w), "Layer")
+        out = [neuron(x) for neuron in self.neurons]
+        return out[0] if len(out) == 1 else out
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(map(str, self.neurons))}]"
+
+
+class MLP(Module):
+    """A multi-layer perceptron: ``nin`` inputs and a layer for each width in ``nouts``.
+
+    ``activation`` is one for all layers but the last, which is linear, or a list with one for each
+    layer. The other keywords are those of :class:`Neuron`.
+
+    >>> net = MLP(2, [3, 1], seed=7)
+    >>> len(net.parameters()), list(net.named_parameters())[:3]
+    (13, ['layers.0.neurons.0.w.0', 'layers.0.neurons.0.w.1', 'layers.0.neurons.0.b'])
+    >>> net([1.0])
+    Traceback (most recent call last):
+        ...
+    ValueError: MLP takes 2 inputs, not 1
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        *,
+        activation: str | Callable[[Any], Any] | Sequence[str | Callable[[Any], Any]] = "relu",
+        seed: int = 0,
+        rng: np.random.Generator | None = None,
+        **options: Any,
+    ) -> None:
+        rng = np.random.default_rng(seed) if rng is None else rng
+        if not nouts:
+            raise ValueError("MLP needs the width of at least one layer in nouts")
+        if isinstance(activation, str) or callable(activation):
+            activation = [activation] * (len(nouts) - 1) + ["linear"]
+        if len(activation) != len(nouts):
+            raise ValueError(f"MLP has {len(nouts)} layers but {len(activation)} activations")
+        sizes = [nin, *nouts]
+        self.layers = [
+            Layer(sizes[i], sizes[i + 1], activation=each, rng=rng, **options)
+            for i, each in enumerate(activation)
+        ]
+        self.name_parameters()
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        """The outputs for one sample: a list of Values, or a Value if the last layer has one neuron."""
+        x = _inputs(x, len(self.layers[0].neurons[0].w), "MLP")
+        for layer in self.layers:
+            x = layer(x if isinstance(x, list) else [x])
+        return x
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(map(str, self.layers))}]"
+
+
+def _inputs(x: Any, nin: int, who: str) -> list[Any]:
+    """One sample as a list of ``nin`` inputs."""
+    if type(x) is list:
+        sample = x
+    elif np.ndim(x) == 1:
+        sample = x.tolist() if isinstance(x, np.ndarray) else list(x)
+    else:
+        raise ValueError(f"{who} takes one sample of {nin} inputs, not an array of shape {np.shape(x)}")
+    if len(sample) != nin:
+        raise ValueError(f"{who} takes {nin} inputs, not {len(sample)}")
+    return sample
+
+
+def _width(n: int, what: str) -> int:
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"{what} is a number of at least 1, not {n!r}")
+    return n
+
+
+def _named(which: Any, known: Mapping[str, Callable[..., Any]], what: str) -> Callable[..., Any]:
+    if which in known:
+        return known[which]
+    if callable(which):
+        function: Callable[..., Any] = which
+        return function
+    close = difflib.get_close_matches(str(which), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+    raise ValueError(f"no {what} is called {which!r}; {hint}")
