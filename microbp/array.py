@@ -14,7 +14,7 @@ import numpy as np
 
 from microbp.errors import NoGradientError
 from microbp.rules import RULES
-from microbp.value import Value, describe, record
+from microbp.value import Value, as_number, describe, record
 
 __all__ = ["Array", "array", "data_of", "elementwise", "grad_of"]
 
@@ -29,12 +29,14 @@ class Array(np.ndarray[Any, np.dtype[np.object_]]):
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if function is np.dot and not options:
-            return _product(*args)
-        return super().__array_function__(function, types, args, options)
+            return _dot(*args)
+        result = super().__array_function__(function, types, args, options)
+        plain = type(result) is np.ndarray and result.dtype == object  # as np.where gives
+        return result.view(Array) if plain else result
 
     def dot(self, other: Any) -> Any:  # type: ignore[override]
         """The matrix product, as ``np.dot``: one ``dot`` is recorded per element of the result."""
-        return _product(self, other)
+        return _dot(self, other)
 
 
 def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Array:
@@ -74,7 +76,7 @@ def data_of(x: Any) -> Any:
     >>> float(data_of(Value(1.0)))
     1.0
     """
-    return _floats(x, lambda value: value.data)
+    return _floats(x, _number)
 
 
 def grad_of(x: Any) -> Any:
@@ -90,19 +92,24 @@ def grad_of(x: Any) -> Any:
     return _floats(x, _computed)
 
 
-def _computed(value: Value) -> float:
+def _number(each: Any) -> float:
+    return each.data if isinstance(each, Value) else as_number(each, "data_of()")
+
+
+def _computed(value: Any) -> float:
+    if not isinstance(value, Value):
+        raise TypeError(f"grad_of() reads the gradients of Values; {value!r} has none")
     if value.grad is None:
         reason = "call backward() first" if value.requires_grad else "it is frozen (requires_grad)"
         raise NoGradientError(f"{describe(value)} has no gradient; {reason}")
     return value.grad
 
 
-def _floats(x: Any, number: Callable[[Value], float]) -> Any:
+def _floats(x: Any, number: Callable[[Any], float]) -> Any:
     source = np.asarray(x, dtype=object)
     floats = np.empty(source.shape)
     for place in np.ndindex(source.shape):
-        each = source[place]
-        floats[place] = number(each) if isinstance(each, Value) else float(each)
+        floats[place] = number(source[place])
     return floats[()]
 
 
@@ -125,6 +132,8 @@ def elementwise(function: Callable[..., Any], *inputs: Any) -> Any:
 def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """NumPy hands over every ufunc in which a Value or an Array takes part."""
     (out,) = options.pop("out", (None,))
+    for option in ("casting", "subok"):  # np.mean gives them; they say nothing about Values
+        options.pop(option, None)
     if method == "__call__" and ufunc is np.matmul and not options:
         result = _product(*inputs)
     elif method == "__call__" and ufunc is np.square and not options:
@@ -136,6 +145,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         result = elementwise(lambda *operands: record(rule, operands), *inputs)
     elif method == "reduce" and ufunc in (np.add, np.maximum):
         result = _reduce("sum" if ufunc is np.add else "max", *inputs, **options)
+    elif method == "reduce" and ufunc is np.minimum:
+        result = -_reduce("max", -inputs[0], **options)
     else:  # comparisons give plain truth values; NumPy refuses by itself what it cannot do on objects
         plain = [np.asarray(x, dtype=object).view(np.ndarray) for x in inputs]
         result = getattr(ufunc, method)(*plain, **options)
@@ -145,8 +156,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return result
     if out.dtype != object:
         raise TypeError(
-            f"an array of {out.dtype} cannot hold Values; write a = a {ufunc.__name__} b for a new "
-            "array, or make it with microbp.array"
+            f"an array of {out.dtype} cannot hold Values; np.{ufunc.__name__} without out= gives a new "
+            "array (a = a + b instead of a += b), or make it with microbp.array"
         )
     out[...] = result
     return out
@@ -160,8 +171,8 @@ def _reduce(
     if asked or dtype is not None:
         raise TypeError(f"np.{name} of Values takes axis and keepdims, not {', '.join(asked or ['dtype'])}")
     source = np.asarray(x, dtype=object).view(np.ndarray)
-    axes = range(source.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    summed = {each % source.ndim for each in axes} if source.ndim else set()
+    axes = range(source.ndim) if axis is None or not source.ndim else axis
+    summed = set(np.lib.array_utils.normalize_axis_tuple(axes, source.ndim))
     kept = [each for each in range(source.ndim) if each not in summed]
     moved = source.transpose(kept + sorted(summed))
     shape = moved.shape[: len(kept)]
@@ -173,11 +184,22 @@ def _reduce(
     return made.view(Array) if made.ndim else made[()]
 
 
-def _product(a: Any, b: Any) -> Any:
-    """The matrix product, as ``np.matmul`` and ``np.dot`` have it up to two dimensions."""
+def _dot(a: Any, b: Any) -> Any:
+    """``np.dot``: the matrix product, except with a scalar or a stack of matrices on the right."""
     a, b = (np.asarray(x, dtype=object).view(np.ndarray) for x in (a, b))
     if not a.ndim or not b.ndim:
         return elementwise(lambda x, y: x * y, a, b)
+    if b.ndim <= 2:
+        return _product(a, b)
+    side_by_side = np.moveaxis(b, -2, 0).reshape(b.shape[-2], -1)
+    return _product(a, side_by_side).reshape(a.shape[:-1] + b.shape[:-2] + b.shape[-1:])
+
+
+def _product(a: Any, b: Any) -> Any:
+    """The matrix product, as ``np.matmul`` has it."""
+    a, b = (np.asarray(x, dtype=object).view(np.ndarray) for x in (a, b))
+    if not a.ndim or not b.ndim:
+        raise ValueError(f"matrix product of shapes {a.shape} and {b.shape}: for a scalar write *")
     if a.ndim > 2 or b.ndim > 2:
         return _stacked(a, b)
     rows, columns = np.atleast_2d(a), (b.T if b.ndim == 2 else b[None])
@@ -196,13 +218,15 @@ def _product(a: Any, b: Any) -> Any:
     return made.view(Array) if made.ndim else made[()]
 
 
-def _stacked(a: Any, b: Any) -> Array:
+def _stacked(a: Any, b: Any) -> Any:
     """Products of stacks of matrices, as ``np.matmul`` broadcasts them."""
-    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a, b = (np.broadcast_to(x, stack + x.shape[-2:]) for x in (a, b))
-    made = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype=object)
+    left, right = np.atleast_2d(a), (b if b.ndim > 1 else b[:, None])
+    stack = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    left, right = (np.broadcast_to(x, stack + x.shape[-2:]) for x in (left, right))
+    made = np.empty((*stack, left.shape[-2], right.shape[-1]), dtype=object)
     for place in np.ndindex(stack):
-        made[place] = _product(a[place], b[place])
+        made[place] = _product(left[place], right[place])
+    made = made[..., 0, :] if a.ndim == 1 else made[..., 0] if b.ndim == 1 else made
     return made.view(Array)
 
 

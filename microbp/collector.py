@@ -20,6 +20,9 @@ import sys
 
 __all__ = ["start", "stop"]
 
+#: Python 3.12 starts with some hundred frozen objects.
+_PYTHONS_OWN = 1000
+
 _node: type = object
 _skipping = False
 #: Other objects than nodes that have grown old since the last full walk.
@@ -71,6 +74,8 @@ def _count_others() -> None:
 def _due_to_nodes() -> bool:
     """Whether the full collection that begins would not be due if graph nodes did not count."""
     fresh, old_enough, older = gc.get_threshold()
-    if gc.get_count()[0] <= fresh or gc.get_freeze_count():
-        return False  # asked for by gc.collect(), or the program's own frozen objects would be freed
+    if gc.get_count()[0] <= fresh:
+        return False  # gc.collect() was called
+    if gc.get_freeze_count() > _PYTHONS_OWN:
+        return False  # the program has frozen objects, and is to keep them so
     return _others < max(fresh * old_enough * older, _settled // 3 // 4)

@@ -73,7 +73,8 @@ def _graph_gradients(y: Value) -> dict[int, Value]:
     for node in backward_order(y):
         upstream = gradients[id(node)]
         if node.rule is not None:
-            for operand, local in _local_derivatives(node, node.rule):
+            # The last operand first, as in a backward pass: the same sums to the last bit.
+            for operand, local in reversed(_local_derivatives(node, node.rule)):
                 share = local if _is_one(upstream) else upstream if _is_one(local) else upstream * local
                 before = gradients.get(id(operand))
                 gradients[id(operand)] = share if before is None else before + share
@@ -115,7 +116,7 @@ def _check_unchanged(node: Value, operand: Value, recorded: Any, local: Any) -> 
     now = local.data if isinstance(local, Value) else local
     if now != recorded and not (math.isnan(now) and math.isnan(recorded)):
         raise NoGradientError(
-            f"{describe(operand)} has been changed since {node.rule} used it: its local derivative was "
-            f"{recorded!r} then and would be {now!r} now. Compute the graph again before grad(..., "
-            "create_graph=True)"
+            f"an operand of {node.rule} has been changed since it was recorded: the local derivative for "
+            f"{describe(operand)} was {recorded!r} then and would be {now!r} now. Compute the graph again "
+            "before grad(..., create_graph=True)"
         )

@@ -4,7 +4,8 @@ An expression is ordinary Python of a few kinds, so that it can be run, renamed 
 evaluated under another arithmetic and printed:
 
 * numbers, and the names that its row declares (the arguments, and ``y``, the row's own output);
-* ``+  -  *  /``, unary minus, comparisons of two sides, ``and``, ``or``, ``a if c else b``;
+* ``+  -  *  /``, unary minus, and ``a if c else b`` where c is a condition: a comparison of two
+  sides, or several joined by ``and``, ``or``; nothing is both a condition and a number;
 * the functions of :data:`FUNCTIONS` and the constants of :data:`CONSTANTS`;
 * in a row of many arguments also ``total(e)`` and ``largest(e)``, where ``e`` runs over the elements.
 
@@ -19,7 +20,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, NamedTuple
 
@@ -34,7 +35,9 @@ def _total(numbers: Iterable[float]) -> float:
     return reduce(add, numbers, 0.0)
 
 
-total: Callable[[Iterable[float]], float] = _total if sys.version_info >= (3, 12) else sum
+total: Callable[[Iterable[float]], float] = (
+    _total if sys.version_info >= (3, 12) else partial(sum, start=0.0)
+)
 
 
 def largest(numbers: Iterable[float]) -> float:
@@ -51,16 +54,23 @@ def _expm1(z: complex) -> complex:
 
 
 def _log1p(z: complex) -> complex:
-    """``log(1 + z)`` without cancellation: |1 + z|² = 1 + (2x + x² + y²)."""
+    """``log(1 + z)`` without cancellation: |1 + z|² = (1 + x)²·(1 + (y / (1 + x))²)."""
     x, y = z.real, z.imag
-    return complex(0.5 * math.log1p(2.0 * x + x * x + y * y), math.atan2(y, 1.0 + x))
+    if x < -0.5:
+        return cmath.log(1.0 + z)  # 1 + x is exact here
+    slope = y / (1.0 + x)
+    return complex(math.log1p(x) + 0.5 * math.log1p(slope * slope), math.atan(slope))
+
+
+def _sinc(x: float) -> float:
+    return math.sin(x) / x if x else 1.0
 
 
 def _erf_beyond_real(z: complex) -> complex:
     """``erf(z) - erf(Re z)`` by the series 7.1.29 of Abramowitz and Stegun, good to about 1e-16."""
     x, y = z.real, z.imag
-    wave = y / math.pi if x == 0.0 else math.sin(2.0 * x * y) / (2.0 * math.pi * x)
-    dip = 0.0 if x == 0.0 else math.sin(x * y) ** 2 / (math.pi * x)
+    wave = y / math.pi * _sinc(2.0 * x * y)
+    dip = x * y * y / math.pi * _sinc(x * y) ** 2
     real = imag = 0.0
     for n in range(1, 33):
         weight = math.exp(-0.25 * n * n) / (n * n + 4.0 * x * x)
@@ -194,6 +204,16 @@ class Expression:
         """
         return ast.unparse(_Hoist(elements, done).visit(ast.parse(self.text, mode="eval").body))
 
+    def loose(self, elements: Sequence[str]) -> list[str]:
+        """Those of ``elements`` that the expression uses outside ``total`` and ``largest``.
+
+        >>> parse("total(w * x) * w", {"w", "x"}, "row", many=True).loose(["w", "x"])
+        ['w']
+        """
+        outside = ast.walk(ast.parse(self.hoist(elements, {}), mode="eval"))
+        names = {each.id for each in outside if isinstance(each, ast.Name)}
+        return [each for each in elements if each in names]
+
 
 def parse(text: str, names: Iterable[str], row: str, *, many: bool = False) -> Expression:
     """Check ``text`` against the rule language and return it as an :class:`Expression`.
@@ -213,11 +233,14 @@ def parse(text: str, names: Iterable[str], row: str, *, many: bool = False) -> E
     scope = sorted(names) + sorted(CONSTANTS)
     try:
         tree = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise RuleError(f"rule {row}: {text!r} is not an expression: {reason}") from None
     used: set[str] = set()
     _check(tree, f"rule {row}: {text!r}", scope, many, used)
+    if any(isinstance(each, ast.Constant) and type(each.value) is int for each in ast.walk(tree)):
+        tree = _Floats().visit(tree)
+        text = ast.unparse(tree)
     return Expression(text, frozenset(used), tree)
 
 
@@ -237,7 +260,16 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
 }
 
 
-def _check(node: ast.expr, where: str, scope: list[str], many: bool, used: set[str]) -> None:
+def _check(
+    node: ast.expr, where: str, scope: list[str], many: bool, used: set[str], condition: bool = False
+) -> None:
+    """Refuse what is not in the language; ``condition`` says which of the two has to stand here."""
+    judges = isinstance(node, ast.Compare | ast.BoolOp)
+    if judges and not condition:
+        word = _word(node)
+        raise RuleError(f"{where} uses {word!r} as a number; write '1.0 if {word} else 0.0'")
+    if condition and not judges:
+        raise RuleError(f"{where} uses {_word(node)!r} as a condition; compare it with a number")
     children: list[ast.expr]
     match node:
         case ast.Constant(value=value):
@@ -258,9 +290,12 @@ def _check(node: ast.expr, where: str, scope: list[str], many: bool, used: set[s
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
             children = [left, right]
         case ast.BoolOp(values=values):
-            children = values
+            for each in values:
+                _check(each, where, scope, many, used, condition=True)
+            children = []
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            children = [test, body, orelse]
+            _check(test, where, scope, many, used, condition=True)
+            children = [body, orelse]
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name in AGGREGATES and many:
                 arity = 1
@@ -312,6 +347,14 @@ def _evaluate(
                 return to.functions[name](runs)
             return to.functions[name](*map(value, args))
     raise AssertionError(f"unchecked expression {_word(node)}")
+
+
+class _Floats(ast.NodeTransformer):
+    """Write 1 as 1.0, so that each arithmetic divides 1 / 2 alike, and none returns an int."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        assert isinstance(node.value, int | float)
+        return ast.Constant(float(node.value))
 
 
 class _Rename(ast.NodeTransformer):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,16 @@ class Module:
     """
 
     def named_parameters(self) -> dict[str, Value]:
-        """The parameters by their path; one that is held twice stands once, under its first path."""
+        """The parameters by their path; one that is held twice stands once, under its first path.
+
+        Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
+        """
         found: dict[int, tuple[str, Value]] = {}
         for path, held in self._holders():
             for place in np.ndindex(np.shape(held)):
                 value = held[place]
                 found.setdefault(id(value), (".".join([path, *map(str, place)]), value))
-        return dict(found.values())
+        return _by_path(found.values())
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
@@ -88,7 +92,7 @@ class Module:
         {'w': (3,), 'b': ()}
         """
         state = {}
-        for path, held in self._holders():
+        for path, held in _by_path(self._holders()).items():
             state[path] = np.empty(np.shape(held))
             for place in np.ndindex(np.shape(held)):
                 state[path][place] = held[place].data
@@ -97,22 +101,33 @@ class Module:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over the numbers of a :meth:`state`.
 
-        Raises ValueError, before any parameter is touched, where names or shapes differ.
+        Raises ValueError, before any parameter is touched, where names or shapes differ, an array holds
+        something else than real numbers, or two arrays differ in a parameter that both hold. A nan is a
+        number, as in a state that was saved after the cost had become nan.
         """
-        holders = dict(self._holders())
-        problems = [f"{path} is missing" for path in holders if path not in state]
-        problems += [f"{path} is not a parameter here" for path in state if path not in holders]
-        for path in holders.keys() & state.keys():
-            here, there = np.shape(holders[path]), np.shape(state[path])
-            if here != there:
-                problems.append(f"{path} has shape {here} here and {there} there")
+        holders = _by_path(self._holders())
+        arrays = {path: np.asarray(numbers) for path, numbers in state.items()}
+        problems = [f"{path} is missing" for path in holders if path not in arrays]
+        problems += [f"{path} is not a parameter here" for path in arrays if path not in holders]
+        loaded: dict[Value, float] = {}
+        for path, held in holders.items():
+            numbers = arrays.get(path)
+            if numbers is None:
+                continue
+            if held.shape != numbers.shape:
+                problems.append(f"{path} has shape {held.shape} here and {numbers.shape} there")
+            elif numbers.dtype.kind not in "iuf":
+                problems.append(f"{path} holds {numbers.dtype} there, not real numbers")
+            else:
+                for value, number in zip(held.flat, numbers.astype(float).ravel().tolist(), strict=True):
+                    other = loaded.setdefault(value, number)
+                    if number != other and not (math.isnan(number) and math.isnan(other)):
+                        problems.append(f"{path} holds {number!r} for what is {other!r} elsewhere in it")
         if problems:
             more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise ValueError(f"this state does not fit the module: {'; '.join(sorted(problems)[:5])}{more}")
-        for path, held in holders.items():
-            numbers = np.asarray(state[path], dtype=float)
-            for place in np.ndindex(np.shape(held)):
-                held[place].data = float(numbers[place])
+        for value, number in loaded.items():
+            value.data = number
 
     def save(self, path: str | Path) -> None:
         """Write :meth:`state` as a NumPy ``.npz`` file, under exactly that name."""
@@ -120,8 +135,11 @@ class Module:
             np.savez(file, **self.state())  # type: ignore[arg-type]
 
     def load(self, path: str | Path) -> None:
-        """Take over what :meth:`save` wrote; ValueError where names or shapes differ."""
-        with np.load(path, allow_pickle=False) as state:
+        """Take over what :meth:`save` wrote; ValueError as from :meth:`load_state`."""
+        state = np.load(path, allow_pickle=False)
+        if isinstance(state, np.ndarray):
+            raise ValueError(f"{path} holds a single array, not what save() writes")
+        with state:
             self.load_state(dict(state))
 
     def _holders(self) -> Iterator[tuple[str, Any]]:
@@ -131,18 +149,34 @@ class Module:
 
 
 def _holders(path: str, held: Any) -> Iterator[tuple[str, Any]]:
-    """What holds parameters, by path, as object arrays."""
+    """What holds parameters, by path, as object arrays; of a container with more in it, part by part."""
     if isinstance(held, Module):
         yield from ((f"{path}.{inner}", each) for inner, each in held._holders())
-    elif isinstance(held, Value | np.ndarray) or (
-        isinstance(held, list | tuple) and held and all(isinstance(each, Value) for each in held)
-    ):
-        array = np.asarray(held, dtype=object).view(np.ndarray)
-        if array.size and all(isinstance(each, Value) and each.is_leaf for each in array.flat):
-            yield path, array
+        return
+    parts: list[tuple[tuple[Any, ...], Any]] = []
+    if isinstance(held, Value) and held.is_leaf:
+        parts = [((), held)]
+    elif isinstance(held, np.ndarray) and held.dtype == object:
+        parts = list(np.ndenumerate(held.view(np.ndarray)))
     elif isinstance(held, list | tuple | dict):
-        for key, each in held.items() if isinstance(held, dict) else enumerate(held):
-            yield from _holders(f"{path}.{key}", each)
+        items = held.items() if isinstance(held, dict) else enumerate(held)
+        parts = [((key,), each) for key, each in items]
+    leaves = all(isinstance(each, Value) and each.is_leaf for _, each in parts)
+    if parts and leaves and not isinstance(held, dict):
+        yield path, np.asarray(held, dtype=object).view(np.ndarray)
+    else:
+        for place, each in parts:
+            yield from _holders(".".join([path, *map(str, place)]), each)
+
+
+def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict of parameters, or of what holds them; ValueError where two have one path."""
+    named: dict[str, Any] = {}
+    for path, each in found:
+        if path in named:
+            raise ValueError(f"two parameters have the path {path}; rename an attribute or a key of a dict")
+        named[path] = each
+    return named
 
 
 class Neuron(Module):
@@ -174,8 +208,8 @@ class Neuron(Module):
     ) -> None:
         rng = np.random.default_rng(seed) if rng is None else rng
         draw = _named(init, INITIALISATIONS, "initialisation")
-        self._activation = _named(activation if nonlin else "linear", ACTIVATIONS, "activation")
         self._label = activation if nonlin else "linear"
+        self._activation = _named(self._label, ACTIVATIONS, "activation")
         self.w = [Value(float(draw(rng, nin, nout))) for _ in range(_width(nin, "nin"))]
         self.b = Value(0.0)
         self.name_parameters()
@@ -186,8 +220,15 @@ class Neuron(Module):
         return self._activation(record(_DOT, (self.w, x, self.b)))
 
     def __repr__(self) -> str:
-        label = self._label if isinstance(self._label, str) else self._label.__name__
-        return f"{label} Neuron({len(self.w)})"
+        return f"{getattr(self._label, '__name__', self._label)} Neuron({len(self.w)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the function of a named activation: a pickle holds the name."""
+        return {name: each for name, each in vars(self).items() if name != "_activation"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._activation = _named(self._label, ACTIVATIONS, "activation")
 
 
 class Layer(Module):
@@ -247,8 +288,8 @@ class MLP(Module):
         **options: Any,
     ) -> None:
         rng = np.random.default_rng(seed) if rng is None else rng
-        if not nouts:
-            raise ValueError("MLP needs the width of at least one layer in nouts")
+        if not isinstance(nouts, list | tuple | range | np.ndarray) or not len(nouts):
+            raise ValueError(f"nouts is a list with the width of at least one layer, not {nouts!r}")
         if isinstance(activation, str) or callable(activation):
             activation = [activation] * (len(nouts) - 1) + ["linear"]
         if len(activation) != len(nouts):
@@ -285,13 +326,13 @@ def _inputs(x: Any, nin: int, who: str) -> list[Any]:
 
 
 def _width(n: int, what: str) -> int:
-    if not isinstance(n, int) or n < 1:
-        raise ValueError(f"{what} is a number of at least 1, not {n!r}")
-    return n
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"{what} is a whole number of at least 1, not {n!r}")
+    return int(n)
 
 
 def _named(which: Any, known: Mapping[str, Callable[..., Any]], what: str) -> Callable[..., Any]:
-    if which in known:
+    if isinstance(which, str) and which in known:
         return known[which]
     if callable(which):
         function: Callable[..., Any] = which

@@ -5,7 +5,8 @@ the output; ``d`` holds one local derivative per argument, ∂y/∂argument. ``s
 interval per argument) in which the operation is differentiable: there each row is checked. ``kink``
 holds what changes sign where the derivative jumps. ``corner`` says what holds there, and is pinned by
 a golden table in the tests. Conventions follow three reasons, in this order: a NaN that comes in goes
-out; a subgradient, that of the central difference where there is one; what users of PyTorch expect.
+out; a subgradient, or the one-sided derivative where it is infinite; among these what users of PyTorch
+expect.
 
 A row of many arguments names in ``over`` those that run over lists of equal length; its derivative is
 stated for one element.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from microbp.errors import RuleError
@@ -85,7 +87,7 @@ def row(
     y: str,
     d: tuple[str, ...],
     doc: str,
-    smooth: tuple[tuple[Interval, ...], ...] = (),
+    smooth: Sequence[Sequence[Interval]] = (),
     corner: str = "",
     kink: tuple[str, ...] = (),
     defaults: Mapping[str, float] | None = None,
@@ -103,7 +105,7 @@ def row(
     arguments, elements = tuple(args.split()), tuple(over.split())
     if not name.isidentifier() or keyword.iskeyword(name):
         raise RuleError(f"rule {name!r}: the name must be a plain word")
-    taken = {"y", *FUNCTIONS, *CONSTANTS, *AGGREGATES}
+    taken = {"y", "map", "mul", "zip", *FUNCTIONS, *CONSTANTS, *AGGREGATES}  # names of generated code
     for argument in arguments:
         plain = argument.isidentifier() and not keyword.iskeyword(argument) and argument[0] != "_"
         if not plain or argument in taken or arguments.count(argument) > 1:
@@ -118,22 +120,41 @@ def row(
         )
     for stray in sorted({*elements, *(defaults or {})} - {*arguments}):
         raise RuleError(f"rule {name}: {stray!r} is not one of its arguments ({', '.join(arguments)})")
-    for box in smooth:
-        if len(box) != len(arguments) or any(not low < high for low, high in box):
-            raise RuleError(f"rule {name}: {box} is not one interval (low, high) for each argument")
     many = bool(elements)
+    value = parse(y, arguments, name, many=many)
+    derivatives = tuple(parse(each, (*arguments, "y"), name, many=many) for each in d)
+    single = [each for arg, each in zip(arguments, derivatives, strict=True) if arg not in elements]
+    for expression in (value, *single):
+        for argument in expression.loose(elements):
+            raise RuleError(
+                f"rule {name}: {str(expression)!r} uses {argument!r}, which runs over a list, outside "
+                "total(...) and largest(...)"
+            )
     return Rule(
         name,
         arguments,
-        parse(y, arguments, name, many=many),
-        tuple(parse(each, (*arguments, "y"), name, many=many) for each in d),
+        value,
+        derivatives,
         doc,
-        smooth,
+        tuple(_box(name, arguments, each) for each in smooth),
         corner,
         tuple(parse(each, arguments, name, many=many) for each in kink),
         dict(defaults or {}),
         elements,
     )
+
+
+def _box(name: str, arguments: tuple[str, ...], intervals: Any) -> tuple[Interval, ...]:
+    try:
+        box = tuple((float(low), float(high)) for low, high in intervals)
+    except (TypeError, ValueError):
+        box = ()
+    if len(box) != len(arguments) or not all(-inf < low < high < inf for low, high in box):
+        raise RuleError(
+            f"rule {name}: in smooth, {intervals!r} is not a box, which has an interval (low, high) of "
+            f"finite numbers for each of {', '.join(arguments)}"
+        )
+    return box
 
 
 R, P, N, U = (-3.0, 3.0), (0.25, 4.0), (-4.0, -0.25), (-0.9, 0.9)
@@ -173,7 +194,8 @@ TABLE: tuple[Rule, ...] = (
          "y * log(a) if a > 0.0 else 0.0 if a == 0.0 else nan"),
         "a to the power b; undefined at a < 0 with a broken b, and at a = 0 with b < 0.", ((P, R),),
         "At b = 0 the derivative in a is 0, also at a = 0; at a = 0 with 0 < b < 1 it is inf. "
-        "The derivative in b is 0 at a = 0 and nan at a < 0, where a neighbouring b gives no real power."),
+        "The derivative in b is 0 at a = 0 and nan at a < 0, where a neighbouring b gives no real power. "
+        "As in IEEE 754, nan to the power 0 and 1 to the power nan are 1."),
     # y·(1 - y) and 1 - y·y lose their digits where y is close to 1; the second forms keep them.
     row("sigmoid", "a",   "1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)",
         ("y * (1.0 - y) if a < 5.0 else exp(-a) * y * y",),
@@ -208,11 +230,11 @@ TABLE: tuple[Rule, ...] = (
          "1.0 if b > a else 0.5 if b == a else 0.0 if b < a else a + b"),
         "The larger of two.", ((N, P), (P, N)),
         "At a tie each side takes half.", ("a - b",)),
-    row("clip",    "a low high", "low + high if low != low or high != high else low if a < low else high if a > high else a",
-        ("1.0 if low <= a and a <= high else 0.0 if a < low or a > high else a + low + high",
-         "1.0 if a < low else 0.0 if low <= a else a + low", "1.0 if a > high else 0.0 if a <= high else a + high"),
-        "a held between low and high.", ((U, (-2.0, -1.0), (1.0, 2.0)), (N, (0.0, 0.5), (1.0, 2.0)), (P, (-2.0, -1.0), (-0.5, 0.0))),
-        "At a bound the derivative in a is 1.", ("a - low", "a - high")),
+    row("clip",    "a low high", "a + low + high if a != a or low != low or high != high else high if a > high or low > high else low if a < low else a",
+        ("y if y != y else 1.0 if low <= a and a <= high else 0.0",
+         "y if y != y else 1.0 if a < low and low <= high else 0.0", "y if y != y else 1.0 if a > high or low > high else 0.0"),
+        "a held between low and high.", ((U, (-2.0, -1.0), (1.0, 2.0)), (N, (0.0, 0.5), (1.0, 2.0)), (P, (-2.0, -1.0), (-0.5, 0.0)), (U, (1.0, 2.0), (-2.0, -1.0))),
+        "At a bound the derivative in a is 1; where low > high the result is high.", ("a - low", "a - high")),
     row("select",  "c a b", "a if c > 0.0 else b if c <= 0.0 else c",
         ("0.0 if c == c else c", "1.0 if c > 0.0 else 0.0 if c <= 0.0 else c", "0.0 if c > 0.0 else 1.0 if c <= 0.0 else c"),
         "a where c > 0, else b: the branch that stays in the graph.", ((P, R, R), (N, R, R)),

@@ -267,6 +267,7 @@ class Value:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {slot: getattr(self, slot) for slot in Value.__slots__ if hasattr(self, slot)}
+        state |= getattr(self, "__dict__", {})  # of a subclass
         return state | {"_pending": None, "_upstream": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -618,7 +619,7 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
         )
     reason = rule.doc
     if isinstance(error, OverflowError):
-        reason = "the result is beyond the largest float, 1.8e308."
+        reason = "The result is beyond the largest float, 1.8e308."
     message = f"{rule} has no value at {at}. {reason} [{site}]"
     return UndefinedOperation(message, rule.name, numbers, site)
 

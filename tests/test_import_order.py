@@ -35,13 +35,13 @@ differentiate  grad: gradients as results
 graph       Graph: a frozen, ordered, picklable record of one Value
 tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
-layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 losses
 optim
 training    fit
 complexstep the complex-step check of a row
 define      an operation of the user's own
 check       nodes and whole graphs
+layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 answers     claimed gradients
 debug       trace (the steps as data), explain, diagnose, shell
 replay      straight (one sample), matrix (a batch)

@@ -1,0 +1,323 @@
+"""Losses: what a net said against what was wanted, as one recorded Value, the cost.
+
+Predictions are what nets return: a Value (one sample, one output), a list of Values (one sample of n
+outputs, shape ``(n,)``), a list of lists or a two-dimensional array (``(batch, n)``). Targets are
+numbers, lists of numbers or NumPy arrays of the same shape. Where one has the shape ``(batch, 1)``, the
+other may be ``(batch,)``; nothing else is broadcast. The cost of a batch is the mean of the costs of its
+samples, in every loss.
+
+Bad targets are refused before anything is recorded: ValueError for shapes that do not fit, an empty
+batch, and a number that is no target of the loss; TypeError for what is no number. Predictions of nan
+give a cost of nan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microbp import functions
+from microbp.value import Value, as_number, describe
+
+__all__ = [
+    "LOSSES", "Loss", "Predictions", "Targets", "binary_cross_entropy", "half_squared_error", "hinge",
+    "l2_penalty", "mean_squared_error", "softmax_cross_entropy",
+]  # fmt: skip
+
+Predictions = Value | Sequence[Value | Sequence[Value]] | npt.NDArray[np.object_]
+Targets = float | Sequence[float | Sequence[float]] | npt.NDArray[Any]
+Numbers = npt.NDArray[np.float64]
+Loss = Callable[[Predictions, Targets], Value]
+
+
+def half_squared_error(predictions: Predictions, targets: Targets) -> Value:
+    """``½ Σ (t - o)²``, summed over the outputs o of a sample, averaged over the batch.
+
+    The cost of Rumelhart, Hinton and Williams (1986); its derivative in an output is ``o - t``, over the
+    batch size.
+
+    >>> outputs = [Value(0.75), Value(0.5)]
+    >>> cost = half_squared_error(outputs, [0.25, 1.0])
+    >>> cost.backward()
+    >>> cost.data, outputs[0].grad, outputs[1].grad
+    (0.25, 0.5, -0.5)
+
+    A flat list is one sample. Several samples of one output each have the shape ``(batch, 1)``:
+
+    >>> half_squared_error([[Value(0.75)], [Value(0.5)]], [0.25, 1.0]).data
+    0.125
+    """
+    outputs, numbers, batch = _pairs("half_squared_error", predictions, targets)
+    return _total([(t - o) ** 2 for o, t in zip(outputs, numbers, strict=True)], 2 * batch)
+
+
+def mean_squared_error(predictions: Predictions, targets: Targets) -> Value:
+    """``mean (t - o)²``, averaged over all outputs o of all samples.
+
+    >>> mean_squared_error([Value(0.75), Value(0.5)], [0.25, 1.0]).data
+    0.25
+    """
+    outputs, numbers, _ = _pairs("mean_squared_error", predictions, targets)
+    return _total([(t - o) ** 2 for o, t in zip(outputs, numbers, strict=True)], len(outputs))
+
+
+def hinge(predictions: Predictions, targets: Targets) -> Value:
+    """``mean max(0, 1 - y·s)`` for scores s and labels y = ±1, averaged over all scores.
+
+    The margin loss of support vector machines (Cortes and Vapnik 1995), known from micrograd's demo.
+    At ``y·s = 1`` its derivative is 0, as that of relu at 0.
+
+    >>> scores = [Value(0.25), Value(2.0)]
+    >>> cost = hinge(scores, [-1, 1])
+    >>> cost.backward()
+    >>> cost.data, scores[0].grad, scores[1].grad
+    (0.625, 0.5, 0.0)
+
+    Raises ValueError for a label other than -1 and 1.
+    """
+    told = "a label of hinge is -1 or 1 (2·t - 1 makes one from t = 0 or 1)"
+    scores, labels, _ = _pairs("hinge", predictions, targets, lambda y: np.abs(y) != 1.0, told)
+    return _total([(1.0 - y * s).relu() for s, y in zip(scores, labels, strict=True)], len(scores))
+
+
+def binary_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
+    """``mean -(t·log p + (1 - t)·log(1 - p))`` with p = sigmoid(z) for logits z, averaged over all logits.
+
+    It is computed as ``t·softplus(-z) + (1 - t)·softplus(z)``, which never overflows and keeps its digits
+    however sure the net is; with t = 0 or 1 as the one of the two terms that remains. Targets are labels
+    0 and 1, or probabilities between them. The derivative in z is ``p - t``, over the number of logits.
+
+    >>> logits = [Value(0.0), Value(-1000.0)]
+    >>> cost = binary_cross_entropy(logits, [1, 1])
+    >>> cost.backward()
+    >>> cost.data, logits[0].grad, logits[1].grad
+    (500.34657359027995, -0.25, -0.5)
+
+    Raises ValueError for a target outside 0 to 1.
+    """
+    told = "a target is 0, 1 or a probability between them ((y + 1) / 2 makes one from y = ±1)"
+    logits, numbers, _ = _pairs("binary_cross_entropy", predictions, targets, _no_probability, told)
+    return _total([_bernoulli(z, t) for z, t in zip(logits, numbers, strict=True)], len(logits))
+
+
+def _bernoulli(z: Value, t: float) -> Any:
+    if t == 1.0:
+        return (-z).softplus()
+    if t == 0.0:
+        return z.softplus()
+    return functions.dot([t, 1.0 - t], [(-z).softplus(), z.softplus()])
+
+
+def softmax_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
+    """``-Σ t·log p`` with p = softmax(x) for logits x, summed over classes, averaged over the batch.
+
+    Each sample is one ``cross_entropy`` node, which never overflows. Its target is a class index
+    (0, 1, …: targets of shape ``(batch,)``, or one number for one sample) or one row of probabilities,
+    such as a one-hot row. The derivative in a logit is ``p - t``, over the batch size.
+
+    >>> logits = [[Value(0.0), Value(0.0)], [Value(1000.0), Value(-1000.0)]]
+    >>> cost = softmax_cross_entropy(logits, [0, 1])
+    >>> cost.backward()
+    >>> cost.data, [x.grad for x in logits[0]], [x.grad for x in logits[1]]
+    (1000.34657359028, [-0.25, 0.25], [0.5, -0.5])
+    >>> softmax_cross_entropy(logits, [[1, 0], [0, 1]]).data == cost.data
+    True
+
+    Raises ValueError for a class that the net has no output for, for a row that does not sum to 1
+    within 1e-6, and for a net of one output, whose softmax is always 1.
+    """
+    loss = "softmax_cross_entropy"
+    outputs = _values(loss, predictions)
+    if not outputs.ndim or outputs.shape[-1] == 1:
+        raise ValueError(
+            f"{loss}: predictions of shape {outputs.shape} have one output for each sample, whose softmax "
+            "is always 1. Give the net one output for each class, or use binary_cross_entropy for two"
+        )
+    classes = outputs.shape[-1]
+    numbers = _numbers(loss, targets)
+    if numbers.shape == outputs.shape:
+        rows = _probabilities(loss, numbers)
+    elif outputs.shape[:-1] in (numbers.shape, _narrow(numbers.shape)):
+        rows = _one_hot(loss, numbers, classes)
+    else:
+        raise ValueError(
+            f"{loss}: predictions of shape {outputs.shape} do not fit targets of shape {numbers.shape}. "
+            f"Give class indices of shape {outputs.shape[:-1]}, or probabilities of the predictions' shape"
+        )
+    samples = outputs.reshape(-1, classes).tolist()
+    costs = [functions.cross_entropy(x, t) for x, t in zip(samples, rows, strict=True)]
+    return _total(costs, len(costs))
+
+
+def _probabilities(loss: str, numbers: Numbers) -> list[list[float]]:
+    _refuse(loss, numbers, _no_probability(numbers), "a probability is between 0 and 1")
+    rows: list[list[float]] = numbers.reshape(-1, numbers.shape[-1]).tolist()
+    for sample, row in enumerate(rows):
+        if abs(math.fsum(row) - 1.0) > 1e-6:
+            where = f"the targets of sample {sample}" if numbers.ndim == 2 else "the targets"
+            raise ValueError(
+                f"{loss}: {where} sum to {math.fsum(row)!r}; the probabilities of one sample sum to 1. "
+                f"Targets of shape {numbers.shape}, like the predictions, are taken as probabilities, "
+                "not as class indices"
+            )
+    return rows
+
+
+def _one_hot(loss: str, labels: Numbers, classes: int) -> list[list[float]]:
+    _refuse(loss, labels, labels != np.floor(labels), "a class index is a whole number")
+    told = f"the net has {classes} outputs, so that classes are 0 to {classes - 1}"
+    _refuse(loss, labels, (labels < 0) | (labels >= classes), told)
+    rows = np.zeros((labels.size, classes))
+    rows[np.arange(labels.size), labels.ravel().astype(int)] = 1.0
+    one_hot: list[list[float]] = rows.tolist()
+    return one_hot
+
+
+def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: float) -> Value:
+    """``strength · Σ w²``, to be added to a cost; its derivative in w is ``2·strength·w``.
+
+    Ridge regression's penalty (Hoerl and Kennard 1970) without a factor ½, as in micrograd's demo. The
+    sum is one ``dot`` node, in which each parameter is an operand twice.
+
+    >>> w = [Value(3.0), Value(-1.0)]
+    >>> penalty = l2_penalty(w, strength=0.5)
+    >>> penalty.backward()
+    >>> penalty.data, w[0].grad, w[1].grad
+    (5.0, 3.0, -1.0)
+
+    A strength of 0 gives 0. Raises ValueError for no parameters, and for a strength that is negative or
+    not finite; TypeError for a parameter that is no Value.
+    """
+    weight = as_number(strength, "l2_penalty: strength")
+    if not 0.0 <= weight < math.inf:
+        raise ValueError(f"l2_penalty: the strength is a finite number from 0 up, not {weight!r}")
+    weights = list(parameters.values() if isinstance(parameters, Mapping) else parameters)
+    if not weights:
+        raise ValueError("l2_penalty: there are no parameters")
+    for position, each in enumerate(weights):
+        if not isinstance(each, Value):
+            kind = type(each).__name__
+            raise TypeError(f"l2_penalty: parameters[{position}] is an object of type {kind}, not a Value")
+    penalty: Value = weight * functions.dot(weights, weights)
+    return penalty
+
+
+#: The losses by name.
+LOSSES: dict[str, Loss] = {
+    "half_squared_error": half_squared_error,
+    "mean_squared_error": mean_squared_error,
+    "hinge": hinge,
+    "binary_cross_entropy": binary_cross_entropy,
+    "softmax_cross_entropy": softmax_cross_entropy,
+}
+
+
+# --------------------------------------------------------------- what all losses do with their data
+def _pairs(
+    loss: str,
+    predictions: Predictions,
+    targets: Targets,
+    refused: Callable[[Numbers], npt.NDArray[np.bool_]] | None = None,
+    told: str = "",
+) -> tuple[list[Value], list[float], int]:
+    """The outputs, flat; the target of each; and the batch size. Refuses, and tells why, on the way."""
+    outputs, numbers = _values(loss, predictions), _numbers(loss, targets)
+    if outputs.shape not in (numbers.shape, _narrow(numbers.shape)) and (
+        _narrow(outputs.shape) != numbers.shape
+    ):
+        cure = "Give one target for each output"
+        if outputs.shape[:-1] in (numbers.shape, _narrow(numbers.shape)):
+            cure = (
+                f"The net has {outputs.shape[-1]} outputs for each sample, but there is one target: end "
+                "the net with one output, or use softmax_cross_entropy for class indices"
+            )
+        raise ValueError(
+            f"{loss}: predictions of shape {outputs.shape} do not fit targets of shape {numbers.shape}. "
+            f"{cure}"
+        )
+    if refused is not None:
+        _refuse(loss, numbers, refused(numbers), told)
+    batch = len(outputs) if 2 in (outputs.ndim, numbers.ndim) else 1
+    return outputs.ravel().tolist(), numbers.ravel().tolist(), batch
+
+
+def _no_probability(t: Numbers) -> npt.NDArray[np.bool_]:
+    outside: npt.NDArray[np.bool_] = (t < 0.0) | (t > 1.0)
+    return outside
+
+
+def _narrow(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """``(batch,)`` for a column ``(batch, 1)``."""
+    return shape[:-1] if shape[-1:] == (1,) else None
+
+
+def _values(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
+    ragged = f"{loss}: the predictions' rows are of unequal length"
+    try:
+        outputs = np.asarray(predictions, dtype=object).view(np.ndarray)
+    except ValueError:
+        raise ValueError(ragged) from None
+    for position, each in enumerate(outputs.ravel().tolist()):
+        if isinstance(each, list | tuple | np.ndarray):
+            raise ValueError(ragged)
+        if not isinstance(each, Value):
+            at = _at(outputs.shape, position)
+            raise TypeError(
+                f"{loss}: predictions are Values, alone, in a list or in an array, but {at or 'there '}"
+                f"stands an object of type {type(each).__name__}. Give what the net returns"
+            )
+    if outputs.ndim > 2:
+        raise ValueError(
+            f"{loss}: predictions have at most two dimensions, (batch, outputs), not {outputs.shape}"
+        )
+    if not outputs.size:
+        raise ValueError(f"{loss}: there are no predictions (shape {outputs.shape}): the batch is empty")
+    return outputs
+
+
+def _numbers(loss: str, targets: Targets) -> Numbers:
+    ragged = f"{loss}: the targets' rows are of unequal length"
+    try:
+        numbers = np.asarray(targets)
+        if numbers.dtype.kind not in "biuf":
+            numbers = np.asarray(targets, dtype=object)
+    except ValueError:
+        raise ValueError(ragged) from None
+    if numbers.dtype == object:
+        for position, each in enumerate(numbers.ravel().tolist()):
+            at = _at(numbers.shape, position)
+            if isinstance(each, list | tuple | np.ndarray):
+                raise ValueError(ragged)
+            if isinstance(each, Value):
+                raise TypeError(
+                    f"{loss}: targets are numbers, but {at or 'there '}stands {describe(each)}. Targets come "
+                    "second, after the predictions; microbp.data_of(...) gives the numbers of Values"
+                )
+            as_number(each, f"{loss}: the target {at}".rstrip())
+    floats = numbers.astype(float)
+    _refuse(loss, floats, ~np.isfinite(floats), "a target is a finite number")
+    return floats
+
+
+def _refuse(loss: str, numbers: Numbers, refused: Any, told: str) -> None:
+    """ValueError with the first of ``numbers`` that is refused, and its index."""
+    if np.any(refused):
+        position = int(np.flatnonzero(refused)[0])
+        at = _at(numbers.shape, position)
+        raise ValueError(f"{loss}: the target {at}is {float(numbers.ravel()[position])!r}; {told}")
+
+
+def _at(shape: tuple[int, ...], position: int) -> str:
+    """``at [1, 0] `` for a position in a flattened array; empty for a single number."""
+    place = [int(each) for each in np.unravel_index(position, shape)]
+    return f"at {place} " if place else ""
+
+
+def _total(costs: list[Value], divisor: int) -> Value:
+    """Σ costs / divisor, each as one node, and no node where there is nothing to add or to divide."""
+    total: Value = costs[0] if len(costs) == 1 else functions.sum(costs)
+    return total if divisor == 1 else total / divisor

@@ -1,0 +1,582 @@
+"""Optimisers and learning-rate schedules: how parameters follow their gradients.
+
+An optimiser's ``step()`` changes the parameters that it was given by their ``grad``, and asks its
+learning rate, a number or a schedule, for each step anew. What it remembers of a parameter (a velocity,
+moments) is a few floats. ``step()`` is all or nothing: with a gradient that is missing or not finite no
+parameter changes.
+
+A schedule is a callable from the number of steps taken so far, 0 before the first, to the learning rate
+of the next step. Those here are frozen dataclasses; any function will do.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from microbp.errors import NoGradientError
+from microbp.value import Value, as_number, describe
+
+__all__ = [
+    "SGD", "Adam", "AdamW", "Clipping", "Constant", "Cosine", "Exponential", "Linear", "Optimiser",
+    "Parameters", "Schedule", "StepDecay", "WarmUp", "clip_gradients",
+]  # fmt: skip
+
+Parameters = Iterable[Value] | Mapping[str, Value]
+Schedule = Callable[[int], float]
+#: What an optimiser remembers of one parameter.
+Memory = tuple[float, ...]
+
+
+# --------------------------------------------------------------------------------------- optimisers
+class Optimiser(ABC):
+    """What all optimisers share: checks, steps, and a state to resume from.
+
+    ``parameters`` is a list of Values or a dict of them by name; the names are for messages. ``lr`` is
+    a number or a schedule. A frozen parameter (``requires_grad`` is False) is left alone, with all that
+    is remembered of it.
+
+    An optimiser of one's own states what it remembers at first, and one update of one number:
+
+    >>> class SignDescent(Optimiser):
+    ...     def update(self, p, g, memory, lr):
+    ...         return p - math.copysign(lr, g), memory
+    >>> w = Value(1.0, name="w")
+    >>> (w * w).backward()
+    >>> SignDescent([w], lr=0.25).step()
+    >>> w.data
+    0.75
+
+    Raises TypeError for a parameter that is no Value, ValueError for one that is computed rather than a
+    leaf or that stands in the list twice, for an empty list, and for a learning rate that is not
+    positive and finite.
+    """
+
+    #: What is remembered of a parameter that has not been updated yet.
+    blank: Memory = ()
+
+    def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
+        #: Name and Value of each.
+        self.parameters = _named(parameters, type(self).__name__)
+        self.lr = lr
+        #: How many steps have been taken.
+        self.steps = 0
+        self._memory = [self.blank] * len(self.parameters)
+        _ = self.rate  # a bad one is refused here, before any work is done
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step.
+
+        >>> SGD([Value(1.0)], lr=Linear(0.5, final=0.0, steps=100)).rate
+        0.5
+        """
+        what = f"{type(self).__name__}: the learning rate"
+        if not callable(self.lr):
+            return _positive(self.lr, what)
+        schedule = getattr(self.lr, "__qualname__", self.lr)
+        return _positive(self.lr(self.steps), f"{what} that {schedule} gives after {self.steps} steps")
+
+    def step(self) -> None:
+        """Change each parameter by its gradient.
+
+        Raises NoGradientError for a parameter whose ``grad`` is None; FloatingPointError where a
+        gradient, or what it would make of a parameter, is not finite. Both name the parameter, and no
+        parameter has changed then.
+        """
+        where, rate = f"{type(self).__name__}.step()", self.rate
+        updates: list[tuple[int, Value, float, Memory]] = []
+        for position, name, parameter, gradient in _gradients(self.parameters, where):
+            before = self._memory[position]
+            data, memory = self.update(parameter.data, gradient, before, rate)
+            if not all(map(math.isfinite, (data, *memory))):
+                remembered = f" and {before} remembered" if before else ""
+                raise FloatingPointError(
+                    f"{where}: {name} = {parameter.data!r} with gradient {gradient!r}{remembered} would "
+                    f"become {data!r}{f' and {memory}' if memory else ''}; no parameter has been changed. "
+                    f"Lower the learning rate ({rate!r}) or clip the gradients"
+                )
+            updates.append((position, parameter, data, memory))
+        for position, parameter, data, memory in updates:
+            parameter.data = data
+            self._memory[position] = memory
+        self.steps += 1
+
+    @abstractmethod
+    def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
+        """The new number of a parameter p with gradient g, and what to remember of it."""
+
+    def zero_grad(self) -> None:
+        """Set the gradient of each parameter to None: not computed."""
+        for _, parameter in self.parameters:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`step` has changed beside the parameters, as plain numbers, lists and dicts.
+
+        With the parameters' numbers restored and this state loaded, training goes on bit for bit, also
+        through JSON. The settings (learning rate, momentum, …) are the constructor's.
+
+        >>> w = Value(1.0, name="w")
+        >>> (w * w).backward()
+        >>> optimiser = SGD([w], lr=0.1, momentum=0.9)
+        >>> optimiser.step()
+        >>> optimiser.state()
+        {'optimiser': 'SGD', 'steps': 1, 'names': ['w'], 'memory': [[2.0]]}
+        """
+        return {
+            "optimiser": type(self).__name__,
+            "steps": self.steps,
+            "names": [name for name, _ in self.parameters],
+            "memory": [list(memory) for memory in self._memory],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what :meth:`state` returned.
+
+        Raises ValueError, and loads nothing, where the state is of another optimiser, of parameters of
+        other names, or was kept with other settings.
+        """
+        where = f"{type(self).__name__}.load_state()"
+        missing = [key for key in ("optimiser", "steps", "names", "memory") if key not in state]
+        if missing:
+            raise ValueError(f"{where}: the state has no {missing[0]!r}; give what state() returned")
+        if state["optimiser"] != type(self).__name__:
+            raise ValueError(f"{where}: the state is of {state['optimiser']}")
+        names = [name for name, _ in self.parameters]
+        if len(state["names"]) != len(names):
+            raise ValueError(
+                f"{where}: the state is of {len(state['names'])} parameters, the optimiser of {len(names)}"
+            )
+        for position, (other, name) in enumerate(zip(state["names"], names, strict=True)):
+            if other != name:
+                raise ValueError(
+                    f"{where}: parameters[{position}] is {other!r} in the state, {name!r} in the optimiser"
+                )
+        steps, memories = state["steps"], state["memory"]
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
+            raise ValueError(f"{where}: steps must be a whole number from 0 up, not {steps!r}")
+        if len(memories) != len(names) or any(len(each) != len(self.blank) for each in memories):
+            raise ValueError(
+                f"{where}: the optimiser remembers {len(self.blank)} numbers of each of {len(names)} "
+                "parameters, and the state does not: it was kept with other settings"
+            )
+        loaded = [tuple(as_number(x, f"{where}: a remembered number") for x in each) for each in memories]
+        if not all(math.isfinite(x) for each in loaded for x in each):
+            raise ValueError(f"{where}: the state holds a number that is not finite")
+        self.steps, self._memory = steps, loaded
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self.lr}, steps={self.steps})"
+
+
+class SGD(Optimiser):
+    """Gradient descent, with momentum if asked for.
+
+    ====================  ========================================
+    plain                 ``p ← p - lr·g``
+    momentum μ            ``v ← μ·v + g``, ``p ← p - lr·v``
+    Nesterov, momentum μ  ``v ← μ·v + g``, ``p ← p - lr·(g + μ·v)``
+    ====================  ========================================
+
+    The velocity v begins at 0 and does not contain the learning rate, so that a schedule acts at once.
+    Momentum: Polyak (1964), the heavy ball. Nesterov: his accelerated gradient (1983) in the form of
+    Sutskever, Martens, Dahl and Hinton (2013), equations 3 and 4, whose gradient is taken where the
+    velocity leads; p is that point. At a constant learning rate both equal the papers' forms, in which
+    the velocity is ``-lr·v``. The formulas are those of ``torch.optim.SGD``.
+
+    >>> w = Value(3.0, name="w")
+    >>> optimiser = SGD([w], lr=0.25)
+    >>> (w * w).backward()
+    >>> optimiser.step()
+    >>> w.data
+    1.5
+
+    Raises ValueError for a momentum outside 0 ≤ μ < 1, and for Nesterov without momentum.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        self.momentum = _below_one(momentum, "SGD: momentum")
+        self.nesterov = nesterov
+        if nesterov and not self.momentum:
+            raise ValueError("SGD: Nesterov's method needs a momentum, such as momentum=0.9")
+        self.blank = (0.0,) if self.momentum else ()
+        super().__init__(parameters, lr)
+
+    def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
+        """See the class."""
+        if not memory:
+            return p - lr * g, ()
+        v = self.momentum * memory[0] + g
+        return p - lr * (g + self.momentum * v if self.nesterov else v), (v,)
+
+
+class Adam(Optimiser):
+    """Adam: each parameter's step is scaled by the recent size of its gradient.
+
+    ::
+
+        m ← β₁·m + (1 - β₁)·g        v ← β₂·v + (1 - β₂)·g·g
+        m̂ = m / (1 - β₁ᵗ)            v̂ = v / (1 - β₂ᵗ)            p ← p - lr·m̂ / (√v̂ + ε)
+
+    Kingma and Ba (2015), algorithm 1, with its default settings; m and v begin at 0, and t counts the
+    updates of this parameter, from 1. The formulas are those of ``torch.optim.Adam``. Whatever the size
+    of the gradient, the first step is close to ``lr``:
+
+    >>> w = Value(3.0, name="w")
+    >>> optimiser = Adam([w], lr=0.25)
+    >>> (w * w).backward()
+    >>> optimiser.step()
+    >>> round(w.data, 6)
+    2.75
+
+    Raises ValueError for betas outside 0 ≤ β < 1, and for an ε that is not positive and finite.
+    """
+
+    blank = (0.0, 0.0, 0.0)
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        where = type(self).__name__
+        first, second = betas
+        self.betas = _below_one(first, f"{where}: betas[0]"), _below_one(second, f"{where}: betas[1]")
+        self.eps = _positive(eps, f"{where}: eps")
+        super().__init__(parameters, lr)
+
+    def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
+        """See the class."""
+        (m, v, t), (first, second) = memory, self.betas
+        t += 1.0
+        m = first * m + (1.0 - first) * g
+        v = second * v + (1.0 - second) * g * g
+        mean, square = m / (1.0 - first**t), v / (1.0 - second**t)
+        return p - lr * mean / (math.sqrt(square) + self.eps), (m, v, t)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay λ: ``p ← p - lr·λ·p``, then Adam's step.
+
+    Loshchilov and Hutter (2019), algorithm 2: the decay does not pass through the moments, as that of
+    an L2 penalty would. It is scaled by the learning rate, as in ``torch.optim.AdamW``; in the paper
+    it is scaled by the schedule alone, so that its λ is ``lr·λ`` here.
+
+    >>> w = Value(3.0, name="w")
+    >>> (w * 0.0).backward()
+    >>> AdamW([w], lr=0.5, weight_decay=0.5).step()
+    >>> w.data
+    2.25
+
+    Raises ValueError for a decay that is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        self.weight_decay = _not_negative(weight_decay, "AdamW: weight_decay")
+        super().__init__(parameters, lr, betas=betas, eps=eps)
+
+    def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
+        """See the class."""
+        return super().update(p - lr * self.weight_decay * p, g, memory, lr)
+
+
+# ----------------------------------------------------------------------------------------- clipping
+class Clipping(NamedTuple):
+    """What :func:`clip_gradients` did."""
+
+    #: The norm of the gradients before.
+    norm: float
+    #: What each gradient was multiplied by; 1.0 where the norm was within bounds.
+    factor: float
+
+
+def clip_gradients(parameters: Parameters, max_norm: float) -> Clipping:
+    """Scale the gradients of all parameters together, so that their norm is at most ``max_norm``.
+
+    The norm is ``√Σ g²`` over all that are not frozen, the factor ``max_norm / norm`` where the norm is
+    larger, else 1 (Pascanu, Mikolov and Bengio 2013). A ``max_norm`` of ``math.inf`` only measures.
+
+    >>> w = [Value(3.0), Value(4.0)]
+    >>> (w[0] * w[0] + w[1] * w[1]).backward()
+    >>> clip_gradients(w, max_norm=1.0)
+    Clipping(norm=10.0, factor=0.1)
+    >>> [round(each.grad, 6) for each in w]
+    [0.6, 0.8]
+
+    Raises NoGradientError for a parameter whose ``grad`` is None, FloatingPointError for a gradient or a
+    norm that is not finite, and ValueError for a ``max_norm`` that is not positive. No gradient has
+    changed then.
+    """
+    where = "clip_gradients()"
+    bound = as_number(max_norm, f"{where}: max_norm")
+    if not bound > 0.0:
+        raise ValueError(f"{where}: max_norm must be positive, not {bound!r}")
+    found = _gradients(_named(parameters, where), where)
+    norm = math.hypot(*(gradient for *_, gradient in found))
+    if math.isinf(norm):
+        raise FloatingPointError(f"{where}: the norm of the gradients is beyond the largest float, 1.8e308")
+    factor = bound / norm if norm > bound else 1.0
+    if factor != 1.0:
+        for _, _, parameter, gradient in found:
+            parameter.grad = gradient * factor
+    return Clipping(norm, factor)
+
+
+# ---------------------------------------------------------------------------------------- schedules
+@dataclass(frozen=True)
+class Constant:
+    """The same learning rate at each step, as a number would be.
+
+    >>> Constant(0.1)(1000)
+    0.1
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        _positive(self.rate, "Constant: rate")
+
+    def __call__(self, step: int) -> float:  # noqa: ARG002 (what every schedule is given)
+        """``rate``."""
+        return self.rate
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """``rate · factor^⌊step / every⌋``: a stair.
+
+    >>> [StepDecay(0.5, factor=0.5, every=100)(step) for step in (0, 99, 100, 200)]
+    [0.5, 0.5, 0.25, 0.125]
+    """
+
+    rate: float
+    factor: float
+    every: int
+
+    def __post_init__(self) -> None:
+        _positive(self.rate, "StepDecay: rate")
+        _fraction(self.factor, "StepDecay: factor")
+        _whole(self.every, "StepDecay: every")
+
+    def __call__(self, step: int) -> float:
+        """The rate after ``step`` steps."""
+        return self.rate * float(self.factor) ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """``rate · factor^step``.
+
+    >>> [Exponential(0.5, factor=0.5)(step) for step in (0, 1, 2)]
+    [0.5, 0.25, 0.125]
+    """
+
+    rate: float
+    factor: float
+
+    def __post_init__(self) -> None:
+        _positive(self.rate, "Exponential: rate")
+        _fraction(self.factor, "Exponential: factor")
+
+    def __call__(self, step: int) -> float:
+        """The rate after ``step`` steps."""
+        return self.rate * float(self.factor) ** step
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``rate - (rate - final) · step / steps``, a straight line to ``final``, which then holds.
+
+    The first of ``steps`` steps has the rate ``rate``; the step after the last has ``final``, so that
+    it may be 0. micrograd's demo, with its ``1.0 - 0.9*k/100``, is
+
+    >>> schedule = Linear(1.0, final=0.1, steps=100)
+    >>> all(schedule(k) == 1.0 - 0.9 * k / 100 for k in range(100))
+    True
+    >>> schedule(100), schedule(1000)
+    (0.1, 0.1)
+    """
+
+    rate: float
+    final: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        _positive(self.rate, "Linear: rate")
+        _not_negative(self.final, "Linear: final")
+        _whole(self.steps, "Linear: steps")
+
+    def __call__(self, step: int) -> float:
+        """The rate after ``step`` steps."""
+        if step >= self.steps:
+            return self.final
+        return self.rate - (self.rate - self.final) * step / self.steps
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """``final + (rate - final) · (1 + cos(π · step / steps)) / 2``; then ``final`` holds.
+
+    Loshchilov and Hutter (2017), equation 5, without restarts.
+
+    >>> schedule = Cosine(0.5, steps=100)
+    >>> schedule(0), round(schedule(50), 6), schedule(100)
+    (0.5, 0.25, 0.0)
+    """
+
+    rate: float
+    steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self.rate, "Cosine: rate")
+        _whole(self.steps, "Cosine: steps")
+        _not_negative(self.final, "Cosine: final")
+
+    def __call__(self, step: int) -> float:
+        """The rate after ``step`` steps."""
+        if step >= self.steps:
+            return self.final
+        return self.final + (self.rate - self.final) * (1.0 + math.cos(math.pi * step / self.steps)) / 2.0
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """``(step + 1) / steps`` of the rate ``then`` in the first ``steps`` steps; after them, ``then``.
+
+    ``then`` is a number or a schedule, which counts from the first step as well. Goyal and others (2017),
+    section 2.2.
+
+    >>> schedule = WarmUp(4, then=0.5)
+    >>> [schedule(step) for step in (0, 1, 2, 3, 4)]
+    [0.125, 0.25, 0.375, 0.5, 0.5]
+    """
+
+    steps: int
+    then: float | Schedule
+
+    def __post_init__(self) -> None:
+        _whole(self.steps, "WarmUp: steps")
+        if not callable(self.then):
+            _positive(self.then, "WarmUp: then")
+
+    def __call__(self, step: int) -> float:
+        """The rate after ``step`` steps."""
+        rate = self.then(step) if callable(self.then) else self.then
+        return rate * (step + 1) / self.steps if step < self.steps else rate
+
+
+# ------------------------------------------------------------------------------------------- checks
+def _named(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
+    """The parameters with names for messages: the dict's, their own, or their place in the list."""
+    if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
+        kind = type(parameters).__name__
+        raise TypeError(f"{where}: parameters are a list of Values or a dict of them, not a {kind}")
+    if isinstance(parameters, Mapping):
+        places, values = [str(name) for name in parameters], list(parameters.values())
+    else:
+        values = list(parameters)
+        places = [f"parameters[{position}]" for position in range(len(values))]
+    if not values:
+        raise ValueError(f"{where}: there are no parameters")
+    named: list[tuple[str, Value]] = []
+    seen: dict[int, str] = {}
+    for place, value in zip(places, values, strict=True):
+        if not isinstance(value, Value):
+            cure = "; [*W.flat, *b.flat] lists the Values of arrays" if hasattr(value, "flat") else ""
+            raise TypeError(
+                f"{where}: {place} is an object of type {type(value).__name__}, not a Value{cure}"
+            )
+        if not value.is_leaf:
+            raise ValueError(
+                f"{where}: {place} is {describe(value)}, computed by {value.rule}, not a leaf: to change "
+                "its number would not change the net"
+            )
+        if id(value) in seen:
+            raise ValueError(f"{where}: {place} is the same Value as {seen[id(value)]}: list it once")
+        seen[id(value)] = place
+        name = place if isinstance(parameters, Mapping) else value.name or place
+        named.append((name, value))
+    return named
+
+
+def _gradients(
+    parameters: list[tuple[str, Value]], where: str
+) -> list[tuple[int, str, Value, float]]:
+    """Position, name, Value and gradient of each parameter that is not frozen."""
+    found: list[tuple[int, str, Value, float]] = []
+    for position, (name, parameter) in enumerate(parameters):
+        if parameter.requires_grad:
+            if parameter.grad is None:
+                raise _no_gradient(name, parameters, where)
+            gradient = float(parameter.grad)
+            if not math.isfinite(gradient):
+                raise FloatingPointError(
+                    f"{where}: the gradient of {name} is {gradient!r} at {name} = {parameter.data!r}; "
+                    "nothing has been changed"
+                )
+            found.append((position, name, parameter, gradient))
+    return found
+
+
+def _no_gradient(name: str, parameters: list[tuple[str, Value]], where: str) -> NoGradientError:
+    if all(each.grad is None for _, each in parameters if each.requires_grad):
+        return NoGradientError(f"{where}: no parameter has a gradient; call backward() on the cost first")
+    return NoGradientError(
+        f"{where}: {name} has no gradient, but others have: the cost does not depend on it. Leave it out, "
+        "or freeze it (requires_grad = False); nothing has been changed"
+    )
+
+
+def _positive(x: Any, what: str) -> float:
+    number = as_number(x, what)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{what} must be positive and finite, not {number!r}")
+    return number
+
+
+def _not_negative(x: Any, what: str) -> float:
+    number = as_number(x, what)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"{what} must be 0 or positive, and finite, not {number!r}")
+    return number
+
+
+def _below_one(x: Any, what: str) -> float:
+    number = as_number(x, what)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{what} must be at least 0 and below 1, not {number!r}")
+    return number
+
+
+def _fraction(x: Any, what: str) -> None:
+    number = as_number(x, what)
+    if not 0.0 < number <= 1.0:
+        raise ValueError(f"{what} must be above 0 and at most 1, not {number!r}")
+
+
+def _whole(x: Any, what: str) -> None:
+    if not isinstance(x, int) or isinstance(x, bool) or x < 1:
+        raise ValueError(f"{what} must be a whole number from 1 up, not {x!r}")

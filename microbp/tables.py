@@ -1,0 +1,145 @@
+"""``Table``: plain records as an aligned text table, in colour where it is printed on a terminal.
+
+The layout is rich's, which knows how wide each character is; rich is imported when a table is
+rendered, never before. The text is the same on every machine: as wide as its longest row, so that
+nothing is cut off or wrapped. Verdict words carry the meaning; colour only repeats it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from dataclasses import dataclass
+from typing import IO, Any
+
+__all__ = ["VERDICTS", "Cell", "Table", "number"]
+
+#: What stands in a cell: a text as it is, a number as :func:`number` writes it, None as a dash.
+Cell = str | float | int | None
+
+#: The colours that repeat a verdict; a cell has one if its first words are a verdict.
+VERDICTS = {
+    "agree": "green",
+    "fine": "green",
+    "right": "green",
+    "corner": "cyan",
+    "inconclusive": "yellow",
+    "undecided": "yellow",
+    "DISAGREE": "bold red",
+    "CHANGED": "bold red",
+    "WRONG": "bold red",
+    "wrong": "bold red",
+}
+
+
+def number(x: float | None, digits: int = 8) -> str:
+    """``x`` with its sign and ``digits`` significant digits; a dash where there is no number.
+
+    >>> number(0.08216704), number(-2), number(0.000438567723), number(12345678901.0)
+    ('+0.082167040', '-2.0000000', '+0.00043856772', '+1.2345679e+10')
+    >>> number(0.0), number(float("-inf")), number(float("nan")), number(None)
+    ('0', '-inf', 'nan', '-')
+    """
+    if x is None:
+        return "-"
+    if x == 0.0:
+        return "0"
+    if math.isnan(x):
+        return "nan"
+    return f"{float(x):+#.{digits}g}" if math.isfinite(x) else f"{float(x):+g}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, columns, rows of cells, and notes below; ``str(table)`` is the text.
+
+    A column whose name begins with ``>`` is right-aligned, as in a format specification. A table
+    without rows shows its title and its notes.
+
+    >>> print(Table("gradients", ("name", ">gradient", "verdict"), (("w[0]", 0.5, "agree"),)))
+    gradients
+    <BLANKLINE>
+    name      gradient   verdict
+    ────────────────────────────
+    w[0]   +0.50000000   agree
+
+    Raises ValueError where a row has not one cell for each column.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{len(row)} cells for {len(self.columns)} columns: {row!r}")
+
+    def __str__(self) -> str:
+        return self._render(colour=False)
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Print the table, on ``sys.stdout`` unless another file is given; in colour on a terminal.
+
+        A character that the file's encoding lacks comes out as ``?``.
+        """
+        file = sys.stdout if file is None else file
+        text = self._render(colour=_has_colour(file)) + "\n"
+        encoding = getattr(file, "encoding", None) or "utf-8"
+        file.write(text.encode(encoding, "replace").decode(encoding))
+
+    def _render(self, *, colour: bool) -> str:
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table as Layout
+        from rich.text import Text
+
+        cells = [[_text(cell) for cell in row] for row in self.rows]
+        layout = Layout(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+        for name in self.columns:
+            justify: Any = "right" if name.startswith(">") else "left"
+            layout.add_column(Text(name.removeprefix(">")), justify=justify, no_wrap=True)
+        for row in cells:
+            layout.add_row(*(Text(cell, style=_style(cell)) for cell in row))
+        parts: list[Any] = [Text(self.title, style="bold")]
+        parts += [Text(""), layout] if cells else []
+        parts += [Text(""), *(Text(note, style=_style(note)) for note in self.notes)] if self.notes else []
+        # A character is at most two cells of a terminal wide, and a gap between columns three.
+        columns = list(zip(self.columns, *cells, strict=True))
+        widest = sum(2 * max(map(len, column)) + 3 for column in columns)
+        longest = 2 * max(map(len, (self.title, *self.notes)))
+        console = Console(
+            file=io.StringIO(),
+            width=max(widest, longest) + 1,
+            color_system="standard" if colour else None,
+            force_terminal=colour,
+            force_jupyter=False,
+            legacy_windows=False,
+            highlight=False,
+            emoji=False,
+        )
+        for part in parts:
+            console.print(part, soft_wrap=isinstance(part, Text))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else number(cell)
+
+
+def _style(text: str) -> str:
+    """The colour of the verdict with which a text begins, or none."""
+    for word, style in VERDICTS.items():
+        if text == word or text.startswith((f"{word} ", f"{word}:", f"{word},")):
+            return style
+    return ""
+
+
+def _has_colour(file: IO[str]) -> bool:
+    """Whether a file is a terminal that shows colour: NO_COLOR and TERM are heeded, as rich does."""
+    from rich.console import Console
+
+    return Console(file=file, force_jupyter=False).color_system is not None

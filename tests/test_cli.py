@@ -1,0 +1,274 @@
+"""The ``microbp`` command: what it prints, what it writes, its exit status and its error messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import microbp
+from microbp import cli, demo
+from microbp.demo.report import Report
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Two tutorials that take no time, the second with a figure that deviates if ``ours`` is changed."""
+    ours = {"T1": 0.25, "T4": 0.5}
+
+    def tutorial(name, known):
+        def reproduce():
+            report = Report(name, "Quick")
+            report.compare("Figures", "a book", [("E", known, ours[name])])
+            return report
+
+        return demo.Tutorial("Quick", reproduce)
+
+    monkeypatch.setattr(demo, "TUTORIALS", {"T1": tutorial("T1", "0.25"), "T4": tutorial("T4", "0.5")})
+    return ours
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def refused(capsys, *argv):
+    """The last line on stderr of a command line that argparse refuses."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.splitlines()[-1]
+
+
+def python(*argv, **options):
+    environment = {name: x for name, x in os.environ.items() if not name.startswith("PYTHON")}
+    environment |= options.pop("environment", {})
+    return subprocess.Popen(
+        [sys.executable, *argv], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        **options,
+    )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------- the real thing
+def test_demo_reproduces_every_tutorial_and_writes_only_into_its_folder(here, capsys):
+    assert cli.main(["demo"]) == 0
+    assert files(here) == [f"microbp-demo/{each}" for each in ("T1.json", "T1.txt", "T4.json", "T4.txt")]
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out
+    assert out.index("T1. The 2-2-1 net") < out.index("T4. Neurons")
+    for figure in ("5.92944818e-07", "3.266878922007038e-07", "0.29102777369359933", "3.510187782978859e-05"):
+        assert figure in out
+    assert "DISAGREE:" not in out
+    for name in ("T1", "T4"):
+        text = (here / "microbp-demo" / f"{name}.txt").read_text(encoding="utf-8")
+        assert " ".join(text.split()) in " ".join(out.split())
+        read = json.loads((here / "microbp-demo" / f"{name}.json").read_text(encoding="utf-8"))
+        assert read["ok"] is True
+    folder = Path("microbp-demo")
+    written = [str(folder / f"{name}.{suffix}") for name in ("T1", "T4") for suffix in ("txt", "json")]
+    assert out.splitlines()[-1] == f"Written: {', '.join(written)}"
+
+
+def test_a_wrong_derivative_in_the_engine_makes_the_command_fail(here, capsys, monkeypatch):
+    rule = microbp.exp.rule
+    right = microbp.compiled.compiled(rule)
+    wrong = microbp.compiled.Compiled(right.value, (lambda _a, y: 1.0005 * y,))
+    monkeypatch.setitem(microbp.compiled._compiled, rule, wrong)
+    assert cli.main(["demo", "T1"]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "DISAGREE: " in out.rpartition("Self-check")[2]
+    assert "DISAGREE: " in (here / "microbp-demo" / "T1.txt").read_text(encoding="utf-8")
+    assert json.loads((here / "microbp-demo" / "T1.json").read_text(encoding="utf-8"))["ok"] is False
+
+
+# ------------------------------------------------------------------------------------------ microbp demo
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [((), ["T1", "T4"]), (("T4",), ["T4"]), (("t4", "T1", "T4"), ["T4", "T1"])],
+)
+def test_tutorials_run_in_the_order_named_and_once(here, capsys, names, order):
+    assert cli.main(["demo", *names, "--quiet"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out == [f"{name}: agree: 1 of 1 comparisons agree" for name in order]
+    written = [f"microbp-demo/{name}.{suffix}" for name in order for suffix in ("json", "txt")]
+    assert files(here) == sorted(written)
+
+
+def test_one_deviating_figure_makes_the_status_1_and_the_others_still_run(quick, capsys):
+    quick["T1"] = 0.125
+    assert cli.main(["demo", "-q"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "T1: DISAGREE: 1 of 1 comparisons did not come out as they must",
+        "T4: agree: 1 of 1 comparisons agree",
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_folder_is_made_with_its_parents(here):
+    assert cli.main(["demo", "T1", "--output", "a/b c"]) == 0
+    assert files(here) == ["a/b c/T1.json", "a/b c/T1.txt"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_existing_folder_is_reused_and_other_files_in_it_stay(here):
+    folder = here / "out"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    (folder / "T1.txt").write_text("old")
+    assert cli.main(["demo", "T1", "-o", "out"]) == 0
+    assert files(folder) == ["T1.json", "T1.txt", "notes.txt"]
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "T1.txt").read_text(encoding="utf-8").startswith("T1. Quick\n")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_in_place_of_the_folder_is_refused(here, capsys):
+    (here / "out").write_text("mine")
+    assert cli.main(["demo", "-o", "out"]) == 2
+    out, err = capsys.readouterr()
+    message = "cannot write out: it is not a folder; name another folder with --output"
+    assert (out, err) == ("", f"microbp: error: {message}\n")
+    assert (here / "out").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_below_a_file_is_refused(here, capsys):
+    (here / "out").write_text("mine")
+    assert cli.main(["demo", "-o", "out/deeper"]) == 2
+    path = Path("out/deeper")
+    assert f"microbp: error: cannot write {path}: Not a directory; name" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_that_cannot_be_written_is_refused_by_name(here, capsys):
+    (here / "out" / "T1.json").mkdir(parents=True)
+    assert cli.main(["demo", "-o", "out"]) == 2
+    path = Path("out/T1.json")
+    assert f"microbp: error: cannot write {path}: Is a directory; name" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_without_permission_is_refused(capsys, monkeypatch):
+    def forbidden(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    assert cli.main(["demo", "-o", "out"]) == 2
+    assert capsys.readouterr().err == (
+        "microbp: error: cannot write out: Permission denied; name another folder with --output\n"
+    )
+
+
+# ----------------------------------------------------------------------------------- the command line
+def test_a_mistyped_command_suggests_the_nearest(capsys):
+    told = refused(capsys, "dmeo")
+    assert told == "microbp: error: there is no command 'dmeo'; did you mean 'demo'? There are: demo"
+    assert refused(capsys, "xyz") == "microbp: error: there is no command 'xyz'. There are: demo"
+
+
+def test_a_mistyped_tutorial_suggests_the_nearest_and_nothing_is_written(here, capsys):
+    told = "microbp demo: error: argument TUTORIAL: there is no tutorial "
+    assert refused(capsys, "demo", "T44") == told + "'T44'; did you mean 'T4'? There are: T1, T4"
+    assert refused(capsys, "demo", "T1", "xor") == told + "'xor'. There are: T1, T4"
+    assert files(here) == []
+
+
+def test_a_mistyped_option_is_refused(here, capsys):
+    assert refused(capsys, "demo", "--ouput", "x").startswith("microbp")
+    assert files(here) == []
+
+
+def test_help_shows_the_commands_the_tutorials_and_examples(capsys):
+    assert cli.main([]) == 0
+    top = capsys.readouterr().out
+    for argv in (["--help"], ["demo", "--help"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(argv)
+        assert stopped.value.code == 0
+    both = capsys.readouterr().out
+    assert both.startswith(top)
+    below = " ".join(both.removeprefix(top).split())
+    assert "demo" in top
+    assert "microbp demo T4 -o out" in top
+    assert "microbp demo T4 -o out" in below
+    for name, tutorial in demo.TUTORIALS.items():
+        assert f"{name}: {tutorial.title}" in below
+
+
+def test_a_command_is_added_by_one_entry(monkeypatch, capsys):
+    seen = []
+    extra = cli.Command(
+        "draw", "draw a graph", "microbp draw net.py",
+        lambda parser: parser.add_argument("file"), lambda args: seen.append(args.file) or 7,
+    )  # fmt: skip
+    monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, extra))
+    assert cli.main(["draw", "net.py"]) == 7
+    assert seen == ["net.py"]
+    assert refused(capsys, "drew").endswith("did you mean 'draw'? There are: demo, draw")
+    cli.main([])
+    assert "microbp draw net.py" in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_one_line_and_status_130(capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "TUTORIALS", {"T1": demo.Tutorial("Quick", interrupted)})
+    assert cli.main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "microbp: interrupted\n")
+
+
+# ---------------------------------------------------------------------------------- as its own process
+def test_python_m_microbp(tmp_path):
+    run = python("-m", "microbp", "--version", cwd=tmp_path)
+    assert run.communicate() == (f"microbp {microbp.__version__}\n", "")
+    assert run.returncode == 0
+    wrong = python("-m", "microbp", "dmeo", cwd=tmp_path)
+    out, err = wrong.communicate()
+    assert (out, wrong.returncode) == ("", 2)
+    assert err.startswith("usage: microbp [-h] [--version] COMMAND ...\n")
+
+
+def test_the_console_command_is_main():
+    points = microbp_entry_points()
+    assert [point.load() for point in points] == [cli.main]
+
+
+def microbp_entry_points():
+    from importlib.metadata import entry_points
+
+    return [each for each in entry_points(group="console_scripts") if each.name == "microbp"]
+
+
+def test_a_reader_that_has_gone_leaves_no_traceback_and_the_files(tmp_path):
+    run = python("-m", "microbp", "demo", "T1", cwd=tmp_path)
+    run.stdout.close()
+    run.stdout = None
+    _, err = run.communicate()
+    assert (run.returncode, err) == (141, "")
+    assert files(tmp_path) == ["microbp-demo/T1.json", "microbp-demo/T1.txt"]
+
+
+def test_a_terminal_that_lacks_characters_gets_question_marks(tmp_path):
+    run = python("-m", "microbp", "demo", "T1", cwd=tmp_path, environment={"PYTHONIOENCODING": "ascii"})
+    out, err = run.communicate()
+    assert (run.returncode, err) == (0, "")
+    assert "and ??E/?net of the same neuron" in out
+    text = (tmp_path / "microbp-demo" / "T1.txt").read_text(encoding="utf-8")
+    assert "and −∂E/∂net of the same neuron" in text

@@ -1,0 +1,256 @@
+"""``Graph``: the frozen record that everything else reads."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import Program, programs
+
+import microbp
+from microbp import Graph, Node, Value, record_sites
+from microbp.graph import variable_names
+from microbp.rules import RULES, row
+from microbp.value import backward_order, record
+
+
+def neuron() -> tuple[Value, Value, Value]:
+    w, x = Value(0.5, name="w"), Value(3.0, name="x")
+    return w, x, (w * x + 1.0).tanh()
+
+
+def test_the_nodes_stand_operands_first_and_the_root_last() -> None:
+    y = neuron()[2]
+    graph = Graph(y)
+    assert [node.name for node in graph] == ["w", "x", "v2", "v3", "v4"]
+    assert [node.position for node in graph] == [0, 1, 2, 3, 4]
+    assert [node.rule and node.rule.name for node in graph] == [None, None, "mul", "add", "tanh"]
+    assert [node.operands for node in graph] == [(), (), (0, 1), (2, 1.0), (3,)]
+    assert [node.local_derivatives for node in graph][2:4] == [(3.0, 0.5), (1.0, None)]
+    assert [node.data for node in graph] == [0.5, 3.0, 1.5, 2.5, math.tanh(2.5)]
+    assert [node.named for node in graph] == [True, True, False, False, False]
+    assert graph.root is graph.nodes[-1]
+    assert graph.root.name == "v4"
+    assert len(graph) == 5
+
+
+@given(programs())
+def test_the_record_agrees_with_the_values(program: Program) -> None:
+    root = program.run(record, Value.sin, [Value(x) for x in program.leaves])
+    root.backward()
+    graph, values = Graph(root), backward_order(root)[::-1]
+    assert len(graph) == len(values)
+    for node, value in zip(graph, values, strict=True):
+        assert graph[value] is node
+        assert all(type(each) is not int or each < node.position for each in node.operands)
+        operands = [graph.nodes[x].data if type(x) is int else x for x in node.operands]
+        assert operands == [x.data if isinstance(x, Value) else x for x in value.operands]
+        assert (node.data, node.grad, node.rule) == (value.data, value.grad, value.rule)
+        assert node.local_derivatives == value.local_derivatives
+        assert node.requires_grad is value.requires_grad
+    for node, uses in zip(graph, graph.uses(), strict=True):
+        expected = [
+            (user.position, place)
+            for user in graph
+            for place, each in enumerate(user.operands)
+            if type(each) is int and each == node.position
+        ]
+        assert uses == expected
+
+
+def test_gradients_are_as_they_were_when_it_was_frozen() -> None:
+    w, x, y = neuron()
+    before = Graph(y)
+    assert [node.grad for node in before] == [None] * 5
+    y.backward()
+    after = Graph(y)
+    assert after["w"].grad == w.grad
+    y.backward()
+    w.data = 7.0
+    x.name = "other"
+    assert after["w"].grad == w.grad / 2
+    assert after["w"].data == 0.5
+    assert after.nodes[1].name == "x"
+    assert before.root.grad is None
+
+
+def test_it_cannot_be_changed() -> None:
+    graph = Graph(neuron()[2])
+    with pytest.raises(AttributeError):
+        graph.root.data = 1.0  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        graph.note = ""  # type: ignore[attr-defined]
+    assert type(graph.nodes) is tuple
+
+
+def test_constants_frozen_leaves_and_sites_are_recorded() -> None:
+    w, c = Value(2.0, name="w"), Value(3.0, name="c")
+    c.requires_grad = False
+    record_sites()
+    y = w * c
+    record_sites(on=False)
+    graph = Graph(y)
+    assert [graph[name].requires_grad for name in ("w", "c")] == [True, False]
+    assert [node.site for node in graph][:2] == [None, None]
+    assert re.fullmatch(r".*test_graph\.py:\d+", graph.root.site or "")
+
+
+def test_a_leaf_alone_is_a_graph() -> None:
+    graph = Graph(Value(2.0))
+    assert graph.nodes == (Node(0, "v0", None, (), 2.0, None, (), True, None, False),)
+    assert str(graph) == "v0 = 2.0"
+
+
+# -------------------------------------------------------------------------------- look-up
+def test_look_up_by_position_name_and_value() -> None:
+    w, _, y = neuron()
+    graph = Graph(y)
+    assert graph[0] is graph["w"] is graph[w]
+    assert graph[-1] is graph["v4"] is graph[y] is graph.root
+
+
+def test_a_look_up_that_fails_says_what_there_is() -> None:
+    y = neuron()[2]
+    graph = Graph(y)
+    with pytest.raises(KeyError) as caught:
+        graph["b"]
+    assert caught.value.args == ("no value named 'b' in this graph; its names are w, x",)
+    stranger = Value(9.0, name="stranger")
+    with pytest.raises(KeyError) as caught:
+        graph[stranger]
+    assert caught.value.args == (
+        "Value(data=9.0, grad=None, name='stranger') is not in this graph: v4 does not depend on it",
+    )
+    with pytest.raises(KeyError) as caught:
+        Graph(Value(1.0) * 2.0)["b"]
+    assert caught.value.args == (
+        "no value named 'b' in this graph; its names are none that was given",
+    )
+    with pytest.raises(IndexError):
+        graph[5]
+
+
+# ----------------------------------------------------------------------------------- text
+def test_the_equations() -> None:
+    x, w = microbp.array([0.35, 0.9], name="x"), microbp.array([0.1, 0.8], name="w")
+    b = Value(0.5, name="b")
+    net = microbp.dot(w, x, b)
+    y = 2 / (1 - net * net) ** 2
+    assert str(Graph(y, names={"net": net, "y": y})).splitlines() == [
+        "w[0] = 0.1",
+        "w[1] = 0.8",
+        "x[0] = 0.35",
+        "x[1] = 0.9",
+        "b = 0.5",
+        f"net = dot(w[0], w[1], x[0], x[1], b) = {net.data!r}",
+        f"v6 = mul(net, net) = {net.data**2!r}",
+        f"v7 = sub(1.0, v6) = {1 - net.data**2!r}",
+        f"v8 = pow(v7, 2.0) = {(1 - net.data**2) ** 2!r}",
+        f"y = div(2.0, v8) = {y.data!r}",
+    ]
+    graph = Graph(y)
+    assert graph.equation(graph["b"]) == "b = 0.5"
+    assert graph.equation(graph.root) == f"v9 = div(2.0, v8) = {y.data!r}"
+    assert repr(Graph(y, names={"y": y})) == f"Graph(10 values, root y = {y.data!r})"
+
+
+def test_names_come_from_the_user_then_from_variables_then_from_the_place() -> None:
+    given_, variable = Value(1.0, name="given"), Value(2.0)
+    root = given_ * variable
+    graph = Graph(root, names={"other": given_, "variable": variable})
+    assert [(node.name, node.named) for node in graph] == [
+        ("given", True), ("variable", True), ("v2", False),
+    ]  # fmt: skip
+    assert [node.name for node in Graph(root)] == ["given", "v1", "v2"]
+
+
+def test_two_values_of_one_name_are_told_apart() -> None:
+    a, b, c = Value(1.0, name="w"), Value(2.0, name="w"), Value(3.0, name="w#2")
+    graph = Graph(microbp.sum([a, b, c, Value(4.0, name="v5")]) * 1.0)
+    assert [node.name for node in graph] == ["w", "w#2", "w#2#2", "v5", "v4", "v5#2"]
+    assert [graph[name].data for name in ("w", "w#2", "w#2#2")] == [1.0, 2.0, 3.0]
+    assert len({node.name for node in graph}) == len(graph)
+
+
+@given(st.lists(st.sampled_from(["a", "a#2", "v0", "v1", None]), min_size=1, max_size=8))
+def test_names_are_unique_whatever_the_user_calls_them(names: list[str | None]) -> None:
+    graph = Graph(microbp.sum([Value(1.0, name=name) for name in names]))
+    found = [node.name for node in graph]
+    assert len(set(found)) == len(found)
+    assert [graph[name].position for name in found] == list(range(len(found)))
+
+
+def test_variables_name_values_alone_and_in_containers() -> None:
+    a, b, c, d, e = (Value(float(i)) for i in range(5))
+    W = np.array([[a, 1.0], [b, 2.0]], dtype=object)
+    names = variable_names({
+        "W": W, "pair": (c, [d]), "again": a, "parts": {"e": e}, "text": "a", "number": 3.0,
+        "floats": np.ones(2), "_hidden": Value(9.0),
+    })  # fmt: skip
+    assert names == {
+        id(a): "W[0,0]", id(b): "W[1,0]", id(c): "pair[0]", id(d): "pair[1][0]", id(e): "parts['e']",
+    }  # fmt: skip
+
+
+def test_the_caller_s_own_variables_name_a_graph() -> None:
+    w = Value(2.0)
+    weights = [Value(3.0), Value(4.0)]
+    loss = w * weights[0] + weights[1]
+    assert [node.name for node in Graph(loss, names=locals())] == [
+        "w", "weights[0]", "v2", "weights[1]", "loss",
+    ]  # fmt: skip
+
+
+# --------------------------------------------------------------------- equality and pickling
+def test_equal_records_are_equal_graphs() -> None:
+    one, other = Graph(neuron()[2]), Graph(neuron()[2])
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != Graph(neuron()[2] * 1.0)
+    y = neuron()[2]
+    y.backward()
+    assert Graph(y) != one
+    assert one != "a graph"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickled_graph_is_the_same_record_without_values(protocol: int) -> None:
+    w, _, y = neuron()
+    y.backward()
+    graph = Graph(y)
+    text = pickle.dumps(graph, protocol)
+    assert b"_upstream" not in text  # no Value in it
+    twin = pickle.loads(text)
+    assert twin == graph
+    assert str(twin) == str(graph)
+    assert twin["w"] == graph["w"]
+    assert all(one.rule is other.rule for one, other in zip(twin, graph, strict=True))
+    with pytest.raises(KeyError, match="is not in this graph"):
+        twin[w]
+    assert copy.deepcopy(graph) == copy.copy(graph) == graph
+
+
+def test_an_operation_that_is_not_in_the_table_travels_with_its_row() -> None:
+    cube = row("cube", "a", "a * a * a", ("3.0 * a * a",), "Third power.", ((((-3.0, 3.0)),),))
+    x = Value(2.0, name="x")
+    y = record(cube, [x])
+    twin: Any = pickle.loads(pickle.dumps(Graph(y))).root.rule
+    assert twin is not cube
+    assert (twin.name, str(twin.y), str(twin.d[0]), twin.smooth) == (
+        "cube", "a * a * a", "3.0 * a * a", cube.smooth,
+    )  # fmt: skip
+    again = pickle.loads(pickle.dumps(y))
+    again.backward()
+    assert backward_order(again)[-1].grad == 12.0
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_of_the_table_is_pickled_as_itself(name: str) -> None:
+    assert pickle.loads(pickle.dumps(RULES[name])) is RULES[name]

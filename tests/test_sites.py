@@ -1,0 +1,171 @@
+"""Where in the user's code something happened: for errors, and for nodes once it is asked for."""
+
+from __future__ import annotations
+
+import _thread
+import functools
+import inspect
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import microbp
+from microbp import Graph, UndefinedOperation, Value, record_sites
+from microbp.sites import user_frame, user_site
+
+
+@pytest.fixture
+def sites() -> Iterator[None]:
+    record_sites()
+    yield
+    record_sites(on=False)
+
+
+def here(back: int = 0) -> str:
+    """``file:line`` of the caller, ``back`` lines before."""
+    frame = inspect.currentframe().f_back  # type: ignore[union-attr]
+    return f"{__file__}:{frame.f_lineno - back}"  # type: ignore[union-attr]
+
+
+def test_the_site_is_the_caller_s_own_line() -> None:
+    assert user_site() == here()
+    assert user_frame() is inspect.currentframe()
+
+
+def test_sites_are_off_at_first() -> None:
+    assert (Value(1.0) * 2.0).site is None
+    assert microbp.exp(Value(1.0)).site is None
+
+
+@pytest.mark.usefixtures("sites")
+class TestRecorded:
+    def test_of_an_operator_on_either_side(self) -> None:
+        x = Value(2.0, name="x")
+        assert (x * 3.0).site == here()
+        assert (3.0 - x).site == here()
+        assert (x**x).site == here()
+        assert (-x).site == here()
+        assert x.tanh().site == here()
+
+    def test_of_a_leaf_there_is_none(self) -> None:
+        assert Value(2.0, name="x").site is None
+
+    def test_of_the_innermost_line_of_several(self) -> None:
+        def square(x: Value) -> Value:
+            return x * x
+
+        y = square(Value(3.0)) + 1.0
+        assert y.site == here(1)
+        assert y.operands[0].site == here(4)
+
+    def test_through_functions(self) -> None:
+        x = Value(2.0)
+        y = microbp.softplus(x)
+        assert y.site == here(1)
+        y = microbp.dot([x, x], [1.0, 2.0], 3.0)
+        assert y.site == here(1)
+        y = microbp.softmax([x, 1.0])
+        assert {each.site for each in y} == {here(1)}
+        assert all(node.site == here(2) for node in Graph(y[0]) if node.rule)
+
+    def test_through_numpy(self) -> None:
+        W, x = microbp.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 2.0])
+        results = [(W @ x, here()), (np.dot(W, x), here()), (W.dot(x), here()), (np.exp(W), here())]
+        results += [(W + x, here()), (np.maximum(0, W), here()), (np.sum(W, axis=0), here())]
+        results += [(np.mean(W, axis=1), here()), (np.max(W, axis=0), here()), (W**2, here())]
+        results += [(np.min(W, axis=0), here()), (np.square(W), here()), (-W, here())]
+        for result, line in results:
+            assert {each.site for each in result.ravel()} == {line}
+        scalars = [(np.float64(2.0) * W[0, 0], here()), (np.exp(W[0, 0]), here()), (W[0] @ x, here())]
+        for result, line in scalars:
+            assert result.site == line
+
+    def test_through_in_place_arithmetic_and_the_standard_library(self) -> None:
+        W = microbp.array([1.0, 2.0])
+        W += 1.0
+        assert W[0].site == here(1)
+        y = sum(W)
+        assert y.site == here(1)
+        y = functools.reduce(Value.__mul__, W)
+        assert y.site == here(1)
+
+    def test_of_higher_derivatives_is_the_line_that_asked(self) -> None:
+        x = Value(2.0)
+        y = x**3
+        g = microbp.grad(y, x, create_graph=True)
+        assert g.site == here(1)
+
+    def test_beside_a_name_that_comes_later(self) -> None:
+        y = Value(2.0) * 3.0
+        line = here(1)
+        y.name = "y"
+        assert (y.name, y.site) == ("y", line)
+        y.name = None
+        assert (y.name, y.site) == (None, line)
+
+    def test_in_the_graph(self) -> None:
+        x = Value(2.0, name="x")
+        y = x * 3.0
+        assert [node.site for node in Graph(y)] == [None, here(1)]
+
+    def test_does_not_change_what_is_recorded(self) -> None:
+        def make() -> Value:
+            x, w = Value(0.3, name="x"), Value(-1.7, name="w")
+            y = (x * w + 2.0) ** 2 / (1.0 - x) - 3 * w.tanh()
+            y.backward()
+            return y
+
+        with_sites = Graph(make())
+        record_sites(on=False)
+        without = Graph(make())
+        assert [node._replace(site=None) for node in with_sites] == list(without)
+
+    def test_switching_on_twice_needs_one_switch_off(self) -> None:
+        record_sites()
+        record_sites(on=False)
+        assert (Value(1.0) * 2.0).site is None
+        record_sites(on=False)
+        record_sites()
+        assert (Value(1.0) * 2.0).site == here()
+
+    def test_where_no_line_is_the_user_s(self) -> None:
+        made: list[Value] = []
+        _thread.start_new_thread(made.extend, (map(microbp.exp, [Value(0.0)]),))
+        while not made:
+            time.sleep(0.001)
+        assert made[0].site == "?"
+
+
+def test_an_error_names_the_line_without_being_asked() -> None:
+    with pytest.raises(UndefinedOperation) as caught:
+        np.log(microbp.array([1.0, -1.0], name="a"))
+    assert caught.value.site == here(1)
+    assert str(caught.value).endswith(f"[{here(2)}]")
+
+
+def test_code_without_a_file_is_named_as_python_names_it() -> None:
+    code = "from microbp import *; record_sites(); print((Value(1.0) * 2.0).site)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "<string>:1\n"
+
+
+@pytest.mark.usefixtures("sites")
+def test_the_demonstrations_count_as_user_s_code(tmp_path: Path) -> None:
+    """Code in ``microbp/demo`` is a user of microbp; the rest of the package is not."""
+
+    def site_of_code_in(file: Path) -> str:
+        names = {"x": Value(1.0)}
+        exec(compile("y = x * x\n", str(file), "exec"), names)
+        return names["y"].site
+
+    package = Path(microbp.__file__).parent
+    for file in (tmp_path / "planted.py", package / "demo" / "planted.py"):
+        assert site_of_code_in(file) == f"{file}:1"
+    line = inspect.getsourcelines(site_of_code_in)[1] + 2
+    for file in (package / "planted.py", Path(np.__file__).parent / "planted.py"):
+        assert site_of_code_in(file) == f"{__file__}:{line}"
