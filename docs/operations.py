@@ -29,6 +29,9 @@ list: `total(e)` adds `e` over all elements, `largest(e)` is the largest, and th
 for one element. *Checked for* gives the intervals in which the derivatives are compared with the
 complex-step derivative of the value, at hundreds of points, to 1e-12; `check_rule("tanh")` shows it.
 *Conventions* says what holds where the derivative jumps or is infinite.
+
+`softmax(x)` and `log_softmax(x)` are composed of `logsumexp`, `sub` and `exp`. An operation of your
+own is one more row: `microbp.define`.
 """
 
 

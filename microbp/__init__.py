@@ -12,28 +12,93 @@ Every derivative stands once, in :mod:`microbp.rules`.
 """
 
 # fmt: off
+from microbp import layers, losses, nn, optim
+from microbp.answers import check_answers
 from microbp.array import Array, array, data_of, grad_of
+from microbp.check import audit, check_gradients, numerical_gradient
+from microbp.complexstep import check_rule
+from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
     BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation,
 )
 from microbp.functions import (
     Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
-    expm1, gelu, leaky_relu, log, log1p, log_softmax, logsumexp, max as max, maximum, minimum, pow as pow, relu,
+    expm1, gelu, leaky_relu, log, log1p, log_softmax, logsumexp,
+    max as max, maximum, minimum, pow as pow, relu,
     select, sigmoid, silu, sin, sinh, softmax, softplus, sqrt, sum as sum, tan, tanh,
 )
 from microbp.graph import Graph, Node
+from microbp.nn import MLP, Layer, Module, Neuron
+from microbp.training import fit
 from microbp.value import Value, no_grad, record_sites
 
 __version__ = "0.1.0"
 
 # A star import must not hide Python's own abs, max, pow and sum: those are microbp.abs and so on.
 __all__ = [
-    "Array", "BranchError", "Graph", "MicrobpError", "NoGradientError", "Node", "Operation",
-    "RuleError", "UndefinedOperation", "Value", "acos", "array", "asin", "atan", "clip", "cos",
-    "cosh", "cross_entropy", "data_of", "dot", "elu", "erf", "erfc", "exp", "expm1", "gelu",
-    "grad", "grad_of", "leaky_relu", "log", "log1p", "log_softmax", "logsumexp", "maximum",
-    "minimum", "no_grad", "record_sites", "relu", "select", "sigmoid", "silu", "sin", "sinh",
-    "softmax", "softplus", "sqrt", "tan", "tanh",
+    "MLP",
+    "Array",
+    "BranchError",
+    "Graph",
+    "Layer",
+    "MicrobpError",
+    "Module",
+    "Neuron",
+    "NoGradientError",
+    "Node",
+    "Operation",
+    "RuleError",
+    "UndefinedOperation",
+    "Value",
+    "acos",
+    "array",
+    "asin",
+    "atan",
+    "audit",
+    "check_answers",
+    "check_gradients",
+    "check_rule",
+    "clip",
+    "cos",
+    "cosh",
+    "cross_entropy",
+    "data_of",
+    "define",
+    "dot",
+    "elu",
+    "erf",
+    "erfc",
+    "exp",
+    "expm1",
+    "fit",
+    "gelu",
+    "grad",
+    "grad_of",
+    "layers",
+    "leaky_relu",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logsumexp",
+    "losses",
+    "maximum",
+    "minimum",
+    "nn",
+    "no_grad",
+    "numerical_gradient",
+    "optim",
+    "record_sites",
+    "relu",
+    "select",
+    "sigmoid",
+    "silu",
+    "sin",
+    "sinh",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "tan",
+    "tanh",
 ]
 # fmt: on

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from functools import cached_property, lru_cache, partial
-from itertools import chain, product
+from itertools import chain, islice, product
 from numbers import Real
 from textwrap import wrap
 from typing import Any, NamedTuple
@@ -226,7 +226,13 @@ class _Claim:
         """How far a number may lie from each claimed one and still be what was meant."""
         digits = np.where(self.rounded, self.half / abs(self.scale) * (1 + 1e-9), 0.0)
         relative = relative if self.case.tolerance is None else self.case.tolerance
-        return np.maximum(np.maximum(digits, relative * abs(self.claimed)), self.case.floor)
+        rounding = self.rounding if self.rounding.shape == digits.shape else self.rounding.max()
+        return np.maximum(np.maximum(digits, relative * abs(self.claimed)), rounding)
+
+    @cached_property
+    def rounding(self) -> Floats:
+        """What the rounding of sums that cancel may do to each gradient."""
+        return np.where(self.where < 0, 0.0, 1e-13 * self.case.sizes[self.where])
 
     @cached_property
     def agrees(self) -> Flags | None:
@@ -340,7 +346,7 @@ def _values_of(case: _Case, key: Any) -> tuple[str, NDArray[np.object_]]:
     if len(bearers) == 1:
         return key, np.array(bearers[0], dtype=object)
     if held is None and not bearers:
-        held = _elements_named(case, key)
+        held = _assembled({value.name: value for value in case.values if value.name}, key)
     if held is not None:
         return key, held
     if bearers:
@@ -364,24 +370,24 @@ def _as_values(held: Any) -> NDArray[np.object_] | None:
     return None
 
 
-def _elements_named(case: _Case, name: str) -> NDArray[np.object_] | None:
-    """The array whose elements are named ``name[i,j]``, put together from the graph."""
+def _assembled(elements: Mapping[str, Any], name: str) -> NDArray[Any] | None:
+    """The array of what is called ``name[i,j]``; None where nothing is. ValueError where some are missing."""
     found = {}
-    for value in case.values:
-        match = re.fullmatch(re.escape(name) + r"\[(\d+(?:,\d+)*)\]", value.name or "")
+    for each, element in elements.items():
+        match = re.fullmatch(re.escape(name) + r"\[(\d+(?:,\d+)*)\]", each)
         if match:
-            found[tuple(map(int, match[1].split(",")))] = value
+            found[tuple(map(int, match[1].split(",")))] = element
     if not found or len({len(place) for place in found}) > 1:
         return None
-    values = np.empty([max(axis) + 1 for axis in zip(*found, strict=True)], dtype=object)
-    if len(found) != values.size:
-        raise KeyError(
+    array = np.empty([max(axis) + 1 for axis in zip(*found, strict=True)], dtype=object)
+    if len(found) != array.size:
+        raise ValueError(
             f"the loss depends on {len(found)} elements of {name!r} only, so that its shape is not known: "
             "give the array itself, in a list of pairs (array, claim)"
         )
-    for place, value in found.items():
-        values[place] = value
-    return values
+    for place, element in found.items():
+        array[place] = element
+    return array
 
 
 def _unknown(case: _Case, key: str) -> str:
@@ -445,10 +451,7 @@ class _Case:
         #: The true gradient of each node.
         self.gradient = np.array([upstream.get(id(value), 0.0) for value in self.values])
         #: The parameters: leaves that take a gradient.
-        self.leaves = [node.position for node in self.nodes if node.rule is None and node.requires_grad]
-        sizes = abs(self.gradient[self.leaves])
-        #: What a gradient of 0 may differ by: the rounding of larger ones.
-        self.floor = 1e-12 * max(map(float, sizes[np.isfinite(sizes)]), default=0.0)
+        self.leaves = [node.position for node in self.nodes if self.is_parameter(node.position)]
 
     # ------------------------------------------------------------------------------ nodes and names
     def position(self, value: Value, name: str) -> int:
@@ -469,6 +472,18 @@ class _Case:
         name = first.name or variable_names(self.scope).get(id(first)) or "an unnamed value"
         return _prefix(name) if values.shape else name
 
+    @cached_property
+    def parameters(self) -> dict[str, Places]:
+        """The named parameters: each leaf alone, and the arrays that they are elements of."""
+        leaves = {self.nodes[each].name: each for each in self.leaves if self.nodes[each].named}
+        found = {name: np.array(each) for name, each in leaves.items()}
+        for name in dict.fromkeys(map(_prefix, leaves)):
+            with suppress(ValueError):
+                array = _assembled(leaves, name)
+                if array is not None:
+                    found[name] = array.astype(np.int64)
+        return found
+
     def called(self, position: int, depth: int = 3) -> str:
         """A node in a sentence: its name, or the operation that makes it, ``0.5·(t - o)**2``."""
         node = self.nodes[position]
@@ -476,12 +491,12 @@ class _Case:
             return node.name
         if not depth:
             return "…"
-        texts = [
-            self.called(each, depth - 1) if type(each) is int else f"{each:g}" for each in node.operands[:3]
-        ]
+        if len(node.operands) > 3:
+            return f"{node.rule.name}(…)"
+        texts = [self.called(each, depth - 1) if type(each) is int else f"{each:g}" for each in node.operands]
         if node.rule.name in _INFIX:
             return _INFIX[node.rule.name].join(map(_bracketed, texts))
-        return f"{node.rule.name}({', '.join(texts + ['…'] * (len(node.operands) > 3))})"
+        return f"{node.rule.name}({', '.join(texts)})"
 
     def listed(self, positions: Iterable[int]) -> str:
         """Several nodes in a sentence; an array is named once."""
@@ -492,7 +507,7 @@ class _Case:
     # ---------------------------------------------------------------------------- backward passes
     def gradients(self, changes: Sequence[_Change], where: Places) -> Iterator[Floats]:
         """What each changed backward pass gives at ``where``."""
-        together = max(1, 2_000_000 // len(self.nodes))
+        together = max(1, 5_000_000 // len(self.nodes))
         for start in range(0, len(changes), together):
             upstream = self._passes(changes[start : start + together])
             yield from np.moveaxis(np.where(where[..., None] < 0, 0.0, upstream[where]), -1, 0)
@@ -513,6 +528,18 @@ class _Case:
                         local: Any = changed.get((node.position, place), node.local_derivatives[place])
                         upstream[operand] += upstream[node.position] * local
         return upstream
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """For each node the sum over all paths without their signs: more than the gradient if they cancel."""
+        sizes = np.zeros(len(self.nodes))
+        sizes[-1] = 1.0
+        with np.errstate(all="ignore"):
+            for node in reversed(self.nodes):
+                for operand, local in zip(node.operands, node.local_derivatives, strict=True):
+                    if type(operand) is int and local is not None:
+                        sizes[operand] += sizes[node.position] * abs(local)
+        return np.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
     # ------------------------------------------------------------------------- the graph by itself
     @cached_property
@@ -550,6 +577,10 @@ class _Case:
     def only_operand(self, position: int) -> bool:
         """Whether a node is computed from a single Value, once."""
         return sum(type(each) is int for each in self.nodes[position].operands) == 1
+
+    def is_parameter(self, position: int) -> bool:
+        node = self.nodes[position]
+        return node.rule is None and node.requires_grad
 
     def is_function(self, position: int) -> bool:
         """Whether a node is a function of a single Value, like an activation."""
@@ -592,6 +623,17 @@ class _Case:
                         terms += inner or [(node.position, place)]
                 sums[node.position] = terms
         return {position: terms for position, terms in sums.items() if len(terms) > 1}
+
+    def scales_loss(self, position: int) -> bool:
+        """Whether the loss is a value up to constants: added to others, times a number."""
+        while self.uses[position]:
+            user = self.nodes[self.uses[position][0][0]]
+            assert user.rule is not None
+            linear = user.rule.name in _ADDITIVE or self.only_operand(user.position)
+            if len(self.uses[position]) > 1 or user.rule.name not in _ARITHMETIC or not linear:
+                return False
+            position = user.position
+        return True
 
     # ----------------------------------------------------------------------------- another forward
     def forward(self, leaves: Mapping[int, float]) -> list[float]:
@@ -758,7 +800,8 @@ def _unexplained(claim: _Claim) -> str:
     worst = np.unravel_index(int(np.argmax(abs(difference))), difference.shape)
     ratio = _ratio(claim)[worst]
     times = "" if ratio is None else f"{ratio:.6g} × the true gradient, "
-    at = f"at {_places(claim.wrong)}, most at [{','.join(map(str, worst))}]: " if true.shape else ""
+    where = "everywhere" if claim.wrong.all() else f"at {_places(claim.wrong)}"
+    at = f"{where}, most at [{','.join(map(str, worst))}]: " if true.shape else ""
     return f"{at}it is {times}{difference[worst]:+.6g} away from it{_equal_lines(claim)}"
 
 
@@ -803,16 +846,19 @@ def _factors(claim: _Claim) -> Iterator[tuple[float, str]]:
     """Constant factors that a person forgets, and what they may come from."""
     yield 2.0, "the ½ of the cost or another factor ½ is missing"
     yield 0.5, "the 2 of the square's derivative is missing, or ½ is used twice"
-    counted: set[int] = set()
+    counts: dict[int, str] = {}
     for position, terms in claim.case.sums.items():
-        if claim.reached[position] and len(terms) not in counted:
-            n, name = len(terms), claim.case.called(position)
-            counted.add(n)
-            yield 1.0 / n, f"averaged, where the loss sums the {n} terms of {name}"
-            yield float(n), f"summed over the {n} terms of {name}, where the loss averages"
-    for n in sorted({*claim.true.shape} - counted - {1}):
-        yield 1.0 / n, f"averaged over {n}, the length of an axis"
-        yield float(n), f"multiplied by {n}, the length of an axis"
+        if claim.case.scales_loss(position):
+            counts.setdefault(len(terms), f"the {len(terms)} terms of {claim.case.called(position)}")
+    for place in claim.where[claim.where >= 0].flat:
+        n = len(claim.case.uses[int(place)])
+        counts.setdefault(n, f"the {n} uses of each parameter (samples?)" if n > 1 else "")
+    for length in claim.true.shape:
+        counts.setdefault(length, f"{length}, the length of an axis")
+    for n, what in counts.items():
+        if n > 1:
+            yield 1.0 / n, f"averaged over {what}, where the loss sums"
+            yield float(n), f"summed over {what}, where the loss averages"
 
 
 def _transposed(claim: _Claim) -> Iterator[_Candidate]:
@@ -854,10 +900,12 @@ def _of_another(claim: _Claim) -> Iterator[_Candidate]:
             if fits and (abs(other.claimed - claim.true) <= other.near(1e-6)).all():
                 text += f": the claims for {claim.name} and {name} are interchanged"
             yield _Candidate(text, other.true)
-    for position in case.leaves if not claim.true.shape else ():
-        name, gradient = case.called(position), case.gradient[position]
-        if position != claim.where and name not in others:
-            yield _Candidate(f"it is the gradient of {name}, {gradient:.6g}", np.array(gradient))
+    for name, where in case.parameters.items():
+        known = name in others or np.array_equal(where, claim.where)
+        if where.shape == claim.where.shape and not known:
+            yield _Candidate(
+                f"it is the gradient of {name}, {_shown(case.gradient[where])}", case.gradient[where]
+            )
 
 
 def _broadcast(claim: _Claim) -> Iterator[_Candidate]:
@@ -882,11 +930,12 @@ def _reshaped(claim: _Claim) -> Iterator[_Candidate]:
         return
     if claimed.size == true.size:
         yield _Candidate("the numbers are right, the shape is not", true.reshape(claimed.shape))
-        flat = np.asarray(true.T).reshape(claimed.shape)
-        yield _Candidate("it is the transpose of the true gradient, in another shape", flat)
+        if min(true.shape, default=1) > 1:
+            flat = np.asarray(true.T).reshape(claimed.shape)
+            yield _Candidate("it is the transpose of the true gradient, in another shape", flat)
     for axis, keep, word in product(range(claimed.ndim), (False, True), ("sum", "mean")):
         line = getattr(claimed, word)(axis=axis, keepdims=keep)
-        if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.case.floor).all():
+        if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
             n = claimed.shape[axis]
             text = f"it is not yet reduced over its axis {axis}: the {word} of these {n} is the true gradient"
             yield _Candidate(text, claimed)
@@ -971,7 +1020,7 @@ def _changed_factors(claim: _Claim, factors: Sequence[_Factor]) -> Iterator[_Cha
     case = claim.case
     for group in _groups(case, factors):
         numbers = [each.number(case) for each in group]
-        told = ", ".join(each.text(case) for each in group[:3]) + f", … ({len(group)})" * (len(group) > 3)
+        told = _together(case, group)
         subject = f"the factor {told} is" if len(group) == 1 else f"the factors {told} are"
         yield _Change(f"{subject} missing", _becoming(group, [1.0] * len(group)))
         yield _Change(f"{subject} used twice", _becoming(group, [each * each for each in numbers]))
@@ -981,6 +1030,21 @@ def _changed_factors(claim: _Claim, factors: Sequence[_Factor]) -> Iterator[_Cha
                 stand = [each[kind] for each in others]
                 these = ", ".join(f"{each:.6g}" for each in stand[:3]) + ", …" * (len(stand) > 3)
                 yield _Change(f"in place of {told} stands {kind}: {these}", _becoming(group, stand))
+
+
+def _together(case: _Case, group: Sequence[_Factor]) -> str:
+    """How a sentence speaks of some factors: ``σ′(net_o1) = 0.19, σ′(net_o2) = 0.18``, or ``12 × tanh′``."""
+    texts = [each.text(case) for each in group]
+    if len(group) <= 3:
+        return ", ".join(texts)
+    first, last = group[0].edges[0], group[0].edges[-1][0]
+    rule, arg = case.argument(first)
+    assert rule is not None
+    symbol = _prime(rule) if first[0] == last and case.is_function(last) else f"∂{rule.name}/∂{arg}"
+    numbers = ", ".join(f"{each.number(case):.6g}" for each in group[:3])
+    where = _common(case, (case.operand(each.edges[0]) for each in group))
+    of = f" of {where}" if where else ""
+    return f"{symbol}{of} ({len(group)} of them: {numbers}, …)"
 
 
 def _becoming(group: Sequence[_Factor], numbers: Sequence[float]) -> dict[Edge, float]:
@@ -1080,23 +1144,39 @@ def _no_upstream(claim: _Claim) -> Iterator[_Change]:
 
 
 def _forgotten_paths(claim: _Claim) -> Iterator[_Change]:
-    """One of several paths left out, or only one of them taken."""
+    """One of several paths left out, or only one of them taken; in one sample or in all."""
     case = claim.case
     shared: dict[frozenset[int], list[int]] = {}
     for position in np.flatnonzero(claim.reached).tolist():
         users = frozenset(user for user, _ in case.uses[position] if case.gradient[user])
         if len(users) > 1:
             shared.setdefault(users, []).append(position)
+    alike: dict[frozenset[int], dict[int, list[Edge]]] = {}
     for users, sources in shared.items():
-        into = {
-            f"the path from {case.listed(sources)} through {_milestone(case, user)}": [
-                (user, place)
-                for place, each in enumerate(case.nodes[user].operands)
-                if type(each) is int and each in sources
-            ]
-            for user in sorted(users)
-        }
-        yield from _all_or_one(into)
+        into: dict[int, list[Edge]] = {user: [] for user in sorted(users)}
+        for edge in chain.from_iterable(case.uses[each] for each in sources):
+            if edge[0] in into:
+                into[edge[0]].append(edge)
+        start = case.listed(sources)
+        ways = {f"the path from {start} through {_milestone(case, user)}": into[user] for user in sorted(into)}
+        yield from _all_or_one(ways)
+        roles = frozenset(case.roles[user] for user in users)
+        if len(roles) == len(users):
+            merged = alike.setdefault(roles, {})
+            for user, edges in into.items():
+                merged.setdefault(case.roles[user], []).extend(edges)
+    for merged in alike.values():
+        ways = {f"the path through {case.listed(user for user, _ in each)}": each for each in merged.values()}
+        yield from _all_or_one(ways)
+
+
+def _forgotten_uses(claim: _Claim) -> Iterator[_Change]:
+    """One of several uses of each parameter left out, or only one taken: a sample of a batch."""
+    uses = [claim.case.uses[each] for each in claim.where[claim.where >= 0].flat]
+    if len({len(each) for each in uses}) == 1:
+        n = len(uses[0])
+        ways = {f"use {i + 1} of {n} (a sample?)": [each[i] for each in uses] for i in range(n)}
+        yield from _all_or_one(ways) if n > 1 else ()
 
 
 def _milestone(case: _Case, position: int) -> str:
@@ -1124,8 +1204,8 @@ def _forgotten_terms(claim: _Claim) -> Iterator[_Change]:
 def _all_or_one(ways: Mapping[str, Sequence[Edge]]) -> Iterator[_Change]:
     for text, edges in ways.items():
         yield _Change(f"{text} is missing", dict.fromkeys(edges, 0.0))
-        others = [edge for other in ways if other != text for edge in ways[other]]
-        if len(ways) > 2:
+        if 2 < len(ways) <= _MANY // 10:
+            others = [edge for other in ways if other != text for edge in ways[other]]
             yield _Change(f"only {text} is there: the others are missing", dict.fromkeys(others, 0.0))
 
 
@@ -1158,12 +1238,16 @@ def _interchanged(claim: _Claim) -> Iterator[_Change]:
             yield _Change(text, starts={node.position: upstream})
 
 
-def _made(claim: _Claim, changes: Sequence[_Change]) -> Iterator[_Candidate]:
+#: So many nodes times changes are computed, at most, in one search.
+_WORK = 100_000_000
+
+
+def _made(claim: _Claim, changes: Iterable[_Change]) -> Iterator[_Candidate]:
     """What changed passes give where it is not the true gradient; of those that give the same, the first."""
-    known: set[bytes] = set()
-    for change, gives in zip(changes, claim.case.gradients(changes, claim.where), strict=True):
-        different = np.isfinite(gives).all() and (abs(gives - claim.true) > claim.case.floor).any()
-        if different and _digest(gives) not in known:
+    known = {_digest(claim.true)}
+    tried = list(islice(changes, max(1, _WORK // len(claim.case.nodes))))
+    for change, gives in zip(tried, claim.case.gradients(tried, claim.where), strict=True):
+        if np.isfinite(gives).all() and _digest(gives) not in known:
             known.add(_digest(gives))
             yield _Candidate(change.text, gives)
 
@@ -1178,20 +1262,21 @@ def _chain_rule(claim: _Claim) -> Iterator[_Candidate]:
     """A mistake with a factor or with a path."""
     singles = [_Factor((edge,)) for edge in claim.edges if abs(claim.case.local(edge)) != 1.0]
     rows = [row for edge in claim.edges for row in _rows(claim.case, edge)]
-    changes = [
-        *_changed_factors(claim, singles),
-        *_forgotten_paths(claim),
-        *_forgotten_terms(claim),
-        *_no_upstream(claim),
-        *_changed_factors(claim, rows),
-    ]
+    changes = chain(
+        _forgotten_paths(claim),
+        _forgotten_terms(claim),
+        _forgotten_uses(claim),
+        _changed_factors(claim, singles),
+        _no_upstream(claim),
+        _changed_factors(claim, rows),
+    )
     yield from _made(claim, changes)
 
 
 def _neighbours(claim: _Claim) -> Iterator[_Candidate]:
     """A mistake with an index."""
     if len(claim.edges) <= _MANY:
-        yield from _made(claim, list(_interchanged(claim)))
+        yield from _made(claim, _interchanged(claim))
 
 
 # ---------------------------------------------------------- hypotheses: weights updated too early
@@ -1406,9 +1491,10 @@ def _deltas(layer: _Layer) -> list[_Delta]:
         error = above.error(first, second, everywhere and above.further is not None)
         delta = None if error is None else second(error, above.slope.data)
         if error is not None and delta is not None:
-            told = ["in this layer and in those above"] if everywhere and above.further else []
-            told += _told_error(layer, above, right, first, error)
+            told = _told_error(layer, above, right, first, error)
             told += _told_delta(layer, above, second, error, delta)
+            if everywhere and above.further and told:
+                told[0] = f"in this layer and in those above {told[0]}"
             text = second.text(first.text(above.weights.text, above.delta.text), above.slope.text)
             faults = (first != right) + (second != _BY_ELEMENTS) + everywhere
             found.append(_Delta(faults, first.turns + second.turns, told, _Named(text, delta)))
@@ -1533,24 +1619,29 @@ def _outputs(case: _Case, z: Places) -> Places:
 
 
 def _output(case: _Case, z: int) -> int:
-    position = z
-    functions: list[int] = []
-    names: list[int] = []
+    position, plain = z, True
+    labels: list[tuple[bool, int]] = []
     while not _feeds_layer(case, position):
         position = _meeting(case, position)
-        if position < 0 or not case.only_operand(position):
-            return [*names, *functions, z][0]
-        if case.nodes[position].named:
-            names.append(position)
-        elif case.is_function(position):
-            functions.append(position)
+        if position < 0:
+            return min(labels, default=(False, z))[1]
+        node = case.nodes[position]
+        plain = plain and (case.only_operand(position) or _adds_leaf(case, node))
+        if plain and (node.named or case.is_function(position)):
+            labels.append((not node.named, position))
     return position
+
+
+def _adds_leaf(case: _Case, node: Node) -> bool:
+    """Whether a node adds a bias."""
+    inner = [each for each in node.operands if type(each) is int and case.nodes[each].rule is not None]
+    return node.rule is RULES["add"] and len(inner) == 1
 
 
 def _feeds_layer(case: _Case, position: int) -> bool:
     """Whether a node is multiplied by parameters, and goes nowhere else."""
     partners = [case.partner(edge) for edge in case.uses[position]]
-    return bool(partners) and all(type(each) is int and each in case.leaves for each in partners)
+    return bool(partners) and all(type(each) is int and case.is_parameter(each) for each in partners)
 
 
 def _meeting(case: _Case, position: int) -> int:
@@ -1653,11 +1744,12 @@ def _shape(array: Floats) -> str:
     return "×".join(map(str, array.shape)) if array.ndim > 1 else str(array.shape)
 
 
-def _shown(array: Floats) -> str:
+def _shown(array: Floats, most: int = 4) -> str:
     """The first numbers of an array, in 6 digits."""
     if array.ndim == 0:
         return f"{float(array):.6g}"
-    return f"[{', '.join(map(_shown, array[:4]))}{', …' * (len(array) > 4)}]"
+    most = most if array.size <= 6 else 2
+    return f"[{', '.join(_shown(each, most) for each in array[:most])}{', …' * (len(array) > most)}]"
 
 
 def _places(flags: Flags) -> str:

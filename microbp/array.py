@@ -125,7 +125,8 @@ _OTHER_NAMES = {
 def elementwise(function: Callable[..., Any], *inputs: Any) -> Any:
     """``function`` of scalars, applied with broadcasting; an Array, or a scalar where all are."""
     plain = [x.view(np.ndarray) if isinstance(x, Array) else x for x in inputs]
-    result = np.frompyfunc(function, len(plain), 1)(*plain)
+    with np.errstate(all="ignore"):  # a nan inside an object is no affair of NumPy's
+        result = np.frompyfunc(function, len(plain), 1)(*plain)
     return result.view(Array) if isinstance(result, np.ndarray) else result
 
 
@@ -149,7 +150,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         result = -_reduce("max", -inputs[0], **options)
     else:  # comparisons give plain truth values; NumPy refuses by itself what it cannot do on objects
         plain = [np.asarray(x, dtype=object).view(np.ndarray) for x in inputs]
-        result = getattr(ufunc, method)(*plain, **options)
+        with np.errstate(all="ignore"):
+            result = getattr(ufunc, method)(*plain, **options)
         if isinstance(result, np.ndarray) and result.dtype == object:
             result = result.view(Array)
     if out is None:

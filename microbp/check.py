@@ -29,13 +29,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import mul
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.compiled import compiled
 from microbp.errors import NoGradientError
-from microbp.expr import COMPLEX, CONSTANTS, FUNCTIONS, Reading
+from microbp.expr import COMPLEX, CONSTANTS, FUNCTIONS, Expression, Reading
 from microbp.graph import Graph, Node, variable_names
 from microbp.rules import RULES, Rule
 from microbp.sites import user_frame
@@ -98,6 +99,8 @@ class Derivative(NamedTuple):
 
 #: What is known where nothing could be measured.
 _NOTHING = Derivative(math.nan, math.inf, math.nan, math.nan, math.nan, 0.0, contradicted=False)
+#: The last step is this part of x.
+_LAST = 1e-12
 #: The ratio of neighbouring steps; no power of 2, so that no oscillation fits all of them.
 _RATIO = 3.0
 #: The first steps are below this part of x, where most functions have their best step.
@@ -131,20 +134,21 @@ def _sweep(
     """Derivatives of ``f`` at ``x`` from windows of a ladder of steps, the best one first.
 
     ``f`` returns nan where it is undefined. ``noise`` is the rounding error of one evaluation where it
-    is known; it is taken to be that of the result alone otherwise. Steps not below ``below`` are left out; and
-    where the first few steps do not give six digits, or ``patient`` is true, the ladder is climbed
-    from a good part of x, or 1, down to where rounding leaves nothing.
+    is known; it is taken to be that of the result alone otherwise. Steps not below ``below`` are left
+    out. Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
+    a good part of x, or of 1, down to where rounding leaves nothing.
     """
     y = f(x)
-    size = abs(x) if abs(x) > 1e-20 else 1.0
+    size = abs(x) or 1.0
     steps = [0.13 * max(size, 1.0)]
-    while steps[-1] > 1e-12 * size:
+    while steps[-1] > _LAST * size:
         steps.append(steps[-1] / _RATIO)
     steps = [h for h in steps if h < below]
     near = [h for h in steps if h < _FIRST * size][:_WINDOW]
     samples = {h: _sample(f, x, y, h, noise) for h in near}
     found = _extrapolations(list(samples.values()), noise)
-    if patient or not found or found[0].kinked or SAFETY * found[0].error > 1e-6 * abs(found[0].value):
+    good = found and not found[0].kinked and SAFETY * found[0].error <= 1e-6 * abs(found[0].value)
+    if patient or not good:
         found = _extrapolations([samples.get(h) or _sample(f, x, y, h, noise) for h in steps], noise)
     return found or [_NOTHING]
 
@@ -234,12 +238,13 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
     """
     values = _values(parameters, "numerical_gradient()")
     base = function()
-    noise = _noise(Graph(base), base) if isinstance(base, Value) and not base.is_leaf else {}
+    case = _Case(base, function, {}) if isinstance(base, Value) else None
     measured = []
     for value in values:
-        called = _Called(function, value, {})
-        with called.restored():
-            measured.append(_sweep(called.loss, value.data, noise.get(id(value)))[0])
+        probe = _Called(function, value, {})
+        noise = None if case is None else case.setting(value).noise
+        with _restored(value):
+            measured.append(_sweep(probe.loss, value.data, noise)[0])
     results = iter(measured if details else [each.value for each in measured])
     return _shaped(parameters, results, object if details else float)
 
@@ -266,7 +271,7 @@ def _shaped(parameters: Any, results: Iterator[Any], dtype: type) -> Any:
     if isinstance(parameters, Mapping):
         return {name: _shaped(each, results, dtype) for name, each in parameters.items()}
     if isinstance(parameters, np.ndarray):
-        made = np.empty(parameters.shape, dtype=dtype)
+        made: np.ndarray[Any, Any] = np.empty(parameters.shape, dtype=dtype)
         for place in np.ndindex(parameters.shape):
             made[place] = next(results)
         return made
@@ -287,41 +292,25 @@ def _claims(parameters: Any, claimed: Any, where: str) -> list[float]:
             raise ValueError(
                 f"the claimed gradient of {where} has the shape {shape}, the parameter {parameters.shape}"
             )
-        return [as_number(x, f"the claimed gradient of {where}") for x in np.asarray(claimed).ravel().tolist()]
+        return [as_number(x, f"the claimed gradient of {where}") for x in np.ravel(claimed).tolist()]
     if not shape or shape[0] != len(parameters):
         raise ValueError(f"{where} has {len(parameters)} parameters; claimed must hold as many gradients")
     pairs = enumerate(zip(parameters, claimed, strict=True))
     return [x for i, (each, claim) in pairs for x in _claims(each, claim, f"{where}[{i}]")]
 
 
-def _noise(graph: Graph, root: Value) -> dict[int, float]:
-    """For each leaf, by ``id``: the rounding error of the root that moving this leaf stirs up.
 
-    The gradient at its output carries the rounding error of an operation to the root. The errors are
-    as good as independent: their squares add up. What does not depend on the leaf is off by the same
-    at every step, and cancels.
-    """
-    own = _own_noise(graph, root)
-    uses = graph.uses()
-    return {
-        place: math.sqrt(sum(own[each] for each in _dependents(uses, position)))
-        for place, position in graph._places.items()
-        if graph[position].rule is None
-    }
+@contextmanager
+def _restored(value: Value) -> Iterator[None]:
+    """Give a value its number back after the ``with``."""
+    before = value.data
+    try:
+        yield
+    finally:
+        value.data = before
 
 
-def _own_noise(graph: Graph, root: Value) -> list[float]:
-    """For each node the square of the rounding error that it alone causes at the root."""
-    gradients = upstream_gradients(root)
-    upstream = {position: gradients.get(place, 0.0) for place, position in graph._places.items()}
-    squares = []
-    for node in graph:
-        off = 0.0 if node.rule is None else _rounding(node.rule, _entries(graph, node))
-        off *= upstream[node.position]
-        squares.append(off * off if math.isfinite(off) else 0.0)
-    return squares
-
-
+# ------------------------------------------------------------------------------- rounding, estimated
 @dataclass(frozen=True)
 class _Rounded:
     """A number and the rounding error it has picked up: running error analysis, Higham section 3.3."""
@@ -329,9 +318,9 @@ class _Rounded:
     number: float
     error: float
 
-    @classmethod
-    def of(cls, x: Any) -> _Rounded:
-        return x if isinstance(x, _Rounded) else cls(x, 0.0)
+    @staticmethod
+    def of(x: Any) -> _Rounded:
+        return x if isinstance(x, _Rounded) else _Rounded(x, 0.0)
 
     def __neg__(self) -> _Rounded:
         return _Rounded(-self.number, self.error)
@@ -346,7 +335,7 @@ class _Rounded:
         return self + -_Rounded.of(other)
 
     def __rsub__(self, other: Any) -> _Rounded:
-        return -self + other
+        return _Rounded.of(other) - self
 
     def __mul__(self, other: Any) -> _Rounded:
         a, b = self, _Rounded.of(other)
@@ -386,89 +375,85 @@ _ROUNDED = Reading(
 )
 
 
-def _rounding(rule: Rule, entries: list[Any]) -> float:
-    """The rounding error of an operation at its operands; nan where it cannot be told."""
+def _rounding(rule: Rule, entries: list[Any], d: Expression | None = None, element: int = 0) -> float:
+    """The rounding error of an operation at its operands, or of its derivative ``d`` there.
+
+    ``element`` is that of the lists for which a derivative holds. Returns nan where it is undefined.
+    """
     exact = [list(map(_Rounded.of, each)) if type(each) is list else _Rounded.of(each) for each in entries]
     scope, elements = _scope(rule, exact)
     try:
-        return _Rounded.of(rule.y.evaluate(scope, _ROUNDED, elements)).error
+        y = _Rounded.of(rule.y.evaluate(scope, _ROUNDED, elements))
+        if d is None:
+            return y.error
+        here = elements[element] if elements else {}
+        return _Rounded.of(d.evaluate({**scope, **here, "y": y}, _ROUNDED, elements)).error
     except (ArithmeticError, ValueError):
         return math.nan
 
 
-def _dependents(uses: list[list[tuple[int, int]]], position: int) -> list[int]:
-    """The positions of all nodes that depend on a node, in the order in which they are computed."""
-    reached = {position}
-    pending = [position]
-    for each in pending:
-        for user, _ in uses[each]:
-            if user not in reached:
-                reached.add(user)
-                pending.append(user)
-    return sorted(pending[1:])
-
-
 # ----------------------------------------------------------------- moving one value and looking on
+def _entries(node: Node, numbers: Sequence[float]) -> list[Any]:
+    """The numbers of a node's operands as its rule takes them; ``numbers`` are those of all nodes."""
+    assert node.rule is not None
+    operands = [numbers[each] if type(each) is int else each for each in node.operands]
+    return node.rule.split(operands) if node.rule.over else operands
+
+
+def _scope(rule: Rule, entries: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The names of a rule's expressions, and those for each element of its lists."""
+    scope = dict(zip(rule.args, entries, strict=True))
+    lists = zip(*(scope[arg] for arg in rule.over), strict=True)
+    return scope, [dict(zip(rule.over, each, strict=True)) for each in lists] if rule.over else []
+
+
+class _Undefined(Exception):
+    """A moved operand has left the domain of an operation."""
+
+
 class _Recorded:
     """A recorded graph, computed again with plain numbers after one of its values has been moved."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.uses = graph.uses()
-        #: The number of each node, then the literals.
         self.numbers = [node.data for node in graph]
-        self.calls: list[tuple[Callable[..., float], list[Any]] | None] = []
-        for node in graph:
-            if node.rule is None:
-                self.calls.append(None)
-                continue
-            places = []
-            for operand in node.operands:
-                if type(operand) is int:
-                    places.append(operand)
-                else:
-                    places.append(len(self.numbers))
-                    self.numbers.append(operand)
-            self.calls.append((compiled(node.rule).value, node.rule.split(places)))
 
-    def entries(self, position: int) -> list[Any]:
-        """The numbers of a node's operands as its rule takes them."""
-        call = self.calls[position]
-        assert call is not None
-        numbers = self.numbers
-        return [[numbers[i] for i in place] if type(place) is list else numbers[place] for place in call[1]]
-
-    def compute(self, position: int) -> float:
+    def compute(self, node: Node) -> float:
         """The number of a node from those of its operands."""
-        call = self.calls[position]
-        assert call is not None
-        return call[0](*self.entries(position))
+        assert node.rule is not None
+        return compiled(node.rule).value(*_entries(node, self.numbers))
+
+    def dependents(self, position: int) -> list[int]:
+        """The positions of all nodes that depend on a node, in the order in which they are computed."""
+        reached = {position}
+        pending = [position]
+        for each in pending:
+            for user, _ in self.uses[each]:
+                if user not in reached:
+                    reached.add(user)
+                    pending.append(user)
+        return sorted(pending[1:])
 
     @contextmanager
     def moved(self, position: int, order: Sequence[int], x: float) -> Iterator[None]:
-        """Inside, ``x`` is the number of a node and those of ``order`` have followed."""
+        """Inside, ``x`` is the number of a node, and those of ``order`` have followed."""
         before = [(each, self.numbers[each]) for each in (position, *order)]
         try:
             self.numbers[position] = x
             for each in order:
+                node = self.graph.nodes[each]
                 try:
-                    self.numbers[each] = self.compute(each)
+                    self.numbers[each] = self.compute(node)
                 except (ArithmeticError, ValueError):
-                    raise _Undefined(self._undefined(each)) from None
+                    assert node.rule is not None
+                    pairs = zip(node.rule.args, _entries(node, self.numbers), strict=True)
+                    at = ", ".join(f"{arg} = {entry!r}" for arg, entry in pairs)
+                    raise _Undefined(f"{node.rule.name} at {_where(node)}, where {at}") from None
             yield
         finally:
             for each, data in before:
                 self.numbers[each] = data
-
-    def _undefined(self, position: int) -> str:
-        node = self.graph[position]
-        assert node.rule is not None
-        told = (f"{arg} = {each!r}" for arg, each in zip(node.rule.args, self.entries(position), strict=True))
-        return f"{node.rule.name} is undefined at {', '.join(told)} ({_where(node)})"
-
-
-class _Undefined(Exception):
-    """A moved operand has left the domain of an operation."""
 
 
 class _Corners(NamedTuple):
@@ -480,71 +465,52 @@ class _Corners(NamedTuple):
     sides: dict[int, tuple[Any, ...]]
 
 
-class _Probe:
-    """The loss as a function of one parameter."""
-
-    #: The last thing that was undefined.
-    undefined = ""
-
-    def loss(self, x: float) -> float:
-        """The loss where the parameter is x; nan where it is undefined."""
-        raise NotImplementedError
-
-    def corners(self, x: float) -> _Corners | None:
-        """On which side of its corners each operation is where the parameter is x; None: undefined."""
-        raise NotImplementedError
-
-    @contextmanager
-    def restored(self) -> Iterator[None]:
-        """Put everything back after the ``with``."""
-        yield
-
-
-class _Moved(_Probe):
-    """A node of a recorded graph as the parameter; None for a value that is not in the graph."""
+class _Moved:
+    """The loss as a function of one value of a recorded graph."""
 
     def __init__(self, recorded: _Recorded, position: int | None) -> None:
         self.recorded = recorded
+        #: None for a value that is not in the graph.
         self.position = position
-        self.order = [] if position is None else _dependents(recorded.uses, position)
+        self.order = [] if position is None else recorded.dependents(position)
+        #: What was undefined last.
+        self.undefined = ""
 
     def loss(self, x: float) -> float:
-        last = len(self.recorded.graph) - 1
+        """The loss where the value is x; nan where it is undefined."""
+        numbers = self.recorded.numbers
         if self.position is None:
-            return self.recorded.numbers[last]
+            return numbers[-1]
         try:
             with self.recorded.moved(self.position, self.order, x):
-                return self.recorded.numbers[last]
+                return numbers[-1]
         except _Undefined as error:
             self.undefined = str(error)
             return math.nan
 
     def corners(self, x: float) -> _Corners | None:
+        """On which side of its corners each operation is where the value is x; None if undefined."""
         if self.position is None:
             return None
+        nodes = [self.recorded.graph.nodes[each] for each in self.order]
         try:
             with self.recorded.moved(self.position, self.order, x):
-                return _Corners((), dict(self._sides()))
+                return _Corners((), _sides(nodes, self.recorded.numbers))
         except _Undefined:
             return None
 
-    def _sides(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        for position in self.order:
-            rule = self.recorded.graph[position].rule
-            assert rule is not None
-            if rule.corner or rule.kink:
-                yield position, _side(rule, self.recorded.entries(position), self.recorded.numbers[position])
 
-
-class _Called(_Probe):
-    """A function, with the data of a leaf as the parameter."""
+class _Called:
+    """A function of no arguments as a function of one leaf."""
 
     def __init__(self, function: Callable[[], Any], value: Value, names: Mapping[str, Any]) -> None:
         self.function = function
         self.value = value
         self.names = names
+        self.undefined = ""
 
     def loss(self, x: float) -> float:
+        """The result where the leaf is x; nan where it is undefined."""
         self.value.data = x
         try:
             with no_grad():
@@ -552,58 +518,315 @@ class _Called(_Probe):
         except (ArithmeticError, ValueError) as error:
             self.undefined = str(error)
             return math.nan
-        return y.data if isinstance(y, Value) else as_number(y, "the result of a function to differentiate")
+        return y.data if isinstance(y, Value) else as_number(y, "a function to differentiate")
 
     def corners(self, x: float) -> _Corners | None:
+        """On which side of its corners each operation is where the leaf is x; None if undefined."""
         self.value.data = x
         try:
-            y = self.function()
+            graph = Graph(self.function(), self.names)
         except (ArithmeticError, ValueError):
             return None
-        graph = Graph(y, self.names)
-        sides = {}
-        for node in graph:
-            if node.rule is not None and (node.rule.corner or node.rule.kink):
-                sides[node.position] = _side(node.rule, _entries(graph, node), node.data)
+        sides = _sides(graph.nodes, [node.data for node in graph])
         return _Corners(tuple(node.rule for node in graph), sides)
 
-    @contextmanager
-    def restored(self) -> Iterator[None]:
-        before = self.value.data
+
+def _sides(nodes: Sequence[Node], numbers: Sequence[float]) -> dict[int, tuple[Any, ...]]:
+    """For each operation that has corners, on which side of them it is.
+
+    That is told by the signs of its ``kink``; without one, by which of its derivatives are 0 (for
+    ``max``, those of all but the largest).
+    """
+    found: dict[int, tuple[Any, ...]] = {}
+    for node in nodes:
+        rule = node.rule
+        if rule is None or not (rule.corner or rule.kink):
+            continue
+        entries = _entries(node, numbers)
+        if rule.kink:
+            scope, elements = _scope(rule, entries)
+            values = [each.evaluate(scope, elements=elements) for each in rule.kink]
+            found[node.position] = tuple((x > 0.0) - (x < 0.0) for x in values)
+        else:
+            locals_ = _locals(rule, entries, numbers[node.position])
+            found[node.position] = tuple(x == 0.0 for x in locals_)
+    return found
+
+
+def _locals(rule: Rule, entries: list[Any], y: float) -> list[float]:
+    """What a rule's own text gives for the derivative in each operand."""
+    found: list[float] = []
+    for derivative in compiled(rule).derivatives:
         try:
-            yield
-        finally:
-            self.value.data = before
+            d = derivative(*entries, y)
+        except (ArithmeticError, ValueError):
+            d = math.nan
+        found.extend(d if type(d) is list else [d])
+    return found
 
 
-def _entries(graph: Graph, node: Node) -> list[Any]:
-    """The numbers of a node's operands as its rule takes them."""
+def _operand_words(graph: Graph, node: Node) -> list[str]:
+    """``a = x``, ``w[1] = W[0,1]`` for each operand."""
+    rule = node.rule
+    assert rule is not None
+    names = _operand_names(graph, node)
+    words: list[str] = [""] * len(names)
+    for arg, places in zip(rule.args, rule.split(range(len(names))), strict=True):
+        for element, place in enumerate(places if arg in rule.over else [places]):
+            words[place] = f"{arg}{f'[{element}]' if arg in rule.over else ''} = {names[place]}"
+    return words
+
+
+def _operand_names(graph: Graph, node: Node) -> list[str]:
+    return [graph.nodes[each].name if type(each) is int else repr(each) for each in node.operands]
+
+
+def _where(node: Node) -> str:
+    """A node by its name and, if it is known, its line."""
+    return node.name if node.site is None else f"{node.name} ({_line(node.site)})"
+
+
+def _line(site: str) -> str:
+    """``file:line``, the file relative to the current directory if it is inside."""
+    return site.removeprefix(f"{Path.cwd()}{os.sep}")
+
+
+def _scope_of_caller() -> dict[str, Any]:
+    """The variables that the user's code sees where it called, the local ones first."""
+    frame = user_frame()
+    if frame is None:
+        return {}
+    local = dict(frame.f_locals)
+    return local | {name: held for name, held in frame.f_globals.items() if name not in local}
+
+
+# ------------------------------------------------------------------------ does the record still hold
+class _Change(NamedTuple):
+    """A node that does not follow from its operands any more."""
+
+    node: Node
+    #: What the operands give now; nan where they give nothing.
+    now: float
+    text: str
+
+
+def _changes(recorded: _Recorded) -> list[_Change]:
+    """The nodes whose number, or a local derivative, is not what their operands give now."""
+    nows: dict[int, float] = {}
+    for node in recorded.graph:
+        if node.rule is None:
+            continue
+        try:
+            now = recorded.compute(node)
+        except (ArithmeticError, ValueError):
+            now = math.nan
+        gives = _locals(node.rule, _entries(node, recorded.numbers), node.data)
+        pairs = zip(gives, node.local_derivatives, strict=True)
+        if not (_same(now, node.data) and all(was is None or _same(d, was) for d, was in pairs)):
+            nows[node.position] = now
+    nodes = recorded.graph.nodes
+    return [_Change(nodes[i], now, _told(recorded, nodes[i], now, set(nows))) for i, now in nows.items()]
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def _told(recorded: _Recorded, node: Node, now: float, changed: set[int]) -> str:
+    """What no longer holds, with both numbers, and which data must have been changed."""
+    graph = recorded.graph
+    if _same(now, node.data):
+        what = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
+    else:
+        gives = "nothing" if math.isnan(now) else repr(now)
+        what = f"{graph.equation(node)} was recorded, but its operands give {gives} now"
+    earlier = _earlier(graph, node).items()
+    causes = [f"{graph[i].name} was {was!r} and is {graph[i].data!r} now" for i, was in earlier]
+    users = {user for user, _ in recorded.uses[node.position]}
+    if not causes and not (users and users <= changed):
+        causes = [
+            f"{graph[i].name} is {graph[i].data!r} now"
+            for i in dict.fromkeys(each for each in node.operands if type(each) is int)
+            if graph[i].rule is None and {user for user, _ in recorded.uses[i]} <= changed
+        ]
+        if len(causes) > 1:
+            causes = [f"one of these was changed: {', '.join(causes)}"]
+    line = "" if node.site is None else f" ({_line(node.site)})"
+    return f"{what}{line}: {', '.join(causes) or f'the data of {node.name} itself was changed'}"
+
+
+def _earlier(graph: Graph, node: Node) -> dict[int, float]:
+    """Operands that have changed, by position, with the number they had when the node was recorded.
+
+    It is known where a local derivative is another operand's number: that of x in w·x is w.
+    """
+    rule = node.rule
+    assert rule is not None
+    places = dict(zip(rule.args, rule.split(range(len(node.operands))), strict=True))
+    found: dict[int, float] = {}
+    for arg, d in zip(rule.args, rule.d, strict=True):
+        other = str(d)
+        if other not in places or (arg in rule.over) != (other in rule.over):
+            continue
+        mine, others = places[arg], places[other]
+        for i, j in zip(mine, others, strict=True) if arg in rule.over else [(mine, others)]:
+            was, operand = node.local_derivatives[i], node.operands[j]
+            if was is not None and type(operand) is int and not _same(was, graph.nodes[operand].data):
+                found[operand] = was
+    return found
+
+
+# -------------------------------------------------------------------------- one operation by itself
+class _Verdict(NamedTuple):
+    """On one local derivative."""
+
+    measured: float
+    #: ``fine``, ``corner``, ``WRONG RULE`` or ``undecided``.
+    word: str
+    why: str
+
+
+def _verdicts(node: Node, numbers: Sequence[float]) -> list[_Verdict | None]:
+    """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes."""
     assert node.rule is not None
-    return node.rule.split([graph.nodes[each].data if type(each) is int else each for each in node.operands])
+    operands = [numbers[each] if type(each) is int else each for each in node.operands]
+    return [
+        None if stated is None else _Local(node.rule, operands, place, stated).verdict()
+        for place, stated in enumerate(node.local_derivatives)
+    ]
 
 
-def _side(rule: Rule, entries: list[Any], y: float) -> tuple[Any, ...]:
-    """On which side of its corners an operation is: the signs of its ``kink``, and where there is
-    none which of its derivatives are 0 (those of all but the largest, for ``max``)."""  # fmt: skip
-    if rule.kink:
-        scope, elements = _scope(rule, entries)
-        signs = [each.evaluate(scope, elements=elements) for each in rule.kink]
-        return tuple((x > 0.0) - (x < 0.0) for x in signs)
-    try:
-        locals_ = [derivative(*entries, y) for derivative in compiled(rule).derivatives]
-    except (ArithmeticError, ValueError):
-        return ()
-    return tuple(x == 0.0 for each in locals_ for x in (each if type(each) is list else [each]))
+#: The complex step for an operand of 1; what it leaves out is of the order of its square.
+_STEP = 2.0**-332
 
 
-def _scope(rule: Rule, entries: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The names of a rule's expressions, and for each element of its lists."""
-    scope = dict(zip(rule.args, entries, strict=True))
-    lists = zip(*(scope[arg] for arg in rule.over), strict=True)
-    return scope, [dict(zip(rule.over, each, strict=True)) for each in lists] if rule.over else []
+class _Local:
+    """The derivative of one operation in one of its operands."""
+
+    def __init__(self, rule: Rule, operands: list[float], place: int, stated: float) -> None:
+        self.rule = rule
+        self.operands = operands
+        self.place = place
+        #: The recorded derivative.
+        self.stated = stated
+        self.x = operands[place]
+
+    def verdict(self) -> _Verdict:
+        """Whether the recorded derivative is right.
+
+        The complex step, exact to rounding, decides where the operation is smooth. What it does not
+        confirm is looked at with differences of the real operation, on either side.
+        """
+        if not all(map(math.isfinite, self.operands)):
+            return _Verdict(math.nan, "undecided", "an operand is not finite")
+        slope, rule = self.slope(0.0), self.rule
+        confirmed = abs(slope - self.stated) <= ROUNDING * max(abs(slope), abs(self.stated))
+        if confirmed and not rule.corner and not rule.kink:
+            return _Verdict(slope, "fine", "")
+        beside = 2.0**-45 * max(map(abs, self.operands)) or 2.0**-100
+        left, right = self.slope(-beside), self.slope(beside)
+        if math.isnan(left) or math.isnan(right):
+            return self.at_the_edge(beside)
+        if confirmed and abs(left - right) <= 1e-6 * max(abs(left), abs(right)):
+            return _Verdict(slope, "fine", "")
+        return self.by_differences(slope if confirmed else None)
+
+    def value(self, x: float) -> float:
+        """The operation with x in place of the operand; nan where it is undefined."""
+        try:
+            return compiled(self.rule).value(*self.entries(x))
+        except (ArithmeticError, ValueError):
+            return math.nan
+
+    def entries(self, x: Any) -> list[Any]:
+        """The operands as the rule takes them, with x in its place."""
+        return self.rule.split([*self.operands[: self.place], x, *self.operands[self.place + 1 :]])
+
+    def slope(self, shift: float) -> float:
+        """The complex-step derivative beside the operand; nan where the operation is undefined."""
+        x = self.x + shift
+        if math.isnan(self.value(x)):
+            return math.nan
+        h = max(_STEP * min(abs(self.x) or 1.0, 1.0), TINY)
+        try:
+            slope: float = _complex_value(self.rule)(*self.entries(x + 1j * h)).imag / h
+        except (ArithmeticError, ValueError):
+            return math.nan
+        return slope
+
+    def at_the_edge(self, beside: float) -> _Verdict:
+        """Where the operation is undefined on a side: by the slope on the other, and whether it grows."""
+        # As close as it gets: the slope of pow(a, 0.99) at 0 grows slowly.
+        closer = max(2.0**-200 * beside, 2.0**-50 * abs(self.x))
+        for side in (beside, -beside):
+            far, near = self.slope(side), self.slope(math.copysign(closer, side))
+            if math.isnan(far) or math.isnan(near):
+                continue
+            told = f"undefined {'below' if side > 0.0 else 'above'} {self.x!r}"
+            grows = abs(near) > 1.01 * abs(far) and near * far > 0.0
+            if math.isinf(self.stated):
+                if grows and near * self.stated > 0.0:
+                    return _Verdict(self.stated, "corner", f"{told}, where the slope grows without bound")
+                return _Verdict(near, "WRONG RULE", f"{told}, but the slope is finite")
+            settled = abs(near - self.stated) <= max(1e-6 * abs(near), 0.5 * abs(far - self.stated))
+            return _Verdict(near, "corner" if settled else "undecided", told)
+        return _Verdict(math.nan, "undecided", f"undefined beside {self.x!r}")
+
+    def by_differences(self, slope: float | None) -> _Verdict:
+        """By the real operation; ``slope`` is what the complex step has confirmed, if it has."""
+        best = _sweep(self.value, self.x, _rounding(self.rule, self.entries(self.x)), patient=True)[0]
+        off = SAFETY * (best.error + self.rounding())
+        told = f"the slope is {number(best.left)} below, {number(best.right)} above"
+        if best.kinked:
+            if min(best.left, best.right) - off <= self.stated <= max(best.left, best.right) + off:
+                return _Verdict(self.stated, "corner", f"{told}; by convention {number(self.stated)}")
+            return _Verdict(best.value, "WRONG RULE", told)
+        if slope is not None:
+            return _Verdict(slope, "fine", "")
+        larger = max(abs(self.stated), abs(best.value))
+        if not math.isfinite(best.value) or off > 0.5 * larger:
+            return _Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
+        if not abs(self.stated - best.value) <= off + ROUNDING * larger:
+            return _Verdict(best.value, "WRONG RULE", "")
+        if off > DECISIVE * larger:
+            return _Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
+        return _Verdict(best.value, "fine", "")
+
+    def rounding(self) -> float:
+        """The rounding error of the recorded derivative; 0 where it cannot be told."""
+        for d, places in zip(self.rule.d, self.rule.split(range(len(self.operands))), strict=True):
+            several = places if type(places) is list else [places]
+            if self.place in several:
+                error = _rounding(self.rule, self.entries(self.x), d, several.index(self.place))
+                return error if math.isfinite(error) else 0.0
+        raise AssertionError(self.place)
 
 
-# ------------------------------------------------------------------------- gradients of a whole graph
+_complex_values: dict[Rule, Callable[..., Any]] = {}
+
+
+def _complex_value(rule: Rule) -> Callable[..., Any]:
+    """The value of a rule as a function of complex numbers; comparisons look at the real parts."""
+    if rule not in _complex_values:
+        done: dict[str, str] = {}
+        result = rule.y.hoist(rule.over, done)
+        lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
+        source = f"def value({', '.join(rule.args)}):\n{''.join(lines)}    return {result}\n"
+        tree = ast.fix_missing_locations(_RealComparisons().visit(ast.parse(source)))
+        scope: dict[str, Any] = {**CONSTANTS, **COMPLEX.functions, "mul": mul, "_real": COMPLEX.judged}
+        exec(compile(tree, f"<microbp complex {rule.name}>", "exec"), scope)
+        _complex_values[rule] = scope["value"]
+    return _complex_values[rule]
+
+
+class _RealComparisons(ast.NodeTransformer):
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        sides = [self.visit(side) for side in (node.left, *node.comparators)]
+        calls: list[ast.expr] = [ast.Call(ast.Name("_real", ast.Load()), [side], []) for side in sides]
+        return ast.Compare(calls[0], node.ops, calls[1:])
+
+
+# ------------------------------------------------------------------------ gradients of a whole graph
 class GradientRow(NamedTuple):
     """One gradient and what was measured."""
 
@@ -630,8 +853,32 @@ class GradientRow(NamedTuple):
         return self.absolute_error / larger if larger and math.isfinite(larger) else self.absolute_error
 
 
+class _Report:
+    """What both reports have; ``str(report)`` is the table."""
+
+    rows: tuple[Any, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many rows have each verdict."""
+        return Counter(row.verdict for row in self.rows)
+
+    def table(self) -> Table:
+        """The report as a table."""
+        raise NotImplementedError
+
+    def _tally(self) -> str:
+        return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items()) or "nothing to check"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._tally()})"
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+
 @dataclass(frozen=True, repr=False)
-class GradientReport:
+class GradientReport(_Report):
     """What :func:`check_gradients` found; ``str(report)`` is the table."""
 
     title: str
@@ -642,50 +889,38 @@ class GradientReport:
 
     @property
     def ok(self) -> bool:
-        """Whether no gradient disagrees. An inconclusive one was not decided: see ``counts``."""
+        """Whether no gradient disagrees. What is inconclusive was not decided: see ``counts``."""
         return not self.counts["DISAGREE"]
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How many rows have each verdict."""
-        return Counter(row.verdict for row in self.rows)
 
     def __getitem__(self, name: str) -> GradientRow:
         """The row of a name. KeyError says which there are."""
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(f"no gradient of {name!r} was checked; there are {', '.join(r.name for r in self.rows)}")
-
-    def __repr__(self) -> str:
-        return f"GradientReport({_tally(self.counts)})"
-
-    def __str__(self) -> str:
-        return str(self.table())
+        there = ", ".join(row.name for row in self.rows)
+        raise KeyError(f"no gradient of {name!r} was checked; there are {there}")
 
     def table(self) -> Table:
         """The table. Where there are more than 60 rows, those that agree are only counted."""
         shown = [row for row in self.rows if len(self.rows) <= 60 or row.verdict != "agree"]
-        notes = self.notes
-        if len(shown) < len(self.rows):
-            notes = (f"{len(self.rows) - len(shown)} gradients that agree are not shown (report.rows)", *notes)
+        hidden = len(self.rows) - len(shown)
+        more = (f"{hidden} gradients that agree are not shown (report.rows)",) if hidden else ()
         return Table(
-            f"{self.title}: {_tally(self.counts)}",
-            ("name", f">{self.source}", ">numerical", ">difference", ">known to", ">relative error", "verdict"),
+            f"{self.title}: {self._tally()}",
+            ("name", f">{self.source}", ">numerical", ">difference", ">known to", ">relative", "verdict"),
             tuple(
                 (
                     row.name, row.claimed, row.numerical, f"{row.absolute_error:.1e}",
-                    f"±{row.tolerance:.1e}", f"{row.relative_error:.1e}",
-                    f"{row.verdict}: {row.why}" if row.why else row.verdict,
+                    f"±{row.tolerance:.1e}", f"{row.relative_error:.1e}", _verdict(row.verdict, row.why),
                 )
                 for row in shown
             ),
-            notes,
+            more + self.notes,
         )  # fmt: skip
 
 
-def _tally(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "nothing to check"
+def _verdict(verdict: str, why: str) -> str:
+    return f"{verdict}: {why}" if why else verdict
 
 
 def check_gradients(
@@ -698,413 +933,330 @@ def check_gradients(
 ) -> GradientReport:
     """Compare the gradients of ``loss`` with numerical ones; print the table and return it.
 
-    ``loss`` is a recorded Value: its graph is computed again with plain numbers, while one leaf at a
+    ``loss`` is a recorded Value: its graph is computed again with plain numbers, while one value at a
     time is moved. Or it is a function without arguments that returns one: it is called anew, so that
     its branches on data are followed, with the leaves moved and put back in turn.
 
     ``parameters`` are Values, or lists, arrays or dicts of them; all leaves that take a gradient, if
-    left out. ``claimed`` holds gradients in the shape of ``parameters`` to be checked in place of
-    those of back-propagation. ``grad`` is neither read for the comparison nor touched.
+    left out. ``claimed`` holds gradients in the shape of ``parameters``, to be checked in place of
+    those of back-propagation. ``grad`` is not touched, and what it has added up does not count.
 
     >>> w, b, x = Value(0.4, name="w"), Value(0.0, name="b"), 3.0
     >>> report = check_gradients((w * x - 1.0).tanh() + b.relu())
-    check_gradients(add = 0.19737532): 1 agree, 1 inconclusive
+    check_gradients(loss = 0.19737532): 1 agree, 1 inconclusive
     <BLANKLINE>
-    name   back-propagated    numerical   difference   known to   relative error   verdict
+    name   back-propagated     numerical   difference   known to   relative   verdict
     ...
-    w           +2.8831293   +2.8831293 ...   agree
-    b                    0  +0.50000000 ...   inconclusive: kink within the step: relu(b) at b = 0.0 ...
+    w           +2.8831289    +2.8831289 ...   agree
+    b                    0   +0.50000000 ...   inconclusive: kink within the step: relu at v5, where b = 0.0
     >>> report.ok, report["w"].verdict
     (True, 'agree')
 
     A gradient agrees if it differs from the numerical one by no more than the estimated errors, and
-    these would have let a relative error of 1e-4 be seen; it disagrees if it differs by more. Else
-    the row is inconclusive and says why: a kink within the step, cancellation, a number that is not
-    finite, an operation undefined within the step. A gradient that is a sum of much larger terms is
-    judged by the size of these. ``ok`` means that none disagrees.
+    these are so small that a relative error of 1e-4 would have been seen. It disagrees if it differs
+    by more, and names the local derivative that is wrong. Else the row is inconclusive and says why:
+    a kink within the step, cancellation, a number that is not finite, an operation undefined within
+    the step. A gradient that is 0 but for the rounding of terms that cancel is judged by the size of
+    these. ``ok`` means that none disagrees.
 
     ``names`` maps names to Values for the table, in place of the variables of the caller.
 
-    Raises NoGradientError where nothing takes a gradient or where data of the graph was changed after
-    it was recorded, ValueError where two calls of the function differ, TypeError for anything else
+    Raises NoGradientError where nothing takes a gradient, or where data of the graph was changed after
+    it was recorded; ValueError where two calls of the function differ; TypeError for anything else
     than a Value or such a function.
     """
     given = parameters if isinstance(parameters, Mapping) else {}
     names = {**given, **(_scope_of_caller() if names is None else names)}
-    if isinstance(loss, Value):
-        root, fresh = loss, frozenset[int]()
-    elif callable(loss):
-        root, fresh = _called_twice(loss)
-    else:
-        raise TypeError(
-            f"check_gradients() takes a Value, or a function without arguments that returns one, not {loss!r}"
-        )
-    graph = Graph(root, names)
-    values = _leaves(root, graph, fresh) if parameters is None else _values(parameters, "check_gradients()")
-    if parameters is not None:
-        _check_can_be_moved(values, graph, called=loss is not root)
-    gradients = upstream_gradients(root)
-    claims = [gradients.get(id(value), 0.0) for value in values]
-    if claimed is not None:
-        if parameters is None:
+    case = _case(loss, names)
+    if parameters is None:
+        if claimed is not None:
             raise ValueError("claimed gradients are in the shape of parameters: give these too")
-        claims = _claims(parameters, claimed, "parameters")
-    recorded = _Recorded(graph)
-    if loss is root:
-        _check_unchanged(recorded)
-    noise, sizes, found = _own_noise(graph, root), _path_sizes(graph), variable_names(names)
-    rows = []
-    for value, claim in zip(values, claims, strict=True):
-        position = graph._places.get(id(value))
-        moved = _Moved(recorded, position)
-        probe = moved if loss is root else _Called(loss, value, names)
-        setting = _Setting(
-            value.data,
-            root.data,
-            math.sqrt(sum(noise[each] for each in moved.order)),
-            0.0 if position is None else sizes[position],
-            len(moved.order),
-            position is not None,
-        )
-        with probe.restored():
-            best, verdict, why = _judge(claim, setting, probe, graph)
-        name = value.name or found.get(id(value)) or f"parameter {len(rows)}"
-        name = name if position is None else graph[position].name
-        tolerance = _tolerance(claim, best, setting)
-        rows.append(GradientRow(name, claim, best.value, tolerance, verdict, why))
-    title = f"check_gradients({graph.root.name if graph.root.named else 'loss'} = {number(root.data)})"
-    notes = _grad_notes(graph, gradients, {graph._places.get(id(value)) for value in values})
-    if fresh:
-        notes = (f"{len(fresh)} values that the function makes anew at each call are not checked", *notes)
+        values = case.leaves()
+    else:
+        values = _values(parameters, "check_gradients()")
+        case.check_can_be_moved(values)
+    claims: list[float | None] = [None] * len(values)
+    if claimed is not None:
+        claims = list(_claims(parameters, claimed, "parameters"))
+    rows = tuple(case.judge(value, claim) for value, claim in zip(values, claims, strict=True))
+    held = {id(value): case.gradients[id(value)] for value in values if id(value) in case.gradients}
+    passes, others = _passes(case.graph, held)
+    accumulated = others or set(passes) - {1}
+    notes = (f"grad: {_grad_state(passes, others)}",) if accumulated else ()
+    if case.fresh:
+        notes = (f"{len(case.fresh)} leaves that each call makes anew are not checked", *notes)
     source = "back-propagated" if claimed is None else "claimed"
-    report = GradientReport(title, tuple(rows), notes, source)
+    report = GradientReport(f"check_gradients({_named(case.graph)})", rows, notes, source)
     if show:
         report.table().show()
     return report
 
 
-def _scope_of_caller() -> dict[str, Any]:
-    """The variables that the user's code sees where it called, the local ones first."""
-    frame = user_frame()
-    if frame is None:
-        return {}
-    local = dict(frame.f_locals)
-    return local | {name: held for name, held in frame.f_globals.items() if name not in local}
+def _named(graph: Graph) -> str:
+    return f"{graph.root.name if graph.root.named else 'loss'} = {graph.root.data:.8g}"
 
 
-def _called_twice(function: Callable[[], Any]) -> tuple[Value, frozenset[int]]:
-    """What the function returns, and the positions of leaves in it that another call makes anew."""
-    one, other = function(), function()
+def _case(loss: Any, names: Mapping[str, Any]) -> _Case:
+    if isinstance(loss, Value):
+        case = _Case(loss, None, names)
+        changes = _changes(case.recorded)
+        if changes:
+            raise NoGradientError(
+                f"{changes[0].text}. Compute the loss again, or check a function of no arguments that does"
+            )
+        return case
+    if not callable(loss):
+        raise TypeError(
+            f"check_gradients() takes a Value, or a function without arguments that returns one, not {loss!r}"
+        )
+    one, other = loss(), loss()
     for y in (one, other):
         if not isinstance(y, Value):
             raise TypeError(f"the function must return the loss as a Value, not {y!r}")
-    if one.data != other.data and not (math.isnan(one.data) and math.isnan(other.data)):
+    if not _same(one.data, other.data):
         raise ValueError(
             f"two calls of the function gave {one.data!r} and {other.data!r}: what it gives must depend "
             "on the parameters alone. Fix its seed, and leave updates out of it"
         )
-    first, second = Graph(one), Graph(other)
-    made = first._places.keys() - second._places.keys()
-    places = frozenset(first._places[place] for place in made)
-    return one, frozenset(i for i in places if first[i].rule is None and first[i].requires_grad)
-
-
-def _leaves(root: Value, graph: Graph, fresh: frozenset[int]) -> list[Value]:
-    """The leaves that take a gradient, in the order of the graph."""
-    values = [
-        value
-        for value in reversed(backward_order(root))
-        if value.is_leaf and value.requires_grad and graph._places[id(value)] not in fresh
-    ]
-    if not values:
-        raise NoGradientError(
-            f"there is nothing to check: {describe(root)} depends on no leaf that takes a gradient"
-            + (" and is not made anew by the function" if fresh else "")
-        )
-    return values
-
-
-def _check_can_be_moved(values: Sequence[Value], graph: Graph, *, called: bool) -> None:
-    for value in values:
-        if not value.requires_grad:
-            raise NoGradientError(f"{describe(value)} is frozen (requires_grad is False): it has no gradient")
-        if called and not value.is_leaf:
-            raise NoGradientError(
-                f"{describe(value)} was computed, and each call of the function computes it anew: give "
-                "leaves, or the recorded loss in place of the function"
-            )
+    return _Case(one, loss, names, other)
 
 
 class _Setting(NamedTuple):
     """What is known of a gradient before it is measured."""
 
-    x: float
-    loss: float
     #: The rounding error of one evaluation of the loss.
     noise: float
-    #: The sum of the absolute contributions of all paths: what the gradient's own rounding goes by.
+    #: Σ|contribution| over all paths: what the rounding of the gradient itself goes by.
     size: float
-    #: How many operations depend on the parameter.
+    #: How many operations depend on the value.
     operations: int
-    recorded: bool
+
+    @property
+    def rounding(self) -> float:
+        """How far rounding may move the gradient itself."""
+        return 8.0 * EPS * (self.operations + 1) * self.size
 
 
-def _path_sizes(graph: Graph) -> list[float]:
-    """For each node Σ over all paths to the root of the product of |local derivatives|."""
-    sizes = [0.0] * len(graph)
-    sizes[-1] = 1.0
-    for node in reversed(graph.nodes):
-        for operand, local in zip(node.operands, node.local_derivatives, strict=True):
-            if type(operand) is int and local is not None:
-                sizes[operand] += sizes[node.position] * abs(local)
-    return sizes
+class _Case:
+    """A loss, recorded or called, and its back-propagated gradients."""
+
+    def __init__(
+        self,
+        root: Value,
+        function: Callable[[], Any] | None,
+        names: Mapping[str, Any],
+        again: Value | None = None,
+    ) -> None:
+        self.root = root
+        self.function = function
+        self.names = names
+        self.graph = Graph(root, names)
+        self.recorded = _Recorded(self.graph)
+        self.gradients = upstream_gradients(root)
+        self.variables = variable_names(names)
+        #: Leaves that another call has made anew.
+        self.fresh: set[int] = set()
+        if again is not None:
+            lasting = Graph(again)._places
+            self.fresh = {id(value) for value in self._all_leaves() if id(value) not in lasting}
+        self._noise, self._sizes = self._estimates()
+
+    def _all_leaves(self) -> list[Value]:
+        order = reversed(backward_order(self.root))
+        return [value for value in order if value.is_leaf and value.requires_grad]
+
+    def leaves(self) -> list[Value]:
+        """The leaves that take a gradient and last, in the order of the graph."""
+        values = [value for value in self._all_leaves() if id(value) not in self.fresh]
+        if not values:
+            lasts = " and lasts from call to call" if self.fresh else ""
+            raise NoGradientError(
+                f"there is nothing to check: {describe(self.root)} depends on no leaf that takes a "
+                f"gradient{lasts}"
+            )
+        return values
+
+    def check_can_be_moved(self, values: Sequence[Value]) -> None:
+        """Raise NoGradientError for a value that cannot be."""
+        for value in values:
+            if not value.requires_grad:
+                raise NoGradientError(f"{describe(value)} is frozen (requires_grad is False)")
+            if self.function is not None and not value.is_leaf:
+                raise NoGradientError(
+                    f"{describe(value)} was computed, and each call of the function computes it anew: give "
+                    "leaves, or the recorded loss in place of the function"
+                )
+
+    def _estimates(self) -> tuple[list[float], list[float]]:
+        """For each node, two sizes.
+
+        The square of the rounding error that it causes at the root; and the sum over all paths to the
+        root of the product of |local derivatives|.
+        """
+        sizes = [0.0] * len(self.graph)
+        sizes[-1] = 1.0
+        noise = [0.0] * len(self.graph)
+        upstream = {i: self.gradients.get(place, 0.0) for place, i in self.graph._places.items()}
+        for node in reversed(self.graph.nodes):
+            if node.rule is None:
+                continue
+            off = upstream[node.position] * _rounding(node.rule, _entries(node, self.recorded.numbers))
+            noise[node.position] = off * off if math.isfinite(off) else 0.0
+            for operand, local in zip(node.operands, node.local_derivatives, strict=True):
+                if type(operand) is int and local is not None:
+                    sizes[operand] += sizes[node.position] * abs(local)
+        return noise, sizes
+
+    def setting(self, value: Value) -> _Setting:
+        """What is known of the gradient of a value.
+
+        The rounding errors of the operations are as good as independent: their squares add up. What
+        does not depend on the value is off by the same at every step, and cancels.
+        """
+        position = self.graph._places.get(id(value))
+        if position is None:
+            return _Setting(0.0, 0.0, 0)
+        order = self.recorded.dependents(position)
+        size = self._sizes[position]
+        noise = math.sqrt(sum(self._noise[each] for each in order))
+        return _Setting(noise, size if math.isfinite(size) else 0.0, len(order))
+
+    def judge(self, value: Value, claim: float | None) -> GradientRow:
+        """Measure the gradient of a value, and compare it with the claimed or back-propagated one."""
+        position = self.graph._places.get(id(value))
+        name = value.name or self.variables.get(id(value)) or f"Value({value.data!r})"
+        name = name if position is None else self.graph.nodes[position].name
+        setting = self.setting(value)
+        own = self.gradients.get(id(value), 0.0)
+        moved = _Moved(self.recorded, position)
+        probe = moved if self.function is None else _Called(self.function, value, self.names)
+        target = own if claim is None else claim
+        with _restored(value):
+            best, verdict, why = self._measured(value.data, target, setting, probe)
+            if verdict == "DISAGREE" and abs(target - own) <= ROUNDING * abs(own):
+                verdict, why = self._followed_up(value.data, best, moved, probe)
+        return GradientRow(name, target, best.value, _tolerance(target, best, setting), verdict, why)
+
+    def _measured(
+        self, x: float, claim: float, setting: _Setting, probe: _Moved | _Called
+    ) -> tuple[Derivative, str, str]:
+        """Measure until the verdict is sure: a suspicion is followed up with all steps and all corners."""
+        for what, data in (("the parameter", x), ("the loss", self.root.data)):
+            if not math.isfinite(data):
+                return _NOTHING, "inconclusive", f"not finite: {what} is {data!r}"
+        best = _sweep(probe.loss, x, setting.noise)[0]
+        verdict, why = _compare(claim, best, setting)
+        if verdict == "agree":
+            return best, verdict, why
+        best = _sweep(probe.loss, x, setting.noise, patient=True)[0]
+        verdict, why = _compare(claim, best, setting)
+        if verdict == "agree":
+            return best, verdict, why
+        near = best.step
+        crossed = self._crossed(probe, x, near) if math.isfinite(near) else ""
+        if not crossed:
+            if probe.undefined and verdict == "inconclusive":
+                why = f"undefined within the step: {probe.undefined}"
+            return best, verdict, why
+        while crossed and near > _LAST * (abs(x) or 1.0):
+            reason, near = crossed, near / _RATIO
+            crossed = self._crossed(probe, x, near)
+        if crossed:
+            return best, "inconclusive", crossed
+        best = _sweep(probe.loss, x, setting.noise, below=near * (1.0 + EPS), patient=True)[0]
+        verdict, why = _compare(claim, best, setting)
+        return best, verdict, reason if verdict == "inconclusive" else why
+
+    def _crossed(self, probe: _Moved | _Called, x: float, h: float) -> str:
+        """The corners between x - h and x + h in words, or an empty text."""
+        here = probe.corners(x)
+        found: set[int] = set()
+        for there in (probe.corners(x - h), probe.corners(x + h)):
+            if here is None or there is None:
+                continue
+            if here.operations != there.operations:
+                return "another branch within the step: the function records other operations there"
+            found |= {i for i, side in here.sides.items() if side != there.sides[i]}
+        if not found:
+            return ""
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        return f"kink within the step: {self._corner(self.graph.nodes[min(found)])}{more}"
+
+    def _corner(self, node: Node) -> str:
+        """``relu at h1 (net.py:14), where net1 = 0.0``: what an operation's corner hangs on."""
+        rule = node.rule
+        assert rule is not None
+        told = f"{rule.name} at {_where(node)}"
+        if not rule.kink or rule.over:
+            return told
+        names = dict(zip(rule.args, _operand_names(self.graph, node), strict=True))
+        scope = dict(zip(rule.args, _entries(node, self.recorded.numbers), strict=True))
+        value, kink = min(((each.evaluate(scope), each) for each in rule.kink), key=lambda each: abs(each[0]))
+        text = re.sub(r"[A-Za-z_]\w*", lambda word: names.get(word[0], word[0]), str(kink))
+        return f"{told}, where {text} = {value!r}"
+
+    def _followed_up(
+        self, x: float, best: Derivative, moved: _Moved, probe: _Moved | _Called
+    ) -> tuple[str, str]:
+        """The verdict on a back-propagated gradient that seems wrong.
+
+        If it is, some local derivative on its way is, or the function does what was not recorded.
+        """
+        for position in moved.order:
+            node = self.graph.nodes[position]
+            numbers = self.recorded.numbers
+            for place, verdict in enumerate(_verdicts(node, numbers)):
+                if verdict is not None and verdict.word == "WRONG RULE":
+                    assert node.rule is not None
+                    stated = number(node.local_derivatives[place])
+                    return "DISAGREE", (
+                        f"rule {node.rule.name} is wrong at {_where(node)}: its derivative in "
+                        f"{_operand_words(self.graph, node)[place]} is {stated}, measured "
+                        f"{number(verdict.measured)}"
+                    )
+        if all(_same(moved.loss(at), probe.loss(at)) for at in (x - best.step, x + best.step)):
+            return "inconclusive", (
+                "no local derivative is wrong: the loss has finer structure than the steps can show"
+            )
+        return "DISAGREE", "the function depends on it in a way that is not recorded (.data, float?)"
 
 
 def _tolerance(claim: float, best: Derivative, setting: _Setting) -> float:
-    """How far a right gradient may be from the numerical one: the errors of both."""
-    rounding = 8.0 * EPS * (setting.operations + 1) * setting.size
+    """How far a right gradient may be from the numerical one, by the errors of both."""
     larger = max(abs(claim), abs(best.value))
-    return (
-        SAFETY * best.error
-        + (rounding if math.isfinite(rounding) else 0.0)
-        + (ROUNDING * larger if math.isfinite(larger) else 0.0)
-    )
+    return SAFETY * best.error + setting.rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
 
 
 def _compare(claim: float, best: Derivative, setting: _Setting) -> tuple[str, str]:
-    """The verdict on a claimed gradient by one numerical derivative, and why."""
-    if best.kinked:
-        told = f"{number(best.left)} on the left, {number(best.right)} on the right"
-        return "inconclusive", f"kink or jump within the step: the slope is {told}"
+    """The verdict on a gradient by one numerical derivative, and why."""
     if not math.isfinite(best.value):
-        return "inconclusive", "not finite: no numerical derivative could be formed"
+        return "inconclusive", "no numerical derivative could be formed"
+    if best.kinked:
+        left, right = number(best.left), number(best.right)
+        return "inconclusive", f"kink or jump within the step: the slope is {left} below, {right} above"
     if best.contradicted:
-        return "inconclusive", f"it depends on the step: below {best.step:.0e} the slopes are different"
-    tolerance = _tolerance(claim, best, setting)
+        return "inconclusive", f"the slope depends on the step, and is another one below {best.step:.0e}"
     if not math.isfinite(claim):
-        if best.decisive:
-            return "DISAGREE", "the gradient is not finite"
-        return "inconclusive", "not finite: so is the gradient, and the numerical one is not known well"
-    size = setting.size if math.isfinite(setting.size) else 0.0
-    larger = max(abs(claim), abs(best.value))
+        verdict = "DISAGREE" if best.decisive else "inconclusive"
+        return verdict, f"not finite, while the loss has {'a slope' if best.decisive else 'no clear slope'}"
+    tolerance = _tolerance(claim, best, setting)
     if abs(claim - best.value) > tolerance:
-        if not best.decisive and setting.noise > 1e-3 * abs(setting.loss):
-            return "inconclusive", f"rounding alone moves the loss by {setting.noise:.1e}"
-        if setting.recorded or claim:
-            return "DISAGREE", ""
-        return "DISAGREE", "the loss moves with it, but no operation on it is recorded (was .data used?)"
-    if claim == 0.0 and size == 0.0:
+        return "DISAGREE", ""
+    larger = max(abs(claim), abs(best.value))
+    if tolerance <= DECISIVE * larger:
+        return "agree", ""
+    if abs(claim) <= setting.rounding and tolerance <= DECISIVE * setting.size:
+        return "agree", f"0 but for rounding: terms of size {setting.size:.1e} cancel"
+    # A gradient without any contribution, of a loss that does move further away, or not at all.
+    if claim == 0.0 and setting.size == 0.0:
         if best.steepest == 0.0:
-            return "agree", "" if setting.recorded else "the loss does not depend on it"
+            return "agree", "" if setting.operations else "the loss does not depend on it"
         if tolerance <= DECISIVE * best.steepest:
             return "agree", ""
-    elif tolerance <= DECISIVE * max(larger, size):
-        cancelled = tolerance > DECISIVE * larger
-        return "agree", f"terms of size {size:.1e} cancel" if cancelled else ""
     return "inconclusive", f"too much cancellation: the numerical gradient is known to ±{tolerance:.1e} only"
 
 
-def _judge(
-    claim: float, setting: _Setting, probe: _Probe, graph: Graph
-) -> tuple[Derivative, str, str]:
-    """Measure until the verdict is sure; a suspicion is followed up with all steps and all corners."""
-    x, noise = setting.x, setting.noise
-    if not math.isfinite(x) or not math.isfinite(graph.root.data):
-        what = "the parameter" if not math.isfinite(x) else "the loss"
-        return _NOTHING, "inconclusive", f"not finite: {what} is {x if what == 'the parameter' else graph.root.data}"
-    best = _sweep(probe.loss, x, noise)[0]
-    verdict, why = _compare(claim, best, setting)
-    if verdict == "agree":
-        return best, verdict, why
-    best, verdict, why = _patient(claim, setting, probe, math.inf)
-    if verdict == "agree":
-        return best, verdict, why
-    near = best.step
-    crossed = _crossed(probe, x, near, graph) if math.isfinite(near) else ""
-    if crossed:
-        while crossed and near > 1e-13 * abs(x) + 1e-300:
-            at, near = crossed, near / _RATIO
-            crossed = _crossed(probe, x, near, graph)
-        if crossed:
-            return best, "inconclusive", crossed
-        best, verdict, why = _patient(claim, setting, probe, near * (1.0 + EPS))
-        if verdict == "inconclusive":
-            why = at
-    elif probe.undefined and verdict == "inconclusive":
-        why = f"undefined within the step: {probe.undefined}"
-    return best, verdict, why
-
-
-def _patient(
-    claim: float, setting: _Setting, probe: _Probe, below: float
-) -> tuple[Derivative, str, str]:
-    """The verdict by the best of all steps; an error only if no other step speaks for the claim."""
-    found = _sweep(probe.loss, setting.x, setting.noise, below=below, patient=True)
-    best = found[0]
-    verdict, why = _compare(claim, best, setting)
-    if verdict == "DISAGREE":
-        for other in found:
-            if other.decisive and _compare(claim, other, setting)[0] == "agree":
-                why = f"steps near {best.step:.0e} and near {other.step:.0e} give different slopes"
-                return best, "inconclusive", why
-    return best, verdict, why
-
-
-def _crossed(probe: _Probe, x: float, h: float, graph: Graph) -> str:
-    """The corners between x - h and x + h in words, or an empty text."""
-    here = probe.corners(x)
-    found: set[int] = set()
-    for there in (probe.corners(x - h), probe.corners(x + h)):
-        if here is None or there is None:
-            continue
-        if here.operations != there.operations:
-            return "another branch within the step: the function records other operations there"
-        found |= {i for i, side in here.sides.items() if side != there.sides[i]}
-    if not found:
-        return ""
-    first, *others = sorted(found)
-    more = f" and at {len(others)} more" if others else ""
-    return f"kink within the step: {_corner(graph, graph[first])}{more}"
-
-
-def _corner(graph: Graph, node: Node) -> str:
-    """``relu at h1, where net1 = 0.0 (net.py:14)``: what an operation's corner hangs on, and its number."""
-    rule = node.rule
-    assert rule is not None
-    told = ""
-    if rule.kink and not rule.over:
-        names = dict(zip(rule.args, _operand_names(graph, node), strict=True))
-        scope = dict(zip(rule.args, _entries(graph, node), strict=True))
-        values = [(each.evaluate(scope), each) for each in rule.kink]
-        nearest, kink = min(values, key=lambda each: abs(each[0]))
-        text = re.sub(r"[A-Za-z_]\w*", lambda word: names.get(word[0], word[0]), str(kink))
-        told = f", where {text} = {nearest!r}"
-    return f"{rule.name} at {_where(node)}{told}"
-
-
-def _operand_names(graph: Graph, node: Node) -> list[str]:
-    return [graph.nodes[each].name if type(each) is int else repr(each) for each in node.operands]
-
-
-def _where(node: Node) -> str:
-    """A node by its name and, if it is known, its line."""
-    return node.name if node.site is None else f"{node.name}, {_line(node.site)}"
-
-
-def _line(site: str) -> str:
-    """``file:line`` with the file relative to the current directory if it is inside."""
-    here = os.getcwd() + os.sep
-    return site.removeprefix(here)
-
-
-# ------------------------------------------------------------------------- does the record still hold
-class _Change(NamedTuple):
-    """A node that does not follow from its operands any more."""
-
-    node: Node
-    #: What the operands give now; nan where they give nothing.
-    now: float
-    text: str
-
-
-def _check_unchanged(recorded: _Recorded) -> None:
-    changes = _changes(recorded)
-    if changes:
-        raise NoGradientError(
-            f"{changes[0].text}. Compute the loss again, or check a function of no arguments that does"
-        )
-
-
-def _changes(recorded: _Recorded) -> list[_Change]:
-    """The nodes whose number, or a local derivative, is not what their operands give now."""
-    graph = recorded.graph
-    nows: dict[int, float] = {}
-    for node in graph:
-        if node.rule is not None:
-            try:
-                now = recorded.compute(node.position)
-                same = _same(now, node.data) and _same_locals(recorded, node)
-            except (ArithmeticError, ValueError):
-                now, same = math.nan, False
-            if not same:
-                nows[node.position] = now
-    return [_change(recorded, graph[position], now, nows.keys()) for position, now in nows.items()]
-
-
-def _same(a: float, b: float) -> bool:
-    return a == b or (a != a and b != b)
-
-
-def _locals(rule: Rule, entries: list[Any], y: float) -> list[float]:
-    """What the rule's own text gives for the derivative in each operand."""
-    found = [derivative(*entries, y) for derivative in compiled(rule).derivatives]
-    return [x for each in found for x in (each if type(each) is list else [each])]
-
-
-def _same_locals(recorded: _Recorded, node: Node) -> bool:
-    assert node.rule is not None
-    call = recorded.calls[node.position]
-    assert call is not None
-    entries = recorded.entries(node.position)
-    for arg, derivative, now in zip(
-        node.rule.args, compiled(node.rule).derivatives, node.rule.split(node.local_derivatives), strict=True
-    ):
-        recorded_here = now if arg in node.rule.over else [now]
-        if all(each is None for each in recorded_here):
-            continue
-        gives = derivative(*entries, node.data)
-        gives = gives if arg in node.rule.over else [gives]
-        if not all(was is None or _same(is_now, was) for is_now, was in zip(gives, recorded_here, strict=True)):
-            return False
-    return True
-
-
-def _change(recorded: _Recorded, node: Node, now: float, bad: Any) -> _Change:
-    graph, rule = recorded.graph, node.rule
-    assert rule is not None
-    becomes = f"would be {now!r} now" if now == now else "is undefined now"
-    text = f"{graph.equation(node)} was recorded, but it {becomes}"
-    if _same(now, node.data):
-        text = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
-    users = {user for user, _ in recorded.uses[node.position]}
-    culprits = [
-        f"{graph[i].name} is {graph[i].data!r} now and was {was!r}" for i, was in _earlier(graph, node).items()
-    ]
-    if not culprits and not (users and users <= set(bad)):
-        culprits = [
-            f"{graph[i].name} is {graph[i].data!r} now"
-            for i in dict.fromkeys(each for each in node.operands if type(each) is int)
-            if graph[i].rule is None and {user for user, _ in recorded.uses[i]} <= set(bad)
-        ]
-    if len(culprits) > 1:
-        culprits = [f"one of these has been changed since: {', '.join(culprits)}"]
-    cause = culprits[0] if culprits else f"the data of {node.name} itself has been changed"
-    line = "" if node.site is None else f" [{_line(node.site)}]"
-    return _Change(node, now, f"{text}{line}: {cause}")
-
-
-def _earlier(graph: Graph, node: Node) -> dict[int, float]:
-    """Operands that have changed, by position, with the number they had when the node was recorded.
-
-    It is known where a local derivative is another operand's number: that of x in x·w is w.
-    """
-    rule = node.rule
-    assert rule is not None
-    places = dict(zip(rule.args, rule.split(range(len(node.operands))), strict=True))
-    found: dict[int, float] = {}
-    for arg, d in zip(rule.args, rule.d, strict=True):
-        other = str(d)
-        if other not in places or (arg in rule.over) != (other in rule.over):
-            continue
-        mine, others = places[arg], places[other]
-        for i, j in zip(mine, others, strict=True) if arg in rule.over else [(mine, others)]:
-            was, operand = node.local_derivatives[i], node.operands[j]
-            if was is not None and type(operand) is int and not _same(was, graph[operand].data):
-                found[operand] = was
-    return found
-
-
-# --------------------------------------------------------------------------- one operation by itself
+# ------------------------------------------------------------------- all operations of a graph, alone
 class AuditRow(NamedTuple):
     """One local derivative of one recorded operation, or a node that has changed."""
 
@@ -1124,7 +1276,7 @@ class AuditRow(NamedTuple):
 
     @property
     def ratio(self) -> str:
-        """recorded / measured, as a fraction where it is a simple one; a dash where there is none.
+        """The recorded over the measured number, as a fraction if it is a simple one; else a dash.
 
         >>> AuditRow("y", "cube", "a = x", 18.0, 27.0, "WRONG RULE", "", None).ratio
         '2/3'
@@ -1148,7 +1300,7 @@ class Accumulation(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class AuditReport:
+class AuditReport(_Report):
     """What :func:`audit` found; ``str(report)`` is the table."""
 
     title: str
@@ -1162,20 +1314,9 @@ class AuditReport:
         return not (self.counts["WRONG RULE"] or self.counts["CHANGED"]) and self.accumulation.ok
 
     @property
-    def counts(self) -> Counter[str]:
-        """How many rows have each verdict."""
-        return Counter(row.verdict for row in self.rows)
-
-    @property
     def wrong_rules(self) -> list[str]:
         """The names of the rules that are wrong."""
         return list(dict.fromkeys(row.rule for row in self.rows if row.verdict == "WRONG RULE"))
-
-    def __repr__(self) -> str:
-        return f"AuditReport({_tally(self.counts)})"
-
-    def __str__(self) -> str:
-        return str(self.table())
 
     def table(self) -> Table:
         """The table of the rows that are not fine; of many alike, the first five."""
@@ -1200,7 +1341,7 @@ class AuditReport:
         if any(row.site is None for row in shown):
             notes.append("lines: call microbp.record_sites() before computing to see them")
         return Table(
-            f"{self.title}: {_tally(self.counts)}",
+            f"{self.title}: {self._tally()}",
             ("node", "rule", "operand", ">recorded", ">measured", ">ratio", "verdict"),
             tuple(
                 (
@@ -1228,7 +1369,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     >>> y = abs(x) * x
     >>> y.backward()
     >>> report = audit(y)
-    audit(y = -9.0000000): 3 fine
+    audit(y = -9): 3 fine
     <BLANKLINE>
     rules: none is wrong
     accumulation: right: 3 gradients are the sums over their uses
@@ -1251,180 +1392,31 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     recorded = _Recorded(graph)
     changes = {change.node.position: change for change in _changes(recorded)}
     rows: list[AuditRow] = []
-    measured: dict[Any, list[_Local | None]] = {}
+    measured: dict[Any, list[_Verdict | None]] = {}
     for node in graph:
         if node.rule is None:
             continue
         if node.position in changes:
             change = changes[node.position]
-            rows.append(
-                AuditRow(node.name, node.rule.name, "", node.data, change.now, "CHANGED", change.text, node.site)
-            )
+            about = (node.name, node.rule.name, "", node.data, change.now)
+            rows.append(AuditRow(*about, "CHANGED", change.text, node.site))
             continue
-        numbers = tuple(recorded.graph.nodes[i].data if type(i) is int else i for i in node.operands)
-        asked = tuple(local is not None for local in node.local_derivatives)
-        # -0.0 and 0.0 are equal as keys, and nan is not equal to itself: neither does harm here.
-        key = (node.rule, numbers, asked)
+        # A network has many operations alike: what is known of the same numbers holds again.
+        numbers = tuple(recorded.numbers[each] if type(each) is int else each for each in node.operands)
+        key = (node.rule, numbers, node.local_derivatives)
         if key not in measured:
-            measured[key] = _measure_node(node, numbers)
+            measured[key] = _verdicts(node, recorded.numbers)
         operands = _operand_words(graph, node)
-        for local, told, stated in zip(measured[key], operands, node.local_derivatives, strict=True):
-            if local is not None and stated is not None:
-                row = (node.name, node.rule.name, told, stated, local.measured, local.verdict, local.why)
-                rows.append(AuditRow(*row, node.site))
+        for verdict, told, stated in zip(measured[key], operands, node.local_derivatives, strict=True):
+            if verdict is not None and stated is not None:
+                rows.append(AuditRow(node.name, node.rule.name, told, stated, *verdict, node.site))
     gradients = upstream_gradients(loss)
-    title = f"audit({graph.root.name if graph.root.named else 'loss'} = {number(loss.data)})"
     ok, told = _sums(graph, gradients)
-    report = AuditReport(title, tuple(rows), Accumulation(ok, told, _grad_state(graph, gradients)))
+    accumulation = Accumulation(ok, told, _grad_state(*_passes(graph, gradients)))
+    report = AuditReport(f"audit({_named(graph)})", tuple(rows), accumulation)
     if show:
         report.table().show()
     return report
-
-
-def _operand_words(graph: Graph, node: Node) -> list[str]:
-    """``a = x``, ``w[1] = W[0,1]`` for each operand."""
-    rule = node.rule
-    assert rule is not None
-    names = _operand_names(graph, node)
-    words: list[str] = [""] * len(names)
-    for arg, places in zip(rule.args, rule.split(range(len(names))), strict=True):
-        for element, place in enumerate(places if arg in rule.over else [places]):
-            words[place] = f"{arg}{f'[{element}]' if arg in rule.over else ''} = {names[place]}"
-    return words
-
-
-class _Local(NamedTuple):
-    """The verdict on one local derivative."""
-
-    measured: float
-    verdict: str
-    why: str
-
-
-def _measure_node(node: Node, numbers: tuple[float, ...]) -> list[_Local | None]:
-    assert node.rule is not None
-    return [
-        None if stated is None else _measure(node.rule, numbers, place, stated, node)
-        for place, stated in enumerate(node.local_derivatives)
-    ]
-
-
-def _measure(rule: Rule, numbers: tuple[float, ...], place: int, stated: float, node: Node) -> _Local:
-    """Judge the derivative of one operation in one operand; ``numbers`` are all its operands.
-
-    The complex step, exact to rounding, decides where the operation is smooth. What it does not
-    confirm is looked at with differences of the real operation, on either side.
-    """
-    if not all(map(math.isfinite, numbers)):
-        return _Local(math.nan, "undecided", "an operand is not finite")
-    slope = _slope(rule, numbers, place, 0.0)
-    confirmed = abs(slope - stated) <= ROUNDING * max(abs(slope), abs(stated))
-    if confirmed and not rule.corner and not rule.kink:
-        return _Local(slope, "fine", "")
-    beside = 2.0**-45 * max(map(abs, numbers)) or 2.0**-100
-    left, right = _slope(rule, numbers, place, -beside), _slope(rule, numbers, place, beside)
-    if math.isnan(left) or math.isnan(right):
-        return _at_the_edge(rule, numbers, place, stated, beside)
-    if confirmed and abs(left - right) <= 1e-6 * max(abs(left), abs(right)):
-        return _Local(slope, "fine", "")
-    return _by_differences(rule, numbers, place, stated, node, slope if confirmed else None)
-
-
-_complex_values: dict[Rule, Callable[..., Any]] = {}
-
-
-def _complex_value(rule: Rule) -> Callable[..., Any]:
-    """The value of a rule as a function of complex numbers; comparisons look at the real parts."""
-    if rule not in _complex_values:
-        done: dict[str, str] = {}
-        result = rule.y.hoist(rule.over, done)
-        lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
-        source = f"def value({', '.join(rule.args)}):\n{''.join(lines)}    return {result}\n"
-        tree = ast.fix_missing_locations(_RealComparisons().visit(ast.parse(source)))
-        scope: dict[str, Any] = {**CONSTANTS, **COMPLEX.functions, "mul": mul, "_real": COMPLEX.judged}
-        exec(compile(tree, f"<microbp complex {rule.name}>", "exec"), scope)
-        _complex_values[rule] = scope["value"]
-    return _complex_values[rule]
-
-
-class _RealComparisons(ast.NodeTransformer):
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        sides = [self.visit(side) for side in (node.left, *node.comparators)]
-        calls: list[ast.expr] = [ast.Call(ast.Name("_real", ast.Load()), [side], []) for side in sides]
-        return ast.Compare(calls[0], node.ops, calls[1:])
-
-
-#: The complex step; what it leaves out is of the order of its square.
-_STEP = 2.0**-332
-
-
-def _slope(rule: Rule, numbers: tuple[float, ...], place: int, shift: float) -> float:
-    """The complex-step derivative in one operand, moved by ``shift``; nan where it is undefined."""
-    moved: list[Any] = list(numbers)
-    moved[place] += shift
-    try:
-        compiled(rule).value(*rule.split(moved))
-        moved[place] += 1j * _STEP
-        slope: float = _complex_value(rule)(*rule.split(moved)).imag / _STEP
-    except (ArithmeticError, ValueError):
-        return math.nan
-    return slope
-
-
-def _at_the_edge(
-    rule: Rule, numbers: tuple[float, ...], place: int, stated: float, beside: float
-) -> _Local:
-    """Where an operation is undefined on one side: the slope on the other, and whether it is finite."""
-    for side in (beside, -beside):
-        far, near = _slope(rule, numbers, place, side), _slope(rule, numbers, place, side / 16.0)
-        if math.isnan(far) or math.isnan(near):
-            continue
-        told = f"undefined {'below' if side > 0.0 else 'above'} {numbers[place]!r}"
-        grows = abs(near) > 1.5 * abs(far) and near * far > 0.0
-        if math.isinf(stated):
-            if grows and near * stated > 0.0:
-                return _Local(stated, "corner", f"{told}; the slope grows without bound")
-            return _Local(near, "WRONG RULE", f"{told}; the slope is finite")
-        settled = abs(near - stated) <= 1e-6 * max(abs(near), abs(stated)) or abs(near) < abs(far)
-        if settled and abs(near - stated) <= abs(far - stated):
-            return _Local(near, "corner", told)
-        return _Local(near, "undecided", f"{told}. {rule.corner}".strip())
-    return _Local(math.nan, "undecided", f"undefined beside {numbers[place]!r}. {rule.corner}".strip())
-
-
-def _by_differences(
-    rule: Rule, numbers: tuple[float, ...], place: int, stated: float, node: Node, slope: float | None
-) -> _Local:
-    value = compiled(rule).value
-
-    def f(x: float) -> float:
-        try:
-            return value(*rule.split([*numbers[:place], x, *numbers[place + 1 :]]))
-        except (ArithmeticError, ValueError):
-            return math.nan
-
-    locals_ = zip(numbers, node.local_derivatives, strict=True)
-    size = abs(node.data) + sum(abs(x * d) for x, d in locals_ if d is not None and math.isfinite(d))
-    found = _sweep(f, numbers[place], EPS * size, patient=True)
-    best = found[0]
-    off = SAFETY * best.error
-    if best.kinked:
-        low, high = sorted((best.left, best.right))
-        told = f"the slope is {number(best.left)} on the left, {number(best.right)} on the right"
-        if low - off <= stated <= high + off:
-            return _Local(stated, "corner", f"{told}; by convention {number(stated)}")
-        return _Local(best.value, "WRONG RULE", f"{told}")
-    if slope is not None:
-        return _Local(slope, "fine", "")
-    if not math.isfinite(best.value):
-        return _Local(math.nan, "undecided", "no derivative could be measured")
-    off += ROUNDING * max(abs(stated), abs(best.value)) if math.isfinite(stated) else 0.0
-    if abs(stated - best.value) <= off:
-        fine = off <= DECISIVE * abs(best.value) or stated == best.value
-        return _Local(best.value, "fine" if fine else "undecided", "" if fine else f"known to ±{off:.1e} only")
-    if best.decisive or off <= DECISIVE * abs(stated):
-        return _Local(best.value, "WRONG RULE", "")
-    return _Local(best.value, "WRONG RULE", f"known to ±{off:.1e}")
 
 
 # ------------------------------------------------------------------------------------- accumulation
@@ -1469,28 +1461,20 @@ def _passes(
     return passes, others
 
 
-def _grad_state(graph: Graph, gradients: Mapping[int, float]) -> str:
-    passes, others = _passes(graph, gradients)
+def _grad_state(passes: Counter[int], others: Sequence[tuple[Node, float]]) -> str:
+    """What stands in ``grad``, in words."""
     if others:
         node, one = others[0]
-        more = f", and {len(others) - 1} more do not" if len(others) > 1 else ""
+        more = f", and {len(others) - 1} more like it" if len(others) > 1 else ""
         return (
-            f"{node.name}.grad = {node.grad!r} does not hold whole passes of {one!r}{more}: it was set or "
-            "clipped, or another graph has added to it"
+            f"{node.name}.grad = {node.grad!r} is not a number of passes of {one!r} each{more}: it was set "
+            "or clipped, or another graph has added to it"
         )
     if not passes:
         return "not computed"
-    told = [f"{count} backward pass{'es' * (count != 1)}" for count in sorted(passes)]
-    if len(told) == 1:
-        return f"holds {told[0]}" + (" (it adds up until it is set to None)" if max(passes) > 1 else "")
-    parts = (f"{told} at {passes[count]} values" for told, count in zip(told, sorted(passes), strict=True))
-    return f"holds {', '.join(parts)}: a pass was interrupted, or only a part was cleared"
-
-
-def _grad_notes(
-    graph: Graph, gradients: Mapping[int, float], positions: set[int | None]
-) -> tuple[str, ...]:
-    """What to say where ``grad`` of a checked value is not the gradient of one pass."""
-    held = {place: i for place, i in graph._places.items() if i in positions}
-    passes, others = _passes(graph, {place: gradients[place] for place in held if place in gradients})
-    return (f"grad: {_grad_state(graph, {place: gradients[place] for place in held if place in gradients})}",) if others or set(passes) - {1} else ()
+    told = {count: f"{count} backward pass{'es' * (count != 1)}" for count in sorted(passes)}
+    if len(told) > 1:
+        parts = ", ".join(f"{words} at {passes[count]} values" for count, words in told.items())
+        return f"holds {parts}: a pass was interrupted, or only a part was cleared"
+    added = ", which add up until it is cleared" if max(told) > 1 else ""
+    return f"holds {next(iter(told.values()))}{added}"

@@ -61,9 +61,12 @@ def _function(rule: Rule, name: str, args: str, expression: Expression, runs: bo
 
 
 def generate(name: str, source: str) -> Any:
-    """Define the function ``name`` by its source, under a file name that shows it."""
-    file = f"<microbp {name}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    """Define the function ``name`` by its source, under a file name of its own that shows it."""
+    lines, file, count = source.splitlines(keepends=True), f"<microbp {name}>", 1
+    while linecache.getlines(file) not in ([], lines):
+        count += 1
+        file = f"<microbp {name} {count}>"
+    linecache.cache[file] = (len(source), None, lines, file)
     made: dict[str, Any] = {}
     exec(compile(source, file, "exec"), SCOPE, made)
     return made[name]

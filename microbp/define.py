@@ -32,9 +32,11 @@ def define(
     """Add an operation to the table and return it as a function of Values, numbers and arrays.
 
     ``args`` names the arguments, ``y`` is the value and ``d`` holds one local derivative ∂y/∂argument
-    for each, all in the language of :mod:`microbp.expr`; the derivatives may use ``y``. The other
-    words are those of :func:`microbp.rules.row`. From then on the operation records, back-propagates
-    and is checked like any other; where NumPy has a ufunc of that name, the ufunc works on arrays.
+    for each, all in the language of :mod:`microbp.expr`; a derivative may use ``y``. ``doc`` is its
+    sentence and ``corner`` what holds where it is not smooth, ``kink`` what changes sign there,
+    ``defaults`` has the arguments that may be left out, and ``over`` names those that run over lists.
+    From then on the operation records, back-propagates and is checked like any other; where NumPy has
+    a ufunc of that name, the ufunc works on arrays of Values.
 
     >>> from microbp.value import Value
     >>> softsign = define("softsign", "a", "a / (1.0 + abs(a))", "1.0 / pow(1.0 + abs(a), 2.0)")
@@ -45,18 +47,18 @@ def define(
     (-0.75, 0.0625, 0.5)
     >>> del RULES["softsign"]  # a name is given once; this frees it
 
-    ``check_rule`` compares the derivatives with the complex-step derivative of ``y`` at 300 points of
-    each box of ``smooth``, which holds one interval (low, high) for each argument:
+    ``smooth`` lists boxes, each with an interval (low, high) for every argument. In each of them
+    ``check_rule`` compares the derivatives with the complex-step derivative of ``y``:
 
-    >>> define("cube", "a", "a * a * a", "2.0 * a * a", smooth=(((0.5, 2.0),),))
+    >>> define("cube", "a", "a * a * a", "2.0 * a * a", smooth=[[(1, 2)]])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    microbp.errors.RuleError: rule cube: ...
+    microbp.errors.RuleError: rule cube: the derivative in a is wrong: at a = ... gives ...
 
-    Where ``smooth`` is left out there is one box, from -3 to 3 in every argument: enough for a value
-    that is defined there, and it then covers both signs. With ``check=False`` nothing is compared,
-    for a derivative that is different on purpose: a straight-through estimator passes the upstream
-    gradient through a step.
+    Where ``smooth`` is left out there is one box, from -3 to 3 in every argument: both signs are
+    covered, and a value that is undefined in it raises. With ``check=False`` nothing is compared, for
+    a derivative that is different on purpose. A straight-through estimator passes the upstream
+    gradient through a step:
 
     >>> step = define("step", "a", "1.0 if a > 0.0 else 0.0", "1.0", check=False)
     >>> step(x).local_derivatives
@@ -64,7 +66,7 @@ def define(
     >>> del RULES["step"]
 
     Raises RuleError, and adds nothing, where the row is malformed, the name is taken, the value or a
-    derivative is undefined within ``smooth``, or a derivative is wrong.
+    derivative is undefined within ``smooth``, or a derivative is wrong; TypeError where a text is none.
     """
     for word, text in (("name", name), ("args", args), ("over", over)):
         if not isinstance(text, str):

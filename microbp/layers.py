@@ -22,17 +22,16 @@ from microbp.array import Array, array, data_of
 from microbp.check import numerical_gradient
 from microbp.differentiate import grad
 from microbp.errors import NoGradientError
-from microbp.functions import relu, sigmoid
 from microbp.losses import softmax_cross_entropy
 from microbp.nn import Module, _width
-from microbp.rules import RULES
+from microbp.rules import RULES, Rule
 from microbp.value import Value, as_number, no_grad, record
 
 __all__ = ["Affine", "BatchLayer", "ReLU", "Sigmoid", "SoftmaxWithLoss", "TwoLayerNet"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-_DOT = RULES["dot"]
+_DOT, _RELU, _SIGMOID = RULES["dot"], RULES["relu"], RULES["sigmoid"]
 
 
 class BatchLayer(Module, ABC):
@@ -46,6 +45,9 @@ class BatchLayer(Module, ABC):
     array([[9., 1.]])
     >>> square.backward([[1.0, 10.0]])
     array([[  6., -20.]])
+
+    The function must depend on x and the parameters alone: for an x of Values, ``forward`` calls it
+    twice, once for its own record.
     """
 
     _x: Array | None = None
@@ -56,16 +58,20 @@ class BatchLayer(Module, ABC):
         """The layer's output for the batch ``x``: an Array of Values."""
 
     def forward(self, x: Any) -> Any:
-        """The same, and a record of it for :meth:`backward`; ``x`` has the shape (batch, inputs)."""
+        """The same, and a record of it for :meth:`backward`; ``x`` has the shape (batch, inputs).
+
+        Raises ValueError for another shape and for an empty batch, TypeError for what is no number.
+        """
         return self._forward(x)
 
     def _forward(self, x: Any, *more: Any) -> Any:
         x = _batch(x, self)
         # The record begins with leaves of its own: of a weight that an earlier layer uses too, and
         # of a value that x holds twice, backward gives the share of this layer and of each place.
-        self._x = array(data_of(x))
-        self._out = self(self._x, *more)
-        return self(x, *more) if isinstance(x, Array) else self._out
+        leaves = array(data_of(x))
+        out = self(leaves, *more)
+        self._x, self._out = leaves, out
+        return self(x, *more) if isinstance(x, Array) else out
 
     def backward(self, dout: Any) -> Floats:
         """∂(Σ out·dout)/∂x for the x and the output of the last :meth:`forward`, in the shape of x.
@@ -80,12 +86,14 @@ class BatchLayer(Module, ABC):
         """∂(Σ out·dout)/∂x, and the same by each of the parameters."""
         who = type(self).__name__
         if self._x is None:
-            raise NoGradientError(f"{who}.backward() differentiates what forward(x) did: call it first")
+            raise NoGradientError(
+                f"{who}.backward() differentiates what forward(x) did: call it first"
+            )
         weights = data_of(dout)
         if np.shape(weights) != np.shape(self._out):
             raise ValueError(
-                f"{who}.backward: dout has the shape {np.shape(weights)}, but the output of forward, "
-                f"whose gradient it is, has {np.shape(self._out)}"
+                f"{who}.backward: dout has the shape {np.shape(weights)}, but the output of "
+                f"forward, whose gradient it is, has {np.shape(self._out)}"
             )
         out = np.ravel(self._out).tolist()
         if not any(isinstance(each, Value) and each.requires_grad for each in out):
@@ -101,8 +109,8 @@ class Affine(BatchLayer):
     """``x @ W + b`` for x (batch, inputs), W (inputs, outputs) and b (outputs,).
 
     W and b are numbers, which become parameters, or Values, which are kept. Each element of the
-    result, of shape (batch, outputs), is one ``dot`` node with its bias in it. ``backward`` sets ``dW``
-    and ``db`` as well, float arrays of the shapes of W and b.
+    result, of shape (batch, outputs), is one ``dot`` node with its bias in it. ``backward`` sets
+    ``dW`` and ``db`` as well, float arrays of the shapes of W and b.
 
     >>> affine = Affine([[1.0, 2.0], [3.0, 4.0]], [0.5, -0.5])
     >>> data_of(affine.forward([[1.0, 0.0], [1.0, 1.0]]))
@@ -115,8 +123,8 @@ class Affine(BatchLayer):
     (array([[1., 1.],
            [0., 1.]]), array([1., 1.]))
 
-    Raises ValueError for shapes that do not fit. W and b are read-only arrays, since ``W -= …`` would
-    put computed Values in the place of the parameters; a parameter's ``data`` is what changes.
+    Raises ValueError for shapes that do not fit. W and b are read-only arrays, since ``W -= …``
+    would put computed Values in the place of the parameters; a parameter's ``data`` may change.
     """
 
     def __init__(self, W: Any, b: Any) -> None:
@@ -167,8 +175,7 @@ class ReLU(BatchLayer):
 
     def __call__(self, x: Any) -> Array:
         """The layer's output for the batch ``x``."""
-        result: Array = relu(_batch(x, self))
-        return result
+        return _each(_RELU, _batch(x, self))
 
 
 class Sigmoid(BatchLayer):
@@ -183,15 +190,14 @@ class Sigmoid(BatchLayer):
 
     def __call__(self, x: Any) -> Array:
         """The layer's output for the batch ``x``."""
-        result: Array = sigmoid(_batch(x, self))
-        return result
+        return _each(_SIGMOID, _batch(x, self))
 
 
 class SoftmaxWithLoss(BatchLayer):
     """The mean cross-entropy of softmax(x) against the targets t: one Value.
 
-    The logits x have the shape (batch, classes); t holds labels, shape (batch,), or one-hot rows. It is
-    :func:`microbp.losses.softmax_cross_entropy`, and raises what that raises.
+    The logits x have the shape (batch, classes); t holds labels, shape (batch,), or one-hot rows.
+    It is :func:`microbp.losses.softmax_cross_entropy`, and raises what that raises.
 
     >>> layer = SoftmaxWithLoss()
     >>> layer.forward([[0.0, 0.0], [1000.0, 0.0]], [0, 0]).data == math.log(2.0) / 2.0
@@ -234,8 +240,8 @@ class TwoLayerNet(Module):
     >>> round(net.loss(x, t).data, 3), net.accuracy(x, t)
     (0.004, 1.0)
 
-    The layers stand in ``layers``, by name, and in ``last_layer``. All methods raise ValueError where
-    shapes do not fit, for a label that is no class, and for an empty batch.
+    The layers stand in ``layers``, by name, and in ``last_layer``. All methods raise ValueError
+    where shapes do not fit, for a label that is no class, and for an empty batch.
     """
 
     def __init__(
@@ -254,16 +260,18 @@ class TwoLayerNet(Module):
         scale = as_number(weight_init_std, "weight_init_std")
         if not 0.0 <= scale < math.inf:
             raise ValueError(f"weight_init_std is a finite number from 0 up, not {scale!r}")
-        self._first = Affine(scale * rng.normal(size=(inputs, hidden)), np.zeros(hidden))
-        self._second = Affine(scale * rng.normal(size=(hidden, outputs)), np.zeros(outputs))
-        self.layers = {"Affine1": self._first, "ReLU1": ReLU(), "Affine2": self._second}
+        self.layers: dict[str, Any] = {
+            "Affine1": Affine(scale * rng.normal(size=(inputs, hidden)), np.zeros(hidden)),
+            "ReLU1": ReLU(),
+            "Affine2": Affine(scale * rng.normal(size=(hidden, outputs)), np.zeros(outputs)),
+        }
         self.last_layer = SoftmaxWithLoss()
         self.name_parameters()
 
     @property
     def params(self) -> dict[str, Array]:
         """W1 (inputs, hidden), b1 (hidden,), W2 (hidden, outputs) and b2 (outputs,), by name."""
-        first, second = self._first, self._second
+        first, second = self.layers["Affine1"], self.layers["Affine2"]
         return {"W1": first.W, "b1": first.b, "W2": second.W, "b2": second.b}
 
     def _holders(self) -> Iterator[tuple[str, Any]]:
@@ -297,8 +305,8 @@ class TwoLayerNet(Module):
     def gradient(self, x: Any, t: Any) -> dict[str, Floats]:
         """∂loss/∂W1 and so on, by name, float arrays in the shapes of the parameters.
 
-        It is one backward pass through the graph of the loss. Layer by layer, with ``forward`` to the
-        last and ``backward`` to the first, the numbers are the same.
+        It is one backward pass through the graph of the loss. Layer by layer, with ``forward`` to
+        the last and ``backward`` to the first, the numbers are the same.
         """
         params = self.params
         return dict(zip(params, grad(self.loss(x, t), list(params.values())), strict=True))
@@ -323,3 +331,11 @@ def _batch(x: Any, layer: BatchLayer, inputs: int | None = None) -> Any:
     if not batch.size:
         raise ValueError(f"{who}: the batch is empty (shape {batch.shape})")
     return batch
+
+
+def _each(rule: Rule, batch: Any) -> Array:
+    """An operation of one argument on each element of a batch."""
+    made = np.empty(batch.shape, dtype=object)
+    for i, sample in enumerate(batch.tolist()):
+        made[i] = [record(rule, (each,)) for each in sample]
+    return made.view(Array)

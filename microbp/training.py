@@ -34,7 +34,7 @@ import numpy as np
 
 from microbp import value as recording
 from microbp.differentiate import grad
-from microbp.errors import MicrobpError, UndefinedOperation
+from microbp.errors import MicrobpError, NoGradientError, UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.optim import SGD, Optimiser, clip_gradients
@@ -229,10 +229,20 @@ class _Eager:
             if math.isfinite(number):
                 cost.backward()
             del cost  # the graph is freed here, before the next one is recorded
+        if math.isfinite(number):
+            self._fill_up()
+        return number
+
+    def _fill_up(self) -> None:
+        """The gradient of a parameter that this batch does not depend on is 0."""
+        if all(each.grad is None for each in self.parameters):
+            raise NoGradientError(
+                "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
+                ".data, under no_grad() or from detached values is not in the graph"
+            )
         for parameter in self.parameters:
             if parameter.grad is None and parameter.requires_grad:
-                parameter.grad = 0.0  # this batch does not depend on it
-        return number
+                parameter.grad = 0.0
 
     def cost(self, samples: Samples, rows: Sequence[int]) -> float:
         with no_grad():
@@ -545,14 +555,14 @@ class _Run:
             parameter.data = number
 
     def _history(self, stopped: str, kept: str) -> History:
+        steps = f"{self.steps} step{'s' * (self.steps > 1)}"
         why = {
             "epochs": "all epochs are done",
             "tolerance": f"the cost has changed by {self._change():.3g}, less than {self.tolerance!r}",
             "patience": f"the validation cost has not fallen for {self.patience} epochs",
-            "interrupted": f"interrupted in epoch {self.epoch + 1} after {self.place} of {self.steps} steps",
+            "interrupted": f"interrupted in epoch {self.epoch + 1} after {self.place} of {steps}",
             "not finite": "a number is not finite",
         }[stopped]
-        steps = f"{self.steps} step{'s' * (self.steps > 1)}"
         course = f", cost {self.cost[0]:.3g} to {self.cost[-1]:.3g}" if self.cost else ""
         best = None if self.best is None else self.best.epoch
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"

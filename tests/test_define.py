@@ -22,11 +22,16 @@ from microbp.rules import RULES, TABLE, row
 from microbp.value import Value
 
 
-@pytest.fixture(autouse=True)
-def _the_table_as_it_was() -> Iterator[None]:
-    yield
+def forget_all_but_the_table() -> None:
     for name in set(RULES) - {rule.name for rule in TABLE}:
         del RULES[name]
+
+
+@pytest.fixture(autouse=True)
+def _only_the_table() -> Iterator[None]:
+    forget_all_but_the_table()  # what other tests have defined, and at last what this one has
+    yield
+    forget_all_but_the_table()
 
 
 def softsign() -> Operation:
@@ -173,7 +178,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.fixture
-def table() -> Iterator[None]:
+def table(_only_the_table: None) -> Iterator[None]:
     """The test must leave the table of operations as it was."""
     before = dict(RULES)
     yield

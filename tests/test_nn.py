@@ -175,10 +175,10 @@ def test_a_hidden_layer_of_one_neuron_feeds_the_next() -> None:
     assert net([2.0]).data == w3 * (w2 * (w1 * 2.0))
 
 
-@pytest.mark.parametrize("x", [[2, -3], (2.0, -3.0), np.array([2, -3]), np.array([2.0, -3.0], np.float32)])
-def test_an_input_is_any_flat_sequence_of_numbers(x: Any) -> None:
+@pytest.mark.parametrize("kind", [list, tuple, np.array, np.int8, np.float32])
+def test_an_input_is_any_flat_sequence_of_numbers(kind: Callable[[Any], Any]) -> None:
     net = MLP(2, [3, 1], seed=3, activation="tanh")
-    assert net(x).data == net([2.0, -3.0]).data
+    assert net(kind([2, -3])).data == net([2.0, -3.0]).data
 
 
 @pytest.mark.parametrize("wrap", [list, tuple, microbp.array])
@@ -591,10 +591,10 @@ def test_load_state_takes_over_the_numbers_and_keeps_the_parameters() -> None:
     assert module._private.data == -1.0
 
 
-@pytest.mark.parametrize("numbers_of_w", [[1, 2], (1.0, 2.0), np.array([1, 2], np.int8), np.array([1, 2], np.float32)])
-def test_load_state_takes_whatever_numpy_takes_for_real_numbers(numbers_of_w: Any) -> None:
+@pytest.mark.parametrize("kind", [list, tuple, np.int8, np.float32])
+def test_load_state_takes_whatever_numpy_takes_for_real_numbers(kind: Callable[[Any], Any]) -> None:
     neuron = Neuron(2)
-    neuron.load_state({"w": numbers_of_w, "b": 3})
+    neuron.load_state({"w": kind([1, 2]), "b": 3})
     assert numbers(neuron) == [1.0, 2.0, 3.0]
     assert [type(value.data) for value in neuron.parameters()] == [float] * 3
 
@@ -651,6 +651,10 @@ TOLD = "this state does not fit the module: "
         ({"w": [1.0, None]}, "w holds object there, not real numbers"),
         ({"b": None, "w": 1.0, "x": 2.0},
          "b is missing; w has shape (2,) here and () there; x is not a parameter here"),
+        ({f"x{i}": 1.0 for i in range(6)},
+         "; ".join(f"x{i} is not a parameter here" for i in range(5)) + ", and 1 more"),
+        ({f"x{i}": 1.0 for i in range(5)},
+         "; ".join(f"x{i} is not a parameter here" for i in range(5))),
         ({f"x{i}": 1.0 for i in range(7)},
          "; ".join(f"x{i} is not a parameter here" for i in range(5)) + ", and 2 more"),
     ],

@@ -125,7 +125,9 @@ def test_a_derivative_that_is_wrong_by_a_twentieth_of_a_percent_is_caught(
 
 
 @pytest.mark.parametrize("search", [wrong_by_complex_step, wrong_by_central_difference])
-@pytest.mark.parametrize(("name", "arg"), [("mul", "b"), ("clip", "low"), ("dot", "x"), ("cross_entropy", "t")])
+@pytest.mark.parametrize(
+    ("name", "arg"), [("mul", "b"), ("clip", "low"), ("dot", "x"), ("cross_entropy", "t")]
+)
 def test_the_one_that_is_wrong_is_named(name: str, arg: str, search: Callable[[Rule], list[str]]) -> None:
     rule = RULES[name]
     pairs = zip(rule.args, rule.d, planted(rule).d, strict=True)

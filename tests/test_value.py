@@ -829,11 +829,6 @@ class TestAMillionOperations:
         assert graph["x"].position == 0
         assert graph.root.data == self.SLOPE
 
-    def test_are_differentiated_as_a_graph(self, million: tuple[Value, Value]) -> None:
-        x, root = million
-        slope = grad(root, x, create_graph=True)
-        assert slope.data == self.SLOPE
-
     def test_are_freed_by_reference_counting(self) -> None:
         gc.disable()
         try:
@@ -845,6 +840,11 @@ class TestAMillionOperations:
             assert live_values() == before
         finally:
             gc.enable()
+
+
+def test_a_gradient_as_a_graph_does_not_recurse_either() -> None:
+    x, root = chain(100_000)
+    assert grad(root * x, x, create_graph=True).data == 2 * (1.0 + 100_000 / 4)
 
 
 def test_a_wide_graph_of_200_000_products() -> None:
@@ -863,7 +863,7 @@ def test_a_wide_graph_of_200_000_products() -> None:
         root.backward()
         assert (x.grad, w[5].grad) == (exact / 2.0, 2.0)
     assert len(other.operands) == 2 * n + 1
-    twin = pickle.loads(pickle.dumps(copy.deepcopy(one)))
+    twin = pickle.loads(pickle.dumps(one))
     assert grad(twin, twin.operands[3].operands[0]) == 2.0
 
 

@@ -181,7 +181,7 @@ def _mistake(report: Report, first: Iteration, start: Any, added: dict[str, Any]
     report.say(
         "In the program's words: l2_delta*W1 is 1 × 2, and times nonlin(l1, deriv=True), which is 2 × 1, it "
         "broadcasts to 2 × 2 where two numbers are meant; l0.T.dot(l1_delta) is then 1 × 2, and W0 += "
-        "broadcasts it again: both rows of W0 are moved by the same amounts. With these two lines instead"
+        "broadcasts it again: both rows of W0 are moved by the same amounts. These two lines are right:"
     )
     report.code(
         """
@@ -193,13 +193,13 @@ def _mistake(report: Report, first: Iteration, start: Any, added: dict[str, Any]
     l1_delta = l1_error * nonlin(data_of(first.l1), deriv=True)
     right = l1_delta.dot(first.l0.T)
     report.compare(
-        "what is added to W0 is −∂E/∂W0, as recorded",
+        "What the corrected lines add to W0, and −∂E/∂W0 as recorded",
         "corrected",
         [(W0[place].name, float(right[place]), -_known(W0[place].grad)) for place in np.ndindex(2, 2)],
     )
-    whole = [np.concatenate([each.ravel() for each in (added["W0"], added["W1"])])]
-    whole.append(-np.concatenate([microbp.grad_of(each).ravel() for each in start]))
-    cosine = float(whole[0] @ whole[1] / np.sqrt((whole[0] @ whole[0]) * (whole[1] @ whole[1])))
+    update = np.concatenate([added["W0"].ravel(), added["W1"].ravel()])
+    descent = -np.concatenate([microbp.grad_of(each).ravel() for each in start])
+    cosine = float(update @ descent / (np.linalg.norm(update) * np.linalg.norm(descent)))
     report.say(
         f"Nobody noticed because the cost falls all the same: the first update has a cosine of {cosine:.3f} "
         "with the direction of steepest descent. It points downhill, and it is not the gradient."
