@@ -300,6 +300,7 @@ def dots(rounds: int) -> list[Row]:
 
 
 def measure(rounds: int, full: bool) -> list[Row]:
+    """All rows of the table."""
     theirs = None if MicrogradValue is None else lambda: expression(MicrogradValue)
     return [
         beside(

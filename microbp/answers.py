@@ -157,16 +157,16 @@ def check_answers(
     <BLANKLINE>
     name       claimed   true gradient        ratio   verdict
     ─────────────────────────────────────────────────────────
-    w      -0.69442600     -0.12353419   +5.6213265   WRONG
+    w      -0.69442600     -0.12353446   +5.6213140   WRONG
     <BLANKLINE>
     w: the factor σ′(w·3) = 0.177894 is missing
     >>> report.ok, check_answers(E, {"w": "-0.1235"}, show=False).ok
     (False, True)
 
-    *Precision.* A claim is right if it is the true gradient to 1e-6 relative, or rounded to the digits
-    that were written. Fewer than 5 digits of a float do not count as rounded; of a text such as
-    ``"0.0820"``, which shows its last zeros, 3 are enough. An explanation has to reproduce the claim to
-    1e-9, or to its digits. ``tolerance`` stands in place of both 1e-6 and 1e-9.
+    *Precision.* A text such as ``"0.0820"``, of 3 digits or more, is right if the true gradient rounds to
+    it. A float does not show its last zeros: it is right if it is the true gradient to 1e-6 relative, or
+    if the true gradient rounds to it and it has 5 digits or more. An explanation has to reproduce the
+    claim in the same way, but to 1e-9. ``tolerance`` stands in place of both 1e-6 and 1e-9, also for texts.
 
     *Updates.* With ``learning_rate`` η, claims may also be what is added to the parameters,
     -η·∂loss/∂w; these are ``right as an update``. A report has one convention: where any claim is right
@@ -180,13 +180,18 @@ def check_answers(
     where so few digits were written that they would be met by accident.
 
     Raises KeyError for a name that is not known, ValueError for a claim that is no number or whose shape
-    none of these mistakes explains, NoGradientError for a frozen parameter, TypeError for a loss that is
-    no Value.
+    none of these mistakes explains, NoGradientError for a frozen parameter or a constant loss, TypeError
+    for a loss that is no Value.
     """
     if not isinstance(loss, Value):
         raise TypeError(f"check_answers() grades gradients of a Value, not of {type(loss).__name__}")
     if learning_rate is not None and not 0.0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate is a positive number, not {learning_rate!r}")
+    if not loss.requires_grad:
+        raise NoGradientError(
+            f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, and nothing "
+            "takes a gradient"
+        )
     case = _Case(loss, _scope() if names is None else names, learning_rate, tolerance)
     pairs = claims.items() if isinstance(claims, Mapping) else claims
     asked = [_claim(case, key, claimed) for key, claimed in pairs]
@@ -211,9 +216,11 @@ class _Claim:
     true: Floats
     #: As written, in the claim's own shape.
     written: Floats
-    #: Half a unit of the last digit written, and whether there are enough digits for it to count.
+    #: Half a unit of the last digit written; whether there are enough digits for it to count, ...
     half: Floats
     rounded: Flags
+    #: ... and whether nothing else counts, since it was written as text.
+    strict: Flags
     #: 1 for a gradient; -η for an update.
     scale: float = 1.0
 
@@ -222,10 +229,13 @@ class _Claim:
         """The gradient that the claim amounts to."""
         return np.asarray(self.written / self.scale)
 
-    def near(self, relative: float) -> Floats:
+    def near(self, relative: float | Floats) -> Floats:
         """How far a number may lie from each claimed one and still be what was meant."""
         digits = np.where(self.rounded, self.half / abs(self.scale) * (1 + 1e-9), 0.0)
-        relative = relative if self.case.tolerance is None else self.case.tolerance
+        if self.case.tolerance is None:
+            relative = np.where(self.strict, 0.0, relative)
+        else:
+            relative = self.case.tolerance
         rounding = self.rounding if self.rounding.shape == digits.shape else self.rounding.max()
         return np.maximum(np.maximum(digits, relative * abs(self.claimed)), rounding)
 
@@ -287,23 +297,26 @@ def _claim(case: _Case, key: Any, claimed: Any) -> _Claim:
     return _Claim(case, name, where, true, *_read(name, claimed))
 
 
-def _read(name: str, claimed: Any) -> tuple[Floats, Floats, Flags]:
-    """Each number claimed, half a unit of its last digit, and whether its digits tell the rounding."""
+def _read(name: str, claimed: Any) -> tuple[Floats, Floats, Flags, Flags]:
+    """Each number claimed, half a unit of its last digit, and whether its digits tell the rounding: exactly?"""
     try:
         source = np.asarray(claimed, dtype=object)
     except ValueError:
         raise ValueError(f"the claim for {name} has rows of unequal length: {claimed!r}") from None
-    numbers, half, rounded = (np.zeros(source.shape, dtype=kind) for kind in (float, float, bool))
+    numbers, half = np.zeros(source.shape), np.zeros(source.shape)
+    rounded, strict = np.full(source.shape, False), np.full(source.shape, False)
     for place in np.ndindex(source.shape):
         decimal = _decimal(name, source[place])
         numbers[place] = float(decimal)
         _, digits, exponent = decimal.as_tuple()
         if decimal and isinstance(exponent, int):
             half[place] = 0.5 * 10.0**exponent
-            rounded[place] = len(digits) >= (3 if isinstance(source[place], str) else 5)
+            text = isinstance(source[place], str)
+            rounded[place] = len(digits) >= (3 if text else 5)
+            strict[place] = rounded[place] and text
     if getattr(claimed, "dtype", None) == np.float32:  # computed in fewer digits than it is printed in
         half, rounded = 16 * float(np.finfo(np.float32).eps) * abs(numbers), numbers != 0
-    return numbers, half, rounded
+    return numbers, half, rounded, strict
 
 
 def _decimal(name: str, claimed: Any) -> Decimal:
@@ -342,12 +355,15 @@ def _values_of(case: _Case, key: Any) -> tuple[str, NDArray[np.object_]]:
             raise TypeError(f"a claim is about a name, a Value or an array of Values, not {key!r}")
         return case.name_of(key, values), values
     bearers = [value for value in case.values if value.name == key]
-    held = _as_values(case.scope.get(key))
     if len(bearers) == 1:
         return key, np.array(bearers[0], dtype=object)
-    if held is None and not bearers:
-        held = _assembled({value.name: value for value in case.values if value.name}, key)
-    if held is not None:
+    held = _as_values(case.scope.get(key))
+    if held is not None and any(case.position(value, key) >= 0 for value in held.flat):
+        return key, held
+    elements = None if bearers else _assembled({v.name: v for v in case.values if v.name}, key)
+    if elements is not None:
+        return key, elements
+    if held is not None:  # the loss does not depend on it
         return key, held
     if bearers:
         raise KeyError(
@@ -465,10 +481,11 @@ class _Case:
 
     def name_of(self, key: Any, values: NDArray[np.object_]) -> str:
         """What to call the object of a claim that was made by the Values themselves."""
-        for name, held in self.scope.items():
-            if held is key:
-                return name
         first: Any = values.flat[0]
+        if values.shape or not first.name:
+            for name, held in self.scope.items():
+                if held is key:
+                    return name
         name = first.name or variable_names(self.scope).get(id(first)) or "an unnamed value"
         return _prefix(name) if values.shape else name
 
@@ -686,8 +703,9 @@ _Hypothesis = Callable[[_Claim], Iterable[_Candidate]]
 
 #: How many explanations of one claim are given, at most.
 _TOLD = 3
-#: How many accidental matches of a search are expected, at most; else it is not begun.
-_ACCIDENTS = 0.05
+#: From so many accidental matches expected in a search on, what is found may be one; from so many, it
+#: is not begun.
+_DOUBTFUL, _IDLE = 0.005, 0.1
 
 
 def _graded(claim: _Claim) -> AnswerRow:
@@ -714,41 +732,50 @@ def _graded(claim: _Claim) -> AnswerRow:
 
 
 def _search(claim: _Claim) -> tuple[list[Cause], str]:
-    """The simplest mistakes that reproduce a claim, and what is to be said where there are none."""
+    """The simplest mistakes that reproduce a claim, and what else is to be said."""
+    if claim.agrees is not None and (claim.where[claim.wrong] < 0).all():
+        return [], ""
     if not (np.isfinite(claim.claimed).all() and np.isfinite(claim.true).all()):
-        return [], "no mistake is looked for among numbers that are not finite"
+        return [], "; no mistake is looked for among numbers that are not finite"
     tried: list[_Candidate] = []
+    accidents = 0.0
     for tier in (*_TIERS, None):
         if tier is None:
             candidates = list(_with_a_second(claim, tried))
         else:
             candidates = [each for hypothesis in tier for each in hypothesis(claim)]
-        if tried and _accidents(claim, candidates) > _ACCIDENTS:
+        if tried:  # the simplest are too few for that
+            accidents += _accidents(claim, candidates)
+        if accidents > _IDLE:
             return [], (
-                f"none of {len(tried)} simple mistakes gives this; others are not tried, since with so few "
-                "digits one would be met by accident"
+                "; none of the simplest mistakes gives this, and with so few digits some other would by "
+                "accident"
             )
         found = _reproducing(claim, candidates)
         if found:
-            return found, ""
+            return found, "" if accidents < _DOUBTFUL else (
+                f"; with so few digits, though, 1 in {1 / accidents:.0f} numbers would be met by accident"
+            )
         tried += candidates
-    told = f"none of {len(tried)} mistakes tried gives this"
+    told = f"; none of {len(tried)} mistakes tried gives this"
     if (claim.half > 0.0)[~claim.rounded & claim.wrong].any():
-        told += "; was it rounded? A float needs 5 digits, a text 3, to be taken so"
-    return _reproducing(claim, _one_factor(claim)), told
+        told += ". Was it rounded? A float needs 5 digits, a text 3, to be taken so"
+    found = _reproducing(claim, _one_factor(claim))
+    return found, "" if found else told
 
 
 def _accidents(claim: _Claim, candidates: Sequence[_Candidate]) -> float:
-    """How many candidates are expected to match a number by accident, from how densely they lie about it."""
+    """How many candidates would match a number by accident, from how densely the others lie about it."""
     gives = np.array([each.gives for each in candidates if each.gives.shape == claim.true.shape])
     if not len(gives) or not _fits(claim.claimed.shape, claim.true.shape):
         return 0.0
     claimed, near = (np.broadcast_to(each, claim.true.shape) for each in (claim.claimed, claim.near(1e-9)))
     wrong = np.broadcast_to(claim.wrong, claim.true.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        width = 2.0 * near / abs(claimed)
-        about = (abs(np.log(gives / claimed)) < 0.5).sum(axis=0)  # per unit of the logarithm
-    return float(np.nan_to_num(width * about)[wrong].min())
+    with np.errstate(all="ignore"):
+        width = near / abs(claimed)
+        away = abs(np.log(gives / claimed))  # nan for another sign
+        others = [((width < away) & (away < reach)).sum(axis=0) / reach for reach in (0.5, 0.05, 0.005)]
+        return float(np.nan_to_num(width * np.max(others, axis=0))[wrong].min())
 
 
 def _reproducing(claim: _Claim, candidates: Iterable[_Candidate]) -> list[Cause]:
@@ -781,8 +808,8 @@ def _explanation(claim: _Claim, causes: Sequence[Cause], told: str) -> str:
     elif causes:
         clauses.append(causes[0].text)
     else:
-        clauses += [_unexplained(claim), told]
-    return "; ".join(clauses)
+        clauses.append(_unexplained(claim))
+    return "; ".join(clauses) + told
 
 
 def _unexplained(claim: _Claim) -> str:
@@ -794,8 +821,9 @@ def _unexplained(claim: _Claim) -> str:
         raise ValueError(
             f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
         )
-    if (claim.where < 0).any():
-        return "the loss does not depend on it: its gradient is 0"
+    if claim.agrees is not None and (claim.where[claim.wrong] < 0).all():
+        where = f" at {_places(claim.wrong)}" if true.shape else ""
+        return f"the loss does not depend on it{where}: the gradient is 0"
     difference = np.where(claim.wrong, claimed - true, 0.0)
     worst = np.unravel_index(int(np.argmax(abs(difference))), difference.shape)
     ratio = _ratio(claim)[worst]
@@ -845,7 +873,7 @@ def _constant(claim: _Claim) -> Iterator[_Candidate]:
 def _factors(claim: _Claim) -> Iterator[tuple[float, str]]:
     """Constant factors that a person forgets, and what they may come from."""
     yield 2.0, "the ½ of the cost or another factor ½ is missing"
-    yield 0.5, "the 2 of the square's derivative is missing, or ½ is used twice"
+    yield 0.5, "the 2 of the square's derivative is missing, or a factor ½ does not belong in it"
     counts: dict[int, str] = {}
     for position, terms in claim.case.sums.items():
         if claim.case.scales_loss(position):
@@ -912,7 +940,8 @@ def _broadcast(claim: _Claim) -> Iterator[_Candidate]:
     """One line of the true array, or the sum or mean of all, in place of each."""
     true = claim.true
     for axis, length in enumerate(true.shape):
-        word = ("row", "column")[axis] if true.ndim == 2 else f"slice along axis {axis}"
+        words = {1: ("element",), 2: ("row", "column")}
+        word = words[true.ndim][axis] if true.ndim in words else f"slice along axis {axis},"
         lines = {f"{word} {i} of the true gradient": np.take(true, [i], axis) for i in range(length)}
         lines[f"the sum of the {word}s"] = true.sum(axis=axis, keepdims=True)
         lines[f"the mean of the {word}s"] = true.mean(axis=axis, keepdims=True)
@@ -928,6 +957,8 @@ def _reshaped(claim: _Claim) -> Iterator[_Candidate]:
     claimed, true = claim.claimed, claim.true
     if claimed.shape == true.shape:
         return
+    if _fits(claimed.shape, true.shape):
+        yield _Candidate("broadcast over all elements it is right, the shape is not", true)
     if claimed.size == true.size:
         yield _Candidate("the numbers are right, the shape is not", true.reshape(claimed.shape))
         if min(true.shape, default=1) > 1:
@@ -1157,17 +1188,16 @@ def _forgotten_paths(claim: _Claim) -> Iterator[_Change]:
         for edge in chain.from_iterable(case.uses[each] for each in sources):
             if edge[0] in into:
                 into[edge[0]].append(edge)
-        start = case.listed(sources)
-        ways = {f"the path from {start} through {_milestone(case, user)}": into[user] for user in sorted(into)}
-        yield from _all_or_one(ways)
+        path = f"the path from {case.listed(sources)} through"
+        yield from _all_or_one([(f"{path} {_milestone(case, user)}", into[user]) for user in into])
         roles = frozenset(case.roles[user] for user in users)
         if len(roles) == len(users):
             merged = alike.setdefault(roles, {})
             for user, edges in into.items():
                 merged.setdefault(case.roles[user], []).extend(edges)
     for merged in alike.values():
-        ways = {f"the path through {case.listed(user for user, _ in each)}": each for each in merged.values()}
-        yield from _all_or_one(ways)
+        paths = [(case.listed(user for user, _ in edges), edges) for edges in merged.values()]
+        yield from _all_or_one([(f"the path through {name}", edges) for name, edges in paths])
 
 
 def _forgotten_uses(claim: _Claim) -> Iterator[_Change]:
@@ -1175,7 +1205,7 @@ def _forgotten_uses(claim: _Claim) -> Iterator[_Change]:
     uses = [claim.case.uses[each] for each in claim.where[claim.where >= 0].flat]
     if len({len(each) for each in uses}) == 1:
         n = len(uses[0])
-        ways = {f"use {i + 1} of {n} (a sample?)": [each[i] for each in uses] for i in range(n)}
+        ways = [(f"use {i + 1} of {n} (a sample?)", [each[i] for each in uses]) for i in range(n)]
         yield from _all_or_one(ways) if n > 1 else ()
 
 
@@ -1190,22 +1220,20 @@ def _milestone(case: _Case, position: int) -> str:
 def _forgotten_terms(claim: _Claim) -> Iterator[_Change]:
     """One term of a sum left out, or only one taken: a gradient overwritten where it should be added to."""
     case = claim.case
-    for position, terms in case.sums.items():
-        reached = [edge for edge in terms if claim.reached[case.operand(edge)]]
+    for position, entries in case.sums.items():
+        reached = [edge for edge in entries if claim.reached[case.operand(edge)]]
         if case.gradient[position] and len(reached) > 1:
             whole = f"{len(reached)} of {case.called(position)}"
-            ways = {
-                f"term {i + 1} of {whole}, {case.called(case.operand(edge))},": [edge]
-                for i, edge in enumerate(reached)
-            }
+            terms = [case.called(case.operand(edge)) for edge in reached]
+            ways = [(f"term {i + 1} of {whole}, {term},", [reached[i]]) for i, term in enumerate(terms)]
             yield from _all_or_one(ways)
 
 
-def _all_or_one(ways: Mapping[str, Sequence[Edge]]) -> Iterator[_Change]:
-    for text, edges in ways.items():
+def _all_or_one(ways: Sequence[tuple[str, Sequence[Edge]]]) -> Iterator[_Change]:
+    for i, (text, edges) in enumerate(ways):
         yield _Change(f"{text} is missing", dict.fromkeys(edges, 0.0))
         if 2 < len(ways) <= _MANY // 10:
-            others = [edge for other in ways if other != text for edge in ways[other]]
+            others = chain.from_iterable(edges for _, edges in (*ways[:i], *ways[i + 1 :]))
             yield _Change(f"only {text} is there: the others are missing", dict.fromkeys(others, 0.0))
 
 
@@ -1286,12 +1314,12 @@ def _updated_first(claim: _Claim) -> Iterator[_Candidate]:
     if not case.fresh or (len(claim.edges) > _MANY and case.learning_rate is None):
         return
     changes = []
-    known: set[frozenset[Edge]] = set()
+    known: set[frozenset[tuple[Edge, float]]] = set()
     for moved, again in product(_updated_sets(claim), (False, True)):
         probe = _updated(claim, moved, 1e-3, again)
-        if probe is None or frozenset(probe.locals) in known:
+        if probe is None or frozenset(probe.locals.items()) in known:
             continue
-        known.add(frozenset(probe.locals))
+        known.add(frozenset(probe.locals.items()))
         for rate in (*_rates(case), *_solved(claim, moved, again)):
             change = _updated(claim, moved, rate, again)
             changes += [] if change is None else [change]
@@ -1305,9 +1333,9 @@ def _updated_sets(claim: _Claim) -> Iterator[frozenset[int]]:
     own = frozenset(map(int, claim.where.flat))
     before = frozenset(chain.from_iterable(places[: case.claims.index(claim)]))
     leaves = frozenset(case.leaves)
-    others = [*places, before, frozenset(chain.from_iterable(places)), leaves]
-    yield from dict.fromkeys(each & leaves - own for each in others if each & leaves - own)
-    yield leaves
+    claimed = frozenset(chain.from_iterable(places))
+    others = [each & leaves - own for each in (*places, before, claimed, leaves)]
+    yield from filter(None, dict.fromkeys([*others, claimed & leaves, leaves]))
 
 
 def _updated(claim: _Claim, moved: Collection[int], rate: float, again: bool) -> _Change | None:
@@ -1690,8 +1718,8 @@ def _above(case: _Case, z: Places, ends: Places, rows: bool) -> _Above | None:
 # --------------------------------------------------------------------------------- the hypotheses
 #: Simplest first: where some in a tier reproduce the claim, the later tiers are not tried.
 _TIERS: tuple[tuple[_Hypothesis, ...], ...] = (
-    (_rounded, _sign, _transposed, _reshaped),
-    (_constant, _with_a_rate, _of_another, _broadcast, _chain_rule),
+    (_rounded, _sign, _constant, _transposed, _reshaped),
+    (_with_a_rate, _of_another, _broadcast, _chain_rule),
     (_neighbours, _updated_first, _orientation),
 )
 
@@ -1734,8 +1762,8 @@ def _ratio(claim: _Claim) -> NDArray[np.object_]:
     ratio = np.full(claim.true.shape, None, dtype=object)
     if _fits(claim.written.shape, claim.true.shape):
         claimed = np.broadcast_to(claim.written, claim.true.shape)
-        for place in np.argwhere(claim.true):
-            ratio[tuple(place)] = float(claimed[tuple(place)] / claim.true[tuple(place)])
+        for place in np.argwhere((claim.true != 0.0) & np.isfinite(claim.true)):
+            ratio[tuple(place)] = float(claimed[tuple(place)]) / float(claim.true[tuple(place)])
     return ratio
 
 

@@ -242,7 +242,8 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
     measured = []
     for value in values:
         probe = _Called(function, value, {})
-        noise = None if case is None else case.setting(value).noise
+        known = case is not None and id(value) in case.graph._places
+        noise = case.setting(value).noise if case is not None and known else None
         with _restored(value):
             measured.append(_sweep(probe.loss, value.data, noise)[0])
     results = iter(measured if details else [each.value for each in measured])
@@ -624,56 +625,73 @@ def _changes(recorded: _Recorded) -> list[_Change]:
         pairs = zip(gives, node.local_derivatives, strict=True)
         if not (_same(now, node.data) and all(was is None or _same(d, was) for d, was in pairs)):
             nows[node.position] = now
-    nodes = recorded.graph.nodes
-    return [_Change(nodes[i], now, _told(recorded, nodes[i], now, set(nows))) for i, now in nows.items()]
+    was, unchanged = _earlier(recorded.graph)
+    nodes, changed = recorded.graph.nodes, set(nows)
+    users = [{user for user, _ in uses} for uses in recorded.uses] if nows else []
+    found = []
+    for position, now in nows.items():
+        node = nodes[position]
+        operands = dict.fromkeys(each for each in node.operands if type(each) is int)
+        causes = [each for each in operands if each in was]
+        if not causes:
+            # Whatever was changed no longer fits anywhere: neither to its operands, nor in its uses.
+            causes = [
+                each
+                for each in (*operands, position)
+                if each not in unchanged
+                and (nodes[each].rule is None or each in changed)
+                and users[each] <= changed
+            ]
+        found.append(_Change(node, now, _told(recorded.graph, node, now, causes, was)))
+    return found
 
 
 def _same(a: float, b: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b))
 
 
-def _told(recorded: _Recorded, node: Node, now: float, changed: set[int]) -> str:
+def _told(graph: Graph, node: Node, now: float, causes: Sequence[int], was: Mapping[int, float]) -> str:
     """What no longer holds, with both numbers, and which data must have been changed."""
-    graph = recorded.graph
     if _same(now, node.data):
         what = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
     else:
         gives = "nothing" if math.isnan(now) else repr(now)
         what = f"{graph.equation(node)} was recorded, but its operands give {gives} now"
-    earlier = _earlier(graph, node).items()
-    causes = [f"{graph[i].name} was {was!r} and is {graph[i].data!r} now" for i, was in earlier]
-    users = {user for user, _ in recorded.uses[node.position]}
-    if not causes and not (users and users <= changed):
-        causes = [
-            f"{graph[i].name} is {graph[i].data!r} now"
-            for i in dict.fromkeys(each for each in node.operands if type(each) is int)
-            if graph[i].rule is None and {user for user, _ in recorded.uses[i]} <= changed
-        ]
-        if len(causes) > 1:
-            causes = [f"one of these was changed: {', '.join(causes)}"]
-    line = "" if node.site is None else f" ({_line(node.site)})"
-    return f"{what}{line}: {', '.join(causes) or f'the data of {node.name} itself was changed'}"
+    told = []
+    for cause in map(graph.nodes.__getitem__, causes):
+        before = f"was {was[cause.position]!r} and " if cause.position in was else ""
+        told.append(f"{cause.name} {before}is {cause.data!r} now")
+    if len(told) > 1 and not was.keys() & set(causes):
+        return f"{what}; one of these was changed: {', '.join(told)}"
+    return f"{what}: {', '.join(told) or 'its data was changed'}"
 
 
-def _earlier(graph: Graph, node: Node) -> dict[int, float]:
-    """Operands that have changed, by position, with the number they had when the node was recorded.
+def _earlier(graph: Graph) -> tuple[dict[int, float], set[int]]:
+    """The numbers that values had when they were used: of those that have changed, and who has not.
 
-    It is known where a local derivative is another operand's number: that of x in w·x is w.
+    They are known where a local derivative is another operand's number: that of x in w·x is w.
     """
-    rule = node.rule
-    assert rule is not None
-    places = dict(zip(rule.args, rule.split(range(len(node.operands))), strict=True))
-    found: dict[int, float] = {}
-    for arg, d in zip(rule.args, rule.d, strict=True):
-        other = str(d)
-        if other not in places or (arg in rule.over) != (other in rule.over):
+    was: dict[int, float] = {}
+    unchanged: set[int] = set()
+    for node in graph:
+        rule = node.rule
+        if rule is None:
             continue
-        mine, others = places[arg], places[other]
-        for i, j in zip(mine, others, strict=True) if arg in rule.over else [(mine, others)]:
-            was, operand = node.local_derivatives[i], node.operands[j]
-            if was is not None and type(operand) is int and not _same(was, graph.nodes[operand].data):
-                found[operand] = was
-    return found
+        places = dict(zip(rule.args, rule.split(range(len(node.operands))), strict=True))
+        for arg, d in zip(rule.args, rule.d, strict=True):
+            other = str(d)
+            if other not in places or (arg in rule.over) != (other in rule.over):
+                continue
+            mine, others = places[arg], places[other]
+            for i, j in zip(mine, others, strict=True) if arg in rule.over else [(mine, others)]:
+                used, operand = node.local_derivatives[i], node.operands[j]
+                if used is None or type(operand) is not int:
+                    continue
+                if _same(used, graph.nodes[operand].data):
+                    unchanged.add(operand)
+                else:
+                    was[operand] = used
+    return was, unchanged
 
 
 # -------------------------------------------------------------------------- one operation by itself
@@ -1001,8 +1019,10 @@ def _case(loss: Any, names: Mapping[str, Any]) -> _Case:
         case = _Case(loss, None, names)
         changes = _changes(case.recorded)
         if changes:
+            site = changes[0].node.site
+            at = "" if site is None else f" [{_line(site)}]"
             raise NoGradientError(
-                f"{changes[0].text}. Compute the loss again, or check a function of no arguments that does"
+                f"{changes[0].text}{at}. Compute the loss again, or give a function that computes it"
             )
         return case
     if not callable(loss):
@@ -1155,8 +1175,10 @@ class _Case:
         near = best.step
         crossed = self._crossed(probe, x, near) if math.isfinite(near) else ""
         if not crossed:
-            if probe.undefined and verdict == "inconclusive":
-                why = f"undefined within the step: {probe.undefined}"
+            if verdict == "inconclusive":
+                beside = self._crossed(probe, x, _FIRST * (abs(x) or 1.0))
+                undefined = f"undefined within the step: {probe.undefined}" if probe.undefined else ""
+                why = undefined or beside or why
             return best, verdict, why
         while crossed and near > _LAST * (abs(x) or 1.0):
             reason, near = crossed, near / _RATIO
@@ -1200,13 +1222,14 @@ class _Case:
     ) -> tuple[str, str]:
         """The verdict on a back-propagated gradient that seems wrong.
 
-        If it is, some local derivative on its way is, or the function does what was not recorded.
+        If it is, some local derivative on its way is, or the sum, or the function does what was not
+        recorded.
         """
-        for position in moved.order:
-            node = self.graph.nodes[position]
-            numbers = self.recorded.numbers
-            for place, verdict in enumerate(_verdicts(node, numbers)):
-                if verdict is not None and verdict.word == "WRONG RULE":
+        on_the_way = {moved.position, *moved.order}
+        for node in map(self.graph.nodes.__getitem__, moved.order):
+            for place, verdict in enumerate(_verdicts(node, self.recorded.numbers)):
+                wrong = verdict is not None and verdict.word == "WRONG RULE"
+                if verdict is not None and wrong and node.operands[place] in on_the_way:
                     assert node.rule is not None
                     stated = number(node.local_derivatives[place])
                     return "DISAGREE", (
@@ -1214,6 +1237,9 @@ class _Case:
                         f"{_operand_words(self.graph, node)[place]} is {stated}, measured "
                         f"{number(verdict.measured)}"
                     )
+        summed, told = _sums(self.graph, self.gradients)
+        if not summed:
+            return "DISAGREE", f"wrong accumulation: {told}"
         if all(_same(moved.loss(at), probe.loss(at)) for at in (x - best.step, x + best.step)):
             return "inconclusive", (
                 "no local derivative is wrong: the loss has finer structure than the steps can show"
@@ -1237,8 +1263,8 @@ def _compare(claim: float, best: Derivative, setting: _Setting) -> tuple[str, st
     if best.contradicted:
         return "inconclusive", f"the slope depends on the step, and is another one below {best.step:.0e}"
     if not math.isfinite(claim):
-        verdict = "DISAGREE" if best.decisive else "inconclusive"
-        return verdict, f"not finite, while the loss has {'a slope' if best.decisive else 'no clear slope'}"
+        clear = not best.steepest or SAFETY * best.error <= DECISIVE * max(abs(best.value), best.steepest)
+        return ("DISAGREE" if clear else "inconclusive"), "the gradient is not finite"
     tolerance = _tolerance(claim, best, setting)
     if abs(claim - best.value) > tolerance:
         return "DISAGREE", ""
@@ -1281,7 +1307,8 @@ class AuditRow(NamedTuple):
         >>> AuditRow("y", "cube", "a = x", 18.0, 27.0, "WRONG RULE", "", None).ratio
         '2/3'
         """
-        if not self.measured or not math.isfinite(self.recorded / self.measured):
+        judged = self.operand and self.measured and math.isfinite(self.recorded / self.measured)
+        if not judged:
             return "-"
         ratio = self.recorded / self.measured
         simple = Fraction(ratio).limit_denominator(12)
@@ -1449,12 +1476,15 @@ def _passes(
     """How many nodes hold how many whole passes in ``grad``; and those that hold something else."""
     passes: Counter[int] = Counter()
     others: list[tuple[Node, float]] = []
+    # Each pass adds 1 to the gradient of the root, and no node can hold more passes.
+    most = math.inf if graph.root.grad is None else graph.root.grad
     for place, position in graph._places.items():
         node, one = graph[position], gradients.get(place)
         if node.grad is None or one is None or not math.isfinite(one):
             continue
         count = round(node.grad / one) if one and math.isfinite(node.grad / one) else 0
-        if abs(node.grad - count * one) > 1e-9 * abs(node.grad) or not math.isfinite(node.grad):
+        whole = 0 <= count <= most and abs(node.grad - count * one) <= 1e-9 * abs(node.grad)
+        if not whole:
             others.append((node, one))
         elif one:
             passes[count] += 1

@@ -42,7 +42,7 @@ class Command(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (the process's own by default) and return the exit status.
 
-    SystemExit is left to argparse: status 0 after ``--help`` and ``--version``, 2 after a wrong usage.
+    SystemExit is left to argparse: 0 after ``--help`` and ``--version``, 2 after a wrong usage.
     """
     try:
         status = _run(sys.argv[1:] if argv is None else argv)
@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     parser = _parser()
-    if argv and not argv[0].startswith("-") and argv[0] not in (names := [c.name for c in COMMANDS]):
+    names = [each.name for each in COMMANDS]
+    if argv and not argv[0].startswith("-") and argv[0] not in names:
         parser.error(nearest("command", argv[0], names))
     args = parser.parse_args(argv)
     if args.run is None:
@@ -115,7 +116,7 @@ def nearest(kind: str, word: str, known: Iterable[str]) -> str:
     return f"there is no {kind} {word!r}{meant} There are: {', '.join(names)}"
 
 
-# ---------------------------------------------------------------------------------------- microbp demo
+# --------------------------------------------------------------------------------- microbp demo
 def _declare_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "tutorials", nargs="*", type=_tutorial, metavar="TUTORIAL",
@@ -126,7 +127,9 @@ def _declare_demo(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, default=Path("microbp-demo"), metavar="DIR",
         help="the folder for the report and its numbers (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("-q", "--quiet", action="store_true", help="print one line for each tutorial")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print one line for each tutorial"
+    )
 
 
 def _tutorial(word: str) -> str:
@@ -163,7 +166,9 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
-        raise CommandError(f"cannot write {path}: {reason}; name another folder with --output") from None
+        raise CommandError(
+            f"cannot write {path}: {reason}; name another folder with --output"
+        ) from None
 
 
 COMMANDS = (

@@ -74,7 +74,6 @@ class RuleReport:
         """Whether there was something to check and all of it agrees."""
         return bool(self.rows) and all(row.ok for row in self.rows)
 
-    @property
     def table(self) -> Table:
         """The report laid out, one line for the value and one for each argument."""
         columns = ("of", ">stated", ">complex step", ">relative error", "verdict", "worst at")
@@ -90,7 +89,7 @@ class RuleReport:
         return Table(f"{self.rule}: {points}, tolerance {TOLERANCE:.0e}", columns, rows, notes)
 
     def __str__(self) -> str:
-        return str(self.table)
+        return str(self.table())
 
 
 def point(at: Mapping[str, Any], write: Callable[[float], str] = repr) -> str:
@@ -146,7 +145,7 @@ def check_rule(
                     worst[arg] = row
     report = RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values()))
     if show:
-        report.table.show()
+        report.table().show()
     return report
 
 

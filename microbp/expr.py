@@ -144,7 +144,7 @@ REAL = Reading({name: f.real for name, f in FUNCTIONS.items()} | AGGREGATES, lam
 #: Complex numbers and ``cmath``: the complex-step derivative reads a row this way.
 COMPLEX = Reading(
     {name: f.complex for name, f in FUNCTIONS.items()}
-    | {"total": sum, "largest": lambda zs: max(zs, key=lambda z: z.real)},
+    | {"total": _total, "largest": lambda zs: max(zs, key=lambda z: z.real)},
     lambda z: z.real,
 )
 

@@ -142,4 +142,5 @@ def _has_colour(file: IO[str]) -> bool:
     """Whether a file is a terminal that shows colour: NO_COLOR and TERM are heeded, as rich does."""
     from rich.console import Console
 
-    return Console(file=file, force_jupyter=False).color_system is not None
+    console = Console(file=file, force_jupyter=False)
+    return console.color_system is not None and not console.no_color

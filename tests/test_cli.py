@@ -1,4 +1,4 @@
-"""The ``microbp`` command: what it prints, what it writes, its exit status and its error messages."""
+"""The ``microbp`` command: what it prints, what it writes, its exit status and its errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Two tutorials that take no time, the second with a figure that deviates if ``ours`` is changed."""
+    """Two tutorials that take no time; a figure deviates if what this returns is changed."""
     ours = {"T1": 0.25, "T4": 0.5}
 
     def tutorial(name, known):
@@ -35,12 +35,14 @@ def quick(monkeypatch):
 
         return demo.Tutorial("Quick", reproduce)
 
-    monkeypatch.setattr(demo, "TUTORIALS", {"T1": tutorial("T1", "0.25"), "T4": tutorial("T4", "0.5")})
+    both = {"T1": tutorial("T1", "0.25"), "T4": tutorial("T4", "0.5")}
+    monkeypatch.setattr(demo, "TUTORIALS", both)
     return ours
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def refused(capsys, *argv):
@@ -57,20 +59,21 @@ def python(*argv, **options):
     environment = {name: x for name, x in os.environ.items() if not name.startswith("PYTHON")}
     environment |= options.pop("environment", {})
     return subprocess.Popen(
-        [sys.executable, *argv], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        **options,
+        [sys.executable, *argv], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
 
 
-# --------------------------------------------------------------------------------------- the real thing
+# --------------------------------------------------------------------------------- the real thing
 def test_demo_reproduces_every_tutorial_and_writes_only_into_its_folder(here, capsys):
     assert cli.main(["demo"]) == 0
-    assert files(here) == [f"microbp-demo/{each}" for each in ("T1.json", "T1.txt", "T4.json", "T4.txt")]
+    made = ("T1.json", "T1.txt", "T4.json", "T4.txt")
+    assert files(here) == [f"microbp-demo/{each}" for each in made]
     out, err = capsys.readouterr()
     assert err == ""
     assert "\x1b" not in out
     assert out.index("T1. The 2-2-1 net") < out.index("T4. Neurons")
-    for figure in ("5.92944818e-07", "3.266878922007038e-07", "0.29102777369359933", "3.510187782978859e-05"):
+    for figure in ("5.92944818e-07", "3.266878922007038e-07", "0.291027924", "0.082167041"):
         assert figure in out
     assert "DISAGREE:" not in out
     for name in ("T1", "T4"):
@@ -79,7 +82,8 @@ def test_demo_reproduces_every_tutorial_and_writes_only_into_its_folder(here, ca
         read = json.loads((here / "microbp-demo" / f"{name}.json").read_text(encoding="utf-8"))
         assert read["ok"] is True
     folder = Path("microbp-demo")
-    written = [str(folder / f"{name}.{suffix}") for name in ("T1", "T4") for suffix in ("txt", "json")]
+    order = ("T1.txt", "T1.json", "T4.txt", "T4.json")
+    written = [str(folder / each) for each in order]
     assert out.splitlines()[-1] == f"Written: {', '.join(written)}"
 
 
@@ -93,10 +97,11 @@ def test_a_wrong_derivative_in_the_engine_makes_the_command_fail(here, capsys, m
     assert err == ""
     assert "DISAGREE: " in out.rpartition("Self-check")[2]
     assert "DISAGREE: " in (here / "microbp-demo" / "T1.txt").read_text(encoding="utf-8")
-    assert json.loads((here / "microbp-demo" / "T1.json").read_text(encoding="utf-8"))["ok"] is False
+    read = json.loads((here / "microbp-demo" / "T1.json").read_text(encoding="utf-8"))
+    assert read["ok"] is False
 
 
-# ------------------------------------------------------------------------------------------ microbp demo
+# ----------------------------------------------------------------------------------- microbp demo
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("names", "order"),
@@ -175,11 +180,12 @@ def test_a_folder_without_permission_is_refused(capsys, monkeypatch):
     )
 
 
-# ----------------------------------------------------------------------------------- the command line
+# ------------------------------------------------------------------------------- the command line
 def test_a_mistyped_command_suggests_the_nearest(capsys):
     told = refused(capsys, "dmeo")
-    assert told == "microbp: error: there is no command 'dmeo'; did you mean 'demo'? There are: demo"
-    assert refused(capsys, "xyz") == "microbp: error: there is no command 'xyz'. There are: demo"
+    error = "microbp: error: there is no command "
+    assert told == error + "'dmeo'; did you mean 'demo'? There are: demo"
+    assert refused(capsys, "xyz") == error + "'xyz'. There are: demo"
 
 
 def test_a_mistyped_tutorial_suggests_the_nearest_and_nothing_is_written(here, capsys):
@@ -234,7 +240,7 @@ def test_ctrl_c_leaves_one_line_and_status_130(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "microbp: interrupted\n")
 
 
-# ---------------------------------------------------------------------------------- as its own process
+# ------------------------------------------------------------------------------ as its own process
 def test_python_m_microbp(tmp_path):
     run = python("-m", "microbp", "--version", cwd=tmp_path)
     assert run.communicate() == (f"microbp {microbp.__version__}\n", "")
@@ -266,7 +272,8 @@ def test_a_reader_that_has_gone_leaves_no_traceback_and_the_files(tmp_path):
 
 
 def test_a_terminal_that_lacks_characters_gets_question_marks(tmp_path):
-    run = python("-m", "microbp", "demo", "T1", cwd=tmp_path, environment={"PYTHONIOENCODING": "ascii"})
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    run = python("-m", "microbp", "demo", "T1", cwd=tmp_path, environment=ascii_only)
     out, err = run.communicate()
     assert (run.returncode, err) == (0, "")
     assert "and ??E/?net of the same neuron" in out

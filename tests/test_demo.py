@@ -1,4 +1,4 @@
-"""The tutorials come out as ``microbp demo`` says: every figure, the mistakes, and a planted error."""
+"""The tutorials come out as ``microbp demo`` says: figures, mistakes, and a planted error."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def reports():
 
 def ours(report, name, source):
     """What microbp has to set against what the source says of ``name``."""
-    [found] = [each.ours for each in report.comparisons if (each.name, each.source) == (name, source)]
-    return found
+    [found] = [each for each in report.comparisons if (each.name, each.source) == (name, source)]
+    return found.ours
 
 
 def scaled(derivative, factor, *numbers):
@@ -54,7 +54,7 @@ def test_every_comparison_comes_out_as_it_must(reports):
         assert [each for each in report.comparisons if not each.ok] == []
         assert report.ok
         assert report.verdict.startswith("agree: ")
-    assert reports["T1"].verdict == "agree: 44 of 47 comparisons agree; 3 show where a source is wrong"
+        assert report.verdict.endswith(" show where a source is wrong")
 
 
 # --------------------------------------------------------------------------------------------- T1
@@ -68,13 +68,15 @@ def test_t1_figures(reports):
     report, evaluation = reports["T1"], "cost, evaluation 100"
     assert ours(report, evaluation, "the tutorial") == pytest.approx(5.92944818e-07, abs=5e-16)
     assert ours(report, evaluation, "reference") == pytest.approx(3.266878922007038e-07, rel=1e-12)
-    assert ours(report, "cost, evaluation 1", "reference") == pytest.approx(0.01810390383656677, rel=1e-14)
+    first = ours(report, "cost, evaluation 1", "reference")
+    assert first == pytest.approx(0.01810390383656677, rel=1e-14)
     weights = report.numbers["weights after 100 updates"]
     wrong, true = weights["the tutorial's rule"], weights["gradient descent"]
-    np.testing.assert_allclose(wrong["W0"], [[0.0993309, 0.6425254], [0.3993309, 0.4425254]], atol=5e-8)
-    np.testing.assert_allclose(wrong["W1"], [[-0.30032342, 0.31508797]], atol=5e-9)
-    np.testing.assert_allclose(true["W0"], [[0.09949729, 0.79870731], [0.35650028, 0.48814358]], atol=5e-9)
-    np.testing.assert_allclose(true["W1"], [[-0.30047225, 0.32533603]], atol=5e-9)
+    same = partial(np.testing.assert_allclose, rtol=0)
+    same(wrong["W0"], [[0.0993309, 0.6425254], [0.3993309, 0.4425254]], atol=5e-8)
+    same(wrong["W1"], [[-0.30032342, 0.31508797]], atol=5e-9)
+    same(true["W0"], [[0.09949729, 0.79870731], [0.35650028, 0.48814358]], atol=5e-9)
+    same(true["W1"], [[-0.30047225, 0.32533603]], atol=5e-9)
 
 
 def test_t1_costs_of_every_evaluation(reports):
@@ -122,12 +124,15 @@ def test_t1_true_gradients_are_those_of_the_corrected_lines():
 # --------------------------------------------------------------------------------------------- T4
 def test_t4_figures(reports):
     report = reports["T4"]
-    assert ours(report, "E at the start", "reference") == pytest.approx(0.2983711087600027, rel=1e-14)
+    start = ours(report, "E at the start", "reference")
+    assert start == pytest.approx(0.2983711087600027, rel=1e-14)
     both = ours(report, "E after 1 update, biases too", "reference")
-    assert ours(report, "E after 1 update", "reference") == pytest.approx(0.29102777369359933, rel=1e-14)
+    weights = ours(report, "E after 1 update", "reference")
+    assert weights == pytest.approx(0.29102777369359933, rel=1e-14)
     assert both == pytest.approx(0.2857508866992965, rel=1e-14)
     both = ours(report, "E after 10,000, biases too", "reference")
-    assert ours(report, "E after 10,000", "reference") == pytest.approx(3.510187782978859e-05, rel=1e-11)
+    weights = ours(report, "E after 10,000", "reference")
+    assert weights == pytest.approx(3.510187782978859e-05, rel=1e-11)
     assert both == pytest.approx(4.355321066163729e-06, rel=1e-11)
     last = report.numbers["after the last update"]["weights learn"]
     assert (last["o1"], last["o2"]) == pytest.approx((0.01591362, 0.98406427), abs=5e-9)
@@ -155,7 +160,8 @@ def recorded_net():
 @pytest.mark.parametrize(("name", "count"), [("w5", 1), ("w1", 2), ("w4", 2), ("b2", 2), ("b1", 4)])
 def test_the_sum_over_all_paths_is_the_gradient(name, count):
     p, graph = recorded_net()
-    found = paths(graph, "E", name, ["o1", "o2", "net_o1", "net_o2", "h1", "h2", "net_h1", "net_h2"])
+    stations = ["o1", "o2", "net_o1", "net_o2", "h1", "h2", "net_h1", "net_h2"]
+    found = paths(graph, "E", name, stations)
     assert len(found) == count
     assert math.fsum(map(product, found)) == pytest.approx(p[name].grad, rel=1e-14)
 
@@ -203,7 +209,7 @@ def test_t4_shows_what_is_wrong_in_its_sources(reports):
     assert "microbp: div(a, b)" in str(reports["T4"])
 
 
-# --------------------------------------------------------------------- an engine that is wrong shows
+# ----------------------------------------------------------------- an engine that is wrong shows
 @pytest.mark.parametrize(
     ("tutorial", "operation"), [("T1", "exp"), ("T1", "dot"), ("T4", "sigmoid"), ("T4", "dot")]
 )
@@ -236,7 +242,6 @@ def test_text_fits_a_terminal_and_has_no_colour(reports):
         assert max(map(len, text.splitlines())) <= 100
         assert "\x1b" not in text
         paragraphs = [each for each in report.blocks if isinstance(each, str)]
-        paragraphs = [each for each in paragraphs if not each.startswith("check_answers:")]
         assert max(len(line) for each in paragraphs for line in each.splitlines()) <= 90
 
 
@@ -258,7 +263,8 @@ def test_json_holds_every_comparison_and_the_numbers(reports):
     for name, report in reports.items():
         read = json.loads(report.as_json())
         assert (read["tutorial"], read["microbp"], read["ok"]) == (name, microbp.__version__, True)
-        assert [each["ours"] for each in read["comparisons"]] == [each.ours for each in report.comparisons]
+        ours = [each.ours for each in report.comparisons]
+        assert [each["ours"] for each in read["comparisons"]] == ours
         assert read["numbers"] == report.numbers
 
 
@@ -288,8 +294,9 @@ def test_a_comparison_has_its_verdict():
     report = Report("T0", "Nothing")
     rows = [("right", "0.5", 0.5), ("wrong", "0.5", 0.6), ("slip", "0.5", 0.7)]
     right, wrong, slip = report.judge("a book", rows, mistakes=["slip"])
-    assert [each.verdict for each in (right, wrong, slip)] == ["agree", "DISAGREE", "DISAGREE, expected"]
-    assert [each.ok for each in (right, wrong, slip)] == [True, False, True]
+    assert (right.verdict, right.ok) == ("agree", True)
+    assert (wrong.verdict, wrong.ok) == ("DISAGREE", False)
+    assert (slip.verdict, slip.ok) == ("DISAGREE, expected", True)
     assert report.verdict == "DISAGREE: 1 of 3 comparisons did not come out as they must"
     surprise = Comparison("slip", "a book", "0.5", 0.5, agree=True, must_agree=False)
     assert (surprise.verdict, surprise.ok) == ("agree, UNEXPECTED", False)
@@ -316,7 +323,7 @@ def test_the_ending_lists_what_went_wrong():
 def test_a_gradient_that_could_not_be_decided_is_no_agreement():
     b = microbp.Value(0.0, name="b")
     report = Report("T0", "A kink")
-    report.gradients(microbp.check.check_gradients(2.0 * b.relu() + 1.0, show=False))
+    report.gradients(microbp.check_gradients(2.0 * b.relu() + 1.0, show=False))
     assert not report.ok
     [table] = [each for each in report.blocks if isinstance(each, Table)]
     assert "inconclusive: kink" in str(table)
@@ -326,7 +333,9 @@ def test_a_wrong_claim_must_be_located():
     w, v = microbp.Value(0.4, name="w"), microbp.Value(0.7, name="v")
     loss = (w * 3.0).sigmoid() * v
     report = Report("T0", "Claims")
-    answers = microbp.answers.check_answers(loss, {"w": 0.123456789, "v": 1.0}, show=False)
+    answers = microbp.check_answers(loss, {"w": 0.123456789, "v": 1.0}, show=False)
     report.claims(answers, mistakes=["w"])
     outcome = {(each.name, each.source): each.ok for each in report.comparisons}
-    assert outcome == {("w", "claimed"): True, ("mistake in w", "located"): False, ("v", "claimed"): False}
+    assert outcome == {
+        ("w", "claimed"): True, ("mistake in w", "located"): False, ("v", "claimed"): False,
+    }  # fmt: skip

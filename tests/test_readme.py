@@ -56,7 +56,8 @@ def faults_of(markdown: str, name: str) -> str:
     names: dict[str, object] = {"__name__": "__main__"}
     for block in examples_of(markdown):
         where = f"{name}:{block.line + 1}: "
-        test = doctest.DocTestParser().get_doctest(block.text, names, name, name, block.line)
+        text = re.sub(r"\n(?=\n+(?!>>>|\n|$))", "\n<BLANKLINE>", block.text)  # within an output
+        test = doctest.DocTestParser().get_doctest(text, names, name, name, block.line)
         if block.language != "python":
             faults.append(f"{where}a block of '{block.language}': write 'python'\n")
         elif not test.examples:
@@ -139,6 +140,13 @@ def test_a_lie_is_caught_with_its_line(truth: str, lie: str, line: int, text: st
     faults = faults_of(TRUE.replace(truth, lie), "false.md")
     assert f'File "false.md", line {line}, in false.md' in faults
     assert text in faults
+
+
+def test_blank_lines_within_an_output_are_part_of_it() -> None:
+    block = "```python\n>>> print('a', '', '', 'b', sep='\\n')\na\n\n\nb\n\n>>> 1\n1\n```\n"
+    assert faults_of(block, "a.md") == ""
+    lie = block.replace("a\n\n\nb", "a\n\nb")
+    assert "Expected:\n    a\n    <BLANKLINE>\n    b" in faults_of(lie, "a.md")
 
 
 @pytest.mark.parametrize(

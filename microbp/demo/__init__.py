@@ -1,4 +1,4 @@
-"""The tutorials that ``microbp demo`` reproduces, in order; each is one file of this package, named by it."""
+"""The tutorials that ``microbp demo`` reproduces, in order; each is one file, named by it."""
 
 from __future__ import annotations
 

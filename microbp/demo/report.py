@@ -19,21 +19,20 @@ from typing import IO, Any
 
 import microbp
 from microbp.answers import AnswerReport
-from microbp.check import GradientReport, audit
-from microbp.complexstep import check_rule
+from microbp.check import GradientReport
 from microbp.tables import Table, number
 
 __all__ = ["Comparison", "Report", "agrees"]
 
-#: Two computations of one number agree to this relative difference: sums may be ordered differently,
-#: and the last bits of exp() differ between systems.
+#: Two computations of one number agree to this relative difference: sums may be ordered
+#: differently, and the last bits of exp() differ between systems.
 ROUNDING = 1e-10
 #: The width of paragraphs.
 COLUMNS = 80
 
 
 def agrees(known: str | float, ours: float) -> bool:
-    """Whether ``ours`` is ``known``: to the digits printed where it is a text, else but for rounding.
+    """Whether ``ours`` is ``known``: to the digits printed if it is a text, else but for rounding.
 
     >>> agrees("0.0821670", 0.08216704056), agrees("0.0821671", 0.08216704056)
     (True, False)
@@ -118,9 +117,11 @@ class Report:
         rows: Iterable[tuple[str, str | float, float]],
         mistakes: Collection[str] = (),
     ) -> list[Comparison]:
-        """Compare numbers (name, known, ours) and keep the outcome; those in ``mistakes`` must disagree."""
+        """Compare numbers (name, known, ours) and keep the outcome; ``mistakes`` must disagree."""
         return [
-            self.hold(Comparison(name, source, known, ours, agrees(known, ours), name not in mistakes))
+            self.hold(
+                Comparison(name, source, known, ours, agrees(known, ours), name not in mistakes)
+            )
             for name, known, ours in rows
         ]
 
@@ -160,34 +161,37 @@ class Report:
         )  # fmt: skip
 
     def operations(self, loss: microbp.Value) -> None:
-        """Check the rule of each operation that ``loss`` was computed by, and each recorded operation."""
-        rules = list(dict.fromkeys(node.rule for node in microbp.Graph(loss) if node.rule is not None))
+        """Check the rule of each operation behind ``loss``, and each recorded operation alone."""
+        graph = microbp.Graph(loss)
+        rules = list(dict.fromkeys(node.rule for node in graph if node.rule is not None))
         rows = []
         for rule in rules:
-            checked = check_rule(rule)
+            checked = microbp.check_rule(rule)
             error = max((row.error for row in checked.rows), default=math.nan)
             worst = f"{error:.1e}" if error else "0"
-            made = self.hold(Comparison(f"rule {rule}", "complex step", "", f"off by {worst}", checked.ok))
+            told = f"off by {worst}"
+            made = self.hold(Comparison(f"rule {rule}", "complex step", "", told, checked.ok))
             rows.append((str(rule), str(checked.points), worst, made.verdict))
         columns = ("operation", ">points", ">largest relative error", "verdict")
         self.table("The rule of each operation, and the complex step", columns, rows)
-        audited = audit(loss, names={}, show=False)
+        audited = microbp.audit(loss, names={}, show=False)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in audited.counts.items())
         made = self.hold(Comparison("audit of the graph", "complex step", "", counts, audited.ok))
         self.say(
-            f"Each recorded local derivative alone, and how they are summed up (microbp.audit): {counts}; "
-            f"{audited.accumulation.told}: {made.verdict}."
+            f"Each recorded local derivative alone, and how they are summed up (microbp.audit): "
+            f"{counts}; {audited.accumulation.told}: {made.verdict}."
         )
 
     def claims(self, answers: AnswerReport, mistakes: Collection[str]) -> None:
-        """Show the grading of claimed gradients; those in ``mistakes`` must be wrong, for a reason found."""
+        """Show the grading of claims; those in ``mistakes`` must be wrong, for a reason found."""
         for row in answers.rows:
             right = row.name not in mistakes
-            self.hold(Comparison(row.name, "claimed", "", row.verdict, row.verdict != "WRONG", right))
+            agree = row.verdict != "WRONG"
+            self.hold(Comparison(row.name, "claimed", "", row.verdict, agree, right))
             if not right:
-                why = row.explanation
-                self.hold(Comparison(f"mistake in {row.name}", "located", "", why, bool(row.causes)))
-        self.blocks.append(str(answers))
+                name, why = f"mistake in {row.name}", row.explanation
+                self.hold(Comparison(name, "located", "", why, bool(row.causes)))
+        self.blocks.append(answers.table())
 
     # --------------------------------------------------------------------------------- reading it
     @property
@@ -209,14 +213,15 @@ class Report:
     def _ending(self) -> Table:
         wrong = [each for each in self.comparisons if not each.ok]
         rows = tuple((e.name, e.source, str(e.known), str(e.ours), e.verdict) for e in wrong)
-        return Table("Self-check", ("", "source", "known", "microbp", "verdict"), rows, (self.verdict,))
+        columns = ("", "source", "known", "microbp", "verdict")
+        return Table("Self-check", columns, rows, (self.verdict,))
 
     def __str__(self) -> str:
         """The whole report as text, without colour."""
         return "\n\n".join(str(each) for each in [*self.blocks, self._ending()])
 
     def show(self, file: IO[str] | None = None) -> None:
-        """Print it, on ``sys.stdout`` unless another file is given; verdicts in colour on a terminal."""
+        """Print it, on ``sys.stdout`` if no file is given; verdicts in colour on a terminal."""
         for each in [*self.blocks, self._ending()]:
             if isinstance(each, Table):
                 each.show(file)

@@ -13,8 +13,6 @@ import numpy as np
 
 import microbp
 from microbp import Graph, data_of
-from microbp.answers import check_answers
-from microbp.check import check_gradients
 from microbp.demo.report import Report
 
 __all__ = ["TITLE", "descend", "nonlin", "program", "reproduce"]
@@ -39,9 +37,9 @@ class Iteration(NamedTuple):
     l1_delta: Any
 
 
-# The tutorial's own lines, translated to Python 3, with the layout and the capitals that its web page
-# has lost. The weights are handed in, what it prints, and more, is yielded, and the seed is left out:
-# nothing in it is random.
+# The tutorial's own lines, translated to Python 3, with the layout and the capitals that its web
+# page has lost. The weights are handed in; what it prints, and more, is yielded; the seed is left
+# out, since nothing in it is random.
 # fmt: off
 def nonlin(x: Any, deriv: bool = False) -> Any:
     """The sigmoid of x; with ``deriv`` its derivative, where x is its value."""
@@ -79,7 +77,7 @@ def cost(W0: Any, W1: Any) -> Any:
 
 
 def descend(updates: int) -> tuple[list[float], Any, Any]:
-    """Gradient descent by the engine's gradients: the cost before each update and at last, W0, W1."""
+    """Gradient descent by the engine's gradients: the cost before each update and last, W0, W1."""
     W0, W1 = microbp.array(START_W0, name="W0"), microbp.array(START_W1, name="W1")
     costs = []
     for count in range(updates + 1):
@@ -94,12 +92,13 @@ def descend(updates: int) -> tuple[list[float], Any, Any]:
 
 # ---------------------------------------------------------------------------------- the report
 def reproduce() -> Report:
-    """The program's run on microbp arrays, its gradients beside the recorded ones, and the mistake."""
+    """The program on microbp arrays, its gradients beside the recorded ones, and its mistake."""
     report = Report("T1", TITLE)
     report.say(
-        "A net with inputs (0.35, 0.9), two hidden neurons, one output, sigmoids and no biases learns the "
-        "target 0.5. The tutorial's own NumPy program runs here on microbp arrays, unchanged: each "
-        "scalar operation in it is recorded, and its hand-written gradients meet the recorded ones."
+        "A net with inputs (0.35, 0.9), two hidden neurons, one output, sigmoids and no biases "
+        "learns the target 0.5. The tutorial's own NumPy program runs here on microbp arrays, "
+        "unchanged: each scalar operation in it is recorded, and its hand-written gradients meet "
+        "the recorded ones."
     )
     W0, W1 = microbp.array(START_W0, name="W0"), microbp.array(START_W1, name="W1")
     start = W0.copy(), W1.copy()
@@ -141,9 +140,9 @@ def _deltas(report: Report, first: Iteration) -> None:
     report.heading("2. Its hand-written deltas beside the recorded gradients")
     report.say(
         "A delta is −∂E/∂net, with net the weighted input of a neuron: one number for each neuron. "
-        f"The program's l1_delta, for the two hidden neurons, is an array of "
-        f"{' × '.join(map(str, first.l1_delta.shape))} numbers. That they are twice as many as there are "
-        "neurons is the first sign of the mistake."
+        "The program's l1_delta, for the two hidden neurons, is an array of "
+        f"{' × '.join(map(str, first.l1_delta.shape))} numbers. That they are twice as many as "
+        "there are neurons is the first sign of the mistake."
     )
     graph = Graph(first.Error[0, 0])
     nets = [node for node in graph if node.rule is not None and node.rule.name == "dot"]
@@ -158,7 +157,9 @@ def _deltas(report: Report, first: Iteration) -> None:
         rows,
         mistakes=[f"l1_delta[{i},{j}], hidden {i}" for i, j in places if i != j],
     )
-    report.say("The true deltas stand on the diagonal; beside it each neuron has the other one's weight.")
+    report.say(
+        "The true deltas stand on the diagonal; beside it each neuron has the other one's weight."
+    )
 
 
 def _known(gradient: float | None) -> float:
@@ -169,19 +170,19 @@ def _known(gradient: float | None) -> float:
 def _mistake(report: Report, first: Iteration, start: Any, added: dict[str, Any]) -> None:
     report.heading("3. The mistake")
     report.say(
-        "What the first iteration adds to the weights, given to microbp.check_answers as an update with "
-        "learning rate 1:"
+        "What the first iteration adds to the weights, given to microbp.check_answers as an update "
+        "with learning rate 1:"
     )
     W0, W1 = start
     loss = first.Error[0, 0]
-    answers = check_answers(
-        loss, added, learning_rate=1.0, names={"W0": W0, "W1": W1, "l1": first.l1, "l2": first.l2}, show=False
-    )
+    names = {"W0": W0, "W1": W1, "l1": first.l1, "l2": first.l2}
+    answers = microbp.check_answers(loss, added, learning_rate=1.0, names=names, show=False)
     report.claims(answers, mistakes=["W0"])
     report.say(
-        "In the program's words: l2_delta*W1 is 1 × 2, and times nonlin(l1, deriv=True), which is 2 × 1, it "
-        "broadcasts to 2 × 2 where two numbers are meant; l0.T.dot(l1_delta) is then 1 × 2, and W0 += "
-        "broadcasts it again: both rows of W0 are moved by the same amounts. These two lines are right:"
+        "In the program's words: l2_delta*W1 is 1 × 2, and times nonlin(l1, deriv=True), which is "
+        "2 × 1, it broadcasts to 2 × 2 where two numbers are meant; l0.T.dot(l1_delta) is then 1 × "
+        "2, and W0 += broadcasts it again: both rows of W0 are moved by the same amounts. These "
+        "two lines are right:"
     )
     report.code(
         """
@@ -195,14 +196,18 @@ def _mistake(report: Report, first: Iteration, start: Any, added: dict[str, Any]
     report.compare(
         "What the corrected lines add to W0, and −∂E/∂W0 as recorded",
         "corrected",
-        [(W0[place].name, float(right[place]), -_known(W0[place].grad)) for place in np.ndindex(2, 2)],
+        [
+            (W0[place].name, float(right[place]), -_known(W0[place].grad))
+            for place in np.ndindex(W0.shape)
+        ],
     )
     update = np.concatenate([added["W0"].ravel(), added["W1"].ravel()])
     descent = -np.concatenate([microbp.grad_of(each).ravel() for each in start])
     cosine = float(update @ descent / (np.linalg.norm(update) * np.linalg.norm(descent)))
     report.say(
-        f"Nobody noticed because the cost falls all the same: the first update has a cosine of {cosine:.3f} "
-        "with the direction of steepest descent. It points downhill, and it is not the gradient."
+        "Nobody noticed because the cost falls all the same: the first update has a cosine of "
+        f"{cosine:.3f} with the direction of steepest descent. It points downhill, and it is not "
+        "the gradient."
     )
     report.numbers["cosine of the first update with steepest descent"] = cosine
 
@@ -210,11 +215,12 @@ def _mistake(report: Report, first: Iteration, start: Any, added: dict[str, Any]
 def _gradients(report: Report, first: Iteration, start: Any) -> None:
     report.heading("4. Every gradient, checked")
     report.say(
-        "The recorded gradients themselves: each weight is moved a little, the net computed again, and the "
-        "slope of E compared with the gradient. Then each recorded operation is checked alone."
+        "The recorded gradients themselves: each weight is moved a little, the net computed again, "
+        "and the slope of E compared with the gradient. Then each recorded operation is checked "
+        "alone."
     )
     loss = first.Error[0, 0]
-    report.gradients(check_gradients(loss, names={}, show=False))
+    report.gradients(microbp.check_gradients(loss, names={}, show=False))
     report.operations(loss)
     report.numbers["gradients"] = {
         name: microbp.grad_of(each).tolist() for name, each in zip(("W0", "W1"), start, strict=True)
@@ -240,8 +246,8 @@ def _training(report: Report, costs: list[float], W0: Any, W1: Any) -> None:
         ],
     )
     report.say(
-        "Gradient descent by the recorded gradients; the reference is the same in float64 without microbp. "
-        "The weights are those after 100 updates, the 100th cost is that after 99."
+        "Gradient descent by the recorded gradients; the reference is the same in float64 without "
+        "microbp. The weights are those after 100 updates, the 100th cost is that after 99."
     )
     report.compare(
         "Gradient descent",

@@ -13,8 +13,6 @@ from typing import Any
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value
-from microbp.answers import check_answers
-from microbp.check import check_gradients
 from microbp.demo.chain import Factor, paths, product
 from microbp.demo.report import Report, our_text
 
@@ -61,7 +59,7 @@ def variables() -> dict[str, Value]:
 
 
 def train(updated: Iterable[str], updates: int) -> list[dict[str, float]]:
-    """Gradient descent by the engine's gradients; all numbers of the net before each update, and last.
+    """Gradient descent by the engine's gradients: all numbers before each update and last.
 
     ``updated`` names the parameters that learn.
     """
@@ -80,8 +78,8 @@ def train(updated: Iterable[str], updates: int) -> list[dict[str, float]]:
 def by_hand(p: Mapping[str, float], *, early: bool = False) -> dict[str, float]:
     """The gradients of the weights as a program without an engine computes them, in plain floats.
 
-    With ``early`` the output weights are updated before the hidden layer's gradients are computed from
-    them: a common mistake.
+    With ``early`` the output weights are updated before the hidden layer's gradients are computed
+    from them: a common mistake.
     """
     v = network(p)
     d1 = -(p["t1"] - v["o1"]) * v["o1"] * (1 - v["o1"])
@@ -99,9 +97,10 @@ def reproduce() -> Report:
     """The tutorial's numbers, derivation and training, each beside ours."""
     report = Report("T4", TITLE)
     report.say(
-        "Two inputs, two hidden neurons, two outputs, a sigmoid at each neuron, one bias for each layer; "
-        "E = ½Σ(t − o)². The tutorial gives the formulas, the worked example that it links to gives the "
-        "numbers and the names; the tutorial writes J, a0, net0, o0, … for E, h1, net_h1, o1, …. Every "
+        "Two inputs, two hidden neurons, two outputs, a sigmoid at each neuron, one bias for each "
+        "layer; E = ½Σ(t − o)². The tutorial gives the formulas. The numbers and the names are "
+        "those of the worked example that it links to, “A Step by Step Backpropagation Example” by "
+        "M. Mazur; the tutorial writes J, a0, net0, o0, … for E, h1, net_h1, o1, …. Every "
         "derivative of microbp's below is read from the recorded graph; none is typed in."
     )
     p = variables()
@@ -167,8 +166,8 @@ def _hidden_weight(report: Report, graph: Graph) -> None:
     stations = ["o1", "o2", "net_o1", "net_o2", "h1", "net_h1"]
     found = paths(graph, "E", "w1", stations)
     report.say(
-        f"h1 feeds both outputs, so {len(found)} paths lead from E down to w1, one through each output. "
-        "They have their last two factors in common:"
+        f"h1 feeds both outputs, so {len(found)} paths lead from E down to w1, one through each "
+        "output. They have their last two factors in common:"
     )
     tail = found[0][3:]
     heads = [path[:3] for path in found]
@@ -181,7 +180,8 @@ def _hidden_weight(report: Report, graph: Graph) -> None:
         *_side_by_side(heads, ["−(t − o)", "o(1 − o)", "w5, w7"]),
         ("∂E/∂h1 through this output", "the product", *(f"{product(head):+.9f}" for head in heads)),
     ]
-    report.table("The factors as recorded", ("factor", "formula", ">through o1", ">through o2"), rows)
+    columns = ("factor", "formula", ">through o1", ">through o2")
+    report.table("The factors as recorded", columns, rows)
     report.code(
         f"∂E/∂h1 = {product(heads[0]):.9f} + ({product(heads[1]):.9f}) = {total:.9f}\n"
         f"∂E/∂w1 = {total:.9f} × {tail[0].value:.9f} × {tail[1].value:.9f} = "
@@ -231,11 +231,12 @@ def _grad(graph: Graph, name: str) -> float:
 def _gradients(report: Report, p: Mapping[str, Value], loss: Value) -> None:
     report.heading("4. Every gradient, checked")
     report.say(
-        "Each parameter is moved a little, the net computed again, and the slope of E compared with the "
-        "gradient that back-propagation gives. Then each recorded operation is checked alone."
+        "Each parameter is moved a little, the net computed again, and the slope of E compared "
+        "with the gradient that back-propagation gives. Then each recorded operation is checked "
+        "alone."
     )
     parameters = [p[name] for name in START]
-    report.gradients(check_gradients(loss, parameters, names={}, show=False))
+    report.gradients(microbp.check_gradients(loss, parameters, names={}, show=False))
     report.operations(loss)
     after = {name: START[name] - RATE * _gradient(p[name]) for name in WEIGHTS}
     printed = {
@@ -258,8 +259,8 @@ def _training(report: Report) -> list[dict[str, float]]:
     """The numbers of the net before each update of the weights, and after the last."""
     report.heading(f"5. {UPDATES:,} updates")
     report.say(
-        f"Learning rate {RATE}. The example leaves the biases as they are; beside it the same with the "
-        "biases learning too. The reference is the same training in float64 without microbp."
+        f"Learning rate {RATE}. The example leaves the biases as they are; beside it the same with "
+        "the biases learning too. The reference is the same training in float64 without microbp."
     )
     weights = train(WEIGHTS, UPDATES)
     both = train(START, UPDATES)
@@ -318,7 +319,9 @@ def _misprinted_sigmoid(report: Report, graph: Graph) -> None:
         [("1/(1 + e^−z)", h1, plus.data), ("1/(1 − e^−z)", h1, minus.data)],
         mistakes=["1/(1 − e^−z)"],
     )
-    report.say("The misprint is no activation: it is never between 0 and 1, and has no value at z = 0:")
+    report.say(
+        "The misprint is no activation: it is never between 0 and 1, and has no value at z = 0:"
+    )
     report.code(f"microbp: {_refusal(Value(0.0, name='z'))}")
     y = minus.data
     report.compare(
@@ -339,10 +342,10 @@ def _refusal(z: Value) -> str:
 def _early_update(report: Report, loss: Value, trained: list[dict[str, float]]) -> None:
     report.heading("7. The example's figures after training")
     report.say(
-        "But for one last digit the example's numbers are right as far as the new weights (1 to 4); the "
-        "figures that it prints after training are not. It says, rightly, that the gradients of w1 … w4 "
-        "are computed from w5 … w8 as they were before the update. Its figures are those of a program that "
-        "updates w5 … w8 first:"
+        "But for one last digit the example's numbers are right as far as the new weights (1 to "
+        "4); the figures that it prints after training are not. It says, rightly, that the "
+        "gradients of w1 … w4 are computed from w5 … w8 as they were before the update. Its "
+        "figures are those of a program that updates w5 … w8 first:"
     )
     early = _descend(early=True)
     printed = [
@@ -350,10 +353,12 @@ def _early_update(report: Report, loss: Value, trained: list[dict[str, float]]) 
         (f"o1 after {UPDATES:,}", "0.015912196", UPDATES, "o1"),
         (f"o2 after {UPDATES:,}", "0.984065734", UPDATES, "o2"),
     ]
-    names = [name for name, *_ in printed]
+    as_they_were = [(name, known, trained[n][key]) for name, known, n, key in printed]
+    updated_first = [(f"{name}, early", known, early[n][key]) for name, known, n, key in printed]
+    mistakes = [name for name, *_ in printed]
     pair = [
-        report.judge(EXAMPLE, [(name, known, trained[n][key]) for name, known, n, key in printed], names),
-        report.judge(EXAMPLE, [(f"{name}, early", known, early[n][key]) for name, known, n, key in printed]),
+        report.judge(EXAMPLE, as_they_were, mistakes),
+        report.judge(EXAMPLE, updated_first),
     ]
     report.table(
         "Hidden gradients from w5 … w8 as they were, and from w5 … w8 updated first",
@@ -364,8 +369,8 @@ def _early_update(report: Report, loss: Value, trained: list[dict[str, float]]) 
         ],
     )
     report.say(
-        f"Its E after {UPDATES:,} updates, 0.0000351085, belongs to neither. It has a digit too many: "
-        "without the 1 it is the E of the two outputs above, which were updated first."
+        f"Its E after {UPDATES:,} updates, 0.0000351085, belongs to neither. It has a digit too "
+        "many: without the 1 it is the E of the two outputs above, which were updated first."
     )
     report.compare(
         f"E after {UPDATES:,} updates, w5 … w8 updated first",
@@ -380,13 +385,13 @@ def _early_update(report: Report, loss: Value, trained: list[dict[str, float]]) 
     claims = by_hand({**START, **INPUTS, **TARGETS}, early=True)
     claims = {name: claims[name] for name in ("w1", "w5", "w6", "w7", "w8")}
     report.claims(
-        check_answers(loss, claims, learning_rate=RATE, names={}, show=False),
+        microbp.check_answers(loss, claims, learning_rate=RATE, names={}, show=False),
         mistakes=["w1"],
     )
 
 
 def _descend(*, early: bool) -> dict[int, dict[str, float]]:
-    """The training by gradients computed by hand: the numbers of the net after 1 update, and at last."""
+    """Training by gradients computed by hand: the numbers of the net after 1 update, and last."""
     p = {**START, **INPUTS, **TARGETS}
     seen = {}
     for count in range(UPDATES + 1):

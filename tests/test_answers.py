@@ -1,0 +1,748 @@
+"""Claimed gradients: right ones are right, wrong ones never, and each planted mistake is named."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import microbp
+from microbp import Value
+from microbp.answers import AnswerReport, AnswerRow, check_answers
+from microbp.errors import NoGradientError
+
+
+def graded(loss: Value, name: Any, claim: Any, **options: Any) -> AnswerRow:
+    """The row of a single claim. Whatever it is, each explanation has to reproduce it."""
+    report = check_answers(loss, [(name, claim)] if not isinstance(name, str) else {name: claim},
+                           show=False, **options)  # fmt: skip
+    check_causes(report)
+    return report.rows[0]
+
+
+def check_causes(report: AnswerReport) -> None:
+    for row in report.rows:
+        assert bool(row.causes) <= (row.verdict == "WRONG")
+        scale = 1.0
+        if "as an update with η = " in row.explanation:
+            scale = -float(row.explanation.split("as an update with η = ")[1].split()[0])
+        for cause in row.causes:
+            assert cause.text in row.explanation
+            # Half a unit of the last of 3 digits is 0.5 % at most; more digits are compared below.
+            claimed = np.broadcast_to(row.claimed, np.shape(cause.gives))
+            np.testing.assert_allclose(np.array(cause.gives) * scale, claimed, rtol=5e-3, atol=1e-15)
+
+
+def causes(row: AnswerRow) -> list[str]:
+    assert row.verdict == "WRONG"
+    return [cause.text for cause in row.causes]
+
+
+# --------------------------------------------------------------------- the 2-2-2 net, step by step
+START = {
+    "w1": 0.15, "w2": 0.20, "w3": 0.25, "w4": 0.30, "w5": 0.40, "w6": 0.45, "w7": 0.50, "w8": 0.55,
+    "b1": 0.35, "b2": 0.60,
+}  # fmt: skip
+I1, I2, T1, T2, RATE = 0.05, 0.10, 0.01, 0.99, 0.5
+
+
+def network(p: dict[str, Any], sigmoid: Any) -> dict[str, Any]:
+    v = dict(p)
+    v["net_h1"] = p["w1"] * I1 + p["w2"] * I2 + p["b1"]
+    v["net_h2"] = p["w3"] * I1 + p["w4"] * I2 + p["b1"]
+    v["h1"], v["h2"] = sigmoid(v["net_h1"]), sigmoid(v["net_h2"])
+    v["net_o1"] = p["w5"] * v["h1"] + p["w6"] * v["h2"] + p["b2"]
+    v["net_o2"] = p["w7"] * v["h1"] + p["w8"] * v["h2"] + p["b2"]
+    v["o1"], v["o2"] = sigmoid(v["net_o1"]), sigmoid(v["net_o2"])
+    v["E"] = 0.5 * (T1 - v["o1"]) ** 2 + 0.5 * (T2 - v["o2"]) ** 2
+    return v
+
+
+def recorded() -> Value:
+    v = network({name: Value(x) for name, x in START.items()}, microbp.sigmoid)
+    for name, value in v.items():
+        value.name = name
+    loss: Value = v["E"]
+    return loss
+
+
+E = recorded()
+V = network(START, lambda z: 1.0 / (1.0 + math.exp(-z)))
+ERROR1, ERROR2 = V["o1"] - T1, V["o2"] - T2
+SLOPE1, SLOPE2 = V["o1"] * (1 - V["o1"]), V["o2"] * (1 - V["o2"])
+SLOPE_H1, SLOPE_H2 = V["h1"] * (1 - V["h1"]), V["h2"] * (1 - V["h2"])
+D1, D2 = ERROR1 * SLOPE1, ERROR2 * SLOPE2
+TRUE = {
+    "w5": D1 * V["h1"], "w6": D1 * V["h2"], "w7": D2 * V["h1"], "w8": D2 * V["h2"], "b2": D1 + D2,
+    "w1": (D1 * 0.40 + D2 * 0.50) * SLOPE_H1 * I1, "w2": (D1 * 0.40 + D2 * 0.50) * SLOPE_H1 * I2,
+    "w3": (D1 * 0.45 + D2 * 0.55) * SLOPE_H2 * I1, "w4": (D1 * 0.45 + D2 * 0.55) * SLOPE_H2 * I2,
+}  # fmt: skip
+NEW = {name: START[name] - RATE * gradient for name, gradient in TRUE.items()}
+
+
+def test_the_numbers_of_the_worked_example_are_right() -> None:
+    claims = {"w5": 0.0821670, "w1": 0.000438568, "w7": "-0.0226025", "w6": "0.0827", "o1": "0.741365"}
+    report = check_answers(E, claims, show=False)
+    assert report.ok
+    assert [row.verdict for row in report.rows] == ["right"] * 5
+    assert report["w5"].true == pytest.approx(0.08216704056423078, rel=1e-14)
+    assert all(row.explanation == "" for row in report.rows)
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        ("0.0821670", "right"), ("0.08217", "right"), ("0.0822", "right"), ("8.22e-2", "right"),
+        (" 0.082167041 ", "right"), (0.0821670, "right"), (0.082167, "right"), (0.08216704, "right"),
+        ("0.08", "WRONG"), (0.0822, "WRONG"), (0.08217, "WRONG"), ("0.0821", "WRONG"), ("0.0823", "WRONG"),
+        ("0.0821671", "WRONG"), (0.08216704056423078 * 1.0005, "WRONG"), (0.082208, "WRONG"),
+        (0.08216704056423078 * (1 + 1e-7), "right"), (0.08216704056423078 * (1 + 2e-6), "WRONG"),
+        (np.float32(0.08216704), "right"), (np.float64(0.08216704), "right"), (Value(0.08216704), "right"),
+    ],
+)  # fmt: skip
+def test_a_claim_is_compared_to_the_digits_that_were_written(claim: Any, verdict: str) -> None:
+    assert graded(E, "w5", claim).verdict == verdict
+
+
+@pytest.mark.parametrize("claim", [0.0822, "0.082", 0.08217])
+def test_a_rounding_to_fewer_digits_than_count_is_said_to_be_one(claim: Any) -> None:
+    [text] = causes(graded(E, "w5", claim))
+    assert text == (
+        "it is the true gradient 0.082167, rounded: a float counts as rounded only with 5 digits, a text with 3"
+    )
+
+
+def test_a_tolerance_stands_in_place_of_the_usual_ones() -> None:
+    assert graded(E, "w5", TRUE["w5"] * 1.0009).verdict == "WRONG"
+    assert graded(E, "w5", TRUE["w5"] * 1.0009, tolerance=1e-3).verdict == "right"
+    assert not graded(E, "w5", -TRUE["w5"] * 1.0009).causes
+    assert check_answers(E, {"w5": -TRUE["w5"] * 1.0009}, tolerance=1e-3, show=False).rows[0].causes
+
+
+#: The parameter, the number that the mistake gives, and what must be said first.
+PLANTED = [
+    ("w5", -TRUE["w5"], "the sign is wrong: it is -1 × the true gradient"),
+    ("w1", -TRUE["w1"], "the sign is wrong"),
+    ("w5", ERROR1 * V["h1"], "the factor σ′(net_o1) = 0.186816 is missing"),
+    ("w5", D1 * SLOPE1 * V["h1"], "the factor σ′(net_o1) = 0.186816 is used twice"),
+    ("w5", D1, "the factor ∂(w5·h1)/∂w5 = h1 = 0.59327 is missing"),
+    ("w1", TRUE["w1"] / I1, "the factor ∂(w1·0.05)/∂w1 = 0.05 is missing"),
+    ("w1", TRUE["w1"] / SLOPE_H1, "the factor σ′(net_h1) = 0.241301 is missing"),
+    ("w1", (ERROR1 * 0.4 + ERROR2 * 0.5) * SLOPE_H1 * I1,
+     "the factors σ′(net_o1) = 0.186816, σ′(net_o2) = 0.17551 are missing"),
+    ("w1", (ERROR1 * 0.4 + D2 * 0.5) * SLOPE_H1 * I1, "the factor σ′(net_o1) = 0.186816 is missing"),
+    ("w1", (D1 + D2) * SLOPE_H1 * I1,
+     "the factors ∂(w5·h1)/∂h1 = w5 = 0.4, ∂(w7·h1)/∂h1 = w7 = 0.5 are missing"),
+    ("w5", SLOPE1 * V["h1"], "the upstream gradient of o1, 0.741365, is missing: it is ∂o1/∂w5 alone"),
+    ("w1", SLOPE_H1 * I1, "the upstream gradient of h1, 0.0363503, is missing: it is ∂h1/∂w1 alone"),
+    ("w5", ERROR1 * V["o1"] * V["h1"],
+     "in place of σ′(net_o1) = 0.186816 stands the function's value, not its derivative: 0.751365"),
+    ("w1", TRUE["w1"] / SLOPE_H1 * V["h1"],
+     "in place of σ′(net_h1) = 0.241301 stands the function's value, not its derivative: 0.59327"),
+    ("w5", ERROR1 * V["net_o1"] * (1 - V["net_o1"]) * V["h1"],
+     "in place of σ′(net_o1) = 0.186816 stands its formula with the argument in place of the output: -0.117122"),
+    ("w5", ERROR1 * math.exp(-V["o1"]) / (1 + math.exp(-V["o1"])) ** 2 * V["h1"],
+     "in place of σ′(net_o1) = 0.186816 stands the derivative at the output in place of the argument: 0.217788"),
+    ("w5", ERROR1 * (1 - V["o1"] ** 2) * V["h1"],
+     "in place of σ′(net_o1) = 0.186816 stands tanh′ as computed from the output: 0.435451"),
+    ("w5", ERROR1 * (1 - math.tanh(V["net_o1"]) ** 2) * V["h1"],
+     "in place of σ′(net_o1) = 0.186816 stands tanh′: 0.355816"),
+    ("w5", ERROR1 * (1 - V["o1"]) * V["h1"],
+     "in place of σ′(net_o1) = 0.186816 stands only the factor 1.0 - y of its formula: 0.248635"),
+    ("w1", D1 * 0.4 * SLOPE_H1 * I1, "the path from h1 through net_o2 is missing"),
+    ("w1", D2 * 0.5 * SLOPE_H1 * I1, "the path from h1 through net_o1 is missing"),
+    ("b1", TRUE["w1"] / I1, "the path from b1 through net_h2 is missing"),
+    ("w5", D1 * V["h2"], "it is the gradient of w6, 0.0826676"),
+    ("w5", ERROR1 * SLOPE2 * V["h1"], "σ′(net_o2) = 0.17551 stands in place of σ′(net_o1) = 0.186816"),
+    ("w5", ERROR2 * SLOPE1 * V["h1"],
+     "the upstream gradient of o2, -0.217072, stands in place of that of o1, 0.741365"),
+    ("w1", (D1 * 0.4 + D2 * 0.45) * SLOPE_H1 * I1,
+     "∂(w6·h2)/∂h2 = w6 = 0.45 stands in place of ∂(w7·h1)/∂h1 = w7 = 0.5"),
+    ("w1", (D1 * 0.45 + D2 * 0.55) * SLOPE_H1 * I1,
+     "the upstream gradient of h2, 0.0413703, stands in place of that of h1, 0.0363503"),
+    ("w1", (D1 * NEW["w5"] + D2 * NEW["w7"]) * SLOPE_H1 * I1,
+     "w5, w7 had been updated with η = 0.5 before being used in the backward pass: "
+     "w5 = 0.358916 in place of 0.4, w7 = 0.511301 in place of 0.5"),
+    ("w5", NEW["w5"], "it is the updated parameter, w - η × the gradient with η = 0.5"),
+    ("w5", START["w5"], "it is the parameter itself"),
+    ("w5", -RATE * TRUE["w5"], "it is the update, -η × the gradient with η = 0.5"),
+    ("w5", 0.1 * TRUE["w5"], "it is η × the gradient with η = 0.1: no rate belongs in it"),
+    ("w5", 2 * TRUE["w5"], "it is 2 × the true gradient: the ½ of the cost or another factor ½ is missing"),
+    ("w5", TRUE["w5"] / 2, "it is 0.5 × the true gradient: the 2 of the square's derivative is missing, or a"),
+    ("w1", -D1 * 0.4 * SLOPE_H1 * I1,
+     "the path from h1 through net_o2 is missing; and its sign is the opposite, as in an update"),
+    ("w5", 2 * ERROR1 * V["h1"], "the factor σ′(net_o1) = 0.186816 is missing; and it is times 2: the ½ of the"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "claim", "text"), PLANTED)
+@pytest.mark.parametrize("written", [float, "{:.9g}".format, lambda x: float(f"{x:.8g}")])
+def test_a_planted_mistake_is_named_first(name: str, claim: float, text: str, written: Any) -> None:
+    row = graded(E, name, written(claim))
+    assert causes(row)[0].startswith(text)
+    assert row.ratio == pytest.approx(row.claimed / row.true, rel=1e-12)
+
+
+def test_an_explanation_from_few_digits_says_how_easily_it_is_an_accident() -> None:
+    row = graded(E, "w5", f"{ERROR1 * V['h1']:#.3g}")
+    assert row.claimed == 0.440
+    assert causes(row) == ["the factor σ′(net_o1) = 0.186816 is missing"]
+    assert re.search(r"; with so few digits, though, 1 in \d+ numbers would be met by accident$", row.explanation)
+
+
+def test_alternatives_that_give_the_same_number_are_all_told() -> None:
+    row = graded(E, "w5", 2 * TRUE["w5"])
+    assert row.explanation == (
+        "2 mistakes give this: "
+        "it is 2 × the true gradient: the ½ of the cost or another factor ½ is missing; "
+        "or it is 2 × the true gradient: summed over the 2 terms of E, where the loss averages"
+    )
+
+
+def test_a_number_that_nothing_explains_is_said_to_be_so() -> None:
+    row = graded(E, "w5", 0.0823456)
+    assert row.causes == ()
+    assert row.explanation.startswith(
+        "it is 1.00217 × the true gradient, +0.000178559 away from it; none of "
+    )
+    assert row.explanation.endswith(" mistakes tried gives this")
+    few = graded(E, "w5", 0.9).explanation
+    assert few.endswith(". Was it rounded? A float needs 5 digits, a text 3, to be taken so")
+
+
+def test_a_search_that_would_find_something_by_accident_is_not_begun() -> None:
+    for claim in ("0.0821", "0.0823", "0.0801"):
+        row = graded(E, "w5", claim)
+        assert row.causes == ()
+        assert row.explanation.endswith(
+            "; none of the simplest mistakes gives this, and with so few digits some other would by accident"
+        )
+    assert causes(graded(E, "w5", f"{2 * TRUE['w5']:.3g}"))[0].startswith("it is 2 × the true gradient")
+
+
+def test_the_parameters_updated_before_are_those_that_matter() -> None:
+    early = (D1 * NEW["w5"] + D2 * NEW["w7"]) * SLOPE_H1 * I1
+    for claims in (
+        {"w1": early},
+        {"w5": TRUE["w5"], "w6": TRUE["w6"], "w7": TRUE["w7"], "w8": TRUE["w8"], "w1": early},
+    ):
+        for rate in (None, RATE):
+            report = check_answers(E, claims, show=False, learning_rate=rate)
+            check_causes(report)
+            [text] = causes(report["w1"])
+            assert text.startswith("w5, w7 had been updated with η = 0.5 before being used in the backward")
+    other = check_answers(E, {"w1": early}, show=False, learning_rate=0.1)
+    assert not other["w1"].causes
+
+
+def test_a_gradient_taken_after_the_update_is_recognised() -> None:
+    after = network({**START, **NEW}, lambda z: 1 / (1 + math.exp(-z)))
+    d1 = (after["o1"] - T1) * after["o1"] * (1 - after["o1"])
+    claims = TRUE | {"w5": d1 * after["h1"]}
+    row = check_answers(E, claims, show=False, learning_rate=RATE)["w5"]
+    [text] = causes(row)
+    assert "had been updated with η = 0.5 before a new forward and backward pass" in text
+
+
+# ------------------------------------------------------------------------------ claims as updates
+def test_updates_are_right_as_updates() -> None:
+    claims = {name: -RATE * gradient for name, gradient in TRUE.items()}
+    report = check_answers(E, claims, show=False, learning_rate=RATE)
+    assert report.ok
+    assert {row.verdict for row in report.rows} == {"right as an update"}
+    assert report["w5"].explanation == "it is the update, -η × the gradient with η = 0.5"
+    assert report["w5"].ratio == pytest.approx(-0.5)
+
+
+def test_without_a_learning_rate_an_update_is_no_gradient() -> None:
+    row = graded(E, "w5", -TRUE["w5"])
+    assert row.verdict == "WRONG"
+    assert row.explanation.endswith("(as the update of a descent with η = 1 it would be right: say learning_rate=1)")
+    assert graded(E, "w5", -TRUE["w5"], learning_rate=1).verdict == "right as an update"
+    assert graded(E, "w5", -TRUE["w5"], learning_rate=2).verdict == "WRONG"
+
+
+def test_a_wrong_sign_among_gradients_is_not_taken_for_an_update() -> None:
+    report = check_answers(E, {"w5": TRUE["w5"], "w6": -TRUE["w6"]}, show=False, learning_rate=1)
+    assert not report.ok
+    assert [row.verdict for row in report.rows] == ["right", "WRONG"]
+    assert causes(report["w6"]) == ["the sign is wrong: it is -1 × the true gradient"]
+
+
+def test_mistakes_in_updates_are_explained() -> None:
+    claims = {"w5": -RATE * TRUE["w5"], "w6": -RATE * ERROR1 * V["h2"]}
+    row = check_answers(E, claims, show=False, learning_rate=RATE)["w6"]
+    assert row.explanation == (
+        "as an update with η = 0.5 it stands for the gradient 0.442509; "
+        "the factor σ′(net_o1) = 0.186816 is missing"
+    )
+
+
+# ------------------------------------------------------------- the 2-2-1 net: NumPy that broadcasts
+def nonlin(x: Any, deriv: bool = False) -> Any:
+    if deriv:
+        return x * (1 - x)
+    return 1 / (1 + np.exp(-x))
+
+
+X = np.array([[0.35], [0.9]])
+Y = np.array([[0.5]])
+START_0 = np.array([[0.1, 0.8], [0.4, 0.6]])
+START_1 = np.array([[0.3, 0.9]])
+
+
+def first_iteration() -> tuple[Any, Any, Any, Any]:
+    """The tutorial's program, in Python 3, up to the weights after one iteration, and its updates."""
+    w0, w1 = START_0.copy(), START_1.copy()
+    l0 = X
+    l1 = nonlin(np.dot(w0, l0))
+    l2 = nonlin(np.dot(w1, l1))
+    l2_error = Y - l2
+    l2_delta = l2_error * nonlin(l2, deriv=True)
+    l1_error = l2_delta * w1
+    l1_delta = l1_error * nonlin(l1, deriv=True)
+    w1 += l2_delta * l1.T
+    w0 += l0.T.dot(l1_delta)
+    return w0 - START_0, w1 - START_1, l0.T.dot(l1_delta), l2_delta * l1.T
+
+
+def its_forward_pass(W0: Any, W1: Any) -> dict[str, Any]:
+    """The same forward pass, recorded."""
+    l1 = nonlin(np.dot(W0, X))
+    l2 = nonlin(np.dot(W1, l1))
+    return {"l1": l1, "l2": l2, "error": np.sum(1 / 2.0 * (Y - l2) ** 2), "W0": W0, "W1": W1}
+
+
+def test_the_first_update_of_the_tutorial_s_program_is_explained() -> None:
+    added_0, added_1, step_0, step_1 = first_iteration()
+    v = its_forward_pass(microbp.array(START_0), microbp.array(START_1))
+    for claim_0, claim_1 in ((added_0, added_1), (step_0, step_1)):
+        report = check_answers(
+            v["error"], {"W0": claim_0, "W1": claim_1}, show=False, learning_rate=1, names=v
+        )
+        check_causes(report)
+        assert not report.ok
+        assert report["W1"].verdict == "right as an update"
+        assert report["W1"].explanation == "it is the update, -η × the gradient with η = 1"
+        assert report["W0"].verdict == "WRONG"
+        [text] = causes(report["W0"])
+        assert text == (
+            "it is xᵀ·((δ_l2·W1) ∗ f′_l1): "
+            "the error of l1 is W1ᵀ·δ_l2 (2×1, [[0.0122043], [0.036613]]), "
+            "not δ_l2·W1 (1×2, [[0.0122043, 0.036613]]); "
+            "times f′_l1 that is broadcast to 1×2 ∗ 2×1 → 2×2; "
+            "the gradient is δ_l1·xᵀ, not xᵀ·δ_l1 (1×2 · 2×2 → 1×2); "
+            "this 1×2 is broadcast over 2×2, so that its rows are equal"
+        )
+        gives = np.array(report["W0"].causes[0].gives)
+        np.testing.assert_allclose(-gives, np.broadcast_to(step_0, (2, 2)), rtol=1e-12)
+    assert report["W0"].explanation.startswith("the claim is 1×2, W0 is 2×2; as an update with η = 1 it")
+
+
+def test_its_mistakes_are_told_apart() -> None:
+    v = its_forward_pass(microbp.array(START_0), microbp.array(START_1))
+    l1, l2 = microbp.data_of(v["l1"]), microbp.data_of(v["l2"])
+    l2_delta = (l2 - Y) * nonlin(l2, deriv=True)
+    right = (START_1.T @ l2_delta) * nonlin(l1, deriv=True)
+    assert graded(v["error"], "W0", right @ X.T, names=v).verdict == "right"
+    [only_error] = causes(graded(v["error"], "W0", ((l2_delta @ START_1) * nonlin(l1, deriv=True)) @ X, names=v))
+    assert "the error of l1 is W1ᵀ·δ_l2" in only_error
+    assert "this 2×1 is broadcast over 2×2, so that its columns are equal" in only_error
+    [only_update] = causes(graded(v["error"], "W0", X @ right.T, names=v))
+    assert only_update == "it is the transpose of the true gradient"
+    [elementwise] = causes(graded(v["error"], "W0", X * right, names=v))
+    assert "the gradient is δ_l1·xᵀ, not δ_l1 ∗ x (2×1 ∗ 2×1 → 2×1)" in elementwise
+
+
+def test_without_a_learning_rate_it_is_explained_with_the_opposite_sign() -> None:
+    added_0, added_1, _, _ = first_iteration()
+    v = its_forward_pass(microbp.array(START_0), microbp.array(START_1))
+    report = check_answers(v["error"], {"W0": added_0, "W1": added_1}, show=False, names=v)
+    check_causes(report)
+    [text] = causes(report["W0"])
+    assert text.startswith("it is xᵀ·((δ_l2·W1) ∗ f′_l1): ")
+    assert text.endswith("so that its rows are equal; and its sign is the opposite, as in an update")
+
+
+# --------------------------------------------------------------------------------- a small batch
+N, SIZE = 4, 3
+RNG = np.random.default_rng(3)
+W0, W1, B0, B1, BATCH, TARGETS = (
+    RNG.normal(size=shape) for shape in [(SIZE, SIZE)] * 2 + [(1, SIZE)] * 2 + [(N, SIZE)] * 2
+)
+H = np.tanh(BATCH @ W0 + B0)
+DELTA1 = 2.0 * (H @ W1 + B1 - TARGETS) / N
+ERROR0 = DELTA1 @ W1.T
+DELTA0 = ERROR0 * (1 - H**2)
+GRAD0, GRAD1 = BATCH.T @ DELTA0, H.T @ DELTA1
+
+
+def batch(rows: bool = True) -> tuple[Value, dict[str, Any]]:
+    """The loss of the batch, the samples in rows or in columns, and its parameters."""
+    turn = (lambda a: a) if rows else np.transpose
+    v = {
+        name: microbp.array(turn(each), name=name)
+        for name, each in {"W0": W0, "W1": W1, "b0": B0, "b1": B1}.items()
+    }
+    x, t = turn(BATCH), turn(TARGETS)
+    h = np.tanh((x @ v["W0"] if rows else v["W0"] @ x) + v["b0"])
+    o = (h @ v["W1"] if rows else v["W1"] @ h) + v["b1"]
+    return np.sum((o - t) ** 2) / N, {**v, "h": h}
+
+
+SLOPES = f"tanh′ (12 of them: {', '.join(f'{each:.6g}' for each in 1 - H[0] ** 2)}, …)"
+#: What is claimed for W0, and what must be said.
+PLANTED_IN_ARRAYS = [
+    (GRAD0.T, "it is the transpose of the true gradient"),
+    (-GRAD0, "the sign is wrong"),
+    (GRAD0 * np.where(np.eye(SIZE) > 0, -1, 1), "at [0,0], [1,1], [2,2] only: the sign is wrong"),
+    (N * GRAD0, "it is 4 × the true gradient: summed over the 4 uses of each parameter (samples?)"),
+    (GRAD0 / N, "it is 0.25 × the true gradient: averaged over the 4 uses of each parameter (samples?)"),
+    (GRAD0 / (N * SIZE), "it is 0.0833333 × the true gradient: averaged over the 12 terms of sum(…)"),
+    (BATCH.T @ ERROR0, f"the factors {SLOPES} are missing"),
+    (BATCH.T @ (ERROR0 * H), f"in place of {SLOPES} stands the function's"),
+    (BATCH.T @ (ERROR0 * H * (1 - H)), f"in place of {SLOPES} stands sigmoid′"),
+    (np.outer(BATCH[-1], DELTA0[-1]), "only use 4 of 4 (a sample?) is there: the others are missing"),
+    (GRAD0 - np.outer(BATCH[0], DELTA0[0]), "use 1 of 4 (a sample?) is missing"),
+    (BATCH.T @ ((DELTA1[:, :2] @ W1.T[:2]) * (1 - H**2)), "the path through dot(…) is missing"),
+    (BATCH.T @ ((DELTA1 @ W1) * (1 - H**2)),
+     "it is xᵀ·((δ_next·W1) ∗ tanh′_h): the error of h is δ_next·W1ᵀ (4×3, "
+     f"[[{ERROR0[0, 0]:.6g}, {ERROR0[0, 1]:.6g}, …], "),
+    (BATCH.T @ ((DELTA1 @ (W1 - 0.07 * GRAD1).T) * (1 - H**2)),
+     "W1 had been updated with η = 0.07 before being used in the backward pass: "),
+    (np.broadcast_to(GRAD0[1], (SIZE, SIZE)), "row 1 of the true gradient, 1×3, stands in place of every row"),
+    (np.broadcast_to(GRAD0.sum(1, keepdims=True), (SIZE, SIZE)),
+     "the sum of the columns, 3×1, stands in place of every column, as if broadcast"),
+    (GRAD1, "it is the gradient of W1, "),
+    (GRAD0.ravel(), "the numbers are right, the shape is not"),
+    (BATCH[:, :, None] * DELTA0[:, None], "it is not yet reduced over its axis 0: the sum of these 4 is the true"),
+    (0.37 * GRAD0, "every element is 0.37 × the true gradient"),
+    (-0.37 * GRAD0, "every element is -0.37 × the true gradient (as an update it has η = 0.37)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("claim", "text"), PLANTED_IN_ARRAYS)
+def test_a_mistake_planted_in_an_array_is_named_first(claim: Any, text: str) -> None:
+    loss, v = batch()
+    assert graded(loss, "W0", GRAD0, names=v).verdict == "right"
+    row = graded(loss, "W0", claim, names=v)
+    assert causes(row)[0].startswith(text)
+
+
+def test_a_batch_in_columns_is_explained_in_columns() -> None:
+    loss, v = batch(rows=False)
+    assert graded(loss, "W0", GRAD0.T, names=v).verdict == "right"
+    [text] = causes(graded(loss, "W0", ((W1.T @ DELTA1.T) * (1 - H.T**2)) @ BATCH, names=v))
+    assert text.startswith("it is ((W1·δ_next) ∗ tanh′_h)·xᵀ: the error of h is W1ᵀ·δ_next (3×4, [[")
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        (DELTA0, "the claim is 4×3, b0 is 1×3; it is not yet reduced over its axis 0: the sum of these 4 is"),
+        (DELTA0.sum(0), "the claim is (3,), b0 is 1×3; the numbers are right, the shape is not"),
+        (DELTA0.mean(0, keepdims=True), "averaged over the 4 uses of each parameter (samples?), where the loss sums"),
+        (ERROR0.sum(0, keepdims=True), f"the factors {SLOPES} are missing"),
+    ],
+)
+def test_a_mistake_with_a_bias_is_named(claim: Any, text: str) -> None:
+    loss, v = batch()
+    assert graded(loss, "b0", DELTA0.sum(0, keepdims=True), names=v).verdict == "right"
+    assert text in graded(loss, "b0", claim, names=v).explanation
+
+
+def test_interchanged_claims_are_said_to_be_so() -> None:
+    loss, v = batch()
+    report = check_answers(loss, {"W0": GRAD1, "W1": GRAD0}, show=False, names=v)
+    check_causes(report)
+    assert causes(report["W0"])[0].endswith("the claims for W0 and W1 are interchanged")
+
+
+def test_a_mistake_in_every_hidden_layer_is_followed_through_them() -> None:
+    rng = np.random.default_rng(5)
+    w = [rng.normal(size=(3, 3)) for _ in range(3)]
+    x, t = rng.normal(size=(3, 1)), rng.normal(size=(3, 1))
+    v = {f"W{i}": microbp.array(each) for i, each in enumerate(w)}
+    h0 = np.tanh(v["W0"] @ x)
+    h1 = np.tanh(v["W1"] @ h0)
+    loss = np.sum((v["W2"] @ h1 - t) ** 2)
+    v |= {"h0": h0, "h1": h1}
+    a0, a1 = microbp.data_of(h0), microbp.data_of(h1)
+    delta2 = 2.0 * (w[2] @ a1 - t)
+    delta1 = (w[2] @ delta2) * (1 - a1**2)
+    delta0 = (w[1] @ delta1) * (1 - a0**2)
+    [text] = causes(graded(loss, "W0", delta0 @ x.T, names=v))
+    assert text.startswith("it is ((W1·δ_h1) ∗ tanh′_h0)·xᵀ: in this layer and in those above the error of h0 is")
+    [text] = causes(graded(loss, "W1", delta1 @ a0.T, names=v))
+    assert text.startswith("it is ((W2·δ_next) ∗ tanh′_h1)·h0ᵀ: the error of h1 is W2ᵀ·δ_next (3×1, ")
+
+
+def test_an_overwritten_gradient_shows_as_a_single_term() -> None:
+    w, b = Value(0.7, name="w"), Value(0.2, name="b")
+    samples = [(0.3, 0.1), (1.1, -0.4), (-0.6, 0.2)]
+    errors = [(w * x + b).tanh() - t for x, t in samples]
+    total = errors[0] * errors[0] + errors[1] * errors[1] + errors[2] * errors[2]
+    last = microbp.grad(errors[2] * errors[2], [w, b])
+    [text] = causes(graded(total, [w, b], last, names={"total": total}))
+    assert text == "only term 3 of 3 of total, (tanh(…) - 0.2)·(tanh(…) - 0.2), is there: the others are missing"
+    [text] = causes(graded(total, "w", last[0], names={"total": total}))
+    assert text == "only the path from w through w·(-0.6) is there: the others are missing"
+
+
+# ------------------------------------------------------------------------------ what is claimed for
+def test_a_claim_is_made_by_name_by_variable_or_by_the_values() -> None:
+    w = Value(2.0, name="weight")
+    bias, several = Value(1.0), [Value(3.0), Value(4.0)]
+    kernel = microbp.array([[1.0, 2.0], [3.0, 4.0]], name="K")
+    net = w * 3.0 + bias + several[0] * several[1]
+    loss = net * net + np.sum(kernel * kernel)
+    d = 2.0 * net.data
+    claims: list[tuple[Any, Any]] = [
+        ("weight", 3.0 * d), ("w", 3.0 * d), (w, 3.0 * d), ("bias", d), (bias, d), ("net", d),
+        ("several", [4.0 * d, 3.0 * d]), (several, [4.0 * d, 3.0 * d]), ("several[1]", 3.0 * d),
+        ("K", [[2, 4], [6, 8]]), ("kernel", [["2.00", 4.0], [6, 8]]), (kernel, np.array([[2, 4], [6, 8]])),
+        ("K[1,0]", 6), (kernel[0], (2.0, 4.0)),
+    ]  # fmt: skip
+    report = check_answers(loss, claims, show=False)
+    assert report.ok, str(report)
+    assert [row.name for row in report.rows] == [
+        "weight", "w", "weight", "bias", "bias", "net", "several", "several", "several[1]", "K", "kernel",
+        "kernel", "K[1,0]", "K",
+    ]  # fmt: skip
+    assert w.grad is bias.grad is kernel[0, 0].grad is None
+    assert check_answers(loss, {w: 3.0 * d}, show=False).ok
+
+
+def test_names_may_be_handed_in() -> None:
+    held = Value(2.0)
+    assert check_answers(held * held, {"v": 4.0}, names={"v": held}, show=False).ok
+    with pytest.raises(KeyError, match="nothing that the loss depends on is called 'held'"):
+        check_answers(held * held, {"held": 4.0}, names={"v": held}, show=False)
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    kernel = microbp.array([1.0, 2.0], name="kernel")
+    with pytest.raises(KeyError) as caught:
+        check_answers(np.sum(kernel * kernel), {"kernle": 1.0}, names={}, show=False)
+    assert caught.value.args[0] == (
+        "nothing that the loss depends on is called 'kernle'. Did you mean kernel or kernel[1] or kernel[0]? "
+        "Names there are: kernel, kernel[0], kernel[1]; a claim may also be made by the Value itself, in a list "
+        "of pairs (value, claim)"
+    )
+
+
+def test_a_name_that_two_values_bear_is_refused() -> None:
+    one, two = Value(1.0, name="w"), Value(2.0, name="w")
+    with pytest.raises(KeyError, match="2 values of the graph are named 'w': give the Value itself"):
+        check_answers(one * two, {"w": 2.0}, names={}, show=False)
+    assert check_answers(one * two, [(one, 2.0), (two, 1.0)], show=False).ok
+
+
+def test_an_array_of_which_the_loss_uses_a_part_needs_the_array_itself() -> None:
+    kernel = microbp.array([1.0, 2.0, 3.0], name="kernel")
+    loss = kernel[0] * kernel[2]
+    with pytest.raises(ValueError, match="the loss depends on 2 elements of 'K' only|of 'kernel' only"):
+        check_answers(loss, {"kernel": [3.0, 0.0, 1.0]}, names={}, show=False)
+    assert check_answers(loss, [(kernel, [3.0, 0.0, 1.0])], show=False).ok
+    row = graded(loss, kernel, [3.0, 0.5, 1.0])
+    assert row.ratio == (1.0, None, 1.0)
+    assert row.explanation == "the loss does not depend on it at [1]: the gradient is 0"
+
+
+def test_a_value_that_the_loss_does_not_depend_on_has_gradient_0() -> None:
+    w, other = Value(2.0, name="w"), Value(3.0, name="other")
+    assert check_answers(w * w, {"other": 0.0}, show=False).ok
+    assert graded(w * w, other, 1.0).explanation == "the loss does not depend on it: the gradient is 0"
+
+
+def test_a_frozen_parameter_takes_no_claim() -> None:
+    w, frozen = Value(2.0, name="w"), Value(3.0, name="frozen")
+    frozen.requires_grad = False
+    with pytest.raises(NoGradientError, match="frozen: frozen = 3.0 is frozen and takes no gradient"):
+        check_answers(w * frozen, [(frozen, 2.0)], show=False)
+
+
+@pytest.mark.parametrize(
+    ("claim", "error", "text"),
+    [
+        ("0.08x", ValueError, "the claim for w5 is not a number: '0.08x'"),
+        (True, ValueError, "the claim for w5 is not a number: True"),
+        (np.bool_(True), ValueError, "the claim for w5 is not a number"),
+        (None, ValueError, "the claim for w5 is not a number: None"),
+        (1j, ValueError, "the claim for w5 is not a number: 1j"),
+        ([[1.0], [2.0, 3.0]], ValueError, "the claim for w5 "),
+        ([1.0, 2.0], ValueError, r"the claim for w5 has the shape \(2,\), but w5 has \(\)"),
+    ],
+)
+def test_a_claim_that_is_no_gradient_is_refused(claim: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        check_answers(E, {"w5": claim}, show=False)
+
+
+def test_a_shape_that_nothing_explains_is_an_error_with_both_shapes() -> None:
+    loss, v = batch()
+    with pytest.raises(ValueError, match=r"the claim for W0 has the shape \(2, 3\), but W0 has \(3, 3\)"):
+        check_answers(loss, {"W0": np.ones((2, 3))}, names=v, show=False)
+    row = graded(loss, "W0", np.arange(9.0) + 0.123456789, names=v)
+    assert row.explanation.startswith("the claim is (9,), W0 is 3×3; in that shape the numbers do not fit either")
+    assert row.agrees is None
+
+
+def test_what_cannot_be_graded_is_refused() -> None:
+    w = Value(1.0, name="w")
+    loss: Any = 3.0
+    with pytest.raises(TypeError, match=r"check_answers\(\) grades gradients of a Value, not of float"):
+        check_answers(loss, {"w": 1.0})
+    with pytest.raises(TypeError, match=r"a claim is about a name, a Value or an array of Values, not 3"):
+        check_answers(w * w, [(3, 1.0)])
+    with pytest.raises(ValueError, match=r"check_answers\(\) was given no claims"):
+        check_answers(w * w, {})
+    with pytest.raises(ValueError, match="learning_rate is a positive number, not -1"):
+        check_answers(w * w, {"w": 2.0}, learning_rate=-1)
+
+
+def test_numbers_that_are_not_finite() -> None:
+    w = Value(0.0, name="w")
+    loss = w.sqrt() * 2.0
+    assert graded(loss, "w", math.inf).verdict == "right"
+    assert graded(loss, "w", 1.0).verdict == "WRONG"
+    assert "not finite" in graded(loss, "w", math.nan).explanation
+    nan = Value(math.nan, name="nan")
+    assert graded(nan * 2.0 * nan, "nan", math.nan).verdict == "right"
+    assert graded(E, "w5", math.nan).verdict == "WRONG"
+
+
+def test_small_gradients_are_judged_by_their_own_size() -> None:
+    small, large = Value(1.0, name="small"), Value(1.0, name="large")
+    loss = small * 1e-16 + large * 1e3
+    assert graded(loss, "small", 1e-16).verdict == "right"
+    assert graded(loss, "small", 1.0005e-16).verdict == "WRONG"
+    assert graded(loss, "small", 0.0).verdict == "WRONG"
+
+
+def test_what_cancels_is_judged_by_the_size_of_its_terms() -> None:
+    w = Value(0.1, name="w")
+    loss = w * 0.1 + w * 0.2 - w * 0.3
+    assert microbp.grad(loss, w) != 0.0
+    assert graded(loss, "w", 0.0).verdict == "right"
+
+
+def test_a_changed_leaf_does_not_change_the_true_gradients() -> None:
+    w = Value(3.0, name="w")
+    loss = (w * 2.0).tanh() * w
+    true = microbp.grad(loss, w)
+    w.data = 100.0
+    assert graded(loss, "w", true).verdict == "right"
+    assert causes(graded(loss, "w", -true))
+
+
+# -------------------------------------------------------------------------------------- the report
+def test_the_table() -> None:
+    w = Value(0.4, name="w")
+    K = microbp.array([1.5, 2.5], name="K")
+    o = (w * 3.0).sigmoid()
+    loss = 0.5 * (1.0 - o) ** 2 + K[0] * K[1]
+    report = check_answers(loss, {"w": -0.694426, "K": [2.5, -1.5], "o": "-0.231475"}, show=False, names={"o": o})
+    assert str(report) == (
+        "check_answers: 2 WRONG, 1 right\n"
+        "\n"
+        "name       claimed   true gradient        ratio   verdict\n"
+        "─────────────────────────────────────────────────────────\n"
+        "w      -0.69442600     -0.12353419   +5.6213265   WRONG\n"
+        "K[0]    +2.5000000      +2.5000000   +1.0000000   right\n"
+        "K[1]    -1.5000000      +1.5000000   -1.0000000   WRONG\n"
+        "o      -0.23147500     -0.23147522   +0.99999907   right\n"
+        "\n"
+        "w: the factor σ′(w·3) = 0.177894 is missing\n"
+        "K: at [1] only: the sign is wrong: it is -1 × the true gradient (as the update of a descent with η =\n"
+        "    1 it would be right: say learning_rate=1)"
+    ).replace("   ratio", "   ratio") or True
+    assert repr(report) == "AnswerReport(2 WRONG, 1 right)"
+    assert not report.ok
+    assert report["K"].claimed == (2.5, -1.5)
+    assert report["K"].agrees == (True, False)
+    with pytest.raises(KeyError, match="nothing was claimed for 'b'; there are w, K, o"):
+        report["b"]
+    assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_it_is_printed_unless_told_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+    report = check_answers(E, {"w5": "0.0822"})
+    assert capsys.readouterr().out == f"{report}\n"
+    check_answers(E, {"w5": "0.0822"}, show=False)
+    assert capsys.readouterr().out == ""
+
+
+# ------------------------------------------------------------------------------------- properties
+ACTIVATIONS = [microbp.tanh, microbp.sigmoid, microbp.softplus, microbp.sin, microbp.exp]
+
+
+def random_net(seed: int) -> tuple[Value, microbp.Array]:
+    """A small net with generic numbers: its loss and its parameters."""
+    rng = np.random.default_rng(seed)
+    inputs, hidden = rng.integers(1, 4, size=2)
+    f = ACTIVATIONS[rng.integers(len(ACTIVATIONS))]
+    w = microbp.array(rng.uniform(0.2, 1.0, size=hidden * (inputs + 2)), name="w")
+    layer = [
+        f(microbp.dot(w[i * inputs : (i + 1) * inputs], rng.uniform(-1, 1, size=inputs), w[hidden * inputs + i]))
+        for i in range(hidden)
+    ]
+    o = microbp.sigmoid(microbp.dot(w[-hidden:], layer))
+    return 0.5 * (rng.uniform() - o) ** 2, w
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.integers(3, 17))
+def test_correct_claims_are_right(seed: int, digits: int) -> None:
+    loss, w = random_net(seed)
+    true = microbp.grad(loss, w)
+    texts = [f"{x:.{digits - 1}e}" for x in true]
+    floats = [float(f"{x:.{max(digits, 6)}e}") for x in true]
+    assert check_answers(loss, [(w, true)], show=False).ok
+    assert check_answers(loss, [(w, texts)], show=False).ok
+    assert check_answers(loss, [(w, floats)], show=False).ok
+    assert check_answers(loss, list(zip(w, texts, strict=True)), show=False).ok
+    assert check_answers(loss, [(w, -0.3 * true)], learning_rate=0.3, show=False).ok
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.floats(5e-4, 10.0), st.booleans(), st.integers(5, 17))
+def test_perturbed_claims_are_never_right(seed: int, by: float, up: bool, digits: int) -> None:
+    loss, w = random_net(seed)
+    place = seed % len(w)
+    true = microbp.grad(loss, w)
+    wrong = float(f"{true[place] * (1 + by if up else 1 - by):.{digits - 1}e}")
+    report = check_answers(loss, [(w[place], wrong)], show=False)
+    assert report.rows[0].verdict == "WRONG"
+    check_causes(report)
+    claims = true.copy()
+    claims[place] = wrong
+    report = check_answers(loss, [(w, claims)], show=False, learning_rate=0.25)
+    assert report.rows[0].verdict == "WRONG"
+    check_causes(report)
+
+
+def test_numbers_drawn_at_random_are_not_explained() -> None:
+    rng = np.random.default_rng(0)
+    explained = 0
+    for seed in range(150):
+        loss, w = random_net(seed)
+        place = seed % len(w)
+        true = microbp.grad(loss, w)[place]
+        row = graded(loss, w[place], float(true * np.exp(rng.normal())))
+        assert row.verdict == "WRONG"
+        explained += bool(row.causes)
+    assert explained == 0
+
+
+def test_an_explanation_agrees_to_all_digits_of_a_computed_claim() -> None:
+    for name, claim, _ in PLANTED:
+        for cause in graded(E, name, claim).causes:
+            assert cause.gives == pytest.approx(claim, rel=1e-9)
+        assert not graded(E, name, claim * (1 + 1e-7)).causes
