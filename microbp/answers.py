@@ -189,8 +189,8 @@ def check_answers(
         raise ValueError(f"learning_rate is a positive number, not {learning_rate!r}")
     if not loss.requires_grad:
         raise NoGradientError(
-            f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, and nothing "
-            "takes a gradient"
+            f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
+            "nothing takes a gradient"
         )
     case = _Case(loss, _scope() if names is None else names, learning_rate, tolerance)
     pairs = claims.items() if isinstance(claims, Mapping) else claims
@@ -298,7 +298,7 @@ def _claim(case: _Case, key: Any, claimed: Any) -> _Claim:
 
 
 def _read(name: str, claimed: Any) -> tuple[Floats, Floats, Flags, Flags]:
-    """Each number claimed, half a unit of its last digit, and whether its digits tell the rounding: exactly?"""
+    """Each number, half a unit of its last digit, whether that counts, and whether nothing else does."""
     try:
         source = np.asarray(claimed, dtype=object)
     except ValueError:
@@ -358,7 +358,8 @@ def _values_of(case: _Case, key: Any) -> tuple[str, NDArray[np.object_]]:
     if len(bearers) == 1:
         return key, np.array(bearers[0], dtype=object)
     held = _as_values(case.scope.get(key))
-    if held is not None and any(case.position(value, key) >= 0 for value in held.flat):
+    present = {id(value) for value in case.values}
+    if held is not None and any(id(value) in present for value in held.flat):
         return key, held
     elements = None if bearers else _assembled({v.name: v for v in case.values if v.name}, key)
     if elements is not None:
@@ -482,7 +483,7 @@ class _Case:
     def name_of(self, key: Any, values: NDArray[np.object_]) -> str:
         """What to call the object of a claim that was made by the Values themselves."""
         first: Any = values.flat[0]
-        if values.shape or not first.name:
+        if not first.name:
             for name, held in self.scope.items():
                 if held is key:
                     return name
@@ -538,12 +539,11 @@ class _Case:
                 changed.setdefault(edge, np.full(len(changes), self.local(edge)))[column] = number
             for position, start in (change.starts or {len(self.nodes) - 1: 1.0}).items():
                 upstream[position, column] = start
-        with np.errstate(all="ignore"):
-            for node in reversed(self.nodes):
-                for place, operand in enumerate(node.operands):
-                    if type(operand) is int:
-                        local: Any = changed.get((node.position, place), node.local_derivatives[place])
-                        upstream[operand] += upstream[node.position] * local
+        for node in reversed(self.nodes):
+            for place, operand in enumerate(node.operands):
+                if type(operand) is int:
+                    local: Any = changed.get((node.position, place), node.local_derivatives[place])
+                    upstream[operand] += upstream[node.position] * local
         return upstream
 
     @cached_property
@@ -590,6 +590,12 @@ class _Case:
             half = len(node.operands) // 2
             return node.operands[place + half if place < half else place - half]
         return None
+
+    def behind(self, edge: Edge) -> list[int]:
+        """The values on which a local derivative depends."""
+        partner = self.partner(edge)
+        operands = self.nodes[edge[0]].operands if partner is None else (partner,)
+        return [each for each in operands if type(each) is int]
 
     def only_operand(self, position: int) -> bool:
         """Whether a node is computed from a single Value, once."""
@@ -708,6 +714,7 @@ _TOLD = 3
 _DOUBTFUL, _IDLE = 0.005, 0.1
 
 
+@np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
 def _graded(claim: _Claim) -> AnswerRow:
     causes: list[Cause] = []
     if not claim.right:
@@ -771,11 +778,10 @@ def _accidents(claim: _Claim, candidates: Sequence[_Candidate]) -> float:
         return 0.0
     claimed, near = (np.broadcast_to(each, claim.true.shape) for each in (claim.claimed, claim.near(1e-9)))
     wrong = np.broadcast_to(claim.wrong, claim.true.shape)
-    with np.errstate(all="ignore"):
-        width = near / abs(claimed)
-        away = abs(np.log(gives / claimed))  # nan for another sign
-        others = [((width < away) & (away < reach)).sum(axis=0) / reach for reach in (0.5, 0.05, 0.005)]
-        return float(np.nan_to_num(width * np.max(others, axis=0))[wrong].min())
+    width = near / abs(claimed)
+    away = abs(np.log(gives / claimed))  # nan for another sign
+    others = [((width < away) & (away < reach)).sum(axis=0) / reach for reach in (0.5, 0.05, 0.005)]
+    return float(np.nan_to_num(width * np.max(others, axis=0))[wrong].min())
 
 
 def _reproducing(claim: _Claim, candidates: Iterable[_Candidate]) -> list[Cause]:
@@ -957,7 +963,7 @@ def _reshaped(claim: _Claim) -> Iterator[_Candidate]:
     claimed, true = claim.claimed, claim.true
     if claimed.shape == true.shape:
         return
-    if _fits(claimed.shape, true.shape):
+    if _fits(claimed.shape, true.shape) and claimed.size < true.size:
         yield _Candidate("broadcast over all elements it is right, the shape is not", true)
     if claimed.size == true.size:
         yield _Candidate("the numbers are right, the shape is not", true.reshape(claimed.shape))
@@ -1007,7 +1013,7 @@ def _bracketed(text: str) -> str:
 
 #: Above so many uses on the paths, factors are tried only in groups, not each alone.
 _MANY = 3000
-#: The longest row of operations that is taken as one factor.
+#: How many operations in a row are followed: those of an activation written by hand, or of a sum.
 _LONGEST = 8
 
 
@@ -1049,13 +1055,14 @@ def _groups(case: _Case, factors: Sequence[_Factor]) -> list[list[_Factor]]:
 def _changed_factors(claim: _Claim, factors: Sequence[_Factor]) -> Iterator[_Change]:
     """A factor that is missing, used twice, or taken of the wrong thing."""
     case = claim.case
+    instead = {each: _instead(case, each) for each in factors}
     for group in _groups(case, factors):
         numbers = [each.number(case) for each in group]
         told = _together(case, group)
         subject = f"the factor {told} is" if len(group) == 1 else f"the factors {told} are"
         yield _Change(f"{subject} missing", _becoming(group, [1.0] * len(group)))
         yield _Change(f"{subject} used twice", _becoming(group, [each * each for each in numbers]))
-        others = [_instead(case, each) for each in group]
+        others = [instead[each] for each in group]
         for kind in others[0]:
             if all(kind in each for each in others):
                 stand = [each[kind] for each in others]
@@ -1065,9 +1072,8 @@ def _changed_factors(claim: _Claim, factors: Sequence[_Factor]) -> Iterator[_Cha
 
 def _together(case: _Case, group: Sequence[_Factor]) -> str:
     """How a sentence speaks of some factors: ``σ′(net_o1) = 0.19, σ′(net_o2) = 0.18``, or ``12 × tanh′``."""
-    texts = [each.text(case) for each in group]
     if len(group) <= 3:
-        return ", ".join(texts)
+        return ", ".join(each.text(case) for each in group)
     first, last = group[0].edges[0], group[0].edges[-1][0]
     rule, arg = case.argument(first)
     assert rule is not None
@@ -1211,10 +1217,12 @@ def _forgotten_uses(claim: _Claim) -> Iterator[_Change]:
 
 def _milestone(case: _Case, position: int) -> str:
     """The first name on the way from a node to where paths meet."""
-    start = position
-    while not case.nodes[position].named and len(case.uses[position]) == 1:
-        position = case.uses[position][0][0]
-    return case.called(position if case.nodes[position].named else start)
+    there = position
+    for _ in range(_LONGEST):
+        if case.nodes[there].named or len(case.uses[there]) != 1:
+            break
+        there = case.uses[there][0][0]
+    return case.called(there if case.nodes[there].named else position)
 
 
 def _forgotten_terms(claim: _Claim) -> Iterator[_Change]:
@@ -1347,8 +1355,7 @@ def _updated(claim: _Claim, moved: Collection[int], rate: float, again: bool) ->
         changed = {edge: d for edge, d in case.locals_at(data).items() if edge in claim.edge_set}
     except (ArithmeticError, ValueError):
         return None
-    used = {each for edge in changed for each in case.nodes[edge[0]].operands if type(each) is int}
-    told = sorted(each for each in new if again or each in used)
+    told = sorted(new if again else new.keys() & set(chain.from_iterable(map(case.behind, changed))))
     numbers = ", ".join(
         f"{case.called(each)} = {new[each]:.6g} in place of {case.nodes[each].data:.6g}" for each in told[:3]
     )
@@ -1578,13 +1585,22 @@ def _layer(case: _Case, where: Places) -> _Layer | None:
             ends = _outputs(case, z)
             output = _common(case, ends.flat) or _common(case, z.flat)
             return _Layer(
-                _Named(_common(case, chain.from_iterable(inputs)) or "x", _stored(x, rows)),
+                _input(case, inputs, _stored(x, rows)),
                 _Named(_subscript("δ", output), _stored(case.gradient[z], rows)),
                 output or "the hidden layer",
                 rows,
                 _above(case, z, ends, rows),
             )
     return None
+
+
+def _input(case: _Case, inputs: Iterable[_Inputs], x: Floats) -> _Named:
+    """What a layer takes in, by its name, or by that of a plain array of the same numbers."""
+    name = _common(case, chain.from_iterable(inputs))
+    for variable, held in case.scope.items() if not name else ():
+        if isinstance(held, np.ndarray) and held.dtype.kind == "f" and np.array_equal(held, x):
+            name = name or variable
+    return _Named(name or "x", x)
 
 
 def _stored(columns: Floats, rows: bool) -> Floats:
@@ -1649,15 +1665,17 @@ def _outputs(case: _Case, z: Places) -> Places:
 def _output(case: _Case, z: int) -> int:
     position, plain = z, True
     labels: list[tuple[bool, int]] = []
-    while not _feeds_layer(case, position):
+    for _ in range(_LONGEST):
+        if _feeds_layer(case, position):
+            return position
         position = _meeting(case, position)
         if position < 0:
-            return min(labels, default=(False, z))[1]
+            break
         node = case.nodes[position]
         plain = plain and (case.only_operand(position) or _adds_leaf(case, node))
         if plain and (node.named or case.is_function(position)):
             labels.append((not node.named, position))
-    return position
+    return min(labels, default=(False, z))[1]
 
 
 def _adds_leaf(case: _Case, node: Node) -> bool:

@@ -143,7 +143,7 @@ def _sweep(
     steps = [0.13 * max(size, 1.0)]
     while steps[-1] > _LAST * size:
         steps.append(steps[-1] / _RATIO)
-    steps = [h for h in steps if h < below]
+    steps = [h for h in steps if h < below and x - h < x < x + h]
     near = [h for h in steps if h < _FIRST * size][:_WINDOW]
     samples = {h: _sample(f, x, y, h, noise) for h in near}
     found = _extrapolations(list(samples.values()), noise)
@@ -287,14 +287,14 @@ def _claims(parameters: Any, claimed: Any, where: str) -> list[float]:
         if not isinstance(claimed, Mapping) or claimed.keys() != parameters.keys():
             raise ValueError(f"claimed must be a dict with the keys of parameters, {list(parameters)}")
         return [x for name, each in parameters.items() for x in _claims(each, claimed[name], str(name))]
-    shape = np.shape(claimed)
     if isinstance(parameters, np.ndarray):
-        if shape != parameters.shape:
+        if np.shape(claimed) != parameters.shape:
             raise ValueError(
-                f"the claimed gradient of {where} has the shape {shape}, the parameter {parameters.shape}"
+                f"the claimed gradient of {where} has the shape {np.shape(claimed)}, the parameter "
+                f"{parameters.shape}"
             )
         return [as_number(x, f"the claimed gradient of {where}") for x in np.ravel(claimed).tolist()]
-    if not shape or shape[0] != len(parameters):
+    if not isinstance(claimed, list | tuple | np.ndarray) or len(claimed) != len(parameters):
         raise ValueError(f"{where} has {len(parameters)} parameters; claimed must hold as many gradients")
     pairs = enumerate(zip(parameters, claimed, strict=True))
     return [x for i, (each, claim) in pairs for x in _claims(each, claim, f"{where}[{i}]")]
@@ -535,13 +535,13 @@ class _Called:
 def _sides(nodes: Sequence[Node], numbers: Sequence[float]) -> dict[int, tuple[Any, ...]]:
     """For each operation that has corners, on which side of them it is.
 
-    That is told by the signs of its ``kink``; without one, by which of its derivatives are 0 (for
-    ``max``, those of all but the largest).
+    That is told by the signs of its ``kink``; for an operation over lists without one, by which of its
+    derivatives are 0 (for ``max``, those of all but the largest).
     """
     found: dict[int, tuple[Any, ...]] = {}
     for node in nodes:
         rule = node.rule
-        if rule is None or not (rule.corner or rule.kink):
+        if rule is None or not (rule.kink or (rule.corner and rule.over)):
             continue
         entries = _entries(node, numbers)
         if rule.kink:
@@ -640,6 +640,7 @@ def _changes(recorded: _Recorded) -> list[_Change]:
                 for each in (*operands, position)
                 if each not in unchanged
                 and (nodes[each].rule is None or each in changed)
+                and users[each]
                 and users[each] <= changed
             ]
         found.append(_Change(node, now, _told(recorded.graph, node, now, causes, was)))
@@ -738,16 +739,24 @@ class _Local:
         if not all(map(math.isfinite, self.operands)):
             return _Verdict(math.nan, "undecided", "an operand is not finite")
         slope, rule = self.slope(0.0), self.rule
-        confirmed = abs(slope - self.stated) <= ROUNDING * max(abs(slope), abs(self.stated))
+        confirmed = self.near(slope)
         if confirmed and not rule.corner and not rule.kink:
             return _Verdict(slope, "fine", "")
         beside = 2.0**-45 * max(map(abs, self.operands)) or 2.0**-100
         left, right = self.slope(-beside), self.slope(beside)
         if math.isnan(left) or math.isnan(right):
             return self.at_the_edge(beside)
+        if not math.isfinite(self.stated):
+            if math.isfinite(slope):
+                return _Verdict(slope, "WRONG RULE", "not finite, but the slope is")
+            return _Verdict(slope, "undecided", "the derivative is not finite")
         if confirmed and abs(left - right) <= 1e-6 * max(abs(left), abs(right)):
             return _Verdict(slope, "fine", "")
-        return self.by_differences(slope if confirmed else None)
+        return self.by_differences(slope)
+
+    def near(self, measured: float, off: float = 0.0) -> bool:
+        """Whether the recorded derivative is the measured one but for rounding, and ``off``."""
+        return abs(self.stated - measured) <= off + ROUNDING * max(abs(self.stated), abs(measured))
 
     def value(self, x: float) -> float:
         """The operation with x in place of the operand; nan where it is undefined."""
@@ -790,25 +799,21 @@ class _Local:
             return _Verdict(near, "corner" if settled else "undecided", told)
         return _Verdict(math.nan, "undecided", f"undefined beside {self.x!r}")
 
-    def by_differences(self, slope: float | None) -> _Verdict:
-        """By the real operation; ``slope`` is what the complex step has confirmed, if it has."""
+    def by_differences(self, slope: float) -> _Verdict:
+        """By the real operation on either side, and by the complex step where the two are not at odds."""
         best = _sweep(self.value, self.x, _rounding(self.rule, self.entries(self.x)), patient=True)[0]
-        off = SAFETY * (best.error + self.rounding())
-        told = f"the slope is {number(best.left)} below, {number(best.right)} above"
+        off, own = SAFETY * best.error, SAFETY * self.rounding()
         if best.kinked:
-            if min(best.left, best.right) - off <= self.stated <= max(best.left, best.right) + off:
+            told = f"the slope is {number(best.left)} below, {number(best.right)} above"
+            low, high = sorted((best.left, best.right))
+            if low - off - own <= self.stated <= high + off + own:
                 return _Verdict(self.stated, "corner", f"{told}; by convention {number(self.stated)}")
             return _Verdict(best.value, "WRONG RULE", told)
-        if slope is not None:
-            return _Verdict(slope, "fine", "")
-        larger = max(abs(self.stated), abs(best.value))
-        if not math.isfinite(best.value) or off > 0.5 * larger:
-            return _Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
-        if not abs(self.stated - best.value) <= off + ROUNDING * larger:
-            return _Verdict(best.value, "WRONG RULE", "")
-        if off > DECISIVE * larger:
-            return _Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
-        return _Verdict(best.value, "fine", "")
+        if abs(slope - best.value) <= off or self.near(slope):
+            return _Verdict(slope, "fine" if self.near(slope, own) else "WRONG RULE", "")
+        if off <= DECISIVE * max(abs(self.stated), abs(best.value)):
+            return _Verdict(best.value, "fine" if self.near(best.value, off + own) else "WRONG RULE", "")
+        return _Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
 
     def rounding(self) -> float:
         """The rounding error of the recorded derivative; 0 where it cannot be told."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from microbp.expr import CONSTANTS, REAL, Expression, over
 from microbp.rules import RULES, Rule
 
-__all__ = ["SCOPE", "Compiled", "compiled", "operator", "unary"]
+__all__ = ["SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "operator", "unary"]
 
 #: The global names of all generated functions.
 SCOPE: dict[str, Any] = {**CONSTANTS, **REAL.functions, "mul": mul}
@@ -73,7 +73,7 @@ def generate(name: str, source: str) -> Any:
 
 
 # The operators write value and local derivatives straight into a new node, whose layout value.py
-# explains. ``special`` is true while anything else than plain recording is asked for.
+# explains. ``special`` is true while ``no_grad()`` is in force anywhere.
 _UNARY = """\
 def {name}(self):
     a = self._data
@@ -89,7 +89,7 @@ def {name}(self):
     node._rule = {rule}
     node._a = self
     node._b = node._db = node._pending = node.grad = None
-    return node
+{site}    return node
 """
 _BINARY = """\
 def {name}(self, other):
@@ -120,7 +120,7 @@ def {name}(self, other):
     node._a = self
     node._b = other
     node._pending = node.grad = None
-    return node
+{site}    return node
 """
 _REFLECTED = """\
 def {name}(self, other):
@@ -142,8 +142,11 @@ def {name}(self, other):
     node._a = self
     node._b = other
     node._db = node._pending = node.grad = None
-    return node
+{site}    return node
 """
+#: For each recording method of ``Value`` the one that also keeps the site, and the other way round.
+WITH_SITE: dict[Any, Any] = {}
+WITHOUT_SITE: dict[Any, Any] = {}
 
 
 def unary(rule: str) -> Callable[[Any], Any]:
@@ -164,4 +167,9 @@ def _operation(name: str, template: str, rule: Rule) -> Any:
     d = dict(zip(("da", "db"), map(str, rule.d), strict=False))
     word = f"rule_{rule.name}"
     SCOPE[word] = rule
-    return generate(name, template.format(name=name, rule=word, y=rule.y, **d))
+    plain, sited = (
+        generate(name, template.format(name=name, rule=word, y=rule.y, site=site, **d))
+        for site in ("", "    node._note = None, user_place(2)\n")
+    )
+    WITH_SITE[plain], WITHOUT_SITE[sited] = sited, plain
+    return plain

@@ -4,28 +4,54 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 import numpy as np
 
-__all__ = ["user_frame", "user_site"]
+__all__ = ["Place", "site_of", "user_frame", "user_place", "user_site"]
 
-_PACKAGE = str(Path(__file__).parent / "_")[:-1]
+_INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
-_NUMPY = str(Path(np.__file__).parent / "_")[:-1]
+
+#: A place in code, cheap to take: the code object and the offset of the instruction in it.
+Place = tuple[CodeType, int]
+
+
+class _Users(dict[str, bool]):
+    """Whether a file is the user's own, by its name."""
+
+    def __missing__(self, file: str) -> bool:
+        users = self[file] = not file.startswith(_INSIDE) or file.startswith(_AS_USER)
+        return users
+
+
+_users = _Users()
 
 
 def user_frame() -> FrameType | None:
     """The innermost frame of the user's own code; None when there is none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        inside = file.startswith((_PACKAGE, _NUMPY, "<microbp ")) and not file.startswith(_AS_USER)
-        if not inside:
-            return frame
+    while frame is not None and not _users[frame.f_code.co_filename]:
         frame = frame.f_back
-    return None
+    return frame
+
+
+def user_place(depth: int = 1) -> Place | None:
+    """The place that the innermost frame of the user's own code has reached, from ``depth`` up."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None and not _users[frame.f_code.co_filename]:
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def site_of(place: Place | None) -> str:
+    """A place as ``file:line``; ``?`` for none."""
+    if place is None:
+        return "?"
+    code, offset = place
+    lines = (line for start, end, line in code.co_lines() if start <= offset < end and line)
+    return f"{code.co_filename}:{next(lines, code.co_firstlineno)}"
 
 
 def user_site() -> str:
@@ -34,5 +60,4 @@ def user_site() -> str:
     >>> user_site().startswith("<doctest microbp.sites.user_site")
     True
     """
-    frame = user_frame()
-    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return site_of(user_place())

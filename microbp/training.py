@@ -32,7 +32,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from microbp import value as recording
 from microbp.differentiate import grad
 from microbp.errors import MicrobpError, NoGradientError, UndefinedOperation
 from microbp.graph import Graph, Node
@@ -686,8 +685,7 @@ def _culprit(
     eager: _Eager, samples: Samples, rows: Sequence[int], trained: Sequence[Value]
 ) -> tuple[int, str] | None:
     """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite, and why."""
-    were = recording._sites
-    record_sites(True)
+    were = record_sites(True)
     try:
         for row in rows:
             why = _fault(eager, samples, row, trained)

@@ -20,13 +20,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from numbers import Real
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from microbp import collector
-from microbp.compiled import SCOPE, compiled, operator, unary
+from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, operator, unary
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.rules import Rule
-from microbp.sites import user_site
+from microbp.sites import Place, site_of, user_place, user_site
 
 __all__ = ["Value", "backward_order", "describe", "no_grad", "record", "record_sites", "upstream_gradients"]
 
@@ -70,8 +71,8 @@ class Value:
     _b: Any
     _da: Any
     _db: Any
-    #: The name, or (name, site); unset where there is neither.
-    _note: str | tuple[str | None, str] | None
+    #: The name, or (name, place); unset where there is neither.
+    _note: str | tuple[str | None, Place | str | None] | None
     #: The gradient of the running pass, or of the last one.
     _upstream: Any
     #: While a pass runs, how many uses of this node beyond one have still to pay in.
@@ -105,8 +106,8 @@ class Value:
     def name(self, name: str | None) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r}")
-        site = self.site
-        self._note = name if site is None else (name, site)
+        note = getattr(self, "_note", None)
+        self._note = (name, note[1]) if type(note) is tuple else name
 
     @property
     def rule(self) -> Rule | None:
@@ -166,7 +167,9 @@ class Value:
     def site(self) -> str | None:
         """``file:line`` where it was recorded, if :func:`record_sites` was on; else None."""
         note = getattr(self, "_note", None)
-        return note[1] if type(note) is tuple else None
+        if type(note) is not tuple:
+            return None
+        return note[1] if isinstance(note[1], str) else site_of(note[1])
 
     def detach(self) -> Value:
         """A new constant with the same number and name, outside the graph."""
@@ -268,6 +271,8 @@ class Value:
     def __getstate__(self) -> dict[str, Any]:
         state = {slot: getattr(self, slot) for slot in Value.__slots__ if hasattr(self, slot)}
         state |= getattr(self, "__dict__", {})  # of a subclass
+        if self.site:
+            state["_note"] = self.name, self.site  # a code object cannot be pickled
         return state | {"_pending": None, "_upstream": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -467,7 +472,7 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
         if len(operands) == 2:
             node._b, node._db = operands[1], local[1]
     if _sites:
-        node._note = (None, user_site())
+        node._note = None, user_place()
     return node
 
 
@@ -559,11 +564,12 @@ def _tell_collector() -> None:
 # --------------------------------------------------------------------------------- what is recorded
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _sites = False
-_special_lock = threading.Lock()
+_counting = threading.Lock()
 
 
 def _special(change: int) -> None:
-    with _special_lock:
+    """``no_grad()`` is entered or left in some thread: the operators ask ``record`` for as long."""
+    with _counting:
         SCOPE["special"] += change
 
 
@@ -586,14 +592,19 @@ def no_grad() -> Iterator[None]:
         _recording.reset(token)
 
 
-def record_sites(on: bool = True) -> None:
+def record_sites(on: bool = True) -> bool:
     """From now on keep with each recorded value the line of user code that made it (``Value.site``).
 
-    Off at first, since it makes recording slower (see ``bench/``). Errors name the line in any case.
+    Off at first, since recording then takes about three times as long (see ``bench/``); errors name the
+    line in any case. Returns whether it was on before.
     """
     global _sites
-    _special(int(on) - int(_sites))
-    _sites = bool(on)
+    before, _sites = _sites, bool(on)
+    others = WITH_SITE if _sites else WITHOUT_SITE
+    for name, method in vars(Value).copy().items():
+        if isinstance(method, FunctionType) and method in others:
+            setattr(Value, name, others[method])
+    return before
 
 
 # --------------------------------------------------------------------------------------- messages
@@ -657,6 +668,7 @@ SCOPE.update(
     record=record,
     foreign=_foreign,
     undefined=_undefined,
+    user_place=user_place,
     special=0,
 )
 SCOPE.update({f"{k}_swapped": _Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})

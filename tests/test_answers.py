@@ -20,8 +20,7 @@ from microbp.errors import NoGradientError
 
 def graded(loss: Value, name: Any, claim: Any, **options: Any) -> AnswerRow:
     """The row of a single claim. Whatever it is, each explanation has to reproduce it."""
-    report = check_answers(loss, [(name, claim)] if not isinstance(name, str) else {name: claim},
-                           show=False, **options)  # fmt: skip
+    report = check_answers(loss, [(name, claim)], show=False, **options)
     check_causes(report)
     return report.rows[0]
 
@@ -99,7 +98,7 @@ def test_the_numbers_of_the_worked_example_are_right() -> None:
     ("claim", "verdict"),
     [
         ("0.0821670", "right"), ("0.08217", "right"), ("0.0822", "right"), ("8.22e-2", "right"),
-        (" 0.082167041 ", "right"), (0.0821670, "right"), (0.082167, "right"), (0.08216704, "right"),
+        (" 0.082167041 ", "right"), (0.082167, "right"), (0.08216704, "right"),
         ("0.08", "WRONG"), (0.0822, "WRONG"), (0.08217, "WRONG"), ("0.0821", "WRONG"), ("0.0823", "WRONG"),
         ("0.0821671", "WRONG"), (0.08216704056423078 * 1.0005, "WRONG"), (0.082208, "WRONG"),
         (0.08216704056423078 * (1 + 1e-7), "right"), (0.08216704056423078 * (1 + 2e-6), "WRONG"),
@@ -114,7 +113,8 @@ def test_a_claim_is_compared_to_the_digits_that_were_written(claim: Any, verdict
 def test_a_rounding_to_fewer_digits_than_count_is_said_to_be_one(claim: Any) -> None:
     [text] = causes(graded(E, "w5", claim))
     assert text == (
-        "it is the true gradient 0.082167, rounded: a float counts as rounded only with 5 digits, a text with 3"
+        "it is the true gradient 0.082167, rounded: a float counts as rounded only with 5 digits, a text "
+        "with 3"
     )
 
 
@@ -125,6 +125,13 @@ def test_a_tolerance_stands_in_place_of_the_usual_ones() -> None:
     assert check_answers(E, {"w5": -TRUE["w5"] * 1.0009}, tolerance=1e-3, show=False).rows[0].causes
 
 
+INSTEAD = "in place of σ′(net_o1) = 0.186816 stands "
+EARLY = (
+    "w5, w7 had been updated with η = 0.5 before being used in the backward pass: "
+    "w5 = 0.358916 in place of 0.4, w7 = 0.511301 in place of 0.5"
+)
+HALF = "it is 0.5 × the true gradient: the 2 of the square's derivative is missing, or a factor ½ does not"
+SIGMOID_TWICE = math.exp(-V["o1"]) / (1 + math.exp(-V["o1"])) ** 2
 #: The parameter, the number that the mistake gives, and what must be said first.
 PLANTED = [
     ("w5", -TRUE["w5"], "the sign is wrong: it is -1 × the true gradient"),
@@ -132,6 +139,7 @@ PLANTED = [
     ("w5", ERROR1 * V["h1"], "the factor σ′(net_o1) = 0.186816 is missing"),
     ("w5", D1 * SLOPE1 * V["h1"], "the factor σ′(net_o1) = 0.186816 is used twice"),
     ("w5", D1, "the factor ∂(w5·h1)/∂w5 = h1 = 0.59327 is missing"),
+    ("w5", -0.5 * SLOPE1 * V["h1"], "the factor pow′(0.01 - o1) = -1.48273 is missing"),
     ("w1", TRUE["w1"] / I1, "the factor ∂(w1·0.05)/∂w1 = 0.05 is missing"),
     ("w1", TRUE["w1"] / SLOPE_H1, "the factor σ′(net_h1) = 0.241301 is missing"),
     ("w1", (ERROR1 * 0.4 + ERROR2 * 0.5) * SLOPE_H1 * I1,
@@ -141,20 +149,16 @@ PLANTED = [
      "the factors ∂(w5·h1)/∂h1 = w5 = 0.4, ∂(w7·h1)/∂h1 = w7 = 0.5 are missing"),
     ("w5", SLOPE1 * V["h1"], "the upstream gradient of o1, 0.741365, is missing: it is ∂o1/∂w5 alone"),
     ("w1", SLOPE_H1 * I1, "the upstream gradient of h1, 0.0363503, is missing: it is ∂h1/∂w1 alone"),
-    ("w5", ERROR1 * V["o1"] * V["h1"],
-     "in place of σ′(net_o1) = 0.186816 stands the function's value, not its derivative: 0.751365"),
+    ("w5", ERROR1 * V["o1"] * V["h1"], INSTEAD + "the function's value, not its derivative: 0.751365"),
     ("w1", TRUE["w1"] / SLOPE_H1 * V["h1"],
      "in place of σ′(net_h1) = 0.241301 stands the function's value, not its derivative: 0.59327"),
     ("w5", ERROR1 * V["net_o1"] * (1 - V["net_o1"]) * V["h1"],
-     "in place of σ′(net_o1) = 0.186816 stands its formula with the argument in place of the output: -0.117122"),
-    ("w5", ERROR1 * math.exp(-V["o1"]) / (1 + math.exp(-V["o1"])) ** 2 * V["h1"],
-     "in place of σ′(net_o1) = 0.186816 stands the derivative at the output in place of the argument: 0.217788"),
-    ("w5", ERROR1 * (1 - V["o1"] ** 2) * V["h1"],
-     "in place of σ′(net_o1) = 0.186816 stands tanh′ as computed from the output: 0.435451"),
-    ("w5", ERROR1 * (1 - math.tanh(V["net_o1"]) ** 2) * V["h1"],
-     "in place of σ′(net_o1) = 0.186816 stands tanh′: 0.355816"),
-    ("w5", ERROR1 * (1 - V["o1"]) * V["h1"],
-     "in place of σ′(net_o1) = 0.186816 stands only the factor 1.0 - y of its formula: 0.248635"),
+     INSTEAD + "its formula with the argument in place of the output: -0.117122"),
+    ("w5", ERROR1 * SIGMOID_TWICE * V["h1"],
+     INSTEAD + "the derivative at the output in place of the argument: 0.217788"),
+    ("w5", ERROR1 * (1 - V["o1"] ** 2) * V["h1"], INSTEAD + "tanh′ as computed from the output: 0.435451"),
+    ("w5", ERROR1 * (1 - math.tanh(V["net_o1"]) ** 2) * V["h1"], INSTEAD + "tanh′: 0.355816"),
+    ("w5", ERROR1 * (1 - V["o1"]) * V["h1"], INSTEAD + "only the factor 1.0 - y of its formula: 0.248635"),
     ("w1", D1 * 0.4 * SLOPE_H1 * I1, "the path from h1 through net_o2 is missing"),
     ("w1", D2 * 0.5 * SLOPE_H1 * I1, "the path from h1 through net_o1 is missing"),
     ("b1", TRUE["w1"] / I1, "the path from b1 through net_h2 is missing"),
@@ -166,18 +170,16 @@ PLANTED = [
      "∂(w6·h2)/∂h2 = w6 = 0.45 stands in place of ∂(w7·h1)/∂h1 = w7 = 0.5"),
     ("w1", (D1 * 0.45 + D2 * 0.55) * SLOPE_H1 * I1,
      "the upstream gradient of h2, 0.0413703, stands in place of that of h1, 0.0363503"),
-    ("w1", (D1 * NEW["w5"] + D2 * NEW["w7"]) * SLOPE_H1 * I1,
-     "w5, w7 had been updated with η = 0.5 before being used in the backward pass: "
-     "w5 = 0.358916 in place of 0.4, w7 = 0.511301 in place of 0.5"),
+    ("w1", (D1 * NEW["w5"] + D2 * NEW["w7"]) * SLOPE_H1 * I1, EARLY),
     ("w5", NEW["w5"], "it is the updated parameter, w - η × the gradient with η = 0.5"),
     ("w5", START["w5"], "it is the parameter itself"),
     ("w5", -RATE * TRUE["w5"], "it is the update, -η × the gradient with η = 0.5"),
     ("w5", 0.1 * TRUE["w5"], "it is η × the gradient with η = 0.1: no rate belongs in it"),
     ("w5", 2 * TRUE["w5"], "it is 2 × the true gradient: the ½ of the cost or another factor ½ is missing"),
-    ("w5", TRUE["w5"] / 2, "it is 0.5 × the true gradient: the 2 of the square's derivative is missing, or a"),
+    ("w5", TRUE["w5"] / 2, HALF),
     ("w1", -D1 * 0.4 * SLOPE_H1 * I1,
      "the path from h1 through net_o2 is missing; and its sign is the opposite, as in an update"),
-    ("w5", 2 * ERROR1 * V["h1"], "the factor σ′(net_o1) = 0.186816 is missing; and it is times 2: the ½ of the"),
+    ("w5", 2 * ERROR1 * V["h1"], "the factor σ′(net_o1) = 0.186816 is missing; and it is times 2: the ½ of"),
 ]  # fmt: skip
 
 
@@ -193,7 +195,8 @@ def test_an_explanation_from_few_digits_says_how_easily_it_is_an_accident() -> N
     row = graded(E, "w5", f"{ERROR1 * V['h1']:#.3g}")
     assert row.claimed == 0.440
     assert causes(row) == ["the factor σ′(net_o1) = 0.186816 is missing"]
-    assert re.search(r"; with so few digits, though, 1 in \d+ numbers would be met by accident$", row.explanation)
+    doubt = r"; with so few digits, though, 1 in \d+ numbers would be met by accident"
+    assert re.search(f"{doubt}$", row.explanation)
 
 
 def test_alternatives_that_give_the_same_number_are_all_told() -> None:
@@ -263,7 +266,9 @@ def test_updates_are_right_as_updates() -> None:
 def test_without_a_learning_rate_an_update_is_no_gradient() -> None:
     row = graded(E, "w5", -TRUE["w5"])
     assert row.verdict == "WRONG"
-    assert row.explanation.endswith("(as the update of a descent with η = 1 it would be right: say learning_rate=1)")
+    assert row.explanation.endswith(
+        "(as the update of a descent with η = 1 it would be right: say learning_rate=1)"
+    )
     assert graded(E, "w5", -TRUE["w5"], learning_rate=1).verdict == "right as an update"
     assert graded(E, "w5", -TRUE["w5"], learning_rate=2).verdict == "WRONG"
 
@@ -316,7 +321,7 @@ def its_forward_pass(W0: Any, W1: Any) -> dict[str, Any]:
     """The same forward pass, recorded."""
     l1 = nonlin(np.dot(W0, X))
     l2 = nonlin(np.dot(W1, l1))
-    return {"l1": l1, "l2": l2, "error": np.sum(1 / 2.0 * (Y - l2) ** 2), "W0": W0, "W1": W1}
+    return {"l0": X, "l1": l1, "l2": l2, "error": np.sum(1 / 2.0 * (Y - l2) ** 2), "W0": W0, "W1": W1}
 
 
 def test_the_first_update_of_the_tutorial_s_program_is_explained() -> None:
@@ -333,11 +338,11 @@ def test_the_first_update_of_the_tutorial_s_program_is_explained() -> None:
         assert report["W0"].verdict == "WRONG"
         [text] = causes(report["W0"])
         assert text == (
-            "it is xᵀ·((δ_l2·W1) ∗ f′_l1): "
+            "it is l0ᵀ·((δ_l2·W1) ∗ f′_l1): "
             "the error of l1 is W1ᵀ·δ_l2 (2×1, [[0.0122043], [0.036613]]), "
             "not δ_l2·W1 (1×2, [[0.0122043, 0.036613]]); "
             "times f′_l1 that is broadcast to 1×2 ∗ 2×1 → 2×2; "
-            "the gradient is δ_l1·xᵀ, not xᵀ·δ_l1 (1×2 · 2×2 → 1×2); "
+            "the gradient is δ_l1·l0ᵀ, not l0ᵀ·δ_l1 (1×2 · 2×2 → 1×2); "
             "this 1×2 is broadcast over 2×2, so that its rows are equal"
         )
         gives = np.array(report["W0"].causes[0].gives)
@@ -351,13 +356,14 @@ def test_its_mistakes_are_told_apart() -> None:
     l2_delta = (l2 - Y) * nonlin(l2, deriv=True)
     right = (START_1.T @ l2_delta) * nonlin(l1, deriv=True)
     assert graded(v["error"], "W0", right @ X.T, names=v).verdict == "right"
-    [only_error] = causes(graded(v["error"], "W0", ((l2_delta @ START_1) * nonlin(l1, deriv=True)) @ X, names=v))
+    wrong = ((l2_delta @ START_1) * nonlin(l1, deriv=True)) @ X
+    [only_error] = causes(graded(v["error"], "W0", wrong, names=v))
     assert "the error of l1 is W1ᵀ·δ_l2" in only_error
     assert "this 2×1 is broadcast over 2×2, so that its columns are equal" in only_error
     [only_update] = causes(graded(v["error"], "W0", X @ right.T, names=v))
     assert only_update == "it is the transpose of the true gradient"
     [elementwise] = causes(graded(v["error"], "W0", X * right, names=v))
-    assert "the gradient is δ_l1·xᵀ, not δ_l1 ∗ x (2×1 ∗ 2×1 → 2×1)" in elementwise
+    assert "the gradient is δ_l1·l0ᵀ, not δ_l1 ∗ l0 (2×1 ∗ 2×1 → 2×1)" in elementwise
 
 
 def test_without_a_learning_rate_it_is_explained_with_the_opposite_sign() -> None:
@@ -366,7 +372,7 @@ def test_without_a_learning_rate_it_is_explained_with_the_opposite_sign() -> Non
     report = check_answers(v["error"], {"W0": added_0, "W1": added_1}, show=False, names=v)
     check_causes(report)
     [text] = causes(report["W0"])
-    assert text.startswith("it is xᵀ·((δ_l2·W1) ∗ f′_l1): ")
+    assert text.startswith("it is l0ᵀ·((δ_l2·W1) ∗ f′_l1): ")
     assert text.endswith("so that its rows are equal; and its sign is the opposite, as in an update")
 
 
@@ -412,16 +418,15 @@ PLANTED_IN_ARRAYS = [
     (GRAD0 - np.outer(BATCH[0], DELTA0[0]), "use 1 of 4 (a sample?) is missing"),
     (BATCH.T @ ((DELTA1[:, :2] @ W1.T[:2]) * (1 - H**2)), "the path through dot(…) is missing"),
     (BATCH.T @ ((DELTA1 @ W1) * (1 - H**2)),
-     "it is xᵀ·((δ_next·W1) ∗ tanh′_h): the error of h is δ_next·W1ᵀ (4×3, "
-     f"[[{ERROR0[0, 0]:.6g}, {ERROR0[0, 1]:.6g}, …], "),
+     f"it is xᵀ·((δ_next·W1) ∗ tanh′_h): the error of h is δ_next·W1ᵀ (4×3, [[{ERROR0[0, 0]:.6g}, "),
     (BATCH.T @ ((DELTA1 @ (W1 - 0.07 * GRAD1).T) * (1 - H**2)),
      "W1 had been updated with η = 0.07 before being used in the backward pass: "),
-    (np.broadcast_to(GRAD0[1], (SIZE, SIZE)), "row 1 of the true gradient, 1×3, stands in place of every row"),
+    (np.broadcast_to(GRAD0[1], (SIZE, SIZE)), "row 1 of the true gradient, 1×3, stands in place of every"),
     (np.broadcast_to(GRAD0.sum(1, keepdims=True), (SIZE, SIZE)),
      "the sum of the columns, 3×1, stands in place of every column, as if broadcast"),
     (GRAD1, "it is the gradient of W1, "),
     (GRAD0.ravel(), "the numbers are right, the shape is not"),
-    (BATCH[:, :, None] * DELTA0[:, None], "it is not yet reduced over its axis 0: the sum of these 4 is the true"),
+    (BATCH[:, :, None] * DELTA0[:, None], "it is not yet reduced over its axis 0: the sum of these 4 is the"),
     (0.37 * GRAD0, "every element is 0.37 × the true gradient"),
     (-0.37 * GRAD0, "every element is -0.37 × the true gradient (as an update it has η = 0.37)"),
 ]  # fmt: skip
@@ -447,7 +452,7 @@ def test_a_batch_in_columns_is_explained_in_columns() -> None:
     [
         (DELTA0, "the claim is 4×3, b0 is 1×3; it is not yet reduced over its axis 0: the sum of these 4 is"),
         (DELTA0.sum(0), "the claim is (3,), b0 is 1×3; the numbers are right, the shape is not"),
-        (DELTA0.mean(0, keepdims=True), "averaged over the 4 uses of each parameter (samples?), where the loss sums"),
+        (DELTA0.mean(0, keepdims=True), "averaged over the 4 uses of each parameter (samples?), where the"),
         (ERROR0.sum(0, keepdims=True), f"the factors {SLOPES} are missing"),
     ],
 )
@@ -478,7 +483,7 @@ def test_a_mistake_in_every_hidden_layer_is_followed_through_them() -> None:
     delta1 = (w[2] @ delta2) * (1 - a1**2)
     delta0 = (w[1] @ delta1) * (1 - a0**2)
     [text] = causes(graded(loss, "W0", delta0 @ x.T, names=v))
-    assert text.startswith("it is ((W1·δ_h1) ∗ tanh′_h0)·xᵀ: in this layer and in those above the error of h0 is")
+    assert text.startswith("it is ((W1·δ_h1) ∗ tanh′_h0)·xᵀ: in this layer and in those above the error of")
     [text] = causes(graded(loss, "W1", delta1 @ a0.T, names=v))
     assert text.startswith("it is ((W2·δ_next) ∗ tanh′_h1)·h0ᵀ: the error of h1 is W2ᵀ·δ_next (3×1, ")
 
@@ -490,7 +495,9 @@ def test_an_overwritten_gradient_shows_as_a_single_term() -> None:
     total = errors[0] * errors[0] + errors[1] * errors[1] + errors[2] * errors[2]
     last = microbp.grad(errors[2] * errors[2], [w, b])
     [text] = causes(graded(total, [w, b], last, names={"total": total}))
-    assert text == "only term 3 of 3 of total, (tanh(…) - 0.2)·(tanh(…) - 0.2), is there: the others are missing"
+    assert text == (
+        "only term 3 of 3 of total, (tanh(…) - 0.2)·(tanh(…) - 0.2), is there: the others are missing"
+    )
     [text] = causes(graded(total, "w", last[0], names={"total": total}))
     assert text == "only the path from w through w·(-0.6) is there: the others are missing"
 
@@ -513,7 +520,7 @@ def test_a_claim_is_made_by_name_by_variable_or_by_the_values() -> None:
     assert report.ok, str(report)
     assert [row.name for row in report.rows] == [
         "weight", "w", "weight", "bias", "bias", "net", "several", "several", "several[1]", "K", "kernel",
-        "kernel", "K[1,0]", "K",
+        "K", "K[1,0]", "K",
     ]  # fmt: skip
     assert w.grad is bias.grad is kernel[0, 0].grad is None
     assert check_answers(loss, {w: 3.0 * d}, show=False).ok
@@ -532,8 +539,8 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         check_answers(np.sum(kernel * kernel), {"kernle": 1.0}, names={}, show=False)
     assert caught.value.args[0] == (
         "nothing that the loss depends on is called 'kernle'. Did you mean kernel or kernel[1] or kernel[0]? "
-        "Names there are: kernel, kernel[0], kernel[1]; a claim may also be made by the Value itself, in a list "
-        "of pairs (value, claim)"
+        "Names there are: kernel, kernel[0], kernel[1]; a claim may also be made by the Value itself, in a "
+        "list of pairs (value, claim)"
     )
 
 
@@ -547,7 +554,7 @@ def test_a_name_that_two_values_bear_is_refused() -> None:
 def test_an_array_of_which_the_loss_uses_a_part_needs_the_array_itself() -> None:
     kernel = microbp.array([1.0, 2.0, 3.0], name="kernel")
     loss = kernel[0] * kernel[2]
-    with pytest.raises(ValueError, match="the loss depends on 2 elements of 'K' only|of 'kernel' only"):
+    with pytest.raises(ValueError, match="the loss depends on 2 elements of 'kernel' only"):
         check_answers(loss, {"kernel": [3.0, 0.0, 1.0]}, names={}, show=False)
     assert check_answers(loss, [(kernel, [3.0, 0.0, 1.0])], show=False).ok
     row = graded(loss, kernel, [3.0, 0.5, 1.0])
@@ -564,7 +571,7 @@ def test_a_value_that_the_loss_does_not_depend_on_has_gradient_0() -> None:
 def test_a_frozen_parameter_takes_no_claim() -> None:
     w, frozen = Value(2.0, name="w"), Value(3.0, name="frozen")
     frozen.requires_grad = False
-    with pytest.raises(NoGradientError, match="frozen: frozen = 3.0 is frozen and takes no gradient"):
+    with pytest.raises(NoGradientError, match=r"frozen: frozen = 3\.0 is frozen and takes no gradient"):
         check_answers(w * frozen, [(frozen, 2.0)], show=False)
 
 
@@ -590,8 +597,23 @@ def test_a_shape_that_nothing_explains_is_an_error_with_both_shapes() -> None:
     with pytest.raises(ValueError, match=r"the claim for W0 has the shape \(2, 3\), but W0 has \(3, 3\)"):
         check_answers(loss, {"W0": np.ones((2, 3))}, names=v, show=False)
     row = graded(loss, "W0", np.arange(9.0) + 0.123456789, names=v)
-    assert row.explanation.startswith("the claim is (9,), W0 is 3×3; in that shape the numbers do not fit either")
+    assert row.explanation.startswith("the claim is (9,), W0 is 3×3; in that shape the numbers do not fit")
     assert row.agrees is None
+
+
+def test_a_name_means_what_the_loss_was_computed_from() -> None:
+    K = microbp.array([1.0, 2.0], name="K")
+    loss = np.sum(K * K)
+    K = K - 0.1 * np.array([2.0, 4.0])  # new values, of which the loss knows nothing
+    assert check_answers(loss, {"K": [2.0, 4.0]}, show=False).ok
+
+
+def test_the_right_numbers_in_a_shape_that_broadcasts_are_said_to_be_so() -> None:
+    K = microbp.array([[1.0, 2.0], [1.0, 2.0]], name="K")
+    row = graded(np.sum(K * K), K, [[2.0, 4.0]])
+    assert row.explanation == (
+        "the claim is 1×2, K is 2×2; broadcast over all elements it is right, the shape is not"
+    )
 
 
 def test_what_cannot_be_graded_is_refused() -> None:
@@ -605,6 +627,10 @@ def test_what_cannot_be_graded_is_refused() -> None:
         check_answers(w * w, {})
     with pytest.raises(ValueError, match="learning_rate is a positive number, not -1"):
         check_answers(w * w, {"w": 2.0}, learning_rate=-1)
+    with microbp.no_grad():
+        constant = w * w
+    with pytest.raises(NoGradientError, match="is a constant: it was recorded under no_grad"):
+        check_answers(constant, {"w": 2.0})
 
 
 def test_numbers_that_are_not_finite() -> None:
@@ -616,6 +642,15 @@ def test_numbers_that_are_not_finite() -> None:
     nan = Value(math.nan, name="nan")
     assert graded(nan * 2.0 * nan, "nan", math.nan).verdict == "right"
     assert graded(E, "w5", math.nan).verdict == "WRONG"
+    K = microbp.array([0.0, 4.0], name="K")
+    row = graded(np.sum(np.sqrt(K)), K, [math.inf, 0.75])
+    assert row.agrees == (True, False)
+    assert row.explanation == (
+        "at [1], most at [1]: it is 3 × the true gradient, +0.5 away from it; "
+        "no mistake is looked for among numbers that are not finite"
+    )
+    steep = Value(1.0, name="steep")
+    assert graded(steep * 1e200 * 1e100 + steep.exp() * 1e308, "steep", 1.0).verdict == "WRONG"
 
 
 def test_small_gradients_are_judged_by_their_own_size() -> None:
@@ -648,21 +683,23 @@ def test_the_table() -> None:
     K = microbp.array([1.5, 2.5], name="K")
     o = (w * 3.0).sigmoid()
     loss = 0.5 * (1.0 - o) ** 2 + K[0] * K[1]
-    report = check_answers(loss, {"w": -0.694426, "K": [2.5, -1.5], "o": "-0.231475"}, show=False, names={"o": o})
-    assert str(report) == (
-        "check_answers: 2 WRONG, 1 right\n"
-        "\n"
-        "name       claimed   true gradient        ratio   verdict\n"
-        "─────────────────────────────────────────────────────────\n"
-        "w      -0.69442600     -0.12353419   +5.6213265   WRONG\n"
-        "K[0]    +2.5000000      +2.5000000   +1.0000000   right\n"
-        "K[1]    -1.5000000      +1.5000000   -1.0000000   WRONG\n"
-        "o      -0.23147500     -0.23147522   +0.99999907   right\n"
-        "\n"
-        "w: the factor σ′(w·3) = 0.177894 is missing\n"
-        "K: at [1] only: the sign is wrong: it is -1 × the true gradient (as the update of a descent with η =\n"
-        "    1 it would be right: say learning_rate=1)"
-    ).replace("   ratio", "   ratio") or True
+    claims = {"w": -0.694426, "K": [2.5, -1.5], "o": "-0.231475"}
+    report = check_answers(loss, claims, show=False, names={"o": o})
+    sign = "the sign is wrong: it is -1 × the true gradient"
+    assert str(report).splitlines() == [
+        "check_answers: 2 WRONG, 1 right",
+        "",
+        "name       claimed   true gradient         ratio   verdict",
+        "──────────────────────────────────────────────────────────",
+        "w      -0.69442600     -0.12353446    +5.6213140   WRONG",
+        "K[0]    +2.5000000      +2.5000000    +1.0000000   right",
+        "K[1]    -1.5000000      +1.5000000    -1.0000000   WRONG",
+        "o      -0.23147500     -0.23147522   +0.99999906   right",
+        "",
+        "w: the factor σ′(w·3) = 0.177894 is missing",
+        f"K: at [1] only: {sign} (as the update of a descent with η =",
+        "    1 it would be right: say learning_rate=1)",
+    ]
     assert repr(report) == "AnswerReport(2 WRONG, 1 right)"
     assert not report.ok
     assert report["K"].claimed == (2.5, -1.5)
@@ -670,6 +707,12 @@ def test_the_table() -> None:
     with pytest.raises(KeyError, match="nothing was claimed for 'b'; there are w, K, o"):
         report["b"]
     assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_a_shape_that_does_not_fit_has_a_line_of_its_own_in_the_table() -> None:
+    loss, v = batch()
+    report = check_answers(loss, {"b0": DELTA0}, show=False, names=v)
+    assert str(report).splitlines()[4].split() == ["b0", "4×3", "1×3", "-", "WRONG"]
 
 
 def test_it_is_printed_unless_told_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
@@ -689,10 +732,9 @@ def random_net(seed: int) -> tuple[Value, microbp.Array]:
     inputs, hidden = rng.integers(1, 4, size=2)
     f = ACTIVATIONS[rng.integers(len(ACTIVATIONS))]
     w = microbp.array(rng.uniform(0.2, 1.0, size=hidden * (inputs + 2)), name="w")
-    layer = [
-        f(microbp.dot(w[i * inputs : (i + 1) * inputs], rng.uniform(-1, 1, size=inputs), w[hidden * inputs + i]))
-        for i in range(hidden)
-    ]
+    weights, biases = w[: hidden * inputs].reshape(hidden, inputs), w[hidden * inputs : -hidden]
+    x = [rng.uniform(-1, 1, size=inputs) for _ in biases]
+    layer = [f(microbp.dot(*each)) for each in zip(weights, x, biases, strict=True)]
     o = microbp.sigmoid(microbp.dot(w[-hidden:], layer))
     return 0.5 * (rng.uniform() - o) ** 2, w
 
@@ -731,7 +773,7 @@ def test_perturbed_claims_are_never_right(seed: int, by: float, up: bool, digits
 def test_numbers_drawn_at_random_are_not_explained() -> None:
     rng = np.random.default_rng(0)
     explained = 0
-    for seed in range(150):
+    for seed in range(200):
         loss, w = random_net(seed)
         place = seed % len(w)
         true = microbp.grad(loss, w)[place]

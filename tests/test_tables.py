@@ -56,8 +56,8 @@ def test_a_table_without_rows_is_its_title_and_notes():
 def test_nothing_is_cut_off_or_wrapped_however_long():
     long = "because " * 200 + "of that"
     lines = str(Table(long, ("a", "b"), ((long, "x"), ("y", long)), (long,))).splitlines()
-    assert len(lines) == 7
-    assert lines[0] == lines[6] == long
+    assert len(lines) == 8
+    assert lines[0] == lines[7] == long
     assert lines[4].startswith(long)
     assert lines[5].endswith(long)
 
@@ -130,7 +130,8 @@ def test_a_terminal_gets_colour_and_the_same_words(terminal):
     assert "\n".join(plain) == str(table)
 
 
-def test_a_file_gets_plain_text(terminal):
+@pytest.mark.usefixtures("terminal")
+def test_a_file_gets_plain_text():
     file = io.StringIO()
     example().show(file)
     assert file.getvalue() == f"{example()}\n"
@@ -148,7 +149,7 @@ def test_without_a_file_it_is_printed(capsys):
     assert capsys.readouterr().out == f"{example()}\n"
 
 
-def test_every_verdict_has_its_colour_only_as_a_word_of_its_own(terminal):
+def test_every_verdict_has_its_colour_only_as_a_word_of_its_own():
     for word in VERDICTS:
         assert COLOUR.search(_coloured(Table("", ("v",), ((word,),)))), word
         assert not COLOUR.search(_coloured(Table("", ("v",), ((f"{word}ment",),)))), word

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from microbp.demo import t1, t4
+from microbp.demo import t1, t2, t3, t4
 from microbp.demo.report import Report
 
 __all__ = ["TUTORIALS", "Tutorial"]
@@ -20,5 +20,7 @@ class Tutorial(NamedTuple):
 
 TUTORIALS = {
     "T1": Tutorial(t1.TITLE, t1.reproduce),
+    "T2": Tutorial(t2.TITLE, t2.reproduce),
+    "T3": Tutorial(t3.TITLE, t3.reproduce),
     "T4": Tutorial(t4.TITLE, t4.reproduce),
 }

@@ -31,17 +31,18 @@ TUTORIAL = "the tutorial"
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-#: Chosen by five-fold cross-validation among the training digits; the test digits had no say in it.
-HIDDEN = 32
+# Chosen by five-fold cross-validation among the training digits (0.968 on average). Over twenty other
+# splits the same settings read 0.944 to 0.992 of the test digits, 0.973 on average.
+HIDDEN = 48
 BATCH = 32
 RATE = 0.5
-EPOCHS = 15
+EPOCHS = 20
 DEVIATION = 0.1
 NET_SEED = 0
 SPLIT_SEED = 2024
 WANTED = 0.95
 #: Rounding errors of the two programs, as grown by all those steps.
-AFTER_TRAINING = 1e-8
+AFTER_TRAINING = 1e-10
 MISSING = "the digits come with scikit-learn: pip install 'microbp[demo]'"
 
 
@@ -67,7 +68,7 @@ class Relu:
         dout[self.mask]=0
         dx=dout
 
-        return dx
+        return dx  # noqa: RET504
 # fmt: on
 
 
@@ -191,7 +192,8 @@ def _layers(report: Report) -> None:
         "its backward stands the tutorial's formula in NumPy."
     )
     rng = np.random.default_rng(1)
-    x, dout, W, b = rng.normal(size=(4, 5)), rng.normal(size=(4, 3)), rng.normal(size=(5, 3)), rng.normal(size=3)
+    x, dout = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
+    W, b = rng.normal(size=(5, 3)), rng.normal(size=3)
     affine = Affine(W, b)
     affine.forward(x)
     rows = [
@@ -287,21 +289,25 @@ def _misspelt(report: Report) -> None:
     else:
         refused = ""
     report.code(refused or "it runs")
-    made = Comparison("Relu.forward", TUTORIAL, "runs", refused or "runs", not refused, must_agree=False)
-    report.say(f"Relu.forward runs: {report.hold(made).verdict}. microbp's layers are called as functions too: "
-               "relu(x) is relu.forward(x).")  # fmt: skip
+    made = Comparison("Relu().forward(x)", TUTORIAL, "runs", refused or "runs", not refused, must_agree=False)
+    report.table(
+        "What the tutorial's TwoLayerNet does",
+        ("", TUTORIAL, "Python", "verdict"),
+        [(made.name, "runs", str(made.ours).partition(":")[0], report.hold(made).verdict)],
+    )
 
 
 def _overwritten(report: Report) -> None:
     report.heading("5. The second mistake: dout is overwritten")
     report.say(
-        "Its backward writes zeros into the array that the caller has handed in. In TwoLayerNet nobody looks "
-        "at that array again. But let a skip lead past the layer, h = relu(z) + z: then dh goes to both terms, "
-        "dz = relu.backward(dh) + dh, and the second dh is no longer what it was."
+        "Its backward writes zeros into the array that the caller has handed in. In TwoLayerNet nobody "
+        "looks at that array again. But let a skip lead past the layer, h = relu(z) + z: then dh goes to "
+        "both terms, dz = relu.backward(dh) + dh, and the second dh is no longer what it was."
     )
-    first, relu, second, last = _skipping()
-    x, t = np.array([[0.9, -1.4], [0.4, 1.2]]), one_hot([0, 1], 2)
-    x, t = _SAMPLES, one_hot([0, 1], 2)
+    first = Affine([[0.7, 2.3, -1.7], [-0.1, 1.2, 1.1]], [1.4, 0.2, 1.2])
+    second = Affine([[2.4, 0.9], [1.3, -0.6], [-2.0, -0.3]], [-0.1, 1.2])
+    relu, last = ReLU(), SoftmaxWithLoss()
+    x, t = np.array([[-0.4, 0.1], [0.1, 1.7]]), one_hot([0, 1], 2)
     z = first(x)
     h = relu(z) + z
     y = second(h)
@@ -316,18 +322,22 @@ def _overwritten(report: Report) -> None:
     wrong = np.dot(x.T, layer.backward(handed) + handed)
     kept = dh.copy()
     right = np.dot(x.T, layer.backward(kept.copy()) + kept)
-    numbers = "   ".join(f"{each:+.6f}" for each in dh.ravel())
-    after = "   ".join(f"{each:+.6f}" for each in handed.ravel())
-    report.code(f"z             {'   '.join(f'{each:+.6f}' for each in data_of(z).ravel())}\n"
-                f"dh before     {numbers}\ndh afterwards {after}")  # fmt: skip
+    at_z = data_of(z)
+    report.table(
+        "What relu.backward(dh) leaves of dh",
+        ("", ">z", ">dh before", ">dh afterwards"),
+        [
+            (f"sample {i}, neuron {j}", f"{at_z[i, j]:+.2f}", f"{dh[i, j]:+.6f}", f"{handed[i, j]:+.6f}")
+            for i, j in np.ndindex(dh.shape)
+        ],
+    )
     places = list(np.ndindex(true.shape))
-    masked = sorted({int(column) for column in np.argwhere(data_of(z) < 0.0)[:, 1]})
+    masked = sorted({int(column) for column in np.argwhere(at_z < 0.0)[:, 1]})
+    names = [f"dW1[{i},{j}]" for i, j in places]
+    hit = [name for name, (_, j) in zip(names, places, strict=True) if j in masked]
     pair = [
-        report.judge(source, [(f"dW1[{i},{j}]", float(each[i, j]), float(true[i, j])) for i, j in places], bad)
-        for source, each, bad in (
-            ("overwritten", wrong, [f"dW1[{i},{j}]" for i, j in places if j in masked]),
-            ("copied", right, []),
-        )
+        report.judge(source, zip(names, each.ravel().tolist(), true.ravel().tolist(), strict=True), bad)
+        for source, each, bad in (("overwritten", wrong, hit), ("copied", right, []))
     ]
     report.table(
         "∂loss/∂W1 with dout overwritten, with a copy handed in, and as recorded",
@@ -337,20 +347,14 @@ def _overwritten(report: Report) -> None:
             for a, b in zip(*pair, strict=True)
         ],
     )
-    report.say("The overwritten gradients, given to microbp.check_answers as claims:")
-    names = {"W1": first.W, "z": z, "h": h, "y": y}
-    report.claims(check_answers(loss, {"W1": wrong}, names=names, show=False), mistakes=["W1"])
+    report.say("The gradients by the overwritten dout, given to microbp.check_answers as claims:")
+    held = {"W1": first.W, "z": z, "h": h, "y": y}
+    report.claims(check_answers(loss, {"W1": wrong}, names=held, show=False), mistakes=["W1"])
     report.say(
-        "The first line is it: the gradient of that z has been lost for the skip as well. The right way is "
-        "not to write into what one was handed: dx = dout.copy(), or np.where(mask, 0, dout)."
+        "The first of these is the mistake: what should have come back along the skip, past relu, is lost "
+        "where z is below 0. A backward does not write into what it was handed; right is dx = dout.copy() "
+        "before, or dx = np.where(mask, 0, dout)."
     )
-
-
-_SAMPLES = np.zeros((2, 2))
-
-
-def _skipping() -> tuple[Affine, ReLU, Affine, SoftmaxWithLoss]:
-    return Affine([[0.0]], [0.0]), ReLU(), Affine([[0.0]], [0.0]), SoftmaxWithLoss()
 
 
 # ------------------------------------------------------------------------------------- learning digits
@@ -359,10 +363,11 @@ def _digits(report: Report, images: Floats, labels: Any) -> None:
     training, test = split(labels, SPLIT_SEED)
     x, t = images[training], labels[training]
     report.say(
-        f"{len(images)} real digits of 8 × 8 pixels. A fifth of each class, {len(test)} digits drawn by seed "
-        f"{SPLIT_SEED}, is held out for the test; the net sees the other {len(training)} only. Width, learning "
-        "rate, batch and epochs were chosen by cross-validation among these. (Both parts come from the same "
-        "writers: the data set does not say who wrote what. A digit of a stranger is harder.)"
+        f"{len(images)} real digits of 8 × 8 pixels. A fifth of each class, {len(test)} digits drawn by "
+        f"seed {SPLIT_SEED}, is held out for the test; the net sees the other {len(training)} only. Width, "
+        "learning rate, batch and epochs were chosen by cross-validation among these. (Both parts come "
+        "from the same writers: the data set does not say who wrote what. A digit of a stranger is "
+        "harder.)"
     )
     seen = {row.tobytes() for row in x}
     twice = sum(images[row].tobytes() in seen for row in test)
@@ -378,10 +383,10 @@ def _digits(report: Report, images: Floats, labels: Any) -> None:
     _four_steps(report, x, t)
     steps = math.ceil(len(x) / BATCH)
     report.say(
-        f"So it learns: 64 inputs, {HIDDEN} hidden neurons, 10 outputs, {len(net.parameters())} parameters, "
-        f"weights from a normal distribution of standard deviation {DEVIATION} (seed {NET_SEED}); {EPOCHS} epochs "
-        f"of {steps} mini-batches of {BATCH}, learning rate {RATE}. The eager engine records each of the "
-        f"{EPOCHS * steps} batches anew, scalar by scalar."
+        f"So it learns: 64 inputs, {HIDDEN} hidden neurons, 10 outputs, {len(net.parameters())} parameters,"
+        f" weights from a normal distribution of standard deviation {DEVIATION} (seed {NET_SEED}); {EPOCHS}"
+        f" epochs of {steps} mini-batches of {BATCH}, learning rate {RATE}. The eager engine records each "
+        f"of the {EPOCHS * steps} batches anew, scalar by scalar."
     )
     history = fit(
         net, x, t, loss="softmax_cross_entropy", optimiser=SGD(net.named_parameters(), lr=RATE),
@@ -481,6 +486,8 @@ def _accuracy(report: Report, net: TwoLayerNet, images: Floats, labels: Any, par
             ("test digits", str(len(truth)), str(right), f"{accuracy:.4f}", str(made.known), made.verdict),
         ],
     )  # fmt: skip
+    error = math.sqrt(accuracy * (1.0 - accuracy) / len(truth))
+    report.say(f"Of {len(truth)} digits drawn anew the share would be another: standard error {error:.3f}.")
     counted = [(f"accuracy of the {len(truth)} test digits", right / len(truth), accuracy)]
     report.compare("net.accuracy, and its predictions counted", "counted", counted)
     report.table(
@@ -511,4 +518,5 @@ def _drawn(digits: list[tuple[Floats, str]]) -> str:
         )
         for row in range(8)
     ]
-    return "\n".join([*lines, "     ".join(f"{told:16}" for _, told in digits)])
+    lines.append("     ".join(f"{told:16}" for _, told in digits))
+    return "\n".join(line.rstrip() for line in lines)

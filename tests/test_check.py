@@ -1,0 +1,1098 @@
+"""The checks, checked: each verdict, planted errors that must be found and named, and no false alarm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import microbp.check
+from microbp.array import array
+from microbp.check import (
+    AuditRow,
+    Derivative,
+    GradientRow,
+    audit,
+    check_gradients,
+    numerical_gradient,
+)
+from microbp.errors import NoGradientError, UndefinedOperation
+from microbp.functions import log, max as largest, maximum, relu, select, softmax, sqrt  # noqa: A004
+from microbp.graph import Graph
+from microbp.rules import RULES, Rule, add, row
+from microbp.value import Value, backward_order, no_grad, record, record_sites, upstream_gradients
+
+inf, nan = math.inf, math.nan
+
+
+#: Not a function of Python: the variables of the test are the caller's.
+checked = partial(check_gradients, show=False)
+
+
+def verdicts(report):
+    return {row.name: row.verdict for row in report.rows}
+
+
+@contextmanager
+def planted(name: str, *texts) -> Iterator[Rule]:
+    """An operation in the table for the length of a ``with``."""
+    rule = add(row(name, *texts))
+    try:
+        yield rule
+    finally:
+        del RULES[name]
+
+
+@contextmanager
+def sites() -> Iterator[None]:
+    record_sites()
+    try:
+        yield
+    finally:
+        record_sites(on=False)
+
+
+# ------------------------------------------------------------------------------- numerical gradients
+@pytest.mark.parametrize(
+    ("function", "x", "slope"),
+    [
+        (lambda v: v * v * v, 3.0, 27.0),
+        (lambda v: v.exp(), 1e-8, math.exp(1e-8)),
+        (lambda v: v.sin(), 0.0, 1.0),
+        (lambda v: v.sin(), 1e4, math.cos(1e4)),
+        (lambda v: (1e8 * v).sin(), 1.0, 1e8 * math.cos(1e8)),
+        (lambda v: v.log(), 1e-8, 1e8),
+        (lambda v: v.sqrt(), 1e8, 0.5e-4),
+        (lambda v: 1.0 / v, -1e-5, -1e10),
+        (lambda v: v.tanh(), 6.0, 1.0 / math.cosh(6.0) ** 2),
+        (lambda v: (1.0 + v).log(), 1e-9, 1.0 / (1.0 + 1e-9)),
+    ],
+)
+def test_a_derivative_is_measured_to_its_estimated_error(function, x, slope):
+    v = Value(x)
+    measured = numerical_gradient(lambda: function(v), v, details=True)
+    assert abs(measured.value - slope) <= 16 * measured.error
+    assert measured.error <= 2e-6 * abs(slope)
+    assert not measured.kinked
+
+
+def test_gradients_come_in_the_shape_of_the_parameters():
+    a, b, W = Value(2.0), Value(3.0), array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+
+    def function():
+        return a * b + np.sum(W * W)
+
+    got = numerical_gradient(function, {"a": a, "both": [a, (b, W)]})
+    assert got["a"] == pytest.approx(3.0, rel=1e-9)
+    assert got["both"][0] == pytest.approx(3.0, rel=1e-9)
+    assert got["both"][1][0] == pytest.approx(2.0, rel=1e-9)
+    assert got["both"][1][1].dtype == float
+    assert got["both"][1][1] == pytest.approx(2.0 * np.arange(1.0, 7.0).reshape(2, 3), rel=1e-9)
+    details = numerical_gradient(function, W, details=True)
+    assert details.shape == (2, 3)
+    assert all(type(each) is Derivative for each in details.flat)
+
+
+def test_a_function_may_return_a_plain_number():
+    w = Value(0.7)
+    assert numerical_gradient(lambda: math.sin(w.data), w) == pytest.approx(math.cos(0.7), rel=1e-10)
+    assert numerical_gradient(lambda: np.float32(2.0), w) == 0.0
+
+
+def test_where_large_numbers_cancel_the_steps_are_large_enough():
+    w = Value(1e-3)
+    plain = numerical_gradient(lambda: (1e8 + w.data) - 1e8, w, details=True)
+    assert plain.value == pytest.approx(1.0, rel=1e-6)
+    known = numerical_gradient(lambda: (1e8 + w) - 1e8, w, details=True)
+    assert abs(known.value - 1.0) <= 16 * known.error < 1e-4
+
+
+def test_the_slopes_on_either_side_show_a_kink():
+    w = Value(0.0)
+    measured = numerical_gradient(lambda: 3.0 * w.relu() - w, w, details=True)
+    assert (measured.left, measured.right) == pytest.approx((-1.0, 2.0), rel=1e-9)
+    assert measured.value == pytest.approx(0.5, rel=1e-9)
+    assert measured.kinked
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9])
+def test_a_kink_nearby_is_kept_out_of_the_steps(distance):
+    w = Value(1.0 + distance)
+    measured = numerical_gradient(lambda: (w - 1.0).relu(), w, details=True)
+    assert measured.value == pytest.approx(1.0, rel=1e-4)
+    assert measured.step < distance
+
+
+def test_steps_out_of_the_domain_are_left_out():
+    w = Value(1e-6)
+    assert numerical_gradient(w.log, w) == pytest.approx(1e6, rel=1e-9)
+    edge = Value(0.0)
+    measured = numerical_gradient(edge.sqrt, edge, details=True)
+    assert math.isnan(measured.value)
+    assert measured.error == inf
+    assert edge.data == 0.0
+
+
+def test_parameters_are_put_back_when_the_function_raises():
+    w, v = Value(1.0), Value(2.0)
+
+    def function():
+        if w.data != 1.0:
+            raise KeyError("out")
+        return w * v
+
+    for call in (numerical_gradient, checked):
+        with pytest.raises(KeyError, match="out"):
+            call(function, [v, w])
+        assert (w.data, v.data) == (1.0, 2.0)
+
+
+def test_parameters_are_put_back_when_the_function_is_interrupted():
+    w = Value(1.0)
+    calls = []
+
+    def function():
+        calls.append(w.data)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return w * w
+
+    with pytest.raises(KeyboardInterrupt):
+        numerical_gradient(function, w)
+    assert calls[-1] != 1.0
+    assert w.data == 1.0
+
+
+def test_nothing_is_recorded_while_steps_are_taken():
+    w, seen = Value(1.0), []
+
+    def function():
+        y = w * w
+        seen.append(y.is_leaf)
+        return y
+
+    numerical_gradient(function, w)
+    assert seen[0] is False
+    assert len(seen) > 4
+    assert all(seen[1:])
+    assert w.grad is None
+
+
+@pytest.mark.parametrize("parameters", [3.0, "w", [Value(1.0), 2.0], None])
+def test_parameters_must_be_values(parameters):
+    with pytest.raises(TypeError, match=r"^numerical_gradient\(\) moves Values: give one, a list or array of"):
+        numerical_gradient(lambda: 1.0, parameters)
+
+
+def test_the_function_must_give_a_number():
+    w = Value(1.0)
+    with pytest.raises(TypeError, match=r"^a function to differentiate takes a real number, not"):
+        numerical_gradient(lambda: [w], w)
+
+
+# ------------------------------------------------------------------------------ each verdict, in words
+def test_gradients_that_agree():
+    w, x, b = Value(0.4, name="w"), Value(3.0, name="x"), Value(-1.0, name="b")
+    report = checked((w * x + b).tanh())
+    assert verdicts(report) == {"w": "agree", "x": "agree", "b": "agree"}
+    assert report.ok
+    assert report.counts == {"agree": 3}
+    assert repr(report) == "GradientReport(3 agree)"
+    for each in report.rows:
+        assert each.relative_error < 1e-10
+        assert each.absolute_error <= each.tolerance < 1e-8
+        assert each.why == ""
+    assert w.grad is None
+
+
+def test_the_table_is_pinned():
+    w, b = Value(0.5, name="w"), Value(0.0, name="b")
+    loss = w * w + b.relu()
+    report = checked(loss)
+    lines = str(report).splitlines()
+    assert lines[0] == "check_gradients(loss = 0.25): 1 agree, 1 inconclusive"
+    assert lines[2].split() == [
+        "name", "back-propagated", "numerical", "difference", "known", "to", "relative", "verdict"
+    ]  # fmt: skip
+    assert lines[4].startswith("w          +1.0000000")
+    assert lines[4].endswith("   agree")
+    assert lines[5].startswith("b                   0   +0.50000000      5.0e-01   ±")
+    assert lines[5].endswith("   inconclusive: kink within the step: relu at v3, where b = 0.0")
+    assert len(lines) == 6
+
+
+def test_the_table_is_printed_unless_it_is_not_wanted(capsys):
+    w = Value(0.5)
+    report = check_gradients(w * w)
+    assert capsys.readouterr().out == f"{report}\n"
+    check_gradients(w * w, show=False)
+    audit(w * w, show=False)
+    assert capsys.readouterr().out == ""
+    report = audit(w * w)
+    assert capsys.readouterr().out == f"{report}\n"
+
+
+def test_of_many_gradients_the_table_shows_those_that_do_not_agree():
+    W, b = array(np.linspace(0.1, 2.0, 70), name="W"), Value(0.0, name="b")
+    lines = str(checked(np.sum(W * W) + b.relu())).splitlines()
+    assert lines[0].endswith(": 70 agree, 1 inconclusive")
+    assert lines[4].startswith("b ")
+    assert lines[6] == "70 gradients that agree are not shown (report.rows)"
+
+
+def test_a_row_is_found_by_name():
+    w, v = Value(0.5, name="w"), Value(2.0, name="v")
+    report = checked(w * v)
+    assert report["v"].claimed == 0.5
+    with pytest.raises(KeyError, match="no gradient of 'x' was checked; there are w, v"):
+        report["x"]
+
+
+def test_errors_of_a_row():
+    each = GradientRow("w", 1.0, 2.0, 0.0, "DISAGREE", "")
+    assert (each.absolute_error, each.relative_error) == (1.0, 0.5)
+    zero = GradientRow("w", 0.0, 0.0, 0.0, "agree", "")
+    assert (zero.absolute_error, zero.relative_error) == (0.0, 0.0)
+
+
+def test_a_wrong_rule_disagrees_and_is_named_with_its_line():
+    with planted("cube", "a", "a * a * a", ("2.0 * a * a",), "Wrong factor.") as cube, sites():
+        x, w = Value(3.0, name="x"), Value(2.0, name="w")
+        y = record(cube, (x,))
+        report = checked(y * w)
+    assert verdicts(report) == {"x": "DISAGREE", "w": "agree"}
+    assert not report.ok
+    pattern = r"rule cube is wrong at y \(.*test_check\.py:\d+\): its derivative in a = x is \+18\.000000, measured \+27\.000000"
+    assert_matches(pattern, report["x"].why)
+
+
+def assert_matches(pattern, text):
+    with pytest.raises(AssertionError, match=f"^{pattern}$"):
+        raise AssertionError(text)
+
+
+@pytest.mark.parametrize("factor", [1.0005, 0.9995, -1.0, 2.0, 0.0])
+def test_a_wrong_factor_disagrees_wherever_it_stands(factor):
+    """A rule that is off by 0.05 % is found through 20 more operations."""
+    d = f"{factor} * (1.0 - y * y)"
+    with planted("tanh_", "a", "tanh(a)", (d,), "Off by a factor.") as wrong:
+        w, x = Value(0.8, name="w"), Value(-0.3, name="x")
+        h = record(wrong, (w * x + 0.1,))
+        for _ in range(20):
+            h = (1.3 * h + x).sin()
+        report = checked(h)
+        assert report["w"].verdict == report["x"].verdict == "DISAGREE"
+        assert "rule tanh_ is wrong" in report["w"].why
+        found = audit(h, show=False)
+    assert found.wrong_rules == ["tanh_"]
+    assert found.counts["WRONG RULE"] == 1
+
+
+def test_a_forgotten_factor_at_one_of_many_operations_is_named():
+    with planted("pick", "a b", "a * b", ("b", "b"), "The second derivative should be a.") as pick:
+        values = [Value(0.5 + 0.1 * i, name=f"p{i}") for i in range(6)]
+        h = values[0]
+        for each in values[1:]:
+            h = h.sin() + each * h
+        y = record(pick, (h, values[5]))
+        report = checked(y.tanh())
+    assert report["p5"].verdict == "DISAGREE"
+    assert "rule pick is wrong at y: its derivative in b = p5" in report["p5"].why
+    assert {report[f"p{i}"].verdict for i in range(5)} == {"agree"}
+
+
+def test_relu_at_zero_is_inconclusive_and_names_the_node():
+    w, x, b = Value(0.5, name="w"), 2.0, Value(-1.0, name="b")
+    with sites():
+        net1 = w * x + b
+        h1 = net1.relu()
+        loss = (h1 - 0.3) ** 2
+    report = checked(loss)
+    assert verdicts(report) == {"w": "inconclusive", "b": "inconclusive"}
+    assert report.ok
+    assert_matches(r"kink within the step: relu at h1 \(.*test_check\.py:\d+\), where net1 = 0\.0", report["w"].why)
+
+
+def test_conventions_at_two_corners_may_add_up_to_what_no_slope_is():
+    """relu(z) - relu(-z) is z, but the conventions at 0 give the gradient 0."""
+    z = Value(0.0, name="z")
+    report = checked(z.relu() - (-z).relu())
+    assert report["z"].claimed == 0.0
+    assert report["z"].numerical == pytest.approx(1.0)
+    assert report["z"].verdict == "inconclusive"
+    assert report["z"].why == "kink within the step: relu at v2, where z = 0.0, and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("corner", "why"),
+    [
+        (lambda a, b: abs(a - b), "abs at y, where v2 = 0.0"),
+        (lambda a, b: maximum(a, b), "maximum at y, where a - b = 0.0"),
+        (lambda a, b: select(a - b, a, 2.0 * b), "select at y, where v2 = 0.0"),
+        (lambda a, b: largest([a, b, 0.0]), "max at y"),
+        (lambda a, b: microbp.check.RULES and record(RULES["clip"], (a, b, 9.0)), "clip at y, where a - b = 0.0"),
+    ],
+)
+def test_the_node_of_a_kink_is_named(corner, why):
+    a, b = Value(1.5, name="a"), Value(1.5, name="b")
+    y = corner(a, b)
+    report = checked(y * 3.0 + a)
+    assert report["a"].verdict == "inconclusive"
+    assert report["a"].why == f"kink within the step: {why}"
+
+
+@pytest.mark.parametrize("distance", [0.1, 1e-3, 1e-6, -1e-3, -1e-6])
+def test_beside_a_kink_the_gradient_is_decided(distance):
+    z = Value(1.0 + distance, name="z")
+    report = checked(3.0 * (z - 1.0).relu() + z)
+    assert report["z"].claimed == (4.0 if distance > 0.0 else 1.0)
+    assert report["z"].verdict == "agree"
+
+
+@pytest.mark.parametrize("distance", [1e-13, -1e-13])
+def test_too_close_to_a_kink_it_is_not(distance):
+    z = Value(1.0 + distance, name="z")
+    report = checked(3.0 * (z - 1.0).relu() + z)
+    assert report["z"].verdict == "inconclusive"
+    assert report["z"].why.startswith("kink within the step: relu at v2, where v1 = ")
+
+
+def test_a_smooth_function_of_corners_agrees():
+    z = Value(0.0, name="z")
+    assert checked(abs(z) * abs(z))["z"].verdict == "agree"
+
+
+def test_a_dead_relu_agrees_that_its_gradient_is_zero():
+    w, b = Value(0.5, name="w"), Value(-3.0, name="b")
+    report = checked((w * 2.0 + b).relu() * 5.0 + 1.0)
+    assert [(each.claimed, each.verdict, each.why) for each in report.rows] == [(0.0, "agree", "")] * 2
+
+
+def test_a_gradient_of_zero_in_a_minimum_agrees():
+    w = Value(1.5, name="w")
+    report = checked((w - 1.5) ** 2 + 0.3)
+    assert (report["w"].claimed, report["w"].verdict) == (0.0, "agree")
+
+
+def test_a_zero_that_is_left_of_large_terms_agrees():
+    x = array([0.3, -1.2, 0.8], name="x")
+    shift = Value(0.4, name="shift")
+    p = softmax([each + shift for each in x])
+    report = checked(p[0] * 3.0 - p[1])
+    assert abs(report["shift"].claimed) < 1e-15
+    assert report["shift"].verdict == "agree"
+    assert report["shift"].why.startswith("0 but for rounding: terms of size ")
+
+
+def test_too_much_cancellation_is_inconclusive():
+    w = Value(1.0, name="w")
+    report = checked(1e-14 * w.sin() + 1e3)
+    assert report["w"].claimed == 1e-14 * math.cos(1.0)
+    assert report["w"].verdict == "inconclusive"
+    assert_matches(
+        r"too much cancellation: the numerical gradient is known to ±\d\.\de-1\d only", report["w"].why
+    )
+
+
+def test_a_saturated_sigmoid_is_inconclusive_not_wrong():
+    a = Value(-40.0, name="a")
+    report = checked(0.5 * (1.0 - a.sigmoid()) ** 2)
+    assert report["a"].verdict == "inconclusive"
+
+
+def test_an_operation_undefined_within_the_step_is_named():
+    a = Value(0.0, name="a")
+    report = checked(sqrt(a) + a)
+    assert report["a"].claimed == inf
+    assert report["a"].verdict == "inconclusive"
+    assert_matches(r"undefined within the step: sqrt at v1, where a = -\d.*", report["a"].why)
+    b = Value(0.0, name="b")
+    report = checked(lambda: sqrt(b) + b)
+    assert_matches(r"undefined within the step: sqrt\(a\) .* at a = -.*", report["b"].why)
+
+
+def test_a_loss_that_is_not_finite_is_inconclusive():
+    w, x = Value(2.0, name="w"), Value(nan, name="x")
+    report = checked(w * x)
+    assert [(each.verdict, each.why) for each in report.rows] == [
+        ("inconclusive", "not finite: the loss is nan"),
+        ("inconclusive", "not finite: the parameter is nan"),
+    ]
+
+
+def test_a_gradient_that_is_not_finite_disagrees_with_a_clear_slope():
+    """0 · inf: at 0 the chain rule of sqrt(z⁴) breaks down, while z² has the slope 0."""
+    z = Value(0.0, name="z")
+    report = checked(sqrt(z**4))
+    assert math.isnan(report["z"].claimed)
+    assert (report["z"].verdict, report["z"].why) == ("DISAGREE", "the gradient is not finite")
+
+
+def test_fine_structure_below_the_steps_is_not_called_an_error():
+    x = Value(3e5, name="x")
+    report = checked(1e-10 * (x * x).sin() + x)
+    assert report["x"].verdict == "inconclusive"
+
+
+# ------------------------------------------------------------------------------ what is to be checked
+def test_a_function_is_called_anew_so_that_branches_are_followed():
+    w, b = Value(2.0, name="w"), Value(-1.0, name="b")
+
+    def loss():
+        return w * w * b if w.data > 0.0 else b
+
+    assert verdicts(checked(loss)) == {"w": "agree", "b": "agree"}
+    assert (w.data, b.data) == (2.0, -1.0)
+
+
+def test_a_branch_within_the_step_is_inconclusive():
+    w = Value(1.0, name="w")
+
+    def loss():
+        return 2.0 * w if w.data >= 1.0 else w * w + 3.0
+
+    report = checked(loss)
+    assert report["w"].verdict == "inconclusive"
+    assert report["w"].why == "another branch within the step: the function records other operations there"
+
+
+def test_what_is_not_recorded_disagrees():
+    w = Value(3.0, name="w")
+    report = checked(lambda: w * w.data)
+    assert (report["w"].claimed, report["w"].verdict) == (3.0, "DISAGREE")
+    assert report["w"].numerical == pytest.approx(6.0)
+    assert report["w"].why == "the function depends on it in a way that is not recorded (.data, float?)"
+
+
+def test_a_parameter_that_the_loss_does_not_depend_on():
+    w, v = Value(3.0, name="w"), Value(1.0, name="v")
+    for loss in (w * w, lambda: w * w):
+        row_ = checked(loss, [w, v])["v"]
+        assert (row_.claimed, row_.numerical, row_.verdict) == (0.0, 0.0, "agree")
+        assert row_.why == "the loss does not depend on it"
+
+
+def test_a_function_with_leaves_of_its_own():
+    w = Value(3.0, name="w")
+    report = checked(lambda: w * Value(2.0))
+    assert verdicts(report) == {"w": "agree"}
+    assert report.notes == ("1 leaves that each call makes anew are not checked",)
+    with pytest.raises(NoGradientError, match=r"depends on no leaf that takes a gradient and lasts from call"):
+        checked(lambda: Value(1.0) * Value(2.0))
+
+
+def test_parameters_in_containers_and_names_from_a_dict():
+    W, b = array([[0.5, -0.5]]), Value(1.0)
+
+    def loss():
+        return np.sum((W @ np.array([1.0, 2.0]) + b) ** 2)
+
+    report = checked(loss, {"W": W, "bias": b}, names={})
+    assert verdicts(report) == {"W[0,0]": "agree", "W[0,1]": "agree", "bias": "agree"}
+
+
+def test_a_computed_value_can_be_moved_in_a_recorded_graph():
+    w = Value(0.5, name="w")
+    h = (w * 3.0).tanh()
+    report = checked(h * h * 2.0, h)
+    assert report.rows[0].name == "h"
+    assert report.rows[0].claimed == 4.0 * h.data
+    assert report.rows[0].verdict == "agree"
+    with pytest.raises(NoGradientError, match=r"was computed, and each call of the function computes it anew"):
+        checked(lambda: h * h, h)
+
+
+def test_frozen_leaves_are_left_out():
+    w, x = Value(0.5, name="w"), Value(2.0, name="x")
+    x.requires_grad = False
+    assert verdicts(checked(w * x)) == {"w": "agree"}
+    with pytest.raises(NoGradientError, match=r"^x = 2\.0 is frozen \(requires_grad is False\)$"):
+        checked(w * x, [w, x])
+
+
+def test_claimed_gradients():
+    W, b = array([2.0, 3.0], name="W"), Value(0.0, name="b")
+    loss = np.sum(W * W) + 4.0 * b
+    report = checked(loss, {"W": W, "b": b}, claimed={"W": [4.0, -6.0], "b": 4.002})
+    assert verdicts(report) == {"W[0]": "agree", "W[1]": "DISAGREE", "b": "DISAGREE"}
+    assert report["b"].relative_error == pytest.approx(0.0005, rel=0.01)
+    assert "claimed" in str(report).splitlines()[2]
+    assert checked(loss, [W, b], claimed=[np.array([4.0, 6.0]), 4.0]).ok
+
+
+@pytest.mark.parametrize(
+    ("claimed", "error", "text"),
+    [
+        ([1.0, 2.0], ValueError, r"claimed must be a dict with the keys of parameters, \['W', 'pair'\]"),
+        (
+            {"W": [1.0], "pair": [1.0, 1.0]},
+            ValueError,
+            r"the claimed gradient of W has the shape \(1,\), the parameter \(2,\)",
+        ),
+        ({"W": [1.0, 2.0], "pair": 1.0}, ValueError, "pair has 2 parameters; claimed must hold as many gradients"),
+        (
+            {"W": [1.0, 2.0], "pair": [1.0, "2"]},
+            TypeError,
+            r"the claimed gradient of pair\[1\] takes a real number, not the str '2'; convert it first",
+        ),
+    ],
+)
+def test_claims_in_another_shape_are_refused(claimed, error, text):
+    W, a, b = array([2.0, 3.0]), Value(1.0), Value(2.0)
+    with pytest.raises(error, match=text):
+        checked(np.sum(W) * a * b, {"W": W, "pair": [a, b]}, claimed=claimed)
+
+
+def test_claims_need_parameters():
+    w = Value(1.0)
+    with pytest.raises(ValueError, match=r"^claimed gradients are in the shape of parameters: give these too$"):
+        checked(w * w, claimed=2.0)
+
+
+def test_grad_is_neither_used_nor_touched():
+    w = Value(3.0, name="w")
+    loss = w * w
+    loss.backward()
+    assert checked(loss).notes == ()
+    loss.backward()
+    report = checked(loss)
+    assert (report["w"].claimed, report["w"].verdict, w.grad) == (6.0, "agree", 12.0)
+    assert report.notes == ("grad: holds 2 backward passes, which add up until it is cleared",)
+    w.grad = 1.0
+    assert checked(loss).notes == (
+        "grad: w.grad = 1.0 is not a number of passes of 6.0 each: it was set or clipped, or another graph "
+        "has added to it",
+    )
+
+
+def test_names_come_from_the_user_then_from_the_caller_unless_given():
+    weight, other = Value(0.5), Value(2.0, name="own")
+    loss = weight * other
+    assert verdicts(checked(loss)) == {"weight": "agree", "own": "agree"}
+    assert str(checked(loss)).startswith("check_gradients(loss = 1): ")
+    assert verdicts(checked(loss, names={"v": [weight], "x": other})) == {"v[0]": "agree", "own": "agree"}
+    assert list(verdicts(checked(loss, names={}))) == ["v0", "own"]
+
+
+GLOBAL = Value(0.25)
+
+
+def test_names_of_the_module_count_too():
+    assert list(verdicts(checked(GLOBAL * 2.0))) == ["GLOBAL"]
+
+
+# ------------------------------------------------------------------------------------- what is refused
+def test_a_changed_leaf_is_told_with_both_numbers():
+    w, x = Value(3.0, name="w"), Value(2.0, name="x")
+    y = w * x
+    loss = y + 1.0
+    w.data = 100.0
+    expected = (
+        r"^y = mul\(w, x\) = 6\.0 was recorded, but its operands give 200\.0 now: w was 3\.0 and is 100\.0 now\. "
+        r"Compute the loss again, or give a function that computes it$"
+    )
+    with pytest.raises(NoGradientError, match=expected):
+        checked(loss)
+    assert checked(lambda: w * x + 1.0).ok
+
+
+def test_a_changed_leaf_is_told_with_the_line():
+    w = Value(0.5, name="w")
+    with sites():
+        h = w.tanh()
+    loss = h * 2.0
+    w.data = 0.6
+    with pytest.raises(NoGradientError, match=r"give 0\.537\d* now: w is 0\.6 now \[.*test_check\.py:\d+\]\. Compute"):
+        checked(loss)
+
+
+def test_a_change_that_leaves_the_number_alone_is_told_too():
+    w, x = Value(3.0, name="w"), Value(0.0, name="x")
+    y = w * x
+    w.data = 5.0
+    with pytest.raises(NoGradientError, match=r"^the local derivatives of y = mul\(w, x\) = 0\.0 are not what its "):
+        checked(y)
+
+
+def test_nothing_to_check():
+    with no_grad():
+        constant = Value(1.0, name="c") * 2.0
+    with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* depends on no leaf that takes a"):
+        checked(constant)
+    with pytest.raises(NoGradientError, match=r"is a constant: there is no operation to audit$"):
+        audit(constant)
+
+
+def test_two_calls_must_agree():
+    w, calls = Value(1.0), []
+
+    def loss():
+        calls.append(1)
+        return w * len(calls)
+
+    with pytest.raises(ValueError, match=r"^two calls of the function gave 1\.0 and 2\.0: what it gives must depend"):
+        checked(loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [
+        (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments that returns one, not 3\.0$"),
+        (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0$"),
+    ],
+)
+def test_the_loss_must_be_a_value(loss, text):
+    with pytest.raises(TypeError, match=text):
+        checked(loss)
+
+
+def test_an_undefined_loss_raises_as_it_does_without_a_check():
+    w = Value(-1.0, name="w")
+    with pytest.raises(UndefinedOperation):
+        checked(lambda: log(w))
+    with pytest.raises(TypeError, match=r"^audit\(\) looks at a recorded Value, not 3\.0$"):
+        audit(3.0)
+
+
+# ---------------------------------------------------------------------------------------------- audit
+def test_an_audit_without_findings():
+    w, x = Value(0.4, name="w"), Value(3.0, name="x")
+    net = w * x + 1.0
+    y = net.sigmoid()
+    report = audit(y, show=False)
+    assert report.ok
+    assert report.counts == {"fine": 4}
+    assert [(each.node, each.rule, each.operand) for each in report.rows] == [
+        ("v2", "mul", "a = w"),
+        ("v2", "mul", "b = x"),
+        ("net", "add", "a = v2"),
+        ("y", "sigmoid", "a = net"),
+    ]
+    assert str(report) == (
+        "audit(y = 0.90024951): 4 fine\n"
+        "\n"
+        "rules: none is wrong\n"
+        "accumulation: right: 5 gradients are the sums over their uses\n"
+        "grad: not computed"
+    )
+    assert repr(report) == "AuditReport(4 fine)"
+
+
+def test_a_wrong_rule_is_named_by_operation_operand_and_node():
+    with planted("cube", "a", "a * a * a", ("2.0 * a * a",), "Wrong factor.") as cube:
+        x, w = Value(3.0, name="x"), Value(0.5, name="w")
+        y = record(cube, (x * 1.0,))
+        z = y * w + x.tanh()
+        report = audit(z, show=False)
+    assert not report.ok
+    assert report.wrong_rules == ["cube"]
+    assert report.counts == {"fine": 6, "WRONG RULE": 1}
+    assert str(report) == (
+        "audit(z = 14.495055): 6 fine, 1 WRONG RULE\n"
+        "\n"
+        "node   rule   operand     recorded     measured   ratio   verdict\n"
+        "────────────────────────────────────────────────────────────────────\n"
+        "y      cube   a = v1    +18.000000   +27.000000     2/3   WRONG RULE\n"
+        "\n"
+        "rules: WRONG: cube\n"
+        "accumulation: right: 7 gradients are the sums over their uses\n"
+        "grad: not computed\n"
+        "lines: call microbp.record_sites() before computing to see them"
+    )
+
+
+def test_an_audit_tells_the_line_where_it_is_recorded():
+    with planted("cube", "a", "a * a * a", ("2.0 * a * a",), "Wrong factor.") as cube, sites():
+        y = record(cube, (Value(3.0, name="x"),))
+        report = audit(y, show=False)
+    assert report.rows[0].site == y.site
+    line = str(report).splitlines()[4]
+    assert_matches(r"y .* 2/3   WRONG RULE \[.*test_check\.py:\d+\]", line)
+    assert "record_sites" not in str(report)
+
+
+def test_one_element_of_a_list_is_named():
+    texts = ("total(w * x)", ("x", "1.0005 * w"), "Off in x.")
+    with planted("product", "w x", *texts, (), "", (), None, "w x") as product:
+        w, x = [Value(0.5, name="w0"), Value(0.0, name="w1")], [Value(3.0, name="x0"), Value(4.0, name="x1")]
+        report = audit(record(product, (w, x)), show=False)
+    assert [(each.operand, each.verdict) for each in report.rows] == [
+        ("w[0] = w0", "fine"),
+        ("w[1] = w1", "fine"),
+        ("x[0] = x0", "WRONG RULE"),
+        ("x[1] = x1", "fine"),
+    ]
+    assert report.rows[2].ratio == "1.0005"
+
+
+@pytest.mark.parametrize("rule", [each for each in RULES.values() if not each.corner], ids=str)
+def test_every_rule_that_is_off_by_a_twentieth_of_a_percent_is_found(rule):
+    """Planted in one derivative at a time, with the others as they should be; and named alone."""
+    for wrong in range(len(rule.args)):
+        d = [f"1.0005 * ({each})" if i == wrong else str(each) for i, each in enumerate(rule.d)]
+        texts = (" ".join(rule.args), str(rule.y), tuple(d), "", rule.smooth)
+        with planted(f"{rule.name}_", *texts, "", (), None, " ".join(rule.over)) as bad:
+            middle = [0.3 * low + 0.7 * high for low, high in rule.smooth[0]]
+            values = [[Value(x), Value(0.9 * x)] if a in rule.over else Value(x) for a, x in zip(rule.args, middle)]
+            y = (record(bad, values) * 0.1).sin()
+            report = audit(y, show=False)
+            gradients = checked(y)
+        found = {each.operand[0] for each in report.rows if each.verdict == "WRONG RULE"}
+        assert found == {rule.args[wrong][0]}
+        assert {each.rule for each in report.rows if each.verdict != "fine"} == {bad.name}
+        disagreed = [each for each in gradients.rows if each.verdict == "DISAGREE"]
+        assert len(disagreed) == (2 if rule.args[wrong] in rule.over else 1)
+        assert all(f"rule {bad.name} is wrong" in each.why for each in disagreed)
+
+
+@pytest.mark.parametrize(
+    ("operation", "data"),
+    [
+        (lambda v: v.relu(), 0.0),
+        (abs, 0.0),
+        (lambda v: maximum(v, 2.0), 2.0),
+        (lambda v: record(RULES["clip"], (v, 1.0, 2.0)), 1.0),
+        (lambda v: largest([v, 1.5]), 1.5),
+        (lambda v: record(RULES["leaky_relu"], (v, 0.1)), 0.0),
+        (lambda v: v.sqrt(), 0.0),
+        (lambda v: v.asin(), 1.0),
+        (lambda v: v.acos(), -1.0),
+        (lambda v: v**0.99, 0.0),
+        (lambda v: v**1.5, 0.0),
+    ],
+)
+def test_a_corner_by_convention_is_no_alarm(operation, data):
+    v = Value(data, name="v")
+    report = audit(operation(v) * 2.0, show=False)
+    assert report.ok
+    assert [each.verdict for each in report.rows] == ["corner", "fine"]
+
+
+def test_a_corner_is_shown_with_its_slopes():
+    v = Value(0.0, name="v")
+    report = audit(v.relu(), show=False)
+    assert report.rows[0].why == "the slope is 0 below, +1.0000000 above; by convention 0"
+    assert audit(v.sqrt(), show=False).rows[0].why == "undefined below 0.0, where the slope grows without bound"
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        (("a if a > 0.0 else 0.0", ("1.5 if a >= 0.0 else 0.0",)), "the slope is 0 below, +1.0000000 above"),
+        (("a if a > 0.0 else 0.0", ("-0.1 if a <= 0.0 else 1.0",)), "the slope is 0 below, +1.0000000 above"),
+        (("pow(a, 1.5)", ("inf if a == 0.0 else 1.5 * sqrt(a)",)), "undefined below 0.0, but the slope is finite"),
+    ],
+)
+def test_a_convention_outside_the_slopes_is_wrong(texts, why):
+    with planted("bent", "a", *texts, "", (), "At 0 by convention.", ("a",)) as bent:
+        report = audit(record(bent, (Value(0.0),)), show=False)
+    assert report.rows[0].verdict == "WRONG RULE"
+    assert report.rows[0].why == why
+
+
+def test_a_corner_that_the_rule_does_not_declare_is_no_alarm():
+    with planted("hinge", "a", "0.0 if a < 1.0 else a - 1.0", ("0.0 if a < 1.0 else 0.5",), "") as hinge:
+        report = audit(record(hinge, (Value(1.0),)), show=False)
+    assert [each.verdict for each in report.rows] == ["corner"]
+
+
+def test_what_cannot_be_measured_is_undecided():
+    x, b = Value(nan, name="x"), Value(2.0, name="b")
+    report = audit((x * 2.0).relu() + Value(-1.5) ** b, show=False)
+    assert [(each.rule, each.verdict, each.why) for each in report.rows] == [
+        ("mul", "undecided", "an operand is not finite"),
+        ("relu", "undecided", "an operand is not finite"),
+        ("pow", "fine", ""),
+        ("pow", "undecided", "undefined beside 2.0"),
+        ("add", "undecided", "an operand is not finite"),
+        ("add", "undecided", "an operand is not finite"),
+    ]
+    assert report.ok
+
+
+@pytest.mark.parametrize("power", [3.0, 100.0, 101.0, 151.0, -151.0])
+def test_a_negative_base_to_a_large_power_is_measured(power):
+    """Where cmath goes through angles and loses everything, differences of the real pow decide."""
+    report = audit(Value(-1.1) ** power, show=False)
+    assert [each.verdict for each in report.rows] == ["fine"]
+
+
+def test_operands_of_any_size_are_measured():
+    for x in (1e-300, 1e-138, 1e-20, 1e20, 1e100):
+        v = Value(x)
+        assert audit(v * (3.0 / v), show=False).counts == {"fine": 3}, x
+
+
+def test_a_changed_leaf_is_found_and_the_rules_are_not_blamed():
+    w, x = Value(3.0, name="w"), Value(2.0, name="x")
+    y = w * x
+    z = y.tanh() + w
+    w.data = 4.0
+    report = audit(z, show=False)
+    assert not report.ok
+    assert report.wrong_rules == []
+    changed = [each for each in report.rows if each.verdict == "CHANGED"]
+    assert [(each.node, each.recorded, each.measured) for each in changed] == [
+        ("y", 6.0, 8.0),
+        ("z", z.data, pytest.approx(z.data + 1.0)),
+    ]
+    assert changed[0].why == (
+        "y = mul(w, x) = 6.0 was recorded, but its operands give 8.0 now: w was 3.0 and is 4.0 now"
+    )
+    assert changed[1].why.endswith(" now: w was 3.0 and is 4.0 now")
+    assert "numbers: CHANGED since they were recorded; compute the graph again" in str(report)
+
+
+def test_where_several_leaves_may_have_changed_all_are_told():
+    a, b, c = Value(1.0, name="a"), Value(2.0, name="b"), Value(5.0, name="c")
+    y = a + b
+    z = y * c
+    b.data = 7.0
+    (changed,) = [each for each in audit(z, show=False).rows if each.verdict == "CHANGED"]
+    assert changed.why == (
+        "y = add(a, b) = 3.0 was recorded, but its operands give 8.0 now; one of these was changed: "
+        "a is 1.0 now, b is 7.0 now"
+    )
+
+
+def test_an_edited_intermediate_is_found():
+    w, x = Value(3.0, name="w"), Value(2.0, name="x")
+    h = w * x
+    y = h * h
+    z = y + w
+    h.data = 10.0
+    changed = {each.node: each.why for each in audit(z, show=False).rows if each.verdict == "CHANGED"}
+    assert changed == {
+        "h": "h = mul(w, x) = 10.0 was recorded, but its operands give 6.0 now: h was 6.0 and is 10.0 now",
+        "y": "y = mul(h, h) = 36.0 was recorded, but its operands give 100.0 now: h was 6.0 and is 10.0 now",
+    }
+
+
+def test_a_leaf_changed_out_of_the_domain():
+    w = Value(3.0, name="w")
+    y = w.log()
+    w.data = -1.0
+    report = audit(y, show=False)
+    assert math.isnan(report.rows[0].measured)
+    assert report.rows[0].why.endswith("but its operands give nothing now: w is -1.0 now")
+
+
+def test_many_rows_alike_are_counted():
+    with planted("cube", "a", "a * a * a", ("2.0 * a * a",), "") as cube:
+        total = sum((record(cube, (Value(float(i)),)) for i in range(1, 9)), Value(0.0))
+        report = audit(total, show=False)
+    lines = str(report).splitlines()
+    assert report.counts["WRONG RULE"] == 8
+    assert sum("2/3   WRONG RULE" in line for line in lines) == 5
+    assert "3 more like it: cube a, WRONG RULE (report.rows)" in lines
+
+
+@pytest.mark.parametrize(
+    ("recorded", "measured", "ratio"),
+    [(-2.0, 2.0, "-1"), (18.0, 27.0, "2/3"), (0.0, 3.0, "0"), (1.0, 0.0, "-"), (nan, 1.0, "-"), (1.0005, 1.0, "1.0005")],
+)
+def test_the_ratio_is_a_fraction_where_it_is_simple(recorded, measured, ratio):
+    assert AuditRow("y", "f", "a = x", recorded, measured, "WRONG RULE", "", None).ratio == ratio
+
+
+# --------------------------------------------------------------------------------------- accumulation
+def test_wrong_accumulation_is_told_apart_from_wrong_rules(monkeypatch):
+    x = Value(3.0, name="x")
+    h = x * x
+    y = h * x
+
+    def forgets_a_use(root):
+        gradients = upstream_gradients(root)
+        gradients[id(x)] -= h.data
+        return gradients
+
+    monkeypatch.setattr(microbp.check, "upstream_gradients", forgets_a_use)
+    report = audit(y, show=False)
+    assert not report.ok
+    assert report.counts == {"fine": 4}
+    assert report.accumulation.told == (
+        "x has the gradient 18.0 in a fresh pass, but the sum over its 3 uses is 27.0"
+    )
+    assert f"accumulation: WRONG: {report.accumulation.told}" in str(report)
+    gradient = checked(y)["x"]
+    assert (gradient.verdict, gradient.why) == ("DISAGREE", f"wrong accumulation: {report.accumulation.told}")
+
+
+def test_what_grad_holds_is_told():
+    x, w = Value(3.0, name="x"), Value(2.0, name="w")
+    h = x * w
+    y = h.tanh()
+    for passes in (1, 2):
+        y.backward()
+        told = "holds 1 backward pass" if passes == 1 else "holds 2 backward passes, which add up until it is cleared"
+        assert audit(y, show=False).accumulation.grad == told
+    x.grad = w.grad = None
+    y.backward()
+    assert audit(y, show=False).accumulation.grad == (
+        "holds 1 backward pass at 2 values, 3 backward passes at 2 values: a pass was interrupted, or only a "
+        "part was cleared"
+    )
+    once = x.grad
+    x.grad = 0.5
+    report = audit(y, show=False)
+    assert report.accumulation.grad == (
+        f"x.grad = 0.5 is not a number of passes of {once!r} each: it was set or clipped, or another graph has "
+        "added to it"
+    )
+    assert report.ok
+    x.grad = 70 * once  # a multiple, but no pass has been made 70 times
+    assert audit(y, show=False).accumulation.grad.startswith("x.grad = ")
+
+
+# ------------------------------------------------------------------- properties: no alarm, none missed
+SMOOTH = [rule for rule in RULES.values() if not rule.corner]
+CORNERED = [rule for rule in RULES.values() if rule.corner]
+
+#: Parameters of any size, and numbers at which rules have corners.
+sizes = st.one_of(
+    st.floats(-3.0, 3.0),
+    st.builds(lambda m, e: m * 10.0**e, st.floats(-3.0, 3.0), st.integers(-8, 8)),
+    st.sampled_from([0.0, 1.0, -1.0, 2.0, 1e-12, -1e-9, 1e-3]),
+)
+
+
+@st.composite
+def graphs(draw, rules, length=20):
+    """A random graph, with no regard to whether its derivatives can be measured; None if undefined.
+
+    Each operation is given as its rule's name and from where its operands are taken, so that the same
+    graph can be had with another rule.
+    """
+    leaves = draw(st.lists(sizes, min_size=1, max_size=4))
+    operand = st.one_of(st.integers(0, 7), st.integers(0, 7), st.sampled_from([0.0, 1.0, -2.0, 0.7]))
+    several = st.lists(operand, min_size=1, max_size=3)
+    steps = []
+    for rule in draw(st.lists(st.sampled_from(rules), min_size=1, max_size=length)):
+        count = len(draw(several)) if rule.over else 1
+        steps.append((rule, [draw(operand) for _ in range(count * len(rule.over) + len(rule.args) - len(rule.over))]))
+    return leaves, steps
+
+
+def computed(program, instead=None):
+    """The last value of a program; ``instead`` maps rules to others to be used in their place."""
+    leaves, steps = program
+    values = [Value(x, name=f"p{i}") for i, x in enumerate(leaves)]
+    for rule, picks in steps:
+        operands = [values[-1 - pick % len(values)] if isinstance(pick, int) else pick for pick in picks]
+        rule = (instead or {}).get(rule, rule)
+        try:
+            y = record(rule, rule.split(operands))
+        except UndefinedOperation:
+            continue
+        if isinstance(y, Value) and abs(y.data) < 1e12:
+            values.append(y)
+    assume(not values[-1].is_leaf)
+    return values[-1]
+
+
+@settings(max_examples=250)
+@given(graphs(SMOOTH))
+def test_no_true_gradient_of_a_smooth_graph_is_called_wrong(program):
+    loss = computed(program)
+    for each in checked(loss).rows:
+        assert each.verdict != "DISAGREE"
+        if each.verdict == "agree" and each.claimed and not each.why:
+            assert each.absolute_error <= 1e-4 * max(abs(each.claimed), abs(each.numerical))
+    report = audit(loss, show=False)
+    assert report.ok
+    assert not report.counts["corner"]
+
+
+@settings(max_examples=250)
+@given(graphs([*SMOOTH, *CORNERED * 3]))
+def test_no_true_gradient_is_called_wrong_at_corners_or_beside_them(program):
+    loss = computed(program)
+    for each in checked(loss).rows:
+        assert each.verdict != "DISAGREE" or math.isnan(each.claimed) or math.isinf(each.claimed)
+    assert audit(loss, show=False).ok
+
+
+@settings(max_examples=150)
+@given(graphs(SMOOTH, length=8), st.integers(0, 7), st.integers(0, 2))
+def test_an_error_of_a_twentieth_of_a_percent_is_never_passed(program, step, argument):
+    """It is seen and named, or the row says that it could not have been seen; no other rule is blamed."""
+    rule = program[1][step % len(program[1])][0]
+    wrong = argument % len(rule.args)
+    d = tuple(f"1.0005 * ({each})" if i == wrong else str(each) for i, each in enumerate(rule.d))
+    bad = row("bad", " ".join(rule.args), str(rule.y), d, "", (), "", (), None, " ".join(rule.over))
+    right, loss = computed(program), computed(program, {rule: bad})
+    truths, claims = upstream_gradients(right), upstream_gradients(loss)
+    rows = {each.name: each for each in checked(loss).rows}
+    for true, false in zip(backward_order(right), backward_order(loss), strict=True):
+        truth, claim = truths.get(id(true), 0.0), claims.get(id(false), 0.0)
+        if false.is_leaf and abs(truth - claim) > 4e-4 * max(abs(truth), abs(claim)):
+            assert rows[false.name].verdict in {"DISAGREE", "inconclusive"}
+    for each in rows.values():
+        assert each.verdict != "DISAGREE" or "rule bad is wrong" in each.why
+    assert set(audit(loss, show=False).wrong_rules) <= {"bad"}
+
+
+@settings(max_examples=100)
+@given(graphs([*SMOOTH, *CORNERED]))
+def test_a_function_gives_the_verdicts_of_its_record(program):
+    loss = computed(program)
+    order = backward_order(loss)[::-1]
+
+    def again():
+        made = {}
+        for each in order:
+            if each.is_leaf:
+                made[id(each)] = each
+            else:
+                operands = [made[id(x)] if isinstance(x, Value) else x for x in each.operands]
+                made[id(each)] = record(each.rule, each.rule.split(operands))
+        return made[id(loss)]
+
+    before = [each.data for each in order]
+    assert verdicts(checked(again)) == verdicts(checked(loss))
+    assert [each.data for each in order] == before
+
+
+@given(sizes, st.floats(-1.0, 1.0))
+def test_relu_at_and_beside_zero_is_never_called_wrong(size, beside):
+    w, x = Value(size, name="w"), Value(1.5, name="x")
+    b = Value(-size * 1.5 + beside * 10.0 ** (-12 * abs(beside)), name="b")
+    for loss in (relu(w * x + b), relu(b) - relu(-b) + w, abs(w * x) + maximum(b, -w * 1.5)):
+        assert checked(loss).ok
+        assert audit(loss, show=False).ok
+
+
+@pytest.mark.parametrize("size", [10.0**e for e in range(-8, 9)])
+def test_parameters_of_any_size_are_decided(size):
+    w, b = Value(1.3 * size, name="w"), Value(-0.4 / size, name="b")
+    report = checked(lambda: (w / size * 0.7 + b * size).tanh() * size)
+    assert verdicts(report) == {"w": "agree", "b": "agree"}
+    assert max(each.relative_error for each in report.rows) < 1e-9
+
+
+def test_a_chain_of_ten_thousand_operations_is_decided():
+    x = Value(0.3, name="x")
+    y = x
+    for i in range(10_000):
+        y = y * 0.9999 + x * 1e-4 if i % 2 else y.sin() + x * 1e-4
+    report = checked(y)
+    assert report["x"].verdict == "agree"
+    assert report["x"].relative_error < 1e-9
+    assert audit(y, show=False).ok
+
+
+def test_the_checks_leave_the_graph_as_it_was():
+    w, b = Value(0.4, name="w"), Value(0.0, name="b")
+    loss = (w * 2.0 + b.relu()).tanh()
+    loss.backward()
+    before = Graph(loss, {})
+    checked(loss)
+    audit(loss, show=False)
+    checked(lambda: (w * 2.0 + b.relu()).tanh())
+    assert Graph(loss, {}) == before
