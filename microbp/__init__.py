@@ -31,7 +31,8 @@ from microbp.functions import (
 from microbp.graph import Graph, Node
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp.training import fit
-from microbp.value import Value, no_grad, record_sites
+from microbp.record import no_grad, record_sites
+from microbp.value import Value
 
 __version__ = "0.1.0"
 

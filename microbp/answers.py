@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from microbp.backward import backward_order, upstream_gradients
 from microbp.compiled import Compiled, compiled
 from microbp.errors import NoGradientError
 from microbp.expr import parse
@@ -34,7 +35,7 @@ from microbp.graph import Graph, Node, variable_names
 from microbp.rules import RULES, Rule
 from microbp.sites import user_frame
 from microbp.tables import Cell, Table
-from microbp.value import Value, backward_order, describe, upstream_gradients
+from microbp.value import Value, describe
 
 __all__ = ["AnswerReport", "AnswerRow", "Cause", "check_answers"]
 
@@ -177,7 +178,8 @@ def check_answers(
     factor of the chain rule that is missing, used twice or taken of the wrong thing, a missing upstream
     gradient, a forgotten path or term, weights that were updated too early, matrix products in the wrong
     orientation; then each of these with a wrong sign or a constant factor besides. A search is not begun
-    where so few digits were written that they would be met by accident.
+    where so few digits were written that they would be met by accident. In a graph of thousands of
+    values factors are changed in whole layers only, not one by one.
 
     Raises KeyError for a name that is not known, ValueError for a claim that is no number or whose shape
     none of these mistakes explains, NoGradientError for a frozen parameter or a constant loss, TypeError

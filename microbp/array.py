@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from microbp.errors import NoGradientError
+from microbp.record import record
 from microbp.rules import RULES
-from microbp.value import Value, as_number, describe, record
+from microbp.value import Value, as_number, describe
 
 __all__ = ["Array", "array", "data_of", "elementwise", "grad_of"]
 

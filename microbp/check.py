@@ -34,21 +34,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.backward import backward_order, upstream_gradients
 from microbp.compiled import compiled
 from microbp.errors import NoGradientError
 from microbp.expr import COMPLEX, CONSTANTS, FUNCTIONS, Expression, Reading
 from microbp.graph import Graph, Node, variable_names
+from microbp.record import no_grad
 from microbp.rules import RULES, Rule
 from microbp.sites import user_frame
 from microbp.tables import Table, number
-from microbp.value import (
-    Value,
-    as_number,
-    backward_order,
-    describe,
-    no_grad,
-    upstream_gradients,
-)
+from microbp.value import Value, as_number, describe
 
 __all__ = [
     "Accumulation", "AuditReport", "AuditRow", "Derivative", "GradientReport", "GradientRow", "audit",
@@ -143,6 +138,8 @@ def _sweep(
     steps = [0.13 * max(size, 1.0)]
     while steps[-1] > _LAST * size:
         steps.append(steps[-1] / _RATIO)
+    # Steps from x down, and from 1 down; for a tiny x there is a gap between the two.
+    steps = [h for h in steps if h < 0.13 * size or h > _LAST]
     steps = [h for h in steps if h < below and x - h < x < x + h]
     near = [h for h in steps if h < _FIRST * size][:_WINDOW]
     samples = {h: _sample(f, x, y, h, noise) for h in near}
@@ -183,6 +180,8 @@ def _extrapolations(samples: Sequence[_Sample], noise: float | None) -> list[Der
     ranked: list[tuple[bool, bool, float, Derivative]] = []
     before: list[tuple[float, float]] = []
     for i, sample in enumerate(samples):
+        if i and samples[i - 1].step > 2.0 * _RATIO * sample.step:
+            before = []
         row = [(sample.central, sample.jump)]
         for k in range(1, min(len(before) + 1, _WINDOW)):
             (central, jump), (old_central, old_jump) = row[-1], before[k - 1]
@@ -298,7 +297,6 @@ def _claims(parameters: Any, claimed: Any, where: str) -> list[float]:
         raise ValueError(f"{where} has {len(parameters)} parameters; claimed must hold as many gradients")
     pairs = enumerate(zip(parameters, claimed, strict=True))
     return [x for i, (each, claim) in pairs for x in _claims(each, claim, f"{where}[{i}]")]
-
 
 
 @contextmanager
@@ -715,10 +713,6 @@ def _verdicts(node: Node, numbers: Sequence[float]) -> list[_Verdict | None]:
     ]
 
 
-#: The complex step for an operand of 1; what it leaves out is of the order of its square.
-_STEP = 2.0**-332
-
-
 class _Local:
     """The derivative of one operation in one of its operands."""
 
@@ -729,15 +723,19 @@ class _Local:
         #: The recorded derivative.
         self.stated = stated
         self.x = operands[place]
+        #: The complex step: what it leaves out is of the order of (h/x)².
+        self.h = 2.0**-332 if self.x == 0.0 or abs(self.x) > 1e-60 else 2.0**-40 * abs(self.x)
 
     def verdict(self) -> _Verdict:
         """Whether the recorded derivative is right.
 
-        The complex step, exact to rounding, decides where the operation is smooth. What it does not
-        confirm is looked at with differences of the real operation, on either side.
+        The complex step, exact to rounding, decides where the operation is smooth. At a corner, and
+        where the complex step fails, differences of the real operation decide.
         """
         if not all(map(math.isfinite, self.operands)):
             return _Verdict(math.nan, "undecided", "an operand is not finite")
+        if 0.0 < abs(self.x) < 1e-250:
+            return _Verdict(math.nan, "undecided", "the operand is too small to take a step from")
         slope, rule = self.slope(0.0), self.rule
         confirmed = self.near(slope)
         if confirmed and not rule.corner and not rule.kink:
@@ -750,12 +748,16 @@ class _Local:
             if math.isfinite(slope):
                 return _Verdict(slope, "WRONG RULE", "not finite, but the slope is")
             return _Verdict(slope, "undecided", "the derivative is not finite")
-        if confirmed and abs(left - right) <= 1e-6 * max(abs(left), abs(right)):
-            return _Verdict(slope, "fine", "")
-        return self.by_differences(slope)
+        # The power of a negative number goes through its angle in cmath, and 1/h shows the rounding.
+        holds = abs(slope - self.slope(0.0, 4096.0)) <= ROUNDING * abs(slope)
+        smooth = abs(left - right) <= 1e-6 * max(abs(left), abs(right))
+        if smooth and (confirmed or holds):
+            return self.by_slope(slope)
+        return self.by_differences(slope if confirmed or holds else None)
 
     def near(self, measured: float, off: float = 0.0) -> bool:
         """Whether the recorded derivative is the measured one but for rounding, and ``off``."""
+        off += TINY / (EPS * self.h)  # below this, the complex step loses digits
         return abs(self.stated - measured) <= off + ROUNDING * max(abs(self.stated), abs(measured))
 
     def value(self, x: float) -> float:
@@ -769,12 +771,11 @@ class _Local:
         """The operands as the rule takes them, with x in its place."""
         return self.rule.split([*self.operands[: self.place], x, *self.operands[self.place + 1 :]])
 
-    def slope(self, shift: float) -> float:
+    def slope(self, shift: float, wider: float = 1.0) -> float:
         """The complex-step derivative beside the operand; nan where the operation is undefined."""
-        x = self.x + shift
+        x, h = self.x + shift, wider * self.h
         if math.isnan(self.value(x)):
             return math.nan
-        h = max(_STEP * min(abs(self.x) or 1.0, 1.0), TINY)
         try:
             slope: float = _complex_value(self.rule)(*self.entries(x + 1j * h)).imag / h
         except (ArithmeticError, ValueError):
@@ -799,20 +800,25 @@ class _Local:
             return _Verdict(near, "corner" if settled else "undecided", told)
         return _Verdict(math.nan, "undecided", f"undefined beside {self.x!r}")
 
-    def by_differences(self, slope: float) -> _Verdict:
-        """By the real operation on either side, and by the complex step where the two are not at odds."""
+    def by_slope(self, slope: float) -> _Verdict:
+        """By the complex step."""
+        right = self.near(slope) or self.near(slope, SAFETY * self.rounding())
+        return _Verdict(slope, "fine" if right else "WRONG RULE", "")
+
+    def by_differences(self, slope: float | None) -> _Verdict:
+        """By the real operation on either side; ``slope`` is the complex step, if it holds."""
         best = _sweep(self.value, self.x, _rounding(self.rule, self.entries(self.x)), patient=True)[0]
-        off, own = SAFETY * best.error, SAFETY * self.rounding()
+        off = SAFETY * (best.error + self.rounding())
         if best.kinked:
-            told = f"the slope is {number(best.left)} below, {number(best.right)} above"
             low, high = sorted((best.left, best.right))
-            if low - off - own <= self.stated <= high + off + own:
+            told = f"the slope is {number(best.left)} below, {number(best.right)} above"
+            if low - off <= self.stated <= high + off:
                 return _Verdict(self.stated, "corner", f"{told}; by convention {number(self.stated)}")
             return _Verdict(best.value, "WRONG RULE", told)
-        if abs(slope - best.value) <= off or self.near(slope):
-            return _Verdict(slope, "fine" if self.near(slope, own) else "WRONG RULE", "")
+        if slope is not None:
+            return self.by_slope(slope)
         if off <= DECISIVE * max(abs(self.stated), abs(best.value)):
-            return _Verdict(best.value, "fine" if self.near(best.value, off + own) else "WRONG RULE", "")
+            return _Verdict(best.value, "fine" if self.near(best.value, off) else "WRONG RULE", "")
         return _Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
 
     def rounding(self) -> float:
@@ -1007,7 +1013,7 @@ def check_gradients(
     accumulated = others or set(passes) - {1}
     notes = (f"grad: {_grad_state(passes, others)}",) if accumulated else ()
     if case.fresh:
-        notes = (f"{len(case.fresh)} leaves that each call makes anew are not checked", *notes)
+        notes = (f"leaves that each call makes anew are not checked: {len(case.fresh)}", *notes)
     source = "back-propagated" if claimed is None else "claimed"
     report = GradientReport(f"check_gradients({_named(case.graph)})", rows, notes, source)
     if show:
@@ -1378,8 +1384,7 @@ class AuditReport(_Report):
             tuple(
                 (
                     row.node, row.rule, row.operand, row.recorded, row.measured, row.ratio,
-                    row.verdict + (f": {row.why}" if row.why else "")
-                    + (f" [{_line(row.site)}]" if row.site else ""),
+                    _verdict(row.verdict, row.why) + (f" [{_line(row.site)}]" if row.site else ""),
                 )
                 for row in shown
             ),

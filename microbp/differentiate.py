@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from microbp.array import Array
+from microbp.backward import backward_order, upstream_gradients
 from microbp.errors import NoGradientError
 from microbp.expr import FUNCTIONS, Reading
 from microbp.functions import Operation
 from microbp.rules import RULES, Rule
-from microbp.value import Value, backward_order, describe, upstream_gradients
+from microbp.value import Value, describe
 
 __all__ = ["grad"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from microbp.array import Array, elementwise
+from microbp.record import record
 from microbp.rules import RULES, Rule
-from microbp.value import record
 
 __all__ = [
     "Operation", "abs", "acos", "asin", "atan", "clip", "cos", "cosh", "cross_entropy", "dot", "elu",

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.backward import backward_order
 from microbp.rules import Rule
-from microbp.value import Value, backward_order
+from microbp.value import Value
 
 __all__ = ["Graph", "Node", "variable_names"]
 

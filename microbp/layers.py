@@ -24,8 +24,9 @@ from microbp.differentiate import grad
 from microbp.errors import NoGradientError
 from microbp.losses import softmax_cross_entropy
 from microbp.nn import Module, _width
+from microbp.record import no_grad, record
 from microbp.rules import RULES, Rule
-from microbp.value import Value, as_number, no_grad, record
+from microbp.value import Value, as_number
 
 __all__ = ["Affine", "BatchLayer", "ReLU", "Sigmoid", "SoftmaxWithLoss", "TwoLayerNet"]
 

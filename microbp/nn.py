@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from microbp.functions import Operation
+from microbp.record import record
 from microbp.rules import RULES
-from microbp.value import Value, record
+from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
 

@@ -37,7 +37,8 @@ from microbp.errors import MicrobpError, NoGradientError, UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.optim import SGD, Optimiser, clip_gradients
-from microbp.value import Value, as_number, describe, no_grad, record_sites
+from microbp.record import no_grad, record_sites
+from microbp.value import Value, as_number, describe
 
 __all__ = ["Engine", "History", "NotFinite", "Samples", "fit"]
 

@@ -23,10 +23,13 @@ from microbp.check import (
     numerical_gradient,
 )
 from microbp.errors import NoGradientError, UndefinedOperation
-from microbp.functions import log, max as largest, maximum, relu, select, softmax, sqrt  # noqa: A004
+from microbp.functions import clip, log, maximum, relu, select, softmax, sqrt
+from microbp.functions import max as largest
 from microbp.graph import Graph
 from microbp.rules import RULES, Rule, add, row
-from microbp.value import Value, backward_order, no_grad, record, record_sites, upstream_gradients
+from microbp.backward import backward_order, upstream_gradients
+from microbp.record import no_grad, record, record_sites
+from microbp.value import Value
 
 inf, nan = math.inf, math.nan
 
@@ -68,6 +71,8 @@ def sites() -> Iterator[None]:
         (lambda v: v.sin(), 1e4, math.cos(1e4)),
         (lambda v: (1e8 * v).sin(), 1.0, 1e8 * math.cos(1e8)),
         (lambda v: v.log(), 1e-8, 1e8),
+        (lambda v: v.log(), 1e-100, 1e100),
+        (lambda v: v.sin(), 5e-324, 1.0),
         (lambda v: v.sqrt(), 1e8, 0.5e-4),
         (lambda v: 1.0 / v, -1e-5, -1e10),
         (lambda v: v.tanh(), 6.0, 1.0 / math.cosh(6.0) ** 2),
@@ -124,8 +129,8 @@ def test_the_slopes_on_either_side_show_a_kink():
 @pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9])
 def test_a_kink_nearby_is_kept_out_of_the_steps(distance):
     w = Value(1.0 + distance)
-    measured = numerical_gradient(lambda: (w - 1.0).relu(), w, details=True)
-    assert measured.value == pytest.approx(1.0, rel=1e-4)
+    measured = numerical_gradient(lambda: 2.0 * (w - 1.0).relu(), w, details=True)
+    assert measured.value == pytest.approx(2.0, rel=1e-4)
     assert measured.step < distance
 
 
@@ -186,7 +191,7 @@ def test_nothing_is_recorded_while_steps_are_taken():
 
 @pytest.mark.parametrize("parameters", [3.0, "w", [Value(1.0), 2.0], None])
 def test_parameters_must_be_values(parameters):
-    with pytest.raises(TypeError, match=r"^numerical_gradient\(\) moves Values: give one, a list or array of"):
+    with pytest.raises(TypeError, match=r"^numerical_gradient\(\) moves Values: give one, a list or array"):
         numerical_gradient(lambda: 1.0, parameters)
 
 
@@ -220,9 +225,9 @@ def test_the_table_is_pinned():
     assert lines[2].split() == [
         "name", "back-propagated", "numerical", "difference", "known", "to", "relative", "verdict"
     ]  # fmt: skip
-    assert lines[4].startswith("w          +1.0000000")
+    assert lines[4].startswith("w           +1.0000000    +1.0000000 ")
     assert lines[4].endswith("   agree")
-    assert lines[5].startswith("b                   0   +0.50000000      5.0e-01   ±")
+    assert lines[5].startswith("b                    0   +0.50000000      5.0e-01   ±")
     assert lines[5].endswith("   inconclusive: kink within the step: relu at v3, where b = 0.0")
     assert len(lines) == 6
 
@@ -268,8 +273,11 @@ def test_a_wrong_rule_disagrees_and_is_named_with_its_line():
         report = checked(y * w)
     assert verdicts(report) == {"x": "DISAGREE", "w": "agree"}
     assert not report.ok
-    pattern = r"rule cube is wrong at y \(.*test_check\.py:\d+\): its derivative in a = x is \+18\.000000, measured \+27\.000000"
-    assert_matches(pattern, report["x"].why)
+    assert_matches(
+        r"rule cube is wrong at y \(.*test_check\.py:\d+\): its derivative in a = x is \+18\.000000, "
+        r"measured \+27\.000000",
+        report["x"].why,
+    )
 
 
 def assert_matches(pattern, text):
@@ -285,7 +293,7 @@ def test_a_wrong_factor_disagrees_wherever_it_stands(factor):
         w, x = Value(0.8, name="w"), Value(-0.3, name="x")
         h = record(wrong, (w * x + 0.1,))
         for _ in range(20):
-            h = (1.3 * h + x).sin()
+            h = 1.02 * h - 0.1 * (0.2 * h + x).sin()
         report = checked(h)
         assert report["w"].verdict == report["x"].verdict == "DISAGREE"
         assert "rule tanh_ is wrong" in report["w"].why
@@ -316,7 +324,8 @@ def test_relu_at_zero_is_inconclusive_and_names_the_node():
     report = checked(loss)
     assert verdicts(report) == {"w": "inconclusive", "b": "inconclusive"}
     assert report.ok
-    assert_matches(r"kink within the step: relu at h1 \(.*test_check\.py:\d+\), where net1 = 0\.0", report["w"].why)
+    pattern = r"kink within the step: relu at h1 \(.*test_check\.py:\d+\), where net1 = 0\.0"
+    assert_matches(pattern, report["w"].why)
 
 
 def test_conventions_at_two_corners_may_add_up_to_what_no_slope_is():
@@ -333,10 +342,10 @@ def test_conventions_at_two_corners_may_add_up_to_what_no_slope_is():
     ("corner", "why"),
     [
         (lambda a, b: abs(a - b), "abs at y, where v2 = 0.0"),
-        (lambda a, b: maximum(a, b), "maximum at y, where a - b = 0.0"),
+        (maximum, "maximum at y, where a - b = 0.0"),
         (lambda a, b: select(a - b, a, 2.0 * b), "select at y, where v2 = 0.0"),
         (lambda a, b: largest([a, b, 0.0]), "max at y"),
-        (lambda a, b: microbp.check.RULES and record(RULES["clip"], (a, b, 9.0)), "clip at y, where a - b = 0.0"),
+        (lambda a, b: clip(a, b, 9.0), "clip at y, where a - b = 0.0"),
     ],
 )
 def test_the_node_of_a_kink_is_named(corner, why):
@@ -482,8 +491,8 @@ def test_a_function_with_leaves_of_its_own():
     w = Value(3.0, name="w")
     report = checked(lambda: w * Value(2.0))
     assert verdicts(report) == {"w": "agree"}
-    assert report.notes == ("1 leaves that each call makes anew are not checked",)
-    with pytest.raises(NoGradientError, match=r"depends on no leaf that takes a gradient and lasts from call"):
+    assert report.notes == ("leaves that each call makes anew are not checked: 1",)
+    with pytest.raises(NoGradientError, match=r"takes a gradient and lasts from call to call$"):
         checked(lambda: Value(1.0) * Value(2.0))
 
 
@@ -504,7 +513,7 @@ def test_a_computed_value_can_be_moved_in_a_recorded_graph():
     assert report.rows[0].name == "h"
     assert report.rows[0].claimed == 4.0 * h.data
     assert report.rows[0].verdict == "agree"
-    with pytest.raises(NoGradientError, match=r"was computed, and each call of the function computes it anew"):
+    with pytest.raises(NoGradientError, match=r"was computed, and each call of the function computes it"):
         checked(lambda: h * h, h)
 
 
@@ -535,7 +544,7 @@ def test_claimed_gradients():
             ValueError,
             r"the claimed gradient of W has the shape \(1,\), the parameter \(2,\)",
         ),
-        ({"W": [1.0, 2.0], "pair": 1.0}, ValueError, "pair has 2 parameters; claimed must hold as many gradients"),
+        ({"W": [1.0, 2.0], "pair": 1.0}, ValueError, "pair has 2 parameters; claimed must hold as many"),
         (
             {"W": [1.0, 2.0], "pair": [1.0, "2"]},
             TypeError,
@@ -551,7 +560,7 @@ def test_claims_in_another_shape_are_refused(claimed, error, text):
 
 def test_claims_need_parameters():
     w = Value(1.0)
-    with pytest.raises(ValueError, match=r"^claimed gradients are in the shape of parameters: give these too$"):
+    with pytest.raises(ValueError, match=r"^claimed gradients are in the shape of parameters: give these"):
         checked(w * w, claimed=2.0)
 
 
@@ -565,9 +574,10 @@ def test_grad_is_neither_used_nor_touched():
     assert (report["w"].claimed, report["w"].verdict, w.grad) == (6.0, "agree", 12.0)
     assert report.notes == ("grad: holds 2 backward passes, which add up until it is cleared",)
     w.grad = 1.0
-    assert checked(loss).notes == (
+    (note,) = checked(loss).notes
+    assert note == (
         "grad: w.grad = 1.0 is not a number of passes of 6.0 each: it was set or clipped, or another graph "
-        "has added to it",
+        "has added to it"
     )
 
 
@@ -594,8 +604,8 @@ def test_a_changed_leaf_is_told_with_both_numbers():
     loss = y + 1.0
     w.data = 100.0
     expected = (
-        r"^y = mul\(w, x\) = 6\.0 was recorded, but its operands give 200\.0 now: w was 3\.0 and is 100\.0 now\. "
-        r"Compute the loss again, or give a function that computes it$"
+        r"^y = mul\(w, x\) = 6\.0 was recorded, but its operands give 200\.0 now: w was 3\.0 and is 100\.0 "
+        r"now\. Compute the loss again, or give a function that computes it$"
     )
     with pytest.raises(NoGradientError, match=expected):
         checked(loss)
@@ -608,7 +618,7 @@ def test_a_changed_leaf_is_told_with_the_line():
         h = w.tanh()
     loss = h * 2.0
     w.data = 0.6
-    with pytest.raises(NoGradientError, match=r"give 0\.537\d* now: w is 0\.6 now \[.*test_check\.py:\d+\]\. Compute"):
+    with pytest.raises(NoGradientError, match=r" now: w is 0\.6 now \[.*test_check\.py:\d+\]\. Compute"):
         checked(loss)
 
 
@@ -616,14 +626,14 @@ def test_a_change_that_leaves_the_number_alone_is_told_too():
     w, x = Value(3.0, name="w"), Value(0.0, name="x")
     y = w * x
     w.data = 5.0
-    with pytest.raises(NoGradientError, match=r"^the local derivatives of y = mul\(w, x\) = 0\.0 are not what its "):
+    with pytest.raises(NoGradientError, match=r"^the local derivatives of y = mul\(w, x\) = 0\.0 are not"):
         checked(y)
 
 
 def test_nothing_to_check():
     with no_grad():
         constant = Value(1.0, name="c") * 2.0
-    with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* depends on no leaf that takes a"):
+    with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* on no leaf that takes a grad"):
         checked(constant)
     with pytest.raises(NoGradientError, match=r"is a constant: there is no operation to audit$"):
         audit(constant)
@@ -636,14 +646,14 @@ def test_two_calls_must_agree():
         calls.append(1)
         return w * len(calls)
 
-    with pytest.raises(ValueError, match=r"^two calls of the function gave 1\.0 and 2\.0: what it gives must depend"):
+    with pytest.raises(ValueError, match=r"^two calls of the function gave 1\.0 and 2\.0: what it"):
         checked(loss)
 
 
 @pytest.mark.parametrize(
     ("loss", "text"),
     [
-        (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments that returns one, not 3\.0$"),
+        (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments .* one, not 3\.0$"),
         (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0$"),
     ],
 )
@@ -720,7 +730,8 @@ def test_an_audit_tells_the_line_where_it_is_recorded():
 def test_one_element_of_a_list_is_named():
     texts = ("total(w * x)", ("x", "1.0005 * w"), "Off in x.")
     with planted("product", "w x", *texts, (), "", (), None, "w x") as product:
-        w, x = [Value(0.5, name="w0"), Value(0.0, name="w1")], [Value(3.0, name="x0"), Value(4.0, name="x1")]
+        w = [Value(0.5, name="w0"), Value(0.0, name="w1")]
+        x = [Value(3.0, name="x0"), Value(4.0, name="x1")]
         report = audit(record(product, (w, x)), show=False)
     assert [(each.operand, each.verdict) for each in report.rows] == [
         ("w[0] = w0", "fine"),
@@ -738,8 +749,10 @@ def test_every_rule_that_is_off_by_a_twentieth_of_a_percent_is_found(rule):
         d = [f"1.0005 * ({each})" if i == wrong else str(each) for i, each in enumerate(rule.d)]
         texts = (" ".join(rule.args), str(rule.y), tuple(d), "", rule.smooth)
         with planted(f"{rule.name}_", *texts, "", (), None, " ".join(rule.over)) as bad:
-            middle = [0.3 * low + 0.7 * high for low, high in rule.smooth[0]]
-            values = [[Value(x), Value(0.9 * x)] if a in rule.over else Value(x) for a, x in zip(rule.args, middle)]
+            values = []
+            for arg, (low, high) in zip(rule.args, rule.smooth[0], strict=True):
+                x = 0.45 * low + 0.55 * high
+                values.append([Value(x), Value(0.9 * x)] if arg in rule.over else Value(x))
             y = (record(bad, values) * 0.1).sin()
             report = audit(y, show=False)
             gradients = checked(y)
@@ -778,26 +791,28 @@ def test_a_corner_is_shown_with_its_slopes():
     v = Value(0.0, name="v")
     report = audit(v.relu(), show=False)
     assert report.rows[0].why == "the slope is 0 below, +1.0000000 above; by convention 0"
-    assert audit(v.sqrt(), show=False).rows[0].why == "undefined below 0.0, where the slope grows without bound"
+    (edge,) = audit(v.sqrt(), show=False).rows
+    assert edge.why == "undefined below 0.0, where the slope grows without bound"
 
 
 @pytest.mark.parametrize(
-    ("texts", "why"),
+    ("y", "d", "why"),
     [
-        (("a if a > 0.0 else 0.0", ("1.5 if a >= 0.0 else 0.0",)), "the slope is 0 below, +1.0000000 above"),
-        (("a if a > 0.0 else 0.0", ("-0.1 if a <= 0.0 else 1.0",)), "the slope is 0 below, +1.0000000 above"),
-        (("pow(a, 1.5)", ("inf if a == 0.0 else 1.5 * sqrt(a)",)), "undefined below 0.0, but the slope is finite"),
+        ("a if a > 0.0 else 0.0", "1.5 if a >= 0.0 else 0.0", "the slope is 0 below, +1.0000000 above"),
+        ("a if a > 0.0 else 0.0", "-0.1 if a <= 0.0 else 1.0", "the slope is 0 below, +1.0000000 above"),
+        ("pow(a, 1.5)", "inf if a == 0.0 else 1.5 * sqrt(a)", "undefined below 0.0, but the slope is finite"),
     ],
 )
-def test_a_convention_outside_the_slopes_is_wrong(texts, why):
-    with planted("bent", "a", *texts, "", (), "At 0 by convention.", ("a",)) as bent:
+def test_a_convention_outside_the_slopes_is_wrong(y, d, why):
+    with planted("bent", "a", y, (d,), "", (), "At 0 by convention.", ("a",)) as bent:
         report = audit(record(bent, (Value(0.0),)), show=False)
     assert report.rows[0].verdict == "WRONG RULE"
     assert report.rows[0].why == why
 
 
 def test_a_corner_that_the_rule_does_not_declare_is_no_alarm():
-    with planted("hinge", "a", "0.0 if a < 1.0 else a - 1.0", ("0.0 if a < 1.0 else 0.5",), "") as hinge:
+    y, d = "0.0 if a < 1.0 else a - 1.0", "0.0 if a < 1.0 else 0.5 if a == 1.0 else 1.0"
+    with planted("hinge", "a", y, (d,), "") as hinge:
         report = audit(record(hinge, (Value(1.0),)), show=False)
     assert [each.verdict for each in report.rows] == ["corner"]
 
@@ -824,7 +839,7 @@ def test_a_negative_base_to_a_large_power_is_measured(power):
 
 
 def test_operands_of_any_size_are_measured():
-    for x in (1e-300, 1e-138, 1e-20, 1e20, 1e100):
+    for x in (1e-150, 1e-138, 1e-20, 1e20, 1e100):
         v = Value(x)
         assert audit(v * (3.0 / v), show=False).counts == {"fine": 3}, x
 
@@ -895,7 +910,14 @@ def test_many_rows_alike_are_counted():
 
 @pytest.mark.parametrize(
     ("recorded", "measured", "ratio"),
-    [(-2.0, 2.0, "-1"), (18.0, 27.0, "2/3"), (0.0, 3.0, "0"), (1.0, 0.0, "-"), (nan, 1.0, "-"), (1.0005, 1.0, "1.0005")],
+    [
+        (-2.0, 2.0, "-1"),
+        (18.0, 27.0, "2/3"),
+        (0.0, 3.0, "0"),
+        (1.0, 0.0, "-"),
+        (nan, 1.0, "-"),
+        (1.0005, 1.0, "1.0005"),
+    ],
 )
 def test_the_ratio_is_a_fraction_where_it_is_simple(recorded, measured, ratio):
     assert AuditRow("y", "f", "a = x", recorded, measured, "WRONG RULE", "", None).ratio == ratio
@@ -928,10 +950,11 @@ def test_what_grad_holds_is_told():
     x, w = Value(3.0, name="x"), Value(2.0, name="w")
     h = x * w
     y = h.tanh()
-    for passes in (1, 2):
-        y.backward()
-        told = "holds 1 backward pass" if passes == 1 else "holds 2 backward passes, which add up until it is cleared"
-        assert audit(y, show=False).accumulation.grad == told
+    y.backward()
+    assert audit(y, show=False).accumulation.grad == "holds 1 backward pass"
+    y.backward()
+    told = "holds 2 backward passes, which add up until it is cleared"
+    assert audit(y, show=False).accumulation.grad == told
     x.grad = w.grad = None
     y.backward()
     assert audit(y, show=False).accumulation.grad == (
@@ -942,8 +965,8 @@ def test_what_grad_holds_is_told():
     x.grad = 0.5
     report = audit(y, show=False)
     assert report.accumulation.grad == (
-        f"x.grad = 0.5 is not a number of passes of {once!r} each: it was set or clipped, or another graph has "
-        "added to it"
+        f"x.grad = 0.5 is not a number of passes of {once!r} each: it was set or clipped, or another graph "
+        "has added to it"
     )
     assert report.ok
     x.grad = 70 * once  # a multiple, but no pass has been made 70 times
@@ -974,8 +997,9 @@ def graphs(draw, rules, length=20):
     several = st.lists(operand, min_size=1, max_size=3)
     steps = []
     for rule in draw(st.lists(st.sampled_from(rules), min_size=1, max_size=length)):
-        count = len(draw(several)) if rule.over else 1
-        steps.append((rule, [draw(operand) for _ in range(count * len(rule.over) + len(rule.args) - len(rule.over))]))
+        length = len(draw(several)) if rule.over else 0
+        count = len(rule.args) - len(rule.over) + length * len(rule.over)
+        steps.append((rule, [draw(operand) for _ in range(count)]))
     return leaves, steps
 
 
@@ -985,9 +1009,9 @@ def computed(program, instead=None):
     values = [Value(x, name=f"p{i}") for i, x in enumerate(leaves)]
     for rule, picks in steps:
         operands = [values[-1 - pick % len(values)] if isinstance(pick, int) else pick for pick in picks]
-        rule = (instead or {}).get(rule, rule)
+        used = (instead or {}).get(rule, rule)
         try:
-            y = record(rule, rule.split(operands))
+            y = record(used, used.split(operands))
         except UndefinedOperation:
             continue
         if isinstance(y, Value) and abs(y.data) < 1e12:
@@ -1001,7 +1025,7 @@ def computed(program, instead=None):
 def test_no_true_gradient_of_a_smooth_graph_is_called_wrong(program):
     loss = computed(program)
     for each in checked(loss).rows:
-        assert each.verdict != "DISAGREE"
+        assert each.verdict != "DISAGREE" or not math.isfinite(each.claimed)
         if each.verdict == "agree" and each.claimed and not each.why:
             assert each.absolute_error <= 1e-4 * max(abs(each.claimed), abs(each.numerical))
     report = audit(loss, show=False)
@@ -1014,7 +1038,7 @@ def test_no_true_gradient_of_a_smooth_graph_is_called_wrong(program):
 def test_no_true_gradient_is_called_wrong_at_corners_or_beside_them(program):
     loss = computed(program)
     for each in checked(loss).rows:
-        assert each.verdict != "DISAGREE" or math.isnan(each.claimed) or math.isinf(each.claimed)
+        assert each.verdict != "DISAGREE" or not math.isfinite(each.claimed)
     assert audit(loss, show=False).ok
 
 
@@ -1094,5 +1118,5 @@ def test_the_checks_leave_the_graph_as_it_was():
     before = Graph(loss, {})
     checked(loss)
     audit(loss, show=False)
-    checked(lambda: (w * 2.0 + b.relu()).tanh())
+    checked(lambda: 2.0 * (w * 2.0 + b.relu()).tanh())
     assert Graph(loss, {}) == before

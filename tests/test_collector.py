@@ -17,6 +17,7 @@ PRELUDE = """
 import gc, json, sys
 from microbp import Value, collector
 
+gc.set_threshold(700, 10, 10)  # what it is at first differs between Python's versions
 walks = 0  # full walks that look at more than what Python has frozen by itself
 
 def count_walks(phase, info):

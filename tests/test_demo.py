@@ -21,7 +21,8 @@ from microbp.tables import Table
 
 @pytest.fixture(scope="module")
 def reports():
-    return {name: tutorial.reproduce() for name, tutorial in TUTORIALS.items()}
+    """All but T2, which trains for a minute; its own tests do that once."""
+    return {name: tutorial.reproduce() for name, tutorial in TUTORIALS.items() if name != "T2"}
 
 
 def ours(report, name, source):
@@ -44,7 +45,7 @@ def planted(monkeypatch, name, factor=1.0005):
 
 
 def test_the_tutorials_stand_in_order_each_with_its_report(reports):
-    assert list(TUTORIALS) == ["T1", "T4"]
+    assert list(TUTORIALS) == ["T1", "T2", "T3", "T4"]
     for name, report in reports.items():
         assert (report.name, report.title) == (name, TUTORIALS[name].title)
 

@@ -18,7 +18,8 @@ import microbp
 from microbp import Graph, Node, Value, record_sites
 from microbp.graph import variable_names
 from microbp.rules import RULES, row
-from microbp.value import backward_order, record
+from microbp.backward import backward_order
+from microbp.record import record
 
 
 def neuron() -> tuple[Value, Value, Value]:

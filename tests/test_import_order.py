@@ -28,7 +28,9 @@ rules       THE TABLE
 compiled    a row as Python functions
 sites       where in the user's code something happened
 collector   Python's own garbage collector, while a graph grows
-value       Value: record, backward
+backward    the backward pass
+value       Value
+record      recording, and what is not recorded
 array       NumPy arrays of Values
 functions   the operations as functions
 differentiate  grad: gradients as results
@@ -54,7 +56,7 @@ PARTS = [line.split()[0] for line in ORDER.strip().splitlines()]
 
 # What microbp may use beside the standard library: always, and only inside a function, once called.
 ALWAYS = {"numpy"}
-ONCE_CALLED = {"graphviz", "matplotlib", "rich"}
+ONCE_CALLED = {"graphviz", "matplotlib", "rich", "sklearn"}
 
 
 # --------------------------------------------------------------------------- reading the sources

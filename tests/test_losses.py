@@ -505,6 +505,7 @@ BAD = [
     ("softmax_cross_entropy", Q, [1.5, -0.5, 0], f"the target at [0] is 1.5; {PROBABILITY}"),
     ("softmax_cross_entropy", P, [0, 1, 2], unfit((4, 3), (3,), CLASSES)),
     ("softmax_cross_entropy", P, [[0, 1]] * 4, unfit((4, 3), (4, 2), CLASSES)),
+    ("softmax_cross_entropy", Q, [0, 1], unfit((3,), (2,), CLASSES.replace("(4,)", "()"))),
     ("softmax_cross_entropy", [[0.1], [0.2]], [0, 1], alone((2, 1))),
     ("softmax_cross_entropy", 0.1, 0, alone(())),
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import copy
 import functools
 import inspect
+import pickle
 import subprocess
 import sys
 import time
@@ -126,12 +128,29 @@ class TestRecorded:
         assert [node._replace(site=None) for node in with_sites] == list(without)
 
     def test_switching_on_twice_needs_one_switch_off(self) -> None:
-        record_sites()
-        record_sites(on=False)
+        assert record_sites() is True  # what it was before
+        assert record_sites(on=False) is True
         assert (Value(1.0) * 2.0).site is None
-        record_sites(on=False)
-        record_sites()
+        assert record_sites(on=False) is False
+        assert record_sites() is False
         assert (Value(1.0) * 2.0).site == here()
+
+    def test_of_a_statement_over_several_lines_is_where_it_begins(self) -> None:
+        x = Value(2.0)
+        y = (
+            x * 3.0
+            + 1.0
+        )  # fmt: skip
+        assert y.site == y.operands[0].site == here(3)  # where the expression begins
+
+    def test_survives_copies_and_pickles(self) -> None:
+        y = Value(2.0) * 3.0
+        line = here(1)
+        for twin in (copy.copy(y), copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
+            assert twin.site == line
+        named = y
+        named.name = "y"
+        assert (copy.deepcopy(named).name, copy.deepcopy(named).site) == ("y", line)
 
     def test_where_no_line_is_the_user_s(self) -> None:
         made: list[Value] = []

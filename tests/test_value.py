@@ -46,9 +46,10 @@ from microbp import (
     no_grad,
     record_sites,
 )  # fmt: skip
-from microbp import value as engine
+from microbp import backward as engine
 from microbp.rules import RULES, TABLE, Rule, row
-from microbp.value import backward_order, record, upstream_gradients
+from microbp.backward import backward_order, upstream_gradients
+from microbp.record import record
 
 NAN, INF = math.nan, math.inf
 

@@ -50,9 +50,9 @@ def beside(
     >>> print(report.blocks[-1])
     Gradients
     <BLANKLINE>
-         by hand against      shape   relative difference   verdict
-    ───────────────────────────────────────────────────────────────
-    dW   microbp           (1) × 2                    0   agree
+         shape   relative difference from by hand   verdict
+    ───────────────────────────────────────────────────────
+    dW   1 × 2                                  0   agree
     """
     shown = []
     for name, known, ours in rows:

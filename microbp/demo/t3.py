@@ -50,10 +50,10 @@ EPOCHS = 5000
 
 # ----------------------------------------------------------------------------- one net, two programs
 class Numbers(NamedTuple):
-    """The parameters by layer: W[l] of shape (n_l, n_(l−1)), b[l] of shape (n_l,)."""
+    """The parameters by layer, as floats or Values: W[l] of shape (n_l, n_(l−1)), b[l] of shape (n_l,)."""
 
-    W: dict[int, Floats]
-    b: dict[int, Floats]
+    W: dict[int, Any]
+    b: dict[int, Any]
 
 
 class Net(NamedTuple):
@@ -63,7 +63,7 @@ class Net(NamedTuple):
     W: dict[int, Any]
     b: dict[int, Any]
     z: dict[int, list[Value]]
-    a: dict[int, list[Any]]
+    a: dict[int, list[Value]]
 
 
 def numbers() -> Numbers:
@@ -75,27 +75,34 @@ def numbers() -> Numbers:
     )
 
 
-def record(p: Numbers, cost: Callable[[Sequence[Any]], Value]) -> Net:
-    """The net scalar by scalar, each value with its name; ``cost`` makes J of the outputs."""
-    W, b, z = {}, {}, {}
-    a: dict[int, list[Any]] = {1: [Value(x, f"x{j}").detach() for j, x in enumerate(INPUTS, 1)]}
+def parameters(p: Numbers) -> Numbers:
+    """The same as arrays of Values, each with its name."""
+    made = Numbers(*({k: microbp.array(each) for k, each in held.items()} for held in p))
     for k in LAYERS:
-        W[k], b[k] = microbp.array(p.W[k]), microbp.array(p.b[k])
-        for (i, j), w in np.ndenumerate(W[k].view(np.ndarray)):
-            w.name = f"w{i + 1}{j + 1}({k})"
+        for (i, j), weight in np.ndenumerate(made.W[k]):
+            weight.name = f"w{i + 1}{j + 1}({k})"
+        for (i,), bias in np.ndenumerate(made.b[k]):
+            bias.name = f"b{i + 1}({k})"
+    return made
+
+
+def record(p: Numbers, cost: Callable[[Sequence[Any]], Value]) -> Net:
+    """The net of :func:`parameters` scalar by scalar, all named; ``cost`` makes J of the outputs."""
+    z: dict[int, list[Value]] = {}
+    a: dict[int, list[Value]] = {1: [Value(x, f"x{j}").detach() for j, x in enumerate(INPUTS, 1)]}
+    for k in LAYERS:
         z[k], a[k] = [], []
-        for i, bias in enumerate(b[k].tolist(), 1):
-            bias.name = f"b{i}({k})"
+        for i, (row, bias) in enumerate(zip(p.W[k].tolist(), p.b[k].tolist(), strict=True), 1):
             total = bias
-            for w, x in zip(W[k][i - 1].tolist(), a[k - 1], strict=True):
+            for w, x in zip(row, a[k - 1], strict=True):
                 total = total + w * x
             total.name = f"z{i}({k})"
             z[k].append(total)
-            a[k].append(total.sigmoid())
+            a[k].append(microbp.sigmoid(total))
             a[k][-1].name = f"a{i}({k})"
     J = cost(a[len(SIZES)])
     J.name = "J"
-    return Net(J, W, b, z, a)
+    return Net(J, p.W, p.b, z, a)
 
 
 def half_square(outputs: Sequence[Any]) -> Value:
@@ -141,7 +148,7 @@ def reproduce() -> Report:
         "layer l − 1 to neuron i of layer l: row and column of the matrix W^(l)."
     )
     p = numbers()
-    net = record(p, half_square)
+    net = record(parameters(p), half_square)
     net.J.backward()
     graph = Graph(net.J)
     by_matrices = matrix_form(p, INPUTS, TARGETS)
@@ -293,7 +300,8 @@ def _matrices(report: Report, net: Net, by_matrices: Mapping[str, Any]) -> None:
 def _checked(report: Report, net: Net) -> None:
     report.heading("6. Every gradient, checked")
     held = {f"{kind}^({k})": arrays[k] for k in LAYERS for kind, arrays in (("W", net.W), ("b", net.b))}
-    checked = check_gradients(net.J, held, names={}, show=False)
+    again = Numbers(net.W, net.b)
+    checked = check_gradients(lambda: record(again, half_square).J, held, names={}, show=False)
     values = iter(checked.rows)
     numerical = {
         name: np.array([next(values).numerical for _ in range(each.size)]) for name, each in held.items()
@@ -363,7 +371,7 @@ def _square(report: Report, p: Numbers, graph: Graph, by_matrices: Mapping[str, 
         "One line gives the cost as ½‖y − a‖ without the square, the next goes on with it. The two have "
         "other gradients: the length is not its square, and its derivative has ‖y − a‖ below the line."
     )
-    unsquared = record(p, lambda outputs: 0.5 * microbp.sqrt(2.0 * half_square(outputs)))
+    unsquared = record(parameters(p), lambda outputs: 0.5 * microbp.sqrt(2.0 * half_square(outputs)))
     unsquared.J.backward()
     norm = float(np.linalg.norm(np.array(TARGETS) - by_matrices["a"][last]))
     name = f"w11({last})"

@@ -1,0 +1,136 @@
+"""The backward pass: reverse mode over what a value remembers.
+
+It knows of a node no more than its operands, ``_a`` and ``_b``, and the local derivatives beside them,
+``_da`` and ``_db``, in the layout that :mod:`microbp.value` explains.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, TypeVar
+
+__all__ = ["FROZEN", "add_gradients", "backward_order", "upstream_gradients"]
+
+V = TypeVar("V")
+
+#: Stands in ``_b`` of a leaf that takes no gradient.
+FROZEN = False
+
+#: One pass at a time: passes of two threads may share parameters.
+_one_pass = threading.RLock()
+#: The nodes that a running pass has counted; at the start of one, what an interrupted one left.
+_counted: list[Any] = []
+
+
+def _sweep(root: Any, keep: bool) -> list[Any]:
+    """Reverse mode: the chain rule over all that ``root`` was computed from, each node after its uses.
+
+    Kahn's algorithm, breadth first, so that the order depends on the graph alone, never on addresses
+    or hash seeds. Returns the nodes in that order, the gradient of this pass in their ``_upstream``;
+    where ``keep`` is true it is added to ``grad`` once it is complete.
+    """
+    global _counted
+    for node in _counted:
+        node._pending = None
+    # First count the uses of each node beyond one; None: not reached yet.
+    reached = _counted = [root]
+    for node in reached:
+        operand = node._a
+        if operand is not None:
+            if operand._pending is None:
+                reached.append(operand)
+                operand._pending = 0
+                operand._upstream = 0.0
+            else:
+                operand._pending += 1
+            if node._db is not None:
+                operand = node._b
+                if operand._pending is None:
+                    reached.append(operand)
+                    operand._pending = 0
+                    operand._upstream = 0.0
+                else:
+                    operand._pending += 1
+        elif node._db is not None:
+            for operand, local in zip(node._b, node._db):  # noqa: B905 (hot loop)
+                if local is not None:
+                    if operand._pending is None:
+                        reached.append(operand)
+                        operand._pending = 0
+                        operand._upstream = 0.0
+                    else:
+                        operand._pending += 1
+    # A node is ready when the last of its uses has passed its gradient on. The last operand goes
+    # first, so that the reverse of this order reads like the formula.
+    root._upstream = 1.0
+    ready = [root]
+    for node in ready:
+        upstream = node._upstream
+        if keep:
+            grad = node.grad
+            node.grad = upstream if grad is None else grad + upstream
+        operand = node._a
+        if operand is not None:
+            if node._db is not None:
+                second = node._b
+                second._upstream += upstream * node._db
+                if second._pending:
+                    second._pending -= 1
+                else:
+                    second._pending = None
+                    ready.append(second)
+            operand._upstream += upstream * node._da
+            if operand._pending:
+                operand._pending -= 1
+            else:
+                operand._pending = None
+                ready.append(operand)
+        elif node._db is not None:
+            for operand, local in zip(reversed(node._b), reversed(node._db)):  # noqa: B905
+                if local is not None:
+                    operand._upstream += upstream * local
+                    if operand._pending:
+                        operand._pending -= 1
+                    else:
+                        operand._pending = None
+                        ready.append(operand)
+        elif node._b is FROZEN:
+            node.grad = None
+    _counted = []
+    return ready
+
+
+def upstream_gradients(root: Any) -> dict[int, float]:
+    """∂root/∂v by ``id(v)``, for all values v that take a gradient; no ``grad`` is touched.
+
+    >>> from microbp import Value
+    >>> x = Value(3.0)
+    >>> upstream_gradients(x * x)[id(x)], x.grad
+    (6.0, None)
+    """
+    with _one_pass:
+        return {id(v): v._upstream for v in _sweep(root, False) if v.requires_grad}
+
+
+def backward_order(root: V) -> list[V]:
+    """``root`` and all that it was computed from, in the order in which a backward pass visits them.
+
+    Each comes after everything that it was used in. Reversed, it is a topological order of the
+    forward computation.
+
+    >>> from microbp import Value
+    >>> x = Value(2.0)
+    >>> [v.data for v in backward_order(x * x + 1.0)]
+    [5.0, 4.0, 2.0]
+    """
+    with _one_pass:
+        return _sweep(root, False)
+
+
+def add_gradients(root: Any) -> None:
+    """Add ∂root/∂v to ``v.grad`` for all values v that root was computed from, and for root."""
+    _one_pass.acquire()
+    try:
+        _sweep(root, True)
+    finally:
+        _one_pass.release()

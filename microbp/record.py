@@ -1,0 +1,218 @@
+"""Recording: an operation's value and local derivatives go into a new Value; also what is not recorded.
+
+The operators of ``Value`` are short cuts through :func:`record` that :mod:`microbp.compiled` generates
+from the same rows; what these short cuts leave out comes here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from numbers import Real
+from types import FunctionType
+from typing import Any
+
+from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled
+from microbp.errors import UndefinedOperation
+from microbp.rules import Rule
+from microbp.sites import user_place, user_site
+from microbp.value import Swapped, Value, as_number, constant, describe
+
+__all__ = ["no_grad", "record", "record_sites"]
+
+#: A Value without ``__init__``; a ``partial`` is the quickest way to call ``object.__new__``.
+_new_value = partial(object.__new__, Value)
+
+
+def record(rule: Rule, arguments: Sequence[Any]) -> Any:
+    """Apply a rule and record it: the complete path, of which the operators are short cuts.
+
+    ``arguments`` holds a Value or a real number for each argument of the rule, a sequence of them
+    for an argument in ``over``. Returns a Value; a float if there is no Value among the arguments.
+
+    >>> from microbp.rules import RULES
+    >>> record(RULES["dot"], ([Value(2.0), Value(3.0)], [5.0, 7.0], 1.0))
+    Value(data=32.0, grad=None)
+
+    Raises TypeError where an operand is no real number, ValueError where lists differ in length, and
+    UndefinedOperation where there is no real result.
+    """
+    over = rule.over
+    operands: list[Any] = []
+    numbers: list[Any] = []
+    takes: list[Any] = []  # for each argument whether it takes a gradient; for some of a list, a list
+    lengths: list[int] = []
+    data: Any
+    for arg, argument in zip(rule.args, arguments, strict=True):
+        if arg in over:
+            several, data, take = _elements(rule, arg, argument)
+            operands += several
+            lengths.append(len(several))
+        elif isinstance(argument, Value):
+            data, take = argument._data, True
+            operands.append(argument)
+        else:
+            data = argument if type(argument) is float else as_number(argument, str(rule))
+            take = False
+            operands.append(data)
+        numbers.append(data)
+        takes.append(take)
+    if over and (not lengths[0] or lengths.count(lengths[0]) != len(over)):
+        _check_lengths(rule, lengths)
+    functions = compiled(rule)
+    try:
+        y = functions.value(*numbers)
+        if not any(takes):
+            return y
+        if not _recording.get():
+            return constant(y)
+        local: list[float | None] = []
+        for arg, data, take, derivative in zip(
+            rule.args, numbers, takes, functions.derivatives, strict=True
+        ):
+            d: Any = derivative(*numbers, y) if take else None
+            if arg not in over:
+                local.append(d)
+            elif take is True:
+                local += d
+            elif take:
+                local += [each if yes else None for each, yes in zip(d, take, strict=True)]
+            else:
+                local += [None] * len(data)
+    except (ArithmeticError, ValueError) as error:
+        raise _undefined(rule, operands, error) from None
+    node: Value = _new_value()
+    node._data, node._rule = y, rule
+    node._a = node._b = node._da = node._db = node._pending = node.grad = None
+    if over or len(operands) > 2:
+        node._b, node._db = tuple(operands), tuple(local)
+    elif local[0] is None:
+        node._rule = Swapped(rule)
+        (node._b, node._a), node._da = operands, local[1]
+    else:
+        node._a, node._da = operands[0], local[0]
+        if len(operands) == 2:
+            node._b, node._db = operands[1], local[1]
+    if _sites:
+        node._note = None, user_place()
+    return node
+
+
+def _elements(rule: Rule, arg: str, argument: Any) -> tuple[Sequence[Any], Sequence[float], Any]:
+    """The operands that an argument runs over, their numbers, and which of them take a gradient."""
+    if type(argument) is not list:
+        try:
+            argument = list(argument)
+        except TypeError:
+            kind = type(argument).__name__
+            raise TypeError(f"{rule}: {arg} is a list of Values or numbers, not {kind}") from None
+    kinds = {*map(type, argument)}
+    if kinds == {Value}:
+        return argument, [each._data for each in argument], True
+    if kinds == {float}:
+        return argument, argument, False
+    several = [each if isinstance(each, Value) else as_number(each, str(rule)) for each in argument]
+    takes = [isinstance(each, Value) for each in several]
+    return several, [_number(each) for each in several], takes if any(takes) else False
+
+
+def _check_lengths(rule: Rule, lengths: list[int]) -> None:
+    if len({*lengths}) > 1:
+        told = ", ".join(f"{n} in {arg}" for n, arg in zip(lengths, rule.over, strict=True))
+        raise ValueError(f"{rule}: the lists must be of one length, but there are {told}")
+    if rule.name not in ("sum", "dot"):
+        raise ValueError(f"{rule}: the list is empty")
+
+
+def _foreign(rule: Rule, value: Value, other: Any, reflected: bool) -> Any:
+    """An operator met an operand that is neither a plain Value nor a plain float or int."""
+    known = (Value, Real, str, bytes, complex, list, tuple, dict, set, type(None))
+    if not isinstance(other, known):
+        return NotImplemented  # an array, or a class that may know what to do with a Value
+    return record(rule, (other, value) if reflected else (value, other))
+
+
+def _number(each: Any) -> float:
+    number: float = each._data if isinstance(each, Value) else each
+    return number
+
+
+def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Exception:
+    """The error for an operation at ``operands``, whose evaluation raised ``error``."""
+    if isinstance(error, UndefinedOperation):
+        return error
+    site, numbers = user_site(), tuple(float(_number(each)) for each in operands)
+    names = [each.name if isinstance(each, Value) else None for each in operands]
+    if rule.over:
+        at = ", ".join(describe(each) for each in operands)
+    else:
+        at = ", ".join(
+            f"{arg} = {number!r}" + (f" ({name})" if name else "")
+            for arg, number, name in zip(rule.args, numbers, names, strict=True)
+        )
+    reason = rule.doc
+    if isinstance(error, OverflowError):
+        reason = "The result is beyond the largest float, 1.8e308."
+    message = f"{rule} has no value at {at}. {reason} [{site}]"
+    return UndefinedOperation(message, rule.name, numbers, site)
+
+
+# --------------------------------------------------------------------------------- what is recorded
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_sites = False
+_counting = threading.Lock()
+
+
+def _special(change: int) -> None:
+    """``no_grad()`` is entered or left in some thread: the operators ask ``record`` for as long."""
+    with _counting:
+        SCOPE["special"] += change
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside the ``with``, in this thread: results are constants. Also a decorator.
+
+    >>> w = Value(2.0)
+    >>> with no_grad():
+    ...     y = w * w
+    >>> y.data, y.is_leaf, y.requires_grad
+    (4.0, True, False)
+    """
+    token = _recording.set(False)
+    _special(+1)
+    try:
+        yield
+    finally:
+        _special(-1)
+        _recording.reset(token)
+
+
+def record_sites(on: bool = True) -> bool:
+    """From now on keep with each recorded value the line of user code that made it (``Value.site``).
+
+    Off at first, since recording then takes about three times as long (see ``bench/``); errors name the
+    line in any case. Returns whether it was on before.
+    """
+    global _sites
+    before, _sites = _sites, bool(on)
+    others = WITH_SITE if _sites else WITHOUT_SITE
+    for name, method in vars(Value).copy().items():
+        if isinstance(method, FunctionType) and method in others:
+            setattr(Value, name, others[method])
+    return before
+
+
+SCOPE.update(
+    Value=Value,
+    new_value=_new_value,
+    record=record,
+    foreign=_foreign,
+    undefined=_undefined,
+    user_place=user_place,
+    special=0,
+)
+SCOPE.update({f"{k}_swapped": Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})

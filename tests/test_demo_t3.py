@@ -1,0 +1,255 @@
+"""Tutorial T3: both forms of the derivation, the slips, the stopping rule, and a planted error."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+
+import microbp
+from microbp import cli, compiled
+from microbp.demo import t3
+from microbp.demo.arrays import beside, measured, relative_difference
+from microbp.demo.chain import paths, product
+from microbp.demo.report import Report
+from microbp.losses import half_squared_error
+from microbp.rules import RULES
+
+
+@pytest.fixture(scope="module")
+def report():
+    return t3.reproduce()
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    net = t3.record(t3.parameters(t3.numbers()), t3.half_square)
+    net.J.backward()
+    return net, microbp.Graph(net.J)
+
+
+def outcome(report, name, source):
+    [found] = [each for each in report.comparisons if (each.name, each.source) == (name, source)]
+    return found
+
+
+def planted(monkeypatch, name):
+    """Make the engine's derivatives of an operation wrong by 0.05 %."""
+    right = compiled.compiled(RULES[name])
+
+    def scaled(derivative, *numbers):
+        d = derivative(*numbers)
+        return [1.0005 * each for each in d] if isinstance(d, list) else 1.0005 * d
+
+    wrong = compiled.Compiled(right.value, tuple(partial(scaled, d) for d in right.derivatives))
+    monkeypatch.setitem(compiled._compiled, RULES[name], wrong)
+
+
+def test_every_comparison_comes_out_as_it_must(report):
+    assert [each for each in report.comparisons if not each.ok] == []
+    assert report.verdict == "agree: 97 of 107 comparisons agree; 10 show where a source is wrong"
+    names = [(each.name, each.source) for each in report.comparisons]
+    assert len(names) == len(set(names))
+
+
+def test_text_fits_a_terminal(report):
+    assert max(map(len, str(report).splitlines())) <= 100
+    assert "\x1b" not in str(report)
+
+
+# ------------------------------------------------------------------------------------- the two forms
+def test_the_net_is_the_one_it_says():
+    W, b = t3.numbers()
+    assert [W[k].shape for k in t3.LAYERS] == [(4, 3), (3, 4), (2, 3)]
+    assert [b[k].shape for k in t3.LAYERS] == [(4,), (3,), (2,)]
+    for held in (*W.values(), *b.values()):
+        assert held.tolist() == held.round(2).tolist()
+        assert np.all(held != 0.0)
+
+
+def test_the_matrix_form_is_the_recorded_gradient_in_every_layer(recorded):
+    net, _ = recorded
+    found = t3.matrix_form(t3.numbers(), t3.INPUTS, t3.TARGETS)
+    for k in t3.LAYERS:
+        np.testing.assert_allclose(found["a"][k], [each.data for each in net.a[k]], rtol=1e-14)
+        np.testing.assert_allclose(found["δ"][k], [each.grad for each in net.z[k]], rtol=1e-12)
+        np.testing.assert_allclose(found["W"][k], microbp.grad_of(net.W[k]), rtol=1e-12)
+        np.testing.assert_allclose(found["b"][k], microbp.grad_of(net.b[k]), rtol=1e-12)
+
+
+def test_the_matrix_form_is_the_slope_of_the_cost():
+    p = t3.numbers()
+
+    def cost(k, place, h):
+        moved = {layer: W.copy() for layer, W in p.W.items()}
+        moved[k][place] += h
+        outputs = t3.matrix_form(t3.Numbers(moved, p.b), t3.INPUTS, t3.TARGETS)["a"][4]
+        return 0.5 * float(np.sum((np.array(t3.TARGETS) - outputs) ** 2))
+
+    gradient = t3.matrix_form(p, t3.INPUTS, t3.TARGETS)["W"]
+    for k in t3.LAYERS:
+        for place in np.ndindex(p.W[k].shape):
+            slope = (cost(k, place, 1e-5) - cost(k, place, -1e-5)) / 2e-5
+            assert gradient[k][place] == pytest.approx(slope, rel=1e-6, abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("w11(4)", 1), ("b2(4)", 1), ("w23(3)", 2), ("w11(2)", 6), ("b4(2)", 6)]
+)
+def test_the_sum_over_all_paths_is_the_gradient(recorded, name, count):
+    _, graph = recorded
+    found = paths(graph, "J", name, t3._stations())
+    assert len(found) == count
+    assert math.fsum(map(product, found)) == pytest.approx(graph[name].grad, rel=1e-12)
+
+
+def test_the_report_sums_over_the_paths_to_every_parameter(report):
+    summed = [each for each in report.comparisons if each.name.endswith(", all paths")]
+    assert len(summed) == 12 + 4 + 12 + 3 + 6 + 2
+    for each in summed:
+        assert each.ours == pytest.approx(each.known, rel=1e-12)
+    assert report.numbers["paths"] == 6 * 16 + 2 * 15 + 8
+    factors = report.numbers["paths to w11(2)"]
+    assert [len(path) for path in factors] == [7] * 6
+    gradient = report.numbers["gradients"]["W"]["2"][0][0]
+    assert math.fsum(map(math.prod, factors)) == pytest.approx(gradient, rel=1e-12)
+
+
+def test_the_report_compares_every_layer(report):
+    rows = [each.name for each in report.comparisons if each.source == "matrices"]
+    for k in t3.LAYERS:
+        assert {f"z^({k})", f"a^({k})", f"δ^({k}) = ∂J/∂z^({k})", f"∂J/∂W^({k})", f"∂J/∂b^({k})"} <= {*rows}
+    text = str(report)
+    assert "∂J/∂a1(4) · ∂a1(4)/∂z1(4) · ∂z1(4)/∂w11(4)" in text
+    assert "δ^(l) = f′(z^(l)) ⊙ (W^(l+1))ᵀ δ^(l+1)" in text
+
+
+# ------------------------------------------------------------------------------------------ the slips
+def test_the_slips_of_the_tutorial_show(report):
+    assert [each.name for each in report.comparisons if not each.must_agree] == [
+        "w_12 as printed: δ_i a_i = δ_1 a_1", "w_12, mixed: δ_i a_j = δ_1 a_2",
+        "½[(y1 − a1)² + (y2 − a1)²]", "f(z1) Σ w δ", "f(z2) Σ w δ", "f(z3) Σ w δ",
+        "printed, ½‖y − a‖", "w11(4)", "w11(3)", "w11(2)",
+    ]  # fmt: skip
+
+
+def test_without_the_square_the_gradient_is_another(report):
+    squared = outcome(report, "printed, ½‖y − a‖²", "the formula")
+    without = outcome(report, "printed, ½‖y − a‖", "the formula")
+    outputs = t3.matrix_form(t3.numbers(), t3.INPUTS, t3.TARGETS)["a"][4]
+    norm = math.hypot(*(np.array(t3.TARGETS) - outputs))
+    assert squared.ours / without.ours == pytest.approx(2.0 * norm, rel=1e-12)
+    assert abs(2.0 * norm - 1.0) > 0.5
+    located = outcome(report, "mistake in w11(2)", "located").ours
+    assert located.startswith("the factor sqrt′(")
+    assert located.endswith(f"= {1.0 / (2.0 * norm):.6f} is missing")
+
+
+# -------------------------------------------------------------------------------------------- descent
+def test_the_data_is_a_full_adder():
+    for x, y in zip(t3.ADDER_X, t3.ADDER_Y, strict=True):
+        assert 2 * y[0] + y[1] == x.sum()
+    assert len({tuple(x) for x in t3.ADDER_X.tolist()}) == 8
+
+
+def test_the_stopping_rule_stops_at_the_first_small_change(report):
+    for name, costs in report.numbers["cost at each iteration"].items():
+        changes = [abs(b - a) for a, b in itertools.pairwise(costs)]
+        assert changes[-1] < t3.TOLERANCE <= min(changes[:-1])
+        assert report.numbers["stopped"][name]["iteration"] == len(costs)
+        assert "less than 1e-06" in report.numbers["stopped"][name]["why"]
+        assert costs[-1] < 0.01 < costs[0]
+        assert outcome(report, f"{name}: right bits", "wanted").ours == 16
+
+
+def test_the_rule_stops_too_early_with_a_coarse_tolerance(report):
+    assert outcome(report, "batch, coarse: right bits", "wanted").ours < 16
+    assert outcome(report, "batch, coarse: stopping rule", "wanted").ours < 1000
+
+
+def test_batch_descent_in_numpy_is_the_true_descent():
+    start = t3._numbers_of(t3._adder())
+    first, second = t3.descend(start, 8, 0.5, tolerance=1.0)
+    net = t3._adder()
+    cost = half_squared_error([net(x) for x in t3.ADDER_X.tolist()], t3.ADDER_Y)
+    assert first == pytest.approx(cost.data, rel=1e-14)
+    for parameter, gradient in zip(net.parameters(), microbp.grad(cost, net.parameters()), strict=True):
+        parameter.data -= 0.5 * gradient
+    cost = half_squared_error([net(x) for x in t3.ADDER_X.tolist()], t3.ADDER_Y)
+    assert second == pytest.approx(cost.data, rel=1e-13)
+
+
+# --------------------------------------------------------------------- an engine that is wrong shows
+def test_a_wrong_derivative_of_an_operation_is_seen(monkeypatch):
+    monkeypatch.setattr(t3, "EPOCHS", 300)
+    planted(monkeypatch, "sigmoid")
+    report = t3.reproduce()
+    wrong = {each.source for each in report.comparisons if not each.ok}
+    assert {"matrices", "numerical", "complex step"} <= wrong
+    assert report.verdict.startswith("DISAGREE: ")
+
+
+def test_an_operator_that_records_a_wrong_derivative_is_seen(monkeypatch):
+    right = microbp.Value.__mul__
+
+    def wrong(a, b):
+        node = right(a, b)
+        if node._da is not None:  # under no_grad() it is
+            node._da *= 1.0005
+        return node
+
+    monkeypatch.setattr(t3, "EPOCHS", 300)
+    monkeypatch.setattr(microbp.Value, "__mul__", wrong)
+    report = t3.reproduce()
+    names = {each.name for each in report.comparisons if not each.ok}
+    assert {"∂J/∂W^(4)", "∂J/∂W^(3)", "∂J/∂W^(2)", "∂/∂W^(2)", "audit of the graph"} <= names
+    assert "∂J/∂b^(4)" not in names
+
+
+def test_the_command_writes_its_files_and_fails_when_the_engine_is_wrong(tmp_path, monkeypatch, capsys):
+    assert cli.main(["demo", "T3", "-q", "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("T3: agree: ")
+    read = json.loads((tmp_path / "T3.json").read_text(encoding="utf-8"))
+    assert read["ok"] is True
+    assert len(read["numbers"]["delta"]["2"]) == 4
+    assert "9. Batch and stochastic" in (tmp_path / "T3.txt").read_text(encoding="utf-8")
+
+    monkeypatch.setattr(t3, "EPOCHS", 300)
+    planted(monkeypatch, "sigmoid")
+    assert cli.main(["demo", "T3", "-q", "-o", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.startswith("T3: DISAGREE: ")
+    assert json.loads((tmp_path / "T3.json").read_text(encoding="utf-8"))["ok"] is False
+
+
+# --------------------------------------------------------------------------------------------- arrays
+def test_the_relative_difference_is_that_of_the_largest_numbers():
+    assert relative_difference([0.0, 2.0], [0.5, 2.0]) == 0.25
+    assert relative_difference([[1.0, 2.0]], [1.0, 2.0]) == math.inf
+    assert relative_difference(np.zeros((2, 2)), np.zeros((2, 2))) == 0.0
+    assert math.isnan(relative_difference([1.0], [math.nan]))
+
+
+@pytest.mark.parametrize("ours", [[1.0, 2.0 + 1e-11], [1.0], [math.nan, 2.0]])
+def test_an_array_that_differs_disagrees(ours):
+    report = Report("T0", "Arrays")
+    beside(report, "Gradients", "by hand", [("dW", [1.0, 2.0], ours), ("db", [3.0], [3.0])])
+    assert [each.ok for each in report.comparisons] == [False, True]
+    assert "DISAGREE" in str(report.blocks[-1])
+
+
+def test_one_wrong_number_makes_its_array_disagree_with_the_numerical_gradient():
+    w = microbp.array([1.0, 2.0], name="w")
+    v = microbp.array([3.0], name="v")
+    loss = w[0] * w[1] * v[0]
+    claimed = {"w": np.array([6.0, 3.003]), "v": np.array([2.0])}
+    held = {"w": w, "v": v}
+    checked = microbp.check.check_gradients(loss, held, claimed=claimed, names={}, show=False)
+    numerical = {"w": np.array([6.0, 3.0]), "v": np.array([2.0])}
+    report = Report("T0", "Arrays")
+    measured(report, "Gradients", claimed, numerical, checked)
+    assert [(each.name, each.ok) for each in report.comparisons] == [("∂/∂w", False), ("∂/∂v", True)]
+    assert "1.0e-03" in str(report.blocks[-1])
