@@ -138,7 +138,7 @@ def _sweep(
     steps = [0.13 * max(size, 1.0)]
     while steps[-1] > _LAST * size:
         steps.append(steps[-1] / _RATIO)
-    # Steps from x down, and from 1 down; for a tiny x there is a gap between the two.
+    # Steps from x down, and from 1 down: for a tiny x those in between would be hundreds.
     steps = [h for h in steps if h < 0.13 * size or h > _LAST]
     steps = [h for h in steps if h < below and x - h < x < x + h]
     near = [h for h in steps if h < _FIRST * size][:_WINDOW]
@@ -180,8 +180,6 @@ def _extrapolations(samples: Sequence[_Sample], noise: float | None) -> list[Der
     ranked: list[tuple[bool, bool, float, Derivative]] = []
     before: list[tuple[float, float]] = []
     for i, sample in enumerate(samples):
-        if i and samples[i - 1].step > 2.0 * _RATIO * sample.step:
-            before = []
         row = [(sample.central, sample.jump)]
         for k in range(1, min(len(before) + 1, _WINDOW)):
             (central, jump), (old_central, old_jump) = row[-1], before[k - 1]

@@ -144,7 +144,7 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
     """The error for an operation at ``operands``, whose evaluation raised ``error``."""
     if isinstance(error, UndefinedOperation):
         return error
-    site, numbers = user_site(), tuple(float(_number(each)) for each in operands)
+    site, numbers = user_site(), tuple(as_number(_number(each), str(rule)) for each in operands)
     names = [each.name if isinstance(each, Value) else None for each in operands]
     if rule.over:
         at = ", ".join(describe(each) for each in operands)

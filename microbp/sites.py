@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Place", "site_of", "user_frame", "user_place", "user_site"]
+__all__ = ["Place", "site_of", "user_frame", "user_place", "user_scope", "user_site"]
 
 _INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
 #: Code of the package that uses microbp as a user would.
@@ -35,6 +36,15 @@ def user_frame() -> FrameType | None:
     while frame is not None and not _users[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame
+
+
+def user_scope() -> dict[str, Any]:
+    """The variables that the user's own code sees where it called, the local ones first."""
+    frame = user_frame()
+    if frame is None:
+        return {}
+    local = dict(frame.f_locals)
+    return local | {name: held for name, held in frame.f_globals.items() if name not in local}
 
 
 def user_place(depth: int = 1) -> Place | None:

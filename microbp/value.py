@@ -87,7 +87,7 @@ class Value:
 
     @data.setter
     def data(self, data: float) -> None:
-        self._data = as_number(data, "Value.data")
+        self._data = data if type(data) is float else as_number(data, "Value.data")
 
     @property
     def name(self) -> str | None:
@@ -290,7 +290,10 @@ def as_number(x: Any, where: str) -> float:
     TypeError: Value() takes a real number, not the str '3'; convert it first: float(...)
     """
     if isinstance(x, Real) and not isinstance(x, bool):
-        return float(x)
+        try:
+            return float(x)
+        except OverflowError:
+            raise OverflowError(f"{where} takes a float; this number is beyond 1.8e308") from None
     kind = type(x).__name__
     if isinstance(x, Value):
         cure = "it is a Value already; use it as it is, or take its number with .data"

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from microbp.rules import RULES
 
 # No deadline: no test asserts seconds. New examples: pytest --hypothesis-profile=default
 settings.register_profile("microbp", deadline=None, derandomize=True)
 settings.load_profile("microbp")
+
+
+@pytest.fixture(autouse=True)
+def _the_table_stays_as_it_is() -> Iterator[None]:
+    """What a test, or an example of the README, defines goes when it ends."""
+    before = dict(RULES)
+    yield
+    RULES.clear()
+    RULES.update(before)

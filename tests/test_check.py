@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import microbp.check
 from microbp.array import array
+from microbp.backward import backward_order, upstream_gradients
 from microbp.check import (
     AuditRow,
     Derivative,
@@ -26,9 +27,8 @@ from microbp.errors import NoGradientError, UndefinedOperation
 from microbp.functions import clip, log, maximum, relu, select, softmax, sqrt
 from microbp.functions import max as largest
 from microbp.graph import Graph
-from microbp.rules import RULES, Rule, add, row
-from microbp.backward import backward_order, upstream_gradients
 from microbp.record import no_grad, record, record_sites
+from microbp.rules import RULES, Rule, add, row
 from microbp.value import Value
 
 inf, nan = math.inf, math.nan
@@ -132,6 +132,16 @@ def test_a_kink_nearby_is_kept_out_of_the_steps(distance):
     measured = numerical_gradient(lambda: 2.0 * (w - 1.0).relu(), w, details=True)
     assert measured.value == pytest.approx(2.0, rel=1e-4)
     assert measured.step < distance
+
+
+def test_finer_structure_than_the_steps_speaks_against_the_result():
+    """At steps that do not resolve the wave, the slope is 1 to eight digits; it is 10,001."""
+    x = Value(0.0)
+    measured = numerical_gradient(lambda: x + 1e-9 * (1e13 * x).sin(), x, details=True)
+    assert not measured.decisive
+    assert abs(measured.value - 10_001.0) <= 16 * measured.error
+    smooth = numerical_gradient(lambda: x + 1e-9 * (10.0 * x).sin(), x, details=True)
+    assert smooth.decisive
 
 
 def test_steps_out_of_the_domain_are_left_out():
@@ -399,6 +409,15 @@ def test_a_zero_that_is_left_of_large_terms_agrees():
     assert report["shift"].why.startswith("0 but for rounding: terms of size ")
 
 
+def test_a_small_rest_of_large_terms_is_not_passed_by_their_size():
+    """0.05 % of the rest cannot be seen beside the terms that cancel."""
+    with planted("plus", "a", "log1p(exp(a))", ("1.0005 * exp(a - y)",), "Off.") as plus:
+        p = Value(-30.0, name="p")
+        report = checked(record(plus, (p,)) + (0.2 * p - 0.2 * p))
+    assert report["p"].claimed == pytest.approx(1.0005 * math.exp(-30.0))
+    assert report["p"].verdict == "inconclusive"
+
+
 def test_too_much_cancellation_is_inconclusive():
     w = Value(1.0, name="w")
     report = checked(1e-14 * w.sin() + 1e3)
@@ -477,6 +496,15 @@ def test_what_is_not_recorded_disagrees():
     assert (report["w"].claimed, report["w"].verdict) == (3.0, "DISAGREE")
     assert report["w"].numerical == pytest.approx(6.0)
     assert report["w"].why == "the function depends on it in a way that is not recorded (.data, float?)"
+
+
+def test_a_wrong_rule_off_the_way_is_not_blamed():
+    with planted("pick", "a b", "a * b", ("b", "2.0 * a"), "Wrong in b.") as pick:
+        w, b = Value(3.0, name="w"), Value(2.0, name="b")
+        report = checked(lambda: record(pick, (w * w.data, b)))
+    assert report["w"].verdict == report["b"].verdict == "DISAGREE"
+    assert report["w"].why == "the function depends on it in a way that is not recorded (.data, float?)"
+    assert report["b"].why.startswith("rule pick is wrong at ")
 
 
 def test_a_parameter_that_the_loss_does_not_depend_on():

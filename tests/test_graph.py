@@ -16,10 +16,10 @@ from strategies import Program, programs
 
 import microbp
 from microbp import Graph, Node, Value, record_sites
-from microbp.graph import variable_names
-from microbp.rules import RULES, row
 from microbp.backward import backward_order
+from microbp.graph import variable_names
 from microbp.record import record
+from microbp.rules import RULES, row
 
 
 def neuron() -> tuple[Value, Value, Value]:

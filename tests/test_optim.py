@@ -379,6 +379,20 @@ def test_resuming_equals_going_on_bit_for_bit(kind, carry):
     assert after.state() == optimiser.state()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_before_the_first_step_begins_anew(kind):
+    w = Value(1.0)
+    optimiser = KINDS[kind]([w], 0.1)
+    new = optimiser.state()
+    give(w, 1.0)
+    optimiser.step()
+    first, w.data = w.data, 1.0
+    optimiser.load_state(new)
+    assert (optimiser.steps, optimiser.state()) == (0, new)
+    optimiser.step()
+    assert w.data == first
+
+
 def test_a_state_is_plain_and_no_window_into_the_optimiser():
     w = Value(1.0, name="w")
     optimiser = Adam({"layer.w": w}, 0.1)
@@ -579,6 +593,18 @@ def test_rates_of_a_schedule(schedule, rates):
     copy = pickle.loads(pickle.dumps(schedule))
     assert copy == schedule
     assert [copy(k) for k in range(10)] == [schedule(k) for k in range(10)]
+
+
+def test_the_final_rate_is_exact_from_the_first_step_after_the_last():
+    for schedule in (Linear(1.0, final=0.1, steps=100), Cosine(1.0, final=0.1, steps=100)):
+        assert schedule(99) > 0.1
+        assert (schedule(100), schedule(101)) == (0.1, 0.1)
+
+
+def test_the_least_settings_of_a_schedule():
+    assert [StepDecay(0.5, factor=1.0, every=1)(k) for k in (0, 7)] == [0.5, 0.5]
+    assert [Linear(0.5, final=0.25, steps=1)(k) for k in (0, 1)] == [0.5, 0.25]
+    assert WarmUp(1, then=0.5)(0) == 0.5
 
 
 def test_micrograds_demo_schedule_bit_for_bit():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import here
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value, record_sites
@@ -26,12 +27,6 @@ def sites() -> Iterator[None]:
     record_sites()
     yield
     record_sites(on=False)
-
-
-def here(back: int = 0) -> str:
-    """``file:line`` of the caller, ``back`` lines before."""
-    frame = inspect.currentframe().f_back  # type: ignore[union-attr]
-    return f"{__file__}:{frame.f_lineno - back}"  # type: ignore[union-attr]
 
 
 def test_the_site_is_the_caller_s_own_line() -> None:

@@ -1,0 +1,63 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+import gc
+import math
+import operator
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from microbp import Value
+from microbp.rules import RULES
+
+__all__ = ["METHODS", "OPERATORS", "bits", "here", "in_threads", "live_values"]
+
+#: The operations that are written with an operator between two operands, by their names in the table.
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv,
+    "pow": operator.pow,
+}  # fmt: skip
+#: The operations that are methods or functions of one Value.
+METHODS: dict[str, Callable[[Any], Any]] = {
+    **{name: operator.methodcaller(name) for name in RULES if callable(getattr(Value, name, None))},
+    "neg": operator.neg,
+    "abs": abs,
+}
+
+
+def here(back: int = 0) -> str:
+    """``file:line`` of the caller, ``back`` lines before."""
+    frame = sys._getframe(1)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno - back}"
+
+
+def bits(x: float | None) -> str | None:
+    """A float to the last bit: NaN equals NaN, and -0.0 is not 0.0."""
+    return None if x is None else struct.pack("<d", math.nan if math.isnan(x) else x).hex()
+
+
+def live_values() -> int:
+    """How many Values the process holds."""
+    return sum(isinstance(each, Value) for each in gc.get_objects())
+
+
+def in_threads(*jobs: Callable[[], object]) -> None:
+    """Run each job in a thread of its own, to its end; none may fail."""
+    failures: list[BaseException] = []
+
+    def guarded(job: Callable[[], object]) -> None:
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
