@@ -232,7 +232,7 @@ def main() -> None:
             if number:  # the first round warms up
                 times[name].append(taken)
     collections = full_collections(micrograd)
-    times["micrograd, in a process of its own"], collections_alone = alone(given.rounds)
+    times["micrograd, in a process of its own"], apart = alone(given.rounds)
     rows = [
         (
             name,
@@ -247,7 +247,7 @@ def main() -> None:
         tuple(rows),
         (
             f"the same cost to {cost:.0e} and the same 337 gradients to {gradient:.0e} of the largest",
-            f"full collections in a step of micrograd: {collections:.1f}; in its own process {collections_alone:.1f}",
+            f"full collections in a step of micrograd: {collections:.1f}; in its own process: {apart:.1f}",
             f"{given.rounds} rounds, Python {platform.python_version()}, {core}",
         ),
     ).show()

@@ -47,16 +47,16 @@ def main() -> None:
         net, X, Y,
         loss="hinge",
         penalty=1e-4,  # keeps the weights small
-        optimiser=Adam(net.parameters(), lr=0.01),
-        epochs=50,
+        optimiser=Adam(net.parameters(), lr=0.02),
+        epochs=100,
         batch_size=20,  # ten steps an epoch
         validation=0.2,  # 40 of the points measure; the net ends with its best parameters for them
-        patience=10,
+        patience=20,
     )  # fmt: skip
 
     print("epoch   cost    validation cost")
     for epoch, (cost, measured) in enumerate(zip(history.cost, history.validation_cost, strict=True), 1):
-        if epoch % 5 == 0 or epoch in (1, len(history.cost)):
+        if epoch % 10 == 0 or epoch in (1, len(history.cost)):
             print(f"{epoch:5}   {cost:.4f}  {measured:.4f}")
     print(history)
     print(f"accuracy on {len(Y_new)} new points: {accuracy(net, X_new, Y_new):.3f}")

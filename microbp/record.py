@@ -153,11 +153,22 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
             f"{arg} = {number!r}" + (f" ({name})" if name else "")
             for arg, number, name in zip(rule.args, numbers, names, strict=True)
         )
-    reason = rule.doc
+    failed, reason = "value", rule.doc
+    if _has_value(rule, numbers):
+        failed = "local derivative"
     if isinstance(error, OverflowError):
-        reason = "The result is beyond the largest float, 1.8e308."
-    message = f"{rule} has no value at {at}. {reason} [{site}]"
+        told = "result" if failed == "value" else failed
+        reason = f"The {told} is beyond the largest float, 1.8e308."
+    message = f"{rule} has no {failed} at {at}. {reason} [{site}]"
     return UndefinedOperation(message, rule.name, numbers, site)
+
+
+def _has_value(rule: Rule, numbers: Sequence[float]) -> bool:
+    try:
+        compiled(rule).value(*rule.split(numbers))
+    except (ArithmeticError, ValueError):
+        return False
+    return True
 
 
 # --------------------------------------------------------------------------------- what is recorded

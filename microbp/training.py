@@ -37,7 +37,7 @@ from microbp.errors import MicrobpError, NoGradientError, UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.optim import SGD, Optimiser, clip_gradients
-from microbp.record import no_grad, record_sites
+from microbp.record import record_sites
 from microbp.value import Value, as_number, describe
 
 __all__ = ["Engine", "History", "NotFinite", "Samples", "fit"]
@@ -151,7 +151,7 @@ def fit(
     with a learning rate of 0.1 unless given.
 
     **The end** comes after ``epochs``; or as soon as the costs of two neighbouring epochs differ by less
-    than ``tolerance``; or when the validation cost has stayed above its minimum for ``patience`` epochs.
+    than ``tolerance``; or when the validation cost has not fallen below its minimum for ``patience`` epochs.
     ``validation`` is a pair (X, Y), or the fraction of the samples to set apart, drawn by ``seed``.
     Ctrl-C ends the run too, and the history comes back as ever, ``stopped == "interrupted"``.
 
@@ -245,8 +245,12 @@ class _Eager:
                 parameter.grad = 0.0
 
     def cost(self, samples: Samples, rows: Sequence[int]) -> float:
-        with no_grad():
-            return self.record(samples, rows).data
+        # Not under no_grad(), which Ctrl-C could leave switched on: each prediction's graph goes at once.
+        with _collector_at_rest():
+            if self.takes_batches:
+                return self.record(samples, rows).data
+            predictions = [[each.detach() for each in self.predictions(samples, [row])[0]] for row in rows]
+            return self.loss(predictions, [samples.y[row] for row in rows]).data
 
     def record(self, samples: Samples, rows: Sequence[int]) -> Value:
         """The loss of the batch as a recorded Value."""
@@ -408,25 +412,24 @@ class _Run:
 
     def _check_that_all_fits(self) -> None:
         """The net takes a sample, and the loss what it returns, with every target there is."""
-        with no_grad():
+        try:
+            first = self.eager.predictions(self.samples, self.rows[:1])[0]
+        except ArithmeticError:
+            return  # undefined for this sample: the first step says so, and where
+        except (TypeError, ValueError, IndexError) as error:
+            shape = self.samples.array.shape
+            hint = "; a net of one input takes [[x] for x in X]" if len(shape) == 1 else ""
+            raise ValueError(
+                f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
+            ) from error
+        for samples in {id(each): each for each in (self.samples, *(self.validation or ())[:1])}.values():
             try:
-                first = self.eager.predictions(self.samples, self.rows[:1])
+                cost = self.loss([first] * len(samples.y), samples.y)
             except ArithmeticError:
-                return  # undefined for this sample: the first step says so, and where
-            except (TypeError, ValueError, IndexError) as error:
-                shape = self.samples.array.shape
-                hint = "; a net of one input takes [[x] for x in X]" if len(shape) == 1 else ""
-                raise ValueError(
-                    f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
-                ) from error
-            for samples in {id(each): each for each in (self.samples, *(self.validation or ())[:1])}.values():
-                try:
-                    cost = self.loss([first[0]] * len(samples.y), samples.y)
-                except ArithmeticError:
-                    continue
-                if not isinstance(cost, Value):
-                    kind = type(cost).__name__
-                    raise TypeError(f"fit: the loss returns one Value, not an object of type {kind}")
+                continue
+            if not isinstance(cost, Value):
+                kind = type(cost).__name__
+                raise TypeError(f"fit: the loss returns one Value, not an object of type {kind}")
 
     def _check_schedule(self) -> None:
         """A schedule that has run out is an error now, not after hours."""
@@ -444,13 +447,22 @@ class _Run:
     def go(self, progress: bool | None) -> History:
         """Run to the end, whichever it is."""
         with _Interrupts() as self.interrupts, _Bar(progress, self.epochs, self.steps) as self.bar:
-            self.written = time.monotonic()
+            self.written, collecting = time.monotonic(), gc.isenabled()
             try:
                 while not (stopped := self._reason_to_stop()):
-                    self._epoch()
+                    if self.place < self.steps:
+                        self._step()
+                    else:
+                        self._validate()
+                    if time.monotonic() - self.written >= self.checkpoint_every:
+                        with self.interrupts.held():
+                            self._save()
             except KeyboardInterrupt:
                 stopped = "interrupted"
-            self.interrupts.hold()  # the end is whole as well
+            finally:
+                self.interrupts.hold()  # the end is whole as well
+                if collecting:
+                    gc.enable()
             self._save()
             kept = self.keep or ("best" if self.validation or stopped == "interrupted" else "last")
             if kept == "best" and self.best is not None:
@@ -480,27 +492,8 @@ class _Run:
             return self.rows
         return [self.rows[each] for each in self.generator.permutation(len(self.rows))]
 
-    def _epoch(self) -> None:
-        before = [each.data for each in self.parameters]
-        while self.place < self.steps:
-            self._step(self.order[self.place * self.batch_size : (self.place + 1) * self.batch_size])
-            if time.monotonic() - self.written >= self.checkpoint_every:
-                self._save()
-        cost = self._epoch_cost()
-        measured, after = cost, [each.data for each in self.parameters]
-        if self.validation is not None:
-            measured = self._validation_cost(*self.validation)
-        elif self.steps == 1:
-            after = before  # the cost is theirs
-        with self.interrupts.held():
-            self.cost.append(cost)
-            if self.validation is not None:
-                self.validation_cost.append(measured)
-            self.epoch, self.place, self.order = self.epoch + 1, 0, self._draw()
-            if self.best is None or measured < self.best.cost:
-                self.best = _Best(measured, self.epoch, after)
-
-    def _step(self, rows: list[int]) -> None:
+    def _step(self) -> None:
+        rows = self.order[self.place * self.batch_size : (self.place + 1) * self.batch_size]
         try:
             cost = self.engine.gradients(self.samples, rows)
         except UndefinedOperation as error:
@@ -526,7 +519,32 @@ class _Run:
             if norm is not None:
                 self.gradient_norm.append(norm)
             self.place += 1
+            if self.place == self.steps and self.validation is None:
+                costs_these = self.steps == 1  # the parameters before the update
+                self._end_epoch(numbers if costs_these else [each.data for each in self.parameters])
         self.bar.show(self.epoch, self.place, cost)
+
+    def _validate(self) -> None:
+        """The end of an epoch in a run with validation."""
+        assert self.validation is not None
+        samples, rows = self.validation
+        try:
+            cost = self.engine.cost(samples, rows)
+        except UndefinedOperation as error:
+            raise self._not_finite("the validation cost has no value", rows, samples) from error
+        if not math.isfinite(cost):
+            raise self._not_finite(f"the validation cost is {cost!r}", rows, samples)
+        with self.interrupts.held():
+            self.validation_cost.append(cost)
+            self._end_epoch([each.data for each in self.parameters])
+
+    def _end_epoch(self, parameters: list[float]) -> None:
+        """The epoch's cost is known, and ``parameters`` are those that it stands for."""
+        self.cost.append(self._epoch_cost())
+        self.epoch, self.place, self.order = self.epoch + 1, 0, self._draw()
+        measured = self.cost[-1] if self.validation is None else self.validation_cost[-1]
+        if self.best is None or measured < self.best.cost:
+            self.best = _Best(measured, self.epoch, parameters)
 
     def _bad_gradient(self) -> str:
         for name, parameter in self.optimiser.parameters:
@@ -540,15 +558,6 @@ class _Run:
             return costs[0]
         last = len(self.rows) - (self.steps - 1) * self.batch_size
         return (math.fsum(costs[:-1]) * self.batch_size + costs[-1] * last) / len(self.rows)
-
-    def _validation_cost(self, samples: Samples, rows: list[int]) -> float:
-        try:
-            cost = self.engine.cost(samples, rows)
-        except UndefinedOperation as error:
-            raise self._not_finite("the validation cost has no value", rows, samples) from error
-        if not math.isfinite(cost):
-            raise self._not_finite(f"the validation cost is {cost!r}", rows, samples)
-        return cost
 
     def _set(self, numbers: Sequence[float]) -> None:
         for parameter, number in zip(self.parameters, numbers, strict=True):
@@ -578,6 +587,7 @@ class _Run:
         self, told: str, rows: Sequence[int], samples: Samples | None = None, *, gradients: bool = False
     ) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all."""
+        self.interrupts.hold()
         where = f"epoch {self.epoch + 1} of {self.epochs}"
         step = None if samples else self.place + 1
         where += f", step {step} of {self.steps}" if step else ""
@@ -595,8 +605,7 @@ class _Run:
                 ". The net holds the parameters that led there. Lower the learning rate, clip the gradients, "
                 "or bring the data to a scale of about 1"
             )
-        with self.interrupts.held():
-            self._save()
+        self._save()
         history = self._history("not finite", "last")
         return NotFinite(f"fit stopped in {where}: {told}", history, self.epoch + 1, step, found and found[0])
 
@@ -735,13 +744,13 @@ def _told(graph: Graph, node: Node) -> str:
 class _Interrupts:
     """Ctrl-C as ever, but not inside a ``with held()``: there it waits for the end of the block.
 
-    Once it has struck, the run is being wound up, and a second one is too late to do anything.
+    Once it has struck, or :meth:`hold` was called, the run is being wound up, and it comes too late.
     Only the main thread receives signals; in any other there is nothing to hold back.
     """
 
     def __init__(self) -> None:
         self._previous: Callable[[int, FrameType | None], Any] | None = None
-        self._holding = self._waiting = False
+        self._holding = self._waiting = self._ending = False
 
     def __enter__(self) -> _Interrupts:  # noqa: PYI034 (Self is newer than Python 3.10)
         previous = signal.getsignal(signal.SIGINT)
@@ -755,12 +764,12 @@ class _Interrupts:
             signal.signal(signal.SIGINT, self._previous)
 
     def _strike(self, number: int, frame: FrameType | None) -> None:
-        if self._holding:
+        if self._holding or self._ending:
             self._waiting = True
         elif self._previous is not None:
-            self._holding = True
+            self._ending = True
             self._previous(number, frame)
-            self._holding = False  # a handler of the program's own, which did not raise
+            self._ending = False  # a handler of the program's own, which did not raise
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -777,7 +786,7 @@ class _Interrupts:
 
     def hold(self) -> None:
         """From here to the end of the run."""
-        self._holding = True
+        self._ending = True
 
 
 class _Bar:

@@ -355,6 +355,29 @@ def test_the_best_without_validation_are_those_that_the_lowest_cost_was_computed
     assert run(5)[2] not in (0.0, 1.0)
 
 
+def test_the_best_of_several_steps_an_epoch_are_those_at_the_end_of_its_epoch():
+    def run(epochs, **options):
+        net = small()
+        history = fit(
+            net, X, Y, loss="half_squared_error", optimiser=descent(net, 0.5), epochs=epochs, batch_size=3,
+            **options,
+        )  # fmt: skip
+        return numbers(net), history
+
+    best, history = run(20, keep="best")
+    epoch = history.cost.index(min(history.cost)) + 1
+    assert history.best_epoch == epoch < 20
+    assert best == run(epoch)[0] != run(20)[0]
+
+
+def test_of_equal_costs_the_first_is_the_best():
+    net = Line()
+    history = fit(net, [[1.0]], [1], loss="hinge", validation=([[0.0]], [1]), epochs=9, patience=4)
+    assert history.validation_cost == [1.0] * 5
+    assert (history.stopped, history.best_epoch) == ("patience", 1)
+    assert net.w.data == 0.1
+
+
 # ----------------------------------------------------------------------------------------- history
 def test_the_history_is_plain_data():
     history = fit(small(), X, Y, loss="hinge", epochs=2, batch_size=3, validation=0.3, clip=1.0)
@@ -892,8 +915,8 @@ def test_ctrl_c_keeps_the_best_parameters():
     )
 
 
-def test_a_second_ctrl_c_cannot_tear_the_end(tmp_path, monkeypatch):
-    net = StrikingNet(Striking(9, press_ctrl_c))
+@pytest.mark.parametrize("strike", [raise_it, press_ctrl_c])
+def test_a_second_ctrl_c_cannot_tear_the_end(tmp_path, monkeypatch, strike):
     original, presses = training._Run._save, []
 
     def save(run):
@@ -902,10 +925,27 @@ def test_a_second_ctrl_c_cannot_tear_the_end(tmp_path, monkeypatch):
         press_ctrl_c()
 
     monkeypatch.setattr(training._Run, "_save", save)
+    net = StrikingNet(Striking(9, strike))
     history, _ = interrupted(net, checkpoint=tmp_path / "run.json")
     assert len(presses) == 1
     assert (numbers(net), history.step_cost) == after(3)
     assert json.loads((tmp_path / "run.json").read_text())["step_cost"] == history.step_cost
+
+
+def test_a_second_ctrl_c_cannot_tear_the_way_to_the_end(monkeypatch):
+    class Collector:
+        isenabled, disable = gc.isenabled, gc.disable
+
+        @staticmethod
+        def enable():
+            press_ctrl_c()
+            gc.enable()
+
+    monkeypatch.setattr(training, "gc", Collector)
+    monkeypatch.setattr(training._Interrupts, "hold", lambda _: None)
+    history, _ = interrupted(StrikingNet(Striking(2, press_ctrl_c)))
+    assert history.stopped == "interrupted"
+    assert gc.isenabled()
 
 
 def test_ctrl_c_is_as_it_was_afterwards():
@@ -1002,6 +1042,16 @@ def test_a_checkpoint_of_a_run_that_has_ended_ends_at_once(tmp_path):
     assert again.w.data == net.w.data
 
 
+def test_the_rules_for_stopping_wait_for_the_end_of_an_epoch(tmp_path):
+    file = tmp_path / "run.json"
+    net = StrikingNet(Striking(19, raise_it))  # in the second step of the third epoch
+    interrupted(net, checkpoint=file)
+    net = small()
+    history, _ = interrupted(net, resume=file, epochs=9, tolerance=1e9)
+    assert history.stopped == "tolerance"
+    assert (numbers(net), history.step_cost) == after(STEPS)
+
+
 def test_after_an_update_beyond_the_largest_float_the_checkpoint_goes_on_with_a_lower_rate(tmp_path):
     file = tmp_path / "run.json"
     net = Line()
@@ -1016,6 +1066,34 @@ def test_after_an_update_beyond_the_largest_float_the_checkpoint_goes_on_with_a_
     assert fit(whole, [[4.0]], [1.0], optimiser=descent(whole, 0.25), **options) == history
     assert history.step_cost[:1] == caught.value.history.step_cost
     assert again.w.data == whole.w.data
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"batch_size": None}, {"validation": 0.3}, {"batch_size": None, "validation": 0.3}],
+    ids=str,
+)
+def test_a_run_goes_on_from_each_checkpoint_as_if_it_had_been_killed_after_it(tmp_path, monkeypatch, options):
+    file, kept = tmp_path / "run.json", []
+    original = training._Run._save
+
+    def save(run):
+        original(run)
+        if run.checkpoint:
+            kept.append(file.read_text())
+
+    monkeypatch.setattr(training._Run, "_save", save)
+    options = SETTINGS | {"keep": "best"} | options
+    net = small()
+    optimiser = SGD(net.parameters(), lr=3.0)  # so much that the best parameters are not the last
+    history = fit(net, X, Y, optimiser=optimiser, checkpoint=file, checkpoint_every=0.0, **options)
+    whole = outcome(net, optimiser, history)
+    assert len(kept) == len(history.step_cost) + len(history.validation_cost) + 1
+    for text in kept:
+        file.write_text(text)
+        net = small(seed=99)
+        optimiser = SGD(net.parameters(), lr=3.0)
+        assert outcome(net, optimiser, fit(net, X, Y, optimiser=optimiser, resume=file, **options)) == whole
 
 
 def test_checkpoints_are_written_between_steps(tmp_path, monkeypatch):
@@ -1256,3 +1334,20 @@ def test_an_optimiser_of_ones_own_trains():
     history = fit(net, [[1.0]], [1.0], loss="mean_squared_error", optimiser=Sign([net.w], lr=0.25), epochs=4)
     assert history.cost == [1.0, 0.5625, 0.25, 0.0625]
     assert net.w.data == 1.0
+
+
+# ----------------------------------------------------------------------------------- the example
+def test_the_example_of_two_moons_learns_and_prints_the_same_each_time():
+    example = Path(__file__).parents[1] / "examples" / "moons.py"
+    runs = [
+        subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
+        for _ in range(2)
+    ]
+    assert runs[0].stderr == ""
+    assert runs[0].stdout == runs[1].stdout
+    first, *_, message, last = runs[0].stdout.splitlines()
+    assert first == "105 parameters, accuracy 0.800 before training"
+    assert "The net holds the best parameters, of epoch " in message
+    told, accuracy = last.split(": ")
+    assert told == "accuracy on 200 new points"
+    assert float(accuracy) >= 0.95
