@@ -30,7 +30,7 @@ from microbp.functions import (
 )
 from microbp.graph import Graph, Node
 from microbp.nn import MLP, Layer, Module, Neuron
-from microbp.training import fit
+from microbp.training import History, NotFinite, fit
 from microbp.record import no_grad, record_sites
 from microbp.value import Value
 
@@ -42,12 +42,14 @@ __all__ = [
     "Array",
     "BranchError",
     "Graph",
+    "History",
     "Layer",
     "MicrobpError",
     "Module",
     "Neuron",
     "NoGradientError",
     "Node",
+    "NotFinite",
     "Operation",
     "RuleError",
     "UndefinedOperation",

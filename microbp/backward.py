@@ -129,8 +129,5 @@ def backward_order(root: V) -> list[V]:
 
 def add_gradients(root: Any) -> None:
     """Add ∂root/∂v to ``v.grad`` for all values v that root was computed from, and for root."""
-    _one_pass.acquire()
-    try:
+    with _one_pass:
         _sweep(root, True)
-    finally:
-        _one_pass.release()

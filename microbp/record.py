@@ -194,11 +194,13 @@ def no_grad() -> Iterator[None]:
     (4.0, True, False)
     """
     token = _recording.set(False)
-    _special(+1)
     try:
-        yield
+        _special(+1)
+        try:
+            yield
+        finally:
+            _special(-1)
     finally:
-        _special(-1)
         _recording.reset(token)
 
 

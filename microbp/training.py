@@ -249,7 +249,8 @@ class _Eager:
         with _collector_at_rest():
             if self.takes_batches:
                 return self.record(samples, rows).data
-            predictions = [[each.detach() for each in self.predictions(samples, [row])[0]] for row in rows]
+            outputs = (self.predictions(samples, [row])[0] for row in rows)
+            predictions = [[each.detach() for each in output] for output in outputs]
             return self.loss(predictions, [samples.y[row] for row in rows]).data
 
     def record(self, samples: Samples, rows: Sequence[int]) -> Value:
@@ -445,32 +446,48 @@ class _Run:
 
     # ------------------------------------------------------------------------------ from step to step
     def go(self, progress: bool | None) -> History:
-        """Run to the end, whichever it is."""
-        with _Interrupts() as self.interrupts, _Bar(progress, self.epochs, self.steps) as self.bar:
-            self.written, collecting = time.monotonic(), gc.isenabled()
+        """Run to the end, whichever it is, and leave Ctrl-C and the collector as they were."""
+        self.interrupts, collecting = _Interrupts(), gc.isenabled()
+        try:
             try:
-                while not (stopped := self._reason_to_stop()):
-                    if self.place < self.steps:
-                        self._step()
-                    else:
-                        self._validate()
-                    if time.monotonic() - self.written >= self.checkpoint_every:
-                        with self.interrupts.held():
-                            self._save()
-            except KeyboardInterrupt:
-                stopped = "interrupted"
+                self.interrupts.start()
+                with _Bar(progress, self.epochs, self.steps) as self.bar:
+                    return self._end(self._descend())
             finally:
-                self.interrupts.hold()  # the end is whole as well
-                if collecting:
-                    gc.enable()
-            self._save()
-            kept = self.keep or ("best" if self.validation or stopped == "interrupted" else "last")
-            if kept == "best" and self.best is not None:
-                self._set(self.best.parameters)
-            else:
-                kept = "last"
-            history = self._history(stopped, kept)
-            self.bar.end(history)
+                self.interrupts.hold()
+        finally:  # nothing strikes here any more, unless it has just struck in the line above
+            if collecting:
+                gc.enable()
+            self.interrupts.stop()
+
+    def _descend(self) -> str:
+        """Step by step, until there is a reason to stop; what follows is whole again."""
+        self.written = time.monotonic()
+        try:
+            while not (reason := self._reason_to_stop()):
+                if self.place < self.steps:
+                    self._step()
+                else:
+                    self._validate()
+                if time.monotonic() - self.written >= self.checkpoint_every:
+                    with self.interrupts.held():
+                        self._save()
+            self.interrupts.hold()
+        except KeyboardInterrupt:
+            self.interrupts.hold()
+            return "interrupted"
+        return reason
+
+    def _end(self, stopped: str) -> History:
+        """Write the checkpoint, set the parameters that are kept, and say so."""
+        self._save()
+        kept = self.keep or ("best" if self.validation or stopped == "interrupted" else "last")
+        if kept == "best" and self.best is not None:
+            self._set(self.best.parameters)
+        else:
+            kept = "last"
+        history = self._history(stopped, kept)
+        self.bar.end(history)
         return history
 
     def _reason_to_stop(self) -> str:
@@ -752,14 +769,15 @@ class _Interrupts:
         self._previous: Callable[[int, FrameType | None], Any] | None = None
         self._holding = self._waiting = self._ending = False
 
-    def __enter__(self) -> _Interrupts:  # noqa: PYI034 (Self is newer than Python 3.10)
+    def start(self) -> None:
+        """Take the place of the program's own handler; a ``finally`` has to :meth:`stop` that."""
         previous = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(previous):
             self._previous = previous
             signal.signal(signal.SIGINT, self._strike)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Give the place back, once nothing can strike any more."""
         if self._previous is not None and signal.getsignal(signal.SIGINT) == self._strike:
             signal.signal(signal.SIGINT, self._previous)
 
@@ -801,7 +819,7 @@ class _Bar:
             self._due = time.monotonic() + (0.0 if progress else 1.0)
         self._bar: Any = None
 
-    def __enter__(self) -> _Bar:  # noqa: PYI034
+    def __enter__(self) -> _Bar:  # noqa: PYI034 (Self is newer than Python 3.10)
         return self
 
     def __exit__(self, *_: object) -> None:

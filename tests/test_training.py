@@ -948,6 +948,90 @@ def test_a_second_ctrl_c_cannot_tear_the_way_to_the_end(monkeypatch):
     assert gc.isenabled()
 
 
+class Presser:
+    """Presses Ctrl-C once, at the nth line of training.py that runs."""
+
+    def __init__(self, nth):
+        self.left = nth
+
+    def __call__(self, frame, event, _):
+        if frame.f_code.co_filename != training.__file__:
+            return None
+        self.left -= event == "line"
+        if event == "line" and self.left == 0:
+            sys.settrace(None)
+            press_ctrl_c()
+        return self
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self)
+
+    def __exit__(self, *_):
+        sys.settrace(self.before)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_size": None}, {"validation": 0.3}, {"keep": "best"}], ids=str
+)
+def test_ctrl_c_at_every_line(tmp_path, options):
+    # Every place in turn: in a step, in an update, between two epochs, in the midst of a checkpoint.
+    file = tmp_path / "run.json"
+    options = SETTINGS | {"epochs": 2, "batch_size": 4} | options
+    make = KINDS["momentum"]
+
+    def run(**more):
+        net = small()
+        optimiser = make(net)
+        history = fit(net, X, Y, optimiser=optimiser, **options, **more)
+        return outcome(net, optimiser, history), history
+
+    expected, whole = run()
+    nth, places = 0, set()
+    while True:
+        nth += 5  # with a step of 1 it holds as well, and takes five times as long
+        file.unlink(missing_ok=True)
+        presser = Presser(nth)
+        try:
+            with presser:
+                found, history = run(checkpoint=file, checkpoint_every=0.0)
+        except KeyboardInterrupt:
+            history = None  # before the run has begun, or after it has ended
+        assert gc.isenabled()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert [each.name for each in tmp_path.iterdir()] in ([], ["run.json"])
+        if presser.left > 0:
+            break
+        if history is None:
+            assert len(places) in (0, len(whole.step_cost) + 1)
+            continue
+        places.add(len(history.step_cost))
+        assert history.step_cost == whole.step_cost[: len(history.step_cost)]
+        assert found[1]["steps"] == len(history.learning_rate) == len(history.step_cost)
+        assert run(resume=file)[0] == expected
+    assert found == expected  # not struck at all
+    assert places == set(range(len(whole.step_cost) + 1))
+
+
+def test_ctrl_c_at_every_line_of_a_run_that_fails():
+    nth, ends = 0, set()
+    while True:
+        nth += 1
+        presser = Presser(nth)
+        net = StrikingNet(Striking(6, lambda: 1 / 0))
+        try:
+            with presser:
+                ends.add(interrupted(net)[0].stopped)
+        except (ZeroDivisionError, KeyboardInterrupt) as error:
+            ends.add(type(error))
+        assert gc.isenabled()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert numbers(net) in (after(0)[0], after(1)[0])
+        if presser.left > 0:
+            break
+    assert ends == {"interrupted", KeyboardInterrupt, ZeroDivisionError}
+
+
 def test_ctrl_c_is_as_it_was_afterwards():
     before = signal.getsignal(signal.SIGINT)
     fit(small(), X, Y, loss="hinge", epochs=1)
