@@ -1,0 +1,82 @@
+"""``audit``: each recorded operation alone, the record, and the accumulation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from microbp.backward import upstream_gradients
+from microbp.check.accumulation import grad_state, passes_held, sums
+from microbp.check.changes import changes_in
+from microbp.check.operation import Verdict, verdicts
+from microbp.check.recorded import Recorded
+from microbp.check.report import Accumulation, AuditReport, AuditRow
+from microbp.check.words import named, operand_words
+from microbp.errors import NoGradientError
+from microbp.graph import Graph
+from microbp.sites import user_scope
+from microbp.value import Value, describe
+
+
+def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = None) -> AuditReport:
+    """Check each recorded operation alone; print what is not fine and return the report.
+
+    Three things can be wrong with a gradient, and each has its own verdict. A *rule*: the recorded
+    local derivative is compared with the derivative of that operation alone, at its recorded
+    operands, so that a wrong rule is named by operation, operand, node and line. The *record*: a
+    number was changed after it was used. The *accumulation*: the gradients of a fresh pass are
+    compared with the sums Σ upstream gradient · local derivative over all uses, taken apart from it,
+    and ``grad`` with whole passes.
+
+    >>> x = Value(-3.0, name="x")
+    >>> y = abs(x) * x
+    >>> y.backward()
+    >>> report = audit(y)
+    audit(y = -9): 3 fine
+    <BLANKLINE>
+    rules: none is wrong
+    accumulation: right: 3 gradients are the sums over their uses
+    grad: holds 1 backward pass
+
+    At a corner the derivative follows a convention (``relu`` at 0): the verdict is ``corner`` if it
+    lies between the slopes on either side, and ``WRONG RULE`` if it does not. Where an operation is
+    undefined beside its operand, or an operand is not finite, it is ``undecided``. ``report.rows``
+    has all rows.
+
+    ``names`` maps names to Values for the table, in place of the variables of the caller.
+
+    Raises TypeError where ``loss`` is no Value, NoGradientError where it is a constant.
+    """
+    if not isinstance(loss, Value):
+        raise TypeError(f"audit() looks at a recorded Value, not {loss!r}")
+    if not loss.requires_grad:
+        raise NoGradientError(f"{describe(loss)} is a constant: there is no operation to audit")
+    graph = Graph(loss, user_scope() if names is None else names)
+    recorded = Recorded(graph)
+    changes = {change.node.position: change for change in changes_in(recorded)}
+    rows: list[AuditRow] = []
+    measured: dict[Any, list[Verdict | None]] = {}
+    for node in graph:
+        if node.rule is None:
+            continue
+        if node.position in changes:
+            change = changes[node.position]
+            about = (node.name, node.rule.name, "", node.data, change.now)
+            rows.append(AuditRow(*about, "CHANGED", change.text, node.site))
+            continue
+        # A network has many operations alike: what is known of the same numbers holds again.
+        numbers = tuple(recorded.numbers[each] if type(each) is int else each for each in node.operands)
+        key = (node.rule, numbers, node.local_derivatives)
+        if key not in measured:
+            measured[key] = verdicts(node, recorded.numbers)
+        operands = operand_words(graph, node)
+        for verdict, told, stated in zip(measured[key], operands, node.local_derivatives, strict=True):
+            if verdict is not None and stated is not None:
+                rows.append(AuditRow(node.name, node.rule.name, told, stated, *verdict, node.site))
+    gradients = upstream_gradients(loss)
+    ok, told = sums(graph, gradients)
+    accumulation = Accumulation(ok, told, grad_state(*passes_held(graph, gradients)))
+    report = AuditReport(f"audit({named(graph)})", tuple(rows), accumulation)
+    if show:
+        report.table().show()
+    return report

@@ -1,0 +1,37 @@
+"""The operands of a recorded operation as its rule takes them, and what the rule gives there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from microbp.compiled import compiled
+from microbp.graph import Node
+from microbp.rules import Rule
+
+
+def entries_of(node: Node, numbers: Sequence[float]) -> list[Any]:
+    """The numbers of a node's operands as its rule takes them; ``numbers`` are those of all nodes."""
+    assert node.rule is not None
+    operands = [numbers[each] if type(each) is int else each for each in node.operands]
+    return node.rule.split(operands) if node.rule.over else operands
+
+
+def scope_of(rule: Rule, entries: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The names of a rule's expressions, and those for each element of its lists."""
+    scope = dict(zip(rule.args, entries, strict=True))
+    lists = zip(*(scope[arg] for arg in rule.over), strict=True)
+    return scope, [dict(zip(rule.over, each, strict=True)) for each in lists] if rule.over else []
+
+
+def local_derivatives(rule: Rule, entries: list[Any], y: float) -> list[float]:
+    """What a rule's own text gives for the derivative in each operand."""
+    found: list[float] = []
+    for derivative in compiled(rule).derivatives:
+        try:
+            d = derivative(*entries, y)
+        except (ArithmeticError, ValueError):
+            d = math.nan
+        found.extend(d if type(d) is list else [d])
+    return found

@@ -1,0 +1,182 @@
+"""One operation by itself: whether a recorded local derivative is right.
+
+Source: W. Squire and G. Trapp, Using complex variables to estimate derivatives of real functions, SIAM
+Review 40 (1998), pages 110-112: the complex step, by which single operations are measured.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Sequence
+from operator import mul
+from typing import Any, NamedTuple
+
+from microbp.check.measure import DECISIVE, EPS, ROUNDING, SAFETY, TINY, sweep
+from microbp.check.rounding import rounding_error
+from microbp.compiled import compiled
+from microbp.expr import COMPLEX, CONSTANTS
+from microbp.graph import Node
+from microbp.rules import Rule
+from microbp.tables import number
+
+
+class Verdict(NamedTuple):
+    """On one local derivative."""
+
+    measured: float
+    #: ``fine``, ``corner``, ``WRONG RULE`` or ``undecided``.
+    word: str
+    why: str
+
+
+def verdicts(node: Node, numbers: Sequence[float]) -> list[Verdict | None]:
+    """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes."""
+    assert node.rule is not None
+    operands = [numbers[each] if type(each) is int else each for each in node.operands]
+    return [
+        None if stated is None else _Local(node.rule, operands, place, stated).verdict()
+        for place, stated in enumerate(node.local_derivatives)
+    ]
+
+
+class _Local:
+    """The derivative of one operation in one of its operands."""
+
+    def __init__(self, rule: Rule, operands: list[float], place: int, stated: float) -> None:
+        self.rule = rule
+        self.operands = operands
+        self.place = place
+        #: The recorded derivative.
+        self.stated = stated
+        self.x = operands[place]
+        #: The complex step: what it leaves out is of the order of (h/x)².
+        self.h = 2.0**-332 if self.x == 0.0 or abs(self.x) > 1e-60 else 2.0**-40 * abs(self.x)
+
+    def verdict(self) -> Verdict:
+        """Whether the recorded derivative is right.
+
+        The complex step, exact to rounding, decides where the operation is smooth. At a corner, and
+        where the complex step fails, differences of the real operation decide.
+        """
+        if not all(map(math.isfinite, self.operands)):
+            return Verdict(math.nan, "undecided", "an operand is not finite")
+        if 0.0 < abs(self.x) < 1e-250:
+            return Verdict(math.nan, "undecided", "the operand is too small to take a step from")
+        slope, rule = self.slope(0.0), self.rule
+        confirmed = self.near(slope)
+        if confirmed and not rule.corner and not rule.kink:
+            return Verdict(slope, "fine", "")
+        beside = 2.0**-45 * max(map(abs, self.operands)) or 2.0**-100
+        left, right = self.slope(-beside), self.slope(beside)
+        if math.isnan(left) or math.isnan(right):
+            return self.at_the_edge(beside)
+        if not math.isfinite(self.stated):
+            if math.isfinite(slope):
+                return Verdict(slope, "WRONG RULE", "not finite, but the slope is")
+            return Verdict(slope, "undecided", "the derivative is not finite")
+        # The power of a negative number goes through its angle in cmath, and 1/h shows the rounding.
+        holds = abs(slope - self.slope(0.0, 4096.0)) <= ROUNDING * abs(slope)
+        smooth = abs(left - right) <= 1e-6 * max(abs(left), abs(right))
+        if smooth and (confirmed or holds):
+            return self.by_slope(slope)
+        return self.by_differences(slope if confirmed or holds else None)
+
+    def near(self, measured: float, off: float = 0.0) -> bool:
+        """Whether the recorded derivative is the measured one but for rounding, and ``off``."""
+        off += TINY / (EPS * self.h)  # below this, the complex step loses digits
+        return abs(self.stated - measured) <= off + ROUNDING * max(abs(self.stated), abs(measured))
+
+    def value(self, x: float) -> float:
+        """The operation with x in place of the operand; nan where it is undefined."""
+        try:
+            return compiled(self.rule).value(*self.entries(x))
+        except (ArithmeticError, ValueError):
+            return math.nan
+
+    def entries(self, x: Any) -> list[Any]:
+        """The operands as the rule takes them, with x in its place."""
+        return self.rule.split([*self.operands[: self.place], x, *self.operands[self.place + 1 :]])
+
+    def slope(self, shift: float, wider: float = 1.0) -> float:
+        """The complex-step derivative beside the operand; nan where the operation is undefined."""
+        x, h = self.x + shift, wider * self.h
+        if math.isnan(self.value(x)):
+            return math.nan
+        try:
+            slope: float = _complex_value(self.rule)(*self.entries(x + 1j * h)).imag / h
+        except (ArithmeticError, ValueError):
+            return math.nan
+        return slope
+
+    def at_the_edge(self, beside: float) -> Verdict:
+        """Where the operation is undefined on a side: by the slope on the other, and whether it grows."""
+        # As close as it gets: the slope of pow(a, 0.99) at 0 grows slowly.
+        closer = max(2.0**-200 * beside, 2.0**-50 * abs(self.x))
+        for side in (beside, -beside):
+            far, near = self.slope(side), self.slope(math.copysign(closer, side))
+            if math.isnan(far) or math.isnan(near):
+                continue
+            told = f"undefined {'below' if side > 0.0 else 'above'} {self.x!r}"
+            grows = abs(near) > 1.01 * abs(far) and near * far > 0.0
+            if math.isinf(self.stated):
+                if grows and near * self.stated > 0.0:
+                    return Verdict(self.stated, "corner", f"{told}, where the slope grows without bound")
+                return Verdict(near, "WRONG RULE", f"{told}, but the slope is finite")
+            settled = abs(near - self.stated) <= max(1e-6 * abs(near), 0.5 * abs(far - self.stated))
+            return Verdict(near, "corner" if settled else "undecided", told)
+        return Verdict(math.nan, "undecided", f"undefined beside {self.x!r}")
+
+    def by_slope(self, slope: float) -> Verdict:
+        """By the complex step."""
+        right = self.near(slope) or self.near(slope, SAFETY * self.rounding())
+        return Verdict(slope, "fine" if right else "WRONG RULE", "")
+
+    def by_differences(self, slope: float | None) -> Verdict:
+        """By the real operation on either side; ``slope`` is the complex step, if it holds."""
+        best = sweep(self.value, self.x, rounding_error(self.rule, self.entries(self.x)), patient=True)[0]
+        off = SAFETY * (best.error + self.rounding())
+        if best.kinked:
+            low, high = sorted((best.left, best.right))
+            told = f"the slope is {number(best.left)} below, {number(best.right)} above"
+            if low - off <= self.stated <= high + off:
+                return Verdict(self.stated, "corner", f"{told}; by convention {number(self.stated)}")
+            return Verdict(best.value, "WRONG RULE", told)
+        if slope is not None:
+            return self.by_slope(slope)
+        if off <= DECISIVE * max(abs(self.stated), abs(best.value)):
+            return Verdict(best.value, "fine" if self.near(best.value, off) else "WRONG RULE", "")
+        return Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
+
+    def rounding(self) -> float:
+        """The rounding error of the recorded derivative; 0 where it cannot be told."""
+        for d, places in zip(self.rule.d, self.rule.split(range(len(self.operands))), strict=True):
+            several = places if type(places) is list else [places]
+            if self.place in several:
+                error = rounding_error(self.rule, self.entries(self.x), d, several.index(self.place))
+                return error if math.isfinite(error) else 0.0
+        raise AssertionError(self.place)
+
+
+_complex_values: dict[Rule, Callable[..., Any]] = {}
+
+
+def _complex_value(rule: Rule) -> Callable[..., Any]:
+    """The value of a rule as a function of complex numbers; comparisons look at the real parts."""
+    if rule not in _complex_values:
+        done: dict[str, str] = {}
+        result = rule.y.hoist(rule.over, done)
+        lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
+        source = f"def value({', '.join(rule.args)}):\n{''.join(lines)}    return {result}\n"
+        tree = ast.fix_missing_locations(_RealComparisons().visit(ast.parse(source)))
+        scope: dict[str, Any] = {**CONSTANTS, **COMPLEX.functions, "mul": mul, "_real": COMPLEX.judged}
+        exec(compile(tree, f"<microbp complex {rule.name}>", "exec"), scope)
+        _complex_values[rule] = scope["value"]
+    return _complex_values[rule]
+
+
+class _RealComparisons(ast.NodeTransformer):
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        sides = [self.visit(side) for side in (node.left, *node.comparators)]
+        calls: list[ast.expr] = [ast.Call(ast.Name("_real", ast.Load()), [side], []) for side in sides]
+        return ast.Compare(calls[0], node.ops, calls[1:])

@@ -1,0 +1,40 @@
+"""Graphs, nodes, operands and lines in words, for tables and error texts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from microbp.graph import Graph, Node
+
+
+def named(graph: Graph) -> str:
+    """``loss = 0.5``: the root, by its name if it has one, and its number."""
+    return f"{graph.root.name if graph.root.named else 'loss'} = {graph.root.data:.8g}"
+
+
+def operand_words(graph: Graph, node: Node) -> list[str]:
+    """``a = x``, ``w[1] = W[0,1]`` for each operand."""
+    rule = node.rule
+    assert rule is not None
+    names = operand_names(graph, node)
+    words: list[str] = [""] * len(names)
+    for arg, places in zip(rule.args, rule.split(range(len(names))), strict=True):
+        for element, place in enumerate(places if arg in rule.over else [places]):
+            words[place] = f"{arg}{f'[{element}]' if arg in rule.over else ''} = {names[place]}"
+    return words
+
+
+def operand_names(graph: Graph, node: Node) -> list[str]:
+    """The name of each operand; a literal as it is written."""
+    return [graph.nodes[each].name if type(each) is int else repr(each) for each in node.operands]
+
+
+def where(node: Node) -> str:
+    """A node by its name and, if it is known, its line."""
+    return node.name if node.site is None else f"{node.name} ({line_of(node.site)})"
+
+
+def line_of(site: str) -> str:
+    """``file:line``, the file relative to the current directory if it is inside."""
+    return site.removeprefix(f"{Path.cwd()}{os.sep}")
