@@ -9,12 +9,13 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from microbp import Value
+from microbp import Value, compiled
 from microbp.rules import RULES
 
-__all__ = ["METHODS", "OPERATORS", "bits", "here", "in_threads", "live_values"]
+__all__ = ["METHODS", "OPERATORS", "bits", "here", "in_threads", "live_values", "planted"]
 
 #: The operations that are written with an operator between two operands, by their names in the table.
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -61,3 +62,15 @@ def in_threads(*jobs: Callable[[], object]) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def planted(monkeypatch: Any, name: str, factor: float = 1.0005) -> None:
+    """Make the engine's derivatives of an operation wrong, by 0.05 % unless told."""
+    right = compiled.compiled(RULES[name])
+
+    def scaled(derivative: Callable[..., Any], *numbers: Any) -> Any:
+        d = derivative(*numbers)
+        return [factor * each for each in d] if isinstance(d, list) else factor * d
+
+    wrong = compiled.Compiled(right.value, tuple(partial(scaled, d) for d in right.derivatives))
+    monkeypatch.setitem(compiled._compiled, RULES[name], wrong)

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from support import planted
 
 import microbp
 from microbp import compiled
@@ -29,19 +30,6 @@ def ours(report, name, source):
     """What microbp has to set against what the source says of ``name``."""
     [found] = [each for each in report.comparisons if (each.name, each.source) == (name, source)]
     return found.ours
-
-
-def scaled(derivative, factor, *numbers):
-    d = derivative(*numbers)
-    return [each * factor for each in d] if isinstance(d, list) else d * factor
-
-
-def planted(monkeypatch, name, factor=1.0005):
-    """Make the engine's derivative of an operation wrong by 0.05 %."""
-    rule = RULES[name]
-    right = compiled.compiled(rule)
-    wrong = tuple(partial(scaled, d, factor) for d in right.derivatives)
-    monkeypatch.setitem(compiled._compiled, rule, compiled.Compiled(right.value, wrong))
 
 
 def test_the_tutorials_stand_in_order_each_with_its_report(reports):

@@ -6,16 +6,15 @@ import contextlib
 import io
 import json
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
+from support import planted
 
-from microbp import cli, compiled
+from microbp import cli
 from microbp.check import numerical_gradient
 from microbp.demo import t2
 from microbp.layers import TwoLayerNet
-from microbp.rules import RULES
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +32,6 @@ def demo(tmp_path_factory):
 def comparison(read, name, source):
     [found] = [each for each in read["comparisons"] if (each["name"], each["source"]) == (name, source)]
     return found
-
-
-def planted(monkeypatch, name):
-    """Make the engine's derivatives of an operation wrong by 0.05 %."""
-    right = compiled.compiled(RULES[name])
-
-    def scaled(derivative, *numbers):
-        d = derivative(*numbers)
-        return [1.0005 * each for each in d] if isinstance(d, list) else 1.0005 * d
-
-    wrong = compiled.Compiled(right.value, tuple(partial(scaled, d) for d in right.derivatives))
-    monkeypatch.setitem(compiled._compiled, RULES[name], wrong)
 
 
 @pytest.fixture

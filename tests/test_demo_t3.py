@@ -5,19 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from functools import partial
 
 import numpy as np
 import pytest
+from support import planted
 
 import microbp
-from microbp import cli, compiled
+from microbp import cli
 from microbp.demo import t3
 from microbp.demo.arrays import beside, measured, relative_difference
 from microbp.demo.chain import paths, product
 from microbp.demo.report import Report
 from microbp.losses import half_squared_error
-from microbp.rules import RULES
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +34,6 @@ def recorded():
 def outcome(report, name, source):
     [found] = [each for each in report.comparisons if (each.name, each.source) == (name, source)]
     return found
-
-
-def planted(monkeypatch, name):
-    """Make the engine's derivatives of an operation wrong by 0.05 %."""
-    right = compiled.compiled(RULES[name])
-
-    def scaled(derivative, *numbers):
-        d = derivative(*numbers)
-        return [1.0005 * each for each in d] if isinstance(d, list) else 1.0005 * d
-
-    wrong = compiled.Compiled(right.value, tuple(partial(scaled, d) for d in right.derivatives))
-    monkeypatch.setitem(compiled._compiled, RULES[name], wrong)
 
 
 def test_every_comparison_comes_out_as_it_must(report):
