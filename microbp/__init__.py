@@ -29,6 +29,7 @@ from microbp.functions import (
     select, sigmoid, silu, sin, sinh, softmax, softplus, sqrt, sum as sum, tan, tanh,
 )
 from microbp.graph import Graph, Node
+from microbp.groups import group
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp.training import History, NotFinite, fit
 from microbp.record import no_grad, record_sites
@@ -78,6 +79,7 @@ __all__ = [
     "gelu",
     "grad",
     "grad_of",
+    "group",
     "layers",
     "leaky_relu",
     "log",

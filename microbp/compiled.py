@@ -73,7 +73,8 @@ def generate(name: str, source: str) -> Any:
 
 
 # The operators write value and local derivatives straight into a new node, whose layout value.py
-# explains. ``special`` is true while ``no_grad()`` is in force anywhere.
+# explains. ``special`` is true while ``no_grad()`` is in force anywhere, ``grouped`` while any code is in a
+# group.
 _UNARY = """\
 def {name}(self):
     a = self._data
@@ -169,7 +170,10 @@ def _operation(name: str, template: str, rule: Rule) -> Any:
     SCOPE[word] = rule
     plain, sited = (
         generate(name, template.format(name=name, rule=word, y=rule.y, site=site, **d))
-        for site in ("", "    node._note = None, user_place(2)\n")
+        for site in (
+            "    if grouped:\n        node._note = current_group()\n",
+            "    node._note = None, user_place(2), current_group()\n",
+        )
     )
     WITH_SITE[plain], WITHOUT_SITE[sited] = sited, plain
     return plain

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.backward import backward_order
+from microbp.groups import GroupPath, group_paths
 from microbp.rules import Rule
 from microbp.value import Value
 
@@ -38,6 +39,8 @@ class Node(NamedTuple):
     site: str | None
     #: Whether the name was given, by the user or by a variable, rather than made up.
     named: bool
+    #: The groups it was recorded in, the outermost first: the name of each, and the number of the call.
+    group: GroupPath = ()
 
 
 class Graph:
@@ -68,6 +71,7 @@ class Graph:
         places = {id(value): index for index, value in enumerate(order)}
         variables = variable_names(names or {})
         taken: set[str] = set()
+        groups = group_paths((value._group for value in order), names or {})
         nodes = []
         for index, value in enumerate(order):
             given = value.name or variables.get(id(value))
@@ -85,6 +89,7 @@ class Graph:
                     requires_grad=value.requires_grad,
                     site=value.site,
                     named=given is not None,
+                    group=groups[value._group],
                 )
             )
         self.nodes = tuple(nodes)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from microbp.functions import Operation
+from microbp.groups import grouping
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.value import Value
@@ -54,6 +55,39 @@ class Module:
     >>> Line().named_parameters()["offsets.1"]
     Value(data=1.0, grad=None)
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A call of a module is a group of values, by which drawings and diagnoses tell its parts."""
+        super().__init_subclass__(**options)
+        if "__call__" in vars(cls):
+            cls.__call__ = grouping(vars(cls)["__call__"])  # type: ignore[method-assign]
+
+    def named_modules(self) -> dict[str, Module]:
+        """The modules in it by their path, at every depth; one that is held twice under its first path.
+
+        >>> list(MLP(2, [1]).named_modules())
+        ['layers.0', 'layers.0.neurons.0']
+        """
+        found: dict[int, tuple[str, Module]] = {}
+        pending: list[tuple[str, Any]] = [("", self)]
+        while pending:
+            path, held = pending.pop()
+            inner: list[tuple[Any, Any]]
+            if isinstance(held, Module):
+                if path:
+                    if id(held) in found:
+                        continue
+                    found[id(held)] = path, held
+                inner = [each for each in vars(held).items() if not each[0].startswith("_")]
+            else:
+                inner = [*held.items()] if isinstance(held, dict) else [*enumerate(held)]
+            prefix = f"{path}." if path else ""
+            pending += [
+                (f"{prefix}{name}", each)
+                for name, each in reversed(inner)
+                if isinstance(each, Module | list | tuple | dict)
+            ]
+        return dict(found.values())
 
     def named_parameters(self) -> dict[str, Value]:
         """The parameters by their path; one that is held twice stands once, under its first path.

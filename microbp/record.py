@@ -17,6 +17,7 @@ from typing import Any
 
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled
 from microbp.errors import UndefinedOperation
+from microbp.groups import current_group
 from microbp.rules import Rule
 from microbp.sites import user_place, user_site
 from microbp.value import Swapped, Value, as_number, constant, describe
@@ -97,7 +98,9 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
         if len(operands) == 2:
             node._b, node._db = operands[1], local[1]
     if _sites:
-        node._note = None, user_place()
+        node._note = None, user_place(), current_group()
+    elif SCOPE["grouped"]:
+        node._note = current_group()
     return node
 
 

@@ -23,6 +23,7 @@ from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
 from microbp.compiled import operator, unary
 from microbp.errors import BranchError, NoGradientError
+from microbp.groups import Group
 from microbp.rules import Rule
 from microbp.sites import Place, site_of
 
@@ -64,8 +65,8 @@ class Value:
     _b: Any
     _da: Any
     _db: Any
-    #: The name, or (name, place); unset where there is neither.
-    _note: str | tuple[str | None, Place | str | None] | None
+    #: The name, or the group, or (name, place, group); unset where there is none of them.
+    _note: str | Group | tuple[str | None, Place | str | None, Group | None] | None
     #: The gradient of the running pass, or of the last one.
     _upstream: Any
     #: While a pass runs, how many uses of this node beyond one have still to pay in.
@@ -93,14 +94,17 @@ class Value:
     def name(self) -> str | None:
         """The name that the user gave, or None."""
         note = getattr(self, "_note", None)
-        return note[0] if type(note) is tuple else note
+        return note[0] if type(note) is tuple else None if type(note) is Group else note
 
     @name.setter
     def name(self, name: str | None) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r}")
         note = getattr(self, "_note", None)
-        self._note = (name, note[1]) if type(note) is tuple else name
+        if type(note) is tuple:
+            self._note = (name, *note[1:])
+        else:
+            self._note = (name, None, note) if type(note) is Group else name
 
     @property
     def rule(self) -> Rule | None:
@@ -160,9 +164,14 @@ class Value:
     def site(self) -> str | None:
         """``file:line`` where it was recorded, if :func:`record_sites` was on; else None."""
         note = getattr(self, "_note", None)
-        if type(note) is not tuple:
+        if type(note) is not tuple or note[1] is None:
             return None
         return note[1] if isinstance(note[1], str) else site_of(note[1])
+
+    @property
+    def _group(self) -> Group | None:
+        note = getattr(self, "_note", None)
+        return note[2] if type(note) is tuple else note if type(note) is Group else None
 
     def detach(self) -> Value:
         """A new constant with the same number and name, outside the graph."""
@@ -261,7 +270,7 @@ class Value:
         state = {slot: getattr(self, slot) for slot in Value.__slots__ if hasattr(self, slot)}
         state |= getattr(self, "__dict__", {})  # of a subclass
         if self.site:
-            state["_note"] = self.name, self.site  # a code object cannot be pickled
+            state["_note"] = self.name, self.site, self._group  # a code object cannot be pickled
         return state | {"_pending": None, "_upstream": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -25,8 +25,10 @@ ORDER = """
 errors      every exception class
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
+notation    an expression as text and as LaTeX
 compiled    a row as Python functions
 sites       where in the user's code something happened
+groups      which values were recorded together
 collector   Python's own garbage collector, while a graph grows
 backward    the backward pass
 value       Value

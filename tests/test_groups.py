@@ -1,0 +1,166 @@
+"""Groups: what was recorded together, and what that is called."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from support import in_threads
+
+from microbp import MLP, Graph, Module, Neuron, Value, group, no_grad, record_sites
+from microbp.compiled import SCOPE
+
+
+def paths(root, **names):
+    """The group of each computed value, by name or operation, without the numbers of the calls."""
+    return {
+        node.name: ".".join(name for name, _ in node.group) for node in Graph(root, names) if node.rule
+    }
+
+
+def test_values_recorded_inside_belong_to_the_group_and_leaves_to_none():
+    x = Value(2.0, name="x")
+    with group("inside"):
+        w = Value(3.0, name="w")
+        y = w * x
+    z = y + 1.0
+    assert [(node.name, node.group) for node in Graph(z, {"y": y, "z": z})] == [
+        ("w", ()), ("x", ()), ("y", (("inside", 0),)), ("z", ()),
+    ]  # fmt: skip
+
+
+def test_groups_nest_and_every_passage_has_its_number():
+    x = Value(2.0)
+    y = x
+    for _ in range(2):
+        with group("outer"):
+            for _ in range(2):
+                with group("inner"):
+                    y = y * 2.0
+            y = y + 1.0
+    assert [node.group for node in Graph(y)][1:] == [
+        (("outer", 0), ("inner", 0)),
+        (("outer", 0), ("inner", 1)),
+        (("outer", 0),),
+        (("outer", 1), ("inner", 0)),
+        (("outer", 1), ("inner", 1)),
+        (("outer", 1),),
+    ]
+
+
+def test_every_kind_of_operation_is_grouped():
+    x = Value(0.5, name="x")
+    with group("g"):
+        values = [x + x, 2.0 - x, x.tanh(), -x, x**2, Neuron(1)([x])]
+    assert all(Graph(value).root.group[0] == ("g", 0) for value in values)
+
+
+def test_a_call_of_a_module_is_a_group_named_by_where_the_caller_holds_it():
+    net = MLP(2, [2, 1])
+    loss = net([1.0, 2.0]) + net([3.0, 4.0])
+    graph = Graph(loss, names={"net": net})
+    groups = [node.group for node in graph if node.rule and node.rule.name == "dot"]
+    assert sorted(groups) == sorted(
+        (("net", call), (f"layers.{layer}", 0), (f"neurons.{neuron}", 0))
+        for call in (0, 1)
+        for layer, neuron in ((0, 0), (0, 1), (1, 0))
+    )
+    assert graph.root.group == ()
+
+
+def test_a_module_without_a_variable_is_called_by_its_class():
+    assert {*paths(Neuron(2)([1.0, 2.0])).values()} == {"Neuron"}
+
+
+def test_modules_of_the_users_own_are_groups_and_super_opens_no_second():
+    class Line(Module):
+        def __init__(self):
+            self.slope = Value(2.0, name="slope")
+
+        def __call__(self, x):
+            return self.slope * x
+
+    class Shifted(Line):
+        def __call__(self, x):
+            return super().__call__(x) + 1.0
+
+    class Both(Module):
+        def __init__(self):
+            self.parts = {"a": [Shifted()], "b": Shifted()}
+
+        def __call__(self, x):
+            return self.parts["b"](self.parts["a"][0](x))
+
+    assert [*paths(Both()(3.0)).values()] == ["Both.parts.a.0"] * 2 + ["Both.parts.b"] * 2
+
+
+def test_a_name_and_a_line_can_be_kept_beside_the_group():
+    record_sites(True)
+    try:
+        x = Value(2.0)
+        with group("g"):
+            y = x * x
+    finally:
+        record_sites(False)
+    y.name = "square"
+    node = Graph(y).root
+    assert (node.name, node.group) == ("square", (("g", 0),))
+    assert node.site.startswith(f"{__file__}:")
+    with group("g"):
+        z = x * x
+    z.name = "z"
+    assert (z.name, z.site, Graph(z).root.group) == ("z", None, (("g", 0),))
+
+
+def test_pickles_and_copies_keep_the_group_but_not_the_module():
+    net = MLP(1, [1], activation="tanh")
+    y = net([Value(1.0)])
+    before = Graph(y)
+    assert len(before.root.group) == 3
+    assert copy.deepcopy(y)._group is y._group
+    twin = pickle.loads(pickle.dumps(y))
+    assert Graph(twin).root.group == before.root.group
+    assert twin._group.owner is None
+    assert pickle.loads(pickle.dumps(before)) == before
+
+
+def test_the_group_ends_with_the_block_also_after_an_error():
+    x = Value(2.0)
+    with pytest.raises(ZeroDivisionError), group("g"):
+        _ = 1 / 0
+    assert Graph(x * x).root.group == ()
+    assert SCOPE["grouped"] == 0
+
+
+def test_each_thread_has_its_own_group():
+    made = {}
+
+    def job(name):
+        x = Value(1.0)
+        for _ in range(200):
+            with group(name):
+                x = x * 1.0
+        made[name] = x
+
+    in_threads(lambda: job("a"), lambda: job("b"))
+    for name, root in made.items():
+        assert {node.group[0][0] for node in Graph(root) if node.rule} == {name}
+    assert SCOPE["grouped"] == 0
+
+
+def test_no_grad_in_a_group_still_records_nothing():
+    with group("g"), no_grad():
+        y = Value(2.0) * 3.0
+    assert y.is_leaf
+
+
+def test_a_group_needs_a_name():
+    with pytest.raises(TypeError, match="a group's name is a str, not 3"), group(3):
+        pass
+
+
+def test_named_modules_gives_one_path_each():
+    net = MLP(2, [1])
+    net.again = net.layers[0]
+    assert [*net.named_modules()] == ["layers.0", "layers.0.neurons.0"]
