@@ -1,0 +1,86 @@
+"""The ``microbp`` command.
+
+A sub-command is one :class:`Command`, in a file of its own. Exit status: 0 when all is well, 1 when a
+figure deviates or the user's script failed, 2 when the command line is wrong or a file cannot be
+written, 130 after Ctrl-C, 141 when the reader of a pipe has gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from microbp import __version__
+from microbp.cli import demo
+from microbp.cli.command import Command, CommandError, nearest
+from microbp.cli.script import ScriptFailed
+
+__all__ = ["COMMANDS", "Command", "CommandError", "main", "nearest"]
+
+COMMANDS = (demo.COMMAND,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (the process's own by default) and return the exit status.
+
+    SystemExit is left to argparse: 0 after ``--help`` and ``--version``, 2 after a wrong usage.
+    """
+    try:
+        status = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except CommandError as error:
+        print(f"microbp: error: {error}", file=sys.stderr)
+        return 2
+    except ScriptFailed as failed:
+        return failed.status
+    except KeyboardInterrupt:
+        print("microbp: interrupted", file=sys.stderr)
+        return 128 + 2
+    except BrokenPipeError:
+        # What is still buffered has no reader either: it must not raise again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    return status
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = _parser()
+    names = [each.name for each in COMMANDS]
+    if argv and not argv[0].startswith("-") and argv[0] not in names:
+        parser.error(nearest("command", argv[0], names))
+    args = parser.parse_args(argv)
+    if args.run is None:
+        parser.print_help()
+        return 0
+    status: int = args.run(args)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="microbp",
+        description="See every gradient: a scalar autograd to read, step through and trust.",
+        epilog=_epilog("\n".join(each.examples for each in COMMANDS)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"microbp {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="microbp")
+    for each in COMMANDS:
+        command = commands.add_parser(
+            each.name,
+            help=each.summary,
+            description=each.summary[0].upper() + each.summary[1:] + ".",
+            epilog=_epilog(each.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        each.declare(command)
+        command.set_defaults(run=each.run)
+    return parser
+
+
+def _epilog(examples: str) -> str:
+    lines = "\n".join(f"  {line}" for line in examples.splitlines())
+    return f"examples:\n{lines}"

@@ -1,0 +1,54 @@
+"""What a sub-command is, and the errors that all of them share."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Command", "CommandError", "nearest", "writing"]
+
+
+class CommandError(Exception):
+    """What stops a command for a reason that is not a mistake of ours; exit status 2."""
+
+
+class Command(NamedTuple):
+    """A sub-command: what help says of it, the arguments it declares, and what it does."""
+
+    name: str
+    #: One line for the list of commands.
+    summary: str
+    #: What stands below the options in its own help.
+    examples: str
+    declare: Callable[[argparse.ArgumentParser], None]
+    #: Returns the exit status.
+    run: Callable[[argparse.Namespace], int]
+
+
+def nearest(kind: str, word: str, known: Iterable[str]) -> str:
+    """The message about a word that is not known, with the one that was probably meant.
+
+    >>> nearest("command", "dmeo", ["demo", "draw"])
+    "there is no command 'dmeo'; did you mean 'demo'? There are: demo, draw"
+    >>> nearest("command", "xyz", ["demo", "draw"])
+    "there is no command 'xyz'. There are: demo, draw"
+    """
+    names = list(known)
+    folded = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
+    meant = f"; did you mean {folded[close[0]]!r}?" if close else "."
+    return f"there is no {kind} {word!r}{meant} There are: {', '.join(names)}"
+
+
+@contextmanager
+def writing(path: Path, cure: str = "name another folder with --output") -> Iterator[None]:
+    """What writes ``path`` stands inside; a failure says why and what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        raise CommandError(f"cannot write {path}: {reason}; {cure}") from None

@@ -1,0 +1,65 @@
+"""``microbp demo``: the tutorials, reproduced."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from microbp import demo
+from microbp.cli.command import Command, nearest, writing
+from microbp.demo.report import write
+
+__all__ = ["COMMAND"]
+
+
+def _declare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "tutorials", nargs="*", type=_tutorial, metavar="TUTORIAL",
+        help="; ".join(f"{name}: {each.title}" for name, each in demo.TUTORIALS.items())
+        + "; all of them if none is named",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("microbp-demo"), metavar="DIR",
+        help="the folder for the report and its numbers (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print one line for each tutorial"
+    )
+
+
+def _tutorial(word: str) -> str:
+    if word.upper() not in demo.TUTORIALS:
+        raise argparse.ArgumentTypeError(nearest("tutorial", word, demo.TUTORIALS))
+    return word.upper()
+
+
+def _run(args: argparse.Namespace) -> int:
+    folder: Path = args.output
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    verdicts, written = [], []
+    for name in dict.fromkeys(args.tutorials or demo.TUTORIALS):
+        report = demo.TUTORIALS[name].reproduce()
+        for suffix, text in (("txt", str(report)), ("json", report.as_json())):
+            path = folder / f"{name}.{suffix}"
+            with writing(path):
+                path.write_text(f"{text}\n", encoding="utf-8")
+            written.append(str(path))
+        verdicts.append(report.ok)
+        if args.quiet:
+            write(f"{name}: {report.verdict}")
+        else:
+            report.show()
+    if not args.quiet:
+        write(f"Written: {', '.join(written)}")
+    return 0 if all(verdicts) else 1
+
+
+COMMAND = Command(
+    "demo",
+    "reproduce tutorials on back-propagation, with every gradient checked",
+    "microbp demo               every tutorial; files go to microbp-demo/\n"
+    "microbp demo T4 -o out     one of them; files go to out/",
+    _declare,
+    _run,
+)

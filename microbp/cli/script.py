@@ -1,0 +1,162 @@
+"""A user's script, run as Python would run it, and the value in it that a command looks at."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+from microbp import Graph, Value, record_sites
+from microbp.cli.command import CommandError, nearest
+
+__all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
+
+
+class ScriptFailed(Exception):
+    """The user's script ended with an error, which has been shown; ``status`` is the exit status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Script:
+    """What a script left behind: its variables, and the last value that had ``backward()`` called."""
+
+    def __init__(self, path: str, module: ModuleType, last: Value | None) -> None:
+        self.path, self.last = path, last
+        self._module = module
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The script's global variables."""
+        return vars(self._module)
+
+    def root(self, name: str | None = None) -> Value:
+        """The Value of that name; without a name the last one that had ``backward()`` called.
+
+        CommandError lists the computed Values that there are.
+        """
+        if name is None:
+            if self.last is not None:
+                return self.last
+            raise CommandError(
+                f"{self.path} never calls backward(): name the value with --root. {self._candidates()}"
+            )
+        found = self.namespace.get(name)
+        if isinstance(found, Value):
+            return found
+        if name in self.namespace and not name.startswith("__"):
+            kind = type(found).__name__
+            raise CommandError(f"{name} in {self.path} is no Value but of type {kind}. {self._candidates()}")
+        names = self._computed() or self._leaves()
+        if not names:
+            raise CommandError(f"there is no value {name!r} in {self.path}. {self._candidates()}")
+        raise CommandError(f"{self.path}: {nearest('value', name, names)}")
+
+    def graph(self, name: str | None = None) -> Graph:
+        """The graph of :meth:`root`, its values named by the script's variables."""
+        return Graph(self.root(name), names=self.namespace)
+
+    def _candidates(self) -> str:
+        names = self._computed() or self._leaves()
+        return f"There are: {', '.join(names)}" if names else "It has no variable that holds a Value"
+
+    def _computed(self) -> list[str]:
+        held = self.namespace.items()
+        return [name for name, each in held if isinstance(each, Value) and not each.is_leaf]
+
+    def _leaves(self) -> list[str]:
+        return [name for name, each in self.namespace.items() if isinstance(each, Value)]
+
+
+def declare_script(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that runs a script; :func:`run_script` takes them."""
+    parser.add_argument("script", help="a Python script, run as python would run it")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="ARGUMENT", help="arguments of the script; write -- before them"
+    )
+    parser.add_argument(
+        "--root", metavar="NAME", help="the variable that holds the value (default: the last one that had "
+        "backward() called)",
+    )  # fmt: skip
+
+
+def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
+    """Run a script as ``__main__``, with the line of each recorded value kept.
+
+    An exception in the script is shown as the user's own traceback and ends in ScriptFailed; where the
+    file cannot be read, CommandError. ``sys.exit(0)`` in the script is an ordinary end.
+    """
+    try:
+        source = Path(path).read_bytes()
+    except OSError as error:
+        raise CommandError(f"cannot read the script {path}: {error.strerror}") from None
+    module = ModuleType("__main__")
+    vars(module).update(__file__=path, __builtins__=__builtins__)
+    code = _compiled(source, path)
+    with _as_main(module, [path, *arguments]), _last_backward() as last:
+        before = record_sites(True)
+        try:
+            exec(code, vars(module))
+        except SystemExit as stopped:
+            if stopped.code not in (None, 0):
+                if not isinstance(stopped.code, int):
+                    print(stopped.code, file=sys.stderr)
+                raise ScriptFailed(stopped.code if isinstance(stopped.code, int) else 1) from None
+        except Exception as error:  # noqa: BLE001 (whatever a script raises is shown as its own)
+            _show(error, path)
+            raise ScriptFailed(1) from None
+        finally:
+            record_sites(before)
+    return Script(path, module, last[-1] if last else None)
+
+
+def _compiled(source: bytes, path: str) -> CodeType:
+    try:
+        return compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        traceback.print_exception(type(error), error, None)
+        raise ScriptFailed(1) from None
+
+
+def _show(error: Exception, path: str) -> None:
+    """Print the traceback from the script's own first line on."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != path:
+        trace = trace.tb_next
+    traceback.print_exception(type(error), error, trace)
+
+
+@contextmanager
+def _as_main(module: ModuleType, argv: list[str]) -> Iterator[None]:
+    """While the script runs, it is ``__main__``, and its folder comes first where modules are sought."""
+    before = sys.argv, sys.path[:], sys.modules["__main__"]
+    sys.argv, sys.modules["__main__"] = argv, module
+    sys.path.insert(0, str(Path(argv[0]).resolve().parent))
+    try:
+        yield
+    finally:
+        sys.argv, sys.path[:], sys.modules["__main__"] = before
+
+
+@contextmanager
+def _last_backward() -> Iterator[list[Value]]:
+    """A list that holds the last value whose ``backward()`` was called inside the ``with``."""
+    last: list[Value] = []
+    backward = Value.backward
+
+    def noted(self: Value) -> None:
+        backward(self)
+        last[:] = [self]
+
+    Value.backward = noted  # type: ignore[method-assign]
+    try:
+        yield last
+    finally:
+        Value.backward = backward  # type: ignore[method-assign]
