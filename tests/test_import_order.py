@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
+import microbp
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "microbp"
 
@@ -59,6 +61,8 @@ PARTS = [line.split()[0] for line in ORDER.strip().splitlines()]
 # What microbp may use beside the standard library: always, and only inside a function, once called.
 ALWAYS = {"numpy"}
 ONCE_CALLED = {"graphviz", "matplotlib", "rich", "sklearn"}
+# What viz may use beside that, once called: each is in an extra, and missed with an error that says so.
+VIZ_ONCE_CALLED = ONCE_CALLED | {"PIL", "pygraphviz"}
 
 
 # --------------------------------------------------------------------------- reading the sources
@@ -227,6 +231,49 @@ def test_an_import_of_a_part_above_is_allowed(tmp_path: Path, file: str, source:
     planted.parent.mkdir(parents=True)
     planted.write_text(source)
     assert objections(tmp_path / "microbp") == []
+
+
+# ------------------------------------------------------------------------------------------- viz
+def viz_objections(package: Path) -> list[str]:
+    """What is wrong with the imports of the modules under the folder ``package``, as ``file: text``."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        inner = path.relative_to(package)
+        package_name = ".".join([package.name, *inner.parts[:-1]])
+        for wanted in sorted(imports_of(path.read_text(encoding="utf-8"), package_name)):
+            top, _, name = wanted.name.partition(".")
+            if top == "microbp" and name not in microbp.__all__:
+                text = f"{wanted.name} is not one of microbp's public names"
+            elif top in VIZ_ONCE_CALLED and not wanted.in_function:
+                text = f"{top} may be imported only inside the function that needs it"
+            elif top not in sys.stdlib_module_names | ALWAYS | VIZ_ONCE_CALLED | {"microbp", "viz"}:
+                text = f"{top} is neither in the standard library nor a declared dependency"
+            else:
+                continue
+            found.append(f"viz/{inner.as_posix()}:{wanted.line}: {text}")
+    return list(dict.fromkeys(found))
+
+
+def test_viz_imports_public_names_of_microbp_only() -> None:
+    assert viz_objections(ROOT / "viz") == []
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("from microbp.graph import Graph", "microbp.graph.Graph is not one of microbp's public names"),
+        ("from microbp import sites", "microbp.sites is not one of microbp's public names"),
+        ("import microbp", "microbp is not one of microbp's public names"),
+        ("import graphviz", "graphviz may be imported only inside the function that needs it"),
+        ("def f():\n import torch", "torch is neither in the standard library nor a declared dependency"),
+    ],
+)
+def test_a_forbidden_import_in_viz_is_caught(tmp_path: Path, source: str, text: str) -> None:
+    (tmp_path / "viz").mkdir()
+    (tmp_path / "viz" / "fine.py").write_text("from microbp import Graph\nfrom viz.fold import x\n")
+    (tmp_path / "viz" / "draw.py").write_text(source)
+    [caught] = viz_objections(tmp_path / "viz")
+    assert text in caught
 
 
 # ------------------------------------------------------------------------------- the public names
