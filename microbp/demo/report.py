@@ -84,6 +84,8 @@ class Report:
     comparisons: list[Comparison] = field(default_factory=list, repr=False)
     #: Further numbers for the machine-readable file.
     numbers: dict[str, Any] = field(default_factory=dict, repr=False)
+    #: The graph that a picture of the tutorial shows, if it has one.
+    graph: microbp.Graph | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         title = f"{self.name}. {self.title}"

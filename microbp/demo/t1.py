@@ -108,6 +108,7 @@ def reproduce() -> Report:
     costs = [float(data_of(each.Error)[0, 0]) for each in (first, second, *run)]
     first.Error[0, 0].name = "E"
     first.Error[0, 0].backward()
+    report.graph = Graph(first.Error[0, 0], names=first._asdict())
     _forward(report, first)
     _deltas(report, first)
     _mistake(report, first, start, added)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import microbp
-from microbp import Graph, UndefinedOperation, Value
+from microbp import Graph, UndefinedOperation, Value, group
 from microbp.demo.chain import Factor, paths, product
 from microbp.demo.report import Report, our_text
 
@@ -36,15 +36,22 @@ WEIGHTS = [name for name in START if name.startswith("w")]
 def network(p: Mapping[str, Any]) -> dict[str, Any]:
     """Every quantity of the net by its name, E last; of Values a graph, of numbers numbers."""
     i1, i2, t1, t2 = p["i1"], p["i2"], p["t1"], p["t2"]
-    net_h1 = microbp.dot([p["w1"], p["w2"]], [i1, i2], p["b1"])
-    net_h2 = microbp.dot([p["w3"], p["w4"]], [i1, i2], p["b1"])
-    h1, h2 = microbp.sigmoid(net_h1), microbp.sigmoid(net_h2)
-    net_o1 = microbp.dot([p["w5"], p["w6"]], [h1, h2], p["b2"])
-    net_o2 = microbp.dot([p["w7"], p["w8"]], [h1, h2], p["b2"])
-    o1, o2 = microbp.sigmoid(net_o1), microbp.sigmoid(net_o2)
-    E_o1 = 0.5 * (t1 - o1) ** 2
-    E_o2 = 0.5 * (t2 - o2) ** 2
-    E = E_o1 + E_o2
+    with group("h1"):
+        net_h1 = microbp.dot([p["w1"], p["w2"]], [i1, i2], p["b1"])
+        h1 = microbp.sigmoid(net_h1)
+    with group("h2"):
+        net_h2 = microbp.dot([p["w3"], p["w4"]], [i1, i2], p["b1"])
+        h2 = microbp.sigmoid(net_h2)
+    with group("o1"):
+        net_o1 = microbp.dot([p["w5"], p["w6"]], [h1, h2], p["b2"])
+        o1 = microbp.sigmoid(net_o1)
+    with group("o2"):
+        net_o2 = microbp.dot([p["w7"], p["w8"]], [h1, h2], p["b2"])
+        o2 = microbp.sigmoid(net_o2)
+    with group("error"):
+        E_o1 = 0.5 * (t1 - o1) ** 2
+        E_o2 = 0.5 * (t2 - o2) ** 2
+        E = E_o1 + E_o2
     return {
         "net_h1": net_h1, "net_h2": net_h2, "h1": h1, "h2": h2,
         "net_o1": net_o1, "net_o2": net_o2, "o1": o1, "o2": o2,
@@ -109,7 +116,7 @@ def reproduce() -> Report:
         value.name = name
     loss: Value = net["E"]
     loss.backward()
-    graph = Graph(loss)
+    graph = report.graph = Graph(loss)
     _forward(report, graph)
     _output_weight(report, graph)
     _hidden_weight(report, graph)
