@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from microbp.array import Array, array, data_of
+from microbp.array import Array, array, data_of, elementwise
 from microbp.check import numerical_gradient
 from microbp.differentiate import grad
 from microbp.errors import NoGradientError
@@ -336,7 +336,5 @@ def _batch(x: Any, layer: BatchLayer, inputs: int | None = None) -> Any:
 
 def _each(rule: Rule, batch: Any) -> Array:
     """An operation of one argument on each element of a batch."""
-    made = np.empty(batch.shape, dtype=object)
-    for i, sample in enumerate(batch.tolist()):
-        made[i] = [record(rule, (each,)) for each in sample]
-    return made.view(Array)
+    made: Array = elementwise(lambda x: record(rule, (x,)), batch)
+    return made

@@ -50,5 +50,5 @@ def writing(path: Path, cure: str = "name another folder with --output") -> Iter
     try:
         yield
     except OSError as error:
-        reason = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        reason = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror or error
         raise CommandError(f"cannot write {path}: {reason}; {cure}") from None
