@@ -1,0 +1,1 @@
+"""The work that contestants do; each module is one workload."""
