@@ -182,7 +182,7 @@ def full_collections(step: Step) -> float:
 def alone(rounds: int) -> tuple[list[float], float]:
     """What micrograd takes in a process of its own: seconds, and full collections."""
     command = [sys.executable, __file__, "--alone", "--rounds", str(rounds)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 (ourselves)
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     times, collections = json.loads(run.stdout)
     return times, collections
 

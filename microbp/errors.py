@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["BranchError", "MicrobpError", "NoGradientError", "RuleError", "UndefinedOperation"]
+__all__ = [
+    "BranchChanged", "BranchError", "BranchWarning", "MicrobpError", "NoGradientError", "NotFiniteResult",
+    "RuleError", "UndefinedOperation",
+]  # fmt: skip
 
 
 class MicrobpError(Exception):
@@ -35,3 +38,23 @@ class BranchError(MicrobpError, TypeError):
 
 class NoGradientError(MicrobpError, RuntimeError):
     """A gradient was asked of, or for, a value that takes none."""
+
+
+class BranchWarning(UserWarning):
+    """A comparison of Values has chosen a branch while the graph was recorded; replay keeps to it."""
+
+
+class BranchChanged(MicrobpError, RuntimeError):
+    """A sample would have gone the other way at a comparison than the one that was recorded."""
+
+
+class NotFiniteResult(MicrobpError, FloatingPointError):
+    """A replayed result or gradient is nan or infinite."""
+
+    def __init__(self, message: str, sample: int) -> None:
+        super().__init__(message)
+        #: The first sample that shows it, by its index in the batch, flattened.
+        self.sample = sample
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.sample)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
+from microbp.comparisons import remember
 from microbp.compiled import operator, unary
 from microbp.errors import BranchError, NoGradientError
 from microbp.groups import Group
@@ -65,8 +66,9 @@ class Value:
     _b: Any
     _da: Any
     _db: Any
-    #: The name, or the group, or (name, place, group); unset where there is none of them.
-    _note: str | Group | tuple[str | None, Place | str | None, Group | None] | None
+    #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
+    #: part in; unset where there is none of them.
+    _note: str | Group | tuple[Any, ...] | None
     #: The gradient of the running pass, or of the last one.
     _upstream: Any
     #: While a pass runs, how many uses of this node beyond one have still to pay in.
@@ -212,16 +214,20 @@ class Value:
     # fmt: on
 
     def __lt__(self, other: Value | float) -> bool:
-        return self._data < _compared(other, "<")
+        number = _compared(other, "<")
+        return remember(self, "<", other, number, self._data < number)
 
     def __le__(self, other: Value | float) -> bool:
-        return self._data <= _compared(other, "<=")
+        number = _compared(other, "<=")
+        return remember(self, "<=", other, number, self._data <= number)
 
     def __gt__(self, other: Value | float) -> bool:
-        return self._data > _compared(other, ">")
+        number = _compared(other, ">")
+        return remember(self, ">", other, number, self._data > number)
 
     def __ge__(self, other: Value | float) -> bool:
-        return self._data >= _compared(other, ">=")
+        number = _compared(other, ">=")
+        return remember(self, ">=", other, number, self._data >= number)
 
     # ------------------------------------------------------------------------------- backward pass
     def backward(self) -> None:
@@ -269,8 +275,8 @@ class Value:
     def __getstate__(self) -> dict[str, Any]:
         state = {slot: getattr(self, slot) for slot in Value.__slots__ if hasattr(self, slot)}
         state |= getattr(self, "__dict__", {})  # of a subclass
-        if self.site:
-            state["_note"] = self.name, self.site, self._group  # a code object cannot be pickled
+        if type(state.get("_note")) is tuple:  # the code objects in it cannot be pickled
+            state["_note"] = self.name, self.site, self._group
         return state | {"_pending": None, "_upstream": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -321,6 +327,8 @@ def as_number(x: Any, where: str) -> float:
 
 
 def _compared(other: Any, sign: str) -> float:
+    if type(other) is float:
+        return other
     return other._data if isinstance(other, Value) else as_number(other, f"Value {sign} …")
 
 
