@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -28,7 +29,8 @@ _DOT = RULES["dot"]
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     **{
-        name: getattr(Value, name, None) or Operation(rule)
+        # the method is looked up anew at each call: record_sites() replaces it
+        name: operator.methodcaller(name) if hasattr(Value, name) else Operation(rule)
         for name, rule in RULES.items()
         if not rule.over and len(rule.args) - len(rule.defaults) == 1
     },

@@ -366,6 +366,26 @@ def test_its_mistakes_are_told_apart() -> None:
     assert "the gradient is δ_l1·l0ᵀ, not δ_l1 ∗ l0 (2×1 ∗ 2×1 → 2×1)" in elementwise
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (np.transpose, "it is the transpose of the true gradient"),
+        (lambda g: 2.0 * g, "it is 2 × the true gradient"),
+    ],
+)
+def test_an_update_by_a_wrong_gradient_is_told_by_the_updated_parameter(wrong, told) -> None:
+    W = microbp.array([[0.1, 0.7, -0.3], [0.4, -0.2, 0.9], [-0.6, 0.5, 0.8]], name="W")
+    loss = (np.tanh(W @ np.array([0.3, -0.4, 0.8])) ** 2).sum()
+    updated = microbp.data_of(W) - 0.5 * wrong(microbp.grad(loss, W))
+    report = check_answers(loss, {"W": updated}, learning_rate=0.5, show=False, names={})
+    assert causes(report["W"])[0].startswith(
+        f"it is the updated parameter, w - η × a wrong gradient with η = 0.5; of that gradient: {told}"
+    )
+    right = microbp.data_of(W) - 0.5 * microbp.grad(loss, W)
+    report = check_answers(loss, {"W": right}, learning_rate=0.5, show=False, names={})
+    assert "a wrong gradient" not in causes(report["W"])[0]
+
+
 def test_without_a_learning_rate_it_is_explained_with_the_opposite_sign() -> None:
     added_0, added_1, _, _ = first_iteration()
     v = its_forward_pass(microbp.array(START_0), microbp.array(START_1))

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import here
 
 import microbp
 from microbp import Array, Graph, NoGradientError, Value, grad, grad_of
@@ -762,3 +763,15 @@ class TestCopies:
         assert list(twin.named_parameters()) == PATHS
         assert numbers(twin) == [float(i) for i in range(20)]
         assert isinstance(twin.matrix, Array)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "elu"])
+def test_an_activation_has_its_line_like_every_other_value(activation):
+    neuron = Neuron(1, activation=activation)
+    microbp.record_sites(True)
+    try:
+        y = neuron([1.0])
+    finally:
+        microbp.record_sites(False)
+    assert y.rule is RULES[activation]
+    assert y.site == here(back=4)

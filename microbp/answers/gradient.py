@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from microbp.answers.arrays import fits_onto, shape_of, shown
+from microbp.answers.arrays import Floats, fits_onto, shape_of, shown
 from microbp.answers.candidates import Candidate
 from microbp.answers.claims import Claim
 
@@ -72,8 +72,8 @@ def with_a_rate(claim: Claim) -> Iterator[Candidate]:
         hint = f" (right as an update: say learning_rate={rate:g})" if case.learning_rate is None else ""
         yield Candidate(f"it is the update, -η × the gradient with η = {rate:g}{hint}", -rate * true)
         yield Candidate(f"it is η × the gradient with η = {rate:g}: no rate belongs in it", rate * true)
-    if (claim.where >= 0).all():
-        data = np.array([case.nodes[each].data for each in claim.where.flat]).reshape(true.shape)
+    data = _data(claim)
+    if data is not None:
         yield Candidate("it is the parameter itself", data)
         for rate in case.rates:
             text = f"it is the updated parameter, w - η × the gradient with η = {rate:g}"
@@ -136,12 +136,28 @@ def reshaped(claim: Claim) -> Iterator[Candidate]:
 
 
 def with_a_second(claim: Claim, tried: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Each mistake together with a wrong sign or a wrong constant factor."""
+    """Each mistake together with a wrong sign or a wrong constant factor, or in an updated parameter."""
     for text, gives in tried:
         yield Candidate(f"{text}; and its sign is the opposite, as in an update", -gives)
     for factor, reason in _factors(claim):
         for text, gives in tried:
             yield Candidate(f"{text}; and it is times {factor:g}: {reason}", factor * gives)
+    data = _data(claim)
+    if data is None:
+        return
+    for rate in claim.case.rates:
+        updated = f"it is the updated parameter, w - η × a wrong gradient with η = {rate:g}"
+        for text, gives in tried:
+            if gives.shape == data.shape:
+                yield Candidate(f"{updated}; of that gradient: {text}", data - rate * gives)
+
+
+def _data(claim: Claim) -> Floats | None:
+    """The parameter's own numbers; None where the loss does not depend on all of them."""
+    if (claim.where < 0).any():
+        return None
+    numbers = [claim.case.nodes[each].data for each in claim.where.flat]
+    return np.array(numbers).reshape(claim.true.shape)
 
 
 def one_factor(claim: Claim) -> Iterator[Candidate]:
