@@ -38,16 +38,15 @@ class Group:
         #: Groups count up in the order in which they were entered.
         self.serial = next(_serial) if serial is None else serial
 
-    def name(self, names: Mapping[str, Any] | None = None) -> str:
+    def name(self, called: _Called) -> str:
         """Its own name; for a module its path in the module that called it, a variable, or its class."""
         if self._name is not None:
             return self._name
         for caller in self._callers():
-            for path, module in caller.named_modules().items():
-                if module is self.owner:
-                    return str(path)
-        variables = (name for name, held in (names or {}).items() if held is self.owner)
-        return next(variables, type(self.owner).__name__)
+            path = called.paths(caller).get(id(self.owner))
+            if path is not None:
+                return path
+        return called.variables.get(id(self.owner), type(self.owner).__name__)
 
     def _callers(self) -> Iterator[Any]:
         """The modules whose calls it is in, the innermost first."""
@@ -59,7 +58,23 @@ class Group:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the name, not the module."""
-        return Group, (self.name(), None, self.parent, self.serial)
+        return Group, (self.name(_Called({})), None, self.parent, self.serial)
+
+
+class _Called:
+    """What modules are called, by their ``id``: by variables, and by the modules that hold them."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self.variables: dict[int, str] = {}
+        for name, held in names.items():
+            self.variables.setdefault(id(held), name)
+        self._paths: dict[int, dict[int, str]] = {}
+
+    def paths(self, module: Any) -> dict[int, str]:
+        """The path of each module in ``module``, walked through once."""
+        if id(module) not in self._paths:
+            self._paths[id(module)] = {id(held): path for path, held in module.named_modules().items()}
+        return self._paths[id(module)]
 
 
 #: The group that the running code is in, in this thread.
@@ -134,19 +149,16 @@ def group_paths(groups: Iterable[Group | None], names: Mapping[str, Any]) -> dic
 
     ``names`` maps variables to what they hold: they name the modules that no other module called.
     """
-    called: dict[Group, str] = {}
-    known: dict[tuple[Any, ...], str] = {}  # a batch calls the same modules again and again
+    called = _Called(names)
+    own: dict[Group, str] = {}
     for each in {*groups}:
         above = each
-        while above is not None and above not in called:
-            way = above._name, id(above.owner), *map(id, above._callers())
-            if way not in known:
-                known[way] = above.name(names)
-            called[above] = known[way]
+        while above is not None and above not in own:
+            own[above] = above.name(called)
             above = above.parent
     paths: dict[Group | None, GroupPath] = {None: ()}
     calls: Counter[tuple[GroupPath, str]] = Counter()
-    for entered, name in sorted(called.items(), key=lambda item: item[0].serial):  # parents come first
+    for entered, name in sorted(own.items(), key=lambda item: item[0].serial):  # parents come first
         above_path = paths[entered.parent]
         paths[entered] = (*above_path, (name, calls[above_path, name]))
         calls[above_path, name] += 1

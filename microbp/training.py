@@ -6,7 +6,7 @@ a run is made of (parameters, optimiser, generator, place in the epoch, history)
 two steps, so that a checkpoint taken there continues bit for bit.
 
 The cost and the gradients of a batch come from an engine, the one place that knows how they are
-computed: :class:`Engine`.
+computed: :mod:`microbp.engines`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from microbp.differentiate import grad
-from microbp.errors import MicrobpError, NoGradientError, UndefinedOperation
+from microbp.engines import ENGINES, EagerEngine, Engine, Samples, collector_at_rest
+from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph, Node
-from microbp.losses import LOSSES, Loss, l2_penalty
+from microbp.losses import LOSSES, Loss
 from microbp.optim import SGD, Optimiser, clip_gradients
 from microbp.record import record_sites
 from microbp.value import Value, as_number, describe
@@ -72,6 +73,8 @@ class History:
     best_epoch: int | None = None
     #: All of that in a sentence.
     message: str = ""
+    #: How gradients were computed: "replay", "eager", or "eager" and why replay stepped aside.
+    engine: str = ""
 
     def __str__(self) -> str:
         return self.message
@@ -165,6 +168,11 @@ def fit(
     ``checkpoint_every`` seconds and at the end. ``resume`` continues from one as if nothing had been in
     between, bit for bit, given the same net, data and settings; those that end the run may differ.
 
+    **The engine**: ``"auto"`` records the cost of one sample and replays it for all (``microbp.compile``),
+    which is equal to recording every sample but for rounding; it records every sample where a net cannot be
+    replayed, such as one that compares Values or does not treat each sample by itself, and
+    ``history.engine`` says why. ``"eager"`` records in any case.
+
     **Progress**: None shows a bar for work of more than a second on a terminal and nothing elsewhere;
     True shows it at once, or one line at the end where there is no terminal; False nothing.
 
@@ -179,121 +187,14 @@ def fit(
     return run.go(progress)
 
 
-# ------------------------------------------------------------------------------------------ engines
-class Samples(NamedTuple):
-    """Data that has been checked: finite numbers, as many targets as samples."""
-
-    #: Shape ``(n,)`` or ``(n, …)``.
-    array: np.ndarray[Any, np.dtype[np.float64]]
-    #: The same as floats and lists of floats.
-    x: list[Any]
-    #: One number, or list of numbers, for each sample.
-    y: list[Any]
-
-
-class Engine(Protocol):
-    """How the cost of a batch and its gradients are computed; nothing else in this file knows.
-
-    An engine is made with the net, the loss, the parameters of the net, and the penalty's strength.
-    """
-
-    def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None: ...
-
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:
-        """The cost of the batch, penalty included; ``grad`` of each parameter is its derivative then.
-
-        A frozen parameter has none. No number of a parameter changes. Where the cost is not finite, the
-        gradients may be left out.
-        """
-
-    def cost(self, samples: Samples, rows: Sequence[int]) -> float:
-        """The loss of the batch alone; no ``grad`` changes."""
-
-
-class _Eager:
-    """Records each batch anew on Values: the definition that every other engine has to equal."""
-
-    def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None:
-        self.loss, self.parameters, self.penalty = loss, parameters, penalty
-        self.predict = net if callable(net) else net.predict
-        self.takes_batches = not callable(net) or bool(getattr(net, "takes_batches", False))
-
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:
-        for parameter in self.parameters:
-            parameter.grad = None
-        with _collector_at_rest():
-            cost = self.record(samples, rows)
-            if self.penalty:
-                cost = cost + l2_penalty(self.parameters, self.penalty)
-            number = cost.data
-            if math.isfinite(number):
-                cost.backward()
-            del cost  # the graph is freed here, before the next one is recorded
-        if math.isfinite(number):
-            self._fill_up()
-        return number
-
-    def _fill_up(self) -> None:
-        """The gradient of a parameter that this batch does not depend on is 0."""
-        if all(each.grad is None for each in self.parameters):
-            raise NoGradientError(
-                "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
-                ".data, under no_grad() or from detached values is not in the graph"
-            )
-        for parameter in self.parameters:
-            if parameter.grad is None and parameter.requires_grad:
-                parameter.grad = 0.0
-
-    def cost(self, samples: Samples, rows: Sequence[int]) -> float:
-        # Not under no_grad(), which Ctrl-C could leave switched on: each prediction's graph goes at once.
-        with _collector_at_rest():
-            if self.takes_batches:
-                return self.record(samples, rows).data
-            outputs = (self.predictions(samples, [row])[0] for row in rows)
-            predictions = [[each.detach() for each in output] for output in outputs]
-            return self.loss(predictions, [samples.y[row] for row in rows]).data
-
-    def record(self, samples: Samples, rows: Sequence[int]) -> Value:
-        """The loss of the batch as a recorded Value."""
-        return self.loss(self.predictions(samples, rows), [samples.y[row] for row in rows])
-
-    def predictions(self, samples: Samples, rows: Sequence[int]) -> Any:
-        """What the net says to each, the shape ``(batch, outputs)``."""
-        if self.takes_batches:
-            return self.predict(samples.array[rows])
-        outputs = [self.predict(samples.x[row]) for row in rows]
-        return [[each] if isinstance(each, Value) else each for each in outputs]
-
-
-def _engine(name: str) -> type[Engine]:
-    """The engine of that name; ``"auto"`` is the fastest that fits."""
-    engines: dict[str, type[Engine]] = {"auto": _Eager, "eager": _Eager}
-    if name not in engines:
-        raise ValueError(f"fit: no engine is called {name!r}; there are {', '.join(engines)}")
-    return engines[name]
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """No collection while a graph is recorded, swept and freed again.
-
-    The graph of a step holds no cycle, so that reference counting frees all of it, and the collector's
-    count of new objects is back then where it was. Without this the collector walks the nodes while
-    they are young: 8 % of a step of 100 samples through a 2-16-16-1 net, 21 % at 1000 through 2-32-32-1
-    (collector.py has spared it the walks through the whole process already). What keeps the graph of a
-    step alive while the next one is recorded costs a fifth more time, since the nodes grow old, and
-    twice the memory.
-    """
-    on = gc.isenabled()
-    try:
-        gc.disable()
-        yield
-    finally:
-        if on:
-            gc.enable()
-
-
 # ------------------------------------------------------------------------------------------ the run
+def _engine(name: str) -> type[Engine]:
+    """The engine of that name."""
+    if name not in ENGINES:
+        raise ValueError(f"fit: no engine is called {name!r}; there are {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
 class _Best(NamedTuple):
     """The lowest cost so far, and the parameters that are kept for it."""
 
@@ -377,7 +278,7 @@ class _Run:
         self.gradient_norm: list[float] = []
 
         self.engine = _engine(engine)(net, self.loss, self.parameters, self.penalty)
-        self.eager = _Eager(net, self.loss, self.parameters, self.penalty)  # to look at single samples
+        self.eager = EagerEngine(net, self.loss, self.parameters, self.penalty)  # to look at single samples
         self._check_that_all_fits()
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         if self.checkpoint is not None and not self.checkpoint.parent.is_dir():
@@ -523,8 +424,9 @@ class _Run:
             numbers, memory = [each.data for each in self.parameters], self.optimiser.state()
             try:
                 rate = self.optimiser.rate
-                norm = None if self.clip is None else clip_gradients(self.trained, self.clip).norm
-                self.optimiser.step()
+                with collector_at_rest():  # an update holds a tuple for each parameter, and frees them all
+                    norm = None if self.clip is None else clip_gradients(self.trained, self.clip).norm
+                    self.optimiser.step()
             except BaseException as error:  # a step is applied whole or not
                 self._set(numbers)
                 self.optimiser.load_state(memory)
@@ -596,7 +498,7 @@ class _Run:
         return History(
             [*self.cost], [*self.validation_cost], [*self.step_cost], [*self.learning_rate],
             [*self.gradient_norm], [*self.validation_rows], stopped, kept, best,
-            f"{epochs} of {steps}{course}: {why}. The net holds {holds}.",
+            f"{epochs} of {steps}{course}: {why}. The net holds {holds}.", self.engine.name,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------- numbers not finite
@@ -709,7 +611,7 @@ _COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_no
 
 # ------------------------------------------------------------------------- the first bad number
 def _culprit(
-    eager: _Eager, samples: Samples, rows: Sequence[int], trained: Sequence[Value]
+    eager: EagerEngine, samples: Samples, rows: Sequence[int], trained: Sequence[Value]
 ) -> tuple[int, str] | None:
     """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite, and why."""
     were = record_sites(True)
@@ -723,7 +625,7 @@ def _culprit(
     return None
 
 
-def _fault(eager: _Eager, samples: Samples, row: int, trained: Sequence[Value]) -> str:
+def _fault(eager: EagerEngine, samples: Samples, row: int, trained: Sequence[Value]) -> str:
     try:
         cost = eager.record(samples, [row])
     except UndefinedOperation as error:
