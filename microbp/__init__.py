@@ -12,11 +12,14 @@ Every derivative stands once, in :mod:`microbp.rules`.
 """
 
 # fmt: off
-from microbp import layers, losses, nn, optim
+from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp.array import Array, array, data_of, grad_of
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
+from microbp.debug import (
+    Contribution, Diagnosis, Explanation, Finding, Paths, Step, Trace, diagnose, explain, paths, step, trace,
+)
 from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
@@ -33,6 +36,7 @@ from microbp.groups import group
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp.training import History, NotFinite, fit
 from microbp.record import no_grad, record_sites
+from microbp.replay import Program, compile as compile
 from microbp.value import Value
 
 __version__ = "0.1.0"
@@ -42,6 +46,10 @@ __all__ = [
     "MLP",
     "Array",
     "BranchError",
+    "Contribution",
+    "Diagnosis",
+    "Explanation",
+    "Finding",
     "Graph",
     "History",
     "Layer",
@@ -52,7 +60,11 @@ __all__ = [
     "Node",
     "NotFinite",
     "Operation",
+    "Paths",
+    "Program",
     "RuleError",
+    "Step",
+    "Trace",
     "UndefinedOperation",
     "Value",
     "acos",
@@ -69,11 +81,13 @@ __all__ = [
     "cross_entropy",
     "data_of",
     "define",
+    "diagnose",
     "dot",
     "elu",
     "erf",
     "erfc",
     "exp",
+    "explain",
     "expm1",
     "fit",
     "gelu",
@@ -91,8 +105,10 @@ __all__ = [
     "minimum",
     "nn",
     "no_grad",
+    "notation",
     "numerical_gradient",
     "optim",
+    "paths",
     "record_sites",
     "relu",
     "select",
@@ -103,7 +119,9 @@ __all__ = [
     "softmax",
     "softplus",
     "sqrt",
+    "step",
     "tan",
     "tanh",
+    "trace",
 ]
 # fmt: on

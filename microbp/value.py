@@ -26,7 +26,7 @@ from microbp.compiled import operator, unary
 from microbp.errors import BranchError, NoGradientError
 from microbp.groups import Group
 from microbp.rules import Rule
-from microbp.sites import Place, site_of
+from microbp.sites import site_of
 
 __all__ = ["Swapped", "Value", "as_number", "constant", "describe"]
 

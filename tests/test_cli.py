@@ -184,8 +184,8 @@ def test_a_folder_without_permission_is_refused(capsys, monkeypatch):
 def test_a_mistyped_command_suggests_the_nearest(capsys):
     told = refused(capsys, "dmeo")
     error = "microbp: error: there is no command "
-    assert told == error + "'dmeo'; did you mean 'demo'? There are: demo"
-    assert refused(capsys, "xyz") == error + "'xyz'. There are: demo"
+    assert told == error + "'dmeo'; did you mean 'demo'? There are: demo, draw, step, page"
+    assert refused(capsys, "xyz") == error + "'xyz'. There are: demo, draw, step, page"
 
 
 def test_a_mistyped_tutorial_suggests_the_nearest_and_nothing_is_written(here, capsys):
@@ -220,15 +220,15 @@ def test_help_shows_the_commands_the_tutorials_and_examples(capsys):
 def test_a_command_is_added_by_one_entry(monkeypatch, capsys):
     seen = []
     extra = cli.Command(
-        "draw", "draw a graph", "microbp draw net.py",
+        "tune", "tune a net", "microbp tune net.py",
         lambda parser: parser.add_argument("file"), lambda args: seen.append(args.file) or 7,
     )  # fmt: skip
     monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, extra))
-    assert cli.main(["draw", "net.py"]) == 7
+    assert cli.main(["tune", "net.py"]) == 7
     assert seen == ["net.py"]
-    assert refused(capsys, "drew").endswith("did you mean 'draw'? There are: demo, draw")
+    assert refused(capsys, "tunes").endswith("did you mean 'tune'? There are: demo, draw, step, page, tune")
     cli.main([])
-    assert "microbp draw net.py" in capsys.readouterr().out
+    assert "microbp tune net.py" in capsys.readouterr().out
 
 
 def test_ctrl_c_leaves_one_line_and_status_130(capsys, monkeypatch):

@@ -13,13 +13,13 @@ import sys
 from collections.abc import Sequence
 
 from microbp import __version__
-from microbp.cli import demo
+from microbp.cli import demo, draw, page, step
 from microbp.cli.command import Command, CommandError, nearest
 from microbp.cli.script import ScriptFailed
 
 __all__ = ["COMMANDS", "Command", "CommandError", "main", "nearest"]
 
-COMMANDS = (demo.COMMAND,)
+COMMANDS = (demo.COMMAND, draw.COMMAND, step.COMMAND, page.COMMAND)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

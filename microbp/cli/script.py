@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import linecache
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -100,6 +101,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     module = ModuleType("__main__")
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
+    linecache.checkcache(path)  # what shows its lines must not show those of an earlier file of that name
     with _as_main(module, [path, *arguments]), _last_backward() as last:
         before = record_sites(True)
         try:

@@ -1,0 +1,99 @@
+"""What ``<  <=  >  >=`` of Values remember: a branch chosen by them is not part of the graph.
+
+Compiling such a graph would freeze the branch, so that the compiler has to know of it. A comparison is
+kept at its operands, a few to each and one to a line of code: it lives as long as they do, keeps nothing
+alive, and costs nothing to those who never compare. While a function is traced, a list gets all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from microbp.sites import Place, site_of, user_place
+
+__all__ = ["Compared", "Comparison", "comparisons_of", "remember", "watched"]
+
+#: How many are kept at one operand.
+_MOST = 4
+
+
+class Comparison(NamedTuple):
+    """One comparison; the same object is kept at both of its operands."""
+
+    left: float
+    sign: str
+    right: float
+    outcome: bool
+    place: Place | None
+    #: Whether a plain number stood on the right.
+    number: bool
+
+    @property
+    def site(self) -> str:
+        """``file:line`` of the user's code."""
+        return site_of(self.place)
+
+
+class Compared(NamedTuple):
+    """A comparison with its operands: Values, or the numbers that they were compared with."""
+
+    comparison: Comparison
+    left: Any
+    right: Any
+
+
+_watching: ContextVar[list[Compared] | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[list[Compared]]:
+    """The list of all comparisons of Values inside the ``with``, in this thread."""
+    found: list[Compared] = []
+    token = _watching.set(found)
+    try:
+        yield found
+    finally:
+        _watching.reset(token)
+
+
+def remember(left: Any, sign: str, right: Any, number: float, outcome: bool) -> bool:
+    """Note that ``left sign right`` was asked, where ``number`` is that of right; the outcome."""
+    plain = right is number or not hasattr(right, "_data")
+    comparison = _new(Comparison, (left._data, sign, number, outcome, user_place(2), plain))
+    found = _watching.get()
+    if found is not None:
+        found.append(Compared(comparison, left, number if plain else right))
+    else:
+        _keep(left, comparison, 0)
+        if not plain:
+            _keep(right, comparison, 1)
+    return outcome
+
+
+_new = tuple.__new__  # half the time of Comparison(...)
+
+
+def _keep(value: Any, comparison: Comparison, side: int) -> None:
+    """Put it into the value's note, in the fourth place (see value.py)."""
+    try:
+        note = value._note
+    except AttributeError:
+        note = None
+    if type(note) is not tuple:
+        bare = note is None or isinstance(note, str)
+        note = (note, None, None) if bare else (None, None, note)
+    if len(note) == 3:
+        value._note = (*note, ((comparison, side),))
+    else:
+        place = comparison[4]
+        others = [each for each in note[3] if each[0][4] != place or each[0] is comparison]
+        value._note = (*note[:3], (*others[1 - _MOST :], (comparison, side)))
+
+
+def comparisons_of(value: Any) -> tuple[tuple[Comparison, int], ...]:
+    """Those that are kept at a value, the oldest first; and whether it stood left (0) or right (1)."""
+    note = getattr(value, "_note", None)
+    return note[3] if type(note) is tuple and len(note) > 3 else ()

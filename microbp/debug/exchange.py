@@ -1,0 +1,234 @@
+"""A trace as JSON text and back.
+
+One JSON object with a node, or a step, to a line, so that line tools can compare two files. Strict JSON:
+nan and infinities stand as the texts ``"nan"``, ``"inf"``, ``"-inf"``; a literal operand stands as the
+text of its number, a position as a number. The rows of the rules in use come along, and a trace can be
+read where an operation is not defined.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from microbp import graph as graphs
+from microbp import rules
+from microbp.debug.formula import Formula
+from microbp.debug.records import Contribution, Step
+from microbp.errors import MicrobpError
+from microbp.graph import Graph, Node
+from microbp.rules import Rule
+
+__all__ = ["VERSION", "NotATrace", "read", "written"]
+
+#: The version of the format; a reader refuses what is newer.
+VERSION = 1
+FORMAT = "microbp trace"
+_CONTRIBUTION = ("operand", "place", "local", "amount", "before", "after", "missing")
+_STEP = ("node", "upstream", "contributions")
+
+
+class NotATrace(MicrobpError, ValueError):
+    """A text is no trace, or a damaged one."""
+
+
+# ------------------------------------------------------------------------------------------ writing
+def written(nodes: Sequence[Node], steps: Sequence[Step]) -> str:
+    """The JSON text of a trace."""
+    labels: dict[Rule, str] = {}
+    for node in nodes:
+        if node.rule is not None and node.rule not in labels:
+            name = node.rule.name  # two rules may bear one name: one was defined anew
+            taken = sum(each.name == name for each in labels)
+            labels[node.rule] = f"{name}#{taken + 1}" if taken else name
+    parts = [
+        f'{{"format": {_text(FORMAT)},\n"version": {VERSION}',
+        _lines("rules", (f"{_text(label)}: {_rule_text(rule)}" for rule, label in labels.items()), "{}"),
+        f'"node": {_text(Node._fields)}',
+        _lines("nodes", (_node_text(node, labels) for node in nodes)),
+        f'"step": {_text(_STEP)},\n"contribution": {_text(_CONTRIBUTION)}',
+        _lines("steps", map(_step_text, steps)),
+    ]
+    return ",\n".join(parts) + "}\n"
+
+
+def _text(plain: Any) -> str:
+    return json.dumps(plain, allow_nan=False)
+
+
+def _lines(name: str, rows: Iterator[str], brackets: str = "[]") -> str:
+    return f'"{name}": {brackets[0]}\n' + ",\n".join(rows) + brackets[1]
+
+
+def _rule_text(rule: Rule) -> str:
+    *texts, defaults, over = _row(rule)
+    return _text([*texts, {arg: _plain(x) for arg, x in defaults.items()}, over])
+
+
+def _row(rule: Rule) -> Any:
+    """The texts of a rule's row, as it is pickled."""
+    return rule.__reduce__()[1]
+
+
+def _node_text(node: Node, labels: dict[Rule, str]) -> str:
+    fields = {each: _NODE[each][0](held) for each, held in zip(Node._fields, node, strict=True)}
+    if node.rule is not None:
+        fields["rule"] = labels[node.rule]
+    return _text([*fields.values()])
+
+
+def _step_text(step: Step) -> str:
+    contributions = [
+        [c.operand, c.place, _plain(c.local), _plain(c.amount), _plain(c.before), _plain(c.after), c.missing]
+        for c in step.contributions
+    ]
+    return _text([step.node, _plain(step.upstream), contributions])
+
+
+def _plain(x: float | None) -> float | str | None:
+    """A number as strict JSON has it."""
+    return x if x is None or math.isfinite(x) else repr(x)
+
+
+# ------------------------------------------------------------------------------------------ reading
+def read(text: str) -> tuple[Graph, tuple[Step, ...]]:
+    """The graph and the steps of a JSON text; NotATrace says what is wrong, and where."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotATrace(f"this text is not a trace: it is not JSON ({error})") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise NotATrace(f'this JSON is not a trace: it has no "format": "{FORMAT}"')
+    version = document.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise NotATrace(f"this trace has the version {version!r}; this microbp reads versions 1 to {VERSION}")
+    where = "the trace"
+    try:
+        where = "rules"
+        table = {name: _rule(name, texts) for name, texts in document["rules"].items()}
+        nodes: list[Node] = []
+        for row in document["nodes"]:
+            where = f"node {len(nodes)}"
+            nodes.append(_node(dict(zip(document["node"], row, strict=True)), len(nodes), table))
+        where = "nodes"
+        _require(nodes, "there are none")
+        graph = graphs._restore(tuple(nodes))
+        steps: list[Step] = []
+        for row in document["steps"]:
+            where = f"step {len(steps) + 1}"
+            steps.append(_step(row, len(steps) + 1, graph))
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise NotATrace(f"this trace is damaged at {where}: {told}") from None
+    return graph, tuple(steps)
+
+
+def _require(holds: object, told: str) -> None:
+    if not holds:
+        raise ValueError(told)
+
+
+def _rule(name: str, texts: Any) -> Rule:
+    word, args, y, d, doc, smooth, corner, kink, defaults, over = texts
+    _require(name.partition("#")[0] == word, f"the row of {name!r} is named {word!r}")
+    boxes = tuple(tuple(tuple(interval) for interval in box) for box in smooth)
+    given = {arg: _number(x) for arg, x in defaults.items()}
+    return rules._restore(word, args, y, tuple(d), doc, boxes, corner, tuple(kink), given, over)
+
+
+def _node(fields: dict[str, Any], position: int, table: dict[str, Rule]) -> Node:
+    fields["rule"] = None if fields["rule"] is None else table[fields["rule"]]
+    node = Node(**{each: _NODE[each][1](fields[each]) for each in Node._fields if each in fields})
+    _require(node.position == position, f"it says that it is node {node.position}")
+    count = len(node.operands)
+    _require(count == len(node.local_derivatives), "operands and local derivatives differ in number")
+    rule = node.rule
+    if rule is None:
+        _require(not count, "a leaf has no operands")
+    else:
+        single, lists = len(rule.args) - len(rule.over), len(rule.over)
+        fits = count == single or (lists and count > single and (count - single) % lists == 0)
+        _require(fits, f"{count} operands do not fit {rule}")
+    for operand, local in zip(node.operands, node.local_derivatives, strict=True):
+        if type(operand) is int:
+            _require(0 <= operand < position, f"operand {operand} does not stand before it")
+        else:
+            _require(local is None, "a literal has no local derivative")
+    return node
+
+
+def _step(row: Any, index: int, graph: Graph) -> Step:
+    position, upstream, received = row
+    node = graph.nodes[_position(position, len(graph))]
+    contributions = []
+    for operand, place, local, amount, before, after, missing in received:
+        _require(0 <= _whole(place) < len(node.operands), f"{node.name} has no operand {place}")
+        _require(
+            type(node.operands[place]) is int and node.operands[place] == operand,
+            f"operand {place} of {node.name} is not node {operand}",
+        )
+        formula = Formula(graph, node.position, place)
+        contributions.append(
+            Contribution(
+                operand,
+                place,
+                _number(local),
+                _number(amount),
+                _maybe(before),
+                _number(after),
+                _whole(missing),
+                formula,
+            )
+        )
+    return Step(index, node.position, _number(upstream), tuple(contributions))
+
+
+def _number(x: Any) -> float:
+    if x in ("nan", "inf", "-inf") or type(x) in (int, float):
+        return float(x)
+    raise ValueError(f"{x!r} is not a number")
+
+
+def _maybe(x: Any) -> float | None:
+    return None if x is None else _number(x)
+
+
+def _whole(x: Any) -> int:
+    _require(type(x) is int and x >= 0, f"{x!r} is not a count")
+    return int(x)
+
+
+def _position(x: Any, count: int) -> int:
+    _require(_whole(x) < count, f"there is no node {x}")
+    return int(x)
+
+
+def _word(x: Any) -> str:
+    _require(isinstance(x, str), f"{x!r} is not a text")
+    return str(x)
+
+
+def _flag(x: Any) -> bool:
+    _require(type(x) is bool, f"{x!r} is neither true nor false")
+    return bool(x)
+
+
+#: How each field of a node is written, and how it is read.
+_NODE: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "position": (int, _whole),
+    "name": (str, _word),
+    "rule": (lambda _: None, lambda rule: rule),
+    "operands": (
+        lambda operands: [x if type(x) is int else repr(x) for x in operands],
+        lambda operands: tuple(float(x) if isinstance(x, str) else _whole(x) for x in operands),
+    ),
+    "data": (_plain, _number),
+    "grad": (_plain, _maybe),
+    "local_derivatives": (lambda local: [*map(_plain, local)], lambda local: tuple(map(_maybe, local))),
+    "requires_grad": (bool, _flag),
+    "site": (lambda site: site, lambda site: None if site is None else _word(site)),
+    "named": (bool, _flag),
+    "group": (lambda group: group, lambda group: tuple((_word(name), _whole(call)) for name, call in group)),
+}

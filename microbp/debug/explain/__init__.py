@@ -1,0 +1,118 @@
+"""``explain``: a gradient derived by the chain rule, in symbols and numbers, as a tutorial would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from microbp.backward import upstream_gradients
+from microbp.debug.explain.digits import shown
+from microbp.debug.explain.factor import name_of, number, quotient
+from microbp.debug.explain.records import Explanation, Row
+from microbp.debug.explain.story import Story
+from microbp.debug.explain.trees import Math
+from microbp.debug.explain.words import LANGUAGES, say
+from microbp.debug.question import Question, question
+from microbp.graph import Graph
+from microbp.notation import latex_name, plain_name
+from microbp.notation.names import latex_digits
+from microbp.value import Value
+
+__all__ = ["Explanation", "Row", "explain"]
+
+
+def explain(
+    loss: Value | Graph,
+    value: Value | str,
+    *,
+    names: Mapping[str, Any] | None = None,
+    language: str = "en",
+    rate: float | None = None,
+) -> Explanation:
+    """Why ∂loss/∂value is what it is: the chain rule in symbols, each factor's formula, the numbers.
+
+    ``value`` is a Value or a name; ``names`` maps names to Values, the variables of the caller's code
+    unless it is given. ``language`` is ``"en"`` or ``"zh"``. With ``rate``, the learning rate, the update
+    step follows. ``str()`` of the result is plain text, ``markdown`` has LaTeX, ``rows`` the lines as
+    records, and ``ok`` says whether every line, computed again from what is printed, is what the engine
+    has.
+
+    >>> w, x = Value(0.5, name="w"), Value(3.0, name="x").detach()
+    >>> net = w * x
+    >>> o = net.sigmoid()
+    >>> print(explain(o, w, names={"o": o, "net": net}))
+    ∂o/∂w: how w acts on o
+    <BLANKLINE>
+    w acts on o along a single path, o → net → w. By the chain rule
+        ∂o/∂w = ∂o/∂net · ∂net/∂w
+    <BLANKLINE>
+    (1) First ∂o/∂net. o = σ(net), so
+        ∂o/∂net = o·(1 − o) = 0.817574476·(1 − 0.817574476) = 0.149146452
+    <BLANKLINE>
+    (2) Last ∂net/∂w. net = w·x, so
+        ∂net/∂w = x = 3
+    <BLANKLINE>
+    Multiplied together:
+        ∂o/∂w = ∂o/∂net · ∂net/∂w = 0.149146452·3 = 0.447439356
+    <BLANKLINE>
+    Every number was computed again from what is printed, and agrees with the engine's.
+
+    A value that nobody named becomes part of the factor around it. Of a conditional only the branch taken
+    is shown. Where many paths lead to the value they are collected at the nodes where they meet (δ), and
+    a long sum shows its largest terms. The loss may not depend on the value: then that is said.
+
+    Raises TypeError where ``loss`` or ``value`` is something else, NoGradientError where the loss is a
+    constant, KeyError for an unknown name, ValueError for another language.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"explain() speaks {' and '.join(LANGUAGES)}, not {language!r}")
+    asked = question(loss, value, names, "explain()")
+    root = name_of(asked.graph.root)
+    target = Math(plain_name(asked.name), latex_name(asked.name))
+    gradient = quotient(root, target)
+    title = say("title", language, gradient=gradient, value=target, loss=root)
+    if asked.node is None or not _depends(asked):
+        told = say("independent", language, loss=root, value=target, gradient=gradient)
+        return Explanation(title, language, (told,))
+    engine = None
+    if isinstance(loss, Value) and isinstance(value, Value):
+        engine = upstream_gradients(loss).get(id(value))
+    story = Story(asked.graph, asked.node.position, engine, language)
+    parts = story.tell()
+    if rate is not None and asked.node.requires_grad:
+        parts += _update(story, float(rate), language)
+    return Explanation(title, language, parts)
+
+
+def _depends(asked: Question) -> bool:
+    """Whether a chain of local derivatives leads from the root down to the node."""
+    assert asked.node is not None
+    known = {asked.node.position}
+    for node in asked.graph.nodes[asked.node.position + 1 :]:
+        for operand, local in zip(node.operands, node.local_derivatives, strict=True):
+            if local is not None and type(operand) is int and operand in known:
+                known.add(node.position)
+    return asked.graph.root.position in known
+
+
+def _update(story: Story, rate: float, language: str) -> tuple[Math | Row, ...]:
+    """The step of gradient descent."""
+    w, step = story.value, story.label
+    data = story.graph.nodes[story.target].data
+    numbers = [shown(x) for x in (data, rate, story.result)]
+    told = [each if not each.startswith("−") else f"({each})" for each in numbers]
+    tex = [latex_digits(each) for each in numbers]
+    tex = [tex[0], *(f"({each})" if each.startswith("-") else each for each in tex[1:])]
+    row = Row(
+        "update",
+        w,
+        (Math(f"{w.text} − η·{step.text}", rf"{w.latex}-\eta\,{step.latex}"),),
+        Math(f"{numbers[0]} − {told[1]}·{told[2]}", rf"{tex[0]}-{tex[1]}\cdot {tex[2]}"),
+        number(data - rate * story.result),
+        (data - rate * story.result,),
+        data - rate * story.engine,
+        abs(data) + abs(rate * story.result),
+        sign="←",
+    )
+    eta = Math(f"η = {shown(rate)}", rf"\eta = {latex_digits(shown(rate))}")
+    return say("update", language, rate=eta), row

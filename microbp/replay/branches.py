@@ -1,0 +1,157 @@
+"""Branches that were chosen while a graph was recorded, and that its replay would keep to in silence."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microbp.comparisons import Compared, Comparison, comparisons_of
+from microbp.errors import BranchWarning
+from microbp.replay.captured import Captured, capture
+from microbp.replay.forms import Floats
+from microbp.sites import user_frame
+from microbp.value import Value, describe
+
+__all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
+
+_SIGNS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+class Branch(NamedTuple):
+    """A comparison that chose a branch, in plain data."""
+
+    #: The operands as messages speak of them: ``h = 0.3``.
+    left: str
+    sign: str
+    right: str
+    outcome: bool
+    #: ``file:line``.
+    site: str
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.sign} {self.right} is {self.outcome} [{self.site}]"
+
+
+class Guards(NamedTuple):
+    """What a checked program computes beside its outputs: the operands of each comparison."""
+
+    #: Its outputs are the left and the right operand of each branch, in turn.
+    captured: Captured
+    branches: tuple[Branch, ...]
+
+    def changed(self, operands: Floats) -> tuple[int, int] | None:
+        """The first sample that goes another way, and the branch; None where none does.
+
+        ``operands`` has the shape (batch, 2 × branches). A nan compares as False, as ever.
+        """
+        first: tuple[int, int] | None = None
+        for index, branch in enumerate(self.branches):
+            outcomes = _SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
+            others = np.flatnonzero(outcomes != branch.outcome)
+            if len(others) and (first is None or others[0] < first[0]):
+                first = int(others[0]), index
+        return first
+
+
+def compared_in(values: Iterable[Value], results: Sequence[Value]) -> list[Compared]:
+    """The comparisons that the values of a recorded graph remember.
+
+    Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here
+    depended on them. An operand that is not in the graph stands as its number.
+    """
+    sides: dict[int, tuple[Comparison, list[Any]]] = {}
+    for value in values:
+        for comparison, side in comparisons_of(value):
+            _, operands = sides.setdefault(id(comparison), (comparison, [comparison.left, comparison.right]))
+            operands[side] = value
+    last = {id(each) for each in results}
+    return [
+        Compared(comparison, *operands)
+        for comparison, operands in sides.values()
+        if any(isinstance(each, Value) and id(each) not in last for each in operands)
+    ]
+
+
+def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guards | None, list[Branch]]:
+    """What a checked program has to compute; and the branches that it cannot check.
+
+    Comparisons of constants are left out: they go the same way for every sample.
+    """
+    pairs = [(each, (each.left, each.right)) for each in compared]
+    if not pairs:
+        return None, []
+    captured = capture([operand for _, pair in pairs for operand in pair], inputs, params)
+    moves = _moves(captured)
+    kept: list[Branch] = []
+    unknown: list[Branch] = []
+    outputs: list[int] = []
+    for index, (each, _) in enumerate(pairs):
+        here = captured.outputs[2 * index : 2 * index + 2]
+        if not any(moves[place] for place in here):
+            continue
+        branch = _branch(each)
+        freed = not isinstance(each.left, Value) or (
+            not each.comparison.number and not isinstance(each.right, Value)
+        )
+        if freed:
+            unknown.append(branch)
+        else:
+            kept.append(branch)
+            outputs += here
+    if not kept:
+        return None, unknown
+    narrowed = captured._replace(outputs=tuple(outputs), output_shape=(len(outputs),))
+    return Guards(narrowed, tuple(kept)), unknown
+
+
+def _moves(captured: Captured) -> list[bool]:
+    """For each node whether it depends on an input or a parameter."""
+    leaves = {*captured.inputs, *captured.params}
+    moves: list[bool] = []
+    for node in captured.graph:
+        moves.append(
+            node.position in leaves or any(moves[each] for each in node.operands if type(each) is int)
+        )
+    return moves
+
+
+def _branch(compared: Compared) -> Branch:
+    left, right = (describe(each) for each in (compared.left, compared.right))
+    comparison = compared.comparison
+    return Branch(left, comparison.sign, right, comparison.outcome, comparison.site)
+
+
+def warn(branches: Sequence[Branch], checkable: bool) -> None:
+    """BranchWarning for each line with a branch."""
+    lines: dict[str, list[Branch]] = {}
+    for each in branches:
+        lines.setdefault(each.site, []).append(each)
+    for several in lines.values():
+        more = f" (and {len(several) - 1} more at this line)" if len(several) > 1 else ""
+        offer = (
+            "or compile with checked=True, which raises where a sample would have gone the other way"
+            if checkable
+            else "it cannot be checked either, since an operand is no longer there: compile the function"
+        )
+        warnings.warn(
+            f"compile: a branch was chosen while the graph was recorded, and the program will always keep "
+            f"to it: {several[0]}{more}. Keep it in the graph with relu, maximum, minimum, clip or "
+            f"select(c, a, b); {offer}",
+            BranchWarning,
+            stacklevel=_user_level(),
+        )
+
+
+def _user_level() -> int:
+    """How many frames above the caller the user's own code is."""
+    user, level, frame = user_frame(), 1, sys._getframe(1)
+    while frame is not user and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,0 +1,56 @@
+"""``compile``: from recorded Values, or a function of Values, to a :class:`Program`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from microbp.comparisons import Compared
+from microbp.replay.branches import compared_in, guards, warn
+from microbp.replay.captured import Captured, capture_values, flat
+from microbp.replay.forms import Form, Matrix, Straight
+from microbp.replay.matrix import generate
+from microbp.replay.program import MEMORY, Program
+
+__all__ = ["FormName", "compiled_program"]
+
+FormName = Literal["auto", "straight", "matrix"]
+
+
+def compiled_program(
+    outputs: Any,
+    inputs: Any,
+    params: Any = None,
+    *,
+    form: FormName = "auto",
+    checked: bool = False,
+    finite: bool = True,
+    memory: int = MEMORY,
+    names: Mapping[str, Any] | None = None,
+    compared: list[Compared] | None = None,
+) -> Program:
+    """The program that computes ``outputs``; ``compared`` are the comparisons that were seen meanwhile."""
+    start = time.perf_counter()
+    if form not in ("auto", "straight", "matrix"):
+        raise ValueError(f"compile: form is 'auto', 'straight' or 'matrix', not {form!r}")
+    captured, leaves, values = capture_values(outputs, inputs, params, names)
+    if compared is None:
+        results = [values[each] for each in captured.outputs]
+        compared = compared_in([*values, *flat(inputs, "inputs")[0], *leaves.params], results)
+    del values
+    guard, unknown = guards(compared, inputs, leaves.params)
+    if unknown:
+        warn(unknown, checkable=False)
+    if guard is not None and not checked:
+        warn(guard.branches, checkable=True)
+    guarded = (guard, _form(guard.captured, form)) if checked and guard is not None else None
+    made = _form(captured, form)
+    return Program(
+        captured, made, leaves, guarded,
+        finite=finite, memory=memory, seconds=time.perf_counter() - start,
+    )  # fmt: skip
+
+
+def _form(captured: Captured, form: FormName) -> Form:
+    return Straight(captured) if form == "straight" else Matrix(generate(captured))

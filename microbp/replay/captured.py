@@ -1,0 +1,196 @@
+"""What is compiled: a graph of all outputs, and which of its nodes are the inputs and the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microbp.backward import backward_order
+from microbp.graph import Graph, _restore
+from microbp.record import _recording, record
+from microbp.rules import RULES
+from microbp.value import Value, as_number, constant, describe
+
+__all__ = ["Captured", "Generated", "Leaves", "ParameterArray", "capture", "capture_values", "flat"]
+
+
+class Captured(NamedTuple):
+    """A graph to be compiled; made by :func:`capture`. It holds no Values."""
+
+    #: All that the outputs were computed from, operands first. Of several outputs it is the graph of their
+    #: ``microbp.sum`` without that last node: a backward pass from all outputs at once, each seeded with 1
+    #: for each time it stands there, goes through the nodes from the last to the first.
+    graph: Graph
+    #: For each input, flattened, its position; None: no output depends on it.
+    inputs: tuple[int | None, ...]
+    #: For each parameter, in the order given, its position; None as above.
+    params: tuple[int | None, ...]
+    #: For each output, flattened, its position; one node may be several outputs.
+    outputs: tuple[int, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    #: The name of each input and of each parameter, in the same order.
+    input_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+    #: The number that each parameter had, and whether it takes a gradient.
+    numbers: tuple[float, ...]
+    trained: tuple[bool, ...]
+
+
+class ParameterArray(NamedTuple):
+    """Parameters that the generated code holds in one array."""
+
+    name: str
+    shape: tuple[int, ...]
+    #: For each element, in C order, its index in ``Captured.params``.
+    members: tuple[int, ...]
+
+
+class Generated(NamedTuple):
+    """Source for a batch: what the matrix form gives back."""
+
+    #: Defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
+    source: str
+    #: In this order the arrays stand in those arguments, and in the flat vector of all parameters.
+    arrays: tuple[ParameterArray, ...]
+    #: Arrays that the source names without defining them.
+    constants: Mapping[str, np.ndarray[Any, Any]]
+    #: "985 scalars became 14 array operations", and a line for each group.
+    description: str
+    #: Whether it equals the eager engine bit for bit.
+    exact: bool
+
+
+class Leaves(NamedTuple):
+    """The Values behind a :class:`Captured`: a program that is bound to them reads their numbers."""
+
+    params: tuple[Value, ...]
+    #: The leaves that are neither inputs nor parameters, and the numbers that were compiled for them.
+    constants: tuple[Value, ...]
+    compiled: tuple[float, ...]
+
+
+def capture(
+    outputs: Any, inputs: Any, params: Any = None, names: Mapping[str, Any] | None = None
+) -> Captured:
+    """Freeze what ``outputs`` were computed from, as a function of ``inputs`` and ``params``.
+
+    Each of the three is a Value, an array of Values, or a list of them, nested if you like. Without
+    ``params``, the parameters are all leaves that take a gradient and are no inputs, in the order of the
+    graph. Every other leaf is a constant. ``names`` names values as in :class:`microbp.Graph`.
+
+    >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    >>> captured = capture(w * x + 1.0, inputs=[x], params=[w])
+    >>> print(captured.graph)
+    w = 2.0
+    x = 3.0
+    v2 = mul(w, x) = 6.0
+    v3 = add(v2, 1.0) = 7.0
+    >>> captured.inputs, captured.params, captured.outputs
+    ((1,), (0,), (3,))
+
+    Raises TypeError for what is no Value, ValueError where there is no output, and for an input or
+    parameter that was computed or stands twice.
+    """
+    return capture_values(outputs, inputs, params, names)[0]
+
+
+def capture_values(
+    outputs: Any, inputs: Any, params: Any = None, names: Mapping[str, Any] | None = None
+) -> tuple[Captured, Leaves, list[Value]]:
+    """The same; the Values of its leaves; and those of all its nodes, in their order."""
+    results, output_shape = flat(outputs, "outputs", numbers=True)
+    given, input_shape = flat(inputs, "inputs")
+    if not results:
+        raise ValueError("compile: outputs is empty, so that there is nothing to compute")
+    root = results[0] if len(results) == 1 else _sum(results)
+    graph = Graph(root, names)
+    nodes = graph.nodes if root is results[0] else graph.nodes[:-1]
+    values = backward_order(root)[::-1][: len(nodes)]
+    leaves = [each for each in values if each.is_leaf]
+    taken = {id(each) for each in given}
+    if params is None:
+        chosen = [each for each in leaves if each.requires_grad and id(each) not in taken]
+    else:
+        chosen, _ = flat(params, "params")
+    _check_leaves(given, chosen)
+    taken |= {id(each) for each in chosen}
+    constants = tuple(each for each in leaves if id(each) not in taken)
+    places = graph._places
+    captured = Captured(
+        _restore(nodes),
+        tuple(places.get(id(each)) for each in given),
+        tuple(places.get(id(each)) for each in chosen),
+        tuple(places[id(each)] for each in results),
+        input_shape,
+        output_shape,
+        _names(graph, given, "x"),
+        _names(graph, chosen, "p"),
+        tuple(each.data for each in chosen),
+        tuple(each.requires_grad for each in chosen),
+    )
+    return captured, Leaves(tuple(chosen), constants, tuple(each.data for each in constants)), values
+
+
+def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:
+    """The Values in ``held`` in C order, and its shape; with ``numbers``, a number is a constant.
+
+    >>> flat([[Value(1.0), Value(2.0)]], "inputs")[1]
+    (1, 2)
+    """
+    if not isinstance(held, Value | np.ndarray | list | tuple):
+        held = list(held.values() if isinstance(held, Mapping) else held)
+    try:
+        array = np.asarray(held, dtype=object).view(np.ndarray)
+    except ValueError:
+        raise ValueError(f"compile: the rows of {what} are of unequal length") from None
+    found: list[Value] = []
+    for place, each in np.ndenumerate(array):
+        if isinstance(each, Value):
+            found.append(each)
+        elif isinstance(each, list | tuple | np.ndarray):
+            raise ValueError(f"compile: the rows of {what} are of unequal length")
+        elif numbers:
+            found.append(constant(as_number(each, f"compile: {what}")))
+        else:
+            at = f"[{', '.join(map(str, place))}]" if place else ""
+            kind = type(each).__name__
+            raise TypeError(f"compile: {what}{at} is an object of type {kind}, not a Value")
+    return found, array.shape
+
+
+def _sum(values: list[Value]) -> Value:
+    """Their sum, recorded also under ``no_grad()``."""
+    token = _recording.set(True)
+    try:
+        total: Value = record(RULES["sum"], (values,))
+        return total
+    finally:
+        _recording.reset(token)
+
+
+def _check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
+    seen: dict[int, str] = {}
+    for what, values in (("inputs", inputs), ("params", params)):
+        for index, each in enumerate(values):
+            here = f"{what}[{index}]"
+            if not each.is_leaf:
+                raise ValueError(
+                    f"compile: {here}, {describe(each)}, was computed ({each.rule}); inputs and parameters "
+                    "are leaves, made by Value(...)"
+                )
+            if id(each) in seen:
+                raise ValueError(f"compile: {here}, {describe(each)}, stands in {seen[id(each)]} already")
+            seen[id(each)] = here
+
+
+def _names(graph: Graph, values: Sequence[Value], letter: str) -> tuple[str, ...]:
+    """The name of each in the graph, its own where it is not in the graph, else a letter and its index."""
+    found = []
+    for index, each in enumerate(values):
+        place = graph._places.get(id(each))
+        node = None if place is None else graph.nodes[place]
+        found.append(node.name if node is not None and node.named else each.name or f"{letter}{index}")
+    return tuple(found)

@@ -1,0 +1,159 @@
+"""The forms of a program, behind one interface: what runs the generated source over a batch."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from microbp.replay.captured import Captured, Generated, ParameterArray
+from microbp.replay.straight import straight
+
+__all__ = ["Floats", "Form", "Matrix", "Straight", "defined"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class Form(Protocol):
+    """Generated code for a graph.
+
+    ``x`` has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors, in
+    which the ``arrays`` stand one after the other.
+    """
+
+    @property
+    def source(self) -> str:
+        """Python that can be read, and pasted into a file."""
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        """What the source defines: ``value`` and ``value_and_grad``."""
+
+    @property
+    def arrays(self) -> tuple[ParameterArray, ...]:
+        """In which arrays the code holds which parameters."""
+
+    @property
+    def description(self) -> str:
+        """What became of the graph."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether one sample gives the same bits as the eager engine."""
+
+    def plain(self) -> tuple[str, Any]:
+        """Its name, and the data from which it can be made again."""
+
+    def values(self, x: Floats, theta: Floats) -> Floats:
+        """The outputs, of the shape (batch, outputs)."""
+
+    def gradients(self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool) -> tuple[Floats, Any]:
+        """The costs (batch,), and the derivatives in x or None.
+
+        The derivatives of the sum of the costs are written into ``gradient``.
+        """
+
+
+def defined(source: str) -> dict[str, Any]:
+    """What the source defines, under a file name by which tracebacks and the debugger show its lines."""
+    file = f"<microbp replay {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    made: dict[str, Any] = {"__name__": "microbp_replay"}
+    exec(compile(source, file, "exec"), made)
+    return made
+
+
+class Straight:
+    """Sample after sample, in straight-line code on Python's floats: the eager engine's bits."""
+
+    exact = True
+
+    def __init__(self, captured: Captured) -> None:
+        self._captured = captured
+        self.source = straight(captured)
+        members = tuple(range(len(captured.params)))
+        self.arrays = (ParameterArray("parameters", (len(members),), members),)
+        made = defined(self.source)
+        self.functions = {name: made[name] for name in ("value", "value_and_grad")}
+        lines = self.source.count("\n")
+        self.description = f"{len(captured.graph):,} values became {lines:,} lines of straight-line code"
+
+    @cached_property
+    def _with_inputs(self) -> Callable[[list[float], list[float]], Any]:
+        function: Callable[..., Any] = defined(straight(self._captured, wrt_inputs=True))["value_and_grad"]
+        return function
+
+    def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
+        return "straight", self._captured
+
+    def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
+        value, numbers = self.functions["value"], theta.tolist()
+        rows = [value(row, numbers) for row in x.tolist()]
+        return np.array(rows, dtype=float).reshape(len(x), -1)
+
+    def gradients(  # noqa: D102
+        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
+    ) -> tuple[Floats, Any]:
+        costs = np.empty(len(x))
+        dx = np.empty_like(x) if wrt_inputs else None
+        gradient[:] = 0.0
+        numbers = theta.tolist()
+        if dx is None:
+            function = self.functions["value_and_grad"]
+            for index, row in enumerate(x.tolist()):
+                costs[index], derivatives = function(row, numbers)
+                gradient += derivatives
+        else:
+            for index, row in enumerate(x.tolist()):
+                costs[index], derivatives, dx[index] = self._with_inputs(row, numbers)
+                gradient += derivatives
+            dx += 0.0  # -0.0 becomes 0.0, as in the eager engine
+        return costs, dx
+
+
+class Matrix:
+    """A batch at once, in NumPy's operations on matrices."""
+
+    def __init__(self, generated: Generated) -> None:
+        self.source, self.arrays = generated.source, generated.arrays
+        self.description, self.exact = generated.description, generated.exact
+        made = defined(self.source)
+        made.update(generated.constants)
+        self._generated = generated
+        self.functions = {name: made[name] for name in ("value", "value_and_grad")}
+        self._value, self._value_and_grad = self.functions.values()
+        self._views: dict[str, tuple[Floats, list[Floats]]] = {}
+
+    def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
+        return "matrix", self._generated
+
+    def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
+        with np.errstate(all="ignore"):
+            result: Floats = self._value(x, *self._view("theta", theta))
+        return result
+
+    def gradients(  # noqa: D102
+        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
+    ) -> tuple[Floats, Any]:
+        views = self._view("theta", theta) + self._view("gradient", gradient)
+        with np.errstate(all="ignore"):
+            costs, dx = self._value_and_grad(x, *views, wrt_x=wrt_inputs)
+        return costs, dx
+
+    def _view(self, what: str, vector: Floats) -> list[Floats]:
+        """The arrays in a vector; those of the last one are kept, since training has but one."""
+        known = self._views.get(what)
+        if known is not None and known[0] is vector:
+            return known[1]
+        views, start = [], 0
+        for array in self.arrays:
+            size = len(array.members)
+            views.append(vector[start : start + size].reshape(array.shape))
+            start += size
+        self._views[what] = vector, views
+        return views

@@ -1,0 +1,5 @@
+"""The matrix form of replay: the matrices found again in a graph of scalars, as NumPy source for a batch."""
+
+from microbp.replay.matrix.source import generate
+
+__all__ = ["generate"]

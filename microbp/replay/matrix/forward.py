@@ -1,0 +1,41 @@
+"""The forward pass: one line for each group."""
+
+from __future__ import annotations
+
+from microbp.replay.matrix.build import Tree, add, is_number, number, parsed, sub, text
+from microbp.replay.matrix.groups import Group
+from microbp.replay.matrix.operands import numbers
+from microbp.replay.matrix.products import block_value
+from microbp.replay.matrix.rows import rule_value
+from microbp.replay.matrix.writer import Writer
+
+__all__ = ["forward"]
+
+
+def forward(writer: Writer, groups: list[Group], comments: list[str]) -> None:
+    """Write the lines that compute all groups."""
+    for group, comment in zip(groups, comments, strict=True):
+        tree, full = _sum(writer, group) if group.rule is None else rule_value(writer, group)
+        m = len(group.members)
+        if not full and m > 1:
+            form = "np.repeat({0}, {1}, axis=1)" if group.varies else "np.full({1}, {0})"
+            tree = parsed(form.format(text(tree), m))
+        writer.assign(group.array.name, tree, comment)
+
+
+def _sum(writer: Writer, group: Group) -> tuple[Tree, bool]:
+    """The blocks, and then the constant."""
+    total: Tree | None = None
+    full = False
+    for block in group.blocks:
+        tree, entries = block_value(writer, group, block)
+        total = tree if total is None else add(total, tree)
+        full = full or entries
+    constant, entries = numbers(writer, group.constants)
+    assert total is not None
+    value = is_number(constant)
+    if value == 0.0:
+        return total, full
+    if value is not None and value < 0.0:
+        return sub(total, number(-value)), full
+    return add(total, constant) if value is None else add(constant, total), full or entries

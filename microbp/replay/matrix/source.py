@@ -1,0 +1,184 @@
+"""The source of a batch: two functions, with the names that the user gave."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microbp.replay.captured import Captured, Generated
+from microbp.replay.matrix.arrays import Array, Names
+from microbp.replay.matrix.backward import backward
+from microbp.replay.matrix.build import parsed
+from microbp.replay.matrix.claims import Parameters, claim, settle
+from microbp.replay.matrix.forward import forward
+from microbp.replay.matrix.groups import CONSTANT, INPUT, LOOSE, Group, Homes, grouped
+from microbp.replay.matrix.parameters import named_arrays, word
+from microbp.replay.matrix.roles import Roles, roles
+from microbp.replay.matrix.sums import operations
+from microbp.replay.matrix.table import tabled
+from microbp.replay.matrix.texts import HELPERS
+from microbp.replay.matrix.writer import Writer
+
+__all__ = ["generate"]
+
+#: Constant arrays of up to so many numbers stand in the source.
+SHORT = 4096
+#: A graph of more groups than this becomes a loop over a table: so many lines would compile for seconds.
+MANY = 3000
+
+
+class Plan:
+    """All that is decided about a graph before any line is written."""
+
+    def __init__(self, captured: Captured) -> None:
+        self.captured = captured
+        self.roles = roles(captured)
+        self.names = Names(
+            ["x", "n", "np", "math", "value", "value_and_grad", "wrt_x", "dx", *HELPERS, "cost", "None"]
+        )
+        self.parameters = Parameters(named_arrays(captured.param_names), self.names, len(captured.params))
+        self.homes = Homes(captured, self.roles, self.parameters.place)
+        self.operations = operations(captured, self.roles)
+        self.groups = grouped(self.operations, captured, self.roles, self.homes)
+        self.numbers = claim(self.groups, self.parameters, captured.param_names)
+        self.arrays: dict[int, Array] = {}
+        self.pool = settle(self.groups, self.parameters, self.arrays, self.names)
+        for home, each in self.parameters.arrays.items():
+            self.arrays[home] = Array(each.name, each.shape, trains=True, parameter=True)
+        self.arrays[INPUT] = Array("x", (len(captured.inputs),), varies=True)
+        for index, group in enumerate(self.groups):
+            self.arrays[index] = group.array
+        self.deltas = _name_groups(self)
+        self.comments = [_comment(captured, group) for group in self.groups]
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+
+    def writer(self) -> Writer:
+        """A writer for one of the functions."""
+        names = Names(self.names.taken | {*self.constants})
+        return Writer(self.arrays, names, self.constants)
+
+    def place(self, position: int) -> tuple[int, int]:
+        """The array and the place of a value."""
+        home, place = self.homes.home[position], self.homes.place[position]
+        if home == LOOSE:
+            return self.parameters.place[place]
+        return home, place
+
+
+def generate(captured: Captured) -> Generated:
+    """NumPy source for a batch of samples of a recorded graph."""
+    plan = Plan(captured)
+    if len(plan.groups) > MANY:
+        return tabled(captured, plan.roles)
+    order = sorted(plan.parameters.arrays.items(), key=lambda pair: pair[1].members[0])
+    arrays = tuple(array for _, array in order)
+    value, both = plan.writer(), plan.writer()
+    for writer in (value, both):
+        writer.line("n = len(x)")
+        if plan.pool:
+            parts = [f"{plan.arrays[home].name}.ravel()" for home in plan.pool]
+            writer.line(f"{plan.arrays[LOOSE].name} = np.concatenate([{', '.join(parts)}])")
+        forward(writer, plan.groups, plan.comments)
+    _outputs(value, plan)
+    _cost(both, plan)
+    deltas = plan.deltas
+    backward(both, plan.groups, [plan.place(each) for each in captured.outputs if plan.place(each)[0] != CONSTANT], deltas, plan.comments, plan.pool)
+    both.line("return cost, dx")
+    given = ["x", *(each.name for each in arrays)]
+    gradients = [f"d{each.name}" for each in arrays]
+    lines = ["import numpy as np", ""]
+    body = "\n".join(code for writer in (value, both) for code, _ in writer.lines)
+    helpers = [source for name, source in HELPERS.items() if re.search(rf"\b{name}\(", body)]
+    if any("math." in each for each in helpers):
+        lines.insert(0, "import math")
+    short = {name: array for name, array in plan.constants.items() if array.size <= SHORT}
+    lines += [f"{name} = np.array({_listed(array)})" for name, array in short.items()]
+    lines += [""] * bool(short)
+    for helper in helpers:
+        lines += ["", helper]
+    lines += ["", f"def value({', '.join(given)}):", *value.source(), "", ""]
+    lines += [f"def value_and_grad({', '.join([*given, *gradients, 'wrt_x=False'])}):", *both.source(), ""]
+    size = len(captured.graph.nodes)
+    description = f"{size} scalars became {len(plan.groups)} array operations"
+    constants = {name: array for name, array in plan.constants.items() if name not in short}
+    return Generated("\n".join(lines), arrays, constants, description, exact=False)
+
+
+def _listed(array: npt.NDArray[Any]) -> str:
+    text = repr(array.tolist())
+    return re.sub(r"\b(nan|inf)\b", r"np.\1", text)
+
+
+def _outputs(writer: Writer, plan: Plan) -> None:
+    parts = []
+    for position in plan.captured.outputs:
+        home, place = plan.place(position)
+        parts.append((home, place, plan.captured.graph.nodes[position].data))
+    homes = {home for home, _, _ in parts}
+    if len(homes) == 1 and CONSTANT not in homes:
+        (home,) = homes
+        array = plan.arrays[home]
+        if array.varies and [place for _, place, _ in parts] == list(range(array.size)):
+            writer.line(f"return {array.name}")
+            return
+    writer.line(f"y = np.empty((n, {len(parts)}))")
+    for index, (home, place, data) in enumerate(parts):
+        writer.line(f"y[:, {index}] = {_entry(plan, home, place, data)}")
+    writer.line("return y")
+
+
+def _entry(plan: Plan, home: int, place: int, data: float) -> str:
+    if home == CONSTANT:
+        return repr(data) if np.isfinite(data) else f"float('{data}')"
+    array = plan.arrays[home]
+    if array.varies:
+        return f"{array.name}[:, {place}]"
+    if not array.shape or (array.size == 1 and not array.parameter):
+        return array.name
+    return f"{array.name}[{', '.join(map(str, np.unravel_index(place, array.shape)))}]"
+
+
+def _cost(writer: Writer, plan: Plan) -> None:
+    entries = []
+    varies = False
+    for position in plan.captured.outputs:
+        home, place = plan.place(position)
+        entries.append(_entry(plan, home, place, plan.captured.graph.nodes[position].data))
+        varies = varies or (home != CONSTANT and plan.arrays[home].varies)
+    total = " + ".join(entries)
+    writer.line(f"cost = {total}" if varies else f"cost = np.full(n, {total})")
+
+
+def _name_groups(plan: Plan) -> list[str]:
+    """Name the groups as tutorials do: z1, h1, delta1; returns the names of their gradients."""
+    deltas = []
+    nodes = plan.captured.graph.nodes
+    layer_of: dict[int, str] = {}
+    for index, group in enumerate(plan.groups):
+        head = nodes[group.members[0]]
+        number = plan.numbers.get(index)
+        if number is not None:
+            wanted, layer_of[index] = "z" + number, number
+        elif group.rule is not None and len(group.slots) == 1 and group.slots[0][0].home in layer_of:
+            wanted = "h" + layer_of[group.slots[0][0].home]
+        elif len(group.members) == 1 and head.named:
+            wanted = word(head.name)
+        else:
+            wanted = "v1"
+        group.array.name = plan.names.new(wanted)
+        gradient = "delta" + number if number is not None else "d_" + group.array.name
+        deltas.append(plan.names.new(gradient))
+    return deltas
+
+
+def _comment(captured: Captured, group: Group) -> str:
+    nodes = captured.graph.nodes
+    names = [nodes[position].name for position in group.members]
+    shown = names[0] if len(names) == 1 else f"{names[0]}…{names[-1]}"
+    rule = "Σ" if group.rule is None else group.rule.name
+    count = f", {len(names)} values" if len(names) > 1 else ""
+    return f"{shown}: {rule}{count}"

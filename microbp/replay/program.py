@@ -1,0 +1,430 @@
+"""``Program``: a compiled graph that runs on numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Literal
+
+import numpy as np
+
+from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
+from microbp.replay.branches import Guards
+from microbp.replay.captured import Captured, Leaves, flat
+from microbp.replay.forms import Floats, Form, Matrix, Straight
+from microbp.replay.layout import Layout
+from microbp.replay.result import Gradients
+from microbp.replay.sample import first_fault, gradient_fault
+from microbp.value import Value, as_number, describe
+
+__all__ = ["MEMORY", "Program", "as_floats"]
+
+#: How many bytes the values of a batch may take, unless the caller says so.
+MEMORY = 1 << 28
+_data: Callable[[Value], float] = attrgetter("_data")
+
+
+class Program:
+    """A graph compiled by :func:`microbp.compile`: a function of its inputs and its parameters.
+
+    It does not change, and holds no state. The parameters' numbers are read from the Values that it was
+    compiled from, anew for each call; or they are passed in as one vector ``theta``, which the caller owns
+    and may change in place (a step of descent is one operation on it).
+
+    >>> from microbp.replay import compile
+    >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    >>> program = compile((w * x - 1.0) ** 2, inputs=[x], params=[w], form="straight")
+    >>> float(program([1.0])), program([[1.0], [3.0]])
+    (1.0, array([ 1., 25.]))
+    >>> theta = program.parameters
+    >>> for _ in range(50):
+    ...     theta -= 0.1 * program.value_and_grad([[1.0], [2.0]], theta).gradient
+    >>> program.assign(theta)
+    >>> round(w.data, 6)
+    0.6
+    """
+
+    __slots__ = (
+        "_bound", "_bytes", "_constants", "_form", "_guards", "_layout", "_numbers", "_seconds", "captured", "finite",
+        "memory",
+    )  # fmt: skip
+
+    #: The graph, and which of its values are inputs, parameters and outputs.
+    captured: Captured
+    #: Whether a result or gradient that is nan or infinite is an error.
+    finite: bool
+    #: How many bytes a batch may take; a larger one is cut into parts.
+    memory: int
+
+    def __init__(
+        self,
+        captured: Captured,
+        form: Form,
+        leaves: Leaves | None = None,
+        guards: tuple[Guards, Form] | None = None,
+        *,
+        finite: bool = True,
+        memory: int = MEMORY,
+        seconds: float = 0.0,
+    ) -> None:
+        self.captured, self.finite, self.memory = captured, finite, memory
+        self._form, self._guards, self._seconds = form, guards, seconds
+        self._layout = Layout(form.arrays, len(captured.params))
+        self._numbers = self._layout.vector(captured.numbers)
+        self._numbers.flags.writeable = False
+        #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
+        computed = sum(node.rule is not None for node in captured.graph)
+        self._bytes = 16 * (computed + len(captured.inputs) + 1)
+        #: The parameters, in the order of the vector; none in a program from a pickle.
+        self._bound: tuple[Value, ...] = ()
+        self._constants: Leaves | None = leaves
+        if leaves is not None:
+            self._bound = tuple(leaves.params[each] for each in self._layout.order)
+
+    # --------------------------------------------------------------------------------- what it is
+    @property
+    def source(self) -> str:
+        """The program as Python: it can be read, stepped through, and pasted into a file."""
+        return self._form.source
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """``value`` and ``value_and_grad`` of the source themselves: quick, and they check nothing."""
+        return self._form.functions
+
+    @property
+    def form(self) -> str:
+        """``"straight"`` or ``"matrix"``."""
+        return type(self._form).__name__.lower()
+
+    @property
+    def exact(self) -> bool:
+        """Whether one sample gives the same bits as the eager engine; else it is the same to 1e-12."""
+        return self._form.exact
+
+    @property
+    def parameters(self) -> Floats:
+        """The parameters' numbers now, as a new vector: those of the Values, if it is bound to some."""
+        if not self._bound:
+            return self._numbers.copy()
+        return np.fromiter(map(_data, self._bound), float, len(self._bound))
+
+    @property
+    def arrays(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array of parameters, by its name in the source, in the vector's order."""
+        return {array.name: array.shape for array in self._layout.arrays}
+
+    def views(self, theta: Floats) -> dict[str, Floats]:
+        """The arrays of a vector of parameters, or of a gradient, as views of it."""
+        return self._layout.views(self._vector(theta))
+
+    def describe(self) -> str:
+        """What became of the graph, and what compiling cost."""
+        params = len(self.captured.params)
+        numbers = f"{len(self.captured.inputs):,} inputs, {params:,} parameters"
+        bits = "the eager engine's bits" if self.exact else "equal to the eager engine to 1e-12"
+        lines = [
+            f"{self.form} form of {len(self.captured.graph):,} values: {numbers}; {bits}",
+            self._form.description,
+            f"compiled in {_time(self._seconds)}",
+        ]
+        if self._guards:
+            lines += [f"checked: {branch}" for branch in self._guards[0].branches]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        shapes = f"{self.captured.input_shape} to {self.captured.output_shape}"
+        return f"Program({self.form}, {shapes}, {len(self.captured.params):,} parameters)"
+
+    def __str__(self) -> str:
+        return self.source
+
+    # -------------------------------------------------------------------------------- what it does
+    def __call__(self, inputs: Any, theta: Floats | None = None) -> Any:
+        """The outputs: for inputs of the shape (batch…, input shape…) an array (batch…, output shape…).
+
+        Raises ValueError for inputs of another shape or with a nan in them, UndefinedOperation where an
+        operation has no result, and NotFiniteResult; each names the sample.
+        """
+        x, batch = self._samples(inputs)
+        theta = self._theta(theta)
+        shape = batch + self.captured.output_shape
+        if not len(x):
+            return np.empty(shape)
+        self._guard(x, theta)
+        try:
+            parts = [self._form.values(part, theta) for part in self._parts(x)]
+        except (ArithmeticError, ValueError):
+            self._explain(x, theta)
+            raise
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if not math.isfinite(values.sum()):
+            self._explain(x, theta, np.isfinite(values).all(axis=1))
+        return values.reshape(shape)[()]
+
+    def value_and_grad(
+        self,
+        inputs: Any,
+        theta: Floats | None = None,
+        *,
+        reduce: Literal["mean", "sum"] = "mean",
+        wrt_inputs: bool = False,
+        out: Floats | None = None,
+    ) -> Gradients:
+        """The cost of a batch, the mean or the sum of the samples' outputs, and its derivatives.
+
+        ``theta`` is a vector such as :attr:`parameters`; without it the numbers of the Values are used.
+        The gradient is written into ``out``, if it is given: a vector to be used again and again.
+
+        Raises ValueError for a program of several outputs and for an empty batch, and what a call raises.
+        """
+        if len(self.captured.outputs) != 1:
+            raise ValueError(
+                f"this program has outputs of shape {self.captured.output_shape}; a gradient is that of one "
+                "number. Compile their sum, or the one that is meant"
+            )
+        if reduce not in ("mean", "sum"):
+            raise ValueError(f"reduce is 'mean' or 'sum', not {reduce!r}")
+        x, batch = self._samples(inputs)
+        if not len(x):
+            raise ValueError(f"a batch of shape {batch} has no samples, and so no cost")
+        theta = self._theta(theta)
+        gradient = np.empty(len(theta)) if out is None else self._vector(out)
+        self._guard(x, theta)
+        try:
+            costs, dx = self._gradients(x, theta, gradient, wrt_inputs)
+        except (ArithmeticError, ValueError):
+            self._explain(x, theta)
+            raise
+        cost = float(costs[0] if len(x) == 1 else costs.sum())
+        if not math.isfinite(cost):
+            self._explain(x, theta, np.isfinite(costs))
+        if not math.isfinite(gradient @ gradient) or (dx is not None and not np.isfinite(dx).all()):
+            self._explain_gradient(x, theta)
+        if reduce == "mean" and len(x) > 1:
+            cost /= len(x)
+            gradient /= len(x)
+            if dx is not None:
+                dx /= len(x)
+        if dx is not None:
+            dx = dx.reshape(batch + self.captured.input_shape)
+        return Gradients(cost, costs.reshape(batch)[()], gradient, dx, self._layout, self._bound)
+
+    def _gradients(
+        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
+    ) -> tuple[Floats, Floats | None]:
+        rows = self._rows
+        gradient[self._layout.used :] = 0.0
+        if len(x) <= rows:
+            return self._form.gradients(x, theta, gradient, wrt_inputs)
+        costs, dx = np.empty(len(x)), np.empty_like(x) if wrt_inputs else None
+        part = np.zeros(len(gradient))
+        gradient[:] = 0.0
+        for start in range(0, len(x), rows):
+            here = slice(start, start + rows)
+            costs[here], there = self._form.gradients(x[here], theta, part, wrt_inputs)
+            gradient += part
+            if dx is not None:
+                dx[here] = there
+        return costs, dx
+
+    @property
+    def _rows(self) -> int:
+        """How many samples go at once: each takes a value and an upstream gradient for each node."""
+        return max(1, self.memory // self._bytes)
+
+    def _parts(self, x: Floats) -> list[Floats]:
+        rows = self._rows
+        return [x] if len(x) <= rows else [x[start : start + rows] for start in range(0, len(x), rows)]
+
+    # ----------------------------------------------------------------------- the Values behind it
+    def assign(self, theta: Floats) -> None:
+        """Set ``data`` of the Values to the numbers of a vector of parameters."""
+        for value, number in zip(self._values(), self._vector(theta).tolist(), strict=True):
+            value.data = number
+
+    def bind(self, params: Any) -> Program:
+        """The same program, with its parameters read from other Values, as many, in the order given.
+
+        A program from a pickle is bound to none, and has the numbers that were in its parameters then.
+        """
+        values, _ = flat(params, "params")
+        if len(values) != len(self.captured.params):
+            raise ValueError(
+                f"this program has {len(self.captured.params)} parameters; {len(values)} were given"
+            )
+        return Program(
+            self.captured, self._form, Leaves(tuple(values), (), ()), self._guards,
+            finite=self.finite, memory=self.memory, seconds=self._seconds,
+        )  # fmt: skip
+
+    def _values(self) -> tuple[Value, ...]:
+        if len(self._bound) != self._layout.size:
+            raise NoGradientError(
+                "this program is bound to no Values, as after unpickling; use program.bind(net.parameters())"
+            )
+        return self._bound
+
+    def _theta(self, theta: Floats | None) -> Floats:
+        self._check_constants()
+        return self.parameters if theta is None else self._vector(theta)
+
+    def _vector(self, theta: Any) -> Floats:
+        size = self._layout.size
+        if type(theta) is not np.ndarray or theta.shape != (size,) or theta.dtype != np.float64:
+            raise ValueError(
+                f"theta is a float64 vector of {size} numbers, such as program.parameters; this is "
+                f"{_kind(theta)}"
+            )
+        return theta
+
+    def _check_constants(self) -> None:
+        leaves = self._constants
+        if leaves is None or not leaves.constants:
+            return
+        if list(map(_data, leaves.constants)) != list(leaves.compiled):
+            for value, number in zip(leaves.constants, leaves.compiled, strict=True):
+                if value.data != number:
+                    raise ValueError(
+                        f"{describe(value)} is a constant of this program and was {number!r} when it was "
+                        "compiled; compile it again, or give it among the inputs or the params"
+                    )
+
+    # ------------------------------------------------------------------------------ what is given
+    def _samples(self, inputs: Any) -> tuple[Floats, tuple[int, ...]]:
+        """The inputs as rows of floats, and the shape of the batch."""
+        shape = self.captured.input_shape
+        if type(inputs) is not np.ndarray or inputs.dtype != np.float64:
+            inputs = as_floats(inputs)
+        lead = inputs.ndim - len(shape)
+        if lead < 0 or inputs.shape[lead:] != shape:
+            raise ValueError(
+                f"the inputs have the shape {inputs.shape}; this program takes {shape} for one sample"
+                f"{_names(self.captured)}, and batches of shape (…, {', '.join(map(str, shape))})"
+            )
+        batch = inputs.shape[:lead]
+        return inputs.reshape(math.prod(batch), math.prod(shape)), batch
+
+    # ---------------------------------------------------------------------------- what goes wrong
+    def _guard(self, x: Floats, theta: Floats) -> None:
+        if self._guards is None:
+            return
+        guards, form = self._guards
+        numbers = Layout(form.arrays, len(guards.captured.params)).vector(self._layout.given(theta))
+        operands = form.values(x, numbers)
+        changed = guards.changed(operands)
+        if changed:
+            sample, index = changed
+            left, right = operands[sample, 2 * index : 2 * index + 2].tolist()
+            branch = guards.branches[index]
+            raise BranchChanged(
+                f"sample {sample} goes another way than the recorded one: there {branch}, here it is "
+                f"{left!r} {branch.sign} {right!r}"
+            )
+
+    def _explain(self, x: Floats, theta: Floats, fine: Any = None) -> None:
+        """Replay samples eagerly until one shows what is wrong; ``fine`` says which need not be."""
+        numbers = self._layout.given(theta)
+        for sample in range(len(x)) if fine is None else np.flatnonzero(~fine).tolist():
+            row = x[sample].tolist()
+            if self.finite:
+                self._check_inputs(row, sample, len(x))
+            try:
+                fault = first_fault(self.captured, row, numbers)
+            except UndefinedOperation as error:
+                raise _of_sample(error, sample, len(x)) from None
+            if fault and self.finite:
+                told = f"the first value that is not finite is {fault}"
+                raise NotFiniteResult(f"{_where(sample, len(x))}{told}", sample)
+
+    def _explain_gradient(self, x: Floats, theta: Floats) -> None:
+        """The cost is finite, but a derivative is not."""
+        numbers = self._layout.given(theta)
+        for sample, row in enumerate(x.tolist()):
+            try:
+                fault = gradient_fault(self.captured, row, numbers)
+            except UndefinedOperation as error:
+                raise _of_sample(error, sample, len(x)) from None
+            if fault and self.finite:
+                raise NotFiniteResult(f"{_where(sample, len(x))}{fault}", sample)
+
+    def _check_inputs(self, row: list[float], sample: int, samples: int) -> None:
+        for index, number in enumerate(row):
+            if math.isnan(number):
+                name = self.captured.input_names[index]
+                raise ValueError(
+                    f"{_where(sample, samples)}the input {name} is nan; fill it in, or leave the sample out"
+                )
+
+    # -------------------------------------------------------------------------------------- pickling
+    def __reduce__(self) -> tuple[Any, ...]:
+        guards = self._guards and (self._guards[0], self._guards[1].plain())
+        now = self.captured._replace(numbers=tuple(self._layout.given(self.parameters)))
+        return _restored, (now, self._form.plain(), guards, self.finite, self.memory, self._seconds)
+
+
+def _restored(
+    captured: Captured, form: Any, guards: Any, finite: bool, memory: int, seconds: float
+) -> Program:
+    kind, data = form
+    guarded = guards and (guards[0], _FORMS[guards[1][0]](guards[1][1]))
+    return Program(captured, _FORMS[kind](data), None, guarded, finite=finite, memory=memory, seconds=seconds)
+
+
+_FORMS: dict[str, Callable[[Any], Form]] = {"straight": Straight, "matrix": Matrix}
+
+
+# ------------------------------------------------------------------------------------ words and numbers
+def as_floats(inputs: Any) -> Floats:
+    """Numbers as a float array; TypeError for what is none."""
+    try:
+        made = np.asarray(inputs, dtype=float)
+    except (TypeError, ValueError):
+        several = np.asarray(inputs, dtype=object) if not _ragged(inputs) else None
+        if several is None:
+            raise ValueError("the rows of the inputs are of unequal length") from None
+        for place, each in np.ndenumerate(several):
+            if isinstance(each, Value):
+                raise TypeError(
+                    f"a program takes numbers, but inputs{list(place)} is {describe(each)}; "
+                    "microbp.data_of(...) gives the numbers of Values"
+                ) from None
+            as_number(each, f"inputs{list(place)}")
+        raise
+    return made
+
+
+def _ragged(inputs: Any) -> bool:
+    try:
+        np.asarray(inputs)
+    except ValueError:
+        return True
+    return False
+
+
+def _where(sample: int, samples: int) -> str:
+    return "" if samples == 1 else f"sample {sample}: "
+
+
+def _of_sample(error: UndefinedOperation, sample: int, samples: int) -> UndefinedOperation:
+    return UndefinedOperation(f"{_where(sample, samples)}{error}", error.rule, error.numbers, error.site)
+
+
+def _names(captured: Captured) -> str:
+    names = captured.input_names
+    return f" ({', '.join(names)})" if len(names) < 5 and not any(map(_made_up, names)) else ""
+
+
+def _made_up(name: str) -> bool:
+    return name[:1] == "x" and name[1:].isdigit()
+
+
+def _kind(x: Any) -> str:
+    if isinstance(x, np.ndarray):
+        return f"an array of {x.dtype} of shape {x.shape}"
+    return f"an object of type {type(x).__name__}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds > 0.1 else f"{seconds * 1000.0:.1f} ms"

@@ -1,0 +1,122 @@
+"""A function of Values, compiled: traced once for each shape of its arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+import numpy as np
+
+from microbp.array import array
+from microbp.comparisons import watched
+from microbp.record import record_sites
+from microbp.replay.build import compiled_program
+from microbp.replay.forms import Floats
+from microbp.replay.program import Program, as_floats
+from microbp.replay.result import Gradients
+from microbp.value import Value
+
+__all__ = ["Traced"]
+
+
+class Traced:
+    """What ``microbp.compile(function)`` gives: call it as the function, with numbers.
+
+    Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
+    many. Keyword arguments are passed on to the function as they are, and a new one traces it anew.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], batched: bool = False) -> None:
+        update_wrapper(self, function)
+        self._name = getattr(function, "__name__", repr(function))
+        self._function, self._options, self._batched = function, options, batched
+        self._programs: dict[Any, Program] = {}
+
+    @property
+    def batched(self) -> Traced:
+        """The same for a batch: every argument has one leading axis, of one length."""
+        twin = Traced(self._function, self._options, batched=True)
+        twin._programs = self._programs
+        return twin
+
+    def program(self, *arguments: Any, **static: Any) -> Program:
+        """The program for arguments of these shapes; its inputs are these, flattened, one after the other."""
+        return self._program(self._arrays(arguments), static)
+
+    def __call__(self, *arguments: Any, theta: Floats | None = None, **static: Any) -> Any:
+        """What the function computes, as numbers."""
+        arrays = self._arrays(arguments)
+        return self._program(arrays, static)(self._rows(arrays), theta)
+
+    def value_and_grad(
+        self,
+        *arguments: Any,
+        theta: Floats | None = None,
+        reduce: Any = "mean",
+        wrt_inputs: bool = False,
+        out: Floats | None = None,
+        **static: Any,
+    ) -> Gradients:
+        """As :meth:`Program.value_and_grad`; with ``wrt_inputs``, ``inputs`` is a list, one per argument."""
+        arrays = self._arrays(arguments)
+        program = self._program(arrays, static)
+        found = program.value_and_grad(
+            self._rows(arrays), theta, reduce=reduce, wrt_inputs=wrt_inputs, out=out
+        )
+        if found.inputs is not None:
+            ends = np.cumsum([math.prod(self._shape(each)) for each in arrays])[:-1]
+            parts = np.split(found.inputs, ends, axis=-1)
+            found.inputs = [part.reshape(each.shape) for part, each in zip(parts, arrays, strict=True)]
+        return found
+
+    # ----------------------------------------------------------------------------------------- inside
+    def _arrays(self, arguments: tuple[Any, ...]) -> list[Floats]:
+        arrays = [as_floats(each) for each in arguments]
+        if self._batched:
+            lengths = [each.shape[:1] for each in arrays]
+            if not arrays or lengths[0] == () or lengths.count(lengths[0]) != len(lengths):
+                told = ", ".join(str(each.shape) for each in arrays)
+                raise ValueError(
+                    f"{self._name}.batched takes arrays with one leading axis of one length, not {told}"
+                )
+        return arrays
+
+    def _shape(self, each: Floats) -> tuple[int, ...]:
+        return each.shape[1:] if self._batched else each.shape
+
+    def _rows(self, arrays: list[Floats]) -> Floats:
+        lead = arrays[0].shape[:1] if self._batched else ()
+        return np.concatenate([each.reshape(*lead, -1) for each in arrays] or [np.empty(0)], axis=-1)
+
+    def _program(self, arrays: list[Floats], static: dict[str, Any]) -> Program:
+        key = tuple(map(self._shape, arrays)), tuple(sorted(static.items()))
+        if key not in self._programs:
+            if self._batched and not len(arrays[0]):
+                raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
+            self._programs[key] = self._trace([each[0] if self._batched else each for each in arrays], static)
+        return self._programs[key]
+
+    def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
+        """Record the function for one sample; each comparison of Values in it is noted."""
+        code = getattr(self._function, "__code__", None)
+        words = code.co_varnames[: code.co_argcount] if code else ()
+        names = [words[index] if index < len(words) else f"x{index}" for index in range(len(sample))]
+        given = [array(each, name) for each, name in zip(sample, names, strict=True)]
+        were = record_sites(True)
+        try:
+            with watched() as compared:
+                outputs = self._function(*(each if each.ndim else each[()] for each in given), **static)
+        finally:
+            record_sites(were)
+        inputs = [each for part in given for each in part.ravel().tolist()]
+        if not isinstance(outputs, Value | np.ndarray | list | tuple):
+            raise TypeError(
+                f"{self._name} returned an object of type {type(outputs).__name__}, not Values: nothing "
+                "that depends on its arguments was recorded"
+            )
+        return compiled_program(outputs, inputs, compared=compared, **self._options)
+
+    def __repr__(self) -> str:
+        return f"compile({self._name})"

@@ -1,0 +1,101 @@
+"""``microbp draw``: from a script to a picture."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from microbp import cli
+
+SCRIPT = """\
+from microbp import Value
+w, x = Value(0.5, "w"), Value(3.0, "x")
+h = w * x
+loss = (h - 1.0) ** 2
+other = w * 2.0
+loss.backward()
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(SCRIPT, encoding="utf-8")
+    return tmp_path
+
+
+def shown(path):
+    """The ids of the boxes and edges in an SVG."""
+    svg = ET.fromstring(path.read_text(encoding="utf-8"))  # noqa: S314 (written by ourselves)
+    return {each.get("id") for each in svg.iter("{http://www.w3.org/2000/svg}g")}
+
+
+def test_the_last_backward_is_drawn_into_a_file_named_by_the_script(folder, capsys):
+    assert cli.main(["draw", "net.py"]) == 0
+    assert {"n0", "n1", "n2", "n3", "n4", "e2_0", "e2_1"} <= shown(folder / "net.svg")
+    assert capsys.readouterr().out == "Written: net.svg (5 values in 5 boxes)\n"
+    text = (folder / "net.svg").read_text(encoding="utf-8")
+    assert "net.py:3" in text  # the line, in the tooltip
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph")])
+def test_the_suffix_says_the_format(folder, suffix, begins):
+    assert cli.main(["draw", "net.py", "-o", f"loss.{suffix}"]) == 0
+    assert (folder / f"loss.{suffix}").read_bytes().startswith(begins)
+
+
+def test_root_fold_focus_and_look_are_passed_on(folder):
+    options = ["--root", "loss", "--between", "h", "loss", "--fold", "none", "--left-to-right", "--dark"]
+    assert cli.main(["draw", "net.py", "-o", "part.dot", "--edges", "none", *options]) == 0
+    text = (folder / "part.dot").read_text(encoding="utf-8")
+    assert "rankdir=LR" in text
+    assert "n0 " not in text  # w lies outside
+
+
+def test_a_value_without_gradients_says_so(folder, capsys):
+    script = folder / "net.py"
+    script.write_text(SCRIPT.replace("loss.backward()\n", ""), encoding="utf-8")
+    assert cli.main(["draw", "net.py", "--root", "other"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "No gradient is shown: the script does not call other.backward()."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--root", "los"], "net.py: there is no value 'los'; did you mean 'loss'? There are: h, loss, o"),
+        (["--fold", "nerve"], "cannot draw loss: fold is one of 'auto', 'none', 'sigma', 'neuron', 'layer'"),
+        (["--around", "hh"], "cannot draw loss: no value named 'hh' in the graph of loss"),
+        (["-o", "loss.gif"], "the suffix is one of .svg, .png, .pdf, .dot"),
+        (["-o", "gone/loss.svg"], "cannot write gone/loss.svg: "),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(folder, capsys, arguments, told):
+    assert cli.main(["draw", "net.py", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert told in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert [each.name for each in folder.iterdir()] == ["net.py"]
+
+
+def test_a_script_that_fails_shows_its_own_traceback(folder, capsys):
+    (folder / "net.py").write_text("def f():\n    return 1 / 0\nf()\n", encoding="utf-8")
+    assert cli.main(["draw", "net.py"]) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[1:3] == ['  File "net.py", line 3, in <module>', "    f()"]
+    assert "cli" not in err
+
+
+def test_without_an_engine_both_ways_out_are_named_and_dot_text_still_comes(folder, monkeypatch, capsys):
+    import sys
+
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    assert cli.main(["draw", "net.py"]) == 2
+    err = capsys.readouterr().err
+    assert "apt-get install graphviz" in err
+    assert "pip install microbp[viz]" in err
+    assert cli.main(["draw", "net.py", "-o", "loss.dot"]) == 0
+    assert (folder / "loss.dot").exists()

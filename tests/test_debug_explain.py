@@ -1,0 +1,454 @@
+"""Explanations say what is right, notice what is wrong, and read like the tutorials."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from strategies import programs
+from support import planted
+
+import microbp
+from microbp import MLP, Graph, NoGradientError, Value, array, grad
+from microbp.debug.explain import Explanation, explain
+from microbp.debug.explain.reading import disagreement, read
+from microbp.debug.explain.stations import Stations
+from microbp.debug.explain.trees import Math
+from microbp.demo import t4
+from microbp.record import record
+
+
+def t4_net():
+    p = t4.variables()
+    return p, t4.network(p)
+
+
+def kinds(explanation: Explanation, kind: str) -> dict[str, float]:
+    return {row.label.text: row.values[-1] for row in explanation.rows if row.kind == kind and row.values}
+
+
+def gradient_row(explanation: Explanation):
+    [row] = [row for row in explanation.rows if row.kind == "gradient"]
+    return row
+
+
+# ------------------------------------------------------------------------------------- the tutorial
+def test_w5_is_a_product_of_three_factors():
+    p, net = t4_net()
+    told = explain(net["E"], p["w5"], names=net, rate=0.5)
+    assert told.ok
+    assert str(told) == """\
+∂E/∂w5: how w5 acts on E
+
+w5 acts on E along a single path, E → o1 → net_o1 → w5. By the chain rule
+    ∂E/∂w5 = ∂E/∂o1 · ∂o1/∂net_o1 · ∂net_o1/∂w5
+
+(1) First ∂E/∂o1. E = 0.5·(t1 − o1)² + E_o2, so
+    ∂E/∂o1 = 0.5·2·(t1 − o1)·(−1) = −(t1 − o1) = −(0.01 − 0.751365070) = 0.741365070
+
+(2) Then ∂o1/∂net_o1. o1 = σ(net_o1), so
+    ∂o1/∂net_o1 = o1·(1 − o1) = 0.751365070·(1 − 0.751365070) = 0.186815602
+
+(3) Last ∂net_o1/∂w5. net_o1 = w5·h1 + w6·h2 + b2, so
+    ∂net_o1/∂w5 = h1 = 0.593269992
+
+Multiplied together:
+    ∂E/∂w5 = ∂E/∂o1 · ∂o1/∂net_o1 · ∂net_o1/∂w5 = 0.741365070·0.186815602·0.593269992 = 0.0821670406
+
+One step of gradient descent with the learning rate η = 0.5:
+    w5 ← w5 − η·∂E/∂w5 = 0.4 − 0.5·0.0821670406 = 0.358916480
+
+Every number was computed again from what is printed, and agrees with the engine's."""
+
+
+def test_w1_is_a_sum_over_two_paths():
+    p, net = t4_net()
+    told = explain(net["E"], "w1", names={**p, **net}, rate=0.5)
+    assert told.ok
+    assert gradient_row(told).values[0] == pytest.approx(0.000438568, abs=5e-10)
+    assert kinds(told, "path") == pytest.approx({"via o1": 0.00066839602, "via o2": -0.00022982829}, rel=1e-7)
+    chains = [row.symbols[0].text for row in told.rows if row.kind == "chain"]
+    tail = " · ∂h1/∂net_h1 · ∂net_h1/∂w1"
+    heads = [f"∂E/∂o{k} · ∂o{k}/∂net_o{k} · ∂net_o{k}/∂h1" for k in (1, 2)]
+    assert chains == [f"{heads[0]}{tail}\n+ {heads[1]}{tail}", f"({heads[0]} + {heads[1]}){tail}"]
+    [update] = [row for row in told.rows if row.kind == "update"]
+    assert update.values[0] == pytest.approx(0.149780716, abs=5e-10)
+
+
+def test_the_net_written_with_plus_and_times_reads_alike():
+    p = t4.variables()
+    i1, i2, h = p["i1"], p["i2"], {}
+    for k, (a, b) in enumerate([("w1", "w2"), ("w3", "w4")], start=1):
+        h[f"net_h{k}"] = p[a] * i1 + p[b] * i2 + p["b1"]
+        h[f"h{k}"] = h[f"net_h{k}"].sigmoid()
+    for k, (a, b) in enumerate([("w5", "w6"), ("w7", "w8")], start=1):
+        h[f"net_o{k}"] = p[a] * h["h1"] + p[b] * h["h2"] + p["b2"]
+        h[f"o{k}"] = h[f"net_o{k}"].sigmoid()
+    h["E"] = 0.5 * (p["t1"] - h["o1"]) ** 2 + 0.5 * (p["t2"] - h["o2"]) ** 2
+    _, net = t4_net()
+    net.pop("E_o2")
+    other = str(explain(net["E"], "w5", names=net, rate=0.5)).replace("E_o2", "0.5·(t2 − o2)²")
+    assert str(explain(h["E"], p["w5"], names=h, rate=0.5)) == other
+    assert "∂net_o1/∂w5 = h1 = 0.593269992" in other
+
+
+def test_the_chinese_explanation_has_the_same_formulas():
+    p, net = t4_net()
+    english, chinese = (explain(net["E"], p["w1"], names=net, rate=0.5, language=x) for x in ("en", "zh"))
+    same = [row for row in english.rows if row.kind != "path"]
+    assert same == [row for row in chinese.rows if row.kind != "path"]
+    text = str(chinese)
+    for sentence in (
+        "∂E/∂w1：w1 如何影响 E",
+        "w1 沿 2 条路径影响 E。根据链式求导法则，总的梯度是各条路径之和：",
+        "（1）先求 ∂E/∂o1。由 E = 0.5·(t1 − o1)² + 0.5·(t2 − o2)²，得",
+        "（8）最后求 ∂net_h1/∂w1。由 net_h1 = w1·i1 + w2·i2 + b1，得",
+        "取学习率 η = 0.5，沿梯度的反方向更新：",
+        "以上每个数都由印出的式子重新算过，与引擎的结果一致。",
+    ):
+        assert sentence in text
+    assert not re.search(r"\b(the|and|First|Then)\b", text)
+    assert chinese.ok
+
+
+def test_every_parameter_of_the_tutorial_is_explained():
+    p, net = t4_net()
+    wanted = dict(zip(t4.START, grad(net["E"], [p[name] for name in t4.START]), strict=True))
+    for name, gradient in wanted.items():
+        told = explain(net["E"], p[name], names=net)
+        assert told.ok, told
+        assert gradient_row(told).engine == gradient
+
+
+def test_the_first_tutorial_is_right_where_its_program_is_not():
+    def nonlin(x):
+        return 1 / (1 + np.exp(-x))
+
+    W0, W1 = array([[0.1, 0.8], [0.4, 0.6]], name="W0"), array([[0.3, 0.9]], name="W1")
+    l0 = np.array([[0.35], [0.9]])
+    l1 = nonlin(np.dot(W0, l0))
+    l2 = nonlin(np.dot(W1, l1))
+    E = np.sum(0.5 * (0.5 - l2) ** 2)
+    told = explain(E, W0[0, 0], names={"l1": l1, "l2": l2, "E": E}, rate=1.0)
+    assert told.ok
+    chain = next(row for row in told.rows if row.kind == "chain")
+    assert chain.symbols[0].text == "∂E/∂l2[0,0] · ∂l2[0,0]/∂l1[0,0] · ∂l1[0,0]/∂W0[0,0]"
+    z = l2[0, 0].data
+    by_hand = (z - 0.5) * z * (1 - z) * 0.3 * l1[0, 0].data * (1 - l1[0, 0].data) * 0.35
+    assert gradient_row(told).values[0] == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_softmax_with_loss_is_p_minus_t():
+    z = array([0.3, 2.9, 4.0], name="z")
+    loss = microbp.cross_entropy(list(z), [1.0, 0.0, 0.0])
+    told = explain(loss, z[0], names={"loss": loss})
+    assert told.ok
+    p = math.exp(0.3) / sum(map(math.exp, (0.3, 2.9, 4.0)))
+    assert gradient_row(told).values[0] == pytest.approx(p - 1.0, rel=1e-12)
+    assert "exp(z[0] − (loss + (Σ(tᵢ·xᵢ)))) − 1" in str(told)
+
+
+# ------------------------------------------------------------------------------- single situations
+def explained(y, x, /, **names):
+    told = explain(y, x, names=names)
+    assert told.ok, told
+    return told
+
+
+def test_two_contributions():
+    x = Value(3.0, name="x")
+    y = x * x
+    told = explained(y, x, y=y)
+    assert "∂y/∂x = x + x = 2·x = 2·3 = 6" in str(told)
+    assert "x enters y in 2 places; their contributions are added." in str(told)
+
+
+def test_a_way_with_contributions_is_not_called_a_single_path():
+    x = Value(3.0, name="x")
+    u = x * x
+    y = u.tanh()
+    told = str(explained(y, x, u=u, y=y))
+    assert "x acts on y by way of y → u → x. By the chain rule" in told
+    assert "single" not in told
+
+
+def test_literals_on_the_left():
+    x = Value(4.0, name="x")
+    for y, line in [
+        (2.0 - x, "∂y/∂x = −1"),
+        (2.0 / x, "∂y/∂x = −y/x = −0.5/4 = −0.125"),
+        (3.0 * x, "∂y/∂x = 3"),
+        (2.0**x, "∂y/∂x = y·log(2) = 16·log(2) = 11.0903549"),
+    ]:
+        assert line in str(explained(y, x, y=y)).splitlines()[3].strip()
+
+
+def test_an_element_of_a_long_dot_is_named():
+    w, x = array([0.1 * k for k in range(100)], name="w"), array([0.01 * k for k in range(100)], name="x")
+    net = microbp.dot(list(w), list(x), 1.5)
+    told = str(explained(net, w[57], net=net))
+    assert "net = w[0]·x[0] + w[1]·x[1] + … + w[57]·x[57] + … + w[99]·x[99] + 1.5, so" in told
+    assert "∂net/∂w[57] = x[57] = 0.570000000" in told
+    assert "∂net/∂x[57] = w[57]" in str(explained(net, x[57], net=net))
+
+
+def test_of_branches_the_one_taken_is_said():
+    a, b, c = (Value(x, name=n) for x, n in ((-1.0, "a"), (2.0, "b"), (-3.0, "c")))
+    r = (a * 2.0).relu()
+    told = str(explained(r, a, r=r))
+    assert "Here relu has a·2 ≤ 0." in told
+    assert "The gradient is 0 because of the factor ∂r/∂a = 0." in told
+    s = microbp.select(c, a, b)
+    assert "Here select has c ≤ 0." in str(explained(s, b, s=s))
+    assert gradient_row(explained(s, a, s=s)).values[0] == 0.0
+    m = microbp.max([a, b, c])
+    assert "Here b is the largest, and takes all." in str(explained(m, b, m=m))
+    assert "Here a is not the largest: b is." in str(explained(m, a, m=m))
+    tie = microbp.max([b, Value(2.0), c])
+    assert "Here 2 are the largest, b among them, and share." in str(explained(tie, b, m=tie))
+    assert "∂m/∂b = 0.5" in str(explained(tie, b, m=tie))
+    assert "此处最大的是 b，不是 a。" in str(explain(m, a, names={"m": m}, language="zh"))
+
+
+def test_a_gradient_of_zero_has_a_reason():
+    x = Value(3.0, name="x")
+    assert "The gradient is 0: the contributions cancel." in str(explained(x - x, x))
+    a = x * 1e-200
+    y = a * 1e-200
+    assert "The gradient is 0: no factor is, but their product is below the smallest float." in str(
+        explained(y, x, a=a, y=y)
+    )
+    h = x * 0.0
+    o = h.tanh()
+    told = str(explained(o, x, h=h, o=o))
+    assert "The gradient is 0 because of the factor ∂h/∂x = 0." in told
+
+
+def test_nan_names_its_source():
+    q, b = Value(math.nan, name="q"), Value(2.0, name="b")
+    z = q * b
+    told = explained(z, b, z=z)
+    assert "The gradient is nan; the first value that is nan is q." in str(told)
+    r = Value(0.0, name="r")
+    s = r.sqrt()
+    y = s * 0.0
+    assert "The gradient is nan, though no value is: it comes from ∂s/∂r = ∞." in str(
+        explained(y, r, y=y, s=s)
+    )
+
+
+def test_what_the_loss_does_not_depend_on():
+    p, net = t4_net()
+    other = Value(1.0, name="w9")
+    told = explain(net["E"], other, names=net)
+    assert told.ok
+    assert told.rows == ()
+    assert "E does not depend on w9: no path leads from E to w9, so ∂E/∂w9 = 0" in str(told)
+    assert "E 与 w9 无关" in str(explain(net["E"], "w9", names={**net, "w9": other}, language="zh"))
+    assert explain(net["E"], "later", names={**net, "later": Value(2.0)}).rows == ()
+    assert p["w1"].grad is None
+
+
+def test_a_frozen_leaf_and_the_loss_itself():
+    p, net = t4_net()
+    p["w5"].requires_grad = False
+    told = explain(net["E"], p["w5"], names=net, rate=0.5)
+    assert "w5 is frozen: a backward pass leaves it without a gradient." in str(told)
+    assert "←" not in str(told)
+    assert "∂E/∂E = 1" in str(explain(net["E"], net["E"], names=net))
+    assert "E 对自身求导" in str(explain(net["E"], "E", names=net, language="zh"))
+
+
+def test_what_cannot_be_asked():
+    x = Value(3.0, name="x")
+    with pytest.raises(ValueError, match="explain\\(\\) speaks en and zh, not 'de'"):
+        explain(x * x, x, language="de")
+    with pytest.raises(TypeError, match=r"explain\(\) takes the Value or Graph"):
+        explain(2.0, x)
+    with pytest.raises(KeyError, match="no value named 'w'"):
+        explain(x * x, "w", names={})
+    with pytest.raises(NoGradientError, match="is a constant"):
+        explain(x.detach(), x)
+
+
+# -------------------------------------------------------------------------------------- larger nets
+def test_many_paths_are_collected_where_they_meet():
+    net = MLP(3, [8, 8, 1], activation="tanh", seed=3)
+    net.name_parameters()
+    out = net([0.1, -0.4, 0.7])
+    loss = (out - 1.0) ** 2
+    for name in ("layers.0.neurons.2.w.1", "layers.1.neurons.5.b"):
+        told = explain(loss, name, names={"loss": loss, "out": out}, rate=0.1)
+        assert told.ok, told
+        assert len(str(told)) < 12_000
+    told = explain(loss, "layers.0.neurons.2.w.1", names={"loss": loss, "out": out})
+    [delta] = [row for row in told.rows if row.kind == "delta"]
+    assert delta.label.text.startswith("δ_v")
+    assert re.fullmatch(r"\\delta_\{v_\{\d+\}\}", delta.label.latex)
+    assert "The last number is the sum of the others, 4 in number." in str(told)
+
+
+def test_a_long_chain_is_cut():
+    x = Value(0.5, name="x")
+    y = x
+    for _ in range(5_000):
+        y = y * 1.001 + 0.1
+    told = explain(y, x, names={"y": y})
+    assert told.ok
+    assert "by a way too long for one line" in str(told)
+    assert gradient_row(told).values[0] == pytest.approx(1.001**5000, rel=1e-11)
+    assert len(str(told).splitlines()) < 120
+
+
+def test_a_sum_of_very_many_terms():
+    b = Value(0.1, name="b")
+    total = Value(0.0).detach()
+    for k in range(1_500):
+        total = total + (b - 0.01 * k) ** 2
+    told = explain(total, b, names={"total": total})
+    assert told.ok
+    assert "b enters total in 1500 places" in str(told)
+
+
+def test_ways_are_counted_without_walking_them():
+    x = Value(0.9, name="x")
+    y = x
+    for _ in range(200):
+        y = y.tanh().sin() + y.sin().tanh()
+    told = explain(y, x, names={"y": y})
+    assert told.ok
+    assert "along > 10⁹ paths" in str(told)
+
+
+@given(programs())
+def test_every_explanation_of_a_random_graph_is_right(program):
+    leaves = [Value(x, name=f"x{k}") for k, x in enumerate(program.leaves)]
+    y = program.run(record, microbp.sin, leaves)
+    for leaf in leaves:
+        told = explain(y, leaf, names={"y": y}, rate=0.3)
+        assert told.ok, told
+        _check_markdown(told.markdown)
+
+
+def _check_markdown(markdown: str) -> None:
+    assert markdown.count("$$") % 2 == 0
+    for formula in re.findall(r"\$\$(.*?)\$\$", markdown, re.DOTALL):
+        assert formula.count(r"\begin{aligned}") == formula.count(r"\end{aligned}") == 1
+        bare = re.sub(r"\\[{}]", "", formula)
+        assert bare.count("{") == bare.count("}")
+        assert formula.count(r"\left") - formula.count(r"\leftarrow") == formula.count(r"\right")
+        for line in formula.replace(r"\begin{aligned}", "").replace(r"\end{aligned}", "").split(r"\\"):
+            assert line.count("&") == 1
+    rest = re.sub(r"\$\$.*?\$\$", "", markdown, flags=re.DOTALL)
+    assert re.sub(r"\\\$", "", rest).count("$") % 2 == 0
+
+
+# ------------------------------------------------------------------------------- what is checked
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_planted_wrong_rule_is_named(monkeypatch, language):
+    planted(monkeypatch, "sigmoid")
+    p = t4.variables()
+    values = {name: microbp.Value(x.data, name) for name, x in p.items()}
+    net_o1 = microbp.dot([values["w5"]], [values["i1"]], values["b2"])
+    o1 = microbp.sigmoid(net_o1)
+    monkeypatch.undo()
+    told = explain(o1, values["w5"], names={"o1": o1, "net_o1": net_o1}, language=language)
+    assert not told.ok
+    fault = next(each for each in told.faults if each.startswith("∂o1/∂net_o1"))
+    assert "(sigmoid at o1)" in fault
+    assert ("WRONG" if language == "en" else "有误") in str(told)
+    assert fault in str(told)
+
+
+def test_a_number_changed_after_recording_is_noticed():
+    p, net = t4_net()
+    p["i1"].data = 0.06
+    told = explain(net["E"], p["w1"], names=net)
+    assert not told.ok
+    assert any("∂net_h1/∂w1" in each and "dot at net_h1" in each for each in told.faults)
+    assert explain(net["E"], p["w5"], names=net).ok
+
+
+@pytest.mark.parametrize("kind", ["factor", "gradient", "update"])
+def test_a_planted_wrong_digit_is_found(kind):
+    p, net = t4_net()
+    told = explain(net["E"], p["w5"], names=net, rate=0.5)
+    index = next(k for k, part in enumerate(told.parts) if getattr(part, "kind", "") == kind)
+    row = told.parts[index]
+    for field in ("numbers", "printed"):
+        right = getattr(row, field)
+        digits = [k for k, each in enumerate(right.text) if each.isdigit() and k > 2]
+        place = digits[len(digits) // 2]
+        wrong = right.text[:place] + str((int(right.text[place]) + 5) % 10) + right.text[place + 1 :]
+        parts = list(told.parts)
+        parts[index] = row._replace(**{field: Math(wrong, right.latex)})
+        changed = dataclasses.replace(told, parts=tuple(parts))
+        assert not changed.ok
+        assert changed.faults[0].startswith(row.label.text)
+        assert "WRONG" in str(changed)
+
+
+def test_a_wrong_engine_is_noticed(monkeypatch):
+    p, net = t4_net()
+    module = importlib.import_module("microbp.debug.explain")
+    monkeypatch.setattr(module, "upstream_gradients", lambda _: {id(p["w5"]): 0.0821670407})
+    told = explain(net["E"], p["w5"], names=net)
+    assert told.faults == (
+        f"∂E/∂w5: the formula gives {gradient_row(told).values[0]!r}, the engine has 0.0821670407",
+    )
+
+
+def test_printed_expressions_are_read_back():
+    assert read("−(0.01 − 0.751365070)·2²") == pytest.approx(2.96546028)
+    assert read("σ(0)·exp(−1)^2") == pytest.approx(0.5 * math.exp(-2.0))
+    assert read("−∞") == -math.inf
+    assert disagreement("0.333333333·3", "1") is None
+    assert disagreement("0.333333333·3", "1.00000001") == (
+        "the printed 0.333333333·3 is 0.999999999, not 1.00000001"
+    )
+    assert "cannot be read back" in str(disagreement("w5·h1", "1"))
+
+
+def test_it_shows_in_a_notebook_whatever_happens(monkeypatch):
+    p, net = t4_net()
+    told = explain(net["E"], p["w1"], names=net, rate=0.5)
+    bundle = told._repr_mimebundle_(include=None, exclude=None)
+    assert bundle == {"text/markdown": told.markdown, "text/plain": str(told)}
+    _check_markdown(told.markdown)
+    assert r"\frac{\partial E}{\partial w_1}" in told.markdown
+
+    def fails(_):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(Explanation, "markdown", property(fails))
+    assert told._repr_mimebundle_() == {"text/plain": "Explanation that cannot be shown: RuntimeError('no')"}
+
+
+def test_names_are_data():
+    w = Value(2.0, name="$x}_{<script>`\n权")
+    y = w * 3.0
+    told = explained(y, w, y=y)
+    _check_markdown(told.markdown)
+    assert "<script>" not in told.markdown
+    assert "`" not in told.markdown
+    assert all(line.isprintable() for line in str(told).splitlines())
+
+
+# ------------------------------------------------------------------------------------- the stations
+def test_stations_pass_over_what_nobody_named():
+    _, net = t4_net()
+    graph = Graph(net["E"], net)
+    stations = Stations(graph, graph["w1"].position)
+    names = [[graph.nodes[k].name for k in path] for path in stations.paths()]
+    assert names == [
+        ["E", "o1", "net_o1", "h1", "net_h1", "w1"],
+        ["E", "o2", "net_o2", "h1", "net_h1", "w1"],
+    ]
+    assert {graph.nodes[k].name for k in stations.passed} >= {"E_o1", "E_o2"}
+    [chain] = stations.chains(graph["E"].position, graph["o1"].position)
+    assert chain.recorded == pytest.approx(0.74136507)

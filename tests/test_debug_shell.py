@@ -1,0 +1,797 @@
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import planted
+from test_debug_trace import t4
+
+from microbp import Value, define, dot, group, nn, record_sites
+from microbp.debug import breakpoints
+from microbp.debug.shell import step
+from microbp.debug.shell.completing import candidates
+from microbp.debug.shell.helping import COMMANDS
+from microbp.debug.shell.loop import Loop
+from microbp.debug.shell.screen import Screen
+from microbp.debug.shell.session import Session
+from microbp.debug.trace import trace
+from microbp.rules import RULES
+
+NET = """\
+from microbp import Value
+
+w1, w2, w3, w4 = Value(0.15), Value(0.20), Value(0.25), Value(0.30)
+w5, w6, w7, w8 = Value(0.40), Value(0.45), Value(0.50), Value(0.55)
+b1, b2 = Value(0.35), Value(0.60)
+i1, i2 = Value(0.05), Value(0.10)
+
+h1 = (w1 * i1 + w2 * i2 + b1).sigmoid()
+h2 = (w3 * i1 + w4 * i2 + b1).sigmoid()
+o1 = (w5 * h1 + w6 * h2 + b2).sigmoid()
+o2 = (w7 * h1 + w8 * h2 + b2).sigmoid()
+E = 0.5 * (0.01 - o1) ** 2 + 0.5 * (0.99 - o2) ** 2
+E.backward()
+"""
+
+
+def said(*commands: str, loss: Value | None = None, names: dict[str, object] | None = None) -> str:
+    """What the shell writes when it is given these commands, on the tutorial's net unless told."""
+    out = io.StringIO()
+    if loss is None:
+        loss, values = t4()
+        names = dict(values)
+    step(loss, names or {}, stdin=io.StringIO("".join(f"{each}\n" for each in commands)), stdout=out)
+    return out.getvalue()
+
+
+def answer(*commands: str, loss: Value | None = None, names: dict[str, object] | None = None) -> str:
+    """What it writes for the last command."""
+    parts = re.split(
+        r"^\(microbp \d+/\d+\) .*\n", said(*commands, loss=loss, names=names), flags=re.MULTILINE
+    )
+    return parts[-2].rstrip("\n") if parts[-1] == "" else parts[-1].rstrip("\n")
+
+
+def with_lines() -> tuple[Value, dict[str, object]]:
+    names: dict[str, object] = {}
+    before = record_sites(True)
+    try:
+        exec(compile(NET, __file__, "exec"), names)
+    finally:
+        record_sites(before)
+    loss = names["E"]
+    assert isinstance(loss, Value)
+    return loss, names
+
+
+# ------------------------------------------------------------------------------------- the whole net
+def test_the_seed_and_the_first_step() -> None:
+    assert (
+        said("step", "quit")
+        == """\
+E = 0.298371: 39 values, 27 steps. help lists the commands.
+step 0 of 27   the seed
+  ∂E/∂E = 1; no other value has a gradient yet
+(microbp 0/27) step
+step 1 of 27   E = v36 + v37 = 0.298371
+  upstream ∂E/∂E = +1
+  v37: local ∂E/∂v37 = 1
+    +1 × 1 = +1
+    v37.grad: none → +1   ✓ final
+  v36: local ∂E/∂v36 = 1
+    +1 × 1 = +1
+    v36.grad: none → +1   ✓ final
+(microbp 1/27) quit
+"""
+    )
+
+
+def test_the_sign_of_a_shared_neuron_changes() -> None:
+    assert (
+        said("watch h1", "continue", "c", "bk").rstrip() + "\n"
+        == """\
+E = 0.298371: 39 values, 27 steps. help lists the commands.
+step 0 of 27   the seed
+  ∂E/∂E = 1; no other value has a gradient yet
+(microbp 0/27) watch h1
+watch 1: watch h1
+(microbp 0/27) continue
+watch 1: h1.grad: −0.019049
+step 15 of 27   v23 = w7 × h1 = 0.296635
+  upstream ∂E/∂v23 = −0.038098
+  h1: local ∂v23/∂h1 = w7 = 0.500000
+    −0.038098 × 0.500000 = −0.019049
+    h1.grad: none → −0.019049   1 missing (1 of 2)
+  w7: local ∂v23/∂w7 = h1 = 0.593270
+    −0.038098 × 0.593270 = −0.022603
+    w7.grad: none → −0.022603   ✓ final
+(microbp 15/27) c
+watch 1: h1.grad: −0.019049 → +0.036350, sign change
+step 17 of 27   v21 = w5 × h1 = 0.237308
+  upstream ∂E/∂v21 = +0.138499
+  h1: local ∂v21/∂h1 = w5 = 0.400000
+    +0.138499 × 0.400000 = +0.055399
+    h1.grad: −0.019049 += +0.055399 → +0.036350   ✓ final (2 of 2), sign change
+  w5: local ∂v21/∂w5 = h1 = 0.593270
+    +0.138499 × 0.593270 = +0.082167
+    w5.grad: none → +0.082167   ✓ final
+(microbp 17/27) bk
+step 16 of 27   v22 = w6 × h2 = 0.268598
+  upstream ∂E/∂v22 = +0.138499
+  h2: local ∂v22/∂h2 = w6 = 0.450000
+    +0.138499 × 0.450000 = +0.062324
+    h2.grad: −0.020954 += +0.062324 → +0.041370   ✓ final (2 of 2), sign change
+  w6: local ∂v22/∂w6 = h2 = 0.596884
+    +0.138499 × 0.596884 = +0.082668
+    w6.grad: none → +0.082668   ✓ final
+(microbp 16/27)
+"""
+    )
+
+
+def test_a_local_derivative_in_symbols_in_numbers_and_as_value() -> None:
+    assert (
+        answer("goto h1")
+        == """\
+step 19 of 27   h1 = sigmoid(v13) = 0.593270
+  upstream ∂E/∂h1 = +0.036350
+  v13: local ∂h1/∂v13 = h1·(1 − h1) = 0.5933·(1 − 0.5933) = 0.241301
+    +0.036350 × 0.241301 = +0.008771
+    v13.grad: none → +0.008771   ✓ final"""
+    )
+
+
+def test_every_step_forwards_and_back_shows_the_same() -> None:
+    there = said(*["step"] * 27)
+    both = said(*["s"] * 27, *["back"] * 27)
+    shown = re.findall(r"^step \d+ of 27.*(?:\n  .*)*", both, re.MULTILINE)
+    assert len(shown) == 1 + 27 + 27
+    assert shown[:28] == re.findall(r"^step \d+ of 27.*(?:\n  .*)*", there, re.MULTILINE)
+    assert shown[28:] == shown[:27][::-1]
+    assert shown[27].endswith("\n  the pass is complete: every gradient is final")
+
+
+def test_no_line_is_wider_than_a_terminal() -> None:
+    text = said(
+        *["step"] * 27, "info leaves", "info values", "where", "check h1", "path w1", "help",
+        *(f"help {each.name}" for each in COMMANDS), "info", "info pass",
+    )  # fmt: skip
+    assert max(map(len, text.splitlines())) <= 80
+
+
+# ---------------------------------------------------------------------------------------- moving
+def test_a_count_of_steps_stops_at_a_breakpoint() -> None:
+    text = answer("break o1", "step 20")
+    assert text.startswith("breakpoint 1: o1 passes its gradient on\nstep 9 of 27   o1 = ")
+    assert answer("step 5").startswith("step 5 of 27")
+    assert answer("step 5", "back 3").startswith("step 2 of 27")
+    assert answer("watch h1", "goto 20", "back 9").startswith("watch 1: h1.grad: −0.019049 → +0.036350")
+    assert answer("step 99").startswith("step 27 of 27")
+    assert answer("step 99", "back 99").startswith("step 0 of 27")
+
+
+def test_next_goes_to_another_line() -> None:
+    loss, names = with_lines()
+    steps = [
+        int(each)
+        for each in re.findall(r"^step (\d+) of", said(*["next"] * 9, loss=loss, names=names), re.MULTILINE)
+    ]
+    sites = [str(trace(loss, names).graph.nodes[each.node].site) for each in trace(loss, names).steps]
+    turns = [k for k in range(2, 28) if sites[k - 1] != sites[k - 2]]
+    assert steps[:2] == [0, 1]
+    assert steps[2:] == turns[: len(steps) - 2]
+    assert answer("next").startswith("step 1 of 27")
+    assert answer("next", "next").startswith("step 2 of 27")
+
+
+def test_next_goes_to_what_touches_a_value() -> None:
+    assert answer("next h1").startswith("step 15 of 27")
+    assert answer("next h1", "next h1").startswith("step 17 of 27")
+    assert answer("next h1", "next h1", "next h1").startswith("step 19 of 27")
+    assert answer("goto 19", "next h1") == "error: no later step touches h1"
+    assert answer("goto 19", "next h1", "where").splitlines()[-1] == "step 19 of 27; 8 to go"
+    assert answer("break h2", "goto 17", "next h1").startswith("breakpoint 1: h2 passes")
+
+
+def test_return_leaves_the_group() -> None:
+    x = Value(0.5, name="x")
+    with group("hidden"):
+        h = (x * 2.0).tanh()
+    loss = h * x
+    names = {"h": h, "loss": loss}
+    assert answer("step 2", loss=loss, names=names).splitlines()[1] == "  in hidden"
+    assert answer("step 2", "return", loss=loss, names=names).startswith("step 3 of 3")
+    assert answer("step", "r", loss=loss, names=names) == (
+        "error: loss is in no group; groups come from modules, and from microbp.group(name)"
+    )
+
+
+def test_the_groups_of_a_module_are_shown() -> None:
+    net = nn.MLP(2, [2, 1])
+    loss = net([1.0, 2.0])
+    assert isinstance(loss, Value)
+    text = said("step", "where", loss=loss, names={"net": net, "loss": loss})
+    assert "  in net / layers.1 / neurons.0\n" in text
+    assert "   net / layers.1 / neurons.0\n" in text
+
+
+def test_the_ends_of_the_pass() -> None:
+    complete = "error: the pass is complete: all 27 steps are done; go back, restart or quit"
+    for command in ("step", "next", "continue", "return"):
+        assert answer("goto end", command) == complete
+    for command in ("back", "reverse-continue", "rc"):
+        assert answer(command) == "error: this is the seed: nothing comes before it"
+    assert answer("goto 12", "restart").startswith("step 0 of 27   the seed")
+    assert answer("continue").endswith("the pass is complete: every gradient is final")
+    assert answer("goto 9", "rc").startswith("step 0 of 27")
+    leaf = Value(2.0, name="x")
+    assert (
+        answer("step", loss=leaf) == "error: the pass is complete: it has no steps; go back, restart or quit"
+    )
+
+
+def test_reverse_continue_goes_to_the_latest_earlier_stop() -> None:
+    assert answer("break sigmoid", "goto end", "rc").startswith(
+        "breakpoint 1: h1 passes its gradient on\nstep 19"
+    )
+    assert answer("break sigmoid", "goto end", "rc", "rc", "rc").startswith("breakpoint 1: o1 passes")
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("goto 3", 3),
+        ("g end", 27),
+        ("jump w1", 27),
+        ("goto b1", 21),
+        ("j o2", 8),
+        ("goto E", 1),
+        ("goto 0", 0),
+    ],
+)
+def test_goto(command: str, where: int) -> None:
+    assert answer(command).startswith(f"step {where} of 27")
+
+
+# -------------------------------------------------------------------------------- stopping, displaying
+def test_breakpoints_are_listed_and_deleted() -> None:
+    assert answer(
+        "break h1", "break mul if grad < 0", "watch w1 if final", "break sign change", "info breakpoints"
+    ) == (
+        "  1  break name h1\n  2  break operation mul if grad < 0\n  3  watch w1 if final\n"
+        "  4  break if sign change"
+    )
+    assert answer("break h1", "watch w1", "delete 1", "break") == "  2  watch w1"
+    assert answer("break h1", "watch w1", "delete all", "break") == "no breakpoint and no watch is set"
+    assert answer("break h1", "delete 1", "break h2") == "breakpoint 2: break name h2"
+    assert answer("break h1", "d 7") == "error: there is no breakpoint 7; there are: 1"
+    assert answer("break h1", "d 1 x", "b") == "  1  break name h1"
+    assert answer("delete all") == "error: there is no breakpoint to delete"
+    assert answer("break sigmoid") == "breakpoint 1: break operation sigmoid; 4 values"
+
+
+def test_a_line_of_the_file_is_a_place() -> None:
+    loss, names = with_lines()
+    text = said("break 8", "continue", "list", loss=loss, names=names)
+    assert "breakpoint 1: break line test_debug_shell.py:8; 5 values\n" in text
+    assert "breakpoint 1: h1 passes its gradient on\nstep 19 of 27" in text
+    assert re.search(r"\n    8 B-> ", text)
+
+
+def test_a_display_is_shown_after_every_stop() -> None:
+    text = said("display h1.grad", "display local", "next h1", "undisplay local", "next h1", "display")
+    assert text.count("  h1.grad = ") == 4
+    assert text.count("  local = ") == 2
+    assert "  h1.grad = −0.019049118258278114\n  local = 0.5 (h1), 0.5932699921071872 (w7)\n" in text
+    assert answer("display") == "error: nothing is displayed; usage: display EXPRESSION"
+    assert answer("undisplay h1") == "error: 'h1' is not displayed; what is: nothing"
+    assert answer("display nothing_such").startswith("error: there is no value and no word 'nothing_such'")
+    assert answer("display h1", "display h2", "undisplay", "display").startswith(
+        "error: nothing is displayed"
+    )
+
+
+# ----------------------------------------------------------------------------------------- looking
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("p w5.grad", "w5.grad = 0.08216704056423078"),
+        ("p w5.data - 0.5 * w5.grad", "w5.data - 0.5 * w5.grad = 0.35891647971788465"),
+        ("p h1.grad < 0", "h1.grad < 0 = false"),
+        ("p w1.final", "w1.final = 0.00043856773447434685"),
+        ("p w1.missing", "w1.missing = 1"),
+        ("p local", "local = 0.4 (h1), 0.5932699921071872 (w5)"),
+        ("p upstream * local", "upstream * local = 0.05539942465142279 (h1), 0.08216704056423078 (w5)"),
+        ("p sign change", "sign change = true (h1), false (w5)"),
+        ("print 1 / 0", "1 / 0 = nan"),
+        ("p h1", "h1 = sigmoid(v13)\n  data 0.5932699921071872\n  grad 0.03635030639314468   final"),
+        ("p w1", "w1\n  data 0.15\n  grad none yet   0 of 1"),
+        ("p E", "E = v36 + v37\n  data 0.2983711087600027\n  grad 1   the seed"),
+    ],
+)
+def test_print(command: str, told: str) -> None:
+    assert answer("goto 17", command) == told
+
+
+def test_print_of_a_constant() -> None:
+    x, c = Value(3.0, name="x"), Value(2.0, name="c").detach()
+    assert answer("step", "p c", loss=x * c) == "c\n  data 2\n  grad none   a constant"
+    assert (
+        answer("p local", loss=c * c) == "error: 'local' speaks of a step, and none is done yet: step first"
+    )
+    assert answer("step", "p local", loss=c * c) == (
+        "error: 'local' speaks of a contribution, and this step makes none"
+    )
+    assert "  its operands are constants, which take no gradient\n" in said("step", loss=c * c)
+
+
+def test_where_shows_the_chain_of_values() -> None:
+    assert answer("goto 19", "where").splitlines() == [
+        "  E = v36 + v37", "  v37 = 0.5 × v35", "  v35 = v33 ^ 2", "  v33 = 0.99 − o2", "  o2 = sigmoid(v29)",
+        "  v29 = v27 + b2", "  v27 = v23 + v24", "  v23 = w7 × h1", "> h1 = sigmoid(v13)",
+        "step 19 of 27; 8 to go",
+    ]  # fmt: skip
+    y = Value(1.0, name="x")
+    for _ in range(30):
+        y = y.tanh()
+    lines = answer("goto end", "where", loss=y).splitlines()
+    assert lines[6] == "  … 18 values between"
+    assert len(lines) == 14
+
+
+def test_list_shows_the_source() -> None:
+    loss, names = with_lines()
+    file = Path(__file__).read_text(encoding="utf-8").splitlines()
+    lines = answer("goto h1", "list", loss=loss, names=names).splitlines()
+    assert lines[0].endswith("test_debug_shell.py")
+    assert lines[6] == f"    8  -> {file[7]}"
+    assert len(lines) == 12
+    more = answer("goto h1", "list", "list", loss=loss, names=names).splitlines()
+    assert more[1] == f"   14     {file[13]}".rstrip()
+    assert answer("list 20, 21", loss=loss, names=names).splitlines()[1:] == [
+        f"   20     {file[19]}", f"   21     {file[20]}",
+    ]  # fmt: skip
+    assert answer("list 999999", loss=loss, names=names) == (f"error: {lines[0]} ends at line {len(file)}")
+    assert answer("list 9, 3", loss=loss, names=names).startswith("error: '9, 3' is no line and no two lines")
+    assert answer("list").startswith("error: the line of E is not known: call microbp.record_sites() before")
+
+
+def test_info() -> None:
+    assert answer("goto 17", "info leaves").splitlines()[:4] == [
+        "leaves after step 17 of 27", "", "name   is           data    gradient   received", "─" * 47,
+    ]  # fmt: skip
+    assert "h1     sigmoid(v13)   0.593270   −0.019049   1 of 2" in answer("goto 15", "info values")
+    assert answer("goto 17", "info p") == (
+        "39 values, of which 12 leaves; 27 steps, 17 done; root E = v36 + v37 = 0.298371\n"
+        "24 gradients are final, 15 still wait for contributions"
+    )
+    assert answer("info valeus").startswith("error: there is no info 'valeus'; did you mean 'values'?")
+
+
+def test_a_step_with_many_contributions_is_shortened() -> None:
+    w = [Value(float(i), name=f"w{i}") for i in range(9)]
+    loss = dot(w, [1.0] * 9)
+    assert answer("step", loss=loss).splitlines()[-2:] == [
+        "  … and 4 more contributions: show all", "  the pass is complete: every gradient is final",
+    ]  # fmt: skip
+    assert len(answer("step", "show all", loss=loss).splitlines()) == 3 + 3 * 9
+    assert answer("show some", loss=loss) == "error: show takes nothing, or all; not 'some'"
+
+
+def test_a_value_used_twice_is_told_apart() -> None:
+    x = Value(3.0, name="x")
+    assert (
+        answer("step", loss=x * x)
+        == """\
+step 1 of 1   v1 = x × x = 9
+  upstream ∂v1/∂v1 = +1
+  x: local ∂v1/∂x = x = 3   operand 2
+    +1 × 3 = +3
+    x.grad: none → +3   1 missing (1 of 2)
+  x: local ∂v1/∂x = x = 3   operand 1
+    +1 × 3 = +3
+    x.grad: +3 += +3 → +6   ✓ final (2 of 2)
+  the pass is complete: every gradient is final"""
+    )
+
+
+# ------------------------------------------------------------------------------------------ judging
+def test_check_compares_the_local_derivatives() -> None:
+    text = answer("check h1")
+    assert text.startswith("local derivatives of h1, recorded and measured\n")
+    assert re.search(r"a = v13 +\+0\.24130071 +\+0\.24130071 +fine", text)
+    assert text.endswith("the rule sigmoid(a): agrees at 300 points")
+    assert answer("check w1") == "error: w1 is a leaf: it has no local derivative to check"
+    assert answer("check all").startswith("audit(E = 0.29837111): 44 fine")
+
+
+def test_check_finds_a_wrong_derivative(monkeypatch) -> None:
+    planted(monkeypatch, "tanh", 2.0)
+    loss = dot([Value(0.5, name="x")], [Value(2.0, name="w")])
+    from microbp.compiled import compiled
+    from microbp.record import record
+
+    assert compiled(RULES["tanh"]).derivatives[0](0.0, 0.0) == 2.0
+    wrong = record(RULES["tanh"], (loss,))
+    text = said("check", "check all", loss=wrong, names={"wrong": wrong})
+    assert text.count("WRONG RULE") >= 2
+
+
+def test_check_finds_a_wrong_rule() -> None:
+    cube = define(
+        "cubed_wrongly",
+        "a",
+        y="a * a * a",
+        d=("2.0 * a * a",),
+        doc="Third power.",
+        smooth=(((0.5, 3.0),),),
+        check=False,
+    )
+    text = answer("check", loss=cube(Value(3.0, name="x")))
+    assert "WRONG RULE" in text
+    assert text.endswith("the rule cubed_wrongly(a): DISAGREES: see check_rule")
+
+
+def test_explain_derives_a_gradient() -> None:
+    text = answer("explain w5 rate=0.5")
+    assert text.startswith("∂E/∂w5: ")
+    assert "= 0.0821670" in text
+    assert "0.358916" in text
+    assert not re.search("[一-龥]", text)
+    assert re.search("[一-龥]", answer("explain w5 zh"))
+    assert answer("goto w5", "explain").startswith("∂E/∂v21: ")
+    assert answer("explain w5 rate=fast") == "error: 'fast' is not a learning rate; for instance: rate=0.5"
+    assert answer("explain").startswith("∂E/∂E: ")
+    x, other = Value(2.0, name="x"), Value(3.0, name="w zh")
+    assert answer("explain w zh", loss=x * other).startswith("∂v2/∂“w zh”: ")
+
+
+def test_diagnose_says_what_is_wrong() -> None:
+    assert answer("diagnose").startswith("diagnose(E = 0.29837111): ")
+    w, x = Value(-0.5, name="w"), Value(3.0, name="x")
+    h = (w * x).relu()
+    assert "dead relu" in answer("diagnose", loss=(h - 1.0) ** 2, names={"h": h})
+    assert answer("diagnose w") == "error: diagnose takes no argument: it looks at the whole pass"
+
+
+def test_path_shows_the_ways_of_a_gradient() -> None:
+    assert answer("path w1").splitlines()[0] == "∂E/∂w1 = 0.00043856773: 2 paths"
+    assert "1 more path" in answer("path w1 1")
+    assert answer("path w9") == "error: there is no value 'w9'; did you mean 'w8'?"
+
+
+def test_a_trace_is_saved_and_compared(tmp_path) -> None:
+    file = tmp_path / "pass.json"
+    assert answer(f"save {file}") == f"written: {file}; compare another run with it by: diff {file}"
+    assert answer(f"diff {file}") == "the passes agree: 39 values, 27 steps"
+    values = t4()[1]
+    again = 0.5 * ((values["w5"] * values["h1"]) - 1.0) ** 2
+    assert answer(f"diff {file}", loss=again).startswith("the passes differ first at ")
+    assert answer(f"diff {tmp_path}/none") == f"error: cannot read {tmp_path}/none: No such file or directory"
+    assert answer(f"save {tmp_path}") == f"error: cannot write {tmp_path}: Is a directory"
+    file.write_text("{}")
+    assert answer(f"diff {file}").startswith("error: this JSON is not a trace")
+    file.write_bytes(b"\xff\xfe")
+    assert answer(f"diff {file}") == f"error: {file} is not a trace: it is not text"
+
+
+# ------------------------------------------------------------------------------------ wrong commands
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("stpe", "there is no command 'stpe'; did you mean 'step'?"),
+        ("reverse_continue", "there is no command 'reverse_continue'; did you mean 'reverse-continue'?"),
+        ("xyzzy", "there is no command 'xyzzy'; help lists them"),
+        ("step x", "'x' is not a number; usage: step [COUNT]"),
+        ("step -1", "'-1' is not a number; usage: step [COUNT]"),
+        ("step " + "9" * 30, f"'{'9' * 30}' is not a number; usage: step [COUNT]"),
+        ("back x", "this is the seed: nothing comes before it"),
+        ("continue 5", "continue takes no argument; to go to a step: goto STEP"),
+        ("goto", "go where? usage: goto STEP, goto NAME or goto end"),
+        ("goto 28", "there is no step 28: this pass has the steps 0 to 27"),
+        ("goto h9", "there is no value 'h9'; did you mean"),
+        ("break", ""),
+        ("break h1 if", "there is no value and no word 'if'"),
+        ("break 12", "no line is known: call microbp.record_sites() before computing"),
+        ("break if __import__('os')", "there is no value and no word 'os'"),
+        ("watch", "watch what? the name of a value"),
+        ("watch q", "there is no value 'q'"),
+        ("delete", "delete which? usage: delete NUMBER ... or delete all"),
+        ("print", "print what? a name, or an expression"),
+        ("print h1.__class__", "of h1 there are: h1.data, h1.grad"),
+        ("p open('x')", "there is no value and no word 'x'"),
+        ("p local", "'local' speaks of a step, and none is done yet: step first"),
+        ("where h9", "there is no value 'h9'"),
+        ("explain h9", "there is no value 'h9'"),
+        ("path h9 3", "there is no value 'h9'"),
+        ("check h9", "there is no value 'h9'"),
+        ("save", "save where? usage: save FILE"),
+        ("diff", "compare with what? usage: diff FILE"),
+        ("help stpe", "there is no command 'stpe'; did you mean 'step'?"),
+        ("quit now", "quit takes no argument"),
+        ("restart x", "restart takes no argument"),
+        ("return x", "return takes no argument"),
+        ("rc 3", "reverse-continue takes no argument"),
+        ("!ls", "there is no command '!ls'"),
+        ("\x00", "there is no command '\\x00'"),
+    ],
+)
+def test_a_wrong_command_is_one_clear_line(command: str, told: str) -> None:
+    text = answer(command)
+    if told:
+        assert text.startswith(f"error: {told}")
+        assert "\n" not in text
+
+
+def test_what_goes_wrong_inside_is_one_line_and_the_session_goes_on(monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("inside")
+
+    monkeypatch.setattr(breakpoints.Breakpoint, "stops", broken)
+    text = said("break h1", "continue", "goto 3", "p w1.data")
+    assert "error: continue: ZeroDivisionError: inside\n" in text
+    assert "step 3 of 27" in text
+    assert text.endswith("w1.data = 0.15\n(microbp 3/27) \n")
+
+
+def test_an_interrupt_returns_to_the_prompt_with_whole_gradients(monkeypatch) -> None:
+    stops = breakpoints.Breakpoint.stops
+
+    def interrupted(self, cursor):
+        if cursor.step == 16:
+            cursor.gradients[3] = 99.0
+            raise KeyboardInterrupt
+        return stops(self, cursor)
+
+    monkeypatch.setattr(breakpoints.Breakpoint, "stops", interrupted)
+    text = said("watch w1", "continue", "p i2.grad", "p w6.grad")
+    assert "(microbp 0/27) continue\ninterrupted\nstep 16 of 27" in text
+    assert "i2.grad = none yet\n" in text or "i2.grad = 0\n" in text
+    assert "w6.grad = 0.08266762784753326\n" in text
+
+
+def test_input_that_is_no_text_ends_the_session() -> None:
+    loss, _ = t4()
+    out, stdin = io.StringIO(), io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), encoding="utf-8")
+    assert step(loss, {}, stdin=stdin, stdout=out) == 1
+    assert out.getvalue().endswith("error: the commands are no utf-8 text: the session ends\n")
+
+
+def test_refused_commands_are_counted() -> None:
+    loss, _ = t4()
+    out = io.StringIO()
+    assert (
+        step(loss, {}, commands=["foo", "step", "bar", "quit", "never"], stdin=io.StringIO(), stdout=out) == 2
+    )
+    assert "(microbp 0/27) foo\nerror: there is no command 'foo'" in out.getvalue()
+    assert "never" not in out.getvalue()
+
+
+def test_comments_and_empty_lines_of_a_script_are_passed_over() -> None:
+    text = said("", "# step", "   ", "step", "", "quit")
+    assert "step 1 of 27" in text
+    assert "step 2 of 27" not in text
+
+
+def test_an_empty_line_of_a_person_moves_on() -> None:
+    loss, _ = t4()
+    session = Session(trace(loss, {}), Screen(io.StringIO()))
+    loop = Loop(session, io.StringIO())
+    loop.interactive = True
+    for line in ("step", "", "", "print w1", "", "goto 9", ""):
+        loop.onecmd(line)
+    assert session.cursor.step == 9
+    loop.onecmd("back")
+    loop.onecmd("")
+    assert session.cursor.step == 7
+
+
+# ---------------------------------------------------------------------------------------- help
+def test_help_lists_every_command_and_every_command_has_help() -> None:
+    text = answer("help")
+    for each in COMMANDS:
+        assert re.search(rf"^  {each.name} ", text, re.MULTILINE)
+        for word in (each.name, *each.short):
+            assert answer(f"help {word}").startswith(f"{each.name} {each.usage}".rstrip() + "\n")
+    assert answer("? step") == answer("help step") == answer("h s")
+
+
+def test_no_two_commands_have_one_name() -> None:
+    words = [word for each in COMMANDS for word in (each.name, *each.short)]
+    assert len(words) == len({*words})
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("print h", ["h1", "h2"]),
+        ("break sig", ["sigmoid", "sign_change"]),
+        ("break h1 if gr", ["grad"]),
+        ("p w5.", ["w5.data", "w5.grad", "w5.final", "w5.missing"]),
+        ("p w5.g", ["w5.grad"]),
+        ("help re", ["return", "reverse-continue", "restart"]),
+        ("info v", ["values"]),
+        ("delete ", ["all"]),
+        ("next o", ["o1", "o2"]),
+        ("goto v2", ["v21", "v22", "v23", "v24", "v25", "v27", "v28", "v29"]),
+        ("nosuch h", []),
+    ],
+)
+def test_completion(line: str, offered: list[str]) -> None:
+    loss, values = t4()
+    session = Session(trace(loss, values), Screen(io.StringIO()))
+    begins = len(line) - len(re.split(r"[ .]", line)[-1]) if "." not in line else line.rindex(" ") + 1
+    assert candidates(session, line, begins, len(line)) == offered
+
+
+def test_completion_inside_of_a_name_that_readline_breaks() -> None:
+    x = Value(1.0, name="layers.0.w[1]") * Value(2.0, name="layers.0.w[12]")
+    session = Session(trace(x, {}), Screen(io.StringIO()))
+    assert candidates(session, "print layers.0.w[1", 17, 18) == ["1]", "12]"]
+
+
+# ------------------------------------------------------------------------- colour, characters, terminal
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown_on(out: io.StringIO, monkeypatch, **environment: str) -> str:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name, held in environment.items():
+        monkeypatch.setenv(name, held)
+    loss, values = t4()
+    commands = ["goto 17", "info leaves", "foo", "quit"]
+    step(loss, dict(values), commands=commands, stdin=io.StringIO(), stdout=out)
+    return out.getvalue()
+
+
+def test_a_terminal_has_colour_and_the_same_words(monkeypatch) -> None:
+    coloured = shown_on(Terminal(), monkeypatch)
+    plain = shown_on(io.StringIO(), monkeypatch)
+    assert "\x1b[38;5;208m−0.019049\x1b[0m += \x1b[94m+0.055399\x1b[0m → \x1b[94m+0.036350\x1b[0m" in coloured
+    assert "\x1b" not in plain
+    without = re.sub(r"\x1b\[[\d;]*m", "", coloured)
+    assert [line.rstrip() for line in without.splitlines()] == plain.splitlines()
+
+
+def test_no_color_and_a_dumb_terminal_are_heeded(monkeypatch) -> None:
+    assert "\x1b" not in shown_on(Terminal(), monkeypatch, NO_COLOR="1")
+    assert "\x1b" not in shown_on(Terminal(), monkeypatch, TERM="dumb")
+
+
+def test_an_encoding_without_our_signs_gets_others() -> None:
+    loss, values = t4()
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
+    step(loss, dict(values), commands=["goto 17", "path w1", "quit"], stdin=io.StringIO(), stdout=out)
+    out.flush()
+    text = raw.getvalue().decode("ascii")
+    assert "h1.grad: -0.019049 += +0.055399 -> +0.036350   * final (2 of 2), sign change\n" in text
+    assert "  w5: local dv21/dw5 = h1 = 0.593270\n" in text
+    assert "\nE -> o1 -> h1 -> w1   +0.00066839602 " in text
+    assert "\nthe sum               +0.00043856773\n" in text
+    assert "?" not in text
+
+
+def test_a_hostile_name_cannot_write_to_the_terminal() -> None:
+    x = Value(2.0, name="\x1b[2Jx\n(microbp) quit")
+    text = said("step", "where", "info leaves", "check", "path", loss=x * 3.0)
+    assert "\x1b" not in text
+    assert "\n(microbp) quit" not in text
+
+
+class Person:
+    """Someone who runs the shell on a script in a terminal of its own."""
+
+    def __init__(self, script: Path) -> None:
+        self.ours, theirs = pty.openpty()
+        code = (
+            "import fcntl, termios\n"
+            "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"  # Ctrl-C comes through the terminal
+            "from microbp.cli.script import run_script\n"
+            "from microbp.debug.shell import step\n"
+            f"script = run_script({str(script)!r})\n"
+            "step(script.root(), script.namespace)\n"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"}, start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self.seen = ""
+        self.read_to_the_prompt()
+
+    def types(self, keys: bytes) -> None:
+        os.write(self.ours, keys)
+
+    def read_to_the_prompt(self, seconds: float = 60.0) -> bool:
+        """Whether a prompt came in time."""
+        end, new = time.monotonic() + seconds, b""
+        while b"/27) " not in new and time.monotonic() < end:
+            if select.select([self.ours], [], [], 0.1)[0]:
+                try:
+                    new += os.read(self.ours, 65536)
+                except OSError:  # the process has gone
+                    break
+        self.seen += new.decode()
+        return b"/27) " in new
+
+    def leaves(self, keys: bytes) -> str:
+        """All that was seen, after the keys have ended the session."""
+        self.types(keys)
+        try:
+            assert self.process.wait(60) == 0
+        finally:
+            self.process.kill()
+            self.process.wait()
+            os.close(self.ours)
+        return self.seen
+
+
+@pytest.fixture
+def person(tmp_path) -> Person:
+    script = tmp_path / "net.py"
+    script.write_text(NET)
+    return Person(script)
+
+
+def test_history_and_completion_in_a_terminal(person) -> None:
+    for keys in (b"ste\t\n", b"\n", b"bre\tsigm\t\n", b"continue\n", b"\x1b[A\n", b"foo\n"):
+        person.types(keys)
+        assert person.read_to_the_prompt()
+    text = person.leaves(b"\x04")
+    assert "step 2 of 27" in text
+    assert "breakpoint 1: break operation sigmoid; 4 values" in text
+    assert "step 8 of 27" in text
+    assert "step 9 of 27" in text
+    assert "error: there is no command 'foo'" in text
+    assert "Traceback" not in text
+
+
+def test_ctrl_c_gives_a_new_prompt(person) -> None:
+    for _ in range(30):  # Python misses one that comes just before it waits for a key
+        person.types(b"half a comm\x03")
+        if person.read_to_the_prompt(2.0):
+            break
+    person.types(b"step\n")
+    assert person.read_to_the_prompt()
+    text = person.leaves(b"quit\n")
+    assert "step 1 of 27" in text
+    assert "Traceback" not in text
+    assert "KeyboardInterrupt" not in text
+
+
+def test_next_passes_over_a_group() -> None:
+    x = Value(0.5, name="x")
+    with group("first"):
+        h = (x * 2.0).tanh() + 1.0
+    with group("second"):
+        loss = h.exp() * 3.0 + 1.0
+    names = {"h": h, "loss": loss}
+    assert answer("step", "next", loss=loss, names=names).startswith("step 4 of 6   h = v2 + 1")
+    assert answer("step", "next", "next", loss=loss, names=names).startswith("step 6 of 6")
+
+
+def test_a_negative_factor_stands_in_parentheses() -> None:
+    x = Value(0.5, name="x")
+    assert "\n    +1 × (−1) = −1\n" in answer("step", loss=2.0 - x)
+
+
+def test_a_long_operation_is_shortened() -> None:
+    w = [Value(1.0, name=f"layers.0.neurons.0.w.{i}") for i in range(3)]
+    b = Value(1.0, name="layers.0.neurons.0.b")
+    loss = dot(w, w, b)
+    first = answer("step", loss=loss).splitlines()[0]
+    assert first == "step 1 of 1   v4 = dot(layers.0.neurons.0.w.0, …, layers.0.neurons.0.b) = 4"
+    assert answer("step", loss=dot([w[0]], [b])).splitlines()[0].endswith(", layers.0.neurons.0.b, 0) = 1")

@@ -1,0 +1,566 @@
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from strategies import Program, programs
+from support import bits
+
+from microbp import Graph, NoGradientError, Value, array, define, dot, group, record_sites
+from microbp.debug.cursor import Cursor
+from microbp.debug.exchange import NotATrace
+from microbp.debug.trace import Trace, trace
+from microbp.record import record
+
+NAN, INF = math.nan, math.inf
+
+
+def run(program: Program) -> Value:
+    leaves = [Value(x, name=f"x{i}") for i, x in enumerate(program.leaves)]
+    loss = program.run(record, lambda v: v.sin() if isinstance(v, Value) else math.sin(v), leaves)
+    return loss if isinstance(loss, Value) else leaves[0] * 0.0 + loss
+
+
+def t4() -> tuple[Value, dict[str, Value]]:
+    """The 2-2-2 net of the tutorial, written with + and ×."""
+    start = {
+        "w1": 0.15, "w2": 0.20, "w3": 0.25, "w4": 0.30, "w5": 0.40, "w6": 0.45, "w7": 0.50, "w8": 0.55,
+        "b1": 0.35, "b2": 0.60, "i1": 0.05, "i2": 0.10,
+    }  # fmt: skip
+    v = {name: Value(x, name) for name, x in start.items()}
+
+    def neuron(name: str, w: str, x: str, u: str, y: str, b: str) -> None:
+        v[name] = (v[w] * v[x] + v[u] * v[y] + v[b]).sigmoid()
+
+    neuron("h1", "w1", "i1", "w2", "i2", "b1")
+    neuron("h2", "w3", "i1", "w4", "i2", "b1")
+    neuron("o1", "w5", "h1", "w6", "h2", "b2")
+    neuron("o2", "w7", "h1", "w8", "h2", "b2")
+    v["E"] = 0.5 * (0.01 - v["o1"]) ** 2 + 0.5 * (0.99 - v["o2"]) ** 2
+    return v["E"], v
+
+
+# --------------------------------------------------------------------------------- the engine's numbers
+@given(programs())
+def test_the_gradients_are_the_engine_s_to_the_last_bit(program: Program) -> None:
+    loss = run(program)
+    recorded = trace(loss, {})
+    loss.backward()
+    engine = [node.grad for node in Graph(loss)]
+    assert [*map(bits, recorded.gradients())] == [*map(bits, engine)]
+
+
+@given(programs())
+def test_each_step_adds_up(program: Program) -> None:
+    recorded = trace(run(program), {})
+    nodes = recorded.graph.nodes
+    final = recorded.gradients()
+    held: dict[int, float | None] = {nodes[-1].position: 1.0}
+    waiting: dict[int, list[int]] = {}
+    assert [step.node for step in recorded.steps] == [n.position for n in reversed(nodes) if n.rule]
+    assert [step.index for step in recorded.steps] == [*range(1, len(recorded) + 1)]
+    for step in recorded.steps:
+        node = nodes[step.node]
+        assert bits(step.upstream) == bits(held[step.node]) == bits(final[step.node])
+        assert [c.place for c in step.contributions] == sorted(
+            (c.place for c in step.contributions), reverse=True
+        )
+        for c in step.contributions:
+            assert node.operands[c.place] == c.operand
+            assert bits(c.local) == bits(node.local_derivatives[c.place])
+            assert bits(c.amount) == bits(step.upstream * c.local)
+            assert bits(c.before) == bits(held.get(c.operand))
+            assert bits(c.after) == bits((c.before or 0.0) + c.amount)
+            held[c.operand] = c.after
+            waiting.setdefault(c.operand, []).append(c.missing)
+            assert c.missing or bits(c.after) == bits(final[c.operand])
+    for counts in waiting.values():
+        assert counts == [*range(len(counts))][::-1]
+
+
+@given(programs())
+def test_a_pass_walks_back_the_way_it_came(program: Program) -> None:
+    recorded = trace(run(program), {})
+    cursor = Cursor(recorded)
+    seen = []
+    while cursor.step < len(recorded):
+        seen.append(([*map(bits, cursor.gradients)], [*cursor.missing]))
+        cursor.forward()
+        assert [*map(bits, cursor.gradients)] == [*map(bits, recorded.gradients(cursor.step))]
+    while seen:
+        cursor.back()
+        assert seen.pop() == ([*map(bits, cursor.gradients)], [*cursor.missing])
+
+
+def test_a_first_contribution_of_minus_zero_is_a_zero_as_in_the_engine() -> None:
+    x = Value(-0.0, name="x")
+    y = Value(3.0) * (x * -0.0)
+    [_, second] = trace(y, {}).steps
+    y.backward()
+    contribution = next(c for c in second.contributions if c.place == 0)
+    assert (bits(contribution.amount), bits(contribution.after), bits(x.grad)) == (
+        bits(-0.0),
+        bits(0.0),
+        bits(0.0),
+    )
+
+
+def test_the_net_of_the_tutorial() -> None:
+    loss, v = t4()
+    recorded = trace(loss, v)
+    graph = recorded.graph
+    assert (len(graph), len(recorded)) == (39, 27)
+    received = [
+        (step.index, c.before, c.after, c.missing)
+        for step in recorded.steps for c in step.contributions if c.operand == graph["h1"].position
+    ]  # fmt: skip
+    [(first, none, before, one), (second, again, after, zero)] = received
+    assert (first, none, one, second, zero) == (15, None, 1, 17, 0)
+    assert before == again == pytest.approx(-0.019049119, abs=1e-9)
+    assert after == pytest.approx(0.036350306, abs=1e-9)
+    w5 = next(c for c in recorded.steps[16].contributions if c.operand == graph["w5"].position)
+    assert (w5.symbols, w5.numbers, w5.local) == ("h1", "0.5933", v["h1"].data)
+    assert w5.after == pytest.approx(0.0821670406, abs=1e-9)
+    h1 = recorded.step_of("h1")
+    assert h1 is not None
+    assert (h1.index, h1.contributions[0].symbols) == (19, "h1·(1 − h1)")
+    assert h1.contributions[0].numbers == "0.5933·(1 − 0.5933)"
+
+
+def test_it_runs_without_a_backward_pass_and_leaves_grad_alone() -> None:
+    loss, v = t4()
+    trace(loss, {})
+    assert {each.grad for each in v.values()} == {None}
+    loss.backward()
+    once = v["w1"].grad
+    trace(loss, {})
+    assert v["w1"].grad == once
+
+
+def test_the_variables_of_the_caller_name_the_values() -> None:
+    weight = Value(2.0)
+    result = weight * 3.0
+    assert [node.name for node in trace(result).graph] == ["weight", "result"]
+    assert [node.name for node in trace(result, {}).graph] == ["v0", "v1"]
+    assert trace(Graph(result, {"a": weight})).graph["a"].data == 2.0
+
+
+# ------------------------------------------------------------------------------------- special graphs
+def test_a_value_used_twice_in_one_operation_has_two_contributions() -> None:
+    x = Value(3.0, name="x")
+    [step] = trace(x * x, {}).steps
+    assert [(c.place, c.before, c.after, c.missing) for c in step.contributions] == [
+        (1, None, 3.0, 1),
+        (0, 3.0, 6.0, 0),
+    ]
+
+
+def test_a_constant_receives_nothing() -> None:
+    x, c = Value(3.0, name="x"), Value(2.0, name="c").detach()
+    recorded = trace(x * c, {})
+    assert [each.operand for each in recorded.steps[0].contributions] == [recorded.graph["x"].position]
+    assert recorded.gradients()[recorded.graph["c"].position] is None
+    only = trace(c * c, {})
+    assert [step.contributions for step in only.steps] == [()]
+
+
+def test_a_leaf_has_a_pass_without_steps() -> None:
+    recorded = trace(Value(3.0, name="x"), {})
+    assert (len(recorded), recorded.gradients(), recorded.final_step("x")) == (0, [1.0], 0)
+    assert recorded.step_of("x") is None
+
+
+def test_nan_and_infinity_pass_through() -> None:
+    x = Value(INF, name="x")
+    y = (x - x) * x
+    recorded = trace(y, {})
+    y.backward()
+    assert [*map(bits, recorded.gradients())] == [bits(node.grad) for node in Graph(y)]
+    assert math.isnan(recorded.gradients()[0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("build", "texts"),
+    [
+        (lambda x: dot([x, 2.0], [3.0, x], 1.0), [("2", "2"), ("3", "3")]),
+        (lambda x: x.relu(), [("1", "1")]),
+        (lambda x: (x - 9.0).relu(), [("0", "0"), ("1", "1")]),
+        (lambda x: 2.0**x, [("v1·log(2)", "2.828·log(2)")]),
+        (lambda x: x / 4.0, [("1/4", "1/4")]),
+    ],
+)  # fmt: skip
+def test_a_formula_shows_the_branch_taken_with_this_node_s_names(build, texts) -> None:
+    recorded = trace(build(Value(1.5, name="x")), {})
+    found = [(c.symbols, c.numbers) for step in recorded.steps for c in step.contributions]
+    assert found == texts
+
+
+def test_a_formula_of_a_value_with_a_strange_name_keeps_it_a_name() -> None:
+    x = Value(2.0, name="1 + [red]\n")
+    [step] = trace(x * x, {}).steps
+    assert step.contributions[0].symbols == r"“1 + [red]\n”"
+
+
+@given(programs())
+def test_every_formula_can_be_written(program: Program) -> None:
+    for step in trace(run(program), {}).steps:
+        assert all(c.symbols and c.numbers for c in step.contributions)
+
+
+# ---------------------------------------------------------------------------------------------- refusals
+def test_a_constant_has_no_pass() -> None:
+    with pytest.raises(NoGradientError, match=r"^c = 2\.0 is a constant: there is no backward pass"):
+        trace(Value(2.0, name="c").detach(), {})
+    with pytest.raises(TypeError, match=r"^trace\(\) takes the Value .* not 3$"):
+        trace(3)  # type: ignore[arg-type]
+
+
+def test_a_step_that_is_not_there() -> None:
+    recorded = trace(Value(2.0) * 3.0, {})
+    for step in (-1, 2):
+        with pytest.raises(IndexError, match=rf"^there is no step {step}: this pass has the steps 0 to 1$"):
+            recorded.gradients(step)
+        with pytest.raises(IndexError, match="there is no step"):
+            Cursor(recorded).goto(step)
+    with pytest.raises(IndexError, match="begins at step 0"):
+        Cursor(recorded).back()
+
+
+def test_a_trace_is_frozen() -> None:
+    recorded = trace(Value(2.0) * 3.0, {})
+    with pytest.raises(AttributeError, match="a Trace is a record: its steps cannot be set"):
+        recorded.steps = ()
+    with pytest.raises(AttributeError, match="cannot be deleted"):
+        del recorded.graph
+
+
+# ------------------------------------------------------------------------------------------------- size
+def test_memory_grows_with_the_graph_alone() -> None:
+    def needed(count: int) -> int:
+        x = y = Value(0.5)
+        for _ in range(count):
+            y = y * x
+        graph = Graph(y, {})
+        tracemalloc.start()
+        recorded = trace(graph)
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert len(recorded) == count
+        return size
+
+    small, large = needed(1_000), needed(8_000)
+    assert large < 9 * small
+
+
+def test_a_chain_of_a_hundred_thousand_values() -> None:
+    x = y = Value(1.0)
+    for _ in range(50_000):
+        y = y * 1.0 + x
+    recorded = trace(y, {})
+    y.backward()
+    assert recorded.gradients()[recorded.graph[x].position] == x.grad
+    assert len(recorded) == 100_000
+
+
+# ------------------------------------------------------------------------------------------ JSON, equality
+@given(programs())
+def test_json_gives_an_equal_trace(program: Program) -> None:
+    recorded = trace(run(program), {})
+    again = Trace.from_json(recorded.to_json())
+    assert again == recorded
+    assert hash(again) == hash(recorded)
+    assert again.to_json() == recorded.to_json()
+    assert repr(again.steps) == repr(recorded.steps)
+
+
+def test_json_is_strict_and_has_nan_and_infinity_in_it() -> None:
+    x = Value(INF, name="x")
+    recorded = trace((x - x) * 2.0, {})
+
+    def refused(word: str) -> None:
+        raise AssertionError(word)
+
+    document = json.loads(recorded.to_json(), parse_constant=refused)
+    assert (document["format"], document["version"]) == ("microbp trace", 1)
+    assert document["nodes"][0][4] == "inf"
+    assert document["nodes"][1][4] == "nan"
+    assert document["nodes"][2][3] == [1, "2.0"]
+    again = Trace.from_json(recorded.to_json())
+    assert again == recorded
+    assert math.isnan(again.graph.root.data)
+
+
+def test_json_keeps_names_lines_groups_and_signed_zeros() -> None:
+    before = record_sites(True)
+    try:
+        with group("outer"), group("in\nner"):
+            y = Value(-0.0, name="权 \u2028 “w”") * 2.0
+    finally:
+        record_sites(before)
+    recorded = trace(y, {})
+    again = Trace.from_json(recorded.to_json())
+    assert again.graph == recorded.graph
+    assert again.graph.root.group == (("outer", 0), ("in\nner", 0))
+    assert again.graph.root.site == y.site is not None
+    assert bits(again.graph.nodes[0].data) == bits(-0.0)
+
+
+def test_json_brings_the_rules_along(monkeypatch) -> None:
+    from microbp.rules import RULES
+
+    cube = define(
+        "cube_of", "a", y="a * a * a", d=("3.0 * a * a",), doc="Third power.", smooth=(((-3.0, 3.0),),)
+    )
+    recorded = trace(cube(Value(2.0, name="x")), {})
+    text = recorded.to_json()
+    monkeypatch.delitem(RULES, "cube_of")
+    again = Trace.from_json(text)
+    assert again == recorded
+    assert again.steps[0].contributions[0].symbols == "3·x·x"
+
+
+def test_two_rules_of_one_name_stay_apart(monkeypatch) -> None:
+    from microbp.rules import RULES
+
+    def cube(factor: float) -> object:
+        monkeypatch.delitem(RULES, "cubed", raising=False)
+        return define(
+            "cubed", "a", y=f"{factor} * a * a * a", d=(f"{3 * factor} * a * a",), doc="Third power.",
+            smooth=(((-3.0, 3.0),),),
+        )  # fmt: skip
+
+    x = Value(2.0, name="x")
+    recorded = trace(cube(1.0)(x) + cube(2.0)(x), {})  # type: ignore[operator]
+    again = Trace.from_json(recorded.to_json())
+    assert again == recorded
+    cubes = {str(node.rule.y) for node in again.graph if node.rule and node.rule.name == "cubed"}
+    assert cubes == {"1.0 * a * a * a", "2.0 * a * a * a"}
+
+
+def test_grad_does_not_count_in_a_comparison_but_every_other_number_does() -> None:
+    x = Value(2.0, name="x")
+    y = x * 3.0
+    before = trace(y, {})
+    y.backward()
+    assert trace(y, {}) == before
+    assert trace(x * 3.0000000000000004, {}) != before
+    assert trace(Value(2.0, name="z") * 3.0, {}) != before
+    assert before != "something else"
+    assert len({before, trace(y, {})}) == 1
+
+
+def test_a_pickle_of_a_trace() -> None:
+    recorded = trace(t4()[0], {})
+    assert pickle.loads(pickle.dumps(recorded)) == recorded
+
+
+GOOD = trace(Value(2.0, name="x") * 3.0, {}).to_json()
+
+
+def changed(**entries: object) -> str:
+    return json.dumps({**json.loads(GOOD), **entries})
+
+
+def with_node(place: int, field: str, held: object) -> str:
+    document = json.loads(GOOD)
+    document["nodes"][place][document["node"].index(field)] = held
+    return json.dumps(document)
+
+
+def with_contribution(which: int, held: object) -> str:
+    document = json.loads(GOOD)
+    document["steps"][0][2][0][which] = held
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", r"this text is not a trace: it is not JSON \(Expecting value: line 1 column 1 \(char 0\)\)"),
+        ("x = 3", "this text is not a trace: it is not JSON"),
+        ("[" * 100_000, "this text is not a trace: it is not JSON"),
+        ("[]", 'this JSON is not a trace: it has no "format": "microbp trace"'),
+        ('{"nodes": []}', 'this JSON is not a trace: it has no "format": "microbp trace"'),
+        (changed(version=2), "this trace has the version 2; this microbp reads versions 1 to 1"),
+        (changed(version="1"), "this trace has the version '1'"),
+        (changed(nodes=[]), "this trace is damaged at nodes: there are none"),
+        (changed(steps=[[1]]), "this trace is damaged at step 1: not enough values"),
+        (changed(steps=[[7, 1.0, []]]), "this trace is damaged at step 1: there is no node 7"),
+        (changed(rules={}), "this trace is damaged at node 1: 'mul' is missing"),
+        (changed(rules={"mul": ["add"]}), "this trace is damaged at rules: not enough values"),
+        (with_node(0, "name", 3), "this trace is damaged at node 0: 3 is not a text"),
+        (with_node(0, "data", "many"), "this trace is damaged at node 0: 'many' is not a number"),
+        (with_node(0, "data", None), "this trace is damaged at node 0: None is not a number"),
+        (with_node(0, "data", [1.0]), r"this trace is damaged at node 0: \[1\.0\] is not a number"),
+        (with_node(0, "data", 10**400), "this trace is damaged at node 0: int too large"),
+        (with_node(0, "position", 5), "this trace is damaged at node 0: it says that it is node 5"),
+        (
+            with_node(1, "operands", [1, "3.0"]),
+            "this trace is damaged at node 1: operand 1 does not stand before",
+        ),
+        (
+            with_node(1, "operands", [0]),
+            "this trace is damaged at node 1: operands and local derivatives differ",
+        ),
+        (
+            with_node(1, "local_derivatives", [3.0, 2.0]),
+            "this trace is damaged at node 1: a literal has no local",
+        ),
+        (with_node(1, "requires_grad", 1), "this trace is damaged at node 1: 1 is neither true nor false"),
+        (with_node(1, "rule", None), "this trace is damaged at node 1: a leaf has no operands"),
+        (with_contribution(0, 1), "this trace is damaged at step 1: operand 0 of v1 is not node 1"),
+        (with_contribution(1, 1), "this trace is damaged at step 1: operand 1 of v1 is not node 0"),
+        (with_contribution(1, 9), "this trace is damaged at step 1: v1 has no operand 9"),
+        (with_contribution(6, -1), "this trace is damaged at step 1: -1 is not a count"),
+        (with_contribution(2, True), "this trace is damaged at step 1: True is not a number"),
+    ],
+)
+def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
+    with pytest.raises(NotATrace, match=f"^{told}"):
+        Trace.from_json(text)
+
+
+def test_a_rule_that_is_not_in_the_rule_language_is_refused() -> None:
+    document = json.loads(GOOD)
+    document["rules"]["mul"][2] = "__import__('os')"
+    with pytest.raises(NotATrace, match="damaged at rules: rule mul: "):
+        Trace.from_json(json.dumps(document))
+
+
+def test_whole_numbers_of_another_writer_are_read() -> None:
+    assert Trace.from_json(GOOD.replace("3.0,", "3,").replace("6.0", "6")) == Trace.from_json(GOOD)
+
+
+# ------------------------------------------------------------------------------------------------ diff
+def net(w: float = 0.4, *, relu: bool = False, factor: float = 0.5, named: str = "w") -> Trace:
+    weight, x = Value(w, name=named), Value(3.0, name="x")
+    h = weight * x
+    h = h.relu() if relu else h.tanh()
+    loss = factor * (h - 1.0) ** 2
+    return trace(loss, {"h": h, "loss": loss})
+
+
+def test_equal_passes_agree() -> None:
+    found = net().diff(net())
+    assert (found.ok, found.first, found.rows) == (True, None, ())
+    assert str(found) == "the passes agree: 7 values, 5 steps"
+
+
+def test_a_number_that_differs_is_found_where_it_begins() -> None:
+    found = net().diff(net(0.4000001))
+    assert found.first is not None
+    assert (found.ok, found.first.what, found.first.node) == (False, "data", "w")
+    assert (found.first.here, found.first.there) == (0.4, 0.4000001)
+    assert [row.node for row in found.rows if row.begins] == ["w"]
+    assert str(found).startswith("the passes differ first at w, in data: 0.4 here, 0.4000001 there\n")
+
+
+def test_another_operation_is_found() -> None:
+    found = net().diff(net(relu=True))
+    assert found.first is not None
+    assert (found.first.what, found.first.node) == ("structure", "h")
+    assert (found.first.here, found.first.there) == ("tanh(v2)", "relu(v2)")
+
+
+def test_another_literal_is_found() -> None:
+    [first, *_] = net().diff(net(factor=1.0)).rows
+    assert (first.what, first.node) == ("structure", "loss")
+    assert (first.here, first.there) == ("0.5 × v5", "1 × v5")
+
+
+def test_a_local_derivative_is_found() -> None:
+    right = net()
+    document = json.loads(right.to_json())
+    row = next(each for each in document["nodes"] if each[1] == "h")
+    row[document["node"].index("local_derivatives")] = [0.25]
+    found = right.diff(Trace.from_json(json.dumps(document)))
+    assert found.first is not None
+    assert (found.first.what, found.first.node, found.first.there) == ("local derivative", "h", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("step", "entry", "what"),
+    [(3, "upstream", "upstream gradient"), (3, "amount", "contribution"), (5, "after", "gradient")],
+)
+def test_a_pass_that_goes_wrong_is_found(step: int, entry: str, what: str) -> None:
+    right = net()
+    document = json.loads(right.to_json())
+    planted = document["steps"][step - 1]
+    if entry == "upstream":
+        planted[1] *= 2.0
+    else:
+        planted[2][-1][document["contribution"].index(entry)] *= 2.0
+    found = right.diff(Trace.from_json(json.dumps(document)))
+    assert found.first is not None
+    assert found.first.what == what
+
+
+def test_sharing_is_structure() -> None:
+    x = Value(3.0, name="x")
+    found = trace(x * x, {}).diff(trace(x * Value(3.0, name="x"), {}))
+    assert found.first is not None
+    assert (found.first.what, found.first.here) == ("structure", "x × x, shared otherwise")
+
+
+def test_a_constant_for_a_parameter_is_structure() -> None:
+    x = Value(3.0, name="x")
+    w = Value(2.0, name="w")
+    found = trace(x * w, {}).diff(trace(x * w.detach(), {}))
+    assert found.first is not None
+    assert (found.first.here, found.first.there) == ("a leaf", "a constant")
+
+
+def test_names_do_not_count_but_are_told_of() -> None:
+    found = net().diff(net(named="weight"))
+    assert found.ok
+    assert found.notes == ("names: 1 differ: w here is weight there",)
+
+
+def test_a_tolerance() -> None:
+    assert not net().diff(net(0.4 * (1 + 1e-12))).ok
+    assert net().diff(net(0.4 * (1 + 1e-12)), tolerance=1e-10).ok
+    with pytest.raises(ValueError, match="a tolerance is 0 or more, not nan"):
+        net().diff(net(), tolerance=NAN)
+    with pytest.raises(TypeError, match="a pass is compared with another Trace, not with 'x'"):
+        net().diff("x")  # type: ignore[arg-type]
+
+
+def test_nan_equals_nan_in_a_diff() -> None:
+    def undefined() -> Trace:
+        x = Value(INF, name="x")
+        return trace((x - x) * 2.0, {})
+
+    assert undefined().diff(undefined()).ok
+
+
+def test_a_long_diff_is_cut_and_says_so() -> None:
+    def many(x: float) -> Trace:
+        values = array([x] * 30, name="x")
+        total = values[0]
+        for each in values[1:]:
+            total = total + each
+        return trace(total, {})
+
+    found = many(1.0).diff(many(2.0))
+    assert len(found.rows) == 59
+    assert found.counts == {"data": 59}
+    assert len(str(found).splitlines()) < 20
+    assert "49 more nodes differ: 49 in data (diff.rows)" in str(found)
+
+
+# ------------------------------------------------------------------------------------------ finding steps
+def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
+    recorded = trace(t4()[0], {})
+    for node in recorded.graph:
+        step = recorded.step_of(node.position)
+        assert (step is None) == (node.rule is None)
+        assert step is None or step.node == node.position
+        final = recorded.final_step(node.position)
+        gradients = [recorded.gradients(k)[node.position] for k in range(len(recorded) + 1)]
+        changes = [k for k, (a, b) in enumerate(pairwise(gradients), 1) if a != b]
+        assert final == (changes[-1] if changes else 0)

@@ -1,0 +1,277 @@
+"""Training by replay: the eager engine's numbers, and stepping aside where a net cannot be replayed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microbp
+from microbp import MLP, Value, engines
+from microbp.layers import TwoLayerNet
+from microbp.losses import LOSSES
+from microbp.nn import Module
+from microbp.optim import SGD, Adam
+from microbp.training import NotFinite, fit
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(30, 2))
+SIGN = np.where(X[:, 0] * X[:, 1] > 0.0, 1, -1)
+TARGETS: dict[str, tuple[int, Any]] = {
+    "hinge": (1, SIGN),
+    "half_squared_error": (2, np.stack([SIGN, -SIGN], axis=1)),
+    "mean_squared_error": (2, X[:, ::-1]),
+    "binary_cross_entropy": (1, (SIGN + 1) // 2),
+    "softmax_cross_entropy": (3, SIGN + 1),
+}
+
+
+def numbers(net: Any) -> list[float]:
+    return [each.data for each in net.parameters()]
+
+
+def both(make: Any, *data: Any, **options: Any) -> tuple[Any, Any]:
+    """The histories of the two engines after the same run, which left the same numbers in the net."""
+    runs = []
+    for engine in ("eager", "auto"):
+        net = make()
+        kind = options.get("kind", SGD)
+        settings = {key: each for key, each in options.items() if key != "kind"}
+        runs.append(
+            (net, fit(net, *data, optimiser=kind(net.parameters(), lr=0.1), engine=engine, **settings))
+        )
+    (eager, expected), (net, history) = runs
+    assert numbers(net) == pytest.approx(numbers(eager), rel=1e-9)
+    assert history.step_cost == pytest.approx(expected.step_cost, rel=1e-9)
+    assert history.validation_cost == pytest.approx(expected.validation_cost, rel=1e-9)
+    assert expected.engine == "eager"
+    return expected, history
+
+
+@pytest.mark.parametrize("batch_size", [None, 7, 1])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_hundred_steps_equal_the_eager_ones(loss: str, batch_size: int | None) -> None:
+    width, targets = TARGETS[loss]
+    steps = 1 if batch_size is None else -(-30 // batch_size)
+    _, history = both(
+        lambda: MLP(2, [4, width], activation="tanh", seed=3), X, targets,
+        loss=loss, epochs=-(-100 // steps), batch_size=batch_size, penalty=1e-3,
+    )  # fmt: skip
+    assert len(history.step_cost) >= 100
+    assert history.engine == "replay"
+
+
+def test_validation_clipping_adam_and_frozen_parameters() -> None:
+    def make() -> MLP:
+        net = MLP(2, [4, 1], activation="silu", seed=3)
+        net.layers[0].neurons[0].b.requires_grad = False
+        net.layers[0].neurons[0].b.data = 0.5
+        return net
+
+    _, history = both(
+        make,
+        X,
+        SIGN,
+        loss="hinge",
+        epochs=20,
+        batch_size=8,
+        validation=0.2,
+        clip=0.5,
+        penalty=0.01,
+        kind=Adam,
+    )
+    assert history.engine == "replay"
+    assert len(history.validation_cost) == 20
+
+
+def test_one_hot_targets_and_probabilities() -> None:
+    rows = np.eye(3)[SIGN + 1] * 0.9 + 0.1 / 3
+    _, history = both(lambda: MLP(2, [3], seed=1), X, rows, loss="softmax_cross_entropy", epochs=5)
+    assert history.engine == "replay"
+
+
+def test_a_net_for_batches_is_traced_with_a_batch_of_one() -> None:
+    _, history = both(
+        lambda: TwoLayerNet(2, 5, 3, 0.5, seed=4), X, SIGN + 1, loss="softmax_cross_entropy", epochs=30
+    )
+    assert history.engine == "replay"
+
+
+def test_a_loss_of_one_s_own_is_traced_too() -> None:
+    def loss(predictions: Any, targets: Any) -> Any:
+        costs = [(p[0] - t) ** 2 * 3.0 for p, t in zip(predictions, targets, strict=True)]
+        return microbp.sum(costs) / len(costs)
+
+    _, history = both(lambda: MLP(2, [3, 1], activation="tanh", seed=1), X, SIGN, loss=loss, epochs=10)
+    assert history.engine == "replay"
+
+
+def test_samples_of_one_number_and_of_several_axes() -> None:
+    class Cubic(Module):
+        def __init__(self) -> None:
+            self.w = [Value(0.1), Value(0.2)]
+
+        def __call__(self, x: Any) -> Any:
+            return self.w[0] * x + self.w[1] * x * x * x
+
+    class Image(Module):
+        def __init__(self) -> None:
+            self.w = microbp.array([[0.1, 0.2], [0.3, 0.4]], name="w")
+
+        def __call__(self, x: Any) -> Any:
+            return microbp.dot(self.w.ravel(), [each for row in x for each in row]).tanh()
+
+    for make, data in ((Cubic, X[:, 0]), (Image, RNG.normal(size=(30, 2, 2)))):
+        _, history = both(make, data, SIGN, loss="mean_squared_error", epochs=20)
+        assert history.engine == "replay"
+
+
+# --------------------------------------------------------------------------------- stepping aside
+class Branching(MLP):
+    def __call__(self, x: Any) -> Any:
+        h = super().__call__(x)
+        return h if h > 0.0 else h * 0.1
+
+
+class Reading(MLP):
+    """Reads the numbers of its inputs."""
+
+    def __call__(self, x: Any) -> Any:
+        return super().__call__([float(each) for each in x])
+
+
+class Coupled(Module):
+    """Centres each batch: a sample's output depends on the others."""
+
+    takes_batches = True
+
+    def __init__(self) -> None:
+        self.w = microbp.array([[0.5], [-0.25]], name="w")
+
+    def __call__(self, x: Any) -> Any:
+        out = x @ self.w
+        return out - np.sum(out) / len(out)
+
+
+class Dropout(MLP):
+    """Draws anew at each call."""
+
+    def __call__(self, x: Any) -> Any:
+        self._rng = getattr(self, "_rng", np.random.default_rng(0))
+        return super().__call__([each * float(self._rng.integers(1, 1000)) for each in x])
+
+
+ASIDE = [
+    (lambda: Branching(2, [3, 1], activation="tanh"), r"eager \(the net chooses a branch: Value\(.*\) > 0.0 is "
+     rf"(True|False) \[{__file__}:\d+\]\)"),
+    (lambda: Reading(2, [3, 1], activation="tanh"), r"eager \(TypeError while tracing: float\(\) of x0 = "),
+    (Coupled, r"eager \(the cost of a batch is not the mean of what single samples cost\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "why"), ASIDE)
+def test_a_net_that_cannot_be_replayed_is_recorded_and_the_history_says_why(make: Any, why: str) -> None:
+    expected, history = both(make, X, SIGN, loss="mean_squared_error", epochs=5)
+    assert history.step_cost == expected.step_cost  # to the last bit
+    import re
+
+    assert re.fullmatch(why + ".*", history.engine)
+
+
+def test_a_net_that_draws_at_random_is_found_out() -> None:
+    net = Dropout(2, [3, 1], activation="tanh")
+    history = fit(net, X, SIGN, loss="mean_squared_error", epochs=2)
+    assert history.engine == "eager (the cost of a batch is not the mean of what single samples cost)"
+
+
+def test_a_loss_that_is_no_mean_is_found_out() -> None:
+    def total(predictions: Any, targets: Any) -> Any:
+        return microbp.sum([(p[0] - t) ** 2 for p, t in zip(predictions, targets, strict=True)])
+
+    _, history = both(lambda: MLP(2, [1]), X, SIGN, loss=total, epochs=3)
+    assert history.engine.startswith("eager (the cost of a batch is not the mean")
+
+
+def test_a_wrong_replayed_gradient_is_found_out(monkeypatch) -> None:
+    right = engines.ReplayEngine._replayed
+
+    def wrong(self: Any, *batch: Any) -> Any:
+        cost, gradient = right(self, *batch)
+        gradient[0] += 1e-6
+        return cost, gradient
+
+    monkeypatch.setattr(engines.ReplayEngine, "_replayed", wrong)
+    history = fit(MLP(2, [3, 1], seed=1), X, SIGN, loss="hinge", epochs=1)
+    assert history.engine.startswith("eager (")
+
+
+# ---------------------------------------------------------------------------- the run around it
+def test_numbers_that_are_not_finite_are_told_as_ever() -> None:
+    class Root(Module):
+        def __init__(self) -> None:
+            self.w = Value(1.0, name="w")
+
+        def __call__(self, x: Any) -> Any:
+            return (self.w * x[0]).sqrt()
+
+    data = [[1.0], [4.0], [2.0], [3.0], [-1.0], [9.0]]
+    told = []
+    for engine in ("eager", "auto"):
+        with pytest.raises(NotFinite) as caught:
+            fit(Root(), data, [1.0] * 6, loss="mean_squared_error", engine=engine)
+        assert caught.value.sample == 4
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    assert "sqrt(a) has no value at a = -1.0" in told[0]
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    settings: dict[str, Any] = {"loss": "hinge", "batch_size": 7, "seed": 5}
+    whole = MLP(2, [4, 1], activation="tanh", seed=3)
+    expected = fit(
+        whole, X, SIGN, epochs=6, optimiser=SGD(whole.parameters(), lr=0.1, momentum=0.9), **settings
+    )
+
+    class Striking(SGD):
+        def step(self) -> None:
+            super().step()
+            if self.steps == 12:
+                signal.raise_signal(signal.SIGINT)
+
+    part = MLP(2, [4, 1], activation="tanh", seed=3)
+    optimiser = Striking(part.parameters(), lr=0.1, momentum=0.9)
+    broken = fit(part, X, SIGN, epochs=6, optimiser=optimiser, checkpoint=file, keep="last", **settings)
+    assert (broken.stopped, len(broken.step_cost)) == ("interrupted", 12)
+    state = json.loads(file.read_text())
+    state["optimiser"]["optimiser"] = "SGD"
+    file.write_text(json.dumps(state))
+    again = MLP(2, [4, 1], activation="tanh", seed=9)
+    history = fit(
+        again,
+        X,
+        SIGN,
+        epochs=6,
+        optimiser=SGD(again.parameters(), lr=0.1, momentum=0.9),
+        resume=file,
+        **settings,
+    )
+    assert numbers(again) == numbers(whole)
+    assert history.step_cost == expected.step_cost
+    assert history.engine == "replay"
+
+
+def test_the_net_is_not_called_for_each_step() -> None:
+    calls = []
+
+    class Counted(MLP):
+        def __call__(self, x: Any) -> Any:
+            calls.append(None)
+            return super().__call__(x)
+
+    fit(Counted(2, [3, 1]), X, SIGN, loss="hinge", epochs=50)
+    assert len(calls) < 10

@@ -1,0 +1,127 @@
+"""compile: what it takes, and functions of Values traced once for each shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microbp
+from microbp import MLP, Value, losses
+from microbp.replay import Program, Traced
+from microbp.replay import compile as compile_
+
+RNG = np.random.default_rng(5)
+
+
+def test_values_become_a_program_and_functions_a_function() -> None:
+    x = Value(2.0)
+    assert isinstance(compile_(x * x, inputs=[x]), Program)
+    assert isinstance(compile_(microbp.array([1.0, 2.0]) * x, inputs=x), Program)
+    assert isinstance(compile_(lambda x: x * x), Traced)
+    assert isinstance(compile_(params=[])(lambda x: x * x), Traced)
+    assert isinstance(compile_(MLP(2, [1])), Traced)  # a net is a function, too
+
+
+def test_what_cannot_be_compiled_is_refused() -> None:
+    x = Value(2.0)
+    with pytest.raises(
+        TypeError, match=r"compile: inputs=\[…\] says which Values stand for the numbers of a sample"
+    ):
+        compile_(x * x)
+    with pytest.raises(TypeError, match="the inputs of a function are its arguments; leave inputs= out"):
+        compile_(lambda x: x, inputs=x)
+    with pytest.raises(TypeError, match="a function or Values, not an object of type int"):
+        compile_()(3)
+
+
+def test_a_function_is_traced_once_for_each_shape_and_each_keyword() -> None:
+    calls: list[Any] = []
+
+    @compile_
+    def poly(x: Any, *, power: int = 2) -> Any:
+        """Its own documentation."""
+        calls.append((np.shape(x), power))
+        return microbp.sum([each**power for each in np.ravel(x)])
+
+    assert poly([1.0, 2.0]) == poly([2.0, 1.0]) == 5.0
+    assert poly(np.ones((2, 2))) == 4.0
+    assert poly([1.0, 2.0], power=3) == 9.0
+    assert poly.batched([[1.0, 2.0], [3.0, 4.0]]).tolist() == [5.0, 25.0]
+    assert calls == [((2,), 2), ((2, 2), 2), ((2,), 3)]
+    assert (poly.__name__, poly.__doc__, repr(poly)) == ("poly", "Its own documentation.", "compile(poly)")
+
+
+def test_several_arguments_and_gradients_by_them() -> None:
+    w = Value(2.0, name="w")
+
+    @compile_(params=[w])
+    def cost(x: Any, t: Any) -> Any:
+        return (microbp.dot(x, [w, w * w]) - t) ** 2
+
+    found = cost.value_and_grad([1.0, 0.5], 3.0, wrt_inputs=True)
+    assert found.cost == cost([1.0, 0.5], 3.0) == 1.0
+    assert found.gradient.tolist() == [2.0 * (1.0 + 0.5 * 2.0 * 2.0)]
+    dx, dt = found.inputs
+    assert (dx.tolist(), dt) == ([4.0, 8.0], -2.0)
+    many = cost.batched.value_and_grad(np.ones((4, 2)), np.arange(4.0), wrt_inputs=True, reduce="sum")
+    assert [each.shape for each in many.inputs] == [(4, 2), (4,)]
+    assert many.inputs[1].tolist() == [-12.0, -10.0, -8.0, -6.0]
+
+
+def test_the_parameters_are_found_or_given() -> None:
+    net = MLP(2, [3, 1], activation="tanh", seed=0)
+    found, given = compile_(net), compile_(net, params=net.parameters())
+    x = [0.3, -0.7]
+    assert found(x) == pytest.approx(net(x).data, rel=1e-14)
+    assert found.value_and_grad(x).gradient.size == 13
+    net(x).backward()
+    expected = [each.grad for each in net.parameters()]
+    net.zero_grad()
+    given.value_and_grad(x).add_to_grad()
+    assert [each.grad for each in net.parameters()] == pytest.approx(expected, rel=1e-13)
+    net.parameters()[0].data += 1.0
+    assert given(x) == pytest.approx(net(x).data, rel=1e-14)
+
+
+def test_the_lines_of_the_function_are_known() -> None:
+    @compile_
+    def root(x: Any) -> Any:
+        return (x - 1.0).sqrt() * 2.0
+
+    assert root(5.0) == 4.0
+    line = root.__wrapped__.__code__.co_firstlineno + 2
+    with pytest.raises(microbp.UndefinedOperation, match=rf"{__file__}:{line}\]"):
+        root(0.0)
+
+
+def test_a_loss_of_the_package_can_be_traced() -> None:
+    net = MLP(2, [3, 2], activation="tanh", seed=0)
+    cost = compile_(lambda x: losses.softmax_cross_entropy(net(x), 1), params=net.parameters())
+    for x in RNG.normal(size=(5, 2)):
+        assert cost(x) == pytest.approx(losses.softmax_cross_entropy(net(list(x)), 1).data, rel=1e-13)
+
+
+def test_what_is_no_function_of_its_arguments_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match="returned an object of type NoneType, not Values: nothing that depends"
+    ):
+        compile_(lambda x: None)(1.0)  # noqa: ARG005
+    with pytest.raises(TypeError, match="float"):
+        compile_(lambda x: float(x))(1.0)
+    with pytest.raises(
+        ValueError, match=r"batched takes arrays with one leading axis of one length, not \(2,\), \(3,\)"
+    ):
+        compile_(lambda x, y: x * y).batched([1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="the first batch of a shape cannot be empty"):
+        compile_(lambda x: x * x).batched([])
+
+
+def test_a_method_and_a_closure_keep_to_the_numbers_of_their_values() -> None:
+    scale = Value(2.0, name="scale").detach()
+    doubled = compile_(lambda x: x * scale)
+    assert doubled(3.0) == 6.0
+    scale.data = 5.0
+    with pytest.raises(ValueError, match="scale = 5.0 is a constant of this program and was 2.0"):
+        doubled(3.0)

@@ -1,0 +1,398 @@
+"""Programs: shapes, parameters as one vector, errors that name the sample, pickles, memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microbp
+from microbp import MLP, NoGradientError, UndefinedOperation, Value
+from microbp.errors import NotFiniteResult
+from microbp.replay import compile as compile_
+from microbp.replay.captured import capture
+from microbp.replay.program import Program
+
+FORMS = ["straight", "matrix"]
+RNG = np.random.default_rng(3)
+
+
+def net_and_loss() -> tuple[MLP, Any, Value]:
+    net = MLP(3, [4, 1], activation="tanh", seed=2)
+    x = microbp.array([0.1, -0.2, 0.3], name="x")
+    return net, x, (net(x) - 0.5) ** 2
+
+
+def eager(net: MLP, rows: Any, reduce: str = "mean") -> tuple[float, list[float]]:
+    """The batch recorded on Values."""
+    net.zero_grad()
+    cost = microbp.sum([(net(list(row)) - 0.5) ** 2 for row in rows])
+    if reduce == "mean":
+        cost = cost / len(rows)
+    cost.backward()
+    gradients = [each.grad or 0.0 for each in net.parameters()]
+    net.zero_grad()
+    return cost.data, gradients
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+# ----------------------------------------------------------------------------------------- shapes
+def test_values_have_the_shape_of_the_batch_and_of_the_outputs(form) -> None:
+    a, b = Value(2.0), Value(3.0)
+    outputs = [[a * b, a + b, a - b], [a, b, a / b]]
+    program = compile_(outputs, inputs=[a, b], form=form)
+    one = program([2.0, 3.0])
+    assert one.tolist() == [[6.0, 5.0, -1.0], [2.0, 3.0, 2.0 / 3.0]]
+    x = RNG.uniform(1.0, 2.0, size=(4, 5, 2))
+    many = program(x)
+    assert many.shape == (4, 5, 2, 3)
+    assert np.allclose(many[3, 1], program(x[3, 1]), rtol=1e-15, atol=0.0)
+    assert program(np.empty((0, 2))).shape == (0, 2, 3)
+    assert program(np.empty((3, 0, 2))).shape == (3, 0, 2, 3)
+
+
+def test_a_single_number_in_and_out(form) -> None:
+    x = Value(2.0)
+    program = compile_(x**3, inputs=x, form=form)
+    assert program(2) == 8.0
+    assert isinstance(program(2), float)
+    assert program([1, 2, 3]).tolist() == [1.0, 8.0, 27.0]
+    found = program.value_and_grad([[1.0, 2.0]], wrt_inputs=True, reduce="sum")
+    assert found.costs.tolist() == [[1.0, 8.0]]
+    assert found.inputs.tolist() == [[3.0, 12.0]]
+
+
+def test_inputs_that_nothing_depends_on_have_gradient_zero(form) -> None:
+    x, idle, w, idle_w = Value(2.0), Value(5.0), Value(3.0), Value(7.0)
+    program = compile_(x * w, inputs=[idle, x], params=[idle_w, w], form=form)
+    found = program.value_and_grad([9.0, 2.0], wrt_inputs=True)
+    assert (found.cost, found.inputs.tolist()) == (6.0, [0.0, 3.0])
+    assert program._layout.given(found.gradient) == [0.0, 2.0]
+    found.add_to_grad()
+    assert (w.grad, idle_w.grad) == (2.0, 0.0)
+
+
+def test_an_output_may_be_an_input_a_parameter_or_a_number(form) -> None:
+    x, w = Value(2.0), Value(3.0)
+    program = compile_([x, w, 4.0, x], inputs=x, params=w, form=form)
+    assert program([1.0, 2.0]).tolist() == [[1.0, 3.0, 4.0, 1.0], [2.0, 3.0, 4.0, 2.0]]
+
+
+SHAPES = [
+    ([1.0, 2.0], r"the inputs have the shape \(2,\); this program takes \(3,\) for one sample \(x\[0\], x\[1\], x\[2\]\), and batches "
+                 r"of shape \(…, 3\)"),
+    ([[1.0, 2.0]], r"the inputs have the shape \(1, 2\); this program takes \(3,\)"),
+    (1.0, r"the inputs have the shape \(\); this program takes \(3,\)"),
+    ([[1.0, 2.0, 3.0], [1.0]], "the rows of the inputs are of unequal length"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "text"), SHAPES)
+def test_inputs_of_another_shape_are_refused(inputs, text, form) -> None:
+    _, x, loss = net_and_loss()
+    program = compile_(loss, inputs=x, form=form)
+    for call in (program, program.value_and_grad):
+        with pytest.raises(ValueError, match=text):
+            call(inputs)
+
+
+def test_inputs_that_are_no_numbers_are_refused() -> None:
+    w, x = Value(2.0), Value(3.0, name="x")
+    program = compile_(w * x, inputs=[x], params=[w])
+    with pytest.raises(TypeError, match=r"takes numbers, but inputs\[0\] is x = 3.0; microbp.data_of"):
+        program([x])
+    with pytest.raises(TypeError, match=r"inputs\[0\] takes a real number, not the str 'a'"):
+        program(["a"])
+
+
+# ------------------------------------------------------------------------------ batches and gradients
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+def test_a_batch_is_what_the_eager_engine_makes_of_it(form, reduce) -> None:
+    net, x, loss = net_and_loss()
+    program = compile_(loss, inputs=x, params=net.parameters(), form=form)
+    rows = RNG.normal(size=(7, 3))
+    cost, gradients = eager(net, rows, reduce)
+    found = program.value_and_grad(rows, reduce=reduce, wrt_inputs=True)
+    assert found.cost == pytest.approx(cost, rel=1e-13)
+    assert program._layout.given(found.gradient) == pytest.approx(gradients, rel=1e-12, abs=1e-15)
+    scale = 7 if reduce == "mean" else 1
+    for row, dx in zip(rows, found.inputs, strict=True):
+        assert program.value_and_grad(row, wrt_inputs=True).inputs == pytest.approx(dx * scale, rel=1e-12)
+    assert found.costs == pytest.approx(program(rows), rel=1e-14)
+
+
+def test_a_batch_beyond_the_memory_is_cut_into_parts(form) -> None:
+    net, x, loss = net_and_loss()
+    whole = compile_(loss, inputs=x, params=net.parameters(), form=form)
+    parts = compile_(loss, inputs=x, params=net.parameters(), form=form, memory=4 * whole._bytes)
+    assert parts._rows == 4
+    rows = RNG.normal(size=(11, 3))
+    a, b = whole.value_and_grad(rows, wrt_inputs=True), parts.value_and_grad(rows, wrt_inputs=True)
+    assert b.cost == pytest.approx(a.cost, rel=1e-14)
+    assert b.gradient == pytest.approx(a.gradient, rel=1e-12, abs=1e-15)
+    assert b.inputs == pytest.approx(a.inputs, rel=1e-12, abs=1e-15)
+    assert parts(rows) == pytest.approx(whole(rows), rel=1e-14)
+
+
+def test_the_gradient_is_written_into_out(form) -> None:
+    net, x, loss = net_and_loss()
+    program = compile_(loss, inputs=x, params=net.parameters(), form=form)
+    out = np.full(len(net.parameters()), np.nan)
+    expected = program.value_and_grad([1.0, 2.0, 3.0]).gradient
+    for _ in range(2):
+        found = program.value_and_grad([1.0, 2.0, 3.0], out=out)
+        assert found.gradient is out
+        assert out.tolist() == expected.tolist()
+
+
+def test_several_outputs_have_no_gradient_and_a_batch_of_none_no_cost(form) -> None:
+    x = Value(1.0)
+    with pytest.raises(ValueError, match=r"outputs of shape \(2,\); a gradient is that of one number"):
+        compile_([x, x * x], inputs=x, form=form).value_and_grad(1.0)
+    program = compile_(x * x, inputs=x, form=form)
+    with pytest.raises(ValueError, match=r"a batch of shape \(2, 0\) has no samples"):
+        program.value_and_grad(np.empty((2, 0)))
+    with pytest.raises(ValueError, match="reduce is 'mean' or 'sum', not 'max'"):
+        program.value_and_grad(1.0, reduce="max")  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------- parameters and Values
+def test_the_values_numbers_are_read_at_each_call(form) -> None:
+    w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    program = compile_(w * x, inputs=x, params=w, form=form)
+    assert program(5.0) == 10.0
+    w.data = 4.0
+    assert program(5.0) == 20.0
+    assert program.parameters.tolist() == [4.0]
+
+
+def test_training_on_one_vector_is_training_on_values(form) -> None:
+    net, x, loss = net_and_loss()
+    twin = MLP(3, [4, 1], activation="tanh", seed=2)
+    program = compile_(loss, inputs=x, params=net.parameters(), form=form)
+    rows = RNG.normal(size=(5, 3))
+    theta = program.parameters
+    for _ in range(100):
+        theta -= 0.1 * program.value_and_grad(rows, theta).gradient
+        _, gradients = eager(twin, rows)
+        for parameter, gradient in zip(twin.parameters(), gradients, strict=True):
+            parameter.data -= 0.1 * gradient
+    assert net.parameters()[0].data != theta[0]
+    program.assign(theta)
+    ours, theirs = ([each.data for each in which.parameters()] for which in (net, twin))
+    assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_gradients_are_added_to_grad_and_frozen_parameters_left_alone(form) -> None:
+    w, frozen, x = Value(2.0), Value(3.0), Value(1.0)
+    frozen.requires_grad = False
+    program = compile_(w * frozen * x, inputs=x, params=[w, frozen], form=form)
+    found = program.value_and_grad(5.0)
+    found.add_to_grad()
+    found.add_to_grad()
+    assert (w.grad, frozen.grad) == (30.0, None)
+
+
+def test_views_are_views(form) -> None:
+    net, x, loss = net_and_loss()
+    program = compile_(loss, inputs=x, params=net.parameters(), form=form)
+    theta = program.parameters
+    views = program.views(theta)
+    assert {name: view.shape for name, view in views.items()} == program.arrays
+    for view in views.values():
+        view[...] = 1.0
+    assert theta.tolist() == [1.0] * len(theta)
+    found = program.value_and_grad([1.0, 2.0, 3.0])
+    assert found.arrays.keys() == views.keys()
+
+
+@pytest.mark.parametrize(
+    "theta", [[1.0], np.ones(3), np.ones((1, 1)), np.ones(1, dtype=int), np.ones(1, dtype="f4")]
+)
+def test_a_theta_that_does_not_fit_is_refused(theta) -> None:
+    w, x = Value(2.0), Value(3.0)
+    program = compile_(w * x, inputs=x, params=w)
+    for call in (
+        lambda: program(1.0, theta),
+        lambda: program.value_and_grad(1.0, theta),
+        lambda: program.assign(theta),
+    ):
+        with pytest.raises(
+            ValueError, match="theta is a float64 vector of 1 numbers, such as program.parameters"
+        ):
+            call()
+
+
+def test_parameters_are_found_where_they_are_not_given(form) -> None:
+    w, b, x = Value(2.0, name="w"), Value(1.0, name="b"), Value(3.0, name="x")
+    rate = Value(0.5, name="rate")
+    rate.requires_grad = False
+    program = compile_(w * x * rate + b, inputs=x, form=form)
+    assert set(program.captured.param_names) == {"w", "b"}
+    rate.data = 0.25
+    text = "rate = 0.25 is a constant of this program and was 0.5 when it was compiled; compile it again, or give"
+    for call in (program, program.value_and_grad):
+        with pytest.raises(ValueError, match=text):
+            call(3.0)
+
+
+def test_a_constant_that_is_nan_has_not_changed() -> None:
+    c, x = Value(float("nan")).detach(), Value(3.0)
+    program = compile_(microbp.select(x, x, c), inputs=x, finite=False, form="straight")
+    assert program(2.0) == 2.0
+
+
+BAD = [
+    (lambda x, y: {"outputs": [], "inputs": x}, ValueError, "outputs is empty"),
+    (lambda x, y: {"outputs": y, "inputs": [x, x]}, ValueError, r"inputs\[1\], x = 2.0, stands in inputs\[0\] already"),
+    (lambda x, y: {"outputs": y, "inputs": x, "params": x}, ValueError, r"params\[0\], x = 2.0, stands in inputs\[0\]"),
+    (lambda x, y: {"outputs": y, "inputs": y}, ValueError, r"inputs\[0\], y = 4.0, was computed \(mul\(a, b\)\); inputs"),
+    (lambda x, y: {"outputs": y, "inputs": [1.0]}, TypeError, r"inputs\[0\] is an object of type float, not a Value"),
+    (lambda x, y: {"outputs": [[y], [y, y]], "inputs": x}, ValueError, "the rows of outputs are of unequal length"),
+    (lambda x, y: {"outputs": "y", "inputs": x}, TypeError, "compile: outputs takes a real number, not the str"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "kind", "text"), BAD)
+def test_what_cannot_be_captured_is_refused(make, kind, text) -> None:
+    x = Value(2.0, name="x")
+    y = x * x
+    y.name = "y"
+    with pytest.raises(kind, match=text):
+        capture(**make(x, y))
+
+
+def test_the_graph_is_captured_also_under_no_grad() -> None:
+    x = Value(2.0)
+    outputs = [x * x, x + 1.0]
+    with microbp.no_grad():
+        program = compile_(outputs, inputs=x)
+    assert program(3.0).tolist() == [9.0, 4.0]
+
+
+# ------------------------------------------------------------------------------- what goes wrong
+def test_an_undefined_operation_names_the_sample_the_value_and_the_recorded_line(form) -> None:
+    were = microbp.record_sites(True)
+    x = Value(2.0, name="x")
+    root = x.log()
+    microbp.record_sites(were)
+    line = root.site
+    root.name = "root"
+    program = compile_(root * 2.0, inputs=x, form=form)
+    for call in (program, program.value_and_grad):
+        with pytest.raises(UndefinedOperation) as caught:
+            call([1.0, 3.0, -1.0, -2.0])
+        assert str(caught.value) == (
+            "sample 2: log(a) has no value at a = -1.0 (x). Natural logarithm; undefined at a <= 0. "
+            f"It is root of the compiled graph [{line}]"
+        )
+        assert (caught.value.site, caught.value.numbers, caught.value.rule) == (line, (-1.0,), "log")
+
+
+def test_a_nan_among_the_inputs_is_named(form) -> None:
+    w, x = Value(2.0, name="w"), microbp.array([1.0, 2.0], name="x")
+    program = compile_(w * x[0] + x[1], inputs=x, params=w, form=form)
+    rows = [[1.0, 2.0], [3.0, 4.0], [5.0, float("nan")]]
+    for call in (program, program.value_and_grad):
+        with pytest.raises(
+            ValueError, match=r"sample 2: the input x\[1\] is nan; fill it in, or leave the sample"
+        ):
+            call(rows)
+    relaxed = compile_(w * x[0] + x[1], inputs=x, params=w, form=form, finite=False)
+    assert np.isnan(relaxed(rows)).tolist() == [False, False, True]
+
+
+def test_an_infinite_value_is_traced_to_the_first_that_is(form) -> None:
+    were = microbp.record_sites(True)
+    x = Value(2.0, name="x")
+    square = x * x
+    microbp.record_sites(were)
+    program = compile_(square - 1.0, inputs=x, form=form)
+    for call in (program, program.value_and_grad):
+        with pytest.raises(NotFiniteResult) as caught:
+            call([1.0, 1e200])
+        assert str(caught.value) == (
+            f"sample 1: the first value that is not finite is v1 = mul(x, x) = inf, where x = 1e+200 [{square.site}]"
+        )
+        assert caught.value.sample == 1
+    assert compile_(square, inputs=x, form=form, finite=False)([1.0, 1e200]).tolist() == [1.0, float("inf")]
+
+
+def test_a_gradient_that_is_not_finite_is_traced_to_the_local_derivative(form) -> None:
+    w, x = Value(2.0, name="w"), Value(2.0, name="x")
+    program = compile_((w * x).sqrt(), inputs=x, params=w, form=form)
+    with pytest.raises(NotFiniteResult) as caught:
+        program.value_and_grad([1.0, 4.0, 0.0])
+    assert str(caught.value).startswith(
+        "sample 2: the local derivative in v2 is inf at v3 = sqrt(v2) = 0.0, where v2"
+    )
+
+
+# ------------------------------------------------------------------------------ pickles and texts
+def test_a_program_goes_through_a_pickle_without_its_values(form) -> None:
+    net, x, loss = net_and_loss()
+    program = compile_(loss, inputs=x, params=net.parameters(), form=form)
+    net.parameters()[0].data = 0.25
+    row = [0.5, 1.5, -0.5]
+    twin = pickle.loads(pickle.dumps(program))
+    assert b"microbp.value" not in pickle.dumps(program)
+    assert isinstance(twin, Program)
+    assert twin(row) == program(row)
+    assert twin.source == program.source
+    assert twin.parameters.tolist() == program.parameters.tolist()
+    found = twin.value_and_grad(row)
+    assert found.gradient.tolist() == program.value_and_grad(row).gradient.tolist()
+    for call in (found.add_to_grad, lambda: twin.assign(twin.parameters)):
+        with pytest.raises(NoGradientError, match=r"bound to no Values, as after unpickling"):
+            call()
+    other = MLP(3, [4, 1], activation="tanh", seed=9)
+    bound = twin.bind(other.parameters())
+    assert bound(row) == pytest.approx(((other(row) - 0.5) ** 2).data, rel=1e-14)
+    with pytest.raises(ValueError, match="has 21 parameters; 2 were given"):
+        twin.bind(other.parameters()[:2])
+
+
+def test_a_program_says_what_it_is(form) -> None:
+    net, x, loss = net_and_loss()
+    program = compile_(loss, inputs=x, params=net.parameters(), form=form)
+    assert repr(program) == f"Program({form}, (3,) to (), 21 parameters)"
+    assert str(program) == program.source
+    text = program.describe()
+    assert text.startswith(f"{form} form of {len(program.captured.graph)} values: 3 inputs, 21 parameters; ")
+    assert "\ncompiled in " in text
+    assert repr(program.value_and_grad([1.0, 2.0, 3.0])).endswith(", 21 derivatives, 1 sample)")
+    assert program.exact is (form == "straight")
+
+
+def test_a_program_holds_no_graph_of_values() -> None:
+    import gc
+    import weakref
+
+    class Marked(Value):
+        pass
+
+    x = Marked(2.0)
+    middle = x * 3.0
+    alive = weakref.ref(x)
+    program = compile_(middle * x, inputs=x, params=[])
+    del x, middle
+    gc.collect()
+    assert alive() is None
+    assert program(2.0) == 12.0
+
+
+def test_an_unknown_form_is_refused() -> None:
+    x = Value(1.0)
+    with pytest.raises(ValueError, match="form is 'auto', 'straight' or 'matrix', not 'fast'"):
+        compile_(x * x, inputs=x, form="fast")
+
+
+def test_history_is_plain_data() -> None:
+    assert dataclasses.asdict(microbp.History(engine="replay"))["engine"] == "replay"

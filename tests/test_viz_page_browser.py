@@ -1,0 +1,591 @@
+"""The step page in a real browser: every control is driven, every number is the engine's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+import microbp
+from microbp import MLP, Value
+from microbp.debug.trace import trace
+from viz.page import page
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 420, "height": 800}
+HOSTILE = [
+    "</script><script>window.hostile = 1</script>",
+    "<img src=x onerror='window.hostile = 1'>",
+    '"quotes" & \\backslashes\\',
+    "权重",
+    "משקל",
+    "<!--",
+    "${window.hostile = 1}",
+]
+
+
+# ------------------------------------------------------------------------------------- what is shown
+def net_of_the_worked_example():
+    """The 2-2-2 net, written with + and ×: 41 values, 27 steps."""
+    w = [Value(x, f"w{i}") for i, x in enumerate((0.15, 0.20, 0.25, 0.30, 0.40, 0.45, 0.50, 0.55), 1)]
+    b1, b2 = Value(0.35, "b1"), Value(0.60, "b2")
+    i1, i2, t1, t2 = Value(0.05, "i1"), Value(0.10, "i2"), Value(0.01, "t1"), Value(0.99, "t2")
+
+    def neuron(name, u, v, x, y, b):
+        net = u * x + v * y + b
+        net.name = f"net_{name}"
+        out = net.sigmoid()
+        out.name = name
+        return out
+
+    h1, h2 = neuron("h1", w[0], w[1], i1, i2, b1), neuron("h2", w[2], w[3], i1, i2, b1)
+    o1, o2 = neuron("o1", w[4], w[5], h1, h2, b2), neuron("o2", w[6], w[7], h1, h2, b2)
+    loss = 0.5 * (t1 - o1) ** 2 + 0.5 * (t2 - o2) ** 2
+    loss.name = "E"
+    return loss
+
+
+def recorded(make):
+    before = microbp.record_sites(True)
+    try:
+        return make()
+    finally:
+        microbp.record_sites(before)
+
+
+@pytest.fixture(scope="module")
+def loss():
+    made = recorded(net_of_the_worked_example)
+    made.backward()
+    return made
+
+
+@pytest.fixture(scope="module")
+def pass_(loss):
+    return trace(loss, {})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(scope="module")
+def file(folder, pass_):
+    return page(pass_, title="the 2-2-2 net").save(folder / "step.html")
+
+
+@pytest.fixture(scope="module")
+def large(folder):
+    """Above 1,000 values: only the neighbourhood is drawn."""
+    model = MLP(4, [6, 6, 1], seed=1)
+    model.name_parameters()
+    total = sum(((model([0.1 * k, -0.2, 0.3, 0.05 * k]) - 1.0) ** 2 for k in range(40)), Value(0.0, "start"))
+    total.name = "total"
+    total.backward()
+    made = page(total, names={})
+    assert made.values > 1_000
+    return made.save(folder / "large.html"), trace(total, {})
+
+
+# --------------------------------------------------------------------------------------- the browser
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    assert chromium, "the page's tests need the program chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def desktop(browser):
+    return browser.new_context(viewport=DESKTOP)
+
+
+@pytest.fixture
+def opened(browser, desktop):
+    """Opens a file, and afterwards holds that nothing went wrong and nothing else was asked for."""
+    closing, errors, requests = [], [], set()
+
+    def open_(path: Path, step: str = "", **options):
+        context = browser.new_context(**{"viewport": DESKTOP, **options}) if options else desktop
+        tab = context.new_page()
+        closing.append(context if options else tab)
+        tab.on("console", lambda message: errors.append(message.text))
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("request", lambda request: requests.add(request.url.partition("#")[0]))
+        tab.goto(path.as_uri() + step)
+        return tab
+
+    yield open_
+    for each in closing:
+        each.close()
+    assert errors == []
+    assert len(requests) == 1
+    assert requests.pop().startswith("file:///")
+
+
+@pytest.fixture
+def tab(opened, file):
+    return opened(file)
+
+
+def step_of(tab):
+    return int(tab.locator("#counter").inner_text().split()[1])
+
+
+def gradients_in_the_graph(tab):
+    """By name, from the boxes that show one: the float that the attribute states in full."""
+    found = tab.eval_on_selector_all(
+        "g.node", "all => all.map(g => [g.id, g.dataset.gradient ?? null])"
+    )
+    return {int(key[1:]): None if text is None else float(text) for key, text in found}
+
+
+def expected(pass_, step):
+    return dict(enumerate(pass_.gradients(step)))
+
+
+# -------------------------------------------------------------------------------------------- numbers
+def test_all_final_gradients_are_the_engine_s(tab, loss, pass_):
+    tab.keyboard.press("End")
+    shown = gradients_in_the_graph(tab)
+    assert shown == {node.position: node.grad for node in pass_.graph}
+    assert shown[pass_.graph["E"].position] == 1.0
+    assert round(shown[pass_.graph["w5"].position], 7) == 0.0821670  # as the worked example has it
+    assert loss.grad == 1.0
+
+
+def test_every_step_forwards_and_back_shows_the_gradients_of_the_trace(tab, pass_):
+    for step in [*range(len(pass_) + 1), *reversed(range(len(pass_)))]:
+        tab.evaluate("step => go(step)", step)
+        assert gradients_in_the_graph(tab) == expected(pass_, step)
+
+
+def test_the_tables_show_the_same_gradients_in_full(tab, pass_):
+    tab.keyboard.press("End")
+    tab.locator("#every summary").click()
+    name_and_title = "r => [r.cells[0].querySelector('bdi').textContent, r.cells[2].title]"
+    rows = tab.eval_on_selector_all("#values tbody tr", f"all => all.map({name_and_title})")
+    assert {name: float(text) for name, text in rows} == {node.name: node.grad for node in pass_.graph}
+    parameters = tab.eval_on_selector_all("#parameters tbody tr bdi", "all => all.map(e => e.textContent)")
+    assert set(parameters) == {node.name for node in pass_.graph if node.rule is None}
+    assert tab.locator("#parameters tbody tr td:last-child").all_inner_texts() == ["✓"] * len(parameters)
+
+
+def test_the_panel_states_upstream_times_local_and_what_becomes_of_the_sum(tab, pass_):
+    shared = pass_.graph["h1"].position
+    [first, second] = [
+        (step, each) for step in pass_.steps for each in step.contributions if each.operand == shared
+    ]
+    for count, (step, each) in enumerate((first, second), 1):
+        tab.evaluate("step => go(step)", step.index)
+        card = tab.locator(".card", has=tab.locator("button.jump", has_text="h1"))
+        text = card.inner_text()
+        assert f"h1 = {each.symbols} = " in text
+        assert f"{step.upstream:.6g}"[:7].lstrip("-") in text
+        titles = card.locator("[title]").evaluate_all("all => all.map(e => Number(e.title))")
+        assert [each.local, each.amount, each.after] == [x for x in titles if x != each.before]
+        assert ("+=" in text, f"{count} of 2" in text) == (count == 2, True)
+    assert float(card.locator(".sum [title]").first.get_attribute("title")) == first[1].after
+    assert "final (2 of 2)" in text
+
+
+def test_step_0_is_the_seed(tab, pass_):
+    assert "The seed." in tab.locator("#step").inner_text()
+    assert gradients_in_the_graph(tab) == expected(pass_, 0)
+    assert tab.locator("#back").is_disabled()
+
+
+def test_pills_stand_at_the_operands_and_the_edges_are_marked(tab, pass_):
+    step = next(each for each in pass_.steps if len(each.contributions) == 2 and each.contributions[0].before)
+    tab.evaluate("step => go(step)", step.index)
+    texts = tab.locator(".pill text").all_text_contents()
+    assert len(texts) == 2
+    assert texts[0].startswith("+= ")
+    flowing = tab.eval_on_selector_all(".edge.flowing", "all => all.map(g => g.id)")
+    assert set(flowing) == {f"e{step.node}_{each.place}" for each in step.contributions}
+    assert tab.locator("g.node.current").get_attribute("id") == f"n{step.node}"
+    operands = tab.eval_on_selector_all("g.node.operand", "all => all.map(g => g.id)")
+    assert set(operands) == {f"n{each.operand}" for each in step.contributions}
+
+
+# ------------------------------------------------------------------------------------------- controls
+def test_buttons(tab, pass_):
+    for button, step in (("next", 1), ("next", 2), ("back", 1), ("last", len(pass_)), ("first", 0)):
+        tab.click(f"#{button}")
+        assert step_of(tab) == step
+    tab.click("#last")
+    assert tab.locator("#next").is_disabled()
+
+
+def test_keys(tab, pass_):
+    end = len(pass_)
+    for key, step in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", end), ("Home", 0)):
+        tab.keyboard.press(key)
+        assert step_of(tab) == step
+
+
+def test_keys_step_once_when_the_slider_or_a_button_has_the_focus(tab):
+    tab.focus("#slider")
+    tab.keyboard.press("ArrowRight")
+    assert step_of(tab) == 1
+    tab.focus("#next")
+    tab.keyboard.press("ArrowRight")
+    assert step_of(tab) == 2
+    tab.keyboard.press(" ")  # presses the button that has the focus, and does not play
+    assert step_of(tab) == 3
+    assert tab.locator("#verb").inner_text() == "play"
+
+
+def test_slider(tab, pass_):
+    tab.fill("#slider", "9")
+    assert step_of(tab) == 9
+    assert gradients_in_the_graph(tab) == expected(pass_, 9)
+    assert tab.locator("#slider").get_attribute("max") == str(len(pass_))
+    name = pass_.graph.nodes[pass_.steps[8].node].name
+    assert tab.locator("#slider").get_attribute("aria-valuetext") == f"step 9 of {len(pass_)}: {name}"
+
+
+def test_play_runs_to_the_end_and_stops_and_begins_again(opened, file, pass_):
+    tab = opened(file, locale="en")  # in a context of its own: the clock of it stands still
+    tab.clock.install()
+    tab.keyboard.press(" ")
+    assert tab.locator("#play").get_attribute("aria-pressed") == "true"
+    tab.clock.run_for(2_000)
+    assert step_of(tab) == 2
+    tab.keyboard.press(" ")
+    tab.clock.run_for(2_000)
+    assert step_of(tab) == 2
+    tab.click("#play")
+    tab.clock.run_for(60_000)
+    assert step_of(tab) == len(pass_)
+    assert tab.locator("#play").get_attribute("aria-pressed") == "false"
+    tab.click("#play")
+    tab.clock.run_for(1_000)
+    assert step_of(tab) == 1
+    tab.keyboard.press("Escape")
+    tab.clock.run_for(5_000)
+    assert step_of(tab) == 1
+
+
+def test_search_outlines_hits_and_enter_jumps(tab, pass_):
+    tab.keyboard.press("/")
+    tab.keyboard.type("net_")
+    assert tab.locator("#hits").inner_text() == "4 hits"
+    assert tab.locator("g.node.hit").count() == 4
+    tab.keyboard.press("Enter")
+    first = pass_.graph["net_h1"]
+    assert tab.locator("#hits").inner_text() == "1 of 4 hits"
+    assert step_of(tab) == pass_.step_of("net_h1").index
+    assert tab.locator("g.node.current").get_attribute("id") == f"n{first.position}"
+    assert tab.locator("g.node.hit").count() == 4  # the outline survives the step
+    tab.keyboard.press("Enter")
+    assert tab.locator("#hits").inner_text() == "2 of 4 hits"
+    tab.keyboard.press("Shift+Enter")
+    assert step_of(tab) == pass_.step_of("net_h1").index
+    tab.keyboard.press("Escape")
+    assert tab.locator("g.node.hit").count() == 0
+    assert tab.locator("#search").input_value() == ""
+
+
+def test_search_finds_an_operation_and_says_when_there_is_nothing(tab):
+    tab.fill("#search", "sigmoid")
+    assert tab.locator("g.node.hit").count() == 4
+    tab.fill("#search", "nothing of that name")
+    assert tab.locator("#hits").inner_text() == "no hit"
+
+
+def test_letters_typed_into_the_search_are_no_commands(tab):
+    tab.focus("#search")
+    tab.keyboard.type("f /+")
+    tab.keyboard.press("ArrowRight")
+    assert (step_of(tab), tab.locator("#search").input_value()) == (0, "f /+")
+
+
+def test_a_click_on_a_value_goes_to_its_step_and_on_a_leaf_to_the_step_that_completes_it(tab, pass_):
+    tab.click(f"#n{pass_.graph['h1'].position}")
+    assert step_of(tab) == pass_.step_of("h1").index
+    tab.click(f"#n{pass_.graph['b1'].position}")
+    assert step_of(tab) == pass_.final_step("b1")
+    tab.click("#parameters button.jump >> text=w5")
+    assert step_of(tab) == pass_.final_step("w5")
+
+
+def test_hover_shows_everything_in_full(tab, pass_):
+    tab.evaluate("go(1)")
+    node = pass_.graph["h1"]
+    tab.hover(f"#n{node.position}")
+    text = tab.locator("#tip").inner_text()
+    assert all(each in text for each in (repr(node.data), "nothing yet", repr(node.grad), "sigmoid"))
+    assert "test_viz_page_browser.py:" in text
+    tab.mouse.move(3, 500)
+    assert tab.locator("#tip").is_hidden()
+
+
+def test_the_line_of_source_is_marked_and_in_sight(tab, pass_):
+    tab.evaluate("step => go(step)", pass_.step_of("h1").index)
+    row = tab.locator("#lines .row.here")
+    assert row.locator("code").inner_text().strip() == "out = net.sigmoid()"
+    line = pass_.graph["h1"].site.rpartition(":")[2]
+    assert row.locator(".count").inner_text() == line
+    assert tab.locator("#file").inner_text() == f"test_viz_page_browser.py:{line}"
+    box, inner = tab.locator("#lines").bounding_box(), row.bounding_box()
+    assert box["y"] <= inner["y"] <= box["y"] + box["height"] - inner["height"]
+
+
+def test_wheel_zooms_about_the_pointer_drag_pans_and_fit_undoes_both(tab):
+    def box():
+        return [float(each) for each in tab.locator("#graph").get_attribute("viewBox").split()]
+
+    def under_the_pointer():
+        return tab.evaluate(
+            "([x, y]) => { const p = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM().inverse());"
+            " return [p.x, p.y]; }", [300, 400],
+        )  # fmt: skip
+
+    whole, point = box(), under_the_pointer()
+    tab.mouse.move(300, 400)
+    tab.mouse.wheel(0, -400)
+    tab.wait_for_function("w => Number(svg.getAttribute('viewBox').split(' ')[2]) < w", arg=whole[2])
+    assert under_the_pointer() == pytest.approx(point, abs=0.01)
+    zoomed = box()
+    tab.mouse.down()
+    tab.mouse.move(360, 430, steps=3)
+    tab.mouse.up()
+    scale = zoomed[2] / tab.locator("#graph").bounding_box()["width"]
+    assert box()[0] == pytest.approx(zoomed[0] - 60 * scale)
+    assert box()[1] == pytest.approx(zoomed[1] - 30 * scale)
+    assert step_of(tab) == 0  # a drag is no click
+    tab.click("#fit")
+    assert box() == pytest.approx(whole)
+    tab.keyboard.press("+")
+    assert box()[2] < whole[2]
+    tab.keyboard.press("f")
+    assert box() == pytest.approx(whole)
+
+
+def test_follow_keeps_the_current_value_in_the_middle(tab):
+    tab.check("#follow")
+    tab.keyboard.press("End")
+    pane, node = tab.locator("#graph").bounding_box(), tab.locator("g.node.current .outline").bounding_box()
+    assert node["x"] + node["width"] / 2 == pytest.approx(pane["x"] + pane["width"] / 2, abs=2)
+    assert node["y"] + node["height"] / 2 == pytest.approx(pane["y"] + pane["height"] / 2, abs=2)
+
+
+def test_the_neighbourhood_can_be_chosen_and_left(tab, pass_):
+    everything = tab.locator("g.node").count()
+    tab.evaluate("step => go(step)", pass_.step_of("h1").index)
+    tab.check("#near")
+    shown = gradients_in_the_graph(tab)
+    assert 4 <= len(shown) < everything
+    graph = pass_.graph
+    assert {graph[name].position for name in ("h1", "net_h1", "b1")} <= shown.keys()
+    assert shown.items() <= expected(pass_, pass_.step_of("h1").index).items()
+    tab.keyboard.press("ArrowRight")
+    tab.uncheck("#near")
+    assert gradients_in_the_graph(tab) == expected(pass_, step_of(tab))
+
+
+def test_a_link_leads_to_a_step_and_the_address_follows(opened, file):
+    tab = opened(file, "#22")
+    assert step_of(tab) == 22
+    tab.keyboard.press("ArrowRight")
+    assert tab.url.endswith("#23")
+    tab.evaluate("location.hash = '#5'")
+    tab.wait_for_function("document.getElementById('counter').textContent.startsWith('step 5 ')")
+    assert step_of(tab) == 5
+
+
+@pytest.mark.parametrize(("link", "step"), [("#9999", 27), ("#-3", 0), ("#<b>", 0), ("#", 0)])
+def test_a_link_to_no_step_is_harmless(opened, file, link, step):
+    assert step_of(opened(file, link)) == step
+
+
+# ---------------------------------------------------------------------------------------- how it works
+TOUCHED = """async () => {
+  const touched = new Set();
+  const watcher = new MutationObserver((changes) => changes.forEach((change) => {
+    const element = change.target.nodeType === 1 ? change.target : change.target.parentElement;
+    const part = element.closest('g.node, g.edge, tr');
+    if (part) touched.add(part);
+  }));
+  watcher.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+  go(at + 1);
+  await new Promise((done) => setTimeout(done));
+  watcher.disconnect();
+  return touched.size;
+}"""
+
+
+def test_a_step_touches_only_what_changes(tab, pass_):
+    tab.locator("#every summary").click()
+    tab.evaluate("go(14)")
+    before, now = pass_.steps[13], pass_.steps[14]
+    boxes = {each.operand for step in (before, now) for each in step.contributions} | {before.node, now.node}
+    edges = len(before.contributions) + len(now.contributions)
+    assert 0 < tab.evaluate(TOUCHED) <= 3 * len(boxes) + edges  # a box and a row in each of two tables
+
+
+def test_a_large_graph_shows_a_neighbourhood_and_complete_tables(opened, large):
+    path, pass_ = large
+    tab = opened(path)
+    assert tab.locator("#nearby").is_hidden()
+    for step in (0, 1, len(pass_) // 2, len(pass_)):
+        tab.evaluate("step => go(step)", step)
+        shown = gradients_in_the_graph(tab)
+        assert 0 < len(shown) <= 60
+        assert shown.items() <= expected(pass_, step).items()
+        assert "not shown: " in tab.locator("#note").inner_text()
+    tab.locator("#every summary").click()
+    assert tab.locator("#values tbody tr").count() == len(pass_.graph)
+    finals = tab.eval_on_selector_all(
+        "#values tbody tr", "all => all.map(r => r.cells[2].title)"
+    )
+    assert [float(each) for each in finals] == pass_.gradients()
+
+
+def test_hostile_names_stay_text(opened, folder):
+    values = [Value(1.0 + k, name) for k, name in enumerate(HOSTILE)]
+    tab = opened(page(microbp.sum(values) * 2.0, names={}, title=HOSTILE[0]).save(folder / "hostile.html"))
+    tab.keyboard.press("End")
+    tab.hover("g.node >> nth=0")
+    assert tab.evaluate("window.hostile") is None
+    assert tab.locator("img").count() == 0
+    assert tab.locator("#title").inner_text() == tab.title() == HOSTILE[0]
+    names = tab.eval_on_selector_all("#parameters bdi", "all => all.map(e => e.textContent)")
+    assert sorted(names) == sorted(HOSTILE)
+    tab.fill("#search", "<img")
+    assert tab.locator("g.node.hit").count() == 1
+
+
+def test_a_foreign_script_is_stopped_and_seen(desktop, file):
+    tab, errors = desktop.new_page(), []
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.goto(file.as_uri())
+    tab.evaluate("""
+        const foreign = (tag, fields) => Object.assign(document.createElement(tag), fields);
+        document.body.append(foreign("script", { textContent: "window.hostile = 1" }));
+        document.body.append(foreign("img", { src: "https://example.invalid/a.png" }));
+    """)
+    tab.wait_for_timeout(50)
+    assert tab.evaluate("window.hostile") is None
+    assert sorted("script-src" in each for each in errors) == [False, True]
+    assert all("Content Security Policy" in each for each in errors)
+    tab.close()
+
+
+def test_nan_and_infinity_are_shown_as_they_are(opened, folder):
+    root = Value(float("inf"), "a") * Value(float("nan"), "b") + Value(-0.0, "zero")
+    tab = opened(page(root, names={}).save(folder / "odd.html"))
+    tab.keyboard.press("End")
+    cells = tab.eval_on_selector_all("#parameters tbody tr", "all => all.map(r => r.innerText.split('\\t'))")
+    table = {row[0]: row[1:3] for row in cells}
+    assert table == {"a": ["inf", "nan"], "b": ["nan", "+inf"], "zero": ["0", "+1.00000"]}
+
+
+def test_the_square_of_a_value_has_two_edges_and_two_contributions(opened, folder):
+    x = Value(3.0, "x")
+    tab = opened(page(x * x, names={}).save(folder / "square.html"), "#1")
+    assert tab.locator(".card").count() == tab.locator(".pill").count() == 2
+    assert tab.locator(".edge.flowing").count() == 2
+    assert gradients_in_the_graph(tab) == {0: 6.0, 1: 1.0}
+
+
+def test_sandboxed_frames_work_two_in_one_document(browser, pass_):
+    one = page(pass_)._repr_mimebundle_()["text/html"]
+    x = Value(3.0, "x")
+    other = page(x * x, names={})._repr_mimebundle_()["text/html"]
+    errors = []
+    tab = browser.new_page(viewport=DESKTOP)
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.set_content(f"<!DOCTYPE html><p id='step'>outside</p>{one}{other}")
+    frames = [tab.frame_locator("iframe >> nth=0"), tab.frame_locator("iframe >> nth=1")]
+    frames[0].locator("#last").click()
+    frames[1].locator("#next").click()
+    assert frames[0].locator("#counter").inner_text() == f"step {len(pass_)} / {len(pass_)}"
+    assert frames[1].locator("#counter").inner_text() == "step 1 / 1"
+    assert frames[1].locator("#step h2").inner_text() == "v1 = x·x = 9"
+    for frame, values in zip(frames, (41, 2), strict=True):
+        assert frame.locator("g.node").count() == values
+        assert 15 < frame.locator("g.node.current .outline").bounding_box()["height"] < 80
+    assert tab.locator("#step").inner_text() == "outside"
+    assert errors == []
+    tab.close()
+
+
+# ---------------------------------------------------------------------------------------- how it looks
+@pytest.mark.parametrize("which", ["small", "large"])
+def test_a_phone_has_no_horizontal_scrolling(opened, file, large, which):
+    path = {"small": file, "large": large[0]}[which]
+    tab = opened(path, "#3", viewport=PHONE, has_touch=True, is_mobile=True)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    buttons = tab.locator("footer button")
+    assert min(buttons.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")) >= 36
+    tab.tap("#next")
+    assert step_of(tab) == 4
+
+
+def test_dark_mode_keeps_dark_text_on_the_bands(opened, file):
+    tab = opened(file, "#27", color_scheme="dark")
+    style = "(selector) => getComputedStyle(document.querySelector(selector))"
+    assert tab.evaluate(f"({style})('body').backgroundColor") == "rgb(20, 24, 31)"
+    assert tab.evaluate(f"({style})('.node .gradient').fill") == "rgb(17, 17, 17)"
+    assert tab.evaluate(f"({style})('.node .name').fill") == "rgb(233, 237, 242)"
+
+
+def test_print_shows_the_step_and_the_whole_graph_without_controls(opened, file):
+    tab = opened(file, "#14", color_scheme="dark")
+    tab.mouse.move(300, 400)
+    tab.mouse.wheel(0, -900)
+    tab.emulate_media(media="print")
+    tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    hidden = ["#find", "#fit", "#following", "#nearby", "#keys", "#slider", "footer button >> nth=0"]
+    assert [tab.locator(each).is_hidden() for each in hidden] == [True] * len(hidden)
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    pane = tab.locator("#graph").bounding_box()
+    every = "all => all.map(e => e.getBoundingClientRect().toJSON())"
+    boxes = tab.locator(".node .outline").evaluate_all(every)
+    for box in boxes:
+        assert pane["x"] <= box["left"] <= box["right"] <= pane["x"] + pane["width"]
+        assert pane["y"] <= box["top"] <= box["bottom"] <= pane["y"] + pane["height"]
+    assert tab.locator("#counter").inner_text() == "step 14 / 27"
+    assert len(tab.pdf(print_background=True)) > 10_000
+
+
+def test_reduced_motion_stops_the_marching_edges(opened, file):
+    moving = "getComputedStyle(document.querySelector('.edge.flowing .line')).animationName"
+    assert opened(file, "#9").evaluate(moving) == "march"
+    assert opened(file, "#9", reduced_motion="reduce").evaluate(moving) == "none"
+
+
+def test_text_fits_its_box(tab):
+    tab.keyboard.press("End")
+    too_wide = tab.eval_on_selector_all(
+        "g.node",
+        "all => all.filter(g => { const w = e => g.querySelector(e).getBBox().width;"
+        " const room = w('.fill') - 8;"
+        " return w('.name') + w('.data') > room || w('.symbol') + w('.badge') + w('.gradient') > room; })"
+        ".map(g => g.textContent)",
+    )
+    assert too_wide == []
+
+
+def test_what_a_step_does_is_told_to_a_screen_reader(tab, pass_):
+    tab.keyboard.press("ArrowRight")
+    step = pass_.steps[0]
+    told = tab.locator("[role=status]").inner_text()
+    graph = pass_.graph
+    assert told.startswith(f"step 1 of {len(pass_)}: {graph.nodes[step.node].name} passes +1.000 to ")
+    unnamed = tab.locator("button, input").evaluate_all(
+        "all => all.filter(e => !(e.ariaLabel || e.innerText || e.labels?.length)).map(e => e.id)"
+    )
+    assert unnamed == []

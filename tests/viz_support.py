@@ -1,0 +1,106 @@
+"""Pictures made by hand, and what is read back from drawings."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import microbp
+from microbp import Value, group
+from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
+
+__all__ = ["HOSTILE", "SVG", "by_id", "small", "titles", "tutorial_1", "tutorial_4"]
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+#: Names that mean something to DOT, to HTML, to Graphviz's escapes, or to a terminal.
+HOSTILE = [
+    "a<b>", "<b>", "<>", 'say "w"', "{w|x}", "back\\slash", "\\N", "\\", "w\\", "&lt;", "&", "a;b->c", "n0:p",
+    "new\nline", "tab\t", "bell\x07", "null\x00", "\x1b[31m", "lone \ud800", "\ufffe", "\u202eturned", " ", "  ",
+    "]]>", "<!--", "</TABLE>", "%s {0}", "权重", "θ₁·𝛁", "é", "👩‍🔬", "w" * 10_000, "很长的名字" * 500,
+]  # fmt: skip
+
+
+def small() -> Picture:
+    """One box of each kind, a parallel pair of edges, a frame in a frame."""
+    boxes = (
+        Box("n0", Kind.PARAMETER, "w", data=0.5, grad=-0.25, tooltip="w = 0.5\n∇ = −0.25"),
+        Box("n1", Kind.INPUT, "x", data=3.0, grad=0.0),
+        Box("n2", Kind.CONSTANT, "c", data=1.0),
+        Box("n3", Kind.OPERATION, "v3", named=False, symbol="×", data=0.25, grad=1e-5, group=("c0", "c1")),
+        Box("g7", Kind.FOLDED, "layer", strip=(0.5, None, 0.0, -1e-3), values=985, parameters=4, times=12,
+            largest=0.5, group=("c0",)),
+        Box("n8", Kind.SUM, "net", symbol="Σ", data=4.0, grad=1.0, root=True, values=3,
+            rows=(Row("w·x", 1.5, "t0"), Row("layer", 2.5, "t1"))),
+    )  # fmt: skip
+    edges = (
+        Edge("e3_0", "n0", "n3", local=0.5, contribution=5e-6),
+        Edge("e3_1", "n0", "n3", local=0.5, contribution=5e-6),
+        Edge("e7_0", "n1", "g7", count=36, contribution=-0.75),
+        Edge("e7_1", "n2", "g7"),
+        Edge("e8_0", "n3", "n8", "t0", local=1.0, contribution=1.0),
+        Edge("e8_1", "g7", "n8", "t1", local=-1.0, contribution=-1.0),
+    )
+    clusters = (Cluster("c0", "net<1>"), Cluster("c1", "h1", "c0"))
+    return Picture(boxes, edges, clusters, "loss", "985 values folded into 1", 990, 990)
+
+
+def tutorial_1() -> Value:
+    """The cost of tutorial T1: a 2-2-1 sigmoid net without biases, after one backward pass."""
+    W0 = microbp.array([[0.1, 0.8], [0.4, 0.6]], name="W0")
+    W1 = microbp.array([[0.3, 0.9]], name="W1")
+    x, y = microbp.array([0.35, 0.9], name="x"), Value(0.5, name="y")
+    hidden = []
+    for index in range(2):
+        with group(f"h{index}"):
+            hidden.append(microbp.sigmoid(microbp.dot(W0[index], x)))
+        hidden[-1].name = f"h{index}"
+    with group("o"):
+        out = microbp.sigmoid(microbp.dot(W1[0], hidden))
+    out.name = "o"
+    E = 0.5 * (y - out) ** 2
+    E.name = "E"
+    E.backward()
+    return E
+
+
+def tutorial_4() -> Value:
+    """The error of tutorial T4: the 2-2-2 net written with + and ×, after one backward pass."""
+    p = {f"w{at}": (3 + at) / 20 if at > 4 else (2 + at) / 20 for at in range(1, 9)}
+    v: dict[str, Any] = {
+        name: Value(data, name=name)
+        for name, data in {"i1": 0.05, "i2": 0.1, **p, "b1": 0.35, "b2": 0.6, "t1": 0.01, "t2": 0.99}.items()
+    }
+    for unit, terms in {
+        "h1": "w1 i1 w2 i2 b1", "h2": "w3 i1 w4 i2 b1", "o1": "w5 h1 w6 h2 b2", "o2": "w7 h1 w8 h2 b2",
+    }.items():  # fmt: skip
+        a, x, b, y, bias = (v[name] for name in terms.split())
+        with group(unit):
+            net = a * x + b * y + bias
+            net.name = f"net_{unit}"
+            v[unit] = net.sigmoid()
+        v[unit].name = unit
+    errors = []
+    for at in "12":
+        with group(f"E{at}"):
+            errors.append(0.5 * (v[f"t{at}"] - v[f"o{at}"]) ** 2)
+        errors[-1].name = f"E{at}"
+    E = errors[0] + errors[1]
+    E.name = "E"
+    E.backward()
+    return E
+
+
+def by_id(svg: str) -> dict[str, ET.Element]:
+    """The elements of an SVG that have an id; a repeated id fails."""
+    found: dict[str, ET.Element] = {}
+    for element in ET.fromstring(svg).iter():
+        if "id" in element.attrib:
+            assert element.attrib["id"] not in found
+            found[element.attrib["id"]] = element
+    return found
+
+
+def titles(svg: str) -> dict[str, str]:
+    """The tooltip of each element that has an id."""
+    return {each: element.findtext(f"{SVG}title", "") for each, element in by_id(svg).items()}

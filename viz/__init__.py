@@ -1,0 +1,17 @@
+"""viz: graphs of values as pictures that a person can read.
+
+``draw(loss)`` gives a drawing that shows itself in a notebook, and saves itself as SVG, PNG, PDF or DOT.
+It imports microbp's public names; microbp itself never imports viz.
+"""
+
+from viz.drawing import Drawing, draw
+from viz.engines import EngineFailed, NoEngine
+from viz.fold import FOLDS, picture
+from viz.page import Page, TooManyValues, page
+from viz.picture import Kind, Picture
+from viz.plots import Snapshots, plot_boundary, plot_cost, plot_histograms
+
+__all__ = [
+    "FOLDS", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots", "TooManyValues", "draw",
+    "page", "picture", "plot_boundary", "plot_cost", "plot_histograms",
+]  # fmt: skip

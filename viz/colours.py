@@ -1,0 +1,131 @@
+"""The colour of a gradient: blue for plus, orange for minus, the stronger the larger on a log scale.
+
+Blue and orange stay apart for colour-blind readers, and every band keeps its text readable: the
+contrast is at least 4.5 : 1, as WCAG 2 asks. The sign is printed too, so that nothing hangs on hue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+__all__ = ["DARK", "DECADES", "LIGHT", "RGB", "Scale", "Theme", "contrast"]
+
+RGB = tuple[int, int, int]
+
+#: Over how many powers of ten below the largest gradient the colour fades.
+DECADES = 4
+#: The least and the greatest share of the full colour; a gradient that is not 0 never looks like one.
+_FAINTEST, _FULL = 0.08, 0.8
+
+
+class Theme(NamedTuple):
+    """The colours of a picture, each as ``#rrggbb``, but for the ends of the scale."""
+
+    background: str
+    text: str
+    faint: str
+    #: Fill and outline of boxes by kind.
+    fill: str
+    outline: str
+    parameter_fill: str
+    parameter_outline: str
+    folded_fill: str
+    input_fill: str
+    root_outline: str
+    frame: str
+    #: Lines, and those that carry a contribution of either sign.
+    edge: str
+    edge_plus: str
+    edge_minus: str
+    #: The gradient scale: where it is 0, the two ends, and the text on each band.
+    zero: RGB
+    plus: RGB
+    minus: RGB
+    nan: str
+    band_text: str
+
+
+LIGHT = Theme(
+    background="#ffffff", text="#1a1a1a", faint="#666666",
+    fill="#ffffff", outline="#4d4d4d",
+    parameter_fill="#fff7d6", parameter_outline="#8a6d00", folded_fill="#fffdf2",
+    input_fill="#ebebeb", root_outline="#1a1a1a", frame="#b3b3b3",
+    edge="#737373", edge_plus="#2166ac", edge_minus="#b35806",
+    zero=(255, 255, 255), plus=(33, 102, 172), minus=(179, 88, 6), nan="#d9a6e8", band_text="#111111",
+)  # fmt: skip
+
+#: For slides. The bands are those of the light picture turned round: faint is dark, strong is bright.
+DARK = Theme(
+    background="#14181f", text="#eef1f5", faint="#b0bac6",
+    fill="#222933", outline="#8b96a5",
+    parameter_fill="#363018", parameter_outline="#d9b53c", folded_fill="#2a281c",
+    input_fill="#353d49", root_outline="#ffffff", frame="#566170",
+    edge="#97a2b0", edge_plus="#5ea3e0", edge_minus="#e08a3c",
+    zero=(41, 41, 41), plus=(48, 122, 196), minus=(188, 96, 18), nan="#8a3fa3", band_text="#ffffff",
+)  # fmt: skip
+
+
+class Scale(NamedTuple):
+    """The colours of gradients up to ``largest`` in magnitude.
+
+    >>> Scale(1.0).colour(0.0), Scale(1.0).colour(1.0), Scale(1.0).colour(-1.0), Scale(1.0).colour(1e-9)
+    ('#ffffff', '#4d85bd', '#c27938', '#edf3f8')
+    """
+
+    largest: float
+    theme: Theme = LIGHT
+
+    @classmethod
+    def over(cls, gradients: Iterable[float | None], theme: Theme = LIGHT) -> Scale:
+        """The scale whose end is the largest finite magnitude among ``gradients``; 0 if there is none."""
+        sizes = (abs(each) for each in gradients if each is not None and math.isfinite(each))
+        return cls(max(sizes, default=0.0), theme)
+
+    def colour(self, gradient: float | None) -> str:
+        """``#rrggbb`` of a band; empty for a gradient that was not computed."""
+        if gradient is None:
+            return ""
+        if math.isnan(gradient):
+            return self.theme.nan
+        end = self.theme.plus if gradient > 0 else self.theme.minus
+        return _hex(_mixed(self.theme.zero, end, self.share(gradient)))
+
+    def share(self, gradient: float) -> float:
+        """How much of the full colour a gradient gets, from 0 to 0.8."""
+        if gradient == 0.0:
+            return 0.0
+        if not math.isfinite(gradient) or self.largest == 0.0:
+            return _FULL
+        # a difference of logarithms: the quotient of two extreme numbers may underflow
+        depth = (math.log10(abs(gradient)) - math.log10(self.largest)) / DECADES
+        return _FAINTEST + (_FULL - _FAINTEST) * min(max(1.0 + depth, 0.0), 1.0)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG 2 defines it, from 1 to 21.
+
+    >>> contrast("#000000", "#ffffff")
+    21.0
+    """
+    brighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(channel: float) -> float:
+    return float(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4)
+
+
+def _mixed(one: RGB, other: RGB, share: float) -> RGB:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+def _hex(colour: RGB) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -1,0 +1,201 @@
+"""``draw``: a graph of values as a picture to look at, to save and to show in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from microbp import Graph, MicrobpError, Value
+from viz import dot, svg
+from viz.engines import ENGINES, engine_name, render
+from viz.fold import picture
+from viz.picture import Picture
+from viz.scope import caller_scope
+from viz.styles import Style
+
+__all__ = ["Drawing", "draw"]
+
+#: Dots per inch of a PNG: text of 10 points is 17 pixels high.
+_DPI = 120
+
+_FORMATS = {"svg": "image/svg+xml", "png": "image/png"}
+_SUFFIXES = (".svg", ".png", ".pdf", ".dot")
+
+
+def draw(
+    root: Value | Graph | Picture,
+    *,
+    names: Mapping[str, Any] | None = None,
+    parameters: Iterable[str | Value] | None = None,
+    fold: str = "auto",
+    max_nodes: int = 120,
+    between: tuple[str | Value, str | Value] | None = None,
+    around: str | Value | None = None,
+    hops: int = 2,
+    share: float | None = None,
+    title: str | None = None,
+    rankdir: str = "TB",
+    edges: str = "local",
+    digits: int = 4,
+    dark: bool = False,
+    legend: bool = True,
+    engine: str = "auto",
+    format: str = "svg",  # noqa: A002
+) -> Drawing:
+    """A drawing of all that ``root`` was computed from, with the gradients as they are now.
+
+    What is drawn: values that have no name bear that of a variable in ``names``, which is by default
+    every variable that the caller sees. ``parameters``, ``fold``, ``max_nodes``, and ``between``,
+    ``around``, ``hops`` and ``share``, which leave values out, are those of :func:`viz.fold.picture`.
+    A :class:`~viz.picture.Picture` is drawn as it is.
+
+    How it looks: ``rankdir`` is ``"TB"``, from top to bottom, or ``"LR"``; on ``edges`` stands the
+    ``"local"`` derivative, the ``"contribution"`` (upstream gradient × local derivative), or ``"none"``;
+    numbers have so many significant ``digits``; ``dark`` is for slides.
+
+    By what: ``engine`` is ``"dot"``, ``"pygraphviz"``, or ``"auto"``, which takes the first of them that
+    is installed; a notebook is shown a picture in the ``format`` ``"svg"`` or ``"png"``.
+
+    >>> w, x = Value(0.5), Value(3.0)
+    >>> loss = (w * x - 1.0) ** 2
+    >>> loss.backward()
+    >>> drawing = draw(loss)
+    >>> drawing.picture.title, [box.name for box in drawing.picture.boxes if box.named]
+    ('loss', ['w', 'x', 'loss'])
+    >>> drawing.dot.splitlines()[0]
+    'digraph drawing {'
+
+    Where no gradient has been computed a dash stands in its place.
+
+    Raises TypeError for what is neither a Value nor a graph, ValueError for an option that is wrong, and
+    for a picture of more than 5000 boxes. No layout engine is needed until ``.svg``, ``.png`` or ``.pdf``.
+    """
+    style = Style(rankdir, dark, edges, digits, legend).checked()
+    if isinstance(root, Picture):
+        drawn = root
+    elif isinstance(root, Value | Graph):
+        if isinstance(root, Value):
+            root = Graph(root, caller_scope() if names is None else names)
+        drawn = picture(
+            root, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops, share=share
+        )
+    else:
+        raise TypeError(
+            f"draw() takes a Value or a Graph, not {type(root).__name__}; of an array draw one element, or the sum"
+        )
+    return Drawing(
+        drawn if title is None else drawn._replace(title=title), style, engine=engine, format=format
+    )
+
+
+class Drawing:
+    """A picture of a graph. It is laid out when it is asked for; ``.dot`` needs no layout engine.
+
+    In a notebook it shows itself. ``picture`` is what is drawn as plain records, ``style`` how.
+    """
+
+    def __init__(
+        self, picture: Picture, style: Style | None = None, *, engine: str = "auto", format: str = "svg"  # noqa: A002
+    ) -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
+        if format not in _FORMATS:
+            raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, _FORMATS))}")
+        self.picture = picture
+        self.style = (style or Style()).checked()
+        self._engine = engine
+        self._format = format
+        self._made: dict[str, Any] = {}
+
+    @property
+    def dot(self) -> str:
+        """The DOT text: the same bytes in every process, and without any layout engine."""
+        return str(self._once("dot", lambda: dot.source(self.picture, self.style)))
+
+    @property
+    def svg(self) -> str:
+        """The picture as an ``<svg>`` element. Each box and edge has a stable id and a tooltip.
+
+        Raises NoEngine if no layout engine is installed.
+        """
+        return str(self._once("svg", self._svg))
+
+    @property
+    def png(self) -> bytes:
+        """The picture as a PNG file. Raises as :attr:`svg` does."""
+        text = dot.source(self.picture, self.style, dpi=_DPI)
+        return bytes(self._once("png", lambda: render(text, "png", self._engine)))
+
+    @property
+    def pdf(self) -> bytes:
+        """The picture as a PDF file. Raises as :attr:`svg` does."""
+        return bytes(self._once("pdf", lambda: render(self.dot, "pdf", self._engine)))
+
+    @property
+    def engine(self) -> str:
+        """Which engine draws, with its version: ``dot 2.43.0``. Raises as :attr:`svg` does."""
+        return engine_name(self._engine)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes ``.svg``, ``.png``, ``.pdf`` or ``.dot`` by the suffix of the path, and returns the path.
+
+        Raises ValueError for another suffix, FileNotFoundError if the folder does not exist, and as
+        :attr:`svg` does.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise ValueError(
+                f"cannot save a drawing as {path.name!r}: the suffix is one of {', '.join(_SUFFIXES)}"
+            )
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"cannot save {path.name!r}: there is no folder {str(path.parent)!r}")
+        made = getattr(self, suffix[1:])
+        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+        return path
+
+    def inline(self) -> str:
+        """HTML with the SVG inside, for a page or a notebook where the tooltips are wanted.
+
+        Raises as :attr:`svg` does.
+        """
+        return f'<div class="microbp-drawing">{self.svg}</div>'
+
+    def _svg(self) -> str:
+        from microbp import __version__
+
+        made_by = f"microbp {__version__}, laid out by {self.engine}"
+        return svg.finished(render(self.dot, "svg", self._engine), self.picture.title or repr(self), made_by)
+
+    def _once(self, what: str, make: Any) -> Any:
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
+
+    def __repr__(self) -> str:
+        picture = self.picture
+        try:
+            engine = self.engine
+        except (MicrobpError, OSError) as error:
+            engine = f"none ({error})"
+        return (
+            f"Drawing: {picture.values:,} values in {len(picture.boxes):,} boxes, "
+            f"{len(picture.edges):,} edges, engine {engine}"
+        )
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, str | bytes]:
+        """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
+        bundle: dict[str, str | bytes] = {}
+        try:
+            bundle[_FORMATS[self._format]] = getattr(self, self._format)
+            bundle["text/plain"] = repr(self)
+        except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
+            bundle = {"text/plain": f"Drawing without a picture: {error}"}
+        return {
+            kind: shown
+            for kind, shown in bundle.items()
+            if (not include or kind in include) and (not exclude or kind not in exclude)
+        }

@@ -1,0 +1,115 @@
+"""The layout engines: the system's ``dot``, or Graphviz inside the process by ``pygraphviz``.
+
+Both read the same DOT text. Neither is needed to write it, and neither is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import subprocess
+from functools import lru_cache
+from importlib.util import find_spec
+
+from microbp import MicrobpError
+
+__all__ = ["ENGINES", "FORMATS", "EngineFailed", "NoEngine", "engine_name", "render"]
+
+ENGINES = ("auto", "dot", "pygraphviz")
+FORMATS = ("svg", "png", "pdf", "json", "json0", "plain")
+
+_WAYS_OUT = (
+    "install one of them: `apt-get install graphviz` (or your system's package) brings dot, "
+    "`pip install microbp[viz]` brings pygraphviz with its own engine. The DOT text needs neither: "
+    "Drawing.dot, or save it as a .dot file"
+)
+
+
+class NoEngine(MicrobpError, RuntimeError):
+    """No layout engine is installed, or not the one that was asked for."""
+
+
+class EngineFailed(MicrobpError, RuntimeError):
+    """A layout engine did not accept the text, or cannot write the format."""
+
+
+def render(dot: str, format: str = "svg", engine: str = "auto") -> bytes:  # noqa: A002
+    """A DOT text in one of ``FORMATS``, laid out by ``engine``.
+
+    ``auto`` takes the system's ``dot`` if there is one, else ``pygraphviz``.
+
+    >>> render("digraph { a -> b }", "plain").split()[:2]
+    [b'graph', b'1']
+
+    Raises NoEngine if the engine is not installed, EngineFailed with its own words if it fails, and
+    ValueError for an engine or a format that is not known.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, FORMATS))}")
+    chosen = _chosen(engine)
+    return (_by_dot if chosen == "dot" else _by_pygraphviz)(dot, format)
+
+
+def engine_name(engine: str = "auto") -> str:
+    """The engine that :func:`render` would take, with its version: ``dot 2.43.0``, ``pygraphviz 2.0.4``.
+
+    Raises as :func:`render` does.
+    """
+    return _version(_chosen(engine))
+
+
+def _chosen(engine: str) -> str:
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
+    for each in ENGINES[1:] if engine == "auto" else (engine,):
+        if _installed(each):
+            return each
+    what = "there is neither a program dot on the PATH nor the package pygraphviz"
+    if engine == "dot":
+        what = "there is no program dot on the PATH"
+    elif engine == "pygraphviz":
+        what = "there is no package pygraphviz"
+    raise NoEngine(f"no layout engine: {what}; {_WAYS_OUT}.")
+
+
+def _installed(engine: str) -> bool:
+    if engine == "dot":
+        return shutil.which("dot") is not None
+    try:
+        return find_spec("pygraphviz") is not None
+    except ValueError:  # something without a spec stands in its place in sys.modules
+        return False
+
+
+@lru_cache
+def _version(engine: str) -> str:
+    if engine == "dot":
+        import graphviz  # type: ignore[import-untyped]
+
+        return "dot " + ".".join(map(str, graphviz.version()))
+    from importlib.metadata import version
+
+    return f"pygraphviz {version('pygraphviz')}"
+
+
+def _by_dot(dot: str, format: str) -> bytes:  # noqa: A002
+    import graphviz
+
+    try:
+        return bytes(graphviz.pipe("dot", format, dot.encode(), quiet=True))
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or b"").decode(errors="replace").strip()
+        raise EngineFailed(f"dot could not draw the picture as {format}: {said or error}") from error
+
+
+def _by_pygraphviz(dot: str, format: str) -> bytes:  # noqa: A002
+    import pygraphviz  # type: ignore[import-untyped]
+
+    try:
+        # it tells the terminal when there are many nodes; so do we, before drawing
+        with contextlib.redirect_stderr(io.StringIO()):
+            return bytes(pygraphviz.AGraph(string=dot).draw(format=format, prog="dot"))
+    # where it cannot render, it stumbles over the empty answer of its own library
+    except (ValueError, TypeError, OSError, pygraphviz.DotError) as error:
+        raise EngineFailed(f"pygraphviz could not draw the picture as {format}: {error}") from error

@@ -1,0 +1,200 @@
+"""Which values of a graph are looked at: between two, around one, or where most of the gradient flows."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Container, Iterable, Sequence
+from typing import NamedTuple
+
+from microbp import Graph, Node, Value
+from viz.picture import Kind
+
+__all__ = ["focus"]
+
+
+def focus(
+    graph: Graph,
+    kinds: Sequence[Kind],
+    *,
+    between: tuple[str | Value, str | Value] | None = None,
+    around: str | Value | None = None,
+    hops: int = 2,
+    share: float | None = None,
+) -> tuple[set[int] | None, str]:
+    """The positions of the values that are shown, None for all, and a phrase that says which they are.
+
+    ``between`` two values: those on the paths from one to the other. ``around`` a value: those at most
+    ``hops`` edges away, in either direction. ``share``, from 0 to 1: those on the paths that carry at
+    least so much of the gradient from the root to the parameters. Of several, what all of them show.
+
+    Raises ValueError where a name is not in the graph, two values are not connected, or nothing is left.
+    """
+    chosen: list[tuple[set[int], str]] = []
+    if between is not None:
+        chosen.append(_between(graph, between))
+    if around is not None:
+        chosen.append(_around(graph, around, hops))
+    if share is not None:
+        chosen.append(_share(graph, kinds, share))
+    if not chosen:
+        return None, ""
+    shown = set.intersection(*(positions for positions, _ in chosen))
+    told = " and ".join(phrase for _, phrase in chosen)
+    if not shown:
+        raise ValueError(f"no value of the graph is {told}")
+    return shown, told
+
+
+def _node(graph: Graph, which: str | Value) -> Node:
+    """The node; ValueError names those whose names are near."""
+    if isinstance(which, Value):
+        try:
+            return graph[which]
+        except KeyError as error:
+            raise ValueError(str(error.args[0])) from None
+    if not isinstance(which, str):
+        raise TypeError(f"a value is given by its name or as a Value, not as {which!r}")
+    names = {node.name: node for node in graph.nodes}
+    if which in names:
+        return names[which]
+    given = [node.name for node in graph.nodes if node.named]
+    near = difflib.get_close_matches(which, given, 3, 0.5)
+    if near:
+        hint = f"; near it are {', '.join(near)}"
+    elif given:
+        more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
+        hint = f"; its names are {', '.join(given[:12])}{more}"
+    else:
+        hint = "; none of its values was given a name"
+    raise ValueError(f"no value named {which!r} in the graph of {graph.root.name}{hint}")
+
+
+def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[int], str]:
+    if not isinstance(ends, tuple | list) or len(ends) != 2:
+        raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {ends!r}")
+    low, high = sorted((_node(graph, each) for each in ends), key=lambda node: node.position)
+    above = {low.position}
+    for node in graph.nodes[low.position + 1 : high.position + 1]:
+        if any(each in above for each in node.operands if type(each) is int):
+            above.add(node.position)
+    if high.position not in above:
+        raise ValueError(
+            f"{low.name} and {high.name} are not connected: neither was computed from the other. "
+            f"Try between=({low.name!r}, {graph.root.name!r})"
+        )
+    return above & _below(graph, high), f"between {low.name} and {high.name}"
+
+
+def _below(graph: Graph, node: Node) -> set[int]:
+    """What a value was computed from, and itself."""
+    found, pending = {node.position}, [node]
+    while pending:
+        for each in pending.pop().operands:
+            if type(each) is int and each not in found:
+                found.add(each)
+                pending.append(graph.nodes[each])
+    return found
+
+
+def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
+    if type(hops) is not int or hops < 0:
+        raise ValueError(f"hops is a number of edges from 0 up, not {hops!r}")
+    node = _node(graph, which)
+    uses = graph.uses()
+    found = ring = {node.position}
+    for _ in range(hops):
+        beside = {user for each in ring for user, _ in uses[each]}
+        beside |= {each for place in ring for each in graph.nodes[place].operands if type(each) is int}
+        ring = beside - found
+        found = found | ring
+    return found, f"within {hops} {'hop' if hops == 1 else 'hops'} of {node.name}"
+
+
+# ------------------------------------------------------------------------- where the gradient flows
+def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int], str]:
+    """The largest edges, until the paths of these carry ``share`` of the gradient.
+
+    A path weighs the product of its |local derivatives|, so that the gradient of a parameter is at most
+    the weight of all paths to it. An edge carries the weight of the paths through it.
+    """
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 < share <= 1.0:
+        raise ValueError(f"share is a part of the gradient, above 0 and at most 1, not {share!r}")
+    learned = {each for each, kind in enumerate(kinds) if kind is Kind.PARAMETER}
+    goal = learned or {each for each, kind in enumerate(kinds) if kind is Kind.INPUT}
+    what, root = "parameters" if learned else "inputs", graph.root.name
+    flows = _flows(graph, goal)
+    whole, _ = _carried(graph, flows, goal, 0.0)
+    if not whole:
+        raise ValueError(f"no gradient flows from {root} to the {what}: on each path a local derivative is 0")
+    sizes = sorted({each.flow for each in flows}, reverse=True)
+    low, high = 0, len(sizes)  # the edges down to sizes[high - 1] are enough, those to sizes[low - 1] are not
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _carried(graph, flows, goal, sizes[middle - 1])[0] >= share * whole * (1.0 - 1e-9):
+            high = middle
+        else:
+            low = middle
+    carried, shown = _carried(graph, flows, goal, sizes[high - 1])
+    percent = f"{100.0 * carried / whole:.0f} %"
+    return shown, f"on paths that carry {percent} of the gradient from {root} to the {what}"
+
+
+class _Flow(NamedTuple):
+    """What flows along an edge, and as a part of all that leaves its user."""
+
+    user: int
+    operand: int
+    flow: float
+    part: float
+
+
+def _flows(graph: Graph, goal: Container[int]) -> list[_Flow]:
+    """Each edge with some flow, users from the root downwards; one unit leaves the root."""
+    # The logarithm of the weight of all paths from a value to the goal: products of many derivatives
+    # would soon be 0 or infinite.
+    weight = [0.0 if position in goal else -math.inf for position in range(len(graph))]
+    through: list[list[tuple[int, float]]] = []
+    for node in graph.nodes:
+        edges = []
+        for each, local in zip(node.operands, node.local_derivatives, strict=True):
+            if type(each) is int and local and graph.nodes[each].requires_grad and weight[each] > -math.inf:
+                edges.append((each, weight[each] + _logarithm(local)))
+        if edges:
+            most = max(size for _, size in edges)
+            weight[node.position] = most + math.log(math.fsum(math.exp(size - most) for _, size in edges))
+        through.append(edges)
+    inflow = [0.0] * len(graph)
+    inflow[-1] = 1.0
+    flows = []
+    for node in reversed(graph.nodes):
+        arrived = inflow[node.position]
+        for each, size in through[node.position] if arrived else ():
+            part = math.exp(size - weight[node.position])
+            inflow[each] += arrived * part
+            flows.append(_Flow(node.position, each, arrived * part, part))
+    return flows
+
+
+def _logarithm(local: float) -> float:
+    """Log |local|; what is nan or infinite draws all of the flow, for it is what one looks for."""
+    return math.log(abs(local)) if math.isfinite(local) else 1e6
+
+
+def _carried(
+    graph: Graph, flows: Sequence[_Flow], goal: Iterable[int], least: float
+) -> tuple[float, set[int]]:
+    """What arrives at ``goal`` through the edges with a flow of ``least`` or more, and the values there."""
+    arrived = [0.0] * len(graph)
+    arrived[-1] = 1.0
+    kept = []
+    for each in flows:
+        if each.flow >= least and arrived[each.user]:
+            arrived[each.operand] += arrived[each.user] * each.part
+            kept.append(each)
+    shown = {position for position in goal if arrived[position]}
+    carried = math.fsum(arrived[position] for position in shown)
+    for each in reversed(kept):
+        if each.operand in shown:
+            shown.add(each.user)
+    return carried, shown

@@ -1,0 +1,103 @@
+"""``picture``: what is drawn of a graph, folded until a person can read it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from microbp import Graph, Value
+from viz.boxes import Contents
+from viz.clusters import clusters
+from viz.edges import edges
+from viz.focus import focus
+from viz.folding.depth import FEWEST
+from viz.folding.levels import LEVELS, auto, folded
+from viz.folding.partition import Partition
+from viz.folding.values import Values
+from viz.kinds import kinds
+from viz.picture import Picture
+
+__all__ = ["FOLDS", "LIMIT", "picture"]
+
+#: What ``fold`` may be.
+FOLDS = ("auto", *LEVELS)
+#: More boxes than these are no picture.
+LIMIT = 5000
+
+
+def picture(
+    graph: Graph,
+    fold: str = "auto",
+    max_nodes: int = 120,
+    *,
+    parameters: Iterable[str | Value] | None = None,
+    between: tuple[str | Value, str | Value] | None = None,
+    around: str | Value | None = None,
+    hops: int = 2,
+    share: float | None = None,
+) -> Picture:
+    """Boxes and edges for the values of ``graph``.
+
+    ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
+    term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
+    ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
+    mesh of more than four times as many edges. Samples that go through the same code are one box, × n.
+
+    ``parameters``, names or Values, says which leaves are learned, if their names do not. ``between``,
+    ``around`` with ``hops``, and ``share`` leave values out: see :func:`viz.focus.focus`.
+
+    >>> x = Value(3.0, name="x")
+    >>> drawn = picture(Graph(x * x))
+    >>> [(edge.source, edge.target, edge.local) for edge in drawn.edges]
+    [('n0', 'n1', 3.0), ('n0', 'n1', 3.0)]
+    >>> picture(Graph(x * x + x), fold="sigma").note
+    '3 values folded into 2 boxes: each sum in one box'
+
+    Raises ValueError for an unknown ``fold``, a ``max_nodes`` below 5, a picture of more than 5000
+    boxes, and as :func:`viz.focus.focus` does.
+    """
+    if fold not in FOLDS:
+        close = difflib.get_close_matches(str(fold), FOLDS, 1, 0.5)
+        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {fold!r}{meant}")
+    if max_nodes < FEWEST:
+        raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes!r}")
+    kind = kinds(graph, parameters)
+    shown, told = focus(graph, kind, between=between, around=around, hops=hops, share=share)
+    values = Values(graph, kind, shown)
+    partition, phrase = auto(values, max_nodes) if fold == "auto" else folded(values, fold)
+    if len(partition) > LIMIT:
+        raise ValueError(
+            f"{len(values):,} values with fold={fold!r} would be {len(partition):,} boxes, and no one can "
+            f"read more than {LIMIT:,}. Let fold='auto' choose, try fold='neuron' or fold='layer', or show "
+            "a part: around=name, between=(name, name), share=0.9"
+        )
+    contents = Contents(partition)
+    frames, within = clusters(contents)
+    return Picture(
+        boxes=tuple(contents.boxes(within)),
+        edges=tuple(edges(contents)),
+        clusters=tuple(frames),
+        title=graph.root.name,
+        note="; ".join(filter(None, (_left_out(values, told), _folded(partition, phrase)))),
+        values=len(values),
+        total=len(graph),
+    )
+
+
+def _left_out(values: Values, told: str) -> str:
+    if not told:
+        return ""
+    shown, total = len(values), len(values.nodes)
+    edges = "1 edge" if values.cut == 1 else f"{values.cut:,} edges"
+    cut = f", {edges} to the others left out" if values.cut else ""
+    return f"{shown:,} of {total:,} values shown: {told}{cut}"
+
+
+def _folded(partition: Partition, phrase: str) -> str:
+    if len(partition) == len(partition.values):
+        return ""
+    few = "1 box" if len(partition) == 1 else f"{len(partition):,} boxes"
+    samples = sorted({partition[label].times for label in partition.labels} - {1})
+    alike = f", × {samples[-1]:,} alike" if samples else ""
+    return f"{len(partition.values):,} values folded into {few}: {phrase}{alike}"

@@ -1,0 +1,131 @@
+"""What a leaf is to its reader, and how an operation is signed in a drawing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+
+from microbp import Graph, Node, Value
+from microbp.notation import plain_number, symbol
+from viz.picture import Kind
+
+__all__ = ["formula", "kind_of", "kinds", "literal", "short", "sign", "stem"]
+
+#: The path of a module's parameter, as ``name_parameters()`` gives it.
+_PATH = re.compile(r"[^\W\d]\w*(\.\w+)+")
+#: w, w1, w_5, W[0,1], b2, bias, theta, θ3: no letter follows, so that a ``batch`` is none.
+_LEARNED = re.compile(r"(w|W|b|B|weights?|bias(es)?|theta|Theta|θ|Θ)(?![^\W\d_])")
+#: p['w1'] is what its key says.
+_KEY = re.compile(r".*\[['\"](?P<key>[^'\"]+)['\"]\]")
+#: Indices at the end of a name.
+_INDICES = re.compile(r"([._#]?\d+|\[[^\]]*\])+$")
+
+
+def kinds(graph: Graph, parameters: Iterable[str | Value] | None = None) -> list[Kind]:
+    """The kind of each value of the graph, by position.
+
+    A leaf without gradient is a constant. ``parameters``, names or Values, decides alone which of the
+    others are parameters; without it a leaf is one if its name is the path of a module's parameter, or
+    begins like a weight's or a bias's. What is left is an input.
+
+    >>> w, x, one = Value(0.5, name="w1"), Value(3.0, name="x"), Value(1.0).detach()
+    >>> [kind.value for kind in kinds(Graph(w * x + one))]
+    ['parameter', 'input', 'operation', 'constant', 'operation']
+    """
+    listed = None if parameters is None else _listed(graph, parameters)
+    return [kind_of(node, listed) for node in graph.nodes]
+
+
+def kind_of(node: Node, parameters: Collection[str] | None = None) -> Kind:
+    """The kind of one value; ``parameters`` are names, as in :func:`kinds`."""
+    if node.rule is not None:
+        return Kind.OPERATION
+    if not node.requires_grad:
+        return Kind.CONSTANT
+    learned = _is_learned(node) if parameters is None else node.name in parameters
+    return Kind.PARAMETER if learned else Kind.INPUT
+
+
+def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
+    """Names in the graph. A parameter that the graph does not use is none of them."""
+    names = set()
+    for each in [parameters] if isinstance(parameters, str | Value) else parameters:
+        if isinstance(each, Value):
+            with suppress(KeyError):
+                names.add(graph[each].name)
+        elif isinstance(each, str):
+            names.add(each)
+        else:
+            raise TypeError(f"parameters lists names or Values, not {each!r}")
+    return names
+
+
+def _is_learned(node: Node) -> bool:
+    if not node.named:
+        return False
+    name = node.name.partition("#")[0]
+    key = _KEY.fullmatch(name)
+    return bool(_PATH.fullmatch(name) or _LEARNED.match(key["key"] if key else name))
+
+
+def stem(node: Node) -> str:
+    """A leaf's name without the indices at its end; empty where the name was made up.
+
+    >>> [stem(Graph(Value(1.0, name=name)).root) for name in ("x[3,1]", "w.12", "i2", "1")]
+    ['x', 'w', 'i', '1']
+    """
+    return (_INDICES.sub("", node.name) or node.name) if node.named else ""
+
+
+def short(name: str) -> str:
+    """The last word of a parameter's path, with its indices; any other name as it is.
+
+    >>> short("layers.0.neurons.1.w.0"), short("cell.b"), short("x[1.5]"), short("w1")
+    ('w.0', 'b', 'x[1.5]', 'w1')
+    """
+    if not _PATH.fullmatch(name.partition("#")[0]):
+        return name
+    parts = name.split(".")
+    last = max((index for index, part in enumerate(parts) if not part[0].isdigit()), default=0)
+    return ".".join(parts[last:])
+
+
+def literal(data: float) -> str:
+    """A literal as people write it.
+
+    >>> literal(2.0), literal(0.5), literal(-0.125), literal(1e300)
+    ('2', '½', '−0.125', '1e+300')
+    """
+    return "½" if data == 0.5 else plain_number(data, 6)
+
+
+def sign(node: Node) -> str:
+    """The operation's sign with the literal that belongs to it; of a leaf nothing.
+
+    >>> x = Value(3.0)
+    >>> [sign(Graph(each).root) for each in (x * x, x**2, 0.5 * x, 1 - x, x - 1, x.sigmoid(), x)]
+    ['×', '^2', '×½', '1−', '−1', 'σ', '']
+    """
+    if node.rule is None:
+        return ""
+    plain = symbol(node.rule)
+    if len(node.operands) != 2 or node.rule.over:
+        return plain
+    left, right = node.operands
+    if type(right) is float:
+        return f"{plain}{literal(right)}"
+    if type(left) is float:
+        return f"{plain}{literal(left)}" if node.rule.name in {"add", "mul"} else f"{literal(left)}{plain}"
+    return plain
+
+
+def formula(graph: Graph, node: Node, most: int = 12) -> str:
+    """The operation with its operands' names, of many the first: ``mul(w, x)``; of a leaf nothing."""
+    if node.rule is None:
+        return ""
+    names = [
+        graph.nodes[each].name if type(each) is int else literal(each) for each in node.operands[:most]
+    ]
+    more = [f"… {len(node.operands) - most} more"] if len(node.operands) > most else []
+    return f"{node.rule.name}({', '.join(names + more)})"

@@ -1,0 +1,161 @@
+"""What stands in a box: HTML-like labels of Graphviz, one function for each look of box.
+
+Colour fills only rounded tables inside the box, so that no corner pokes out of the rounded outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from viz.colours import Scale
+from viz.numbers import number, signed
+from viz.picture import Box, Kind, Row
+from viz.styles import Style
+from viz.text import escaped
+
+__all__ = ["COLUMNS", "LEAF_SIGN", "label"]
+
+#: Columns of a name, and of a term in a sum.
+_NAME, _TERM = 24, 18
+#: From top to bottom, a sum of up to so many terms shows them side by side.
+COLUMNS = 6
+#: Squares in a row of a strip, and the points of a side.
+_SQUARES, _SIDE = 10, 10
+
+#: What marks a leaf, as the sign of its operation marks a computed value.
+LEAF_SIGN = {Kind.PARAMETER: "θ", Kind.INPUT: "x", Kind.CONSTANT: "c"}
+
+_PLAIN = 'BORDER="0" CELLBORDER="0" CELLSPACING="0"'
+
+
+def label(box: Box, scale: Scale, style: Style) -> str:
+    """The label of a box, from ``<`` to ``>`` as DOT wants it."""
+    if box.kind is Kind.FOLDED:
+        rows = _folded(box, scale, style)
+    elif box.kind is Kind.SUM and style.rankdir == "TB" and len(box.rows) <= COLUMNS:
+        rows = _sum_in_columns(box, scale, style)
+    elif box.kind is Kind.SUM:
+        rows = _sum_in_rows(box, scale, style)
+    else:
+        rows = _value(box, scale, style)
+    return f"<{_table(rows, 1)}>"
+
+
+def _value(box: Box, scale: Scale, style: Style) -> list[str]:
+    sign = escaped(box.symbol, 10) if box.symbol else LEAF_SIGN.get(box.kind, "")
+    size = 13 if len(sign) < 3 else 11
+    leaf = box.kind in LEAF_SIGN
+    shown = _font(sign, style.theme.faint, size) if leaf else sign and _font(f"<B>{sign}</B>", size=size)
+    head = (
+        f'<TD ROWSPAN="2" WIDTH="18">{shown}</TD><TD ALIGN="LEFT">{_name(box, style)}</TD>'
+        f'<TD ALIGN="RIGHT">{_beside_name(box, number(box.data, style.digits))}</TD>'
+    )
+    return [head, f'<TD COLSPAN="2">{_band(box.grad, scale, style)}</TD>']
+
+
+def _sum_in_rows(box: Box, scale: Scale, style: Style) -> list[str]:
+    """The header, a row for each term, the gradient."""
+    return [
+        _sum_header(box, style),
+        "<HR/>",
+        *(
+            f'<TD ALIGN="LEFT" PORT="{escaped(row.port)}">{_term(row)}</TD>'
+            f'<TD ALIGN="RIGHT">{number(row.data, style.digits)}</TD>'
+            for row in box.rows
+        ),
+        f'<TD COLSPAN="2">{_band(box.grad, scale, style)}</TD>',
+    ]
+
+
+def _sum_in_columns(box: Box, scale: Scale, style: Style) -> list[str]:
+    """The terms side by side, where their edges come in from above, then the sum and its gradient."""
+    terms = "<VR/>".join(
+        f'<TD PORT="{escaped(row.port)}">{_font(_term(row), size=9)}<BR/>'
+        f"{number(row.data, style.digits)}</TD>"
+        for row in box.rows
+    )
+    total = [_sum_header(box, style), f'<TD COLSPAN="2">{_band(box.grad, scale, style)}</TD>']
+    span = max(len(box.rows), 1)
+    return [terms, "<HR/>", f'<TD COLSPAN="{span}">{_table(total, 1)}</TD>'] if box.rows else total
+
+
+def _sum_header(box: Box, style: Style) -> str:
+    return (
+        f'<TD ALIGN="LEFT"><B>{escaped(box.symbol or "Σ", 10)}</B> {_name(box, style)}</TD>'
+        f'<TD ALIGN="RIGHT"><B>&#160;</B>{number(box.data, style.digits)}</TD>'
+    )
+
+
+def _folded(box: Box, scale: Scale, style: Style) -> list[str]:
+    name = f'<TD ALIGN="LEFT">{_name(box, style)}</TD>'
+    times = f'<TD ALIGN="RIGHT"><B>&#160;&#160;× {box.times}</B></TD>' if box.times > 1 else ""
+    parameters = f", {box.parameters:,} θ" if box.parameters else ""
+    gradient = f"max |∇{'θ' if box.parameters else ''}| {number(box.largest, style.digits)}"
+    rows = [
+        f"<TD>{_table([name + times])}</TD>" if times else name,
+        f'<TD ALIGN="LEFT">{box.values:,} value{"s" * (box.values != 1)}{parameters}</TD>',
+        f'<TD ALIGN="LEFT">{gradient}</TD>',
+    ]
+    if box.strip:
+        rows.append(f'<TD ALIGN="LEFT">{_strip(box.strip, scale, style)}</TD>')
+    return rows
+
+
+def _strip(gradients: tuple[float | None, ...], scale: Scale, style: Style) -> str:
+    rows = [
+        "".join(_square(each, scale, style) for each in gradients[start : start + _SQUARES])
+        for start in range(0, len(gradients), _SQUARES)
+    ]
+    # a table of no fixed size would be stretched to the width of the box
+    wide, high = (2 + count * (_SIDE + 2) for count in (min(len(gradients), _SQUARES), len(rows)))
+    return (
+        f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="2" CELLPADDING="0" FIXEDSIZE="TRUE" ALIGN="LEFT" '
+        f'WIDTH="{wide}" HEIGHT="{high}">{_rows(rows)}</TABLE>'
+    )
+
+
+def _square(gradient: float | None, scale: Scale, style: Style) -> str:
+    """A coloured square; one that was not computed holds a dash and no colour."""
+    colour = scale.colour(gradient)
+    fill = f' BGCOLOR="{colour}"' if colour else ""
+    return (
+        f'<TD FIXEDSIZE="TRUE" WIDTH="{_SIDE}" HEIGHT="{_SIDE}" COLOR="{style.theme.frame}"{fill}>'
+        f"{'' if colour else _font('–', style.theme.faint, 5)}</TD>"
+    )
+
+
+def _band(gradient: float | None, scale: Scale, style: Style) -> str:
+    colour = scale.colour(gradient)
+    text = style.theme.band_text if colour else style.theme.faint
+    fill = f' STYLE="ROUNDED" BGCOLOR="{colour}"' if colour else ""
+    return (
+        f'<TABLE {_PLAIN} CELLPADDING="1"{fill}><TR><TD ALIGN="LEFT">{_font("∇&#160;", text)}</TD>'
+        f'<TD ALIGN="RIGHT" WIDTH="46">{_font(signed(gradient, style.digits), text)}</TD></TR></TABLE>'
+    )
+
+
+def _name(box: Box, style: Style) -> str:
+    name = escaped(box.name, _NAME)
+    return f"<B>{name}</B>" if box.named else _font(name, style.theme.faint)
+
+
+def _beside_name(box: Box, number: str) -> str:
+    """A number with a gap before it; a bold gap puts it on the line of a bold name."""
+    return f"<B>&#160;</B>{number}" if box.named else f"&#160;{number}"
+
+
+def _term(row: Row) -> str:
+    return escaped(row.label, _TERM)
+
+
+def _font(text: str, colour: str = "", size: int = 0) -> str:
+    how = (f' COLOR="{colour}"' if colour else "") + (f' POINT-SIZE="{size}"' if size else "")
+    return f"<FONT{how}>{text}</FONT>"
+
+
+def _table(rows: Iterable[str], padding: int = 0) -> str:
+    return f'<TABLE {_PLAIN} CELLPADDING="{padding}">{_rows(rows)}</TABLE>'
+
+
+def _rows(rows: Iterable[str]) -> str:
+    return "".join(row if row == "<HR/>" else f"<TR>{row}</TR>" for row in rows)

@@ -1,0 +1,95 @@
+"""What stands above the boxes: the title, what was folded, the scale of colours and the kinds of box.
+
+Each line is text, with coloured characters for samples: tables in a table would be stretched to its width.
+"""
+
+from __future__ import annotations
+
+import math
+
+from viz.colours import Scale
+from viz.labels import LEAF_SIGN
+from viz.numbers import MINUS, number
+from viz.picture import Box, Kind, Picture
+from viz.styles import Style
+from viz.text import escaped
+
+__all__ = ["heading", "scale_of"]
+
+#: Gradients shown as samples, as powers of ten of the largest.
+_POWERS = (0, -1, -2, -3, -4)
+#: A sample, and what it means; a leaf's sign stands with it.
+_KINDS = {
+    Kind.PARAMETER: ("▢", "parameter"),
+    Kind.INPUT: ("■", "input"),
+    Kind.CONSTANT: ("⬚", "constant, takes no gradient"),
+    Kind.FOLDED: ("▢", "several values"),
+}
+_EDGES = {
+    "local": "→ ×2 local derivative, left out where it is 1",
+    "contribution": "→ +2 upstream gradient × local derivative",
+}
+_GAP = "&#160;"
+
+
+def heading(picture: Picture, scale: Scale, style: Style) -> str:
+    """The label of the whole graph, from ``<`` to ``>``: a table with a row for each line."""
+    lines = [f'<FONT POINT-SIZE="13"><B>{escaped(picture.title, 80)}</B></FONT>'] if picture.title else []
+    count = f"{picture.values:,} value{'s' * (picture.values != 1)}"
+    lines.append(escaped(picture.note or count, 140))
+    if style.legend:
+        lines += [_scale(picture, scale), _kinds(picture, style)]
+    rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines if line)
+    return (
+        f'<<FONT POINT-SIZE="9" COLOR="{style.theme.faint}"><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" '
+        f'CELLPADDING="2">{rows}</TABLE></FONT>>'
+    ).replace("<B>", f'<FONT COLOR="{style.theme.text}"><B>').replace("</B>", "</B></FONT>")
+
+
+def scale_of(boxes: tuple[Box, ...], style: Style) -> Scale:
+    """The scale of all gradients that a picture shows."""
+    return Scale.over((each for box in boxes for each in _gradients(box)), style.theme)
+
+
+def _gradients(box: Box) -> tuple[float | None, ...]:
+    return (box.grad, box.largest, *box.strip)
+
+
+def _scale(picture: Picture, scale: Scale) -> str:
+    shown = [each for box in picture.boxes for each in _gradients(box)]
+    if all(each is None for each in shown):
+        return "∇ —: no gradient has been computed; call backward() first"
+    if scale.largest == 0.0:
+        return "∇: every gradient is 0, or is not a number"
+    top = number(scale.largest)
+    ends = [scale.largest * 10.0**power for power in _POWERS]
+    minus = "".join(_sample("■", scale.colour(-each)) for each in ends)
+    plus = "".join(_sample("■", scale.colour(each)) for each in reversed(ends))
+    nan = any(each is not None and math.isnan(each) for each in shown)
+    parts = [
+        f"∇{_GAP * 2}{MINUS}{top} {minus} 0 {plus} +{top}",
+        "each fainter shade is ten times smaller",
+        f"nan {_sample('■', scale.theme.nan)}" if nan else "",
+        f"{_GAP}— not computed" if any(box.grad is None and box.data is not None for box in picture.boxes) else "",
+    ]
+    return (_GAP * 4).join(part for part in parts if part)
+
+
+def _kinds(picture: Picture, style: Style) -> str:
+    theme = style.theme
+    colours = {
+        Kind.PARAMETER: theme.parameter_outline, Kind.FOLDED: theme.parameter_outline, Kind.INPUT: theme.frame
+    }  # fmt: skip
+    there = {box.kind for box in picture.boxes}
+    parts = [
+        f"{_sample(sign, colours.get(kind, theme.outline))} {LEAF_SIGN.get(kind, '')} {word}"
+        for kind, (sign, word) in _KINDS.items()
+        if kind in there
+    ]
+    if any(edge.local is not None for edge in picture.edges) and style.edges in _EDGES:
+        parts.append(_EDGES[style.edges])
+    return (_GAP * 4).join(parts)
+
+
+def _sample(sign: str, colour: str) -> str:
+    return f'<FONT POINT-SIZE="12" COLOR="{colour}">{sign}</FONT>'

@@ -1,0 +1,238 @@
+// The step that is shown, and everything that changes it.
+
+let found = new Set();
+let hits = [];
+let timer = null;
+let near = false; // whether the neighbourhood of the current value is shown, rather than the graph
+
+function go(to) {
+  const target = Math.min(Math.max(Math.round(to) || 0, 0), steps.length);
+  const before = [current(), ...currentGifts().map((gift) => gift.operand)];
+  const { changed, through } = move(target);
+  const now = [current(), ...currentGifts().map((gift) => gift.operand)];
+  const touched = new Set([...before, ...changed, ...now]);
+  if (!near) {
+    for (const position of touched) paint(position);
+    through.add(before[0]).add(now[0]);
+    for (const position of through) for (const edge of edgesInto[position]) paintLine(edge.key);
+  } else showNeighbourhood();
+  paintStep();
+  for (const id of ["parameters", "values"]) for (const position of touched) paintRow(id, position);
+  showStep();
+  showSource();
+  if (!near && byId("follow").checked) centre(current());
+  byId("slider").value = String(at);
+  const told = `step ${at} of ${steps.length}: ${nodes[current()].name}`;
+  byId("slider").setAttribute("aria-valuetext", told);
+  byId("counter").textContent = `step ${at} / ${steps.length}`;
+  const paid = currentGifts().slice(0, 4).map((gift) => `${signed(gift.amount, 4)} to ${nodes[gift.operand].name}`);
+  byId("status").textContent = timer ? "" : paid.length ? `${told} passes ${paid.join(", ")}` : told;
+  for (const id of ["first", "back"]) byId(id).disabled = at === 0;
+  for (const id of ["next", "last"]) byId(id).disabled = at === steps.length;
+  try {
+    window.history.replaceState(null, "", `#${at}`);
+  } catch {
+    // a sandboxed frame has no history of its own
+  }
+}
+
+function showNeighbourhood() {
+  const shown = around(current());
+  build(shown);
+  nearer();
+  const hidden = edgesInto[current()].filter((edge) => !drawn.has(edge.source)).length;
+  const beyond = hidden ? ` and ${plural(hidden, "operand")} of it` : "";
+  byId("note").textContent = `Two edges around ${nodes[current()].name}; not shown: ${plural(shown.left, "value")}${beyond}. ${data.note}`;
+}
+
+// All of the neighbourhood, or what of it is legible in a small pane.
+function nearer() {
+  fit();
+  view.scale = Math.min(Math.max(view.scale, 0.7), 1.2);
+  if (pane.width / bounds.width < view.scale) view.x = drawn.get(current()).x;
+  if (pane.height / bounds.height < view.scale) view.y = drawn.get(current()).y;
+  look();
+}
+
+function showGraph() {
+  const places = new Map(nodes.map((node, position) => [position, node.place]));
+  build({ places, routes: new Map(Object.entries(data.routes)), frames: data.frames });
+  byId("note").textContent = data.note;
+  fit();
+}
+
+function choose(neighbourhoodOnly) {
+  near = neighbourhoodOnly;
+  byId("near").checked = near;
+  byId("following").hidden = near;
+  if (near) showNeighbourhood(); else showGraph();
+  paintStep();
+}
+
+// The step that has to do with a value, and the value in sight.
+function visit(position) {
+  stop();
+  if (stepOf[position] !== null) go(stepOf[position]);
+  if (!near && !isSeen(position)) centre(position);
+}
+
+// ------------------------------------------------------------------------------------------ play
+function stop() {
+  if (timer === null) return;
+  clearInterval(timer);
+  timer = null;
+  showPlaying();
+}
+
+function play() {
+  if (timer !== null) { stop(); return; }
+  if (steps.length === 0) return;
+  if (at === steps.length) go(0);
+  timer = setInterval(() => {
+    go(at + 1);
+    if (at === steps.length) stop();
+  }, 900);
+  showPlaying();
+}
+
+function showPlaying() {
+  const on = timer !== null;
+  byId("play").setAttribute("aria-pressed", String(on));
+  byId("verb").textContent = on ? "pause" : "play";
+  byId("sign").setAttribute("d", on ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 3v10l8-5z");
+}
+
+const leap = (to) => () => { stop(); go(to()); };
+byId("first").addEventListener("click", leap(() => 0));
+byId("back").addEventListener("click", leap(() => at - 1));
+byId("next").addEventListener("click", leap(() => at + 1));
+byId("last").addEventListener("click", leap(() => steps.length));
+byId("play").addEventListener("click", play);
+byId("slider").addEventListener("input", leap(() => Number(byId("slider").value)));
+byId("fit").addEventListener("click", fit);
+byId("near").addEventListener("change", () => choose(byId("near").checked));
+byId("follow").addEventListener("change", () => { if (byId("follow").checked) centre(current()); });
+
+// ---------------------------------------------------------------------------------------- search
+function seek() {
+  const wanted = byId("search").value.trim().toLowerCase();
+  const fits = (node) => node.name.toLowerCase().includes(wanted) || node.rule === wanted || node.symbol === wanted;
+  const before = found;
+  hits = wanted === "" ? [] : [...nodes.keys()].filter((position) => fits(nodes[position]));
+  found = new Set(hits);
+  for (const position of new Set([...before, ...found])) paint(position);
+  byId("hits").textContent = wanted === "" ? "" : hits.length ? plural(hits.length, "hit") : "no hit";
+  byId("hits").dataset.index = "-1";
+}
+
+function nextHit(direction) {
+  if (hits.length === 0) return;
+  const index = (Number(byId("hits").dataset.index) + direction + hits.length) % hits.length;
+  byId("hits").dataset.index = String(index);
+  byId("hits").textContent = hits.length === 1 ? "1 hit" : `${index + 1} of ${hits.length} hits`;
+  visit(hits[index]);
+  if (!near) centre(hits[index]);
+}
+
+function forget() {
+  byId("search").value = "";
+  seek();
+  byId("search").blur();
+}
+
+byId("search").addEventListener("input", seek);
+byId("search").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") nextHit(event.shiftKey ? -1 : 1);
+  if (event.key === "Escape") forget();
+});
+
+// -------------------------------------------------------------------------------------- keyboard
+const keys = {
+  ArrowLeft: () => { stop(); go(at - 1); },
+  ArrowRight: () => { stop(); go(at + 1); },
+  Home: () => { stop(); go(0); },
+  End: () => { stop(); go(steps.length); },
+  " ": play,
+  "/": () => byId("search").focus(),
+  Escape: () => { stop(); if (byId("search").value) forget(); byId("tip").hidden = true; },
+  f: fit,
+  "+": () => zoomHere(1.25),
+  "-": () => zoomHere(0.8),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(keys, event.key)) return;
+  const target = event.target;
+  if (target === byId("search")) return;
+  if (event.key === " " && target.closest("button, summary, input[type=checkbox]")) return; // it is pressed
+  event.preventDefault();
+  keys[event.key]();
+});
+
+// --------------------------------------------------------------------------------- on the picture
+const under = (event) => {
+  const group = event.target.closest(".node");
+  return group ? Number(group.id.slice(1)) : null;
+};
+svg.addEventListener("click", (event) => {
+  const position = under(event);
+  if (position !== null && !dragged) visit(position);
+});
+svg.addEventListener("pointermove", (event) => {
+  const position = event.buttons ? null : under(event);
+  if (position === null) byId("tip").hidden = true;
+  else showTip(position, event.clientX, event.clientY);
+});
+svg.addEventListener("pointerleave", () => { byId("tip").hidden = true; });
+
+// ----------------------------------------------------------------------------------------- start
+function linked() {
+  return /^#\d+$/.test(window.location.hash) ? Number(window.location.hash.slice(1)) : null;
+}
+
+function legend() {
+  const strip = data.legend.map((colour) => {
+    const swatch = shape("svg", { viewBox: "0 0 16 10", class: "swatch", "aria-hidden": "true" });
+    swatch.append(shape("rect", { x: 0.5, y: 0.5, width: 15, height: 9, fill: colour }));
+    return swatch;
+  });
+  const top = trimmed(number(data.largest, 4));
+  byId("legend").append(`gradient  −${top} `, ...strip, ` +${top}`, element("span", {}, " log scale"));
+}
+
+// What is seen at first depends on the room there is, which in a frame may come later, and may change.
+// It stays as it is from when the reader has chosen, zoomed or dragged.
+let chosen = false;
+let fitted = true;
+for (const id of ["near", "follow"]) byId(id).addEventListener("change", () => { chosen = true; });
+for (const kind of ["wheel", "pointerdown"]) svg.addEventListener(kind, () => { fitted = false; });
+byId("fit").addEventListener("click", () => { fitted = true; });
+
+function resized() {
+  measure();
+  if (!fitted) { look(); return; }
+  if (!chosen && data.routes) {
+    const whole = Math.min(pane.width / data.size[0], pane.height / data.size[1]);
+    byId("follow").checked = whole < 0.62; // begin at the root, and go with the steps
+    if (near !== whole < 0.3) choose(!near);
+  }
+  if (near) nearer();
+  else if (byId("follow").checked) { view.scale = Math.max(fitting(), 0.8); centre(current()); }
+  else fit();
+}
+
+new ResizeObserver(resized).observe(svg);
+window.addEventListener("hashchange", () => { const to = linked(); if (to !== null && to !== at) { stop(); go(to); } });
+window.addEventListener("beforeprint", () => {
+  svg.setAttribute("viewBox", `${bounds.x} ${bounds.y} ${bounds.width} ${bounds.height}`);
+});
+window.addEventListener("afterprint", look);
+
+byId("title").textContent = data.title;
+byId("slider").max = String(steps.length);
+legend();
+buildTables();
+byId("nearby").hidden = !data.routes;
+choose(!data.routes);
+resized();
+go(linked() ?? 0);

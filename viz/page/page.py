@@ -1,0 +1,144 @@
+"""``page``: a backward pass as one self-contained HTML file."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from microbp import Graph, MicrobpError, Trace, Value, trace
+from viz.engines import ENGINES, NoEngine
+from viz.page.boxes import skeleton
+from viz.page.data import described
+from viz.page.frames import frames
+from viz.page.template import joined
+from viz.picture import Kind
+from viz.positions import positions
+from viz.scope import caller_scope
+from viz.text import plain
+
+__all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "page"]
+
+#: A graph of more values is shown as the neighbourhood of the current one.
+WHOLE = 1_000
+#: More values do not go on a page.
+LARGEST = 5_000
+#: The numbers on the edges are left out of larger graphs, where they cost more room than they tell.
+_LABELLED = 300
+
+
+class TooManyValues(MicrobpError, ValueError):
+    """The graph is too large for a page."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: ``html`` is the whole file. In a notebook it shows itself, in a frame of its own."""
+
+    html: str = field(repr=False)
+    title: str
+    values: int
+    steps: int
+    #: The layout engine, or empty where the page lays out the neighbourhood of the current value.
+    engine: str
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file, and return its path. OSError if it cannot be written."""
+        path = Path(path)
+        path.write_text(self.html, encoding="utf-8", newline="\n")
+        return path
+
+    def __str__(self) -> str:
+        laid_out = f"engine {self.engine}" if self.engine else "around the current value"
+        size = len(self.html.encode()) / 1000
+        return f"Step page: {self.values:,} values, {self.steps:,} steps, {laid_out}, {size:,.0f} kB"
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, str]:
+        """What notebooks show: a sandboxed frame, in which ids and styles are the page's own."""
+        frame = (
+            f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" '
+            f'srcdoc="{html.escape(self.html)}" style="width:100%;height:560px;border:0"></iframe>'
+        )
+        bundle = {"text/html": frame, "text/plain": str(self)}
+        return {
+            kind: shown
+            for kind, shown in bundle.items()
+            if (not include or kind in include) and (not exclude or kind not in exclude)
+        }
+
+
+def page(
+    root: Value | Graph | Trace,
+    *,
+    title: str | None = None,
+    names: Mapping[str, Any] | None = None,
+    parameters: Iterable[str | Value] | None = None,
+    engine: str = "auto",
+    whole: int = WHOLE,
+) -> Page:
+    """The backward pass from ``root`` as a page to step through, forwards and back.
+
+    ``names`` maps variable names to what they hold and defaults to the caller's variables. Call
+    ``microbp.record_sites(True)`` before the computation, and the page shows the source line of each step.
+    ``parameters``, names or Values, says which leaves are parameters; without it their names decide.
+
+    >>> from microbp import Value
+    >>> w, x = Value(0.4, name="w"), Value(3.0, name="x")
+    >>> made = page((w * x).tanh(), names={}, title="one weight")
+    >>> made.values, made.steps, made.html.startswith("<!DOCTYPE html>")
+    (4, 2, True)
+
+    Up to ``whole`` values the graph is laid out by ``engine`` and shown complete. Beyond, or where no
+    engine is installed, the page shows the neighbourhood of the current value, two edges far; its steps
+    and tables are complete all the same.
+
+    Raises TooManyValues above 5,000 values, NoGradientError for a constant, NoEngine if the ``engine``
+    that is asked for is not installed, and ValueError if it is not known.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
+    graph = root.graph if isinstance(root, Trace) else root
+    if isinstance(graph, Value):
+        graph = Graph(graph, names=caller_scope() if names is None else names)
+    if len(graph) > LARGEST:
+        raise TooManyValues(
+            f"the graph of {graph.root.name} has {len(graph):,} values, and a step page shows at most "
+            f"{LARGEST:,}. Show a part: page(loss_of_one_sample), or page(value) for a value further inside; "
+            'draw(loss, fold="auto") shows all of it folded into one picture'
+        )
+    steps = root if isinstance(root, Trace) else trace(graph)
+    title = plain(f"{graph.root.name}: one backward pass" if title is None else title)
+    data = {**described(steps, title, parameters), "note": ""}
+    laid_out = _laid_out(graph, data, engine) if len(graph) <= whole else ""
+    if not laid_out and len(graph) <= whole:
+        data["note"] = "The whole graph needs a layout engine: pip install microbp[viz]."
+    return Page(joined(title, data), title, len(graph), len(steps), laid_out)
+
+
+def _laid_out(graph: Graph, data: dict[str, Any], engine: str) -> str:
+    """Put places and routes into ``data``. The engine's name; empty where there is none, and any would do."""
+    widths = [node["width"] for node in data["nodes"]]
+    around = frames(graph, [Kind(node["kind"]) for node in data["nodes"]])
+    try:
+        layout = positions(skeleton(graph, widths, around, labels=len(graph) <= _LABELLED), engine)
+    except NoEngine:
+        if engine != "auto":
+            raise
+        return ""
+    for position, node in enumerate(data["nodes"]):
+        place = layout.boxes[f"n{position}"]
+        node["place"] = [round(place.x, 1), round(place.y, 1)]
+    data["routes"] = {
+        name: {"path": route.path(), "label": route.label and [round(each, 1) for each in route.label]}
+        for name, route in layout.edges.items()
+    }
+    data["size"] = [round(layout.width), round(layout.height)]
+    data["frames"] = [
+        {"label": frame.label, "place": [round(each, 1) for each in layout.clusters[f"cluster_{index}"]]}
+        for index, frame in enumerate(around)
+    ]
+    return layout.engine

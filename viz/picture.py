@@ -1,0 +1,135 @@
+"""What is drawn, as plain records: boxes, clusters of boxes, and edges between them.
+
+Folding makes a :class:`Picture` of a graph; DOT text, pages and animations are renderers of it. Nothing
+here knows about fonts, colours or layout. All records are frozen, compare by value, and hold only plain
+data, so they can be pickled and written as JSON.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["STRIP", "Box", "Cluster", "Edge", "Kind", "Picture", "Row"]
+
+#: The most squares in the strip of a folded box.
+STRIP = 40
+
+
+class Kind(str, Enum):
+    """What a box stands for.
+
+    >>> Kind("sum") is Kind.SUM, Kind.INPUT.value
+    (True, 'input')
+    """
+
+    #: A leaf that is learned.
+    PARAMETER = "parameter"
+    #: A leaf that is given: an input or a target.
+    INPUT = "input"
+    #: A leaf that takes no gradient.
+    CONSTANT = "constant"
+    #: A computed value.
+    OPERATION = "operation"
+    #: A sum whose terms are its rows.
+    SUM = "sum"
+    #: Several values in one box.
+    FOLDED = "folded"
+
+
+class Row(NamedTuple):
+    """A term in the box of a sum."""
+
+    #: What is added: ``w1·i1``, ``b1``, ``−t``.
+    label: str
+    #: The term's number; None where there is none to show.
+    data: float | None
+    #: The name of the place in the box where the term's edges end; unique in its box.
+    port: str
+
+
+class Box(NamedTuple):
+    """One value, or several that are folded.
+
+    >>> Box("n0", Kind.PARAMETER, "w1", data=0.15, grad=None).times
+    1
+    """
+
+    #: ``n`` and the position of the value, ``g`` and that of the last of several: stable, and unique.
+    id: str
+    kind: Kind
+    #: The name of the value; what the values of a folded box have in common.
+    name: str
+    #: Whether the user gave the name.
+    named: bool = True
+    #: Whether the root of the graph is in it.
+    root: bool = False
+    #: The sign of the operation, with its literals: ``×``, ``^2``, ``σ``. Empty for a leaf.
+    symbol: str = ""
+    #: None for several values.
+    data: float | None = None
+    #: The gradient; None if it was not computed, and for several values.
+    grad: float | None = None
+    #: Numbers in full precision, the formula and the line of code.
+    tooltip: str = ""
+    #: The terms of a sum, else empty.
+    rows: tuple[Row, ...] = ()
+    #: Of several values the gradients of the parameters; where there are none, of the other leaves; where
+    #: there are none, of the values that other boxes read. None for one not computed. Of more than
+    #: ``STRIP`` each is the largest in magnitude of a run of them.
+    strip: tuple[float | None, ...] = ()
+    #: For how many values it stands.
+    values: int = 1
+    #: How many of these are parameters.
+    parameters: int = 0
+    #: How many alike lie on top of each other: the samples of a batch, the steps of a sequence.
+    times: int = 1
+    #: max |∇θ| over the parameters of a folded box, or, where it has none, max |∇| over its values;
+    #: None if no gradient was computed.
+    largest: float | None = None
+    #: The clusters that it stands in, by id, from the outermost.
+    group: tuple[str, ...] = ()
+
+
+class Cluster(NamedTuple):
+    """A frame around boxes: a module, a layer, a neuron, a ``with group(...)``."""
+
+    id: str
+    label: str
+    #: The id of the frame around it, or empty.
+    parent: str = ""
+
+
+class Edge(NamedTuple):
+    """From an operand to the value that uses it; data flows along it, the gradient against it."""
+
+    #: ``e12_0``: the position of the user and the place among its operands; of several, the first.
+    id: str
+    #: The box of the operand.
+    source: str
+    #: The box of the user.
+    target: str
+    #: The row of the target where it ends, or empty.
+    port: str = ""
+    #: ∂user/∂operand; through a product that is a row of a sum, ∂sum/∂operand. None for several edges.
+    local: float | None = None
+    #: upstream × local, what the operand receives; of several edges the largest in magnitude. None if
+    #: no gradient was computed or none flows here.
+    contribution: float | None = None
+    #: For how many edges of the graph it stands.
+    count: int = 1  # type: ignore[assignment]  # hides the method of tuples
+
+
+class Picture(NamedTuple):
+    """Boxes in the order of their values (operands before users), and what connects them. No cycles."""
+
+    boxes: tuple[Box, ...]
+    edges: tuple[Edge, ...]
+    clusters: tuple[Cluster, ...] = ()
+    title: str = ""
+    #: What was folded or left out, in a sentence; empty if every value of the graph has its own box.
+    note: str = ""
+    #: How many values are in the boxes.
+    values: int = 0
+    #: How many values the graph has.
+    total: int = 0

@@ -1,0 +1,69 @@
+"""The users' words, made safe for DOT, HTML-like labels and SVG."""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["escaped", "plain", "shortened"]
+
+#: Marks that turn the direction of the text around them.
+_TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    r"""``text`` without characters that XML forbids or that cannot be seen.
+
+    Control characters become their pictures; line breaks stay where ``lines`` is true.
+
+    >>> plain("a\tb\x07\nc\ud800")
+    'a b␇␊c�'
+    """
+    return text if text.isascii() and text.isprintable() else "".join(_visible(c, lines) for c in text)
+
+
+def _visible(character: str, lines: bool) -> str:
+    if character == "\t" or (character == "\n" and lines):
+        return character.replace("\t", " ")
+    if character < " ":
+        return chr(0x2400 + ord(character))
+    if character in _TURNING or unicodedata.category(character) in {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}:
+        return "�"
+    return character
+
+
+def shortened(text: str, width: int) -> str:
+    """``text``, cut to so many columns with … at the end; a Chinese character takes two.
+
+    >>> shortened("activation_of_the_first_unit", 12), shortened("隐藏层的输出", 7)
+    ('activation_…', '隐藏层…')
+    """
+    columns = [2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text[: width + 1]]
+    if sum(columns) <= width and len(text) <= width:
+        return text
+    room, kept = width - 1, 0
+    while kept < len(columns) and columns[kept] <= room:
+        room -= columns[kept]
+        kept += 1
+    return text[:kept] + "…"
+
+
+def escaped(text: str, width: int = 0, *, tooltip: bool = False) -> str:
+    r"""``text`` for an HTML-like label or for a tooltip of DOT, shortened to ``width`` if it is given.
+
+    Neither an escape of DOT nor an entity is read into it. A tooltip keeps its line breaks, and doubles
+    backslashes twice, since Graphviz takes them away twice there.
+
+    >>> print(escaped('a<b>|{"\\N" &lt;}'))
+    a&lt;b&gt;|{&quot;\\N&quot; &amp;lt;}
+    >>> print(escaped("a\\N\nb", tooltip=True))
+    a\\\\N&#10;b
+    >>> escaped("  ")
+    '␣␣'
+    """
+    shown = plain(text, lines=tooltip)
+    if not shown.strip():
+        shown = "␣" * max(len(shown), 1)
+    backslash = "\\" * (4 if tooltip else 2)
+    return (shortened(shown, width) if width else shown).translate({**_ENTITIES, ord("\\"): backslash})
