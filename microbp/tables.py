@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
-__all__ = ["VERDICTS", "Cell", "Table", "number"]
+__all__ = ["VERDICTS", "Cell", "Table", "has_colour", "number"]
 
 #: What stands in a cell: a text as it is, a number as :func:`number` writes it, None as a dash.
 Cell = str | float | int | None
@@ -86,7 +86,7 @@ class Table:
         A character that the file's encoding lacks comes out as ``?``.
         """
         file = sys.stdout if file is None else file
-        text = self._render(colour=_has_colour(file)) + "\n"
+        text = self._render(colour=has_colour(file)) + "\n"
         encoding = getattr(file, "encoding", None) or "utf-8"
         file.write(text.encode(encoding, "replace").decode(encoding))
 
@@ -138,7 +138,7 @@ def _style(text: str) -> str:
     return ""
 
 
-def _has_colour(file: IO[str]) -> bool:
+def has_colour(file: IO[str]) -> bool:
     """Whether a file is a terminal that shows colour: NO_COLOR and TERM are heeded, as rich does."""
     from rich.console import Console
 

@@ -67,7 +67,7 @@ def python(*argv, **options):
 # --------------------------------------------------------------------------------- the real thing
 def test_demo_reproduces_tutorials_and_writes_only_into_its_folder(here, capsys):
     assert cli.main(["demo", "T1", "T4"]) == 0
-    made = ("T1.json", "T1.txt", "T4.json", "T4.txt")
+    made = ("T1.html", "T1.json", "T1.svg", "T1.txt", "T4.html", "T4.json", "T4.svg", "T4.txt")
     assert files(here) == [f"microbp-demo/{each}" for each in made]
     out, err = capsys.readouterr()
     assert err == ""
@@ -82,9 +82,17 @@ def test_demo_reproduces_tutorials_and_writes_only_into_its_folder(here, capsys)
         read = json.loads((here / "microbp-demo" / f"{name}.json").read_text(encoding="utf-8"))
         assert read["ok"] is True
     folder = Path("microbp-demo")
-    order = ("T1.txt", "T1.json", "T4.txt", "T4.json")
-    written = [str(folder / each) for each in order]
+    suffixes = ("txt", "json", "svg", "html")
+    written = [str(folder / f"{name}.{suffix}") for name in ("T1", "T4") for suffix in suffixes]
     assert out.splitlines()[-1] == f"Written: {', '.join(written)}"
+
+
+def test_without_a_layout_engine_the_demo_writes_the_picture_as_text(here, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    assert cli.main(["demo", "T1", "-q"]) == 0
+    assert files(here) == [f"microbp-demo/T1.{suffix}" for suffix in ("dot", "html", "json", "txt")]
+    assert "T1: no picture, only its DOT text: no layout engine" in capsys.readouterr().out
 
 
 def test_a_wrong_derivative_in_the_engine_makes_the_command_fail(here, capsys, monkeypatch):
@@ -268,7 +276,7 @@ def test_a_reader_that_has_gone_leaves_no_traceback_and_the_files(tmp_path):
     run.stdout = None
     _, err = run.communicate()
     assert (run.returncode, err) == (141, "")
-    assert files(tmp_path) == ["microbp-demo/T1.json", "microbp-demo/T1.txt"]
+    assert files(tmp_path) == [f"microbp-demo/T1.{suffix}" for suffix in ("html", "json", "svg", "txt")]
 
 
 def test_a_terminal_that_lacks_characters_gets_question_marks(tmp_path):

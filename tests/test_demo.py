@@ -181,6 +181,24 @@ def test_t4_trains_what_it_is_told_to():
     assert moved == {"w5"}
 
 
+def test_t4_explains_two_gradients_and_each_number_is_computed_again(reports):
+    text = str(reports["T4"])
+    assert "∂E/∂w5 = ∂E/∂o1 · ∂o1/∂net_o1 · ∂net_o1/∂w5" in text
+    assert "∂E/∂w1 = 0.000668396021 + (−0.000229828287) = 0.000438567734" in text
+    told = [each for each in reports["T4"].comparisons if each.source == "the engine"]
+    assert [(each.name, each.ok) for each in told] == [
+        ("∂E/∂w5: how w5 acts on E", True), ("∂E/∂w1: how w1 acts on E", True),
+    ]  # fmt: skip
+
+
+def test_the_graphs_of_t1_and_t4_have_gradients_and_lines(reports):
+    for name, root in (("T1", "E"), ("T4", "E")):
+        graph = reports[name].graph
+        assert graph.root.name == root
+        assert all(node.grad is not None for node in graph if node.requires_grad)
+        assert all(f"{name.lower()}.py:" in node.site for node in graph if node.rule)
+
+
 def test_t4_shows_what_is_wrong_in_its_sources(reports):
     mistakes = [(each.name, each.ours) for each in reports["T4"].comparisons if not each.must_agree]
     assert [name for name, _ in mistakes] == [

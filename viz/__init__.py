@@ -12,6 +12,6 @@ from viz.picture import Kind, Picture
 from viz.plots import Snapshots, plot_boundary, plot_cost, plot_histograms
 
 __all__ = [
-    "FOLDS", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots", "TooManyValues", "draw",
-    "page", "picture", "plot_boundary", "plot_cost", "plot_histograms",
+    "FOLDS", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots", "TooManyValues",
+    "draw", "page", "picture", "plot_boundary", "plot_cost", "plot_histograms",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from microbp import demo
+from microbp import Graph, demo
 from microbp.cli.command import Command, nearest, writing
 from microbp.demo.report import write
 
@@ -45,6 +45,8 @@ def _run(args: argparse.Namespace) -> int:
             with writing(path):
                 path.write_text(f"{text}\n", encoding="utf-8")
             written.append(str(path))
+        if report.graph is not None:
+            written += _pictures(folder, name, report.graph, report.title)
         verdicts.append(report.ok)
         if args.quiet:
             write(f"{name}: {report.verdict}")
@@ -53,6 +55,28 @@ def _run(args: argparse.Namespace) -> int:
     if not args.quiet:
         write(f"Written: {', '.join(written)}")
     return 0 if all(verdicts) else 1
+
+
+def _pictures(folder: Path, name: str, graph: Graph, title: str) -> list[str]:
+    """Write a drawing of the graph, and the page that steps through it; the names of the files.
+
+    Without a layout engine the drawing is DOT text.
+    """
+    import viz
+
+    drawing = viz.draw(graph, title=f"{name}. {title}")
+    drawn, stepped = folder / f"{name}.svg", folder / f"{name}.html"
+    try:
+        with writing(drawn):
+            drawing.save(drawn)
+    except viz.NoEngine as missing:
+        drawn = folder / f"{name}.dot"
+        write(f"{name}: no picture, only its DOT text: {missing}")
+        with writing(drawn):
+            drawing.save(drawn)
+    with writing(stepped):
+        viz.page(graph, title=f"{name}. {title}").save(stepped)
+    return [str(drawn), str(stepped)]
 
 
 COMMAND = Command(

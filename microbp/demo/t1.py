@@ -103,7 +103,10 @@ def reproduce() -> Report:
     W0, W1 = microbp.array(START_W0, name="W0"), microbp.array(START_W1, name="W1")
     start = W0.copy(), W1.copy()
     run = program(W0, W1)
-    first, second = next(run), next(run)
+    before = microbp.record_sites()  # the page shows the line of each operation
+    first = next(run)
+    microbp.record_sites(before)
+    second = next(run)
     added = {"W1": data_of(W1) - data_of(start[1]), "W0": data_of(W0) - data_of(start[0])}
     costs = [float(data_of(each.Error)[0, 0]) for each in (first, second, *run)]
     first.Error[0, 0].name = "E"

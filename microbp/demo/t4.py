@@ -48,10 +48,11 @@ def network(p: Mapping[str, Any]) -> dict[str, Any]:
     with group("o2"):
         net_o2 = microbp.dot([p["w7"], p["w8"]], [h1, h2], p["b2"])
         o2 = microbp.sigmoid(net_o2)
-    with group("error"):
+    with group("E_o1"):
         E_o1 = 0.5 * (t1 - o1) ** 2
+    with group("E_o2"):
         E_o2 = 0.5 * (t2 - o2) ** 2
-        E = E_o1 + E_o2
+    E = E_o1 + E_o2
     return {
         "net_h1": net_h1, "net_h2": net_h2, "h1": h1, "h2": h2,
         "net_o1": net_o1, "net_o2": net_o2, "o1": o1, "o2": o2,
@@ -111,7 +112,9 @@ def reproduce() -> Report:
         "derivative of microbp's below is read from the recorded graph; none is typed in."
     )
     p = variables()
+    before = microbp.record_sites()  # the page shows the line of each operation
     net = network(p)
+    microbp.record_sites(before)
     for name, value in net.items():
         value.name = name
     loss: Value = net["E"]
@@ -124,6 +127,7 @@ def reproduce() -> Report:
     trained = _training(report)
     _misprinted_sigmoid(report, graph)
     _early_update(report, loss, trained)
+    _explanations(report, graph)
     report.numbers["gradients"] = {name: p[name].grad for name in START}
     return report
 
@@ -395,6 +399,16 @@ def _early_update(report: Report, loss: Value, trained: list[dict[str, float]]) 
         microbp.check_answers(loss, claims, learning_rate=RATE, names={}, show=False),
         mistakes=["w1"],
     )
+
+
+def _explanations(report: Report, graph: Graph) -> None:
+    report.heading("8. The same two derivations, written by microbp.explain")
+    report.say(
+        "What 2 and 3 lay out for this net microbp writes for any graph, and computes each number "
+        "that it prints again: from the printed digits, and from those that it has."
+    )
+    for name in ("w5", "w1"):
+        report.explanation(microbp.explain(graph, name, rate=RATE))
 
 
 def _descend(*, early: bool) -> dict[int, dict[str, float]]:
