@@ -118,29 +118,52 @@ def by_hand_in_one_vector() -> Work:
     return Work(step, judged(step, lambda: [p]))
 
 
-def _micrograd_net(kind: Any) -> tuple[Any, list[Any], list[Any]]:
-    """The net as nested lists of Values of some kind, its forward pass, and its parameters in our order."""
-    X, y, layers = start()
+@contestant("microbp, replay")
+def replay() -> Work:
+    """The scalar graph of one point, compiled, and run on all points; the update is one operation."""
+    import microbp
+    from microbp import Value
+
+    X, y, _ = start()
+    sample = [Value(0.5, "x0"), Value(-0.5, "x1"), Value(1.0, "target")]
+    margin, squares, parameters = _scalar_net(Value)
+    cost = margin(sample) + PENALTY * squares()
+    program = microbp.compile(cost, inputs=sample, params=parameters)
+    samples, theta = np.column_stack([X, y]), program.parameters
+    gradient = np.empty_like(theta)
+
+    def step() -> float:
+        cost = program.value_and_grad(samples, theta, out=gradient).cost
+        theta.__isub__(RATE * gradient)
+        return cost
+
+    def numbers() -> list[Any]:
+        program.assign(theta)
+        return [[p.data for p in parameters]]
+
+    return Work(step, judged(step, numbers))
+
+
+def _scalar_net(kind: Any) -> tuple[Any, Any, list[Any]]:
+    """The margin of a sample (x0, x1, target) in scalars, written out; Σ p²; the parameters in our order."""
     nets = [
         [([kind(float(w)) for w in row], kind(float(bias))) for row, bias in zip(W, b, strict=True)]
-        for W, b in layers
+        for W, b in start()[2]
     ]
-    weights = [[w for row, _ in net for w in row] for net in nets]
-    biases = [[b for _, b in net] for net in nets]
-    parameters = [p for pair in zip(weights, biases, strict=True) for each in pair for p in each]
+    parameters = []
+    for net in nets:
+        parameters += [w for row, _ in net for w in row]
+        parameters += [b for _, b in net]
 
-    def cost() -> Any:
-        total = 0.0
-        for point, target in zip(X.tolist(), y.tolist(), strict=True):
-            out: list[Any] = point
-            for net in nets[:-1]:
-                out = [sum((w * x for w, x in zip(row, out, strict=True)), b).relu() for row, b in net]
-            [(row, b)] = nets[-1]
-            score = sum((w * x for w, x in zip(row, out, strict=True)), b)
-            total = (1.0 + -target * score).relu() + total
-        return total * (1.0 / POINTS) + PENALTY * sum(p * p for p in parameters)
+    def margin(sample: Any) -> Any:
+        *out, target = sample
+        for net in nets[:-1]:
+            out = [sum((w * x for w, x in zip(row, out, strict=True)), b).relu() for row, b in net]
+        [(row, b)] = nets[-1]
+        score = sum((w * x for w, x in zip(row, out, strict=True)), b)
+        return (1.0 + -target * score).relu()
 
-    return cost, parameters, nets
+    return margin, lambda: sum(p * p for p in parameters), parameters
 
 
 @contestant("micrograd")
@@ -160,12 +183,14 @@ def eager() -> Work:
 
 
 def _eager(kind: Any) -> Work:
-    cost, parameters, _ = _micrograd_net(kind)
+    X, y, _ = start()
+    samples = np.column_stack([X, y]).tolist()
+    margin, squares, parameters = _scalar_net(kind)
 
     def step() -> float:
         for p in parameters:
             p.grad = 0.0
-        total = cost()
+        total = sum(map(margin, samples)) * (1.0 / POINTS) + PENALTY * squares()
         total.backward()
         for p in parameters:
             p.data -= RATE * p.grad

@@ -38,6 +38,25 @@ def by_hand() -> Work:
     return Work(run, run)
 
 
+@contestant("microbp, replay")
+def replay() -> Work:
+    """The recorded graph, compiled."""
+    import numpy as np
+
+    import microbp
+    from microbp import Value
+
+    w, x = Value(W, "w"), Value(X, "x")
+    program = microbp.compile(chain(w, x), inputs=[], params=[w, x])
+    theta, sample, out = program.parameters, np.empty(0), np.empty(2)
+
+    def run() -> tuple[float, ...]:
+        gradients = program.value_and_grad(sample, theta, out=out)
+        return gradients.cost, *out
+
+    return Work(run, run)
+
+
 @contestant("microbp, eager")
 def eager() -> Work:
     """Recorded and back-propagated each time."""

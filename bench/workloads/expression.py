@@ -44,6 +44,25 @@ def by_hand() -> Work:
     return Work(run, run)
 
 
+@contestant("microbp, replay")
+def replay() -> Work:
+    """The recorded graph as straight-line code."""
+    import numpy as np
+
+    import microbp
+    from microbp import Value
+
+    a, b = Value(A, "a"), Value(B, "b")
+    program = microbp.compile(expression(a, b, Value.relu), inputs=[], params=[a, b], form="straight")
+    theta, sample, out = program.parameters, np.empty(0), np.empty(2)
+
+    def run() -> tuple[float, ...]:
+        gradients = program.value_and_grad(sample, theta, out=out)
+        return gradients.cost, *out
+
+    return Work(run, run)
+
+
 @contestant("microbp, eager")
 def eager() -> Work:
     """Recorded and back-propagated each time."""

@@ -47,6 +47,34 @@ def by_hand() -> Work:
     return Work(step, judged(step, lambda: parameters))
 
 
+@contestant("microbp, replay")
+def replay() -> Work:
+    """The scalar graph of one sample, compiled, and run on the batch; the update is one operation."""
+    import microbp
+    from microbp import Value, cross_entropy, dot
+
+    X, T, arrays = start()
+    W1, b1, W2, b2 = (np.vectorize(Value, otypes=[object])(each) for each in arrays)
+    x, t = [Value(0.5) for _ in range(NIN)], [Value(0.1) for _ in range(CLASSES)]
+    h = [dot(list(row), x, bias).sigmoid() for row, bias in zip(W1, b1, strict=True)]
+    z = [dot(list(row), h, bias) for row, bias in zip(W2, b2, strict=True)]
+    parameters = [p for each in (W1, b1, W2, b2) for p in each.ravel()]
+    program = microbp.compile(cross_entropy(z, t), inputs=x + t, params=parameters)
+    samples, theta = np.hstack([X, T]), program.parameters
+    gradient = np.empty_like(theta)
+
+    def step() -> float:
+        cost = program.value_and_grad(samples, theta, out=gradient).cost
+        theta.__isub__(RATE * gradient)
+        return cost
+
+    def numbers() -> list[Any]:
+        program.assign(theta)
+        return [[p.data for p in parameters]]
+
+    return Work(step, judged(step, numbers))
+
+
 def _scalars(kind: Any, number: Any) -> Work:
     """The net as lists of Values; ``number`` makes the cost's exp and log of them."""
     X, T, (W1, b1, W2, b2) = start()

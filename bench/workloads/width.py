@@ -37,6 +37,27 @@ def by_hand() -> Work:
     return Work(run, lambda: outcome(run(), gradient))
 
 
+@contestant("microbp, replay")
+def replay() -> Work:
+    """The graph of a million products and sums, compiled."""
+    import microbp
+    from microbp import Value
+
+    numbers, factors = (each.tolist() for each in data())
+    w = [Value(each) for each in numbers]
+    x = [Value(each) for each in factors]
+    total = w[0] * x[0]
+    for a, b in zip(w[1:], x[1:], strict=True):
+        total = total + a * b
+    program = microbp.compile(total, inputs=x, params=w)
+    theta, sample, out = program.parameters, np.array(factors), np.empty(N)
+
+    def run() -> float:
+        return program.value_and_grad(sample, theta, out=out).cost
+
+    return Work(run, lambda: outcome(run(), out))
+
+
 @contestant("microbp, eager, one dot")
 def eager_dot() -> Work:
     """Recorded and back-propagated each time."""
