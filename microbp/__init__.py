@@ -23,7 +23,8 @@ from microbp.debug import (
 from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
-    BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation,
+    BranchChanged, BranchError, BranchWarning, MicrobpError, NoGradientError, NotFiniteResult, RuleError,
+    UndefinedOperation,
 )
 from microbp.functions import (
     Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
@@ -45,7 +46,9 @@ __version__ = "0.1.0"
 __all__ = [
     "MLP",
     "Array",
+    "BranchChanged",
     "BranchError",
+    "BranchWarning",
     "Contribution",
     "Diagnosis",
     "Explanation",
@@ -59,6 +62,7 @@ __all__ = [
     "NoGradientError",
     "Node",
     "NotFinite",
+    "NotFiniteResult",
     "Operation",
     "Paths",
     "Program",

@@ -17,7 +17,6 @@ import numpy as np
 
 from microbp import functions
 from microbp.array import array
-from microbp.backward import backward_order
 from microbp.comparisons import watched
 from microbp.errors import NoGradientError
 from microbp.losses import (
@@ -30,7 +29,7 @@ from microbp.losses import (
     softmax_cross_entropy,
 )
 from microbp.replay.branches import guards
-from microbp.replay.build import FormName, compiled_program
+from microbp.replay.build import compiled_program
 from microbp.replay.captured import flat
 from microbp.replay.program import Program
 from microbp.value import Value
@@ -160,15 +159,14 @@ class _Unfit(Exception):
 #: The cost of one sample for each loss that the package has, of predictions and targets that are Values.
 _SAMPLE_COSTS: dict[Loss, Callable[[list[Value], list[Value]], Value]] = {
     half_squared_error: lambda o, t: functions.sum([(b - a) ** 2 for a, b in zip(o, t, strict=True)]) / 2,
-    mean_squared_error: lambda o, t: functions.sum([(b - a) ** 2 for a, b in zip(o, t, strict=True)]) / len(o),
+    mean_squared_error: lambda o, t: functions.sum([(b - a) ** 2 for a, b in zip(o, t, strict=True)])
+    / len(o),
     hinge: lambda o, t: functions.sum([(1.0 - b * a).relu() for a, b in zip(o, t, strict=True)]) / len(o),
     binary_cross_entropy: lambda o, t: functions.sum(
         [b * (-a).softplus() + (1.0 - b) * a.softplus() for a, b in zip(o, t, strict=True)]
     ) / len(o),
     softmax_cross_entropy: functions.cross_entropy,
 }  # fmt: skip
-#: A batch of so many values in all is quicker in straight-line code than in the matrix form's calls.
-_FEW = 400
 #: How closely the replayed cost and gradients have to agree with the eager ones.
 _CLOSE = 1e-9
 
@@ -185,8 +183,7 @@ class ReplayEngine:
         self.loss, self.parameters, self.penalty = loss, parameters, penalty
         self._why = ""
         self._ready = False
-        self._programs: dict[str, Program] = {}
-        self._recorded: tuple[Value, list[Value]] | None = None
+        self._program: Program
         self._tables: dict[int, tuple[Samples, Floats]] = {}
         self._batch: tuple[Any, list[int], Floats] | None = None
 
@@ -198,19 +195,19 @@ class ReplayEngine:
         if not self._fits(samples, rows):
             return self.eager.gradients(samples, rows)
         cost, gradient = self._replayed(samples, rows)
-        for parameter, derivative in zip(self._program(len(rows))._bound, gradient.tolist(), strict=True):
+        for parameter, derivative in zip(self._program._bound, gradient.tolist(), strict=True):
             parameter.grad = derivative if parameter.requires_grad else None
         return cost
 
     def cost(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102
         if not self._fits(samples, rows):
             return self.eager.cost(samples, rows)
-        return float(self._program(len(rows))(self._rows(samples, rows)).mean())
+        return float(self._program(self._rows(samples, rows)).mean())
 
     # ----------------------------------------------------------------------------------- each step
     def _replayed(self, samples: Samples, rows: Sequence[int]) -> tuple[float, Floats]:
         """Cost and gradient, penalty included, the gradient in the order of the program."""
-        program = self._program(len(rows))
+        program = self._program
         theta = program.parameters
         found = program.value_and_grad(self._rows(samples, rows), theta)
         if not self.penalty:
@@ -237,16 +234,6 @@ class ReplayEngine:
             one_hot: Floats = np.eye(self._outputs)[targets[:, 0].astype(int)]
             return one_hot
         return targets
-
-    def _program(self, batch: int) -> Program:
-        assert self._recorded is not None
-        cost, inputs = self._recorded
-        form: FormName = "straight" if batch * self._size <= _FEW else "matrix"
-        if form not in self._programs:
-            self._programs[form] = compiled_program(
-                cost, inputs, self.parameters, form=form, finite=False, compared=[]
-            )
-        return self._programs[form]
 
     # -------------------------------------------------------------------------------- at the start
     def _fits(self, samples: Samples, rows: Sequence[int]) -> bool:
@@ -286,8 +273,7 @@ class ReplayEngine:
         branch, unknown = guards(compared, leaves, self.parameters)
         for each in (*(branch.branches if branch else ()), *unknown):
             raise _Unfit(f"the net chooses a branch: {each}")
-        self._recorded = cost, leaves
-        self._size = len(backward_order(cost))
+        self._program = compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
 
     def _compare(self, samples: Samples, rows: Sequence[int]) -> None:
         """The first samples in both ways; whoever draws random numbers, say, is found out here."""

@@ -98,7 +98,7 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
         if len(operands) == 2:
             node._b, node._db = operands[1], local[1]
     if _sites:
-        node._note = None, user_place(), current_group()
+        node._note = None, user_place() or "?", current_group()
     elif SCOPE["grouped"]:
         node._note = current_group()
     return node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -166,8 +167,8 @@ class Dropout(MLP):
 
 
 ASIDE = [
-    (lambda: Branching(2, [3, 1], activation="tanh"), r"eager \(the net chooses a branch: Value\(.*\) > 0.0 is "
-     rf"(True|False) \[{__file__}:\d+\]\)"),
+    (lambda: Branching(2, [3, 1], activation="tanh"),
+     rf"eager \(the net chooses a branch: Value\(.*\) > 0.0 is (True|False) \[{__file__}:\d+\]\)"),
     (lambda: Reading(2, [3, 1], activation="tanh"), r"eager \(TypeError while tracing: float\(\) of x0 = "),
     (Coupled, r"eager \(the cost of a batch is not the mean of what single samples cost\)"),
 ]  # fmt: skip
@@ -177,8 +178,6 @@ ASIDE = [
 def test_a_net_that_cannot_be_replayed_is_recorded_and_the_history_says_why(make: Any, why: str) -> None:
     expected, history = both(make, X, SIGN, loss="mean_squared_error", epochs=5)
     assert history.step_cost == expected.step_cost  # to the last bit
-    import re
-
     assert re.fullmatch(why + ".*", history.engine)
 
 

@@ -10,18 +10,23 @@ import pytest
 
 import microbp
 from microbp import BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation, Value, errors
+from microbp.errors import BranchChanged, BranchWarning, NotFiniteResult
 
 KINDS = {
     RuleError: (ValueError,),
     UndefinedOperation: (ArithmeticError, ValueError),
     BranchError: (TypeError,),
     NoGradientError: (RuntimeError,),
+    BranchChanged: (RuntimeError,),
+    NotFiniteResult: (FloatingPointError,),
 }
 
 
 def test_every_class_of_the_module_is_exported_and_public() -> None:
     classes = {name for name, each in vars(errors).items() if inspect.isclass(each)}
-    assert classes == set(errors.__all__) == {"MicrobpError", *(kind.__name__ for kind in KINDS)}
+    assert classes == set(errors.__all__) == {
+        "MicrobpError", "BranchWarning", *(kind.__name__ for kind in KINDS),
+    }  # fmt: skip
     for name in errors.__all__:
         assert getattr(microbp, name) is getattr(errors, name)
 
@@ -60,3 +65,14 @@ def test_an_undefined_operation_survives_copying_and_pickling(twin) -> None:
     again = twin(error)
     assert type(again) is UndefinedOperation
     assert (str(again), again.rule, again.numbers, again.site) == ("no value", "pow", (0.0, -1.0), "a.py:3")
+
+
+def test_a_result_that_is_not_finite_carries_its_sample() -> None:
+    error = NotFiniteResult("sample 3: it is inf", 3)
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.sample) == ("sample 3: it is inf", 3)
+
+
+def test_a_branch_warning_is_the_user_s_affair() -> None:
+    assert issubclass(BranchWarning, UserWarning)
+    assert not issubclass(BranchWarning, MicrobpError)

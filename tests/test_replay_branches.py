@@ -35,7 +35,8 @@ def test_compiling_a_function_with_a_branch_warns_with_operands_line_and_cure() 
     assert str(warning.message) == (
         "compile: a branch was chosen while the graph was recorded, and the program will always keep to it: "
         f"Value(6.0) > 0.0 is True [{LINE}]. Keep it in the graph with relu, maximum, minimum, clip or "
-        "select(c, a, b); or compile with checked=True, which raises where a sample would have gone the other way"
+        "select(c, a, b); or compile with checked=True, which raises where a sample would have gone the "
+        "other way"
     )
     assert f"{warning.filename}:{warning.lineno}" == line
     assert program(-3.0) == -6.0  # the frozen branch: the eager function gives -0.6

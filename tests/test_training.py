@@ -29,7 +29,7 @@ from microbp.nn import MLP, Module
 from microbp.optim import SGD, Adam, Cosine, Linear, Optimiser, clip_gradients
 from microbp.training import History, NotFinite
 
-#: With the engine that is the definition, a run is known to the last bit; test_engines.py holds the others to it.
+#: With the engine that is the definition a run is known to the last bit; test_engines.py holds the other.
 fit = functools.partial(training.fit, engine="eager")
 
 X = [[0.5, -1.0], [1.0, 0.25], [-0.75, 0.5], [0.0, 1.0], [-1.0, -0.5], [0.25, 0.75], [1.5, -0.25]]

@@ -61,25 +61,21 @@ def by_hand() -> Work:
 
 @contestant("microbp, replay")
 def replay() -> Work:
-    """The recorded graph as straight-line code; the update is one operation."""
+    """The recorded graph as straight-line code, called on plain floats."""
     import microbp
     from microbp import Value
 
     p = [Value(x) for x in START]
     program = microbp.compile(cost(p, Value.sigmoid), inputs=[], params=p, form="straight")
-    sample, theta = np.empty(0), program.parameters
-    gradient = np.empty_like(theta)
+    value_and_grad, theta = program.functions["value_and_grad"], program.parameters.tolist()
 
     def step() -> float:
-        cost = program.value_and_grad(sample, theta, out=gradient).cost
-        theta.__isub__(RATE * gradient)
-        return cost
+        cost, gradient = value_and_grad((), theta)
+        for i, each in enumerate(gradient):
+            theta[i] -= RATE * each
+        return float(cost)
 
-    def numbers() -> list[Any]:
-        program.assign(theta)
-        return [[each.data for each in p]]
-
-    return hundred(step, numbers)
+    return hundred(step, lambda: [theta])
 
 
 def _eager(kind: Any, sigmoid: Any) -> Work:

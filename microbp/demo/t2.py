@@ -385,8 +385,9 @@ def _digits(report: Report, images: Floats, labels: Any) -> None:
     report.say(
         f"So it learns: 64 inputs, {HIDDEN} hidden neurons, 10 outputs, {len(net.parameters())} parameters,"
         f" weights from a normal distribution of standard deviation {DEVIATION} (seed {NET_SEED}); {EPOCHS}"
-        f" epochs of {steps} mini-batches of {BATCH}, learning rate {RATE}. The eager engine records each "
-        f"of the {EPOCHS * steps} batches anew, scalar by scalar."
+        f" epochs of {steps} mini-batches of {BATCH}, learning rate {RATE}. The cost of one digit is "
+        f"recorded, scalar by scalar; fit finds its matrices again, and replays them for each of the "
+        f"{EPOCHS * steps} batches."
     )
     history = fit(
         net, x, t, loss="softmax_cross_entropy", optimiser=SGD(net.named_parameters(), lr=RATE),
@@ -405,6 +406,7 @@ def _digits(report: Report, images: Floats, labels: Any) -> None:
         "weight_init_std": DEVIATION, "seed of the net": NET_SEED, "seed of the split": SPLIT_SEED,
     }  # fmt: skip
     report.numbers["cost of each epoch"] = history.cost
+    report.numbers["engine"] = history.engine
 
 
 def _net() -> TwoLayerNet:

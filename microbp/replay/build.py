@@ -9,7 +9,7 @@ from typing import Any, Literal
 from microbp.comparisons import Compared
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.captured import Captured, capture_values, flat
-from microbp.replay.forms import Form, Matrix, Straight
+from microbp.replay.forms import Auto, Form, Matrix, Straight
 from microbp.replay.matrix import generate
 from microbp.replay.program import MEMORY, Program
 
@@ -53,4 +53,7 @@ def compiled_program(
 
 
 def _form(captured: Captured, form: FormName) -> Form:
-    return Straight(captured) if form == "straight" else Matrix(generate(captured))
+    if form == "straight":
+        return Straight(captured)
+    generated = generate(captured)
+    return Matrix(generated) if form == "matrix" else Auto(captured, generated)

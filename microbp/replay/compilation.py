@@ -50,19 +50,23 @@ def compile(  # noqa: A001 (microbp.compile is meant)
 
     ``form``: ``"straight"`` replays sample after sample on Python's floats, with the eager engine's bits;
     ``"matrix"`` finds the matrices in the graph and runs a batch at once with NumPy, equal to 1e-12;
-    ``"auto"`` is the matrix form. ``names``, such as ``locals()``, names values in the source.
+    ``"auto"`` is the matrix form, but runs a few small samples in straight-line code. ``names``, such as
+    ``locals()``, names values in the source.
 
     **Branches.** A comparison of Values while recording chooses a branch that the program keeps to:
     BranchWarning says which, and with ``checked`` a sample that would have gone the other way raises
     BranchChanged instead.
 
     **Numbers that are not finite** raise NotFiniteResult, with the sample and the first value that shows it;
-    with ``finite=False`` they are returned. ``memory`` is how many bytes the values of a batch may take.
+    with ``finite=False`` they are returned. An operation without a result raises UndefinedOperation as in the
+    eager engine; the matrix form notices it by the nan or infinity that it leaves. ``memory`` is how many
+    bytes the values of a batch may take.
 
     Raises TypeError and ValueError where what is given does not fit.
     """
     options = {
-        "params": params, "form": form, "checked": checked, "finite": finite, "memory": memory, "names": names,
+        "params": params, "form": form, "checked": checked, "finite": finite, "memory": memory,
+        "names": names,
     }  # fmt: skip
     if what is None:
         return lambda function: _traced(function, inputs, options)

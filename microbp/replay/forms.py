@@ -9,14 +9,15 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from microbp.replay.captured import Captured, Generated, ParameterArray
+from microbp.replay.layout import Floats, Layout
 from microbp.replay.straight import straight
 
-__all__ = ["Floats", "Form", "Matrix", "Straight", "defined"]
+__all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined"]
 
-Floats = npt.NDArray[np.float64]
+#: So many values in all, samples times nodes, are quicker in straight-line code than NumPy's calls are.
+_FEW = 400
 
 
 class Form(Protocol):
@@ -157,3 +158,35 @@ class Matrix:
             start += size
         self._views[what] = vector, views
         return views
+
+
+class Auto(Matrix):
+    """The matrix form; a few small samples at a time run in straight-line code."""
+
+    def __init__(self, captured: Captured, generated: Generated) -> None:
+        super().__init__(generated)
+        self._captured = captured
+        self._most = _FEW // len(captured.graph)
+        self.exact = generated.exact or self._most > 0
+        if self._most:
+            few = f"{self._most} samples" if self._most > 1 else "one sample"
+            self.description += f"\n(batches of up to {few} run in straight-line code)"
+
+    @cached_property
+    def _straight(self) -> Straight:
+        """With the parameters in the order of the arrays."""
+        layout = Layout(self.arrays, len(self._captured.params))
+        return Straight(layout.reordered(self._captured))
+
+    def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
+        return "auto", (self._captured, self._generated)
+
+    def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
+        return self._straight.values(x, theta) if len(x) <= self._most else super().values(x, theta)
+
+    def gradients(  # noqa: D102
+        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
+    ) -> tuple[Floats, Any]:
+        if len(x) <= self._most:
+            return self._straight.gradients(x, theta, gradient, wrt_inputs)
+        return super().gradients(x, theta, gradient, wrt_inputs)

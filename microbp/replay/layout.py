@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from microbp.replay.captured import ParameterArray
-from microbp.replay.forms import Floats
+from microbp.replay.captured import Captured, ParameterArray
 
-__all__ = ["Layout"]
+__all__ = ["Floats", "Layout"]
+
+Floats = npt.NDArray[np.float64]
 
 
 class Layout:
@@ -40,6 +42,16 @@ class Layout:
         for index, number in zip(self.order, vector.tolist(), strict=True):
             numbers[index] = number
         return numbers
+
+    def reordered(self, captured: Captured) -> Captured:
+        """The same with its parameters in the order of the vector."""
+        order = self.order
+        return captured._replace(
+            params=tuple(captured.params[each] for each in order),
+            param_names=tuple(captured.param_names[each] for each in order),
+            numbers=tuple(captured.numbers[each] for each in order),
+            trained=tuple(captured.trained[each] for each in order),
+        )
 
     def views(self, vector: Floats) -> dict[str, Floats]:
         """Each array as a view of the vector."""

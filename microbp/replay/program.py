@@ -12,7 +12,7 @@ import numpy as np
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
 from microbp.replay.branches import Guards
 from microbp.replay.captured import Captured, Leaves, flat
-from microbp.replay.forms import Floats, Form, Matrix, Straight
+from microbp.replay.forms import Auto, Floats, Form, Matrix, Straight
 from microbp.replay.layout import Layout
 from microbp.replay.result import Gradients
 from microbp.replay.sample import first_fault, gradient_fault
@@ -23,6 +23,7 @@ __all__ = ["MEMORY", "Program", "as_floats"]
 #: How many bytes the values of a batch may take, unless the caller says so.
 MEMORY = 1 << 28
 _data: Callable[[Value], float] = attrgetter("_data")
+_FLOAT = np.dtype(float)
 
 
 class Program:
@@ -46,8 +47,8 @@ class Program:
     """
 
     __slots__ = (
-        "_bound", "_bytes", "_constants", "_form", "_guards", "_layout", "_numbers", "_seconds", "captured", "finite",
-        "memory",
+        "_bound", "_bytes", "_constants", "_form", "_guards", "_layout", "_numbers", "_seconds",
+        "captured", "finite", "memory",
     )  # fmt: skip
 
     #: The graph, and which of its values are inputs, parameters and outputs.
@@ -95,7 +96,7 @@ class Program:
 
     @property
     def form(self) -> str:
-        """``"straight"`` or ``"matrix"``."""
+        """``"straight"``, ``"matrix"``, or ``"auto"``: matrix, but straight for a few small samples."""
         return type(self._form).__name__.lower()
 
     @property
@@ -124,8 +125,9 @@ class Program:
         params = len(self.captured.params)
         numbers = f"{len(self.captured.inputs):,} inputs, {params:,} parameters"
         bits = "the eager engine's bits" if self.exact else "equal to the eager engine to 1e-12"
+        name = "matrix" if self.form == "auto" else self.form
         lines = [
-            f"{self.form} form of {len(self.captured.graph):,} values: {numbers}; {bits}",
+            f"{name} form of {len(self.captured.graph):,} values: {numbers}; {bits}",
             self._form.description,
             f"compiled in {_time(self._seconds)}",
         ]
@@ -197,11 +199,11 @@ class Program:
         except (ArithmeticError, ValueError):
             self._explain(x, theta)
             raise
-        cost = float(costs[0] if len(x) == 1 else costs.sum())
+        cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
         if not math.isfinite(cost):
             self._explain(x, theta, np.isfinite(costs))
-        if not math.isfinite(gradient @ gradient) or (dx is not None and not np.isfinite(dx).all()):
-            self._explain_gradient(x, theta)
+        if not math.isfinite(gradient.dot(gradient)) or (dx is not None and not np.isfinite(dx).all()):
+            self._explain_gradient(x, theta, gradient, dx)
         if reduce == "mean" and len(x) > 1:
             cost /= len(x)
             gradient /= len(x)
@@ -209,13 +211,16 @@ class Program:
                 dx /= len(x)
         if dx is not None:
             dx = dx.reshape(batch + self.captured.input_shape)
-        return Gradients(cost, costs.reshape(batch)[()], gradient, dx, self._layout, self._bound)
+        if len(batch) != 1:
+            costs = costs.reshape(batch)[()]
+        return Gradients(cost, costs, gradient, dx, self._layout, self._bound)
 
     def _gradients(
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Floats | None]:
         rows = self._rows
-        gradient[self._layout.used :] = 0.0
+        if self._layout.used < len(gradient):
+            gradient[self._layout.used :] = 0.0
         if len(x) <= rows:
             return self._form.gradients(x, theta, gradient, wrt_inputs)
         costs, dx = np.empty(len(x)), np.empty_like(x) if wrt_inputs else None
@@ -272,7 +277,7 @@ class Program:
 
     def _vector(self, theta: Any) -> Floats:
         size = self._layout.size
-        if type(theta) is not np.ndarray or theta.shape != (size,) or theta.dtype != np.float64:
+        if type(theta) is not np.ndarray or theta.shape != (size,) or theta.dtype != _FLOAT:
             raise ValueError(
                 f"theta is a float64 vector of {size} numbers, such as program.parameters; this is "
                 f"{_kind(theta)}"
@@ -295,8 +300,10 @@ class Program:
     def _samples(self, inputs: Any) -> tuple[Floats, tuple[int, ...]]:
         """The inputs as rows of floats, and the shape of the batch."""
         shape = self.captured.input_shape
-        if type(inputs) is not np.ndarray or inputs.dtype != np.float64:
+        if type(inputs) is not np.ndarray or inputs.dtype != _FLOAT:
             inputs = as_floats(inputs)
+        if len(shape) == 1 and inputs.shape[1:] == shape:
+            return inputs, inputs.shape[:1]  # the usual batch, as it is
         lead = inputs.ndim - len(shape)
         if lead < 0 or inputs.shape[lead:] != shape:
             raise ValueError(
@@ -338,8 +345,10 @@ class Program:
                 told = f"the first value that is not finite is {fault}"
                 raise NotFiniteResult(f"{_where(sample, len(x))}{told}", sample)
 
-    def _explain_gradient(self, x: Floats, theta: Floats) -> None:
-        """The cost is finite, but a derivative is not."""
+    def _explain_gradient(self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None) -> None:
+        """The cost is finite, but a derivative may not be."""
+        if np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all()):
+            return  # only their squares are beyond the largest float
         numbers = self._layout.given(theta)
         for sample, row in enumerate(x.tolist()):
             try:
@@ -372,7 +381,9 @@ def _restored(
     return Program(captured, _FORMS[kind](data), None, guarded, finite=finite, memory=memory, seconds=seconds)
 
 
-_FORMS: dict[str, Callable[[Any], Form]] = {"straight": Straight, "matrix": Matrix}
+_FORMS: dict[str, Callable[[Any], Form]] = {
+    "straight": Straight, "matrix": Matrix, "auto": lambda data: Auto(*data),
+}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ words and numbers

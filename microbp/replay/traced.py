@@ -33,13 +33,15 @@ class Traced:
         self._name = getattr(function, "__name__", repr(function))
         self._function, self._options, self._batched = function, options, batched
         self._programs: dict[Any, Program] = {}
+        self._twin: Traced | None = None
 
     @property
     def batched(self) -> Traced:
         """The same for a batch: every argument has one leading axis, of one length."""
-        twin = Traced(self._function, self._options, batched=True)
-        twin._programs = self._programs
-        return twin
+        if self._twin is None:
+            self._twin = Traced(self._function, self._options, batched=True)
+            self._twin._programs = self._programs
+        return self._twin
 
     def program(self, *arguments: Any, **static: Any) -> Program:
         """The program for arguments of these shapes; its inputs are these, flattened, one after the other."""

@@ -120,7 +120,7 @@ class _Decided(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id not in self.literals:
             return node
-        return ast.parse(self.literals[node.id], mode="eval").body
+        return _parsed(self.literals[node.id])
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         return self._computed(node)
@@ -143,9 +143,10 @@ class _Decided(ast.NodeTransformer):
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         test = self.visit(node.test)
-        if isinstance(test, ast.Constant):
-            return self.visit(node.body if test.value else node.orelse)
-        return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
+        if not isinstance(test, ast.Constant):
+            return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
+        chosen: ast.expr = self.visit(node.body if test.value else node.orelse)
+        return chosen
 
     def _computed(self, node: ast.expr) -> ast.expr:
         self.generic_visit(node)
@@ -155,8 +156,11 @@ class _Decided(ast.NodeTransformer):
             found = Expression("", frozenset(), node).evaluate({})
         except ArithmeticError:
             return node
-        tree = ast.parse(repr(found), mode="eval")  # inf and nan become names
-        return tree.body
+        return _parsed(repr(found))  # inf and nan become names
+
+
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
 
 
 _FACTORS = (ast.Name, ast.Constant, ast.Call, ast.UnaryOp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO
 
-from microbp.tables import Table, _has_colour
+from microbp.tables import Table, has_colour
 
 __all__ = ["Line", "Screen", "Span", "printable"]
 
@@ -47,7 +47,7 @@ class Screen:
 
     def __init__(self, out: IO[str]) -> None:
         self.out = out
-        self.colour = _has_colour(out)
+        self.colour = has_colour(out)
         encoding = getattr(out, "encoding", None) or "utf-8"
         try:
             "−×·→✓∂Σσ∞…∇─".encode(encoding)

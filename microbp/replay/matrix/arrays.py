@@ -19,13 +19,12 @@ class Array:
     shape: tuple[int, ...]
     #: Whether the batch is its first axis, before ``shape``.
     varies: bool = False
-    #: Whether a gradient with respect to a parameter, or to an input, passes through it.
+    #: Whether a gradient with respect to a parameter passes through it, or is wanted of it.
     trains: bool = False
-    to_input: bool = False
     #: Parameters come as arrays of their shape; a group of one value that does not vary is a number.
     parameter: bool = False
-    #: Whether rows of it are kept in a name once they have been gathered.
-    computed: bool = True
+    #: The places of parameters that take no gradient.
+    frozen: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:

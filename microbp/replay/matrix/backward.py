@@ -7,11 +7,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from microbp.replay.matrix.arrays import Array
-from microbp.replay.matrix.build import Tree, is_number, number, parsed, text
-from microbp.replay.matrix.gradients import Gradient, gradient, write_gradient
-from microbp.replay.matrix.groups import INPUT, LOOSE, Group
-from microbp.replay.matrix.products import Contribution, block_gradients
+from microbp.replay.matrix.build import is_number, number, parsed, text
+from microbp.replay.matrix.gradients import gradient, write_gradient
+from microbp.replay.matrix.groups import CONSTANT, INPUT, LOOSE, Group
+from microbp.replay.matrix.passing import Contribution, Upstream, block_gradients, needs_all
 from microbp.replay.matrix.rows import rule_gradients
 from microbp.replay.matrix.writer import Writer
 
@@ -22,40 +21,37 @@ LONG = 60
 
 
 def backward(
-    writer: Writer, groups: list[Group], outputs: list[tuple[int, int]], deltas: list[str], comments: list[str],
-    pool: list[int],
+    writer: Writer, groups: list[Group], order: list[int], outputs: list[tuple[int, int]], pool: list[int]
 ) -> None:
-    """Write the lines that compute all gradients; ``outputs`` are (array, place), each seeded with 1."""
+    """Write the lines that compute all gradients.
+
+    ``outputs`` are (array, place), each seeded with 1. What only the inputs need comes last.
+    """
     arrived: dict[int, list[Contribution]] = defaultdict(list)
     for home, place in outputs:
         arrived[home].append(Contribution(home, np.array([place]), number(1.0), False, False, True))
-    arrays = writer.arrays
     for trains in (True, False):
         if not trains:
+            _parameters(writer, arrived, pool)
             writer.line("dx = None")
-            if INPUT not in arrived and not any(group.varies and not group.array.trains for group in groups):
-                writer.line("if wrt_x:")
-                writer.indent = "    "
-                writer.line("dx = np.zeros_like(x)")
-                break
             writer.line("if wrt_x:")
             writer.indent = "    "
-        for index in reversed(range(len(groups))):
+        for index in reversed(order):
             group = groups[index]
-            if group.array.trains != trains or not arrived[index]:
-                continue
-            found = gradient(writer, group.array, deltas[index], arrived[index])
-            found = _settled(writer, group, deltas[index], found, comments[index])
-            for each in _passed_on(writer, group, found):
-                if each.home >= 0 or each.home == INPUT or arrays[each.home].parameter or arrays[each.home].trains:
+            if group.array.trains == trains and (trains or group.varies) and arrived[index]:
+                found = gradient(writer, group.array, group.delta, arrived[index])
+                for each in _passed_on(writer, group, _settled(writer, group, found)):
                     arrived[each.home].append(each)
-        if trains:
-            _parameters(writer, arrived, pool)
-    else:
-        found = gradient(writer, arrays[INPUT], "dx", arrived[INPUT])
-        if text(found.tree) != "dx":
-            writer.line(f"dx = {text(_complete(found, arrays[INPUT].size))}")
+    _inputs(writer, arrived[INPUT])
     writer.indent = ""
+
+
+def _inputs(writer: Writer, arrived: list[Contribution]) -> None:
+    array = writer.arrays[INPUT]
+    found = gradient(writer, array, "dx", arrived)
+    if text(found.tree) != "dx":
+        complete = found.batch and found.full
+        writer.line(f"dx = {'' if complete else f'np.zeros((n, {array.size})) + '}{text(found.tree)}")
 
 
 def _parameters(writer: Writer, arrived: dict[int, list[Contribution]], pool: list[int]) -> None:
@@ -69,43 +65,37 @@ def _parameters(writer: Writer, arrived: dict[int, list[Contribution]], pool: li
         for home in pool:
             stop = start + writer.arrays[home].size
             shape = writer.arrays[home].shape
-            form = f"{name}[{start}:{stop}].reshape({shape})" if len(shape) != 1 else f"{name}[{start}:{stop}]"
+            form = f"{name}[{start}:{stop}]" + (f".reshape({shape})" if len(shape) != 1 else "")
             places = np.arange(stop - start).reshape(shape)
             arrived[home].append(Contribution(home, places, parsed(form), False, True, True))
             start = stop
     for home, array in writer.arrays.items():
         if array.parameter:
-            write_gradient(writer, array, arrived.get(home, []))
+            write_gradient(writer, array, arrived[home], f"∂cost/∂{array.name}, summed over the batch")
 
 
-def _complete(found: Gradient, size: int) -> Tree:
-    if found.batch and found.full:
-        return found.tree
-    return parsed(f"np.zeros((n, {size})) + {text(found.tree)}")
-
-
-def _settled(writer: Writer, group: Group, name: str, found: Gradient, comment: str) -> Gradient:
+def _settled(writer: Writer, group: Group, found: Upstream) -> Upstream:
     """The gradient under a name, where it is used more than once, is long, or must have all its entries."""
     if isinstance(found.tree, ast.Name):
         return found
-    m = len(group.members)
-    products = [block for block in group.blocks if block.factors.shape[1] > 1]
-    if products and m + len(products) > 1 or any(block.left is not None for block in products):
+    m, name, comment = len(group.members), group.delta, f"∂cost/∂({group.comment.partition(' = ')[0]})"
+    if any(needs_all(writer, block) for block in group.blocks):
         if group.varies and not (found.batch and found.full):
             tree = parsed(f"np.full((n, {m}), {text(found.tree)})")
-            return Gradient(writer.assign(name, tree, comment), True, True)
+            return Upstream(writer.assign(name, tree, comment), True, True)
         if not group.varies and m > 1 and not found.full:
-            return Gradient(writer.assign(name, parsed(f"np.full({m}, {text(found.tree)})"), comment), False, True)
+            tree = parsed(f"np.full({m}, {text(found.tree)})")
+            return Upstream(writer.assign(name, tree, comment), False, True)
     if is_number(found.tree) is not None:
         return found
-    receivers = sum(slot.home != -1 for slots in group.slots for slot in slots)
+    receivers = sum(slot.home != CONSTANT for slots in group.slots for slot in slots)
     receivers += sum(1 + (block.left is not None) for block in group.blocks)
     if receivers > 1 or len(text(found.tree)) > LONG or (group.rule is not None and group.rule.over):
         return found._replace(tree=writer.assign(name, found.tree, comment))
     return found
 
 
-def _passed_on(writer: Writer, group: Group, delta: Gradient) -> list[Contribution]:
+def _passed_on(writer: Writer, group: Group, delta: Upstream) -> list[Contribution]:
     if group.rule is not None:
-        return rule_gradients(writer, group, *delta)
-    return [each for block in group.blocks for each in block_gradients(writer, group, block, *delta)]
+        return rule_gradients(writer, group, delta)
+    return [each for block in group.blocks for each in block_gradients(writer, group, block, delta)]

@@ -1,8 +1,9 @@
-"""Small pieces of syntax trees, simplified as they are put together: ``1.0 * x`` is x, ``a + -b`` is a - b."""
+"""Pieces of syntax trees, simplified as they are put together: ``1.0 * x`` is x, ``a + -b`` is a - b."""
 
 from __future__ import annotations
 
 import ast
+import math
 from functools import lru_cache
 
 __all__ = ["Tree", "add", "call", "div", "is_number", "mul", "neg", "number", "parsed", "sub", "text"]
@@ -23,8 +24,8 @@ def text(tree: Tree) -> str:
 
 def number(value: float) -> Tree:
     """A number; one below zero as a minus and a number, so that parentheses come out right."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return parsed("np.nan" if value != value else "np.inf" if value > 0 else "-np.inf")
+    if not math.isfinite(value):
+        return parsed("np.nan" if math.isnan(value) else "np.inf" if value > 0 else "-np.inf")
     if value < 0:
         return ast.UnaryOp(ast.USub(), ast.Constant(-value))
     return ast.Constant(value)
@@ -103,7 +104,15 @@ def mul(a: Tree, b: Tree) -> Tree:
     match a:
         case ast.UnaryOp(op=ast.USub(), operand=inner) if p is None:
             return neg(mul(inner, b))
-    return ast.BinOp(a, ast.Mult(), b)
+    return ast.BinOp(_grouped(a), ast.Mult(), _grouped(b))
+
+
+def _grouped(tree: Tree) -> Tree:
+    """A matrix product as a factor in parentheses: Python needs none in ``delta @ W * h``, readers do."""
+    match tree:
+        case ast.BinOp(op=ast.MatMult()):
+            return ast.Name(f"({text(tree)})")
+    return tree
 
 
 def div(a: Tree, b: Tree) -> Tree:

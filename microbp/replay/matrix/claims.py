@@ -49,15 +49,22 @@ class Parameters:
         return len({*flat}) == len(flat) and not any(each in self.place for each in flat)
 
 
-def claim(groups: list[Group], parameters: Parameters, param_names: Sequence[str]) -> dict[int, str]:
+def claim(
+    groups: list[Group], order: Sequence[int], parameters: Parameters, param_names: Sequence[str]
+) -> dict[int, str]:
     """Put all parameters into arrays; returns for each group that is a layer its number, as a text.
 
     A layer is a sum of products with parameters, and W1, b1 are the parameters of the first.
     """
     numbers: dict[int, str] = {}
     count = 0
-    for index, group in enumerate(groups):
-        lefts = [block.left for block in group.blocks if block.left is not None and _holds(block.left)]
+    for index in order:
+        group = groups[index]
+        lefts = [
+            block.left
+            for block in group.blocks
+            if block.left is not None and _holds(block.left) and not _holds(block.right)
+        ]
         if lefts:
             count += 1
             numbers[index] = _number(lefts[0], parameters) or str(count)
@@ -115,22 +122,28 @@ def settle(groups: list[Group], parameters: Parameters, arrays: dict[int, Array]
     places = {index: place for index, (_, place) in parameters.place.items()}
     for group in groups:
         slots = [slot for each in group.slots for slot in each]
-        slots += [block.right for block in group.blocks] + [block.left for block in group.blocks if block.left]
+        slots += [block.right for block in group.blocks]
+        slots += [block.left for block in group.blocks if block.left is not None]
         for slot in slots:
             if slot.home == LOOSE:
-                homes = {parameters.place[each][0] for each in slot.places.ravel().tolist()}
-                if len(homes) == 1:
-                    (slot.home,) = homes
+                found = {parameters.place[each][0] for each in slot.places.ravel().tolist()}
+                if len(found) == 1:
+                    (slot.home,) = found
                     slot.places = _placed(slot.places, places)
                 else:
                     mixed.append(slot)
-    homes = sorted({parameters.place[each][0] for slot in mixed for each in slot.places.ravel().tolist()}, reverse=True)
+    members = {each for slot in mixed for each in slot.places.ravel().tolist()}
+    homes = sorted({parameters.place[each][0] for each in members}, reverse=True)
     if mixed:
-        start, offset = 0, {}
+        start, offset = 0, dict[int, int]()
         for home in homes:
             offset[home] = start
             start += len(parameters.arrays[home].members)
-        where = {index: offset[home] + place for index, (home, place) in parameters.place.items() if home in offset}
+        where = {
+            index: offset[home] + place
+            for index, (home, place) in parameters.place.items()
+            if home in offset
+        }
         for slot in mixed:
             slot.places = _placed(slot.places, where)
         arrays[LOOSE] = Array(names.new("theta"), (start,), trains=True)

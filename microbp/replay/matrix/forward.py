@@ -12,15 +12,15 @@ from microbp.replay.matrix.writer import Writer
 __all__ = ["forward"]
 
 
-def forward(writer: Writer, groups: list[Group], comments: list[str]) -> None:
+def forward(writer: Writer, groups: list[Group]) -> None:
     """Write the lines that compute all groups."""
-    for group, comment in zip(groups, comments, strict=True):
+    for group in groups:
         tree, full = _sum(writer, group) if group.rule is None else rule_value(writer, group)
         m = len(group.members)
         if not full and m > 1:
             form = "np.repeat({0}, {1}, axis=1)" if group.varies else "np.full({1}, {0})"
             tree = parsed(form.format(text(tree), m))
-        writer.assign(group.array.name, tree, comment)
+        writer.assign(group.array.name, tree, group.comment)
 
 
 def _sum(writer: Writer, group: Group) -> tuple[Tree, bool]:
@@ -28,7 +28,7 @@ def _sum(writer: Writer, group: Group) -> tuple[Tree, bool]:
     total: Tree | None = None
     full = False
     for block in group.blocks:
-        tree, entries = block_value(writer, group, block)
+        tree, entries = block_value(writer, block)
         total = tree if total is None else add(total, tree)
         full = full or entries
     constant, entries = numbers(writer, group.constants)

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import ast
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from microbp.replay.matrix.arrays import Array
-from microbp.replay.matrix.build import Tree, add, is_number, mul, number, parsed, text
+from microbp.replay.matrix.build import Tree, add, mul, number, parsed, text
 from microbp.replay.matrix.operands import rows, vector
-from microbp.replay.matrix.products import Contribution
+from microbp.replay.matrix.passing import Contribution, Upstream
 from microbp.replay.matrix.writer import Writer, affine
 
-__all__ = ["Gradient", "gradient", "write_gradient"]
-
-
-class Gradient(NamedTuple):
-    """The gradient of a group as far as it is known: a tree; whether it has the batch, and all entries."""
-
-    tree: Tree
-    batch: bool
-    full: bool
+__all__ = ["gradient", "write_gradient"]
 
 
 def _whole(array: Array, places: npt.NDArray[np.int64]) -> bool:
@@ -56,7 +47,7 @@ def _lone(each: Contribution, varies: bool) -> Contribution:
     if not each.full:
         tree = _times(len(places), each.tree)
     elif varies:
-        tree = _method(each.tree, "sum", "axis=1, keepdims=True") if each.batch else _method(each.tree, "sum", "")
+        tree = _method(each.tree, "sum", "axis=1, keepdims=True" if each.batch else "")
     else:
         tree = _method(each.tree, "sum", "")
     return each._replace(places=places[:1], tree=tree, full=True)
@@ -70,7 +61,7 @@ def _flat(each: Contribution) -> Contribution:
     return each._replace(places=each.places.ravel(), tree=tree)
 
 
-def gradient(writer: Writer, array: Array, name: str, parts: list[Contribution], force: bool = False) -> Gradient:
+def gradient(writer: Writer, array: Array, name: str, parts: list[Contribution]) -> Upstream:
     """The gradient of a group, or of the inputs; lines are written where it takes more than a formula."""
     if not array.varies:
         parts = [_summed(each) for each in parts]
@@ -79,11 +70,12 @@ def gradient(writer: Writer, array: Array, name: str, parts: list[Contribution],
         tree, batch, full = parts[0].tree, parts[0].batch, parts[0].full
         for each in parts[1:]:
             tree, batch, full = add(tree, each.tree), batch or each.batch, full or each.full
-        return Gradient(tree, batch, full or array.size == 1)
+        return Upstream(tree, batch, full or array.size == 1)
     shape = f"(n, {array.size})" if array.varies else str(array.size)
     parts = sorted(parts, key=lambda each: not (_whole(array, each.places) and each.full))
     first = parts[0] if parts else None
-    if first and _whole(array, first.places) and first.full and first.batch == array.varies and _fresh(first.tree):
+    fresh = first and isinstance(first.tree, ast.BinOp)  # a new array, which may be added to
+    if first and fresh and _whole(array, first.places) and first.full and first.batch == array.varies:
         writer.assign(name, first.tree)
         parts = parts[1:]
     else:
@@ -91,12 +83,7 @@ def gradient(writer: Writer, array: Array, name: str, parts: list[Contribution],
     target = Array(name, (array.size,), array.varies)
     for each in parts:
         _add(writer, target, each)
-    return Gradient(parsed(name), array.varies, True)
-
-
-def _fresh(tree: Tree) -> bool:
-    """Whether the tree computes a new array, which may be added to."""
-    return isinstance(tree, ast.BinOp)
+    return Upstream(parsed(name), array.varies, True)
 
 
 def _add(writer: Writer, target: Array, each: Contribution) -> None:
@@ -131,23 +118,25 @@ def _add(writer: Writer, target: Array, each: Contribution) -> None:
 
 def write_gradient(writer: Writer, array: Array, parts: list[Contribution], comment: str = "") -> None:
     """Write the gradient of an array of parameters into the array that stands ready for it."""
-    name, shape = f"d{array.name}", array.shape
-    target = Array(name, shape, parameter=True)
+    name = f"d{array.name}"
+    if not array.trains:
+        parts = []
+    target = Array(name, array.shape, parameter=True)
     parts = [_lone(_summed(each), False) for each in parts]
     shaped = [(each, _shaped(array, each)) for each in parts]
     shaped.sort(key=lambda pair: pair[1] is None)
-    if not shaped or shaped[0][1] is None:
-        writer.line(f"{name}[...] = 0.0", "" if shaped else comment)
-        started = True
-    else:
-        started = False
+    started = not shaped or shaped[0][1] is None
+    if started:
+        writer.line(f"{name}[...] = 0.0", comment)
     for each, tree in shaped:
         if tree is not None:
             writer.line(_first(name, tree, each.full) if not started else f"{name} += {text(tree)}", comment)
             started = True
             continue
         _add_parameter(writer, target, each, comment)
-    del shape
+    if array.trains and array.frozen:
+        line = name if len(array.shape) == 1 else f"{name}.ravel()"
+        writer.line(f"{line}[{list(array.frozen)}] = 0.0", "they take no gradient")
 
 
 def _shaped(array: Array, each: Contribution) -> Tree | None:
@@ -159,7 +148,8 @@ def _shaped(array: Array, each: Contribution) -> Tree | None:
         if not each.full or places.shape == array.shape or array.size == 1:
             return each.tree
         return _method(each.tree, "reshape", ", ".join(map(str, array.shape)))
-    if places.ndim == 2 and places.T.shape == array.shape and (places.T.ravel() == np.arange(array.size)).all():
+    turned = places.T
+    if places.ndim == 2 and turned.shape == array.shape and (turned.ravel() == np.arange(array.size)).all():
         if isinstance(each.tree, ast.BinOp) and isinstance(each.tree.op, ast.MatMult) and each.full:
             return ast.BinOp(_transposed(each.tree.right), ast.MatMult(), _transposed(each.tree.left))
         return _transposed(each.tree) if each.full else each.tree
@@ -178,7 +168,7 @@ def _first(name: str, tree: Tree, full: bool) -> str:
     match tree:
         case ast.BinOp(left=left, op=ast.MatMult(), right=right) if full:
             return f"np.matmul({text(left)}, {text(right)}, out={name})"
-        case ast.Call(func=ast.Attribute(value=inner, attr="sum"), args=[], keywords=[ast.keyword(arg="axis")]):
+        case ast.Call(ast.Attribute(value=inner, attr="sum"), [], [ast.keyword("axis")]):
             return f"{text(ast.Attribute(inner, 'sum'))}(axis=0, out={name})"
     return f"{name}[...] = {text(tree)}"
 

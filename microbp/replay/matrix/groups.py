@@ -13,7 +13,7 @@ import numpy.typing as npt
 from microbp.replay.captured import Captured
 from microbp.replay.matrix.arrays import Array
 from microbp.replay.matrix.roles import Reference, Role, Roles
-from microbp.replay.matrix.sums import Operation, SumOfProducts, Term
+from microbp.replay.matrix.sums import Operation, SumOfProducts
 from microbp.rules import Rule
 
 __all__ = ["CONSTANT", "INPUT", "LOOSE", "Block", "Group", "Homes", "Slot", "grouped"]
@@ -75,31 +75,38 @@ class Group:
     members: list[int]
     varies: bool
     array: Array
-    level: int
+    #: The smallest position of a value in it. Since all members use the same arrays, to go through the groups
+    #: in the order of this number is to go through them with operands first.
+    first: int
     #: The operands of a rule: for each argument one slot, or for an argument in ``over`` its pieces.
     slots: list[list[Slot]] = field(default_factory=list)
     #: The terms of a sum of products, and for each member its constant.
     blocks: list[Block] = field(default_factory=list)
     constants: Numbers = field(default_factory=lambda: np.zeros(0))
+    #: The name of its gradient, and what a comment says of it.
+    delta: str = ""
+    comment: str = ""
 
 
 def grouped(
-    operations: list[Operation | SumOfProducts], captured: Captured, roles: Roles, homes: Homes
-) -> list[Group]:
-    """The groups, each after those that it uses."""
+    operations: list[Operation | SumOfProducts], captured: Captured, roles: Roles, homes: Homes, most: int
+) -> list[Group] | None:
+    """The groups, each after those that it uses; None where there are more than ``most``."""
     levels: list[list[Operation | SumOfProducts]] = []
     level = [0] * len(captured.graph.nodes)
     for each in operations:
         if isinstance(each, Operation):
             depth = max((level[x] for x in each.operands if type(x) is int), default=0)
         else:
-            depth = max(max(level[left], 0 if right is None else level[right]) for _, left, right in each.terms)
+            depth = max(max(level[u], 0 if v is None else level[v]) for _, u, v in each.terms)
         level[each.position] = depth + 1
         while len(levels) <= depth:
             levels.append([])
         levels[depth].append(each)
     groups: list[Group] = []
-    for depth, layer in enumerate(levels):
+    if len(levels) > most:
+        return None
+    for layer in levels:
         alike: dict[object, list[Operation | _Sorted]] = defaultdict(list)
         for each in layer:
             if isinstance(each, Operation):
@@ -108,7 +115,9 @@ def grouped(
                 terms = _sorted(each, roles, homes)
                 alike[terms.kind].append(terms)
         for members in alike.values():
-            groups.append(_group(members, len(groups), depth, roles, homes))
+            groups.append(_group(members, len(groups), roles, homes))
+        if len(groups) > most:
+            return None
     return groups
 
 
@@ -130,17 +139,14 @@ class _Sorted:
 def _sorted(total: SumOfProducts, roles: Roles, homes: Homes) -> _Sorted:
     home, place, varies = homes.home, homes.place, roles.varies
     parts: dict[tuple[int, int | None, int], list[tuple[int, int, float]]] = defaultdict(list)
-    for factor, left, right in total.terms:
-        if right is None:
-            parts[0, None, home[left]].append((place[left], 0, factor))
+    for factor, first, second in total.terms:
+        if second is None:
+            parts[0, None, home[first]].append((place[first], 0, factor))
             continue
+        assert factor in (1.0, -1.0)
         # What varies less stands on the left, as weights do.
-        if (varies[left], home[left], place[left]) > (varies[right], home[right], place[right]):
-            left, right = right, left
-        if factor in (1.0, -1.0):
-            parts[int(factor), home[left], home[right]].append((place[right], place[left], 1.0))
-        else:
-            raise AssertionError(f"a product with the factor {factor}")
+        left, right = sorted((first, second), key=lambda each: (varies[each], home[each], place[each]))
+        parts[int(factor), home[left], home[right]].append((place[right], place[left], 1.0))
     made: dict[tuple[int, int | None, int], tuple[Numbers, Places, Places]] = {}
     for key in sorted(parts, key=lambda key: (key[1] is None, -key[2], -(key[1] or 0), -key[0])):
         rights, lefts, factors = zip(*sorted(parts[key]), strict=True)
@@ -156,17 +162,17 @@ def _sorted(total: SumOfProducts, roles: Roles, homes: Homes) -> _Sorted:
 def _group(
     members: list[Operation] | list[_Sorted] | list[Operation | _Sorted],
     number: int,
-    level: int,
     roles: Roles,
     homes: Homes,
 ) -> Group:
     """One group of equal values, its members in the order in which their operands stand."""
     first = members[0]
+    smallest = min(each.position for each in members)
     if isinstance(first, _Sorted):
         sums = [each for each in members if isinstance(each, _Sorted)]
         sums.sort(key=_order_of_sum)
         sums = _different(sums, lambda each: (each.constant, *_order_of_sum(each)), number, homes)
-        group = Group(None, [each.position for each in sums], False, Array("", ()), level)
+        group = Group(None, [each.position for each in sums], False, Array("", ()), smallest)
         group.constants = np.array([each.constant for each in sums])
         for key in first.parts:
             _, left, right = key
@@ -187,11 +193,12 @@ def _group(
         computed.sort(key=lambda n: -homes.of(first.operands[n]) if homes.of(first.operands[n]) < 0 else -1e9)
         plain.sort(key=lambda each: [homes.place[each.operands[n]] for n in computed])  # type: ignore[index]
         plain = _different(plain, lambda each: _operand_places(each, homes), number, homes)
-        group = Group(first.rule, [each.position for each in plain], False, Array("", ()), level)
+        group = Group(first.rule, [each.position for each in plain], False, Array("", ()), smallest)
         group.slots = _slots(first.rule, plain, homes)
     head = group.members[0]
     group.varies = bool(roles.varies[head])
-    group.array = Array("", (len(group.members),), group.varies, bool(roles.trains[head]))
+    trains = any(roles.trains[each] for each in group.members)
+    group.array = Array("", (len(group.members),), group.varies, trains)
     return group
 
 

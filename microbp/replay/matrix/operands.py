@@ -18,7 +18,7 @@ Places = npt.NDArray[np.int64]
 def vector(writer: Writer, array: Array, places: Places) -> tuple[Tree, bool]:
     """The values at ``places``, and whether it has an entry for each rather than one for all.
 
-    Its shape is ``(n, m)``, or ``(m,)`` of an array that does not vary; one for all is ``(n, 1)`` or a number.
+    Its shape is ``(n, m)``, or ``(m,)`` of an array that does not vary; one for all: ``(n, 1)`` or a number.
     """
     name, count = array.name, len(places)
     run = affine(places)
@@ -83,9 +83,9 @@ def rows(writer: Writer, array: Array, places: Places) -> Tree:
             return parsed(f"{view}.reshape(n, {k}, {r}).swapaxes(1, 2)")
         return writer.keep("rows1", parsed(f"{array.name}[:, {writer.constant(places, 'at')}]"))
     if len(array.shape) == 2:
-        view = _matrix(array, places)
-        if view:
-            return parsed(view)
+        whole = _matrix(array, places)
+        if whole:
+            return parsed(whole)
     if (places == places[0]).all():
         return parsed(f"{text(wide(writer, array, places[0]))}[None, :]")
     if (places == places[:, :1]).all():

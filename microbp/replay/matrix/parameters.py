@@ -38,10 +38,16 @@ def named_arrays(names: Sequence[str]) -> list[NamedArray]:
         if parts and not parts[0].isdigit() and any(part.isdigit() for part in parts):
             family = tuple(None if part.isdigit() else part for part in parts)
             families[family].append((tuple(int(part) for part in parts if part.isdigit()), index))
+    deepest: dict[str | None, int] = defaultdict(int)
+    for family in families:
+        deepest[family[0]] = max(deepest[family[0]], family.count(None))
     found = []
     for family, places in families.items():
-        most = len(places[0][0]) if None not in family[: -len(places[0][0])] else 2
-        for rank in range(min(most, len(places[0][0])), 0, -1):
+        count = len(places[0][0])
+        # The indices in one pair of brackets belong together; of a path such as layers.0.neurons.1.w.2 the
+        # last two do, and layers.0.neurons.1.b is of the same layer.
+        most = count if None not in family[:-count] else max(1, count - max(0, deepest[family[0]] - 2))
+        for rank in range(most, 0, -1):
             split = _split(places, rank)
             if split is not None:
                 found += [

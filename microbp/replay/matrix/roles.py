@@ -28,7 +28,7 @@ class Roles(NamedTuple):
     role: list[Role]
     #: Whether it depends on the sample.
     varies: bytearray
-    #: Whether it depends on a parameter.
+    #: Whether it depends on a parameter that takes a gradient.
     trains: bytearray
     #: How often it is an operand, and once more for each time that it is an output.
     uses: list[int]
@@ -43,21 +43,22 @@ def roles(captured: Captured) -> Roles:
     for place in captured.inputs:
         if place is not None:
             role[place], varies[place] = Role.INPUT, 1
-    for place in captured.params:
+    for place, trained in zip(captured.params, captured.trained, strict=True):
         if place is not None:
-            role[place], trains[place], varies[place] = Role.PARAMETER, 1, 0
+            role[place], trains[place], varies[place] = Role.PARAMETER, trained, 0
     for node in nodes:
         if node.rule is None:
             continue
-        moved = trained = 0
+        moved = learned = depends = 0
         for operand in node.operands:
             if type(operand) is int:
                 uses[operand] += 1
                 moved |= varies[operand]
-                trained |= trains[operand]
-        if moved or trained:
+                learned |= trains[operand]
+                depends |= role[operand]
+        if depends:
             position = node.position
-            role[position], varies[position], trains[position] = Role.COMPUTED, moved, trained
+            role[position], varies[position], trains[position] = Role.COMPUTED, moved, learned
     for place in captured.outputs:
         uses[place] += 1
     return Roles(role, varies, trains, uses)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from typing import NamedTuple
 
 from microbp.expr import Expression
 from microbp.replay.matrix.build import Tree, call, is_number, mul, number, parsed, text
 from microbp.replay.matrix.groups import CONSTANT, Group, Slot
 from microbp.replay.matrix.operands import pieces, vector_slot
-from microbp.replay.matrix.products import Contribution
+from microbp.replay.matrix.passing import Contribution, Upstream
 from microbp.replay.matrix.texts import array_tree
 from microbp.replay.matrix.writer import Writer
 
@@ -48,6 +47,10 @@ def _operands(writer: Writer, group: Group) -> Operands:
     return found
 
 
+def _widths(slots: list[Slot]) -> list[int]:
+    return [(slot.numbers if slot.home == CONSTANT else slot.places).shape[1] for slot in slots]
+
+
 def _deep(tree: Tree) -> Tree:
     return parsed(f"({text(tree)})[..., None]")
 
@@ -57,7 +60,7 @@ def _array_tree(writer: Writer, group: Group, expression: Expression, operands: 
     rule = group.rule
     assert rule is not None
     keep = ", keepdims=True" if group.varies or len(group.members) > 1 else ""
-    length = sum((s.numbers if s.home == CONSTANT else s.places).shape[1] for s in group.slots[rule.args.index(rule.over[0])]) if rule.over else 0
+    length = sum(_widths(group.slots[rule.args.index(rule.over[0])])) if rule.over else 0
 
     def aggregate(function: str, elements: Tree) -> Tree:
         single = is_number(elements)
@@ -80,8 +83,9 @@ def rule_value(writer: Writer, group: Group) -> tuple[Tree, bool]:
     return tree, len(group.members) == 1 or any(arg in operands.full for arg in rule.args)
 
 
-def rule_gradients(writer: Writer, group: Group, delta: Tree, batch: bool, full: bool) -> list[Contribution]:
-    """What each operand receives of the gradient ``delta``: delta times the local derivative."""
+def rule_gradients(writer: Writer, group: Group, upstream: Upstream) -> list[Contribution]:
+    """What each operand receives: the upstream gradient times the local derivative."""
+    delta, batch, full = upstream
     rule = group.rule
     assert rule is not None
     operands = _operands(writer, group)
@@ -100,9 +104,10 @@ def rule_gradients(writer: Writer, group: Group, delta: Tree, batch: bool, full:
             product = mul(delta, local)
             slot = slots[0]
             has_all = full or m == 1 or bool(used & operands.full)
-            found.append(Contribution(slot.home, slot.places, product, has_batch and group.varies, not group.varies, has_all))
+            moves = has_batch and group.varies
+            found.append(Contribution(slot.home, slot.places, product, moves, not group.varies, has_all))
             continue
-        widths = [(s.numbers if s.home == CONSTANT else s.places).shape[1] for s in slots]
+        widths = _widths(slots)
         length = sum(widths)
         product = mul(delta if m == 1 or is_number(delta) is not None else _deep(delta), local)
         loose = is_number(local) is None and bool(expression.loose(rule.over))
@@ -123,5 +128,6 @@ def rule_gradients(writer: Writer, group: Group, delta: Tree, batch: bool, full:
                 part = parsed(f"({text(part)}).reshape({'n, -1' if group.varies else '-1'})")
             elif width == 1 and not group.varies:
                 part = parsed(f"({text(part)})[0]")
-            found.append(Contribution(slot.home, slot.places.ravel(), part, group.varies, not group.varies, True))
+            places = slot.places.ravel()
+            found.append(Contribution(slot.home, places, part, group.varies, not group.varies, True))
     return found

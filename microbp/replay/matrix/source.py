@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from microbp.graph import Node
 from microbp.replay.captured import Captured, Generated
 from microbp.replay.matrix.arrays import Array, Names
 from microbp.replay.matrix.backward import backward
-from microbp.replay.matrix.build import parsed
 from microbp.replay.matrix.claims import Parameters, claim, settle
 from microbp.replay.matrix.forward import forward
 from microbp.replay.matrix.groups import CONSTANT, INPUT, LOOSE, Group, Homes, grouped
@@ -34,27 +34,32 @@ MANY = 3000
 class Plan:
     """All that is decided about a graph before any line is written."""
 
-    def __init__(self, captured: Captured) -> None:
+    def __init__(self, captured: Captured, known: Roles) -> None:
         self.captured = captured
-        self.roles = roles(captured)
         self.names = Names(
-            ["x", "n", "np", "math", "value", "value_and_grad", "wrt_x", "dx", *HELPERS, "cost", "None"]
+            ["x", "n", "np", "math", "value", "value_and_grad", "wrt_x", "dx", "costs", *HELPERS]
         )
         self.parameters = Parameters(named_arrays(captured.param_names), self.names, len(captured.params))
-        self.homes = Homes(captured, self.roles, self.parameters.place)
-        self.operations = operations(captured, self.roles)
-        self.groups = grouped(self.operations, captured, self.roles, self.homes)
-        self.numbers = claim(self.groups, self.parameters, captured.param_names)
+        self.homes = Homes(captured, known, self.parameters.place)
+        found = grouped(operations(captured, known), captured, known, self.homes, MANY)
+        self.fits = found is not None
+        self.groups = found or []
         self.arrays: dict[int, Array] = {}
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+        if found is None:
+            return
+        #: The groups in the order in which the user computed them.
+        self.order = sorted(range(len(found)), key=lambda index: found[index].first)
+        self.numbers = claim(self.groups, self.order, self.parameters, captured.param_names)
         self.pool = settle(self.groups, self.parameters, self.arrays, self.names)
         for home, each in self.parameters.arrays.items():
-            self.arrays[home] = Array(each.name, each.shape, trains=True, parameter=True)
+            frozen = tuple(n for n, member in enumerate(each.members) if not captured.trained[member])
+            trains = len(frozen) < len(each.members)
+            self.arrays[home] = Array(each.name, each.shape, trains=trains, parameter=True, frozen=frozen)
         self.arrays[INPUT] = Array("x", (len(captured.inputs),), varies=True)
         for index, group in enumerate(self.groups):
             self.arrays[index] = group.array
-        self.deltas = _name_groups(self)
-        self.comments = [_comment(captured, group) for group in self.groups]
-        self.constants: dict[str, npt.NDArray[Any]] = {}
+        _name_groups(self)
 
     def writer(self) -> Writer:
         """A writer for one of the functions."""
@@ -71,9 +76,10 @@ class Plan:
 
 def generate(captured: Captured) -> Generated:
     """NumPy source for a batch of samples of a recorded graph."""
-    plan = Plan(captured)
-    if len(plan.groups) > MANY:
-        return tabled(captured, plan.roles)
+    known = roles(captured)
+    plan = Plan(captured, known)
+    if not plan.fits:
+        return tabled(captured, known)
     order = sorted(plan.parameters.arrays.items(), key=lambda pair: pair[1].members[0])
     arrays = tuple(array for _, array in order)
     value, both = plan.writer(), plan.writer()
@@ -82,12 +88,13 @@ def generate(captured: Captured) -> Generated:
         if plan.pool:
             parts = [f"{plan.arrays[home].name}.ravel()" for home in plan.pool]
             writer.line(f"{plan.arrays[LOOSE].name} = np.concatenate([{', '.join(parts)}])")
-        forward(writer, plan.groups, plan.comments)
+        forward(writer, [plan.groups[index] for index in plan.order])
     _outputs(value, plan)
     _cost(both, plan)
-    deltas = plan.deltas
-    backward(both, plan.groups, [plan.place(each) for each in captured.outputs if plan.place(each)[0] != CONSTANT], deltas, plan.comments, plan.pool)
-    both.line("return cost, dx")
+    outputs = [plan.place(each) for each in captured.outputs]
+    seeds = [(home, place) for home, place in outputs if home != CONSTANT]
+    backward(both, plan.groups, plan.order, seeds, plan.pool)
+    both.line("return costs, dx")
     given = ["x", *(each.name for each in arrays)]
     gradients = [f"d{each.name}" for each in arrays]
     lines = ["import numpy as np", ""]
@@ -103,7 +110,11 @@ def generate(captured: Captured) -> Generated:
     lines += ["", f"def value({', '.join(given)}):", *value.source(), "", ""]
     lines += [f"def value_and_grad({', '.join([*given, *gradients, 'wrt_x=False'])}):", *both.source(), ""]
     size = len(captured.graph.nodes)
-    description = f"{size} scalars became {len(plan.groups)} array operations"
+    description = f"{size:,} scalars became {len(plan.groups):,} array operations"
+    for index in plan.order:
+        group = plan.groups[index]
+        shape = ", ".join(["n"] * group.varies + [str(len(group.members))])
+        description += f"\n  {group.array.name} ({shape}): {group.comment}"
     constants = {name: array for name, array in plan.constants.items() if name not in short}
     return Generated("\n".join(lines), arrays, constants, description, exact=False)
 
@@ -150,35 +161,48 @@ def _cost(writer: Writer, plan: Plan) -> None:
         entries.append(_entry(plan, home, place, plan.captured.graph.nodes[position].data))
         varies = varies or (home != CONSTANT and plan.arrays[home].varies)
     total = " + ".join(entries)
-    writer.line(f"cost = {total}" if varies else f"cost = np.full(n, {total})")
+    writer.line(f"costs = {total}" if varies else f"costs = np.full(n, {total})")
 
 
-def _name_groups(plan: Plan) -> list[str]:
-    """Name the groups as tutorials do: z1, h1, delta1; returns the names of their gradients."""
-    deltas = []
+def _name_groups(plan: Plan) -> None:
+    """Name the groups and their gradients as tutorials do: z1, h1, delta1."""
     nodes = plan.captured.graph.nodes
     layer_of: dict[int, str] = {}
-    for index, group in enumerate(plan.groups):
-        head = nodes[group.members[0]]
+    for index in plan.order:
+        group = plan.groups[index]
         number = plan.numbers.get(index)
         if number is not None:
-            wanted, layer_of[index] = "z" + number, number
+            layer_of[index] = number
+        if given := _given_name([nodes[position] for position in group.members]):
+            wanted = given
+        elif number is not None:
+            wanted = "z" + number
         elif group.rule is not None and len(group.slots) == 1 and group.slots[0][0].home in layer_of:
             wanted = "h" + layer_of[group.slots[0][0].home]
-        elif len(group.members) == 1 and head.named:
-            wanted = word(head.name)
         else:
             wanted = "v1"
         group.array.name = plan.names.new(wanted)
         gradient = "delta" + number if number is not None else "d_" + group.array.name
-        deltas.append(plan.names.new(gradient))
-    return deltas
+        group.delta = plan.names.new(gradient)
+        group.comment = _comment(plan.captured, group)
+
+
+def _given_name(nodes: Sequence[Node]) -> str:
+    """The name of a single value, or what the names of all values have before their numbers: h of h1, h2."""
+    if not all(node.named for node in nodes):
+        return ""
+    if len(nodes) == 1:
+        return word(nodes[0].name)
+    stems = {re.sub(r"[\d\[\]., _]+$", "", node.name) for node in nodes}
+    stem = stems.pop()
+    return word(stem) if stem and not stems else ""
 
 
 def _comment(captured: Captured, group: Group) -> str:
     nodes = captured.graph.nodes
     names = [nodes[position].name for position in group.members]
-    shown = names[0] if len(names) == 1 else f"{names[0]}…{names[-1]}"
+    shown = ", ".join(names) if len(names) < 3 else f"{names[0]}…{names[-1]}"
     rule = "Σ" if group.rule is None else group.rule.name
-    count = f", {len(names)} values" if len(names) > 1 else ""
-    return f"{shown}: {rule}{count}"
+    paths = {" / ".join(name for name, _ in nodes[position].group[:2]) for position in group.members}
+    where = f" in {path}" if len(paths) == 1 and (path := paths.pop()) else ""
+    return f"{shown} = {rule}{where}"

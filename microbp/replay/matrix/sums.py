@@ -60,7 +60,7 @@ def operations(captured: Captured, roles: Roles) -> list[Operation | SumOfProduc
     return found[::-1]
 
 
-def _reference(captured: Captured, roles: Roles, operand: int | float) -> Reference:
+def _reference(captured: Captured, roles: Roles, operand: Reference) -> Reference:
     if type(operand) is int and roles.role[operand] is Role.CONSTANT:
         return captured.graph.nodes[operand].data
     return operand
@@ -73,7 +73,7 @@ def _terms(
     nodes, varies = captured.graph.nodes, roles.varies[root]
     terms: list[Term] = []
     constant, parts = 0.0, 0
-    stack: list[tuple[float, int | float]] = [(1.0, root)]
+    stack: list[tuple[float, Reference]] = [(1.0, root)]
     while stack:
         factor, operand = stack.pop()
         operand = _reference(captured, roles, operand)

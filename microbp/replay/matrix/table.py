@@ -69,7 +69,7 @@ def value_and_grad(x, theta, dtheta, wrt_x=False):
                     passed = np.broadcast_to(passed, shape) if RULES[rule].deep else passed
                     np.add.at(d, index[at : at + size], passed.reshape(size, -1))
             at += size
-    dtheta[...] = d[INPUTS:CONSTANTS].sum(axis=1)
+    dtheta[...] = d[INPUTS:CONSTANTS].sum(axis=1) * trained
     return v[outputs].sum(axis=0), d[:INPUTS].T.copy() if wrt_x else None
 """
 
@@ -106,19 +106,22 @@ def tabled(captured: Captured, roles: Roles) -> Generated:
         length = (len(node.operands) - singles) // len(rule.over) if rule.over else 1
         alike[depth, rules.setdefault(rule, len(rules)), length].append(node)
     first = start = inputs + params + len(constants)
+    #: Which of the first rows a gradient goes to.
+    takes = [True] * inputs + list(captured.trained) + [False] * len(constants)
     steps: list[tuple[int, ...]] = []
     index: list[int] = []
     for (_, number, length), members in sorted(alike.items(), key=lambda pair: pair[0]):
         rule = members[0].rule
         assert rule is not None
         at, wanted = len(index), 0
-        columns = zip(*(rule.split(node.operands) for node in members), strict=True)
-        for place, (arg, column) in enumerate(zip(rule.args, columns, strict=True)):
-            flat = [each for several in column for each in several] if arg in rule.over else column
-            found = [row[each] if type(each) is int else constant(each) for each in flat]
-            if any(not inputs + params <= each < first for each in found):
-                wanted |= 1 << place
-            index += found
+        operands = [rule.split(node.operands) if rule.over else node.operands for node in members]
+        for place, (arg, *column) in enumerate(zip(rule.args, *operands, strict=True)):
+            for entry in column:
+                for each in entry if arg in rule.over else (entry,):
+                    found = row[each] if type(each) is int else constant(each)
+                    index.append(found)
+                    if found >= first or takes[found]:
+                        wanted |= 1 << place
         steps.append((number, start, len(members), length, at, wanted))
         for offset, node in enumerate(members):
             row[node.position] = start + offset
@@ -127,6 +130,7 @@ def tabled(captured: Captured, roles: Roles) -> Generated:
         "steps": np.array(steps, dtype=np.int64).reshape(-1, 6),
         "index": np.array(index, dtype=np.int64),
         "constants": np.array([float.fromhex(each) for each in constants]),
+        "trained": np.array(captured.trained, dtype=float),
         "outputs": np.array([row[each] for each in captured.outputs], dtype=np.int64),
     }
     sizes = f"SIZE, INPUTS, CONSTANTS, FIRST = {start}, {inputs}, {inputs + params}, {first}"

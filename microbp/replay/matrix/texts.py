@@ -9,10 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 
-from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL, Expression
-from microbp.replay.matrix.build import (
-    Tree, add, call, div, is_number, mul, neg, number, parsed, sub, text,
-)  # fmt: skip
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression
+from microbp.replay.matrix.build import Tree, add, call, div, is_number, mul, neg, number, sub, text
 
 __all__ = ["FORMS", "HELPERS", "array_tree"]
 
@@ -66,14 +64,17 @@ def array_tree(expression: Expression, scope: Mapping[str, Tree], aggregate: Agg
 
     ``aggregate(function, elements)`` says what stands for ``total`` and ``largest``.
 
+    >>> from microbp.replay.matrix.build import parsed
     >>> from microbp.rules import RULES
     >>> scope = {"a": parsed("z[:, 0:2]"), "y": parsed("h"), "b": number(2.0)}
     >>> text(array_tree(RULES["relu"].y, scope)), text(array_tree(RULES["pow"].d[0], scope))
     ('np.maximum(z[:, 0:2], 0.0)', '2.0 * z[:, 0:2]')
     """
     form = FORMS.get(expression.text)
-    if form is not None and not all(is_number(scope[name]) is not None for name in expression.names & scope.keys()):
-        return _Named(scope).visit(ast.parse(form, mode="eval").body)  # type: ignore[no-any-return]
+    open_names = [name for name in expression.names & scope.keys() if is_number(scope[name]) is None]
+    if form is not None and open_names:
+        made: Tree = _Named(scope).visit(ast.parse(form, mode="eval").body)
+        return made
     return _tree(expression.tree, scope, aggregate)
 
 
@@ -92,7 +93,7 @@ def _tree(node: Tree, scope: Mapping[str, Tree], aggregate: Aggregate | None) ->
         case ast.Name(id=name):
             return scope[name] if name in scope else number(CONSTANTS[name])
         case ast.BinOp(left=left, op=op, right=right):
-            make = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div}[type(op)]  # type: ignore[index]
+            make = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div}[type(op)]
             return make(_tree(left, scope, aggregate), _tree(right, scope, aggregate))
         case ast.UnaryOp(operand=operand):
             return neg(_tree(operand, scope, aggregate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,10 +15,21 @@ from microbp.replay.matrix.build import Tree, parsed, text
 __all__ = ["Writer"]
 
 
+#: What two views or sums in a row come to.
+_SHORTER = [
+    (re.compile(r"\.ravel\(\)\.reshape\("), ".reshape("),
+    (re.compile(r"\.reshape\(n, \d+, \d+\)\.reshape\("), ".reshape("),
+    (re.compile(r"(\.swapaxes\(1, 2\)){2}"), ""),
+    (re.compile(r"\.sum\(axis=0\)\.sum\(\)"), ".sum()"),
+]
+
+
 class Writer:
     """Lines of one function; names and constants of the whole source."""
 
-    def __init__(self, arrays: dict[int, Array], names: Names, constants: dict[str, npt.NDArray[Any]]) -> None:
+    def __init__(
+        self, arrays: dict[int, Array], names: Names, constants: dict[str, npt.NDArray[Any]]
+    ) -> None:
         #: The array of each number in :mod:`groups`.
         self.arrays = arrays
         self.names = names
@@ -30,6 +42,8 @@ class Writer:
 
     def line(self, code: str, comment: str = "") -> None:
         """Add a line."""
+        for pattern, shorter in _SHORTER:
+            code = pattern.sub(shorter, code)
         self.lines.append((self.indent + code, comment))
 
     def assign(self, name: str, tree: Tree, comment: str = "") -> Tree:

@@ -1,0 +1,201 @@
+r"""The matrix form as LaTeX: the lines of the generated source as formulas, a row for each sample.
+
+``delta1`` is \delta^{(1)}, ``dW1`` is \partial J/\partial W^{(1)}, the derivative of the sum J of the
+samples' costs, and a product entry by entry is \odot. A slice of an array has its places as an index.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from microbp.replay.captured import Captured
+from microbp.replay.matrix.source import generate
+
+__all__ = ["latex"]
+
+_GREEK = {
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi",
+    "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
+}  # fmt: skip
+_FUNCTIONS = {
+    "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos", "tan": r"\tan", "sinh": r"\sinh",
+    "cosh": r"\cosh", "tanh": r"\tanh", "maximum": r"\max", "minimum": r"\min", "arctan": r"\arctan",
+    "arcsin": r"\arcsin", "arccos": r"\arccos", "d_tanh": r"\tanh'", "d_sigmoid": r"\sigma'",
+}  # fmt: skip
+_COMPARE = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=", ast.NotEq: r"\ne"}
+#: How strongly a formula holds together: sum, product, factor.
+_SUM, _PRODUCT, _ATOM = range(3)
+Formula = tuple[str, int]
+
+
+def latex(captured: Captured) -> str:
+    r"""The forward and the backward pass of a batch as an ``aligned`` environment, a line for each array.
+
+    >>> from microbp import MLP, Value
+    >>> from microbp.replay.captured import capture
+    >>> net, x = MLP(2, [3, 1], activation="tanh", seed=0), [Value(0.5), Value(1.0)]
+    >>> print(latex(capture(net(x), x, net.parameters())))
+    \begin{aligned}
+    z^{(1)} &= x\,W^{(1)\top} + b^{(1)} \\
+    h^{(1)} &= \tanh\left(z^{(1)}\right) \\
+    z^{(2)} &= h^{(1)}\,W^{(2)\top} + b^{(2)}_{0} \\
+    J &= \textstyle\sum z^{(2)} \\
+    \delta^{(2)} &= 1 \\
+    \delta^{(1)} &= \left(\delta^{(2)}\,W^{(2)}\right) \odot \tanh'\left(z^{(1)}\right) \\
+    \frac{\partial J}{\partial W^{(1)}} &= \delta^{(1)\top}\,x \\
+    \frac{\partial J}{\partial b^{(1)}} &= \textstyle\sum_{s} \delta^{(1)} \\
+    \frac{\partial J}{\partial W^{(2)}} &= \delta^{(2)\top}\,h^{(1)} \\
+    \frac{\partial J}{\partial b^{(2)}} &= \textstyle\sum \delta^{(2)}
+    \end{aligned}
+
+    A sum over s runs over the samples. Raises ValueError for a graph so irregular that its form is a table.
+    """
+    made = generate(captured)
+    if "a table of" in made.description.partition("\n")[0]:
+        raise ValueError(f"latex: {made.description}, which is no formula; take a part of the graph")
+    defined = [each for each in ast.parse(made.source).body if isinstance(each, ast.FunctionDef)]
+    lines = [line for statement in defined[-1].body for line in _statement(statement)]
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def _statement(statement: ast.stmt) -> Iterator[str]:
+    """The formula of a line; none of a line that is only about Python."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id="n" | "dx")]):
+            return
+        case ast.Assign(targets=[ast.Name(id="costs")], value=value):
+            shown = value.value if isinstance(value, ast.Subscript) else value
+            yield rf"J &= \textstyle\sum {_within(shown, _PRODUCT)}"
+        case ast.Assign(targets=[ast.Subscript(value=target, slice=ast.Constant())], value=value):
+            yield f"{_formula(target)[0]} &= {_formula(value)[0]}"
+        case ast.Assign(targets=[target], value=value):
+            yield f"{_formula(target)[0]} &= {_formula(value)[0]}"
+        case ast.AugAssign(target=target, value=value):
+            yield rf"{_formula(target)[0]} &\mathrel{{+}}= {_formula(value)[0]}"
+        case ast.Expr(value=ast.Call(args=args, keywords=[*_, ast.keyword(arg="out", value=out)]) as call):
+            total = ast.Call(call.func, [], call.keywords[:1])
+            written = ast.BinOp(args[0], ast.MatMult(), args[1]) if args else total
+            yield f"{_formula(out)[0]} &= {_formula(written)[0]}"
+
+
+def _symbol(name: str) -> str:
+    r"""``W1`` as W^{(1)}, ``dW1`` and ``d_h1`` as derivatives of J, ``delta1`` as \delta^{(1)}."""
+    derivative = re.fullmatch(r"d_?(?!elta)([A-Za-z]\w*)", name)
+    if derivative:
+        return rf"\frac{{\partial J}}{{\partial {_symbol(derivative[1])}}}"
+    found = re.fullmatch(r"(.*?\D)_?(\d[\d_]*)?", name)
+    stem, number = (found[1], found[2]) if found else (name, None)
+    plain = stem.rstrip("_")
+    if plain in _GREEK:
+        shown = f"\\{plain}"
+    elif len(plain) == 1:
+        shown = plain
+    else:
+        shown = rf"\mathrm{{{plain}}}".replace("_", r"\_")
+    return shown + (f"^{{({number.replace('_', ',')})}}" if number else "")
+
+
+def _within(node: ast.expr, strength: int) -> str:
+    """The formula as a part of another; in parentheses where it holds together less than that."""
+    source, own = _formula(node)
+    return source if own >= strength else rf"\left({source}\right)"
+
+
+def _formula(node: ast.expr) -> Formula:
+    match node:
+        case ast.Constant(value=value):
+            number = f"{value:g}" if isinstance(value, float) else str(value)
+            mantissa, sign, power = number.partition("e")
+            return (rf"{mantissa} \cdot 10^{{{int(power)}}}" if sign else number), _ATOM
+        case ast.Name(id=name):
+            return _symbol(name), _ATOM
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return f"-{_within(operand, _PRODUCT)}", _SUM
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
+            sign = "+" if isinstance(op, ast.Add) else "-"
+            return f"{_within(left, _SUM)} {sign} {_within(right, _PRODUCT)}", _SUM
+        case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+            return rf"{_within(left, _PRODUCT)}\,{_within(right, _ATOM)}", _PRODUCT
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            plain = any(isinstance(each, ast.Constant) or _is_count(each) for each in (left, right))
+            sides = [
+                rf"\left({_formula(each)[0]}\right)" if _is_product(each) else _within(each, _PRODUCT)
+                for each in (left, right)
+            ]
+            return (r"\," if plain else r" \odot ").join(sides), _PRODUCT
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            return rf"\frac{{{_formula(left)[0]}}}{{{_formula(right)[0]}}}", _ATOM
+        case ast.Attribute(value=inner, attr="T"):
+            return _transposed(_within(inner, _ATOM)), _ATOM
+        case ast.Subscript(value=inner, slice=where):
+            return _indexed(inner, where), _ATOM
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return f"{_formula(left)[0]} {_COMPARE[type(op)]} {_formula(right)[0]}", _SUM
+        case ast.Call(func=func, args=args, keywords=keywords):
+            return _call(func, args, keywords)
+    return rf"\texttt{{{ast.unparse(node)}}}".replace("_", r"\_"), _ATOM
+
+
+def _is_count(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "n"
+
+
+def _is_product(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+
+
+def _transposed(source: str) -> str:
+    return rf"{source[:-1]}\top}}" if re.fullmatch(r"\S+\^\{\(\d+\)\}", source) else rf"{source}^{{\top}}"
+
+
+def _indexed(inner: ast.expr, where: ast.expr) -> str:
+    """An array with the places that are taken of it; the axis of the samples is not shown."""
+    parts = where.elts if isinstance(where, ast.Tuple) else [where]
+    shown = [ast.unparse(each) for each in parts if ast.unparse(each) not in (":", "None", "...")]
+    if not shown:
+        return _within(inner, _ATOM)
+    text = ", ".join(_symbol(each) if each.isidentifier() else each for each in shown)
+    return f"{_within(inner, _ATOM)}_{{{text}}}"
+
+
+def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> Formula:
+    match func:
+        case ast.Attribute(value=inner, attr="sum" | "max" as name) if not args:
+            over = any(each.arg == "axis" and ast.unparse(each.value) == "0" for each in keywords)
+            sign = r"\textstyle\sum" if name == "sum" else r"\max"
+            return f"{sign}{'_{s}' if over else ''} {_within(inner, _PRODUCT)}", _PRODUCT
+        case ast.Attribute(value=inner, attr="reshape" | "ravel"):
+            return _formula(inner)
+        case ast.Attribute(value=inner, attr="swapaxes"):
+            return _transposed(_within(inner, _ATOM)), _ATOM
+        case ast.Attribute(attr="repeat" | "broadcast_to" | "full"):
+            return _formula(args[1] if ast.unparse(func) == "np.full" else args[0])
+        case ast.Attribute(attr="concatenate"):
+            parts = args[0].elts if isinstance(args[0], ast.List) else args
+            return rf"\left[{' | '.join(_formula(each)[0] for each in parts)}\right]", _ATOM
+        case ast.Attribute(attr="reduceat"):  # sums of neighbours that belong to one place
+            return rf"\textstyle\sum {_within(args[0], _PRODUCT)}", _PRODUCT
+        case ast.Attribute(attr="bincount"):
+            return rf"\textstyle\sum {_within(args[1], _PRODUCT)}", _PRODUCT
+        case ast.Attribute(attr="zeros"):
+            return "0", _ATOM
+        case ast.Attribute(attr="square"):
+            return f"{_within(args[0], _ATOM)}^{{2}}", _ATOM
+        case ast.Attribute(attr="power"):
+            return f"{_within(args[0], _ATOM)}^{{{_formula(args[1])[0]}}}", _ATOM
+        case ast.Attribute(attr="sqrt"):
+            return rf"\sqrt{{{_formula(args[0])[0]}}}", _ATOM
+        case ast.Attribute(attr="abs"):
+            return rf"\left|{_formula(args[0])[0]}\right|", _ATOM
+        case ast.Attribute(attr="vdot"):
+            return rf"\left\langle {_formula(args[0])[0]}, {_formula(args[1])[0]} \right\rangle", _ATOM
+        case ast.Attribute(attr="where"):
+            test, first, second = (_formula(each)[0] for each in args)
+            return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _ATOM
+    word = ast.unparse(func).removeprefix("np.")
+    if word.startswith("d_"):
+        args = args[:1]  # the second is the value, from which the derivative is computed
+    function = _FUNCTIONS.get(word) or rf"\operatorname{{{word}}}".replace("_", r"\_")
+    return rf"{function}\left({', '.join(_formula(each)[0] for each in args)}\right)", _ATOM
