@@ -207,7 +207,7 @@ def _timed(run: Callable[[], object], repeats: int) -> int:
 def summary(row: Row, reference: Row) -> tuple[float, float, float]:
     """The median of a contestant's time over the reference's in the same round, and its range."""
     pairs = zip(row.seconds, reference.seconds, strict=False)
-    ratios = [theirs / ours for theirs, ours in pairs]
+    ratios = [seconds / ours for seconds, ours in pairs]
     return statistics.median(ratios), min(ratios), max(ratios)
 
 

@@ -85,13 +85,13 @@ def table(workload: str, rows: list[Row]) -> Table:
     module, _ = contestants(workload)
     ours = next(row for row in rows if row.name == OURS)
     made = Table(title=module.TITLE, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in ("", "µs a run", "relative to replay", "range", "first run, s", "difference"):
+    for name in ("", "µs a run", "times replay", "range", "first run, s", "difference"):
         made.add_column(name, justify="left" if not name else "right")
     for row in sorted(rows, key=lambda row: statistics.median(row.seconds) if row.seconds else float("inf")):
         if not row.seconds:
             made.add_row(row.name, row.failure)
             continue
-        ratio, low, high = summary(ours, row) if ours.seconds else (float("nan"),) * 3
+        ratio, low, high = summary(row, ours) if ours.seconds else (float("nan"),) * 3
         made.add_row(
             row.name, f"{1e6 * statistics.median(row.seconds):,.4g}", f"{ratio:,.3g} ×",
             f"{low:,.3g} – {high:,.3g}", f"{row.first:.2g}", f"{row.difference:.0e}",

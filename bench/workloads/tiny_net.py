@@ -206,7 +206,7 @@ def pytensor_iteration() -> Work:
     p = pytensor.shared(np.array(START))
     total = cost(p, tensor.sigmoid)
     function = pytensor.function([], total, updates=[(p, p - RATE * tensor.grad(total, p))])
-    return Work(function, judged(function, lambda: [p.get_value()]))
+    return hundred(function, lambda: [p.get_value()])
 
 
 @contestant("C by hand")
