@@ -8,7 +8,7 @@ from PIL import Image
 
 import microbp
 from microbp import MLP, Graph, Value, group
-from viz import Drawing, draw
+from viz import Drawing, animate, draw, draw_step
 
 FOLDER = Path(__file__).parent / "pictures"
 
@@ -81,6 +81,7 @@ def drawings() -> dict[str, Drawing]:
         "batch-12": draw(
             net_and_batch(MLP(3, [4, 4, 1], seed=4), 12), title="12 samples through a 3-4-4-1 net"
         ),
+        "t4-step": draw_step(tutorial_4(), 16, title="The 2-2-2 net"),
     }
 
 
@@ -92,3 +93,6 @@ if __name__ == "__main__":
             few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
         few.save(path, optimize=True)
         print(f"{path.name}: {drawing}, {path.stat().st_size / 1000:.0f} kB")
+    animation = animate(tutorial_4(), title="The 2-2-2 net", dpi=84)
+    path = animation.save(FOLDER / "t4-pass.gif")
+    print(f"{path.name}: {animation}, {path.stat().st_size / 1000:.0f} kB")

@@ -62,13 +62,23 @@ def test_a_value_without_gradients_says_so(folder, capsys):
     )
 
 
+def test_a_step_and_the_whole_pass(folder, capsys):
+    assert cli.main(["draw", "net.py", "--step", "2", "-o", "step.dot"]) == 0
+    assert "step 2 of 3" in (folder / "step.dot").read_text(encoding="utf-8")
+    assert cli.main(["draw", "net.py", "-o", "pass.gif"]) == 0
+    assert (folder / "pass.gif").read_bytes().startswith(b"GIF")
+    assert capsys.readouterr().out.splitlines()[-1] == "Written: pass.gif (4 steps)"
+    assert cli.main(["draw", "net.py", "--step", "9"]) == 2
+    assert "cannot draw loss: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--root", "los"], "net.py: there is no value 'los'; did you mean 'loss'? There are: h, loss, o"),
         (["--fold", "nerve"], "cannot draw loss: fold is one of 'auto', 'none', 'sigma', 'neuron', 'layer'"),
         (["--around", "hh"], "cannot draw loss: no value named 'hh' in the graph of loss"),
-        (["-o", "loss.gif"], "the suffix is one of .svg, .png, .pdf, .dot"),
+        (["-o", "loss.bmp"], "the suffix is one of .svg, .png, .pdf, .dot"),
         (["-o", "gone/loss.svg"], "cannot write gone/loss.svg: "),
     ],
 )

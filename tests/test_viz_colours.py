@@ -1,6 +1,7 @@
 """Colours of gradients: which hue, how strong, and whether the text on them can be read."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def test_only_zero_has_the_colour_of_zero(theme):
 def test_the_share_of_colour_is_logarithmic_over_four_decades():
     scale = Scale(20.0)
     shares = [scale.share(20.0 * 10.0**-power) for power in range(7)]
-    steps = [a - b for a, b in zip(shares, shares[1:], strict=False)]
+    steps = [a - b for a, b in pairwise(shares)]
     assert shares[0] == pytest.approx(0.8)
     assert steps[:4] == pytest.approx([0.18] * 4)
     assert steps[4:] == pytest.approx([0.0, 0.0])

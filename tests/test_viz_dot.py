@@ -8,10 +8,9 @@ import sys
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
-from viz_support import HOSTILE, SVG, by_id, small, titles
+from viz_support import HOSTILE, SVG, by_id, parsed, small, titles
 
 from viz.colours import DARK, LIGHT, contrast
 from viz.dot import digraph, source
@@ -26,7 +25,9 @@ ROOT = Path(__file__).parents[1]
 
 def alone(**fields):
     """A picture of one box, which is a computed value unless the fields say otherwise."""
-    return Picture((Box(**{"id": "n0", "kind": Kind.OPERATION, "name": "v", "symbol": "+", "data": 2.0, **fields}),), ())
+    return Picture(
+        (Box(**{"id": "n0", "kind": Kind.OPERATION, "name": "v", "symbol": "+", "data": 2.0, **fields}),), ()
+    )
 
 
 def line(text, start):
@@ -66,7 +67,14 @@ def test_every_coloured_table_in_a_box_is_rounded():
 
 @pytest.mark.parametrize(
     ("grad", "shown"),
-    [(None, "∇ —"), (0.0, "∇ 0"), (1.5, "∇ +1.5"), (math.nan, "∇ nan"), (math.inf, "∇ +inf"), (-math.inf, "∇ −inf")],
+    [
+        (None, "∇ —"),
+        (0.0, "∇ 0"),
+        (1.5, "∇ +1.5"),
+        (math.nan, "∇ nan"),
+        (math.inf, "∇ +inf"),
+        (-math.inf, "∇ −inf"),
+    ],
 )
 def test_gradients_of_every_sort(grad, shown):
     assert words(line(source(alone(grad=grad)), "n0")).split("2 ", 1)[1].startswith(shown)
@@ -79,9 +87,17 @@ def test_a_gradient_that_was_not_computed_has_no_colour():
 def test_kinds_differ_by_outline():
     text = source(small())
     looks = {}
-    for kind, box in [("parameter", "n0"), ("input", "n1"), ("constant", "n2"), ("operation", "n3"), ("folded", "g7")]:
+    for kind, box in [
+        ("parameter", "n0"),
+        ("input", "n1"),
+        ("constant", "n2"),
+        ("operation", "n3"),
+        ("folded", "g7"),
+    ]:
         shown = line(text, box)
-        looks[kind] = tuple(re.findall(r"\b(?:color|fillcolor|penwidth|style)=\S+?(?=[\s\]])", shown.split(">>")[1]))
+        looks[kind] = tuple(
+            re.findall(r"\b(?:color|fillcolor|penwidth|style)=\S+?(?=[\s\]])", shown.split(">>")[1])
+        )
     assert looks["parameter"] == ('color="#8a6d00"', 'fillcolor="#fff7d6"', "penwidth=2")
     assert looks["input"] == ('fillcolor="#ebebeb"',)
     assert looks["constant"] == ('style="rounded,filled,dashed"',)
@@ -109,7 +125,8 @@ def test_a_sum_shows_every_term_and_edges_end_at_it():
 def test_a_mere_addition_is_drawn_as_an_operation():
     boxes = (
         Box("n0", Kind.INPUT, "a"), Box("n1", Kind.INPUT, "b"),
-        Box("n2", Kind.SUM, "c", symbol="Σ", data=3.0, grad=1.0, rows=(Row("a", 1.0, "t0"), Row("b", 2.0, "t1"))),
+        Box("n2", Kind.SUM, "c", symbol="Σ", data=3.0, grad=1.0,
+            rows=(Row("a", 1.0, "t0"), Row("b", 2.0, "t1"))),
     )  # fmt: skip
     edges = (Edge("e2_0", "n0", "n2", "t0", 1.0), Edge("e2_1", "n1", "n2", "t1", 1.0))
     text = source(Picture(boxes, edges))
@@ -124,7 +141,9 @@ def test_a_long_sum_from_top_to_bottom_is_a_list():
     assert "n0 -> n9 [" in text
     assert "<HR/>" in line(text, "n9")
     assert "w19·x19 19" in words(line(text, "n9"))
-    assert "n0 -> n9:t3:w [" in source(Picture(boxes, (Edge("e9_0", "n0", "n9", "t3", 1.0),)), Style(rankdir="LR"))
+    assert "n0 -> n9:t3:w [" in source(
+        Picture(boxes, (Edge("e9_0", "n0", "n9", "t3", 1.0),)), Style(rankdir="LR")
+    )
 
 
 def test_a_folded_box_shows_counts_and_a_square_for_each_parameter():
@@ -133,7 +152,9 @@ def test_a_folded_box_shows_counts_and_a_square_for_each_parameter():
     squares = re.findall(r'<TD FIXEDSIZE="TRUE"[^>]*?(?:BGCOLOR="(#......)")?>', shown)
     assert squares[1:3] == ["", "#ffffff"]
     assert len(squares) == 4
-    forty = line(source(alone(id="g0", kind=Kind.FOLDED, strip=(0.1,) * 40, parameters=9_999, values=12_345)), "g0")
+    forty = line(
+        source(alone(id="g0", kind=Kind.FOLDED, strip=(0.1,) * 40, parameters=9_999, values=12_345)), "g0"
+    )
     assert forty.count("<TD FIXEDSIZE") == 40
     assert "12,345 values, 9,999 θ" in words(forty)
 
@@ -148,7 +169,7 @@ def test_frames_stand_in_frames_and_hold_their_boxes():
     frame = shown[shown.index("subgraph cluster_c0") :]
     assert frame.index("label=<net&lt;1&gt;>") < frame.index("subgraph cluster_c1") < frame.index("n3 [")
     assert frame.index("n3 [") < frame.index("g7 [")
-    assert ET.fromstring(render(shown)).find(f".//*[@id='c1']") is not None
+    assert parsed(render(shown)).find(".//*[@id='c1']") is not None
 
 
 def test_a_box_in_a_frame_that_names_only_the_innermost_is_put_into_all():
@@ -167,13 +188,23 @@ def test_a_frame_around_frames_with_leaves_is_left_out():
     text = source(Picture(boxes, (Edge("e1_0", "n0", "n1"), Edge("e1_1", "n2", "n1")), clusters))
     assert "cluster_c0" not in text
     assert "label=<net.layers.0>" in text
-    assert [attribute(each, "minlen") if "minlen" in each else None for each in edge_lines(text)] == [None, "2"]
+    assert [attribute(each, "minlen") if "minlen" in each else None for each in edge_lines(text)] == [
+        None,
+        "2",
+    ]
 
 
 def test_a_name_does_not_repeat_the_frames_around_it():
     clusters = (Cluster("c0", "net"), Cluster("c1", "layers.0", "c0"))
-    names = {"layers.0.w.1": "w.1", "net.layers.0.b": "b", "layers.1.b": "layers.1.b", "layers.0.": "layers.0."}
-    boxes = [Box(f"n{at}", Kind.PARAMETER, name, data=1.0, group=("c0", "c1")) for at, name in enumerate(names)]
+    names = {
+        "layers.0.w.1": "w.1",
+        "net.layers.0.b": "b",
+        "layers.1.b": "layers.1.b",
+        "layers.0.": "layers.0.",
+    }
+    boxes = [
+        Box(f"n{at}", Kind.PARAMETER, name, data=1.0, group=("c0", "c1")) for at, name in enumerate(names)
+    ]
     text = source(Picture(tuple(boxes), (), clusters))
     for box, shown in zip(boxes, names.values(), strict=True):
         assert f"<B>{shown}</B>" in line(text, box.id)
@@ -208,7 +239,9 @@ def test_parallel_edges_stay_two():
     ],
 )
 def test_labels_of_edges(edges, labels):
-    shown = [re.search(r'\blabel=("[^"]*"|\S+)', each) for each in edge_lines(source(small(), Style(edges=edges)))]
+    shown = [
+        re.search(r'\blabel=("[^"]*"|\S+)', each) for each in edge_lines(source(small(), Style(edges=edges)))
+    ]
     assert [each and each.group(1).rstrip("]").strip('"') for each in shown] == labels
 
 
@@ -221,7 +254,10 @@ def test_edges_between_many_folded_boxes_are_pale_and_bear_no_label():
 
 
 def test_contributions_colour_their_edges_by_sign():
-    colours = [re.search(r'\bcolor="(#......)"', each) for each in edge_lines(source(small(), Style(edges="contribution")))]
+    colours = [
+        re.search(r'\bcolor="(#......)"', each)
+        for each in edge_lines(source(small(), Style(edges="contribution")))
+    ]
     plus, minus = LIGHT.edge_plus, LIGHT.edge_minus
     assert [each and each.group(1) for each in colours] == [plus, plus, minus, None, plus, minus]
 
@@ -288,19 +324,24 @@ def test_the_digraph_can_be_changed_by_hand():
 
 def test_without_the_package_the_way_out_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphviz", None)
-    with pytest.raises(ModuleNotFoundError, match=r"^drawing needs the Python package graphviz: `pip install micr"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"^drawing needs the Python package graphviz: `pip install micr"
+    ):
         source(small())
 
 
 # ----------------------------------------------------------------------------- any name, every run
 def hostile():
-    boxes = [Box(f"n{at}", Kind.PARAMETER, name, data=1.0, tooltip=name, group=(f"c{at}",)) for at, name in enumerate(HOSTILE)]
+    boxes = [
+        Box(f"n{at}", Kind.PARAMETER, name, data=1.0, tooltip=name, group=(f"c{at}",))
+        for at, name in enumerate(HOSTILE)
+    ]
     rows = tuple(Row(name, 1.0, f"t{at}") for at, name in enumerate(HOSTILE[:6]))
     boxes.append(Box("n99", Kind.SUM, "\\G", symbol="<\\N>", rows=rows))
     boxes += [Box(f"g{at + 100}", Kind.FOLDED, name) for at, name in enumerate(HOSTILE)]
     clusters = tuple(Cluster(f"c{at}", name) for at, name in enumerate(HOSTILE))
     edges = [Edge(f"e{b.id}_0", a.id, b.id, "", 2.0, 3.0) for a, b in pairwise(boxes)]
-    return Picture(tuple(boxes), tuple(edges), clusters, "</TABLE>\\G", "<&\"")
+    return Picture(tuple(boxes), tuple(edges), clusters, "</TABLE>\\G", '<&"')
 
 
 @pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
@@ -321,16 +362,21 @@ def test_long_names_are_cut_and_whole_in_the_tooltip():
     long = "activation_of_the_unit_" * 40
     svg = Drawing(alone(name=long, tooltip=long)).svg
     assert titles(svg)["n0"] == long
-    assert f"{long[:23]}…" in [each.text for each in ET.fromstring(svg).iter(f"{SVG}text")]
+    assert f"{long[:23]}…" in [each.text for each in parsed(svg).iter(f"{SVG}text")]
 
 
 def test_the_text_is_the_same_in_every_process():
-    program = "from viz.dot import source; from viz_support import small; import sys; sys.stdout.write(source(small()))"
+    program = (
+        "from viz.dot import source; from viz_support import small; import sys; "
+        "sys.stdout.write(source(small()))"
+    )
     texts = set()
     for seed in "0", "1", "12345":
         env = {
             **os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8",
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
         }  # fmt: skip
-        texts.add(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=env).stdout)
+        texts.add(
+            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=env).stdout
+        )
     assert texts == {source(small()).encode()}

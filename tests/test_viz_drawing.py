@@ -5,14 +5,13 @@ import pickle
 import re
 import sys
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
-from viz_support import SVG, by_id, small, titles, tutorial_1, tutorial_4
+from viz_support import SVG, by_id, parsed, small, titles, tutorial_1, tutorial_4
 
 import microbp
 from microbp import Graph, Value
-from viz import Drawing, NoEngine, draw
+from viz import NoEngine, draw
 from viz.colours import DARK
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,7 +65,12 @@ def test_every_value_and_every_edge_is_in_the_svg(engine):
     graph = Graph(loss, {})
     assert len(graph) == 41
     assert {f"n{node.position}" for node in graph} <= found.keys()
-    edges = {f"e{node.position}_{at}" for node in graph for at, each in enumerate(node.operands) if type(each) is int}
+    edges = {
+        f"e{node.position}_{at}"
+        for node in graph
+        for at, each in enumerate(node.operands)
+        if type(each) is int
+    }
     assert edges <= found.keys()
     assert len(edges) == 46
 
@@ -96,7 +100,7 @@ def test_tooltips_tell_full_precision(engine):
 @ENGINES
 def test_the_svg_tells_its_engine_and_shrinks_with_its_page(engine, square):
     drawing = draw(square, engine=engine)
-    svg = ET.fromstring(drawing.svg)
+    svg = parsed(drawing.svg)
     assert svg.tag == f"{SVG}svg"
     assert svg.get("style") == "max-width:100%;height:auto"
     assert svg.get("viewBox")
@@ -132,7 +136,9 @@ def test_another_suffix_is_refused(name, square, tmp_path):
 
 def test_a_folder_that_does_not_exist_is_named(square, tmp_path):
     folder = str(tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match=re.escape(f"cannot save 'x.svg': there is no folder {folder!r}")):
+    with pytest.raises(
+        FileNotFoundError, match=re.escape(f"cannot save 'x.svg': there is no folder {folder!r}")
+    ):
         draw(square).save(tmp_path / "none" / "x.svg")
 
 
@@ -188,7 +194,7 @@ def test_trouble_of_any_sort_is_told_and_not_raised(square, monkeypatch):
 def test_inline_is_html_with_the_svg_inside(square):
     html = draw(square).inline()
     assert html.startswith('<div class="microbp-drawing"><svg ')
-    assert ET.fromstring(html)[0].tag == f"{SVG}svg"
+    assert parsed(html)[0].tag == f"{SVG}svg"
 
 
 # ------------------------------------------------------------------------------------ without engine
@@ -267,7 +273,9 @@ def test_wrong_options_are_refused(options, message, square):
 
 
 def test_only_values_and_graphs_are_drawn():
-    with pytest.raises(TypeError, match="^draw\\(\\) takes a Value or a Graph, not ndarray; of an array draw one elem"):
+    with pytest.raises(
+        TypeError, match=r"^draw\(\) takes a Value or a Graph, not ndarray; of an array draw one elem"
+    ):
         draw(microbp.array([1.0, 2.0]).__array__())
     with pytest.raises(TypeError, match="not float"):
         draw(2.0)

@@ -26,8 +26,8 @@ def no_pygraphviz(monkeypatch):
 @ENGINES
 def test_each_engine_draws_every_format(engine):
     begins = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF", "plain": b"graph ", "json": b"{"}
-    for format, magic in begins.items():
-        assert render(TEXT, format, engine).startswith(magic)
+    for kind, magic in begins.items():
+        assert render(TEXT, kind, engine).startswith(magic)
 
 
 @ENGINES
@@ -84,10 +84,10 @@ def test_without_engine_one_error_names_both_ways_out():
         with pytest.raises(NoEngine) as caught:
             attempt()
         assert str(caught.value) == (
-            "no layout engine: there is neither a program dot on the PATH nor the package pygraphviz; install one "
-            "of them: `apt-get install graphviz` (or your system's package) brings dot, `pip install microbp[viz]` "
-            "brings pygraphviz with its own engine. The DOT text needs neither: Drawing.dot, or save it as a .dot "
-            "file."
+            "no layout engine: there is neither a program dot on the PATH nor the package pygraphviz; "
+            "install one of them: `apt-get install graphviz` (or your system's package) brings dot, "
+            "`pip install microbp[viz]` brings pygraphviz with its own engine. The DOT text needs neither: "
+            "Drawing.dot, or save it as a .dot file."
         )
 
 
@@ -115,12 +115,17 @@ def test_a_text_that_is_no_dot_fails_in_the_engines_words(engine, words):
 
 
 def test_an_unknown_format_is_refused():
-    with pytest.raises(ValueError, match="format='gif': it is one of 'svg', 'png', 'pdf', 'json', 'json0', 'plain'"):
+    with pytest.raises(
+        ValueError, match="format='gif': it is one of 'svg', 'png', 'pdf', 'json', 'json0', 'plain'"
+    ):
         render(TEXT, "gif")
 
 
 def test_importing_viz_imports_no_engine():
-    code = "import sys, viz; print([name for name in ('graphviz', 'pygraphviz', 'matplotlib') if name in sys.modules])"
+    code = (
+        "import sys, viz; engines = 'graphviz', 'pygraphviz', 'matplotlib'; "
+        "print([name for name in engines if name in sys.modules])"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=_environment()
     )

@@ -4,14 +4,17 @@
 It imports microbp's public names; microbp itself never imports viz.
 """
 
+from viz.animation import Animation, animate
 from viz.drawing import Drawing, draw
 from viz.engines import EngineFailed, NoEngine
 from viz.fold import FOLDS, picture
+from viz.moments.step import draw_step
 from viz.page import Page, TooManyValues, page
 from viz.picture import Kind, Picture
 from viz.plots import Snapshots, plot_boundary, plot_cost, plot_histograms
 
 __all__ = [
-    "FOLDS", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots", "TooManyValues",
-    "draw", "page", "picture", "plot_boundary", "plot_cost", "plot_histograms",
+    "FOLDS", "Animation", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots",
+    "TooManyValues", "animate", "draw", "draw_step", "page", "picture", "plot_boundary", "plot_cost",
+    "plot_histograms",
 ]  # fmt: skip

@@ -137,6 +137,7 @@ class Contents:
             parameters=len(learned),
             times=made.times,
             largest=_largest(self.nodes[each].grad for each in (learned or members)),
+            leaves=kinds[label] if made.how == "leaves" else None,
         )
 
     def _name(self, label: int) -> tuple[str, bool]:

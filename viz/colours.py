@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["DARK", "DECADES", "LIGHT", "RGB", "Scale", "Theme", "contrast"]
+__all__ = ["DARK", "DECADES", "LIGHT", "RGB", "Scale", "Theme", "contrast", "faded"]
 
 RGB = tuple[int, int, int]
 
 #: Over how many powers of ten below the largest gradient the colour fades.
 DECADES = 4
+#: What a faded theme keeps of lines and fills; and of text, which is to be read all the same.
+_KEPT, _KEPT_TEXT = 0.35, 0.64
+_PALE = (
+    "fill", "outline", "parameter_fill", "parameter_outline", "folded_fill", "input_fill", "root_outline",
+    "edge",
+)  # fmt: skip
 #: The least and the greatest share of the full colour; a gradient that is not 0 never looks like one.
 _FAINTEST, _FULL = 0.08, 0.8
 
@@ -67,6 +74,21 @@ DARK = Theme(
 )  # fmt: skip
 
 
+@lru_cache
+def faded(theme: Theme) -> Theme:
+    """The theme with lines, fills and text close to the background.
+
+    >>> faded(LIGHT).outline, faded(LIGHT).text
+    ('#c1c1c1', '#6c6c6c')
+    """
+    faint = {
+        name: _hex(_mixed(_rgb(theme.background), _rgb(getattr(theme, name)), share))
+        for share, names in ((_KEPT, _PALE), (_KEPT_TEXT, ("text", "faint")))
+        for name in names
+    }
+    return Theme(**{**theme._asdict(), **faint})
+
+
 class Scale(NamedTuple):
     """The colours of gradients up to ``largest`` in magnitude.
 
@@ -116,6 +138,11 @@ def contrast(one: str, other: str) -> float:
 def _luminance(colour: str) -> float:
     red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _rgb(colour: str) -> RGB:
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
 
 
 def _linear(channel: float) -> float:

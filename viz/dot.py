@@ -9,7 +9,10 @@ from typing import Any
 from viz.colours import Scale
 from viz.labels import COLUMNS, label
 from viz.legend import heading, scale_of
+from viz.moment import Progress
+from viz.moments import look as step_look
 from viz.numbers import MINUS, number, signed
+from viz.order import Rows, rows
 from viz.picture import Box, Edge, Kind, Picture
 from viz.styles import FONT, Style
 from viz.text import escaped, shortened
@@ -19,6 +22,8 @@ __all__ = ["digraph", "source"]
 
 #: Columns of a tooltip, and of a name in one: DOT reads no quoted string beyond 16,384 bytes.
 _TOOLTIP, _NAME = 2_000, 80
+#: Inches between ranks; less in the picture of a step, where each edge has room for two lines of text.
+_BETWEEN, _STEPPING = "0.36", "0.2"
 #: More edges than these at one end of an edge, and it bears no label where it leads to a folded box.
 _CROWD = 4
 
@@ -45,14 +50,17 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
     graphviz = _package()
     style, names = (style or Style()).checked(), {box.id: box.name for box in picture.boxes}
     picture = tidied(picture)
-    theme, scale = style.theme, scale_of(picture.boxes, style)
+    theme, scale, in_order = style.theme, scale_of(picture, style), rows(picture)
     graph = graphviz.Digraph(
         "drawing",
         graph_attr={
-            "rankdir": style.rankdir, "ranksep": "0.36", "nodesep": "0.2", "pad": "0.15",
+            "rankdir": style.rankdir, "ranksep": _STEPPING if picture.moment else _BETWEEN, "nodesep": "0.2",
+            "pad": "0.15",
             "bgcolor": theme.background, "fontname": FONT, "fontsize": "10", "fontcolor": theme.text,
             "label": heading(picture, scale, style), "labelloc": "t", "tooltip": " ",
-        } | ({"dpi": str(dpi)} if dpi else {}),
+        }
+        | ({"remincross": "false"} if in_order else {})  # its second thoughts know no order
+        | ({"dpi": str(dpi)} if dpi else {}),
         node_attr={
             "shape": "box", "style": "rounded,filled", "margin": "0.05,0.03", "width": "0", "height": "0",
             "fillcolor": theme.fill, "color": theme.outline, "penwidth": "1",
@@ -63,7 +71,7 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
             "fontname": FONT, "fontsize": "8", "fontcolor": theme.faint,
         },
     )  # fmt: skip
-    _add_boxes(graph, picture, scale, style)
+    _add_boxes(graph, picture, in_order, scale, style)
     _add_edges(graph, picture, names, style)
     return graph
 
@@ -79,7 +87,7 @@ def _package() -> Any:
 
 
 # -------------------------------------------------------------------------------------------- boxes
-def _add_boxes(graph: Any, picture: Picture, scale: Scale, style: Style) -> None:
+def _add_boxes(graph: Any, picture: Picture, in_order: Rows, scale: Scale, style: Style) -> None:
     """The boxes and the frames around them, each frame where its first box stands."""
     inside: dict[str, list[Box | str]] = {"": []}
     for box in picture.boxes:
@@ -89,6 +97,7 @@ def _add_boxes(graph: Any, picture: Picture, scale: Scale, style: Style) -> None
                 inside[outer].append(inner)
         inside[box.group[-1] if box.group else ""].append(box)
     labels = {cluster.id: cluster.label for cluster in picture.clusters}
+    progress = picture.moment.boxes if picture.moment else {}
     frames: dict[str, Any] = {}
     # a frame is complete before it is put into the one around it, which was begun earlier
     for cluster in reversed(inside):
@@ -97,7 +106,11 @@ def _add_boxes(graph: Any, picture: Picture, scale: Scale, style: Style) -> None
             if isinstance(each, str):
                 body.subgraph(frames.pop(each))
             else:
-                _add_box(body, each, scale, style)
+                _add_box(body, each, scale, style, progress.get(each.id))
+        for row in in_order.get(cluster, ()):
+            with body.subgraph(graph_attr={"rank": "same"}) as same:
+                for one, other in pairwise(row):
+                    same.edge(one, other, style="invis")
         frames[cluster] = body
 
 
@@ -112,9 +125,13 @@ def _frame(cluster: str, name: str, style: Style) -> Any:
     )  # fmt: skip
 
 
-def _add_box(body: Any, box: Box, scale: Scale, style: Style) -> None:
+def _add_box(body: Any, box: Box, scale: Scale, style: Style, progress: Progress | None) -> None:
     attributes = {"id": box.id, "tooltip": escaped(box.tooltip, _TOOLTIP, tooltip=True)}
-    body.node(box.id, label(box, scale, style), **attributes, **_outline(box, style))
+    style = step_look.style_of(progress, style)
+    look = step_look.colours(style) | _outline(box, style)
+    if progress:
+        look |= step_look.outline(box, progress, style)
+    body.node(box.id, label(box, scale, style, progress), **attributes, **look)
 
 
 def _outline(box: Box, style: Style) -> dict[str, str]:
@@ -125,9 +142,9 @@ def _outline(box: Box, style: Style) -> dict[str, str]:
         look = {"fillcolor": theme.parameter_fill, "color": theme.parameter_outline, "penwidth": "2"}
     elif box.kind is Kind.FOLDED and box.parameters:
         look = {"fillcolor": theme.folded_fill, "color": theme.parameter_outline, "penwidth": "2"}
-    elif box.kind is Kind.INPUT:
+    elif Kind.INPUT in {box.kind, box.leaves}:
         look = {"fillcolor": theme.input_fill}
-    elif box.kind is Kind.CONSTANT:
+    elif Kind.CONSTANT in {box.kind, box.leaves}:
         look = {"style": "rounded,filled,dashed"}
     if box.root:
         look |= {"color": theme.root_outline, "penwidth": "3"}
@@ -146,7 +163,8 @@ def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style
         source, target = boxes[edge.source], boxes[edge.target]
         told = escaped(_edge_tooltip(edge, names[edge.source], names[edge.target]), tooltip=True)
         look = {"id": edge.id, "edgetooltip": told}
-        shown = _edge_label(edge, style)
+        flow = picture.moment.edges.get(edge.id) if picture.moment else None
+        shown = step_look.edge_label(edge, flow, style) if flow else _edge_label(edge, style)
         if Kind.FOLDED in {source.kind, target.kind}:
             crowd = max(leaving[edge.source], arriving[edge.target])
             if crowd > _CROWD or edge.count in {1, source.times, target.times}:
@@ -159,7 +177,9 @@ def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style
             look["minlen"] = "2"
         if shown:
             look |= {"label": shown, "labeltooltip": told}
-        if style.edges == "contribution" and edge.contribution:
+        if flow:
+            look |= step_look.edge_look(flow, style)
+        elif style.edges == "contribution" and edge.contribution:
             look["color"] = style.theme.edge_plus if edge.contribution > 0 else style.theme.edge_minus
         graph.edge(edge.source, _head(edge, target, style), **look)
 

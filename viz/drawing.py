@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,13 @@ def draw(
         if isinstance(root, Value):
             root = Graph(root, caller_scope() if names is None else names)
         drawn = picture(
-            root, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops, share=share
-        )
+            root, fold, max_nodes,
+            parameters=parameters, between=between, around=around, hops=hops, share=share,
+        )  # fmt: skip
     else:
         raise TypeError(
-            f"draw() takes a Value or a Graph, not {type(root).__name__}; of an array draw one element, or the sum"
+            f"draw() takes a Value or a Graph, not {type(root).__name__}; of an array draw one element, "
+            "or the sum"
         )
     return Drawing(
         drawn if title is None else drawn._replace(title=title), style, engine=engine, format=format
@@ -96,7 +99,12 @@ class Drawing:
     """
 
     def __init__(
-        self, picture: Picture, style: Style | None = None, *, engine: str = "auto", format: str = "svg"  # noqa: A002
+        self,
+        picture: Picture,
+        style: Style | None = None,
+        *,
+        engine: str = "auto",
+        format: str = "svg",  # noqa: A002
     ) -> None:
         if engine not in ENGINES:
             raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
@@ -150,7 +158,7 @@ class Drawing:
                 f"cannot save a drawing as {path.name!r}: the suffix is one of {', '.join(_SUFFIXES)}"
             )
         if not path.parent.is_dir():
-            raise FileNotFoundError(f"cannot save {path.name!r}: there is no folder {str(path.parent)!r}")
+            raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
         made = getattr(self, suffix[1:])
         path.write_bytes(made if isinstance(made, bytes) else made.encode())
         return path

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from viz.colours import Scale
+from viz.moment import Progress
+from viz.moments import look
 from viz.numbers import number, signed
 from viz.picture import Box, Kind, Row
 from viz.styles import Style
@@ -17,10 +19,14 @@ __all__ = ["COLUMNS", "LEAF_SIGN", "label"]
 
 #: Columns of a name, and of a term in a sum.
 _NAME, _TERM = 24, 18
+#: The type of what folded boxes tell beside their names.
+_SMALL = 8
 #: From top to bottom, a sum of up to so many terms shows them side by side.
 COLUMNS = 6
-#: Squares in a row of a strip, and the points of a side.
-_SQUARES, _SIDE = 10, 10
+#: Squares in a row of a strip, of a long strip, and the points of a side.
+_SQUARES, _MANY_SQUARES, _SIDE = 6, 10, 10
+#: From so many squares on a strip is long.
+_LONG = 4 * _SQUARES + 1
 
 #: What marks a leaf, as the sign of its operation marks a computed value.
 LEAF_SIGN = {Kind.PARAMETER: "θ", Kind.INPUT: "x", Kind.CONSTANT: "c"}
@@ -28,20 +34,21 @@ LEAF_SIGN = {Kind.PARAMETER: "θ", Kind.INPUT: "x", Kind.CONSTANT: "c"}
 _PLAIN = 'BORDER="0" CELLBORDER="0" CELLSPACING="0"'
 
 
-def label(box: Box, scale: Scale, style: Style) -> str:
-    """The label of a box, from ``<`` to ``>`` as DOT wants it."""
+def label(box: Box, scale: Scale, style: Style, progress: Progress | None = None) -> str:
+    """The label of a box, from ``<`` to ``>`` as DOT wants it; in a step of a pass with its progress."""
+    band = look.band(box.grad, progress, scale, style) if progress else _band(box.grad, scale, style)
     if box.kind is Kind.FOLDED:
         rows = _folded(box, scale, style)
     elif box.kind is Kind.SUM and style.rankdir == "TB" and len(box.rows) <= COLUMNS:
-        rows = _sum_in_columns(box, scale, style)
+        rows = _sum_in_columns(box, band, style)
     elif box.kind is Kind.SUM:
-        rows = _sum_in_rows(box, scale, style)
+        rows = _sum_in_rows(box, band, style)
     else:
-        rows = _value(box, scale, style)
+        rows = _value(box, band, style)
     return f"<{_table(rows, 1)}>"
 
 
-def _value(box: Box, scale: Scale, style: Style) -> list[str]:
+def _value(box: Box, band: str, style: Style) -> list[str]:
     sign = escaped(box.symbol, 10) if box.symbol else LEAF_SIGN.get(box.kind, "")
     size = 13 if len(sign) < 3 else 11
     leaf = box.kind in LEAF_SIGN
@@ -50,10 +57,10 @@ def _value(box: Box, scale: Scale, style: Style) -> list[str]:
         f'<TD ROWSPAN="2" WIDTH="18">{shown}</TD><TD ALIGN="LEFT">{_name(box, style)}</TD>'
         f'<TD ALIGN="RIGHT">{_beside_name(box, number(box.data, style.digits))}</TD>'
     )
-    return [head, f'<TD COLSPAN="2">{_band(box.grad, scale, style)}</TD>']
+    return [head, f'<TD COLSPAN="2">{band}</TD>']
 
 
-def _sum_in_rows(box: Box, scale: Scale, style: Style) -> list[str]:
+def _sum_in_rows(box: Box, band: str, style: Style) -> list[str]:
     """The header, a row for each term, the gradient."""
     return [
         _sum_header(box, style),
@@ -63,18 +70,18 @@ def _sum_in_rows(box: Box, scale: Scale, style: Style) -> list[str]:
             f'<TD ALIGN="RIGHT">{number(row.data, style.digits)}</TD>'
             for row in box.rows
         ),
-        f'<TD COLSPAN="2">{_band(box.grad, scale, style)}</TD>',
+        f'<TD COLSPAN="2">{band}</TD>',
     ]
 
 
-def _sum_in_columns(box: Box, scale: Scale, style: Style) -> list[str]:
+def _sum_in_columns(box: Box, band: str, style: Style) -> list[str]:
     """The terms side by side, where their edges come in from above, then the sum and its gradient."""
     terms = "<VR/>".join(
         f'<TD PORT="{escaped(row.port)}">{_font(_term(row), size=9)}<BR/>'
         f"{number(row.data, style.digits)}</TD>"
         for row in box.rows
     )
-    total = [_sum_header(box, style), f'<TD COLSPAN="2">{_band(box.grad, scale, style)}</TD>']
+    total = [_sum_header(box, style), f'<TD COLSPAN="2">{band}</TD>']
     span = max(len(box.rows), 1)
     return [terms, "<HR/>", f'<TD COLSPAN="{span}">{_table(total, 1)}</TD>'] if box.rows else total
 
@@ -90,24 +97,27 @@ def _folded(box: Box, scale: Scale, style: Style) -> list[str]:
     name = f'<TD ALIGN="LEFT">{_name(box, style)}</TD>'
     times = f'<TD ALIGN="RIGHT"><B>&#160;&#160;× {box.times}</B></TD>' if box.times > 1 else ""
     parameters = f", {box.parameters:,} θ" if box.parameters else ""
+    count = f'{box.values:,} value{"s" * (box.values != 1)}{parameters}'
     gradient = f"max |∇{'θ' if box.parameters else ''}| {number(box.largest, style.digits)}"
     rows = [
         f"<TD>{_table([name + times])}</TD>" if times else name,
-        f'<TD ALIGN="LEFT">{box.values:,} value{"s" * (box.values != 1)}{parameters}</TD>',
-        f'<TD ALIGN="LEFT">{gradient}</TD>',
+        f'<TD ALIGN="LEFT">{_font(count, size=_SMALL)}</TD>',
     ]
-    if box.strip:
+    if box.leaves is not Kind.CONSTANT:
+        rows.append(f'<TD ALIGN="LEFT">{_font(gradient, size=_SMALL)}</TD>')
+    if box.strip and box.leaves is not Kind.CONSTANT:
         rows.append(f'<TD ALIGN="LEFT">{_strip(box.strip, scale, style)}</TD>')
     return rows
 
 
 def _strip(gradients: tuple[float | None, ...], scale: Scale, style: Style) -> str:
+    across = _SQUARES if len(gradients) < _LONG else _MANY_SQUARES
     rows = [
-        "".join(_square(each, scale, style) for each in gradients[start : start + _SQUARES])
-        for start in range(0, len(gradients), _SQUARES)
+        "".join(_square(each, scale, style) for each in gradients[start : start + across])
+        for start in range(0, len(gradients), across)
     ]
     # a table of no fixed size would be stretched to the width of the box
-    wide, high = (2 + count * (_SIDE + 2) for count in (min(len(gradients), _SQUARES), len(rows)))
+    wide, high = (2 + count * (_SIDE + 2) for count in (min(len(gradients), across), len(rows)))
     return (
         f'<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="2" CELLPADDING="0" FIXEDSIZE="TRUE" ALIGN="LEFT" '
         f'WIDTH="{wide}" HEIGHT="{high}">{_rows(rows)}</TABLE>'
@@ -145,7 +155,9 @@ def _beside_name(box: Box, number: str) -> str:
 
 
 def _term(row: Row) -> str:
-    return escaped(row.label, _TERM)
+    """The term; of many that share a row the first, and their number, which is not cut."""
+    first, dots, count = row.label.rpartition(" … (")
+    return escaped(first, _TERM - 4) + dots + escaped(count, _TERM) if dots else escaped(row.label, _TERM)
 
 
 def _font(text: str, colour: str = "", size: int = 0) -> str:

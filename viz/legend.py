@@ -6,13 +6,15 @@ Each line is text, with coloured characters for samples: tables in a table would
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from viz.colours import Scale
 from viz.labels import LEAF_SIGN
+from viz.moments.rooms import fixed, room
 from viz.numbers import MINUS, number
 from viz.picture import Box, Kind, Picture
 from viz.styles import Style
-from viz.text import escaped
+from viz.text import escaped, shortened
 
 __all__ = ["heading", "scale_of"]
 
@@ -30,15 +32,22 @@ _EDGES = {
     "contribution": "→ +2 upstream gradient × local derivative",
 }
 _GAP = "&#160;"
+#: Columns of the title.
+_TITLE = 80
+#: What the picture of a step has beside.
+_STEP = (
+    "<B>▢</B> passes its gradient on    <B>→ +2</B> contribution: upstream × local    "
+    "<B>1/2</B> one of two contributions is in    — not reached yet"
+).replace("    ", _GAP * 4)
 
 
 def heading(picture: Picture, scale: Scale, style: Style) -> str:
     """The label of the whole graph, from ``<`` to ``>``: a table with a row for each line."""
-    lines = [f'<FONT POINT-SIZE="13"><B>{escaped(picture.title, 80)}</B></FONT>'] if picture.title else []
+    lines = [_title(picture)] if picture.title else []
     count = f"{picture.values:,} value{'s' * (picture.values != 1)}"
     lines.append(escaped(picture.note or count, 140))
     if style.legend:
-        lines += [_scale(picture, scale), _kinds(picture, style)]
+        lines += [_scale(picture, scale), _kinds(picture, style), _STEP if picture.moment else ""]
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines if line)
     return (
         f'<<FONT POINT-SIZE="9" COLOR="{style.theme.faint}"><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" '
@@ -46,17 +55,32 @@ def heading(picture: Picture, scale: Scale, style: Style) -> str:
     ).replace("<B>", f'<FONT COLOR="{style.theme.text}"><B>').replace("</B>", "</B></FONT>")
 
 
-def scale_of(boxes: tuple[Box, ...], style: Style) -> Scale:
-    """The scale of all gradients that a picture shows."""
-    return Scale.over((each for box in boxes for each in _gradients(box)), style.theme)
+def scale_of(picture: Picture, style: Style) -> Scale:
+    """The scale of all gradients that a picture shows; of a step, of those that any step shows."""
+    return Scale.over(_gradients(picture), style.theme)
 
 
-def _gradients(box: Box) -> tuple[float | None, ...]:
-    return (box.grad, box.largest, *box.strip)
+def _gradients(picture: Picture) -> list[float | None]:
+    if picture.moment:
+        return [*picture.moment.amounts]
+    return [each for box in picture.boxes for each in (box.grad, box.largest, *box.strip)]
+
+
+def _title(picture: Picture) -> str:
+    """The title; in the picture of a step with room for that of any other step."""
+    shown = f'<FONT POINT-SIZE="13"><B>{escaped(picture.title, _TITLE)}</B></FONT>'
+    if not picture.moment:
+        return shown
+    return fixed(shown, _widest(picture.moment.captions), 18)
+
+
+@lru_cache(maxsize=8)
+def _widest(titles: tuple[str, ...]) -> int:
+    return room((shortened(each, _TITLE) for each in titles), 13, bold=True)
 
 
 def _scale(picture: Picture, scale: Scale) -> str:
-    shown = [each for box in picture.boxes for each in _gradients(box)]
+    shown = _gradients(picture)
     if all(each is None for each in shown):
         return "∇ —: no gradient has been computed; call backward() first"
     if scale.largest == 0.0:
@@ -70,9 +94,13 @@ def _scale(picture: Picture, scale: Scale) -> str:
         f"∇{_GAP * 2}{MINUS}{top} {minus} 0 {plus} +{top}",
         "each fainter shade is ten times smaller",
         f"nan {_sample('■', scale.theme.nan)}" if nan else "",
-        f"{_GAP}— not computed" if any(box.grad is None and box.data is not None for box in picture.boxes) else "",
+        f"{_GAP}— not computed" if not picture.moment and any(map(_lacks_gradient, picture.boxes)) else "",
     ]
     return (_GAP * 4).join(part for part in parts if part)
+
+
+def _lacks_gradient(box: Box) -> bool:
+    return box.grad is None and box.data is not None
 
 
 def _kinds(picture: Picture, style: Style) -> str:
@@ -80,7 +108,7 @@ def _kinds(picture: Picture, style: Style) -> str:
     colours = {
         Kind.PARAMETER: theme.parameter_outline, Kind.FOLDED: theme.parameter_outline, Kind.INPUT: theme.frame
     }  # fmt: skip
-    there = {box.kind for box in picture.boxes}
+    there = {kind for box in picture.boxes for kind in (box.kind, box.leaves)}
     parts = [
         f"{_sample(sign, colours.get(kind, theme.outline))} {LEAF_SIGN.get(kind, '')} {word}"
         for kind, (sign, word) in _KINDS.items()

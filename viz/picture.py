@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from viz.moment import Moment
+
 __all__ = ["STRIP", "Box", "Cluster", "Edge", "Kind", "Picture", "Row"]
 
 #: The most squares in the strip of a folded box.
@@ -87,6 +89,8 @@ class Box(NamedTuple):
     #: max |∇θ| over the parameters of a folded box, or, where it has none, max |∇| over its values;
     #: None if no gradient was computed.
     largest: float | None = None
+    #: Of what kind the leaves of a folded box are that holds nothing else; None for other boxes.
+    leaves: Kind | None = None
     #: The clusters that it stands in, by id, from the outermost.
     group: tuple[str, ...] = ()
 
@@ -133,3 +137,5 @@ class Picture(NamedTuple):
     values: int = 0
     #: How many values the graph has.
     total: int = 0
+    #: Where the backward pass stands, in the picture of one of its steps.
+    moment: Moment | None = None

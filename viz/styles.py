@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from viz.colours import DARK, LIGHT, Theme
+from viz.colours import DARK, LIGHT, Theme, faded
 
 __all__ = ["FONT", "Style"]
 
@@ -22,11 +22,14 @@ class Style(NamedTuple):
     edges: str = "local"
     digits: int = 4
     legend: bool = True
+    #: For what the gradient has not reached yet, in the picture of a step.
+    pale: bool = False
 
     @property
     def theme(self) -> Theme:
         """The colours."""
-        return DARK if self.dark else LIGHT
+        theme = DARK if self.dark else LIGHT
+        return faded(theme) if self.pale else theme
 
     def checked(self) -> Style:
         """Itself. ValueError says which option is wrong, and what it may be."""

@@ -32,12 +32,12 @@ def tidied(picture: Picture) -> Picture:
     boxes = []
     for box in picture.boxes:
         frames = around[box.id]
+        drawn = box._replace(kind=Kind.OPERATION, symbol="+") if box.id in small else box
         boxes.append(
-            box._replace(
+            drawn._replace(
                 name=_within([labels.get(each, each) for each in frames], box.name),
                 tooltip=box.tooltip or box.name,
                 group=tuple(each for each in frames if each not in left_out),
-                **({"kind": Kind.OPERATION, "symbol": "+"} if box.id in small else {}),
             )
         )
     return picture._replace(boxes=tuple(boxes), clusters=tuple(_renamed(picture.clusters, left_out)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from microbp import MicrobpError
 from microbp.cli.command import Command, CommandError, writing
@@ -12,12 +13,16 @@ from microbp.demo.report import write
 
 __all__ = ["COMMAND"]
 
+#: What drawings of a graph, of a step and of the whole pass have in common.
+_SHARED = ("between", "around", "hops", "edges", "rankdir", "dark", "engine")
+
 
 def _declare(parser: argparse.ArgumentParser) -> None:
     declare_script(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE",
-        help="an .svg, .png, .pdf or .dot file (default: the script's name with .svg, in this folder)",
+        help="an .svg, .png, .pdf or .dot file (default: the script's name with .svg, here); a .gif "
+        "shows the whole backward pass",
     )  # fmt: skip
     parser.add_argument(
         "--fold", default="auto", metavar="HOW",
@@ -27,6 +32,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "--max-nodes", type=int, default=120, metavar="N",
         help="how many boxes auto draws at most (default: 120)",
     )  # fmt: skip
+    parser.add_argument("--step", type=int, metavar="N", help="the backward pass as it stands after N steps")
     parser.add_argument("--between", nargs=2, metavar=("A", "B"), help="only what lies between two values")
     parser.add_argument("--around", metavar="NAME", help="only the neighbourhood of a value")
     parser.add_argument("--hops", type=int, default=2, metavar="N", help="how far around it (default: 2)")
@@ -54,19 +60,25 @@ def _run(args: argparse.Namespace) -> int:
     graph = run_script(args.script, args.arguments).graph(args.root)
     path: Path = args.output or Path(Path(args.script).stem + ".svg")
     try:
-        drawing = viz.draw(
-            graph, fold=args.fold, max_nodes=args.max_nodes, between=args.between, around=args.around,
-            hops=args.hops, share=args.share, edges=args.edges, rankdir=args.rankdir, dark=args.dark,
-            engine=args.engine,
-        )  # fmt: skip
+        shared = {each: getattr(args, each) for each in _SHARED}
+        drawing: Any
+        if path.suffix.lower() == ".gif":
+            drawing = viz.animate(graph, **shared)
+            told = f"{drawing.frames} steps"
+        else:
+            if args.step is None:
+                options = {"fold": args.fold, "max_nodes": args.max_nodes, "share": args.share}
+                drawing = viz.draw(graph, **options, **shared)
+            else:
+                drawing = viz.draw_step(graph, args.step, **shared)
+            told = f"{drawing.picture.values:,} values in {len(drawing.picture.boxes):,} boxes"
         with writing(path, cure="name another file with --output"):
             drawing.save(path)
-    except (MicrobpError, ValueError, KeyError) as error:
-        text = error.args[0] if isinstance(error, KeyError) else error
+    except (MicrobpError, ValueError, LookupError) as error:
+        text = error.args[0] if isinstance(error, LookupError) else error
         raise CommandError(f"cannot draw {graph.root.name}: {text}") from None
-    picture = drawing.picture
-    write(f"Written: {path} ({picture.values:,} values in {len(picture.boxes):,} boxes)")
-    if all(node.grad is None for node in graph):
+    write(f"Written: {path} ({told})")
+    if args.step is None and path.suffix.lower() != ".gif" and all(node.grad is None for node in graph):
         write(f"No gradient is shown: the script does not call {graph.root.name}.backward().")
     return 0
 
@@ -75,7 +87,8 @@ COMMAND = Command(
     "draw",
     "draw the graph of a value in a script, with every gradient",
     "microbp draw net.py                     the value that had backward() called last\n"
-    "microbp draw net.py --root loss -o loss.png --fold none",
+    "microbp draw net.py --root loss -o loss.png --fold none\n"
+    "microbp draw net.py -o pass.gif         the backward pass, step by step",
     _declare,
     _run,
 )

@@ -1,0 +1,148 @@
+"""``Film``: all pictures of a backward pass. They differ in how far the gradient has come, and no more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from microbp import Graph, Trace, Value, trace
+from viz.focus import focus
+from viz.fold import picture
+from viz.kinds import formula, kinds
+from viz.moment import Flow, Moment, Progress, When
+from viz.moments.captions import captions
+from viz.page import TooManyValues
+from viz.picture import Picture
+from viz.scope import caller_scope
+
+__all__ = ["MOST", "Film", "film"]
+
+#: More boxes than these are not followed by eye, and take minutes to draw once for every step.
+MOST = 300
+
+
+class Film:
+    """A pass and the boxes and edges that are seen of it; made by :func:`film`."""
+
+    def __init__(self, trace: Trace, drawn: Picture, title: str = "", digits: int = 4) -> None:
+        self.trace = trace
+        self._drawn = drawn
+        self._title = title
+        self._captions = tuple(captions(trace, digits))
+        #: How many contributions each value receives, and each gradient that it has on the way.
+        self._expected = Counter(each.operand for step in trace.steps for each in step.contributions)
+        self._gradients: list[list[float]] = [[] for _ in trace.graph]
+        self._gradients[-1].append(1.0)
+        #: The step in which each edge carries its contribution, and that.
+        self._flows: dict[str, tuple[int, float]] = {}
+        for step in trace.steps:
+            for each in step.contributions:
+                self._gradients[each.operand].append(each.after)
+                self._flows[f"e{step.node}_{each.place}"] = step.index, each.amount
+        self._positions = {box.id: int(box.id[1:]) for box in drawn.boxes}
+        seen = {self._positions[box.id] for box in drawn.boxes}
+        own = (x for position in sorted(seen) for x in self._gradients[position])
+        self._amounts = (*own, *(self._flows[edge.id][1] for edge in drawn.edges if edge.id in self._flows))
+        #: The steps in which something is to be seen; all, unless values are left out.
+        self.steps = [0] + [
+            step.index
+            for step in trace.steps
+            if step.node in seen or any(each.operand in seen for each in step.contributions)
+        ]
+
+    def picture(self, step: int) -> Picture:
+        """What is seen after so many steps. IndexError where there are not so many."""
+        gradients = self.trace.gradients(step)
+        current = self.trace.steps[step - 1].node if step else None
+        paid = Counter(
+            each.operand for done in self.trace.steps[:step] for each in done.contributions
+        )
+        progress = {
+            id_: Progress(paid[at], self._expected[at], at == current, tuple(self._gradients[at]))
+            for id_, at in self._positions.items()
+            if self.trace.graph.nodes[at].requires_grad
+        }
+        flows = {
+            edge.id: Flow(_when(self._flows[edge.id][0], step), self._flows[edge.id][1])
+            for edge in self._drawn.edges
+            if edge.id in self._flows
+        }
+        boxes = tuple(
+            box._replace(
+                grad=gradients[self._positions[box.id]],
+                tooltip=self._tooltip(box.id, gradients, progress.get(box.id)),
+            )
+            for box in self._drawn.boxes
+        )
+        edges = tuple(
+            edge._replace(
+                contribution=flows[edge.id].amount
+                if edge.id in flows and flows[edge.id].when is not When.AHEAD
+                else None
+            )
+            for edge in self._drawn.edges
+        )
+        moment = Moment(step, len(self.trace), progress, flows, self._amounts, self._captions)
+        return self._drawn._replace(
+            boxes=boxes, edges=edges, title=self._captions[step], note=self._note(), moment=moment
+        )
+
+    def _note(self) -> str:
+        count = len(self._drawn.boxes)
+        told = self._drawn.note or f"{count:,} value{'s' * (count != 1)}"
+        return ", ".join(filter(None, (self._title, told)))
+
+    def _tooltip(self, id_: str, gradients: list[float | None], progress: Progress | None) -> str:
+        node = self.trace.graph.nodes[self._positions[id_]]
+        gradient = gradients[node.position]
+        told = "not reached yet" if gradient is None else repr(gradient)
+        if progress is None:
+            told = "none: it takes no gradient"
+        elif progress.expected and not progress.final:
+            told += f", {progress.paid} of {progress.expected} contributions"
+        made = formula(self.trace.graph, node)
+        return "\n".join(filter(None, (f"{node.name} = {node.data!r}", f"∇ {told}", made, node.site or "")))
+
+
+def _when(paid: int, step: int) -> When:
+    if paid == step:
+        return When.NOW
+    return When.PAST if paid < step else When.AHEAD
+
+
+def film(
+    root: Value | Graph | Trace,
+    *,
+    names: Mapping[str, Any] | None,
+    parameters: Iterable[str | Value] | None,
+    between: tuple[str | Value, str | Value] | None,
+    around: str | Value | None,
+    hops: int,
+    title: str | None,
+    digits: int,
+    caller: str,
+) -> Film:
+    """The pass from ``root``, with the options of :func:`viz.draw`; ``caller`` is named in errors.
+
+    Raises TypeError for what is not a Value, Graph or Trace, TooManyValues for more than 300 boxes,
+    NoGradientError for a constant, and as :func:`viz.focus.focus` does.
+    """
+    if isinstance(root, Value):
+        root = Graph(root, caller_scope() if names is None else names)
+    elif not isinstance(root, Graph | Trace):
+        raise TypeError(f"{caller}() takes a Value, a Graph or a Trace, not {type(root).__name__}")
+    graph = root if isinstance(root, Graph) else root.graph
+    listed = None
+    if parameters is not None:
+        listed = [parameters] if isinstance(parameters, str | Value) else [*parameters]
+    shown, _ = focus(graph, kinds(graph, listed), between=between, around=around, hops=hops)
+    count = len(graph) if shown is None else len(shown)
+    if count > MOST:
+        raise TooManyValues(
+            f"{caller}() draws each of {count:,} values in a box of its own, and no one can follow more than "
+            f"{MOST:,}. Show a part: around=name, between=(name, name); step through all of them on a page, "
+            "viz.page(loss); or see them folded in one picture, viz.draw(loss)"
+        )
+    drawn = picture(graph, "none", parameters=listed, between=between, around=around, hops=hops)
+    return Film(root if isinstance(root, Trace) else trace(graph), drawn, title or "", digits)
