@@ -192,8 +192,8 @@ def test_a_folder_without_permission_is_refused(capsys, monkeypatch):
 def test_a_mistyped_command_suggests_the_nearest(capsys):
     told = refused(capsys, "dmeo")
     error = "microbp: error: there is no command "
-    assert told == error + "'dmeo'; did you mean 'demo'? There are: demo, draw, step, page"
-    assert refused(capsys, "xyz") == error + "'xyz'. There are: demo, draw, step, page"
+    assert told == error + "'dmeo'; did you mean 'demo'? There are: demo, draw, step, explain, diagnose, page"
+    assert refused(capsys, "xyz") == error + "'xyz'. There are: demo, draw, step, explain, diagnose, page"
 
 
 def test_a_mistyped_tutorial_suggests_the_nearest_and_nothing_is_written(here, capsys):
@@ -234,7 +234,7 @@ def test_a_command_is_added_by_one_entry(monkeypatch, capsys):
     monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, extra))
     assert cli.main(["tune", "net.py"]) == 7
     assert seen == ["net.py"]
-    assert refused(capsys, "tunes").endswith("did you mean 'tune'? There are: demo, draw, step, page, tune")
+    assert refused(capsys, "tunes").endswith("did you mean 'tune'? There are: demo, draw, step, explain, diagnose, page, tune")
     cli.main([])
     assert "microbp tune net.py" in capsys.readouterr().out
 

@@ -13,13 +13,15 @@ import sys
 from collections.abc import Sequence
 
 from microbp import __version__
-from microbp.cli import demo, draw, page, step
+from microbp.cli import demo, diagnose, draw, explain, page, step
 from microbp.cli.command import Command, CommandError, nearest
 from microbp.cli.script import ScriptFailed
 
 __all__ = ["COMMANDS", "Command", "CommandError", "main", "nearest"]
 
-COMMANDS = (demo.COMMAND, draw.COMMAND, step.COMMAND, page.COMMAND)
+COMMANDS = (
+    demo.COMMAND, draw.COMMAND, step.COMMAND, explain.COMMAND, diagnose.COMMAND, page.COMMAND,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

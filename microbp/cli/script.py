@@ -76,9 +76,14 @@ class Script:
         return [name for name, each in self.namespace.items() if isinstance(each, Value)]
 
 
-def declare_script(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every command that runs a script; :func:`run_script` takes them."""
+def declare_script(parser: argparse.ArgumentParser, **further: str) -> None:
+    """The arguments of every command that runs a script; :func:`run_script` takes them.
+
+    ``further`` are the arguments that stand between the script and its own, each with its help.
+    """
     parser.add_argument("script", help="a Python script, run as python would run it")
+    for name, told in further.items():
+        parser.add_argument(name, metavar=name.upper(), help=told)
     parser.add_argument(
         "arguments", nargs="*", metavar="ARGUMENT", help="arguments of the script; write -- before them"
     )

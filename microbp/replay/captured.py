@@ -61,6 +61,8 @@ class Generated(NamedTuple):
     description: str
     #: Whether it equals the eager engine bit for bit.
     exact: bool
+    #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
+    watched: frozenset[int] = frozenset()
 
 
 class Leaves(NamedTuple):

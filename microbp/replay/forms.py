@@ -13,6 +13,7 @@ import numpy as np
 from microbp.replay.captured import Captured, Generated, ParameterArray
 from microbp.replay.layout import Floats, Layout
 from microbp.replay.straight import straight
+from microbp.replay.suspicion import watch
 
 __all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined"]
 
@@ -125,6 +126,7 @@ class Matrix:
         self.description, self.exact = generated.description, generated.exact
         made = defined(self.source)
         made.update(generated.constants)
+        self._called = watch(made["value"].__code__.co_filename, generated.watched)
         self._generated = generated
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
         self._value, self._value_and_grad = self.functions.values()
@@ -134,7 +136,7 @@ class Matrix:
         return "matrix", self._generated
 
     def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
-        with np.errstate(all="ignore"):
+        with self._quiet():
             result: Floats = self._value(x, *self._view("theta", theta))
         return result
 
@@ -142,9 +144,13 @@ class Matrix:
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Any]:
         views = self._view("theta", theta) + self._view("gradient", gradient)
-        with np.errstate(all="ignore"):
+        with self._quiet():
             costs, dx = self._value_and_grad(x, *views, wrt_x=wrt_inputs)
         return costs, dx
+
+    def _quiet(self) -> np.errstate:
+        """No warnings; Suspicion, where a line computes what the eager engine may refuse."""
+        return np.errstate(divide="call", invalid="call", over="call", under="ignore", call=self._called)
 
     def _view(self, what: str, vector: Floats) -> list[Floats]:
         """The arrays in a vector; those of the last one are kept, since training has but one."""

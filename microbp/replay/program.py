@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from microbp.replay.captured import Captured, Leaves, flat
 from microbp.replay.forms import Auto, Floats, Form, Matrix, Straight
 from microbp.replay.layout import Layout
 from microbp.replay.result import Gradients
-from microbp.replay.sample import first_fault, gradient_fault
+from microbp.replay.sample import first_fault, gradient_fault, replayed
+from microbp.replay.suspicion import Suspicion, unsuspecting
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Program", "as_floats"]
@@ -24,6 +25,7 @@ __all__ = ["MEMORY", "Program", "as_floats"]
 MEMORY = 1 << 28
 _data: Callable[[Value], float] = attrgetter("_data")
 _FLOAT = np.dtype(float)
+Result = TypeVar("Result")
 
 
 class Program:
@@ -155,11 +157,7 @@ class Program:
         if not len(x):
             return np.empty(shape)
         self._guard(x, theta)
-        try:
-            parts = [self._form.values(part, theta) for part in self._parts(x)]
-        except (ArithmeticError, ValueError):
-            self._explain(x, theta)
-            raise
+        parts = self._run(lambda: [self._form.values(part, theta) for part in self._parts(x)], x, theta)
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if not math.isfinite(values.sum()):
             self._explain(x, theta, np.isfinite(values).all(axis=1))
@@ -194,11 +192,7 @@ class Program:
         theta = self._theta(theta)
         gradient = np.empty(len(theta)) if out is None else self._vector(out)
         self._guard(x, theta)
-        try:
-            costs, dx = self._gradients(x, theta, gradient, wrt_inputs)
-        except (ArithmeticError, ValueError):
-            self._explain(x, theta)
-            raise
+        costs, dx = self._run(lambda: self._gradients(x, theta, gradient, wrt_inputs), x, theta)
         cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
         if not math.isfinite(cost):
             self._explain(x, theta, np.isfinite(costs))
@@ -319,7 +313,8 @@ class Program:
             return
         guards, form = self._guards
         numbers = Layout(form.arrays, len(guards.captured.params)).vector(self._layout.given(theta))
-        operands = form.values(x, numbers)
+        with unsuspecting():
+            operands = form.values(x, numbers)
         changed = guards.changed(operands)
         if changed:
             sample, index = changed
@@ -329,6 +324,28 @@ class Program:
                 f"sample {sample} goes another way than the recorded one: there {branch}, here it is "
                 f"{left!r} {branch.sign} {right!r}"
             )
+
+    def _run(self, run: Callable[[], Result], x: Floats, theta: Floats) -> Result:
+        """What ``run`` returns; an error of its arithmetic is told by the eager engine."""
+        try:
+            return run()
+        except Suspicion:
+            self._refuse(x, theta)
+        except (ArithmeticError, ValueError):
+            self._explain(x, theta)
+            raise
+        with unsuspecting():
+            return self._run(run, x, theta)
+
+    def _refuse(self, x: Floats, theta: Floats) -> None:
+        """UndefinedOperation for the first sample that the eager engine refuses, if there is one."""
+        numbers = self._layout.given(theta)
+        sample = 0
+        try:
+            for sample, row in enumerate(x.tolist()):  # noqa: B007 (told in the error)
+                replayed(self.captured, row, numbers)
+        except UndefinedOperation as error:
+            raise _of_sample(error, sample, len(x)) from None
 
     def _explain(self, x: Floats, theta: Floats, fine: Any = None) -> None:
         """Replay samples eagerly until one shows what is wrong; ``fine`` says which need not be."""

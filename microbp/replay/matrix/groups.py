@@ -87,6 +87,14 @@ class Group:
     delta: str = ""
     comment: str = ""
 
+    @property
+    def uses(self) -> set[int]:
+        """The numbers of the arrays in which its operands stand."""
+        found = {slot.home for slots in self.slots for slot in slots}
+        for block in self.blocks:
+            found |= {block.right.home, *([block.left.home] if block.left else [])}
+        return found
+
 
 def grouped(
     operations: list[Operation | SumOfProducts], captured: Captured, roles: Roles, homes: Homes, most: int
@@ -115,7 +123,10 @@ def grouped(
                 terms = _sorted(each, roles, homes)
                 alike[terms.kind].append(terms)
         for members in alike.values():
-            groups.append(_group(members, len(groups), roles, homes))
+            made = _group(members, len(groups), roles, homes)
+            # Arrays get their gradients as a whole: what uses one of which any value trains comes before it.
+            made.array.trains |= any(groups[home].array.trains for home in made.uses if home >= 0)
+            groups.append(made)
         if len(groups) > most:
             return None
     return groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import NamedTuple
 
 from microbp.expr import Expression
@@ -12,39 +13,51 @@ from microbp.replay.matrix.passing import Contribution, Upstream
 from microbp.replay.matrix.texts import array_tree
 from microbp.replay.matrix.writer import Writer
 
-__all__ = ["rule_gradients", "rule_value"]
+__all__ = ["Shaped", "rule_gradients", "rule_value"]
 
 
-class Operands(NamedTuple):
-    """What the names of a rule's row stand for, and which of them vary or have an entry for each member."""
+class Shaped(NamedTuple):
+    """A tree; whether it has the batch as its first axis; and whether it has an entry for each member."""
 
-    scope: dict[str, Tree]
-    varying: set[str]
-    full: set[str]
+    tree: Tree
+    batch: bool
+    full: bool
 
 
-def _operands(writer: Writer, group: Group) -> Operands:
-    rule = group.rule
-    assert rule is not None
-    m = len(group.members)
-    deep = bool(rule.over) and m > 1
-    found = Operands({}, set(), set())
-    for arg, slots in zip(rule.args, group.slots, strict=True):
-        if arg in rule.over:
-            found.scope[arg], full = pieces(writer, slots), True
-        else:
-            tree, full = vector_slot(writer, slots[0])
-            found.scope[arg] = _deep(tree) if deep and is_number(tree) is None else tree
-        if any(slot.home != CONSTANT and writer.arrays[slot.home].varies for slot in slots):
-            found.varying.add(arg)
-        if full:
-            found.full.add(arg)
-    y = parsed(group.array.name)
-    found.scope["y"] = _deep(y) if deep else y
-    found.full.add("y")
-    if group.varies:
-        found.varying.add("y")
-    return found
+class Operands:
+    """What the names of a rule's row stand for."""
+
+    def __init__(self, writer: Writer, group: Group) -> None:
+        rule = group.rule
+        assert rule is not None
+        self.scope: dict[str, Tree] = {}
+        #: The trees in it that are no numbers, by their ids.
+        self._known: dict[int, Shaped] = {}
+        deep = bool(rule.over) and len(group.members) > 1
+        for arg, slots in zip(rule.args, group.slots, strict=True):
+            if arg in rule.over:
+                tree, full = pieces(writer, slots), True
+            else:
+                tree, full = vector_slot(writer, slots[0])
+                tree = _deep(tree) if deep and is_number(tree) is None else tree
+            self.scope[arg] = self.add(tree, _varies(writer, slots), full)
+        y = parsed(group.array.name)
+        self.scope["y"] = self.add(_deep(y) if deep else y, group.varies, full=True)
+
+    def add(self, tree: Tree, batch: bool, full: bool) -> Tree:
+        """The same tree, which is known then."""
+        if is_number(tree) is None:
+            self._known[id(tree)] = Shaped(tree, batch, full)
+        return tree
+
+    def shaped(self, tree: Tree) -> Shaped:
+        """A tree that is made of them; where a literal decides a branch, some of them are not in it."""
+        found = [self._known[id(part)] for part in ast.walk(tree) if id(part) in self._known]
+        return Shaped(tree, any(each.batch for each in found), any(each.full for each in found))
+
+
+def _varies(writer: Writer, slots: list[Slot]) -> bool:
+    return any(slot.home != CONSTANT and writer.arrays[slot.home].varies for slot in slots)
 
 
 def _widths(slots: list[Slot]) -> list[int]:
@@ -55,7 +68,7 @@ def _deep(tree: Tree) -> Tree:
     return parsed(f"({text(tree)})[..., None]")
 
 
-def _array_tree(writer: Writer, group: Group, expression: Expression, operands: Operands) -> Tree:
+def _shaped(writer: Writer, group: Group, expression: Expression, operands: Operands) -> Shaped:
     """The expression; its sums and maxima over the elements get names, and are computed once."""
     rule = group.rule
     assert rule is not None
@@ -67,20 +80,23 @@ def _array_tree(writer: Writer, group: Group, expression: Expression, operands: 
         if single is not None:
             return number(single * length if function == "total" else single)
         method, name = ("sum", "total1") if function == "total" else ("max", "top1")
-        return writer.keep(name, parsed(f"({text(elements)}).{method}(axis=-1{keep})"))
+        _, batch, full = operands.shaped(elements)
+        return operands.add(
+            writer.keep(name, parsed(f"({text(elements)}).{method}(axis=-1{keep})")), batch, full
+        )
 
-    return array_tree(expression, operands.scope, aggregate)
+    return operands.shaped(array_tree(expression, operands.scope, aggregate))
 
 
-def rule_value(writer: Writer, group: Group) -> tuple[Tree, bool]:
-    """The rule's value for each member, and whether it has an entry for each."""
+def rule_value(writer: Writer, group: Group) -> Shaped:
+    """The rule's value for each member."""
     rule = group.rule
     assert rule is not None
-    operands = _operands(writer, group)
-    tree = _array_tree(writer, group, rule.y, operands)
-    if rule.over and len(group.members) > 1:
-        return parsed(f"({text(tree)})[..., 0]"), True
-    return tree, len(group.members) == 1 or any(arg in operands.full for arg in rule.args)
+    m = len(group.members)
+    found = _shaped(writer, group, rule.y, Operands(writer, group))
+    if rule.over and m > 1 and is_number(found.tree) is None:
+        found = found._replace(tree=parsed(f"({text(found.tree)})[..., 0]"))
+    return found._replace(full=found.full or m == 1)
 
 
 def rule_gradients(writer: Writer, group: Group, upstream: Upstream) -> list[Contribution]:
@@ -88,22 +104,21 @@ def rule_gradients(writer: Writer, group: Group, upstream: Upstream) -> list[Con
     delta, batch, full = upstream
     rule = group.rule
     assert rule is not None
-    operands = _operands(writer, group)
+    operands = Operands(writer, group)
     m = len(group.members)
     lead = "n, " if group.varies else ""
     found: list[Contribution] = []
     for arg, slots, expression in zip(rule.args, group.slots, rule.d, strict=True):
         if all(slot.home == CONSTANT for slot in slots):
             continue
-        local = _array_tree(writer, group, expression, operands)
-        used = set() if is_number(local) is not None else set(expression.names)
-        has_batch = batch or bool(used & operands.varying)
+        local, local_batch, local_full = _shaped(writer, group, expression, operands)
+        has_batch = batch or local_batch
         if arg not in rule.over:
             if rule.over and m > 1 and is_number(local) is None:
                 local = parsed(f"({text(local)})[..., 0]")
             product = mul(delta, local)
             slot = slots[0]
-            has_all = full or m == 1 or bool(used & operands.full)
+            has_all = full or m == 1 or local_full
             moves = has_batch and group.varies
             found.append(Contribution(slot.home, slot.places, product, moves, not group.varies, has_all))
             continue

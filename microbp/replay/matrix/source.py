@@ -107,8 +107,15 @@ def generate(captured: Captured) -> Generated:
     lines += [""] * bool(short)
     for helper in helpers:
         lines += ["", helper]
-    lines += ["", f"def value({', '.join(given)}):", *value.source(), "", ""]
-    lines += [f"def value_and_grad({', '.join([*given, *gradients, 'wrt_x=False'])}):", *both.source(), ""]
+    watched: set[int] = set()
+    for head, writer, blank in (
+        (f"def value({', '.join(given)}):", value, 2),
+        (f"def value_and_grad({', '.join([*given, *gradients, 'wrt_x=False'])}):", both, 1),
+    ):
+        lines += [""] * (writer is value) + [head]
+        start = 1 + "\n".join(lines).count("\n") + 1  # a helper is one entry of several lines
+        watched.update(start + each for each in writer.watched)
+        lines += [*writer.source(), *[""] * blank]
     size = len(captured.graph.nodes)
     description = f"{size:,} scalars became {len(plan.groups):,} array operations"
     for index in plan.order:
@@ -116,7 +123,9 @@ def generate(captured: Captured) -> Generated:
         shape = ", ".join(["n"] * group.varies + [str(len(group.members))])
         description += f"\n  {group.array.name} ({shape}): {group.comment}"
     constants = {name: array for name, array in plan.constants.items() if name not in short}
-    return Generated("\n".join(lines), arrays, constants, description, exact=False)
+    return Generated(
+        "\n".join(lines), arrays, constants, description, exact=False, watched=frozenset(watched)
+    )
 
 
 def _listed(array: npt.NDArray[Any]) -> str:

@@ -17,6 +17,7 @@ from microbp.replay.captured import Captured, Generated, ParameterArray
 from microbp.replay.matrix.build import Tree, is_number, parsed, text
 from microbp.replay.matrix.roles import Role, Roles
 from microbp.replay.matrix.texts import HELPERS, array_tree
+from microbp.replay.suspicion import may_be_undefined
 from microbp.rules import Rule
 
 __all__ = ["tabled"]
@@ -140,7 +141,13 @@ def tabled(captured: Captured, roles: Roles) -> Generated:
     source = f"{imports}\n{sizes}\n{helpers}\n{functions}\n\n\n{_LOOPS}"
     arrays = (ParameterArray("theta", (params,), tuple(range(params))),)
     told = f"{len(nodes):,} scalars became a table of {len(steps):,} array operations"
-    return Generated(source, arrays, tables, told, exact=False)
+    heads = {f"    SimpleNamespace(  # {rule}": rule for rule in rules}
+    watched = {
+        number + 2  # where its value is computed
+        for number, line in enumerate(source.splitlines(), start=1)
+        if line in heads and may_be_undefined(heads[line])
+    }
+    return Generated(source, arrays, tables, told, exact=False, watched=frozenset(watched))
 
 
 def _functions(rules: Iterable[Rule]) -> list[str]:

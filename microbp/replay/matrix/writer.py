@@ -36,6 +36,8 @@ class Writer:
         self.constants = constants
         self.lines: list[tuple[str, str]] = []
         self.indent = ""
+        #: The lines, counted from 0, that compute what the eager engine may refuse.
+        self.watched: list[int] = []
         self._held = {self._key(array): name for name, array in constants.items()}
         #: What has been computed under a name, by its text.
         self._kept: dict[str, str] = {}
