@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from microbp.debug.language import ASPECTS, NUMBERS, TRUTHS
-from microbp.debug.shell.command import Refusal
 from microbp.debug.shell.helping import COMMANDS, found
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
 
 __all__ = ["candidates"]

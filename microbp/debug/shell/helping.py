@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from microbp.debug.shell import judging, looking, moving, stopping
-from microbp.debug.shell.command import Command, Refusal, nearest
+from microbp.debug.shell.command import Command
+from microbp.debug.shell.refusal import Refusal, nearest
 from microbp.debug.shell.session import Session
 
 __all__ = ["COMMANDS", "GROUPS", "found"]

@@ -10,7 +10,8 @@ from microbp.check.operation import verdicts
 from microbp.check.words import operand_words
 from microbp.complexstep import check_rule
 from microbp.debug.paths import paths
-from microbp.debug.shell.command import Command, Refusal
+from microbp.debug.shell.command import Command
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
 from microbp.debug.trace import Trace
 from microbp.notation import plain_name

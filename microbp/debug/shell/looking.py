@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from microbp.check.words import line_of
 from microbp.debug.figures import figure
-from microbp.debug.shell.command import Command, Refusal, nearest
+from microbp.debug.shell.command import Command
+from microbp.debug.shell.refusal import Refusal, nearest
 from microbp.debug.shell.session import Session
 from microbp.debug.shell.stopping import listed
 from microbp.debug.shell.worked import received, worked_out

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import IO
 
 from microbp.debug.figures import figure
-from microbp.debug.shell.command import Refusal
 from microbp.debug.shell.completing import candidates
 from microbp.debug.shell.helping import COMMANDS, found
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
 from microbp.errors import MicrobpError
 from microbp.notation import plain_name

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from microbp.debug.breakpoints import Stop, run
-from microbp.debug.shell.command import Command, Refusal, whole
+from microbp.debug.shell.command import Command
+from microbp.debug.shell.refusal import Refusal, whole
 from microbp.debug.shell.session import Session
 
 __all__ = ["COMMANDS"]

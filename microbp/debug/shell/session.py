@@ -8,7 +8,7 @@ from typing import Any
 
 from microbp.debug.breakpoints import Breakpoint, Stop
 from microbp.debug.cursor import Cursor
-from microbp.debug.shell.command import Refusal, nearest
+from microbp.debug.shell.refusal import Refusal, nearest
 from microbp.debug.shell.screen import Screen
 from microbp.debug.shell.view import seed, shown
 from microbp.debug.shell.worked import worked_out

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from microbp.check.words import line_of
-from microbp.debug.shell.command import Refusal
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.screen import Line
 from microbp.debug.shell.session import Session
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from microbp.debug.breakpoints import breakpoint_at, watch_on
 from microbp.debug.language import NUMBERS, TRUTHS
-from microbp.debug.shell.command import Command, Refusal
+from microbp.debug.shell.command import Command
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
 
 __all__ = ["COMMANDS", "listed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from microbp.debug.breakpoints import words_at
 from microbp.debug.cursor import Cursor
 from microbp.debug.language import parse
-from microbp.debug.shell.command import Refusal
+from microbp.debug.shell.refusal import Refusal
 from microbp.notation import plain_name, plain_number
 
 __all__ = ["received", "worked_out"]
