@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from viz_support import HOSTILE, SVG, by_id, parsed, small, titles
 
+import microbp
 from viz.colours import DARK, LIGHT, contrast
 from viz.dot import digraph, source
-from viz.drawing import Drawing
+from viz.drawing import Drawing, draw
 from viz.engines import render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
+from viz.positions import positions
 from viz.styles import Style
 from viz.text import shortened
 
@@ -146,6 +148,14 @@ def test_a_long_sum_from_top_to_bottom_is_a_list():
     )
 
 
+def test_a_row_of_many_terms_tells_how_many():
+    for count in 3, 30:
+        rows = tuple(Row(f"layers.0.neurons.{at}.w·x … (4,800 terms)", 1.0, f"t{at}") for at in range(count))
+        box = Box("n9", Kind.SUM, "net", symbol="Σ", data=1.0, rows=rows)
+        shown = words(line(source(Picture((box,), ())), "n9"))
+        assert shown.count("layers.0.neur… … (4,800 terms) 1") == count
+
+
 def test_a_folded_box_shows_counts_and_a_square_for_each_parameter():
     shown = line(source(small()), "g7")
     assert "layer × 12 985 values, 4 θ max |∇θ| 0.5" in words(shown)
@@ -162,6 +172,78 @@ def test_a_folded_box_shows_counts_and_a_square_for_each_parameter():
 def test_a_folded_box_without_parameters_says_so():
     shown = words(line(source(alone(id="g0", kind=Kind.FOLDED, values=1, largest=0.25)), "g0"))
     assert "1 value max |∇| 0.25" in shown
+
+
+def test_folded_leaves_look_like_leaves():
+    def look(**fields):
+        return line(source(alone(id="g0", kind=Kind.FOLDED, name="x", strip=(None,) * 3, **fields)), "g0")
+
+    assert f'fillcolor="{LIGHT.input_fill}"' in look(leaves=Kind.INPUT)
+    assert "x input" in words(source(alone(id="g0", kind=Kind.FOLDED, leaves=Kind.INPUT)).split("node [")[0])
+    assert 'style="rounded,filled,dashed"' in look(leaves=Kind.CONSTANT)
+    assert "fillcolor" not in look()
+    assert "max |∇|" in look()
+    assert "∇" not in look(leaves=Kind.CONSTANT)  # nothing to tell of what takes no gradient
+
+
+@pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
+@pytest.mark.parametrize("rankdir", ["TB", "LR"])
+@pytest.mark.parametrize("wide", [4, 12])
+def test_the_neurons_of_a_layer_stand_in_their_order(wide, rankdir, engine):
+    net = microbp.MLP(3, [wide, wide, 1], seed=1)
+    drawing = draw(net([1.0, 2.0, 3.0]), fold="neuron", rankdir=rankdir, names={})
+    places = positions(source(drawing.picture, drawing.style), engine).boxes
+    layers = {}
+    for box in drawing.picture.boxes:
+        if box.name.startswith("neurons."):
+            layers.setdefault(box.group, []).append((int(box.name.split(".")[1]), places[box.id]))
+    assert [len(each) for each in layers.values()] == [wide, wide, 1]
+    for layer in layers.values():
+        across = [(place.y, place.x) if rankdir == "LR" else (place.x, place.y) for _, place in sorted(layer)]
+        assert [along for along, _ in across] == sorted(along for along, _ in across)
+        assert len({depth for _, depth in across}) == 1
+
+
+def many_weights(count):
+    """A sum over so many weights, and one over two."""
+    weights = [microbp.Value(0.1, name=f"w{at}") for at in range(count)]
+    pair = [microbp.Value(0.2, name=f"b{at}") for at in range(2)]
+    return microbp.dot([microbp.dot(weights, [2.0] * count)], [microbp.dot(pair, [1.0, 2.0])])
+
+
+@pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
+@pytest.mark.parametrize(("count", "across"), [(7, 4), (10, 4), (30, 6)])
+def test_many_leaves_of_one_sum_stand_in_rows(count, across, engine):
+    drawing = draw(many_weights(count), fold="none", names={})
+    places = positions(drawing.dot, engine).boxes
+    where = {box.name: places[box.id] for box in drawing.picture.boxes}
+    rows = [
+        [where[f"w{at}"] for at in range(count)][start : start + across] for start in range(0, count, across)
+    ]
+    for row in rows:
+        assert len({place.y for place in row}) == 1
+        assert [place.x for place in row] == sorted(place.x for place in row)
+    assert [row[0].y for row in rows] == sorted({place.y for row in rows for place in row})
+    assert where["b0"].y == where["b1"].y
+    assert where["b0"].x < where["b1"].x
+
+
+def test_a_few_leaves_are_left_to_the_engine():
+    assert "style=invis" not in draw(many_weights(6), fold="none", names={}).dot
+    assert "remincross" not in draw(many_weights(6), fold="none", names={}).dot
+    assert "style=invis" not in draw(many_weights(20), fold="none", names={}, rankdir="LR").dot
+
+
+def test_a_mesh_of_edges_has_room_and_its_labels_do_not_bend_it():
+    def text(wide):
+        net = microbp.MLP(3, [wide, wide, 1], seed=1)
+        return draw((net([1.0, 2.0, 3.0]) - 1.0) ** 2, fold="neuron", names={}).dot
+
+    assert "xlabel=" in text(9)
+    assert "ranksep=0.9" in text(9)
+    assert not re.search(r"-> .*\[label=", text(9))
+    assert "xlabel" not in text(8)
+    assert "ranksep=0.36" in text(8)
 
 
 def test_frames_stand_in_frames_and_hold_their_boxes():
@@ -188,10 +270,7 @@ def test_a_frame_around_frames_with_leaves_is_left_out():
     text = source(Picture(boxes, (Edge("e1_0", "n0", "n1"), Edge("e1_1", "n2", "n1")), clusters))
     assert "cluster_c0" not in text
     assert "label=<net.layers.0>" in text
-    assert [attribute(each, "minlen") if "minlen" in each else None for each in edge_lines(text)] == [
-        None,
-        "2",
-    ]
+    assert ["minlen=2" in each for each in edge_lines(text)] == [False, True]
 
 
 def test_a_name_does_not_repeat_the_frames_around_it():
@@ -220,7 +299,8 @@ def test_frames_many_levels_deep_do_not_recurse():
 
 # -------------------------------------------------------------------------------------------- edges
 def edge_lines(text):
-    return [each.strip() for each in text.splitlines() if " -> " in each]
+    """The lines of the edges that are seen."""
+    return [each.strip() for each in text.splitlines() if " -> " in each and "style=invis" not in each]
 
 
 def test_parallel_edges_stay_two():

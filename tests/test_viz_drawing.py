@@ -1,6 +1,7 @@
 """draw() and Drawing: golden texts, what the SVG holds, files, notebooks, and what is refused."""
 
 import copy
+import errno
 import pickle
 import re
 import sys
@@ -11,6 +12,7 @@ from viz_support import SVG, by_id, parsed, small, titles, tutorial_1, tutorial_
 
 import microbp
 from microbp import Graph, Value
+from microbp.cli import main
 from viz import NoEngine, draw
 from viz.colours import DARK
 
@@ -135,11 +137,19 @@ def test_another_suffix_is_refused(name, square, tmp_path):
 
 
 def test_a_folder_that_does_not_exist_is_named(square, tmp_path):
-    folder = str(tmp_path / "none")
-    with pytest.raises(
-        FileNotFoundError, match=re.escape(f"cannot save 'x.svg': there is no folder {folder!r}")
-    ):
-        draw(square).save(tmp_path / "none" / "x.svg")
+    path = tmp_path / "none" / "x.svg"
+    with pytest.raises(FileNotFoundError) as caught:
+        draw(square).save(path)
+    error = caught.value
+    told = errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path)
+    assert (error.errno, error.strerror, error.filename) == told
+
+
+def test_the_command_line_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text("from microbp import Value\nx = Value(3.0)\n(x * x).backward()\n")
+    assert main(["draw", "net.py", "-o", "gone/x.svg"]) == 2
+    assert "cannot write gone/x.svg: there is no folder 'gone'; name another file" in capsys.readouterr().err
 
 
 def test_a_png_of_a_dark_picture_is_dark(square, tmp_path):

@@ -12,7 +12,7 @@ from viz.legend import heading, scale_of
 from viz.moment import Progress
 from viz.moments import look as step_look
 from viz.numbers import MINUS, number, signed
-from viz.order import Rows, rows
+from viz.order import Order, is_mesh, order
 from viz.picture import Box, Edge, Kind, Picture
 from viz.styles import FONT, Style
 from viz.text import escaped, shortened
@@ -22,8 +22,9 @@ __all__ = ["digraph", "source"]
 
 #: Columns of a tooltip, and of a name in one: DOT reads no quoted string beyond 16,384 bytes.
 _TOOLTIP, _NAME = 2_000, 80
-#: Inches between ranks; less in the picture of a step, where each edge has room for two lines of text.
-_BETWEEN, _STEPPING = "0.36", "0.2"
+#: Inches between ranks; less in the picture of a step, where each edge has room for two lines of text;
+#: more where edges are a mesh.
+_BETWEEN, _STEPPING, _MESH = "0.36", "0.2", "0.9"
 #: More edges than these at one end of an edge, and it bears no label where it leads to a folded box.
 _CROWD = 4
 
@@ -50,16 +51,17 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
     graphviz = _package()
     style, names = (style or Style()).checked(), {box.id: box.name for box in picture.boxes}
     picture = tidied(picture)
-    theme, scale, in_order = style.theme, scale_of(picture, style), rows(picture)
+    theme, scale = style.theme, scale_of(picture, style)
+    given, mesh = order(picture, style.rankdir), is_mesh(picture, 2 * _CROWD)
     graph = graphviz.Digraph(
         "drawing",
         graph_attr={
-            "rankdir": style.rankdir, "ranksep": _STEPPING if picture.moment else _BETWEEN, "nodesep": "0.2",
-            "pad": "0.15",
+            "rankdir": style.rankdir, "nodesep": "0.12" if mesh else "0.2", "pad": "0.15",
+            "ranksep": _STEPPING if picture.moment else _MESH if mesh else _BETWEEN,
             "bgcolor": theme.background, "fontname": FONT, "fontsize": "10", "fontcolor": theme.text,
             "label": heading(picture, scale, style), "labelloc": "t", "tooltip": " ",
         }
-        | ({"remincross": "false"} if in_order else {})  # its second thoughts know no order
+        | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
         | ({"dpi": str(dpi)} if dpi else {}),
         node_attr={
             "shape": "box", "style": "rounded,filled", "margin": "0.05,0.03", "width": "0", "height": "0",
@@ -71,8 +73,8 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
             "fontname": FONT, "fontsize": "8", "fontcolor": theme.faint,
         },
     )  # fmt: skip
-    _add_boxes(graph, picture, in_order, scale, style)
-    _add_edges(graph, picture, names, style)
+    _add_boxes(graph, picture, given, scale, style)
+    _add_edges(graph, picture, names, style, "xlabel" if mesh else "label")
     return graph
 
 
@@ -87,7 +89,7 @@ def _package() -> Any:
 
 
 # -------------------------------------------------------------------------------------------- boxes
-def _add_boxes(graph: Any, picture: Picture, in_order: Rows, scale: Scale, style: Style) -> None:
+def _add_boxes(graph: Any, picture: Picture, given: Order, scale: Scale, style: Style) -> None:
     """The boxes and the frames around them, each frame where its first box stands."""
     inside: dict[str, list[Box | str]] = {"": []}
     for box in picture.boxes:
@@ -107,11 +109,19 @@ def _add_boxes(graph: Any, picture: Picture, in_order: Rows, scale: Scale, style
                 body.subgraph(frames.pop(each))
             else:
                 _add_box(body, each, scale, style, progress.get(each.id))
-        for row in in_order.get(cluster, ()):
-            with body.subgraph(graph_attr={"rank": "same"}) as same:
-                for one, other in pairwise(row):
-                    same.edge(one, other, style="invis")
+        _put_in_order(body, cluster, given, style)
         frames[cluster] = body
+
+
+def _put_in_order(body: Any, cluster: str, given: Order, style: Style) -> None:
+    """Edges that are not seen keep the boxes of a frame where they belong."""
+    for row in given.rows.get(cluster, ()):
+        with body.subgraph(graph_attr={"rank": "same"}) as same:
+            # from left to right an engine begins below
+            for one, other in pairwise(row if style.rankdir == "TB" else reversed(row)):
+                same.edge(one, other, style="invis", minlen="0")
+    for one, other in given.below.get(cluster, ()):
+        body.edge(one, other, style="invis")
 
 
 def _frame(cluster: str, name: str, style: Style) -> Any:
@@ -152,8 +162,11 @@ def _outline(box: Box, style: Style) -> dict[str, str]:
 
 
 # -------------------------------------------------------------------------------------------- edges
-def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style) -> None:
-    """All edges. Between folded boxes few bear a label, and where many cross they are pale."""
+def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style, where: str) -> None:
+    """All edges. Between folded boxes few bear a label, and where many cross they are pale.
+
+    For a ``"label"`` every edge bends around a place half-way; for an ``"xlabel"`` room is sought later.
+    """
     boxes = {box.id: box for box in picture.boxes}
     leaving = Counter(edge.source for edge in picture.edges)
     arriving = Counter(edge.target for edge in picture.edges)
@@ -176,7 +189,7 @@ def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style
         if set(target.group) & leafy - set(source.group):
             look["minlen"] = "2"
         if shown:
-            look |= {"label": shown, "labeltooltip": told}
+            look |= {where: shown, "labeltooltip": told}
         if flow:
             look |= step_look.edge_look(flow, style)
         elif style.edges == "contribution" and edge.contribution:
@@ -197,7 +210,7 @@ def _head(edge: Edge, target: Box, style: Style) -> str:
 def _edge_label(edge: Edge, style: Style) -> str:
     if style.edges == "none":
         return ""
-    many = f"{edge.count} edges" if edge.count > 1 else ""
+    many = f"{edge.count:,} edges" if edge.count > 1 else ""
     if style.edges == "contribution" and edge.contribution is not None:
         shown = signed(edge.contribution, style.digits)
         return f"{many}, max {shown}" if many else shown
@@ -209,7 +222,7 @@ def _edge_label(edge: Edge, style: Style) -> str:
 def _edge_tooltip(edge: Edge, source: str, target: str) -> str:
     source, target = shortened(source, _NAME), shortened(target, _NAME)
     if edge.count > 1:
-        return f"{edge.count} edges from {source} to {target}"
+        return f"{edge.count:,} edges from {source} to {target}"
     lines = [f"from {source} to {target}"]
     if edge.local is not None:
         lines = [f"∂{target}/∂{source} = {_exact(edge.local)}"]
