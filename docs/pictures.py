@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 from PIL import Image
@@ -31,29 +32,8 @@ def tutorial_1() -> Graph:
 
 def tutorial_4() -> Graph:
     """The 2-2-2 net of tutorial T4, written with + and ×."""
-    i1, i2, t1, t2 = (Value(given) for given in (0.05, 0.10, 0.01, 0.99))
-    w1, w2, w3, w4 = (Value(weight) for weight in (0.15, 0.20, 0.25, 0.30))
-    w5, w6, w7, w8 = (Value(weight) for weight in (0.40, 0.45, 0.50, 0.55))
-    b1, b2 = Value(0.35), Value(0.60)
-    with group("h1"):
-        net_h1 = w1 * i1 + w2 * i2 + b1
-        h1 = net_h1.sigmoid()
-    with group("h2"):
-        net_h2 = w3 * i1 + w4 * i2 + b1
-        h2 = net_h2.sigmoid()
-    with group("o1"):
-        net_o1 = w5 * h1 + w6 * h2 + b2
-        o1 = net_o1.sigmoid()
-    with group("o2"):
-        net_o2 = w7 * h1 + w8 * h2 + b2
-        o2 = net_o2.sigmoid()
-    with group("E1"):
-        E1 = 0.5 * (t1 - o1) ** 2
-    with group("E2"):
-        E2 = 0.5 * (t2 - o2) ** 2
-    E = E1 + E2
-    E.backward()
-    return Graph(E, names=locals())
+    names = runpy.run_path(str(FOLDER.parents[1] / "examples" / "net.py"))
+    return Graph(names["E"], names=names)
 
 
 def net_and_batch(net: MLP, samples: int) -> Graph:
