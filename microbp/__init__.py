@@ -18,7 +18,8 @@ from microbp.array import Array, array, data_of, grad_of
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
 from microbp.debug import (
-    Contribution, Diagnosis, Explanation, Finding, Paths, Step, Trace, diagnose, explain, paths, step, trace,
+    Contribution, Diagnosis, Explanation, Finding, MatrixExplanation, Paths, Step, Trace, diagnose, explain,
+    paths, step, trace,
 )
 from microbp.define import define
 from microbp.differentiate import grad
@@ -56,6 +57,7 @@ __all__ = [
     "Graph",
     "History",
     "Layer",
+    "MatrixExplanation",
     "MicrobpError",
     "Module",
     "Neuron",

@@ -34,7 +34,7 @@ from microbp.replay.captured import flat
 from microbp.replay.program import Program
 from microbp.value import Value
 
-__all__ = ["ENGINES", "EagerEngine", "Engine", "ReplayEngine", "Samples", "collector_at_rest"]
+__all__ = ["ENGINES", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Samples", "collector_at_rest"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -191,10 +191,20 @@ class ReplayEngine:
     def name(self) -> str:  # noqa: D102 (see Engine)
         return f"eager ({self._why})" if self._why else "replay"
 
+    @property
+    def replays(self) -> bool:
+        """Whether it does; known after the first batch."""
+        return self._ready and not self._why
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The parameters in the order of the program's vector."""
+        return self._program._bound
+
     def gradients(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102
         if not self._fits(samples, rows):
             return self.eager.gradients(samples, rows)
-        cost, gradient = self._replayed(samples, rows)
+        cost, gradient = self.replayed(samples, rows, self._program.parameters)
         for parameter, derivative in zip(self._program._bound, gradient.tolist(), strict=True):
             parameter.grad = derivative if parameter.requires_grad else None
         return cost
@@ -205,15 +215,16 @@ class ReplayEngine:
         return float(self._program(self._rows(samples, rows)).mean())
 
     # ----------------------------------------------------------------------------------- each step
-    def _replayed(self, samples: Samples, rows: Sequence[int]) -> tuple[float, Floats]:
-        """Cost and gradient, penalty included, the gradient in the order of the program."""
-        program = self._program
-        theta = program.parameters
-        found = program.value_and_grad(self._rows(samples, rows), theta)
+    def replayed(
+        self, samples: Samples, rows: Sequence[int], theta: Floats, out: Floats | None = None
+    ) -> tuple[float, Floats]:
+        """Cost and gradient, penalty included, at any parameters; both in the order of the program."""
+        found = self._program.value_and_grad(self._rows(samples, rows), theta, out=out)
         if not self.penalty:
             return found.cost, found.gradient
-        found.gradient += 2.0 * self.penalty * theta
-        return found.cost + self.penalty * float(theta @ theta), found.gradient
+        with np.errstate(over="ignore"):
+            found.gradient += 2.0 * self.penalty * theta
+            return found.cost + self.penalty * float(theta @ theta), found.gradient
 
     def _rows(self, samples: Samples, rows: Sequence[int]) -> Floats:
         """A row of inputs and targets for each sample of the batch."""

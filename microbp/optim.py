@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from microbp.errors import NoGradientError
 from microbp.value import Value, as_number, describe
 
@@ -57,6 +59,9 @@ class Optimiser(ABC):
 
     #: What is remembered of a parameter that has not been updated yet.
     blank: Memory = ()
+    #: Whether :meth:`update` takes arrays as well, leaves them as they are, and returns for each of their
+    #: numbers what it returns for one. It counts for the class that defines ``update``.
+    elementwise: bool = False
 
     def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
         #: Name and Value of each.
@@ -108,6 +113,13 @@ class Optimiser(ABC):
     @abstractmethod
     def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
         """The new number of a parameter p with gradient g, and what to remember of it."""
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether a step may be taken on all parameters at once, as arrays."""
+        kind = type(self)
+        owner = next(each for each in kind.__mro__ if "update" in vars(each))
+        return bool(vars(owner).get("elementwise")) and kind.step is Optimiser.step
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to None: not computed."""
@@ -198,6 +210,8 @@ class SGD(Optimiser):
     Raises ValueError for a momentum outside 0 ≤ μ < 1, and for Nesterov without momentum.
     """
 
+    elementwise = True
+
     def __init__(
         self,
         parameters: Parameters,
@@ -243,6 +257,7 @@ class Adam(Optimiser):
     Raises ValueError for betas outside 0 ≤ β < 1, and for an ε that is not positive and finite.
     """
 
+    elementwise = True
     blank = (0.0, 0.0, 0.0)
 
     def __init__(
@@ -262,11 +277,11 @@ class Adam(Optimiser):
     def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
         """See the class."""
         (m, v, t), (first, second) = memory, self.betas
-        t += 1.0
+        t = t + 1.0  # not in place: memory may be an array
         m = first * m + (1.0 - first) * g
         v = second * v + (1.0 - second) * g * g
-        mean, square = m / (1.0 - first**t), v / (1.0 - second**t)
-        return p - lr * mean / (math.sqrt(square) + self.eps), (m, v, t)
+        mean, square = m / (1.0 - _power(first, t)), v / (1.0 - _power(second, t))
+        return p - lr * mean / (_sqrt(square) + self.eps), (m, v, t)
 
 
 class AdamW(Adam):
@@ -285,6 +300,8 @@ class AdamW(Adam):
     Raises ValueError for a decay that is negative or not finite.
     """
 
+    elementwise = True
+
     def __init__(
         self,
         parameters: Parameters,
@@ -300,6 +317,21 @@ class AdamW(Adam):
     def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
         """See the class."""
         return super().update(p - lr * self.weight_decay * p, g, memory, lr)
+
+
+def _sqrt(x: Any) -> Any:
+    """Of a number or of an array; both are rounded correctly, as IEEE 754 has it."""
+    return math.sqrt(x) if type(x) is float else np.sqrt(x)
+
+
+def _power(base: float, exponents: Any) -> Any:
+    """``base ** exponents``, in an array by Python's own power: NumPy's may differ in the last bit."""
+    if type(exponents) is float:
+        return base**exponents
+    first = float(exponents[0])
+    if (exponents == first).all():
+        return base**first
+    return np.array([base**each for each in exponents.tolist()])
 
 
 # ----------------------------------------------------------------------------------------- clipping

@@ -32,12 +32,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from microbp.descent import Descent, Numbers, ValueDescent, vectorised
 from microbp.differentiate import grad
-from microbp.engines import ENGINES, EagerEngine, Engine, Samples, collector_at_rest
+from microbp.engines import ENGINES, EagerEngine, Engine, Samples
 from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.losses import LOSSES, Loss
-from microbp.optim import SGD, Optimiser, clip_gradients
+from microbp.optim import SGD, Optimiser
 from microbp.record import record_sites
 from microbp.value import Value, as_number, describe
 
@@ -171,7 +172,9 @@ def fit(
     **The engine**: ``"auto"`` records the cost of one sample and replays it for all (``microbp.compile``),
     which is equal to recording every sample but for rounding; it records every sample where a net cannot be
     replayed, such as one that compares Values or does not treat each sample by itself, and
-    ``history.engine`` says why. ``"eager"`` records in any case.
+    ``history.engine`` and the history's text say why. ``"eager"`` records in any case. In a replayed run the
+    parameters are one vector from step to step; the net's Values follow at each validation and checkpoint,
+    and whenever the run ends, be it by an error.
 
     **Progress**: None shows a bar for work of more than a second on a terminal and nothing elsewhere;
     True shows it at once, or one line at the end where there is no terminal; False nothing.
@@ -200,7 +203,7 @@ class _Best(NamedTuple):
 
     cost: float
     epoch: int
-    parameters: list[float]
+    parameters: Numbers
 
 
 class _Run:
@@ -279,6 +282,8 @@ class _Run:
 
         self.engine = _engine(engine)(net, self.loss, self.parameters, self.penalty)
         self.eager = EagerEngine(net, self.loss, self.parameters, self.penalty)  # to look at single samples
+        self.by_value = ValueDescent(self.engine, self.optimiser, self.parameters)
+        self.descent: Descent = self.by_value
         self._check_that_all_fits()
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         if self.checkpoint is not None and not self.checkpoint.parent.is_dir():
@@ -357,6 +362,7 @@ class _Run:
             finally:
                 self.interrupts.hold()
         finally:  # nothing strikes here any more, unless it has just struck in the line above
+            self.descent.settle()
             if collecting:
                 gc.enable()
             self.interrupts.stop()
@@ -384,7 +390,7 @@ class _Run:
         self._save()
         kept = self.keep or ("best" if self.validation or stopped == "interrupted" else "last")
         if kept == "best" and self.best is not None:
-            self._set(self.best.parameters)
+            self._set(self.descent.listed(self.best.parameters))
         else:
             kept = "last"
         history = self._history(stopped, kept)
@@ -413,26 +419,20 @@ class _Run:
     def _step(self) -> None:
         rows = self.order[self.place * self.batch_size : (self.place + 1) * self.batch_size]
         try:
-            cost = self.engine.gradients(self.samples, rows)
+            cost = self.descent.gradients(self.samples, rows)
         except UndefinedOperation as error:
             raise self._not_finite("the cost has no value", rows) from error
         if not math.isfinite(cost):
             raise self._not_finite(f"the cost is {cost!r}", rows)
-        if not all(math.isfinite(each.grad or 0.0) for each in self.trained):
+        if not self.descent.finite():
             raise self._not_finite(f"the cost is {cost!r}, but {self._bad_gradient()}", rows, gradients=True)
         with self.interrupts.held():
-            numbers, memory = [each.data for each in self.parameters], self.optimiser.state()
+            numbers = self.descent.numbers()
             try:
                 rate = self.optimiser.rate
-                with collector_at_rest():  # an update holds a tuple for each parameter, and frees them all
-                    norm = None if self.clip is None else clip_gradients(self.trained, self.clip).norm
-                    self.optimiser.step()
-            except BaseException as error:  # a step is applied whole or not
-                self._set(numbers)
-                self.optimiser.load_state(memory)
-                if isinstance(error, FloatingPointError):
-                    raise self._not_finite(str(error), []) from error
-                raise
+                norm = self.descent.step(rate, self.clip)
+            except FloatingPointError as error:
+                raise self._not_finite(str(error), []) from error
             self.step_cost.append(cost)
             self.learning_rate.append(rate)
             if norm is not None:
@@ -440,13 +440,16 @@ class _Run:
             self.place += 1
             if self.place == self.steps and self.validation is None:
                 costs_these = self.steps == 1  # the parameters before the update
-                self._end_epoch(numbers if costs_these else [each.data for each in self.parameters])
+                self._end_epoch(numbers if costs_these else self.descent.numbers())
+            if self.descent is self.by_value:
+                self.descent = vectorised(self.by_value)
         self.bar.show(self.epoch, self.place, cost)
 
     def _validate(self) -> None:
         """The end of an epoch in a run with validation."""
         assert self.validation is not None
         samples, rows = self.validation
+        self.descent.settle()
         try:
             cost = self.engine.cost(samples, rows)
         except UndefinedOperation as error:
@@ -455,9 +458,9 @@ class _Run:
             raise self._not_finite(f"the validation cost is {cost!r}", rows, samples)
         with self.interrupts.held():
             self.validation_cost.append(cost)
-            self._end_epoch([each.data for each in self.parameters])
+            self._end_epoch(self.descent.numbers())
 
-    def _end_epoch(self, parameters: list[float]) -> None:
+    def _end_epoch(self, parameters: Numbers) -> None:
         """The epoch's cost is known, and ``parameters`` are those that it stands for."""
         self.cost.append(self._epoch_cost())
         self.epoch, self.place, self.order = self.epoch + 1, 0, self._draw()
@@ -466,6 +469,7 @@ class _Run:
             self.best = _Best(measured, self.epoch, parameters)
 
     def _bad_gradient(self) -> str:
+        self.descent.settle()
         for name, parameter in self.optimiser.parameters:
             if parameter.requires_grad and not math.isfinite(parameter.grad or 0.0):
                 return f"the gradient of {name} is {parameter.grad!r}"
@@ -495,10 +499,12 @@ class _Run:
         best = None if self.best is None else self.best.epoch
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
         epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
+        engine = self.engine.name
+        aside = f" Each sample was recorded anew: {engine[7:-1]}." if engine.startswith("eager (") else ""
         return History(
             [*self.cost], [*self.validation_cost], [*self.step_cost], [*self.learning_rate],
             [*self.gradient_norm], [*self.validation_rows], stopped, kept, best,
-            f"{epochs} of {steps}{course}: {why}. The net holds {holds}.", self.engine.name,
+            f"{epochs} of {steps}{course}: {why}. The net holds {holds}.{aside}", engine,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------- numbers not finite
@@ -507,6 +513,7 @@ class _Run:
     ) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all."""
         self.interrupts.hold()
+        self.descent.settle()
         where = f"epoch {self.epoch + 1} of {self.epochs}"
         step = None if samples else self.place + 1
         where += f", step {step} of {self.steps}" if step else ""
@@ -550,6 +557,7 @@ class _Run:
     def _save(self) -> None:
         """Write the checkpoint, if one is wanted: a new file takes the place of the old in one move."""
         self.written = time.monotonic()
+        self.descent.settle()
         if self.checkpoint is None:
             return
         numbers = [each.data for each in self.parameters]
@@ -561,7 +569,7 @@ class _Run:
             "generator": self.drawn_from,
             "epoch": self.epoch,
             "place": self.place,
-            "best": self.best,
+            "best": self.best and (*self.best[:2], self.descent.listed(self.best.parameters)),
             **{name: getattr(self, name) for name in _COURSE},
         }
         text = json.dumps(state)

@@ -10,6 +10,8 @@ import re
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.mathtext import MathTextParser
 from strategies import programs
 from support import planted
 
@@ -19,6 +21,9 @@ from microbp.debug.explain import Explanation, explain
 from microbp.debug.explain.reading import disagreement, read
 from microbp.debug.explain.stations import Stations
 from microbp.debug.explain.trees import Math
+from microbp.debug.explain.wrapping import columns
+from microbp.debug.explain.wrapping import formula as wrapped_formula
+from microbp.debug.explain.wrapping import sentence as wrapped_sentence
 from microbp.demo import t4
 from microbp.record import record
 
@@ -26,6 +31,10 @@ from microbp.record import record
 def t4_net():
     p = t4.variables()
     return p, t4.network(p)
+
+
+def unwrapped(told: str) -> str:
+    return re.sub(r"\n(?! |\n)", " ", told)
 
 
 def kinds(explanation: Explanation, kind: str) -> dict[str, float]:
@@ -58,7 +67,9 @@ w5 acts on E along a single path, E → o1 → net_o1 → w5. By the chain rule
     ∂net_o1/∂w5 = h1 = 0.593269992
 
 Multiplied together:
-    ∂E/∂w5 = ∂E/∂o1 · ∂o1/∂net_o1 · ∂net_o1/∂w5 = 0.741365070·0.186815602·0.593269992 = 0.0821670406
+    ∂E/∂w5 = ∂E/∂o1 · ∂o1/∂net_o1 · ∂net_o1/∂w5
+           = 0.741365070·0.186815602·0.593269992
+           = 0.0821670406
 
 One step of gradient descent with the learning rate η = 0.5:
     w5 ← w5 − η·∂E/∂w5 = 0.4 − 0.5·0.0821670406 = 0.358916480
@@ -150,7 +161,10 @@ def test_softmax_with_loss_is_p_minus_t():
     assert told.ok
     p = math.exp(0.3) / sum(map(math.exp, (0.3, 2.9, 4.0)))
     assert gradient_row(told).values[0] == pytest.approx(p - 1.0, rel=1e-12)
-    assert "exp(z[0] − (loss + (Σ(tᵢ·xᵢ)))) − 1" in str(told)
+    assert "exp(z[0] − (loss + Σ(tᵢ·xᵢ))) − 1" in str(told)
+    assert "That is the softmax of z[0] minus its target: 0.0182112733 − 1." in str(told)
+    halves = microbp.cross_entropy(list(z), [0.5, 0.25, 0.0])
+    assert "minus its target" not in str(explain(halves, z[0], names={"loss": halves}))
 
 
 # ------------------------------------------------------------------------------- single situations
@@ -192,7 +206,7 @@ def test_an_element_of_a_long_dot_is_named():
     w, x = array([0.1 * k for k in range(100)], name="w"), array([0.01 * k for k in range(100)], name="x")
     net = microbp.dot(list(w), list(x), 1.5)
     told = str(explained(net, w[57], net=net))
-    assert "net = w[0]·x[0] + w[1]·x[1] + … + w[57]·x[57] + … + w[99]·x[99] + 1.5, so" in told
+    assert "net = w[0]·x[0] + w[1]·x[1] + … + w[57]·x[57] + … + w[99]·x[99] + 1.5, so" in unwrapped(told)
     assert "∂net/∂w[57] = x[57] = 0.570000000" in told
     assert "∂net/∂x[57] = w[57]" in str(explained(net, x[57], net=net))
 
@@ -287,10 +301,113 @@ def test_many_paths_are_collected_where_they_meet():
         assert told.ok, told
         assert len(str(told)) < 12_000
     told = explain(loss, "layers.0.neurons.2.w.1", names={"loss": loss, "out": out})
-    [delta] = [row for row in told.rows if row.kind == "delta"]
-    assert delta.label.text.startswith("δ_v")
-    assert re.fullmatch(r"\\delta_\{v_\{\d+\}\}", delta.label.latex)
+    deltas = [row for row in told.rows if row.kind == "delta"]
+    assert [row.label.text for row in deltas][-1] == "δ_z1[2]"
+    assert deltas[-1].label.latex == r"\delta_{z_2^{(1)}}"
+    assert len(deltas) == 6
+    assert deltas[0].symbols[0].text == "∂loss/∂out"
     assert "The last number is the sum of the others, 4 in number." in str(told)
+
+
+def test_the_names_of_a_module_are_made_short_and_explained():
+    net = MLP(2, [3, 1], activation="tanh", seed=0)
+    out = net([0.5, -1.0])
+    loss = (out - 1.0) ** 2
+    told = explained(loss, "layers.0.neurons.0.w.0", net=net, out=out, loss=loss)
+    assert str(told).startswith(
+        "∂loss/∂layers.0.neurons.0.w.0: how layers.0.neurons.0.w.0 acts on loss\n\n"
+        "w1[k,i] is weight i of neuron k in layers.0, b1[k] its bias, z1[k] its weighted input,\n"
+        "h1[k] its output; names with 2 belong to layers.1.\n"
+    )
+    [chain] = [row for row in told.rows if row.kind == "chain"]
+    assert chain.symbols[0].text == "∂loss/∂out · ∂out/∂h1[0] · ∂h1[0]/∂z1[0] · ∂z1[0]/∂w1[0,0]"
+    assert "    ∂h1[0]/∂z1[0] = 1 − h1[0]² = 1 − 0.535188505² = 0.713573265\n" in str(told)
+    assert "layers" not in "".join(row.label.text for row in told.rows)
+    chinese = explain(loss, "layers.0.neurons.0.w.0", names={"net": net}, language="zh")
+    assert "记 layers.0 中第 k 个神经元" in str(chinese)
+
+
+def test_the_second_sample_of_a_batch_has_names_of_its_own():
+    net = MLP(2, [2, 1], seed=0)
+    loss = sum((net(x) - t) ** 2 for x, t in (([0.5, -1.0], 1.0), ([1.0, 2.0], -1.0)))
+    told = explained(loss, net.parameters()[0], net=net, loss=loss)
+    assert "#2 marks the second call, sample or net, and so on." in unwrapped(str(told))
+    assert "∂z1[0]#2/∂w1[0,0] = 1\n" in str(told)
+    assert "loss = (z2[0] − 1)² + (z2[0]#2 − (−1))²" in str(told)
+
+
+def test_layers_without_neurons_are_numbered_by_depth():
+    net = microbp.layers.TwoLayerNet(3, 2, 2)
+    loss = net.loss([[0.1, 0.2, 0.3]], [[0.0, 1.0]])
+    told = explained(loss, "W1.0.0", net=net, loss=loss)
+    chain = next(row for row in told.rows if row.kind == "chain")
+    assert "∂h1[0]/∂z1[0] · ∂z1[0]/∂W1[0,0]" in chain.symbols[0].text
+
+
+def test_the_samples_of_a_batch_are_told_apart():
+    net = microbp.layers.TwoLayerNet(3, 4, 2)
+    x = [[0.1, 0.2, 0.3], [0.5, -0.2, 0.1], [0.4, 0.4, 0.4]]
+    loss = net.loss(x, [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    told = str(explained(loss, "b1.2", net=net, loss=loss))
+    labels = re.findall(r"^    (?:∂|δ_)(.*?) = ", told, re.MULTILINE)
+    assert any("z1[2]#3" in each for each in labels)
+    assert not re.search(r"[zh]\d\[([4-9]|\d\d)\]", told)
+    for call, other in re.findall(r"h1\[2\](#\d)? = relu\(z1\[2\](#\d)?\)", told):
+        assert call == other
+    assert "z1[k] is the weighted input of neuron k in layer 1" in told
+    assert "In the parentheses stands the softmax of" in told
+
+
+def test_two_nets_are_told_apart():
+    a, b = (MLP(1, [2, 1], seed=k, activation="tanh") for k in (1, 2))
+    y = b([a([0.5])])
+    told = explained(y, a.parameters()[0], a=a, b=b, y=y)
+    assert "∂z1[0]#2/∂z2[0] = w1[0,0]#2" in str(told)
+    assert "layers.0.neurons" not in "".join(row.label.text for row in told.rows)
+
+
+def test_a_parameter_that_begins_like_an_output_is_only_a_parameter():
+    class Net(microbp.Module):
+        def __init__(self):
+            self.heights = [Value(0.5), Value(2.0)]
+
+    net = Net()
+    net.name_parameters()
+    y = net.heights[0] * net.heights[1]
+    assert "∂y/∂heights[0] = heights[1] = 2" in str(explained(y, net.heights[0], y=y))
+
+
+def test_an_unnamed_activation_is_written_by_its_index():
+    x = Value(0.3, name="x")
+    y = (x * x + x * 2.0 + 1.0).tanh() * 3.0
+    told = str(explained(y, x, y=y))
+    assert "1 − v5²" in told
+    assert "tanh(" in told
+    assert "tanh(" not in str(explained(y, x, y=y).rows)
+
+
+def test_names_of_the_user_stay_and_are_not_taken():
+    net = MLP(1, [1, 1], activation="tanh", seed=0)
+    mine = Value(2.0, name="z1[0]")
+    out = net([mine])
+    told = explained(out, net.parameters()[0], net=net, out=out)
+    assert "∂z1[0]#2/∂w1[0,0] = z1[0] = 2" in str(told)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_line_is_too_wide(language):
+    net = MLP(3, [8, 8, 2], activation="sigmoid", seed=3)
+    y = net([0.1, -0.4, 0.7])
+    J = 0.5 * sum((a - t) ** 2 for a, t in zip(y, (0.0, 1.0), strict=True))
+    told = explain(J, "layers.0.neurons.2.w.1", names={"net": net, "J": J}, rate=0.1, language=language)
+    assert told.ok
+    assert max(map(columns, str(told).splitlines())) <= 90
+
+
+@given(st.text(alphabet="ab ·+−()→汉字，。（", max_size=60), st.integers(8, 40))
+def test_wrapping_loses_nothing(text, width):
+    for wrap in (wrapped_sentence, wrapped_formula):
+        assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())
 
 
 def test_a_long_chain_is_cut():
@@ -412,6 +529,26 @@ def test_printed_expressions_are_read_back():
         "the printed 0.333333333·3 is 0.999999999, not 1.00000001"
     )
     assert "cannot be read back" in str(disagreement("w5·h1", "1"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_formula_can_be_typeset(language):
+    p, net = t4_net()
+    mlp = MLP(2, [3, 3, 1], activation="tanh", seed=0)
+    loss = sum((mlp(x) - 1.0) ** 2 for x in ([0.5, -1.0], [1.0, 2.0]))
+    for told in (
+        explain(net["E"], p["w1"], names=net, rate=0.5, language=language),
+        explain(loss, "layers.0.neurons.1.w.1", names={"net": mlp}, rate=0.5, language=language),
+    ):
+        _check_markdown(told.markdown)
+        blocks = re.findall(r"\\begin{aligned}\n(.*?)\n\\end{aligned}", told.markdown, re.DOTALL)
+        lines = [line for block in blocks for line in block.split(" \\\\\n")]
+        inline = re.findall(r"\$([^$]+)\$", re.sub(r"\$\$.*?\$\$", "", told.markdown, flags=re.DOTALL))
+        parser = MathTextParser("path")
+        assert len(lines) > 20
+        for formula in (*lines, *inline):
+            known = re.sub(r"\\text{([^{}]*)}", r"\\mathrm{\1}", formula.replace("&", ""))
+            assert parser.parse(f"${known}$").width > 0, formula
 
 
 def test_it_shows_in_a_notebook_whatever_happens(monkeypatch):

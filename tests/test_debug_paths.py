@@ -179,3 +179,11 @@ def test_what_cannot_be_asked():
         paths(x * x, "w", names={})
     with pytest.raises(NoGradientError, match=r"x = 3\.0 is a constant"):
         paths(x.detach(), x, names={})
+
+
+def test_a_notebook_shows_the_table_whatever_happens(monkeypatch):
+    x = Value(3.0, name="x")
+    found = paths(x * x, x, names={})
+    assert found._repr_mimebundle_(include=None) == {"text/plain": str(found)}
+    monkeypatch.setattr(type(found), "__str__", lambda _: 1 / 0)
+    assert found._repr_mimebundle_()["text/plain"].startswith("Paths that cannot be shown: ZeroDivisionError")

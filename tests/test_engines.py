@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from microbp import MLP, Value, engines
 from microbp.layers import TwoLayerNet
 from microbp.losses import LOSSES
 from microbp.nn import Module
-from microbp.optim import SGD, Adam
+from microbp.optim import SGD, Adam, AdamW
 from microbp.training import NotFinite, fit
 
 RNG = np.random.default_rng(0)
@@ -63,6 +64,29 @@ def test_a_hundred_steps_equal_the_eager_ones(loss: str, batch_size: int | None)
         loss=loss, epochs=-(-100 // steps), batch_size=batch_size, penalty=1e-3,
     )  # fmt: skip
     assert len(history.step_cost) >= 100
+    assert history.engine == "replay"
+
+
+OPTIMISERS: dict[str, Any] = {
+    "momentum": partial(SGD, momentum=0.9),
+    "Nesterov": partial(SGD, momentum=0.9, nesterov=True),
+    "Adam": Adam,
+    "AdamW": partial(AdamW, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("clip", [None, 0.3])
+@pytest.mark.parametrize("kind", OPTIMISERS)
+def test_a_hundred_steps_of_every_optimiser_equal_the_eager_ones(kind: str, clip: float | None) -> None:
+    def make() -> MLP:
+        net = MLP(2, [4, 1], activation="tanh", seed=3)
+        net.layers[0].neurons[1].w[0].requires_grad = False
+        return net
+
+    _, history = both(
+        make, X, SIGN, loss="hinge", epochs=25, batch_size=8, clip=clip, penalty=1e-3, kind=OPTIMISERS[kind]
+    )
+    assert len(history.step_cost) == 100
     assert history.engine == "replay"
 
 
@@ -184,6 +208,9 @@ def test_a_net_that_cannot_be_replayed_is_recorded_and_the_history_says_why(make
 def test_a_net_that_draws_at_random_is_found_out() -> None:
     net = Dropout(2, [3, 1], activation="tanh")
     history = fit(net, X, SIGN, loss="mean_squared_error", epochs=2)
+    assert str(history).endswith(
+        " Each sample was recorded anew: the cost of a batch is not the mean of what single samples cost."
+    )
     assert history.engine == "eager (the cost of a batch is not the mean of what single samples cost)"
 
 
@@ -196,14 +223,14 @@ def test_a_loss_that_is_no_mean_is_found_out() -> None:
 
 
 def test_a_wrong_replayed_gradient_is_found_out(monkeypatch) -> None:
-    right = engines.ReplayEngine._replayed
+    right = engines.ReplayEngine.replayed
 
     def wrong(self: Any, *batch: Any) -> Any:
         cost, gradient = right(self, *batch)
         gradient[0] += 1e-6
         return cost, gradient
 
-    monkeypatch.setattr(engines.ReplayEngine, "_replayed", wrong)
+    monkeypatch.setattr(engines.ReplayEngine, "replayed", wrong)
     history = fit(MLP(2, [3, 1], seed=1), X, SIGN, loss="hinge", epochs=1)
     assert history.engine.startswith("eager (")
 

@@ -47,6 +47,7 @@ losses
 optim
 replay      straight (one sample), matrix (a batch)
 engines     what computes a cost and its gradients in a training run
+descent     one step of a training run: Value by Value, or on a vector of all parameters
 training    fit
 complexstep the complex-step check of a row
 define      an operation of the user's own

@@ -424,6 +424,10 @@ def test_numbers(x, digits, plain, tex):
         ("$$\\input{x}$$", "“$$\\input{x}$$”", r"\$\$\backslash input\{x\}\$\$"),
         ("<script>", "“<script>”", "{<}script{>}"),
         ("\\", "“\\”", r"\backslash"),
+        ("W[0][1]", "W[0][1]", "W_{0,1}"),
+        ("w1[0,2]", "w1[0,2]", "w_{0,2}^{(1)}"),
+        ("z2[0]#3", "z2[0]#3", r"z_0^{(2)\#3}"),
+        ("x_1[0]", "x_1[0]", r"x\_1[0]"),
     ],
 )
 def test_names(name, plain, tex):
@@ -438,10 +442,17 @@ def test_a_hostile_name_is_only_a_name(name):
         r"(?![A-Za-z])"
     )
     rest = known.sub("", tex)
+    rest = re.sub(r"\^\{\(\d*\)\d*\}$", "", rest)
     rest = re.sub(r"_\{([^{}]*)\}$|_([^{}]|$)", r"\1\2", rest)
     assert not set(rest) & set("\\{}$%#&^_`<>\n"), tex
     assert plain.isprintable()
     assert plain == name or (plain[0], plain[-1]) == ("“", "”")
+
+
+def test_a_name_with_a_superscript_is_put_in_parentheses_before_a_power():
+    square = parse("1.0 - y * y", ["y"], "tanh")
+    assert latex(square, {"y": "h1[0]"}) == "1-(h_0^{(1)})^{2}"
+    assert latex(square, {"y": "h_1"}) == "1-h_1^{2}"
 
 
 def test_the_name_of_an_element_stands_outside_sums_only():

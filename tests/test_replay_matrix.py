@@ -388,6 +388,30 @@ def test_an_equation_integrated_by_hand():
 
 
 # -------------------------------------------------------------------------------------- at the edges
+@pytest.mark.parametrize("decided", [
+    lambda x, _: microbp.elu(1.1, x * 1.875 + 2.125),
+    lambda x, _: microbp.leaky_relu(3.9, x),
+    lambda x, w: microbp.leaky_relu(3.9, w) * x,
+    lambda x, w: microbp.select(1.0, 2.0, x) + microbp.select(-1.0, x, w),
+    lambda x, w: microbp.sum([microbp.elu(1.0 + n, x * n) * microbp.elu(2.5, w + n) for n in range(3)]),
+    lambda x, w: microbp.select(w, x, x).tanh(),
+])  # fmt: skip
+def test_a_literal_that_decides_a_branch_leaves_numbers_of_the_right_shape(decided):
+    w = Value(0.5)
+    error, _ = compared(lambda x: decided(x[0], w), [w], batch(4, 1))
+    assert error <= 1e-12
+
+
+def test_a_group_of_which_one_value_trains_passes_on_what_all_receive():
+    frozen, w = Value(0.25), Value(0.5)
+    frozen.requires_grad = False
+    error, _ = compared(
+        lambda x: microbp.select(frozen * 2.0, x[0], x[0]).gelu() + microbp.select(w * 2.0, x[0], x[0]),
+        [frozen, w], batch(4, 1),
+    )  # fmt: skip
+    assert error <= 1e-12
+
+
 def test_nan_and_infinity_come_out_as_in_the_table():
     w = Value(2.0)
     x = [[1.0], [math.nan], [-math.inf], [math.inf], [-1.0]]

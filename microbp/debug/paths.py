@@ -109,6 +109,13 @@ class Paths:
     def __repr__(self) -> str:
         return f"Paths({self.title})"
 
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows: the table. It never raises."""
+        try:
+            return {"text/plain": str(self)}
+        except Exception as error:  # noqa: BLE001
+            return {"text/plain": f"Paths that cannot be shown: {error!r}"}
+
 
 def paths(
     loss: Value | Graph, value: Value | str, k: int = 5, names: Mapping[str, Any] | None = None

@@ -198,7 +198,7 @@ class Report:
     def explanation(self, told: microbp.Explanation) -> None:
         """Show how a gradient comes about; that its numbers agree is a comparison that must come out."""
         self.hold(Comparison(told.title.text, "the engine", "", "computed again", told.ok))
-        self.code("\n".join(_wrapped(line) for line in str(told).splitlines()))
+        self.code(str(told))
 
     # --------------------------------------------------------------------------------- reading it
     @property
@@ -247,15 +247,6 @@ class Report:
             "numbers": self.numbers,
         }
         return json.dumps(whole, indent=1, ensure_ascii=False)
-
-
-def _wrapped(line: str) -> str:
-    """A line of formulas, broken at spaces where it is too long; what follows stands further in."""
-    margin = line[: len(line) - len(line.lstrip())]
-    return textwrap.fill(
-        line, COLUMNS, initial_indent="", subsequent_indent=f"{margin}      ", break_long_words=False,
-        break_on_hyphens=False,
-    )  # fmt: skip
 
 
 def write(text: str, file: IO[str] | None = None) -> None:

@@ -74,21 +74,25 @@ _SPECIAL = {
 def latex_name(name: str) -> str:
     r"""A name as LaTeX for math mode; whatever it holds, it stays a name.
 
-    A number at its end, what follows an underscore, and indices become its subscript.
+    A number at its end, what follows an underscore, and indices become its subscript; a number before
+    indices is that of a layer.
 
-    >>> print(*map(latex_name, ["w5", "net_o1", "theta", "W[0,1]", "E", "δ_1", "layers.0.w.1"]))
-    w_5 net_{o1} \theta W_{0,1} E \delta_1 layers.0.w.1
+    >>> print(*map(latex_name, ["w5", "net_o1", "theta", "W[0][1]", "E", "δ_1", "layers.0.w.1", "w1[0,2]"]))
+    w_5 net_{o1} \theta W_{0,1} E \delta_1 layers.0.w.1 w_{0,2}^{(1)}
     >>> print(*map(latex_name, ["权重1", "a_b_c", "}$<b>"]))
     \text{权重}_1 a_{b\_c} \}\${<}b{>}
     """
-    stem, subscript = name, ""
-    if match := re.fullmatch(r"([^\W\d_]+)(\d+)|([^\W\d_]+)_(\w+)|([^\W\d_]+)\[([\w,]+)\]", name):
+    stem, layer, subscript = name, "", ""
+    if match := re.fullmatch(r"([^\W\d_]+)(\d+)((?:\[[\w,]+\])+)(#\d+)?", name):
+        stem, layer, subscript = match[1], f"({match[2]}){match[4] or ''}", match[3]
+    elif match := re.fullmatch(r"([^\W\d_]+)(?:(\d+)|_(\w+)|((?:\[[\w,]+\])+))", name):
         stem, subscript = (each for each in match.groups() if each is not None)
     written = _latex_letters(stem)
     if not subscript:
         return written
-    inner = _latex_letters(subscript)
-    return f"{written}_{inner}" if len(inner) == 1 else f"{written}_{{{inner}}}"
+    inner = _latex_letters(subscript.replace("][", ",").strip("[]"))
+    written += f"_{inner}" if len(inner) == 1 else f"_{{{inner}}}"
+    return f"{written}^{{{_latex_letters(layer)}}}" if layer else written
 
 
 def _latex_letters(word: str) -> str:

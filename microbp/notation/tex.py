@@ -83,7 +83,10 @@ class _Latex(Writer):
         inner = self.write(args[0]).text
         match name:
             case "pow":
-                return Term(f"{self.left(args[0], ATOM)}^{{{self.write(args[1]).text}}}", POWER)
+                base = self.left(args[0], ATOM)
+                if re.search(r"\^\{[^{}]*\}$", base):  # a name with a superscript of its own
+                    base = self.parentheses(base)
+                return Term(f"{base}^{{{self.write(args[1]).text}}}", POWER)
             case "exp":
                 return Term(f"e^{{{inner}}}", POWER)
             case "expm1":

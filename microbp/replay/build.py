@@ -10,10 +10,14 @@ from microbp.comparisons import Compared
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.captured import Captured, capture_values, flat
 from microbp.replay.forms import Auto, Form, Matrix, Straight
-from microbp.replay.matrix import generate
+from microbp.replay.matrix import MANY, generate, matrices
 from microbp.replay.program import MEMORY, Program
+from microbp.replay.rolling import depth, plan
 
 __all__ = ["FormName", "compiled_program"]
+
+#: Without matrices in the graph, loops in straight-line code are the quickest, if they leave so few values.
+_SHORT = 5000
 
 FormName = Literal["auto", "straight", "matrix"]
 
@@ -55,5 +59,11 @@ def compiled_program(
 def _form(captured: Captured, form: FormName) -> Form:
     if form == "straight":
         return Straight(captured)
-    generated = generate(captured)
-    return Matrix(generated) if form == "matrix" else Auto(captured, generated)
+    if form == "matrix":
+        return Matrix(generate(captured))
+    generated = None if depth(captured) > MANY else matrices(captured)
+    if generated is None:
+        loops = plan(captured)
+        if loops.length < _SHORT:
+            return Straight(captured, loops)
+    return Auto(captured, generated or generate(captured))

@@ -59,8 +59,8 @@ def compile(  # noqa: A001 (microbp.compile is meant)
 
     **Numbers that are not finite** raise NotFiniteResult, with the sample and the first value that shows it;
     with ``finite=False`` they are returned. An operation without a result raises UndefinedOperation as in the
-    eager engine. ``memory`` is how many
-    bytes the values of a batch may take.
+    eager engine, also where its result would not matter. ``memory`` is how many bytes the values of a batch
+    may take.
 
     Raises TypeError and ValueError where what is given does not fit.
     """

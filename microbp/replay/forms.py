@@ -12,11 +12,14 @@ import numpy as np
 
 from microbp.replay.captured import Captured, Generated, ParameterArray
 from microbp.replay.layout import Floats, Layout
+from microbp.replay.rolling import Plan, plan, rolled
 from microbp.replay.straight import straight
 from microbp.replay.suspicion import watch
 
 __all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined"]
 
+#: In a longer graph what repeats becomes loops.
+_LONG = 2000
 #: So many values in all, samples times nodes, are quicker in straight-line code than NumPy's calls are.
 _FEW = 400
 
@@ -75,19 +78,30 @@ class Straight:
 
     exact = True
 
-    def __init__(self, captured: Captured) -> None:
+    def __init__(self, captured: Captured, loops: Plan | None = None) -> None:
         self._captured = captured
-        self.source = straight(captured)
+        if loops is None and len(captured.graph) > _LONG:
+            loops = plan(captured)
+        self._loops = loops if loops and loops.length < 0.7 * len(captured.graph) else None
+        self.source = self._source(wrt_inputs=False)
         members = tuple(range(len(captured.params)))
         self.arrays = (ParameterArray("parameters", (len(members),), members),)
         made = defined(self.source)
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
         lines = self.source.count("\n")
         self.description = f"{len(captured.graph):,} values became {lines:,} lines of straight-line code"
+        if self._loops:
+            count = len(self._loops.loops)
+            self.description += f"\n({count:,} loop{'s' * (count != 1)} for what repeats)"
+
+    def _source(self, wrt_inputs: bool) -> str:
+        if self._loops:
+            return rolled(self._loops, wrt_inputs=wrt_inputs)
+        return straight(self._captured, wrt_inputs=wrt_inputs)
 
     @cached_property
     def _with_inputs(self) -> Callable[[list[float], list[float]], Any]:
-        function: Callable[..., Any] = defined(straight(self._captured, wrt_inputs=True))["value_and_grad"]
+        function: Callable[..., Any] = defined(self._source(wrt_inputs=True))["value_and_grad"]
         return function
 
     def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)

@@ -159,7 +159,7 @@ class Program:
         self._guard(x, theta)
         parts = self._run(lambda: [self._form.values(part, theta) for part in self._parts(x)], x, theta)
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if not math.isfinite(values.sum()):
+        if not np.isfinite(values).all():
             self._explain(x, theta, np.isfinite(values).all(axis=1))
         return values.reshape(shape)[()]
 
@@ -193,10 +193,12 @@ class Program:
         gradient = np.empty(len(theta)) if out is None else self._vector(out)
         self._guard(x, theta)
         costs, dx = self._run(lambda: self._gradients(x, theta, gradient, wrt_inputs), x, theta)
-        cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
+        with np.errstate(all="ignore"):
+            cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
+            square = gradient.dot(gradient)
         if not math.isfinite(cost):
             self._explain(x, theta, np.isfinite(costs))
-        if not math.isfinite(gradient.dot(gradient)) or (dx is not None and not np.isfinite(dx).all()):
+        if not math.isfinite(square) or (dx is not None and not np.isfinite(dx).all()):
             self._explain_gradient(x, theta, gradient, dx)
         if reduce == "mean" and len(x) > 1:
             cost /= len(x)

@@ -16,7 +16,7 @@ from microbp.replay import writer
 from microbp.replay.captured import Captured
 from microbp.replay.names import Identifiers
 
-__all__ = ["MOST", "straight"]
+__all__ = ["MOST", "header", "straight"]
 
 #: The largest graph that is written out: Python's compiler takes about 7 µs and 3.3 kB for a line.
 MOST = 50_000
@@ -83,10 +83,10 @@ def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
     both.backward(wrt_inputs)
     both.end(wrt_inputs)
     text = "\n\n\n".join("\n".join(each.lines) for each in (value, both))
-    return f"{_header(value.lines + both.lines)}\n\n{text}\n"
+    return f"{header(value.lines + both.lines)}\n\n{text}\n"
 
 
-def _header(lines: Iterable[str]) -> str:
+def header(lines: Iterable[str]) -> str:
     """The import of what the lines call."""
     words = set(re.findall(r"[^\W\d]\w*", "\n".join(each for each in lines if "#" not in each)))
     used = words & {*FUNCTIONS, *CONSTANTS} | ({"isnan", "nan"} if "largest" in words else set())

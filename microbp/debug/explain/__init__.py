@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 from microbp.backward import upstream_gradients
 from microbp.debug.explain.digits import shown
 from microbp.debug.explain.factor import name_of, number, quotient
+from microbp.debug.explain.matrices import MatrixExplanation, explain_program
 from microbp.debug.explain.records import Explanation, Row
+from microbp.debug.explain.short import shortened
 from microbp.debug.explain.story import Story
 from microbp.debug.explain.trees import Math
 from microbp.debug.explain.words import LANGUAGES, say
@@ -16,11 +18,13 @@ from microbp.debug.question import Question, question
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.notation.names import latex_digits
+from microbp.replay import Program
 from microbp.value import Value
 
-__all__ = ["Explanation", "Row", "explain"]
+__all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
 
 
+@overload
 def explain(
     loss: Value | Graph,
     value: Value | str,
@@ -28,7 +32,21 @@ def explain(
     names: Mapping[str, Any] | None = None,
     language: str = "en",
     rate: float | None = None,
-) -> Explanation:
+) -> Explanation: ...
+
+
+@overload
+def explain(loss: Program, *, language: str = "en") -> MatrixExplanation: ...
+
+
+def explain(
+    loss: Value | Graph | Program,
+    value: Value | str | None = None,
+    *,
+    names: Mapping[str, Any] | None = None,
+    language: str = "en",
+    rate: float | None = None,
+) -> Explanation | MatrixExplanation:
     """Why ∂loss/∂value is what it is: the chain rule in symbols, each factor's formula, the numbers.
 
     ``value`` is a Value or a name; ``names`` maps names to Values, the variables of the caller's code
@@ -57,42 +75,62 @@ def explain(
     <BLANKLINE>
     Every number was computed again from what is printed, and agrees with the engine's.
 
-    A value that nobody named becomes part of the factor around it. Of a conditional only the branch taken
+    A value that nobody named becomes part of the factor around it; what modules hold and compute gets
+    short names, which are said first: w1[0,2] for layers.0.neurons.0.w.2, z1[0] and h1[0] for the weighted
+    input and the output of that neuron. Of a conditional only the branch taken
     is shown. Where many paths lead to the value they are collected at the nodes where they meet (δ), and
     a long sum shows its largest terms. The loss may not depend on the value: then that is said.
 
+    Of a :class:`microbp.Program` in its matrix form, the only argument beside ``language``, it shows the
+    matrices that were found in the graph and the derivation by them: ``str()`` has the program's own lines,
+    ``markdown`` the formulas. Its derivatives are compared with the engine's at the recorded sample.
+
     Raises TypeError where ``loss`` or ``value`` is something else, NoGradientError where the loss is a
-    constant, KeyError for an unknown name, ValueError for another language.
+    constant, KeyError for an unknown name, ValueError for another language, and for a program in
+    straight-line code or without matrices.
     """
     if language not in LANGUAGES:
         raise ValueError(f"explain() speaks {' and '.join(LANGUAGES)}, not {language!r}")
+    if isinstance(loss, Program):
+        if value is not None:
+            raise TypeError(
+                "explain(program) takes no value: it shows the derivation as a whole. One gradient of the "
+                "graph behind it is shown by explain(program.captured.graph, 'w')"
+            )
+        return explain_program(loss, language)
+    if value is None:
+        raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
     asked = question(loss, value, names, "explain()")
     root = name_of(asked.graph.root)
     target = Math(plain_name(asked.name), latex_name(asked.name))
     gradient = quotient(root, target)
     title = say("title", language, gradient=gradient, value=target, loss=root)
-    if asked.node is None or not _depends(asked):
-        told = say("independent", language, loss=root, value=target, gradient=gradient)
-        return Explanation(title, language, (told,))
+    above = _above(asked)
+    if asked.node is None or asked.graph.root.position not in above:
+        unrelated = say("independent", language, loss=root, value=target, gradient=gradient)
+        return Explanation(title, language, (unrelated,))
     engine = None
     if isinstance(loss, Value) and isinstance(value, Value):
         engine = upstream_gradients(loss).get(id(value))
-    story = Story(asked.graph, asked.node.position, engine, language)
+    short = shortened(asked.graph, above)
+    story = Story(short.graph, asked.node.position, engine, language)
     parts = story.tell()
     if rate is not None and asked.node.requires_grad:
         parts += _update(story, float(rate), language)
-    return Explanation(title, language, parts)
+    told = Explanation(title, language, parts)
+    return Explanation(title, language, (*short.key([str(told)], language), *parts))
 
 
-def _depends(asked: Question) -> bool:
-    """Whether a chain of local derivatives leads from the root down to the node."""
-    assert asked.node is not None
+def _above(asked: Question) -> set[int]:
+    """The node and all from which a chain of local derivatives leads down to it."""
+    if asked.node is None:
+        return set()
     known = {asked.node.position}
     for node in asked.graph.nodes[asked.node.position + 1 :]:
         for operand, local in zip(node.operands, node.local_derivatives, strict=True):
             if local is not None and type(operand) is int and operand in known:
                 known.add(node.position)
-    return asked.graph.root.position in known
+    return known
 
 
 def _update(story: Story, rate: float, language: str) -> tuple[Math | Row, ...]:

@@ -13,9 +13,11 @@ DIGITS = 9
 def shown(x: float) -> str:
     """A number with nine significant digits, with fewer only where they are the number exactly.
 
-    >>> shown(0.5), shown(1 / 3), shown(-0.1 * 3)
-    ('0.5', '0.333333333', '−0.300000000')
+    >>> shown(0.5), shown(1 / 3), shown(-0.1 * 3), shown(-0.0)
+    ('0.5', '0.333333333', '−0.300000000', '0')
     """
+    if x == 0.0:
+        return "0"
     if not math.isfinite(x):
         return "nan" if math.isnan(x) else "∞" if x > 0 else "−∞"
     short = f"{x:.{DIGITS}g}"

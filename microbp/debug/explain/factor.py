@@ -141,10 +141,27 @@ class Factor:
             above, below = self.names
             said.append(say("contributions", language, above=above, below=below, count=len(self.chains)))
         if len(self.chains) > SHOWN:
-            said.append(say("hidden", language, count=len(self.chains) - SHOWN))
+            rest = len(self.chains) - SHOWN
+            said.append(say("hidden" if rest > 1 else "hidden one", language, count=rest))
+        softmax = self._softmax(language)
+        said += [softmax] if softmax is not None else []
         links = [link for chain in self.chains[:SHOWN] for link in chain.links]
         branches = [each for link in links if (each := self._branch(*link, language)) is not None]
         return said + list(dict.fromkeys(branches))[:BRANCHES]
+
+    def _softmax(self, language: str) -> Math | None:
+        """Of cross_entropy with targets that add up to 1: its derivative is softmax minus target."""
+        user, place = self.chains[0].links[-1]
+        node, nodes = self.stations.graph.nodes[user], self.stations.graph.nodes
+        half = len(node.operands) // 2
+        local = node.local_derivatives[place]
+        if node.rule is None or node.rule.name != "cross_entropy" or place >= half or local is None:
+            return None
+        targets = [nodes[x].data if type(x) is int else float(x) for x in node.operands[half:]]
+        if len(self.chains) > 1 or added(targets) != 1.0:
+            return None
+        filled = {"below": self.names[1], "p": number(local + targets[place]), "t": number(targets[place])}
+        return say("softmax" if self.recorded == local else "softmax scaled", language, **filled)
 
     def _branch(self, user: int, place: int, language: str) -> Math | None:
         node = self.stations.graph.nodes[user]

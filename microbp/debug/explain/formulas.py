@@ -81,6 +81,10 @@ class Formulas:
         assert rule is not None
         name = rule.name
         if name in _SIGNS or name in ("neg", "pow") or not rule.over:
+            if name == "add" and sum(type(x) is float and x == 0.0 for x in node.operands) == 1:
+                # Python's sum() begins with 0.
+                [added] = [x for x in node.operands if type(x) is int or x != 0.0]
+                return self._operand(added, depth)
             operands = [self._operand(x, depth + 1) for x in node.operands]
             if name in _SIGNS:
                 return ast.BinOp(operands[0], _SIGNS[name], operands[1])
@@ -120,9 +124,12 @@ class Formulas:
         written = Math(" + ".join(each.text for each in pieces), "+".join(each.latex for each in pieces))
         return self.stand_in(f"d{node.position}", written, SUM, node.data)
 
-    def stand_in(self, name: str, written: Math, level: int, number: float) -> ast.expr:
+    def stand_in(
+        self, name: str, written: Math, level: int, number: float, latex_level: int | None = None
+    ) -> ast.expr:
         """A name that stands for a text of our own."""
-        self._texts[name], self._latex[name] = Term(written.text, level), Term(written.latex, level)
+        self._texts[name] = Term(written.text, level)
+        self._latex[name] = Term(written.latex, level if latex_level is None else latex_level)
         self.scope[name] = number
         return ast.Name(name)
 
@@ -248,4 +255,4 @@ class _Placed(ast.NodeTransformer):
         written = Math(text(inner, {}), latex(inner, {}))
         number = float(inner.evaluate(self.numbers, REAL, self.elements))
         key = f"a{self.node.position}_{len(self.formulas._texts)}"
-        return self.formulas.stand_in(key, written, ATOM if name == "largest" else SUM, number)
+        return self.formulas.stand_in(key, written, ATOM, number, ATOM if name == "largest" else SUM)

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 from microbp.debug.explain.reading import disagreement
 from microbp.debug.explain.trees import Math
 from microbp.debug.explain.words import say
+from microbp.debug.explain.wrapping import COLUMNS, columns, formula, sentence
 
 __all__ = ["WIDTH", "Explanation", "Row", "agree"]
 
 #: By how much a number computed from the unrounded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
-#: How long a line may get before it is broken before an equals sign.
-WIDTH = 100
+#: How wide a line of formulas gets, which is indented by 4: a longer one is broken before an equals sign.
+WIDTH = COLUMNS - 4
 
 
 class Row(NamedTuple):
@@ -109,13 +110,14 @@ class Explanation:
         return told + [Math(f"  {each}", f"- `{each.replace('`', chr(39))}`") for each in faults]
 
     def __str__(self) -> str:
-        lines = [self.title.text, ""]
+        lines = [*sentence(self.title.text), ""]
         for part in (*self.parts, *self.verdict()):
             if isinstance(part, Row):
                 lines += [f"    {line}" for line in _plain_lines(part)]
             else:
-                gap = [""] if part.text[:1] != " " and lines[-1] else []
-                lines += [*gap, part.text]
+                fault = part.text[:1] == " "
+                gap = [""] if not fault and lines[-1] else []
+                lines += [*gap, *([part.text] if fault else sentence(part.text))]
         return "\n".join(lines)
 
     @property
@@ -162,11 +164,16 @@ def _plain_lines(row: Row) -> list[str]:
     label = row.label.text
     signs = [f" {row.sign} ", *[" = "] * (len(pieces) - 1)]
     whole = label + "".join(sign + each for sign, each in zip(signs, pieces, strict=True))
-    if len(whole) <= WIDTH and "\n" not in whole:
+    if columns(whole) <= WIDTH and "\n" not in whole:
         return [whole]
-    indent = " " * len(label)
-    lines = [label + signs[0] + pieces[0], *[indent + " = " + each for each in pieces[1:]]]
-    return "\n".join(each.replace("\n", f"\n{indent} ") for each in lines).split("\n")
+    lines: list[str] = []
+    indent = " " * columns(label)
+    for sign, piece in zip(signs, pieces, strict=True):
+        # A term that begins with its sign stands below the equals sign.
+        made = [each for line in piece.split("\n") for each in formula(line, WIDTH - len(indent) - 3)]
+        lines.append((indent if lines else label) + sign + made[0])
+        lines += [indent + (" " if each[:1] in "+−" else "     ") + each for each in made[1:]]
+    return lines
 
 
 def _aligned(rows: list[Row]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -21,7 +22,7 @@ __all__ = ["Story"]
 #: With more ways, or more factors, than these the paths are collected at δ.
 WAYS, FACTORS = 4, 24
 #: How many δ are derived, how many factors have their formula, and how many terms a sum shows.
-DELTAS, DERIVED, SHOWN = 8, 12, 4
+DELTAS, DERIVED, SHOWN = 12, 12, 4
 #: How many factors stand in a row before the next δ.
 ROW = 6
 
@@ -132,14 +133,30 @@ class Story:
         self.formulas.scope[f"p{k}"] = value
         return ast.Name(f"p{k}")
 
-    def _derive(self, factors: Sequence[Factor]) -> None:
+    def _examples(self, factors: Sequence[Factor]) -> tuple[list[Factor], bool]:
+        """Of factors that are alike one each, from the loss down, and whether there are others."""
+        kinds: dict[tuple[str, str, bool], Factor] = {}
+        for each in sorted(factors, key=lambda each: (each.above, each.below)):
+            kind = (self._kind(each.above), self._kind(each.below), each.value == 0.0)
+            kinds.setdefault(kind, each)
+        chosen = sorted(kinds.values(), key=lambda each: (-each.above, -each.below))
+        return chosen, len(chosen) < len(factors)
+
+    def _kind(self, position: int) -> str:
+        """A name without indices: z2 of z2[0] and of z2[1]#2."""
+        node = self.graph.nodes[position]
+        if not node.named:
+            return f"{node.rule.name if node.rule else ''} without a name"
+        return re.sub(r"(\[[^\]]*\])+(#\d+)?$", "", node.name)
+
+    def _derive(self, factors: Sequence[Factor], others: bool = False) -> None:
         """The formula of each factor."""
         for k, each in enumerate(factors[:DERIVED], start=1):
             place = "first" if k == 1 else "last" if k == len(factors) else "next"
             self.say(place, k=k, factor=each.label, definition=each.definition())
             self.parts.append(each.row())
             self.parts += each.remarks(self.language)
-        if len(factors) > DERIVED:
+        if others or len(factors) > DERIVED:
             self.say("factors above")
 
     def _way(self, path: Sequence[int]) -> Math:
@@ -173,7 +190,7 @@ class Story:
             blocks[station], hidden[station] = self._terms(station)
             pending += [top for top, _ in blocks[station] if top not in pending and top != self._root]
         factors = [each for terms in blocks.values() for _, way in terms for each in way]
-        self._derive(list(dict.fromkeys(factors)))
+        self._derive(*self._examples(list(dict.fromkeys(factors))))
         given = sorted({top for terms in blocks.values() for top, _ in terms} - {*blocks, self._root})
         if given:
             self.say("given", delta=delta)
@@ -189,21 +206,42 @@ class Story:
         return self.stations.root
 
     def _terms(self, station: int) -> tuple[list[tuple[int, list[Factor]]], list[float]]:
-        """The largest terms of the sum at a station, each a δ and its factors; the others' numbers."""
+        """The largest terms of the sum at a station, each a δ and its factors; the others' numbers.
+
+        The paths are collected at weighted inputs, as in δ = f′(z)·Σ w·δ: of such a station the sum is
+        that at the output above it.
+        """
+        tail: list[Factor] = []
+        low = station
+        while self._weighted(station) and len(tail) < ROW - 2:
+            high = self.stations.above(low)
+            if len(high) > 1 or high[0] == self._root or self._weighted(high[0]):
+                break
+            tail.insert(0, self.factor(high[0], low))
+            [low] = high
+        scale = math.prod(each.recorded for each in tail)
         above = []
-        for each in self.stations.above(station):
-            recorded = [chain.recorded for chain in self.stations.chains(each, station)]
-            above.append((self.gradients[each] * sum(recorded), each))
+        for each in self.stations.above(low):
+            recorded = [chain.recorded for chain in self.stations.chains(each, low)]
+            above.append((self.gradients[each] * sum(recorded) * scale, each))
         above.sort(key=lambda pair: -abs(pair[0]) if pair[0] == pair[0] else -math.inf)
         terms = []
         for _, top in above[:SHOWN]:
-            way = [self.factor(top, station)]
+            way = [self.factor(top, low), *tail]
             end = top
-            while end != self._root and len(way) < ROW and len(following := self.stations.above(end)) == 1:
+            while end != self._root and not self._weighted(end) and len(way) < ROW:
+                following = self.stations.above(end)
+                if len(following) > 1:
+                    break
                 way.insert(0, self.factor(following[0], end))
                 [end] = following
             terms.append((end, way))
         return terms, [amount for amount, _ in above[SHOWN:]]
+
+    def _weighted(self, station: int) -> bool:
+        """Whether a station is the weighted input of a neuron, at which tutorials have their δ."""
+        node = self.graph.nodes[station]
+        return node.named and node.rule is not None and node.rule.name in ("dot", "add")
 
     def _delta(self, station: int) -> Math:
         name = name_of(self.graph.nodes[station])
@@ -237,7 +275,7 @@ class Story:
                     number(value), (value,), self.gradients[station], size)
             )  # fmt: skip
         if hidden:
-            self.say("hidden", count=len(hidden))
+            self.say("hidden" if len(hidden) > 1 else "hidden one", count=len(hidden))
 
     # ------------------------------------------------------------------------------- what stands out
     def _remarks(self) -> None:

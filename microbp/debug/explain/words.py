@@ -16,6 +16,28 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{gradient}: how {value} acts on {loss}",
         "{gradient}：{value} 如何影响 {loss}",
     ),
+    "key": (
+        "{w} is weight i of neuron k in {layer}, {b} its bias, {z} its weighted input, {h} its output",
+        "记 {layer} 中第 k 个神经元（从 0 数起）的第 i 个权重为 {w}，偏置为 {b}，加权输入为 {z}，输出为 {h}",
+    ),
+    "key further": ("; names with {number} belong to {layer}", "；编号 {number} 对应 {layer}"),
+    "key end": (".", "。"),
+    "key plain": (
+        "z1[k] is the weighted input of neuron k in layer 1, h1[k] its output, and so on for other layers",
+        "z1[k] 是第 1 层第 k 个神经元的加权输入，h1[k] 是其输出，其余各层类推",
+    ),
+    "key call": (
+        " #2 marks the second call, sample or net, and so on.",
+        "#2 表示第二次调用（或第二个样本、第二个网络），依此类推。",
+    ),
+    "softmax": (
+        "That is the softmax of {below} minus its target: {p} − {t}.",
+        "这正是 {below} 的 softmax 输出减去目标值：{p} − {t}。",
+    ),
+    "softmax scaled": (
+        "In the parentheses stands the softmax of {below} minus its target: {p} − {t}.",
+        "括号中正是 {below} 的 softmax 输出减去目标值：{p} − {t}。",
+    ),
     "independent": (
         (
             "{loss} does not depend on {value}: no path leads from {loss} to {value}, so {gradient} = 0, and "
@@ -101,6 +123,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The last number is the sum of the others, {count} in number.",
         "最后一个数是其余 {count} 项之和。",
     ),
+    "hidden one": ("The last number is that of the remaining term.", "最后一个数是其余那一项。"),
     "zero factor": (
         "The gradient is 0 because of the factor {factor} = 0.",
         "梯度为 0，原因是因子 {factor} = 0。",
@@ -125,6 +148,29 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "update": (
         "One step of gradient descent with the learning rate {rate}:",
         "取学习率 {rate}，沿梯度的反方向更新：",
+    ),
+    "matrix": (
+        "The matrix form: {scalars} scalars became {operations} array operations",
+        "矩阵形式：{scalars} 个标量合并为 {operations} 个数组运算",
+    ),
+    "matrix forward": (
+        "Forward, with a row for each sample of a batch:",
+        "前向传播（每个样本占一行）：",
+    ),
+    "matrix deltas": (
+        "Backward. J is the sum of the samples' costs, δ its derivative by a weighted input:",
+        "反向传播。J 是各样本代价之和，δ 是 J 对加权输入的导数：",
+    ),
+    "matrix gradients": (
+        "And from these the gradients, summed over the samples:",
+        "由此得到各参数的梯度（对样本求和）：",
+    ),
+    "matrix agrees": (
+        (
+            "At the recorded sample all {count} derivatives were computed by these lines, and agree with the "
+            "engine's."
+        ),
+        "在录制的样本上用以上各式算出全部 {count} 个导数，与引擎的结果一致。",
     ),
     "agrees": (
         "Every number was computed again from what is printed, and agrees with the engine's.",

@@ -1,5 +1,5 @@
 """The matrix form of replay: the matrices found again in a graph of scalars, as NumPy source for a batch."""
 
-from microbp.replay.matrix.source import generate
+from microbp.replay.matrix.source import MANY, generate, matrices
 
-__all__ = ["generate"]
+__all__ = ["MANY", "generate", "matrices"]

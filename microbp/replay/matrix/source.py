@@ -23,7 +23,7 @@ from microbp.replay.matrix.table import tabled
 from microbp.replay.matrix.texts import HELPERS
 from microbp.replay.matrix.writer import Writer
 
-__all__ = ["generate"]
+__all__ = ["MANY", "generate", "matrices"]
 
 #: Constant arrays of up to so many numbers stand in the source.
 SHORT = 4096
@@ -76,10 +76,14 @@ class Plan:
 
 def generate(captured: Captured) -> Generated:
     """NumPy source for a batch of samples of a recorded graph."""
-    known = roles(captured)
-    plan = Plan(captured, known)
+    return matrices(captured) or tabled(captured, roles(captured))
+
+
+def matrices(captured: Captured) -> Generated | None:
+    """The same; None where there are so few matrices in the graph that it would be a table."""
+    plan = Plan(captured, roles(captured))
     if not plan.fits:
-        return tabled(captured, known)
+        return None
     order = sorted(plan.parameters.arrays.items(), key=lambda pair: pair[1].members[0])
     arrays = tuple(array for _, array in order)
     value, both = plan.writer(), plan.writer()

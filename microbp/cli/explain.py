@@ -1,0 +1,63 @@
+"""``microbp explain``: run a script, and derive one gradient of it by the chain rule."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from microbp import Explanation, Graph, explain
+from microbp.cli.command import Command, CommandError, nearest, writing
+from microbp.cli.script import Script, declare_script, run_script
+from microbp.demo.report import write
+from microbp.errors import NoGradientError
+
+__all__ = ["COMMAND"]
+
+
+def _declare(parser: argparse.ArgumentParser) -> None:
+    declare_script(parser, name="the value whose gradient is explained, such as w5")
+    parser.add_argument(
+        "--language", default="en", choices=("en", "zh"), help="English or Chinese (default: en)"
+    )
+    parser.add_argument("--rate", type=float, metavar="RATE", help="show the update step, too")
+    parser.add_argument(
+        "--markdown", action="store_true",
+        help="Markdown with LaTeX instead of plain text (a file that ends in .md gets it anyway)",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it into this file")
+
+
+def _run(args: argparse.Namespace) -> int:
+    script = run_script(args.script, args.arguments)
+    told = _explained(script, args)
+    markdown = args.markdown or (args.output is not None and args.output.suffix == ".md")
+    text = told.markdown.rstrip("\n") if markdown else str(told)
+    if args.output is None:
+        write(text)
+    else:
+        with writing(args.output, cure="name another file with --output"):
+            args.output.write_text(text + "\n", encoding="utf-8")
+        write(f"Written: {args.output}")
+    return 0 if told.ok else 1
+
+
+def _explained(script: Script, args: argparse.Namespace) -> Explanation:
+    root, names = script.root(args.root), script.namespace
+    try:
+        return explain(root, args.name, names=names, language=args.language, rate=args.rate)
+    except KeyError:
+        known = [node.name for node in Graph(root, names) if node.named]
+        raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
+    except NoGradientError as error:
+        raise CommandError(f"{error}; name another value with --root") from None
+
+
+COMMAND = Command(
+    "explain",
+    "derive one gradient by the chain rule, in symbols and numbers",
+    "microbp explain net.py w5                      how w5 acts on the loss\n"
+    "microbp explain net.py w1 --root E --rate 0.5  and the update step\n"
+    "microbp explain net.py w1 --language zh -o w1.md",
+    _declare,
+    _run,
+)

@@ -1,0 +1,181 @@
+"""``explain`` of a program: the matrix form that was found in a graph, as formulas and as its own lines."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from microbp.debug.explain.records import TOLERANCE as AGREE
+from microbp.debug.explain.records import agree
+from microbp.debug.explain.trees import Math
+from microbp.debug.explain.words import say
+from microbp.debug.explain.wrapping import sentence
+from microbp.debug.path_search import gradients_of
+from microbp.replay import Program
+from microbp.replay.captured import Captured, Generated
+from microbp.replay.forms import Matrix
+from microbp.replay.layout import Layout
+from microbp.replay.matrix.latex import _statement, latex
+from microbp.replay.matrix.source import generate
+
+__all__ = ["MatrixExplanation", "explain_program"]
+
+#: By how much the matrix form may differ from the engine, relatively to the largest gradient.
+TOLERANCE = 1e-9
+_DOUBLE = re.compile(r"((?:\\?[A-Za-z]+|\\mathrm\{[^{}]*\})\^\{\([\d,]+\)\}(?:_\{[^{}]*\})?)\^")
+
+
+@dataclass(frozen=True, repr=False)
+class MatrixExplanation:
+    """The matrix form of a graph; ``str()`` has the program's lines, ``markdown`` has LaTeX."""
+
+    title: Math
+    language: str
+    #: Sentences, and below each the program's lines and the formulas in LaTeX.
+    parts: tuple[tuple[Math, tuple[str, ...], str], ...]
+    #: Each parameter whose derivative is not the engine's at the recorded sample: its name and both numbers.
+    rows: tuple[tuple[str, float, float], ...]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What differs from the engine."""
+        wrong = [row for row in self.rows if not _same(row, self.rows)]
+        return tuple(
+            say("differs", self.language, label=f"∂J/∂{name}", value=repr(ours), engine=repr(engine),
+                where="").text
+            for name, ours, engine in wrong
+        )  # fmt: skip
+
+    @property
+    def ok(self) -> bool:
+        """Whether the program's derivatives are the engine's at the sample that was recorded."""
+        return not self.faults
+
+    def verdict(self) -> list[Math]:
+        """What the comparison with the engine gave."""
+        if not self.rows:
+            return []
+        if self.ok:
+            return [say("matrix agrees", self.language, count=len(self.rows))]
+        told = [Math(f"  {each}", f"- `{each}`") for each in self.faults]
+        return [say("wrong", self.language), *told]
+
+    def __str__(self) -> str:
+        lines = [*sentence(self.title.text)]
+        for said, code, _ in self.parts:
+            lines += ["", *sentence(said.text), *(f"    {each}" for each in code)]
+        for each in self.verdict():
+            fault = each.text.startswith(" ")
+            lines += [each.text] if fault else ["", *sentence(each.text)]
+        return "\n".join(lines)
+
+    @property
+    def markdown(self) -> str:
+        """Markdown with LaTeX between ``$$``."""
+        blocks = [f"**{self.title.latex}**"]
+        for said, _, formulas in self.parts:
+            blocks += [said.latex, f"$$\n\\begin{{aligned}}\n{formulas}\n\\end{{aligned}}\n$$"]
+        return "\n\n".join([*blocks, *(each.latex for each in self.verdict())]) + "\n"
+
+    def __repr__(self) -> str:
+        return f"MatrixExplanation({self.title.text})"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows. It never raises."""
+        try:
+            return {"text/markdown": self.markdown, "text/plain": str(self)}
+        except Exception as error:  # noqa: BLE001
+            return {"text/plain": f"MatrixExplanation that cannot be shown: {error!r}"}
+
+
+def explain_program(program: Program, language: str) -> MatrixExplanation:
+    """The matrix form of a program, see :func:`microbp.explain`."""
+    if program.form == "straight":
+        raise ValueError(
+            "explain(program) writes the matrix form, and this program is straight-line code, which is its "
+            "own text (program.source): compile it with form='matrix', or explain one gradient, "
+            "explain(loss, w)"
+        )
+    captured = program.captured
+    latex(captured)  # raises ValueError where the form is a table
+    made = generate(captured)
+    found = _sections(made)
+    parts = tuple(
+        (say(f"matrix {kind}", language), tuple(code), " \\\\\n".join(formulas))
+        for kind, (code, formulas) in found.items()
+        if formulas
+    )
+    operations = re.search(r"became ([\d,]+)", made.description)
+    title = say(
+        "matrix", language, scalars=f"{len(captured.graph):,}",
+        operations=operations[1] if operations else "…",
+    )  # fmt: skip
+    return MatrixExplanation(title, language, parts, _compared(captured, made))
+
+
+def _sections(made: Generated) -> dict[str, tuple[list[str], list[str]]]:
+    """The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas."""
+    found: dict[str, tuple[list[str], list[str]]] = {
+        kind: ([], []) for kind in ("forward", "deltas", "gradients")
+    }
+    gradients = {f"d{array.name}" for array in made.arrays}
+    lines = made.source.splitlines()
+    body = [each for each in ast.parse(made.source).body if isinstance(each, ast.FunctionDef)][-1].body
+    backward = False
+    for statement in body:
+        target = _target(statement)
+        formulas = [_DOUBLE.sub(r"\\left(\1\\right)^", each) for each in _statement(statement)]
+        if target in ("", "n", "dx"):
+            continue
+        kind = "gradients" if target in gradients else "deltas" if backward else "forward"
+        backward = backward or target == "costs"
+        code = lines[statement.lineno - 1 : statement.end_lineno]
+        found[kind][0].extend(each.removeprefix("    ") for each in code)
+        found[kind][1].extend(formulas)
+    return found
+
+
+def _target(statement: ast.stmt) -> str:
+    """The array that a line computes; nothing for a line that computes none."""
+    match statement:
+        case ast.Assign(targets=[target]) | ast.AugAssign(target=target):
+            pass
+        case ast.Expr(value=ast.Call(keywords=[*_, ast.keyword(arg="out", value=target)])):
+            pass
+        case _:
+            return ""
+    while isinstance(target, ast.Subscript):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, float], ...]:
+    """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
+    if len(captured.outputs) != 1:
+        return ()
+    form = Matrix(made)
+    layout = Layout(form.arrays, len(captured.params))
+    nodes = captured.graph.nodes
+    sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
+    gradient = np.zeros(len(captured.params))
+    form.gradients(sample, layout.vector(captured.numbers), gradient, False)
+    engine = gradients_of(captured.graph)
+    rows = []
+    for name, position, trained, ours in zip(
+        captured.param_names, captured.params, captured.trained, layout.given(gradient), strict=True
+    ):
+        if position is not None and trained:
+            rows.append((name, float(ours), engine[position]))
+    return tuple(rows)
+
+
+def _same(row: tuple[str, float, float], rows: tuple[tuple[str, float, float], ...]) -> bool:
+    _, ours, engine = row
+    largest = max((abs(each) for _, _, each in rows if math.isfinite(each)), default=0.0)
+    return agree(ours, engine, largest * TOLERANCE / AGREE)

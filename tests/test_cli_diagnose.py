@@ -1,0 +1,77 @@
+"""``microbp diagnose``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microbp import cli
+
+DEAD = """\
+from microbp import Value
+
+w, x = Value(-0.5), Value(3.0).detach()
+h = (w * x).relu()
+loss = (h - 1.0) ** 2
+fine = (w - 1.0) ** 2
+loss.backward()
+"""
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "net.py"
+    path.write_text(DEAD)
+    return path
+
+
+@pytest.mark.usefixtures("net")
+def test_a_finding_names_the_node_and_the_line_and_makes_the_exit_status_1(capsys):
+    assert cli.main(["diagnose", "net.py"]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith("diagnose(loss = 1): 1 finding\n")
+    assert "dead relu   h      net.py:4\n" in text
+
+
+def test_nothing_found_is_said(net, capsys):
+    net.write_text(DEAD.replace("loss.backward()", ""))
+    assert cli.main(["diagnose", "net.py", "--root", "fine"]) == 0
+    assert capsys.readouterr().out.startswith("diagnose(fine = 2.25): nothing found\n")
+
+
+def test_an_undefined_operation_that_ends_the_script_is_diagnosed(net, capsys):
+    net.write_text("from microbp import Value\nx = Value(0.0)\ny = x.log()\n")
+    assert cli.main(["diagnose", "net.py"]) == 1
+    told = capsys.readouterr()
+    assert "UndefinedOperation: log(a) has no value at a = 0.0" in told.err
+    assert "1   not finite   undefined operation   log    net.py:3\n" in told.out
+
+
+def test_a_failed_training_step_is_diagnosed(net, capsys):
+    net.write_text(
+        "from microbp import MLP, fit, optim\n"
+        "net = MLP(1, [1], seed=0)\n"
+        "descent = optim.SGD(net.parameters(), 1e6)\n"
+        "fit(net, [[1.0], [2.0]], [[1.0], [2.0]], loss='mean_squared_error', optimiser=descent)\n"
+    )
+    assert cli.main(["diagnose", "net.py"]) == 1
+    told = capsys.readouterr()
+    assert "NotFinite" in told.err
+    assert told.out.startswith("diagnose(")
+    assert "finding" in told.out
+
+
+def test_another_error_of_the_script_is_only_shown(net, capsys):
+    net.write_text("1 / 0\n")
+    assert cli.main(["diagnose", "net.py"]) == 1
+    told = capsys.readouterr()
+    assert "ZeroDivisionError" in told.err
+    assert told.out == ""
+
+
+def test_a_script_without_a_loss(net, capsys):
+    net.write_text("x = 1\n")
+    assert cli.main(["diagnose", "net.py"]) == 2
+    assert "never calls backward(): name the value with --root." in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""``microbp explain``."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from microbp import cli
+
+NET = """\
+import sys
+from microbp import Value
+
+w, x = Value(0.5), Value(3.0).detach()
+b, unused = Value(float(sys.argv[1]) if sys.argv[1:] else 0.1), Value(1.0)
+net = w * x + b
+o = net.sigmoid()
+E = 0.5 * (1.0 - o) ** 2
+E.backward()
+"""
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "net.py"
+    path.write_text(NET)
+    return path
+
+
+@pytest.mark.usefixtures("net")
+def test_a_gradient_is_derived(capsys):
+    assert cli.main(["explain", "net.py", "w", "--rate", "0.5"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("∂E/∂w: how w acts on E\n\n")
+    assert "    ∂E/∂w = ∂E/∂o · ∂o/∂net · ∂net/∂w\n" in text
+    assert "    w ← w − η·∂E/∂w = 0.5 − 0.5·(−0.0704332424) = 0.535216621\n" in text
+
+
+@pytest.mark.usefixtures("net")
+def test_another_root_another_language_and_the_arguments_of_the_script(capsys):
+    assert cli.main(["explain", "--root", "o", "--language", "zh", "net.py", "b", "--", "0.0"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("∂o/∂b：b 如何影响 o\n")
+    assert "= 0.817574476·(1 − 0.817574476) = 0.149146452" in text  # the script's own argument came through
+
+
+@pytest.mark.usefixtures("net")
+def test_markdown_is_printed_or_written(capsys):
+    assert cli.main(["explain", "net.py", "w", "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert r"\frac{\partial E}{\partial o} \cdot \frac{\partial o}{\partial net}" in printed
+    assert cli.main(["explain", "net.py", "w", "-o", "w.md"]) == 0
+    assert capsys.readouterr().out == "Written: w.md\n"
+    assert Path("w.md").read_text(encoding="utf-8") == printed
+    assert cli.main(["explain", "net.py", "w", "-o", "w.txt"]) == 0
+    assert Path("w.txt").read_text(encoding="utf-8").startswith("∂E/∂w: how w acts on E\n")
+
+
+@pytest.mark.usefixtures("net")
+def test_what_the_loss_does_not_depend_on(capsys):
+    assert cli.main(["explain", "net.py", "unused"]) == 0
+    assert "E does not depend on unused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["ww"], "net.py: there is no value 'ww'; did you mean 'w'? There are: w, x, b, net, o, E"),
+        (["w", "--root", "x"], "x = 3.0 is a constant: it has no gradient by anything; name another value"),
+        (["w", "--root", "EE"], "there is no value 'EE'; did you mean 'E'?"),
+        (["w", "-o", "none/w.md"], "cannot write none/w.md: No such file or directory; name another file"),
+    ],
+)
+@pytest.mark.usefixtures("net")
+def test_what_cannot_be_done_is_said(capsys, arguments, error):
+    assert cli.main(["explain", "net.py", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("microbp: error: ")
+    assert error in told
+
+
+def test_a_script_that_fails_shows_its_own_traceback(net, capsys):
+    net.write_text("1 / 0\n")
+    assert cli.main(["explain", "net.py", "w"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("net")
+def test_a_wrong_number_makes_the_exit_status_1(capsys, monkeypatch):
+    module = importlib.import_module("microbp.debug.explain.story")
+    monkeypatch.setattr(module, "gradients_of", lambda graph: [0.25] * len(graph))
+    assert cli.main(["explain", "net.py", "w"]) == 1
+    assert "WRONG: this derivation and the engine disagree." in capsys.readouterr().out

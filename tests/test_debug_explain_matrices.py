@@ -1,0 +1,129 @@
+"""The matrix form of a program, explained."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import pytest
+from matplotlib.mathtext import MathTextParser
+
+import microbp
+from microbp import MLP, Value, explain
+from microbp.debug.explain.matrices import MatrixExplanation
+from microbp.demo import t4
+
+
+def t4_program(**options):
+    p = t4.variables()
+    net = t4.network(p)
+    return microbp.compile(
+        net["E"], inputs=[p["i1"], p["i2"]], params=[p[k] for k in t4.START], names=net, **options
+    )
+
+
+def mlp_program(**options):
+    net, x = MLP(2, [3, 1], activation="tanh", seed=0), [Value(0.5), Value(-1.0)]
+    return microbp.compile((net(x) - 1.0) ** 2, inputs=x, params=net.parameters(), **options)
+
+
+def test_the_derivation_of_a_small_net():
+    told = explain(mlp_program())
+    assert told.ok
+    assert str(told) == """\
+The matrix form: 24 scalars became 4 array operations
+
+Forward, with a row for each sample of a batch:
+    z1 = x @ W1.T + b1                            # v11…v13 = Σ in MLP / layers.0
+    h1 = np.tanh(z1)                              # v17…v19 = tanh in MLP / layers.0
+    z2 = h1 @ W2.T + b2[0] - 1.0                  # v22 = Σ
+    v1 = np.square(z2)                            # v23 = pow
+    costs = v1[:, 0]
+
+Backward. J is the sum of the samples' costs, δ its derivative by a weighted input:
+    delta2 = 2.0 * z2                             # ∂cost/∂(v22)
+    delta1 = (delta2 @ W2) * d_tanh(z1, h1)       # ∂cost/∂(v11…v13)
+
+And from these the gradients, summed over the samples:
+    np.matmul(delta1.T, x, out=dW1)               # ∂cost/∂W1, summed over the batch
+    delta1.sum(axis=0, out=db1)                   # ∂cost/∂b1, summed over the batch
+    np.matmul(delta2.T, h1, out=dW2)              # ∂cost/∂W2, summed over the batch
+    db2[...] = delta2.sum()                       # ∂cost/∂b2, summed over the batch
+
+At the recorded sample all 13 derivatives were computed by these lines, and agree with the
+engine's."""
+
+
+def test_its_formulas_are_those_of_the_tutorials():
+    markdown = explain(mlp_program()).markdown
+    for line in (
+        r"z^{(1)} &= x\,W^{(1)\top} + b^{(1)}",
+        r"\delta^{(1)} &= \left(\delta^{(2)}\,W^{(2)}\right) \odot \tanh'\left(z^{(1)}\right)",
+        r"\frac{\partial J}{\partial W^{(1)}} &= \delta^{(1)\top}\,x",
+    ):
+        assert line in markdown
+
+
+@pytest.mark.parametrize("program", [t4_program, mlp_program])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_formula_can_be_typeset(program, language):
+    told = explain(program(), language=language)
+    assert told.ok
+    parser = MathTextParser("path")
+    blocks = re.findall(r"\$\$\n\\begin{aligned}\n(.*?)\n\\end{aligned}\n\$\$", told.markdown, re.DOTALL)
+    assert len(blocks) == 3
+    for line in "".join(f"{each} \\\\\n" for each in blocks).split(" \\\\\n")[:-1]:
+        assert line.count("&") == 1
+        known = line.replace("&", "").replace(r"\textstyle", "").replace(r"\mathrel{+}", "+")
+        assert parser.parse(f"${known}$").width > 0
+
+
+def test_the_sections_in_chinese():
+    text = str(explain(t4_program(), language="zh"))
+    assert "反向传播。J 是各样本代价之和，δ 是 J 对加权输入的导数：\n    " in text
+    assert text.endswith("在录制的样本上用以上各式算出全部 10 个导数，与引擎的结果一致。")
+
+
+def test_of_several_outputs_there_is_a_derivation_but_no_comparison():
+    w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    told = explain(microbp.compile([w * x, w + x], inputs=[x], params=[w]))
+    assert told.ok
+    assert told.rows == ()
+    assert "∂cost/∂w" in str(told)
+
+
+def test_a_planted_wrong_number_is_found(monkeypatch):
+    module = importlib.import_module("microbp.debug.explain.matrices")
+    right = module.gradients_of
+    monkeypatch.setattr(module, "gradients_of", lambda graph: [1.001 * each for each in right(graph)])
+    told = explain(t4_program())
+    assert not told.ok
+    assert told.faults[0].startswith("∂J/∂w1: the formula gives 0.000438567")
+    assert "WRONG" in str(told)
+    assert told.faults[0] in told.markdown
+
+
+def test_a_notebook_shows_it_and_never_sees_an_error(monkeypatch):
+    told = explain(mlp_program())
+    shown = told._repr_mimebundle_(include=None, exclude=None)
+    assert shown == {"text/markdown": told.markdown, "text/plain": str(told)}
+    assert repr(told) == "MatrixExplanation(The matrix form: 24 scalars became 4 array operations)"
+    monkeypatch.setattr(MatrixExplanation, "__str__", lambda _: 1 / 0)
+    assert list(told._repr_mimebundle_()) == ["text/plain"]
+
+
+def test_what_cannot_be_explained():
+    with pytest.raises(ValueError, match=r"straight-line code.*compile it with form='matrix'"):
+        explain(t4_program(form="straight"))
+    with pytest.raises(TypeError, match=r"explain\(program\) takes no value"):
+        explain(t4_program(), "w1")
+    with pytest.raises(TypeError, match=r"explain\(loss, w\)"):
+        explain(Value(1.0) * 2.0)
+    with pytest.raises(ValueError, match="not 'de'"):
+        explain(t4_program(), language="de")
+
+
+def test_a_table_is_no_derivation(monkeypatch):
+    monkeypatch.setattr(microbp.replay.matrix.source, "MANY", 0)
+    with pytest.raises(ValueError, match="which is no formula; take a part of the graph"):
+        explain(mlp_program(form="matrix"))
