@@ -8,6 +8,6 @@ from microbp.debug.shell import step
 from microbp.debug.trace import Contribution, Step, Trace, trace
 
 __all__ = [
-    "Contribution", "Diagnosis", "Explanation", "Finding", "MatrixExplanation", "Paths", "Step", "Trace", "breakpoints",
-    "diagnose", "explain", "paths", "step", "trace",
+    "Contribution", "Diagnosis", "Explanation", "Finding", "MatrixExplanation", "Paths", "Step", "Trace",
+    "breakpoints", "diagnose", "explain", "paths", "step", "trace",
 ]  # fmt: skip
