@@ -977,9 +977,29 @@ class Presser:
         sys.settrace(self.before)
 
 
+def apart(test):
+    """Run the test inside a generator, which has a record of its own of the exception being handled.
+
+    CPython 3.11 leaves that record filled when a trace function raises where an except block ends, and
+    every error of the tests that follow would then begin with this one.
+    """
+
+    def once(*args, **options):
+        yield test(*args, **options)
+
+    @functools.wraps(test)
+    def run(*args, **options):
+        for _ in once(*args, **options):
+            pass
+        assert sys.exc_info() == (None, None, None)
+
+    return run
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"batch_size": None}, {"validation": 0.3}, {"keep": "best"}], ids=str
 )
+@apart
 def test_ctrl_c_at_every_line(tmp_path, options):
     # Every place in turn: in a step, in an update, between two epochs, in the midst of a checkpoint.
     file = tmp_path / "run.json"
@@ -1019,6 +1039,7 @@ def test_ctrl_c_at_every_line(tmp_path, options):
     assert places == set(range(len(whole.step_cost) + 1))
 
 
+@apart
 def test_ctrl_c_at_every_line_of_a_run_that_fails():
     nth, ends = 0, set()
     while True:

@@ -141,6 +141,12 @@ def step_of(tab):
     return int(tab.locator("#counter").inner_text().split()[1])
 
 
+def open_every(tab):
+    """The table of all values is built when the browser reports the opening, which is after the click."""
+    tab.locator("#every summary").click()
+    tab.locator("#values tbody tr").first.wait_for()
+
+
 def gradients_in_the_graph(tab):
     """By name, from the boxes that show one: the float that the attribute states in full."""
     found = tab.eval_on_selector_all(
@@ -171,7 +177,7 @@ def test_every_step_forwards_and_back_shows_the_gradients_of_the_trace(tab, pass
 
 def test_the_tables_show_the_same_gradients_in_full(tab, pass_):
     tab.keyboard.press("End")
-    tab.locator("#every summary").click()
+    open_every(tab)
     name_and_title = "r => [r.cells[0].querySelector('bdi').textContent, r.cells[2].title]"
     rows = tab.eval_on_selector_all("#values tbody tr", f"all => all.map({name_and_title})")
     assert {name: float(text) for name, text in rows} == {node.name: node.grad for node in pass_.graph}
@@ -426,7 +432,7 @@ TOUCHED = """async () => {
 
 
 def test_a_step_touches_only_what_changes(tab, pass_):
-    tab.locator("#every summary").click()
+    open_every(tab)
     tab.evaluate("go(14)")
     before, now = pass_.steps[13], pass_.steps[14]
     boxes = {each.operand for step in (before, now) for each in step.contributions} | {before.node, now.node}
@@ -444,7 +450,7 @@ def test_a_large_graph_shows_a_neighbourhood_and_complete_tables(opened, large):
         assert 0 < len(shown) <= 60
         assert shown.items() <= expected(pass_, step).items()
         assert "not shown: " in tab.locator("#note").inner_text()
-    tab.locator("#every summary").click()
+    open_every(tab)
     assert tab.locator("#values tbody tr").count() == len(pass_.graph)
     finals = tab.eval_on_selector_all(
         "#values tbody tr", "all => all.map(r => r.cells[2].title)"
@@ -545,7 +551,10 @@ def test_dark_mode_keeps_dark_text_on_the_bands(opened, file):
 def test_print_shows_the_step_and_the_whole_graph_without_controls(opened, file):
     tab = opened(file, "#14", color_scheme="dark")
     tab.mouse.move(300, 400)
+    whole = tab.locator("#graph").get_attribute("viewBox")
     tab.mouse.wheel(0, -900)
+    tab.wait_for_function("whole => svg.getAttribute('viewBox') !== whole", arg=whole)
+    zoomed = tab.locator("#graph").get_attribute("viewBox")
     tab.emulate_media(media="print")
     tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     hidden = ["#find", "#fit", "#following", "#nearby", "#keys", "#slider", "footer button >> nth=0"]
@@ -559,6 +568,9 @@ def test_print_shows_the_step_and_the_whole_graph_without_controls(opened, file)
         assert pane["y"] <= box["top"] <= box["bottom"] <= pane["y"] + pane["height"]
     assert tab.locator("#counter").inner_text() == "step 14 / 27"
     assert len(tab.pdf(print_background=True)) > 10_000
+    tab.emulate_media(media="screen")
+    tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    tab.wait_for_function("zoomed => svg.getAttribute('viewBox') === zoomed", arg=zoomed)
 
 
 def test_reduced_motion_stops_the_marching_edges(opened, file):

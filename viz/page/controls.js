@@ -223,10 +223,8 @@ function resized() {
 
 new ResizeObserver(resized).observe(svg);
 window.addEventListener("hashchange", () => { const to = linked(); if (to !== null && to !== at) { stop(); go(to); } });
-window.addEventListener("beforeprint", () => {
-  svg.setAttribute("viewBox", `${bounds.x} ${bounds.y} ${bounds.width} ${bounds.height}`);
-});
-window.addEventListener("afterprint", look);
+window.addEventListener("beforeprint", () => { printing = true; look(); });
+window.addEventListener("afterprint", () => { printing = false; look(); });
 
 byId("title").textContent = data.title;
 byId("slider").max = String(steps.length);

@@ -10,7 +10,14 @@ function measure() {
   pane = { left, top, width: Math.max(width, 1), height: Math.max(height, 1) };
 }
 
+// On paper the whole graph is seen, whatever becomes of the pane in the meantime.
+let printing = false;
+
 function look() {
+  if (printing) {
+    svg.setAttribute("viewBox", `${bounds.x} ${bounds.y} ${bounds.width} ${bounds.height}`);
+    return;
+  }
   const { width, height } = pane;
   const [w, h] = [width / view.scale, height / view.scale];
   svg.setAttribute("viewBox", `${view.x - w / 2} ${view.y - h / 2} ${w} ${h}`);
