@@ -11,7 +11,6 @@ SIAM Review 40 (1998), pages 110-112.
 
 from __future__ import annotations
 
-import difflib
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from microbp.errors import RuleError
 from microbp.expr import COMPLEX, REAL, Expression, Reading
 from microbp.functions import Operation
 from microbp.rules import RULES, Interval, Rule
+from microbp.spelling import did_you_mean
 from microbp.tables import Table
 
 __all__ = ["TOLERANCE", "RuleReport", "RuleRow", "check_rule"]
@@ -157,11 +157,8 @@ def _rule(which: Rule | Operation | str) -> Rule:
     if not isinstance(which, str):
         raise TypeError(f"check_rule() takes a rule, an operation or the name of one, not {which!r}")
     if which not in RULES:
-        close = difflib.get_close_matches(which, RULES, n=1)
-        raise RuleError(
-            f"there is no operation {which!r}; "
-            + (f"did you mean {close[0]}?" if close else f"there are {', '.join(RULES)}")
-        )
+        hint = did_you_mean(which, RULES) or f"there are {', '.join(RULES)}"
+        raise RuleError(f"there is no operation {which!r}; {hint}")
     return RULES[which]
 
 

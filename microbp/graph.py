@@ -71,28 +71,24 @@ class Graph:
         places = {id(value): index for index, value in enumerate(order)}
         variables = variable_names(names or {})
         taken: set[str] = set()
-        groups = group_paths((value._group for value in order), names or {})
-        nodes = []
-        for index, value in enumerate(order):
-            given = value.name or variables.get(id(value))
-            nodes.append(
-                Node(
-                    position=index,
-                    name=_unique(given or f"v{index}", taken),
-                    rule=value.rule,
-                    operands=tuple(
-                        places[id(each)] if isinstance(each, Value) else each for each in value.operands
-                    ),
-                    data=value.data,
-                    grad=value.grad,
-                    local_derivatives=value.local_derivatives,
-                    requires_grad=value.requires_grad,
-                    site=value.site,
-                    named=given is not None,
-                    group=groups[value._group],
-                )
-            )
-        self.nodes = tuple(nodes)
+        given = [value.name or variables.get(id(value)) for value in order]
+        held = [value._group for value in order]
+        groups = group_paths(held, names or {})
+        find = places.get
+        columns = (  # as Node has its fields: a million nodes take two thirds of the time of one by one
+            range(len(order)),
+            [_unique(name or f"v{index}", taken) for index, name in enumerate(given)],
+            [value.rule for value in order],
+            [tuple([find(id(each), each) for each in value.operands]) for value in order],  # a literal stays
+            [value.data for value in order],
+            [value.grad for value in order],
+            [value.local_derivatives for value in order],
+            [value.requires_grad for value in order],
+            [value.site for value in order],
+            [name is not None for name in given],
+            [groups[each] for each in held],
+        )
+        self.nodes = tuple(map(Node._make, zip(*columns, strict=True)))
         self._places = places
         self._root: Value | None = root  # keeps the addresses in _places valid
 

@@ -5,7 +5,6 @@ A neuron's weighted input Σ w·x + b is one ``dot`` node, its activation anothe
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.record import record
 from microbp.rules import RULES
+from microbp.spelling import did_you_mean
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
@@ -374,6 +374,5 @@ def _named(which: Any, known: Mapping[str, Callable[..., Any]], what: str) -> Ca
     if callable(which):
         function: Callable[..., Any] = which
         return function
-    close = difflib.get_close_matches(str(which), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+    hint = did_you_mean(which, known) or f"there are {', '.join(sorted(known))}"
     raise ValueError(f"no {what} is called {which!r}; {hint}")

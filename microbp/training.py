@@ -11,7 +11,6 @@ computed: :mod:`microbp.engines`.
 
 from __future__ import annotations
 
-import difflib
 import gc
 import hashlib
 import json
@@ -40,6 +39,7 @@ from microbp.graph import Graph, Node
 from microbp.losses import LOSSES, Loss
 from microbp.optim import SGD, Optimiser
 from microbp.record import record_sites
+from microbp.spelling import did_you_mean
 from microbp.value import Value, as_number, describe
 
 __all__ = ["Engine", "History", "NotFinite", "Samples", "fit"]
@@ -813,8 +813,7 @@ def _loss(loss: Any) -> Loss:
         return function
     if loss in LOSSES:
         return LOSSES[loss]
-    close = difflib.get_close_matches(str(loss), LOSSES, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(LOSSES)}"
+    hint = did_you_mean(loss, LOSSES) or f"there are {', '.join(LOSSES)}"
     raise ValueError(f"fit: no loss is called {loss!r}; {hint}")
 
 

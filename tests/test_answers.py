@@ -558,7 +558,7 @@ def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(KeyError) as caught:
         check_answers(np.sum(kernel * kernel), {"kernle": 1.0}, names={}, show=False)
     assert caught.value.args[0] == (
-        "nothing that the loss depends on is called 'kernle'. Did you mean kernel or kernel[1] or kernel[0]? "
+        "nothing that the loss depends on is called 'kernle'; did you mean 'kernel'? "
         "Names there are: kernel, kernel[0], kernel[1]; a claim may also be made by the Value itself, in a "
         "list of pairs (value, claim)"
     )

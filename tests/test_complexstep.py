@@ -241,7 +241,7 @@ def test_a_point_where_the_row_is_undefined_is_an_error(y: str, d: str, text: st
 def test_an_unknown_name_is_an_error_that_helps() -> None:
     with pytest.raises(RuleError) as caught:
         check_rule("sigmiod")
-    assert str(caught.value) == "there is no operation 'sigmiod'; did you mean sigmoid?"
+    assert str(caught.value) == "there is no operation 'sigmiod'; did you mean 'sigmoid'?"
     with pytest.raises(RuleError) as caught:
         check_rule("convolution")
     assert str(caught.value) == f"there is no operation 'convolution'; there are {', '.join(RULES)}"

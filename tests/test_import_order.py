@@ -26,6 +26,7 @@ PACKAGE = ROOT / "microbp"
 # A part imports only parts above it. A folder is one part: its modules may import each other.
 ORDER = """
 errors      every exception class
+spelling    the known word that a misspelt one was meant to be
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
 notation    an expression as text and as LaTeX

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from microbp.answers.case import Case, assembled, prefix
 from microbp.graph import variable_names
+from microbp.spelling import did_you_mean
 from microbp.value import Value
 
 
@@ -68,10 +68,10 @@ def _name_of(case: Case, key: Any, values: NDArray[np.object_]) -> str:
 def _unknown(case: Case, key: str) -> str:
     names = [node.name for node in case.nodes if node.named]
     known = list(dict.fromkeys([*map(prefix, names), *names]))
-    close = get_close_matches(key, known, 3, 0.5)
-    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    near = did_you_mean(key, known)
+    meant = f"; {near}" if near else "."
     listed = ", ".join(known[:20] + ["…"] * (len(known) > 20)) or "none"
     return (
-        f"nothing that the loss depends on is called {key!r}.{meant} Names there are: {listed}; a claim may "
+        f"nothing that the loss depends on is called {key!r}{meant} Names there are: {listed}; a claim may "
         "also be made by the Value itself, in a list of pairs (value, claim)"
     )

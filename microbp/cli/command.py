@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from microbp.spelling import did_you_mean
+
 __all__ = ["Command", "CommandError", "nearest", "writing"]
+
+#: An error lists no more names than this.
+MOST = 40
 
 
 class CommandError(Exception):
@@ -38,10 +42,10 @@ def nearest(kind: str, word: str, known: Iterable[str]) -> str:
     "there is no command 'xyz'. There are: demo, draw"
     """
     names = list(known)
-    folded = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
-    meant = f"; did you mean {folded[close[0]]!r}?" if close else "."
-    return f"there is no {kind} {word!r}{meant} There are: {', '.join(names)}"
+    shown = ", ".join(names[:MOST]) + ", …" * (len(names) > MOST)
+    near = did_you_mean(word, names)
+    meant = f"; {near}" if near else "."
+    return f"there is no {kind} {word!r}{meant} There are: {shown}"
 
 
 @contextmanager

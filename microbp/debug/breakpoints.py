@@ -7,7 +7,6 @@ condition. All are plain records: a place is searched in either direction, at no
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from microbp.debug.records import Contribution, Step
 from microbp.errors import MicrobpError
 from microbp.graph import Graph
 from microbp.notation import symbol
+from microbp.spelling import did_you_mean
 
 __all__ = [
     "Breakpoint", "BreakpointError", "Stop", "breakpoint_at", "run", "sign_change", "watch_on",
@@ -239,12 +239,10 @@ def _nothing(
 ) -> BreakpointError:
     operations = {node.rule.name for node in graph if node.rule} if kind != "value" else set()
     known = [*islice(names, 10_000), *operations]
-    close = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
-    if close:
-        return BreakpointError(f"there is no {kind} {text!r}; did you mean {close[0]!r}?")
     named = [node.name for node in graph if node.named]
     told = ", ".join([*named[:12], "…"] if len(named) > 12 else named) or "none has a name"
-    return BreakpointError(f"there is no {kind} {text!r}; the named values are: {told}")
+    cure = did_you_mean(text, known) or f"the named values are: {told}"
+    return BreakpointError(f"there is no {kind} {text!r}; {cure}")
 
 
 def words_at(cursor: Cursor, step: Step, c: Contribution) -> Scope:

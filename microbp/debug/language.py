@@ -8,7 +8,6 @@ ever run as Python. What has no value (``log(-1)``, ``1 / 0``) is nan, to which 
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 from microbp.errors import MicrobpError
 from microbp.expr import FUNCTIONS
+from microbp.spelling import did_you_mean
 
 __all__ = ["NUMBERS", "TRUTHS", "Query", "QueryError", "Scope", "parse"]
 
@@ -191,8 +191,7 @@ def _reference(written: str, names: Collection[str]) -> tuple[str, str]:
     if found:
         raise QueryError(f"of {name} there are: {', '.join(f'{name}.{each}' for each in ASPECTS)}")
     told = ", ".join((*NUMBERS, *TRUTHS))
-    close = difflib.get_close_matches(written, [*islice(names, 10_000), *NUMBERS, *TRUTHS], n=1, cutoff=0.5)
-    cure = f"did you mean {close[0]!r}?" if close else f"the words are: {told}"
+    cure = did_you_mean(written, [*islice(names, 10_000), *NUMBERS, *TRUTHS]) or f"the words are: {told}"
     raise QueryError(f"there is no value and no word {written!r}; {cure}")
 
 

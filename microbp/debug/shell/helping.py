@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from microbp.debug.shell import judging, looking, moving, stopping
 from microbp.debug.shell.command import Command
-from microbp.debug.shell.refusal import Refusal, nearest
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
+from microbp.spelling import did_you_mean
 
 __all__ = ["COMMANDS", "GROUPS", "found"]
 
@@ -16,7 +17,7 @@ def found(word: str) -> Command:
         if word in (each.name, *each.short):
             return each
     names = [each.name for each in COMMANDS]
-    raise Refusal(f"there is no command {word!r}{nearest(word, names) or '; help lists them'}")
+    raise Refusal(f"there is no command {word!r}; {did_you_mean(word, names) or 'help lists them'}")
 
 
 def _help(session: Session, text: str) -> None:

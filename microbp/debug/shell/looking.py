@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from microbp.check.words import line_of
 from microbp.debug.figures import figure
 from microbp.debug.shell.command import Command
-from microbp.debug.shell.refusal import Refusal, nearest
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
 from microbp.debug.shell.stopping import listed
 from microbp.debug.shell.worked import received, worked_out
-from microbp.debug.words import equation, group_words, operation
+from microbp.debug.words import counted, equation, group_words, operation
 from microbp.graph import Node
 from microbp.notation import plain_name, plain_number
+from microbp.spelling import did_you_mean
 from microbp.tables import Table
 
 __all__ = ["COMMANDS"]
@@ -84,7 +85,8 @@ def _info(session: Session, text: str) -> None:
         return
     found = [topic for topic in _TOPICS if topic.startswith(text)]
     if len(found) != 1:
-        raise Refusal(f"there is no info {text!r}{nearest(text, _TOPICS)}. There are: {', '.join(_TOPICS)}")
+        near = did_you_mean(text, _TOPICS) or f"there are: {', '.join(_TOPICS)}"
+        raise Refusal(f"there is no info {text!r}; {near}")
     _TOPICS[found[0]][0](session)
 
 
@@ -115,11 +117,15 @@ def _info_pass(session: Session) -> None:
     graph, cursor = session.trace.graph, session.cursor
     leaves = sum(node.rule is None for node in graph)
     session.screen.line(
-        f"{len(graph)} values, of which {leaves} leaves; {len(cursor)} steps, {cursor.step} done; "
-        f"root {equation(graph, graph.root)} = {figure(graph.root.data)}"
+        f"{counted(len(graph), 'value')}, {leaves} of them leaves; root "
+        f"{equation(graph, graph.root)} = {figure(graph.root.data)}"
     )
-    final = sum(not each for each in cursor.missing)
-    session.screen.line(f"{final} gradients are final, {len(graph) - final} still wait for contributions")
+    waiting = sum(each > 0 for each in cursor.missing)
+    final = sum(node.requires_grad for node in graph) - waiting
+    session.screen.line(
+        f"{counted(len(cursor), 'step')}, {cursor.step} done; "
+        f"{counted(final, 'gradient')} final, {waiting} waiting for contributions"
+    )
 
 
 _TOPICS = {

@@ -12,6 +12,7 @@ from microbp.debug.shell.completing import candidates
 from microbp.debug.shell.helping import COMMANDS, found
 from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
+from microbp.debug.words import counted
 from microbp.errors import MicrobpError
 from microbp.notation import plain_name
 
@@ -39,8 +40,8 @@ class Loop(cmd.Cmd):
         """Read and carry out commands until quit or the end of the input; how many were refused."""
         graph = self.session.trace.graph
         self.session.screen.line(
-            f"{plain_name(graph.root.name)} = {figure(graph.root.data)}: {len(graph)} values, "
-            f"{len(self.session.cursor)} steps. help lists the commands."
+            f"{plain_name(graph.root.name)} = {figure(graph.root.data)}: {counted(len(graph), 'value')}, "
+            f"{counted(len(self.session.cursor), 'step')}. help lists the commands."
         )
         self.session.show()
         self._prompted()

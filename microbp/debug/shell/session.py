@@ -8,12 +8,13 @@ from typing import Any
 
 from microbp.debug.breakpoints import Breakpoint, Stop
 from microbp.debug.cursor import Cursor
-from microbp.debug.shell.refusal import Refusal, nearest
+from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.screen import Screen
 from microbp.debug.shell.view import seed, shown
 from microbp.debug.shell.worked import worked_out
 from microbp.debug.trace import Trace
 from microbp.graph import Node
+from microbp.spelling import did_you_mean
 from microbp.value import Value
 
 __all__ = ["Session"]
@@ -53,11 +54,9 @@ class Session:
         position = self.cursor.positions.get(name)
         if position is None:
             named = [node.name for node in self.trace.graph if node.named]
-            told = nearest(name, list(self.cursor.positions)[:10_000])
-            there = (
-                "" if told else f"; the named values are: {', '.join(named[:12])}" + ", …" * (len(named) > 12)
-            )
-            raise Refusal(f"there is no value {name!r}{told or there}")
+            there = f"the named values are: {', '.join(named[:12])}" + ", …" * (len(named) > 12)
+            near = did_you_mean(name, list(self.cursor.positions)[:10_000])
+            raise Refusal(f"there is no value {name!r}; {near or there}")
         return self.trace.graph.nodes[position]
 
     @property

@@ -1,0 +1,21 @@
+"""``did_you_mean``: the known word that a misspelt one was probably meant to be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["did_you_mean"]
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """A question for an error text; empty where no known word is near. Capitals do not count.
+
+    >>> did_you_mean("Stpe", ["break", "step"])
+    "did you mean 'step'?"
+    >>> did_you_mean("xyz", ["break", "step"]) or "there are break and step"
+    'there are break and step'
+    """
+    folded = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(str(word).casefold(), folded, n=1, cutoff=0.5)
+    return f"did you mean {folded[near[0]]!r}?" if near else ""
