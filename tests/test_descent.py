@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microbp import MLP, training
+from microbp import MLP
 from microbp.descent import VectorDescent, vectorised
 from microbp.optim import SGD, Adam, AdamW, Cosine, Optimiser
 from microbp.training import NotFinite, fit
+from microbp.training import run as running
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(20, 2))
@@ -60,7 +61,7 @@ def run(monkeypatch: Any, vector: bool, optimiser: Any, **options: Any) -> Any:
     net = make()
     made = optimiser(net)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "vectorised", chosen)
+        patch.setattr(running, "vectorised", chosen)
         try:
             history = fit(net, X, Y, **{"loss": "hinge", "epochs": 12, "optimiser": made, **options})
         except (NotFinite, RuntimeError) as error:

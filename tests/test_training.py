@@ -23,14 +23,19 @@ import pytest
 
 import microbp
 from microbp import Value, training
+from microbp.engines import ENGINES
 from microbp.layers import TwoLayerNet
-from microbp.losses import half_squared_error, hinge, l2_penalty
+from microbp.losses import LOSSES, half_squared_error, hinge, l2_penalty
 from microbp.nn import MLP, Module
 from microbp.optim import SGD, Adam, Cosine, Linear, Optimiser, clip_gradients
-from microbp.training import History, NotFinite
+from microbp.training import History, NotFinite, checkpoint, progress
+from microbp.training import run as running
+from microbp.training.interrupts import Interrupts
+from microbp.training.run import Run
 
 #: With the engine that is the definition a run is known to the last bit; test_engines.py holds the other.
 fit = functools.partial(training.fit, engine="eager")
+FOLDER = str(Path(training.__file__).parent)
 
 X = [[0.5, -1.0], [1.0, 0.25], [-0.75, 0.5], [0.0, 1.0], [-1.0, -0.5], [0.25, 0.75], [1.5, -0.25]]
 Y = [1, -1, 1, 1, -1, -1, 1]
@@ -923,14 +928,14 @@ def test_ctrl_c_keeps_the_best_parameters():
 
 @pytest.mark.parametrize("strike", [raise_it, press_ctrl_c])
 def test_a_second_ctrl_c_cannot_tear_the_end(tmp_path, monkeypatch, strike):
-    original, presses = training._Run._save, []
+    original, presses = Run._save, []
 
     def save(run):
         presses.append(press_ctrl_c())
         original(run)
         press_ctrl_c()
 
-    monkeypatch.setattr(training._Run, "_save", save)
+    monkeypatch.setattr(Run, "_save", save)
     net = StrikingNet(Striking(9, strike))
     history, _ = interrupted(net, checkpoint=tmp_path / "run.json")
     assert len(presses) == 1
@@ -947,21 +952,21 @@ def test_a_second_ctrl_c_cannot_tear_the_way_to_the_end(monkeypatch):
             press_ctrl_c()
             gc.enable()
 
-    monkeypatch.setattr(training, "gc", Collector)
-    monkeypatch.setattr(training._Interrupts, "hold", lambda _: None)
+    monkeypatch.setattr(running, "gc", Collector)
+    monkeypatch.setattr(Interrupts, "hold", lambda _: None)
     history, _ = interrupted(StrikingNet(Striking(2, press_ctrl_c)))
     assert history.stopped == "interrupted"
     assert gc.isenabled()
 
 
 class Presser:
-    """Presses Ctrl-C once, at the nth line of training.py that runs."""
+    """Presses Ctrl-C once, at the nth line of training/ that runs."""
 
     def __init__(self, nth):
         self.left = nth
 
     def __call__(self, frame, event, _):
-        if frame.f_code.co_filename != training.__file__:
+        if not frame.f_code.co_filename.startswith(FOLDER):
             return None
         self.left -= event == "line"
         if event == "line" and self.left == 0:
@@ -1186,14 +1191,14 @@ def test_after_an_update_beyond_the_largest_float_the_checkpoint_goes_on_with_a_
 )
 def test_a_run_goes_on_from_each_checkpoint_as_if_it_had_been_killed_after_it(tmp_path, monkeypatch, options):
     file, kept = tmp_path / "run.json", []
-    original = training._Run._save
+    original = Run._save
 
     def save(run):
         original(run)
         if run.checkpoint:
             kept.append(file.read_text())
 
-    monkeypatch.setattr(training._Run, "_save", save)
+    monkeypatch.setattr(Run, "_save", save)
     options = SETTINGS | {"keep": "best"} | options
     net = small()
     optimiser = SGD(net.parameters(), lr=3.0)  # so much that the best parameters are not the last
@@ -1209,13 +1214,13 @@ def test_a_run_goes_on_from_each_checkpoint_as_if_it_had_been_killed_after_it(tm
 
 def test_checkpoints_are_written_between_steps(tmp_path, monkeypatch):
     seen = []
-    original = training._Run._save
+    original = Run._save
 
     def save(run):
         original(run)
         seen.append(json.loads((tmp_path / "run.json").read_text()))
 
-    monkeypatch.setattr(training._Run, "_save", save)
+    monkeypatch.setattr(Run, "_save", save)
     net = small()
     interrupted(net, checkpoint=tmp_path / "run.json", checkpoint_every=0.0)
     assert [len(each["step_cost"]) for each in seen] == [*range(1, STEPS + 1), STEPS]
@@ -1238,7 +1243,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
     def full(_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(training.os, "fsync", full)
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
     with pytest.raises(OSError, match="no space left on device"):
         interrupted(small(), checkpoint=file, seed=7)
     assert file.read_text() == old
@@ -1337,7 +1342,7 @@ def test_a_short_run_shows_no_bar_and_a_long_one_does(monkeypatch):
     for seconds, shown in ((0.001, False), (0.3, True)):
         terminal, clock = Terminal(), iter(range(10_000))
         monkeypatch.setattr(sys, "stdout", terminal)
-        monkeypatch.setattr(training.time, "monotonic", lambda c=clock, s=seconds: s * next(c))
+        monkeypatch.setattr(progress.time, "monotonic", lambda c=clock, s=seconds: s * next(c))
         fit(small(), X, Y, loss="hinge", epochs=5)
         assert ("epoch" in terminal.getvalue()) is shown
         assert fit(small(), X, Y, loss="hinge", epochs=5, progress=False).stopped == "epochs"
@@ -1377,7 +1382,7 @@ def test_the_engine_is_one_place(monkeypatch):
         def __init__(self, net, loss, parameters, penalty):
             del net, penalty
             (self.w,) = parameters
-            assert loss is training.LOSSES["mean_squared_error"]
+            assert loss is LOSSES["mean_squared_error"]
 
         def gradients(self, samples, rows):
             calls.append(("gradients", list(rows)))
@@ -1391,7 +1396,7 @@ def test_the_engine_is_one_place(monkeypatch):
     options = {"loss": "mean_squared_error", "epochs": 30, "validation": 0.25, "batch_size": 2}
     one, other = Line(), Line()
     expected = fit(one, *data, engine="eager", **options)
-    monkeypatch.setitem(training.ENGINES, "formula", Other)
+    monkeypatch.setitem(ENGINES, "formula", Other)
     history = fit(other, *data, engine="formula", **options)
     assert (expected.engine, history.engine) == ("eager", "by formula")
     assert len(calls) == 60
