@@ -9,7 +9,7 @@ counting alone frees it.
 So the nodes of graphs are left out of that count. Once the first ``Value`` exists, a full walk that
 graph nodes have brought about is put off until as many *other* objects have grown old as would have
 brought it about without the graph. The walk over the middle generation is left out where nine in ten
-of its objects are nodes; the others grow old a little sooner. Nothing else changes: the collector stays
+of its objects are nodes and no full walk is due; the others grow old a little sooner. Nothing else changes: the collector stays
 on, the youngest objects are walked as ever, ``gc.collect()`` does what it says, and where the program
 has frozen objects of its own (``gc.freeze``) microbp keeps its hands off. ``stop()`` undoes it.
 """
@@ -75,6 +75,6 @@ def _due_to_nodes(generation: int) -> bool:
         return False  # gc.collect() was called
     if gc.get_freeze_count() > _PYTHONS_OWN:
         return False  # the program has frozen objects, and is to keep them so
-    if generation == 1:
-        return share < _FEW
-    return _others < max(fresh * old_enough * older, _settled // 3 // 4)
+    wanted = _others >= max(fresh * old_enough * older, _settled // 3 // 4)
+    # What is frozen sets back Python's count of middle walks, which a full walk waits for.
+    return not wanted and (generation == 2 or share < _FEW)

@@ -141,6 +141,21 @@ result = [before, Cycle.alive]
     assert left[1] == 0
 
 
+def test_old_garbage_is_collected_though_every_round_records_a_graph() -> None:
+    """A middle walk that is left out sets back Python's count towards the next full one."""
+    left = run("""
+kept = [Cycle() for _ in range(50_000)]
+graph = chain(50_000)
+kept.clear()
+before = Cycle.alive
+for _ in range(30):
+    graph = chain(16_000)
+    kept.extend([] for _ in range(16_000))
+result = [before, Cycle.alive]
+""")
+    assert left == [50_000, 0]
+
+
 def test_young_garbage_is_collected_while_a_graph_grows() -> None:
     most = run("""
 v, result = Value(1.0), 0
