@@ -9,17 +9,20 @@ counting alone frees it.
 So the nodes of graphs are left out of that count. Once the first ``Value`` exists, a full walk that
 graph nodes have brought about is put off until as many *other* objects have grown old as would have
 brought it about without the graph. The walk over the middle generation is left out where nine in ten
-of its objects are nodes and no full walk is due; the others grow old a little sooner. Nothing else changes: the collector stays
-on, the youngest objects are walked as ever, ``gc.collect()`` does what it says, and where the program
-has frozen objects of its own (``gc.freeze``) microbp keeps its hands off. ``stop()`` undoes it.
+of its objects are nodes and no full walk is due; the others grow old a little sooner. Nothing else
+changes: the collector stays on, the youngest objects are walked as ever, ``gc.collect()`` does what it
+says, and where the program has frozen objects of its own (``gc.freeze``) microbp keeps its hands off.
+``stop()`` undoes it.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["start", "stop"]
+__all__ = ["collector_at_rest", "start", "stop"]
 
 #: Python 3.12 starts with some hundred frozen objects.
 _PYTHONS_OWN = 1000
@@ -46,6 +49,26 @@ def stop() -> None:
     """Give the collector back as Python has it; without a :func:`start` before, nothing happens."""
     if _around_collection in gc.callbacks:
         gc.callbacks.remove(_around_collection)
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """No collection while a graph is recorded, swept and freed again, or while one is compiled.
+
+    A graph holds no cycle, so that reference counting frees all of it, and the collector's count of new
+    objects is back then where it was. Without this the collector walks the nodes while they are young: 8 %
+    of a step of 100 samples through a 2-16-16-1 net, 21 % at 1000 through 2-32-32-1 (it has been spared
+    the walks through the whole process already), a quarter of compiling a million values. What keeps the
+    graph of a step alive while the next one is recorded costs a fifth more time, since the nodes grow old,
+    and twice the memory.
+    """
+    on = gc.isenabled()
+    try:
+        gc.disable()
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _around_collection(phase: str, info: dict[str, int]) -> None:

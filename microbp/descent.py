@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from microbp.engines import Engine, Floats, ReplayEngine, Samples, collector_at_rest
+from microbp.collector import collector_at_rest
+from microbp.engines import Engine, Floats, ReplayEngine, Samples
 from microbp.optim import Optimiser, clip_gradients
 from microbp.value import Value
 

@@ -7,16 +7,15 @@ and where a net cannot be traced it steps aside.
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from microbp import functions
 from microbp.array import array
+from microbp.collector import collector_at_rest
 from microbp.comparisons import watched
 from microbp.errors import NoGradientError
 from microbp.losses import (
@@ -34,7 +33,7 @@ from microbp.replay.captured import flat
 from microbp.replay.program import Program
 from microbp.value import Value
 
-__all__ = ["ENGINES", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Samples", "collector_at_rest"]
+__all__ = ["ENGINES", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Samples"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -129,26 +128,6 @@ class EagerEngine:
             return self.predict(samples.array[rows])
         outputs = [self.predict(samples.x[row]) for row in rows]
         return [[each] if isinstance(each, Value) else each for each in outputs]
-
-
-@contextmanager
-def collector_at_rest() -> Iterator[None]:
-    """No collection while a graph is recorded, swept and freed again.
-
-    The graph of a step holds no cycle, so that reference counting frees all of it, and the collector's
-    count of new objects is back then where it was. Without this the collector walks the nodes while
-    they are young: 8 % of a step of 100 samples through a 2-16-16-1 net, 21 % at 1000 through 2-32-32-1
-    (collector.py has spared it the walks through the whole process already). What keeps the graph of a
-    step alive while the next one is recorded costs a fifth more time, since the nodes grow old, and
-    twice the memory.
-    """
-    on = gc.isenabled()
-    try:
-        gc.disable()
-        yield
-    finally:
-        if on:
-            gc.enable()
 
 
 # ------------------------------------------------------------------------------------------ replay

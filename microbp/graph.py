@@ -61,7 +61,7 @@ class Graph:
     of it has no Values in it.
     """
 
-    __slots__ = ("_places", "_root", "nodes")
+    __slots__ = ("_places", "_values", "nodes")
 
     #: All nodes, each after its operands.
     nodes: tuple[Node, ...]
@@ -90,7 +90,20 @@ class Graph:
         )
         self.nodes = tuple(map(Node._make, zip(*columns, strict=True)))
         self._places = places
-        self._root: Value | None = root  # keeps the addresses in _places valid
+        self._values = tuple(order)  # which also keeps the addresses in _places valid
+
+    @staticmethod
+    def of(nodes: tuple[Node, ...]) -> Graph:
+        """The graph of nodes that were recorded before, such as those of a file; it knows no Values.
+
+        >>> x = Value(2.0, name="x")
+        >>> graph = Graph(x * x)
+        >>> Graph.of(graph.nodes) == graph
+        True
+        """
+        graph = object.__new__(Graph)
+        graph.nodes, graph._places, graph._values = nodes, {}, ()
+        return graph
 
     @property
     def root(self) -> Node:
@@ -154,13 +167,7 @@ class Graph:
         return hash(self.nodes)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.nodes,)
-
-
-def _restore(nodes: tuple[Node, ...]) -> Graph:
-    graph = object.__new__(Graph)
-    graph.nodes, graph._places, graph._root = nodes, {}, None
-    return graph
+        return Graph.of, (self.nodes,)
 
 
 def _unique(name: str, taken: set[str]) -> str:

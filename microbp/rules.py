@@ -26,7 +26,7 @@ from typing import Any
 from microbp.errors import RuleError
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression, parse
 
-__all__ = ["RULES", "TABLE", "Interval", "Rule", "add", "row"]
+__all__ = ["RULES", "TABLE", "Interval", "Rule", "add", "restored", "row"]
 
 Interval = tuple[float, float]
 
@@ -78,7 +78,7 @@ class Rule:
         """A rule is pickled as the texts of its row; where the table has the same row, it is that one."""
         d, kink = tuple(map(str, self.d)), tuple(map(str, self.kink))
         texts = (self.name, " ".join(self.args), str(self.y), d, self.doc, self.smooth, self.corner, kink)
-        return _restore, (*texts, dict(self.defaults), " ".join(self.over))
+        return restored, (*texts, dict(self.defaults), " ".join(self.over))
 
 
 def row(
@@ -273,7 +273,8 @@ def add(rule: Rule) -> Rule:
     return rule
 
 
-def _restore(name: str, *texts: Any) -> Rule:
+def restored(name: str, *texts: Any) -> Rule:
+    """The row of these texts: the one of the table, if it has that, else a new one."""
     rule = row(name, *texts)
     known = RULES.get(name)
     return known if known and known.__reduce__() == rule.__reduce__() else rule

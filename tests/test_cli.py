@@ -208,6 +208,61 @@ def test_a_mistyped_option_is_refused(here, capsys):
     assert files(here) == []
 
 
+NET = """\
+import sys
+from microbp import Value
+print(sys.argv)
+w = Value(0.5)
+loss = w * 2.0
+loss.backward()
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "theirs"),
+    [
+        ((), []),
+        (("a", "b"), ["a", "b"]),
+        (("--root", "loss", "a"), ["a"]),
+        (("a", "--root", "loss", "b"), ["a", "b"]),
+        (("a", "--", "--root", "x", "--", "-v"), ["a", "--root", "x", "--", "-v"]),
+        (("--", "--lr", "0.1"), ["--lr", "0.1"]),
+    ],
+)
+def test_options_may_stand_anywhere_and_the_scripts_own_behind_two_dashes(here, capsys, argv, theirs):
+    (here / "net.py").write_text(NET)
+    assert cli.main(["explain", "net.py", "w", *argv]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == repr(["net.py", *theirs])
+    assert "∂loss/∂w = 2" in out
+
+
+def test_an_option_that_is_not_ours_says_where_those_of_the_script_stand(here, capsys):
+    (here / "net.py").write_text(NET)
+    known = "microbp step: error: there is no option "
+    meant = "(what is meant for the script stands behind --: microbp step net.py -- "
+    assert refused(capsys, "step", "net.py", "--rot", "loss") == (
+        f"{known}'--rot'; did you mean 'root'? {meant}--rot)"
+    )
+    assert refused(capsys, "step", "net.py", "a", "--seed=3") == f"{known}'--seed=3' {meant}--seed=3)"
+    assert refused(capsys, "demo", "T1", "--ouput=x") == (
+        "microbp demo: error: there is no option '--ouput=x'; did you mean 'output'?"
+    )
+    assert refused(capsys, "--verson").endswith("no option '--verson'; did you mean 'version'?")
+    assert refused(capsys, "demo", "T1", "--", "x") == "microbp demo: error: 'x' is one word too many"
+    assert refused(capsys, "explain", "net.py").endswith("the following arguments are required: NAME")
+    assert refused(capsys, "step").endswith("the following arguments are required: script")
+    with pytest.raises(SystemExit):
+        cli.main(["step", "--help"])
+    assert "what begins with a dash stands behind --" in " ".join(capsys.readouterr().out.split())
+
+
+def test_many_names_are_not_all_listed():
+    told = cli.nearest("value", "xyz", [f"w{i}" for i in range(100)])
+    assert told.startswith("there is no value 'xyz'. There are: w0, w1, ")
+    assert told.endswith("w39, …")
+
+
 def test_help_shows_the_commands_the_tutorials_and_examples(capsys):
     assert cli.main([]) == 0
     top = capsys.readouterr().out

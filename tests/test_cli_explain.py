@@ -94,3 +94,19 @@ def test_a_wrong_number_makes_the_exit_status_1(capsys, monkeypatch):
     monkeypatch.setattr(module, "gradients_of", lambda graph: [0.25] * len(graph))
     assert cli.main(["explain", "net.py", "w"]) == 1
     assert "WRONG: this derivation and the engine disagree." in capsys.readouterr().out
+
+
+def test_a_name_that_several_values_bear_is_told_of(net, capsys):
+    net.write_text(
+        "from microbp import Value\n"
+        "a, b = Value(1.0, name='w'), Value(2.0, name='w')\n"
+        "loss = a * b\nloss.backward()\n"
+    )
+    assert cli.main(["explain", "net.py", "w"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "microbp: 2 values are called w: w, w#2; this is about the first\n"
+    assert "∂loss/∂w = w#2 = 2" in out
+    assert cli.main(["explain", "net.py", "b"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "∂loss/∂w#2 = w = 1" in out

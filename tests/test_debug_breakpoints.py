@@ -299,8 +299,8 @@ def test_a_line_on_which_nothing_was_recorded() -> None:
         ("zzz", "there is no value, operation or line 'zzz'; the named values are: w1, i1, w2, i2"),
         ("zzz if grad > 0", "there is no value, operation or line 'zzz'; the named values are: w1"),
         ("h1 if grad", "'grad' is a number; a condition compares it"),
-        ("h1 if", "there is no value and no word 'if'"),
-        ("if", "there is no value, operation or line 'if'; "),
+        ("h1 if", "an expression is missing; for instance: abs(grad) > 10"),
+        ("if", "an expression is missing"),
     ],
 )
 def test_what_is_not_there_is_told_of(text: str, told: str) -> None:
@@ -334,3 +334,12 @@ def test_a_figure_is_the_number_to_six_digits_or_six_decimals(x: float) -> None:
     shown = float(figure(x).replace("−", "-"))
     assert shown == pytest.approx(x, rel=1e-5, abs=1e-6 if abs(x) >= 1e-3 else 0.0, nan_ok=True)
     assert figure(x, sign=True).lstrip("+−") == figure(x).lstrip("−")
+
+
+def test_a_condition_that_is_missing_or_assigns_is_told_of() -> None:
+    graph = Graph(Value(3.0, name="x") * 2.0, {})
+    for set_on in (breakpoint_at, watch_on):
+        with pytest.raises(QueryError, match=r"^an expression is missing; for instance: abs"):
+            set_on(graph, "x if")
+    with pytest.raises(QueryError, match=r"^'grad = 0' is not an expression: .*; to compare, write ==$"):
+        breakpoint_at(graph, "if grad = 0")

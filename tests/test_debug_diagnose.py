@@ -22,9 +22,11 @@ from microbp import (
     Value,
     array,
     check_answers,
+    cross_entropy,
     data_of,
     define,
     fit,
+    grad,
     grad_of,
     losses,
     no_grad,
@@ -222,10 +224,11 @@ def test_neurons_dead_for_all_samples_are_told_from_those_dead_for_some() -> Non
     found = only(diagnosis)
     assert (found.kind, found.cause, found.node) == ("neuron", "dead relu", "net.layers.0.neurons.1")
     assert "relu gives 0 for all 5 samples: the weighted input lies between -11 and -6" in found.what
-    told = [(row.inactive, row.verdict) for row in diagnosis.neurons]
-    assert told == [(2, "fine"), (5, "dead"), (0, "fine")]
-    assert "2 of 3 are fine; 1 are inactive for some samples" in str(diagnosis)
-    assert "net.layers.0.neurons.0 for most: 2 of 5" in str(diagnosis).replace("\n", " ")
+    rows = [(row.inactive, row.verdict) for row in diagnosis.neurons]
+    assert rows == [(2, "fine"), (5, "dead"), (0, "fine")]
+    told = str(diagnosis).replace("\n", " ")
+    assert "2 of 3 are fine; inactive for some samples, as it should be: 1, net.layers.0.neurons.0" in told
+    assert "neurons.0 for most, 2 of 5." in told
     assert all(value.grad is None for value in net.parameters())
 
 
@@ -482,3 +485,83 @@ def test_a_finding_is_plain_data() -> None:
     assert all(isinstance(x, float) and math.isfinite(x) for _, x in found.numbers)
     with pytest.raises(AttributeError):
         found.cause = "other"
+
+
+# ------------------------------------------------------------------------------------- neurons by name
+def test_each_dead_neuron_is_named_though_one_finding_tells_of_all() -> None:
+    net = MLP(3, [4, 4, 1], activation="relu", seed=3)
+    for layer, number in ((0, 1), (1, 2)):
+        net.layers[layer].neurons[number].b.data = -50.0
+    found = of((net([0.3, -0.2, 0.9]) - 1.0) ** 2)["layers.1.neurons.2.b"]
+    assert found.cause == "dead relu"
+    assert "layers.0.neurons.1.*" in found.what
+    assert "layers.1.neurons.2.*" in found.what
+    assert {f"layers.1.neurons.2.w.{i}" for i in range(4)} <= {*found.parameters}
+
+
+def batch(net: MLP) -> Value:
+    rng = np.random.default_rng(0)
+    terms = [cross_entropy(net(x), [1.0, 0.0, 0.0]) for x in rng.normal(size=(16, 4)).tolist()]
+    return sum(terms, Value(0.0)) / 16.0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_healthy_relu_net_has_no_finding_whichever_way_its_parameters_are_given(seed: int) -> None:
+    net = MLP(4, [8, 8, 3], activation="relu", seed=seed)
+    loss = batch(net)
+    assert any(each == 0.0 for each in grad(loss, net.parameters()))  # single weights that see 0 only
+    for parameters in (None, net, net.parameters()):
+        assert diagnose(loss, parameters, names={}, show=False).ok
+
+
+def test_a_single_weight_that_is_asked_for_is_explained() -> None:
+    net = MLP(4, [8, 8, 3], activation="relu", seed=0)
+    loss = batch(net)
+    names = [name for name, w in net.named_parameters().items() if grad(loss, w) == 0.0]
+    assert of(loss, names[0])[names[0]].kind == "zero gradient"
+
+
+def test_a_neuron_that_is_off_in_one_sample_and_works_in_others_is_no_finding() -> None:
+    net = MLP(2, [6, 1], activation="relu", seed=0)
+    data = np.random.default_rng(1).normal(size=(30, 2)).tolist()
+    net.layers[0].neurons[3].b.data = -1e3
+    loss = (net(data[0]) - 1.0) ** 2
+    alone = diagnose(loss, names={}, show=False)
+    assert len(only(alone).parameters) > 3
+    both = diagnose(loss, net=net, data=data, names={}, show=False)
+    assert [(each.kind, each.cause) for each in both.findings] == [
+        ("zero gradient", "dead relu"), ("neuron", "dead relu"),
+    ]  # fmt: skip
+    assert {each.rpartition(".neurons.")[2][0] for each in both.findings[0].parameters} == {"3"}
+
+
+def test_a_saturated_neuron_is_not_said_to_be_off_as_it_should_be() -> None:
+    net = MLP(1, [2, 1], activation="tanh", seed=0)
+    for each in net.layers[0].neurons[1].parameters():
+        each.data = 1e3
+    text = str(diagnose(net=net, data=[[0.1], [0.2], [0.3]], names={}, show=False))
+    assert "Neurons: 1 of 2 are fine.\n" in text
+
+
+# --------------------------------------------------------------------------- numbers that are not finite
+def test_gradients_that_follow_from_a_number_that_is_not_finite_are_no_findings() -> None:
+    record_sites(True)
+    a, b = Value(math.inf, name="a"), Value(1.0, name="b")
+    diagnosis = of((a - a * b) * b)
+    assert [each.cause for each in diagnosis.findings] == ["infinity given", "nan from infinity"]
+    given = diagnosis["a"]
+    assert "Gradients that are not finite: b." in given.what
+    assert given.parameters == ("b",)
+    assert given.site == here(5)  # where it enters
+    assert "record_sites" not in str(diagnosis)
+
+
+def test_a_loss_of_which_no_leaf_takes_a_gradient_is_found() -> None:
+    w = Value(0.2, name="w")
+    found = only(diagnose(w.detach() * 2.0, names={}, show=False))
+    assert (found.kind, found.cause) == ("unreached", "constant loss")
+    assert "nothing that v1 depends on takes a gradient: all its leaves are constants: w." in found.what
+    assert only(of(w.detach() * 2.0, w)).cause == "detached"
+    net = MLP(2, [2, 1], seed=0)
+    net.freeze()
+    assert only(of((net([1.0, 2.0]) - 1.0) ** 2, net=net)).cause == "constant loss"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+import pickle
 import re
 
 import numpy as np
@@ -18,6 +19,7 @@ from support import planted
 import microbp
 from microbp import MLP, Graph, NoGradientError, Value, array, grad
 from microbp.debug.explain import Explanation, explain
+from microbp.debug.explain.digits import shown
 from microbp.debug.explain.reading import disagreement, read
 from microbp.debug.explain.stations import Stations
 from microbp.debug.explain.trees import Math
@@ -589,3 +591,143 @@ def test_stations_pass_over_what_nobody_named():
     assert {graph.nodes[k].name for k in stations.passed} >= {"E_o1", "E_o2"}
     [chain] = stations.chains(graph["E"].position, graph["o1"].position)
     assert chain.recorded == pytest.approx(0.74136507)
+
+
+def test_a_station_without_a_name_stands_in_formulas_by_its_index():
+    x = Value(0.7, name="x")
+
+    def twice(s):
+        return s * s.tanh() + s
+
+    loss = twice(x * x + 1.0)
+    text = str(explained(loss, x, loss=loss))
+    for line in ("loss = v2·v3 + v2, so", "v3 = tanh(v2), so", "∂loss/∂v3 = v2 = 1.49", "v2 = x² + 1, so"):
+        assert line in text
+    told = explained(loss, "v2", loss=loss)
+    assert told.ok
+    assert "loss = v2·v3 + v2, so" in str(told)
+
+
+def test_a_sum_that_is_asked_for_stands_by_its_index_above_it():
+    w, x, b = Value(0.5, name="w"), Value(3.0, name="x"), Value(0.1, name="b")
+    net = w * x + b
+    assert "net = v2 + b, so\n    ∂net/∂v2 = 1" in str(explained(net, "v2", net=net))
+
+
+# ------------------------------------------------------------------------ a sigmoid written out by hand
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "Here 1/(1 + exp(−z)) is written σ(z); its derivative is σ(z)·(1 − σ(z)).\n"),
+     ("zh", "下文把 1/(1 + exp(−z)) 记作 σ(z)，其导数为 σ(z)·(1 − σ(z))。\n")],
+)  # fmt: skip
+def test_a_sigmoid_written_out_reads_as_one(language, said):
+    w = Value(0.5, name="w")
+    o = 1.0 / (1.0 + microbp.exp(-(w * 3.0)))
+    told = explain(o, w, names={"o": o}, language=language)
+    assert told.ok
+    assert said in str(told)
+    assert "o = σ(w·3)" in str(told)
+    assert "∂o/∂w = 3·o·(1 − o) = 3·0.817574476·(1 − 0.817574476) = 0.447439356" in str(told)
+    native = (w * 3.0).sigmoid()
+    assert said not in str(explain(native, w, names={"o": native}, language=language))
+
+
+def test_a_misprinted_sigmoid_and_one_whose_inside_is_used_are_left_alone():
+    w = Value(0.5, name="w")
+    misprint = 1.0 / (1.0 - microbp.exp(-w))
+    text = str(explained(misprint, w, misprint=misprint))
+    assert "misprint = 1/(1 − v2), so" in text
+    assert "σ" not in text
+    e = microbp.exp(-w)
+    both = 1.0 / (1.0 + e) + e
+    told = explained(both, w, both=both, e=e)
+    assert told.ok
+    assert "σ" not in str(told)
+    inside = 1.0 / (1.0 + microbp.exp(-w))
+    assert "∂inside/∂v2" in str(explained(inside, "v2", inside=inside))
+
+
+def test_a_wrong_rule_inside_a_sigmoid_written_out_is_named(monkeypatch):
+    planted(monkeypatch, "exp", 1.001)
+    w = Value(0.5, name="w")
+    o = 1.0 / (1.0 + microbp.exp(-w))
+    told = explain(o, w, names={"o": o})
+    assert not told.ok
+    assert "(exp at v2" in told.faults[0]
+
+
+# ----------------------------------------------------------------------------- names that are unusual
+@pytest.mark.parametrize("name", ["w" * 200, "权重" * 60, "a b" * 40])
+def test_a_name_of_any_length_is_explained_in_bounded_time(name):
+    w = Value(0.5, name=name)
+    y = (w * 3.0).sigmoid() ** 2 * w
+    told = explained(y, w, y=y)
+    assert told.ok
+    assert len(str(told).splitlines()) < 100
+
+
+def test_a_variable_of_a_value_with_another_name_is_that_value():
+    a, b = Value(2.0, name="w"), Value(3.0)
+    loss = a * b
+    told = explain(loss, "a", names={"a": a, "b": b, "loss": loss})
+    assert "∂loss/∂w = b = 3" in str(told)
+    held = [Value(2.0, name="first")]
+    product = held[0] * b
+    names = {"held": held, "b": b, "product": product, "other": Value(1.0)}
+    assert "∂product/∂first = b = 3" in str(explain(product, "held[0]", names=names))
+    assert "product does not depend on other" in unwrapped(str(explain(product, "other", names=names)))
+
+
+def test_of_a_graph_from_elsewhere_a_variable_is_not_said_to_be_absent():
+    a = Value(2.0, name="w")
+    graph = pickle.loads(pickle.dumps(Graph(a * a, {})))
+    with pytest.raises(KeyError, match="no value named 'a'"):
+        explain(graph, "a", names={"a": a})
+
+
+# --------------------------------------------------------------------------------------- shared weights
+@pytest.mark.parametrize("steps", [3, 6, 40])
+def test_a_recurrent_net_is_derived_by_a_delta_for_each_state(steps):
+    w, h = Value(0.9, name="w"), Value(0.1, name="h0").detach()
+    states = []
+    for _ in range(steps):
+        h = (w * h + 0.3).tanh()
+        states.append(h)
+    loss = h * h
+    told = explained(loss, w, loss=loss, s=states)
+    if steps < 6:
+        assert len(kinds(told, "path")) == steps
+        return
+    deltas = kinds(told, "delta")
+    chained = [line for line in str(told).splitlines() if line.strip().startswith("δ_")]
+    last = steps - 1
+    assert chained[0] == f"    δ_s[{last}] = ∂loss/∂s[{last}] = {shown(states[-1].data * 2.0)}"
+    assert chained[1].startswith(f"    δ_s[{last - 1}] = δ_s[{last}] · ∂s[{last}]/∂s[{last - 1}] = ")
+    for name, found in deltas.items():
+        number = int(name.partition("[")[2].rstrip("]"))
+        assert found == pytest.approx(grad(loss, states[number]), rel=1e-12)
+    [total] = gradient_row(told).symbols
+    terms = [f"δ_s[{k}] · ∂s[{k}]/∂w" for k in range(last, last - 4, -1)]
+    assert re.split(r"\s*\+ ", total.text) == [*terms, "…"]
+
+
+def test_common_factors_above_are_derived_before_those_of_the_paths():
+    x = Value(0.5, name="x")
+    u, v = (x * 2.0).tanh(), (x * 3.0).tanh()
+    s = (u * v).sigmoid()
+    loss = s**2
+    told = explained(loss, x, u=u, v=v, s=s, loss=loss)
+    labels = [row.label.text for row in told.rows if row.kind == "factor"]
+    assert labels == ["∂loss/∂s", "∂s/∂u", "∂u/∂x", "∂s/∂v", "∂v/∂x"]
+
+
+def test_a_sum_of_ten_thousand_terms_is_explained():
+    x = Value(0.5, name="x")
+    loss = sum(((x * (k * 1e-4)).tanh() for k in range(10_000)), Value(0.0))
+    told = explained(loss, x, loss=loss)
+    assert gradient_row(told).values[-1] == pytest.approx(grad(loss, x), rel=1e-12)
+    assert len(str(told)) < 2_000
+    graph = Graph(loss, {})
+    stations = Stations(graph, graph["x"].position)
+    first, *_, last = stations.chains(graph.root.position, graph["x"].position)
+    assert {len(first.links), len(last.links)} == {3, 10_002}

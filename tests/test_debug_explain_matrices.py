@@ -54,6 +54,22 @@ At the recorded sample all 13 derivatives were computed by these lines, and agre
 engine's."""
 
 
+def penalty_program(**options):
+    net, x = MLP(2, [3, 1], activation="tanh", seed=0), [Value(0.5), Value(-1.0)]
+    cost = (net(x) - 1.0) ** 2 + 0.1 * sum(p * p for p in net.parameters())
+    return microbp.compile(cost, inputs=x, params=net.parameters(), **options)
+
+
+def test_the_vector_of_all_parameters_is_told():
+    told = explain(penalty_program())
+    assert told.ok
+    assert "    # theta is one vector; W1 (3, 2), b1 (3,), W2 (1, 3), b2 (1,) are views of it, " in str(told)
+    *_, gradients = str(told).split("summed over the samples:\n")
+    assert "    dtheta += 2.0 * d_v1 * theta " in gradients
+    vector = r"\theta &= \left[W^{(1)} | b^{(1)} | W^{(2)} | b^{(2)}\right] \\"
+    assert vector in told.markdown
+
+
 def test_its_formulas_are_those_of_the_tutorials():
     markdown = explain(mlp_program()).markdown
     for line in (
@@ -64,7 +80,7 @@ def test_its_formulas_are_those_of_the_tutorials():
         assert line in markdown
 
 
-@pytest.mark.parametrize("program", [t4_program, mlp_program])
+@pytest.mark.parametrize("program", [t4_program, mlp_program, penalty_program])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_formula_can_be_typeset(program, language):
     told = explain(program(), language=language)

@@ -113,7 +113,16 @@ def test_cancellation_is_flagged():
     assert "The paths cancel: their sizes add up to 1999, 2e+03 times as large" in str(found)
     zero = paths(x - x, x, names={})
     assert zero.cancels
-    assert "their sizes add up to 2, not 0" in str(zero)
+    assert str(zero).startswith("∂v1/∂x = 0: 2 paths\n")
+    assert "their sizes add up to 2, and their sum is 0." in str(zero)
+
+
+def test_paths_that_differ_in_unnamed_values_only_are_told_apart():
+    x = Value(3.0, name="x")
+    u = x * 2.0
+    loss = x * 5.0 - x * 3.0 + u
+    ways = [row.way for row in paths(loss, x, names={"u": u, "loss": loss}).rows]
+    assert ways == ["loss → v3 → v1 → x", "loss → v3 → v2 → x", "loss → u → x"]
 
 
 def test_a_wrong_sum_is_found(monkeypatch):

@@ -370,8 +370,8 @@ def test_info() -> None:
     ]  # fmt: skip
     assert "h1     sigmoid(v13)   0.593270   −0.019049   1 of 2" in answer("goto 15", "info values")
     assert answer("goto 17", "info p") == (
-        "39 values, of which 12 leaves; 27 steps, 17 done; root E = v36 + v37 = 0.298371\n"
-        "24 gradients are final, 15 still wait for contributions"
+        "39 values, 12 of them leaves; root E = v36 + v37 = 0.298371\n"
+        "27 steps, 17 done; 24 gradients final, 15 waiting for contributions"
     )
     assert answer("info valeus").startswith("error: there is no info 'valeus'; did you mean 'values'?")
 
@@ -478,7 +478,7 @@ def test_a_trace_is_saved_and_compared(tmp_path) -> None:
     assert answer(f"diff {tmp_path}/none") == f"error: cannot read {tmp_path}/none: No such file or directory"
     assert answer(f"save {tmp_path}") == f"error: cannot write {tmp_path}: Is a directory"
     file.write_text("{}")
-    assert answer(f"diff {file}").startswith("error: this JSON is not a trace")
+    assert answer(f"diff {file}").startswith(f"error: {file}: this JSON is not a trace")
     file.write_bytes(b"\xff\xfe")
     assert answer(f"diff {file}") == f"error: {file} is not a trace: it is not text"
 
@@ -499,7 +499,7 @@ def test_a_trace_is_saved_and_compared(tmp_path) -> None:
         ("goto 28", "there is no step 28: this pass has the steps 0 to 27"),
         ("goto h9", "there is no value 'h9'; did you mean"),
         ("break", ""),
-        ("break h1 if", "there is no value and no word 'if'"),
+        ("break h1 if", "an expression is missing; for instance: abs(grad) > 10"),
         ("break 12", "no line is known: call microbp.record_sites() before computing"),
         ("break if __import__('os')", "there is no value and no word 'os'"),
         ("watch", "watch what? the name of a value"),
@@ -795,3 +795,34 @@ def test_a_long_operation_is_shortened() -> None:
     first = answer("step", loss=loss).splitlines()[0]
     assert first == "step 1 of 1   v4 = dot(layers.0.neurons.0.w.0, …, layers.0.neurons.0.b) = 4"
     assert answer("step", loss=dot([w[0]], [b])).splitlines()[0].endswith(", layers.0.neurons.0.b, 0) = 1")
+
+
+# ------------------------------------------------------------------------------------------ small things
+def test_one_step_is_not_called_steps() -> None:
+    x = Value(3.0, name="x")
+    assert said(loss=x * 2.0).startswith("v1 = 6: 2 values, 1 step. help lists")
+
+
+def test_a_terminal_without_our_signs_gets_tables_that_it_can_show() -> None:
+    class Terminal(io.StringIO):
+        encoding = "ascii"
+
+        def isatty(self) -> bool:
+            return True
+
+    out = Terminal()
+    loss, values = t4()
+    commands = ["info leaves", "path w1", "explain w1 rate=0.5"]
+    step(loss, values, commands=commands, stdin=io.StringIO(), stdout=out)
+    assert "?" not in out.getvalue()
+    assert "\nname   is " in out.getvalue()
+    assert "w1 <- w1 - eta*dE/dw1" in out.getvalue()
+
+
+def test_a_person_who_mistypes_leaves_with_status_0_and_a_file_with_1() -> None:
+    session = Session(trace(t4()[0], {}), Screen(io.StringIO()))
+    typed, read = Loop(session, io.StringIO()), Loop(session, io.StringIO())
+    typed.interactive = True
+    for loop in (typed, read):
+        loop.onecmd("stpe")
+    assert (typed.refused, read.refused) == (0, 1)

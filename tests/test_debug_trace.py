@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import pickle
@@ -389,6 +390,7 @@ def with_contribution(which: int, held: object) -> str:
         (changed(version=2), "this trace has the version 2; this microbp reads versions 1 to 1"),
         (changed(version="1"), "this trace has the version '1'"),
         (changed(nodes=[]), "this trace is damaged at nodes: there are none"),
+        (changed(step=["up"]), "this trace is damaged at step: its fields are node, upstream, contributions"),
         (changed(steps=[[1]]), "this trace is damaged at step 1: not enough values"),
         (changed(steps=[[7, 1.0, []]]), "this trace is damaged at step 1: there is no node 7"),
         (changed(rules={}), "this trace is damaged at node 1: 'mul' is missing"),
@@ -504,7 +506,40 @@ def test_sharing_is_structure() -> None:
     x = Value(3.0, name="x")
     found = trace(x * x, {}).diff(trace(x * Value(3.0, name="x"), {}))
     assert found.first is not None
-    assert (found.first.what, found.first.here) == ("structure", "x × x, shared otherwise")
+    assert found.first[:5] == ("structure", "v1", "v2", "x × x (x again)", "x × x#2 (x#2 for the first time)")
+
+
+def test_a_value_shared_by_mistake_comes_before_the_numbers_that_follow_from_it() -> None:
+    def layers(*, shared: bool) -> Trace:
+        b1, b2 = Value(0.35, name="b1"), Value(0.6, name="b2")
+        h = (Value(0.5, name="w") + b1).tanh()
+        o = h + (b1 if shared else b2)
+        return trace(o, {"h": h})
+
+    found = layers(shared=True).diff(layers(shared=False))
+    assert [(row.node, row.what) for row in found.rows if row.begins] == [("v2", "structure"), ("b1", "data")]
+    assert found.first is not None
+    assert (found.first.here, found.first.there) == ("w + b1 (b1 again)", "w + b1 (b1 for the first time)")
+
+
+def test_a_literal_is_not_taken_for_a_position() -> None:
+    def two(*, here: bool) -> Trace:
+        a, b = Value(3.0, name="a"), Value(4.0, name="b")
+        first = a + b if here else a - b  # node 2
+        return trace(first * a ** (2.0 if here else 5.0), {})
+
+    found = two(here=True).diff(two(here=False))
+    assert [(row.node, row.here) for row in found.rows if row.begins] == [("v2", "a + b"), ("v3", "a ^ 2")]
+
+
+def test_a_value_that_one_side_lacks_is_named() -> None:
+    def neuron(*, bias: bool) -> Trace:
+        w, x, b = Value(0.5, name="w"), Value(3.0, name="x"), Value(0.1, name="b")
+        net = w * x
+        return trace((net + b if bias else net).tanh(), {})
+
+    assert neuron(bias=False).diff(neuron(bias=True)).notes == ("only there: b",)
+    assert neuron(bias=True).diff(neuron(bias=False)).notes == ("only here: b",)
 
 
 def test_a_constant_for_a_parameter_is_structure() -> None:
@@ -518,7 +553,7 @@ def test_a_constant_for_a_parameter_is_structure() -> None:
 def test_names_do_not_count_but_are_told_of() -> None:
     found = net().diff(net(named="weight"))
     assert found.ok
-    assert found.notes == ("names: 1 differ: w here is weight there",)
+    assert found.notes == ("names: 1 differs: w here is weight there",)
 
 
 def test_a_tolerance() -> None:
@@ -564,3 +599,37 @@ def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
         gradients = [recorded.gradients(k)[node.position] for k in range(len(recorded) + 1)]
         changes = [k for k, (a, b) in enumerate(pairwise(gradients), 1) if a != b]
         assert final == (changes[-1] if changes else 0)
+
+
+# -------------------------------------------------------------------------------------------- notebooks
+def test_a_trace_shows_in_a_notebook_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, values = t4()
+    recorded = trace(loss, {**values, "E": loss})
+    bundle = recorded._repr_mimebundle_(include=None, exclude=None)
+    assert bundle["text/plain"] == repr(recorded)
+    lines = bundle["text/markdown"].splitlines()
+    assert lines[0] == "**$E = 0.298371$**: 39 values, 27 steps"
+    rows = [line for line in lines if line.startswith("| ")][2:]
+    assert len(rows) == sum(len(step.contributions) for step in recorded.steps)
+    [h1] = [row for row in rows if r"\frac{\partial h_1}" in row]
+    assert r"$\frac{\partial h_1}{\partial v_{13}} = h_1\,(1-h_1) = 0.241301$" in h1
+    assert r"$0.0363503\cdot 0.241301 = 0.00877135$" in h1
+    assert h1.endswith(r"$\frac{\partial E}{\partial v_{13}}$: none → $0.00877135$ ✓ |")
+
+    def fails(*_: object) -> str:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(importlib.import_module("microbp.debug.trace"), "markdown", fails)
+    assert recorded._repr_mimebundle_() == {"text/plain": "Trace that cannot be shown: RuntimeError('no')"}
+
+
+def test_names_in_a_notebook_are_data_and_a_long_pass_is_cut() -> None:
+    x = Value(0.5, name="a|b$<script>`\n权")
+    y = x
+    for _ in range(80):
+        y = y * x
+    text = trace(y, {})._repr_mimebundle_()["text/markdown"]
+    assert text.endswith("\n\n… and 30 more steps.")
+    assert "<script>" not in text
+    assert "`" not in text
+    assert {row.count("|") for row in text.splitlines() if row.startswith("| ")} == {8}

@@ -12,9 +12,9 @@ from support import planted
 
 import microbp
 from microbp import cli
-from microbp.demo import t3
+from microbp.demo import t2, t3
 from microbp.demo.arrays import beside, measured, relative_difference
-from microbp.demo.chain import paths, product
+from microbp.demo.chain import chains, product
 from microbp.demo.report import Report
 from microbp.losses import half_squared_error
 
@@ -89,7 +89,7 @@ def test_the_matrix_form_is_the_slope_of_the_cost():
 )
 def test_the_sum_over_all_paths_is_the_gradient(recorded, name, count):
     _, graph = recorded
-    found = paths(graph, "J", name, t3._stations())
+    found = chains(graph, name, t3._stations())
     assert len(found) == count
     assert math.fsum(map(product, found)) == pytest.approx(graph[name].grad, rel=1e-12)
 
@@ -240,3 +240,17 @@ def test_one_wrong_number_makes_its_array_disagree_with_the_numerical_gradient()
     measured(report, "Gradients", claimed, numerical, checked)
     assert [(each.name, each.ok) for each in report.comparisons] == [("∂/∂w", False), ("∂/∂v", True)]
     assert "1.0e-03" in str(report.blocks[-1])
+
+
+def test_training_shows_no_bar_of_its_own(monkeypatch):
+    asked = []
+
+    def noted(*_args, **options):
+        asked.append(options.get("progress"))
+        raise StopIteration
+
+    for tutorial in (t2, t3):
+        monkeypatch.setattr(tutorial, "fit", noted)
+        with pytest.raises(StopIteration):
+            tutorial.reproduce()
+    assert asked == [False, False]

@@ -421,7 +421,7 @@ def test_numbers(x, digits, plain, tex):
         ("2", "“2”", "2"),
         ("inf", "“inf”", "inf"),
         ("x\n", "“x\\n”", r"x\text{?}"),
-        ("$$\\input{x}$$", "“$$\\input{x}$$”", r"\$\$\backslash input\{x\}\$\$"),
+        ("$$\\input{x}$$", "“$$\\input{x}$$”", r"\text{＄}\text{＄}\backslash input\{x\}\text{＄}\text{＄}"),
         ("<script>", "“<script>”", "{<}script{>}"),
         ("\\", "“\\”", r"\backslash"),
         ("W[0][1]", "W[0][1]", "W_{0,1}"),

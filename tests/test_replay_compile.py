@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -125,3 +126,41 @@ def test_a_method_and_a_closure_keep_to_the_numbers_of_their_values() -> None:
     scale.data = 5.0
     with pytest.raises(ValueError, match=r"scale = 5.0 is a constant of this program and was 2.0"):
         doubled(3.0)
+
+
+@compile_
+def decorated(x, n=2):
+    return x**n
+
+
+def test_a_decorated_function_is_pickled_by_its_name() -> None:
+    assert pickle.loads(pickle.dumps(decorated)) is decorated
+    assert decorated.__doc__ is None
+    assert repr(decorated) == "compile(decorated)"
+    assert pickle.loads(pickle.dumps(compile_(plain)))(3.0) == 9.0
+
+
+def plain(x):
+    return x * x
+
+
+def test_a_keyword_of_another_type_traces_anew_and_one_that_may_change_is_refused() -> None:
+    kinds = []
+
+    @compile_
+    def power(x, n):
+        kinds.append(type(n))
+        return x**n
+
+    assert power(3.0, n=2) == power(3.0, n=2.0) == power(4.0, n=2) - 7.0 == 9.0
+    assert kinds == [int, float]
+    with pytest.raises(TypeError, match="power: the keyword argument n is an object of type list, which may"):
+        power(3.0, n=[2])
+
+
+def test_a_batch_of_none_has_no_results() -> None:
+    traced = compile_(lambda x: x * 2.0)
+    with pytest.raises(ValueError, match=r"<lambda>\.batched: the first batch of a shape cannot be empty"):
+        traced.batched([])
+    assert traced.batched([1.0, 2.0]).tolist() == [2.0, 4.0]
+    assert traced.batched([]).tolist() == []

@@ -224,7 +224,7 @@ def test_a_theta_that_does_not_fit_is_refused(theta) -> None:
         lambda: program.assign(theta),
     ):
         with pytest.raises(
-            ValueError, match=r"theta is a float64 vector of 1 numbers, such as program\.parameters"
+            ValueError, match=r"theta is a float64 vector of 1 number, such as program\.parameters"
         ):
             call()
 
@@ -398,3 +398,116 @@ def test_an_unknown_form_is_refused() -> None:
 
 def test_history_is_plain_data() -> None:
     assert dataclasses.asdict(microbp.History(engine="replay"))["engine"] == "replay"
+
+
+# ------------------------------------------------------------------------------- what users give
+@pytest.mark.parametrize(
+    ("inputs", "text"),
+    [
+        ([None, 1.0], r"inputs\[0\] takes a real number, not None"),
+        ([[1.0, 2.0], ["3", 4.0]], r"inputs\[1, 0\] takes a real number, not the str '3'"),
+        (["1", "2"], r"inputs\[0\] takes a real number, not the str '1'; convert it first"),
+        ([1j, 2.0], r"inputs\[0\] takes a real number, not the complex"),
+        ([Value(1.0), 2.0], r"a program takes numbers, but inputs\[0\] is Value\(1.0\); microbp.data_of"),
+    ],
+)
+def test_what_is_silently_no_number_is_refused(inputs, text, form) -> None:
+    a, b = Value(2.0), Value(3.0)
+    with pytest.raises(TypeError, match=text):
+        compile_(a * b, inputs=[a, b], form=form)(inputs)
+
+
+@pytest.mark.parametrize("kind", [float, int, bool, "f4", "f2", "u1", "i2", ">f8", object, list])
+def test_numbers_of_every_kind_are_taken(kind, form) -> None:
+    a, b = Value(2.0), Value(3.0)
+    rows = np.array([[1, 0], [0, 1], [1, 1]])
+    given = rows.tolist() if kind is list else rows.astype(kind)
+    assert compile_(a + 2.0 * b, inputs=[a, b], form=form)(given).tolist() == [1.0, 2.0, 3.0]
+
+
+def test_an_out_that_does_not_fit_is_refused(form) -> None:
+    w, x = Value(2.0), Value(3.0)
+    program = compile_(w * x, inputs=x, params=[w], form=form)
+    with pytest.raises(ValueError, match=r"out is a float64 vector of 1 number, such as program\.parameters"):
+        program.value_and_grad(1.0, out=np.zeros(2))
+    fixed = np.zeros(1)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="out cannot be written to"):
+        program.value_and_grad(1.0, out=fixed)
+
+
+def test_a_program_does_not_change() -> None:
+    x = Value(3.0)
+    program = compile_(x * x, inputs=x)
+    for name in ("captured", "finite", "memory", "source", "form", "parameters"):
+        with pytest.raises(AttributeError):
+            setattr(program, name, None)
+    assert program(2.0) == 4.0
+
+
+@pytest.mark.parametrize("memory", [1, 1e3, np.inf])
+def test_the_memory_is_any_number_of_bytes(memory, form) -> None:
+    x = Value(3.0)
+    program = compile_(x * x, inputs=x, form=form, memory=memory)
+    assert program([1.0, 2.0, 3.0]).tolist() == [1.0, 4.0, 9.0]
+    assert program.value_and_grad([1.0, 2.0, 3.0], reduce="sum").cost == 14.0
+
+
+@pytest.mark.parametrize(("memory", "kind"), [(0, ValueError), (-1.0, ValueError), ("1G", TypeError)])
+def test_a_memory_of_nothing_is_refused(memory, kind) -> None:
+    x = Value(3.0)
+    with pytest.raises(kind, match="compile: memory"):
+        compile_(x * x, inputs=x, memory=memory)
+
+
+@pytest.mark.parametrize("what", [3, 3.0, object()])
+def test_what_is_no_value_is_refused(what) -> None:
+    x = Value(3.0)
+    with pytest.raises(TypeError, match=f"compile: inputs is an object of type {type(what).__name__}"):
+        compile_(x * x, inputs=what)
+
+
+@pytest.mark.parametrize("name", ["a\nboom(", "a\rboom(", "a\u2028boom(", "a\0b", "\ud800", "# \\", "'''"])
+def test_names_cannot_break_out_of_their_comments(name, form) -> None:
+    w = [Value(0.3 + 0.1 * i, name=f"{name}{i}") for i in range(3)]
+    x = [Value(0.5, name=name), Value(0.2)]
+    with microbp.group(name):
+        hidden = [(each * x[0] + x[1]).tanh() for each in w]
+    cost = sum(hidden) ** 2
+    for long in (False, True):
+        if long:  # so long that what repeats becomes loops
+            for _ in range(1000):
+                cost = cost * 0.999 + w[0] * 0.001
+                cost.name = name
+        program = compile_(cost, inputs=x, params=w, form=form)
+        assert "boom" not in {*program.functions["value_and_grad"].__code__.co_names}
+        gradient = program.value_and_grad([0.5, 0.2]).gradient
+        for each in w:
+            each.grad = None
+        cost.backward()
+        assert gradient == pytest.approx([each.grad for each in w], rel=1e-12)
+
+
+def test_compiling_leaves_the_collector_as_it_was() -> None:
+    import gc
+
+    x = Value(3.0)
+    compile_(x * x, inputs=x)
+    with pytest.raises(ValueError, match="was computed"):
+        compile_(x * x, inputs=[x * x])
+    assert gc.isenabled()
+
+
+def test_a_program_is_bound_to_leaves_and_keeps_to_its_constants(form) -> None:
+    w, k, x = Value(2.0, name="w"), Value(5.0, name="k"), Value(3.0)
+    program = compile_(w * x + k, inputs=x, params=[w], form=form)
+    other = Value(4.0)
+    bound = program.bind([other])
+    assert (bound(1.0), program(1.0)) == (9.0, 7.0)
+    with pytest.raises(ValueError, match=r"params\[0\], Value\(8.0\), was computed \(mul\(a, b\)\)"):
+        program.bind([other * 2.0])
+    with pytest.raises(ValueError, match="this program has 1 parameter; 2 were given"):
+        program.bind([w, other])
+    k.data = 6.0
+    with pytest.raises(ValueError, match=r"k = 6\.0 is a constant of this program and was 5\.0"):
+        bound(1.0)

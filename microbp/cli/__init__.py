@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from microbp import __version__
 from microbp.cli import demo, diagnose, draw, explain, page, step
 from microbp.cli.command import Command, CommandError, nearest
 from microbp.cli.script import ScriptFailed
+from microbp.spelling import did_you_mean
 
 __all__ = ["COMMANDS", "Command", "CommandError", "main", "nearest"]
 
@@ -52,12 +54,37 @@ def _run(argv: Sequence[str]) -> int:
     names = [each.name for each in COMMANDS]
     if argv and not argv[0].startswith("-") and argv[0] not in names:
         parser.error(nearest("command", argv[0], names))
-    args = parser.parse_args(argv)
+    args = _parsed(parser, argv)
     if args.run is None:
         parser.print_help()
         return 0
     status: int = args.run(args)
     return status
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; words that are left over, and all behind ``--``, belong to the script, if one runs."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    args, further = parser.parse_known_args(argv[:end])
+    runs_script = hasattr(args, "arguments")
+    options = [each for each in further if each.startswith("-")]
+    if options:
+        args.parser.error(_unknown(options[0], args.parser, args.script if runs_script else None))
+    further += argv[end + 1 :]
+    if runs_script:
+        args.arguments = [*args.arguments, *further]
+    elif further:
+        args.parser.error(f"{further[0]!r} is one word too many")
+    return args
+
+
+def _unknown(option: str, parser: argparse.ArgumentParser, script: str | None) -> str:
+    known = re.findall(r"^  (?:-\w[^-]*)?--([a-z-]+)", parser.format_help(), re.MULTILINE)
+    near = did_you_mean(option.lstrip("-").partition("=")[0], known)
+    told = f"there is no option {option!r}{f'; {near}' if near else ''}"
+    if script is None:
+        return told
+    return f"{told} (what is meant for the script stands behind --: {parser.prog} {script} -- {option})"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"microbp {__version__}")
-    parser.set_defaults(run=None)
+    parser.set_defaults(run=None, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="microbp")
     for each in COMMANDS:
         command = commands.add_parser(
@@ -79,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         each.declare(command)
-        command.set_defaults(run=each.run)
+        command.set_defaults(run=each.run, parser=command)
     return parser
 
 

@@ -22,9 +22,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, default=Path("microbp-demo"), metavar="DIR",
         help="the folder for the report and its numbers (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="print one line for each tutorial"
-    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print one line for each tutorial")
 
 
 def _tutorial(word: str) -> str:

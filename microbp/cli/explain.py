@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from microbp import Explanation, Graph, explain
@@ -43,10 +44,14 @@ def _run(args: argparse.Namespace) -> int:
 
 def _explained(script: Script, args: argparse.Namespace) -> Explanation:
     root, names = script.root(args.root), script.namespace
+    known = [node.name for node in Graph(root, names) if node.named]
+    alike = [each for each in known if each.partition("#")[0] == args.name]
+    if len(alike) > 1:
+        told = f"{len(alike)} values are called {args.name}: {', '.join(alike)}; this is about the first"
+        print(f"microbp: {told}", file=sys.stderr)
     try:
         return explain(root, args.name, names=names, language=args.language, rate=args.rate)
     except KeyError:
-        known = [node.name for node in Graph(root, names) if node.named]
         raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
     except NoGradientError as error:
         raise CommandError(f"{error}; name another value with --root") from None

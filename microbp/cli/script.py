@@ -85,8 +85,9 @@ def declare_script(parser: argparse.ArgumentParser, **further: str) -> None:
     for name, told in further.items():
         parser.add_argument(name, metavar=name.upper(), help=told)
     parser.add_argument(
-        "arguments", nargs="*", metavar="ARGUMENT", help="arguments of the script; write -- before them"
-    )
+        "arguments", nargs="*", default=[], metavar="ARGUMENT",
+        help="arguments of the script; what begins with a dash stands behind --",
+    )  # fmt: skip
     parser.add_argument(
         "--root", metavar="NAME", help="the variable that holds the value (default: the last one that had "
         "backward() called)",

@@ -35,6 +35,7 @@ COMMAND = Command(
     "step through a backward pass in the terminal, forwards and back",
     "microbp step net.py                            run net.py, then step\n"
     "microbp step net.py --root loss -c 'watch w1'  from loss, with a watch set\n"
+    "microbp step net.py -- --seed 3                with an option of net.py itself\n"
     "microbp step net.py < commands.txt             exit status 1 if one was refused",
     _declare,
     _run,

@@ -202,7 +202,7 @@ def _place(graph: Graph, names: dict[str, int], text: str, file: str | None) -> 
 
 def _splits(text: str) -> Iterator[tuple[str, str]]:
     """Every way to take a text for a place and a condition."""
-    for match in re.finditer(r"(?:^|\s+)if\s+|\s*,\s+", text):
+    for match in re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text):
         yield text[: match.start()], text[match.end() :]
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.debug.words import operation
-from microbp.graph import Node
+from microbp.debug.words import counted, operation
+from microbp.graph import Graph, Node
 from microbp.tables import Table
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ __all__ = ["Difference", "DifferenceRow", "difference"]
 KINDS = ("structure", "data", "local derivative", "upstream gradient", "contribution", "gradient")
 #: How many rows are shown; ``rows`` has them all.
 SHOWN = 10
+#: What is said of an operand where the passes share values differently.
+_AGAIN = {True: " again", False: " for the first time"}
 
 
 class DifferenceRow(NamedTuple):
@@ -122,7 +124,7 @@ def difference(here: Trace, there: Trace, tolerance: float = 0.0) -> Difference:
     rows = compared.rows()
     first = rows[0] if rows else None
     if first is None:
-        title = f"the passes agree: {len(here.graph)} values, {len(here)} steps"
+        title = f"the passes agree: {counted(len(here.graph), 'value')}, {counted(len(here), 'step')}"
     else:
         title = (
             f"the passes differ first at {_pair(first)}, in {first.what}: "
@@ -160,8 +162,8 @@ class _Compared:
                     pending.append(left)
                 elif self.pairs.get(left) != right:
                     told = (
-                        f"{operation(a, mine)}, shared otherwise",
-                        f"{operation(b, other)}, shared otherwise",
+                        f"{operation(a, mine)} ({a.nodes[left].name}{_AGAIN[left in self.pairs]})",
+                        f"{operation(b, other)} ({b.nodes[right].name}{_AGAIN[right in back]})",
                     )
                     self.mismatched.setdefault(position, told)
 
@@ -169,17 +171,19 @@ class _Compared:
     def rows(self) -> list[DifferenceRow]:
         """All nodes that differ: those of the forward computation, then those of the pass."""
         forward = {p: found for p in sorted(self.pairs) for found in self._forward(p)}
-        rows = [
-            self._row(p, *found, begins=not any(each in forward for each in self.a.graph.nodes[p].operands))
-            for p, found in forward.items()
-        ]
+        rows = []
+        for p, found in forward.items():
+            before = self.mismatched if p in self.mismatched else forward
+            operands = self.a.graph.nodes[p].operands
+            begins = not any(type(each) is int and each in before for each in operands)  # 2.0 is no position
+            rows.append(self._row(p, *found, begins=begins))
         seen = bool(rows)
         for p in sorted(self.pairs, reverse=True):
             if p not in forward:
                 for found in self._backward(p):
                     rows.append(self._row(p, *found, begins=not seen))
                     seen = True
-        return sorted(rows, key=lambda row: not row.begins)
+        return sorted(rows, key=lambda row: (not row.begins, row.what != "structure"))
 
     def _forward(self, p: int) -> Iterator[tuple[str, Any, Any]]:
         if p in self.mismatched:
@@ -222,16 +226,27 @@ class _Compared:
 
     def notes(self) -> list[str]:
         """What differs beside the numbers."""
-        nodes = [(self.a.graph.nodes[p], self.b.graph.nodes[q]) for p, q in sorted(self.pairs.items())]
+        pairs = sorted(each for each in self.pairs.items() if each[0] not in self.mismatched)
+        nodes = [(self.a.graph.nodes[p], self.b.graph.nodes[q]) for p, q in pairs]
         renamed = [(a.name, b.name) for a, b in nodes if a.name != b.name and (a.named or b.named)]
         moved = [(a.site, b.site) for a, b in nodes if a.site != b.site]
         notes = []
+        for side, one, other in (("here", self.a.graph, self.b.graph), ("there", self.b.graph, self.a.graph)):
+            if only := self._only(one, other):
+                notes.append(f"only {side}: {_some(only)}")
         if renamed:
-            shown = ", ".join(f"{a} here is {b} there" for a, b in renamed[:3])
-            notes.append(f"names: {len(renamed)} differ: {shown}{', …' if len(renamed) > 3 else ''}")
+            told = [f"{a} here is {b} there" for a, b in renamed]
+            notes.append(f"names: {len(renamed)} differ{'s' * (len(renamed) == 1)}: {_some(told)}")
         if moved:
-            notes.append(f"lines: {len(moved)} values were recorded on other lines")
+            notes.append(f"lines: {counted(len(moved), 'value')} recorded on another line")
         return notes
+
+    def _only(self, one: Graph, other: Graph) -> list[str]:
+        """The names in one graph of values that have no counterpart in the other."""
+        known = {node.name for node in other}
+        here = one is self.a.graph
+        known |= {one.nodes[p if here else q].name for p, q in self.pairs.items() if p not in self.mismatched}
+        return [node.name for node in one if node.named and node.name not in known]
 
 
 def _alike(a: Node, b: Node) -> bool:
@@ -242,6 +257,11 @@ def _alike(a: Node, b: Node) -> bool:
         same_rule = a.rule is b.rule or a.rule.__reduce__() == b.rule.__reduce__()
     literals = [[repr(x) if type(x) is float else "" for x in node.operands] for node in (a, b)]
     return same_rule and literals[0] == literals[1] and a.requires_grad == b.requires_grad
+
+
+def _some(words: list[str]) -> str:
+    """The first of several."""
+    return ", ".join([*words[:3], "…"] if len(words) > 3 else words)
 
 
 def _pair(row: DifferenceRow) -> str:

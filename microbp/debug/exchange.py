@@ -13,13 +13,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from microbp import graph as graphs
-from microbp import rules
 from microbp.debug.formula import Formula
 from microbp.debug.records import Contribution, Step
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
-from microbp.rules import Rule
+from microbp.rules import Rule, restored
 
 __all__ = ["VERSION", "NotATrace", "read", "written"]
 
@@ -106,6 +104,8 @@ def read(text: str) -> tuple[Graph, tuple[Step, ...]]:
         raise NotATrace(f"this trace has the version {version!r}; this microbp reads versions 1 to {VERSION}")
     where = "the trace"
     try:
+        for where, fields in (("step", _STEP), ("contribution", _CONTRIBUTION)):
+            _require(document[where] == [*fields], f"its fields are {', '.join(fields)}")
         where = "rules"
         table = {name: _rule(name, texts) for name, texts in document["rules"].items()}
         nodes: list[Node] = []
@@ -114,7 +114,7 @@ def read(text: str) -> tuple[Graph, tuple[Step, ...]]:
             nodes.append(_node(dict(zip(document["node"], row, strict=True)), len(nodes), table))
         where = "nodes"
         _require(nodes, "there are none")
-        graph = graphs._restore(tuple(nodes))
+        graph = Graph.of(tuple(nodes))
         steps: list[Step] = []
         for row in document["steps"]:
             where = f"step {len(steps) + 1}"
@@ -135,7 +135,7 @@ def _rule(name: str, texts: Any) -> Rule:
     _require(name.partition("#")[0] == word, f"the row of {name!r} is named {word!r}")
     boxes = tuple(tuple(tuple(interval) for interval in box) for box in smooth)
     given = {arg: _number(x) for arg, x in defaults.items()}
-    return rules._restore(word, args, y, tuple(d), doc, boxes, corner, tuple(kink), given, over)
+    return restored(word, args, y, tuple(d), doc, boxes, corner, tuple(kink), given, over)
 
 
 def _node(fields: dict[str, Any], position: int, table: dict[str, Rule]) -> Node:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, Expression
 from microbp.graph import Graph, Node
-from microbp.notation import at, plain_name, plain_number, text
+from microbp.notation import at, latex, plain_name, plain_number, text
 from microbp.notation.writer import ATOM, Term
 
 __all__ = ["DIGITS", "Formula"]
@@ -50,6 +50,12 @@ class Formula:
             for arg, name in stated.names.items()
         }
         return text(stated.expression, names, stated.over)
+
+    @property
+    def latex(self) -> str:
+        """:attr:`symbols` as LaTeX for math mode."""
+        stated = self._stated()
+        return latex(stated.expression, stated.names, stated.over)
 
     @property
     def numbers(self) -> str:

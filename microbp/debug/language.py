@@ -146,6 +146,8 @@ def parse(text: str, names: Collection[str] = (), *, condition: bool = False) ->
         if isinstance(error, QueryError):
             raise
         reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
+        if re.search(r"[^=!<>]=[^=]", shown):
+            reason += "; to compare, write =="
         raise QueryError(f"{shown!r} is not an expression: {reason}") from None
     if condition and not kind:
         raise QueryError(f"{shown!r} is a number; a condition compares it: {shown} > 0, or {shown} == 0")

@@ -7,6 +7,7 @@ come from one sweep up the graph, the largest paths from a best-first search who
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ class PathRow(NamedTuple):
     nodes: tuple[int, ...]
     #: For each node but the first, its place among the operands of the one before.
     places: tuple[int, ...]
-    #: The path in words, without the nodes that nobody named.
+    #: The path in words, without the nodes that nobody named where it can be told from others.
     way: str
 
 
@@ -94,11 +95,9 @@ class Paths:
             rows.append(("the sum", self.gradient, ""))
         notes = []
         if self.cancels:
-            times = f"{self.size / abs(self.gradient):.3g} times as large" if self.gradient else "not 0"
-            notes.append(
-                f"The paths cancel: their sizes add up to {self.size:.6g}, {times}, and the gradient has "
-                "lost digits accordingly."
-            )
+            times = f"{self.size / abs(self.gradient):.3g} times as large" if self.gradient else ""
+            cost = f"{times}, and the gradient has lost digits accordingly" if times else "and their sum is 0"
+            notes.append(f"The paths cancel: their sizes add up to {self.size:.6g}, {cost}.")
         if not self.ok:
             notes.append(f"WRONG: the backward pass gives {self.engine!r}, the paths {self.gradient!r}.")
         return Table(self.title, ("path", ">gradient", ">share of Σ |path|"), tuple(rows), tuple(notes))
@@ -152,29 +151,36 @@ def paths(
         return Paths(told, (), 0, 0.0, 0.0, 0.0)
     swept = sweep(graph, asked.node.position)
     found = [] if not swept.number else largest(graph, asked.node.position, swept.best, k)
-    rows = [_row(graph, nodes, places, swept.size) for nodes, places in found]
+    short = Counter(_way(graph, *each) for each in found)
+    rows = [_row(graph, *each, swept.size, every=short[_way(graph, *each)] > 1) for each in found]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
     if swept.number:
         plural = "s" if swept.number > 1 else ""
-        title = f"{label} = {swept.total:#.8g}: {_counted(swept.number)} path{plural}"
+        total = f"{swept.total:#.8g}" if swept.total else "0"
+        title = f"{label} = {total}: {_counted(swept.number)} path{plural}"
     else:
         title = f"{label} = 0: {plain_name(root.name)} does not depend on {plain_name(asked.name)}"
     engine = gradients_of(graph)[asked.node.position]
     return Paths(title, tuple(rows), swept.number, swept.total, swept.size, engine)
 
 
-def _row(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], size: float) -> PathRow:
+def _row(
+    graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], size: float, *, every: bool
+) -> PathRow:
     gradient = 1.0
     for user, place in zip(nodes, places, strict=False):
         local = graph.nodes[user].local_derivatives[place]
         assert local is not None
         gradient *= local
     share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
-    return PathRow(gradient, share, nodes, places, _way(graph, nodes, places))
+    return PathRow(gradient, share, nodes, places, _way(graph, nodes, places, every=every))
 
 
-def _way(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...]) -> str:
-    """The nodes of a path by name; one that stands twice among the operands with its place."""
+def _way(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], *, every: bool = False) -> str:
+    """The nodes of a path by name; one that stands twice among the operands with its place.
+
+    Those that nobody named are left out, but at the ends, unless ``every`` asks for them.
+    """
     words = []
     for index, position in enumerate(nodes):
         node = graph.nodes[position]
@@ -182,7 +188,7 @@ def _way(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...]) -> str:
         word = plain_name(node.name)
         if index and _times(graph.nodes[nodes[index - 1]], position) > 1:
             words.append(f"{word} (operand {places[index - 1] + 1})")
-        elif node.named or at_end:
+        elif node.named or at_end or every:
             words.append(word)
     if len(words) > 2 * ENDS:
         words = [*words[:ENDS], "…", *words[-ENDS:]]

@@ -52,10 +52,12 @@ def question(
     try:
         node = graph[value]
     except KeyError:
-        if isinstance(value, str):
-            if value not in called:
-                raise
-            return Question(graph, None, value)
-        named = [name for name, key in called.items() if key == id(value)]
-        return Question(graph, None, value.name or next(iter(named), "this value"))
+        place = id(value) if isinstance(value, Value) else called.get(value)
+        if place is None or (isinstance(value, str) and not graph._places):  # a graph from elsewhere
+            raise
+        if place not in graph._places:
+            named = [name for name, key in called.items() if key == place]
+            given = value if isinstance(value, str) else value.name
+            return Question(graph, None, given or next(iter(named), "this value"))
+        node = graph.nodes[graph._places[place]]  # a variable of a Value that has another name
     return Question(graph, node, node.name)

@@ -12,7 +12,9 @@ from typing import Any
 from microbp.debug import exchange
 from microbp.debug.difference import Difference, difference
 from microbp.debug.formula import Formula
+from microbp.debug.markdown import markdown
 from microbp.debug.records import Contribution, Step
+from microbp.debug.words import counted
 from microbp.errors import NoGradientError
 from microbp.graph import Graph
 from microbp.sites import user_scope
@@ -146,7 +148,15 @@ class Trace:
 
     def __repr__(self) -> str:
         root = self.graph.root
-        return f"Trace({len(self.steps)} steps, {len(self.graph)} values, root {root.name} = {root.data!r})"
+        steps, values = counted(len(self), "step"), counted(len(self.graph), "value")
+        return f"Trace({steps}, {values}, root {root.name} = {root.data!r})"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows: the steps, as Markdown with LaTeX. It never raises."""
+        try:
+            return {"text/markdown": markdown(self.graph, self.steps), "text/plain": repr(self)}
+        except Exception as error:  # noqa: BLE001
+            return {"text/plain": f"Trace that cannot be shown: {error!r}"}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Trace, (self.graph, self.steps)

@@ -5,11 +5,20 @@ from __future__ import annotations
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number, symbol
 
-__all__ = ["equation", "group_words", "name_of", "operation"]
+__all__ = ["counted", "equation", "group_words", "name_of", "operation"]
 
 #: An operation of more operands than this, or longer, is shortened.
 MOST = 6
 LONGEST = 48
+
+
+def counted(count: int, word: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "rule"), counted(2, "rule")
+    ('1 rule', '2 rules')
+    """
+    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def name_of(graph: Graph, operand: float) -> str:

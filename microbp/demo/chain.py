@@ -1,4 +1,4 @@
-"""The chain rule read from a graph: each path from one node down to another, factor by factor."""
+"""The chain rule as the tutorials write it: the paths that ``microbp.paths`` finds, factor by factor."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Collection
 from math import prod
 from typing import NamedTuple
 
-from microbp import Graph, Node
+import microbp
+from microbp import Graph
 
-__all__ = ["Factor", "paths", "product"]
+__all__ = ["Factor", "chains", "product"]
+
+#: There can be very many paths: this is for graphs of a size that a person reads.
+MOST = 10_000
 
 
 class Factor(NamedTuple):
@@ -22,35 +26,35 @@ class Factor(NamedTuple):
         return f"∂{self.of}/∂{self.by}"
 
 
-def paths(graph: Graph, top: str, bottom: str, stations: Collection[str]) -> list[list[Factor]]:
-    """Every path from the node ``top`` down to ``bottom``, cut into factors at the ``stations``.
+def chains(graph: Graph, name: str, stations: Collection[str] = ()) -> list[list[Factor]]:
+    """Every path from the root down to the value called ``name``, cut into factors at the ``stations``.
 
     >>> from microbp import Value
     >>> x = Value(3.0, name="x")
     >>> u, v = 2.0 * x, x * x
     >>> y = u * v
-    >>> for path in paths(Graph(y, names=locals()), "y", "x", ["u", "v"]):
+    >>> for path in chains(Graph(y, names=locals()), "x", ["u", "v"]):
     ...     print(" · ".join(f"({factor} = {factor.value})" for factor in path))
     (∂y/∂u = 9.0) · (∂u/∂x = 2.0)
     (∂y/∂v = 6.0) · (∂v/∂x = 3.0)
     (∂y/∂v = 6.0) · (∂v/∂x = 3.0)
 
-    x·x is two paths. There can be very many: this is for graphs of a size that a person reads.
+    They come in the order of the operands; x·x is two paths.
     """
-    found: list[list[Factor]] = []
-    pending: list[tuple[Node, list[Factor], str, float]] = [(graph[top], [], top, 1.0)]
-    while pending:
-        node, done, since, value = pending.pop()
-        if node.name == bottom:
-            found.append([*done, Factor(since, bottom, value)])
-            continue
-        if node.name in stations:
-            done, since, value = [*done, Factor(since, node.name, value)], node.name, 1.0
-        operands = zip(node.operands, node.local_derivatives, strict=True)
-        for operand, local in reversed(list(operands)):
-            if isinstance(operand, int) and local is not None:
-                pending.append((graph[operand], done, since, value * local))
-    return found
+    found = microbp.paths(graph, name, k=MOST)
+    assert found.count <= MOST
+    chains = []
+    for row in sorted(found.rows, key=lambda row: row.places):
+        chain, since, value = [], graph.root.name, 1.0
+        for user, place, operand in zip(row.nodes, row.places, row.nodes[1:], strict=False):
+            local, below = graph[user].local_derivatives[place], graph[operand].name
+            assert local is not None
+            value *= local
+            if below in stations or below == name:
+                chain.append(Factor(since, below, value))
+                since, value = below, 1.0
+        chains.append(chain)
+    return chains
 
 
 def product(path: list[Factor]) -> float:

@@ -121,9 +121,7 @@ class Report:
     ) -> list[Comparison]:
         """Compare numbers (name, known, ours) and keep the outcome; ``mistakes`` must disagree."""
         return [
-            self.hold(
-                Comparison(name, source, known, ours, agrees(known, ours), name not in mistakes)
-            )
+            self.hold(Comparison(name, source, known, ours, agrees(known, ours), name not in mistakes))
             for name, known, ours in rows
         ]
 

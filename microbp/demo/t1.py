@@ -161,9 +161,7 @@ def _deltas(report: Report, first: Iteration) -> None:
         rows,
         mistakes=[f"l1_delta[{i},{j}], hidden {i}" for i, j in places if i != j],
     )
-    report.say(
-        "The true deltas stand on the diagonal; beside it each neuron has the other one's weight."
-    )
+    report.say("The true deltas stand on the diagonal; beside it each neuron has the other one's weight.")
 
 
 def _known(gradient: float | None) -> float:
@@ -200,10 +198,7 @@ def _mistake(report: Report, first: Iteration, start: Any, added: dict[str, Any]
     report.compare(
         "What the corrected lines add to W0, and −∂E/∂W0 as recorded",
         "corrected",
-        [
-            (W0[place].name, float(right[place]), -_known(W0[place].grad))
-            for place in np.ndindex(W0.shape)
-        ],
+        [(W0[place].name, float(right[place]), -_known(W0[place].grad)) for place in np.ndindex(W0.shape)],
     )
     update = np.concatenate([added["W0"].ravel(), added["W1"].ravel()])
     descent = -np.concatenate([microbp.grad_of(each).ravel() for each in start])

@@ -391,7 +391,7 @@ def _digits(report: Report, images: Floats, labels: Any) -> None:
     )
     history = fit(
         net, x, t, loss="softmax_cross_entropy", optimiser=SGD(net.named_parameters(), lr=RATE),
-        epochs=EPOCHS, batch_size=BATCH, shuffle=False,
+        epochs=EPOCHS, batch_size=BATCH, shuffle=False, progress=False,
     )  # fmt: skip
     marks = [n for n in (1, 2, 3, 5, 10) if n < EPOCHS] + [EPOCHS]
     report.table(
@@ -434,7 +434,7 @@ def _four_steps(report: Report, x: Floats, t: Any) -> None:
         net.load_state({name: w - RATE * gradient[name] for name, w in net.state().items()})
     fit(
         fitted, x, t, loss="softmax_cross_entropy", optimiser=SGD(fitted.parameters(), lr=RATE),
-        epochs=1, batch_size=BATCH, shuffle=False,
+        epochs=1, batch_size=BATCH, shuffle=False, progress=False,
     )  # fmt: skip
     written, state = net.state(), fitted.state()
     beside(

@@ -18,7 +18,7 @@ from microbp import Graph, Value
 from microbp.answers import check_answers
 from microbp.check import check_gradients
 from microbp.demo.arrays import ROUNDING, beside, measured, relative_difference
-from microbp.demo.chain import paths, product
+from microbp.demo.chain import chains, product
 from microbp.demo.report import Comparison, Report
 from microbp.nn import MLP
 from microbp.optim import SGD
@@ -189,7 +189,7 @@ def _output(report: Report, graph: Graph, by_matrices: Mapping[str, Any]) -> Non
     last = len(SIZES)
     report.heading(f"2. The output layer: ∂J/∂w11({last})")
     report.say("One path leads from J to it, a product of three factors:")
-    [path] = paths(graph, "J", f"w11({last})", [f"a1({last})", f"z1({last})"])
+    [path] = chains(graph, f"w11({last})", [f"a1({last})", f"z1({last})"])
     report.code(" · ".join(map(str, path)))
     y, a, before = TARGETS[0], float(by_matrices["a"][last][0]), float(by_matrices["a"][last - 1][0])
     formulas = {"−(y1 − a1)": -(y - a), "f′(z1) = a1·(1 − a1)": a * (1.0 - a), f"a1({last - 1})": before}
@@ -216,7 +216,7 @@ def _stations() -> list[str]:
 
 def _paths(report: Report, graph: Graph) -> None:
     report.heading("3. A hidden layer: ∂J/∂w11(2), a sum over paths")
-    found = paths(graph, "J", "w11(2)", _stations())
+    found = chains(graph, "w11(2)", _stations())
     report.say(
         f"Neuron 1 of layer 2 feeds each of the {SIZES[2]} neurons of layer 3, each of which feeds both "
         f"outputs: {len(found)} paths, products of {len(found[0])} factors. All have the last two in "
@@ -249,7 +249,7 @@ def _every_path(report: Report, graph: Graph) -> None:
     for k in LAYERS:
         for kind in ("w", "b"):
             names = [node.name for node in graph if node.name[0] == kind and node.name.endswith(f"({k})")]
-            found = {name: paths(graph, "J", name, []) for name in names}
+            found = {name: chains(graph, name) for name in names}
             sums = {name: math.fsum(map(product, each)) for name, each in found.items()}
             worst = 0.0
             for name, known in sums.items():
@@ -437,7 +437,7 @@ def _train(rate: float, **options: Any) -> tuple[MLP, History]:
     net = _adder()
     history = fit(
         net, ADDER_X, ADDER_Y, loss="half_squared_error", optimiser=SGD(net.named_parameters(), lr=rate),
-        epochs=EPOCHS, **options,
+        epochs=EPOCHS, progress=False, **options,
     )  # fmt: skip
     return net, history
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value, group
-from microbp.demo.chain import Factor, paths, product
+from microbp.demo.chain import Factor, chains, product
 from microbp.demo.report import Report, our_text
 
 __all__ = ["TITLE", "by_hand", "network", "reproduce", "train"]
@@ -152,7 +152,7 @@ def _forward(report: Report, graph: Graph) -> None:
 
 def _output_weight(report: Report, graph: Graph) -> None:
     report.heading("2. ∂E/∂w5, a product of three factors")
-    [path] = paths(graph, "E", "w5", ["o1", "net_o1"])
+    [path] = chains(graph, "w5", ["o1", "net_o1"])
     v = {node.name: node.data for node in graph}
     report.code(f"∂E/∂w5 = {' · '.join(map(str, path))}")
     formulas = {
@@ -175,7 +175,7 @@ def _output_weight(report: Report, graph: Graph) -> None:
 def _hidden_weight(report: Report, graph: Graph) -> None:
     report.heading("3. ∂E/∂w1, a sum over two paths")
     stations = ["o1", "o2", "net_o1", "net_o2", "h1", "net_h1"]
-    found = paths(graph, "E", "w1", stations)
+    found = chains(graph, "w1", stations)
     report.say(
         f"h1 feeds both outputs, so {len(found)} paths lead from E down to w1, one through each "
         "output. They have their last two factors in common:"
@@ -183,9 +183,7 @@ def _hidden_weight(report: Report, graph: Graph) -> None:
     tail = found[0][3:]
     heads = [path[:3] for path in found]
     sums = [f"({' · '.join(map(str, head))})" for head in heads]
-    report.code(
-        f"∂E/∂w1 = [ {sums[0]}\n         + {sums[1]} ] · {' · '.join(map(str, tail))}"
-    )
+    report.code(f"∂E/∂w1 = [ {sums[0]}\n         + {sums[1]} ] · {' · '.join(map(str, tail))}")
     total = sum(map(product, heads))
     rows = [
         *_side_by_side(heads, ["−(t − o)", "o(1 − o)", "w5, w7"]),
@@ -330,9 +328,7 @@ def _misprinted_sigmoid(report: Report, graph: Graph) -> None:
         [("1/(1 + e^−z)", h1, plus.data), ("1/(1 − e^−z)", h1, minus.data)],
         mistakes=["1/(1 − e^−z)"],
     )
-    report.say(
-        "The misprint is no activation: it is never between 0 and 1, and has no value at z = 0:"
-    )
+    report.say("The misprint is no activation: it is never between 0 and 1, and has no value at z = 0:")
     report.code(f"microbp: {_refusal(Value(0.0, name='z'))}")
     y = minus.data
     report.compare(

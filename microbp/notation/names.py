@@ -64,8 +64,8 @@ _GREEK = {
     "Υ": "Upsilon", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
 }  # fmt: skip
 _SPECIAL = {
-    "\\": r"\backslash ", "{": r"\{", "}": r"\}", "$": r"\$", "%": r"\%", "#": r"\#", "&": r"\&", "_": r"\_",
-    "^": r"\wedge ", "~": r"\sim ", "<": "{<}", ">": "{>}", "`": r"\backprime ", "'": r"\prime ",
+    "\\": r"\backslash ", "{": r"\{", "}": r"\}", "$": r"\text{＄}", "%": r"\%", "#": r"\#", "&": r"\&",
+    "_": r"\_", "^": r"\wedge ", "~": r"\sim ", "<": "{<}", ">": "{>}", "`": r"\backprime ", "'": r"\prime ",
     "′": r"\prime ", "-": r"\text{-}", "−": r"\text{-}", "*": r"\ast ", '"': r"\text{''}", "@": r"\text{＠}",
     " ": "~",
 }  # fmt: skip
@@ -80,7 +80,7 @@ def latex_name(name: str) -> str:
     >>> print(*map(latex_name, ["w5", "net_o1", "theta", "W[0][1]", "E", "δ_1", "layers.0.w.1", "w1[0,2]"]))
     w_5 net_{o1} \theta W_{0,1} E \delta_1 layers.0.w.1 w_{0,2}^{(1)}
     >>> print(*map(latex_name, ["权重1", "a_b_c", "}$<b>"]))
-    \text{权重}_1 a_{b\_c} \}\${<}b{>}
+    \text{权重}_1 a_{b\_c} \}\text{＄}{<}b{>}
     """
     stem, layer, subscript = name, "", ""
     if match := re.fullmatch(r"([^\W\d_]+)(\d+)((?:\[[\w,]+\])+)(#\d+)?", name):

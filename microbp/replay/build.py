@@ -6,13 +6,15 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.captured import Captured, capture_values, flat
 from microbp.replay.forms import Auto, Form, Matrix, Straight
-from microbp.replay.matrix import MANY, generate, matrices
+from microbp.replay.matrix import MANY, generate, matrices, tabled
 from microbp.replay.program import MEMORY, Program
 from microbp.replay.rolling import depth, plan
+from microbp.value import as_number
 
 __all__ = ["FormName", "compiled_program"]
 
@@ -30,26 +32,30 @@ def compiled_program(
     form: FormName = "auto",
     checked: bool = False,
     finite: bool = True,
-    memory: int = MEMORY,
+    memory: float = MEMORY,
     names: Mapping[str, Any] | None = None,
     compared: list[Compared] | None = None,
 ) -> Program:
     """The program that computes ``outputs``; ``compared`` are the comparisons that were seen meanwhile."""
-    start = time.perf_counter()
     if form not in ("auto", "straight", "matrix"):
         raise ValueError(f"compile: form is 'auto', 'straight' or 'matrix', not {form!r}")
-    captured, leaves, values = capture_values(outputs, inputs, params, names)
-    if compared is None:
-        results = [values[each] for each in captured.outputs]
-        compared = compared_in([*values, *flat(inputs, "inputs")[0], *leaves.params], results)
-    del values
-    guard, unknown = guards(compared, inputs, leaves.params)
-    if unknown:
-        warn(unknown, checkable=False)
-    if guard is not None and not checked:
-        warn(guard.branches, checkable=True)
-    guarded = (guard, _form(guard.captured, form)) if checked and guard is not None else None
-    made = _form(captured, form)
+    if as_number(memory, "compile: memory") <= 0:
+        raise ValueError(f"compile: memory is how many bytes a batch may take, at least 1, not {memory!r}")
+    memory = int(min(memory, 1 << 62))
+    start = time.perf_counter()
+    with collector_at_rest():
+        captured, leaves, values = capture_values(outputs, inputs, params, names)
+        if compared is None:
+            results = [values[each] for each in captured.outputs]
+            compared = compared_in([*values, *flat(inputs, "inputs")[0], *leaves.params], results)
+        del values
+        guard, unknown = guards(compared, inputs, leaves.params)
+        if unknown:
+            warn(unknown, checkable=False)
+        if guard is not None and not checked:
+            warn(guard.branches, checkable=True)
+        guarded = (guard, _form(guard.captured, form)) if checked and guard is not None else None
+        made = _form(captured, form)
     return Program(
         captured, made, leaves, guarded,
         finite=finite, memory=memory, seconds=time.perf_counter() - start,
@@ -66,4 +72,5 @@ def _form(captured: Captured, form: FormName) -> Form:
         loops = plan(captured)
         if loops.length < _SHORT:
             return Straight(captured, loops)
-    return Auto(captured, generated or generate(captured))
+        generated = tabled(captured)
+    return Auto(captured, generated)

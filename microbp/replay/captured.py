@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import backward_order
-from microbp.graph import Graph, _restore
+from microbp.graph import Graph
 from microbp.record import _recording, record
 from microbp.rules import RULES
 from microbp.value import Value, as_number, constant, describe
 
-__all__ = ["Captured", "Generated", "Leaves", "ParameterArray", "capture", "capture_values", "flat"]
+__all__ = [
+    "Captured", "Generated", "Leaves", "ParameterArray", "capture", "capture_values", "check_leaves", "flat",
+]  # fmt: skip
 
 
 class Captured(NamedTuple):
@@ -63,6 +64,18 @@ class Generated(NamedTuple):
     exact: bool
     #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
     watched: frozenset[int] = frozenset()
+    #: The first of the arrays as one vector, if the source uses it: it stands before them in the arguments.
+    pool: ParameterArray | None = None
+
+    def views(self, vector: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+        """The arguments that are in a vector of all parameters, or of their gradient."""
+        found = [] if self.pool is None else [vector[: len(self.pool.members)]]
+        start = 0
+        for array in self.arrays:
+            end = start + len(array.members)
+            found.append(vector[start:end].reshape(array.shape))
+            start = end
+        return found
 
 
 class Leaves(NamedTuple):
@@ -110,19 +123,19 @@ def capture_values(
     root = results[0] if len(results) == 1 else _sum(results)
     graph = Graph(root, names)
     nodes = graph.nodes if root is results[0] else graph.nodes[:-1]
-    values = backward_order(root)[::-1][: len(nodes)]
+    values = list(graph._values[: len(nodes)])
     leaves = [each for each in values if each.is_leaf]
     taken = {id(each) for each in given}
     if params is None:
         chosen = [each for each in leaves if each.requires_grad and id(each) not in taken]
     else:
         chosen, _ = flat(params, "params")
-    _check_leaves(given, chosen)
+    check_leaves(given, chosen)
     taken |= {id(each) for each in chosen}
     constants = tuple(each for each in leaves if id(each) not in taken)
     places = graph._places
     captured = Captured(
-        _restore(nodes),
+        Graph.of(nodes),
         tuple(places.get(id(each)) for each in given),
         tuple(places.get(id(each)) for each in chosen),
         tuple(places[id(each)] for each in results),
@@ -142,7 +155,7 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     >>> flat([[Value(1.0), Value(2.0)]], "inputs")[1]
     (1, 2)
     """
-    if not isinstance(held, Value | np.ndarray | list | tuple):
+    if isinstance(held, Iterable) and not isinstance(held, Value | np.ndarray | list | tuple | str):
         held = list(held.values() if isinstance(held, Mapping) else held)
     try:
         array = np.asarray(held, dtype=object).view(np.ndarray)
@@ -173,7 +186,8 @@ def _sum(values: list[Value]) -> Value:
         _recording.reset(token)
 
 
-def _check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
+def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
+    """ValueError for an input or a parameter that was computed, or that stands twice."""
     seen: dict[int, str] = {}
     for what, values in (("inputs", inputs), ("params", params)):
         for index, each in enumerate(values):

@@ -15,6 +15,7 @@ from microbp.replay.layout import Floats, Layout
 from microbp.replay.rolling import Plan, plan, rolled
 from microbp.replay.straight import straight
 from microbp.replay.suspicion import watch
+from microbp.replay.words import counted
 
 __all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined"]
 
@@ -88,11 +89,10 @@ class Straight:
         self.arrays = (ParameterArray("parameters", (len(members),), members),)
         made = defined(self.source)
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
-        lines = self.source.count("\n")
-        self.description = f"{len(captured.graph):,} values became {lines:,} lines of straight-line code"
+        size, lines = counted(len(captured.graph), "value"), self.source.count("\n")
+        self.description = f"{size} became {lines:,} lines of straight-line code"
         if self._loops:
-            count = len(self._loops.loops)
-            self.description += f"\n({count:,} loop{'s' * (count != 1)} for what repeats)"
+            self.description += f"\n({counted(len(self._loops.loops), 'loop')} for what repeats)"
 
     def _source(self, wrt_inputs: bool) -> str:
         if self._loops:
@@ -171,11 +171,7 @@ class Matrix:
         known = self._views.get(what)
         if known is not None and known[0] is vector:
             return known[1]
-        views, start = [], 0
-        for array in self.arrays:
-            size = len(array.members)
-            views.append(vector[start : start + size].reshape(array.shape))
-            start += size
+        views = self._generated.views(vector)
         self._views[what] = vector, views
         return views
 
@@ -189,7 +185,7 @@ class Auto(Matrix):
         self._most = _FEW // len(captured.graph)
         self.exact = generated.exact or self._most > 0
         if self._most:
-            few = f"{self._most} samples" if self._most > 1 else "one sample"
+            few = counted(self._most, "sample") if self._most > 1 else "one sample"
             self.description += f"\n(batches of up to {few} run in straight-line code)"
 
     @cached_property

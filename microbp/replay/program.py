@@ -11,12 +11,13 @@ import numpy as np
 
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
 from microbp.replay.branches import Guards
-from microbp.replay.captured import Captured, Leaves, flat
+from microbp.replay.captured import Captured, Leaves, check_leaves, flat
 from microbp.replay.forms import Auto, Floats, Form, Matrix, Straight
 from microbp.replay.layout import Layout
 from microbp.replay.result import Gradients
 from microbp.replay.sample import first_fault, gradient_fault, replayed
 from microbp.replay.suspicion import Suspicion, unsuspecting
+from microbp.replay.words import counted
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Program", "as_floats"]
@@ -49,16 +50,9 @@ class Program:
     """
 
     __slots__ = (
-        "_bound", "_bytes", "_constants", "_form", "_guards", "_layout", "_numbers", "_seconds",
-        "captured", "finite", "memory",
+        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_guards", "_layout", "_memory",
+        "_numbers", "_seconds",
     )  # fmt: skip
-
-    #: The graph, and which of its values are inputs, parameters and outputs.
-    captured: Captured
-    #: Whether a result or gradient that is nan or infinite is an error.
-    finite: bool
-    #: How many bytes a batch may take; a larger one is cut into parts.
-    memory: int
 
     def __init__(
         self,
@@ -71,7 +65,7 @@ class Program:
         memory: int = MEMORY,
         seconds: float = 0.0,
     ) -> None:
-        self.captured, self.finite, self.memory = captured, finite, memory
+        self._captured, self._finite, self._memory = captured, finite, memory
         self._form, self._guards, self._seconds = form, guards, seconds
         self._layout = Layout(form.arrays, len(captured.params))
         self._numbers = self._layout.vector(captured.numbers)
@@ -86,6 +80,21 @@ class Program:
             self._bound = tuple(leaves.params[each] for each in self._layout.order)
 
     # --------------------------------------------------------------------------------- what it is
+    @property
+    def captured(self) -> Captured:
+        """The graph, and which of its values are inputs, parameters and outputs."""
+        return self._captured
+
+    @property
+    def finite(self) -> bool:
+        """Whether a result or gradient that is nan or infinite is an error."""
+        return self._finite
+
+    @property
+    def memory(self) -> int:
+        """How many bytes a batch may take; a larger one is cut into parts."""
+        return self._memory
+
     @property
     def source(self) -> str:
         """The program as Python: it can be read, stepped through, and pasted into a file."""
@@ -124,12 +133,16 @@ class Program:
 
     def describe(self) -> str:
         """What became of the graph, and what compiling cost."""
-        params = len(self.captured.params)
-        numbers = f"{len(self.captured.inputs):,} inputs, {params:,} parameters"
-        bits = "the eager engine's bits" if self.exact else "equal to the eager engine to 1e-12"
+        numbers = ", ".join(
+            counted(len(each), word)
+            for each, word in ((self._captured.inputs, "input"), (self._captured.params, "parameter"))
+        )
+        bits = "equal to the eager engine to 1e-12"
+        if self.exact:
+            bits = "the eager engine's bits" + f" for one sample, {bits} for a batch" * (self.form == "auto")
         name = "matrix" if self.form == "auto" else self.form
         lines = [
-            f"{name} form of {len(self.captured.graph):,} values: {numbers}; {bits}",
+            f"{name} form of {counted(len(self._captured.graph), 'value')}: {numbers}; {bits}",
             self._form.description,
             f"compiled in {_time(self._seconds)}",
         ]
@@ -138,8 +151,8 @@ class Program:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        shapes = f"{self.captured.input_shape} to {self.captured.output_shape}"
-        return f"Program({self.form}, {shapes}, {len(self.captured.params):,} parameters)"
+        shapes = f"{self._captured.input_shape} to {self._captured.output_shape}"
+        return f"Program({self.form}, {shapes}, {counted(len(self._captured.params), 'parameter')})"
 
     def __str__(self) -> str:
         return self.source
@@ -153,7 +166,7 @@ class Program:
         """
         x, batch = self._samples(inputs)
         theta = self._theta(theta)
-        shape = batch + self.captured.output_shape
+        shape = batch + self._captured.output_shape
         if not len(x):
             return np.empty(shape)
         self._guard(x, theta)
@@ -179,9 +192,9 @@ class Program:
 
         Raises ValueError for a program of several outputs and for an empty batch, and what a call raises.
         """
-        if len(self.captured.outputs) != 1:
+        if len(self._captured.outputs) != 1:
             raise ValueError(
-                f"this program has outputs of shape {self.captured.output_shape}; a gradient is that of one "
+                f"this program has outputs of shape {self._captured.output_shape}; a gradient is that of one "
                 "number. Compile their sum, or the one that is meant"
             )
         if reduce not in ("mean", "sum"):
@@ -190,7 +203,9 @@ class Program:
         if not len(x):
             raise ValueError(f"a batch of shape {batch} has no samples, and so no cost")
         theta = self._theta(theta)
-        gradient = np.empty(len(theta)) if out is None else self._vector(out)
+        gradient = np.empty(len(theta)) if out is None else self._vector(out, "out")
+        if not gradient.flags.writeable:
+            raise ValueError("out cannot be written to: its flag writeable is not set")
         self._guard(x, theta)
         costs, dx = self._run(lambda: self._gradients(x, theta, gradient, wrt_inputs), x, theta)
         with np.errstate(all="ignore"):
@@ -206,7 +221,7 @@ class Program:
             if dx is not None:
                 dx /= len(x)
         if dx is not None:
-            dx = dx.reshape(batch + self.captured.input_shape)
+            dx = dx.reshape(batch + self._captured.input_shape)
         if len(batch) != 1:
             costs = costs.reshape(batch)[()]
         return Gradients(cost, costs, gradient, dx, self._layout, self._bound)
@@ -233,7 +248,7 @@ class Program:
     @property
     def _rows(self) -> int:
         """How many samples go at once: each takes a value and an upstream gradient for each node."""
-        return max(1, self.memory // self._bytes)
+        return max(1, self._memory // self._bytes)
 
     def _parts(self, x: Floats) -> list[Floats]:
         rows = self._rows
@@ -251,13 +266,14 @@ class Program:
         A program from a pickle is bound to none, and has the numbers that were in its parameters then.
         """
         values, _ = flat(params, "params")
-        if len(values) != len(self.captured.params):
-            raise ValueError(
-                f"this program has {len(self.captured.params)} parameters; {len(values)} were given"
-            )
+        check_leaves([], values)
+        if len(values) != len(self._captured.params):
+            size = counted(len(self._captured.params), "parameter")
+            raise ValueError(f"this program has {size}; {len(values)} were given")
+        leaves = (self._constants or Leaves((), (), ()))._replace(params=tuple(values))
         return Program(
-            self.captured, self._form, Leaves(tuple(values), (), ()), self._guards,
-            finite=self.finite, memory=self.memory, seconds=self._seconds,
+            self._captured, self._form, leaves, self._guards,
+            finite=self._finite, memory=self._memory, seconds=self._seconds,
         )  # fmt: skip
 
     def _values(self) -> tuple[Value, ...]:
@@ -271,14 +287,14 @@ class Program:
         self._check_constants()
         return self.parameters if theta is None else self._vector(theta)
 
-    def _vector(self, theta: Any) -> Floats:
+    def _vector(self, vector: Any, what: str = "theta") -> Floats:
         size = self._layout.size
-        if type(theta) is not np.ndarray or theta.shape != (size,) or theta.dtype != _FLOAT:
+        if type(vector) is not np.ndarray or vector.shape != (size,) or vector.dtype != _FLOAT:
             raise ValueError(
-                f"theta is a float64 vector of {size} numbers, such as program.parameters; this is "
-                f"{_kind(theta)}"
+                f"{what} is a float64 vector of {counted(size, 'number')}, such as program.parameters; "
+                f"this is {_kind(vector)}"
             )
-        return theta
+        return vector
 
     def _check_constants(self) -> None:
         leaves = self._constants
@@ -295,7 +311,7 @@ class Program:
     # ------------------------------------------------------------------------------ what is given
     def _samples(self, inputs: Any) -> tuple[Floats, tuple[int, ...]]:
         """The inputs as rows of floats, and the shape of the batch."""
-        shape = self.captured.input_shape
+        shape = self._captured.input_shape
         if type(inputs) is not np.ndarray or inputs.dtype != _FLOAT:
             inputs = as_floats(inputs)
         if len(shape) == 1 and inputs.shape[1:] == shape:
@@ -304,7 +320,7 @@ class Program:
         if lead < 0 or inputs.shape[lead:] != shape:
             raise ValueError(
                 f"the inputs have the shape {inputs.shape}; this program takes {shape} for one sample"
-                f"{_names(self.captured)}, and batches of shape (…, {', '.join(map(str, shape))})"
+                f"{_names(self._captured)}, and batches of shape (…, {', '.join(map(str, shape))})"
             )
         batch = inputs.shape[:lead]
         return inputs.reshape(math.prod(batch), math.prod(shape)), batch
@@ -345,7 +361,7 @@ class Program:
         sample = 0
         try:
             for sample, row in enumerate(x.tolist()):  # noqa: B007 (told in the error)
-                replayed(self.captured, row, numbers)
+                replayed(self._captured, row, numbers)
         except UndefinedOperation as error:
             raise _of_sample(error, sample, len(x)) from None
 
@@ -354,13 +370,13 @@ class Program:
         numbers = self._layout.given(theta)
         for sample in range(len(x)) if fine is None else np.flatnonzero(~fine).tolist():
             row = x[sample].tolist()
-            if self.finite:
+            if self._finite:
                 self._check_inputs(row, sample, len(x))
             try:
-                fault = first_fault(self.captured, row, numbers)
+                fault = first_fault(self._captured, row, numbers)
             except UndefinedOperation as error:
                 raise _of_sample(error, sample, len(x)) from None
-            if fault and self.finite:
+            if fault and self._finite:
                 told = f"the first value that is not finite is {fault}"
                 raise NotFiniteResult(f"{_where(sample, len(x))}{told}", sample)
 
@@ -371,16 +387,16 @@ class Program:
         numbers = self._layout.given(theta)
         for sample, row in enumerate(x.tolist()):
             try:
-                fault = gradient_fault(self.captured, row, numbers)
+                fault = gradient_fault(self._captured, row, numbers)
             except UndefinedOperation as error:
                 raise _of_sample(error, sample, len(x)) from None
-            if fault and self.finite:
+            if fault and self._finite:
                 raise NotFiniteResult(f"{_where(sample, len(x))}{fault}", sample)
 
     def _check_inputs(self, row: list[float], sample: int, samples: int) -> None:
         for index, number in enumerate(row):
             if math.isnan(number):
-                name = self.captured.input_names[index]
+                name = self._captured.input_names[index]
                 raise ValueError(
                     f"{_where(sample, samples)}the input {name} is nan; fill it in, or leave the sample out"
                 )
@@ -388,8 +404,8 @@ class Program:
     # -------------------------------------------------------------------------------------- pickling
     def __reduce__(self) -> tuple[Any, ...]:
         guards = self._guards and (self._guards[0], self._guards[1].plain())
-        now = self.captured._replace(numbers=tuple(self._layout.given(self.parameters)))
-        return _restored, (now, self._form.plain(), guards, self.finite, self.memory, self._seconds)
+        now = self._captured._replace(numbers=tuple(self._layout.given(self.parameters)))
+        return _restored, (now, self._form.plain(), guards, self._finite, self._memory, self._seconds)
 
 
 def _restored(
@@ -409,28 +425,22 @@ _FORMS: dict[str, Callable[[Any], Form]] = {
 def as_floats(inputs: Any) -> Floats:
     """Numbers as a float array; TypeError for what is none."""
     try:
-        made = np.asarray(inputs, dtype=float)
-    except (TypeError, ValueError):
-        several = np.asarray(inputs, dtype=object) if not _ragged(inputs) else None
-        if several is None:
-            raise ValueError("the rows of the inputs are of unequal length") from None
-        for place, each in np.ndenumerate(several):
-            if isinstance(each, Value):
-                raise TypeError(
-                    f"a program takes numbers, but inputs{list(place)} is {describe(each)}; "
-                    "microbp.data_of(...) gives the numbers of Values"
-                ) from None
-            as_number(each, f"inputs{list(place)}")
-        raise
-    return made
-
-
-def _ragged(inputs: Any) -> bool:
-    try:
-        np.asarray(inputs)
+        made = np.asarray(inputs)
     except ValueError:
-        return True
-    return False
+        raise ValueError("the rows of the inputs are of unequal length") from None
+    if made.dtype.kind in "fiub":
+        return made.astype(float, copy=False)
+    several = np.asarray(inputs, dtype=object)
+    numbers = np.empty(several.shape)
+    for place, each in np.ndenumerate(several):
+        here = f"inputs[{', '.join(map(str, place))}]" if place else "the input"
+        if isinstance(each, Value):
+            raise TypeError(
+                f"a program takes numbers, but {here} is {describe(each)}; "
+                "microbp.data_of(...) gives the numbers of Values"
+            )
+        numbers[place] = as_number(each, here)
+    return numbers
 
 
 def _where(sample: int, samples: int) -> str:

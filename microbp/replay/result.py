@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from microbp.errors import NoGradientError
 from microbp.replay.forms import Floats
 from microbp.replay.layout import Layout
+from microbp.replay.words import counted
 from microbp.value import Value
 
 __all__ = ["Gradients"]
@@ -59,5 +62,5 @@ class Gradients:
                 value.grad = derivative if value.grad is None else value.grad + derivative
 
     def __repr__(self) -> str:
-        samples = f"{self.costs.size} samples" if self.costs.ndim else "1 sample"
-        return f"Gradients(cost={self.cost!r}, {self.gradient.size} derivatives, {samples})"
+        size, samples = counted(self.gradient.size, "derivative"), counted(np.size(self.costs), "sample")
+        return f"Gradients(cost={self.cost!r}, {size}, {samples})"

@@ -15,6 +15,7 @@ from microbp.graph import Node
 from microbp.replay import writer
 from microbp.replay.captured import Captured
 from microbp.replay.names import Identifiers
+from microbp.replay.words import one_line
 
 __all__ = ["MOST", "header", "straight"]
 
@@ -125,7 +126,7 @@ class _Function:
             if node.group != before:
                 before = node.group
                 if before:
-                    self.lines.append(f"    # {' / '.join(_call(*each) for each in node.group)}.")
+                    self.lines.append(_calls(node))
             self._value(node)
 
     def _unpack(self, places: Sequence[int | None], source: str) -> None:
@@ -262,8 +263,10 @@ def _product(upstream: str, local: str, factor: bool) -> str:
     return f"{upstream} * {local}" if factor else f"{upstream} * ({local})"
 
 
-def _call(name: str, number: int) -> str:
-    return f"{name}, call {number + 1}" if number else name
+def _calls(node: Node) -> str:
+    """The groups that a node is in, as a comment."""
+    path = (f"{name}, call {number + 1}" if number else name for name, number in node.group)
+    return f"    # {one_line(' / '.join(path))}."
 
 
 def _broken(text: str) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Hashable
 from functools import update_wrapper
 from typing import Any
 
@@ -90,15 +91,26 @@ class Traced:
 
     def _rows(self, arrays: list[Floats]) -> Floats:
         lead = arrays[0].shape[:1] if self._batched else ()
-        return np.concatenate([each.reshape(*lead, -1) for each in arrays] or [np.empty(0)], axis=-1)
+        rows = [each.reshape(*lead, math.prod(self._shape(each))) for each in arrays]
+        return np.concatenate(rows or [np.empty(0)], axis=-1)
 
     def _program(self, arrays: list[Floats], static: dict[str, Any]) -> Program:
-        key = tuple(map(self._shape, arrays)), tuple(sorted(static.items()))
+        key = tuple(map(self._shape, arrays)), self._key(static)
         if key not in self._programs:
             if self._batched and not len(arrays[0]):
                 raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
             self._programs[key] = self._trace([each[0] if self._batched else each for each in arrays], static)
         return self._programs[key]
+
+    def _key(self, static: dict[str, Any]) -> tuple[Any, ...]:
+        """The keyword arguments, of which each value, and each type, traces the function anew."""
+        for name, each in static.items():
+            if not isinstance(each, Hashable):
+                raise TypeError(
+                    f"{self._name}: the keyword argument {name} is an object of type {type(each).__name__}, "
+                    "which may change; give a tuple, or make it a positional argument"
+                )
+        return tuple((name, type(each), each) for name, each in sorted(static.items()))
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
         """Record the function for one sample; each comparison of Values in it is noted."""
@@ -122,3 +134,8 @@ class Traced:
 
     def __repr__(self) -> str:
         return f"compile({self._name})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A decorated function is pickled as functions are, by its name."""
+        name, module = getattr(self, "__qualname__", ""), sys.modules.get(self.__module__)
+        return name if getattr(module, name, None) is self else super().__reduce_ex__(protocol)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from microbp.check.words import operand_names
-from microbp.debug.diagnose.finding import counted, short
+from microbp.debug.diagnose.finding import short
+from microbp.debug.words import counted
 from microbp.graph import Graph, Node
 
 __all__ = ["SQUASHING", "Cause", "of_huge", "of_zero", "origin_of_zero", "rectified"]

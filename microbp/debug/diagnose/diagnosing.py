@@ -8,10 +8,10 @@ from typing import Any
 
 from microbp.check.words import named
 from microbp.debug.diagnose.failure import of_failure, of_history
-from microbp.debug.diagnose.finding import Finding, collapsed, counted
+from microbp.debug.diagnose.finding import Finding, collapsed
 from microbp.debug.diagnose.huge import huge as huge_gradients
 from microbp.debug.diagnose.layers import LayerRow, course, layers
-from microbp.debug.diagnose.neurons import NeuronRow, neurons, neurons_over
+from microbp.debug.diagnose.neurons import NeuronRow, alive, neurons, neurons_over
 from microbp.debug.diagnose.nonfinite import not_finite_data, not_finite_gradients
 from microbp.debug.diagnose.reading import Reading
 from microbp.debug.diagnose.report import Diagnosis
@@ -21,6 +21,7 @@ from microbp.debug.diagnose.tiny import tiny
 from microbp.debug.diagnose.unreached import constant_loss, unreached
 from microbp.debug.diagnose.wrong import wrong
 from microbp.debug.diagnose.zero import zeros
+from microbp.debug.words import counted
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
 from microbp.nn import Module
@@ -127,14 +128,14 @@ def _of_graph(
         return _put_together(title, [constant], [counted(len(graph), "value")], rows)
     subjects = subjects_of(parameters, graph, names)
     reading = Reading(graph)
-    found = not_finite_data(graph)
+    found = not_finite_data(reading, subjects)
     found += not_finite_gradients(reading, subjects)
     mistakes, audited = wrong(graph)
     found += mistakes
     found += unreached(graph, subjects)
     layer_rows: tuple[LayerRow, ...] = ()
     if math.isfinite(graph.root.data):  # else there is no gradient to speak of
-        found += collapsed(zeros(reading, subjects, every=parameters is not None))
+        found += collapsed(zeros(reading, subjects, alive(rows)))
         found += collapsed(tiny(reading, subjects))
         found += collapsed(huge_gradients(reading, subjects, limit))
         by_layer, layer_rows = layers(reading, subjects)

@@ -10,7 +10,7 @@ from microbp.check.words import line_of
 from microbp.graph import Node
 from microbp.tables import number
 
-__all__ = ["Finding", "collapsed", "counted", "finding", "listed", "short", "spoken", "unit_of"]
+__all__ = ["Finding", "collapsed", "finding", "in_parts", "listed", "part_of", "short", "spoken", "unit_of"]
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,6 @@ def collapsed(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
     return found
 
 
-def counted(count: int, word: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "rule"), counted(2, "rule")
-    ('1 rule', '2 rules')
-    """
-    return f"{count} {word}{'s' * (count != 1)}"
-
-
 def unit_of(node: Node) -> str:
     """The module or group that a node belongs to, whichever call it was; empty for none.
 
@@ -131,3 +122,23 @@ def listed(names: Iterable[str], most: int = 4) -> str:
     several = list(names)
     more = f" and {len(several) - most} more" if len(several) > most else ""
     return ", ".join(several[:most]) + more
+
+
+def part_of(name: str) -> str:
+    """The part of a module to which a parameter belongs: ``layers.0.neurons.2``; else the name."""
+    path = name.split(".")
+    while len(path) > 1 and path[-1].isdigit():
+        path.pop()
+    return ".".join(path[:-1]) or name
+
+
+def in_parts(names: Iterable[str]) -> str:
+    """Parameters; several of one part of a module as that part.
+
+    >>> in_parts(["w", "layers.0.neurons.1.w.0", "layers.0.neurons.1.b", "layers.0.neurons.2.b"])
+    'w, layers.0.neurons.1.*, layers.0.neurons.2.b'
+    """
+    parts: dict[str, list[str]] = {}
+    for each in names:
+        parts.setdefault(part_of(each), []).append(each)
+    return listed(several[0] if len(several) == 1 else f"{part}.*" for part, several in parts.items())

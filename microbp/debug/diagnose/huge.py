@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from microbp.debug.diagnose.causes import of_huge
-from microbp.debug.diagnose.finding import Finding, finding, listed, short, spoken, unit_of
+from microbp.debug.diagnose.finding import Finding, finding, in_parts, short, spoken, unit_of
 from microbp.debug.diagnose.reading import Reading
 from microbp.debug.diagnose.subjects import Subject
 
@@ -51,7 +51,7 @@ def _told(reading: Reading, how: str, several: list[tuple[float, int]]) -> Findi
     )
     tail = (
         f"The gradient of {parameter.name} is {short(gradient)}; the largest factors on its largest path are "
-        f"{largest}. Concerned: {listed(names)}."
+        f"{largest}. Concerned: {in_parts(names)}."
     )
     site = nodes[reading.user[position]].site
     numbers = [("gradient", gradient), ("largest factor", reading.factor(factors[0]))]

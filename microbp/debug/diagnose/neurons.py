@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.debug.diagnose.causes import rectified
-from microbp.debug.diagnose.finding import Finding, counted, listed, short, unit_of
+from microbp.debug.diagnose.finding import Finding, listed, short, unit_of
+from microbp.debug.words import counted
 from microbp.functions import sum as total
 from microbp.graph import Graph
 from microbp.record import record_sites
 from microbp.sites import user_site
 from microbp.value import Value
 
-__all__ = ["NeuronRow", "neurons", "neurons_over"]
+__all__ = ["NeuronRow", "alive", "neurons", "neurons_over"]
 
 #: The largest slope of each activation that can go flat.
 _SLOPES = {
@@ -139,6 +140,12 @@ def _count(graph: Graph, tallies: dict[str, _Tally]) -> None:
         slope = node.local_derivatives[max(0, place)]
         if slope is not None and tally.activation == activation:
             tally.add(graph.nodes[operand].data, slope)
+
+
+def alive(rows: Iterable[NeuronRow]) -> set[str]:
+    """The neurons that are fine, by the names that their parameters may begin with."""
+    names = [row.name.split(".") for row in rows if row.verdict == "fine"]
+    return {".".join(path[start:]) for path in names for start in range(len(path))}
 
 
 def neurons(rows: Iterable[NeuronRow]) -> list[Finding]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from microbp.check.words import operand_names
 from microbp.debug.diagnose.causes import operand_data
-from microbp.debug.diagnose.finding import Finding, counted, finding, listed, short, spoken
+from microbp.debug.diagnose.finding import Finding, finding, in_parts, listed, short, spoken
 from microbp.debug.diagnose.reading import Reading
 from microbp.debug.diagnose.subjects import Subject
+from microbp.debug.words import counted
 from microbp.graph import Graph, Node
 
 __all__ = ["not_finite_data", "not_finite_gradients"]
@@ -18,8 +19,9 @@ __all__ = ["not_finite_data", "not_finite_gradients"]
 _MOST = 3
 
 
-def not_finite_data(graph: Graph) -> list[Finding]:
+def not_finite_data(reading: Reading, subjects: Sequence[Subject]) -> list[Finding]:
     """Who made the numbers that are not finite; and who swallowed one, so that nobody saw it."""
+    graph = reading.graph
     producers: list[Node] = []
     swallowing: list[Node] = []
     passed: list[Node] = []
@@ -35,7 +37,8 @@ def not_finite_data(graph: Graph) -> list[Finding]:
             passed.append(node)
     given = [node for node in producers if node.rule is None]
     shown = [*given[:1], *(node for node in producers if node.rule is not None)][:_MOST]
-    found = [_produced(graph, node, producers, passed) for node in sorted(shown)]
+    hit = [] if math.isfinite(graph.root.data) else _hit(reading, subjects)
+    found = [_produced(reading, node, producers, passed, hit) for node in sorted(shown)]
     return found + [_swallowed(graph, node, swallowing) for node in swallowing[:_MOST]]
 
 
@@ -49,21 +52,26 @@ def _operands(graph: Graph, node: Node) -> str:
     return listed(dict.fromkeys([*odd, *told]))
 
 
-def _produced(graph: Graph, node: Node, producers: Sequence[Node], passed: Sequence[Node]) -> Finding:
-    what = "nan" if math.isnan(node.data) else "infinity"
+def _produced(
+    reading: Reading, node: Node, producers: Sequence[Node], passed: Sequence[Node], hit: list[str]
+) -> Finding:
+    graph, what = reading.graph, "nan" if math.isnan(node.data) else "infinity"
     more = f"; {counted(len(producers) - 1, 'more node')} made one" if len(producers) > 1 else ""
     tail = (
         f" {counted(len(passed), 'later value')} only passed it on "
         f"({listed(each.name for each in passed)}){more}."
         if passed else f" Nobody passed it on{more}."
     )  # fmt: skip
+    if hit and node is producers[0]:
+        tail += f" Gradients that are not finite: {in_parts(hit)}."
     first = "the first" if node is producers[0] else "another"
     numbers = [(node.name, node.data)]
     if node.rule is None:
         return finding(
             "not finite", f"{what} given", node,
             f"{node.name} was given as {node.data!r}, {first} number that is not finite.{tail}",
-            "clean data (numpy.isfinite), or look at the step before, which made this parameter", (), numbers,
+            "clean data (numpy.isfinite), or look at the step before, which made this parameter", hit,
+            numbers, _site_of_use(reading, node),
         )  # fmt: skip
     at, names = _operands(graph, node), operand_names(graph, node)
     mixed = any(not math.isfinite(operand_data(graph, node, i)) for i in range(len(names)))
@@ -74,7 +82,7 @@ def _produced(graph: Graph, node: Node, producers: Sequence[Node], passed: Seque
         f"{spoken(node)} made {first} {what} {how}: {at}.{tail}",
         "an end to the infinity it comes from" if mixed
         else "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)",
-        (), [*numbers, *((name, operand_data(graph, node, i)) for i, name in enumerate(names))],
+        hit, [*numbers, *((name, operand_data(graph, node, i)) for i, name in enumerate(names))],
     )  # fmt: skip
 
 
@@ -92,7 +100,10 @@ def _swallowed(graph: Graph, node: Node, swallowing: Sequence[Node]) -> Finding:
 
 
 def not_finite_gradients(reading: Reading, subjects: Sequence[Subject]) -> list[Finding]:
-    """Who made the first gradient that is not finite in the backward pass."""
+    """Who made the first gradient that is not finite in the backward pass.
+
+    Where the loss itself is not finite, slopes of operations on such numbers only follow from them.
+    """
     graph, upstream = reading.graph, reading.upstream
     producers: list[tuple[Node, int]] = []
     passed = 0
@@ -107,10 +118,23 @@ def not_finite_gradients(reading: Reading, subjects: Sequence[Subject]) -> list[
             continue
         for place, local in enumerate(node.local_derivatives):
             if local is not None and not math.isfinite(above * local):
-                producers.append((node, place))
-    asked = [each for each in subjects if each.position is not None and each.requires_grad]
-    hit = [each.name for each in asked if not math.isfinite(upstream[each.position or 0])]
+                if math.isfinite(graph.root.data) or _on_finite(graph, node):
+                    producers.append((node, place))
+                else:
+                    passed += 1
+    hit = _hit(reading, subjects)
     return [_made(reading, *each, producers, passed, hit) for each in producers[:_MOST]]
+
+
+def _hit(reading: Reading, subjects: Sequence[Subject]) -> list[str]:
+    """The parameters whose gradient is not finite."""
+    asked = [each for each in subjects if each.position is not None and each.requires_grad]
+    return [each.name for each in asked if not math.isfinite(reading.upstream[each.position or 0])]
+
+
+def _on_finite(graph: Graph, node: Node) -> bool:
+    """Whether an operation has finite operands."""
+    return all(math.isfinite(operand_data(graph, node, i)) for i in range(len(node.operands)))
 
 
 def _site_of_use(reading: Reading, node: Node) -> str | None:
@@ -143,8 +167,8 @@ def _made(
     first = "the first" if (node, place) == producers[0] else "another"
     more = f", and {len(producers) - 1} more contributions are not finite" if len(producers) > 1 else ""
     tail = (
-        f" {counted(passed, 'gradient')} of others come from there{more}. "
-        f"Parameters with it: {listed(hit) or 'none'}."
+        f" {counted(passed, 'gradient')} of others come{'s' * (passed == 1)} from there{more}. "
+        f"Parameters with it: {in_parts(hit) or 'none'}."
     )
     if place < 0:
         return finding(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-from microbp.debug.diagnose.finding import Finding, counted
+from microbp.debug.diagnose.finding import Finding
 from microbp.debug.diagnose.layers import LayerRow
 from microbp.debug.diagnose.neurons import NeuronRow
+from microbp.debug.words import counted
 from microbp.tables import Table
 
 __all__ = ["Diagnosis"]
@@ -96,13 +97,13 @@ class Diagnosis:
         return f"{self.title}: {told}"
 
     def _inactive(self) -> str:
-        some = [row for row in self.neurons if 0 < row.inactive < row.samples]
-        fine = len(self.neurons) - sum(row.verdict != "fine" for row in self.neurons)
-        told = f"Neurons: {fine} of {len(self.neurons)} are fine"
+        fine = [row for row in self.neurons if row.verdict == "fine"]
+        some = [row for row in fine if row.inactive]
+        told = f"Neurons: {len(fine)} of {len(self.neurons)} are fine"
         if some:
             worst = max(some, key=lambda row: row.inactive / row.samples)
             told += (
-                f"; {len(some)} are inactive for some samples, as they should be, {worst.name} for most: "
+                f"; inactive for some samples, as it should be: {len(some)}, {worst.name} for most, "
                 f"{worst.inactive} of {worst.samples}"
             )
         return f"{told}."

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from microbp.debug.diagnose.causes import SQUASHING, of_zero
-from microbp.debug.diagnose.finding import Finding, finding, listed, short, spoken, unit_of
+from microbp.debug.diagnose.finding import Finding, finding, in_parts, short, spoken, unit_of
 from microbp.debug.diagnose.reading import Reading
 from microbp.debug.diagnose.subjects import Subject
 
@@ -58,7 +58,7 @@ def tiny(reading: Reading, subjects: Sequence[Subject]) -> list[Finding]:
                 user,
                 f"{spoken(user)}: {cause.what}; its slope there is {short(local)}, and no "
                 f"larger path avoids it. Gradient {short(upstream[first])} for {several[0].name}; concerned: "
-                f"{listed(names)}.",
+                f"{in_parts(names)}.",
                 cause.advice,
                 names,
                 [("gradient", upstream[first]), ("local", local), (operand.name, operand.data)],
@@ -77,7 +77,7 @@ def tiny(reading: Reading, subjects: Sequence[Subject]) -> list[Finding]:
                 nodes[subject.position],
                 f"{short(upstream[subject.position])} arrives at {subject.name} after {steps} steps, of which"
                 f" {reading.shrinking[subject.position]} make it smaller: {mean:.3g} per step on average. "
-                f"Concerned: {listed(each.name for _, each in deep)}.",
+                f"Concerned: {in_parts(each.name for _, each in deep)}.",
                 "fewer steps, weights whose products stay near 1 (init='xavier', 'he'), shortcuts that add",
                 [each.name for _, each in deep],
                 [("gradient", upstream[subject.position]), ("steps", float(steps)), ("per step", mean)],

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from microbp.check.words import where
-from microbp.debug.diagnose.finding import Finding, counted, listed
+from microbp.debug.diagnose.finding import Finding, in_parts, listed
 from microbp.debug.diagnose.subjects import Subject
+from microbp.debug.words import counted
 from microbp.graph import Graph, Node
 
 __all__ = ["constant_loss", "unreached"]
@@ -38,7 +39,7 @@ def constant_loss(graph: Graph) -> Finding | None:
 
 
 def unreached(graph: Graph, subjects: Sequence[Subject]) -> list[Finding]:
-    """One finding for all parameters that are missing for the same reason."""
+    """One finding for all parameters that are missing for the same reason; or that there is none at all."""
     constants: dict[tuple[str, float], Node] = {}
     literals: dict[float, Node] = {}
     for node in graph:
@@ -66,15 +67,29 @@ def unreached(graph: Graph, subjects: Sequence[Subject]) -> list[Finding]:
                 sites[subject.name] = literal.site
             else:
                 missing["disconnected", "", ""].append(subject)
-    return [
+    found = [
         _told(graph, cause, told, several, sites.get(several[0].name))
         for (cause, told, _), several in missing.items()
     ]
+    return found or _nothing_learns(graph)
+
+
+def _nothing_learns(graph: Graph) -> list[Finding]:
+    """A finding where no leaf takes a gradient."""
+    root, leaves = graph.root, [node for node in graph if node.rule is None]
+    if any(node.requires_grad for node in leaves):
+        return []
+    what = (
+        f"nothing that {root.name} depends on takes a gradient: all its leaves are constants: "
+        f"{listed(where(each) for each in leaves)}. They were detached, frozen, or made under no_grad()."
+    )
+    advice = "the Values that should learn in the forward computation, not detached copies; net.freeze(False)"
+    return [Finding("unreached", "constant loss", root.name, root.position, root.site, what, advice)]
 
 
 def _told(graph: Graph, cause: str, told: str, several: Sequence[Subject], site: str | None) -> Finding:
     names = [each.name for each in several]
-    who, root = listed(names), graph.root.name
+    who, root = in_parts(names), graph.root.name
     is_ = "are" if len(names) > 1 else "is"
     if cause == "frozen":
         what = f"{who} {is_} frozen (requires_grad is False), so that no gradient is kept."

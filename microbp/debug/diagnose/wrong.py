@@ -10,7 +10,8 @@ from microbp.check.changes import changes_in
 from microbp.check.operation import verdicts
 from microbp.check.recorded import Recorded
 from microbp.check.words import operand_words
-from microbp.debug.diagnose.finding import Finding, counted, finding, listed, short, spoken
+from microbp.debug.diagnose.finding import Finding, finding, listed, short, spoken
+from microbp.debug.words import counted
 from microbp.graph import Graph, Node
 
 __all__ = ["wrong"]

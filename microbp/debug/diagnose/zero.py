@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from microbp.check.measure import EPS
 from microbp.debug.diagnose.causes import of_zero, rectified
-from microbp.debug.diagnose.finding import Finding, counted, finding, listed, short, spoken, unit_of
+from microbp.debug.diagnose.finding import Finding, finding, in_parts, listed, part_of, short, spoken, unit_of
 from microbp.debug.diagnose.reading import Reading
 from microbp.debug.diagnose.subjects import Subject
+from microbp.debug.words import counted
 from microbp.graph import Node
 
 __all__ = ["zeros"]
@@ -34,28 +35,33 @@ class _Origin(NamedTuple):
 _Key = tuple[str, str, str]
 
 
-def zeros(reading: Reading, subjects: Sequence[Subject], *, every: bool) -> list[Finding]:
+def zeros(reading: Reading, subjects: Sequence[Subject], alive: Collection[str] = ()) -> list[Finding]:
     """Why parameters have the gradient 0: one finding for each origin.
 
-    A gradient of which cancellation has left no digit counts as 0. Where ``every`` is false, of a module
-    only parts without any gradient count (a neuron all of whose weights and bias have none), and of an
-    array only what is 0 for one reason: some weights of a healthy relu net always see 0 in every sample,
-    for one reason in this sample and for another one in that.
+    A gradient of which cancellation has left no digit counts as 0. Of a module only parts without any
+    gradient count (a neuron all of whose weights and bias have none), and of an array only what is 0 for
+    one reason: some weights of a healthy relu net always see 0 in every sample, for one reason in this
+    sample and for another one in that. Where only some of a part, or of an array, are asked for, each counts.
+    Neurons that are ``alive`` for other samples may be off in this one.
     """
     asked = [each for each in subjects if each.position is not None and each.requires_grad]
     depends = reading.dependents([each.position for each in asked if each.position is not None])
     origins, found = _traced(reading, depends)
+    whole = _whole(reading, asked)
     parts: dict[str, list[Subject]] = defaultdict(list)
     for each in asked:
-        parts[each.name if every else _part_of(each.name)].append(each)
+        parts[part_of(each.name) if _family(each.name) in whole else each.name].append(each)
     totals = _totals(reading) if origins else {}
     affected: dict[_Key, list[str]] = defaultdict(list)
     together: dict[_Key, dict[_Origin, None]] = defaultdict(dict)
-    for part in parts.values():
+    for name, part in parts.items():
         own = dict.fromkeys(origin for each in part for origin in origins.get(each.position or 0, ()))
         if not own or any(each.position not in origins for each in part):
             continue
-        if not every and "[" in part[0].name and len({(each.how, each.rule) for each in own}) > 1:
+        if name in alive and all(_is_off(each) for each in own):
+            continue
+        array = "[" in part[0].name and _family(part[0].name) in whole
+        if array and len({(each.how, each.rule) for each in own}) > 1:
             continue
         first = max(own, key=lambda origin: len(found[origin]))
         single = isinstance(first.where, int) or totals.get((first.rule, first.where), 0) == 1
@@ -67,17 +73,26 @@ def zeros(reading: Reading, subjects: Sequence[Subject], *, every: bool) -> list
         if origin.how == "cancelled" and reading.upstream[int(origin.where)]:
             name = reading.graph.nodes[int(origin.where)].name
             key = origin.how, origin.rule, str(origin.where)
-            if key not in affected and (every or _part_of(name) == name):
+            if key not in affected and (part_of(name) == name or name in parts):
                 affected[key], together[key] = [name], {origin: None}
     return [_told(reading, key, together[key], found, names, totals) for key, names in affected.items()]
 
 
-def _part_of(name: str) -> str:
-    """The part of a module to which a parameter belongs: ``layers.0.neurons.2``; else the name."""
-    path = name.split(".")
-    while len(path) > 1 and path[-1].isdigit():
-        path.pop()
-    return ".".join(path[:-1]) or name
+def _is_off(origin: _Origin) -> bool:
+    """Whether it is a rectifier below 0."""
+    return origin.how == "blocked" and origin.rule in ("relu", "maximum")
+
+
+def _family(name: str) -> str:
+    """The part of a module, or the array, to which a parameter belongs."""
+    return part_of(name).partition("[")[0]
+
+
+def _whole(reading: Reading, asked: Sequence[Subject]) -> set[str]:
+    """The parts and arrays of which all parameters in the graph are asked for."""
+    there = Counter(_family(node.name) for node in reading.graph if node.rule is None and node.requires_grad)
+    ours = Counter(_family(each.name) for each in asked)
+    return {family for family, count in ours.items() if count == there[family]}
 
 
 def _traced(
@@ -181,14 +196,14 @@ def _told(
         return finding(
             "zero gradient", "underflow", node,
             f"{spoken(node)}: {short(upstream[position])} · {short(local)} is below the smallest "
-            f"float, so that 0 arrives at {operand.name}{again}. Gradient 0: {listed(names)}.",
+            f"float, so that 0 arrives at {operand.name}{again}. Gradient 0: {in_parts(names)}.",
             "fewer or less flat steps in between, a loss on the logarithm, inputs at the scale of 1",
             names, numbers, site,
         )  # fmt: skip
     cause = of_zero(graph, node, place)
     return finding(
         "zero gradient", cause.word, node,
-        f"{spoken(node)}: {cause.what}{again}. Gradient 0: {listed(names)}.",
+        f"{spoken(node)}: {cause.what}{again}. Gradient 0: {in_parts(names)}.",
         cause.advice, names, numbers, site,
     )  # fmt: skip
 
@@ -213,7 +228,7 @@ def _cancelled(reading: Reading, position: int, names: Sequence[str]) -> Finding
         advice = "a form of the loss without the difference of large terms; at a minimum, nothing"
     return finding(
         "zero gradient", "cancelled", node,
-        f"{spoken(node)}: {what}. Gradient lost: {listed(names)}.", advice, names,
+        f"{spoken(node)}: {what}. Gradient lost: {in_parts(names)}.", advice, names,
         [("gradient", total), ("size of the contributions", size), ("exact sum", exact)],
         graph.nodes[reading.user[position]].site,
     )  # fmt: skip

@@ -112,13 +112,13 @@ def explain(
     engine = None
     if isinstance(loss, Value) and isinstance(value, Value):
         engine = upstream_gradients(loss).get(id(value))
-    short = shortened(asked.graph, above)
+    short = shortened(asked.graph, above, asked.node.position)
     story = Story(short.graph, asked.node.position, engine, language)
     parts = story.tell()
     if rate is not None and asked.node.requires_grad:
         parts += _update(story, float(rate), language)
     told = Explanation(title, language, parts)
-    return Explanation(title, language, (*short.key([str(told)], language), *parts))
+    return Explanation(title, language, (*short.key([str(told)], language), *short.signs(language), *parts))
 
 
 def _above(asked: Question) -> set[int]:

@@ -1,7 +1,7 @@
 """``Formulas``: definitions and derivatives of a graph's nodes as expressions over its nodes.
 
-A node stands in an expression as ``n`` and its position. One that nobody named is written out, as far as
-a reader can follow.
+A node stands in an expression as ``n`` and its position. One between two stations, or that nobody named, is
+written out, as far as a reader can follow.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SIGNS: dict[str, ast.operator] = {"add": ast.Add(), "sub": ast.Sub(), "mul": as
 
 
 class Formulas:
-    """The expressions of one graph; ``passed`` are the named nodes that are written out, too."""
+    """The expressions of one graph; the nodes ``inside`` are written out, all others stand by name."""
 
-    def __init__(self, graph: Graph, passed: Collection[int]) -> None:
-        self.graph, self.passed = graph, passed
+    def __init__(self, graph: Graph, inside: Collection[int]) -> None:
+        self.graph, self.inside = graph, inside
         self.scope = {f"n{node.position}": node.data for node in graph}
         self._texts: dict[str, Term] = {}
         self._latex: dict[str, Term] = {}
@@ -44,9 +44,8 @@ class Formulas:
         """For each node how many names and numbers it has, written out."""
         counts: list[int] = []
         for node in self.graph:
-            inside = node.rule is not None and (not node.named or node.position in self.passed)
             several = sum(counts[x] if type(x) is int else 1 for x in node.operands)
-            counts.append(min(several, 10**6) if inside else 1)
+            counts.append(min(several, 10**6) if node.position in self.inside else 1)
         return counts
 
     # -------------------------------------------------------------------------------- the two forms
@@ -136,9 +135,7 @@ class Formulas:
     def _operand(self, x: float, depth: int) -> ast.expr:
         if type(x) is not int:
             return ast.Constant(float(x))
-        node = self.graph.nodes[x]
-        inside = node.rule is not None and (not node.named or x in self.passed)
-        if inside and depth < DEEPEST and self._leaves[x] <= WIDEST:
+        if x in self.inside and depth < DEEPEST and self._leaves[x] <= WIDEST:
             return self.definition(x, None, depth)
         return ast.Name(f"n{x}")
 
@@ -163,7 +160,7 @@ class Formulas:
 
     def _own(self, node: Node) -> ast.expr:
         """A node in its own derivative."""
-        if node.named and node.position not in self.passed:
+        if node.position not in self.inside:
             return ast.Name(f"n{node.position}")
         return self.definition(node.position, None, 1)
 

@@ -21,14 +21,13 @@ from microbp.replay import Program
 from microbp.replay.captured import Captured, Generated
 from microbp.replay.forms import Matrix
 from microbp.replay.layout import Layout
-from microbp.replay.matrix.latex import _statement, latex
+from microbp.replay.matrix.latex import formulas, latex, pooled
 from microbp.replay.matrix.source import generate
 
 __all__ = ["MatrixExplanation", "explain_program"]
 
 #: By how much the matrix form may differ from the engine, relatively to the largest gradient.
 TOLERANCE = 1e-9
-_DOUBLE = re.compile(r"((?:\\?[A-Za-z]+|\\mathrm\{[^{}]*\})\^\{\([\d,]+\)\}(?:_\{[^{}]*\})?)\^")
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,8 +78,8 @@ class MatrixExplanation:
     def markdown(self) -> str:
         """Markdown with LaTeX between ``$$``."""
         blocks = [f"**{self.title.latex}**"]
-        for said, _, formulas in self.parts:
-            blocks += [said.latex, f"$$\n\\begin{{aligned}}\n{formulas}\n\\end{{aligned}}\n$$"]
+        for said, _, shown in self.parts:
+            blocks += [said.latex, f"$$\n\\begin{{aligned}}\n{shown}\n\\end{{aligned}}\n$$"]
         return "\n\n".join([*blocks, *(each.latex for each in self.verdict())]) + "\n"
 
     def __repr__(self) -> str:
@@ -107,9 +106,9 @@ def explain_program(program: Program, language: str) -> MatrixExplanation:
     made = generate(captured)
     found = _sections(made)
     parts = tuple(
-        (say(f"matrix {kind}", language), tuple(code), " \\\\\n".join(formulas))
-        for kind, (code, formulas) in found.items()
-        if formulas
+        (say(f"matrix {kind}", language), tuple(code), " \\\\\n".join(shown))
+        for kind, (code, shown) in found.items()
+        if shown
     )
     operations = re.search(r"became ([\d,]+)", made.description)
     title = say(
@@ -124,20 +123,21 @@ def _sections(made: Generated) -> dict[str, tuple[list[str], list[str]]]:
     found: dict[str, tuple[list[str], list[str]]] = {
         kind: ([], []) for kind in ("forward", "deltas", "gradients")
     }
-    gradients = {f"d{array.name}" for array in made.arrays}
+    gradients = {f"d{array.name}" for array in (*made.arrays, made.pool) if array is not None}
     lines = made.source.splitlines()
+    found["forward"][0].extend(each for each in lines if each.startswith("# "))
+    found["forward"][1].extend(pooled(made))
     body = [each for each in ast.parse(made.source).body if isinstance(each, ast.FunctionDef)][-1].body
     backward = False
     for statement in body:
         target = _target(statement)
-        formulas = [_DOUBLE.sub(r"\\left(\1\\right)^", each) for each in _statement(statement)]
         if target in ("", "n", "dx"):
             continue
         kind = "gradients" if target in gradients else "deltas" if backward else "forward"
         backward = backward or target == "costs"
         code = lines[statement.lineno - 1 : statement.end_lineno]
         found[kind][0].extend(each.removeprefix("    ") for each in code)
-        found[kind][1].extend(formulas)
+        found[kind][1].extend(formulas(statement))
     return found
 
 

@@ -167,7 +167,7 @@ def _plain_lines(row: Row) -> list[str]:
     if columns(whole) <= WIDTH and "\n" not in whole:
         return [whole]
     lines: list[str] = []
-    indent = " " * columns(label)
+    indent = " " * min(columns(label), WIDTH // 2)
     for sign, piece in zip(signs, pieces, strict=True):
         # A term that begins with its sign stands below the equals sign.
         made = [each for line in piece.split("\n") for each in formula(line, WIDTH - len(indent) - 3)]

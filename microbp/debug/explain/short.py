@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from microbp.debug.explain.formulas import argument
+from microbp.debug.explain.logistic import logistic
 from microbp.debug.explain.trees import Math
 from microbp.debug.explain.words import say
-from microbp.graph import Graph, Node, _restore
+from microbp.graph import Graph, Node
 from microbp.notation import latex_name, plain_name
 
 __all__ = ["Short", "shortened"]
@@ -27,8 +28,12 @@ _WEIGHTED = ("dot", "sum", "add")
 class Short:
     """The graph with its short names, and what they stand for."""
 
-    def __init__(self, graph: Graph, layers: dict[int, str]) -> None:
-        self.graph, self._layers = graph, layers
+    def __init__(self, graph: Graph, layers: dict[int, str], sigmoids: Collection[int]) -> None:
+        self.graph, self._layers, self._sigmoids = graph, layers, sigmoids
+
+    def signs(self, language: str) -> list[Math]:
+        """What σ means, where the code does not say it."""
+        return [say("sigmoid", language)] if self._sigmoids else []
 
     def key(self, used: Iterable[str], language: str) -> list[Math]:
         """What the short names that stand in the texts ``used`` mean."""
@@ -58,12 +63,16 @@ def _pattern(kind: str, layer: int) -> Math:
     return Math(f"{kind}{layer}[{index}]", latex_name(f"{kind}{layer}[{index}]"))
 
 
-def shortened(graph: Graph, between: Collection[int]) -> Short:
-    """Short names for a graph; ``between`` are the nodes between its root and what is explained.
+def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
+    """Short names for a graph; ``between`` are the nodes between its root and ``target``, with both.
+
+    A sigmoid that is written out becomes one operation.
 
     An unnamed node between, whose derivative is written with its own value, counts as named by its
     index: ``1 − v17²`` is easier to read than with all of v17 written out twice.
     """
+    written_out = logistic(graph.nodes, target)
+    graph = Graph.of(tuple(written_out.get(node.position, node) for node in graph))
     names: dict[int, str] = {}
     layers: dict[int, str] = {}
     for node in graph:
@@ -87,7 +96,7 @@ def shortened(graph: Graph, between: Collection[int]) -> Short:
     for position in between:
         if not nodes[position].named and _in_its_own_terms(nodes[position], nodes, between):
             nodes[position] = nodes[position]._replace(named=True)
-    return Short(_restore(tuple(nodes)), layers)
+    return Short(Graph.of(tuple(nodes)), layers, written_out.keys() & set(between))
 
 
 def _parameter(node: Node, names: dict[int, str], layers: dict[int, str]) -> None:

@@ -6,6 +6,7 @@ between the stations above and below. So is a named term of a sum, whose derivat
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from microbp.graph import Graph, Node
@@ -19,11 +20,23 @@ OPERANDS = 8
 
 
 class Chain(NamedTuple):
-    """One way from a station down to the next: each node passed, and the place of the operand below."""
+    """One way from a station down to the next."""
 
-    links: tuple[tuple[int, int], ...]
+    #: Where each node between is used, by their positions.
+    uses: Mapping[int, Sequence[tuple[int, int]]]
+    above: int
+    #: The last node passed, and the place of the station below among its operands.
+    last: tuple[int, int]
     #: The product of the local derivatives that were recorded along it.
     recorded: float
+
+    @property
+    def links(self) -> tuple[tuple[int, int], ...]:
+        """Each node passed, and the place of the operand below."""
+        links = [self.last]
+        while links[-1][0] != self.above:
+            links += self.uses[links[-1][0]]
+        return tuple(reversed(links))
 
 
 class Stations:
@@ -51,6 +64,9 @@ class Stations:
             forced |= more
         #: The nodes that are passed over.
         self.passed = {position for position, top in self.top.items() if top != position}
+        unnamed = {node.position for node in graph if node.rule is not None and not node.named}
+        #: The nodes that are no stations, and that stand in formulas by what they are computed from.
+        self.inside = unnamed - self.uses.keys() | self.passed
         #: For each station how many ways lead up from it, counting stations only.
         self.ways = self._ways()
 
@@ -110,20 +126,24 @@ class Stations:
 
     def chains(self, above: int, below: int) -> list[Chain]:
         """Every way from a station down to the next one, ``below``."""
+        products = {above: 1.0}  # of the local derivatives down to a node passed; the ways share nodes
         chains = []
-        for start in self.uses[below]:
-            if self.top[start[0]] != above:
+        for last in self.uses[below]:
+            if self.top[last[0]] != above:
                 continue
-            links = [start]
-            while links[-1][0] != above:
-                links += self.uses[links[-1][0]]
-            recorded = 1.0
-            for user, place in reversed(links):
-                local = self.graph.nodes[user].local_derivatives[place]
-                assert local is not None
-                recorded *= local
-            chains.append(Chain(tuple(reversed(links)), recorded))
+            passed = [last[0]]
+            while passed[-1] not in products:
+                passed.append(self.uses[passed[-1]][0][0])
+            for position in reversed(passed[:-1]):
+                products[position] = self._times(self.uses[position][0], products)
+            chains.append(Chain(self.uses, above, last, self._times(last, products)))
         return chains
+
+    def _times(self, use: tuple[int, int], products: Mapping[int, float]) -> float:
+        user, place = use
+        local = self.graph.nodes[user].local_derivatives[place]
+        assert local is not None
+        return products[user] * local
 
     def paths(self) -> list[tuple[int, ...]]:
         """Every way from the root down to the target, as stations; for few ways only."""

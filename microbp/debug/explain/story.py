@@ -6,7 +6,7 @@ import ast
 import math
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from microbp.debug.explain.factor import Factor, name_of, number, quotient
 from microbp.debug.explain.formulas import Formulas
@@ -45,13 +45,15 @@ class Story:
     def __init__(self, graph: Graph, target: int, engine: float | None, language: str) -> None:
         self.graph, self.target, self.language = graph, target, language
         self.stations = Stations(graph, target)
-        self.formulas = Formulas(graph, self.stations.passed)
+        self.formulas = Formulas(graph, self.stations.inside)
         self.gradients = gradients_of(graph)
         self.engine = self.gradients[target] if engine is None else engine
         self.loss, self.value = name_of(graph.root), name_of(graph.nodes[target])
         self.label = quotient(self.loss, self.value)
         self.parts: list[Math | Row] = []
         self.factors: dict[tuple[int, int], Factor] = {}
+        #: Stations at which a way from one term of a sum meets another term.
+        self.meeting: set[int] = set()
         #: The gradient that the derivation came to.
         self.result = math.nan
 
@@ -105,7 +107,9 @@ class Story:
                 self.parts.append(Row("chain", self.label, (common,)))
         factors = list(dict.fromkeys(each for way in ways for each in way))
         shared = [each for each in factors if all(each in way for way in ways)]
-        self._derive([each for each in factors if each not in shared] + shared)
+        outer = list(takewhile(shared.__contains__, ways[0]))
+        own = [each for each in factors if each not in shared]
+        self._derive([*outer, *own, *(each for each in shared if each not in outer)])
         size = sum(math.prod(each.size for each in way) for way in ways)
         if len(paths) == 1:
             self.say("product")
@@ -225,18 +229,29 @@ class Story:
             recorded = [chain.recorded for chain in self.stations.chains(each, low)]
             above.append((self.gradients[each] * sum(recorded) * scale, each))
         above.sort(key=lambda pair: -abs(pair[0]) if pair[0] == pair[0] else -math.inf)
+        tops = {top for _, top in above}
+        self.meeting |= {each for top in tops for each in self._straight_up(top)[1:] if each in tops}
         terms = []
         for _, top in above[:SHOWN]:
             way = [self.factor(top, low), *tail]
             end = top
-            while end != self._root and not self._weighted(end) and len(way) < ROW:
-                following = self.stations.above(end)
-                if len(following) > 1:
+            for each in self._straight_up(top)[1:]:
+                if self._weighted(end) or end in self.meeting or len(way) >= ROW:
                     break
-                way.insert(0, self.factor(following[0], end))
-                [end] = following
+                way.insert(0, self.factor(each, end))
+                end = each
             terms.append((end, way))
         return terms, [amount for amount, _ in above[SHOWN:]]
+
+    def _straight_up(self, station: int) -> list[int]:
+        """The stations from this one up, as far as there is one way only; no more than stand in a row."""
+        passed = [station]
+        while passed[-1] != self._root and len(passed) <= ROW:
+            following = self.stations.above(passed[-1])
+            if len(following) > 1:
+                break
+            passed += following
+        return passed
 
     def _weighted(self, station: int) -> bool:
         """Whether a station is the weighted input of a neuron, at which tutorials have their δ."""

@@ -30,6 +30,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         " #2 marks the second call, sample or net, and so on.",
         "#2 表示第二次调用（或第二个样本、第二个网络），依此类推。",
     ),
+    "sigmoid": (
+        "Here 1/(1 + exp(−z)) is written σ(z); its derivative is σ(z)·(1 − σ(z)).",
+        "下文把 1/(1 + exp(−z)) 记作 σ(z)，其导数为 σ(z)·(1 − σ(z))。",
+    ),
     "softmax": (
         "That is the softmax of {below} minus its target: {p} − {t}.",
         "这正是 {below} 的 softmax 输出减去目标值：{p} − {t}。",

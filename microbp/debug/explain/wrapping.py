@@ -48,7 +48,7 @@ def formula(text: str, width: int) -> list[str]:
     >>> formula("a·(b + c)·d + e·(f + g)", 14)
     ['a·(b + c)·d', '+ e·(f + g)']
     """
-    lines = []
+    lines, width = [], max(width, 1)
     while columns(text) > width:
         places = _breaks(text, width)
         if not places:
@@ -65,8 +65,8 @@ def _breaks(text: str, width: int) -> list[tuple[int, int]]:
     for place, each in enumerate(text[:width]):
         depth += (each in "([") - (each in ")]")
         sign = text[place : place + 3]
-        if place >= width // 4 and sign in (" + ", " − ", " · "):
+        if place > width // 4 and sign in (" + ", " − ", " · "):
             found.append((2 * depth + (sign == " · "), place))
-        elif place >= width // 4 and each == "·":
+        elif place > width // 4 and each == "·":
             found.append((2 * depth + 3, place))
     return found

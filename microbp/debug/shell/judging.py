@@ -9,6 +9,7 @@ from microbp.check import audit
 from microbp.check.operation import verdicts
 from microbp.check.words import operand_words
 from microbp.complexstep import check_rule
+from microbp.debug.exchange import NotATrace
 from microbp.debug.paths import paths
 from microbp.debug.shell.command import Command
 from microbp.debug.shell.refusal import Refusal
@@ -110,6 +111,8 @@ def _diff(session: Session, text: str) -> None:
         raise Refusal(f"cannot read {text}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Refusal(f"{text} is not a trace: it is not text") from None
+    except NotATrace as error:
+        raise Refusal(f"{text}: {error}") from None
     session.screen.table(session.trace.diff(other).table())
 
 

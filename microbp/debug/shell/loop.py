@@ -32,7 +32,7 @@ class Loop(cmd.Cmd):
         self.interactive = standard and stdin.isatty() and sys.stdout.isatty()
         self.use_rawinput = self.interactive
         self.commands = [*commands]
-        #: How many commands were refused.
+        #: How many commands were refused; a person at the keyboard has seen it.
         self.refused = 0
         self.last = ""
 
@@ -112,7 +112,7 @@ class Loop(cmd.Cmd):
         self.prompt = f"(microbp {self.session.cursor.step}/{len(self.session.cursor)}) "
 
     def _refuse(self, text: str) -> None:
-        self.refused += 1
+        self.refused += not self.interactive
         self.session.screen.line(("error: ", "bad"), " ".join(text.split()))
 
     def _mended(self) -> None:

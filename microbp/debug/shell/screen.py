@@ -15,9 +15,10 @@ Line = tuple[Span, ...]
 
 #: What stands for our signs where the encoding lacks them.
 _PLAIN = str.maketrans({
-    "−": "-", "×": "x", "÷": "/", "·": "*", "→": "->", "✓": "*", "∂": "d", "Σ": "sum ", "σ": "sigmoid",
+    "−": "-", "×": "x", "÷": "/", "·": "*", "→": "->", "✓": "*", "∂": "d", "Σ": "sum", "σ": "sigmoid",
     "∞": "inf", "…": "...", "∇": "grad", "─": "-", "│": "|", "²": "^2", "³": "^3", "π": "pi", "√": "sqrt",
     "“": '"', "”": '"', "≤": "<=", "≥": ">=", "≠": "!=", "½": "1/2",
+    "δ": "delta", "η": "eta", "←": "<-", "ᵢ": "_i", "ⱼ": "_j", "ₖ": "_k",
 })  # fmt: skip
 
 
@@ -92,7 +93,7 @@ class Screen:
             tuple(tuple(self.written(x) if isinstance(x, str) else x for x in row) for row in table.rows),
             tuple(map(self.written, table.notes)),
         )
-        if self.colour:
+        if self.colour and not self._plain:  # what a table draws itself has our signs, too
             safe.show(self.out)
         else:
             self.text(str(safe))

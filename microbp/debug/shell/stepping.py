@@ -29,7 +29,7 @@ def step(
     back and reverse-continue; ``help`` lists them. ``names`` maps names to Values, the variables of the
     caller unless it is given. No ``grad`` is read or changed.
 
-    Returns how many commands were refused: 0 when all went well.
+    Returns how many commands were refused: 0 when all went well, and where a person types them.
 
     >>> w, x = Value(0.4, name="w"), Value(3.0, name="x")
     >>> refused = step((w * x).tanh(), {}, commands=["step", "quit"])

@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 
 from microbp.replay.matrix.build import is_number, number, parsed, text
-from microbp.replay.matrix.gradients import gradient, write_gradient
+from microbp.replay.matrix.gradients import gradient, write_frozen, write_gradient
 from microbp.replay.matrix.groups import CONSTANT, INPUT, LOOSE, Group
 from microbp.replay.matrix.passing import Contribution, Upstream, block_gradients, needs_all
 from microbp.replay.matrix.rows import rule_gradients
@@ -55,23 +55,16 @@ def _inputs(writer: Writer, arrived: list[Contribution]) -> None:
 
 
 def _parameters(writer: Writer, arrived: dict[int, list[Contribution]], pool: list[int]) -> None:
-    """The gradients of parameters; those of a pool of several arrays are handed to its parts."""
-    if arrived[LOOSE]:
-        array = writer.arrays[LOOSE]
-        found = gradient(writer, array, "d" + array.name, arrived[LOOSE])
-        tree = found.tree if found.full else parsed(f"np.full({array.size}, {text(found.tree)})")
-        name = text(tree) if isinstance(tree, ast.Name) else text(writer.assign("d" + array.name, tree))
-        start = 0
-        for home in pool:
-            stop = start + writer.arrays[home].size
-            shape = writer.arrays[home].shape
-            form = f"{name}[{start}:{stop}]" + (f".reshape({shape})" if len(shape) != 1 else "")
-            places = np.arange(stop - start).reshape(shape)
-            arrived[home].append(Contribution(home, places, parsed(form), False, True, True))
-            start = stop
+    """The gradients of the parameters' arrays, and then what the pool of several of them receives."""
+    apart = any(arrived[home] for home in pool) or not arrived[LOOSE]
     for home, array in writer.arrays.items():
-        if array.parameter:
-            write_gradient(writer, array, arrived[home], f"∂cost/∂{array.name}, summed over the batch")
+        if array.parameter and home != LOOSE and (apart or home not in pool):
+            write_gradient(writer, array, arrived[home])
+    if arrived[LOOSE]:
+        write_gradient(writer, writer.arrays[LOOSE], arrived[LOOSE], started=apart)
+    for home, array in writer.arrays.items():
+        if array.frozen and (array.trains or home in pool):
+            write_frozen(writer, array)
 
 
 def _settled(writer: Writer, group: Group, found: Upstream) -> Upstream:

@@ -96,9 +96,8 @@ def mul(a: Tree, b: Tree) -> Tree:
     if q is not None:  # a number goes first
         a, b, p = b, a, q
     match b:
-        case ast.BinOp(left=left, op=ast.Mult(), right=right) if p is not None:
-            if is_number(left) is not None:
-                return mul(mul(a, left), right)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if is_number(left) is not None:
+            return mul(mul(left, a), right)  # numbers come together at the front
         case ast.UnaryOp(op=ast.USub(), operand=inner):
             return neg(mul(a, inner))
     match a:

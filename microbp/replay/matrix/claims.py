@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.replay.captured import ParameterArray
-from microbp.replay.matrix.arrays import Array, Names
+from microbp.replay.matrix.arrays import Names
 from microbp.replay.matrix.groups import LOOSE, Group, Slot
 from microbp.replay.matrix.parameters import NamedArray, word
 
@@ -54,26 +54,24 @@ def claim(
 ) -> dict[int, str]:
     """Put all parameters into arrays; returns for each group that is a layer its number, as a text.
 
-    A layer is a sum of products with parameters, and W1, b1 are the parameters of the first.
+    A layer is a sum of products with parameters, and W1, b1 are the parameters of the first. Layers come
+    first, then what else is computed from parameters, such as a penalty.
     """
     numbers: dict[int, str] = {}
-    count = 0
     for index in order:
-        group = groups[index]
         lefts = [
             block.left
-            for block in group.blocks
+            for block in groups[index].blocks
             if block.left is not None and _holds(block.left) and not _holds(block.right)
         ]
         if lefts:
-            count += 1
-            numbers[index] = _number(lefts[0], parameters) or str(count)
-        number = numbers.get(index, "")
+            numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
+            _claim_layer(groups[index], numbers[index], parameters, param_names)
+    for index in order:
+        group = groups[index]
         for block in group.blocks:
-            if block.left is not None:
-                _claim(block.left, parameters, "W" + number, "w" + number)
-            wanted = "b" + number if block.left is None else "w" + number
-            _claim(block.right, parameters, "W" + number, wanted)
+            for slot in filter(None, (block.left, block.right)):
+                _claim(slot, parameters, "W", "w" if block.left else "b")
         for slots in group.slots:
             for slot in slots:
                 _claim(slot, parameters, "P", "p")
@@ -84,6 +82,17 @@ def claim(
     else:
         parameters.add((len(rest),), rest, "theta")
     return numbers
+
+
+def _claim_layer(group: Group, number: str, parameters: Parameters, param_names: Sequence[str]) -> None:
+    for block in group.blocks:
+        line = ("w" if block.left else "b") + number
+        for slot in filter(None, (block.left, block.right)):
+            _claim(slot, parameters, "W" + number, line)
+            lone = slot.places.ravel().tolist() if slot.home == LOOSE and slot.places.size == 1 else []
+            for index in lone:
+                if index not in parameters.place and param_names[index] == f"p{index}":  # it bears no name
+                    parameters.add((), [index], line)
 
 
 def _holds(slot: Slot) -> bool:
@@ -110,45 +119,3 @@ def _claim(slot: Slot, parameters: Parameters, matrix: str, line: str) -> None:
     if parameters.free(different):
         shape = different.shape if len(different) > 1 or len(places) == 1 else different.shape[1:]
         parameters.add(shape, different.ravel().tolist(), matrix if len(shape) == 2 else line)
-
-
-def settle(groups: list[Group], parameters: Parameters, arrays: dict[int, Array], names: Names) -> list[int]:
-    """Give each operand that is a parameter its place in an array; those of several arrays go to a pool.
-
-    A pool is one vector of all their elements; returns the numbers of the arrays in the pool, which is the
-    array LOOSE.
-    """
-    mixed: list[Slot] = []
-    places = {index: place for index, (_, place) in parameters.place.items()}
-    for group in groups:
-        slots = [slot for each in group.slots for slot in each]
-        slots += [block.right for block in group.blocks]
-        slots += [block.left for block in group.blocks if block.left is not None]
-        for slot in slots:
-            if slot.home == LOOSE:
-                found = {parameters.place[each][0] for each in slot.places.ravel().tolist()}
-                if len(found) == 1:
-                    (slot.home,) = found
-                    slot.places = _placed(slot.places, places)
-                else:
-                    mixed.append(slot)
-    members = {each for slot in mixed for each in slot.places.ravel().tolist()}
-    homes = sorted({parameters.place[each][0] for each in members}, reverse=True)
-    if mixed:
-        start, offset = 0, dict[int, int]()
-        for home in homes:
-            offset[home] = start
-            start += len(parameters.arrays[home].members)
-        where = {
-            index: offset[home] + place
-            for index, (home, place) in parameters.place.items()
-            if home in offset
-        }
-        for slot in mixed:
-            slot.places = _placed(slot.places, where)
-        arrays[LOOSE] = Array(names.new("theta"), (start,), trains=True)
-    return homes
-
-
-def _placed(places: npt.NDArray[np.int64], where: dict[int, int]) -> npt.NDArray[np.int64]:
-    return np.array([where[each] for each in places.ravel().tolist()], dtype=np.int64).reshape(places.shape)

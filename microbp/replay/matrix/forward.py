@@ -7,7 +7,7 @@ from microbp.replay.matrix.groups import Group
 from microbp.replay.matrix.operands import numbers
 from microbp.replay.matrix.products import block_value
 from microbp.replay.matrix.rows import Shaped, rule_value
-from microbp.replay.matrix.writer import Writer
+from microbp.replay.matrix.writer import TERMS, Writer
 from microbp.replay.suspicion import may_be_undefined
 
 __all__ = ["forward"]
@@ -33,8 +33,10 @@ def _sum(writer: Writer, group: Group) -> Shaped:
     """The blocks, and then the constant."""
     total: Tree | None = None
     full = False
-    for block in group.blocks:
+    for count, block in enumerate(group.blocks, start=1):
         tree, entries = block_value(writer, block)
+        if total is not None and count % TERMS == 0:
+            total = writer.assign(group.array.name, total)
         total = tree if total is None else add(total, tree)
         full = full or entries
     constant, entries = numbers(writer, group.constants)

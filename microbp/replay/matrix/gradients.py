@@ -11,9 +11,9 @@ from microbp.replay.matrix.arrays import Array
 from microbp.replay.matrix.build import Tree, add, mul, number, parsed, text
 from microbp.replay.matrix.operands import rows, vector
 from microbp.replay.matrix.passing import Contribution, Upstream
-from microbp.replay.matrix.writer import Writer, affine
+from microbp.replay.matrix.writer import TERMS, Writer, affine
 
-__all__ = ["gradient", "write_gradient"]
+__all__ = ["gradient", "write_frozen", "write_gradient"]
 
 
 def _whole(array: Array, places: npt.NDArray[np.int64]) -> bool:
@@ -68,15 +68,17 @@ def gradient(writer: Writer, array: Array, name: str, parts: list[Contribution])
     parts = [_lone(_flat(each), array.varies) for each in parts]
     if all(_whole(array, each.places) for each in parts) and parts:
         tree, batch, full = parts[0].tree, parts[0].batch, parts[0].full
-        for each in parts[1:]:
+        for count, each in enumerate(parts[1:], start=1):
+            if count % TERMS == 0:
+                tree = writer.assign(name, tree)
             tree, batch, full = add(tree, each.tree), batch or each.batch, full or each.full
         return Upstream(tree, batch, full or array.size == 1)
     shape = f"(n, {array.size})" if array.varies else str(array.size)
     parts = sorted(parts, key=lambda each: not (_whole(array, each.places) and each.full))
     first = parts[0] if parts else None
-    fresh = first and isinstance(first.tree, ast.BinOp)  # a new array, which may be added to
-    if first and fresh and _whole(array, first.places) and first.full and first.batch == array.varies:
-        writer.assign(name, first.tree)
+    if first and _whole(array, first.places) and first.full and first.batch == array.varies:
+        fresh = isinstance(first.tree, ast.BinOp)  # a new array, which may be added to
+        writer.assign(name, first.tree if fresh else _method(first.tree, "copy", ""))
         parts = parts[1:]
     else:
         writer.line(f"{name} = np.zeros({shape})")
@@ -116,17 +118,19 @@ def _add(writer: Writer, target: Array, each: Contribution) -> None:
     _add(writer, target, left)
 
 
-def write_gradient(writer: Writer, array: Array, parts: list[Contribution], comment: str = "") -> None:
-    """Write the gradient of an array of parameters into the array that stands ready for it."""
-    name = f"d{array.name}"
+def write_gradient(
+    writer: Writer, array: Array, parts: list[Contribution], *, started: bool = False
+) -> None:
+    """Write the gradient of an array of parameters into the array that stands ready for it, or add to it."""
+    name, comment = f"d{array.name}", f"∂cost/∂{array.name}, summed over the batch"
     if not array.trains:
         parts = []
     target = Array(name, array.shape, parameter=True)
     parts = [_lone(_summed(each), False) for each in parts]
     shaped = [(each, _shaped(array, each)) for each in parts]
     shaped.sort(key=lambda pair: pair[1] is None)
-    started = not shaped or shaped[0][1] is None
-    if started:
+    if not started and (not shaped or shaped[0][1] is None):
+        started = True
         writer.line(f"{name}[...] = 0.0", comment)
     for each, tree in shaped:
         if tree is not None:
@@ -134,9 +138,14 @@ def write_gradient(writer: Writer, array: Array, parts: list[Contribution], comm
             started = True
             continue
         _add_parameter(writer, target, each, comment)
-    if array.trains and array.frozen:
-        line = name if len(array.shape) == 1 else f"{name}.ravel()"
-        writer.line(f"{line}[{list(array.frozen)}] = 0.0", "they take no gradient")
+
+
+def write_frozen(writer: Writer, array: Array) -> None:
+    """Take back what the parameters have received that take no gradient."""
+    name = f"d{array.name}"
+    line = name if len(array.shape) == 1 else f"{name}.ravel()"
+    places = "..." if not array.trains else list(array.frozen)
+    writer.line(f"{line}[{places}] = 0.0", "they take no gradient")
 
 
 def _shaped(array: Array, each: Contribution) -> Tree | None:

@@ -34,16 +34,24 @@ class Homes:
         size = len(captured.graph.nodes)
         self.home = [CONSTANT] * size
         self.place = [0] * size
+        #: For each position that is a parameter its index in ``captured.params``.
+        self.index: dict[int, int] = {}
         for index, position in enumerate(captured.inputs):
             if position is not None and roles.role[position] is Role.INPUT:
                 self.home[position], self.place[position] = INPUT, index
         for index, position in enumerate(captured.params):
             if position is not None:
                 self.home[position], self.place[position] = array_of.get(index, (LOOSE, index))
+                self.index[position] = index
 
     def of(self, reference: Reference) -> int:
         """The number of the array in which an operand stands."""
         return self.home[reference] if type(reference) is int else CONSTANT
+
+    def at(self, reference: Reference) -> tuple[int, int]:
+        """The array, in the order in which arrays were made, and the place there."""
+        assert type(reference) is int
+        return -self.home[reference], self.place[reference]
 
 
 @dataclass
@@ -57,7 +65,7 @@ class Slot:
     numbers: Numbers
 
 
-@dataclass
+@dataclass(eq=False)
 class Block:
     """Terms of a sum that multiply two arrays, or that take one array with a factor for each term."""
 
@@ -65,6 +73,12 @@ class Block:
     factors: Numbers
     right: Slot
     left: Slot | None = None
+
+    @property
+    def is_square(self) -> bool:
+        """Whether both sides are the same."""
+        left, right = self.left, self.right
+        return left is not None and left.home == right.home and bool((left.places == right.places).all())
 
 
 @dataclass
@@ -133,7 +147,12 @@ def grouped(
 
 
 def _kind(operation: Operation, homes: Homes) -> object:
-    return operation.rule, tuple(map(homes.of, operation.operands))
+    """The rule and its arrays; what is computed from one parameter each is alike whatever its array."""
+    found = tuple(map(homes.of, operation.operands))
+    computed = [home for home in found if home != CONSTANT]
+    if len(computed) == 1 and computed[0] <= LOOSE and not operation.rule.over:
+        found = tuple(CONSTANT if home == CONSTANT else LOOSE for home in found)
+    return operation.rule, found
 
 
 @dataclass
@@ -202,7 +221,7 @@ def _group(
         plain = [each for each in members if isinstance(each, Operation)]
         computed = [n for n, each in enumerate(first.operands) if homes.of(each) != CONSTANT]
         computed.sort(key=lambda n: -homes.of(first.operands[n]) if homes.of(first.operands[n]) < 0 else -1e9)
-        plain.sort(key=lambda each: [homes.place[each.operands[n]] for n in computed])  # type: ignore[index]
+        plain.sort(key=lambda each: [homes.at(each.operands[n]) for n in computed])
         plain = _different(plain, lambda each: _operand_places(each, homes), number, homes)
         group = Group(first.rule, [each.position for each in plain], False, Array("", ()), smallest)
         group.slots = _slots(first.rule, plain, homes)
@@ -233,7 +252,7 @@ def _different(
 
 def _operand_places(operation: Operation, homes: Homes) -> object:
     return tuple(
-        homes.place[each] if type(each) is int else ("number", float(each).hex())
+        homes.at(each) if type(each) is int else ("number", float(each).hex())
         for each in operation.operands
     )
 
@@ -267,10 +286,12 @@ def _slots(rule: Rule, members: list[Operation], homes: Homes) -> list[list[Slot
 
 
 def _slot(members: list[Operation], columns: list[int], homes: Homes, flat: bool = False) -> Slot:
-    home = homes.of(members[0].operands[columns[0]])
     rows = [[each.operands[column] for column in columns] for each in members]
+    used = {homes.of(each) for row in rows for each in row}
+    home = LOOSE if len(used) > 1 else used.pop()  # parameters of several arrays
     if home == CONSTANT:
         numbers = np.array([[float(x) for x in row] for row in rows])
         return Slot(home, np.zeros(0, dtype=np.int64), numbers[:, 0] if flat else numbers)
-    places = np.array([[homes.place[x] for x in row] for row in rows], dtype=np.int64)  # type: ignore[index]
+    place = homes.index if home == LOOSE else homes.place
+    places = np.array([[place[x] for x in row] for row in rows], dtype=np.int64)  # type: ignore[index]
     return Slot(home, places[:, 0] if flat else places, np.zeros(0))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 
-from microbp.replay.captured import Captured
+from microbp.replay.captured import Captured, Generated
 from microbp.replay.matrix.source import generate
 
-__all__ = ["latex"]
+__all__ = ["formulas", "latex", "pooled"]
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi",
@@ -25,8 +26,8 @@ _FUNCTIONS = {
     "arcsin": r"\arcsin", "arccos": r"\arccos", "d_tanh": r"\tanh'", "d_sigmoid": r"\sigma'",
 }  # fmt: skip
 _COMPARE = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=", ast.NotEq: r"\ne"}
-#: How strongly a formula holds together: sum, product, factor.
-_SUM, _PRODUCT, _ATOM = range(3)
+#: How strongly a formula holds together: a sum, a product, a factor, what a superscript can be put to.
+_SUM, _PRODUCT, _FACTOR, _ATOM = range(4)
 Formula = tuple[str, int]
 
 
@@ -56,11 +57,20 @@ def latex(captured: Captured) -> str:
     if "a table of" in made.description.partition("\n")[0]:
         raise ValueError(f"latex: {made.description}, which is no formula; take a part of the graph")
     defined = [each for each in ast.parse(made.source).body if isinstance(each, ast.FunctionDef)]
-    lines = [line for statement in defined[-1].body for line in _statement(statement)]
+    lines = [*pooled(made), *(line for each in defined[-1].body for line in formulas(each))]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
-def _statement(statement: ast.stmt) -> Iterator[str]:
+def pooled(made: Generated) -> list[str]:
+    """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
+    if made.pool is None:
+        return []
+    size = accumulate(len(each.members) for each in made.arrays)
+    parts = [each.name for each, end in zip(made.arrays, size, strict=True) if end <= len(made.pool.members)]
+    return [rf"{_symbol(made.pool.name)[0]} &= \left[{' | '.join(_symbol(each)[0] for each in parts)}\right]"]
+
+
+def formulas(statement: ast.stmt) -> Iterator[str]:
     """The formula of a line; none of a line that is only about Python."""
     match statement:
         case ast.Assign(targets=[ast.Name(id="n" | "dx")]):
@@ -80,11 +90,11 @@ def _statement(statement: ast.stmt) -> Iterator[str]:
             yield f"{_formula(out)[0]} &= {_formula(written)[0]}"
 
 
-def _symbol(name: str) -> str:
+def _symbol(name: str) -> Formula:
     r"""``W1`` as W^{(1)}, ``dW1`` and ``d_h1`` as derivatives of J, ``delta1`` as \delta^{(1)}."""
     derivative = re.fullmatch(r"d_?(?!elta)([A-Za-z]\w*)", name)
     if derivative:
-        return rf"\frac{{\partial J}}{{\partial {_symbol(derivative[1])}}}"
+        return rf"\frac{{\partial J}}{{\partial {_symbol(derivative[1])[0]}}}", _FACTOR
     found = re.fullmatch(r"(.*?\D)_?(\d[\d_]*)?", name)
     stem, number = (found[1], found[2]) if found else (name, None)
     plain = stem.rstrip("_")
@@ -94,13 +104,22 @@ def _symbol(name: str) -> str:
         shown = plain
     else:
         shown = rf"\mathrm{{{plain}}}".replace("_", r"\_")
-    return shown + (f"^{{({number.replace('_', ',')})}}" if number else "")
+    return (f"{shown}^{{({number.replace('_', ',')})}}", _FACTOR) if number else (shown, _ATOM)
 
 
 def _within(node: ast.expr, strength: int) -> str:
     """The formula as a part of another; in parentheses where it holds together less than that."""
     source, own = _formula(node)
-    return source if own >= strength else rf"\left({source}\right)"
+    return source if own >= strength else _bracketed(source)
+
+
+def _bracketed(source: str) -> str:
+    return rf"\left({source}\right)"
+
+
+def _raised(base: ast.expr, power: str) -> Formula:
+    """With a superscript, of which a formula can have but one."""
+    return f"{_within(base, _ATOM)}^{{{power}}}", _FACTOR
 
 
 def _formula(node: ast.expr) -> Formula:
@@ -108,34 +127,35 @@ def _formula(node: ast.expr) -> Formula:
         case ast.Constant(value=value):
             number = f"{value:g}" if isinstance(value, float) else str(value)
             mantissa, sign, power = number.partition("e")
-            return (rf"{mantissa} \cdot 10^{{{int(power)}}}" if sign else number), _ATOM
+            times = "" if mantissa == "1" else rf"{mantissa} \cdot "
+            return (f"{times}10^{{{int(power)}}}", _FACTOR) if sign else (number, _ATOM)
         case ast.Name(id=name):
-            return _symbol(name), _ATOM
+            return _symbol(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return f"-{_within(operand, _PRODUCT)}", _SUM
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
             sign = "+" if isinstance(op, ast.Add) else "-"
             return f"{_within(left, _SUM)} {sign} {_within(right, _PRODUCT)}", _SUM
         case ast.BinOp(left=left, op=ast.MatMult(), right=right):
-            return rf"{_within(left, _PRODUCT)}\,{_within(right, _ATOM)}", _PRODUCT
+            return rf"{_within(left, _PRODUCT)}\,{_within(right, _FACTOR)}", _PRODUCT
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
             plain = any(isinstance(each, ast.Constant) or _is_count(each) for each in (left, right))
             sides = [
-                rf"\left({_formula(each)[0]}\right)" if _is_product(each) else _within(each, _PRODUCT)
+                _bracketed(_formula(each)[0]) if _is_product(each) else _within(each, _PRODUCT)
                 for each in (left, right)
             ]
             return (r"\," if plain else r" \odot ").join(sides), _PRODUCT
         case ast.BinOp(left=left, op=ast.Div(), right=right):
-            return rf"\frac{{{_formula(left)[0]}}}{{{_formula(right)[0]}}}", _ATOM
+            return rf"\frac{{{_formula(left)[0]}}}{{{_formula(right)[0]}}}", _FACTOR
         case ast.Attribute(value=inner, attr="T"):
-            return _transposed(_within(inner, _ATOM)), _ATOM
+            return _transposed(inner)
         case ast.Subscript(value=inner, slice=where):
-            return _indexed(inner, where), _ATOM
+            return _indexed(inner, where)
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return f"{_formula(left)[0]} {_COMPARE[type(op)]} {_formula(right)[0]}", _SUM
         case ast.Call(func=func, args=args, keywords=keywords):
             return _call(func, args, keywords)
-    return rf"\texttt{{{ast.unparse(node)}}}".replace("_", r"\_"), _ATOM
+    return rf"\texttt{{{ast.unparse(node)}}}".replace("_", r"\_"), _FACTOR
 
 
 def _is_count(node: ast.expr) -> bool:
@@ -146,18 +166,27 @@ def _is_product(node: ast.expr) -> bool:
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
 
 
-def _transposed(source: str) -> str:
-    return rf"{source[:-1]}\top}}" if re.fullmatch(r"\S+\^\{\(\d+\)\}", source) else rf"{source}^{{\top}}"
+def _transposed(matrix: ast.expr) -> Formula:
+    r"""W^{(1)\top}: one superscript has both."""
+    source, _ = _formula(matrix)
+    if isinstance(matrix, ast.Name) and source.endswith(")}"):
+        return rf"{source[:-1]}\top}}", _FACTOR
+    return _raised(matrix, r"\top")
 
 
-def _indexed(inner: ast.expr, where: ast.expr) -> str:
+def _indexed(inner: ast.expr, where: ast.expr) -> Formula:
     """An array with the places that are taken of it; the axis of the samples is not shown."""
     parts = where.elts if isinstance(where, ast.Tuple) else [where]
     shown = [ast.unparse(each) for each in parts if ast.unparse(each) not in (":", "None", "...")]
+    source, strength = _formula(inner)
     if not shown:
-        return _within(inner, _ATOM)
-    text = ", ".join(_symbol(each) if each.isidentifier() else each for each in shown)
-    return f"{_within(inner, _ATOM)}_{{{text}}}"
+        return source, strength
+    places = ", ".join(_symbol(each)[0] if each.isidentifier() else each for each in shown)
+    if not isinstance(inner, ast.Name):
+        return f"{_bracketed(source)}_{{{places}}}", _ATOM
+    if source.startswith(r"\frac"):  # the derivative by that place
+        return f"{source[:-1]}_{{{places}}}}}", _FACTOR
+    return f"{source}_{{{places}}}", strength
 
 
 def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> Formula:
@@ -169,7 +198,7 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
         case ast.Attribute(value=inner, attr="reshape" | "ravel"):
             return _formula(inner)
         case ast.Attribute(value=inner, attr="swapaxes"):
-            return _transposed(_within(inner, _ATOM)), _ATOM
+            return _transposed(inner)
         case ast.Attribute(attr="repeat" | "broadcast_to" | "full"):
             return _formula(args[1] if ast.unparse(func) == "np.full" else args[0])
         case ast.Attribute(attr="concatenate"):
@@ -182,9 +211,9 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
         case ast.Attribute(attr="zeros"):
             return "0", _ATOM
         case ast.Attribute(attr="square"):
-            return f"{_within(args[0], _ATOM)}^{{2}}", _ATOM
+            return _raised(args[0], "2")
         case ast.Attribute(attr="power"):
-            return f"{_within(args[0], _ATOM)}^{{{_formula(args[1])[0]}}}", _ATOM
+            return _raised(args[0], _formula(args[1])[0])
         case ast.Attribute(attr="sqrt"):
             return rf"\sqrt{{{_formula(args[0])[0]}}}", _ATOM
         case ast.Attribute(attr="abs"):
@@ -193,7 +222,7 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
             return rf"\left\langle {_formula(args[0])[0]}, {_formula(args[1])[0]} \right\rangle", _ATOM
         case ast.Attribute(attr="where"):
             test, first, second = (_formula(each)[0] for each in args)
-            return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _ATOM
+            return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _FACTOR
     word = ast.unparse(func).removeprefix("np.")
     if word.startswith("d_"):
         args = args[:1]  # the second is the value, from which the derivative is computed

@@ -86,7 +86,7 @@ def block_gradients(writer: Writer, group: Group, block: Block, delta: Upstream)
         return [_plain(block.right, mul(number(factor), delta.tree), m, k, varies, delta.batch)]
     if factor == -1.0 and block.left is not None:
         delta = delta._replace(tree=neg(delta.tree))
-    equal = block.left is not None and _equal(block.left, block.right)
+    equal = block.is_square
     if m == 1 and (left.varies == right.varies or equal):
         found = _pair(writer, left, right, delta, equal, varies)
     elif not is_grid(left, right):
@@ -100,10 +100,6 @@ def block_gradients(writer: Writer, group: Group, block: Block, delta: Upstream)
     return [each for each in found if each.home != CONSTANT]
 
 
-def _equal(left: Slot, right: Slot) -> bool:
-    return left.home == right.home and bool((left.places == right.places).all())
-
-
 def _each(writer: Writer, group: Group, block: Block, delta: Upstream) -> list[Contribution]:
     """Of one term for each member."""
     fixed = not group.varies
@@ -113,7 +109,7 @@ def _each(writer: Writer, group: Group, block: Block, delta: Upstream) -> list[C
     if left is None:
         return [Contribution(right.home, right.places[:, 0], scaled, delta.batch, fixed, full)]
     found = []
-    equal = _equal(left, right)
+    equal = block.is_square
     for slot, other in ((right, left), (left, right))[: 1 if equal else 2]:
         array = writer.arrays[other.home]
         tree, wide_tree = vector(writer, array, other.places[:, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,18 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Node
-from microbp.replay.captured import Captured, Generated
+from microbp.replay.captured import Captured, Generated, ParameterArray
 from microbp.replay.matrix.arrays import Array, Names
 from microbp.replay.matrix.backward import backward
-from microbp.replay.matrix.claims import Parameters, claim, settle
+from microbp.replay.matrix.claims import Parameters, claim
 from microbp.replay.matrix.forward import forward
 from microbp.replay.matrix.groups import CONSTANT, INPUT, LOOSE, Group, Homes, grouped
 from microbp.replay.matrix.parameters import named_arrays, word
+from microbp.replay.matrix.pool import settle
 from microbp.replay.matrix.roles import Roles, roles
 from microbp.replay.matrix.sums import operations
 from microbp.replay.matrix.table import tabled
 from microbp.replay.matrix.texts import HELPERS
 from microbp.replay.matrix.writer import Writer
+from microbp.replay.words import counted, one_line
 
 __all__ = ["MANY", "generate", "matrices"]
 
@@ -76,7 +79,7 @@ class Plan:
 
 def generate(captured: Captured) -> Generated:
     """NumPy source for a batch of samples of a recorded graph."""
-    return matrices(captured) or tabled(captured, roles(captured))
+    return matrices(captured) or tabled(captured)
 
 
 def matrices(captured: Captured) -> Generated | None:
@@ -84,14 +87,16 @@ def matrices(captured: Captured) -> Generated | None:
     plan = Plan(captured, roles(captured))
     if not plan.fits:
         return None
-    order = sorted(plan.parameters.arrays.items(), key=lambda pair: pair[1].members[0])
-    arrays = tuple(array for _, array in order)
+    parts = [plan.parameters.arrays[home] for home in plan.pool]
+    rest = [array for home, array in plan.parameters.arrays.items() if home not in plan.pool]
+    arrays = (*parts, *sorted(rest, key=lambda array: array.members[0]))
+    pool = None
+    if parts:
+        members = tuple(index for array in parts for index in array.members)
+        pool = ParameterArray(plan.arrays[LOOSE].name, (len(members),), members)
     value, both = plan.writer(), plan.writer()
     for writer in (value, both):
         writer.line("n = len(x)")
-        if plan.pool:
-            parts = [f"{plan.arrays[home].name}.ravel()" for home in plan.pool]
-            writer.line(f"{plan.arrays[LOOSE].name} = np.concatenate([{', '.join(parts)}])")
         forward(writer, [plan.groups[index] for index in plan.order])
     _outputs(value, plan)
     _cost(both, plan)
@@ -99,13 +104,15 @@ def matrices(captured: Captured) -> Generated | None:
     seeds = [(home, place) for home, place in outputs if home != CONSTANT]
     backward(both, plan.groups, plan.order, seeds, plan.pool)
     both.line("return costs, dx")
-    given = ["x", *(each.name for each in arrays)]
-    gradients = [f"d{each.name}" for each in arrays]
+    names = [each.name for each in (*([pool] if pool else []), *arrays)]
+    given, gradients = ["x", *names], [f"d{each}" for each in names]
     lines = ["import numpy as np", ""]
+    if pool:
+        lines += [*_told(pool.name, parts), ""]
     body = "\n".join(code for writer in (value, both) for code, _ in writer.lines)
     helpers = [source for name, source in HELPERS.items() if re.search(rf"\b{name}\(", body)]
     if any("math." in each for each in helpers):
-        lines.insert(0, "import math")
+        lines[:0] = ["import math", ""]
     short = {name: array for name, array in plan.constants.items() if array.size <= SHORT}
     lines += [f"{name} = np.array({_listed(array)})" for name, array in short.items()]
     lines += [""] * bool(short)
@@ -120,16 +127,24 @@ def matrices(captured: Captured) -> Generated | None:
         start = 1 + "\n".join(lines).count("\n") + 1  # a helper is one entry of several lines
         watched.update(start + each for each in writer.watched)
         lines += [*writer.source(), *[""] * blank]
-    size = len(captured.graph.nodes)
-    description = f"{size:,} scalars became {len(plan.groups):,} array operations"
+    size = counted(len(captured.graph.nodes), "scalar")
+    description = f"{size} became {counted(len(plan.groups), 'array operation')}"
     for index in plan.order:
         group = plan.groups[index]
         shape = ", ".join(["n"] * group.varies + [str(len(group.members))])
         description += f"\n  {group.array.name} ({shape}): {group.comment}"
     constants = {name: array for name, array in plan.constants.items() if name not in short}
     return Generated(
-        "\n".join(lines), arrays, constants, description, exact=False, watched=frozenset(watched)
-    )
+        "\n".join(lines), arrays, constants, description,
+        exact=False, watched=frozenset(watched), pool=pool,
+    )  # fmt: skip
+
+
+def _told(pool: str, parts: list[ParameterArray]) -> list[str]:
+    """What a reader has to know of the pool."""
+    views = ", ".join(f"{each.name} {each.shape}" for each in parts)
+    told = f"{pool} is one vector; {views} are views of it, one part after the other. So it is with d{pool}."
+    return [f"# {line}" for line in textwrap.wrap(told, 100)]
 
 
 def _listed(array: npt.NDArray[Any]) -> str:
@@ -218,4 +233,4 @@ def _comment(captured: Captured, group: Group) -> str:
     rule = "Σ" if group.rule is None else group.rule.name
     paths = {" / ".join(name for name, _ in nodes[position].group[:2]) for position in group.members}
     where = f" in {path}" if len(paths) == 1 and (path := paths.pop()) else ""
-    return f"{shown} = {rule}{where}"
+    return one_line(f"{shown} = {rule}{where}")

@@ -43,31 +43,32 @@ class Operation(NamedTuple):
 
 def operations(captured: Captured, roles: Roles) -> list[Operation | SumOfProducts]:
     """What has to be computed, operands first; constants are numbers, parts of sums have gone into them."""
-    nodes = captured.graph.nodes
+    nodes, role, computed = captured.graph.nodes, roles.role, Role.COMPUTED
+    constants = {each.position: each.data for each in nodes if role[each.position] is Role.CONSTANT}
     absorbed = bytearray(len(nodes))
     found: list[Operation | SumOfProducts] = []
     for node in reversed(nodes):
         position = node.position
-        if node.rule is None or roles.role[position] is not Role.COMPUTED or absorbed[position]:
+        if node.rule is None or role[position] is not computed or absorbed[position]:
             continue
         if node.rule in (_ADD, _SUB, _NEG, _SUM, _DOT):
-            terms, constant, parts = _terms(captured, roles, position, absorbed)
+            terms, constant, parts = _terms(captured, roles, constants, position, absorbed)
             if parts > 1 or node.rule is _SUM or node.rule is _DOT:
                 found.append(SumOfProducts(position, terms, constant))
                 continue
-        operands = tuple(_reference(captured, roles, each) for each in node.operands)
+        operands = node.operands
+        if constants:
+            operands = tuple([_reference(constants, each) for each in operands])
         found.append(Operation(position, node.rule, operands))
     return found[::-1]
 
 
-def _reference(captured: Captured, roles: Roles, operand: Reference) -> Reference:
-    if type(operand) is int and roles.role[operand] is Role.CONSTANT:
-        return captured.graph.nodes[operand].data
-    return operand
+def _reference(constants: dict[int, float], operand: Reference) -> Reference:
+    return constants.get(operand, operand) if type(operand) is int else operand
 
 
 def _terms(
-    captured: Captured, roles: Roles, root: int, absorbed: bytearray
+    captured: Captured, roles: Roles, constants: dict[int, float], root: int, absorbed: bytearray
 ) -> tuple[list[Term], float, int]:
     """The terms of the sum at ``root``, its constant, and of how many values it is made."""
     nodes, varies = captured.graph.nodes, roles.varies[root]
@@ -76,7 +77,7 @@ def _terms(
     stack: list[tuple[float, Reference]] = [(1.0, root)]
     while stack:
         factor, operand = stack.pop()
-        operand = _reference(captured, roles, operand)
+        operand = _reference(constants, operand)
         if type(operand) is float:
             constant += factor * operand
             continue
@@ -103,7 +104,7 @@ def _terms(
             assert rule is not None
             w, x, b = _DOT.split((*node.operands, 0.0) if rule is _MUL else node.operands)
             for left, right in zip(w, x, strict=True):
-                u, v = _reference(captured, roles, left), _reference(captured, roles, right)
+                u, v = _reference(constants, left), _reference(constants, right)
                 if type(u) is int and type(v) is int:
                     terms.append(Term(factor, u, v))
                 elif type(u) is int:

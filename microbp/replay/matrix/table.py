@@ -15,9 +15,10 @@ from microbp.expr import Expression
 from microbp.graph import Node
 from microbp.replay.captured import Captured, Generated, ParameterArray
 from microbp.replay.matrix.build import Tree, is_number, parsed, text
-from microbp.replay.matrix.roles import Role, Roles
+from microbp.replay.matrix.roles import Role, roles
 from microbp.replay.matrix.texts import HELPERS, array_tree
 from microbp.replay.suspicion import may_be_undefined
+from microbp.replay.words import counted
 from microbp.rules import Rule
 
 __all__ = ["tabled"]
@@ -75,8 +76,9 @@ def value_and_grad(x, theta, dtheta, wrt_x=False):
 """
 
 
-def tabled(captured: Captured, roles: Roles) -> Generated:
+def tabled(captured: Captured) -> Generated:
     """The loop and its table, for any graph; it is made in one pass over the nodes."""
+    role_of = roles(captured).role
     nodes, inputs, params = captured.graph.nodes, len(captured.inputs), len(captured.params)
     row = {place: n for n, place in enumerate(captured.inputs) if place is not None}
     row.update((place, inputs + n) for n, place in enumerate(captured.params) if place is not None)
@@ -89,7 +91,7 @@ def tabled(captured: Captured, roles: Roles) -> Generated:
     level: dict[int, int] = {}
     alike: dict[tuple[int, int, int], list[Node]] = defaultdict(list)
     for node in nodes:
-        role = roles.role[node.position]
+        role = role_of[node.position]
         if role is Role.CONSTANT:
             row[node.position] = constant(node.data)
         if role is not Role.COMPUTED:
@@ -140,7 +142,7 @@ def tabled(captured: Captured, roles: Roles) -> Generated:
     helpers = "".join(f"\n\n{helper}" for name, helper in HELPERS.items() if f"{name}(" in functions)
     source = f"{imports}\n{sizes}\n{helpers}\n{functions}\n\n\n{_LOOPS}"
     arrays = (ParameterArray("theta", (params,), tuple(range(params))),)
-    told = f"{len(nodes):,} scalars became a table of {len(steps):,} array operations"
+    told = f"{counted(len(nodes), 'scalar')} became a table of {counted(len(steps), 'array operation')}"
     heads = {f"    SimpleNamespace(  # {rule}": rule for rule in rules}
     watched = {
         number + 2  # where its value is computed

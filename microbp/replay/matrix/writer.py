@@ -12,8 +12,10 @@ import numpy.typing as npt
 from microbp.replay.matrix.arrays import Array, Names
 from microbp.replay.matrix.build import Tree, parsed, text
 
-__all__ = ["Writer"]
+__all__ = ["TERMS", "Writer"]
 
+#: A sum of more terms than this is added up in several lines.
+TERMS = 12
 
 #: What two views or sums in a row come to.
 _SHORTER = [

@@ -10,7 +10,8 @@ from microbp.replay import writer
 from microbp.replay.rolling.blocks import Block, Fixed, Lag, Literal, Operand, Run, Slot, Table
 from microbp.replay.rolling.names import Names, series, shifted
 from microbp.replay.rolling.plan import REGISTERS, Plan
-from microbp.replay.straight import _broken, _call, _literals, _wrapped
+from microbp.replay.straight import _broken, _calls, _literals, _wrapped
+from microbp.replay.words import one_line
 
 __all__ = ["Forward", "pattern"]
 
@@ -181,7 +182,7 @@ class Forward(Lines):
             if node.group != before:
                 before = node.group
                 if before:
-                    self.lines.append(f"    # {' / '.join(_call(*each) for each in node.group)}.")
+                    self.lines.append(_calls(node))
             self.single(node)
 
     # ----------------------------------------------------------------------------------------- loops
@@ -327,10 +328,11 @@ def scopes(node: Node, texts: Sequence[str]) -> tuple[dict[str, str], list[dict[
 def comment(names: Names, block: Block, nodes: Sequence[Node]) -> Iterable[str]:
     """The comment above a loop: which values it stands for."""
     first, last = nodes[block.start], nodes[block.end - 1]
-    yield f"    # {block.times:,} times {block.period}: the values from {first.name} to {last.name}."
+    told = f"the values from {first.name} to {last.name}"
+    yield f"    # {block.times:,} times {block.period}: {one_line(told)}."
     if block.period <= 12:
         for slot in block.slots:
             position = slot.node.position
             second, final = (nodes[position + block.period * k] for k in (1, block.times - 1))
             told = f"{slot.node.name}, {second.name}, …, {final.name}"
-            yield f"    # {names.values[position]} stands for {told}."
+            yield f"    # {names.values[position]} stands for {one_line(told)}."
