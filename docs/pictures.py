@@ -10,6 +10,7 @@ from PIL import Image
 import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Drawing, animate, draw, draw_step
+from viz.moments.gif import with_one_palette
 
 FOLDER = Path(__file__).parent / "pictures"
 
@@ -70,7 +71,7 @@ if __name__ == "__main__":
     for name, drawing in drawings().items():
         path = drawing.save(FOLDER / f"{name}.png")
         with Image.open(path) as image:  # few colours: a third of the bytes
-            few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+            [few] = with_one_palette([image.convert("RGB")])
         few.save(path, optimize=True)
         print(f"{path.name}: {drawing}, {path.stat().st_size / 1000:.0f} kB")
     animation = animate(tutorial_4(), title="The 2-2-2 net", dpi=84)

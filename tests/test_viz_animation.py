@@ -286,7 +286,7 @@ def test_wrong_options_are_refused(options, message, pass_):
 
 
 def test_what_has_no_steps_is_refused():
-    with pytest.raises(TypeError, match=r"^animate\(\) takes a Value, a Graph or a Trace, not int$"):
+    with pytest.raises(TypeError, match=r"^animate\(\) takes a Value, a Graph or a Trace, not int: a plain"):
         animate(2)
     x = y = Value(1.0, name="x")
     for _ in range(300):

@@ -442,7 +442,7 @@ def test_long_names_are_cut_and_whole_in_the_tooltip():
     long = "activation_of_the_unit_" * 40
     svg = Drawing(alone(name=long, tooltip=long)).svg
     assert titles(svg)["n0"] == long
-    assert f"{long[:23]}…" in [each.text for each in parsed(svg).iter(f"{SVG}text")]
+    assert f"{long[:12]}…{long[-11:]}" in [each.text for each in parsed(svg).iter(f"{SVG}text")]
 
 
 def test_the_text_is_the_same_in_every_process():

@@ -11,7 +11,7 @@ import pytest
 from viz_support import SVG, by_id, parsed, small, titles, tutorial_1, tutorial_4
 
 import microbp
-from microbp import Graph, Value
+from microbp import MLP, Graph, Value, trace
 from microbp.cli import main
 from viz import NoEngine, draw
 from viz.colours import DARK
@@ -287,8 +287,24 @@ def test_only_values_and_graphs_are_drawn():
         TypeError, match=r"^draw\(\) takes a Value or a Graph, not ndarray; of an array draw one elem"
     ):
         draw(microbp.array([1.0, 2.0]).__array__())
-    with pytest.raises(TypeError, match="not float"):
-        draw(2.0)
+    net = MLP(2, [1], seed=1)
+    for given, hint in {
+        2.0: "not float: a plain number does not know what it was computed from",
+        net: "not MLP; of a module draw what it returns",
+        trace(Value(2.0) * 3.0): "not Trace; of a trace draw its graph, trace.graph",
+        None: "not NoneType",
+        "loss": "not str",
+    }.items():
+        with pytest.raises(TypeError) as caught:
+            draw(given)
+        assert str(caught.value) == f"draw() takes a Value or a Graph, {hint}"
+
+
+@pytest.mark.parametrize("option", ["digits", "max_nodes"])
+@pytest.mark.parametrize("given", ["4", 7.5, True, None])
+def test_whole_numbers_are_asked_for_as_such(option, given, square):
+    with pytest.raises(TypeError, match=f"^{option} is a whole number, not {re.escape(repr(given))}$"):
+        draw(square, **{option: given})
 
 
 def test_a_picture_that_no_one_can_read_is_refused():

@@ -332,7 +332,7 @@ def test_too_many_values_are_refused_with_the_ways_out():
 
 
 def test_only_values_graphs_and_traces_have_steps():
-    with pytest.raises(TypeError, match=r"^draw_step\(\) takes a Value, a Graph or a Trace, not float$"):
+    with pytest.raises(TypeError, match=r"^draw_step\(\) takes a Value, a Graph or a Trace, not float: a "):
         draw_step(2.0, 0)
     with pytest.raises(microbp.NoGradientError, match="is a constant"):
         draw_step(Value(2.0).detach(), 0)

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from microbp import Graph, NoGradientError, Value, group, record_sites, sum  # noqa: A004
+from microbp import MLP, Graph, NoGradientError, Value, group, record_sites, sum  # noqa: A004
 from microbp.debug.trace import Trace, trace
 from viz import engines
 from viz.engines import NoEngine
@@ -160,6 +160,13 @@ def test_a_constant_takes_no_gradient_and_has_an_edge():
     assert set(data["routes"]) == {"e2_0", "e2_1"}
 
 
+def test_a_value_that_is_named_as_it_is_computed_is_not_said_to_be_itself():
+    product = Value(2.0, "w") * Value(3.0, "x")
+    assert data_of_page(page(product, names={"y": product}))["nodes"][-1]["formula"] == "w·x"
+    product.name = "w·x"
+    assert data_of_page(page(product))["nodes"][-1]["formula"] == ""
+
+
 def test_both_edges_of_a_square_are_there():
     x = Value(3.0, "x")
     assert set(data_of_page(page(x * x))["routes"]) == {"e1_0", "e1_1"}
@@ -259,6 +266,7 @@ def test_the_widest_text_fits_its_box():
     width = box_width("w", "0.5", "×", ["+0.5", "−1.234e−12"])
     assert width >= text_width("× ∇") + text_width("−1.234e−12") + 16
     assert box_width("权重权重权重", "0.5", "", []) > box_width("wwwwww", "0.5", "", [])
+    assert box_width("wwwwww", "0.5", "", []) > box_width("aaaaaa", "0.5", "", [])
 
 
 def test_the_skeleton_has_no_name_in_it():
@@ -312,6 +320,13 @@ def test_it_is_saved_as_it_is(tmp_path):
     assert path.read_bytes() == made.html.encode()
     with pytest.raises(FileNotFoundError):
         made.save(tmp_path / "gone" / "step.html")
+
+
+@pytest.mark.parametrize("given", [3.0, None, "loss", [Value(1.0)], MLP(1, [1], seed=1)])
+def test_only_values_graphs_and_traces_have_a_page(given):
+    what = type(given).__name__
+    with pytest.raises(TypeError, match=rf"^page\(\) takes a Value, a Graph or a Trace, not {what}"):
+        page(given)
 
 
 def test_a_notebook_gets_a_sandboxed_frame_and_a_line_of_text():

@@ -40,10 +40,20 @@ def test_a_listed_parameter_is_one_and_no_other():
     graph = Graph(w * x)
     assert names_of(graph, Kind.PARAMETER, ["x"]) == ["x"]
     assert names_of(graph, Kind.PARAMETER, [w, x]) == ["w", "x"]
-    assert names_of(graph, Kind.PARAMETER, [Value(3.0), "absent"]) == []
+    assert names_of(graph, Kind.PARAMETER, ["x", "absent"]) == ["x"]
+    assert names_of(graph, Kind.PARAMETER, [Value(3.0)]) == []
     assert kind_of(graph["w"], {"w"}) is Kind.PARAMETER
     with pytest.raises(TypeError, match=r"^parameters lists names or Values, not 3$"):
         kinds(graph, [3])
+
+
+def test_names_of_which_none_is_there_are_refused_and_a_value_that_is_not_used_is_none():
+    graph = Graph(Value(2.0, "width") * Value(3.0, "height"))
+    with pytest.raises(ValueError, match=r"no leaf of the graph is named 'widht'; did you mean 'width'\?$"):
+        kinds(graph, ["widht"])
+    with pytest.raises(ValueError, match=r"'q' \(nor any of the 2 others\); its leaves are width, height$"):
+        kinds(graph, ["r", "q", "s"])
+    assert kinds(graph, ["width", Value(1.0)]) == [Kind.PARAMETER, Kind.INPUT, Kind.OPERATION]
 
 
 def test_what_takes_no_gradient_is_a_constant():

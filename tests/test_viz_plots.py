@@ -156,6 +156,14 @@ def test_zero_gradients_are_counted_in_words():
     assert plot_histograms(snapshots).axes[1].get_title(loc="left").endswith("(2 of 2 are 0)")
 
 
+def test_what_is_no_module_and_no_snapshots_is_refused():
+    net = MLP(1, [1], seed=1)
+    with pytest.raises(TypeError, match=r"^Snapshots\(\) takes the module that is trained, not Value$"):
+        Snapshots(Value(1.0))
+    with pytest.raises(TypeError, match=r"^plot_histograms\(\) takes Snapshots\(net\), with a take"):
+        plot_histograms(net)
+
+
 def test_no_snapshots_and_no_parameters_are_refused():
     with pytest.raises(ValueError, match=r"^there are no snapshots yet"):
         plot_histograms(Snapshots(MLP(1, [1])))

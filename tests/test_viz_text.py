@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from viz_support import HOSTILE, parsed
 
 from viz.numbers import number, signed
-from viz.text import escaped, shortened
+from viz.text import columns, escaped, narrowed, shortened
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,17 @@ def test_a_shortened_name_fits_and_says_so(name, width):
     if shortened(name, width) != name:
         assert shortened(name, width).endswith("…")
         assert name.startswith(shortened(name, width)[:-1])
+
+
+@given(st.text("ab权重…é", max_size=40), st.integers(4, 30))
+def test_a_narrowed_name_fits_and_keeps_both_ends(name, width):
+    shown = narrowed(name, width)
+    assert columns(shown) <= width
+    if shown != name:
+        ends = [(shown[:at], shown[at + 1 :]) for at, each in enumerate(shown) if each == "…"]
+        assert any(name.startswith(begin) and name.endswith(end) for begin, end in ends)
+
+
+def test_long_names_that_differ_at_the_end_are_told_apart():
+    long = "the_weight_of_the_hidden_layer_number_"
+    assert len({narrowed(f"{long}{at}", 18) for at in range(12)}) == 12

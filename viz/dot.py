@@ -14,6 +14,7 @@ from viz.moments import look as step_look
 from viz.numbers import MINUS, number, signed
 from viz.order import Order, is_mesh, order
 from viz.picture import Box, Edge, Kind, Picture
+from viz.reach import HASTE, PATIENCE
 from viz.styles import FONT, Style
 from viz.text import escaped, shortened
 from viz.tidy import LEAVES, tidied
@@ -62,6 +63,7 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
             "label": heading(picture, scale, style), "labelloc": "t", "tooltip": " ",
         }
         | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
+        | (HASTE if picture.reach() > PATIENCE else {})
         | ({"dpi": str(dpi)} if dpi else {}),
         node_attr={
             "shape": "box", "style": "rounded,filled", "margin": "0.05,0.03", "width": "0", "height": "0",

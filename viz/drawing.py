@@ -12,6 +12,7 @@ from viz import dot, svg
 from viz.engines import ENGINES, engine_name, render
 from viz.fold import picture
 from viz.picture import Picture
+from viz.refusal import not_drawn
 from viz.scope import caller_scope
 from viz.styles import Style
 
@@ -69,8 +70,9 @@ def draw(
 
     Where no gradient has been computed a dash stands in its place.
 
-    Raises TypeError for what is neither a Value nor a graph, ValueError for an option that is wrong, and
-    for a picture of more than 5000 boxes. No layout engine is needed until ``.svg``, ``.png`` or ``.pdf``.
+    Raises TypeError for what is neither a Value nor a graph, ValueError for an option that is wrong, for a
+    picture of more than 5,000 boxes, and for one whose edges would take an engine minutes. No layout
+    engine is needed until ``.svg``, ``.png`` or ``.pdf``.
     """
     style = Style(rankdir, dark, edges, digits, legend).checked()
     if isinstance(root, Picture):
@@ -83,10 +85,7 @@ def draw(
             parameters=parameters, between=between, around=around, hops=hops, share=share,
         )  # fmt: skip
     else:
-        raise TypeError(
-            f"draw() takes a Value or a Graph, not {type(root).__name__}; of an array draw one element, "
-            "or the sum"
-        )
+        raise not_drawn("draw", "a Value or a Graph", root)
     return Drawing(
         drawn if title is None else drawn._replace(title=title), style, engine=engine, format=format
     )

@@ -65,19 +65,22 @@ def _chosen(engine: str) -> str:
     for each in ENGINES[1:] if engine == "auto" else (engine,):
         if _installed(each):
             return each
-    what = "there is neither a program dot on the PATH nor the package pygraphviz"
-    if engine == "dot":
-        what = "there is no program dot on the PATH"
-    elif engine == "pygraphviz":
-        what = "there is no package pygraphviz"
+    dot, package = "program dot on the PATH", "package pygraphviz"
+    what = {
+        "auto": f"there is neither a {dot} nor the {package}",
+        "dot": f"there is no {dot}",
+        "pygraphviz": f"there is no {package}",
+    }[engine]
+    if engine != "pygraphviz" and shutil.which("dot"):
+        what = "the program dot is there, but not the Python package graphviz that calls it"
     raise NoEngine(f"no layout engine: {what}; {_WAYS_OUT}.")
 
 
 def _installed(engine: str) -> bool:
-    if engine == "dot":
-        return shutil.which("dot") is not None
+    if engine == "dot" and shutil.which("dot") is None:
+        return False
     try:
-        return find_spec("pygraphviz") is not None
+        return find_spec("graphviz" if engine == "dot" else "pygraphviz") is not None
     except ValueError:  # something without a spec stands in its place in sys.modules
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from microbp import Graph, Value
@@ -16,6 +15,8 @@ from viz.folding.partition import Partition
 from viz.folding.values import Values
 from viz.kinds import kinds
 from viz.picture import Picture
+from viz.reach import MOST
+from viz.refusal import did_you_mean, whole_number
 
 __all__ = ["FOLDS", "LIMIT", "picture"]
 
@@ -23,6 +24,11 @@ __all__ = ["FOLDS", "LIMIT", "picture"]
 FOLDS = ("auto", *LEVELS)
 #: More boxes than these are no picture.
 LIMIT = 5000
+
+_CURES = (
+    "Let fold='auto' choose, try fold='neuron' or fold='layer', or show a part: around=name, "
+    "between=(name, name), share=0.9"
+)
 
 
 def picture(
@@ -53,13 +59,14 @@ def picture(
     >>> picture(Graph(x * x + x), fold="sigma").note
     '3 values folded into 2 boxes: each sum in one box'
 
-    Raises ValueError for an unknown ``fold``, a ``max_nodes`` below 5, a picture of more than 5000
-    boxes, and as :func:`viz.focus.focus` does.
+    Raises ValueError for an unknown ``fold``, a ``max_nodes`` below 5, a picture of more than 5,000
+    boxes, one whose edges cross more than 10,000 rows of boxes together, which would take an engine
+    minutes, and as :func:`viz.focus.focus` does.
     """
     if fold not in FOLDS:
-        close = difflib.get_close_matches(str(fold), FOLDS, 1, 0.5)
-        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
         raise ValueError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {fold!r}{meant}")
+    whole_number("max_nodes", max_nodes)
     if max_nodes < FEWEST:
         raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes!r}")
     kind = kinds(graph, parameters)
@@ -69,12 +76,11 @@ def picture(
     if len(partition) > LIMIT:
         raise ValueError(
             f"{len(values):,} values with fold={fold!r} would be {len(partition):,} boxes, and no one can "
-            f"read more than {LIMIT:,}. Let fold='auto' choose, try fold='neuron' or fold='layer', or show "
-            "a part: around=name, between=(name, name), share=0.9"
+            f"read more than {LIMIT:,}. {_CURES}"
         )
     contents = Contents(partition)
     frames, within = clusters(contents)
-    return Picture(
+    drawn = Picture(
         boxes=tuple(contents.boxes(within)),
         edges=tuple(edges(contents)),
         clusters=tuple(frames),
@@ -83,6 +89,13 @@ def picture(
         values=len(values),
         total=len(graph),
     )
+    if (crossed := drawn.reach()) > MOST:
+        raise ValueError(
+            f"{len(values):,} values with fold={fold!r} would be {len(drawn.edges):,} edges between "
+            f"{len(partition):,} boxes, which cross {crossed:,} rows together, and more than {MOST:,} take "
+            f"an engine minutes. {_CURES}"
+        )
+    return drawn
 
 
 def _left_out(values: Values, told: str) -> str:

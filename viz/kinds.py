@@ -9,6 +9,7 @@ from contextlib import suppress
 from microbp import Graph, Node, Value
 from microbp.notation import plain_number, symbol
 from viz.picture import Kind
+from viz.refusal import did_you_mean
 
 __all__ = ["formula", "kind_of", "kinds", "literal", "short", "sign", "stem"]
 
@@ -48,7 +49,7 @@ def kind_of(node: Node, parameters: Collection[str] | None = None) -> Kind:
 
 
 def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
-    """Names in the graph. A parameter that the graph does not use is none of them."""
+    """Names in the graph. A parameter that the graph does not use is none of them; one at least is used."""
     names = set()
     for each in [parameters] if isinstance(parameters, str | Value) else parameters:
         if isinstance(each, Value):
@@ -58,6 +59,12 @@ def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
             names.add(each)
         else:
             raise TypeError(f"parameters lists names or Values, not {each!r}")
+    leaves = [node.name for node in graph.nodes if node.rule is None]
+    if names and names.isdisjoint(leaves):
+        [first, *more] = sorted(names)
+        others = f" (nor any of the {len(more)} others)" if more else ""
+        meant = did_you_mean(first, leaves) or f"its leaves are {', '.join(leaves[:12])}"
+        raise ValueError(f"parameters: no leaf of the graph is named {first!r}{others}; {meant}")
     return names
 
 

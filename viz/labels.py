@@ -13,7 +13,7 @@ from viz.moments import look
 from viz.numbers import number, signed
 from viz.picture import Box, Kind, Row
 from viz.styles import Style
-from viz.text import escaped
+from viz.text import escaped, narrowed, plain
 
 __all__ = ["COLUMNS", "LEAF_SIGN", "label"]
 
@@ -145,7 +145,7 @@ def _band(gradient: float | None, scale: Scale, style: Style) -> str:
 
 
 def _name(box: Box, style: Style) -> str:
-    name = escaped(box.name, _NAME)
+    name = escaped(narrowed(plain(box.name), _NAME))
     return f"<B>{name}</B>" if box.named else _font(name, style.theme.faint)
 
 

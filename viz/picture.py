@@ -11,6 +11,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from viz.moment import Moment
+from viz.reach import reach
 
 __all__ = ["STRIP", "Box", "Cluster", "Edge", "Kind", "Picture", "Row"]
 
@@ -139,3 +140,10 @@ class Picture(NamedTuple):
     total: int = 0
     #: Where the backward pass stands, in the picture of one of its steps.
     moment: Moment | None = None
+
+    def reach(self) -> int:
+        """How many rows of boxes the edges cross together; see :func:`viz.reach.reach`."""
+        operands: dict[str, list[str]] = {}
+        for edge in self.edges:
+            operands.setdefault(edge.target, []).append(edge.source)
+        return reach((box.id for box in self.boxes), operands)

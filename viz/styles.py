@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from viz.colours import DARK, LIGHT, Theme, faded
+from viz.refusal import whole_number
 
 __all__ = ["FONT", "Style"]
 
@@ -37,6 +38,7 @@ class Style(NamedTuple):
             given = getattr(self, option)
             if given not in choices:
                 raise ValueError(f"{option}={given!r}: it is one of {', '.join(map(repr, choices))}")
+        whole_number("digits", self.digits)
         if not 1 <= self.digits <= 17:
             raise ValueError(f"digits={self.digits!r}: from 1 to 17 significant digits are shown")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["escaped", "plain", "shortened"]
+__all__ = ["columns", "escaped", "narrowed", "plain", "shortened"]
 
 #: Marks that turn the direction of the text around them.
 _TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -33,20 +33,36 @@ def _visible(character: str, lines: bool) -> str:
     return character
 
 
+def columns(text: str) -> int:
+    """How many columns a text takes in letters of one width; a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+
+
 def shortened(text: str, width: int) -> str:
     """``text``, cut to so many columns with … at the end; a Chinese character takes two.
 
     >>> shortened("activation_of_the_first_unit", 12), shortened("隐藏层的输出", 7)
     ('activation_…', '隐藏层…')
     """
-    columns = [2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text[: width + 1]]
-    if sum(columns) <= width and len(text) <= width:
+    if len(text) <= width and columns(text) <= width:
         return text
     room, kept = width - 1, 0
-    while kept < len(columns) and columns[kept] <= room:
-        room -= columns[kept]
+    while kept < len(text) and columns(text[kept]) <= room:
+        room -= columns(text[kept])
         kept += 1
     return text[:kept] + "…"
+
+
+def narrowed(text: str, width: int) -> str:
+    """``text``, cut to so many columns with … inside: names that are long often differ at their ends.
+
+    >>> narrowed("weight_of_the_first_unit", 16), narrowed("weight_of_the_second", 16), narrowed("w5", 16)
+    ('weight_o…st_unit', 'weight_o…_second', 'w5')
+    """
+    if shortened(text, width) == text:
+        return text
+    end = shortened(text[::-1], width // 2)[-2::-1]
+    return shortened(text, width - columns(end)) + end
 
 
 def escaped(text: str, width: int = 0, *, tooltip: bool = False) -> str:

@@ -15,6 +15,7 @@ from viz.folding.sums import sums
 from viz.folding.trees import chains, trees
 from viz.folding.values import Values
 from viz.picture import Kind
+from viz.reach import MOST, reach
 
 __all__ = ["LEVELS", "auto", "folded"]
 
@@ -53,10 +54,15 @@ def auto(values: Values, most: int) -> tuple[Partition, str]:
     """The finest level that can be read, and a phrase that says how it was folded.
 
     It has at most ``most`` boxes, and at most four times as many pairs of boxes that are connected: the
-    neurons of two layers of a hundred would be a mesh.
+    neurons of two layers of a hundred would be a mesh. So would be edges that cross more than thirty
+    times as many rows: a value that each of sixty steps reads with the result of the last.
     """
     for partition, phrase in _ladder(values):
-        if len(partition) <= most and len(partition.arcs()[0]) <= 4 * most:
+        if (
+            len(partition) <= most
+            and len(partition.arcs()[0]) <= 4 * most
+            and reach(partition.order(), partition.operands()) <= min(30 * most, MOST)
+        ):
             return partition, phrase
     return bands(partition, most), "by depth"
 

@@ -14,12 +14,19 @@ from viz.moment import Flow, Moment, Progress, When
 from viz.moments.captions import captions
 from viz.page import TooManyValues
 from viz.picture import Picture
+from viz.refusal import not_drawn, whole_number
 from viz.scope import caller_scope
 
 __all__ = ["MOST", "Film", "film"]
 
 #: More boxes than these are not followed by eye, and take minutes to draw once for every step.
 MOST = 300
+#: Nor are edges that cross more rows of boxes than these together.
+FAR = 3_000
+_CURES = (
+    "Show a part: around=name, between=(name, name); step through all of them on a page, viz.page(loss); or "
+    "see them folded in one picture, viz.draw(loss)"
+)
 
 
 class Film:
@@ -53,6 +60,7 @@ class Film:
 
     def picture(self, step: int) -> Picture:
         """What is seen after so many steps. IndexError where there are not so many."""
+        whole_number("step", step)
         gradients = self.trace.gradients(step)
         current = self.trace.steps[step - 1].node if step else None
         paid = Counter(
@@ -125,13 +133,14 @@ def film(
 ) -> Film:
     """The pass from ``root``, with the options of :func:`viz.draw`; ``caller`` is named in errors.
 
-    Raises TypeError for what is not a Value, Graph or Trace, TooManyValues for more than 300 boxes,
-    NoGradientError for a constant, and as :func:`viz.focus.focus` does.
+    Raises TypeError for what is not a Value, Graph or Trace, TooManyValues for more than 300 boxes or
+    edges that cross more than 3,000 rows of them, NoGradientError for a constant, and as
+    :func:`viz.focus.focus` does.
     """
     if isinstance(root, Value):
         root = Graph(root, caller_scope() if names is None else names)
     elif not isinstance(root, Graph | Trace):
-        raise TypeError(f"{caller}() takes a Value, a Graph or a Trace, not {type(root).__name__}")
+        raise not_drawn(caller, "a Value, a Graph or a Trace", root)
     graph = root if isinstance(root, Graph) else root.graph
     listed = None
     if parameters is not None:
@@ -141,8 +150,12 @@ def film(
     if count > MOST:
         raise TooManyValues(
             f"{caller}() draws each of {count:,} values in a box of its own, and no one can follow more than "
-            f"{MOST:,}. Show a part: around=name, between=(name, name); step through all of them on a page, "
-            "viz.page(loss); or see them folded in one picture, viz.draw(loss)"
+            f"{MOST:,}. {_CURES}"
         )
     drawn = picture(graph, "none", parameters=listed, between=between, around=around, hops=hops)
+    if (crossed := drawn.reach()) > FAR:
+        raise TooManyValues(
+            f"{caller}() would draw {len(drawn.edges):,} edges, which cross {crossed:,} rows of boxes "
+            f"together, and no one can follow more than {FAR:,}. {_CURES}"
+        )
     return Film(root if isinstance(root, Trace) else trace(graph), drawn, title or "", digits)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["gif", "pillow"]
+__all__ = ["gif", "pillow", "with_one_palette"]
 
 #: So many colours for all frames together; one more is left for "as before".
 _COLOURS = 255
@@ -36,7 +36,7 @@ def gif(frames: Sequence[bytes], durations: Sequence[int]) -> bytes:
     pictures = [image.open(io.BytesIO(each)).convert("RGB") for each in frames]
     sizes = {each.size for each in pictures}
     assert len(sizes) == 1, f"frames of different sizes: {sizes}"
-    first, *others = _with_one_palette(image, pictures)
+    first, *others = with_one_palette(pictures)
     file = io.BytesIO()
     first.save(
         file, "GIF", save_all=True, append_images=others, duration=list(durations), loop=0, optimize=True
@@ -44,7 +44,7 @@ def gif(frames: Sequence[bytes], durations: Sequence[int]) -> bytes:
     return file.getvalue()
 
 
-def _with_one_palette(image: Any, pictures: Sequence[Any]) -> list[Any]:
+def with_one_palette(pictures: Sequence[Any]) -> list[Any]:
     """The pictures in the colours that cover most of them, or in the nearest of these.
 
     Every fill is among them, even the palest; what is left out are shades at the rims of letters.
@@ -61,7 +61,7 @@ def _with_one_palette(image: Any, pictures: Sequence[Any]) -> list[Any]:
     places[_code(colours)] = nearest
     reduced = []
     for picture in pictures:
-        one = image.fromarray(places[_code(np.asarray(picture, np.int32))])
+        one = pillow().fromarray(places[_code(np.asarray(picture, np.int32))])
         one.putpalette(palette.astype(np.uint8).tobytes())
         reduced.append(one)
     return reduced

@@ -51,8 +51,9 @@ def draw_step(
     >>> {box.name: box.grad for box in drawing.picture.boxes}
     {'w': 9.0, 'x': 1.5, 'v2': 3.0, 'loss': 1.0}
 
-    Raises IndexError where the pass has no such step, TooManyValues for more than 300 boxes, TypeError
-    for what is no Value, Graph or Trace, NoGradientError for a constant, and as :func:`viz.draw` does.
+    Raises IndexError where the pass has no such step, TooManyValues for more than 300 boxes or
+    for edges that cross more than 3,000 rows of them, TypeError for what is no Value, Graph or Trace,
+    NoGradientError for a constant, and as :func:`viz.draw` does.
     """
     style = Style(rankdir, dark, edges, digits, legend).checked()
     shown = film(

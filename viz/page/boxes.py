@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 from microbp import Graph
 from viz.page.frames import Frame
-from viz.text import plain, shortened
+from viz.reach import HASTE, PATIENCE, reach
+from viz.text import columns, narrowed, plain
 
 _HEAD = (
     "digraph { rankdir=TB; nodesep=0.18; ranksep=0.36; "
     'node [shape=box, fixedsize=true, label=""]; edge [arrowsize=0.6];'
 )
+_HASTE = " ".join(f"{option}={value};" for option, value in HASTE.items())
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)+", re.ASCII)
 _ROOM = '<TABLE BORDER="0" FIXEDSIZE="TRUE" WIDTH="48" HEIGHT="11"><TR><TD></TD></TR></TABLE>'
 
 #: Room for the name of the frame.
 _FRAME = f"margin=8; labeljust=l; label=<{_ROOM}>;"
 
-__all__ = ["HEIGHT", "box_width", "clipped", "skeleton", "text_width"]
+__all__ = ["HEIGHT", "box_width", "clipped", "graph_reach", "skeleton", "text_width"]
 
 #: Two lines of 18 points.
 HEIGHT = 36
-#: Points per character of the box's 11 point type, digits and capitals included; twice that for the
+#: Points per character of the box's 11 point type, digits and most capitals included; twice that for the
 #: wide characters of East Asia.
 CHARACTER = 7.2
+#: Characters that are wider by two fifths.
+_BROAD = frozenset("mwMWOQ@%—")
 #: Left and right of the text, and between what stands at both ends of a line.
 PADDING, GAP = 8.0, 10.0
 #: How many columns of a name its box shows; the tooltip has all of it.
@@ -38,23 +41,23 @@ CROWDED = 4
 def text_width(text: str) -> float:
     """How wide a text is at most, in points.
 
-    >>> text_width("w5"), text_width("权重")
-    (14.4, 28.8)
+    >>> text_width("b5"), text_width("w5"), text_width("权重")
+    (14.4, 17.28, 28.8)
     """
-    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
-    return CHARACTER * (len(text) + wide)
+    broad = sum(each in _BROAD for each in text)
+    return CHARACTER * (columns(text) + 0.4 * broad)
 
 
 def clipped(name: str) -> str:
-    """A name as its box shows it; of a path its end.
+    """A name as its box shows it; of a path its end, of others both ends.
 
     >>> clipped("w5"), clipped("the mean of all residuals"), clipped("layers.0.neurons.2.w.1")
-    ('w5', 'the mean of all r…', '…s.0.neurons.2.w.1')
+    ('w5', 'the mean …esiduals', '…s.0.neurons.2.w.1')
     """
     shown = plain(name)
     if len(shown) > LONGEST and _PATH.fullmatch(shown):
         return "…" + shown[1 - LONGEST :]
-    return shortened(shown, LONGEST)
+    return narrowed(shown, LONGEST)
 
 
 def box_width(short: str, data: str, symbol: str, gradients: Iterable[str]) -> int:
@@ -82,7 +85,14 @@ def skeleton(graph: Graph, widths: Sequence[float], around: Sequence[Frame], *, 
         (outside if frame.parent is None else inside[frame.parent]).append("\n".join(cluster))
     framed = {position for frame in around for position in frame.inside}
     free = [box for position, box in enumerate(boxes) if position not in framed]
-    return "\n".join([_HEAD, *free, *reversed(outside), *_edges(graph, labels=labels), "}"])
+    head = f"{_HEAD} {_HASTE}" if graph_reach(graph) > PATIENCE else _HEAD
+    return "\n".join([head, *free, *reversed(outside), *_edges(graph, labels=labels), "}"])
+
+
+def graph_reach(graph: Graph) -> int:
+    """How many rows the edges cross together, where every value has its box."""
+    operands = {node.position: [each for each in node.operands if type(each) is int] for node in graph}
+    return reach(operands, operands)
 
 
 def _edges(graph: Graph, *, labels: bool) -> Iterator[str]:

@@ -227,6 +227,7 @@ window.addEventListener("beforeprint", () => { printing = true; look(); });
 window.addEventListener("afterprint", () => { printing = false; look(); });
 
 byId("title").textContent = data.title;
+for (const id of ["play", "slider"]) byId(id).disabled = steps.length === 0;
 byId("slider").max = String(steps.length);
 legend();
 buildTables();

@@ -50,6 +50,7 @@ def described(trace: Trace, title: str, parameters: Iterable[str | Value] | None
 
 
 def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]]) -> dict[str, Any]:
+    made = formula(graph, node)
     return {
         "name": plain(node.name),
         "word": plain_name(node.name),
@@ -58,7 +59,7 @@ def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]
         "kind": kind,
         "symbol": sign(node),
         "rule": node.rule.name if node.rule else "",
-        "formula": plain(formula(graph, node)),
+        "formula": plain(made) if made != node.name else "",  # w·x need not be told to be w·x
         "group": " › ".join(plain(name) + (f" ({call + 1})" if call else "") for name, call in node.group),
         "data": node.data,
         "operands": [each if type(each) is int else None for each in node.operands],

@@ -10,12 +10,14 @@ from typing import Any
 
 from microbp import Graph, MicrobpError, Trace, Value, trace
 from viz.engines import ENGINES, NoEngine
-from viz.page.boxes import skeleton
+from viz.page.boxes import graph_reach, skeleton
 from viz.page.data import described
 from viz.page.frames import frames
 from viz.page.template import joined
 from viz.picture import Kind
 from viz.positions import positions
+from viz.reach import MOST
+from viz.refusal import not_drawn
 from viz.scope import caller_scope
 from viz.text import plain
 
@@ -92,9 +94,9 @@ def page(
     >>> made.values, made.steps, made.html.startswith("<!DOCTYPE html>")
     (4, 2, True)
 
-    Up to ``whole`` values the graph is laid out by ``engine`` and shown complete. Beyond, or where no
-    engine is installed, the page shows the neighbourhood of the current value, two edges far; its steps
-    and tables are complete all the same.
+    Up to ``whole`` values the graph is laid out by ``engine`` and shown complete. Beyond, where its edges
+    cross more than 10,000 rows of boxes together, or where no engine is installed, the page shows the
+    neighbourhood of the current value, two edges far; its steps and tables are complete all the same.
 
     Raises TooManyValues above 5,000 values, NoGradientError for a constant, NoEngine if the ``engine``
     that is asked for is not installed, and ValueError if it is not known.
@@ -104,6 +106,8 @@ def page(
     graph = root.graph if isinstance(root, Trace) else root
     if isinstance(graph, Value):
         graph = Graph(graph, names=caller_scope() if names is None else names)
+    elif not isinstance(graph, Graph):
+        raise not_drawn("page", "a Value, a Graph or a Trace", graph)
     if len(graph) > LARGEST:
         raise TooManyValues(
             f"the graph of {graph.root.name} has {len(graph):,} values, and a step page shows at most "
@@ -113,9 +117,12 @@ def page(
     steps = root if isinstance(root, Trace) else trace(graph)
     title = plain(f"{graph.root.name}: one backward pass" if title is None else title)
     data = {**described(steps, title, parameters), "note": ""}
-    laid_out = _laid_out(graph, data, engine) if len(graph) <= whole else ""
-    if not laid_out and len(graph) <= whole:
-        data["note"] = "The whole graph needs a layout engine: pip install microbp[viz]."
+    laid_out = ""
+    if len(graph) <= whole:
+        if graph_reach(graph) > MOST:
+            data["note"] = "The whole graph is a tangle that takes an engine minutes."
+        elif not (laid_out := _laid_out(graph, data, engine)):
+            data["note"] = "The whole graph needs a layout engine: pip install microbp[viz]."
     return Page(joined(title, data), title, len(graph), len(steps), laid_out)
 
 

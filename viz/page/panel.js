@@ -58,8 +58,8 @@ function state(count, all) {
 }
 
 // A name that leads to the step in which its gradient is passed on or complete.
-function jump(position) {
-  const button = element("button", { type: "button", class: "jump" }, name(position));
+function jump(position, called = name(position)) {
+  const button = element("button", { type: "button", class: "jump" }, called);
   button.addEventListener("click", () => visit(position));
   return button;
 }
@@ -71,7 +71,7 @@ const rowsOf = new Map();
 function showSource() {
   const site = nodes[current()].site;
   byId("source").hidden = site === null;
-  byId("nosource").hidden = data.sources.length > 0;
+  byId("nosource").hidden = data.sources.length > 0 || steps.length === 0;
   for (const each of byId("lines").querySelectorAll(".here")) {
     each.classList.remove("here");
     each.removeAttribute("aria-current");
@@ -117,7 +117,8 @@ function buildTable(id, positions) {
   const body = element("tbody");
   for (const position of positions) {
     const node = nodes[position];
-    const label = element("th", { scope: "row", title: node.name }, takesGradient(position) ? jump(position) : name(position));
+    const called = id === "values" ? name(position) : narrowed(position);
+    const label = element("th", { scope: "row", title: node.name }, takesGradient(position) ? jump(position, called) : called);
     if (id === "values" && node.formula) label.append(" = ", element("span", { class: "symbols", dir: "ltr" }, node.formula));
     const grad = element("td");
     const mark = element("td");

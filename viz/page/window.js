@@ -5,6 +5,7 @@ const OPERANDS = 12;
 const ACROSS = 6; // boxes side by side
 const ROW = 84;
 const SPACE = 14;
+const ASIDE = 90;
 
 const operandsOf = (position) => edgesInto[position].map((edge) => edge.source);
 const usersOf = (position) => edgesFrom[position].map((edge) => edge.target);
@@ -83,7 +84,15 @@ function straight(edge, places) {
   const bottom = y1 - data.height / 2 - 1;
   const twin = edgesInto[edge.target].filter((each) => each.source === edge.source);
   const shift = twin.length > 1 ? (twin.indexOf(edge) - (twin.length - 1) / 2) * 24 : 0;
+  const [from, to] = [x0 + shift, x1 + shift];
+  if (bottom - top > ROW && Math.abs(x1 - x0) < ASIDE) { // around the boxes that stand between
+    const gap = ROW - data.height;
+    const lane = Math.max(from, to) + ASIDE + (bottom - top) / 12;
+    const out = `C${from},${top + gap / 2} ${lane},${top + gap / 2} ${lane},${top + gap}`;
+    const back = `C${lane},${bottom - gap / 2} ${to},${bottom - gap / 2} ${to},${bottom}`;
+    return { path: `M${from},${top}${out}L${lane},${bottom - gap}${back}`, label: [lane, (top + bottom) / 2] };
+  }
   const bend = (bottom - top) / 2;
-  const path = `M${x0 + shift},${top}C${x0 + shift},${top + bend} ${x1 + shift},${bottom - bend} ${x1 + shift},${bottom}`;
-  return { path, label: [x0 + shift + (x1 - x0) * 0.3, top + (bottom - top) * 0.42] };
+  const path = `M${from},${top}C${from},${top + bend} ${to},${bottom - bend} ${to},${bottom}`;
+  return { path, label: [from + (x1 - x0) * 0.3, top + (bottom - top) * 0.42] };
 }

@@ -30,6 +30,8 @@ class Snapshots:
     """
 
     def __init__(self, net: Module) -> None:
+        if not isinstance(net, Module):
+            raise TypeError(f"Snapshots() takes the module that is trained, not {type(net).__name__}")
         self._parameters: dict[str, list[Any]] = {}
         for path, value in net.named_parameters().items():
             self._parameters.setdefault(_layer(path), []).append(value)
@@ -66,6 +68,11 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
 
     Raises ValueError where there are no snapshots, ImportError without matplotlib.
     """
+    if not isinstance(snapshots, Snapshots):
+        raise TypeError(
+            f"plot_histograms() takes Snapshots(net), with a take() after each backward(), not "
+            f"{type(snapshots).__name__}"
+        )
     if not len(snapshots):
         raise ValueError("there are no snapshots yet: call take() after backward()")
     made = figure(8.0, 0.6 + 1.9 * len(snapshots.layers))
