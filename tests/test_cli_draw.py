@@ -78,7 +78,7 @@ def test_a_step_and_the_whole_pass(folder, capsys):
         (["--root", "los"], "net.py: there is no value 'los'; did you mean 'loss'? There are: h, loss, o"),
         (["--fold", "nerve"], "cannot draw loss: fold is one of 'auto', 'none', 'sigma', 'neuron', 'layer'"),
         (["--around", "hh"], "cannot draw loss: no value named 'hh' in the graph of loss"),
-        (["-o", "loss.bmp"], "the suffix is one of .svg, .png, .pdf, .dot"),
+        (["-o", "loss.bmp"], "cannot write loss.bmp: the suffix is one of .svg, .png, .pdf, .dot, .gif"),
         (["-o", "gone/loss.svg"], "cannot write gone/loss.svg: "),
     ],
 )

@@ -66,3 +66,10 @@ def test_a_constant_is_an_error(script, capsys):
     script.write_text("import microbp\nloss = microbp.Value(1.0).detach()\n")
     assert cli.main(["page", "net.py", "--root", "loss"]) == 2
     assert "is a constant" in capsys.readouterr().err
+
+
+def test_another_suffix_is_refused_before_the_script_runs(script, capsys):
+    script.write_text("raise SystemExit('it ran')\n")
+    assert cli.main(["page", "net.py", "-o", "step.png"]) == 2
+    told = capsys.readouterr().err
+    assert told == "microbp: error: cannot write step.png: the suffix is one of .html, .htm\n"

@@ -320,6 +320,9 @@ def test_it_is_saved_as_it_is(tmp_path):
     assert path.read_bytes() == made.html.encode()
     with pytest.raises(FileNotFoundError):
         made.save(tmp_path / "gone" / "step.html")
+    with pytest.raises(ValueError, match=r"^cannot save a page as 'step\.png': the suffix is one of \.html"):
+        made.save(tmp_path / "step.png")
+    assert [each.name for each in tmp_path.iterdir()] == ["step.html"]
 
 
 @pytest.mark.parametrize("given", [3.0, None, "loss", [Value(1.0)], MLP(1, [1], seed=1)])

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from microbp import Graph, MicrobpError, Trace, Value
+from microbp import Graph, Trace, Value
 from viz import dot, svg
-from viz.engines import ENGINES, engine_name, render
+from viz.engines import render
 from viz.moments.film import MOST, Film, film
 from viz.moments.gif import gif, pillow
 from viz.moments.moving import moving
 from viz.page import TooManyValues
+from viz.rendered import Rendered
 from viz.styles import Style
 from viz.text import plain
 
 __all__ = ["Animation", "animate"]
 
-_FORMATS = {"gif": "image/gif", "svg": "image/svg+xml"}
-_SUFFIXES = (".gif", ".svg")
 #: The last frame, which shows the result, stays so many times as long as another.
 _HELD = 4
 
@@ -77,12 +74,16 @@ def animate(
     return Animation(shown, style, seconds_per_step=seconds_per_step, dpi=dpi, engine=engine, format=format)
 
 
-class Animation:
+class Animation(Rendered):
     """A backward pass that moves. In a notebook it shows itself; :meth:`save` writes a GIF or an SVG.
 
     The SVG holds no script, stops while the mouse is over it, and where its reader's system asks for
     reduced motion it shows the last frame. A GIF can do none of this, but is shown everywhere.
     """
+
+    formats: ClassVar[Mapping[str, str]] = {"gif": "image/gif", "svg": "image/svg+xml"}
+    suffixes = (".gif", ".svg")
+    instead = "; a single step is drawn by draw_step"
 
     def __init__(
         self,
@@ -98,16 +99,10 @@ class Animation:
             raise ValueError(f"seconds_per_step={seconds_per_step!r}: from 0.02 to 600 seconds")
         if not 10 <= dpi <= 600:
             raise ValueError(f"dpi={dpi!r}: from 10 to 600 dots per inch")
-        if engine not in ENGINES:
-            raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
-        if format not in _FORMATS:
-            raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, _FORMATS))}")
+        super().__init__(style, engine, format)
         self.film = film
-        self.style = (style or Style()).checked()
         self._milliseconds = round(100 * seconds_per_step) * 10  # a GIF counts in hundredths of a second
         self._dpi = dpi
-        self._engine = engine
-        self._format = format
         self._made: dict[str, Any] = {}
 
     @property
@@ -124,11 +119,6 @@ class Animation:
     def durations(self) -> list[int]:
         """For how many milliseconds each frame is shown."""
         return [self._milliseconds] * (self.frames - 1) + [_HELD * self._milliseconds]
-
-    @property
-    def engine(self) -> str:
-        """Which engine draws, with its version. Raises NoEngine if none is installed."""
-        return engine_name(self._engine)
 
     @property
     def gif(self) -> bytes:
@@ -154,23 +144,6 @@ class Animation:
             self._made["svg"] = moving(frames, self.durations, title)
         return str(self._made["svg"])
 
-    def save(self, path: str | Path) -> Path:
-        """Writes ``.gif`` or ``.svg`` by the suffix of the path, and returns the path.
-
-        Raises ValueError for another suffix, FileNotFoundError if the folder does not exist, and as
-        :attr:`gif` and :attr:`svg` do.
-        """
-        path = Path(path)
-        if path.suffix.lower() not in _SUFFIXES:
-            raise ValueError(
-                f"cannot save an animation as {path.name!r}: the suffix is one of {', '.join(_SUFFIXES)}; "
-                "a single step is drawn by draw_step"
-            )
-        if not path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
-        path.write_bytes(self.gif if path.suffix.lower() == ".gif" else self.svg.encode())
-        return path
-
     def _drawn(self, format: str, dpi: int | None = None) -> list[bytes]:  # noqa: A002
         """Each frame as the engine draws it, several at a time where it is a program of its own."""
         texts = [dot.source(self.film.picture(step), self.style, dpi) for step in self.film.steps]
@@ -179,25 +152,6 @@ class Animation:
             return list(pool.map(lambda text: render(text, format, self._engine), texts))
 
     def __repr__(self) -> str:
-        try:
-            engine = self.engine
-        except (MicrobpError, OSError) as error:
-            engine = f"none ({error})"
         seconds = sum(self.durations) / 1000
-        return f"Animation: {self.frames} frames, {seconds:g} s, engine {engine}"
+        return f"Animation: {self.frames} frames, {seconds:g} s, engine {self._engine_told()}"
 
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, str | bytes]:
-        """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
-        bundle: dict[str, str | bytes] = {}
-        try:
-            bundle[_FORMATS[self._format]] = getattr(self, self._format)
-            bundle["text/plain"] = repr(self)
-        except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
-            bundle = {"text/plain": f"Animation without a picture: {error}"}
-        return {
-            kind: shown
-            for kind, shown in bundle.items()
-            if (not include or kind in include) and (not exclude or kind not in exclude)
-        }

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from microbp import Graph, MicrobpError, Value
+from microbp import Graph, Value
 from viz import dot, svg
-from viz.engines import ENGINES, engine_name, render
+from viz.engines import render
 from viz.fold import picture
 from viz.picture import Picture
 from viz.refusal import not_drawn
+from viz.rendered import Rendered
 from viz.scope import caller_scope
 from viz.styles import Style
 
@@ -21,8 +20,6 @@ __all__ = ["Drawing", "draw"]
 #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
 _DPI = 120
 
-_FORMATS = {"svg": "image/svg+xml", "png": "image/png"}
-_SUFFIXES = (".svg", ".png", ".pdf", ".dot")
 
 
 def draw(
@@ -91,11 +88,14 @@ def draw(
     )
 
 
-class Drawing:
+class Drawing(Rendered):
     """A picture of a graph. It is laid out when it is asked for; ``.dot`` needs no layout engine.
 
     In a notebook it shows itself. ``picture`` is what is drawn as plain records, ``style`` how.
     """
+
+    formats: ClassVar[Mapping[str, str]] = {"svg": "image/svg+xml", "png": "image/png"}
+    suffixes = (".svg", ".png", ".pdf", ".dot")
 
     def __init__(
         self,
@@ -105,14 +105,8 @@ class Drawing:
         engine: str = "auto",
         format: str = "svg",  # noqa: A002
     ) -> None:
-        if engine not in ENGINES:
-            raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
-        if format not in _FORMATS:
-            raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, _FORMATS))}")
+        super().__init__(style, engine, format)
         self.picture = picture
-        self.style = (style or Style()).checked()
-        self._engine = engine
-        self._format = format
         self._made: dict[str, Any] = {}
 
     @property
@@ -139,29 +133,6 @@ class Drawing:
         """The picture as a PDF file. Raises as :attr:`svg` does."""
         return bytes(self._once("pdf", lambda: render(self.dot, "pdf", self._engine)))
 
-    @property
-    def engine(self) -> str:
-        """Which engine draws, with its version: ``dot 2.43.0``. Raises as :attr:`svg` does."""
-        return engine_name(self._engine)
-
-    def save(self, path: str | Path) -> Path:
-        """Writes ``.svg``, ``.png``, ``.pdf`` or ``.dot`` by the suffix of the path, and returns the path.
-
-        Raises ValueError for another suffix, FileNotFoundError if the folder does not exist, and as
-        :attr:`svg` does.
-        """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix not in _SUFFIXES:
-            raise ValueError(
-                f"cannot save a drawing as {path.name!r}: the suffix is one of {', '.join(_SUFFIXES)}"
-            )
-        if not path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
-        made = getattr(self, suffix[1:])
-        path.write_bytes(made if isinstance(made, bytes) else made.encode())
-        return path
-
     def inline(self) -> str:
         """HTML with the SVG inside, for a page or a notebook where the tooltips are wanted.
 
@@ -182,27 +153,8 @@ class Drawing:
 
     def __repr__(self) -> str:
         picture = self.picture
-        try:
-            engine = self.engine
-        except (MicrobpError, OSError) as error:
-            engine = f"none ({error})"
         return (
             f"Drawing: {picture.values:,} values in {len(picture.boxes):,} boxes, "
-            f"{len(picture.edges):,} edges, engine {engine}"
+            f"{len(picture.edges):,} edges, engine {self._engine_told()}"
         )
 
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, str | bytes]:
-        """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
-        bundle: dict[str, str | bytes] = {}
-        try:
-            bundle[_FORMATS[self._format]] = getattr(self, self._format)
-            bundle["text/plain"] = repr(self)
-        except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
-            bundle = {"text/plain": f"Drawing without a picture: {error}"}
-        return {
-            kind: shown
-            for kind, shown in bundle.items()
-            if (not include or kind in include) and (not exclude or kind not in exclude)
-        }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from microbp import Graph, Value
+from microbp.spelling import did_you_mean
 from viz.boxes import Contents
 from viz.clusters import clusters
 from viz.edges import edges
@@ -16,7 +17,7 @@ from viz.folding.values import Values
 from viz.kinds import kinds
 from viz.picture import Picture
 from viz.reach import MOST
-from viz.refusal import did_you_mean, whole_number
+from viz.refusal import whole_number
 
 __all__ = ["FOLDS", "LIMIT", "picture"]
 

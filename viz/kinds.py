@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from microbp import Graph, Node, Value
 from microbp.notation import plain_number, symbol
+from microbp.spelling import did_you_mean
 from viz.picture import Kind
-from viz.refusal import did_you_mean
 
 __all__ = ["formula", "kind_of", "kinds", "literal", "short", "sign", "stem"]
 

@@ -1,13 +1,10 @@
-"""What is said to a caller who gives something that has no graph, a number that is none, a name misspelt."""
+"""What is said to a caller who gives something that has no graph, or a number that is none."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from microbp import Module, Trace
 
-__all__ = ["did_you_mean", "not_drawn", "whole_number"]
+__all__ = ["not_drawn", "whole_number"]
 
 
 def not_drawn(caller: str, takes: str, given: object) -> TypeError:
@@ -32,13 +29,3 @@ def whole_number(option: str, given: object) -> None:
     """TypeError where ``given`` is not an int."""
     if type(given) is not int:
         raise TypeError(f"{option} is a whole number, not {given!r}")
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """A question for an error text; empty where no known word is near.
-
-    >>> did_you_mean("leyer", ["neuron", "layer"]), did_you_mean("q", ["neuron", "layer"])
-    ("did you mean 'layer'?", '')
-    """
-    near = difflib.get_close_matches(str(word), [*known], n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else ""

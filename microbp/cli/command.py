@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from microbp.spelling import did_you_mean
 
-__all__ = ["Command", "CommandError", "nearest", "writing"]
+__all__ = ["Command", "CommandError", "known_suffix", "nearest", "writing"]
 
 #: An error lists no more names than this.
 MOST = 40
@@ -46,6 +46,18 @@ def nearest(kind: str, word: str, known: Iterable[str]) -> str:
     near = did_you_mean(word, names)
     meant = f"; {near}" if near else "."
     return f"there is no {kind} {word!r}{meant} There are: {shown}"
+
+
+def known_suffix(path: Path | None, suffixes: Iterable[str]) -> None:
+    """CommandError, before a script is run for nothing, where no file of that suffix can be written.
+
+    >>> known_suffix(Path("net.jpg"), [".svg", ".png"])
+    Traceback (most recent call last):
+        ...
+    microbp.cli.command.CommandError: cannot write net.jpg: the suffix is one of .svg, .png
+    """
+    if path is not None and path.suffix.lower() not in suffixes:
+        raise CommandError(f"cannot write {path}: the suffix is one of {', '.join(suffixes)}")
 
 
 @contextmanager

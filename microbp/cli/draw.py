@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from microbp import MicrobpError
-from microbp.cli.command import Command, CommandError, writing
+from microbp.cli.command import Command, CommandError, known_suffix, writing
 from microbp.cli.script import declare_script, run_script
 from microbp.demo.report import write
 
@@ -57,6 +57,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     import viz
 
+    known_suffix(args.output, [*viz.Drawing.suffixes, ".gif"])
     graph = run_script(args.script, args.arguments).graph(args.root)
     path: Path = args.output or Path(Path(args.script).stem + ".svg")
     try:

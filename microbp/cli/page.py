@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from microbp import MicrobpError
-from microbp.cli.command import Command, CommandError, writing
+from microbp.cli.command import Command, CommandError, known_suffix, writing
 from microbp.cli.script import declare_script, run_script
 from microbp.demo.report import write
 
@@ -26,8 +26,9 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from viz.page import page
+    from viz.page import Page, page
 
+    known_suffix(args.output, Page.suffixes)
     graph = run_script(args.script, args.arguments).graph(args.root)
     path: Path = args.output or Path(Path(args.script).stem + ".html")
     try:

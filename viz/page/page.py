@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from microbp import Graph, MicrobpError, Trace, Value, trace
 from viz.engines import ENGINES, NoEngine
@@ -39,6 +39,8 @@ class TooManyValues(MicrobpError, ValueError):
 class Page:
     """A page: ``html`` is the whole file. In a notebook it shows itself, in a frame of its own."""
 
+    suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm")
+
     html: str = field(repr=False)
     title: str
     values: int
@@ -47,8 +49,14 @@ class Page:
     engine: str
 
     def save(self, path: str | Path) -> Path:
-        """Write the file, and return its path. OSError if it cannot be written."""
+        """Write the file, and return its path.
+
+        Raises ValueError for another suffix than .html or .htm, and OSError if it cannot be written.
+        """
         path = Path(path)
+        if path.suffix.lower() not in self.suffixes:
+            known = ", ".join(self.suffixes)
+            raise ValueError(f"cannot save a page as {path.name!r}: the suffix is one of {known}")
         path.write_text(self.html, encoding="utf-8", newline="\n")
         return path
 

@@ -1,0 +1,81 @@
+"""What a layout engine makes, a drawing or an animation: it shows itself, and saves itself by suffix."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from microbp import MicrobpError
+from viz.engines import ENGINES, engine_name
+from viz.styles import Style
+
+__all__ = ["Rendered"]
+
+
+class Rendered:
+    """A subclass has a property for each of its ``formats`` and suffixes."""
+
+    #: What a notebook can show, and its media type.
+    formats: ClassVar[Mapping[str, str]]
+    suffixes: ClassVar[tuple[str, ...]]
+    #: Ends the message about another suffix.
+    instead: ClassVar[str] = ""
+
+    def __init__(self, style: Style | None, engine: str, format: str) -> None:  # noqa: A002
+        if engine not in ENGINES:
+            raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
+        if format not in self.formats:
+            raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, self.formats))}")
+        self.style = (style or Style()).checked()
+        self._engine = engine
+        self._format = format
+
+    @property
+    def engine(self) -> str:
+        """Which engine draws, with its version: ``dot 2.43.0``. Raises NoEngine if none is installed."""
+        return engine_name(self._engine)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file in the format that its suffix names, and return its path.
+
+        Raises ValueError for another suffix, FileNotFoundError if the folder does not exist, and as the
+        property of that format does.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        kind = type(self).__name__.lower()
+        if suffix not in self.suffixes:
+            article = "an" if kind[0] in "aeiou" else "a"
+            known = ", ".join(self.suffixes)
+            raise ValueError(
+                f"cannot save {article} {kind} as {path.name!r}: the suffix is one of {known}{self.instead}"
+            )
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
+        made = getattr(self, suffix[1:])
+        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+        return path
+
+    def _engine_told(self) -> str:
+        try:
+            return self.engine
+        except (MicrobpError, OSError) as error:
+            return f"none ({error})"
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, str | bytes]:
+        """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
+        bundle: dict[str, str | bytes] = {}
+        try:
+            bundle[self.formats[self._format]] = getattr(self, self._format)
+            bundle["text/plain"] = repr(self)
+        except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
+            bundle = {"text/plain": f"{type(self).__name__} without a picture: {error}"}
+        return {
+            kind: shown
+            for kind, shown in bundle.items()
+            if (not include or kind in include) and (not exclude or kind not in exclude)
+        }
