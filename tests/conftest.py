@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,10 @@ from microbp.rules import RULES
 # No deadline: no test asserts seconds. New examples: pytest --hypothesis-profile=default
 settings.register_profile("microbp", deadline=None, derandomize=True)
 settings.load_profile("microbp")
+
+# Some tests press Ctrl-C, which a shell that starts them in the background has them ignore.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
