@@ -235,9 +235,15 @@ def test_a_few_leaves_are_left_to_the_engine():
 
 
 def test_a_mesh_of_edges_has_room_and_its_labels_do_not_bend_it():
-    def text(wide):
-        net = microbp.MLP(3, [wide, wide, 1], seed=1)
-        return draw((net([1.0, 2.0, 3.0]) - 1.0) ** 2, fold="neuron", names={}).dot
+    def text(wide):  # neurons without a layer around them
+        read = [microbp.Value(1.0, name="x")]
+        for layer in "abc":
+            made = []
+            for at in range(1 if layer == "c" else wide):
+                with microbp.group(f"{layer}{at}"):
+                    made.append(microbp.dot([0.1 * at] * len(read), read).tanh())
+            read = made
+        return draw((read[0] - 1.0) ** 2, fold="neuron", names={}).dot
 
     assert "xlabel=" in text(9)
     assert "ranksep=0.9" in text(9)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+from viz.arrows import CROWD, add_edges
 from viz.colours import Scale
-from viz.labels import COLUMNS, label
+from viz.labels import label
 from viz.legend import heading, scale_of
 from viz.moment import Progress
 from viz.moments import look as step_look
-from viz.numbers import MINUS, number, signed
 from viz.order import Order, is_mesh, order
-from viz.picture import Box, Edge, Kind, Picture
+from viz.picture import Box, Kind, Picture
 from viz.reach import HASTE, PATIENCE
 from viz.styles import FONT, Style
-from viz.text import escaped, shortened
-from viz.tidy import LEAVES, tidied
+from viz.text import escaped
+from viz.tidy import tidied
 
 __all__ = ["digraph", "source"]
 
-#: Columns of a tooltip, and of a name in one: DOT reads no quoted string beyond 16,384 bytes.
-_TOOLTIP, _NAME = 2_000, 80
+#: Columns of a tooltip: DOT reads no quoted string beyond 16,384 bytes.
+_TOOLTIP = 2_000
 #: Inches between ranks; less in the picture of a step, where each edge has room for two lines of text;
-#: more where edges are a mesh.
-_BETWEEN, _STEPPING, _MESH = "0.36", "0.2", "0.9"
-#: More edges than these at one end of an edge, and it bears no label where it leads to a folded box.
-_CROWD = 4
+#: more where dense layers are joined by one edge, and most where edges are a mesh.
+_BETWEEN, _STEPPING, _DENSE, _MESH = "0.36", "0.2", "0.6", "0.9"
 
 
 def source(picture: Picture, style: Style | None = None, dpi: int | None = None) -> str:
@@ -53,16 +50,18 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
     style, names = (style or Style()).checked(), {box.id: box.name for box in picture.boxes}
     picture = tidied(picture)
     theme, scale = style.theme, scale_of(picture, style)
-    given, mesh = order(picture, style.rankdir), is_mesh(picture, 2 * _CROWD)
+    given, mesh = order(picture, style.rankdir), is_mesh(picture, 2 * CROWD)
+    dense = any(edge.bundle for edge in picture.edges)
     graph = graphviz.Digraph(
         "drawing",
         graph_attr={
-            "rankdir": style.rankdir, "nodesep": "0.12" if mesh else "0.2", "pad": "0.15",
-            "ranksep": _STEPPING if picture.moment else _MESH if mesh else _BETWEEN,
+            "rankdir": style.rankdir, "nodesep": "0.12" if mesh or dense else "0.2", "pad": "0.15",
+            "ranksep": _STEPPING if picture.moment else _MESH if mesh else _DENSE if dense else _BETWEEN,
             "bgcolor": theme.background, "fontname": FONT, "fontsize": "10", "fontcolor": theme.text,
             "label": heading(picture, scale, style), "labelloc": "t", "tooltip": " ",
         }
         | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
+        | ({"compound": "true"} if dense else {})
         | (HASTE if picture.reach() > PATIENCE else {})
         | ({"dpi": str(dpi)} if dpi else {}),
         node_attr={
@@ -76,7 +75,7 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
         },
     )  # fmt: skip
     _add_boxes(graph, picture, given, scale, style)
-    _add_edges(graph, picture, names, style, "xlabel" if mesh else "label")
+    add_edges(graph, picture, names, style, "xlabel" if mesh else "label")
     return graph
 
 
@@ -161,77 +160,3 @@ def _outline(box: Box, style: Style) -> dict[str, str]:
     if box.root:
         look |= {"color": theme.root_outline, "penwidth": "3"}
     return look
-
-
-# -------------------------------------------------------------------------------------------- edges
-def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style, where: str) -> None:
-    """All edges. Between folded boxes few bear a label, and where many cross they are pale.
-
-    For a ``"label"`` every edge bends around a place half-way; for an ``"xlabel"`` room is sought later.
-    """
-    boxes = {box.id: box for box in picture.boxes}
-    leaving = Counter(edge.source for edge in picture.edges)
-    arriving = Counter(edge.target for edge in picture.edges)
-    # what enters a frame comes from above the leaves in it, so that one layer stands below another
-    leafy = {frame for box in picture.boxes if box.kind in LEAVES for frame in box.group}
-    for edge in picture.edges:
-        source, target = boxes[edge.source], boxes[edge.target]
-        told = escaped(_edge_tooltip(edge, names[edge.source], names[edge.target]), tooltip=True)
-        look = {"id": edge.id, "edgetooltip": told}
-        flow = picture.moment.edges.get(edge.id) if picture.moment else None
-        shown = step_look.edge_label(edge, flow, style) if flow else _edge_label(edge, style)
-        if Kind.FOLDED in {source.kind, target.kind}:
-            crowd = max(leaving[edge.source], arriving[edge.target])
-            if crowd > _CROWD or edge.count in {1, source.times, target.times}:
-                shown = ""
-            if crowd > 2 * _CROWD:
-                look |= {"color": style.theme.frame, "arrowsize": "0.4"}
-            elif edge.count > 1:
-                look["penwidth"] = "2"
-        if set(target.group) & leafy - set(source.group):
-            look["minlen"] = "2"
-        if shown:
-            look |= {where: shown, "labeltooltip": told}
-        if flow:
-            look |= step_look.edge_look(flow, style)
-        elif style.edges == "contribution" and edge.contribution:
-            look["color"] = style.theme.edge_plus if edge.contribution > 0 else style.theme.edge_minus
-        graph.edge(edge.source, _head(edge, target, style), **look)
-
-
-def _head(edge: Edge, target: Box, style: Style) -> str:
-    """Where an edge ends: at its term, if that is to be reached without crossing the box."""
-    if edge.port and target.kind is Kind.SUM:
-        if style.rankdir == "LR":
-            return f"{edge.target}:{edge.port}:w"
-        if len(target.rows) <= COLUMNS:
-            return f"{edge.target}:{edge.port}:n"
-    return edge.target
-
-
-def _edge_label(edge: Edge, style: Style) -> str:
-    if style.edges == "none":
-        return ""
-    many = f"{edge.count:,} edges" if edge.count > 1 else ""
-    if style.edges == "contribution" and edge.contribution is not None:
-        shown = signed(edge.contribution, style.digits)
-        return f"{many}, max {shown}" if many else shown
-    if many or style.edges == "contribution" or edge.local is None or edge.local == 1.0:
-        return many
-    return f"×{number(edge.local, style.digits)}"
-
-
-def _edge_tooltip(edge: Edge, source: str, target: str) -> str:
-    source, target = shortened(source, _NAME), shortened(target, _NAME)
-    if edge.count > 1:
-        return f"{edge.count:,} edges from {source} to {target}"
-    lines = [f"from {source} to {target}"]
-    if edge.local is not None:
-        lines = [f"∂{target}/∂{source} = {_exact(edge.local)}"]
-    if edge.contribution is not None:
-        lines.append(f"contribution to ∇{source}: {_exact(edge.contribution)}")
-    return "\n".join(lines)
-
-
-def _exact(x: float) -> str:
-    return repr(x).replace("-", MINUS)

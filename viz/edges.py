@@ -8,7 +8,7 @@ from typing import NamedTuple
 from viz.boxes import Contents
 from viz.picture import Edge
 
-__all__ = ["edges"]
+__all__ = ["edges", "larger"]
 
 
 class _End(NamedTuple):
@@ -46,7 +46,7 @@ def edges(contents: Contents) -> list[Edge]:
             ids = f"e{user}_{place}", contents.id[source], contents.id[target]
             found[key] = Edge(*ids, end.port, end.local, contribution)
         else:
-            most = _larger(before.contribution, contribution)
+            most = larger(before.contribution, contribution)
             found[key] = before._replace(local=None, contribution=most, count=before.count + 1)
     return list(found.values())
 
@@ -61,7 +61,7 @@ def _ends(contents: Contents) -> dict[tuple[int, int], _End]:
     }
 
 
-def _larger(a: float | None, b: float | None) -> float | None:
+def larger(a: float | None, b: float | None) -> float | None:
     """The larger in magnitude; a nan, if there is one."""
     if a is None or b is None:
         return b if a is None else a

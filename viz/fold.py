@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from microbp import Graph, Value
 from microbp.spelling import did_you_mean
 from viz.boxes import Contents
+from viz.bundles import bundled
 from viz.clusters import clusters
 from viz.edges import edges
 from viz.focus import focus
@@ -49,6 +50,7 @@ def picture(
     term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
     ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
     mesh of more than four times as many edges. Samples that go through the same code are one box, × n.
+    Dense layers of folded boxes are joined by one edge from frame to frame: see :mod:`viz.bundles`.
 
     ``parameters``, names or Values, says which leaves are learned, if their names do not. ``between``,
     ``around`` with ``hops``, and ``share`` leave values out: see :func:`viz.focus.focus`.
@@ -81,7 +83,7 @@ def picture(
         )
     contents = Contents(partition)
     frames, within = clusters(contents)
-    drawn = Picture(
+    whole = Picture(
         boxes=tuple(contents.boxes(within)),
         edges=tuple(edges(contents)),
         clusters=tuple(frames),
@@ -90,6 +92,7 @@ def picture(
         values=len(values),
         total=len(graph),
     )
+    drawn = bundled(whole)
     if (crossed := drawn.reach()) > MOST:
         raise ValueError(
             f"{len(values):,} values with fold={fold!r} would be {len(drawn.edges):,} edges between "
