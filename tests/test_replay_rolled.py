@@ -19,6 +19,7 @@ from support import bits
 import microbp
 from microbp import NotFiniteResult, UndefinedOperation, Value
 from microbp.replay import compile as compile_
+from microbp.replay import statements
 from microbp.replay import straight as straight_module
 from microbp.replay.captured import capture
 from microbp.replay.forms import defined
@@ -288,8 +289,8 @@ def test_a_wrong_order_of_accumulation_would_be_seen(monkeypatch: Any) -> None:
     recorded = v, [start], [w]
     assert loops(recorded) == [(2, 99)]
     assert agree(recorded)
-    right = backward_module._places
-    monkeypatch.setattr(backward_module, "_places", lambda node: right(node)[::-1])
+    right = statements._places
+    monkeypatch.setattr(statements, "_places", lambda node: right(node)[::-1])
     assert not agree(recorded)
 
 

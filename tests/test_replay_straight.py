@@ -20,6 +20,7 @@ import microbp
 from microbp import MLP, UndefinedOperation, Value
 from microbp.record import record
 from microbp.replay import compile as compile_
+from microbp.replay import statements
 from microbp.replay import straight as straight_module
 from microbp.replay.captured import capture
 from microbp.replay.straight import straight
@@ -277,5 +278,5 @@ def test_a_wrong_bit_would_be_seen(monkeypatch) -> None:
 
     starts = [0.1 * i for i in range(30)]
     assert all(map(agree, starts))
-    monkeypatch.setattr(straight_module, "_product", lambda upstream, local, _: f"{upstream} * {local}")
+    monkeypatch.setattr(statements, "_product", lambda upstream, local, _: f"{upstream} * {local}")
     assert not all(map(agree, starts))

@@ -7,21 +7,18 @@ bits: the values, and the gradients of a backward pass. Only the sign of a gradi
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from microbp.expr import CONSTANTS, FUNCTIONS
 from microbp.graph import Node
-from microbp.replay import writer
 from microbp.replay.captured import Captured
 from microbp.replay.names import Identifiers
-from microbp.replay.words import one_line
+from microbp.replay.statements import WIDTH, Statements, broken, calls
 
 __all__ = ["MOST", "header", "straight"]
 
 #: The largest graph that is written out: Python's compiler takes about 7 µs and 3.3 kB for a line.
 MOST = 50_000
-_WIDTH = 100
 #: The functions of the rule language that Python's ``math`` has under another name.
 _IN_MATH = {"abs": "fabs"}
 _LARGEST = '''
@@ -96,7 +93,7 @@ def header(lines: Iterable[str]) -> str:
     return imports + ("\n" + _LARGEST if "largest" in words else "")
 
 
-class _Function:
+class _Function(Statements):
     """The lines of one function."""
 
     def __init__(self, captured: Captured) -> None:
@@ -106,6 +103,9 @@ class _Function:
         self.leaves = {*captured.inputs, *captured.params}
         self.names = [self._name(node) for node in self.nodes]
         self.upstream: dict[int, str] = {}
+
+    def name_of(self, node: Node) -> str:
+        return self.names[node.position]
 
     def _name(self, node: Node) -> str:
         constant = node.rule is None and node.position not in self.leaves
@@ -121,43 +121,21 @@ class _Function:
         for node in self.nodes:
             if node.rule is None:
                 if node.position not in self.leaves and node.named:
-                    self._line(f"{self.names[node.position]} = {node.data!r}")
+                    self.line(f"{self.names[node.position]} = {node.data!r}")
                 continue
             if node.group != before:
                 before = node.group
                 if before:
-                    self.lines.append(_calls(node))
-            self._value(node)
+                    self.lines.append(calls(node))
+            self.assign(node, self._texts(node), self.names[node.position])
 
     def _unpack(self, places: Sequence[int | None], source: str) -> None:
         if any(place is not None for place in places):
             names = ["_" if place is None else self.names[place] for place in places]
-            self._line(f"{', '.join(names)}{',' * (len(names) == 1)} = {source}")
+            self.line(f"{', '.join(names)}{',' * (len(names) == 1)} = {source}")
 
-    def _value(self, node: Node) -> None:
-        assert node.rule is not None
-        template = writer.value(node.rule, _literals(node))
-        scope, elements = self._scope(node)
-        scope = template.scope(scope, elements, lambda text: self._temporary(node, text), last=True)
-        text = template.text.format_map(scope)
-        if template.text == "{_0} + 0.0":
-            text = text.removesuffix(" + 0.0")  # a sum that begins with 0.0 is not -0.0, and so the same
-        self._line(f"{self.names[node.position]} = {text}")
-
-    def _scope(self, node: Node) -> tuple[dict[str, str], list[dict[str, str]]]:
-        """The text of each argument, and of each that runs over elements, for each of these."""
-        rule = node.rule
-        assert rule is not None
-        texts = [self.names[each] if type(each) is int else repr(each) for each in node.operands]
-        entries = dict(zip(rule.args, rule.split(texts), strict=True))
-        columns = [entries.pop(arg) for arg in rule.over]
-        elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
-        return entries, elements
-
-    def _temporary(self, node: Node, text: str) -> str:
-        name = self.identifiers.new(f"{self.names[node.position]}_sum")
-        self._line(f"{name} = {text}")
-        return name
+    def _texts(self, node: Node) -> list[str]:
+        return [self.names[each] if type(each) is int else repr(each) for each in node.operands]
 
     # ------------------------------------------------------------------------------------ backward
     def backward(self, wrt_inputs: bool) -> None:
@@ -167,17 +145,18 @@ class _Function:
         wanted = {place for place, takes in trained if takes}
         if wrt_inputs:
             wanted |= {*captured.inputs}
-        needed = self._that_depend_on(wanted)
+        self.needed = needed = self._that_depend_on(wanted)
         outputs = [place for place in captured.outputs if needed[place]]
         if not outputs:
             return
         whole = self.names[outputs[0]] if len(captured.outputs) == 1 else "(sum of the outputs)"
         self.lines.append(f"    # Backward, from the last value to the first: d_v is ∂{whole}/∂v.")
         for place in reversed(outputs):
-            self._contribute(place, "1.0")
+            self.give(place, "1.0")
         for node in reversed(self.nodes):
             if node.rule is not None and needed[node.position]:
-                self._contributions(node, needed)
+                y = self.names[node.position]
+                self.pass_on(node, self._texts(node), y, self.upstream[node.position])
 
     def _that_depend_on(self, wanted: set[int | None]) -> list[bool]:
         needed = [False] * len(self.nodes)
@@ -187,30 +166,15 @@ class _Function:
             )
         return needed
 
-    def _contributions(self, node: Node, needed: Sequence[bool]) -> None:
-        rule = node.rule
-        assert rule is not None
-        scope, elements = self._scope(node)
-        scope["y"] = self.names[node.position]
-        upstream = self.upstream[node.position]
-        literals = _literals(node)
-        scopes: dict[int, dict[str, str]] = {}
-        for place, element, operand in reversed(_places(node)):
-            if type(operand) is not int or not needed[operand]:
-                continue
-            template = writer.derivative(rule, place, literals)
-            if place not in scopes:
-                scopes[place] = template.scope(scope, elements, lambda text: self._temporary(node, text))
-            inner = elements[element] if element is not None else {}
-            local = template.text.format_map({**scopes[place], **inner})
-            self._contribute(operand, _product(upstream, local, template.factor))
+    def goes_to(self, operand: int) -> bool:
+        return self.needed[operand]
 
-    def _contribute(self, place: int, text: str) -> None:
-        if place in self.upstream:
-            self._line(f"{self.upstream[place]} += {text}")
+    def give(self, operand: int, text: str) -> None:
+        if operand in self.upstream:
+            self.line(f"{self.upstream[operand]} += {text}")
         else:
-            self.upstream[place] = self.identifiers.new(f"d_{self.names[place]}")
-            self._line(f"{self.upstream[place]} = {text}")
+            self.upstream[operand] = self.identifiers.new(f"d_{self.names[operand]}")
+            self.line(f"{self.upstream[operand]} = {text}")
 
     # ------------------------------------------------------------------------------------- the end
     def end(self, wrt_inputs: bool | None = None) -> None:
@@ -221,67 +185,13 @@ class _Function:
             results += f", [{', '.join(map(self._gradient, self.captured.params))}]"
         if wrt_inputs:
             results += f", [{', '.join(map(self._gradient, self.captured.inputs))}]"
-        self._line(f"return {results}")
+        self.line(f"return {results}")
 
     def _gradient(self, place: int | None) -> str:
         return "0.0" if place is None else self.upstream.get(place, "0.0")
 
-    def _line(self, text: str) -> None:
-        if len(text) <= _WIDTH - 4:
+    def line(self, text: str) -> None:
+        if len(text) <= WIDTH - 4:
             self.lines.append(f"    {text}")
         else:
-            self.lines += _broken(text)
-
-
-def _places(node: Node) -> list[tuple[int, int | None, int | float]]:
-    """Of each operand: the place of its argument, the index of its element, and the operand."""
-    rule = node.rule
-    assert rule is not None
-    entries = rule.split(node.operands)
-    found: list[tuple[int, int | None, int | float]] = []
-    for place, (arg, entry) in enumerate(zip(rule.args, entries, strict=True)):
-        if arg in rule.over:
-            found += [(place, index, each) for index, each in enumerate(entry)]
-        else:
-            found.append((place, None, entry))
-    return found
-
-
-def _literals(node: Node) -> writer.Literals:
-    rule = node.rule
-    assert rule is not None
-    if all(type(each) is int for each in node.operands):
-        return ()
-    entries = zip(rule.args, rule.split(node.operands), strict=True)
-    return tuple((arg, repr(entry)) for arg, entry in entries if type(entry) is float)
-
-
-def _product(upstream: str, local: str, factor: bool) -> str:
-    """Upstream gradient times local derivative; what is exact in floats is left out."""
-    if local in ("1.0", "-1.0"):
-        return local.replace("1.0", upstream)
-    return f"{upstream} * {local}" if factor else f"{upstream} * ({local})"
-
-
-def _calls(node: Node) -> str:
-    """The groups that a node is in, as a comment."""
-    path = (f"{name}, call {number + 1}" if number else name for name, number in node.group)
-    return f"    # {one_line(' / '.join(path))}."
-
-
-def _broken(text: str) -> list[str]:
-    """A long statement over several lines."""
-    head, sign, rest = text.rpartition(" = ") if text.endswith((" = inputs", " = parameters")) else ("",) * 3
-    if sign:
-        return ["    (", *_wrapped(head), f"    ){sign}{rest}"]
-    found = re.match(r"return |\w+ \+?= ", text)
-    assert found is not None
-    return [f"    {found[0]}(", *_wrapped(text[found.end() :]), "    )"]
-
-
-def _wrapped(text: str) -> list[str]:
-    indent = " " * 8
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+            self.lines += broken(text)

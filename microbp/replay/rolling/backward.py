@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from microbp.graph import Node
-from microbp.replay import writer
 from microbp.replay.rolling.blocks import Block, Fixed, Lag, Run, Table
-from microbp.replay.rolling.forward import Forward, comment, pattern, scopes
+from microbp.replay.rolling.forward import Forward, comment, pattern
 from microbp.replay.rolling.names import Names, series, shifted
 from microbp.replay.rolling.plan import Mode, Plan, modes, register
-from microbp.replay.straight import _literals, _places, _product
 
 __all__ = ["Backward"]
 
@@ -95,23 +91,6 @@ class Backward(Forward):
                 node = self.nodes[item]
                 texts = [f"§{each}§" if type(each) is int else repr(each) for each in node.operands]
                 self.pass_on(node, texts, f"§{item}§", self.upstream(item))
-
-    def pass_on(self, node: Node, texts: Sequence[str], y: str, upstream: str) -> None:
-        """Contributions to a node's operands, the last first."""
-        assert node.rule is not None
-        scope, elements = scopes(node, texts)
-        scope["y"] = y
-        literals, name = _literals(node), self.names.values[node.position]
-        known: dict[int, dict[str, str]] = {}
-        for place, element, operand in reversed(_places(node)):
-            if type(operand) is not int or not self.goes_to(operand):
-                continue
-            template = writer.derivative(node.rule, place, literals)
-            if place not in known:
-                known[place] = template.scope(scope, elements, lambda text: self.temporary(name, text))
-            inner = elements[element] if element is not None else {}
-            local = template.text.format_map({**known[place], **inner})
-            self.give(operand, _product(upstream, local, template.factor))
 
     def goes_to(self, operand: int) -> bool:
         """Whether an operand takes a gradient."""

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from microbp.graph import Node
-from microbp.replay import writer
 from microbp.replay.rolling.blocks import Block, Fixed, Lag, Literal, Operand, Run, Slot, Table
 from microbp.replay.rolling.names import Names, series, shifted
 from microbp.replay.rolling.plan import REGISTERS, Plan
-from microbp.replay.straight import _broken, _calls, _literals, _wrapped
+from microbp.replay.statements import Statements, broken, calls, wrapped
 from microbp.replay.words import one_line
 
 __all__ = ["Forward", "pattern"]
@@ -34,8 +33,8 @@ class Lines:
     def line(self, text: str) -> None:
         """A statement, broken where it is long."""
         indent = "    " * self.inside
-        broken = [f"    {text}"] if len(text) <= 96 or text[0] == "#" else _cut(text)
-        self.lines += [indent + each for each in broken]
+        lines = [f"    {text}"] if len(text) <= 96 or text[0] == "#" else _cut(text)
+        self.lines += [indent + each for each in lines]
 
     def loop(self, variables: Sequence[str], iterables: Sequence[str], times: int) -> None:
         """The head of a loop over lists of equal length."""
@@ -60,10 +59,10 @@ def _cut(text: str) -> list[str]:
     """A long statement over several lines."""
     left, sign, right = re.fullmatch(r"(?:(.*?) (\+?=) )?(.*)", text).groups()  # type: ignore[union-attr]
     if left is None or left.isidentifier():
-        return _broken(text)
+        return broken(text)
     if len(left) < len(right):
-        return [f"    {left} {sign} (", *_wrapped(right), "    )"]
-    return ["    (", *_wrapped(left), f"    ) {sign} {right}"]
+        return [f"    {left} {sign} (", *wrapped(right), "    )"]
+    return ["    (", *wrapped(left), f"    ) {sign} {right}"]
 
 
 def _several(words: Sequence[str]) -> list[str]:
@@ -75,12 +74,13 @@ def _several(words: Sequence[str]) -> list[str]:
     return lines
 
 
-class Forward(Lines):
+class Forward(Lines, Statements):
     """Writes the values. ``listed`` are the slots whose values other code asks for, in a list."""
 
     def __init__(self, plan: Plan, names: Names, listed: set[tuple[int, int]]) -> None:
         super().__init__()
         self.plan, self.names, self.listed = plan, names, listed
+        self.identifiers = names.identifiers
         self.nodes = plan.captured.graph.nodes
 
     # ------------------------------------------------------------------------------- texts of values
@@ -143,27 +143,14 @@ class Forward(Lines):
         return self.names.derived(f"{self.names.register(other, operand.slot, 0)}_for_{user_name}_{place}")
 
     # ---------------------------------------------------------------------------------- statements
+    def name_of(self, node: Node) -> str:
+        """The variable that holds the value of a node by itself."""
+        return self.names.values[node.position]
+
     def single(self, node: Node) -> None:
         """A node by itself."""
         texts = [self.value(each) if type(each) is int else repr(each) for each in node.operands]
         self.assign(node, texts, self.names.values[node.position])
-
-    def assign(self, node: Node, texts: Sequence[str], name: str) -> None:
-        """``name = ``the node's value; operands that are floats are decided on, the others are texts."""
-        assert node.rule is not None
-        template = writer.value(node.rule, _literals(node))
-        scope, elements = scopes(node, texts)
-        scope = template.scope(scope, elements, lambda text: self.temporary(name, text), last=True)
-        text = template.text.format_map(scope)
-        if template.text == "{_0} + 0.0":
-            text = text.removesuffix(" + 0.0")  # a sum that begins with 0.0 is not -0.0, and so the same
-        self.line(f"{name} = {text}")
-
-    def temporary(self, name: str, text: str) -> str:
-        """A name for a part of an expression."""
-        made = self.names.identifiers.new(f"{name}_sum")
-        self.line(f"{made} = {text}")
-        return made
 
     def write(self) -> None:
         """All items."""
@@ -182,7 +169,7 @@ class Forward(Lines):
             if node.group != before:
                 before = node.group
                 if before:
-                    self.lines.append(_calls(node))
+                    self.lines.append(calls(node))
             self.single(node)
 
     # ----------------------------------------------------------------------------------------- loops
@@ -314,15 +301,6 @@ class _Body(Forward):
         variable = self.names.derived(f"{name}_now")
         self.over[variable] = name
         return variable
-
-
-def scopes(node: Node, texts: Sequence[str]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """The text of each argument, and of each that runs over elements, for each of these."""
-    rule = node.rule
-    assert rule is not None
-    entries = dict(zip(rule.args, rule.split(texts), strict=True))
-    columns = [entries.pop(arg) for arg in rule.over]
-    return entries, [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
 
 
 def comment(names: Names, block: Block, nodes: Sequence[Node]) -> Iterable[str]:

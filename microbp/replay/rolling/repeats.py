@@ -95,8 +95,6 @@ def _periods(kinds: Integers) -> list[int]:
     return list(found)
 
 
-
-
 def _runs(records: Records, period: int) -> list[tuple[int, int]]:
     """The longest ranges of nodes with this period."""
     kinds, places, starts = records.kinds, records.places, records.starts
