@@ -459,6 +459,15 @@ def test_markdown_is_the_same_report_and_hostile_names_are_data() -> None:
     assert "**diagnose(loss = 0): 1 finding**" in bundle["text/markdown"]
 
 
+def test_a_notebook_never_sees_an_error(monkeypatch) -> None:
+    def fails(_: object) -> str:
+        raise RuntimeError("no")
+
+    found = of((Value(-0.5, name="w") * 3.0).relu())
+    monkeypatch.setattr(type(found), "markdown", fails)
+    assert found._repr_mimebundle_() == {"text/plain": "Diagnosis that cannot be shown: RuntimeError('no')"}
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

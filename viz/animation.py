@@ -103,7 +103,6 @@ class Animation(Rendered):
         self.film = film
         self._milliseconds = round(100 * seconds_per_step) * 10  # a GIF counts in hundredths of a second
         self._dpi = dpi
-        self._made: dict[str, Any] = {}
 
     @property
     def frames(self) -> int:
@@ -126,23 +125,22 @@ class Animation(Rendered):
 
         Raises NoEngine without a layout engine, and ModuleNotFoundError without Pillow.
         """
-        if "gif" not in self._made:
-            pillow()  # before the frames are drawn, which takes time
-            self._made["gif"] = gif(self._drawn("png", self._dpi), self.durations)
-        return bytes(self._made["gif"])
+        return bytes(self._once("gif", self._gif))
 
     @property
     def svg(self) -> str:
         """The animation as an ``<svg>`` element. Raises NoEngine without a layout engine."""
-        if "svg" not in self._made:
-            from microbp import __version__
+        return str(self._once("svg", self._svg))
 
-            made_by = f"microbp {__version__}, laid out by {self.engine}"
-            root, steps = self.film.trace.graph.root, len(self.film.trace)
-            title = f"The backward pass from {plain(root.name)}, {steps} step{'s' * (steps != 1)}"
-            frames = [svg.finished(each, title, made_by) for each in self._drawn("svg")]
-            self._made["svg"] = moving(frames, self.durations, title)
-        return str(self._made["svg"])
+    def _gif(self) -> bytes:
+        pillow()  # before the frames are drawn, which takes time
+        return gif(self._drawn("png", self._dpi), self.durations)
+
+    def _svg(self) -> str:
+        made_by, root, steps = self._made_by, self.film.trace.graph.root, len(self.film.trace)
+        title = f"The backward pass from {plain(root.name)}, {steps} step{'s' * (steps != 1)}"
+        frames = [svg.finished(each, title, made_by) for each in self._drawn("svg")]
+        return moving(frames, self.durations, title)
 
     def _drawn(self, format: str, dpi: int | None = None) -> list[bytes]:  # noqa: A002
         """Each frame as the engine draws it, several at a time where it is a program of its own."""

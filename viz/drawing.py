@@ -107,7 +107,6 @@ class Drawing(Rendered):
     ) -> None:
         super().__init__(style, engine, format)
         self.picture = picture
-        self._made: dict[str, Any] = {}
 
     @property
     def dot(self) -> str:
@@ -141,15 +140,8 @@ class Drawing(Rendered):
         return f'<div class="microbp-drawing">{self.svg}</div>'
 
     def _svg(self) -> str:
-        from microbp import __version__
-
-        made_by = f"microbp {__version__}, laid out by {self.engine}"
-        return svg.finished(render(self.dot, "svg", self._engine), self.picture.title or repr(self), made_by)
-
-    def _once(self, what: str, make: Any) -> Any:
-        if what not in self._made:
-            self._made[what] = make()
-        return self._made[what]
+        made_by, title = self._made_by, self.picture.title or repr(self)
+        return svg.finished(render(self.dot, "svg", self._engine), title, made_by)
 
     def __repr__(self) -> str:
         picture = self.picture

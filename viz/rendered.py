@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from microbp import MicrobpError
 from viz.engines import ENGINES, engine_name
+from viz.notebook import asked
 from viz.styles import Style
 
 __all__ = ["Rendered"]
@@ -31,6 +32,7 @@ class Rendered:
         self.style = (style or Style()).checked()
         self._engine = engine
         self._format = format
+        self._made: dict[str, Any] = {}
 
     @property
     def engine(self) -> str:
@@ -58,6 +60,18 @@ class Rendered:
         path.write_bytes(made if isinstance(made, bytes) else made.encode())
         return path
 
+    def _once(self, what: str, make: Callable[[], Any]) -> Any:
+        """What is made when it is asked for first."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
+
+    @property
+    def _made_by(self) -> str:
+        from microbp import __version__
+
+        return f"microbp {__version__}, laid out by {self.engine}"
+
     def _engine_told(self) -> str:
         try:
             return self.engine
@@ -74,8 +88,4 @@ class Rendered:
             bundle["text/plain"] = repr(self)
         except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
             bundle = {"text/plain": f"{type(self).__name__} without a picture: {error}"}
-        return {
-            kind: shown
-            for kind, shown in bundle.items()
-            if (not include or kind in include) and (not exclude or kind not in exclude)
-        }
+        return asked(bundle, include, exclude)

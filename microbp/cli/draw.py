@@ -60,10 +60,11 @@ def _run(args: argparse.Namespace) -> int:
     known_suffix(args.output, [*viz.Drawing.suffixes, ".gif"])
     graph = run_script(args.script, args.arguments).graph(args.root)
     path: Path = args.output or Path(Path(args.script).stem + ".svg")
+    whole_pass = path.suffix.lower() == ".gif"
     try:
         shared = {each: getattr(args, each) for each in _SHARED}
         drawing: Any
-        if path.suffix.lower() == ".gif":
+        if whole_pass:
             drawing = viz.animate(graph, **shared)
             told = f"{drawing.frames} steps"
         else:
@@ -79,7 +80,7 @@ def _run(args: argparse.Namespace) -> int:
         text = error.args[0] if isinstance(error, LookupError) else error
         raise CommandError(f"cannot draw {graph.root.name}: {text}") from None
     write(f"Written: {path} ({told})")
-    if args.step is None and path.suffix.lower() != ".gif" and all(node.grad is None for node in graph):
+    if args.step is None and not whole_pass and all(node.grad is None for node in graph):
         write(f"No gradient is shown: the script does not call {graph.root.name}.backward().")
     return 0
 

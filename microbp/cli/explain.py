@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from microbp import Explanation, Graph, explain
+from microbp import Explanation, explain
 from microbp.cli.command import Command, CommandError, nearest, writing
 from microbp.cli.script import Script, declare_script, run_script
 from microbp.demo.report import write
@@ -43,14 +43,14 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _explained(script: Script, args: argparse.Namespace) -> Explanation:
-    root, names = script.root(args.root), script.namespace
-    known = [node.name for node in Graph(root, names) if node.named]
+    graph = script.graph(args.root)
+    known = [node.name for node in graph if node.named]
     alike = [each for each in known if each.partition("#")[0] == args.name]
     if len(alike) > 1:
         told = f"{len(alike)} values are called {args.name}: {', '.join(alike)}; this is about the first"
         print(f"microbp: {told}", file=sys.stderr)
     try:
-        return explain(root, args.name, names=names, language=args.language, rate=args.rate)
+        return explain(graph, args.name, names=script.namespace, language=args.language, rate=args.rate)
     except KeyError:
         raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
     except NoGradientError as error:

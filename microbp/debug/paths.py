@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from microbp.debug.notebook import Shown
 from microbp.debug.path_search import gradients_of, largest, sweep
 from microbp.debug.question import question
 from microbp.graph import Graph, Node
@@ -43,7 +44,7 @@ class PathRow(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Paths:
+class Paths(Shown):
     """What :func:`paths` found; ``str(paths)`` is the table."""
 
     title: str
@@ -107,13 +108,6 @@ class Paths:
 
     def __repr__(self) -> str:
         return f"Paths({self.title})"
-
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        """What a notebook shows: the table. It never raises."""
-        try:
-            return {"text/plain": str(self)}
-        except Exception as error:  # noqa: BLE001
-            return {"text/plain": f"Paths that cannot be shown: {error!r}"}
 
 
 def paths(

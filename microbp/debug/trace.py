@@ -13,6 +13,7 @@ from microbp.debug import exchange
 from microbp.debug.difference import Difference, difference
 from microbp.debug.formula import Formula
 from microbp.debug.markdown import markdown
+from microbp.debug.notebook import Shown
 from microbp.debug.records import Contribution, Step
 from microbp.debug.words import counted
 from microbp.errors import NoGradientError
@@ -23,7 +24,7 @@ from microbp.value import Value
 __all__ = ["Contribution", "Step", "Trace", "trace"]
 
 
-class Trace:
+class Trace(Shown):
     """A backward pass as data; made by :func:`trace`, and never changed.
 
     Two traces are equal if their graphs and all their numbers are, to the last bit, nan to nan. What
@@ -151,12 +152,8 @@ class Trace:
         steps, values = counted(len(self), "step"), counted(len(self.graph), "value")
         return f"Trace({steps}, {values}, root {root.name} = {root.data!r})"
 
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        """What a notebook shows: the steps, as Markdown with LaTeX. It never raises."""
-        try:
-            return {"text/markdown": markdown(self.graph, self.steps), "text/plain": repr(self)}
-        except Exception as error:  # noqa: BLE001
-            return {"text/plain": f"Trace that cannot be shown: {error!r}"}
+    def _markdown(self) -> str:
+        return markdown(self.graph, self.steps)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Trace, (self.graph, self.steps)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from microbp import Graph, MicrobpError, Trace, Value, trace
 from viz.engines import ENGINES, NoEngine
+from viz.notebook import asked
 from viz.page.boxes import graph_reach, skeleton
 from viz.page.data import described
 from viz.page.frames import frames
@@ -74,11 +75,7 @@ class Page:
             f'srcdoc="{html.escape(self.html)}" style="width:100%;height:560px;border:0"></iframe>'
         )
         bundle = {"text/html": frame, "text/plain": str(self)}
-        return {
-            kind: shown
-            for kind, shown in bundle.items()
-            if (not include or kind in include) and (not exclude or kind not in exclude)
-        }
+        return asked(bundle, include, exclude)
 
 
 def page(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any
 
 from microbp.debug.diagnose.finding import Finding
 from microbp.debug.diagnose.layers import LayerRow
 from microbp.debug.diagnose.neurons import NeuronRow
+from microbp.debug.notebook import Shown
 from microbp.debug.words import counted
 from microbp.tables import Table
 
@@ -22,7 +22,7 @@ WIDTH = 100
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
+class Diagnosis(Shown):
     """What :func:`diagnose` found; ``str(diagnosis)`` is the report, a notebook shows it as Markdown."""
 
     title: str
@@ -125,8 +125,8 @@ class Diagnosis:
         lines.append(f"Looked at: {_escaped('; '.join(self.looked_at))}.")
         return "\n".join(lines)
 
-    def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
-        return {"text/plain": str(self), "text/markdown": self.markdown()}
+    def _markdown(self) -> str:
+        return self.markdown()
 
 
 def _escaped(text: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from microbp.debug.explain.records import agree
 from microbp.debug.explain.trees import Math
 from microbp.debug.explain.words import say
 from microbp.debug.explain.wrapping import sentence
+from microbp.debug.notebook import Shown
 from microbp.debug.path_search import gradients_of
 from microbp.replay import Program
 from microbp.replay.captured import Captured, Generated
@@ -31,7 +30,7 @@ TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, repr=False)
-class MatrixExplanation:
+class MatrixExplanation(Shown):
     """The matrix form of a graph; ``str()`` has the program's lines, ``markdown`` has LaTeX."""
 
     title: Math
@@ -85,12 +84,8 @@ class MatrixExplanation:
     def __repr__(self) -> str:
         return f"MatrixExplanation({self.title.text})"
 
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        """What a notebook shows. It never raises."""
-        try:
-            return {"text/markdown": self.markdown, "text/plain": str(self)}
-        except Exception as error:  # noqa: BLE001
-            return {"text/plain": f"MatrixExplanation that cannot be shown: {error!r}"}
+    def _markdown(self) -> str:
+        return self.markdown
 
 
 def explain_program(program: Program, language: str) -> MatrixExplanation:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from microbp.debug.explain.reading import disagreement
 from microbp.debug.explain.trees import Math
 from microbp.debug.explain.words import say
 from microbp.debug.explain.wrapping import COLUMNS, columns, formula, sentence
+from microbp.debug.notebook import Shown
 
 __all__ = ["WIDTH", "Explanation", "Row", "agree"]
 
@@ -75,7 +75,7 @@ def _far(printed: str, engine: float) -> str | None:
 
 
 @dataclass(frozen=True, repr=False)
-class Explanation:
+class Explanation(Shown):
     """What :func:`microbp.debug.explain.explain` tells; ``str()`` is plain text, ``markdown`` has LaTeX."""
 
     title: Math
@@ -137,12 +137,8 @@ class Explanation:
     def __repr__(self) -> str:
         return f"Explanation({self.title.text})"
 
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        """What a notebook shows. It never raises."""
-        try:
-            return {"text/markdown": self.markdown, "text/plain": str(self)}
-        except Exception as error:  # noqa: BLE001
-            return {"text/plain": f"Explanation that cannot be shown: {error!r}"}
+    def _markdown(self) -> str:
+        return self.markdown
 
 
 def _pieces(row: Row) -> list[Math]:
