@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from microbp import record_sites
 from microbp.rules import RULES
 
 # No deadline: no test asserts seconds. New examples: pytest --hypothesis-profile=default
@@ -26,3 +28,18 @@ def _the_table_stays_as_it_is() -> Iterator[None]:
     yield
     RULES.clear()
     RULES.update(before)
+
+
+@pytest.fixture
+def sites() -> Iterator[None]:
+    """Values know the line that made them."""
+    before = record_sites()
+    yield
+    record_sites(before)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

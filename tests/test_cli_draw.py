@@ -19,10 +19,9 @@ loss.backward()
 
 
 @pytest.fixture(autouse=True)
-def folder(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.py").write_text(SCRIPT, encoding="utf-8")
-    return tmp_path
+def folder(folder):
+    (folder / "net.py").write_text(SCRIPT, encoding="utf-8")
+    return folder
 
 
 def shown(path):

@@ -23,9 +23,8 @@ E.backward()
 
 
 @pytest.fixture
-def net(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "net.py"
+def net(folder) -> Path:
+    path = folder / "net.py"
     path.write_text(NET)
     return path
 

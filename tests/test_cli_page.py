@@ -17,10 +17,9 @@ other = w * 2.0
 
 
 @pytest.fixture(autouse=True)
-def script(monkeypatch, tmp_path):
+def script(monkeypatch, folder):
     monkeypatch.setattr(cli, "COMMANDS", (COMMAND,))
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "net.py"
+    path = folder / "net.py"
     path.write_text(SCRIPT)
     return path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -39,12 +38,7 @@ from microbp.optim import SGD
 from microbp.record import record
 from microbp.rules import RULES
 
-
-@pytest.fixture(autouse=True)
-def _sites() -> Iterator[None]:
-    before = record_sites()
-    yield
-    record_sites(before)
+pytestmark = pytest.mark.usefixtures("sites")
 
 
 def of(loss: Value | Graph, *parameters: object, **names: object) -> Diagnosis:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 from support import here
 
-from microbp import Value, clip, record_sites, select, sqrt
+from microbp import Value, clip, select, sqrt
 from microbp.debug.diagnose import Diagnosis, diagnose
 
 inf, nan = math.inf, math.nan
 
 
-@pytest.fixture(autouse=True)
-def _sites() -> Iterator[None]:
-    before = record_sites()
-    yield
-    record_sites(before)
+pytestmark = pytest.mark.usefixtures("sites")
 
 
 def of(loss: Value, **names: Value) -> Diagnosis:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from support import here
 
-from microbp import MLP, Module, Neuron, Value, losses, record_sites
+from microbp import MLP, Module, Neuron, Value, losses
 from microbp.backward import upstream_gradients
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 from microbp.debug.diagnose.layers import layer_of
 from microbp.debug.diagnose.reading import Reading
 from microbp.graph import Graph
 
-
-@pytest.fixture(autouse=True)
-def _sites() -> Iterator[None]:
-    before = record_sites()
-    yield
-    record_sites(before)
+pytestmark = pytest.mark.usefixtures("sites")
 
 
 def of(loss: Value, *parameters: Value, **names: Value) -> Diagnosis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import assume, given
@@ -20,18 +20,12 @@ from microbp import (
     losses,
     maximum,
     no_grad,
-    record_sites,
     select,
 )  # fmt: skip
 from microbp.check.words import line_of
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 
-
-@pytest.fixture(autouse=True)
-def _sites() -> Iterator[None]:
-    before = record_sites()
-    yield
-    record_sites(before)
+pytestmark = pytest.mark.usefixtures("sites")
 
 
 def of(loss: Value, *parameters: Value, **names: Value) -> Diagnosis:

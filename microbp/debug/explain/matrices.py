@@ -20,8 +20,7 @@ from microbp.replay import Program
 from microbp.replay.captured import Captured, Generated
 from microbp.replay.forms import Matrix
 from microbp.replay.layout import Layout
-from microbp.replay.matrix.latex import formulas, latex, pooled
-from microbp.replay.matrix.source import generate
+from microbp.replay.matrix.latex import formulas, matrix_form, pooled
 
 __all__ = ["MatrixExplanation", "explain_program"]
 
@@ -97,8 +96,7 @@ def explain_program(program: Program, language: str) -> MatrixExplanation:
             "explain(loss, w)"
         )
     captured = program.captured
-    latex(captured)  # raises ValueError where the form is a table
-    made = generate(captured)
+    made = matrix_form(captured)
     found = _sections(made)
     parts = tuple(
         (say(f"matrix {kind}", language), tuple(code), " \\\\\n".join(shown))

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from microbp.replay.captured import Captured, Generated
-from microbp.replay.matrix.source import generate
+from microbp.replay.matrix.source import matrices
+from microbp.replay.matrix.table import tabled
 
-__all__ = ["formulas", "latex", "pooled"]
+__all__ = ["formulas", "latex", "matrix_form", "pooled"]
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi",
@@ -53,12 +54,19 @@ def latex(captured: Captured) -> str:
 
     A sum over s runs over the samples. Raises ValueError for a graph so irregular that its form is a table.
     """
-    made = generate(captured)
-    if "a table of" in made.description.partition("\n")[0]:
-        raise ValueError(f"latex: {made.description}, which is no formula; take a part of the graph")
+    made = matrix_form(captured)
     defined = [each for each in ast.parse(made.source).body if isinstance(each, ast.FunctionDef)]
     lines = [*pooled(made), *(line for each in defined[-1].body for line in formulas(each))]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def matrix_form(captured: Captured) -> Generated:
+    """The source whose lines are formulas; ValueError for a graph so irregular that there is none."""
+    made = matrices(captured)
+    if made is None:
+        told = tabled(captured).description
+        raise ValueError(f"latex: {told}, which is no formula; take a part of the graph")
+    return made
 
 
 def pooled(made: Generated) -> list[str]:
