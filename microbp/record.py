@@ -15,7 +15,7 @@ from numbers import Real
 from types import FunctionType
 from typing import Any
 
-from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled
+from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.groups import current_group
 from microbp.rules import Rule
@@ -28,7 +28,7 @@ __all__ = ["no_grad", "record", "record_sites"]
 _new_value = partial(object.__new__, Value)
 
 
-def record(rule: Rule, arguments: Sequence[Any]) -> Any:
+def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
     """Apply a rule and record it: the complete path, of which the operators are short cuts.
 
     ``arguments`` holds a Value or a real number for each argument of the rule, a sequence of them
@@ -37,6 +37,9 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
     >>> from microbp.rules import RULES
     >>> record(RULES["dot"], ([Value(2.0), Value(3.0)], [5.0, 7.0], 1.0))
     Value(data=32.0, grad=None)
+
+    A local derivative that ``math`` refuses is what IEEE 754 has there, an infinity or nan; with ``ieee``
+    the value is, too, as the derivatives of derivatives want it.
 
     Raises TypeError where an operand is no real number, ValueError where lists differ in length, and
     UndefinedOperation where there is no real result.
@@ -66,25 +69,30 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
     functions = compiled(rule)
     try:
         y = functions.value(*numbers)
-        if not any(takes):
-            return y
-        if not _recording.get():
-            return constant(y)
-        local: list[float | None] = []
-        for arg, data, take, derivative in zip(
-            rule.args, numbers, takes, functions.derivatives, strict=True
-        ):
-            d: Any = derivative(*numbers, y) if take else None
-            if arg not in over:
-                local.append(d)
-            elif take is True:
-                local += d
-            elif take:
-                local += [each if yes else None for each, yes in zip(d, take, strict=True)]
-            else:
-                local += [None] * len(data)
     except (ArithmeticError, ValueError) as error:
-        raise _undefined(rule, operands, error) from None
+        if not ieee:
+            raise _undefined(rule, operands, error) from None
+        y = compiled_ieee(rule).value(*numbers)
+    if not any(takes):
+        return y
+    if not _recording.get():
+        return constant(y)
+    local: list[float | None] = []
+    for arg, data, take, derivative in zip(rule.args, numbers, takes, functions.derivatives, strict=True):
+        d: Any = None
+        if take:
+            try:
+                d = derivative(*numbers, y)
+            except (ArithmeticError, ValueError):
+                d = compiled_ieee(rule).derivatives[rule.args.index(arg)](*numbers, y)
+        if arg not in over:
+            local.append(d)
+        elif take is True:
+            local += d
+        elif take:
+            local += [each if yes else None for each, yes in zip(d, take, strict=True)]
+        else:
+            local += [None] * len(data)
     node: Value = _new_value()
     node._data, node._rule = y, rule
     node._a = node._b = node._da = node._db = node._pending = node.grad = None
@@ -156,22 +164,10 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
             f"{arg} = {number!r}" + (f" ({name})" if name else "")
             for arg, number, name in zip(rule.args, numbers, names, strict=True)
         )
-    failed, reason = "value", rule.doc
-    if _has_value(rule, numbers):
-        failed = "local derivative"
-    if isinstance(error, OverflowError):
-        told = "result" if failed == "value" else failed
-        reason = f"The {told} is beyond the largest float, 1.8e308."
-    message = f"{rule} has no {failed} at {at}. {reason} [{site}]"
+    too_large = isinstance(error, OverflowError)
+    reason = "The result is beyond the largest float, 1.8e308." if too_large else rule.doc
+    message = f"{rule} has no value at {at}. {reason} [{site}]"
     return UndefinedOperation(message, rule.name, numbers, site)
-
-
-def _has_value(rule: Rule, numbers: Sequence[float]) -> bool:
-    try:
-        compiled(rule).value(*rule.split(numbers))
-    except (ArithmeticError, ValueError):
-        return False
-    return True
 
 
 # --------------------------------------------------------------------------------- what is recorded
@@ -227,7 +223,6 @@ SCOPE.update(
     new_value=_new_value,
     record=record,
     foreign=_foreign,
-    undefined=_undefined,
     user_place=user_place,
     special=0,
 )

@@ -7,7 +7,7 @@ and 4: rounding errors of sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +75,13 @@ def _rounded(name: str) -> Callable[..., _Rounded]:
     return function
 
 
+def _sorted(numbers: Iterable[Any]) -> list[_Rounded]:
+    return sorted(map(_Rounded.of, numbers), key=lambda x: x.number)
+
+
 _ROUNDED = Reading(
     {name: _rounded(name) for name in FUNCTIONS}
-    | {"total": sum, "largest": lambda xs: max(map(_Rounded.of, xs), key=lambda x: x.number)},
+    | {"total": sum, "largest": lambda xs: _sorted(xs)[-1], "rest": lambda xs: sum(_sorted(xs)[:-1])},
     lambda x: _Rounded.of(x).number,
 )
 
