@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import graphviz
-import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from sklearn.datasets import make_moons
 
 import microbp
@@ -452,6 +452,6 @@ def test_the_demo_learns_two_moons_as_in_micrograd() -> None:
     scores = [model([*map(Value, row)]) for row in np.c_[xx.ravel(), yy.ravel()]]
     Z = np.array([s.data > 0 for s in scores]).reshape(xx.shape)
     assert (Z.shape, Z.sum()) == ((8, 11), 37)
-    axes = mpl.figure.Figure().subplots()
+    axes = Figure().subplots()
     axes.contourf(xx, yy, Z, alpha=0.8)
     axes.scatter(X[:, 0], X[:, 1], c=y)
