@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support import planted as misstated
 
 import microbp.check.auditing
 import microbp.check.case
@@ -865,6 +867,62 @@ def test_a_negative_base_to_a_large_power_is_measured(power):
     """Where cmath goes through angles and loses everything, differences of the real pow decide."""
     report = audit(Value(-1.1) ** power, show=False)
     assert [each.verdict for each in report.rows] == ["fine"]
+
+
+#: Ordinary, tiny and saturating operands; fewer for operations that take several.
+EXTREME = [0.3, -0.7, 0.0, 1e-140, -1e-140, 1e-300, -1e-300, 40, -40, 500, -500, 700, -700, -740, 745]
+FEWER = [0.3, -0.7, 1e-140, -1e-300, 500, -700]
+
+
+def at_extremes(rule: Rule) -> Iterator[Value]:
+    """The operation at extreme operands, wherever it has a value there."""
+    several = len(rule.args) + len(rule.over)
+    for numbers in product(EXTREME if several < 3 else FEWER if several < 4 else FEWER[1:5], repeat=several):
+        with suppress(UndefinedOperation):
+            y = record(rule, rule.split([Value(each) for each in numbers]))
+            if math.isfinite(y.data):
+                yield y
+
+
+@pytest.mark.parametrize("factor", [-1.0, 1.01, 0.0])
+@pytest.mark.parametrize("rule", RULES.values(), ids=str)
+def test_no_error_of_a_percent_is_called_fine_at_extreme_operands(monkeypatch, rule, factor):
+    right = {y: audit(y, show=False, names={}).rows for y in at_extremes(rule)}
+    assert right
+    assert {row.verdict for rows in right.values() for row in rows} <= {"fine", "corner", "undecided"}
+    assert "fine" in {row.verdict for rows in right.values() for row in rows}
+    misstated(monkeypatch, rule.name, factor)
+    found = []
+    for y, rows in zip(at_extremes(rule), right.values(), strict=True):
+        for row, was in zip(audit(y, show=False, names={}).rows, rows, strict=True):
+            if row.recorded != was.recorded and not math.isnan(was.recorded):
+                found.append(row.verdict)
+                assert row.verdict != "fine", (y, row)
+    assert "WRONG RULE" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("silu", [-500.0]), ("sigmoid", [500.0]), ("mul", [1e-140, 1e-140]), ("mul", [1e-300, -1e-300]),
+     ("log", [1e-300]), ("div", [1e-300, 1e-300]), ("elu", [-500.0, 40.0]), ("dot", [1e-140, 3.0, 0.0])],
+)  # fmt: skip
+def test_at_extreme_operands_the_complex_step_decides(monkeypatch, name, numbers):
+    rule = RULES[name]
+    for factor, verdict in ((1.0, "fine"), (1.01, "WRONG RULE"), (0.0, "WRONG RULE")):
+        misstated(monkeypatch, name, factor)
+        report = audit(record(rule, rule.split([Value(each) for each in numbers])), show=False)
+        assert verdict in report.counts
+        assert all(each.verdict == verdict or each.recorded in (0.0, 1.0) for each in report.rows)
+        monkeypatch.undo()
+
+
+def test_what_floats_do_not_resolve_is_undecided_with_the_reason():
+    (row,) = audit(Value(-740.0).sigmoid(), show=False).rows
+    assert row.verdict == "undecided"
+    assert_matches(r"the derivative is measured to ±\d\.\de-30\d only", row.why)
+    x = [Value(-0.7), Value(-500.0)]
+    (first, *_) = audit(record(RULES["cross_entropy"], (x, [1.0, 1.0])), show=False).rows
+    assert (first.recorded != 0.0, first.verdict) == (True, "undecided")  # p - 1, of which rounding is left
 
 
 def test_operands_of_any_size_are_measured():
