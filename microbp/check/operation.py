@@ -20,7 +20,6 @@ from microbp.graph import Node
 from microbp.rules import Rule
 from microbp.tables import number
 
-
 #: Steps for a derivative that is too small for a narrow one; the widest for what is linear in the operand.
 _WIDE = (2.0**-60, 2.0**-20, 1.0, 2.0**40, 2.0**300)
 
@@ -39,12 +38,17 @@ class Verdict(NamedTuple):
 
 def verdicts(node: Node, numbers: Sequence[float]) -> list[Verdict | None]:
     """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes."""
+    return [verdict(node, numbers, place) for place in range(len(node.operands))]
+
+
+def verdict(node: Node, numbers: Sequence[float], place: int) -> Verdict | None:
+    """On the local derivative of a node in one operand; None for a literal."""
+    stated = node.local_derivatives[place]
+    if stated is None:
+        return None
     assert node.rule is not None
     operands = [numbers[each] if type(each) is int else each for each in node.operands]
-    return [
-        None if stated is None else _Local(node.rule, operands, place, stated).verdict()
-        for place, stated in enumerate(node.local_derivatives)
-    ]
+    return _Local(node.rule, operands, place, stated).verdict()
 
 
 class _Local:
@@ -132,7 +136,8 @@ class _Local:
                     for h, each in parts.items()
                 )
                 return slope, same and not against
-        return next((part / h for h, part in parts.items()), math.nan), bool(parts) and not any(parts.values())
+        first = next((part / h for h, part in parts.items()), math.nan)
+        return first, bool(parts) and not any(parts.values())
 
     def imaginary(self, x: float, h: float) -> float:
         """The imaginary part of the operation at x + ih; nan where it is undefined."""
@@ -189,9 +194,9 @@ class _Local:
         """The rounding error of the recorded derivative; 0 where it cannot be told."""
         for d, places in zip(self.rule.d, self.rule.split(range(len(self.operands))), strict=True):
             several = places if type(places) is list else [places]
-            if self.place in several and isinstance(d.tree, ast.Constant | ast.Name):
-                return 0.0
             if self.place in several:
+                if isinstance(d.tree, ast.Constant) or str(d) in self.rule.args:
+                    return 0.0  # as it was given
                 error = rounding_error(self.rule, self.entries(self.x), d, several.index(self.place))
                 return error if math.isfinite(error) else 0.0
         raise AssertionError(self.place)
