@@ -57,8 +57,8 @@ def check_gradients(
     ``names`` maps names to Values for the table, in place of the variables of the caller.
 
     Raises NoGradientError where nothing takes a gradient, where ``loss`` is a leaf or a constant, or where
-    data of the graph was changed after it was recorded; ValueError where two calls of the function differ; TypeError for anything else
-    than a Value or such a function.
+    data of the graph was changed after it was recorded; ValueError where two calls of the function
+    differ; TypeError for anything else than a Value or such a function.
     """
     given = parameters if isinstance(parameters, Mapping) else {}
     names = {**given, **(user_scope() if names is None else names)}
@@ -92,8 +92,8 @@ def _case(loss: Any, names: Mapping[str, Any]) -> Case:
         case = Case(loss, None, names)
         if case.graph.root.rule is None:
             raise NoGradientError(
-                f"there is nothing to check: {describe(loss)} is not the result of a recorded operation but a "
-                "leaf or a constant. Give a function that computes it"
+                f"there is nothing to check: {describe(loss)} is not the result of a recorded operation but "
+                "a leaf or a constant. Give a function that computes it"
             )
         changes = changes_in(case.recorded)
         if changes:
