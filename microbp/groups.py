@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from itertools import count
 from typing import Any
+from weakref import ref
 
 from microbp.compiled import SCOPE
 
@@ -79,8 +80,8 @@ class _Called:
 #: The group that the running code is in, in this thread.
 _current: ContextVar[Group | None] = ContextVar("group", default=None)
 current_group: Callable[[], Group | None] = _current.get
-#: The outermost groups that code of any thread is in: recording asks for the group meanwhile.
-_outermost: set[Group | None] = set()
+#: The outermost groups that code of any thread is in, or references: recording asks for the group meanwhile.
+_outermost: set[Any] = set()
 
 
 class group(ContextDecorator):  # noqa: N801 (used like a function)
@@ -102,29 +103,29 @@ class group(ContextDecorator):  # noqa: N801 (used like a function)
             raise TypeError(f"a group's name is a str, not {name!r}")
         self._name = name
         self._outer: Group | None = None
-        self._entered: Group | None = None
+        self._entered = False
 
     def _recreate_cm(self) -> group:
         return group(self._name)
 
-    def __enter__(self) -> None:
-        if self._entered is not None:
+    @property
+    def __enter__(self) -> Callable[[], object]:
+        """Asked for by ``with``, which calls it: in C, so that Ctrl-C cannot come between."""
+        if self._entered:
             raise RuntimeError("this group() has been entered and not left; call group(name) for each with")
-        try:
-            self._outer = _current.get()
-            self._entered = Group(self._name, None, self._outer)
-            _enter(self._entered)
-        except BaseException:
-            self.__exit__()
-            raise
+        self._outer = _current.get()
+        self._entered = True
+        if self._outer is None:
+            _outermost.add(ref(self, _outermost.discard))
+        return partial(_current.set, Group(self._name, None, self._outer))
 
     def __exit__(self, *error: object) -> None:
         # Twice, of which the second changes nothing: Ctrl-C may strike in the first.
         try:
-            _leave(self._entered, self._outer)
+            _leave(ref(self), self._outer)
         finally:
-            _leave(self._entered, self._outer)
-            self._entered = None
+            _leave(ref(self), self._outer)
+            self._entered = False
 
 
 def _enter(entered: Group) -> None:
@@ -133,7 +134,7 @@ def _enter(entered: Group) -> None:
     _current.set(entered)
 
 
-def _leave(entered: Group | None, outer: Group | None) -> None:
+def _leave(entered: Any, outer: Group | None) -> None:
     _current.set(outer)
     _outermost.discard(entered)
 

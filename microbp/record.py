@@ -232,7 +232,7 @@ class no_grad(ContextDecorator):  # noqa: N801 (used like a function)
         return self._lock.__enter__
 
     @property
-    def __exit__(self) -> Callable[..., None]:  # noqa: PYI036 (what comes back takes them)
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
         """Asked for by ``with``, which calls it."""
         return self._lock.__exit__
 

@@ -232,7 +232,7 @@ def test_ctrl_c_at_any_instruction_leaves_nothing_on(run):
 def test_one_context_manager_is_entered_once_at_a_time():
     for one, word in ((no_grad(), "no_grad()"), (group("g"), "group(name)")):
         for _ in range(2):
-            with one, pytest.raises(RuntimeError, match=rf"not left; call {re.escape(word)} for each with$"):
-                with one:
-                    pass
+            refused = pytest.raises(RuntimeError, match=rf"not left; call {re.escape(word)} for each with$")
+            with one, refused, one:
+                pass
     assert (Value(2.0) * 3.0).requires_grad
