@@ -124,7 +124,7 @@ class Case:
             if word == "DISAGREE" and abs(target - own) <= ROUNDING * abs(own):
                 word, why = self._followed_up(value.data, best, moved, probe)
         if word == "agree" and target == setting.size == 0.0 and position is not None:
-            word, why = self._without_contribution(position, why)
+            word, why = self._without_contribution(position, why, moves=best.steepest > 0.0)
         return GradientRow(name, target, best.value, tolerance_of(target, best, setting), word, why)
 
     def _measured(
@@ -210,10 +210,11 @@ class Case:
             )
         return "DISAGREE", "the function depends on it in a way that is not recorded (.data, float?)"
 
-    def _without_contribution(self, position: int, why: str) -> tuple[str, str]:
+    def _without_contribution(self, position: int, why: str, *, moves: bool) -> tuple[str, str]:
         """The verdict on a gradient of 0 because each path to the root has a derivative of 0.
 
-        The loss need not show that one of these is wrong: what is small may be lost beside other terms.
+        The loss need not show that one of these is wrong: what is small may be lost beside other terms. A
+        corner it does show, if it moves at all.
         """
         pending, reached = [position], {position}
         for each in pending:
@@ -227,7 +228,7 @@ class Case:
                 found = verdict(node, self.recorded.numbers, place)
                 if found is not None and found.word == "WRONG RULE":
                     return "DISAGREE", self._blamed(node, place, found)
-                if found is not None and found.word != "fine":
+                if found is not None and found.word not in ("fine", "corner" if moves else "fine"):
                     told = f"the derivative 0 of {where(node)} in {operand_words(self.graph, node)[place]}"
                     return "inconclusive", f"{told} is {found.word}: {found.why}"
         if len(self.graph) - 1 in reached:
