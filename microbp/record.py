@@ -6,14 +6,15 @@ from the same rows; what these short cuts leave out comes here.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from _thread import allocate_lock
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial
 from numbers import Real
 from types import FunctionType
 from typing import Any
+from weakref import ref
 
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
@@ -75,7 +76,7 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
         y = compiled_ieee(rule).value(*numbers)
     if not any(takes):
         return y
-    if not _recording.get():
+    if not _recording():
         return constant(y)
     local: list[float | None] = []
     for arg, data, take, derivative in zip(rule.args, numbers, takes, functions.derivatives, strict=True):
@@ -171,19 +172,28 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
 
 
 # --------------------------------------------------------------------------------- what is recorded
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+#: The locks of the ``no_grad()`` that this code is in, the innermost first; those of some that were left.
+_unrecorded: ContextVar[tuple[Any, Any] | None] = ContextVar("unrecorded", default=None)
+#: A reference to the lock of each ``no_grad()`` in any thread: the operators ask ``record`` meanwhile.
+_special: set[Any] = set()
 _sites = False
-_counting = threading.Lock()
 
 
-def _special(change: int) -> None:
-    """``no_grad()`` is entered or left in some thread: the operators ask ``record`` for as long."""
-    with _counting:
-        SCOPE["special"] += change
+def _recording() -> bool:
+    locks = _unrecorded.get()
+    while locks is not None:
+        if _held(locks[0]):
+            return False
+        locks = locks[1]
+    return True
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+def _held(reference: Any) -> bool:
+    lock = reference()
+    return lock is not None and lock.locked()
+
+
+class no_grad(ContextDecorator):  # noqa: N801 (used like a function)
     """Record nothing inside the ``with``, in this thread: results are constants. Also a decorator.
 
     >>> w = Value(2.0)
@@ -191,16 +201,36 @@ def no_grad() -> Iterator[None]:
     ...     y = w * w
     >>> y.data, y.is_leaf, y.requires_grad
     (4.0, True, False)
+
+    A generator that is suspended inside shares it with its caller, as a context manager written as a
+    generator wants it; any other enters it between two ``yield``, or around the loop that runs it. Raises
+    RuntimeError where one is entered that has not been left.
     """
-    token = _recording.set(False)
-    try:
-        _special(+1)
-        try:
-            yield
-        finally:
-            _special(-1)
-    finally:
-        _recording.reset(token)
+
+    # It holds as long as a lock is held. What takes the lock and gives it back is written in C, so that there
+    # is no moment at which Ctrl-C could come between and leave it on; nothing else has to be undone.
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+
+    def _recreate_cm(self) -> no_grad:
+        return no_grad()
+
+    @property
+    def __enter__(self) -> Callable[[], bool]:
+        """Asked for by ``with``, which calls it."""
+        if self._lock.locked():
+            raise RuntimeError("this no_grad() has been entered and not left; call no_grad() for each with")
+        locks = _unrecorded.get()
+        while locks is not None and not _held(locks[0]):
+            locks = locks[1]
+        _special.add(ref(self._lock, _special.discard))
+        _unrecorded.set((ref(self._lock), locks))
+        return self._lock.__enter__
+
+    @property
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
+        """Asked for by ``with``, which calls it."""
+        return self._lock.__exit__
 
 
 def record_sites(on: bool = True) -> bool:
@@ -224,6 +254,6 @@ SCOPE.update(
     record=record,
     foreign=_foreign,
     user_place=user_place,
-    special=0,
+    special=_special,
 )
 SCOPE.update({f"{k}_swapped": Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})

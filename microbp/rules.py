@@ -280,7 +280,7 @@ TABLE: tuple[Rule, ...] = (
         "At ±1 the derivative is -inf.", corners=(("abs(a) == 1.0", "infinite"),)),
     # Beyond 2**53 a float b is even, and b - 1, which is odd, is none; y / a has the sign then.
     row("pow",     "a b", "pow(a, b)",
-        (local("b * pow(a, b - 1.0) if b >= 1.0 and b < 9e15 or b != 0.0 and (a > 0.0 or a < 0.0 and abs(b) < 9e15) else nan if a != a else "
+        (local("b * pow(a, b - 1.0) if b >= 1.0 and b < 9e15 or b != 0.0 and a > 0.0 or b != 0.0 and a < 0.0 and abs(b) < 9e15 else nan if a != a else "
                "0.0 if b == 0.0 or a == 0.0 and b > 1.0 else b * (y / a) if a < 0.0 else inf if b < 1.0 else nan",
                shown="b * pow(a, b - 1.0)"),
          local("y * log(a) if a > 0.0 else 0.0 if a == 0.0 else nan", shown="y * log(a)")),
