@@ -81,7 +81,7 @@ def _shaped(writer: Writer, group: Group, expression: Expression, operands: Oper
             return number(reduced(function, single, length))
         name = {"total": "total1", "largest": "top1", "rest": "rest1"}[function]
         _, batch, full = operands.shaped(elements)
-        return operands.add(writer.keep(name, reduction(function, elements, keep != "")), batch, full)
+        return operands.add(writer.keep(name, reduction(function, elements, keep=bool(keep))), batch, full)
 
     return operands.shaped(array_tree(expression, operands.scope, aggregate))
 

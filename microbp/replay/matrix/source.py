@@ -113,8 +113,6 @@ def matrices(captured: Captured) -> Generated | None:
     helpers = [source for name, source in HELPERS.items() if re.search(rf"\b{name}\(", body)]
     if any("math." in each for each in helpers):
         lines[:0] = ["import math", ""]
-    if any("microbp." in each for each in helpers):
-        lines[-1:-1] = ["", "import microbp"]
     short = {name: array for name, array in plan.constants.items() if array.size <= SHORT}
     lines += [f"{name} = np.array({_listed(array)})" for name, array in short.items()]
     lines += [""] * bool(short)

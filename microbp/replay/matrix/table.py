@@ -138,7 +138,7 @@ def tabled(captured: Captured) -> Generated:
     }
     sizes = f"SIZE, INPUTS, CONSTANTS, FIRST = {start}, {inputs}, {inputs + params}, {first}"
     functions = "\n".join(_functions(rules))
-    imports = "import math\nfrom types import SimpleNamespace\n\nimport numpy as np\n\nimport microbp\n"
+    imports = "import math\nfrom types import SimpleNamespace\n\nimport numpy as np\n"
     helpers = "".join(f"\n\n{helper}" for name, helper in HELPERS.items() if f"{name}(" in functions)
     source = f"{imports}\n{sizes}\n{helpers}\n{functions}\n\n\n{_LOOPS}"
     arrays = (ParameterArray("theta", (params,), tuple(range(params))),)
@@ -177,6 +177,6 @@ def _text(rule: Rule, expression: Expression, names: dict[str, Tree]) -> str:
             length = f"a{rule.args.index(rule.over[0])}.shape[1]"
             fewer = {"total": "", "rest": " - 1"}
             return parsed(f"{single!r} * ({length}{fewer[function]})") if function in fewer else elements
-        return reduction(function, elements, keep=True)
+        return reduction(function, elements, axis=1)
 
     return text(array_tree(expression, names, aggregate))

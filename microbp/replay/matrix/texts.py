@@ -46,18 +46,18 @@ def d_tanh(a, y):
     return np.where(square < 0.9, 1.0 - square, 1.0 / np.square(np.cosh(a)))
 ''',
     "rest": '''\
-def rest(weights):
+def rest(weights, axis=-1):
     """The sum of all but one of the largest: it keeps the digits that the whole sum would lose."""
     weights = weights.copy()
-    np.put_along_axis(weights, weights.argmax(axis=-1, keepdims=True), 0.0, axis=-1)
-    return weights.sum(axis=-1, keepdims=True)
+    np.put_along_axis(weights, weights.argmax(axis=axis, keepdims=True), 0.0, axis=axis)
+    return weights.sum(axis=axis, keepdims=True)
 ''',
     "sigmoid": '''\
 def sigmoid(a):
     """The logistic function; where exp(-a) overflows it is 0."""
     return 1.0 / (1.0 + np.exp(-a))
 ''',
-    "dpow": "dpow = np.vectorize(microbp.expr.dpow, otypes=[float])\n",
+    "dpow": "from microbp.expr import dpow as _dpow\n\ndpow = np.vectorize(_dpow, otypes=[float])\n",
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
 }
@@ -91,12 +91,13 @@ def array_tree(expression: Expression, scope: Mapping[str, Tree], aggregate: Agg
     return _tree(expression.tree, scope, aggregate)
 
 
-def reduction(function: str, elements: Tree, keep: bool) -> Tree:
-    """``total``, ``largest`` or ``rest`` of arrays, along the last axis, which stays as one of length 1."""
+def reduction(function: str, elements: Tree, *, axis: int = -1, keep: bool = True) -> Tree:
+    """``total``, ``largest`` or ``rest`` of arrays, along an axis, which stays as one of length 1 to ``keep``."""
     if function == "rest":
-        return parsed(f"rest({text(elements)})" + ("" if keep else "[..., 0]"))
+        along = "" if axis == -1 else f", axis={axis}"
+        return parsed(f"rest({text(elements)}{along})" + ("" if keep else "[..., 0]"))
     method, kept = "sum" if function == "total" else "max", ", keepdims=True" if keep else ""
-    return parsed(f"({text(elements)}).{method}(axis=-1{kept})")
+    return parsed(f"({text(elements)}).{method}(axis={axis}{kept})")
 
 
 def reduced(function: str, number: float, length: int) -> float:
