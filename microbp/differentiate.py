@@ -174,7 +174,8 @@ def _on_values() -> Reading:
 
 def _rest(weights: list[Any]) -> Any:
     """The sum of all but the largest weight, which is 1: it is nothing, but its derivative is not."""
-    top = [_data(each) for each in weights].index(largest(map(_data, weights)))
+    numbers = [_data(each) for each in weights]
+    top = numbers.index(largest(numbers)) if not math.isnan(largest(numbers)) else 0
     return record(RULES["sum"], (weights[:top] + weights[top + 1 :],)) + (weights[top] - 1.0)
 
 

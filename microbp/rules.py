@@ -288,7 +288,7 @@ TABLE: tuple[Rule, ...] = (
         "At b = 0 the derivative in a is 0, also at a = 0; at a = 0 with 0 < b < 1 it is inf. "
         "The derivative in b is 0 at a = 0 and nan at a < 0, where a neighbouring b gives no real power. "
         "As in IEEE 754, nan to the power 0 and 1 to the power nan are 1.",
-        corners=(("abs(a) < 1e-100 or abs(a) > 1e100 or b == 0.0 or abs(b) == inf", "limit", "dpow(a, b, 1.0, 0.0)", "dpow(a, b, 0.0, 1.0)"),)),
+        corners=(("abs(a) < 1e-100 or abs(a) > 1e100 or b == 0.0 or abs(b) > 9e15", "limit", "dpow(a, b, 1.0, 0.0)", "dpow(a, b, 0.0, 1.0)"),)),
     # y·(1 - y) and 1 - y·y lose their digits where y is close to 1; the second forms keep them.
     row("sigmoid", "a",   "1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)",
         (local("y * (1.0 - y) if a < 5.0 else exp(-a) * y * y", shown="y * (1.0 - y)",
@@ -315,7 +315,7 @@ TABLE: tuple[Rule, ...] = (
         "a·Φ(a) with the normal distribution Φ, exact (no tanh).", (((-5.0, -1.0),), ((-0.5, 5.0),)),
         corners=(("abs(a) == inf", "limit"),)),
     row("leaky_relu", "a s", "a if a > 0.0 else s * a",
-        ("1.0 if a > 0.0 else s if a <= 0.0 else nan", "0.0 if a > 0.0 else a"),
+        ("1.0 if a > 0.0 else s if a <= 0.0 else nan", "0.0 if a > 0.0 else a if a <= 0.0 else nan"),
         "Rectifier with slope s below 0.", ((P, U), (N, U)),
         "At 0 the derivative is s.", ("a",), corners=(("a == 0.0", "subgradient", "s", "a"),), defaults={"s": 0.01}),
     row("elu",     "a s", "a if a > 0.0 else s * expm1(a)",

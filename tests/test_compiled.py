@@ -151,7 +151,7 @@ def test_the_source_is_the_row() -> None:
 
 
 def test_what_many_elements_share_is_computed_once() -> None:
-    weight = "1.0 if x == _0 else exp(x - _0)"
+    weight, other = (f"1.0 if x == {top} else exp(x - {top})" for top in ("_0", "_1"))
     assert inspect.getsource(compiled(RULES["logsumexp"]).value) == (
         "def logsumexp(x):\n"
         "    _0 = largest(x)\n"
@@ -162,8 +162,8 @@ def test_what_many_elements_share_is_computed_once() -> None:
         "def d_cross_entropy_d_x(x, t, y):\n"
         "    _0 = total(t)\n"
         "    _1 = largest(x)\n"
-        f"    _2 = rest([{weight.replace('_0', '_1')} for x in x])\n"
-        f"    return [(_0 * ({weight.replace('_0', '_1')}) - t - t * _2) / (1.0 + _2) for x, t in zip(x, t)]\n"
+        f"    _2 = rest([{other} for x in x])\n"
+        f"    return [(_0 * ({other}) - t - t * _2) / (1.0 + _2) for x, t in zip(x, t)]\n"
     )
 
 

@@ -9,10 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import mpmath  # type: ignore[import-untyped]
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from strategies import REFERENCE
 
-from microbp import UndefinedOperation, Value, grad
+import microbp
+from microbp import UndefinedOperation, Value, check_gradients, define, grad
 from microbp.record import record
 from microbp.rules import RULES, TABLE, Rule
 
@@ -124,13 +128,16 @@ def applied(rule: Rule, x: Value) -> Value:
 
 
 def golden(rule: Rule, a: float) -> Limit:
-    """What the derivatives are: from the tables above, or from the definition in 1,000 digits."""
+    """What the derivatives are: from the tables above, or from the definition in 100 or 1,000 digits."""
     corner = CORNERS.get((rule.name, a))
     if corner is not None or math.isinf(a):
         return corner or Limit(INFINITE[rule.name, a], "limit at infinity")
-    with mpmath.workdps(1000):
+    ordinary = a in (0.0, 1.0, -1.0)
+    with mpmath.workdps(100 if ordinary else 1000):
         rest = list(rule.defaults.values())
         found = [mpmath.diff(lambda x: REFERENCE[rule.name](x, *rest), mpmath.mpf(a), n) for n in range(1, 5)]
+        if ordinary:  # the step of the difference shows where the derivative is 0
+            found = [0.0 if abs(each) < 1e-90 else each for each in found]
         return Limit(tuple(map(float, found)), "smooth")  # type: ignore[arg-type]
 
 
@@ -209,3 +216,172 @@ def test_the_derivatives_of_a_power_with_a_plain_exponent(a: float, b: float) ->
         return  # it raises, as above
     for order, found in enumerate(tower(x**b, x), 1):
         assert close(found, power(a, b, order, 0), 1e-10), order
+
+
+def test_the_sign_of_a_power_s_derivative_where_the_exponent_is_huge() -> None:
+    for b in (2.0**53, 2.0**53 + 2.0, 2.0**60, -(2.0**60)):  # all of them even, so that b - 1 is odd
+        a = Value(-1.0)
+        assert grad(a**b, a) == -b
+        assert grad(a**b, a, create_graph=True).data == -b
+
+
+def test_a_power_whose_derivative_is_beyond_the_largest_float_is_that_of_a_quotient() -> None:
+    x = Value(1e-300)
+    assert tower(x**-1, x) == tower(1 / x, x) == [-inf, inf, -inf, inf]
+    x = Value(1e-309)
+    assert (x**0).data == 1.0
+    assert tower(x**0, x) == [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: x * (1 - x**1.1), [1.0, 0.0, -inf, inf]),
+        (lambda x: x * x**1.1, [0.0, 0.0, inf, -inf]),
+        (lambda x: (x**0.5) ** 5, [0.0, 0.0, inf, -inf]),
+        (lambda x: 3 * x**0.5 * x, [nan, nan, nan, nan]),
+        (lambda x: x**2.5, [0.0, 0.0, inf, -inf]),
+        (lambda x: x * abs(x), [0.0, 0.0, 0.0, 0.0]),
+        (lambda x: abs(x) ** 3, [0.0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_a_sum_of_products_at_a_corner(function: Any, expected: list[float]) -> None:
+    """The limit, or nan where the parts alone do not tell it; never a finite number that is none."""
+    x = Value(0.0)
+    for found, limit in zip(tower(function(x), x), expected, strict=True):
+        assert close(found, limit, 0.0) or math.isnan(found), (found, limit)
+    assert tower(x * (1 - x**1.1), x) == [1.0, 0.0, -inf, inf]
+
+
+TIES: list[tuple[str, tuple[float, ...], list[float], list[list[float]]]] = [
+    # operation, operands, gradient, Hessian
+    ("minimum", (2.0, 2.0), [0.5, 0.5], [[0.0, 0.0], [0.0, 0.0]]),
+    ("maximum", (2.0, 2.0), [0.5, 0.5], [[0.0, 0.0], [0.0, 0.0]]),
+    ("maximum", (nan, 0.5), [nan, nan], [[nan, nan], [nan, nan]]),
+    ("maximum", (inf, 0.5), [1.0, 0.0], [[0.0, 0.0], [0.0, 0.0]]),
+    ("leaky_relu", (0.0, 0.25), [0.25, 0.0], [[0.0, 1.0], [1.0, 0.0]]),
+    ("leaky_relu", (nan, 0.25), [nan, nan], [[nan, nan], [nan, nan]]),
+    ("elu", (0.0, 3.0), [3.0, 0.0], [[0.0, 1.0], [1.0, 0.0]]),
+    ("elu", (-inf, 3.0), [0.0, -1.0], [[0.0, 0.0], [0.0, 0.0]]),
+    ("clip", (0.0, 0.0, 1.0), [0.0, 1.0, 0.0], [[0.0] * 3] * 3),
+    ("clip", (1.0, 0.0, 1.0), [0.0, 0.0, 1.0], [[0.0] * 3] * 3),
+    ("clip", (nan, 0.0, 1.0), [nan] * 3, [[nan] * 3] * 3),
+    ("select", (0.0, 5.0, 7.0), [0.0, 0.0, 1.0], [[0.0] * 3] * 3),
+    ("select", (nan, 5.0, 7.0), [nan] * 3, [[nan] * 3] * 3),
+    ("div", (1.0, inf), [0.0, 0.0], [[0.0, 0.0], [0.0, 0.0]]),
+    ("mul", (nan, 3.0), [3.0, nan], [[0.0, 1.0], [1.0, 0.0]]),
+    ("max", (3.0, 3.0, 1.0), [0.5, 0.5, 0.0], [[0.0] * 3] * 3),
+    ("logsumexp", (-inf, 0.0), [0.0, 1.0], [[0.0, 0.0], [0.0, 0.0]]),
+    ("logsumexp", (inf, 0.0), [1.0, 0.0], [[0.0, 0.0], [0.0, 0.0]]),
+    ("logsumexp", (nan, 0.0), [nan, nan], [[nan, nan], [nan, nan]]),
+    ("logsumexp", (1e16, 1e16), [0.5, 0.5], [[0.25, -0.25], [-0.25, 0.25]]),
+    ("pow", (0.0, 1.0), [1.0, 0.0], [[0.0, -inf], [-inf, 0.0]]),
+    ("pow", (0.0, 0.0), [0.0, 0.0], [[0.0, inf], [inf, 0.0]]),
+    ("pow", (-2.0, 3.0), [12.0, nan], [[-12.0, nan], [nan, nan]]),
+]
+
+
+@pytest.mark.parametrize(("name", "operands", "gradient", "hessian"), TIES)
+def test_gradients_and_hessians_at_ties(
+    name: str, operands: tuple[float, ...], gradient: list[float], hessian: list[list[float]]
+) -> None:
+    xs = [Value(x) for x in operands]
+    rule = RULES[name]
+    first = grad(record(rule, rule.split(xs)), xs, create_graph=True)
+    np.testing.assert_array_equal([each.data for each in first], gradient)
+    second = [[each.data for each in grad(slope, xs, create_graph=True)] for slope in first]
+    np.testing.assert_array_equal(second, hessian)
+    np.testing.assert_array_equal(second, np.transpose(second))
+
+
+def test_the_hessian_of_a_loss_with_a_subgradient() -> None:
+    w = [Value(0.0), Value(0.5)]
+    loss = abs(w[0]) + abs(w[1]) + (w[0] - w[1]) ** 2
+    first = grad(loss, w, create_graph=True)
+    assert [[grad(each, w)[0], grad(each, w)[1]] for each in first] == [[2.0, -2.0], [-2.0, 2.0]]
+
+
+def test_a_gradient_that_is_a_number_certifies_nothing() -> None:
+    x = Value(0.0, name="x")
+    first = grad(abs(x), x, create_graph=True)
+    with pytest.raises(microbp.NoGradientError, match="nothing to check"):
+        check_gradients(first)
+
+
+def test_a_corner_of_one_s_own() -> None:
+    step = define(
+        "root", "a", "sqrt(a)", "inf if a == 0.0 else 0.5 / y", smooth=[[(0.5, 2.0)]], doc="A root of my own."
+    )
+    try:
+        x = Value(0.0)
+        first, *more = tower(step(x), x)
+        assert first == inf
+        assert all(map(math.isnan, more))  # the text says no more than that it is infinite
+    finally:
+        del RULES["root"]
+
+
+# ---------------------------------------------------------------------------- large and infinite logits
+LOGITS = [
+    [250.1, 226.3], [1e6, 1e6 - 1.0, 1e6 - 30.0], [1e9, 1e9 - 2.0, -1e9], [-1e9, -1e9 - 1.0], [1e9, -1e9],
+    [0.0, -inf, 1.0], [-inf, 0.0], [1e9, -inf, 1e9], [3.0, 3.0, 3.0], [745.0, 0.0], [1e300, -1e300, 1e300],
+]  # fmt: skip
+
+
+def exactly(logits: list[float]) -> list[Any]:
+    """The softmax in many digits; a class that is masked has 0."""
+    top = max(logits)
+    weights = [mpmath.exp(mpmath.mpf(x) - top) if x > -inf else mpmath.mpf(0) for x in logits]
+    return [each / mpmath.fsum(weights) for each in weights]
+
+
+@pytest.mark.parametrize("logits", LOGITS, ids=str)
+def test_the_losses_of_large_and_masked_logits(logits: list[float]) -> None:
+    with mpmath.workdps(500):
+        p = exactly(logits)
+        for label in range(len(logits)):
+            x = [Value(each) for each in logits]
+            loss = microbp.losses.softmax_cross_entropy(x, label)
+            other = -microbp.log_softmax(x)[label]
+            exact = -float(mpmath.log(p[label])) if p[label] else inf
+            assert close(loss.data, exact, 1e-13)
+            assert close(other.data, exact, 1e-13)
+            assert loss.data >= 0.0
+            for found, each, place in zip(grad(loss, x), p, range(len(x)), strict=True):
+                assert close(found, float(each - (place == label)), 1e-13)
+            slopes = [float(each) - (place == label) for place, each in enumerate(p)]
+            np.testing.assert_allclose(grad(other, x), slopes, atol=1e-13)
+        x = [Value(each) for each in logits]
+        total = microbp.logsumexp(x)
+        assert close(total.data, float(mpmath.mpf(max(logits)) - mpmath.log(max(p))), 1e-15)
+        assert all(close(g, float(each), 1e-13) for g, each in zip(grad(total, x), p, strict=True))
+        found = microbp.softmax(x)
+        assert all(close(each.data, float(share), 1e-13) for each, share in zip(found, p, strict=True))
+        assert sum(each.data for each in found) == pytest.approx(1.0, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("logits", "value", "softmax"),
+    [
+        ([-inf, -inf], -inf, [nan, nan]), ([-inf], -inf, [nan]), ([inf, 1.0], inf, [1.0, 0.0]),
+        ([inf, inf], inf, [0.5, 0.5]), ([1.0, nan], nan, [nan, nan]), ([1e16, 1e16], 1e16, [0.5, 0.5]),
+    ],
+)  # fmt: skip
+def test_infinite_logits(logits: list[float], value: float, softmax: list[float]) -> None:
+    x = [Value(each) for each in logits]
+    np.testing.assert_array_equal(microbp.logsumexp(x).data, value)
+    np.testing.assert_array_equal([each.data for each in microbp.softmax(x)], softmax)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=6), st.data())
+def test_a_cross_entropy_is_never_negative(logits: list[float], data: st.DataObject) -> None:
+    weights = data.draw(st.lists(st.floats(0.0, 1.0), min_size=len(logits), max_size=len(logits)))
+    total = math.fsum(weights)
+    targets = [each / total for each in weights] if total > 1e-3 else [1.0] + [0.0] * (len(logits) - 1)
+    x = [Value(each) for each in logits]
+    loss = microbp.losses.softmax_cross_entropy(x, targets)
+    assert loss.data >= 0.0
+    with mpmath.workdps(60):
+        p = exactly(logits)
+        exact = mpmath.fsum(-t * mpmath.log(each) for t, each in zip(targets, p, strict=True) if t)
+        assert abs(loss.data - exact) <= 1e-13 * exact + 1e-300
