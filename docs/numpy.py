@@ -1,0 +1,244 @@
+"""Write docs/numpy.md, what NumPy's functions do with Values, by trying them: python docs/numpy.py."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path = [each for each in sys.path if Path(each or ".").resolve() != Path(__file__).resolve().parent]
+
+import numpy as np  # noqa: E402 (this file's own name is numpy, too)
+
+import microbp  # noqa: E402
+from microbp import Value  # noqa: E402
+
+Call = Callable[..., Any]
+
+#: What is out of the scope of the table, and why.
+OUTSIDE = {
+    "reads or writes files and texts": "save savetxt savez savez_compressed array2string array_repr array_str",
+    "asks for a type or a memory": (
+        "astype can_cast common_type iscomplexobj isrealobj may_share_memory min_scalar_type result_type "
+        "shares_memory ndim shape size isfortran"
+    ),
+    "is about dates": "busday_count busday_offset is_busday datetime_as_string isnat",
+    "takes indices, not numbers": (
+        "bincount ix_ ravel_multi_index unravel_index diag_indices_from tril_indices_from triu_indices_from"
+    ),
+    "belongs to polynomials": "poly polyadd polyder polydiv polyfit polyint polymul polysub polyval roots",
+    "is about the calls of another function": "einsum_path",
+    "gives what was in memory": "empty_like",
+}
+
+X = np.array([[0.61, 1.32, 0.27], [1.83, 0.49, 1.14], [0.36, 1.71, 0.92]])
+Y = np.array([[1.27, 0.58, 0.83], [0.41, 1.92, 0.66], [1.54, 0.23, 1.08]])
+#: Functions that have their numbers elsewhere than around 1, or take an array of one dimension.
+_SMALL = ("arcsin", "arccos", "arctanh")
+_BEYOND_ONE = ("arccosh",)
+_ROWS = (
+    "convolve correlate interp trim_zeros vander cross linalg.cross apply_along_axis piecewise ediff1d "
+    "searchsorted histogram histogram_bin_edges digitize gradient trapezoid unwrap matvec vecmat"
+).split()
+_ON = np.array([True, False, True])
+
+#: How a function is called, if not with the one or two arrays that it takes.
+CALLS: dict[str, Call] = {
+    "append": lambda f, x, y: f(x, y),
+    "apply_along_axis": lambda f, x, y: f(lambda row: row * row, 0, x),
+    "apply_over_axes": lambda f, x, y: f(np.sum, x, 0),
+    "argpartition": lambda f, x, y: f(x, 1),
+    "array_split": lambda f, x, y: f(x, 2),
+    "average": lambda f, x, y: f(x, weights=y),
+    "broadcast_arrays": lambda f, x, y: f(x, y),
+    "broadcast_to": lambda f, x, y: f(x, (2, 3, 3)),
+    "block": lambda f, x, y: f([[x, y]]),
+    "choose": lambda f, x, y: f([0, 1, 1], [x, y]),
+    "clip": lambda f, x, y: f(x, 0.5, 1.2),
+    "column_stack": lambda f, x, y: f([x, y]),
+    "compress": lambda f, x, y: f(_ON, x, axis=0),
+    "concat": lambda f, x, y: f([x, y]),
+    "concatenate": lambda f, x, y: f([x, y]),
+    "copyto": lambda f, x, y: _after(f, x, y),
+    "cross": lambda f, x, y: f(x, y),
+    "cumulative_prod": lambda f, x, y: f(x, axis=0),
+    "cumulative_sum": lambda f, x, y: f(x, axis=0),
+    "delete": lambda f, x, y: f(x, 1),
+    "digitize": lambda f, x, y: f(x, [0.3, 0.9, 1.5]),
+    "dstack": lambda f, x, y: f([x, y]),
+    "dsplit": lambda f, x, y: f(x[None], 3),
+    "einsum": lambda f, x, y: f("ij,jk->ki", x, y),
+    "expand_dims": lambda f, x, y: f(x, 0),
+    "extract": lambda f, x, y: f(_ON, x),
+    "fill_diagonal": lambda f, x, y: _after(f, x, 0.5),
+    "full_like": lambda f, x, y: f(x, 2.0),
+    "geomspace": lambda f, x, y: f(x, 8.0, 3),
+    "histogram2d": lambda f, x, y: f(x.ravel(), y.ravel()),
+    "hsplit": lambda f, x, y: f(x, 3),
+    "hstack": lambda f, x, y: f([x, y]),
+    "insert": lambda f, x, y: f(x, 1, 0.5),
+    "interp": lambda f, x, y: f(x, [0.0, 1.0, 2.0], [1.0, 3.0, 2.0]),
+    "lexsort": lambda f, x, y: f([x, y]),
+    "linalg.matrix_power": lambda f, x, y: f(x, 3),
+    "linalg.multi_dot": lambda f, x, y: f([x, y, x]),
+    "linalg.tensorsolve": lambda f, x, y: f(x, y[0]),
+    "linalg.tensorinv": lambda f, x, y: f(x, 1),
+    "linspace": lambda f, x, y: f(x, 8.0, 3),
+    "logspace": lambda f, x, y: f(x, 2.0, 3),
+    "matvec": lambda f, x, y: f(np.stack([x, y]), x),
+    "meshgrid": lambda f, x, y: f(x, y),
+    "moveaxis": lambda f, x, y: f(x, 0, 1),
+    "nanpercentile": lambda f, x, y: f(x, 30),
+    "nanquantile": lambda f, x, y: f(x, 0.3),
+    "pad": lambda f, x, y: f(np.ravel(x), 1),
+    "partition": lambda f, x, y: f(x, 1),
+    "percentile": lambda f, x, y: f(x, 30),
+    "permute_dims": lambda f, x, y: f(x),
+    "piecewise": lambda f, x, y: f(x, [x < 1.0, x >= 1.0], [lambda t: t * t, 2.0]),
+    "place": lambda f, x, y: _after(f, x, X > 1.0, [0.5]),
+    "put": lambda f, x, y: _after(f, x, [0], [0.5]),
+    "put_along_axis": lambda f, x, y: _after(f, x, np.array([[0], [1], [0]]), 0.5, 1),
+    "putmask": lambda f, x, y: _after(f, x, X > 1.0, 0.5),
+    "quantile": lambda f, x, y: f(x, 0.3),
+    "repeat": lambda f, x, y: f(x, 2),
+    "reshape": lambda f, x, y: f(x, -1),
+    "resize": lambda f, x, y: f(x, (2, 2)),
+    "roll": lambda f, x, y: f(x, 1),
+    "rollaxis": lambda f, x, y: f(x, 1),
+    "searchsorted": lambda f, x, y: f([0.3, 0.9, 1.5], x),
+    "select": lambda f, x, y: f([X > 1.0, X > 0.5], [x, y], 0.0),
+    "split": lambda f, x, y: f(x, 3),
+    "stack": lambda f, x, y: f([x, y]),
+    "swapaxes": lambda f, x, y: f(x, 0, 1),
+    "take": lambda f, x, y: f(x, [0, 2]),
+    "take_along_axis": lambda f, x, y: f(x, np.array([[0], [1], [0]]), 1),
+    "tensordot": lambda f, x, y: f(x, y, 1),
+    "linalg.tensordot": lambda f, x, y: f(x, y, axes=1),
+    "tile": lambda f, x, y: f(x, 2),
+    "unstack": lambda f, x, y: f(x),
+    "vecmat": lambda f, x, y: f(x, np.stack([x, y, x])),
+    "vsplit": lambda f, x, y: f(x, 3),
+    "vstack": lambda f, x, y: f([x, y]),
+    "where": lambda f, x, y: f(X > 1.0, x, y),
+    "ldexp": lambda f, x, y: f(x, 2),
+    "remainder": lambda f, x, y: f(x, 0.7),
+    "fmod": lambda f, x, y: f(x, 0.7),
+    "floor_divide": lambda f, x, y: f(x, 0.7),
+    "divmod": lambda f, x, y: f(x, 0.7),
+}
+_TWO = (
+    "allclose array_equal array_equiv convolve correlate dot histogramdd inner intersect1d isclose isin kron "
+    "outer setdiff1d setxor1d union1d vdot linalg.cross linalg.lstsq linalg.matmul linalg.outer linalg.solve "
+    "linalg.vecdot"
+).split()
+
+
+def _after(f: Call, x: Any, *others: Any) -> Any:
+    """What an array is after ``f`` has written into it."""
+    x = np.array(x, copy=True, subok=True) if isinstance(x, np.ndarray) else x
+    f(x, *others)
+    return x
+
+
+class Function(NamedTuple):
+    """One of NumPy's functions."""
+
+    name: str
+    call: Call
+    x: np.ndarray[Any, Any]
+    y: np.ndarray[Any, Any]
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        f: Any = np
+        for part in self.name.split("."):
+            f = getattr(f, part)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return self.call(f, x, y)
+
+
+def functions() -> Iterator[Function]:
+    """The functions of ``numpy`` and ``numpy.linalg`` that hand an array of Values over, each once."""
+    outside = {name for names in OUTSIDE.values() for name in names.split()}
+    spaces = (("", vars(np)), ("linalg.", vars(np.linalg)))
+    for prefix, held in spaces:
+        for name in sorted(held):
+            f = held[name]
+            handed = isinstance(f, np.ufunc) or hasattr(f, "_implementation")
+            alias = getattr(f, "__name__", "") != name
+            if name[0] == "_" or not handed or alias or name in outside:
+                continue
+            full = prefix + name
+            two = getattr(f, "nin", 1) == 2 or full in _TWO
+            plain: Call = (lambda f, x, y: f(x, y)) if two else (lambda f, x, y: f(x))
+            scale, shift = (0.4, 0.0) if name in _SMALL else (1.0, 1.0) if name in _BEYOND_ONE else (1.0, 0.0)
+            x, y = (each * scale + shift for each in ((X[0], Y[0]) if full in _ROWS else (X, Y)))
+            yield Function(full, CALLS.get(full, plain), x, y)
+
+
+#: The kinds of argument: what is made of an array of numbers.
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "`microbp.array`": lambda x: microbp.array(x),
+    "plain object array": lambda x: np.array(microbp.array(x), dtype=object, subok=False),
+    "one Value": lambda x: Value(float(x)),
+    "0-d array": lambda x: microbp.array(float(x)),
+}
+
+
+class Outcome(NamedTuple):
+    """What came of one call: recorded, plain numbers, refused (by us, by NumPy), or "" (NumPy has none)."""
+
+    kind: str
+    values: Any = None
+    error: Exception | None = None
+
+
+def arguments(function: Function, kind: str) -> tuple[Any, Any]:
+    """The numbers that a function is tried with: arrays, or one number each."""
+    if kind in ("one Value", "0-d array"):
+        return function.x.ravel()[1], function.y.ravel()[1]
+    return function.x, function.y
+
+
+def leaves_in(result: Any) -> list[Any]:
+    """The elements of a result, whatever it is made of, in order."""
+    if isinstance(result, list | tuple):
+        return [each for part in result for each in leaves_in(part)]
+    return np.asarray(result).ravel().tolist()
+
+
+def tried(function: Function, kind: str, numbers: tuple[Any, Any] | None = None) -> Outcome:
+    """What happens when a function is called with arguments of a kind."""
+    x, y = numbers or arguments(function, kind)
+    try:
+        exact(function, kind, (x, y))
+    except Exception:  # noqa: BLE001 (NumPy itself has nothing for such arguments)
+        return Outcome("")
+    try:
+        result = function(KINDS[kind](x), KINDS[kind](y))
+    except Exception as error:  # noqa: BLE001 (that is the question)
+        ours = is_ours(error)
+        return Outcome("refused" if ours else "NumPy refuses", error=error)
+    recorded = any(isinstance(each, Value) for each in leaves_in(result))
+    return Outcome("recorded" if recorded else "plain numbers", result)
+
+
+def exact(function: Function, kind: str, numbers: tuple[Any, Any] | None = None) -> Any:
+    """What NumPy makes of the numbers."""
+    x, y = numbers or arguments(function, kind)
+    return function(np.array(x), np.array(y)) if kind == "0-d array" else function(x, y)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether it was raised by microbp, in its own words."""
+    last = [*traceback.walk_tb(error.__traceback__)][-1][0].f_code.co_filename
+    words = isinstance(error, TypeError | ValueError | microbp.MicrobpError)
+    return words and last.startswith(str(Path(microbp.__file__).parent))
+
+
+if __name__ == "__main__":
+    for function in functions():
+        print(function.name, [tried(function, kind).kind for kind in KINDS])

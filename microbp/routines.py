@@ -1,0 +1,392 @@
+"""NumPy's functions of whole arrays: for each, what it does with Values.
+
+Most are NumPy's own code, which rearranges the elements or calls functions that are recorded. What NumPy
+computes by comparing elements has code here: the numbers decide, the elements are recorded, and the decision
+is remembered as comparisons are. A function that stands nowhere is refused. ``docs/numpy.md`` shows them all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from microbp.array import ROUTINES, Array, as_arrays, data_of, elementwise, numpys_own
+from microbp.comparisons import compare, stepped
+from microbp.elementwise import REFUSED
+from microbp.errors import UndefinedOperation
+from microbp.loops import along, as_objects, dot, settled
+from microbp.value import Value
+
+__all__: list[str] = []
+
+#: NumPy's own code is right: it rearranges, asks for shapes and types, or is composed of what is recorded.
+_NUMPYS_OWN = """
+append apply_along_axis array_split atleast_1d atleast_2d atleast_3d block broadcast_arrays broadcast_to choose
+column_stack compress concatenate copy copyto delete diag diagflat diagonal dsplit dstack expand_dims extract
+fill_diagonal flip fliplr flipud hsplit hstack insert matrix_transpose meshgrid moveaxis pad place put
+put_along_axis putmask ravel repeat reshape resize roll rollaxis rot90 select split squeeze stack swapaxes take
+take_along_axis tile transpose tril trim_zeros triu unstack vsplit vstack where linalg.diagonal
+linalg.matrix_transpose empty_like full_like ones_like zeros_like
+
+array2string array_repr array_str astype can_cast common_type iscomplexobj isrealobj may_share_memory
+min_scalar_type ndim result_type save savez savez_compressed shape shares_memory size
+
+all allclose amax amin angle any array_equal array_equiv clip convolve correlate cross cumprod cumsum
+cumulative_prod cumulative_sum diff ediff1d einsum einsum_path fix imag iscomplex isneginf isposinf isreal kron
+linspace max mean min nan_to_num nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar outer
+piecewise prod ptp real real_if_close sum tensordot trace trapezoid unwrap vander linalg.cross linalg.matmul
+linalg.matrix_norm linalg.matrix_power linalg.multi_dot linalg.norm linalg.outer linalg.tensordot
+linalg.tensorinv linalg.tensorsolve linalg.trace linalg.vecdot linalg.vector_norm
+""".split()  # noqa: SIM905
+
+_DECOMPOSED = (
+    "its derivative is not that of a composition of recorded operations; np.{name}(microbp.data_of(a)) gives "
+    "plain numbers, and microbp.define adds an operation of your own"
+)
+REFUSED |= {
+    "gradient": "write the differences: (a[2:] - a[:-2]) / 2",
+    "interp": "find the piece with np.searchsorted(x, a), and write its line",
+    "cov": "write d = a - a.mean(axis=1, keepdims=True) and d @ d.T / (a.shape[1] - 1)",
+    "corrcoef": "write d = a - a.mean(axis=1, keepdims=True) and divide d @ d.T by its diagonal's roots",
+    "apply_over_axes": "call the function with axis=",
+    **{
+        f"linalg.{name}": _DECOMPOSED.format(name=f"linalg.{name}")
+        for name in "cholesky cond eig eigh eigvals eigvalsh lstsq matrix_rank pinv qr svd svdvals".split()  # noqa: SIM905
+    },
+}
+
+
+def _numbers(x: Any) -> Any:
+    return data_of(as_objects(x))
+
+
+# --------------------------------------------------------------------------------- order and choice
+def _remember_order(x: Any, order: Any, axis: int) -> None:
+    """The numbers along an axis stand in this order: remembered for neighbours."""
+    ordered = np.take_along_axis(as_objects(x), order, axis)
+    before, after = (np.moveaxis(ordered, axis, 0)[part] for part in (slice(-1), slice(1, None)))
+    elementwise(lambda left, right: compare(left, "<=", right), before, after)
+
+
+def _in_order(x: Any, axis: int | None) -> tuple[Any, int]:
+    x = as_objects(x)
+    return (x.ravel(), 0) if axis is None else (x, axis)
+
+
+def _argsort(a: Any, axis: int | None = -1, **options: Any) -> Any:
+    x, axis = _in_order(a, axis)
+    order = np.argsort(_numbers(x), axis, **options)
+    if x.ndim:
+        _remember_order(x, order, axis)
+    return order
+
+
+def _sort(a: Any, axis: int | None = -1, **options: Any) -> Any:
+    x, axis = _in_order(a, axis)
+    return np.take_along_axis(x, _argsort(x, axis, **options), axis)
+
+
+def _argpartition(a: Any, kth: Any, axis: int | None = -1, **options: Any) -> Any:
+    x, axis = _in_order(a, axis)
+    _remember_order(x, np.argsort(_numbers(x), axis), axis)
+    return np.argpartition(_numbers(x), kth, axis, **options)
+
+
+def _partition(a: Any, kth: Any, axis: int | None = -1, **options: Any) -> Any:
+    x, axis = _in_order(a, axis)
+    return np.take_along_axis(x, _argpartition(x, kth, axis, **options), axis)
+
+
+def _lexsort(keys: Any, axis: int = -1) -> Any:
+    for key in keys:
+        _argsort(key, axis)
+    return np.lexsort([_numbers(key) for key in keys], axis)
+
+
+def _chosen(name: str, sign: str) -> Callable[..., Any]:
+    """``argmax`` and its kin: the place of one element, to which all others are compared."""
+
+    def place_of(a: Any, axis: int | None = None, out: Any = None, *, keepdims: Any = False) -> Any:
+        x = as_objects(a)
+        places = getattr(np, name)(_numbers(x), axis, out, keepdims=keepdims is True)
+        flat, along_axis = (x.reshape(1, -1), 1) if axis is None or not x.ndim else (x, axis)
+        picked = np.reshape(places, [1 if i == along_axis % flat.ndim else n for i, n in enumerate(flat.shape)])
+        best = np.take_along_axis(flat, picked, along_axis)
+        elementwise(lambda one, other: one is other or compare(one, sign, other), best, flat)
+        return places
+
+    return place_of
+
+
+def _slot(x: Any, ends: Any, index: int, left: str, right: str) -> int:
+    """``x`` stands before the end with this index and after the one before it."""
+    if index > 0:
+        compare(x, right, ends[index - 1])
+    if index < len(ends):
+        compare(x, left, ends[index])
+    return index
+
+
+def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    ends = as_objects(a) if sorter is None else as_objects(a)[sorter]
+    found = np.searchsorted(_numbers(ends), _numbers(v), side)  # type: ignore[call-overload]
+    left, right = ("<=", ">") if side == "left" else ("<", ">=")
+    elementwise(lambda x, index: _slot(x, ends, index, left, right), as_objects(v), found)
+    return found
+
+
+def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    ends = as_objects(bins)
+    if len(ends) > 1 and _numbers(ends)[0] > _numbers(ends)[-1]:
+        return len(ends) - _searchsorted(ends[::-1], x, "right" if right else "left")
+    return _searchsorted(ends, x, "left" if right else "right")
+
+
+def _isclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+    def near(x: Any, y: float) -> None:
+        if isinstance(x, Value):
+            bound = atol + rtol * abs(y)
+            stepped(x, None, (">=", y - bound), ("<=", y + bound))
+
+    elementwise(near, as_objects(a), _numbers(b))
+    elementwise(near, as_objects(b), _numbers(a))
+    return np.isclose(_numbers(a), _numbers(b), rtol, atol, equal_nan)
+
+
+def _isin(element: Any, test_elements: Any, **options: Any) -> Any:
+    x, tests = np.asanyarray(as_arrays(element)), np.asanyarray(as_arrays(test_elements)).ravel()
+    found = np.any(x[..., None] == tests, axis=-1)
+    return ~found if options.get("invert") else found
+
+
+def _where_not_0(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the places at which there is no 0."""
+    return lambda a, *args, **options: function(np.not_equal(as_arrays(a), 0.0), *args, **options)
+
+
+# -------------------------------------------------------------------------------------- statistics
+def _of_sorted(elements: list[Any], at: float) -> Any:
+    """The number at a place of the sorted list, between two on the line through both; nan if one is."""
+    if not elements:
+        return math.nan
+    ordered: list[Any] = _sort(np.array(elements, dtype=object)).tolist()
+    if math.isnan(_numbers(ordered[-1])):
+        return ordered[-1] + math.nan
+    place = at * (len(ordered) - 1)
+    low = math.floor(place)
+    if place == low:
+        return ordered[low]
+    return ordered[low] * (low + 1 - place) + ordered[low + 1] * (place - low)
+
+
+def _quantile(scale: float, no_nan: bool, a: Any, q: Any, axis: Any = None, **options: Any) -> Any:
+    """``np.quantile``, ``np.percentile`` and without nan, by the method "linear"."""
+    keepdims = options.pop("keepdims", False) is True
+    options = {name: each for name, each in options.items() if (name, each) != ("method", "linear") and each}
+    if options:
+        raise TypeError(f"np.quantile of Values takes axis, keepdims and method='linear', not {', '.join(options)}")
+
+    def of(at: float) -> Any:
+        def one(elements: list[Any]) -> Any:
+            kept = [each for each in elements if not np.isnan(each)] if no_nan else elements
+            return _of_sorted(kept, at / scale)
+
+        made = as_objects(along(a, axis, one))
+        if keepdims:
+            gone = range(np.ndim(a)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, np.ndim(a))
+            made = made.reshape([1 if i in gone else n for i, n in enumerate(np.shape(a))])
+        return made
+
+    places = np.asarray(q, dtype=float)
+    if not np.all((places >= 0.0) & (places <= scale)):
+        raise ValueError(f"quantiles lie between 0 and {scale:g}; q is {q!r}")
+    made = np.stack([of(at) for at in places.ravel().tolist()])
+    made = made.reshape(places.shape + made.shape[1:])
+    return settled(made)[()]
+
+
+def _median(no_nan: bool, a: Any, axis: Any = None, **options: Any) -> Any:
+    return _quantile(1.0, no_nan, a, 0.5, axis, **options)
+
+
+def _as_row(name: str) -> Callable[..., Any]:
+    """NumPy's own code, which has no place for a Value alone: an array of one has the same result."""
+
+    def of_row(a: Any, *args: Any, **options: Any) -> Any:
+        row = np.atleast_1d(np.asanyarray(as_arrays(a)))
+        return getattr(np.ndarray, name)(row, *args, **options)
+
+    return of_row
+
+
+def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
+    """Σ w·a / Σ w; weights of one dimension belong to the axis."""
+    a = np.asanyarray(as_arrays(a))
+    w = np.ones(a.shape) if weights is None else np.asanyarray(as_arrays(weights))
+    if w.shape != a.shape:
+        axes = np.lib.array_utils.normalize_axis_tuple(axis, a.ndim) if axis is not None else ()
+        if w.shape != tuple(a.shape[each] for each in axes):
+            raise ValueError(f"np.average: weights of shape {w.shape} for {a.shape} along axis {axis}")
+        w = np.broadcast_to(w.reshape([n if i in axes else 1 for i, n in enumerate(a.shape)]), a.shape)
+    keep = {"axis": axis, "keepdims": keepdims is True}
+    total = np.sum(w, **keep)
+    mean = np.sum(a * w, **keep) / total
+    return (mean, total) if returned else mean
+
+
+def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
+    half = 0.5 * 10.0**-decimals
+
+    def rounded(x: Any) -> Any:
+        y = np.round(_numbers(x), decimals)
+        return stepped(x, y, ("<", y - half), ("<=", y + half))
+
+    made = settled(elementwise(rounded, as_objects(a)))
+    if out is not None:
+        out[...] = made
+    return made if out is None else out
+
+
+def _sinc(x: Any) -> Any:
+    def of(each: Any) -> Any:
+        if compare(each, "==", 0.0):
+            return each * 0.0 + 1.0
+        angle = each * math.pi
+        return np.sin(angle) / angle
+
+    return elementwise(of, as_objects(x))
+
+
+# ---------------------------------------------------------------------------------- linear algebra
+def _inner(a: Any, b: Any) -> Any:
+    a, b = map(as_objects, (a, b))
+    if not a.ndim or not b.ndim:
+        return dot(a, b)
+    return dot(a, np.moveaxis(b, -1, 0 if b.ndim < 2 else -2))
+
+
+def _eliminated(a: Any, b: Any, name: str) -> tuple[Any, list[Any], float]:
+    """Gauss–Jordan elimination of one matrix, the pivots chosen by their numbers: x, pivots, sign.
+
+    Any order of pivots that are not 0 gives the same x, so that the choice is none that counts.
+    """
+    rows, right, n = as_objects(a).copy(), as_objects(b).copy(), len(a)
+    pivots, sign = [], 1.0
+    for i in range(n):
+        best = i + int(np.argmax(np.abs(_numbers(rows[i:, i]))))
+        if not _numbers(rows[best, i]):
+            raise UndefinedOperation(f"np.linalg.{name}: the matrix is singular", name, (), "")
+        if best != i:
+            rows[[i, best]], right[[i, best]], sign = rows[[best, i]], right[[best, i]], -sign
+        pivots.append(rows[i, i])
+        for j in range(n):
+            if j == i:
+                continue
+            factor = rows[j, i] / rows[i, i]
+            rows[j, i + 1 :] = rows[j, i + 1 :] - factor * rows[i, i + 1 :]
+            right[j] = right[j] - factor * right[i]
+    for i in range(n):
+        right[i] = right[i] / pivots[i]
+    return right, pivots, sign
+
+
+def _each_matrix(name: str, of: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one matrix (and more) for a stack of them; the first result, or a tuple."""
+
+    def stacked(a: Any, *more: Any) -> Any:
+        a = as_objects(a)
+        if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+            raise ValueError(f"np.linalg.{name} takes square matrices, not the shape {a.shape}")
+        made = [of(a[place], *(as_objects(each)[place] for each in more)) for place in np.ndindex(a.shape[:-2])]
+        if isinstance(made[0], tuple):
+            return tuple(_joined(list(part), a.shape[:-2]) for part in zip(*made, strict=True))
+        return _joined(made, a.shape[:-2])
+
+    return stacked
+
+
+def _joined(parts: list[Any], shape: tuple[int, ...]) -> Any:
+    if not shape:
+        return parts[0]
+    made = np.stack([as_objects(part) for part in parts])
+    return made.reshape(shape + made.shape[1:])
+
+
+def _det(a: Any) -> Any:
+    try:
+        _, pivots, sign = _eliminated(a, np.zeros((len(a), 0)), "det")
+    except UndefinedOperation:
+        raise UndefinedOperation(
+            "np.linalg.det of Values is computed by elimination, which a singular matrix ends; its derivative "
+            "is the matrix of cofactors: write the determinant out",
+            "det",
+            (),
+            "",
+        ) from None
+    return np.multiply.reduce(np.array(pivots, dtype=object).view(Array)) * sign
+
+
+def _slogdet(a: Any) -> tuple[Any, Any]:
+    _, pivots, sign = _eliminated(a, np.zeros((len(a), 0)), "slogdet")
+    row = np.array(pivots, dtype=object).view(Array)
+    return sign * float(np.prod(np.sign(row))), np.sum(np.log(np.abs(row)))
+
+
+def _solve(a: Any, b: Any) -> Any:
+    a, b = map(as_objects, (a, b))
+    if b.ndim == 1 or a.ndim == 2:
+        stack = a.shape[:-2]
+        b = np.broadcast_to(b, stack + b.shape) if b.ndim < a.ndim else b
+    return _each_matrix("solve", lambda m, right: _eliminated(m, right, "solve")[0])(a, b)
+
+
+# --------------------------------------------------------------------------------------- the table
+def _table() -> dict[str, Callable[..., Any]]:
+    functions = {**vars(np), **{f"linalg.{name}": each for name, each in vars(np.linalg).items()}}
+    own = {name: partial(numpys_own, functions[name]) for name in _NUMPYS_OWN if name in functions}
+    return own | {
+        "argmax": _chosen("argmax", ">="),
+        "argmin": _chosen("argmin", "<="),
+        "nanargmax": _chosen("nanargmax", ">="),
+        "nanargmin": _chosen("nanargmin", "<="),
+        "argsort": _argsort,
+        "sort": _sort,
+        "argpartition": _argpartition,
+        "partition": _partition,
+        "lexsort": _lexsort,
+        "searchsorted": _searchsorted,
+        "digitize": _digitize,
+        "isclose": _isclose,
+        "isin": _isin,
+        "nonzero": _where_not_0(np.nonzero),
+        "flatnonzero": _where_not_0(np.flatnonzero),
+        "argwhere": _where_not_0(np.argwhere),
+        "count_nonzero": _where_not_0(np.count_nonzero),
+        "median": partial(_median, False),
+        "nanmedian": partial(_median, True),
+        "quantile": partial(_quantile, 1.0, False),
+        "nanquantile": partial(_quantile, 1.0, True),
+        "percentile": partial(_quantile, 100.0, False),
+        "nanpercentile": partial(_quantile, 100.0, True),
+        "average": _average,
+        "var": _as_row("var"),
+        "std": _as_row("std"),
+        "round": _round,
+        "around": _round,
+        "sinc": _sinc,
+        "dot": dot,
+        "inner": _inner,
+        "vdot": lambda a, b: dot(np.ravel(as_objects(a)), np.ravel(as_objects(b))),
+        "linalg.solve": _solve,
+        "linalg.inv": _each_matrix("inv", lambda a: _eliminated(a, np.eye(len(a)), "inv")[0]),
+        "linalg.det": _each_matrix("det", _det),
+        "linalg.slogdet": _each_matrix("slogdet", _slogdet),
+    }
+
+
+ROUTINES.update(_table())
+

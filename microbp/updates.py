@@ -1,0 +1,120 @@
+"""Updates of parameters: the step that a training loop takes outside the graph.
+
+``W -= rate * grad_of(W)`` on an array of leaves that have been in a backward pass is such a step, since
+numbers alone change them: it puts new leaves there, with the new numbers. ``w = w - rate * w.grad`` cannot be
+told from a computation, so that w remembers all steps and the graph grows with each: this is warned of once
+it has been done twice.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from microbp.errors import GrowingGraphWarning
+from microbp.sites import user_frame
+
+__all__ = ["renewed", "warn_of_steps", "was_used"]
+
+
+def was_used(value: Any) -> bool:
+    """Whether it is a leaf that has been in a backward pass, or came of an update of such a leaf."""
+    seen = getattr(value, "grad", None) is not None or getattr(value, "_upstream", None) is not None
+    return seen and value._rule is None
+
+
+def renewed(before: Any, after: Any) -> Any:
+    """The elements of ``after``, with leaves in the place of numbers that became of a leaf's number.
+
+    A leaf keeps its name and whether it takes a gradient; one that stood in two places and has one number
+    in both is one leaf still.
+    """
+    made: dict[tuple[int, float], Any] = {}
+
+    def leaf(old: Any, new: Any) -> Any:
+        if hasattr(new, "_data") or not was_used(old):
+            return new
+        fresh = made.get((id(old), new))
+        if fresh is None:
+            fresh = made[id(old), new] = type(old)(new, old.name)
+            fresh._b, fresh._upstream = old._b, 0.0
+        return fresh
+
+    return np.frompyfunc(leaf, 2, 1)(np.asarray(before), np.asarray(after, dtype=object))
+
+
+# --------------------------------------------------------------- steps that were taken in the graph
+_warned = False
+
+
+def _step(value: Any) -> tuple[Any, float] | None:
+    """The Value and the number of ``value - number`` or ``value + number``."""
+    rule = value._rule
+    if rule is None or value._a is None or value._db is not None or getattr(rule, "args", None) is None:
+        return None
+    if rule.name not in ("sub", "add") or not value._b:
+        return None
+    return value._a, float(value._b) if rule.name == "sub" else -float(value._b)
+
+
+def _rates(value: Any) -> tuple[float, float, float] | None:
+    """For ``(w - c1) - c2``: c1 and c2, each divided by the gradient that had come when it was taken.
+
+    The third is c2 divided by the gradient of the last pass, which ``microbp.grad`` leaves too.
+    """
+    last = _step(value)
+    first = last and _step(last[0])
+    if not last or not first:
+        return None
+    of_pass = getattr(last[0], "_upstream", None)
+    grads = [0.0 if each.grad is None else each.grad for each in (first[0], last[0], value)]
+    # Each derivative along the chain is 1: what an earlier one has beyond a later one came before it was.
+    came = grads[0] - grads[1], grads[1] - grads[2], of_pass
+    return tuple(c / g if g else math.nan for c, g in zip((first[1], last[1], last[1]), came, strict=True))
+
+
+def _alike(rates: Sequence[float]) -> bool:
+    return len(rates) > 1 and all(math.isclose(each, rates[0], rel_tol=1e-6) for each in rates)
+
+
+def warn_of_steps(values: Sequence[Any]) -> None:
+    """GrowingGraphWarning, once in a process, where ``values`` are parameters after two gradient steps.
+
+    A step is known by its number: the same multiple of the gradient for all elements, which differ, or of
+    one element both times. No other computation has that.
+    """
+    global _warned
+    rates = [] if _warned else [found for found in map(_rates, values) if found]
+    if not rates:
+        return
+    first, last, of_pass = zip(*rates, strict=True)
+    numbers = {step[1] for step in map(_step, values) if step}
+    together = len(numbers) > 1 and (_alike(first) or _alike(of_pass))
+    if not together and not _alike([first[0], last[0]]):
+        return
+    _warned = True
+    name = next((v.name for v in _origins(values) if v.name), None) or "w"
+    level, frame, user = 1, sys._getframe(1), user_frame()
+    while frame is not user and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        f"{name} = {name} - rate * gradient is recorded like any other computation: {name} has become a "
+        "computed value that remembers every step, and the graph grows with each. For an array write "
+        f"{name} -= rate * microbp.grad_of({name}), for one Value {name}.data -= rate * {name}.grad",
+        GrowingGraphWarning,
+        stacklevel=level + 1,
+    )
+
+
+def _origins(values: Sequence[Any]) -> list[Any]:
+    found = []
+    for value in values:
+        while (step := _step(value)) is not None:
+            value = step[0]
+        found.append(value)
+    return found
