@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -252,7 +253,29 @@ def _named_by_numpy(name: str) -> Callable[..., Any]:
     return method
 
 
-#: NumPy's loops over a plain object array look for a method by the function's name.
-for _name in sorted(n for n, f in vars(np).items() if isinstance(f, np.ufunc) and "O->O" in f.types[-1:][0]):
+class _Asked:
+    """An element of a plain object array, in which NumPy's loop for objects looks up a method."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.names.append(name)
+        raise AttributeError(name)
+
+
+def _methods_of_numpy() -> list[str]:
+    """The names of the methods that NumPy's loops over plain object arrays ask for."""
+    asked = _Asked()
+    element = np.empty(1, dtype=object)
+    element[0] = asked
+    for ufunc in vars(np).values():
+        if isinstance(ufunc, np.ufunc):
+            with suppress(TypeError, ValueError, AttributeError):
+                ufunc(*[element] * ufunc.nin)
+    return sorted({name for name in asked.names if isinstance(getattr(np, name, None), np.ufunc)})
+
+
+for _name in _methods_of_numpy():
     if not hasattr(Value, _name):
         setattr(Value, _name, _named_by_numpy(_name))

@@ -25,6 +25,8 @@ __all__ = ["along", "applied", "as_objects", "dot", "each", "holds_values", "num
 
 def each(function: Callable[..., Any], *inputs: Any, results: int = 1) -> Any:
     """``function`` of scalars, applied with broadcasting; a scalar where all are."""
+    if not any(isinstance(x, np.ndarray | list | tuple) for x in inputs):
+        return function(*inputs)
     with np.errstate(all="ignore"):  # a nan inside an object is no affair of NumPy's
         return np.frompyfunc(function, len(inputs), results)(*map(_objects_or_scalar, inputs))
 
@@ -59,7 +61,7 @@ def as_objects(x: Any) -> Any:
 
 def numbers_of_used(x: Any) -> Any:
     """The array, with numbers in the place of leaves that have been in a backward pass."""
-    return each(lambda value: value._data if was_used(value) else value, x)
+    return each(lambda value: value._data if was_used(value) else value, as_objects(x))
 
 
 def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
@@ -69,6 +71,8 @@ def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **optio
         return PRODUCTS[name](*inputs)
     function = function_of(name)
     if function is None:
+        if name.endswith("(vectorized)"):  # np.frompyfunc, np.vectorize: the user's own function
+            return getattr(ufunc, method)(*map(as_objects, inputs), **options)
         raise TypeError(refusal(name))
     if method == "reduce":
         return reduced(ufunc, function, *inputs, **options)
