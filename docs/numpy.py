@@ -41,7 +41,7 @@ _SMALL = ("arcsin", "arccos", "arctanh")
 _BEYOND_ONE = ("arccosh",)
 _ROWS = (
     "convolve correlate interp trim_zeros vander cross linalg.cross apply_along_axis piecewise ediff1d "
-    "searchsorted histogram histogram_bin_edges digitize gradient trapezoid unwrap matvec vecmat"
+    "searchsorted linalg.outer histogram histogram_bin_edges digitize gradient trapezoid unwrap matvec vecmat"
 ).split()
 _ON = np.array([True, False, True])
 
@@ -76,7 +76,8 @@ CALLS: dict[str, Call] = {
     "fill_diagonal": lambda f, x, y: _after(f, x, 0.5),
     "full_like": lambda f, x, y: f(x, 2.0),
     "geomspace": lambda f, x, y: f(x, 8.0, 3),
-    "histogram2d": lambda f, x, y: f(x.ravel(), y.ravel()),
+    "histogram2d": lambda f, x, y: f(np.ravel(x), np.ravel(y)),
+    "histogramdd": lambda f, x, y: f(x),
     "hsplit": lambda f, x, y: f(x, 3),
     "hstack": lambda f, x, y: f([x, y]),
     "insert": lambda f, x, y: f(x, 1, 0.5),
@@ -130,7 +131,7 @@ CALLS: dict[str, Call] = {
     "divmod": lambda f, x, y: f(x, 0.7),
 }
 _TWO = (
-    "allclose array_equal array_equiv convolve correlate dot histogramdd inner intersect1d isclose isin kron "
+    "allclose array_equal array_equiv convolve correlate dot inner intersect1d isclose isin kron "
     "outer setdiff1d setxor1d union1d vdot linalg.cross linalg.lstsq linalg.matmul linalg.outer linalg.solve "
     "linalg.vecdot"
 ).split()
@@ -179,10 +180,11 @@ def functions() -> Iterator[Function]:
             yield Function(full, CALLS.get(full, plain), x, y)
 
 
+PLAIN_ARRAY = "plain object array"
 #: The kinds of argument: what is made of an array of numbers.
 KINDS: dict[str, Callable[[Any], Any]] = {
     "`microbp.array`": lambda x: microbp.array(x),
-    "plain object array": lambda x: np.array(microbp.array(x), dtype=object, subok=False),
+    PLAIN_ARRAY: lambda x: np.array(microbp.array(x), dtype=object, subok=False),
     "one Value": lambda x: Value(float(x)),
     "0-d array": lambda x: microbp.array(float(x)),
 }
@@ -213,9 +215,7 @@ def leaves_in(result: Any) -> list[Any]:
 def tried(function: Function, kind: str, numbers: tuple[Any, Any] | None = None) -> Outcome:
     """What happens when a function is called with arguments of a kind."""
     x, y = numbers or arguments(function, kind)
-    try:
-        exact(function, kind, (x, y))
-    except Exception:  # noqa: BLE001 (NumPy itself has nothing for such arguments)
+    if not takes(function, kind) and takes(function, "`microbp.array`"):
         return Outcome("")
     try:
         result = function(KINDS[kind](x), KINDS[kind](y))
@@ -223,7 +223,35 @@ def tried(function: Function, kind: str, numbers: tuple[Any, Any] | None = None)
         ours = is_ours(error)
         return Outcome("refused" if ours else "NumPy refuses", error=error)
     recorded = any(isinstance(each, Value) for each in leaves_in(result))
+    if kind == PLAIN_ARRAY and not agrees_at_ties(function):
+        return Outcome("recorded, by identity" if recorded else "by identity", result)
     return Outcome("recorded" if recorded else "plain numbers", result)
+
+
+def agrees_at_ties(function: Function) -> bool:
+    """Whether a plain object array gives NumPy's numbers where some are equal and are different Values."""
+    x, y = function.x.copy(), function.y.copy()
+    x.ravel()[:2] = y.ravel()[0] = x.ravel()[1]
+    for pair in ((x, y), (x, x)):
+        expected = leaves_in(exact(function, PLAIN_ARRAY, pair))
+        found = leaves_in(function(*map(KINDS[PLAIN_ARRAY], pair)))
+        if np.shape(found) != np.shape(expected) or not np.allclose(number_of(found), number_of(expected)):
+            return False
+    return True
+
+
+def number_of(found: list[Any]) -> list[float]:
+    """The numbers in a result."""
+    return [each.data if isinstance(each, Value) else float(each) for each in found]
+
+
+def takes(function: Function, kind: str) -> bool:
+    """Whether NumPy has something for numbers of that kind."""
+    try:
+        exact(function, kind)
+    except Exception:  # noqa: BLE001 (whatever NumPy says)
+        return False
+    return True
 
 
 def exact(function: Function, kind: str, numbers: tuple[Any, Any] | None = None) -> Any:
@@ -239,6 +267,78 @@ def is_ours(error: BaseException) -> bool:
     return words and last.startswith(str(Path(microbp.__file__).parent))
 
 
-if __name__ == "__main__":
+# -------------------------------------------------------------------------------------- the page
+HEAD = """\
+# NumPy on Values
+
+Written by `python docs/numpy.py` by trying every function; do not edit it by hand.
+
+What a function of NumPy does with Values is one of three things:
+
+- **recorded**: the result is made of Values. Its numbers are NumPy's on floats, its gradient is the numerical one.
+- **plain numbers**: truth values, places, whole numbers: what has no derivative, or 0. What it depends on is
+  remembered as a comparison is, so that `microbp.compile` warns of a choice that a replay would keep to.
+- **refused**: a TypeError that names the function and the way out.
+
+An empty cell: NumPy itself takes no such argument.
+
+In a `microbp.array` the signs `==` and `!=` compare numbers, as everywhere in NumPy (`==` of two Values alone asks
+whether they are the same). At a tie `np.max` shares the gradient, and a nan goes out wherever one comes in, but for
+the functions that NumPy names after nan.
+
+**Plain object arrays**, `np.array([v1, v2])`, are NumPy's own affair: its loops call the operators and methods of the
+elements, and microbp is not asked. So `==` asks there whether two Values are the same, `np.max`, `np.maximum`,
+`np.clip` and `np.sort` *pick* an element by comparing (it keeps its gradient; of two that are equal, one gets it
+all), and where such a comparison would pass over a nan it is refused. "By identity" stands where equal numbers are
+not found to be equal, since they are two Values, and "NumPy refuses" where NumPy has no loop
+for objects. `microbp.array(a)` makes an array of ours of it, with the same Values.
+
+**Updates.** `W -= rate * microbp.grad_of(W)` is no part of the graph: arithmetic in place, with plain numbers, on
+leaves that have been in a backward pass puts new leaves there, with the same names and without a gradient, so that no
+`zero_grad` is needed; an array that was copied before keeps its numbers. Before the first pass `x *= 2` is a
+computation like any other, and recorded. `W = W - rate * microbp.grad_of(W)` is recorded too, so that W becomes a
+computed value that remembers every step: after the second, a GrowingGraphWarning says so.
+
+**Steps.** `+x` is x itself. `round(x)`, `math.floor(x)`, `math.ceil(x)`, `math.trunc(x)` and `x // 2` are plain
+numbers: their derivative is 0 wherever there is one. `x % 2` is recorded, with derivative 1, and so is the second of
+`divmod(x, 2)`; a divisor that is a Value is refused.
+"""
+
+
+def page() -> str:
+    """The whole document."""
+    return "".join([HEAD, *sections()])
+
+
+def sections() -> Iterator[str]:
+    """The tables, and what is left out."""
+    head = f"| function | {' | '.join(KINDS)} |\n|---|{'---|' * len(KINDS)}\n"
+    groups: dict[str, list[str]] = {"Element by element": [], "Whole arrays": [], "Linear algebra": []}
     for function in functions():
-        print(function.name, [tried(function, kind).kind for kind in KINDS])
+        linalg, each = "." in function.name, isinstance(getattr(np, function.name, None), np.ufunc)
+        title = "Linear algebra" if linalg else "Element by element" if each else "Whole arrays"
+        groups[title].append(line(function))
+    for title, lines in groups.items():
+        yield f"\n## {title}\n\n{head}{''.join(lines)}"
+    yield "\n## Methods of ufuncs\n\n`reduce`, `accumulate`, `reduceat`, `outer` and `at` of every function that is "
+    yield "recorded element by element are recorded; with `where=`, `initial=`, `out=` as NumPy has them.\n"
+    yield "\n## Not in the table\n\n"
+    for why, names in OUTSIDE.items():
+        yield f"- What {why}: {', '.join(f'`{name}`' for name in names.split())}.\n"
+    yield "- `numpy.random`, `numpy.fft`, `numpy.ma`, `numpy.char` and the like: only the numbers go there.\n"
+
+
+def line(function: Function) -> str:
+    """The line of one function, with what it says where an array of Values is refused."""
+    outcomes = [tried(function, kind) for kind in KINDS]
+    cells = [outcome.kind for outcome in outcomes]
+    if cells[0] == "refused":
+        way_out = str(outcomes[0].error).partition("; ")[2]
+        cells[0] = f"refused: {way_out.replace('|', '&#124;')}"
+    return f"| `{function.name}` | {' | '.join(cells)} |\n"
+
+
+if __name__ == "__main__":
+    target = Path(__file__).with_suffix(".md")
+    target.write_text(page(), encoding="utf-8")
+    print(f"{sum(1 for _ in functions())} functions in {target.name}")

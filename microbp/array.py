@@ -174,7 +174,7 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
 
 #: The options that a method of a ufunc has for Values.
 _OPTIONS: dict[str, set[str]] = {
-    "__call__": {"where"},
+    "__call__": {"where", "axis"},
     "reduce": {"axis", "keepdims", "initial", "where"},
     "accumulate": {"axis"},
     "reduceat": {"axis"},

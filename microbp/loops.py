@@ -67,7 +67,11 @@ def numbers_of_used(x: Any) -> Any:
 def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
     """What a ufunc, or a method of it, makes of Values; TypeError where there is nothing to record."""
     name = ufunc.__name__
-    if name in PRODUCTS and method == "__call__" and not options:
+    if name in PRODUCTS and method == "__call__":
+        if name == "vecdot" and "axis" in options:
+            inputs = tuple(np.moveaxis(as_objects(x), options["axis"], -1) for x in inputs)
+        elif options:
+            raise TypeError(f"np.{name} of Values takes no {', '.join(options)}")
         return PRODUCTS[name](*inputs)
     function = function_of(name)
     if function is None:
@@ -85,7 +89,9 @@ def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **optio
     if method == "outer":
         a, b = map(as_objects, inputs)
         inputs = (a.reshape(a.shape + (1,) * b.ndim), b)
-    where = options.get("where", True)
+    where = options.pop("where", True)
+    if options:
+        raise TypeError(f"np.{name} of Values takes no {', '.join(options)}")
     if where is not True:
         if out is None:
             raise TypeError(f"np.{name} of Values with where= needs out=, which holds the other elements")

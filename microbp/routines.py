@@ -40,7 +40,7 @@ cumulative_prod cumulative_sum diff ediff1d einsum einsum_path fix imag iscomple
 linspace max mean min nan_to_num nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar outer
 piecewise prod ptp real real_if_close sum tensordot trace trapezoid unwrap vander linalg.cross linalg.matmul
 linalg.matrix_norm linalg.matrix_power linalg.multi_dot linalg.norm linalg.outer linalg.tensordot
-linalg.tensorinv linalg.tensorsolve linalg.trace linalg.vecdot linalg.vector_norm
+linalg.trace linalg.vecdot linalg.vector_norm
 """.split()  # noqa: SIM905
 
 _DECOMPOSED = (
@@ -52,6 +52,8 @@ REFUSED |= {
     "interp": "find the piece with np.searchsorted(x, a), and write its line",
     "cov": "write d = a - a.mean(axis=1, keepdims=True) and d @ d.T / (a.shape[1] - 1)",
     "corrcoef": "write d = a - a.mean(axis=1, keepdims=True) and divide d @ d.T by its diagonal's roots",
+    "linalg.tensorinv": "reshape to a matrix, and take np.linalg.inv",
+    "linalg.tensorsolve": "reshape to a matrix, and take np.linalg.solve",
     "apply_over_axes": "call the function with axis=",
     **{
         f"linalg.{name}": _DECOMPOSED.format(name=f"linalg.{name}")
@@ -262,6 +264,13 @@ def _sinc(x: Any) -> Any:
 
 
 # ---------------------------------------------------------------------------------- linear algebra
+def _dot(a: Any, b: Any, out: Any = None) -> Any:
+    if out is None:
+        return dot(a, b)
+    out[...] = dot(a, b)
+    return out
+
+
 def _inner(a: Any, b: Any) -> Any:
     a, b = map(as_objects, (a, b))
     if not a.ndim or not b.ndim:
@@ -378,7 +387,7 @@ def _table() -> dict[str, Callable[..., Any]]:
         "round": _round,
         "around": _round,
         "sinc": _sinc,
-        "dot": dot,
+        "dot": _dot,
         "inner": _inner,
         "vdot": lambda a, b: dot(np.ravel(as_objects(a)), np.ravel(as_objects(b))),
         "linalg.solve": _solve,
