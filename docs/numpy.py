@@ -77,7 +77,7 @@ CALLS: dict[str, Call] = {
     "full_like": lambda f, x, y: f(x, 2.0),
     "geomspace": lambda f, x, y: f(x, 8.0, 3),
     "histogram2d": lambda f, x, y: f(np.ravel(x), np.ravel(y)),
-    "histogramdd": lambda f, x, y: f(x),
+    "histogramdd": lambda f, x, y: f(np.atleast_2d(x)),
     "hsplit": lambda f, x, y: f(x, 3),
     "hstack": lambda f, x, y: f([x, y]),
     "insert": lambda f, x, y: f(x, 1, 0.5),

@@ -63,23 +63,23 @@ def _hypot(x: Any, y: Any) -> Any:
 
 
 def _arctan2(y: Any, x: Any) -> Any:
-    if compare(x, ">", 0.0) and abs(_number(y)) < math.inf:
+    """By y/x or x/y, whichever is smaller: which is no choice that counts, as the quadrant is."""
+    down, along = _number(y), _number(x)
+    if math.isnan(down + along) and not (math.isinf(down) and math.isinf(along)):
+        return _atan(y / x if along else x / y)
+    if abs(down) == abs(along) and (not along or math.isinf(along)):
+        raise UndefinedOperation(
+            f"np.arctan2 of Values has no derivative at y = {describe(y)}, x = {describe(x)}, where the "
+            f"direction depends on the way there [{user_site()}]",
+            "arctan2",
+            (down, along),
+            user_site(),
+        )
+    if abs(down) > abs(along):
+        return (math.pi / 2 if compare(y, ">", 0.0) else -math.pi / 2) - _atan(x / y)
+    if compare(x, ">", 0.0):
         return _atan(y / x)
-    if not math.isinf(_number(x)) or not math.isinf(_number(y)):
-        for sign, quarter in ((">", math.pi / 2), ("<", -math.pi / 2)):
-            if compare(y, sign, 0.0):
-                return quarter - _atan(x / y)
-        if compare(x, "<", 0.0):
-            return math.copysign(math.pi, _number(y)) + _atan(y / x)
-        if math.isnan(_number(x)) or math.isnan(_number(y)):
-            return x + y
-    raise UndefinedOperation(
-        f"np.arctan2 of Values has no derivative at y = {describe(y)}, x = {describe(x)}, where the "
-        f"direction depends on the way there [{user_site()}]",
-        "arctan2",
-        (_number(y), _number(x)),
-        user_site(),
-    )
+    return _atan(y / x) + math.copysign(math.pi, 1.0 if compare(y, ">", 0.0) else down)
 
 
 def _arcsinh(x: Any) -> Any:
@@ -102,9 +102,8 @@ def _arccosh(x: Any) -> Any:
 
 def _without_nan(choose: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def chosen(x: Any, y: Any) -> Any:
-        if compare(x, "!=", x):
-            return y
-        return x if compare(y, "!=", y) else choose(x, y)
+        without_x, without_y = compare(x, "!=", x), compare(y, "!=", y)
+        return choose(x, y) if without_x == without_y else y if without_x else x
 
     return chosen
 

@@ -26,7 +26,8 @@ __all__ = ["along", "applied", "as_objects", "dot", "each", "holds_values", "num
 def each(function: Callable[..., Any], *inputs: Any, results: int = 1) -> Any:
     """``function`` of scalars, applied with broadcasting; a scalar where all are."""
     if not any(isinstance(x, np.ndarray | list | tuple) for x in inputs):
-        return function(*inputs)
+        # NumPy's own numbers would ask NumPy, and NumPy would ask us again.
+        return function(*(float(x) if isinstance(x, np.floating | np.integer) else x for x in inputs))
     with np.errstate(all="ignore"):  # a nan inside an object is no affair of NumPy's
         return np.frompyfunc(function, len(inputs), results)(*map(_objects_or_scalar, inputs))
 

@@ -39,7 +39,7 @@ all allclose amax amin angle any array_equal array_equiv clip convolve correlate
 cumulative_prod cumulative_sum diff ediff1d einsum einsum_path fix imag iscomplex isneginf isposinf isreal kron
 linspace max mean min nan_to_num nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar outer
 piecewise prod ptp real real_if_close sum tensordot trace trapezoid unwrap vander linalg.cross linalg.matmul
-linalg.matrix_norm linalg.matrix_power linalg.multi_dot linalg.norm linalg.outer linalg.tensordot
+linalg.matrix_norm linalg.matrix_power linalg.multi_dot linalg.outer linalg.tensordot
 linalg.trace linalg.vecdot linalg.vector_norm
 """.split()  # noqa: SIM905
 
@@ -278,6 +278,36 @@ def _inner(a: Any, b: Any) -> Any:
     return dot(a, np.moveaxis(b, -1, 0 if b.ndim < 2 else -2))
 
 
+def _vector_norm(x: Any, order: Any, **along_axis: Any) -> Any:
+    if order in (None, 2):
+        return np.sqrt(np.sum(x * x, **along_axis))
+    if order == 0:
+        return np.sum(np.not_equal(x, 0.0), **along_axis).astype(float)
+    if order in (math.inf, -math.inf):
+        return (np.max if order > 0 else np.min)(np.abs(x), **along_axis)
+    powers = np.abs(x) ** order if order != 1 else np.abs(x)
+    return np.sum(powers, **along_axis) ** (1.0 / order) if order != 1 else np.sum(powers, **along_axis)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+    """``np.linalg.norm``; the orders that are singular values are refused."""
+    x = np.asanyarray(as_arrays(x))
+    if axis is None and (ord is None or x.ndim == 1):
+        norm = _vector_norm(np.ravel(x), ord)
+        return np.reshape(np.array(norm, dtype=object), (1,) * x.ndim) if keepdims else norm
+    axes = np.lib.array_utils.normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axis=axes[0], keepdims=keepdims)
+    if ord in (None, "fro", "f"):
+        return _vector_norm(x, 2, axis=axes, keepdims=keepdims)
+    if ord not in (1, -1, math.inf, -math.inf):
+        raise TypeError(f"np.linalg.norm of Values has no ord={ord!r} of a matrix: {REFUSED['linalg.svd']}")
+    summed, chosen = axes if abs(ord) == 1 else axes[::-1]
+    sums = np.sum(np.abs(x), axis=summed, keepdims=True)
+    best = (np.max if ord > 0 else np.min)(sums, axis=chosen, keepdims=True)
+    return best if keepdims else np.squeeze(best, axes)[()]
+
+
 def _eliminated(a: Any, b: Any, name: str) -> tuple[Any, list[Any], float]:
     """Gauss–Jordan elimination of one matrix, the pivots chosen by their numbers: x, pivots, sign.
 
@@ -390,6 +420,7 @@ def _table() -> dict[str, Callable[..., Any]]:
         "dot": _dot,
         "inner": _inner,
         "vdot": lambda a, b: dot(np.ravel(as_objects(a)), np.ravel(as_objects(b))),
+        "linalg.norm": _norm,
         "linalg.solve": _solve,
         "linalg.inv": _each_matrix("inv", lambda a: _eliminated(a, np.eye(len(a)), "inv")[0]),
         "linalg.det": _each_matrix("det", _det),

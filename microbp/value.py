@@ -42,10 +42,11 @@ def _comparison(sign: str) -> Callable[[Any, Any], bool]:
         number = other if type(other) is float else _plain(other, f"Value {sign} …")
         if number is NotImplemented:
             return number
-        outcome = holds(self._data, number)
-        if not outcome and (number != number or self._data != self._data):  # noqa: PLR0124
+        data = self._data
+        if number != number or data != data:  # noqa: PLR0124
             _nan_in(self, sign, other, number, sys._getframe(1))
-        return remember(self, sign, other, number, outcome)
+            return remember(self, sign, other, number, False)
+        return remember(self, sign, other, number, holds(data, number))
 
     return compared
 
