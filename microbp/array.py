@@ -15,7 +15,7 @@ import numpy as np
 from microbp.errors import NoGradientError
 from microbp.elementwise import refusal
 from microbp.loops import applied, each, holds_values, numbers_of_used
-from microbp.updates import renewed
+from microbp.updates import note_computed, renewed
 from microbp.value import Value, as_number, describe
 
 __all__ = ["ROUTINES", "Array", "array", "as_arrays", "data_of", "elementwise", "grad_of", "numpys_own"]
@@ -155,8 +155,7 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         raise TypeError(f"np.{ufunc.__name__} of Values takes no {', '.join(strange)}")
     whole = outs[0]
     if method == "__call__" and len(outs) == 1 and whole is inputs[0] and isinstance(whole, Array):
-        numbers = whole if any(map(holds_values, inputs[1:])) else numbers_of_used(whole)
-        result = renewed(whole, applied(ufunc, method, numbers, *inputs[1:], out=whole, **options))
+        result = _in_place(ufunc, *inputs, **options)
     else:
         result = _wrapped(applied(ufunc, method, *inputs, out=whole, **options))
     if all(out is None for out in outs):
@@ -170,6 +169,17 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
                 )
             out[...] = each
     return outs[0] if len(outs) == 1 else outs
+
+
+def _in_place(ufunc: np.ufunc, whole: Array, *others: Any, **options: Any) -> Any:
+    """What becomes of the elements by ``whole -= other``: with plain numbers an update, if they were used."""
+    numbers = whole if any(map(holds_values, others)) else numbers_of_used(whole)
+    result = renewed(whole, applied(ufunc, "__call__", numbers, *others, out=whole, **options))
+    for before, after in zip(whole.flat, np.ravel(result), strict=True):
+        if isinstance(before, Value) and before.is_leaf and isinstance(after, Value) and not after.is_leaf:
+            note_computed(whole)
+            break
+    return result
 
 
 #: The options that a method of a ufunc has for Values.

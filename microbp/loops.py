@@ -17,7 +17,7 @@ from microbp.comparisons import compare
 from microbp.elementwise import COMPOSED, PLAIN, function_of, refusal
 from microbp.record import record
 from microbp.rules import RULES
-from microbp.updates import renewed, warn_of_steps, was_used
+from microbp.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.value import Value
 
 __all__ = ["along", "applied", "as_objects", "dot", "each", "holds_values", "numbers_of_used", "settled"]
@@ -102,12 +102,8 @@ def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **optio
     if name in PLAIN or name in COMPOSED:
         return tuple(map(settled, result)) if ufunc.nout > 1 else settled(result)
     if name in ("subtract", "add") and isinstance(result, np.ndarray):
-        warn_of_steps(result.ravel()[:_SEEN].tolist())
+        warn_of_steps(result.flat[:SEEN].tolist())
     return result
-
-
-#: How many elements are looked at for whether an array of parameters became computed values.
-_SEEN = 8
 
 
 # ------------------------------------------------------------------------------- along an axis

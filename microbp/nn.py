@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from microbp.array import Array
 from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.spelling import did_you_mean
+from microbp.updates import warn_of_lost
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
@@ -101,6 +103,10 @@ class Module:
             for place in np.ndindex(np.shape(held)):
                 value = held[place]
                 found.setdefault(id(value), (".".join([path, *map(str, place)]), value))
+        for path, module in {"self": self, **self.named_modules()}.items():
+            for name, held in vars(module).items():
+                if isinstance(held, Array) and name[0] != "_":
+                    warn_of_lost(f"{path}.{name}", held)
         return _by_path(found.values())
 
     def parameters(self) -> list[Value]:
@@ -128,6 +134,7 @@ class Module:
         >>> {path: numbers.shape for path, numbers in Neuron(3).state().items()}
         {'w': (3,), 'b': ()}
         """
+        self.named_parameters()  # which warns of what is no parameter any more
         state = {}
         for path, held in _by_path(self._holders()).items():
             state[path] = np.empty(np.shape(held))

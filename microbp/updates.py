@@ -19,7 +19,7 @@ import numpy as np
 from microbp.errors import GrowingGraphWarning
 from microbp.sites import user_frame
 
-__all__ = ["renewed", "warn_of_steps", "was_used"]
+__all__ = ["SEEN", "note_computed", "renewed", "steps_in", "warn_of_lost", "warn_of_steps", "was_used"]
 
 
 def was_used(value: Any) -> bool:
@@ -49,12 +49,9 @@ def renewed(before: Any, after: Any) -> Any:
 
 
 # --------------------------------------------------------------- steps that were taken in the graph
-_warned = False
-
-
 def _step(value: Any) -> tuple[Any, float] | None:
     """The Value and the number of ``value - number`` or ``value + number``."""
-    rule = value._rule
+    rule = getattr(value, "_rule", None)
     if rule is None or value._a is None or value._db is not None or getattr(rule, "args", None) is None:
         return None
     if rule.name not in ("sub", "add") or not value._b:
@@ -83,13 +80,12 @@ def _alike(rates: Sequence[float]) -> bool:
 
 
 def warn_of_steps(values: Sequence[Any]) -> None:
-    """GrowingGraphWarning, once in a process, where ``values`` are parameters after two gradient steps.
+    """GrowingGraphWarning where ``values`` are parameters after two gradient steps that were recorded.
 
     A step is known by its number: the same multiple of the gradient for all elements, which differ, or of
     one element both times. No other computation has that.
     """
-    global _warned
-    rates = [] if _warned else [found for found in map(_rates, values) if found]
+    rates = [found for found in map(_rates, values[:SEEN]) if found]
     if not rates:
         return
     first, last, of_pass = zip(*rates, strict=True)
@@ -97,18 +93,28 @@ def warn_of_steps(values: Sequence[Any]) -> None:
     together = len(numbers) > 1 and (_alike(first) or _alike(of_pass))
     if not together and not _alike([first[0], last[0]]):
         return
-    _warned = True
-    name = next((v.name for v in _origins(values) if v.name), None) or "w"
-    level, frame, user = 1, sys._getframe(1), user_frame()
-    while frame is not user and frame.f_back is not None:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(
+    name = next((v.name for v in _origins(values) if v.name), "w").partition("[")[0]
+    _warn(
         f"{name} = {name} - rate * gradient is recorded like any other computation: {name} has become a "
         "computed value that remembers every step, and the graph grows with each. For an array write "
-        f"{name} -= rate * microbp.grad_of({name}), for one Value {name}.data -= rate * {name}.grad",
-        GrowingGraphWarning,
-        stacklevel=level + 1,
+        f"{name} -= rate * microbp.grad_of({name}), for one Value {name}.data -= rate * {name}.grad"
     )
+
+
+def steps_in(order: Sequence[Any]) -> list[Any]:
+    """The value that the last leaf of a pass became by two steps, or nothing."""
+    value, near = order[-1], order[:-_NEAR:-1]
+    for _ in range(2):
+        value = next((each for each in near if each._a is value and _step(each)), None)
+        if value is None:
+            return []
+    return [value]
+
+
+#: How many elements of an array are looked at.
+SEEN = 8
+#: How far from the end of a pass the steps are looked for, which come there last, one of each parameter.
+_NEAR = 1000
 
 
 def _origins(values: Sequence[Any]) -> list[Any]:
@@ -118,3 +124,45 @@ def _origins(values: Sequence[Any]) -> list[Any]:
             value = step[0]
         found.append(value)
     return found
+
+
+def note_computed(array: Any) -> None:
+    """``array`` had leaves in it, which a computation in place has replaced; also what it is a view of."""
+    while type(array) is not np.ndarray and array is not None:
+        array.computed_in_place = True
+        array = array.base
+
+
+def warn_of_lost(path: str, held: Any) -> None:
+    """GrowingGraphWarning where the parameters that ``held`` had, an array of a module, became computed."""
+    values = held.flat[:SEEN].tolist()
+    if not values or not all(getattr(each, "_rule", None) for each in values):
+        return
+    if not getattr(held, "computed_in_place", False):
+        steps = [step for step in map(_step, values) if step and step[0]._rule is None]
+        came = [each[0].grad and each[0].grad - (value.grad or 0.0) for each, value in zip(steps, values)]
+        rates = [step[1] / grad if grad else math.nan for step, grad in zip(steps, came, strict=True)]
+        if len({step[1] for step in steps}) < 2 or not _alike(rates):
+            return
+    leaf = values[0]
+    while leaf._rule is not None:
+        leaf = next(each for each in leaf.operands if hasattr(each, "_data"))
+    _warn(
+        f"{path} is no parameter any more: it has been computed from {_told(leaf)}, so that parameters(), "
+        "state() and save() leave it out. Scale numbers before they become Values, and update with "
+        f"{path} -= rate * microbp.grad_of({path}) after a backward pass; "
+        f"{path} = microbp.array(microbp.data_of({path})) makes leaves of what it is now"
+    )
+
+
+def _told(leaf: Any) -> str:
+    """``the leaf W[0] = 2.0``."""
+    return f"the leaf {leaf.name} = {leaf._data!r}" if leaf.name else f"a leaf of {leaf._data!r}"
+
+
+def _warn(message: str) -> None:
+    """GrowingGraphWarning at the user's line."""
+    level, frame, user = 1, sys._getframe(1), user_frame()
+    while frame is not user and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, GrowingGraphWarning, stacklevel=level + 1)
