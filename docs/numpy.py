@@ -1,5 +1,6 @@
 """Write docs/numpy.md, what NumPy's functions do with Values, by trying them: python docs/numpy.py."""
 
+# ruff: noqa: ARG005 (each call is handed both arrays, and most take one)
 from __future__ import annotations
 
 import sys
@@ -20,7 +21,9 @@ Call = Callable[..., Any]
 
 #: What is out of the scope of the table, and why.
 OUTSIDE = {
-    "reads or writes files and texts": "save savetxt savez savez_compressed array2string array_repr array_str",
+    "reads or writes files and texts": (
+        "save savetxt savez savez_compressed array2string array_repr array_str"
+    ),
     "asks for a type or a memory": (
         "astype can_cast common_type iscomplexobj isrealobj may_share_memory min_scalar_type result_type "
         "shares_memory ndim shape size isfortran"
@@ -42,12 +45,18 @@ _BEYOND_ONE = ("arccosh",)
 _ROWS = (
     "convolve correlate interp trim_zeros vander cross linalg.cross apply_along_axis piecewise ediff1d "
     "searchsorted linalg.outer histogram histogram_bin_edges digitize gradient trapezoid unwrap matvec vecmat"
-).split()
+)
 _ON = np.array([True, False, True])
+
+def after(f: Call, x: Any, *others: Any) -> Any:
+    """What an array is after ``f`` has written into it."""
+    x = np.array(x, copy=True, subok=True) if isinstance(x, np.ndarray) else x
+    f(x, *others)
+    return x
+
 
 #: How a function is called, if not with the one or two arrays that it takes.
 CALLS: dict[str, Call] = {
-    "append": lambda f, x, y: f(x, y),
     "apply_along_axis": lambda f, x, y: f(lambda row: row * row, 0, x),
     "apply_over_axes": lambda f, x, y: f(np.sum, x, 0),
     "argpartition": lambda f, x, y: f(x, 1),
@@ -62,8 +71,7 @@ CALLS: dict[str, Call] = {
     "compress": lambda f, x, y: f(_ON, x, axis=0),
     "concat": lambda f, x, y: f([x, y]),
     "concatenate": lambda f, x, y: f([x, y]),
-    "copyto": lambda f, x, y: _after(f, x, y),
-    "cross": lambda f, x, y: f(x, y),
+    "copyto": after,
     "cumulative_prod": lambda f, x, y: f(x, axis=0),
     "cumulative_sum": lambda f, x, y: f(x, axis=0),
     "delete": lambda f, x, y: f(x, 1),
@@ -73,7 +81,7 @@ CALLS: dict[str, Call] = {
     "einsum": lambda f, x, y: f("ij,jk->ki", x, y),
     "expand_dims": lambda f, x, y: f(x, 0),
     "extract": lambda f, x, y: f(_ON, x),
-    "fill_diagonal": lambda f, x, y: _after(f, x, 0.5),
+    "fill_diagonal": lambda f, x, y: after(f, x, 0.5),
     "full_like": lambda f, x, y: f(x, 2.0),
     "geomspace": lambda f, x, y: f(x, 8.0, 3),
     "histogram2d": lambda f, x, y: f(np.ravel(x), np.ravel(y)),
@@ -99,10 +107,10 @@ CALLS: dict[str, Call] = {
     "percentile": lambda f, x, y: f(x, 30),
     "permute_dims": lambda f, x, y: f(x),
     "piecewise": lambda f, x, y: f(x, [x < 1.0, x >= 1.0], [lambda t: t * t, 2.0]),
-    "place": lambda f, x, y: _after(f, x, X > 1.0, [0.5]),
-    "put": lambda f, x, y: _after(f, x, [0], [0.5]),
-    "put_along_axis": lambda f, x, y: _after(f, x, np.array([[0], [1], [0]]), 0.5, 1),
-    "putmask": lambda f, x, y: _after(f, x, X > 1.0, 0.5),
+    "place": lambda f, x, y: after(f, x, X > 1.0, [0.5]),
+    "put": lambda f, x, y: after(f, x, [0], [0.5]),
+    "put_along_axis": lambda f, x, y: after(f, x, np.array([[0], [1], [0]]), 0.5, 1),
+    "putmask": lambda f, x, y: after(f, x, X > 1.0, 0.5),
     "quantile": lambda f, x, y: f(x, 0.3),
     "repeat": lambda f, x, y: f(x, 2),
     "reshape": lambda f, x, y: f(x, -1),
@@ -131,28 +139,23 @@ CALLS: dict[str, Call] = {
     "divmod": lambda f, x, y: f(x, 0.7),
 }
 _TWO = (
-    "allclose array_equal array_equiv convolve correlate dot inner intersect1d isclose isin kron "
+    "allclose append cross array_equal array_equiv convolve correlate dot inner intersect1d isclose isin kron "
     "outer setdiff1d setxor1d union1d vdot linalg.cross linalg.lstsq linalg.matmul linalg.outer linalg.solve "
     "linalg.vecdot"
-).split()
-
-
-def _after(f: Call, x: Any, *others: Any) -> Any:
-    """What an array is after ``f`` has written into it."""
-    x = np.array(x, copy=True, subok=True) if isinstance(x, np.ndarray) else x
-    f(x, *others)
-    return x
+)
 
 
 class Function(NamedTuple):
     """One of NumPy's functions."""
 
+    #: As it is called: ``sum``, ``linalg.norm``.
     name: str
     call: Call
     x: np.ndarray[Any, Any]
     y: np.ndarray[Any, Any]
 
     def __call__(self, x: Any, y: Any) -> Any:
+        """What it gives, without NumPy's warnings."""
         f: Any = np
         for part in self.name.split("."):
             f = getattr(f, part)
@@ -173,17 +176,18 @@ def functions() -> Iterator[Function]:
             if name[0] == "_" or not handed or alias or name in outside:
                 continue
             full = prefix + name
-            two = getattr(f, "nin", 1) == 2 or full in _TWO
+            two = getattr(f, "nin", 1) == 2 or full in _TWO.split()
             plain: Call = (lambda f, x, y: f(x, y)) if two else (lambda f, x, y: f(x))
             scale, shift = (0.4, 0.0) if name in _SMALL else (1.0, 1.0) if name in _BEYOND_ONE else (1.0, 0.0)
-            x, y = (each * scale + shift for each in ((X[0], Y[0]) if full in _ROWS else (X, Y)))
+            pair = (X[0], Y[0]) if full in _ROWS.split() else (X, Y)
+            x, y = (each * scale + shift for each in pair)
             yield Function(full, CALLS.get(full, plain), x, y)
 
 
 PLAIN_ARRAY = "plain object array"
 #: The kinds of argument: what is made of an array of numbers.
 KINDS: dict[str, Callable[[Any], Any]] = {
-    "`microbp.array`": lambda x: microbp.array(x),
+    "`microbp.array`": microbp.array,
     PLAIN_ARRAY: lambda x: np.array(microbp.array(x), dtype=object, subok=False),
     "one Value": lambda x: Value(float(x)),
     "0-d array": lambda x: microbp.array(float(x)),
@@ -275,33 +279,35 @@ Written by `python docs/numpy.py` by trying every function; do not edit it by ha
 
 What a function of NumPy does with Values is one of three things:
 
-- **recorded**: the result is made of Values. Its numbers are NumPy's on floats, its gradient is the numerical one.
+- **recorded**: the result is made of Values. Its numbers are NumPy's on floats, its gradient is the
+  numerical one.
 - **plain numbers**: truth values, places, whole numbers: what has no derivative, or 0. What it depends on is
   remembered as a comparison is, so that `microbp.compile` warns of a choice that a replay would keep to.
 - **refused**: a TypeError that names the function and the way out.
 
 An empty cell: NumPy itself takes no such argument.
 
-In a `microbp.array` the signs `==` and `!=` compare numbers, as everywhere in NumPy (`==` of two Values alone asks
-whether they are the same). At a tie `np.max` shares the gradient, and a nan goes out wherever one comes in, but for
-the functions that NumPy names after nan.
+In a `microbp.array` the signs `==` and `!=` compare numbers, as everywhere in NumPy (`==` of two Values alone
+asks whether they are the same). At a tie `np.max` shares the gradient, and a nan goes out wherever one comes
+in, but for the functions that NumPy names after nan.
 
-**Plain object arrays**, `np.array([v1, v2])`, are NumPy's own affair: its loops call the operators and methods of the
-elements, and microbp is not asked. So `==` asks there whether two Values are the same, `np.max`, `np.maximum`,
-`np.clip` and `np.sort` *pick* an element by comparing (it keeps its gradient; of two that are equal, one gets it
-all), and where such a comparison would pass over a nan it is refused. "By identity" stands where equal numbers are
-not found to be equal, since they are two Values, and "NumPy refuses" where NumPy has no loop
-for objects. `microbp.array(a)` makes an array of ours of it, with the same Values.
+**Plain object arrays**, `np.array([v1, v2])`, are NumPy's own affair: its loops call the operators and
+methods of the elements, and microbp is not asked. So `==` asks there whether two Values are the same,
+`np.max`, `np.maximum`, `np.clip` and `np.sort` *pick* an element by comparing (it keeps its gradient; of two
+that are equal, one gets it all), and where such a comparison would pass over a nan it is refused. "By
+identity" stands where equal numbers are not found to be equal, since they are two Values, and "NumPy refuses"
+where NumPy has no loop for objects. `microbp.array(a)` makes an array of ours of it, with the same Values.
 
-**Updates.** `W -= rate * microbp.grad_of(W)` is no part of the graph: arithmetic in place, with plain numbers, on
-leaves that have been in a backward pass puts new leaves there, with the same names and without a gradient, so that no
-`zero_grad` is needed; an array that was copied before keeps its numbers. Before the first pass `x *= 2` is a
-computation like any other, and recorded. `W = W - rate * microbp.grad_of(W)` is recorded too, so that W becomes a
-computed value that remembers every step: after the second, a GrowingGraphWarning says so.
+**Updates.** `W -= rate * microbp.grad_of(W)` is no part of the graph: arithmetic in place, with plain
+numbers, on leaves that have been in a backward pass puts new leaves there, with the same names and without a
+gradient, so that no `zero_grad` is needed; an array that was copied before keeps its numbers. Before the
+first pass `x *= 2` is a computation like any other, and recorded. `W = W - rate * microbp.grad_of(W)` is
+recorded too, so that W becomes a computed value that remembers every step: after the second, a
+GrowingGraphWarning says so.
 
-**Steps.** `+x` is x itself. `round(x)`, `math.floor(x)`, `math.ceil(x)`, `math.trunc(x)` and `x // 2` are plain
-numbers: their derivative is 0 wherever there is one. `x % 2` is recorded, with derivative 1, and so is the second of
-`divmod(x, 2)`; a divisor that is a Value is refused.
+**Steps.** `+x` is x itself. `round(x)`, `math.floor(x)`, `math.ceil(x)`, `math.trunc(x)` and `x // 2` are
+plain numbers: their derivative is 0 wherever there is one. `x % 2` is recorded, with derivative 1, and so is
+the second of `divmod(x, 2)`; a divisor that is a Value is refused.
 """
 
 
@@ -320,8 +326,8 @@ def sections() -> Iterator[str]:
         groups[title].append(line(function))
     for title, lines in groups.items():
         yield f"\n## {title}\n\n{head}{''.join(lines)}"
-    yield "\n## Methods of ufuncs\n\n`reduce`, `accumulate`, `reduceat`, `outer` and `at` of every function that is "
-    yield "recorded element by element are recorded; with `where=`, `initial=`, `out=` as NumPy has them.\n"
+    yield "\n## Methods of ufuncs\n\n`reduce`, `accumulate`, `reduceat`, `outer` and `at` of each function "
+    yield "that is recorded element by element are recorded; `where=`, `initial=` and `out=` are as in NumPy.\n"
     yield "\n## Not in the table\n\n"
     for why, names in OUTSIDE.items():
         yield f"- What {why}: {', '.join(f'`{name}`' for name in names.split())}.\n"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from microbp.errors import NoGradientError
 from microbp.elementwise import refusal
+from microbp.errors import NoGradientError
 from microbp.loops import applied, each, holds_values, numbers_of_used
 from microbp.updates import note_computed, renewed
 from microbp.value import Value, as_number, describe
@@ -36,7 +36,7 @@ class Array(np.ndarray[Any, np.dtype[np.object_]]):
         """Rearrange the elements by their numbers, in place, as ``np.sort``."""
         self[...] = np.sort(self, axis, **options)
 
-    def partition(self, kth: Any, axis: int = -1, **options: Any) -> None:
+    def partition(self, kth: Any, /, axis: Any = -1, **options: Any) -> None:  # type: ignore[override]
         """Rearrange the elements by their numbers, in place, as ``np.partition``."""
         self[...] = np.partition(self, kth, axis, **options)
 
@@ -51,7 +51,8 @@ def _as_function(name: str) -> Callable[..., Any]:
 
 
 #: The methods of an ndarray that NumPy computes itself, without asking us.
-for _name in "argmax argmin argpartition argsort dot nonzero round searchsorted std var".split():  # noqa: SIM905
+_METHODS = "argmax argmin argpartition argsort dot nonzero round searchsorted std var"
+for _name in _METHODS.split():
     setattr(Array, _name, _as_function(_name))
 
 
@@ -160,14 +161,14 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         result = _wrapped(applied(ufunc, method, *inputs, out=whole, **options))
     if all(out is None for out in outs):
         return result
-    for out, each in zip(outs, result if len(outs) > 1 else [result], strict=True):
+    for out, part in zip(outs, result if len(outs) > 1 else [result], strict=True):
         if out is not None:
-            if out.dtype != object and holds_values(each):
+            if out.dtype != object and holds_values(part):
                 raise TypeError(
                     f"an array of {out.dtype} cannot hold Values; np.{ufunc.__name__} without out= gives a "
                     "new array (a = a + b instead of a += b), or make it with microbp.array"
                 )
-            out[...] = each
+            out[...] = part
     return outs[0] if len(outs) == 1 else outs
 
 
@@ -206,8 +207,7 @@ def name_of(function: Any) -> str:
 
 def numpys_own(function: Any, *args: Any, **options: Any) -> Any:
     """What NumPy's own code makes of Arrays; the functions that it calls come back to :func:`_function`."""
-    result = np.ndarray.__array_function__(array(0.0), function, (Array,), as_arrays(args), options)
-    return result
+    return np.ndarray.__array_function__(array(0.0), function, (Array,), as_arrays(args), options)
 
 
 def as_arrays(x: Any) -> Any:

@@ -96,11 +96,10 @@ def compare(left: Any, sign: str, right: Any) -> bool:
     return outcome
 
 
-def stepped(value: Any, outcome: Any, *ends: tuple[str, float]) -> Any:
-    """``outcome``, a plain number that is the same for all numbers on this side of the ``ends``."""
+def stepped(value: Any, *ends: tuple[str, float]) -> None:
+    """Remember on which side of the ``ends`` a value is: what has steps is the same as long as it stays."""
     for sign, end in ends:
         compare(value, sign, float(end))
-    return outcome
 
 
 _new = tuple.__new__  # half the time of Comparison(...)

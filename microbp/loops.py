@@ -137,26 +137,19 @@ def reduced(
     where: Any = True,
 ) -> Any:
     """``ufunc.reduce``: ``np.sum``, ``np.max`` … along axes; a sum or maximum is one node each."""
-    source = as_objects(x)
     together = _together(ufunc, function)
     before = [] if initial is None or initial is np._NoValue else [initial]
-    made = along(source, axis, lambda elements: together(before + elements), where)
-    if keepdims is True:
-        gone = _axes(source, axis)
-        made = as_objects(made).reshape([1 if i in gone else n for i, n in enumerate(source.shape)])
-    return settled(made)
+    return settled(along(x, axis, lambda elements: together(before + elements), keepdims is True, where))
 
 
-def _axes(source: Any, axis: Any) -> set[int]:
-    axes = range(source.ndim) if axis is None or not source.ndim else axis
-    return set(np.lib.array_utils.normalize_axis_tuple(axes, source.ndim))
-
-
-def along(x: Any, axis: Any, of_list: Callable[[list[Any]], Any], where: Any = True) -> Any:
+def along(
+    x: Any, axis: Any, of_list: Callable[[list[Any]], Any], keepdims: bool = False, where: Any = True
+) -> Any:
     """``of_list`` of the elements along the axes, for each place in the others; an element if none is."""
     source = as_objects(x)
-    gone = _axes(source, axis)
-    order = [each for each in range(source.ndim) if each not in gone] + sorted(gone)
+    axes = range(source.ndim) if axis is None or not source.ndim else axis
+    gone = sorted(np.lib.array_utils.normalize_axis_tuple(axes, source.ndim))
+    order = [each for each in range(source.ndim) if each not in gone] + gone
     moved = source.transpose(order)
     mask = None if where is True else np.broadcast_to(where, source.shape).transpose(order)
     shape = moved.shape[: source.ndim - len(gone)]
@@ -164,6 +157,8 @@ def along(x: Any, axis: Any, of_list: Callable[[list[Any]], Any], where: Any = T
     for place in np.ndindex(shape):
         elements = moved[(*place, ...)] if mask is None else moved[place][mask[place]]
         made[place] = of_list(elements.ravel().tolist())
+    if keepdims:
+        made = made.reshape([1 if i in gone else n for i, n in enumerate(source.shape)])
     return made if made.ndim else made[()]
 
 
@@ -202,15 +197,6 @@ def _applied_at(function: Callable[..., Any], a: Any, indices: Any, *others: Any
 
 
 # -------------------------------------------------------------------------------------- products
-#: The ufuncs that are products of matrices or rows, by name, each as a function of two arrays.
-PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
-    "matmul": lambda a, b: _product(a, b),
-    "vecdot": lambda a, b: _row_products(a, b),
-    "matvec": lambda a, b: _product(a, as_objects(b)[..., None])[..., 0],
-    "vecmat": lambda a, b: _product(as_objects(a)[..., None, :], b)[..., 0, :],
-}
-
-
 def dot(a: Any, b: Any) -> Any:
     """``np.dot``: the matrix product, except with a scalar or a stack of matrices on the right."""
     a, b = (np.asarray(x, dtype=object).view(np.ndarray) for x in (a, b))
@@ -262,5 +248,13 @@ def _stacked(a: Any, b: Any) -> Any:
     made = np.empty((*stack, left.shape[-2], right.shape[-1]), dtype=object)
     for place in np.ndindex(stack):
         made[place] = _product(left[place], right[place])
-    made = made[..., 0, :] if a.ndim == 1 else made[..., 0] if b.ndim == 1 else made
-    return made
+    return made[..., 0, :] if a.ndim == 1 else made[..., 0] if b.ndim == 1 else made
+
+
+#: The ufuncs that are products of matrices or rows, by name, each as a function of two arrays.
+PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
+    "matmul": _product,
+    "vecdot": _row_products,
+    "matvec": lambda a, b: _product(a, as_objects(b)[..., None])[..., 0],
+    "vecmat": lambda a, b: _product(as_objects(a)[..., None, :], b)[..., 0, :],
+}

@@ -25,24 +25,26 @@ __all__: list[str] = []
 
 #: NumPy's own code is right: it rearranges, asks for shapes and types, or is composed of what is recorded.
 _NUMPYS_OWN = """
-append apply_along_axis array_split atleast_1d atleast_2d atleast_3d block broadcast_arrays broadcast_to choose
-column_stack compress concatenate copy copyto delete diag diagflat diagonal dsplit dstack expand_dims extract
-fill_diagonal flip fliplr flipud hsplit hstack insert matrix_transpose meshgrid moveaxis pad place put
-put_along_axis putmask ravel repeat reshape resize roll rollaxis rot90 select split squeeze stack swapaxes take
-take_along_axis tile transpose tril trim_zeros triu unstack vsplit vstack where linalg.diagonal
-linalg.matrix_transpose empty_like full_like ones_like zeros_like
+append apply_along_axis array_split atleast_1d atleast_2d atleast_3d block broadcast_arrays broadcast_to
+choose column_stack compress concatenate copy copyto delete diag diagflat diagonal dsplit dstack empty_like
+expand_dims extract fill_diagonal flip fliplr flipud full_like hsplit hstack insert matrix_transpose meshgrid
+moveaxis ones_like pad place put put_along_axis putmask ravel repeat reshape resize roll rollaxis rot90 select
+split squeeze stack swapaxes take take_along_axis tile transpose tril trim_zeros triu unstack vsplit vstack
+where zeros_like linalg.diagonal linalg.matrix_transpose
 
 array2string array_repr array_str astype can_cast common_type iscomplexobj isrealobj may_share_memory
 min_scalar_type ndim result_type save savez savez_compressed shape shares_memory size
 
 all allclose amax amin angle any array_equal array_equiv clip convolve correlate cross cumprod cumsum
-cumulative_prod cumulative_sum diff ediff1d einsum einsum_path fix imag iscomplex isneginf isposinf isreal kron
-linspace max mean min nan_to_num nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar outer
-piecewise prod ptp real real_if_close sum tensordot trace trapezoid unwrap vander linalg.cross linalg.matmul
+cumulative_prod cumulative_sum diff ediff1d einsum einsum_path fix imag iscomplex isneginf isposinf isreal
+kron linspace max mean min nan_to_num nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar
+outer piecewise prod ptp real real_if_close sum tensordot trace trapezoid unwrap vander linalg.cross
+linalg.matmul
 linalg.matrix_norm linalg.matrix_power linalg.multi_dot linalg.outer linalg.tensordot
 linalg.trace linalg.vecdot linalg.vector_norm
-""".split()  # noqa: SIM905
+"""
 
+_BY_LAPACK = "cholesky cond eig eigh eigvals eigvalsh lstsq matrix_rank pinv qr svd svdvals"
 _DECOMPOSED = (
     "its derivative is not that of a composition of recorded operations; np.{name}(microbp.data_of(a)) gives "
     "plain numbers, and microbp.define adds an operation of your own"
@@ -57,7 +59,7 @@ REFUSED |= {
     "apply_over_axes": "call the function with axis=",
     **{
         f"linalg.{name}": _DECOMPOSED.format(name=f"linalg.{name}")
-        for name in "cholesky cond eig eigh eigvals eigvalsh lstsq matrix_rank pinv qr svd svdvals".split()  # noqa: SIM905
+        for name in _BY_LAPACK.split()
     },
 }
 
@@ -115,9 +117,9 @@ def _chosen(name: str, sign: str) -> Callable[..., Any]:
     def place_of(a: Any, axis: int | None = None, out: Any = None, *, keepdims: Any = False) -> Any:
         x = as_objects(a)
         places = getattr(np, name)(_numbers(x), axis, out, keepdims=keepdims is True)
-        flat, along_axis = (x.reshape(1, -1), 1) if axis is None or not x.ndim else (x, axis)
-        picked = np.reshape(places, [1 if i == along_axis % flat.ndim else n for i, n in enumerate(flat.shape)])
-        best = np.take_along_axis(flat, picked, along_axis)
+        flat, line = (x.reshape(1, -1), 1) if axis is None or not x.ndim else (x, axis % x.ndim)
+        picked = np.reshape(places, [1 if i == line else n for i, n in enumerate(flat.shape)])
+        best = np.take_along_axis(flat, picked, line)
         elementwise(lambda one, other: one is other or compare(one, sign, other), best, flat)
         return places
 
@@ -152,7 +154,7 @@ def _isclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan
     def near(x: Any, y: float) -> None:
         if isinstance(x, Value):
             bound = atol + rtol * abs(y)
-            stepped(x, None, (">=", y - bound), ("<=", y + bound))
+            stepped(x, (">=", y - bound), ("<=", y + bound))
 
     elementwise(near, as_objects(a), _numbers(b))
     elementwise(near, as_objects(b), _numbers(a))
@@ -188,27 +190,21 @@ def _of_sorted(elements: list[Any], at: float) -> Any:
 def _quantile(scale: float, no_nan: bool, a: Any, q: Any, axis: Any = None, **options: Any) -> Any:
     """``np.quantile``, ``np.percentile`` and without nan, by the method "linear"."""
     keepdims = options.pop("keepdims", False) is True
-    options = {name: each for name, each in options.items() if (name, each) != ("method", "linear") and each}
-    if options:
-        raise TypeError(f"np.quantile of Values takes axis, keepdims and method='linear', not {', '.join(options)}")
-
-    def of(at: float) -> Any:
-        def one(elements: list[Any]) -> Any:
-            kept = [each for each in elements if not np.isnan(each)] if no_nan else elements
-            return _of_sorted(kept, at / scale)
-
-        made = as_objects(along(a, axis, one))
-        if keepdims:
-            gone = range(np.ndim(a)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, np.ndim(a))
-            made = made.reshape([1 if i in gone else n for i, n in enumerate(np.shape(a))])
-        return made
-
+    if options.pop("method", "linear") != "linear" or any(options.values()):
+        raise TypeError("np.quantile of Values takes axis, keepdims and method='linear'")
     places = np.asarray(q, dtype=float)
     if not np.all((places >= 0.0) & (places <= scale)):
         raise ValueError(f"quantiles lie between 0 and {scale:g}; q is {q!r}")
-    made = np.stack([of(at) for at in places.ravel().tolist()])
-    made = made.reshape(places.shape + made.shape[1:])
-    return settled(made)[()]
+
+    def at(place: float) -> Any:
+        def one(elements: list[Any]) -> Any:
+            kept = [each for each in elements if not np.isnan(each)] if no_nan else elements
+            return _of_sorted(kept, place / scale)
+
+        return as_objects(along(a, axis, one, keepdims))
+
+    made = np.stack([at(place) for place in places.ravel().tolist()])
+    return settled(made.reshape(places.shape + made.shape[1:]))[()]
 
 
 def _median(no_nan: bool, a: Any, axis: Any = None, **options: Any) -> Any:
@@ -225,7 +221,7 @@ def _as_row(name: str) -> Callable[..., Any]:
     return of_row
 
 
-def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
+def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, **keep: Any) -> Any:
     """Σ w·a / Σ w; weights of one dimension belong to the axis."""
     a = np.asanyarray(as_arrays(a))
     w = np.ones(a.shape) if weights is None else np.asanyarray(as_arrays(weights))
@@ -234,9 +230,8 @@ def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fal
         if w.shape != tuple(a.shape[each] for each in axes):
             raise ValueError(f"np.average: weights of shape {w.shape} for {a.shape} along axis {axis}")
         w = np.broadcast_to(w.reshape([n if i in axes else 1 for i, n in enumerate(a.shape)]), a.shape)
-    keep = {"axis": axis, "keepdims": keepdims is True}
-    total = np.sum(w, **keep)
-    mean = np.sum(a * w, **keep) / total
+    total = np.sum(w, axis, **keep)
+    mean = np.sum(a if weights is None else a * w, axis, **keep) / total
     return (mean, total) if returned else mean
 
 
@@ -245,7 +240,8 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
 
     def rounded(x: Any) -> Any:
         y = np.round(_numbers(x), decimals)
-        return stepped(x, y, ("<", y - half), ("<=", y + half))
+        stepped(x, ("<", y - half), ("<=", y + half))
+        return y
 
     made = settled(elementwise(rounded, as_objects(a)))
     if out is not None:
@@ -340,7 +336,8 @@ def _each_matrix(name: str, of: Callable[..., Any]) -> Callable[..., Any]:
         a = as_objects(a)
         if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
             raise ValueError(f"np.linalg.{name} takes square matrices, not the shape {a.shape}")
-        made = [of(a[place], *(as_objects(each)[place] for each in more)) for place in np.ndindex(a.shape[:-2])]
+        places = [*np.ndindex(a.shape[:-2])]
+        made = [of(a[place], *(as_objects(each)[place] for each in more)) for place in places]
         if isinstance(made[0], tuple):
             return tuple(_joined(list(part), a.shape[:-2]) for part in zip(*made, strict=True))
         return _joined(made, a.shape[:-2])
@@ -360,8 +357,8 @@ def _det(a: Any) -> Any:
         _, pivots, sign = _eliminated(a, np.zeros((len(a), 0)), "det")
     except UndefinedOperation:
         raise UndefinedOperation(
-            "np.linalg.det of Values is computed by elimination, which a singular matrix ends; its derivative "
-            "is the matrix of cofactors: write the determinant out",
+            "np.linalg.det of Values is computed by elimination, which a singular matrix ends: write the "
+            "determinant out",
             "det",
             (),
             "",
@@ -386,7 +383,7 @@ def _solve(a: Any, b: Any) -> Any:
 # --------------------------------------------------------------------------------------- the table
 def _table() -> dict[str, Callable[..., Any]]:
     functions = {**vars(np), **{f"linalg.{name}": each for name, each in vars(np.linalg).items()}}
-    own = {name: partial(numpys_own, functions[name]) for name in _NUMPYS_OWN if name in functions}
+    own = {name: partial(numpys_own, functions[name]) for name in _NUMPYS_OWN.split() if name in functions}
     return own | {
         "argmax": _chosen("argmax", ">="),
         "argmin": _chosen("argmin", "<="),

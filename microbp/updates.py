@@ -72,7 +72,11 @@ def _rates(value: Any) -> tuple[float, float, float] | None:
     grads = [0.0 if each.grad is None else each.grad for each in (first[0], last[0], value)]
     # Each derivative along the chain is 1: what an earlier one has beyond a later one came before it was.
     came = grads[0] - grads[1], grads[1] - grads[2], of_pass
-    return tuple(c / g if g else math.nan for c, g in zip((first[1], last[1], last[1]), came, strict=True))
+    return _ratio(first[1], came[0]), _ratio(last[1], came[1]), _ratio(last[1], came[2])
+
+
+def _ratio(step: float, gradient: float | None) -> float:
+    return step / gradient if gradient else math.nan
 
 
 def _alike(rates: Sequence[float]) -> bool:
@@ -93,7 +97,7 @@ def warn_of_steps(values: Sequence[Any]) -> None:
     together = len(numbers) > 1 and (_alike(first) or _alike(of_pass))
     if not together and not _alike([first[0], last[0]]):
         return
-    name = next((v.name for v in _origins(values) if v.name), "w").partition("[")[0]
+    name = next(filter(None, (_origin(value).name for value in values)), "w").partition("[")[0]
     _warn(
         f"{name} = {name} - rate * gradient is recorded like any other computation: {name} has become a "
         "computed value that remembers every step, and the graph grows with each. For an array write "
@@ -117,13 +121,11 @@ SEEN = 8
 _NEAR = 1000
 
 
-def _origins(values: Sequence[Any]) -> list[Any]:
-    found = []
-    for value in values:
-        while (step := _step(value)) is not None:
-            value = step[0]
-        found.append(value)
-    return found
+def _origin(value: Any) -> Any:
+    """What a value became of, step by step."""
+    while step := _step(value):
+        value = step[0]
+    return value
 
 
 def note_computed(array: Any) -> None:
@@ -139,10 +141,9 @@ def warn_of_lost(path: str, held: Any) -> None:
     if not values or not all(getattr(each, "_rule", None) for each in values):
         return
     if not getattr(held, "computed_in_place", False):
-        steps = [step for step in map(_step, values) if step and step[0]._rule is None]
-        came = [each[0].grad and each[0].grad - (value.grad or 0.0) for each, value in zip(steps, values)]
-        rates = [step[1] / grad if grad else math.nan for step, grad in zip(steps, came, strict=True)]
-        if len({step[1] for step in steps}) < 2 or not _alike(rates):
+        steps = [(step, each) for each in values if (step := _step(each)) and step[0]._rule is None]
+        rates = [_ratio(by, (leaf.grad or 0.0) - (each.grad or 0.0)) for (leaf, by), each in steps]
+        if len({by for (_, by), _ in steps}) < 2 or not _alike(rates):
             return
     leaf = values[0]
     while leaf._rule is not None:

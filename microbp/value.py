@@ -242,39 +242,46 @@ class Value:
     __lt__, __le__, __gt__, __ge__ = map(_comparison, ("<", "<=", ">", ">="))
 
     # What has steps is a plain number: its derivative is 0 wherever it has one. On which step it stands is
-    # remembered as comparisons are. The remainder is recorded, with a plain number for the quotient.
+    # remembered as comparisons are. A remainder is recorded; how often the divisor fits in is remembered.
     def __pos__(self) -> Value:
         return self
 
     def __floor__(self) -> int:
         y = math.floor(self._data)
-        return stepped(self, y, ("<", y), ("<", y + 1))
+        stepped(self, ("<", y), ("<", y + 1))
+        return y
 
     def __ceil__(self) -> int:
         y = math.ceil(self._data)
-        return stepped(self, y, ("<=", y), ("<=", y - 1))
+        stepped(self, ("<=", y), ("<=", y - 1))
+        return y
 
     def __trunc__(self) -> int:
-        return math.floor(self) if self._data >= 1.0 else math.ceil(self) if self._data <= -1.0 else stepped(
-            self, math.trunc(self._data), ("<=", -1), ("<", 1)
-        )
+        if abs(self._data) >= 1.0:
+            return math.floor(self) if self._data > 0.0 else math.ceil(self)
+        stepped(self, ("<=", -1), ("<", 1))
+        return math.trunc(self._data)
 
     def __round__(self, digits: int | None = None) -> float:
         y, half = round(self._data, digits), 0.5 * 10.0 ** -(digits or 0)
-        return stepped(self, y, ("<", y - half), ("<=", y + half))
+        stepped(self, ("<", y - half), ("<=", y + half))
+        return y
 
     def __floordiv__(self, other: Any) -> Any:
         by = _divisor(self, other, "//")
         if by is NotImplemented:
             return by
         y = self._data // by
-        return stepped(self, y, ("<", by * y), ("<", by * (y + 1.0)))
+        stepped(self, ("<", by * y), ("<", by * (y + 1.0)))
+        return y
 
     def __mod__(self, other: Any) -> Any:
-        quotient = self // other if _divisor(self, other, "%") is not NotImplemented else NotImplemented
-        if quotient is NotImplemented:
-            return quotient
-        return self if quotient == 0.0 else self - quotient * float(other)
+        by = _divisor(self, other, "%")
+        if by is NotImplemented:
+            return by
+        if self // by == 0.0:
+            return self
+        return self - (self._data - self._data % by)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -410,13 +417,12 @@ def _divisor(x: Any, y: Any, sign: str) -> Any:
 
 def _nan_in(left: Value, sign: str, right: Any, number: float, frame: FrameType) -> None:
     """Refuse to compare a nan for code that is not Python's own ``<``: it would take it for a number."""
-    code = frame.f_code.co_code
-    if opname[code[frame.f_lasti]] != "COMPARE_OP":
+    if opname[frame.f_code.co_code[frame.f_lasti]] != "COMPARE_OP":
         site = user_site()
         raise UndefinedOperation(
-            f"{describe(left)} {sign} {describe(right)}: one is nan, and what compares them (max(), sorted(), "
-            "a function of NumPy on a plain object array) would go on as if it were not there. With "
-            f"microbp.array(a) in the place of a, NumPy's functions propagate it [{site}]",
+            f"{describe(left)} {sign} {describe(right)}: one is nan, and what compares them (max(), "
+            "sorted(), a function of NumPy on a plain object array) would go on as if it were not there. "
+            f"With microbp.array(a) in the place of a, NumPy's functions propagate it [{site}]",
             sign,
             (left._data, number),
             site,

@@ -247,20 +247,19 @@ def test_a_choice_by_a_mask_stays_an_array() -> None:
 
 def test_a_function_without_an_operation_says_so() -> None:
     a = array([1.0, 2.0])
+    bits = "Values are real numbers and have no bits; for truth values compare first, (a > 0) & (b > 0)"
+    plain = "np.spacing of Values is not recorded; np.spacing(microbp.data_of(a)) gives plain numbers"
+    line = "find the piece with np.searchsorted(x, a), and write its line"
+    needs = "np.exp of Values with where= needs out=, which holds the other elements"
     for call, text in [
-        (lambda: np.spacing(a), "np.spacing of Values is not recorded; np.spacing(microbp.data_of(a)) gives "
-                                "plain numbers"),
-        (lambda: a & a, "np.bitwise_and of Values is not recorded; Values are real numbers and have no bits; "
-                        "for truth values compare first, (a > 0) & (b > 0)"),
-        (lambda: np.interp(a, [0.0, 1.0], [2.0, 3.0]), "np.interp of Values is not recorded; find the piece "
-                                                       "with np.searchsorted(x, a), and write its line"),
-        (lambda: np.histogram(a), "np.histogram of Values is not recorded; np.histogram(microbp.data_of(a)) "
-                                  "gives plain numbers"),
-        (lambda: np.exp(a, where=np.array([True, False])), "np.exp of Values with where= needs out=, which "
-                                                           "holds the other elements"),
+        (lambda: np.spacing(a), plain),
+        (lambda: np.histogram(a), plain.replace("spacing", "histogram")),
+        (lambda: a & a, f"np.bitwise_and of Values is not recorded; {bits}"),
+        (lambda: np.interp(a, [0.0, 1.0], [2.0, 3.0]), f"np.interp of Values is not recorded; {line}"),
+        (lambda: np.exp(a, where=np.array([True, False])), needs),
         (lambda: np.add(a, a, dtype=np.float32), "np.add of Values takes no dtype=float32"),
         (lambda: np.add(a, a, signature="dd->d"), "np.add of Values takes no signature"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(TypeError) as caught:
             call()
         assert str(caught.value) == text

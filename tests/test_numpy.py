@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import microbp
-from microbp import Value, array, data_of
+from microbp import Value
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "docs" / "numpy.py"
