@@ -139,9 +139,9 @@ CALLS: dict[str, Call] = {
     "divmod": lambda f, x, y: f(x, 0.7),
 }
 _TWO = (
-    "allclose append cross array_equal array_equiv convolve correlate dot inner intersect1d isclose isin kron "
-    "outer setdiff1d setxor1d union1d vdot linalg.cross linalg.lstsq linalg.matmul linalg.outer linalg.solve "
-    "linalg.vecdot"
+    "allclose append cross array_equal array_equiv convolve correlate dot inner intersect1d isclose isin "
+    "kron outer setdiff1d setxor1d union1d vdot linalg.cross linalg.lstsq linalg.matmul linalg.outer "
+    "linalg.solve linalg.vecdot"
 )
 
 
@@ -327,7 +327,7 @@ def sections() -> Iterator[str]:
     for title, lines in groups.items():
         yield f"\n## {title}\n\n{head}{''.join(lines)}"
     yield "\n## Methods of ufuncs\n\n`reduce`, `accumulate`, `reduceat`, `outer` and `at` of each function "
-    yield "that is recorded element by element are recorded; `where=`, `initial=` and `out=` are as in NumPy.\n"
+    yield "that is recorded element by element are recorded; `where=`, `initial=`, `out=` are as in NumPy.\n"
     yield "\n## Not in the table\n\n"
     for why, names in OUTSIDE.items():
         yield f"- What {why}: {', '.join(f'`{name}`' for name in names.split())}.\n"

@@ -29,16 +29,16 @@ append apply_along_axis array_split atleast_1d atleast_2d atleast_3d block broad
 choose column_stack compress concatenate copy copyto delete diag diagflat diagonal dsplit dstack empty_like
 expand_dims extract fill_diagonal flip fliplr flipud full_like hsplit hstack insert matrix_transpose meshgrid
 moveaxis ones_like pad place put put_along_axis putmask ravel repeat reshape resize roll rollaxis rot90 select
-split squeeze stack swapaxes take take_along_axis tile transpose tril trim_zeros triu unstack vsplit vstack
+split squeeze stack swapaxes take take_along_axis tile transpose tril triu unstack vsplit vstack
 where zeros_like linalg.diagonal linalg.matrix_transpose
 
 array2string array_repr array_str astype can_cast common_type iscomplexobj isrealobj may_share_memory
 min_scalar_type ndim result_type save savez savez_compressed shape shares_memory size
 
-all allclose amax amin angle any array_equal array_equiv clip convolve correlate cross cumprod cumsum
+all allclose amax amin angle any clip convolve correlate cross cumprod cumsum
 cumulative_prod cumulative_sum diff ediff1d einsum einsum_path fix imag iscomplex isneginf isposinf isreal
-kron linspace max mean min nan_to_num nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar
-outer piecewise prod ptp real real_if_close sum tensordot trace trapezoid unwrap vander linalg.cross
+kron linspace max mean min nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar
+outer piecewise prod ptp real real_if_close sum tensordot trace trapezoid vander linalg.cross
 linalg.matmul
 linalg.matrix_norm linalg.matrix_power linalg.multi_dot linalg.outer linalg.tensordot
 linalg.trace linalg.vecdot linalg.vector_norm
@@ -51,6 +51,7 @@ _DECOMPOSED = (
 )
 REFUSED |= {
     "gradient": "write the differences: (a[2:] - a[:-2]) / 2",
+    "trim_zeros": "cut by places: a[np.flatnonzero(a)[0]:]",
     "interp": "find the piece with np.searchsorted(x, a), and write its line",
     "cov": "write d = a - a.mean(axis=1, keepdims=True) and d @ d.T / (a.shape[1] - 1)",
     "corrcoef": "write d = a - a.mean(axis=1, keepdims=True) and divide d @ d.T by its diagonal's roots",
@@ -167,6 +168,22 @@ def _isin(element: Any, test_elements: Any, **options: Any) -> Any:
     return ~found if options.get("invert") else found
 
 
+def _array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
+    x, y = map(as_arrays, (a, b))
+    if np.shape(x) != np.shape(y):
+        return False
+    same = np.equal(x, y)
+    return bool(np.all(same | (np.isnan(x) & np.isnan(y)) if equal_nan else same))
+
+
+def _array_equiv(a: Any, b: Any) -> bool:
+    try:
+        np.broadcast_shapes(np.shape(a), np.shape(b))
+    except ValueError:
+        return False
+    return bool(np.all(np.equal(as_arrays(a), as_arrays(b))))
+
+
 def _where_not_0(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of the places at which there is no 0."""
     return lambda a, *args, **options: function(np.not_equal(as_arrays(a), 0.0), *args, **options)
@@ -247,6 +264,24 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     if out is not None:
         out[...] = made
     return made if out is None else out
+
+
+def _nan_to_num(
+    x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Any:
+    largest = np.finfo(float).max
+    instead = {math.inf: largest if posinf is None else posinf, -math.inf: -largest if neginf is None else neginf}
+
+    def of(each: Any) -> Any:
+        if compare(each, "!=", each):
+            return nan
+        return next((new for old, new in instead.items() if compare(each, "==", old)), each)
+
+    made = elementwise(of, as_objects(x))
+    if copy:
+        return made
+    x[...] = made
+    return x
 
 
 def _sinc(x: Any) -> Any:
@@ -374,10 +409,10 @@ def _slogdet(a: Any) -> tuple[Any, Any]:
 
 def _solve(a: Any, b: Any) -> Any:
     a, b = map(as_objects, (a, b))
-    if b.ndim == 1 or a.ndim == 2:
-        stack = a.shape[:-2]
-        b = np.broadcast_to(b, stack + b.shape) if b.ndim < a.ndim else b
-    return _each_matrix("solve", lambda m, right: _eliminated(m, right, "solve")[0])(a, b)
+    inner = 1 if b.ndim == 1 else 2
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-inner])
+    a, b = (np.broadcast_to(x, stack + x.shape[-n:]) for x, n in ((a, 2), (b, inner)))
+    return _each_matrix("solve", lambda matrix, right: _eliminated(matrix, right, "solve")[0])(a, b)
 
 
 # --------------------------------------------------------------------------------------- the table
@@ -397,6 +432,9 @@ def _table() -> dict[str, Callable[..., Any]]:
         "searchsorted": _searchsorted,
         "digitize": _digitize,
         "isclose": _isclose,
+        "array_equal": _array_equal,
+        "array_equiv": _array_equiv,
+        "nan_to_num": _nan_to_num,
         "isin": _isin,
         "nonzero": _where_not_0(np.nonzero),
         "flatnonzero": _where_not_0(np.flatnonzero),
