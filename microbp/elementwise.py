@@ -22,7 +22,7 @@ from microbp.errors import UndefinedOperation
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.sites import user_site
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, as_number
 
 __all__ = ["COMPOSED", "PLAIN", "REFUSED", "RULE_OF", "function_of", "refusal"]
 
@@ -69,8 +69,8 @@ def _arctan2(y: Any, x: Any) -> Any:
         return _atan(y / x if along else x / y)
     if abs(down) == abs(along) and (not along or math.isinf(along)):
         raise UndefinedOperation(
-            f"np.arctan2 of Values has no derivative at y = {describe(y)}, x = {describe(x)}, where the "
-            f"direction depends on the way there [{user_site()}]",
+            f"np.arctan2 of Values has no derivative at y = {down!r}, x = {along!r}, where the direction "
+            f"depends on the way there [{user_site()}]",
             "arctan2",
             (down, along),
             user_site(),

@@ -270,12 +270,12 @@ def _nan_to_num(
     x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Any:
     largest = np.finfo(float).max
-    instead = {math.inf: largest if posinf is None else posinf, -math.inf: -largest if neginf is None else neginf}
+    high, low = largest if posinf is None else posinf, -largest if neginf is None else neginf
 
     def of(each: Any) -> Any:
         if compare(each, "!=", each):
             return nan
-        return next((new for old, new in instead.items() if compare(each, "==", old)), each)
+        return high if compare(each, "==", math.inf) else low if compare(each, "==", -math.inf) else each
 
     made = elementwise(of, as_objects(x))
     if copy:

@@ -59,43 +59,44 @@ def _step(value: Any) -> tuple[Any, float] | None:
     return value._a, float(value._b) if rule.name == "sub" else -float(value._b)
 
 
-def _rates(value: Any) -> tuple[float, float, float] | None:
-    """For ``(w - c1) - c2``: c1 and c2, each divided by the gradient that had come when it was taken.
+#: Steps, each with the gradient by which it may have been taken.
+_Steps = Sequence[tuple[float, float | None]]
 
-    The third is c2 divided by the gradient of the last pass, which ``microbp.grad`` leaves too.
+
+def _two_steps(value: Any) -> tuple[_Steps, float | None] | None:
+    """The steps c1 and c2 of ``(w - c1) - c2``, and the gradient of the last pass before c2 was taken.
+
+    Each derivative along the chain is 1: what has come to an earlier value beyond a later one had come before
+    that was made.
     """
     last = _step(value)
     first = last and _step(last[0])
     if not last or not first:
         return None
-    of_pass = getattr(last[0], "_upstream", None)
     grads = [0.0 if each.grad is None else each.grad for each in (first[0], last[0], value)]
-    # Each derivative along the chain is 1: what an earlier one has beyond a later one came before it was.
-    came = grads[0] - grads[1], grads[1] - grads[2], of_pass
-    return _ratio(first[1], came[0]), _ratio(last[1], came[1]), _ratio(last[1], came[2])
+    steps = (first[1], grads[0] - grads[1]), (last[1], grads[1] - grads[2])
+    return steps, getattr(last[0], "_upstream", None)
 
 
-def _ratio(step: float, gradient: float | None) -> float:
-    return step / gradient if gradient else math.nan
-
-
-def _alike(rates: Sequence[float]) -> bool:
-    return len(rates) > 1 and all(math.isclose(each, rates[0], rel_tol=1e-6) for each in rates)
+def _by_gradient(steps: _Steps) -> bool:
+    """Whether they differ, and are the same multiple of the gradients: nothing but a descent does that."""
+    if len({step for step, _ in steps}) < 2 or not all(gradient for _, gradient in steps):
+        return False
+    rates = [step / gradient for step, gradient in steps if gradient]
+    return all(math.isclose(each, rates[0], rel_tol=1e-6) for each in rates)
 
 
 def warn_of_steps(values: Sequence[Any]) -> None:
     """GrowingGraphWarning where ``values`` are parameters after two gradient steps that were recorded.
 
-    A step is known by its number: the same multiple of the gradient for all elements, which differ, or of
-    one element both times. No other computation has that.
+    A step is known by its number, for several elements at once, or for one element both times.
     """
-    rates = [found for found in map(_rates, values[:SEEN]) if found]
-    if not rates:
+    found = [each for each in map(_two_steps, values[:SEEN]) if each]
+    if not found:
         return
-    first, last, of_pass = zip(*rates, strict=True)
-    numbers = {step[1] for step in map(_step, values) if step}
-    together = len(numbers) > 1 and (_alike(first) or _alike(of_pass))
-    if not together and not _alike([first[0], last[0]]):
+    (both, _), *_ = found
+    together = [steps[0] for steps, _ in found], [(steps[1][0], of_pass) for steps, of_pass in found]
+    if not any(map(_by_gradient, (*together, both))):
         return
     name = next(filter(None, (_origin(value).name for value in values)), "w").partition("[")[0]
     _warn(
@@ -142,8 +143,7 @@ def warn_of_lost(path: str, held: Any) -> None:
         return
     if not getattr(held, "computed_in_place", False):
         steps = [(step, each) for each in values if (step := _step(each)) and step[0]._rule is None]
-        rates = [_ratio(by, (leaf.grad or 0.0) - (each.grad or 0.0)) for (leaf, by), each in steps]
-        if len({by for (_, by), _ in steps}) < 2 or not _alike(rates):
+        if not _by_gradient([(by, (leaf.grad or 0.0) - (each.grad or 0.0)) for (leaf, by), each in steps]):
             return
     leaf = values[0]
     while leaf._rule is not None:

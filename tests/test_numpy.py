@@ -110,9 +110,10 @@ def test_equal_numbers_and_zeros_are_treated_as_numpy_does(name: str) -> None:
     function, kind = FUNCTIONS[name], "`microbp.array`"
     if table.tried(function, kind).kind == "refused":
         return
-    for equal, zeros in ((slice(0, 0), slice(-2, None)), (slice(0, 2), slice(0, 0)), (slice(0, 2), slice(-1, None))):
+    none, first, last = slice(0, 0), slice(0, 2), slice(-2, None)
+    for equal, zeros in ((none, last), (first, none), (first, last)):
         x, y = function.x.copy(), function.y.copy()
-        x.ravel()[equal] = y.ravel()[equal] = x.ravel()[-1]
+        x.ravel()[equal] = y.ravel()[equal] = x.ravel()[2]
         x.ravel()[zeros] = 0.0
         try:
             exact = table.leaves_in(table.exact(function, kind, (x, y)))
@@ -157,9 +158,9 @@ def test_in_arrays_numbers_are_compared() -> None:
 
 
 NAN_FUNCTIONS = [
-    np.nanmean, np.nansum, np.nanmax, np.nanmin, np.nanstd, np.nanvar, np.nanmedian, np.nanargmax, np.nancumsum,
-    np.nanprod, np.sort, np.argsort, np.argmax, np.argmin, np.max, np.min, np.sum, np.mean, np.median, np.isnan,
-    np.cumsum, np.nan_to_num, np.sign, np.isfinite, np.clip, np.fmax, np.maximum, np.ptp,
+    np.nanmean, np.nansum, np.nanmax, np.nanmin, np.nanstd, np.nanvar, np.nanmedian, np.nanargmax,
+    np.nancumsum, np.nanprod, np.sort, np.argsort, np.argmax, np.argmin, np.max, np.min, np.sum, np.mean,
+    np.median, np.isnan, np.cumsum, np.nan_to_num, np.sign, np.isfinite, np.clip, np.fmax, np.maximum, np.ptp,
 ]  # fmt: skip
 
 
@@ -167,7 +168,8 @@ NAN_FUNCTIONS = [
 def test_a_nan_is_treated_as_numpy_does(f: Any) -> None:
     more = (0.5, 2.0) if f is np.clip else (0.0,) if isinstance(f, np.ufunc) and f.nin == 2 else ()
     result = f(array(N), *more)
-    np.testing.assert_array_equal(result if np.asarray(result).dtype == bool else data_of(result), f(N, *more))
+    found = result if np.asarray(result).dtype == bool else data_of(result)
+    np.testing.assert_array_equal(found, f(N, *more))
 
 
 @pytest.mark.parametrize("ufunc", [np.minimum, np.maximum, np.fmax])
@@ -178,18 +180,21 @@ def test_an_accumulated_nan_stays(ufunc: Any) -> None:
 
 def test_a_plain_object_array_refuses_to_pass_over_a_nan() -> None:
     plain = np.array([Value(1.0, name="a"), Value(np.nan, name="b"), Value(3.0)])
-    for f in (np.max, np.min, np.sort, np.argmax, lambda p: np.maximum(0, p), lambda p: np.clip(p, 0, 2), max):
-        with pytest.raises(microbp.UndefinedOperation, match=r"one is nan, and what compares them \(max\(\), "):
+    with np.errstate(invalid="ignore"):  # NumPy's own word for a nan
+        assert (plain > 2.0).tolist() == [False, False, True]
+    assert not plain[1] > 2.0
+    bounded, positive = (lambda p: np.clip(p, 0, 2)), (lambda p: np.maximum(0, p))
+    for f in (np.max, np.min, np.sort, np.argmax, positive, bounded, max):
+        with pytest.raises(microbp.UndefinedOperation, match="one is nan, and what compares them"):
             f(plain)
     with pytest.raises(microbp.UndefinedOperation) as caught:
         np.max(plain)
+    line = here(1)
     assert str(caught.value) == (
-        "a = 1.0 >= b = nan: one is nan, and what compares them (max(), sorted(), a function of NumPy on a plain "
-        "object array) would go on as if it were not there. With microbp.array(a) in the place of a, NumPy's "
-        f"functions propagate it [{here(5)}]"
+        "a = 1.0 >= b = nan: one is nan, and what compares them (max(), sorted(), a function of NumPy on a "
+        "plain object array) would go on as if it were not there. With microbp.array(a) in the place of a, "
+        f"NumPy's functions propagate it [{line}]"
     )
-    assert (plain > 2.0).tolist() == [False, False, True]
-    assert not plain[1] > 2.0
 
 
 def test_an_element_that_a_plain_object_array_picks_keeps_its_gradient() -> None:
@@ -204,8 +209,8 @@ INF = np.inf
 EDGES: dict[str, list[tuple[float, ...]]] = {
     "hypot": [(3, 4), (0, 0), (INF, 1), (INF, -INF), (np.nan, 1), (1e200, 1e200), (1e-200, 1e-200), (-3, 0)],
     "arctan2": [
-        (1, -1), (-1, -1), (0, 1), (-0.0, 1), (0, -1), (-0.0, -1), (1, 0), (-1, 0), (INF, 1), (1, INF), (1, -INF),
-        (np.nan, 1), (1, np.nan), (np.nan, 0), (-INF, -2), (0, -INF), (5, -0.1), (-0.1, -5),
+        (1, -1), (-1, -1), (0, 1), (-0.0, 1), (0, -1), (-0.0, -1), (1, 0), (-1, 0), (INF, 1), (1, INF),
+        (1, -INF), (np.nan, 1), (1, np.nan), (np.nan, 0), (-INF, -2), (0, -INF), (5, -0.1), (-0.1, -5),
     ],
     "arcsinh": [(0,), (1e-20,), (-0.3,), (2,), (1e300,), (-INF,), (INF,), (np.nan,), (-1e-300,)],
     "arccosh": [(1,), (1 + 1e-10,), (3,), (1e300,), (INF,), (np.nan,)],
@@ -240,11 +245,13 @@ def test_the_value_at_an_edge(name: str, case: tuple[float, ...]) -> None:
     ("name", "case", "slopes"),
     [
         ("hypot", (0, 0), [0.0, 0.0]), ("hypot", (INF, 1), [1.0, 0.0]), ("hypot", (-3, 0), [-1.0, 0.0]),
-        ("arctan2", (1, -INF), [0.0, 0.0]), ("arctan2", (0, -1), [-1.0, 0.0]), ("arctan2", (1, 0), [0.0, -1.0]),
+        ("arctan2", (1, -INF), [0.0, 0.0]), ("arctan2", (0, -1), [-1.0, 0.0]),
+        ("arctan2", (1, 0), [0.0, -1.0]),
         ("arctan2", (np.nan, 1), [np.nan, np.nan]), ("arctan2", (1, np.nan), [np.nan, np.nan]),
         ("arcsinh", (0,), [1.0]), ("arcsinh", (-INF,), [0.0]), ("arcsinh", (1e300,), [1e-300]),
-        ("arccosh", (1,), [INF]), ("arccosh", (INF,), [0.0]), ("arctanh", (1e-20,), [1.0]), ("cbrt", (0,), [INF]),
-        ("fmax", (np.nan, 1), [0.0, 1.0]), ("copysign", (-2, 3), [-1.0, 0.0]), ("log2", (INF,), [0.0]),
+        ("arccosh", (1,), [INF]), ("arccosh", (INF,), [0.0]), ("arctanh", (1e-20,), [1.0]),
+        ("cbrt", (0,), [INF]), ("fmax", (np.nan, 1), [0.0, 1.0]), ("copysign", (-2, 3), [-1.0, 0.0]),
+        ("log2", (INF,), [0.0]),
     ],
 )  # fmt: skip
 def test_the_gradient_at_an_edge(name: str, case: tuple[float, ...], slopes: list[float]) -> None:
@@ -259,9 +266,10 @@ def test_sinc_at_0_and_where_a_direction_is_none() -> None:
         y, x = (Value(each, name) for each, name in zip(pair, "yx", strict=True))
         with pytest.raises(microbp.UndefinedOperation) as caught:
             np.arctan2(y, x)
+        line = here(1)
         assert str(caught.value) == (
-            f"np.arctan2 of Values has no derivative at y = y = {pair[0]}, x = x = {pair[1]}, where the direction "
-            f"depends on the way there [{here(3)}]"
+            f"np.arctan2 of Values has no derivative at y = {pair[0]}, x = {pair[1]}, where the direction "
+            f"depends on the way there [{line}]"
         )
 
 
@@ -269,14 +277,16 @@ def test_sinc_at_0_and_where_a_direction_is_none() -> None:
 def test_the_methods_of_an_array_agree_with_the_functions() -> None:
     m = np.arange(6.0).reshape(2, 3)[:, ::-1] + 0.25
     for name, arguments in {
-        "max": (), "min": (), "sum": (), "mean": (), "var": (), "std": (), "prod": (), "cumsum": (), "cumprod": (),
-        "clip": (1.0, 3.0), "argmax": (), "argmin": (1,), "argsort": (), "round": (), "any": (), "all": (0,),
+        "max": (), "min": (), "sum": (), "mean": (), "var": (), "std": (), "prod": (), "cumsum": (),
+        "cumprod": (), "clip": (1.0, 3.0), "argmax": (), "argmin": (1,), "argsort": (),
+        "round": (), "any": (), "all": (0,),
         "trace": (), "diagonal": (), "repeat": (2,), "take": ([0],), "nonzero": (), "dot": (np.ones((3, 2)),),
         "ravel": (), "flatten": (), "swapaxes": (0, 1), "conj": (), "item": (1,), "tolist": (),
     }.items():  # fmt: skip
         result, exact = getattr(array(m), name)(*arguments), getattr(m, name)(*arguments)
         assert shapes_in(result) == shapes_in(exact)
-        np.testing.assert_allclose(table.number_of(table.leaves_in(result)), table.leaves_in(exact), rtol=1e-14)
+        numbers = table.number_of(table.leaves_in(result))
+        np.testing.assert_allclose(numbers, table.leaves_in(exact), rtol=1e-14)
     for options in ({"axis": 0}, {"axis": 1, "ddof": 1}, {"keepdims": True}):
         for f in (np.var, np.std, np.ndarray.var, np.ndarray.std):
             method = getattr(microbp.Array, f.__name__) if f in (np.ndarray.var, np.ndarray.std) else f
@@ -292,8 +302,8 @@ def test_the_methods_of_an_array_agree_with_the_functions() -> None:
 def test_a_value_does_not_leave_the_graph_in_silence() -> None:
     w = array([0.5, 1.5], name="w")
     for call, text in [
-        (lambda: w.astype(float), "float() of w[0] = 0.5 would leave the graph without a trace: take v.data"),
-        (lambda: float(array(2.0)), "float() of Value(2.0) would leave the graph without a trace: take v.data"),
+        (lambda: w.astype(float), "float() of w[0] = 0.5 would leave the graph without a trace: take "),
+        (lambda: float(array(2.0)), "float() of Value(2.0) would leave the graph without a trace: take "),
         (lambda: int(array(2.0)), "int() of Value(2.0) is not clear: take math.trunc(v), or int(v.data)"),
         (lambda: np.zeros(2).__setitem__(0, w[0]), "float() of w[0] = 0.5 would leave the graph"),
     ]:
@@ -319,7 +329,7 @@ def test_the_methods_of_ufuncs() -> None:
         ufunc.at(values, [0, 0, 3], [0.5, 0.25, 2.0])
         ufunc.at(numbers, [0, 0, 3], [0.5, 0.25, 2.0])
         np.testing.assert_allclose(data_of(values), numbers, rtol=1e-15)
-    with pytest.raises(TypeError, match=r"^an array of float64 cannot hold Values; make it with microbp\.array$"):
+    with pytest.raises(TypeError, match=r"^an array of float64 cannot hold Values; make it with microbp"):
         np.add.at(x, [0], Value(1.0))
 
 
@@ -331,7 +341,7 @@ def test_where_and_out() -> None:
     assert out[1].name == "out[1]"
     quotient, rest = np.divmod(a, 2.0, out=(np.zeros(3), array(np.zeros(3))))
     assert (quotient.tolist(), data_of(rest).tolist()) == ([0.0, 1.0, 1.0], [1.0, 0.0, 1.0])
-    with pytest.raises(TypeError, match=r"^an array of float64 cannot hold Values; np\.exp without out= gives"):
+    with pytest.raises(TypeError, match=r"^an array of float64 cannot hold Values; np\.exp without out= "):
         np.exp(a, out=np.zeros(3))
 
 
@@ -397,7 +407,8 @@ def test_stacks_of_matrices_are_solved() -> None:
     for f in (np.linalg.inv, np.linalg.det):
         np.testing.assert_allclose(data_of(f(array(m))), f(m), rtol=1e-12)
     for right in (RNG.uniform(-1.0, 1.0, (2, 3, 2)), RNG.uniform(-1.0, 1.0, (3, 2))):
-        np.testing.assert_allclose(data_of(np.linalg.solve(array(m), right)), np.linalg.solve(m, right), rtol=1e-12)
+        solved = np.linalg.solve(array(m), right)
+        np.testing.assert_allclose(data_of(solved), np.linalg.solve(m, right), rtol=1e-12)
     for part, exact in zip(np.linalg.slogdet(array(m)), np.linalg.slogdet(m), strict=True):
         np.testing.assert_allclose(data_of(part), exact, rtol=1e-12)
 
@@ -417,7 +428,7 @@ def test_a_user_s_own_ufunc_works_on_the_elements() -> None:
     assert data_of(doubled).tolist() == [0.0, 2.0, 4.0, 2.0]
 
 
-# ------------------------------------------------------------------------------------------ what is remembered
+# ------------------------------------------------------------------------------------ what is remembered
 CHOICES = [
     np.argmax, np.argmin, np.argsort, np.sort, np.median, np.floor, np.sign, np.isfinite, np.count_nonzero,
     np.nonzero, np.round, lambda x: x == 1.0, lambda x: np.isclose(x, 1.0), lambda x: np.isin(x, [1.0, 2.0]),
@@ -430,8 +441,9 @@ CHOICES = [
 def test_a_choice_by_numbers_is_remembered(f: Any) -> None:
     values = array([0.25, 1.25, 2.75])
     f(values)
-    assert any(comparisons_of(each) for each in values)
-    assert all(comparison.site.startswith(__file__) for each in values for comparison, _ in comparisons_of(each))
+    kept = [comparison for each in values for comparison, _ in comparisons_of(each)]
+    assert kept
+    assert all(comparison.site.startswith(__file__) for comparison in kept)
 
 
 def test_compile_warns_of_a_place_that_was_chosen() -> None:
