@@ -103,10 +103,7 @@ class Module:
             for place in np.ndindex(np.shape(held)):
                 value = held[place]
                 found.setdefault(id(value), (".".join([path, *map(str, place)]), value))
-        for path, module in {"self": self, **self.named_modules()}.items():
-            for name, held in vars(module).items():
-                if isinstance(held, Array) and name[0] != "_":
-                    warn_of_lost(f"{path}.{name}", held)
+        self._warn_of_lost()
         return _by_path(found.values())
 
     def parameters(self) -> list[Value]:
@@ -134,7 +131,7 @@ class Module:
         >>> {path: numbers.shape for path, numbers in Neuron(3).state().items()}
         {'w': (3,), 'b': ()}
         """
-        self.named_parameters()  # which warns of what is no parameter any more
+        self._warn_of_lost()
         state = {}
         for path, held in _by_path(self._holders()).items():
             state[path] = np.empty(np.shape(held))
@@ -185,6 +182,13 @@ class Module:
             raise ValueError(f"{path} holds a single array, not what save() writes")
         with state:
             self.load_state(dict(state))
+
+    def _warn_of_lost(self) -> None:
+        """GrowingGraphWarning for each array of parameters that has become computed."""
+        for path, module in {"self": self, **self.named_modules()}.items():
+            for name, held in vars(module).items():
+                if isinstance(held, Array) and not name.startswith("_"):
+                    warn_of_lost(f"{path}.{name}", held)
 
     def _holders(self) -> Iterator[tuple[str, Any]]:
         for name, held in vars(self).items():
