@@ -139,8 +139,8 @@ CALLS: dict[str, Call] = {
     "divmod": lambda f, x, y: f(x, 0.7),
 }
 _TWO = (
-    "allclose append cross array_equal array_equiv convolve correlate dot inner intersect1d isclose isin "
-    "kron outer setdiff1d setxor1d union1d vdot linalg.cross linalg.lstsq linalg.matmul linalg.outer "
+    "allclose append cross in1d array_equal array_equiv convolve correlate dot inner intersect1d isclose "
+    "isin kron outer setdiff1d setxor1d union1d vdot linalg.cross linalg.lstsq linalg.matmul linalg.outer "
     "linalg.solve linalg.vecdot"
 )
 
@@ -275,7 +275,7 @@ def is_ours(error: BaseException) -> bool:
 HEAD = """\
 # NumPy on Values
 
-Written by `python docs/numpy.py` by trying every function; do not edit it by hand.
+Written by `python docs/numpy.py` by trying every function of NumPy {version}; do not edit it by hand.
 
 What a function of NumPy does with Values is one of three things:
 
@@ -313,7 +313,8 @@ the second of `divmod(x, 2)`; a divisor that is a Value is refused.
 
 def page() -> str:
     """The whole document."""
-    return "".join([HEAD, *sections()])
+    version = ".".join(np.__version__.split(".")[:2])
+    return "".join([HEAD.replace("{version}", version), *sections()])
 
 
 def sections() -> Iterator[str]:
