@@ -301,9 +301,9 @@ where NumPy has no loop for objects. `microbp.array(a)` makes an array of ours o
 **Updates.** `W -= rate * microbp.grad_of(W)` is no part of the graph: arithmetic in place, with plain
 numbers, on leaves that have been in a backward pass puts new leaves there, with the same names and without a
 gradient, so that no `zero_grad` is needed; an array that was copied before keeps its numbers. Before the
-first pass `x *= 2` is a computation like any other, and recorded. `W = W - rate * microbp.grad_of(W)` is
-recorded too, so that W becomes a computed value that remembers every step: after the second, a
-GrowingGraphWarning says so.
+first pass `x *= 2` is a computation like any other, and recorded; under `no_grad()` it is an update. `W = W -
+rate * microbp.grad_of(W)` is recorded too, so that W becomes a computed value that remembers every step:
+after the second, a GrowingGraphWarning says so.
 
 **Steps.** `+x` is x itself. `round(x)`, `math.floor(x)`, `math.ceil(x)`, `math.trunc(x)` and `x // 2` are
 plain numbers: their derivative is 0 wherever there is one. `x % 2` is recorded, with derivative 1, and so is

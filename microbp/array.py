@@ -14,7 +14,7 @@ import numpy as np
 
 from microbp.elementwise import refusal
 from microbp.errors import NoGradientError
-from microbp.loops import applied, each, holds_values, numbers_of_used
+from microbp.loops import applied, each, for_update, holds_values
 from microbp.updates import note_computed, renewed
 from microbp.value import Value, as_number, describe
 
@@ -174,8 +174,7 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
 
 def _in_place(ufunc: np.ufunc, whole: Array, *others: Any, **options: Any) -> Any:
     """What becomes of the elements by ``whole -= other``: with plain numbers an update, if they were used."""
-    numbers = whole if any(map(holds_values, others)) else numbers_of_used(whole)
-    result = renewed(whole, applied(ufunc, "__call__", numbers, *others, out=whole, **options))
+    result = renewed(whole, applied(ufunc, "__call__", *for_update(whole, *others), out=whole, **options))
     for before, after in zip(whole.flat, np.ravel(result), strict=True):
         if isinstance(before, Value) and before.is_leaf and isinstance(after, Value) and not after.is_leaf:
             note_computed(whole)

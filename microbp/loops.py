@@ -15,12 +15,12 @@ import numpy as np
 
 from microbp.comparisons import compare
 from microbp.elementwise import COMPOSED, PLAIN, function_of, refusal
-from microbp.record import record
+from microbp.record import _recording, record
 from microbp.rules import RULES
 from microbp.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.value import Value
 
-__all__ = ["along", "applied", "as_objects", "dot", "each", "holds_values", "numbers_of_used", "settled"]
+__all__ = ["along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "settled"]
 
 
 def each(function: Callable[..., Any], *inputs: Any, results: int = 1) -> Any:
@@ -60,9 +60,17 @@ def as_objects(x: Any) -> Any:
     return np.asarray(x, dtype=object).view(np.ndarray)
 
 
-def numbers_of_used(x: Any) -> Any:
-    """The array, with numbers in the place of leaves that have been in a backward pass."""
-    return each(lambda value: value._data if was_used(value) else value, as_objects(x))
+def for_update(x: Any, *others: Any) -> tuple[Any, ...]:
+    """The operands of arithmetic in place, with numbers in the place of the leaves that it is to renew.
+
+    These are the leaves that have been in a backward pass, if the other operands are plain numbers; and under
+    ``no_grad()`` all leaves, whatever the others are, since nothing is recorded there.
+    """
+    if not _recording.get():
+        return tuple(each(lambda value: getattr(value, "_data", value), as_objects(y)) for y in (x, *others))
+    if any(map(holds_values, others)):
+        return x, *others
+    return each(lambda value: value._data if was_used(value) else value, as_objects(x)), *others
 
 
 def applied(ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
@@ -183,17 +191,16 @@ def _reduced_at(ufunc: np.ufunc, function: Callable[..., Any], x: Any, indices: 
 def _applied_at(function: Callable[..., Any], a: Any, indices: Any, *others: Any) -> None:
     """``ufunc.at``: element by element, so that a place that is listed twice is changed twice."""
     places = np.arange(a.size).reshape(a.shape)[indices]
-    operands = [np.broadcast_to(as_objects(each), places.shape).ravel() for each in others]
+    operands = [np.broadcast_to(as_objects(other), places.shape).ravel() for other in others]
     if a.dtype != object:
         raise TypeError(f"an array of {a.dtype} cannot hold Values; make it with microbp.array")
     before = as_objects(a).ravel()
-    after = before if any(map(holds_values, others)) else numbers_of_used(before)
+    after, *operands = for_update(before, *operands)
     after = after.copy()
-    for place, *each in zip(places.ravel().tolist(), *operands, strict=True):
-        after[place] = function(after[place], *each)
+    for place, *operand in zip(places.ravel().tolist(), *operands, strict=True):
+        after[place] = function(after[place], *operand)
     changed = np.unique(places)
     a.flat[changed] = renewed(before[changed], after[changed])
-
 
 
 # -------------------------------------------------------------------------------------- products

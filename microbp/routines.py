@@ -7,7 +7,9 @@ is remembered as comparisons are. A function that stands nowhere is refused. ``d
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -35,8 +37,8 @@ where zeros_like linalg.diagonal linalg.matrix_transpose
 array2string array_repr array_str astype can_cast common_type iscomplexobj isrealobj may_share_memory
 min_scalar_type ndim result_type save savez savez_compressed shape shares_memory size
 
-all allclose amax amin angle any clip convolve correlate cross cumprod cumsum
-cumulative_prod cumulative_sum diff ediff1d einsum einsum_path fix imag iscomplex isneginf isposinf isreal
+all allclose amax amin angle any clip cross cumprod cumsum
+cumulative_prod cumulative_sum diff ediff1d einsum_path fix imag iscomplex isneginf isposinf isreal
 kron linspace max mean min nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar
 outer piecewise prod ptp real real_if_close sum tensordot trace trapezoid vander linalg.cross
 linalg.matmul
@@ -295,6 +297,49 @@ def _sinc(x: Any) -> Any:
 
 
 # ---------------------------------------------------------------------------------- linear algebra
+class _Terms:
+    """A sum of products, as NumPy's own loops put it together; recorded as one node."""
+
+    def __init__(self, products: list[tuple[Any, ...]]) -> None:
+        self.products = products
+
+    def __mul__(self, other: _Terms) -> _Terms:
+        return _Terms([left + right for left in self.products for right in other.products])
+
+    def __add__(self, other: _Terms) -> _Terms:
+        return _Terms(self.products + other.products)
+
+    def __radd__(self, _zero: int) -> _Terms:
+        return self
+
+    def conjugate(self) -> _Terms:
+        return self
+
+    def recorded(self) -> Any:
+        if len(self.products) > 1 and all(len(factors) == 2 for factors in self.products):
+            return dot(*zip(*self.products, strict=True))
+        elements = [functools.reduce(operator.mul, factors) for factors in self.products]
+        return elements[0] if len(elements) == 1 else np.sum(np.array(elements, dtype=object).view(Array))
+
+
+def _by_terms(function: Any) -> Callable[..., Any]:
+    """A function that only multiplies and adds: each element of the result is one node."""
+
+    def of_terms(*args: Any, **options: Any) -> Any:
+        as_terms = np.frompyfunc(lambda x: _Terms([(x,)]), 1, 1)
+        lists: Any = ()  # of axes, in np.einsum(a, [0, 1], b, [1], [0])
+        if function is np.einsum and not isinstance(args[0], str):
+            lists = (*range(1, len(args), 2), *range(len(args) - len(args) % 2, len(args)))
+        operands = [
+            x if isinstance(x, str) or place in lists else np.asarray(as_terms(as_objects(x)), dtype=object)
+            for place, x in enumerate(args)
+        ]
+        made = np.asarray(function(*operands, **options), dtype=object)
+        return elementwise(lambda terms: terms.recorded() if isinstance(terms, _Terms) else 0.0, made)
+
+    return of_terms
+
+
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
     if out is None:
         return dot(a, b)
@@ -453,6 +498,9 @@ def _table() -> dict[str, Callable[..., Any]]:
         "around": _round,
         "sinc": _sinc,
         "dot": _dot,
+        "einsum": _by_terms(np.einsum),
+        "convolve": _by_terms(np.convolve),
+        "correlate": _by_terms(np.correlate),
         "inner": _inner,
         "vdot": lambda a, b: dot(np.ravel(as_objects(a)), np.ravel(as_objects(b))),
         "linalg.norm": _norm,

@@ -29,7 +29,7 @@ def was_used(value: Any) -> bool:
 
 
 def renewed(before: Any, after: Any) -> Any:
-    """The elements of ``after``, with leaves in the place of numbers that became of a leaf's number.
+    """The elements of ``after``, with leaves in the place of numbers that became of a leaf.
 
     A leaf keeps its name and whether it takes a gradient; one that stood in two places and has one number
     in both is one leaf still.
@@ -37,12 +37,14 @@ def renewed(before: Any, after: Any) -> Any:
     made: dict[tuple[int, float], Any] = {}
 
     def leaf(old: Any, new: Any) -> Any:
-        if hasattr(new, "_data") or not was_used(old):
+        if hasattr(new, "_data") or not hasattr(old, "_data"):
             return new
         fresh = made.get((id(old), new))
         if fresh is None:
             fresh = made[id(old), new] = type(old)(new, old.name)
-            fresh._b, fresh._upstream = old._b, 0.0
+            fresh.requires_grad = old._rule is None and old.requires_grad
+            if was_used(old):
+                fresh._upstream = 0.0
         return fresh
 
     return np.frompyfunc(leaf, 2, 1)(np.asarray(before), np.asarray(after, dtype=object))

@@ -418,12 +418,27 @@ def test_stacks_of_matrices_are_solved() -> None:
 
 def test_einsum_of_all_forms() -> None:
     m, v = RNG.uniform(-1.0, 1.0, (3, 3)), RNG.uniform(-1.0, 1.0, 3)
-    for text, operands in [
-        ("ij,ij->", (m, m)), ("ii", (m,)), ("ij->j", (m,)), ("i,j", (v, v)), ("...j,j->...", (m, v)),
-        ("ij,jk,k->i", (m, m, v)),
+    for text, operands, rules in [
+        ("ij,jk->ki", (m, m), {"dot"}), ("ij,ij->", (m, m), {"dot"}), ("ii", (m,), {"sum"}),
+        ("ij->j", (m,), {"sum"}), ("i,j", (v, v), {"mul"}), ("...j,j->...", (m, v), {"dot"}),
+        ("ij,jk,k->i", (m, m, v), {"sum"}), ("ij->ji", (m,), {None}),
     ]:  # fmt: skip
-        result = np.einsum(text, *map(array, operands))
-        np.testing.assert_allclose(data_of(result), np.einsum(text, *operands), rtol=1e-14)
+        for options in ({}, {"optimize": True}):
+            result = np.einsum(text, *map(array, operands), **options)
+            np.testing.assert_allclose(data_of(result), np.einsum(text, *operands), rtol=1e-14)
+            if not options:
+                assert {each.rule and each.rule.name for each in np.ravel(result)} == rules
+    by_lists = np.einsum(array(m), [0, 1], v, [1], [0])
+    np.testing.assert_allclose(data_of(by_lists), m @ v, rtol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize("f", [np.convolve, np.correlate], ids=lambda f: f.__name__)
+def test_convolutions(f: Any, mode: str) -> None:
+    v, w = RNG.uniform(-1.0, 1.0, 5), RNG.uniform(-1.0, 1.0, 3)
+    for left, right in ((array(v), w), (array(v), array(w)), (w, array(v))):
+        exact = f(*(data_of(each) for each in (left, right)), mode)
+        np.testing.assert_allclose(data_of(f(left, right, mode)), exact, rtol=1e-14)
 
 
 def test_a_user_s_own_ufunc_works_on_the_elements() -> None:

@@ -108,6 +108,30 @@ def test_with_values_on_the_other_side_it_is_recorded() -> None:
     assert [v.operands[0] for v in W] == leaves
 
 
+def test_where_nothing_is_recorded_arithmetic_in_place_is_an_update() -> None:
+    W, other = array(START, name="W"), array([1.0, 2.0, 3.0])
+    with microbp.no_grad():
+        W *= 0.5
+        W -= 0.1 * other
+    assert [(v.name, v.is_leaf, v.requires_grad) for v in W] == [(f"W[{i}]", True, True) for i in range(3)]
+    np.testing.assert_allclose(data_of(W), 0.5 * np.array(START) - [0.1, 0.2, 0.3], rtol=1e-15)
+    leaves = list(W)
+    W *= 2.0
+    np.sum(W).backward()
+    assert [v.grad for v in leaves] == [2.0, 2.0, 2.0]
+
+
+def test_where_a_mask_leaves_an_element_out_it_stays() -> None:
+    W = array(START, name="W")
+    loss(W).backward()
+    kept = W[1]
+    np.subtract(W, 1.0, out=W, where=np.array([True, False, True]))
+    assert W[1] is kept
+    assert data_of(W).tolist() == [0.1 - 1.0, 0.2, 0.3 - 1.0]
+    W[[True, False, False]] -= 1.0
+    assert (W[0].name, W[0].is_leaf, W[0].data) == ("W[0]", True, 0.1 - 2.0)
+
+
 # ------------------------------------------------------------------- steps that are recorded: said once
 def rebound(W: Any) -> Any:
     loss(W).backward()
