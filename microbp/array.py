@@ -200,8 +200,8 @@ ROUTINES: dict[str, Callable[..., Any]] = {}
 
 def name_of(function: Any) -> str:
     """NumPy's name of a function: ``sum``, ``linalg.norm``."""
-    module = function.__module__.removeprefix("numpy").removeprefix(".")
-    return f"{module}.{function.__name__}" if module == "linalg" else function.__name__
+    name: str = f"{function.__module__}.{function.__name__}"
+    return name.removeprefix("numpy.")
 
 
 def numpys_own(function: Any, *args: Any, **options: Any) -> Any:

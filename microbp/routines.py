@@ -11,6 +11,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,8 @@ choose column_stack compress concatenate copy copyto delete diag diagflat diagon
 expand_dims extract fill_diagonal flip fliplr flipud full_like hsplit hstack insert matrix_transpose meshgrid
 moveaxis ones_like pad place put put_along_axis putmask ravel repeat reshape resize roll rollaxis rot90 select
 split squeeze stack swapaxes take take_along_axis tile transpose tril triu unstack vsplit vstack
-where zeros_like linalg.diagonal linalg.matrix_transpose
+where zeros_like linalg.diagonal linalg.matrix_transpose lib.stride_tricks.as_strided
+lib.stride_tricks.sliding_window_view
 
 array2string array_repr array_str astype can_cast common_type iscomplexobj isrealobj may_share_memory
 min_scalar_type ndim result_type save savez savez_compressed shape shares_memory size
@@ -53,6 +55,7 @@ _DECOMPOSED = (
 )
 REFUSED |= {
     "gradient": "write the differences: (a[2:] - a[:-2]) / 2",
+    "bincount": "make out = microbp.array(np.zeros(n)), and np.add.at(out, places, weights)",
     "trim_zeros": "cut by places: a[np.flatnonzero(a)[0]:]",
     "interp": "find the piece with np.searchsorted(x, a), and write its line",
     "cov": "write d = a - a.mean(axis=1, keepdims=True) and d @ d.T / (a.shape[1] - 1)",
@@ -462,8 +465,10 @@ def _solve(a: Any, b: Any) -> Any:
 
 # --------------------------------------------------------------------------------------- the table
 def _table() -> dict[str, Callable[..., Any]]:
-    functions = {**vars(np), **{f"linalg.{name}": each for name, each in vars(np.linalg).items()}}
-    own = {name: partial(numpys_own, functions[name]) for name in _NUMPYS_OWN.split() if name in functions}
+    own = {}
+    for name in _NUMPYS_OWN.split():
+        with suppress(AttributeError):  # a version of NumPy without it
+            own[name] = partial(numpys_own, operator.attrgetter(name)(np))
     return own | {
         "argmax": _chosen("argmax", ">="),
         "argmin": _chosen("argmin", "<="),

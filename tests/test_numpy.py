@@ -441,6 +441,34 @@ def test_convolutions(f: Any, mode: str) -> None:
         np.testing.assert_allclose(data_of(f(left, right, mode)), exact, rtol=1e-14)
 
 
+def test_windows_are_views() -> None:
+    values = array([1.0, 2.0, 3.0, 4.0])
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2)
+    assert type(windows) is microbp.Array
+    assert windows[1, 1] is values[2]
+
+
+def test_functions_of_other_parts_of_numpy_are_refused_by_their_names() -> None:
+    fft = "np.fft.fft of Values is not recorded; np.fft.fft(microbp.data_of(a)) gives plain numbers"
+    count = "np.bincount of Values is not recorded; make out = microbp.array(np.zeros(n)), and np.add.at(out, "
+    for call, text in [
+        (lambda: np.fft.fft(array(D)), fft),
+        (lambda: np.bincount([0, 1, 1, 0], array(D)), f"{count}places, weights)"),
+    ]:
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == text
+
+
+def test_truth_values_and_numbers_together() -> None:
+    a = array(D)
+    assert np.logical_and(a > 0.0, a).tolist() == [False, True, True, True]
+    assert np.logical_or.reduce(a)
+    assert not np.all(a)
+    assert np.any(a, axis=0)
+    np.testing.assert_allclose(data_of(a), D)
+
+
 def test_a_user_s_own_ufunc_works_on_the_elements() -> None:
     doubled = np.vectorize(lambda x: 2.0 * x)(array(D))
     assert data_of(doubled).tolist() == [0.0, 2.0, 4.0, 2.0]
