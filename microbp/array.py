@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from microbp.elementwise import refusal
+from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
 from microbp.loops import applied, each, for_update, holds_values
 from microbp.updates import note_computed, renewed
@@ -151,7 +151,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         options.pop(option, None)
     dtype = options.pop("dtype", None)
     strange = sorted(options.keys() - _OPTIONS[method])
-    if strange or (dtype is not None and np.dtype(dtype) not in (object, float, bool)):
+    fitting = (object, bool) if ufunc.__name__ in PLAIN else (object, float)
+    if strange or (dtype is not None and np.dtype(dtype) not in fitting):
         strange = strange or [f"dtype={np.dtype(dtype)}"]
         raise TypeError(f"np.{ufunc.__name__} of Values takes no {', '.join(strange)}")
     whole = outs[0]

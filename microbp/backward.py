@@ -134,5 +134,5 @@ def add_gradients(root: Any) -> None:
     with _one_pass:
         order = _sweep(root, True)
     last = order[-1]
-    if last.grad is not None and last.grad != last._upstream:  # it has been in a pass before
-        warn_of_steps(steps_in(order))
+    if root.grad == 1.0 and last.grad is not None and last.grad != last._upstream:
+        warn_of_steps(steps_in(order))  # a new graph on a leaf that has been in a pass before

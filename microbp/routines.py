@@ -30,22 +30,20 @@ __all__: list[str] = []
 _NUMPYS_OWN = """
 append apply_along_axis array_split atleast_1d atleast_2d atleast_3d block broadcast_arrays broadcast_to
 choose column_stack compress concatenate copy copyto delete diag diagflat diagonal dsplit dstack empty_like
-expand_dims extract fill_diagonal flip fliplr flipud full_like hsplit hstack insert matrix_transpose meshgrid
-moveaxis ones_like pad place put put_along_axis putmask ravel repeat reshape resize roll rollaxis rot90 select
-split squeeze stack swapaxes take take_along_axis tile transpose tril triu unstack vsplit vstack
-where zeros_like linalg.diagonal linalg.matrix_transpose lib.stride_tricks.as_strided
+expand_dims extract fill_diagonal flip fliplr flipud full_like hsplit hstack insert matrix_transpose
+meshgrid moveaxis ones_like pad place put put_along_axis putmask ravel repeat reshape resize roll rollaxis
+rot90 select split squeeze stack swapaxes take take_along_axis tile transpose tril triu unstack vsplit
+vstack where zeros_like linalg.diagonal linalg.matrix_transpose lib.stride_tricks.as_strided
 lib.stride_tricks.sliding_window_view
 
 array2string array_repr array_str astype can_cast common_type iscomplexobj isrealobj may_share_memory
 min_scalar_type ndim result_type save savez savez_compressed shape shares_memory size
 
-all allclose amax amin angle any clip cross cumprod cumsum
-cumulative_prod cumulative_sum diff ediff1d einsum_path fix imag iscomplex isneginf isposinf isreal
-kron linspace max mean min nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar
-outer piecewise prod ptp real real_if_close sum tensordot trace trapezoid vander linalg.cross
-linalg.matmul
-linalg.matrix_norm linalg.matrix_power linalg.multi_dot linalg.outer linalg.tensordot
-linalg.trace linalg.vecdot linalg.vector_norm
+all allclose amax amin angle any clip cross cumprod cumsum cumulative_prod cumulative_sum diff ediff1d
+einsum_path fix imag iscomplex isneginf isposinf isreal kron linspace max mean min nancumprod nancumsum
+nanmax nanmean nanmin nanprod nanstd nansum nanvar outer piecewise prod ptp real real_if_close sum tensordot
+trace trapezoid vander linalg.cross linalg.matmul linalg.matrix_norm linalg.matrix_power linalg.multi_dot
+linalg.outer linalg.tensordot linalg.trace linalg.vecdot linalg.vector_norm
 """
 
 _BY_LAPACK = "cholesky cond eig eigh eigvals eigvalsh lstsq matrix_rank pinv qr svd svdvals"
@@ -63,10 +61,7 @@ REFUSED |= {
     "linalg.tensorinv": "reshape to a matrix, and take np.linalg.inv",
     "linalg.tensorsolve": "reshape to a matrix, and take np.linalg.solve",
     "apply_over_axes": "call the function with axis=",
-    **{
-        f"linalg.{name}": _DECOMPOSED.format(name=f"linalg.{name}")
-        for name in _BY_LAPACK.split()
-    },
+    **{f"linalg.{name}": _DECOMPOSED.format(name=f"linalg.{name}") for name in _BY_LAPACK.split()},
 }
 
 
@@ -329,6 +324,9 @@ def _by_terms(function: Any) -> Callable[..., Any]:
     """A function that only multiplies and adds: each element of the result is one node."""
 
     def of_terms(*args: Any, **options: Any) -> Any:
+        strange = sorted(options.keys() - {"optimize", "mode"})
+        if strange:
+            raise TypeError(f"np.{function.__name__} of Values takes no {', '.join(strange)}")
         as_terms = np.frompyfunc(lambda x: _Terms([(x,)]), 1, 1)
         lists: Any = ()  # of axes, in np.einsum(a, [0, 1], b, [1], [0])
         if function is np.einsum and not isinstance(args[0], str):

@@ -121,7 +121,7 @@ def steps_in(order: Sequence[Any]) -> list[Any]:
 #: How many elements of an array are looked at.
 SEEN = 8
 #: How far from the end of a pass the steps are looked for, which come there last, one of each parameter.
-_NEAR = 1000
+_NEAR = 400
 
 
 def _origin(value: Any) -> Any:

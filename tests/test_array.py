@@ -258,6 +258,7 @@ def test_a_function_without_an_operation_says_so() -> None:
         (lambda: np.interp(a, [0.0, 1.0], [2.0, 3.0]), f"np.interp of Values is not recorded; {line}"),
         (lambda: np.exp(a, where=np.array([True, False])), needs),
         (lambda: np.add(a, a, dtype=np.float32), "np.add of Values takes no dtype=float32"),
+        (lambda: np.add(a, a, dtype=bool), "np.add of Values takes no dtype=bool"),
         (lambda: np.add(a, a, signature="dd->d"), "np.add of Values takes no signature"),
     ]:
         with pytest.raises(TypeError) as caught:

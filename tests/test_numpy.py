@@ -428,6 +428,8 @@ def test_einsum_of_all_forms() -> None:
             np.testing.assert_allclose(data_of(result), np.einsum(text, *operands), rtol=1e-14)
             if not options:
                 assert {each.rule and each.rule.name for each in np.ravel(result)} == rules
+    with pytest.raises(TypeError, match=r"^np\.einsum of Values takes no dtype$"):
+        np.einsum("ij->j", array(m), dtype=float)
     by_lists = np.einsum(array(m), [0, 1], v, [1], [0])
     np.testing.assert_allclose(data_of(by_lists), m @ v, rtol=1e-14)
 
@@ -450,10 +452,10 @@ def test_windows_are_views() -> None:
 
 def test_functions_of_other_parts_of_numpy_are_refused_by_their_names() -> None:
     fft = "np.fft.fft of Values is not recorded; np.fft.fft(microbp.data_of(a)) gives plain numbers"
-    count = "np.bincount of Values is not recorded; make out = microbp.array(np.zeros(n)), and np.add.at(out, "
+    count = "np.bincount of Values is not recorded; make out = microbp.array(np.zeros(n)), and np.add.at("
     for call, text in [
         (lambda: np.fft.fft(array(D)), fft),
-        (lambda: np.bincount([0, 1, 1, 0], array(D)), f"{count}places, weights)"),
+        (lambda: np.bincount([0, 1, 1, 0], array(D)), f"{count}out, places, weights)"),
     ]:
         with pytest.raises(TypeError) as caught:
             call()
