@@ -16,7 +16,7 @@ from microbp import Value, array, data_of
 from microbp.comparisons import comparisons_of
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "docs" / "numpy.py"
+SCRIPT = ROOT / "docs" / "numpy_functions.py"
 _spec = importlib.util.spec_from_file_location("numpy_table", SCRIPT)
 assert _spec is not None
 assert _spec.loader is not None
@@ -127,7 +127,7 @@ def test_the_table_in_the_documentation_is_what_happens() -> None:
     """To the letter, with the version of NumPy that it was written by; with another, what our arrays do."""
     written, now = (ROOT / "docs" / "numpy.md").read_text(encoding="utf-8"), table.page()
     if now.splitlines()[2] == written.splitlines()[2]:
-        assert written == now, "write it anew: python docs/numpy.py"
+        assert written == now, "write it anew: python docs/numpy_functions.py"
     known, found = (
         dict(line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| `"))
         for page in (written, now)

@@ -1,21 +1,18 @@
-"""Write docs/numpy.md, what NumPy's functions do with Values, by trying them: python docs/numpy.py."""
+"""Write docs/numpy.md, what NumPy's functions do with Values, by trying them: python docs/numpy_functions.py."""
 
 # ruff: noqa: ARG005 (each call is handed both arrays, and most take one)
 from __future__ import annotations
 
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path = [each for each in sys.path if Path(each or ".").resolve() != Path(__file__).resolve().parent]
+import numpy as np
 
-import numpy as np  # noqa: E402 (this file's own name is numpy, too)
-
-import microbp  # noqa: E402
-from microbp import Value  # noqa: E402
+import microbp
+from microbp import Value
 
 Call = Callable[..., Any]
 
@@ -275,7 +272,7 @@ def is_ours(error: BaseException) -> bool:
 HEAD = """\
 # NumPy on Values
 
-Written by `python docs/numpy.py` by trying every function of NumPy {version}; do not edit it by hand.
+Written by `python docs/numpy_functions.py` by trying every function of NumPy {version}; do not edit it by hand.
 
 What a function of NumPy does with Values is one of three things:
 
@@ -346,6 +343,6 @@ def line(function: Function) -> str:
 
 
 if __name__ == "__main__":
-    target = Path(__file__).with_suffix(".md")
+    target = Path(__file__).with_name("numpy.md")
     target.write_text(page(), encoding="utf-8")
     print(f"{sum(1 for _ in functions())} functions in {target.name}")
