@@ -1,4 +1,4 @@
-"""Write docs/numpy.md, what NumPy's functions do with Values, by trying them: python docs/numpy_functions.py."""
+"""Write docs/numpy.md, what NumPy does with Values, by trying it: python docs/numpy_functions.py."""
 
 # ruff: noqa: ARG005 (each call is handed both arrays, and most take one)
 from __future__ import annotations
@@ -272,7 +272,7 @@ def is_ours(error: BaseException) -> bool:
 HEAD = """\
 # NumPy on Values
 
-Written by `python docs/numpy_functions.py` by trying every function of NumPy {version}; do not edit it by hand.
+Written by `python docs/numpy_functions.py`, which tries every function of NumPy {version}; do not edit it.
 
 What a function of NumPy does with Values is one of three things:
 
