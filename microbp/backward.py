@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import Any, TypeVar
 
+from microbp.updates import steps_in, warn_of_steps
+
 __all__ = ["FROZEN", "add_gradients", "backward_order", "upstream_gradients"]
 
 V = TypeVar("V")
@@ -130,4 +132,7 @@ def backward_order(root: V) -> list[V]:
 def add_gradients(root: Any) -> None:
     """Add ∂root/∂v to ``v.grad`` for all values v that root was computed from, and for root."""
     with _one_pass:
-        _sweep(root, True)
+        order = _sweep(root, True)
+    last = order[-1]
+    if root.grad == 1.0 and last.grad is not None and last.grad != last._upstream:
+        warn_of_steps(steps_in(order))  # a new graph on a leaf that has been in a pass before

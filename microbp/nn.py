@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from microbp.array import Array
 from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.spelling import did_you_mean
+from microbp.updates import warn_of_lost
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
@@ -102,6 +104,7 @@ class Module:
             for place in np.ndindex(np.shape(held)):
                 value = held[place]
                 found.setdefault(id(value), (".".join([path, *map(str, place)]), value))
+        self._warn_of_lost()
         return _by_path(found.values())
 
     def parameters(self) -> list[Value]:
@@ -129,6 +132,7 @@ class Module:
         >>> {path: numbers.shape for path, numbers in Neuron(3).state().items()}
         {'w': (3,), 'b': ()}
         """
+        self._warn_of_lost()
         state = {}
         for path, held in _by_path(self._holders()).items():
             state[path] = np.empty(np.shape(held))
@@ -179,6 +183,13 @@ class Module:
             raise ValueError(f"{path} holds a single array, not what save() writes")
         with state:
             self.load_state(dict(state))
+
+    def _warn_of_lost(self) -> None:
+        """GrowingGraphWarning for each array of parameters that has become computed."""
+        for path, module in {"self": self, **self.named_modules()}.items():
+            for name, held in vars(module).items():
+                if isinstance(held, Array) and not name.startswith("_"):
+                    warn_of_lost(f"{path}.{name}", held)
 
     def _holders(self) -> Iterator[tuple[str, Any]]:
         for name, held in vars(self).items():
