@@ -15,7 +15,7 @@ import numpy as np
 
 from microbp.comparisons import compare
 from microbp.elementwise import COMPOSED, PLAIN, function_of, refusal
-from microbp.record import _recording, record
+from microbp.record import record, recording
 from microbp.rules import RULES
 from microbp.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.value import Value
@@ -66,7 +66,7 @@ def for_update(x: Any, *others: Any) -> tuple[Any, ...]:
     These are the leaves that have been in a backward pass, if the other operands are plain numbers; and under
     ``no_grad()`` all leaves, whatever the others are, since nothing is recorded there.
     """
-    if not _recording.get():
+    if not recording():
         return tuple(each(lambda value: getattr(value, "_data", value), as_objects(y)) for y in (x, *others))
     if any(map(holds_values, others)):
         return x, *others
