@@ -251,8 +251,9 @@ IEEE = Reading(
     _as_ieee(truediv, "truediv"),
 )
 def _complex_rest(numbers: Iterable[complex]) -> complex:
-    numbers = sorted(numbers, key=lambda z: z.real)
-    return _total(numbers[:-1])  # type: ignore[arg-type]
+    numbers = list(numbers)
+    numbers.remove(max(numbers, key=lambda z: z.real))
+    return _total(numbers)  # type: ignore[arg-type]
 
 
 #: Complex numbers and ``cmath``: the complex-step derivative reads a row this way.
