@@ -450,7 +450,7 @@ def test_every_explanation_of_a_random_graph_is_right(program):
     y = program.run(record, microbp.sin, leaves)
     for leaf in leaves:
         told = explain(y, leaf, names={"y": y}, rate=0.3)
-        assert told.ok, told
+        assert told.ok, str(told)
         _check_markdown(told.markdown)
 
 

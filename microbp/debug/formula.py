@@ -124,11 +124,14 @@ def written(
 ) -> Expression:
     """The derivative in an argument as people write it, where that gives the ``recorded`` number.
 
-    Else, where that formula loses its digits or has no value, as it is computed.
+    Else, where that formula loses its digits or has no value, in the form that is differentiated again, and
+    at the latest as it is computed.
     """
-    number = rule.shown[which].evaluate(numbers, IEEE, elements)
-    fits = recorded is None or (math.isfinite(number) and math.isclose(number, recorded, rel_tol=1e-14))
-    return rule.shown[which] if fits else rule.d[which]
+    for form in (rule.shown[which], rule.again[which]):
+        number = form.evaluate(numbers, IEEE, elements)
+        if recorded is None or (math.isfinite(number) and math.isclose(number, recorded, rel_tol=1e-14)):
+            return form
+    return rule.d[which]
 
 
 class _Stated(NamedTuple):

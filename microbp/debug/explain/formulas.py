@@ -254,4 +254,4 @@ class _Placed(ast.NodeTransformer):
         written = Math(text(inner, {}), latex(inner, {}))
         number = float(inner.evaluate(self.numbers, REAL, self.elements))
         key = f"a{self.node.position}_{len(self.formulas._texts)}"
-        return self.formulas.stand_in(key, written, ATOM, number, ATOM if name == "largest" else SUM)
+        return self.formulas.stand_in(key, written, ATOM, number, SUM if name == "total" else ATOM)
