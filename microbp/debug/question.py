@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from microbp.errors import NoGradientError
-from microbp.graph import Graph, Node, variable_names
+from microbp.graph import Graph, Node
+from microbp.labels import variable_names
 from microbp.sites import user_scope
 from microbp.value import Value
 
