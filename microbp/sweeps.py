@@ -177,7 +177,7 @@ def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
     >>> graph = Graph(x * x + 1.0)
     >>> forward(graph, {0: 2.0}), forward(graph, {0: np.array([0.0, 1.0])})[-1]
     (array([2., 4., 5.]), array([1., 2.]))
-    >>> forward(graph, {0: 3.0 + 1e-50j})[-1].imag / 1e-50
+    >>> float(forward(graph, {0: 3.0 + 1e-50j})[-1].imag / 1e-50)
     6.0
 
     Raises UndefinedOperation, which names the operation and its numbers, where there is no result.
@@ -239,7 +239,7 @@ def backward(columns: Columns, seeds: Mapping[int, Any], local: NDArray[Any] | N
     >>> x = Value(3.0)
     >>> graph = Graph(x * x + 1.0)
     >>> backward(graph, {2: 1.0}), backward(graph, {1: np.array([1.0, 2.0])})[0]
-    (array([6., 6., 1.]), array([ 6., 12.]))
+    (array([6., 1., 1.]), array([ 6., 12.]))
     """
     used = columns.local if local is None else local
     shape = np.broadcast_shapes(used.shape[1:], *map(np.shape, seeds.values()))
