@@ -16,7 +16,10 @@ import numpy as np
 
 from microbp.value import Value
 
-__all__ = ["Path", "PathName", "Variables", "labels_of", "parameter_paths", "variable_names"]
+__all__ = [
+    "Path", "PathName", "Variables", "labels_of", "layer_path", "parameter_paths",
+    "text_of", "variable_names",
+]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
 
@@ -47,6 +50,27 @@ def text_of(path: Path) -> str:
     return ".".join(map(str, path))
 
 
+def layer_path(path: Path) -> Path:
+    """The layer of a parameter, by its path: without its own name and its neuron, up to the first number.
+
+    >>> layer_path(("layers", 0, "neurons", 1, "w", 0)), layer_path(("net", "out", "neurons", 0, "b"))
+    (('layers', 0), ('net', 'out'))
+
+    An array that stands in no inner module is a layer by itself, a Value there is in none:
+
+    >>> layer_path(("W1", 0, 2)), layer_path(("b",))
+    (('W1',), ())
+    """
+    own = path
+    while len(own) > 1 and isinstance(own[-1], int):
+        own = own[:-1]
+    inner = own[:-1]
+    if inner[-2:-1] == ("neurons",):
+        inner = inner[:-2] or inner[:-1]
+    numbers = [place for place, part in enumerate(inner) if isinstance(part, int)]
+    return (inner[: numbers[0] + 1] if numbers else inner) or (own if own != path else ())
+
+
 def _holds_parameters(held: Any) -> bool:
     """Whether it is a module, or an object that has ``parameters()`` like one."""
     return not isinstance(held, type) and callable(getattr(type(held), "parameters", None))
@@ -64,7 +88,8 @@ def _inside(held: Any) -> Iterator[tuple[Path, Any]]:
         if held.dtype == object:
             yield from np.ndenumerate(held.view(np.ndarray))
     elif _holds_parameters(held):
-        for name, each in getattr(held, "__dict__", {}).items():
+        parts = held._parts() if hasattr(held, "_parts") else getattr(held, "__dict__", {}).items()
+        for name, each in parts:
             if not name.startswith("_"):
                 yield (name,), each
 

@@ -11,11 +11,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Place", "site_of", "sites_of", "user_frame", "user_place", "user_scope", "user_site"]
+__all__ = [
+    "Place", "site_of", "sites_of", "user_frame", "user_locals", "user_place", "user_scope", "user_site",
+]  # fmt: skip
 
 _INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
+
+#: How many calls outwards variables are sought.
+_CALLS = 100
 
 #: A place in code, cheap to take: the code object and the offset of the instruction in it.
 Place = tuple[CodeType, int]
@@ -45,8 +50,22 @@ def user_scope() -> dict[str, Any]:
     frame = user_frame()
     if frame is None:
         return {}
-    local = dict(frame.f_locals)
+    local = user_locals()
     return local | {name: held for name, held in frame.f_globals.items() if name not in local}
+
+
+def user_locals() -> dict[str, Any]:
+    """The local variables there, then those of the functions of the same module that called it."""
+    inner = frame = user_frame()
+    scope: dict[str, Any] = {}
+    for _ in range(_CALLS):
+        if inner is None or frame is None:
+            break
+        if frame.f_globals is inner.f_globals and frame.f_code.co_name != "<module>":
+            for name, held in frame.f_locals.items():
+                scope.setdefault(name, held)
+        frame = frame.f_back
+    return scope
 
 
 def user_place(depth: int = 1) -> Place | None:
