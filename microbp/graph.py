@@ -208,7 +208,8 @@ class Graph(Columns):
         values = [*map(found.values.__getitem__, (count - 1 - ordered).tolist())]
         grads = [value.grad for value in values]
         missing = grads.count(None)
-        needs = np.ones(count, dtype=bool)
+        mixed = 0 < missing < count
+        needs = np.full(count, fill_value=True)
         leaves = np.flatnonzero(op < 0)
         needs[leaves] = [values[leaf]._b is not FROZEN for leaf in leaves.tolist()]
         self._keep(
@@ -219,8 +220,8 @@ class Graph(Columns):
             consts=np.array(found.consts)[::-1][-1 - args[literal]],
             data=np.array([value._data for value in values]),
             local=local[taken],
-            grad=np.array(grads if missing < count else [np.nan] * count, dtype=float),
-            known=np.array([x is not None for x in grads] if 0 < missing < count else [not missing] * count),
+            grad=np.full(count, np.nan) if missing == count else np.array(grads, dtype=float),
+            known=np.array([x is not None for x in grads]) if mixed else np.full(count, not missing),
             needs=needs,
             roots=tuple(position[[place[id(root)] for root in roots]].tolist()),
             _values=tuple(values),
