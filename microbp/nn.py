@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -239,7 +240,9 @@ class Neuron(Module):
 
     ``nonlin=False`` leaves the activation out. The weights are drawn by ``init`` (a name in
     :data:`INITIALISATIONS`, or a function of the generator, fan-in and fan-out) from ``rng``, or from
-    a generator with ``seed``; the same seed gives the same weights. The bias starts at 0.
+    a generator with ``seed``; the same seed gives the same weights. The bias starts at 0. Without
+    either, Python's ``random`` rules: "uniform" draws from it in micrograd's order, so that
+    ``random.seed`` gives micrograd's weights, and all others draw from a generator that it starts.
 
     >>> neuron = Neuron(2, activation="tanh", seed=1)
     >>> neuron
@@ -257,11 +260,11 @@ class Neuron(Module):
         *,
         activation: str | Callable[[Any], Any] = "relu",
         init: str | Callable[[np.random.Generator, int, int], float] = "uniform",
-        seed: int = 0,
+        seed: int | None = None,
         rng: np.random.Generator | None = None,
         nout: int = 1,
     ) -> None:
-        rng = np.random.default_rng(seed) if rng is None else rng
+        rng = _generator(seed, rng, init)
         draw = _named(init, INITIALISATIONS, "initialisation")
         self._label = activation if nonlin else "linear"
         self._activation = _named(self._label, ACTIVATIONS, "activation")
@@ -298,11 +301,11 @@ class Layer(Module):
         nout: int,
         nonlin: bool = True,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         rng: np.random.Generator | None = None,
         **options: Any,
     ) -> None:
-        rng = np.random.default_rng(seed) if rng is None else rng
+        rng = _generator(seed, rng, options.get("init", "uniform"))
         width = _width(nout, "nout")
         self.neurons = [Neuron(nin, nonlin, rng=rng, nout=nout, **options) for _ in range(width)]
         self.name_parameters()
@@ -338,11 +341,11 @@ class MLP(Module):
         nouts: Sequence[int],
         *,
         activation: str | Callable[[Any], Any] | Sequence[str | Callable[[Any], Any]] = "relu",
-        seed: int = 0,
+        seed: int | None = None,
         rng: np.random.Generator | None = None,
         **options: Any,
     ) -> None:
-        rng = np.random.default_rng(seed) if rng is None else rng
+        rng = _generator(seed, rng, options.get("init", "uniform"))
         if not isinstance(nouts, list | tuple | range | np.ndarray) or not len(nouts):
             raise ValueError(f"nouts is a list with the width of at least one layer, not {nouts!r}")
         if isinstance(activation, str) or callable(activation):
@@ -365,6 +368,15 @@ class MLP(Module):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"
+
+
+def _generator(seed: int | None, rng: Any, init: Any) -> Any:
+    """``rng``, or one with ``seed``, or what stands for Python's ``random`` in an initialisation."""
+    if rng is not None:
+        return rng
+    if seed is None and init == "uniform":
+        return random  # its uniform() is all that is called
+    return np.random.default_rng(random.getrandbits(64) if seed is None else seed)
 
 
 def _inputs(x: Any, nin: int, who: str) -> list[Any]:

@@ -14,7 +14,7 @@ collector has to know.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from numbers import Real
 from typing import Any, NamedTuple
@@ -25,17 +25,19 @@ from microbp.comparisons import remember
 from microbp.compiled import operator, unary
 from microbp.errors import BranchError, NoGradientError
 from microbp.groups import Group
+from microbp.lecture import Lecture, leaf_name
 from microbp.rules import Rule
 from microbp.sites import site_of
 
 __all__ = ["Swapped", "Value", "as_number", "constant", "describe"]
 
 
-class Value:
+class Value(Lecture):
     """A scalar that records the operations it takes part in.
 
     ``data`` is its number, a float. ``grad`` is ∂(the root of the last backward pass)/∂(this value)
-    summed over all passes so far, or None where none has been computed. ``name`` is for people.
+    summed over all passes so far, or None where none has been computed. ``name`` is for people, and
+    ``label`` another word for it; the other arguments are those of a leaf in micrograd.
 
     >>> w, x = Value(0.4, name="w"), Value(3.0, name="x")
     >>> y = (w * x).tanh()
@@ -74,11 +76,20 @@ class Value:
     #: While a pass runs, how many uses of this node beyond one have still to pay in.
     _pending: Any
 
-    def __init__(self, data: float, name: str | None = None) -> None:
+    def __init__(
+        self,
+        data: float,
+        name: str | None = None,
+        _op: str | None = None,
+        label: str | None = None,
+        _children: Collection[Value] | None = None,
+    ) -> None:
         self._data = data if type(data) is float else as_number(data, "Value()")
         self.grad = self._rule = self._a = self._b = self._da = self._db = self._note = self._pending = None
+        if label is not None or _op is not None or _children is not None:
+            name = leaf_name(name, label, _op, _children)
         if name is not None:
-            self.name = name
+            self.name = name if type(name) is str else leaf_name(name)
         if not _collector_knows:
             _tell_collector()
 

@@ -339,7 +339,7 @@ def test_the_second_sample_of_a_batch_has_names_of_its_own():
 
 
 def test_layers_without_neurons_are_numbered_by_depth():
-    net = microbp.layers.TwoLayerNet(3, 2, 2)
+    net = microbp.layers.TwoLayerNet(3, 2, 2, seed=0)
     loss = net.loss([[0.1, 0.2, 0.3]], [[0.0, 1.0]])
     told = explained(loss, "W1.0.0", net=net, loss=loss)
     chain = next(row for row in told.rows if row.kind == "chain")
@@ -347,7 +347,7 @@ def test_layers_without_neurons_are_numbered_by_depth():
 
 
 def test_the_samples_of_a_batch_are_told_apart():
-    net = microbp.layers.TwoLayerNet(3, 4, 2)
+    net = microbp.layers.TwoLayerNet(3, 4, 2, seed=0)
     x = [[0.1, 0.2, 0.3], [0.5, -0.2, 0.1], [0.4, 0.4, 0.4]]
     loss = net.loss(x, [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     told = str(explained(loss, "b1.2", net=net, loss=loss))

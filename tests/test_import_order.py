@@ -36,6 +36,7 @@ groups      which values were recorded together
 comparisons what < <= > >= of Values remember
 collector   Python's own garbage collector, while a graph grows
 backward    the backward pass
+lecture     the names that a Value shares with micrograd and its lecture
 value       Value
 record      recording, and what is not recorded
 array       NumPy arrays of Values

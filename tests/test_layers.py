@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -384,9 +385,18 @@ def test_the_same_seed_gives_the_same_weights_and_a_generator_goes_on() -> None:
         return [value.data for value in TwoLayerNet(3, 4, 2, **options).parameters()]
 
     assert weights(seed=5) == weights(seed=5) == weights(rng=np.random.default_rng(5))
-    assert weights() == weights(seed=0) != weights(seed=1)
+    assert weights(seed=0) != weights(seed=1)
     rng = np.random.default_rng(5)
     assert weights(rng=rng) != weights(rng=rng)
+
+
+def test_without_a_seed_python_s_random_rules() -> None:
+    random.seed(7)
+    first, second = TwoLayerNet(3, 4, 2).state(), TwoLayerNet(3, 4, 2).state()
+    assert first["W1"][0, 0] != second["W1"][0, 0]
+    random.seed(7)
+    assert np.array_equal(TwoLayerNet(3, 4, 2).state()["W2"], first["W2"])
+    assert np.array_equal(TwoLayerNet(3, 4, 2).state()["W2"], second["W2"])
 
 
 def test_predict_gives_logits() -> None:

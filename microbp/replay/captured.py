@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.graph import Graph
-from microbp.record import _recording, record
+from microbp.record import _unrecorded, record
 from microbp.rules import RULES
 from microbp.value import Value, as_number, constant, describe
 
@@ -178,12 +178,12 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
 
 def _sum(values: list[Value]) -> Value:
     """Their sum, recorded also under ``no_grad()``."""
-    token = _recording.set(True)
+    token = _unrecorded.set(None)
     try:
         total: Value = record(RULES["sum"], (values,))
         return total
     finally:
-        _recording.reset(token)
+        _unrecorded.reset(token)
 
 
 def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:

@@ -21,11 +21,32 @@ __all__ = ["MOST", "header", "straight"]
 MOST = 50_000
 #: The functions of the rule language that Python's ``math`` has under another name.
 _IN_MATH = {"abs": "fabs"}
-_LARGEST = '''
+#: What the language has beyond Python's ``math``, in the order in which one needs another.
+_HELPERS = {
+    "largest": '''
 def largest(numbers):
     """The largest number; nan as soon as one is nan."""
     return nan if any(map(isnan, numbers)) else max(numbers)
-'''
+''',
+    "rest": '''
+def rest(numbers):
+    """The sum of all but one of the largest, from left to right."""
+    top = largest(numbers)
+    if isnan(top):
+        return nan
+    numbers.remove(top)
+    total = 0.0
+    for number in numbers:
+        total += number
+    return total
+''',
+    "sigmoid": '''
+def sigmoid(a):
+    """The logistic function, which never overflows."""
+    return 1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)
+''',
+    "dpow": "from microbp.expr import dpow\n",
+}
 
 
 def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
@@ -87,10 +108,13 @@ def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
 def header(lines: Iterable[str]) -> str:
     """The import of what the lines call."""
     words = set(re.findall(r"[^\W\d]\w*", "\n".join(each for each in lines if "#" not in each)))
-    used = words & {*FUNCTIONS, *CONSTANTS} | ({"isnan", "nan"} if "largest" in words else set())
+    called = [name for name in _HELPERS if name in words or (name == "largest" and "rest" in words)]
+    helpers = [_HELPERS[name] for name in called]
+    words.update(re.findall(r"[^\W\d]\w*", "".join(helpers)))
+    used = words & {*FUNCTIONS, *CONSTANTS, "isnan"} - {*_HELPERS}
     names = sorted(f"{_IN_MATH[each]} as {each}" if each in _IN_MATH else each for each in used)
     imports = f"from math import {', '.join(names)}\n" if names else ""
-    return imports + ("\n" + _LARGEST if "largest" in words else "")
+    return "\n".join([imports, *helpers]) if helpers else imports
 
 
 class _Function(Statements):

@@ -157,7 +157,7 @@ def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -
     if rule is None or rule.over:
         return False
     places = [place for place, x in enumerate(node.operands) if type(x) is int and x in between]
-    own = any("y" in rule.d[argument(node, place)[0]].names for place in places)
+    own = any("y" in rule.shown[argument(node, place)[0]].names for place in places)
     return own and any(
         type(x) is int and not nodes[x].named and nodes[x].rule is not None for x in node.operands
     )

@@ -10,7 +10,7 @@ from microbp.replay.matrix.build import Tree, call, is_number, mul, number, pars
 from microbp.replay.matrix.groups import CONSTANT, Group, Slot
 from microbp.replay.matrix.operands import pieces, vector_slot
 from microbp.replay.matrix.passing import Contribution, Upstream
-from microbp.replay.matrix.texts import array_tree
+from microbp.replay.matrix.texts import array_tree, reduced, reduction
 from microbp.replay.matrix.writer import Writer
 
 __all__ = ["Shaped", "rule_gradients", "rule_value"]
@@ -78,12 +78,10 @@ def _shaped(writer: Writer, group: Group, expression: Expression, operands: Oper
     def aggregate(function: str, elements: Tree) -> Tree:
         single = is_number(elements)
         if single is not None:
-            return number(single * length if function == "total" else single)
-        method, name = ("sum", "total1") if function == "total" else ("max", "top1")
+            return number(reduced(function, single, length))
+        name = {"total": "total1", "largest": "top1", "rest": "rest1"}[function]
         _, batch, full = operands.shaped(elements)
-        return operands.add(
-            writer.keep(name, parsed(f"({text(elements)}).{method}(axis=-1{keep})")), batch, full
-        )
+        return operands.add(writer.keep(name, reduction(function, elements, keep=bool(keep))), batch, full)
 
     return operands.shaped(array_tree(expression, operands.scope, aggregate))
 

@@ -16,7 +16,7 @@ from microbp.graph import Node
 from microbp.replay.captured import Captured, Generated, ParameterArray
 from microbp.replay.matrix.build import Tree, is_number, parsed, text
 from microbp.replay.matrix.roles import Role, roles
-from microbp.replay.matrix.texts import HELPERS, array_tree
+from microbp.replay.matrix.texts import HELPERS, array_tree, reduction
 from microbp.replay.suspicion import may_be_undefined
 from microbp.replay.words import counted
 from microbp.rules import Rule
@@ -175,7 +175,8 @@ def _text(rule: Rule, expression: Expression, names: dict[str, Tree]) -> str:
         single = is_number(elements)
         if single is not None:
             length = f"a{rule.args.index(rule.over[0])}.shape[1]"
-            return parsed(f"{single!r} * {length}") if function == "total" else elements
-        return parsed(f"({text(elements)}).{'sum' if function == 'total' else 'max'}(axis=1, keepdims=True)")
+            fewer = {"total": "", "rest": " - 1"}
+            return parsed(f"{single!r} * ({length}{fewer[function]})") if function in fewer else elements
+        return reduction(function, elements, axis=1)
 
     return text(array_tree(expression, names, aggregate))

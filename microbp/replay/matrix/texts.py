@@ -10,17 +10,17 @@ import ast
 from collections.abc import Callable, Mapping
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression
-from microbp.replay.matrix.build import Tree, add, call, div, is_number, mul, neg, number, sub, text
+from microbp.replay.matrix.build import Tree, add, call, div, is_number, mul, neg, number, parsed, sub, text
 
-__all__ = ["FORMS", "HELPERS", "array_tree"]
+__all__ = ["FORMS", "HELPERS", "array_tree", "reduced", "reduction"]
 
 #: Texts of the table and what says the same in NumPy in fewer calls; to the last digits, where so noted.
 FORMS: dict[str, str] = {
     "0.0 if a <= 0.0 else a": "np.maximum(a, 0.0)",
-    "0.0 if a <= 0.0 else 1.0 if a > 0.0 else a": "np.sign(y)",
-    "1.0 if a > 0.0 else -1.0 if a < 0.0 else a": "np.sign(a)",
-    "a if a < b else b if b <= a else a + b": "np.minimum(a, b)",
-    "a if a > b else b if b >= a else a + b": "np.maximum(a, b)",
+    "0.0 if a <= 0.0 else 1.0 if a > 0.0 else nan": "np.sign(y)",
+    "1.0 if a > 0.0 else -1.0 if a < 0.0 else 0.0 if a == 0.0 else nan": "np.sign(a)",
+    "a if a < b else b if b <= a else nan": "np.minimum(a, b)",
+    "a if a > b else b if b >= a else nan": "np.maximum(a, b)",
     # Below -709 the exponential overflows, and the result is 0 instead of a number below 1e-307.
     "1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)": "1.0 / (1.0 + np.exp(-a))",
     "a + log1p(exp(-a)) if a > 0.0 else log1p(exp(a))": "np.logaddexp(0.0, a)",
@@ -45,16 +45,29 @@ def d_tanh(a, y):
         return 1.0 - square
     return np.where(square < 0.9, 1.0 - square, 1.0 / np.square(np.cosh(a)))
 ''',
+    "rest": '''\
+def rest(weights, axis=-1):
+    """The sum of all but one of the largest: it keeps the digits that the whole sum would lose."""
+    weights = weights.copy()
+    np.put_along_axis(weights, weights.argmax(axis=axis, keepdims=True), 0.0, axis=axis)
+    return weights.sum(axis=axis, keepdims=True)
+''',
+    "sigmoid": '''\
+def sigmoid(a):
+    """The logistic function; where exp(-a) overflows it is 0."""
+    return 1.0 / (1.0 + np.exp(-a))
+''',
+    "dpow": "from microbp.expr import dpow as _dpow\n\ndpow = np.vectorize(_dpow, otypes=[float])\n",
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
 }
 
 _NUMPY = {
+    "sigmoid": "sigmoid", "dpow": "dpow",
     "abs": "np.abs", "pow": "np.power", "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan",
     "erf": "erf", "erfc": "erfc",
 }  # fmt: skip
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
-_REDUCE = {"total": "np.sum", "largest": "np.max"}
 
 Aggregate = Callable[[str, Tree], Tree]
 
@@ -76,6 +89,20 @@ def array_tree(expression: Expression, scope: Mapping[str, Tree], aggregate: Agg
         made: Tree = _Named(scope).visit(ast.parse(form, mode="eval").body)
         return made
     return _tree(expression.tree, scope, aggregate)
+
+
+def reduction(function: str, elements: Tree, *, axis: int = -1, keep: bool = True) -> Tree:
+    """``total``, ``largest`` or ``rest`` along an axis of arrays; it stays, with the length 1, to ``keep``."""
+    if function == "rest":
+        along = "" if axis == -1 else f", axis={axis}"
+        return parsed(f"rest({text(elements)}{along})" + ("" if keep else "[..., 0]"))
+    method, kept = "sum" if function == "total" else "max", ", keepdims=True" if keep else ""
+    return parsed(f"({text(elements)}).{method}(axis={axis}{kept})")
+
+
+def reduced(function: str, number: float, length: int) -> float:
+    """The same of as many equal numbers."""
+    return {"total": length, "largest": 1, "rest": length - 1}[function] * number
 
 
 class _Named(ast.NodeTransformer):
