@@ -98,12 +98,8 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        found: dict[int, tuple[str, Value]] = {}
-        for path, held in self._holders():
-            for place in np.ndindex(np.shape(held)):
-                value = held[place]
-                found.setdefault(id(value), (".".join([path, *map(str, place)]), value))
-        return _by_path(found.values())
+        found = ((path, held) for path, held in parameter_paths(self) if isinstance(held, Value))
+        return _by_path((text_of(path), value) for path, value in found)
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
