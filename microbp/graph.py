@@ -60,7 +60,7 @@ class _Fields(NamedTuple):
 class Node(_Fields):
     """One value of a graph, as it was when the graph was frozen: a view that a graph makes when asked."""
 
-    #: The graph that made it.
+    #: The graph that it is of, without Values.
     graph: Graph
 
     @property
@@ -295,8 +295,11 @@ class Graph(Columns):
             strict=True,
         )
         nodes = tuple(map(Node._make, fields))
+        # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
+        record = Graph._restored(self._record()) if self._values else self
+        vars(record)["nodes"] = nodes
         for node in nodes:
-            node.graph = self
+            node.graph = record
         return nodes
 
     @cached_property
