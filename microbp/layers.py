@@ -124,8 +124,9 @@ class Affine(BatchLayer):
     (array([[1., 1.],
            [0., 1.]]), array([1., 1.]))
 
-    Raises ValueError for shapes that do not fit. W and b are read-only arrays, since ``W -= …``
-    would put computed Values in the place of the parameters; a parameter's ``data`` may change.
+    ``affine.W -= rate * affine.dW`` is an update: it puts new parameters there, with the same names.
+
+    Raises ValueError for shapes that do not fit.
     """
 
     def __init__(self, W: Any, b: Any) -> None:
@@ -137,14 +138,6 @@ class Affine(BatchLayer):
             )
         self.dW: Floats | None = None
         self.db: Floats | None = None
-        self._protect()
-
-    def _protect(self) -> None:
-        self.W.flags.writeable = self.b.flags.writeable = False
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._protect()  # a copy of an array is writeable again
 
     def __call__(self, x: Any) -> Array:
         """The layer's output for the batch ``x``."""

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from microbp.array import Array
 from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.labels import PathName, layer_path, parameter_paths, text_of
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.spelling import did_you_mean
+from microbp.updates import warn_of_lost
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
@@ -98,6 +100,7 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
+        self._warn_of_lost()
         found = ((path, held) for path, held in parameter_paths(self) if isinstance(held, Value))
         return _by_path((text_of(path), value) for path, value in found)
 
@@ -140,6 +143,7 @@ class Module:
         >>> {path: numbers.shape for path, numbers in Neuron(3).state().items()}
         {'w': (3,), 'b': ()}
         """
+        self._warn_of_lost()
         state = {}
         for path, held in _by_path(self._holders()).items():
             state[path] = np.empty(np.shape(held))
@@ -190,6 +194,13 @@ class Module:
             raise ValueError(f"{path} holds a single array, not what save() writes")
         with state:
             self.load_state(dict(state))
+
+    def _warn_of_lost(self) -> None:
+        """GrowingGraphWarning for each array of parameters that has become computed."""
+        for path, module in {"self": self, **self.named_modules()}.items():
+            for name, held in vars(module).items():
+                if isinstance(held, Array) and not name.startswith("_"):
+                    warn_of_lost(f"{path}.{name}", held)
 
     def _parts(self) -> Iterable[tuple[str, Any]]:
         """What holds its parameters, by the first word of their paths: its public attributes."""

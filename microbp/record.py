@@ -23,7 +23,7 @@ from microbp.rules import Rule
 from microbp.sites import user_place, user_site
 from microbp.value import Swapped, Value, as_number, constant, describe
 
-__all__ = ["no_grad", "record", "record_sites"]
+__all__ = ["no_grad", "record", "record_sites", "recording"]
 
 #: A Value without ``__init__``; a ``partial`` is the quickest way to call ``object.__new__``.
 _new_value = partial(object.__new__, Value)
@@ -76,7 +76,7 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
         y = compiled_ieee(rule).value(*numbers)
     if not any(takes):
         return y
-    if not _recording():
+    if not recording():
         return constant(y)
     local: list[float | None] = []
     for arg, data, take, derivative in zip(rule.args, numbers, takes, functions.derivatives, strict=True):
@@ -179,7 +179,8 @@ _special: set[Any] = set()
 _sites = False
 
 
-def _recording() -> bool:
+def recording() -> bool:
+    """Whether operations are recorded here: false inside ``no_grad()``."""
     locks = _unrecorded.get()
     while locks is not None:
         if _held(locks[0]):

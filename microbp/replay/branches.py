@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.comparisons import Compared, Comparison, comparisons_of
+from microbp.comparisons import SIGNS, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
 from microbp.replay.captured import Captured, capture
 from microbp.replay.forms import Floats
@@ -18,10 +17,6 @@ from microbp.sites import user_frame
 from microbp.value import Value, describe
 
 __all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
-
-_SIGNS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
 
 
 class Branch(NamedTuple):
@@ -53,7 +48,7 @@ class Guards(NamedTuple):
         """
         first: tuple[int, int] | None = None
         for index, branch in enumerate(self.branches):
-            outcomes = _SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
+            outcomes = SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
             others = np.flatnonzero(outcomes != branch.outcome)
             if len(others) and (first is None or others[0] < first[0]):
                 first = int(others[0]), index

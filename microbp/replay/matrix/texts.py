@@ -92,7 +92,7 @@ def array_tree(expression: Expression, scope: Mapping[str, Tree], aggregate: Agg
 
 
 def reduction(function: str, elements: Tree, *, axis: int = -1, keep: bool = True) -> Tree:
-    """``total``, ``largest`` or ``rest`` along an axis of arrays; it stays, with the length 1, to ``keep``."""
+    """``total``, ``largest`` or ``rest`` along an axis of arrays; to ``keep``, it stays with the length 1."""
     if function == "rest":
         along = "" if axis == -1 else f", axis={axis}"
         return parsed(f"rest({text(elements)}{along})" + ("" if keep else "[..., 0]"))
