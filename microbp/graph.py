@@ -123,7 +123,11 @@ class Graph(Columns):
         >>> x = Value(3.0, name="x")
         >>> Graph.of_roots([x * x, x + 1.0]).roots
         (1, 2)
+
+        Raises ValueError where there is none.
         """
+        if not roots:
+            raise ValueError("Graph.of_roots() takes the Values whose graph it is; the list is empty")
         graph = object.__new__(Graph)
         graph._freeze(roots, names)
         return graph
