@@ -7,14 +7,17 @@ Python debugger show their source.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import mul
 from typing import Any, NamedTuple
 
 from microbp.expr import CONSTANTS, IEEE, REAL, Expression, over
 from microbp.rules import RULES, Rule
 
-__all__ = ["SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_ieee", "operator", "unary"]
+__all__ = [
+    "SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_ieee", "local_derivative",
+    "operator", "unary",
+]  # fmt: skip
 
 #: The global names of all generated functions.
 SCOPE: dict[str, Any] = {**CONSTANTS, **REAL.functions, "mul": mul}
@@ -72,6 +75,20 @@ def compiled_ieee(rule: Rule) -> Compiled:
 
     derivatives = (function(d, arg in rule.over) for arg, d in zip(rule.args, rule.d, strict=True))
     return Compiled(function(rule.y), tuple(derivatives))
+
+
+def local_derivative(rule: Rule, place: int, numbers: Sequence[Any], y: float) -> Any:
+    """The derivative in the argument at ``place``, as IEEE 754 has it where ``math`` refuses.
+
+    That of an argument in ``over`` is a list.
+
+    >>> local_derivative(RULES["pow"], 0, (1e-300, -1.0), 1e300)
+    -inf
+    """
+    try:
+        return compiled(rule).derivatives[place](*numbers, y)
+    except (ArithmeticError, ValueError):
+        return compiled_ieee(rule).derivatives[place](*numbers, y)
 
 
 def _function(rule: Rule, name: str, args: str, expression: Expression, runs: bool = False) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from microbp.array import Array
 from microbp.backward import backward_order, upstream_gradients
-from microbp.compiled import compiled, compiled_ieee
+from microbp.compiled import local_derivative
 from microbp.errors import NoGradientError
 from microbp.expr import FUNCTIONS, Reading, largest
 from microbp.record import record
@@ -195,7 +195,7 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
         many = arg in rule.over
         if not any(isinstance(each, Value) for each in (operands if many else [operands])):
             continue
-        now = _computed(rule, place, numbers, node.data)
+        now = local_derivative(rule, place, numbers, node.data)
         runs = zip(operands, were, now, lists, strict=True) if many else [(operands, were, now, {})]
         for operand, number, today, element in runs:
             if isinstance(operand, Value):
@@ -222,14 +222,6 @@ def _goes_on(local: Any, number: float, values: list[Value]) -> bool:
         given = math.isnan(number) and any(math.isnan(each.data) for each in values)
         return isinstance(local, Value) and given
     return math.isfinite(data) or isinstance(local, Value)
-
-
-def _computed(rule: Rule, place: int, numbers: list[Any], y: float) -> Any:
-    """The local derivative in the argument at ``place`` as the table computes it at these numbers."""
-    try:
-        return compiled(rule).derivatives[place](*numbers, y)
-    except (ArithmeticError, ValueError):
-        return compiled_ieee(rule).derivatives[place](*numbers, y)
 
 
 def _elements(rule: Rule, arguments: list[Any]) -> list[dict[str, Any]]:

@@ -251,8 +251,10 @@ IEEE = Reading(
     _as_ieee(truediv, "truediv"),
 )
 def _complex_rest(numbers: Iterable[complex]) -> complex:
-    numbers = sorted(numbers, key=lambda z: z.real)
-    return _total(numbers[:-1])  # type: ignore[arg-type]
+    numbers = list(numbers)
+    # The weight of the largest is a real 1, whatever moves; another may have gone to 1 by rounding.
+    numbers.remove(max(numbers, key=lambda z: (z.real, -abs(z.imag))))
+    return _total(numbers)  # type: ignore[arg-type]
 
 
 #: Complex numbers and ``cmath``: the complex-step derivative reads a row this way.

@@ -231,8 +231,8 @@ _BELL = "0.25 - 0.25 * tanh(0.5 * a) * tanh(0.5 * a)"
 #: That of a·sigmoid(a); and what is left of it far below and far above 0.
 _SWISH = "(1.0 + a * exp(-a) / (1.0 + exp(-a))) / (1.0 + exp(-a))"
 _FALL, _RISE = "(1.0 + a) * exp(0.5 * a) * exp(0.5 * a)", "1.0 + (a - 1.0) * exp(-0.5 * a) * exp(-0.5 * a)"
-#: The weight of a logit in the softmax; the largest has 1, and so have others that are infinite and equal.
-_WEIGHT = "(1.0 if x == largest(x) else exp(x - largest(x)))"
+#: The weight of a logit in the softmax; those that are infinite and the largest have 1, as the largest has.
+_WEIGHT = "(1.0 if x == largest(x) and abs(x) == inf else exp(x - largest(x)))"
 _EXP = "exp(x - largest(x))"
 _SOFTMAX, _CHANGE = "{e} / (1.0 + rest({e}))", "(total(t) * {e} - t - t * rest({e})) / (1.0 + rest({e}))"
 
@@ -357,10 +357,10 @@ TABLE: tuple[Rule, ...] = (
         "Elements that are infinite and equal share the derivative equally.",
         over="x", corners=(("abs(largest(x)) == inf", "limit"),)),
     # Not p - t: with p = e / Σ e and Σ e = 1 + rest it keeps its digits where p is close to 1.
-    row("cross_entropy", "x t", f"total(t) * log1p(rest{_WEIGHT}) + total(0.0 if t == 0.0 or x == largest(x) else t * (largest(x) - x))",
-        (local(_CHANGE.format(e=_WEIGHT), shown=f"total(t) * {_EXP} / total({_EXP}) - t", again=_CHANGE.format(e=_EXP)),
-         local(f"log1p(rest{_WEIGHT}) + (0.0 if x == largest(x) else largest(x) - x)",
-               shown=f"log(total({_EXP})) + (largest(x) - x)", again=f"log1p(rest({_EXP})) + (largest(x) - x)")),
+    row("cross_entropy", "x t", f"total(t) * log1p(rest{_WEIGHT}) + total(0.0 if t == 0.0 and largest(x) - x == inf or x == largest(x) and abs(x) == inf else t * (largest(x) - x))",
+        (local(_CHANGE.format(e=_WEIGHT), shown="total(t) * exp(x) / total(exp(x)) - t", again=_CHANGE.format(e=_EXP)),
+         local(f"log1p(rest{_WEIGHT}) + (0.0 if x == largest(x) and abs(x) == inf else largest(x) - x)",
+               shown="log(total(exp(x))) - x", again=f"log1p(rest({_EXP})) + (largest(x) - x)")),
         "-Σ t·log(softmax(x)): the logits x against the targets t, which sum to 1; the derivative in x is p - t.", ((R, (0.0, 1.0)),),
         "Logits that are infinite and equal share their probability equally.",
         over="x t", corners=(("abs(largest(x)) == inf", "limit"),)),

@@ -977,9 +977,12 @@ def test_what_floats_do_not_resolve_is_undecided_with_the_reason():
     (only,) = audit(Value(-740.0).sigmoid(), show=False).rows
     assert only.verdict == "undecided"
     assert_matches(r"the derivative is measured to ±\d\.\de-30\d only", only.why)
+
+
+def test_the_change_of_a_confident_cross_entropy_keeps_its_digits():
     x = [Value(-0.7), Value(-500.0)]
-    (first, *_) = audit(record(RULES["cross_entropy"], (x, [1.0, 1.0])), show=False).rows
-    assert (first.recorded != 0.0, first.verdict) == (True, "undecided")  # p - 1, of which rounding is left
+    (first, *_) = audit(record(RULES["cross_entropy"], (x, [1.0, 0.0])), show=False).rows
+    assert (first.recorded, first.verdict) == (-math.exp(-499.3), "fine")  # p - 1
 
 
 def test_operands_of_any_size_are_measured():

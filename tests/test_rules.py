@@ -74,7 +74,7 @@ def wrong_by_central_difference(rule: Rule) -> list[str]:
                         )
                         stated = stated if place is None else stated[place]
                         near = abs(stated - measured) <= mpmath.mpf("1e-12") * abs(measured)
-                        bound = mpmath.mpf("1e-30") * abs(measured)
+                        bound = mpmath.mpf("1e-30") * abs(measured) + mpmath.mpf("1e-60")
                         if not near or not all(abs(each - measured) <= bound for each in exact):
                             wrong.append(arg if place is None else f"{arg}[{place}]")
     return wrong

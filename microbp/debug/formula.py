@@ -127,7 +127,7 @@ def written(
     Else, where that formula loses its digits or has no value, as it is computed.
     """
     number = rule.shown[which].evaluate(numbers, IEEE, elements)
-    fits = recorded is None or math.isclose(number, recorded, rel_tol=1e-9)
+    fits = recorded is None or (math.isfinite(number) and math.isclose(number, recorded, rel_tol=1e-14))
     return rule.shown[which] if fits else rule.d[which]
 
 
