@@ -92,7 +92,7 @@ class Value(Lecture):
     _da: Any
     _db: Any
     #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
-    #: part in; unset where there is none of them.
+    #: part in; None where there is none of them.
     _note: str | Group | tuple[Any, ...] | None
     #: The gradient of the running pass, or of the last one.
     _upstream: Any
@@ -108,7 +108,7 @@ class Value(Lecture):
         _children: Collection[Value] | None = None,
     ) -> None:
         self._data = data if type(data) is float else as_number(data, "Value()")
-        self.grad = self._rule = self._a = self._b = self._da = self._db = self._pending = None
+        self.grad = self._rule = self._a = self._b = self._da = self._db = self._note = self._pending = None
         if label is not None or _op is not None or _children is not None:
             name = leaf_name(name, label, _op, _children)
         if name is not None:
