@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -100,35 +100,51 @@ def _times(upstream: Any, local: Any) -> Any:
     """
     if _is_one(local):
         return upstream
-    left, right = _power(upstream), _power(local)
     product = upstream * local
-    if left is None or right is None or left[1] is not right[1] or math.isnan(_data(product)):
+    left, right = _power(upstream), _power(local)
+    if left is None or right is None or left.base is not right.base:
         return product
-    factors = [each for each in (*left[0], *right[0]) if not _is_one(each)]
-    power = record(RULES["pow"], (left[1], left[2] + right[2]), ieee=True)
-    for each in factors:
+    power = record(RULES["pow"], (left.base, left.exponent + right.exponent), ieee=True)
+    for each in (*left.factors, *right.factors):
         power = each * power
-    return power
+    return power if _data(power) == _data(product) else product
 
 
-def _power(x: Any) -> tuple[list[Any], Value, float] | None:
-    """X as factors, none of them 0, before a power of a Value that is 0; None if it is no such product."""
-    if not isinstance(x, Value) or not (x.data == 0.0 or math.isinf(x.data)):
-        return None
-    name, operands = x.rule and x.rule.name, x.operands
-    if x.rule in _ORDERS and not isinstance(power := operands[1], Value) and _data(operands[0]) == 0.0:
-        m, n = _ORDERS[x.rule]
-        factor = math.prod(power - each for each in range(m))
-        return ([factor], operands[0], power - m) if factor and not n else None  # type: ignore[return-value]
-    if name == "neg":
-        inner = _power(operands[0])
-        return inner and ([-1.0, *inner[0]], *inner[1:])
-    if name == "mul":
-        for one, other in (operands, operands[::-1]):
-            inner = _power(other)
-            if inner is not None and math.isfinite(_data(one)) and _data(one) != 0.0:
-                return [one, *inner[0]], *inner[1:]
-    return ([], x, 1.0) if x.data == 0.0 else None
+class _Power(NamedTuple):
+    """Factors, none of them 0, times a power of a Value that is 0."""
+
+    factors: tuple[Any, ...]
+    base: Value
+    exponent: float
+
+
+def _power(x: Any) -> _Power | None:
+    """The value as such a product, if it is one that can be seen within :data:`_DEEP` products."""
+    factors: list[Any] = []
+    for _ in range(_DEEP):
+        if not isinstance(x, Value) or not (x.data == 0.0 or math.isinf(x.data)):
+            return None
+        name, operands = x.rule and x.rule.name, x.operands
+        if x.rule in _ORDERS and not isinstance(exponent := operands[1], Value) and not _data(operands[0]):
+            m, n = _ORDERS[x.rule]
+            factor = math.prod(exponent - each for each in range(m))
+            base = operands[0]
+            assert isinstance(base, Value)
+            return _Power((*factors, factor), base, exponent - m) if factor and not n else None
+        if name == "neg":
+            factors.append(-1.0)
+            (x,) = operands
+        elif name == "mul" and any(0.0 < abs(_data(each)) < math.inf for each in operands):
+            one, other = sorted(operands, key=lambda each: not 0.0 < abs(_data(each)) < math.inf)
+            factors.append(one)
+            x = other
+        else:
+            return None if x.data else _Power(tuple(factors), x, 1.0)
+    return None
+
+
+#: A power of a product of more factors is left as it is.
+_DEEP = 16
 
 
 def _data(x: Value | float) -> float:
@@ -152,31 +168,29 @@ def _dpow(m: int, n: int) -> Rule:
     return rule
 
 
-def _apply(rule: Rule) -> Any:
-    return lambda *operands: record(rule, operands, ieee=True)
-
-
-def _on_values() -> Reading:
-    """The rule language evaluated on Values: what it computes is recorded, in the arithmetic of IEEE 754."""
-    return Reading(
-        {name: _apply(RULES[name]) for name in FUNCTIONS if name in RULES}
-        | {
-            "dpow": lambda a, b, m, n: record(_dpow(int(m), int(n)), (a, b), ieee=True),
-            "total": lambda x: record(RULES["sum"], (x,)),
-            "largest": lambda x: largest(map(_data, x)),  # a shift that cancels
-            "rest": _rest,
-        },
-        _data,
-        _apply(RULES["div"]),
-        {},
-    )
-
-
 def _rest(weights: list[Any]) -> Any:
     """The sum of all but the largest weight, which is 1: it is nothing, but its derivative is not."""
     numbers = [_data(each) for each in weights]
     top = numbers.index(largest(numbers)) if not math.isnan(largest(numbers)) else 0
     return record(RULES["sum"], (weights[:top] + weights[top + 1 :],)) + (weights[top] - 1.0)
+
+
+def _apply(rule: Rule) -> Any:
+    return lambda *operands: record(rule, operands, ieee=True)
+
+
+#: The rule language evaluated on Values: what it computes is recorded, in the arithmetic of IEEE 754.
+_ON_VALUES = Reading(
+    {name: _apply(RULES[name]) for name in FUNCTIONS if name in RULES}
+    | {
+        "dpow": lambda a, b, m, n: record(_dpow(int(m), int(n)), (a, b), ieee=True),
+        "total": lambda x: record(RULES["sum"], (x,)),
+        "largest": lambda x: largest(map(_data, x)),  # a shift that cancels
+        "rest": _rest,
+    },
+    _data,
+    _apply(RULES["div"]),
+)
 
 
 def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
@@ -188,7 +202,7 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
     scope = {arg: each for arg, each in zip(rule.args, arguments, strict=True) if arg not in rule.over}
     at = {**dict(zip(rule.args, numbers, strict=True)), "y": node.data}
     corner = next((each for each in rule.corners if each.where.evaluate(at, elements=rows)), None)
-    reading = _on_values()
+    reading = _ON_VALUES._replace(known={})  # what the elements share is recorded once
     values = [each for each in node.operands if isinstance(each, Value)]
     found: list[tuple[Value, Any]] = []
     for place, (arg, operands, were) in enumerate(zip(rule.args, arguments, recorded, strict=True)):

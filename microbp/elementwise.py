@@ -210,12 +210,12 @@ def function_of(name: str) -> Callable[..., Any] | None:
     >>> function_of("arctan")(Value(0.0)), function_of("floor")(Value(1.5)), function_of("gcd")
     (Value(data=0.0, grad=None), np.float64(1.0), None)
     """
-    if name in COMPOSED:
-        return COMPOSED[name]
+    rule = RULE_OF.get(name, name)
+    if rule in RULES:  # also one that a user has defined
+        return _rule(rule)
     if name in PLAIN:
         return lambda *operands: plain(name, *operands)
-    rule = RULE_OF.get(name, name)
-    return _rule(rule) if rule in RULES else None
+    return COMPOSED.get(name)
 
 
 # --------------------------------------------------------------------------------------- refused

@@ -253,6 +253,17 @@ def test_a_sum_of_products_at_a_corner(function: Any, expected: list[float]) -> 
     assert tower(x * (1 - x**1.1), x) == [1.0, 0.0, -inf, inf]
 
 
+def test_powers_of_zero_are_looked_for_without_recursion_and_not_far() -> None:
+    x = Value(0.0)
+    y = x
+    for _ in range(20_000):
+        y = y * 1.0001
+    slope = grad(y * x**1.5, x, create_graph=True)
+    assert slope.data == 0.0
+    x = Value(-0.0)  # the power -1 of which is -inf
+    assert grad(grad(x**0.5, x, create_graph=True), x) == -inf
+
+
 TIES: list[tuple[str, tuple[float, ...], list[float], list[list[float]]]] = [
     # operation, operands, gradient, Hessian
     ("minimum", (2.0, 2.0), [0.5, 0.5], [[0.0, 0.0], [0.0, 0.0]]),
