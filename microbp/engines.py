@@ -29,7 +29,7 @@ from microbp.losses import (
 )
 from microbp.replay.branches import guards
 from microbp.replay.build import compiled_program
-from microbp.replay.captured import flat
+from microbp.replay.function_graph import flat
 from microbp.replay.program import Program
 from microbp.value import Value
 

@@ -1,6 +1,6 @@
 """Replay: a recorded graph as straight-line code for one sample, or as matrix code for a batch."""
 
-from microbp.replay.captured import Captured, capture
+from microbp.replay.function_graph import Captured, capture
 from microbp.replay.compilation import compile as compile  # noqa: A004 (microbp.compile is meant)
 from microbp.replay.program import Program
 from microbp.replay.result import Gradients

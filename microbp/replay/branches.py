@@ -12,8 +12,8 @@ import numpy as np
 
 from microbp.comparisons import Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
-from microbp.replay.captured import Captured, capture
-from microbp.replay.forms import Floats
+from microbp.replay.function_graph import Captured, capture
+from microbp.replay.backends import Floats
 from microbp.sites import user_frame
 from microbp.value import Value, describe
 

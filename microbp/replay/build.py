@@ -9,9 +9,11 @@ from typing import Any, Literal
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared
 from microbp.replay.branches import compared_in, guards, warn
-from microbp.replay.captured import Captured, capture_values, flat
-from microbp.replay.forms import Auto, Form, Matrix, Straight
-from microbp.replay.matrix import MANY, generate, matrices, tabled
+from microbp.replay.function_graph import Captured, capture_values, flat
+from microbp.replay.backends import Auto, Form, Matrix, Straight
+from microbp.replay.columns import columns
+from microbp.replay.matrix import MANY, Plan
+from microbp.replay.matrix_source import matrix_source
 from microbp.replay.program import MEMORY, Program
 from microbp.replay.rolling import depth, plan
 from microbp.value import as_number
@@ -65,12 +67,6 @@ def compiled_program(
 def _form(captured: Captured, form: FormName) -> Form:
     if form == "straight":
         return Straight(captured)
-    if form == "matrix":
-        return Matrix(generate(captured))
-    generated = None if depth(captured) > MANY else matrices(captured)
-    if generated is None:
-        loops = plan(captured)
-        if loops.length < _SHORT:
-            return Straight(captured, loops)
-        generated = tabled(captured)
-    return Auto(captured, generated)
+    plan_ = Plan(captured)
+    generated = matrix_source(plan_)
+    return Matrix(generated, captured.trained) if form == "matrix" else Auto(captured, generated)

@@ -10,14 +10,15 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
+from microbp.replay.backends import Auto, Floats, Form, Matrix, Straight
 from microbp.replay.branches import Guards
-from microbp.replay.captured import Captured, Leaves, check_leaves, flat
-from microbp.replay.forms import Auto, Floats, Form, Matrix, Straight
-from microbp.replay.layout import Layout
-from microbp.replay.result import Gradients
+from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
+from microbp.replay.identifiers import counted
+from microbp.replay.parameter_arrays import ParameterArray
+from microbp.replay.result import Gradients, views_of
 from microbp.replay.sample import first_fault, gradient_fault, replayed
-from microbp.replay.suspicion import Suspicion, unsuspecting
-from microbp.replay.words import counted
+from microbp.replay.undefined import Suspicion, unsuspecting
+from microbp.replay.identifiers import counted
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Program", "as_floats"]
@@ -50,8 +51,8 @@ class Program:
     """
 
     __slots__ = (
-        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_guards", "_layout", "_memory",
-        "_numbers", "_seconds",
+        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_guards", "_memory", "_numbers",
+        "_seconds",
     )  # fmt: skip
 
     def __init__(
@@ -67,17 +68,14 @@ class Program:
     ) -> None:
         self._captured, self._finite, self._memory = captured, finite, memory
         self._form, self._guards, self._seconds = form, guards, seconds
-        self._layout = Layout(form.arrays, len(captured.params))
-        self._numbers = self._layout.vector(captured.numbers)
+        self._numbers = np.array(captured.numbers, dtype=float)
         self._numbers.flags.writeable = False
         #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
         computed = sum(node.rule is not None for node in captured.graph)
         self._bytes = 16 * (computed + len(captured.inputs) + 1)
-        #: The parameters, in the order of the vector; none in a program from a pickle.
-        self._bound: tuple[Value, ...] = ()
+        #: The parameters, in the order given; none in a program from a pickle.
+        self._bound: tuple[Value, ...] = () if leaves is None else leaves.params
         self._constants: Leaves | None = leaves
-        if leaves is not None:
-            self._bound = tuple(leaves.params[each] for each in self._layout.order)
 
     # --------------------------------------------------------------------------------- what it is
     @property
@@ -124,12 +122,16 @@ class Program:
 
     @property
     def arrays(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each array of parameters, by its name in the source, in the vector's order."""
-        return {array.name: array.shape for array in self._layout.arrays}
+        """The shape of each array of parameters, by its name in the source."""
+        return {array.name: array.shape for array in self._form.arrays}
 
     def views(self, theta: Floats) -> dict[str, Floats]:
-        """The arrays of a vector of parameters, or of a gradient, as views of it."""
-        return self._layout.views(self._vector(theta))
+        """The arrays of a vector of parameters, or of a gradient.
+
+        They are views of it where their elements lie in even strides in the vector, which has the order of
+        ``params=``, as they do where these were given row by row; else copies, which cannot be written to.
+        """
+        return views_of(self._form.arrays, self._vector(theta))
 
     def describe(self) -> str:
         """What became of the graph, and what compiling cost."""
@@ -224,14 +226,12 @@ class Program:
             dx = dx.reshape(batch + self._captured.input_shape)
         if len(batch) != 1:
             costs = costs.reshape(batch)[()]
-        return Gradients(cost, costs, gradient, dx, self._layout, self._bound)
+        return Gradients(cost, costs, gradient, dx, self._form.arrays, self._bound)
 
     def _gradients(
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Floats | None]:
         rows = self._rows
-        if self._layout.used < len(gradient):
-            gradient[self._layout.used :] = 0.0
         if len(x) <= rows:
             return self._form.gradients(x, theta, gradient, wrt_inputs)
         costs, dx = np.empty(len(x)), np.empty_like(x) if wrt_inputs else None
@@ -277,7 +277,7 @@ class Program:
         )  # fmt: skip
 
     def _values(self) -> tuple[Value, ...]:
-        if len(self._bound) != self._layout.size:
+        if len(self._bound) != len(self._numbers):
             raise NoGradientError(
                 "this program is bound to no Values, as after unpickling; use program.bind(net.parameters())"
             )
@@ -288,7 +288,7 @@ class Program:
         return self.parameters if theta is None else self._vector(theta)
 
     def _vector(self, vector: Any, what: str = "theta") -> Floats:
-        size = self._layout.size
+        size = len(self._numbers)
         if type(vector) is not np.ndarray or vector.shape != (size,) or vector.dtype != _FLOAT:
             raise ValueError(
                 f"{what} is a float64 vector of {counted(size, 'number')}, such as program.parameters; "
@@ -330,9 +330,8 @@ class Program:
         if self._guards is None:
             return
         guards, form = self._guards
-        numbers = Layout(form.arrays, len(guards.captured.params)).vector(self._layout.given(theta))
         with unsuspecting():
-            operands = form.values(x, numbers)
+            operands = form.values(x, theta)
         changed = guards.changed(operands)
         if changed:
             sample, index = changed
@@ -357,7 +356,7 @@ class Program:
 
     def _refuse(self, x: Floats, theta: Floats) -> None:
         """UndefinedOperation for the first sample that the eager engine refuses, if there is one."""
-        numbers = self._layout.given(theta)
+        numbers = theta.tolist()
         sample = 0
         try:
             for sample, row in enumerate(x.tolist()):  # noqa: B007 (told in the error)
@@ -367,7 +366,7 @@ class Program:
 
     def _explain(self, x: Floats, theta: Floats, fine: Any = None) -> None:
         """Replay samples eagerly until one shows what is wrong; ``fine`` says which need not be."""
-        numbers = self._layout.given(theta)
+        numbers = theta.tolist()
         for sample in range(len(x)) if fine is None else np.flatnonzero(~fine).tolist():
             row = x[sample].tolist()
             if self._finite:
@@ -384,7 +383,7 @@ class Program:
         """The cost is finite, but a derivative may not be."""
         if np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all()):
             return  # only their squares are beyond the largest float
-        numbers = self._layout.given(theta)
+        numbers = theta.tolist()
         for sample, row in enumerate(x.tolist()):
             try:
                 fault = gradient_fault(self._captured, row, numbers)
@@ -404,7 +403,7 @@ class Program:
     # -------------------------------------------------------------------------------------- pickling
     def __reduce__(self) -> tuple[Any, ...]:
         guards = self._guards and (self._guards[0], self._guards[1].plain())
-        now = self._captured._replace(numbers=tuple(self._layout.given(self.parameters)))
+        now = self._captured._replace(numbers=tuple(self.parameters.tolist()))
         return _restored, (now, self._form.plain(), guards, self._finite, self._memory, self._seconds)
 
 
@@ -417,7 +416,7 @@ def _restored(
 
 
 _FORMS: dict[str, Callable[[Any], Form]] = {
-    "straight": Straight, "matrix": Matrix, "auto": lambda data: Auto(*data),
+    "straight": Straight, "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data),
 }  # fmt: skip
 
 

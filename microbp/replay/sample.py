@@ -9,7 +9,7 @@ from microbp.backward import upstream_gradients
 from microbp.errors import UndefinedOperation
 from microbp.graph import Node
 from microbp.record import _recording, record
-from microbp.replay.captured import Captured
+from microbp.replay.function_graph import Captured
 from microbp.value import Value, constant
 
 __all__ = ["first_fault", "gradient_fault", "replayed"]
@@ -21,7 +21,7 @@ def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[floa
     Raises UndefinedOperation as the eager engine does, with the name of the value and, if the graph has
     it, the line that recorded it first.
 
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> x = Value(3.0, name="x")
     >>> [each.data for each in replayed(capture(x * x, x), [4.0], [])]
     [4.0, 16.0]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from microbp.graph import Node
 from microbp.replay import writer
-from microbp.replay.names import Identifiers
-from microbp.replay.words import one_line
+from microbp.replay.identifiers import Identifiers
+from microbp.replay.identifiers import one_line
 
 __all__ = ["WIDTH", "Statements", "broken", "calls", "wrapped"]
 

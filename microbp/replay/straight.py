@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from microbp.expr import CONSTANTS, FUNCTIONS
 from microbp.graph import Node
-from microbp.replay.captured import Captured
-from microbp.replay.names import Identifiers
+from microbp.replay.function_graph import Captured
+from microbp.replay.identifiers import Identifiers
 from microbp.replay.statements import WIDTH, Statements, broken, calls
 
 __all__ = ["MOST", "header", "straight"]
@@ -36,7 +36,7 @@ def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
     sum); with ``wrt_inputs`` also the list of those in the inputs.
 
     >>> from microbp import Value
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
     >>> print(straight(capture((w * x).sin() * w, inputs=[x], params=[w])), end="")
     from math import cos, sin

@@ -17,10 +17,10 @@ from microbp.debug.explain.wrapping import sentence
 from microbp.debug.notebook import Shown
 from microbp.debug.path_search import gradients_of
 from microbp.replay import Program
-from microbp.replay.captured import Captured, Generated
-from microbp.replay.forms import Matrix
-from microbp.replay.layout import Layout
-from microbp.replay.matrix.latex import formulas, matrix_form, pooled
+from microbp.replay.function_graph import Captured
+from microbp.replay.matrix import Generated
+from microbp.replay.backends import Matrix
+from microbp.replay.latex import formulas, matrix_form, pooled
 
 __all__ = ["MatrixExplanation", "explain_program"]
 

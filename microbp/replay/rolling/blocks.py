@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from microbp.graph import Node
-from microbp.replay.captured import Captured
+from microbp.replay.function_graph import Captured
 from microbp.replay.rolling.records import Records
 from microbp.replay.rolling.repeats import FEWEST, Stretch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microbp.replay.captured import Captured
+from microbp.replay.function_graph import Captured
 
 __all__ = ["depth"]
 
@@ -14,7 +14,7 @@ def depth(captured: Captured) -> int:
     """The most operations that follow one on the other, without those that add up.
 
     >>> from microbp import Value
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> x = Value(0.5)
     >>> depth(capture((x * x + x + x).tanh(), x))
     2

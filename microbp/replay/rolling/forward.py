@@ -10,7 +10,7 @@ from microbp.replay.rolling.blocks import Block, Fixed, Lag, Literal, Operand, R
 from microbp.replay.rolling.names import Names, series, shifted
 from microbp.replay.rolling.plan import REGISTERS, Plan
 from microbp.replay.statements import Statements, broken, calls, wrapped
-from microbp.replay.words import one_line
+from microbp.replay.identifiers import one_line
 
 __all__ = ["Forward", "pattern"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from microbp.graph import Node
-from microbp.replay.names import Identifiers
+from microbp.replay.identifiers import Identifiers
 from microbp.replay.rolling.blocks import Block, Literal, Table
 from microbp.replay.rolling.plan import Home, Plan
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from microbp.replay.captured import Captured
+from microbp.replay.function_graph import Captured
 from microbp.replay.rolling.blocks import Block, Fixed, Lag, Operand, Run, blocks
 from microbp.replay.rolling.records import Records, records
 from microbp.replay.rolling.repeats import repeats
@@ -89,7 +89,7 @@ def plan(captured: Captured) -> Plan:
     """The loops of a graph.
 
     >>> from microbp import Value
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> w, v = Value(0.5, name="w"), Value(1.0, name="x")
     >>> for _ in range(1000):
     ...     v = v * w + 1.0

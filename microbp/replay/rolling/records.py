@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.captured import Captured
+from microbp.replay.function_graph import Captured
 
 __all__ = ["Integers", "Records", "records"]
 
@@ -31,7 +31,7 @@ def records(captured: Captured) -> Records:
     """The records of a graph, in one pass over its nodes.
 
     >>> from microbp import Value
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
     >>> found = records(capture(w * x + 1.0, [x], [w]))
     >>> found.places.tolist(), found.starts.tolist(), list(found.needed)

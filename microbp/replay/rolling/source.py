@@ -18,7 +18,7 @@ def rolled(plan: Plan, *, wrt_inputs: bool = False) -> str:
     """The source of a plan: the functions of :func:`microbp.replay.straight.straight`, to the same bits.
 
     >>> from microbp import Value
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> from microbp.replay.rolling.plan import plan
     >>> w, x = Value(0.5, name="w"), Value(1.0, name="x")
     >>> v = x

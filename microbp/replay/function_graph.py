@@ -13,7 +13,7 @@ from microbp.rules import RULES
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
-    "Captured", "Generated", "Leaves", "ParameterArray", "capture", "capture_values", "check_leaves", "flat",
+    "Captured", "Leaves", "capture", "capture_values", "check_leaves", "flat",
 ]  # fmt: skip
 
 
@@ -38,44 +38,6 @@ class Captured(NamedTuple):
     #: The number that each parameter had, and whether it takes a gradient.
     numbers: tuple[float, ...]
     trained: tuple[bool, ...]
-
-
-class ParameterArray(NamedTuple):
-    """Parameters that the generated code holds in one array."""
-
-    name: str
-    shape: tuple[int, ...]
-    #: For each element, in C order, its index in ``Captured.params``.
-    members: tuple[int, ...]
-
-
-class Generated(NamedTuple):
-    """Source for a batch: what the matrix form gives back."""
-
-    #: Defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
-    source: str
-    #: In this order the arrays stand in those arguments, and in the flat vector of all parameters.
-    arrays: tuple[ParameterArray, ...]
-    #: Arrays that the source names without defining them.
-    constants: Mapping[str, np.ndarray[Any, Any]]
-    #: "985 scalars became 14 array operations", and a line for each group.
-    description: str
-    #: Whether it equals the eager engine bit for bit.
-    exact: bool
-    #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
-    watched: frozenset[int] = frozenset()
-    #: The first of the arrays as one vector, if the source uses it: it stands before them in the arguments.
-    pool: ParameterArray | None = None
-
-    def views(self, vector: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-        """The arguments that are in a vector of all parameters, or of their gradient."""
-        found = [] if self.pool is None else [vector[: len(self.pool.members)]]
-        start = 0
-        for array in self.arrays:
-            end = start + len(array.members)
-            found.append(vector[start:end].reshape(array.shape))
-            start = end
-        return found
 
 
 class Leaves(NamedTuple):

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from microbp.replay.captured import Captured, Generated, ParameterArray
-from microbp.replay.layout import Floats, Layout
-from microbp.replay.rolling import Plan, plan, rolled
+from microbp.replay.function_graph import Captured
+from microbp.replay.identifiers import counted
+from microbp.replay.matrix import Generated
+from microbp.replay.parameter_arrays import ParameterArray
+from microbp.replay.rolling import Plan as Loops
+from microbp.replay.rolling import plan as loops_of
+from microbp.replay.rolling import rolled
 from microbp.replay.straight import straight
-from microbp.replay.suspicion import watch
-from microbp.replay.words import counted
+from microbp.replay.undefined import watch
 
 __all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined"]
 
+Floats = npt.NDArray[np.float64]
 #: In a longer graph what repeats becomes loops.
 _LONG = 2000
 #: So many values in all, samples times nodes, are quicker in straight-line code than NumPy's calls are.
@@ -28,8 +33,8 @@ _FEW = 400
 class Form(Protocol):
     """Generated code for a graph.
 
-    ``x`` has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors, in
-    which the ``arrays`` stand one after the other.
+    ``x`` has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all
+    parameters, in the order in which the user gave them.
     """
 
     @property
@@ -79,10 +84,10 @@ class Straight:
 
     exact = True
 
-    def __init__(self, captured: Captured, loops: Plan | None = None) -> None:
+    def __init__(self, captured: Captured, loops: Loops | None = None) -> None:
         self._captured = captured
         if loops is None and len(captured.graph) > _LONG:
-            loops = plan(captured)
+            loops = loops_of(captured)
         self._loops = loops if loops and loops.length < 0.7 * len(captured.graph) else None
         self.source = self._source(wrt_inputs=False)
         members = tuple(range(len(captured.params)))
@@ -119,15 +124,15 @@ class Straight:
         dx = np.empty_like(x) if wrt_inputs else None
         gradient[:] = 0.0
         numbers = theta.tolist()
-        if dx is None:
-            function = self.functions["value_and_grad"]
-            for index, row in enumerate(x.tolist()):
-                costs[index], derivatives = function(row, numbers)
-                gradient += derivatives
-        else:
-            for index, row in enumerate(x.tolist()):
-                costs[index], derivatives, dx[index] = self._with_inputs(row, numbers)
-                gradient += derivatives
+        single = not self._captured.output_shape
+        function = self.functions["value_and_grad"] if dx is None else self._with_inputs
+        for index, row in enumerate(x.tolist()):
+            cost, derivatives, *rest = function(row, numbers)
+            costs[index] = cost if single else sum(cost)
+            gradient += derivatives
+            if dx is not None:
+                (dx[index],) = rest
+        if dx is not None:
             dx += 0.0  # -0.0 becomes 0.0, as in the eager engine
         return costs, dx
 
@@ -135,19 +140,34 @@ class Straight:
 class Matrix:
     """A batch at once, in NumPy's operations on matrices."""
 
-    def __init__(self, generated: Generated) -> None:
-        self.source, self.arrays = generated.source, generated.arrays
-        self.description, self.exact = generated.description, generated.exact
+    exact = False
+
+    def __init__(self, generated: Generated, trained: Sequence[bool]) -> None:
+        self.source, self.description = generated.source, generated.description
+        count = len(trained)
         made = defined(self.source)
         made.update(generated.constants)
         self._called = watch(made["value"].__code__.co_filename, generated.watched)
-        self._generated = generated
+        self._generated, self._trained = generated, tuple(trained)
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
         self._value, self._value_and_grad = self.functions.values()
+        used = {member for array in generated.arrays for member in array.members}
+        rest = tuple(each for each in range(count) if each not in used)
+        self.arrays = generated.arrays + ((ParameterArray("others", (len(rest),), rest),) if rest else ())
+        #: Arrays whose elements lie in no even strides: they are gathered, and their gradients put back.
+        self._gathered = [
+            (at, np.array(array.members, dtype=np.int64).reshape(array.shape))
+            for at, array in enumerate(generated.arrays)
+            if array.strides is None
+        ]
+        # What the code leaves alone: parameters that are in no view, and those that take no gradient.
+        loose = [*rest, *(each for _, members in self._gathered for each in members.ravel().tolist())]
+        self._loose = np.array(sorted(loose), dtype=np.int64)
+        self._frozen = np.flatnonzero(~np.array(trained, dtype=bool))
         self._views: dict[str, tuple[Floats, list[Floats]]] = {}
 
     def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
-        return "matrix", self._generated
+        return "matrix", (self._generated, self._trained)
 
     def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
         with self._quiet():
@@ -157,9 +177,16 @@ class Matrix:
     def gradients(  # noqa: D102
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Any]:
-        views = self._view("theta", theta) + self._view("gradient", gradient)
+        given, into = self._view("theta", theta), self._view("gradient", gradient)
+        if len(self._loose):
+            gradient[self._loose] = 0.0
         with self._quiet():
-            costs, dx = self._value_and_grad(x, *views, wrt_x=wrt_inputs)
+            costs, dx = self._value_and_grad(x, *given, *into, wrt_x=wrt_inputs)
+        lead = len(into) - len(self._generated.arrays)
+        for at, members in self._gathered:
+            gradient[members] += into[lead + at]
+        if len(self._frozen):
+            gradient[self._frozen] = 0.0
         return costs, dx
 
     def _quiet(self) -> np.errstate:
@@ -169,30 +196,33 @@ class Matrix:
     def _view(self, what: str, vector: Floats) -> list[Floats]:
         """The arrays in a vector; those of the last one are kept, since training has but one."""
         known = self._views.get(what)
-        if known is not None and known[0] is vector:
-            return known[1]
-        views = self._generated.views(vector)
-        self._views[what] = vector, views
-        return views
+        if known is None or known[0] is not vector:
+            found = [vector] * bool(self._generated.theta)
+            for array in self._generated.arrays:
+                view = array.view(vector)
+                found.append(np.empty(array.shape) if view is None else view)
+            known = self._views[what] = vector, found
+        lead = len(known[1]) - len(self._generated.arrays)
+        for at, members in self._gathered:
+            known[1][lead + at][...] = vector[members]
+        return known[1]
 
 
 class Auto(Matrix):
     """The matrix form; a few small samples at a time run in straight-line code."""
 
     def __init__(self, captured: Captured, generated: Generated) -> None:
-        super().__init__(generated)
+        super().__init__(generated, captured.trained)
         self._captured = captured
         self._most = _FEW // len(captured.graph)
-        self.exact = generated.exact or self._most > 0
+        self.exact = self._most > 0
         if self._most:
             few = counted(self._most, "sample") if self._most > 1 else "one sample"
             self.description += f"\n(batches of up to {few} run in straight-line code)"
 
     @cached_property
     def _straight(self) -> Straight:
-        """With the parameters in the order of the arrays."""
-        layout = Layout(self.arrays, len(self._captured.params))
-        return Straight(layout.reordered(self._captured))
+        return Straight(self._captured)
 
     def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
         return "auto", (self._captured, self._generated)
