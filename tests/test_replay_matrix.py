@@ -20,7 +20,7 @@ import microbp
 from microbp import MLP, Value, array, cross_entropy, dot, logsumexp, softmax
 from microbp.losses import l2_penalty
 from microbp.record import record
-from microbp.replay.captured import Captured, Generated, capture
+from microbp.replay.function_graph import Captured, Generated, capture
 from microbp.replay.matrix import generate, source
 from microbp.replay.matrix.build import parsed, text
 from microbp.replay.matrix.texts import FORMS, HELPERS, array_tree

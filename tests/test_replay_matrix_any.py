@@ -15,7 +15,7 @@ from test_replay_matrix import Results, replayed, worst
 import microbp
 from microbp import Value
 from microbp.record import record
-from microbp.replay.captured import capture
+from microbp.replay.function_graph import capture
 from microbp.replay.matrix import generate, source
 from microbp.rules import RULES, TABLE, Rule
 

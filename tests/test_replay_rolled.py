@@ -21,16 +21,21 @@ from microbp import NotFiniteResult, UndefinedOperation, Value
 from microbp.replay import compile as compile_
 from microbp.replay import statements
 from microbp.replay import straight as straight_module
-from microbp.replay.captured import capture
-from microbp.replay.forms import defined
-from microbp.replay.rolling import backward as backward_module
-from microbp.replay.rolling import depth, plan, rolled
-from microbp.replay.rolling.names import series
-from microbp.replay.rolling.plan import Mode, modes
-from microbp.replay.rolling.records import records
-from microbp.replay.rolling.repeats import Stretch, repeats
+from microbp.replay.backends import defined
+from microbp.replay.columns import columns
+from microbp.replay.function_graph import Captured, capture
+from microbp.replay.loops import Layout, layout
+from microbp.replay.straight import straight
 
 Recorded = tuple[Any, list[Value], list[Value]]
+
+
+def plan(captured: Captured) -> Layout:
+    return layout(captured, columns(captured.graph))
+
+
+def rolled(captured: Captured, *, wrt_inputs: bool = False) -> str:
+    return straight(captured, wrt_inputs=wrt_inputs, plan=plan(captured))
 
 
 def loops(recorded: Recorded) -> list[tuple[int, int]]:
@@ -45,10 +50,10 @@ def agree(recorded: Recorded) -> bool:
         each.grad = None
     output.backward()
     expected = [[bits((each.grad or 0.0) + 0.0) for each in leaves] for leaves in (params, inputs)]
-    found_plan = plan(capture(*recorded))
+    captured = capture(*recorded)
     numbers = [each.data for each in inputs], [each.data for each in params]
     for wrt_inputs in (False, True):
-        made = defined(rolled(found_plan, wrt_inputs=wrt_inputs))
+        made = defined(rolled(captured, wrt_inputs=wrt_inputs))
         cost, *gradients = made["value_and_grad"](*numbers)
         if bits(cost) != bits(output.data) or bits(made["value"](*numbers)) != bits(cost):
             return False
@@ -372,7 +377,7 @@ def test_depth_does_not_count_what_adds_up() -> None:
 def test_a_graph_too_long_even_with_loops_is_refused(monkeypatch: Any) -> None:
     monkeypatch.setattr(straight_module, "MOST", 5)
     with pytest.raises(ValueError, match=r"of 2,002 values .* with loops .* it has 6, and 5 are the most"):
-        rolled(plan(capture(*chain())))
+        rolled((capture(*chain())))
 
 
 def test_inputs_of_each_repetition_may_change_and_gradients_are_asked_for() -> None:
@@ -397,7 +402,7 @@ def test_several_outputs_along_a_loop() -> None:
     for _ in range(1200):
         v = (v * w).sin()
         values.append(v)
-    made = defined(rolled(plan(capture(values, [x], [w])), wrt_inputs=True))
+    made = defined(rolled((capture(values, [x], [w])), wrt_inputs=True))
     microbp.sum(values).backward()
     found, dw, dx = made["value_and_grad"]([0.5], [0.9])
     assert found == made["value"]([0.5], [0.9]) == [each.data for each in values]
@@ -419,7 +424,7 @@ def test_an_operation_without_a_result_is_named_in_a_loop() -> None:
 
 
 def test_lists_of_a_wrong_length_are_refused() -> None:
-    made = defined(rolled(plan(capture(*sum_of_products()))))
+    made = defined(rolled((capture(*sum_of_products()))))
     with pytest.raises(ValueError, match="300 inputs, not 299"):
         made["value"]([1.0] * 299, [1.0] * 300)
     with pytest.raises(ValueError, match="300 parameters, not 301"):

@@ -15,9 +15,8 @@ from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
 from microbp.replay.matrix import Generated
 from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.rolling import Plan as Loops
-from microbp.replay.rolling import plan as loops_of
-from microbp.replay.rolling import rolled
+from microbp.replay.columns import columns
+from microbp.replay.loops import Layout, layout
 from microbp.replay.straight import straight
 from microbp.replay.undefined import watch
 
@@ -84,10 +83,10 @@ class Straight:
 
     exact = True
 
-    def __init__(self, captured: Captured, loops: Loops | None = None) -> None:
+    def __init__(self, captured: Captured, loops: Layout | None = None) -> None:
         self._captured = captured
         if loops is None and len(captured.graph) > _LONG:
-            loops = loops_of(captured)
+            loops = layout(captured, columns(captured.graph))
         self._loops = loops if loops and loops.length < 0.7 * len(captured.graph) else None
         self.source = self._source(wrt_inputs=False)
         members = tuple(range(len(captured.params)))
@@ -100,9 +99,7 @@ class Straight:
             self.description += f"\n({counted(len(self._loops.loops), 'loop')} for what repeats)"
 
     def _source(self, wrt_inputs: bool) -> str:
-        if self._loops:
-            return rolled(self._loops, wrt_inputs=wrt_inputs)
-        return straight(self._captured, wrt_inputs=wrt_inputs)
+        return straight(self._captured, wrt_inputs=wrt_inputs, plan=self._loops)
 
     @cached_property
     def _with_inputs(self) -> Callable[[list[float], list[float]], Any]:

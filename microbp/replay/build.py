@@ -14,8 +14,8 @@ from microbp.replay.backends import Auto, Form, Matrix, Straight
 from microbp.replay.columns import columns
 from microbp.replay.matrix import MANY, Plan
 from microbp.replay.matrix_source import matrix_source
+from microbp.replay.table import tabled
 from microbp.replay.program import MEMORY, Program
-from microbp.replay.rolling import depth, plan
 from microbp.value import as_number
 
 __all__ = ["FormName", "compiled_program"]
@@ -68,5 +68,5 @@ def _form(captured: Captured, form: FormName) -> Form:
     if form == "straight":
         return Straight(captured)
     plan_ = Plan(captured)
-    generated = matrix_source(plan_)
+    generated = tabled(captured) if plan_.groups is None else matrix_source(plan_)
     return Matrix(generated, captured.trained) if form == "matrix" else Auto(captured, generated)

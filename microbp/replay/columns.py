@@ -32,6 +32,11 @@ class Columns(NamedTuple):
     consts: npt.NDArray[np.float64]
     data: npt.NDArray[np.float64]
 
+    def operands(self, position: int) -> list[int | float]:
+        """The operands of a node: positions, and floats for literals."""
+        args = self.args[self.first[position] : self.first[position + 1]].tolist()
+        return [each if each >= 0 else float(self.consts[-1 - each]) for each in args]
+
 
 def columns(graph: Graph) -> Columns:
     """The columns of a graph.

@@ -160,14 +160,14 @@ class _Maker:
         for (op, width), held in alike.items():
             rule, positions = record.rules[op], np.array(held)
             args = record.args[record.first[positions][:, None] + np.arange(width)]
-            home = np.where(args < 0, CONSTANT, self.homes.home[args])
-            place = self.homes.place[args]
+            literal, inside = args < 0, np.maximum(args, 0)
+            home = np.where(literal, CONSTANT, self.homes.home[inside])
+            place = self.homes.place[inside]
             if not rule.over:  # of one parameter each they are alike, whatever its array
                 lone = ((home != CONSTANT).sum(axis=1, keepdims=True) == 1) & (home <= THETA)
                 home = np.where(lone, THETA, home)
-                place = np.where(lone, self.homes.index[args], place)
-            numbers = record.data[args]
-            literal = args < 0
+                place = np.where(lone, self.homes.index[inside], place)
+            numbers = record.data[inside]
             numbers[literal] = record.consts[-1 - args[literal]]
             fixed = home == CONSTANT
             for which in _by_rows(home):

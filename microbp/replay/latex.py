@@ -1,4 +1,238 @@
-"""x"""
-def formulas(*a): ...
-def matrix_form(*a): ...
-def pooled(*a): ...
+r"""The matrix form as LaTeX: the statements of the generated source as formulas, a row for each sample.
+
+``delta1`` is \delta^{(1)}, ``dW1`` is \partial J/\partial W^{(1)}, the derivative of the sum J of the
+samples' costs, and a product entry by entry is \odot. A slice of an array has its places as an index.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from microbp.replay.function_graph import Captured
+from microbp.replay.groups import THETA
+from microbp.replay.matrix import Plan, Statement, Writer
+from microbp.replay.matrix_source import used_arrays, written
+from microbp.replay.table import tabled
+from microbp.replay.trees import text
+
+__all__ = ["formulas", "latex", "statements", "whole_vector"]
+
+_GREEK = {
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi",
+    "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
+}  # fmt: skip
+_FUNCTIONS = {
+    "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos", "tan": r"\tan", "sinh": r"\sinh",
+    "cosh": r"\cosh", "tanh": r"\tanh", "maximum": r"\max", "minimum": r"\min", "arctan": r"\arctan",
+    "arcsin": r"\arcsin", "arccos": r"\arccos", "d_tanh": r"\tanh'", "d_sigmoid": r"\sigma'",
+}  # fmt: skip
+_COMPARE = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=", ast.NotEq: r"\ne"}
+#: How strongly a formula holds together: a sum, a product, a factor, what a superscript can be put to.
+_SUM, _PRODUCT, _FACTOR, _ATOM = range(4)
+Formula = tuple[str, int]
+
+
+def latex(captured: Captured) -> str:
+    r"""The forward and the backward pass of a batch as an ``aligned`` environment, a line for each array.
+
+    >>> from microbp import MLP, Value
+    >>> from microbp.replay.function_graph import capture
+    >>> net, x = MLP(2, [3, 1], activation="tanh", seed=0), [Value(0.5), Value(1.0)]
+    >>> print(latex(capture(net(x), x, net.parameters())))
+    \begin{aligned}
+    z^{(1)} &= x\,W^{(1)\top} + b^{(1)} \\
+    h^{(1)} &= \tanh\left(z^{(1)}\right) \\
+    z^{(2)} &= h^{(1)}\,W^{(2)\top} + b^{(2)}_{0} \\
+    J &= \textstyle\sum z^{(2)} \\
+    \delta^{(2)} &= 1 \\
+    \delta^{(1)} &= \left(\delta^{(2)}\,W^{(2)}\right) \odot \tanh'\left(z^{(1)}\right) \\
+    \frac{\partial J}{\partial W^{(1)}} &= \delta^{(1)\top}\,x \\
+    \frac{\partial J}{\partial b^{(1)}} &= \textstyle\sum_{s} \delta^{(1)} \\
+    \frac{\partial J}{\partial W^{(2)}} &= \delta^{(2)\top}\,h^{(1)} \\
+    \frac{\partial J}{\partial b^{(2)}} &= \textstyle\sum \delta^{(2)}
+    \end{aligned}
+
+    A sum over s runs over the samples. Raises ValueError for a graph so irregular that its form is a table.
+    """
+    plan, (_, writer) = statements(captured)
+    lines = [*whole_vector(plan, writer), *(line for each in writer.statements for line in formulas(each))]
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
+    """The plan of a graph, and the statements of its two functions, which are formulas.
+
+    ValueError for a graph so irregular that there are none.
+    """
+    plan = Plan(captured)
+    if plan.groups is None:
+        told = tabled(captured).description
+        raise ValueError(f"latex: {told}, which is no formula; take a part of the graph")
+    return plan, written(plan)
+
+
+def whole_vector(plan: Plan, writer: Writer) -> list[str]:
+    """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
+    arrays = used_arrays(plan)
+    if not writer.theta_used or not arrays:
+        return []
+    parts = " | ".join(_symbol(each.name)[0] for each in arrays)
+    return [rf"{_symbol(plan.arrays[THETA].name)[0]} &= \left[{parts}\right]"]
+
+
+def formulas(statement: Statement) -> Iterator[str]:
+    """The formula of a statement; none of one that is only about Python."""
+    target, value = statement.target, statement.value
+    if target is None or value is None or statement.indent:
+        return
+    match target:
+        case ast.Name(id="costs"):
+            shown = value.value if isinstance(value, ast.Subscript) else value
+            yield rf"J &= \textstyle\sum {_within(shown, _PRODUCT)}"
+            return
+        case ast.Subscript(value=whole, slice=ast.Constant(value=index)) if index is ...:
+            target = whole
+    sign = r"&\mathrel{+}=" if statement.sign == "+=" else "&="
+    yield f"{_formula(target)[0]} {sign} {_formula(value)[0]}"
+
+
+def _symbol(name: str) -> Formula:
+    r"""``W1`` as W^{(1)}, ``dW1`` and ``d_h1`` as derivatives of J, ``delta1`` as \delta^{(1)}."""
+    derivative = re.fullmatch(r"d_?(?!elta)([A-Za-z]\w*)", name)
+    if derivative:
+        return rf"\frac{{\partial J}}{{\partial {_symbol(derivative[1])[0]}}}", _FACTOR
+    found = re.fullmatch(r"(.*?\D)_?(\d[\d_]*)?", name)
+    stem, number = (found[1], found[2]) if found else (name, None)
+    plain = stem.rstrip("_")
+    if plain in _GREEK:
+        shown = f"\\{plain}"
+    elif len(plain) == 1:
+        shown = plain
+    else:
+        shown = rf"\mathrm{{{plain}}}".replace("_", r"\_")
+    return (f"{shown}^{{({number.replace('_', ',')})}}", _FACTOR) if number else (shown, _ATOM)
+
+
+def _within(node: ast.expr, strength: int) -> str:
+    """The formula as a part of another; in parentheses where it holds together less than that."""
+    source, own = _formula(node)
+    return source if own >= strength else _bracketed(source)
+
+
+def _bracketed(source: str) -> str:
+    return rf"\left({source}\right)"
+
+
+def _raised(base: ast.expr, power: str) -> Formula:
+    """With a superscript, of which a formula can have but one."""
+    return f"{_within(base, _ATOM)}^{{{power}}}", _FACTOR
+
+
+def _formula(node: ast.expr) -> Formula:
+    match node:
+        case ast.Constant(value=value):
+            number = f"{value:g}" if isinstance(value, float) else str(value)
+            mantissa, sign, power = number.partition("e")
+            times = "" if mantissa == "1" else rf"{mantissa} \cdot "
+            return (f"{times}10^{{{int(power)}}}", _FACTOR) if sign else (number, _ATOM)
+        case ast.Name(id=name):
+            return _symbol(name)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return f"-{_within(operand, _PRODUCT)}", _SUM
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
+            sign = "+" if isinstance(op, ast.Add) else "-"
+            return f"{_within(left, _SUM)} {sign} {_within(right, _PRODUCT)}", _SUM
+        case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+            return rf"{_within(left, _PRODUCT)}\,{_within(right, _FACTOR)}", _PRODUCT
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            plain = any(isinstance(each, ast.Constant) or _is_count(each) for each in (left, right))
+            sides = [
+                _bracketed(_formula(each)[0]) if _is_product(each) else _within(each, _PRODUCT)
+                for each in (left, right)
+            ]
+            return (r"\," if plain else r" \odot ").join(sides), _PRODUCT
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            return rf"\frac{{{_formula(left)[0]}}}{{{_formula(right)[0]}}}", _FACTOR
+        case ast.Attribute(value=inner, attr="T"):
+            return _transposed(inner)
+        case ast.Subscript(value=inner, slice=where):
+            return _indexed(inner, where)
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return f"{_formula(left)[0]} {_COMPARE[type(op)]} {_formula(right)[0]}", _SUM
+        case ast.Call(func=func, args=args, keywords=keywords):
+            return _call(func, args, keywords)
+    return rf"\texttt{{{text(node)}}}".replace("_", r"\_"), _FACTOR
+
+
+def _is_count(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "n"
+
+
+def _is_product(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+
+
+def _transposed(matrix: ast.expr) -> Formula:
+    r"""W^{(1)\top}: one superscript has both."""
+    source, _ = _formula(matrix)
+    if isinstance(matrix, ast.Name) and source.endswith(")}"):
+        return rf"{source[:-1]}\top}}", _FACTOR
+    return _raised(matrix, r"\top")
+
+
+def _indexed(inner: ast.expr, where: ast.expr) -> Formula:
+    """An array with the places that are taken of it; the axis of the samples is not shown."""
+    parts = where.elts if isinstance(where, ast.Tuple) else [where]
+    shown = [text(each) for each in parts if text(each) not in (":", "None", "...")]
+    source, strength = _formula(inner)
+    if not shown:
+        return source, strength
+    places = ", ".join(_symbol(each)[0] if each.isidentifier() else each for each in shown)
+    if not isinstance(inner, ast.Name):
+        return f"{_bracketed(source)}_{{{places}}}", _ATOM
+    if source.startswith(r"\frac"):  # the derivative by that place
+        return f"{source[:-1]}_{{{places}}}}}", _FACTOR
+    return f"{source}_{{{places}}}", strength
+
+
+def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> Formula:
+    match func:
+        case ast.Attribute(value=inner, attr="sum" | "max" as name) if not args:
+            over = any(each.arg == "axis" and text(each.value) == "0" for each in keywords)
+            sign = r"\textstyle\sum" if name == "sum" else r"\max"
+            return f"{sign}{'_{s}' if over else ''} {_within(inner, _PRODUCT)}", _PRODUCT
+        case ast.Attribute(value=inner, attr="reshape" | "ravel"):
+            return _formula(inner)
+        case ast.Attribute(value=inner, attr="swapaxes"):
+            return _transposed(inner)
+        case ast.Attribute(attr="repeat" | "broadcast_to" | "full"):
+            return _formula(args[1] if text(func) == "np.full" else args[0])
+        case ast.Attribute(attr="concatenate"):
+            parts = args[0].elts if isinstance(args[0], ast.List) else args
+            return rf"\left[{' | '.join(_formula(each)[0] for each in parts)}\right]", _ATOM
+        case ast.Attribute(attr="reduceat"):  # sums of neighbours that belong to one place
+            return rf"\textstyle\sum {_within(args[0], _PRODUCT)}", _PRODUCT
+        case ast.Attribute(attr="bincount"):
+            return rf"\textstyle\sum {_within(args[1], _PRODUCT)}", _PRODUCT
+        case ast.Attribute(attr="zeros"):
+            return "0", _ATOM
+        case ast.Attribute(attr="square"):
+            return _raised(args[0], "2")
+        case ast.Attribute(attr="power"):
+            return _raised(args[0], _formula(args[1])[0])
+        case ast.Attribute(attr="sqrt"):
+            return rf"\sqrt{{{_formula(args[0])[0]}}}", _ATOM
+        case ast.Attribute(attr="abs"):
+            return rf"\left|{_formula(args[0])[0]}\right|", _ATOM
+        case ast.Attribute(attr="vdot"):
+            return rf"\left\langle {_formula(args[0])[0]}, {_formula(args[1])[0]} \right\rangle", _ATOM
+        case ast.Attribute(attr="where"):
+            test, first, second = (_formula(each)[0] for each in args)
+            return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _FACTOR
+    word = text(func).removeprefix("np.")
+    if word.startswith("d_"):
+        args = args[:1]  # the second is the value, from which the derivative is computed
+    function = _FUNCTIONS.get(word) or rf"\operatorname{{{word}}}".replace("_", r"\_")
+    return rf"{function}\left({', '.join(_formula(each)[0] for each in args)}\right)", _ATOM

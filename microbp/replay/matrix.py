@@ -231,11 +231,12 @@ def grid_map(array: Array | None, held: npt.NDArray[Any], domain: Domain, over: 
     axes = ("j", "i") if rows > 1 else ("i",)
     shape = domain.grid if rows > 1 else (columns,)
     rest = held.shape[1:]
+    lone = bool(domain.layout) and not over
     if over and len(held) == 1 and rest:
         return mapping(array, held[0], ("k",))
     if rest and (rest[0] != 1 or over):
-        return mapping(array, held.reshape(*shape, *rest), (*axes, "k"), lone=not over)
-    return mapping(array, held.reshape(shape), axes, lone=not over)
+        return mapping(array, held.reshape(*shape, *rest), (*axes, "k"), lone=lone)
+    return mapping(array, held.reshape(shape), axes, lone=lone)
 
 
 def _grid(group: Group) -> int:

@@ -24,12 +24,12 @@ from microbp.replay.parameter_arrays import ParameterArray
 from microbp.replay.trees import Tree, add, call, index, is_fresh, method, name, text
 from microbp.replay.views import Piece, arranged, mapping
 
-__all__ = ["matrix_source", "written"]
+__all__ = ["matrix_source", "used_arrays", "written"]
 
 
-def matrix_source(plan: Plan) -> Generated:
+def matrix_source(plan: Plan, functions: tuple[Writer, Writer] | None = None) -> Generated:
     """NumPy source for a batch of samples of a recorded graph that has groups."""
-    value, both = written(plan)
+    value, both = functions or written(plan)
     arrays = used_arrays(plan)
     theta = plan.arrays[THETA]
     pool = value.theta_used or both.theta_used

@@ -116,7 +116,7 @@ def operations(record: Columns, flags: list[int], outputs: tuple[int, ...]) -> O
     factor_ = np.array(factors)[order]
     left_, right_ = (np.array(each, dtype=np.int64)[order] for each in (lefts, rights))
     held, starts = np.unique(np.array(owners, dtype=np.int64)[order], return_index=True)
-    ends = [*starts[1:].tolist(), len(owners)]
+    ends = [*starts[1:].tolist(), len(owners)][: len(held)]
     slices = {owner: slice(a, b) for owner, a, b in zip(held.tolist(), starts.tolist(), ends, strict=True)}
     levels = [0] * size
     lefts, rights = left_.tolist(), right_.tolist()
