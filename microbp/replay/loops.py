@@ -115,18 +115,8 @@ class Layout:
         self.record, self.loops, self.outputs = record, list(loops), outputs
         self._starts = [each.start for each in loops]
         self._flags = np.array(flags, dtype=np.int64)
-        #: The single nodes that a loop uses as a part of the list: they stand in it, too.
+        #: The single nodes to which loops pass gradients one after the other: theirs stand in the list, too.
         self.shared = self.mask()
-        inside = self.mask()
-        for loop in loops:
-            inside[loop.start : loop.end] = True
-            for slot in loop.slots:
-                for each in slot.operands:
-                    if isinstance(each, Stride):
-                        self.shared[each.places(loop.times)] = True
-                    elif isinstance(each, Lag) and each.lag:
-                        self.shared[each.first : loop.start : loop.period] = True
-        self.shared &= ~inside
         #: What has received a gradient, in a backward pass, when its turn comes; see :meth:`listed`.
         self.reached = self.mask()
 
@@ -191,7 +181,20 @@ class Layout:
                         case Lag(lag=lag, first=first) if lag:
                             reached[first : item.start : item.period] = True
         self.reached = reached
+        self.shared = self._shared(found & needed) & needed
         return found & needed
+
+    def _shared(self, listed: Mask) -> Mask:
+        found, inside = self.mask(), self.mask()
+        for loop in self.loops:
+            inside[loop.start : loop.end] = True
+            for slot in loop.slots:
+                for each in slot.operands:
+                    if isinstance(each, Stride):
+                        found[each.places(loop.times)] = True
+                    elif isinstance(each, Lag) and each.lag and listed[loop.slots[each.slot].position]:
+                        found[each.first : loop.start : loop.period] = True
+        return found & ~inside
 
 
 def layout(captured: Captured, record: Columns, *, loops: bool = True, flags: list[int] | None = None) -> Layout:

@@ -136,8 +136,11 @@ class _Value(Statements):
     def __init__(self, names: Names, words: set[str]) -> None:
         super().__init__(names.identifiers, words)
         self.names, self.plan, self.record = names, names.plan, names.record
-        #: The loops' values that somebody asks for: they have to be in the list.
+        #: The values that somebody asks for in the list of all; the slots of loops of which somebody asks for a
+        #: list of their own; and the loops' last values that somebody asks for.
         self.asked = self.plan.mask()
+        self.kept: set[int] = set()
+        self.ends: set[int] = set()
         self.result: list[str] = []
         self.loop: _Forward | None = None
 
@@ -152,14 +155,14 @@ class _Value(Statements):
         self.statement("return", "", results + gradients)
         later, self.lines = self.lines, []
         while True:  # a loop may ask for values of an earlier one
-            before = int(self.asked.sum())
+            before = int(self.asked.sum()), len(self.kept), len(self.ends)
             self.lines = [f"def {function}(inputs, parameters):"]
             self._unpack("inputs", self.names.captured.inputs)
             self._unpack("parameters", self.names.captured.params)
-            if self.plan.loops:
+            if before[0]:
                 self.line(f"v = [0.0] * {len(self.record.op)}")
             self._values()
-            if int(self.asked.sum()) == before:
+            if (int(self.asked.sum()), len(self.kept), len(self.ends)) == before:
                 break
         self.result = self.lines + later
 
@@ -196,20 +199,42 @@ class _Value(Statements):
                         self.line(calls(node))
                 name = self.names.values[item]
                 self.compute(node.rule, self.record.operands(item), name, name)
-            if self.plan.shared[item]:
+            if self.asked[item]:
                 self.line(f"v[{item}] = {self.names.values[item]}")
 
     def value_of(self, operand: int) -> str:
         """A value outside of the loop that is being written."""
-        if self.plan.home(operand) is None:
+        loop = self.plan.home(operand)
+        if loop is None:
             return self.names.values[operand]
+        slot = loop.slots[(operand - loop.start) % loop.period]
+        if not slot.leaf and operand == Stride(slot.position, loop.period).last(loop.times):
+            self.ends.add(operand)
+            return self.names.derived(f"{self.names.values[slot.position]}_last")
         self.asked[operand] = True
         return f"v[{operand}]"
 
     def column(self, stride: Stride, times: int, *, back: bool = False) -> str:
-        """The values at the places of a stride, from the last to the first if ``back``."""
-        places = stride.places(times)
-        self.asked[places] = True
+        """The values at the places of a stride, from the last to the first if ``back``.
+
+        They are a part of the list of a slot, or of the list in which leaves are given, or of that of all values.
+        """
+        loop = self.plan.home(stride.last(times)) or self.plan.home(stride.first)
+        if loop is not None and stride.step % loop.period == 0:
+            k, at = divmod(stride.first - loop.start, loop.period)
+            slot, step = loop.slots[at], stride.step // loop.period
+            low, high = sorted((k, k + step * (times - 1)))
+            if slot.leaf in ("inputs", "parameters") and low >= 0 and high < loop.times and slot.step:
+                return _slice(slot.leaf, Stride(slot.first + slot.step * k, slot.step * step), times, back=back)
+            before = int(slot.near is not None)
+            if not slot.leaf and low + before >= 0 and high < loop.times:
+                self.kept.add(slot.position)
+                name = self.names.derived(f"{self.names.values[slot.position]}s")
+                length = loop.times + before
+                if (k + before, step, times) == (0, 1, length):
+                    return f"reversed({name})" if back else name
+                return _slice(name, Stride(k + before, step), times, back=back)
+        self.asked[stride.places(times)] = True
         return _slice("v", stride, times, back=back)
 
 
@@ -292,11 +317,10 @@ class _Forward(_Over):
                 continue
             self.user = index
             name = self.name(index)
-            asked = outer.asked[slot.position : loop.end : loop.period]
-            store = slot.direct and asked.any()
-            target = f"v[{self.at(index)}] = {name}" if store else name
+            target = f"v[{self.at(index)}] = {name}" if slot.direct else name
             self.compute(slot.rule, self.operands(slot), target, name)
-            if asked[:-1].any() and not store:
+            asked = outer.asked[slot.position : loop.end : loop.period].any() and not slot.direct
+            if slot.position in outer.kept or asked:
                 lists.append(index)
                 self.line(f"{self.names.derived(f'{name}s')}.append({name})")
         for index, slot in enumerate(loop.slots):
@@ -313,14 +337,17 @@ class _Forward(_Over):
             if slot.near is not None:
                 outer.line(f"{self.name(index)} = {outer.value_of(slot.near)}")
         for index in lists:
-            outer.line(f"{self.names.derived(f'{self.name(index)}s')} = []")
+            near = loop.slots[index].near
+            begin = "" if near is None else self.name(index)
+            outer.line(f"{self.names.derived(f'{self.name(index)}s')} = [{begin}]")
         outer.lines += self.head() + self.lines
         for index, slot in enumerate(loop.slots):
-            here = Stride(slot.position, loop.period)
-            if index in lists:
-                outer.line(f"{_slice('v', here, loop.times)} = {self.names.derived(f'{self.name(index)}s')}")
-            elif not slot.leaf and not slot.direct and outer.asked[here.last(loop.times)]:
-                outer.line(f"v[{here.last(loop.times)}] = {self.name(index)}")
+            here, name = Stride(slot.position, loop.period), self.name(index)
+            if here.last(loop.times) in outer.ends:
+                outer.line(f"{self.names.derived(f'{name}_last')} = {name}")
+            if index in lists and not slot.direct and outer.asked[here.places(loop.times)].any():
+                part = self.names.derived(f"{name}s") + "[1:]" * (slot.near is not None)
+                outer.line(f"{_slice('v', here, loop.times)} = {part}")
 
     def at(self, index: int, back: int = 0) -> str:
         """The position of a slot in the repetition at hand, or of a value so many positions before it."""
@@ -350,7 +377,7 @@ class _Forward(_Over):
             case Lag(slot, lag, first) if not loop.slots[slot].leaf:
                 if loop.is_near(user, each):
                     return self.name(slot)
-                self.outer.asked[Stride(first, loop.period).places(loop.times)] = True
+                self.outer.asked[first : loop.end : loop.period] = True
                 return f"v[{self.at(user, loop.slots[user].position - first)}]"
             case Lag(slot, lag, first):
                 stride = Stride(first, loop.period)
@@ -370,6 +397,8 @@ class _Both(_Value):
         self.listed = self.plan.listed(self.needed)
         #: The single values that have an upstream gradient so far.
         self.begun: set[int] = set()
+        #: Whether there is a list of upstream gradients.
+        self.in_list = False
 
     def write(self) -> None:
         captured = self.names.captured
@@ -377,8 +406,7 @@ class _Both(_Value):
         if outputs:
             whole = self.value_of(outputs[0]) if len(captured.outputs) == 1 else "(sum of the outputs)"
             self.line(f"# Backward, from the last value to the first: d_v is ∂{whole}/∂v.")
-            if self.plan.loops:
-                self.line(f"d = [0.0] * {len(self.record.op)}")
+            self.mark = len(self.lines)
         for place in reversed(outputs):
             self.give(place, "1.0")
         for item in reversed(list(self.plan.items())) if outputs else []:
@@ -392,25 +420,39 @@ class _Both(_Value):
         results = f", {self._all(captured.params)}"
         if self.wrt_inputs:
             results += f", {self._all(captured.inputs)}"
+        if self.in_list:
+            self.lines.insert(self.mark, f"    d = [0.0] * {len(self.record.op)}")
         self.finish("value_and_grad", results)
 
     def gradient(self, position: int) -> str:
         """The upstream gradient of a value outside of the loop that is being written."""
         if self._in_list(position):
+            self.in_list = True
             return f"d[{position}]"
+        loop = self.plan.home(position)
+        if loop is not None:
+            position = loop.start + (position - loop.start) % loop.period
         return self.names.derived(f"d_{self.names.values[position]}")
 
     def _in_list(self, position: int) -> bool:
-        return bool(self.plan.shared[position]) or self.plan.home(position) is not None
+        loop = self.plan.home(position)
+        if loop is None:
+            return bool(self.plan.shared[position])
+        first = loop.start + (position - loop.start) % loop.period
+        return bool(self.listed[first]) or position + loop.period < loop.end
 
     def goes_to(self, operand: int) -> bool:
         return bool(self.needed[operand])
 
     def give(self, operand: int, text: str) -> None:
         gradient = self.gradient(operand)
-        begun = operand in self.begun or gradient[:2] == "d["
+        begun = operand in self.begun or self._in_list(operand)
         self.begun.add(operand)
         self.statement(gradient, "+=" if begun else "=", text)
+
+    def _kept(self, leaf: int) -> bool:
+        """Whether the gradient of a leaf is in the list in the end."""
+        return bool(self.plan.shared[leaf]) or self.plan.home(leaf) is not None
 
     def _all(self, places: Sequence[int | None]) -> str:
         """The list of derivatives in some leaves."""
@@ -420,19 +462,21 @@ class _Both(_Value):
             place = places[at]
             if place is None or not self.needed[place]:
                 texts.append("0.0")
-            elif not self._in_list(place):
+            elif self.plan.home(place) is None and not self._in_list(place):
                 texts.append(self.gradient(place) if place in self.begun else "0.0")
             else:
                 end, step = at + 1, 0
-                while end < len(places) and (there := places[end]) is not None and self._in_list(there):
+                while end < len(places) and (there := places[end]) is not None and self._kept(there):
                     here = there - (places[end - 1] or 0)
                     if (step and here != step) or not self.needed[there]:
                         break
                     step, end = here, end + 1
                 if end - at > 3:
+                    self.in_list = True
                     texts.append(f"*{_slice('d', Stride(place, step), end - at)}")
                     at = end
                     continue
+                self.in_list = True
                 texts.append(f"d[{place}]")
             at += 1
         return f"[{', '.join(texts)}]"
@@ -475,8 +519,8 @@ class _Backward(_Over):
         begin, end = [], []
         for index in variables:
             here = Stride(loop.slots[index].position, loop.period)
-            if index not in opened:
-                begin.append(f"{self.upstream(index)} = d[{here.last(loop.times)}]")
+            if index not in opened and here.last(loop.times) not in both.begun:
+                begin.append(f"{self.upstream(index)} = 0.0")
             near = loop.slots[index].near
             if near is not None and loop.nexts(index) and both.needed[near]:
                 end.append((near, self.upstream(index)))
@@ -485,7 +529,7 @@ class _Backward(_Over):
                 if isinstance(each, Fixed) and both.needed[each.position] and each.position not in both.begun:
                     gradient = both.gradient(each.position)
                     both.begun.add(each.position)
-                    if gradient[:2] != "d[":
+                    if not both._in_list(each.position):
                         begin.append(f"{gradient} = 0.0")
         if self.lines:
             both.line(self.told())
@@ -505,10 +549,12 @@ class _Backward(_Over):
         if slot.leaf:
             if index not in self.listed:
                 lists.append(index)
+                self.both.in_list = True
                 self.line(f"{name}s.append({name})")
         else:
             upstream = name
             if index in self.listed:
+                self.both.in_list = True
                 upstream = f"d[{self.at(index)}]"
                 if len(slot.operands) > 1:
                     self.line(f"{name} = {upstream}")
@@ -559,9 +605,11 @@ class _Backward(_Over):
                     self.fresh.discard(slot)
                     self.statement(self.upstream(slot), sign, text)
                 else:
+                    self.both.in_list = True
                     at = self.at(user, loop.slots[user].position - first)
                     self.statement(f"d[{at}]", "+=", text)
             case Stride(first, step):
+                self.both.in_list = True
                 if "k" not in self.over and step != loop.period:
                     self.over["k"] = f"range({loop.times - 1}, -1, -1)"
                 if step == loop.period:
