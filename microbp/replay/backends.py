@@ -11,22 +11,25 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from microbp.replay.columns import Columns, columns, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
-from microbp.replay.matrix import Generated
-from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.columns import columns
 from microbp.replay.loops import Layout, layout
-from microbp.replay.straight import straight
+from microbp.replay.matrix import Generated, Plan
+from microbp.replay.matrix_source import matrix_source
+from microbp.replay.parameter_arrays import ParameterArray
+from microbp.replay.straight import MOST, straight
+from microbp.replay.table import tabled
 from microbp.replay.undefined import watch
 
-__all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined"]
+__all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined", "generated"]
 
 Floats = npt.NDArray[np.float64]
 #: In a longer graph what repeats becomes loops.
 _LONG = 2000
-#: So many values in all, samples times nodes, are quicker in straight-line code than NumPy's calls are.
-_FEW = 400
+#: What one node or operand costs in straight-line code, and one call of NumPy, in µs; how many calls a group
+#: makes; and how many of them are so many that straight-line code is shown, if it is quicker for one sample.
+_NODE, _CALL, _PER_GROUP, _MANY = 0.02, 1.2, 4, 800
 
 
 class Form(Protocol):
@@ -87,7 +90,7 @@ class Straight:
         self._captured = captured
         if loops is None and len(captured.graph) > _LONG:
             loops = layout(captured, columns(captured.graph))
-        self._loops = loops if loops and loops.length < 0.7 * len(captured.graph) else None
+        self._loops = loops if loops and loops.loops else None
         self.source = self._source(wrt_inputs=False)
         members = tuple(range(len(captured.params)))
         self.arrays = (ParameterArray("parameters", (len(members),), members),)
@@ -205,31 +208,69 @@ class Matrix:
         return known[1]
 
 
-class Auto(Matrix):
-    """The matrix form; a few small samples at a time run in straight-line code."""
+class Auto:
+    """Straight-line code for a few samples at a time, matrices for more; each is made when it is needed.
 
-    def __init__(self, captured: Captured, generated: Generated) -> None:
-        super().__init__(generated, captured.trained)
-        self._captured = captured
-        self._most = _FEW // len(captured.graph)
+    One estimate of the cost of both decides where the one ends and the other begins, and which of them the
+    program shows.
+    """
+
+    def __init__(self, captured: Captured, made: Generated | None = None) -> None:
+        self._captured, self._made = captured, made
+        record = columns(captured.graph)
+        plan = Plan(captured, record) if made is None else None
+        loops = layout(captured, record) if len(record.op) > _LONG else None
+        length = len(record.op) if loops is None else loops.length
+        work = _NODE * (len(record.op) + 2 * len(record.args))
+        if plan is None or plan.groups is None:
+            operations = made.operations if made else _table_operations(captured, record)
+        else:
+            operations = _PER_GROUP * len(plan.groups)
+        #: How many samples straight-line code is quicker for.
+        self._most = int(_CALL * operations / work) if length <= MOST else 0
         self.exact = self._most > 0
-        if self._most:
-            few = counted(self._most, "sample") if self._most > 1 else "one sample"
+        self._straight_first = self.exact and operations > _MANY
+        self._plan, self._loops = plan, loops
+        first: Form = self._straight if self._straight_first else self._matrix
+        self.source, self.functions, self.arrays = first.source, first.functions, first.arrays
+        self.description = first.description
+        few = counted(self._most, "sample") if self._most > 1 else "one sample"
+        if self._straight_first:
+            self.description += f"\n(batches of more than {few} run as array operations)"
+        elif self._most:
             self.description += f"\n(batches of up to {few} run in straight-line code)"
+        self._plan = self._loops = None
 
     @cached_property
     def _straight(self) -> Straight:
-        return Straight(self._captured)
+        return Straight(self._captured, self._loops)
+
+    @cached_property
+    def _matrix(self) -> Matrix:
+        self._made = self._made or generated(self._captured, self._plan)
+        return Matrix(self._made, self._captured.trained)
+
+    def _form(self, samples: int) -> Form:
+        return self._straight if samples <= self._most else self._matrix
 
     def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
-        return "auto", (self._captured, self._generated)
+        return "auto", (self._captured, None if self._straight_first else self._made)
 
     def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
-        return self._straight.values(x, theta) if len(x) <= self._most else super().values(x, theta)
+        return self._form(len(x)).values(x, theta)
 
     def gradients(  # noqa: D102
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Any]:
-        if len(x) <= self._most:
-            return self._straight.gradients(x, theta, gradient, wrt_inputs)
-        return super().gradients(x, theta, gradient, wrt_inputs)
+        return self._form(len(x)).gradients(x, theta, gradient, wrt_inputs)
+
+
+def generated(captured: Captured, plan: Plan | None = None) -> Generated:
+    """NumPy source for a batch: matrices, or a table where there are so few that they would be thousands."""
+    plan = Plan(captured) if plan is None else plan
+    return tabled(captured) if plan.groups is None else matrix_source(plan)
+
+
+def _table_operations(captured: Captured, record: Columns) -> int:
+    """How many array operations the table takes: some for each level."""
+    return 30 * dependence(captured, record).depth

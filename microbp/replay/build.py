@@ -10,18 +10,11 @@ from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.function_graph import Captured, capture_values, flat
-from microbp.replay.backends import Auto, Form, Matrix, Straight
-from microbp.replay.columns import columns
-from microbp.replay.matrix import MANY, Plan
-from microbp.replay.matrix_source import matrix_source
-from microbp.replay.table import tabled
+from microbp.replay.backends import Auto, Form, Matrix, Straight, generated
 from microbp.replay.program import MEMORY, Program
 from microbp.value import as_number
 
 __all__ = ["FormName", "compiled_program"]
-
-#: Without matrices in the graph, loops in straight-line code are the quickest, if they leave so few values.
-_SHORT = 5000
 
 FormName = Literal["auto", "straight", "matrix"]
 
@@ -67,6 +60,4 @@ def compiled_program(
 def _form(captured: Captured, form: FormName) -> Form:
     if form == "straight":
         return Straight(captured)
-    plan_ = Plan(captured)
-    generated = tabled(captured) if plan_.groups is None else matrix_source(plan_)
-    return Matrix(generated, captured.trained) if form == "matrix" else Auto(captured, generated)
+    return Auto(captured) if form == "auto" else Matrix(generated(captured), captured.trained)

@@ -8,6 +8,7 @@ positions in the graph, and so do their upstream gradients.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from microbp.graph import Node
@@ -84,8 +85,6 @@ def straight(
 
 
 def _table(name: str, numbers: Sequence[float]) -> str:
-    import textwrap
-
     lines = textwrap.wrap(", ".join(map(repr, numbers)), WIDTH - 4, break_long_words=False, break_on_hyphens=False)
     return "\n".join([f"{name} = (", *(f"    {each}" for each in lines), ")\n"])
 
@@ -533,12 +532,12 @@ class _Backward(_Over):
                         begin.append(f"{gradient} = 0.0")
         if self.lines:
             both.line(self.told())
-            for text in [*begin, *(f"{self.upstream(index)}s = []" for index in lists)]:
+            for text in [*begin, *(f"{self.names.derived(f'{self.upstream(index)}s')} = []" for index in lists)]:
                 both.line(text)
             both.lines += self.head() + self.lines
         for index in lists:
             here = Stride(loop.slots[index].position, loop.period)
-            both.line(f"{_slice('d', here, loop.times, back=True)} = {self.upstream(index)}s")
+            both.line(f"{_slice('d', here, loop.times, back=True)} = {self.names.derived(f'{self.upstream(index)}s')}")
         for position, text in end:
             both.give(position, text)
 
@@ -550,7 +549,7 @@ class _Backward(_Over):
             if index not in self.listed:
                 lists.append(index)
                 self.both.in_list = True
-                self.line(f"{name}s.append({name})")
+                self.line(f"{self.names.derived(f'{name}s')}.append({name})")
         else:
             upstream = name
             if index in self.listed:
@@ -623,7 +622,7 @@ class _Backward(_Over):
         loop, user = self.here, self.user
         if operand < 0:
             stride = Stride(loop.slots[user].position, loop.period)
-            return self.running(self.name(user), self.both.column(stride, loop.times, back=True))
+            return self._past(user, 0, stride)
         each = loop.slots[user].operands[operand]
         match each:
             case Table():
@@ -632,9 +631,15 @@ class _Backward(_Over):
             case Fixed(position):
                 return self.both.value_of(position)
             case Lag(slot, lag, first):
-                wanted = f"{self.name(slot)}{'_before' * (lag > 0)}{lag if lag > 1 else ''}"
-                stride = Stride(first, loop.period)
-                return self.running(wanted, self.both.column(stride, loop.times, back=True))
+                return self._past(slot, lag, Stride(first, loop.period))
         assert isinstance(each, Stride)
         wanted = f"{self.name(user)}_from_{operand}"
         return self.running(wanted, self.both.column(each, loop.times, back=True))
+
+    def _past(self, slot: int, lag: int, stride: Stride) -> str:
+        """The variable of a slot so many repetitions before the one at hand."""
+        column, name = self.both.column(stride, self.here.times, back=True), self.name(slot)
+        if lag:
+            return self.running(f"{name}_before{lag if lag > 1 else ''}", column)
+        self.over[name] = column
+        return name
