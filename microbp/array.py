@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from microbp.comparisons import taken
 from microbp.errors import NoGradientError
 from microbp.record import record
 from microbp.rules import RULES
@@ -94,7 +95,8 @@ def grad_of(x: Any) -> Any:
 
 
 def _number(each: Any) -> float:
-    return each.data if isinstance(each, Value) else as_number(each, "data_of()")
+    taken(each)
+    return each._data if isinstance(each, Value) else as_number(each, "data_of()")
 
 
 def _computed(value: Any) -> float:

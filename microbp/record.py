@@ -15,6 +15,7 @@ from numbers import Real
 from types import FunctionType
 from typing import Any
 
+from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled
 from microbp.errors import UndefinedOperation
 from microbp.groups import current_group
@@ -69,6 +70,8 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
         if not any(takes):
             return y
         if not _recording.get():
+            for each in operands:
+                taken(each)
             return constant(y)
         local: list[float | None] = []
         for arg, data, take, derivative in zip(

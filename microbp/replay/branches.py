@@ -1,4 +1,7 @@
-"""Branches that were chosen while a graph was recorded, and that its replay would keep to in silence."""
+"""What left a graph while it was recorded, and what its replay would keep to in silence.
+
+That is a branch that a comparison chose, and a number that was taken out of the graph and used as such.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.comparisons import Compared, Comparison, comparisons_of
+from microbp.comparisons import TAKEN, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
 from microbp.replay.function_graph import Captured, capture
 from microbp.replay.backends import Floats
@@ -20,12 +23,13 @@ from microbp.value import Value, describe
 __all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
 
 _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq,
+    "!=": operator.ne, TAKEN: lambda now, then: np.isclose(now, then, rtol=1e-9, atol=0.0, equal_nan=True),
 }  # fmt: skip
 
 
 class Branch(NamedTuple):
-    """A comparison that chose a branch, in plain data."""
+    """A comparison that chose a branch, or a number that was taken out of the graph, in plain data."""
 
     #: The operands as messages speak of them: ``h = 0.3``.
     left: str
@@ -36,7 +40,18 @@ class Branch(NamedTuple):
     site: str
 
     def __str__(self) -> str:
+        if self.sign == TAKEN:
+            return f"{self.left} [{self.site}]"
         return f"{self.left} {self.sign} {self.right} is {self.outcome} [{self.site}]"
+
+
+    def other(self, left: float, right: float) -> str:
+        """How a sample differs from the recorded one."""
+        if self.sign == TAKEN:
+            return f"gives another number than the recorded one, which was used as such: {self}, here it is {left!r}"
+        return (
+            f"goes another way than the recorded one: there {self}, here it is {left!r} {self.sign} {right!r}"
+        )
 
 
 class Guards(NamedTuple):
@@ -60,22 +75,29 @@ class Guards(NamedTuple):
         return first
 
 
-def compared_in(values: Iterable[Value], results: Sequence[Value]) -> list[Compared]:
-    """The comparisons that the values of a recorded graph remember.
+def compared_in(
+    values: Iterable[Value], inputs: Sequence[Value], results: Sequence[Value]
+) -> list[Compared]:
+    """The comparisons that the values of a recorded graph remember, and those of what its inputs went into.
 
     Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here
     depended on them. An operand that is not in the graph stands as its number.
     """
     sides: dict[int, tuple[Comparison, list[Any]]] = {}
-    for value in values:
+    given = {id(each) for each in inputs}
+    for value in (*values, *inputs):
         for comparison, side in comparisons_of(value):
+            if side == 2 and id(value) not in given:
+                continue
             _, operands = sides.setdefault(id(comparison), (comparison, [comparison.left, comparison.right]))
-            operands[side] = value
+            if side < 2:
+                operands[side] = value
     last = {id(each) for each in results}
     return [
         Compared(comparison, *operands)
         for comparison, operands in sides.values()
-        if any(isinstance(each, Value) and id(each) not in last for each in operands)
+        if not any(id(each) in last for each in operands)
+        or any(isinstance(each, Value) and id(each) not in last for each in operands)
     ]
 
 
@@ -94,12 +116,12 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
     outputs: list[int] = []
     for index, (each, _) in enumerate(pairs):
         here = captured.outputs[2 * index : 2 * index + 2]
-        if not any(moves[place] for place in here):
-            continue
-        branch = _branch(each)
         freed = not isinstance(each.left, Value) or (
             not each.comparison.number and not isinstance(each.right, Value)
         )
+        if not any(moves[place] for place in here) and (isinstance(each.left, Value) or not freed):
+            continue
+        branch = _branch(each)
         if freed:
             unknown.append(branch)
         else:
@@ -129,24 +151,36 @@ def _branch(compared: Compared) -> Branch:
 
 
 def warn(branches: Sequence[Branch], checkable: bool) -> None:
-    """BranchWarning for each line with a branch."""
-    lines: dict[str, list[Branch]] = {}
+    """BranchWarning for each line with a branch, or with a number that was taken out of the graph."""
+    lines: dict[tuple[str, bool], list[Branch]] = {}
     for each in branches:
-        lines.setdefault(each.site, []).append(each)
-    for several in lines.values():
+        lines.setdefault((each.site, each.sign == TAKEN), []).append(each)
+    for (_, number), several in lines.items():
         more = f" (and {len(several) - 1} more at this line)" if len(several) > 1 else ""
+        what, how = _WORDS[number]
         offer = (
-            "or compile with checked=True, which raises where a sample would have gone the other way"
+            f"or compile with checked=True, which raises where a sample would have {how}"
             if checkable
             else "it cannot be checked either, since an operand is no longer there: compile the function"
         )
         warnings.warn(
-            f"compile: a branch was chosen while the graph was recorded, and the program will always keep "
-            f"to it: {several[0]}{more}. Keep it in the graph with relu, maximum, minimum, clip or "
-            f"select(c, a, b); {offer}",
-            BranchWarning,
-            stacklevel=_user_level(),
+            f"compile: {what.format(f'{several[0]}{more}')}; {offer}", BranchWarning, stacklevel=_user_level()
         )
+
+
+#: What is said of a branch, and of a number.
+_WORDS = (
+    (
+        "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. "
+        "Keep it in the graph with relu, maximum, minimum, clip or select(c, a, b)",
+        "gone the other way",
+    ),
+    (
+        "a number was taken out of the graph while it was recorded, and the program will always use that "
+        "one: {}. Compute with the Value itself",
+        "given another number",
+    ),
+)
 
 
 def _user_level() -> int:

@@ -42,7 +42,7 @@ def compiled_program(
         captured, leaves, values = capture_values(outputs, inputs, params, names)
         if compared is None:
             results = [values[each] for each in captured.outputs]
-            compared = compared_in([*values, *flat(inputs, "inputs")[0], *leaves.params], results)
+            compared = compared_in([*values, *leaves.params], flat(inputs, "inputs")[0], results)
         del values
         guard, unknown = guards(compared, inputs, leaves.params)
         if unknown:

@@ -335,12 +335,7 @@ class Program:
         changed = guards.changed(operands)
         if changed:
             sample, index = changed
-            left, right = operands[sample, 2 * index : 2 * index + 2].tolist()
-            branch = guards.branches[index]
-            raise BranchChanged(
-                f"sample {sample} goes another way than the recorded one: there {branch}, here it is "
-                f"{left!r} {branch.sign} {right!r}"
-            )
+            raise BranchChanged(f"sample {sample} {guards.branches[index].other(*operands[sample, 2 * index : 2 * index + 2].tolist())}")
 
     def _run(self, run: Callable[[], Result], x: Floats, theta: Floats) -> Result:
         """What ``run`` returns; an error of its arithmetic is told by the eager engine."""
