@@ -51,8 +51,8 @@ class Program:
     """
 
     __slots__ = (
-        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_guards", "_memory", "_numbers",
-        "_seconds",
+        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_frozen", "_guards", "_memory",
+        "_numbers", "_seconds",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class Program:
         self._bytes = 16 * (computed + len(captured.inputs) + 1)
         #: The parameters, in the order given; none in a program from a pickle.
         self._bound: tuple[Value, ...] = () if leaves is None else leaves.params
+        self._frozen = [each for each, takes in zip(self._bound, captured.trained, strict=False) if not takes]
         self._constants: Leaves | None = leaves
 
     # --------------------------------------------------------------------------------- what it is
@@ -208,6 +209,12 @@ class Program:
         gradient = np.empty(len(theta)) if out is None else self._vector(out, "out")
         if not gradient.flags.writeable:
             raise ValueError("out cannot be written to: its flag writeable is not set")
+        for other, what in ((theta, "theta"), (x, "the inputs")):
+            if np.may_share_memory(gradient, other):
+                raise ValueError(
+                    f"out shares memory with {what}, which would be overwritten while they are read; give "
+                    "np.empty_like(theta), and use it again and again"
+                )
         self._guard(x, theta)
         costs, dx = self._run(lambda: self._gradients(x, theta, gradient, wrt_inputs), x, theta)
         with np.errstate(all="ignore"):
@@ -297,6 +304,12 @@ class Program:
         return vector
 
     def _check_constants(self) -> None:
+        for value in self._frozen:
+            if value.requires_grad:
+                raise ValueError(
+                    f"{describe(value)} was frozen when this program was compiled, and takes a gradient now; "
+                    "compile it again"
+                )
         leaves = self._constants
         if leaves is None or not leaves.constants:
             return
