@@ -14,7 +14,7 @@ import pytest
 from replay_programs import KINDS, Drawn, difference, drawn
 
 import microbp
-from microbp import MLP, Program, Value, array, cross_entropy, dot
+from microbp import MLP, Program, Value, array, cross_entropy, dot, softmax
 from microbp.losses import l2_penalty
 from microbp.record import record
 from microbp.replay import backends, matrix
@@ -251,7 +251,7 @@ def test_a_convolution_is_one_product_of_patches():
 
     error, made = compared(build, [*K.ravel(), *b], batch(3, 36))
     assert error <= 1e-12
-    assert lines(made)[2].startswith("z1 = (rows1.reshape(-1, 9) @ K.reshape(2, 9).T)")
+    assert lines(made)[2].startswith("z1 = ((taken1.reshape(-1, 9) @ K.reshape(2, 9).T)")
 
 
 def test_attention():

@@ -118,6 +118,8 @@ def located(operand: Operand, constant: Any, keep: Any, theta: Any) -> Piece:
         at = name(constant(places, "at"))
         return Piece(keep("taken1", index(name(array.name), slice(None), at)), ("n", *axes))
     if len(array.shape) > 1 and array.members is not None:
+        if places.size == array.size and (places.ravel() == np.arange(array.size)).all():
+            return Piece(reshaped(name(array.name), *places.shape), axes)
         return Piece(index(name(theta()), name(constant(array.members.ravel()[places], "at"))), axes)
     return Piece(index(name(array.name), name(constant(places, "at"))), axes)
 
