@@ -7,9 +7,11 @@ It knows of a node no more than its operands, ``_a`` and ``_b``, and the local d
 from __future__ import annotations
 
 import threading
-from typing import Any, TypeVar
+from array import array
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["FROZEN", "add_gradients", "backward_order", "upstream_gradients"]
+__all__ = ["FROZEN", "Reached", "add_gradients", "backward_order", "reached_from", "upstream_gradients"]
 
 V = TypeVar("V")
 
@@ -131,3 +133,73 @@ def add_gradients(root: Any) -> None:
     """Add ∂root/∂v to ``v.grad`` for all values v that root was computed from, and for root."""
     with _one_pass:
         _sweep(root, True)
+
+
+class Reached(NamedTuple):
+    """What some values were computed from, breadth first from them; of each value the last operand first."""
+
+    values: list[Any]
+    #: For each operand its index in ``values``, or -1 for a literal.
+    args: array[int]
+    #: The local derivatives in those operands that are no literals.
+    local: array[float]
+    consts: array[float]
+    #: The number of operands, of those values that keep them as a tuple.
+    widths: array[int]
+
+
+def reached_from(roots: Iterable[Any]) -> Reached:
+    """All that ``roots`` were computed from, in one pass; :class:`microbp.Graph` makes its columns of it.
+
+    A literal on the left counts as the second operand, as it stands in the value.
+    """
+    global _counted
+    with _one_pass:
+        for node in _counted:
+            node._pending = None
+        reached = _counted = [*dict.fromkeys(roots)]
+        for count, node in enumerate(reached):  # here the index of a value that is reached
+            node._pending = count
+        count = len(reached)
+        args, local, consts, widths = array("q"), array("d"), array("d"), array("q")
+        reach, arg, derivative, const = reached.append, args.append, local.append, consts.append
+        for node in reached:
+            operand = node._a
+            if operand is not None:
+                second, d = node._b, node._db
+                if d is not None:
+                    place = second._pending
+                    if place is None:
+                        place = second._pending = count
+                        reach(second)
+                        count += 1
+                    arg(place)
+                    derivative(d)
+                elif second is not None:
+                    arg(-1)
+                    const(second)
+                place = operand._pending
+                if place is None:
+                    place = operand._pending = count
+                    reach(operand)
+                    count += 1
+                arg(place)
+                derivative(node._da)
+            elif node._db is not None:
+                widths.append(len(node._b))
+                for operand, d in zip(reversed(node._b), reversed(node._db)):  # noqa: B905 (hot loop)
+                    if d is None:
+                        arg(-1)
+                        const(operand)
+                    else:
+                        place = operand._pending
+                        if place is None:
+                            place = operand._pending = count
+                            reach(operand)
+                            count += 1
+                        arg(place)
+                        derivative(d)
+        for node in reached:
+            node._pending = None
+        _counted = []
+        return Reached(reached, args, local, consts, widths)

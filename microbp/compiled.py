@@ -89,7 +89,7 @@ def {name}(self):
     node._data = y
     node._rule = {rule}
     node._a = self
-    node._b = node._db = node._pending = node.grad = None
+    node._b = node._db = node._note = node._pending = node.grad = None
 {site}    return node
 """
 _BINARY = """\
@@ -120,7 +120,7 @@ def {name}(self, other):
     node._rule = {rule}
     node._a = self
     node._b = other
-    node._pending = node.grad = None
+    node._note = node._pending = node.grad = None
 {site}    return node
 """
 _REFLECTED = """\
@@ -142,7 +142,7 @@ def {name}(self, other):
     node._rule = {rule}_swapped
     node._a = self
     node._b = other
-    node._db = node._pending = node.grad = None
+    node._db = node._note = node._pending = node.grad = None
 {site}    return node
 """
 #: For each recording method of ``Value`` the one that also keeps the site, and the other way round.

@@ -1,4 +1,4 @@
-"""``Graph``: a frozen, ordered, picklable record of what one Value was computed from.
+"""``Graph``: a frozen, ordered, picklable record of what one Value was computed from, in columns.
 
 The pivot of the package: whatever reads a graph (checks, explanations, drawings, replay) reads this
 record, and none of them walks Values by itself.
@@ -6,24 +6,35 @@ record, and none of them walks Values by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import backward_order
-from microbp.groups import GroupPath, group_paths
+from microbp.backward import FROZEN, reached_from
+from microbp.groups import Group, GroupPath, callers, group_paths
+from microbp.labels import Labels, Path, Variables, labels_of
 from microbp.rules import Rule
-from microbp.value import Value
+from microbp.sites import sites_of
+from microbp.sweeps import Columns, earliest, gathered, order, rows
+from microbp.value import Swapped, Value
 
-__all__ = ["Graph", "Node", "variable_names"]
+__all__ = ["Graph", "Input", "Node"]
 
 
-class Node(NamedTuple):
-    """One value of a graph, as it was when the graph was frozen."""
+class Input(NamedTuple):
+    """An operand of a node: a node or a literal, the other is None; and ∂node/∂operand, None at a literal."""
 
+    node: Node | None
+    literal: float | None
+    derivative: float | None
+
+
+class _Fields(NamedTuple):
     position: int
-    #: The user's name, else that of a variable, else ``v`` and the index; unique in its graph.
+    #: The user's name, else that of a variable, else made up; unique in its graph.
     name: str
     #: None for a leaf.
     rule: Rule | None
@@ -41,59 +52,83 @@ class Node(NamedTuple):
     named: bool
     #: The groups it was recorded in, the outermost first: the name of each, and the number of the call.
     group: GroupPath = ()
+    #: Where a module holds a parameter: ``("layers", 0, "neurons", 1, "w", 2)``; () for all else.
+    path: Path = ()
 
 
-class Graph:
+class Node(_Fields):
+    """One value of a graph, as it was when the graph was frozen: a view that a graph makes when asked."""
+
+    #: The graph that made it.
+    graph: Graph
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Its operands in order: (node or None, literal or None, local derivative).
+
+        >>> x = Value(3.0, name="x")
+        >>> for node, literal, derivative in Graph(x * 2.0).root.inputs:
+        ...     print(node and node.name, literal, derivative)
+        x None 2.0
+        None 2.0 None
+        """
+        nodes = self.graph.nodes
+        return tuple(
+            Input(None, operand, None) if isinstance(operand, float) else Input(nodes[operand], None, local)
+            for operand, local in zip(self.operands, self.local_derivatives, strict=True)
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Node, tuple(self)
+
+
+class Graph(Columns):
     """The record of ``root`` and all that it was computed from, operands first, root last.
 
-    ``names`` maps variable names to what they hold (Values, arrays, lists, dicts of them), such as
-    ``locals()``: it names values for which the user gave no name.
+    ``names`` maps variable names to what they hold (Values, arrays, modules, lists, dicts of them), such
+    as ``locals()``: it names values for which the user gave no name.
 
     >>> w, x = Value(0.5, name="w"), Value(3.0, name="x")
     >>> net = w * x + 1.0
-    >>> print(Graph(net, names=locals()))
+    >>> graph = Graph(net, names=locals())
+    >>> print(graph)
     w = 0.5
     x = 3.0
     v2 = mul(w, x) = 1.5
     net = add(v2, 1.0) = 2.5
 
-    It does not change when the Values do, compares equal to a graph of the same record, and a pickle
-    of it has no Values in it.
+    The columns are :class:`microbp.sweeps.Columns`: read-only arrays, which :mod:`microbp.sweeps` walks.
+
+    >>> graph.op, graph.args, graph.consts, graph.local
+    (array([-1, -1,  0,  1]), array([ 0,  1,  2, -1]), array([1.]), array([3. , 0.5, 1. , nan]))
+
+    Labels and nodes are made when somebody asks. It does not change when the Values do, compares equal to
+    a graph of the same record, and a pickle of it has no Values in it.
     """
 
-    __slots__ = ("_places", "_values", "nodes")
-
-    #: All nodes, each after its operands.
-    nodes: tuple[Node, ...]
+    #: The Values that it was taken from, which keeps their addresses valid; none after a pickle.
+    _values: tuple[Value, ...]
+    #: What each had noted: its name, where it was recorded, in which group.
+    _notes: list[Any]
+    _variables: Variables
 
     def __init__(self, root: Value, names: Mapping[str, Any] | None = None) -> None:
-        order = backward_order(root)[::-1]
-        places = {id(value): index for index, value in enumerate(order)}
-        variables = variable_names(names or {})
-        taken: set[str] = set()
-        given = [value.name or variables.get(id(value)) for value in order]
-        held = [value._group for value in order]
-        groups = group_paths(held, names or {})
-        find = places.get
-        columns = (  # as Node has its fields: a million nodes take two thirds of the time of one by one
-            range(len(order)),
-            [_unique(name or f"v{index}", taken) for index, name in enumerate(given)],
-            [value.rule for value in order],
-            [tuple([find(id(each), each) for each in value.operands]) for value in order],  # a literal stays
-            [value.data for value in order],
-            [value.grad for value in order],
-            [value.local_derivatives for value in order],
-            [value.requires_grad for value in order],
-            [value.site for value in order],
-            [name is not None for name in given],
-            [groups[each] for each in held],
-        )
-        self.nodes = tuple(map(Node._make, zip(*columns, strict=True)))
-        self._places = places
-        self._values = tuple(order)  # which also keeps the addresses in _places valid
+        self._freeze([root], names)
 
     @staticmethod
-    def of(nodes: tuple[Node, ...]) -> Graph:
+    def of_roots(roots: Sequence[Value], names: Mapping[str, Any] | None = None) -> Graph:
+        """The graph of several Values, as a backward pass from all of them at once goes through it.
+
+        >>> x = Value(3.0, name="x")
+        >>> Graph.of_roots([x * x, x + 1.0]).roots
+        (1, 2)
+        """
+        graph = object.__new__(Graph)
+        graph._freeze(roots, names)
+        return graph
+
+    @staticmethod
+    def of(nodes: Sequence[Node]) -> Graph:
         """The graph of nodes that were recorded before, such as those of a file; it knows no Values.
 
         >>> x = Value(2.0, name="x")
@@ -101,17 +136,185 @@ class Graph:
         >>> Graph.of(graph.nodes) == graph
         True
         """
+        rules = [*dict.fromkeys(node.rule for node in nodes if node.rule is not None)]
+        op = {rule: index for index, rule in enumerate(rules)}
+        operands = [each for node in nodes for each in node.operands]
+        consts = [each for each in operands if isinstance(each, float)]
+        count = iter(range(-1, -1 - len(consts), -1))
+        return Graph._restored({
+            "rules": tuple(rules),
+            "op": np.array([-1 if node.rule is None else op[node.rule] for node in nodes]),
+            "first": np.cumsum([0, *(len(node.operands) for node in nodes)]),
+            "args": np.array([next(count) if isinstance(x, float) else x for x in operands], dtype=np.int64),
+            "consts": np.array(consts),
+            "data": np.array([node.data for node in nodes]),
+            "local": np.array([each for node in nodes for each in node.local_derivatives], dtype=float),
+            "grad": np.array([node.grad for node in nodes], dtype=float),
+            "known": np.array([node.grad is not None for node in nodes]),
+            "needs": np.array([node.requires_grad for node in nodes]),
+            "roots": (len(nodes) - 1,),
+            "names": [node.name for node in nodes],
+            "named": [node.named for node in nodes],
+            "sites": [node.site for node in nodes],
+            "groups": [node.group for node in nodes],
+            "paths": [node.path for node in nodes],
+        })  # fmt: skip
+
+    @staticmethod
+    def _restored(record: Mapping[str, Any]) -> Graph:
         graph = object.__new__(Graph)
-        graph.nodes, graph._places, graph._values = nodes, {}, ()
+        graph._keep(**record, _values=(), _variables=Variables({}))
         return graph
+
+    def _keep(self, **record: Any) -> None:
+        for column in record.values():
+            if isinstance(column, np.ndarray):
+                column.setflags(write=False)
+        vars(self).update(record)
+
+    def __setattr__(self, name: str, _: Any) -> None:
+        raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")
+
+    def _freeze(self, roots: Sequence[Value], names: Mapping[str, Any] | None) -> None:
+        """Take the columns from the Values in one pass; then put them in order, operands first."""
+        found = reached_from(roots)
+        count = len(found.values)
+        place = {id(value): count - 1 - index for index, value in enumerate(found.values[: len(roots)])}
+        # A kind is a row of the table, or one whose literal stands on the left.
+        kept = [value._rule for value in reversed(found.values)]
+        number = {kind: index for index, kind in enumerate(dict.fromkeys(kept))}
+        kinds = np.fromiter(map(number.__getitem__, kept), np.int64, count)
+        rules = [kind.rule if type(kind) is Swapped else kind for kind in number]
+        widths = np.array([_width(rule) for rule in rules])[kinds]
+        widths[widths < 0] = np.array(found.widths, dtype=np.int64)[::-1]
+        first = np.append(0, np.cumsum(widths))
+        args = np.array(found.args, dtype=np.int64)[::-1]
+        args = np.where(args < 0, -1 * np.cumsum(args < 0), count - 1 - args)
+        local = np.full(len(args), np.nan)
+        local[args >= 0] = np.array(found.local)[::-1]
+        swapped = first[:-1][np.array([type(kind) is Swapped for kind in number])[kinds]]
+        for column in (args, local):
+            column[swapped], column[swapped + 1] = column[swapped + 1], column[swapped]
+
+        ordered = order(first, args, [place[id(root)] for root in roots])
+        position = np.empty(count, dtype=np.int64)
+        position[ordered] = np.arange(count)
+        taken = gathered(first, ordered)
+        args, kinds = args[taken], kinds[ordered]
+        literal = args < 0
+        by_use = np.argsort(earliest(kinds, len(rules)))
+        distinct = [*dict.fromkeys(rules[kind] for kind in by_use.tolist() if rules[kind] is not None)]
+        op = np.array([-1 if rule is None else distinct.index(rule) for rule in rules])[kinds]
+        values = [*map(found.values.__getitem__, (count - 1 - ordered).tolist())]
+        grads = [value.grad for value in values]
+        missing = grads.count(None)
+        needs = np.ones(count, dtype=bool)
+        leaves = np.flatnonzero(op < 0)
+        needs[leaves] = [values[leaf]._b is not FROZEN for leaf in leaves.tolist()]
+        self._keep(
+            rules=tuple(distinct),
+            op=op,
+            first=np.append(0, np.cumsum(widths[ordered])),
+            args=np.where(literal, -1 * np.cumsum(literal), position[np.maximum(args, 0)]),
+            consts=np.array(found.consts)[::-1][-1 - args[literal]],
+            data=np.array([value._data for value in values]),
+            local=local[taken],
+            grad=np.array(grads if missing < count else [np.nan] * count, dtype=float),
+            known=np.array([x is not None for x in grads] if 0 < missing < count else [not missing] * count),
+            needs=needs,
+            roots=tuple(position[[place[id(root)] for root in roots]].tolist()),
+            _values=tuple(values),
+            _notes=[value._note for value in values],
+            _variables=Variables(names or {}),
+        )  # fmt: skip
+
+    # -------------------------------------------------------------------------------------- labels
+    @cached_property
+    def _labels(self) -> Labels:
+        noted = (note[0] if type(note) is tuple else note for note in self._notes)
+        own = [name if isinstance(name, str) else None for name in noted]
+        return labels_of(self._values, own, self._variables, callers(self._groups))
+
+    @cached_property
+    def _groups(self) -> list[Group | None]:
+        noted = (note[2] if type(note) is tuple else note for note in self._notes)
+        return [group if type(group) is Group else None for group in noted]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What each node is called: by the user, by a variable, else it is made up; unique in the graph."""
+        return self._labels.names
+
+    @cached_property
+    def named(self) -> list[bool]:
+        """Whether the name was given, by the user, a variable or a module, rather than made up."""
+        return self._labels.named
+
+    @cached_property
+    def paths(self) -> list[Path]:
+        """Where a module holds each parameter, ``("layers", 0, "neurons", 1, "w", 2)``; () for all else."""
+        return self._labels.paths
+
+    @cached_property
+    def sites(self) -> list[str | None]:
+        """``file:line`` of the user's code that recorded each node; None if it was not recorded."""
+        noted = [note[1] if type(note) is tuple else None for note in self._notes]
+        found = iter(sites_of(each for each in noted if each is not None))
+        return [None if each is None else next(found) for each in noted]
+
+    @cached_property
+    def groups(self) -> list[GroupPath]:
+        """The groups that each node was recorded in, the outermost first."""
+        paths = group_paths(self._groups, self._variables.called(modules=True))
+        return [paths[each] for each in self._groups]
+
+    # --------------------------------------------------------------------------------------- nodes
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, each after its operands."""
+        both = [*self.data.tolist(), *reversed(self.consts.tolist())]
+        table, starts = rows(self), self.first.tolist()
+        derivatives: list[Any] = self.local.tolist()
+        for index in np.flatnonzero(self.args < 0).tolist():
+            derivatives[index] = None
+        fields = zip(
+            range(len(self)),
+            self.names,
+            [None if op < 0 else self.rules[op] for op in self.op.tolist()],
+            [tuple([arg if arg >= 0 else both[arg] for arg in row]) for row in table],
+            self.data.tolist(),
+            [grad if known else None for grad, known in zip(self.grad.tolist(), self.known, strict=True)],
+            [tuple(derivatives[start:stop]) for start, stop in pairwise(starts)],
+            self.needs.tolist(),
+            self.sites,
+            self.named,
+            self.groups,
+            self.paths,
+            strict=True,
+        )
+        nodes = tuple(map(Node._make, fields))
+        for node in nodes:
+            node.graph = self
+        return nodes
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {id(value): index for index, value in enumerate(self._values)}
+
+    @cached_property
+    def _called(self) -> dict[str, int]:
+        """The position of each name, also of what other variables hold a value of the graph."""
+        variables = {name: self._places.get(key, -1) for name, key in self._variables.values.items()}
+        aliases = {name: place for name, place in variables.items() if place >= 0}
+        return aliases | {name: index for index, name in enumerate(self.names)}
 
     @property
     def root(self) -> Node:
-        """The node of the value that the graph computes."""
-        return self.nodes[-1]
+        """The node of the value that the graph computes; of several, the last one given."""
+        return self.nodes[self.roots[-1]]
 
     def __len__(self) -> int:
-        return len(self.nodes)
+        return len(self.op)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -130,28 +333,27 @@ class Graph:
             if place is not None:
                 return self.nodes[place]
             raise KeyError(f"{which!r} is not in this graph: {self.root.name} does not depend on it")
-        for node in self.nodes:
-            if node.name == which:
-                return node
-        named = ", ".join(node.name for node in self.nodes if node.named) or "none that was given"
-        raise KeyError(f"no value named {which!r} in this graph; its names are {named}")
+        if which in self._called:
+            return self.nodes[self._called[which]]
+        given = [name for name, named in zip(self.names, self.named, strict=True) if named]
+        told = ", ".join(given) or "none that was given"
+        raise KeyError(f"no value named {which!r} in this graph; its names are {told}")
 
     def uses(self) -> list[list[tuple[int, int]]]:
         """For each node, where it is used: (position of the user, place among its operands), in order."""
-        uses: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
-        for node in self.nodes:
-            for place, operand in enumerate(node.operands):
-                if type(operand) is int:
-                    uses[operand].append((node.position, place))
+        uses: list[list[tuple[int, int]]] = [[] for _ in self.op]
+        for user, row in enumerate(rows(self)):
+            for place, arg in enumerate(row):
+                if arg >= 0:
+                    uses[arg].append((user, place))
         return uses
 
+    # ---------------------------------------------------------------------------------------- text
     def equation(self, node: Node) -> str:
         """One node as text: ``net = dot(w0, w1, x0, x1, b) = 0.755``."""
         if node.rule is None:
             return f"{node.name} = {node.data!r}"
-        operands = ", ".join(
-            self.nodes[each].name if type(each) is int else repr(each) for each in node.operands
-        )
+        operands = ", ".join(repr(x) if isinstance(x, float) else self.names[x] for x in node.operands)
         return f"{node.name} = {node.rule.name}({operands}) = {node.data!r}"
 
     def __str__(self) -> str:
@@ -160,52 +362,30 @@ class Graph:
     def __repr__(self) -> str:
         return f"Graph({len(self)} values, root {self.root.name} = {self.root.data!r})"
 
+    # ---------------------------------------------------------------------------- equality, pickles
+    def _record(self) -> dict[str, Any]:
+        kept = {name: held for name, held in vars(self).items() if name in Columns.__annotations__}
+        labels = ("names", "named", "paths", "sites", "groups")
+        return kept | {name: getattr(self, name) for name in labels}
+
     def __eq__(self, other: object) -> bool:
-        return self.nodes == other.nodes if isinstance(other, Graph) else NotImplemented
+        if not isinstance(other, Graph):
+            return NotImplemented
+        return self is other or self._comparable() == other._comparable()
+
+    def _comparable(self) -> list[Any]:
+        columns = sorted(self._record().items())
+        return [(name, x.tobytes() if isinstance(x, np.ndarray) else tuple(x)) for name, x in columns]
 
     def __hash__(self) -> int:
-        return hash(self.nodes)
+        return hash((self.rules, self.args.tobytes(), self.data.tobytes()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Graph.of, (self.nodes,)
+        return Graph._restored, (self._record(),)
 
 
-def _unique(name: str, taken: set[str]) -> str:
-    """``name``, or with a count behind it where it is taken; two values may bear one name."""
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}#{count}"
-    taken.add(candidate)
-    return candidate
-
-
-def variable_names(names: Mapping[str, Any]) -> dict[int, str]:
-    """The ``id`` of each Value that a variable holds, by itself or in a container, and its name.
-
-    >>> w, x = [Value(1.0), Value(2.0)], Value(3.0)
-    >>> sorted(variable_names({"w": w, "x": x, "_": Value(4.0)}).values())
-    ['w[0]', 'w[1]', 'x']
-    """
-    found: dict[int, str] = {}
-    for name, held in names.items():
-        if not name.startswith("_"):
-            _collect(name, held, found)
-    return found
-
-
-def _collect(name: str, held: Any, found: dict[int, str]) -> None:
-    if isinstance(held, Value):
-        found.setdefault(id(held), name)
-    elif isinstance(held, list | tuple):
-        for index, each in enumerate(held):
-            if isinstance(each, Value | list | tuple | np.ndarray):
-                _collect(f"{name}[{index}]", each, found)
-    elif isinstance(held, dict):
-        for key, each in held.items():
-            if isinstance(each, Value | np.ndarray):
-                _collect(f"{name}[{key!r}]", each, found)
-    elif isinstance(held, np.ndarray) and held.dtype == object:
-        for place in np.ndindex(held.shape):
-            if isinstance(held[place], Value):
-                _collect(f"{name}[{','.join(map(str, place))}]", held[place], found)
+def _width(rule: Rule | None) -> int:
+    """The number of operands of a rule; -1 where the values that it made keep them in a tuple."""
+    if rule is None:
+        return 0
+    return -1 if rule.over or len(rule.args) > 2 else len(rule.args)

@@ -17,7 +17,7 @@ from typing import Any
 
 from microbp.compiled import SCOPE
 
-__all__ = ["Group", "GroupPath", "current_group", "group", "group_paths", "grouping"]
+__all__ = ["Group", "GroupPath", "callers", "current_group", "group", "group_paths", "grouping"]
 
 #: From the outermost group to the innermost: its name, and the number of this call of it.
 GroupPath = tuple[tuple[str, int], ...]
@@ -64,10 +64,8 @@ class Group:
 class _Called:
     """What modules are called, by their ``id``: by variables, and by the modules that hold them."""
 
-    def __init__(self, names: Mapping[str, Any]) -> None:
-        self.variables: dict[int, str] = {}
-        for name, held in names.items():
-            self.variables.setdefault(id(held), name)
+    def __init__(self, variables: Mapping[int, str]) -> None:
+        self.variables = variables
         self._paths: dict[int, dict[int, str]] = {}
 
     def paths(self, module: Any) -> dict[int, str]:
@@ -144,12 +142,14 @@ def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
     return grouped
 
 
-def group_paths(groups: Iterable[Group | None], names: Mapping[str, Any]) -> dict[Group | None, GroupPath]:
+def group_paths(
+    groups: Iterable[Group | None], variables: Mapping[int, str]
+) -> dict[Group | None, GroupPath]:
     """For each group its path; the calls of one name under one parent are numbered as they were entered.
 
-    ``names`` maps variables to what they hold: they name the modules that no other module called.
+    ``variables`` names by their ``id`` the modules that no other module called.
     """
-    called = _Called(names)
+    called = _Called(variables)
     own: dict[Group, str] = {}
     for each in {*groups}:
         above = each
@@ -163,6 +163,22 @@ def group_paths(groups: Iterable[Group | None], names: Mapping[str, Any]) -> dic
         paths[entered] = (*above_path, (name, calls[above_path, name]))
         calls[above_path, name] += 1
     return paths
+
+
+def callers(groups: Iterable[Group | None]) -> list[Any]:
+    """The modules in whose calls these groups are that were called by no other module, each once."""
+    found: dict[int, tuple[int, Any]] = {}
+    seen: set[Group] = set()
+    for each in {*groups}:
+        top, above = None, each
+        while above is not None and above not in seen:
+            seen.add(above)
+            top = above if above.owner is not None else top
+            above = above.parent
+        if top is not None and above is None:
+            first = found.get(id(top.owner), (top.serial, top.owner))
+            found[id(top.owner)] = min(first, (top.serial, top.owner), key=lambda item: item[0])
+    return [owner for _, owner in sorted(found.values(), key=lambda item: item[0])]
 
 
 SCOPE.update(grouped=0, current_group=current_group)

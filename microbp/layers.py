@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -275,8 +275,8 @@ class TwoLayerNet(Module):
         first, second = self.layers["Affine1"], self.layers["Affine2"]
         return {"W1": first.W, "b1": first.b, "W2": second.W, "b2": second.b}
 
-    def _holders(self) -> Iterator[tuple[str, Any]]:
-        yield from self.params.items()
+    def _parts(self) -> Iterable[tuple[str, Any]]:
+        return self.params.items()
 
     def predict(self, x: Any) -> Array:
         """The logits for the batch ``x``, an Array of Values of shape (batch, outputs)."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from microbp.functions import Operation
 from microbp.groups import grouping
+from microbp.labels import PathName, layer_path, parameter_paths, text_of
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.spelling import did_you_mean
@@ -107,10 +108,24 @@ class Module:
         """The parameters, each once, in the order in which the attributes were set."""
         return list(self.named_parameters().values())
 
+    def parameter_layers(self) -> dict[str, list[Value]]:
+        """The parameters by the layer that they belong to; one that is in none stands by itself.
+
+        >>> {layer: len(values) for layer, values in MLP(2, [3, 1]).parameter_layers().items()}
+        {'layers.0': 9, 'layers.1': 4}
+        """
+        layers: dict[str, list[Value]] = {}
+        for path, value in parameter_paths(self):
+            if isinstance(value, Value):
+                layers.setdefault(text_of(layer_path(path) or path), []).append(value)
+        return layers
+
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        for path, value in self.named_parameters().items():
-            value.name = path
+        self.named_parameters()  # which raises where two have one path
+        for path, value in parameter_paths(self):
+            if isinstance(value, Value):
+                value.name = PathName(path)
 
     def zero_grad(self) -> None:
         """Forget the gradients: ``grad`` is None again."""
@@ -179,10 +194,13 @@ class Module:
         with state:
             self.load_state(dict(state))
 
+    def _parts(self) -> Iterable[tuple[str, Any]]:
+        """What holds its parameters, by the first word of their paths: its public attributes."""
+        return [(name, held) for name, held in vars(self).items() if not name.startswith("_")]
+
     def _holders(self) -> Iterator[tuple[str, Any]]:
-        for name, held in vars(self).items():
-            if not name.startswith("_"):
-                yield from _holders(name, held)
+        for name, held in self._parts():
+            yield from _holders(name, held)
 
 
 def _holders(path: str, held: Any) -> Iterator[tuple[str, Any]]:

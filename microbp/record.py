@@ -90,7 +90,7 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
         raise _undefined(rule, operands, error) from None
     node: Value = _new_value()
     node._data, node._rule = y, rule
-    node._a = node._b = node._da = node._db = node._pending = node.grad = None
+    node._a = node._b = node._da = node._db = node._note = node._pending = node.grad = None
     if over or len(operands) > 2:
         node._b, node._db = tuple(operands), tuple(local)
     elif local[0] is None:

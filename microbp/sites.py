@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Place", "site_of", "user_frame", "user_place", "user_scope", "user_site"]
+__all__ = [
+    "Place", "site_of", "sites_of", "user_frame", "user_locals", "user_place", "user_scope", "user_site",
+]  # fmt: skip
 
 _INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
+
+#: How many calls outwards variables are sought.
+_CALLS = 100
 
 #: A place in code, cheap to take: the code object and the offset of the instruction in it.
 Place = tuple[CodeType, int]
@@ -43,8 +50,22 @@ def user_scope() -> dict[str, Any]:
     frame = user_frame()
     if frame is None:
         return {}
-    local = dict(frame.f_locals)
+    local = user_locals()
     return local | {name: held for name, held in frame.f_globals.items() if name not in local}
+
+
+def user_locals() -> dict[str, Any]:
+    """The local variables there, then those of the functions of the same module that called it."""
+    inner = frame = user_frame()
+    scope: dict[str, Any] = {}
+    for _ in range(_CALLS):
+        if inner is None or frame is None:
+            break
+        if frame.f_globals is inner.f_globals and frame.f_code.co_name != "<module>":
+            for name, held in frame.f_locals.items():
+                scope.setdefault(name, held)
+        frame = frame.f_back
+    return scope
 
 
 def user_place(depth: int = 1) -> Place | None:
@@ -57,11 +78,24 @@ def user_place(depth: int = 1) -> Place | None:
 
 def site_of(place: Place | None) -> str:
     """A place as ``file:line``; ``?`` for none."""
-    if place is None:
-        return "?"
-    code, offset = place
-    lines = (line for start, end, line in code.co_lines() if start <= offset < end and line)
-    return f"{code.co_filename}:{next(lines, code.co_firstlineno)}"
+    return sites_of([place])[0]
+
+
+def sites_of(places: Iterable[Place | str | None]) -> list[str]:
+    """Several places; what is a text already stays."""
+    lines: dict[int, tuple[list[int], list[int]]] = {}  # of each code object: where a line begins, which
+    found = []
+    for place in places:
+        if isinstance(place, str) or place is None:
+            found.append(place or "?")
+            continue
+        code, offset = place
+        if id(code) not in lines:
+            table = [(start, line) for start, _, line in code.co_lines()]
+            lines[id(code)] = [start for start, _ in table], [line or 0 for _, line in table]
+        starts, numbers = lines[id(code)]
+        found.append(f"{code.co_filename}:{numbers[bisect(starts, offset) - 1] or code.co_firstlineno}")
+    return found
 
 
 def user_site() -> str:

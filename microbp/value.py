@@ -68,7 +68,7 @@ class Value:
     _da: Any
     _db: Any
     #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
-    #: part in; unset where there is none of them.
+    #: part in; None where there is none of them.
     _note: str | Group | tuple[Any, ...] | None
     #: The gradient of the running pass, or of the last one.
     _upstream: Any
@@ -77,7 +77,7 @@ class Value:
 
     def __init__(self, data: float, name: str | None = None) -> None:
         self._data = data if type(data) is float else as_number(data, "Value()")
-        self.grad = self._rule = self._a = self._b = self._da = self._db = self._pending = None
+        self.grad = self._rule = self._a = self._b = self._da = self._db = self._note = self._pending = None
         if name is not None:
             self.name = name
         if not _collector_knows:

@@ -54,6 +54,22 @@ def test_the_last_of_several_backward_passes_counts(script):
     assert ran.root() is ran.namespace["other"]
 
 
+def test_values_of_a_main_have_the_names_that_they_have_there(script):
+    ran = script("""\
+        from microbp import Value
+        def passed(loss):
+            loss.backward()
+        def main():
+            w, x = Value(0.5), Value(3.0)
+            h = w * x
+            passed(h ** 2)
+            h = None
+        main()
+    """)
+    assert [node.name for node in ran.graph()] == ["w", "x", "h", "loss"]
+    assert ran.root("h").data == 1.5
+
+
 def test_it_runs_as_main_with_its_arguments_and_its_folder(script, tmp_path):
     (tmp_path / "beside.py").write_text("number = 4.0\n", encoding="utf-8")
     before = sys.argv, sys.path[:], sys.modules["__main__"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support import here
 
-from microbp import MLP, Module, Neuron, Value, losses
+from microbp import MLP, Layer, Module, Neuron, Value, losses
 from microbp.backward import upstream_gradients
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 from microbp.debug.diagnose.layers import layer_of
@@ -200,9 +201,14 @@ def test_exploding_gradients_are_told_layer_by_layer() -> None:
     ("ratio", "kind"), [(1e3, []), (1e-3, []), (1e5, ["exploding"]), (1e-5, ["vanishing"])]
 )
 def test_layers_may_differ_by_less_than_four_decades(ratio: float, kind: list[str]) -> None:
-    first, second = Value(1.0, name="first.w"), Value(1.0, name="second.w")
-    h = first * ratio
-    assert [each.cause for each in of(h + second * 1.0).findings] == kind
+    class Two(Module):
+        def __init__(self) -> None:
+            self.first, self.second = Neuron(1), Neuron(1)
+
+        def __call__(self, x: float) -> Any:
+            return self.first.w[0] * x + self.second.w[0] * 1.0
+
+    assert [each.cause for each in of(Two()(ratio)).findings] == kind
 
 
 class Cell(Module):
@@ -233,14 +239,29 @@ def test_samples_side_by_side_are_no_sequence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "layer"),
+    ("path", "layer"),
     [
-        ("layers.1.neurons.0.b", "layers.1"), ("w.3", "w"), ("net.w.3", "net"),
-        ("W2[1]", "W2"), ("w", ""), ("blocks.2.w", "blocks.2"),
+        (("layers", 1, "neurons", 0, "b"), "layers.1"), (("w", 3), "w"), (("net", "w", 3), "net"),
+        (("w",), ""), (("blocks", 2, "w"), "blocks.2"), (("hidden", "neurons", 0, "w", 1), "hidden"),
+        (("neurons", 2, "b"), "neurons"), (("W1", 0, 2), "W1"), (("layers", "one", "W", 0, 2), "layers.one"),
     ],
 )  # fmt: skip
-def test_the_layer_of_a_parameter_is_read_from_its_path(name: str, layer: str) -> None:
-    assert layer_of(name) == layer
+def test_the_layer_of_a_parameter_is_that_of_its_path(path: tuple[Any, ...], layer: str) -> None:
+    assert layer_of("any", path) == layer
+
+
+def test_two_layers_of_a_module_of_ones_own_are_two_rows() -> None:
+    class Net(Module):
+        def __init__(self) -> None:
+            self.hidden, self.out = Layer(2, 3, activation="tanh"), Layer(3, 1, activation="tanh")
+
+        def __call__(self, x: Any) -> Any:
+            return self.out(self.hidden(x))
+
+    net = Net()
+    loss = net([1.0, -2.0])
+    loss.backward()
+    assert [row.name for row in diagnose(loss, names={"net": net}, show=False).layers] == ["hidden", "out"]
 
 
 # ------------------------------------------------------------------------------------- reading

@@ -41,6 +41,8 @@ record      recording, and what is not recorded
 array       NumPy arrays of Values
 functions   the operations as functions
 differentiate  grad: gradients as results
+labels      what values are called: by users, variables, modules
+sweeps      the columns of a graph, and the walks over them
 graph       Graph: a frozen, ordered, picklable record of one Value
 tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from support import here
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value, record_sites
-from microbp.sites import user_frame, user_site
+from microbp.sites import sites_of, user_frame, user_scope, user_site
 
 
 @pytest.fixture
@@ -183,3 +184,38 @@ def test_the_demonstrations_count_as_user_s_code(tmp_path: Path) -> None:
     line = inspect.getsourcelines(site_of_code_in)[1] + 2
     for file in (package / "planted.py", Path(np.__file__).parent / "planted.py"):
         assert site_of_code_in(file) == f"{__file__}:{line}"
+
+
+# ----------------------------------------------------------------------------- many sites, and the scope
+def test_the_lines_of_a_code_object_are_read_once() -> None:
+    class Code:
+        co_filename, co_firstlineno, asked = "script.py", 1, 0
+
+        def co_lines(self) -> list[tuple[int, int, int | None]]:
+            self.asked += 1
+            return [(0, 2, None), (2, 8, 1), (8, 10, 2), (10, 12, 1), (12, 14, 3)]
+
+    code: Any = Code()
+    places = [(code, offset) for offset in (0, 2, 6, 8, 10, 12)] * 1000
+    lines = ["script.py:1", "script.py:1", "script.py:1", "script.py:2", "script.py:1", "script.py:3"]
+    assert sites_of(places) == lines * 1000
+    assert code.asked == 1
+    assert sites_of([None, "other.py:7", *places[:1]]) == ["?", "other.py:7", "script.py:1"]
+
+
+def test_the_scope_has_the_variables_of_the_functions_that_called() -> None:
+    w = Value(2.0)
+
+    def asked() -> dict[str, Any]:
+        y = w * 1.0
+        return user_scope() | {"mine": y}
+
+    def helper() -> dict[str, Any]:
+        held, y = [w], "outer"
+        return asked() if held and y else {}
+
+    scope = helper()
+    assert scope["y"] is scope["mine"]  # the nearest
+    assert scope["held"] == [w]
+    assert scope["w"] is w
+    assert scope["sites_of"] is sites_of

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microbp.answers.case import Case, assembled, prefix
-from microbp.graph import variable_names
+from microbp.labels import variable_names
 from microbp.spelling import did_you_mean
 from microbp.value import Value
 

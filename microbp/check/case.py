@@ -20,7 +20,8 @@ from microbp.check.report import GradientRow
 from microbp.check.rounding import rounding_error
 from microbp.check.words import operand_names, operand_words, where
 from microbp.errors import NoGradientError
-from microbp.graph import Graph, Node, variable_names
+from microbp.graph import Graph, Node
+from microbp.labels import variable_names
 from microbp.tables import number
 from microbp.value import Value, describe
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from microbp import Graph, Value, record_sites
 from microbp.cli.command import CommandError, nearest
+from microbp.sites import user_locals
 
 __all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
 
@@ -27,16 +28,21 @@ class ScriptFailed(Exception):
 
 
 class Script:
-    """What a script left behind: its variables, and the last value that had ``backward()`` called."""
+    """What a script left behind: its variables, and the last value that had ``backward()`` called.
 
-    def __init__(self, path: str, module: ModuleType, last: Value | None) -> None:
+    ``local`` are the variables of the functions that called it, as of a ``main()``.
+    """
+
+    def __init__(
+        self, path: str, module: ModuleType, last: Value | None, local: dict[str, Any] | None = None
+    ) -> None:
         self.path, self.last = path, last
-        self._module = module
+        self._module, self._local = module, local or {}
 
     @property
     def namespace(self) -> dict[str, Any]:
-        """The script's global variables."""
-        return vars(self._module)
+        """The script's variables: those where ``backward()`` was called last, then the global ones."""
+        return self._local | {name: x for name, x in vars(self._module).items() if name not in self._local}
 
     def root(self, name: str | None = None) -> Value:
         """The Value of that name; without a name the last one that had ``backward()`` called.
@@ -122,7 +128,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
             raise ScriptFailed(1) from None
         finally:
             record_sites(before)
-    return Script(path, module, last[-1] if last else None)
+    return Script(path, module, *last)
 
 
 def _compiled(source: bytes, path: str) -> CodeType:
@@ -154,14 +160,14 @@ def _as_main(module: ModuleType, argv: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _last_backward() -> Iterator[list[Value]]:
-    """A list that holds the last value whose ``backward()`` was called inside the ``with``."""
-    last: list[Value] = []
+def _last_backward() -> Iterator[list[Any]]:
+    """The last value whose ``backward()`` was called inside the ``with``, and the variables there."""
+    last: list[Any] = [None]
     backward = Value.backward
 
     def noted(self: Value) -> None:
         backward(self)
-        last[:] = [self]
+        last[:] = [self, user_locals()]
 
     Value.backward = noted  # type: ignore[method-assign]
     try:

@@ -231,4 +231,8 @@ _NODE: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "site": (lambda site: site, lambda site: None if site is None else _word(site)),
     "named": (bool, _flag),
     "group": (lambda group: group, lambda group: tuple((_word(name), _whole(call)) for name, call in group)),
+    "path": (
+        lambda path: [x if isinstance(x, str | int) else str(x) for x in path],
+        lambda path: tuple(x if isinstance(x, str) else _whole(x) for x in path),
+    ),
 }

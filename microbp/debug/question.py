@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from microbp.errors import NoGradientError
-from microbp.graph import Graph, Node, variable_names
+from microbp.graph import Graph, Node
+from microbp.labels import Variables
 from microbp.sites import user_scope
 from microbp.value import Value
 
@@ -48,16 +49,16 @@ def question(
     root = graph.root
     if not root.requires_grad:
         raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")
-    called = {name: key for key, name in variable_names(scope).items()}
     try:
         node = graph[value]
     except KeyError:
-        place = id(value) if isinstance(value, Value) else called.get(value)
-        if place is None or (isinstance(value, str) and not graph._places):  # a graph from elsewhere
+        called = Variables(scope).values
+        key = id(value) if isinstance(value, Value) else called.get(value)
+        if key is None or (isinstance(value, str) and not graph._places):  # a graph from elsewhere
             raise
-        if place not in graph._places:
-            named = [name for name, key in called.items() if key == place]
+        if key not in graph._places:
             given = value if isinstance(value, str) else value.name
-            return Question(graph, None, given or next(iter(named), "this value"))
-        node = graph.nodes[graph._places[place]]  # a variable of a Value that has another name
+            bears = [given, *(name for name, held in called.items() if held == key), "this value"]
+            return Question(graph, None, next(name for name in bears if name))
+        node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return Question(graph, node, node.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -25,16 +24,14 @@ class Snapshots:
     >>> len(snapshots), snapshots.layers
     (3, ('layers.0', 'layers.1'))
 
-    Take one after ``backward()`` and before the gradients are forgotten. A layer is what the paths of
-    parameters have in common up to their first number; a parameter without a number is one by itself.
+    Take one after ``backward()`` and before the gradients are forgotten. The layers are those of
+    :meth:`microbp.Module.parameter_layers`.
     """
 
     def __init__(self, net: Module) -> None:
         if not isinstance(net, Module):
             raise TypeError(f"Snapshots() takes the module that is trained, not {type(net).__name__}")
-        self._parameters: dict[str, list[Any]] = {}
-        for path, value in net.named_parameters().items():
-            self._parameters.setdefault(_layer(path), []).append(value)
+        self._parameters = net.parameter_layers()
         if not self._parameters:
             raise ValueError(f"{type(net).__name__} has no parameters")
         #: For each moment and layer the numbers of its parameters.
@@ -88,11 +85,6 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
     for ax in grid[-1]:
         ax.set_xlabel("snapshot")
     return made
-
-
-def _layer(path: str) -> str:
-    found = re.match(r"[^.\d]+\.\d+", path)
-    return found.group() if found else path
 
 
 def _histogram(ax: Any, moments: list[list[float]], bins: int, title: str) -> None:

@@ -12,6 +12,7 @@ from microbp.debug.diagnose.finding import Finding, listed, short
 from microbp.debug.diagnose.reading import Reading
 from microbp.debug.diagnose.subjects import Subject
 from microbp.groups import GroupPath
+from microbp.labels import Path, layer_path, text_of
 
 __all__ = ["LayerRow", "layer_of", "layers"]
 
@@ -29,20 +30,14 @@ class LayerRow(NamedTuple):
     rms: float
 
 
-def layer_of(name: str) -> str:
-    """The layer of a parameter: of its path all up to the first number, of an array its name, else nothing.
+def layer_of(name: str, path: Path) -> str:
+    """The layer of a parameter: that of its path, of an array its name, else nothing.
 
-    >>> [layer_of(each) for each in ("layers.0.neurons.1.w.0", "encoder.w.3", "W1.0.2", "W1[0,2]", "w5")]
-    ['layers.0', 'encoder', 'W1', 'W1', '']
+    >>> layer_of("w.3", ("encoder", "w", 3)), layer_of("W1[0,2]", ()), layer_of("w5", ())
+    ('encoder', 'W1', '')
     """
-    parts = name.partition("[")[0].split(".")
-    while len(parts) > 1 and parts[-1].isdigit():
-        parts.pop()
-    inner = parts[:-1]
-    numbers = [place for place, part in enumerate(inner) if part.isdigit()]
-    if inner:
-        return ".".join(inner[: numbers[0] + 1]) if numbers else inner[0]
-    return parts[0] if parts[0] != name else ""
+    array, bracket, _ = name.partition("[")
+    return text_of(layer_path(path)) if path else array if bracket else ""
 
 
 def layers(reading: Reading, subjects: Sequence[Subject]) -> tuple[list[Finding], tuple[LayerRow, ...]]:
@@ -53,18 +48,23 @@ def layers(reading: Reading, subjects: Sequence[Subject]) -> tuple[list[Finding]
     found = []
     rows = _by_parameters(reading, subjects)
     if len(rows) > 1:
-        names = [each.name for each in subjects if each.position is not None]
+        names = [(each.name, _layer(each, reading)) for each in subjects if each.position is not None]
         found += _judged(rows, "layer", names, reading)
     for unit, calls in _sequences(reading).items():
         found += _judged(calls, f"call of {unit}", [], reading)
     return found, rows
 
 
+def _layer(subject: Subject, reading: Reading) -> str:
+    position = subject.position
+    return "" if position is None else layer_of(subject.name, reading.graph.paths[position])
+
+
 def _by_parameters(reading: Reading, subjects: Sequence[Subject]) -> tuple[LayerRow, ...]:
     gradients: dict[str, list[float]] = defaultdict(list)
     first_use: dict[str, int] = {}
     for each in subjects:
-        name = layer_of(each.name)
+        name = _layer(each, reading)
         if each.position is not None and each.requires_grad and name:
             gradients[name].append(reading.upstream[each.position])
             used = min(user for user, _ in reading.used[each.position]) if reading.used[each.position] else 0
@@ -108,7 +108,9 @@ def _power(exponent: float) -> float:
     return float(10.0 ** max(-307.0, min(307.0, exponent)))
 
 
-def _judged(rows: Sequence[LayerRow], what: str, names: list[str], reading: Reading) -> list[Finding]:
+def _judged(
+    rows: Sequence[LayerRow], what: str, names: list[tuple[str, str]], reading: Reading
+) -> list[Finding]:
     shown = [row for row in rows if 0.0 < row.rms < math.inf]
     if len(shown) < 2:
         return []
@@ -135,7 +137,7 @@ def _judged(rows: Sequence[LayerRow], what: str, names: list[str], reading: Read
             "relu or another unit that does not flatten, init='xavier' or 'he', shortcuts that add"
             if vanishing
             else "clip the gradients, smaller initial weights (init='xavier'), inputs at the scale of 1",
-            tuple(each for each in names if layer_of(each) == first.name),
+            tuple(name for name, layer in names if layer == first.name),
             (("first", first.rms), ("last", last.rms), ("per step", per)),
         )
     ]  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.graph import Graph, variable_names
+from microbp.graph import Graph
+from microbp.labels import variable_names
 from microbp.nn import Module
 from microbp.value import Value
 

@@ -1,0 +1,266 @@
+"""The walks over a recorded graph: its order, what depends on what, forward, backward. There are no others.
+
+They read the columns of a :class:`microbp.Graph` and write nothing. An argument is the position of a node,
+or, below 0, counts constants from the end: in ``[*data, *reversed(consts)]`` one index finds either.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microbp.compiled import compiled
+from microbp.errors import UndefinedOperation
+from microbp.expr import COMPLEX
+from microbp.rules import Rule
+
+__all__ = [
+    "Columns", "Floats", "Integers", "backward", "dependencies", "dependents",
+    "earliest", "forward", "gathered", "order", "rows",
+]  # fmt: skip
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+class Columns:
+    """A graph as arrays: N nodes, each after its operands, with M arguments in all, K of them constants."""
+
+    #: The distinct rows of the table, in the order in which the nodes use them first.
+    rules: tuple[Rule, ...]
+    #: [N] Which of them; -1 for a leaf.
+    op: Integers
+    #: [N + 1] The arguments of node i are ``args[first[i]:first[i + 1]]``.
+    first: Integers
+    #: [M] The position of a node; below 0 the constant ``consts[-1 - arg]``.
+    args: Integers
+    #: [K]
+    consts: Floats
+    #: [N] The number, as recorded.
+    data: Floats
+    #: [M] ∂node/∂argument, as recorded; nan at a constant.
+    local: Floats
+    #: [N] The gradient accumulated so far; nan where there is none, as :attr:`known` says.
+    grad: Floats
+    known: Flags
+    #: [N] Whether it takes a gradient.
+    needs: Flags
+    #: The positions of the values whose graph it is.
+    roots: tuple[int, ...]
+
+
+def rows(columns: Columns) -> list[list[int]]:
+    """The arguments of each node.
+
+    >>> from microbp import Graph, Value
+    >>> x = Value(3.0)
+    >>> rows(Graph(x * x + 1.0))
+    [[], [0, 0], [1, -1]]
+    """
+    args = columns.args.tolist()
+    return [args[start:stop] for start, stop in pairwise(columns.first.tolist())]
+
+
+# ------------------------------------------------------------------------------------------- order
+def order(first: Integers, args: Integers, roots: Sequence[int]) -> Integers:
+    """The nodes in the order of the record, reversed that of a backward pass: Kahn's, from ``roots``.
+
+    Each comes after its operands, and the first of them before the second, as the formula is read. The
+    nodes are numbered as a search breadth first from the roots, the last operand first, reaches them, the
+    last one reached with 0.
+
+    >>> order(np.array([0, 0, 2, 4]), np.array([0, 0, 1, -1]), [2])
+    array([0, 1, 2])
+    """
+    count = len(first) - 1
+    computed = np.diff(first) > 0
+    # Leaves make nothing ready: the queue is for the others, a leaf stands before its first use.
+    inner = args >= 0
+    inner[inner] = computed[args[inner]]
+    outputs = np.array(roots, dtype=np.int64)
+    used = np.append(args[inner], outputs[computed[outputs]])
+    pending = np.bincount(used, minlength=count)
+    queue = np.flatnonzero(computed)
+    if pending.max(initial=0) > 1:
+        backwards, last = used[::-1].tolist(), len(used)
+        ends = (last - np.append(np.append(0, np.cumsum(inner))[first], last)).tolist()
+        left = pending.tolist()
+        ready = [count]  # a node whose operands are the roots
+        for node in ready:
+            for operand in backwards[ends[node + 1] : ends[node]]:
+                left[operand] -= 1
+                if not left[operand]:
+                    ready.append(operand)
+        queue = np.array(ready[:0:-1], dtype=np.int64)
+    uses = np.append(args[gathered(first, queue)], outputs)
+    uses = uses[uses >= 0]
+    chosen = np.zeros(len(uses), dtype=bool)
+    chosen[earliest(uses, count)] = True
+    return uses[chosen]
+
+
+def earliest(indices: Integers, count: int) -> Integers:
+    """Where each of the numbers below ``count`` stands first among ``indices``.
+
+    >>> earliest(np.array([1, 0, 1]), 2)
+    array([1, 0])
+    """
+    found = np.full(count, len(indices))
+    np.minimum.at(found, indices, np.arange(len(indices)))
+    return found
+
+
+def gathered(first: Integers, nodes: Integers) -> Integers:
+    """Where the arguments of ``nodes`` stand, one node after the other.
+
+    >>> gathered(np.array([0, 0, 2, 5]), np.array([2, 1]))
+    array([2, 3, 4, 0, 1])
+    """
+    widths = first[nodes + 1] - first[nodes]
+    ends = np.cumsum(widths)
+    return np.repeat(first[nodes] - ends + widths, widths) + np.arange(widths.sum())
+
+
+# ------------------------------------------------------------------------------ what depends on what
+def dependents(columns: Columns, starts: Iterable[int]) -> Flags:
+    """For each node whether it is one of ``starts`` or was computed from one.
+
+    >>> from microbp import Graph, Value
+    >>> x, y = Value(3.0), Value(4.0)
+    >>> dependents(Graph(x * x + y), [2]).tolist()
+    [False, False, True, True]
+    """
+    reached = bytearray(len(columns.op) + len(columns.consts))
+    for start in starts:
+        reached[start] = True
+    for node, row in enumerate(rows(columns)):
+        if not reached[node] and any(map(reached.__getitem__, row)):
+            reached[node] = True
+    return np.frombuffer(reached, dtype=bool, count=len(columns.op))
+
+
+def dependencies(columns: Columns, ends: Iterable[int]) -> Flags:
+    """For each node whether it is one of ``ends`` or one of them was computed from it.
+
+    >>> from microbp import Graph, Value
+    >>> x, y = Value(3.0), Value(4.0)
+    >>> dependencies(Graph(x * x + y), [1]).tolist()
+    [True, True, False, False]
+    """
+    reached = bytearray(len(columns.op) + len(columns.consts))
+    for end in ends:
+        reached[end] = True
+    table = rows(columns)
+    for node in range(len(table) - 1, -1, -1):
+        if reached[node]:
+            for arg in table[node]:
+                reached[arg] = True
+    return np.frombuffer(reached, dtype=bool, count=len(columns.op))
+
+
+# ----------------------------------------------------------------------------------------- forward
+def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
+    """The number of each node where the nodes of ``given`` have other numbers; the others are computed anew.
+
+    A number is a float, a complex number, or an array with one for each sample. Returns [N], or
+    [N, samples]; complex if a given number is. Floats have the bits that recording would give them.
+
+    >>> from microbp import Graph, Value
+    >>> x = Value(3.0)
+    >>> graph = Graph(x * x + 1.0)
+    >>> forward(graph, {0: 2.0}), forward(graph, {0: np.array([0.0, 1.0])})[-1]
+    (array([2., 4., 5.]), array([1., 2.]))
+    >>> float(forward(graph, {0: 3.0 + 1e-50j})[-1].imag / 1e-50)
+    6.0
+
+    Raises UndefinedOperation, which names the operation and its numbers, where there is no result.
+    """
+    kind = complex if any(map(np.iscomplexobj, given.values())) else float
+    batch = np.broadcast_shapes(*map(np.shape, given.values()))
+    numbers: list[Any] = [*columns.data.astype(kind).tolist(), *columns.consts[::-1].astype(kind).tolist()]
+    for node, number in given.items():
+        numbers[node] = np.array(number, dtype=kind) if np.ndim(number) else kind(number)
+    for node, (op, row) in enumerate(zip(columns.op.tolist(), rows(columns), strict=True)):
+        if op >= 0 and node not in given:
+            rule, operands = columns.rules[op], [numbers[arg] for arg in row]
+            try:
+                numbers[node] = _computed(rule, operands, kind, batch)
+            except (ArithmeticError, ValueError) as error:
+                at = ", ".join(map(repr, operands[:6])) + ", …" * (len(operands) > 6)
+                told = f"node {node}, {rule}, has no value where its operands are {at}: {error}. {rule.doc}"
+                raise UndefinedOperation(told, rule.name, tuple(operands), "?") from None
+    return np.array([np.broadcast_to(each, batch) for each in numbers[: len(columns.op)]], dtype=kind)
+
+
+def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...]) -> Any:
+    """A row's value in floats or complex numbers, of numbers or of arrays of that shape."""
+    if not batch or not any(type(each) is np.ndarray for each in operands):
+        return _value(rule, rule.split(operands), kind)
+    if _elementwise(rule):
+        with np.errstate(all="ignore"):  # what Python's floats do in silence
+            return _value(rule, rule.split(operands), kind)
+    samples = zip(*(np.broadcast_to(each, batch).ravel().tolist() for each in operands), strict=True)
+    return np.array([_value(rule, rule.split(each), kind) for each in samples], dtype=kind).reshape(batch)
+
+
+def _value(rule: Rule, arguments: list[Any], kind: type) -> Any:
+    if kind is float:
+        return compiled(rule).value(*arguments)
+    scope = dict(zip(rule.args, arguments, strict=True))
+    lists = zip(*(scope[arg] for arg in rule.over), strict=True)
+    return rule.y.evaluate(scope, COMPLEX, [dict(zip(rule.over, each, strict=True)) for each in lists])
+
+
+@cache
+def _elementwise(rule: Rule) -> bool:
+    """Whether its value is made of sums and products alone, which NumPy rounds as Python does."""
+    return not any(
+        isinstance(each, ast.Div | ast.IfExp)
+        or (isinstance(each, ast.Call) and ast.unparse(each.func) != "total")
+        for each in ast.walk(rule.y.tree)
+    )
+
+
+# ---------------------------------------------------------------------------------------- backward
+def backward(columns: Columns, seeds: Mapping[int, Any], local: NDArray[Any] | None = None) -> NDArray[Any]:
+    """The gradient at each node, with the engine's order and roundings, where those of ``seeds`` start so.
+
+    A seed is a number, or an array of k for as many passes at once; ``local`` [M] or [M, k] stands in for
+    the recorded local derivatives. Returns [N] or [N, k]; 0 where nothing arrives.
+
+    >>> from microbp import Graph, Value
+    >>> x = Value(3.0)
+    >>> graph = Graph(x * x + 1.0)
+    >>> backward(graph, {2: 1.0}), backward(graph, {1: np.array([1.0, 2.0])})[0]
+    (array([6., 1., 1.]), array([ 6., 12.]))
+    """
+    used = columns.local if local is None else local
+    shape = np.broadcast_shapes(used.shape[1:], *map(np.shape, seeds.values()))
+    if shape and not np.isfinite(used[columns.args >= 0]).all():
+        # A pass that does not come by an infinite derivative must not see 0 * inf: one after the other.
+        each = np.broadcast_to(used.T, (*shape, len(used)))
+        starts = {node: np.broadcast_to(seed, shape) for node, seed in seeds.items()}
+        passes = [
+            backward(columns, {node: seed[k] for node, seed in starts.items() if seed[k]}, each[k])
+            for k in range(shape[0])
+        ]
+        return np.stack(passes, axis=1)
+    gradient: list[Any] = [0.0] * (len(columns.op) + len(columns.consts))
+    for node, seed in seeds.items():
+        gradient[node] = np.array(seed, dtype=float) if np.ndim(seed) else float(seed)
+    passing = dependencies(columns, seeds)
+    derivatives: Any = list(used) if used.ndim > 1 else used.tolist()
+    args, first = columns.args.tolist(), columns.first.tolist()
+    for node in range(len(columns.op) - 1, -1, -1):
+        if passing[node]:
+            upstream = gradient[node]
+            for place in range(first[node + 1] - 1, first[node] - 1, -1):
+                gradient[args[place]] = gradient[args[place]] + upstream * derivatives[place]
+    return np.array([np.broadcast_to(each, shape) for each in gradient[: len(columns.op)]], dtype=float)
