@@ -22,7 +22,6 @@ from microbp.replay import compile as compile_
 from microbp.replay import statements
 from microbp.replay import straight as straight_module
 from microbp.replay.backends import defined
-from microbp.replay.columns import columns
 from microbp.replay.function_graph import Captured, capture
 from microbp.replay.loops import Layout, layout
 from microbp.replay.straight import straight
@@ -31,7 +30,7 @@ Recorded = tuple[Any, list[Value], list[Value]]
 
 
 def plan(captured: Captured) -> Layout:
-    return layout(captured, columns(captured.graph))
+    return layout(captured)
 
 
 def rolled(captured: Captured, *, wrt_inputs: bool = False) -> str:

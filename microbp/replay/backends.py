@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.columns import Columns, columns, dependence
+from microbp.graph import Graph
+from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
 from microbp.replay.loops import Layout, layout
@@ -89,7 +90,7 @@ class Straight:
     def __init__(self, captured: Captured, loops: Layout | None = None) -> None:
         self._captured = captured
         if loops is None and len(captured.graph) > _LONG:
-            loops = layout(captured, columns(captured.graph))
+            loops = layout(captured)
         self._loops = loops if loops and loops.loops else None
         self.source = self._source(wrt_inputs=False)
         members = tuple(range(len(captured.params)))
@@ -217,13 +218,13 @@ class Auto:
 
     def __init__(self, captured: Captured, made: Generated | None = None) -> None:
         self._captured, self._made = captured, made
-        record = columns(captured.graph)
-        plan = Plan(captured, record) if made is None else None
-        loops = layout(captured, record) if len(record.op) > _LONG else None
+        record = captured.graph
+        plan = Plan(captured) if made is None else None
+        loops = layout(captured) if len(record.op) > _LONG else None
         length = len(record.op) if loops is None else loops.length
         work = _NODE * (len(record.op) + 2 * len(record.args))
         if plan is None or plan.groups is None:
-            operations = made.operations if made else _table_operations(captured, record)
+            operations = made.operations if made else _table_operations(captured)
         else:
             operations = _PER_GROUP * len(plan.groups)
         #: How many samples straight-line code is quicker for.
@@ -271,6 +272,6 @@ def generated(captured: Captured, plan: Plan | None = None) -> Generated:
     return tabled(captured) if plan.groups is None else matrix_source(plan)
 
 
-def _table_operations(captured: Captured, record: Columns) -> int:
+def _table_operations(captured: Captured) -> int:
     """How many array operations the table takes: some for each level."""
-    return 30 * dependence(captured, record).depth
+    return 30 * dependence(captured).depth

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.graph import Graph
-from microbp.record import _recording, record
-from microbp.rules import RULES
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
@@ -82,10 +80,8 @@ def capture_values(
     given, input_shape = flat(inputs, "inputs")
     if not results:
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
-    root = results[0] if len(results) == 1 else _sum(results)
-    graph = Graph(root, names)
-    nodes = graph.nodes if root is results[0] else graph.nodes[:-1]
-    values = list(graph._values[: len(nodes)])
+    graph = Graph.of_roots(results, names)
+    values = list(graph._values)
     leaves = [each for each in values if each.is_leaf]
     taken = {id(each) for each in given}
     if params is None:
@@ -97,7 +93,7 @@ def capture_values(
     constants = tuple(each for each in leaves if id(each) not in taken)
     places = graph._places
     captured = Captured(
-        Graph.of(nodes),
+        Graph._restored(graph._record()),
         tuple(places.get(id(each)) for each in given),
         tuple(places.get(id(each)) for each in chosen),
         tuple(places[id(each)] for each in results),
@@ -138,16 +134,6 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     return found, array.shape
 
 
-def _sum(values: list[Value]) -> Value:
-    """Their sum, recorded also under ``no_grad()``."""
-    token = _recording.set(True)
-    try:
-        total: Value = record(RULES["sum"], (values,))
-        return total
-    finally:
-        _recording.reset(token)
-
-
 def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
     """ValueError for an input or a parameter that was computed, or that stands twice."""
     seen: dict[int, str] = {}
@@ -169,6 +155,6 @@ def _names(graph: Graph, values: Sequence[Value], letter: str) -> tuple[str, ...
     found = []
     for index, each in enumerate(values):
         place = graph._places.get(id(each))
-        node = None if place is None else graph.nodes[place]
-        found.append(node.name if node is not None and node.named else each.name or f"{letter}{index}")
+        named = place is not None and graph.named[place]
+        found.append(graph.names[place] if named else each.name or f"{letter}{index}")
     return tuple(found)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.columns import TRAINS, VARIES, Columns, Integers
+from microbp.graph import Graph
+from microbp.replay.dependence import TRAINS, VARIES
+from microbp.sweeps import Integers
 from microbp.replay.function_graph import Captured
 from microbp.replay.sums import Operations
 from microbp.rules import Rule
@@ -103,7 +105,7 @@ class Homes:
 
 
 def grouped(
-    found: Operations, record: Columns, flags: list[int], homes: Homes, most: int
+    found: Operations, record: Graph, flags: list[int], homes: Homes, most: int
 ) -> list[Group] | None:
     """The groups, each after those that it uses; None where there are more than ``most``."""
     levels: list[list[int]] = [[] for _ in range(max(found.levels) + 1)]
@@ -124,7 +126,7 @@ def grouped(
 class _Maker:
     """Makes the groups of one level after the other."""
 
-    def __init__(self, found: Operations, record: Columns, flags: Integers, homes: Homes) -> None:
+    def __init__(self, found: Operations, record: Graph, flags: Integers, homes: Homes) -> None:
         self.found, self.record, self.flags, self.homes = found, record, flags, homes
         self.groups: list[Group] = []
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.columns import TRAINS, VARIES, Columns, dependence
+from microbp.graph import Graph
+from microbp.replay.dependence import TRAINS, VARIES, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.repeats import FEWEST, Records, Stretch, records, repeats
 from microbp.rules import Rule
@@ -111,7 +112,7 @@ class Loop(NamedTuple):
 class Layout:
     """The items of a graph in order: positions of single nodes, and loops."""
 
-    def __init__(self, record: Columns, flags: Sequence[int], loops: Sequence[Loop], outputs: Sequence[int]) -> None:
+    def __init__(self, record: Graph, flags: Sequence[int], loops: Sequence[Loop], outputs: Sequence[int]) -> None:
         self.record, self.loops, self.outputs = record, list(loops), outputs
         self._starts = [each.start for each in loops]
         self._flags = np.array(flags, dtype=np.int64)
@@ -197,24 +198,23 @@ class Layout:
         return found & ~inside
 
 
-def layout(captured: Captured, record: Columns, *, loops: bool = True, flags: list[int] | None = None) -> Layout:
+def layout(captured: Captured, *, loops: bool = True) -> Layout:
     """The loops of a graph.
 
     >>> from microbp import Value
-    >>> from microbp.replay.columns import columns
     >>> from microbp.replay.function_graph import capture
     >>> w, v = Value(0.5, name="w"), Value(1.0, name="x")
     >>> for _ in range(1000):
     ...     v = v * w + 1.0
     >>> captured = capture(v, [])
-    >>> found = layout(captured, columns(captured.graph))
+    >>> found = layout(captured)
     >>> [(each.start, each.period, each.times) for each in found.loops], found.length
     ([(3, 2, 999)], 6)
     """
-    flags = dependence(captured, record).flags if flags is None else flags
+    record, flags = captured.graph, dependence(captured).flags
     found: list[Loop] = []
     if loops:
-        known = records(captured, record, flags)
+        known = records(captured, flags)
         reader = _Reader(captured, record, known)
         waiting = [_aligned(each, known) for each in reversed(repeats(known))]
         while waiting:
@@ -258,7 +258,7 @@ def _aligned(stretch: Stretch, records: Records) -> Stretch:
 class _Reader:
     """Reads the pattern of a stretch off its first two repetitions."""
 
-    def __init__(self, captured: Captured, record: Columns, known: Records) -> None:
+    def __init__(self, captured: Captured, record: Graph, known: Records) -> None:
         self.record, self.known = record, known
         self.leaves = {place: "parameters" for place in captured.params if place is not None}
         self.leaves.update((place, "inputs") for place in captured.inputs if place is not None)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.graph import Node
-from microbp.replay.columns import Columns, columns, dependence
+from microbp.graph import Graph
+from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Group, Homes, Slot, grouped
 from microbp.replay.identifiers import Identifiers, counted, one_line
@@ -103,11 +103,11 @@ class Domain:
 class Plan:
     """All that is decided about a graph before any line is written; without groups where they are too many."""
 
-    def __init__(self, captured: Captured, record: Columns | None = None, most: int | None = None) -> None:
+    def __init__(self, captured: Captured) -> None:
         self.captured = captured
-        record = columns(captured.graph) if record is None else record
-        most = MANY if most is None else most
-        flags, depth = dependence(captured, record)
+        record = captured.graph
+        most = MANY
+        flags, depth = dependence(captured)
         self.names = Identifiers(["x", "n", "wrt_x", "dx", "costs", "y", *HELPERS])
         self.groups: list[Group] | None = None
         if depth > most:
@@ -186,7 +186,6 @@ class Plan:
     # --------------------------------------------------------------------------------------- in words
     def _name_groups(self, groups: list[Group]) -> None:
         """Name the groups and their gradients as tutorials do: z1, h1, delta1."""
-        nodes = self.captured.graph.nodes
         layer_of: dict[int, str] = {}
         self.deltas, self.comments = [""] * len(groups), [""] * len(groups)
         for each in self.order:
@@ -195,7 +194,7 @@ class Plan:
             if number is not None:
                 layer_of[each] = number
             lone = group.slots[0][0].home if len(group.slots) == 1 else None
-            if given := _given_name([nodes[position] for position in group.members]):
+            if given := _given_name(self.captured.graph, group.members):
                 wanted = given
             elif number is not None:
                 wanted = "z" + number
@@ -209,15 +208,15 @@ class Plan:
             self.comments[each] = self._comment(group)
 
     def _comment(self, group: Group) -> str:
-        nodes = self.captured.graph.nodes
+        groups = self.captured.graph.groups
         rule = "Σ" if group.rule is None else group.rule.name
-        paths = {" / ".join(name for name, _ in nodes[position].group[:2]) for position in group.members}
+        paths = {" / ".join(name for name, _ in groups[position][:2]) for position in group.members}
         where = paths.pop() if len(paths) == 1 else ""
         return one_line(f"{self.told(group)} = {rule}{' in ' * bool(where)}{where}")
 
     def told(self, group: Group) -> str:
         """The names of its values."""
-        names = [self.captured.graph.nodes[position].name for position in group.members]
+        names = [self.captured.graph.names[position] for position in group.members]
         return one_line(", ".join(names) if len(names) < 3 else f"{names[0]}…{names[-1]}")
 
     def writer(self) -> Writer:
@@ -267,13 +266,14 @@ def _repeats(rows: npt.NDArray[Any]) -> list[int]:
     return [run, run + int(again[0])] if len(again) else [run]
 
 
-def _given_name(nodes: Sequence[Node]) -> str:
+def _given_name(record: Graph, members: Sequence[int]) -> str:
     """The name of a single value, or what the names of all values have before their numbers: h of h1, h2."""
-    if not all(node.named for node in nodes):
+    if not all(record.named[each] for each in members):
         return ""
-    if len(nodes) == 1:
-        return Identifiers.plain(nodes[0].name)
-    stems = {re.sub(r"[\d\[\]., _]+$", "", node.name) for node in nodes}
+    names = [record.names[each] for each in members]
+    if len(names) == 1:
+        return Identifiers.plain(names[0])
+    stems = {re.sub(r"[\d\[\]., _]+$", "", each) for each in names}
     stem = stems.pop()
     return Identifiers.plain(stem) if stem and not stems else ""
 

@@ -120,8 +120,8 @@ def _piece(writer: Writer, home: int, places: list[int]) -> Piece:
     """Values at some places of one array, along n and o."""
     plan = writer.plan
     if home == CONSTANT:
-        data = [plan.captured.graph.nodes[each].data for each in places]
-        return writer.read(mapping(None, np.array(data), ("o",)))
+        data = plan.captured.graph.data[places]
+        return writer.read(mapping(None, data, ("o",)))
     array = plan.group_array(home) if home >= 0 else plan.arrays[home]
     return writer.read(mapping(array, np.array(places, dtype=np.int64), ("o",)))
 

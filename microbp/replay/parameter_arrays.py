@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.columns import Integers
+from microbp.sweeps import Integers
 from microbp.replay.groups import THETA, Group, Slot, mapped
 from microbp.replay.identifiers import Identifiers
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.columns import Columns, Integers
+from microbp.sweeps import Integers
 from microbp.replay.function_graph import Captured
 
 __all__ = ["FEWEST", "Records", "Stretch", "records", "repeats"]
@@ -52,19 +52,19 @@ class Records(NamedTuple):
     starts: Integers
 
 
-def records(captured: Captured, record: Columns, flags: list[int]) -> Records:
+def records(captured: Captured, flags: list[int]) -> Records:
     """The records of a graph.
 
     >>> from microbp import Value
-    >>> from microbp.replay.columns import columns, dependence
+    >>> from microbp.replay.dependence import dependence
     >>> from microbp.replay.function_graph import capture
     >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
     >>> captured = capture(w * x + 1.0, [x], [w])
-    >>> record = columns(captured.graph)
-    >>> found = records(captured, record, dependence(captured, record).flags)
+    >>> found = records(captured, dependence(captured).flags)
     >>> found.places.tolist(), found.starts.tolist()
     ([0, 0, 0, 1, 2, 0], [0, 1, 2, 4, 6])
     """
+    record = captured.graph
     size, leaf = len(record.op), record.op < 0
     family, index = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     for number, places in ((1, captured.inputs), (2, captured.params)):

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 
 from microbp.expr import CONSTANTS, FUNCTIONS
-from microbp.graph import Node
+from microbp.groups import GroupPath
 from microbp.replay.identifiers import Identifiers, one_line
 from microbp.replay.templates import Literals, template
 from microbp.rules import Rule
@@ -164,9 +164,9 @@ def _product(upstream: str, local: str, factor: bool) -> str:
     return f"{upstream} * {local}" if factor else f"{upstream} * ({local})"
 
 
-def calls(node: Node) -> str:
+def calls(group: GroupPath) -> str:
     """The groups that a node is in, as a comment."""
-    path = (f"{name}, call {number + 1}" if number else name for name, number in node.group)
+    path = (f"{name}, call {number + 1}" if number else name for name, number in group)
     return f"# {one_line(' / '.join(path))}."
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from microbp.graph import Node
-from microbp.replay.columns import Columns, columns
+from microbp.graph import Graph
+from microbp.replay.dependence import operands_of
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import Identifiers, one_line
 from microbp.replay.loops import Fixed, Lag, Layout, Loop, Number, Slot, Stride, Table, layout
@@ -65,8 +65,8 @@ def straight(
 
     Raises ValueError for more than :data:`MOST` nodes to be written out.
     """
-    record = columns(captured.graph)
-    plan = layout(captured, record, loops=False) if plan is None else plan
+    record = captured.graph
+    plan = layout(captured, loops=False) if plan is None else plan
     if plan.length > MOST:
         told = f"with loops for what repeats it has {plan.length:,}, and {MOST:,} are the most"
         raise ValueError(
@@ -92,9 +92,8 @@ def _table(name: str, numbers: Sequence[float]) -> str:
 class Names:
     """What values, upstream gradients and tables are called: the same in each function of a source."""
 
-    def __init__(self, captured: Captured, record: Columns, plan: Layout) -> None:
+    def __init__(self, captured: Captured, record: Graph, plan: Layout) -> None:
         self.captured, self.record, self.plan = captured, record, plan
-        self.nodes: Sequence[Node] = captured.graph.nodes
         self.identifiers = Identifiers(["inputs", "parameters", "upstream", "v", "d", "i", "range"])
         self.leaves = {*captured.inputs, *captured.params}
         #: Of each single node, and of each slot of a loop under the position of its first node.
@@ -103,13 +102,11 @@ class Names:
         self._made: dict[str, str] = {}
         for item in plan.items():
             if isinstance(item, int):
-                node = self.nodes[item]
-                constant = self.record.op[item] < 0 and item not in self.leaves
-                self.values[item] = repr(node.data) if constant and not node.named else self.identifiers.new(node.name)
+                constant = record.op[item] < 0 and item not in self.leaves and not record.named[item]
+                self.values[item] = repr(float(record.data[item])) if constant else self.identifiers.new(record.names[item])
                 continue
             for slot in item.slots:
-                first, last = self.nodes[slot.position], self.nodes[slot.position + item.period * (item.times - 1)]
-                name = self.values[slot.position] = self.identifiers.new(_stem(first, last))
+                name = self.values[slot.position] = self.identifiers.new(self._stem(slot.position, item))
                 for each in slot.operands:
                     if isinstance(each, Table):
                         self.tables[id(each)] = self.identifiers.new(f"{name}_numbers"), each.numbers
@@ -120,13 +117,14 @@ class Names:
             self._made[name] = self.identifiers.new(name)
         return self._made[name]
 
-
-def _stem(first: Node, last: Node) -> str:
-    """The name of a value in all repetitions: of ``h[1]`` and ``h[9]`` it is ``h``."""
-    if not (first.named and last.named):
-        return first.name
-    same = [a for a, b in zip(first.name, last.name, strict=False) if a == b and not a.isdigit()]
-    return "".join(same) if len("".join(same).strip("[]., _")) else first.name
+    def _stem(self, first: int, loop: Loop) -> str:
+        """The name of a value in all repetitions: of ``h[1]`` and ``h[9]`` it is ``h``."""
+        record, last = self.record, first + loop.period * (loop.times - 1)
+        name = record.names[first]
+        if not (record.named[first] and record.named[last]):
+            return name
+        same = "".join(a for a, b in zip(name, record.names[last], strict=False) if a == b and not a.isdigit())
+        return same if same.strip("[]., _") else name
 
 
 class _Value(Statements):
@@ -187,17 +185,16 @@ class _Value(Statements):
                 _Forward(self, item).write()
                 before = ()
                 continue
-            node = self.names.nodes[item]
-            if node.rule is None:
-                if item not in self.names.leaves and node.named:
-                    self.line(f"{self.names.values[item]} = {node.data!r}")
+            name, record = self.names.values[item], self.record
+            if record.op[item] < 0:
+                if item not in self.names.leaves and record.named[item]:
+                    self.line(f"{name} = {float(record.data[item])!r}")
             else:
-                if node.group != before:
-                    before = node.group
+                if record.groups[item] != before:
+                    before = record.groups[item]
                     if before:
-                        self.line(calls(node))
-                name = self.names.values[item]
-                self.compute(node.rule, self.record.operands(item), name, name)
+                        self.line(calls(before))
+                self.compute(record.rules[record.op[item]], operands_of(record, item), name, name)
             if self.asked[item]:
                 self.line(f"v[{item}] = {self.names.values[item]}")
 
@@ -300,8 +297,8 @@ class _Over(Statements):
 
     def told(self) -> str:
         """The comment above the loop: which values it stands for."""
-        nodes, loop = self.names.nodes, self.here
-        first, last = nodes[loop.start].name, nodes[loop.end - 1].name
+        names, loop = self.names.record.names, self.here
+        first, last = names[loop.start], names[loop.end - 1]
         return f"# {loop.times:,} times {loop.period}: {one_line(f'the values from {first} to {last}')}."
 
 
@@ -330,7 +327,7 @@ class _Forward(_Over):
         outer.line(self.told())
         if loop.period <= 12:
             for index, slot in enumerate(loop.slots):
-                names = [self.names.nodes[slot.position + loop.period * k].name for k in (0, 1, loop.times - 1)]
+                names = [self.names.record.names[slot.position + loop.period * k] for k in (0, 1, loop.times - 1)]
                 outer.line(f"# {self.name(index)} stands for {one_line(', …, '.join([', '.join(names[:2]), names[2]]))}.")
         for index, slot in enumerate(loop.slots):
             if slot.near is not None:
@@ -412,10 +409,8 @@ class _Both(_Value):
             if isinstance(item, Loop):
                 _Backward(self, item).write()
             elif self.record.op[item] >= 0 and self.needed[item]:
-                node = self.names.nodes[item]
-                assert node.rule is not None
-                name = self.names.values[item]
-                self.pass_on(node.rule, self.record.operands(item), item, self.gradient(item), name)
+                rule, name = self.record.rules[self.record.op[item]], self.names.values[item]
+                self.pass_on(rule, operands_of(self.record, item), item, self.gradient(item), name)
         results = f", {self._all(captured.params)}"
         if self.wrt_inputs:
             results += f", {self._all(captured.inputs)}"

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.columns import COMPUTED, VARIES, Columns, Integers
+from microbp.graph import Graph
+from microbp.replay.dependence import COMPUTED, VARIES
+from microbp.sweeps import Integers
 from microbp.rules import RULES
 
 __all__ = ["Operations", "operations"]
@@ -38,7 +40,7 @@ class Operations(NamedTuple):
     slices: dict[int, slice]
 
 
-def operations(record: Columns, flags: list[int], outputs: tuple[int, ...]) -> Operations:
+def operations(record: Graph, flags: list[int], outputs: tuple[int, ...]) -> Operations:
     """Find the sums, from the last node to the first; then the levels, from the first to the last."""
     size = len(record.op)
     kinds = [_KINDS.get(rule, 0) for rule in record.rules]

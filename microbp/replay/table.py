@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from microbp.replay.columns import COMPUTED, Columns, columns, dependence
+from microbp.graph import Graph
+from microbp.replay.dependence import COMPUTED, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
 from microbp.replay.matrix import Generated
@@ -77,10 +78,10 @@ def value_and_grad(x, theta, dtheta, wrt_x=False):
 """
 
 
-def tabled(captured: Captured, record: Columns | None = None) -> Generated:
+def tabled(captured: Captured) -> Generated:
     """The loop and its table, for any graph; it is made in one pass over the nodes."""
-    record = columns(captured.graph) if record is None else record
-    flags, _ = dependence(captured, record)
+    record = captured.graph
+    flags, _ = dependence(captured)
     inputs, params = len(captured.inputs), len(captured.params)
     row = {place: n for n, place in enumerate(captured.inputs) if place is not None}
     row.update((place, inputs + n) for n, place in enumerate(captured.params) if place is not None)

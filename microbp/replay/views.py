@@ -16,7 +16,7 @@ import ast
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.columns import Integers
+from microbp.sweeps import Integers
 from microbp.replay.trees import Tree, index, is_number, method, mul, name, neg, number, reshaped, transposed
 
 __all__ = ["Array", "Operand", "Piece", "arranged", "basic", "laid", "located", "mapping"]
