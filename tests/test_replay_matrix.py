@@ -15,10 +15,10 @@ from replay_programs import KINDS, Drawn, difference, drawn
 
 import microbp
 from microbp import MLP, Program, Value, array, cross_entropy, dot, softmax
+from microbp.expr import FUNCTIONS
 from microbp.losses import l2_penalty
 from microbp.record import record
 from microbp.replay import backends, matrix
-from microbp.expr import FUNCTIONS
 from microbp.replay.numpy_rules import FORMS, HELPERS, array_tree, helpers
 from microbp.replay.trees import name, text
 from microbp.rules import RULES, TABLE

@@ -9,11 +9,10 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 from replay_programs import drawn
 
-
 import microbp
 from microbp import MLP, Value, cross_entropy
-from microbp.replay.function_graph import capture
 from microbp.replay import matrix
+from microbp.replay.function_graph import capture
 from microbp.replay.latex import latex
 
 

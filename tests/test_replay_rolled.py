@@ -376,7 +376,7 @@ def test_depth_does_not_count_what_adds_up() -> None:
 def test_a_graph_too_long_even_with_loops_is_refused(monkeypatch: Any) -> None:
     monkeypatch.setattr(straight_module, "MOST", 5)
     with pytest.raises(ValueError, match=r"of 2,002 values .* with loops .* it has 6, and 5 are the most"):
-        rolled((capture(*chain())))
+        rolled(capture(*chain()))
 
 
 def test_inputs_of_each_repetition_may_change_and_gradients_are_asked_for() -> None:
@@ -423,7 +423,7 @@ def test_an_operation_without_a_result_is_named_in_a_loop() -> None:
 
 
 def test_lists_of_a_wrong_length_are_refused() -> None:
-    made = defined(rolled((capture(*sum_of_products()))))
+    made = defined(rolled(capture(*sum_of_products())))
     with pytest.raises(ValueError, match="300 inputs, not 299"):
         made["value"]([1.0] * 299, [1.0] * 300)
     with pytest.raises(ValueError, match="300 parameters, not 301"):

@@ -11,8 +11,8 @@ import pytest
 import microbp
 from microbp import UndefinedOperation, Value
 from microbp.record import record
-from microbp.replay import program as programs
 from microbp.replay import matrix
+from microbp.replay import program as programs
 from microbp.replay.undefined import may_be_undefined
 from microbp.rules import RULES, TABLE, row
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from microbp.graph import Graph
 from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
@@ -220,15 +219,15 @@ class Auto:
         self._captured, self._made = captured, made
         record = captured.graph
         plan = Plan(captured) if made is None else None
-        loops = layout(captured) if len(record.op) > _LONG else None
-        length = len(record.op) if loops is None else loops.length
-        work = _NODE * (len(record.op) + 2 * len(record.args))
         if plan is None or plan.groups is None:
             operations = made.operations if made else _table_operations(captured)
         else:
             operations = _PER_GROUP * len(plan.groups)
         #: How many samples straight-line code is quicker for.
-        self._most = int(_CALL * operations / work) if length <= MOST else 0
+        self._most = int(_CALL * operations / (_NODE * (len(record.op) + 2 * len(record.args))))
+        loops = layout(captured) if self._most and len(record.op) > _LONG else None
+        if (len(record.op) if loops is None else loops.length) > MOST:
+            self._most = 0
         self.exact = self._most > 0
         self._straight_first = self.exact and operations > _MANY
         self._plan, self._loops = plan, loops

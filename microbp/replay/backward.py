@@ -17,7 +17,19 @@ from microbp.replay.contract import contract
 from microbp.replay.forward import RuleOf, block_sides, full, terms
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Group
 from microbp.replay.matrix import TERMS, Domain, Writer
-from microbp.replay.trees import Tree, add, call, index, is_fresh, is_number, method, mul, name, number, reshaped
+from microbp.replay.trees import (
+    Tree,
+    add,
+    call,
+    index,
+    is_fresh,
+    is_number,
+    method,
+    mul,
+    name,
+    number,
+    reshaped,
+)
 from microbp.replay.views import Array, Operand, Piece, arranged, basic, mapping
 
 __all__ = ["backward"]

@@ -15,8 +15,9 @@ import numpy as np
 
 from microbp.comparisons import TAKEN, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
-from microbp.replay.function_graph import Captured, capture
 from microbp.replay.backends import Floats
+from microbp.replay.dependence import dependence
+from microbp.replay.function_graph import Captured, capture
 from microbp.sites import user_frame
 from microbp.value import Value, describe
 
@@ -110,7 +111,7 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
     if not pairs:
         return None, []
     captured = capture([operand for _, pair in pairs for operand in pair], inputs, params)
-    moves = _moves(captured)
+    moves = dependence(captured).flags
     kept: list[Branch] = []
     unknown: list[Branch] = []
     outputs: list[int] = []
@@ -131,17 +132,6 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
         return None, unknown
     narrowed = captured._replace(outputs=tuple(outputs), output_shape=(len(outputs),))
     return Guards(narrowed, tuple(kept)), unknown
-
-
-def _moves(captured: Captured) -> list[bool]:
-    """For each node whether it depends on an input or a parameter."""
-    leaves = {*captured.inputs, *captured.params}
-    moves: list[bool] = []
-    for node in captured.graph:
-        moves.append(
-            node.position in leaves or any(moves[each] for each in node.operands if type(each) is int)
-        )
-    return moves
 
 
 def _branch(compared: Compared) -> Branch:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared
+from microbp.replay.backends import Auto, Form, Matrix, Straight, generated
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.function_graph import Captured, capture_values, flat
-from microbp.replay.backends import Auto, Form, Matrix, Straight, generated
 from microbp.replay.program import MEMORY, Program
 from microbp.value import as_number
 

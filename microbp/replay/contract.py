@@ -30,7 +30,7 @@ def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Pie
     >>> x, W, delta = (Piece(name(word), tuple(axes)) for word, axes in (("x", "nk"), ("W", "ik"), ("d", "ni")))
     >>> text(contract(W, x, "ni", sizes).tree), text(contract(delta, x, "ik", sizes).tree)
     ('x @ W.T', 'd.T @ x')
-    >>> text(contract(delta, Piece(number(1.0)), "i", sizes).tree)
+    >>> text(contract(delta, Piece(number(1.0)), "ik", sizes).tree)
     'd.sum(axis=0)'
     """
     both = {*left.axes, *right.axes}

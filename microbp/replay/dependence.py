@@ -59,8 +59,7 @@ def dependence(captured: Captured) -> Dependence:
             for each in args[start:end]:
                 if each >= 0:
                     found |= flags[each]
-                    if depths[each] > deepest:
-                        deepest = depths[each]
+                    deepest = max(deepest, depths[each])
             flags[position] |= found
             depths[position] = deepest + step[rule] if found else 0
         start = end

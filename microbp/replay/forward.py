@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from microbp.replay.contract import contract
 from microbp.replay.groups import Block, Group, Slot
-from microbp.replay.matrix import TERMS, Domain, Plan, Writer
+from microbp.replay.matrix import TERMS, Domain, Writer
 from microbp.replay.numpy_rules import array_tree
 from microbp.replay.trees import Tree, add, call, is_number, method, mul, name, number, reshaped, sub
 from microbp.replay.undefined import may_be_undefined

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from microbp.graph import Graph
 from microbp.replay.dependence import TRAINS, VARIES
-from microbp.sweeps import Integers
 from microbp.replay.function_graph import Captured
 from microbp.replay.sums import Operations
 from microbp.rules import Rule
+from microbp.sweeps import Integers
 
 __all__ = ["CONSTANT", "INPUT", "THETA", "Block", "Group", "Homes", "Slot", "grouped"]
 

@@ -44,14 +44,13 @@ def latex(captured: Captured) -> str:
     \begin{aligned}
     z^{(1)} &= x\,W^{(1)\top} + b^{(1)} \\
     h^{(1)} &= \tanh\left(z^{(1)}\right) \\
-    z^{(2)} &= h^{(1)}\,W^{(2)\top} + b^{(2)}_{0} \\
+    z^{(2)} &= h^{(1)}\,W^{(2)\top} + b^{(2)} \\
     J &= \textstyle\sum z^{(2)} \\
-    \delta^{(2)} &= 1 \\
-    \delta^{(1)} &= \left(\delta^{(2)}\,W^{(2)}\right) \odot \tanh'\left(z^{(1)}\right) \\
+    \delta^{(1)} &= W^{(2)}_{0} \odot \tanh'\left(z^{(1)}\right) \\
     \frac{\partial J}{\partial W^{(1)}} &= \delta^{(1)\top}\,x \\
     \frac{\partial J}{\partial b^{(1)}} &= \textstyle\sum_{s} \delta^{(1)} \\
-    \frac{\partial J}{\partial W^{(2)}} &= \delta^{(2)\top}\,h^{(1)} \\
-    \frac{\partial J}{\partial b^{(2)}} &= \textstyle\sum \delta^{(2)}
+    \frac{\partial J}{\partial W^{(2)}} &= \textstyle\sum_{s} h^{(1)} \\
+    \frac{\partial J}{\partial b^{(2)}} &= n
     \end{aligned}
 
     A sum over s runs over the samples. Raises ValueError for a graph so irregular that its form is a table.

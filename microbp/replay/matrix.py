@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,12 +15,12 @@ from microbp.graph import Graph
 from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Group, Homes, Slot, grouped
-from microbp.replay.identifiers import Identifiers, counted, one_line
-from microbp.replay.numpy_rules import HELPERS, helpers
+from microbp.replay.identifiers import Identifiers, one_line
+from microbp.replay.numpy_rules import HELPERS
 from microbp.replay.parameter_arrays import ParameterArray, Parameters, claim
 from microbp.replay.sums import operations
-from microbp.replay.trees import Tree, index, name, text
-from microbp.replay.views import Array, Operand, Piece, arranged, located, mapping
+from microbp.replay.trees import Tree, name, text
+from microbp.replay.views import Array, Operand, Piece, located, mapping
 
 __all__ = ["MANY", "Domain", "Generated", "Plan", "Statement", "Writer"]
 
@@ -112,7 +111,7 @@ class Plan:
         self.groups: list[Group] | None = None
         if depth > most:
             return
-        parameters = Parameters(captured.param_names, self.names)
+        parameters = Parameters(captured, self.names)
         self.homes = Homes(captured, parameters.place)
         self.groups = groups = grouped(
             operations(record, flags, captured.outputs), record, flags, self.homes, most

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from microbp.replay.backward import backward
 from microbp.replay.contract import contract
 from microbp.replay.forward import forward
-from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, THETA
 from microbp.replay.identifiers import counted
 from microbp.replay.matrix import SHORT, TERMS, Generated, Plan, Writer

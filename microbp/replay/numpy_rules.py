@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable, Mapping
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS
-from microbp.replay.trees import Tree, add, call, div, is_number, mul, name, neg, number, sub, text
+from microbp.replay.trees import Tree, add, call, div, is_number, mul, neg, number, sub, text
 from microbp.rules import RULES, Rule
 
 __all__ = ["FORMS", "HELPERS", "array_tree", "helpers"]

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.sweeps import Integers
+from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA, Group, Slot, mapped
 from microbp.replay.identifiers import Identifiers
+from microbp.sweeps import Integers
 
 __all__ = ["Floats", "ParameterArray", "Parameters", "claim", "named_arrays"]
 
@@ -60,11 +61,13 @@ class ParameterArray(NamedTuple):
 class Parameters:
     """The arrays of parameters, by number, and in which of them each parameter stands."""
 
-    def __init__(self, param_names: Sequence[str], names: Identifiers) -> None:
+    def __init__(self, captured: Captured, names: Identifiers) -> None:
         self.arrays: dict[int, ParameterArray] = {}
         self.place: dict[int, tuple[int, int]] = {}
-        self.param_names, self.names = param_names, names
-        for wanted, shape, members in named_arrays(param_names):
+        self.param_names, self.names = captured.param_names, names
+        known = captured.graph.paths
+        paths = [() if place is None else known[place] for place in captured.params]
+        for wanted, shape, members in named_arrays(captured.param_names, paths):
             self.add(shape, members, *wanted)
 
     def add(self, shape: tuple[int, ...], members: Sequence[int], *wanted: str) -> str:
@@ -95,25 +98,23 @@ class Parameters:
 Named = tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]
 
 
-def named_arrays(names: Sequence[str]) -> list[Named]:
-    """The arrays that the names tell of, in the order of their first elements.
+def named_arrays(names: Sequence[str], paths: Sequence[tuple[str | int, ...]] = ()) -> list[Named]:
+    """The arrays that the names, or the paths in modules, tell of, in the order of their first elements.
 
     Of each the names for it, the best first; the shape; and its elements in C order, as indices.
 
     >>> named_arrays(["W[0,0]", "W[0,1]", "k"])
     [(('W', 'W'), (1, 2), (0, 1))]
-    >>> paths = [f"layers.1.neurons.{i}.w.{j}" for i in (0, 1) for j in (0, 1)]
-    >>> named_arrays(paths)[0][0]
+    >>> paths = [("layers", 1, "neurons", i, "w", j) for i in (0, 1) for j in (0, 1)]
+    >>> named_arrays(["", "", "", ""], paths)[0][0]
     ('W2', 'layers_1_neurons_w')
     """
     families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
     for index, name in enumerate(names):
-        parts = _PART.findall(name)
-        counts = [part.isdecimal() for part in parts]
-        if any(counts) and not counts[0]:
-            family = tuple([None if count else part for part, count in zip(parts, counts, strict=True)])
-            numbers = tuple([int(part) for part, count in zip(parts, counts, strict=True) if count])
-            families[family].append((numbers, index))
+        parts = paths[index] if paths and paths[index] else _parts(name)
+        if parts and isinstance(parts[0], str) and any(isinstance(part, int) for part in parts):
+            family = tuple([None if isinstance(part, int) else part for part in parts])
+            families[family].append((tuple([part for part in parts if isinstance(part, int)]), index))
     deepest: dict[str | None, int] = defaultdict(int)
     for family in families:
         deepest[family[0]] = max(deepest[family[0]], family.count(None))
@@ -129,6 +130,13 @@ def named_arrays(names: Sequence[str]) -> list[Named]:
                 found += [(_names(family, prefix, len(shape)), shape, members) for prefix, shape, members in split]
                 break
     return sorted(found, key=lambda each: each[2][0])
+
+
+def _parts(name: str) -> tuple[str | int, ...]:
+    """The words and counts of a name: ``W[0,1]``."""
+    if not any(each.isdecimal() for each in name):
+        return ()
+    return tuple([int(part) if part.isdecimal() else part for part in _PART.findall(name)])
 
 
 def _split(

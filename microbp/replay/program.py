@@ -14,11 +14,9 @@ from microbp.replay.backends import Auto, Floats, Form, Matrix, Straight
 from microbp.replay.branches import Guards
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
-from microbp.replay.parameter_arrays import ParameterArray
 from microbp.replay.result import Gradients, views_of
 from microbp.replay.sample import first_fault, gradient_fault, replayed
 from microbp.replay.undefined import Suspicion, unsuspecting
-from microbp.replay.identifiers import counted
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Program", "as_floats"]
@@ -71,7 +69,7 @@ class Program:
         self._numbers = np.array(captured.numbers, dtype=float)
         self._numbers.flags.writeable = False
         #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
-        computed = sum(node.rule is not None for node in captured.graph)
+        computed = int((captured.graph.op >= 0).sum())
         self._bytes = 16 * (computed + len(captured.inputs) + 1)
         #: The parameters, in the order given; none in a program from a pickle.
         self._bound: tuple[Value, ...] = () if leaves is None else leaves.params

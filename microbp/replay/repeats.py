@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.sweeps import Integers
 from microbp.replay.function_graph import Captured
+from microbp.sweeps import Integers
 
 __all__ = ["FEWEST", "Records", "Stretch", "records", "repeats"]
 

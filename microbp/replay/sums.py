@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from microbp.graph import Graph
 from microbp.replay.dependence import COMPUTED, VARIES
-from microbp.sweeps import Integers
 from microbp.rules import RULES
+from microbp.sweeps import Integers
 
 __all__ = ["Operations", "operations"]
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from microbp.graph import Graph
 from microbp.replay.dependence import COMPUTED, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted

@@ -13,8 +13,8 @@ import numpy as np
 from microbp.array import array
 from microbp.comparisons import watched
 from microbp.record import record_sites
-from microbp.replay.build import compiled_program
 from microbp.replay.backends import Floats
+from microbp.replay.build import compiled_program
 from microbp.replay.program import Program, as_floats
 from microbp.replay.result import Gradients
 from microbp.value import Value

@@ -7,17 +7,16 @@ is a slice, a reshape or a transpose of its array, for reading as for adding to 
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
-import ast
-
 import numpy as np
 import numpy.typing as npt
 
-from microbp.sweeps import Integers
 from microbp.replay.trees import Tree, index, is_number, method, mul, name, neg, number, reshaped, transposed
+from microbp.sweeps import Integers
 
 __all__ = ["Array", "Operand", "Piece", "arranged", "basic", "laid", "located", "mapping"]
 
@@ -83,7 +82,7 @@ def mapping(
             kept.append(word)
             continue
         if held.shape[axis] == 1 and lone and array is not None:
-            if held.size > 1 and len(array.shape) == 2 or held.ndim == 1 and (array.varies or array.shape == (1,)):
+            if (held.size > 1 and len(array.shape) == 2) or (held.ndim == 1 and (array.varies or array.shape == (1,))):
                 kept.append(word)
         held = line
     shape = [size for word, size in zip(axes, held.shape, strict=True) if word in kept]
