@@ -1,4 +1,4 @@
-"""Programs drawn at random, to be replayed: over all rows of the table, over rows of equal values, over arrays.
+"""Programs drawn at random, to be replayed: over all rows of the table, rows of equal values, arrays.
 
 ``python tests/replay_programs.py [SECONDS] [SEED]`` compares one after the other with the eager engine.
 """
@@ -241,11 +241,13 @@ def arrays(random: Random) -> Drawn:
         held = [*pool, _object(sample).reshape(shape)]
         for _ in range(length):
             held.append(_array_step(draw, held))
-        total = np.sum(np.ravel(held[-1])) * 0.5 + dot([np.ravel(each)[0] for each in held], [0.3] * len(held))
+        total = np.sum(np.ravel(held[-1])) * 0.5
+        total = total + dot([np.ravel(each)[0] for each in held], [0.3] * len(held))
         if penalty == "all":
             total = total + 0.1 * sum(each * each for each in params)
         elif penalty == "part":
-            total = total + 0.1 * sum(abs(each) for each in np.ravel(pool[0])) + 0.2 * dot(params[:2], params[:2])
+            total = total + 0.1 * sum(abs(each) for each in np.ravel(pool[0]))
+            total = total + 0.2 * dot(params[:2], params[:2])
         return [total, *(np.ravel(held[draw.randrange(len(held))])[0] for _ in range(ends))]
 
     return Drawn(run, params, _samples(random, size))
@@ -275,7 +277,8 @@ def _part(draw: Random, array: Any) -> Any:
 
 def _array_step(draw: Random, held: list[Any]) -> Any:
     a, b = (_part(draw, draw.choice(held)) for _ in range(2))
-    kind = draw.choice(["matmul", "matmul", "matmul", "apply", "apply", "add", "mul", "sum", "rows", "scale", "stack"])
+    kinds = ["matmul", "matmul", "matmul", "apply", "apply", "add", "mul", "sum", "rows", "scale", "stack"]
+    kind = draw.choice(kinds)
     if kind == "matmul":
         k = min(a.shape[-1], b.shape[0])
         found = a[..., :k] @ b[:k]
@@ -363,6 +366,12 @@ def difference(program: Drawn, *, form: str, memory: float = 1 << 28) -> float:
     return max(differences)
 
 
+def say(told: str) -> None:
+    """A line, at once."""
+    sys.stdout.write(f"{told}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Compare programs for so many seconds; the number of those that differ or fail."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
@@ -376,19 +385,19 @@ def main() -> int:
                     program = drawn(kind, seed)
                     memory = 1 << 28 if seed % 3 else 1000
                     error = difference(program, form=form, memory=memory)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 (whatever it is, it is a fault)
                     at = traceback.extract_tb(error.__traceback__)[-1]
                     told = f"{type(error).__name__}: {error} at {at.name}:{at.lineno}, {at.line}"
-                    print(f"{kind} {seed} {form} fails: {told}", flush=True)
+                    say(f"{kind} {seed} {form} fails: {told}")
                     faults += 1
                     continue
                 seen += 1
                 if error > 1e-12:
-                    print(f"{kind} {seed} {form} differs by {error}", flush=True)
+                    say(f"{kind} {seed} {form} differs by {error}")
                     faults += 1
         if time.monotonic() > end:
             break
-    print(f"{seen:,} programs, {faults} faults")
+    say(f"{seen:,} programs, {faults} faults")
     return faults
 
 

@@ -44,7 +44,7 @@ def test_what_is_asked_again_is_kept_once_and_no_more_than_32_in_all() -> None:
     assert [comparison.right for comparison, _ in comparisons_of(v)] == [1.0]
     for bound in range(100):
         _ = v < bound
-    assert [comparison.right for comparison, _ in comparisons_of(v)] == [float(each) for each in range(68, 100)]
+    assert [comparison.right for comparison, _ in comparisons_of(v)] == [*map(float, range(68, 100))]
 
 
 def test_the_leaves_behind_a_value_know_of_it() -> None:

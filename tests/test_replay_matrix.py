@@ -20,7 +20,8 @@ from microbp.losses import l2_penalty
 from microbp.record import record
 from microbp.replay import backends, matrix
 from microbp.replay.numpy_rules import FORMS, HELPERS, array_tree, helpers
-from microbp.replay.trees import name, text
+from microbp.replay.trees import name as variable
+from microbp.replay.trees import text
 from microbp.rules import RULES, TABLE
 
 Build = Callable[[list[Any]], Any]
@@ -449,7 +450,7 @@ def test_texts_as_numpy(rule):
     """Each text of the table, and each shorter form of one, is the same function element by element."""
     special = [-math.inf, -750.0, -700.0, -30.0, -5.0, -2.0, -1.0, -0.25, 0.0, 0.5, 1.0, 2.0, 5.0]
     special += [30.0, 750.0, math.inf, math.nan]
-    scope = {arg: name(arg) for arg in (*rule.args, "y")}
+    scope = {arg: variable(arg) for arg in (*rule.args, "y")}
     functions = {"np": np, "math": math, "FUNCTIONS": FUNCTIONS}
     for helper in helpers({*HELPERS, *FUNCTIONS}):
         exec(helper, functions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -370,7 +371,7 @@ def test_a_program_says_what_it_is(form) -> None:
     assert "\ncompiled in " in text
     assert repr(program.value_and_grad([1.0, 2.0, 3.0])).endswith(", 21 derivatives, 1 sample)")
     assert program.exact is (form != "matrix")
-    assert ("(batches of up to 11 samples run in straight-line code)" in text) is (form == "auto")
+    assert bool(re.search(r"\(batches of up to \d+ samples run in straight-line code\)", text)) is (form == "auto")
 
 
 def test_a_program_holds_no_graph_of_values() -> None:

@@ -273,17 +273,6 @@ def test_random_programs_with_repetitions_give_the_eager_engine_s_bits(recorded:
 
 
 # -------------------------------------------------------------------------------------- planted errors
-def test_a_wrong_stride_would_be_seen(monkeypatch: Any) -> None:
-    recorded = there_and_back()
-    assert agree(recorded)
-
-    def shifted(name: str, length: int, first: int, step: int, times: int, *, reverse: bool = False) -> str:
-        return series(name, length, first - (step < 0), step, times, reverse=reverse)
-
-    monkeypatch.setattr(sys.modules["microbp.replay.rolling.forward"], "series", shifted)
-    assert not agree(recorded)
-
-
 def test_a_wrong_order_of_accumulation_would_be_seen(monkeypatch: Any) -> None:
     """Three contributions of one node to one operand, the last first: (c + b) + a is not (a + b) + c."""
     w, start = Value(0.3, "w"), Value(0.5, "x")
@@ -298,13 +287,23 @@ def test_a_wrong_order_of_accumulation_would_be_seen(monkeypatch: Any) -> None:
     assert not agree(recorded)
 
 
+def test_a_wrong_stride_would_be_seen(monkeypatch: Any) -> None:
+    recorded = there_and_back()
+    assert agree(recorded)
+    right = straight_module._slice
+
+    def shifted(name: str, stride: Any, times: int, *, back: bool = False) -> str:
+        return right(name, stride._replace(first=stride.first - (back and stride.first > 0)), times, back=back)
+
+    monkeypatch.setattr(straight_module, "_slice", shifted)
+    assert not agree(recorded)
+
+
 def test_a_gradient_kept_in_the_wrong_way_would_be_seen(monkeypatch: Any) -> None:
     """With values of the middle used elsewhere, the variables of a loop are not enough."""
     recorded = all_summed()
-    found = plan(capture(*recorded))
-    assert [mode.listed for mode in modes(found, True).values()].count(True) > 0
-    wrong = {key: Mode(False, mode.deepest) for key, mode in modes(found, True).items()}
-    monkeypatch.setattr(backward_module, "modes", lambda *_: wrong)
+    assert agree(recorded)
+    monkeypatch.setattr(Layout, "listed", lambda self, _: self.mask())
     with pytest.raises((KeyError, UnboundLocalError, AssertionError)):
         assert agree(recorded)
 
@@ -323,9 +322,9 @@ def test_a_node_that_breaks_the_pattern_is_not_in_a_loop() -> None:
 
 # ------------------------------------------------------------------------------------------- detection
 def test_the_longest_saving_is_chosen_among_periods() -> None:
-    assert repeats(records(capture(*chain()))) == [Stretch(3, 2, 999)]
-    (found,) = repeats(records(capture(*recurrent(losses=False))))
-    assert found.period == 25
+    assert loops(chain()) == [(2, 999)]
+    ((period, _),) = loops(recurrent(losses=False))
+    assert period == 25
 
 
 def test_what_does_not_repeat_has_no_loops() -> None:
@@ -334,19 +333,6 @@ def test_what_does_not_repeat_has_no_loops() -> None:
         v = [v.sin, v.cos, v.tanh, v.atan, v.exp, v.erf][which]() * 0.3
     assert loops((v, [], [start])) == []
     assert agree((v, [], [start]))
-
-
-@pytest.mark.parametrize("step", [1, 2, -1, -3])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_series_is_the_elements_it_says(step: int, reverse: bool) -> None:
-    for length in range(1, 12):
-        for first in range(length):
-            reach = (length - 1 - first) // step if step > 0 else first // -step
-            for times in range(1, reach + 2):
-                text = series("numbers", length, first, step, times, reverse=reverse)
-                expected = [first + step * k for k in range(times)]
-                found = list(eval(text, {"numbers": list(range(length))}))
-                assert found == (expected[::-1] if reverse else expected)
 
 
 # ------------------------------------------------------------------------------ as a form of a program
@@ -364,13 +350,10 @@ def test_a_long_graph_is_rolled_in_the_straight_form(monkeypatch: Any) -> None:
 
 def test_auto_takes_loops_where_there_are_no_matrices() -> None:
     output, inputs, params = chain(4000)
-    assert compile_(output, inputs, params).form == "straight"
-    assert compile_(*sum_of_products(2000)).form == "auto"
-
-
-def test_depth_does_not_count_what_adds_up() -> None:
-    assert depth(capture(*chain(100))) == 100
-    assert depth(capture(*sum_of_products(100))) == 1
+    told = compile_(output, inputs, params).describe()
+    assert "(1 loop for what repeats)" in told
+    assert "samples run as array operations)" in told
+    assert "became 2 array operations" in compile_(*sum_of_products(2000)).describe()
 
 
 def test_a_graph_too_long_even_with_loops_is_refused(monkeypatch: Any) -> None:

@@ -92,7 +92,8 @@ class _Backward:
         group, domain = self.groups[number_], self.plan.domains[number_]
         if not self.found[number_]:
             return
-        uses = sum(slot.home >= 0 or slot.home in self.plan.trains or slot.home == INPUT for slot in group.operands)
+        known = {INPUT, *self.plan.trains}
+        uses = sum(slot.home >= 0 or slot.home in known for slot in group.operands)
         delta = self._upstream(number_, uses > 1)
         if group.rule is not None:
             self._rule(number_, group, domain, delta)
@@ -161,9 +162,11 @@ class _Backward:
         if named and not isinstance(piece.tree, ast.Name) and is_number(piece.tree) is None:
             tree = piece.tree if piece.wide is None else piece.wide
             made = writer.assign(word, tree, comment)
-            piece = Piece(made, piece.axes) if piece.wide is None else Piece(
-                index(made, *(slice(None) if each else 0 for each in piece.pattern)), piece.axes, made, piece.pattern
-            )  # fmt: skip
+            if piece.wide is not None:
+                items = (slice(None) if each else 0 for each in piece.pattern)
+                piece = Piece(index(made, *items), piece.axes, made, piece.pattern)
+            else:
+                piece = Piece(made, piece.axes)
         rows, columns = domain.grid
         if "m" not in piece.axes:
             return piece
@@ -235,7 +238,7 @@ class _Backward:
             return
         layout = (*lead, *operand.axes)
         piece, places = each.make(layout), operand.places
-        sizes = {axis: size for axis, size in zip(operand.axes, places.shape, strict=True)}
+        sizes = dict(zip(operand.axes, places.shape, strict=True))
         flat, unique = places.ravel(), np.unique(places)
         items = [slice(None)] * target.varies
         if len(unique) == len(flat):
@@ -254,9 +257,8 @@ class _Backward:
         starts = np.unique(flat[order_], return_index=True)[1]
         taken = index(value, slice(None), name(writer.constant(order_, "order")))
         sums = call("np.add.reduceat", taken, name(writer.constant(starts, "starts")), axis=1)
-        one = Operand(operand.array, ("i",), unique) if len(unique) > 1 else Operand(operand.array, (), unique[0])
-        made = Piece(sums, ("n", "i")) if len(unique) > 1 else Piece(index(sums, slice(None), 0), ("n",), sums)
-        self._add(target, Contribution(one, {}, lambda _: made), comment)
+        once, made = Operand(operand.array, ("i",), unique), Piece(sums, ("n", "i"))
+        self._add(target, Contribution(once, {}, lambda _: made), comment)
 
     # ------------------------------------------------------------------------------------ parameters
     def _parameters(self) -> None:
@@ -284,12 +286,14 @@ class _Backward:
                 self._add(target, each, comment)
         if late:
             writer.theta_used = True
+            target = Array(f"d{theta.name}", theta.shape)
             for each in late:
-                self._add(Array(f"d{theta.name}", theta.shape), each, f"∂cost/∂{theta.name}, summed over the batch")
+                self._add(target, each, f"∂cost/∂{theta.name}, summed over the batch")
 
     def _is_all(self, target: Array, each: Contribution) -> bool:
-        found = basic(target, each.operand.places)
-        return found is not None and isinstance(found[0], ast.Name) and each.operand.places.size == target.size
+        places = each.operand.places
+        found = basic(target, places)
+        return found is not None and isinstance(found[0], ast.Name) and places.size == target.size
 
     def _first(self, target: Array, each: Contribution, comment: str) -> None:
         """Write the first contribution, without an array in between where NumPy can."""
@@ -310,7 +314,7 @@ class _Backward:
 
 
 def seeds(run: _Backward) -> None:
-    """The derivative of the cost, which is the sum of all outputs, in each output: how often it stands there."""
+    """The derivative of the cost, the sum of all outputs, in each output: how often it stands there."""
     plan = run.plan
     held: dict[int, list[int]] = defaultdict(list)
     for position in plan.captured.outputs:
@@ -336,7 +340,8 @@ def _seed(run: _Backward, home: int, operand: Operand, factor: Operand, sizes: d
 def located_column(target: Array, operand: Operand) -> Tree:
     """One place of an array that varies, as a column."""
     place = int(operand.places)
-    return index(name(target.name), slice(None), slice(place, place + 1)) if target.size > 1 else name(target.name)
+    whole = name(target.name)
+    return index(whole, slice(None), slice(place, place + 1)) if target.size > 1 else whole
 
 
 def _covers(operand: Operand, array: Array) -> bool:
@@ -346,11 +351,12 @@ def _covers(operand: Operand, array: Array) -> bool:
 
 
 def _is_same(left: Operand, right: Operand) -> bool:
-    return left.array is right.array and left.axes == right.axes and bool(np.array_equal(left.places, right.places))
+    alike = left.array is right.array and left.axes == right.axes
+    return alike and bool(np.array_equal(left.places, right.places))
 
 
 def _flat(each: Contribution, array: Array) -> Piece:
-    """A contribution to all of an array along ``n`` and ``m``, or without ``m`` where it is the same for all."""
+    """A contribution to all of an array along ``n`` and ``m``; without ``m`` where it is one for all."""
     axes = each.operand.axes
     lead = ("n",) if array.varies else ()
     piece = each.make((*lead, *axes))
@@ -359,7 +365,7 @@ def _flat(each: Contribution, array: Array) -> Piece:
         return piece
     if len(axes) == 1:
         tree = arranged(piece, (*lead, *axes))
-        return Piece(tree, tuple("m" if axis == axes[0] else axis for axis in (*lead, *axes) if axis in piece.axes))
+        return Piece(tree, ("n", "m") if "n" in piece.axes else ("m",))
     layout = tuple(axis for axis in (*lead, *axes) if axis in axes or axis in piece.axes)
     sizes: dict[str, int | None] = {**dict(zip(axes, each.operand.places.shape, strict=True)), "n": None}
     tree = reshaped(full(piece, layout, sizes), *[name("n")] * ("n" in layout), array.size)

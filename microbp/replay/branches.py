@@ -49,7 +49,8 @@ class Branch(NamedTuple):
     def other(self, left: float, right: float) -> str:
         """How a sample differs from the recorded one."""
         if self.sign == TAKEN:
-            return f"gives another number than the recorded one, which was used as such: {self}, here it is {left!r}"
+            told = "gives another number than the recorded one, which was used as such"
+            return f"{told}: {self}, here it is {left!r}"
         return (
             f"goes another way than the recorded one: there {self}, here it is {left!r} {self.sign} {right!r}"
         )
@@ -159,18 +160,15 @@ def warn(branches: Sequence[Branch], checkable: bool) -> None:
 
 
 #: What is said of a branch, and of a number.
-_WORDS = (
-    (
-        "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. "
-        "Keep it in the graph with relu, maximum, minimum, clip or select(c, a, b)",
-        "gone the other way",
-    ),
-    (
-        "a number was taken out of the graph while it was recorded, and the program will always use that "
-        "one: {}. Compute with the Value itself",
-        "given another number",
-    ),
+_BRANCH = (
+    "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep it "
+    "in the graph with relu, maximum, minimum, clip or select(c, a, b)"
 )
+_NUMBER = (
+    "a number was taken out of the graph while it was recorded, and the program will always use that one: "
+    "{}. Compute with the Value itself"
+)
+_WORDS = ((_BRANCH, "gone the other way"), (_NUMBER, "given another number"))
 
 
 def _user_level() -> int:

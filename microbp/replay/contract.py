@@ -27,7 +27,8 @@ def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Pie
 
     >>> from microbp.replay.trees import text
     >>> sizes = {"n": None, "i": 3, "k": 2}
-    >>> x, W, delta = (Piece(name(word), tuple(axes)) for word, axes in (("x", "nk"), ("W", "ik"), ("d", "ni")))
+    >>> held = (("x", "nk"), ("W", "ik"), ("d", "ni"))
+    >>> x, W, delta = (Piece(name(word), tuple(axes)) for word, axes in held)
     >>> text(contract(W, x, "ni", sizes).tree), text(contract(delta, x, "ik", sizes).tree)
     ('x @ W.T', 'd.T @ x')
     >>> text(contract(delta, Piece(number(1.0)), "ik", sizes).tree)
@@ -130,7 +131,8 @@ def _matrices(left: Piece, right: Piece, inner: Axes, out: Axes, sizes: Sizes) -
             b = folded(right, [batch, inner], sizes)
             tree = index(_matmul(a, index(b, slice(None), slice(None), None)), slice(None), slice(None), 0)
             return _unfolded(tree, [batch, rows], sizes)
-        return _unfolded(_matmul(a, folded(right, [batch, inner, columns], sizes)), [batch, rows, columns], sizes)
+        b = folded(right, [batch, inner, columns], sizes)
+        return _unfolded(_matmul(a, b), [batch, rows, columns], sizes)
     if not axes:  # also of matrices
         return Piece(call("np.vdot", arranged(left, left.axes), arranged(right, left.axes)))
     sides = [folded(left, [rows, inner] if rows else [inner], sizes)]

@@ -1,4 +1,4 @@
-"""The forward pass of the matrix form: a line for each group; and the rule of a group with its names in it."""
+"""The forward pass of the matrix form: a line for each group; and the rule of a group in its own names."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ def forward(writer: Writer) -> None:
         group, domain = plan.groups[each], plan.domains[each]
         writer.watching = group.rule is not None and may_be_undefined(group.rule)
         word = plan.group_array(each).name
-        if group.rule is None:
-            piece = _sum(writer, group, domain, word)
-        else:
-            piece = RuleOf(writer, each).piece(None)
+        sums = group.rule is None
+        piece = _sum(writer, group, domain, word) if sums else RuleOf(writer, each).piece(None)
         tree = full(piece, domain.layout, domain.sizes)
         if domain.grid[0] > 1:
             tree = reshaped(tree, *[name("n")] * group.varies, len(group.members))
@@ -170,7 +168,8 @@ class RuleOf:
         """Parts side by side, each with all its elements along the axes that any of them has."""
         axes = tuple(axis for axis in self.layout if axis == "k" or any(axis in each.axes for each in parts))
         wide = [
-            full(piece, axes, {**self.sizes, "k": _width(slot)}) for piece, slot in zip(parts, slots, strict=True)
+            full(piece, axes, {**self.sizes, "k": _width(slot)})
+            for piece, slot in zip(parts, slots, strict=True)
         ]
         if len(wide) == 1:
             return Piece(wide[0], axes)

@@ -156,5 +156,5 @@ def _names(graph: Graph, values: Sequence[Value], letter: str) -> tuple[str, ...
     for index, each in enumerate(values):
         place = graph._places.get(id(each))
         named = place is not None and graph.named[place]
-        found.append(graph.names[place] if named else each.name or f"{letter}{index}")
+        found.append(graph.names[place] if place is not None and named else each.name or f"{letter}{index}")
     return tuple(found)

@@ -173,7 +173,8 @@ class _Maker:
             numbers[literal] = record.consts[-1 - args[literal]]
             fixed = home == CONSTANT
             for which in _by_rows(home):
-                self._rule(rule, positions[which], home[which[0]], place[which], numbers[which], fixed[which[0]])
+                one = which[0]
+                self._rule(rule, positions[which], home[one], place[which], numbers[which], fixed[one])
 
     def _rule(
         self, rule: Rule, positions: Integers, home: Integers, place: Integers, numbers: Numbers, fixed: Any
@@ -257,7 +258,8 @@ class _Maker:
 
 
 def _slot(home: int, places: Integers, numbers: Numbers) -> Slot:
-    return Slot(CONSTANT, np.zeros(0, dtype=np.int64), numbers) if home == CONSTANT else Slot(int(home), places)
+    constant = home == CONSTANT
+    return Slot(CONSTANT, np.zeros(0, dtype=np.int64), numbers) if constant else Slot(int(home), places)
 
 
 def _by_rows(matrix: Integers) -> Iterator[Integers]:

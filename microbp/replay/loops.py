@@ -112,8 +112,8 @@ class Loop(NamedTuple):
 class Layout:
     """The items of a graph in order: positions of single nodes, and loops."""
 
-    def __init__(self, record: Graph, flags: Sequence[int], loops: Sequence[Loop], outputs: Sequence[int]) -> None:
-        self.record, self.loops, self.outputs = record, list(loops), outputs
+    def __init__(self, captured: Captured, flags: Sequence[int], loops: Sequence[Loop]) -> None:
+        self.record, self.loops, self.outputs = captured.graph, list(loops), captured.outputs
         self._starts = [each.start for each in loops]
         self._flags = np.array(flags, dtype=np.int64)
         #: The single nodes to which loops pass gradients one after the other: theirs stand in the list, too.
@@ -152,7 +152,7 @@ class Layout:
     def listed(self, needed: Mask) -> Mask:
         """By the first position of each slot whether its upstream gradient is kept in the list.
 
-        It is in a variable where only the same and the next repetition pass to it, and others only to the last.
+        It is in a variable where only the same and the next repetition pass to it, others only to the last.
         """
         reached, found = self.mask(), self.mask()
         for place in self.outputs:
@@ -162,17 +162,17 @@ class Layout:
                 args = self.record.args[self.record.first[item] : self.record.first[item + 1]]
                 reached[args[args >= 0]] = True
                 continue
-            users: dict[int, list[bool]] = {index: [] for index in range(item.period)}
+            #: For each slot its users: how many repetitions later they are, -1 for those that are far.
+            users: dict[int, list[int]] = {index: [] for index in range(item.period)}
             for user, slot in enumerate(item.slots):
                 for each in slot.operands:
                     if isinstance(each, Lag):
-                        users[each.slot].append(item.is_near(user, each))
+                        users[each.slot].append(each.lag if item.is_near(user, each) else -1)
             for index, slot in enumerate(item.slots):
                 here = reached[slot.position : item.end : item.period]
-                nexts = sum(each.lag for one in item.slots for each in one.operands if isinstance(each, Lag) and each.slot == index)
-                before = slot.near is not None and (reached[slot.near] or nexts > 1)
-                found[slot.position] = here[:-1].any() or not users[index] or not all(users[index]) or before
-            for user, slot in enumerate(item.slots):
+                before = slot.near is not None and (reached[slot.near] or users[index].count(1) > 1)
+                found[slot.position] = here[:-1].any() or not users[index] or -1 in users[index] or before
+            for slot in item.slots:
                 for each in slot.operands:
                     match each:
                         case Fixed(position):
@@ -224,10 +224,10 @@ def layout(captured: Captured, *, loops: bool = True) -> Layout:
                 found.append(made)
             elif made:  # so many repetitions, and then the rest by itself
                 start, period, times = stretch
-                for piece in (Stretch(start + period * made, period, times - made), Stretch(start, period, made)):
-                    if piece.times >= FEWEST:
-                        waiting.append(piece)
-    return Layout(record, flags, found, captured.outputs)
+                rest = Stretch(start + period * made, period, times - made)
+                pieces = (rest, Stretch(start, period, made))
+                waiting += [each for each in pieces if each.times >= FEWEST]
+    return Layout(captured, flags, found)
 
 
 def _aligned(stretch: Stretch, records: Records) -> Stretch:

@@ -100,7 +100,7 @@ class Domain:
 
 
 class Plan:
-    """All that is decided about a graph before any line is written; without groups where they are too many."""
+    """All that is decided about a graph before a line is written; without groups where they are too many."""
 
     def __init__(self, captured: Captured) -> None:
         self.captured = captured
@@ -162,7 +162,8 @@ class Plan:
         if slot.home == CONSTANT:
             assert slot.numbers is not None
             return grid_map(None, slot.numbers, domain, over)
-        return grid_map(self.arrays[slot.home] if slot.home < 0 else self.group_array(slot.home), slot.places, domain, over)
+        array = self.arrays[slot.home] if slot.home < 0 else self.group_array(slot.home)
+        return grid_map(array, slot.places, domain, over)
 
     def numbers_map(self, numbers: npt.NDArray[Any], domain: Domain) -> Operand:
         """The index map of constants, a row for each member."""
@@ -203,7 +204,8 @@ class Plan:
                 wanted = "v1"
             array = self.group_array(each)
             array.name = self.names.counted(wanted)
-            self.deltas[each] = self.names.counted(f"delta{number}" if number is not None else f"d_{array.name}")
+            delta = f"d_{array.name}" if number is None else f"delta{number}"
+            self.deltas[each] = self.names.counted(delta)
             self.comments[each] = self._comment(group)
 
     def _comment(self, group: Group) -> str:
@@ -238,7 +240,7 @@ def grid_map(array: Array | None, held: npt.NDArray[Any], domain: Domain, over: 
 
 
 def _grid(group: Group) -> int:
-    """How many members have one value of the outer axis: so that operands repeat along the inner or the outer."""
+    """The length of the inner axis of a group's members: so that operands repeat along it or the outer."""
     members, best, inner = len(group.members), 0, len(group.members)
     if group.rule is not None and group.rule.over:
         return members
@@ -340,10 +342,9 @@ class Writer:
 
     def lines(self, width: int = 44) -> list[str]:
         """The code, with comments in a column where there is room."""
-        found = []
-        for each in self.statements:
-            found.append(f"    {each.code:<{width}}  # {each.comment}" if each.comment else f"    {each.code}")
-        return found
+        codes = [f"    {each.code}" for each in self.statements]
+        pairs = zip(codes, self.statements, strict=True)
+        return [f"{code:<{width + 4}}  # {each.comment}" if each.comment else code for code, each in pairs]
 
 
 def _key(numbers: npt.NDArray[Any]) -> tuple[Any, ...]:

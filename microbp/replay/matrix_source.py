@@ -160,9 +160,9 @@ def _is_own(writer: Writer, tree: Tree) -> bool:
     """Whether the array in which the values of a tree stand was computed by this function."""
     if is_fresh(tree):
         return True
-    words = {each.id for each in _names(tree)}
-    made = {text_.id: line.value for line in writer.statements for text_ in _names(line.target)}
-    return all(word in made and made[word] is not None and is_fresh(made[word]) for word in words - {"n"})  # type: ignore[arg-type]
+    made = {each.id: line.value for line in writer.statements for each in _names(line.target)}
+    values = [made.get(each.id) for each in _names(tree) if each.id != "n"]
+    return all(value is not None and is_fresh(value) for value in values)
 
 
 def _cost(writer: Writer) -> None:

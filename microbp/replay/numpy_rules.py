@@ -76,7 +76,8 @@ def array_tree(
     expression = rule.y if place is None else rule.d[place]
     if RULES.get(rule.name) is rule and rule.name in FORMS:
         form = _FORM_TREES[rule.name][0 if place is None else place + 1]
-        if form is not None and any(is_number(scope[each]) is None for each in expression.names & scope.keys()):
+        given = [scope[each] for each in expression.names & scope.keys()]
+        if form is not None and any(is_number(each) is None for each in given):
             return _Reader(scope, aggregate).form(form)
     return _Reader(scope, aggregate).tree(expression.tree)
 
@@ -84,9 +85,8 @@ def array_tree(
 def helpers(words: set[str]) -> list[str]:
     """The functions that are called, and that NumPy has not."""
     found = [source for word, source in HELPERS.items() if word in words]
-    for word in sorted(words & FUNCTIONS.keys() - HELPERS.keys()):
-        found.append(f"{word} = np.vectorize(FUNCTIONS[{word!r}].real, otypes=[float])\n")
-    return found
+    others = sorted(words & FUNCTIONS.keys() - HELPERS.keys())
+    return found + [f"{word} = np.vectorize(FUNCTIONS[{word!r}].real, otypes=[float])\n" for word in others]
 
 
 class _Reader:

@@ -127,7 +127,7 @@ def named_arrays(names: Sequence[str], paths: Sequence[tuple[str | int, ...]] = 
         for rank in range(most, 0, -1):
             split = _split(places, rank)
             if split is not None:
-                found += [(_names(family, prefix, len(shape)), shape, members) for prefix, shape, members in split]
+                found += [(_names(family, head, len(shape)), shape, held) for head, shape, held in split]
                 break
     return sorted(found, key=lambda each: each[2][0])
 

@@ -346,7 +346,8 @@ class Program:
         changed = guards.changed(operands)
         if changed:
             sample, index = changed
-            raise BranchChanged(f"sample {sample} {guards.branches[index].other(*operands[sample, 2 * index : 2 * index + 2].tolist())}")
+            sides = operands[sample, 2 * index : 2 * index + 2].tolist()
+            raise BranchChanged(f"sample {sample} {guards.branches[index].other(*sides)}")
 
     def _run(self, run: Callable[[], Result], x: Floats, theta: Floats) -> Result:
         """What ``run`` returns; an error of its arithmetic is told by the eager engine."""

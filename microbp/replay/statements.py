@@ -77,7 +77,7 @@ class Statements:
         )  # fmt: skip
 
     def compute(self, rule: Rule, operands: Sequence[Operand], target: str, name: str) -> None:
-        """``target = `` the value of a rule; operands that are floats are decided on. Parts of it get ``name``."""
+        """``target = `` the value of a rule; parts of it get ``name``. Floats among the operands decide."""
         literals = _literals(rule, operands)
         found = template(rule, None, literals)
         self.words |= found.words
@@ -88,7 +88,7 @@ class Statements:
     def pass_on(
         self, rule: Rule, operands: Sequence[Operand], y: int, upstream: str, name: str
     ) -> None:
-        """Contributions to a node's operands, the last first, as the eager engine; ``y`` is the node itself."""
+        """Contributions to a node's operands, the last first, as the eager engine; ``y`` is the node."""
         literals = _literals(rule, operands)
         known: dict[int, tuple[dict[str, str], list[dict[str, str]]]] = {}
         for place, element, operand in reversed(_places(rule, operands)):
@@ -97,16 +97,16 @@ class Statements:
             found = template(rule, place, literals)
             if place not in known:
                 self.words |= found.words
-                used = {arg for arg in (*rule.args, "y") if any(f"{{{arg}}}" in text for text in _texts(found))}
-                texts = [self._text(each, used, arg) for each, arg in zip(operands, _args(rule, operands), strict=True)]
-                scope, elements = _scopes(rule, texts)
-                scope["y"] = self.value_of(y) if "y" in used else ""
-                known[place] = found.scope(scope, elements, lambda text: self._temporary(name, text)), elements
+                pairs = zip(operands, _args(rule, operands), strict=True)
+                scope, elements = _scopes(rule, [self._text(each, found.args, arg) for each, arg in pairs])
+                scope["y"] = self.value_of(y) if "y" in found.args else ""
+                scope = found.scope(scope, elements, lambda text: self._temporary(name, text))
+                known[place] = scope, elements
             scope, elements = known[place]
             local = found.text.format_map({**scope, **(elements[element] if element is not None else {})})
             self.give(operand, _product(upstream, local, found.factor))
 
-    def _text(self, operand: Operand, used: set[str] | None = None, arg: str = "") -> str:
+    def _text(self, operand: Operand, used: frozenset[str] | None = None, arg: str = "") -> str:
         """The text of an operand; nothing of one that is not used."""
         if type(operand) is not int:
             return repr(operand)
@@ -117,10 +117,6 @@ class Statements:
         made = self.identifiers.new(f"{name}_sum")
         self.statement(made, "=", text)
         return made
-
-
-def _texts(found: object) -> list[str]:
-    return [found.text, *(each.term for each in found.sums)]  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------------------------------ of a node

@@ -85,7 +85,8 @@ def straight(
 
 
 def _table(name: str, numbers: Sequence[float]) -> str:
-    lines = textwrap.wrap(", ".join(map(repr, numbers)), WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    text = ", ".join(map(repr, numbers))
+    lines = textwrap.wrap(text, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
     return "\n".join([f"{name} = (", *(f"    {each}" for each in lines), ")\n"])
 
 
@@ -102,8 +103,10 @@ class Names:
         self._made: dict[str, str] = {}
         for item in plan.items():
             if isinstance(item, int):
-                constant = record.op[item] < 0 and item not in self.leaves and not record.named[item]
-                self.values[item] = repr(float(record.data[item])) if constant else self.identifiers.new(record.names[item])
+                if record.op[item] < 0 and item not in self.leaves and not record.named[item]:
+                    self.values[item] = repr(float(record.data[item]))
+                else:
+                    self.values[item] = self.identifiers.new(record.names[item])
                 continue
             for slot in item.slots:
                 name = self.values[slot.position] = self.identifiers.new(self._stem(slot.position, item))
@@ -123,7 +126,8 @@ class Names:
         name = record.names[first]
         if not (record.named[first] and record.named[last]):
             return name
-        same = "".join(a for a, b in zip(name, record.names[last], strict=False) if a == b and not a.isdigit())
+        pairs = zip(name, record.names[last], strict=False)
+        same = "".join(a for a, b in pairs if a == b and not a.isdigit())
         return same if same.strip("[]., _") else name
 
 
@@ -133,8 +137,8 @@ class _Value(Statements):
     def __init__(self, names: Names, words: set[str]) -> None:
         super().__init__(names.identifiers, words)
         self.names, self.plan, self.record = names, names.plan, names.record
-        #: The values that somebody asks for in the list of all; the slots of loops of which somebody asks for a
-        #: list of their own; and the loops' last values that somebody asks for.
+        #: The values that somebody asks for in the list of all; the slots of loops of which somebody asks for
+        #: a list of their own; and the loops' last values that somebody asks for.
         self.asked = self.plan.mask()
         self.kept: set[int] = set()
         self.ends: set[int] = set()
@@ -174,7 +178,8 @@ class _Value(Statements):
             return
         self.line(f"if len({family}) != {len(places)}:")
         self.line(f'    raise ValueError(f"{len(places)} {family}, not {{len({family})}}")')
-        for first, last in _runs([not each and place is not None for each, place in zip(inside, places, strict=True)]):
+        single = [place is not None and not each for each, place in zip(inside, places, strict=True)]
+        for first, last in _runs(single):
             part = f"{family}[{first}:{last}]" if last > first + 1 else f"{family}[{first}]"
             self.statement(", ".join(texts[first:last]), "=", part)
 
@@ -213,7 +218,7 @@ class _Value(Statements):
     def column(self, stride: Stride, times: int, *, back: bool = False) -> str:
         """The values at the places of a stride, from the last to the first if ``back``.
 
-        They are a part of the list of a slot, or of the list in which leaves are given, or of that of all values.
+        They are a part of the list of a slot, of that in which leaves are given, or of that of all values.
         """
         loop = self.plan.home(stride.last(times)) or self.plan.home(stride.first)
         if loop is not None and stride.step % loop.period == 0:
@@ -221,7 +226,8 @@ class _Value(Statements):
             slot, step = loop.slots[at], stride.step // loop.period
             low, high = sorted((k, k + step * (times - 1)))
             if slot.leaf in ("inputs", "parameters") and low >= 0 and high < loop.times and slot.step:
-                return _slice(slot.leaf, Stride(slot.first + slot.step * k, slot.step * step), times, back=back)
+                given = Stride(slot.first + slot.step * k, slot.step * step)
+                return _slice(slot.leaf, given, times, back=back)
             before = int(slot.near is not None)
             if not slot.leaf and low + before >= 0 and high < loop.times:
                 self.kept.add(slot.position)
@@ -237,8 +243,8 @@ class _Value(Statements):
 def _slice(name: str, stride: Stride, times: int, *, back: bool = False) -> str:
     """The part of a list; of more than one element.
 
-    >>> _slice("v", Stride(3, 2), 4), _slice("v", Stride(3, 2), 4, back=True), _slice("v", Stride(1, 1), 2, back=True)
-    ('v[3:10:2]', 'v[9:2:-2]', 'v[2:0:-1]')
+    >>> _slice("v", Stride(3, 2), 4), _slice("v", Stride(3, 2), 4, back=True)
+    ('v[3:10:2]', 'v[9:2:-2]')
     """
     first, step = stride
     if back:
@@ -319,16 +325,19 @@ class _Forward(_Over):
             if slot.position in outer.kept or asked:
                 lists.append(index)
                 self.line(f"{self.names.derived(f'{name}s')}.append({name})")
-        for index, slot in enumerate(loop.slots):
+        for slot in loop.slots:
             if slot.leaf and outer.asked[slot.position : loop.end : loop.period].any():
-                outer.line(f"{_slice('v', Stride(slot.position, loop.period), loop.times)} = {self.leaf(slot)}")
+                place = _slice("v", Stride(slot.position, loop.period), loop.times)
+                outer.statement(place, "=", self.leaf(slot))
         if not self.lines:
             return
         outer.line(self.told())
         if loop.period <= 12:
             for index, slot in enumerate(loop.slots):
-                names = [self.names.record.names[slot.position + loop.period * k] for k in (0, 1, loop.times - 1)]
-                outer.line(f"# {self.name(index)} stands for {one_line(', …, '.join([', '.join(names[:2]), names[2]]))}.")
+                repetitions = (0, 1, loop.times - 1)
+                names = [self.names.record.names[slot.position + loop.period * k] for k in repetitions]
+                told = one_line(f"{names[0]}, {names[1]}, …, {names[2]}")
+                outer.line(f"# {self.name(index)} stands for {told}.")
         for index, slot in enumerate(loop.slots):
             if slot.near is not None:
                 outer.line(f"{self.name(index)} = {outer.value_of(slot.near)}")
@@ -357,7 +366,10 @@ class _Forward(_Over):
         times = self.here.times
         if slot.leaf == "constants":
             (number,) = slot.operands
-            return self.names.tables[id(number)][0] if isinstance(number, Table) else f"[{number.number!r}] * {times}"  # type: ignore[union-attr]
+            if isinstance(number, Table):
+                return self.names.tables[id(number)][0]
+            assert isinstance(number, Number)
+            return f"[{number.number!r}] * {times}"
         stride = Stride(slot.first, slot.step)
         return _slice(slot.leaf, stride, times) if slot.step else f"[{slot.leaf}[{slot.first}]] * {times}"
 
@@ -376,8 +388,8 @@ class _Forward(_Over):
                 self.outer.asked[first : loop.end : loop.period] = True
                 return f"v[{self.at(user, loop.slots[user].position - first)}]"
             case Lag(slot, lag, first):
-                stride = Stride(first, loop.period)
-                return self.running(f"{self.name(slot)}{'_before' * lag}", self.outer.column(stride, loop.times))
+                column = self.outer.column(Stride(first, loop.period), loop.times)
+                return self.running(f"{self.name(slot)}{'_before' * lag}", column)
         assert isinstance(each, Stride)
         wanted = f"{self.name(user)}_from_{operand}"
         return self.running(wanted, self.outer.column(each, loop.times))
@@ -479,8 +491,8 @@ class _Both(_Value):
 class _Backward(_Over):
     """What a loop passes on, from the last repetition to the first.
 
-    The upstream gradient of a slot is kept in a variable where only the same and the next repetition pass to it,
-    as code written by hand would do; else in the list.
+    The upstream gradient of a slot is kept in a variable where only the same and the next repetition pass to
+    it, as code written by hand would do; else in the list.
     """
 
     def __init__(self, outer: _Both, loop: Loop) -> None:
@@ -494,7 +506,12 @@ class _Backward(_Over):
         return bool(self.both.needed[self.here.slots[slot].position])
 
     def upstream(self, slot: int) -> str:
+        """The variable of its upstream gradient."""
         return self.names.derived(f"d_{self.name(slot)}")
+
+    def kept(self, slot: int) -> str:
+        """The list of these, from the last repetition to the first."""
+        return self.names.derived(f"{self.upstream(slot)}s")
 
     def write(self) -> None:
         loop, both = self.here, self.both
@@ -502,10 +519,12 @@ class _Backward(_Over):
         if not slots:
             return
         variables = [index for index in slots if index not in self.listed]
+        last = loop.end - loop.period - loop.start
         opened = {
-            index for index in variables
-            if not loop.nexts(index) and not both.plan.reached[loop.slots[index].position + loop.period * (loop.times - 1)]
-        }  # fmt: skip
+            index
+            for index in variables
+            if not loop.nexts(index) and not both.plan.reached[loop.slots[index].position + last]
+        }
         self.fresh = set(opened)
         lists: list[int] = []
         for index in reversed(slots):
@@ -527,12 +546,12 @@ class _Backward(_Over):
                         begin.append(f"{gradient} = 0.0")
         if self.lines:
             both.line(self.told())
-            for text in [*begin, *(f"{self.names.derived(f'{self.upstream(index)}s')} = []" for index in lists)]:
+            for text in [*begin, *(f"{self.kept(index)} = []" for index in lists)]:
                 both.line(text)
             both.lines += self.head() + self.lines
         for index in lists:
             here = Stride(loop.slots[index].position, loop.period)
-            both.line(f"{_slice('d', here, loop.times, back=True)} = {self.names.derived(f'{self.upstream(index)}s')}")
+            both.line(f"{_slice('d', here, loop.times, back=True)} = {self.kept(index)}")
         for position, text in end:
             both.give(position, text)
 
@@ -544,7 +563,7 @@ class _Backward(_Over):
             if index not in self.listed:
                 lists.append(index)
                 self.both.in_list = True
-                self.line(f"{self.names.derived(f'{name}s')}.append({name})")
+                self.line(f"{self.kept(index)}.append({name})")
         else:
             upstream = name
             if index in self.listed:

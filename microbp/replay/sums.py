@@ -32,7 +32,7 @@ class Operations(NamedTuple):
     levels: list[int]
     #: The positions that are sums of products, and to each its constant.
     sums: dict[int, float]
-    #: The terms ``factor · left · right`` of all sums, each sum's behind each other; of a single value, left
+    #: The terms ``factor · left · right`` of all sums, those of each together; of a single value, left
     #: is -1. Those of the sum at a position are ``slices[position]``.
     factor: npt.NDArray[np.float64]
     left: Integers
@@ -102,7 +102,7 @@ def operations(record: Graph, flags: list[int], outputs: tuple[int, ...]) -> Ope
                 elif p is not None and q is not None:
                     constants[owner] += s * p * q
                 else:
-                    term(owner, s * (q if p is None else p), -1, u if p is None else v)  # type: ignore[operator]
+                    term(owner, s * (p or 0.0) + s * (q or 0.0), -1, u if p is None else v)
             if kind == _MUL:
                 continue
             operands, signs = operands[-1:], [s]

@@ -43,8 +43,9 @@ class Template(NamedTuple):
     sums: tuple[Sum, ...]
     #: Whether the text can be a factor without parentheses.
     factor: bool
-    #: The functions and constants that it needs.
+    #: The functions and constants that it needs; and the arguments.
     words: frozenset[str]
+    args: frozenset[str]
 
     def scope(
         self,
@@ -80,7 +81,7 @@ class Template(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> Template:
-    """The value of a rule, or its derivative in the argument at ``place``; of one in ``over``, for one element.
+    """The value of a rule, or its derivative in the argument at ``place``, for one element of a list.
 
     With ``literals``, what they decide is decided here:
 
@@ -99,8 +100,9 @@ def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> T
         case ast.BinOp(left=ast.Name(id="{_0}"), op=ast.Add(), right=ast.Constant(value=0.0)):
             tree = tree.left
     return Template(
-        ast.unparse(tree), tuple(holes.sums.values()), isinstance(tree, _FACTORS), frozenset(holes.words)
-    )
+        ast.unparse(tree), tuple(holes.sums.values()), isinstance(tree, _FACTORS),
+        frozenset(holes.words), frozenset(holes.args),
+    )  # fmt: skip
 
 
 class _Decided(ast.NodeTransformer):
@@ -139,7 +141,7 @@ class _Decided(ast.NodeTransformer):
             return node
         return _parsed(repr(found))  # inf and nan become names
 
-    visit_UnaryOp = visit_BinOp = visit_Compare = _computed
+    visit_UnaryOp = visit_BinOp = visit_Compare = _computed  # noqa: N815 (names of ast)
 
 
 def _parsed(text: str) -> ast.expr:
@@ -150,11 +152,13 @@ class _Holes(ast.NodeTransformer):
     def __init__(self) -> None:
         self.sums: dict[tuple[str, str], Sum] = {}
         self.words: set[str] = set()
+        self.args: set[str] = set()
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id in CONSTANTS:
             self.words.add(node.id)
             return node
+        self.args.add(node.id)
         return ast.Name(f"{{{node.id}}}")
 
     def visit_Call(self, node: ast.Call) -> ast.expr:

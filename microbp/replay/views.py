@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -80,9 +81,10 @@ def mapping(
         line = held.take([0], axis=axis)
         if held.shape[axis] > 1 and not _same(held, line):
             kept.append(word)
-            continue
-        if held.shape[axis] == 1 and lone and array is not None:
-            if (held.size > 1 and len(array.shape) == 2) or (held.ndim == 1 and (array.varies or array.shape == (1,))):
+            line = held
+        elif held.shape[axis] == 1 and lone and array is not None:
+            column = held.ndim == 1 and (array.varies or array.shape == (1,))
+            if column or (held.size > 1 and len(array.shape) == 2):
                 kept.append(word)
         held = line
     shape = [size for word, size in zip(axes, held.shape, strict=True) if word in kept]
@@ -153,14 +155,14 @@ def _folded(base: Tree, lead: list[Any], places: Integers, size: int) -> tuple[T
             return None
         strides.append(abs(int(steps.flat[0])))
     widths = sorted(strides, reverse=True)
-    if any(b == 0 or a % b for a, b in zip(widths, widths[1:], strict=False)) or not widths[-1]:
+    if any(b == 0 or a % b for a, b in pairwise(widths)) or not widths[-1]:
         return None
     low, width = int(places.min()), widths[0]
     rows = -(-(int(places.max()) + 1 - low) // width)
     low = min(low, size - rows * width)
     if low < 0:
         return None
-    shape = [rows, *(a // b for a, b in zip(widths, widths[1:], strict=False)), widths[-1]]
+    shape = [rows, *(a // b for a, b in pairwise(widths)), widths[-1]]
     if shape[-1] == 1:
         shape.pop()
     found = _slices(places - low, tuple(shape))
@@ -230,7 +232,8 @@ def arranged(piece: Piece, layout: tuple[str, ...]) -> Tree:
     if piece.wide is not None and present[: len(piece.pattern)] == piece.pattern:
         more = present[len(piece.pattern) :]
         if not any(more):
-            return index(piece.wide, *[slice(None)] * len(piece.pattern), *[None] * len(more)) if more else piece.wide
+            items = [*[slice(None)] * len(piece.pattern), *[None] * len(more)]
+            return index(piece.wide, *items) if more else piece.wide
     items = [slice(None) if each else None for each in present]
     match tree:
         case ast.UnaryOp(op=ast.USub(), operand=inner):
@@ -247,7 +250,7 @@ def arranged(piece: Piece, layout: tuple[str, ...]) -> Tree:
 
 
 def laid(tree: Tree, layout: tuple[str, ...], axes: tuple[str, ...]) -> Piece:
-    """The piece of a tree whose dimensions are those of ``layout``, of one element for those not in ``axes``."""
+    """The piece of a tree with the dimensions of ``layout``, of one element for those not in ``axes``."""
     if not axes:
         return Piece(tree)
     pattern = tuple(axis in axes for axis in layout[layout.index(axes[0]) :])

@@ -15,8 +15,8 @@ from microbp.debug.explain.wrapping import sentence
 from microbp.debug.notebook import Shown
 from microbp.debug.path_search import gradients_of
 from microbp.replay import Program
-from microbp.replay.function_graph import Captured
 from microbp.replay.backends import Matrix
+from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, statements, whole_vector
 from microbp.replay.matrix import Generated, Plan, Writer
 from microbp.replay.matrix_source import matrix_source
