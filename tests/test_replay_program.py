@@ -371,7 +371,8 @@ def test_a_program_says_what_it_is(form) -> None:
     assert "\ncompiled in " in text
     assert repr(program.value_and_grad([1.0, 2.0, 3.0])).endswith(", 21 derivatives, 1 sample)")
     assert program.exact is (form != "matrix")
-    assert bool(re.search(r"\(batches of up to \d+ samples run in straight-line code\)", text)) is (form == "auto")
+    few = re.search(r"\(batches of up to \d+ samples run in straight-line code\)", text)
+    assert bool(few) is (form == "auto")
 
 
 def test_a_program_holds_no_graph_of_values() -> None:

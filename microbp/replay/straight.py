@@ -8,8 +8,11 @@ positions in the graph, and so do their upstream gradients.
 
 from __future__ import annotations
 
+import copy
 import textwrap
 from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from microbp.graph import Graph
 from microbp.replay.dependence import operands_of
@@ -73,11 +76,13 @@ def straight(
             f"compile: the straight-line form of {len(record.op):,} values would be too long for Python's "
             f"compiler: {told}; use form='matrix'"
         )
-    words: set[str] = set()
     names = Names(captured, record, plan)
-    value = _Value(names, words)
+    constants = record.data[[*({*np.flatnonzero(record.op < 0).tolist()} - names.leaves)]]
+    numbers = np.concatenate([record.consts, constants])
+    words = {word for word, found in (("nan", np.isnan), ("inf", np.isinf)) if found(numbers).any()}
+    value = _Value(names.copy(), words)
     value.write()
-    both = _Both(names, words, wrt_inputs)
+    both = _Both(names.copy(), words, wrt_inputs)
     both.write()
     tables = "".join(_table(*each) for each in names.tables.values())
     text = "\n\n\n".join("\n".join(each) for each in (value.result, both.result))
@@ -114,6 +119,12 @@ class Names:
                     if isinstance(each, Table):
                         self.tables[id(each)] = self.identifiers.new(f"{name}_numbers"), each.numbers
 
+    def copy(self) -> Names:
+        """For another function, in which the same words are free."""
+        twin = copy.copy(self)
+        twin.identifiers, twin._made = copy.deepcopy(self.identifiers), {}
+        return twin
+
     def derived(self, name: str) -> str:
         """An identifier for a text that is one word but for its meaning, the same each time."""
         if name not in self._made:
@@ -147,25 +158,32 @@ class _Value(Statements):
 
     def write(self) -> None:
         """All of it."""
+        self.write_values("value")
         self.finish("value", "")
 
+    def write_values(self, function: str) -> None:
+        """The head, and all values, into what is the result so far."""
+        later, self.lines = self.lines, [f"def {function}(inputs, parameters):"]
+        self._unpack("inputs", self.names.captured.inputs)
+        self._unpack("parameters", self.names.captured.params)
+        if self.asked.any():
+            self.line(f"v = [0.0] * {len(self.record.op)}")
+        self._values()
+        self.result, self.lines = self.lines, later
+
     def finish(self, function: str, gradients: str) -> None:
-        """The function: values, what has been written so far, and what is returned."""
+        """What has been written since, and what is returned."""
         outputs = [self.value_of(each) for each in self.names.captured.outputs]
         results = f"[{', '.join(outputs)}]" if self.names.captured.output_shape else outputs[0]
         self.statement("return", "", results + gradients)
-        later, self.lines = self.lines, []
-        while True:  # a loop may ask for values of an earlier one
-            before = int(self.asked.sum()), len(self.kept), len(self.ends)
-            self.lines = [f"def {function}(inputs, parameters):"]
-            self._unpack("inputs", self.names.captured.inputs)
-            self._unpack("parameters", self.names.captured.params)
-            if before[0]:
-                self.line(f"v = [0.0] * {len(self.record.op)}")
-            self._values()
-            if (int(self.asked.sum()), len(self.kept), len(self.ends)) == before:
-                break
-        self.result = self.lines + later
+        before = None
+        while self.plan.loops and before != self._wishes():  # what comes later may ask loops for values
+            before = self._wishes()
+            self.write_values(function)
+        self.result += self.lines
+
+    def _wishes(self) -> tuple[int, int, int]:
+        return int(self.asked.sum()), len(self.kept), len(self.ends)
 
     def _unpack(self, family: str, places: Sequence[int | None]) -> None:
         """The leaves outside of loops as variables."""
@@ -409,6 +427,7 @@ class _Both(_Value):
         self.in_list = False
 
     def write(self) -> None:
+        self.write_values("value_and_grad")
         captured = self.names.captured
         outputs = [place for place in captured.outputs if self.needed[place]]
         if outputs:
