@@ -600,7 +600,8 @@ GRAPHS: dict[str, Any] = {
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("samples", [1, 2, 3, 5])
 def test_graphs_that_were_wrong_or_crashed(name, samples, form) -> None:
-    W, a, x = (microbp.array(RNG.normal(size=size), name=n) for size, n in (((3, 2), "W"), (3, "a"), (2, "x")))
+    sizes = (((3, 2), "W"), (3, "a"), (2, "x"))
+    W, a, x = (microbp.array(RNG.normal(size=size), name=called) for size, called in sizes)
     params = [*W.ravel(), *a]
     program = compile_(GRAPHS[name](W, a, x), inputs=x, params=params, form=form)
     rows = RNG.normal(size=(samples, 2))

@@ -28,8 +28,9 @@ Floats = npt.NDArray[np.float64]
 #: In a longer graph what repeats becomes loops.
 _LONG = 2000
 #: What one node or operand costs in straight-line code, and one call of NumPy, in µs; how many calls a group
-#: makes; and how many of them are so many that straight-line code is shown, if it is quicker for one sample.
-_NODE, _CALL, _PER_GROUP, _MANY = 0.02, 1.2, 4, 800
+#: makes, and a level of a table; and how many calls are so many that straight-line code is shown, if it is
+#: quicker for one sample.
+_NODE, _CALL, _PER_GROUP, _PER_LEVEL, _MANY = 0.02, 1.2, 4, 30, 800
 
 
 class Form(Protocol):
@@ -218,14 +219,15 @@ class Auto:
     def __init__(self, captured: Captured, made: Generated | None = None) -> None:
         self._captured, self._made = captured, made
         record = captured.graph
-        plan = Plan(captured) if made is None else None
+        known = dependence(captured)
+        plan = Plan(captured, known) if made is None else None
         if plan is None or plan.groups is None:
-            operations = made.operations if made else _table_operations(captured)
+            operations = made.operations if made else _PER_LEVEL * known.depth
         else:
             operations = _PER_GROUP * len(plan.groups)
         #: How many samples straight-line code is quicker for.
         self._most = int(_CALL * operations / (_NODE * (len(record.op) + 2 * len(record.args))))
-        loops = layout(captured) if self._most and len(record.op) > _LONG else None
+        loops = layout(captured, known) if self._most and len(record.op) > _LONG else None
         if (len(record.op) if loops is None else loops.length) > MOST:
             self._most = 0
         self.exact = self._most > 0
@@ -270,7 +272,3 @@ def generated(captured: Captured, plan: Plan | None = None) -> Generated:
     plan = Plan(captured) if plan is None else plan
     return tabled(captured) if plan.groups is None else matrix_source(plan)
 
-
-def _table_operations(captured: Captured) -> int:
-    """How many array operations the table takes: some for each level."""
-    return 30 * dependence(captured).depth

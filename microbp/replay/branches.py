@@ -87,7 +87,8 @@ def compared_in(
     """
     sides: dict[int, tuple[Comparison, list[Any]]] = {}
     given = {id(each) for each in inputs}
-    for value in (*values, *inputs):
+    noted = [each for each in (*values, *inputs) if type(getattr(each, "_note", None)) is tuple]
+    for value in noted:
         for comparison, side in comparisons_of(value):
             if side == 2 and id(value) not in given:
                 continue

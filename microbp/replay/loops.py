@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.replay.dependence import TRAINS, VARIES, dependence
+from microbp.replay.dependence import TRAINS, VARIES, Dependence, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.repeats import FEWEST, Records, Stretch, records, repeats
 from microbp.rules import Rule
@@ -198,7 +198,7 @@ class Layout:
         return found & ~inside
 
 
-def layout(captured: Captured, *, loops: bool = True) -> Layout:
+def layout(captured: Captured, known: Dependence | None = None, *, loops: bool = True) -> Layout:
     """The loops of a graph.
 
     >>> from microbp import Value
@@ -211,12 +211,12 @@ def layout(captured: Captured, *, loops: bool = True) -> Layout:
     >>> [(each.start, each.period, each.times) for each in found.loops], found.length
     ([(3, 2, 999)], 6)
     """
-    record, flags = captured.graph, dependence(captured).flags
+    record, flags = captured.graph, (known or dependence(captured)).flags
     found: list[Loop] = []
     if loops:
-        known = records(captured, flags)
-        reader = _Reader(captured, record, known)
-        waiting = [_aligned(each, known) for each in reversed(repeats(known))]
+        like = records(captured, flags)
+        reader = _Reader(captured, record, like)
+        waiting = [_aligned(each, like) for each in reversed(repeats(like))]
         while waiting:
             stretch = waiting.pop()
             made = reader.loop(stretch)

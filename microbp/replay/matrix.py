@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.replay.dependence import dependence
+from microbp.replay.dependence import Dependence, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Group, Homes, Slot, grouped
 from microbp.replay.identifiers import Identifiers, one_line
@@ -102,11 +102,11 @@ class Domain:
 class Plan:
     """All that is decided about a graph before a line is written; without groups where they are too many."""
 
-    def __init__(self, captured: Captured) -> None:
+    def __init__(self, captured: Captured, known: Dependence | None = None) -> None:
         self.captured = captured
         record = captured.graph
         most = MANY
-        flags, depth = dependence(captured)
+        flags, depth = known or dependence(captured)
         self.names = Identifiers(["x", "n", "wrt_x", "dx", "costs", "y", *HELPERS])
         self.groups: list[Group] | None = None
         if depth > most:

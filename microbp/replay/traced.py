@@ -144,7 +144,7 @@ class Traced:
 
 
 def _surroundings(function: Any) -> tuple[Any, ...]:
-    """The numbers and Values that a function finds outside of it: where they are others, it is traced anew."""
+    """The numbers and Values that a function finds outside of it: others trace it anew."""
     code = getattr(function, "__code__", None)
     if code is None:
         return ()
