@@ -69,6 +69,7 @@ def array_tree(
 ) -> Tree:
     """The value of a rule, or its derivative in the argument at ``place``, with names of ``scope`` replaced.
 
+    >>> from microbp.replay.trees import name
     >>> scope = {"a": name("z"), "y": name("h"), "b": number(2.0)}
     >>> text(array_tree(RULES["relu"], None, scope)), text(array_tree(RULES["pow"], 0, scope))
     ('np.maximum(z, 0.0)', '2.0 * z')
