@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microbp import Value, functions
-from microbp.rules import TABLE, Interval, Rule
+from microbp.rules import TABLE, Corner, Interval, Rule
 
 #: The order in which people look for operations; a row that is in no group is an error.
 GROUPS = {
@@ -28,7 +28,12 @@ In the texts `y` is the operation's own output. Where an argument is written `x�
 list: `total(e)` adds `e` over all elements, `largest(e)` is the largest, and the derivative is that
 for one element. *Checked for* gives the intervals in which the derivatives are compared with the
 complex-step derivative of the value, at hundreds of points, to 1e-12; `check_rule("tanh")` shows it.
-*Conventions* says what holds where the derivative jumps or is infinite.
+*Conventions* says what holds where the derivative jumps or is infinite, and behind a condition what
+follows when it is differentiated again (`grad(..., create_graph=True)`): after a subgradient or a limit 0,
+after an infinite derivative what the formula gives in the arithmetic of IEEE 754. After a nan comes a nan.
+
+A derivative is written as people know it; *computed as* is the text that keeps its digits, never
+overflows and lets a NaN out.
 
 `softmax(x)` and `log_softmax(x)` are composed of `logsumexp`, `sub` and `exp`. An operation of your
 own is one more row: `microbp.define`.
@@ -52,16 +57,26 @@ def page() -> str:
 
 def line(rule: Rule) -> str:
     """The line of one operation."""
-    derivatives = [f"∂y/∂{arg} = `{d}`" for arg, d in zip(rule.args, rule.d, strict=True)]
+    derivatives = [
+        f"∂y/∂{arg} = `{shown}`" + (f"<br>computed as `{d}`" if str(d) != str(shown) else "")
+        for arg, shown, d in zip(rule.args, rule.shown, rule.d, strict=True)
+    ]
     cells = (
         f"**{rule.name}**<br>{rule.doc}",
         "<br>".join(f"`{call}`" for call in calls(rule)),
         f"`{rule.y}`",
         "<br>".join(derivatives),
         "<br>".join(where(rule, box) for box in rule.smooth),
-        rule.corner,
+        "<br>".join(filter(None, [rule.corner, *map(next_ones, rule.corners)])),
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def next_ones(at: Corner) -> str:
+    """What follows at a corner when the derivative is differentiated again."""
+    if at.then:
+        return f"`{at.where}`: {at.reason}; then as of {', '.join(f'`{each}`' for each in at.then)}."
+    return f"`{at.where}`: {at.reason}; then {'as of the formula' if at.reason == 'infinite' else 0}."
 
 
 def calls(rule: Rule) -> list[str]:

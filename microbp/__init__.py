@@ -14,6 +14,7 @@ Every derivative stands once, in :mod:`microbp.rules`.
 # fmt: off
 from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
+from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
@@ -24,8 +25,8 @@ from microbp.debug import (
 from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
-    BranchChanged, BranchError, BranchWarning, MicrobpError, NoGradientError, NotFiniteResult, RuleError,
-    UndefinedOperation,
+    BranchChanged, BranchError, BranchWarning, GrowingGraphWarning, MicrobpError, NoGradientError,
+    NotFiniteResult, RuleError, UndefinedOperation,
 )
 from microbp.functions import (
     Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
@@ -55,6 +56,7 @@ __all__ = [
     "Explanation",
     "Finding",
     "Graph",
+    "GrowingGraphWarning",
     "History",
     "Layer",
     "MatrixExplanation",

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from microbp.comparisons import taken
+from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
-from microbp.record import record
-from microbp.rules import RULES
+from microbp.loops import applied, each, for_update, holds_values
+from microbp.updates import note_computed, renewed
 from microbp.value import Value, as_number, describe
 
-__all__ = ["Array", "array", "data_of", "elementwise", "grad_of"]
+__all__ = ["ROUTINES", "Array", "array", "as_arrays", "data_of", "elementwise", "grad_of", "numpys_own"]
 
 
 class Array(np.ndarray[Any, np.dtype[np.object_]]):
@@ -30,15 +31,30 @@ class Array(np.ndarray[Any, np.dtype[np.object_]]):
         return _ufunc(ufunc, method, *inputs, **options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if function is np.dot and not options:
-            return _dot(*args)
-        result = super().__array_function__(function, types, args, options)
-        plain = type(result) is np.ndarray and result.dtype == object  # as np.where gives
-        return result.view(Array) if plain else result
+        return _function(function, types, args, options)
 
-    def dot(self, other: Any) -> Any:  # type: ignore[override]
-        """The matrix product, as ``np.dot``: one ``dot`` is recorded per element of the result."""
-        return _dot(self, other)
+    def sort(self, axis: int = -1, **options: Any) -> None:  # type: ignore[override]
+        """Rearrange the elements by their numbers, in place, as ``np.sort``."""
+        self[...] = np.sort(self, axis, **options)
+
+    def partition(self, kth: Any, /, axis: Any = -1, **options: Any) -> None:  # type: ignore[override]
+        """Rearrange the elements by their numbers, in place, as ``np.partition``."""
+        self[...] = np.partition(self, kth, axis, **options)
+
+
+def _as_function(name: str) -> Callable[..., Any]:
+    def method(self: Array, *args: Any, **options: Any) -> Any:
+        return getattr(np, name)(self, *args, **options)
+
+    method.__name__ = name
+    method.__doc__ = f"As ``np.{name}``."
+    return method
+
+
+#: The methods of an ndarray that NumPy computes itself, without asking us.
+_METHODS = "argmax argmin argpartition argsort dot nonzero round searchsorted std var"
+for _name in _METHODS.split():
+    setattr(Array, _name, _as_function(_name))
 
 
 def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Array:
@@ -117,123 +133,102 @@ def _floats(x: Any, number: Callable[[Any], float]) -> Any:
 
 
 # ------------------------------------------------------------------------------ NumPy's operations
-#: NumPy's names for operations that the table calls otherwise.
-_OTHER_NAMES = {
-    "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow", "float_power": "pow",
-    "negative": "neg", "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos",
-    "arctan": "atan",
-}  # fmt: skip
-
-
 def elementwise(function: Callable[..., Any], *inputs: Any) -> Any:
     """``function`` of scalars, applied with broadcasting; an Array, or a scalar where all are."""
-    plain = [x.view(np.ndarray) if isinstance(x, Array) else x for x in inputs]
-    with np.errstate(all="ignore"):  # a nan inside an object is no affair of NumPy's
-        result = np.frompyfunc(function, len(plain), 1)(*plain)
-    return result.view(Array) if isinstance(result, np.ndarray) else result
+    return _wrapped(each(function, *inputs))
+
+
+def _wrapped(x: Any) -> Any:
+    """An Array of an array of Values, also in a tuple or list of results; anything else as it is."""
+    if isinstance(x, tuple | list):
+        several = map(_wrapped, x)
+        return type(x)(*several) if hasattr(x, "_fields") else type(x)(several)
+    return x.view(Array) if type(x) is np.ndarray and x.dtype == object else x
 
 
 def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """NumPy hands over every ufunc in which a Value or an Array takes part."""
-    (out,) = options.pop("out", (None,))
-    for option in ("casting", "subok"):  # np.mean gives them; they say nothing about Values
+    outs = options.pop("out", None) or (None,)
+    for option in ("casting", "subok", "order"):  # np.mean gives them; they say nothing about Values
         options.pop(option, None)
-    if method == "__call__" and ufunc is np.matmul and not options:
-        result = _product(*inputs)
-    elif method == "__call__" and ufunc is np.square and not options:
-        result = elementwise(lambda x: x * x, *inputs)
-    elif method == "__call__" and (name := _OTHER_NAMES.get(ufunc.__name__, ufunc.__name__)) in RULES:
-        if options:
-            raise TypeError(f"np.{ufunc.__name__} of Values takes no {', '.join(options)}")
-        rule = RULES[name]
-        result = elementwise(lambda *operands: record(rule, operands), *inputs)
-    elif method == "reduce" and ufunc in (np.add, np.maximum):
-        result = _reduce("sum" if ufunc is np.add else "max", *inputs, **options)
-    elif method == "reduce" and ufunc is np.minimum:
-        result = -_reduce("max", -inputs[0], **options)
-    else:  # comparisons give plain truth values; NumPy refuses by itself what it cannot do on objects
-        plain = [np.asarray(x, dtype=object).view(np.ndarray) for x in inputs]
-        with np.errstate(all="ignore"):
-            result = getattr(ufunc, method)(*plain, **options)
-        if isinstance(result, np.ndarray) and result.dtype == object:
-            result = result.view(Array)
-    if out is None:
+    dtype = options.pop("dtype", None)
+    strange = sorted(options.keys() - _OPTIONS[method])
+    fitting = (object, bool) if ufunc.__name__ in PLAIN else (object, float)
+    if strange or (dtype is not None and np.dtype(dtype) not in fitting):
+        strange = strange or [f"dtype={np.dtype(dtype)}"]
+        raise TypeError(f"np.{ufunc.__name__} of Values takes no {', '.join(strange)}")
+    whole = outs[0]
+    if method == "__call__" and len(outs) == 1 and whole is inputs[0] and isinstance(whole, Array):
+        result = _in_place(ufunc, *inputs, **options)
+    else:
+        result = _wrapped(applied(ufunc, method, *inputs, out=whole, **options))
+    if all(out is None for out in outs):
         return result
-    if out.dtype != object:
-        raise TypeError(
-            f"an array of {out.dtype} cannot hold Values; np.{ufunc.__name__} without out= gives a new "
-            "array (a = a + b instead of a += b), or make it with microbp.array"
-        )
-    out[...] = result
-    return out
+    for out, part in zip(outs, result if len(outs) > 1 else [result], strict=True):
+        if out is not None:
+            if out.dtype != object and holds_values(part):
+                raise TypeError(
+                    f"an array of {out.dtype} cannot hold Values; np.{ufunc.__name__} without out= gives a "
+                    "new array (a = a + b instead of a += b), or make it with microbp.array"
+                )
+            out[...] = part
+    return outs[0] if len(outs) == 1 else outs
 
 
-def _reduce(
-    name: str, x: Any, axis: Any = 0, dtype: None = None, keepdims: bool = False, **options: Any
-) -> Any:
-    """``np.sum``, ``np.max`` along axes; each element of the result is one node."""
-    asked = [each for each, given in options.items() if given is not True and given is not np._NoValue]
-    if asked or dtype is not None:
-        raise TypeError(f"np.{name} of Values takes axis and keepdims, not {', '.join(asked or ['dtype'])}")
-    source = np.asarray(x, dtype=object).view(np.ndarray)
-    axes = range(source.ndim) if axis is None or not source.ndim else axis
-    summed = set(np.lib.array_utils.normalize_axis_tuple(axes, source.ndim))
-    kept = [each for each in range(source.ndim) if each not in summed]
-    moved = source.transpose(kept + sorted(summed))
-    shape = moved.shape[: len(kept)]
-    made = np.empty(shape, dtype=object)
-    for place in np.ndindex(shape):
-        made[place] = record(RULES[name], (moved[place].ravel().tolist(),))
-    if keepdims:
-        made = made.reshape([1 if i in summed else n for i, n in enumerate(source.shape)])
-    return made.view(Array) if made.ndim else made[()]
+def _in_place(ufunc: np.ufunc, whole: Array, *others: Any, **options: Any) -> Any:
+    """What becomes of the elements by ``whole -= other``: with plain numbers an update, if they were used."""
+    result = renewed(whole, applied(ufunc, "__call__", *for_update(whole, *others), out=whole, **options))
+    for before, after in zip(whole.flat, np.ravel(result), strict=True):
+        if isinstance(before, Value) and before.is_leaf and isinstance(after, Value) and not after.is_leaf:
+            note_computed(whole)
+            break
+    return result
 
 
-def _dot(a: Any, b: Any) -> Any:
-    """``np.dot``: the matrix product, except with a scalar or a stack of matrices on the right."""
-    a, b = (np.asarray(x, dtype=object).view(np.ndarray) for x in (a, b))
-    if not a.ndim or not b.ndim:
-        return elementwise(lambda x, y: x * y, a, b)
-    if b.ndim <= 2:
-        return _product(a, b)
-    side_by_side = np.moveaxis(b, -2, 0).reshape(b.shape[-2], -1)
-    return _product(a, side_by_side).reshape(a.shape[:-1] + b.shape[:-2] + b.shape[-1:])
+#: The options that a method of a ufunc has for Values.
+_OPTIONS: dict[str, set[str]] = {
+    "__call__": {"where", "axis"},
+    "reduce": {"axis", "keepdims", "initial", "where"},
+    "accumulate": {"axis"},
+    "reduceat": {"axis"},
+    "outer": set(),
+    "at": set(),
+}
 
 
-def _product(a: Any, b: Any) -> Any:
-    """The matrix product, as ``np.matmul`` has it."""
-    a, b = (np.asarray(x, dtype=object).view(np.ndarray) for x in (a, b))
-    if not a.ndim or not b.ndim:
-        raise ValueError(f"matrix product of shapes {a.shape} and {b.shape}: for a scalar write *")
-    if a.ndim > 2 or b.ndim > 2:
-        return _stacked(a, b)
-    rows, columns = np.atleast_2d(a), (b.T if b.ndim == 2 else b[None])
-    if rows.shape[1] != columns.shape[1]:
-        raise ValueError(
-            f"matrix product of shapes {a.shape} and {b.shape}: the inner lengths "
-            f"{rows.shape[1]} and {columns.shape[1]} differ"
-        )
-    rule, lists = RULES["dot"], [column.tolist() for column in columns]
-    made = np.empty((len(rows), len(lists)), dtype=object)
-    for i, row in enumerate(rows):
-        elements = row.tolist()
-        for j, column in enumerate(lists):
-            made[i, j] = record(rule, (elements, column, 0.0))
-    made = made.reshape(a.shape[:-1] + b.shape[1:])
-    return made.view(Array) if made.ndim else made[()]
+# ------------------------------------------------------------------------- NumPy's other functions
+#: What to do for each of them, by its name without ``numpy.``; :mod:`microbp.routines` has the table.
+ROUTINES: dict[str, Callable[..., Any]] = {}
 
 
-def _stacked(a: Any, b: Any) -> Any:
-    """Products of stacks of matrices, as ``np.matmul`` broadcasts them."""
-    left, right = np.atleast_2d(a), (b if b.ndim > 1 else b[:, None])
-    stack = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    left, right = (np.broadcast_to(x, stack + x.shape[-2:]) for x in (left, right))
-    made = np.empty((*stack, left.shape[-2], right.shape[-1]), dtype=object)
-    for place in np.ndindex(stack):
-        made[place] = _product(left[place], right[place])
-    made = made[..., 0, :] if a.ndim == 1 else made[..., 0] if b.ndim == 1 else made
-    return made.view(Array)
+def name_of(function: Any) -> str:
+    """NumPy's name of a function: ``sum``, ``linalg.norm``."""
+    name: str = f"{function.__module__}.{function.__name__}"
+    return name.removeprefix("numpy.")
+
+
+def numpys_own(function: Any, *args: Any, **options: Any) -> Any:
+    """What NumPy's own code makes of Arrays; the functions that it calls come back to :func:`_function`."""
+    return np.ndarray.__array_function__(array(0.0), function, (Array,), as_arrays(args), options)
+
+
+def as_arrays(x: Any) -> Any:
+    """An Array for each Value and each array of them, also in a list or tuple of arguments."""
+    if isinstance(x, Value):
+        return np.array(x, dtype=object).view(Array)
+    if isinstance(x, list | tuple):
+        return type(x)(map(as_arrays, x)) if type(x) in (list, tuple) else x
+    return x.view(Array) if type(x) is np.ndarray and x.dtype == object else x
+
+
+def _function(function: Any, _types: Any, args: Any, options: Any) -> Any:
+    """NumPy hands over every other function to which a Value or an Array is given."""
+    name = name_of(function)
+    if name not in ROUTINES:
+        raise TypeError(refusal(name))
+    return _wrapped(ROUTINES[name](*args, **options))
 
 
 # A Value among arrays, or under a function of NumPy's, behaves like an array of one.
 Value.__array_ufunc__ = lambda _, *call, **options: _ufunc(*call, **options)
+Value.__array_function__ = lambda _, *call: _function(*call)

@@ -11,6 +11,8 @@ from array import array
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
+from microbp.updates import steps_in, warn_of_steps
+
 __all__ = ["FROZEN", "Reached", "add_gradients", "backward_order", "reached_from", "upstream_gradients"]
 
 V = TypeVar("V")
@@ -132,7 +134,10 @@ def backward_order(root: V) -> list[V]:
 def add_gradients(root: Any) -> None:
     """Add ∂root/∂v to ``v.grad`` for all values v that root was computed from, and for root."""
     with _one_pass:
-        _sweep(root, True)
+        order = _sweep(root, True)
+    last = order[-1]
+    if root.grad == 1.0 and last.grad is not None and last.grad != last._upstream:
+        warn_of_steps(steps_in(order))  # a new graph on a leaf that has been in a pass before
 
 
 class Reached(NamedTuple):

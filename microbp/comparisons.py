@@ -1,4 +1,7 @@
-"""What ``<  <=  >  >=`` of Values remember: a branch chosen by them is not part of the graph.
+"""What comparisons of Values remember: a branch chosen by them is not part of the graph.
+
+These are ``<  <=  >  >=``; in arrays ``==`` and ``!=`` too, by number; and what is a plain number with
+steps, as ``floor``: it is remembered as the comparisons with the ends of the step.
 
 Compiling such a graph would freeze the branch, so that the compiler has to know of it. A comparison is
 kept at its operands, a few to each and one to a line of code: it lives as long as they do, keeps nothing
@@ -8,6 +11,7 @@ and with them the numbers that are taken out of the graph in other ways: ``.data
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +20,16 @@ from typing import Any, NamedTuple
 
 from microbp.sites import Place, site_of, user_place
 
-__all__ = ["TAKEN", "Compared", "Comparison", "comparisons_of", "noticing", "remember", "taken", "watched"]
+__all__ = [
+    "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",
+    "stepped", "taken", "watched",
+]  # fmt: skip
+
+SIGNS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 #: How many are kept at one operand; and to how many values behind it, in search of the leaves that it was
 #: computed from: these outlive it.
@@ -106,6 +119,23 @@ def remember(left: Any, sign: str, right: Any, number: float, outcome: bool) -> 
             _keep(right, comparison, 1)
             _keep_behind(right, comparison)
     return outcome
+
+
+def compare(left: Any, sign: str, right: Any) -> bool:
+    """Whether ``left sign right`` holds of the numbers; remembered, if one of the two is a Value."""
+    x, y = getattr(left, "_data", left), getattr(right, "_data", right)
+    outcome = bool(SIGNS[sign](x, y))
+    if left is not x:
+        remember(left, sign, right, y, outcome)
+    elif right is not y:
+        remember(right, _TURNED[sign], left, x, outcome)
+    return outcome
+
+
+def stepped(value: Any, *ends: tuple[str, float]) -> None:
+    """Remember on which side of the ``ends`` a value is: what has steps is the same as long as it stays."""
+    for sign, end in ends:
+        compare(value, sign, float(end))
 
 
 _new = tuple.__new__  # half the time of Comparison(...)

@@ -7,14 +7,17 @@ Python debugger show their source.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import mul
 from typing import Any, NamedTuple
 
-from microbp.expr import CONSTANTS, REAL, Expression, over
+from microbp.expr import CONSTANTS, IEEE, REAL, Expression, over
 from microbp.rules import RULES, Rule
 
-__all__ = ["SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "operator", "unary"]
+__all__ = [
+    "SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_ieee", "local_derivative",
+    "operator", "unary",
+]  # fmt: skip
 
 #: The global names of all generated functions.
 SCOPE: dict[str, Any] = {**CONSTANTS, **REAL.functions, "mul": mul}
@@ -52,6 +55,42 @@ def compiled(rule: Rule) -> Compiled:
     return _compiled[rule]
 
 
+def compiled_ieee(rule: Rule) -> Compiled:
+    """The same, slowly, with what IEEE 754 has where ``math`` raises: 1/0 is infinite, log(-1) is nan.
+
+    >>> compiled_ieee(RULES["pow"]).derivatives[0](1e-300, -1.0, 1e300)
+    -inf
+    """
+
+    def function(expression: Expression, runs: bool = False) -> Callable[..., Any]:
+        def evaluate(*numbers: Any) -> Any:
+            scope = dict(zip((*rule.args, "y"), numbers, strict=False))
+            lists = zip(*(scope[arg] for arg in rule.over), strict=True)
+            elements = [dict(zip(rule.over, each, strict=True)) for each in lists]
+            if runs:
+                return [expression.evaluate({**scope, **each}, IEEE, elements) for each in elements]
+            return expression.evaluate(scope, IEEE, elements)
+
+        return evaluate
+
+    derivatives = (function(d, arg in rule.over) for arg, d in zip(rule.args, rule.d, strict=True))
+    return Compiled(function(rule.y), tuple(derivatives))
+
+
+def local_derivative(rule: Rule, place: int, numbers: Sequence[Any], y: float) -> Any:
+    """The derivative in the argument at ``place``, as IEEE 754 has it where ``math`` refuses.
+
+    That of an argument in ``over`` is a list.
+
+    >>> local_derivative(RULES["pow"], 0, (1e-300, -1.0), 1e300)
+    -inf
+    """
+    try:
+        return compiled(rule).derivatives[place](*numbers, y)
+    except (ArithmeticError, ValueError):
+        return compiled_ieee(rule).derivatives[place](*numbers, y)
+
+
 def _function(rule: Rule, name: str, args: str, expression: Expression, runs: bool = False) -> Any:
     done: dict[str, str] = {}
     result = expression.hoist(rule.over, done)
@@ -73,8 +112,8 @@ def generate(name: str, source: str) -> Any:
 
 
 # The operators write value and local derivatives straight into a new node, whose layout value.py
-# explains. ``special`` is true while ``no_grad()`` is in force anywhere, ``grouped`` while any code is in a
-# group.
+# explains. What raises goes to ``record``, which knows what to do. ``special`` is true while ``no_grad()``
+# is in force anywhere, ``grouped`` while any code is in a group.
 _UNARY = """\
 def {name}(self):
     a = self._data
@@ -84,8 +123,8 @@ def {name}(self):
             return record({rule}, (self,))
         node = new_value()
         node._da = {da}
-    except (ArithmeticError, ValueError) as error:
-        raise undefined({rule}, (self,), error) from None
+    except (ArithmeticError, ValueError):
+        return record({rule}, (self,))
     node._data = y
     node._rule = {rule}
     node._a = self
@@ -114,8 +153,8 @@ def {name}(self, other):
         else:
             return foreign({rule}, self, other, False)
         node._da = {da}
-    except (ArithmeticError, ValueError) as error:
-        raise undefined({rule}, (self, other), error) from None
+    except (ArithmeticError, ValueError):
+        return record({rule}, (self, other))
     node._data = y
     node._rule = {rule}
     node._a = self
@@ -136,8 +175,8 @@ def {name}(self, other):
             return record({rule}, (other, self))
         node = new_value()
         node._da = {db}
-    except (ArithmeticError, ValueError) as error:
-        raise undefined({rule}, (other, self), error) from None
+    except (ArithmeticError, ValueError):
+        return record({rule}, (other, self))
     node._data = y
     node._rule = {rule}_swapped
     node._a = self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import numpy as np
 from microbp.array import Array
 from microbp.backward import backward_order, upstream_gradients
 from microbp.comparisons import taken
+from microbp.compiled import local_derivative
 from microbp.errors import NoGradientError
-from microbp.expr import FUNCTIONS, Reading
-from microbp.functions import Operation
-from microbp.rules import RULES, Rule
+from microbp.expr import FUNCTIONS, Reading, largest
+from microbp.record import record
+from microbp.rules import RULES, Rule, row
 from microbp.value import Value, describe
 
 __all__ = ["grad"]
@@ -35,6 +37,14 @@ def grad(y: Value, wrt: Any, create_graph: bool = False) -> Any:
     >>> second = grad(first, x, create_graph=True)
     >>> grad(second, x)
     48.0
+
+    At a corner the table says what comes next: after a subgradient 0, after an infinite derivative an
+    infinite one with its sign, or nan where there is no limit, and after nan nan.
+
+    >>> zero = Value(0.0)
+    >>> first = grad(zero.sqrt(), zero, create_graph=True)
+    >>> first.data, grad(first, zero)
+    (inf, -inf)
 
     Raises TypeError where ``wrt`` holds something else than Values, NoGradientError for a frozen one,
     and, with ``create_graph``, NoGradientError where an operand's ``data`` was changed after the graph
@@ -64,14 +74,6 @@ def _in_shape(wrt: Any, gradients: Mapping[int, Any], none: Any) -> Any:
     raise TypeError(f"grad() is with respect to Values, lists or arrays of them, not {wrt!r}")
 
 
-#: The rule language evaluated on Values: what it computes is recorded.
-_ON_VALUES = Reading(
-    {name: Operation(RULES[name]) for name in FUNCTIONS}
-    | {"total": Operation(RULES["sum"]), "largest": Operation(RULES["max"])},
-    lambda x: x.data if isinstance(x, Value) else x,
-)
-
-
 def _graph_gradients(y: Value) -> dict[int, Value]:
     gradients: dict[int, Any] = {id(y): 1.0}
     for node in backward_order(y):
@@ -79,7 +81,7 @@ def _graph_gradients(y: Value) -> dict[int, Value]:
         if node.rule is not None:
             # The last operand first, as in a backward pass: the same sums to the last bit.
             for operand, local in reversed(_local_derivatives(node, node.rule)):
-                share = local if _is_one(upstream) else upstream if _is_one(local) else upstream * local
+                share = local if _is_one(upstream) else _times(upstream, local)
                 before = gradients.get(id(operand))
                 gradients[id(operand)] = share if before is None else before + share
     return {place: g if isinstance(g, Value) else _constant(g) for place, g in gradients.items()}
@@ -93,31 +95,145 @@ def _constant(number: float) -> Value:
     return Value(number).detach()
 
 
+# ------------------------------------------------------------------- a product with a power of 0 in it
+def _times(upstream: Any, local: Any) -> Any:
+    """``upstream * local``; where both are powers of one value that is 0, a single power of it.
+
+    The next derivative of ``x * x**0.1`` at 0 would be 0·∞, that of ``x**1.1`` is 0.
+    """
+    if _is_one(local):
+        return upstream
+    left, right = _power(upstream), _power(local)
+    product = upstream * local
+    if left is None or right is None or left[1] is not right[1] or math.isnan(_data(product)):
+        return product
+    factors = [each for each in (*left[0], *right[0]) if not _is_one(each)]
+    power = record(RULES["pow"], (left[1], left[2] + right[2]), ieee=True)
+    for each in factors:
+        power = each * power
+    return power
+
+
+def _power(x: Any) -> tuple[list[Any], Value, float] | None:
+    """X as factors, none of them 0, before a power of a Value that is 0; None if it is no such product."""
+    if not isinstance(x, Value) or not (x.data == 0.0 or math.isinf(x.data)):
+        return None
+    name, operands = x.rule and x.rule.name, x.operands
+    if x.rule in _ORDERS and not isinstance(power := operands[1], Value) and _data(operands[0]) == 0.0:
+        m, n = _ORDERS[x.rule]
+        factor = math.prod(power - each for each in range(m))
+        return ([factor], operands[0], power - m) if factor and not n else None  # type: ignore[return-value]
+    if name == "neg":
+        inner = _power(operands[0])
+        return inner and ([-1.0, *inner[0]], *inner[1:])
+    if name == "mul":
+        for one, other in (operands, operands[::-1]):
+            inner = _power(other)
+            if inner is not None and math.isfinite(_data(one)) and _data(one) != 0.0:
+                return [one, *inner[0]], *inner[1:]
+    return ([], x, 1.0) if x.data == 0.0 else None
+
+
+def _data(x: Value | float) -> float:
+    return x.data if isinstance(x, Value) else x
+
+
+# ----------------------------------------------------------------- local derivatives as parts of a graph
+#: A number that depends on the operands x, but in no way that could be differentiated.
+_HELD = row("held", "d x", "d", ("1.0", "nan"), "A derivative after which there is none.", over="x")
+#: The powers: how often they are differentiated in a and in b.
+_ORDERS: dict[Rule | None, tuple[int, int]] = {RULES["pow"]: (0, 0)}
+
+
+@cache
+def _dpow(m: int, n: int) -> Rule:
+    """The operation ``dpow(a, b, m, n)``; its derivatives are of the same kind."""
+    d = (f"dpow(a, b, {m + 1.0}, {n:.1f})", f"dpow(a, b, {m:.1f}, {n + 1.0})")
+    doc = "The derivative of a to the power b, m times in a and n times in b."
+    rule = row(f"dpow_{m}_{n}", "a b", f"dpow(a, b, {m:.1f}, {n:.1f})", d, doc)
+    _ORDERS[rule] = m, n
+    return rule
+
+
+def _apply(rule: Rule) -> Any:
+    return lambda *operands: record(rule, operands, ieee=True)
+
+
+def _on_values() -> Reading:
+    """The rule language evaluated on Values: what it computes is recorded, in the arithmetic of IEEE 754."""
+    return Reading(
+        {name: _apply(RULES[name]) for name in FUNCTIONS if name in RULES}
+        | {
+            "dpow": lambda a, b, m, n: record(_dpow(int(m), int(n)), (a, b), ieee=True),
+            "total": lambda x: record(RULES["sum"], (x,)),
+            "largest": lambda x: largest(map(_data, x)),  # a shift that cancels
+            "rest": _rest,
+        },
+        _data,
+        _apply(RULES["div"]),
+        {},
+    )
+
+
+def _rest(weights: list[Any]) -> Any:
+    """The sum of all but the largest weight, which is 1: it is nothing, but its derivative is not."""
+    numbers = [_data(each) for each in weights]
+    top = numbers.index(largest(numbers)) if not math.isnan(largest(numbers)) else 0
+    return record(RULES["sum"], (weights[:top] + weights[top + 1 :],)) + (weights[top] - 1.0)
+
+
 def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
     """Each operand that takes a gradient, with ∂node/∂operand as a Value or a number."""
     arguments = rule.split(node.operands)
     recorded = rule.split(node.local_derivatives)
-    lists = [dict(zip(rule.over, each, strict=True)) for each in _rows(rule, arguments)]
+    numbers = rule.split([_data(each) for each in node.operands])
+    lists, rows = _elements(rule, arguments), _elements(rule, numbers)
     scope = {arg: each for arg, each in zip(rule.args, arguments, strict=True) if arg not in rule.over}
-    scope["y"] = node
+    at = {**dict(zip(rule.args, numbers, strict=True)), "y": node.data}
+    corner = next((each for each in rule.corners if each.where.evaluate(at, elements=rows)), None)
+    reading = _on_values()
+    values = [each for each in node.operands if isinstance(each, Value)]
     found: list[tuple[Value, Any]] = []
-    for arg, d, operands, numbers in zip(rule.args, rule.d, arguments, recorded, strict=True):
-        runs = zip(operands, numbers, lists, strict=True) if arg in rule.over else [(operands, numbers, {})]
-        for operand, number, elements in runs:
+    for place, (arg, operands, were) in enumerate(zip(rule.args, arguments, recorded, strict=True)):
+        many = arg in rule.over
+        if not any(isinstance(each, Value) for each in (operands if many else [operands])):
+            continue
+        now = local_derivative(rule, place, numbers, node.data)
+        runs = zip(operands, were, now, lists, strict=True) if many else [(operands, were, now, {})]
+        for operand, number, today, element in runs:
             if isinstance(operand, Value):
-                local = d.evaluate({**scope, **elements}, _ON_VALUES, lists)
-                _check_unchanged(node, operand, number, local)
+                _check_unchanged(node, operand, number, today)
+                formula = rule.again[place]
+                local: Any = number
+                if corner is not None and corner.then:
+                    formula = corner.then[place]
+                if corner is None or corner.then or not math.isfinite(number):
+                    local = formula.evaluate({**scope, "y": node, **element}, reading, lists)
+                if not _goes_on(local, number, values):
+                    local = record(_HELD, (number, values))
                 found.append((operand, local))
     return found
 
 
-def _rows(rule: Rule, arguments: list[Any]) -> list[tuple[Any, ...]]:
+def _goes_on(local: Any, number: float, values: list[Value]) -> bool:
+    """Whether a local derivative, which is ``number``, may be differentiated as the formula that it is.
+
+    Infinities come out of a formula, not of a constant, and a nan out of an operand that is one.
+    """
+    data = _data(local)
+    if math.isnan(data):
+        given = math.isnan(number) and any(math.isnan(each.data) for each in values)
+        return isinstance(local, Value) and given
+    return math.isfinite(data) or isinstance(local, Value)
+
+
+def _elements(rule: Rule, arguments: list[Any]) -> list[dict[str, Any]]:
+    """The scopes over which the sums of a row run."""
     lists = [each for arg, each in zip(rule.args, arguments, strict=True) if arg in rule.over]
-    return list(zip(*lists, strict=True))
+    return [dict(zip(rule.over, each, strict=True)) for each in zip(*lists, strict=True)]
 
 
-def _check_unchanged(node: Value, operand: Value, recorded: Any, local: Any) -> None:
-    now = local.data if isinstance(local, Value) else local
+def _check_unchanged(node: Value, operand: Value, recorded: Any, now: float) -> None:
     if now != recorded and not (math.isnan(now) and math.isnan(recorded)):
         raise NoGradientError(
             f"an operand of {node.rule} has been changed since it was recorded: the local derivative for "

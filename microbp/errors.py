@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "BranchChanged", "BranchError", "BranchWarning", "MicrobpError", "NoGradientError", "NotFiniteResult",
-    "RuleError", "UndefinedOperation",
+    "BranchChanged", "BranchError", "BranchWarning", "GrowingGraphWarning", "MicrobpError",
+    "NoGradientError", "NotFiniteResult", "RuleError", "UndefinedOperation",
 ]  # fmt: skip
 
 
@@ -42,6 +42,10 @@ class NoGradientError(MicrobpError, RuntimeError):
 
 class BranchWarning(UserWarning):
     """A comparison of Values has chosen a branch while the graph was recorded; replay keeps to it."""
+
+
+class GrowingGraphWarning(UserWarning):
+    """Parameters are updated by operations that are recorded; the graph grows with each step."""
 
 
 class BranchChanged(MicrobpError, RuntimeError):

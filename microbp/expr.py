@@ -7,7 +7,8 @@ evaluated under another arithmetic and printed:
 * ``+  -  *  /``, unary minus, and ``a if c else b`` where c is a condition: a comparison of two
   sides, or several joined by ``and``, ``or``; nothing is both a condition and a number;
 * the functions of :data:`FUNCTIONS` and the constants of :data:`CONSTANTS`;
-* in a row of many arguments also ``total(e)`` and ``largest(e)``, where ``e`` runs over the elements.
+* in a row of many arguments also ``total(e)``, ``largest(e)`` and ``rest(e)``, where ``e`` runs over the
+  elements: their sum, the largest of them, and the sum of all but one of the largest.
 
 Everything else is refused when the row is made, with an error that names the row and the word.
 """
@@ -21,12 +22,17 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
-from operator import add
+from operator import add, truediv
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from microbp.errors import RuleError
 
-__all__ = ["COMPLEX", "CONSTANTS", "FUNCTIONS", "REAL", "Expression", "Reading", "over", "parse"]
+__all__ = [
+    "AGGREGATES", "COMPLEX", "CONSTANTS", "FUNCTIONS", "IEEE", "REAL", "Expression", "Reading", "dpow",
+    "largest", "over", "parse",
+]  # fmt: skip
 
 
 # --------------------------------------------------------------------------- sums over elements
@@ -44,6 +50,16 @@ def largest(numbers: Iterable[float]) -> float:
     """The largest number; NaN as soon as one is NaN (Python's ``max`` would depend on the order)."""
     numbers = list(numbers)
     return math.nan if any(map(math.isnan, numbers)) else max(numbers)
+
+
+def rest(numbers: Iterable[float]) -> float:
+    """The sum of all but the first of the largest, which keeps the digits of ``total - largest``."""
+    numbers = list(numbers)
+    top = largest(numbers)
+    if math.isnan(top):
+        return top
+    numbers.remove(top)
+    return total(numbers)
 
 
 # ---------------------------------------------------------------- functions that cmath does not have
@@ -94,6 +110,72 @@ def _abs(z: complex) -> complex:
     return -z if z.real < 0.0 else z
 
 
+# ---------------------------------------------------------------------- functions beyond Python's own
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else math.exp(x)
+
+
+def dpow(a: float, b: float, m: float, n: float) -> float:
+    """The derivative of ``a**b``, m times in a and n times in b; at a = 0 its limit from above.
+
+    It is ``a**(b - m) · Σ w[k]·log(a)**k`` with k up to n, by Leibniz's rule for the product of
+    ``a**(b - m)`` and b·(b - 1)·…·(b - m + 1). At 0 and at infinity the power outweighs the logarithms,
+    and of these the highest decides. At a = b = 0, where ``a**b`` jumps, the derivatives in b alone are 0,
+    as in the table.
+    """
+    weights = _dpow_weights(b, int(m), int(n))
+    if math.isnan(a) or math.isnan(b) or (a < 0.0 and n):
+        return math.nan
+    if math.isinf(b):
+        return _dpow_far(a, b, m, n)
+    lead = max((k for k, weight in enumerate(weights) if weight), default=None)
+    if lead is None or (a == 0.0 and b == 0.0 and m == 0.0 and n):
+        return 0.0
+    power: float = IEEE.functions["pow"](abs(a), b - m)
+    if a < 0.0:  # b is a whole number; beyond 2**53, where b - m may not be a float, it is an even one
+        odd = (b % 2.0 + m) % 2.0
+        return -float(weights[0]) * power if odd else float(weights[0]) * power
+    if 0.0 < a < math.inf:
+        log = math.log(a)
+        total = math.fsum(weight * log**k for k, weight in enumerate(weights))
+        if total and not 1e-300 < power < math.inf:  # the product may be a float where a factor is none
+            return math.copysign(IEEE.functions["exp"](math.log(abs(total)) + (b - m) * log), total)
+        return total * power if total else 0.0
+    if b == m and not lead:
+        return float(weights[0])
+    decays = b > m if a == 0.0 else b < m
+    rising = -1.0 if a == 0.0 and lead % 2 else 1.0  # the sign of log(a)**lead
+    return 0.0 if decays else math.copysign(math.inf, rising * weights[lead])
+
+
+def _dpow_weights(b: Any, m: int, n: int) -> list[Any]:
+    """w[k], the weight of log(a)**k: n!/k! times the coefficient of d**(n - k) in Π (b + d - i), i < m."""
+    product = [1.0] + [0.0] * n
+    for i in range(m):
+        shifted = [0.0, *product[:-1]]
+        product = [(b - i) * each + before for each, before in zip(product, shifted, strict=True)]
+    return [product[n - k] * math.factorial(n) / math.factorial(k) for k in range(n + 1)]
+
+
+def _dpow_far(a: float, b: float, m: float, n: float) -> float:
+    """The same for an infinite b: powers of a beyond 1 outweigh all else, and those of 1 are 1."""
+    if a == 1.0:
+        return 0.0 if n and not m else math.nan if n else b**m
+    if a < 0.0:
+        return math.nan
+    if (a > 1.0) == (b < 0.0):
+        return 0.0
+    negative = (m if b < 0.0 else 0.0) + (n if a < 1.0 else 0.0)
+    return -math.inf if negative % 2.0 else math.inf
+
+
+def _complex_dpow(a: complex, b: complex, m: complex, n: complex) -> complex:
+    weights = _dpow_weights(b, int(m.real), int(n.real))
+    log = cmath.log(a) if n else 0.0
+    total: complex = a ** (b - m) * sum(weight * log**k for k, weight in enumerate(weights))
+    return total
+
+
 # --------------------------------------------------------------------------------------- functions
 class Function(NamedTuple):
     """A function of the language: how many arguments, and what computes it in each arithmetic."""
@@ -123,11 +205,13 @@ FUNCTIONS: dict[str, Function] = {
     "tanh": Function(1, math.tanh, cmath.tanh),
     "erf": Function(1, math.erf, _erf),
     "erfc": Function(1, math.erfc, _erfc),
+    "sigmoid": Function(1, _sigmoid, lambda z: 1.0 / (1.0 + cmath.exp(-z))),
+    "dpow": Function(4, dpow, _complex_dpow),
 }
 #: The names that stand for a number.
 CONSTANTS: dict[str, float] = {"pi": math.pi, "inf": math.inf, "nan": math.nan}
 #: The functions over all elements; only a row of many arguments may call them.
-AGGREGATES: dict[str, Callable[[Iterable[float]], float]] = {"total": total, "largest": largest}
+AGGREGATES: dict[str, Callable[[Iterable[float]], float]] = {"total": total, "largest": largest, "rest": rest}
 
 
 class Reading(NamedTuple):
@@ -137,14 +221,46 @@ class Reading(NamedTuple):
     functions: Mapping[str, Callable[..., Any]]
     #: The real number by which a comparison judges an operand.
     judged: Callable[[Any], float]
+    divide: Callable[[Any, Any], Any] = truediv
+    #: What an aggregate has been found to be, by its text, where it is to be computed only once.
+    known: dict[str, Any] | None = None
+
+
+def _as_ieee(function: Callable[..., float], name: str) -> Callable[..., float]:
+    """The function; where ``math`` raises, what NumPy has in its place: an infinity, or nan."""
+    names = {"pow": "power", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "truediv": "divide"}
+    instead = getattr(np, names.get(name, name), None)
+
+    def tried(*numbers: float) -> float:
+        try:
+            return function(*numbers)
+        except (ArithmeticError, ValueError):
+            assert instead is not None
+            with np.errstate(all="ignore"):
+                return float(instead(*numbers))
+
+    return tried
 
 
 #: Floats and ``math``: the definition.
 REAL = Reading({name: f.real for name, f in FUNCTIONS.items()} | AGGREGATES, lambda x: x)
+#: The same as IEEE 754 has it where ``math`` raises: 1/0 and exp(1000) are infinite, log(-1) is nan.
+IEEE = Reading(
+    {name: _as_ieee(f.real, name) for name, f in FUNCTIONS.items()} | AGGREGATES,
+    lambda x: x,
+    _as_ieee(truediv, "truediv"),
+)
+def _complex_rest(numbers: Iterable[complex]) -> complex:
+    numbers = list(numbers)
+    # The weight of the largest is a real 1, whatever moves; another may have gone to 1 by rounding.
+    numbers.remove(max(numbers, key=lambda z: (z.real, -abs(z.imag))))
+    return _total(numbers)  # type: ignore[arg-type]
+
+
 #: Complex numbers and ``cmath``: the complex-step derivative reads a row this way.
 COMPLEX = Reading(
     {name: f.complex for name, f in FUNCTIONS.items()}
-    | {"total": _total, "largest": lambda zs: max(zs, key=lambda z: z.real)},
+    | {"total": _total, "largest": lambda zs: max(zs, key=lambda z: z.real), "rest": _complex_rest},
     lambda z: z.real,
 )
 
@@ -215,11 +331,13 @@ class Expression:
         return [each for each in elements if each in names]
 
 
-def parse(text: str, names: Iterable[str], row: str, *, many: bool = False) -> Expression:
+def parse(
+    text: str, names: Iterable[str], row: str, *, many: bool = False, condition: bool = False
+) -> Expression:
     """Check ``text`` against the rule language and return it as an :class:`Expression`.
 
-    ``names`` are the variables in scope, ``row`` is what an error calls the place, and ``many``
-    admits ``total`` and ``largest``.
+    ``names`` are the variables in scope, ``row`` is what an error calls the place, ``many`` admits
+    ``total`` and ``largest``, and with ``condition`` it is a condition, which is true or false.
 
     Raises RuleError, which names the row and the word that is wrong.
 
@@ -237,7 +355,7 @@ def parse(text: str, names: Iterable[str], row: str, *, many: bool = False) -> E
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise RuleError(f"rule {row}: {text!r} is not an expression: {reason}") from None
     used: set[str] = set()
-    _check(tree, f"rule {row}: {text!r}", scope, many, used)
+    _check(tree, f"rule {row}: {text!r}", scope, many, used, condition)
     if any(isinstance(each, ast.Constant) and type(each.value) is int for each in ast.walk(tree)):
         tree = _Floats().visit(tree)
         text = ast.unparse(tree)
@@ -331,6 +449,8 @@ def _evaluate(
             return number
         case ast.Name(id=name):
             return scope[name] if name in scope else CONSTANTS[name]
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            return to.divide(value(left), value(right))
         case ast.BinOp(left=left, op=op, right=right):
             return _ARITHMETIC[type(op)](value(left), value(right))
         case ast.UnaryOp(operand=operand):
@@ -343,8 +463,11 @@ def _evaluate(
             return value(body if value(test) else orelse)
         case ast.Call(func=ast.Name(id=name), args=args):
             if name in AGGREGATES:
-                runs = [_evaluate(args[0], {**scope, **each}, to, elements) for each in elements]
-                return to.functions[name](runs)
+                known = {} if to.known is None else to.known
+                if (text := _word(node)) not in known:
+                    runs = [_evaluate(args[0], {**scope, **each}, to, elements) for each in elements]
+                    known[text] = to.functions[name](runs)
+                return known[text]
             return to.functions[name](*map(value, args))
     raise AssertionError(f"unchecked expression {_word(node)}")
 

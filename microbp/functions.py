@@ -6,14 +6,17 @@ that the same formula can be evaluated with and without recording.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from microbp.array import Array, elementwise
+from microbp.expr import largest
 from microbp.record import record
 from microbp.rules import RULES, Rule
+from microbp.value import Value
 
 __all__ = [
     "Operation", "abs", "acos", "asin", "atan", "clip", "cos", "cosh", "cross_entropy", "dot", "elu",
@@ -104,23 +107,32 @@ tanh       = Operation(RULES["tanh"])
 
 
 def log_softmax(x: Iterable[Any]) -> Array:
-    """``xᵢ - logsumexp(x)`` for each of the logits x, a 1-D array of the same length; no overflow.
+    """``log(exp(xᵢ) / Σ exp(x))`` for each of the logits x, a 1-D array of the same length; no overflow.
 
-    >>> from microbp.value import Value
     >>> [round(p.data, 6) for p in log_softmax([1000.0, 0.0, Value(1000.0)])]
     [-0.693147, -1000.693147, -0.693147]
+
+    The largest logit is subtracted first, as a number, since logits as large as 1e9 would leave no digits
+    of the result; it cancels, so that values and gradients are those of the formula. A logit of -inf is a
+    class that is masked out.
     """
     logits = list(x)
-    total = logsumexp(logits)
+    numbers = [each._data if isinstance(each, Value) else each for each in logits]
+    top = largest(numbers) if numbers else 0.0
     made = np.empty(len(logits), dtype=object)
-    made[:] = [each - total for each in logits]
+    if top == math.inf:  # a difference of infinities; the operation of many arguments knows the limit
+        for place in range(len(logits)):
+            made[place] = -cross_entropy(logits, [float(each == place) for each in range(len(logits))])
+    else:
+        shifted = [each - top for each in logits] if math.isfinite(top) else logits
+        total = logsumexp(shifted)
+        made[:] = [each - total for each in shifted]
     return made.view(Array)
 
 
 def softmax(x: Iterable[Any]) -> Array:
     """``exp(xᵢ) / Σ exp(x)`` for each of the logits x, a 1-D array that sums to 1; no overflow.
 
-    >>> from microbp.value import Value
     >>> [round(p.data, 6) for p in softmax([1000.0, 0.0, Value(1000.0)])]
     [0.5, 0.0, 0.5]
     """

@@ -16,6 +16,7 @@ import numpy as np
 from microbp.backward import FROZEN, reached_from
 from microbp.groups import Group, GroupPath, callers, group_paths
 from microbp.labels import Labels, Path, Variables, labels_of
+from microbp.notation import text
 from microbp.rules import Rule
 from microbp.sites import sites_of
 from microbp.sweeps import Columns, earliest, gathered, order, rows
@@ -59,7 +60,7 @@ class _Fields(NamedTuple):
 class Node(_Fields):
     """One value of a graph, as it was when the graph was frozen: a view that a graph makes when asked."""
 
-    #: The graph that made it.
+    #: The graph that it is of, without Values.
     graph: Graph
 
     @property
@@ -122,7 +123,11 @@ class Graph(Columns):
         >>> x = Value(3.0, name="x")
         >>> Graph.of_roots([x * x, x + 1.0]).roots
         (1, 2)
+
+        Raises ValueError where there is none.
         """
+        if not roots:
+            raise ValueError("Graph.of_roots() takes the Values whose graph it is; the list is empty")
         graph = object.__new__(Graph)
         graph._freeze(roots, names)
         return graph
@@ -208,7 +213,8 @@ class Graph(Columns):
         values = [*map(found.values.__getitem__, (count - 1 - ordered).tolist())]
         grads = [value.grad for value in values]
         missing = grads.count(None)
-        needs = np.ones(count, dtype=bool)
+        mixed = 0 < missing < count
+        needs = np.full(count, fill_value=True)
         leaves = np.flatnonzero(op < 0)
         needs[leaves] = [values[leaf]._b is not FROZEN for leaf in leaves.tolist()]
         self._keep(
@@ -219,8 +225,8 @@ class Graph(Columns):
             consts=np.array(found.consts)[::-1][-1 - args[literal]],
             data=np.array([value._data for value in values]),
             local=local[taken],
-            grad=np.array(grads if missing < count else [np.nan] * count, dtype=float),
-            known=np.array([x is not None for x in grads] if 0 < missing < count else [not missing] * count),
+            grad=np.full(count, np.nan) if missing == count else np.array(grads, dtype=float),
+            known=np.array([x is not None for x in grads]) if mixed else np.full(count, not missing),
             needs=needs,
             roots=tuple(position[[place[id(root)] for root in roots]].tolist()),
             _values=tuple(values),
@@ -293,8 +299,11 @@ class Graph(Columns):
             strict=True,
         )
         nodes = tuple(map(Node._make, fields))
+        # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
+        record = Graph._restored(self._record()) if self._values else self
+        vars(record)["nodes"] = nodes
         for node in nodes:
-            node.graph = self
+            node.graph = record
         return nodes
 
     @cached_property
@@ -355,6 +364,24 @@ class Graph(Columns):
             return f"{node.name} = {node.data!r}"
         operands = ", ".join(repr(x) if isinstance(x, float) else self.names[x] for x in node.operands)
         return f"{node.name} = {node.rule.name}({operands}) = {node.data!r}"
+
+    def shown(self, node: Node, longest: int = 16) -> str:
+        """The name of a node; its formula, if that is short, where the name was made up.
+
+        >>> w, h = Value(0.5, name="w5"), Value(3.0, name="h1")
+        >>> graph = Graph((w * h).relu() + h**2)
+        >>> [graph.shown(node) for node in graph]
+        ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
+        """
+        rule, inputs = node.rule, node.inputs
+        plain = rule is not None and not rule.over and all(x.node is None or x.node.named for x in inputs)
+        if node.named or rule is None or not plain:
+            return node.name
+        operands: list[Any] = [each.literal if each.node is None else each.node.name for each in inputs]
+        formula = f"{rule.name}({', '.join(map(str, operands))})"
+        if "if" not in str(rule.y):
+            formula = text(rule.y, dict(zip(rule.args, operands, strict=True)))
+        return formula if len(formula) <= longest else node.name
 
     def __str__(self) -> str:
         return "\n".join(self.equation(node) for node in self.nodes)

@@ -6,14 +6,14 @@ was, is worked out when a graph is frozen (:func:`group_paths`): recording only 
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from itertools import count
 from typing import Any
+from weakref import ref
 
 from microbp.compiled import SCOPE
 
@@ -78,17 +78,11 @@ class _Called:
 #: The group that the running code is in, in this thread.
 _current: ContextVar[Group | None] = ContextVar("group", default=None)
 current_group: Callable[[], Group | None] = _current.get
-_counting = threading.Lock()
+#: The outermost groups that code of any thread is in, or references: recording asks for the group meanwhile.
+_outermost: set[Any] = set()
 
 
-def _entered(change: int) -> None:
-    """An outermost group is entered or left in some thread: recording asks for the group meanwhile."""
-    with _counting:
-        SCOPE["grouped"] += change
-
-
-@contextmanager
-def group(name: str) -> Iterator[None]:
+class group(ContextDecorator):  # noqa: N801 (used like a function)
     """What is recorded inside the ``with`` belongs together: a cluster of that name in a drawing.
 
     >>> from microbp import Graph, Value
@@ -101,25 +95,46 @@ def group(name: str) -> Iterator[None]:
     Groups nest. A call of a :class:`microbp.Module` is a group by itself. The leaves made inside are in
     none, since other code may use them as well. Raises TypeError where the name is not a str.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"a group's name is a str, not {name!r}")
-    with _inside(Group(name, None, _current.get())):
-        yield
 
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"a group's name is a str, not {name!r}")
+        self._name = name
+        self._outer: Group | None = None
+        self._entered = False
 
-@contextmanager
-def _inside(entered: Group) -> Iterator[None]:
-    token = _current.set(entered)
-    try:
-        if entered.parent is None:
-            _entered(+1)
+    def _recreate_cm(self) -> group:
+        return group(self._name)
+
+    @property
+    def __enter__(self) -> Callable[[], object]:
+        """Asked for by ``with``, which calls it: in C, so that Ctrl-C cannot come between."""
+        if self._entered:
+            raise RuntimeError("this group() has been entered and not left; call group(name) for each with")
+        self._outer = _current.get()
+        self._entered = True
+        if self._outer is None:
+            _outermost.add(ref(self, _outermost.discard))
+        return partial(_current.set, Group(self._name, None, self._outer))
+
+    def __exit__(self, *error: object) -> None:
+        # Twice, of which the second changes nothing: Ctrl-C may strike in the first.
         try:
-            yield
+            _leave(ref(self), self._outer)
         finally:
-            if entered.parent is None:
-                _entered(-1)
-    finally:
-        _current.reset(token)
+            _leave(ref(self), self._outer)
+            self._entered = False
+
+
+def _enter(entered: Group) -> None:
+    if entered.parent is None:
+        _outermost.add(entered)
+    _current.set(entered)
+
+
+def _leave(entered: Any, outer: Group | None) -> None:
+    _current.set(outer)
+    _outermost.discard(entered)
 
 
 def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,16 +143,17 @@ def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(call)
     def grouped(self: Any, *args: Any, **options: Any) -> Any:
         outer = _current.get()
-        if outer is None:
-            with _inside(Group(None, self, None)):
-                return call(self, *args, **options)
-        if outer.owner is self:
+        if outer is not None and outer.owner is self:
             return call(self, *args, **options)
-        token = _current.set(Group(None, self, outer))
+        entered = Group(None, self, outer)
         try:
-            return call(self, *args, **options)
-        finally:
-            _current.reset(token)
+            try:
+                _enter(entered)
+                return call(self, *args, **options)
+            finally:
+                _leave(entered, outer)
+        finally:  # changes nothing, unless Ctrl-C has struck in the first
+            _leave(entered, outer)
 
     return grouped
 
@@ -181,4 +197,4 @@ def callers(groups: Iterable[Group | None]) -> list[Any]:
     return [owner for _, owner in sorted(found.values(), key=lambda item: item[0])]
 
 
-SCOPE.update(grouped=0, current_group=current_group)
+SCOPE.update(grouped=_outermost, current_group=current_group)

@@ -23,7 +23,7 @@ from microbp.check import numerical_gradient
 from microbp.differentiate import grad
 from microbp.errors import NoGradientError
 from microbp.losses import softmax_cross_entropy
-from microbp.nn import Module, _width
+from microbp.nn import Module, _generator, _width
 from microbp.record import no_grad, record
 from microbp.rules import RULES, Rule
 from microbp.value import Value, as_number
@@ -124,8 +124,9 @@ class Affine(BatchLayer):
     (array([[1., 1.],
            [0., 1.]]), array([1., 1.]))
 
-    Raises ValueError for shapes that do not fit. W and b are read-only arrays, since ``W -= …``
-    would put computed Values in the place of the parameters; a parameter's ``data`` may change.
+    ``affine.W -= rate * affine.dW`` is an update: it puts new parameters there, with the same names.
+
+    Raises ValueError for shapes that do not fit.
     """
 
     def __init__(self, W: Any, b: Any) -> None:
@@ -137,14 +138,6 @@ class Affine(BatchLayer):
             )
         self.dW: Floats | None = None
         self.db: Floats | None = None
-        self._protect()
-
-    def _protect(self) -> None:
-        self.W.flags.writeable = self.b.flags.writeable = False
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._protect()  # a copy of an array is writeable again
 
     def __call__(self, x: Any) -> Array:
         """The layer's output for the batch ``x``."""
@@ -226,9 +219,10 @@ class TwoLayerNet(Module):
     """Affine, ReLU, Affine, SoftmaxWithLoss: a classifier with one hidden layer.
 
     W1 and then W2 are drawn, row by row, from a normal distribution with the standard deviation
-    ``weight_init_std``, by ``rng`` or a generator with ``seed``; b1 and b2 start at 0.
+    ``weight_init_std``, by ``rng``, a generator with ``seed``, or else one that Python's ``random``
+    starts, so that ``random.seed`` gives the same weights again; b1 and b2 start at 0.
 
-    >>> net = TwoLayerNet(2, 3, 2, weight_init_std=0.5)
+    >>> net = TwoLayerNet(2, 3, 2, weight_init_std=0.5, seed=0)
     >>> {name: numbers.shape for name, numbers in net.state().items()}
     {'W1': (2, 3), 'b1': (3,), 'W2': (3, 2), 'b2': (2,)}
 
@@ -252,10 +246,10 @@ class TwoLayerNet(Module):
         output_size: int,
         weight_init_std: float = 0.01,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
-        rng = np.random.default_rng(seed) if rng is None else rng
+        rng = _generator(seed, rng, "normal")
         inputs, hidden = _width(input_size, "input_size"), _width(hidden_size, "hidden_size")
         outputs = _width(output_size, "output_size")
         scale = as_number(weight_init_std, "weight_init_std")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from microbp.array import Array
 from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.labels import PathName, layer_path, parameter_paths, text_of
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.spelling import did_you_mean
+from microbp.updates import warn_of_lost
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
@@ -97,12 +100,9 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        found: dict[int, tuple[str, Value]] = {}
-        for path, held in self._holders():
-            for place in np.ndindex(np.shape(held)):
-                value = held[place]
-                found.setdefault(id(value), (".".join([path, *map(str, place)]), value))
-        return _by_path(found.values())
+        self._warn_of_lost()
+        found = ((path, held) for path, held in parameter_paths(self) if isinstance(held, Value))
+        return _by_path((text_of(path), value) for path, value in found)
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
@@ -143,6 +143,7 @@ class Module:
         >>> {path: numbers.shape for path, numbers in Neuron(3).state().items()}
         {'w': (3,), 'b': ()}
         """
+        self._warn_of_lost()
         state = {}
         for path, held in _by_path(self._holders()).items():
             state[path] = np.empty(np.shape(held))
@@ -194,6 +195,13 @@ class Module:
         with state:
             self.load_state(dict(state))
 
+    def _warn_of_lost(self) -> None:
+        """GrowingGraphWarning for each array of parameters that has become computed."""
+        for path, module in {"self": self, **self.named_modules()}.items():
+            for name, held in vars(module).items():
+                if isinstance(held, Array) and not name.startswith("_"):
+                    warn_of_lost(f"{path}.{name}", held)
+
     def _parts(self) -> Iterable[tuple[str, Any]]:
         """What holds its parameters, by the first word of their paths: its public attributes."""
         return [(name, held) for name, held in vars(self).items() if not name.startswith("_")]
@@ -239,7 +247,9 @@ class Neuron(Module):
 
     ``nonlin=False`` leaves the activation out. The weights are drawn by ``init`` (a name in
     :data:`INITIALISATIONS`, or a function of the generator, fan-in and fan-out) from ``rng``, or from
-    a generator with ``seed``; the same seed gives the same weights. The bias starts at 0.
+    a generator with ``seed``; the same seed gives the same weights. The bias starts at 0. Without
+    either, Python's ``random`` rules: "uniform" draws from it in micrograd's order, so that
+    ``random.seed`` gives micrograd's weights, and all others draw from a generator that it starts.
 
     >>> neuron = Neuron(2, activation="tanh", seed=1)
     >>> neuron
@@ -257,11 +267,11 @@ class Neuron(Module):
         *,
         activation: str | Callable[[Any], Any] = "relu",
         init: str | Callable[[np.random.Generator, int, int], float] = "uniform",
-        seed: int = 0,
+        seed: int | None = None,
         rng: np.random.Generator | None = None,
         nout: int = 1,
     ) -> None:
-        rng = np.random.default_rng(seed) if rng is None else rng
+        rng = _generator(seed, rng, init)
         draw = _named(init, INITIALISATIONS, "initialisation")
         self._label = activation if nonlin else "linear"
         self._activation = _named(self._label, ACTIVATIONS, "activation")
@@ -298,11 +308,11 @@ class Layer(Module):
         nout: int,
         nonlin: bool = True,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         rng: np.random.Generator | None = None,
         **options: Any,
     ) -> None:
-        rng = np.random.default_rng(seed) if rng is None else rng
+        rng = _generator(seed, rng, options.get("init", "uniform"))
         width = _width(nout, "nout")
         self.neurons = [Neuron(nin, nonlin, rng=rng, nout=nout, **options) for _ in range(width)]
         self.name_parameters()
@@ -338,11 +348,11 @@ class MLP(Module):
         nouts: Sequence[int],
         *,
         activation: str | Callable[[Any], Any] | Sequence[str | Callable[[Any], Any]] = "relu",
-        seed: int = 0,
+        seed: int | None = None,
         rng: np.random.Generator | None = None,
         **options: Any,
     ) -> None:
-        rng = np.random.default_rng(seed) if rng is None else rng
+        rng = _generator(seed, rng, options.get("init", "uniform"))
         if not isinstance(nouts, list | tuple | range | np.ndarray) or not len(nouts):
             raise ValueError(f"nouts is a list with the width of at least one layer, not {nouts!r}")
         if isinstance(activation, str) or callable(activation):
@@ -365,6 +375,15 @@ class MLP(Module):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"
+
+
+def _generator(seed: int | None, rng: Any, init: Any) -> Any:
+    """``rng``, or one with ``seed``, or what stands for Python's ``random`` in an initialisation."""
+    if rng is not None:
+        return rng
+    if seed is None and init == "uniform":
+        return random  # its uniform() is all that is called
+    return np.random.default_rng(random.getrandbits(64) if seed is None else seed)
 
 
 def _inputs(x: Any, nin: int, who: str) -> list[Any]:

@@ -6,30 +6,31 @@ from the same rows; what these short cuts leave out comes here.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from _thread import allocate_lock
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial
 from numbers import Real
 from types import FunctionType
 from typing import Any
+from weakref import ref
 
 from microbp.comparisons import taken
-from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled
+from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.groups import current_group
 from microbp.rules import Rule
 from microbp.sites import user_place, user_site
 from microbp.value import Swapped, Value, as_number, constant, describe
 
-__all__ = ["no_grad", "record", "record_sites"]
+__all__ = ["no_grad", "record", "record_sites", "recording"]
 
 #: A Value without ``__init__``; a ``partial`` is the quickest way to call ``object.__new__``.
 _new_value = partial(object.__new__, Value)
 
 
-def record(rule: Rule, arguments: Sequence[Any]) -> Any:
+def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
     """Apply a rule and record it: the complete path, of which the operators are short cuts.
 
     ``arguments`` holds a Value or a real number for each argument of the rule, a sequence of them
@@ -38,6 +39,9 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
     >>> from microbp.rules import RULES
     >>> record(RULES["dot"], ([Value(2.0), Value(3.0)], [5.0, 7.0], 1.0))
     Value(data=32.0, grad=None)
+
+    A local derivative that ``math`` refuses is what IEEE 754 has there, an infinity or nan; with ``ieee``
+    the value is, too, as the derivatives of derivatives want it.
 
     Raises TypeError where an operand is no real number, ValueError where lists differ in length, and
     UndefinedOperation where there is no real result.
@@ -67,27 +71,32 @@ def record(rule: Rule, arguments: Sequence[Any]) -> Any:
     functions = compiled(rule)
     try:
         y = functions.value(*numbers)
-        if not any(takes):
-            return y
-        if not _recording.get():
-            for each in operands:
-                taken(each)
-            return constant(y)
-        local: list[float | None] = []
-        for arg, data, take, derivative in zip(
-            rule.args, numbers, takes, functions.derivatives, strict=True
-        ):
-            d: Any = derivative(*numbers, y) if take else None
-            if arg not in over:
-                local.append(d)
-            elif take is True:
-                local += d
-            elif take:
-                local += [each if yes else None for each, yes in zip(d, take, strict=True)]
-            else:
-                local += [None] * len(data)
     except (ArithmeticError, ValueError) as error:
-        raise _undefined(rule, operands, error) from None
+        if not ieee:
+            raise _undefined(rule, operands, error) from None
+        y = compiled_ieee(rule).value(*numbers)
+    if not any(takes):
+        return y
+    if not recording():
+        for each in operands:
+            taken(each)
+        return constant(y)
+    local: list[float | None] = []
+    for arg, data, take, derivative in zip(rule.args, numbers, takes, functions.derivatives, strict=True):
+        d: Any = None
+        if take:
+            try:
+                d = derivative(*numbers, y)
+            except (ArithmeticError, ValueError):
+                d = compiled_ieee(rule).derivatives[rule.args.index(arg)](*numbers, y)
+        if arg not in over:
+            local.append(d)
+        elif take is True:
+            local += d
+        elif take:
+            local += [each if yes else None for each, yes in zip(d, take, strict=True)]
+        else:
+            local += [None] * len(data)
     node: Value = _new_value()
     node._data, node._rule = y, rule
     node._a = node._b = node._da = node._db = node._note = node._pending = node.grad = None
@@ -159,38 +168,36 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
             f"{arg} = {number!r}" + (f" ({name})" if name else "")
             for arg, number, name in zip(rule.args, numbers, names, strict=True)
         )
-    failed, reason = "value", rule.doc
-    if _has_value(rule, numbers):
-        failed = "local derivative"
-    if isinstance(error, OverflowError):
-        told = "result" if failed == "value" else failed
-        reason = f"The {told} is beyond the largest float, 1.8e308."
-    message = f"{rule} has no {failed} at {at}. {reason} [{site}]"
+    too_large = isinstance(error, OverflowError)
+    reason = "The result is beyond the largest float, 1.8e308." if too_large else rule.doc
+    message = f"{rule} has no value at {at}. {reason} [{site}]"
     return UndefinedOperation(message, rule.name, numbers, site)
 
 
-def _has_value(rule: Rule, numbers: Sequence[float]) -> bool:
-    try:
-        compiled(rule).value(*rule.split(numbers))
-    except (ArithmeticError, ValueError):
-        return False
+# --------------------------------------------------------------------------------- what is recorded
+#: The locks of the ``no_grad()`` that this code is in, the innermost first; those of some that were left.
+_unrecorded: ContextVar[tuple[Any, Any] | None] = ContextVar("unrecorded", default=None)
+#: A reference to the lock of each ``no_grad()`` in any thread: the operators ask ``record`` meanwhile.
+_special: set[Any] = set()
+_sites = False
+
+
+def recording() -> bool:
+    """Whether operations are recorded here: false inside ``no_grad()``."""
+    locks = _unrecorded.get()
+    while locks is not None:
+        if _held(locks[0]):
+            return False
+        locks = locks[1]
     return True
 
 
-# --------------------------------------------------------------------------------- what is recorded
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
-_sites = False
-_counting = threading.Lock()
+def _held(reference: Any) -> bool:
+    lock = reference()
+    return lock is not None and lock.locked()
 
 
-def _special(change: int) -> None:
-    """``no_grad()`` is entered or left in some thread: the operators ask ``record`` for as long."""
-    with _counting:
-        SCOPE["special"] += change
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
+class no_grad(ContextDecorator):  # noqa: N801 (used like a function)
     """Record nothing inside the ``with``, in this thread: results are constants. Also a decorator.
 
     >>> w = Value(2.0)
@@ -198,16 +205,36 @@ def no_grad() -> Iterator[None]:
     ...     y = w * w
     >>> y.data, y.is_leaf, y.requires_grad
     (4.0, True, False)
+
+    A generator that is suspended inside shares it with its caller, as a context manager written as a
+    generator wants it; any other enters it between two ``yield``, or around the loop that runs it. Raises
+    RuntimeError where one is entered that has not been left.
     """
-    token = _recording.set(False)
-    try:
-        _special(+1)
-        try:
-            yield
-        finally:
-            _special(-1)
-    finally:
-        _recording.reset(token)
+
+    # It holds as long as a lock is held. What takes the lock and gives it back is written in C, so that there
+    # is no moment at which Ctrl-C could come between and leave it on; nothing else has to be undone.
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+
+    def _recreate_cm(self) -> no_grad:
+        return no_grad()
+
+    @property
+    def __enter__(self) -> Callable[[], bool]:
+        """Asked for by ``with``, which calls it."""
+        if self._lock.locked():
+            raise RuntimeError("this no_grad() has been entered and not left; call no_grad() for each with")
+        locks = _unrecorded.get()
+        while locks is not None and not _held(locks[0]):
+            locks = locks[1]
+        _special.add(ref(self._lock, _special.discard))
+        _unrecorded.set((ref(self._lock), locks))
+        return self._lock.__enter__
+
+    @property
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
+        """Asked for by ``with``, which calls it."""
+        return self._lock.__exit__
 
 
 def record_sites(on: bool = True) -> bool:
@@ -230,8 +257,7 @@ SCOPE.update(
     new_value=_new_value,
     record=record,
     foreign=_foreign,
-    undefined=_undefined,
     user_place=user_place,
-    special=0,
+    special=_special,
 )
 SCOPE.update({f"{k}_swapped": Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})

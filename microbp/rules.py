@@ -8,8 +8,16 @@ a golden table in the tests. Conventions follow three reasons, in this order: a 
 out; a subgradient, or the one-sided derivative where it is infinite; among these what users of PyTorch
 expect.
 
+The text of a derivative is what is computed. Where it has clauses that keep digits, stop an overflow or
+let a NaN out, ``local`` says beside it what the formula is: ``shown`` to people, and ``again`` where it
+is differentiated again, which has to keep its digits in every further derivative. ``corners`` lists
+where the formula is not to be differentiated: there the next derivative is 0 (after a subgradient, or a
+limit at infinity), or that of what ``then`` states. After an infinite derivative the formula says what
+is next, in the arithmetic of IEEE 754, and after a nan it is nan.
+
 A row of many arguments names in ``over`` those that run over lists of equal length; its derivative is
-stated for one element.
+stated for one element. There ``largest(x)`` is the shift that prevents an overflow; it cancels, so that
+it counts as a plain number where a derivative is differentiated again.
 
 Formulas: Abramowitz and Stegun, Handbook of Mathematical Functions, chapters 4 and 7; softplus,
 logsumexp and the softmax family by their definitions; gelu after Hendrycks and Gimpel (2016).
@@ -21,14 +29,43 @@ import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from microbp.errors import RuleError
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression, parse
 
-__all__ = ["RULES", "TABLE", "Interval", "Rule", "add", "restored", "row"]
+__all__ = ["RULES", "TABLE", "Corner", "Interval", "Local", "Rule", "add", "local", "restored", "row"]
 
 Interval = tuple[float, float]
+
+
+class Local(NamedTuple):
+    """The texts of one local derivative; made by :func:`local`."""
+
+    computed: str
+    shown: str
+    again: str
+
+
+def local(computed: str, shown: str | None = None, again: str | None = None) -> Local:
+    """A local derivative as it is computed, as people write it, and as it is differentiated again.
+
+    >>> local("y * (1.0 - y) if a < 5.0 else exp(-a) * y * y", shown="y * (1.0 - y)").again
+    'y * (1.0 - y)'
+    """
+    shown = computed if shown is None else shown
+    return Local(computed, shown, shown if again is None else again)
+
+
+class Corner(NamedTuple):
+    """Where the formula of a derivative is not to be differentiated again."""
+
+    #: The condition under which an operation stands at this corner.
+    where: Expression
+    #: In a word: what the derivative is there.
+    reason: str
+    #: For each argument what the derivative is, as far as it is differentiated again; none: a number.
+    then: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +76,12 @@ class Rule:
     args: tuple[str, ...]
     #: The value.
     y: Expression
-    #: The local derivatives, one per argument.
+    #: The local derivatives, one per argument, as they are computed.
     d: tuple[Expression, ...]
+    #: The same as people write them.
+    shown: tuple[Expression, ...]
+    #: The same as they are differentiated again.
+    again: tuple[Expression, ...]
     #: One sentence.
     doc: str
     #: Boxes, one interval per argument, in which the operation is smooth.
@@ -53,6 +94,8 @@ class Rule:
     defaults: Mapping[str, float] = field(default_factory=dict)
     #: The arguments that run over lists of equal length.
     over: tuple[str, ...] = ()
+    #: Where a derivative is not differentiated again by its formula.
+    corners: tuple[Corner, ...] = ()
 
     def __str__(self) -> str:
         """``tanh(a)``, ``dot(w…, x…, b)``: the operation as it is called."""
@@ -76,24 +119,30 @@ class Rule:
 
     def __reduce__(self) -> tuple[object, ...]:
         """A rule is pickled as the texts of its row; where the table has the same row, it is that one."""
-        d, kink = tuple(map(str, self.d)), tuple(map(str, self.kink))
-        texts = (self.name, " ".join(self.args), str(self.y), d, self.doc, self.smooth, self.corner, kink)
-        return restored, (*texts, dict(self.defaults), " ".join(self.over))
+        d = tuple(tuple(map(str, each)) for each in zip(self.d, self.shown, self.again, strict=True))
+        corners = tuple((str(at.where), at.reason, *map(str, at.then)) for at in self.corners)
+        texts = (self.name, " ".join(self.args), str(self.y), d, self.doc, self.smooth, self.corner)
+        kink = tuple(map(str, self.kink))
+        return restored, (*texts, kink, dict(self.defaults), " ".join(self.over), corners)
 
 
 def row(
     name: str,
     args: str,
     y: str,
-    d: tuple[str, ...],
+    d: Sequence[str | tuple[str, ...]],
     doc: str,
     smooth: Sequence[Sequence[Interval]] = (),
     corner: str = "",
-    kink: tuple[str, ...] = (),
+    kink: Sequence[str] = (),
     defaults: Mapping[str, float] | None = None,
     over: str = "",
+    corners: Sequence[Sequence[str]] = (),
 ) -> Rule:
     """Make a :class:`Rule` from the texts of its row. RuleError names the row and what is wrong.
+
+    A derivative is a text, or what :func:`local` makes of several; one of ``corners`` is its condition,
+    its reason, and what its derivatives are as far as they are differentiated again, if they are.
 
     >>> print(row("cube", "a", "a * a * a", ("3.0 * a * a",), "Third power."))
     cube(a)
@@ -122,8 +171,24 @@ def row(
         raise RuleError(f"rule {name}: {stray!r} is not one of its arguments ({', '.join(arguments)})")
     many = bool(elements)
     value = parse(y, arguments, name, many=many)
-    derivatives = tuple(parse(each, (*arguments, "y"), name, many=many) for each in d)
-    single = [each for arg, each in zip(arguments, derivatives, strict=True) if arg not in elements]
+    scope = (*arguments, "y")
+    texts = [Local(*each) if isinstance(each, tuple) else local(each) for each in d]
+    computed, shown, again = (
+        tuple(parse(each, scope, name, many=many) for each in column) for column in zip(*texts, strict=True)
+    )
+    at = tuple(
+        Corner(
+            parse(where, scope, name, many=many, condition=True), reason,
+            tuple(parse(each, scope, name, many=many) for each in then),
+        )
+        for where, reason, *then in corners
+    )  # fmt: skip
+    single = [
+        each
+        for column in (computed, shown, again, *(corner.then for corner in at if corner.then))
+        for arg, each in zip(arguments, column, strict=True)
+        if arg not in elements
+    ]
     for expression in (value, *single):
         for argument in expression.loose(elements):
             raise RuleError(
@@ -134,13 +199,16 @@ def row(
         name,
         arguments,
         value,
-        derivatives,
+        computed,
+        shown,
+        again,
         doc,
         tuple(_box(name, arguments, each) for each in smooth),
         corner,
         tuple(parse(each, arguments, name, many=many) for each in kink),
         dict(defaults or {}),
         elements,
+        at,
     )
 
 
@@ -158,6 +226,15 @@ def _box(name: str, arguments: tuple[str, ...], intervals: Any) -> tuple[Interva
 
 
 R, P, N, U = (-3.0, 3.0), (0.25, 4.0), (-4.0, -0.25), (-0.9, 0.9)
+#: The derivative of the logistic function in a form that keeps its digits near 0, however often differentiated.
+_BELL = "0.25 - 0.25 * tanh(0.5 * a) * tanh(0.5 * a)"
+#: That of a·sigmoid(a); and what is left of it far below and far above 0.
+_SWISH = "(1.0 + a * exp(-a) / (1.0 + exp(-a))) / (1.0 + exp(-a))"
+_FALL, _RISE = "(1.0 + a) * exp(0.5 * a) * exp(0.5 * a)", "1.0 + (a - 1.0) * exp(-0.5 * a) * exp(-0.5 * a)"
+#: The weight of a logit in the softmax; those that are infinite and the largest have 1, as the largest has.
+_WEIGHT = "(1.0 if x == largest(x) and abs(x) == inf else exp(x - largest(x)))"
+_EXP = "exp(x - largest(x))"
+_SOFTMAX, _CHANGE = "{e} / (1.0 + rest({e}))", "(total(t) * {e} - t - t * rest({e})) / (1.0 + rest({e}))"
 
 # fmt: off
 TABLE: tuple[Rule, ...] = (
@@ -174,84 +251,119 @@ TABLE: tuple[Rule, ...] = (
     row("sin",     "a",   "sin(a)",        ("cos(a)",),                               "Sine; a in radians.",        (((-1.4, 1.4),), ((1.7, 4.5),))),
     row("cos",     "a",   "cos(a)",        ("-sin(a)",),                              "Cosine; a in radians.",      (((0.2, 3.0),), ((-3.0, -0.2),))),
     row("tan",     "a",   "tan(a)",        ("1.0 + y * y",),                          "Tangent; a in radians.",     (((-1.4, 1.4),),)),
-    row("atan",    "a",   "atan(a)",       ("1.0 / (1.0 + a * a)",),                  "Arc tangent, in radians.",   ((R,),)),
+    row("atan",    "a",   "atan(a)",
+        (local("1.0 / (1.0 + a * a)",
+               again="1.0 / (1.0 + a * a) if abs(a) < 1e30 else pow(a, -2.0) / (1.0 + pow(a, -2.0))"),),
+        "Arc tangent, in radians.", ((R,),)),
     row("sinh",    "a",   "sinh(a)",       ("cosh(a)",),                              "Hyperbolic sine.",           ((R,),)),
     row("cosh",    "a",   "cosh(a)",       ("sinh(a)",),                              "Hyperbolic cosine.",         ((P,), (N,))),
-    row("erf",     "a",   "erf(a)",        ("2.0 / sqrt(pi) * exp(-a * a)",),         "Error function.",            ((R,),)),
-    row("erfc",    "a",   "erfc(a)",       ("-2.0 / sqrt(pi) * exp(-a * a)",),        "1 - erf(a), exact where erf is close to 1.", ((R,),)),
-    row("abs",     "a",   "abs(a)",        ("1.0 if a > 0.0 else -1.0 if a < 0.0 else a",), "Absolute value.",      ((P,), (N,)),
-        "At 0 the derivative is 0.", ("a",)),
-    row("relu",    "a",   "0.0 if a <= 0.0 else a", ("0.0 if a <= 0.0 else 1.0 if a > 0.0 else a",), "Rectifier: the positive part.", ((P,), (N,)),
-        "At 0 the derivative is 0.", ("a",)),
-    row("sqrt",    "a",   "sqrt(a)",       ("inf if a == 0.0 else 0.5 / y",),         "Square root; undefined at a < 0.", ((P,),),
-        "At 0 the derivative is inf."),
-    row("asin",    "a",   "asin(a)",       ("inf if abs(a) == 1.0 else 1.0 / sqrt((1.0 - a) * (1.0 + a))",), "Arc sine, in radians; undefined beyond ±1.", ((U,),),
-        "At ±1 the derivative is inf."),
-    row("acos",    "a",   "acos(a)",       ("-inf if abs(a) == 1.0 else -1.0 / sqrt((1.0 - a) * (1.0 + a))",), "Arc cosine, in radians; undefined beyond ±1.", ((U,),),
-        "At ±1 the derivative is -inf."),
+    row("erf",     "a",   "erf(a)",        ("2.0 / sqrt(pi) * exp(-a * a)",),         "Error function.",            ((R,),),
+        corners=(("abs(a) == inf", "limit"),)),
+    row("erfc",    "a",   "erfc(a)",       ("-2.0 / sqrt(pi) * exp(-a * a)",),        "1 - erf(a), exact where erf is close to 1.", ((R,),),
+        corners=(("abs(a) == inf", "limit"),)),
+    row("abs",     "a",   "abs(a)",        ("1.0 if a > 0.0 else -1.0 if a < 0.0 else 0.0 if a == 0.0 else nan",), "Absolute value.", ((P,), (N,)),
+        "At 0 the derivative is 0.", ("a",), corners=(("a == 0.0", "subgradient"),)),
+    row("relu",    "a",   "0.0 if a <= 0.0 else a", ("0.0 if a <= 0.0 else 1.0 if a > 0.0 else nan",), "Rectifier: the positive part.", ((P,), (N,)),
+        "At 0 the derivative is 0.", ("a",), corners=(("a == 0.0", "subgradient"),)),
+    row("sqrt",    "a",   "sqrt(a)",
+        (local("inf if a == 0.0 else 0.5 / y", shown="0.5 / y"),), "Square root; undefined at a < 0.", ((P,),),
+        "At 0 the derivative is inf.", corners=(("a == 0.0", "infinite"),)),
+    row("asin",    "a",   "asin(a)",
+        (local("inf if abs(a) == 1.0 else 1.0 / sqrt((1.0 - a) * (1.0 + a))", shown="1.0 / sqrt(1.0 - a * a)",
+               again="1.0 / sqrt(1.0 - a * a if abs(a) < 0.001 or abs(a) == 1.0 else (1.0 - a) * (1.0 + a))"),),
+        "Arc sine, in radians; undefined beyond ±1.", ((U,),),
+        "At ±1 the derivative is inf.", corners=(("abs(a) == 1.0", "infinite"),)),
+    row("acos",    "a",   "acos(a)",
+        (local("-inf if abs(a) == 1.0 else -1.0 / sqrt((1.0 - a) * (1.0 + a))", shown="-1.0 / sqrt(1.0 - a * a)",
+               again="-1.0 / sqrt(1.0 - a * a if abs(a) < 0.001 or abs(a) == 1.0 else (1.0 - a) * (1.0 + a))"),),
+        "Arc cosine, in radians; undefined beyond ±1.", ((U,),),
+        "At ±1 the derivative is -inf.", corners=(("abs(a) == 1.0", "infinite"),)),
+    # Beyond 2**53 a float b is even, and b - 1, which is odd, is none; y / a has the sign then.
     row("pow",     "a b", "pow(a, b)",
-        ("b * pow(a, b - 1.0) if a != 0.0 or b >= 1.0 else 0.0 if b == 0.0 else inf if b < 1.0 else b",
-         "y * log(a) if a > 0.0 else 0.0 if a == 0.0 else nan"),
+        (local("b * pow(a, b - 1.0) if b >= 1.0 and b < 9e15 or b != 0.0 and a > 0.0 or b != 0.0 and a < 0.0 and abs(b) < 9e15 else nan if a != a else "
+               "0.0 if b == 0.0 or a == 0.0 and b > 1.0 else b * (y / a) if a < 0.0 else inf if b < 1.0 else nan",
+               shown="b * pow(a, b - 1.0)"),
+         local("y * log(a) if a > 0.0 else 0.0 if a == 0.0 else nan", shown="y * log(a)")),
         "a to the power b; undefined at a < 0 with a broken b, and at a = 0 with b < 0.", ((P, R),),
         "At b = 0 the derivative in a is 0, also at a = 0; at a = 0 with 0 < b < 1 it is inf. "
         "The derivative in b is 0 at a = 0 and nan at a < 0, where a neighbouring b gives no real power. "
-        "As in IEEE 754, nan to the power 0 and 1 to the power nan are 1."),
+        "As in IEEE 754, nan to the power 0 and 1 to the power nan are 1.",
+        corners=(("abs(a) < 1e-100 or abs(a) > 1e100 or b == 0.0 or abs(b) > 9e15", "limit", "dpow(a, b, 1.0, 0.0)", "dpow(a, b, 0.0, 1.0)"),)),
     # y·(1 - y) and 1 - y·y lose their digits where y is close to 1; the second forms keep them.
     row("sigmoid", "a",   "1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)",
-        ("y * (1.0 - y) if a < 5.0 else exp(-a) * y * y",),
+        (local("y * (1.0 - y) if a < 5.0 else exp(-a) * y * y", shown="y * (1.0 - y)",
+               again=f"{_BELL} if abs(a) < 0.001 else y * (1.0 - y) if a < 5.0 else exp(-a) * y * y"),),
         "Logistic function; never overflows.", (((-30.0, 30.0),),)),
     row("tanh",    "a",   "tanh(a)",
-        ("1.0 - y * y if abs(a) < 2.0 else 4.0 * exp(-2.0 * abs(a)) / pow(1.0 + exp(-2.0 * abs(a)), 2.0)",),
+        (local("1.0 - y * y if abs(a) < 2.0 else 4.0 * exp(-2.0 * abs(a)) / pow(1.0 + exp(-2.0 * abs(a)), 2.0)",
+               shown="1.0 - y * y",
+               again="1.0 - y * y if abs(a) < 2.0 else 4.0 * exp(-2.0 * abs(a)) / pow(1.0 + exp(-2.0 * abs(a)), 2.0)"),),
         "Hyperbolic tangent.", (((-30.0, 30.0),),)),
     row("softplus", "a",  "a + log1p(exp(-a)) if a > 0.0 else log1p(exp(a))",
-        ("1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)",),
+        (local("1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)", shown="1.0 / (1.0 + exp(-a))", again="sigmoid(a)"),),
         "log(1 + exp(a)), a smooth relu; never overflows.", (((-30.0, 30.0),),)),
-    row("silu",    "a",   "a / (1.0 + exp(-a)) if a > -700.0 else a * exp(a)",
-        ("(1.0 + a * exp(-a) / (1.0 + exp(-a))) / (1.0 + exp(-a)) if a > -700.0 else (1.0 + a) * exp(a)",),
-        "a·sigmoid(a), also called swish.", (((-20.0, -1.5),), ((-1.0, 20.0),))),
-    row("gelu",    "a",   "0.5 * a * erfc(-a / sqrt(2.0))",
-        ("0.5 * erfc(-a / sqrt(2.0)) + a * exp(-0.5 * a * a) / sqrt(2.0 * pi)",),
-        "a·Φ(a) with the normal distribution Φ, exact (no tanh).", (((-5.0, -1.0),), ((-0.5, 5.0),))),
+    # Halves of an exponential, since exp(-745) has one digit left and a·exp(-745) would have no more.
+    row("silu",    "a",   "a / (1.0 + exp(-a)) if a > -700.0 else 0.0 if a == -inf else a * exp(0.5 * a) * exp(0.5 * a)",
+        (local(f"1.0 if a > 800.0 else {_SWISH} if a > -700.0 else 0.0 if a == -inf else {_FALL}",
+               shown=_SWISH,
+               again=f"sigmoid(a) + a * ({_BELL}) if abs(a) < 0.001 else {_SWISH} if abs(a) < 100.0 else {_FALL} if a < 0.0 else {_RISE}"),),
+        "a·sigmoid(a), also called swish.", (((-20.0, -1.5),), ((-1.0, 20.0),)), corners=(("abs(a) == inf", "limit"),)),
+    row("gelu",    "a",   "0.0 if a < -40.0 else 0.5 * a * erfc(-a / sqrt(2.0))",
+        (local("0.0 if a < -40.0 else 1.0 if a > 40.0 else "
+               "0.5 * erfc(-a / sqrt(2.0)) + a * exp(-0.5 * a * a) / sqrt(2.0 * pi)",
+               shown="0.5 * erfc(-a / sqrt(2.0)) + a * exp(-0.5 * a * a) / sqrt(2.0 * pi)"),),
+        "a·Φ(a) with the normal distribution Φ, exact (no tanh).", (((-5.0, -1.0),), ((-0.5, 5.0),)),
+        corners=(("abs(a) == inf", "limit"),)),
     row("leaky_relu", "a s", "a if a > 0.0 else s * a",
-        ("1.0 if a > 0.0 else s if a <= 0.0 else a", "0.0 if a > 0.0 else a"),
+        ("1.0 if a > 0.0 else s if a <= 0.0 else nan", "0.0 if a > 0.0 else a if a <= 0.0 else nan"),
         "Rectifier with slope s below 0.", ((P, U), (N, U)),
-        "At 0 the derivative is s.", ("a",), {"s": 0.01}),
+        "At 0 the derivative is s.", ("a",), corners=(("a == 0.0", "subgradient", "s", "a"),), defaults={"s": 0.01}),
     row("elu",     "a s", "a if a > 0.0 else s * expm1(a)",
         ("1.0 if a > 0.0 else s * exp(a)", "0.0 if a > 0.0 else expm1(a)"),
         "Exponential linear unit with scale s.", ((P, P), (N, P)),
-        "At 0 the derivative is s.", ("a",), {"s": 1.0}),
-    row("minimum", "a b", "a if a < b else b if b <= a else a + b",
-        ("1.0 if a < b else 0.5 if a == b else 0.0 if a > b else a + b",
-         "1.0 if b < a else 0.5 if b == a else 0.0 if b > a else a + b"),
+        "At 0 the derivative is s.", ("a",), corners=(("a == 0.0", "subgradient", "s", "a"),), defaults={"s": 1.0}),
+    row("minimum", "a b", "a if a < b else b if b <= a else nan",
+        ("1.0 if a < b else 0.0 if a > b else 0.5 if a == b else nan",
+         "1.0 if b < a else 0.0 if b > a else 0.5 if b == a else nan"),
         "The smaller of two.", ((N, P), (P, N)),
-        "At a tie each side takes half.", ("a - b",)),
-    row("maximum", "a b", "a if a > b else b if b >= a else a + b",
-        ("1.0 if a > b else 0.5 if a == b else 0.0 if a < b else a + b",
-         "1.0 if b > a else 0.5 if b == a else 0.0 if b < a else a + b"),
+        "At a tie each side takes half.", ("a - b",), corners=(("a == b", "subgradient"),)),
+    row("maximum", "a b", "a if a > b else b if b >= a else nan",
+        ("1.0 if a > b else 0.0 if a < b else 0.5 if a == b else nan",
+         "1.0 if b > a else 0.0 if b < a else 0.5 if b == a else nan"),
         "The larger of two.", ((N, P), (P, N)),
-        "At a tie each side takes half.", ("a - b",)),
-    row("clip",    "a low high", "a + low + high if a != a or low != low or high != high else high if a > high or low > high else low if a < low else a",
-        ("y if y != y else 1.0 if low <= a and a <= high else 0.0",
-         "y if y != y else 1.0 if a < low and low <= high else 0.0", "y if y != y else 1.0 if a > high or low > high else 0.0"),
+        "At a tie each side takes half.", ("a - b",), corners=(("a == b", "subgradient"),)),
+    row("clip",    "a low high", "nan if a != a or low != low or high != high else high if a >= high or low > high else low if a <= low else a",
+        ("nan if y != y else 1.0 if low < a and a < high else 0.0",
+         "nan if y != y else 1.0 if a <= low and a < high and low <= high else 0.0", "nan if y != y else 1.0 if a >= high or low > high else 0.0"),
         "a held between low and high.", ((U, (-2.0, -1.0), (1.0, 2.0)), (N, (0.0, 0.5), (1.0, 2.0)), (P, (-2.0, -1.0), (-0.5, 0.0)), (U, (1.0, 2.0), (-2.0, -1.0))),
-        "At a bound the derivative in a is 1; where low > high the result is high.", ("a - low", "a - high")),
-    row("select",  "c a b", "a if c > 0.0 else b if c <= 0.0 else c",
-        ("0.0 if c == c else c", "1.0 if c > 0.0 else 0.0 if c <= 0.0 else c", "0.0 if c > 0.0 else 1.0 if c <= 0.0 else c"),
+        "At a bound the bound has the derivative, and a has 0; where low > high the result is high.", ("a - low", "a - high"),
+        corners=(("a == low or a == high", "subgradient"),)),
+    row("select",  "c a b", "a if c > 0.0 else b if c <= 0.0 else nan",
+        ("0.0 if c == c else nan", "1.0 if c > 0.0 else 0.0 if c <= 0.0 else nan", "0.0 if c > 0.0 else 1.0 if c <= 0.0 else nan"),
         "a where c > 0, else b: the branch that stays in the graph.", ((P, R, R), (N, R, R)),
-        "At c = 0 it is b; the derivative in c is 0 everywhere, although y jumps there.", ("c",)),
+        "At c = 0 it is b; the derivative in c is 0 everywhere, although y jumps there.", ("c",), corners=(("c == 0.0", "convention"),)),
 
     # ------------------------------------------------------------ many arguments: d is for one element
     row("sum",     "x",   "total(x)",      ("1.0",),                                  "Σ x, added from left to right.", ((R,),), over="x"),
     row("dot",     "w x b", "total(w * x) + b", ("x", "w", "1.0"),                    "Σ w·x + b: a neuron's weighted input as one node.", ((R, R, R),),
         defaults={"b": 0.0}, over="w x"),
     row("max",     "x",   "largest(x)",
-        ("y if y != y else (1.0 if x == y else 0.0) / total(1.0 if x == y else 0.0)",),
-        "The largest.", ((R,),), "At a tie the largest share the derivative equally.", over="x"),
-    row("logsumexp", "x", "largest(x) + log(total(exp(x - largest(x))))",
-        ("exp(x - y)",), "log Σ exp(x); its derivative is the softmax. Never overflows.", ((R,),), over="x"),
-    row("cross_entropy", "x t", "largest(x) + log(total(exp(x - largest(x)))) - total(t * x)",
-        ("exp(x - (y + total(t * x))) - t", "-x"),
-        "Softmax of the logits x with cross-entropy against the targets t, which sum to 1; the derivative in x is p - t.", ((R, (0.0, 1.0)),), over="x t"),
+        ("nan if y != y else (1.0 if x == y else 0.0) / total(1.0 if x == y else 0.0)",),
+        "The largest.", ((R,),), "At a tie the largest share the derivative equally.",
+        over="x", corners=(("total(1.0 if x == y else 0.0) > 1.0", "subgradient"),)),
+    row("logsumexp", "x", f"largest(x) + log1p(rest{_WEIGHT})",
+        (local(_SOFTMAX.format(e=_WEIGHT), shown="exp(x - y)", again=_SOFTMAX.format(e=_EXP)),),
+        "log Σ exp(x); its derivative is the softmax. Never overflows.", ((R,),),
+        "Elements that are infinite and equal share the derivative equally.",
+        over="x", corners=(("abs(largest(x)) == inf", "limit"),)),
+    # Not p - t: with p = e / Σ e and Σ e = 1 + rest it keeps its digits where p is close to 1.
+    row("cross_entropy", "x t", f"total(t) * log1p(rest{_WEIGHT}) + total(0.0 if t == 0.0 and largest(x) - x == inf or x == largest(x) and abs(x) == inf else t * (largest(x) - x))",
+        (local(_CHANGE.format(e=_WEIGHT), shown="total(t) * exp(x) / total(exp(x)) - t", again=_CHANGE.format(e=_EXP)),
+         local(f"log1p(rest{_WEIGHT}) + (0.0 if x == largest(x) and abs(x) == inf else largest(x) - x)",
+               shown="log(total(exp(x))) - x", again=f"log1p(rest({_EXP})) + (largest(x) - x)")),
+        "-Σ t·log(softmax(x)): the logits x against the targets t, which sum to 1; the derivative in x is p - t.", ((R, (0.0, 1.0)),),
+        "Logits that are infinite and equal share their probability equally.",
+        over="x t", corners=(("abs(largest(x)) == inf", "limit"),)),
 )
 # fmt: on
 

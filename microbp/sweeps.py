@@ -243,24 +243,24 @@ def backward(columns: Columns, seeds: Mapping[int, Any], local: NDArray[Any] | N
     """
     used = columns.local if local is None else local
     shape = np.broadcast_shapes(used.shape[1:], *map(np.shape, seeds.values()))
-    if shape and not np.isfinite(used[columns.args >= 0]).all():
-        # A pass that does not come by an infinite derivative must not see 0 * inf: one after the other.
-        each = np.broadcast_to(used.T, (*shape, len(used)))
-        starts = {node: np.broadcast_to(seed, shape) for node, seed in seeds.items()}
-        passes = [
-            backward(columns, {node: seed[k] for node, seed in starts.items() if seed[k]}, each[k])
-            for k in range(shape[0])
-        ]
-        return np.stack(passes, axis=1)
     gradient: list[Any] = [0.0] * (len(columns.op) + len(columns.consts))
+    arrived: list[Any] = [False] * len(gradient)
     for node, seed in seeds.items():
         gradient[node] = np.array(seed, dtype=float) if np.ndim(seed) else float(seed)
+        arrived[node] = gradient[node] != 0.0
+    # In a pass that does not come by an infinite derivative, 0 * inf is nothing.
+    careful = bool(shape) and not np.isfinite(used[columns.args >= 0]).all()
     passing = dependencies(columns, seeds)
     derivatives: Any = list(used) if used.ndim > 1 else used.tolist()
     args, first = columns.args.tolist(), columns.first.tolist()
-    for node in range(len(columns.op) - 1, -1, -1):
-        if passing[node]:
-            upstream = gradient[node]
-            for place in range(first[node + 1] - 1, first[node] - 1, -1):
-                gradient[args[place]] = gradient[args[place]] + upstream * derivatives[place]
+    with np.errstate(all="ignore"):
+        for node in range(len(columns.op) - 1, -1, -1):
+            if passing[node]:
+                upstream = gradient[node]
+                for place in range(first[node + 1] - 1, first[node] - 1, -1):
+                    arg, amount = args[place], upstream * derivatives[place]
+                    if careful:
+                        amount = np.where(arrived[node], amount, 0.0)
+                        arrived[arg] = arrived[arg] | arrived[node]
+                    gradient[arg] = gradient[arg] + amount
     return np.array([np.broadcast_to(each, shape) for each in gradient[: len(columns.op)]], dtype=float)

@@ -14,29 +14,50 @@ collector has to know.
 from __future__ import annotations
 
 import copy
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
+from dis import opname
 from numbers import Real
+from types import FrameType
 from typing import Any, NamedTuple
 
 from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
-from microbp.comparisons import noticing, remember, taken
+from microbp.comparisons import SIGNS, noticing, remember, stepped, taken
 from microbp.compiled import operator, unary
-from microbp.errors import BranchError, NoGradientError
+from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.groups import Group
+from microbp.lecture import Lecture, leaf_name
 from microbp.rules import Rule
-from microbp.sites import site_of
+from microbp.sites import site_of, user_site
 
 __all__ = ["Swapped", "Value", "as_number", "constant", "describe"]
 
 
-class Value:
+def _comparison(sign: str) -> Callable[[Any, Any], bool]:
+    holds = SIGNS[sign]
+
+    def compared(self: Value, other: Any) -> Any:
+        number = other if type(other) is float else _plain(other, f"Value {sign} …")
+        if number is NotImplemented:
+            return number
+        data = self._data
+        if number != number or data != data:  # noqa: PLR0124
+            _nan_in(self, sign, other, number, sys._getframe(1))
+            return remember(self, sign, other, number, False)
+        return remember(self, sign, other, number, holds(data, number))
+
+    return compared
+
+
+class Value(Lecture):
     """A scalar that records the operations it takes part in.
 
     ``data`` is its number, a float. ``grad`` is ∂(the root of the last backward pass)/∂(this value)
-    summed over all passes so far, or None where none has been computed. ``name`` is for people.
+    summed over all passes so far, or None where none has been computed. ``name`` is for people, and
+    ``label`` another word for it; the other arguments are those of a leaf in micrograd.
 
     >>> w, x = Value(0.4, name="w"), Value(3.0, name="x")
     >>> y = (w * x).tanh()
@@ -47,7 +68,9 @@ class Value:
     Value(data=0.8336546070121553, grad=1.0)
 
     The edge cases: ``bool(value)`` raises BranchError, since a branch on it would not be part of the
-    graph, while ``<  <=  >  >=`` compare numbers and give a plain bool; ``==`` is identity.
+    graph, while ``<  <=  >  >=`` compare numbers and give a plain bool; ``==`` is identity. ``+x`` is x
+    itself; ``round``, ``math.floor``, ``math.ceil``, ``math.trunc`` and ``x // 2`` give plain numbers, whose
+    derivative is 0 wherever there is one, and ``x % 2`` is recorded with derivative 1.
 
     Raises TypeError for anything but a real number.
     """
@@ -60,6 +83,7 @@ class Value:
     grad: float | None
     #: What NumPy does with a Value; see array.py.
     __array_ufunc__: Callable[..., Any]
+    __array_function__: Callable[..., Any]
     _data: float
     #: A Rule, a Swapped one, or None for a leaf.
     _rule: Any
@@ -75,11 +99,20 @@ class Value:
     #: While a pass runs, how many uses of this node beyond one have still to pay in.
     _pending: Any
 
-    def __init__(self, data: float, name: str | None = None) -> None:
+    def __init__(
+        self,
+        data: float,
+        name: str | None = None,
+        _op: str | None = None,
+        label: str | None = None,
+        _children: Collection[Value] | None = None,
+    ) -> None:
         self._data = data if type(data) is float else as_number(data, "Value()")
         self.grad = self._rule = self._a = self._b = self._da = self._db = self._note = self._pending = None
+        if label is not None or _op is not None or _children is not None:
+            name = leaf_name(name, label, _op, _children)
         if name is not None:
-            self.name = name
+            self.name = name if type(name) is str else leaf_name(name)
         if not _collector_knows:
             _tell_collector()
 
@@ -197,6 +230,9 @@ class Value:
             "number, or microbp's own function (microbp.exp, v.exp()) to stay in the graph"
         )
 
+    def __int__(self) -> int:
+        raise TypeError(f"int() of {describe(self)} is not clear: take math.trunc(v), or int(v.data)")
+
     # fmt: off
     __add__,     __radd__     = operator("add")
     __sub__,     __rsub__     = operator("sub")
@@ -214,21 +250,61 @@ class Value:
     softplus = unary("softplus"); silu = unary("silu");    gelu = unary("gelu")
     # fmt: on
 
-    def __lt__(self, other: Value | float) -> bool:
-        number = _compared(other, "<")
-        return remember(self, "<", other, number, self._data < number)
+    __lt__, __le__, __gt__, __ge__ = map(_comparison, ("<", "<=", ">", ">="))
 
-    def __le__(self, other: Value | float) -> bool:
-        number = _compared(other, "<=")
-        return remember(self, "<=", other, number, self._data <= number)
+    # What has steps is a plain number: its derivative is 0 wherever it has one. On which step it stands is
+    # remembered as comparisons are. A remainder is recorded; how often the divisor fits in is remembered.
+    def __pos__(self) -> Value:
+        return self
 
-    def __gt__(self, other: Value | float) -> bool:
-        number = _compared(other, ">")
-        return remember(self, ">", other, number, self._data > number)
+    def __floor__(self) -> int:
+        y = math.floor(self._data)
+        stepped(self, ("<", y), ("<", y + 1))
+        return y
 
-    def __ge__(self, other: Value | float) -> bool:
-        number = _compared(other, ">=")
-        return remember(self, ">=", other, number, self._data >= number)
+    def __ceil__(self) -> int:
+        y = math.ceil(self._data)
+        stepped(self, ("<=", y), ("<=", y - 1))
+        return y
+
+    def __trunc__(self) -> int:
+        if abs(self._data) >= 1.0:
+            return math.floor(self) if self._data > 0.0 else math.ceil(self)
+        stepped(self, ("<=", -1), ("<", 1))
+        return math.trunc(self._data)
+
+    def __round__(self, digits: int | None = None) -> float:
+        y, half = round(self._data, digits), 0.5 * 10.0 ** -(digits or 0)
+        stepped(self, ("<", y - half), ("<=", y + half))
+        return y
+
+    def __floordiv__(self, other: Any) -> Any:
+        by = _divisor(self, other, "//")
+        if by is NotImplemented:
+            return by
+        y = self._data // by
+        stepped(self, ("<", by * y), ("<", by * (y + 1.0)))
+        return y
+
+    def __mod__(self, other: Any) -> Any:
+        by = _divisor(self, other, "%")
+        if by is NotImplemented:
+            return by
+        if self // by == 0.0:
+            return self
+        return self - (self._data - self._data % by)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _divisor(other, self, "//")
+
+    def __rmod__(self, other: Any) -> Any:
+        return _divisor(other, self, "%")
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return _divisor(other, self, "//")
 
     # ------------------------------------------------------------------------------- backward pass
     def backward(self) -> None:
@@ -327,10 +403,41 @@ def as_number(x: Any, where: str) -> float:
     raise TypeError(f"{where} takes a real number, not {'None' if x is None else what}; {cure}")
 
 
-def _compared(other: Any, sign: str) -> float:
-    if type(other) is float:
-        return other
-    return other._data if isinstance(other, Value) else as_number(other, f"Value {sign} …")
+def _plain(other: Any, where: str) -> Any:
+    """The number of an operand; NotImplemented for an array, which knows what to do with a Value."""
+    if isinstance(other, Value):
+        return other._data
+    return NotImplemented if hasattr(other, "__array_function__") else as_number(other, where)
+
+
+def _divisor(x: Any, y: Any, sign: str) -> Any:
+    number = _plain(y if isinstance(x, Value) else x, f"Value {sign} …")
+    if number is NotImplemented:
+        return number
+    if isinstance(y, Value):
+        raise TypeError(
+            f"{describe(x)} {sign} {describe(y)}: the divisor is a plain number. Write x - y * k for the "
+            "remainder, with the plain number k = x.data // y.data, which has no derivative"
+        )
+    if not number:
+        site = user_site()
+        message = f"{describe(x)} {sign} {y!r}: there is no division by 0 [{site}]"
+        raise UndefinedOperation(message, sign, (x._data, number), site)
+    return number
+
+
+def _nan_in(left: Value, sign: str, right: Any, number: float, frame: FrameType) -> None:
+    """Refuse to compare a nan for code that is not Python's own ``<``: it would take it for a number."""
+    if opname[frame.f_code.co_code[frame.f_lasti]] != "COMPARE_OP":
+        site = user_site()
+        raise UndefinedOperation(
+            f"{describe(left)} {sign} {describe(right)}: one is nan, and what compares them (max(), "
+            "sorted(), a function of NumPy on a plain object array) would go on as if it were not there. "
+            f"With microbp.array(a) in the place of a, NumPy's functions propagate it [{site}]",
+            sign,
+            (left._data, number),
+            site,
+        )
 
 
 def constant(data: float, name: str | None = None) -> Value:

@@ -58,7 +58,9 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "dot": lambda w, x, b: mpmath.fdot(w, x) + b,
     "max": max,
     "logsumexp": lambda x: mpmath.log(mpmath.fsum(map(mpmath.exp, x))),
-    "cross_entropy": lambda x, t: mpmath.log(mpmath.fsum(map(mpmath.exp, x))) - mpmath.fdot(x, t),
+    "cross_entropy": lambda x, t: (
+        mpmath.fsum(t) * mpmath.log(mpmath.fsum(map(mpmath.exp, x))) - mpmath.fdot(x, t)
+    ),
 }
 
 #: Ordinary real numbers.

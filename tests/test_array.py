@@ -247,13 +247,23 @@ def test_a_choice_by_a_mask_stays_an_array() -> None:
 
 def test_a_function_without_an_operation_says_so() -> None:
     a = array([1.0, 2.0])
-    for ufunc in (np.floor, np.log10, np.isnan, np.arctan2, np.logaddexp, np.floor_divide):
-        with pytest.raises((TypeError, AttributeError)):
-            ufunc(*[a] * ufunc.nin)
-    with pytest.raises(TypeError, match=r"^np\.exp of Values takes no where$"):
-        np.exp(a, where=np.array([True, False]))
-    with pytest.raises(TypeError, match=r"^np\.add of Values takes no dtype$"):
-        np.add(a, a, dtype=float)
+    bits = "Values are real numbers and have no bits; for truth values compare first, (a > 0) & (b > 0)"
+    plain = "np.spacing of Values is not recorded; np.spacing(microbp.data_of(a)) gives plain numbers"
+    line = "find the piece with np.searchsorted(x, a), and write its line"
+    needs = "np.exp of Values with where= needs out=, which holds the other elements"
+    for call, text in [
+        (lambda: np.spacing(a), plain),
+        (lambda: np.histogram(a), plain.replace("spacing", "histogram")),
+        (lambda: a & a, f"np.bitwise_and of Values is not recorded; {bits}"),
+        (lambda: np.interp(a, [0.0, 1.0], [2.0, 3.0]), f"np.interp of Values is not recorded; {line}"),
+        (lambda: np.exp(a, where=np.array([True, False])), needs),
+        (lambda: np.add(a, a, dtype=np.float32), "np.add of Values takes no dtype=float32"),
+        (lambda: np.add(a, a, dtype=bool), "np.add of Values takes no dtype=bool"),
+        (lambda: np.add(a, a, signature="dd->d"), "np.add of Values takes no signature"),
+    ]:
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == text
 
 
 def test_an_undefined_element_is_named() -> None:
@@ -434,20 +444,26 @@ def test_reductions_propagate_nan(reduce: Any, place: int) -> None:
     assert math.isnan(reduce(array(numbers)).data)
 
 
-def test_reductions_that_cannot_be_recorded_are_refused() -> None:
-    a = array(W)
-    with pytest.raises(TypeError, match=r"^np\.sum of Values takes axis and keepdims, not dtype$"):
-        np.sum(a, dtype=float)
-    with pytest.raises(TypeError, match=r"^np\.sum of Values takes axis and keepdims, not where$"):
-        np.sum(a, where=W > 0)
-    with pytest.raises(TypeError, match=r"^np\.max of Values takes axis and keepdims, not initial$"):
-        np.max(a, initial=0.0)
+def test_reductions_take_initial_where_and_dtype() -> None:
+    a, on = array(W, name="W"), W > 0.0
+    for reduce in (np.sum, np.max, np.min, np.prod):
+        for options in ({"initial": 0.25}, {"initial": 0.25, "where": on}, {"initial": 0.25, "axis": 1}):
+            result = reduce(a, **options)
+            np.testing.assert_allclose(data_of(result), reduce(W, **options), rtol=1e-15)
+    np.testing.assert_allclose(data_of(np.mean(a, where=on)), np.mean(W, where=on), rtol=1e-15)
+    assert np.sum(a, dtype=float).data == np.sum(a).data
+    assert microbp.grad(np.sum(a, where=on), a).tolist() == on.astype(float).tolist()
+    with pytest.raises(TypeError, match=r"^np\.add of Values takes no dtype=float32$"):
+        np.sum(a, dtype=np.float32)
     for axis in (2, -3, (0, 0)):
         with pytest.raises(ValueError, match="axis"):
             np.sum(a, axis=axis)
     with pytest.raises(ValueError, match=r"^max\(x…\): the list is empty$"):
         np.max(array([]))
+    with pytest.raises(ValueError, match=r"^np\.fmax\.reduce of Values: the list is empty$"):
+        np.fmax.reduce(array([]))
     assert data_of(np.sum(array([]))) == 0.0
+    assert np.prod(array([])) == 1.0
 
 
 def test_cumulative_sums() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support import planted as misstated
 
 import microbp.check.auditing
 import microbp.check.case
@@ -24,6 +26,7 @@ from microbp.check import (
     check_gradients,
     numerical_gradient,
 )
+from microbp.differentiate import grad
 from microbp.errors import NoGradientError, UndefinedOperation
 from microbp.functions import clip, log, maximum, relu, select, softmax, sqrt
 from microbp.functions import max as largest
@@ -663,9 +666,65 @@ def test_nothing_to_check():
     with no_grad():
         constant = Value(1.0, name="c") * 2.0
     with pytest.raises(NoGradientError, match=r"^there is nothing to check: .* on no leaf that takes a grad"):
-        checked(constant)
+        checked(lambda: constant)
     with pytest.raises(NoGradientError, match=r"is a constant: there is no operation to audit$"):
         audit(constant)
+
+
+def test_what_was_not_computed_by_an_operation_certifies_nothing():
+    x = Value(0.0, name="x")
+    first = grad(abs(x), x, create_graph=True)
+    with no_grad():
+        constant = x * 2.0
+    told = "is not the result of a recorded operation but a leaf or a constant. Give a function that"
+    for loss, word in ((x, "x = 0.0"), (constant, "Value(0.0)")):
+        for parameters in (x, None):
+            with pytest.raises(NoGradientError) as refused:
+                checked(loss, parameters)
+            assert str(refused.value) == f"there is nothing to check: {word} {told} computes it"
+    if Graph(first).root.rule is None:
+        with pytest.raises(NoGradientError, match=r"^there is nothing to check: "):
+            checked(first, x)
+    (by_calls,) = checked(lambda: grad(abs(x), x, create_graph=True), x).rows
+    assert by_calls.verdict != "agree"
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=str)
+def test_no_error_of_a_percent_agrees_at_extreme_operands(rule):
+    """Alone, where it is seen, and beside a term that absorbs what is small."""
+    rows: dict[str, list[GradientRow]] = {}
+    for factor in ("1.0", "1.01", "0.0"):
+        d, kink = tuple(f"{factor} * ({each})" for each in rule.d), tuple(map(str, rule.kink))
+        texts = rule.name, " ".join(rule.args), str(rule.y), d, "", (), rule.corner, kink
+        scaled = row(*texts, None, " ".join(rule.over))
+        rows[factor] = []
+        for y, beside in product(at_extremes(scaled, [0.3, 1e-140, -500, 700]), (0.0, 1.0)):
+            rows[factor] += checked(y + beside, names={}).rows
+    right = rows.pop("1.0")
+    assert {"agree"} <= {each.verdict for each in right} <= {"agree", "inconclusive"}
+    for wrong in rows.values():
+        for now, was in zip(wrong, right, strict=True):
+            changed = now.claimed != was.claimed and not math.isnan(was.claimed)
+            assert not changed or now.verdict != "agree", now
+
+
+def test_a_zero_that_the_loss_does_not_show_is_traced_to_its_operation():
+    w = Value(3.0, name="w")
+    with planted("shrunk", "a", "a * 1e-200", ("0.0",), "Off.") as shrunk:
+        (lost,) = checked(record(shrunk, (w,)) + 1.0).rows
+    assert (lost.claimed, lost.numerical, lost.verdict) == (0.0, 0.0, "DISAGREE")
+    assert_matches(r"rule shrunk is wrong at v1: its derivative in a = w is 0, measured .*", lost.why)
+    with planted("stuck", "a", "exp(a - 740.0)", ("0.0",), "Off.") as stuck:
+        (lost,) = checked(record(stuck, (w * 0.0,)) * 1.0 + w).rows
+        (alone,) = checked(record(stuck, (w * 1e-9,)) + 1.0).rows
+    assert lost.verdict == "agree"  # w - w * 0
+    assert alone.verdict == "inconclusive"
+    assert_matches(
+        r"the derivative 0 of v\d in a = v\d is undecided: the derivative is measured to .* only", alone.why
+    )
+    (under,) = checked(w * 1e-200 * 1e-200 + 1.0).rows
+    assert (under.claimed, under.verdict) == (0.0, "inconclusive")
+    assert under.why == "underflow: a product of local derivatives is below the smallest float"
 
 
 def test_two_calls_must_agree():
@@ -865,6 +924,65 @@ def test_a_negative_base_to_a_large_power_is_measured(power):
     """Where cmath goes through angles and loses everything, differences of the real pow decide."""
     report = audit(Value(-1.1) ** power, show=False)
     assert [each.verdict for each in report.rows] == ["fine"]
+
+
+#: Ordinary, tiny and saturating operands.
+EXTREME = [0.3, -0.7, 0.0, 1e-140, -1e-140, 1e-300, -1e-300, 40, -40, 500, -500, 700, -700, -740, 745]
+
+
+def at_extremes(rule: Rule, extreme: Sequence[float] = EXTREME) -> Iterator[Value]:
+    """The operation at extreme operands, wherever it has a value there; of several each beside each."""
+    several = len(rule.args) + len(rule.over)
+    for first, step in product(range(len(extreme)), range(len(extreme) if several > 1 else 1)):
+        numbers = [extreme[(first + step * place) % len(extreme)] for place in range(several)]
+        with suppress(UndefinedOperation):
+            y = record(rule, rule.split([Value(each) for each in numbers]))
+            if math.isfinite(y.data):
+                yield y
+
+
+@pytest.mark.parametrize("factor", [-1.0, 1.01, 0.0])
+@pytest.mark.parametrize("rule", RULES.values(), ids=str)
+def test_no_error_of_a_percent_is_called_fine_at_extreme_operands(monkeypatch, rule, factor):
+    right = {y: audit(y, show=False, names={}).rows for y in at_extremes(rule)}
+    assert right
+    assert {row.verdict for rows in right.values() for row in rows} <= {"fine", "corner", "undecided"}
+    assert "fine" in {row.verdict for rows in right.values() for row in rows}
+    misstated(monkeypatch, rule.name, factor)
+    found = []
+    for y, rows in zip(at_extremes(rule), right.values(), strict=True):
+        for now, was in zip(audit(y, show=False, names={}).rows, rows, strict=True):
+            if now.recorded != was.recorded and not math.isnan(was.recorded):
+                found.append(now.verdict)
+                assert now.verdict != "fine", (y, now)
+    assert "WRONG RULE" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("silu", [-500.0]), ("sigmoid", [500.0]), ("mul", [1e-140, 1e-140]), ("mul", [1e-300, -1e-300]),
+     ("log", [1e-300]), ("div", [1e-300, 1e-300]), ("elu", [-500.0, 40.0]), ("dot", [1e-140, 3.0, 0.0])],
+)  # fmt: skip
+def test_at_extreme_operands_the_complex_step_decides(monkeypatch, name, numbers):
+    rule = RULES[name]
+    for factor, verdict in ((1.0, "fine"), (1.01, "WRONG RULE"), (0.0, "WRONG RULE")):
+        misstated(monkeypatch, name, factor)
+        report = audit(record(rule, rule.split([Value(each) for each in numbers])), show=False)
+        assert verdict in report.counts
+        assert all(each.verdict == verdict or each.recorded in (0.0, 1.0) for each in report.rows)
+        monkeypatch.undo()
+
+
+def test_what_floats_do_not_resolve_is_undecided_with_the_reason():
+    (only,) = audit(Value(-740.0).sigmoid(), show=False).rows
+    assert only.verdict == "undecided"
+    assert_matches(r"the derivative is measured to ±\d\.\de-30\d only", only.why)
+
+
+def test_the_change_of_a_confident_cross_entropy_keeps_its_digits():
+    x = [Value(-0.7), Value(-500.0)]
+    (first, *_) = audit(record(RULES["cross_entropy"], (x, [1.0, 0.0])), show=False).rows
+    assert (first.recorded, first.verdict) == (-math.exp(-499.3), "fine")  # p - 1
 
 
 def test_operands_of_any_size_are_measured():

@@ -14,6 +14,8 @@ import microbp
 from microbp import cli, demo
 from microbp.demo.report import Report
 
+ROOT = Path(microbp.__file__).parents[1]
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
@@ -343,3 +345,72 @@ def test_a_terminal_that_lacks_characters_gets_question_marks(tmp_path):
     assert "and ??E/?net of the same neuron" in out
     text = (tmp_path / "microbp-demo" / "T1.txt").read_text(encoding="utf-8")
     assert "and −∂E/∂net of the same neuron" in text
+
+
+# ------------------------------------------------------------------------------ where output goes to
+SHORT = """\
+from microbp import Value
+w, x = Value(0.5), Value(3.0)
+loss = (w * x).tanh()
+loss.backward()
+"""
+TALKS = f"{SHORT}for i in range(20000): print('line', i)\n"
+COMMANDS = [
+    ["explain", "net.py", "w"], ["draw", "net.py"], ["diagnose", "net.py"], ["step", "net.py", "-c", "quit"],
+    ["page", "net.py"], ["explain", "talks.py", "w"], ["demo", "T4", "-q"],
+]  # fmt: skip
+
+
+def command(argv, stdout, *flags, stderr=subprocess.PIPE):
+    """The command in a process of its own, with that output: its exit status and what it said."""
+    made = subprocess.run(
+        [sys.executable, *flags, "-m", "microbp", *argv], stdin=subprocess.DEVNULL, stdout=stdout,
+        stderr=stderr, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    return made.returncode, made.stderr
+
+
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_a_reader_that_has_gone_ends_the_command_quietly(here, argv):
+    (here / "net.py").write_text(SHORT)
+    (here / "talks.py").write_text(TALKS)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        status, said = command(argv, writer)
+    finally:
+        os.close(writer)
+    assert (status, "Traceback" in said, "Exception" in said) == (141, False, False)
+
+
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_a_full_device_ends_the_command_with_a_sentence(here, argv):
+    (here / "net.py").write_text(SHORT)
+    (here / "talks.py").write_text(TALKS)
+    with Path("/dev/full").open("w") as full:
+        status, said = command(argv, full)
+    assert status == 2
+    assert said.splitlines()[-1] == "microbp: error: cannot write the output: No space left on device"
+    assert "Traceback" not in said
+
+
+def test_an_output_of_the_user_s_own_that_is_full_is_the_script_s_failure(here):
+    (here / "net.py").write_text('with open("/dev/full", "w") as file:\n    file.write("x")\n')
+    status, said = command(["explain", "net.py", "w"], subprocess.DEVNULL)
+    assert (status, said.splitlines()[-1]) == (1, "OSError: [Errno 28] No space left on device")
+
+
+@pytest.mark.parametrize("name", ["explain", "draw", "page"])
+@pytest.mark.parametrize("spelling", ["{name}", "{folder}/{name}", "soft{suffix}", "hard{suffix}"])
+def test_the_script_itself_is_not_overwritten(here, capsys, name, spelling):
+    suffix = {"explain": ".py", "draw": ".svg", "page": ".html"}[name]
+    script = here / f"net{suffix}"
+    script.write_text("raise SystemExit('the script ran')")
+    (here / f"soft{suffix}").symlink_to(script)
+    (here / f"hard{suffix}").hardlink_to(script)
+    output = spelling.format(name=script.name, folder=here, suffix=suffix)
+    words = ["w"] if name == "explain" else []
+    assert cli.main([name, script.name, *words, "-o", output]) == 2
+    told = "it is the script itself; name another file with --output\n"
+    assert capsys.readouterr().err == f"microbp: error: cannot write {Path(output)}: {told}"
+    assert script.read_text() == "raise SystemExit('the script ran')"

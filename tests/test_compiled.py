@@ -151,16 +151,19 @@ def test_the_source_is_the_row() -> None:
 
 
 def test_what_many_elements_share_is_computed_once() -> None:
+    weight, other = (f"1.0 if x == {top} and abs(x) == inf else exp(x - {top})" for top in ("_0", "_1"))
     assert inspect.getsource(compiled(RULES["logsumexp"]).value) == (
         "def logsumexp(x):\n"
         "    _0 = largest(x)\n"
-        "    _1 = total([exp(x - _0) for x in x])\n"
-        "    return _0 + log(_1)\n"
+        f"    _1 = rest([{weight} for x in x])\n"
+        "    return _0 + log1p(_1)\n"
     )
     assert inspect.getsource(compiled(RULES["cross_entropy"]).derivatives[0]) == (
         "def d_cross_entropy_d_x(x, t, y):\n"
-        "    _0 = total(map(mul, t, x))\n"
-        "    return [exp(x - (y + _0)) - t for x, t in zip(x, t)]\n"
+        "    _0 = total(t)\n"
+        "    _1 = largest(x)\n"
+        f"    _2 = rest([{other} for x in x])\n"
+        f"    return [(_0 * ({other}) - t - t * _2) / (1.0 + _2) for x, t in zip(x, t)]\n"
     )
 
 

@@ -215,7 +215,7 @@ def test_return_leaves_the_group() -> None:
 
 
 def test_the_groups_of_a_module_are_shown() -> None:
-    net = nn.MLP(2, [2, 1])
+    net = nn.MLP(2, [2, 1], seed=0)
     loss = net([1.0, 2.0])
     assert isinstance(loss, Value)
     text = said("step", "where", loss=loss, names={"net": net, "loss": loss})

@@ -191,9 +191,10 @@ class Dropout(MLP):
 
 
 ASIDE = [
-    (lambda: Branching(2, [3, 1], activation="tanh"),
+    (lambda: Branching(2, [3, 1], activation="tanh", seed=0),
      rf"eager \(the net chooses a branch: Value\(.*\) > 0.0 is (True|False) \[{__file__}:\d+\]\)"),
-    (lambda: Reading(2, [3, 1], activation="tanh"), r"eager \(TypeError while tracing: float\(\) of x0 = "),
+    (lambda: Reading(2, [3, 1], activation="tanh", seed=0),
+     r"eager \(TypeError while tracing: float\(\) of x0 = "),
     (Coupled, r"eager \(the cost of a batch is not the mean of what single samples cost\)"),
 ]  # fmt: skip
 
@@ -206,7 +207,7 @@ def test_a_net_that_cannot_be_replayed_is_recorded_and_the_history_says_why(make
 
 
 def test_a_net_that_draws_at_random_is_found_out() -> None:
-    net = Dropout(2, [3, 1], activation="tanh")
+    net = Dropout(2, [3, 1], activation="tanh", seed=0)
     history = fit(net, X, SIGN, loss="mean_squared_error", epochs=2)
     assert str(history).endswith(
         " Each sample was recorded anew: the cost of a batch is not the mean of what single samples cost."
@@ -218,7 +219,7 @@ def test_a_loss_that_is_no_mean_is_found_out() -> None:
     def total(predictions: Any, targets: Any) -> Any:
         return microbp.sum([(p[0] - t) ** 2 for p, t in zip(predictions, targets, strict=True)])
 
-    _, history = both(lambda: MLP(2, [1]), X, SIGN, loss=total, epochs=3)
+    _, history = both(lambda: MLP(2, [1], seed=0), X, SIGN, loss=total, epochs=3)
     assert history.engine.startswith("eager (the cost of a batch is not the mean")
 
 
@@ -299,5 +300,5 @@ def test_the_net_is_not_called_for_each_step() -> None:
             calls.append(None)
             return super().__call__(x)
 
-    fit(Counted(2, [3, 1]), X, SIGN, loss="hinge", epochs=50)
+    fit(Counted(2, [3, 1], seed=0), X, SIGN, loss="hinge", epochs=50)
     assert len(calls) < 10

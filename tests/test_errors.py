@@ -10,7 +10,7 @@ import pytest
 
 import microbp
 from microbp import BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation, Value, errors
-from microbp.errors import BranchChanged, BranchWarning, NotFiniteResult
+from microbp.errors import BranchChanged, BranchWarning, GrowingGraphWarning, NotFiniteResult
 
 KINDS = {
     RuleError: (ValueError,),
@@ -25,7 +25,7 @@ KINDS = {
 def test_every_class_of_the_module_is_exported_and_public() -> None:
     classes = {name for name, each in vars(errors).items() if inspect.isclass(each)}
     assert classes == set(errors.__all__) == {
-        "MicrobpError", "BranchWarning", *(kind.__name__ for kind in KINDS),
+        "MicrobpError", "BranchWarning", "GrowingGraphWarning", *(kind.__name__ for kind in KINDS),
     }  # fmt: skip
     for name in errors.__all__:
         assert getattr(microbp, name) is getattr(errors, name)
@@ -73,6 +73,7 @@ def test_a_result_that_is_not_finite_carries_its_sample() -> None:
     assert (str(again), again.sample) == ("sample 3: it is inf", 3)
 
 
-def test_a_branch_warning_is_the_user_s_affair() -> None:
-    assert issubclass(BranchWarning, UserWarning)
-    assert not issubclass(BranchWarning, MicrobpError)
+@pytest.mark.parametrize("kind", [BranchWarning, GrowingGraphWarning])
+def test_a_warning_is_the_user_s_affair(kind: type[Warning]) -> None:
+    assert issubclass(kind, UserWarning)
+    assert not issubclass(kind, MicrobpError)

@@ -124,7 +124,8 @@ def test_the_functions_over_elements_belong_to_rows_of_many_arguments() -> None:
     assert parse("total(a) + largest(a)", {"a"}, "f", many=True).names == {"a"}
     with pytest.raises(RuleError) as caught:
         parse("mean(a)", {"a"}, "f", many=True)
-    assert str(caught.value) == f"rule f: 'mean(a)' calls 'mean'; the functions are {WORDS}, total, largest"
+    known = f"{WORDS}, total, largest, rest"
+    assert str(caught.value) == f"rule f: 'mean(a)' calls 'mean'; the functions are {known}"
     with pytest.raises(RuleError) as caught:
         parse("total(a, b)", {"a", "b"}, "f", many=True)
     assert str(caught.value) == "rule f: 'total(a, b)' calls total with 2 arguments; it takes 1"
@@ -302,6 +303,7 @@ REAL_POINTS = {  # where each function is defined and has no kink
     "asin": [-0.9, 0.0, 0.9], "acos": [-0.9, 0.0, 0.9], "atan": [-3.0, 0.0, 3.0],
     "sinh": [-3.0, 0.0, 3.0], "cosh": [-3.0, 0.0, 3.0], "tanh": [-20.0, 0.0, 3.0],
     "erf": [-5.0, -1e-9, 0.0, 1e-9, 0.5, 2.0], "erfc": [-5.0, -1e-9, 0.0, 1e-9, 0.5, 2.0, 20.0],
+    "sigmoid": [-600.0, -3.0, 0.0, 3.0, 40.0],
 }  # fmt: skip
 EXACT: dict[str, Callable[[Any], Any]] = {
     "expm1": lambda z: mpmath.exp(z) - 1, "log1p": lambda z: mpmath.log(1 + z),
@@ -319,7 +321,7 @@ ACCURACY = {"expm1": 1e-15, "log1p": 1e-15, "erf": 1e-14, "erfc": 1e-14}
 def test_the_points_cover_every_function_of_one_argument() -> None:
     assert {name for name, each in FUNCTIONS.items() if each.arity == 1} == set(REAL_POINTS)
     assert {name for name, each in FUNCTIONS.items() if each.arity == 2} == {"pow"}
-    assert set(AGGREGATES) == {"total", "largest"}
+    assert set(AGGREGATES) == {"total", "largest", "rest"}
     assert set(CONSTANTS) == {"pi", "inf", "nan"}
 
 

@@ -162,6 +162,43 @@ def test_the_equations() -> None:
     assert repr(Graph(y, names={"y": y})) == f"Graph(10 values, root y = {y.data!r})"
 
 
+def test_an_unnamed_value_can_be_shown_by_its_formula_where_that_is_short() -> None:
+    w, x = Value(0.5, name="w"), Value(3.0, name="x")
+    values = {"2·x": 2 * x, "w·x": w * x, "w/x": w / x, "x²": x**2, "relu(x)": x.relu(), "tanh(x)": x.tanh()}
+    for formula, value in values.items():
+        graph = Graph(value)
+        assert graph.shown(graph.root) == formula
+        assert graph.shown(graph["x"]) == "x"
+        assert graph.shown(graph.root, longest=1) == graph.root.name
+    for value in (x.tanh() * w, microbp.sum([w, x]), Value(1.0)):  # of what has no name, of many, a leaf
+        graph = Graph(value)
+        assert graph.shown(graph.root) == graph.root.name
+
+
+def test_a_value_takes_less_than_200_bytes_and_needs_no_recursion() -> None:
+    x = y = Value(1.0)
+    for _ in range(100_000):
+        y = 0.5 * y + x
+    graph = Graph(y)
+    columns = [held for held in vars(graph).values() if isinstance(held, np.ndarray)]
+    assert len(columns) == 9
+    assert sum(each.nbytes for each in columns) < 120 * len(graph)
+    assert not any(each.flags.writeable for each in columns)
+    with pytest.raises(ValueError, match="read-only"):
+        graph.data[0] = 1.0
+    assert graph.op[:3].tolist() == [-1, 0, 1]
+    assert graph.args[:6].tolist() == [-1, 0, 1, 0, -2, 2]
+    assert Graph.of(graph.nodes) == graph
+
+
+def test_inputs_are_a_node_or_a_literal_and_the_derivative() -> None:
+    x = Value(3.0, name="x")
+    graph = Graph(2.0 - x * x)
+    assert graph.root.inputs == ((None, 2.0, None), (graph[1], None, -1.0))
+    assert graph[1].inputs == ((graph["x"], None, 3.0), (graph["x"], None, 3.0))
+    assert graph["x"].inputs == ()
+
+
 def test_names_come_from_the_user_then_from_variables_then_from_the_place() -> None:
     given_, variable = Value(1.0, name="given"), Value(2.0)
     root = given_ * variable

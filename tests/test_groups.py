@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
+import sys
+from collections.abc import Callable
 
 import pytest
 from support import in_threads
 
+import microbp.groups
+import microbp.record
 from microbp import MLP, Graph, Module, Neuron, Value, group, no_grad, record_sites
 from microbp.compiled import SCOPE
 
@@ -130,7 +135,7 @@ def test_the_group_ends_with_the_block_also_after_an_error():
     with pytest.raises(ZeroDivisionError), group("g"):
         _ = 1 / 0
     assert Graph(x * x).root.group == ()
-    assert SCOPE["grouped"] == 0
+    assert not SCOPE["grouped"]
 
 
 def test_each_thread_has_its_own_group():
@@ -146,7 +151,7 @@ def test_each_thread_has_its_own_group():
     in_threads(lambda: job("a"), lambda: job("b"))
     for name, root in made.items():
         assert {node.group[0][0] for node in Graph(root) if node.rule} == {name}
-    assert SCOPE["grouped"] == 0
+    assert not SCOPE["grouped"]
 
 
 def test_no_grad_in_a_group_still_records_nothing():
@@ -164,3 +169,70 @@ def test_named_modules_gives_one_path_each():
     net = MLP(2, [1])
     net.again = net.layers[0]
     assert [*net.named_modules()] == ["layers.0", "layers.0.neurons.0"]
+
+
+# ------------------------------------------------------------------------------------------- Ctrl-C
+def struck(at: int, run: Callable[[], object], file: str) -> bool:
+    """Run it, with Ctrl-C at the ``at``-th instruction of that file; whether there are as many.
+
+    The first of ``__exit__`` is passed over: no code of a context manager can come before it.
+    """
+    left = at
+
+    def trace(frame, event, _argument):
+        nonlocal left
+        if frame.f_code.co_filename != file:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        first = frame.f_lasti <= 4 and frame.f_code.co_name == "__exit__"
+        if event == "opcode" and not first:
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+def in_group():
+    with group("outer"), group("inner"):
+        pass
+
+
+def in_module():
+    Neuron(1)([0.5])
+
+
+def without_recording():
+    with no_grad(), no_grad():
+        pass
+
+
+@pytest.mark.parametrize("run", [in_group, in_module, without_recording])
+def test_ctrl_c_at_any_instruction_leaves_nothing_on(run):
+    file = (microbp.record if run is without_recording else microbp.groups).__file__
+    x, at = Value(2.0), 1
+    while struck(at, run, file):
+        assert microbp.groups.current_group() is None, at
+        assert not SCOPE["grouped"], at
+        y = x * 3.0
+        assert (y.requires_grad, Graph(y).root.group) == (True, ()), at
+        at += 1
+    assert at > 20
+
+
+def test_one_context_manager_is_entered_once_at_a_time():
+    for one, word in ((no_grad(), "no_grad()"), (group("g"), "group(name)")):
+        for _ in range(2):
+            refused = pytest.raises(RuntimeError, match=rf"not left; call {re.escape(word)} for each with$")
+            with one, refused, one:
+                pass
+    assert (Value(2.0) * 3.0).requires_grad

@@ -33,12 +33,17 @@ notation    an expression as text and as LaTeX
 compiled    a row as Python functions
 sites       where in the user's code something happened
 groups      which values were recorded together
-comparisons what < <= > >= of Values remember
+comparisons what comparisons of Values remember
+updates     the steps of parameters, outside the graph and in it
 collector   Python's own garbage collector, while a graph grows
 backward    the backward pass
+lecture     the names that a Value shares with micrograd and its lecture
 value       Value
 record      recording, and what is not recorded
+elementwise NumPy's functions of single elements
+loops       element by element, along axes, products of matrices
 array       NumPy arrays of Values
+routines    NumPy's functions of whole arrays
 functions   the operations as functions
 differentiate  grad: gradients as results
 labels      what values are called: by users, variables, modules

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import inspect
 import math
 import pickle
 import random
+import struct
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -362,7 +364,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(init: str)
         return numbers(MLP(3, [4, 2], init=init, **options))
 
     assert draw(seed=5) == draw(seed=5) == draw(rng=np.random.default_rng(5))
-    assert draw() == draw(seed=0)
     weights = [x for x in draw(seed=5) if x]
     assert len(weights) == 20
     assert not {*weights} & {*draw(seed=6)}
@@ -381,12 +382,42 @@ def test_all_neurons_of_a_net_draw_from_one_generator_in_the_order_of_the_parame
     assert [value.data for name, value in net.named_parameters().items() if ".w." in name] == drawn
 
 
-def test_the_global_random_state_is_not_touched() -> None:
+#: micrograd 0.1.0, random.seed(1337), MLP(2, [16, 16, 1]): the doubles of its 337 parameters, hashed,
+#: and the weights and bias of the first neuron and the last.
+MICROGRADS = "f5764effdf6169ff5fa0aaf7e5507a651876e3e41f46b0c93a96764947a43498"
+FIRST, LAST = [0.23550571390294128, 0.06653114721000164, 0.0], [-0.3223491002609964, -0.2532524374373504, 0.0]
+
+
+def test_python_s_seed_gives_micrograd_s_parameters_bit_for_bit() -> None:
+    random.seed(1337)
+    drawn = numbers(MLP(2, [16, 16, 1]))
+    assert (drawn[:3], drawn[-3:], len(drawn)) == (FIRST, LAST, 337)
+    assert hashlib.sha256(struct.pack("<337d", *drawn)).hexdigest() == MICROGRADS
+    assert drawn == micrograds_weights([2, 16, 16, 1], 1337)
+    random.seed(1337)
+    one_by_one = [numbers(Neuron(2)) for _ in range(16)] + [numbers(Layer(16, 16)), numbers(Layer(16, 1))]
+    assert [each for part in one_by_one for each in part] == drawn
+
+
+@pytest.mark.parametrize("init", [*INITIALISATIONS, lambda rng, nin, _nout: rng.normal() / nin])
+@pytest.mark.parametrize("make", [Neuron, lambda n, **o: Layer(n, 2, **o), lambda n, **o: MLP(n, [2], **o)])
+def test_without_a_seed_python_s_random_rules(make: Callable[..., Module], init: Any) -> None:
+    random.seed(7)
+    first, second = numbers(make(3, init=init)), numbers(make(3, init=init, seed=None))
+    assert not {*first} & {*second} - {0.0}
+    random.seed(7)
+    assert [numbers(make(3, init=init)) for _ in range(2)] == [first, second]
+    random.seed(8)
+    assert numbers(make(3, init=init)) != first
+
+
+def test_with_a_seed_or_a_generator_the_global_random_state_is_not_touched() -> None:
     def state() -> Any:
         return pickle.dumps(np.random.get_state()), random.getstate()  # noqa: NPY002
 
     before = state()
     MLP(3, [4, 2], seed=8)
+    MLP(3, [4, 2], rng=np.random.default_rng(8), init="he")
     assert state() == before
 
 

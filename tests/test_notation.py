@@ -37,7 +37,7 @@ def python_of(written: str) -> str:
     written = re.sub(r"max\((?=[^()]*[ᵢⱼₖ])", "largest(", written)
     for ours, pythons in {
         "·": "*", "−": "-", "≤": "<=", "≥": ">=", " = ": " == ", "≠": "!=", "π": "pi", "∞": "inf", "^": "**",
-        "Σ(": "total(", "ᵢ": "_i", "ⱼ": "_j", "ₖ": "_k",
+        "Σ(": "total(", "σ(": "sigmoid(", "ᵢ": "_i", "ⱼ": "_j", "ₖ": "_k",
         **{each: f"**{power}" for power, each in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     }.items():  # fmt: skip
         written = written.replace(ours, pythons)
@@ -51,7 +51,7 @@ def read(written: str, scope: dict[str, Any], elements: list[dict[str, float]] =
 
 def _value(node: ast.expr, scope: dict[str, Any], elements: list[dict[str, float]]) -> Any:
     match node:
-        case ast.Call(func=ast.Name(id="total" | "largest" as name), args=[inner]):
+        case ast.Call(func=ast.Name(id="total" | "largest" | "rest" as name), args=[inner]):
             index = "ijk"[scope["depth"]]
             runs = []
             for each in elements:
@@ -228,6 +228,11 @@ class LatexReader:
             case r"\max":
                 self.take("_")
                 return max(self.runs(self.parenthesised))
+            case r"\operatorname{rest}":
+                self.take("_")
+                return REAL.functions["rest"](self.runs(self.parenthesised))
+            case r"\sigma":
+                return FUNCTIONS["sigmoid"].real(self.parenthesised())
             case r"\infty":
                 return math.inf
             case r"\pi":
@@ -322,7 +327,7 @@ def expressions() -> st.SearchStrategy[str]:
             st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*", "/"]), inner)
             | st.builds("(-{})".format, inner)
             | st.builds("pow({}, {})".format, inner, exponents)
-            | st.builds("{}({})".format, st.sampled_from(sorted(FUNCTIONS.keys() - {"pow"})), inner)
+            | st.builds("{}({})".format, st.sampled_from(sorted(FUNCTIONS.keys() - {"pow", "dpow"})), inner)
             | st.builds("({} if {} else {})".format, inner, joined, inner)
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import pickle
 import re
@@ -358,6 +359,44 @@ def test_a_program_goes_through_a_pickle_without_its_values(form) -> None:
     assert bound(row) == pytest.approx(((other(row) - 0.5) ** 2).data, rel=1e-14)
     with pytest.raises(ValueError, match="has 21 parameters; 2 were given"):
         twin.bind(other.parameters()[:2])
+
+
+def test_a_deep_copy_of_a_program_is_bound_to_copies_of_its_values(form) -> None:
+    net, x, loss = net_and_loss()
+    constant = Value(2.0, name="c")
+    program = compile_(loss * constant, inputs=x, params=net.parameters(), form=form)
+    row = [0.5, 1.5, -0.5]
+    before = program(row)
+    other, together = copy.deepcopy((net, program))
+    reverse, again = copy.deepcopy([program, net])
+    alone, shallow = copy.deepcopy(program), copy.copy(program)
+    for each in net.parameters():
+        each.data += 0.5
+    assert shallow(row) == program(row) != before
+    assert together(row) == reverse(row) == alone(row) == before
+    constant.data = 3.0
+    with pytest.raises(ValueError, match=r"^c = 3\.0 is a constant of this program and was 2\.0"):
+        shallow(row)
+    assert alone(row) == before
+    together.assign(program.parameters)
+    assert [each.data for each in other.parameters()] == [each.data for each in net.parameters()]
+    for each in again.parameters():
+        each.data += 0.5
+    assert reverse(row) == together(row)
+    together.value_and_grad(row).add_to_grad()
+    assert None not in [each.grad for each in other.parameters()]
+    assert {each.grad for each in net.parameters()} == {None}
+    alone.assign(program.parameters)
+    assert alone(row) == together(row)
+
+
+def test_a_deep_copy_of_a_program_that_is_bound_to_no_values_has_its_numbers(form) -> None:
+    net, x, loss = net_and_loss()
+    restored = pickle.loads(pickle.dumps(compile_(loss, inputs=x, params=net.parameters(), form=form)))
+    twin = copy.deepcopy(restored)
+    assert twin([0.5, 1.5, -0.5]) == restored([0.5, 1.5, -0.5])
+    with pytest.raises(NoGradientError, match=r"bound to no Values"):
+        twin.assign(twin.parameters)
 
 
 def test_a_program_says_what_it_is(form) -> None:

@@ -79,6 +79,8 @@ def test_several_roots_are_passed_as_the_backward_pass_of_their_sum_does() -> No
     assert (graph.op == whole.op[:-1]).all()
     assert (graph.args == whole.args[: len(graph.args)]).all()
     assert graph.root.position == graph.roots[-1]
+    with pytest.raises(ValueError, match=r"^Graph\.of_roots\(\) takes the Values whose graph"):
+        Graph.of_roots([])
 
 
 # ------------------------------------------------------------------------------- what depends on what

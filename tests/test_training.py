@@ -1279,7 +1279,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, given, told):
 def test_a_checkpoint_of_another_net_or_optimiser_and_other_files_are_refused(tmp_path):
     file = tmp_path / "run.json"
     interrupted(small(), checkpoint=file)
-    wide = MLP(2, [4, 1], activation="tanh")
+    wide = MLP(2, [4, 1], activation="tanh", seed=0)
     before = numbers(wide)
     told = f"fit: {file} has 13 parameters, the net 17; only one of the two has layers.0.neurons.3.b"
     with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
@@ -1362,7 +1362,7 @@ def test_the_bar_is_put_away_when_a_run_fails(monkeypatch):
 def test_rich_is_not_loaded_without_need():
     program = (
         "import sys\nfrom microbp.nn import MLP\nfrom microbp.training import fit\n"
-        "fit(MLP(1, [1]), [[1.0]], [1.0], loss='hinge', epochs=2, progress=True)\n"
+        "fit(MLP(1, [1], seed=0), [[1.0]], [1.0], loss='hinge', epochs=2, progress=True)\n"
         "assert 'rich' not in sys.modules\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

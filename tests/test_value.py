@@ -27,8 +27,9 @@ from strategies import Program, programs
 from support import METHODS, OPERATORS, bits
 
 import microbp
-from microbp import BranchError, Graph, NoGradientError, Value, record_sites
+from microbp import BranchError, Graph, NoGradientError, UndefinedOperation, Value, record_sites
 from microbp.backward import backward_order
+from microbp.comparisons import comparisons_of
 from microbp.record import record
 from microbp.rules import RULES
 
@@ -156,10 +157,13 @@ def test_leaving_the_graph_without_a_trace_is_refused(convert: Callable[[Any], A
     )
 
 
-ORDERINGS = [operator.lt, operator.le, operator.gt, operator.ge]
+#: With Python's own signs: of a nan, other code that compares Values is refused.
+ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("compare", ORDERINGS)
+@pytest.mark.parametrize("compare", ORDERINGS.values())
 @pytest.mark.parametrize("other", [1.0, 2.0, 3, NAN, -INF, np.float32(2.0), np.int64(1), Fraction(5, 2)])
 def test_orderings_compare_numbers_and_give_a_plain_truth_value(compare: Any, other: Any) -> None:
     value = Value(2.0)
@@ -177,14 +181,67 @@ def test_orderings_chain_sort_and_select() -> None:
     assert max(a, c, b) is c
 
 
-@pytest.mark.parametrize("compare", ORDERINGS)
-def test_an_ordering_with_what_is_no_number_is_refused(compare: Any) -> None:
-    sign = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}[compare.__name__]
+@pytest.mark.parametrize("sign", ORDERINGS)
+def test_an_ordering_with_what_is_no_number_is_refused(sign: str) -> None:
     with pytest.raises(TypeError) as caught:
-        compare(Value(1.0), "3")
+        ORDERINGS[sign](Value(1.0), "3")
     assert str(caught.value) == (
         f"Value {sign} … takes a real number, not the str '3'; convert it first: float(...)"
     )
+
+
+# ------------------------------------------------------------------------- what has steps, remainders
+NUMBERS = [7.25, -7.25, 0.3, -0.3, 2.0, -2.0, 0.0, 1e17, 5e-324]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_has_steps_is_a_plain_number(number: float) -> None:
+    divided, by_half, to_one_digit = (lambda x: x // 2), (lambda x: x // -0.5), (lambda x: round(x, 1))
+    for f in (math.floor, math.ceil, math.trunc, round, to_one_digit, divided, by_half):
+        value = Value(number)
+        found, exact = f(value), f(number)
+        assert type(found) is type(exact)
+        assert found == exact
+        assert comparisons_of(value)
+    assert +value is value
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("divisor", [2, -2.0, 0.7, INF, np.float32(0.5)])
+def test_a_remainder_is_recorded(number: float, divisor: float) -> None:
+    value = Value(number, name="x")
+    rest = value % divisor
+    quotient, same = divmod(value, divisor)
+    assert (type(rest), type(quotient)) == (Value, float)
+    exact = pytest.approx(number % float(divisor), rel=1e-15, abs=abs(number) * 2e-16)
+    assert rest.data == same.data == exact
+    assert quotient == number // float(divisor)
+    assert microbp.grad(rest, value) == 1.0
+
+
+def test_remainders_that_are_refused() -> None:
+    x, y = Value(7.25, name="x"), Value(2.0, name="y")
+    way_out = (
+        "the divisor is a plain number. Write x - y * k for the remainder, with the plain number "
+        "k = x.data // y.data, which has no derivative"
+    )
+    for call, text in [
+        (lambda: x % y, f"x = 7.25 % y = 2.0: {way_out}"),
+        (lambda: 5 // y, f"5 // y = 2.0: {way_out}"),
+        (lambda: divmod(5, y), f"5 // y = 2.0: {way_out}"),
+        (lambda: np.float64(5) % y, f"5.0 % y = 2.0: {way_out}"),
+        (lambda: x % "2", "Value % … takes a real number, not the str '2'; convert it first: float(...)"),
+        (lambda: int(x), "int() of x = 7.25 is not clear: take math.trunc(v), or int(v.data)"),
+    ]:
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == text
+    for sign, division in (("%", lambda: x % 0), ("//", lambda: x // 0)):
+        with pytest.raises(UndefinedOperation) as undefined:
+            division()
+        assert str(undefined.value).startswith(f"x = 7.25 {sign} 0: there is no division by 0 [{__file__}:")
+    assert [rest.data for rest in x % np.array([2.0, 3.0])] == [1.25, 1.25]
+    assert (x // np.array([2.0, 3.0])).tolist() == [3.0, 2.0]
 
 
 def test_equality_and_hash_are_by_identity() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from microbp.answers.arrays import Floats, Places, digest
 from microbp.answers.case import Case, Edge
 from microbp.answers.claims import Claim
+from microbp.sweeps import backward
 
 
 class Candidate(NamedTuple):
@@ -54,7 +55,7 @@ def distinct(claim: Claim, candidates: Iterable[Candidate]) -> Iterator[Candidat
 
 def gradients(case: Case, changes: Sequence[Change], where: Places) -> Iterator[Floats]:
     """What each changed backward pass gives at ``where``."""
-    together = max(1, 5_000_000 // len(case.nodes))
+    together = max(1, 5_000_000 // len(case.graph.args))
     for start in range(0, len(changes), together):
         upstream = _passes(case, changes[start : start + together])
         yield from np.moveaxis(np.where(where[..., None] < 0, 0.0, upstream[where]), -1, 0)
@@ -62,16 +63,12 @@ def gradients(case: Case, changes: Sequence[Change], where: Places) -> Iterator[
 
 def _passes(case: Case, changes: Sequence[Change]) -> Floats:
     """Reverse mode with a column for each change."""
-    upstream = np.zeros((len(case.nodes), len(changes)))
-    changed: dict[Edge, Floats] = {}
+    graph, many = case.graph, len(changes)
+    local = np.repeat(graph.local[:, None], many, axis=1)
+    seeds: dict[int, Floats] = {}
     for column, change in enumerate(changes):
-        for edge, number in change.locals.items():
-            changed.setdefault(edge, np.full(len(changes), case.local(edge)))[column] = number
-        for position, start in (change.starts or {len(case.nodes) - 1: 1.0}).items():
-            upstream[position, column] = start
-    for node in reversed(case.nodes):
-        for place, operand in enumerate(node.operands):
-            if type(operand) is int:
-                local: Any = changed.get((node.position, place), node.local_derivatives[place])
-                upstream[operand] += upstream[node.position] * local
-    return upstream
+        for (position, place), number in change.locals.items():
+            local[graph.first[position] + place, column] = number
+        for position, start in (change.starts or {len(graph) - 1: 1.0}).items():
+            seeds.setdefault(position, np.zeros(many))[column] = start
+    return backward(graph, seeds, local)

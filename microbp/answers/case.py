@@ -17,6 +17,7 @@ from microbp.compiled import compiled
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
 from microbp.rules import RULES, Rule
+from microbp.sweeps import backward, forward
 from microbp.value import Value, describe
 
 #: The use of a value: the position of the node that uses it, and its place among the operands.
@@ -176,13 +177,7 @@ class Case:
     @cached_property
     def sizes(self) -> Floats:
         """For each node the sum over all paths without their signs: more than the gradient if they cancel."""
-        sizes = np.zeros(len(self.nodes))
-        sizes[-1] = 1.0
-        with np.errstate(all="ignore"):
-            for node in reversed(self.nodes):
-                for operand, local in zip(node.operands, node.local_derivatives, strict=True):
-                    if type(operand) is int and local is not None:
-                        sizes[operand] += sizes[node.position] * abs(local)
+        sizes: Floats = backward(self.graph, {len(self.nodes) - 1: 1.0}, np.abs(self.graph.local))
         return np.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
     @cached_property
@@ -225,13 +220,7 @@ class Case:
     # ----------------------------------------------------------------------------- another forward
     def forward(self, leaves: Mapping[int, float]) -> list[float]:
         """The data of all nodes with other numbers in some leaves."""
-        data: list[float] = []
-        for node in self.nodes:
-            if node.rule is None:
-                data.append(leaves.get(node.position, node.data))
-            else:
-                data.append(compiled(node.rule).value(*self._numbers(node, data)))
-        return data
+        return forward(self.graph, leaves).tolist()  # type: ignore[no-any-return]
 
     def locals_at(self, data: Sequence[float]) -> dict[Edge, float]:
         """The local derivatives that differ from the recorded ones where the nodes have other data."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from microbp.answers.arrays import Flags, Floats, Places, fits_onto
 from microbp.answers.case import Case, Edge
 from microbp.answers.names import values_of
+from microbp.sweeps import dependents
 from microbp.value import Value
 
 
@@ -92,12 +93,7 @@ class Claim:
     @cached_property
     def reached(self) -> Flags:
         """Which nodes of the graph depend on the parameters."""
-        reached = np.zeros(len(self.case.nodes), dtype=bool)
-        reached[self.where[self.where >= 0]] = True
-        for node in self.case.nodes:
-            if any(type(each) is int and reached[each] for each in node.operands):
-                reached[node.position] = True
-        return reached
+        return dependents(self.case.graph, self.where[self.where >= 0].tolist())
 
     @cached_property
     def edges(self) -> list[Edge]:

@@ -155,7 +155,7 @@ def _other_derivatives(
         ),
         "its formula with the argument in place of the output": lambda: derivative(*operands, argument),
     }
-    for text in _parts(str(rule.d[place])):
+    for text in _parts(str(rule.shown[place])):
         kinds[f"only the factor {text} of its formula"] = partial(part, text)
     for other in ("sigmoid", "tanh"):
         if other != rule.name:

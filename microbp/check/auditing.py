@@ -40,8 +40,8 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
 
     At a corner the derivative follows a convention (``relu`` at 0): the verdict is ``corner`` if it
     lies between the slopes on either side, and ``WRONG RULE`` if it does not. Where an operation is
-    undefined beside its operand, or an operand is not finite, it is ``undecided``. ``report.rows``
-    has all rows.
+    undefined beside its operand, an operand is not finite, or a relative error of 1e-4 would not be seen,
+    it is ``undecided``, with the reason. ``report.rows`` has all rows.
 
     ``names`` maps names to Values for the table, in place of the variables of the caller.
 

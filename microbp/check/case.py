@@ -13,7 +13,7 @@ from microbp.check.comparison import Setting, compare, tolerance_of
 from microbp.check.measure import EPS, FIRST, LAST, NOTHING, RATIO, ROUNDING, Derivative, sweep
 from microbp.check.moved import Called, Moved
 from microbp.check.operands import entries_of
-from microbp.check.operation import verdicts
+from microbp.check.operation import Verdict, verdict
 from microbp.check.parameters import restored
 from microbp.check.recorded import Recorded, same
 from microbp.check.report import GradientRow
@@ -121,10 +121,12 @@ class Case:
         probe = moved if self.function is None else Called(self.function, value, self.names)
         target = own if claim is None else claim
         with restored(value):
-            best, verdict, why = self._measured(value.data, target, setting, probe)
-            if verdict == "DISAGREE" and abs(target - own) <= ROUNDING * abs(own):
-                verdict, why = self._followed_up(value.data, best, moved, probe)
-        return GradientRow(name, target, best.value, tolerance_of(target, best, setting), verdict, why)
+            best, word, why = self._measured(value.data, target, setting, probe)
+            if word == "DISAGREE" and abs(target - own) <= ROUNDING * abs(own):
+                word, why = self._followed_up(value.data, best, moved, probe)
+        if word == "agree" and target == setting.size == 0.0 and position is not None:
+            word, why = self._without_contribution(position, why, moves=best.steepest > 0.0)
+        return GradientRow(name, target, best.value, tolerance_of(target, best, setting), word, why)
 
     def _measured(
         self, x: float, claim: float, setting: Setting, probe: Moved | Called
@@ -196,16 +198,10 @@ class Case:
         """
         on_the_way = {moved.position, *moved.order}
         for node in map(self.graph.nodes.__getitem__, moved.order):
-            for place, verdict in enumerate(verdicts(node, self.recorded.numbers)):
-                wrong = verdict is not None and verdict.word == "WRONG RULE"
-                if verdict is not None and wrong and node.operands[place] in on_the_way:
-                    assert node.rule is not None
-                    stated = number(node.local_derivatives[place])
-                    return "DISAGREE", (
-                        f"rule {node.rule.name} is wrong at {where(node)}: its derivative in "
-                        f"{operand_words(self.graph, node)[place]} is {stated}, measured "
-                        f"{number(verdict.measured)}"
-                    )
+            for place, operand in enumerate(node.operands):
+                found = verdict(node, self.recorded.numbers, place) if operand in on_the_way else None
+                if found is not None and found.word == "WRONG RULE":
+                    return "DISAGREE", self._blamed(node, place, found)
         summed, told = sums(self.graph, self.gradients)
         if not summed:
             return "DISAGREE", f"wrong accumulation: {told}"
@@ -214,3 +210,36 @@ class Case:
                 "no local derivative is wrong: the loss has finer structure than the steps can show"
             )
         return "DISAGREE", "the function depends on it in a way that is not recorded (.data, float?)"
+
+    def _without_contribution(self, position: int, why: str, *, moves: bool) -> tuple[str, str]:
+        """The verdict on a gradient of 0 because each path to the root has a derivative of 0.
+
+        The loss need not show that one of these is wrong: what is small may be lost beside other terms. A
+        corner it does show, if it moves at all.
+        """
+        pending, reached = [position], {position}
+        for each in pending:
+            for user, place in self.recorded.uses[each]:
+                node = self.graph.nodes[user]
+                if node.local_derivatives[place]:
+                    if user not in reached:
+                        reached.add(user)
+                        pending.append(user)
+                    continue
+                found = verdict(node, self.recorded.numbers, place)
+                if found is not None and found.word == "WRONG RULE":
+                    return "DISAGREE", self._blamed(node, place, found)
+                if found is not None and found.word not in ("fine", "corner" if moves else "fine"):
+                    told = f"the derivative 0 of {where(node)} in {operand_words(self.graph, node)[place]}"
+                    return "inconclusive", f"{told} is {found.word}: {found.why}"
+        if len(self.graph) - 1 in reached:
+            return "inconclusive", "underflow: a product of local derivatives is below the smallest float"
+        return "agree", why
+
+    def _blamed(self, node: Node, place: int, found: Verdict) -> str:
+        assert node.rule is not None
+        return (
+            f"rule {node.rule.name} is wrong at {where(node)}: its derivative in "
+            f"{operand_words(self.graph, node)[place]} is {number(node.local_derivatives[place])}, measured "
+            f"{number(found.measured)}"
+        )

@@ -14,7 +14,7 @@ from microbp.check.report import GradientReport
 from microbp.check.words import line_of, named
 from microbp.errors import NoGradientError
 from microbp.sites import user_scope
-from microbp.value import Value
+from microbp.value import Value, describe
 
 
 def check_gradients(
@@ -51,13 +51,14 @@ def check_gradients(
     by more, and names the local derivative that is wrong. Else the row is inconclusive and says why:
     a kink within the step, cancellation, a number that is not finite, an operation undefined within
     the step. A gradient that is 0 but for the rounding of terms that cancel is judged by the size of
-    these. ``ok`` means that none disagrees.
+    these; one that is 0 because no path to the loss has a derivative, by whether each 0 on the way is
+    right. ``ok`` means that none disagrees.
 
     ``names`` maps names to Values for the table, in place of the variables of the caller.
 
-    Raises NoGradientError where nothing takes a gradient, or where data of the graph was changed after
-    it was recorded; ValueError where two calls of the function differ; TypeError for anything else
-    than a Value or such a function.
+    Raises NoGradientError where nothing takes a gradient, where ``loss`` is a leaf or a constant, or where
+    data of the graph was changed after it was recorded; ValueError where two calls of the function
+    differ; TypeError for anything else than a Value or such a function.
     """
     given = parameters if isinstance(parameters, Mapping) else {}
     names = {**given, **(user_scope() if names is None else names)}
@@ -89,6 +90,11 @@ def check_gradients(
 def _case(loss: Any, names: Mapping[str, Any]) -> Case:
     if isinstance(loss, Value):
         case = Case(loss, None, names)
+        if case.graph.root.rule is None:
+            raise NoGradientError(
+                f"there is nothing to check: {describe(loss)} is not the result of a recorded operation but "
+                "a leaf or a constant. Give a function that computes it"
+            )
         changes = changes_in(case.recorded)
         if changes:
             site = changes[0].node.site

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from microbp.check.operands import entries_of, local_derivatives, scope_of
 from microbp.check.recorded import Recorded, Undefined
 from microbp.graph import Graph, Node
-from microbp.record import no_grad
 from microbp.rules import Rule
 from microbp.value import Value, as_number
 
@@ -71,8 +70,7 @@ class Called:
         """The result where the leaf is x; nan where it is undefined."""
         self.value.data = x
         try:
-            with no_grad():
-                y = self.function()
+            y = self.function()  # recorded, since it may differentiate on the way
         except (ArithmeticError, ValueError) as error:
             self.undefined = str(error)
             return math.nan

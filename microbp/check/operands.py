@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from microbp.compiled import compiled
+from microbp.compiled import local_derivative
 from microbp.graph import Node
 from microbp.rules import Rule
 
@@ -28,10 +27,7 @@ def scope_of(rule: Rule, entries: list[Any]) -> tuple[dict[str, Any], list[dict[
 def local_derivatives(rule: Rule, entries: list[Any], y: float) -> list[float]:
     """What a rule's own text gives for the derivative in each operand."""
     found: list[float] = []
-    for derivative in compiled(rule).derivatives:
-        try:
-            d = derivative(*entries, y)
-        except (ArithmeticError, ValueError):
-            d = math.nan
+    for place in range(len(rule.args)):
+        d = local_derivative(rule, place, entries, y)
         found.extend(d if type(d) is list else [d])
     return found

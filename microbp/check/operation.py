@@ -20,6 +20,12 @@ from microbp.graph import Node
 from microbp.rules import Rule
 from microbp.tables import number
 
+#: Steps for a derivative that is too small for a narrow one; the widest for what is linear in the operand.
+_WIDE = (2.0**-60, 2.0**-20, 1.0, 2.0**40, 2.0**300)
+
+#: How far an imaginary part may be off since numbers below 2.2e-308 lose digits: 65,536 times the last one.
+_LOST = 2.0**16 * EPS * TINY
+
 
 class Verdict(NamedTuple):
     """On one local derivative."""
@@ -32,12 +38,17 @@ class Verdict(NamedTuple):
 
 def verdicts(node: Node, numbers: Sequence[float]) -> list[Verdict | None]:
     """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes."""
+    return [verdict(node, numbers, place) for place in range(len(node.operands))]
+
+
+def verdict(node: Node, numbers: Sequence[float], place: int) -> Verdict | None:
+    """On the local derivative of a node in one operand; None for a literal."""
+    stated = node.local_derivatives[place]
+    if stated is None:
+        return None
     assert node.rule is not None
     operands = [numbers[each] if type(each) is int else each for each in node.operands]
-    return [
-        None if stated is None else _Local(node.rule, operands, place, stated).verdict()
-        for place, stated in enumerate(node.local_derivatives)
-    ]
+    return _Local(node.rule, operands, place, stated).verdict()
 
 
 class _Local:
@@ -50,42 +61,39 @@ class _Local:
         #: The recorded derivative.
         self.stated = stated
         self.x = operands[place]
-        #: The complex step: what it leaves out is of the order of (h/x)².
-        self.h = 2.0**-332 if self.x == 0.0 or abs(self.x) > 1e-60 else 2.0**-40 * abs(self.x)
 
     def verdict(self) -> Verdict:
         """Whether the recorded derivative is right.
 
         The complex step, exact to rounding, decides where the operation is smooth. At a corner, and
-        where the complex step fails, differences of the real operation decide.
+        where the complex step fails, differences of the real operation decide. What neither resolves to
+        a part of :data:`DECISIVE` is undecided.
         """
         if not all(map(math.isfinite, self.operands)):
             return Verdict(math.nan, "undecided", "an operand is not finite")
-        if 0.0 < abs(self.x) < 1e-250:
-            return Verdict(math.nan, "undecided", "the operand is too small to take a step from")
-        slope, rule = self.slope(0.0), self.rule
-        confirmed = self.near(slope)
-        if confirmed and not rule.corner and not rule.kink:
-            return Verdict(slope, "fine", "")
-        beside = 2.0**-45 * max(map(abs, self.operands)) or 2.0**-100
-        left, right = self.slope(-beside), self.slope(beside)
+        slope, sure = self.slope()
+        if sure and self.near(slope) and not self.rule.corner and not self.rule.kink:
+            return self.by_slope(slope)
+        for size in (max(map(abs, self.operands)), abs(self.x)):
+            beside = 2.0**-45 * size or 2.0**-100
+            left, right = self.slope(-beside)[0], self.slope(beside)[0]
+            if not math.isnan(left + right):
+                break
         if math.isnan(left) or math.isnan(right):
             return self.at_the_edge(beside)
         if not math.isfinite(self.stated):
-            if math.isfinite(slope):
+            if sure and slope:  # a power that has gone to 0 has the slope 0, wherever it is defined
                 return Verdict(slope, "WRONG RULE", "not finite, but the slope is")
             return Verdict(slope, "undecided", "the derivative is not finite")
-        # The power of a negative number goes through its angle in cmath, and 1/h shows the rounding.
-        holds = abs(slope - self.slope(0.0, 4096.0)) <= ROUNDING * abs(slope)
         smooth = abs(left - right) <= 1e-6 * max(abs(left), abs(right))
-        if smooth and (confirmed or holds):
+        if smooth and sure:
             return self.by_slope(slope)
-        return self.by_differences(slope if confirmed or holds else None)
+        return self.by_differences(slope if sure else None)
 
     def near(self, measured: float, off: float = 0.0) -> bool:
         """Whether the recorded derivative is the measured one but for rounding, and ``off``."""
-        off += TINY / (EPS * self.h)  # below this, the complex step loses digits
-        return abs(self.stated - measured) <= off + ROUNDING * max(abs(self.stated), abs(measured))
+        larger = max(abs(self.stated), abs(measured))
+        return math.isfinite(larger) and abs(self.stated - measured) <= off + ROUNDING * larger
 
     def value(self, x: float) -> float:
         """The operation with x in place of the operand; nan where it is undefined."""
@@ -98,24 +106,54 @@ class _Local:
         """The operands as the rule takes them, with x in its place."""
         return self.rule.split([*self.operands[: self.place], x, *self.operands[self.place + 1 :]])
 
-    def slope(self, shift: float, wider: float = 1.0) -> float:
-        """The complex-step derivative beside the operand; nan where the operation is undefined."""
-        x, h = self.x + shift, wider * self.h
+    def slope(self, shift: float = 0.0) -> tuple[float, bool]:
+        """The complex-step derivative beside the operand, and whether it is sure; nan where undefined.
+
+        Where the imaginary part, h·y', is so small that it may have lost digits, the step is widened. The
+        slope is sure if narrower steps do not speak against it, and it is the recorded one or that of a
+        step 4096 times as wide: too wide a step leaves out terms of the order of h², and too narrow a one
+        shows rounding, divided by h, where a value goes through its angle (the power of a negative
+        number). A 0 is sure if it is one at all steps.
+        """
+        x = self.x + shift
         if math.isnan(self.value(x)):
-            return math.nan
+            return math.nan, False
+        # For a tiny operand from its own size, which may be what the function goes by (log) or not (exp).
+        relative = [part * abs(self.x) for part in (2.0**-40, 2.0**-20)]
+        narrow = [2.0**-332] if self.x == 0.0 or abs(self.x) > 1e-60 else []
+        parts: dict[float, float] = {}
+        for h in sorted([*narrow, *relative, *_WIDE]):
+            part = self.imaginary(x, h)
+            if math.isnan(part):
+                continue
+            parts[h] = part
+            slope = part / h
+            if abs(part) >= TINY / EPS and math.isfinite(slope):
+                wider = self.imaginary(x, 4096.0 * h) / (4096.0 * h)
+                same = abs(slope - wider) <= ROUNDING * abs(slope) or (not shift and self.near(slope))
+                against = any(
+                    abs(each - slope * h) > ROUNDING * abs(slope * h) + _LOST
+                    for h, each in parts.items()
+                )
+                return slope, same and not against
+        first = next((part / h for h, part in parts.items()), math.nan)
+        return first, bool(parts) and not any(parts.values())
+
+    def imaginary(self, x: float, h: float) -> float:
+        """The imaginary part of the operation at x + ih; nan where it is undefined."""
         try:
-            slope: float = _complex_value(self.rule)(*self.entries(x + 1j * h)).imag / h
+            part: float = _complex_value(self.rule)(*self.entries(complex(x, h))).imag if h else math.nan
         except (ArithmeticError, ValueError):
             return math.nan
-        return slope
+        return part
 
     def at_the_edge(self, beside: float) -> Verdict:
         """Where the operation is undefined on a side: by the slope on the other, and whether it grows."""
         # As close as it gets: the slope of pow(a, 0.99) at 0 grows slowly.
         closer = max(2.0**-200 * beside, 2.0**-50 * abs(self.x))
         for side in (beside, -beside):
-            far, near = self.slope(side), self.slope(math.copysign(closer, side))
-            if math.isnan(far) or math.isnan(near):
+            (far, sure), (near, surely) = self.slope(side), self.slope(math.copysign(closer, side))
+            if not (sure and surely):
                 continue
             told = f"undefined {'below' if side > 0.0 else 'above'} {self.x!r}"
             grows = abs(near) > 1.01 * abs(far) and near * far > 0.0
@@ -129,8 +167,8 @@ class _Local:
 
     def by_slope(self, slope: float) -> Verdict:
         """By the complex step."""
-        right = self.near(slope) or self.near(slope, SAFETY * self.rounding())
-        return Verdict(slope, "fine" if right else "WRONG RULE", "")
+        off = 0.0 if slope and self.near(slope) else SAFETY * self.rounding()
+        return self.judged(slope, off if off > TINY else 0.0)
 
     def by_differences(self, slope: float | None) -> Verdict:
         """By the real operation on either side; ``slope`` is the complex step, if it holds."""
@@ -144,15 +182,21 @@ class _Local:
             return Verdict(best.value, "WRONG RULE", told)
         if slope is not None:
             return self.by_slope(slope)
-        if off <= DECISIVE * max(abs(self.stated), abs(best.value)):
-            return Verdict(best.value, "fine" if self.near(best.value, off) else "WRONG RULE", "")
-        return Verdict(best.value, "undecided", f"the derivative is measured to ±{off:.1e} only")
+        return self.judged(best.value, off)
+
+    def judged(self, measured: float, off: float) -> Verdict:
+        """By what was measured, if an error of a part of :data:`DECISIVE` is more than ``off``."""
+        if not off <= DECISIVE * max(abs(self.stated), abs(measured)):
+            return Verdict(measured, "undecided", f"the derivative is measured to ±{off:.1e} only")
+        return Verdict(measured, "fine" if self.near(measured, off) else "WRONG RULE", "")
 
     def rounding(self) -> float:
         """The rounding error of the recorded derivative; 0 where it cannot be told."""
         for d, places in zip(self.rule.d, self.rule.split(range(len(self.operands))), strict=True):
             several = places if type(places) is list else [places]
             if self.place in several:
+                if isinstance(d.tree, ast.Constant) or str(d) in self.rule.args:
+                    return 0.0  # as it was given
                 error = rounding_error(self.rule, self.entries(self.x), d, several.index(self.place))
                 return error if math.isfinite(error) else 0.0
         raise AssertionError(self.place)

@@ -7,15 +7,20 @@ and 4: rounding errors of sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from microbp.check.measure import EPS
+from microbp.check.measure import EPS, TINY
 from microbp.check.operands import scope_of
 from microbp.compiled import compiled
 from microbp.expr import FUNCTIONS, Expression, Reading
 from microbp.rules import RULES, Rule
+
+
+def _last(y: float) -> float:
+    """The rounding error of a result: of its last digit, or of the last that there is below 2.2e-308."""
+    return EPS * abs(y) + EPS * TINY
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class _Rounded:
 
     def __add__(self, other: Any) -> _Rounded:
         y = self.number + _Rounded.of(other).number
-        return _Rounded(y, self.error + _Rounded.of(other).error + EPS * abs(y))
+        return _Rounded(y, self.error + _Rounded.of(other).error + _last(y))
 
     __radd__ = __add__
 
@@ -47,14 +52,14 @@ class _Rounded:
     def __mul__(self, other: Any) -> _Rounded:
         a, b = self, _Rounded.of(other)
         y = a.number * b.number
-        return _Rounded(y, abs(a.number) * b.error + a.error * abs(b.number) + EPS * abs(y))
+        return _Rounded(y, abs(a.number) * b.error + a.error * abs(b.number) + _last(y))
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> _Rounded:
         a, b = self, _Rounded.of(other)
         y = a.number / b.number
-        return _Rounded(y, (a.error + abs(y) * b.error) / abs(b.number) + EPS * abs(y))
+        return _Rounded(y, (a.error + abs(y) * b.error) / abs(b.number) + _last(y))
 
     def __rtruediv__(self, other: Any) -> _Rounded:
         return _Rounded.of(other) / self
@@ -67,7 +72,7 @@ def _rounded(name: str) -> Callable[..., _Rounded]:
         rounded = [_Rounded.of(each) for each in operands]
         numbers = [each.number for each in rounded]
         y = FUNCTIONS[name].real(*numbers)
-        error = EPS * abs(y)
+        error = _last(y)
         for each, derivative in zip(rounded, compiled(RULES[name]).derivatives, strict=True):
             error += abs(derivative(*numbers, y)) * each.error if each.error else 0.0
         return _Rounded(y, error)
@@ -75,9 +80,13 @@ def _rounded(name: str) -> Callable[..., _Rounded]:
     return function
 
 
+def _sorted(numbers: Iterable[Any]) -> list[_Rounded]:
+    return sorted(map(_Rounded.of, numbers), key=lambda x: x.number)
+
+
 _ROUNDED = Reading(
     {name: _rounded(name) for name in FUNCTIONS}
-    | {"total": sum, "largest": lambda xs: max(map(_Rounded.of, xs), key=lambda x: x.number)},
+    | {"total": sum, "largest": lambda xs: _sorted(xs)[-1], "rest": lambda xs: sum(_sorted(xs)[:-1])},
     lambda x: _Rounded.of(x).number,
 )
 

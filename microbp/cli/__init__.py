@@ -1,17 +1,19 @@
 """The ``microbp`` command.
 
 A sub-command is one :class:`Command`, in a file of its own. Exit status: 0 when all is well, 1 when a
-figure deviates or the user's script failed, 2 when the command line is wrong or a file cannot be
-written, 130 after Ctrl-C, 141 when the reader of a pipe has gone.
+figure deviates or the user's script failed, 2 when the command line is wrong or a file or the output
+cannot be written, 130 after Ctrl-C, 141 when the reader of a pipe has gone.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from microbp import __version__
 from microbp.cli import demo, diagnose, draw, explain, page, step
@@ -32,8 +34,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit is left to argparse: 0 after ``--help`` and ``--version``, 2 after a wrong usage.
     """
     try:
-        status = _run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        try:
+            return _status(sys.argv[1:] if argv is None else argv)
+        finally:
+            if sys.stdout is not None:  # it is None where the process was started without one
+                sys.stdout.flush()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            _discard_output()
+            return 128 + 13
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        _discard_output()
+        print(f"microbp: error: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 2
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, BrokenPipeError):  # rich prints, and raises this
+            return 128 + 13
+        raise
+
+
+#: What a device, a quota or a limit for files tells when it is full, and a device when it fails.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def _discard_output() -> None:
+    """What is still buffered cannot be written either: it must not raise again when Python exits."""
+    with suppress(OSError):  # a stdout of the caller's own may have no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _status(argv: Sequence[str]) -> int:
+    try:
+        return _run(argv)
     except CommandError as error:
         print(f"microbp: error: {error}", file=sys.stderr)
         return 2
@@ -42,11 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("microbp: interrupted", file=sys.stderr)
         return 128 + 2
-    except BrokenPipeError:
-        # What is still buffered has no reader either: it must not raise again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
-    return status
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -58,8 +86,21 @@ def _run(argv: Sequence[str]) -> int:
     if args.run is None:
         parser.print_help()
         return 0
+    _spare_script(args)
     status: int = args.run(args)
     return status
+
+
+def _spare_script(args: argparse.Namespace) -> None:
+    """CommandError, before the script is run, where it would be overwritten by what is made of it."""
+    output, script = getattr(args, "output", None), getattr(args, "script", None)
+    if output is None or script is None:
+        return
+    with suppress(OSError):  # what does not exist is not overwritten
+        if output.samefile(script):
+            raise CommandError(
+                f"cannot write {output}: it is the script itself; name another file with --output"
+            )
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

@@ -124,6 +124,8 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
                     print(stopped.code, file=sys.stderr)
                 raise ScriptFailed(stopped.code if isinstance(stopped.code, int) else 1) from None
         except Exception as error:  # noqa: BLE001 (whatever a script raises is shown as its own)
+            if isinstance(error, OSError) and error.filename is None:
+                print(flush=True)  # raises again where it is the output that is closed or full
             _show(error, path)
             raise ScriptFailed(1) from None
         finally:

@@ -61,8 +61,8 @@ def _lines(name: str, rows: Iterator[str], brackets: str = "[]") -> str:
 
 
 def _rule_text(rule: Rule) -> str:
-    *texts, defaults, over = _row(rule)
-    return _text([*texts, {arg: _plain(x) for arg, x in defaults.items()}, over])
+    *texts, defaults, over, corners = _row(rule)
+    return _text([*texts, {arg: _plain(x) for arg, x in defaults.items()}, over, corners])
 
 
 def _row(rule: Rule) -> Any:
@@ -131,11 +131,12 @@ def _require(holds: object, told: str) -> None:
 
 
 def _rule(name: str, texts: Any) -> Rule:
-    word, args, y, d, doc, smooth, corner, kink, defaults, over = texts
+    word, args, y, d, doc, smooth, corner, kink, defaults, over, *corners = texts
     _require(name.partition("#")[0] == word, f"the row of {name!r} is named {word!r}")
     boxes = tuple(tuple(tuple(interval) for interval in box) for box in smooth)
     given = {arg: _number(x) for arg, x in defaults.items()}
-    return restored(word, args, y, tuple(d), doc, boxes, corner, tuple(kink), given, over)
+    slopes = tuple(tuple(each) if isinstance(each, list) else each for each in d)
+    return restored(word, args, y, slopes, doc, boxes, corner, tuple(kink), given, over, *corners)
 
 
 def _node(fields: dict[str, Any], position: int, table: dict[str, Rule]) -> Node:

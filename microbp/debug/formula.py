@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from microbp.expr import AGGREGATES, Expression
+from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
 from microbp.notation import at, latex, plain_name, plain_number, text
 from microbp.notation.writer import ATOM, Term
+from microbp.rules import Rule
 
-__all__ = ["DIGITS", "Formula"]
+__all__ = ["DIGITS", "Formula", "written"]
 
 #: How many digits a number in a formula has.
 DIGITS = 4
@@ -80,8 +83,9 @@ class Formula:
             else:
                 names[arg] = numbers[arg] = operand
                 literals.append(arg)
-        expression = rule.d[which]
-        elements = self._elements(node) if any(f"{each}(" in str(expression) for each in AGGREGATES) else []
+        many = any(f"{each}(" in str(form[which]) for form in (rule.d, rule.shown) for each in AGGREGATES)
+        elements = self._elements(node) if many else []
+        expression = written(rule, which, numbers, elements, node.local_derivatives[self.place])
         stated = at(expression, numbers, literals, elements)
         if isinstance(stated.tree, ast.Constant):  # 1/3 says more than 0.3333333333333333
             stated = at(expression, numbers, (), elements)
@@ -109,6 +113,22 @@ class Formula:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Formula, (self.graph, self.node, self.place)
+
+
+def written(
+    rule: Rule,
+    which: int,
+    numbers: Mapping[str, float],
+    elements: Sequence[Mapping[str, float]],
+    recorded: float | None,
+) -> Expression:
+    """The derivative in an argument as people write it, where that gives the ``recorded`` number.
+
+    Else, where that formula loses its digits or has no value, as it is computed.
+    """
+    number = rule.shown[which].evaluate(numbers, IEEE, elements)
+    fits = recorded is None or (math.isfinite(number) and math.isclose(number, recorded, rel_tol=1e-14))
+    return rule.shown[which] if fits else rule.d[which]
 
 
 class _Stated(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from microbp.graph import Graph, Node
+from microbp.sweeps import backward
 
 __all__ = ["Swept", "gradients_of", "largest", "sweep"]
 
@@ -17,14 +18,7 @@ def gradients_of(graph: Graph) -> list[float]:
 
     A frozen leaf has the one that it would get; 0 where the root does not depend on a node.
     """
-    gradients = [0.0] * len(graph)
-    gradients[-1] = 1.0
-    for node in reversed(graph.nodes):
-        upstream = gradients[node.position]
-        for operand, local in zip(reversed(node.operands), reversed(node.local_derivatives), strict=True):
-            if local is not None and type(operand) is int:
-                gradients[operand] += upstream * local
-    return gradients
+    return backward(graph, {graph.roots[-1]: 1.0}).tolist()  # type: ignore[no-any-return]
 
 
 class Swept(NamedTuple):

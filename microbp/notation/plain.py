@@ -77,4 +77,5 @@ class _Plain(Writer):
         return Term(f"{sign}({', '.join(self.write(each).text for each in args)})", ATOM)
 
     def aggregate(self, name: str, inner: ast.expr) -> Term:
-        return Term(f"{'Σ' if name == 'total' else 'max'}({self.write(inner).text})", ATOM)
+        sign = {"total": "Σ", "largest": "max"}.get(name, name)
+        return Term(f"{sign}({self.write(inner).text})", ATOM)

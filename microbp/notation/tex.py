@@ -105,4 +105,5 @@ class _Latex(Writer):
         index = "ijk"[min(self.depth, 3) - 1]
         if name == "total":
             return Term(rf"\sum_{index} {self.left(inner, PRODUCT)}", SUM)
-        return Term(rf"\max_{index}{self.parentheses(self.write(inner).text)}", ATOM)
+        sign = r"\max" if name == "largest" else rf"\operatorname{{{name}}}"
+        return Term(f"{sign}_{index}{self.parentheses(self.write(inner).text)}", ATOM)

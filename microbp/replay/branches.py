@@ -5,7 +5,6 @@ That is a branch that a comparison chose, and a number that was taken out of the
 
 from __future__ import annotations
 
-import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.comparisons import TAKEN, Compared, Comparison, comparisons_of
+from microbp.comparisons import SIGNS, TAKEN, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
 from microbp.replay.backends import Floats
 from microbp.replay.dependence import dependence
@@ -24,8 +23,7 @@ from microbp.value import Value, describe
 __all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
 
 _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq,
-    "!=": operator.ne, TAKEN: lambda now, then: np.isclose(now, then, rtol=1e-9, atol=0.0, equal_nan=True),
+    **SIGNS, TAKEN: lambda now, then: np.isclose(now, then, rtol=1e-9, atol=0.0, equal_nan=True),
 }  # fmt: skip
 
 

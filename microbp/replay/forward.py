@@ -9,8 +9,8 @@ from typing import NamedTuple
 from microbp.replay.contract import contract
 from microbp.replay.groups import Block, Group, Slot
 from microbp.replay.matrix import TERMS, Domain, Writer
-from microbp.replay.numpy_rules import array_tree
-from microbp.replay.trees import Tree, add, call, is_number, method, mul, name, number, reshaped, sub
+from microbp.replay.numpy_rules import array_tree, reduction
+from microbp.replay.trees import Tree, add, call, is_number, mul, name, number, reshaped, sub
 from microbp.replay.undefined import may_be_undefined
 from microbp.replay.views import Operand, Piece, arranged, laid
 
@@ -203,15 +203,12 @@ class RuleOf:
         return tuple(axis for axis in self.layout if axis in found)
 
     def _aggregate(self, function: str, elements: Tree) -> Tree:
-        single = is_number(elements)
-        if single is not None:
-            return elements if function == "largest" else number(single * self.length)
+        length = number(float(self.length))
+        tree = reduction(function, elements, length, axis=-1, keep=len(self.layout) > 1)
+        if is_number(elements) is not None:
+            return tree
         axes = tuple(axis for axis in self._axes_of(elements) if axis != "k")
-        word = "sum" if function == "total" else "max"
-        deep = {"keepdims": name("True")} if len(self.layout) > 1 else {}
-        made = self.writer.keep(
-            "total1" if function == "total" else "top1", method(elements, word, axis=_LAST, **deep)
-        )
+        made = self.writer.keep({"total": "total1", "largest": "top1", "rest": "rest1"}[function], tree)
         assert isinstance(made, ast.Name)
         self.axes[made.id] = axes
         return made

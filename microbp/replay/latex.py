@@ -158,6 +158,11 @@ def _formula(node: ast.expr) -> Formula:
             return _transposed(inner)
         case ast.Subscript(value=inner, slice=where):
             return _indexed(inner, where)
+        case ast.Attribute(value=ast.Name(id="np"), attr="inf" | "nan" as name):
+            return (r"\infty" if name == "inf" else r"\mathrm{nan}"), _ATOM
+        case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as op, right=right):
+            word = "and" if isinstance(op, ast.BitAnd) else "or"
+            return rf"{_formula(left)[0]} \text{{ {word} }} {_formula(right)[0]}", _SUM
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return f"{_formula(left)[0]} {_COMPARE[type(op)]} {_formula(right)[0]}", _SUM
         case ast.Call(func=func, args=args, keywords=keywords):

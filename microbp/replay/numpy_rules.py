@@ -10,10 +10,24 @@ import ast
 from collections.abc import Callable, Mapping
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS
-from microbp.replay.trees import Tree, add, call, div, is_number, mul, neg, number, sub, text
+from microbp.replay.trees import (
+    Tree,
+    add,
+    call,
+    div,
+    index,
+    is_number,
+    method,
+    mul,
+    name,
+    neg,
+    number,
+    sub,
+    text,
+)  # fmt: skip
 from microbp.rules import RULES, Rule
 
-__all__ = ["FORMS", "HELPERS", "array_tree", "helpers"]
+__all__ = ["FORMS", "HELPERS", "array_tree", "helpers", "reduction"]
 
 #: For rows of the table what says the same as the value, and as each derivative, in fewer calls; "" where
 #: there is nothing shorter. Equal to the last digits, which a test holds for all kinds of numbers.
@@ -43,6 +57,18 @@ def d_tanh(a, y):
     if square.max() < 0.999:
         return 1.0 - square
     return np.where(square < 0.9, 1.0 - square, 1.0 / np.square(np.cosh(a)))
+''',
+    "rest": '''\
+def rest(weights, axis=-1):
+    """The sum of all but one of the largest: it keeps the digits that the whole sum would lose."""
+    weights = weights.copy()
+    np.put_along_axis(weights, weights.argmax(axis=axis, keepdims=True), 0.0, axis=axis)
+    return weights.sum(axis=axis, keepdims=True)
+''',
+    "sigmoid": '''\
+def sigmoid(a):
+    """The logistic function; where exp(-a) overflows it is 0."""
+    return 1.0 / (1.0 + np.exp(-a))
 ''',
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
@@ -81,6 +107,18 @@ def array_tree(
         if form is not None and any(is_number(each) is None for each in given):
             return _Reader(scope, aggregate).form(form)
     return _Reader(scope, aggregate).tree(expression.tree)
+
+
+def reduction(function: str, elements: Tree, length: Tree, *, axis: int, keep: bool) -> Tree:
+    """``total``, ``largest`` or ``rest`` along an axis of so many; to ``keep``, it stays with one element."""
+    if is_number(elements) is not None:
+        fewer = sub(length, number(1.0)) if function == "rest" else length
+        return elements if function == "largest" else mul(elements, fewer)
+    if function == "rest":
+        made = call("rest", elements, axis=ast.Constant(axis))
+        return made if keep else index(made, ast.Constant(...), 0)
+    kept = {"keepdims": name("True")} if keep else {}
+    return method(elements, "sum" if function == "total" else "max", axis=ast.Constant(axis), **kept)
 
 
 def helpers(words: set[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from microbp.backward import upstream_gradients
 from microbp.errors import UndefinedOperation
 from microbp.graph import Node
-from microbp.record import _recording, record
+from microbp.record import _unrecorded, record
 from microbp.replay.function_graph import Captured
 from microbp.value import Value, constant
 
@@ -29,7 +29,7 @@ def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[floa
     leaves: dict[int | None, float] = dict(zip(captured.inputs, inputs, strict=True))
     leaves |= dict(zip(captured.params, numbers, strict=True))
     values: list[Value] = []
-    token = _recording.set(True)
+    token = _unrecorded.set(None)
     try:
         for node in captured.graph:
             name = node.name if node.named else None
@@ -45,7 +45,7 @@ def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[floa
             else:
                 values.append(constant(node.data, name))
     finally:
-        _recording.reset(token)
+        _unrecorded.reset(token)
     return values
 
 

@@ -9,7 +9,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 
-from microbp.expr import CONSTANTS, FUNCTIONS
+from microbp.expr import FUNCTIONS
 from microbp.groups import GroupPath
 from microbp.replay.identifiers import Identifiers, one_line
 from microbp.replay.templates import Literals, template
@@ -21,11 +21,33 @@ __all__ = ["Statements", "calls", "header"]
 WIDTH = 100
 #: An operand: what identifies it, or a number.
 Operand = int | float
-_LARGEST = '''
+#: What the language has beyond Python's ``math``, in the order in which one needs another.
+_HELPERS = {
+    "largest": '''
 def largest(numbers):
     """The largest number; nan as soon as one is nan."""
     return nan if any(map(isnan, numbers)) else max(numbers)
-'''
+''',
+    "rest": '''
+def rest(numbers):
+    """The sum of all but one of the largest, from left to right."""
+    top = largest(numbers)
+    if isnan(top):
+        return nan
+    numbers.remove(top)
+    total = 0.0
+    for number in numbers:
+        total += number
+    return total
+''',
+    "sigmoid": '''
+def sigmoid(a):
+    """The logistic function, which never overflows."""
+    return 1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)
+''',
+}
+#: What these call.
+_NEEDS = {"largest": {"isnan", "nan"}, "rest": {"largest", "isnan", "nan"}, "sigmoid": {"exp"}}
 
 
 class Statements:
@@ -167,13 +189,15 @@ def calls(group: GroupPath) -> str:
 
 
 def header(words: set[str]) -> str:
-    """The import of what a source calls."""
-    used = words & {*FUNCTIONS, *CONSTANTS} | ({"isnan", "nan"} if "largest" in words else set())
-    known = {"abs": "fabs as abs"}
-    names = sorted(known.get(each, each) for each in used if each == "abs" or hasattr(math, each))
-    lines = [f"from math import {', '.join(names)}\n"] if names else []
-    others = sorted(each for each in used if each != "abs" and not hasattr(math, each))
+    """The import of what a source calls, and what it needs beyond."""
+    words = words.union(*(_NEEDS.get(each, set()) for each in words))
+    words = words.union(*(_NEEDS.get(each, set()) for each in words))
+    plain = [each for each in words if each == "abs" or hasattr(math, each)]
+    known = sorted("fabs as abs" if each == "abs" else each for each in plain)
+    lines = [f"from math import {', '.join(known)}\n"] if known else []
+    others = sorted(words & FUNCTIONS.keys() - _HELPERS.keys() - {"abs"} - vars(math).keys())
     if others:
         lines.append("\nfrom microbp.expr import FUNCTIONS\n\n")
         lines += [f"{each} = FUNCTIONS[{each!r}].real\n" for each in others]
-    return "".join(lines) + ("\n" + _LARGEST if "largest" in words else "")
+    helpers = [text for word, text in _HELPERS.items() if word in words]
+    return "\n".join(["".join(lines), *helpers]) if helpers else "".join(lines)

@@ -16,9 +16,9 @@ from microbp.replay.dependence import COMPUTED, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
 from microbp.replay.matrix import Generated
-from microbp.replay.numpy_rules import array_tree, helpers
+from microbp.replay.numpy_rules import array_tree, helpers, reduction
 from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.trees import Tree, index, is_number, method, mul, name, number, text
+from microbp.replay.trees import Tree, index, name, text
 from microbp.replay.undefined import may_be_undefined
 from microbp.rules import Rule
 
@@ -184,13 +184,7 @@ def _tree(rule: Rule, place: int | None) -> Tree:
     scope = {arg: name(f"a{n}") for n, arg in enumerate(rule.args)}
 
     def aggregate(function: str, elements: Tree) -> Tree:
-        value = is_number(elements)
-        if value is None:
-            word = "sum" if function == "total" else "max"
-            return method(elements, word, axis=1, keepdims=name("True"))
-        if function == "largest":
-            return elements
         length = index(name(f"a{rule.args.index(rule.over[0])}.shape"), 1)
-        return mul(number(value), length)
+        return reduction(function, elements, length, axis=1, keep=True)
 
     return array_tree(rule, place, {**scope, "y": name("y")}, aggregate)

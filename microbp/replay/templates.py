@@ -63,8 +63,8 @@ class Template(NamedTuple):
         scope = dict(names)
         for each in self.sums:
             terms = [each.term.format_map({**scope, **element}) for element in elements]
-            if each.function == "largest":
-                scope[each.name] = temporary(f"largest([{', '.join(terms)}])")
+            if each.function != "total":
+                scope[each.name] = temporary(f"{each.function}([{', '.join(terms)}])")
                 continue
             terms = ["0.0", *(terms if each.tight else [f"({term})" for term in terms])]
             while len(terms) > _TERMS:

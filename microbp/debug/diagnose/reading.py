@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 
 from microbp.graph import Graph
+from microbp.sweeps import dependents
 
 __all__ = ["Reading"]
 
@@ -99,12 +100,4 @@ class Reading:
 
     def dependents(self, positions: list[int]) -> list[bool]:
         """For each node whether it is, or depends on, one of those."""
-        depends = [False] * len(self.graph)
-        for each in positions:
-            depends[each] = True
-        for node in self.graph.nodes:
-            for operand in node.operands:
-                if type(operand) is int and depends[operand]:
-                    depends[node.position] = True
-                    break
-        return depends
+        return dependents(self.graph, positions).tolist()  # type: ignore[no-any-return]

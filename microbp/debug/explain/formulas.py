@@ -13,6 +13,7 @@ from typing import Any
 
 from microbp.debug.explain.digits import shown
 from microbp.debug.explain.trees import Math, Negated, functions, product, rounded, total, whole
+from microbp.debug.formula import written
 from microbp.expr import AGGREGATES, REAL
 from microbp.graph import Graph, Node
 from microbp.notation import Term, at, latex, latex_name, plain_name, text
@@ -153,8 +154,9 @@ class Formulas:
             trees[arg] = self._operand(x, 1)
             numbers[arg] = self.graph.nodes[x].data if type(x) is int else float(x)
             literals += [arg] if type(x) is not int else []
-        stated = rule.d[which]
-        elements = self._elements(node) if any(f"{each}(" in stated.text for each in AGGREGATES) else []
+        many = any(f"{each}(" in str(form[which]) for form in (rule.d, rule.shown) for each in AGGREGATES)
+        elements = self._elements(node) if many else []
+        stated = written(rule, which, numbers, elements, node.local_derivatives[place])
         tree = at(stated, numbers, literals, elements).tree
         return _Placed(self, node, trees, numbers, elements).visit(tree)  # type: ignore[no-any-return]
 

@@ -15,6 +15,7 @@ from microbp.debug.explain.logistic import logistic
 from microbp.debug.explain.trees import Math
 from microbp.debug.explain.words import say
 from microbp.graph import Graph, Node
+from microbp.labels import text_of
 from microbp.notation import latex_name, plain_name
 
 __all__ = ["Short", "shortened"]
@@ -100,13 +101,16 @@ def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
 
 
 def _parameter(node: Node, names: dict[int, str], layers: dict[int, str]) -> None:
-    if found := _PARAMETER.fullmatch(node.name):
+    text = text_of(node.path) or node.name
+    if not node.name.partition("#")[0].endswith(text.partition("#")[0]):  # the user gave another name
+        return
+    if found := _PARAMETER.fullmatch(text):
         path, layer, neuron, w, index, _, again = found.groups()
         number = int(layer) + 1
         if layers.setdefault(number, path) == path:
             short = f"w{number}[{neuron},{index}]" if w else f"b{number}[{neuron}]"
             names[node.position] = short + (again or "")
-    elif (found := _ELEMENT.fullmatch(node.name)) and found[1] != "layers":
+    elif (found := _ELEMENT.fullmatch(text)) and found[1] != "layers":
         names[node.position] = f"{found[1]}[{found[2].replace('.', ',')}]"
 
 
@@ -157,7 +161,7 @@ def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -
     if rule is None or rule.over:
         return False
     places = [place for place, x in enumerate(node.operands) if type(x) is int and x in between]
-    own = any("y" in rule.d[argument(node, place)[0]].names for place in places)
+    own = any("y" in rule.shown[argument(node, place)[0]].names for place in places)
     return own and any(
         type(x) is int and not nodes[x].named and nodes[x].rule is not None for x in node.operands
     )
