@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,6 @@ class Contribution(NamedTuple):
     """What is passed on to an operand."""
 
     operand: Operand
-    sizes: dict[str, int | None]
     #: The piece, of some of the operand's axes, best in the order that is given.
     make: Callable[[tuple[str, ...]], Piece]
 
@@ -112,7 +112,7 @@ class _Backward:
     def _contract(
         self, home: int, operand: Operand, sizes: dict[str, int | None], delta: Piece, other: Piece
     ) -> None:
-        self.give(home, Contribution(operand, sizes, lambda out: contract(delta, other, out, sizes)))
+        self.give(home, Contribution(operand, lambda out: contract(delta, other, out, sizes)))
 
     def _rule(self, number_: int, group: Group, domain: Domain, delta: Piece) -> None:
         rule = RuleOf(self.writer, number_)
@@ -146,7 +146,7 @@ class _Backward:
                 local = Piece(index(local.tree, *items, part), local.axes)
             return contract(delta, local, out, sizes)
 
-        self.give(home, Contribution(operand, sizes, make))
+        self.give(home, Contribution(operand, make))
 
     # -------------------------------------------------------------------------------------- arriving
     def _upstream(self, number_: int, named: bool) -> Piece:
@@ -258,7 +258,7 @@ class _Backward:
         taken = index(value, slice(None), name(writer.constant(order_, "order")))
         sums = call("np.add.reduceat", taken, name(writer.constant(starts, "starts")), axis=1)
         once, made = Operand(operand.array, ("i",), unique), Piece(sums, ("n", "i"))
-        self._add(target, Contribution(once, {}, lambda _: made), comment)
+        self._add(target, Contribution(once, lambda _: made), comment)
 
     # ------------------------------------------------------------------------------------ parameters
     def _parameters(self) -> None:
@@ -327,14 +327,8 @@ def seeds(run: _Backward) -> None:
         operand = mapping(array, unique, ("o",))
         factor = mapping(None, counts.astype(float), ("o",))
         sizes: dict[str, int | None] = {"n": None, "o": len(unique)}
-        _seed(run, home, operand, factor, sizes)
-
-
-def _seed(run: _Backward, home: int, operand: Operand, factor: Operand, sizes: dict[str, int | None]) -> None:
-    def make(out: tuple[str, ...]) -> Piece:
-        return contract(Piece(number(1.0)), run.writer.read(factor), out, sizes)
-
-    run.give(home, Contribution(operand, sizes, make))
+        make = partial(contract, Piece(number(1.0)), run.writer.read(factor), sizes=sizes)
+        run.give(home, Contribution(operand, make))
 
 
 def located_column(target: Array, operand: Operand) -> Tree:

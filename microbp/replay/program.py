@@ -115,7 +115,7 @@ class Program:
 
     @property
     def form(self) -> str:
-        """``"straight"``, ``"matrix"``, or ``"auto"``: matrix, but straight for a few small samples."""
+        """``"straight"``, ``"matrix"``, or ``"auto"``: for each batch the quicker of the two."""
         return type(self._form).__name__.lower()
 
     @property

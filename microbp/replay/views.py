@@ -48,11 +48,6 @@ class Operand(NamedTuple):
     #: Its shape is that of the axes; numbers where there is no array.
     places: npt.NDArray[Any]
 
-    @property
-    def all_axes(self) -> tuple[str, ...]:
-        """Its axes, with that of the samples."""
-        return ("n", *self.axes) if self.array is not None and self.array.varies else self.axes
-
 
 class Piece(NamedTuple):
     """An expression with an axis for each dimension, in this order."""
