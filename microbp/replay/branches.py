@@ -44,6 +44,11 @@ class Branch(NamedTuple):
         return f"{self.left} {self.sign} {self.right} is {self.outcome} [{self.site}]"
 
 
+    @property
+    def what(self) -> str:
+        """What a function did there."""
+        return "takes a number out of the graph" if self.sign == TAKEN else "chooses a branch"
+
     def other(self, left: float, right: float) -> str:
         """How a sample differs from the recorded one."""
         if self.sign == TAKEN:
