@@ -281,3 +281,18 @@ def test_a_wrong_bit_would_be_seen(monkeypatch) -> None:
     assert all(map(agree, starts))
     monkeypatch.setattr(statements, "_product", lambda upstream, local, _: f"{upstream} * {local}")
     assert not all(map(agree, starts))
+
+
+@pytest.mark.parametrize("form", ["straight", "matrix", "auto"])
+def test_a_derivative_that_math_refuses_is_that_of_the_engine(form: str) -> None:
+    rule = row("root", "a", "sqrt(a)", ("0.5 / sqrt(a)",), "Square root.")
+    x, w = Value(4.0), Value(3.0)
+    cost = record(rule, [x]) * w
+    program = compile_(cost, inputs=x, params=[w], form=form, finite=False)
+    found = program.value_and_grad([4.0, 0.0], wrt_inputs=True, reduce="sum")
+    at = Value(0.0)
+    (record(rule, [at]) * w).backward()
+    assert found.costs.tolist() == [6.0, 0.0]
+    assert found.inputs.tolist() == [0.75, at.grad]
+    assert found.gradient.tolist() == [2.0]
+    assert at.grad == math.inf

@@ -18,6 +18,7 @@ from microbp.replay.loops import Layout, layout
 from microbp.replay.matrix import Generated, Plan
 from microbp.replay.matrix_source import matrix_source
 from microbp.replay.parameter_arrays import ParameterArray
+from microbp.replay.sample import recorded_gradients
 from microbp.replay.straight import MOST, straight
 from microbp.replay.table import tabled
 from microbp.replay.undefined import watch
@@ -128,7 +129,11 @@ class Straight:
         single = not self._captured.output_shape
         function = self.functions["value_and_grad"] if dx is None else self._with_inputs
         for index, row in enumerate(x.tolist()):
-            cost, derivatives, *rest = function(row, numbers)
+            try:
+                cost, derivatives, *rest = function(row, numbers)
+            except (ArithmeticError, ValueError):  # an operation that is undefined raises here once more
+                found, derivatives, slopes = recorded_gradients(self._captured, row, numbers)
+                cost, rest = found[0] if single else found, [slopes]
             costs[index] = cost if single else sum(cost)
             gradient += derivatives
             if dx is not None:
