@@ -139,22 +139,26 @@ def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
     seen: dict[int, str] = {}
     for what, values in (("inputs", inputs), ("params", params)):
         for index, each in enumerate(values):
-            here = f"{what}[{index}]"
             if not each.is_leaf:
                 raise ValueError(
-                    f"compile: {here}, {describe(each)}, was computed ({each.rule}); inputs and parameters "
-                    "are leaves, made by Value(...)"
+                    f"compile: {what}[{index}], {describe(each)}, was computed ({each.rule}); inputs and "
+                    "parameters are leaves, made by Value(...)"
                 )
+        twice = len({*map(id, values)}) < len(values) or not seen.keys().isdisjoint(map(id, values))
+        for index, each in enumerate(values if twice else ()):
             if id(each) in seen:
-                raise ValueError(f"compile: {here}, {describe(each)}, stands in {seen[id(each)]} already")
-            seen[id(each)] = here
+                first = seen[id(each)]
+                raise ValueError(f"compile: {what}[{index}], {describe(each)}, stands in {first} already")
+            seen[id(each)] = f"{what}[{index}]"
+        seen.update((id(each), f"{what}[{index}]") for index, each in enumerate(values) if what == "inputs")
 
 
 def _names(graph: Graph, values: Sequence[Value], letter: str) -> tuple[str, ...]:
     """The name of each in the graph, its own where it is not in the graph, else a letter and its index."""
+    places, names, named = graph._places, graph.names, graph.named
     found = []
     for index, each in enumerate(values):
-        place = graph._places.get(id(each))
-        named = place is not None and graph.named[place]
-        found.append(graph.names[place] if place is not None and named else each.name or f"{letter}{index}")
+        place = places.get(id(each))
+        known = place is not None and named[place]
+        found.append(names[place] if known and place is not None else each.name or f"{letter}{index}")
     return tuple(found)

@@ -109,12 +109,20 @@ def named_arrays(names: Sequence[str], paths: Sequence[tuple[str | int, ...]] = 
     >>> named_arrays(["", "", "", ""], paths)[0][0]
     ('W2', 'layers_1_neurons_w')
     """
-    families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
+    rows: dict[tuple[str | int, ...], list[tuple[str | int, int]]] = defaultdict(list)
     for index, name in enumerate(names):
         parts = paths[index] if paths and paths[index] else _parts(name)
-        if parts and isinstance(parts[0], str) and any(isinstance(part, int) for part in parts):
-            family = tuple([None if isinstance(part, int) else part for part in parts])
-            families[family].append((tuple([part for part in parts if isinstance(part, int)]), index))
+        if parts and isinstance(parts[0], str):
+            rows[parts[:-1]].append((parts[-1], index))
+    families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
+    for parent, held in rows.items():
+        numbers = tuple(part for part in parent if isinstance(part, int))
+        family = tuple(None if isinstance(part, int) else part for part in parent)
+        for last, index in held:
+            if isinstance(last, int):
+                families[(*family, None)].append(((*numbers, last), index))
+            elif numbers:
+                families[(*family, last)].append((numbers, index))
     deepest: dict[str | None, int] = defaultdict(int)
     for family in families:
         deepest[family[0]] = max(deepest[family[0]], family.count(None))
