@@ -10,7 +10,7 @@ from microbp.replay.contract import contract
 from microbp.replay.groups import Block, Group, Slot
 from microbp.replay.matrix import TERMS, Domain, Writer
 from microbp.replay.numpy_rules import array_tree, reduction
-from microbp.replay.trees import Tree, add, call, is_number, mul, name, number, reshaped, sub
+from microbp.replay.trees import Tree, add, call, is_number, mul, name, number, reshaped, sub, text
 from microbp.replay.undefined import may_be_undefined
 from microbp.replay.views import Operand, Piece, arranged, laid
 
@@ -190,7 +190,7 @@ class RuleOf:
             else:
                 y = own(self.writer, self.number)
             self._set("y", y)
-        tree = array_tree(self.rule, place, scope, self._aggregate)
+        tree = array_tree(self.rule, place, scope, self._aggregate, self._known)
         return laid(tree, self.layout, self._axes_of(tree))
 
     def _axes_of(self, tree: Tree) -> tuple[str, ...]:
@@ -202,7 +202,19 @@ class RuleOf:
                 found.update(self.axes.get(each.id, ()))
         return tuple(axis for axis in self.layout if axis in found)
 
+    def _known(self, tree: Tree) -> Tree:
+        """A name for it, if it has been computed."""
+        found = self.writer.kept(tree)
+        if found is None:
+            return tree
+        self.axes[text(found)] = self._axes_of(tree)
+        return found
+
     def _aggregate(self, function: str, elements: Tree) -> Tree:
+        if function == "rest" and isinstance(elements, ast.Call):  # the weights, which are asked for again
+            axes = self._axes_of(elements)
+            elements = self.writer.keep("weights1", elements)
+            self.axes[text(elements)] = axes
         length = number(float(self.length))
         tree = reduction(function, elements, length, axis=-1, keep=len(self.layout) > 1)
         if is_number(elements) is not None:

@@ -321,6 +321,11 @@ class Writer:
             self.assign(word, tree)
         return name(self._kept[source])
 
+    def kept(self, tree: Tree) -> Tree | None:
+        """The name of what has been computed, if it has been."""
+        word = self._kept.get(text(tree))
+        return None if word is None else name(word)
+
     def constant(self, numbers: npt.NDArray[Any], wanted: str) -> str:
         """The name of a constant array; equal arrays have one name."""
         key = _key(numbers)

@@ -91,9 +91,15 @@ Aggregate = Callable[[str, Tree], Tree]
 
 
 def array_tree(
-    rule: Rule, place: int | None, scope: Mapping[str, Tree], aggregate: Aggregate | None = None
+    rule: Rule,
+    place: int | None,
+    scope: Mapping[str, Tree],
+    aggregate: Aggregate | None = None,
+    known: Callable[[Tree], Tree] = lambda tree: tree,
 ) -> Tree:
     """The value of a rule, or its derivative in the argument at ``place``, with names of ``scope`` replaced.
+
+    ``known`` says what has been computed already.
 
     >>> from microbp.replay.trees import name
     >>> scope = {"a": name("z"), "y": name("h"), "b": number(2.0)}
@@ -105,8 +111,8 @@ def array_tree(
         form = _FORM_TREES[rule.name][0 if place is None else place + 1]
         given = [scope[each] for each in expression.names & scope.keys()]
         if form is not None and any(is_number(each) is None for each in given):
-            return _Reader(scope, aggregate).form(form)
-    return _Reader(scope, aggregate).tree(expression.tree)
+            return _Reader(scope, aggregate, known).form(form)
+    return _Reader(scope, aggregate, known).tree(expression.tree)
 
 
 def reduction(function: str, elements: Tree, length: Tree, *, axis: int, keep: bool) -> Tree:
@@ -131,8 +137,10 @@ def helpers(words: set[str]) -> list[str]:
 class _Reader:
     """Reads expressions of the rule language as trees of NumPy."""
 
-    def __init__(self, scope: Mapping[str, Tree], aggregate: Aggregate | None) -> None:
-        self.scope, self.aggregate = scope, aggregate
+    def __init__(
+        self, scope: Mapping[str, Tree], aggregate: Aggregate | None, known: Callable[[Tree], Tree]
+    ) -> None:
+        self.scope, self.aggregate, self.known = scope, aggregate, known
 
     def form(self, node: Tree) -> Tree:
         """A form with its names replaced."""
@@ -168,7 +176,7 @@ class _Reader:
                 branches = self.tree(body), self.tree(orelse)
                 if text(branches[0]) == text(branches[1]):
                     return branches[0]
-                return call("np.where", condition, *branches)
+                return self.known(call("np.where", condition, *branches))
             case ast.Call(func=ast.Name(id=word), args=args):
                 if word in AGGREGATES:
                     assert self.aggregate is not None
