@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from microbp.comparisons import taken
 from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
 from microbp.loops import applied, each, for_update, holds_values
@@ -110,7 +111,8 @@ def grad_of(x: Any) -> Any:
 
 
 def _number(each: Any) -> float:
-    return each.data if isinstance(each, Value) else as_number(each, "data_of()")
+    taken(each)
+    return each._data if isinstance(each, Value) else as_number(each, "data_of()")
 
 
 def _computed(value: Any) -> float:

@@ -5,12 +5,14 @@ steps, as ``floor``: it is remembered as the comparisons with the ends of the st
 
 Compiling such a graph would freeze the branch, so that the compiler has to know of it. A comparison is
 kept at its operands, a few to each and one to a line of code: it lives as long as they do, keeps nothing
-alive, and costs nothing to those who never compare. While a function is traced, a list gets all of them.
+alive, and costs nothing to those who never compare. While a function is traced, a list gets all of them,
+and with them the numbers that are taken out of the graph in other ways: ``.data``, ``detach()``, ``data_of``.
 """
 
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +21,8 @@ from typing import Any, NamedTuple
 from microbp.sites import Place, site_of, user_place
 
 __all__ = [
-    "SIGNS", "Compared", "Comparison", "compare", "comparisons_of", "remember", "stepped", "watched",
+    "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",
+    "stepped", "taken", "watched",
 ]  # fmt: skip
 
 SIGNS: dict[str, Callable[[Any, Any], Any]] = {
@@ -28,8 +31,13 @@ SIGNS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
-#: How many are kept at one operand.
-_MOST = 4
+#: How many are kept at one operand; and to how many values behind it, in search of the leaves that it was
+#: computed from: these outlive it.
+_MOST, _BEHIND = 32, 64
+
+
+#: The sign of a comparison that stands for a number that was taken out of the graph: it is that number.
+TAKEN = "taken"
 
 
 class Comparison(NamedTuple):
@@ -65,10 +73,36 @@ def watched() -> Iterator[list[Compared]]:
     """The list of all comparisons of Values inside the ``with``, in this thread."""
     found: list[Compared] = []
     token = _watching.set(found)
+    _watchers(+1)
     try:
         yield found
     finally:
+        _watchers(-1)
         _watching.reset(token)
+
+
+#: Called with True when the first function is traced, and with False when the last one has been: then Values
+#: note also what is read of them, which costs those nothing who do not trace.
+noticing: list[Callable[[bool], None]] = []
+_counting, _count = threading.Lock(), 0
+
+
+def _watchers(change: int) -> None:
+    global _count
+    with _counting:
+        before, _count = _count, _count + change
+        if not before or not _count:
+            for notice in noticing:
+                notice(_count > 0)
+
+
+def taken(value: Any, place: Place | None = None) -> None:
+    """Note that the number of ``value`` leaves the graph, if a function is being traced."""
+    found = _watching.get()
+    if found is not None and hasattr(value, "_data"):
+        number = value._data
+        where = user_place(2) if place is None else place
+        found.append(Compared(Comparison(number, TAKEN, number, True, where, True), value, number))
 
 
 def remember(left: Any, sign: str, right: Any, number: float, outcome: bool) -> bool:
@@ -80,8 +114,10 @@ def remember(left: Any, sign: str, right: Any, number: float, outcome: bool) -> 
         found.append(Compared(comparison, left, number if plain else right))
     else:
         _keep(left, comparison, 0)
+        _keep_behind(left, comparison)
         if not plain:
             _keep(right, comparison, 1)
+            _keep_behind(right, comparison)
     return outcome
 
 
@@ -117,12 +153,27 @@ def _keep(value: Any, comparison: Comparison, side: int) -> None:
     if len(note) == 3:
         value._note = (*note, ((comparison, side),))
     else:
-        place = comparison[4]
-        others = [each for each in note[3] if each[0][4] != place or each[0] is comparison]
+        same = comparison[1:5]  # sign, right, outcome and place
+        others = [each for each in note[3] if each[0][1:5] != same or each[0] is comparison]
         value._note = (*note[:3], (*others[1 - _MOST :], (comparison, side)))
 
 
+def _keep_behind(value: Any, comparison: Comparison) -> None:
+    """Keep it at the leaves that a computed value depends on as well, if these are near."""
+    waiting, seen = [value], 0
+    while waiting and seen < _BEHIND:
+        each, seen = waiting.pop(), seen + 1
+        if each._rule is not None:
+            operands = each._b if type(each._b) is tuple else (each._a, each._b)
+            waiting += [operand for operand in operands if hasattr(operand, "_data")]
+        elif each is not value and each._b is None:  # not frozen
+            _keep(each, comparison, 2)
+
+
 def comparisons_of(value: Any) -> tuple[tuple[Comparison, int], ...]:
-    """Those that are kept at a value, the oldest first; and whether it stood left (0) or right (1)."""
+    """Those that are kept at a value, the oldest first; and its part in them.
+
+    It stood left (0) or right (1), or is a leaf from which a side was computed (2).
+    """
     note = getattr(value, "_note", None)
     return note[3] if type(note) is tuple and len(note) > 3 else ()

@@ -11,6 +11,7 @@ import numpy as np
 
 from microbp.array import Array
 from microbp.backward import backward_order, upstream_gradients
+from microbp.comparisons import taken
 from microbp.compiled import local_derivative
 from microbp.errors import NoGradientError
 from microbp.expr import FUNCTIONS, Reading, largest
@@ -51,6 +52,8 @@ def grad(y: Value, wrt: Any, create_graph: bool = False) -> Any:
     """
     if not isinstance(y, Value):
         raise TypeError(f"grad() differentiates a Value, not {type(y).__name__}")
+    if not create_graph:
+        taken(y)
     gradients = _graph_gradients(y) if create_graph else upstream_gradients(y)
     none: Value | float = _constant(0.0) if create_graph else 0.0
     return _in_shape(wrt, gradients, none)

@@ -29,7 +29,7 @@ from microbp.losses import (
 )
 from microbp.replay.branches import guards
 from microbp.replay.build import compiled_program
-from microbp.replay.captured import flat
+from microbp.replay.function_graph import flat
 from microbp.replay.program import Program
 from microbp.value import Value
 
@@ -262,7 +262,7 @@ class ReplayEngine:
         leaves = flat(inputs, "inputs")[0] + flat(targets, "targets")[0]
         branch, unknown = guards(compared, leaves, self.parameters)
         for each in (*(branch.branches if branch else ()), *unknown):
-            raise _Unfit(f"the net chooses a branch: {each}")
+            raise _Unfit(f"the net {each.what}: {each}")
         self._program = compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
 
     def _compare(self, samples: Samples, rows: Sequence[int]) -> None:

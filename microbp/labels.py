@@ -217,7 +217,9 @@ def labels_of(
     called = variables.called()
     paths: list[Path] = []
     texts: list[str] = []
-    for value, name in zip(values, own, strict=True):
+    if not homes and not called and not any(isinstance(name, PathName) for name in own if name):
+        paths, texts = [()] * len(values), [name or "" for name in own]
+    for value, name in zip(values, own, strict=True) if not texts else ():
         path, _ = homes.get(id(value), (name.path if isinstance(name, PathName) else (), ""))
         paths.append(path)
         given = None if isinstance(name, PathName) else name
@@ -239,7 +241,7 @@ def labels_of(
     names = {index: unique(texts[index], True) for index in (*first, *second)}
     alike = Counter(text_of(path) for path, text in zip(paths, texts, strict=True) if path and not text)
     for index, (value, path) in enumerate(zip(values, paths, strict=True)):
-        if index in names:
+        if not path or index in names:
             continue
         text, mine = text_of(path), variables.values.get(text_of(path)) == id(value)
         if path:
@@ -249,7 +251,12 @@ def labels_of(
             names[index] = unique(text, mine)
     reserved |= variables.taken
     made = [index not in names for index in range(len(values))]
-    found = [unique(f"v{index}", False) if new else names[index] for index, new in enumerate(made)]
+    taken = used | reserved
+    free = [f"v{index}" if new else "" for index, new in enumerate(made)]
+    found = [
+        (name if name not in taken else unique(name, False)) if name else names[index]
+        for index, name in enumerate(free)
+    ]
     return Labels(found, [not new for new in made], paths)
 
 

@@ -16,6 +16,7 @@ from types import FunctionType
 from typing import Any
 from weakref import ref
 
+from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.groups import current_group
@@ -77,6 +78,8 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
     if not any(takes):
         return y
     if not recording():
+        for each in operands:
+            taken(each)
         return constant(y)
     local: list[float | None] = []
     for arg, data, take, derivative in zip(rule.args, numbers, takes, functions.derivatives, strict=True):

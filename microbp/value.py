@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
-from microbp.comparisons import SIGNS, remember, stepped
+from microbp.comparisons import SIGNS, noticing, remember, stepped, taken
 from microbp.compiled import operator, unary
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.groups import Group
@@ -454,6 +454,46 @@ def describe(value: Any) -> str:
     return f"Value({value._data!r})" if value.name is None else f"{value.name} = {value._data!r}"
 
 
+# ------------------------------------------------------------------- numbers that leave the graph
+def _read(value: Value) -> float:
+    """``data`` while a function is traced: to read it is to take a number out of the graph."""
+    if not _ours(2):
+        taken(value)
+    return value._data
+
+
+def _detached(value: Value) -> Value:
+    """``detach()`` while a function is traced."""
+    taken(value)
+    return constant(value._data, value.name)
+
+
+def _equals(value: Value, other: object) -> Any:
+    """``==`` while a function is traced: by identity, where the same code compares numbers by number."""
+    if value is other:
+        return True
+    number = other._data if isinstance(other, Value) else other
+    if isinstance(number, Real) and not _ours(2):
+        remember(value, "==", other, float(number), False)
+    return NotImplemented
+
+
+def _ours(depth: int) -> bool:
+    """Whether the library itself asks."""
+    return str(sys._getframe(depth).f_globals.get("__name__")).startswith("microbp.")
+
+
+_PLAIN = Value.data, Value.detach, object.__eq__
+_NOTICING = property(_read, Value.data.fset, doc=Value.data.__doc__), _detached, _equals  # type: ignore[attr-defined]
+
+
+def _notice(on: bool) -> None:
+    """While functions are traced, Values note what is read of them."""
+    for word, each in zip(("data", "detach", "__eq__"), _NOTICING if on else _PLAIN, strict=True):
+        setattr(Value, word, each)
+
+
+noticing.append(_notice)
 _collector_knows = False
 
 

@@ -37,16 +37,22 @@ def test_each_sign_with_a_number(sign: str, outcome: bool) -> None:
     assert all(comparison.number for comparison, _ in comparisons_of(v))
 
 
-def test_one_line_is_kept_once_and_no_more_than_four_in_all() -> None:
+def test_what_is_asked_again_is_kept_once_and_no_more_than_32_in_all() -> None:
     v = Value(0.0)
+    for _ in range(100):
+        _ = v < 1.0
+    assert [comparison.right for comparison, _ in comparisons_of(v)] == [1.0]
     for bound in range(100):
         _ = v < bound
-    assert [comparison.right for comparison, _ in comparisons_of(v)] == [99.0]
-    _ = v < 1.0
-    _ = v < 2.0
-    _ = v < 3.0
-    _ = v < 4.0
-    assert [comparison.right for comparison, _ in comparisons_of(v)] == [1.0, 2.0, 3.0, 4.0]
+    assert [comparison.right for comparison, _ in comparisons_of(v)] == [*map(float, range(68, 100))]
+
+
+def test_the_leaves_behind_a_value_know_of_it() -> None:
+    x, w = Value(2.0), Value(3.0)
+    assert x * w - 1.0 > 0.0
+    for leaf in (x, w):
+        ((comparison, part),) = comparisons_of(leaf)
+        assert (comparison.left, comparison.sign, comparison.right, part) == (5.0, ">", 0.0, 2)
 
 
 def test_a_value_compared_with_itself_stands_on_both_sides() -> None:

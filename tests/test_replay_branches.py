@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+import re
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 from support import here
 
 import microbp
-from microbp import Value
+from microbp import MLP, Value
 from microbp.errors import BranchChanged, BranchWarning
 from microbp.replay import compile as compile_
 
@@ -138,4 +141,78 @@ def test_an_unused_input_that_was_compared_is_known() -> None:
     x, w = Value(2.0, name="x"), Value(3.0, name="w")
     y = w * 2.0 if x > 0.0 else w * 3.0
     with pytest.warns(BranchWarning, match="x = 2.0 > 0.0 is True"):
+        compile_(y, inputs=x, params=w)
+
+
+# ------------------------------------------------------------------------- numbers that leave the graph
+def doubled_until(x: Any) -> Any:
+    while x.data < 100.0:
+        x = x * 2.0
+    return x
+
+
+def unrecorded(x: Any) -> Any:
+    with microbp.no_grad():
+        twice = x * 2.0
+    return x * twice
+
+
+#: Functions, a sample, and another one that they would treat differently.
+LEAVING: dict[str, tuple[Any, Any, Any]] = {
+    "data": (lambda x: x**3 if x.data > 1.0 else x**2, 2.0, 0.5),
+    "detach": (lambda x: x * x.detach(), 2.0, 3.0),
+    "a function of data": (lambda x: x * math.exp(x.data), 2.0, 3.0),
+    "a loop": (doubled_until, 2.0, 90.0),
+    "a gradient": (lambda x: x * microbp.grad(x**3, x), 2.0, 3.0),
+    "an index": (lambda x: x[int(np.argmax(microbp.data_of(x)))] * 2.0, [1.0, 2.0], [2.0, 1.0]),
+    "no_grad": (unrecorded, 2.0, 3.0),
+    "equality": (lambda x: x * 2.0 if x == 1.0 else x * 3.0, 2.0, 1.0),
+    "inequality": (lambda x: x * 2.0 if x != 1.0 else x * 3.0, 2.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", LEAVING)
+def test_a_number_that_leaves_the_graph_warns_and_is_checked(kind: str) -> None:
+    function, sample, other = LEAVING[kind]
+    with pytest.warns(BranchWarning) as caught:
+        compile_(function)(sample)
+    told = "a branch was chosen" if "equality" in kind else "a number was taken out of the graph"
+    assert told in str(caught[0].message)
+    assert f"{__file__}:" in str(caught[0].message)
+    checked = compile_(function, checked=True)
+    assert np.allclose(checked(sample), microbp.data_of(function(as_values(sample))))
+    with pytest.raises(BranchChanged):
+        checked(other)
+
+
+def as_values(sample: Any) -> Any:
+    return microbp.array(sample) if isinstance(sample, list) else Value(sample)
+
+
+def test_what_is_said_of_a_number() -> None:
+    traced = compile_(lambda x: x * x.detach(), checked=True)
+    line = here(1)
+    traced(2.0)
+    text = (
+        "sample 0 gives another number than the recorded one, which was used as such: "
+        f"x = 2.0 [{line}], here it is 3.0"
+    )
+    with pytest.raises(BranchChanged, match=re.escape(text)):
+        traced(3.0)
+
+
+def test_nobody_else_pays_and_the_library_itself_takes_nothing_out() -> None:
+    data = vars(Value)["data"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = MLP(2, [3, 1], seed=0)
+        compile_(lambda x: microbp.softmax([net(x), x[0]])[0] * x[1])([1.0, 2.0])
+    assert vars(Value)["data"] is data
+    assert Value(1.0) != Value(1.0)
+
+
+def test_a_comparison_of_what_is_not_in_the_graph_is_seen() -> None:
+    x, w = Value(2.0, name="x"), Value(3.0)
+    y = w * x if x - 1.0 > 0.0 else w
+    with pytest.warns(BranchWarning, match=r"1.0 > 0.0 is True .* cannot be checked either"):
         compile_(y, inputs=x, params=w)

@@ -164,3 +164,18 @@ def test_a_batch_of_none_has_no_results() -> None:
         traced.batched([])
     assert traced.batched([1.0, 2.0]).tolist() == [2.0, 4.0]
     assert traced.batched([]).tolist() == []
+
+
+def test_a_number_or_a_value_that_is_another_one_traces_anew() -> None:
+    rate, w = 2.0, Value(3.0)
+
+    @compile_
+    def scaled(x):
+        return x * rate * w
+
+    assert scaled(1.0) == 6.0
+    rate = 5.0
+    assert scaled(1.0) == 15.0
+    w = Value(4.0)
+    assert scaled(1.0) == 20.0
+    assert scaled.value_and_grad(1.0).gradient.tolist() == [5.0]

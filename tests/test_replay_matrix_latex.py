@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from random import Random
 
 import numpy as np
 import pytest
 from matplotlib.mathtext import MathTextParser
-from test_replay_matrix import loose, wide_graph
+from replay_programs import drawn
 
 import microbp
 from microbp import MLP, Value, cross_entropy
-from microbp.replay.captured import capture
-from microbp.replay.matrix.latex import latex
+from microbp.replay import matrix
+from microbp.replay.function_graph import capture
+from microbp.replay.latex import latex
 
 
 def test_the_derivation_of_a_softmax_net():
@@ -46,9 +46,9 @@ def test_powers_roots_and_branches():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_any_graph_is_balanced(seed):
-    build, inputs, count = wide_graph(Random(seed))  # noqa: S311
-    parameters, x = loose(count), [Value(0.1) for _ in range(inputs)]
-    shown = latex(capture(build(x, parameters), x, parameters))
+    program = drawn("vectors", seed)
+    x = [Value(0.1) for _ in program.x[0]]
+    shown = latex(capture(program.run(x), x, program.params))
     depth = 0
     for brace in re.findall(r"(?<!\\)[{}]", shown):
         depth += 1 if brace == "{" else -1
@@ -62,7 +62,7 @@ def test_any_graph_is_balanced(seed):
 
 
 def test_a_table_is_no_formula(monkeypatch):
-    monkeypatch.setattr(microbp.replay.matrix.source, "MANY", 0)
+    monkeypatch.setattr(matrix, "MANY", 0)
     w, x = Value(2.0), Value(3.0)
     with pytest.raises(ValueError, match="latex: 3 scalars became a table of 1 array operation, which"):
         latex(capture(w * x, [x], [w]))

@@ -21,16 +21,20 @@ from microbp import NotFiniteResult, UndefinedOperation, Value
 from microbp.replay import compile as compile_
 from microbp.replay import statements
 from microbp.replay import straight as straight_module
-from microbp.replay.captured import capture
-from microbp.replay.forms import defined
-from microbp.replay.rolling import backward as backward_module
-from microbp.replay.rolling import depth, plan, rolled
-from microbp.replay.rolling.names import series
-from microbp.replay.rolling.plan import Mode, modes
-from microbp.replay.rolling.records import records
-from microbp.replay.rolling.repeats import Stretch, repeats
+from microbp.replay.backends import defined
+from microbp.replay.function_graph import Captured, capture
+from microbp.replay.loops import Layout, layout
+from microbp.replay.straight import straight
 
 Recorded = tuple[Any, list[Value], list[Value]]
+
+
+def plan(captured: Captured) -> Layout:
+    return layout(captured)
+
+
+def rolled(captured: Captured, *, wrt_inputs: bool = False) -> str:
+    return straight(captured, wrt_inputs=wrt_inputs, plan=plan(captured))
 
 
 def loops(recorded: Recorded) -> list[tuple[int, int]]:
@@ -45,10 +49,10 @@ def agree(recorded: Recorded) -> bool:
         each.grad = None
     output.backward()
     expected = [[bits((each.grad or 0.0) + 0.0) for each in leaves] for leaves in (params, inputs)]
-    found_plan = plan(capture(*recorded))
+    captured = capture(*recorded)
     numbers = [each.data for each in inputs], [each.data for each in params]
     for wrt_inputs in (False, True):
-        made = defined(rolled(found_plan, wrt_inputs=wrt_inputs))
+        made = defined(rolled(captured, wrt_inputs=wrt_inputs))
         cost, *gradients = made["value_and_grad"](*numbers)
         if bits(cost) != bits(output.data) or bits(made["value"](*numbers)) != bits(cost):
             return False
@@ -269,17 +273,6 @@ def test_random_programs_with_repetitions_give_the_eager_engine_s_bits(recorded:
 
 
 # -------------------------------------------------------------------------------------- planted errors
-def test_a_wrong_stride_would_be_seen(monkeypatch: Any) -> None:
-    recorded = there_and_back()
-    assert agree(recorded)
-
-    def shifted(name: str, length: int, first: int, step: int, times: int, *, reverse: bool = False) -> str:
-        return series(name, length, first - (step < 0), step, times, reverse=reverse)
-
-    monkeypatch.setattr(sys.modules["microbp.replay.rolling.forward"], "series", shifted)
-    assert not agree(recorded)
-
-
 def test_a_wrong_order_of_accumulation_would_be_seen(monkeypatch: Any) -> None:
     """Three contributions of one node to one operand, the last first: (c + b) + a is not (a + b) + c."""
     w, start = Value(0.3, "w"), Value(0.5, "x")
@@ -290,17 +283,28 @@ def test_a_wrong_order_of_accumulation_would_be_seen(monkeypatch: Any) -> None:
     assert loops(recorded) == [(2, 99)]
     assert agree(recorded)
     right = statements._places
-    monkeypatch.setattr(statements, "_places", lambda node: right(node)[::-1])
+    monkeypatch.setattr(statements, "_places", lambda rule, operands: right(rule, operands)[::-1])
+    assert not agree(recorded)
+
+
+def test_a_wrong_stride_would_be_seen(monkeypatch: Any) -> None:
+    recorded = there_and_back()
+    assert agree(recorded)
+    right = straight_module._slice
+
+    def shifted(name: str, stride: Any, times: int, *, back: bool = False) -> str:
+        moved = stride._replace(first=stride.first - (back and stride.first > 0))
+        return right(name, moved, times, back=back)
+
+    monkeypatch.setattr(straight_module, "_slice", shifted)
     assert not agree(recorded)
 
 
 def test_a_gradient_kept_in_the_wrong_way_would_be_seen(monkeypatch: Any) -> None:
     """With values of the middle used elsewhere, the variables of a loop are not enough."""
     recorded = all_summed()
-    found = plan(capture(*recorded))
-    assert [mode.listed for mode in modes(found, True).values()].count(True) > 0
-    wrong = {key: Mode(False, mode.deepest) for key, mode in modes(found, True).items()}
-    monkeypatch.setattr(backward_module, "modes", lambda *_: wrong)
+    assert agree(recorded)
+    monkeypatch.setattr(Layout, "listed", lambda self, _: self.mask())
     with pytest.raises((KeyError, UnboundLocalError, AssertionError)):
         assert agree(recorded)
 
@@ -319,9 +323,9 @@ def test_a_node_that_breaks_the_pattern_is_not_in_a_loop() -> None:
 
 # ------------------------------------------------------------------------------------------- detection
 def test_the_longest_saving_is_chosen_among_periods() -> None:
-    assert repeats(records(capture(*chain()))) == [Stretch(3, 2, 999)]
-    (found,) = repeats(records(capture(*recurrent(losses=False))))
-    assert found.period == 25
+    assert loops(chain()) == [(2, 999)]
+    ((period, _),) = loops(recurrent(losses=False))
+    assert period == 25
 
 
 def test_what_does_not_repeat_has_no_loops() -> None:
@@ -330,19 +334,6 @@ def test_what_does_not_repeat_has_no_loops() -> None:
         v = [v.sin, v.cos, v.tanh, v.atan, v.exp, v.erf][which]() * 0.3
     assert loops((v, [], [start])) == []
     assert agree((v, [], [start]))
-
-
-@pytest.mark.parametrize("step", [1, 2, -1, -3])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_series_is_the_elements_it_says(step: int, reverse: bool) -> None:
-    for length in range(1, 12):
-        for first in range(length):
-            reach = (length - 1 - first) // step if step > 0 else first // -step
-            for times in range(1, reach + 2):
-                text = series("numbers", length, first, step, times, reverse=reverse)
-                expected = [first + step * k for k in range(times)]
-                found = list(eval(text, {"numbers": list(range(length))}))
-                assert found == (expected[::-1] if reverse else expected)
 
 
 # ------------------------------------------------------------------------------ as a form of a program
@@ -360,19 +351,16 @@ def test_a_long_graph_is_rolled_in_the_straight_form(monkeypatch: Any) -> None:
 
 def test_auto_takes_loops_where_there_are_no_matrices() -> None:
     output, inputs, params = chain(4000)
-    assert compile_(output, inputs, params).form == "straight"
-    assert compile_(*sum_of_products(2000)).form == "auto"
-
-
-def test_depth_does_not_count_what_adds_up() -> None:
-    assert depth(capture(*chain(100))) == 100
-    assert depth(capture(*sum_of_products(100))) == 1
+    told = compile_(output, inputs, params).describe()
+    assert "(1 loop for what repeats)" in told
+    assert "samples run as array operations)" in told
+    assert "became 1 array operation" in compile_(*sum_of_products(2000)).describe()
 
 
 def test_a_graph_too_long_even_with_loops_is_refused(monkeypatch: Any) -> None:
     monkeypatch.setattr(straight_module, "MOST", 5)
     with pytest.raises(ValueError, match=r"of 2,002 values .* with loops .* it has 6, and 5 are the most"):
-        rolled(plan(capture(*chain())))
+        rolled(capture(*chain()))
 
 
 def test_inputs_of_each_repetition_may_change_and_gradients_are_asked_for() -> None:
@@ -397,7 +385,7 @@ def test_several_outputs_along_a_loop() -> None:
     for _ in range(1200):
         v = (v * w).sin()
         values.append(v)
-    made = defined(rolled(plan(capture(values, [x], [w])), wrt_inputs=True))
+    made = defined(rolled((capture(values, [x], [w])), wrt_inputs=True))
     microbp.sum(values).backward()
     found, dw, dx = made["value_and_grad"]([0.5], [0.9])
     assert found == made["value"]([0.5], [0.9]) == [each.data for each in values]
@@ -419,7 +407,7 @@ def test_an_operation_without_a_result_is_named_in_a_loop() -> None:
 
 
 def test_lists_of_a_wrong_length_are_refused() -> None:
-    made = defined(rolled(plan(capture(*sum_of_products()))))
+    made = defined(rolled(capture(*sum_of_products())))
     with pytest.raises(ValueError, match="300 inputs, not 299"):
         made["value"]([1.0] * 299, [1.0] * 300)
     with pytest.raises(ValueError, match="300 parameters, not 301"):

@@ -11,9 +11,9 @@ import pytest
 import microbp
 from microbp import UndefinedOperation, Value
 from microbp.record import record
+from microbp.replay import matrix
 from microbp.replay import program as programs
-from microbp.replay.matrix import source
-from microbp.replay.suspicion import may_be_undefined
+from microbp.replay.undefined import may_be_undefined
 from microbp.rules import RULES, TABLE, row
 
 #: Functions of one number, and where an operation of each has no result, though the end is finite.
@@ -33,7 +33,7 @@ LOST: dict[str, tuple[Any, float, str]] = {
 
 @pytest.fixture(params=[3000, 0], ids=["matrices", "table"], autouse=True)
 def _both_forms(request, monkeypatch):
-    monkeypatch.setattr(source, "MANY", request.param)
+    monkeypatch.setattr(matrix, "MANY", request.param)
 
 
 def compiled(function: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """Replay: a recorded graph as straight-line code for one sample, or as matrix code for a batch."""
 
-from microbp.replay.captured import Captured, capture
 from microbp.replay.compilation import compile as compile  # noqa: A004 (microbp.compile is meant)
+from microbp.replay.function_graph import Captured, capture
 from microbp.replay.program import Program
 from microbp.replay.result import Gradients
 from microbp.replay.traced import Traced

@@ -1,26 +1,34 @@
-"""Branches that were chosen while a graph was recorded, and that its replay would keep to in silence."""
+"""What left a graph while it was recorded, and what its replay would keep to in silence.
+
+That is a branch that a comparison chose, and a number that was taken out of the graph and used as such.
+"""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.comparisons import SIGNS, Compared, Comparison, comparisons_of
+from microbp.comparisons import SIGNS, TAKEN, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
-from microbp.replay.captured import Captured, capture
-from microbp.replay.forms import Floats
+from microbp.replay.backends import Floats
+from microbp.replay.dependence import dependence
+from microbp.replay.function_graph import Captured, capture
 from microbp.sites import user_frame
 from microbp.value import Value, describe
 
 __all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
 
+_SIGNS: dict[str, Callable[[Any, Any], Any]] = {
+    **SIGNS, TAKEN: lambda now, then: np.isclose(now, then, rtol=1e-9, atol=0.0, equal_nan=True),
+}  # fmt: skip
+
 
 class Branch(NamedTuple):
-    """A comparison that chose a branch, in plain data."""
+    """A comparison that chose a branch, or a number that was taken out of the graph, in plain data."""
 
     #: The operands as messages speak of them: ``h = 0.3``.
     left: str
@@ -31,7 +39,24 @@ class Branch(NamedTuple):
     site: str
 
     def __str__(self) -> str:
+        if self.sign == TAKEN:
+            return f"{self.left} [{self.site}]"
         return f"{self.left} {self.sign} {self.right} is {self.outcome} [{self.site}]"
+
+
+    @property
+    def what(self) -> str:
+        """What a function did there."""
+        return "takes a number out of the graph" if self.sign == TAKEN else "chooses a branch"
+
+    def other(self, left: float, right: float) -> str:
+        """How a sample differs from the recorded one."""
+        if self.sign == TAKEN:
+            told = "gives another number than the recorded one, which was used as such"
+            return f"{told}: {self}, here it is {left!r}"
+        return (
+            f"goes another way than the recorded one: there {self}, here it is {left!r} {self.sign} {right!r}"
+        )
 
 
 class Guards(NamedTuple):
@@ -48,29 +73,37 @@ class Guards(NamedTuple):
         """
         first: tuple[int, int] | None = None
         for index, branch in enumerate(self.branches):
-            outcomes = SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
+            outcomes = _SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
             others = np.flatnonzero(outcomes != branch.outcome)
             if len(others) and (first is None or others[0] < first[0]):
                 first = int(others[0]), index
         return first
 
 
-def compared_in(values: Iterable[Value], results: Sequence[Value]) -> list[Compared]:
-    """The comparisons that the values of a recorded graph remember.
+def compared_in(
+    values: Iterable[Value], inputs: Sequence[Value], results: Sequence[Value]
+) -> list[Compared]:
+    """The comparisons that the values of a recorded graph remember, and those of what its inputs went into.
 
     Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here
     depended on them. An operand that is not in the graph stands as its number.
     """
     sides: dict[int, tuple[Comparison, list[Any]]] = {}
-    for value in values:
+    given = {id(each) for each in inputs}
+    noted = [each for each in (*values, *inputs) if type(getattr(each, "_note", None)) is tuple]
+    for value in noted:
         for comparison, side in comparisons_of(value):
+            if side == 2 and id(value) not in given:
+                continue
             _, operands = sides.setdefault(id(comparison), (comparison, [comparison.left, comparison.right]))
-            operands[side] = value
+            if side < 2:
+                operands[side] = value
     last = {id(each) for each in results}
     return [
         Compared(comparison, *operands)
         for comparison, operands in sides.values()
-        if any(isinstance(each, Value) and id(each) not in last for each in operands)
+        if not any(id(each) in last for each in operands)
+        or any(isinstance(each, Value) and id(each) not in last for each in operands)
     ]
 
 
@@ -83,18 +116,18 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
     if not pairs:
         return None, []
     captured = capture([operand for _, pair in pairs for operand in pair], inputs, params)
-    moves = _moves(captured)
+    moves = dependence(captured).flags
     kept: list[Branch] = []
     unknown: list[Branch] = []
     outputs: list[int] = []
     for index, (each, _) in enumerate(pairs):
         here = captured.outputs[2 * index : 2 * index + 2]
-        if not any(moves[place] for place in here):
-            continue
-        branch = _branch(each)
         freed = not isinstance(each.left, Value) or (
             not each.comparison.number and not isinstance(each.right, Value)
         )
+        if not any(moves[place] for place in here) and (isinstance(each.left, Value) or not freed):
+            continue
+        branch = _branch(each)
         if freed:
             unknown.append(branch)
         else:
@@ -106,17 +139,6 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
     return Guards(narrowed, tuple(kept)), unknown
 
 
-def _moves(captured: Captured) -> list[bool]:
-    """For each node whether it depends on an input or a parameter."""
-    leaves = {*captured.inputs, *captured.params}
-    moves: list[bool] = []
-    for node in captured.graph:
-        moves.append(
-            node.position in leaves or any(moves[each] for each in node.operands if type(each) is int)
-        )
-    return moves
-
-
 def _branch(compared: Compared) -> Branch:
     left, right = (describe(each) for each in (compared.left, compared.right))
     comparison = compared.comparison
@@ -124,24 +146,33 @@ def _branch(compared: Compared) -> Branch:
 
 
 def warn(branches: Sequence[Branch], checkable: bool) -> None:
-    """BranchWarning for each line with a branch."""
-    lines: dict[str, list[Branch]] = {}
+    """BranchWarning for each line with a branch, or with a number that was taken out of the graph."""
+    lines: dict[tuple[str, bool], list[Branch]] = {}
     for each in branches:
-        lines.setdefault(each.site, []).append(each)
-    for several in lines.values():
+        lines.setdefault((each.site, each.sign == TAKEN), []).append(each)
+    for (_, number), several in lines.items():
         more = f" (and {len(several) - 1} more at this line)" if len(several) > 1 else ""
+        what, how = _WORDS[number]
         offer = (
-            "or compile with checked=True, which raises where a sample would have gone the other way"
+            f"or compile with checked=True, which raises where a sample would have {how}"
             if checkable
             else "it cannot be checked either, since an operand is no longer there: compile the function"
         )
         warnings.warn(
-            f"compile: a branch was chosen while the graph was recorded, and the program will always keep "
-            f"to it: {several[0]}{more}. Keep it in the graph with relu, maximum, minimum, clip or "
-            f"select(c, a, b); {offer}",
-            BranchWarning,
-            stacklevel=_user_level(),
+            f"compile: {what.format(f'{several[0]}{more}')}; {offer}", BranchWarning, stacklevel=_user_level()
         )
+
+
+#: What is said of a branch, and of a number.
+_BRANCH = (
+    "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep it "
+    "in the graph with relu, maximum, minimum, clip or select(c, a, b)"
+)
+_NUMBER = (
+    "a number was taken out of the graph while it was recorded, and the program will always use that one: "
+    "{}. Compute with the Value itself"
+)
+_WORDS = ((_BRANCH, "gone the other way"), (_NUMBER, "given another number"))
 
 
 def _user_level() -> int:

@@ -8,18 +8,13 @@ from typing import Any, Literal
 
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared
+from microbp.replay.backends import Auto, Form, Matrix, Straight, generated
 from microbp.replay.branches import compared_in, guards, warn
-from microbp.replay.captured import Captured, capture_values, flat
-from microbp.replay.forms import Auto, Form, Matrix, Straight
-from microbp.replay.matrix import MANY, generate, matrices, tabled
+from microbp.replay.function_graph import Captured, capture_values, flat
 from microbp.replay.program import MEMORY, Program
-from microbp.replay.rolling import depth, plan
 from microbp.value import as_number
 
 __all__ = ["FormName", "compiled_program"]
-
-#: Without matrices in the graph, loops in straight-line code are the quickest, if they leave so few values.
-_SHORT = 5000
 
 FormName = Literal["auto", "straight", "matrix"]
 
@@ -47,7 +42,7 @@ def compiled_program(
         captured, leaves, values = capture_values(outputs, inputs, params, names)
         if compared is None:
             results = [values[each] for each in captured.outputs]
-            compared = compared_in([*values, *flat(inputs, "inputs")[0], *leaves.params], results)
+            compared = compared_in([*values, *leaves.params], flat(inputs, "inputs")[0], results)
         del values
         guard, unknown = guards(compared, inputs, leaves.params)
         if unknown:
@@ -65,12 +60,4 @@ def compiled_program(
 def _form(captured: Captured, form: FormName) -> Form:
     if form == "straight":
         return Straight(captured)
-    if form == "matrix":
-        return Matrix(generate(captured))
-    generated = None if depth(captured) > MANY else matrices(captured)
-    if generated is None:
-        loops = plan(captured)
-        if loops.length < _SHORT:
-            return Straight(captured, loops)
-        generated = tabled(captured)
-    return Auto(captured, generated)
+    return Auto(captured) if form == "auto" else Matrix(generated(captured), captured.trained)

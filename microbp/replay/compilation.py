@@ -50,15 +50,14 @@ def compile(  # noqa: A001 (microbp.compile is meant)
 
     ``form``: ``"straight"`` replays sample after sample on Python's floats, with the eager engine's bits;
     ``"matrix"`` finds the matrices in the graph and runs a batch at once with NumPy, equal to 1e-12;
-    ``"auto"`` is the matrix form, but runs a few small samples in straight-line code. In a long graph what
-    repeats becomes loops of straight-line code, and where such a graph has no matrices, as an integrated
-    equation has none, ``"auto"`` runs these, sample after sample; for batches of a thousand samples and more
-    ``"matrix"`` is then the quicker, by up to two times. ``names``, such as ``locals()``, names values in the
-    source.
+    ``"auto"`` takes for each batch the one that an estimate of their cost finds quicker: straight-line code
+    for a few small samples, matrices for more. In a long graph what repeats becomes loops of straight-line
+    code. ``names``, such as ``locals()``, names values in the source.
 
-    **Branches.** A comparison of Values while recording chooses a branch that the program keeps to:
-    BranchWarning says which, and with ``checked`` a sample that would have gone the other way raises
-    BranchChanged instead.
+    **Branches and numbers.** A comparison of Values while recording chooses a branch that the program keeps
+    to, and a number that a function takes out of the graph (``.data``, ``detach()``, ``data_of``) is the same
+    for all samples: BranchWarning says which, and with ``checked`` a sample that would have gone the other
+    way, or given another number, raises BranchChanged instead.
 
     **Numbers that are not finite** raise NotFiniteResult, with the sample and the first value that shows it;
     with ``finite=False`` they are returned. An operation without a result raises UndefinedOperation as in the

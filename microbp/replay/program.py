@@ -11,14 +11,13 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
+from microbp.replay.backends import Auto, Floats, Form, Matrix, Straight
 from microbp.replay.branches import Guards
-from microbp.replay.captured import Captured, Leaves, check_leaves, flat
-from microbp.replay.forms import Auto, Floats, Form, Matrix, Straight
-from microbp.replay.layout import Layout
-from microbp.replay.result import Gradients
+from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
+from microbp.replay.identifiers import counted
+from microbp.replay.result import Gradients, views_of
 from microbp.replay.sample import first_fault, gradient_fault, replayed
-from microbp.replay.suspicion import Suspicion, unsuspecting
-from microbp.replay.words import counted
+from microbp.replay.undefined import Suspicion, unsuspecting
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Program", "as_floats"]
@@ -61,7 +60,7 @@ class Program:
     """
 
     __slots__ = (
-        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_guards", "_layout", "_memory",
+        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_frozen", "_guards", "_memory",
         "_numbers", "_seconds",
     )  # fmt: skip
 
@@ -78,17 +77,15 @@ class Program:
     ) -> None:
         self._captured, self._finite, self._memory = captured, finite, memory
         self._form, self._guards, self._seconds = form, guards, seconds
-        self._layout = Layout(form.arrays, len(captured.params))
-        self._numbers = self._layout.vector(captured.numbers)
+        self._numbers = np.array(captured.numbers, dtype=float)
         self._numbers.flags.writeable = False
         #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
-        computed = sum(node.rule is not None for node in captured.graph)
+        computed = int((captured.graph.op >= 0).sum())
         self._bytes = 16 * (computed + len(captured.inputs) + 1)
-        #: The parameters, in the order of the vector; none in a program from a pickle.
-        self._bound: tuple[Value, ...] = ()
+        #: The parameters, in the order given; none in a program from a pickle.
+        self._bound: tuple[Value, ...] = () if leaves is None else leaves.params
+        self._frozen = [each for each, takes in zip(self._bound, captured.trained, strict=False) if not takes]
         self._constants: Leaves | None = leaves
-        if leaves is not None:
-            self._bound = tuple(leaves.params[each] for each in self._layout.order)
 
     # --------------------------------------------------------------------------------- what it is
     @property
@@ -118,7 +115,7 @@ class Program:
 
     @property
     def form(self) -> str:
-        """``"straight"``, ``"matrix"``, or ``"auto"``: matrix, but straight for a few small samples."""
+        """``"straight"``, ``"matrix"``, or ``"auto"``: for each batch the quicker of the two."""
         return type(self._form).__name__.lower()
 
     @property
@@ -135,12 +132,16 @@ class Program:
 
     @property
     def arrays(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each array of parameters, by its name in the source, in the vector's order."""
-        return {array.name: array.shape for array in self._layout.arrays}
+        """The shape of each array of parameters, by its name in the source."""
+        return {array.name: array.shape for array in self._form.arrays}
 
     def views(self, theta: Floats) -> dict[str, Floats]:
-        """The arrays of a vector of parameters, or of a gradient, as views of it."""
-        return self._layout.views(self._vector(theta))
+        """The arrays of a vector of parameters, or of a gradient.
+
+        They are views of it where their elements lie in even strides in the vector, which has the order of
+        ``params=``, as they do where these were given row by row; else copies, which cannot be written to.
+        """
+        return views_of(self._form.arrays, self._vector(theta))
 
     def describe(self) -> str:
         """What became of the graph, and what compiling cost."""
@@ -217,6 +218,12 @@ class Program:
         gradient = np.empty(len(theta)) if out is None else self._vector(out, "out")
         if not gradient.flags.writeable:
             raise ValueError("out cannot be written to: its flag writeable is not set")
+        for other, what in ((theta, "theta"), (x, "the inputs")):
+            if np.may_share_memory(gradient, other):
+                raise ValueError(
+                    f"out shares memory with {what}, which would be overwritten while they are read; give "
+                    "np.empty_like(theta), and use it again and again"
+                )
         self._guard(x, theta)
         costs, dx = self._run(lambda: self._gradients(x, theta, gradient, wrt_inputs), x, theta)
         with np.errstate(all="ignore"):
@@ -235,14 +242,12 @@ class Program:
             dx = dx.reshape(batch + self._captured.input_shape)
         if len(batch) != 1:
             costs = costs.reshape(batch)[()]
-        return Gradients(cost, costs, gradient, dx, self._layout, self._bound)
+        return Gradients(cost, costs, gradient, dx, self._form.arrays, self._bound)
 
     def _gradients(
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Floats | None]:
         rows = self._rows
-        if self._layout.used < len(gradient):
-            gradient[self._layout.used :] = 0.0
         if len(x) <= rows:
             return self._form.gradients(x, theta, gradient, wrt_inputs)
         costs, dx = np.empty(len(x)), np.empty_like(x) if wrt_inputs else None
@@ -297,7 +302,7 @@ class Program:
         )  # fmt: skip
 
     def _values(self) -> tuple[Value, ...]:
-        if len(self._bound) != self._layout.size:
+        if len(self._bound) != len(self._numbers):
             raise NoGradientError(
                 "this program is bound to no Values, as after unpickling; use program.bind(net.parameters())"
             )
@@ -308,7 +313,7 @@ class Program:
         return self.parameters if theta is None else self._vector(theta)
 
     def _vector(self, vector: Any, what: str = "theta") -> Floats:
-        size = self._layout.size
+        size = len(self._numbers)
         if type(vector) is not np.ndarray or vector.shape != (size,) or vector.dtype != _FLOAT:
             raise ValueError(
                 f"{what} is a float64 vector of {counted(size, 'number')}, such as program.parameters; "
@@ -317,6 +322,12 @@ class Program:
         return vector
 
     def _check_constants(self) -> None:
+        for value in self._frozen:
+            if value.requires_grad:
+                raise ValueError(
+                    f"{describe(value)} was frozen when this program was compiled, and takes a gradient now; "
+                    "compile it again"
+                )
         leaves = self._constants
         if leaves is None or not leaves.constants:
             return
@@ -350,18 +361,13 @@ class Program:
         if self._guards is None:
             return
         guards, form = self._guards
-        numbers = Layout(form.arrays, len(guards.captured.params)).vector(self._layout.given(theta))
         with unsuspecting():
-            operands = form.values(x, numbers)
+            operands = form.values(x, theta)
         changed = guards.changed(operands)
         if changed:
             sample, index = changed
-            left, right = operands[sample, 2 * index : 2 * index + 2].tolist()
-            branch = guards.branches[index]
-            raise BranchChanged(
-                f"sample {sample} goes another way than the recorded one: there {branch}, here it is "
-                f"{left!r} {branch.sign} {right!r}"
-            )
+            sides = operands[sample, 2 * index : 2 * index + 2].tolist()
+            raise BranchChanged(f"sample {sample} {guards.branches[index].other(*sides)}")
 
     def _run(self, run: Callable[[], Result], x: Floats, theta: Floats) -> Result:
         """What ``run`` returns; an error of its arithmetic is told by the eager engine."""
@@ -377,7 +383,7 @@ class Program:
 
     def _refuse(self, x: Floats, theta: Floats) -> None:
         """UndefinedOperation for the first sample that the eager engine refuses, if there is one."""
-        numbers = self._layout.given(theta)
+        numbers = theta.tolist()
         sample = 0
         try:
             for sample, row in enumerate(x.tolist()):  # noqa: B007 (told in the error)
@@ -387,7 +393,7 @@ class Program:
 
     def _explain(self, x: Floats, theta: Floats, fine: Any = None) -> None:
         """Replay samples eagerly until one shows what is wrong; ``fine`` says which need not be."""
-        numbers = self._layout.given(theta)
+        numbers = theta.tolist()
         for sample in range(len(x)) if fine is None else np.flatnonzero(~fine).tolist():
             row = x[sample].tolist()
             if self._finite:
@@ -404,7 +410,7 @@ class Program:
         """The cost is finite, but a derivative may not be."""
         if np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all()):
             return  # only their squares are beyond the largest float
-        numbers = self._layout.given(theta)
+        numbers = theta.tolist()
         for sample, row in enumerate(x.tolist()):
             try:
                 fault = gradient_fault(self._captured, row, numbers)
@@ -424,7 +430,7 @@ class Program:
     # -------------------------------------------------------------------------------------- pickling
     def __reduce__(self) -> tuple[Any, ...]:
         guards = self._guards and (self._guards[0], self._guards[1].plain())
-        now = self._captured._replace(numbers=tuple(self._layout.given(self.parameters)))
+        now = self._captured._replace(numbers=tuple(self.parameters.tolist()))
         return _restored, (now, self._form.plain(), guards, self._finite, self._memory, self._seconds)
 
 
@@ -437,7 +443,7 @@ def _restored(
 
 
 _FORMS: dict[str, Callable[[Any], Form]] = {
-    "straight": Straight, "matrix": Matrix, "auto": lambda data: Auto(*data),
+    "straight": Straight, "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data),
 }  # fmt: skip
 
 

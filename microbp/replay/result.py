@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from microbp.errors import NoGradientError
-from microbp.replay.forms import Floats
-from microbp.replay.layout import Layout
-from microbp.replay.words import counted
+from microbp.replay.identifiers import counted
+from microbp.replay.parameter_arrays import Floats, ParameterArray
 from microbp.value import Value
 
-__all__ = ["Gradients"]
+__all__ = ["Gradients", "views_of"]
+
+
+def views_of(arrays: Sequence[ParameterArray], vector: Floats) -> dict[str, Floats]:
+    """The arrays of a vector of parameters: views where they can be, else copies that are read-only."""
+    found = {}
+    for array in arrays:
+        view = array.view(vector)
+        if view is None:
+            view = vector[np.array(array.members, dtype=np.int64).reshape(array.shape)]
+            view.flags.writeable = False
+        found[array.name] = view
+    return found
 
 
 class Gradients:
-    """A cost and its derivatives."""
+    """A cost and its derivatives; ``cost, gradient = …`` takes the two.
 
-    __slots__ = ("_layout", "_params", "cost", "costs", "gradient", "inputs")
+    >>> cost, gradient = Gradients(2.0, np.array([2.0]), np.array([1.0, 0.5]), None, (), ())
+    >>> cost, gradient.tolist()
+    (2.0, [1.0, 0.5])
+    """
+
+    __slots__ = ("_arrays", "_params", "cost", "costs", "gradient", "inputs")
 
     #: The mean or the sum over the batch; of one sample, its cost.
     cost: float
@@ -36,16 +52,20 @@ class Gradients:
         costs: Floats,
         gradient: Floats,
         inputs: Any,
-        layout: Layout,
+        arrays: Sequence[ParameterArray],
         params: Sequence[Value],
     ) -> None:
         self.cost, self.costs, self.gradient, self.inputs = cost, costs, gradient, inputs
-        self._layout, self._params = layout, params
+        self._arrays, self._params = arrays, params
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.cost
+        yield self.gradient
 
     @property
     def arrays(self) -> dict[str, Floats]:
         """The gradient as views, by the names that the parameters' arrays have in the source."""
-        return self._layout.views(self.gradient)
+        return views_of(self._arrays, self.gradient)
 
     def add_to_grad(self) -> None:
         """Add each derivative to ``grad`` of its parameter, as ``backward()`` of the cost would.
@@ -53,7 +73,7 @@ class Gradients:
         A frozen parameter is left alone. Raises NoGradientError for a program from a pickle, which has no
         Values until it is bound to some.
         """
-        if len(self._params) != self._layout.size:
+        if len(self._params) != self.gradient.size:
             raise NoGradientError(
                 "this program is bound to no Values, as after unpickling; program.bind(net.parameters())"
             )

@@ -9,10 +9,11 @@ from microbp.backward import upstream_gradients
 from microbp.errors import UndefinedOperation
 from microbp.graph import Node
 from microbp.record import _unrecorded, record
-from microbp.replay.captured import Captured
+from microbp.replay.function_graph import Captured
+from microbp.rules import RULES
 from microbp.value import Value, constant
 
-__all__ = ["first_fault", "gradient_fault", "replayed"]
+__all__ = ["first_fault", "gradient_fault", "recorded_gradients", "replayed"]
 
 
 def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> list[Value]:
@@ -21,7 +22,7 @@ def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[floa
     Raises UndefinedOperation as the eager engine does, with the name of the value and, if the graph has
     it, the line that recorded it first.
 
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> x = Value(3.0, name="x")
     >>> [each.data for each in replayed(capture(x * x, x), [4.0], [])]
     [4.0, 16.0]
@@ -47,6 +48,31 @@ def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[floa
     finally:
         _unrecorded.reset(token)
     return values
+
+
+def recorded_gradients(
+    captured: Captured, inputs: Sequence[float], numbers: Sequence[float]
+) -> tuple[list[float], list[float], list[float]]:
+    """The outputs, and the derivatives of their sum in parameters and inputs, as the eager engine has them.
+
+    It takes a local derivative that Python's ``math`` refuses from IEEE 754: infinite, or nan.
+    """
+    values = replayed(captured, inputs, numbers)
+    outputs = [values[place] for place in captured.outputs]
+    token = _unrecorded.set(None)
+    try:
+        root = outputs[0] if len(outputs) == 1 else record(RULES["sum"], (outputs,))
+    finally:
+        _unrecorded.reset(token)
+    found = upstream_gradients(root)
+
+    def derivatives(places: Sequence[int | None], takes: Sequence[bool]) -> list[float]:
+        pairs = zip(places, takes, strict=True)
+        return [0.0 if at is None or not take else found.get(id(values[at]), 0.0) for at, take in pairs]
+
+    by_params = derivatives(captured.params, captured.trained)
+    by_inputs = derivatives(captured.inputs, [True] * len(inputs))
+    return [each.data for each in outputs], by_params, by_inputs
 
 
 def first_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:

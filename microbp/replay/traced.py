@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import update_wrapper
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from microbp.array import array
 from microbp.comparisons import watched
 from microbp.record import record_sites
+from microbp.replay.backends import Floats
 from microbp.replay.build import compiled_program
-from microbp.replay.forms import Floats
 from microbp.replay.program import Program, as_floats
 from microbp.replay.result import Gradients
 from microbp.value import Value
@@ -26,7 +27,8 @@ class Traced:
     """What ``microbp.compile(function)`` gives: call it as the function, with numbers.
 
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
-    many. Keyword arguments are passed on to the function as they are, and a new one traces it anew.
+    many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
+    another number, or another Value, for a variable that it finds outside of it.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], batched: bool = False) -> None:
@@ -95,7 +97,7 @@ class Traced:
         return np.concatenate(rows or [np.empty(0)], axis=-1)
 
     def _program(self, arrays: list[Floats], static: dict[str, Any]) -> Program:
-        key = tuple(map(self._shape, arrays)), self._key(static)
+        key = tuple(map(self._shape, arrays)), self._key(static), _surroundings(self._function)
         if key not in self._programs:
             if self._batched and not len(arrays[0]):
                 raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
@@ -139,3 +141,21 @@ class Traced:
         """A decorated function is pickled as functions are, by its name."""
         name, module = getattr(self, "__qualname__", ""), sys.modules.get(self.__module__)
         return name if getattr(module, name, None) is self else super().__reduce_ex__(protocol)
+
+
+def _surroundings(function: Any) -> tuple[Any, ...]:
+    """The numbers and Values that a function finds outside of it: others trace it anew."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ()
+    found = []
+    for word, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # of a variable that has no value yet
+            found.append((word, cell.cell_contents))
+    known = function.__globals__
+    found += [(word, known[word]) for word in code.co_names if word in known]
+    return tuple(
+        (word, repr(held) if type(held) in (int, float, bool) else id(held))
+        for word, held in found
+        if type(held) in (int, float, bool) or isinstance(held, Value)
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +15,11 @@ from microbp.debug.explain.wrapping import sentence
 from microbp.debug.notebook import Shown
 from microbp.debug.path_search import gradients_of
 from microbp.replay import Program
-from microbp.replay.captured import Captured, Generated
-from microbp.replay.forms import Matrix
-from microbp.replay.layout import Layout
-from microbp.replay.matrix.latex import formulas, matrix_form, pooled
+from microbp.replay.backends import Matrix
+from microbp.replay.function_graph import Captured
+from microbp.replay.latex import formulas, statements, whole_vector
+from microbp.replay.matrix import Generated, Plan, Writer
+from microbp.replay.matrix_source import matrix_source
 
 __all__ = ["MatrixExplanation", "explain_program"]
 
@@ -96,72 +95,47 @@ def explain_program(program: Program, language: str) -> MatrixExplanation:
             "explain(loss, w)"
         )
     captured = program.captured
-    made = matrix_form(captured)
-    found = _sections(made)
+    plan, functions = statements(captured)
+    made = matrix_source(plan, functions)
+    found = _sections(plan, functions[1], made)
     parts = tuple(
         (say(f"matrix {kind}", language), tuple(code), " \\\\\n".join(shown))
         for kind, (code, shown) in found.items()
         if shown
     )
-    operations = re.search(r"became ([\d,]+)", made.description)
-    title = say(
-        "matrix", language, scalars=f"{len(captured.graph):,}",
-        operations=operations[1] if operations else "…",
-    )  # fmt: skip
+    operations = f"{len(plan.groups or ()):,}"
+    title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
     return MatrixExplanation(title, language, parts, _compared(captured, made))
 
 
-def _sections(made: Generated) -> dict[str, tuple[list[str], list[str]]]:
+def _sections(plan: Plan, writer: Writer, made: Generated) -> dict[str, tuple[list[str], list[str]]]:
     """The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas."""
     found: dict[str, tuple[list[str], list[str]]] = {
         kind: ([], []) for kind in ("forward", "deltas", "gradients")
     }
-    gradients = {f"d{array.name}" for array in (*made.arrays, made.pool) if array is not None}
-    lines = made.source.splitlines()
-    found["forward"][0].extend(each for each in lines if each.startswith("# "))
-    found["forward"][1].extend(pooled(made))
-    body = [each for each in ast.parse(made.source).body if isinstance(each, ast.FunctionDef)][-1].body
-    backward = False
-    for statement in body:
-        target = _target(statement)
-        if target in ("", "n", "dx"):
-            continue
-        kind = "gradients" if target in gradients else "deltas" if backward else "forward"
-        backward = backward or target == "costs"
-        code = lines[statement.lineno - 1 : statement.end_lineno]
-        found[kind][0].extend(each.removeprefix("    ") for each in code)
-        found[kind][1].extend(formulas(statement))
+    found["forward"][0].extend(each for each in made.source.splitlines() if each.startswith("# "))
+    found["forward"][1].extend(whole_vector(plan, writer))
+    for statement, line in zip(writer.statements, writer.lines(), strict=True):
+        if statement.target is not None and not statement.indent:
+            code, shown = found[statement.section]
+            code.append(line.removeprefix("    "))
+            shown.extend(formulas(statement))
     return found
-
-
-def _target(statement: ast.stmt) -> str:
-    """The array that a line computes; nothing for a line that computes none."""
-    match statement:
-        case ast.Assign(targets=[target]) | ast.AugAssign(target=target):
-            pass
-        case ast.Expr(value=ast.Call(keywords=[*_, ast.keyword(arg="out", value=target)])):
-            pass
-        case _:
-            return ""
-    while isinstance(target, ast.Subscript):
-        target = target.value
-    return target.id if isinstance(target, ast.Name) else ""
 
 
 def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, float], ...]:
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
-    form = Matrix(made)
-    layout = Layout(form.arrays, len(captured.params))
+    form = Matrix(made, captured.trained)
     nodes = captured.graph.nodes
     sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
     gradient = np.zeros(len(captured.params))
-    form.gradients(sample, layout.vector(captured.numbers), gradient, False)
+    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, False)
     engine = gradients_of(captured.graph)
     rows = []
     for name, position, trained, ours in zip(
-        captured.param_names, captured.params, captured.trained, layout.given(gradient), strict=True
+        captured.param_names, captured.params, captured.trained, gradient.tolist(), strict=True
     ):
         if position is not None and trained:
             rows.append((name, float(ours), engine[position]))

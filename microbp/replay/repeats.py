@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.rolling.records import Integers, Records
+from microbp.replay.function_graph import Captured
+from microbp.sweeps import Integers
 
-__all__ = ["FEWEST", "Stretch", "repeats"]
+__all__ = ["FEWEST", "Records", "Stretch", "records", "repeats"]
 
 #: A stretch with fewer repetitions is not worth a loop.
 FEWEST = 4
@@ -38,6 +39,55 @@ class Stretch(NamedTuple):
     def end(self) -> int:
         """The position behind it."""
         return self.start + self.period * self.times
+
+
+class Records(NamedTuple):
+    """Each node is a kind and a few places: those of its operands, or where a leaf stands among its like."""
+
+    #: Nodes of one kind have the same rule, literals in the same places, and pass gradients on alike.
+    kinds: Integers
+    #: The places of all nodes, one after the other; 0 for a literal.
+    places: Integers
+    #: Where those of each node begin, and where the last one's end.
+    starts: Integers
+
+
+def records(captured: Captured, flags: list[int]) -> Records:
+    """The records of a graph.
+
+    >>> from microbp import Value
+    >>> from microbp.replay.dependence import dependence
+    >>> from microbp.replay.function_graph import capture
+    >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    >>> captured = capture(w * x + 1.0, [x], [w])
+    >>> found = records(captured, dependence(captured).flags)
+    >>> found.places.tolist(), found.starts.tolist()
+    ([0, 0, 0, 1, 2, 0], [0, 1, 2, 4, 6])
+    """
+    record = captured.graph
+    size, leaf = len(record.op), record.op < 0
+    family, index = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    for number, places in ((1, captured.inputs), (2, captured.params)):
+        held = [(at, place) for at, place in enumerate(places) if place is not None]
+        if held:
+            at, where = np.array(held).T
+            family[where], index[where] = number, at
+    counts = np.diff(record.first) + leaf
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    own = np.ones(starts[-1], dtype=bool)
+    own[starts[:-1][leaf]] = False
+    places_ = np.zeros(starts[-1], dtype=np.int64)
+    places_[own], places_[~own] = np.maximum(record.args, 0), index[leaf]
+    # A kind is told by a number that mixes the rule, or the family of a leaf, and a code for each operand.
+    flag = np.array(flags, dtype=np.int64)
+    code = np.where(record.args < 0, 9, flag[np.maximum(record.args, 0)] + 1).astype(np.uint64)
+    within = np.arange(len(record.args)) - np.repeat(record.first[:-1], np.diff(record.first))
+    weights = np.random.default_rng(0).integers(1 << 63, size=int(within.max(initial=0)) + 1, dtype=np.uint64)
+    mixed = np.concatenate([[np.uint64(0)], np.cumsum(code * weights[within], dtype=np.uint64)])
+    kinds = mixed[record.first[1:]] - mixed[record.first[:-1]]
+    kinds = kinds * np.uint64(0x9E3779B97F4A7C15) + (record.op * 8 + family + 8).astype(np.uint64)
+    kinds += flag.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)
+    return Records(np.unique(kinds, return_inverse=True)[1].astype(np.int64), places_, starts)
 
 
 def repeats(records: Records) -> list[Stretch]:

@@ -1,4 +1,4 @@
-"""Rows of the table written out for one node: the node's own names in the place of the row's arguments.
+"""Rows of the table as templates: texts with a hole for each argument, as a node's own names will fill them.
 
 Sums over elements become sums of as many terms, from left to right and from 0.0 on as in the eager
 engine, so that the text computes the same bits.
@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from microbp.expr import AGGREGATES, CONSTANTS, Expression
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression
 from microbp.rules import Rule
 
-__all__ = ["Literals", "Sum", "Template", "derivative", "template", "value"]
+__all__ = ["Literals", "Sum", "Template", "template"]
 
 #: A statement adds up no more terms than this: Python's compiler recurses over them.
 _TERMS = 100
+_FACTORS = (ast.Name, ast.Constant, ast.Call, ast.UnaryOp)
+#: The arguments of a node that are literals: the name, and the number as text (0.0 is not -0.0).
+Literals = tuple[tuple[str, str], ...]
 
 
 class Sum(NamedTuple):
@@ -40,6 +43,9 @@ class Template(NamedTuple):
     sums: tuple[Sum, ...]
     #: Whether the text can be a factor without parentheses.
     factor: bool
+    #: The functions and constants that it needs; and the arguments.
+    words: frozenset[str]
+    args: frozenset[str]
 
     def scope(
         self,
@@ -73,42 +79,30 @@ class Template(NamedTuple):
         return alone and (self.text == hole or self.text.startswith((f"{hole} + ", f"{hole} - ")))
 
 
-#: The arguments of a node that are literals: the name, and the number as text (0.0 is not -0.0).
-Literals = tuple[tuple[str, str], ...]
-
-
 @lru_cache(maxsize=4096)
-def value(rule: Rule, literals: Literals = ()) -> Template:
-    """The value of a rule.
-
-    >>> from microbp.rules import RULES
-    >>> value(RULES["dot"]).text, value(RULES["dot"]).sums
-    ('{_0} + {b}', (Sum(name='_0', function='total', term='{w} * {x}', tight=True),))
-    """
-    return template(rule.y, literals)
-
-
-@lru_cache(maxsize=4096)
-def derivative(rule: Rule, place: int, literals: Literals = ()) -> Template:
-    """The local derivative in the argument at ``place``; of one in ``over``, for one element.
+def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> Template:
+    """The value of a rule, or its derivative in the argument at ``place``, for one element of a list.
 
     With ``literals``, what they decide is decided here:
 
     >>> from microbp.rules import RULES
-    >>> derivative(RULES["pow"], 0, (("b", "2.0"),)).text
+    >>> template(RULES["pow"], 0, (("b", "2.0"),)).text
     '2.0 * pow({a}, 1.0)'
+    >>> template(RULES["dot"]).text, template(RULES["dot"]).sums
+    ('{_0} + {b}', (Sum(name='_0', function='total', term='{w} * {x}', tight=True),))
     """
-    return template(rule.d[place], literals)
-
-
-def template(expression: Expression, literals: Literals = ()) -> Template:
-    """The template of an expression."""
     holes = _Holes()
-    tree = ast.parse(expression.text, mode="eval").body
+    tree = ast.parse((rule.y if place is None else rule.d[place]).text, mode="eval").body
     if literals:
         tree = _Decided(dict(literals)).visit(tree)
     tree = holes.visit(tree)
-    return Template(ast.unparse(tree), tuple(holes.sums.values()), isinstance(tree, _FACTORS))
+    match tree:  # a sum that begins with 0.0 is not -0.0, and so the same
+        case ast.BinOp(left=ast.Name(id="{_0}"), op=ast.Add(), right=ast.Constant(value=0.0)):
+            tree = tree.left
+    return Template(
+        ast.unparse(tree), tuple(holes.sums.values()), isinstance(tree, _FACTORS),
+        frozenset(holes.words), frozenset(holes.args),
+    )  # fmt: skip
 
 
 class _Decided(ast.NodeTransformer):
@@ -118,18 +112,7 @@ class _Decided(ast.NodeTransformer):
         self.literals = literals
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id not in self.literals:
-            return node
-        return _parsed(self.literals[node.id])
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        return self._computed(node)
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        return self._computed(node)
-
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        return self._computed(node)
+        return _parsed(self.literals[node.id]) if node.id in self.literals else node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         deciding = isinstance(node.op, ast.Or)
@@ -158,25 +141,32 @@ class _Decided(ast.NodeTransformer):
             return node
         return _parsed(repr(found))  # inf and nan become names
 
+    visit_UnaryOp = visit_BinOp = visit_Compare = _computed  # noqa: N815 (names of ast)
+
 
 def _parsed(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
 
-_FACTORS = (ast.Name, ast.Constant, ast.Call, ast.UnaryOp)
-
-
 class _Holes(ast.NodeTransformer):
     def __init__(self) -> None:
         self.sums: dict[tuple[str, str], Sum] = {}
+        self.words: set[str] = set()
+        self.args: set[str] = set()
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return node if node.id in CONSTANTS else ast.Name(f"{{{node.id}}}")
+        if node.id in CONSTANTS:
+            self.words.add(node.id)
+            return node
+        self.args.add(node.id)
+        return ast.Name(f"{{{node.id}}}")
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         node.args = [self.visit(arg) for arg in node.args]
         assert isinstance(node.func, ast.Name)
+        self.words.add(node.func.id)
         if node.func.id not in AGGREGATES:
+            assert node.func.id in FUNCTIONS
             return node
         term = node.args[0]
         tight = isinstance(term, _FACTORS) or (

@@ -1,4 +1,4 @@
-r"""The matrix form as LaTeX: the lines of the generated source as formulas, a row for each sample.
+r"""The matrix form as LaTeX: the statements of the generated source as formulas, a row for each sample.
 
 ``delta1`` is \delta^{(1)}, ``dW1`` is \partial J/\partial W^{(1)}, the derivative of the sum J of the
 samples' costs, and a product entry by entry is \odot. A slice of an array has its places as an index.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from itertools import accumulate
 
-from microbp.replay.captured import Captured, Generated
-from microbp.replay.matrix.source import matrices
-from microbp.replay.matrix.table import tabled
+from microbp.replay.function_graph import Captured
+from microbp.replay.groups import THETA
+from microbp.replay.matrix import Plan, Statement, Writer
+from microbp.replay.matrix_source import used_arrays, written
+from microbp.replay.table import tabled
+from microbp.replay.trees import text
 
-__all__ = ["formulas", "latex", "matrix_form", "pooled"]
+__all__ = ["formulas", "latex", "statements", "whole_vector"]
 
 _GREEK = {
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi",
@@ -36,66 +38,63 @@ def latex(captured: Captured) -> str:
     r"""The forward and the backward pass of a batch as an ``aligned`` environment, a line for each array.
 
     >>> from microbp import MLP, Value
-    >>> from microbp.replay.captured import capture
+    >>> from microbp.replay.function_graph import capture
     >>> net, x = MLP(2, [3, 1], activation="tanh", seed=0), [Value(0.5), Value(1.0)]
     >>> print(latex(capture(net(x), x, net.parameters())))
     \begin{aligned}
     z^{(1)} &= x\,W^{(1)\top} + b^{(1)} \\
     h^{(1)} &= \tanh\left(z^{(1)}\right) \\
-    z^{(2)} &= h^{(1)}\,W^{(2)\top} + b^{(2)}_{0} \\
+    z^{(2)} &= h^{(1)}\,W^{(2)\top} + b^{(2)} \\
     J &= \textstyle\sum z^{(2)} \\
-    \delta^{(2)} &= 1 \\
-    \delta^{(1)} &= \left(\delta^{(2)}\,W^{(2)}\right) \odot \tanh'\left(z^{(1)}\right) \\
+    \delta^{(1)} &= W^{(2)}_{0} \odot \tanh'\left(z^{(1)}\right) \\
     \frac{\partial J}{\partial W^{(1)}} &= \delta^{(1)\top}\,x \\
     \frac{\partial J}{\partial b^{(1)}} &= \textstyle\sum_{s} \delta^{(1)} \\
-    \frac{\partial J}{\partial W^{(2)}} &= \delta^{(2)\top}\,h^{(1)} \\
-    \frac{\partial J}{\partial b^{(2)}} &= \textstyle\sum \delta^{(2)}
+    \frac{\partial J}{\partial W^{(2)}} &= \textstyle\sum_{s} h^{(1)} \\
+    \frac{\partial J}{\partial b^{(2)}} &= n
     \end{aligned}
 
     A sum over s runs over the samples. Raises ValueError for a graph so irregular that its form is a table.
     """
-    made = matrix_form(captured)
-    defined = [each for each in ast.parse(made.source).body if isinstance(each, ast.FunctionDef)]
-    lines = [*pooled(made), *(line for each in defined[-1].body for line in formulas(each))]
+    plan, (_, writer) = statements(captured)
+    lines = [*whole_vector(plan, writer), *(line for each in writer.statements for line in formulas(each))]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
-def matrix_form(captured: Captured) -> Generated:
-    """The source whose lines are formulas; ValueError for a graph so irregular that there is none."""
-    made = matrices(captured)
-    if made is None:
+def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
+    """The plan of a graph, and the statements of its two functions, which are formulas.
+
+    ValueError for a graph so irregular that there are none.
+    """
+    plan = Plan(captured)
+    if plan.groups is None:
         told = tabled(captured).description
         raise ValueError(f"latex: {told}, which is no formula; take a part of the graph")
-    return made
+    return plan, written(plan)
 
 
-def pooled(made: Generated) -> list[str]:
+def whole_vector(plan: Plan, writer: Writer) -> list[str]:
     """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
-    if made.pool is None:
+    arrays = used_arrays(plan)
+    if not writer.theta_used or not arrays:
         return []
-    size = accumulate(len(each.members) for each in made.arrays)
-    parts = [each.name for each, end in zip(made.arrays, size, strict=True) if end <= len(made.pool.members)]
-    return [rf"{_symbol(made.pool.name)[0]} &= \left[{' | '.join(_symbol(each)[0] for each in parts)}\right]"]
+    parts = " | ".join(_symbol(each.name)[0] for each in arrays)
+    return [rf"{_symbol(plan.arrays[THETA].name)[0]} &= \left[{parts}\right]"]
 
 
-def formulas(statement: ast.stmt) -> Iterator[str]:
-    """The formula of a line; none of a line that is only about Python."""
-    match statement:
-        case ast.Assign(targets=[ast.Name(id="n" | "dx")]):
-            return
-        case ast.Assign(targets=[ast.Name(id="costs")], value=value):
+def formulas(statement: Statement) -> Iterator[str]:
+    """The formula of a statement; none of one that is only about Python."""
+    target, value = statement.target, statement.value
+    if target is None or value is None or statement.indent:
+        return
+    match target:
+        case ast.Name(id="costs"):
             shown = value.value if isinstance(value, ast.Subscript) else value
             yield rf"J &= \textstyle\sum {_within(shown, _PRODUCT)}"
-        case ast.Assign(targets=[ast.Subscript(value=target, slice=ast.Constant())], value=value):
-            yield f"{_formula(target)[0]} &= {_formula(value)[0]}"
-        case ast.Assign(targets=[target], value=value):
-            yield f"{_formula(target)[0]} &= {_formula(value)[0]}"
-        case ast.AugAssign(target=target, value=value):
-            yield rf"{_formula(target)[0]} &\mathrel{{+}}= {_formula(value)[0]}"
-        case ast.Expr(value=ast.Call(args=args, keywords=[*_, ast.keyword(arg="out", value=out)]) as call):
-            total = ast.Call(call.func, [], call.keywords[:1])
-            written = ast.BinOp(args[0], ast.MatMult(), args[1]) if args else total
-            yield f"{_formula(out)[0]} &= {_formula(written)[0]}"
+            return
+        case ast.Subscript(value=whole, slice=ast.Constant(value=index)) if index is ...:
+            target = whole
+    sign = r"&\mathrel{+}=" if statement.sign == "+=" else "&="
+    yield f"{_formula(target)[0]} {sign} {_formula(value)[0]}"
 
 
 def _symbol(name: str) -> Formula:
@@ -168,7 +167,7 @@ def _formula(node: ast.expr) -> Formula:
             return f"{_formula(left)[0]} {_COMPARE[type(op)]} {_formula(right)[0]}", _SUM
         case ast.Call(func=func, args=args, keywords=keywords):
             return _call(func, args, keywords)
-    return rf"\texttt{{{ast.unparse(node)}}}".replace("_", r"\_"), _FACTOR
+    return rf"\texttt{{{text(node)}}}".replace("_", r"\_"), _FACTOR
 
 
 def _is_count(node: ast.expr) -> bool:
@@ -190,7 +189,7 @@ def _transposed(matrix: ast.expr) -> Formula:
 def _indexed(inner: ast.expr, where: ast.expr) -> Formula:
     """An array with the places that are taken of it; the axis of the samples is not shown."""
     parts = where.elts if isinstance(where, ast.Tuple) else [where]
-    shown = [ast.unparse(each) for each in parts if ast.unparse(each) not in (":", "None", "...")]
+    shown = [text(each) for each in parts if text(each) not in (":", "None", "...")]
     source, strength = _formula(inner)
     if not shown:
         return source, strength
@@ -205,7 +204,7 @@ def _indexed(inner: ast.expr, where: ast.expr) -> Formula:
 def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> Formula:
     match func:
         case ast.Attribute(value=inner, attr="sum" | "max" as name) if not args:
-            over = any(each.arg == "axis" and ast.unparse(each.value) == "0" for each in keywords)
+            over = any(each.arg == "axis" and text(each.value) == "0" for each in keywords)
             sign = r"\textstyle\sum" if name == "sum" else r"\max"
             return f"{sign}{'_{s}' if over else ''} {_within(inner, _PRODUCT)}", _PRODUCT
         case ast.Attribute(value=inner, attr="reshape" | "ravel"):
@@ -213,7 +212,7 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
         case ast.Attribute(value=inner, attr="swapaxes"):
             return _transposed(inner)
         case ast.Attribute(attr="repeat" | "broadcast_to" | "full"):
-            return _formula(args[1] if ast.unparse(func) == "np.full" else args[0])
+            return _formula(args[1] if text(func) == "np.full" else args[0])
         case ast.Attribute(attr="concatenate"):
             parts = args[0].elts if isinstance(args[0], ast.List) else args
             return rf"\left[{' | '.join(_formula(each)[0] for each in parts)}\right]", _ATOM
@@ -236,7 +235,7 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
         case ast.Attribute(attr="where"):
             test, first, second = (_formula(each)[0] for each in args)
             return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _FACTOR
-    word = ast.unparse(func).removeprefix("np.")
+    word = text(func).removeprefix("np.")
     if word.startswith("d_"):
         args = args[:1]  # the second is the value, from which the derivative is computed
     function = _FUNCTIONS.get(word) or rf"\operatorname{{{word}}}".replace("_", r"\_")

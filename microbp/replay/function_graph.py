@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.graph import Graph
-from microbp.record import _unrecorded, record
-from microbp.rules import RULES
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
-    "Captured", "Generated", "Leaves", "ParameterArray", "capture", "capture_values", "check_leaves", "flat",
+    "Captured", "Leaves", "capture", "capture_values", "check_leaves", "flat",
 ]  # fmt: skip
 
 
@@ -38,44 +36,6 @@ class Captured(NamedTuple):
     #: The number that each parameter had, and whether it takes a gradient.
     numbers: tuple[float, ...]
     trained: tuple[bool, ...]
-
-
-class ParameterArray(NamedTuple):
-    """Parameters that the generated code holds in one array."""
-
-    name: str
-    shape: tuple[int, ...]
-    #: For each element, in C order, its index in ``Captured.params``.
-    members: tuple[int, ...]
-
-
-class Generated(NamedTuple):
-    """Source for a batch: what the matrix form gives back."""
-
-    #: Defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
-    source: str
-    #: In this order the arrays stand in those arguments, and in the flat vector of all parameters.
-    arrays: tuple[ParameterArray, ...]
-    #: Arrays that the source names without defining them.
-    constants: Mapping[str, np.ndarray[Any, Any]]
-    #: "985 scalars became 14 array operations", and a line for each group.
-    description: str
-    #: Whether it equals the eager engine bit for bit.
-    exact: bool
-    #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
-    watched: frozenset[int] = frozenset()
-    #: The first of the arrays as one vector, if the source uses it: it stands before them in the arguments.
-    pool: ParameterArray | None = None
-
-    def views(self, vector: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-        """The arguments that are in a vector of all parameters, or of their gradient."""
-        found = [] if self.pool is None else [vector[: len(self.pool.members)]]
-        start = 0
-        for array in self.arrays:
-            end = start + len(array.members)
-            found.append(vector[start:end].reshape(array.shape))
-            start = end
-        return found
 
 
 class Leaves(NamedTuple):
@@ -120,10 +80,8 @@ def capture_values(
     given, input_shape = flat(inputs, "inputs")
     if not results:
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
-    root = results[0] if len(results) == 1 else _sum(results)
-    graph = Graph(root, names)
-    nodes = graph.nodes if root is results[0] else graph.nodes[:-1]
-    values = list(graph._values[: len(nodes)])
+    graph = Graph.of_roots(results, names)
+    values = list(graph._values)
     leaves = [each for each in values if each.is_leaf]
     taken = {id(each) for each in given}
     if params is None:
@@ -135,7 +93,7 @@ def capture_values(
     constants = tuple(each for each in leaves if id(each) not in taken)
     places = graph._places
     captured = Captured(
-        Graph.of(nodes),
+        Graph._restored(graph._record()),
         tuple(places.get(id(each)) for each in given),
         tuple(places.get(id(each)) for each in chosen),
         tuple(places[id(each)] for each in results),
@@ -176,37 +134,31 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     return found, array.shape
 
 
-def _sum(values: list[Value]) -> Value:
-    """Their sum, recorded also under ``no_grad()``."""
-    token = _unrecorded.set(None)
-    try:
-        total: Value = record(RULES["sum"], (values,))
-        return total
-    finally:
-        _unrecorded.reset(token)
-
-
 def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
     """ValueError for an input or a parameter that was computed, or that stands twice."""
     seen: dict[int, str] = {}
     for what, values in (("inputs", inputs), ("params", params)):
         for index, each in enumerate(values):
-            here = f"{what}[{index}]"
             if not each.is_leaf:
                 raise ValueError(
-                    f"compile: {here}, {describe(each)}, was computed ({each.rule}); inputs and parameters "
-                    "are leaves, made by Value(...)"
+                    f"compile: {what}[{index}], {describe(each)}, was computed ({each.rule}); inputs and "
+                    "parameters are leaves, made by Value(...)"
                 )
+        twice = len({*map(id, values)}) < len(values) or not seen.keys().isdisjoint(map(id, values))
+        for index, each in enumerate(values if twice else ()):
             if id(each) in seen:
-                raise ValueError(f"compile: {here}, {describe(each)}, stands in {seen[id(each)]} already")
-            seen[id(each)] = here
+                first = seen[id(each)]
+                raise ValueError(f"compile: {what}[{index}], {describe(each)}, stands in {first} already")
+            seen[id(each)] = f"{what}[{index}]"
+        seen.update((id(each), f"{what}[{index}]") for index, each in enumerate(values) if what == "inputs")
 
 
 def _names(graph: Graph, values: Sequence[Value], letter: str) -> tuple[str, ...]:
     """The name of each in the graph, its own where it is not in the graph, else a letter and its index."""
+    places, names, named = graph._places, graph.names, graph.named
     found = []
     for index, each in enumerate(values):
-        place = graph._places.get(id(each))
-        node = None if place is None else graph.nodes[place]
-        found.append(node.name if node is not None and node.named else each.name or f"{letter}{index}")
+        place = places.get(id(each))
+        known = place is not None and named[place]
+        found.append(names[place] if known and place is not None else each.name or f"{letter}{index}")
     return tuple(found)

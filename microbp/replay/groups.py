@@ -1,0 +1,291 @@
+"""Groups: values of one operation, at one level, over the same arrays, become one array.
+
+Places of parameters are at first their indices in the vector of all; which arrays they form is decided when
+all groups are known (see :mod:`parameter_arrays`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microbp.graph import Graph
+from microbp.replay.dependence import TRAINS, VARIES
+from microbp.replay.function_graph import Captured
+from microbp.replay.sums import Operations
+from microbp.rules import Rule
+from microbp.sweeps import Integers
+
+__all__ = ["CONSTANT", "INPUT", "THETA", "Block", "Group", "Homes", "Slot", "grouped"]
+
+#: Where a value stands that is in no group: numbers; inputs; the vector of all parameters. Arrays of
+#: parameters that bear names have numbers below these.
+CONSTANT, INPUT, THETA = -1, -2, -3
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass
+class Slot:
+    """What stands at one place among the operands of a group: numbers, or places in one array."""
+
+    home: int
+    #: One for each member; of a list of operands, a row for each member.
+    places: Integers
+    #: Their numbers, where they are constants.
+    numbers: Numbers | None = None
+
+
+@dataclass(eq=False)
+class Block:
+    """Terms of a sum that multiply two arrays, or that take one array with a factor for each term."""
+
+    #: For each member a row with the factor of each term; of products they are all 1 or all -1.
+    factors: Numbers
+    right: Slot
+    left: Slot | None = None
+
+
+@dataclass(eq=False)
+class Group:
+    """Values that one line computes."""
+
+    #: None for a sum of products.
+    rule: Rule | None
+    #: Their positions, without those that compute what another one computes.
+    members: list[int]
+    varies: bool
+    #: Whether a gradient in a parameter passes through it. A gradient is that of a whole array: what uses
+    #: one of which any value trains comes before it.
+    trains: bool
+    #: The smallest position of a value in it. Since all members use the same arrays, to go through the
+    #: groups in the order of this number is to go through them with operands first.
+    first: int
+    #: The operands of a rule: for each argument one slot, or for an argument in ``over`` its pieces.
+    slots: list[list[Slot]] = field(default_factory=list)
+    #: The terms of a sum of products, and for each member its constant.
+    blocks: list[Block] = field(default_factory=list)
+    constants: Numbers = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def operands(self) -> Iterator[Slot]:
+        """All its slots."""
+        for slots in self.slots:
+            yield from slots
+        for block in self.blocks:
+            yield block.right
+            if block.left is not None:
+                yield block.left
+
+
+class Homes:
+    """For each position of the graph its array, by number, and its place there; groups count from 0."""
+
+    def __init__(self, captured: Captured, array_of: dict[int, tuple[int, int]]) -> None:
+        size = len(captured.graph)
+        self.home = np.full(size, CONSTANT)
+        self.place = np.zeros(size, dtype=np.int64)
+        #: For each position that is a parameter its index, else -1.
+        self.index = np.full(size, -1)
+        for index, position in enumerate(captured.params):
+            if position is not None:
+                self.home[position], self.place[position] = array_of.get(index, (THETA, index))
+                self.index[position] = index
+        for index, position in enumerate(captured.inputs):
+            if position is not None:
+                self.home[position], self.place[position] = INPUT, index
+
+    def put(self, positions: Integers, number: int, places: Integers) -> None:
+        """The values stand in a group."""
+        self.home[positions], self.place[positions] = number, places
+
+
+def grouped(
+    found: Operations, record: Graph, flags: list[int], homes: Homes, most: int
+) -> list[Group] | None:
+    """The groups, each after those that it uses; None where there are more than ``most``."""
+    levels: list[list[int]] = [[] for _ in range(max(found.levels) + 1)]
+    if len(levels) > most:
+        return None
+    for position, level in enumerate(found.levels):
+        if level:
+            levels[level].append(position)
+    maker = _Maker(found, record, np.array(flags, dtype=np.int64), homes)
+    for layer in levels[1:]:
+        maker.rules([each for each in layer if each not in found.sums])
+        maker.sums([each for each in layer if each in found.sums])
+        if len(maker.groups) > most:
+            return None
+    return maker.groups
+
+
+class _Maker:
+    """Makes the groups of one level after the other."""
+
+    def __init__(self, found: Operations, record: Graph, flags: Integers, homes: Homes) -> None:
+        self.found, self.record, self.flags, self.homes = found, record, flags, homes
+        self.groups: list[Group] = []
+
+    def add(
+        self, rule: Rule | None, positions: Integers, keys: npt.NDArray[Any]
+    ) -> tuple[Group, Integers]:
+        """A new group of the values at ``positions`` in the order of their ``keys``, equal ones once.
+
+        Returns the group, and which of the positions are its members.
+        """
+        members, places = _sorted(keys)
+        kept = positions[members]
+        flags = int(np.bitwise_or.reduce(self.flags[positions]))
+        group = Group(
+            rule, kept.tolist(), bool(flags & VARIES), bool(flags & TRAINS), int(positions.min())
+        )
+        self.homes.put(positions, len(self.groups), places)
+        self.groups.append(group)
+        return group, members
+
+    def finish(self, group: Group) -> None:
+        """What is known when the operands are."""
+        homes = {slot.home for slot in group.operands if slot.home >= 0}
+        group.trains |= any(self.groups[home].trains for home in homes)
+
+    # ------------------------------------------------------------------------------------- of a rule
+    def rules(self, layer: list[int]) -> None:
+        """The groups of operations that are no sums of products."""
+        record, alike = self.record, defaultdict(list)
+        for position in layer:
+            width = record.first[position + 1] - record.first[position]
+            alike[int(record.op[position]), int(width)].append(position)
+        for (op, width), held in alike.items():
+            rule, positions = record.rules[op], np.array(held)
+            args = record.args[record.first[positions][:, None] + np.arange(width)]
+            literal, inside = args < 0, np.maximum(args, 0)
+            home = np.where(literal, CONSTANT, self.homes.home[inside])
+            place = self.homes.place[inside]
+            if not rule.over:  # of one parameter each they are alike, whatever its array
+                lone = ((home != CONSTANT).sum(axis=1, keepdims=True) == 1) & (home <= THETA)
+                home = np.where(lone, THETA, home)
+                place = np.where(lone, self.homes.index[inside], place)
+            numbers = record.data[inside]
+            numbers[literal] = record.consts[-1 - args[literal]]
+            fixed = home == CONSTANT
+            for which in _by_rows(home):
+                one = which[0]
+                self._rule(rule, positions[which], home[one], place[which], numbers[which], fixed[one])
+
+    def _rule(
+        self, rule: Rule, positions: Integers, home: Integers, place: Integers, numbers: Numbers, fixed: Any
+    ) -> None:
+        """One group: members in the order in which their operands stand, those of groups before others."""
+        columns = [n for n in np.argsort(-home, kind="stable").tolist() if not fixed[n]]
+        columns.sort(key=lambda n: home[n] < 0)
+        keys = np.concatenate([place[:, columns], numbers[:, fixed].view(np.int64)], axis=1)
+        group, members = self.add(rule, positions, keys)
+        entries = rule.split(range(len(home)))
+        for arg, which in zip(rule.args, entries, strict=True):
+            if arg not in rule.over:
+                group.slots.append([_slot(home[which], place[members, which], numbers[members, which])])
+                continue
+            pieces, start = [], 0
+            for end in range(1, len(which) + 1):
+                if end == len(which) or home[which[end]] != home[which[start]]:
+                    part = which[start:end]
+                    pieces.append(_slot(home[part[0]], place[members][:, part], numbers[members][:, part]))
+                    start = end
+            group.slots.append(pieces)
+        self.finish(group)
+
+    # ------------------------------------------------------------------------------------- of a sum
+    def sums(self, layer: list[int]) -> None:
+        """The groups of sums of products: alike are those with as many terms of the same arrays."""
+        if not layer:
+            return
+        found, home, place, index = self.found, self.homes.home, self.homes.place, self.homes.index
+        slices = [found.slices.get(each, slice(0, 0)) for each in layer]
+        lengths = np.array([each.stop - each.start for each in slices])
+        terms = np.concatenate([np.arange(each.start, each.stop) for each in slices])
+        owner = np.repeat(np.arange(len(layer)), lengths)
+        left, right, factor = found.left[terms], found.right[terms], found.factor[terms]
+        single = left < 0
+        # A parameter alone, or its square, is alike whatever its array.
+        lone = (single | (left == right)) & (index[right] >= 0)
+        sides = []
+        for side in (np.where(single, right, left), right):
+            here = np.where(lone, THETA, home[side])
+            sides.append((self.flags[side] & VARIES, here, np.where(lone, index[side], place[side])))
+        # What varies less stands on the left, as weights do.
+        (va, ha, pa), (vb, hb, pb) = sides
+        turned = (va > vb) | ((va == vb) & ((ha > hb) | ((ha == hb) & (pa > pb))))
+        hl, hr = np.where(turned, hb, ha), np.where(turned, ha, hb)
+        pl, pr = np.where(turned, pb, pa), np.where(turned, pa, pb)
+        hl, pl = np.where(single, 0, hl), np.where(single, 0, pl)
+        sign = np.where(single, 0, np.sign(factor)).astype(np.int64)
+        order = np.lexsort((factor, pl, pr, -sign, -hl, -hr, single, owner))
+        kind = np.stack([single, sign, hl, hr], axis=1)[order].astype(np.int64)
+        pl, pr, factor = pl[order], pr[order], factor[order]
+        ends = np.cumsum(lengths)
+        alike: dict[bytes, list[int]] = defaultdict(list)
+        for each, (start, end) in enumerate(zip((ends - lengths).tolist(), ends.tolist(), strict=True)):
+            alike[kind[start:end].tobytes()].append(each)
+        positions = np.array(layer)
+        constants = np.array([found.sums[each] for each in layer])
+        for which in alike.values():
+            rows = (ends - lengths)[which][:, None] + np.arange(lengths[which[0]])
+            self._sum(positions[which], kind[rows[0]], pl[rows], pr[rows], factor[rows], constants[which])
+
+    def _sum(
+        self, positions: Integers, kind: Integers, left: Integers, right: Integers, factor: Numbers,
+        constants: Numbers,
+    ) -> None:  # fmt: skip
+        """One group, its members sorted by their rights: in a full grid of both these are the outer loop."""
+        bits = np.ascontiguousarray(factor).view(np.int64), constants[:, None].view(np.int64)
+        group, members = self.add(None, positions, np.concatenate([right, left, *bits], axis=1))
+        group.constants = constants[members]
+        changes = np.flatnonzero((np.diff(kind, axis=0) != 0).any(axis=1)) + 1
+        starts = [0, *changes.tolist()] if len(kind) else []
+        for start, end in zip(starts, [*starts[1:], len(kind)], strict=True):
+            single, _, hl, hr = kind[start].tolist()
+            part = slice(start, end)
+            group.blocks.append(Block(
+                factor[members][:, part],
+                Slot(hr, right[members][:, part]),
+                None if single else Slot(hl, left[members][:, part]),
+            ))  # fmt: skip
+        self.finish(group)
+
+
+def _slot(home: int, places: Integers, numbers: Numbers) -> Slot:
+    constant = home == CONSTANT
+    return Slot(CONSTANT, np.zeros(0, dtype=np.int64), numbers) if constant else Slot(int(home), places)
+
+
+def _by_rows(matrix: Integers) -> Iterator[Integers]:
+    """The indices of rows that are equal, in the order in which these come."""
+    if len(matrix) == 1 or (matrix == matrix[0]).all():
+        yield np.arange(len(matrix))
+        return
+    found: dict[bytes, list[int]] = defaultdict(list)
+    for index, row in enumerate(np.ascontiguousarray(matrix)):
+        found[row.tobytes()].append(index)
+    yield from (np.array(each) for each in found.values())
+
+
+def _sorted(keys: npt.NDArray[Any]) -> tuple[Integers, Integers]:
+    """The rows in order, the first of equal ones alone; and for each row its number among these."""
+    if len(keys) == 1:
+        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    texts = [row.tobytes() for row in keys.astype(">i8")]
+    first: dict[bytes, int] = {}
+    for index, each in enumerate(texts):
+        first.setdefault(each, index)
+    order = sorted(first)
+    number = {each: n for n, each in enumerate(order)}
+    return np.array([first[each] for each in order]), np.array([number[each] for each in texts])
+
+
+def mapped(places: Integers, where: Callable[[int], int]) -> Integers:
+    """Each place replaced."""
+    return np.array([where(each) for each in places.ravel().tolist()], dtype=np.int64).reshape(places.shape)
