@@ -177,6 +177,12 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
 
 def _in_place(ufunc: np.ufunc, whole: Array, *others: Any, **options: Any) -> Any:
     """What becomes of the elements by ``whole -= other``: with plain numbers an update, if they were used."""
+    shape = np.broadcast_shapes(whole.shape, *map(np.shape, others))
+    if shape != whole.shape:
+        raise ValueError(
+            f"np.{ufunc.__name__} in place: could not broadcast what has the shape {shape} into an array of "
+            f"shape {whole.shape}; sum over the samples first (b -= rate * gradient.sum(axis=0))"
+        )
     result = renewed(whole, applied(ufunc, "__call__", *for_update(whole, *others), out=whole, **options))
     for before, after in zip(whole.flat, np.ravel(result), strict=True):
         if isinstance(before, Value) and before.is_leaf and isinstance(after, Value) and not after.is_leaf:

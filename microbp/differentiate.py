@@ -16,7 +16,7 @@ from microbp.compiled import local_derivative
 from microbp.errors import NoGradientError
 from microbp.expr import FUNCTIONS, Reading, largest
 from microbp.record import record
-from microbp.rules import RULES, Rule, row
+from microbp.rules import RULES, Corner, Rule, row
 from microbp.value import Value, describe
 
 __all__ = ["grad"]
@@ -171,11 +171,31 @@ def _dpow(m: int, n: int) -> Rule:
     return rule
 
 
+def _largest(elements: list[Any]) -> Any:
+    """The first of the largest, itself: its weight ``exp(x - largest(x))`` is a constant, 1."""
+    numbers = list(map(_data, elements))
+    top = largest(numbers)
+    return elements[numbers.index(top)] if not math.isnan(top) else top
+
+
 def _rest(weights: list[Any]) -> Any:
-    """The sum of all but the largest weight, which is 1: it is nothing, but its derivative is not."""
-    numbers = [_data(each) for each in weights]
-    top = numbers.index(largest(numbers)) if not math.isnan(largest(numbers)) else 0
-    return record(RULES["sum"], (weights[:top] + weights[top + 1 :],)) + (weights[top] - 1.0)
+    """The sum of all weights but that of the largest element; another may have gone to 1 by rounding."""
+    numbers = list(map(_data, weights))
+    top = largest(numbers)
+    if math.isnan(top):
+        return record(RULES["sum"], (weights,))
+    tops = [place for place, each in enumerate(numbers) if each == top]
+    own = next((place for place in tops if not isinstance(weights[place], Value)), tops[0])
+    return record(RULES["sum"], (weights[:own] + weights[own + 1 :],))
+
+
+def _exp(exponent: Any) -> Any:
+    """``exp``; that of ``x - x`` is no more than the number 1."""
+    if isinstance(exponent, Value) and exponent.rule is RULES["sub"]:
+        x, shift = exponent.operands
+        if x is shift:
+            return 1.0
+    return record(RULES["exp"], (exponent,), ieee=True)
 
 
 def _apply(rule: Rule) -> Any:
@@ -188,7 +208,8 @@ _ON_VALUES = Reading(
     | {
         "dpow": lambda a, b, m, n: record(_dpow(int(m), int(n)), (a, b), ieee=True),
         "total": lambda x: record(RULES["sum"], (x,)),
-        "largest": lambda x: largest(map(_data, x)),  # a shift that cancels
+        "exp": _exp,
+        "largest": _largest,
         "rest": _rest,
     },
     _data,
@@ -203,9 +224,13 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
     numbers = rule.split([_data(each) for each in node.operands])
     lists, rows = _elements(rule, arguments), _elements(rule, numbers)
     scope = {arg: each for arg, each in zip(rule.args, arguments, strict=True) if arg not in rule.over}
-    at = {**dict(zip(rule.args, numbers, strict=True)), "y": node.data}
-    corner = next((each for each in rule.corners if each.where.evaluate(at, elements=rows)), None)
-    reading = _ON_VALUES._replace(known={})  # what the elements share is recorded once
+    corner: Corner | None = None
+    if rule.corners:
+        at = {**dict(zip(rule.args, numbers, strict=True)), "y": node.data}
+        corner = next((each for each in rule.corners if each.where.evaluate(at, elements=rows)), None)
+    reading = _ON_VALUES
+    if rule.over:
+        reading = reading._replace(known={})  # what the elements share is recorded once
     values = [each for each in node.operands if isinstance(each, Value)]
     found: list[tuple[Value, Any]] = []
     for place, (arg, operands, were) in enumerate(zip(rule.args, arguments, recorded, strict=True)):

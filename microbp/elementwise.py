@@ -224,6 +224,7 @@ _BITS = "Values are real numbers and have no bits; for truth values compare firs
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "invert", "bitwise_count"), _BITS),
     **dict.fromkeys(("left_shift", "right_shift", "packbits", "unpackbits"), _BITS),
+    "sinc": "away from 0 write np.sin(np.pi * x) / (np.pi * x)",
     **dict.fromkeys(("gcd", "lcm"), "Values are real numbers, not whole ones"),
     "fmod": "write x - y * k with the plain number k = math.trunc(x.data / y.data)",
     "isnat": "Values are numbers, not times",

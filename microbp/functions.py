@@ -120,11 +120,11 @@ def log_softmax(x: Iterable[Any]) -> Array:
     numbers = [each._data if isinstance(each, Value) else each for each in logits]
     top = largest(numbers) if numbers else 0.0
     made = np.empty(len(logits), dtype=object)
-    if top == math.inf:  # a difference of infinities; the operation of many arguments knows the limit
+    if math.isinf(top):  # a difference of infinities; the operation of many arguments knows the limit
         for place in range(len(logits)):
             made[place] = -cross_entropy(logits, [float(each == place) for each in range(len(logits))])
     else:
-        shifted = [each - top for each in logits] if math.isfinite(top) else logits
+        shifted = [each - top for each in logits] if top == top else logits  # noqa: PLR0124
         total = logsumexp(shifted)
         made[:] = [each - total for each in shifted]
     return made.view(Array)

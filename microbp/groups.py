@@ -82,6 +82,21 @@ current_group: Callable[[], Group | None] = _current.get
 _outermost: set[Any] = set()
 
 
+class asked_for:  # noqa: N801 (a decorator)
+    """A special method that a property gives: ``with`` asks for it and calls it, with nothing between.
+
+    Asked for at the class, as ``contextlib.ExitStack`` does, it is a function of the object.
+    """
+
+    def __init__(self, method_of: Callable[[Any], Callable[..., Any]]) -> None:
+        self.method_of = method_of
+
+    def __get__(self, of: Any, owner: type) -> Callable[..., Any]:
+        if of is None:
+            return lambda each, *args: self.method_of(each)(*args)
+        return self.method_of(of)
+
+
 class group(ContextDecorator):  # noqa: N801 (used like a function)
     """What is recorded inside the ``with`` belongs together: a cluster of that name in a drawing.
 
@@ -106,7 +121,7 @@ class group(ContextDecorator):  # noqa: N801 (used like a function)
     def _recreate_cm(self) -> group:
         return group(self._name)
 
-    @property
+    @asked_for
     def __enter__(self) -> Callable[[], object]:
         """Asked for by ``with``, which calls it: in C, so that Ctrl-C cannot come between."""
         if self._entered:

@@ -19,7 +19,7 @@ from weakref import ref
 from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
-from microbp.groups import current_group
+from microbp.groups import asked_for, current_group
 from microbp.rules import Rule
 from microbp.sites import user_place, user_site
 from microbp.value import Swapped, Value, as_number, constant, describe
@@ -219,7 +219,7 @@ class no_grad(ContextDecorator):  # noqa: N801 (used like a function)
     def _recreate_cm(self) -> no_grad:
         return no_grad()
 
-    @property
+    @asked_for
     def __enter__(self) -> Callable[[], bool]:
         """Asked for by ``with``, which calls it."""
         if self._lock.locked():
@@ -231,7 +231,7 @@ class no_grad(ContextDecorator):  # noqa: N801 (used like a function)
         _unrecorded.set((ref(self._lock), locks))
         return self._lock.__enter__
 
-    @property
+    @asked_for
     def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
         """Asked for by ``with``, which calls it."""
         return self._lock.__exit__

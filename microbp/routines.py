@@ -284,16 +284,6 @@ def _nan_to_num(
     return x
 
 
-def _sinc(x: Any) -> Any:
-    def of(each: Any) -> Any:
-        if compare(each, "==", 0.0):
-            return each * 0.0 + 1.0
-        angle = each * math.pi
-        return np.sin(angle) / angle
-
-    return elementwise(of, as_objects(x))
-
-
 # ---------------------------------------------------------------------------------- linear algebra
 class _Terms:
     """A sum of products, as NumPy's own loops put it together; recorded as one node."""
@@ -499,7 +489,6 @@ def _table() -> dict[str, Callable[..., Any]]:
         "std": _as_row("std"),
         "round": _round,
         "around": _round,
-        "sinc": _sinc,
         "dot": _dot,
         "einsum": _by_terms(np.einsum),
         "convolve": _by_terms(np.convolve),

@@ -16,8 +16,8 @@ limit at infinity), or that of what ``then`` states. After an infinite derivativ
 is next, in the arithmetic of IEEE 754, and after a nan it is nan.
 
 A row of many arguments names in ``over`` those that run over lists of equal length; its derivative is
-stated for one element. There ``largest(x)`` is the shift that prevents an overflow; it cancels, so that
-it counts as a plain number where a derivative is differentiated again.
+stated for one element. There ``largest(x)`` is the shift that prevents an overflow; it cancels. Where a
+derivative is differentiated again it is one of the largest elements, and ``rest`` leaves that one out.
 
 Formulas: Abramowitz and Stegun, Handbook of Mathematical Functions, chapters 4 and 7; softplus,
 logsumexp and the softmax family by their definitions; gelu after Hendrycks and Gimpel (2016).
@@ -267,7 +267,7 @@ TABLE: tuple[Rule, ...] = (
         "At 0 the derivative is 0.", ("a",), corners=(("a == 0.0", "subgradient"),)),
     row("sqrt",    "a",   "sqrt(a)",
         (local("inf if a == 0.0 else 0.5 / y", shown="0.5 / y"),), "Square root; undefined at a < 0.", ((P,),),
-        "At 0 the derivative is inf.", corners=(("a == 0.0", "infinite"),)),
+        "At 0 the derivative is inf.", corners=(("a == 0.0", "infinite", "0.5 / sqrt(a + 0.0)"),)),
     row("asin",    "a",   "asin(a)",
         (local("inf if abs(a) == 1.0 else 1.0 / sqrt((1.0 - a) * (1.0 + a))", shown="1.0 / sqrt(1.0 - a * a)",
                again="1.0 / sqrt(1.0 - a * a if abs(a) < 0.001 or abs(a) == 1.0 else (1.0 - a) * (1.0 + a))"),),
@@ -283,7 +283,7 @@ TABLE: tuple[Rule, ...] = (
         (local("b * pow(a, b - 1.0) if b >= 1.0 and b < 9e15 or b != 0.0 and a > 0.0 or b != 0.0 and a < 0.0 and abs(b) < 9e15 else nan if a != a else "
                "0.0 if b == 0.0 or a == 0.0 and b > 1.0 else b * (y / a) if a < 0.0 else inf if b < 1.0 else nan",
                shown="b * pow(a, b - 1.0)"),
-         local("y * log(a) if a > 0.0 else 0.0 if a == 0.0 else nan", shown="y * log(a)")),
+         local("y * log(a) if a > 0.0 else 0.0 if a == 0.0 and b == b else nan", shown="y * log(a)")),
         "a to the power b; undefined at a < 0 with a broken b, and at a = 0 with b < 0.", ((P, R),),
         "At b = 0 the derivative in a is 0, also at a = 0; at a = 0 with 0 < b < 1 it is inf. "
         "The derivative in b is 0 at a = 0 and nan at a < 0, where a neighbouring b gives no real power. "

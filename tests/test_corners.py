@@ -253,6 +253,26 @@ def test_a_sum_of_products_at_a_corner(function: Any, expected: list[float]) -> 
     assert tower(x * (1 - x**1.1), x) == [1.0, 0.0, -inf, inf]
 
 
+def test_negative_zero_is_zero() -> None:
+    x = Value(0.0)
+    assert grad((-x).sqrt(), x, create_graph=True).data == grad((-x).sqrt(), x) == -inf
+    x = Value(-0.0)
+    assert tower(x.sqrt(), x) == [inf, -inf, inf, -inf]
+
+
+@pytest.mark.parametrize("at", [-40.1, -3.0, 0.0, 36.0, 40.0])
+def test_the_curvature_of_logsumexp_keeps_its_digits(at: float) -> None:
+    """However sure the softmax is: that of two logits is the logistic function."""
+    x, zero = Value(at), Value(0.0)
+    np.testing.assert_allclose(
+        tower(microbp.logsumexp([x, zero]), x), tower(Value.softplus(x), x), rtol=1e-12, atol=1e-300
+    )
+    first = grad(microbp.cross_entropy([x, zero], [1.0, 0.0]), [x, zero], create_graph=True)
+    second = [[grad(each, [x, zero])[place] for place in range(2)] for each in first]
+    bend = tower(Value.softplus(x), x, 2)[1]
+    np.testing.assert_allclose(second, [[bend, -bend], [-bend, bend]], rtol=1e-12)
+
+
 def test_powers_of_zero_are_looked_for_without_recursion_and_not_far() -> None:
     x = Value(0.0)
     y = x
@@ -374,7 +394,7 @@ def test_the_losses_of_large_and_masked_logits(logits: list[float]) -> None:
 @pytest.mark.parametrize(
     ("logits", "value", "softmax"),
     [
-        ([-inf, -inf], -inf, [nan, nan]), ([-inf], -inf, [nan]), ([inf, 1.0], inf, [1.0, 0.0]),
+        ([-inf, -inf], -inf, [0.5, 0.5]), ([-inf], -inf, [1.0]), ([inf, 1.0], inf, [1.0, 0.0]),
         ([inf, inf], inf, [0.5, 0.5]), ([1.0, nan], nan, [nan, nan]), ([1e16, 1e16], 1e16, [0.5, 0.5]),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from support import in_threads
@@ -236,3 +237,15 @@ def test_one_context_manager_is_entered_once_at_a_time():
             with one, refused, one:
                 pass
     assert (Value(2.0) * 3.0).requires_grad
+
+
+def test_groups_and_no_grad_can_be_entered_by_a_stack() -> None:
+    w = Value(2.0, name="w")
+    with ExitStack() as stack:
+        stack.enter_context(group("outer"))
+        h = w * w
+        stack.enter_context(no_grad())
+        constant = w * w
+    assert Graph(h).root.group == (("outer", 0),)
+    assert (constant.requires_grad, (w * w).requires_grad) == (False, True)
+    assert Graph(w * w).root.group == ()

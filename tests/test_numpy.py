@@ -262,9 +262,7 @@ def test_the_gradient_at_an_edge(name: str, case: tuple[float, ...], slopes: lis
     np.testing.assert_allclose(microbp.grad(getattr(np, name)(*values), values), slopes, rtol=1e-15)
 
 
-def test_sinc_at_0_and_where_a_direction_is_none() -> None:
-    x = Value(0.0, name="x")
-    assert (np.sinc(x).data, microbp.grad(np.sinc(x), x)) == (1.0, 0.0)
+def test_where_a_direction_is_none() -> None:
     for pair in ((0.0, 0.0), (INF, -INF)):
         y, x = (Value(each, name) for each, name in zip(pair, "yx", strict=True))
         with pytest.raises(microbp.UndefinedOperation) as caught:
@@ -499,8 +497,9 @@ def test_compile_warns_of_a_place_that_was_chosen() -> None:
     def largest(x: Any) -> Any:
         return x[np.argmax(x)] * 2.0
 
-    with pytest.warns(microbp.BranchWarning, match=r"a branch was chosen while the graph was recorded"):
+    with pytest.warns(microbp.BranchWarning) as caught:
         assert largest([1.0, 3.0, 2.0]) == 6.0
+    assert any("a branch was chosen while the graph was recorded" in str(each.message) for each in caught)
 
 
 def test_compile_raises_where_a_step_would_have_been_another() -> None:

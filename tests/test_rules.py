@@ -263,7 +263,7 @@ GOLDEN: dict[str, tuple[str, list[Corner]]] = {
         ((1.0, 5.0), 1.0, (5.0, 0.0)),
         ((nan, 0.0), 1.0, (nan, nan)),
         ((1.0, nan), 1.0, (nan, 0.0)),
-        ((0.0, nan), nan, (nan, 0.0)),
+        ((0.0, nan), nan, (nan, nan)),
     )),
     "leaky_relu": ("At 0 the derivative is s.", corners(
         ((0.0, 0.01), 0.0, (0.01, 0.0)),
