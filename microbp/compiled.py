@@ -15,8 +15,8 @@ from microbp.expr import CONSTANTS, IEEE, REAL, Expression, over
 from microbp.rules import RULES, Rule
 
 __all__ = [
-    "SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_ieee", "local_derivative",
-    "operator", "unary",
+    "SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_ieee", "condition",
+    "local_derivative", "operator", "unary",
 ]  # fmt: skip
 
 #: The global names of all generated functions.
@@ -89,6 +89,17 @@ def local_derivative(rule: Rule, place: int, numbers: Sequence[Any], y: float) -
         return compiled(rule).derivatives[place](*numbers, y)
     except (ArithmeticError, ValueError):
         return compiled_ieee(rule).derivatives[place](*numbers, y)
+
+
+def condition(rule: Rule, where: Expression) -> Callable[..., bool]:
+    """A condition of a rule as a function of its operands' numbers and y.
+
+    >>> condition(RULES["sqrt"], RULES["sqrt"].corners[0].where)(0.0, 0.0)
+    True
+    """
+    args = ", ".join((*rule.args, "y"))
+    holds: Callable[..., bool] = _function(rule, f"at_a_corner_of_{rule.name}", args, where)
+    return holds
 
 
 def _function(rule: Rule, name: str, args: str, expression: Expression, runs: bool = False) -> Any:

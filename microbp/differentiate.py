@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from microbp.array import Array
 from microbp.backward import backward_order, upstream_gradients
 from microbp.comparisons import taken
-from microbp.compiled import local_derivative
+from microbp.compiled import condition, local_derivative
 from microbp.errors import NoGradientError
 from microbp.expr import FUNCTIONS, Reading, largest
 from microbp.record import record
@@ -222,12 +222,9 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
     arguments = rule.split(node.operands)
     recorded = rule.split(node.local_derivatives)
     numbers = rule.split([_data(each) for each in node.operands])
-    lists, rows = _elements(rule, arguments), _elements(rule, numbers)
+    lists = _elements(rule, arguments)
     scope = {arg: each for arg, each in zip(rule.args, arguments, strict=True) if arg not in rule.over}
-    corner: Corner | None = None
-    if rule.corners:
-        at = {**dict(zip(rule.args, numbers, strict=True)), "y": node.data}
-        corner = next((each for each in rule.corners if each.where.evaluate(at, elements=rows)), None)
+    corner = next((at for at, holds in _corners(rule) if holds(*numbers, node.data)), None)
     reading = _ON_VALUES
     if rule.over:
         reading = reading._replace(known={})  # what the elements share is recorded once
@@ -264,6 +261,12 @@ def _goes_on(local: Any, number: float, values: list[Value]) -> bool:
         given = math.isnan(number) and any(math.isnan(each.data) for each in values)
         return isinstance(local, Value) and given
     return math.isfinite(data) or isinstance(local, Value)
+
+
+@cache
+def _corners(rule: Rule) -> list[tuple[Corner, Callable[..., bool]]]:
+    """The corners of a rule, each with its condition as a function of the numbers of the operands and y."""
+    return [(at, condition(rule, at.where)) for at in rule.corners]
 
 
 def _elements(rule: Rule, arguments: list[Any]) -> list[dict[str, Any]]:
