@@ -234,17 +234,19 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
         many = arg in rule.over
         if not any(isinstance(each, Value) for each in (operands if many else [operands])):
             continue
-        now = local_derivative(rule, place, numbers, node.data)
-        runs = zip(operands, were, now, lists, strict=True) if many else [(operands, were, now, {})]
-        for operand, number, today, element in runs:
+        runs = zip(operands, were, lists, strict=True) if many else [(operands, were, {})]
+        now: Any = None
+        for position, (operand, number, element) in enumerate(runs):
             if isinstance(operand, Value):
-                _check_unchanged(node, operand, number, today)
                 formula = rule.again[place]
                 local: Any = number
                 if corner is not None and corner.then:
                     formula = corner.then[place]
                 if corner is None or corner.then or not math.isfinite(number):
                     local = formula.evaluate({**scope, "y": node, **element}, reading, lists)
+                if corner is not None or _data(local) != number:  # else the formula has the recorded number
+                    now = local_derivative(rule, place, numbers, node.data) if now is None else now
+                    _check_unchanged(node, operand, number, now[position] if many else now)
                 if not _goes_on(local, number, values):
                     local = record(_HELD, (number, values))
                 found.append((operand, local))
