@@ -65,8 +65,7 @@ def compiled_ieee(rule: Rule) -> Compiled:
     def function(expression: Expression, runs: bool = False) -> Callable[..., Any]:
         def evaluate(*numbers: Any) -> Any:
             scope = dict(zip((*rule.args, "y"), numbers, strict=False))
-            lists = zip(*(scope[arg] for arg in rule.over), strict=True)
-            elements = [dict(zip(rule.over, each, strict=True)) for each in lists]
+            elements = rule.elements(numbers)
             if runs:
                 return [expression.evaluate({**scope, **each}, IEEE, elements) for each in elements]
             return expression.evaluate(scope, IEEE, elements)

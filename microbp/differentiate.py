@@ -222,7 +222,7 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
     arguments = rule.split(node.operands)
     recorded = rule.split(node.local_derivatives)
     numbers = rule.split([_data(each) for each in node.operands])
-    lists = _elements(rule, arguments)
+    lists = rule.elements(arguments)
     scope = {arg: each for arg, each in zip(rule.args, arguments, strict=True) if arg not in rule.over}
     corner = next((at for at, holds in _corners(rule) if holds(*numbers, node.data)), None)
     reading = _ON_VALUES
@@ -269,12 +269,6 @@ def _goes_on(local: Any, number: float, values: list[Value]) -> bool:
 def _corners(rule: Rule) -> list[tuple[Corner, Callable[..., bool]]]:
     """The corners of a rule, each with its condition as a function of the numbers of the operands and y."""
     return [(at, condition(rule, at.where)) for at in rule.corners]
-
-
-def _elements(rule: Rule, arguments: list[Any]) -> list[dict[str, Any]]:
-    """The scopes over which the sums of a row run."""
-    lists = [each for arg, each in zip(rule.args, arguments, strict=True) if arg in rule.over]
-    return [dict(zip(rule.over, each, strict=True)) for each in zip(*lists, strict=True)]
 
 
 def _check_unchanged(node: Value, operand: Value, recorded: Any, now: float) -> None:

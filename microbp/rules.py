@@ -117,6 +117,16 @@ class Rule:
             start += width
         return entries
 
+    def elements(self, entries: Sequence[Any]) -> list[dict[str, Any]]:
+        """The scopes over which ``total`` runs, for the entries that :meth:`split` gives.
+
+        >>> RULES["dot"].elements([["w0", "w1"], ["x0", "x1"], "b"])
+        [{'w': 'w0', 'x': 'x0'}, {'w': 'w1', 'x': 'x1'}]
+        """
+        held = dict(zip(self.args, entries, strict=False))  # y may stand behind them
+        lists = zip(*(held[arg] for arg in self.over), strict=True)
+        return [dict(zip(self.over, each, strict=True)) for each in lists]
+
     def __reduce__(self) -> tuple[object, ...]:
         """A rule is pickled as the texts of its row; where the table has the same row, it is that one."""
         d = tuple(tuple(map(str, each)) for each in zip(self.d, self.shown, self.again, strict=True))
@@ -226,6 +236,9 @@ def _box(name: str, arguments: tuple[str, ...], intervals: Any) -> tuple[Interva
 
 
 R, P, N, U = (-3.0, 3.0), (0.25, 4.0), (-4.0, -0.25), (-0.9, 0.9)
+#: y·(1 - y) and 1 - y·y lose their digits where y is close to 1; the second forms keep them.
+_LOGISTIC = "y * (1.0 - y) if a < 5.0 else exp(-a) * y * y"
+_TANH = "1.0 - y * y if abs(a) < 2.0 else 4.0 * exp(-2.0 * abs(a)) / pow(1.0 + exp(-2.0 * abs(a)), 2.0)"
 #: The derivative of the logistic function in a form that keeps its digits near 0, however often differentiated.
 _BELL = "0.25 - 0.25 * tanh(0.5 * a) * tanh(0.5 * a)"
 #: That of a·sigmoid(a); and what is left of it far below and far above 0.
@@ -289,15 +302,11 @@ TABLE: tuple[Rule, ...] = (
         "The derivative in b is 0 at a = 0 and nan at a < 0, where a neighbouring b gives no real power. "
         "As in IEEE 754, nan to the power 0 and 1 to the power nan are 1.",
         corners=(("abs(a) < 1e-100 or abs(a) > 1e100 or b == 0.0 or abs(b) > 9e15", "limit", "dpow(a, b, 1.0, 0.0)", "dpow(a, b, 0.0, 1.0)"),)),
-    # y·(1 - y) and 1 - y·y lose their digits where y is close to 1; the second forms keep them.
     row("sigmoid", "a",   "1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)",
-        (local("y * (1.0 - y) if a < 5.0 else exp(-a) * y * y", shown="y * (1.0 - y)",
-               again=f"{_BELL} if abs(a) < 0.001 else y * (1.0 - y) if a < 5.0 else exp(-a) * y * y"),),
+        (local(_LOGISTIC, shown="y * (1.0 - y)", again=f"{_BELL} if abs(a) < 0.001 else {_LOGISTIC}"),),
         "Logistic function; never overflows.", (((-30.0, 30.0),),)),
     row("tanh",    "a",   "tanh(a)",
-        (local("1.0 - y * y if abs(a) < 2.0 else 4.0 * exp(-2.0 * abs(a)) / pow(1.0 + exp(-2.0 * abs(a)), 2.0)",
-               shown="1.0 - y * y",
-               again="1.0 - y * y if abs(a) < 2.0 else 4.0 * exp(-2.0 * abs(a)) / pow(1.0 + exp(-2.0 * abs(a)), 2.0)"),),
+        (local(_TANH, shown="1.0 - y * y", again=_TANH),),
         "Hyperbolic tangent.", (((-30.0, 30.0),),)),
     row("softplus", "a",  "a + log1p(exp(-a)) if a > 0.0 else log1p(exp(a))",
         (local("1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)", shown="1.0 / (1.0 + exp(-a))", again="sigmoid(a)"),),

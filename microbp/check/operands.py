@@ -19,9 +19,7 @@ def entries_of(node: Node, numbers: Sequence[float]) -> list[Any]:
 
 def scope_of(rule: Rule, entries: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The names of a rule's expressions, and those for each element of its lists."""
-    scope = dict(zip(rule.args, entries, strict=True))
-    lists = zip(*(scope[arg] for arg in rule.over), strict=True)
-    return scope, [dict(zip(rule.over, each, strict=True)) for each in lists] if rule.over else []
+    return dict(zip(rule.args, entries, strict=True)), rule.elements(entries)
 
 
 def local_derivatives(rule: Rule, entries: list[Any], y: float) -> list[float]:
