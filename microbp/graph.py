@@ -6,6 +6,8 @@ record, and none of them walks Values by itself.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -15,9 +17,9 @@ import numpy as np
 
 from microbp.backward import FROZEN, reached_from
 from microbp.groups import Group, GroupPath, callers, group_paths
-from microbp.labels import Labels, Path, Variables, labels_of
+from microbp.labels import Naming, Path, Variables
 from microbp.notation import text
-from microbp.rules import Rule
+from microbp.rules import Rule, restored
 from microbp.sites import sites_of
 from microbp.sweeps import Columns, earliest, gathered, order, rows
 from microbp.value import Swapped, Value
@@ -236,10 +238,12 @@ class Graph(Columns):
 
     # -------------------------------------------------------------------------------------- labels
     @cached_property
-    def _labels(self) -> Labels:
-        noted = (note[0] if type(note) is tuple else note for note in self._notes)
+    def _naming(self) -> Naming:
+        noted = [note[0] if type(note) is tuple else note for note in self._notes]
         own = [name if isinstance(name, str) else None for name in noted]
-        return labels_of(self._values, own, self._variables, callers(self._groups))
+        above = callers(self._groups)
+        known = self._variables.values or self._variables.modules or above
+        return Naming(own, self._places if known else {}, self._variables, above)
 
     @cached_property
     def _groups(self) -> list[Group | None]:
@@ -249,17 +253,18 @@ class Graph(Columns):
     @cached_property
     def names(self) -> list[str]:
         """What each node is called: by the user, by a variable, else it is made up; unique in the graph."""
-        return self._labels.names
+        return self._naming.all
 
     @cached_property
     def named(self) -> list[bool]:
         """Whether the name was given, by the user, a variable or a module, rather than made up."""
-        return self._labels.named
+        return [*map(self._naming.given.__contains__, range(len(self)))]
 
     @cached_property
     def paths(self) -> list[Path]:
         """Where a module holds each parameter, ``("layers", 0, "neurons", 1, "w", 2)``; () for all else."""
-        return self._labels.paths
+        paths = self._naming.paths
+        return [paths.get(index, ()) for index in range(len(self))]
 
     @cached_property
     def sites(self) -> list[str | None]:
@@ -300,7 +305,7 @@ class Graph(Columns):
         )
         nodes = tuple(map(Node._make, fields))
         # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
-        record = Graph._restored(self._record()) if self._values else self
+        record = self.detached()
         vars(record)["nodes"] = nodes
         for node in nodes:
             node.graph = record
@@ -313,9 +318,9 @@ class Graph(Columns):
     @cached_property
     def _called(self) -> dict[str, int]:
         """The position of each name, also of what other variables hold a value of the graph."""
-        variables = {name: self._places.get(key, -1) for name, key in self._variables.values.items()}
-        aliases = {name: place for name, place in variables.items() if place >= 0}
-        return aliases | {name: index for index, name in enumerate(self.names)}
+        aliases = self._naming.variables if self._values else {}
+        known = {name: place for name, place in aliases.items() if place >= 0}
+        return known | {name: index for index, name in enumerate(self.names)}
 
     @property
     def root(self) -> Node:
@@ -389,11 +394,45 @@ class Graph(Columns):
     def __repr__(self) -> str:
         return f"Graph({len(self)} values, root {self.root.name} = {self.root.data!r})"
 
-    # ---------------------------------------------------------------------------- equality, pickles
+    # ------------------------------------------------------------------- equality, pickles, JSON, copies
+    def detached(self) -> Graph:
+        """The same record without the Values that it was taken from; labels are still made when asked for."""
+        if not self._values:
+            return self
+        graph = object.__new__(Graph)
+        graph._keep(**{**vars(self), "_naming": self._naming, "_values": ()})
+        return graph
+
+    def to_json(self) -> str:
+        """The record as JSON, column by column; what is no finite number stands there as a text.
+
+        >>> x = Value(2.0, name="x")
+        >>> Graph.from_json(Graph(x * x).to_json()) == Graph(x * x)
+        True
+        """
+        record = self._record() | {"rules": [rule.__reduce__()[1] for rule in self.rules]}
+        return json.dumps(_plain(record), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """The graph of such a text; ValueError for another one."""
+        try:
+            found = json.loads(text)
+            record = {name: _tuples(found[name]) for name in (*_COLUMNS, *_LABELS)}
+            record["rules"] = tuple(_rule(*row) for row in record["rules"])
+            record |= {name: list(record[name]) for name in _LABELS}
+            for name, kind in _COLUMNS.items():
+                if kind is not tuple:
+                    record[name] = np.array(record[name], dtype=kind)
+            sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
+            if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
+                raise ValueError("its columns differ in length")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is no graph as Graph.to_json() writes it: {error!r}") from None
+        return Graph._restored(record)
+
     def _record(self) -> dict[str, Any]:
-        kept = {name: held for name, held in vars(self).items() if name in Columns.__annotations__}
-        labels = ("names", "named", "paths", "sites", "groups")
-        return kept | {name: getattr(self, name) for name in labels}
+        return {name: getattr(self, name) for name in (*_COLUMNS, *_LABELS)}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Graph):
@@ -401,14 +440,43 @@ class Graph(Columns):
         return self is other or self._comparable() == other._comparable()
 
     def _comparable(self) -> list[Any]:
-        columns = sorted(self._record().items())
-        return [(name, x.tobytes() if isinstance(x, np.ndarray) else tuple(x)) for name, x in columns]
+        columns = self._record().values()
+        return [x.tobytes() if isinstance(x, np.ndarray) else tuple(x) for x in columns]
 
     def __hash__(self) -> int:
         return hash((self.rules, self.args.tobytes(), self.data.tobytes()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Graph._restored, (self._record(),)
+
+
+#: What a record consists of: the kind of each column, and the labels.
+_COLUMNS = {
+    "rules": tuple, "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float,
+    "grad": float, "known": bool, "needs": bool, "roots": tuple,
+}  # fmt: skip
+_LABELS = ("names", "named", "sites", "groups", "paths")
+
+
+def _plain(held: Any) -> Any:
+    """In lists and texts, as strict JSON has them."""
+    if isinstance(held, dict):
+        return {key: _plain(each) for key, each in held.items()}
+    if isinstance(held, np.ndarray | list | tuple):
+        return [_plain(each) for each in (held.tolist() if isinstance(held, np.ndarray) else held)]
+    return repr(held) if isinstance(held, float) and not math.isfinite(held) else held
+
+
+def _tuples(held: Any) -> Any:
+    return tuple(map(_tuples, held)) if isinstance(held, list) else held
+
+
+def _rule(*row: Any) -> Rule:
+    """The rule of the texts of its row; numbers that are not finite are texts in its boxes and defaults."""
+    name, args, y, d, doc, smooth, corner, kink, defaults, *rest = row
+    boxes = tuple(tuple((float(low), float(high)) for low, high in box) for box in smooth)
+    given = {arg: float(each) for arg, each in defaults.items()}
+    return restored(name, args, y, d, doc, boxes, corner, kink, given, *rest)
 
 
 def _width(rule: Rule | None) -> int:

@@ -39,11 +39,12 @@ def compiled_program(
     memory = int(min(memory, 1 << 62))
     start = time.perf_counter()
     with collector_at_rest():
-        captured, leaves, values = capture_values(outputs, inputs, params, names)
+        captured, leaves, graph = capture_values(outputs, inputs, params, names)
         if compared is None:
-            results = [values[each] for each in captured.outputs]
-            compared = compared_in([*values, *leaves.params], flat(inputs, "inputs")[0], results)
-        del values
+            results = [graph._values[each] for each in captured.outputs]
+            noted = graph._values if tuple in {*map(type, graph._notes)} else ()
+            compared = compared_in((*noted, *leaves.params), flat(inputs, "inputs")[0], results)
+        del graph
         guard, unknown = guards(compared, inputs, leaves.params)
         if unknown:
             warn(unknown, checkable=False)
