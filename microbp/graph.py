@@ -111,8 +111,8 @@ class Graph(Columns):
 
     #: The Values that it was taken from, which keeps their addresses valid; none after a pickle.
     _values: tuple[Value, ...]
-    #: What each had noted: its name, where it was recorded, in which group.
-    _notes: list[Any]
+    #: What some of them had noted, by position: its name, where it was recorded, in which group.
+    _notes: dict[int, Any]
     _variables: Variables
 
     def __init__(self, root: Value, names: Mapping[str, Any] | None = None) -> None:
@@ -170,7 +170,8 @@ class Graph(Columns):
     @staticmethod
     def _restored(record: Mapping[str, Any]) -> Graph:
         graph = object.__new__(Graph)
-        graph._keep(**record, _values=(), _variables=Variables({}))
+        labels = Naming.known(record["names"], record["named"], record["paths"])
+        graph._keep(**record, _values=(), _naming=labels)
         return graph
 
     def _keep(self, **record: Any) -> None:
@@ -232,28 +233,32 @@ class Graph(Columns):
             needs=needs,
             roots=tuple(position[[place[id(root)] for root in roots]].tolist()),
             _values=tuple(values),
-            _notes=[value._note for value in values],
+            _notes={index: value._note for index, value in enumerate(values) if value._note is not None},
             _variables=Variables(names or {}),
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------------- labels
     @cached_property
     def _naming(self) -> Naming:
-        noted = [note[0] if type(note) is tuple else note for note in self._notes]
-        own = [name if isinstance(name, str) else None for name in noted]
-        above = callers(self._groups)
+        noted = {at: note[0] if type(note) is tuple else note for at, note in self._notes.items()}
+        own = {at: name for at, name in noted.items() if isinstance(name, str)}
+        above = callers(self._groups.values())
         known = self._variables.values or self._variables.modules or above
         return Naming(own, self._places if known else {}, self._variables, above)
 
     @cached_property
-    def _groups(self) -> list[Group | None]:
-        noted = (note[2] if type(note) is tuple else note for note in self._notes)
-        return [group if type(group) is Group else None for group in noted]
+    def _groups(self) -> dict[int, Group]:
+        noted = {at: note[2] if type(note) is tuple else note for at, note in self._notes.items()}
+        return {at: group for at, group in noted.items() if type(group) is Group}
+
+    def name(self, position: int) -> str:
+        """What a node is called: by the user, by a variable, else it is made up; unique in the graph."""
+        return self._naming.name(position)
 
     @cached_property
     def names(self) -> list[str]:
-        """What each node is called: by the user, by a variable, else it is made up; unique in the graph."""
-        return self._naming.all
+        """What each node is called."""
+        return [*map(self._naming.name, range(len(self)))]
 
     @cached_property
     def named(self) -> list[bool]:
@@ -263,21 +268,20 @@ class Graph(Columns):
     @cached_property
     def paths(self) -> list[Path]:
         """Where a module holds each parameter, ``("layers", 0, "neurons", 1, "w", 2)``; () for all else."""
-        paths = self._naming.paths
-        return [paths.get(index, ()) for index in range(len(self))]
+        return [self._naming.paths.get(index, ()) for index in range(len(self))]
 
     @cached_property
     def sites(self) -> list[str | None]:
         """``file:line`` of the user's code that recorded each node; None if it was not recorded."""
-        noted = [note[1] if type(note) is tuple else None for note in self._notes]
-        found = iter(sites_of(each for each in noted if each is not None))
-        return [None if each is None else next(found) for each in noted]
+        noted = [(at, note[1]) for at, note in self._notes.items() if type(note) is tuple and note[1]]
+        found = dict(zip((at for at, _ in noted), sites_of(place for _, place in noted), strict=True))
+        return [*map(found.get, range(len(self)))]
 
     @cached_property
     def groups(self) -> list[GroupPath]:
         """The groups that each node was recorded in, the outermost first."""
-        paths = group_paths(self._groups, self._variables.called(modules=True))
-        return [paths[each] for each in self._groups]
+        paths = group_paths({*self._groups.values()}, self._variables.called(modules=True))
+        return [paths[self._groups.get(index)] for index in range(len(self))]
 
     # --------------------------------------------------------------------------------------- nodes
     @cached_property

@@ -211,10 +211,10 @@ class Naming:
     """
 
     def __init__(
-        self, own: list[str | None], places: Mapping[int, int], variables: Variables, callers: Iterable[Any]
+        self, own: Mapping[int, str], places: Mapping[int, int], variables: Variables, callers: Iterable[Any]
     ) -> None:
-        """``own`` is what each value bears, ``places`` has the positions of Values by their ``id``, ``callers``
-        are modules in whose calls they were made. No Value is kept.
+        """``own`` is what values bear, ``places`` has the positions of Values by their ``id``, ``callers`` are
+        modules in whose calls they were made. No Value is kept.
         """
         held = {id(each): (text, each) for text, each in reversed(variables.modules.items())}
         holders = [*reversed(held.values()), *(("", each) for each in callers if id(each) not in held)]
@@ -228,11 +228,10 @@ class Naming:
                 place = places.get(id(each), -1)
                 if place >= 0 and place not in self.paths:
                     self.paths[place], self._homes[place] = path, text
-        for place, name in enumerate(own):
+        for place, name in own.items():
             if isinstance(name, PathName):
                 self.paths.setdefault(place, name.path)
-        self._size = len(own)
-        self._own = {place: name for place, name in enumerate(own) if name and not isinstance(name, PathName)}
+        self._own = {place: name for place, name in own.items() if name and not isinstance(name, PathName)}
         called = {places[key]: name for key, name in variables.called().items() if key in places}
         #: By the variables that hold them, in the order of the graph.
         self._called = {place: called[place] for place in sorted(called.keys() - self.paths.keys())}
@@ -240,14 +239,38 @@ class Naming:
         self.variables = {name: places.get(key, -1) for name, key in variables.values.items()}
         self._taken = variables.taken
 
+    @staticmethod
+    def known(names: list[str], named: list[bool], paths: list[Path]) -> Naming:
+        """Those of a graph of which all labels are known."""
+        found = object.__new__(Naming)
+        found.paths = {place: path for place, path in enumerate(paths) if path}
+        found.variables, found._names = {}, dict(enumerate(names))
+        found.given = {place for place, given in enumerate(named) if given}
+        return found
+
     @cached_property
     def given(self) -> Set[int]:
         """The positions of what has a name that was given."""
         return self._own.keys() | self._called.keys() | self.paths.keys()
 
+    def name(self, place: int) -> str:
+        """The name of one value."""
+        if place in self._names:
+            return self._names[place]
+        name, count = f"v{place}", 1
+        while name in self._users:
+            count += 1
+            name = f"v{place}#{count}"
+        return name
+
     @cached_property
-    def all(self) -> list[str]:
-        """All names, each unique."""
+    def _users(self) -> set[str]:
+        """All names that a made-up one must not be."""
+        return {*self._names.values(), *self._own.values(), *self.variables, *self._taken}
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        """The names that were given, each made unique."""
         first = self._called | self._own
         reserved = {*first.values(), *self.variables}
         found: dict[int, str] = {}
@@ -262,7 +285,7 @@ class Naming:
             used.add(name)
             found[place] = name
 
-        for place in (*self._own, *(self._called.keys() - self._own.keys())):
+        for place in (*self._own, *(each for each in self._called if each not in self._own)):
             give(place, first[place], own=True)
         texts = {place: text_of(self.paths[place]) for place in sorted(self.paths.keys() - first.keys())}
         alike = Counter(texts.values())
@@ -272,11 +295,4 @@ class Naming:
                 give(place, f"{home}.{text}", own=False)
             else:
                 give(place, text, own=mine)
-        reserved |= self._taken
-        made = [place for place in range(self._size) if place not in found]
-        taken = {place for place in made if f"v{place}" in used or f"v{place}" in reserved}
-        found |= {place: f"v{place}" for place in made if place not in taken}
-        used |= {f"v{place}" for place in made} if taken else set()
-        for place in sorted(taken):
-            give(place, f"v{place}", own=False)
-        return [found[place] for place in range(self._size)]
+        return found

@@ -22,7 +22,7 @@ from microbp.rules import Rule
 
 __all__ = [
     "Columns", "Floats", "Integers", "backward", "dependencies", "dependents",
-    "earliest", "forward", "gathered", "order", "rows",
+    "earliest", "forward", "gathered", "order", "rows", "spread",
 ]  # fmt: skip
 
 Integers = NDArray[np.int64]
@@ -129,21 +129,28 @@ def gathered(first: Integers, nodes: Integers) -> Integers:
 
 
 # ------------------------------------------------------------------------------ what depends on what
-def dependents(columns: Columns, starts: Iterable[int]) -> Flags:
-    """For each node whether it is one of ``starts`` or was computed from one.
+def spread(columns: Columns, marks: Mapping[int, int]) -> NDArray[np.uint8]:
+    """For each node the bits of its mark and of the marks of all that it was computed from.
 
     >>> from microbp import Graph, Value
     >>> x, y = Value(3.0), Value(4.0)
-    >>> dependents(Graph(x * x + y), [2]).tolist()
-    [False, False, True, True]
+    >>> spread(Graph(x * x + y), {0: 1, 2: 2}).tolist()
+    [1, 1, 2, 3]
     """
-    reached = bytearray(len(columns.op) + len(columns.consts))
-    for start in starts:
-        reached[start] = True
+    found = bytearray(len(columns.op) + len(columns.consts))
+    for node, bits in marks.items():
+        found[node] = bits
     for node, row in enumerate(rows(columns)):
-        if not reached[node] and any(map(reached.__getitem__, row)):
-            reached[node] = True
-    return np.frombuffer(reached, dtype=bool, count=len(columns.op))
+        bits = found[node]
+        for arg in row:
+            bits |= found[arg]
+        found[node] = bits
+    return np.frombuffer(found, dtype=np.uint8, count=len(columns.op))
+
+
+def dependents(columns: Columns, starts: Iterable[int]) -> Flags:
+    """For each node whether it is one of ``starts`` or was computed from one."""
+    return spread(columns, dict.fromkeys(starts, 1)) > 0
 
 
 def dependencies(columns: Columns, ends: Iterable[int]) -> Flags:

@@ -94,8 +94,7 @@ class Straight:
             loops = layout(captured)
         self._loops = loops if loops and loops.loops else None
         self.source = self._source(wrt_inputs=False)
-        members = tuple(range(len(captured.params)))
-        self.arrays = (ParameterArray("parameters", (len(members),), members),)
+        self.arrays = (ParameterArray("parameters", np.arange(len(captured.params))),)
         made = defined(self.source)
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
         size, lines = counted(len(captured.graph), "value"), self.source.count("\n")
@@ -157,18 +156,17 @@ class Matrix:
         self._generated, self._trained = generated, tuple(trained)
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
         self._value, self._value_and_grad = self.functions.values()
-        used = {member for array in generated.arrays for member in array.members}
-        rest = tuple(each for each in range(count) if each not in used)
-        self.arrays = generated.arrays + ((ParameterArray("others", (len(rest),), rest),) if rest else ())
+        used = np.concatenate([np.zeros(0, dtype=np.int64), *(each.members.ravel() for each in generated.arrays)])
+        rest = np.setdiff1d(np.arange(count), used)
+        self.arrays = generated.arrays + ((ParameterArray("others", rest),) if len(rest) else ())
         #: Arrays whose elements lie in no even strides: they are gathered, and their gradients put back.
         self._gathered = [
-            (at, np.array(array.members, dtype=np.int64).reshape(array.shape))
+            (at, array.members)
             for at, array in enumerate(generated.arrays)
             if array.strides is None
         ]
         # What the code leaves alone: parameters that are in no view, and those that take no gradient.
-        loose = [*rest, *(each for _, members in self._gathered for each in members.ravel().tolist())]
-        self._loose = np.array(sorted(loose), dtype=np.int64)
+        self._loose = np.sort(np.concatenate([rest, *(members.ravel() for _, members in self._gathered)]))
         self._frozen = np.flatnonzero(~np.array(trained, dtype=bool))
         self._views: dict[str, tuple[Floats, list[Floats]]] = {}
 

@@ -266,7 +266,7 @@ class _Backward:
         plan, writer = self.plan, self.writer
         theta = plan.arrays[THETA]
         late = self.found.pop(THETA, [])
-        for home in sorted(plan.parameters, key=lambda home: plan.parameters[home].members[0]):
+        for home in sorted(plan.parameters, key=lambda home: int(plan.parameters[home].members.flat[0])):
             array = plan.arrays[home]
             target = Array(f"d{array.name}", array.shape, members=array.members)
             comment = f"∂cost/∂{array.name}, summed over the batch"

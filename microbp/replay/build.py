@@ -42,7 +42,7 @@ def compiled_program(
         captured, leaves, graph = capture_values(outputs, inputs, params, names)
         if compared is None:
             results = [graph._values[each] for each in captured.outputs]
-            noted = graph._values if tuple in {*map(type, graph._notes)} else ()
+            noted = [graph._values[at] for at, note in graph._notes.items() if type(note) is tuple]
             compared = compared_in((*noted, *leaves.params), flat(inputs, "inputs")[0], results)
         del graph
         guard, unknown = guards(compared, inputs, leaves.params)

@@ -46,6 +46,16 @@ class Captured(NamedTuple):
         """The name of each parameter, in the same way."""
         return self._names(self.params, "p")
 
+    @property
+    def param_paths(self) -> list[tuple[Any, ...] | str]:
+        """Where its module holds each parameter, else the name that it bears; "" for none."""
+        known = self.graph._naming
+        return [
+            self.absent.get(f"p{index}", "") if at is None
+            else known.paths.get(at) or (known.name(at) if at in known.given else "")
+            for index, at in enumerate(self.params)
+        ]  # fmt: skip
+
     def _names(self, places: tuple[int | None, ...], letter: str) -> tuple[str, ...]:
         names, named = self.graph.names, self.graph.named
         made_up = [f"{letter}{index}" for index in range(len(places))]

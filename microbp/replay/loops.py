@@ -211,7 +211,7 @@ def layout(captured: Captured, known: Dependence | None = None, *, loops: bool =
     >>> [(each.start, each.period, each.times) for each in found.loops], found.length
     ([(3, 2, 999)], 6)
     """
-    record, flags = captured.graph, (known or dependence(captured)).flags
+    record, flags = captured.graph, (known or dependence(captured)).flags.tolist()
     found: list[Loop] = []
     if loops:
         like = records(captured, flags)
@@ -326,5 +326,5 @@ def _settled(loop: Loop, index: int) -> Slot:
 
 
 def _numbers(numbers: Sequence[float]) -> Operand:
-    same = len({each.hex() for each in numbers}) == 1  # 0.0 is not -0.0
-    return Number(numbers[0]) if same else Table(tuple(numbers))
+    bits = np.array(numbers).view(np.int64)  # 0.0 is not -0.0
+    return Number(numbers[0]) if (bits == bits[0]).all() else Table(tuple(numbers))

@@ -112,7 +112,7 @@ class Plan:
         if depth > most:
             return
         parameters = Parameters(captured, self.names)
-        self.homes = Homes(captured, parameters.place)
+        self.homes = Homes(captured, parameters.home, parameters.place)
         self.groups = groups = grouped(
             operations(record, flags, captured.outputs), record, flags, self.homes, most
         )
@@ -128,11 +128,11 @@ class Plan:
         }
         self.names.reserve(f"d{self.arrays[THETA].name}")
         #: The arrays of parameters of which any takes a gradient.
-        self.trains = {THETA} if any(captured.trained) else set()
+        trained = np.array(captured.trained, dtype=bool)
+        self.trains = {THETA} if trained.any() else set()
         for home, each in parameters.arrays.items():
-            members = np.array(each.members, dtype=np.int64).reshape(each.shape)
-            self.arrays[home] = Array(each.name, each.shape, members=members)
-            if any(captured.trained[member] for member in each.members):
+            self.arrays[home] = Array(each.name, each.shape, members=each.members)
+            if trained[each.members].any():
                 self.trains.add(home)
         self.domains = [self._domain(group) for group in groups]
         self.deltas: list[str] = []
@@ -217,8 +217,10 @@ class Plan:
 
     def told(self, group: Group) -> str:
         """The names of its values."""
-        names = [self.captured.graph.names[position] for position in group.members]
-        return one_line(", ".join(names) if len(names) < 3 else f"{names[0]}…{names[-1]}")
+        name, members = self.captured.graph.name, group.members
+        if len(members) > 2:
+            return one_line(f"{name(members[0])}…{name(members[-1])}")
+        return one_line(", ".join(map(name, members)))
 
     def writer(self) -> Writer:
         """A writer for one of the functions."""
@@ -269,9 +271,9 @@ def _repeats(rows: npt.NDArray[Any]) -> list[int]:
 
 def _given_name(record: Graph, members: Sequence[int]) -> str:
     """The name of a single value, or what the names of all values have before their numbers: h of h1, h2."""
-    if not all(record.named[each] for each in members):
+    if not record._naming.given.issuperset(members):
         return ""
-    names = [record.names[each] for each in members]
+    names = [*map(record.name, members)]
     if len(names) == 1:
         return Identifiers.plain(names[0])
     stems = {re.sub(r"[\d\[\]., _]+$", "", each) for each in names}

@@ -86,7 +86,7 @@ def written(plan: Plan) -> tuple[Writer, Writer]:
 
 def used_arrays(plan: Plan) -> tuple[ParameterArray, ...]:
     """The arrays of parameters, in the order in which they begin in the vector of all."""
-    return tuple(sorted(plan.parameters.values(), key=lambda array: array.members[0]))
+    return tuple(sorted(plan.parameters.values(), key=lambda array: int(array.members.flat[0])))
 
 
 def _names(tree: ast.AST | None) -> list[ast.Name]:

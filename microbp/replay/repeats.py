@@ -60,7 +60,7 @@ def records(captured: Captured, flags: list[int]) -> Records:
     >>> from microbp.replay.function_graph import capture
     >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
     >>> captured = capture(w * x + 1.0, [x], [w])
-    >>> found = records(captured, dependence(captured).flags)
+    >>> found = records(captured, dependence(captured).flags.tolist())
     >>> found.places.tolist(), found.starts.tolist()
     ([0, 0, 0, 1, 2, 0], [0, 1, 2, 4, 6])
     """

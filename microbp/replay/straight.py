@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from microbp.graph import Graph
-from microbp.replay.dependence import operands_of
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import Identifiers, one_line
 from microbp.replay.loops import Fixed, Lag, Layout, Loop, Number, Slot, Stride, Table, layout
@@ -95,6 +94,12 @@ def _table(name: str, numbers: Sequence[float]) -> str:
     return "\n".join([f"{name} = (", *(f"    {each}" for each in lines), ")\n"])
 
 
+def operands_of(record: Graph, position: int) -> list[int | float]:
+    """The operands of a node: positions, and floats for literals."""
+    args = record.args[record.first[position] : record.first[position + 1]].tolist()
+    return [each if each >= 0 else float(record.consts[-1 - each]) for each in args]
+
+
 class Names:
     """What values, upstream gradients and tables are called: the same in each function of a source."""
 
@@ -106,12 +111,13 @@ class Names:
         self.values: dict[int, str] = {}
         self.tables: dict[int, tuple[str, tuple[float, ...]]] = {}
         self._made: dict[str, str] = {}
+        named = record._naming.given
         for item in plan.items():
             if isinstance(item, int):
-                if record.op[item] < 0 and item not in self.leaves and not record.named[item]:
+                if record.op[item] < 0 and item not in self.leaves and item not in named:
                     self.values[item] = repr(float(record.data[item]))
                 else:
-                    self.values[item] = self.identifiers.new(record.names[item])
+                    self.values[item] = self.identifiers.new(record.name(item))
                 continue
             for slot in item.slots:
                 name = self.values[slot.position] = self.identifiers.new(self._stem(slot.position, item))
@@ -134,10 +140,10 @@ class Names:
     def _stem(self, first: int, loop: Loop) -> str:
         """The name of a value in all repetitions: of ``h[1]`` and ``h[9]`` it is ``h``."""
         record, last = self.record, first + loop.period * (loop.times - 1)
-        name = record.names[first]
-        if not (record.named[first] and record.named[last]):
+        name, named = record.name(first), record._naming.given
+        if not (first in named and last in named):
             return name
-        pairs = zip(name, record.names[last], strict=False)
+        pairs = zip(name, record.name(last), strict=False)
         same = "".join(a for a, b in pairs if a == b and not a.isdigit())
         return same if same.strip("[]., _") else name
 
@@ -210,7 +216,7 @@ class _Value(Statements):
                 continue
             name, record = self.names.values[item], self.record
             if record.op[item] < 0:
-                if item not in self.names.leaves and record.named[item]:
+                if item not in self.names.leaves and item in record._naming.given:
                     self.line(f"{name} = {float(record.data[item])!r}")
             else:
                 if record.groups[item] != before:
@@ -321,8 +327,8 @@ class _Over(Statements):
 
     def told(self) -> str:
         """The comment above the loop: which values it stands for."""
-        names, loop = self.names.record.names, self.here
-        first, last = names[loop.start], names[loop.end - 1]
+        name, loop = self.names.record.name, self.here
+        first, last = name(loop.start), name(loop.end - 1)
         return f"# {loop.times:,} times {loop.period}: {one_line(f'the values from {first} to {last}')}."
 
 
@@ -353,7 +359,7 @@ class _Forward(_Over):
         if loop.period <= 12:
             for index, slot in enumerate(loop.slots):
                 repetitions = (0, 1, loop.times - 1)
-                names = [self.names.record.names[slot.position + loop.period * k] for k in repetitions]
+                names = [self.names.record.name(slot.position + loop.period * k) for k in repetitions]
                 told = one_line(f"{names[0]}, {names[1]}, …, {names[2]}")
                 outer.line(f"# {self.name(index)} stands for {told}.")
         for index, slot in enumerate(loop.slots):

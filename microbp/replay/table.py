@@ -80,7 +80,7 @@ def value_and_grad(x, theta, dtheta, wrt_x=False):
 def tabled(captured: Captured) -> Generated:
     """The loop and its table, for any graph; it is made in one pass over the nodes."""
     record = captured.graph
-    flags, _ = dependence(captured)
+    flags = dependence(captured).flags.tolist()
     inputs, params = len(captured.inputs), len(captured.params)
     row = {place: n for n, place in enumerate(captured.inputs) if place is not None}
     row.update((place, inputs + n) for n, place in enumerate(captured.params) if place is not None)
@@ -149,7 +149,7 @@ def _source(
     for helper in extra:
         head += ["", *helper.splitlines(), ""]
     source = "\n".join([*head, *functions, "", "", _LOOPS])
-    arrays = (ParameterArray("theta", (len(captured.params),), tuple(range(len(captured.params)))),)
+    arrays = (ParameterArray("theta", np.arange(len(captured.params))),)
     count = len(tables["steps"])
     told = f"{counted(len(captured.graph), 'scalar')} became a table of {counted(count, 'array operation')}"
     watched = frozenset(len(head) + line for line in lines)
