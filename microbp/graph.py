@@ -278,10 +278,18 @@ class Graph(Columns):
         return [*map(found.get, range(len(self)))]
 
     @cached_property
+    def _group_paths(self) -> dict[Group | None, GroupPath]:
+        return group_paths({*self._groups.values()}, self._variables.called(modules=True))
+
+    def group(self, position: int) -> GroupPath:
+        """The groups that a node was recorded in, the outermost first."""
+        known = vars(self).get("groups")
+        return known[position] if known else self._group_paths[self._groups.get(position)]
+
+    @cached_property
     def groups(self) -> list[GroupPath]:
-        """The groups that each node was recorded in, the outermost first."""
-        paths = group_paths({*self._groups.values()}, self._variables.called(modules=True))
-        return [paths[self._groups.get(index)] for index in range(len(self))]
+        """Those of each node."""
+        return [*map(self.group, range(len(self)))]
 
     # --------------------------------------------------------------------------------------- nodes
     @cached_property

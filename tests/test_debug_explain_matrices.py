@@ -140,7 +140,7 @@ def test_what_cannot_be_explained():
         explain(t4_program(), language="de")
 
 
-def test_a_table_is_no_derivation(monkeypatch):
+def test_what_has_no_matrices_is_no_derivation(monkeypatch):
     monkeypatch.setattr(matrix, "MANY", 0)
-    with pytest.raises(ValueError, match="which is no formula; take a part of the graph"):
+    with pytest.raises(ValueError, match="this program is straight-line code"):
         explain(mlp_program(form="matrix"))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared
-from microbp.replay.backends import Auto, Form, Matrix, Straight, generated
+from microbp.replay.backends import form_of
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.function_graph import Captured, capture_values, flat
 from microbp.replay.program import MEMORY, Program
@@ -50,15 +50,9 @@ def compiled_program(
             warn(unknown, checkable=False)
         if guard is not None and not checked:
             warn(guard.branches, checkable=True)
-        guarded = (guard, _form(guard.captured, form)) if checked and guard is not None else None
-        made = _form(captured, form)
+        guarded = (guard, form_of(guard.captured, form)) if checked and guard is not None else None
+        made = form_of(captured, form)
     return Program(
         captured, made, leaves, guarded,
         finite=finite, memory=memory, seconds=time.perf_counter() - start,
     )  # fmt: skip
-
-
-def _form(captured: Captured, form: FormName) -> Form:
-    if form == "straight":
-        return Straight(captured)
-    return Auto(captured) if form == "auto" else Matrix(generated(captured), captured.trained)

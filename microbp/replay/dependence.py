@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from microbp.replay.function_graph import Captured
-from microbp.sweeps import Integers, rows, spread
+from microbp.sweeps import Integers, spread
 
 __all__ = ["COMPUTED", "TRAINS", "VARIES", "Dependence", "dependence"]
 
@@ -22,8 +22,8 @@ class Dependence(NamedTuple):
 
     #: For each position the sum of VARIES, TRAINS, COMPUTED; of a constant 0.
     flags: Integers
-    #: The most operations that follow one on the other, without those that add up: so many matrices there
-    #: must be, at least, if there are any.
+    #: So many operations, at least, follow one on the other, without those that add up, and so many matrices
+    #: there must be, if there are any: the longest run in which each uses the one recorded before it.
     depth: int
 
 
@@ -44,9 +44,9 @@ def dependence(captured: Captured) -> Dependence:
             marks[place] = COMPUTED | (TRAINS if trained else 0)
     flags = spread(record, marks).astype(np.int64)
     steps = np.array([*(rule.name not in _SUMS for rule in record.rules), False])[record.op] & (flags > 0)
-    depths = [0] * (len(record.op) + len(record.consts))
-    deepest = depths.__getitem__
-    for node, (row, step) in enumerate(zip(rows(record), steps.tolist(), strict=True)):
-        if row:
-            depths[node] = max(map(deepest, row)) + step
-    return Dependence(flags, max(depths))
+    user = np.repeat(np.arange(len(flags)), np.diff(record.first))
+    follows = np.zeros(len(flags), dtype=bool)
+    follows[user[record.args == user - 1]] = True
+    total = np.cumsum(steps)
+    before = np.maximum.accumulate(np.where(follows, 0, total - steps))
+    return Dependence(flags, int((total - before).max()))

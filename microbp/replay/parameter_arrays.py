@@ -109,8 +109,10 @@ def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[st
     """
     rows: dict[tuple[Part, ...], list[tuple[Part, int]]] = defaultdict(list)
     for index, path in enumerate(paths):
+        if not path:
+            continue
         parts = _parts(path) if isinstance(path, str) else path
-        if parts and isinstance(parts[0], str):
+        if isinstance(parts[0], str):
             rows[parts[:-1]].append((parts[-1], index))
     # A family is what all elements of an array have in common: a path with None for each count.
     families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)

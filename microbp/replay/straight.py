@@ -76,7 +76,7 @@ def straight(
             f"compiler: {told}; use form='matrix'"
         )
     value = _Writer(captured, plan)
-    both = copy.deepcopy(value, {id(captured): captured, id(plan): plan})
+    both = copy.deepcopy(value, {id(each): each for each in (captured, plan, captured.graph)})
     both.words = value.words
     functions = [value.value(), both.value_and_grad(wrt_inputs)]
     tables = "".join(_table(*each) for each in value.tables.values())
@@ -202,8 +202,8 @@ class _Writer(Statements):
         for item in items:
             if isinstance(item, Loop):
                 before = ()
-            elif self.record.op[item] >= 0 and self.record.groups[item] != before:
-                before = self.record.groups[item]
+            elif self.record.op[item] >= 0 and self.record.group(item) != before:
+                before = self.record.group(item)
                 told[item] = calls(before) if before else ""
         for at in range(len(items) - 1, -1, -1):
             item = items[at]
