@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.compiled import compiled
 from microbp.graph import Graph
+from microbp.rules import RULES, Rule
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
@@ -108,6 +112,7 @@ def capture_values(
     if not results:
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
     graph = Graph.of_roots(results, names)
+    _check_numbers(graph)
     places = {id(graph._values[place]): place for place in np.flatnonzero(graph.op < 0).tolist()}
     inside = [places.get(id(each)) for each in given]
     others = places.keys() - {*map(id, given)}
@@ -140,6 +145,69 @@ def capture_values(
         absent,
     )
     return captured, Leaves(tuple(chosen), constants, tuple(each._data for each in constants)), graph
+
+
+#: Rows of one NumPy operation, with the same bits.
+_UFUNCS = {RULES["add"]: np.add, RULES["sub"]: np.subtract, RULES["mul"]: np.multiply, RULES["neg"]: np.negative}
+
+
+def _check_numbers(graph: Graph) -> None:
+    """ValueError where the number of a computed value was overwritten: a program would compute another one.
+
+    A number that is not what the operands give may be due to leaves that have moved on. It is not where no
+    operand is a leaf, or where the local derivatives, if they tell the operands' numbers, are those of now.
+    """
+    numbers = np.concatenate([graph.data, graph.consts[::-1]])
+    held, args, first = numbers.tolist(), graph.args, graph.first
+    with np.errstate(all="ignore"):
+        for op, rule in enumerate(graph.rules):
+            nodes = np.flatnonzero(graph.op == op)
+            if rule in _UFUNCS:
+                columns = (numbers[args[first[nodes] + place]] for place in range(len(rule.args)))
+                now = _UFUNCS[rule](*columns)
+            else:
+                now = np.array([_now(rule, held, args[first[at] : first[at + 1]].tolist()) for at in nodes.tolist()])
+            differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
+            for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
+                row = args[first[at] : first[at + 1]].tolist()
+                if _overwritten(graph, rule, at, row, held, number):
+                    raise ValueError(
+                        f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an operand "
+                        f"of it: {rule} gives {number!r} there. A program computes from its inputs and parameters; "
+                        "record the graph anew, with a leaf for what you set"
+                    )
+
+
+def _now(rule: Rule, held: list[float], row: list[int]) -> float:
+    try:
+        number: float = compiled(rule).value(*rule.split([held[each] for each in row]))
+    except (ArithmeticError, ValueError):
+        return math.nan
+    return number
+
+
+def _overwritten(
+    graph: Graph, rule: Rule, at: int, row: list[int], held: list[float], number: float
+) -> bool:
+    leaves = {each for each in row if each >= 0 and graph.op[each] < 0}
+    if not leaves:
+        return True
+    told = {
+        name.id
+        for d in rule.d
+        if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))
+        for name in ast.walk(d.tree)
+        if isinstance(name, ast.Name)
+    }
+    if rule.over or not told.issuperset(rule.args):
+        return False
+    entries = [held[each] for each in row]
+    try:
+        slopes = [derivative(*entries, number) for derivative in compiled(rule).derivatives]
+    except (ArithmeticError, ValueError):
+        return False
+    local = graph.local[graph.first[at] : graph.first[at + 1]].tolist()
+    return all(math.isnan(was) or was == now for was, now in zip(local, slopes, strict=True))
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:

@@ -144,7 +144,10 @@ class Traced:
 
 
 def _surroundings(function: Any) -> tuple[Any, ...]:
-    """The numbers and Values that a function finds outside of it: others trace it anew."""
+    """The numbers and Values that a function finds outside of it: others trace it anew.
+
+    So do other Values in a module, or in a list, dict or array of Values.
+    """
     code = getattr(function, "__code__", None)
     if code is None:
         return ()
@@ -154,8 +157,37 @@ def _surroundings(function: Any) -> tuple[Any, ...]:
             found.append((word, cell.cell_contents))
     known = function.__globals__
     found += [(word, known[word]) for word in code.co_names if word in known]
-    return tuple(
-        (word, repr(held) if type(held) in (int, float, bool) else id(held))
-        for word, held in found
-        if type(held) in (int, float, bool) or isinstance(held, Value)
-    )
+    return tuple((word, *_inside(held)) for word, held in found)
+
+
+def _inside(held: Any) -> list[Any]:
+    """What stands for the Values in something, and for numbers that are variables or attributes."""
+    found: list[Any] = []
+    pending, seen = [held], {id(held)}
+    while pending:
+        each = pending.pop()
+        if isinstance(each, Value):
+            found.append(id(each))
+        elif type(each) in (int, float, bool):
+            found.append(repr(each))
+        else:
+            inner = _contents(each)
+            if inner and {*map(type, inner)} == {Value}:
+                found += map(id, inner)
+                continue
+            pending += [part for part in inner if id(part) not in seen]
+            seen.update(map(id, inner))
+    return found
+
+
+def _contents(held: Any) -> list[Any]:
+    """What a container of Values holds, or an object with ``parameters()``; nothing of what is a mere array."""
+    if isinstance(held, np.ndarray):
+        return held.ravel().tolist() if held.dtype == object else []
+    if isinstance(held, list | tuple):
+        return [each for each in held if not isinstance(each, int | float | str)]
+    if isinstance(held, dict):
+        return _contents([*held.values()])
+    if not isinstance(held, type) and callable(getattr(type(held), "parameters", None)):
+        return [*getattr(held, "__dict__", {}).values()]
+    return []
