@@ -6,6 +6,7 @@ writer leaves the old one or the new one, whole. Names in a file are data: neith
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -63,9 +64,9 @@ def write_file(path: str | Path, content: str | bytes) -> None:
                         os.fchmod(handle, stat.S_IMODE(old.st_mode))
                 os.fsync(handle)
                 if not name:
-                    name = _name(target)
-                    os.link(f"{_OPEN}/{handle}", name, src_dir_fd=handle, follow_symlinks=True)
-            Path(name).replace(target)
+                    _place(handle, target)
+            if name:
+                Path(name).replace(target)
         except BaseException:
             if name:
                 Path(name).unlink(missing_ok=True)
@@ -102,17 +103,35 @@ def _target(path: str | Path) -> Iterator[tuple[Path, os.stat_result | None]]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
-def _name(target: Path) -> str:
-    return str(target.with_name(f".{secrets.token_hex(8)}.new"))
-
-
 def _beside(target: Path) -> tuple[int, str]:
     """A new file in the same folder: without a name where that can be, so that a kill leaves none behind."""
     if hasattr(os, "O_TMPFILE") and Path(_OPEN).is_dir():
         with suppress(OSError):
             return os.open(target.parent, os.O_TMPFILE | os.O_WRONLY, 0o666), ""
-    name = _name(target)
+    name = str(target.with_name(f".{secrets.token_hex(8)}.new"))
     return os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), name
+
+
+def _place(handle: int, target: Path) -> None:
+    """Move a file without a name to ``target``, by way of a name that a killed writer may have left behind.
+
+    What bears that name is whole, and somebody else's at worst: who misses it places his own again.
+    """
+    name = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.new")
+    while True:
+        try:
+            os.link(f"{_OPEN}/{handle}", name, src_dir_fd=handle, follow_symlinks=True)
+            name.replace(target)
+        except FileExistsError:
+            name.unlink(missing_ok=True)
+        except FileNotFoundError:
+            if not target.parent.is_dir():
+                raise
+        except BaseException:
+            name.unlink(missing_ok=True)
+            raise
+        else:
+            return
 
 
 # ------------------------------------------------------------------------------------- named arrays

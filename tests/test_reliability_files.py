@@ -148,7 +148,9 @@ def test_a_kill_leaves_a_whole_file_and_nothing_else(tmp_path: Path, long: bool)
         other.load(weights)
         assert numbers(other) in [numbers(each) for each in nets]
         assert fit(net(), X, Y, loss="hinge", epochs=2, resume=run, engine="eager").stopped == "epochs"
-        assert inside(tmp_path) == ["net.npz", "run.json"]
+        assert len(inside(tmp_path)) <= 4  # a kill in the midst of the move leaves one name at each file,
+    work()
+    assert inside(tmp_path) == ["net.npz", "run.json"]  # which the next one takes away
 
 
 def test_of_two_writers_one_is_last_and_both_are_whole(tmp_path: Path) -> None:
