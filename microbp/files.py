@@ -122,7 +122,7 @@ def _place(handle: int, target: Path) -> None:
         try:
             os.link(f"{_OPEN}/{handle}", name, src_dir_fd=handle, follow_symlinks=True)
             name.replace(target)
-        except FileExistsError:
+        except FileExistsError:  # noqa: PERF203
             name.unlink(missing_ok=True)
         except FileNotFoundError:
             if not target.parent.is_dir():

@@ -35,6 +35,7 @@ notation    an expression as text and as LaTeX
 compiled    a row as Python functions
 sites       where in the user's code something happened
 groups      which values were recorded together
+switches    what is on while anybody is inside
 comparisons what comparisons of Values remember
 updates     the steps of parameters, outside the graph and in it
 collector   Python's own garbage collector, while a graph grows
