@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
-from microbp.comparisons import SIGNS, noticing, remember, stepped, taken
+from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
 from microbp.compiled import operator, unary
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.groups import Group
@@ -473,7 +473,7 @@ def _equals(value: Value, other: object) -> Any:
     if value is other:
         return True
     number = other._data if isinstance(other, Value) else other
-    if isinstance(number, Real) and not _ours(2):
+    if isinstance(number, Real) and watching() is not None and not _ours(2):
         remember(value, "==", other, float(number), False)
     return NotImplemented
 

@@ -11,6 +11,7 @@ from microbp.cli.command import Command, CommandError, nearest, writing
 from microbp.cli.script import Script, declare_script, run_script
 from microbp.demo.report import write
 from microbp.errors import NoGradientError
+from microbp.files import write_file
 
 __all__ = ["COMMAND"]
 
@@ -37,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
         write(text)
     else:
         with writing(args.output, cure="name another file with --output"):
-            args.output.write_text(text + "\n", encoding="utf-8")
+            write_file(args.output, text + "\n")
         write(f"Written: {args.output}")
     return 0 if told.ok else 1
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-from microbp import Graph, Value, record_sites
+from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
+from microbp.record import with_sites
 from microbp.sites import user_locals
 
 __all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
@@ -114,8 +115,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
     linecache.checkcache(path)  # what shows its lines must not show those of an earlier file of that name
-    with _as_main(module, [path, *arguments]), _last_backward() as last:
-        before = record_sites(True)
+    with _as_main(module, [path, *arguments]), _last_backward() as last, with_sites.on():
         try:
             exec(code, vars(module))
         except SystemExit as stopped:
@@ -128,8 +128,6 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
                 print(flush=True)  # raises again where it is the output that is closed or full
             _show(error, path)
             raise ScriptFailed(1) from None
-        finally:
-            record_sites(before)
     return Script(path, module, *last)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from microbp.array import array
-from microbp.comparisons import watched
-from microbp.record import record_sites
+from microbp.comparisons import tracing, watched
+from microbp.record import with_sites
 from microbp.replay.backends import Floats
 from microbp.replay.build import compiled_program
 from microbp.replay.program import Program, as_floats
@@ -120,19 +120,16 @@ class Traced:
         words = code.co_varnames[: code.co_argcount] if code else ()
         names = [words[index] if index < len(words) else f"x{index}" for index in range(len(sample))]
         given = [array(each, name) for each, name in zip(sample, names, strict=True)]
-        were = record_sites(True)
-        try:
-            with watched() as compared:
-                outputs = self._function(*(each if each.ndim else each[()] for each in given), **static)
-        finally:
-            record_sites(were)
+        seen = watched()
+        with with_sites.on(), tracing.on(), seen:
+            outputs = self._function(*(each if each.ndim else each[()] for each in given), **static)
         inputs = [each for part in given for each in part.ravel().tolist()]
         if not isinstance(outputs, Value | np.ndarray | list | tuple):
             raise TypeError(
                 f"{self._name} returned an object of type {type(outputs).__name__}, not Values: nothing "
                 "that depends on its arguments was recorded"
             )
-        return compiled_program(outputs, inputs, compared=compared, **self._options)
+        return compiled_program(outputs, inputs, compared=seen.found, **self._options)
 
     def __repr__(self) -> str:
         return f"compile({self._name})"
