@@ -484,13 +484,24 @@ def test_a_planted_wrong_rule_is_named(monkeypatch, language):
     assert fault in str(told)
 
 
-def test_a_number_changed_after_recording_is_noticed():
+def test_an_explanation_is_the_same_after_the_update():
     p, net = t4_net()
-    p["i1"].data = 0.06
-    told = explain(net["E"], p["w1"], names=net)
+    names = {**p, **net}
+    before = [explain(net["E"], name, names=names, rate=0.5) for name in t4.START]
+    net["E"].backward()
+    for name in t4.START:
+        p[name].data -= 0.5 * p[name].grad
+    after = [explain(net["E"], name, names=names, rate=0.5) for name in t4.START]
+    assert [(str(each), each.ok) for each in after] == [(str(each), True) for each in before]
+
+
+def test_a_number_inside_that_was_changed_is_noticed():
+    p, net = t4_net()
+    net["h1"].data = 0.6
+    told = explain(net["E"], p["w5"], names=net)
     assert not told.ok
-    assert any("∂net_h1/∂w1" in each and "dot at net_h1" in each for each in told.faults)
-    assert explain(net["E"], p["w5"], names=net).ok
+    assert any("∂net_o1/∂w5" in each and "dot at net_o1" in each for each in told.faults)
+    assert explain(net["E"], p["w6"], names=net).ok
 
 
 @pytest.mark.parametrize("kind", ["factor", "gradient", "update"])

@@ -14,7 +14,7 @@ from microbp.debug.explain.short import shortened
 from microbp.debug.explain.story import Story
 from microbp.debug.explain.trees import Math
 from microbp.debug.explain.words import LANGUAGES, say
-from microbp.debug.question import Question, question
+from microbp.debug.passes import Target, target
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.notation.names import latex_digits
@@ -100,14 +100,14 @@ def explain(
         return explain_program(loss, language)
     if value is None:
         raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
-    asked = question(loss, value, names, "explain()")
+    asked = target(loss, value, names, "explain()")
     root = name_of(asked.graph.root)
-    target = Math(plain_name(asked.name), latex_name(asked.name))
-    gradient = quotient(root, target)
-    title = say("title", language, gradient=gradient, value=target, loss=root)
+    by = Math(plain_name(asked.name), latex_name(asked.name))
+    gradient = quotient(root, by)
+    title = say("title", language, gradient=gradient, value=by, loss=root)
     above = _above(asked)
     if asked.node is None or asked.graph.root.position not in above:
-        unrelated = say("independent", language, loss=root, value=target, gradient=gradient)
+        unrelated = say("independent", language, loss=root, value=by, gradient=gradient)
         return Explanation(title, language, (unrelated,))
     engine = None
     if isinstance(loss, Value) and isinstance(value, Value):
@@ -121,7 +121,7 @@ def explain(
     return Explanation(title, language, (*short.key([str(told)], language), *short.signs(language), *parts))
 
 
-def _above(asked: Question) -> set[int]:
+def _above(asked: Target) -> set[int]:
     """The node and all from which a chain of local derivatives leads down to it."""
     if asked.node is None:
         return set()

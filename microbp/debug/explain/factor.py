@@ -16,7 +16,7 @@ from microbp.expr import total as added
 from microbp.graph import Node
 from microbp.notation import latex_name, plain_name
 from microbp.notation.names import latex_digits
-from microbp.notation.writer import ATOM
+from microbp.notation.writing import ATOM
 
 __all__ = ["Factor", "name_of", "number", "quotient"]
 

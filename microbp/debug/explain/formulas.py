@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ast
 import copy
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from microbp.debug.explain.digits import shown
 from microbp.debug.explain.trees import Math, Negated, functions, product, rounded, total, whole
-from microbp.debug.formula import written
-from microbp.expr import AGGREGATES, REAL
+from microbp.expr import AGGREGATES, IEEE, REAL, Expression
 from microbp.graph import Graph, Node
 from microbp.notation import Term, at, latex, latex_name, plain_name, text
-from microbp.notation.writer import ATOM, SUM
+from microbp.notation.writing import ATOM, SUM
+from microbp.rules import Rule
 
 __all__ = ["DEEPEST", "Formulas"]
 
@@ -206,6 +207,25 @@ class Formulas:
             for arg, where in places.items()
         }
         return self.math(_Placed(self, node, short, numbers, []).visit(last))
+
+
+def written(
+    rule: Rule,
+    which: int,
+    numbers: Mapping[str, float],
+    elements: Sequence[Mapping[str, float]],
+    recorded: float | None,
+) -> Expression:
+    """The derivative in an argument as people write it, where that gives the ``recorded`` number.
+
+    Else, where that formula loses its digits or has no value, in the form that is differentiated again, and
+    at the latest as it is computed.
+    """
+    for form in (rule.shown[which], rule.again[which]):
+        number = form.evaluate(numbers, IEEE, elements)
+        if recorded is None or (math.isfinite(number) and math.isclose(number, recorded, rel_tol=1e-14)):
+            return form
+    return rule.d[which]
 
 
 def argument(node: Node, place: int) -> tuple[int, dict[str, int]]:
