@@ -9,6 +9,7 @@ from microbp.debug.shell import step
 from microbp.debug.trace import Trace, trace
 
 __all__ = [
-    "Contribution", "Diagnosis", "Explanation", "Finding", "MatrixExplanation", "Pass", "Paths", "Step", "Trace",
+    "Contribution", "Diagnosis", "Explanation", "Finding", "MatrixExplanation", "Pass", "Paths", "Step",
+    "Trace",
     "breakpoints", "diagnose", "explain", "paths", "step", "trace",
 ]  # fmt: skip

@@ -35,13 +35,13 @@ def plain_number(x: float, digits: int | None = None, *, padded: bool = False, s
     return f"+{written}" if sign and x > 0.0 else written
 
 
-def latex_number(x: float, digits: int | None = None) -> str:
+def latex_number(x: float, digits: int | None = None, *, padded: bool = False) -> str:
     r"""A number as LaTeX; powers of ten are written out.
 
     >>> print(latex_number(-0.5), latex_number(1.5e-7), latex_number(1e10 / 3, 4))
     -0.5 1.5\cdot 10^{-7} 3.333\cdot 10^{9}
     """
-    return latex_digits(plain_number(x, digits))
+    return latex_digits(plain_number(x, digits, padded=padded))
 
 
 def latex_digits(written: str) -> str:
