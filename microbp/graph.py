@@ -180,6 +180,13 @@ class Graph(Columns):
                 column.setflags(write=False)
         vars(self).update(record)
 
+    def with_data(self, data: Sequence[float]) -> Graph:
+        """The same graph with these numbers [N], such as those that leaves had when it was recorded."""
+        graph = object.__new__(Graph)
+        kept = {name: held for name, held in vars(self).items() if name != "nodes"}
+        graph._keep(**kept | {"data": np.array(data)})
+        return graph
+
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")
 

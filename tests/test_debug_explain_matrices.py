@@ -111,8 +111,8 @@ def test_of_several_outputs_there_is_a_derivation_but_no_comparison():
 
 def test_a_planted_wrong_number_is_found(monkeypatch):
     module = importlib.import_module("microbp.debug.explain.matrices")
-    right = module.gradients_of
-    monkeypatch.setattr(module, "gradients_of", lambda graph: [1.001 * each for each in right(graph)])
+    right = module.backward
+    monkeypatch.setattr(module, "backward", lambda graph, seeds: 1.001 * right(graph, seeds))
     told = explain(t4_program())
     assert not told.ok
     assert told.faults[0].startswith("∂J/∂w1: the formula gives 0.000438567")
