@@ -47,6 +47,16 @@ def test_another_root_another_language_and_the_arguments_of_the_script(capsys):
 
 
 @pytest.mark.usefixtures("net")
+def test_a_language_is_known_in_every_spelling(capsys):
+    for word in ("zh-CN", "cn", "ZH_tw"):
+        assert cli.main(["explain", "net.py", "w", "--language", word]) == 0
+        assert capsys.readouterr().out.startswith("∂E/∂w：w 如何影响 E\n")
+    with pytest.raises(SystemExit):
+        cli.main(["explain", "net.py", "w", "--language", "fr"])
+    assert "it is 'en' (English) or 'zh' (Chinese)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("net")
 def test_markdown_is_printed_or_written(capsys):
     assert cli.main(["explain", "net.py", "w", "--markdown"]) == 0
     printed = capsys.readouterr().out
@@ -70,7 +80,7 @@ def test_what_the_loss_does_not_depend_on(capsys):
         (["ww"], "net.py: there is no value 'ww'; did you mean 'w'? There are: w, x, b, net, o, E"),
         (["w", "--root", "x"], "x = 3.0 is a constant: it has no gradient by anything; name another value"),
         (["w", "--root", "EE"], "there is no value 'EE'; did you mean 'E'?"),
-        (["w", "-o", "none/w.md"], "cannot write none/w.md: No such file or directory; name another file"),
+        (["w", "-o", "none/w.md"], "cannot write none/w.md: there is no folder none; name another file"),
     ],
 )
 @pytest.mark.usefixtures("net")

@@ -7,13 +7,14 @@ import sys
 
 from microbp import NotFinite, UndefinedOperation, diagnose
 from microbp.cli.command import Command
-from microbp.cli.script import ScriptFailed, declare_script, run_script
+from microbp.cli.script import ScriptFailed, declare_language, declare_script, run_script
 
 __all__ = ["COMMAND"]
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
     declare_script(parser)
+    declare_language(parser)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -16,8 +16,9 @@ from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
 from microbp.record import with_sites
 from microbp.sites import user_locals
+from microbp.spelling import language
 
-__all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
+__all__ = ["Script", "ScriptFailed", "declare_language", "declare_script", "run_script"]
 
 
 class ScriptFailed(Exception):
@@ -46,13 +47,15 @@ class Script:
         return self._local | {name: x for name, x in vars(self._module).items() if name not in self._local}
 
     def root(self, name: str | None = None) -> Value:
-        """The Value of that name; without a name the last one that had ``backward()`` called.
+        """The Value of that name; without one the last that had ``backward()`` called, or the only one.
 
         CommandError lists the computed Values that there are.
         """
         if name is None:
             if self.last is not None:
                 return self.last
+            if len(self._computed()) == 1:
+                return self.root(self._computed()[0])
             raise CommandError(
                 f"{self.path} never calls backward(): name the value with --root. {self._candidates()}"
             )
@@ -83,10 +86,11 @@ class Script:
         return [name for name, each in self.namespace.items() if isinstance(each, Value)]
 
 
-def declare_script(parser: argparse.ArgumentParser, **further: str) -> None:
+def declare_script(parser: argparse.ArgumentParser, output: str = "", **further: str) -> None:
     """The arguments of every command that runs a script; :func:`run_script` takes them.
 
-    ``further`` are the arguments that stand between the script and its own, each with its help.
+    ``output`` is the help of ``--output``, if it writes a file; ``further`` are the arguments that stand
+    between the script and its own, each with its help.
     """
     parser.add_argument("script", help="a Python script, run as python would run it")
     for name, told in further.items():
@@ -99,6 +103,23 @@ def declare_script(parser: argparse.ArgumentParser, **further: str) -> None:
         "--root", metavar="NAME", help="the variable that holds the value (default: the last one that had "
         "backward() called)",
     )  # fmt: skip
+    if output:
+        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
+
+
+def declare_language(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that speak two languages."""
+    parser.add_argument(
+        "--language", type=_language, default="en", metavar="LANGUAGE",
+        help="English or Chinese: en or zh (default: en)",
+    )  # fmt: skip
+
+
+def _language(word: str) -> str:
+    try:
+        return language(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
@@ -120,8 +141,8 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
             exec(code, vars(module))
         except SystemExit as stopped:
             if stopped.code not in (None, 0):
-                if not isinstance(stopped.code, int):
-                    print(stopped.code, file=sys.stderr)
+                told = f"microbp: {path} ended with sys.exit({stopped.code}), so that nothing is shown"
+                print(told if isinstance(stopped.code, int) else stopped.code, file=sys.stderr)
                 raise ScriptFailed(stopped.code if isinstance(stopped.code, int) else 1) from None
         except Exception as error:  # noqa: BLE001 (whatever a script raises is shown as its own)
             if isinstance(error, OSError) and error.filename is None:
@@ -140,23 +161,41 @@ def _compiled(source: bytes, path: str) -> CodeType:
 
 
 def _show(error: Exception, path: str) -> None:
-    """Print the traceback from the script's own first line on."""
+    """Print the traceback from the script's own first line on, without the lines of generated code."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != path:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    shown = traceback.TracebackException(type(error), error, trace)
+    part: traceback.TracebackException | None = shown
+    while part is not None:
+        part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith("<microbp ")]
+        part = part.__cause__ or part.__context__
+    print("".join(shown.format()), end="", file=sys.stderr)
 
 
 @contextmanager
 def _as_main(module: ModuleType, argv: list[str]) -> Iterator[None]:
-    """While the script runs, it is ``__main__``, and its folder comes first where modules are sought."""
+    """While the script runs, it is ``__main__``, and its folder comes first where modules are sought.
+
+    Where a viz stands in that folder, the script imports it, and we ours.
+    """
     before = sys.argv, sys.path[:], sys.modules["__main__"]
     sys.argv, sys.modules["__main__"] = argv, module
-    sys.path.insert(0, str(Path(argv[0]).resolve().parent))
+    folder = Path(argv[0]).resolve().parent
+    sys.path.insert(0, str(folder))
+    own = (folder / "viz.py").exists() or (folder / "viz").is_dir()
+    ours = {name: sys.modules.pop(name) for name in _viz_modules() if own}
     try:
         yield
     finally:
+        for name in _viz_modules() if own else ():
+            del sys.modules[name]
+        sys.modules |= ours
         sys.argv, sys.path[:], sys.modules["__main__"] = before
+
+
+def _viz_modules() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == "viz"]
 
 
 @contextmanager
