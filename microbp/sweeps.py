@@ -22,7 +22,7 @@ from microbp.rules import Rule
 
 __all__ = [
     "Columns", "Floats", "Integers", "backward", "dependencies", "dependents",
-    "earliest", "forward", "gathered", "order", "rows",
+    "earliest", "forward", "gathered", "order", "rows", "tangent",
 ]  # fmt: skip
 
 Integers = NDArray[np.int64]
@@ -197,6 +197,26 @@ def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
                 told = f"node {node}, {rule}, has no value where its operands are {at}: {error}. {rule.doc}"
                 raise UndefinedOperation(told, rule.name, tuple(operands), "?") from None
     return np.array([np.broadcast_to(each, batch) for each in numbers[: len(columns.op)]], dtype=kind)
+
+
+def tangent(columns: Columns, seeds: Mapping[int, float]) -> Floats:
+    """How fast each node moves where those of ``seeds`` move so fast, by the recorded local derivatives.
+
+    >>> from microbp import Graph, Value
+    >>> x = Value(3.0)
+    >>> tangent(Graph(x * x + 1.0), {0: 2.0})
+    array([ 2., 12., 12.])
+    """
+    moving = [0.0] * (len(columns.op) + len(columns.consts))
+    for node, speed in seeds.items():
+        moving[node] = speed
+    local, start = np.where(columns.args < 0, 0.0, columns.local).tolist(), 0
+    for node, row in enumerate(rows(columns)):
+        for place, arg in enumerate(row, start):
+            if moving[arg]:
+                moving[node] += moving[arg] * local[place]
+        start += len(row)
+    return np.array(moving[: len(columns.op)])
 
 
 def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...]) -> Any:
