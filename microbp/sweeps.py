@@ -196,7 +196,7 @@ def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
                 at = ", ".join(map(repr, operands[:6])) + ", …" * (len(operands) > 6)
                 told = f"node {node}, {rule}, has no value where its operands are {at}: {error}. {rule.doc}"
                 raise UndefinedOperation(told, rule.name, tuple(operands), "?") from None
-    return np.array([np.broadcast_to(each, batch) for each in numbers[: len(columns.op)]], dtype=kind)
+    return _together(numbers[: len(columns.op)], batch, kind)
 
 
 def tangent(columns: Columns, seeds: Mapping[int, float]) -> Floats:
@@ -283,4 +283,12 @@ def backward(columns: Columns, seeds: Mapping[int, Any], local: NDArray[Any] | N
                         amount = np.where(arrived[node], amount, 0.0)
                         arrived[arg] = arrived[arg] | arrived[node]
                     gradient[arg] = gradient[arg] + amount
-    return np.array([np.broadcast_to(each, shape) for each in gradient[: len(columns.op)]], dtype=float)
+    return _together(gradient[: len(columns.op)], shape, float)
+
+
+def _together(numbers: list[Any], shape: tuple[int, ...], kind: type) -> NDArray[Any]:
+    """Numbers, and arrays of that shape, as one array."""
+    made = np.empty((len(numbers), *shape), dtype=kind)
+    for node, each in enumerate(numbers) if shape else ():
+        made[node] = each
+    return made if shape else np.array(numbers, dtype=kind)

@@ -117,7 +117,7 @@ def _sums_of_products(net: Structure, position: int) -> dict[int, tuple[float, f
     """The weighted inputs that a Value takes part in, with the number and the operand beside it."""
     found: dict[int, tuple[float, float]] = {}
     for edge in net.uses[position]:
-        z, partner = int(net.owner[edge]), net.partner[edge]
+        z, partner = net.owner[edge], net.partner[edge]
         while net.rules[net.owner[edge]] is RULES["mul"] and len(net.uses[z]) == 1:
             ahead = int(net.owner[net.uses[z][0]])
             if net.rules[ahead] not in (RULES["add"], RULES["sum"]):
@@ -125,7 +125,7 @@ def _sums_of_products(net: Structure, position: int) -> dict[int, tuple[float, f
             z = ahead
         if partner < 0 or z in found:
             return {}
-        beside = int(net.args[partner])
+        beside = net.args[partner]
         found[z] = float(net.local[edge]), beside if beside >= 0 else float(net.numbers[partner])
     return found
 
@@ -160,17 +160,17 @@ def _output(net: Structure, z: int) -> int:
 def _feeds_layer(net: Structure, position: int) -> bool:
     """Whether a node is multiplied by parameters, and goes nowhere else."""
     partners = [net.partner[edge] for edge in net.uses[position]]
-    beside = [int(net.args[each]) if each >= 0 else -1 for each in partners]
+    beside = [net.args[each] if each >= 0 else -1 for each in partners]
     return bool(beside) and all(each >= 0 and net.rules[each] is None and net.graph.needs[each] for each in beside)
 
 
 def _meeting(net: Structure, position: int) -> int:
     """The next node through which every path from a node to the loss leads; -1 at the end."""
-    ahead = {int(net.owner[edge]) for edge in net.uses[position]}
+    ahead = {net.owner[edge] for edge in net.uses[position]}
     while len(ahead) > 1:
         nearest = min(ahead)
         ahead.remove(nearest)
-        ahead |= {int(net.owner[edge]) for edge in net.uses[nearest]}
+        ahead |= {net.owner[edge] for edge in net.uses[nearest]}
     return ahead.pop() if ahead else -1
 
 

@@ -22,12 +22,12 @@ from microbp.answers.words import Among, Said, said, several
 from microbp.compiled import Compiled, compiled
 from microbp.expr import parse
 from microbp.rules import RULES, Rule
-from microbp.sweeps import dependencies, forward
+from microbp.sweeps import forward
 
 #: Learning rates that people use, for a search where none was given.
 CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
 #: Above so many factors, or uses, they are tried only in groups, not each alone.
-_MANY = 20_000
+_MANY = 1500
 #: The largest layer within which neighbours are tried for each other.
 _NEIGHBOURS = 8
 #: How many operations ahead a name is looked for.
@@ -46,8 +46,8 @@ class Mistake(NamedTuple):
     edits: Mapping[int, float]
     #: Where the pass begins, with which upstream gradients; nothing for the loss with 1.
     seeds: Mapping[int, float] = {}
-    #: Whether it is made together with another one.
-    pairs: bool = True
+    #: What it is made together with: 2 another mistake, 1 a sign or a constant factor, 0 nothing.
+    company: int = 2
 
 
 def chain_rule(net: Structure) -> Iterator[Mistake]:
@@ -55,17 +55,18 @@ def chain_rule(net: Structure) -> Iterator[Mistake]:
     singles = [each for each in net.factors if not each.row]
     written = [each for each in net.factors if each.row and each.function]
     rows = [each for each in net.factors if each.row and not each.function]
+    yield from _forgotten_outputs(net)
     yield from _forgotten_paths(net)
     yield from _forgotten_terms(net)
     yield from _forgotten_uses(net)
-    yield from _forgotten_steps(net)
-    yield from _forgotten_outputs(net)
     yield from _changed(net, written)
     yield from _changed(net, singles)
     yield from _biases(net)
     yield from _no_upstream(net)
-    yield from _changed(net, rows)
     yield from _constants(net)
+    yield from _changed(net, rows)
+    yield from _forgotten_steps(net)
+    yield from _overwritten(net)
 
 
 # ------------------------------------------------------------------------------------------------ factors
@@ -75,14 +76,15 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
     for group in _together(net, factors):
         told = Among(net.told_together, [(each.operand, each) for each in group])
         squares = [each.number**2 for each in group]
-        yield Mistake(said("missing", factor=told), _becoming(net, group, [1.0] * len(group)))
-        yield Mistake(said("twice", factor=told), _becoming(net, group, squares))
+        company = 0 if all(map(net.is_constant, group)) else 2  # two constants are a constant
+        yield Mistake(said("missing", factor=told), _becoming(net, group, [1.0] * len(group)), {}, company)
+        yield Mistake(said("twice", factor=told), _becoming(net, group, squares), {}, company)
         for kind in instead[group[0]]:
             if all(kind in instead[each] for each in group):
                 numbers = [instead[each][kind] for each in group]
                 written = Among(several, [(f.operand, x) for f, x in zip(group, numbers, strict=True)])
                 stands = said("stands", right=told, wrong=kind, numbers=written)
-                yield Mistake(stands, _becoming(net, group, numbers), pairs=kind.sentence in _PLAIN)
+                yield Mistake(stands, _becoming(net, group, numbers), company=1 + (kind.sentence in _PLAIN))
 
 
 def _among(net: Structure, nodes: Sequence[int]) -> Among:
@@ -199,8 +201,9 @@ def _parts(text: str) -> list[str]:
 def _biases(net: Structure) -> Iterator[Mistake]:
     """A bias treated as a weight: its 1 replaced by the layer's input or output."""
     found: dict[tuple[str, int], dict[int, float]] = {}
+    leaves = set(net.leaves)
     for edge in np.flatnonzero(net.passing & (net.local == 1.0)).tolist():
-        user, bias = int(net.owner[edge]), int(net.args[edge])
+        user, bias = net.owner[edge], net.args[edge]
         if net.rules[bias] is not None:
             continue
         inputs = [
@@ -208,16 +211,17 @@ def _biases(net: Structure) -> Iterator[Mistake]:
             for each in range(net.first[user], net.first[user + 1])
             if each != edge
             for other in (net.partner[each], *(net.partner[e] for e in _operand_edges(net, each)))
-            if other >= 0 and net.args[other] not in net.leaves
+            if other >= 0 and net.args[other] not in leaves
         ]
         for place, number in enumerate(inputs):
             found.setdefault(("input", place), {})[edge] = number
         for after in net.uses[user]:
             found.setdefault(("output", 0), {})[edge] = float(net.data[net.owner[after]])
     for (kind, _), edits in found.items():
-        for group in (*_by(lambda e: net.layers[net.owner[e]], edits).values(), *([e] for e in edits)):
+        alone = ([e] for e in edits) if len(edits) * len(found) <= _MANY else ()
+        for group in (*_by(lambda e: net.layers[net.owner[e]], edits).values(), *alone):
             right = partial(_symbol, net, group[0])
-            numbers = Among(several, [(int(net.args[e]), edits[e]) for e in group])
+            numbers = Among(several, [(net.args[e], edits[e]) for e in group])
             told = said("stands", right=right, wrong=said(kind), numbers=numbers)
             yield Mistake(told, {e: edits[e] for e in group})
 
@@ -228,7 +232,7 @@ def _symbol(net: Structure, edge: int) -> str:
 
 
 def _operand_edges(net: Structure, edge: int) -> range:
-    operand = int(net.args[edge])
+    operand = net.args[edge]
     return range(net.first[operand], net.first[operand + 1]) if operand >= 0 else range(0)
 
 
@@ -237,7 +241,7 @@ def _forgotten_paths(net: Structure) -> Iterator[Mistake]:
     """One of several paths left out, or only one of them taken; in one sample or in all."""
     shared: dict[frozenset[int], list[int]] = {}
     for position, uses in enumerate(net.uses):
-        users = frozenset(int(net.owner[e]) for e in uses if net.gradient[net.owner[e]])
+        users = frozenset(net.owner[e] for e in uses if net.gradient[net.owner[e]])
         if len(users) > 1:
             shared.setdefault(users, []).append(position)
     alike: dict[frozenset[int], dict[int, list[int]]] = {}
@@ -245,11 +249,11 @@ def _forgotten_paths(net: Structure) -> Iterator[Mistake]:
         into: dict[int, list[int]] = {user: [] for user in sorted(users)}
         for edge in chain.from_iterable(net.uses[each] for each in sources):
             if net.owner[edge] in into:
-                into[int(net.owner[edge])].append(edge)
+                into[net.owner[edge]].append(edge)
 
         source = _among(net, sources)
         yield from _all_or_one([
-            (said("from through", source=source, user=partial(_milestone, net, user)), edges)
+            (said("from through", source=source, user=partial(_way, net, user)), edges)
             for user, edges in into.items()
         ])  # fmt: skip
         roles = [net.neurons[user] for user in into]
@@ -259,19 +263,23 @@ def _forgotten_paths(net: Structure) -> Iterator[Mistake]:
                 merged.setdefault(net.neurons[user], []).extend(edges)
     for merged in alike.values():
         yield from _all_or_one([
-            (said("through", user=_among(net, net.owner[edges].tolist())), edges)
+            (said("through", user=_among(net, [net.owner[edge] for edge in edges])), edges)
             for edges in merged.values()
         ])  # fmt: skip
 
 
-def _milestone(net: Structure, position: int) -> str:
-    """The first name on the way from a node to where paths meet."""
+def _way(net: Structure, user: int) -> str:
+    return net.called(_named_ahead(net, user))
+
+
+def _named_ahead(net: Structure, position: int) -> int:
+    """The first value with a name on the way from a node to where paths meet; else the node itself."""
     there = position
     for _ in range(_LONGEST):
         if net.named[there] or len(net.uses[there]) != 1:
             break
         there = int(net.owner[net.uses[there][0]])
-    return net.called(there if net.named[there] else position)
+    return there if net.named[there] else position
 
 
 def _forgotten_terms(net: Structure) -> Iterator[Mistake]:
@@ -281,17 +289,14 @@ def _forgotten_terms(net: Structure) -> Iterator[Mistake]:
         if net.gradient[position] and len(edges) > 1:
             total, n = partial(net.called, position), len(edges)
             yield from _all_or_one([
-                (said("term", i=i, n=n, sum=total, term=partial(net.called, int(net.args[edge]))), [edge])
+                (said("term", i=i, n=n, sum=total, term=partial(net.called, net.args[edge])), [edge])
                 for i, edge in enumerate(edges, 1)
             ])  # fmt: skip
 
 
 def _forgotten_uses(net: Structure) -> Iterator[Mistake]:
-    """One of several uses of each element of an array left out, only one taken, or each overwritten."""
-    groups = [where.ravel().tolist() for where in net.parameters.values()]
-    groups += _by(net.layers.__getitem__, np.flatnonzero(net.gradient).tolist()).values()
-    groups += [nodes for name, nodes in _by(net.arrays.__getitem__, range(net.count)).items() if name]
-    for nodes in {tuple(nodes): nodes for nodes in groups}.values():
+    """One of several uses of each parameter of an array left out, or only one taken: a sample of a batch."""
+    for nodes in _arrays(net):
         uses = [net.uses[each] for each in nodes]
         counts = {*map(len, uses)}
         n = max(counts)
@@ -299,27 +304,44 @@ def _forgotten_uses(net: Structure) -> Iterator[Mistake]:
             yield from _all_or_one([
                 (said("use", i=i + 1, n=n), [each[i] for each in uses]) for i in range(n)
             ])  # fmt: skip
-        elif n > 1:
-            for which, kept in (("last", -1), ("first", 0)):
-                dropped = [edge for each in uses if each for edge in each if edge != each[kept]]
-                told = said("overwritten", which=said(which), what=_among(net, nodes))
-                yield Mistake(told, dict.fromkeys(dropped, 0.0))
+
+
+def _overwritten(net: Structure) -> Iterator[Mistake]:
+    """The gradients of an array of which windows overlap, or uses follow each other: = in place of +=."""
+    for nodes in _arrays(net):
+        uses = [net.uses[each] for each in nodes if net.uses[each]]
+        for which, kept in (("last", -1), ("first", 0)) if max(map(len, uses), default=0) > 1 else ():
+            dropped = [edge for each in uses for edge in each if edge != each[kept]]
+            told = said("overwritten", which=said(which), what=_among(net, nodes))
+            yield Mistake(told, dict.fromkeys(dropped, 0.0))
+
+
+def _arrays(net: Structure) -> Iterable[list[int]]:
+    """Nodes that belong together: the parameters of an array, the elements of another one, all of a layer."""
+    groups = [where.ravel().tolist() for where in net.parameters.values()]
+    groups += _by(net.layers.__getitem__, np.flatnonzero(net.gradient).tolist()).values()
+    groups += [nodes for name, nodes in _by(net.arrays.__getitem__, range(net.count)).items() if name]
+    return {tuple(nodes): nodes for nodes in groups}.values()
 
 
 def _forgotten_steps(net: Structure) -> Iterator[Mistake]:
     """Back-propagation through time cut off: what a step passes on to the next one is not passed back."""
     inner = [node for node, rule in enumerate(net.rules) if rule and net.gradient[node]]
-    recurrent: dict[Hashable, list[int]] = {}
+    step: dict[int, int] = {}  # counted from the last one: what is passed on to the first one may be constant
     for nodes in _by(net.neurons.__getitem__, inner).values():
-        if len({net.depth[each] for each in nodes}) > 1:
-            recurrent.setdefault(net.layers[nodes[0]], []).extend(nodes)
-    for nodes in recurrent.values():
-        first = min(net.depth[each] for each in nodes)
-        leads = dependencies(net.graph, (each for each in nodes if net.depth[each] > first))
-        onward = [edge for each in nodes for edge in net.uses[each] if leads[net.owner[edge]]]
-        if onward:
-            told = said("next step", what=_among(net, net.args[onward].tolist()))
-            yield Mistake(told, dict.fromkeys(onward, 0.0))
+        depths = sorted({net.depth[each] for each in nodes})
+        if len(depths) > 1:
+            step |= {each: depths.index(net.depth[each]) - len(depths) for each in nodes}
+    onward = [
+        edge
+        for node in step
+        for edge in net.uses[node]
+        if step.get(net.owner[edge]) == step[node] + 1 and not net.scales_loss(node)
+    ]
+    through = list(_by(lambda edge: net.layers[net.args[edge]], onward).values())
+    for edges in [*through, onward] if len(through) > 1 else through:
+        told = said("next step", what=_among(net, [net.args[edge] for edge in edges]))
+        yield Mistake(told, dict.fromkeys(edges, 0.0))
 
 
 def _forgotten_outputs(net: Structure) -> Iterator[Mistake]:
@@ -330,14 +352,14 @@ def _forgotten_outputs(net: Structure) -> Iterator[Mistake]:
         if rule is None or rule.name not in ("add", "sum", "logsumexp"):
             continue
         terms = net.sums.get(total) or [e for e in net.edges(total) if net.passing[e]]
-        users = {int(net.owner[edge]): edge for edge in net.uses[total]}
+        users = {net.owner[edge]: edge for edge in net.uses[total]}
         for entry in terms if len(users) > 1 and net.gradient[total] else ():
-            same = net.same[int(net.args[entry])]
+            same = net.same[net.args[entry]]
             own = [edge for user, edge in users.items() if same in map(net.same.__getitem__, net.operands(user))]
             if len(own) == 1:
                 direct = net.gradient[net.owner[own[0]]] * net.local[own[0]]
                 edits[entry] = float(net.local[entry] * direct / net.gradient[total])
-                outputs.append(int(net.owner[own[0]]))
+                outputs.append(_named_ahead(net, net.owner[own[0]]))
     if edits:
         yield Mistake(said("others", what=_among(net, outputs)), edits)
 
@@ -350,7 +372,8 @@ def _constants(net: Structure) -> Iterator[Mistake]:
     groups = [nodes for kind in kinds for key, nodes in _by(kind.__getitem__, inner).items() if key != ""]
     for nodes in {tuple(nodes): nodes for nodes in groups}.values():
         edges = chain.from_iterable(net.uses[each] for each in nodes)
-        yield Mistake(said("constant", what=_among(net, nodes)), dict.fromkeys(edges, 0.0))
+        what = _among(net, [_named_ahead(net, each) for each in nodes])
+        yield Mistake(said("constant", what=what), dict.fromkeys(edges, 0.0))
 
 
 def _all_or_one(ways: Sequence[tuple[Said, Sequence[int]]]) -> Iterator[Mistake]:
@@ -368,17 +391,17 @@ def _no_upstream(net: Structure) -> Iterator[Mistake]:
     for node in inner:
         name, number = partial(net.called, node), f"{net.gradient[node]:.6g}"
         told = said("upstream", name=name, number=number, one=partial(net.bracketed, node))
-        yield Mistake(told, {}, {node: 1.0}, pairs=False)
+        yield Mistake(told, {}, {node: 1.0}, company=0 if net.scales_loss(node) else 1)
     kinds: list[Sequence[Hashable]] = [net.neurons, list(zip(net.levels, net.rules, strict=True))]
     for nodes in (nodes for kind in kinds for nodes in _by(kind.__getitem__, inner).values()):
         if len(nodes) > 1:
             told = said("upstreams", names=_among(net, nodes))
-            yield Mistake(told, {}, dict.fromkeys(nodes, 1.0), pairs=False)
+            yield Mistake(told, {}, dict.fromkeys(nodes, 1.0), company=1)
 
 
 def wrong_index(net: Structure) -> Iterator[Mistake]:
     """A neighbour's factor, σ′(net_o2) for σ′(net_o1), w6 for w7; or its upstream gradient."""
-    if len(net.args) > _MANY // 4:
+    if len(net.args) > _MANY:
         return
     singles = {each.edges[0]: each for each in net.factors if not each.row}
     edges = np.flatnonzero(net.passing).tolist()
@@ -390,8 +413,8 @@ def wrong_index(net: Structure) -> Iterator[Mistake]:
             if other in singles and other != edge:
                 wrong, right = (partial(net.told, singles[each]) for each in (other, edge))
                 told = said("neighbour", wrong=wrong, right=right)
-                yield Mistake(told, {edge: float(net.local[other])}, pairs=False)
-        node = int(net.owner[edge])
+                yield Mistake(told, {edge: float(net.local[other])}, company=1)
+        node = net.owner[edge]
         same = layers[net.levels[node], net.rules[node]]
         for position in same if len(same) <= _NEIGHBOURS else ():
             upstream, own = float(net.gradient[position]), float(net.gradient[node])
@@ -399,7 +422,7 @@ def wrong_index(net: Structure) -> Iterator[Mistake]:
                 name, mine = partial(net.called, position), partial(net.called, node)
                 fields = {"number": f"{upstream:.6g}", "right": f"{own:.6g}"}
                 told = said("upstream of", name=name, own=mine, **fields)
-                yield Mistake(told, {}, {node: upstream}, pairs=False)
+                yield Mistake(told, {}, {node: upstream}, company=1)
 
 
 # ---------------------------------------------------------------------------------------------- too early
@@ -419,12 +442,12 @@ class Early(NamedTuple):
                 edges = np.flatnonzero(net.passing & (local != net.local)).tolist()
             else:
                 pairs = [(net.partner[e], e) for parameter in new for e in net.uses[parameter]]
-                local = {partner: new[int(net.args[e])] for partner, e in pairs if partner >= 0}
+                local = {partner: new[net.args[e]] for partner, e in pairs if partner >= 0}
                 edges = [edge for edge in local if net.passing[edge]]
         except (ArithmeticError, ValueError):
             return None
         edits = {edge: float(local[edge]) for edge in edges if claim.reached[net.args[edge]]}
-        used = new if self.again else {int(net.args[net.partner[edge]]) for edge in edits}
+        used = new if self.again else {net.args[net.partner[edge]] for edge in edits}
         told = said(
             "early and again" if self.again else "early",
             names=partial(net.listed, sorted(used)),

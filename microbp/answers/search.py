@@ -31,6 +31,8 @@ _DOUBTFUL, _IDLE = 0.005, 0.1
 _LOCALS, _GRADIENTS = 2_500_000, 6_000_000
 #: So many pairs of mistakes are tried, at most.
 _PAIRS = 3000
+#: The largest graph that is computed anew for each learning rate that people use.
+_SMALL = 300
 
 
 class Candidate(NamedTuple):
@@ -55,21 +57,21 @@ class Found(NamedTuple):
 class Bank:
     """Mistakes of a graph, to be scored all at once."""
 
-    def __init__(self, net: Structure, mistakes: Iterable[Mistake], most: int | None = None) -> None:
+    def __init__(self, net: Structure, mistakes: Iterable[Mistake]) -> None:
         self.net = net
-        kept, passes = [], 0
-        room = _GRADIENTS // net.count if most is None else most
-        for each in mistakes:
-            depths = {net.depth[net.owner[edge]] for edge in each.edits}
-            passes += len(depths) > 1
-            if len(depths) <= 1 or passes <= room:
-                kept.append((each, len(depths) <= 1))
+        every = [(each, len({net.depth[net.owner[edge]] for edge in each.edits}) <= 1) for each in mistakes]
+        # Passes take their time: in a large graph those with the most changes, of whole layers and all steps.
+        sizes = sorted((-len(each.edits) for each, linear in every if not linear))
+        room = min(_GRADIENTS // net.count, 2 * _LOCALS // len(net.args))
+        least = -sizes[room] if len(sizes) > room else 0
+        kept = [(each, linear) for each, linear in every if linear or len(each.edits) > least]
         self.mistakes = [each for each, _ in kept]
         self.linear = np.array([linear for _, linear in kept], dtype=bool)
         self.seeded = np.array([bool(each.seeds) for each in self.mistakes], dtype=bool)
         parts = [(i, e, x) for i, (each, linear) in enumerate(kept) if linear for e, x in each.edits.items()]
-        self.owner, self.edge, new = (np.array(column) for column in zip(*parts, strict=True)) if parts else 3 * (np.array([], dtype=int),)  # type: ignore[assignment]
-        self.change = (new - net.local[self.edge]) * net.gradient[net.owner[self.edge]]
+        table = np.array(parts).reshape(-1, 3)
+        self.which, self.edge, new = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
+        self.change = (new - net.local[self.edge]) * net.gradient[[net.owner[edge] for edge in self.edge.tolist()]]
         seeds = [(i, n, x) for i, each in enumerate(self.mistakes) for n, x in each.seeds.items()]
         self.begins = np.array(seeds).reshape(-1, 3)
         self.others = self.passes(np.flatnonzero(~self.linear).tolist())
@@ -89,16 +91,12 @@ class Bank:
             blocks.append(backward(net.graph, seeds, local))
         return np.concatenate(blocks, axis=1)
 
-    def scores(self, weights: Floats, claim: Claim) -> Floats:
+    def scores(self, one: _Claimed) -> Floats:
         """The weighted sum of the gradients at the claim's parameters that each mistake gives."""
-        there = claim.where >= 0
-        moving = np.zeros(self.net.count)
-        np.add.at(moving, claim.where[there], weights[there])
-        speed = tangent(self.net.graph, {int(n): float(moving[n]) for n in np.flatnonzero(moving)})
-        scores = np.where(self.seeded, 0.0, float(moving @ np.nan_to_num(self.net.gradient)))
-        np.add.at(scores, self.owner, self.change * speed[self.net.args[self.edge]])
-        np.add.at(scores, self.begins[:, 0].astype(int), self.begins[:, 2] * speed[self.begins[:, 1].astype(int)])
-        scores[~self.linear] = moving @ self.others
+        scores = np.where(self.seeded, 0.0, one.true)
+        np.add.at(scores, self.which, self.change * one.speed[self.net.graph.args[self.edge]])
+        np.add.at(scores, self.begins[:, 0].astype(int), self.begins[:, 2] * one.speed[self.begins[:, 1].astype(int)])
+        scores[~self.linear] = one.moving @ self.others
         return scores
 
     def candidates(self, which: Sequence[int], claim: Claim) -> Iterator[Candidate]:
@@ -184,7 +182,8 @@ class Search:
             change.of(each)
             for change in changes
             for each in whole
-            if each.told.sentence not in (_RATES if change.told.sentence == "wrongly updated" else _OWN)
+            if each.told.sentence not in (_RATES if np.ndim(change.offset) else _OWN)
+            and np.shape(change.offset) in ((), each.gives.shape)
         ]
         one.expect(combined)
         found = one.reproduced(combined)
@@ -195,13 +194,13 @@ class Search:
     def _pairs(self, one: _Claimed) -> Bank:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
         chain = self.bank("chain")
-        scores, true = chain.scores(one.weights, one.claim), one.true
+        scores, true = chain.scores(one), one.true
         known: dict[float, int] = {}
         for i, score in enumerate(np.round(scores / (abs(true) or 1.0), 9).tolist()):
-            if chain.mistakes[i].pairs and np.isfinite(score) and abs(scores[i] - true) > 1e-9 * abs(true):
+            if chain.mistakes[i].company == 2 and np.isfinite(score) and abs(scores[i] - true) > 1e-9 * abs(true):
                 known.setdefault(score, i)
         chosen = sorted(known.values(), key=lambda i: -len(chain.mistakes[i].edits))
-        most = min(_PAIRS, 2 * _LOCALS // len(self.net.args), _GRADIENTS // self.net.count)
+        most = min(_PAIRS, _LOCALS // len(self.net.args))
         chosen = sorted(chosen[: int((2 * most) ** 0.5) + 1])
         pairs = combinations(map(chain.mistakes.__getitem__, chosen), 2)
         both = (
@@ -209,7 +208,7 @@ class Search:
             for a, b in pairs
             if not a.edits.keys() & b.edits.keys()
         )
-        return Bank(self.net, both, most)
+        return Bank(self.net, both)
 
     def _solved(self, one: _Claimed) -> list[Candidate]:
         """Weights updated too early at a rate that nobody uses, as the claim's numbers themselves tell it.
@@ -223,12 +222,15 @@ class Search:
             return []
         found = []
         for moved in early(one.claim):
+            small = self.net.count <= _SMALL
+            if moved.again and not small:
+                continue
             rates, scores = [0.0, 0.1], [one.true]
-            for _ in range(10):
+            for _ in range(10 if small else 3):  # three steps do where the gradient is linear in the rate
                 mistake = moved.at(one.claim, rates[-1])
                 if mistake is None or not mistake.edits:
                     break
-                scores.append(float(Bank(self.net, [mistake]).scores(one.weights, one.claim)[0]))
+                scores.append(float(Bank(self.net, [mistake]).scores(one)[0]))
                 if scores[-1] == scores[-2] or not np.isfinite(scores[-1]):
                     break
                 step = (one.score - scores[-1]) * (rates[-1] - rates[-2]) / (scores[-1] - scores[-2])
@@ -256,6 +258,12 @@ class _Claimed:
             self.weights = np.where(self.wrong, weights, 0.0)
             self.score = float(np.nansum(self.weights * np.broadcast_to(claim.claimed, shape)))
             self.true = float((self.weights * claim.true).sum())
+            there = claim.where >= 0
+            #: The weights at the nodes of the graph, and how fast those move if the parameters move so.
+            self.moving = np.zeros(claim.net.count)
+            np.add.at(self.moving, claim.where[there], self.weights[there])
+            moved = np.flatnonzero(self.moving).tolist()
+            self.speed = tangent(claim.net.graph, {n: float(self.moving[n]) for n in moved})
             self.width = float((self.weights * np.broadcast_to(self.near, shape))[self.wrong].sum())
             self.slack = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
 
@@ -284,13 +292,17 @@ class _Claimed:
         """The first of the mistakes of a bank, each with each of these changes, that reproduces the claim."""
         if not self.fits or not bank.mistakes or self.idle:
             return []
-        scores = bank.scores(self.weights, self.claim)
+        scores = bank.scores(self)
         hits: list[tuple[int, Change]] = []
         for change in changes:
             moved = float(np.sum(self.weights * change.offset)) + change.factor * scores
             self._expect(moved)
             close = abs(moved - self.score) <= self.width + self.slack
-            hits += [(int(i), change) for i in np.flatnonzero(close & (scores != self.true))]
+            hits += [
+                (int(i), change)
+                for i in np.flatnonzero(close & (scores != self.true))
+                if change is _NOTHING or bank.mistakes[i].company
+            ]
         if self.idle:
             return []
         for start in range(0, min(len(hits), 400), 50):
@@ -484,7 +496,7 @@ def _updated(claim: Claim) -> Iterator[Mistake]:
     """Parameters that were updated too early at a rate that people use."""
     known: set[frozenset[tuple[int, float]]] = set()
     for moved in early(claim):
-        if moved.again and claim.net.learning_rate is None and claim.net.count > 300:
+        if moved.again and claim.net.learning_rate is None and claim.net.count > _SMALL:
             continue
         probe = moved.at(claim, 1e-3)
         if probe is not None and probe.edits and frozenset(probe.edits.items()) not in known:

@@ -76,11 +76,11 @@ class Structure:
         self.tolerance, self.decimals = tolerance, decimals
         self.graph = graph = Graph(loss, names=scope)
         self.values, self.names, self.named = graph._values, graph.names, graph.named
-        self.data, self.local, self.args, self.count = graph.data, graph.local, graph.args, len(graph)
+        self.data, self.local, self.args, self.count = graph.data, graph.local, graph.args.tolist(), len(graph)
         self.rules: list[Rule | None] = [None if op < 0 else graph.rules[op] for op in graph.op.tolist()]
         self.rows = rows(graph)
         self.first = graph.first.tolist()
-        self.owner = np.repeat(np.arange(self.count), np.diff(graph.first))
+        self.owner = np.repeat(np.arange(self.count), np.diff(graph.first)).tolist()
         #: The true gradient of each node.
         self.gradient: Floats = backward(graph, {self.count - 1: 1.0})
         #: The parameters: leaves that take a gradient.
@@ -152,7 +152,7 @@ class Structure:
         else:
             symbol = f"∂{bracketed(self.called(factor.user))}/∂{bracketed(self.called(factor.operand))}"
             if factor.partner >= 0 and self.args[factor.partner] >= 0:
-                symbol += f" = {self.called(int(self.args[factor.partner]))}"
+                symbol += f" = {self.called(self.args[factor.partner])}"
         return f"{symbol} = {factor.number:.6g}"
 
     def told_together(self, group: Sequence[Factor]) -> str:
@@ -170,12 +170,12 @@ class Structure:
     @cached_property
     def numbers(self) -> Floats:
         """The number of each argument."""
-        return np.concatenate([self.data, self.graph.consts[::-1]])[self.args]
+        return np.concatenate([self.data, self.graph.consts[::-1]])[self.graph.args]
 
     @cached_property
     def passing(self) -> Flags:
         """Which uses pass a gradient on."""
-        return np.asarray((self.args >= 0) & self.graph.needs[self.args])
+        return np.asarray((self.graph.args >= 0) & self.graph.needs[np.maximum(self.graph.args, 0)])
 
     @cached_property
     def uses(self) -> list[list[int]]:
@@ -304,7 +304,7 @@ class Structure:
             for edge in edges:
                 if abs(self.local[edge]) not in (0.0, 1.0) or function:
                     number, partner = float(self.local[edge]), self.partner[edge]
-                    found.append(Factor(user, int(self.args[edge]), (edge,), number, function, partner))
+                    found.append(Factor(user, self.args[edge], (edge,), number, function, partner))
             ways = [
                 {v, source[v][0]} if v in source and not self.named[v] and v not in known else {v}
                 for v in operands
@@ -314,7 +314,7 @@ class Structure:
                 continue
             start = min(common)
             number = sum(
-                float(self.local[e]) * (1.0 if self.args[e] == start else source[int(self.args[e])][1])
+                float(self.local[e]) * (1.0 if self.args[e] == start else source[self.args[e]][1])
                 for e in edges
             )
             source[user] = start, number
@@ -344,6 +344,11 @@ class Structure:
                     return rule
         return None
 
+    def is_constant(self, factor: Factor) -> bool:
+        """Whether it is the other, constant, factor of a product that scales the loss."""
+        constant = factor.partner >= 0 and self.args[factor.partner] < 0
+        return constant and self.scales_loss(factor.operand)
+
     @cached_property
     def sums(self) -> dict[int, list[int]]:
         """The sums of two terms or more, however they were added up, and the edges where the terms enter."""
@@ -362,7 +367,7 @@ class Structure:
         """Whether the loss is a value up to constants: added to others, times a number."""
         while self.uses[position]:
             edge = self.uses[position][0]
-            user = int(self.owner[edge])
+            user = self.owner[edge]
             rule = self.rules[user]
             assert rule is not None
             linear = rule.name in _ADDITIVE or self._single(edge)
