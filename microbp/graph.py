@@ -444,10 +444,10 @@ class Graph(Columns):
                 if kind is not tuple:
                     record[name] = np.array(record[name], dtype=kind)
             sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
-            if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
-                raise ValueError("its columns differ in length")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no graph as Graph.to_json() writes it: {error!r}") from None
+        if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
+            raise ValueError("this is no graph as Graph.to_json() writes it: its columns differ in length")
         return Graph._restored(record)
 
     def _record(self) -> dict[str, Any]:

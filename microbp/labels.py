@@ -8,7 +8,7 @@ names that are made up give way to all of them. Looking for names visits each ob
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -179,9 +179,10 @@ class Variables:
                     if isinstance(each, Value) or _may_hold(each)
                 ]
                 known = [each for _, each in inside if id(each) in alone]
-                if len(known) == 1 < len(inside) and known[0] is inside[-1][1] and known[0].is_leaf:
-                    if all(isinstance(each, Value) for _, each in inside):
-                        self._of_loops.add(alone[id(known[0])])
+                last = inside[-1][1] if len(inside) > 1 else None
+                values = all(isinstance(each, Value) for _, each in inside)
+                if last is not None and values and known == [last] and last.is_leaf:
+                    self._of_loops.add(alone[id(last)])
 
     def called(self, *, modules: bool = False) -> dict[int, str]:
         """The first name of each Value, or of each module, by its ``id``."""
@@ -213,8 +214,9 @@ class Naming:
     def __init__(
         self, own: Mapping[int, str], places: Mapping[int, int], variables: Variables, callers: Iterable[Any]
     ) -> None:
-        """``own`` is what values bear, ``places`` has the positions of Values by their ``id``, ``callers`` are
-        modules in whose calls they were made. No Value is kept.
+        """Of what values bear, by position, and modules in whose calls they were made; no Value is kept.
+
+        ``places`` has the positions of Values by their ``id``.
         """
         held = {id(each): (text, each) for text, each in reversed(variables.modules.items())}
         holders = [*reversed(held.values()), *(("", each) for each in callers if id(each) not in held)]
@@ -249,9 +251,9 @@ class Naming:
         return found
 
     @cached_property
-    def given(self) -> Set[int]:
+    def given(self) -> set[int]:
         """The positions of what has a name that was given."""
-        return self._own.keys() | self._called.keys() | self.paths.keys()
+        return {*self._own, *self._called, *self.paths}
 
     def name(self, place: int) -> str:
         """The name of one value."""

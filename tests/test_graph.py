@@ -281,13 +281,14 @@ def test_json_by_columns_is_the_same_record() -> None:
         y = microbp.maximum(w * 2.0 + x, float("nan"))
     twin = Graph.from_json(Graph(y).to_json())
     assert twin == Graph(y)
-    assert twin.names[:2] == Graph(y).names[:2] and twin.root.group == (("h", 0),)
+    assert twin.names[:2] == Graph(y).names[:2]
+    assert twin.root.group == (("h", 0),)
     net = microbp.MLP(2, [2, 1])
     deep = Graph(net([1.0, 2.0]), names={"net": net})
     assert Graph.from_json(deep.to_json()) == deep
     assert Graph.from_json(deep.to_json()).paths == deep.paths
     for text in ("", "[]", "{}", Graph(y).to_json().replace('"roots"', '"root"'), '{"rules": 3}'):
-        with pytest.raises(ValueError, match="this is no graph as Graph.to_json\\(\\) writes it"):
+        with pytest.raises(ValueError, match=r"this is no graph as Graph.to_json\(\) writes it"):
             Graph.from_json(text)
 
 

@@ -187,7 +187,8 @@ def test_a_number_that_was_overwritten_is_refused() -> None:
         w, x = Value(2.0, name="w"), Value(3.0, name="x")
         h = w * x
         h.name, h.data = "h", 5.0
-        with pytest.raises(ValueError, match=r"the data of h = 5.0 was overwritten, .*: mul\(a, b\) gives 6.0 there"):
+        told = r"the data of h = 5.0 was overwritten, .*: mul\(a, b\) gives 6.0 there"
+        with pytest.raises(ValueError, match=told):
             microbp.compile(used(h), inputs=[x], params=[w])
     w = Value(2.0, name="w")
     h = (w * 3.0).exp()

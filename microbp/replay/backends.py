@@ -78,16 +78,14 @@ def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any
     ``source`` has the same lines with comments; it is called when somebody looks at them.
     """
     file = f"<microbp replay {hashlib.sha256(code.encode()).hexdigest()[:12]}>.py"
-    linecache.cache[file] = (source or (lambda: code),)  # type: ignore[assignment]
+    linecache.cache[file] = (source or (lambda: code),)
     made: dict[str, Any] = {"__name__": "microbp_replay"}
     exec(compile(code, file, "exec"), made)
     return made
 
 
 def form_of(captured: Captured, form: str) -> Form:
-    """The form that was asked for; where there are no matrices, or so many that they would compile for
-    minutes, sample after sample.
-    """
+    """The form that was asked for; where there are no matrices, or too many, sample after sample."""
     if form == "straight":
         return Straight(captured)
     known = dependence(captured)
@@ -188,8 +186,8 @@ class Eager(_SampleAfterSample):
         self.functions = {"value": self._value, "value_and_grad": self._with_inputs}
         size = counted(len(captured.graph), "value")
         self.description = (
-            f"{size} are recorded anew for each sample: they are more than {MANY:,} array operations, and "
-            f"more than {MOST:,} lines for Python's compiler"
+            f"{size} are recorded anew for each sample: they are more than {MANY:,} array operations, "
+            f"and more than {MOST:,} lines for Python's compiler"
         )
         self.source = "".join(f"# {line}\n" for line in self.description.split(": "))
 
@@ -223,8 +221,10 @@ class Matrix:
         self._generated, self._trained = generated, tuple(trained)
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
         self._value, self._value_and_grad = self.functions.values()
-        used = np.concatenate([np.zeros(0, dtype=np.int64), *(each.members.ravel() for each in generated.arrays)])
-        rest = np.setdiff1d(np.arange(count), used)
+        free = np.ones(count, dtype=bool)
+        for array in generated.arrays:
+            free[array.members] = False
+        rest = np.flatnonzero(free)
         self.arrays = generated.arrays + ((ParameterArray("others", rest),) if len(rest) else ())
         #: Arrays whose elements lie in no even strides: they are gathered, and their gradients put back.
         self._gathered = [

@@ -37,12 +37,12 @@ class Captured(NamedTuple):
     #: The number that each parameter had, and whether it takes a gradient.
     numbers: tuple[float, ...]
     trained: tuple[bool, ...]
-    #: The names that leaves outside of the graph bear, by ``x0``, ``x1``, … of inputs and ``p0``, … of parameters.
+    #: The names of leaves outside of the graph, by ``x0``, ``x1``, … of inputs and ``p0``, … of parameters.
     absent: dict[str, str]
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The name of each input: in the graph, its own where it is not in the graph, else x and its index."""
+        """The name of each input: in the graph; its own where it is not in it; else x and its index."""
         return self._names(self.inputs, "x")
 
     @property
@@ -148,7 +148,9 @@ def capture_values(
 
 
 #: Rows of one NumPy operation, with the same bits.
-_UFUNCS = {RULES["add"]: np.add, RULES["sub"]: np.subtract, RULES["mul"]: np.multiply, RULES["neg"]: np.negative}
+_UFUNCS: dict[Rule, Any] = {
+    RULES["add"]: np.add, RULES["sub"]: np.subtract, RULES["mul"]: np.multiply, RULES["neg"]: np.negative,
+}  # fmt: skip
 
 
 def _check_numbers(graph: Graph) -> None:
@@ -166,15 +168,16 @@ def _check_numbers(graph: Graph) -> None:
                 columns = (numbers[args[first[nodes] + place]] for place in range(len(rule.args)))
                 now = _UFUNCS[rule](*columns)
             else:
-                now = np.array([_now(rule, held, args[first[at] : first[at + 1]].tolist()) for at in nodes.tolist()])
+                rows = (args[first[at] : first[at + 1]].tolist() for at in nodes.tolist())
+                now = np.array([_now(rule, held, row) for row in rows])
             differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
             for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
                 row = args[first[at] : first[at + 1]].tolist()
                 if _overwritten(graph, rule, at, row, held, number):
                     raise ValueError(
-                        f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an operand "
-                        f"of it: {rule} gives {number!r} there. A program computes from its inputs and parameters; "
-                        "record the graph anew, with a leaf for what you set"
+                        f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
+                        f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
+                        "parameters; record the graph anew, with a leaf for what you set"
                     )
 
 

@@ -279,10 +279,9 @@ def _sorted(keys: npt.NDArray[Any]) -> tuple[Integers, Integers]:
     """The rows in order, the first of equal ones alone; and for each row its number among these."""
     if len(keys) == 1:
         return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    held = np.ascontiguousarray(keys.astype(">i8")).view(f"V{8 * keys.shape[1]}")[:, 0] if keys.shape[1] else None
-    if held is None:
+    if not keys.shape[1]:
         return np.zeros(1, dtype=np.int64), np.zeros(len(keys), dtype=np.int64)
-    texts = held.tolist()
+    texts = np.ascontiguousarray(keys.astype(">i8")).view(f"V{8 * keys.shape[1]}")[:, 0].tolist()
     first = {each: index for index, each in reversed([*enumerate(texts)])}
     order = sorted(first)
     number = {each: n for n, each in enumerate(order)}

@@ -79,7 +79,9 @@ class Loop(NamedTuple):
 
     def inner(self, operand: Numbers | Stride) -> tuple[int, int] | None:
         """The slot of an operand that is of this loop, and how many repetitions ago."""
-        if isinstance(operand, Numbers) or operand.step != self.period or operand.last(self.times) < self.start:
+        if isinstance(operand, Numbers) or operand.step != self.period:
+            return None
+        if operand.last(self.times) < self.start:
             return None
         back, slot = divmod(operand.first - self.start, self.period)
         return slot, -back
@@ -150,7 +152,8 @@ class Layout:
             for slot in loop.slots:
                 for each in slot.operands:
                     known = loop.inner(each)
-                    if isinstance(each, Stride) and each.step and (not known or found[loop.slots[known[0]].position]):
+                    in_list = not known or found[loop.slots[known[0]].position]
+                    if isinstance(each, Stride) and each.step and in_list:
                         shared[each.places(loop.times)] = True
         return found | (shared & ~self._inside & needed)
 
@@ -249,8 +252,8 @@ def _loop(captured: Captured, known: Records, leaves: dict[int, str], stretch: S
         slots.append(Slot(position, rule, tuple(operands)))
     made = Loop(*stretch, tuple(slots), tuple([] for _ in slots))
     for user, each in enumerate(slots):
-        for known in filter(None, map(made.inner, each.operands)):
-            made.uses[known[0]].append(known[1] if made.near(user, *known) else -1)
+        for slot, lag in filter(None, map(made.inner, each.operands)):
+            made.uses[slot].append(lag if made.near(user, slot, lag) else -1)
     return made
 
 

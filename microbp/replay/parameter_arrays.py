@@ -153,12 +153,14 @@ def _split(places: Integers, indices: Integers, rank: int) -> list[tuple[list[in
     order = np.lexsort(places.T[::-1])
     places, indices = places[order], indices[order]
     head = places[:, : places.shape[1] - rank]
-    starts = np.flatnonzero(np.append(True, (np.diff(head, axis=0) != 0).any(axis=1)))  # noqa: FBT003
+    starts = np.flatnonzero(np.append(True, (np.diff(head, axis=0) != 0).any(axis=1)))
     found = []
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True):
         inner = places[start:end, places.shape[1] - rank :]
         shape = tuple((inner.max(axis=0) + 1).tolist())
-        if np.prod(shape) != len(inner) or (np.ravel_multi_index(tuple(inner.T), shape) != np.arange(len(inner))).any():
+        if np.prod(shape) != len(inner):
+            return None
+        if (np.ravel_multi_index(tuple(inner.T), shape) != np.arange(len(inner))).any():
             return None
         found.append((head[start].tolist(), indices[start:end].reshape(shape)))
     return found
@@ -218,7 +220,7 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
 def _number(slot: Slot, parameters: Parameters) -> str:
     """The number in the name of an array that the user named: 2 for W2, nothing for W."""
     home = int(parameters.home[slot.places.flat[0]]) if slot.home == THETA else slot.home
-    if slot.home == THETA or home == THETA:
+    if THETA in (slot.home, home):
         return ""
     found = re.fullmatch(r"\D+([\d_]*)", parameters.arrays[home].name)
     return found[1] if found else ""

@@ -15,6 +15,7 @@ from itertools import groupby
 
 import numpy as np
 
+from microbp.groups import GroupPath
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import Identifiers, one_line
 from microbp.replay.loops import Layout, Loop, Numbers, Stride, layout
@@ -91,7 +92,7 @@ def _table(name: str, numbers: Sequence[float]) -> str:
 
 
 class _Writer(Statements):
-    """Writes a function, what comes last first: so it is known what is asked of the loops when their turn comes."""
+    """Writes a function, what comes last first: what is asked of a loop is known when its turn comes."""
 
     def __init__(self, captured: Captured, plan: Layout) -> None:
         super().__init__(Identifiers(["inputs", "parameters", "upstream", "v", "d", "range"]), set())
@@ -198,7 +199,8 @@ class _Writer(Statements):
     def _function(self, name: str, rest: list[str]) -> list[str]:
         """All of it: before the rest, the head and the values."""
         blocks, items = [rest], list(self.plan.items())
-        told, before = dict[int, str](), ()
+        told = dict[int, str]()
+        before: GroupPath = ()
         for item in items:
             if isinstance(item, Loop):
                 before = ()
@@ -233,7 +235,8 @@ class _Writer(Statements):
         self.line(f"if len({family}) != {len(places)}:")
         self.line(f'    raise ValueError(f"{len(places)} {family}, not {{len({family})}}")')
         at = 0
-        for known, run in groupby(zip(inside, places, strict=True), lambda each: each[1] is not None and not each[0]):
+        pairs = zip(inside, places, strict=True)
+        for known, run in groupby(pairs, lambda each: each[1] is not None and not each[0]):
             first, at = at, at + len([*run])
             if known:
                 part = f"{family}[{first}:{at}]" if at > first + 1 else f"{family}[{first}]"
@@ -258,7 +261,7 @@ class _Writer(Statements):
             self.line(f"v[{item}] = {name}")
 
     def value_of(self, operand: int) -> str:
-        """An operand by its position; in a loop by its number among those of the slot, -1 for the slot itself."""
+        """An operand by its position; in a loop by its number among the slot's, -1 for the slot itself."""
         loop = self.loop
         if loop is None:
             return self._outside(operand)
@@ -306,7 +309,8 @@ class _Writer(Statements):
         first, step, times = *stride, self.loop.times
         if self.back:
             first, step = stride.last(times), -step
-        return self._running(f"at {stride.first} {stride.step}", f"range({first}, {first + step * times}, {step})")
+        text = f"range({first}, {first + step * times}, {step})"
+        return self._running(f"at {stride.first} {stride.step}", text)
 
     def _column(self, stride: Stride) -> str:
         """The values at the places of a stride, from the last to the first in a backward pass.
@@ -355,7 +359,7 @@ class _Writer(Statements):
         lists = [*self.over.values()]
         running = f"{', '.join(self.over)} in zip({', '.join(lists)})"
         if len(lists) < 2:
-            running = f"{[*self.over][0]} in {lists[0]}" if lists else f"_ in range({loop.times})"
+            running = f"{next(iter(self.over))} in {lists[0]}" if lists else f"_ in range({loop.times})"
         if len(f"    for {running}:") <= WIDTH:
             self.line(f"for {running}:")
         else:
@@ -388,7 +392,8 @@ class _Writer(Statements):
         names = {index: self.name(index) for index in columns}
         nexts = [index for index in computed if 1 in loop.uses[index]]
         self.loop = None
-        begin = [f"{names[each]} = {self._outside(loop.slots[each].position - loop.period)}" for each in nexts]
+        before_first = [self._outside(loop.slots[each].position - loop.period) for each in nexts]
+        begin = [f"{names[each]} = {text}" for each, text in zip(nexts, before_first, strict=True)]
         begin += [f"{self.derived(f'{names[each]}s')} = [{names[each] * (each in nexts)}]" for each in lists]
         self.loop = loop
         told = {}
@@ -419,7 +424,8 @@ class _Writer(Statements):
         if slot.leaf == "constants":
             (numbers,) = slot.operands
             assert isinstance(numbers, Numbers)
-            return self.tables[id(numbers)][0] if id(numbers) in self.tables else f"[{numbers.numbers[0]!r}] * {times}"
+            same = f"[{numbers.numbers[0]!r}] * {times}"
+            return same if len(numbers.numbers) == 1 else self.tables[id(numbers)][0]
         first, step = slot.given
         return _slice(slot.leaf, slot.given, times) if step else f"[{slot.leaf}[{first}]] * {times}"
 
@@ -551,7 +557,8 @@ class _Writer(Statements):
                     step, end = here, end + 1
                 self.in_list = True
                 end = end if end - at > 3 else at + 1
-                texts.append(f"*{_slice('d', Stride(place, step), end - at)}" if end > at + 1 else f"d[{place}]")
+                part = f"*{_slice('d', Stride(place, step), end - at)}"
+                texts.append(part if end > at + 1 else f"d[{place}]")
             at = end
         return f"[{', '.join(texts)}]"
 

@@ -27,7 +27,8 @@ class Operations(NamedTuple):
 
     #: The level of each position: 0 for leaves and parts of sums, else one more than the deepest operand's.
     levels: Integers
-    #: The positions that are sums of products, in order; to each its constant, and where its terms begin and end.
+    #: The positions that are sums of products, in order; of each its constant, and from where to where its
+    #: terms stand.
     sums: Integers
     constants: npt.NDArray[np.float64]
     ends: Integers
