@@ -212,10 +212,13 @@ class ReplayEngine:
         inputs = _leaves(samples.array[rows[0]].tolist(), "x")
         targets = _leaves(samples.y[rows[0]], "t")
         given = Samples(array(np.array([inputs], dtype=object)), [inputs], [targets])
-        with watched() as seen:
-            cost = self.eager.record((given, [0]))
         leaves = _flat([inputs]) + _flat([targets])
+        with watched() as seen:
+            predictions = self.eager.predictions((given, [0]))
         self._refuse_branches(seen, leaves, "net")
+        with watched() as seen:
+            cost = self.eager.loss(predictions, [targets])
+        self._refuse_branches(seen, leaves, "loss")
         return compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
 
     def _refuse_branches(self, seen: Any, leaves: Sequence[Value], who: str) -> None:

@@ -1434,3 +1434,13 @@ def test_the_example_of_two_moons_learns_and_prints_the_same_each_time():
     told, accuracy = last.split(": ")
     assert told == "accuracy on 200 new points"
     assert float(accuracy) >= 0.95
+
+
+def test_the_example_of_a_differential_equation_finds_its_rates():
+    example = Path(__file__).parents[1] / "examples" / "predators.py"
+    run = subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    found = re.findall(r"= ([0-9.]+) \(the data were made with ([0-9.]+)\)", run.stdout)
+    assert len(found) == 4
+    fitted, made = np.array(found, dtype=float).T
+    assert fitted == pytest.approx(made, rel=0.02)

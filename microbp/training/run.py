@@ -161,8 +161,8 @@ class Run:
             rate = self.optimiser.lr(last)
             if not 0.0 < rate < math.inf:
                 raise ValueError(
-                    f"fit: {self.settings.epochs} epochs end with step {last + 1} of the optimiser, for which "
-                    f"its schedule gives the learning rate {rate!r}; it must be positive and finite"
+                    f"fit: {self.settings.epochs} epochs end with step {last + 1} of the optimiser, for "
+                    f"which its schedule gives the learning rate {rate!r}; it must be positive and finite"
                 )
 
     # ------------------------------------------------------------------------------ from step to step
