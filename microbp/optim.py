@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.errors import NoGradientError
+from microbp.updates import warn_of_left
 from microbp.value import Value, as_number, describe
 
 __all__ = [
@@ -93,6 +94,7 @@ class Optimiser(ABC):
         gradient, or what it would make of a parameter, is not finite. Both name the parameter, and no
         parameter has changed then.
         """
+        warn_of_left(f"{type(self).__name__}.step()", self.parameters)
         found = _gradients(self.parameters, f"{type(self).__name__}.step()")
         rate = self.rate
         if not found:
