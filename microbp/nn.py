@@ -24,7 +24,7 @@ from microbp.labels import PathName, layer_path, parameter_paths, text_of
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.spelling import did_you_mean
-from microbp.updates import warn_of_lost
+from microbp.updates import warn_of_lost, warn_of_replaced
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
@@ -205,11 +205,18 @@ class Module:
             raise NotLoaded(f"{path}: {error}", path) from None
 
     def _warn_of_lost(self) -> None:
-        """GrowingGraphWarning for each array of parameters that has become computed."""
+        """GrowingGraphWarning for each array of parameters, or single one, that has become computed."""
+        kept = {id(held) for _, held in parameter_paths(self)}
         for path, module in {"self": self, **self.named_modules()}.items():
             for name, held in vars(module).items():
                 if isinstance(held, Array) and not name.startswith("_"):
                     warn_of_lost(f"{path}.{name}", held)
+                elif not name.startswith("_"):
+                    parts = enumerate(held) if isinstance(held, list | tuple) else [("", held)]
+                    for place, each in parts:
+                        if isinstance(each, Value) and not each.is_leaf:
+                            where = f"{path}.{name}" + f"[{place}]" * isinstance(place, int)
+                            warn_of_replaced(where, each, kept)
 
     def _parts(self) -> Iterable[tuple[str, Any]]:
         """What holds its parameters, by the first word of their paths: its public attributes."""

@@ -57,8 +57,9 @@ nn          Module, Neuron, Layer, MLP
 losses
 optim
 replay      straight (one sample), matrix (a batch)
+outside     what a function can reach beside its graph: attributes, variables, generators
 engines     what computes a cost and its gradients in a training run
-descent     one step of a training run: Value by Value, or on a vector of all parameters
+descent     the parameters of a training run as one vector, and the steps on it
 training    fit
 complexstep the complex-step check of a row
 define      an operation of the user's own

@@ -25,9 +25,8 @@ import pytest
 
 import microbp
 from microbp import NotSavedWarning, Value, training
-from microbp.engines import ENGINES
 from microbp.layers import TwoLayerNet
-from microbp.losses import LOSSES, half_squared_error, hinge, l2_penalty
+from microbp.losses import half_squared_error, hinge, l2_penalty
 from microbp.nn import MLP, Module
 from microbp.optim import SGD, Adam, Cosine, Linear, Optimiser, clip_gradients
 from microbp.training import History, NotFinite, progress
@@ -789,7 +788,7 @@ class Careless(SGD):
         for position, (_, parameter) in enumerate(self.parameters):
             self.striking.pass_by()
             parameter.data -= self.rate * parameter.grad
-            self._memory[position] = (parameter.data,)
+            self._memory[:, position] = parameter.data
         self.steps += 1
 
 
@@ -1197,7 +1196,7 @@ def test_a_run_goes_on_from_each_checkpoint_as_if_it_had_been_killed_after_it(tm
 
     def save(run):
         original(run)
-        if run.checkpoint:
+        if run.settings.checkpoint:
             kept.append(file.read_text())
 
     monkeypatch.setattr(Run, "_save", save)
@@ -1377,41 +1376,7 @@ def test_rich_is_not_loaded_without_need():
     assert run.stdout.endswith("The net holds the last parameters.\n")
 
 
-# ------------------------------------------------------------------------- engine and collector
-def test_the_engine_is_one_place(monkeypatch):
-    calls = []
-
-    class Other:
-        """The mean of (w - y)² by its formula; no graph."""
-
-        name = "by formula"
-
-        def __init__(self, net, loss, parameters, penalty):
-            del net, penalty
-            (self.w,) = parameters
-            assert loss is LOSSES["mean_squared_error"]
-
-        def gradients(self, samples, rows):
-            calls.append(("gradients", list(rows)))
-            self.w.grad = 2 * sum(self.w.data - samples.y[row] for row in rows) / len(rows)
-            return self.cost(samples, rows)
-
-        def cost(self, samples, rows):
-            return sum((self.w.data - samples.y[row]) ** 2 for row in rows) / len(rows)
-
-    data = ([[1.0]] * 4, [0.0, 1.0, 2.0, 3.0])
-    options = {"loss": "mean_squared_error", "epochs": 30, "validation": 0.25, "batch_size": 2}
-    one, other = Line(), Line()
-    expected = fit(one, *data, engine="eager", **options)
-    monkeypatch.setitem(ENGINES, "formula", Other)
-    history = fit(other, *data, engine="formula", **options)
-    assert (expected.engine, history.engine) == ("eager", "by formula")
-    assert len(calls) == 60
-    assert history.cost == pytest.approx(expected.cost, rel=1e-12)
-    assert history.validation_cost == pytest.approx(expected.validation_cost, rel=1e-12)
-    assert other.w.data == pytest.approx(one.w.data, rel=1e-12)
-
-
+# ----------------------------------------------------------------------------------- collector
 def graph_nodes():
     return sum(type(each) is Value and not each.is_leaf for each in gc.get_objects())
 
@@ -1476,3 +1441,13 @@ def test_the_example_of_two_moons_learns_and_prints_the_same_each_time():
     told, accuracy = last.split(": ")
     assert told == "accuracy on 200 new points"
     assert float(accuracy) >= 0.95
+
+
+def test_the_example_of_a_differential_equation_finds_its_rates():
+    example = Path(__file__).parents[1] / "examples" / "predators.py"
+    run = subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    found = re.findall(r"= ([0-9.]+) \(the data were made with ([0-9.]+)\)", run.stdout)
+    assert len(found) == 4
+    fitted, made = np.array(found, dtype=float).T
+    assert fitted == pytest.approx(made, rel=0.02)

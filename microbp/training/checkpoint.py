@@ -111,6 +111,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "generator": _generator,
     "epoch": _count,
     "place": _count,
+    "aside": lambda x: isinstance(x, str),
     "best": lambda x: x is None
     or (isinstance(x, list) and len(x) == 3 and _number(x[0]) and _count(x[1]) and _numbers(x[2])),
     **dict.fromkeys(
