@@ -12,8 +12,8 @@ from support import here
 from microbp import MLP, Layer, Module, Neuron, Value, losses
 from microbp.backward import upstream_gradients
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
-from microbp.debug.diagnose.layers import layer_of
-from microbp.debug.diagnose.reading import Reading
+from microbp.debug.diagnose.case import Reading
+from microbp.debug.diagnose.sizes import layer_of
 from microbp.graph import Graph
 
 pytestmark = pytest.mark.usefixtures("sites")
@@ -227,7 +227,7 @@ def test_a_recurrent_net_is_told_call_by_call(w: float, cause: str) -> None:
     for _ in range(14):
         h = cell(h)
     found = diagnose(h, names={"cell": cell}, show=False)["layers"]
-    assert (found.cause, found.node) == (cause, "cell #0")
+    assert (found.cause, found.node) == (cause, "cell")
     assert dict(found.numbers)["per step"] == pytest.approx(w, rel=1e-9)
     assert "times per call of cell" in found.what
 
