@@ -16,7 +16,7 @@ import numpy as np
 from microbp import functions
 from microbp.array import array
 from microbp.collector import collector_at_rest
-from microbp.comparisons import watched
+from microbp.comparisons import tracing, watched
 from microbp.errors import NoGradientError
 from microbp.losses import (
     Loss,
@@ -244,7 +244,8 @@ class ReplayEngine:
         """The cost of one sample, with Values for its inputs and targets."""
         x, y = samples.array[row], samples.y[row]
         inputs = _leaves(x.tolist(), "x")
-        with watched() as compared:
+        seen = watched()
+        with tracing.on(), seen:
             if self.eager.takes_batches:
                 given = np.empty((1, *x.shape), dtype=object)
                 given[0] = np.array(inputs, dtype=object)
@@ -260,7 +261,7 @@ class ReplayEngine:
                 targets = _leaves(y, "t")
                 cost = self.loss([[predicted] if isinstance(predicted, Value) else predicted], [targets])
         leaves = flat(inputs, "inputs")[0] + flat(targets, "targets")[0]
-        branch, unknown = guards(compared, leaves, self.parameters)
+        branch, unknown = guards(seen.found, leaves, self.parameters)
         for each in (*(branch.branches if branch else ()), *unknown):
             raise _Unfit(f"the net {each.what}: {each}")
         self._program = compiled_program(cost, leaves, self.parameters, finite=False, compared=[])

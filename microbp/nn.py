@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from microbp.array import Array
+from microbp.errors import NotLoaded
+from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.labels import PathName, layer_path, parameter_paths, text_of
@@ -183,17 +185,24 @@ class Module:
             value.data = number
 
     def save(self, path: str | Path) -> None:
-        """Write :meth:`state` as a NumPy ``.npz`` file, under exactly that name."""
-        with Path(path).open("wb") as file:
-            np.savez(file, **self.state())  # type: ignore[arg-type]
+        """Write :meth:`state` as a NumPy ``.npz`` file, under exactly that name, whole or not at all.
+
+        Raises OSError where it cannot be written; the file is then what it was.
+        """
+        write_file(path, packed(self.state()))
 
     def load(self, path: str | Path) -> None:
-        """Take over what :meth:`save` wrote; ValueError as from :meth:`load_state`."""
-        state = np.load(path, allow_pickle=False)
-        if isinstance(state, np.ndarray):
-            raise ValueError(f"{path} holds a single array, not what save() writes")
-        with state:
-            self.load_state(dict(state))
+        """Take over what :meth:`save` wrote, or another ``.npz`` file of arrays of these paths.
+
+        Raises NotLoaded, a ValueError, before any parameter is touched, where it is damaged or does not fit,
+        as from :meth:`load_state`.
+        """
+        shapes = {name: held.shape for name, held in _by_path(self._holders()).items()}
+        state = unpacked(path, shapes)
+        try:
+            self.load_state(state)
+        except ValueError as error:
+            raise NotLoaded(f"{path}: {error}", path) from None
 
     def _warn_of_lost(self) -> None:
         """GrowingGraphWarning for each array of parameters that has become computed."""

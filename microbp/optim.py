@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.errors import NoGradientError
+from microbp.safe import shown
 from microbp.value import Value, as_number, describe
 
 __all__ = [
@@ -153,12 +154,16 @@ class Optimiser(ABC):
         other names, or was kept with other settings.
         """
         where = f"{type(self).__name__}.load_state()"
-        missing = [key for key in ("optimiser", "steps", "names", "memory") if key not in state]
+        keys = ("optimiser", "steps", "names", "memory")
+        missing = [key for key in keys if not isinstance(state, Mapping) or key not in state]
         if missing:
             raise ValueError(f"{where}: the state has no {missing[0]!r}; give what state() returned")
         if state["optimiser"] != type(self).__name__:
             raise ValueError(f"{where}: the state is of {state['optimiser']}")
         names = [name for name, _ in self.parameters]
+        for what in (state["names"], state["memory"]):
+            if not isinstance(what, list | tuple):
+                raise ValueError(f"{where}: names and memory are lists, not {shown(repr(what))}")
         if len(state["names"]) != len(names):
             raise ValueError(
                 f"{where}: the state is of {len(state['names'])} parameters, the optimiser of {len(names)}"
@@ -171,7 +176,9 @@ class Optimiser(ABC):
         steps, memories = state["steps"], state["memory"]
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
             raise ValueError(f"{where}: steps must be a whole number from 0 up, not {steps!r}")
-        if len(memories) != len(names) or any(len(each) != len(self.blank) for each in memories):
+        if len(memories) != len(names) or any(
+            not isinstance(each, list | tuple) or len(each) != len(self.blank) for each in memories
+        ):
             raise ValueError(
                 f"{where}: the optimiser remembers {len(self.blank)} numbers of each of {len(names)} "
                 "parameters, and the state does not: it was kept with other settings"

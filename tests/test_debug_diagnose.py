@@ -99,7 +99,7 @@ def test_parameters_that_have_moved_since_are_a_remark_and_no_fault() -> None:
     assert diagnosis.findings == before.findings
     [remark] = diagnosis.remarks
     assert remark.startswith(
-        f"The parameters have moved since: w was 2.0 and is {w.data} now, b is {b.data} now. "
+        f"The parameters have moved since: w was 2.0 and is {w.data} now, b was 0.5 and is {b.data} now. "
     )
     assert remark in " ".join(str(diagnosis).split())
     assert remark.partition(":")[0] in diagnosis.markdown()

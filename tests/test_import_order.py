@@ -27,12 +27,15 @@ PACKAGE = ROOT / "microbp"
 ORDER = """
 errors      every exception class
 spelling    the known word that a misspelt one was meant to be
+safe        a text with names in it, safe for its medium
+files       written whole or not at all, read as data
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
 notation    an expression as text and as LaTeX
 compiled    a row as Python functions
 sites       where in the user's code something happened
 groups      which values were recorded together
+switches    what is on while anybody is inside
 comparisons what comparisons of Values remember
 updates     the steps of parameters, outside the graph and in it
 collector   Python's own garbage collector, while a graph grows
@@ -258,7 +261,7 @@ def is_public(name: str) -> bool:
 
 
 # What viz takes beside the public names, so that both speak alike.
-SHARED = {"spelling.did_you_mean"}
+SHARED = {"spelling.did_you_mean", "safe.safe", "files.write_file"}
 
 
 def viz_objections(package: Path) -> list[str]:

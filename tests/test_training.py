@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import gc
 import inspect
@@ -10,6 +11,7 @@ import io
 import itertools
 import json
 import math
+import os
 import pickle
 import re
 import signal
@@ -22,13 +24,13 @@ import numpy as np
 import pytest
 
 import microbp
-from microbp import Value, training
+from microbp import NotSavedWarning, Value, training
 from microbp.engines import ENGINES
 from microbp.layers import TwoLayerNet
 from microbp.losses import LOSSES, half_squared_error, hinge, l2_penalty
 from microbp.nn import MLP, Module
 from microbp.optim import SGD, Adam, Cosine, Linear, Optimiser, clip_gradients
-from microbp.training import History, NotFinite, checkpoint, progress
+from microbp.training import History, NotFinite, progress
 from microbp.training import run as running
 from microbp.training.interrupts import Interrupts
 from microbp.training.run import Run
@@ -504,7 +506,7 @@ BAD = [
     ({"keep": "first"}, ValueError, "fit: keep is 'best', 'last' or None, not 'first'"),
     ({"engine": "warp"}, ValueError, "fit: no engine is called 'warp'; there are auto, replay, eager"),
     ({"checkpoint": "nowhere/run.json"}, FileNotFoundError,
-     "fit: the directory of checkpoint='nowhere/run.json' does not exist"),
+     "fit: checkpoint='nowhere/run.json' cannot be written: No such file or directory"),
     ({"checkpoint_every": -1.0}, ValueError,
      "fit: checkpoint_every is finite and at least 0, not -1.0"),
 ]  # fmt: skip
@@ -1241,11 +1243,16 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
     old = file.read_text()
 
     def full(_):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(OSError, match="no space left on device"):
-        interrupted(small(), checkpoint=file, seed=7)
+    monkeypatch.setattr(os, "fsync", full)
+    told = re.escape(f"fit: the checkpoint {file} is not written: No space left on device. The run goes on,")
+    with pytest.warns(NotSavedWarning, match=told) as caught:
+        history, _ = interrupted(small(), checkpoint=file, checkpoint_every=0.0, seed=7)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert len(history.cost) == 3
+    assert str(history).endswith("parameters. The last checkpoint is not written: No space left on device.")
     assert file.read_text() == old
     assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
 
@@ -1286,7 +1293,7 @@ def test_a_checkpoint_of_another_net_or_optimiser_and_other_files_are_refused(tm
         fit(wide, X, Y, **SETTINGS, resume=file)
     assert numbers(wide) == before
     net = small()
-    with pytest.raises(ValueError, match=r"^Adam\.load_state\(\): the state is of SGD$"):
+    with pytest.raises(ValueError, match=r"its optimiser: Adam\.load_state\(\): the state is of SGD$"):
         fit(net, X, Y, **SETTINGS, optimiser=Adam(net.parameters()), resume=file)
     assert numbers(net) == numbers(small())
     for text in ("", "{}", "[]", "no JSON"):

@@ -9,6 +9,7 @@ from microbp import Graph, demo
 from microbp.cli.command import Command, nearest, writing
 from microbp.cli.view import drawings
 from microbp.demo.report import write
+from microbp.files import write_file
 
 __all__ = ["COMMAND"]
 
@@ -46,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
         for suffix, text in (("txt", str(report)), ("json", report.as_json())):
             path = folder / f"{name}.{suffix}"
             with writing(path, ANOTHER_FOLDER):
-                path.write_text(f"{text}\n", encoding="utf-8")
+                write_file(path, f"{text}\n")
             written.append(str(path))
         if report.graph is not None:
             written += _pictures(folder, name, report.graph, report.title)

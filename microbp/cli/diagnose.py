@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from microbp import Diagnosis, NotFinite, UndefinedOperation, diagnose
+from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value, diagnose
 from microbp.cli.command import Command
 from microbp.cli.script import ScriptFailed, declare_language, declare_script, run_script
 
@@ -33,7 +34,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.root is not None:
         return _told(diagnose(script.root(args.root), show=False, **options))
     # Of a loop the step that went wrong first is told of; if its gradients did, the one before the loss.
-    for loss in passes.bad or [script.root()]:
+    tried: Sequence[Value | Graph] = passes.bad or [script.root()]
+    for loss in tried:
         found = diagnose(loss, steps=passes.losses, show=False, **options)
         if "not finite" in {each.kind for each in found.findings}:
             break

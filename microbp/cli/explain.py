@@ -10,6 +10,7 @@ from microbp.cli.command import Command, CommandError, destination, nearest, wri
 from microbp.cli.script import Script, declare_language, declare_script, run_script
 from microbp.demo.report import write
 from microbp.errors import NoGradientError
+from microbp.files import write_file
 
 __all__ = ["COMMAND"]
 
@@ -37,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
         write(text)
     else:
         with writing(args.output):
-            args.output.write_text(text + "\n", encoding="utf-8")
+            write_file(args.output, text + "\n")
         write(f"Written: {args.output}")
     return 0 if told.ok else 1
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-from microbp import Graph, Value, record_sites
+from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
-from microbp.sites import user_locals
+from microbp.debug.passes import as_recorded
+from microbp.record import with_sites
+from microbp.sites import user_locals, user_scope
 from microbp.spelling import language
 
 __all__ = ["Script", "ScriptFailed", "declare_language", "declare_script", "run_script"]
@@ -37,13 +39,14 @@ class Passes:
         self.last: Value | None = None
         #: The variables of the functions that called it last, as of a ``main()``.
         self.local: dict[str, Any] = {}
-        #: The first whose loss is not finite, and the one before it.
-        self.bad: list[Value] = []
+        #: The one before the first whose loss is not finite, and that one, as they were then.
+        self.bad: list[Graph] = []
 
     def note(self, loss: Value) -> None:
         """``loss`` has had ``backward()`` called."""
         if not self.bad and not math.isfinite(loss.data):
-            self.bad = [loss] if self.last is None else [self.last, loss]
+            both = [loss] if self.last is None else [self.last, loss]
+            self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
         self.losses.append(loss.data)
         self.last, self.local = loss, user_locals()
 
@@ -151,8 +154,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
     linecache.checkcache(path)  # what shows its lines must not show those of an earlier file of that name
-    with _as_main(module, [path, *arguments]), _noting() as passes:
-        before = record_sites(True)
+    with _as_main(module, [path, *arguments]), _noting() as passes, with_sites.on():
         try:
             exec(code, vars(module))
         except SystemExit as stopped:
@@ -165,8 +167,6 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
                 print(flush=True)  # raises again where it is the output that is closed or full
             _show(error, path)
             raise ScriptFailed(1) from None
-        finally:
-            record_sites(before)
     return Script(path, module, passes)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared
-from microbp.replay.backends import Auto, Form, Matrix, Straight, generated
+from microbp.replay.backends import form_of
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.function_graph import Captured, capture_values, flat
 from microbp.replay.program import MEMORY, Program
@@ -39,25 +39,20 @@ def compiled_program(
     memory = int(min(memory, 1 << 62))
     start = time.perf_counter()
     with collector_at_rest():
-        captured, leaves, values = capture_values(outputs, inputs, params, names)
+        captured, leaves, graph = capture_values(outputs, inputs, params, names)
         if compared is None:
-            results = [values[each] for each in captured.outputs]
-            compared = compared_in([*values, *leaves.params], flat(inputs, "inputs")[0], results)
-        del values
+            results = [graph._values[each] for each in captured.outputs]
+            noted = [graph._values[at] for at, note in graph._notes.items() if type(note) is tuple]
+            compared = compared_in((*noted, *leaves.params), flat(inputs, "inputs")[0], results)
+        del graph
         guard, unknown = guards(compared, inputs, leaves.params)
         if unknown:
             warn(unknown, checkable=False)
         if guard is not None and not checked:
             warn(guard.branches, checkable=True)
-        guarded = (guard, _form(guard.captured, form)) if checked and guard is not None else None
-        made = _form(captured, form)
+        guarded = (guard, form_of(guard.captured, form)) if checked and guard is not None else None
+        made = form_of(captured, form)
     return Program(
         captured, made, leaves, guarded,
         finite=finite, memory=memory, seconds=time.perf_counter() - start,
     )  # fmt: skip
-
-
-def _form(captured: Captured, form: FormName) -> Form:
-    if form == "straight":
-        return Straight(captured)
-    return Auto(captured) if form == "auto" else Matrix(generated(captured), captured.trained)

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
-from microbp.replay.matrix import Plan, Statement, Writer
+from microbp.replay.matrix import MANY, Plan, Statement, Writer
 from microbp.replay.matrix_source import used_arrays, written
-from microbp.replay.table import tabled
 from microbp.replay.trees import text
 
 __all__ = ["formulas", "latex", "statements", "whole_vector"]
@@ -67,8 +66,10 @@ def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
     """
     plan = Plan(captured)
     if plan.groups is None:
-        told = tabled(captured).description
-        raise ValueError(f"latex: {told}, which is no formula; take a part of the graph")
+        raise ValueError(
+            f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, which "
+            "are no formula; take a part of the graph"
+        )
     return plan, written(plan)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
-from microbp.replay.backends import Auto, Floats, Form, Matrix, Straight
+from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight
 from microbp.replay.branches import Guards
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
@@ -443,7 +443,7 @@ def _restored(
 
 
 _FORMS: dict[str, Callable[[Any], Form]] = {
-    "straight": Straight, "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data),
+    "straight": Straight, "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data), "eager": Eager,
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def views_of(arrays: Sequence[ParameterArray], vector: Floats) -> dict[str, Floa
     for array in arrays:
         view = array.view(vector)
         if view is None:
-            view = vector[np.array(array.members, dtype=np.int64).reshape(array.shape)]
+            view = vector[array.members]
             view.flags.writeable = False
         found[array.name] = view
     return found

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from microbp.array import array
-from microbp.comparisons import watched
-from microbp.record import record_sites
+from microbp.comparisons import tracing, watched
+from microbp.record import with_sites
 from microbp.replay.backends import Floats
 from microbp.replay.build import compiled_program
 from microbp.replay.program import Program, as_floats
@@ -120,19 +120,16 @@ class Traced:
         words = code.co_varnames[: code.co_argcount] if code else ()
         names = [words[index] if index < len(words) else f"x{index}" for index in range(len(sample))]
         given = [array(each, name) for each, name in zip(sample, names, strict=True)]
-        were = record_sites(True)
-        try:
-            with watched() as compared:
-                outputs = self._function(*(each if each.ndim else each[()] for each in given), **static)
-        finally:
-            record_sites(were)
+        seen = watched()
+        with with_sites.on(), tracing.on(), seen:
+            outputs = self._function(*(each if each.ndim else each[()] for each in given), **static)
         inputs = [each for part in given for each in part.ravel().tolist()]
         if not isinstance(outputs, Value | np.ndarray | list | tuple):
             raise TypeError(
                 f"{self._name} returned an object of type {type(outputs).__name__}, not Values: nothing "
                 "that depends on its arguments was recorded"
             )
-        return compiled_program(outputs, inputs, compared=compared, **self._options)
+        return compiled_program(outputs, inputs, compared=seen.found, **self._options)
 
     def __repr__(self) -> str:
         return f"compile({self._name})"
@@ -144,7 +141,10 @@ class Traced:
 
 
 def _surroundings(function: Any) -> tuple[Any, ...]:
-    """The numbers and Values that a function finds outside of it: others trace it anew."""
+    """The numbers and Values that a function finds outside of it: others trace it anew.
+
+    So do other Values in a module, or in a list, dict or array of Values.
+    """
     code = getattr(function, "__code__", None)
     if code is None:
         return ()
@@ -154,8 +154,37 @@ def _surroundings(function: Any) -> tuple[Any, ...]:
             found.append((word, cell.cell_contents))
     known = function.__globals__
     found += [(word, known[word]) for word in code.co_names if word in known]
-    return tuple(
-        (word, repr(held) if type(held) in (int, float, bool) else id(held))
-        for word, held in found
-        if type(held) in (int, float, bool) or isinstance(held, Value)
-    )
+    return tuple((word, *_inside(held)) for word, held in found)
+
+
+def _inside(held: Any) -> list[Any]:
+    """What stands for the Values in something, and for numbers that are variables or attributes."""
+    found: list[Any] = []
+    pending, seen = [held], {id(held)}
+    while pending:
+        each = pending.pop()
+        if isinstance(each, Value):
+            found.append(id(each))
+        elif type(each) in (int, float, bool):
+            found.append(repr(each))
+        else:
+            inner = _contents(each)
+            if inner and {*map(type, inner)} == {Value}:
+                found += map(id, inner)
+                continue
+            pending += [part for part in inner if id(part) not in seen]
+            seen.update(map(id, inner))
+    return found
+
+
+def _contents(held: Any) -> list[Any]:
+    """What a container of Values holds, or an object with ``parameters()``; nothing of what is a mere array."""
+    if isinstance(held, np.ndarray):
+        return held.ravel().tolist() if held.dtype == object else []
+    if isinstance(held, list | tuple):
+        return [each for each in held if not isinstance(each, int | float | str)]
+    if isinstance(held, dict):
+        return _contents([*held.values()])
+    if not isinstance(held, type) and callable(getattr(type(held), "parameters", None)):
+        return [*getattr(held, "__dict__", {}).values()]
+    return []

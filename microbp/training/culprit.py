@@ -9,7 +9,7 @@ from microbp.differentiate import grad
 from microbp.engines import EagerEngine, Samples
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph, Node
-from microbp.record import record_sites
+from microbp.record import with_sites
 from microbp.value import Value, describe
 
 __all__ = ["culprit"]
@@ -19,14 +19,11 @@ def culprit(
     eager: EagerEngine, samples: Samples, rows: Sequence[int], trained: Sequence[Value]
 ) -> tuple[int, str] | None:
     """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite, and why."""
-    were = record_sites(True)
-    try:
+    with with_sites.on():
         for row in rows:
             why = _fault(eager, samples, row, trained)
             if why:
                 return row, why
-    finally:
-        record_sites(were)
     return None
 
 

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 
 from microbp.descent import Descent, Numbers, ValueDescent, vectorised
 from microbp.engines import EagerEngine, Samples
-from microbp.errors import UndefinedOperation
+from microbp.errors import NotLoaded, NotSavedWarning, UndefinedOperation
+from microbp.files import refuse_unwritable
 from microbp.losses import Loss
 from microbp.optim import SGD, Optimiser
+from microbp.sites import user_level
 from microbp.training.checkpoint import read_checkpoint, write_checkpoint
 from microbp.training.culprit import culprit
 from microbp.training.given import (
@@ -125,8 +128,14 @@ class Run:
         self.descent: Descent = self.by_value
         self._check_that_all_fits()
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
-        if self.checkpoint is not None and not self.checkpoint.parent.is_dir():
-            raise FileNotFoundError(f"fit: the directory of checkpoint={str(checkpoint)!r} does not exist")
+        #: Why the last checkpoint was not written; None where it was.
+        self.unwritten: str | None = None
+        if self.checkpoint is not None:
+            try:
+                refuse_unwritable(self.checkpoint)
+            except OSError as error:
+                what = f"fit: checkpoint={str(checkpoint)!r} cannot be written: {error.strerror}"
+                raise type(error)(what) from None
         if resume is not None:
             self._load(Path(resume))
         self._check_schedule()
@@ -338,6 +347,8 @@ class Run:
         best = None if self.best is None else self.best.epoch
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
         epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
+        if self.unwritten is not None:
+            holds += f". The last checkpoint is not written: {self.unwritten}"
         engine = self.engine.name
         aside = f" Each sample was recorded anew: {engine[7:-1]}." if engine.startswith("eager (") else ""
         return History(
@@ -410,12 +421,26 @@ class Run:
             "best": self.best and (*self.best[:2], self.descent.listed(self.best.parameters)),
             **{name: getattr(self, name) for name in _COURSE},
         }
-        write_checkpoint(self.checkpoint, state)
+        try:
+            write_checkpoint(self.checkpoint, state)
+            self.unwritten = None
+        except OSError as error:  # a run of hours does not end by it
+            told, self.unwritten = self.unwritten is not None, error.strerror
+            if not told:
+                warnings.warn(
+                    f"fit: the checkpoint {self.checkpoint} is not written: {error.strerror}. The run goes "
+                    "on, and tries again at the next one and at its end",
+                    NotSavedWarning,
+                    stacklevel=user_level(),
+                )
 
     def _load(self, path: Path) -> None:
-        """Take over a checkpoint; ValueError, before anything is changed, where it does not fit."""
-        state = read_checkpoint(path, self._settings, self.names)
-        self.optimiser.load_state(state["optimiser"])
+        """Take over a checkpoint; NotLoaded, before anything is changed, where it does not fit."""
+        state = read_checkpoint(path, self._settings, self.names, self.steps)
+        try:
+            self.optimiser.load_state(state["optimiser"])
+        except (ValueError, TypeError, OverflowError) as error:
+            raise NotLoaded(f"fit: {path} does not fit, by its optimiser: {error}", path) from None
         self._set(list(state["parameters"].values()))
         self.generator.bit_generator.state = state["generator"]
         self.order = self._draw()

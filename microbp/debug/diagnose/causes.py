@@ -163,7 +163,7 @@ def _growth(case: Case, operand: float) -> tuple[int, str]:
     steps, node = 0, case.graph.nodes[operand]
     while node.rule is not None:
         inner = [case.graph.nodes[each] for each in node.operands if type(each) is int]
-        node = max(inner, key=lambda each: abs(case.data(each)))
+        node = max(inner, key=lambda each: abs(each.data))
         steps += 1
-    start = f"{node.name} = {short(case.data(node))}"
+    start = f"{node.name} = {short(node.data)}"
     return steps, case.words("grown", start=start, n=steps) if steps else ""

@@ -24,13 +24,11 @@ def not_finite_data(case: Case) -> list[Finding]:
     swallowing: list[Node] = []
     passed: list[Node] = []
     for node in case.graph:
-        if node.position in case.moved and node.position not in case.was:
-            continue  # what it was is not known: only that its uses do not follow from what it is
         bad = [x for x in case.numbers(node) if not math.isfinite(x)]
-        if math.isfinite(case.data(node)):
+        if math.isfinite(node.data):
             if bad:
                 swallowing.append(node)
-        elif not bad or (math.isnan(case.data(node)) and not any(map(math.isnan, bad))):
+        elif not bad or (math.isnan(node.data) and not any(map(math.isnan, bad))):
             producers.append(node)
         else:
             passed.append(node)
@@ -53,7 +51,7 @@ def _operands(case: Case, node: Node) -> str:
 
 
 def _produced(case: Case, node: Node, producers: Sequence[Node], passed: Sequence[Node]) -> Finding:
-    say, what = case.words, "nan" if math.isnan(case.data(node)) else "infinity"
+    say, what = case.words, "nan" if math.isnan(node.data) else "infinity"
     hit = [] if math.isfinite(case.graph.root.data) else case.hit
     more = say("more made", n=len(producers) - 1) if len(producers) > 1 else ""
     tail = say("passed by nobody", more=more)
@@ -62,9 +60,9 @@ def _produced(case: Case, node: Node, producers: Sequence[Node], passed: Sequenc
     if hit and node is producers[0]:
         tail += say("bad gradients", names=say.in_parts(hit))
     first = say("the first" if node is producers[0] else "another")
-    numbers = [(node.name, case.data(node))]
+    numbers = [(node.name, node.data)]
     if node.rule is None:
-        told = say("was given", name=node.name, x=repr(case.data(node)), first=first, tail=tail)
+        told = say("was given", name=node.name, x=repr(node.data), first=first, tail=tail)
         site = case.site_of_use(node.position)
         return case.finding("not finite", say.cause("given", what=what), node, told, hit, numbers, site)
     mixed = any(not math.isfinite(x) for x in case.numbers(node))
@@ -86,7 +84,7 @@ def _swallowed(case: Case, node: Node, swallowing: Sequence[Node]) -> Finding:
         more=say("did likewise", n=len(swallowing) - 1) if len(swallowing) > 1 else "",
     )  # fmt: skip
     cause = say.cause("swallowed", what=what)
-    return case.finding("not finite", cause, node, told, (), [(node.name, case.data(node))])
+    return case.finding("not finite", cause, node, told, (), [(node.name, node.data)])
 
 
 def not_finite_gradients(case: Case) -> list[Finding]:
@@ -120,11 +118,7 @@ def _made_by_sum(case: Case, node: Node) -> bool:
         return False  # a contribution is nan already
     if math.isnan(total):
         return True  # inf - inf
-    for user, place in case.used[node.position]:
-        local = case.graph.nodes[user].local_derivatives[place]
-        if local is not None and math.isinf(case.upstream[user] * local):
-            return False
-    return True
+    return not any(math.isinf(got.amount) for got in case.received[node.position])
 
 
 def _made(case: Case, node: Node, place: int, producers: Sequence[tuple[Node, int]], passed: int) -> Finding:
@@ -135,7 +129,12 @@ def _made(case: Case, node: Node, place: int, producers: Sequence[tuple[Node, in
     tail = say("come from there", n=passed, come="s" * (passed == 1), more=more, names=names)
     if place < 0:
         told = say(
-            "bad sum", n=case.uses[node.position], name=node.name, x=short(above), first=first, tail=tail
+            "bad sum",
+            n=len(case.received[node.position]),
+            name=node.name,
+            x=short(above),
+            first=first,
+            tail=tail,
         )
         cause, site = say.cause("sum of gradients"), case.site_of_use(node.position)
         return case.finding("not finite", cause, node, told, case.hit, [("gradient", above)], site)
@@ -143,7 +142,7 @@ def _made(case: Case, node: Node, place: int, producers: Sequence[tuple[Node, in
     assert local is not None
     operand = case.graph.nodes[int(node.operands[place])]
     facts = {
-        "op": say.spoken(node), "name": node.name, "at": f"{operand.name} = {short(case.data(operand))}",
+        "op": say.spoken(node), "name": node.name, "at": f"{operand.name} = {short(operand.data)}",
         "local": short(local), "sums": f"{short(above)} · {short(local)} = {short(above * local)}",
         "first": first, "tail": tail,
     }  # fmt: skip
@@ -160,15 +159,15 @@ def _made(case: Case, node: Node, place: int, producers: Sequence[tuple[Node, in
         cause, told = say.cause("infinite slope", slope=slope), say("infinite slope", **facts)
     else:
         cause, told = say.cause("overflow"), say("overflow", **facts)
-    numbers = [("upstream", above), ("local", local), (operand.name, case.data(operand))]
+    numbers = [("upstream", above), ("local", local), (operand.name, operand.data)]
     return case.finding("not finite", cause, node, told, case.hit, numbers)
 
 
 def _flat_above(case: Case, node: Node) -> Node | None:
     """The use that has made a gradient 0 although it computes with the value; None if it chose another."""
-    while case.user[node.position] >= 0:
-        user = case.graph.nodes[case.user[node.position]]
-        if case.factor(node.position) == 0.0:
+    while (got := case.largest(node.position)) is not None:
+        user = case.graph.nodes[got.user]
+        if got.local == 0.0:
             chosen = user.rule is not None and user.rule.name not in CHOOSING
             return user if chosen and node.data == 0.0 else None
         node = user

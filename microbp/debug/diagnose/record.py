@@ -24,11 +24,10 @@ _ORDINARY = frozenset({0.0, 0.5, 1.0, 2.0, -1.0, -0.5})
 
 def changed(case: Case) -> list[Finding]:
     """Numbers and local derivatives that were changed after use, but for parameters that have moved."""
-    left = [each for each in case.changes if not case.moved & {*each.node.operands}]
-    if not left:
+    if not case.changes:
         return []
-    say, first = case.words, left[0]
-    more = say("no longer hold", n=len(left) - 1) if len(left) > 1 else ""
+    say, first = case.words, case.changes[0]
+    more = say("no longer hold", n=len(case.changes) - 1) if len(case.changes) > 1 else ""
     numbers = [("recorded", first.node.data), ("now", first.now)]
     what, cause = say("changed", text=first.text, more=more), say.cause("changed after use")
     return [case.finding("changed", cause, first.node, what, (), numbers)]

@@ -15,7 +15,7 @@ from microbp.debug.diagnose.words import Words, short, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
 from microbp.graph import Graph
-from microbp.record import record_sites
+from microbp.record import with_sites
 from microbp.sites import user_site
 from microbp.training import History, NotFinite
 from microbp.value import Value
@@ -56,15 +56,12 @@ def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tupl
     call = _caller(net)
     tallies: dict[str, _Tally] = {}
     seen = 0
-    before = record_sites()
-    try:
+    with with_sites.on():
         for sample in data:
             seen += 1
             root = _root(call(sample))
             if root is not None:
                 _count(Graph(root, names), tallies)
-    finally:
-        record_sites(before)
     if not seen:
         raise ValueError("diagnose: data holds no sample")
     called = user_site()  # a module has no line of its own in the user's code

@@ -29,10 +29,6 @@ DEEP = 10
 _FACTOR = 1e4
 
 
-def _user(case: Case, position: int) -> Node:
-    return case.graph.nodes[case.user[position]]
-
-
 def _where(node: Node) -> tuple[str, str | int]:
     """An operation of a unit, whichever call it is; else of this node."""
     assert node.rule is not None
@@ -49,7 +45,7 @@ def tiny(case: Case) -> list[Finding]:
         least = case.least[position]
         if not 0.0 < size < math.inf or least < 0:
             continue
-        where = _where(_user(case, least))
+        where = _where(case.user(least))
         if abs(case.factor(least)) < SLOPE and where[0] in SQUASHING:
             saturated[where].append(position)
         elif size < max(SHRUNK * largest, NOTHING) and case.shrinking[position] >= DEEP:
@@ -61,14 +57,14 @@ def tiny(case: Case) -> list[Finding]:
 def _saturated(case: Case, several: Sequence[int]) -> Finding:
     say, first = case.words, several[0]
     least, names = case.least[first], [case.graph.nodes[each].name for each in several]
-    user, place, local = _user(case, least), case.place[least], case.factor(least)
+    user, place, local = case.user(least), case.place(least), case.factor(least)
     cause, why = of_zero(case, user, place)
     operand = case.graph.nodes[int(user.operands[place])]
     what = say(
         "tiny", op=say.spoken(user), why=why, local=short(local), gradient=short(case.upstream[first]),
         name=names[0], names=say.in_parts(names),
     )  # fmt: skip
-    numbers = [("gradient", case.upstream[first]), ("local", local), (operand.name, case.data(operand))]
+    numbers = [("gradient", case.upstream[first]), ("local", local), (operand.name, operand.data)]
     return case.finding("tiny gradient", cause, user, what, names, numbers, operand.site)
 
 
@@ -93,7 +89,7 @@ def huge(case: Case) -> list[Finding]:
         if most < 0 or not case.huge <= size < math.inf:
             continue
         if math.log10(abs(case.factor(most))) >= 0.5 * math.log10(size):
-            grouped[_where(_user(case, most))].append(position)
+            grouped[_where(case.user(most))].append(position)
         else:
             many = case.added[position] >= 0.5 * math.log10(size)
             grouped["", "many paths" if many else "growth by depth"].append(position)
@@ -108,7 +104,7 @@ def _huge(case: Case, how: str, several: Sequence[int]) -> Finding:
     gradient, node, path = case.upstream[position], nodes[position], case.path(position)
     names = [nodes[each].name for each in several]
     factors = sorted(path, key=lambda each: -abs(case.factor(each)))[:3]
-    told = (say("factor", x=short(case.factor(each)), node=_user(case, each).name) for each in factors)
+    told = (say("factor", x=short(case.factor(each)), node=case.user(each).name) for each in factors)
     tail = say(
         "huge tail", name=node.name, gradient=short(gradient), largest=", ".join(told),
         names=say.in_parts(names),
@@ -118,8 +114,8 @@ def _huge(case: Case, how: str, several: Sequence[int]) -> Finding:
         [("gradient", gradient), ("largest factor", case.factor(factors[0]))],
     )
     if not how:
-        user = _user(case, factors[0])
-        cause, why = of_huge(case, user, case.place[factors[0]])
+        user = case.user(factors[0])
+        cause, why = of_huge(case, user, case.place(factors[0]))
         what = say("huge", op=say.spoken(user), why=why, tail=tail)
         return case.finding("huge gradient", cause, user, what, names, numbers)
     if how == "many paths":

@@ -153,7 +153,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "moved": ("The parameters have moved since: {told}. The gradients are those of the numbers that were recorded.",
         "此后参数已改变：{told}。梯度对应的是当时记录的数。"),
     "moved one": ("{name} was {was} and is {now} now", "{name} 原为 {was}，现为 {now}"),
-    "moved to": ("{name} is {now} now", "{name} 现为 {now}"),
     "step": ("This is step {n} of {m}.", "这是第 {n} 步，共 {m} 步。"),
     "first bad step": ("Of {m} steps, step {n} is the first in which the loss is not finite; this is step {k}{before}.",
         "共 {m} 步，从第 {n} 步起损失不再有限；这里是第 {k} 步{before}。"),

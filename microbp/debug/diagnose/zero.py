@@ -195,17 +195,17 @@ def _told(
     else:
         cause, why = of_zero(case, node, place)
         what = say("zero", **facts, why=why)
-    numbers = [("upstream", above), ("local", local), (operand.name, case.data(operand))]
+    numbers = [("upstream", above), ("local", local), (operand.name, operand.data)]
     return case.finding("zero gradient", cause, node, what, names, numbers, operand.site)
 
 
 def _cancelled(case: Case, node: Node, names: Sequence[str]) -> Finding:
     say, total = case.words, case.upstream[node.position]
-    terms = _terms(case, node.position)
+    terms = sorted((got.amount for got in reversed(case.received[node.position])), key=abs, reverse=True)
     exact = math.fsum(terms)
     shown = " ".join(f"{'+' if each >= 0 else '-'} {short(abs(each))}" for each in terms[:4])
     facts = {
-        "op": say.spoken(node), "n": case.uses[node.position], "names": say.in_parts(names),
+        "op": say.spoken(node), "n": len(case.received[node.position]), "names": say.in_parts(names),
         "shown": f"{shown.removeprefix('+ ')}{' …' if len(terms) > 4 else ''}",
     }  # fmt: skip
     if exact == 0.0 and total == 0.0:
@@ -219,13 +219,3 @@ def _cancelled(case: Case, node: Node, names: Sequence[str]) -> Finding:
     ]
     site = case.site_of_use(node.position)
     return case.finding("zero gradient", cause, node, what, names, numbers, site)
-
-
-def _terms(case: Case, position: int) -> list[float]:
-    """The contributions to one node, largest first."""
-    terms = [1.0] if position == len(case.graph) - 1 else []
-    for user, place in case.used[position]:
-        local = case.graph.nodes[user].local_derivatives[place]
-        if local is not None:
-            terms.append(case.upstream[user] * local)
-    return sorted(terms, key=abs, reverse=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from microbp.debug.explain.trees import Math
+from microbp.debug.explain.formulas import Math
 
-__all__ = ["LANGUAGES", "say"]
+__all__ = ["LANGUAGES", "language_of", "say"]
 
 LANGUAGES = ("en", "zh")
 
@@ -115,6 +115,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Here {below} is not the largest: {other} is.",
         "此处最大的是 {other}，不是 {below}。",
     ),
+    "digits": (
+        "In these digits the formula gives {shown}; computed so as to keep its digits it is {value}.",
+        "按所示位数直接代入会得到 {shown}；用不损失精度的算法得 {value}。",
+    ),
     "product": ("Multiplied together:", "把各因子相乘，得到"),
     "paths": ("Path by path:", "逐条路径相乘："),
     "sum": ("Added up:", "再把各路径相加："),
@@ -177,9 +181,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "在录制的样本上用以上各式算出全部 {count} 个导数，与引擎的结果一致。",
     ),
     "agrees": (
-        "Every number was computed again from what is printed, and agrees with the engine's.",
-        "以上每个数都由印出的式子重新算过，与引擎的结果一致。",
+        "Every line was computed again from the recorded numbers, and agrees with the engine's.",
+        "以上每一行都由记录的数重新算过，与引擎的结果一致。",
     ),
+    "via": ("via {path}", "经 {path}"),
     "wrong": (
         (
             "WRONG: this derivation and the engine disagree. Is a rule wrong, or was a number changed "
@@ -192,6 +197,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{label}：按公式应为 {value}，引擎却是 {engine}{where}",
     ),
 }
+
+
+def language_of(word: str) -> str:
+    """The language that a word asks for, ``en`` or ``zh``; ValueError for another.
+
+    >>> language_of("zh-CN"), language_of("cn"), language_of("en_GB")
+    ('zh', 'zh', 'en')
+    """
+    language = re.split("[-_]", word.lower())[0]
+    language = {"cn": "zh", "english": "en", "chinese": "zh", "中文": "zh"}.get(language, language)
+    if language not in LANGUAGES:
+        raise ValueError(f"explain() speaks {' and '.join(LANGUAGES)}, not {word!r}")
+    return language
 
 
 def say(sentence: str, language: str, **filled: Math | str | int) -> Math:
