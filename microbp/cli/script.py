@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import linecache
+import math
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,9 @@ from typing import Any
 
 from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
+from microbp.debug.passes import as_recorded
 from microbp.record import with_sites
-from microbp.sites import user_locals
+from microbp.sites import user_locals, user_scope
 from microbp.spelling import language
 
 __all__ = ["Script", "ScriptFailed", "declare_language", "declare_script", "run_script"]
@@ -29,22 +31,38 @@ class ScriptFailed(Exception):
         self.status = status
 
 
+class Passes:
+    """The calls of ``backward()`` while a script runs: the steps of its loop, if it has one."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.last: Value | None = None
+        #: The variables of the functions that called it last, as of a ``main()``.
+        self.local: dict[str, Any] = {}
+        #: The one before the first whose loss is not finite, and that one, as they were then.
+        self.bad: list[Graph] = []
+
+    def note(self, loss: Value) -> None:
+        """``loss`` has had ``backward()`` called."""
+        if not self.bad and not math.isfinite(loss.data):
+            both = [loss] if self.last is None else [self.last, loss]
+            self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
+        self.losses.append(loss.data)
+        self.last, self.local = loss, user_locals()
+
+
 class Script:
-    """What a script left behind: its variables, and the last value that had ``backward()`` called.
+    """What a script left behind: its variables, and the values that had ``backward()`` called."""
 
-    ``local`` are the variables of the functions that called it, as of a ``main()``.
-    """
-
-    def __init__(
-        self, path: str, module: ModuleType, last: Value | None, local: dict[str, Any] | None = None
-    ) -> None:
-        self.path, self.last = path, last
-        self._module, self._local = module, local or {}
+    def __init__(self, path: str, module: ModuleType, passes: Passes) -> None:
+        self.path, self.passes = path, passes
+        self._module = module
 
     @property
     def namespace(self) -> dict[str, Any]:
         """The script's variables: those where ``backward()`` was called last, then the global ones."""
-        return self._local | {name: x for name, x in vars(self._module).items() if name not in self._local}
+        local = self.passes.local
+        return local | {name: x for name, x in vars(self._module).items() if name not in local}
 
     def root(self, name: str | None = None) -> Value:
         """The Value of that name; without one the last that had ``backward()`` called, or the only one.
@@ -52,8 +70,8 @@ class Script:
         CommandError lists the computed Values that there are.
         """
         if name is None:
-            if self.last is not None:
-                return self.last
+            if self.passes.last is not None:
+                return self.passes.last
             if len(self._computed()) == 1:
                 return self.root(self._computed()[0])
             raise CommandError(
@@ -136,7 +154,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
     linecache.checkcache(path)  # what shows its lines must not show those of an earlier file of that name
-    with _as_main(module, [path, *arguments]), _last_backward() as last, with_sites.on():
+    with _as_main(module, [path, *arguments]), _noting() as passes, with_sites.on():
         try:
             exec(code, vars(module))
         except SystemExit as stopped:
@@ -149,7 +167,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
                 print(flush=True)  # raises again where it is the output that is closed or full
             _show(error, path)
             raise ScriptFailed(1) from None
-    return Script(path, module, *last)
+    return Script(path, module, passes)
 
 
 def _compiled(source: bytes, path: str) -> CodeType:
@@ -199,17 +217,16 @@ def _viz_modules() -> list[str]:
 
 
 @contextmanager
-def _last_backward() -> Iterator[list[Any]]:
-    """The last value whose ``backward()`` was called inside the ``with``, and the variables there."""
-    last: list[Any] = [None]
-    backward = Value.backward
+def _noting() -> Iterator[Passes]:
+    """The calls of ``backward()`` inside the ``with``."""
+    passes, backward = Passes(), Value.backward
 
     def noted(self: Value) -> None:
         backward(self)
-        last[:] = [self, user_locals()]
+        passes.note(self)
 
     Value.backward = noted  # type: ignore[method-assign]
     try:
-        yield last
+        yield passes
     finally:
         Value.backward = backward  # type: ignore[method-assign]
