@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.compiled import compiled
+from microbp.compiled import compiled, compiled_complex
 from microbp.errors import UndefinedOperation
-from microbp.expr import COMPLEX
 from microbp.rules import Rule
 
 __all__ = [
@@ -191,14 +190,17 @@ def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
     """
     kind = complex if any(map(np.iscomplexobj, given.values())) else float
     batch = np.broadcast_shapes(*map(np.shape, given.values()))
-    numbers: list[Any] = [*columns.data.astype(kind).tolist(), *columns.consts[::-1].astype(kind).tolist()]
+    numbers: list[Any] = [*columns.data.tolist(), *columns.consts[::-1].tolist()]
+    moved = bytearray(len(numbers))
     for node, number in given.items():
         numbers[node] = np.array(number, dtype=kind) if np.ndim(number) else kind(number)
+        moved[node] = True
     for node, (op, row) in enumerate(zip(columns.op.tolist(), rows(columns), strict=True)):
         if op >= 0 and node not in given:
             rule, operands = columns.rules[op], [numbers[arg] for arg in row]
+            moved[node] = any(map(moved.__getitem__, row))
             try:
-                numbers[node] = _computed(rule, operands, kind, batch)
+                numbers[node] = _computed(rule, operands, kind if moved[node] else float, batch)
             except (ArithmeticError, ValueError) as error:
                 at = ", ".join(map(repr, operands[:6])) + ", …" * (len(operands) > 6)
                 told = f"node {node}, {rule}, has no value where its operands are {at}: {error}. {rule.doc}"
@@ -238,11 +240,7 @@ def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...
 
 
 def _value(rule: Rule, arguments: list[Any], kind: type) -> Any:
-    if kind is float:
-        return compiled(rule).value(*arguments)
-    scope = dict(zip(rule.args, arguments, strict=True))
-    lists = zip(*(scope[arg] for arg in rule.over), strict=True)
-    return rule.y.evaluate(scope, COMPLEX, [dict(zip(rule.over, each, strict=True)) for each in lists])
+    return (compiled(rule).value if kind is float else compiled_complex(rule))(*arguments)
 
 
 @cache
@@ -295,7 +293,7 @@ def backward(columns: Columns, seeds: Mapping[int, Any], local: NDArray[Any] | N
 
 def _together(numbers: list[Any], shape: tuple[int, ...], kind: type) -> NDArray[Any]:
     """Numbers, and arrays of that shape, as one array."""
-    made = np.empty((len(numbers), *shape), dtype=kind)
+    made: NDArray[Any] = np.empty((len(numbers), *shape), dtype=kind)
     for node, each in enumerate(numbers) if shape else ():
         made[node] = each
     return made if shape else np.array(numbers, dtype=kind)

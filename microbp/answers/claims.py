@@ -154,8 +154,7 @@ class _Number(NamedTuple):
 def _read(name: str, claimed: Any, decimals: int | None) -> tuple[Any, ...]:
     """The claim as an array of what was written, and the fields of each number as arrays."""
     if isinstance(claimed, np.ndarray) and claimed.dtype.kind == "f":
-        source = np.empty(claimed.shape, dtype=object)
-        source[...] = claimed
+        source = claimed.astype(object)
     else:
         try:
             source = np.asarray(claimed, dtype=object)
@@ -189,8 +188,8 @@ def _number(name: str, written: Any, decimals: int | None) -> _Number:
         text = re.sub(r"\s*[×*·x]\s*10\s*(\^|\*\*)?\s*(?=[-+\d])", "e", text)
         with suppress(InvalidOperation, ValueError, ZeroDivisionError):
             if "/" in text:
-                return _Number(float(Fraction(text.replace(" ", ""))), 0.0 if decimals is None else
-                               0.5 * 10.0**-decimals, decimals is not None)  # fmt: skip
+                half = 0.0 if decimals is None else 0.5 * 10.0**-decimals
+                return _Number(float(Fraction(text.replace(" ", ""))), half, half > 0.0)
             return _digits(Decimal(text), decimals, text=True)
         return _Number(np.nan, unreadable=True)
     if isinstance(written, float):
@@ -255,9 +254,9 @@ def _name_of(net: Structure, key: Any, values: NDArray[np.object_]) -> str:
     """What to call the object of a claim that was made by the Values themselves."""
     first: Any = values.flat[0]
     if not first.name:
-        for name, held in net.scope.items():
+        for variable, held in net.scope.items():
             if held is key:
-                return name
+                return variable
     name: str = first.name or variable_names(net.scope).get(id(first)) or "an unnamed value"
     return name.partition("[")[0] if values.shape else name
 

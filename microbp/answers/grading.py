@@ -120,10 +120,12 @@ def _graded(claim: Claim, search: Search, language: str) -> AnswerRow:
         told = said("as update", rate=-claim.scale)
     if not claim.answered.all():
         missing = _unanswered(claim)
-        verdict = verdict if told is not None and verdict == WRONG else UNREADABLE if claim.unreadable.any() else BLANK
-        told = missing if told is None or verdict != WRONG else said("then", first=told, second=missing)
+        if told is not None and verdict == WRONG:
+            told = said("then", first=told, second=missing)
+        else:
+            verdict, told = UNREADABLE if claim.unreadable.any() else BLANK, missing
     causes = [] if found is None else found.causes
-    asked = {"asked": claim.name, "about": claim.reached}
+    write = partial(Said.text, language=language, asked=claim.name, about=claim.reached)
     numbers = np.where(claim.answered, claim.written, np.array(None, dtype=object))
     return AnswerRow(
         claim.name,
@@ -131,8 +133,8 @@ def _graded(claim: Claim, search: Search, language: str) -> AnswerRow:
         _plain(claim.true.tolist()),
         _plain(claim.ratio.tolist()),
         verdict,
-        "" if told is None else told.text(language, **asked),
-        tuple(Cause(each.told.text(language, **asked), _plain(each.gives.tolist())) for each in causes),
+        "" if told is None else write(told),
+        tuple(Cause(write(each.told), _plain(each.gives.tolist())) for each in causes),
         None if claim.agrees is None else _plain(claim.agrees.tolist()),
         _plain(claim.source.tolist()),
     )

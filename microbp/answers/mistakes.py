@@ -11,13 +11,13 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import suppress
 from functools import partial
 from itertools import chain, product
-from math import isclose
+from math import isclose, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.answers.claims import Claim
-from microbp.answers.structure import Factor, Structure, bracketed, prime_of
+from microbp.answers.structure import Factor, Structure, bracketed
 from microbp.answers.words import Among, Said, said, several
 from microbp.compiled import Compiled, compiled
 from microbp.expr import parse
@@ -439,14 +439,14 @@ class Early(NamedTuple):
         try:
             if self.again:
                 local = net.local_at(forward(net.graph, new).tolist())
-                edges = np.flatnonzero(net.passing & (local != net.local)).tolist()
+                changed = dict(enumerate(np.where(local == net.local, np.nan, local).tolist()))
             else:
                 pairs = [(net.partner[e], e) for parameter in new for e in net.uses[parameter]]
-                local = {partner: new[net.args[e]] for partner, e in pairs if partner >= 0}
-                edges = [edge for edge in local if net.passing[edge]]
+                changed = {partner: new[net.args[e]] for partner, e in pairs if partner >= 0}
         except (ArithmeticError, ValueError):
             return None
-        edits = {edge: float(local[edge]) for edge in edges if claim.reached[net.args[edge]]}
+        there = net.passing & claim.reached[np.maximum(net.graph.args, 0)]
+        edits = {edge: x for edge, x in changed.items() if there[edge] and not isnan(x)}
         used = new if self.again else {net.args[net.partner[edge]] for edge in edits}
         told = said(
             "early and again" if self.again else "early",

@@ -67,7 +67,8 @@ class AnswerRow(NamedTuple):
                 verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
                 verdict = RIGHT if verdict == WRONG and agrees[place] else verdict
             quotient: Any = ratio[place]
-            yield f"{self.name}{element(place)}", claim, float(true[place]), quotient, verdict
+            name = f"{self.name}{element(place)}"
+            yield name, claim, float(true[place]), quotient, verdict
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,10 +114,11 @@ class AnswerReport:
             if row.explanation:
                 found.setdefault(row.explanation, []).append(row.name)
         notes = [f"{', '.join(names)}: {explanation}" for explanation, names in found.items()]
-        heads = [said(each).text(self.language) for each in ("name", "claimed", "true", "the ratio", "verdict")]
+        columns = ("name", "claimed", "true", "the ratio", "verdict")
+        heads = [said(each).text(self.language) for each in columns]
         return Table(
             f"check_answers: {self._tally()}",
             (heads[0], *(f">{each}" for each in heads[1:-1]), heads[-1]),
-            tuple((*line, self._word(verdict)) for row in self.rows for *line, verdict in row.lines()),
+            tuple((*line[:-1], self._word(str(line[-1]))) for row in self.rows for line in row.lines()),
             tuple(line for note in notes for line in wrap(note, 100, subsequent_indent="    ")),
         )

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import combinations, islice, product
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
 
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import digest, orientation
-from microbp.answers.mistakes import CUSTOMARY, Early, Mistake, chain_rule, early, wrong_index
+from microbp.answers.mistakes import CUSTOMARY, Mistake, chain_rule, early, wrong_index
 from microbp.answers.structure import Floats, Structure
 from microbp.answers.words import Said, places_of, said, shape_of, shown
 from microbp.sweeps import backward, tangent

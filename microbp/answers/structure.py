@@ -253,7 +253,7 @@ class Structure:
     @cached_property
     def sizes(self) -> Floats:
         """For each node the sum over all paths without their signs: more than the gradient if they cancel."""
-        sizes = backward(self.graph, {self.count - 1: 1.0}, np.abs(self.local))
+        sizes: Floats = backward(self.graph, {self.count - 1: 1.0}, np.abs(self.local))
         return np.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
     def alike(self, label: Mapping[int, Hashable]) -> list[int]:
@@ -267,9 +267,9 @@ class Structure:
         below: list[frozenset[Hashable]] = []
         for node, (rule, row) in enumerate(zip(self.rules, self.rows, strict=True)):
             if rule is None:
-                found = frozenset({("p", label[node])} if node in label else ())
+                found: frozenset[Hashable] = frozenset({("p", label[node])} if node in label else ())
             else:
-                found = frozenset().union(*(below[arg] for arg in row if arg >= 0))
+                found = frozenset(each for arg in row if arg >= 0 for each in below[arg])
                 parameters = frozenset(each for each in found if isinstance(each, tuple))
                 found = parameters or found
             kind = known.setdefault((rule, found), len(known))
@@ -318,7 +318,7 @@ class Structure:
                 for e in edges
             )
             source[user] = start, number
-            if start in operands and only or not number or not math.isfinite(number):
+            if (start in operands and only) or not number or not math.isfinite(number):
                 continue
             written = self._written_out(start, user, number)
             if written:

@@ -24,7 +24,7 @@ class Said(NamedTuple):
     sentence: str
     fields: tuple[tuple[str, Any], ...]
 
-    def text(self, language: str, asked: str = "", about: Sequence[bool] = ()) -> str:
+    def text(self, language: str, asked: str = "", about: Any = ()) -> str:
         """The sentence in a language, about a claim for ``asked``; ``about`` says which nodes depend on it."""
         filled, sentence = {"asked": asked}, self.sentence
         for name, field in self.fields:

@@ -49,6 +49,8 @@ class GradientRow(NamedTuple):
     verdict: str
     #: The reason for a verdict that needs one.
     why: str
+    #: The plain central difference, for comparison; nan where there is none.
+    central: float = math.nan
 
     @property
     def absolute_error(self) -> float:
@@ -92,11 +94,14 @@ class GradientReport(_Report):
         more = (f"{hidden} gradients that agree are not shown (report.rows)",) if hidden else ()
         return Table(
             f"{self.title}: {self._tally()}",
-            ("name", f">{self.source}", ">numerical", ">difference", ">known to", ">relative", "verdict"),
+            (
+                "name", f">{self.source}", ">numerical", ">central difference", ">relative", ">known to",
+                "verdict",
+            ),
             tuple(
                 (
-                    row.name, row.claimed, row.numerical, f"{row.absolute_error:.1e}",
-                    f"±{row.tolerance:.1e}", f"{row.relative_error:.1e}", _verdict(row.verdict, row.why),
+                    row.name, row.claimed, row.numerical, row.central, f"{row.relative_error:.1e}",
+                    f"±{row.tolerance:.1e}", _verdict(row.verdict, row.why),
                 )
                 for row in shown
             ),
