@@ -213,16 +213,18 @@ class ReplayEngine:
         targets = _leaves(samples.y[rows[0]], "t")
         given = Samples(array(np.array([inputs], dtype=object)), [inputs], [targets])
         leaves = _flat([inputs]) + _flat([targets])
-        with tracing.on(), watched() as seen:
+        seen = watched()
+        with tracing.on(), seen:
             predictions = self.eager.predictions((given, [0]))
         self._refuse_branches(seen, leaves, "net")
-        with tracing.on(), watched() as seen:
+        seen = watched()
+        with tracing.on(), seen:
             cost = self.eager.loss(predictions, [targets])
         self._refuse_branches(seen, leaves, "loss")
         return compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
 
     def _refuse_branches(self, seen: Any, leaves: Sequence[Value], who: str) -> None:
-        branch, unknown = guards(seen, leaves, self.parameters)
+        branch, unknown = guards(seen.found, leaves, self.parameters)
         for each in (*(branch.branches if branch else ()), *unknown):
             raise Unfit(f"the {who} {each.what}: {each}")
 
@@ -243,7 +245,8 @@ class ReplayEngine:
             outputs = np.array(_leaves(numbers.tolist(), "o"), dtype=object)
             said_of_all: Any = array(outputs) if self.eager.takes_batches else outputs.tolist()
             targets = [_leaves(samples.y[row], "t") for row in rows]
-            with tracing.on(), watched() as seen:
+            seen = watched()
+            with tracing.on(), seen:
                 together = self.eager.loss(said_of_all, targets)
                 alone = [self.eager.loss(said_of_all[i : i + 1], targets[i : i + 1]) for i in range(n)]
             self._refuse_branches(seen, [*_flat(outputs), *_flat(targets)], "loss")

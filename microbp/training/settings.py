@@ -69,9 +69,6 @@ class Settings:
         for what in ("checkpoint", "resume"):
             path = getattr(self, what)
             object.__setattr__(self, what, None if path is None else Path(path))
-        if self.checkpoint is not None and not Path(self.checkpoint).parent.is_dir():
-            folder = f"fit: the directory of checkpoint={str(self.checkpoint)!r} does not exist"
-            raise FileNotFoundError(folder)
 
     @property
     def cost(self) -> Loss:
