@@ -129,7 +129,7 @@ class Unfit(Exception):
 
 #: How closely a replayed cost and gradient have to agree with the eager ones; by how much numbers are moved
 #: to see what rounding may do to them; and how many operations are recorded for one comparison, at most.
-_CLOSE, _ROUNDING, _LOOK = 1e-9, 1e-12, 20_000
+_CLOSE, _ROUNDING, _LOOK = 1e-9, 1e-12, 5_000
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
@@ -158,7 +158,7 @@ class ReplayEngine:
                 #: How many samples make a comparison of a batch.
                 self.several = max(2, _LOOK // (len(graph.op) + len(graph.args)))
                 samples, rows = batches[0]
-                first = samples, rows[: 10 * self.several]
+                first = samples, rows[: 4 * self.several]
                 self._reduce = self._combination([*batches, first, (samples, rows[: self.several])])
                 theta = self._program.parameters
                 unlike = self._unlike(first, theta)

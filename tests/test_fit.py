@@ -19,6 +19,7 @@ from microbp import MLP, Value, data_of, fit, no_grad
 from microbp.losses import binary_cross_entropy, hinge, mean_squared_error, softmax_cross_entropy
 from microbp.nn import Module
 from microbp.optim import SGD, Adam
+from microbp.training import Settings
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 2))
@@ -377,7 +378,7 @@ def a_temperature_that_the_schedule_changes() -> Any:
     net._heat = 1.0
 
     def schedule(step: int) -> float:
-        net._heat = 1.0 + 0.5 * (40 <= step < 45)
+        net._heat = 1.0 + 0.5 * (70 <= step < 75)
         return 0.1
 
     return job(net, optimiser_of=lambda net: SGD(net.parameters(), lr=schedule), epochs=100)
@@ -672,3 +673,22 @@ def test_what_a_trial_of_replay_leaves_behind_is_nothing() -> None:
         trained(lambda: job(Drawing(), epochs=2), engine)
         lists.append(list(drawn))
     assert lists[0] == lists[1]
+
+
+def test_settings_are_a_record_that_may_be_used_again() -> None:
+    settings = Settings("hinge", batch_size=10, epochs=2)
+    one, other = Net(), Net()
+    fit(one, X, SIGN, settings=settings)
+    fit(other, X, SIGN, loss="hinge", batch_size=10, epochs=2)
+    assert [each.data for each in one.parameters()] == [each.data for each in other.parameters()]
+    assert len(fit(one, X, SIGN, settings=settings, epochs=3).cost) == 3
+    assert repr(settings) == "Settings(loss='hinge', epochs=2, batch_size=10)"
+    with pytest.raises(AttributeError):
+        settings.epochs = 5  # type: ignore[misc]
+
+
+def test_a_setting_that_is_misspelt_or_missing() -> None:
+    with pytest.raises(TypeError, match=r"^fit: no setting is called 'epoch'; did you mean 'epochs'\?$"):
+        fit(Net(), X, SIGN, loss="hinge", epoch=3)
+    with pytest.raises(TypeError, match=r"^fit: loss=… says what is to become small:"):
+        fit(Net(), X, SIGN)

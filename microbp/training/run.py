@@ -33,7 +33,7 @@ from microbp.value import Value, as_number
 __all__ = ["Run"]
 
 #: After how many replayed steps some samples are recorded as well, at the latest; and at an epoch's end.
-EVERY, AT_AN_END = 100, 25
+EVERY, AT_AN_END = 100, 50
 
 
 class _Best(NamedTuple):
