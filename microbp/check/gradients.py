@@ -83,7 +83,7 @@ def check_gradients(
     source = "back-propagated" if claimed is None else "claimed"
     report = GradientReport(f"check_gradients({named(case.graph)})", rows, notes, source)
     if show:
-        report.table().show()
+        report.present()
     return report
 
 
