@@ -345,7 +345,7 @@ def test_a_reader_that_has_gone_leaves_no_traceback_and_the_files(tmp_path):
 
 def test_a_terminal_that_lacks_characters_gets_question_marks(tmp_path):
     ascii_only = {"PYTHONIOENCODING": "ascii"}
-    run = python("-m", "microbp", "demo", "T1", cwd=tmp_path, environment=ascii_only)
+    run = python("-m", "microbp", "demo", "T1", "-v", cwd=tmp_path, environment=ascii_only)
     out, err = run.communicate()
     assert (run.returncode, err) == (0, "")
     assert "and ??E/?net of the same neuron" in out

@@ -676,3 +676,11 @@ def test_a_loop_says_which_step_went_wrong_first() -> None:
     assert bad.remarks == (
         "Of 4 steps, step 3 is the first in which the loss is not finite; this is step 2, the one before.",
     )
+
+
+def test_steps_of_single_samples_jump_and_do_not_diverge() -> None:
+    loss = Value(1.0, name="w") * 3.0
+    jumping = [0.2, 3.0] * 50 + [0.2, 3.0 * 0.9]
+    assert diagnose(loss, names={}, steps=jumping, show=False).ok
+    rising = [x * 1.1**k for k, x in enumerate(jumping)]
+    assert diagnose(loss, names={}, steps=rising, show=False)["training"].cause == "diverging"

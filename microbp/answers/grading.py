@@ -104,7 +104,7 @@ def check_answers(
     claimed_as = as_updates(asked, learning_rate) or asked
     report = AnswerReport(tuple(_graded(each, search, language) for each in claimed_as), language)
     if show:
-        report.table().show()
+        report.present()
     return report
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.answers.words import LANGUAGES, VERDICTS, element, said, shape_of
+from microbp.notebook import Shown
 from microbp.tables import Cell, Table
 
 RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = VERDICTS
@@ -72,7 +73,7 @@ class AnswerRow(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class AnswerReport:
+class AnswerReport(Shown):
     """What :func:`check_answers` found; ``str(report)`` is the table."""
 
     rows: tuple[AnswerRow, ...]

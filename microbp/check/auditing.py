@@ -80,7 +80,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     accumulation = Accumulation(ok, told, grad_state(*passes_held(graph, gradients)))
     report = AuditReport(f"audit({named(graph)})", tuple(rows), accumulation)
     if show:
-        report.table().show()
+        report.present()
     return report
 
 

@@ -121,7 +121,7 @@ def check_gradients(
     else:
         report = _of_values(loss, parameters, claimed, scope)
     if show:
-        report.table().show()
+        report.present()
     return report
 
 

@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
+from microbp.notebook import Shown
 from microbp.tables import Table
 
 
-class _Report:
+class _Report(Shown):
     """What both reports have; ``str(report)`` is the table."""
 
     rows: tuple[Any, ...]

@@ -140,7 +140,7 @@ def diagnose(
         looked.append(words("neurons seen", n=len(rows), m=max(row.samples for row in rows)))
     diagnosis = Diagnosis(title, tuple(found), tuple(looked), layered, rows, tuple(remarks), words.language)
     if show:
-        diagnosis.table().show()
+        diagnosis.present()
     return diagnosis
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from microbp.check.words import line_of
 from microbp.debug.diagnose.words import Words
-from microbp.debug.notebook import Shown
+from microbp.notebook import Shown, escaped
 from microbp.tables import Table
 
 __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "collapsed"]
@@ -226,29 +226,21 @@ class Diagnosis(Shown):
     def markdown(self) -> str:
         """The report as Markdown."""
         words, shown = Words(self.language), self.findings[:_SHOWN]
-        lines = [f"**{_escaped(self._headline())}**", ""]
+        lines = [f"**{escaped(self._headline())}**", ""]
         if shown:
             kind, cause, node, line = words("columns").split(",")
             lines += [f"| # | {kind}: {cause} | {node} | {line} |", "| --- | --- | --- | --- |"]
             for i, row in enumerate(map(self._row, shown), 1):
                 cells = (str(i), f"{row[0]}: {row[1]}", *row[2:])
-                lines.append(f"| {' | '.join(map(_escaped, cells))} |")
+                lines.append(f"| {' | '.join(map(escaped, cells))} |")
             lines.append("")
             for i, each in enumerate(shown, 1):
                 advice = words("try", advice=each.advice)
-                lines.append(f"{i}. {_escaped(each.what)} *{_escaped(advice)}*")
+                lines.append(f"{i}. {escaped(each.what)} *{escaped(advice)}*")
             lines.append("")
         for told in (*self._more(), *self.remarks):
-            lines += [_escaped(told), ""]
-        return "\n".join([*lines, _escaped(self._looked())])
+            lines += [escaped(told), ""]
+        return "\n".join([*lines, escaped(self._looked())])
 
     def _markdown(self) -> str:
         return self.markdown()
-
-
-def _escaped(text: str) -> str:
-    """A text in which nothing is markup."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-    for sign in "\\`*_[]|#$~":
-        text = text.replace(sign, f"\\{sign}")
-    return text

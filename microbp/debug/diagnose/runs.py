@@ -235,14 +235,17 @@ def _diverging(
         return []
     best = min(range(len(costs)), key=costs.__getitem__)
     low, last, first = costs[best], costs[-1], costs[0]
-    if not (last > 2.0 * low + 1e-12 and last > 1.5 * first):
+    # Steps may be of one sample each, and jump: then the last ones lie above all of the first.
+    few = max(1, len(costs) // 10) if unit == "one step" else 1
+    top = max(costs[:few])
+    if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
         return []
     what = words(
         "diverging", low=short(low), unit=words(unit), best=best + 1, last=short(last), n=len(costs),
         first=short(first), rate=words("at rate", x=short(rates[-1])) if rates else "",
     )  # fmt: skip
     if unit == "one step":
-        left = max(place for place, each in enumerate(costs) if each <= first) + 1
+        left = max(place for place, each in enumerate(costs) if each <= top) + 1
         what += words("left for good", n=left + 1)
     return [_about("diverging", what, (("lowest", low), ("last", last)), words)]
 
