@@ -82,7 +82,7 @@ def dense(activation: Callable[[Any], Any], f: Any, slope: Any, written: str) ->
         ("W", np.outer(error * slope(z) ** 2, x), "are used twice"),
         ("b", error * a, "the function's value, not its derivative"),
         ("W", np.outer(np.full(3, delta.sum()) * slope(z), x), "are missing"),
-        ("W", np.outer((a[None, :] * delta[:, None]).sum(0) * slope(z), x), "the other factor of the product"),
+        ("W", np.outer(a * delta.sum() * slope(z), x), "the other factor of the product"),
         ("W", np.outer(new.T @ delta * slope(z), x), "V had been updated with η = 0.1"),
         ("b", w["V"][0] * delta[0] * slope(z), "o[1] is missing"),
     ])  # fmt: skip
@@ -215,7 +215,8 @@ def recurrent() -> Net:
         return du, dw, dv
 
     net = Net(loss, p, {}, [])
-    cut, bare, value, again = back(0.0), back(slope=np.ones_like), back(slope=lambda y: y), back(slope=np.tanh)
+    cut, bare, again = back(0.0), back(slope=np.ones_like), back(slope=np.tanh)
+    value = back(slope=lambda y: y)
     wrong = [
         ("U", cut[0], "what comes back from the next step through"),
         ("W", cut[1], "what comes back from the next step through"),

@@ -747,7 +747,7 @@ def test_a_function_of_an_array_is_checked_against_its_claimed_gradient():
     assert checked(cost, W, gradient=wrong).counts == {"agree": 3, "DISAGREE": 1}
     assert W.tolist() == [[0.3, -0.7], [1.1, 0.4]]
     assert checked(math.exp, 0.5, gradient=math.exp).ok
-    assert checked(lambda x: sum(x), [1.0, 2.0], gradient=[1.0, 1.0]).ok
+    assert checked(np.sum, [1.0, 2.0], gradient=[1.0, 1.0]).ok
 
 
 def test_a_kink_of_a_function_of_an_array_is_inconclusive():
@@ -764,19 +764,21 @@ def test_a_function_that_writes_into_its_array_is_checked_all_the_same():
     assert checked(cost, [1.0, 3.0], gradient=[8.0, 24.0]).ok
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "text"),
-    [
-        ((lambda x: 1.0, "x", [1.0]), TypeError, r"takes the array at which, in x, not 'x'"),
-        ((lambda x: 1.0, [1.0, 2.0], [1.0]), ValueError, r"the gradient has the shape \(1,\), the array \(2,\)"),
-        ((Value(1.0), [1.0], [1.0]), TypeError, r"takes a function of an array, not Value"),
-        ((lambda x, n=iter(range(9)): next(n), [1.0], [1.0]), ValueError, r"two calls .* at one point differ"),
-    ],
-)
-def test_what_is_no_function_of_an_array_is_refused(call, error, text):
-    function, x, gradient = call
-    with pytest.raises(error, match=text):
-        checked(function, x, gradient=gradient)
+def test_what_is_no_function_of_an_array_is_refused():
+    def cost(x):
+        calls.append(x)
+        return len(calls) if restless else 1.0
+
+    calls, restless = [], False
+    with pytest.raises(TypeError, match="takes the array at which, in x, not 'x'"):
+        checked(cost, "x", gradient=[1.0])
+    with pytest.raises(ValueError, match=r"the gradient has the shape \(1,\), the array \(2,\)"):
+        checked(cost, [1.0, 2.0], gradient=[1.0])
+    with pytest.raises(TypeError, match="takes a function of an array, not Value"):
+        checked(Value(1.0), [1.0], gradient=[1.0])
+    restless = True
+    with pytest.raises(ValueError, match=r"two calls .* at one point differ, the first gave \d"):
+        checked(cost, [1.0], gradient=[1.0])
 
 
 def test_an_error_of_one_in_ten_million_is_found_in_a_recorded_loss():

@@ -198,7 +198,8 @@ class Search:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
         chain = self.bank("chain")
         scores, true = chain.scores(one), one.true
-        known, constant = {}, one.constant(scores)
+        known: dict[float, int] = {}
+        constant = one.constant(scores)
         for i, score in enumerate(np.round(scores / (abs(true) or 1.0), 9).tolist()):
             if np.isfinite(score) and chain.mistakes[i].pairs and not constant[i]:
                 known.setdefault(score, i)
@@ -316,7 +317,8 @@ class _Claimed:
     def constant(self, scores: Floats) -> Flags:
         """Which mistakes only make a simple fraction of the truth, 1 or another one."""
         ratio = np.nan_to_num(scores / (self.true or 1.0))
-        return np.asarray((abs(ratio[:, None] * _WHOLE - np.round(ratio[:, None] * _WHOLE)) < 1e-9).any(axis=1))
+        parts = ratio[:, None] * _WHOLE
+        return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
     def expect(self, candidates: Sequence[Candidate]) -> None:
         """Count on the accidental matches of some candidates."""

@@ -63,7 +63,7 @@ _WIDER = 4096.0
 #: So many complex numbers are held at once.
 _HELD = 2_000_000
 #: The step of the plain central difference, which learners know: where its two errors balance.
-_CENTRAL = EPS ** (1 / 3)
+_CENTRAL: float = EPS ** (1 / 3)
 
 
 # ---------------------------------------------------------------------------------------- the functions
