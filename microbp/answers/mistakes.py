@@ -46,8 +46,8 @@ class Mistake(NamedTuple):
     edits: Mapping[int, float]
     #: Where the pass begins, with which upstream gradients; nothing for the loss with 1.
     seeds: Mapping[int, float] = {}
-    #: What it is made together with: 2 another mistake, 1 a sign or a constant factor, 0 nothing.
-    company: int = 2
+    #: Whether it is made together with another one.
+    pairs: bool = True
 
 
 def chain_rule(net: Structure) -> Iterator[Mistake]:
@@ -56,6 +56,7 @@ def chain_rule(net: Structure) -> Iterator[Mistake]:
     written = [each for each in net.factors if each.row and each.function]
     rows = [each for each in net.factors if each.row and not each.function]
     yield from _forgotten_outputs(net)
+    yield from _forgotten_steps(net)
     yield from _forgotten_paths(net)
     yield from _forgotten_terms(net)
     yield from _forgotten_uses(net)
@@ -65,7 +66,6 @@ def chain_rule(net: Structure) -> Iterator[Mistake]:
     yield from _no_upstream(net)
     yield from _constants(net)
     yield from _changed(net, rows)
-    yield from _forgotten_steps(net)
     yield from _overwritten(net)
 
 
@@ -76,15 +76,14 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
     for group in _together(net, factors):
         told = Among(net.told_together, [(each.operand, each) for each in group])
         squares = [each.number**2 for each in group]
-        company = 0 if all(map(net.is_constant, group)) else 2  # two constants are a constant
-        yield Mistake(said("missing", factor=told), _becoming(net, group, [1.0] * len(group)), {}, company)
-        yield Mistake(said("twice", factor=told), _becoming(net, group, squares), {}, company)
+        yield Mistake(said("missing", factor=told), _becoming(net, group, [1.0] * len(group)))
+        yield Mistake(said("twice", factor=told), _becoming(net, group, squares))
         for kind in instead[group[0]]:
             if all(kind in instead[each] for each in group):
                 numbers = [instead[each][kind] for each in group]
                 written = Among(several, [(f.operand, x) for f, x in zip(group, numbers, strict=True)])
                 stands = said("stands", right=told, wrong=kind, numbers=written)
-                yield Mistake(stands, _becoming(net, group, numbers), company=1 + (kind.sentence in _PLAIN))
+                yield Mistake(stands, _becoming(net, group, numbers), pairs=kind.sentence in _PLAIN)
 
 
 def _among(net: Structure, nodes: Sequence[int]) -> Among:
@@ -99,7 +98,7 @@ def _becoming(net: Structure, group: Sequence[Factor], numbers: Sequence[float])
 
 
 def _together(net: Structure, factors: Sequence[Factor]) -> Iterator[list[Factor]]:
-    """Factors that a person gets wrong together: one; a neuron's, a layer's, an array's, a level's; all alike."""
+    """Factors that a person gets wrong together: one; a neuron's, a layer's, an array's; all alike."""
 
     def alike(f: Factor) -> Hashable:
         return f.function or net.arguments[f.edges[0]]
@@ -336,7 +335,9 @@ def _forgotten_steps(net: Structure) -> Iterator[Mistake]:
         edge
         for node in step
         for edge in net.uses[node]
-        if step.get(net.owner[edge]) == step[node] + 1 and not net.scales_loss(node)
+        if step.get(net.owner[edge]) == step[node] + 1
+        and net.neurons[net.owner[edge]] != net.neurons[node]  # as a sum that goes on is
+        and not net.scales_loss(node)
     ]
     through = list(_by(lambda edge: net.layers[net.args[edge]], onward).values())
     for edges in [*through, onward] if len(through) > 1 else through:
@@ -355,7 +356,7 @@ def _forgotten_outputs(net: Structure) -> Iterator[Mistake]:
         users = {net.owner[edge]: edge for edge in net.uses[total]}
         for entry in terms if len(users) > 1 and net.gradient[total] else ():
             same = net.same[net.args[entry]]
-            own = [edge for user, edge in users.items() if same in map(net.same.__getitem__, net.operands(user))]
+            own = [edge for user, edge in users.items() if same in {net.same[n] for n in net.operands(user)}]
             if len(own) == 1:
                 direct = net.gradient[net.owner[own[0]]] * net.local[own[0]]
                 edits[entry] = float(net.local[entry] * direct / net.gradient[total])
@@ -391,12 +392,12 @@ def _no_upstream(net: Structure) -> Iterator[Mistake]:
     for node in inner:
         name, number = partial(net.called, node), f"{net.gradient[node]:.6g}"
         told = said("upstream", name=name, number=number, one=partial(net.bracketed, node))
-        yield Mistake(told, {}, {node: 1.0}, company=0 if net.scales_loss(node) else 1)
+        yield Mistake(told, {}, {node: 1.0}, pairs=False)
     kinds: list[Sequence[Hashable]] = [net.neurons, list(zip(net.levels, net.rules, strict=True))]
     for nodes in (nodes for kind in kinds for nodes in _by(kind.__getitem__, inner).values()):
         if len(nodes) > 1:
             told = said("upstreams", names=_among(net, nodes))
-            yield Mistake(told, {}, dict.fromkeys(nodes, 1.0), company=1)
+            yield Mistake(told, {}, dict.fromkeys(nodes, 1.0), pairs=False)
 
 
 def wrong_index(net: Structure) -> Iterator[Mistake]:
@@ -413,7 +414,7 @@ def wrong_index(net: Structure) -> Iterator[Mistake]:
             if other in singles and other != edge:
                 wrong, right = (partial(net.told, singles[each]) for each in (other, edge))
                 told = said("neighbour", wrong=wrong, right=right)
-                yield Mistake(told, {edge: float(net.local[other])}, company=1)
+                yield Mistake(told, {edge: float(net.local[other])}, pairs=False)
         node = net.owner[edge]
         same = layers[net.levels[node], net.rules[node]]
         for position in same if len(same) <= _NEIGHBOURS else ():
@@ -422,7 +423,7 @@ def wrong_index(net: Structure) -> Iterator[Mistake]:
                 name, mine = partial(net.called, position), partial(net.called, node)
                 fields = {"number": f"{upstream:.6g}", "right": f"{own:.6g}"}
                 told = said("upstream of", name=name, own=mine, **fields)
-                yield Mistake(told, {}, {node: upstream}, company=1)
+                yield Mistake(told, {}, {node: upstream}, pairs=False)
 
 
 # ---------------------------------------------------------------------------------------------- too early
@@ -471,5 +472,5 @@ def early(claim: Claim) -> Iterator[Early]:
     leaves, claimed = frozenset(net.leaves), frozenset(chain.from_iterable(places))
     arrays = [frozenset(where.ravel().tolist()) for where in net.parameters.values() if where.ndim]
     others = [each & leaves - own for each in (*places, before, claimed, *arrays, leaves)]
-    for moved, again in product(filter(None, dict.fromkeys([*others, claimed & leaves, leaves])), (False, True)):
-        yield Early(moved, again)
+    sets = filter(None, dict.fromkeys([*others, claimed & leaves, leaves]))
+    yield from (Early(moved, again) for moved, again in product(sets, (False, True)))

@@ -18,7 +18,7 @@ import numpy as np
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import digest, orientation
 from microbp.answers.mistakes import CUSTOMARY, Mistake, chain_rule, early, wrong_index
-from microbp.answers.structure import Floats, Structure
+from microbp.answers.structure import Flags, Floats, Structure
 from microbp.answers.words import Said, places_of, said, shape_of, shown
 from microbp.sweeps import backward, tangent
 
@@ -30,9 +30,11 @@ _DOUBTFUL, _IDLE = 0.005, 0.1
 #: So many local derivatives, and so many gradients, are held at once.
 _LOCALS, _GRADIENTS = 2_500_000, 6_000_000
 #: So many pairs of mistakes are tried, at most.
-_PAIRS = 3000
+_PAIRS = 1500
 #: The largest graph that is computed anew for each learning rate that people use.
-_SMALL = 300
+_SMALL = 60
+#: Denominators of simple fractions.
+_WHOLE = np.arange(1, 13)
 
 
 class Candidate(NamedTuple):
@@ -71,9 +73,10 @@ class Bank:
         parts = [(i, e, x) for i, (each, linear) in enumerate(kept) if linear for e, x in each.edits.items()]
         table = np.array(parts).reshape(-1, 3)
         self.which, self.edge, new = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
-        self.change = (new - net.local[self.edge]) * net.gradient[[net.owner[edge] for edge in self.edge.tolist()]]
+        self.change = (new - net.local[self.edge]) * net.gradient[np.array(net.owner)[self.edge]]
         seeds = [(i, n, x) for i, each in enumerate(self.mistakes) for n, x in each.seeds.items()]
-        self.begins = np.array(seeds).reshape(-1, 3)
+        table = np.array(seeds).reshape(-1, 3)
+        self.beginning, self.begin, self.seed = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
         self.others = self.passes(np.flatnonzero(~self.linear).tolist())
 
     def passes(self, which: Sequence[int]) -> Floats:
@@ -95,12 +98,12 @@ class Bank:
         """The weighted sum of the gradients at the claim's parameters that each mistake gives."""
         scores = np.where(self.seeded, 0.0, one.true)
         np.add.at(scores, self.which, self.change * one.speed[self.net.graph.args[self.edge]])
-        np.add.at(scores, self.begins[:, 0].astype(int), self.begins[:, 2] * one.speed[self.begins[:, 1].astype(int)])
+        np.add.at(scores, self.beginning, self.seed * one.speed[self.begin])
         scores[~self.linear] = one.moving @ self.others
         return scores
 
     def candidates(self, which: Sequence[int], claim: Claim) -> Iterator[Candidate]:
-        """What these mistakes give; of those that give the same, the first; none that gives the truth, or 0."""
+        """What these mistakes give; of those that give the same the first; none that gives the truth or 0."""
         known = {digest(claim.true), digest(np.zeros(claim.true.shape))}
         gradients = self.passes(which)
         for column, i in enumerate(which):
@@ -196,8 +199,9 @@ class Search:
         chain = self.bank("chain")
         scores, true = chain.scores(one), one.true
         known: dict[float, int] = {}
+        constant = one.constant(scores)
         for i, score in enumerate(np.round(scores / (abs(true) or 1.0), 9).tolist()):
-            if chain.mistakes[i].company == 2 and np.isfinite(score) and abs(scores[i] - true) > 1e-9 * abs(true):
+            if np.isfinite(score) and chain.mistakes[i].pairs and not constant[i]:
                 known.setdefault(score, i)
         chosen = sorted(known.values(), key=lambda i: -len(chain.mistakes[i].edits))
         most = min(_PAIRS, _LOCALS // len(self.net.args))
@@ -218,15 +222,14 @@ class Search:
         """
         if not one.fits or not self.net.fresh or self.net.learning_rate is not None:
             return []
-        if len({f"{each:.6g}" for each in one.claim.ratio[one.wrong].flat if each is not None}) < 3:
+        if _ratios(one.claim) < 3:
             return []
         found = []
         for moved in early(one.claim):
-            small = self.net.count <= _SMALL
-            if moved.again and not small:
+            if moved.again:
                 continue
             rates, scores = [0.0, 0.1], [one.true]
-            for _ in range(10 if small else 3):  # three steps do where the gradient is linear in the rate
+            for _ in range(10 if self.net.count <= 5 * _SMALL else 3):  # 3 do where it is linear in the rate
                 mistake = moved.at(one.claim, rates[-1])
                 if mistake is None or not mistake.edits:
                     break
@@ -298,21 +301,24 @@ class _Claimed:
             moved = float(np.sum(self.weights * change.offset)) + change.factor * scores
             self._expect(moved)
             close = abs(moved - self.score) <= self.width + self.slack
-            hits += [
-                (int(i), change)
-                for i in np.flatnonzero(close & (scores != self.true))
-                if change is _NOTHING or bank.mistakes[i].company
-            ]
+            if change is not _NOTHING:  # two constants are a constant
+                close &= ~self.constant(scores)
+            hits += [(int(i), change) for i in np.flatnonzero(close & (scores != self.true))]
         if self.idle:
             return []
         for start in range(0, min(len(hits), 400), 50):
             made = ((change, bank.candidates([i], self.claim)) for i, change in hits[start : start + 50])
-            found = self.reproduced(
-                each if change is _NOTHING else change.of(each) for change, several in made for each in several
-            )
+            each = (x if change is _NOTHING else change.of(x) for change, several in made for x in several)
+            found = self.reproduced(each)
             if found:
                 return found[:1]
         return []
+
+    def constant(self, scores: Floats) -> Flags:
+        """Which mistakes only make a simple fraction of the truth, 1 or another one."""
+        ratio = np.nan_to_num(scores / (self.true or 1.0))
+        parts = ratio[:, None] * _WHOLE
+        return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
     def expect(self, candidates: Sequence[Candidate]) -> None:
         """Count on the accidental matches of some candidates."""
@@ -331,8 +337,13 @@ class _Claimed:
         width = self.width / abs(self.score)
         away = abs(np.log(scores / self.score))  # nan for another sign
         others = [((width < away) & (away < reach)).sum() / reach for reach in (0.5, 0.05, 0.005)]
-        ratios = {f"{each:.3g}" for each in self.claim.ratio[self.wrong].flat if each is not None}
-        self.accidents += float(max(others) * width ** min(3, max(1, len(ratios))))
+        self.accidents += float(max(others) * width ** min(3, max(1, _ratios(self.claim))))
+
+
+def _ratios(claim: Claim) -> int:
+    """In how many ratios to the truth its wrong numbers are."""
+    wrong = np.broadcast_to(claim.wrong, claim.true.shape)
+    return len({f"{each:.4g}" for each in claim.ratio[wrong].flat if each is not None})
 
 
 def _distinct(claim: Claim, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -487,7 +498,8 @@ def _changes(claim: Claim) -> Iterator[Change]:
     yield Change(said("opposite"), -1.0)
     for factor, reason in _factors(claim):
         yield Change(said("and times", factor=f"{factor:g}", reason=reason), factor)
-    if claim.parameter is not None:
+    # Of a multiple of the truth the simplest is that it is one.
+    if claim.parameter is not None and (claim.true.size == 1 or _ratios(claim) > 1):
         for rate in _rates(claim):
             yield Change(said("wrongly updated", rate=rate), -rate, claim.parameter)
 

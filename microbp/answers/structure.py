@@ -1,4 +1,4 @@
-"""``Structure``: the graph behind a loss as a person sees it: functions, products, sums, neurons, layers, steps.
+"""``Structure``: the graph behind a loss as a person sees it: functions, products, sums, neurons, layers.
 
 An *edge* is the use of a value, counted as in the columns of the graph: the argument ``args[edge]`` of the
 node ``owner[edge]``, with the local derivative ``local[edge]``.
@@ -76,7 +76,8 @@ class Structure:
         self.tolerance, self.decimals = tolerance, decimals
         self.graph = graph = Graph(loss, names=scope)
         self.values, self.names, self.named = graph._values, graph.names, graph.named
-        self.data, self.local, self.args, self.count = graph.data, graph.local, graph.args.tolist(), len(graph)
+        self.data, self.local, self.count = graph.data, graph.local, len(graph)
+        self.args: list[int] = graph.args.tolist()
         self.rules: list[Rule | None] = [None if op < 0 else graph.rules[op] for op in graph.op.tolist()]
         self.rows = rows(graph)
         self.first = graph.first.tolist()
@@ -156,7 +157,7 @@ class Structure:
         return f"{symbol} = {factor.number:.6g}"
 
     def told_together(self, group: Sequence[Factor]) -> str:
-        """How a sentence speaks of some factors: ``σ′(net_o1) = 0.19, σ′(net_o2) = 0.18``, or ``12 × tanh′``."""
+        """``σ′(net_o1) = 0.19, σ′(net_o2) = 0.18``; of more the first, and how many there are."""
         if len(group) <= 3:
             return several(map(self.told, group))
         first = group[0]
@@ -343,11 +344,6 @@ class Structure:
                 if math.isclose(value, y, rel_tol=1e-12) and math.isclose(slope, number, rel_tol=1e-9):
                     return rule
         return None
-
-    def is_constant(self, factor: Factor) -> bool:
-        """Whether it is the other, constant, factor of a product that scales the loss."""
-        constant = factor.partner >= 0 and self.args[factor.partner] < 0
-        return constant and self.scales_loss(factor.operand)
 
     @cached_property
     def sums(self) -> dict[int, list[int]]:

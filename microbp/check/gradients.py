@@ -56,12 +56,14 @@ from microbp.sweeps import backward, dependencies, dependents, forward
 from microbp.tables import number
 from microbp.value import Value, as_number, describe
 
-#: The complex step, about 1e-100, and one beside it: what both give is no rounding. Powers of 2 round nothing.
-_STEPS = 2.0**-332, 2.0**-320
+#: The complex step, about 1e-100, or this part of a value that is tiny itself: powers of 2 round nothing.
+_STEP, _PART, _TINY, _LEAST = 2.0**-332, 2.0**-60, 1e-60, 2.0**-960
+#: Another step, so many times as wide: what both give is no rounding.
+_WIDER = 4096.0
 #: So many complex numbers are held at once.
 _HELD = 2_000_000
 #: The step of the plain central difference, which learners know: where its two errors balance.
-_CENTRAL = EPS ** (1 / 3)
+_CENTRAL: float = EPS ** (1 / 3)
 
 
 # ---------------------------------------------------------------------------------------- the functions
@@ -257,8 +259,8 @@ def _case(loss: Any, names: Mapping[str, Any]) -> _Case:
     for y in (one, other):
         if not isinstance(y, Value):
             raise TypeError(
-                f"the function must return the loss as a Value, not {y!r}; of a function of plain arrays give "
-                "the array and its gradient: check_gradients(f, x, gradient=g)"
+                f"the function must return the loss as a Value, not {y!r}; of a function of plain arrays "
+                "give the array and its gradient: check_gradients(f, x, gradient=g)"
             )
     if not same(one.data, other.data):
         raise ValueError(f"two calls of the function gave {one.data!r} and {other.data!r}: {_SEED}")
@@ -369,7 +371,7 @@ class _Called:
         self.function, self.value, self.names = function, value, names
         self.undefined = ""
 
-    def result(self, x: float) -> Any:
+    def result(self, x: float) -> object:
         """What it gives where the leaf is x; nan where it is undefined."""
         self.value.data = x
         try:
@@ -381,7 +383,7 @@ class _Called:
     def loss(self, x: float) -> float:
         """The same as a number."""
         y = self.result(x)
-        return float(y.data) if isinstance(y, Value) else as_number(y, "a function to differentiate")
+        return as_number(y.data if isinstance(y, Value) else y, "a function to differentiate")
 
     def corners(self, x: float) -> _Corners | None:
         """On which side of its corners each operation is where the leaf is x; None if undefined."""
@@ -510,39 +512,40 @@ class _Case:
 
     # ------------------------------------------------------------------------------ the measurement
     def exact(self, values: Sequence[Value]) -> list[tuple[float, float]]:
-        """The complex-step derivative by each value, nan where it says nothing; and the central difference."""
+        """By each value the complex-step derivative, nan where it is not sure; and the central difference."""
         found = [(math.nan, math.nan)] * len(values)
         if self.function is not None:
             return found
         held = self.graph._places
         places = [(i, held[id(value)]) for i, value in enumerate(values) if id(value) in held]
-        together = max(1, _HELD // len(self.graph))
+        together = max(1, min(_HELD // len(self.graph), 1000))
         for start in range(0, len(places), together):
             block = places[start : start + together]
             at = [position for _, position in block]
-            one, other = (self._slopes(at, 1j * h).imag / h for h in _STEPS)
+            data = abs(self.graph.data[at])
+            own = np.maximum(np.ldexp(_PART, np.frexp(data)[1]), _LEAST)
+            step = np.where((data > _TINY) | (data == 0.0), _STEP, own)
+            one, other = (self._slopes(at, 1j * h).imag / h for h in (step, _WIDER * step))
             # What rounding leaves of terms that cancel is another number at another step.
             off = ROUNDING * abs(one) + 8.0 * EPS * len(self.graph) * np.array(self._sizes)[at]
             sure = (abs(one - other) <= off) & ~self._cornered[at]
-            steps = _CENTRAL * np.maximum(1.0, abs(self.graph.data[at]))
-            central = (self._slopes(at, steps) - self._slopes(at, -steps)) / (2.0 * steps)
+            h = _CENTRAL * np.maximum(1.0, data)
+            central = (self._slopes(at, h) - self._slopes(at, -h)) / (2.0 * h)
             for (i, _), slope, yes, plain in zip(block, one.tolist(), sure, central.tolist(), strict=True):
                 found[i] = slope if yes else math.nan, plain
         return found
 
     def _slopes(self, at: Sequence[int], step: Any) -> Any:
-        """The loss [k] where in each of k columns another value is moved by a step; nan where undefined."""
-        given = {}
-        for column, position in enumerate(at):
-            given[position] = np.full(len(at), self.graph.data[position], dtype=np.result_type(step, float))
-            given[position][column] += np.broadcast_to(step, len(at))[column]
+        """The loss [k] where in each of k columns another value is moved by its step; nan where undefined."""
+        moved = self.graph.data[at][:, None] + np.diag(step)
+        given = dict(zip(at, moved, strict=True))
         try:
             return forward(self.graph, given)[-1]
         except (ArithmeticError, ValueError):
             if len(at) == 1:
                 return np.full(1, math.nan + 0j)
-            each = zip(at, np.broadcast_to(step, len(at)), strict=True)
-            return np.concatenate([self._slopes([position], own) for position, own in each])
+            each = zip(at, step, strict=True)
+            return np.concatenate([self._slopes([position], np.array([own])) for position, own in each])
 
     def judge(self, value: Value, claim: float | None, exact: tuple[float, float]) -> GradientRow:
         """Measure the gradient of a value, and compare it with the claimed or back-propagated one."""
