@@ -178,8 +178,8 @@ def reached_from(roots: Iterable[Any]) -> Reached:
                 if d is not None:
                     place = second._pending
                     if place is None:
+                        reach(second)  # before it is marked: Ctrl-C may come between
                         place = second._pending = count
-                        reach(second)
                         count += 1
                     arg(place)
                     derivative(d)
@@ -188,8 +188,8 @@ def reached_from(roots: Iterable[Any]) -> Reached:
                     const(second)
                 place = operand._pending
                 if place is None:
+                    reach(operand)  # before it is marked: Ctrl-C may come between
                     place = operand._pending = count
-                    reach(operand)
                     count += 1
                 arg(place)
                 derivative(node._da)
@@ -202,8 +202,8 @@ def reached_from(roots: Iterable[Any]) -> Reached:
                     else:
                         place = operand._pending
                         if place is None:
+                            reach(operand)  # before it is marked: Ctrl-C may come between
                             place = operand._pending = count
-                            reach(operand)
                             count += 1
                         arg(place)
                         derivative(d)

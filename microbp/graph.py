@@ -7,7 +7,6 @@ record, and none of them walks Values by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from microbp.backward import FROZEN, reached_from
 from microbp.groups import Group, GroupPath, callers, group_paths
 from microbp.labels import Labels, Path, Variables, labels_of
+from microbp.lazy import cached_property
 from microbp.notation import text
 from microbp.rules import Rule
 from microbp.sites import sites_of

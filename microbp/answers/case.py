@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from microbp.backward import backward_order, upstream_gradients
 from microbp.compiled import compiled
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
+from microbp.lazy import cached_property
 from microbp.rules import RULES, Rule
 from microbp.sweeps import backward, forward
 from microbp.value import Value, describe

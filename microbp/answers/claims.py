@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from microbp.answers.arrays import Flags, Floats, Places, fits_onto
 from microbp.answers.case import Case, Edge
 from microbp.answers.names import values_of
+from microbp.lazy import cached_property
 from microbp.sweeps import dependents
 from microbp.value import Value
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from microbp.debug.trace import Step, Trace
+from microbp.lazy import cached_property
 
 __all__ = ["Cursor"]
 

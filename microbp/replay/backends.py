@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import linecache
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from microbp.lazy import cached_property
 from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted

@@ -8,7 +8,6 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from microbp.descent import Descent, Numbers, ValueDescent, vectorised
 from microbp.engines import EagerEngine, Samples
 from microbp.errors import NotLoaded, NotSavedWarning, UndefinedOperation
 from microbp.files import refuse_unwritable
+from microbp.lazy import cached_property
 from microbp.losses import Loss
 from microbp.optim import SGD, Optimiser
 from microbp.sites import user_level

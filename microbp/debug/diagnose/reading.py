@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 from microbp.graph import Graph
+from microbp.lazy import cached_property
 from microbp.sweeps import dependents
 
 __all__ = ["Reading"]

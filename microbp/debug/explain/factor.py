@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from functools import cached_property
 
 from microbp.debug.explain.digits import shown
 from microbp.debug.explain.formulas import DEEPEST, Formulas
@@ -14,6 +13,7 @@ from microbp.debug.explain.trees import Math, flat, product, total
 from microbp.debug.explain.words import say
 from microbp.expr import total as added
 from microbp.graph import Node
+from microbp.lazy import cached_property
 from microbp.notation import latex_name, plain_name
 from microbp.notation.names import latex_digits
 from microbp.notation.writer import ATOM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from microbp.debug.breakpoints import Breakpoint, Stop
@@ -14,6 +13,7 @@ from microbp.debug.shell.view import seed, shown
 from microbp.debug.shell.worked import worked_out
 from microbp.debug.trace import Trace
 from microbp.graph import Node
+from microbp.lazy import cached_property
 from microbp.spelling import did_you_mean
 from microbp.value import Value
 
