@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.safe import named as safe_name
 from microbp.value import Value
 
 __all__ = [
@@ -254,7 +255,7 @@ def labels_of(
     taken = used | reserved
     free = [f"v{index}" if new else "" for index, new in enumerate(made)]
     found = [
-        (name if name not in taken else unique(name, False)) if name else names[index]
+        (name if name not in taken else unique(name, False)) if name else safe_name(names[index])
         for index, name in enumerate(free)
     ]
     return Labels(found, [not new for new in made], paths)

@@ -101,8 +101,8 @@ class Optimiser(ABC):
             if not all(map(math.isfinite, (data, *memory))):
                 remembered = f" and {before} remembered" if before else ""
                 raise FloatingPointError(
-                    f"{where}: {name} = {parameter.data!r} with gradient {gradient!r}{remembered} would "
-                    f"become {data!r}{f' and {memory}' if memory else ''}; no parameter has been changed. "
+                    f"{where}: {shown(name)} = {parameter.data!r} with gradient {gradient!r}{remembered} "
+                    f"would become {data!r}{f' and {memory}' if memory else ''}; no parameter has been changed. "
                     f"Lower the learning rate ({rate!r}) or clip the gradients"
                 )
             updates.append((position, parameter, data, memory))
@@ -573,8 +573,8 @@ def _gradients(
             gradient = float(parameter.grad)
             if not math.isfinite(gradient):
                 raise FloatingPointError(
-                    f"{where}: the gradient of {name} is {gradient!r} at {name} = {parameter.data!r}; "
-                    "nothing has been changed"
+                    f"{where}: the gradient of {shown(name)} is {gradient!r} at {shown(name)} = "
+                    f"{parameter.data!r}; nothing has been changed"
                 )
             found.append((position, name, parameter, gradient))
     return found
@@ -584,8 +584,8 @@ def _no_gradient(name: str, parameters: list[tuple[str, Value]], where: str) -> 
     if all(each.grad is None for _, each in parameters if each.requires_grad):
         return NoGradientError(f"{where}: no parameter has a gradient; call backward() on the cost first")
     return NoGradientError(
-        f"{where}: {name} has no gradient, but others have: the cost does not depend on it. Leave it out, "
-        "or freeze it (requires_grad = False); nothing has been changed"
+        f"{where}: {shown(name)} has no gradient, but others have: the cost does not depend on it. Leave "
+        "it out, or freeze it (requires_grad = False); nothing has been changed"
     )
 
 

@@ -21,6 +21,7 @@ from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_
 from microbp.errors import UndefinedOperation
 from microbp.groups import asked_for, current_group
 from microbp.rules import Rule
+from microbp.safe import shown
 from microbp.sites import user_place, user_site
 from microbp.switches import Switch
 from microbp.value import Swapped, Value, as_number, constant, describe
@@ -166,7 +167,7 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
         at = ", ".join(describe(each) for each in operands)
     else:
         at = ", ".join(
-            f"{arg} = {number!r}" + (f" ({name})" if name else "")
+            f"{arg} = {number!r}" + (f" ({shown(name)})" if name else "")
             for arg, number, name in zip(rule.args, numbers, names, strict=True)
         )
     too_large = isinstance(error, OverflowError)

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["LONGEST", "safe", "shown"]
+__all__ = ["Name", "named", "safe", "shown"]
 
 #: So many characters of a name are shown in a message.
 LONGEST = 200
@@ -77,3 +77,21 @@ def shown(name: object, most: int = LONGEST) -> str:
     if len(text) > most:
         text = f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
     return safe(text)
+
+
+class Name(str):  # noqa: SLOT000 (as data it is a str)
+    r"""A name that texts show by :func:`shown`: safe in an f-string, and as it was given everywhere else.
+
+    >>> name = Name("w\x1b[2J")
+    >>> print(f"{name} = 2"), name == "w\x1b[2J"
+    w\x1b[2J = 2
+    (None, True)
+    """
+
+    def __format__(self, spec: str) -> str:
+        return format(shown(self), spec)
+
+
+def named(text: str) -> str:
+    """The name, such that texts with it are safe."""
+    return text if len(text) <= LONGEST and text.isprintable() else Name(text)

@@ -16,6 +16,7 @@ from microbp.answers.arrays import Flags, Floats, Places, fits_onto
 from microbp.answers.case import Case, Edge
 from microbp.answers.names import values_of
 from microbp.lazy import cached_property
+from microbp.safe import shown
 from microbp.sweeps import dependents
 from microbp.value import Value
 
@@ -128,7 +129,8 @@ def _read(name: str, claimed: Any) -> tuple[Floats, Floats, Flags, Flags]:
     try:
         source = np.asarray(claimed, dtype=object)
     except ValueError:
-        raise ValueError(f"the claim for {name} has rows of unequal length: {claimed!r}") from None
+        told = f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}"
+        raise ValueError(told) from None
     numbers, half = np.zeros(source.shape), np.zeros(source.shape)
     rounded, strict = np.full(source.shape, False), np.full(source.shape, False)
     for place in np.ndindex(source.shape):
@@ -153,7 +155,7 @@ def _decimal(name: str, claimed: Any) -> Decimal:
             return Decimal(claimed.strip().replace("−", "-"))
         if isinstance(claimed, Real) and not isinstance(claimed, bool):
             return Decimal(repr(float(claimed))).normalize()
-    raise ValueError(f"the claim for {name} is not a number: {claimed!r}")
+    raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(claimed))}")
 
 
 def as_updates(asked: Sequence[Claim], learning_rate: float | None) -> Sequence[Claim] | None:

@@ -11,6 +11,7 @@ import numpy as np
 from microbp.engines import ENGINES, Engine, Samples
 from microbp.losses import LOSSES, Loss
 from microbp.optim import Optimiser
+from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.value import Value, as_number
 
@@ -47,9 +48,9 @@ def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
     for name, parameter in named.items():
         if not isinstance(parameter, Value):
             kind = type(parameter).__name__
-            raise TypeError(f"fit: the parameter {name} is an object of type {kind}, not a Value")
+            raise TypeError(f"fit: the parameter {shown(name)} is an object of type {kind}, not a Value")
         if not math.isfinite(parameter.data):
-            raise ValueError(f"fit: the parameter {name} is {parameter.data!r} to begin with")
+            raise ValueError(f"fit: the parameter {shown(name)} is {parameter.data!r} to begin with")
     return list(named), list(named.values())
 
 
@@ -63,7 +64,7 @@ def optimiser_for(optimiser: Any, parameters: Sequence[Value]) -> Optimiser:
     known = {id(each) for each in parameters}
     for name, parameter in optimiser.parameters:
         if id(parameter) not in known:
-            raise ValueError(f"fit: the optimiser changes {name}, which is no parameter of this net")
+            raise ValueError(f"fit: the optimiser changes {shown(name)}, which is no parameter of this net")
     _ = optimiser.rate  # refused here if it is not positive and finite
     return optimiser
 
@@ -76,7 +77,7 @@ def loss_called(loss: Any) -> Loss:
     if loss in LOSSES:
         return LOSSES[loss]
     hint = did_you_mean(loss, LOSSES) or f"there are {', '.join(LOSSES)}"
-    raise ValueError(f"fit: no loss is called {loss!r}; {hint}")
+    raise ValueError(f"fit: no loss is called {shown(repr(loss))}; {hint}")
 
 
 def samples_of(X: Any, Y: Any, which: str) -> Samples:
@@ -135,5 +136,5 @@ def number_of(x: Any, what: str, least: float | None = None) -> float:
 def engine_called(name: str) -> type[Engine]:
     """The engine of that name."""
     if name not in ENGINES:
-        raise ValueError(f"fit: no engine is called {name!r}; there are {', '.join(ENGINES)}")
+        raise ValueError(f"fit: no engine is called {shown(repr(name))}; there are {', '.join(ENGINES)}")
     return ENGINES[name]

@@ -20,6 +20,7 @@ from microbp.files import refuse_unwritable
 from microbp.lazy import cached_property
 from microbp.losses import Loss
 from microbp.optim import SGD, Optimiser
+from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training.checkpoint import read_checkpoint, write_checkpoint
 from microbp.training.culprit import culprit
@@ -320,7 +321,7 @@ class Run:
         self.descent.settle()
         for name, parameter in self.optimiser.parameters:
             if parameter.requires_grad and not math.isfinite(parameter.grad or 0.0):
-                return f"the gradient of {name} is {parameter.grad!r}"
+                return f"the gradient of {shown(name)} is {parameter.grad!r}"
         raise AssertionError
 
     def _epoch_cost(self) -> float:
