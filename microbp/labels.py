@@ -144,6 +144,9 @@ class Variables:
     """
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
+        if not isinstance(scope, Mapping):
+            kind = type(scope).__name__
+            raise TypeError(f"names maps variables to what they hold; it is no {kind}")
         level = [
             (name, held)
             for name, held in scope.items()

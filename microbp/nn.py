@@ -392,6 +392,9 @@ class MLP(Module):
 def _generator(seed: int | None, rng: Any, init: Any) -> Any:
     """``rng``, or one with ``seed``, or what stands for Python's ``random`` in an initialisation."""
     if rng is not None:
+        if not callable(getattr(rng, "uniform", None)):
+            kind = type(rng).__name__
+            raise TypeError(f"rng is a generator such as np.random.default_rng(0), not of type {kind}")
         return rng
     if seed is None and init == "uniform":
         return random  # its uniform() is all that is called

@@ -102,8 +102,8 @@ class Optimiser(ABC):
                 remembered = f" and {before} remembered" if before else ""
                 raise FloatingPointError(
                     f"{where}: {shown(name)} = {parameter.data!r} with gradient {gradient!r}{remembered} "
-                    f"would become {data!r}{f' and {memory}' if memory else ''}; no parameter has been changed. "
-                    f"Lower the learning rate ({rate!r}) or clip the gradients"
+                    f"would become {data!r}{f' and {memory}' if memory else ''}; no parameter has been "
+                    f"changed. Lower the learning rate ({rate!r}) or clip the gradients"
                 )
             updates.append((position, parameter, data, memory))
         for position, parameter, data, memory in updates:
@@ -276,6 +276,8 @@ class Adam(Optimiser):
         eps: float = 1e-8,
     ) -> None:
         where = type(self).__name__
+        if not isinstance(betas, list | tuple) or len(betas) != 2:
+            raise TypeError(f"{where}: betas are two numbers, not {shown(repr(betas))}")
         first, second = betas
         self.betas = _below_one(first, f"{where}: betas[0]"), _below_one(second, f"{where}: betas[1]")
         self.eps = _positive(eps, f"{where}: eps")

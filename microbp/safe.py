@@ -56,6 +56,8 @@ def safe(text: str, medium: str = "terminal", *, lines: bool = False) -> str:
     >>> print(safe("w\x1b[2J"), safe("a\tb\x07\nc\ud800", "xml"), safe("../x.npy", "file"))
     w\x1b[2J a b␇␊c� ..%2f;x%2e;npy
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a name or a title is a str, not an object of type {type(text).__name__}")
     pattern, instead = _MEDIA[medium]
     if pattern is not None:
         return pattern.sub(lambda match: instead(match[0]), text)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -78,9 +80,26 @@ def defined(source: str) -> dict[str, Any]:
     """What the source defines, under a file name by which tracebacks and the debugger show its lines."""
     file = f"<microbp replay {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    made: dict[str, Any] = {"__name__": "microbp_replay"}
+    made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": _Alive()}
+    _shown[file] += 1
+    finalize(made["_alive"], _forget, file).atexit = False
     exec(compile(source, file, "exec"), made)
     return made
+
+
+class _Alive:
+    """As long as what a source defines."""
+
+
+#: How many times each file is defined.
+_shown: Counter[str] = Counter()
+
+
+def _forget(file: str) -> None:
+    _shown[file] -= 1
+    if not _shown[file]:
+        del _shown[file]
+        linecache.cache.pop(file, None)
 
 
 class Straight:

@@ -50,6 +50,12 @@ def step(
     from microbp.debug.shell.screen import Screen
     from microbp.debug.shell.session import Session
 
+    commands = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [None]
+    if not all(isinstance(each, str) for each in commands):
+        raise TypeError("step: commands are a list of texts, each a command")
+    for word, stream, method in (("stdin", stdin, "readline"), ("stdout", stdout, "write")):
+        if stream is not None and not hasattr(stream, method):
+            raise TypeError(f"step: {word} is an open text file, not of type {type(stream).__name__}")
     scope = user_scope() if names is None else names
     recorded = loss if isinstance(loss, Trace) else trace(loss, scope)
     out = sys.stdout if stdout is None else stdout
