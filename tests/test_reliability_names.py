@@ -83,7 +83,7 @@ def texts(name: str, folder: Path) -> dict[str, Callable[[], Any]]:
         "loss": lambda: fit(net, [1.0], [1.0], loss=name), "engine": lambda: viz.draw(y, engine=name),
         "activation": lambda: MLP(1, [1], activation=name),
     }  # fmt: skip
-    for command in ("where", "print {}", "break {}", "{}", "explain {}", "watch {}", "paths {}", "save /no/{}"):
+    for command in ("where", "print {}", "break {}", "{}", "explain {}", "watch {}", "paths {}"):
         made[f"shell {command}"] = lambda command=command: step(command.replace("{}", name))
     return made
 
