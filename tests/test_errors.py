@@ -26,7 +26,8 @@ KINDS = {
 def test_every_class_of_the_module_is_exported_and_public() -> None:
     classes = {name for name, each in vars(errors).items() if inspect.isclass(each)}
     assert classes == set(errors.__all__) == {
-        "MicrobpError", "BranchWarning", "GrowingGraphWarning", "NotSavedWarning", *(kind.__name__ for kind in KINDS),
+        "MicrobpError", "BranchWarning", "GrowingGraphWarning", "NotSavedWarning",
+        *(kind.__name__ for kind in KINDS),
     }  # fmt: skip
     for name in errors.__all__:
         assert getattr(microbp, name) is getattr(errors, name)

@@ -50,8 +50,8 @@ def step(
     from microbp.debug.shell.screen import Screen
     from microbp.debug.shell.session import Session
 
-    commands = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [None]
-    if not all(isinstance(each, str) for each in commands):
+    given = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [commands]
+    if not all(isinstance(each, str) for each in given) or given == [commands]:
         raise TypeError("step: commands are a list of texts, each a command")
     for word, stream, method in (("stdin", stdin, "readline"), ("stdout", stdout, "write")):
         if stream is not None and not hasattr(stream, method):
@@ -60,4 +60,4 @@ def step(
     recorded = loss if isinstance(loss, Trace) else trace(loss, scope)
     out = sys.stdout if stdout is None else stdout
     session = Session(recorded, Screen(out), loss if isinstance(loss, Value) else None, scope)
-    return Loop(session, sys.stdin if stdin is None else stdin, commands).run()
+    return Loop(session, sys.stdin if stdin is None else stdin, given).run()
