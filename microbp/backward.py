@@ -29,6 +29,14 @@ os.register_at_fork(after_in_child=lambda: globals().update(_one_pass=threading.
 _counted: list[Any] = []
 
 
+def _refuse_others(roots: list[Any]) -> None:
+    """TypeError for what is no Value, before it stands among the nodes that are to be cleared."""
+    for each in roots:
+        if not hasattr(each, "_rule"):
+            kind = type(each).__name__
+            raise TypeError(f"a graph is what a Value was computed from, not an object of type {kind}")
+
+
 def _sweep(root: Any, keep: bool) -> list[Any]:
     """Reverse mode: the chain rule over all that ``root`` was computed from, each node after its uses.
 
@@ -37,6 +45,7 @@ def _sweep(root: Any, keep: bool) -> list[Any]:
     where ``keep`` is true it is added to ``grad`` once it is complete.
     """
     global _counted
+    _refuse_others([root])
     for node in _counted:
         node._pending = None
     # First count the uses of each node beyond one; None: not reached yet.
@@ -162,6 +171,8 @@ def reached_from(roots: Iterable[Any]) -> Reached:
     A literal on the left counts as the second operand, as it stands in the value.
     """
     global _counted
+    roots = [*roots]
+    _refuse_others(roots)
     with _one_pass:
         for node in _counted:
             node._pending = None
@@ -178,8 +189,8 @@ def reached_from(roots: Iterable[Any]) -> Reached:
                 if d is not None:
                     place = second._pending
                     if place is None:
+                        reach(second)  # before it is marked: Ctrl-C may come between
                         place = second._pending = count
-                        reach(second)
                         count += 1
                     arg(place)
                     derivative(d)
@@ -188,8 +199,8 @@ def reached_from(roots: Iterable[Any]) -> Reached:
                     const(second)
                 place = operand._pending
                 if place is None:
+                    reach(operand)  # before it is marked: Ctrl-C may come between
                     place = operand._pending = count
-                    reach(operand)
                     count += 1
                 arg(place)
                 derivative(node._da)
@@ -202,8 +213,8 @@ def reached_from(roots: Iterable[Any]) -> Reached:
                     else:
                         place = operand._pending
                         if place is None:
+                            reach(operand)  # before it is marked: Ctrl-C may come between
                             place = operand._pending = count
-                            reach(operand)
                             count += 1
                         arg(place)
                         derivative(d)

@@ -116,6 +116,8 @@ def log_softmax(x: Iterable[Any]) -> Array:
     of the result; it cancels, so that values and gradients are those of the formula. A logit of -inf is a
     class that is masked out.
     """
+    if isinstance(x, str | bytes) or not isinstance(x, Iterable):
+        raise TypeError(f"log_softmax: x is a list of Values or numbers, not {type(x).__name__}")
     logits = list(x)
     numbers = [each._data if isinstance(each, Value) else each for each in logits]
     top = largest(numbers) if numbers else 0.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,8 +17,10 @@ import numpy as np
 from microbp.backward import FROZEN, reached_from
 from microbp.groups import Group, GroupPath, callers, group_paths
 from microbp.labels import Naming, Path, Variables
+from microbp.lazy import cached_property
 from microbp.notation import formula
 from microbp.rules import Rule, restored
+from microbp.safe import shown as safe_name
 from microbp.sites import sites_of
 from microbp.sweeps import Columns, earliest, gathered, order, rows
 from microbp.value import Swapped, Value
@@ -365,12 +366,13 @@ class Graph(Columns):
             place = self._places.get(id(which))
             if place is not None:
                 return self.nodes[place]
-            raise KeyError(f"{which!r} is not in this graph: {self.root.name} does not depend on it")
+            root = safe_name(self.root.name)
+            raise KeyError(f"{which!r} is not in this graph: {root} does not depend on it")
         if which in self._called:
             return self.nodes[self._called[which]]
         given = [name for name, named in zip(self.names, self.named, strict=True) if named]
-        told = ", ".join(given) or "none that was given"
-        raise KeyError(f"no value named {which!r} in this graph; its names are {told}")
+        told = ", ".join(map(safe_name, given)) or "none that was given"
+        raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
 
     def uses(self) -> list[list[tuple[int, int]]]:
         """For each node, where it is used: (position of the user, place among its operands), in order."""
@@ -385,9 +387,11 @@ class Graph(Columns):
     def equation(self, node: Node) -> str:
         """One node as text: ``net = dot(w0, w1, x0, x1, b) = 0.755``."""
         if node.rule is None:
-            return f"{node.name} = {node.data!r}"
-        operands = ", ".join(repr(x) if isinstance(x, float) else self.names[x] for x in node.operands)
-        return f"{node.name} = {node.rule.name}({operands}) = {node.data!r}"
+            return f"{safe_name(node.name)} = {node.data!r}"
+        operands = ", ".join(
+            repr(x) if isinstance(x, float) else safe_name(self.names[x]) for x in node.operands
+        )
+        return f"{safe_name(node.name)} = {node.rule.name}({operands}) = {node.data!r}"
 
     def formula(self, node: Node) -> str:
         """How a node was computed, as people write it: ``w·x + b``, ``σ(net)``; empty for a leaf."""
@@ -412,7 +416,7 @@ class Graph(Columns):
         return "\n".join(self.equation(node) for node in self.nodes)
 
     def __repr__(self) -> str:
-        return f"Graph({len(self)} values, root {self.root.name} = {self.root.data!r})"
+        return f"Graph({len(self)} values, root {safe_name(self.root.name)} = {self.root.data!r})"
 
     # ------------------------------------------------------------------- equality, pickles, JSON, copies
     def detached(self) -> Graph:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from microbp.lazy import cached_property
+from microbp.safe import named as safe_name
 from microbp.value import Value
 
 __all__ = [
@@ -143,6 +144,9 @@ class Variables:
     """
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
+        if not isinstance(scope, Mapping):
+            kind = type(scope).__name__
+            raise TypeError(f"names maps variables to what they hold; it is no {kind}")
         level = [
             (name, held)
             for name, held in scope.items()
@@ -285,7 +289,7 @@ class Naming:
                 counts[text] += 1
                 name = f"{text}#{counts[text] + 1}"
             used.add(name)
-            found[place] = name
+            found[place] = safe_name(name)
 
         for place in (*self._own, *(each for each in self._called if each not in self._own)):
             give(place, first[place], own=True)

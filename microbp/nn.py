@@ -23,6 +23,7 @@ from microbp.groups import grouping
 from microbp.labels import PathName, layer_path, parameter_paths, text_of
 from microbp.record import record
 from microbp.rules import RULES
+from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.updates import warn_of_lost, warn_of_replaced
 from microbp.value import Value
@@ -162,22 +163,23 @@ class Module:
         """
         holders = _by_path(self._holders())
         arrays = {path: np.asarray(numbers) for path, numbers in state.items()}
-        problems = [f"{path} is missing" for path in holders if path not in arrays]
-        problems += [f"{path} is not a parameter here" for path in arrays if path not in holders]
+        problems = [f"{shown(path)} is missing" for path in holders if path not in arrays]
+        problems += [f"{shown(path)} is not a parameter here" for path in arrays if path not in holders]
         loaded: dict[Value, float] = {}
         for path, held in holders.items():
             numbers = arrays.get(path)
             if numbers is None:
                 continue
             if held.shape != numbers.shape:
-                problems.append(f"{path} has shape {held.shape} here and {numbers.shape} there")
+                problems.append(f"{shown(path)} has shape {held.shape} here and {numbers.shape} there")
             elif numbers.dtype.kind not in "iuf":
-                problems.append(f"{path} holds {numbers.dtype} there, not real numbers")
+                problems.append(f"{shown(path)} holds {numbers.dtype} there, not real numbers")
             else:
                 for value, number in zip(held.flat, numbers.astype(float).ravel().tolist(), strict=True):
                     other = loaded.setdefault(value, number)
                     if number != other and not (math.isnan(number) and math.isnan(other)):
-                        problems.append(f"{path} holds {number!r} for what is {other!r} elsewhere in it")
+                        told = f"holds {number!r} for what is {other!r} elsewhere in it"
+                        problems.append(f"{shown(path)} {told}")
         if problems:
             more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise ValueError(f"this state does not fit the module: {'; '.join(sorted(problems)[:5])}{more}")
@@ -253,7 +255,8 @@ def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for path, each in found:
         if path in named:
-            raise ValueError(f"two parameters have the path {path}; rename an attribute or a key of a dict")
+            told = f"two parameters have the path {shown(path)}; rename an attribute or a key of a dict"
+            raise ValueError(told)
         named[path] = each
     return named
 
@@ -396,6 +399,9 @@ class MLP(Module):
 def _generator(seed: int | None, rng: Any, init: Any) -> Any:
     """``rng``, or one with ``seed``, or what stands for Python's ``random`` in an initialisation."""
     if rng is not None:
+        if not callable(getattr(rng, "uniform", None)):
+            kind = type(rng).__name__
+            raise TypeError(f"rng is a generator such as np.random.default_rng(0), not of type {kind}")
         return rng
     if seed is None and init == "uniform":
         return random  # its uniform() is all that is called

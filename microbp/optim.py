@@ -148,7 +148,7 @@ class Optimiser(ABC):
         name, _ = self.parameters[positions[column]]
         before, after = (tuple(float(each[column]) for each in part) for part in (memory, later))
         raise FloatingPointError(
-            f"{type(self).__name__}.step(): {name} = {float(p[column])!r} with gradient {float(g[column])!r}"
+            f"{type(self).__name__}.step(): {shown(name)} = {float(p[column])!r} with gradient {float(g[column])!r}"
             f"{f' and {before} remembered' if before else ''} would become {float(data[column])!r}"
             f"{f' and {after}' if after else ''}; no parameter has been changed. Lower the learning rate "
             f"({lr!r}) or clip the gradients"
@@ -312,6 +312,8 @@ class Adam(Optimiser):
         eps: float = 1e-8,
     ) -> None:
         where = type(self).__name__
+        if not isinstance(betas, list | tuple) or len(betas) != 2:
+            raise TypeError(f"{where}: betas are two numbers, not {shown(repr(betas))}")
         first, second = betas
         self.betas = _below_one(first, f"{where}: betas[0]"), _below_one(second, f"{where}: betas[1]")
         self.eps = _positive(eps, f"{where}: eps")
@@ -622,8 +624,8 @@ def _gradients(
             gradient = float(parameter.grad)
             if not math.isfinite(gradient):
                 raise FloatingPointError(
-                    f"{where}: the gradient of {name} is {gradient!r} at {name} = {parameter.data!r}; "
-                    "nothing has been changed"
+                    f"{where}: the gradient of {shown(name)} is {gradient!r} at {shown(name)} = "
+                    f"{parameter.data!r}; nothing has been changed"
                 )
             found.append((position, name, parameter, gradient))
     return found
@@ -633,8 +635,8 @@ def _no_gradient(name: str, parameters: list[tuple[str, Value]], where: str) -> 
     if all(each.grad is None for _, each in parameters if each.requires_grad):
         return NoGradientError(f"{where}: no parameter has a gradient; call backward() on the cost first")
     return NoGradientError(
-        f"{where}: {name} has no gradient, but others have: the cost does not depend on it. Leave it out, "
-        "or freeze it (requires_grad = False); nothing has been changed"
+        f"{where}: {shown(name)} has no gradient, but others have: the cost does not depend on it. Leave "
+        "it out, or freeze it (requires_grad = False); nothing has been changed"
     )
 
 

@@ -21,6 +21,7 @@ from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_
 from microbp.errors import UndefinedOperation
 from microbp.groups import asked_for, current_group
 from microbp.rules import Rule
+from microbp.safe import shown
 from microbp.sites import user_place, user_site
 from microbp.switches import Switch
 from microbp.value import Swapped, Value, as_number, constant, describe
@@ -110,7 +111,7 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
         node._a, node._da = operands[0], local[0]
         if len(operands) == 2:
             node._b, node._db = operands[1], local[1]
-    if _sites:
+    if with_sites.inside:
         node._note = None, user_place() or "?", current_group()
     elif SCOPE["grouped"]:
         node._note = current_group()
@@ -166,7 +167,7 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
         at = ", ".join(describe(each) for each in operands)
     else:
         at = ", ".join(
-            f"{arg} = {number!r}" + (f" ({name})" if name else "")
+            f"{arg} = {number!r}" + (f" ({shown(name)})" if name else "")
             for arg, number, name in zip(rule.args, numbers, names, strict=True)
         )
     too_large = isinstance(error, OverflowError)
@@ -180,7 +181,6 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
 _unrecorded: ContextVar[tuple[Any, Any] | None] = ContextVar("unrecorded", default=None)
 #: A reference to the lock of each ``no_grad()`` in any thread: the operators ask ``record`` meanwhile.
 _special: set[Any] = set()
-_sites = _wanted = False
 
 
 def recording() -> bool:
@@ -244,16 +244,18 @@ def record_sites(on: bool = True) -> bool:
     Off at first, since recording then takes about three times as long (see ``bench/``); errors name the
     line in any case. Returns whether it was on before.
     """
-    global _wanted
-    before, _wanted = _wanted, bool(on)
+    before = _Always in with_sites.inside
+    (with_sites.inside.add if on else with_sites.inside.discard)(_Always)
     with_sites.settle()
     return before
 
 
-def _turn_sites(traced: bool) -> None:
-    global _sites
-    _sites = _wanted or traced
-    others = WITH_SITE if _sites else WITHOUT_SITE
+class _Always:
+    """Stands among those inside for the user who wants sites."""
+
+
+def _turn_sites(on: bool) -> None:
+    others = WITH_SITE if on else WITHOUT_SITE
     for name, method in vars(Value).copy().items():
         if isinstance(method, FunctionType) and method in others:
             setattr(Value, name, others[method])
@@ -270,5 +272,6 @@ SCOPE.update(
     foreign=_foreign,
     user_place=user_place,
     special=_special,
+    sited=with_sites.inside,
 )
 SCOPE.update({f"{k}_swapped": Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["LONGEST", "safe", "shown"]
+__all__ = ["Name", "named", "safe", "shown"]
 
 #: So many characters of a name are shown in a message.
 LONGEST = 200
@@ -56,6 +56,8 @@ def safe(text: str, medium: str = "terminal", *, lines: bool = False) -> str:
     >>> print(safe("w\x1b[2J"), safe("a\tb\x07\nc\ud800", "xml"), safe("../x.npy", "file"))
     w\x1b[2J a b␇␊c� ..%2f;x%2e;npy
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a name or a title is a str, not an object of type {type(text).__name__}")
     pattern, instead = _MEDIA[medium]
     if pattern is not None:
         return pattern.sub(lambda match: instead(match[0]), text)
@@ -77,3 +79,21 @@ def shown(name: object, most: int = LONGEST) -> str:
     if len(text) > most:
         text = f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
     return safe(text)
+
+
+class Name(str):  # noqa: SLOT000 (as data it is a str)
+    r"""A name that texts show by :func:`shown`: safe in an f-string, and as it was given everywhere else.
+
+    >>> name = Name("w\x1b[2J")
+    >>> print(f"{name} = 2"), name == "w\x1b[2J"
+    w\x1b[2J = 2
+    (None, True)
+    """
+
+    def __format__(self, spec: str) -> str:
+        return format(shown(self), spec)
+
+
+def named(text: str) -> str:
+    """The name, such that texts with it are safe."""
+    return text if len(text) <= LONGEST and text.isprintable() else Name(text)

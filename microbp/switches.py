@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from _thread import RLock, get_ident
 from collections.abc import Callable
-from weakref import WeakSet
+from typing import Any
+from weakref import ref
 
 from microbp.groups import asked_for
 
@@ -16,7 +17,8 @@ class Switch:
     """A state of the process, turned on by the first who enters and off when the last has left.
 
     Who is inside is known, not counted, and ``turn(on)`` may be called once too often: so Ctrl-C, which may
-    strike at any instruction, leaves nothing on, and neither does a thread that a fork has left behind.
+    strike at any instruction, leaves nobody inside, and neither does a thread that a fork has left behind.
+    What was turned on may then stay so until the next ``with``: whoever must know asks ``inside``.
 
     >>> states = []
     >>> switch = Switch(states.append)
@@ -29,7 +31,8 @@ class Switch:
 
     def __init__(self, turn: Callable[[bool], object]) -> None:
         self._turn = turn
-        self._inside: WeakSet[Inside] = WeakSet()
+        #: References to who is inside; these go by themselves.
+        self.inside: set[Any] = set()
         self._lock = RLock()
         os.register_at_fork(after_in_child=self._forked)
 
@@ -40,14 +43,14 @@ class Switch:
     def settle(self) -> None:
         """Turn it as it should be."""
         with self._lock:
-            self._turn(bool(self._inside))
+            self._turn(bool(self.inside))
 
     def _forked(self) -> None:
         """Only this thread goes on in the new process, and the lock may have been another's."""
         self._lock = RLock()
-        for each in [*self._inside]:
-            if each.thread != get_ident():
-                self._inside.discard(each)
+        for each in [*self.inside]:
+            if isinstance(there := each(), Inside) and there.thread != get_ident():
+                self.inside.discard(each)
         self.settle()
 
 
@@ -61,7 +64,7 @@ class Inside:
     def __enter__(self) -> Callable[[], object]:
         """Asked for by ``with``, which calls it: in C, so that Ctrl-C cannot come between."""
         try:
-            self._switch._inside.add(self)
+            self._switch.inside.add(ref(self, self._switch.inside.discard))
             self._switch.settle()
         except BaseException:
             self._leave()
@@ -76,5 +79,5 @@ class Inside:
             self._leave()
 
     def _leave(self) -> None:
-        self._switch._inside.discard(self)
+        self._switch.inside.discard(ref(self))
         self._switch.settle()

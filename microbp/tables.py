@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from microbp.notebook import escaped
+from microbp.safe import safe
 
 __all__ = ["VERDICTS", "Cell", "Table", "has_colour", "number"]
 
@@ -120,19 +121,20 @@ class Table:
         from rich.text import Text
 
         cells = [[_text(cell) for cell in row] for row in self.rows]
+        title, notes = safe(self.title, lines=True), [safe(note, lines=True) for note in self.notes]
         layout = Layout(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
         for name in self.columns:
             justify: Any = "right" if name.startswith(">") else "left"
             layout.add_column(Text(name.removeprefix(">")), justify=justify, no_wrap=True)
         for row in cells:
             layout.add_row(*(Text(cell, style=_style(cell)) for cell in row))
-        parts: list[Any] = [Text(self.title, style="bold")]
+        parts: list[Any] = [Text(title, style="bold")]
         parts += [Text(""), layout] if cells else []
-        parts += [Text(""), *(Text(note, style=_style(note)) for note in self.notes)] if self.notes else []
+        parts += [Text(""), *(Text(note, style=_style(note)) for note in notes)] if notes else []
         # A character is at most two cells of a terminal wide, and a gap between columns three.
         columns = list(zip(self.columns, *cells, strict=True))
         widest = sum(2 * max(map(len, column)) + 3 for column in columns)
-        longest = 2 * max(map(len, (self.title, *self.notes)))
+        longest = 2 * max(map(len, (title, *notes)))
         console = Console(
             file=io.StringIO(),
             width=max(widest, longest) + 1,
@@ -150,7 +152,7 @@ class Table:
 
 
 def _text(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else number(cell)
+    return safe(cell, lines=True) if isinstance(cell, str) else number(cell)
 
 
 def _style(text: str) -> str:

@@ -32,6 +32,7 @@ from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.groups import Group
 from microbp.lecture import Lecture, leaf_name
 from microbp.rules import Rule
+from microbp.safe import shown
 from microbp.sites import site_of, user_site
 
 __all__ = ["Swapped", "Value", "as_number", "constant", "describe"]
@@ -139,7 +140,7 @@ class Value(Lecture):
     @name.setter
     def name(self, name: str | None) -> None:
         if name is not None and not isinstance(name, str):
-            raise TypeError(f"a name is a str, not {name!r}")
+            raise TypeError(f"a name is a str, not {shown(repr(name))}")
         note = getattr(self, "_note", None)
         if type(note) is tuple:
             self._note = (name, *note[1:])
@@ -218,7 +219,7 @@ class Value(Lecture):
         return constant(self._data, self.name)
 
     def __repr__(self) -> str:
-        name = "" if self.name is None else f", name={self.name!r}"
+        name = "" if self.name is None else f", name={shown(repr(self.name))}"
         return f"Value(data={self._data!r}, grad={self.grad!r}{name})"
 
     def __bool__(self) -> bool:
@@ -403,7 +404,8 @@ def as_number(x: Any, where: str) -> float:
         cure = "microbp.array(...) makes an array of Values, one for each number"
     else:
         cure = "give an int, a float or a NumPy real scalar"
-    what = f"the {kind} {x!r}" if kind in ("str", "bool", "complex") else f"an object of type {kind}"
+    plain = kind in ("str", "bool", "complex")
+    what = f"the {kind} {shown(repr(x))}" if plain else f"an object of type {kind}"
     raise TypeError(f"{where} takes a real number, not {'None' if x is None else what}; {cure}")
 
 
@@ -455,7 +457,7 @@ def describe(value: Any) -> str:
     """How a message speaks of an operand: ``w1 = 0.15``, ``Value(0.15)``, ``2.0``."""
     if not isinstance(value, Value):
         return repr(value)
-    return f"Value({value._data!r})" if value.name is None else f"{value.name} = {value._data!r}"
+    return f"Value({value._data!r})" if value.name is None else f"{shown(value.name)} = {value._data!r}"
 
 
 # ------------------------------------------------------------------- numbers that leave the graph

@@ -10,7 +10,7 @@ import pytest
 
 import microbp
 from microbp import BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation, Value, errors
-from microbp.errors import BranchChanged, BranchWarning, GrowingGraphWarning, NotFiniteResult
+from microbp.errors import BranchChanged, BranchWarning, GrowingGraphWarning, NotFiniteResult, NotLoaded
 
 KINDS = {
     RuleError: (ValueError,),
@@ -19,13 +19,15 @@ KINDS = {
     NoGradientError: (RuntimeError,),
     BranchChanged: (RuntimeError,),
     NotFiniteResult: (FloatingPointError,),
+    NotLoaded: (ValueError,),
 }
 
 
 def test_every_class_of_the_module_is_exported_and_public() -> None:
     classes = {name for name, each in vars(errors).items() if inspect.isclass(each)}
     assert classes == set(errors.__all__) == {
-        "MicrobpError", "BranchWarning", "GrowingGraphWarning", *(kind.__name__ for kind in KINDS),
+        "MicrobpError", "BranchWarning", "GrowingGraphWarning", "NotSavedWarning",
+        *(kind.__name__ for kind in KINDS),
     }  # fmt: skip
     for name in errors.__all__:
         assert getattr(microbp, name) is getattr(errors, name)

@@ -27,6 +27,7 @@ PACKAGE = ROOT / "microbp"
 ORDER = """
 errors      every exception class
 notebook    what a notebook shows, once
+lazy        computed when it is asked for first
 spelling    the known word that a misspelt one was meant to be
 safe        a text with names in it, safe for its medium
 files       written whole or not at all, read as data
@@ -263,7 +264,7 @@ def is_public(name: str) -> bool:
 
 
 # What viz takes beside the public names, so that both speak alike.
-SHARED = {"spelling.did_you_mean", "safe.safe", "files.write_file"}
+SHARED = {"spelling.did_you_mean", "safe.safe", "safe.shown", "files.write_file"}
 
 
 def viz_objections(package: Path) -> list[str]:

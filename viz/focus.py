@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from microbp import Graph, Node, Value
+from microbp.safe import shown
 from viz.picture import Kind
 
 __all__ = ["focus"]
@@ -61,13 +62,13 @@ def _node(graph: Graph, which: str | Value) -> Node:
     given = [node.name for node in graph.nodes if node.named]
     near = difflib.get_close_matches(which, given, 3, 0.5)
     if near:
-        hint = f"; near it are {', '.join(near)}"
+        hint = f"; near it are {', '.join(map(shown, near))}"
     elif given:
         more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
-        hint = f"; its names are {', '.join(given[:12])}{more}"
+        hint = f"; its names are {', '.join(map(shown, given[:12]))}{more}"
     else:
         hint = "; none of its values was given a name"
-    raise ValueError(f"no value named {which!r} in the graph of {graph.root.name}{hint}")
+    raise ValueError(f"no value named {shown(repr(which))} in the graph of {shown(graph.root.name)}{hint}")
 
 
 def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[int], str]:

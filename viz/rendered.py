@@ -30,6 +30,8 @@ class Rendered:
             raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
         if format not in self.formats:
             raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, self.formats))}")
+        if style is not None and not isinstance(style, Style):
+            raise TypeError(f"style is a viz.Style, not an object of type {type(style).__name__}")
         self.style = (style or Style()).checked()
         self._engine = engine
         self._format = format

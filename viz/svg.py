@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+from viz.text import plain
+
 __all__ = ["finished"]
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -15,6 +17,7 @@ def finished(svg: bytes, title: str, made_by: str) -> str:
     Tooltips become ``<title>`` elements, which every browser shows and screen readers read; ids stay.
     ``title`` is said for the picture as a whole; ``made_by`` stands in its ``<desc>``.
     """
+    title = plain(title)
     root = ET.fromstring(svg)  # noqa: S314  an engine of ours wrote it, from text that we escaped
     for group in root.iter(f"{{{_SVG}}}g"):
         _plain_tooltip(group)

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 
 from microbp.answers.structure import Flags, Floats, Places, Structure, assembled
 from microbp.labels import variable_names
+from microbp.lazy import cached_property
+from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.sweeps import dependents
 from microbp.value import Value
@@ -159,7 +160,7 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[Any, ...]:
         try:
             source = np.array(claimed, dtype=object)
         except ValueError:
-            raise ValueError(f"the claim for {name} has rows of unequal length: {claimed!r}") from None
+            raise ValueError(f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}") from None
     for place in np.ndindex(source.shape):
         source[place] = _plain(source[place])
     numbers = [_number(name, each, decimals) for each in source.flat]
@@ -195,7 +196,7 @@ def _number(name: str, written: Any, decimals: int | None) -> _Number:
         return _Number(np.nan, unreadable=True)
     if isinstance(written, float):
         return _digits(Decimal(repr(written)).normalize(), decimals, text=False)
-    raise ValueError(f"the claim for {name} is not a number: {written!r}")
+    raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
 
 
 def _digits(decimal: Decimal, decimals: int | None, *, text: bool) -> _Number:

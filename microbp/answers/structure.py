@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from microbp.compiled import compiled
 from microbp.errors import NoGradientError
 from microbp.graph import Graph
 from microbp.labels import layer_path, text_of
+from microbp.lazy import cached_property
 from microbp.rules import RULES, Rule
 from microbp.sweeps import backward, forward, rows
 from microbp.value import Value, describe

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +50,7 @@ from microbp.check.words import (
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
+from microbp.lazy import cached_property
 from microbp.sites import user_scope
 from microbp.sweeps import backward, dependencies, dependents, forward
 from microbp.tables import number

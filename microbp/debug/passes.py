@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from itertools import product
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from microbp.debug.formulas import Formula
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
+from microbp.lazy import cached_property
 from microbp.sites import user_scope
 from microbp.value import Value
 

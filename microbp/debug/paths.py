@@ -136,8 +136,8 @@ def paths(
     of them takes milliseconds. Where the loss does not depend on the value there is no path, and the
     gradient is 0. Raises ValueError for a ``k`` below 0, and as :func:`microbp.explain` for the rest.
     """
-    if k < 0:
-        raise ValueError(f"paths() shows k = 0 or more paths, not {k}")
+    if not isinstance(k, int) or k < 0:
+        raise ValueError(f"paths() shows k = 0 or more paths, not {k!r}")
     asked = target(loss, value, names, "paths()")
     graph, root = asked.graph, asked.graph.root
     label = f"∂{plain_name(root.name)}/∂{plain_name(asked.name)}"

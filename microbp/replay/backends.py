@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, Protocol
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
 
+from microbp.lazy import cached_property
 from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
@@ -79,9 +81,26 @@ def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any
     """
     file = f"<microbp replay {hashlib.sha256(code.encode()).hexdigest()[:12]}>.py"
     linecache.cache[file] = (source or (lambda: code),)
-    made: dict[str, Any] = {"__name__": "microbp_replay"}
+    made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": _Alive()}
+    _defined[file] += 1
+    finalize(made["_alive"], _forget, file).atexit = False
     exec(compile(code, file, "exec"), made)
     return made
+
+
+class _Alive:
+    """As long as what a source defines."""
+
+
+#: How many times each file is defined.
+_defined: Counter[str] = Counter()
+
+
+def _forget(file: str) -> None:
+    _defined[file] -= 1
+    if not _defined[file]:
+        del _defined[file]
+        linecache.cache.pop(file, None)
 
 
 def form_of(captured: Captured, form: str) -> Form:

@@ -6,13 +6,14 @@ import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
+from microbp.lazy import cached_property
 from microbp.replay.dependence import Dependence, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Group, Homes, Slot, grouped

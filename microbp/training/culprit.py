@@ -10,6 +10,7 @@ from microbp.engines import Batch, EagerEngine
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.record import with_sites
+from microbp.safe import shown
 from microbp.value import Value, describe
 
 __all__ = ["culprit"]
@@ -43,7 +44,7 @@ def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> str:
                 for operand, local in zip(node.operands, node.local_derivatives, strict=True):
                     if local is not None and not math.isfinite(local):
                         name = graph[int(operand)].name
-                        return f"the local derivative in {name} is {local!r} at {_told(graph, node)}"
+                        return f"the local derivative in {shown(name)} is {local!r} at {_told(graph, node)}"
             return (
                 f"the gradient of {describe(parameter)} is {gradient!r}, though every local derivative is "
                 "finite: their product is beyond the largest float"
@@ -55,8 +56,8 @@ def _told(graph: Graph, node: Node) -> str:
     """``v5 = exp(v4) = inf, where v4 = 800.0 [train.py:12]``; the operands only where they are few."""
     text = graph.equation(node)
     if len(node.operands) > 4:
-        text = f"{node.name} = {node.rule} = {node.data!r}"
+        text = f"{shown(node.name)} = {node.rule} = {node.data!r}"
     elif node.operands:
         operands = [graph[each] for each in node.operands if type(each) is int]
-        text += ", where " + ", ".join(f"{each.name} = {each.data!r}" for each in operands)
+        text += ", where " + ", ".join(f"{shown(each.name)} = {each.data!r}" for each in operands)
     return text if node.site is None else f"{text} [{node.site}]"

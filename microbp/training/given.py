@@ -10,6 +10,7 @@ import numpy as np
 
 from microbp.engines import Samples
 from microbp.optim import Optimiser
+from microbp.safe import shown
 from microbp.value import Value, as_number
 
 __all__ = ["optimiser_for", "parameters_of", "samples_of"]
@@ -37,9 +38,9 @@ def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
     for name, parameter in named.items():
         if not isinstance(parameter, Value):
             kind = type(parameter).__name__
-            raise TypeError(f"fit: the parameter {name} is an object of type {kind}, not a Value")
+            raise TypeError(f"fit: the parameter {shown(name)} is an object of type {kind}, not a Value")
         if not math.isfinite(parameter.data):
-            raise ValueError(f"fit: the parameter {name} is {parameter.data!r} to begin with")
+            raise ValueError(f"fit: the parameter {shown(name)} is {parameter.data!r} to begin with")
     return list(named), list(named.values())
 
 
@@ -53,7 +54,7 @@ def optimiser_for(optimiser: Any, parameters: Sequence[Value]) -> Optimiser:
     known = {id(each) for each in parameters}
     for name, parameter in optimiser.parameters:
         if id(parameter) not in known:
-            raise ValueError(f"fit: the optimiser changes {name}, which is no parameter of this net")
+            raise ValueError(f"fit: the optimiser changes {shown(name)}, which is no parameter of this net")
     _ = optimiser.rate  # refused here if it is not positive and finite
     return optimiser
 

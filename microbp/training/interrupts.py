@@ -52,6 +52,7 @@ class Interrupts:
         """What happens inside happens whole."""
         before = self._holding
         self._holding = True
+        self._ending = False  # the run goes on: if one has struck, the net has swallowed it
         try:
             yield
         finally:

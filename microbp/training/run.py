@@ -8,7 +8,6 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +17,10 @@ from microbp.descent import Descent, Moment
 from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, UndefinedOperation
 from microbp.files import refuse_unwritable
+from microbp.lazy import cached_property
 from microbp.optim import SGD, Optimiser
 from microbp.outside import Outside
+from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training.checkpoint import read_checkpoint, write_checkpoint
 from microbp.training.culprit import culprit
@@ -322,7 +323,7 @@ class Run:
         self.descent.settle()
         for name, parameter in self.optimiser.parameters:
             if parameter.requires_grad and not math.isfinite(parameter.grad or 0.0):
-                return f"the gradient of {name} is {parameter.grad!r}"
+                return f"the gradient of {shown(name)} is {parameter.grad!r}"
         raise AssertionError
 
     def _epoch_cost(self) -> float:

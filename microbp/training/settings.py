@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from microbp.losses import LOSSES, Loss
+from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.value import as_number
 
@@ -65,7 +66,7 @@ class Settings:
         if self.patience is not None and self.validation is None:
             raise ValueError("fit: patience watches the validation cost; give validation as well")
         if self.engine not in ENGINES:
-            raise ValueError(f"fit: no engine is called {self.engine!r}; there are {', '.join(ENGINES)}")
+            raise ValueError(f"fit: no engine is called {shown(repr(self.engine))}; there are {', '.join(ENGINES)}")
         for what in ("checkpoint", "resume"):
             path = getattr(self, what)
             object.__setattr__(self, what, None if path is None else Path(path))
@@ -75,10 +76,10 @@ class Settings:
         """The loss as a function."""
         if callable(self.loss):
             return self.loss
-        if self.loss in LOSSES:
+        if isinstance(self.loss, str) and self.loss in LOSSES:
             return LOSSES[self.loss]
         hint = did_you_mean(self.loss, LOSSES) or f"there are {', '.join(LOSSES)}"
-        raise ValueError(f"fit: no loss is called {self.loss!r}; {hint}")
+        raise ValueError(f"fit: no loss is called {shown(repr(self.loss))}; {hint}")
 
     def __repr__(self) -> str:
         changed = (

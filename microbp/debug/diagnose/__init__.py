@@ -106,6 +106,8 @@ def diagnose(
     """
     words = Words(language)
     names = user_scope() if names is None else names
+    if not isinstance(names, Mapping):
+        raise TypeError(f"diagnose: names maps names to Values, not an object of type {type(names).__name__}")
     if data is not None and net is None and isinstance(parameters, Module):
         net = parameters
     if data is not None and net is None:

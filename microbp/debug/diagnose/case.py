@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from microbp.debug.diagnose.words import Words, unit_of
 from microbp.debug.passes import Pass
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
+from microbp.lazy import cached_property
 from microbp.nn import Module
 from microbp.sweeps import dependents
 from microbp.value import Value

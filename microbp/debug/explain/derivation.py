@@ -10,7 +10,6 @@ import ast
 import math
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from itertools import pairwise, takewhile
 
 import numpy as np
@@ -31,6 +30,7 @@ from microbp.debug.explain.sentences import say
 from microbp.debug.explain.stations import Chain, Stations
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
+from microbp.lazy import cached_property
 from microbp.notation import plain_name
 from microbp.sweeps import backward
 

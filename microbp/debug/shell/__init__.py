@@ -47,7 +47,13 @@ def step(
 
     Raises TypeError and NoGradientError as :func:`microbp.trace`.
     """
+    given = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [commands]
+    if not all(isinstance(each, str) for each in given) or given == [commands]:
+        raise TypeError("step: commands are a list of texts, each a command")
+    for word, stream, method in (("stdin", stdin, "readline"), ("stdout", stdout, "write")):
+        if stream is not None and not hasattr(stream, method):
+            raise TypeError(f"step: {word} is an open text file, not of type {type(stream).__name__}")
     scope = user_scope() if names is None else names
     recorded = loss if isinstance(loss, Trace) else trace(loss, scope)
     value = loss if isinstance(loss, Value) else None
-    return Shell(recorded, value, scope, commands, stdin, stdout).run()
+    return Shell(recorded, value, scope, given, stdin, stdout).run()
