@@ -33,6 +33,8 @@ _LOCALS, _GRADIENTS = 2_500_000, 6_000_000
 _PAIRS = 1500
 #: The largest graph that is computed anew for each learning rate that people use.
 _SMALL = 60
+#: With so many uses learning rates are looked for, where none was given.
+_RATED = 3000
 #: Denominators of simple fractions.
 _WHOLE = np.arange(1, 13)
 
@@ -174,7 +176,7 @@ class Search:
         one.expect(matrices)
         whole += matrices
         found = one.met(self.bank("index"))
-        if self.net.fresh:
+        if (self.net.learning_rate is not None or len(self.net.args) <= _RATED) and self.net.fresh:
             found = found or one.met(Bank(self.net, _updated(one.claim)))
         return found + one.reproduced(matrices)[:1]
 
@@ -220,7 +222,9 @@ class Search:
         One number tells the rate, so that a claim of one number, or one that is a multiple of the truth,
         would always have one: there must be others for it to be tested by.
         """
-        if not one.fits or not self.net.fresh or self.net.learning_rate is not None:
+        if not one.fits or self.net.learning_rate is not None or len(self.net.args) > _RATED:
+            return []
+        if not self.net.fresh:
             return []
         if _ratios(one.claim) < 3:
             return []
