@@ -150,8 +150,8 @@ class Optimiser(ABC):
         raise FloatingPointError(
             f"{type(self).__name__}.step(): {shown(name)} = {float(p[column])!r} with gradient "
             f"{float(g[column])!r}{f' and {before} remembered' if before else ''} would become "
-            f"{float(data[column])!r}{f' and {after}' if after else ''}; no parameter has been changed. Lower the learning rate "
-            f"({lr!r}) or clip the gradients"
+            f"{float(data[column])!r}{f' and {after}' if after else ''}; no parameter has been "
+            f"changed. Lower the learning rate ({lr!r}) or clip the gradients"
         )
 
     @abstractmethod
