@@ -14,7 +14,7 @@ from viz_support import SVG, by_id, parsed, titles
 import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Picture, draw, draw_step, fold
-from viz.bundles import bundled
+from viz.contents import bundled
 from viz.engines import ENGINES, render
 from viz.fold import picture
 from viz.picture import Box, Cluster, Edge, Kind

@@ -114,6 +114,15 @@ class Scale(NamedTuple):
         end = self.theme.plus if gradient > 0 else self.theme.minus
         return _hex(_mixed(self.theme.zero, end, self.share(gradient)))
 
+    def strong(self, gradient: float) -> str:
+        """``#rrggbb`` for a mark that stands on the background: dark even where the gradient is small."""
+        end = (
+            self.theme.nan
+            if math.isnan(gradient)
+            else _hex(self.theme.minus if gradient < 0 else self.theme.plus)
+        )
+        return end if gradient else self.theme.faint
+
     def share(self, gradient: float) -> float:
         """How much of the full colour a gradient gets, from 0 to 0.8."""
         if gradient == 0.0:

@@ -5,6 +5,7 @@ Colour fills only rounded tables inside the box, so that no corner pokes out of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from viz.colours import Scale
@@ -27,6 +28,9 @@ COLUMNS = 6
 _SQUARES, _MANY_SQUARES, _SIDE = 6, 10, 10
 #: From so many squares on a strip is long.
 _LONG = 4 * _SQUARES + 1
+
+#: The columns of a sparkline, from low to high.
+_COLUMNS_OF = "▁▂▃▄▅▆▇█"
 
 #: What marks a leaf, as the sign of its operation marks a computed value.
 LEAF_SIGN = {Kind.PARAMETER: "θ", Kind.INPUT: "x", Kind.CONSTANT: "c"}
@@ -97,7 +101,7 @@ def _folded(box: Box, scale: Scale, style: Style) -> list[str]:
     name = f'<TD ALIGN="LEFT">{_name(box, style)}</TD>'
     times = f'<TD ALIGN="RIGHT"><B>&#160;&#160;× {box.times}</B></TD>' if box.times > 1 else ""
     parameters = f", {box.parameters:,} θ" if box.parameters else ""
-    count = f'{box.values:,} value{"s" * (box.values != 1)}{parameters}'
+    count = f"{box.values:,} value{'s' * (box.values != 1)}{parameters}"
     gradient = f"max |∇{'θ' if box.parameters else ''}| {number(box.largest, style.digits)}"
     rows = [
         f"<TD>{_table([name + times])}</TD>" if times else name,
@@ -106,12 +110,28 @@ def _folded(box: Box, scale: Scale, style: Style) -> list[str]:
     if box.leaves is not Kind.CONSTANT:
         rows.append(f'<TD ALIGN="LEFT">{_font(gradient, size=_SMALL)}</TD>')
     if box.strip and box.leaves is not Kind.CONSTANT:
-        rows.append(f'<TD ALIGN="LEFT">{_strip(box.strip, scale, style)}</TD>')
+        rows.append(f'<TD ALIGN="LEFT">{_strip(box, scale, style)}</TD>')
+    if any(each is not None for each in box.spark):
+        rows += [f'<TD ALIGN="LEFT">{each}</TD>' for each in _spark(box.spark, scale, style)]
     return rows
 
 
-def _strip(gradients: tuple[float | None, ...], scale: Scale, style: Style) -> str:
-    across = _SQUARES if len(gradients) < _LONG else _MANY_SQUARES
+def _spark(largest: tuple[float | None, ...], scale: Scale, style: Style) -> list[str]:
+    """A column for each step, the higher the larger its gradient on a log scale; and what the first has."""
+    finite = [math.log10(each) for each in largest if each and math.isfinite(each)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    columns = ""
+    for each in largest:
+        height = (math.log10(each) - low) / (high - low or 1.0) if each and math.isfinite(each) else 0.0
+        sign = "·" if not each else _COLUMNS_OF[round(height * 7)] if math.isfinite(each) else "!"
+        columns += _font(sign, scale.strong(each or 0.0))
+    ends = f"{number(largest[0], 3)} in the first, {number(largest[-1], 3)} in the last"
+    return [f'<FONT POINT-SIZE="9">{columns}</FONT>', _font(ends, style.theme.text, _SMALL)]
+
+
+def _strip(box: Box, scale: Scale, style: Style) -> str:
+    gradients = box.strip
+    across = box.across or (_SQUARES if len(gradients) < _LONG else _MANY_SQUARES)
     rows = [
         "".join(_square(each, scale, style) for each in gradients[start : start + across])
         for start in range(0, len(gradients), across)

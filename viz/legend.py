@@ -63,7 +63,7 @@ def scale_of(picture: Picture, style: Style) -> Scale:
 def _gradients(picture: Picture) -> list[float | None]:
     if picture.moment:
         return [*picture.moment.amounts]
-    return [each for box in picture.boxes for each in (box.grad, box.largest, *box.strip)]
+    return [each for box in picture.boxes for each in (box.grad, box.largest, *box.strip, *box.spark)]
 
 
 def _title(picture: Picture) -> str:
@@ -114,6 +114,8 @@ def _kinds(picture: Picture, style: Style) -> str:
         for kind, (sign, word) in _KINDS.items()
         if kind in there
     ]
+    if any(box.spark for box in picture.boxes):
+        parts.append("▂▅█ largest |∇| of each step, log scale")
     if any(edge.local is not None for edge in picture.edges) and style.edges in _EDGES:
         parts.append(_EDGES[style.edges])
     return (_GAP * 4).join(parts)

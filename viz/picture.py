@@ -15,7 +15,7 @@ from viz.reach import reach
 
 __all__ = ["STRIP", "Box", "Bundle", "Cluster", "Edge", "Kind", "Picture", "Row"]
 
-#: The most squares in the strip of a folded box.
+#: The most squares in the strip of a folded box; an array has up to 8 × 8.
 STRIP = 40
 
 
@@ -81,6 +81,11 @@ class Box(NamedTuple):
     #: there are none, of the values that other boxes read. None for one not computed. Of more than
     #: ``STRIP`` each is the largest in magnitude of a run of them.
     strip: tuple[float | None, ...] = ()
+    #: Of an array of two axes how many squares of the strip stand side by side, else 0.
+    across: int = 0
+    #: Of the steps of a loop or of a sequence the largest |∇| of each; of more than ``STRIP`` steps, of
+    #: each of so many runs of them. A box that has it has no strip.
+    spark: tuple[float | None, ...] = ()
     #: For how many values it stands.
     values: int = 1
     #: How many of these are parameters.

@@ -49,7 +49,7 @@ def draw_step(
     >>> drawing.picture.title
     'step 2 of 2: v2 = w·x passes on +3 to x and w'
     >>> {box.name: box.grad for box in drawing.picture.boxes}
-    {'w': 9.0, 'x': 1.5, 'v2': 3.0, 'loss': 1.0}
+    {'w': 9.0, 'x': 1.5, 'w·x': 3.0, 'loss': 1.0}
 
     Raises IndexError where the pass has no such step, TooManyValues for more than 300 boxes or
     for edges that cross more than 3,000 rows of them, TypeError for what is no Value, Graph or Trace,
