@@ -126,7 +126,8 @@ def residual(layers):
 def tangle():
     rng, values = np.random.default_rng(3), [Value(0.1 * i, f"x{i}") for i in range(9)]
     for _ in range(900):
-        one, other = values[-1 - int(rng.integers(min(40, len(values))))], values[int(rng.integers(len(values)))]
+        late, any_ = int(rng.integers(min(40, len(values)))), int(rng.integers(len(values)))
+        one, other = values[-1 - late], values[any_]
         values.append((Value.sin, Value.tanh)[int(rng.integers(2))](one * other))
     return Graph(sum(values[-20:]))
 

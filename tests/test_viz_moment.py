@@ -267,7 +267,7 @@ def test_both_engines_draw_every_value_and_every_edge(pass_):
 
 def test_a_part_is_drawn_with_the_steps_of_the_whole(pass_):
     drawing = draw_step(pass_, 20, around="h1", hops=1)
-    assert {box.name for box in drawing.picture.boxes} == {"h1", "net_h1", "v21", "v23"}
+    assert {box.name for box in drawing.picture.boxes} == {"h1", "net_h1", "w5·h1", "w7·h1"}
     assert drawing.picture.title.startswith("step 20 of 27: ")
     assert "within 1 hop" in drawing.picture.note
 

@@ -300,7 +300,7 @@ def test_too_many_values_are_refused_with_what_to_do():
     with pytest.raises(TooManyValues) as caught:
         page(total)
     assert str(caught.value) == (
-        "the graph of total has 5,001 values, and a step page shows at most 5,000. Show a part: "
+        "the graph of total has 20,001 values, and a step page shows at most 20,000. Show a part: "
         "page(loss_of_one_sample), or page(value) for a value further inside; "
         'draw(loss, fold="auto") shows all of it folded into one picture'
     )

@@ -53,12 +53,16 @@ def add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style,
             elif edge.count > 1:
                 look["penwidth"] = "2"
         look |= apart
+        if edge.alarm:
+            shown = f'<<FONT COLOR="{style.theme.alarm}"><B>{edge.alarm}</B></FONT>>'
         if shown:
             look |= {where: shown, "labeltooltip": told}
         if flow:
             look |= step_look.edge_look(flow, style)
         elif style.edges == "contribution" and edge.contribution:
             look["color"] = style.theme.edge_plus if edge.contribution > 0 else style.theme.edge_minus
+        if edge.alarm:
+            look |= {"color": style.theme.alarm, "penwidth": "2.5"}
         graph.edge(edge.source, _head(edge, target, style), **look)
 
 

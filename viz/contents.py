@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from microbp import Node
+from microbp import Graph, Node
 from microbp.notation import symbol
 from viz.folding import GroupPath, Ints, Partition, Term, belongs_to_reader, is_link, is_sum, terms
 from viz.kinds import formula, sign
+from viz.numbers import number
 from viz.picture import STRIP, Box, Bundle, Cluster, Edge, Kind, Picture, Row
 
 __all__ = ["ROWS", "Contents", "bundled", "clusters", "edges"]
@@ -26,6 +27,8 @@ _LITERALS = 3
 _MIXED = 6
 #: How many names a tooltip lists.
 _NAMES = 8
+#: How many findings a box shows.
+_NOTES = 3
 #: The most squares along either side of an array.
 _SIDE = 8
 #: A cell of an array: ``W[0,1]``, ``W[0][1]``.
@@ -35,8 +38,10 @@ _CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")
 class Contents:
     """What is in each box of a partition."""
 
-    def __init__(self, partition: Partition) -> None:
+    def __init__(self, partition: Partition, findings: Mapping[int, Sequence[str]] | None = None) -> None:
         self.partition = partition
+        #: What was found to be wrong, by the position of the value.
+        self._findings = findings or {}
         self.values = partition.values
         self.nodes = partition.values.nodes
         #: The labels, operands before users.
@@ -89,6 +94,7 @@ class Contents:
             tooltip="\n".join(filter(None, told)),
             rows=tuple(self._row(each, f"t{index}") for index, each in enumerate(rows or ())),
             values=len(self.members[label]),
+            notes=self._notes(label),
         )
 
     def _rows(self, found: list[Term]) -> list[list[Term]]:
@@ -147,6 +153,7 @@ class Contents:
             times=made.times,
             largest=_largest(self.nodes[each].grad for each in (learned or members)),
             leaves=kinds[label] if made.how == "leaves" else None,
+            notes=self._notes(label),
         )
 
     def _name(self, label: int) -> tuple[str, bool]:
@@ -174,6 +181,19 @@ class Contents:
         if is_link(node):
             return "Σ(…)"
         return f"{sign(node)}({'Σ' if len(inside) == 1 and is_link(inside[0]) else '…'})"
+
+    def _notes(self, label: int) -> tuple[str, ...]:
+        """What was found to be wrong with its values, and where a number first is none; of many the first."""
+        told: dict[str, None] = {}
+        for position in self.members[label]:
+            node = self.nodes[position]
+            if not math.isfinite(node.data):
+                below = [each.node.data for each in node.inputs if each.node]
+                known = math.isnan if math.isnan(node.data) else lambda x: not math.isfinite(x)
+                if not any(map(known, below)):
+                    told[f"first {number(node.data)} here"] = None
+            told |= dict.fromkeys(self._findings.get(position, ()))
+        return tuple(told)[:_NOTES]
 
     def _spark(self, label: int) -> tuple[float | None, ...]:
         """Of a box of repeated steps the largest |∇| of each, or of each of ``STRIP`` runs of them."""
@@ -380,10 +400,10 @@ def edges(contents: Contents) -> list[Edge]:
             contents.id[int(source[first])],
             contents.id[int(target[first])],
         )
-        found[first, ""] = Edge(*ids, "", own, most, count)
+        found[first, ""] = Edge(*ids, "", own, most, count=count)
     keys: dict[tuple[object, ...], tuple[int, object]] = {}
     for at in np.flatnonzero(~many).tolist():
-        whose = int(user[at]), int(place[at])
+        whose = at_user, _ = int(user[at]), int(place[at])
         end = ends.get(whose) or _End("", float(local[at]), shared=False)
         paid_in = float(amounts[at]) if flows[at] else None
         key: tuple[object, ...] = whose
@@ -392,11 +412,26 @@ def edges(contents: Contents) -> list[Edge]:
         before = found.get(keys.setdefault(key, (at, key)))
         if before is None:
             ids = f"e{whose[0]}_{whose[1]}", contents.id[int(source[at])], contents.id[int(target[at])]
-            found[at, key] = Edge(*ids, end.port, end.local, paid_in)
+            found[at, key] = Edge(
+                *ids, end.port, end.local, paid_in, _alarm(graph, at_user, local[at], paid_in)
+            )
         else:
             most = larger(before.contribution, paid_in)
             found[keys[key]] = before._replace(local=None, contribution=most, count=before.count + 1)
     return [found[each] for each in sorted(found, key=lambda each: each[0])]
+
+
+def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:
+    """How a contribution becomes nan where the upstream gradient is not, or inf where that is finite."""
+    upstream = float(graph.grad[user])
+    if (
+        paid is None
+        or math.isfinite(paid)
+        or math.isnan(upstream)
+        or (math.isinf(upstream) and math.isinf(paid))
+    ):
+        return ""
+    return f"{number(upstream)} × {number(float(local))} = {number(paid)}"
 
 
 def _runs(keys: Ints) -> list[Ints]:

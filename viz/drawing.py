@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from microbp import Graph, Value
+from microbp import Diagnosis, Finding, Graph, Value
 from viz import dot, svg
 from viz.engines import render
+from viz.exercise import sheet
 from viz.fold import pictures
 from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size, without_collector
 from viz.picture import Picture
@@ -34,7 +35,10 @@ def draw(
     hops: int = 2,
     share: float | None = None,
     unfold: Iterable[str] = (),
+    findings: Diagnosis | Iterable[Finding] = (),
     target: tuple[float, float] = TARGET,
+    hide: Iterable[str | Value] = (),
+    answers: bool = False,
     title: str | None = None,
     rankdir: str = "TB",
     edges: str = "local",
@@ -47,12 +51,15 @@ def draw(
     """A drawing of all that ``root`` was computed from, with the gradients as they are now.
 
     What is drawn: values that have no name bear that of a variable in ``names``, which is by default
-    every variable that the caller sees. ``parameters``, ``fold``, ``max_nodes``, ``unfold``, and
-    ``between``, ``around``, ``hops`` and ``share``, which leave values out, are those of
+    every variable that the caller sees. ``parameters``, ``fold``, ``max_nodes``, ``unfold``,
+    ``findings``, and ``between``, ``around``, ``hops`` and ``share``, which leave values out, are those of
     :func:`viz.fold.picture`. A :class:`~viz.picture.Picture` is drawn as it is.
 
     ``fold="auto"`` takes the finest level that can be read: fitted to ``target``, a width and a height in
     pixels, its smallest text is 7 pixels high or more. A notebook's cell has its own width.
+
+    ``hide`` names values, or gives them, whose gradients are left blank: an exercise sheet. With
+    ``answers=True`` it is the key. ``backward()`` need not have run for it.
 
     How it looks: ``rankdir`` is ``"TB"``, from top to bottom, or ``"LR"``; on ``edges`` stands the
     ``"local"`` derivative, the ``"contribution"`` (upstream gradient × local derivative), or ``"none"``;
@@ -84,10 +91,13 @@ def draw(
     if isinstance(root, Value | Graph):
         if isinstance(root, Value):
             root = Graph(root, caller_scope() if names is None else names)
+        blanks = sheet(root, hide, answers=answers, digits=digits)
         found = pictures(
             root, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops,
-            share=share, unfold=unfold,
+            share=share, unfold=unfold, findings=findings, alone=blanks.hidden if blanks else (),
         )  # fmt: skip
+        if blanks:
+            found = map(blanks.of, found)
         if title is not None:
             found = (each._replace(title=title) for each in found)
         with without_collector():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from microbp import Graph, Node, Value
 from viz.picture import Kind
 
-__all__ = ["focus"]
+__all__ = ["focus", "position_of"]
 
 
 def focus(
@@ -44,6 +44,11 @@ def focus(
     if not shown:
         raise ValueError(f"no value of the graph is {told}")
     return shown, told
+
+
+def position_of(graph: Graph, which: str | Value) -> int:
+    """The position of a value, given by its name or as it is. ValueError names those that are near."""
+    return _node(graph, which).position
 
 
 def _node(graph: Graph, which: str | Value) -> Node:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import repeat
 
-from microbp import Graph, Value
+from microbp import Diagnosis, Finding, Graph, Value
 from microbp.spelling import did_you_mean
 from viz.contents import Contents, bundled, clusters, edges
 from viz.focus import focus
-from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, unfolded
+from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
 from viz.picture import Picture
 from viz.reach import MOST, reach
@@ -38,6 +39,7 @@ def picture(
     hops: int = 2,
     share: float | None = None,
     unfold: Iterable[str] = (),
+    findings: Diagnosis | Iterable[Finding] = (),
 ) -> Picture:
     """Boxes and edges for the values of ``graph``.
 
@@ -49,6 +51,7 @@ def picture(
     arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
     Dense layers of folded boxes are joined by one edge from frame to frame.
 
+    ``findings``, of :func:`microbp.diagnose`, are written into the boxes that they are about.
     ``parameters``, names or Values, says which leaves are learned, if their names do not. ``between``,
     ``around`` with ``hops``, and ``share`` leave values out: see :func:`viz.focus.focus`.
 
@@ -66,7 +69,7 @@ def picture(
     return next(
         pictures(
             graph, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops,
-            share=share, unfold=unfold,
+            share=share, unfold=unfold, findings=findings,
         )
     )  # fmt: skip
 
@@ -82,10 +85,13 @@ def pictures(
     hops: int = 2,
     share: float | None = None,
     unfold: Iterable[str] = (),
+    findings: Diagnosis | Iterable[Finding] = (),
+    alone: Collection[int] = (),
 ) -> Iterator[Picture]:
     """The pictures from which ``fold="auto"`` takes one, the finest first; of another ``fold`` the only one.
 
-    Each is made when it is asked for. Options and errors are those of :func:`picture`.
+    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own in all of
+    them. Other options and errors are those of :func:`picture`.
     """
     if fold not in FOLDS:
         meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
@@ -96,14 +102,20 @@ def pictures(
     kind = kinds(graph, parameters)
     shown, told = focus(graph, kind, between=between, around=around, hops=hops, share=share)
     values = Values(graph, kind, shown)
+    found = _by_position(graph, findings)
     opened = [unfold] if isinstance(unfold, str) else [*unfold]
+
+    def drawn(partition: Partition, phrase: str) -> Picture:
+        if opened:
+            partition = unfolded(partition, opened)
+        return _picture(opened_at(partition, alone) if alone else partition, phrase, told, fold, found)
+
     if fold != "auto":
-        partition, phrase = folded(values, fold)
-        yield _picture(unfolded(partition, opened) if opened else partition, phrase, told, fold)
+        yield drawn(*folded(values, fold))
         return
     for partition, phrase in ladder(values):
         if _is_small(partition, max_nodes) or len(partition) <= FEWEST:
-            yield _picture(unfolded(partition, opened) if opened else partition, phrase, told, fold)
+            yield drawn(partition, phrase)
 
 
 def _is_small(partition: Partition, most: int) -> bool:
@@ -119,14 +131,28 @@ def _is_small(partition: Partition, most: int) -> bool:
     )
 
 
-def _picture(partition: Partition, phrase: str, told: str, fold: str) -> Picture:
+def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
+    """What was found, in a few words, at the value where it began, else at the parameters it concerns."""
+    told: dict[int, list[str]] = {}
+    places = {name: position for position, name in enumerate(graph.names)}
+    for each in findings.findings if isinstance(findings, Diagnosis) else findings:
+        where = [each.position] if each.position is not None else map(places.get, each.parameters)
+        for position in where:
+            if position is not None:
+                told.setdefault(position, []).append(each.cause or each.kind)
+    return told
+
+
+def _picture(
+    partition: Partition, phrase: str, told: str, fold: str, findings: dict[int, list[str]]
+) -> Picture:
     values = partition.values
     if len(partition) > LIMIT:
         raise ValueError(
             f"{len(values):,} values with fold={fold!r} would be {len(partition):,} boxes, and no one can "
             f"read more than {LIMIT:,}. {_CURES}"
         )
-    contents = Contents(partition)
+    contents = Contents(partition, findings)
     frames, within = clusters(contents)
     whole = Picture(
         boxes=tuple(contents.boxes(within)),
@@ -136,6 +162,7 @@ def _picture(partition: Partition, phrase: str, told: str, fold: str) -> Picture
         note="; ".join(filter(None, (_left_out(values, told), _folded(partition, phrase)))),
         values=len(values),
         total=len(values.graph),
+        box_of=tuple(map(contents.id.get, partition.label.tolist(), repeat(""))),
     )
     drawn = bundled(whole)
     if (crossed := drawn.reach()) > MOST:

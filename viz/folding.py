@@ -34,6 +34,7 @@ __all__ = [
     "is_link",
     "is_sum",
     "ladder",
+    "opened_at",
     "terms",
 ]
 
@@ -1029,16 +1030,22 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
             raise ValueError(
                 f"unfold: no group or value of the graph is named {wanted!r}; there are {listed}"
             )
-    size = len(opened)
-    fine = sums(values)
-    classes = np.where(opened & (partition.label >= 0), fine.label + size, partition.label)
-    made = dict(partition.made)
-    split = Partition(values, classes, made)
+    return opened_at(partition, np.flatnonzero(opened).tolist())
+
+
+def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
+    """The partition, but that the values at these positions are boxes by themselves, or sums as they are."""
+    values, size = partition.values, len(partition.label)
+    opened = np.zeros(size, dtype=bool)
+    opened[list(positions)] = True
+    alone = _common(partition, sums(values)).label + size
+    classes = np.where(opened & (partition.label >= 0), alone, partition.label)
+    split = Partition(values, classes, partition.made)
     split.turn = partition.turn
     for label, held in split.members([*split.made]).items():
         if len(held) == 1:
             del split.made[label]
-    return acyclic(split, _common(split, fine))
+    return acyclic(split, _common(split, sums(values)))
 
 
 def _common(coarse: Partition, fine: Partition) -> Partition:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from viz.colours import Scale
 from viz.moment import Progress
 from viz.moments import look
+from viz.moments.rooms import fixed
 from viz.numbers import number, signed
 from viz.picture import Box, Kind, Row
 from viz.styles import Style
@@ -40,7 +41,12 @@ _PLAIN = 'BORDER="0" CELLBORDER="0" CELLSPACING="0"'
 
 def label(box: Box, scale: Scale, style: Style, progress: Progress | None = None) -> str:
     """The label of a box, from ``<`` to ``>`` as DOT wants it; in a step of a pass with its progress."""
-    band = look.band(box.grad, progress, scale, style) if progress else _band(box.grad, scale, style)
+    if progress:
+        band = look.band(box.grad, progress, scale, style)
+    elif box.blank == "blank":
+        band = _blank(style)
+    else:
+        band = _band(box.grad, scale, style, found=bool(box.blank))
     if box.kind is Kind.FOLDED:
         rows = _folded(box, scale, style)
     elif box.kind is Kind.SUM and style.rankdir == "TB" and len(box.rows) <= COLUMNS:
@@ -49,7 +55,18 @@ def label(box: Box, scale: Scale, style: Style, progress: Progress | None = None
         rows = _sum_in_rows(box, band, style)
     else:
         rows = _value(box, band, style)
-    return f"<{_table(rows, 1)}>"
+    found = [
+        f'<TD ALIGN="LEFT"{_span(box)}><B>{_font(f"! {escaped(each, 32)}", style.theme.alarm, 9)}</B></TD>'
+        for each in box.notes
+    ]
+    return f"<{_table([*rows, *found], 1)}>"
+
+
+def _span(box: Box) -> str:
+    """Across all columns of a box."""
+    if box.kind is Kind.FOLDED:
+        return ""
+    return f' COLSPAN="{max(len(box.rows), 3)}"' if box.kind is Kind.SUM else ' COLSPAN="3"'
 
 
 def _value(box: Box, band: str, style: Style) -> list[str]:
@@ -59,7 +76,7 @@ def _value(box: Box, band: str, style: Style) -> list[str]:
     shown = _font(sign, style.theme.faint, size) if leaf else sign and _font(f"<B>{sign}</B>", size=size)
     head = (
         f'<TD ROWSPAN="2" WIDTH="18">{shown}</TD><TD ALIGN="LEFT">{_name(box, style)}</TD>'
-        f'<TD ALIGN="RIGHT">{_beside_name(box, number(box.data, style.digits))}</TD>'
+        f'<TD ALIGN="RIGHT">{_beside_name(box, _data(box.data, style))}</TD>'
     )
     return [head, f'<TD COLSPAN="2">{band}</TD>']
 
@@ -93,7 +110,7 @@ def _sum_in_columns(box: Box, band: str, style: Style) -> list[str]:
 def _sum_header(box: Box, style: Style) -> str:
     return (
         f'<TD ALIGN="LEFT"><B>{escaped(box.symbol or "Σ", 10)}</B> {_name(box, style)}</TD>'
-        f'<TD ALIGN="RIGHT"><B>&#160;</B>{number(box.data, style.digits)}</TD>'
+        f'<TD ALIGN="RIGHT"><B>&#160;</B>{_data(box.data, style)}</TD>'
     )
 
 
@@ -109,7 +126,7 @@ def _folded(box: Box, scale: Scale, style: Style) -> list[str]:
     ]
     if box.leaves is not Kind.CONSTANT:
         rows.append(f'<TD ALIGN="LEFT">{_font(gradient, size=_SMALL)}</TD>')
-    if box.strip and box.leaves is not Kind.CONSTANT:
+    if any(each is not None for each in box.strip) and box.leaves is not Kind.CONSTANT:
         rows.append(f'<TD ALIGN="LEFT">{_strip(box, scale, style)}</TD>')
     if any(each is not None for each in box.spark):
         rows += [f'<TD ALIGN="LEFT">{each}</TD>' for each in _spark(box.spark, scale, style)]
@@ -154,14 +171,33 @@ def _square(gradient: float | None, scale: Scale, style: Style) -> str:
     )
 
 
-def _band(gradient: float | None, scale: Scale, style: Style) -> str:
+def _blank(style: Style) -> str:
+    """Room for a gradient that the reader finds."""
+    frame = f'BORDER="1" COLOR="{style.theme.text}" BGCOLOR="{style.theme.background}"'
+    room = f"<TD>∇&#160;</TD><TD {frame}>{fixed('', 76, 18)}</TD>"
+    return (
+        f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1"><TR>{room}</TR></TABLE>'
+    )
+
+
+def _band(gradient: float | None, scale: Scale, style: Style, *, found: bool = False) -> str:
     colour = scale.colour(gradient)
     text = style.theme.band_text if colour else style.theme.faint
     fill = f' STYLE="ROUNDED" BGCOLOR="{colour}"' if colour else ""
+    shown = signed(gradient, style.digits)
+    shown = f"<B><U>{shown}</U></B>" if found else shown
     return (
         f'<TABLE {_PLAIN} CELLPADDING="1"{fill}><TR><TD ALIGN="LEFT">{_font("∇&#160;", text)}</TD>'
-        f'<TD ALIGN="RIGHT" WIDTH="46">{_font(signed(gradient, style.digits), text)}</TD></TR></TABLE>'
+        f'<TD ALIGN="RIGHT" WIDTH="46">{_font(f"{shown}&#160;", text)}</TD></TR></TABLE>'
     )
+
+
+def _data(data: float | None, style: Style) -> str:
+    """A number; one that is none, or is beyond all numbers, stands out."""
+    shown = number(data, style.digits)
+    if data is None or math.isfinite(data):
+        return shown
+    return f"<B>{_font(f'! {shown}', style.theme.alarm)}</B>"
 
 
 def _name(box: Box, style: Style) -> str:

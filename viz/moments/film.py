@@ -78,6 +78,7 @@ class Film:
         }
         boxes = tuple(
             box._replace(
+                notes=(),
                 grad=gradients[self._positions[box.id]],
                 tooltip=self._tooltip(box.id, gradients, progress.get(box.id)),
             )

@@ -21,7 +21,7 @@ _ROOM = '<TABLE BORDER="0" FIXEDSIZE="TRUE" WIDTH="48" HEIGHT="11"><TR><TD></TD>
 #: Room for the name of the frame.
 _FRAME = f"margin=8; labeljust=l; label=<{_ROOM}>;"
 
-__all__ = ["HEIGHT", "box_width", "clipped", "graph_reach", "skeleton", "text_width"]
+__all__ = ["HEIGHT", "box_width", "clipped", "graph_reach", "skeleton", "symbol_width", "text_width"]
 
 #: Two lines of 18 points.
 HEIGHT = 36
@@ -61,10 +61,15 @@ def clipped(name: str) -> str:
 
 
 def box_width(short: str, data: str, symbol: str, gradients: Iterable[str]) -> int:
-    """The width for ``name … data`` above ``symbol ∇ … gradient``, whatever the gradient becomes."""
+    """The width for ``name … data`` above ``∇ … gradient``, right of the symbol, for all gradients."""
     upper = 1.06 * text_width(short) + GAP + text_width(data)  # the name is bold
-    lower = text_width(f"{symbol} ∇") + GAP + max(map(text_width, gradients), default=0.0)
-    return round(max(upper, lower, 70.0) + 2 * PADDING)
+    lower = text_width("∇") + GAP + max(map(text_width, gradients), default=0.0)
+    return round(max(upper, lower, 70.0) + symbol_width(symbol) + 2 * PADDING)
+
+
+def symbol_width(symbol: str) -> int:
+    """The room for the sign of an operation, left of its name and its gradient."""
+    return round(1.2 * text_width(symbol)) + 8 if symbol else 0
 
 
 def skeleton(graph: Graph, widths: Sequence[float], around: Sequence[Frame], *, labels: bool) -> str:

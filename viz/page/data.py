@@ -9,10 +9,10 @@ from typing import Any
 
 from microbp import Contribution, Graph, Node, Trace, Value
 from microbp.notation import plain_name
-from viz.colours import DECADES, Scale
+from viz.colours import Scale
 from viz.kinds import kinds, sign
 from viz.numbers import number, signed
-from viz.page.boxes import HEIGHT, box_width, clipped
+from viz.page.boxes import HEIGHT, box_width, clipped, symbol_width
 from viz.page.formulas import formula
 from viz.page.source import sources
 from viz.text import plain
@@ -54,13 +54,15 @@ def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]
     return {
         "name": plain(node.name),
         "word": plain_name(node.name),
-        "short": clipped(node.name),
+        "short": clipped(graph.shown(node)),
         "named": node.named,
         "kind": kind,
         "symbol": sign(node),
+        "aside": symbol_width(sign(node)),
         "rule": node.rule.name if node.rule else "",
         "formula": plain(made) if made != node.name else "",  # w·x need not be told to be w·x
         "group": " › ".join(plain(name) + (f" ({call + 1})" if call else "") for name, call in node.group),
+        "path": [plain(name) for name, _ in node.group] or [plain(node.name)],
         "data": node.data,
         "operands": [each if type(each) is int else None for each in node.operands],
         "site": places.get(node.site or ""),
@@ -93,7 +95,7 @@ def _contribution(each: Contribution, scale: Scale) -> dict[str, Any]:
 
 def _legend(scale: Scale) -> list[str]:
     """Colours from the most negative gradient over 0 to the most positive."""
-    sizes = [scale.largest * 10.0**-power for power in range(0, DECADES, 2)]
+    sizes = [scale.largest * 10.0**-power for power in range(0, scale.decades, scale.decades // 2)]
     return [scale.colour(x) for x in [*(-size for size in sizes), 0.0, *reversed(sizes)]]
 
 

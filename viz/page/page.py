@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from microbp import Graph, MicrobpError, Trace, Value, trace
 from viz.engines import ENGINES, NoEngine
+from viz.fold import pictures
+from viz.legible import Levels
 from viz.notebook import asked
 from viz.page.boxes import graph_reach, skeleton
 from viz.page.data import described
@@ -20,6 +22,8 @@ from viz.positions import positions
 from viz.reach import MOST
 from viz.refusal import not_drawn
 from viz.scope import caller_scope
+from viz.styles import Style
+from viz.svg import map_svg
 from viz.text import plain
 
 __all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "page"]
@@ -27,9 +31,11 @@ __all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "page"]
 #: A graph of more values is shown as the neighbourhood of the current one.
 WHOLE = 1_000
 #: More values do not go on a page.
-LARGEST = 5_000
+LARGEST = 20_000
 #: The numbers on the edges are left out of larger graphs, where they cost more room than they tell.
 _LABELLED = 300
+#: Fewer values than these need no map.
+_MAPPED = 10
 
 
 class TooManyValues(MicrobpError, ValueError):
@@ -103,7 +109,9 @@ def page(
     cross more than 10,000 rows of boxes together, or where no engine is installed, the page shows the
     neighbourhood of the current value, two edges far; its steps and tables are complete all the same.
 
-    Raises TooManyValues above 5,000 values, NoGradientError for a constant, NoEngine if the ``engine``
+    Beside it stays a map: the folded picture, in which the current place is lit.
+
+    Raises TooManyValues above 20,000 values, NoGradientError for a constant, NoEngine if the ``engine``
     that is asked for is not installed, and ValueError if it is not known.
     """
     if engine not in ENGINES:
@@ -128,7 +136,30 @@ def page(
             data["note"] = "The whole graph is a tangle that takes an engine minutes."
         elif not (laid_out := _laid_out(graph, data, engine)):
             data["note"] = "The whole graph needs a layout engine: pip install microbp[viz]."
-    return Page(joined(title, data), title, len(graph), len(steps), laid_out)
+    drawn, data["boxes"] = _map(graph, engine, parameters)
+    return Page(joined(title, data, drawn), title, len(graph), len(steps), laid_out)
+
+
+#: The size of the map's pane, in pixels.
+_MAP = (400.0, 800.0)
+
+
+def _map(
+    graph: Graph, engine: str, parameters: Iterable[str | Value] | None
+) -> tuple[str, list[str]]:
+    """The folded picture that stays beside the detail, as SVG, and for each value the id of its box in it.
+
+    Both are empty without an engine, and for so few values that they need no map.
+    """
+    if len(graph) < _MAPPED:
+        return "", []
+    style = Style(edges="none", legend=False)
+    levels = pictures(graph, parameters=parameters)
+    folded = (each._replace(title="", note=each.note or "all values") for each in levels)
+    found, laid_out = Levels(folded, style, engine).legible(_MAP)
+    if not laid_out:
+        return "", []
+    return map_svg(laid_out), [f"map-{each}" for each in found.box_of]
 
 
 def _laid_out(graph: Graph, data: dict[str, Any], engine: str) -> str:

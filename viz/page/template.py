@@ -15,11 +15,11 @@ from viz.page.data import as_literal
 __all__ = ["joined"]
 
 #: In this order: each uses what stands above it.
-_SCRIPTS = ("model.js", "words.js", "window.js", "graph.js", "view.js", "panel.js", "controls.js")
+_SCRIPTS = ("model.js", "words.js", "window.js", "graph.js", "view.js", "panel.js", "map.js", "controls.js")
 
 
-def joined(title: str, data: Any) -> str:
-    """The page as HTML. Nothing is loaded, and only the page's own script runs: its policy says so.
+def joined(title: str, data: Any, drawn: str = "") -> str:
+    """The page as HTML, with its map as SVG. Nothing is loaded; only its own script runs, by its policy.
 
     >>> "</script><b>" in joined("</script><b>", {"name": "</script><b>"})
     False
@@ -30,6 +30,7 @@ def joined(title: str, data: Any) -> str:
         "policy": f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
         "title": html.escape(title),
         "style": style,
+        "map": drawn,
         "data": as_literal(data),
         "script": script,
     }
