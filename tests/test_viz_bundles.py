@@ -15,10 +15,9 @@ import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Picture, draw, draw_step, fold
 from viz.contents import bundled
-from viz.engines import ENGINES, render
+from viz.engines import ENGINES, positions, render
 from viz.fold import picture
 from viz.picture import Box, Cluster, Edge, Kind
-from viz.positions import positions
 
 NOTE = "dense layers joined by one edge"
 

@@ -7,15 +7,14 @@ from viz_support import HOSTILE, by_id, titles, tutorial_1, tutorial_4
 
 import microbp
 from microbp import Graph, Value, no_grad, trace
-from viz import Drawing, TooManyValues, draw_step
+from viz import Drawing, TooManyValues, draw_step, look
 from viz.colours import DARK, LIGHT, contrast, faded
+from viz.engines import positions
 from viz.legend import heading, scale_of
 from viz.moment import When
-from viz.moments import look
-from viz.moments.film import film
-from viz.numbers import signed
-from viz.positions import positions
+from viz.step_pictures import film
 from viz.styles import Style
+from viz.text import signed
 
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
 #: Options of a film that leaves out nothing.

@@ -16,10 +16,7 @@ from viz import engines
 from viz.engines import NoEngine
 from viz.kinds import kinds
 from viz.page import LARGEST, Page, TooManyValues, page
-from viz.page.boxes import HEIGHT, box_width, skeleton, text_width
-from viz.page.data import as_literal
-from viz.page.frames import frames
-from viz.page.source import sources
+from viz.page.data import HEIGHT, as_literal, box_width, frames, skeleton, sources, text_width
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

@@ -14,8 +14,8 @@ from microbp import Graph, Node
 from microbp.notation import symbol
 from viz.folding import GroupPath, Ints, Partition, Term, belongs_to_reader, is_link, is_sum, terms
 from viz.kinds import formula, sign
-from viz.numbers import number
 from viz.picture import STRIP, Box, Bundle, Cluster, Edge, Kind, Picture, Row
+from viz.text import number
 
 __all__ = ["ROWS", "Contents", "bundled", "clusters", "edges"]
 

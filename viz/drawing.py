@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, Value
 from viz import dot, svg
+from viz.callers import caller_scope, not_drawn
 from viz.engines import render
 from viz.exercise import sheet
 from viz.fold import pictures
 from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size, without_collector
 from viz.picture import Picture
-from viz.refusal import not_drawn
 from viz.rendered import Rendered
-from viz.scope import caller_scope
 from viz.styles import Style
 
 __all__ = ["Drawing", "draw"]

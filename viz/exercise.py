@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from microbp import Graph, Value, trace
 from viz.focus import position_of
-from viz.numbers import signed
 from viz.picture import Box, Edge, Picture
+from viz.text import signed
 
 __all__ = ["Sheet", "sheet"]
 

@@ -7,13 +7,13 @@ from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph, Value
 from microbp.spelling import did_you_mean
+from viz.callers import whole_number
 from viz.contents import Contents, bundled, clusters, edges
 from viz.focus import focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
 from viz.picture import Picture
 from viz.reach import MOST, reach
-from viz.refusal import whole_number
 
 __all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
 

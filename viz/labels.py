@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from viz import progress as look
 from viz.colours import Scale
 from viz.moment import Progress
-from viz.moments import look
-from viz.moments.rooms import fixed
-from viz.numbers import number, signed
 from viz.picture import Box, Kind, Row
 from viz.styles import Style
-from viz.text import escaped, narrowed, plain
+from viz.text import escaped, fixed, narrowed, number, plain, signed
 
 __all__ = ["COLUMNS", "LEAF_SIGN", "label"]
 

@@ -10,11 +10,9 @@ from functools import lru_cache
 
 from viz.colours import Scale
 from viz.labels import LEAF_SIGN
-from viz.moments.rooms import fixed, room
-from viz.numbers import MINUS, number
 from viz.picture import Box, Kind, Picture
 from viz.styles import Style
-from viz.text import escaped, shortened
+from viz.text import MINUS, escaped, fixed, number, room, shortened
 
 __all__ = ["heading", "scale_of"]
 

@@ -7,6 +7,7 @@ from microbp.notation import plain_name, plain_number, symbol, text
 
 __all__ = ["formula"]
 
+
 #: Operations that are read from their row; all others are written as a call.
 _WRITTEN_OUT = {"add", "sub", "mul", "div", "neg", "pow"}
 #: Of how many terms or operands the first are written, and no more.
