@@ -7,7 +7,8 @@ from viz_support import HOSTILE, by_id, titles, tutorial_1, tutorial_4
 
 import microbp
 from microbp import Graph, Value, no_grad, trace
-from viz import Drawing, TooManyValues, draw_step, look
+from viz import Drawing, TooManyValues, draw_step
+from viz import progress as look
 from viz.colours import DARK, LIGHT, contrast, faded
 from viz.engines import positions
 from viz.legend import heading, scale_of

@@ -219,10 +219,15 @@ def _edges(graph: Graph, *, labels: bool) -> Iterator[str]:
                 yield f'n{operand} -> n{node.position} [id="e{node.position}_{place}"{room}];'
 
 
+#: Local derivatives of larger graphs are told as numbers only: to write each as a formula takes minutes.
+_WRITTEN = 5_000
+
+
 def described(trace: Trace, title: str, parameters: Iterable[str | Value] | None) -> dict[str, Any]:
     """Everything but the layout. Positions are those of the graph; the list of steps begins with step 1."""
     graph = trace.graph
     scale = Scale.over(trace.gradients())
+    written = len(graph) <= _WRITTEN
     files, places = sources(node.site for node in graph)
     kind = kinds(graph, parameters)
     nodes = [_node(graph, node, kind[node.position].value, places) for node in graph]
@@ -240,7 +245,7 @@ def described(trace: Trace, title: str, parameters: Iterable[str | Value] | None
             {
                 "node": step.node,
                 "upstream": _number(step.upstream),
-                "gives": [_contribution(each, scale) for each in step.contributions],
+                "gives": [_contribution(each, scale, written) for each in step.contributions],
             }
             for step in trace.steps
         ],
@@ -278,12 +283,12 @@ def _gradient_texts(trace: Trace) -> list[list[str]]:
     return [[f"{len(own)}/{len(own)}  {text}" for text in own] if len(own) > 1 else own for own in texts]
 
 
-def _contribution(each: Contribution, scale: Scale) -> dict[str, Any]:
+def _contribution(each: Contribution, scale: Scale, written: bool) -> dict[str, Any]:
     return {
         "operand": each.operand,
         "place": each.place,
-        "symbols": plain(each.symbols),
-        "numbers": plain(each.numbers),
+        "symbols": plain(each.symbols) if written else "",
+        "numbers": plain(each.numbers) if written else "",
         "local": _number(each.local),
         "amount": _number(each.amount),
         "after": _number(each.after),

@@ -65,9 +65,10 @@ function passes(position) {
 
 function card(position, gift) {
   const value = six(gift.local);
-  const local = element("p", {}, say("local"), derivative(position, gift.operand), " = ", element("span", { class: "symbols", dir: "ltr" }, gift.symbols));
+  const local = element("p", {}, say("local"), derivative(position, gift.operand));
+  if (gift.symbols) local.append(" = ", element("span", { class: "symbols", dir: "ltr" }, gift.symbols));
   const said = [gift.symbols, trimmed(value)];
-  if (!said.includes(gift.numbers) && gift.numbers !== trimmed(number(gift.local, 4))) {
+  if (gift.numbers && !said.includes(gift.numbers) && gift.numbers !== trimmed(number(gift.local, 4))) {
     local.append(" = ", element("span", { class: "symbols", dir: "ltr" }, gift.numbers));
   }
   if (gift.symbols !== trimmed(value)) local.append(" = ", element("span", { title: String(gift.local) }, value));
