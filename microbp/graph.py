@@ -18,7 +18,7 @@ import numpy as np
 from microbp.backward import FROZEN, reached_from
 from microbp.groups import Group, GroupPath, callers, group_paths
 from microbp.labels import Naming, Path, Variables
-from microbp.notation import text
+from microbp.notation import formula
 from microbp.rules import Rule, restored
 from microbp.sites import sites_of
 from microbp.sweeps import Columns, earliest, gathered, order, rows
@@ -389,6 +389,11 @@ class Graph(Columns):
         operands = ", ".join(repr(x) if isinstance(x, float) else self.names[x] for x in node.operands)
         return f"{node.name} = {node.rule.name}({operands}) = {node.data!r}"
 
+    def formula(self, node: Node) -> str:
+        """How a node was computed, as people write it: ``w·x + b``, ``σ(net)``; empty for a leaf."""
+        names = [self.names[x] if isinstance(x, int) else x for x in node.operands]
+        return "" if node.rule is None else formula(node.rule, names)
+
     def shown(self, node: Node, longest: int = 16) -> str:
         """The name of a node; its formula, if that is short, where the name was made up.
 
@@ -397,15 +402,11 @@ class Graph(Columns):
         >>> [graph.shown(node) for node in graph]
         ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
         """
-        rule, inputs = node.rule, node.inputs
-        plain = rule is not None and not rule.over and all(x.node is None or x.node.named for x in inputs)
-        if node.named or rule is None or not plain:
+        plain = all(each.node is None or each.node.named for each in node.inputs)
+        if node.named or node.rule is None or node.rule.over or not plain:
             return node.name
-        operands: list[Any] = [each.literal if each.node is None else each.node.name for each in inputs]
-        formula = f"{rule.name}({', '.join(map(str, operands))})"
-        if "if" not in str(rule.y):
-            formula = text(rule.y, dict(zip(rule.args, operands, strict=True)))
-        return formula if len(formula) <= longest else node.name
+        made = self.formula(node)
+        return made if len(made) <= longest else node.name
 
     def __str__(self) -> str:
         return "\n".join(self.equation(node) for node in self.nodes)

@@ -6,7 +6,6 @@ from collections import Counter
 
 from microbp import Step, Trace
 from viz.numbers import signed
-from viz.page.formulas import formula
 from viz.text import plain, shortened
 
 __all__ = ["captions"]
@@ -36,7 +35,7 @@ def _told(trace: Trace, step: Step, digits: int) -> str:
     node = trace.graph.nodes[step.node]
     name = _name(node.name)
     if not node.named:
-        name = f"{name} = {shortened(plain(formula(trace.graph, node)), _NAME)}"
+        name = f"{name} = {shortened(plain(trace.graph.formula(node)), _NAME)}"
     given = Counter(trace.graph.nodes[each.operand].name for each in step.contributions)
     names = [f"{_name(each)}{', twice' if count == 2 else f', {count} times' if count > 2 else ''}"
              for each, count in given.items()]  # fmt: skip

@@ -152,10 +152,11 @@ def film(
             f"{caller}() draws each of {count:,} values in a box of its own, and no one can follow more than "
             f"{MOST:,}. {_CURES}"
         )
-    drawn = picture(graph, "none", parameters=listed, between=between, around=around, hops=hops)
+    pass_ = root if isinstance(root, Trace) else trace(graph)  # with the numbers that were recorded
+    drawn = picture(pass_.graph, "none", parameters=listed, between=between, around=around, hops=hops)
     if (crossed := drawn.reach()) > FAR:
         raise TooManyValues(
             f"{caller}() would draw {len(drawn.edges):,} edges, which cross {crossed:,} rows of boxes "
             f"together, and no one can follow more than {FAR:,}. {_CURES}"
         )
-    return Film(root if isinstance(root, Trace) else trace(graph), drawn, title or "", digits)
+    return Film(pass_, drawn, title or "", digits)

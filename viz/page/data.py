@@ -13,7 +13,6 @@ from viz.colours import DECADES, Scale
 from viz.kinds import kinds, sign
 from viz.numbers import number, signed
 from viz.page.boxes import HEIGHT, box_width, clipped
-from viz.page.formulas import formula
 from viz.page.source import sources
 from viz.text import plain
 
@@ -50,7 +49,7 @@ def described(trace: Trace, title: str, parameters: Iterable[str | Value] | None
 
 
 def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]]) -> dict[str, Any]:
-    made = formula(graph, node)
+    made = graph.formula(node)
     return {
         "name": plain(node.name),
         "word": plain_name(node.name),
