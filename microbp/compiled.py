@@ -6,17 +6,19 @@ Python debugger show their source.
 
 from __future__ import annotations
 
+import ast
 import linecache
 from collections.abc import Callable, Sequence
+from functools import cache
 from operator import mul
 from typing import Any, NamedTuple
 
-from microbp.expr import CONSTANTS, IEEE, REAL, Expression, over
+from microbp.expr import COMPLEX, CONSTANTS, IEEE, REAL, Expression, over
 from microbp.rules import RULES, Rule
 
 __all__ = [
-    "SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_ieee", "condition",
-    "local_derivative", "operator", "unary",
+    "SCOPE", "WITHOUT_SITE", "WITH_SITE", "Compiled", "compiled", "compiled_complex", "compiled_ieee",
+    "condition", "local_derivative", "operator", "unary",
 ]  # fmt: skip
 
 #: The global names of all generated functions.
@@ -74,6 +76,31 @@ def compiled_ieee(rule: Rule) -> Compiled:
 
     derivatives = (function(d, arg in rule.over) for arg, d in zip(rule.args, rule.d, strict=True))
     return Compiled(function(rule.y), tuple(derivatives))
+
+
+@cache
+def compiled_complex(rule: Rule) -> Callable[..., Any]:
+    """The value of a rule as a function of complex numbers, or arrays; comparisons look at the real parts.
+
+    >>> compiled_complex(RULES["relu"])(2.0 + 1j), compiled_complex(RULES["relu"])(-2.0 + 1j)
+    ((2+1j), 0.0)
+    """
+    done: dict[str, str] = {}
+    result = rule.y.hoist(rule.over, done)
+    lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
+    source = f"def value({', '.join(rule.args)}):\n{''.join(lines)}    return {result}\n"
+    tree = ast.fix_missing_locations(_RealComparisons().visit(ast.parse(source)))
+    scope: dict[str, Any] = {**CONSTANTS, **COMPLEX.functions, "mul": mul, "_real": COMPLEX.judged}
+    exec(compile(tree, f"<microbp complex {rule.name}>", "exec"), scope)
+    function: Callable[..., Any] = scope["value"]
+    return function
+
+
+class _RealComparisons(ast.NodeTransformer):
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        sides = [self.visit(side) for side in (node.left, *node.comparators)]
+        calls: list[ast.expr] = [ast.Call(ast.Name("_real", ast.Load()), [side], []) for side in sides]
+        return ast.Compare(calls[0], node.ops, calls[1:])
 
 
 def local_derivative(rule: Rule, place: int, numbers: Sequence[Any], y: float) -> Any:

@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
+from microbp.notebook import escaped
+
 __all__ = ["VERDICTS", "Cell", "Table", "has_colour", "number"]
 
 #: What stands in a cell: a text as it is, a number as :func:`number` writes it, None as a dash.
@@ -89,6 +91,27 @@ class Table:
         text = self._render(colour=has_colour(file)) + "\n"
         encoding = getattr(file, "encoding", None) or "utf-8"
         file.write(text.encode(encoding, "replace").decode(encoding))
+
+    def markdown(self) -> str:
+        r"""The table as Markdown: names in it are data, and no markup.
+
+        >>> print(Table("w_1", ("name", ">x"), (("a|b", 0.5),), ("fine",)).markdown())
+        **w\_1**
+        <BLANKLINE>
+        | name | x |
+        | :-- | --: |
+        | a\|b | +0.50000000 |
+        <BLANKLINE>
+        fine
+        """
+        parts = [f"**{escaped(self.title)}**"]
+        if self.rows:
+            ends = [":--" if not name.startswith(">") else "--:" for name in self.columns]
+            lines = [[name.removeprefix(">") for name in self.columns]]
+            lines += [[_text(cell) for cell in row] for row in self.rows]
+            told = [f"| {' | '.join(map(escaped, line))} |" for line in lines]
+            parts.append("\n".join([told[0], f"| {' | '.join(ends)} |", *told[1:]]))
+        return "\n\n".join([*parts, *map(escaped, self.notes)])
 
     def _render(self, *, colour: bool) -> str:
         from rich.box import SIMPLE_HEAD

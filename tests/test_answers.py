@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import microbp
 from microbp import Value
 from microbp.answers import AnswerReport, AnswerRow, check_answers
+from microbp.answers.words import LANGUAGES, SENTENCES
 from microbp.errors import NoGradientError
 
 
@@ -183,12 +184,13 @@ PLANTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "claim", "text"), PLANTED)
 @pytest.mark.parametrize("written", [float, "{:.9g}".format, lambda x: float(f"{x:.8g}")])
-def test_a_planted_mistake_is_named_first(name: str, claim: float, text: str, written: Any) -> None:
-    row = graded(E, name, written(claim))
-    assert causes(row)[0].startswith(text)
-    assert row.ratio == pytest.approx(row.claimed / row.true, rel=1e-12)
+def test_a_planted_mistake_is_named_first(written: Any) -> None:
+    report = check_answers(E, [(name, written(claim)) for name, claim, _ in PLANTED], show=False)
+    check_causes(report)
+    for row, (_, _, text) in zip(report.rows, PLANTED, strict=True):
+        assert causes(row)[0].startswith(text)
+        assert row.ratio == pytest.approx(row.claimed / row.true, rel=1e-12)
 
 
 def test_an_explanation_from_few_digits_says_how_easily_it_is_an_accident() -> None:
@@ -598,10 +600,8 @@ def test_a_frozen_parameter_takes_no_claim() -> None:
 @pytest.mark.parametrize(
     ("claim", "error", "text"),
     [
-        ("0.08x", ValueError, "the claim for w5 is not a number: '0.08x'"),
         (True, ValueError, "the claim for w5 is not a number: True"),
         (np.bool_(True), ValueError, "the claim for w5 is not a number"),
-        (None, ValueError, "the claim for w5 is not a number: None"),
         (1j, ValueError, "the claim for w5 is not a number: 1j"),
         ([[1.0], [2.0, 3.0]], ValueError, "the claim for w5 "),
         ([1.0, 2.0], ValueError, r"the claim for w5 has the shape \(2,\), but w5 has \(\)"),
@@ -697,6 +697,115 @@ def test_a_changed_leaf_does_not_change_the_true_gradients() -> None:
     assert causes(graded(loss, "w", -true))
 
 
+# ---------------------------------------------------------------------------------- in the classroom
+def test_a_blank_or_unreadable_answer_has_a_verdict_of_its_own() -> None:
+    claims = {"w5": "", "w6": None, "w7": "0.08x", "w8": "  ", "w1": TRUE["w1"], "w2": -TRUE["w2"]}
+    report = check_answers(E, claims, show=False)
+    assert [row.verdict for row in report.rows] == [
+        "no answer", "no answer", "unreadable", "no answer", "right", "WRONG",
+    ]  # fmt: skip
+    assert report["w5"].claimed is report["w7"].claimed is report["w5"].ratio is None
+    assert report["w5"].explanation == "there is no answer"
+    assert report["w7"].explanation == (
+        "'0.08x' is not read as a number: write it as -0.0076, -0,0076, -7.6e-3 or 1/3"
+    )
+    assert not check_answers(E, {"w5": ""}, show=False).ok
+    assert "w5, w6, w8: there is no answer" in str(report)
+    assert str(report).splitlines()[6].split() == ["w7", "0.08x", "-0.022602540", "-", "unreadable"]
+
+
+def test_the_other_numbers_of_an_array_are_graded() -> None:
+    K = microbp.array([1.0, 2.0, 3.0], name="K")
+    loss = np.sum(K * K * K)
+    row = graded(loss, K, [3.0, None, "27"])
+    assert (row.verdict, row.agrees, row.explanation) == (
+        "no answer", (True, False, True), "there is no answer at [1]",
+    )  # fmt: skip
+    (row,) = check_answers(loss, [(K, [-3.0, "x", -27.0])], show=False).rows
+    assert row.verdict == "WRONG"
+    assert row.causes[0].text.startswith("the sign is wrong")
+    assert "'x' is not read as a number" in row.explanation
+    lines = [line[-1] for line in row.lines()]
+    assert lines == ["WRONG", "unreadable", "WRONG"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["0,0821670", "８.21670e-2", "8.21670×10^-2", "8.21670 · 10**-2", "8.21670×10⁻²", " 821670/10000000 "],
+)
+def test_a_number_is_read_as_people_write_it(written: str) -> None:
+    assert graded(E, "w5", written).verdict == "right"
+
+
+@pytest.mark.parametrize("written", ["1,234.5", "1/0", "1/x", "0,,1", "--1", "0.08.2", "∞∞"])
+def test_what_can_be_read_in_two_ways_is_not_read(written: str) -> None:
+    assert graded(E, "w5", written).verdict == "unreadable"
+
+
+def test_a_fraction_is_exact() -> None:
+    w = Value(2.0, name="w")
+    assert graded(w / 3.0, "w", "1/3").verdict == "right"
+    assert graded(w / 3.0, "w", "−1/3").verdict == "WRONG"
+    assert graded(w / 3.0, "w", "2/5").verdict == "WRONG"
+
+
+def test_decimals_say_to_how_many_the_numbers_were_rounded() -> None:
+    w = Value(1.0, name="w")
+    loss = w * -0.00759
+    assert graded(loss, "w", "-0.0076").verdict == "WRONG"
+    for written in ("-0.0076", -0.0076, "-0,0076", -0.00759):
+        assert graded(loss, "w", written, decimals=4).verdict == "right"
+    for written in ("-0.0075", -0.0077, "0.0076"):
+        assert graded(loss, "w", written, decimals=4).verdict == "WRONG"
+    assert str(check_answers(loss, {"w": "-0.0076"}, decimals=4, show=False)).split()[-4] == "-0.0076"
+    with pytest.raises(ValueError, match="decimals is how many decimals were written, 0 or more, not -1"):
+        check_answers(loss, {"w": 1.0}, decimals=-1)
+
+
+def test_chinese() -> None:
+    claims = {"w5": ERROR1 * V["h1"], "w6": ERROR1 * V["h2"], "w7": "", "w1": -TRUE["w1"]}
+    report = check_answers(E, claims, show=False, language="zh")
+    assert str(report).splitlines()[0] == "check_answers: 3 错误, 1 未作答"
+    assert str(report).splitlines()[2].split() == ["名称", "答案", "真实梯度", "比值", "判定"]
+    assert "w5, w6: 缺少因子 σ′(net_o1) = 0.186816" in str(report)
+    assert "w7: 没有作答" in str(report)
+    assert report["w1"].explanation.startswith("符号错误：它是真实梯度的 -1 倍")
+    assert report["w5"].verdict == "WRONG"
+    with pytest.raises(ValueError, match=r"check_answers\(\) speaks en and zh, not 'de'"):
+        check_answers(E, claims, language="de")
+
+
+def test_every_sentence_stands_in_each_language_with_the_same_fields() -> None:
+    for key, sentences in SENTENCES.items():
+        fields = [sorted(re.findall(r"{(\w+)", each)) for each in sentences]
+        assert len(sentences) == len(LANGUAGES), key
+        assert fields[0] == fields[1], key
+
+
+# ------------------------------------------------------------------------------ causes never invented
+@pytest.mark.parametrize("factor", [1.2345, 3.7, 12.345, 0.37, 4.0, 6.0, 9.0, -4.0])
+def test_any_factor_of_a_neuron_s_weights_is_said_to_be_one(factor: float) -> None:
+    loss, v = batch()
+    quadratic = np.sum(v["W0"] * v["W0"])
+    for cost, key in ((loss, v["W1"][:, 0]), (quadratic, v["W0"])):
+        true = microbp.grad(cost, key)
+        [text] = causes(graded(cost, key, factor * true, names=v))
+        assert f" is {factor:g} × the true gradient" in text  # of 4 samples and of 9 weights with the reason
+        assert " and " not in text
+
+
+def test_a_hidden_layer_updated_with_the_error_of_the_output() -> None:
+    v = {name: microbp.array(RNG.normal(size=shape), name=name) for name, shape in (("W", (3, 2)), ("v", 3))}
+    x = np.array([0.3, -0.8])
+    h = np.tanh(v["W"] @ x)
+    error = v["v"] @ h - 0.2
+    loss = 0.5 * error * error
+    [text] = causes(graded(loss, "W", np.outer(np.full(3, error.data), x), names=v))
+    assert text.startswith("the factors tanh′")
+    assert "; and the factors ∂dot" in text
+    assert "η" not in text
+
+
 # -------------------------------------------------------------------------------------- the report
 def test_the_table() -> None:
     w = Value(0.4, name="w")
@@ -714,7 +823,7 @@ def test_the_table() -> None:
         "w      -0.69442600     -0.12353446    +5.6213140   WRONG",
         "K[0]    +2.5000000      +2.5000000    +1.0000000   right",
         "K[1]    -1.5000000      +1.5000000    -1.0000000   WRONG",
-        "o      -0.23147500     -0.23147522   +0.99999906   right",
+        "o        -0.231475     -0.23147522   +0.99999906   right",
         "",
         "w: the factor σ′(w·3) = 0.177894 is missing",
         f"K: at [1] only: {sign} (as the update of a descent with η =",
@@ -759,7 +868,7 @@ def random_net(seed: int) -> tuple[Value, microbp.Array]:
     return 0.5 * (rng.uniform() - o) ** 2, w
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(3, 17))
 def test_correct_claims_are_right(seed: int, digits: int) -> None:
     loss, w = random_net(seed)
@@ -773,7 +882,7 @@ def test_correct_claims_are_right(seed: int, digits: int) -> None:
     assert check_answers(loss, [(w, -0.3 * true)], learning_rate=0.3, show=False).ok
 
 
-@settings(max_examples=60)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.floats(5e-4, 10.0), st.booleans(), st.integers(5, 17))
 def test_perturbed_claims_are_never_right(seed: int, by: float, up: bool, digits: int) -> None:
     loss, w = random_net(seed)
@@ -792,19 +901,16 @@ def test_perturbed_claims_are_never_right(seed: int, by: float, up: bool, digits
 
 def test_numbers_drawn_at_random_are_not_explained() -> None:
     rng = np.random.default_rng(0)
-    explained = 0
-    for seed in range(200):
+    for seed in range(4):
         loss, w = random_net(seed)
-        place = seed % len(w)
-        true = microbp.grad(loss, w)[place]
-        row = graded(loss, w[place], float(true * np.exp(rng.normal())))
-        assert row.verdict == "WRONG"
-        explained += bool(row.causes)
-    assert explained == 0
+        true = microbp.grad(loss, w)
+        claims = [(w[i], float(true[i] * np.exp(rng.normal()))) for i in range(len(w))]
+        for row in check_answers(loss, claims, show=False).rows:
+            assert (row.verdict, row.causes) == ("WRONG", ())
 
 
 def test_an_explanation_agrees_to_all_digits_of_a_computed_claim() -> None:
-    for name, claim, _ in PLANTED:
+    for name, claim, _ in PLANTED[::8]:
         for cause in graded(E, name, claim).causes:
             assert cause.gives == pytest.approx(claim, rel=1e-9)
         assert not graded(E, name, claim * (1 + 1e-7)).causes

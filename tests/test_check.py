@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import planted as misstated
 
 import microbp.check.auditing
-import microbp.check.case
+import microbp.check.gradients
 from microbp.array import array
 from microbp.backward import backward_order, upstream_gradients
 from microbp.check import (
@@ -234,11 +234,11 @@ def test_the_table_is_pinned():
     lines = str(report).splitlines()
     assert lines[0] == "check_gradients(loss = 0.25): 1 agree, 1 inconclusive"
     assert lines[2].split() == [
-        "name", "back-propagated", "numerical", "difference", "known", "to", "relative", "verdict"
+        "name", "back-propagated", "numerical", "central", "difference", "relative", "known", "to", "verdict"
     ]  # fmt: skip
-    assert lines[4].startswith("w           +1.0000000    +1.0000000 ")
+    assert lines[4].split() == ["w", *3 * ["+1.0000000"], "0.0e+00", "±1.0e-09", "agree"]
     assert lines[4].endswith("   agree")
-    assert lines[5].startswith("b                    0   +0.50000000      5.0e-01   ±")
+    assert lines[5].startswith("b                    0   +0.50000000          +0.50000000    1.0e+00   ±")
     assert lines[5].endswith("   inconclusive: kink within the step: relu at v3, where b = 0.0")
     assert len(lines) == 6
 
@@ -367,7 +367,7 @@ def test_the_node_of_a_kink_is_named(corner, why):
     assert report["a"].why == f"kink within the step: {why}"
 
 
-@pytest.mark.parametrize("distance", [0.1, 1e-3, 1e-6, -1e-3, -1e-6])
+@pytest.mark.parametrize("distance", [0.1, 1e-3, 1e-6, -1e-3, -1e-6, 1e-13, -1e-13])
 def test_beside_a_kink_the_gradient_is_decided(distance):
     z = Value(1.0 + distance, name="z")
     report = checked(3.0 * (z - 1.0).relu() + z)
@@ -376,9 +376,9 @@ def test_beside_a_kink_the_gradient_is_decided(distance):
 
 
 @pytest.mark.parametrize("distance", [1e-13, -1e-13])
-def test_too_close_to_a_kink_it_is_not(distance):
+def test_a_function_that_is_only_called_is_not_decided_too_close_to_a_kink(distance):
     z = Value(1.0 + distance, name="z")
-    report = checked(3.0 * (z - 1.0).relu() + z)
+    report = checked(lambda: 3.0 * (z - 1.0).relu() + z)
     assert report["z"].verdict == "inconclusive"
     assert report["z"].why.startswith("kink within the step: relu at v2, where v1 = ")
 
@@ -419,20 +419,23 @@ def test_a_small_rest_of_large_terms_is_not_passed_by_their_size():
     assert report["p"].verdict == "inconclusive"
 
 
-def test_too_much_cancellation_is_inconclusive():
+def test_cancellation_hides_a_gradient_of_a_function_and_none_of_a_recorded_loss():
     w = Value(1.0, name="w")
-    report = checked(1e-14 * w.sin() + 1e3)
-    assert report["w"].claimed == 1e-14 * math.cos(1.0)
-    assert report["w"].verdict == "inconclusive"
+    small = checked(1e-14 * w.sin() + 1e3)["w"]
+    assert small.claimed == 1e-14 * math.cos(1.0)
+    assert (small.verdict, small.why) == ("agree", "")
+    assert checked(1e-14 * w.sin() + 1e3, w, claimed=small.claimed * (1 + 1e-7))["w"].verdict == "DISAGREE"
+    hidden = checked(lambda: 1e-14 * w.sin() + 1e3)["w"]
+    assert hidden.verdict == "inconclusive"
     assert_matches(
-        r"too much cancellation: the numerical gradient is known to ±\d\.\de-1\d only", report["w"].why
+        r"too much cancellation: the numerical gradient is known to ±\d\.\de-1\d only", hidden.why
     )
 
 
 def test_a_saturated_sigmoid_is_inconclusive_not_wrong():
     a = Value(-40.0, name="a")
-    report = checked(0.5 * (1.0 - a.sigmoid()) ** 2)
-    assert report["a"].verdict == "inconclusive"
+    assert checked(lambda: 0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "inconclusive"
+    assert checked(0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "agree"
 
 
 def test_an_operation_undefined_within_the_step_is_named():
@@ -440,7 +443,8 @@ def test_an_operation_undefined_within_the_step_is_named():
     report = checked(sqrt(a) + a)
     assert report["a"].claimed == inf
     assert report["a"].verdict == "inconclusive"
-    assert_matches(r"undefined within the step: sqrt at v1, where a = -\d.*", report["a"].why)
+    told = r"undefined within the step: node 1, sqrt\(a\), has no value where its operands are -\d.*"
+    assert_matches(told, report["a"].why)
     b = Value(0.0, name="b")
     report = checked(lambda: sqrt(b) + b)
     assert_matches(r"undefined within the step: sqrt\(a\) .* at a = -.*", report["b"].why)
@@ -465,8 +469,8 @@ def test_a_gradient_that_is_not_finite_disagrees_with_a_clear_slope():
 
 def test_fine_structure_below_the_steps_is_not_called_an_error():
     x = Value(3e5, name="x")
-    report = checked(1e-10 * (x * x).sin() + x)
-    assert report["x"].verdict == "inconclusive"
+    assert checked(lambda: 1e-10 * (x * x).sin() + x)["x"].verdict == "inconclusive"
+    assert checked(1e-10 * (x * x).sin() + x)["x"].verdict == "agree"
 
 
 # ------------------------------------------------------------------------------ what is to be checked
@@ -709,7 +713,7 @@ def test_a_zero_that_the_loss_does_not_show_is_traced_to_its_operation():
     w = Value(3.0, name="w")
     with planted("shrunk", "a", "a * 1e-200", ("0.0",), "Off.") as shrunk:
         (lost,) = checked(record(shrunk, (w,)) + 1.0).rows
-    assert (lost.claimed, lost.numerical, lost.verdict) == (0.0, 0.0, "DISAGREE")
+    assert (lost.claimed, lost.numerical, lost.verdict) == (0.0, pytest.approx(1e-200), "DISAGREE")
     assert_matches(r"rule shrunk is wrong at v1: its derivative in a = w is 0, measured .*", lost.why)
     with planted("stuck", "a", "exp(a - 740.0)", ("0.0",), "Off.") as stuck:
         (lost,) = checked(record(stuck, (w * 0.0,)) * 1.0 + w).rows
@@ -722,6 +726,75 @@ def test_a_zero_that_the_loss_does_not_show_is_traced_to_its_operation():
     (under,) = checked(w * 1e-200 * 1e-200 + 1.0).rows
     assert (under.claimed, under.verdict) == (0.0, "inconclusive")
     assert under.why == "underflow: a product of local derivatives is below the smallest float"
+
+
+# -------------------------------------------------------------- functions of arrays, in NumPy or in C
+def test_a_function_of_an_array_is_checked_against_its_claimed_gradient():
+    W = np.array([[0.3, -0.7], [1.1, 0.4]])
+
+    def cost(w):
+        return np.sum(np.tanh(w) ** 3)
+
+    def gradient(w):
+        return 3.0 * np.tanh(w) ** 2 * (1.0 - np.tanh(w) ** 2)
+
+    report = checked(cost, W, gradient=gradient)
+    assert list(verdicts(report)) == ["W[0,0]", "W[0,1]", "W[1,0]", "W[1,1]"]
+    assert report.counts == {"agree": 4}
+    assert str(report).startswith("check_gradients(loss = ")
+    wrong = gradient(W)
+    wrong[1, 0] *= 1.0002
+    assert checked(cost, W, gradient=wrong).counts == {"agree": 3, "DISAGREE": 1}
+    assert W.tolist() == [[0.3, -0.7], [1.1, 0.4]]
+    assert checked(math.exp, 0.5, gradient=math.exp).ok
+    assert checked(np.sum, [1.0, 2.0], gradient=[1.0, 1.0]).ok
+
+
+def test_a_kink_of_a_function_of_an_array_is_inconclusive():
+    report = checked(lambda x: np.sum(np.maximum(x, 0.0)), [0.0, 1.0, -2.0], gradient=[0.0, 1.0, 0.0])
+    assert [row.verdict for row in report.rows] == ["inconclusive", "agree", "agree"]
+    assert report.rows[0].why.startswith("kink or jump within the step")
+
+
+def test_a_function_that_writes_into_its_array_is_checked_all_the_same():
+    def cost(x):
+        x *= 2.0
+        return float(x @ x)
+
+    assert checked(cost, [1.0, 3.0], gradient=[8.0, 24.0]).ok
+
+
+def test_what_is_no_function_of_an_array_is_refused():
+    def cost(x):
+        calls.append(x)
+        return len(calls) if restless else 1.0
+
+    calls, restless = [], False
+    with pytest.raises(TypeError, match="takes the array at which, in x, not 'x'"):
+        checked(cost, "x", gradient=[1.0])
+    with pytest.raises(ValueError, match=r"the gradient has the shape \(1,\), the array \(2,\)"):
+        checked(cost, [1.0, 2.0], gradient=[1.0])
+    with pytest.raises(TypeError, match="takes a function of an array, not Value"):
+        checked(Value(1.0), [1.0], gradient=[1.0])
+    restless = True
+    with pytest.raises(ValueError, match=r"two calls .* at one point differ, the first gave \d"):
+        checked(cost, [1.0], gradient=[1.0])
+
+
+def test_an_error_of_one_in_ten_million_is_found_in_a_recorded_loss():
+    W = array(np.linspace(-1.0, 2.0, 12).reshape(3, 4), name="W")
+    loss = np.sum(np.tanh(W @ np.array([0.1, -0.4, 0.7, 1.2])) ** 2) * 1e-9 + 1e6
+    true = np.array(grad(loss, W), dtype=float)
+    assert checked(loss, W, claimed=true).counts == {"agree": 12}
+    assert checked(loss, W, claimed=true * (1 + 1e-7)).counts == {"DISAGREE": 12}
+
+
+def test_the_central_difference_stands_beside_the_exact_one():
+    w = Value(0.5, name="w")
+    row_ = checked(w.exp() * 2.0)["w"]
+    assert row_.numerical == pytest.approx(row_.claimed, rel=1e-15)
+    assert row_.central != row_.numerical
+    assert row_.central == pytest.approx(row_.claimed, rel=1e-9)
 
 
 def test_two_calls_must_agree():
@@ -739,7 +812,7 @@ def test_two_calls_must_agree():
     ("loss", "text"),
     [
         (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments .* one, not 3\.0$"),
-        (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0$"),
+        (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0; of a function of plain "),
     ],
 )
 def test_the_loss_must_be_a_value(loss, text):
@@ -1078,7 +1151,7 @@ def test_wrong_accumulation_is_told_apart_from_wrong_rules(monkeypatch):
         gradients[id(x)] -= h.data
         return gradients
 
-    for module in (microbp.check.auditing, microbp.check.case):
+    for module in (microbp.check.auditing, microbp.check.gradients):
         monkeypatch.setattr(module, "upstream_gradients", forgets_a_use)
     report = audit(y, show=False)
     assert not report.ok
@@ -1224,10 +1297,13 @@ def test_a_function_gives_the_verdicts_of_its_record(program):
         return made[id(loss)]
 
     before = [each.data for each in order]
-    assert verdicts(checked(again)) == verdicts(checked(loss))
+    recorded = verdicts(checked(loss))
+    for name, verdict in verdicts(checked(again)).items():  # differences do not see as much
+        assert verdict in (recorded[name], "inconclusive")
     assert [each.data for each in order] == before
 
 
+@settings(max_examples=25)
 @given(sizes, st.floats(-1.0, 1.0))
 def test_relu_at_and_beside_zero_is_never_called_wrong(size, beside):
     w, x = Value(size, name="w"), Value(1.5, name="x")
@@ -1245,10 +1321,10 @@ def test_parameters_of_any_size_are_decided(size):
     assert max(each.relative_error for each in report.rows) < 1e-9
 
 
-def test_a_chain_of_ten_thousand_operations_is_decided():
+def test_a_chain_of_two_thousand_operations_is_decided():
     x = Value(0.3, name="x")
     y = x
-    for i in range(10_000):
+    for i in range(2000):
         y = y * 0.9999 + x * 1e-4 if i % 2 else y.sin() + x * 1e-4
     report = checked(y)
     assert report["x"].verdict == "agree"

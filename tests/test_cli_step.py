@@ -31,7 +31,7 @@ def net(tmp_path) -> Path:
 def test_commands_are_read_from_standard_input(monkeypatch, capsys, net) -> None:
     assert stepped(monkeypatch, net, stdin="watch h1\nc\nc\np w5.grad\n") == 0
     text = capsys.readouterr().out
-    assert "h1.grad: −0.019049 += +0.055399 → +0.036350   ✓ final (2 of 2), sign change\n" in text
+    assert "h1.grad: −0.0190491 += +0.0553994 → +0.0363503 ✓ final (2 of 2), sign change\n" in text
     assert "w5.grad = 0.08216704056423078\n" in text
 
 
@@ -39,7 +39,7 @@ def test_lines_are_those_of_the_script(monkeypatch, capsys, net) -> None:
     monkeypatch.chdir(net.parent)
     assert stepped(monkeypatch, Path("net.py"), stdin="break 8\nc\nlist\n") == 0
     text = capsys.readouterr().out
-    assert "step 19 of 27   h1 = sigmoid(v13) = 0.593270   net.py:8\n" in text
+    assert "step 19 of 27   h1 = σ(v13) = 0.593270   net.py:8\n" in text
     assert "    8 B-> h1 = (w1 * i1 + w2 * i2 + b1).sigmoid()\n" in text
 
 

@@ -6,6 +6,7 @@ import pytest
 from viz_support import HOSTILE, by_id, titles, tutorial_1, tutorial_4
 
 import microbp
+import viz
 from microbp import Graph, Value, no_grad, trace
 from viz import Drawing, TooManyValues, draw_step
 from viz import progress as look
@@ -91,6 +92,21 @@ def test_the_seed_is_all_there_is_at_first(pass_):
     assert drawing.picture.title == "step 0 of 27: the pass begins with ∇E = 1"
     assert all(flow.when is When.AHEAD for flow in drawing.picture.moment.edges.values())
     assert all(edge.contribution is None for edge in drawing.picture.edges)
+
+
+def test_pictures_and_page_are_the_same_after_the_update():
+    w, x, b = Value(0.5, name="w"), Value(3.0, name="x"), Value(0.1, name="b")
+    loss = ((w * x + b).tanh() - 1.0) ** 2
+    loss.backward()
+
+    def looks():
+        return draw_step(loss, 3, names={}).dot, viz.page(loss, names={}, whole=0).html
+
+    before = looks()
+    for each in (w, b):
+        each.data -= 0.5 * each.grad
+    assert looks() == before
+    assert "w = 0.5" in before[0]
 
 
 def test_backward_need_not_have_run_and_nothing_is_changed():

@@ -11,7 +11,6 @@ from viz.callers import TooManyValues, caller_scope, not_drawn, whole_number
 from viz.drawing import Drawing
 from viz.focus import focus
 from viz.fold import picture
-from viz.formulas import formula as written
 from viz.kinds import formula, kinds
 from viz.moment import Flow, Moment, Progress, When
 from viz.picture import Picture
@@ -46,7 +45,7 @@ def _told(trace: Trace, step: Step, digits: int) -> str:
     node = trace.graph.nodes[step.node]
     name = _name(node.name)
     if not node.named:
-        name = f"{name} = {shortened(plain(written(trace.graph, node)), _NAME)}"
+        name = f"{name} = {shortened(plain(trace.graph.formula(node)), _NAME)}"
     given = Counter(trace.graph.nodes[each.operand].name for each in step.contributions)
     names = [f"{_name(each)}{', twice' if count == 2 else f', {count} times' if count > 2 else ''}"
              for each, count in given.items()]  # fmt: skip
@@ -192,13 +191,14 @@ def film(
             f"{caller}() draws each of {count:,} values in a box of its own, and no one can follow more than "
             f"{MOST:,}. {_CURES}"
         )
-    drawn = picture(graph, "none", parameters=listed, between=between, around=around, hops=hops)
+    pass_ = root if isinstance(root, Trace) else trace(graph)  # with the numbers that were recorded
+    drawn = picture(pass_.graph, "none", parameters=listed, between=between, around=around, hops=hops)
     if (crossed := drawn.reach()) > FAR:
         raise TooManyValues(
             f"{caller}() would draw {len(drawn.edges):,} edges, which cross {crossed:,} rows of boxes "
             f"together, and no one can follow more than {FAR:,}. {_CURES}"
         )
-    return Film(root if isinstance(root, Trace) else trace(graph), drawn, title or "", digits)
+    return Film(pass_, drawn, title or "", digits)
 
 
 def draw_step(

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from microbp.check.operands import entries_of, local_derivatives
 from microbp.check.recorded import Recorded, same
+from microbp.check.words import entries_of, local_derivatives
 from microbp.graph import Graph, Node
 
 

@@ -61,6 +61,12 @@ def claims_of(parameters: Any, claimed: Any, where: str) -> list[float]:
     return [x for i, (each, claim) in pairs for x in claims_of(each, claim, f"{where}[{i}]")]
 
 
+def elements(name: str, array: np.ndarray[Any, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """What each element of an array is called, and where it stands."""
+    for place in np.ndindex(array.shape):
+        yield f"{name}[{','.join(map(str, place))}]" if place else name, place
+
+
 @contextmanager
 def restored(value: Value) -> Iterator[None]:
     """Give a value its number back after the ``with``."""

@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
+from microbp.notebook import Shown
 from microbp.tables import Table
 
 
-class _Report:
+class _Report(Shown):
     """What both reports have; ``str(report)`` is the table."""
 
     rows: tuple[Any, ...]
@@ -49,6 +50,8 @@ class GradientRow(NamedTuple):
     verdict: str
     #: The reason for a verdict that needs one.
     why: str
+    #: The plain central difference, for comparison; nan where there is none.
+    central: float = math.nan
 
     @property
     def absolute_error(self) -> float:
@@ -92,11 +95,14 @@ class GradientReport(_Report):
         more = (f"{hidden} gradients that agree are not shown (report.rows)",) if hidden else ()
         return Table(
             f"{self.title}: {self._tally()}",
-            ("name", f">{self.source}", ">numerical", ">difference", ">known to", ">relative", "verdict"),
+            (
+                "name", f">{self.source}", ">numerical", ">central difference", ">relative", ">known to",
+                "verdict",
+            ),
             tuple(
                 (
-                    row.name, row.claimed, row.numerical, f"{row.absolute_error:.1e}",
-                    f"±{row.tolerance:.1e}", f"{row.relative_error:.1e}", _verdict(row.verdict, row.why),
+                    row.name, row.claimed, row.numerical, row.central, f"{row.relative_error:.1e}",
+                    f"±{row.tolerance:.1e}", _verdict(row.verdict, row.why),
                 )
                 for row in shown
             ),

@@ -1,11 +1,15 @@
-"""Graphs, nodes, operands and lines in words, for tables and error texts."""
+"""Graphs, nodes, operands and lines: in words, for tables and error texts, and as their rules take them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from microbp.compiled import local_derivative
 from microbp.graph import Graph, Node
+from microbp.rules import Rule
 
 
 def named(graph: Graph) -> str:
@@ -38,3 +42,24 @@ def where(node: Node) -> str:
 def line_of(site: str) -> str:
     """``file:line``, the file relative to the current directory if it is inside."""
     return site.removeprefix(f"{Path.cwd()}{os.sep}")
+
+
+def entries_of(node: Node, numbers: Sequence[float]) -> list[Any]:
+    """The numbers of a node's operands as its rule takes them; ``numbers`` are those of all nodes."""
+    assert node.rule is not None
+    operands = [numbers[each] if type(each) is int else each for each in node.operands]
+    return node.rule.split(operands) if node.rule.over else operands
+
+
+def scope_of(rule: Rule, entries: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The names of a rule's expressions, and those for each element of its lists."""
+    return dict(zip(rule.args, entries, strict=True)), rule.elements(entries)
+
+
+def local_derivatives(rule: Rule, entries: list[Any], y: float) -> list[float]:
+    """What a rule's own text gives for the derivative in each operand."""
+    found: list[float] = []
+    for place in range(len(rule.args)):
+        d = local_derivative(rule, place, entries, y)
+        found.extend(d if type(d) is list else [d])
+    return found

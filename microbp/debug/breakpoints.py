@@ -1,36 +1,246 @@
-"""Breakpoints and watches: where a run through a backward pass stops, and why.
+"""Places in a pass, expressions about them in plain Python, and breakpoints: where a run stops, and why.
 
-A breakpoint stops at the step in which a value passes its gradient on; at a leaf, which passes nothing
-on, at the steps in which it receives. A watch stops whenever a value receives. Either may have a
-condition. All are plain records: a place is searched in either direction, at no cost but the walk.
+A breakpoint stops where a value is computed and where it passes its gradient on; at a leaf, which does
+neither, where it receives. A watch stops whenever a value receives. Either may have a condition: an
+expression over the values (``h1.grad < 0``) and over what is received (``abs(contribution) > 10``). As in
+Python's own debugger it is run as it stands; what has no value yet is None.
 """
 
 from __future__ import annotations
 
+import ast
+import builtins
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import PurePath
-from typing import NamedTuple
+from types import CodeType
+from typing import Any, NamedTuple
 
-from microbp.debug.cursor import Cursor
-from microbp.debug.figures import figure
-from microbp.debug.language import Query, QueryError, Scope, parse
-from microbp.debug.records import Contribution, Step
+from microbp.debug.passes import Contribution, Pass, Step
 from microbp.errors import MicrobpError
-from microbp.graph import Graph
-from microbp.notation import symbol
+from microbp.graph import Graph, Node
+from microbp.notation import plain_number, symbol
 from microbp.spelling import did_you_mean
 
 __all__ = [
-    "Breakpoint", "BreakpointError", "Stop", "breakpoint_at", "run", "sign_change", "watch_on",
-    "words_at",
+    "ASPECTS", "WORDS", "Breakpoint", "BreakpointError", "Expression", "Place", "breakpoint_at", "figure",
+    "watch_on",
 ]  # fmt: skip
+
+#: The words about a contribution, and what they mean.
+WORDS = {
+    "data": "the number of the value that receives",
+    "grad": "its gradient after the contribution",
+    "before": "its gradient before; 0 where there was none",
+    "contribution": "upstream × local",
+    "upstream": "the gradient of the value that passes it on",
+    "local": "the local derivative",
+    "missing": "how many contributions it still waits for",
+    "finite": "whether data, grad and local are finite",
+    "final": "whether no contribution is missing",
+    "sign_change": "whether grad has another sign than before",
+}
+#: What can follow the name of a value: its number; its gradient so far, and at the end; how much is missing.
+ASPECTS = ("data", "grad", "final", "missing")
+#: Of so many values is said by name what happened in a step.
+TOLD = 3
 
 
 class BreakpointError(MicrobpError, ValueError):
-    """There is nothing to stop at."""
+    """There is nothing to stop at, or an expression that says nothing."""
+
+
+def figure(x: float | None, *, sign: bool = False) -> str:
+    """A number with six significant digits, all of them where it was rounded; a dash for None.
+
+    >>> figure(0.0821670406, sign=True), figure(-0.5), figure(None)
+    ('+0.0821670', '−0.5', '-')
+    """
+    return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
+
+
+class Place:
+    """A place in a pass: so many steps of it are done; below 0, so many values short of the root."""
+
+    def __init__(self, pass_: Pass, at: int = 0) -> None:
+        self.pass_, self.graph, self.at = pass_, pass_.graph, at
+        #: The computed values in their order.
+        self.computed = [node for node in pass_.graph if node.rule is not None]
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first place and the last."""
+        return -len(self.computed), len(self.pass_)
+
+    @property
+    def step(self) -> Step | None:
+        """The step done last; None at the seed and on the way forward."""
+        return self.pass_.steps[self.at - 1] if self.at > 0 else None
+
+    @property
+    def node(self) -> Node:
+        """The value that has just been computed, or has passed its gradient on; at the seed the root."""
+        if self.at < 0:
+            return self.computed[self.at]
+        return self.graph.root if self.step is None else self.graph.nodes[self.step.node]
+
+    def gradient(self, position: int) -> float | None:
+        """The gradient of a value here; None: nothing yet."""
+        return None if self.at < 0 else self.pass_.gradient(position, self.at)
+
+    def received(self, position: int) -> str:
+        """How much of a gradient has arrived: ``final``, ``1 of 2``, ``nothing to come``."""
+        total = len(self.pass_.received[position])
+        missing = self.pass_.missing(position, max(self.at, 0))
+        if position == self.graph.root.position:
+            return "the seed"
+        if not self.graph.nodes[position].requires_grad:
+            return "a constant"
+        if not missing:
+            return "final" if total else "nothing to come"
+        return f"{total - missing} of {total}"
+
+
+class Held:
+    """A value of the graph in an expression: what is known of it at a place."""
+
+    def __init__(self, place: Place, position: int) -> None:
+        self._place, self._position = place, position
+
+    @property
+    def data(self) -> float | None:
+        """Its number; None on the way forward, before it is computed."""
+        node = self._place.graph.nodes[self._position]
+        later = self._place.at < 0 and self._position > self._place.node.position
+        return None if later and node.rule is not None else node.data
+
+    @property
+    def grad(self) -> float | None:
+        """Its gradient so far; None where it has none yet."""
+        return self._place.gradient(self._position)
+
+    @property
+    def final(self) -> float | None:
+        """Its gradient at the end of the pass."""
+        return self._place.pass_.gradient(self._position)
+
+    @property
+    def missing(self) -> int:
+        """How many contributions it still waits for."""
+        return self._place.pass_.missing(self._position, max(self._place.at, 0))
+
+
+class Expression:
+    """Plain Python over values by their names, words, functions of ``math``, and the script's variables.
+
+    A name that Python could not read, as ``layers.0.w.1`` or one in quotes, is one all the same.
+
+    >>> from microbp import Value, trace
+    >>> y = Value(0.5, name="layers.0.w.1") * 3.0
+    >>> pass_ = trace(y, {})
+    >>> Expression("layers.0.w.1.grad + log(e)", pass_)(Place(pass_, 1))
+    4.0
+
+    Raises BreakpointError for what is no expression, and for names that mean nothing.
+    """
+
+    def __init__(self, text: str, pass_: Pass, variables: Mapping[str, Any] | None = None) -> None:
+        self.text = " ".join(text.split())
+        self._graph, self._variables = pass_.graph, variables or {}
+        self._odd: dict[str, int] = {}
+        if not self.text:
+            raise BreakpointError("an expression is missing; for instance: abs(grad) > 10")
+        try:
+            tree = ast.parse(self._readable(), mode="eval")
+            self._code: CodeType = compile(tree, "<condition>", "eval")
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
+            reason += "; to compare, write ==" if re.search(r"[^=!<>]=[^=]", self.text) else ""
+            raise BreakpointError(f"{self.text!r} is not an expression: {reason}") from None
+        names = [each for each in ast.walk(tree) if isinstance(each, ast.Name)]
+        bound = {each.id for each in names if isinstance(each.ctx, ast.Store)}
+        bound |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
+        read = {each.id for each in names} - bound
+        #: What each name means: a position in the graph, a word, or what Python or the script has.
+        self._meanings = {name: self._meaning(name) for name in sorted(read)}
+        #: The words about a contribution that it uses.
+        self.words = sorted(name for name, meaning in self._meanings.items() if meaning is WORDS)
+        for each in ast.walk(tree):
+            match each:
+                case ast.Attribute(value=ast.Name(id=name), attr=aspect) if aspect not in ASPECTS:
+                    if isinstance(meaning := self._meanings.get(name), Position):
+                        called = self._graph.names[meaning]
+                        there = ", ".join(f"{called}.{aspect}" for aspect in ASPECTS)
+                        raise BreakpointError(f"of {called} there are: {there}")
+
+    def _readable(self) -> str:
+        """The text in which each name that Python could not read is replaced by a plain word."""
+        text = re.sub(r"\bsign change\b", "sign_change", self.text)
+        places = self._graph._called
+        tight = text.replace(" ", "")
+        odd = [name for name in places if not name.isidentifier() and name.replace(" ", "") in tight]
+        for name in sorted(odd, key=len, reverse=True):
+            word = f"_{len(self._odd)}_"
+            written = r"\s*".join(re.escape(each) for each in re.split(r"\s+|(?<=,)", name) if each)
+            text, count = re.subn(rf"(?<![\w.])(['\"]?){written}\1(?![\w\[#])", word, text)
+            if count:
+                self._odd[word] = places[name]
+        return text.strip()
+
+    def _meaning(self, name: str) -> Any:
+        if name in self._odd:
+            return Position(self._odd[name])
+        if name in self._graph._called:
+            return Position(self._graph._called[name])
+        if name in WORDS:
+            return WORDS
+        for known in (self._variables, vars(math), vars(builtins)):
+            if name in known:
+                return known[name]
+        known_names = [*islice(self._graph._called, 10_000), *WORDS]
+        cure = did_you_mean(name, known_names) or f"the words are: {', '.join(WORDS)}"
+        raise BreakpointError(f"there is no value and no word {name!r}; {cure}")
+
+    def __call__(self, place: Place, at: Contribution | None = None) -> Any:
+        """Its value at a place, about one contribution of the step there; whatever Python raises."""
+        scope = {}
+        for name, meaning in self._meanings.items():
+            if isinstance(meaning, Position):
+                scope[name] = Held(place, meaning)
+            else:
+                scope[name] = _word(name, place, at) if meaning is WORDS else meaning
+        return eval(self._code, scope)
+
+    def holds(self, place: Place, at: Contribution | None = None) -> bool:
+        """Whether it is true there. Of what has no value yet, or none at all, nothing is."""
+        try:
+            return bool(self(place, at))
+        except (TypeError, ArithmeticError, ValueError):
+            return False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Position(int):
+    """Where a value that a name means stands in the graph."""
+
+
+def _word(word: str, place: Place, at: Contribution | None) -> Any:
+    """What a word means at one contribution; on the way forward only the number is there."""
+    if at is None:
+        data = place.node.data
+        return {"data": data, "finite": math.isfinite(data)}.get(word)
+    data = place.graph.nodes[at.operand].data
+    step = place.pass_.steps[at.step - 1]
+    return {
+        "data": data, "grad": at.after, "before": 0.0 if at.before is None else at.before,
+        "contribution": at.amount, "upstream": step.upstream, "local": at.local, "missing": at.missing,
+        "finite": all(map(math.isfinite, (data, at.after, at.local))), "final": not at.missing,
+        "sign_change": at.turns,
+    }[word]  # fmt: skip
 
 
 class Breakpoint(NamedTuple):
@@ -42,92 +252,52 @@ class Breakpoint(NamedTuple):
     what: str
     #: The positions of the nodes that it is set on; None: any.
     nodes: frozenset[int] | None
-    condition: Query | None = None
+    condition: Expression | None = None
 
     def __str__(self) -> str:
-        """``watch h1 if grad < 0``, ``break condition: not finite``."""
-        on = {"watch": f"watch {self.what}", "condition": "break"}.get(
-            self.kind, f"break {self.kind} {self.what}"
-        )
-        return f"{on.rstrip()} if {self.condition}" if self.condition else on.rstrip()
+        """``watch h1 if grad < 0``, ``break name h1``, ``break if not finite``."""
+        plain = f"break {self.kind} {self.what}"
+        on = {"watch": f"watch {self.what}", "condition": "break"}.get(self.kind, plain)
+        return f"{on} if {self.condition}" if self.condition else on
 
-    def stops(self, cursor: Cursor) -> str | None:
-        """Why the run stops after the step that the cursor has done last; None if it does not.
+    def stops(self, place: Place) -> str | None:
+        """Why a run stops at this place; None if it does not.
 
-        >>> from microbp import Value
-        >>> from microbp.debug.trace import trace
+        >>> from microbp import Value, trace
         >>> x = Value(3.0, name="x")
-        >>> cursor = Cursor(trace(x * x, {}))
-        >>> watch = watch_on(cursor.trace.graph, "x", "grad > 5")
-        >>> watch.stops(cursor) is None
-        True
-        >>> cursor.forward()
-        >>> watch.stops(cursor)
-        'x.grad: +3 → +6'
+        >>> pass_ = trace(x * x, {})
+        >>> watch = watch_on(pass_, "x if grad > 5")
+        >>> watch.stops(Place(pass_, 0)) is None, watch.stops(Place(pass_, 1))
+        (True, 'x.grad: +3 → +6')
         """
-        step = cursor.current
+        step, node, condition = place.step, place.node, self.condition
         if step is None:
-            return None
-        graph = cursor.trace.graph
-        if self.kind == "watch" or self.nodes is None:
-            return self._receives(cursor, step, graph)
-        if step.node in self.nodes:
-            meets = [c for c in step.contributions if self._meets(cursor, step, c)]
-            if not self.condition or meets:
-                return f"{graph.nodes[step.node].name} passes its gradient on"
-        leaves = [c for c in step.contributions if c.operand in self.nodes and _is_leaf(graph, c)]
-        meets = [c for c in leaves if self._meets(cursor, step, c)]
-        return _change(graph, meets) if meets else None
-
-    def _receives(self, cursor: Cursor, step: Step, graph: Graph) -> str | None:
-        on = [c for c in step.contributions if self.nodes is None or c.operand in self.nodes]
-        meets = [c for c in on if self._meets(cursor, step, c)]
-        return _change(graph, meets) if meets else None
-
-    def _meets(self, cursor: Cursor, step: Step, contribution: Contribution) -> bool:
-        if self.condition is None:
-            return True
-        return bool(self.condition(words_at(cursor, step, contribution)))
+            here = self.kind != "watch" and (self.nodes is None or node.position in self.nodes)
+            computed = place.at < 0 and here and (condition is None or condition.holds(place))
+            return f"{node.name} is computed" if computed else None
+        meets = [each for each in step.contributions if condition is None or condition.holds(place, each)]
+        if self.nodes is not None and self.kind != "watch":
+            if node.position in self.nodes and (meets or condition is None):
+                return f"{node.name} passes its gradient on"
+            meets = [each for each in meets if place.graph.nodes[each.operand].rule is None]
+        on = [each for each in meets if self.nodes is None or each.operand in self.nodes]
+        return _change(place.graph, on)
 
 
-class Stop(NamedTuple):
-    """Where a run has stopped."""
-
-    #: How many steps are done there.
-    step: int
-    #: The number of the breakpoint among those given, from 0, and why: one for each that stops here.
-    reasons: tuple[tuple[int, str], ...]
-
-
-def run(cursor: Cursor, breakpoints: Sequence[Breakpoint], *, back: bool = False) -> Stop | None:
-    """Move the cursor to the next step at which a breakpoint stops, or to the end; None at the end.
-
-    ``back`` goes the other way, to the latest earlier step, or to the seed.
-
-    >>> from microbp import Value
-    >>> from microbp.debug.trace import trace
-    >>> x = Value(0.5, name="x")
-    >>> y = (x.tanh() - x) * x
-    >>> cursor = Cursor(trace(y, {}))
-    >>> stops = [breakpoint_at(cursor.trace.graph, "tanh"), watch_on(cursor.trace.graph, "x")]
-    >>> run(cursor, stops)
-    Stop(step=1, reasons=((1, 'x.grad: −0.037883'),))
-    >>> run(cursor, stops).step, run(cursor, stops).reasons
-    (2, ((0, 'v1 passes its gradient on'), (1, 'x.grad: −0.537883 → −0.144659')))
-    >>> run(cursor, stops) is None
-    True
-    """
-    end = 0 if back else len(cursor)
-    while cursor.step != end:
-        (cursor.back if back else cursor.forward)()
-        reasons = [(number, each.stops(cursor)) for number, each in enumerate(breakpoints)]
-        met = tuple((number, reason) for number, reason in reasons if reason is not None)
-        if met:
-            return Stop(cursor.step, met)
-    return None
+def _change(graph: Graph, received: Sequence[Contribution]) -> str | None:
+    """What happened to the values that received: ``h1.grad: −0.0190491 → +0.0363503, sign change``."""
+    told = []
+    for each in received[:TOLD]:
+        before = "" if each.before is None else f"{figure(each.before, sign=True)} → "
+        flip = ", sign change" if each.turns else ""
+        told.append(f"{graph.names[each.operand]}.grad: {before}{figure(each.after, sign=True)}{flip}")
+    more = f" and {len(received) - TOLD} more" if len(received) > TOLD else ""
+    return "; ".join(told) + more if told else None
 
 
-def breakpoint_at(graph: Graph, text: str, *, file: str | None = None) -> Breakpoint:
+def breakpoint_at(
+    pass_: Pass, text: str, *, file: str | None = None, variables: Mapping[str, Any] | None = None
+) -> Breakpoint:
     """The breakpoint of ``text``: a place, a condition, or both.
 
     A place is the name of a value, an operation (``sigmoid``, ``×``), or a line, ``12`` or
@@ -135,64 +305,73 @@ def breakpoint_at(graph: Graph, text: str, *, file: str | None = None) -> Breakp
     With a condition it reads ``h1 if grad < 0``, ``h1, grad < 0``, ``if abs(grad) > 10``, or just
     ``abs(grad) > 10``; it looks at every value that receives a contribution in that step.
 
-    >>> from microbp import Value
-    >>> graph = Graph(Value(0.5, name="x").tanh(), {})
-    >>> print(breakpoint_at(graph, "tanh if not finite"))
+    >>> from microbp import Value, trace
+    >>> pass_ = trace(Value(0.5, name="x").tanh(), {})
+    >>> print(breakpoint_at(pass_, "tanh if not finite"))
     break operation tanh if not finite
-    >>> breakpoint_at(graph, "tahn")  # doctest: +ELLIPSIS
+    >>> breakpoint_at(pass_, "tahn")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     microbp.debug.breakpoints.BreakpointError: there is no value, ... 'tahn'; did you mean 'tanh'?
 
-    Raises BreakpointError, or QueryError for a condition.
+    Raises BreakpointError.
     """
     text = text.strip()
     if not text:
         raise BreakpointError("break at what? a name, an operation, file:line, or: if CONDITION")
-    names = {node.name: node.position for node in graph}
-    place = _place(graph, names, text, file)
+    place = _place(pass_.graph, text, file)
     if place is not None:
         return place
     for before, after in _splits(text):
-        place = _place(graph, names, before, file) if before else Breakpoint("condition", "", None)
+        place = _place(pass_.graph, before, file) if before else Breakpoint("condition", "", None)
         if place is not None:
-            return place._replace(condition=parse(after, names, condition=True))
-    try:
-        condition = parse(text, names, condition=True)
-    except QueryError:
-        before = next((before for before, _ in _splits(text)), text)
-        if re.fullmatch(r"[\w.:#\[\]]+", before):
-            raise _nothing(graph, names, before) from None
-        raise
-    return Breakpoint("condition", "", None, condition)
+            return place._replace(condition=_condition(after, pass_, variables))
+    before = next((before for before, _ in _splits(text)), text)
+    if re.fullmatch(r"[\w.:#\[\]]+", before) and before not in WORDS:
+        raise _nothing(pass_.graph, before)
+    return Breakpoint("condition", "", None, _condition(text, pass_, variables))
 
 
-def watch_on(graph: Graph, text: str, condition: str | None = None) -> Breakpoint:
+def watch_on(pass_: Pass, text: str, *, variables: Mapping[str, Any] | None = None) -> Breakpoint:
     """The watch on the gradient of a value, by its name: ``h1``, ``h1.grad`` or ``h1 if grad < 0``.
 
-    Raises BreakpointError where there is no such value, QueryError for a condition.
+    Raises BreakpointError where there is no such value, or the condition is none.
     """
-    text = text.strip()
-    names = {node.name: node.position for node in graph}
-    if condition is None and text not in names:
+    text, names, condition = text.strip(), pass_.graph._called, None
+    if text not in names:
         splits: list[tuple[str, str | None]] = [*_splits(text)] or [(text, None)]
         text, condition = next((each for each in splits if each[0].removesuffix(".grad") in names), splits[0])
     name = text if text in names else text.removesuffix(".grad")
     if not name:
         raise BreakpointError("watch what? the name of a value")
     if name not in names:
-        raise _nothing(graph, names, name, "value")
-    position = names[name]
-    if not graph.nodes[position].requires_grad:
+        raise _nothing(pass_.graph, name, "value")
+    if not pass_.graph.nodes[names[name]].requires_grad:
         raise BreakpointError(f"{name} is a constant: it takes no gradient that could be watched")
-    query = None if condition is None else parse(condition, names, condition=True)
-    return Breakpoint("watch", name, frozenset([position]), query)
+    query = None if condition is None else _condition(condition, pass_, variables)
+    return Breakpoint("watch", name, frozenset([names[name]]), query)
 
 
-def _place(graph: Graph, names: dict[str, int], text: str, file: str | None) -> Breakpoint | None:
+def _condition(text: str, pass_: Pass, variables: Mapping[str, Any] | None) -> Expression:
+    """A condition, tried where every number is there."""
+    found = Expression(text, pass_, variables)
+    end = Place(pass_, len(pass_))
+    paid = [each for step in pass_.steps for each in step.contributions]
+    try:
+        found(end, paid[-1] if paid else None)
+    except (ArithmeticError, ValueError):  # it may have a value elsewhere
+        pass
+    except Exception as error:  # noqa: BLE001 (whatever the user's expression raises)
+        value = "'Held'" in str(error)
+        told = "a value by itself is no number: write h1.grad, or h1.data" if value else error
+        raise BreakpointError(f"{found.text!r} does not work: {told}") from None
+    return found
+
+
+def _place(graph: Graph, text: str, file: str | None) -> Breakpoint | None:
     """The breakpoint on a name, an operation or a line; None where the text is none of them."""
-    if text in names:
-        return Breakpoint("name", text, frozenset([names[text]]))
+    if text in graph._called:
+        return Breakpoint("name", text, frozenset([graph._called[text]]))
     on = {node.position for node in graph if node.rule and text in (node.rule.name, symbol(node.rule))}
     if on:
         return Breakpoint("operation", text, frozenset(on))
@@ -217,8 +396,7 @@ def _line(graph: Graph, named: str | None, line: int, file: str | None) -> Break
             "no line is known: call microbp.record_sites() before computing, or use microbp step SCRIPT"
         )
     if named is None:
-        root_site = graph.root.site or next(iter(sites))[0] + ":"
-        named = file or root_site.rpartition(":")[0]
+        named = file or (graph.root.site or next(iter(sites))[0] + ":").rpartition(":")[0]
     wanted = PurePath(named).parts
     files = {where for where, _ in sites if PurePath(where).parts[-len(wanted) :] == wanted}
     if not files:
@@ -226,62 +404,17 @@ def _line(graph: Graph, named: str | None, line: int, file: str | None) -> Break
         raise BreakpointError(f"no value was recorded in a file {named!r}; there are: {there}")
     found = {position for where in files for position in sites.get((where, line), ())}
     if not found:
-        lines = sorted({number for where, number in sites if where in files})
-        near = ", ".join(map(str, sorted(lines, key=lambda each: abs(each - line))[:6]))
+        lines = {number for where, number in sites if where in files}
+        near = ", ".join(map(str, sorted(lines, key=lambda each: (abs(each - line), each))[:6]))
         raise BreakpointError(
             f"no value was recorded on line {line} of {PurePath(named).name}; nearest: {near}"
         )
     return Breakpoint("line", f"{PurePath(named).name}:{line}", frozenset(found))
 
 
-def _nothing(
-    graph: Graph, names: dict[str, int], text: str, kind: str = "value, operation or line"
-) -> BreakpointError:
-    operations = {node.rule.name for node in graph if node.rule} if kind != "value" else set()
-    known = [*islice(names, 10_000), *operations]
-    named = [node.name for node in graph if node.named]
+def _nothing(graph: Graph, text: str, kind: str = "value, operation or line") -> BreakpointError:
+    operations = {rule.name for rule in graph.rules} if kind != "value" else set()
+    named = [name for name, given in zip(graph.names, graph.named, strict=True) if given]
     told = ", ".join([*named[:12], "…"] if len(named) > 12 else named) or "none has a name"
-    cure = did_you_mean(text, known) or f"the named values are: {told}"
+    cure = did_you_mean(text, [*islice(graph.names, 10_000), *operations]) or f"the named values are: {told}"
     return BreakpointError(f"there is no {kind} {text!r}; {cure}")
-
-
-def words_at(cursor: Cursor, step: Step, c: Contribution) -> Scope:
-    """What the words of an expression mean at one contribution, and the names here and now."""
-
-    def meaning(name: str, word: str) -> float:
-        if name:
-            return cursor.number(name, word)
-        data = cursor.trace.graph.nodes[c.operand].data
-        if word == "finite":
-            return all(map(math.isfinite, (data, c.after, c.local)))
-        if word == "sign_change":
-            return sign_change(c)
-        numbers = {
-            "data": data, "grad": c.after, "before": 0.0 if c.before is None else c.before,
-            "contribution": c.amount, "local": c.local, "upstream": step.upstream,
-            "missing": c.missing, "final": c.missing == 0,
-        }  # fmt: skip
-        return numbers[word]
-
-    return meaning
-
-
-def sign_change(c: Contribution) -> bool:
-    """Whether a contribution gives the gradient the other sign."""
-    return c.before is not None and (c.before < 0.0 < c.after or c.after < 0.0 < c.before)
-
-
-def _is_leaf(graph: Graph, contribution: Contribution) -> bool:
-    return graph.nodes[contribution.operand].rule is None
-
-
-def _change(graph: Graph, received: Sequence[Contribution]) -> str:
-    """What happened to the values that received: ``h1.grad: −0.019049 → +0.036350, sign change``."""
-    told = []
-    for c in received[:3]:
-        name = graph.nodes[c.operand].name
-        before = "" if c.before is None else f"{figure(c.before, sign=True)} → "
-        flip = sign_change(c)
-        told.append(f"{name}.grad: {before}{figure(c.after, sign=True)}{', sign change' if flip else ''}")
-    more = f" and {len(received) - 3} more" if len(received) > 3 else ""
-    return "; ".join(told) + more

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from microbp.errors import MicrobpError
+from microbp.notebook import Shown
+from microbp.tables import Table
 
 __all__ = ["History", "NotFinite"]
 
 
 @dataclass(frozen=True)
-class History:
+class History(Shown):
     """What happened in a run, as plain data: ``dataclasses.asdict(history)`` goes through JSON.
 
     Epochs and steps are counted from 1 in texts and in ``best_epoch``; ``cost[0]`` is that of epoch 1.
@@ -38,11 +40,25 @@ class History:
     best_epoch: int | None = None
     #: All of that in a sentence.
     message: str = ""
-    #: How gradients were computed: "replay", "eager", or "eager" and why replay stepped aside.
+    #: How gradients were computed: "replay", "eager", "eager" and why not by replay, or "replay for 300
+    #: steps, then eager" and why.
     engine: str = ""
+    #: Why it was that engine; of replay, how many samples it was compared on.
+    why: str = ""
 
     def __str__(self) -> str:
         return self.message
+
+    def table(self) -> Table:
+        """The costs of some epochs, from the first to the last, and why the run ended."""
+        last = len(self.cost)
+        round_ = (10**k * d for k in range(7) for d in (1, 2, 5))
+        marks = [*(n for n in round_ if n < last), last]
+        columns = {"cost": self.cost, "validation cost": self.validation_cost}
+        columns = {name: costs for name, costs in columns.items() if len(costs) == last}
+        rows = tuple((str(n), *(costs[n - 1] for costs in columns.values())) for n in marks if n)
+        head = (">epoch", *(f">{name}" for name in columns))
+        return Table("History", head, rows, (self.message,) if self.message else ())
 
 
 class NotFinite(MicrobpError, FloatingPointError):

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from microbp import Contribution, Graph, Node, Trace, Value
 from microbp.notation import plain_name
 from viz.colours import Scale
-from viz.formulas import formula
 from viz.kinds import kinds, sign
 from viz.picture import Kind
 from viz.reach import HASTE, PATIENCE, reach
@@ -254,7 +253,7 @@ def described(trace: Trace, title: str, parameters: Iterable[str | Value] | None
 
 
 def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]]) -> dict[str, Any]:
-    made = formula(graph, node)
+    made = graph.formula(node)
     return {
         "name": plain(node.name),
         "word": plain_name(node.name),

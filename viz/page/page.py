@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from microbp import Graph, Trace, Value, trace
+from microbp.files import write_file
 from viz.callers import TooManyValues, caller_scope, not_drawn
 from viz.engines import ENGINES, NoEngine, positions
 from viz.fold import pictures
@@ -94,7 +95,7 @@ class Page:
         if path.suffix.lower() not in self.suffixes:
             known = ", ".join(self.suffixes)
             raise ValueError(f"cannot save a page as {path.name!r}: the suffix is one of {known}")
-        path.write_text(self.html, encoding="utf-8", newline="\n")
+        write_file(path, self.html)
         return path
 
     def __str__(self) -> str:

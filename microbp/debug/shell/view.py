@@ -1,72 +1,82 @@
-"""How a step is shown: ``upstream × local = contribution``, and ``before += contribution → after``."""
+"""How a place in a pass is shown: how a value came about, and ``before += upstream × local → after``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from microbp.check.words import line_of
-from microbp.debug.breakpoints import sign_change
-from microbp.debug.cursor import Cursor
-from microbp.debug.figures import figure
-from microbp.debug.records import Contribution, Step
+from microbp.debug.breakpoints import Place, figure
+from microbp.debug.passes import Contribution
 from microbp.debug.shell.screen import Line, Span
 from microbp.debug.words import equation, group_words
+from microbp.graph import Node
 from microbp.notation import plain_name
 from microbp.notation.names import NUMBER
 
-__all__ = ["MOST", "amount", "seed", "shown"]
+__all__ = ["MOST", "shown"]
 
 #: A step with more contributions than this is shortened.
 MOST = 6
 
 
-def seed(cursor: Cursor) -> Iterator[Line]:
-    """What there is before the first step."""
-    root = cursor.trace.graph.root
-    name = plain_name(root.name)
-    yield ("step 0", "head"), f" of {len(cursor)}   the seed"
-    yield (f"  ∂{name}/∂{name} = 1; no other value has a gradient yet",)
-
-
-def shown(cursor: Cursor, step: Step, *, every: bool = False) -> Iterator[Line]:
-    """One step, as it stands when the cursor has just done it."""
-    graph = cursor.trace.graph
-    node, root = graph.nodes[step.node], plain_name(graph.root.name)
-    name = plain_name(node.name)
-    site: list[Span] = [(f"   {line_of(node.site)}", "dim")] if node.site else []
-    yield (
-        (f"step {step.index}", "head"),
-        f" of {len(cursor)}   {equation(graph, node)} = {figure(node.data)}",
-        *site,
-    )
+def shown(place: Place, *, every: bool = False) -> Iterator[Line]:
+    """The step done last; on the way forward the value computed last."""
+    node, root = place.node, plain_name(place.graph.root.name)
+    site: list[Span] = [(f"   {line_of(node.site)}", "dim")] if node.site and place.at else []
+    computed = f"{equation(place.graph, node)} = {figure(node.data)}"
+    if place.at < 0:
+        count = len(place.computed)
+        yield (f"forward {count + 1 + place.at}", "head"), f" of {count}   {computed}", *site
+    elif not place.at:
+        yield ("step 0", "head"), f" of {len(place.pass_)}   the seed"
+        yield (f"  ∂{root}/∂{root} = 1; no other value has a gradient yet",)
+        return
+    else:
+        yield (f"step {place.at}", "head"), f" of {len(place.pass_)}   {computed}", *site
     if node.group:
         yield ((f"  in {group_words(node)}", "dim"),)
-    yield f"  upstream ∂{root}/∂{name} = ", amount(step.upstream)
-    contributions = step.contributions
-    few = contributions if every or len(contributions) <= MOST else contributions[: MOST - 1]
+    if place.at < 0:
+        yield from _forward(place, node)
+        return
+    step = place.step
+    assert step is not None
+    yield f"  upstream ∂{root}/∂{plain_name(node.name)} = ", _amount(step.upstream)
+    given = step.contributions
+    few = given if every or len(given) <= MOST else given[: MOST - 1]
     for each in few:
-        yield from _contribution(cursor, step, each)
-    if len(few) < len(contributions):
-        yield ((f"  … and {len(contributions) - len(few)} more contributions: show all", "note"),)
-    if not contributions:
+        yield from _contribution(place, step.upstream, each)
+    if len(few) < len(given):
+        yield ((f"  … and {len(given) - len(few)} more contributions: show all", "note"),)
+    if not given:
         yield (("  its operands are constants, which take no gradient", "dim"),)
 
 
-def _contribution(cursor: Cursor, step: Step, c: Contribution) -> Iterator[Line]:
-    graph = cursor.trace.graph
-    operand = plain_name(graph.nodes[c.operand].name)
-    node = graph.nodes[step.node]
+def _forward(place: Place, node: Node) -> Iterator[Line]:
+    """What it was computed from, and the local derivatives that were kept."""
+    for each in dict.fromkeys(x for x in node.operands[: 2 * MOST] if isinstance(x, int)):
+        operand = place.graph.nodes[each]
+        yield (f"  {plain_name(operand.name)} = {figure(operand.data)}",)
+    paid = place.pass_.step_of(node.position)
+    for got in reversed(paid.contributions[-MOST:] if paid else ()):
+        label = f"∂{plain_name(node.name)}/∂{plain_name(place.graph.names[got.operand])}"
+        yield ((f"  {label} = {_local(got)}, kept for the way back", "dim"),)
+
+
+def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[Line]:
+    graph = place.graph
+    node, operand = graph.nodes[c.user], plain_name(graph.names[c.operand])
     again = node.operands.count(c.operand) > 1
-    place: list[Span] = [(f"   operand {c.place + 1}", "dim")] if again else []
-    yield f"  {operand}: local ∂{plain_name(node.name)}/∂{operand} = {_local(c)}", *place
-    local, style = amount(c.local, sign=False)
+    where: list[Span] = [(f"   operand {c.place + 1}", "dim")] if again else []
+    yield f"  {operand}: local ∂{plain_name(node.name)}/∂{operand} = {_local(c)}", *where
+    local, style = _amount(c.local, sign=False)
     factor = (f"({local})" if c.local < 0.0 else local), style
-    yield "    ", amount(step.upstream), " × ", factor, " = ", amount(c.amount)
-    if c.before is None:
-        sum_: list[Span] = ["none → ", amount(c.after)]
-    else:
-        sum_ = [amount(c.before), " += ", amount(c.amount), " → ", amount(c.after)]
-    yield f"    {operand}.grad: ", *sum_, "   ", *_state(cursor, c)
+    yield "    ", _amount(upstream), " × ", factor, " = ", _amount(c.amount)
+    sum_ = ["none → "] if c.before is None else [_amount(c.before), " += ", _amount(c.amount), " → "]
+    total = len(place.pass_.received[c.operand])
+    count = f" ({total - c.missing} of {total})" if total > 1 else ""
+    state = (f"{c.missing} missing{count}", "note") if c.missing else (f"✓ final{count}", "good")
+    turned: list[Span] = [(", sign change", "note")] if c.turns else []
+    yield f"    {operand}.grad: ", *sum_, _amount(c.after), " ", state, *turned
 
 
 def _local(c: Contribution) -> str:
@@ -78,19 +88,7 @@ def _local(c: Contribution) -> str:
     return " = ".join([*parts, figure(c.local)])
 
 
-def _state(cursor: Cursor, c: Contribution) -> Iterator[Span]:
-    """How much of the operand's gradient has arrived, and whether its sign has changed."""
-    total = cursor.expected[c.operand]
-    count = f" ({total - c.missing} of {total})" if total > 1 else ""
-    if c.missing:
-        yield f"{c.missing} missing{count}", "note"
-    else:
-        yield f"✓ final{count}", "good"
-    if sign_change(c):
-        yield ", sign change", "note"
-
-
-def amount(x: float | None, *, sign: bool = True) -> tuple[str, str]:
+def _amount(x: float, *, sign: bool = True) -> tuple[str, str]:
     """A number, in the colour of its sign."""
-    style = "" if x is None or x == 0.0 else "plus" if x > 0.0 else "minus" if x < 0.0 else "bad"
+    style = "" if x == 0.0 else "plus" if x > 0.0 else "minus" if x < 0.0 else "bad"
     return figure(x, sign=sign), style

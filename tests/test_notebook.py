@@ -1,0 +1,76 @@
+"""A notebook shows each result once, as Markdown; a terminal gets the table."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import microbp
+from microbp import MLP, Value, fit
+from microbp.optim import SGD
+from microbp.tables import Table
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """What a Jupyter kernel displays, with a cell that can be counted on."""
+    shown = []
+    shell = SimpleNamespace(kernel=object(), execution_count=1, shown=shown)
+    display = SimpleNamespace(display=lambda result: shown.append(result._repr_mimebundle_()))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, display=display))
+    return shell
+
+
+def made():
+    w = Value(0.5, name="w_1")
+    loss = (w * 3.0).tanh() ** 2
+    loss.backward()
+    return loss, w
+
+
+RESULTS = {
+    "check": lambda loss, w: microbp.check_gradients(loss, [w], names={}),
+    "audit": lambda loss, _: microbp.audit(loss, names={}),
+    "answers": lambda loss, _: microbp.check_answers(loss, {"w_1": 0.25}, names={}),
+    "diagnosis": lambda loss, _: microbp.diagnose(loss, names={}),
+}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_result_is_displayed_once_and_richly(notebook, capsys, kind):
+    result = RESULTS[kind](*made())
+    assert capsys.readouterr().out == ""
+    [bundle] = notebook.shown
+    assert set(bundle) == {"text/markdown", "text/plain"}
+    assert "**" in bundle["text/markdown"]
+    assert bundle["text/plain"] == str(result)
+    assert result._repr_mimebundle_() == {"text/plain": repr(result)}  # the last line of the same cell
+    notebook.execution_count += 1
+    assert result._repr_mimebundle_() == bundle  # asked for again, in another one
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_terminal_gets_the_table(capsys, kind):
+    result = RESULTS[kind](*made())
+    assert capsys.readouterr().out == f"{result}\n"
+
+
+def test_a_history_is_a_small_table():
+    net = MLP(1, [1], seed=0)
+    history = fit(
+        net, [[0.0], [1.0]], [[0.0], [1.0]], loss="mean_squared_error", optimiser=SGD(net.parameters(), 0.1),
+        epochs=30, progress=False,
+    )  # fmt: skip
+    rows = [row[0] for row in history.table().rows]
+    assert rows == ["1", "2", "5", "10", "20", "30"]
+    markdown = history._repr_mimebundle_()["text/markdown"]
+    assert "| epoch | cost |" in markdown
+    assert len(markdown) < 500
+    assert str(history) == history.message
+
+
+def test_names_in_a_table_are_no_markup():
+    table = Table("<b>", ("name", ">x"), (("a|b*", 1.0),))
+    assert table.markdown() == "**&lt;b>**\n\n| name | x |\n| :-- | --: |\n| a\\|b\\* | +1.0000000 |"
