@@ -39,6 +39,7 @@ from microbp.debug.shell.view import shown
 from microbp.debug.trace import NotATrace, Trace
 from microbp.debug.words import counted, equation, group_words, operation
 from microbp.errors import MicrobpError
+from microbp.files import write_file
 from microbp.graph import Node
 from microbp.notation import plain_name, plain_number
 from microbp.spelling import did_you_mean
@@ -722,7 +723,7 @@ class Shell(cmd.Cmd):
         if not text:
             raise Refusal("save where? usage: save FILE")
         try:
-            Path(text).write_text(self.trace.to_json(), encoding="utf-8")
+            write_file(text, self.trace.to_json())
         except OSError as error:
             raise Refusal(f"cannot write {text}: {error.strerror}") from None
         self.line(f"written: {text}; compare another run with it by: diff {text}")
