@@ -26,7 +26,7 @@ from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
     BranchChanged, BranchError, BranchWarning, GrowingGraphWarning, MicrobpError, NoGradientError,
-    NotFiniteResult, RuleError, UndefinedOperation,
+    NotFiniteResult, NotLoaded, NotSavedWarning, RuleError, UndefinedOperation,
 )
 from microbp.functions import (
     Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
@@ -67,6 +67,8 @@ __all__ = [
     "Node",
     "NotFinite",
     "NotFiniteResult",
+    "NotLoaded",
+    "NotSavedWarning",
     "Operation",
     "Paths",
     "Program",

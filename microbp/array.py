@@ -16,7 +16,7 @@ from microbp.comparisons import taken
 from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
 from microbp.loops import applied, each, for_update, holds_values
-from microbp.updates import note_computed, renewed
+from microbp.updates import note_computed, renewed, warn_of_growing
 from microbp.value import Value, as_number, describe
 
 __all__ = ["ROUTINES", "Array", "array", "as_arrays", "data_of", "elementwise", "grad_of", "numpys_own"]
@@ -183,6 +183,7 @@ def _in_place(ufunc: np.ufunc, whole: Array, *others: Any, **options: Any) -> An
             f"np.{ufunc.__name__} in place: could not broadcast what has the shape {shape} into an array of "
             f"shape {whole.shape}; sum over the samples first (b -= rate * gradient.sum(axis=0))"
         )
+    warn_of_growing(whole, others)
     result = renewed(whole, applied(ufunc, "__call__", *for_update(whole, *others), out=whole, **options))
     for before, after in zip(whole.flat, np.ravel(result), strict=True):
         if isinstance(before, Value) and before.is_leaf and isinstance(after, Value) and not after.is_leaf:

@@ -6,6 +6,7 @@ It knows of a node no more than its operands, ``_a`` and ``_b``, and the local d
 
 from __future__ import annotations
 
+import os
 import threading
 from array import array
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ FROZEN = False
 
 #: One pass at a time: passes of two threads may share parameters.
 _one_pass = threading.RLock()
+# In a new process nobody's pass is running; what one has left behind, the next one clears away.
+os.register_at_fork(after_in_child=lambda: globals().update(_one_pass=threading.RLock()))
 #: The nodes that a running pass has counted; at the start of one, what an interrupted one left.
 _counted: list[Any] = []
 

@@ -19,10 +19,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from _thread import interrupt_main
+from collections.abc import Generator
+from functools import partial
+from types import FrameType
+from typing import Any
 
-__all__ = ["collector_at_rest", "start", "stop"]
+__all__ = ["collector_at_rest", "in_callback", "start", "stop"]
 
 #: Python 3.12 starts with some hundred frozen objects.
 _PYTHONS_OWN = 1000
@@ -35,24 +38,32 @@ _skipping = False
 _others = 0
 #: How many blocks of memory that walk left behind; about every third is a container.
 _settled = 0
+#: What is installed in ``gc.callbacks``, if :func:`start` was called last.
+_callbacks: list[Any] = []
 
 
 def start(node: type) -> None:
     """Leave instances of ``node`` out of the collector's count; a second call changes nothing."""
     global _node
     _node = node
-    if _around_collection not in gc.callbacks:
-        gc.callbacks.append(_around_collection)
+    if not any(each in gc.callbacks for each in _callbacks):
+        watcher = _watcher(_Gone())
+        next(watcher)
+        _callbacks[:] = [partial(max, key=watcher.send)]
+        gc.callbacks += _callbacks
+        _Gone.__del__ = partial(gc.callbacks.remove, *_callbacks)
 
 
 def stop() -> None:
     """Give the collector back as Python has it; without a :func:`start` before, nothing happens."""
-    if _around_collection in gc.callbacks:
-        gc.callbacks.remove(_around_collection)
+    _Gone.__del__ = None
+    for each in _callbacks:
+        if each in gc.callbacks:
+            gc.callbacks.remove(each)
+    _callbacks.clear()
 
 
-@contextmanager
-def collector_at_rest() -> Iterator[None]:
+class collector_at_rest:  # noqa: N801 (used like a function)
     """No collection while a graph is recorded, swept and freed again, or while one is compiled.
 
     A graph holds no cycle, so that reference counting frees all of it, and the collector's count of new
@@ -62,25 +73,74 @@ def collector_at_rest() -> Iterator[None]:
     graph of a step alive while the next one is recorded costs a fifth more time, since the nodes grow old,
     and twice the memory.
     """
-    on = gc.isenabled()
-    try:
+
+    def __enter__(self) -> None:
+        if _callbacks:
+            start(_node)  # if its watcher has gone
+        self._on = gc.isenabled()
         gc.disable()
-        yield
-    finally:
-        if on:
-            gc.enable()
+
+    def __exit__(self, *_: object) -> None:
+        if self._on:
+            try:
+                gc.enable()
+            finally:  # Ctrl-C may strike in the line above
+                gc.enable()
 
 
-def _around_collection(phase: str, info: dict[str, int]) -> None:
+# Python reports an exception in a callback of its collector and drops it, and Ctrl-C is one: it is delivered
+# at whatever Python code runs, from the first instruction of a function on. A generator that waits inside
+# ``try`` has no such first instruction; what calls it is in C: ``max(phase, info, key=generator.send)``.
+class _Again(int):
+    """Zero; when it is freed, in C and after the callback, Ctrl-C strikes again, now in the program."""
+
+    __del__ = interrupt_main
+
+
+class _Gone:
+    """Freed with the watcher, which Python ends where its frame has no room; takes the callback away."""
+
+    __del__: Any = None
+
+
+def _watcher(_gone: _Gone) -> Generator[int, Any, None]:
+    phase, struck = "", False
+    while True:
+        try:
+            while True:
+                event = yield _Again() if struck else 0
+                struck = False
+                if isinstance(event, str):
+                    phase = event
+                else:
+                    _around_collection(phase, event["generation"])
+        except KeyboardInterrupt:  # noqa: PERF203
+            phase, struck = "", True
+            _unskip()
+
+
+def in_callback(frame: FrameType | None) -> bool:
+    """Whether a frame belongs to the callback, from which Ctrl-C strikes again."""
+    while frame is not None and frame.f_code is not _watcher.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _unskip() -> None:
+    global _skipping
+    if _skipping:
+        gc.unfreeze()
+        _skipping = False
+
+
+def _around_collection(phase: str, generation: int) -> None:
     global _skipping, _others, _settled
-    generation = info["generation"]
     if phase == "start":
         if generation and _due_to_nodes(generation):
             _skipping = True
             gc.freeze()  # what is frozen is not walked; the walk then has nothing to do
     elif _skipping:
-        gc.unfreeze()
-        _skipping = False
+        _unskip()
     elif generation == 2:
         _others = 0
         _settled = sys.getallocatedblocks()

@@ -12,17 +12,19 @@ and with them the numbers that are taken out of the graph in other ways: ``.data
 from __future__ import annotations
 
 import operator
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from _thread import allocate_lock
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
+from weakref import ref
 
+from microbp.groups import asked_for
 from microbp.sites import Place, site_of, user_place
+from microbp.switches import Switch
 
 __all__ = [
     "SIGNS", "TAKEN", "Compared", "Comparison", "compare", "comparisons_of", "noticing", "remember",
-    "stepped", "taken", "watched",
+    "stepped", "taken", "tracing", "watched", "watching",
 ]  # fmt: skip
 
 SIGNS: dict[str, Callable[[Any, Any], Any]] = {
@@ -65,40 +67,51 @@ class Compared(NamedTuple):
     right: Any
 
 
-_watching: ContextVar[list[Compared] | None] = ContextVar("watching", default=None)
+#: The ``watched()`` that this code is in, or was: a reference, so that none is kept alive.
+_watching: ContextVar[Any] = ContextVar("watching", default=None)
 
 
-@contextmanager
-def watched() -> Iterator[list[Compared]]:
-    """The list of all comparisons of Values inside the ``with``, in this thread."""
-    found: list[Compared] = []
-    token = _watching.set(found)
-    _watchers(+1)
-    try:
-        yield found
-    finally:
-        _watchers(-1)
-        _watching.reset(token)
+class watched:  # noqa: N801 (used like a function)
+    """All comparisons of Values inside the ``with``, in this thread, go into the list ``found``."""
+
+    # It is on as long as a lock is held, which is taken and given back in C: see no_grad().
+    def __init__(self) -> None:
+        self.found: list[Compared] = []
+        self._lock = allocate_lock()
+        self._outer = _watching.get()
+
+    @asked_for
+    def __enter__(self) -> Callable[[], object]:
+        """Asked for by ``with``, which calls it."""
+        _watching.set(ref(self))
+        return self._lock.__enter__
+
+    @asked_for
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 (what it gives takes them)
+        """Asked for by ``with``, which calls it."""
+        return self._lock.__exit__
+
+
+def watching() -> list[Compared] | None:
+    """The list of the innermost ``watched()`` that this code is in; None where there is none."""
+    reference = _watching.get()
+    while reference is not None and (each := reference()) is not None:
+        if each._lock.locked():
+            found: list[Compared] = each.found
+            return found
+        reference = each._outer
+    return None
 
 
 #: Called with True when the first function is traced, and with False when the last one has been: then Values
 #: note also what is read of them, which costs those nothing who do not trace.
 noticing: list[Callable[[bool], None]] = []
-_counting, _count = threading.Lock(), 0
-
-
-def _watchers(change: int) -> None:
-    global _count
-    with _counting:
-        before, _count = _count, _count + change
-        if not before or not _count:
-            for notice in noticing:
-                notice(_count > 0)
+tracing = Switch(lambda on: [notice(on) for notice in noticing])
 
 
 def taken(value: Any, place: Place | None = None) -> None:
     """Note that the number of ``value`` leaves the graph, if a function is being traced."""
-    found = _watching.get()
+    found = watching()
     if found is not None and hasattr(value, "_data"):
         number = value._data
         where = user_place(2) if place is None else place
@@ -109,7 +122,7 @@ def remember(left: Any, sign: str, right: Any, number: float, outcome: bool) -> 
     """Note that ``left sign right`` was asked, where ``number`` is that of right; the outcome."""
     plain = right is number or not hasattr(right, "_data")
     comparison = _new(Comparison, (left._data, sign, number, outcome, user_place(2), plain))
-    found = _watching.get()
+    found = watching()
     if found is not None:
         found.append(Compared(comparison, left, number if plain else right))
     else:

@@ -1,180 +1,139 @@
-"""How one step of a training run changes the parameters: Value by Value, or all at once as a vector.
+"""The parameters of a training run as one vector, and the steps of an optimiser on it.
 
-Both do the same to the last bit. The vector is for replay, where a loop over the Values would take most
-of the time: parameters, gradients and what the optimiser remembers are arrays from step to step then, and
-the Values are behind until :meth:`VectorDescent.settle` brings them up to date.
+Recorded or replayed, a step is the same: a gradient comes in, the optimiser's one statement over the vector
+is applied. Where batches are recorded, the Values are what counts, and the vector is read from them before
+each step; where they are replayed, the vector is, and the Values are behind until :meth:`Descent.settle`
+brings them up to date. Code of the user's that runs at each step, a schedule or an optimiser of his own,
+finds them so, and what it changes is read.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.collector import collector_at_rest
-from microbp.engines import Engine, Floats, ReplayEngine, Samples
-from microbp.optim import Optimiser, clip_gradients
+from microbp.engines import Batch, EagerEngine, Engine, Floats
+from microbp.optim import Optimiser, clip
 from microbp.value import Value
 
-__all__ = ["Descent", "Numbers", "ValueDescent", "VectorDescent", "vectorised"]
-
-#: The parameters' numbers at one moment: in the order of the net, or as a vector in that of the program.
-Numbers = list[float] | Floats
+__all__ = ["Descent", "Moment"]
 
 
-class Descent(Protocol):
-    """A step, in two halves: nothing changes in the first, and all or nothing in the second."""
+class Moment(NamedTuple):
+    """All that a step changes."""
 
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:
-        """The cost of the batch; the gradients are kept for :meth:`step`."""
-
-    def finite(self) -> bool:
-        """Whether the gradients are."""
-
-    def step(self, rate: float, clip: float | None) -> float | None:
-        """Apply them at the optimiser's rate; the norm before clipping.
-
-        What raises leaves everything as it was before.
-        """
-
-    def numbers(self) -> Numbers:
-        """The parameters now."""
-
-    def listed(self, numbers: Numbers) -> list[float]:
-        """What ``numbers`` has returned, in the order of the net."""
-
-    def settle(self) -> None:
-        """Bring the Values, and the optimiser's memory, up to date."""
+    theta: Floats
+    memory: Floats
+    steps: int
+    trained: list[bool]
 
 
-class ValueDescent:
-    """On the Values themselves."""
+class Descent:
+    """Steps of ``optimiser`` on ``parameters``, the vector's order, by an ``engine`` that may be changed."""
 
     def __init__(self, engine: Engine, optimiser: Optimiser, parameters: Sequence[Value]) -> None:
         self.engine, self.optimiser, self.parameters = engine, optimiser, parameters
-        self.trained = [each for _, each in optimiser.parameters if each.requires_grad]
+        place = {id(each): index for index, each in enumerate(parameters)}
+        self._order = np.array([place[id(each)] for _, each in optimiser.parameters])
+        self._steps_itself = type(optimiser).step is not Optimiser.step
+        #: Whether code of the user's runs at each step that may look at the Values, or change them.
+        self.open = False
+        self.gradient: Floats = np.zeros(len(parameters))
+        self.theta: Floats = np.zeros(len(parameters))
+        self.behind = False
+        self.read()
 
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102 (see Descent)
-        return self.engine.gradients(samples, rows)
+    @property
+    def eager(self) -> bool:
+        """Whether the Values are what counts."""
+        return isinstance(self.engine, EagerEngine)
 
-    def finite(self) -> bool:  # noqa: D102
-        return all(math.isfinite(each.grad or 0.0) for each in self.trained)
-
-    def step(self, rate: float, clip: float | None) -> float | None:  # noqa: ARG002, D102
-        numbers, memory = self.numbers(), self.optimiser.state()
-        try:
-            with collector_at_rest():  # an update holds a tuple for each parameter, and frees them all
-                norm = None if clip is None else clip_gradients(self.trained, clip).norm
-                self.optimiser.step()
-        except BaseException:
-            for parameter, number in zip(self.parameters, numbers, strict=True):
-                parameter.data = number
-            self.optimiser.load_state(memory)
-            raise
-        return norm
-
-    def numbers(self) -> list[float]:  # noqa: D102
-        return [each.data for each in self.parameters]
-
-    def listed(self, numbers: Numbers) -> list[float]:  # noqa: D102
-        return list(numbers)
+    def read(self) -> None:
+        """Take the numbers from the Values, and which of them are frozen."""
+        self.theta[:] = [each.data for each in self.parameters]
+        trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
+        whole = trained.all() and np.array_equal(self._order, np.arange(len(self.parameters)))
+        #: Of what the optimiser changes: the places in its own list, and in the vector.
+        self.mine: Any = slice(None) if whole else np.flatnonzero(trained)
+        self.places: Any = slice(None) if whole else self._order[trained]
+        self.behind = False
 
     def settle(self) -> None:
-        """They are never behind."""
+        """Bring the Values up to date."""
+        if self.behind:
+            pairs = zip(self.parameters, self.theta.tolist(), self.gradient.tolist(), strict=True)
+            for value, number, derivative in pairs:
+                value.data = number
+                value.grad = derivative if value.requires_grad else None
+            self.behind = False
 
-
-def vectorised(descent: ValueDescent) -> Descent:
-    """The same on vectors, if the engine replays and the optimiser's update takes arrays."""
-    engine, optimiser = descent.engine, descent.optimiser
-    if isinstance(engine, ReplayEngine) and engine.replays and optimiser.takes_arrays:
-        return VectorDescent(descent, engine)
-    return descent
-
-
-class VectorDescent:
-    """On vectors in the order in which the replayed program has its parameters."""
-
-    def __init__(self, by_value: ValueDescent, engine: ReplayEngine) -> None:
-        self.by_value, self.engine, self.optimiser = by_value, engine, by_value.optimiser
-        self.values = engine.values
-        place = {id(value): index for index, value in enumerate(self.values)}
-        listed = [
-            (place[id(value)], position)
-            for position, (_, value) in enumerate(self.optimiser.parameters)
-            if value.requires_grad
-        ]
-        self.positions = [position for _, position in sorted(listed)]
-        places = sorted(index for index, _ in listed)
-        #: Where in the vector the numbers stand that the optimiser changes, and their order in its list.
-        self.places: Any = slice(None) if len(places) == len(self.values) else np.array(places)
-        order = np.argsort([index for index, _ in listed]).argsort()
-        self.order = None if (order == np.arange(len(order))).all() else order
-        self._read()
-        #: The gradient of the last batch, and its part that the optimiser gets. Vector and theta stay the
-        #: same objects, so that the program need not cut them into its arrays anew.
-        self.gradient: Floats = np.zeros(len(self.theta))
-        self.part = self.gradient[self.places]
-        self.behind = False
-
-    def _read(self) -> None:
-        self.theta: Floats = np.array([each.data for each in self.values])
-        columns = zip(*(self.optimiser._memory[position] for position in self.positions), strict=True)
-        self.memory = tuple(np.array(column) for column in columns)
-
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102 (see Descent)
-        cost = self.engine.replayed(samples, rows, self.theta, self.gradient)[0]
-        self.part, self.behind = self.gradient[self.places], True
+    def gradients(self, batch: Batch) -> float:
+        """The cost of the batch; its derivatives are kept for :meth:`step`."""
+        if self.eager:
+            self.read()
+        cost = self.engine.gradients(batch, self.theta, self.gradient)
+        self.behind = not self.eager
         return cost
 
-    def finite(self) -> bool:  # noqa: D102
-        return bool(np.isfinite(self.part).all())
+    def finite(self) -> bool:
+        """Whether the derivatives are."""
+        return bool(np.isfinite(self.gradient[self.places]).all())
 
-    def step(self, rate: float, clip: float | None) -> float | None:  # noqa: D102
-        part, norm = self.part, None
-        update: Callable[..., Any] = self.optimiser.update
-        with np.errstate(all="ignore"):
-            if clip is not None:
-                norm = math.hypot(*(part if self.order is None else part[self.order]).tolist())
-                part = part * (clip / norm) if norm > clip else part
-            data, memory = update(self.theta[self.places], part, self.memory, rate)
-            fine = all(map(_finite, (data, *memory))) and math.isfinite(norm or 0.0)
-        if not fine:
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        if not self.eager and not self.open:
+            return self.optimiser.rate
+        self.settle()
+        rate = self.optimiser.rate
+        self.read()
+        return rate
+
+    def step(self, rate: float, bound: float | None) -> float | None:
+        """Apply them, with their norm clipped to ``bound``; what that was before.
+
+        What raises leaves everything as it was before.
+        """
+        norm = None
+        if bound is not None:
+            self.gradient[self.places], (norm, _) = clip(self.gradient[self.places], bound)
+        self.behind = True
+        if self._steps_itself:
+            self._let_it_step()
+        else:
+            part = self.theta[self.places], self.gradient[self.places]
+            self.theta[self.places] = self.optimiser.advance(self.mine, *part, rate)
+        if self.eager or self.open:
             self.settle()
-            norm = self.by_value.step(rate, clip)  # which says for which parameter, and raises
-            self._read()
-            return norm
-        self.theta[self.places] = data
-        self.part, self.memory = part, memory
-        self.optimiser.steps += 1
         return norm
 
-    def numbers(self) -> Floats:  # noqa: D102
+    def _let_it_step(self) -> None:
+        """By the optimiser's own ``step()``, which may do anything."""
+        before = self.moment()
+        self.settle()
+        try:
+            self.optimiser.step()
+        except BaseException:
+            self.back_to(before)
+            raise
+        self.read()
+
+    def numbers(self) -> Floats:
+        """The parameters now."""
+        if self.eager:
+            self.read()
         return self.theta.copy()
 
-    def listed(self, numbers: Numbers) -> list[float]:  # noqa: D102
-        if isinstance(numbers, list):
-            return numbers
-        number = {id(value): each for value, each in zip(self.values, numbers.tolist(), strict=True)}
-        return [number[id(each)] for each in self.by_value.parameters]
+    def moment(self) -> Moment:
+        """The state now."""
+        trained = [each.requires_grad for each in self.parameters]
+        return Moment(self.theta.copy(), self.optimiser._memory.copy(), self.optimiser.steps, trained)
 
-    def settle(self) -> None:  # noqa: D102
-        if not self.behind:
-            return
-        for value, number, derivative in zip(
-            self.values, self.theta.tolist(), self.gradient.tolist(), strict=True
-        ):
-            value.data = number
-            value.grad = derivative if value.requires_grad else None
-        parameters, remembered = self.optimiser.parameters, self.optimiser._memory
-        columns = [each.tolist() for each in self.memory]
-        for index, (position, derivative) in enumerate(zip(self.positions, self.part.tolist(), strict=True)):
-            parameters[position][1].grad = derivative  # clipped
-            remembered[position] = tuple(column[index] for column in columns)
-        self.behind = False
-
-
-def _finite(numbers: Floats) -> bool:
-    """Whether all are; the sum of squares is the quickest to ask, but it may overflow, and NumPy say so."""
-    return math.isfinite(numbers.dot(numbers)) or bool(np.isfinite(numbers).all())
+    def back_to(self, moment: Moment) -> None:
+        """Make it the state again."""
+        for value, flag in zip(self.parameters, moment.trained, strict=True):
+            value.requires_grad = flag
+        self.theta[:], self.behind = moment.theta, True
+        self.optimiser._memory, self.optimiser.steps = moment.memory.copy(), moment.steps
+        self.settle()

@@ -1,8 +1,9 @@
-"""How the cost of a batch and its gradients are computed while a net is trained: eagerly, or by replay.
+"""How the cost of a batch and its gradient are computed while a net is trained: eagerly, or by replay.
 
-The eager engine records every sample anew; it is the definition. The replay engine records the cost of
-one sample, compiles it, and runs it over the batch. Before it is used it has to agree with the eager one,
-and where a net cannot be traced it steps aside.
+The eager engine records every sample anew; it is the definition. The replay engine records the cost of one
+sample, compiles it, and runs it over the batch. What it assumes it has seen: that no number leaves the graph
+of a sample, that calling the net changes nothing, how the loss puts samples together, and that the first
+batch has the eager cost and gradient. What it cannot see is compared again and again while it is in use.
 """
 
 from __future__ import annotations
@@ -13,27 +14,19 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from microbp import functions
-from microbp.array import array
+from microbp.array import array, data_of
+from microbp.backward import upstream_gradients
 from microbp.collector import collector_at_rest
-from microbp.comparisons import watched
-from microbp.errors import NoGradientError
-from microbp.losses import (
-    Loss,
-    binary_cross_entropy,
-    half_squared_error,
-    hinge,
-    l2_penalty,
-    mean_squared_error,
-    softmax_cross_entropy,
-)
+from microbp.comparisons import tracing, watched
+from microbp.errors import NoGradientError, UndefinedOperation
+from microbp.losses import LOSSES, Loss, l2_penalty
+from microbp.outside import Outside
+from microbp.replay import Program
 from microbp.replay.branches import guards
 from microbp.replay.build import compiled_program
-from microbp.replay.function_graph import flat
-from microbp.replay.program import Program
-from microbp.value import Value
+from microbp.value import Value, describe
 
-__all__ = ["ENGINES", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Samples"]
+__all__ = ["EagerEngine", "Engine", "Floats", "ReplayEngine", "Samples", "Unfit"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -41,53 +34,48 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 class Samples(NamedTuple):
     """Data that has been checked: finite numbers, as many targets as samples."""
 
-    #: Shape ``(n,)`` or ``(n, …)``.
-    array: Floats
+    #: Shape ``(n,)`` or ``(n, …)``; of Values while a sample is traced.
+    array: np.ndarray[Any, Any]
     #: The same as floats and lists of floats.
     x: list[Any]
     #: One number, or list of numbers, for each sample.
     y: list[Any]
 
 
+#: Some of the samples, by their index.
+Batch = tuple[Samples, Sequence[int]]
+
+
 class Engine(Protocol):
-    """How the cost of a batch and its gradients are computed; nothing else in training knows.
+    """How the cost of a batch and its gradient are computed; nothing else in training knows."""
 
-    An engine is made with the net, the loss, the parameters of the net, and the penalty's strength.
-    """
+    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:
+        """The cost of the batch, penalty included; its derivatives are written into ``gradient``.
 
-    def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None: ...
-
-    @property
-    def name(self) -> str:
-        """What the history says: "replay", or "eager" and why."""
-
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:
-        """The cost of the batch, penalty included; ``grad`` of each parameter is its derivative then.
-
-        A frozen parameter has none. No number of a parameter changes. Where the cost is not finite, the
-        gradients may be left out.
+        Where the cost is not finite, they may be left out.
         """
 
-    def cost(self, samples: Samples, rows: Sequence[int]) -> float:
-        """The loss of the batch alone; no ``grad`` changes."""
+    def cost(self, batch: Batch, theta: Floats) -> float:
+        """The loss of the batch alone."""
 
 
 # ------------------------------------------------------------------------------------------ eager
 class EagerEngine:
-    """Records each batch anew on Values: the definition that every other engine has to equal."""
+    """Records each batch anew on Values: the definition that every other engine has to equal.
 
-    name = "eager"
+    The Values are what counts: ``theta`` holds the same numbers.
+    """
 
     def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None:
-        self.loss, self.parameters, self.penalty = loss, parameters, penalty
+        self.net, self.loss, self.parameters, self.penalty = net, loss, parameters, penalty
         self.predict = net if callable(net) else net.predict
         self.takes_batches = not callable(net) or bool(getattr(net, "takes_batches", False))
 
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102 (see Engine)
+    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: ARG002, D102
         for parameter in self.parameters:
             parameter.grad = None
         with collector_at_rest():
-            cost = self.record(samples, rows)
+            cost = self.record(batch)
             if self.penalty:
                 cost = cost + l2_penalty(self.parameters, self.penalty)
             number = cost.data
@@ -96,6 +84,7 @@ class EagerEngine:
             del cost  # the graph is freed here, before the next one is recorded
         if math.isfinite(number):
             self._fill_up()
+            gradient[:] = [each.grad or 0.0 for each in self.parameters]
         return number
 
     def _fill_up(self) -> None:
@@ -109,21 +98,24 @@ class EagerEngine:
             if parameter.grad is None and parameter.requires_grad:
                 parameter.grad = 0.0
 
-    def cost(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102
+    def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002, D102 (see Engine)
         # Not under no_grad(), which Ctrl-C could leave switched on: each prediction's graph goes at once.
+        samples, rows = batch
         with collector_at_rest():
             if self.takes_batches:
-                return self.record(samples, rows).data
-            outputs = (self.predictions(samples, [row])[0] for row in rows)
+                return self.record(batch).data
+            outputs = (self.predictions((samples, [row]))[0] for row in rows)
             predictions = [[each.detach() for each in output] for output in outputs]
             return self.loss(predictions, [samples.y[row] for row in rows]).data
 
-    def record(self, samples: Samples, rows: Sequence[int]) -> Value:
+    def record(self, batch: Batch) -> Value:
         """The loss of the batch as a recorded Value."""
-        return self.loss(self.predictions(samples, rows), [samples.y[row] for row in rows])
+        samples, rows = batch
+        return self.loss(self.predictions(batch), [samples.y[row] for row in rows])
 
-    def predictions(self, samples: Samples, rows: Sequence[int]) -> Any:
+    def predictions(self, batch: Batch) -> Any:
         """What the net says to each, the shape ``(batch, outputs)``."""
+        samples, rows = batch
         if self.takes_batches:
             return self.predict(samples.array[rows])
         outputs = [self.predict(samples.x[row]) for row in rows]
@@ -131,155 +123,192 @@ class EagerEngine:
 
 
 # ------------------------------------------------------------------------------------------ replay
-class _Unfit(Exception):
+class Unfit(Exception):
     """Why a net is not replayed."""
 
 
-#: The cost of one sample for each loss that the package has, of predictions and targets that are Values.
-_SAMPLE_COSTS: dict[Loss, Callable[[list[Value], list[Value]], Value]] = {
-    half_squared_error: lambda o, t: functions.sum([(b - a) ** 2 for a, b in zip(o, t, strict=True)]) / 2,
-    mean_squared_error: lambda o, t: functions.sum([(b - a) ** 2 for a, b in zip(o, t, strict=True)])
-    / len(o),
-    hinge: lambda o, t: functions.sum([(1.0 - b * a).relu() for a, b in zip(o, t, strict=True)]) / len(o),
-    binary_cross_entropy: lambda o, t: functions.sum(
-        [b * (-a).softplus() + (1.0 - b) * a.softplus() for a, b in zip(o, t, strict=True)]
-    ) / len(o),
-    softmax_cross_entropy: functions.cross_entropy,
-}  # fmt: skip
-#: How closely the replayed cost and gradients have to agree with the eager ones.
-_CLOSE = 1e-9
+#: How closely a replayed cost and gradient have to agree with the eager ones; by how much numbers are moved
+#: to see what rounding may do to them; and how many operations are recorded for one comparison, at most.
+_CLOSE, _ROUNDING, _LOOK = 1e-9, 1e-12, 20_000
+#: What a loss may make of n samples, and by what it multiplies their sum then.
+_SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
 
 class ReplayEngine:
-    """Records the cost of one sample, and replays it for every batch.
+    """Records the cost of one sample, and replays it for every batch: the eager engine but for rounding.
 
-    It is equal to the eager engine but for rounding. It steps aside for a net that cannot be traced: one
-    that asks for the numbers of its inputs, compares Values, or does not treat each sample by itself.
+    Raises Unfit for a net or a loss for which that would not hold; whatever they changed is set back then.
+    ``batches`` are the batches that there will be, one of each size, the first one first.
     """
 
-    def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None:
-        self.eager = EagerEngine(net, loss, parameters, penalty)
-        self.loss, self.parameters, self.penalty = loss, parameters, penalty
-        self._why = ""
-        self._ready = False
-        self._program: Program
+    def __init__(self, eager: EagerEngine, batches: Sequence[Batch]) -> None:
+        self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
         self._tables: dict[int, tuple[Samples, Floats]] = {}
-        self._batch: tuple[Any, list[int], Floats] | None = None
-
-    @property
-    def name(self) -> str:  # noqa: D102 (see Engine)
-        return f"eager ({self._why})" if self._why else "replay"
-
-    @property
-    def replays(self) -> bool:
-        """Whether it does; known after the first batch."""
-        return self._ready and not self._why
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        """The parameters in the order of the program's vector."""
-        return self._program._bound
-
-    def gradients(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102
-        if not self._fits(samples, rows):
-            return self.eager.gradients(samples, rows)
-        cost, gradient = self.replayed(samples, rows, self._program.parameters)
-        for parameter, derivative in zip(self._program._bound, gradient.tolist(), strict=True):
-            parameter.grad = derivative if parameter.requires_grad else None
-        return cost
-
-    def cost(self, samples: Samples, rows: Sequence[int]) -> float:  # noqa: D102
-        if not self._fits(samples, rows):
-            return self.eager.cost(samples, rows)
-        return float(self._program(self._rows(samples, rows)).mean())
+        self._last: tuple[Any, list[int], Floats] | None = None
+        self._trained = np.array([each.requires_grad for each in self.parameters])
+        #: How many samples were compared with the eager engine.
+        self.compared = 0
+        outside = self.outside = Outside(eager.net, eager.loss, apart=self.parameters)
+        if outside.drawn:
+            raise Unfit(f"the net or the loss draws from an iterator, {outside.drawn}")
+        try:
+            with collector_at_rest():
+                self._program = self._traced(*batches[0])
+                graph = self._program.captured.graph
+                #: How many samples make a comparison of a batch.
+                self.several = max(2, _LOOK // (len(graph.op) + len(graph.args)))
+                samples, rows = batches[0]
+                first = samples, rows[: 10 * self.several]
+                self._reduce = self._combination([*batches, first, (samples, rows[: self.several])])
+                theta = self._program.parameters
+                unlike = self._unlike(first, theta)
+                gradient = np.zeros(len(theta))
+                moving = outside.settles(lambda: self.eager.gradients(first, theta, gradient))
+        except (Unfit, NoGradientError, UndefinedOperation):
+            raise
+        except Exception as error:  # whatever a net does with Values instead of numbers
+            raise Unfit(f"{type(error).__name__} while tracing: {error}") from error
+        finally:
+            outside.restore()
+        if moving:
+            raise Unfit(f"{moving} changes with each call, and the net or the loss may depend on it")
+        if unlike:
+            raise Unfit(unlike)
 
     # ----------------------------------------------------------------------------------- each step
-    def replayed(
-        self, samples: Samples, rows: Sequence[int], theta: Floats, out: Floats | None = None
-    ) -> tuple[float, Floats]:
-        """Cost and gradient, penalty included, at any parameters; both in the order of the program."""
-        found = self._program.value_and_grad(self._rows(samples, rows), theta, out=out)
-        if not self.penalty:
-            return found.cost, found.gradient
-        with np.errstate(over="ignore"):
-            found.gradient += 2.0 * self.penalty * theta
-            return found.cost + self.penalty * float(theta @ theta), found.gradient
+    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see Engine)
+        return self._run(self._rows(batch), theta, gradient)
 
-    def _rows(self, samples: Samples, rows: Sequence[int]) -> Floats:
+    def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
+        found = self._program.value_and_grad(table, theta, reduce=self._reduce, out=gradient)
+        if not self.penalty:
+            return found.cost
+        with np.errstate(over="ignore"):
+            gradient += 2.0 * self.penalty * self._trained * theta
+            return found.cost + self.penalty * float(theta @ theta)
+
+    def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: D102
+        costs = self._program(self._rows(batch), theta)
+        return float(costs.mean() if self._reduce == "mean" else costs.sum())
+
+    def _rows(self, batch: Batch) -> Floats:
         """A row of inputs and targets for each sample of the batch."""
-        if self._batch is None or self._batch[0] is not samples or self._batch[1] != rows:
-            self._batch = samples, list(rows), self._table(samples)[rows]
-        return self._batch[2]
+        samples, rows = batch
+        if self._last is None or self._last[0] is not samples or self._last[1] != rows:
+            self._last = samples, list(rows), self._table(samples)[rows]
+        return self._last[2]
 
     def _table(self, samples: Samples) -> Floats:
         known = self._tables.get(id(samples))
         if known is None:
-            x = samples.array.reshape(len(samples.x), -1)
-            known = self._tables[id(samples)] = samples, np.hstack([x, self._targets(samples)])
+            parts = samples.array, np.array(samples.y, dtype=float)
+            table = np.hstack([each.reshape(len(samples.x), -1) for each in parts])
+            known = self._tables[id(samples)] = samples, table
         return known[1]
 
-    def _targets(self, samples: Samples) -> Floats:
-        targets = np.array(samples.y, dtype=float).reshape(len(samples.y), -1)
-        if self.loss is softmax_cross_entropy and targets.shape[1] != self._outputs:
-            one_hot: Floats = np.eye(self._outputs)[targets[:, 0].astype(int)]
-            return one_hot
-        return targets
-
     # -------------------------------------------------------------------------------- at the start
-    def _fits(self, samples: Samples, rows: Sequence[int]) -> bool:
-        """Whether the net is replayed; found out at the first batch."""
-        if not self._ready:
-            self._ready = True
-            try:
-                with collector_at_rest():
-                    self._record(samples, rows[0])
-                    self._compare(samples, rows[:3])
-            except _Unfit as reason:
-                self._why = str(reason)
-            except Exception as error:  # noqa: BLE001 (whatever a net does with Values instead of numbers)
-                self._why = f"{type(error).__name__} while tracing: {error}"
-        return not self._why
-
-    def _record(self, samples: Samples, row: int) -> None:
+    def _traced(self, samples: Samples, rows: Sequence[int]) -> Program:
         """The cost of one sample, with Values for its inputs and targets."""
-        x, y = samples.array[row], samples.y[row]
-        inputs = _leaves(x.tolist(), "x")
-        with watched() as compared:
-            if self.eager.takes_batches:
-                given = np.empty((1, *x.shape), dtype=object)
-                given[0] = np.array(inputs, dtype=object)
-                predicted = self.eager.predict(array(given))[0]
-            else:
-                predicted = self.eager.predict(inputs)
-            outputs, _ = flat(predicted, "the net's outputs")
-            self._outputs = len(outputs)
-            if self.loss in _SAMPLE_COSTS:
-                targets = _leaves(self._targets(Samples(x[None], [x], [y]))[0].tolist(), "t")
-                cost = _SAMPLE_COSTS[self.loss](outputs, targets)
-            else:
-                targets = _leaves(y, "t")
-                cost = self.loss([[predicted] if isinstance(predicted, Value) else predicted], [targets])
-        leaves = flat(inputs, "inputs")[0] + flat(targets, "targets")[0]
-        branch, unknown = guards(compared, leaves, self.parameters)
-        for each in (*(branch.branches if branch else ()), *unknown):
-            raise _Unfit(f"the net {each.what}: {each}")
-        self._program = compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
+        inputs = _leaves(samples.array[rows[0]].tolist(), "x")
+        targets = _leaves(samples.y[rows[0]], "t")
+        given = Samples(array(np.array([inputs], dtype=object)), [inputs], [targets])
+        leaves = _flat([inputs]) + _flat([targets])
+        with tracing.on(), watched() as seen:
+            predictions = self.eager.predictions((given, [0]))
+        self._refuse_branches(seen, leaves, "net")
+        with tracing.on(), watched() as seen:
+            cost = self.eager.loss(predictions, [targets])
+        self._refuse_branches(seen, leaves, "loss")
+        return compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
 
-    def _compare(self, samples: Samples, rows: Sequence[int]) -> None:
-        """The first samples in both ways; whoever draws random numbers, say, is found out here."""
-        were = [each.grad for each in self.parameters]
-        try:
-            eager = self.eager.gradients(samples, rows)
-            eagerly = [each.grad for each in self.parameters]
-            cost = self.gradients(samples, rows)
-            pairs = [(cost, eager), *zip((each.grad for each in self.parameters), eagerly, strict=True)]
-            scale = max(abs(eager), *(abs(each or 0.0) for each in eagerly))
-            for replayed, exact in pairs:
-                if abs((replayed or 0.0) - (exact or 0.0)) > _CLOSE * scale:
-                    raise _Unfit("the cost of a batch is not the mean of what single samples cost")
-        finally:
-            for parameter, grad in zip(self.parameters, were, strict=True):
-                parameter.grad = grad
+    def _refuse_branches(self, seen: Any, leaves: Sequence[Value], who: str) -> None:
+        branch, unknown = guards(seen, leaves, self.parameters)
+        for each in (*(branch.branches if branch else ()), *unknown):
+            raise Unfit(f"the {who} {each.what}: {each}")
+
+    def _combination(self, batches: Sequence[Batch]) -> Any:
+        """``"mean"`` or ``"sum"``, for what the loss makes of several samples; it is asked, in every size.
+
+        What the net might say to them are numbers near to what it says to a few of them.
+        """
+        if self.eager.loss in LOSSES.values():
+            return "mean"
+        samples, rows = batches[0]
+        said = np.array(data_of(self.eager.predictions((samples, rows[: self.several]))))
+        draw, possible = np.random.default_rng(0), dict(_SHARES)
+        for samples, rows in {len(rows): (samples, rows) for samples, rows in batches[::-1]}.values():
+            n = len(rows)
+            numbers = said[np.arange(n) % len(said)]
+            numbers = numbers * draw.uniform(0.98, 1.0, numbers.shape)
+            outputs = np.array(_leaves(numbers.tolist(), "o"), dtype=object)
+            said_of_all: Any = array(outputs) if self.eager.takes_batches else outputs.tolist()
+            targets = [_leaves(samples.y[row], "t") for row in rows]
+            with tracing.on(), watched() as seen:
+                together = self.eager.loss(said_of_all, targets)
+                alone = [self.eager.loss(said_of_all[i : i + 1], targets[i : i + 1]) for i in range(n)]
+            self._refuse_branches(seen, [*_flat(outputs), *_flat(targets)], "loss")
+            whole, parts = upstream_gradients(together), map(upstream_gradients, alone)
+            found = [together.data, *(whole.get(id(each), 0.0) for each in _flat(outputs))]
+            total = [math.fsum(each.data for each in alone)]
+            for part, output in zip(parts, outputs, strict=True):
+                total += [part.get(id(each), 0.0) for each in _flat(output)]
+            scale = _CLOSE * max(map(abs, total))
+            possible = {
+                word: share
+                for word, share in possible.items()
+                if all(abs(x - y * share(n)) <= scale for x, y in zip(found, total, strict=True))
+            }
+        if not possible:
+            raise Unfit("the loss of a batch is neither the mean nor the sum of what single samples cost")
+        return next(iter(possible))
+
+    # ------------------------------------------------------------------------------- again and again
+    def difference(self, batch: Batch, theta: Floats) -> str:
+        """In what replay differs from the eager engine for a batch, in words; empty where it does not.
+
+        The Values hold ``theta``. What has changed that the net or the loss can reach is a difference, too.
+        """
+        changed = self.outside.changed()
+        unlike = self._unlike(batch, theta)
+        changed = changed or self.outside.changed()
+        return f"{changed} changes, and the net or the loss may depend on it" if changed else unlike
+
+    def _unlike(self, batch: Batch, theta: Floats) -> str:
+        samples, rows = batch
+        self.compared += len(rows)
+        table = self._table(samples)[rows]
+        right = _whole(theta, lambda gradient: self.eager.gradients(batch, theta, gradient))
+        found = _whole(theta, lambda gradient: self._run(table, theta, gradient))
+        if not math.isfinite(right[-1]) and not math.isfinite(found[-1]):
+            return ""
+        with np.errstate(all="ignore"):
+            apart, bound = np.abs(found - right), np.full(len(right), _CLOSE * np.abs(right).max())
+            if not (apart <= bound).all():
+                # Numbers that nearly cancel differ by their rounding, and as much if all are moved by that.
+                moved = theta * (1.0 + _ROUNDING * (-1.0) ** np.arange(len(theta)))
+                near = _whole(theta, lambda gradient: self._run(table * (1.0 + _ROUNDING), moved, gradient))
+                bound += np.abs(near - found)
+        if (apart <= bound).all():
+            return ""
+        place = int(np.argmax(apart / bound))
+        what = "cost" if place == len(theta) else f"derivative in {describe(self.parameters[place])}"
+        where = f"sample X[{rows[0]}]" if len(rows) == 1 else f"a batch of {len(rows)} samples"
+        return f"the {what} of {where} is {right[place]:.6g}, and by replay {found[place]:.6g}"
+
+
+def _whole(theta: Floats, run: Callable[[Floats], float]) -> Floats:
+    """Gradient and cost as one vector; nan where they are undefined."""
+    found = np.zeros(len(theta) + 1)
+    try:
+        found[-1] = run(found[:-1])
+    except ArithmeticError:
+        found[:] = math.nan
+    return found
+
+
+def _flat(held: Any) -> list[Value]:
+    flat: list[Value] = np.array(held, dtype=object).ravel().tolist()
+    return flat
 
 
 def _leaves(numbers: Any, name: str) -> Any:
@@ -288,7 +317,3 @@ def _leaves(numbers: Any, name: str) -> Any:
         return [_leaves(each, f"{name}{index}" if name[-1:].isalpha() else f"{name}_{index}")
                 for index, each in enumerate(numbers)]  # fmt: skip
     return Value(float(numbers), name)
-
-
-#: The engines by name; "auto" is the fastest that fits.
-ENGINES: dict[str, type[Engine]] = {"auto": ReplayEngine, "replay": ReplayEngine, "eager": EagerEngine}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "BranchChanged", "BranchError", "BranchWarning", "GrowingGraphWarning", "MicrobpError",
-    "NoGradientError", "NotFiniteResult", "RuleError", "UndefinedOperation",
+    "NoGradientError", "NotFiniteResult", "NotLoaded", "NotSavedWarning", "RuleError",
+    "UndefinedOperation",
 ]  # fmt: skip
 
 
@@ -34,6 +35,22 @@ class UndefinedOperation(MicrobpError, ArithmeticError, ValueError):
 
 class BranchError(MicrobpError, TypeError):
     """A ``Value`` was used as a truth value; a branch on it would not be part of the graph."""
+
+
+class NotLoaded(MicrobpError, ValueError):
+    """A file is damaged, or is of something else than what it was loaded for; nothing was touched."""
+
+    def __init__(self, message: str, path: object) -> None:
+        super().__init__(message)
+        #: The file.
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (str(self), self.path)
+
+
+class NotSavedWarning(UserWarning):
+    """A checkpoint could not be written; the run goes on."""
 
 
 class NoGradientError(MicrobpError, RuntimeError):

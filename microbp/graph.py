@@ -6,6 +6,8 @@ record, and none of them walks Values by itself.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -15,9 +17,9 @@ import numpy as np
 
 from microbp.backward import FROZEN, reached_from
 from microbp.groups import Group, GroupPath, callers, group_paths
-from microbp.labels import Labels, Path, Variables, labels_of
+from microbp.labels import Naming, Path, Variables
 from microbp.notation import text
-from microbp.rules import Rule
+from microbp.rules import Rule, restored
 from microbp.sites import sites_of
 from microbp.sweeps import Columns, earliest, gathered, order, rows
 from microbp.value import Swapped, Value
@@ -109,8 +111,8 @@ class Graph(Columns):
 
     #: The Values that it was taken from, which keeps their addresses valid; none after a pickle.
     _values: tuple[Value, ...]
-    #: What each had noted: its name, where it was recorded, in which group.
-    _notes: list[Any]
+    #: What some of them had noted, by position: its name, where it was recorded, in which group.
+    _notes: dict[int, Any]
     _variables: Variables
 
     def __init__(self, root: Value, names: Mapping[str, Any] | None = None) -> None:
@@ -168,7 +170,8 @@ class Graph(Columns):
     @staticmethod
     def _restored(record: Mapping[str, Any]) -> Graph:
         graph = object.__new__(Graph)
-        graph._keep(**record, _values=(), _variables=Variables({}))
+        labels = Naming.known(record["names"], record["named"], record["paths"])
+        graph._keep(**record, _values=(), _naming=labels)
         return graph
 
     def _keep(self, **record: Any) -> None:
@@ -176,6 +179,13 @@ class Graph(Columns):
             if isinstance(column, np.ndarray):
                 column.setflags(write=False)
         vars(self).update(record)
+
+    def with_data(self, data: Sequence[float]) -> Graph:
+        """The same graph with these numbers [N], such as those that leaves had when it was recorded."""
+        graph = object.__new__(Graph)
+        kept = {name: held for name, held in vars(self).items() if name != "nodes"}
+        graph._keep(**kept | {"data": np.array(data)})
+        return graph
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")
@@ -230,49 +240,63 @@ class Graph(Columns):
             needs=needs,
             roots=tuple(position[[place[id(root)] for root in roots]].tolist()),
             _values=tuple(values),
-            _notes=[value._note for value in values],
+            _notes={index: value._note for index, value in enumerate(values) if value._note is not None},
             _variables=Variables(names or {}),
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------------- labels
     @cached_property
-    def _labels(self) -> Labels:
-        noted = (note[0] if type(note) is tuple else note for note in self._notes)
-        own = [name if isinstance(name, str) else None for name in noted]
-        return labels_of(self._values, own, self._variables, callers(self._groups))
+    def _naming(self) -> Naming:
+        noted = {at: note[0] if type(note) is tuple else note for at, note in self._notes.items()}
+        own = {at: name for at, name in noted.items() if isinstance(name, str)}
+        above = callers(self._groups.values())
+        known = self._variables.values or self._variables.modules or above
+        return Naming(own, self._places if known else {}, self._variables, above)
 
     @cached_property
-    def _groups(self) -> list[Group | None]:
-        noted = (note[2] if type(note) is tuple else note for note in self._notes)
-        return [group if type(group) is Group else None for group in noted]
+    def _groups(self) -> dict[int, Group]:
+        noted = {at: note[2] if type(note) is tuple else note for at, note in self._notes.items()}
+        return {at: group for at, group in noted.items() if type(group) is Group}
+
+    def name(self, position: int) -> str:
+        """What a node is called: by the user, by a variable, else it is made up; unique in the graph."""
+        return self._naming.name(position)
 
     @cached_property
     def names(self) -> list[str]:
-        """What each node is called: by the user, by a variable, else it is made up; unique in the graph."""
-        return self._labels.names
+        """What each node is called."""
+        return [*map(self._naming.name, range(len(self)))]
 
     @cached_property
     def named(self) -> list[bool]:
         """Whether the name was given, by the user, a variable or a module, rather than made up."""
-        return self._labels.named
+        return [*map(self._naming.given.__contains__, range(len(self)))]
 
     @cached_property
     def paths(self) -> list[Path]:
         """Where a module holds each parameter, ``("layers", 0, "neurons", 1, "w", 2)``; () for all else."""
-        return self._labels.paths
+        return [self._naming.paths.get(index, ()) for index in range(len(self))]
 
     @cached_property
     def sites(self) -> list[str | None]:
         """``file:line`` of the user's code that recorded each node; None if it was not recorded."""
-        noted = [note[1] if type(note) is tuple else None for note in self._notes]
-        found = iter(sites_of(each for each in noted if each is not None))
-        return [None if each is None else next(found) for each in noted]
+        noted = [(at, note[1]) for at, note in self._notes.items() if type(note) is tuple and note[1]]
+        found = dict(zip((at for at, _ in noted), sites_of(place for _, place in noted), strict=True))
+        return [*map(found.get, range(len(self)))]
+
+    @cached_property
+    def _group_paths(self) -> dict[Group | None, GroupPath]:
+        return group_paths({*self._groups.values()}, self._variables.called(modules=True))
+
+    def group(self, position: int) -> GroupPath:
+        """The groups that a node was recorded in, the outermost first."""
+        known = vars(self).get("groups")
+        return known[position] if known else self._group_paths[self._groups.get(position)]
 
     @cached_property
     def groups(self) -> list[GroupPath]:
-        """The groups that each node was recorded in, the outermost first."""
-        paths = group_paths(self._groups, self._variables.called(modules=True))
-        return [paths[each] for each in self._groups]
+        """Those of each node."""
+        return [*map(self.group, range(len(self)))]
 
     # --------------------------------------------------------------------------------------- nodes
     @cached_property
@@ -300,7 +324,7 @@ class Graph(Columns):
         )
         nodes = tuple(map(Node._make, fields))
         # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
-        record = Graph._restored(self._record()) if self._values else self
+        record = self.detached()
         vars(record)["nodes"] = nodes
         for node in nodes:
             node.graph = record
@@ -313,9 +337,9 @@ class Graph(Columns):
     @cached_property
     def _called(self) -> dict[str, int]:
         """The position of each name, also of what other variables hold a value of the graph."""
-        variables = {name: self._places.get(key, -1) for name, key in self._variables.values.items()}
-        aliases = {name: place for name, place in variables.items() if place >= 0}
-        return aliases | {name: index for index, name in enumerate(self.names)}
+        aliases = self._naming.variables if self._values else {}
+        known = {name: place for name, place in aliases.items() if place >= 0}
+        return known | {name: index for index, name in enumerate(self.names)}
 
     @property
     def root(self) -> Node:
@@ -389,11 +413,45 @@ class Graph(Columns):
     def __repr__(self) -> str:
         return f"Graph({len(self)} values, root {self.root.name} = {self.root.data!r})"
 
-    # ---------------------------------------------------------------------------- equality, pickles
+    # ------------------------------------------------------------------- equality, pickles, JSON, copies
+    def detached(self) -> Graph:
+        """The same record without the Values that it was taken from; labels are still made when asked for."""
+        if not self._values:
+            return self
+        graph = object.__new__(Graph)
+        graph._keep(**{**vars(self), "_naming": self._naming, "_values": ()})
+        return graph
+
+    def to_json(self) -> str:
+        """The record as JSON, column by column; what is no finite number stands there as a text.
+
+        >>> x = Value(2.0, name="x")
+        >>> Graph.from_json(Graph(x * x).to_json()) == Graph(x * x)
+        True
+        """
+        record = self._record() | {"rules": [rule.__reduce__()[1] for rule in self.rules]}
+        return json.dumps(_plain(record), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """The graph of such a text; ValueError for another one."""
+        try:
+            found = json.loads(text)
+            record = {name: _tuples(found[name]) for name in (*_COLUMNS, *_LABELS)}
+            record["rules"] = tuple(_rule(*row) for row in record["rules"])
+            record |= {name: list(record[name]) for name in _LABELS}
+            for name, kind in _COLUMNS.items():
+                if kind is not tuple:
+                    record[name] = np.array(record[name], dtype=kind)
+            sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is no graph as Graph.to_json() writes it: {error!r}") from None
+        if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
+            raise ValueError("this is no graph as Graph.to_json() writes it: its columns differ in length")
+        return Graph._restored(record)
+
     def _record(self) -> dict[str, Any]:
-        kept = {name: held for name, held in vars(self).items() if name in Columns.__annotations__}
-        labels = ("names", "named", "paths", "sites", "groups")
-        return kept | {name: getattr(self, name) for name in labels}
+        return {name: getattr(self, name) for name in (*_COLUMNS, *_LABELS)}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Graph):
@@ -401,14 +459,43 @@ class Graph(Columns):
         return self is other or self._comparable() == other._comparable()
 
     def _comparable(self) -> list[Any]:
-        columns = sorted(self._record().items())
-        return [(name, x.tobytes() if isinstance(x, np.ndarray) else tuple(x)) for name, x in columns]
+        columns = self._record().values()
+        return [x.tobytes() if isinstance(x, np.ndarray) else tuple(x) for x in columns]
 
     def __hash__(self) -> int:
         return hash((self.rules, self.args.tobytes(), self.data.tobytes()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Graph._restored, (self._record(),)
+
+
+#: What a record consists of: the kind of each column, and the labels.
+_COLUMNS = {
+    "rules": tuple, "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float,
+    "grad": float, "known": bool, "needs": bool, "roots": tuple,
+}  # fmt: skip
+_LABELS = ("names", "named", "sites", "groups", "paths")
+
+
+def _plain(held: Any) -> Any:
+    """In lists and texts, as strict JSON has them."""
+    if isinstance(held, dict):
+        return {key: _plain(each) for key, each in held.items()}
+    if isinstance(held, np.ndarray | list | tuple):
+        return [_plain(each) for each in (held.tolist() if isinstance(held, np.ndarray) else held)]
+    return repr(held) if isinstance(held, float) and not math.isfinite(held) else held
+
+
+def _tuples(held: Any) -> Any:
+    return tuple(map(_tuples, held)) if isinstance(held, list) else held
+
+
+def _rule(*row: Any) -> Rule:
+    """The rule of the texts of its row; numbers that are not finite are texts in its boxes and defaults."""
+    name, args, y, d, doc, smooth, corner, kink, defaults, *rest = row
+    boxes = tuple(tuple((float(low), float(high)) for low, high in box) for box in smooth)
+    given = {arg: float(each) for arg, each in defaults.items()}
+    return restored(name, args, y, d, doc, boxes, corner, kink, given, *rest)
 
 
 def _width(rule: Rule | None) -> int:

@@ -8,17 +8,17 @@ names that are made up give way to all of them. Looking for names visits each ob
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from microbp.value import Value
 
 __all__ = [
-    "Path", "PathName", "Variables", "labels_of", "layer_path", "parameter_paths",
-    "text_of", "variable_names",
+    "Naming", "Path", "PathName", "Variables", "layer_path", "parameter_paths", "text_of", "variable_names",
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
@@ -109,24 +109,23 @@ def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
     >>> [path for path, _ in parameter_paths(Line())]
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
-    seen: set[int] = set()
-    pending: list[tuple[Path, Any]] = [((), holder)]
-    for _ in range(MOST):
-        if not pending:
-            return
-        path, held = pending.pop()
-        if id(held) in seen:
-            continue
-        seen.add(id(held))
-        if isinstance(held, Value) or (path and _holds_parameters(held)):
-            yield path, held
-        if not isinstance(held, Value) and len(path) < 2 * DEEPEST:
-            inner = [
-                ((*path, *place), each)
-                for place, each in islice(_inside(held), MOST)
-                if (isinstance(each, Value) and each.is_leaf) or _may_hold(each)
-            ]
-            pending += reversed(inner)
+    seen, left = {id(holder)}, MOST
+    pending: list[tuple[Path, Iterator[tuple[Path, Any]]]] = [((), _inside(holder))]
+    while pending and left > 0:
+        path, inside = pending[-1]
+        for place, held in inside:
+            left -= 1
+            value = isinstance(held, Value)
+            if id(held) in seen or not (held.is_leaf if value else _may_hold(held)):
+                continue
+            seen.add(id(held))
+            if value or _holds_parameters(held):
+                yield path + place, held
+            if not value and len(path) + 1 < 2 * DEEPEST:
+                pending.append((path + place, _inside(held)))
+                break
+        else:
+            pending.pop()
 
 
 def _size(container: tuple[str, Any]) -> int:
@@ -138,7 +137,8 @@ class Variables:
     """What the variables of ``scope`` call the Values and modules that they hold, also in containers.
 
     A variable comes before an element, a shallow element before a deep one, and one of a small container
-    before one of a large one; else what stands first. What a notebook keeps by itself (``In``, ``Out``,
+    before one of a large one; else what stands first. The variable of a loop over a container, which holds
+    its last leaf afterwards and no other one, comes last. What a notebook keeps by itself (``In``, ``Out``,
     ``_…``) names nothing. No Value is kept alive by it.
     """
 
@@ -154,6 +154,8 @@ class Variables:
         self.values: dict[str, int] = {}
         #: The modules, and other objects with ``parameters()``.
         self.modules: dict[str, Any] = {}
+        alone = {id(held): name for name, held in level if isinstance(held, Value)}
+        self._of_loops: set[str] = set()
         seen: set[int] = set()
         left = MOST
         for _ in range(DEEPEST):
@@ -169,17 +171,25 @@ class Variables:
                         containers.append((text, held))
             level = []
             for text, held in sorted(containers, key=_size):
-                for place, each in islice(_inside(held), left):
-                    left -= 1
-                    if isinstance(each, Value) or _may_hold(each):
-                        level.append((f"{text}[{','.join(map(repr, place))}]", each))
+                inside = [*islice(_inside(held), left)]
+                left -= len(inside)
+                level += [
+                    (f"{text}[{','.join(map(repr, place))}]", each)
+                    for place, each in inside
+                    if isinstance(each, Value) or _may_hold(each)
+                ]
+                known = [each for _, each in inside if id(each) in alone]
+                last = inside[-1][1] if len(inside) > 1 else None
+                values = all(isinstance(each, Value) for _, each in inside)
+                if last is not None and values and known == [last] and last.is_leaf:
+                    self._of_loops.add(alone[id(last)])
 
     def called(self, *, modules: bool = False) -> dict[int, str]:
         """The first name of each Value, or of each module, by its ``id``."""
         names: dict[int, str] = {}
         held = {name: id(each) for name, each in self.modules.items()} if modules else self.values
-        for name, key in held.items():
-            names.setdefault(key, name)
+        for name in sorted(held, key=self._of_loops.__contains__):
+            names.setdefault(held[name], name)
         return names
 
 
@@ -193,78 +203,98 @@ def variable_names(names: Mapping[str, Any]) -> dict[int, str]:
     return Variables(names).called()
 
 
-class Labels(NamedTuple):
-    """For each value of a graph."""
+class Naming:
+    """What the values of a graph are called, by their positions; names are made when asked for.
 
-    names: list[str]
-    #: Whether the name was given, by the user, a variable or a module, rather than made up.
-    named: list[bool]
-    #: Where its module holds it; () for what is no parameter of a module.
-    paths: list[Path]
-
-
-def labels_of(
-    values: Sequence[Value], own: Sequence[str | None], variables: Variables, callers: Iterable[Any] = ()
-) -> Labels:
-    """The names of values; ``own`` is what each bears, ``callers`` are modules in whose calls they were made.
-
-    In this order count: the name that the user gave to the value; its path in the outermost module that is
+    In this order count: the name that the user gave to a value; its path in the outermost module that is
     known; a variable. A count tells two of one name apart, and made-up names, ``v`` and the index, from all
     that users gave.
     """
-    held = {id(each): (text, each) for text, each in reversed(variables.modules.items())}
-    homes = _homes([*reversed(held.values()), *(("", each) for each in callers if id(each) not in held)])
-    called = variables.called()
-    paths: list[Path] = []
-    texts: list[str] = []
-    if not homes and not called and not any(isinstance(name, PathName) for name in own if name):
-        paths, texts = [()] * len(values), [name or "" for name in own]
-    for value, name in zip(values, own, strict=True) if not texts else ():
-        path, _ = homes.get(id(value), (name.path if isinstance(name, PathName) else (), ""))
-        paths.append(path)
-        given = None if isinstance(name, PathName) else name
-        texts.append(given or ("" if path else called.get(id(value), "")))
-    reserved = {*texts, *variables.values}
-    used: set[str] = set()
-    counts: Counter[str] = Counter()
 
-    def unique(text: str, given: bool) -> str:
-        name = text
-        while name in used or (name in reserved and not (given and name == text)):
-            counts[text] += 1
-            name = f"{text}#{counts[text] + 1}"
-        used.add(name)
+    def __init__(
+        self, own: Mapping[int, str], places: Mapping[int, int], variables: Variables, callers: Iterable[Any]
+    ) -> None:
+        """Of what values bear, by position, and modules in whose calls they were made; no Value is kept.
+
+        ``places`` has the positions of Values by their ``id``.
+        """
+        held = {id(each): (text, each) for text, each in reversed(variables.modules.items())}
+        holders = [*reversed(held.values()), *(("", each) for each in callers if id(each) not in held)]
+        walks = [(text, list(parameter_paths(each))) for text, each in holders]
+        #: What the module is called whose parameter it is.
+        self._homes: dict[int, str] = {}
+        #: Where its module holds a parameter.
+        self.paths: dict[int, Path] = {}
+        for text, walk in sorted(walks, key=lambda each: -len(each[1])):  # the outer one holds more
+            for path, each in walk:
+                place = places.get(id(each), -1)
+                if place >= 0 and place not in self.paths:
+                    self.paths[place], self._homes[place] = path, text
+        for place, name in own.items():
+            if isinstance(name, PathName):
+                self.paths.setdefault(place, name.path)
+        self._own = {place: name for place, name in own.items() if name and not isinstance(name, PathName)}
+        called = {places[key]: name for key, name in variables.called().items() if key in places}
+        #: By the variables that hold them, in the order of the graph.
+        self._called = {place: called[place] for place in sorted(called.keys() - self.paths.keys())}
+        #: The position of what each variable holds, -1 outside of the graph.
+        self.variables = {name: places.get(key, -1) for name, key in variables.values.items()}
+        self._taken = variables.taken
+
+    @staticmethod
+    def known(names: list[str], named: list[bool], paths: list[Path]) -> Naming:
+        """Those of a graph of which all labels are known."""
+        found = object.__new__(Naming)
+        found.paths = {place: path for place, path in enumerate(paths) if path}
+        found.variables, found._names = {}, dict(enumerate(names))
+        found.given = {place for place, given in enumerate(named) if given}
+        return found
+
+    @cached_property
+    def given(self) -> set[int]:
+        """The positions of what has a name that was given."""
+        return {*self._own, *self._called, *self.paths}
+
+    def name(self, place: int) -> str:
+        """The name of one value."""
+        if place in self._names:
+            return self._names[place]
+        name, count = f"v{place}", 1
+        while name in self._users:
+            count += 1
+            name = f"v{place}#{count}"
         return name
 
-    first = [index for index, text in enumerate(texts) if text and text == own[index]]
-    second = [index for index, text in enumerate(texts) if text and text != own[index]]
-    names = {index: unique(texts[index], True) for index in (*first, *second)}
-    alike = Counter(text_of(path) for path, text in zip(paths, texts, strict=True) if path and not text)
-    for index, (value, path) in enumerate(zip(values, paths, strict=True)):
-        if not path or index in names:
-            continue
-        text, mine = text_of(path), variables.values.get(text_of(path)) == id(value)
-        if path:
-            home = homes.get(id(value), ((), ""))[1]
+    @cached_property
+    def _users(self) -> set[str]:
+        """All names that a made-up one must not be."""
+        return {*self._names.values(), *self._own.values(), *self.variables, *self._taken}
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        """The names that were given, each made unique."""
+        first = self._called | self._own
+        reserved = {*first.values(), *self.variables}
+        found: dict[int, str] = {}
+        used: set[str] = set()
+        counts: Counter[str] = Counter()
+
+        def give(place: int, text: str, *, own: bool) -> None:
+            name = text
+            while name in used or (name in reserved and not (own and name == text)):
+                counts[text] += 1
+                name = f"{text}#{counts[text] + 1}"
+            used.add(name)
+            found[place] = name
+
+        for place in (*self._own, *(each for each in self._called if each not in self._own)):
+            give(place, first[place], own=True)
+        texts = {place: text_of(self.paths[place]) for place in sorted(self.paths.keys() - first.keys())}
+        alike = Counter(texts.values())
+        for place, text in texts.items():
+            home, mine = self._homes.get(place), self.variables.get(text) == place
             if home and (alike[text] > 1 or text in used or (text in reserved and not mine)):
-                text, mine = f"{home}.{text}", False
-            names[index] = unique(text, mine)
-    reserved |= variables.taken
-    made = [index not in names for index in range(len(values))]
-    taken = used | reserved
-    free = [f"v{index}" if new else "" for index, new in enumerate(made)]
-    found = [
-        (name if name not in taken else unique(name, False)) if name else names[index]
-        for index, name in enumerate(free)
-    ]
-    return Labels(found, [not new for new in made], paths)
-
-
-def _homes(holders: Iterable[tuple[str, Any]]) -> dict[int, tuple[Path, str]]:
-    """By ``id``, where the outermost of the modules holds each parameter, and what that module is called."""
-    walks = [(text, list(parameter_paths(each))) for text, each in holders]
-    homes: dict[int, tuple[Path, str]] = {}
-    for text, walk in sorted(walks, key=lambda each: -len(each[1])):  # the outer one holds more
-        for path, each in walk:
-            homes.setdefault(id(each), (path, text))
-    return homes
+                give(place, f"{home}.{text}", own=False)
+            else:
+                give(place, text, own=mine)
+        return found

@@ -2,9 +2,10 @@
 
 Predictions are what nets return: a Value (one sample, one output), a list of Values (one sample of n
 outputs, shape ``(n,)``), a list of lists or a two-dimensional array (``(batch, n)``). Targets are
-numbers, lists of numbers or NumPy arrays of the same shape. Where one has the shape ``(batch, 1)``, the
-other may be ``(batch,)``; nothing else is broadcast. The cost of a batch is the mean of the costs of its
-samples, in every loss.
+numbers, lists of numbers or NumPy arrays of the same shape, and may be Values: what another net says, or
+what stands for a target while a loss is traced. Where one has the shape ``(batch, 1)``, the other may be
+``(batch,)``; nothing else is broadcast. The cost of a batch is the mean of the costs of its samples, in
+every loss.
 
 Bad targets are refused before anything is recorded: ValueError for shapes that do not fit, an empty
 batch, and a number that is no target of the loss; TypeError for what is no number. Predictions of nan
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp import functions
-from microbp.value import Value, as_number, describe
+from microbp.value import Value, as_number
 
 __all__ = [
     "LOSSES", "Loss", "Predictions", "Targets", "binary_cross_entropy", "half_squared_error", "hinge",
@@ -29,7 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 Predictions = Value | Sequence[Value | Sequence[Value]] | npt.NDArray[np.object_]
-Targets = float | Sequence[float | Sequence[float]] | npt.NDArray[Any]
+Target = float | Value
+Targets = Target | Sequence[Target | Sequence[Target]] | npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
 Loss = Callable[[Predictions, Targets], Value]
 
@@ -104,11 +106,9 @@ def binary_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
     return _total([_bernoulli(z, t) for z, t in zip(logits, numbers, strict=True)], len(logits))
 
 
-def _bernoulli(z: Value, t: float) -> Any:
-    if t == 1.0:
-        return (-z).softplus()
-    if t == 0.0:
-        return z.softplus()
+def _bernoulli(z: Value, t: Target) -> Any:
+    if type(t) is float and t in (0.0, 1.0):
+        return (-z if t else z).softplus()
     return functions.dot([t, 1.0 - t], [(-z).softplus(), z.softplus()])
 
 
@@ -138,11 +138,13 @@ def softmax_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
             "is always 1. Give the net one output for each class, or use binary_cross_entropy for two"
         )
     classes = outputs.shape[-1]
-    numbers = _numbers(loss, targets)
+    given, numbers = _targets(loss, targets)
     if numbers.shape == outputs.shape:
-        rows = _probabilities(loss, numbers)
+        _check_probabilities(loss, numbers)
+        rows = given.reshape(-1, classes).tolist()
     elif outputs.shape[:-1] in (numbers.shape, _narrow(numbers.shape)):
-        rows = _one_hot(loss, numbers, classes)
+        _check_labels(loss, numbers, classes)
+        rows = [[_is(label, each) for each in range(classes)] for label in given.ravel().tolist()]
     else:
         raise ValueError(
             f"{loss}: predictions of shape {outputs.shape} do not fit targets of shape {numbers.shape}. "
@@ -153,10 +155,9 @@ def softmax_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
     return _total(costs, len(costs))
 
 
-def _probabilities(loss: str, numbers: Numbers) -> list[list[float]]:
+def _check_probabilities(loss: str, numbers: Numbers) -> None:
     _refuse(loss, numbers, _no_probability(numbers), "a probability is between 0 and 1")
-    rows: list[list[float]] = numbers.reshape(-1, numbers.shape[-1]).tolist()
-    for sample, row in enumerate(rows):
+    for sample, row in enumerate(numbers.reshape(-1, numbers.shape[-1]).tolist()):
         if abs(math.fsum(row) - 1.0) > 1e-6:
             where = f"the targets of sample {sample}" if numbers.ndim == 2 else "the targets"
             raise ValueError(
@@ -164,17 +165,20 @@ def _probabilities(loss: str, numbers: Numbers) -> list[list[float]]:
                 f"Targets of shape {numbers.shape}, like the predictions, are taken as probabilities, "
                 "not as class indices"
             )
-    return rows
 
 
-def _one_hot(loss: str, labels: Numbers, classes: int) -> list[list[float]]:
+def _check_labels(loss: str, labels: Numbers, classes: int) -> None:
     _refuse(loss, labels, labels != np.floor(labels), "a class index is a whole number")
     told = f"the net has {classes} outputs, so that classes are 0 to {classes - 1}"
     _refuse(loss, labels, (labels < 0) | (labels >= classes), told)
-    rows = np.zeros((labels.size, classes))
-    rows[np.arange(labels.size), labels.ravel().astype(int)] = 1.0
-    one_hot: list[list[float]] = rows.tolist()
-    return one_hot
+
+
+def _is(label: Target, index: int) -> Target:
+    """1 for the class itself, 0 for any other; in the graph, if the label is a Value."""
+    if isinstance(label, Value):
+        one: Value = functions.select(0.5 - abs(label - index), 1.0, 0.0)
+        return one
+    return float(label == index)
 
 
 def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: float) -> Value:
@@ -223,9 +227,9 @@ def _pairs(
     targets: Targets,
     refused: Callable[[Numbers], npt.NDArray[np.bool_]] | None = None,
     told: str = "",
-) -> tuple[list[Value], list[float], int]:
+) -> tuple[list[Value], list[Target], int]:
     """The outputs, flat; the target of each; and the batch size. Refuses, and tells why, on the way."""
-    outputs, numbers = _values(loss, predictions), _numbers(loss, targets)
+    outputs, (given, numbers) = _values(loss, predictions), _targets(loss, targets)
     if outputs.shape not in (numbers.shape, _narrow(numbers.shape)) and (
         _narrow(outputs.shape) != numbers.shape
     ):
@@ -242,7 +246,7 @@ def _pairs(
     if refused is not None:
         _refuse(loss, numbers, refused(numbers), told)
     batch = len(outputs) if 2 in (outputs.ndim, numbers.ndim) else 1
-    return outputs.ravel().tolist(), numbers.ravel().tolist(), batch
+    return outputs.ravel().tolist(), given.ravel().tolist(), batch
 
 
 def _no_probability(t: Numbers) -> npt.NDArray[np.bool_]:
@@ -279,28 +283,28 @@ def _values(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
     return outputs
 
 
-def _numbers(loss: str, targets: Targets) -> Numbers:
+def _targets(loss: str, targets: Targets) -> tuple[npt.NDArray[Any], Numbers]:
+    """The targets as floats and Values, and as the numbers that these have."""
     ragged = f"{loss}: the targets' rows are of unequal length"
     try:
-        numbers = np.asarray(targets)
-        if numbers.dtype.kind not in "biuf":
-            numbers = np.asarray(targets, dtype=object)
+        given = np.asarray(targets)
+        if given.dtype.kind not in "biuf":
+            given = np.asarray(targets, dtype=object).view(np.ndarray)
     except ValueError:
         raise ValueError(ragged) from None
-    if numbers.dtype == object:
-        for position, each in enumerate(numbers.ravel().tolist()):
-            at = _at(numbers.shape, position)
+    floats = np.empty(given.shape)
+    if given.dtype == object:
+        for position, each in enumerate(given.ravel().tolist()):
             if isinstance(each, list | tuple | np.ndarray):
                 raise ValueError(ragged)
-            if isinstance(each, Value):
-                raise TypeError(
-                    f"{loss}: targets are numbers, but {at or 'there '}stands {describe(each)}. Targets come "
-                    "second, after the predictions; microbp.data_of(...) gives the numbers of Values"
-                )
-            as_number(each, f"{loss}: the target {at}".rstrip())
-    floats = numbers.astype(float)
+            at = f"{loss}: the target {_at(given.shape, position)}".rstrip()
+            floats.flat[position] = each.data if isinstance(each, Value) else as_number(each, at)
+        given = np.where([isinstance(each, Value) for each in given.flat], given.flat, floats.flat)
+        given = given.reshape(floats.shape)
+    else:
+        given = floats = given.astype(float)
     _refuse(loss, floats, ~np.isfinite(floats), "a target is a finite number")
-    return floats
+    return given, floats
 
 
 def _refuse(loss: str, numbers: Numbers, refused: Any, told: str) -> None:

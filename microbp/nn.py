@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from microbp.array import Array
+from microbp.errors import NotLoaded
+from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.labels import PathName, layer_path, parameter_paths, text_of
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.spelling import did_you_mean
-from microbp.updates import warn_of_lost
+from microbp.updates import warn_of_lost, warn_of_replaced
 from microbp.value import Value
 
 __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
@@ -183,24 +185,38 @@ class Module:
             value.data = number
 
     def save(self, path: str | Path) -> None:
-        """Write :meth:`state` as a NumPy ``.npz`` file, under exactly that name."""
-        with Path(path).open("wb") as file:
-            np.savez(file, **self.state())  # type: ignore[arg-type]
+        """Write :meth:`state` as a NumPy ``.npz`` file, under exactly that name, whole or not at all.
+
+        Raises OSError where it cannot be written; the file is then what it was.
+        """
+        write_file(path, packed(self.state()))
 
     def load(self, path: str | Path) -> None:
-        """Take over what :meth:`save` wrote; ValueError as from :meth:`load_state`."""
-        state = np.load(path, allow_pickle=False)
-        if isinstance(state, np.ndarray):
-            raise ValueError(f"{path} holds a single array, not what save() writes")
-        with state:
-            self.load_state(dict(state))
+        """Take over what :meth:`save` wrote, or another ``.npz`` file of arrays of these paths.
+
+        Raises NotLoaded, a ValueError, before any parameter is touched, where it is damaged or does not fit,
+        as from :meth:`load_state`.
+        """
+        shapes = {name: held.shape for name, held in _by_path(self._holders()).items()}
+        state = unpacked(path, shapes)
+        try:
+            self.load_state(state)
+        except ValueError as error:
+            raise NotLoaded(f"{path}: {error}", path) from None
 
     def _warn_of_lost(self) -> None:
-        """GrowingGraphWarning for each array of parameters that has become computed."""
+        """GrowingGraphWarning for each array of parameters, or single one, that has become computed."""
+        kept = {id(held) for _, held in parameter_paths(self)}
         for path, module in {"self": self, **self.named_modules()}.items():
             for name, held in vars(module).items():
                 if isinstance(held, Array) and not name.startswith("_"):
                     warn_of_lost(f"{path}.{name}", held)
+                elif not name.startswith("_"):
+                    parts = enumerate(held) if isinstance(held, list | tuple) else [("", held)]
+                    for place, each in parts:
+                        if isinstance(each, Value) and not each.is_leaf:
+                            where = f"{path}.{name}" + f"[{place}]" * isinstance(place, int)
+                            warn_of_replaced(where, each, kept)
 
     def _parts(self) -> Iterable[tuple[str, Any]]:
         """What holds its parameters, by the first word of their paths: its public attributes."""

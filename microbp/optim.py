@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.errors import NoGradientError
+from microbp.safe import shown
+from microbp.updates import warn_of_left
 from microbp.value import Value, as_number, describe
 
 __all__ = [
@@ -31,6 +33,7 @@ Parameters = Iterable[Value] | Mapping[str, Value]
 Schedule = Callable[[int], float]
 #: What an optimiser remembers of one parameter.
 Memory = tuple[float, ...]
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 # --------------------------------------------------------------------------------------- optimisers
@@ -60,7 +63,7 @@ class Optimiser(ABC):
     #: What is remembered of a parameter that has not been updated yet.
     blank: Memory = ()
     #: Whether :meth:`update` takes arrays as well, leaves them as they are, and returns for each of their
-    #: numbers what it returns for one. It counts for the class that defines ``update``.
+    #: numbers what it returns for one: a step is one call then. It counts for the class that defines it.
     elementwise: bool = False
 
     def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
@@ -69,7 +72,7 @@ class Optimiser(ABC):
         self.lr = lr
         #: How many steps have been taken.
         self.steps = 0
-        self._memory = [self.blank] * len(self.parameters)
+        self._memory = self._remembered([self.blank] * len(self.parameters))
         _ = self.rate  # a bad one is refused here, before any work is done
 
     @property
@@ -92,34 +95,68 @@ class Optimiser(ABC):
         gradient, or what it would make of a parameter, is not finite. Both name the parameter, and no
         parameter has changed then.
         """
-        where, rate = f"{type(self).__name__}.step()", self.rate
-        updates: list[tuple[int, Value, float, Memory]] = []
-        for position, name, parameter, gradient in _gradients(self.parameters, where):
-            before = self._memory[position]
-            data, memory = self.update(parameter.data, gradient, before, rate)
-            if not all(map(math.isfinite, (data, *memory))):
-                remembered = f" and {before} remembered" if before else ""
-                raise FloatingPointError(
-                    f"{where}: {name} = {parameter.data!r} with gradient {gradient!r}{remembered} would "
-                    f"become {data!r}{f' and {memory}' if memory else ''}; no parameter has been changed. "
-                    f"Lower the learning rate ({rate!r}) or clip the gradients"
-                )
-            updates.append((position, parameter, data, memory))
-        for position, parameter, data, memory in updates:
-            parameter.data = data
-            self._memory[position] = memory
+        warn_of_left(f"{type(self).__name__}.step()", self.parameters)
+        found = _gradients(self.parameters, f"{type(self).__name__}.step()")
+        rate = self.rate
+        if not found:
+            self.steps += 1
+            return
+        places, _, values, gradients = zip(*found, strict=True)
+        numbers = np.array([each.data for each in values])
+        for value, number in zip(
+            values, self.advance(np.array(places), numbers, np.array(gradients), rate).tolist(), strict=True
+        ):
+            value.data = number
+
+    def advance(self, places: Any, p: Numbers, g: Numbers, lr: float) -> Numbers:
+        """One step on a vector: the new numbers of the parameters at ``places``, whose gradient is ``g``.
+
+        It is what :meth:`step` does with all that are not frozen; ``places`` is an array or a slice of
+        positions in :attr:`parameters`. What is remembered of them follows, and no Value is touched.
+        """
+        memory = tuple(self._memory[:, places])
+        with np.errstate(all="ignore"):
+            data, later = self._updated(p, g, memory, lr)
+            fine = all(map(_finite, (data, *later)))
+        if not fine:
+            self._refuse(np.arange(len(self.parameters))[places], p, g, memory, data, later, lr)
+        for row, column in zip(self._memory, later, strict=True):
+            row[places] = column
         self.steps += 1
+        return data
+
+    def _updated(self, p: Numbers, g: Numbers, memory: Any, lr: float) -> tuple[Numbers, Any]:
+        """:meth:`update` of a vector: at once, or number by number where it takes no arrays."""
+        update: Callable[..., Any] = self.update
+        owner = next(each for each in type(self).__mro__ if "update" in vars(each))
+        if vars(owner).get("elementwise"):
+            data, later = update(p, g, memory, lr)
+            return data, later
+        rows = zip(*(each.tolist() for each in memory), strict=True) if memory else [()] * len(p)
+        found = [update(x, y, row, lr) for x, y, row in zip(p.tolist(), g.tolist(), rows, strict=True)]
+        return np.array([data for data, _ in found]), self._remembered([later for _, later in found])
+
+    def _remembered(self, memories: Sequence[Memory]) -> Numbers:
+        """What is remembered of each parameter, one column for each."""
+        return np.array(memories, dtype=float).reshape(len(memories), len(self.blank)).T.copy()
+
+    def _refuse(
+        self, positions: Any, p: Numbers, g: Numbers, memory: Any, data: Numbers, later: Any, lr: float
+    ) -> None:
+        """FloatingPointError for the first parameter of which something becomes nan or infinite."""
+        column = int(np.flatnonzero(~np.isfinite(np.vstack([data, *later])).all(axis=0))[0])
+        name, _ = self.parameters[positions[column]]
+        before, after = (tuple(float(each[column]) for each in part) for part in (memory, later))
+        raise FloatingPointError(
+            f"{type(self).__name__}.step(): {name} = {float(p[column])!r} with gradient {float(g[column])!r}"
+            f"{f' and {before} remembered' if before else ''} would become {float(data[column])!r}"
+            f"{f' and {after}' if after else ''}; no parameter has been changed. Lower the learning rate "
+            f"({lr!r}) or clip the gradients"
+        )
 
     @abstractmethod
     def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
         """The new number of a parameter p with gradient g, and what to remember of it."""
-
-    @property
-    def takes_arrays(self) -> bool:
-        """Whether a step may be taken on all parameters at once, as arrays."""
-        kind = type(self)
-        owner = next(each for each in kind.__mro__ if "update" in vars(each))
-        return bool(vars(owner).get("elementwise")) and kind.step is Optimiser.step
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to None: not computed."""
@@ -143,7 +180,7 @@ class Optimiser(ABC):
             "optimiser": type(self).__name__,
             "steps": self.steps,
             "names": [name for name, _ in self.parameters],
-            "memory": [list(memory) for memory in self._memory],
+            "memory": self._memory.T.tolist(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -153,12 +190,16 @@ class Optimiser(ABC):
         other names, or was kept with other settings.
         """
         where = f"{type(self).__name__}.load_state()"
-        missing = [key for key in ("optimiser", "steps", "names", "memory") if key not in state]
+        keys = ("optimiser", "steps", "names", "memory")
+        missing = [key for key in keys if not isinstance(state, Mapping) or key not in state]
         if missing:
             raise ValueError(f"{where}: the state has no {missing[0]!r}; give what state() returned")
         if state["optimiser"] != type(self).__name__:
             raise ValueError(f"{where}: the state is of {state['optimiser']}")
         names = [name for name, _ in self.parameters]
+        for what in (state["names"], state["memory"]):
+            if not isinstance(what, list | tuple):
+                raise ValueError(f"{where}: names and memory are lists, not {shown(repr(what))}")
         if len(state["names"]) != len(names):
             raise ValueError(
                 f"{where}: the state is of {len(state['names'])} parameters, the optimiser of {len(names)}"
@@ -171,7 +212,9 @@ class Optimiser(ABC):
         steps, memories = state["steps"], state["memory"]
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
             raise ValueError(f"{where}: steps must be a whole number from 0 up, not {steps!r}")
-        if len(memories) != len(names) or any(len(each) != len(self.blank) for each in memories):
+        if len(memories) != len(names) or any(
+            not isinstance(each, list | tuple) or len(each) != len(self.blank) for each in memories
+        ):
             raise ValueError(
                 f"{where}: the optimiser remembers {len(self.blank)} numbers of each of {len(names)} "
                 "parameters, and the state does not: it was kept with other settings"
@@ -179,7 +222,7 @@ class Optimiser(ABC):
         loaded = [tuple(as_number(x, f"{where}: a remembered number") for x in each) for each in memories]
         if not all(math.isfinite(x) for each in loaded for x in each):
             raise ValueError(f"{where}: the state holds a number that is not finite")
-        self.steps, self._memory = steps, loaded
+        self.steps, self._memory = steps, self._remembered(loaded)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self.lr}, steps={self.steps})"
@@ -319,6 +362,11 @@ class AdamW(Adam):
         return super().update(p - lr * self.weight_decay * p, g, memory, lr)
 
 
+def _finite(numbers: Numbers) -> bool:
+    """Whether all are; the sum of squares is the quickest to ask, but it may overflow, and NumPy say so."""
+    return math.isfinite(numbers.dot(numbers)) or bool(np.isfinite(numbers).all())
+
+
 def _sqrt(x: Any) -> Any:
     """Of a number or of an array; both are rounded correctly, as IEEE 754 has it."""
     return math.sqrt(x) if type(x) is float else np.sqrt(x)
@@ -366,14 +414,22 @@ def clip_gradients(parameters: Parameters, max_norm: float) -> Clipping:
     if not bound > 0.0:
         raise ValueError(f"{where}: max_norm must be positive, not {bound!r}")
     found = _gradients(_named(parameters, where), where)
-    norm = math.hypot(*(gradient for *_, gradient in found))
+    clipped, clipping = clip(np.array([gradient for *_, gradient in found]), bound)
+    if clipping.factor != 1.0:
+        for (_, _, parameter, _), gradient in zip(found, clipped.tolist(), strict=True):
+            parameter.grad = gradient
+    return clipping
+
+
+def clip(gradient: Numbers, bound: float) -> tuple[Numbers, Clipping]:
+    """The same for a vector; FloatingPointError where its norm is beyond the largest float."""
+    norm = math.hypot(*gradient.tolist())
     if math.isinf(norm):
-        raise FloatingPointError(f"{where}: the norm of the gradients is beyond the largest float, 1.8e308")
+        raise FloatingPointError(
+            "clip_gradients(): the norm of the gradients is beyond the largest float, 1.8e308"
+        )
     factor = bound / norm if norm > bound else 1.0
-    if factor != 1.0:
-        for _, _, parameter, gradient in found:
-            parameter.grad = gradient * factor
-    return Clipping(norm, factor)
+    return (gradient if factor == 1.0 else gradient * factor), Clipping(norm, factor)
 
 
 # ---------------------------------------------------------------------------------------- schedules

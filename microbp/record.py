@@ -22,9 +22,10 @@ from microbp.errors import UndefinedOperation
 from microbp.groups import asked_for, current_group
 from microbp.rules import Rule
 from microbp.sites import user_place, user_site
+from microbp.switches import Switch
 from microbp.value import Swapped, Value, as_number, constant, describe
 
-__all__ = ["no_grad", "record", "record_sites", "recording"]
+__all__ = ["no_grad", "record", "record_sites", "recording", "with_sites"]
 
 #: A Value without ``__init__``; a ``partial`` is the quickest way to call ``object.__new__``.
 _new_value = partial(object.__new__, Value)
@@ -179,7 +180,7 @@ def _undefined(rule: Rule, operands: Sequence[Any], error: Exception) -> Excepti
 _unrecorded: ContextVar[tuple[Any, Any] | None] = ContextVar("unrecorded", default=None)
 #: A reference to the lock of each ``no_grad()`` in any thread: the operators ask ``record`` meanwhile.
 _special: set[Any] = set()
-_sites = False
+_sites = _wanted = False
 
 
 def recording() -> bool:
@@ -243,13 +244,23 @@ def record_sites(on: bool = True) -> bool:
     Off at first, since recording then takes about three times as long (see ``bench/``); errors name the
     line in any case. Returns whether it was on before.
     """
+    global _wanted
+    before, _wanted = _wanted, bool(on)
+    with_sites.settle()
+    return before
+
+
+def _turn_sites(traced: bool) -> None:
     global _sites
-    before, _sites = _sites, bool(on)
+    _sites = _wanted or traced
     others = WITH_SITE if _sites else WITHOUT_SITE
     for name, method in vars(Value).copy().items():
         if isinstance(method, FunctionType) and method in others:
             setattr(Value, name, others[method])
-    return before
+
+
+#: Sites are kept inside ``with with_sites.on()`` whatever the user wants outside.
+with_sites = Switch(_turn_sites)
 
 
 SCOPE.update(

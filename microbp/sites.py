@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Place", "site_of", "sites_of", "user_frame", "user_locals", "user_place", "user_scope", "user_site",
+    "Place", "site_of", "sites_of", "user_frame", "user_level", "user_locals", "user_place", "user_scope",
+    "user_site",
 ]  # fmt: skip
 
 _INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
@@ -43,6 +44,14 @@ def user_frame() -> FrameType | None:
     while frame is not None and not _users[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame
+
+
+def user_level() -> int:
+    """How many frames above the caller the user's own code is."""
+    user, level, frame = user_frame(), 1, sys._getframe(1)
+    while frame is not user and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def user_scope() -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""``did_you_mean``: the known word that a misspelt one was probably meant to be."""
+"""``did_you_mean``: the known word that a misspelt one was probably meant to be; ``language`` likewise."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["did_you_mean"]
+__all__ = ["did_you_mean", "language"]
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
@@ -19,3 +19,20 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     folded = {each.casefold(): each for each in known}
     near = difflib.get_close_matches(str(word).casefold(), folded, n=1, cutoff=0.5)
     return f"did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def language(word: str) -> str:
+    """``en`` or ``zh``, of the ways in which they are written.
+
+    >>> language("en_GB"), language("zh-CN"), language("cn"), language("Chinese"), language("中文")
+    ('en', 'zh', 'zh', 'zh', 'zh')
+    >>> language("fr")
+    Traceback (most recent call last):
+        ...
+    ValueError: language='fr': it is 'en' (English) or 'zh' (Chinese)
+    """
+    first = str(word).casefold().replace("_", "-").partition("-")[0]
+    known = {"en": "en", "english": "en", "zh": "zh", "cn": "zh", "chinese": "zh", "中文": "zh"}
+    if first not in known:
+        raise ValueError(f"language={word!r}: it is 'en' (English) or 'zh' (Chinese)")
+    return known[first]

@@ -22,7 +22,7 @@ from microbp.rules import Rule
 
 __all__ = [
     "Columns", "Floats", "Integers", "backward", "dependencies", "dependents",
-    "earliest", "forward", "gathered", "order", "rows",
+    "earliest", "forward", "gathered", "order", "rows", "spread", "tangent",
 ]  # fmt: skip
 
 Integers = NDArray[np.int64]
@@ -129,21 +129,28 @@ def gathered(first: Integers, nodes: Integers) -> Integers:
 
 
 # ------------------------------------------------------------------------------ what depends on what
-def dependents(columns: Columns, starts: Iterable[int]) -> Flags:
-    """For each node whether it is one of ``starts`` or was computed from one.
+def spread(columns: Columns, marks: Mapping[int, int]) -> NDArray[np.uint8]:
+    """For each node the bits of its mark and of the marks of all that it was computed from.
 
     >>> from microbp import Graph, Value
     >>> x, y = Value(3.0), Value(4.0)
-    >>> dependents(Graph(x * x + y), [2]).tolist()
-    [False, False, True, True]
+    >>> spread(Graph(x * x + y), {0: 1, 2: 2}).tolist()
+    [1, 1, 2, 3]
     """
-    reached = bytearray(len(columns.op) + len(columns.consts))
-    for start in starts:
-        reached[start] = True
+    found = bytearray(len(columns.op) + len(columns.consts))
+    for node, bits in marks.items():
+        found[node] = bits
     for node, row in enumerate(rows(columns)):
-        if not reached[node] and any(map(reached.__getitem__, row)):
-            reached[node] = True
-    return np.frombuffer(reached, dtype=bool, count=len(columns.op))
+        bits = found[node]
+        for arg in row:
+            bits |= found[arg]
+        found[node] = bits
+    return np.frombuffer(found, dtype=np.uint8, count=len(columns.op))
+
+
+def dependents(columns: Columns, starts: Iterable[int]) -> Flags:
+    """For each node whether it is one of ``starts`` or was computed from one."""
+    return spread(columns, dict.fromkeys(starts, 1)) > 0
 
 
 def dependencies(columns: Columns, ends: Iterable[int]) -> Flags:
@@ -196,7 +203,27 @@ def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
                 at = ", ".join(map(repr, operands[:6])) + ", …" * (len(operands) > 6)
                 told = f"node {node}, {rule}, has no value where its operands are {at}: {error}. {rule.doc}"
                 raise UndefinedOperation(told, rule.name, tuple(operands), "?") from None
-    return np.array([np.broadcast_to(each, batch) for each in numbers[: len(columns.op)]], dtype=kind)
+    return _together(numbers[: len(columns.op)], batch, kind)
+
+
+def tangent(columns: Columns, seeds: Mapping[int, float]) -> Floats:
+    """How fast each node moves where those of ``seeds`` move so fast, by the recorded local derivatives.
+
+    >>> from microbp import Graph, Value
+    >>> x = Value(3.0)
+    >>> tangent(Graph(x * x + 1.0), {0: 2.0})
+    array([ 2., 12., 12.])
+    """
+    moving = [0.0] * (len(columns.op) + len(columns.consts))
+    for node, speed in seeds.items():
+        moving[node] = speed
+    local, start = np.where(columns.args < 0, 0.0, columns.local).tolist(), 0
+    for node, row in enumerate(rows(columns)):
+        for place, arg in enumerate(row, start):
+            if moving[arg]:
+                moving[node] += moving[arg] * local[place]
+        start += len(row)
+    return np.array(moving[: len(columns.op)])
 
 
 def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...]) -> Any:
@@ -263,4 +290,12 @@ def backward(columns: Columns, seeds: Mapping[int, Any], local: NDArray[Any] | N
                         amount = np.where(arrived[node], amount, 0.0)
                         arrived[arg] = arrived[arg] | arrived[node]
                     gradient[arg] = gradient[arg] + amount
-    return np.array([np.broadcast_to(each, shape) for each in gradient[: len(columns.op)]], dtype=float)
+    return _together(gradient[: len(columns.op)], shape, float)
+
+
+def _together(numbers: list[Any], shape: tuple[int, ...], kind: type) -> NDArray[Any]:
+    """Numbers, and arrays of that shape, as one array."""
+    made = np.empty((len(numbers), *shape), dtype=kind)
+    for node, each in enumerate(numbers) if shape else ():
+        made[node] = each
+    return made if shape else np.array(numbers, dtype=kind)

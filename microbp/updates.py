@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,20 @@ import numpy as np
 from microbp.errors import GrowingGraphWarning
 from microbp.sites import user_frame
 
-__all__ = ["SEEN", "note_computed", "renewed", "steps_in", "warn_of_lost", "warn_of_steps", "was_used"]
+__all__ = [
+    "SEEN", "note_computed", "renewed", "steps_in", "warn_of_growing", "warn_of_left", "warn_of_lost",
+    "warn_of_replaced", "warn_of_steps", "was_used",
+]  # fmt: skip
 
 
 def was_used(value: Any) -> bool:
     """Whether it is a leaf that has been in a backward pass, or came of an update of such a leaf."""
     seen = getattr(value, "grad", None) is not None or getattr(value, "_upstream", None) is not None
     return seen and value._rule is None
+
+
+#: Stands in ``_da`` of a leaf in whose place an update in place has put another.
+_REPLACED = "replaced"
 
 
 def renewed(before: Any, after: Any) -> Any:
@@ -43,6 +50,8 @@ def renewed(before: Any, after: Any) -> Any:
         if fresh is None:
             fresh = made[id(old), new] = type(old)(new, old.name)
             fresh.requires_grad = old._rule is None and old.requires_grad
+            if old._rule is None:
+                old._da = _REPLACED
             if was_used(old):
                 fresh._upstream = 0.0
         return fresh
@@ -136,6 +145,45 @@ def note_computed(array: Any) -> None:
     while type(array) is not np.ndarray and array is not None:
         array.computed_in_place = True
         array = array.base
+
+
+def warn_of_growing(array: Any, others: Sequence[Any]) -> None:
+    """GrowingGraphWarning where ``array`` is updated by Values, not for the first time, after a pass."""
+    first = next(iter(array.flat), None)
+    if getattr(array, "computed_in_place", False) and getattr(first, "grad", None) is not None:
+        if not any(hasattr(each, "_data") for other in others for each in np.ravel(other)[:SEEN]):
+            return
+        name = (_origin(first).name or "W").partition("[")[0]
+        _warn(
+            f"{name} -= … with Values on the right, such as a decay of {name} itself, is recorded like any "
+            f"other computation, and the graph grows with each. Take numbers: {name} -= rate * "
+            f"(microbp.grad_of({name}) + decay * microbp.data_of({name}))"
+        )
+
+
+def warn_of_left(where: str, parameters: Sequence[tuple[str, Any]]) -> None:
+    """GrowingGraphWarning for an optimiser that holds a leaf which an update in place has replaced."""
+    for name, value in parameters:
+        if getattr(value, "_da", None) is _REPLACED:
+            _warn(
+                f"{where} changes {name} = {value._data!r}, in whose place an update such as W -= … has put "
+                "a new leaf since: the net does not follow. Make the optimiser anew after such an update, or "
+                "leave the updates to it"
+            )
+            return
+
+
+def warn_of_replaced(path: str, value: Any, kept: Container[int]) -> None:
+    """GrowingGraphWarning where ``value``, held by a module, was computed from a parameter it has lost."""
+    origin = value
+    while origin._rule is not None and origin._rule.name in ("sub", "add") and hasattr(origin._a, "_data"):
+        origin = origin._a
+    if origin is not value and was_used(origin) and id(origin) not in kept:
+        _warn(
+            f"{path} is no parameter any more: it has been computed from {_told(origin)}, so that "
+            f"parameters(), state() and save() leave it out. For one Value write {path}.data -= rate * "
+            f"{path}.grad"
+        )
 
 
 def warn_of_lost(path: str, held: Any) -> None:

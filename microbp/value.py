@@ -6,7 +6,8 @@ local derivatives are fixed when the operation happens (:mod:`microbp.compiled` 
 A node holds one or two operands in place, ``_a`` and ``_b``, beside their local derivatives ``_da``
 and ``_db``; more operands stand as tuples in ``_b`` and ``_db``. A literal operand has no local
 derivative. A literal on the left changes places with the Value on the right, and the rule says so:
-where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``. This layout,
+where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``, and one whose
+number was changed the number before in ``_da``. This layout,
 rather than tuples throughout, keeps a recorded binary operation to one object that Python's
 collector has to know.
 """
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
-from microbp.comparisons import SIGNS, noticing, remember, stepped, taken
+from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
 from microbp.compiled import operator, unary
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.groups import Group
@@ -124,7 +125,10 @@ class Value(Lecture):
 
     @data.setter
     def data(self, data: float) -> None:
-        self._data = data if type(data) is float else as_number(data, "Value.data")
+        number = data if type(data) is float else as_number(data, "Value.data")
+        if self._rule is None and number != self._data:
+            self._da = self._data  # what graphs recorded before have read; the debugger shows that
+        self._data = number
 
     @property
     def name(self) -> str | None:
@@ -473,7 +477,7 @@ def _equals(value: Value, other: object) -> Any:
     if value is other:
         return True
     number = other._data if isinstance(other, Value) else other
-    if isinstance(number, Real) and not _ours(2):
+    if isinstance(number, Real) and watching() is not None and not _ours(2):
         remember(value, "==", other, float(number), False)
     return NotImplemented
 

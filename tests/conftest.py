@@ -16,6 +16,17 @@ from microbp.rules import RULES
 settings.register_profile("microbp", deadline=None, derandomize=True)
 settings.load_profile("microbp")
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The campaign of docs/reliability.md in its long form: ``pytest tests/test_reliability*.py --long``."""
+    parser.addoption("--long", action="store_true", help="the long form of tests/test_reliability*.py")
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether the campaign runs in its long form."""
+    return bool(request.config.getoption("--long"))
+
+
 # Some tests press Ctrl-C, which a shell that starts them in the background has them ignore.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

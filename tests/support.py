@@ -9,13 +9,15 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from microbp import Value, compiled
+from microbp.demo import TUTORIALS
+from microbp.demo.report import Report
 from microbp.rules import RULES
 
-__all__ = ["METHODS", "OPERATORS", "bits", "here", "in_threads", "live_values", "planted"]
+__all__ = ["METHODS", "OPERATORS", "bits", "here", "in_threads", "live_values", "planted", "reproduced"]
 
 #: The operations that are written with an operator between two operands, by their names in the table.
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -74,3 +76,9 @@ def planted(monkeypatch: Any, name: str, factor: float = 1.0005) -> None:
 
     wrong = compiled.Compiled(right.value, tuple(partial(scaled, d) for d in right.derivatives))
     monkeypatch.setitem(compiled._compiled, RULES[name], wrong)
+
+
+@cache
+def reproduced(tutorial: str) -> Report:
+    """The report of a tutorial, which takes seconds: made once for all test files, which only read it."""
+    return TUTORIALS[tutorial].reproduce()

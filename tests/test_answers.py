@@ -714,7 +714,7 @@ def test_the_table() -> None:
         "w      -0.69442600     -0.12353446    +5.6213140   WRONG",
         "K[0]    +2.5000000      +2.5000000    +1.0000000   right",
         "K[1]    -1.5000000      +1.5000000    -1.0000000   WRONG",
-        "o      -0.23147500     -0.23147522   +0.99999906   right",
+        "o        -0.231475     -0.23147522   +0.99999906   right",
         "",
         "w: the factor σ′(w·3) = 0.177894 is missing",
         f"K: at [1] only: {sign} (as the update of a descent with η =",

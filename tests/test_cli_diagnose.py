@@ -74,3 +74,45 @@ def test_a_script_without_a_loss(net, capsys):
     net.write_text("x = 1\n")
     assert cli.main(["diagnose", "net.py"]) == 2
     assert "never calls backward(): name the value with --root." in capsys.readouterr().err
+
+
+LOOP = """\
+from microbp import Value
+
+w, x = Value({start}), Value(3.0).detach()
+for step in range(6):
+    w.grad = None
+    loss = {loss}
+    loss.backward()
+    w.data -= {rate} * w.grad
+"""
+
+
+def test_the_last_line_of_every_training_script_is_no_fault(net, capsys):
+    net.write_text(LOOP.format(start=0.5, loss="(w * x - 1.0) ** 2", rate=0.01))
+    assert cli.main(["diagnose", "net.py"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert ": nothing found" in told
+    assert "The parameters have moved since: w was " in told
+    assert "This is step 6 of 6. Looked at:" in told
+    assert "the losses of 6 steps" in told
+
+
+def test_of_a_loop_the_step_that_went_wrong_first_is_diagnosed(net, capsys):
+    net.write_text(LOOP.format(start=5.0, loss="(w * x) * (w * x) * (w * x) * (w * x)", rate=1.0))
+    assert cli.main(["diagnose", "net.py"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Of 6 steps, step " in told
+    assert " is the first in which the loss is not finite; this is step " in told
+    assert "not finite" in told
+
+
+def test_a_loop_that_diverges_is_told_of_in_chinese_too(net, capsys):
+    net.write_text(LOOP.format(start=0.5, loss="(w * x - 1.0) ** 2", rate=0.15))
+    for language, words in (
+        ("en", "From step 2 on it has not been below"),
+        ("zh_CN", "从第 2 步起，它再也没有低于第一步"),
+    ):
+        assert cli.main(["diagnose", "net.py", "--language", language]) == 1
+        told = " ".join(capsys.readouterr().out.split())
+        assert words in told

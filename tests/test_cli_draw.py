@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -75,10 +76,10 @@ def test_a_step_and_the_whole_pass(folder, capsys):
     ("arguments", "told"),
     [
         (["--root", "los"], "net.py: there is no value 'los'; did you mean 'loss'? There are: h, loss, o"),
-        (["--fold", "nerve"], "cannot draw loss: fold is one of 'auto', 'none', 'sigma', 'neuron', 'layer'"),
+        (["--fold", "nerve"], "cannot draw: fold is one of 'auto', 'none', 'sigma', 'neuron', 'layer'"),
         (["--around", "hh"], "cannot draw loss: no value named 'hh' in the graph of loss"),
         (["-o", "loss.bmp"], "cannot write loss.bmp: the suffix is one of .svg, .png, .pdf, .dot, .gif"),
-        (["-o", "gone/loss.svg"], "cannot write gone/loss.svg: "),
+        (["-o", "gone/loss.svg"], "cannot write gone/loss.svg: there is no folder gone; name another file"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(folder, capsys, arguments, told):
@@ -87,6 +88,36 @@ def test_what_cannot_be_drawn_is_one_line(folder, capsys, arguments, told):
     assert told in err
     assert (out, err.count("\n")) == ("", 1)
     assert [each.name for each in folder.iterdir()] == ["net.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--step", "2", "--fold", "layer", "--share", ".5", "--max-nodes", "7"],
+         "--fold, --max-nodes, --share cannot be had for a single step: leave out what is not for it"),
+        (["-o", "x.gif", "--step", "2"], "--step cannot be had for a GIF of the whole pass: "),
+        (["--hops", "3"], "--hops says how far around a value: name it with --around"),
+        (["--fold", "foo"], "cannot draw: fold is one of 'auto', "),
+        (["--share", "2"], "cannot draw: share"),
+        (["--max-nodes", "0"], "cannot draw: max_nodes"),
+        (["--step", "-1"], "cannot draw: --step -1: steps are counted from 0"),
+        (["--digits", "0"], "cannot draw: digits"),
+        (["-o", "gone/x.svg"], "cannot write gone/x.svg: there is no folder gone"),
+        (["-o", "."], "cannot write .: "),
+    ],
+)  # fmt: skip
+def test_options_are_looked_at_before_the_script_runs(folder, capsys, arguments, told):
+    (folder / "net.py").write_text("raise SystemExit('the script ran')", encoding="utf-8")
+    assert cli.main(["draw", "net.py", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"microbp: error: {told}")
+
+
+def test_a_missing_engine_is_told_before_the_script_runs(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    (folder / "net.py").write_text("raise SystemExit('the script ran')", encoding="utf-8")
+    for command in ("draw", "page"):
+        assert cli.main([command, "net.py", "--engine", "pygraphviz"]) == 2
+        assert "pip install" in capsys.readouterr().err
 
 
 def test_a_script_that_fails_shows_its_own_traceback(folder, capsys):
@@ -98,8 +129,6 @@ def test_a_script_that_fails_shows_its_own_traceback(folder, capsys):
 
 
 def test_without_an_engine_both_ways_out_are_named_and_dot_text_still_comes(folder, monkeypatch, capsys):
-    import sys
-
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     assert cli.main(["draw", "net.py"]) == 2

@@ -47,6 +47,16 @@ def test_another_root_another_language_and_the_arguments_of_the_script(capsys):
 
 
 @pytest.mark.usefixtures("net")
+def test_a_language_is_known_in_every_spelling(capsys):
+    for word in ("zh-CN", "cn", "ZH_tw"):
+        assert cli.main(["explain", "net.py", "w", "--language", word]) == 0
+        assert capsys.readouterr().out.startswith("∂E/∂w：w 如何影响 E\n")
+    with pytest.raises(SystemExit):
+        cli.main(["explain", "net.py", "w", "--language", "fr"])
+    assert "it is 'en' (English) or 'zh' (Chinese)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("net")
 def test_markdown_is_printed_or_written(capsys):
     assert cli.main(["explain", "net.py", "w", "--markdown"]) == 0
     printed = capsys.readouterr().out
@@ -70,7 +80,7 @@ def test_what_the_loss_does_not_depend_on(capsys):
         (["ww"], "net.py: there is no value 'ww'; did you mean 'w'? There are: w, x, b, net, o, E"),
         (["w", "--root", "x"], "x = 3.0 is a constant: it has no gradient by anything; name another value"),
         (["w", "--root", "EE"], "there is no value 'EE'; did you mean 'E'?"),
-        (["w", "-o", "none/w.md"], "cannot write none/w.md: No such file or directory; name another file"),
+        (["w", "-o", "none/w.md"], "cannot write none/w.md: there is no folder none; name another file"),
     ],
 )
 @pytest.mark.usefixtures("net")
@@ -89,8 +99,8 @@ def test_a_script_that_fails_shows_its_own_traceback(net, capsys):
 
 @pytest.mark.usefixtures("net")
 def test_a_wrong_number_makes_the_exit_status_1(capsys, monkeypatch):
-    module = importlib.import_module("microbp.debug.explain.story")
-    monkeypatch.setattr(module, "gradients_of", lambda graph: [0.25] * len(graph))
+    module = importlib.import_module("microbp.debug.explain.derivation")
+    monkeypatch.setattr(module, "backward", lambda graph, *_: 0.25 + 0.0 * graph.data)
     assert cli.main(["explain", "net.py", "w"]) == 1
     assert "WRONG: this derivation and the engine disagree." in capsys.readouterr().out
 

@@ -46,7 +46,7 @@ def test_a_value_that_is_not_there_is_an_error_without_a_page(tmp_path, capsys):
 def test_a_folder_that_is_not_there_is_an_error_with_a_cure(capsys):
     assert cli.main(["page", "net.py", "-o", "gone/step.html"]) == 2
     assert capsys.readouterr().err == (
-        "microbp: error: cannot write gone/step.html: No such file or directory; "
+        "microbp: error: cannot write gone/step.html: there is no folder gone; "
         "name another file with --output\n"
     )
 

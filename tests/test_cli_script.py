@@ -7,7 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from microbp import Value, record_sites
+import viz
+from microbp import Value, cli, record_sites
 from microbp.cli.command import CommandError
 from microbp.cli.script import ScriptFailed, run_script
 
@@ -105,8 +106,8 @@ def test_a_wrong_name_lists_the_candidates(script, name, message):
 
 def test_no_backward_and_no_name(script):
     with pytest.raises(CommandError) as refused:
-        script("from microbp import Value\ny = Value(2.0) * 3\n").root()
-    assert str(refused.value) == "net.py never calls backward(): name the value with --root. There are: y"
+        script("from microbp import Value\ny = Value(2.0) * 3\nz = y * 2\n").root()
+    assert str(refused.value) == "net.py never calls backward(): name the value with --root. There are: y, z"
     ran = script("a = 1\n")
     for name in (None, "y"):
         with pytest.raises(CommandError, match="It has no variable that holds a Value"):
@@ -145,7 +146,39 @@ def test_the_scripts_own_exit_status(script, capsys, call, status):
     with pytest.raises(ScriptFailed) as failed:
         script(f"import sys\nsys.{call}\n")
     assert failed.value.status == status
-    assert capsys.readouterr().err == ("no data\n" if status == 1 else "")
+    told = "microbp: net.py ended with sys.exit(3), so that nothing is shown\n"
+    assert capsys.readouterr().err == ("no data\n" if status == 1 else told)
+
+
+def test_the_only_value_that_was_computed_needs_no_name(script):
+    ran = script("from microbp import Value\nw = Value(2.0)\nloss = w * 3\n")
+    assert ran.root() is ran.namespace["loss"]
+
+
+def test_generated_code_does_not_stand_in_a_traceback(script, capsys):
+    with pytest.raises(ScriptFailed):
+        script("""\
+            from microbp import Value
+            try:
+                Value(0.0).log()
+            except ArithmeticError as error:
+                raise RuntimeError("no loss") from error
+        """)
+    told = capsys.readouterr().err
+    assert "UndefinedOperation: log(a) has no value at a = 0.0" in told
+    assert told.endswith("RuntimeError: no loss\n")
+    assert "<microbp " not in told
+
+
+@pytest.mark.parametrize("name", ["viz.py", "viz/__init__.py"])
+def test_a_viz_of_the_script_s_own_is_its_own(script, tmp_path, capsys, monkeypatch, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("OWN = 3\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))  # as python -m has it
+    assert script(f"import viz\n{dedent(NET)}seen = viz.OWN\n").namespace["seen"] == 3
+    assert cli.main(["draw", "net.py", "-o", "net.dot"]) == 0
+    assert "Written: net.dot" in capsys.readouterr().out
+    assert sys.modules["viz"] is viz
 
 
 def test_an_exit_without_error_is_an_ordinary_end(script):

@@ -104,11 +104,12 @@ def test_copies_and_pickles_do_not_carry_them() -> None:
 
 def test_while_watched_all_are_listed_and_none_kept() -> None:
     a, b = Value(1.0), Value(2.0)
-    with watched() as found:
+    seen = watched()
+    with seen:
         outcomes = [a < b, b > 1, max(a, b) is b]
     assert outcomes == [True, True, True]
-    assert [(each.left, each.comparison.sign, each.right) for each in found] == [
+    assert [(each.left, each.comparison.sign, each.right) for each in seen.found] == [
         (a, "<", b), (b, ">", 1.0), (b, ">", a),
     ]  # fmt: skip
     assert comparisons_of(a) == comparisons_of(b) == ()
-    assert isinstance(found[0].comparison, Comparison)
+    assert isinstance(seen.found[0].comparison, Comparison)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
+import string
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -33,6 +36,7 @@ from microbp import (
     sin,
 )  # fmt: skip
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
+from microbp.debug.diagnose.words import CAUSES, SENTENCES
 from microbp.demo import t4
 from microbp.optim import SGD
 from microbp.record import record
@@ -83,14 +87,46 @@ def test_a_wrong_sign_is_called_so_and_every_node_is_told() -> None:
     assert "Likewise at" in found.what
 
 
-def test_numbers_that_were_changed_after_use_are_found() -> None:
+def test_parameters_that_have_moved_since_are_a_remark_and_no_fault() -> None:
+    w, x, b = Value(2.0, name="w"), Value(3.0, name="x"), Value(0.5, name="b")
+    loss = ((w * x + b).tanh() - 1.0) ** 2
+    assert of(loss).remarks == ()
+    loss.backward()
+    before = of(loss)
+    for p in (w, b):
+        p.data -= 0.05 * p.grad
+    diagnosis = of(loss)
+    assert diagnosis.findings == before.findings
+    [remark] = diagnosis.remarks
+    assert remark.startswith(
+        f"The parameters have moved since: w was 2.0 and is {w.data} now, b was 0.5 and is {b.data} now. "
+    )
+    assert remark in " ".join(str(diagnosis).split())
+    assert remark.partition(":")[0] in diagnosis.markdown()
+    zh = diagnose(loss, names={}, language="zh", show=False)
+    assert zh.remarks[0].startswith("此后参数已改变：w 原为 2.0，现为")
+
+
+def test_an_update_changes_nothing_of_what_is_found() -> None:
+    w, x = Value(-0.5, name="w"), Value(3.0, name="x").detach()
+    h = (w * x).relu()
+    loss = (h - 1.0) ** 2 + w * 0.1
+    loss.backward()
+    before = of(loss, w, h=h)
+    w.data -= 10.0
+    after = of(loss, w, h=h)
+    assert (after.findings, after.remarks == ()) == (before.findings, False)
+
+
+def test_a_computed_number_that_was_changed_is_found() -> None:
     w, x = Value(2.0, name="w"), Value(3.0, name="x")
     y = w * x
     line = here(1)
-    w.data = 5.0
-    found = only(of(y + 1.0, y=y))
-    assert (found.kind, found.node, found.site) == ("changed", "y", line)
-    assert "w was 2.0 and is 5.0 now" in found.what
+    loss = (y * 0.2).tanh() + w
+    y.data = 5.0
+    found = only(of(loss, y=y))
+    assert (found.kind, found.cause, found.node, found.site) == ("changed", "changed after use", "y", line)
+    assert "6.0" in found.what
 
 
 def test_a_local_derivative_that_was_changed_is_found() -> None:
@@ -568,3 +604,75 @@ def test_a_loss_of_which_no_leaf_takes_a_gradient_is_found() -> None:
     net = MLP(2, [2, 1], seed=0)
     net.freeze()
     assert only(of((net([1.0, 2.0]) - 1.0) ** 2, net=net)).cause == "constant loss"
+
+
+# ------------------------------------------------------------------------------------ two languages
+HARD: list[tuple[Callable[[], Value], str]] = [
+    (lambda: (Value(-0.5, name="w") * 3.0).relu() * 2.0, "relu 死亡"),
+    (lambda: (Value(30.0, name="w") * 3.0).sigmoid() * 1.0, "sigmoid 饱和"),
+    (lambda: (Value(1.0, name="w") - 1.0) ** 2, "幂的斜率为 0"),
+    (lambda: Value(1.0, name="w") / Value(1e-9, name="d"), "除以小数"),
+    (lambda: Value(math.inf, name="w") * 0.0 + 1.0, "输入为 infinity"),
+    (lambda: Value(1.0, name="w") * 2.0 - Value(1.0, name="w").detach(), ""),
+    (lambda: Value(0.0, name="w").sqrt() * 1.0, "infinite slope"),
+    (lambda: Value(1.0).detach() * 2.0, "损失是常数"),
+    (lambda: Value(1.0), "不是计算结果"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "word"), HARD)
+def test_chinese_says_the_same(make: Callable[[], Value], word: str) -> None:
+    loss = make()
+    english = diagnose(loss, names={}, show=False)
+    chinese = diagnose(loss, names={}, language="zh-CN", show=False)
+
+    def facts(diagnosis: Diagnosis) -> list[object]:
+        told = diagnosis.findings
+        return [repr((each.kind, each.cause, each.node, each.numbers, each.parameters)) for each in told]
+
+    def numbers(diagnosis: Diagnosis) -> list[list[str]]:
+        found = (
+            re.findall(r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?", each.what) for each in diagnosis.findings
+        )
+        return [sorted(each) for each in found]
+
+    assert facts(chinese) == facts(english)
+    assert numbers(chinese) == numbers(english)
+    assert all(a.what != b.what for a, b in zip(english.findings, chinese.findings, strict=True))
+    assert word in str(chinese)
+    assert "Try:" not in str(chinese)
+    assert "Looked at" not in chinese.markdown()
+
+
+def test_every_sentence_has_the_same_facts_in_both_languages() -> None:
+    def facts(text: str) -> set[str]:
+        return {name.partition("[")[0] for _, name, _, _ in string.Formatter().parse(text) if name}
+
+    for key, (english, chinese) in SENTENCES.items():
+        assert facts(english) - facts(chinese) <= {"come", "are"}, key
+        assert facts(chinese) <= facts(english), key
+    for key, row in CAUSES.items():
+        assert facts(row[0]) == facts(row[1]), key
+        assert facts(row[2]) == facts(row[3]), key
+
+
+def test_another_language_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"language='fr': it is 'en' \(English\) or 'zh' \(Chinese\)"):
+        diagnose(Value(1.0) * 2.0, language="fr")
+
+
+# -------------------------------------------------------------------------------------- loops of steps
+def test_a_loop_says_which_step_went_wrong_first() -> None:
+    w = Value(1.0, name="w")
+    loss = w * 3.0
+    good = diagnose(loss, names={}, steps=[3.0, 2.0, 1.0], show=False)
+    assert (good.ok, good.remarks) == (True, ("This is step 3 of 3.",))
+    worse = diagnose(loss, names={}, steps=[3.0, 2.0, 4.0, 5.0], show=False)
+    assert worse["diverging"].what == (
+        "the cost was 2 in step 2 and is 5 in step 4, above the 3 of the first. From step 3 on it has not "
+        "been below the first again."
+    )
+    bad = diagnose(loss, names={}, steps=[3.0, 2.0, math.nan, math.nan], show=False)
+    assert bad.remarks == (
+        "Of 4 steps, step 3 is the first in which the loss is not finite; this is step 2, the one before.",
+    )

@@ -137,3 +137,14 @@ def test_a_log_of_zero_is_explained_from_its_error() -> None:
     assert (found.cause, found.node, found.site) == ("undefined operation", "log", line)
     assert "log(a) has no value at a = 0.0 (p)" in found.what
     assert dict(found.numbers) == {"operand 0": 0.0}
+
+
+def test_a_root_that_is_squared_at_zero_was_used_and_the_cure_fits() -> None:
+    d = [Value(0.0, name="a"), Value(0.0, name="b")]
+    norm = sqrt(d[0] * d[0] + d[1] * d[1])
+    found = diagnose(norm**2, d, names={"norm": norm}, show=False)["not finite"]
+    assert (found.cause, found.node) == ("0 · infinity", "norm")
+    assert "is flat just where" in found.what
+    assert "not used" not in found.what
+    assert "Σ d²" in found.advice
+    assert "sqrt(a + 1e-12)" in found.advice

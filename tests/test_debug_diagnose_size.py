@@ -12,8 +12,9 @@ from support import here
 from microbp import MLP, Layer, Module, Neuron, Value, losses
 from microbp.backward import upstream_gradients
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
-from microbp.debug.diagnose.layers import layer_of
-from microbp.debug.diagnose.reading import Reading
+from microbp.debug.diagnose.case import Case
+from microbp.debug.diagnose.sizes import layer_of
+from microbp.debug.diagnose.words import Words
 from microbp.graph import Graph
 
 pytestmark = pytest.mark.usefixtures("sites")
@@ -227,7 +228,7 @@ def test_a_recurrent_net_is_told_call_by_call(w: float, cause: str) -> None:
     for _ in range(14):
         h = cell(h)
     found = diagnose(h, names={"cell": cell}, show=False)["layers"]
-    assert (found.cause, found.node) == (cause, "cell #0")
+    assert (found.cause, found.node) == (cause, "cell")
     assert dict(found.numbers)["per step"] == pytest.approx(w, rel=1e-9)
     assert "times per call of cell" in found.what
 
@@ -269,14 +270,14 @@ def test_the_pass_over_a_graph_is_that_of_backward_to_the_last_bit() -> None:
     net = MLP(3, [5, 4, 1], activation="tanh", seed=2)
     loss = losses.mean_squared_error([[net([0.1 * i, 0.2, -0.3])] for i in range(4)], [0.1, 0.2, 0.3, 0.4])
     graph, gradients = Graph(loss), upstream_gradients(loss)
-    reading = Reading(graph)
+    reading = Case(graph, [], Words("en"))
     assert {place: reading.upstream[position] for place, position in graph._places.items()} == gradients
     assert all(value.grad is None for value in net.parameters())
 
 
 def test_along_a_single_path_the_factors_multiply_to_the_gradient() -> None:
     x = Value(0.7, name="x")
-    reading = Reading(Graph((((x * 3.0).tanh() * 5.0).exp() + 1.0).log()))
+    reading = Case(Graph((((x * 3.0).tanh() * 5.0).exp() + 1.0).log()), [], Words("en"))
     factors = [reading.factor(each) for each in reading.path(0)]
     assert math.prod(factors) == pytest.approx(reading.upstream[0], rel=1e-14)
     assert reading.factor(reading.most[0]) == max(factors, key=abs)

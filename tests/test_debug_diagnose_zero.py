@@ -37,6 +37,10 @@ def only(diagnosis: Diagnosis) -> Finding:
     return found
 
 
+def times_itself(e: Value) -> Value:
+    return e * e
+
+
 def test_a_dead_relu_is_named_and_not_those_that_pass_the_zero_on() -> None:
     w, x = Value(-0.5, name="w"), Value(3.0, name="x")
     before = (w * x - 0.25) * 2.0
@@ -63,6 +67,7 @@ def test_a_dead_relu_is_named_and_not_those_that_pass_the_zero_on() -> None:
         (lambda w: (w - 1.0).relu(), "corner", "relu has its corner at 0"),
         (lambda w: abs(w - 1.0), "corner", "abs has its corner at 0"),
         (lambda w: (w - 1.0) ** 2, "flat power", "to the power 2 has the slope 0"),
+        (lambda w: times_itself(w - 1.0), "flat power", "to the power 2 has the slope 0"),
         (lambda w: clip(w * 5.0, -1.0, 1.0), "clipped", "is outside of -1 … 1"),
         (lambda w: maximum(w, 2.0), "not chosen", "maximum took another operand than w = 1"),
         (lambda w: select(Value(-1.0).detach(), w, 3.0), "not chosen", "select took another operand"),

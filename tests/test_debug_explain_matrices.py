@@ -111,8 +111,8 @@ def test_of_several_outputs_there_is_a_derivation_but_no_comparison():
 
 def test_a_planted_wrong_number_is_found(monkeypatch):
     module = importlib.import_module("microbp.debug.explain.matrices")
-    right = module.gradients_of
-    monkeypatch.setattr(module, "gradients_of", lambda graph: [1.001 * each for each in right(graph)])
+    right = module.backward
+    monkeypatch.setattr(module, "backward", lambda graph, seeds: 1.001 * right(graph, seeds))
     told = explain(t4_program())
     assert not told.ok
     assert told.faults[0].startswith("∂J/∂w1: the formula gives 0.000438567")
@@ -140,7 +140,7 @@ def test_what_cannot_be_explained():
         explain(t4_program(), language="de")
 
 
-def test_a_table_is_no_derivation(monkeypatch):
+def test_what_has_no_matrices_is_no_derivation(monkeypatch):
     monkeypatch.setattr(matrix, "MANY", 0)
-    with pytest.raises(ValueError, match="which is no formula; take a part of the graph"):
+    with pytest.raises(ValueError, match="this program is straight-line code"):
         explain(mlp_program(form="matrix"))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import pickle
@@ -14,8 +13,7 @@ from support import bits
 
 from microbp import Graph, NoGradientError, Value, array, define, dot, group, record_sites
 from microbp.debug.cursor import Cursor
-from microbp.debug.exchange import NotATrace
-from microbp.debug.trace import Trace, trace
+from microbp.debug.trace import NotATrace, Trace, trace
 from microbp.record import record
 
 NAN, INF = math.nan, math.inf
@@ -96,6 +94,33 @@ def test_a_pass_walks_back_the_way_it_came(program: Program) -> None:
     while seen:
         cursor.back()
         assert seen.pop() == ([*map(bits, cursor.gradients)], [*cursor.missing])
+
+
+def test_the_numbers_are_those_recorded_also_after_the_update() -> None:
+    loss, v = t4()
+    before = trace(loss, v)
+    loss.backward()
+    for name, value in v.items():
+        if name[0] in "wb":
+            assert value.grad is not None
+            value.data -= 0.5 * value.grad
+    after = trace(loss, v)
+    assert after == before
+    assert {after.graph.names[each] for each in after.moved} == {n for n in v if n[0] in "wb"}
+    assert after.graph[v["w5"]].data == 0.4 != v["w5"].data
+    v["w5"].data = 7.0  # what an operation has read is found only one change back
+    assert trace(loss, v).graph["w5"].data == 7.0
+
+
+def test_of_leaves_that_changed_before_and_after_each_has_the_number_that_was_read() -> None:
+    w, x, b = Value(9.0, name="w"), Value(9.0, name="x"), Value(0.5, name="b")
+    w.data, x.data = 2.0, 3.0
+    y = dot([w], [x], b)
+    w.data, b.data = 1.0, 1.5
+    recorded = trace(y, {})
+    assert [node.data for node in recorded.graph] == [2.0, 3.0, 0.5, 6.5]
+    w.data = 2.0
+    assert trace(y, {}).moved == {2}
 
 
 def test_a_first_contribution_of_minus_zero_is_a_zero_as_in_the_engine() -> None:
@@ -619,7 +644,7 @@ def test_a_trace_shows_in_a_notebook_whatever_happens(monkeypatch: pytest.Monkey
     def fails(*_: object) -> str:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(importlib.import_module("microbp.debug.trace"), "markdown", fails)
+    monkeypatch.setattr(Trace, "_markdown", fails)
     assert recorded._repr_mimebundle_() == {"text/plain": "Trace that cannot be shown: RuntimeError('no')"}
 
 

@@ -23,7 +23,7 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = cli.main(["demo", "T2", "--output", str(folder)])
+        status = cli.main(["demo", "T2", "-v", "--output", str(folder)])
     text = (folder / "T2.txt").read_text(encoding="utf-8")
     read = json.loads((folder / "T2.json").read_text(encoding="utf-8"))
     return status, out.getvalue(), err.getvalue(), text, read
@@ -184,7 +184,7 @@ def test_a_wrong_derivative_in_the_engine_is_seen(tmp_path, capsys, monkeypatch,
 
 @pytest.mark.usefixtures("few_digits")
 def test_a_net_that_reads_too_few_digits_fails():
-    report = t2.reproduce()
+    report = t2.TUTORIAL.reproduce()
     assert [each.name for each in report.comparisons if not each.ok] == ["test accuracy"]
     assert not report.ok
 
@@ -192,7 +192,7 @@ def test_a_net_that_reads_too_few_digits_fails():
 @pytest.mark.usefixtures("few_digits")
 def test_a_wrong_derivative_shows_in_the_training_as_well(monkeypatch):
     planted(monkeypatch, "relu")
-    wrong = [each.name for each in t2.reproduce().comparisons if not each.ok]
+    wrong = [each.name for each in t2.TUTORIAL.reproduce().comparisons if not each.ok]
     assert {"cost of each epoch", "W1 after the last step", "∂/∂W1"} <= {*wrong}
 
 
@@ -203,10 +203,10 @@ def test_a_test_digit_that_was_learned_is_seen(monkeypatch):
     images = images.copy()
     images[test[0]] = images[training[0]]
     monkeypatch.setattr(t2, "load", lambda: (images, labels))
-    wrong = [each.name for each in t2.reproduce().comparisons if not each.ok]
+    wrong = [each.name for each in t2.TUTORIAL.reproduce().comparisons if not each.ok]
     assert "test images that equal a training image" in wrong
 
 
 @pytest.mark.usefixtures("few_digits")
 def test_it_is_the_same_every_time():
-    assert t2.reproduce().as_json() == t2.reproduce().as_json()
+    assert t2.TUTORIAL.reproduce().as_json() == t2.TUTORIAL.reproduce().as_json()

@@ -275,6 +275,31 @@ def test_a_pickled_graph_is_the_same_record_without_values(protocol: int) -> Non
     assert copy.deepcopy(graph) == copy.copy(graph) == graph
 
 
+def test_json_by_columns_is_the_same_record() -> None:
+    w, x = Value(-0.0, name="w"), Value(float("inf"), name="inf")
+    with microbp.group("h"):
+        y = microbp.maximum(w * 2.0 + x, float("nan"))
+    twin = Graph.from_json(Graph(y).to_json())
+    assert twin == Graph(y)
+    assert twin.names[:2] == Graph(y).names[:2]
+    assert twin.root.group == (("h", 0),)
+    net = microbp.MLP(2, [2, 1])
+    deep = Graph(net([1.0, 2.0]), names={"net": net})
+    assert Graph.from_json(deep.to_json()) == deep
+    assert Graph.from_json(deep.to_json()).paths == deep.paths
+    for text in ("", "[]", "{}", Graph(y).to_json().replace('"roots"', '"root"'), '{"rules": 3}'):
+        with pytest.raises(ValueError, match=r"this is no graph as Graph.to_json\(\) writes it"):
+            Graph.from_json(text)
+
+
+def test_json_has_rows_that_are_not_in_the_table() -> None:
+    cube = row("cube", "a", "a * a * a", ("3.0 * a * a",), "Third power.", ((((-3.0, 3.0)),),))
+    graph = Graph(record(cube, [Value(2.0)]))
+    twin = Graph.from_json(graph.to_json())
+    assert twin.rules[0].__reduce__() == cube.__reduce__()
+    assert str(twin) == str(graph)
+
+
 def test_an_operation_that_is_not_in_the_table_travels_with_its_row() -> None:
     cube = row("cube", "a", "a * a * a", ("3.0 * a * a",), "Third power.", ((((-3.0, 3.0)),),))
     x = Value(2.0, name="x")

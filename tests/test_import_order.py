@@ -27,12 +27,15 @@ PACKAGE = ROOT / "microbp"
 ORDER = """
 errors      every exception class
 spelling    the known word that a misspelt one was meant to be
+safe        a text with names in it, safe for its medium
+files       written whole or not at all, read as data
 expr        the rule language: parse, check, compile, rename, print
 rules       THE TABLE
 notation    an expression as text and as LaTeX
 compiled    a row as Python functions
 sites       where in the user's code something happened
 groups      which values were recorded together
+switches    what is on while anybody is inside
 comparisons what comparisons of Values remember
 updates     the steps of parameters, outside the graph and in it
 collector   Python's own garbage collector, while a graph grows
@@ -55,8 +58,9 @@ nn          Module, Neuron, Layer, MLP
 losses
 optim
 replay      straight (one sample), matrix (a batch)
+outside     what a function can reach beside its graph: attributes, variables, generators
 engines     what computes a cost and its gradients in a training run
-descent     one step of a training run: Value by Value, or on a vector of all parameters
+descent     the parameters of a training run as one vector, and the steps on it
 training    fit
 complexstep the complex-step check of a row
 define      an operation of the user's own
@@ -259,7 +263,7 @@ def is_public(name: str) -> bool:
 
 
 # What viz takes beside the public names, so that both speak alike.
-SHARED = {"spelling.did_you_mean"}
+SHARED = {"spelling.did_you_mean", "safe.safe", "files.write_file"}
 
 
 def viz_objections(package: Path) -> list[str]:

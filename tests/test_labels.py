@@ -132,6 +132,20 @@ def test_the_last_parameter_is_not_called_by_a_loop() -> None:
     assert graph["p"].name == "b"
 
 
+def test_the_variable_of_a_loop_over_a_list_names_nothing_that_has_a_place_there() -> None:
+    params = [Value(1.0), Value(2.0), Value(3.0)]
+    for p in params:
+        p.grad = None
+    y = microbp.sum(params)
+    graph = Graph(y, names={"p": p, "params": params, "y": y})
+    assert leaves(graph) == ["params[0]", "params[1]", "params[2]"]
+    assert graph["p"] is graph["params[2]"]
+    a, b, c = params  # no loop gives a name to more than one
+    assert leaves(Graph(y, names={"params": params, "a": a, "b": b, "c": c})) == ["a", "b", "c"]
+    alone = [Value(1.0)]
+    assert leaves(Graph(alone[0] * 2.0, names={"w": alone[0], "alone": alone})) == ["w"]
+
+
 def test_a_class_with_parameters_is_a_module_too() -> None:
     net = Plain()
     graph = Graph(net([1.0, 2.0]), names={"net": net})

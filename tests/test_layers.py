@@ -476,7 +476,8 @@ def test_state_save_and_load(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text)
         TwoLayerNet(5, 6, 3).load(tmp_path / "net.npz")
     assert str(caught.value) == (
-        "this state does not fit the module: W1 has shape (5, 6) here and (5, 4) there; "
+        f"{tmp_path / 'net.npz'}: this state does not fit the module: "
+        "W1 has shape (5, 6) here and (5, 4) there; "
         "W2 has shape (6, 3) here and (4, 3) there; b1 has shape (6,) here and (4,) there"
     )
 

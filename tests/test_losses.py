@@ -528,13 +528,6 @@ def test_a_row_may_miss_1_by_rounding_only():
         softmax_cross_entropy(logits, [[0.5, 0.5, 1.5e-6]])
 
 
-def swapped(where):
-    return (
-        f"targets are numbers, but {where}. Targets come second, after the predictions; "
-        "microbp.data_of(...) gives the numbers of Values"
-    )
-
-
 COMPLEX = "microbp is real; record the real and the imaginary part as two Values"
 
 
@@ -545,8 +538,6 @@ COMPLEX = "microbp is real; record the real and the imaginary part as two Values
         (["1", 1], f"the target at [0] {NO_NUMBER} the str '1'; convert it first: float(...)"),
         ([1, 1j], f"the target at [1] {NO_NUMBER} the complex 1j; {COMPLEX}"),
         (map(float, [1, 1]), f"the target {NO_NUMBER} an object of type map; {GIVE}"),
-        ([Value(1.0, name="t0"), 1], swapped("at [0] stands t0 = 1.0")),
-        (Value(1.0), swapped("there stands Value(1.0)")),
     ],
 )
 @pytest.mark.parametrize("name", LOSSES)
@@ -555,3 +546,28 @@ def test_targets_that_are_no_numbers(name, targets, text, monkeypatch):
     with pytest.raises(TypeError) as caught:
         LOSSES[name](untouched([0.1, 0.2]), targets)
     assert str(caught.value) == f"{name}: {text}"
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_targets_may_be_values(name):
+    classes = name == "softmax_cross_entropy"
+    numbers = {"hinge": [-1.0, 1.0], "softmax_cross_entropy": [2, 0]}.get(name, [0.0, 1.0])
+    rows = [[0.5, -0.25, 0.75], [-1.0, 2.0, 0.5]] if classes else [[0.5], [-1.5]]
+    results = []
+    for targets in (numbers, [Value(each) for each in numbers], [Value(each) * 1.0 for each in numbers]):
+        predictions = values(rows)
+        cost = LOSSES[name](predictions, targets)
+        cost.backward()
+        results.append((cost.data, [[each.grad for each in row] for row in predictions]))
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_target_that_is_a_value_takes_its_gradient():
+    said, wanted = Value(1.0), Value(3.0)
+    mean_squared_error([said], [wanted]).backward()
+    assert (said.grad, wanted.grad) == (-4.0, 4.0)
+
+
+def test_probabilities_may_be_values():
+    logits, wanted = values([[0.5, -0.25]]), [[Value(0.25), Value(0.75)]]
+    assert softmax_cross_entropy(logits, wanted).data == softmax_cross_entropy(logits, [[0.25, 0.75]]).data

@@ -713,7 +713,7 @@ def test_nothing_is_touched_when_only_the_last_array_of_a_file_misfits(tmp_path:
     if last is not None:
         state["layers.1.neurons.0.b"] = last
     np.savez(tmp_path / "net.npz", **state)
-    with pytest.raises(ValueError, match=r"^this state does not fit the module: layers\.1\.neurons\.0\.b "):
+    with pytest.raises(ValueError, match=r"z: this state does not fit the module: layers\.1\.neurons\.0\.b "):
         net.load(tmp_path / "net.npz")
     assert numbers(net) == before
 
@@ -740,7 +740,7 @@ def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:
         net.load(tmp_path / "one.npy")
     assert str(caught.value) == f"{tmp_path / 'one.npy'} holds a single array, not what save() writes"
     np.savez(tmp_path / "objects.npz", w=np.array([Value(1.0), None], dtype=object), b=0.0)
-    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):  # a pickle is never run
+    with pytest.raises(ValueError, match=r"at w\.npy: it holds Python objects"):  # which are never run
         net.load(tmp_path / "objects.npz")
     with pytest.raises(FileNotFoundError):
         net.load(tmp_path / "none.npz")

@@ -179,3 +179,55 @@ def test_a_number_or_a_value_that_is_another_one_traces_anew() -> None:
     w = Value(4.0)
     assert scaled(1.0) == 20.0
     assert scaled.value_and_grad(1.0).gradient.tolist() == [5.0]
+
+
+# --------------------------------------------------------------------- numbers and weights that were changed
+def test_a_number_that_was_overwritten_is_refused() -> None:
+    for used in (lambda h: h * h, lambda h: h.tanh(), lambda h: h):
+        w, x = Value(2.0, name="w"), Value(3.0, name="x")
+        h = w * x
+        h.name, h.data = "h", 5.0
+        told = r"the data of h = 5.0 was overwritten, .*: mul\(a, b\) gives 6.0 there"
+        with pytest.raises(ValueError, match=told):
+            microbp.compile(used(h), inputs=[x], params=[w])
+    w = Value(2.0, name="w")
+    h = (w * 3.0).exp()
+    y = h.sin()
+    h.data = 0.5
+    with pytest.raises(ValueError, match="was overwritten, or that of an operand"):
+        microbp.compile(y, inputs=[], params=[w])
+
+
+def test_leaves_may_have_moved_on() -> None:
+    net = microbp.MLP(2, [3, 1], activation=["relu", "linear"], seed=1)
+    x = [Value(0.5), Value(-1.0)]
+    cost = (net(x) - 1.0) ** 2 + sum(w * w for w in net.parameters()) + net.parameters()[0].relu()
+    for w in net.parameters():
+        w.data += 0.25
+    program = microbp.compile(cost, inputs=x, params=net.parameters())
+    again = (net(x) - 1.0) ** 2 + sum(w * w for w in net.parameters()) + net.parameters()[0].relu()
+    assert program([0.5, -1.0]) == again.data
+
+
+def test_weights_that_are_replaced_trace_a_function_anew() -> None:
+    net, scale, table = microbp.MLP(2, [1], seed=1), [Value(2.0)], {"k": Value(3.0)}
+
+    @microbp.compile
+    def cost(x: Any) -> Any:
+        return net(list(x)) * scale[0] + table["k"]
+
+    def eager() -> float:
+        return float((net([1.0, 2.0]) * scale[0] + table["k"]).data)
+
+    assert cost([1.0, 2.0]) == eager()
+    net.layers[0].neurons[0].w[1] = Value(-4.0)
+    assert cost([1.0, 2.0]) == eager()
+    scale[0] = Value(-1.0)
+    assert cost([1.0, 2.0]) == eager()
+    table["k"] = Value(0.5)
+    assert cost([1.0, 2.0]) == eager()
+    net.layers[0] = microbp.Layer(2, 1, seed=3)
+    assert cost([1.0, 2.0]) == eager()
+    known = len(cost._programs)
+    cost([3.0, 4.0])
+    assert len(cost._programs) == known

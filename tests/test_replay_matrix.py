@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,12 +16,12 @@ import pytest
 from replay_programs import KINDS, Drawn, difference, drawn
 
 import microbp
-from microbp import MLP, Program, Value, array, cross_entropy, dot, softmax
+from microbp import MLP, Program, UndefinedOperation, Value, array, cross_entropy, dot, softmax
 from microbp.expr import FUNCTIONS
 from microbp.losses import l2_penalty
 from microbp.record import record
 from microbp.replay import backends, matrix
-from microbp.replay.numpy_rules import FORMS, HELPERS, array_tree, helpers
+from microbp.replay.numpy_rules import FORMS, HELPERS, PARTS, array_tree, helpers
 from microbp.replay.trees import name as variable
 from microbp.replay.trees import text
 from microbp.rules import RULES, TABLE
@@ -57,16 +59,17 @@ def loose(count: int) -> list[Value]:
 
 
 # ------------------------------------------------------------------------------------ any graph
-@pytest.mark.parametrize("form", ["matrix", "table", "straight", "auto"])
+@pytest.mark.parametrize("form", ["matrix", "eager", "straight", "auto"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("part", range(4))
 def test_any_program_is_replayed_as_the_engine_computes_it(kind, form, part, monkeypatch):
     """A script of the same programs runs for as long as one likes: python tests/replay_programs.py."""
-    if form == "table":
+    if form == "eager":
         monkeypatch.setattr(matrix, "MANY", 0)
+        monkeypatch.setattr(backends, "MOST", 0)
     for seed in range(25 * part, 25 * part + 25):
         memory = 1000 if seed % 3 == 0 else 1 << 28
-        error = difference(drawn(kind, seed), form=form.replace("table", "matrix"), memory=memory)
+        error = difference(drawn(kind, seed), form=form.replace("eager", "matrix"), memory=memory)
         assert error <= 1e-12, (kind, seed)
 
 
@@ -82,10 +85,10 @@ def test_the_comparison_sees_a_planted_error(wrong, right, monkeypatch):
     def build(sample):
         return microbp.sum(net(sample)) + l2_penalty(parameters, 0.1)
 
-    def planted(source):
-        before, after = source.split("def value_and_grad")
+    def planted(code, source):
+        before, after = code.split("def value_and_grad")
         assert wrong in after
-        return backends_defined(f"{before}def value_and_grad{after.replace(wrong, right)}")
+        return backends_defined(f"{before}def value_and_grad{after.replace(wrong, right)}", source)
 
     backends_defined = backends.defined
     made = Drawn(lambda sample: [build(sample)], parameters, x)
@@ -117,8 +120,7 @@ def test_a_net_becomes_the_matrices_of_its_layers():
         "delta2.sum(axis=0, out=db2)",
     ]
     assert code[-4] == "dx = np.zeros((n, 6))"
-    tops = "(z2 == top1) & (np.abs(z2) == np.inf)"
-    assert code[-3] == f"dx[:, 4:6] += np.log1p(rest1) + np.where({tops}, 0.0, top1 - z2)"  # -log p
+    assert code[-3] == "dx[:, 4:6] += np.log1p(rest1) + shift(z2, top1)"  # -log p
     assert code[-2] == "dx[:, 0:4] += delta1 @ W1"
 
 
@@ -397,7 +399,7 @@ def test_a_wide_sum_is_one_product():
     assert made.arrays == {"W1": (1, 3000)}
 
 
-def test_a_long_chain_is_a_table():
+def test_a_long_chain_has_no_matrices():
     w = Value(1.0001)
 
     def build(x):
@@ -408,8 +410,25 @@ def test_a_long_chain_is_a_table():
 
     error, made = compared(build, [w], batch(2, 1))
     assert error <= 1e-12
-    assert "4,002 scalars became a table of 4,000 array operations\n" in made.describe()
+    assert made.form == "straight"
+    assert "(1 loop for what repeats)" in made.describe()
     assert len(made.source) < 5000
+
+
+def test_a_long_graph_without_structure_is_recorded_anew(monkeypatch):
+    monkeypatch.setattr(matrix, "MANY", 3)
+    monkeypatch.setattr(backends, "MOST", 6)
+    x, w = [Value(0.5), Value(0.25)], Value(1.5, name="w")
+    cost = ((x[0] * w).sin() + (x[1] - w).tanh()).exp() * w
+    made = microbp.compile(cost, inputs=x, params=[w])
+    assert made.form == "eager"
+    assert "10 values are recorded anew for each sample: they are more than" in made.describe()
+    cost.backward()
+    found = made.value_and_grad([0.5, 0.25], wrt_inputs=True)
+    assert (found.cost, [*found.gradient, *found.inputs]) == (cost.data, [w.grad, x[0].grad, x[1].grad])
+    assert pickle.loads(pickle.dumps(made))([[0.5, 0.25]] * 2).tolist() == [cost.data] * 2
+    with pytest.raises(UndefinedOperation):
+        microbp.compile(cost / x[0], inputs=x, params=[w])([0.0, 1.0])
 
 
 def test_a_sum_of_very_many_arrays_takes_several_lines():
@@ -425,7 +444,7 @@ def test_a_sum_of_very_many_arrays_takes_several_lines():
 
     error, made = compared(build, [w, v], batch(3, 2))
     assert error <= 1e-12
-    assert "table" not in made.describe()
+    assert made.form == "matrix"
     assert max(map(len, made.source.splitlines())) < 500
 
 
@@ -470,6 +489,17 @@ def test_texts_as_numpy(rule):
                 found = eval(text(array_tree(rule, place, scope)), functions, dict(arrays))
             near = pytest.approx(want, rel=1e-12, abs=1e-300, nan_ok=True)
             assert np.broadcast_to(found, 1)[0] == near, (place, given)
+
+
+def test_every_part_stands_in_a_row_of_the_table():
+    known = {
+        ast.unparse(each)
+        for rule in TABLE
+        for expression in (rule.y, *rule.d)
+        for each in ast.walk(expression.tree)
+        if isinstance(each, ast.IfExp)
+    }
+    assert known >= PARTS.keys()
 
 
 def test_every_form_is_of_a_row_of_the_table():

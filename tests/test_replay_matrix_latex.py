@@ -61,10 +61,10 @@ def test_any_graph_is_balanced(seed):
     assert "np." not in shown
 
 
-def test_a_table_is_no_formula(monkeypatch):
+def test_what_has_no_matrices_is_no_formula(monkeypatch):
     monkeypatch.setattr(matrix, "MANY", 0)
     w, x = Value(2.0), Value(3.0)
-    with pytest.raises(ValueError, match="latex: 3 scalars became a table of 1 array operation, which"):
+    with pytest.raises(ValueError, match="latex: there are no matrices in these 3 scalars, or more than"):
         latex(capture(w * x, [x], [w]))
 
 

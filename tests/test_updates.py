@@ -13,6 +13,7 @@ from support import here
 import microbp
 from microbp import GrowingGraphWarning, Module, Value, array, data_of, grad_of
 from microbp.backward import backward_order
+from microbp.optim import SGD
 
 X = np.random.default_rng(2).normal(size=(12, 3))
 T = X @ [1.0, -2.0, 0.5]
@@ -345,3 +346,75 @@ def test_results_that_a_module_keeps_are_not_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list(net.state()) == ["W", "b"]
+
+
+# --------------------------------------------------------------------- what updates leave behind
+class Single(Module):
+    def __init__(self) -> None:
+        self.w, self.b = [Value(2.0), Value(1.0)], Value(0.5)
+
+    def __call__(self, x: float) -> Value:
+        return (self.w[0] + self.w[1]) * x + self.b
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_single_parameter_that_is_rebound_is_said_to_be_lost(decay: float) -> None:
+    net = Single()
+    net(2.0).backward()
+    net.b -= 0.1 * (net.b.grad + decay * net.b) if decay else 0.1 * net.b.grad
+    told = (
+        "self.b is no parameter any more: it has been computed from a leaf of 0.5, so that parameters(), "
+        "state() and save() leave it out. For one Value write self.b.data -= rate * self.b.grad"
+    )
+    with pytest.warns(GrowingGraphWarning) as caught:
+        assert len(net.parameters()) == 2
+    assert str(caught[0].message) == told
+    net = Single()
+    net(2.0).backward()
+    net.w[1] -= 0.1 * net.w[1].grad
+    with pytest.warns(GrowingGraphWarning, match=r"^self\.w\[1\] is no parameter any more: "):
+        net.zero_grad()
+
+
+def test_a_result_that_is_a_parameter_and_a_number_is_not_lost() -> None:
+    net: Any = Single()
+    net(2.0).backward()
+    net.shifted = net.b - 1.0
+    assert len(net.parameters()) == 3
+
+
+def test_a_decay_that_is_recorded_outside_a_module_is_said_the_second_time() -> None:
+    W = array([1.0, 2.0], name="W")
+    np.sum(W * W).backward()
+    W -= 0.1 * (grad_of(W) + 0.1 * W)
+    np.sum(W * W).backward()
+    told = (
+        "W -= … with Values on the right, such as a decay of W itself, is recorded like any other "
+        "computation, and the graph grows with each. Take numbers: W -= rate * (microbp.grad_of(W) + decay * "
+        "microbp.data_of(W))"
+    )
+    with pytest.warns(GrowingGraphWarning) as caught:
+        W -= 0.1 * (grad_of(W) + 0.1 * W)
+    assert str(caught[0].message) == told
+    W = array([1.0, 2.0], name="W")
+    for _ in range(3):
+        np.sum(W * W).backward()
+        W -= 0.1 * (grad_of(W) + 0.1 * data_of(W))
+    assert W[0].is_leaf
+
+
+def test_an_optimiser_that_an_update_left_behind_says_so() -> None:
+    W = array([1.0, 2.0], name="W")
+    optimiser = SGD(W.flat, lr=0.1)
+    np.sum(W * W).backward()
+    optimiser.step()
+    W -= 0.1 * grad_of(W)
+    told = (
+        "SGD.step() changes W[0] = 0.8, in whose place an update such as W -= … has put a new leaf since: "
+        "the net does not follow. Make the optimiser anew after such an update, or leave the updates to it"
+    )
+    with pytest.warns(GrowingGraphWarning) as caught:
+        optimiser.step()
+    assert str(caught[0].message) == told
+    np.sum(W * W).backward()
+    SGD(W.flat, lr=0.1).step()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from microbp import MicrobpError
+from microbp.files import write_file
 from viz.engines import ENGINES, engine_name
 from viz.notebook import asked
 from viz.styles import Style
@@ -57,7 +58,7 @@ class Rendered:
         if not path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
         made = getattr(self, suffix[1:])
-        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+        write_file(path, made)
         return path
 
     def _once(self, what: str, make: Callable[[], Any]) -> Any:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["columns", "escaped", "narrowed", "plain", "shortened"]
+from microbp.safe import safe
 
-#: Marks that turn the direction of the text around them.
-_TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+__all__ = ["columns", "escaped", "narrowed", "plain", "shortened"]
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
 
 
 def plain(text: str, *, lines: bool = False) -> str:
-    r"""``text`` without characters that XML forbids or that cannot be seen.
-
-    Control characters become their pictures; line breaks stay where ``lines`` is true.
-
-    >>> plain("a\tb\x07\nc\ud800")
-    'a b␇␊c�'
-    """
-    return text if text.isascii() and text.isprintable() else "".join(_visible(c, lines) for c in text)
-
-
-def _visible(character: str, lines: bool) -> str:
-    if character == "\t" or (character == "\n" and lines):
-        return character.replace("\t", " ")
-    if character < " ":
-        return chr(0x2400 + ord(character))
-    if character in _TURNING or unicodedata.category(character) in {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}:
-        return "�"
-    return character
+    """``text`` without what XML forbids or what cannot be seen; line breaks stay where ``lines`` is true."""
+    return safe(text, "xml", lines=lines)
 
 
 def columns(text: str) -> int:

@@ -1,84 +1,214 @@
-"""Grading: the verdict on a claim, in a word and in sentences."""
+"""``check_answers``: the verdict on each claim, in a word and in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping
+from functools import partial, reduce
+from typing import Any
 
 import numpy as np
 
-from microbp.answers.arrays import element, fits_onto, places_of, plain, shape_of, shown
-from microbp.answers.claims import Claim
-from microbp.answers.report import AS_UPDATE, RIGHT, WRONG, AnswerRow, Cause
-from microbp.answers.search import search
+from microbp.answers.claims import Claim, as_updates, claim_of, fits_onto
+from microbp.answers.report import AS_UPDATE, BLANK, RIGHT, UNREADABLE, WRONG, AnswerReport, AnswerRow, Cause
+from microbp.answers.search import Found, Search
+from microbp.answers.structure import Structure
+from microbp.answers.words import LANGUAGES, Said, element, places_of, said, several, shape_of, shown
+from microbp.errors import NoGradientError
+from microbp.sites import user_scope
+from microbp.value import Value, describe
 
 
-@np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
-def graded(claim: Claim) -> AnswerRow:
+def check_answers(
+    loss: Value,
+    claims: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+    *,
+    show: bool = True,
+    names: Mapping[str, Any] | None = None,
+    learning_rate: float | None = None,
+    tolerance: float | None = None,
+    decimals: int | None = None,
+    language: str = "en",
+) -> AnswerReport:
+    """Grade claimed gradients ∂loss/∂w and say what is wrong with the wrong ones; print and return the table.
+
+    ``claims`` maps names to numbers, or is a list of pairs (Value, array or list of Values; claim). A
+    name is that of a Value, of a variable in the caller's scope that holds Values (or in ``names``, given
+    in its place), or the ``name=`` of a :func:`microbp.array`. A claim is a number, a text, an array or a
+    nested list, in the shape of what it is about. No ``.grad`` is read or touched.
+
+    >>> w, x = Value(0.4, name="w"), 3.0
+    >>> o = (w * x).sigmoid()
+    >>> E = 0.5 * (1.0 - o) ** 2
+    >>> report = check_answers(E, {"w": -0.694426})
+    check_answers: 1 WRONG
+    <BLANKLINE>
+    name       claimed   true gradient        ratio   verdict
+    ─────────────────────────────────────────────────────────
+    w      -0.69442600     -0.12353446   +5.6213140   WRONG
+    <BLANKLINE>
+    w: the factor σ′(w·3) = 0.177894 is missing
+    >>> report.ok, check_answers(E, {"w": "-0.1235"}, show=False).ok
+    (False, True)
+
+    *Precision.* A text such as ``"0.0820"``, of 3 digits or more, is right if the true gradient rounds to
+    it; it may be written with a decimal comma, as ``"8.2e-2"`` or ``"8.2×10^-2"``, or be a fraction like
+    ``"1/3"``. A float does not show its last zeros: it is right if it is the true gradient to 1e-6
+    relative, or if the true gradient rounds to it and it has 5 digits or more. An explanation has to
+    reproduce the claim in the same way, but to 1e-9. ``decimals=4`` says that all numbers were rounded to
+    four decimals, whatever their digits; ``tolerance`` stands in place of both 1e-6 and 1e-9, also for
+    texts.
+
+    *No answer.* A claim of ``""`` or None is ``no answer``, a text that is no number ``unreadable``; the
+    other numbers of an array are graded. The report is ``ok`` if every claim is right.
+
+    *Updates.* With ``learning_rate`` η, claims may also be what is added to the parameters,
+    -η·∂loss/∂w; these are ``right as an update``. A report has one convention: where any claim is right
+    as a gradient, all are graded as gradients.
+
+    *What is looked for*: a rounding, a sign, a constant factor (2, ½, n or 1/n for a sum of n terms, a
+    learning rate), the transpose, rows in another order, a broadcast or unsummed array, the gradient of
+    another parameter, a factor of the chain rule that is missing, used twice or taken of the wrong thing, a
+    missing upstream gradient, a forgotten path, term, use or time step, something taken as a constant,
+    weights that were updated too early, matrix products in the wrong orientation; then each of these with a
+    wrong sign or a constant factor besides, two of them at once, and any constant factor of an array. A
+    search is not begun where so few digits were written that they would be met by accident.
+
+    ``language`` is ``"en"`` or ``"zh"``.
+
+    Raises KeyError for a name that is not known, ValueError for a claim that is no number or text, or whose
+    shape none of these mistakes explains, NoGradientError for a frozen parameter or a constant loss,
+    TypeError for a loss that is no Value.
+    """
+    if not isinstance(loss, Value):
+        raise TypeError(f"check_answers() grades gradients of a Value, not of {type(loss).__name__}")
+    if learning_rate is not None and not 0.0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate is a positive number, not {learning_rate!r}")
+    if decimals is not None and (type(decimals) is not int or decimals < 0):
+        raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
+    if language not in LANGUAGES:
+        raise ValueError(f"check_answers() speaks {' and '.join(LANGUAGES)}, not {language!r}")
+    if not loss.requires_grad:
+        raise NoGradientError(
+            f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
+            "nothing takes a gradient"
+        )
+    net = Structure(loss, user_scope() if names is None else names, learning_rate, tolerance, decimals)
+    pairs = claims.items() if isinstance(claims, Mapping) else claims
+    asked: list[Claim] = []
+    for key, claimed in pairs:
+        asked.append(claim_of(net, asked, key, claimed))
+    if not asked:
+        raise ValueError("check_answers() was given no claims")
+    search = Search(net)
+    claimed_as = as_updates(asked, learning_rate) or asked
+    report = AnswerReport(tuple(_graded(each, search, language) for each in claimed_as), language)
+    if show:
+        report.table().show()
+    return report
+
+
+def _graded(claim: Claim, search: Search, language: str) -> AnswerRow:
     """The row of a claim: its verdict, and if it is wrong what explains it."""
-    causes: list[Cause] = []
-    if not claim.right:
+    found, told = None, None
+    verdict = RIGHT if claim.scale == 1.0 else AS_UPDATE
+    if claim.wrong.any() or claim.agrees is None:
         verdict = WRONG
-        causes, told = search(claim)
-        explanation = _explanation(claim, causes, told)
-    elif claim.scale == 1.0:
-        verdict, explanation = RIGHT, ""
-    else:
-        verdict = AS_UPDATE
-        explanation = f"it is the update, -η × the gradient with η = {-claim.scale:g}"
+        found = None if _independent(claim) else search(claim)
+        told = _explanation(claim, found)
+    elif verdict == AS_UPDATE:
+        told = said("as update", rate=-claim.scale)
+    if not claim.answered.all():
+        missing = _unanswered(claim)
+        verdict = verdict if told is not None and verdict == WRONG else UNREADABLE if claim.unreadable.any() else BLANK
+        told = missing if told is None or verdict != WRONG else said("then", first=told, second=missing)
+    causes = [] if found is None else found.causes
+    asked = {"asked": claim.name, "about": claim.reached}
+    numbers = np.where(claim.answered, claim.written, np.array(None, dtype=object))
     return AnswerRow(
         claim.name,
-        plain(claim.written.tolist()),
-        plain(claim.true.tolist()),
-        plain(claim.ratio.tolist()),
+        _plain(claim.written.tolist() if claim.answered.all() else numbers.tolist()),
+        _plain(claim.true.tolist()),
+        _plain(claim.ratio.tolist()),
         verdict,
-        explanation,
-        tuple(causes),
-        None if claim.agrees is None else plain(claim.agrees.tolist()),
+        "" if told is None else told.text(language, **asked),
+        tuple(Cause(each.told.text(language, **asked), _plain(each.gives.tolist())) for each in causes),
+        None if claim.agrees is None else _plain(claim.agrees.tolist()),
+        _plain(claim.source.tolist()),
     )
 
 
-def _explanation(claim: Claim, causes: Sequence[Cause], told: str) -> str:
+def _plain(numbers: Any) -> Any:
+    """Nested lists as nested tuples."""
+    return tuple(map(_plain, numbers)) if isinstance(numbers, list) else numbers
+
+
+def _unanswered(claim: Claim) -> Said:
+    if claim.unreadable.any():
+        texts = [repr(each) for each in claim.source[claim.unreadable].flat]
+        return said("unreadable", text=several(texts, 3))
+    return said("blank at", places=places_of(claim.blank)) if claim.true.shape else said("blank")
+
+
+def _independent(claim: Claim) -> bool:
+    """Whether it is wrong only where the loss does not depend on it."""
+    return claim.agrees is not None and bool((claim.where[claim.wrong] < 0).all())
+
+
+def _explanation(claim: Claim, found: Found | None) -> Said:
     clauses = []
     if claim.written.shape != claim.true.shape:
-        clauses.append(f"the claim is {shape_of(claim.written)}, {claim.name} is {shape_of(claim.true)}")
+        shapes = {"claimed": shape_of(claim.written), "true": shape_of(claim.true)}
+        clauses.append(said("shapes", name=claim.name, **shapes))
     if claim.scale != 1.0:
-        rate = f"{-claim.scale:g}"
-        clauses.append(f"as an update with η = {rate} it stands for the gradient {shown(claim.claimed)}")
-    if len(causes) > 1:
-        clauses.append(f"{len(causes)} mistakes give this: {'; or '.join(each.text for each in causes)}")
-    elif causes:
-        clauses.append(causes[0].text)
+        clauses.append(said("stands for", rate=-claim.scale, gradient=shown(claim.claimed)))
+    if found is None:
+        places = places_of(claim.wrong)
+        clauses.append(said("independent at", places=places) if claim.true.shape else said("independent"))
+    elif found.causes:
+        told = [each.told for each in found.causes]
+        clause = reduce(lambda first, second: said("or", first=first, second=second), told)
+        clause = said("mistakes", n=len(told), texts=clause) if len(told) > 1 else clause
+        doubtful = found.how == "doubtful"
+        clauses.append(said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause)
     else:
-        clauses.append(_unexplained(claim))
-    return "; ".join(clauses) + told
+        clause = said(found.how, away=_away(claim), n=found.tried)
+        unsure = found.how == "none" and (claim.half > 0.0)[~claim.rounded & claim.wrong].any()
+        clauses.append(said("unrounded", away=clause) if unsure else clause)
+    return reduce(lambda first, second: said("then", first=first, second=second), clauses)
 
 
-def _unexplained(claim: Claim) -> str:
+def _away(claim: Claim) -> Said:
     """By how much a claim is wrong. ValueError where its shape makes no sense."""
     claimed, true = claim.claimed, claim.true
     if not fits_onto(claimed.shape, true.shape):
         if claimed.shape == true.shape[::-1] or claimed.size == true.size:
-            return "in that shape the numbers do not fit either"
+            return said("misshapen")
         raise ValueError(
             f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
         )
-    if claim.agrees is not None and (claim.where[claim.wrong] < 0).all():
-        where = f" at {places_of(claim.wrong)}" if true.shape else ""
-        return f"the loss does not depend on it{where}: the gradient is 0"
-    difference = np.where(claim.wrong, claimed - true, 0.0)
+    wrong = np.broadcast_to(claim.wrong, true.shape)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(wrong, claimed - true, 0.0)
     worst = np.unravel_index(int(np.argmax(abs(difference))), difference.shape)
     ratio = claim.ratio[worst]
-    times = "" if ratio is None else f"{ratio:.6g} × the true gradient, "
-    where = "everywhere" if claim.wrong.all() else f"at {places_of(claim.wrong)}"
-    at = f"{where}, most at {element(worst)}: " if true.shape else ""
-    return f"{at}it is {times}{difference[worst]:+.6g} away from it{_equal_lines(claim)}"
+    at = said("nothing")
+    if true.shape:
+        at = said("everywhere" if wrong.all() else "at", places=partial(places_of, wrong), most=element(worst))
+    return said(
+        "away",
+        at=at,
+        times=said("nothing") if ratio is None else said("ratio", ratio=f"{ratio:.6g}"),
+        difference=f"{difference[worst]:+.6g}",
+        lines=_equal_lines(claim),
+    )
 
 
-def _equal_lines(claim: Claim) -> str:
+def _equal_lines(claim: Claim) -> Said:
     """Whether rows or columns are equal that should not be: what broadcasting leaves behind."""
     if claim.claimed.shape == claim.true.shape and claim.true.ndim == 2:
-        for axis, word in enumerate(("rows", "columns")):
+        for axis, lines in enumerate(("rows", "columns")):
             claimed, true = (np.ptp(each, axis=axis).max() for each in (claim.claimed, claim.true))
             if claim.true.shape[axis] > 1 and claimed <= 1e-12 * abs(claim.claimed).max() < true:
-                return f"; its {word} are equal, as broadcasting leaves them"
-    return ""
+                return said("equal", lines=said(lines))
+    return said("nothing")

@@ -1,19 +1,211 @@
-"""The hypothesis that matrices were turned the wrong way, or broadcast."""
+"""Layers z = W·x, read off from the graph, and the mistakes of matrices: turned the wrong way, or broadcast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterable, Iterator
+from functools import partial, reduce
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.answers.arrays import Floats, digest, fits_onto, shape_of, shown
-from microbp.answers.candidates import Candidate, distinct
-from microbp.answers.claims import Claim
-from microbp.answers.layers import Above, Layer, Named, layer_at
+from microbp.answers.claims import Claim, fits_onto
+from microbp.answers.structure import ARITHMETIC, Floats, Places, Structure, prime_of
+from microbp.answers.words import Said, said, shape_of, shown
+from microbp.rules import RULES
+
+#: How many operations in a row are followed from a weighted input to an activation.
+_LONGEST = 8
 
 
+# -------------------------------------------------------------------------------------------- the layers
+class Named(NamedTuple):
+    """A matrix and what to call it."""
+
+    text: str
+    data: Floats
+
+
+class Above(NamedTuple):
+    """What a hidden layer gets its error from."""
+
+    weights: Named
+    #: The derivatives of the hidden layer's activations.
+    slope: Named
+    #: The true delta of the next layer, ...
+    delta: Named
+    #: ... and what that one gets its error from, where it is hidden too.
+    further: Above | None
+
+
+class Layer(NamedTuple):
+    """z = W·x for N samples. Samples stand in columns; in rows where W is stored as in × out."""
+
+    x: Named
+    delta: Named
+    #: What the layer puts out.
+    output: str
+    rows: bool
+    above: Above | None
+
+
+#: What stands beside the weights of one neuron in one sample: nodes, or literals counted below 0.
+_Inputs = tuple[float, ...]
+
+
+def layer_at(net: Structure, where: Places) -> Layer | None:
+    """The layer whose weights stand at ``where``; None where the graph does not show one."""
+    if where.ndim != 2 or (where < 0).any():
+        return None
+    for rows, weights in ((False, where), (True, where.T)):
+        found = _products(net, weights)
+        if found is not None:
+            z, x, inputs = found
+            ends = _outputs(net, z)
+            output = net.common(ends.flat) or net.common(z.flat)
+            return Layer(
+                _input(net, inputs, _stored(x, rows)),
+                Named(_subscript("δ", output), _stored(net.gradient[z], rows)),
+                output or "the hidden layer",
+                rows,
+                _above(net, z, ends, rows),
+            )
+    return None
+
+
+def _input(net: Structure, inputs: Iterable[_Inputs], x: Floats) -> Named:
+    """What a layer takes in, by its name, or by that of a plain array of the same numbers."""
+    name = net.common(chain.from_iterable(inputs))
+    for variable, held in net.scope.items() if not name else ():
+        if isinstance(held, np.ndarray) and held.dtype.kind == "f" and np.array_equal(held, x):
+            name = name or variable
+    return Named(name or "x", x)
+
+
+def _stored(columns: Floats, rows: bool) -> Floats:
+    return columns.T if rows else columns
+
+
+def _subscript(symbol: str, name: str) -> str:
+    return f"{symbol}_{name}" if name else symbol
+
+
+def _products(net: Structure, weights: Places) -> tuple[Places, Floats, list[_Inputs]] | None:
+    """The matrices z (out × N) and x (in × N), and x's operands by sample, if z = weights·x; else None."""
+    z: list[list[int]] = []
+    x: list[list[float]] = []
+    order: list[_Inputs] = []
+    for line in weights:
+        uses = [_sums_of_products(net, int(each)) for each in line]
+        nodes = sorted(uses[0])
+        if not nodes or any(each.keys() != uses[0].keys() for each in uses):
+            return None
+        inputs = {tuple(each[node][1] for each in uses): node for node in nodes}
+        if not z:
+            order = [tuple(each[node][1] for each in uses) for node in nodes]
+            x = [[each[node][0] for node in nodes] for each in uses]
+        elif inputs.keys() == set(order) and len(inputs) == len(order):
+            nodes = [inputs[each] for each in order]
+        elif sorted(inputs) != sorted(set(order)):
+            return None
+        z.append(nodes)
+    together = set(chain.from_iterable(z))
+    return (np.array(z), np.array(x), order) if len(together) == sum(map(len, z)) else None
+
+
+def _sums_of_products(net: Structure, position: int) -> dict[int, tuple[float, float]]:
+    """The weighted inputs that a Value takes part in, with the number and the operand beside it."""
+    found: dict[int, tuple[float, float]] = {}
+    for edge in net.uses[position]:
+        z, partner = net.owner[edge], net.partner[edge]
+        while net.rules[net.owner[edge]] is RULES["mul"] and len(net.uses[z]) == 1:
+            ahead = int(net.owner[net.uses[z][0]])
+            if net.rules[ahead] not in (RULES["add"], RULES["sum"]):
+                break
+            z = ahead
+        if partner < 0 or z in found:
+            return {}
+        beside = net.args[partner]
+        found[z] = float(net.local[edge]), beside if beside >= 0 else float(net.numbers[partner])
+    return found
+
+
+def _outputs(net: Structure, z: Places) -> Places:
+    """What each weighted input becomes: what feeds the next layer, else its activation."""
+    return np.array([_output(net, int(each)) for each in z.flat]).reshape(z.shape)
+
+
+def _is_function(net: Structure, node: int) -> bool:
+    rule = net.rules[node]
+    return rule is not None and rule.name not in ARITHMETIC and len(net.operands(node)) == 1
+
+
+def _output(net: Structure, z: int) -> int:
+    position, plain = z, True
+    labels: list[tuple[bool, int]] = []
+    for _ in range(_LONGEST):
+        if _feeds_layer(net, position):
+            return position
+        position = _meeting(net, position)
+        if position < 0:
+            break
+        inner = [each for each in net.operands(position) if net.rules[each] is not None]
+        biased = net.rules[position] is RULES["add"] and len(inner) == 1
+        plain = plain and (len(net.operands(position)) == 1 or biased)
+        if plain and (net.named[position] or _is_function(net, position)):
+            labels.append((not net.named[position], position))
+    return min(labels, default=(False, z))[1]
+
+
+def _feeds_layer(net: Structure, position: int) -> bool:
+    """Whether a node is multiplied by parameters, and goes nowhere else."""
+    partners = [net.partner[edge] for edge in net.uses[position]]
+    beside = [net.args[each] if each >= 0 else -1 for each in partners]
+    return bool(beside) and all(each >= 0 and net.rules[each] is None and net.graph.needs[each] for each in beside)
+
+
+def _meeting(net: Structure, position: int) -> int:
+    """The next node through which every path from a node to the loss leads; -1 at the end."""
+    ahead = {net.owner[edge] for edge in net.uses[position]}
+    while len(ahead) > 1:
+        nearest = min(ahead)
+        ahead.remove(nearest)
+        ahead |= {net.owner[edge] for edge in net.uses[nearest]}
+    return ahead.pop() if ahead else -1
+
+
+def _above(net: Structure, z: Places, ends: Places, rows: bool) -> Above | None:
+    """The next layer, if what it takes in are the activations of this one."""
+    upstream = net.gradient[ends]
+    if (upstream == 0.0).any() or not all(_feeds_layer(net, int(each)) for each in ends.flat):
+        return None
+    columns: list[list[int]] = []
+    order: list[_Inputs] = []
+    weights = np.empty((0, 0))
+    for sample in ends.T:
+        found = _products(net, sample[None])
+        if found is None:
+            return None
+        by_weights = dict(zip(found[2], found[0][0].tolist(), strict=True))
+        if not columns:
+            order, weights = found[2], found[1].T
+        if by_weights.keys() != set(order):
+            return None
+        columns.append([by_weights[each] for each in order])
+    following = np.array(columns).T
+    outputs = _outputs(net, following)
+    rules = {net.rules[each] for each in ends.flat}
+    rule = rules.pop() if len(rules) == 1 and all(_is_function(net, int(e)) for e in ends.flat) else None
+    prime = "f′" if rule is None else prime_of(rule)
+    return Above(
+        Named(net.common(chain.from_iterable(order)) or "V", _stored(weights, rows)),
+        Named(_subscript(prime, net.common(ends.flat)), _stored(net.gradient[z] / upstream, rows)),
+        Named(_subscript("δ", net.common(outputs.flat) or "next"), _stored(net.gradient[following], rows)),
+        _above(net, following, outputs, rows),
+    )
+
+
+# ------------------------------------------------------------------------------------------ the mistakes
 class _Form(NamedTuple):
     """How two matrices a and b are multiplied: by matrix product or by elements, turned, interchanged."""
 
@@ -61,33 +253,38 @@ class _Delta(NamedTuple):
 
     faults: int
     turns: int
-    told: list[str]
+    told: list[Said]
     named: Named
 
 
-def orientation(claim: Claim) -> Iterator[Candidate]:
+def orientation(claim: Claim) -> Iterator[tuple[Said, Floats]]:
     """The matrix products of the backward pass, with each factor turned each way, and broadcasting."""
-    layer = layer_at(claim.case, claim.where)
+    layer = layer_at(claim.net, claim.where)
     if layer is None:
         return
     x, right = layer.x, _as_stored(layer, _Form(True, False, False, True))
-    found: list[tuple[int, int, Candidate]] = []
+    found: list[tuple[int, int, Said, Floats]] = []
     for delta, form in product(_deltas(layer), _FORMS):
         gives = form(delta.named.data, x.data)
         if gives is None or not fits_onto(gives.shape, claim.true.shape):
             continue
-        told = delta.told.copy()
+        told = list(delta.told)
         if form != right:
-            shapes = f"{form.text(layer.delta.text, x.text)} ({form.shapes(delta.named.data, x.data)})"
-            told.append(f"the gradient is {right.text(layer.delta.text, x.text)}, not {shapes}")
+            shapes = partial(form.shapes, delta.named.data, x.data)
+            forms = {"right": right.text(layer.delta.text, x.text), "form": form.text(layer.delta.text, x.text)}
+            told.append(said("turned", shapes=shapes, **forms))
         if gives.shape != claim.true.shape:
             told.append(_spread(gives, claim.true))
-        text = f"it is {form.text(delta.named.text, x.text)}: {'; '.join(told)}"
-        gives = np.broadcast_to(gives, claim.true.shape).copy()
-        faults = delta.faults + (form != right)
-        found.append((faults, delta.turns + form.turns, Candidate(text, gives)))
-    found.sort(key=lambda each: each[:2])
-    yield from distinct(claim, (candidate for _, _, candidate in found))
+        if told:
+            text = said("product", form=form.text(delta.named.text, x.text), told=reduce(_then, told))
+            faults = delta.faults + (form != right)
+            found.append((faults, delta.turns + form.turns, text, np.broadcast_to(gives, claim.true.shape)))
+    for _, _, text, gives in sorted(found, key=lambda each: each[:2]):
+        yield text, gives
+
+
+def _then(first: Said, second: Said) -> Said:
+    return said("then", first=first, second=second)
 
 
 def _deltas(layer: Layer) -> list[_Delta]:
@@ -101,10 +298,9 @@ def _deltas(layer: Layer) -> list[_Delta]:
         error = _error(above, first, second, everywhere and above.further is not None)
         delta = None if error is None else second(error, above.slope.data)
         if error is not None and delta is not None:
-            told = _told_error(layer, above, right, first, error)
+            deep = "deep" if everywhere and above.further else "shallow"
+            told = _told_error(layer, above, right, first, error, deep)
             told += _told_delta(layer, above, second, error, delta)
-            if everywhere and above.further and told:
-                told[0] = f"in this layer and in those above {told[0]}"
             text = second.text(first.text(above.weights.text, above.delta.text), above.slope.text)
             faults = (first != right) + (second != _BY_ELEMENTS) + everywhere
             found.append(_Delta(faults, first.turns + second.turns, told, Named(text, delta)))
@@ -128,31 +324,37 @@ def _as_stored(layer: Layer, right: _Form) -> _Form:
     return right._replace(swap=not right.swap) if layer.rows else right
 
 
-def _told_error(layer: Layer, above: Above, right: _Form, form: _Form, error: Floats) -> list[str]:
+def _told_error(
+    layer: Layer, above: Above, right: _Form, form: _Form, error: Floats, deep: str
+) -> list[Said]:
     if form == right:
         return []
     a, b = above.weights, above.delta
     true = right(a.data, b.data)
     assert true is not None
-    correct = f"{right.text(a.text, b.text)} ({shape_of(true)}, {shown(true)})"
-    mistake = f"{form.text(a.text, b.text)} ({shape_of(error)}, {shown(error)})"
-    return [f"the error of {layer.output} is {correct}, not {mistake}"]
+    forms = {"right": right.text(a.text, b.text), "form": form.text(a.text, b.text)}
+    shapes = {"shape": shape_of(true), "true": partial(shown, true), "made": shape_of(error)}
+    return [said("error", deep=said(deep), output=layer.output, wrong=partial(shown, error), **forms, **shapes)]
 
 
-def _told_delta(layer: Layer, above: Above, form: _Form, error: Floats, delta: Floats) -> list[str]:
+def _told_delta(layer: Layer, above: Above, form: _Form, error: Floats, delta: Floats) -> list[Said]:
     slope = above.slope
     if form != _BY_ELEMENTS:
-        right = _BY_ELEMENTS.text("error", slope.text)
-        return [f"{layer.delta.text} is {right}, not {form.text('error', slope.text)}"]
+        forms = {"right": _BY_ELEMENTS.text("error", slope.text), "form": form.text("error", slope.text)}
+        return [said("elementwise", delta=layer.delta.text, **forms)]
     if delta.shape != layer.delta.data.shape:
-        return [f"times {slope.text} that is broadcast to {form.shapes(error, slope.data)}"]
+        return [said("spread slope", slope=slope.text, shapes=partial(form.shapes, error, slope.data))]
     return []
 
 
-def _spread(gives: Floats, true: Floats) -> str:
-    lines = " and ".join(
-        f"its {word} are equal"
-        for axis, word in enumerate(("rows", "columns"))
-        if gives.shape[axis] == 1 < true.shape[axis]
-    )
-    return f"this {shape_of(gives)} is broadcast over {shape_of(true)}, so that {lines}"
+def _spread(gives: Floats, true: Floats) -> Said:
+    both = zip(("rows", "columns"), gives.shape, true.shape, strict=True)
+    lines = [word for word, made, length in both if made == 1 < length]
+    fields = {"shape": shape_of(gives), "onto": shape_of(true)}
+    return said("spread", lines=said(lines[0]), **fields) if len(lines) == 1 else said("spread both", **fields)
+
+
+def digest(numbers: Floats) -> bytes:
+    """What is equal for equal numbers, whatever the rounding of their last bits."""
+    mantissa, exponent = np.frexp(numbers)
+    return np.ldexp(np.round(mantissa, 11), exponent).tobytes()

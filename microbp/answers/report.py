@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.answers.arrays import Numbers, element, fits_onto, shape_of
+from microbp.answers.words import LANGUAGES, VERDICTS, element, said, shape_of
 from microbp.tables import Cell, Table
 
-RIGHT, WRONG, AS_UPDATE = "right", "WRONG", "right as an update"
+RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = VERDICTS
+
+#: A number, or numbers in nested tuples in the shape of their array.
+Numbers = Any
 
 
 class Cause(NamedTuple):
@@ -29,11 +32,12 @@ class AnswerRow(NamedTuple):
     """One claim and its verdict."""
 
     name: str
+    #: The numbers claimed; None where nothing was, or nothing that is a number.
     claimed: Numbers
     true: Numbers
     #: claimed / true; None where true is 0 or the shapes do not fit.
     ratio: Numbers
-    #: ``right``, ``WRONG`` or ``right as an update``.
+    #: ``right``, ``WRONG``, ``right as an update``, ``no answer`` or ``unreadable``.
     verdict: str
     #: The verdict in words; empty where there is nothing to say.
     explanation: str
@@ -41,20 +45,29 @@ class AnswerRow(NamedTuple):
     causes: tuple[Cause, ...]
     #: Whether each number is right by itself; None where the shapes do not fit.
     agrees: Numbers
+    #: The claim as it was written: texts as they are.
+    written: Any
 
     def lines(self) -> Iterator[tuple[Cell, ...]]:
-        """The lines of the table: one for each element of an array."""
-        claimed, true = np.array(self.claimed), np.array(self.true)
-        if not fits_onto(claimed.shape, true.shape):
-            yield self.name, shape_of(claimed), shape_of(true), None, self.verdict
+        """The lines of the table: one for each element of an array, its verdict last."""
+        written, true = np.array(self.written, dtype=object), np.array(self.true)
+        try:
+            written = np.broadcast_to(written, true.shape)
+        except ValueError:
+            yield self.name, shape_of(written), shape_of(true), None, self.verdict
             return
-        claimed, ratio = np.broadcast_to(claimed, true.shape), np.array(self.ratio, dtype=object)
+        numbers = np.broadcast_to(np.array(self.claimed, dtype=object), true.shape)
+        ratio = np.array(self.ratio, dtype=object)
         agrees = np.full(true.shape, False) if self.agrees is None else np.array(self.agrees)
         for place in np.ndindex(true.shape):
-            verdict = RIGHT if self.verdict == WRONG and agrees[place] else self.verdict
+            claim: Any = written[place]
+            if numbers[place] is None:
+                verdict = UNREADABLE if isinstance(claim, str) and claim.strip() else BLANK
+            else:
+                verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
+                verdict = RIGHT if verdict == WRONG and agrees[place] else verdict
             quotient: Any = ratio[place]
-            name = f"{self.name}{element(place)}"
-            yield name, float(claimed[place]), float(true[place]), quotient, verdict
+            yield f"{self.name}{element(place)}", claim, float(true[place]), quotient, verdict
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,11 +75,12 @@ class AnswerReport:
     """What :func:`check_answers` found; ``str(report)`` is the table."""
 
     rows: tuple[AnswerRow, ...]
+    language: str = "en"
 
     @property
     def ok(self) -> bool:
-        """Whether no claim is wrong."""
-        return not self.counts[WRONG]
+        """Whether every claim is right."""
+        return all(row.verdict in (RIGHT, AS_UPDATE) for row in self.rows)
 
     @property
     def counts(self) -> Counter[str]:
@@ -87,15 +101,22 @@ class AnswerReport:
         return str(self.table())
 
     def _tally(self) -> str:
-        return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
+        return ", ".join(f"{count} {self._word(verdict)}" for verdict, count in self.counts.items())
+
+    def _word(self, verdict: str) -> str:
+        return VERDICTS[verdict][LANGUAGES.index(self.language)]
 
     def table(self) -> Table:
-        """The table: a line for each number claimed, and the explanations below."""
-        lines = [line for row in self.rows for line in row.lines()]
-        notes = [f"{row.name}: {row.explanation}" for row in self.rows if row.explanation]
+        """The table: a line for each number claimed, and below each finding once, with the names it is of."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.explanation:
+                found.setdefault(row.explanation, []).append(row.name)
+        notes = [f"{', '.join(names)}: {explanation}" for explanation, names in found.items()]
+        heads = [said(each).text(self.language) for each in ("name", "claimed", "true", "the ratio", "verdict")]
         return Table(
             f"check_answers: {self._tally()}",
-            ("name", ">claimed", ">true gradient", ">ratio", "verdict"),
-            tuple(lines),
+            (heads[0], *(f">{each}" for each in heads[1:-1]), heads[-1]),
+            tuple((*line, self._word(verdict)) for row in self.rows for *line, verdict in row.lines()),
             tuple(line for note in notes for line in wrap(note, 100, subsequent_indent="    ")),
         )

@@ -1,93 +1,516 @@
-"""The search: the simplest mistakes that reproduce a claim."""
+"""The search: the simplest mistakes that reproduce a claim.
+
+Each is a change of some local derivatives, and linear as far as none of the changes lies above another: then
+two sweeps, the gradients at the uses and how fast the operands move with the parameters, score all of them
+at once, as one number that a weighted sum of the claim must be. The others are columns of one backward pass.
+What has the right score is computed in full, and only what reproduces all of the claim is put into words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import combinations, islice, product
+from typing import NamedTuple
 
 import numpy as np
 
-from microbp.answers import chain, gradient, matrices, updates
-from microbp.answers.arrays import fits_onto, places_of, plain
-from microbp.answers.candidates import Candidate
-from microbp.answers.claims import Claim
-from microbp.answers.report import Cause
-
-_Hypothesis = Callable[[Claim], Iterable[Candidate]]
-
-#: Simplest first: where some in a tier reproduce the claim, the later tiers are not tried.
-_TIERS: tuple[tuple[_Hypothesis, ...], ...] = (
-    (gradient.rounded, gradient.sign, gradient.constant, gradient.transposed, gradient.reshaped),
-    (gradient.with_a_rate, gradient.of_another, gradient.broadcast, chain.chain_rule),
-    (chain.wrong_index, updates.updated_first, matrices.orientation),
-)
+from microbp.answers.claims import Claim, fits_onto
+from microbp.answers.matrices import digest, orientation
+from microbp.answers.mistakes import CUSTOMARY, Early, Mistake, chain_rule, early, wrong_index
+from microbp.answers.structure import Floats, Structure
+from microbp.answers.words import Said, places_of, said, shape_of, shown
+from microbp.sweeps import backward, tangent
 
 #: How many explanations of one claim are given, at most.
 _TOLD = 3
-
 #: From so many accidental matches expected in a search on, what is found may be one; from so many, it
 #: is not begun.
 _DOUBTFUL, _IDLE = 0.005, 0.1
+#: So many local derivatives, and so many gradients, are held at once.
+_LOCALS, _GRADIENTS = 2_500_000, 6_000_000
+#: So many pairs of mistakes are tried, at most.
+_PAIRS = 3000
+#: The largest graph that is computed anew for each learning rate that people use.
+_SMALL = 300
 
 
-def search(claim: Claim) -> tuple[list[Cause], str]:
-    """The simplest mistakes that reproduce a claim, and what else is to be said."""
-    if claim.agrees is not None and (claim.where[claim.wrong] < 0).all():
-        return [], ""
-    if not (np.isfinite(claim.claimed).all() and np.isfinite(claim.true).all()):
-        return [], "; no mistake is looked for among numbers that are not finite"
-    tried: list[Candidate] = []
-    accidents = 0.0
-    for tier in (*_TIERS, None):
-        if tier is None:
-            candidates = list(gradient.with_a_second(claim, tried))
-        else:
-            candidates = [each for hypothesis in tier for each in hypothesis(claim)]
-        if tried:  # the simplest are too few for that
-            accidents += _accidents(claim, candidates)
-        if accidents > _IDLE:
-            return [], (
-                "; none of the simplest mistakes gives this, and with so few digits some other would by "
-                "accident"
+class Candidate(NamedTuple):
+    """A mistake, and the gradient that it gives."""
+
+    told: Said
+    gives: Floats
+
+
+class Found(NamedTuple):
+    """What came of a search."""
+
+    causes: list[Candidate]
+    #: How many mistakes were tried.
+    tried: int
+    #: ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``.
+    how: str
+    #: How many accidental matches were to be expected.
+    accidents: float = 0.0
+
+
+class Bank:
+    """Mistakes of a graph, to be scored all at once."""
+
+    def __init__(self, net: Structure, mistakes: Iterable[Mistake]) -> None:
+        self.net = net
+        every = [(each, len({net.depth[net.owner[edge]] for edge in each.edits}) <= 1) for each in mistakes]
+        # Passes take their time: in a large graph those with the most changes, of whole layers and all steps.
+        sizes = sorted((-len(each.edits) for each, linear in every if not linear))
+        room = min(_GRADIENTS // net.count, 2 * _LOCALS // len(net.args))
+        least = -sizes[room] if len(sizes) > room else 0
+        kept = [(each, linear) for each, linear in every if linear or len(each.edits) > least]
+        self.mistakes = [each for each, _ in kept]
+        self.linear = np.array([linear for _, linear in kept], dtype=bool)
+        self.seeded = np.array([bool(each.seeds) for each in self.mistakes], dtype=bool)
+        parts = [(i, e, x) for i, (each, linear) in enumerate(kept) if linear for e, x in each.edits.items()]
+        table = np.array(parts).reshape(-1, 3)
+        self.which, self.edge, new = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
+        self.change = (new - net.local[self.edge]) * net.gradient[[net.owner[edge] for edge in self.edge.tolist()]]
+        seeds = [(i, n, x) for i, each in enumerate(self.mistakes) for n, x in each.seeds.items()]
+        self.begins = np.array(seeds).reshape(-1, 3)
+        self.others = self.passes(np.flatnonzero(~self.linear).tolist())
+
+    def passes(self, which: Sequence[int]) -> Floats:
+        """The gradients [N, k] of all nodes, by a backward pass with each of these mistakes."""
+        net, together = self.net, max(1, _LOCALS // max(1, len(self.net.args)))
+        blocks = [np.zeros((net.count, 0))]
+        for start in range(0, len(which), together):
+            block = [self.mistakes[i] for i in which[start : start + together]]
+            local = np.repeat(net.local[:, None], len(block), axis=1)
+            seeds: dict[int, Floats] = {}
+            for column, mistake in enumerate(block):
+                local[list(mistake.edits), column] = list(mistake.edits.values())
+                for node, seed in (mistake.seeds or {net.count - 1: 1.0}).items():
+                    seeds.setdefault(node, np.zeros(len(block)))[column] = seed
+            blocks.append(backward(net.graph, seeds, local))
+        return np.concatenate(blocks, axis=1)
+
+    def scores(self, one: _Claimed) -> Floats:
+        """The weighted sum of the gradients at the claim's parameters that each mistake gives."""
+        scores = np.where(self.seeded, 0.0, one.true)
+        np.add.at(scores, self.which, self.change * one.speed[self.net.graph.args[self.edge]])
+        np.add.at(scores, self.begins[:, 0].astype(int), self.begins[:, 2] * one.speed[self.begins[:, 1].astype(int)])
+        scores[~self.linear] = one.moving @ self.others
+        return scores
+
+    def candidates(self, which: Sequence[int], claim: Claim) -> Iterator[Candidate]:
+        """What these mistakes give; of those that give the same, the first; none that gives the truth, or 0."""
+        known = {digest(claim.true), digest(np.zeros(claim.true.shape))}
+        gradients = self.passes(which)
+        for column, i in enumerate(which):
+            gives = np.where(claim.where < 0, 0.0, gradients[claim.where, column])
+            if np.isfinite(gives).all() and digest(gives) not in known:
+                known.add(digest(gives))
+                yield Candidate(self.mistakes[i].told, gives)
+
+
+class Change(NamedTuple):
+    """What was done to a gradient besides: offset + factor · gradient."""
+
+    told: Said
+    factor: float
+    offset: Floats | float = 0.0
+
+    def of(self, candidate: Candidate) -> Candidate:
+        """Of a wrong gradient."""
+        fields = (("mistake", candidate.told), *self.told.fields)
+        return Candidate(Said(self.told.sentence, fields), self.offset + self.factor * candidate.gives)
+
+
+_NOTHING = Change(said("nothing"), 1.0)
+
+
+class Search:
+    """The tables of one graph, and the search for the mistake in each claim about it."""
+
+    def __init__(self, net: Structure) -> None:
+        self.net = net
+        self._banks: dict[str, Bank] = {}
+
+    def bank(self, name: str) -> Bank:
+        """The mistakes of a kind; made when they are asked for."""
+        if name not in self._banks:
+            made = {"chain": chain_rule, "index": wrong_index}[name]
+            self._banks[name] = Bank(self.net, made(self.net))
+        return self._banks[name]
+
+    @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
+    def __call__(self, claim: Claim) -> Found:
+        """The simplest mistakes that reproduce a claim."""
+        if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
+            return Found([], 0, "not finite")
+        one = _Claimed(claim)
+        whole = [*_whole(claim)]
+        for tier in (self._simple, self._further, self._combined):
+            found = one.reproduced(whole) if not one.tried else []
+            found = found or tier(one, whole)
+            if one.idle:
+                return Found([], one.tried, "idle")
+            if found:
+                doubtful = one.accidents >= _DOUBTFUL and not one.simplest
+                return Found(found[:_TOLD], one.tried, "doubtful" if doubtful else "found", one.accidents)
+        return Found(one.reproduced([*_one_factor(claim)]) or self._solved(one), one.tried, "none")
+
+    def _simple(self, one: _Claimed, whole: list[Candidate]) -> list[Candidate]:
+        """A rate, another's gradient, a line that stands in place of all, one mistake with the chain rule."""
+        one.simplest = False
+        more = [*_with_a_rate(one.claim), *_of_another(one.claim), *_lines(one.claim)]
+        one.expect(more)
+        whole += more
+        return one.reproduced(more) + one.met(self.bank("chain"))
+
+    def _further(self, one: _Claimed, whole: list[Candidate]) -> list[Candidate]:
+        """A wrong index, weights that were updated too early, matrices the wrong way round."""
+        matrices = [*_distinct(one.claim, (Candidate(*each) for each in orientation(one.claim)))]
+        one.expect(matrices)
+        whole += matrices
+        found = one.met(self.bank("index"))
+        if self.net.fresh:
+            found = found or one.met(Bank(self.net, _updated(one.claim)))
+        return found + one.reproduced(matrices)[:1]
+
+    def _combined(self, one: _Claimed, whole: list[Candidate]) -> list[Candidate]:
+        """Each of these with a wrong sign, a factor, in an updated parameter; or two mistakes at once."""
+        changes = [*_changes(one.claim)]
+        combined = [
+            change.of(each)
+            for change in changes
+            for each in whole
+            if each.told.sentence not in (_RATES if np.ndim(change.offset) else _OWN)
+            and np.shape(change.offset) in ((), each.gives.shape)
+        ]
+        one.expect(combined)
+        found = one.reproduced(combined)
+        for name in ("chain", "index"):
+            found = found or one.met(self.bank(name), changes)
+        return found or (one.met(self._pairs(one)) if one.fits else [])
+
+    def _pairs(self, one: _Claimed) -> Bank:
+        """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
+        chain = self.bank("chain")
+        scores, true = chain.scores(one), one.true
+        known: dict[float, int] = {}
+        for i, score in enumerate(np.round(scores / (abs(true) or 1.0), 9).tolist()):
+            if chain.mistakes[i].company == 2 and np.isfinite(score) and abs(scores[i] - true) > 1e-9 * abs(true):
+                known.setdefault(score, i)
+        chosen = sorted(known.values(), key=lambda i: -len(chain.mistakes[i].edits))
+        most = min(_PAIRS, _LOCALS // len(self.net.args))
+        chosen = sorted(chosen[: int((2 * most) ** 0.5) + 1])
+        pairs = combinations(map(chain.mistakes.__getitem__, chosen), 2)
+        both = (
+            Mistake(said("both", first=a.told, second=b.told), {**a.edits, **b.edits})
+            for a, b in pairs
+            if not a.edits.keys() & b.edits.keys()
+        )
+        return Bank(self.net, both)
+
+    def _solved(self, one: _Claimed) -> list[Candidate]:
+        """Weights updated too early at a rate that nobody uses, as the claim's numbers themselves tell it.
+
+        One number tells the rate, so that a claim of one number, or one that is a multiple of the truth,
+        would always have one: there must be others for it to be tested by.
+        """
+        if not one.fits or not self.net.fresh or self.net.learning_rate is not None:
+            return []
+        if len({f"{each:.6g}" for each in one.claim.ratio[one.wrong].flat if each is not None}) < 3:
+            return []
+        found = []
+        for moved in early(one.claim):
+            small = self.net.count <= _SMALL
+            if moved.again and not small:
+                continue
+            rates, scores = [0.0, 0.1], [one.true]
+            for _ in range(10 if small else 3):  # three steps do where the gradient is linear in the rate
+                mistake = moved.at(one.claim, rates[-1])
+                if mistake is None or not mistake.edits:
+                    break
+                scores.append(float(Bank(self.net, [mistake]).scores(one)[0]))
+                if scores[-1] == scores[-2] or not np.isfinite(scores[-1]):
+                    break
+                step = (one.score - scores[-1]) * (rates[-1] - rates[-2]) / (scores[-1] - scores[-2])
+                rates.append(rates[-1] + step)
+                if abs(step) <= 1e-14 * abs(rates[-1]):
+                    break
+            mistake = moved.at(one.claim, rates[-1]) if 0.0 < rates[-1] < 100.0 else None
+            if mistake is not None:
+                found += one.reproduced([*Bank(self.net, [mistake]).candidates([0], one.claim)])
+        return found[:1]
+
+
+class _Claimed:
+    """A claim as a score, what was tried for it, and how many accidental matches that may have given."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim, self.near = claim, claim.near(1e-9)
+        self.tried, self.accidents, self.simplest = 0, 0.0, True
+        self.fits = fits_onto(claim.claimed.shape, claim.true.shape)
+        if self.fits:
+            shape = claim.true.shape
+            self.wrong = np.broadcast_to(claim.wrong, shape)
+            # Numbers without any pattern, so that no two arrays have one score by their symmetry.
+            weights = 1.0 + np.sin(1.0 + np.arange(max(1, claim.true.size))).reshape(shape) / 3.0
+            self.weights = np.where(self.wrong, weights, 0.0)
+            self.score = float(np.nansum(self.weights * np.broadcast_to(claim.claimed, shape)))
+            self.true = float((self.weights * claim.true).sum())
+            there = claim.where >= 0
+            #: The weights at the nodes of the graph, and how fast those move if the parameters move so.
+            self.moving = np.zeros(claim.net.count)
+            np.add.at(self.moving, claim.where[there], self.weights[there])
+            moved = np.flatnonzero(self.moving).tolist()
+            self.speed = tangent(claim.net.graph, {n: float(self.moving[n]) for n in moved})
+            self.width = float((self.weights * np.broadcast_to(self.near, shape))[self.wrong].sum())
+            self.slack = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
+
+    @property
+    def idle(self) -> bool:
+        """Whether so many accidents are to be expected that nothing found would mean anything."""
+        return self.accidents > _IDLE
+
+    def reproduced(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """The candidates that give what is claimed; before those that do so only where it is wrong."""
+        claim = self.claim
+        everywhere: list[Candidate] = []
+        partly: list[Candidate] = []
+        for each in candidates:
+            if not fits_onto(claim.claimed.shape, each.gives.shape):
+                continue
+            match = (abs(each.gives - claim.claimed) <= self.near) | ~claim.answered
+            if match.all():
+                everywhere.append(each)
+            elif claim.written.shape == each.gives.shape == claim.true.shape and match[claim.wrong].all():
+                told = said("only at", places=partial(places_of, claim.wrong), mistake=each.told)
+                partly.append(Candidate(told, np.where(claim.wrong, each.gives, claim.true)))
+        return everywhere + partly
+
+    def met(self, bank: Bank, changes: Sequence[Change] = (_NOTHING,)) -> list[Candidate]:
+        """The first of the mistakes of a bank, each with each of these changes, that reproduces the claim."""
+        if not self.fits or not bank.mistakes or self.idle:
+            return []
+        scores = bank.scores(self)
+        hits: list[tuple[int, Change]] = []
+        for change in changes:
+            moved = float(np.sum(self.weights * change.offset)) + change.factor * scores
+            self._expect(moved)
+            close = abs(moved - self.score) <= self.width + self.slack
+            hits += [
+                (int(i), change)
+                for i in np.flatnonzero(close & (scores != self.true))
+                if change is _NOTHING or bank.mistakes[i].company
+            ]
+        if self.idle:
+            return []
+        for start in range(0, min(len(hits), 400), 50):
+            made = ((change, bank.candidates([i], self.claim)) for i, change in hits[start : start + 50])
+            found = self.reproduced(
+                each if change is _NOTHING else change.of(each) for change, several in made for each in several
             )
-        found = _reproducing(claim, candidates)
-        if found:
-            return found, "" if accidents < _DOUBTFUL else (
-                f"; with so few digits, though, 1 in {1 / accidents:.0f} numbers would be met by accident"
-            )
-        tried += candidates
-    told = f"; none of {len(tried)} mistakes tried gives this"
-    if (claim.half > 0.0)[~claim.rounded & claim.wrong].any():
-        told += ". Was it rounded? A float needs 5 digits, a text 3, to be taken so"
-    found = _reproducing(claim, gradient.one_factor(claim))
-    return found, "" if found else told
+            if found:
+                return found[:1]
+        return []
+
+    def expect(self, candidates: Sequence[Candidate]) -> None:
+        """Count on the accidental matches of some candidates."""
+        if self.fits:
+            shaped = (each.gives for each in candidates if each.gives.shape == self.claim.true.shape)
+            self._expect(np.array([float((self.weights * gives).sum()) for gives in shaped]))
+
+    def _expect(self, scores: Floats) -> None:
+        """How many would match by accident, from how densely the others lie about the claim.
+
+        An array whose elements are not in one ratio to the truth would have to be met in each of these.
+        """
+        self.tried += len(scores)
+        if not self.score or not len(scores):
+            return
+        width = self.width / abs(self.score)
+        away = abs(np.log(scores / self.score))  # nan for another sign
+        others = [((width < away) & (away < reach)).sum() / reach for reach in (0.5, 0.05, 0.005)]
+        ratios = {f"{each:.3g}" for each in self.claim.ratio[self.wrong].flat if each is not None}
+        self.accidents += float(max(others) * width ** min(3, max(1, len(ratios))))
 
 
-def _accidents(claim: Claim, candidates: Sequence[Candidate]) -> float:
-    """How many candidates would match a number by accident, from how densely the others lie about it."""
-    gives = np.array([each.gives for each in candidates if each.gives.shape == claim.true.shape])
-    if not len(gives) or not fits_onto(claim.claimed.shape, claim.true.shape):
-        return 0.0
-    claimed, near = (np.broadcast_to(each, claim.true.shape) for each in (claim.claimed, claim.near(1e-9)))
-    wrong = np.broadcast_to(claim.wrong, claim.true.shape)
-    width = near / abs(claimed)
-    away = abs(np.log(gives / claimed))  # nan for another sign
-    others = [((width < away) & (away < reach)).sum(axis=0) / reach for reach in (0.5, 0.05, 0.005)]
-    return float(np.nan_to_num(width * np.max(others, axis=0))[wrong].min())
+def _distinct(claim: Claim, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    known = {digest(claim.true)}
+    for each in candidates:
+        if digest(each.gives) not in known:
+            known.add(digest(each.gives))
+            yield each
 
 
-def _reproducing(claim: Claim, candidates: Iterable[Candidate]) -> list[Cause]:
-    """The candidates that give what is claimed; before those that do so only where it is wrong."""
-    everywhere: dict[str, Cause] = {}
-    partly: dict[str, Cause] = {}
+# ------------------------------------------------------------------------------ the gradient as a whole
+#: What is said of the gradient itself, and not of a mistake with which it was made.
+_RATES = ("rounded", "update", "update unsaid", "rate", "itself", "updated")
+_OWN = (*_RATES, "sign", "sign or update", "times")
+
+
+def _whole(claim: Claim) -> Iterator[Candidate]:
+    """A rounding, a sign, a factor, a shape, an order."""
+    true = claim.true
+    if claim.written.shape == true.shape:
+        unit = np.where(claim.rounded, 0.0, 2.0 * claim.half)
+        steps = np.round(np.divide(true * claim.scale, unit, out=np.zeros_like(true), where=unit > 0.0))
+        if (abs(steps) >= 10).any():
+            gives = np.where(abs(steps) >= 10, steps * unit, true * claim.scale) / claim.scale
+            yield Candidate(said("rounded", true=partial(shown, true)), gives)
+    yield Candidate(said("sign or update" if claim.net.learning_rate is None else "sign"), -true)
+    for factor, reason in _factors(claim):
+        yield Candidate(said("times", factor=f"{factor:g}", reason=reason), factor * true)
+    if true.ndim > 1:
+        yield Candidate(said("transposed"), true.T)
+    yield from _reshaped(claim)
+    yield from _permuted(claim)
+
+
+def _factors(claim: Claim) -> Iterator[tuple[float, Said]]:
+    """Constant factors that a person forgets, and what they may come from."""
+    yield 2.0, said("half")
+    yield 0.5, said("double")
+    net = claim.net
+    counts: dict[int, Said] = {}
+    for position, terms in net.sums.items():
+        if net.scales_loss(position):
+            counts.setdefault(len(terms), said("terms", n=len(terms), sum=partial(net.called, position)))
+    for place in claim.where[claim.where >= 0].flat:
+        n = len(net.uses[int(place)])
+        counts.setdefault(n, said("samples", n=n))
+    for length in claim.true.shape:
+        counts.setdefault(length, said("axis", n=length))
+    for n, what in counts.items():
+        if n > 1:
+            yield 1.0 / n, said("averaged", what=what)
+            yield float(n), said("summed", what=what)
+
+
+def _reshaped(claim: Claim) -> Iterator[Candidate]:
+    """The right numbers in another shape, or not yet summed over the samples."""
+    claimed, true = claim.claimed, claim.true
+    if claimed.shape == true.shape:
+        return
+    if fits_onto(claimed.shape, true.shape) and claimed.size < true.size:
+        yield Candidate(said("broadcast"), true)
+    if claimed.size == true.size:
+        yield Candidate(said("shape"), true.reshape(claimed.shape))
+        if min(true.shape, default=1) > 1:
+            yield Candidate(said("shape transposed"), np.asarray(true.T).reshape(claimed.shape))
+    for axis, keep, how in product(range(claimed.ndim), (False, True), ("sum", "mean")):
+        line = getattr(claimed, how)(axis=axis, keepdims=keep)
+        if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
+            yield Candidate(said("unreduced", axis=axis, how=said(how), n=claimed.shape[axis]), claimed)
+
+
+def _permuted(claim: Claim) -> Iterator[Candidate]:
+    """The lines of the true gradient in another order."""
+    claimed, true = claim.claimed, claim.true
+    if claimed.shape != true.shape:
+        return
     near = claim.near(1e-9)
-    for text, gives in candidates:
-        if not fits_onto(claim.claimed.shape, gives.shape):
+    for axis, length in enumerate(true.shape):
+        lines, own, close = (np.moveaxis(each, axis, 0).reshape(length, -1) for each in (true, claimed, near))
+        order: list[int] = []
+        for line, off in zip(own, close, strict=True):
+            fitting = [i for i in range(length) if i not in order and (abs(lines[i] - line) <= off).all()]
+            stays = len(order) if len(order) in fitting else None
+            order += [stays] if stays is not None else fitting[:1]
+        moved = [i for i, each in enumerate(order) if i != each]
+        if len(order) == length > 1 and moved:
+            kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(true.ndim, "slice")
+            fields = {"lines": said(f"{kind}s", axis=axis), "name": claim.name}
+            told = said("permuted", order=", ".join(map(str, order)), **fields)
+            if len(moved) == 2:
+                one, other = (said(kind, i=i, axis=axis) for i in moved)
+                told = said("swapped", one=one, other=other, name=claim.name)
+            elif order == [*range(length)][::-1]:
+                told = said("reversed", **fields)
+            yield Candidate(told, np.take(true, order, axis))
+
+
+def _rates(claim: Claim) -> tuple[float, ...]:
+    rate = claim.net.learning_rate
+    return CUSTOMARY if rate is None else (rate,)
+
+
+def _with_a_rate(claim: Claim) -> Iterator[Candidate]:
+    """The update, or the updated parameter, in place of the gradient."""
+    unsaid = " unsaid" if claim.net.learning_rate is None else ""
+    for rate in _rates(claim):
+        yield Candidate(said(f"update{unsaid}", rate=rate), -rate * claim.true)
+        yield Candidate(said("rate", rate=rate), rate * claim.true)
+    if claim.parameter is not None:
+        yield Candidate(said("itself"), claim.parameter)
+        for rate in _rates(claim):
+            yield Candidate(said("updated", rate=rate), claim.parameter - rate * claim.true)
+
+
+def _of_another(claim: Claim) -> Iterator[Candidate]:
+    """The gradient of another parameter."""
+    others = {each.name: each for each in claim.together if each.name != claim.name}
+    for name, other in others.items():
+        if other.true.shape == claim.true.shape:
+            fits = fits_onto(other.claimed.shape, claim.true.shape)
+            both = fits and bool((abs(other.claimed - claim.true) <= other.near(1e-6)).all())
+            fields = {"name": name, "numbers": partial(shown, other.true)}
+            told = said("interchanged", this=claim.name, **fields) if both else said("of another", **fields)
+            yield Candidate(told, other.true)
+    for name, where in claim.net.parameters.items():
+        known = name in others or np.array_equal(where, claim.where)
+        if where.shape == claim.where.shape and not known:
+            gradient = claim.net.gradient[where]
+            yield Candidate(said("of another", name=name, numbers=partial(shown, gradient)), gradient)
+
+
+def _lines(claim: Claim) -> Iterator[Candidate]:
+    """One line of the true array, or the sum or mean of all, in place of each."""
+    true = claim.true
+    for axis, length in enumerate(true.shape):
+        kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(true.ndim, "slice")
+        article = said(f"a{'n' * (kind == 'element')} {kind}", axis=axis)
+        for i in range(length if length > 1 else 0):
+            line = np.take(true, [i], axis)
+            told = said("line", line=said(kind, i=i, axis=axis), kind=article, shape=shape_of(line))
+            yield Candidate(told, np.broadcast_to(line, true.shape))
+        for how in ("sum", "mean") if length > 1 else ():
+            line = getattr(true, how)(axis=axis, keepdims=True)
+            told = said("lines", how=said(how), kind=article, shape=shape_of(line))
+            # Where the lines cancel, as those of softmax do, their sum is nothing that anybody took.
+            if (abs(line) > 1e-9 * abs(true).max()).any():
+                yield Candidate(told, np.broadcast_to(line, true.shape))
+
+
+def _changes(claim: Claim) -> Iterator[Change]:
+    """What is done to a wrong gradient besides: a sign, a factor, an update by it."""
+    yield Change(said("opposite"), -1.0)
+    for factor, reason in _factors(claim):
+        yield Change(said("and times", factor=f"{factor:g}", reason=reason), factor)
+    if claim.parameter is not None:
+        for rate in _rates(claim):
+            yield Change(said("wrongly updated", rate=rate), -rate, claim.parameter)
+
+
+def _updated(claim: Claim) -> Iterator[Mistake]:
+    """Parameters that were updated too early at a rate that people use."""
+    known: set[frozenset[tuple[int, float]]] = set()
+    for moved in early(claim):
+        if moved.again and claim.net.learning_rate is None and claim.net.count > _SMALL:
             continue
-        match = abs(gives - claim.claimed) <= near
-        if match.all():
-            everywhere.setdefault(text, Cause(text, plain(gives.tolist())))
-        elif claim.written.shape == gives.shape == claim.true.shape and match[claim.wrong].all():
-            there = f"at {places_of(claim.wrong)} only: {text}"
-            numbers = np.where(claim.wrong, gives, claim.true)
-            partly.setdefault(there, Cause(there, plain(numbers.tolist())))
-    return [*everywhere.values(), *partly.values()][:_TOLD]
+        probe = moved.at(claim, 1e-3)
+        if probe is not None and probe.edits and frozenset(probe.edits.items()) not in known:
+            known.add(frozenset(probe.edits.items()))
+            yield from filter(None, (moved.at(claim, rate) for rate in _rates(claim)))
+
+
+def _one_factor(claim: Claim) -> Iterator[Candidate]:
+    """Some constant factor, which an array shows and a number does not."""
+    if claim.claimed.shape == claim.true.shape and np.count_nonzero(claim.true[claim.answered]) > 1:
+        size = np.where(claim.answered, abs(claim.true), 0.0)
+        at = np.unravel_index(int(np.argmax(size)), size.shape)
+        factor = float(claim.claimed[at] / claim.true[at])
+        told = said("every", factor=f"{factor:.9g}")
+        if factor < 0:
+            told = said("every update", factor=f"{factor:.9g}", rate=f"{-factor:.9g}")
+        yield Candidate(told, factor * claim.true)

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from microbp import __version__
 from microbp.cli import demo, diagnose, draw, explain, page, step
@@ -86,21 +87,8 @@ def _run(argv: Sequence[str]) -> int:
     if args.run is None:
         parser.print_help()
         return 0
-    _spare_script(args)
     status: int = args.run(args)
     return status
-
-
-def _spare_script(args: argparse.Namespace) -> None:
-    """CommandError, before the script is run, where it would be overwritten by what is made of it."""
-    output, script = getattr(args, "output", None), getattr(args, "script", None)
-    if output is None or script is None:
-        return
-    with suppress(OSError):  # what does not exist is not overwritten
-        if output.samefile(script):
-            raise CommandError(
-                f"cannot write {output}: it is the script itself; name another file with --output"
-            )
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
@@ -128,8 +116,14 @@ def _unknown(option: str, parser: argparse.ArgumentParser, script: str | None) -
     return f"{told} (what is meant for the script stands behind --: {parser.prog} {script} -- {option})"
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does; but a device that is full is not hushed up."""
+        (file or sys.stderr).write(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="microbp",
         description="See every gradient: a scalar autograd to read, step through and trust.",
         epilog=_epilog("\n".join(each.examples for each in COMMANDS)),

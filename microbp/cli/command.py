@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from microbp.spelling import did_you_mean
 
-__all__ = ["Command", "CommandError", "known_suffix", "nearest", "writing"]
+__all__ = ["Command", "CommandError", "destination", "nearest", "writing"]
 
+#: What helps where a file cannot be written.
+ANOTHER_FILE = "name another file with --output"
 #: An error lists no more names than this.
 MOST = 40
 
@@ -48,20 +50,29 @@ def nearest(kind: str, word: str, known: Iterable[str]) -> str:
     return f"there is no {kind} {word!r}{meant} There are: {shown}"
 
 
-def known_suffix(path: Path | None, suffixes: Iterable[str]) -> None:
-    """CommandError, before a script is run for nothing, where no file of that suffix can be written.
+def destination(args: argparse.Namespace, suffixes: Sequence[str]) -> Path:
+    """The file of ``--output``, by default the script's name with the first suffix, in this folder.
 
-    >>> known_suffix(Path("net.jpg"), [".svg", ".png"])
-    Traceback (most recent call last):
-        ...
-    microbp.cli.command.CommandError: cannot write net.jpg: the suffix is one of .svg, .png
+    CommandError, before the script is run for nothing, where no such file can be written, or where it is
+    the script itself. Any suffix will do if ``suffixes`` are empty.
     """
-    if path is not None and path.suffix.lower() not in suffixes:
+    path: Path = args.output or Path(Path(args.script).stem + suffixes[0])
+    reason = ""
+    if suffixes and path.suffix.lower() not in suffixes:
         raise CommandError(f"cannot write {path}: the suffix is one of {', '.join(suffixes)}")
+    if not path.parent.is_dir():
+        reason = f"there is no folder {path.parent}"
+    elif path.is_dir():
+        reason = "it is a folder"
+    elif path.exists() and Path(args.script).exists() and path.samefile(args.script):
+        reason = "it is the script itself"
+    if reason:
+        raise CommandError(f"cannot write {path}: {reason}; {ANOTHER_FILE}")
+    return path
 
 
 @contextmanager
-def writing(path: Path, cure: str = "name another folder with --output") -> Iterator[None]:
+def writing(path: Path, cure: str = ANOTHER_FILE) -> Iterator[None]:
     """What writes ``path`` stands inside; a failure says why and what to do."""
     try:
         yield

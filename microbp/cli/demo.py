@@ -7,9 +7,13 @@ from pathlib import Path
 
 from microbp import Graph, demo
 from microbp.cli.command import Command, nearest, writing
+from microbp.cli.view import drawings
 from microbp.demo.report import write
+from microbp.files import write_file
 
 __all__ = ["COMMAND"]
+
+ANOTHER_FOLDER = "name another folder with --output"
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +26,9 @@ def _declare(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, default=Path("microbp-demo"), metavar="DIR",
         help="the folder for the report and its numbers (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("-q", "--quiet", action="store_true", help="print one line for each tutorial")
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument("-v", "--verbose", action="store_true", help="print the whole report of each")
+    how_much.add_argument("-q", "--quiet", action="store_true", help="print one line for each tutorial")
 
 
 def _tutorial(word: str) -> str:
@@ -33,23 +39,23 @@ def _tutorial(word: str) -> str:
 
 def _run(args: argparse.Namespace) -> int:
     folder: Path = args.output
-    with writing(folder):
+    with writing(folder, ANOTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
     verdicts, written = [], []
     for name in dict.fromkeys(args.tutorials or demo.TUTORIALS):
         report = demo.TUTORIALS[name].reproduce()
         for suffix, text in (("txt", str(report)), ("json", report.as_json())):
             path = folder / f"{name}.{suffix}"
-            with writing(path):
-                path.write_text(f"{text}\n", encoding="utf-8")
+            with writing(path, ANOTHER_FOLDER):
+                write_file(path, f"{text}\n")
             written.append(str(path))
         if report.graph is not None:
             written += _pictures(folder, name, report.graph, report.title)
         verdicts.append(report.ok)
-        if args.quiet:
-            write(f"{name}: {report.verdict}")
-        else:
+        if args.verbose:
             report.show()
+        else:
+            write(f"{name}: {report.verdict}" if args.quiet else f"{report.page}\n")
     if not args.quiet:
         write(f"Written: {', '.join(written)}")
     return 0 if all(verdicts) else 1
@@ -60,19 +66,18 @@ def _pictures(folder: Path, name: str, graph: Graph, title: str) -> list[str]:
 
     Without a layout engine the drawing is DOT text.
     """
-    import viz
-
+    viz = drawings()
     drawing = viz.draw(graph, title=f"{name}. {title}")
     drawn, stepped = folder / f"{name}.svg", folder / f"{name}.html"
     try:
-        with writing(drawn):
+        with writing(drawn, ANOTHER_FOLDER):
             drawing.save(drawn)
     except viz.NoEngine as missing:
         drawn = folder / f"{name}.dot"
         write(f"{name}: no picture, only its DOT text: {missing}")
-        with writing(drawn):
+        with writing(drawn, ANOTHER_FOLDER):
             drawing.save(drawn)
-    with writing(stepped):
+    with writing(stepped, ANOTHER_FOLDER):
         viz.page(graph, title=f"{name}. {title}").save(stepped)
     return [str(drawn), str(stepped)]
 
@@ -80,7 +85,7 @@ def _pictures(folder: Path, name: str, graph: Graph, title: str) -> list[str]:
 COMMAND = Command(
     "demo",
     "reproduce tutorials on back-propagation, with every gradient checked",
-    "microbp demo               every tutorial; files go to microbp-demo/\n"
+    "microbp demo               every tutorial on a page; reports go to microbp-demo/\n"
     "microbp demo T4 -o out     one of them; files go to out/",
     _declare,
     _run,

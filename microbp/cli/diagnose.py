@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-from microbp import NotFinite, UndefinedOperation, diagnose
+from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value, diagnose
 from microbp.cli.command import Command
-from microbp.cli.script import ScriptFailed, declare_script, run_script
+from microbp.cli.script import ScriptFailed, declare_language, declare_script, run_script
 
 __all__ = ["COMMAND"]
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
     declare_script(parser)
+    declare_language(parser)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -24,9 +27,24 @@ def _run(args: argparse.Namespace) -> int:
         error = failed.__context__
         if isinstance(error, NotFinite | UndefinedOperation):
             sys.stderr.flush()
-            diagnose(error, names={})
+            diagnose(error, names={}, language=args.language)
         raise
-    return 0 if diagnose(script.root(args.root), names=script.namespace).ok else 1
+    passes = script.passes
+    options: dict[str, Any] = {"names": script.namespace, "language": args.language}
+    if args.root is not None:
+        return _told(diagnose(script.root(args.root), show=False, **options))
+    # Of a loop the step that went wrong first is told of; if its gradients did, the one before the loss.
+    tried: Sequence[Value | Graph] = passes.bad or [script.root()]
+    for loss in tried:
+        found = diagnose(loss, steps=passes.losses, show=False, **options)
+        if "not finite" in {each.kind for each in found.findings}:
+            break
+    return _told(found)
+
+
+def _told(found: Diagnosis) -> int:
+    found.table().show()
+    return 0 if found.ok else 1
 
 
 COMMAND = Command(

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from microbp import Explanation, explain
-from microbp.cli.command import Command, CommandError, nearest, writing
-from microbp.cli.script import Script, declare_script, run_script
+from microbp.cli.command import Command, CommandError, destination, nearest, writing
+from microbp.cli.script import Script, declare_language, declare_script, run_script
 from microbp.demo.report import write
 from microbp.errors import NoGradientError
+from microbp.files import write_file
 
 __all__ = ["COMMAND"]
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
-    declare_script(parser, name="the value whose gradient is explained, such as w5")
-    parser.add_argument(
-        "--language", default="en", choices=("en", "zh"), help="English or Chinese (default: en)"
+    declare_script(
+        parser, output="write it into this file", name="the value whose gradient is explained, such as w5"
     )
+    declare_language(parser)
     parser.add_argument("--rate", type=float, metavar="RATE", help="show the update step, too")
     parser.add_argument(
         "--markdown", action="store_true",
         help="Markdown with LaTeX instead of plain text (a file that ends in .md gets it anyway)",
     )  # fmt: skip
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it into this file")
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.output is not None:
+        destination(args, ())
     script = run_script(args.script, args.arguments)
     told = _explained(script, args)
     markdown = args.markdown or (args.output is not None and args.output.suffix == ".md")
@@ -36,8 +37,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.output is None:
         write(text)
     else:
-        with writing(args.output, cure="name another file with --output"):
-            args.output.write_text(text + "\n", encoding="utf-8")
+        with writing(args.output):
+            write_file(args.output, text + "\n")
         write(f"Written: {args.output}")
     return 0 if told.ok else 1
 

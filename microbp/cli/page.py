@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from microbp import MicrobpError
-from microbp.cli.command import Command, CommandError, known_suffix, writing
+from microbp.cli.command import Command, destination, writing
 from microbp.cli.script import declare_script, run_script
+from microbp.cli.view import declare_view, drawings, given, refused, tried
 from microbp.demo.report import write
 
 __all__ = ["COMMAND"]
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
-    declare_script(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE",
-        help="the HTML file (default: the script's name with .html, in this folder)",
-    )  # fmt: skip
-    parser.add_argument("--title", help="what stands above the page (default: the value's name)")
-    parser.add_argument(
-        "--engine", default="auto", choices=("auto", "dot", "pygraphviz"), help="the layout engine"
-    )
+    declare_script(parser, output="the HTML file (default: the script's name with .html, in this folder)")
+    declare_view(parser, ("title", "engine"))
 
 
 def _run(args: argparse.Namespace) -> int:
-    from viz.page import Page, page
-
-    known_suffix(args.output, Page.suffixes)
+    viz = drawings()
+    path = destination(args, viz.Page.suffixes)
+    options = given(args)
+    tried(viz.page, "a page", options, engine="engine" in options)
     graph = run_script(args.script, args.arguments).graph(args.root)
-    path: Path = args.output or Path(Path(args.script).stem + ".html")
-    try:
-        made = page(graph, title=args.title, engine=args.engine)
-    except MicrobpError as error:
-        raise CommandError(f"cannot make a page of {graph.root.name}: {error}") from None
-    with writing(path, cure="name another file with --output"):
+    with refused(f"cannot make a page of {graph.root.name}"):
+        made = viz.page(graph, **options)
+    with writing(path):
         made.save(path)
     write(f"Written: {path} ({made.values:,} values, {made.steps:,} steps); open it in a browser")
     return 0

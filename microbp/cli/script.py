@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import linecache
+import math
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,14 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-from microbp import Graph, Value, record_sites
+from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
-from microbp.sites import user_locals
+from microbp.debug.passes import as_recorded
+from microbp.record import with_sites
+from microbp.sites import user_locals, user_scope
+from microbp.spelling import language
 
-__all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
+__all__ = ["Script", "ScriptFailed", "declare_language", "declare_script", "run_script"]
 
 
 class ScriptFailed(Exception):
@@ -27,31 +31,49 @@ class ScriptFailed(Exception):
         self.status = status
 
 
+class Passes:
+    """The calls of ``backward()`` while a script runs: the steps of its loop, if it has one."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.last: Value | None = None
+        #: The variables of the functions that called it last, as of a ``main()``.
+        self.local: dict[str, Any] = {}
+        #: The one before the first whose loss is not finite, and that one, as they were then.
+        self.bad: list[Graph] = []
+
+    def note(self, loss: Value) -> None:
+        """``loss`` has had ``backward()`` called."""
+        if not self.bad and not math.isfinite(loss.data):
+            both = [loss] if self.last is None else [self.last, loss]
+            self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
+        self.losses.append(loss.data)
+        self.last, self.local = loss, user_locals()
+
+
 class Script:
-    """What a script left behind: its variables, and the last value that had ``backward()`` called.
+    """What a script left behind: its variables, and the values that had ``backward()`` called."""
 
-    ``local`` are the variables of the functions that called it, as of a ``main()``.
-    """
-
-    def __init__(
-        self, path: str, module: ModuleType, last: Value | None, local: dict[str, Any] | None = None
-    ) -> None:
-        self.path, self.last = path, last
-        self._module, self._local = module, local or {}
+    def __init__(self, path: str, module: ModuleType, passes: Passes) -> None:
+        self.path, self.passes = path, passes
+        self._module = module
 
     @property
     def namespace(self) -> dict[str, Any]:
         """The script's variables: those where ``backward()`` was called last, then the global ones."""
-        return self._local | {name: x for name, x in vars(self._module).items() if name not in self._local}
+        local = self.passes.local
+        return local | {name: x for name, x in vars(self._module).items() if name not in local}
 
     def root(self, name: str | None = None) -> Value:
-        """The Value of that name; without a name the last one that had ``backward()`` called.
+        """The Value of that name; without one the last that had ``backward()`` called, or the only one.
 
         CommandError lists the computed Values that there are.
         """
         if name is None:
-            if self.last is not None:
-                return self.last
+            if self.passes.last is not None:
+                return self.passes.last
+            if len(self._computed()) == 1:
+                return self.root(self._computed()[0])
             raise CommandError(
                 f"{self.path} never calls backward(): name the value with --root. {self._candidates()}"
             )
@@ -82,10 +104,11 @@ class Script:
         return [name for name, each in self.namespace.items() if isinstance(each, Value)]
 
 
-def declare_script(parser: argparse.ArgumentParser, **further: str) -> None:
+def declare_script(parser: argparse.ArgumentParser, output: str = "", **further: str) -> None:
     """The arguments of every command that runs a script; :func:`run_script` takes them.
 
-    ``further`` are the arguments that stand between the script and its own, each with its help.
+    ``output`` is the help of ``--output``, if it writes a file; ``further`` are the arguments that stand
+    between the script and its own, each with its help.
     """
     parser.add_argument("script", help="a Python script, run as python would run it")
     for name, told in further.items():
@@ -98,6 +121,23 @@ def declare_script(parser: argparse.ArgumentParser, **further: str) -> None:
         "--root", metavar="NAME", help="the variable that holds the value (default: the last one that had "
         "backward() called)",
     )  # fmt: skip
+    if output:
+        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
+
+
+def declare_language(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that speak two languages."""
+    parser.add_argument(
+        "--language", type=_language, default="en", metavar="LANGUAGE",
+        help="English or Chinese: en or zh (default: en)",
+    )  # fmt: skip
+
+
+def _language(word: str) -> str:
+    try:
+        return language(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
@@ -114,23 +154,20 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
     linecache.checkcache(path)  # what shows its lines must not show those of an earlier file of that name
-    with _as_main(module, [path, *arguments]), _last_backward() as last:
-        before = record_sites(True)
+    with _as_main(module, [path, *arguments]), _noting() as passes, with_sites.on():
         try:
             exec(code, vars(module))
         except SystemExit as stopped:
             if stopped.code not in (None, 0):
-                if not isinstance(stopped.code, int):
-                    print(stopped.code, file=sys.stderr)
+                told = f"microbp: {path} ended with sys.exit({stopped.code}), so that nothing is shown"
+                print(told if isinstance(stopped.code, int) else stopped.code, file=sys.stderr)
                 raise ScriptFailed(stopped.code if isinstance(stopped.code, int) else 1) from None
         except Exception as error:  # noqa: BLE001 (whatever a script raises is shown as its own)
             if isinstance(error, OSError) and error.filename is None:
                 print(flush=True)  # raises again where it is the output that is closed or full
             _show(error, path)
             raise ScriptFailed(1) from None
-        finally:
-            record_sites(before)
-    return Script(path, module, *last)
+    return Script(path, module, passes)
 
 
 def _compiled(source: bytes, path: str) -> CodeType:
@@ -142,37 +179,54 @@ def _compiled(source: bytes, path: str) -> CodeType:
 
 
 def _show(error: Exception, path: str) -> None:
-    """Print the traceback from the script's own first line on."""
+    """Print the traceback from the script's own first line on, without the lines of generated code."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != path:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    shown = traceback.TracebackException(type(error), error, trace)
+    part: traceback.TracebackException | None = shown
+    while part is not None:
+        part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith("<microbp ")]
+        part = part.__cause__ or part.__context__
+    print("".join(shown.format()), end="", file=sys.stderr)
 
 
 @contextmanager
 def _as_main(module: ModuleType, argv: list[str]) -> Iterator[None]:
-    """While the script runs, it is ``__main__``, and its folder comes first where modules are sought."""
+    """While the script runs, it is ``__main__``, and its folder comes first where modules are sought.
+
+    Where a viz stands in that folder, the script imports it, and we ours.
+    """
     before = sys.argv, sys.path[:], sys.modules["__main__"]
     sys.argv, sys.modules["__main__"] = argv, module
-    sys.path.insert(0, str(Path(argv[0]).resolve().parent))
+    folder = Path(argv[0]).resolve().parent
+    sys.path.insert(0, str(folder))
+    own = (folder / "viz.py").exists() or (folder / "viz").is_dir()
+    ours = {name: sys.modules.pop(name) for name in _viz_modules() if own}
     try:
         yield
     finally:
+        for name in _viz_modules() if own else ():
+            del sys.modules[name]
+        sys.modules |= ours
         sys.argv, sys.path[:], sys.modules["__main__"] = before
 
 
+def _viz_modules() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == "viz"]
+
+
 @contextmanager
-def _last_backward() -> Iterator[list[Any]]:
-    """The last value whose ``backward()`` was called inside the ``with``, and the variables there."""
-    last: list[Any] = [None]
-    backward = Value.backward
+def _noting() -> Iterator[Passes]:
+    """The calls of ``backward()`` inside the ``with``."""
+    passes, backward = Passes(), Value.backward
 
     def noted(self: Value) -> None:
         backward(self)
-        last[:] = [self, user_locals()]
+        passes.note(self)
 
     Value.backward = noted  # type: ignore[method-assign]
     try:
-        yield last
+        yield passes
     finally:
         Value.backward = backward  # type: ignore[method-assign]

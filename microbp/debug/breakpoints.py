@@ -17,7 +17,7 @@ from typing import NamedTuple
 from microbp.debug.cursor import Cursor
 from microbp.debug.figures import figure
 from microbp.debug.language import Query, QueryError, Scope, parse
-from microbp.debug.records import Contribution, Step
+from microbp.debug.passes import Contribution, Step
 from microbp.errors import MicrobpError
 from microbp.graph import Graph
 from microbp.notation import symbol

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from microbp.debug.trace import Step, Trace
+from microbp.debug.passes import Step
+from microbp.debug.trace import Trace
 
 __all__ = ["Cursor"]
 

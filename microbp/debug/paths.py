@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from microbp.debug.notebook import Shown
+from microbp.debug.passes import target
 from microbp.debug.path_search import gradients_of, largest, sweep
-from microbp.debug.question import question
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name
 from microbp.tables import Cell, Table
@@ -137,7 +137,7 @@ def paths(
     """
     if k < 0:
         raise ValueError(f"paths() shows k = 0 or more paths, not {k}")
-    asked = question(loss, value, names, "paths()")
+    asked = target(loss, value, names, "paths()")
     graph, root = asked.graph, asked.graph.root
     label = f"∂{plain_name(root.name)}/∂{plain_name(asked.name)}"
     if asked.node is None:

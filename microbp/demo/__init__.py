@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from microbp.demo import t1, t2, t3, t4
-from microbp.demo.report import Report
+from microbp.demo.report import Tutorial
 
 __all__ = ["TUTORIALS", "Tutorial"]
 
-
-class Tutorial(NamedTuple):
-    """A tutorial: what it is about, and what reproduces it."""
-
-    title: str
-    reproduce: Callable[[], Report]
-
-
-TUTORIALS = {
-    "T1": Tutorial(t1.TITLE, t1.reproduce),
-    "T2": Tutorial(t2.TITLE, t2.reproduce),
-    "T3": Tutorial(t3.TITLE, t3.reproduce),
-    "T4": Tutorial(t4.TITLE, t4.reproduce),
-}
+TUTORIALS = {each.TUTORIAL.name: each.TUTORIAL for each in (t1, t2, t3, t4)}

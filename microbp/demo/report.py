@@ -1,8 +1,9 @@
-"""``Report``: what a demonstration shows, kept as data until it is printed or written.
+"""What a demonstration is: a :class:`Tutorial` is data, a :class:`Report` what comes of running it.
 
-Whatever is compared passes through :meth:`Report.judge` or :meth:`Report.hold`, which keep the
-verdict; a report is ``ok`` when each comparison came out as it must. A mistake of the source is a
-comparison that must disagree.
+A tutorial is a document in which figures have places (``t1.md``). The figures are computed by the function
+that it names (in ``t1.py``), and whatever is compared there passes through the report, which keeps the
+verdict: it is ``ok`` when each comparison came out as it must. A mistake of the source is a comparison that
+must disagree.
 """
 
 from __future__ import annotations
@@ -12,25 +13,85 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import IO, Any
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
 
 import microbp
 from microbp.answers import AnswerReport
 from microbp.check import GradientReport
-from microbp.tables import Table, number
+from microbp.tables import Table
 
-__all__ = ["Comparison", "Report", "agrees"]
+__all__ = ["Comparison", "Mistake", "Report", "Tutorial", "agrees", "relative_difference"]
 
-#: Two computations of one number agree to this relative difference: sums may be ordered
-#: differently, and the last bits of exp() differ between systems.
-ROUNDING = 1e-10
+#: Two computations of one number agree to this relative difference, of an array to the next: sums may be
+#: ordered differently, and the last bits of exp() differ between systems.
+ROUNDING, OF_ARRAYS = 1e-10, 1e-12
 #: The width of paragraphs.
 COLUMNS = 80
 
+#: A part of a report: text as it stands, or a table.
+Block = str | Table
 
+
+class Mistake(NamedTuple):
+    """A mistake of a source: in a sentence, and the comparisons that must disagree because of it."""
+
+    told: str
+    source: str
+    names: Sequence[str]
+
+
+class Tutorial(NamedTuple):
+    """What a tutorial is about, what it says, and which function computes its figures.
+
+    The document is in Markdown, in the file of its name (``t4.md``). A line ``{name}`` in it stands for the
+    block, or the blocks, which ``figures(report)`` returns by that name; in a paragraph, and in ``computed``,
+    the sentence for the one page, names stand as in ``str.format``.
+    """
+
+    name: str
+    title: str
+    computed: str
+    mistakes: tuple[Mistake, ...]
+    figures: Callable[[Report], Mapping[str, Any]]
+
+    def reproduce(self) -> Report:
+        """Compute the figures, compare them, and put the report together."""
+        report = Report(self.name, self.title, self.mistakes)
+        places = self.figures(report)
+        report.blocks += document(f"{self.name.lower()}.md", places)
+        report.computed = self.computed.format_map(places)
+        return report
+
+
+def document(file: str, places: Mapping[str, Any]) -> list[Block]:
+    """The blocks of a document of this folder, with those of ``places`` at their places.
+
+    It has headings, paragraphs, lines as they are (indented), and lines of names in braces.
+    """
+    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
+    blocks: list[Block] = []
+    for part in text.strip().split("\n\n"):
+        if re.fullmatch(r"(\{\w+\}\s*)+", part):
+            for found in map(places.__getitem__, re.findall(r"\w+", part)):
+                blocks += found if isinstance(found, list) else [found]
+        elif part.startswith("# "):
+            title = part[2:].format_map(places)
+            blocks.append(f"\n{title}\n{'─' * len(title)}")
+        elif part.startswith("    "):
+            blocks.append(part)
+        else:
+            blocks.append(textwrap.fill(" ".join(part.format_map(places).split()), COLUMNS))
+    return blocks
+
+
+# ------------------------------------------------------------------------------------- comparing
 def agrees(known: str | float, ours: float) -> bool:
     """Whether ``ours`` is ``known``: to the digits printed if it is a text, else but for rounding.
 
@@ -45,6 +106,21 @@ def agrees(known: str | float, ours: float) -> bool:
     printed = int(digits.as_tuple().exponent) if isinstance(known, str) else -400
     allowed = max(Decimal(5).scaleb(printed - 1), abs(digits) * Decimal(ROUNDING))
     return abs(Decimal(ours) - digits) <= allowed
+
+
+def relative_difference(known: Any, ours: Any) -> float:
+    """The largest difference of two arrays, relative to the largest number in either.
+
+    >>> relative_difference([1.0, 4.0], [1.0, 4.5])
+    0.1111111111111111
+    >>> relative_difference([0.0], [0.0]), relative_difference([1.0], [1.0, 1.0])
+    (0.0, inf)
+    """
+    known, ours = np.asarray(known, dtype=float), np.asarray(ours, dtype=float)
+    if known.shape != ours.shape:
+        return math.inf
+    apart = float(np.max(np.abs(ours - known)))
+    return apart / max(float(np.max(np.abs(known))), float(np.max(np.abs(ours)))) if apart else 0.0
 
 
 @dataclass(frozen=True)
@@ -73,130 +149,147 @@ class Comparison:
             return "agree" if self.agree else "DISAGREE"
         return "agree, UNEXPECTED" if self.agree else "DISAGREE, expected"
 
+    @property
+    def known_text(self) -> str:
+        """The known number as it was printed; to 9 digits if it was computed."""
+        return self.known if isinstance(self.known, str) else f"{self.known:#.9g}"
+
+    @property
+    def our_text(self) -> str:
+        """Our number in the notation of the known one: with two digits more where that was printed."""
+        if not isinstance(self.known, str):
+            return f"{self.ours:#.9g}"
+        mantissa, _, exponent = self.known.partition("e")
+        if len(mantissa.lstrip("-0.").replace(".", "")) > 12 or isinstance(self.ours, int):
+            return repr(self.ours)
+        return f"{self.ours:.{len(mantissa.partition('.')[2]) + 2}{'e' if exponent else 'f'}}"
+
+    @property
+    def difference(self) -> str:
+        """Ours less the known number."""
+        apart = float(self.ours) - float(self.known)
+        return f"{apart:+.1e}" if apart else "0"
+
 
 @dataclass
 class Report:
-    """Texts, tables and comparisons in the order in which they were added."""
+    """Texts, tables and comparisons; the methods that compare return the block that shows it."""
 
     name: str
     title: str
-    blocks: list[str | Table] = field(default_factory=list, repr=False)
+    #: What the source has wrong.
+    mistakes: Sequence[Mistake] = ()
+    blocks: list[Block] = field(default_factory=list, repr=False)
     comparisons: list[Comparison] = field(default_factory=list, repr=False)
     #: Further numbers for the machine-readable file.
     numbers: dict[str, Any] = field(default_factory=dict, repr=False)
     #: The graph that a picture of the tutorial shows, if it has one.
     graph: microbp.Graph | None = field(default=None, repr=False)
+    #: What was computed, in a sentence.
+    computed: str = ""
+    #: What had to be left out, and why.
+    skipped: str = ""
 
     def __post_init__(self) -> None:
         title = f"{self.name}. {self.title}"
         self.blocks.append(f"{title}\n{'═' * len(title)}")
 
-    # --------------------------------------------------------------------------------- filling it
-    def heading(self, text: str) -> None:
-        """Begin a section."""
-        self.blocks.append(f"\n{text}\n{'─' * len(text)}")
+    def hold(self, name: str, source: str, known: str | float, ours: str | float, agree: bool) -> Comparison:
+        """Keep a comparison; it must disagree if it is a mistake of the source."""
+        wrong = any(each.source == source and name in each.names for each in self.mistakes)
+        self.comparisons.append(Comparison(name, source, known, ours, agree, not wrong))
+        return self.comparisons[-1]
 
-    def say(self, text: str) -> None:
-        """Add a paragraph."""
-        self.blocks.append(textwrap.fill(" ".join(text.split()), COLUMNS))
-
-    def code(self, text: str) -> None:
-        """Add lines as they are, indented."""
-        self.blocks.append(textwrap.indent(textwrap.dedent(text).strip("\n"), "    "))
-
-    def table(self, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-        """Add a table of texts."""
-        self.blocks.append(Table(title, tuple(columns), tuple(map(tuple, rows))))
-
-    def hold(self, comparison: Comparison) -> Comparison:
-        """Keep a comparison, which the caller shows, and return it."""
-        self.comparisons.append(comparison)
-        return comparison
-
-    def judge(
-        self,
-        source: str,
-        rows: Iterable[tuple[str, str | float, float]],
-        mistakes: Collection[str] = (),
-    ) -> list[Comparison]:
-        """Compare numbers (name, known, ours) and keep the outcome; ``mistakes`` must disagree."""
-        return [
-            self.hold(Comparison(name, source, known, ours, agrees(known, ours), name not in mistakes))
-            for name, known, ours in rows
-        ]
-
-    def compare(
-        self,
-        title: str,
-        source: str,
-        rows: Iterable[tuple[str, str | float, float]],
-        mistakes: Collection[str] = (),
-    ) -> None:
-        """Judge numbers and show them in a table."""
-        made = self.judge(source, rows, mistakes)
+    def compare(self, title: str, source: str, rows: Iterable[tuple[str, str | float, float]]) -> Table:
+        """Numbers (name, known, ours) beside each other."""
+        made = [self.hold(name, source, known, ours, agrees(known, ours)) for name, known, ours in rows]
         columns = (
             [each.name for each in made],
-            aligned(known_text(each) for each in made),
-            aligned(our_text(each) for each in made),
-            [_difference(each) for each in made],
+            aligned(each.known_text for each in made),
+            aligned(each.our_text for each in made),
+            [each.difference for each in made],
             [each.verdict for each in made],
         )
-        header = ("", source, "microbp", ">difference", "verdict")
-        self.table(title, header, zip(*columns, strict=True))
+        return Table(
+            title, ("", source, "microbp", ">difference", "verdict"), tuple(zip(*columns, strict=True))
+        )
+
+    def arrays(
+        self, title: str, source: str, rows: Iterable[tuple[str, Any, Any]], tolerance: float = OF_ARRAYS
+    ) -> Table:
+        """Arrays (name, known, ours) beside each other: by how much they differ.
+
+        >>> print(Report("T0", "Arrays").arrays("Gradients", "NumPy", [("dW", [[1.0, 2.0]], [[1.0, 2.0]])]))
+        Gradients (tolerance 1e-12)
+        <BLANKLINE>
+             shape   relative difference from NumPy   verdict
+        ─────────────────────────────────────────────────────
+        dW   1 × 2                                0   agree
+        """
+        shown = []
+        for name, known, ours in rows:
+            apart = relative_difference(known, ours)
+            told = f"{apart:.1e}" if apart else "0"
+            # A nan is no agreement: it is not less than anything.
+            made = self.hold(name, source, "", f"off by {told}", apart <= tolerance)
+            shown.append((name, " × ".join(map(str, np.shape(ours))) or "1", told, made.verdict))
+        columns = ("", "shape", f">relative difference from {source}", "verdict")
+        return Table(f"{title} (tolerance {tolerance:g})", columns, tuple(shown))
 
     # ------------------------------------------------------------------------ what microbp checks
-    def gradients(self, checked: GradientReport) -> None:
-        """Show a numerical check of gradients, and keep each as a comparison that must agree."""
-        for row in checked.rows:
-            agree = row.verdict == "agree"
-            self.hold(Comparison(f"∂/∂{row.name}", "numerical", row.numerical, row.claimed, agree))
-        self.table(
-            "Back-propagated gradients, and numerical ones",
-            ("", ">numerical", ">microbp", ">relative error", "verdict"),
-            [
-                (row.name, number(row.numerical), number(row.claimed), f"{row.relative_error:.1e}",
-                 f"{row.verdict}: {row.why}" if row.why else row.verdict)
-                for row in checked.rows
-            ],
-        )  # fmt: skip
+    def gradients(self, checked: GradientReport, arrays: Mapping[str, Any] | None = None) -> Table:
+        """A numerical check of gradients, number by number, or array by array as its rows stand.
 
-    def operations(self, loss: microbp.Value) -> None:
-        """Check the rule of each operation behind ``loss``, and each recorded operation alone."""
-        graph = microbp.Graph(loss)
-        rules = list(dict.fromkeys(node.rule for node in graph if node.rule is not None))
+        An array agrees if each number in it does, by the errors that were estimated for it.
+        """
+        if arrays is None:
+            for row in checked.rows:
+                self.hold(f"∂/∂{row.name}", "numerical", row.numerical, row.claimed, row.verdict == "agree")
+            return checked.table()
+        shown, left = [], iter(checked.rows)
+        for name, array in arrays.items():
+            rows = list(islice(left, np.size(array)))
+            average = f"{np.mean([abs(row.claimed - row.numerical) for row in rows]):.1e}"
+            worst = f"{max(row.relative_error for row in rows):.1e}"
+            agree = all(row.verdict == "agree" for row in rows)
+            made = self.hold(f"∂/∂{name}", "numerical", "", f"off by {average}", agree)
+            shown.append((name, str(len(rows)), average, worst, made.verdict))
+        columns = ("", ">numbers", ">average difference", ">worst relative error", "verdict")
+        return Table("Back-propagated gradients, and numerical ones", columns, tuple(shown))
+
+    def operations(self, loss: microbp.Value) -> list[Block]:
+        """The rule of each operation behind ``loss``, and each recorded operation alone, checked."""
+        rules = dict.fromkeys(node.rule for node in microbp.Graph(loss) if node.rule is not None)
         rows = []
         for rule in rules:
             checked = microbp.check_rule(rule)
             error = max((row.error for row in checked.rows), default=math.nan)
             worst = f"{error:.1e}" if error else "0"
-            told = f"off by {worst}"
-            made = self.hold(Comparison(f"rule {rule}", "complex step", "", told, checked.ok))
+            made = self.hold(f"rule {rule}", "complex step", "", f"off by {worst}", checked.ok)
             rows.append((str(rule), str(checked.points), worst, made.verdict))
         columns = ("operation", ">points", ">largest relative error", "verdict")
-        self.table("The rule of each operation, and the complex step", columns, rows)
         audited = microbp.audit(loss, names={}, show=False)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in audited.counts.items())
-        made = self.hold(Comparison("audit of the graph", "complex step", "", counts, audited.ok))
-        self.say(
-            f"Each recorded local derivative alone, and how they are summed up (microbp.audit): "
-            f"{counts}; {audited.accumulation.told}: {made.verdict}."
+        made = self.hold("audit of the graph", "complex step", "", counts, audited.ok)
+        told = (
+            f"Each recorded local derivative alone, and how they are summed up (microbp.audit): {counts}; "
+            f"{audited.accumulation.told}: {made.verdict}."
         )
+        table = Table("The rule of each operation, and the complex step", columns, tuple(rows))
+        return [table, textwrap.fill(told, COLUMNS)]
 
-    def claims(self, answers: AnswerReport, mistakes: Collection[str]) -> None:
-        """Show the grading of claims; those in ``mistakes`` must be wrong, for a reason found."""
+    def claims(self, answers: AnswerReport) -> Table:
+        """The grading of claims; for one that is wrong, as known, the reason must be found."""
         for row in answers.rows:
-            right = row.name not in mistakes
-            agree = row.verdict != "WRONG"
-            self.hold(Comparison(row.name, "claimed", "", row.verdict, agree, right))
-            if not right:
-                name, why = f"mistake in {row.name}", row.explanation
-                self.hold(Comparison(name, "located", "", why, bool(row.causes)))
-        self.blocks.append(answers.table())
+            made = self.hold(row.name, "claimed", "", row.verdict, row.verdict != "WRONG")
+            if not made.must_agree:
+                self.hold(f"mistake in {row.name}", "located", "", row.explanation, bool(row.causes))
+        return answers.table()
 
-    def explanation(self, told: microbp.Explanation) -> None:
-        """Show how a gradient comes about; that its numbers agree is a comparison that must come out."""
-        self.hold(Comparison(told.title.text, "the engine", "", "computed again", told.ok))
-        self.code(str(told))
+    def explanation(self, told: microbp.Explanation) -> str:
+        """How a gradient comes about; that its numbers agree is a comparison that must come out."""
+        self.hold(told.title.text, "the engine", "", "computed again", told.ok)
+        return textwrap.indent(str(told), "    ")
 
     # --------------------------------------------------------------------------------- reading it
     @property
@@ -209,25 +302,51 @@ class Report:
         """The outcome on one line."""
         total = len(self.comparisons)
         wrong = sum(not each.ok for each in self.comparisons)
-        if wrong:
-            return f"DISAGREE: {wrong} of {total} comparisons did not come out as they must"
         mistakes = sum(not each.must_agree for each in self.comparisons)
         proved = f"; {mistakes} show where a source is wrong" if mistakes else ""
-        return f"agree: {total - mistakes} of {total} comparisons agree{proved}"
+        told = f"agree: {total - mistakes} of {total} comparisons agree{proved}"
+        if wrong:
+            told = f"DISAGREE: {wrong} of {total} comparisons did not come out as they must"
+        return f"{told}; SKIPPED: {self.skipped}" if self.skipped else told
 
-    def _ending(self) -> Table:
-        wrong = [each for each in self.comparisons if not each.ok]
-        rows = tuple((e.name, e.source, str(e.known), str(e.ours), e.verdict) for e in wrong)
+    @property
+    def page(self) -> str:
+        """What was computed, what agrees, which mistakes were found: a few lines."""
+        found = [
+            ("computed", self.computed),
+            ("compared", self.verdict),
+            *(("mistake", each.told) for each in self.mistakes if self._shown(each)),
+            *(("DISAGREE", f"{e.name}: {e.source} {e.known}, microbp {e.ours}") for e in self._wrong()[:5]),
+        ]
+        lines = [
+            textwrap.fill(
+                " ".join(told.split()), 100, initial_indent=f"  {label:10}", subsequent_indent=" " * 12
+            )
+            for label, told in found
+            if told
+        ]
+        return "\n".join([f"{self.name}. {self.title}", *lines])
+
+    def _shown(self, mistake: Mistake) -> bool:
+        """Whether each of its comparisons was made, and disagreed."""
+        outcome = {(each.name, each.source): each.agree for each in self.comparisons}
+        return all(outcome.get((name, mistake.source)) is False for name in mistake.names)
+
+    def _wrong(self) -> list[Comparison]:
+        return [each for each in self.comparisons if not each.ok]
+
+    def _whole(self) -> list[Block]:
+        rows = tuple((e.name, e.source, str(e.known), str(e.ours), e.verdict) for e in self._wrong())
         columns = ("", "source", "known", "microbp", "verdict")
-        return Table("Self-check", columns, rows, (self.verdict,))
+        return [*self.blocks, Table("Self-check", columns, rows, (self.verdict,))]
 
     def __str__(self) -> str:
         """The whole report as text, without colour."""
-        return "\n\n".join(str(each) for each in [*self.blocks, self._ending()])
+        return "\n\n".join(map(str, self._whole()))
 
     def show(self, file: IO[str] | None = None) -> None:
         """Print it, on ``sys.stdout`` if no file is given; verdicts in colour on a terminal."""
-        for each in [*self.blocks, self._ending()]:
+        for each in self._whole():
             if isinstance(each, Table):
                 each.show(file)
             else:
@@ -237,13 +356,9 @@ class Report:
     def as_json(self) -> str:
         """Everything that was compared, and further numbers, for other programs."""
         whole = {
-            "tutorial": self.name,
-            "title": self.title,
-            "microbp": microbp.__version__,
-            "ok": self.ok,
-            "comparisons": [asdict(each) for each in self.comparisons],
-            "numbers": self.numbers,
-        }
+            "tutorial": self.name, "title": self.title, "microbp": microbp.__version__, "ok": self.ok,
+            "comparisons": [asdict(each) for each in self.comparisons], "numbers": self.numbers,
+        }  # fmt: skip
         return json.dumps(whole, indent=1, ensure_ascii=False)
 
 
@@ -252,21 +367,6 @@ def write(text: str, file: IO[str] | None = None) -> None:
     file = sys.stdout if file is None else file
     encoding = getattr(file, "encoding", None) or "utf-8"
     print(text.encode(encoding, "replace").decode(encoding), file=file)
-
-
-def known_text(each: Comparison) -> str:
-    """The known number as it was printed; to 9 digits if it was computed."""
-    return each.known if isinstance(each.known, str) else f"{each.known:#.9g}"
-
-
-def our_text(each: Comparison) -> str:
-    """Our number in the notation of the known one: with two digits more where that was printed."""
-    if not isinstance(each.known, str):
-        return f"{each.ours:#.9g}"
-    mantissa, _, exponent = each.known.partition("e")
-    if len(mantissa.lstrip("-0.").replace(".", "")) > 12:
-        return repr(each.ours)
-    return f"{each.ours:.{len(mantissa.partition('.')[2]) + 2}{'e' if exponent else 'f'}}"
 
 
 def aligned(numbers: Iterable[str]) -> list[str]:
@@ -278,8 +378,3 @@ def aligned(numbers: Iterable[str]) -> list[str]:
     texts = list(numbers)
     before = [len(re.split("[.e]", each)[0]) for each in texts]
     return [" " * (max(before) - width) + each for each, width in zip(texts, before, strict=True)]
-
-
-def _difference(each: Comparison) -> str:
-    difference = float(each.ours) - float(each.known)
-    return f"{difference:+.1e}" if difference else "0"

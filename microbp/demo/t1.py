@@ -12,16 +12,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import microbp
-from microbp import Graph, data_of
-from microbp.demo.report import Report
+from microbp import Graph, data_of, grad_of
+from microbp.demo.report import Mistake, Report, Tutorial
+from microbp.tables import Table
 
-__all__ = ["TITLE", "descend", "nonlin", "program", "reproduce"]
+__all__ = ["TUTORIAL", "descend", "nonlin", "program"]
 
-TITLE = "The 2-2-1 net, and a mistake that broadcasting hides"
-TUTORIAL = "the tutorial"
 START_W0 = [[0.1, 0.8], [0.4, 0.6]]
 START_W1 = [[0.3, 0.9]]
 ITERATIONS = 100
+#: What the tutorial prints after training; and gradient descent in float64, without microbp.
+PRINTED = {
+    "cost, evaluation 100": "5.92944818e-07",
+    "W0": [["0.0993309", "0.6425254"], ["0.3993309", "0.4425254"]], "W1": [["-0.30032342", "0.31508797"]],
+}  # fmt: skip
+REFERENCE = {
+    "cost, evaluation 1": "0.01810390383656677", "cost, evaluation 100": "3.266878922007038e-07",
+    "W0": [["0.09949729", "0.79870731"], ["0.35650028", "0.48814358"]], "W1": [["-0.30047225", "0.32533603"]],
+}  # fmt: skip
+
+MISTAKES = (
+    Mistake(
+        "l1_delta is broadcast to 2 × 2 where two numbers are meant, one for each hidden neuron.",
+        "by hand", ["l1_delta[0,1], hidden 0", "l1_delta[1,0], hidden 1"],
+    ),
+    Mistake(
+        "so the update of W0 is not its gradient: check_answers finds both wrong products, and that both "
+        "rows are moved alike. The cost falls all the same.",
+        "claimed", ["W0"],
+    ),
+)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- the program
@@ -67,209 +87,114 @@ def program(W0: Any, W1: Any) -> Iterator[Iteration]:
 # fmt: on
 
 
-# ------------------------------------------------------------------------------------ the true rule
 def cost(W0: Any, W1: Any) -> Any:
     """The tutorial's forward pass, with the true gradients left to the engine."""
-    y = 0.5
-    l1 = nonlin(np.dot(W0, np.array([[0.35], [0.9]])))
-    l2 = nonlin(np.dot(W1, l1))
-    return (0.5 * (y - l2) ** 2)[0, 0]
+    l2 = nonlin(np.dot(W1, nonlin(np.dot(W0, np.array([[0.35], [0.9]])))))
+    return (0.5 * (0.5 - l2) ** 2)[0, 0]
 
 
 def descend(updates: int) -> tuple[list[float], Any, Any]:
     """Gradient descent by the engine's gradients: the cost before each update and last, W0, W1."""
-    W0, W1 = microbp.array(START_W0, name="W0"), microbp.array(START_W1, name="W1")
+    W = [np.array(START_W0), np.array(START_W1)]
     costs = []
     for count in range(updates + 1):
-        Error = cost(W0, W1)
+        recorded = [microbp.array(each) for each in W]
+        Error = cost(*recorded)
         costs.append(Error.data)
         if count < updates:
-            gradient_W0, gradient_W1 = microbp.grad(Error, [W0, W1])
-            W0 = microbp.array(data_of(W0) - gradient_W0, name="W0")
-            W1 = microbp.array(data_of(W1) - gradient_W1, name="W1")
-    return costs, data_of(W0), data_of(W1)
+            W = [each - slope for each, slope in zip(W, microbp.grad(Error, recorded), strict=True)]
+    return costs, W[0], W[1]
 
 
-# ---------------------------------------------------------------------------------- the report
-def reproduce() -> Report:
-    """The program on microbp arrays, its gradients beside the recorded ones, and its mistake."""
-    report = Report("T1", TITLE)
-    report.say(
-        "A net with inputs (0.35, 0.9), two hidden neurons, one output, sigmoids and no biases "
-        "learns the target 0.5. The tutorial's own NumPy program runs here on microbp arrays, "
-        "unchanged: each scalar operation in it is recorded, and its hand-written gradients meet "
-        "the recorded ones."
-    )
-    W0, W1 = microbp.array(START_W0, name="W0"), microbp.array(START_W1, name="W1")
-    start = W0.copy(), W1.copy()
-    run = program(W0, W1)
+# ---------------------------------------------------------------------------------- the figures
+def figures(report: Report) -> dict[str, Any]:
+    """The figures of the document, in its order."""
+    W = {"W0": microbp.array(START_W0, name="W0"), "W1": microbp.array(START_W1, name="W1")}
+    start = {name: each.copy() for name, each in W.items()}
+    run = program(W["W0"], W["W1"])
     before = microbp.record_sites()  # the page shows the line of each operation
     first = next(run)
     microbp.record_sites(before)
     second = next(run)
-    added = {"W1": data_of(W1) - data_of(start[1]), "W0": data_of(W0) - data_of(start[0])}
+    added = {name: data_of(W[name]) - data_of(start[name]) for name in ("W1", "W0")}
     costs = [float(data_of(each.Error)[0, 0]) for each in (first, second, *run)]
-    first.Error[0, 0].name = "E"
-    first.Error[0, 0].backward()
-    report.graph = Graph(first.Error[0, 0], names=first._asdict())
-    _forward(report, first)
-    _deltas(report, first)
-    _mistake(report, first, start, added)
-    _gradients(report, first, start)
-    _training(report, costs, W0, W1)
-    return report
-
-
-def _forward(report: Report, first: Iteration) -> None:
-    report.heading("1. Forward, first iteration")
-    report.compare(
-        "The error, to the digits that the tutorial prints",
-        TUTORIAL,
-        [("|y − o|", "0.19", abs(data_of(first.l2_error)[0, 0]))],
-    )
-    plain = next(program(np.array(START_W0), np.array(START_W1)))
-    report.compare(
-        "The same program on plain NumPy arrays",
-        "NumPy",
-        [
-            ("hidden 0", float(plain.l1[0, 0]), first.l1[0, 0].data),
-            ("hidden 1", float(plain.l1[1, 0]), first.l1[1, 0].data),
-            ("output", float(plain.l2[0, 0]), first.l2[0, 0].data),
-            ("cost", float(plain.Error[0, 0]), first.Error[0, 0].data),
-        ],
-    )
-
-
-def _deltas(report: Report, first: Iteration) -> None:
-    report.heading("2. Its hand-written deltas beside the recorded gradients")
-    report.say(
-        "A delta is −∂E/∂net, with net the weighted input of a neuron: one number for each neuron. "
-        "The program's l1_delta, for the two hidden neurons, is an array of "
-        f"{' × '.join(map(str, first.l1_delta.shape))} numbers. That they are twice as many as "
-        "there are neurons is the first sign of the mistake."
-    )
-    graph = Graph(first.Error[0, 0])
-    nets = [node for node in graph if node.rule is not None and node.rule.name == "dot"]
-    hidden, output = [-_known(node.grad) for node in nets[:2]], -_known(nets[2].grad)
-    by_hand = data_of(first.l1_delta)
-    places = list(np.ndindex(by_hand.shape))
-    rows = [("l2_delta, output", float(data_of(first.l2_delta)[0, 0]), output)]
-    rows += [(f"l1_delta[{i},{j}], hidden {i}", float(by_hand[i, j]), hidden[i]) for i, j in places]
-    report.compare(
-        "The program's deltas, and −∂E/∂net of the same neuron as recorded",
-        "by hand",
-        rows,
-        mistakes=[f"l1_delta[{i},{j}], hidden {i}" for i, j in places if i != j],
-    )
-    report.say("The true deltas stand on the diagonal; beside it each neuron has the other one's weight.")
-
-
-def _known(gradient: float | None) -> float:
-    assert gradient is not None, "the backward pass has not come here"
-    return gradient
-
-
-def _mistake(report: Report, first: Iteration, start: Any, added: dict[str, Any]) -> None:
-    report.heading("3. The mistake")
-    report.say(
-        "What the first iteration adds to the weights, given to microbp.check_answers as an update "
-        "with learning rate 1:"
-    )
-    W0, W1 = start
     loss = first.Error[0, 0]
-    names = {"W0": W0, "W1": W1, "l1": first.l1, "l2": first.l2}
-    answers = microbp.check_answers(loss, added, learning_rate=1.0, names=names, show=False)
-    report.claims(answers, mistakes=["W0"])
-    report.say(
-        "In the program's words: l2_delta*W1 is 1 × 2, and times nonlin(l1, deriv=True), which is "
-        "2 × 1, it broadcasts to 2 × 2 where two numbers are meant; l0.T.dot(l1_delta) is then 1 × "
-        "2, and W0 += broadcasts it again: both rows of W0 are moved by the same amounts. These "
-        "two lines are right:"
-    )
-    report.code(
-        """
-        l1_error = W1.T.dot(l2_delta)       # 2 × 1: one error for each hidden neuron
-        W0 += l1_delta.dot(l0.T)            # 2 × 2: row i for hidden neuron i
-        """
-    )
-    l1_error = data_of(W1).T.dot(data_of(first.l2_delta))
-    l1_delta = l1_error * nonlin(data_of(first.l1), deriv=True)
-    right = l1_delta.dot(first.l0.T)
-    report.compare(
-        "What the corrected lines add to W0, and −∂E/∂W0 as recorded",
-        "corrected",
-        [(W0[place].name, float(right[place]), -_known(W0[place].grad)) for place in np.ndindex(W0.shape)],
-    )
-    update = np.concatenate([added["W0"].ravel(), added["W1"].ravel()])
-    descent = -np.concatenate([microbp.grad_of(each).ravel() for each in start])
-    cosine = float(update @ descent / (np.linalg.norm(update) * np.linalg.norm(descent)))
-    report.say(
-        "Nobody noticed because the cost falls all the same: the first update has a cosine of "
-        f"{cosine:.3f} with the direction of steepest descent. It points downhill, and it is not "
-        "the gradient."
-    )
-    report.numbers["cosine of the first update with steepest descent"] = cosine
-
-
-def _gradients(report: Report, first: Iteration, start: Any) -> None:
-    report.heading("4. Every gradient, checked")
-    report.say(
-        "The recorded gradients themselves: each weight is moved a little, the net computed again, "
-        "and the slope of E compared with the gradient. Then each recorded operation is checked "
-        "alone."
-    )
-    loss = first.Error[0, 0]
-    report.gradients(microbp.check_gradients(loss, names={}, show=False))
-    report.operations(loss)
-    report.numbers["gradients"] = {
-        name: microbp.grad_of(each).tolist() for name, each in zip(("W0", "W1"), start, strict=True)
-    }
-
-
-def _training(report: Report, costs: list[float], W0: Any, W1: Any) -> None:
-    report.heading(f"5. {ITERATIONS} iterations")
+    loss.name = "E"
+    loss.backward()
+    report.graph = Graph(loss, names=first._asdict())
     true_costs, true_W0, true_W1 = descend(ITERATIONS)
-    marks = [1, 2, 10, 20, 50, ITERATIONS]
-    report.table(
-        "The cost as it falls",
-        (">evaluation", ">the tutorial's rule", ">gradient descent"),
-        [(str(n), f"{costs[n - 1]:.6e}", f"{true_costs[n - 1]:.6e}") for n in marks],
-    )
-    report.compare(
-        "The tutorial's rule, and what the tutorial prints",
-        TUTORIAL,
-        [
-            (f"cost, evaluation {ITERATIONS}", "5.92944818e-07", costs[-1]),
-            *_weights("W0", [["0.0993309", "0.6425254"], ["0.3993309", "0.4425254"]], data_of(W0)),
-            *_weights("W1", [["-0.30032342", "0.31508797"]], data_of(W1)),
-        ],
-    )
-    report.say(
-        "Gradient descent by the recorded gradients; the reference is the same in float64 without "
-        "microbp. The weights are those after 100 updates, the 100th cost is that after 99."
-    )
-    report.compare(
-        "Gradient descent",
-        "reference",
-        [
-            ("cost, evaluation 1", "0.01810390383656677", true_costs[0]),
-            (f"cost, evaluation {ITERATIONS}", "3.266878922007038e-07", true_costs[ITERATIONS - 1]),
-            *_weights("W0", [["0.09949729", "0.79870731"], ["0.35650028", "0.48814358"]], true_W0),
-            *_weights("W1", [["-0.30047225", "0.32533603"]], true_W1),
-        ],
-    )
-    report.numbers["cost at each evaluation"] = {
-        "the tutorial's rule": costs, "gradient descent": true_costs,
-    }  # fmt: skip
+
+    plain = next(program(np.array(START_W0), np.array(START_W1)))
+    forward = {"hidden 0": ("l1", 0), "hidden 1": ("l1", 1), "output": ("l2", 0), "cost": ("Error", 0)}
+    held: list[Any] = [(name, *(float(data_of(getattr(each, part))[i, 0]) for each in (plain, first)))
+            for name, (part, i) in forward.items()]  # fmt: skip
+    nets = [node.grad or 0.0 for node in Graph(loss) if node.rule is not None and node.rule.name == "dot"]
+    by_hand = data_of(first.l1_delta)
+    deltas = [("l2_delta, output", float(data_of(first.l2_delta)[0, 0]), -nets[2])]
+    for (i, j), x in np.ndenumerate(by_hand):
+        deltas.append((f"l1_delta[{i},{j}], hidden {i}", float(x), -nets[i]))
+    l1_error = data_of(start["W1"]).T.dot(data_of(first.l2_delta))
+    right = (l1_error * nonlin(data_of(first.l1), deriv=True)).dot(first.l0.T)
+    slopes = {name: grad_of(each) for name, each in start.items()}
+    update, descent = (np.concatenate([each[name].ravel() for name in W]) for each in (added, slopes))
+    cosine = -float(update @ descent / (np.linalg.norm(update) * np.linalg.norm(descent)))
+
+    both = {"the tutorial's rule": costs, "gradient descent": true_costs}
+    report.numbers["cosine of the first update with steepest descent"] = cosine
+    report.numbers["gradients"] = {name: each.tolist() for name, each in slopes.items()}
+    report.numbers["cost at each evaluation"] = both
     report.numbers["weights after 100 updates"] = {
-        "the tutorial's rule": {"W0": data_of(W0).tolist(), "W1": data_of(W1).tolist()},
+        "the tutorial's rule": {name: data_of(each).tolist() for name, each in W.items()},
         "gradient descent": {"W0": true_W0.tolist(), "W1": true_W1.tolist()},
     }
+    answers = microbp.check_answers(
+        loss, added, learning_rate=1.0, names={**start, "l1": first.l1, "l2": first.l2}, show=False
+    )
+    return {
+        "error": report.compare(
+            "The error, to the digits that the tutorial prints", "the tutorial",
+            [("|y − o|", "0.19", abs(float(data_of(first.l2_error)[0, 0])))],
+        ),
+        "plain": report.compare("The same program on plain NumPy arrays", "NumPy", held),
+        "shape": " × ".join(map(str, by_hand.shape)),
+        "deltas": report.compare(
+            "The program's deltas, and −∂E/∂net of the same neuron as recorded", "by hand", deltas
+        ),
+        "claims": report.claims(answers),
+        "corrected": report.compare(
+            "What the corrected lines add to W0, and −∂E/∂W0 as recorded", "corrected",
+            [(f"W0[{i},{j}]", float(x), -float(slopes["W0"][i, j])) for (i, j), x in np.ndenumerate(right)],
+        ),
+        "cosine": cosine,
+        "gradients": report.gradients(microbp.check_gradients(loss, names={}, show=False)),
+        "operations": report.operations(loss),
+        "falling": Table(
+            "The cost as it falls", (">evaluation", *(f">{name}" for name in both)),
+            tuple((str(n), *(f"{each[n - 1]:.6e}" for each in both.values()))
+                  for n in (1, 2, 10, 20, 50, ITERATIONS)),
+        ),
+        "printed": report.compare(
+            "The tutorial's rule, and what the tutorial prints", "the tutorial",
+            _beside(PRINTED, costs, data_of(W["W0"]), data_of(W["W1"])),
+        ),
+        "reference": report.compare(
+            "Gradient descent", "reference", _beside(REFERENCE, true_costs, true_W0, true_W1)
+        ),
+        "end": costs[-1], "true_end": true_costs[ITERATIONS - 1],
+    }  # fmt: skip
 
 
-def _weights(name: str, printed: list[list[str]], ours: Any) -> list[tuple[str, str, float]]:
-    return [
-        (f"{name}[{i},{j}]", known, float(ours[i, j]))
-        for i, row in enumerate(printed)
-        for j, known in enumerate(row)
-    ]
+def _beside(known: dict[str, Any], costs: list[float], W0: Any, W1: Any) -> list[tuple[str, str, float]]:
+    """What is known, number by number, beside ours; its costs are called by their place."""
+    rows = [(name, x, costs[int(name.split()[-1]) - 1]) for name, x in known.items() if name[0] == "c"]
+    for name, ours in (("W0", W0), ("W1", W1)):
+        rows += [(f"{name}[{i},{j}]", str(x), float(ours[i, j])) for (i, j), x in np.ndenumerate(known[name])]
+    return rows
+
+
+TUTORIAL = Tutorial(
+    "T1", "The 2-2-1 net, and a mistake that broadcasting hides",
+    "its own program on microbp arrays; the cost after 99 updates is {end:.8e} by its rule, and "
+    "{true_end:.8e} by gradient descent",
+    MISTAKES, figures,
+)  # fmt: skip

@@ -7,20 +7,17 @@ writes J for E, a for h, and counts from 0.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value, group
-from microbp.demo.chain import Factor, chains, product
-from microbp.demo.report import Report, our_text
+from microbp.demo.report import Mistake, Report, Tutorial
+from microbp.tables import Table
 
-__all__ = ["TITLE", "by_hand", "network", "reproduce", "train"]
+__all__ = ["TUTORIAL", "by_hand", "network", "train", "variables"]
 
-TITLE = "Neurons, and the 2-2-2 net step by step"
 EXAMPLE = "the example"
-
 START = {
     "w1": 0.15, "w2": 0.20, "w3": 0.25, "w4": 0.30,
     "w5": 0.40, "w6": 0.45, "w7": 0.50, "w8": 0.55,
@@ -30,34 +27,71 @@ INPUTS = {"i1": 0.05, "i2": 0.10}
 TARGETS = {"t1": 0.01, "t2": 0.99}
 RATE = 0.5
 UPDATES = 10_000
+LAST = -1
 WEIGHTS = [name for name in START if name.startswith("w")]
 
+#: What the example prints, to the digits that it prints.
+FORWARD = {
+    "net_h1": "0.3775", "h1": "0.593269992", "h2": "0.596884378", "net_o1": "1.105905967",
+    "o1": "0.75136507", "o2": "0.772928465", "E_o1": "0.274811083", "E_o2": "0.023560026",
+    "E": "0.298371109",
+}  # fmt: skip
+BACKWARD = {
+    ("E", "o1"): "0.74136507", ("E", "net_o1"): "0.138498562", ("E", "w5"): "0.082167041",
+    ("E_o1", "h1"): "0.055399425", ("E_o2", "h1"): "-0.019049119", ("E", "h1"): "0.036350306",
+    ("h1", "net_h1"): "0.241300709", ("E", "w1"): "0.000438568",
+}  # fmt: skip
+UPDATED = {
+    "w5": "0.35891648", "w6": "0.408666186", "w7": "0.511301270", "w8": "0.561370121",
+    "w1": "0.149780716", "w2": "0.19956143", "w3": "0.24975114", "w4": "0.29950229",
+}  # fmt: skip
+TRAINED = [
+    ("E after 1 update", "0.291027924", 1, "E"),
+    ("o1 after 10,000", "0.015912196", LAST, "o1"),
+    ("o2 after 10,000", "0.984065734", LAST, "o2"),
+]
+#: The same training in float64, without microbp.
+REFERENCE = [
+    ("E at the start", "0.2983711087600027", 0, "E"),
+    ("E after 1 update", "0.29102777369359933", 1, "E"),
+    ("E after 10,000", "3.510187782978859e-05", LAST, "E"),
+    ("o1 after 10,000", "0.01591362", LAST, "o1"),
+    ("o2 after 10,000", "0.98406427", LAST, "o2"),
+]
+REFERENCE_BIASES = [
+    ("E after 1 update, biases too", "0.2857508866992965", 1, "E"),
+    ("E after 10,000, biases too", "4.355321066163729e-06", LAST, "E"),
+]
 
+MISTAKES = (
+    Mistake("the example prints a wrong last digit of ∂E_o2/∂h1.", EXAMPLE, ["∂E_o2/∂h1"]),
+    Mistake("the tutorial prints σ(z) = 1/(1 − e^−z), with a wrong sign.", EXAMPLE, ["1/(1 − e^−z)"]),
+    Mistake(
+        "the example's figures after training are those of a program that updates w5 … w8 before it "
+        "computes the gradients of w1 … w4 from them.",
+        EXAMPLE, [name for name, *_ in TRAINED],
+    ),
+    Mistake("the example's last E, 0.0000351085, has a digit too many.", EXAMPLE, ["E as printed"]),
+    Mistake("so computed, the gradient of w1 is wrong: check_answers says by what.", "claimed", ["w1"]),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- the net
 def network(p: Mapping[str, Any]) -> dict[str, Any]:
     """Every quantity of the net by its name, E last; of Values a graph, of numbers numbers."""
-    i1, i2, t1, t2 = p["i1"], p["i2"], p["t1"], p["t2"]
-    with group("h1"):
-        net_h1 = microbp.dot([p["w1"], p["w2"]], [i1, i2], p["b1"])
-        h1 = microbp.sigmoid(net_h1)
-    with group("h2"):
-        net_h2 = microbp.dot([p["w3"], p["w4"]], [i1, i2], p["b1"])
-        h2 = microbp.sigmoid(net_h2)
-    with group("o1"):
-        net_o1 = microbp.dot([p["w5"], p["w6"]], [h1, h2], p["b2"])
-        o1 = microbp.sigmoid(net_o1)
-    with group("o2"):
-        net_o2 = microbp.dot([p["w7"], p["w8"]], [h1, h2], p["b2"])
-        o2 = microbp.sigmoid(net_o2)
-    with group("E_o1"):
-        E_o1 = 0.5 * (t1 - o1) ** 2
-    with group("E_o2"):
-        E_o2 = 0.5 * (t2 - o2) ** 2
-    E = E_o1 + E_o2
-    return {
-        "net_h1": net_h1, "net_h2": net_h2, "h1": h1, "h2": h2,
-        "net_o1": net_o1, "net_o2": net_o2, "o1": o1, "o2": o2,
-        "E_o1": E_o1, "E_o2": E_o2, "E": E,
-    }  # fmt: skip
+    v = dict(p)
+    for unit, weights, inputs, bias in (
+        ("h1", ["w1", "w2"], ["i1", "i2"], "b1"), ("h2", ["w3", "w4"], ["i1", "i2"], "b1"),
+        ("o1", ["w5", "w6"], ["h1", "h2"], "b2"), ("o2", ["w7", "w8"], ["h1", "h2"], "b2"),
+    ):  # fmt: skip
+        with group(unit):
+            net = microbp.dot([v[name] for name in weights], [v[name] for name in inputs], v[bias])
+            v[f"net_{unit}"], v[unit] = net, microbp.sigmoid(net)
+    for error, target, output in (("E_o1", "t1", "o1"), ("E_o2", "t2", "o2")):
+        with group(error):
+            v[error] = 0.5 * (v[target] - v[output]) ** 2
+    v["E"] = v["E_o1"] + v["E_o2"]
+    return {name: each for name, each in v.items() if name not in p}
 
 
 def variables() -> dict[str, Value]:
@@ -101,312 +135,6 @@ def by_hand(p: Mapping[str, float], *, early: bool = False) -> dict[str, float]:
     }  # fmt: skip
 
 
-def reproduce() -> Report:
-    """The tutorial's numbers, derivation and training, each beside ours."""
-    report = Report("T4", TITLE)
-    report.say(
-        "Two inputs, two hidden neurons, two outputs, a sigmoid at each neuron, one bias for each "
-        "layer; E = ½Σ(t − o)². The tutorial gives the formulas. The numbers and the names are "
-        "those of the worked example that it links to, “A Step by Step Backpropagation Example” by "
-        "M. Mazur; the tutorial writes J, a0, net0, o0, … for E, h1, net_h1, o1, …. Every "
-        "derivative of microbp's below is read from the recorded graph; none is typed in."
-    )
-    p = variables()
-    before = microbp.record_sites()  # the page shows the line of each operation
-    net = network(p)
-    microbp.record_sites(before)
-    for name, value in net.items():
-        value.name = name
-    loss: Value = net["E"]
-    loss.backward()
-    graph = report.graph = Graph(loss)
-    _forward(report, graph)
-    _output_weight(report, graph)
-    _hidden_weight(report, graph)
-    _gradients(report, p, loss)
-    trained = _training(report)
-    _misprinted_sigmoid(report, graph)
-    _early_update(report, loss, trained)
-    _explanations(report, graph)
-    report.numbers["gradients"] = {name: p[name].grad for name in START}
-    return report
-
-
-def _forward(report: Report, graph: Graph) -> None:
-    report.heading("1. Forward")
-    report.code(
-        """
-        net_h1 = w1·i1 + w2·i2 + b1     h1 = σ(net_h1)     net_h2, h2 likewise with w3, w4
-        net_o1 = w5·h1 + w6·h2 + b2     o1 = σ(net_o1)     net_o2, o2 likewise with w7, w8
-        E = E_o1 + E_o2                 E_o1 = ½(t1 − o1)²
-        """
-    )
-    printed = {
-        "net_h1": "0.3775", "h1": "0.593269992", "h2": "0.596884378", "net_o1": "1.105905967",
-        "o1": "0.75136507", "o2": "0.772928465", "E_o1": "0.274811083", "E_o2": "0.023560026",
-        "E": "0.298371109",
-    }  # fmt: skip
-    rows = [(name, known, graph[name].data) for name, known in printed.items()]
-    report.compare("What the example prints, to the digits it prints", EXAMPLE, rows)
-
-
-def _output_weight(report: Report, graph: Graph) -> None:
-    report.heading("2. ∂E/∂w5, a product of three factors")
-    [path] = chains(graph, "w5", ["o1", "net_o1"])
-    v = {node.name: node.data for node in graph}
-    report.code(f"∂E/∂w5 = {' · '.join(map(str, path))}")
-    formulas = {
-        "−(t1 − o1)": -(v["t1"] - v["o1"]),
-        "o1·(1 − o1)": v["o1"] * (1 - v["o1"]),
-        "h1": v["h1"],
-    }
-    report.compare(
-        "Each factor, and the gradient: by the tutorial's formula, and as recorded",
-        "the formula",
-        [
-            *((f"{factor} = {formula}", x, factor.value)
-              for factor, (formula, x) in zip(path, formulas.items(), strict=True)),
-            ("∂E/∂w5 = the product", math.prod(formulas.values()), _grad(graph, "w5")),
-        ],
-    )  # fmt: skip
-    report.code(f"{' × '.join(f'{factor.value:.9f}' for factor in path)} = {product(path):.9f}")
-
-
-def _hidden_weight(report: Report, graph: Graph) -> None:
-    report.heading("3. ∂E/∂w1, a sum over two paths")
-    stations = ["o1", "o2", "net_o1", "net_o2", "h1", "net_h1"]
-    found = chains(graph, "w1", stations)
-    report.say(
-        f"h1 feeds both outputs, so {len(found)} paths lead from E down to w1, one through each "
-        "output. They have their last two factors in common:"
-    )
-    tail = found[0][3:]
-    heads = [path[:3] for path in found]
-    sums = [f"({' · '.join(map(str, head))})" for head in heads]
-    report.code(f"∂E/∂w1 = [ {sums[0]}\n         + {sums[1]} ] · {' · '.join(map(str, tail))}")
-    total = sum(map(product, heads))
-    rows = [
-        *_side_by_side(heads, ["−(t − o)", "o(1 − o)", "w5, w7"]),
-        ("∂E/∂h1 through this output", "the product", *(f"{product(head):+.9f}" for head in heads)),
-    ]
-    columns = ("factor", "formula", ">through o1", ">through o2")
-    report.table("The factors as recorded", columns, rows)
-    report.code(
-        f"∂E/∂h1 = {product(heads[0]):.9f} + ({product(heads[1]):.9f}) = {total:.9f}\n"
-        f"∂E/∂w1 = {total:.9f} × {tail[0].value:.9f} × {tail[1].value:.9f} = "
-        f"{total * product(tail):.9f}"
-    )
-    report.compare(
-        "The sum, and the gradients that back-propagation left in h1 and w1",
-        "paths",
-        [
-            ("∂E/∂h1", total, _grad(graph, "h1")),
-            ("∂E/∂w1", sum(map(product, found)), _grad(graph, "w1")),
-        ],
-    )
-    slip = "∂E_o2/∂h1 (last digit)"
-    report.compare(
-        "What the example prints of 2 and 3",
-        EXAMPLE,
-        [
-            ("∂E/∂o1", "0.74136507", _grad(graph, "o1")),
-            ("∂E/∂net_o1", "0.138498562", _grad(graph, "net_o1")),
-            ("∂E/∂w5", "0.082167041", _grad(graph, "w5")),
-            ("∂E_o1/∂h1", "0.055399425", product(heads[0])),
-            (slip, "-0.019049119", product(heads[1])),
-            ("∂E/∂h1", "0.036350306", _grad(graph, "h1")),
-            ("∂h1/∂net_h1", "0.241300709", tail[0].value),
-            ("∂E/∂w1", "0.000438568", _grad(graph, "w1")),
-        ],
-        mistakes=[slip],
-    )
-
-
-def _side_by_side(heads: Sequence[Sequence[Factor]], formulas: Sequence[str]) -> list[list[str]]:
-    """Rows of a table: the first, second, … factor of each path."""
-    rows = []
-    for factors, formula in zip(zip(*heads, strict=True), formulas, strict=True):
-        names = " | ".join(map(str, factors))
-        rows.append([names, formula, *(f"{factor.value:+.9f}" for factor in factors)])
-    return rows
-
-
-def _grad(graph: Graph, name: str) -> float:
-    gradient = graph[name].grad
-    assert gradient is not None, f"the backward pass has not reached {name}"
-    return gradient
-
-
-def _gradients(report: Report, p: Mapping[str, Value], loss: Value) -> None:
-    report.heading("4. Every gradient, checked")
-    report.say(
-        "Each parameter is moved a little, the net computed again, and the slope of E compared "
-        "with the gradient that back-propagation gives. Then each recorded operation is checked "
-        "alone."
-    )
-    parameters = [p[name] for name in START]
-    report.gradients(microbp.check_gradients(loss, parameters, names={}, show=False))
-    report.operations(loss)
-    after = {name: START[name] - RATE * _gradient(p[name]) for name in WEIGHTS}
-    printed = {
-        "w5": "0.35891648", "w6": "0.408666186", "w7": "0.511301270", "w8": "0.561370121",
-        "w1": "0.149780716", "w2": "0.19956143", "w3": "0.24975114", "w4": "0.29950229",
-    }  # fmt: skip
-    report.compare(
-        f"The weights after one update, w − {RATE}·∂E/∂w",
-        EXAMPLE,
-        [(name, known, after[name]) for name, known in printed.items()],
-    )
-
-
-def _gradient(value: Value) -> float:
-    assert value.grad is not None, f"the backward pass has not reached {value.name}"
-    return value.grad
-
-
-def _training(report: Report) -> list[dict[str, float]]:
-    """The numbers of the net before each update of the weights, and after the last."""
-    report.heading(f"5. {UPDATES:,} updates")
-    report.say(
-        f"Learning rate {RATE}. The example leaves the biases as they are; beside it the same with "
-        "the biases learning too. The reference is the same training in float64 without microbp."
-    )
-    weights = train(WEIGHTS, UPDATES)
-    both = train(START, UPDATES)
-    marks = [0, 1, 10, 100, 1_000, UPDATES]
-    report.table(
-        "E as it falls",
-        (">updates", ">weights learn", ">weights and biases learn"),
-        [(f"{n:,}", f"{weights[n]['E']:.9f}", f"{both[n]['E']:.9f}") for n in marks],
-    )
-    last = weights[UPDATES]
-    report.compare(
-        "Weights learn",
-        "reference",
-        [
-            ("E at the start", "0.2983711087600027", weights[0]["E"]),
-            ("E after 1 update", "0.29102777369359933", weights[1]["E"]),
-            (f"E after {UPDATES:,}", "3.510187782978859e-05", last["E"]),
-            (f"o1 after {UPDATES:,}", "0.01591362", last["o1"]),
-            (f"o2 after {UPDATES:,}", "0.98406427", last["o2"]),
-        ],
-    )
-    report.compare(
-        "Weights and biases learn",
-        "reference",
-        [
-            ("E after 1 update, biases too", "0.2857508866992965", both[1]["E"]),
-            (f"E after {UPDATES:,}, biases too", "4.355321066163729e-06", both[UPDATES]["E"]),
-        ],
-    )
-    report.compare(
-        "Weights learn, by gradients written by hand in plain floats",
-        "by hand",
-        [(f"E after {UPDATES:,}", _descend(early=False)[UPDATES]["E"], last["E"])],
-    )
-    report.numbers["E"] = {
-        "updates": marks,
-        "weights learn": [weights[n]["E"] for n in marks],
-        "weights and biases learn": [both[n]["E"] for n in marks],
-    }
-    report.numbers["after the last update"] = {
-        "weights learn": last, "weights and biases learn": both[UPDATES],
-    }  # fmt: skip
-    return weights
-
-
-def _misprinted_sigmoid(report: Report, graph: Graph) -> None:
-    report.heading("6. A misprint: the tutorial's σ")
-    report.say("The tutorial prints σ(z) = 1/(1 − e^−z), with a wrong sign. Both, at z = net_h1:")
-    z = Value(graph["net_h1"].data, name="z")
-    plus = 1.0 / (1.0 + microbp.exp(-z))
-    minus = 1.0 / (1.0 - microbp.exp(-z))
-    h1 = "0.593269992"
-    report.compare(
-        "h1 of the example",
-        EXAMPLE,
-        [("1/(1 + e^−z)", h1, plus.data), ("1/(1 − e^−z)", h1, minus.data)],
-        mistakes=["1/(1 − e^−z)"],
-    )
-    report.say("The misprint is no activation: it is never between 0 and 1, and has no value at z = 0:")
-    report.code(f"microbp: {_refusal(Value(0.0, name='z'))}")
-    y = minus.data
-    report.compare(
-        "No check of derivatives would notice, since f′ = f(1 − f) holds for the misprint too",
-        "f(1 − f)",
-        [("f′(net_h1)", y * (1.0 - y), microbp.grad(minus, z))],
-    )
-
-
-def _refusal(z: Value) -> str:
-    """What microbp says of the misprint's sigmoid at z, without the line of this file."""
-    try:
-        return f"it has the value {1.0 / (1.0 - microbp.exp(-z))}"
-    except UndefinedOperation as error:
-        return str(error).partition(" [")[0]
-
-
-def _early_update(report: Report, loss: Value, trained: list[dict[str, float]]) -> None:
-    report.heading("7. The example's figures after training")
-    report.say(
-        "But for one last digit the example's numbers are right as far as the new weights (1 to "
-        "4); the figures that it prints after training are not. It says, rightly, that the "
-        "gradients of w1 … w4 are computed from w5 … w8 as they were before the update. Its "
-        "figures are those of a program that updates w5 … w8 first:"
-    )
-    early = _descend(early=True)
-    printed = [
-        ("E after 1 update", "0.291027924", 1, "E"),
-        (f"o1 after {UPDATES:,}", "0.015912196", UPDATES, "o1"),
-        (f"o2 after {UPDATES:,}", "0.984065734", UPDATES, "o2"),
-    ]
-    as_they_were = [(name, known, trained[n][key]) for name, known, n, key in printed]
-    updated_first = [(f"{name}, early", known, early[n][key]) for name, known, n, key in printed]
-    mistakes = [name for name, *_ in printed]
-    pair = [
-        report.judge(EXAMPLE, as_they_were, mistakes),
-        report.judge(EXAMPLE, updated_first),
-    ]
-    report.table(
-        "Hidden gradients from w5 … w8 as they were, and from w5 … w8 updated first",
-        ("", EXAMPLE, "as they were", "verdict", "updated first", "verdict"),
-        [
-            (a.name, str(a.known), our_text(a), a.verdict, our_text(b), b.verdict)
-            for a, b in zip(*pair, strict=True)
-        ],
-    )
-    report.say(
-        f"Its E after {UPDATES:,} updates, 0.0000351085, belongs to neither. It has a digit too "
-        "many: without the 1 it is the E of the two outputs above, which were updated first."
-    )
-    report.compare(
-        f"E after {UPDATES:,} updates, w5 … w8 updated first",
-        EXAMPLE,
-        [
-            ("E as printed", "0.0000351085", early[UPDATES]["E"]),
-            ("E without the 1", "0.000035085", early[UPDATES]["E"]),
-        ],
-        mistakes=["E as printed"],
-    )
-    report.say("The gradient of w1 so computed, given to microbp.check_answers as a claim:")
-    claims = by_hand({**START, **INPUTS, **TARGETS}, early=True)
-    claims = {name: claims[name] for name in ("w1", "w5", "w6", "w7", "w8")}
-    report.claims(
-        microbp.check_answers(loss, claims, learning_rate=RATE, names={}, show=False),
-        mistakes=["w1"],
-    )
-
-
-def _explanations(report: Report, graph: Graph) -> None:
-    report.heading("8. The same two derivations, written by microbp.explain")
-    report.say(
-        "What 2 and 3 lay out for this net microbp writes for any graph, and computes each number "
-        "that it prints again: from the printed digits, and from those that it has."
-    )
-    for name in ("w5", "w1"):
-        report.explanation(microbp.explain(graph, name, rate=RATE))
-
-
 def _descend(*, early: bool) -> dict[int, dict[str, float]]:
     """Training by gradients computed by hand: the numbers of the net after 1 update, and last."""
     p = {**START, **INPUTS, **TARGETS}
@@ -417,3 +145,110 @@ def _descend(*, early: bool) -> dict[int, dict[str, float]]:
         for name, gradient in by_hand(p, early=early).items():
             p[name] -= RATE * gradient
     return seen
+
+
+# ------------------------------------------------------------------------------------------- the figures
+def figures(report: Report) -> dict[str, Any]:
+    """The figures of the document, in its order."""
+    p = variables()
+    before = microbp.record_sites()  # the page shows the line of each operation
+    net = network(p)
+    microbp.record_sites(before)
+    for name, value in net.items():
+        value.name = name
+    loss, v = net["E"], p | net
+    loss.backward()
+    graph = report.graph = Graph(loss)
+    grad = {name: microbp.grad(loss, p[name]) for name in START}
+    report.numbers["gradients"] = grad
+    forward = [(name, known, net[name].data) for name, known in FORWARD.items()]
+    backward = [(f"∂{of}/∂{by}", known, microbp.grad(v[of], v[by])) for (of, by), known in BACKWARD.items()]
+    updated = [(name, known, START[name] - RATE * grad[name]) for name, known in UPDATED.items()]
+    made: dict[str, Any] = {
+        "rate": RATE,
+        "forward": report.compare("What the example prints, to the digits it prints", EXAMPLE, forward),
+        "w5": report.explanation(microbp.explain(graph, "w5", rate=RATE)),
+        "w1": report.explanation(microbp.explain(graph, "w1", rate=RATE)),
+        "backward": report.compare("What the example prints of 2 and 3", EXAMPLE, backward),
+        "gradients": report.gradients(
+            microbp.check_gradients(loss, [p[name] for name in START], names={}, show=False)
+        ),
+        "operations": report.operations(loss),
+        "updated": report.compare(f"The weights after one update, w − {RATE}·∂E/∂w", EXAMPLE, updated),
+    }
+    return made | _misprint(report, net["net_h1"].data) | _trained(report, loss)
+
+
+def _misprint(report: Report, net_h1: float) -> dict[str, Any]:
+    z = Value(net_h1, name="z")
+    plus, minus = 1.0 / (1.0 + microbp.exp(-z)), 1.0 / (1.0 - microbp.exp(-z))
+    y, h1 = minus.data, FORWARD["h1"]
+    try:
+        refused = f"it has the value {1.0 / (1.0 - microbp.exp(-Value(0.0, name='z')))}"
+    except UndefinedOperation as error:
+        refused = str(error).partition(" [")[0]  # without the line of this file
+    return {
+        "sigmoid": report.compare(
+            "h1 of the example", EXAMPLE, [("1/(1 + e^−z)", h1, plus.data), ("1/(1 − e^−z)", h1, y)]
+        ),
+        "refused": f"    microbp: {refused}",
+        "slope": report.compare(
+            "f′ of the misprint", "f(1 − f)", [("f′(net_h1)", y * (1.0 - y), microbp.grad(minus, z))]
+        ),
+    }
+
+
+def _trained(report: Report, loss: Value) -> dict[str, Any]:
+    """Both trainings, and the example's, which updates w5 … w8 too early."""
+    weights, both, early = train(WEIGHTS, UPDATES), train(START, UPDATES), _descend(early=True)
+    report.numbers["after the last update"] = {
+        "weights learn": weights[-1], "weights and biases learn": both[-1],
+    }  # fmt: skip
+    marks = [n for n in (0, 1, 10, 100, 1_000) if n < UPDATES] + [UPDATES]
+    falling = [(f"{n:,}", f"{weights[n]['E']:.9f}", f"{both[n]['E']:.9f}") for n in marks]
+    report.numbers["E"] = {
+        "updates": marks,
+        "weights learn": [weights[n]["E"] for n in marks],
+        "weights and biases learn": [both[n]["E"] for n in marks],
+    }
+
+    def rows(known: Any, history: Any, mark: str = "") -> list[tuple[str, str, float]]:
+        return [(f"{name}{mark}", printed, history[UPDATES if n == LAST else n][key])
+                for name, printed, n, key in known]  # fmt: skip
+
+    claims = by_hand({**START, **INPUTS, **TARGETS}, early=True)
+    claims = {name: claims[name] for name in ("w1", "w5", "w6", "w7", "w8")}
+    plain = [("E after 10,000", _descend(early=False)[UPDATES]["E"], weights[-1]["E"])]
+    digits = [
+        ("E as printed", "0.0000351085", early[UPDATES]["E"]),
+        ("E without the 1", "0.000035085", early[UPDATES]["E"]),
+    ]
+    return {
+        "start": weights[0]["E"], "end": weights[-1]["E"],
+        "falling": Table(
+            "E as it falls", (">updates", ">weights learn", ">weights and biases learn"), tuple(falling)
+        ),
+        "weights": report.compare("Weights learn", "reference", rows(REFERENCE, weights)),
+        "biases": report.compare("Weights and biases learn", "reference", rows(REFERENCE_BIASES, both)),
+        "plain": report.compare(
+            "Weights learn, by gradients written by hand in plain floats", "by hand", plain
+        ),
+        "late": report.compare(
+            "Hidden gradients from w5 … w8 as they were", EXAMPLE, rows(TRAINED, weights)
+        ),
+        "early": report.compare(
+            "Hidden gradients from w5 … w8 updated first", EXAMPLE, rows(TRAINED, early, ", early")
+        ),
+        "digits": report.compare("E after 10,000 updates, w5 … w8 updated first", EXAMPLE, digits),
+        "claims": report.claims(
+            microbp.check_answers(loss, claims, learning_rate=RATE, names={}, show=False)
+        ),
+    }  # fmt: skip
+
+
+TUTORIAL = Tutorial(
+    "T4", "Neurons, and the 2-2-2 net step by step",
+    "the 2-2-2 net and every factor of its gradients; E falls from {start:.9f} to {end:.9f} in 10,000 "
+    "updates",
+    MISTAKES, figures,
+)  # fmt: skip

@@ -6,11 +6,9 @@ the same number to the last bit. Parentheses stand where that, or a reader, need
 
 from microbp.notation.branches import at
 from microbp.notation.names import latex_name, latex_number, plain_name, plain_number
-from microbp.notation.plain import text
-from microbp.notation.symbols import symbol
-from microbp.notation.tex import latex
-from microbp.notation.writer import Term
+from microbp.notation.writing import ATOM, SUM, Term, formula, latex, symbol, text
 
 __all__ = [
-    "Term", "at", "latex", "latex_name", "latex_number", "plain_name", "plain_number", "symbol", "text",
+    "ATOM", "SUM", "Term", "at", "formula", "latex", "latex_name", "latex_number", "plain_name",
+    "plain_number", "symbol", "text",
 ]  # fmt: skip

@@ -8,25 +8,40 @@ import re
 __all__ = ["NUMBER", "latex_digits", "latex_name", "latex_number", "plain_name", "plain_number"]
 
 
-def plain_number(x: float, digits: int | None = None) -> str:
+def plain_number(x: float, digits: int | None = None, *, padded: bool = False, sign: bool = False) -> str:
     """A number as text, with ``digits`` significant digits or all; a real minus sign.
+
+    ``padded`` keeps zeros at the end, and so says that the number was rounded: one with fewer digits is
+    exact, and 0 has no sign. ``sign`` shows a plus, too.
 
     >>> plain_number(-0.74136507), plain_number(-0.74136507, 4), plain_number(2.0), plain_number(1e-7)
     ('−0.74136507', '−0.7414', '2', '1e-07')
+    >>> [plain_number(x, 9, padded=True) for x in (0.5, 1 / 3, -0.1 * 3, -0.0)]
+    ['0.5', '0.333333333', '−0.300000000', '0']
     """
     if math.isnan(x) or math.isinf(x):
-        return "nan" if math.isnan(x) else "∞" if x > 0 else "−∞"
-    written = repr(float(x)) if digits is None else f"{x:.{digits}g}"
-    return ("−" if written[0] == "-" else "") + written.lstrip("-").removesuffix(".0")
+        written = "nan" if math.isnan(x) else "∞" if x > 0 else "-∞"
+    elif digits is None:
+        written = repr(float(x)).removesuffix(".0")
+    else:
+        written = f"{x:.{digits}g}"
+        if padded and x == 0.0:
+            written = "0"
+        elif padded and float(written) != x:
+            mantissa, e, exponent = f"{x:#.{digits}g}".partition("e")
+            written = mantissa.removesuffix(".") + e + exponent
+    if written[0] == "-":
+        return f"−{written[1:]}"
+    return f"+{written}" if sign and x > 0.0 else written
 
 
-def latex_number(x: float, digits: int | None = None) -> str:
+def latex_number(x: float, digits: int | None = None, *, padded: bool = False) -> str:
     r"""A number as LaTeX; powers of ten are written out.
 
     >>> print(latex_number(-0.5), latex_number(1.5e-7), latex_number(1e10 / 3, 4))
     -0.5 1.5\cdot 10^{-7} 3.333\cdot 10^{9}
     """
-    return latex_digits(plain_number(x, digits))
+    return latex_digits(plain_number(x, digits, padded=padded))
 
 
 def latex_digits(written: str) -> str:

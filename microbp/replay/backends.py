@@ -15,23 +15,21 @@ from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
 from microbp.replay.loops import Layout, layout
-from microbp.replay.matrix import Generated, Plan
+from microbp.replay.matrix import MANY, Generated, Plan
 from microbp.replay.matrix_source import matrix_source
 from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.sample import recorded_gradients
+from microbp.replay.sample import recorded_gradients, replayed
 from microbp.replay.straight import MOST, straight
-from microbp.replay.table import tabled
 from microbp.replay.undefined import watch
 
-__all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "defined", "generated"]
+__all__ = ["Auto", "Eager", "Floats", "Form", "Matrix", "Straight", "defined", "form_of"]
 
 Floats = npt.NDArray[np.float64]
 #: In a longer graph what repeats becomes loops.
 _LONG = 2000
 #: What one node or operand costs in straight-line code, and one call of NumPy, in µs; how many calls a group
-#: makes, and a level of a table; and how many calls are so many that straight-line code is shown, if it is
-#: quicker for one sample.
-_NODE, _CALL, _PER_GROUP, _PER_LEVEL, _MANY = 0.02, 1.2, 4, 30, 800
+#: makes; and how many calls are so many that straight-line code is shown, if it is quicker for one sample.
+_NODE, _CALL, _PER_GROUP, _MANY = 0.02, 1.2, 4, 800
 
 
 class Form(Protocol):
@@ -74,54 +72,54 @@ class Form(Protocol):
         """
 
 
-def defined(source: str) -> dict[str, Any]:
-    """What the source defines, under a file name by which tracebacks and the debugger show its lines."""
-    file = f"<microbp replay {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any]:
+    """What the code defines, under a file name by which tracebacks and the debugger show its lines.
+
+    ``source`` has the same lines with comments; it is called when somebody looks at them.
+    """
+    file = f"<microbp replay {hashlib.sha256(code.encode()).hexdigest()[:12]}>.py"
+    linecache.cache[file] = (source or (lambda: code),)
     made: dict[str, Any] = {"__name__": "microbp_replay"}
-    exec(compile(source, file, "exec"), made)
+    exec(compile(code, file, "exec"), made)
     return made
 
 
-class Straight:
-    """Sample after sample, in straight-line code on Python's floats: the eager engine's bits."""
+def form_of(captured: Captured, form: str) -> Form:
+    """The form that was asked for; where there are no matrices, or too many, sample after sample."""
+    if form == "straight":
+        return Straight(captured)
+    known = dependence(captured)
+    plan = Plan(captured, known)
+    record, groups, loops = captured.graph, plan.groups, None
+    #: How many samples straight-line code is quicker for.
+    most = int(_CALL * _PER_GROUP * len(groups or ()) / (_NODE * (len(record.op) + 2 * len(record.args))))
+    if groups is not None and not (form == "auto" and most):
+        return Matrix(matrix_source(plan), captured.trained)
+    if len(record) > _LONG:
+        loops = layout(captured, known)
+    if (len(record) if loops is None else loops.length) <= MOST:
+        return Straight(captured, loops) if groups is None else Auto(captured, most, plan, loops)
+    return Eager(captured) if groups is None else Matrix(matrix_source(plan), captured.trained)
+
+
+class _SampleAfterSample:
+    """What computes one sample, called for each of a batch."""
 
     exact = True
 
-    def __init__(self, captured: Captured, loops: Layout | None = None) -> None:
+    def __init__(self, captured: Captured) -> None:
         self._captured = captured
-        if loops is None and len(captured.graph) > _LONG:
-            loops = layout(captured)
-        self._loops = loops if loops and loops.loops else None
-        self.source = self._source(wrt_inputs=False)
-        members = tuple(range(len(captured.params)))
-        self.arrays = (ParameterArray("parameters", (len(members),), members),)
-        made = defined(self.source)
-        self.functions = {name: made[name] for name in ("value", "value_and_grad")}
-        size, lines = counted(len(captured.graph), "value"), self.source.count("\n")
-        self.description = f"{size} became {lines:,} lines of straight-line code"
-        if self._loops:
-            self.description += f"\n({counted(len(self._loops.loops), 'loop')} for what repeats)"
+        self.arrays = (ParameterArray("parameters", np.arange(len(captured.params))),)
+        self.functions: dict[str, Callable[..., Any]] = {}
 
-    def _source(self, wrt_inputs: bool) -> str:
-        return straight(self._captured, wrt_inputs=wrt_inputs, plan=self._loops)
-
-    @cached_property
-    def _with_inputs(self) -> Callable[[list[float], list[float]], Any]:
-        function: Callable[..., Any] = defined(self._source(wrt_inputs=True))["value_and_grad"]
-        return function
-
-    def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
-        return "straight", self._captured
-
-    def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
+    def values(self, x: Floats, theta: Floats) -> Floats:
+        """See Form."""
         value, numbers = self.functions["value"], theta.tolist()
         rows = [value(row, numbers) for row in x.tolist()]
         return np.array(rows, dtype=float).reshape(len(x), -1)
 
-    def gradients(  # noqa: D102
-        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
-    ) -> tuple[Floats, Any]:
+    def gradients(self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool) -> tuple[Floats, Any]:
+        """See Form."""
         costs = np.empty(len(x))
         dx = np.empty_like(x) if wrt_inputs else None
         gradient[:] = 0.0
@@ -142,6 +140,73 @@ class Straight:
             dx += 0.0  # -0.0 becomes 0.0, as in the eager engine
         return costs, dx
 
+    @property
+    def _with_inputs(self) -> Callable[[list[float], list[float]], Any]:
+        raise NotImplementedError
+
+
+class Straight(_SampleAfterSample):
+    """Sample after sample, in straight-line code on Python's floats: the eager engine's bits."""
+
+    def __init__(self, captured: Captured, loops: Layout | None = None) -> None:
+        super().__init__(captured)
+        if loops is None and len(captured.graph) > _LONG:
+            loops = layout(captured)
+        self._loops = loops if loops and loops.loops else None
+        self.source = self._source(wrt_inputs=False)
+        made = defined(self.source)
+        self.functions = {name: made[name] for name in ("value", "value_and_grad")}
+
+    @property
+    def description(self) -> str:
+        """What became of the graph."""
+        size, lines = counted(len(self._captured.graph), "value"), self.source.count("\n")
+        told = f"{size} became {lines:,} lines of straight-line code"
+        if self._loops:
+            told += f"\n({counted(len(self._loops.loops), 'loop')} for what repeats)"
+        return told
+
+    def _source(self, wrt_inputs: bool) -> str:
+        return straight(self._captured, wrt_inputs=wrt_inputs, plan=self._loops)
+
+    @cached_property
+    def _with_inputs(self) -> Callable[[list[float], list[float]], Any]:
+        function: Callable[..., Any] = defined(self._source(wrt_inputs=True))["value_and_grad"]
+        return function
+
+    def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
+        return "straight", self._captured
+
+
+class Eager(_SampleAfterSample):
+    """Sample after sample, recorded anew from the graph: for a long one in which nothing repeats."""
+
+    def __init__(self, captured: Captured) -> None:
+        super().__init__(captured)
+        self.functions = {"value": self._value, "value_and_grad": self._with_inputs}
+        size = counted(len(captured.graph), "value")
+        self.description = (
+            f"{size} are recorded anew for each sample: they are more than {MANY:,} array operations, "
+            f"and more than {MOST:,} lines for Python's compiler"
+        )
+        self.source = "".join(f"# {line}\n" for line in self.description.split(": "))
+
+    def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
+        return "eager", self._captured
+
+    def _value(self, row: list[float], numbers: list[float]) -> Any:
+        values = replayed(self._captured, row, numbers)
+        found = [values[each].data for each in self._captured.outputs]
+        return found if self._captured.output_shape else found[0]
+
+    @property
+    def _with_inputs(self) -> Callable[[list[float], list[float]], Any]:
+        def both(row: list[float], numbers: list[float]) -> Any:
+            found, *slopes = recorded_gradients(self._captured, row, numbers)
+            return found if self._captured.output_shape else found[0], *slopes
+
+        return both
+
 
 class Matrix:
     """A batch at once, in NumPy's operations on matrices."""
@@ -149,28 +214,36 @@ class Matrix:
     exact = False
 
     def __init__(self, generated: Generated, trained: Sequence[bool]) -> None:
-        self.source, self.description = generated.source, generated.description
         count = len(trained)
-        made = defined(self.source)
+        made = defined(generated.code, lambda: generated.source)
         made.update(generated.constants)
         self._called = watch(made["value"].__code__.co_filename, generated.watched)
         self._generated, self._trained = generated, tuple(trained)
         self.functions = {name: made[name] for name in ("value", "value_and_grad")}
         self._value, self._value_and_grad = self.functions.values()
-        used = {member for array in generated.arrays for member in array.members}
-        rest = tuple(each for each in range(count) if each not in used)
-        self.arrays = generated.arrays + ((ParameterArray("others", (len(rest),), rest),) if rest else ())
+        free = np.ones(count, dtype=bool)
+        for array in generated.arrays:
+            free[array.members] = False
+        rest = np.flatnonzero(free)
+        self.arrays = generated.arrays + ((ParameterArray("others", rest),) if len(rest) else ())
         #: Arrays whose elements lie in no even strides: they are gathered, and their gradients put back.
         self._gathered = [
-            (at, np.array(array.members, dtype=np.int64).reshape(array.shape))
+            (at, array.members)
             for at, array in enumerate(generated.arrays)
             if array.strides is None
         ]
         # What the code leaves alone: parameters that are in no view, and those that take no gradient.
-        loose = [*rest, *(each for _, members in self._gathered for each in members.ravel().tolist())]
-        self._loose = np.array(sorted(loose), dtype=np.int64)
+        self._loose = np.sort(np.concatenate([rest, *(members.ravel() for _, members in self._gathered)]))
         self._frozen = np.flatnonzero(~np.array(trained, dtype=bool))
         self._views: dict[str, tuple[Floats, list[Floats]]] = {}
+
+    @property
+    def source(self) -> str:  # noqa: D102 (see Form)
+        return self._generated.source
+
+    @property
+    def description(self) -> str:  # noqa: D102 (see Form)
+        return self._generated.description
 
     def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
         return "matrix", (self._generated, self._trained)
@@ -221,32 +294,14 @@ class Auto:
     program shows.
     """
 
-    def __init__(self, captured: Captured, made: Generated | None = None) -> None:
-        self._captured, self._made = captured, made
-        record = captured.graph
-        known = dependence(captured)
-        plan = Plan(captured, known) if made is None else None
-        if plan is None or plan.groups is None:
-            operations = made.operations if made else _PER_LEVEL * known.depth
-        else:
-            operations = _PER_GROUP * len(plan.groups)
-        #: How many samples straight-line code is quicker for.
-        self._most = int(_CALL * operations / (_NODE * (len(record.op) + 2 * len(record.args))))
-        loops = layout(captured, known) if self._most and len(record.op) > _LONG else None
-        if (len(record.op) if loops is None else loops.length) > MOST:
-            self._most = 0
-        self.exact = self._most > 0
-        self._straight_first = self.exact and operations > _MANY
-        self._plan, self._loops = plan, loops
-        first: Form = self._straight if self._straight_first else self._matrix
-        self.source, self.functions, self.arrays = first.source, first.functions, first.arrays
-        self.description = first.description
-        few = counted(self._most, "sample") if self._most > 1 else "one sample"
-        if self._straight_first:
-            self.description += f"\n(batches of more than {few} run as array operations)"
-        elif self._most:
-            self.description += f"\n(batches of up to {few} run in straight-line code)"
-        self._plan = self._loops = None
+    exact = True
+
+    def __init__(
+        self, captured: Captured, most: int, plan: Plan | Generated, loops: Layout | None = None
+    ) -> None:
+        self._captured, self._most, self._loops, self._plan = captured, most, loops, plan
+        operations = plan.operations if isinstance(plan, Generated) else _PER_GROUP * len(plan.groups or ())
+        self._shown: Form = self._straight if operations > _MANY else self._matrix
 
     @cached_property
     def _straight(self) -> Straight:
@@ -254,14 +309,34 @@ class Auto:
 
     @cached_property
     def _matrix(self) -> Matrix:
-        self._made = self._made or generated(self._captured, self._plan)
-        return Matrix(self._made, self._captured.trained)
+        if isinstance(self._plan, Plan):
+            self._plan = matrix_source(self._plan)
+        return Matrix(self._plan, self._captured.trained)
+
+    @property
+    def source(self) -> str:  # noqa: D102 (see Form)
+        return self._shown.source
+
+    @property
+    def functions(self) -> dict[str, Any]:  # noqa: D102
+        return self._shown.functions
+
+    @property
+    def arrays(self) -> tuple[ParameterArray, ...]:  # noqa: D102
+        return self._shown.arrays
+
+    @property
+    def description(self) -> str:  # noqa: D102
+        few = counted(self._most, "sample") if self._most > 1 else "one sample"
+        if isinstance(self._shown, Straight):
+            return f"{self._shown.description}\n(batches of more than {few} run as array operations)"
+        return f"{self._shown.description}\n(batches of up to {few} run in straight-line code)"
 
     def _form(self, samples: int) -> Form:
         return self._straight if samples <= self._most else self._matrix
 
-    def plain(self) -> tuple[str, Any]:  # noqa: D102 (see Form)
-        return "auto", (self._captured, None if self._straight_first else self._made)
+    def plain(self) -> tuple[str, Any]:  # noqa: D102
+        return "auto", (self._captured, self._most, self._matrix._generated)
 
     def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
         return self._form(len(x)).values(x, theta)
@@ -270,10 +345,3 @@ class Auto:
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Any]:
         return self._form(len(x)).gradients(x, theta, gradient, wrt_inputs)
-
-
-def generated(captured: Captured, plan: Plan | None = None) -> Generated:
-    """NumPy source for a batch: matrices, or a table where there are so few that they would be thousands."""
-    plan = Plan(captured) if plan is None else plan
-    return tabled(captured) if plan.groups is None else matrix_source(plan)
-

@@ -17,7 +17,7 @@ import numpy as np
 from microbp.replay.contract import contract
 from microbp.replay.forward import RuleOf, block_sides, full, terms
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Group
-from microbp.replay.matrix import TERMS, Domain, Writer
+from microbp.replay.matrix import TERMS, Comment, Domain, Writer
 from microbp.replay.trees import (
     Tree,
     add,
@@ -153,7 +153,11 @@ class _Backward:
         """The gradient of a group along its axes, under a name where it is used more than once."""
         plan, writer = self.plan, self.writer
         array, group, domain = plan.group_array(number_), self.groups[number_], plan.domains[number_]
-        word, comment = plan.deltas[number_], f"∂cost/∂({plan.told(group)})"
+        word = plan.deltas[number_]
+
+        def comment() -> str:
+            return f"∂cost/∂({plan.told(group)})"
+
         parts = self.found.pop(number_)
         if all(_covers(each.operand, array) for each in parts):
             piece = self._whole(parts, array, word)
@@ -195,7 +199,7 @@ class _Backward:
         assert total is not None
         return total
 
-    def _pieces(self, parts: list[Contribution], array: Array, word: str, comment: str) -> Piece:
+    def _pieces(self, parts: list[Contribution], array: Array, word: str, comment: Comment) -> Piece:
         """Contributions to parts of an array, added up in one of zeros, or in the first to all of it."""
         axes = ("n", "m") if array.varies else ("m",)
         parts = sorted(parts, key=lambda each: not _covers(each.operand, array))
@@ -217,7 +221,7 @@ class _Backward:
             self._add(target, each)
         return Piece(name(word), axes)
 
-    def _add(self, target: Array, each: Contribution, comment: str = "") -> None:
+    def _add(self, target: Array, each: Contribution, comment: Comment = "") -> None:
         """``target[places] += piece``; a place may occur more than once."""
         writer, operand = self.writer, each.operand
         lead = ("n",) if target.varies else ()
@@ -266,7 +270,7 @@ class _Backward:
         plan, writer = self.plan, self.writer
         theta = plan.arrays[THETA]
         late = self.found.pop(THETA, [])
-        for home in sorted(plan.parameters, key=lambda home: plan.parameters[home].members[0]):
+        for home in sorted(plan.parameters, key=lambda home: int(plan.parameters[home].members.flat[0])):
             array = plan.arrays[home]
             target = Array(f"d{array.name}", array.shape, members=array.members)
             comment = f"∂cost/∂{array.name}, summed over the batch"
@@ -295,7 +299,7 @@ class _Backward:
         found = basic(target, places)
         return found is not None and isinstance(found[0], ast.Name) and places.size == target.size
 
-    def _first(self, target: Array, each: Contribution, comment: str) -> None:
+    def _first(self, target: Array, each: Contribution, comment: Comment) -> None:
         """Write the first contribution, without an array in between where NumPy can."""
         found = basic(target, each.operand.places)
         assert found is not None

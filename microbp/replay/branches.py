@@ -5,7 +5,6 @@ That is a branch that a comparison chose, and a number that was taken out of the
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from microbp.errors import BranchWarning
 from microbp.replay.backends import Floats
 from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured, capture
-from microbp.sites import user_frame
+from microbp.sites import user_level
 from microbp.value import Value, describe
 
 __all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
@@ -159,7 +158,7 @@ def warn(branches: Sequence[Branch], checkable: bool) -> None:
             else "it cannot be checked either, since an operand is no longer there: compile the function"
         )
         warnings.warn(
-            f"compile: {what.format(f'{several[0]}{more}')}; {offer}", BranchWarning, stacklevel=_user_level()
+            f"compile: {what.format(f'{several[0]}{more}')}; {offer}", BranchWarning, stacklevel=user_level()
         )
 
 
@@ -173,11 +172,3 @@ _NUMBER = (
     "{}. Compute with the Value itself"
 )
 _WORDS = ((_BRANCH, "gone the other way"), (_NUMBER, "given another number"))
-
-
-def _user_level() -> int:
-    """How many frames above the caller the user's own code is."""
-    user, level, frame = user_frame(), 1, sys._getframe(1)
-    while frame is not user and frame.f_back is not None:
-        frame, level = frame.f_back, level + 1
-    return level

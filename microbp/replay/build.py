@@ -1,22 +1,98 @@
-"""``compile``: from recorded Values, or a function of Values, to a :class:`Program`."""
+"""``compile``: recorded Values, or a function of Values, as a program that runs on numbers."""
 
 from __future__ import annotations
 
+import math
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial, update_wrapper
 from typing import Any, Literal
 
-from microbp.collector import collector_at_rest
-from microbp.comparisons import Compared
-from microbp.replay.backends import Auto, Form, Matrix, Straight, generated
-from microbp.replay.branches import compared_in, guards, warn
-from microbp.replay.function_graph import Captured, capture_values, flat
-from microbp.replay.program import MEMORY, Program
-from microbp.value import as_number
+import numpy as np
 
-__all__ = ["FormName", "compiled_program"]
+from microbp.array import array
+from microbp.collector import collector_at_rest
+from microbp.comparisons import Compared, tracing, watched
+from microbp.record import with_sites
+from microbp.replay.backends import Floats, form_of
+from microbp.replay.branches import compared_in, guards, warn
+from microbp.replay.function_graph import capture_values, flat
+from microbp.replay.program import MEMORY, Gradients, Program, as_floats
+from microbp.value import Value, as_number
+
+__all__ = ["FormName", "Traced", "compile", "compiled_program"]
 
 FormName = Literal["auto", "straight", "matrix"]
+
+
+def compile(  # noqa: A001 (microbp.compile is meant)
+    what: Any = None,
+    inputs: Any = None,
+    params: Any = None,
+    *,
+    form: FormName = "auto",
+    checked: bool = False,
+    finite: bool = True,
+    memory: float = MEMORY,
+    names: Mapping[str, Any] | None = None,
+) -> Any:
+    """A :class:`Program` that computes the Values ``what`` from other numbers for ``inputs`` and ``params``.
+
+    >>> from microbp import Value
+    >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    >>> program = compile((w * x).tanh(), inputs=[x], params=[w])
+    >>> program([[0.0], [3.0]]).round(6)
+    array([0.      , 0.999988])
+
+    ``what``, ``inputs`` and ``params`` are each a Value, an array of Values, or a (nested) list of them. The
+    parameters are all other leaves that take a gradient, unless they are given. What is neither is a
+    constant: when its ``data`` changes later, the program says so rather than going on with the old number.
+
+    Of a function of Values, a function of numbers is made, traced once for each shape of its arguments:
+
+    >>> @compile
+    ... def cost(x):
+    ...     return (w * x[0] - x[1]) ** 2
+    >>> float(cost([1.0, 0.5]))
+    2.25
+    >>> cost.batched.value_and_grad([[1.0, 0.5], [1.0, 1.0]]).gradient
+    array([2.5])
+
+    ``form``: ``"straight"`` replays sample after sample on Python's floats, with the eager engine's bits;
+    ``"matrix"`` finds the matrices in the graph and runs a batch at once with NumPy, equal to 1e-12;
+    ``"auto"`` takes for each batch the one that an estimate of their cost finds quicker: straight-line code
+    for a few small samples, matrices for more. In a long graph what repeats becomes loops of straight-line
+    code. ``names``, such as ``locals()``, names values in the source.
+
+    **Branches and numbers.** A comparison of Values while recording chooses a branch that the program keeps
+    to, and a number that a function takes out of the graph (``.data``, ``detach()``, ``data_of``) is the same
+    for all samples: BranchWarning says which, and with ``checked`` a sample that would have gone the other
+    way, or given another number, raises BranchChanged instead.
+
+    **Numbers that are not finite** raise NotFiniteResult, with the sample and the first value that shows it;
+    with ``finite=False`` they are returned. An operation without a result raises UndefinedOperation as in the
+    eager engine, also where its result would not matter. ``memory`` is how many bytes the values of a batch
+    may take.
+
+    Raises TypeError and ValueError where what is given does not fit.
+    """
+    options = {
+        "params": params, "form": form, "checked": checked, "finite": finite, "memory": memory,
+        "names": names,
+    }  # fmt: skip
+    if what is None:
+        return partial(compile, inputs=inputs, **options)
+    if callable(what) and not isinstance(what, Value | np.ndarray):
+        if inputs is not None:
+            raise TypeError("compile: the inputs of a function are its arguments; leave inputs= out")
+        return Traced(what, options)
+    if not isinstance(what, Value | np.ndarray | Iterable):
+        raise TypeError(f"compile: a function or Values, not an object of type {type(what).__name__}")
+    if inputs is None:
+        raise TypeError("compile: inputs=[…] says which Values stand for the numbers of a sample")
+    return compiled_program(what, inputs, **options)
 
 
 def compiled_program(
@@ -39,25 +115,187 @@ def compiled_program(
     memory = int(min(memory, 1 << 62))
     start = time.perf_counter()
     with collector_at_rest():
-        captured, leaves, values = capture_values(outputs, inputs, params, names)
+        captured, leaves, graph = capture_values(outputs, inputs, params, names)
         if compared is None:
-            results = [values[each] for each in captured.outputs]
-            compared = compared_in([*values, *leaves.params], flat(inputs, "inputs")[0], results)
-        del values
+            results = [graph._values[each] for each in captured.outputs]
+            noted = [graph._values[at] for at, note in graph._notes.items() if type(note) is tuple]
+            compared = compared_in((*noted, *leaves.params), flat(inputs, "inputs")[0], results)
+        del graph
         guard, unknown = guards(compared, inputs, leaves.params)
         if unknown:
             warn(unknown, checkable=False)
         if guard is not None and not checked:
             warn(guard.branches, checkable=True)
-        guarded = (guard, _form(guard.captured, form)) if checked and guard is not None else None
-        made = _form(captured, form)
+        guarded = (guard, form_of(guard.captured, form)) if checked and guard is not None else None
+        made = form_of(captured, form)
     return Program(
         captured, made, leaves, guarded,
         finite=finite, memory=memory, seconds=time.perf_counter() - start,
     )  # fmt: skip
 
 
-def _form(captured: Captured, form: FormName) -> Form:
-    if form == "straight":
-        return Straight(captured)
-    return Auto(captured) if form == "auto" else Matrix(generated(captured), captured.trained)
+class Traced:
+    """What ``microbp.compile(function)`` gives: call it as the function, with numbers.
+
+    Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
+    many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
+    another number, or another Value, for a variable that it finds outside of it.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], batched: bool = False) -> None:
+        update_wrapper(self, function)
+        self._name = getattr(function, "__name__", repr(function))
+        self._function, self._options, self._batched = function, options, batched
+        self._programs: dict[Any, Program] = {}
+        self._twin: Traced | None = None
+
+    @property
+    def batched(self) -> Traced:
+        """The same for a batch: every argument has one leading axis, of one length."""
+        if self._twin is None:
+            self._twin = Traced(self._function, self._options, batched=True)
+            self._twin._programs = self._programs
+        return self._twin
+
+    def program(self, *arguments: Any, **static: Any) -> Program:
+        """The program for arguments of these shapes; its inputs are these, flattened, one after the other."""
+        return self._program(self._arrays(arguments), static)
+
+    def __call__(self, *arguments: Any, theta: Floats | None = None, **static: Any) -> Any:
+        """What the function computes, as numbers."""
+        arrays = self._arrays(arguments)
+        return self._program(arrays, static)(self._rows(arrays), theta)
+
+    def value_and_grad(
+        self,
+        *arguments: Any,
+        theta: Floats | None = None,
+        reduce: Any = "mean",
+        wrt_inputs: bool = False,
+        out: Floats | None = None,
+        **static: Any,
+    ) -> Gradients:
+        """As :meth:`Program.value_and_grad`; with ``wrt_inputs``, ``inputs`` is a list, one per argument."""
+        arrays = self._arrays(arguments)
+        program = self._program(arrays, static)
+        found = program.value_and_grad(
+            self._rows(arrays), theta, reduce=reduce, wrt_inputs=wrt_inputs, out=out
+        )
+        if found.inputs is not None:
+            ends = np.cumsum([math.prod(self._shape(each)) for each in arrays])[:-1]
+            parts = np.split(found.inputs, ends, axis=-1)
+            found.inputs = [part.reshape(each.shape) for part, each in zip(parts, arrays, strict=True)]
+        return found
+
+    # ----------------------------------------------------------------------------------------- inside
+    def _arrays(self, arguments: tuple[Any, ...]) -> list[Floats]:
+        arrays = [as_floats(each) for each in arguments]
+        if self._batched:
+            lengths = [each.shape[:1] for each in arrays]
+            if not arrays or lengths[0] == () or lengths.count(lengths[0]) != len(lengths):
+                told = ", ".join(str(each.shape) for each in arrays)
+                raise ValueError(
+                    f"{self._name}.batched takes arrays with one leading axis of one length, not {told}"
+                )
+        return arrays
+
+    def _shape(self, each: Floats) -> tuple[int, ...]:
+        return each.shape[1:] if self._batched else each.shape
+
+    def _rows(self, arrays: list[Floats]) -> Floats:
+        lead = arrays[0].shape[:1] if self._batched else ()
+        rows = [each.reshape(*lead, math.prod(self._shape(each))) for each in arrays]
+        return np.concatenate(rows or [np.empty(0)], axis=-1)
+
+    def _program(self, arrays: list[Floats], static: dict[str, Any]) -> Program:
+        key = tuple(map(self._shape, arrays)), self._key(static), _surroundings(self._function)
+        if key not in self._programs:
+            if self._batched and not len(arrays[0]):
+                raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
+            self._programs[key] = self._trace([each[0] if self._batched else each for each in arrays], static)
+        return self._programs[key]
+
+    def _key(self, static: dict[str, Any]) -> tuple[Any, ...]:
+        """The keyword arguments, of which each value, and each type, traces the function anew."""
+        for name, each in static.items():
+            if not isinstance(each, Hashable):
+                raise TypeError(
+                    f"{self._name}: the keyword argument {name} is an object of type {type(each).__name__}, "
+                    "which may change; give a tuple, or make it a positional argument"
+                )
+        return tuple((name, type(each), each) for name, each in sorted(static.items()))
+
+    def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
+        """Record the function for one sample; each comparison of Values in it is noted."""
+        code = getattr(self._function, "__code__", None)
+        words = code.co_varnames[: code.co_argcount] if code else ()
+        names = [words[index] if index < len(words) else f"x{index}" for index in range(len(sample))]
+        given = [array(each, name) for each, name in zip(sample, names, strict=True)]
+        seen = watched()
+        with with_sites.on(), tracing.on(), seen:
+            outputs = self._function(*(each if each.ndim else each[()] for each in given), **static)
+        inputs = [each for part in given for each in part.ravel().tolist()]
+        if not isinstance(outputs, Value | np.ndarray | list | tuple):
+            raise TypeError(
+                f"{self._name} returned an object of type {type(outputs).__name__}, not Values: nothing "
+                "that depends on its arguments was recorded"
+            )
+        return compiled_program(outputs, inputs, compared=seen.found, **self._options)
+
+    def __repr__(self) -> str:
+        return f"compile({self._name})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A decorated function is pickled as functions are, by its name."""
+        name, module = getattr(self, "__qualname__", ""), sys.modules.get(self.__module__)
+        return name if getattr(module, name, None) is self else super().__reduce_ex__(protocol)
+
+
+def _surroundings(function: Any) -> tuple[Any, ...]:
+    """The numbers and Values that a function finds outside of it: others trace it anew.
+
+    So do other Values in a module, or in a list, dict or array of Values.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ()
+    found = []
+    for word, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # of a variable that has no value yet
+            found.append((word, cell.cell_contents))
+    known = function.__globals__
+    found += [(word, known[word]) for word in code.co_names if word in known]
+    return tuple((word, *_inside(held)) for word, held in found)
+
+
+def _inside(held: Any) -> list[Any]:
+    """What stands for the Values in something, and for numbers that are variables or attributes."""
+    found: list[Any] = []
+    pending, seen = [held], {id(held)}
+    while pending:
+        each = pending.pop()
+        if isinstance(each, Value):
+            found.append(id(each))
+        elif type(each) in (int, float, bool):
+            found.append(repr(each))
+        else:
+            inner = _contents(each)
+            if inner and {*map(type, inner)} == {Value}:
+                found += map(id, inner)
+                continue
+            pending += [part for part in inner if id(part) not in seen]
+            seen.update(map(id, inner))
+    return found
+
+
+def _contents(held: Any) -> list[Any]:
+    """What a container of Values holds, or an object with ``parameters()``; nothing of mere numbers."""
+    if isinstance(held, np.ndarray):
+        return held.ravel().tolist() if held.dtype == object else []
+    if isinstance(held, list | tuple):
+        return [each for each in held if not isinstance(each, int | float | str)]
+    if isinstance(held, dict):
+        return _contents([*held.values()])
+    if not isinstance(held, type) and callable(getattr(type(held), "parameters", None)):
+        return [*getattr(held, "__dict__", {}).values()]
+    return []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.compiled import compiled
 from microbp.graph import Graph
+from microbp.rules import RULES, Rule
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
@@ -30,12 +34,39 @@ class Captured(NamedTuple):
     outputs: tuple[int, ...]
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    #: The name of each input and of each parameter, in the same order.
-    input_names: tuple[str, ...]
-    param_names: tuple[str, ...]
     #: The number that each parameter had, and whether it takes a gradient.
     numbers: tuple[float, ...]
     trained: tuple[bool, ...]
+    #: The names of leaves outside of the graph, by ``x0``, ``x1``, … of inputs and ``p0``, … of parameters.
+    absent: dict[str, str]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The name of each input: in the graph; its own where it is not in it; else x and its index."""
+        return self._names(self.inputs, "x")
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """The name of each parameter, in the same way."""
+        return self._names(self.params, "p")
+
+    @property
+    def param_paths(self) -> list[tuple[Any, ...] | str]:
+        """Where its module holds each parameter, else the name that it bears; "" for none."""
+        known = self.graph._naming
+        return [
+            self.absent.get(f"p{index}", "") if at is None
+            else known.paths.get(at) or (known.name(at) if at in known.given else "")
+            for index, at in enumerate(self.params)
+        ]  # fmt: skip
+
+    def _names(self, places: tuple[int | None, ...], letter: str) -> tuple[str, ...]:
+        names, named = self.graph.names, self.graph.named
+        made_up = [f"{letter}{index}" for index in range(len(places))]
+        return tuple(
+            self.absent.get(other, other) if at is None else names[at] if named[at] else other
+            for at, other in zip(places, made_up, strict=True)
+        )
 
 
 class Leaves(NamedTuple):
@@ -74,37 +105,112 @@ def capture(
 
 def capture_values(
     outputs: Any, inputs: Any, params: Any = None, names: Mapping[str, Any] | None = None
-) -> tuple[Captured, Leaves, list[Value]]:
-    """The same; the Values of its leaves; and those of all its nodes, in their order."""
+) -> tuple[Captured, Leaves, Graph]:
+    """The same; the Values of its leaves; and the graph that still knows all its Values."""
     results, output_shape = flat(outputs, "outputs", numbers=True)
     given, input_shape = flat(inputs, "inputs")
     if not results:
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
     graph = Graph.of_roots(results, names)
-    values = list(graph._values)
-    leaves = [each for each in values if each.is_leaf]
-    taken = {id(each) for each in given}
+    _check_numbers(graph)
+    places = {id(graph._values[place]): place for place in np.flatnonzero(graph.op < 0).tolist()}
+    inside = [places.get(id(each)) for each in given]
+    others = places.keys() - {*map(id, given)}
     if params is None:
-        chosen = [each for each in leaves if each.requires_grad and id(each) not in taken]
+        chosen = [
+            graph._values[at] for key, at in places.items() if key in others and graph.needs[at]
+        ]
     else:
         chosen, _ = flat(params, "params")
     check_leaves(given, chosen)
-    taken |= {id(each) for each in chosen}
-    constants = tuple(each for each in leaves if id(each) not in taken)
-    places = graph._places
+    taken = [places.get(id(each)) for each in chosen]
+    others -= {*map(id, chosen)}
+    constants = tuple(graph._values[at] for key, at in places.items() if key in others)
+    absent = {
+        f"{letter}{index}": each.name
+        for letter, values, found in (("x", given, inside), ("p", chosen, taken))
+        if None in found
+        for index, (each, at) in enumerate(zip(values, found, strict=True))
+        if at is None and each.name
+    }
     captured = Captured(
-        Graph._restored(graph._record()),
-        tuple(places.get(id(each)) for each in given),
-        tuple(places.get(id(each)) for each in chosen),
-        tuple(places[id(each)] for each in results),
+        graph.detached(),
+        tuple(inside),
+        tuple(taken),
+        graph.roots,
         input_shape,
         output_shape,
-        _names(graph, given, "x"),
-        _names(graph, chosen, "p"),
-        tuple(each.data for each in chosen),
-        tuple(each.requires_grad for each in chosen),
+        tuple([each._data for each in chosen]),
+        tuple([each.requires_grad for each in chosen]),
+        absent,
     )
-    return captured, Leaves(tuple(chosen), constants, tuple(each.data for each in constants)), values
+    return captured, Leaves(tuple(chosen), constants, tuple(each._data for each in constants)), graph
+
+
+#: Rows of one NumPy operation, with the same bits.
+_UFUNCS: dict[Rule, Any] = {
+    RULES["add"]: np.add, RULES["sub"]: np.subtract, RULES["mul"]: np.multiply, RULES["neg"]: np.negative,
+}  # fmt: skip
+
+
+def _check_numbers(graph: Graph) -> None:
+    """ValueError where the number of a computed value was overwritten: a program would compute another one.
+
+    A number that is not what the operands give may be due to leaves that have moved on. It is not where no
+    operand is a leaf, or where the local derivatives, if they tell the operands' numbers, are those of now.
+    """
+    numbers = np.concatenate([graph.data, graph.consts[::-1]])
+    held, args, first = numbers.tolist(), graph.args, graph.first
+    with np.errstate(all="ignore"):
+        for op, rule in enumerate(graph.rules):
+            nodes = np.flatnonzero(graph.op == op)
+            if rule in _UFUNCS:
+                columns = (numbers[args[first[nodes] + place]] for place in range(len(rule.args)))
+                now = _UFUNCS[rule](*columns)
+            else:
+                rows = (args[first[at] : first[at + 1]].tolist() for at in nodes.tolist())
+                now = np.array([_now(rule, held, row) for row in rows])
+            differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
+            for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
+                row = args[first[at] : first[at + 1]].tolist()
+                if _overwritten(graph, rule, at, row, held, number):
+                    raise ValueError(
+                        f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
+                        f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
+                        "parameters; record the graph anew, with a leaf for what you set"
+                    )
+
+
+def _now(rule: Rule, held: list[float], row: list[int]) -> float:
+    try:
+        number: float = compiled(rule).value(*rule.split([held[each] for each in row]))
+    except (ArithmeticError, ValueError):
+        return math.nan
+    return number
+
+
+def _overwritten(
+    graph: Graph, rule: Rule, at: int, row: list[int], held: list[float], number: float
+) -> bool:
+    leaves = {each for each in row if each >= 0 and graph.op[each] < 0}
+    if not leaves:
+        return True
+    told = {
+        name.id
+        for d in rule.d
+        if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))
+        for name in ast.walk(d.tree)
+        if isinstance(name, ast.Name)
+    }
+    if rule.over or not told.issuperset(rule.args):
+        return False
+    entries = [held[each] for each in row]
+    try:
+        slopes = [derivative(*entries, number) for derivative in compiled(rule).derivatives]
+    except (ArithmeticError, ValueError):
+        return False
+    local = graph.local[graph.first[at] : graph.first[at + 1]].tolist()
+    return all(math.isnan(was) or was == now for was, now in zip(local, slopes, strict=True))
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:
@@ -119,46 +225,37 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
         array = np.asarray(held, dtype=object).view(np.ndarray)
     except ValueError:
         raise ValueError(f"compile: the rows of {what} are of unequal length") from None
-    found: list[Value] = []
-    for place, each in np.ndenumerate(array):
+    found: list[Any] = array.ravel().tolist()
+    if {*map(type, found)} <= {Value}:
+        return found, array.shape
+    for index, each in enumerate(found):
         if isinstance(each, Value):
-            found.append(each)
-        elif isinstance(each, list | tuple | np.ndarray):
+            continue
+        if isinstance(each, list | tuple | np.ndarray):
             raise ValueError(f"compile: the rows of {what} are of unequal length")
-        elif numbers:
-            found.append(constant(as_number(each, f"compile: {what}")))
-        else:
-            at = f"[{', '.join(map(str, place))}]" if place else ""
-            kind = type(each).__name__
+        if not numbers:
+            place = ", ".join(map(str, np.unravel_index(index, array.shape)))
+            at, kind = f"[{place}]" if place else "", type(each).__name__
             raise TypeError(f"compile: {what}{at} is an object of type {kind}, not a Value")
+        found[index] = constant(as_number(each, f"compile: {what}"))
     return found, array.shape
 
 
 def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
     """ValueError for an input or a parameter that was computed, or that stands twice."""
+    both = {"inputs": inputs, "params": params}
+    for what, values in both.items():
+        for index in [index for index, each in enumerate(values) if each._rule is not None]:
+            raise ValueError(
+                f"compile: {what}[{index}], {describe(values[index])}, was computed ({values[index].rule}); "
+                "inputs and parameters are leaves, made by Value(...)"
+            )
+    if len({*map(id, inputs), *map(id, params)}) == len(inputs) + len(params):
+        return
     seen: dict[int, str] = {}
-    for what, values in (("inputs", inputs), ("params", params)):
+    for what, values in both.items():
         for index, each in enumerate(values):
-            if not each.is_leaf:
-                raise ValueError(
-                    f"compile: {what}[{index}], {describe(each)}, was computed ({each.rule}); inputs and "
-                    "parameters are leaves, made by Value(...)"
-                )
-        twice = len({*map(id, values)}) < len(values) or not seen.keys().isdisjoint(map(id, values))
-        for index, each in enumerate(values if twice else ()):
+            here = f"{what}[{index}]"
             if id(each) in seen:
-                first = seen[id(each)]
-                raise ValueError(f"compile: {what}[{index}], {describe(each)}, stands in {first} already")
-            seen[id(each)] = f"{what}[{index}]"
-        seen.update((id(each), f"{what}[{index}]") for index, each in enumerate(values) if what == "inputs")
-
-
-def _names(graph: Graph, values: Sequence[Value], letter: str) -> tuple[str, ...]:
-    """The name of each in the graph, its own where it is not in the graph, else a letter and its index."""
-    places, names, named = graph._places, graph.names, graph.named
-    found = []
-    for index, each in enumerate(values):
-        place = places.get(id(each))
-        known = place is not None and named[place]
-        found.append(names[place] if known and place is not None else each.name or f"{letter}{index}")
-    return tuple(found)
+                raise ValueError(f"compile: {here}, {describe(each)}, stands in {seen[id(each)]} already")
+            seen[id(each)] = here

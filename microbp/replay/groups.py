@@ -7,7 +7,7 @@ all groups are known (see :mod:`parameter_arrays`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,39 +85,43 @@ class Group:
 class Homes:
     """For each position of the graph its array, by number, and its place there; groups count from 0."""
 
-    def __init__(self, captured: Captured, array_of: dict[int, tuple[int, int]]) -> None:
+    def __init__(self, captured: Captured, home: Integers, place: Integers) -> None:
+        """``home`` and ``place`` say in which arrays the parameters stand."""
         size = len(captured.graph)
         self.home = np.full(size, CONSTANT)
         self.place = np.zeros(size, dtype=np.int64)
         #: For each position that is a parameter its index, else -1.
         self.index = np.full(size, -1)
-        for index, position in enumerate(captured.params):
-            if position is not None:
-                self.home[position], self.place[position] = array_of.get(index, (THETA, index))
-                self.index[position] = index
-        for index, position in enumerate(captured.inputs):
-            if position is not None:
-                self.home[position], self.place[position] = INPUT, index
+        index, at = _known(captured.params)
+        self.index[at], self.home[at], self.place[at] = index, home[index], place[index]
+        index, at = _known(captured.inputs)
+        self.home[at], self.place[at] = INPUT, index
 
     def put(self, positions: Integers, number: int, places: Integers) -> None:
         """The values stand in a group."""
         self.home[positions], self.place[positions] = number, places
 
 
+def _known(places: Sequence[int | None]) -> tuple[Integers, Integers]:
+    """Which leaves are in the graph, and where."""
+    at = np.array([-1 if each is None else each for each in places], dtype=np.int64)
+    return np.flatnonzero(at >= 0), at[at >= 0]
+
+
 def grouped(
-    found: Operations, record: Graph, flags: list[int], homes: Homes, most: int
+    found: Operations, record: Graph, flags: Integers, homes: Homes, most: int
 ) -> list[Group] | None:
     """The groups, each after those that it uses; None where there are more than ``most``."""
-    levels: list[list[int]] = [[] for _ in range(max(found.levels) + 1)]
-    if len(levels) > most:
+    order = np.argsort(found.levels, kind="stable")
+    layers = np.split(order, np.cumsum(np.bincount(found.levels))[:-1])[1:]
+    if len(layers) > most:
         return None
-    for position, level in enumerate(found.levels):
-        if level:
-            levels[level].append(position)
-    maker = _Maker(found, record, np.array(flags, dtype=np.int64), homes)
-    for layer in levels[1:]:
-        maker.rules([each for each in layer if each not in found.sums])
-        maker.sums([each for each in layer if each in found.sums])
+    maker = _Maker(found, record, flags, homes)
+    adds = np.zeros(len(record), dtype=bool)
+    adds[found.sums] = True
+    for layer in layers:
+        maker.rules(layer[~adds[layer]])
+        maker.sums(layer[adds[layer]])
         if len(maker.groups) > most:
             return None
     return maker.groups
@@ -153,14 +157,13 @@ class _Maker:
         group.trains |= any(self.groups[home].trains for home in homes)
 
     # ------------------------------------------------------------------------------------- of a rule
-    def rules(self, layer: list[int]) -> None:
+    def rules(self, layer: Integers) -> None:
         """The groups of operations that are no sums of products."""
-        record, alike = self.record, defaultdict(list)
-        for position in layer:
-            width = record.first[position + 1] - record.first[position]
-            alike[int(record.op[position]), int(width)].append(position)
-        for (op, width), held in alike.items():
-            rule, positions = record.rules[op], np.array(held)
+        record = self.record
+        kinds = np.stack([record.op[layer], record.first[layer + 1] - record.first[layer]], axis=1)
+        for held in _by_rows(kinds) if len(layer) else ():
+            (op, width), positions = kinds[held[0]].tolist(), layer[held]
+            rule = record.rules[op]
             args = record.args[record.first[positions][:, None] + np.arange(width)]
             literal, inside = args < 0, np.maximum(args, 0)
             home = np.where(literal, CONSTANT, self.homes.home[inside])
@@ -199,15 +202,16 @@ class _Maker:
         self.finish(group)
 
     # ------------------------------------------------------------------------------------- of a sum
-    def sums(self, layer: list[int]) -> None:
+    def sums(self, layer: Integers) -> None:
         """The groups of sums of products: alike are those with as many terms of the same arrays."""
-        if not layer:
+        if not len(layer):
             return
         found, home, place, index = self.found, self.homes.home, self.homes.place, self.homes.index
-        slices = [found.slices.get(each, slice(0, 0)) for each in layer]
-        lengths = np.array([each.stop - each.start for each in slices])
-        terms = np.concatenate([np.arange(each.start, each.stop) for each in slices])
+        which_sums = np.searchsorted(found.sums, layer)
+        lengths = np.diff(found.ends[which_sums], axis=1)[:, 0]
         owner = np.repeat(np.arange(len(layer)), lengths)
+        ends = np.cumsum(lengths)
+        terms = np.arange(len(owner)) + (found.ends[which_sums, 1] - ends)[owner]
         left, right, factor = found.left[terms], found.right[terms], found.factor[terms]
         single = left < 0
         # A parameter alone, or its square, is alike whatever its array.
@@ -226,15 +230,13 @@ class _Maker:
         order = np.lexsort((factor, pl, pr, -sign, -hl, -hr, single, owner))
         kind = np.stack([single, sign, hl, hr], axis=1)[order].astype(np.int64)
         pl, pr, factor = pl[order], pr[order], factor[order]
-        ends = np.cumsum(lengths)
         alike: dict[bytes, list[int]] = defaultdict(list)
         for each, (start, end) in enumerate(zip((ends - lengths).tolist(), ends.tolist(), strict=True)):
             alike[kind[start:end].tobytes()].append(each)
-        positions = np.array(layer)
-        constants = np.array([found.sums[each] for each in layer])
+        constants = found.constants[which_sums]
         for which in alike.values():
             rows = (ends - lengths)[which][:, None] + np.arange(lengths[which[0]])
-            self._sum(positions[which], kind[rows[0]], pl[rows], pr[rows], factor[rows], constants[which])
+            self._sum(layer[which], kind[rows[0]], pl[rows], pr[rows], factor[rows], constants[which])
 
     def _sum(
         self, positions: Integers, kind: Integers, left: Integers, right: Integers, factor: Numbers,
@@ -277,15 +279,10 @@ def _sorted(keys: npt.NDArray[Any]) -> tuple[Integers, Integers]:
     """The rows in order, the first of equal ones alone; and for each row its number among these."""
     if len(keys) == 1:
         return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    texts = [row.tobytes() for row in keys.astype(">i8")]
-    first: dict[bytes, int] = {}
-    for index, each in enumerate(texts):
-        first.setdefault(each, index)
+    if not keys.shape[1]:
+        return np.zeros(1, dtype=np.int64), np.zeros(len(keys), dtype=np.int64)
+    texts = np.ascontiguousarray(keys.astype(">i8")).view(f"V{8 * keys.shape[1]}")[:, 0].tolist()
+    first = {each: index for index, each in reversed([*enumerate(texts)])}
     order = sorted(first)
     number = {each: n for n, each in enumerate(order)}
     return np.array([first[each] for each in order]), np.array([number[each] for each in texts])
-
-
-def mapped(places: Integers, where: Callable[[int], int]) -> Integers:
-    """Each place replaced."""
-    return np.array([where(each) for each in places.ravel().tolist()], dtype=np.int64).reshape(places.shape)

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
-from microbp.replay.matrix import Plan, Statement, Writer
+from microbp.replay.matrix import MANY, Plan, Statement, Writer
 from microbp.replay.matrix_source import used_arrays, written
-from microbp.replay.table import tabled
-from microbp.replay.trees import text
+from microbp.replay.trees import mul, sub, text
 
 __all__ = ["formulas", "latex", "statements", "whole_vector"]
 
@@ -67,8 +66,10 @@ def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
     """
     plan = Plan(captured)
     if plan.groups is None:
-        told = tabled(captured).description
-        raise ValueError(f"latex: {told}, which is no formula; take a part of the graph")
+        raise ValueError(
+            f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, "
+            "which are no formula; take a part of the graph"
+        )
     return plan, written(plan)
 
 
@@ -236,6 +237,11 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
             test, first, second = (_formula(each)[0] for each in args)
             return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _FACTOR
     word = text(func).removeprefix("np.")
+    if word in ("exp_shifted", "shift", "times_shift"):  # what they are of finite numbers
+        *factor, at, top = args
+        if word == "exp_shifted":
+            return rf"\exp\left({_formula(sub(at, top))[0]}\right)", _ATOM
+        return _formula(mul(factor[0], sub(top, at)) if factor else sub(top, at))
     if word.startswith("d_"):
         args = args[:1]  # the second is the value, from which the derivative is computed
     function = _FUNCTIONS.get(word) or rf"\operatorname{{{word}}}".replace("_", r"\_")

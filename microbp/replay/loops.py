@@ -1,7 +1,7 @@
 """A graph as loops and single nodes: for each node of a pattern that repeats, where its operands come from.
 
-Values in loops stand in one list, at their positions in the graph. So an operand that moves on from one
-repetition to the next is a part of that list, whatever it belongs to.
+In repetition k an operand is the node ``first + step * k``, whatever that belongs to: the same one each time
+where the step is 0, one of this loop where it is the period, else one of those before the loop.
 """
 
 from __future__ import annotations
@@ -13,46 +13,25 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.graph import Graph
 from microbp.replay.dependence import TRAINS, VARIES, Dependence, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.repeats import FEWEST, Records, Stretch, records, repeats
 from microbp.rules import Rule
+from microbp.sweeps import Integers
 
-__all__ = ["Fixed", "Lag", "Layout", "Loop", "Number", "Operand", "Slot", "Stride", "Table", "layout"]
+__all__ = ["Layout", "Loop", "Numbers", "Slot", "Stride", "layout"]
 
 Mask = npt.NDArray[np.bool_]
 
 
-class Number(NamedTuple):
-    """The same number in each repetition."""
-
-    number: float
-
-
-class Table(NamedTuple):
-    """A number for each repetition."""
+class Numbers(NamedTuple):
+    """A number for each repetition; a single one if it is the same in all."""
 
     numbers: tuple[float, ...]
 
 
-class Fixed(NamedTuple):
-    """A node outside of the loop, the same in each repetition."""
-
-    position: int
-
-
-class Lag(NamedTuple):
-    """A node of this loop, ``lag`` repetitions ago; in the first ones, what stands there before the loop."""
-
-    slot: int
-    lag: int
-    #: Its position in the first repetition.
-    first: int
-
-
 class Stride(NamedTuple):
-    """In repetition k the node ``first + step * k``, before the loop."""
+    """In repetition k the node ``first + step * k``."""
 
     first: int
     step: int
@@ -64,10 +43,7 @@ class Stride(NamedTuple):
     def places(self, times: int) -> slice:
         """All its positions, in any order."""
         low, high = sorted((self.first, self.last(times)))
-        return slice(low, high + 1, abs(self.step))
-
-
-Operand = Number | Table | Fixed | Lag | Stride
+        return slice(low, high + 1, abs(self.step) or 1)
 
 
 class Slot(NamedTuple):
@@ -76,15 +52,10 @@ class Slot(NamedTuple):
     #: Of the first repetition.
     position: int
     rule: Rule
-    operands: tuple[Operand, ...]
+    operands: tuple[Numbers | Stride, ...]
     #: For a leaf: ``inputs``, ``parameters`` or ``constants``, and where it stands in them.
     leaf: str = ""
-    first: int = 0
-    step: int = 0
-    #: The position of the value that the first repetition uses in place of the one before.
-    near: int | None = None
-    #: Whether later repetitions ask for it at other places than in its variable.
-    direct: bool = False
+    given: Stride = Stride(0, 0)
 
 
 class Loop(NamedTuple):
@@ -94,32 +65,45 @@ class Loop(NamedTuple):
     period: int
     times: int
     slots: tuple[Slot, ...]
+    #: For each use of each slot in the loop how many repetitions later it is; -1 for those that are far.
+    uses: tuple[list[int], ...]
 
     @property
     def end(self) -> int:
         """The position behind it."""
         return self.start + self.period * self.times
 
-    def is_near(self, user: int, lag: Lag) -> bool:
-        """Whether the variable of the slot has the value when the user asks for it."""
-        return lag.lag == 0 or (lag.lag == 1 and user <= lag.slot)
+    def column(self, index: int) -> Stride:
+        """The places of a slot."""
+        return Stride(self.slots[index].position, self.period)
 
-    def nexts(self, slot: int) -> bool:
-        """Whether the next repetition uses the slot's variable."""
-        return self.slots[slot].near is not None
+    def inner(self, operand: Numbers | Stride) -> tuple[int, int] | None:
+        """The slot of an operand that is of this loop, and how many repetitions ago."""
+        if isinstance(operand, Numbers) or operand.step != self.period:
+            return None
+        if operand.last(self.times) < self.start:
+            return None
+        back, slot = divmod(operand.first - self.start, self.period)
+        return slot, -back
+
+    def near(self, user: int, slot: int, lag: int) -> bool:
+        """Whether the variable of the slot has the value when the user asks for it."""
+        return lag == 0 or (lag == 1 and user <= slot)
+
 
 
 class Layout:
     """The items of a graph in order: positions of single nodes, and loops."""
 
-    def __init__(self, captured: Captured, flags: Sequence[int], loops: Sequence[Loop]) -> None:
+    def __init__(self, captured: Captured, flags: Integers, loops: Sequence[Loop]) -> None:
         self.record, self.loops, self.outputs = captured.graph, list(loops), captured.outputs
         self._starts = [each.start for each in loops]
-        self._flags = np.array(flags, dtype=np.int64)
-        #: The single nodes to which loops pass gradients one after the other: theirs stand in the list, too.
-        self.shared = self.mask()
-        #: What has received a gradient, in a backward pass, when its turn comes; see :meth:`listed`.
-        self.reached = self.mask()
+        self._flags = flags
+        self._inside = self.mask()
+        for loop in loops:
+            self._inside[loop.start : loop.end] = True
+        #: For each node the last that uses it otherwise than loops do with variables; see :meth:`listed`.
+        self.reached = np.full(len(self._inside), -1)
 
     def mask(self) -> Mask:
         """A flag for each position."""
@@ -150,52 +134,44 @@ class Layout:
         return found
 
     def listed(self, needed: Mask) -> Mask:
-        """By the first position of each slot whether its upstream gradient is kept in the list.
+        """The nodes whose upstream gradient is kept in the list of all, of loops by the first of each slot.
 
         It is in a variable where only the same and the next repetition pass to it, others only to the last.
+        Those of single nodes are in the list where loops pass to them one after the other.
         """
-        reached, found = self.mask(), self.mask()
-        for place in self.outputs:
-            reached[place] = True
-        for item in reversed(list(self.items())):
-            if not isinstance(item, Loop):
-                args = self.record.args[self.record.first[item] : self.record.first[item + 1]]
-                reached[args[args >= 0]] = True
-                continue
-            #: For each slot its users: how many repetitions later they are, -1 for those that are far.
-            users: dict[int, list[int]] = {index: [] for index in range(item.period)}
-            for user, slot in enumerate(item.slots):
-                for each in slot.operands:
-                    if isinstance(each, Lag):
-                        users[each.slot].append(each.lag if item.is_near(user, each) else -1)
-            for index, slot in enumerate(item.slots):
-                here = reached[slot.position : item.end : item.period]
-                before = slot.near is not None and (reached[slot.near] or users[index].count(1) > 1)
-                found[slot.position] = here[:-1].any() or not users[index] or -1 in users[index] or before
-            for slot in item.slots:
-                for each in slot.operands:
-                    match each:
-                        case Fixed(position):
-                            reached[position] = True
-                        case Stride():
-                            reached[each.places(item.times)] = True
-                        case Lag(lag=lag, first=first) if lag:
-                            reached[first : item.start : item.period] = True
-        self.reached = reached
-        self.shared = self._shared(found & needed) & needed
-        return found & needed
-
-    def _shared(self, listed: Mask) -> Mask:
-        found, inside = self.mask(), self.mask()
+        self.reached, found = self._reached(), self.mask()
         for loop in self.loops:
-            inside[loop.start : loop.end] = True
+            for index, slot in enumerate(loop.slots):
+                uses, before = loop.uses[index], slot.position - loop.period
+                twice = 1 in uses and (self.reached[before] >= loop.start or uses.count(1) > 1)
+                others = (self.reached[slot.position : loop.end - loop.period : loop.period] >= 0).any()
+                found[slot.position] = others or not uses or -1 in uses or twice
+        found &= needed
+        shared = self.mask()
+        for loop in self.loops:
             for slot in loop.slots:
                 for each in slot.operands:
-                    if isinstance(each, Stride):
-                        found[each.places(loop.times)] = True
-                    elif isinstance(each, Lag) and each.lag and listed[loop.slots[each.slot].position]:
-                        found[each.first : loop.start : loop.period] = True
-        return found & ~inside
+                    known = loop.inner(each)
+                    in_list = not known or found[loop.slots[known[0]].position]
+                    if isinstance(each, Stride) and each.step and in_list:
+                        shared[each.places(loop.times)] = True
+        return found | (shared & ~self._inside & needed)
+
+    def _reached(self) -> Integers:
+        """The last of what uses each node otherwise than the same and the next repetition of its loop do."""
+        record, found = self.record, np.full(len(self.record.op), -1)
+        user = np.repeat(np.arange(len(record.op)), np.diff(record.first))
+        single = ~self._inside[user] & (record.args >= 0)
+        found[record.args[single]] = user[single]  # of several, the last is written last
+        for loop in self.loops:
+            for index, slot in enumerate(loop.slots):
+                for each in slot.operands:
+                    known = loop.inner(each)
+                    if isinstance(each, Stride) and not (known and loop.near(index, *known)):
+                        places = each.places(loop.times)
+                        found[places] = np.maximum(found[places], loop.start)
+        found[list(self.outputs)] = len(found)
+        return found
 
 
 def layout(captured: Captured, known: Dependence | None = None, *, loops: bool = True) -> Layout:
@@ -211,15 +187,16 @@ def layout(captured: Captured, known: Dependence | None = None, *, loops: bool =
     >>> [(each.start, each.period, each.times) for each in found.loops], found.length
     ([(3, 2, 999)], 6)
     """
-    record, flags = captured.graph, (known or dependence(captured)).flags
+    flags = (known or dependence(captured)).flags
     found: list[Loop] = []
     if loops:
         like = records(captured, flags)
-        reader = _Reader(captured, record, like)
+        leaves = {place: "parameters" for place in captured.params if place is not None}
+        leaves |= {place: "inputs" for place in captured.inputs if place is not None}
         waiting = [_aligned(each, like) for each in reversed(repeats(like))]
         while waiting:
             stretch = waiting.pop()
-            made = reader.loop(stretch)
+            made = _loop(captured, like, leaves, stretch)
             if isinstance(made, Loop):
                 found.append(made)
             elif made:  # so many repetitions, and then the rest by itself
@@ -233,98 +210,64 @@ def layout(captured: Captured, known: Dependence | None = None, *, loops: bool =
 def _aligned(stretch: Stretch, records: Records) -> Stretch:
     """The same stretch, begun at the node of the pattern from which the fewest operands lie a loop back."""
     start, period, times = stretch
-    crossings = [0] * (2 * period + 1)
-    places = records.places
-    for index in range(period):
-        position = start + period + index
-        here, there = records.starts[position], records.starts[position + 1]
-        before = records.starts[position - period]
-        for now, then in zip(
-            places[here:there].tolist(), places[before : before + there - here].tolist(), strict=True
-        ):
-            back = position - now
-            if now - then == period and back > 0:
-                # Begun at any of these nodes, the operand is of the repetition before.
-                crossings[index + period - min(back, period) + 1] += 1
-                crossings[index + period + 1] -= 1
-    total, counts = 0, [0] * period
-    for index, change in enumerate(crossings[: 2 * period]):
-        total += change
-        counts[index % period] += total
-    offset = min(range(period), key=lambda each: (counts[each], each))
+    crossings = np.zeros(2 * period + 1, dtype=np.int64)
+    first, middle, end = records.starts[[start, start + period, start + 2 * period]]
+    now, then = records.places[middle:end], records.places[first:middle]
+    index = np.repeat(np.arange(period), np.diff(records.starts[start + period : start + 2 * period + 1]))
+    back = start + period + index - now
+    moving = (now - then == period) & (back > 0)
+    # Begun at any of these nodes, the operand is of the repetition before.
+    np.add.at(crossings, index[moving] + period - np.minimum(back[moving], period) + 1, 1)
+    np.add.at(crossings, index[moving] + period + 1, -1)
+    counts = np.cumsum(crossings[: 2 * period]).reshape(2, period).sum(axis=0)
+    offset = int(np.argmin(counts))
     return Stretch(start + offset, period, (period * times - offset) // period)
 
 
-class _Reader:
-    """Reads the pattern of a stretch off its first two repetitions."""
-
-    def __init__(self, captured: Captured, record: Graph, known: Records) -> None:
-        self.record, self.known = record, known
-        self.leaves = {place: "parameters" for place in captured.params if place is not None}
-        self.leaves.update((place, "inputs") for place in captured.inputs if place is not None)
-
-    def loop(self, stretch: Stretch) -> Loop | int:
-        """The loop, or after how many repetitions it has to be cut first."""
-        record = self.record
-        slots: list[Slot] = []
-        for position in range(stretch.start, stretch.start + stretch.period):
-            first, second = (self._places(position + offset) for offset in (0, stretch.period))
-            column = range(position, stretch.end, stretch.period)
-            rule = record.rules[record.op[position]]
-            if record.op[position] < 0:
-                leaf = self.leaves.get(position, "constants")
-                held: tuple[Operand, ...] = ()
-                if leaf == "constants":
-                    held = (_numbers(record.data[column].tolist()),)
-                slots.append(Slot(position, rule, held, leaf, first[0], second[0] - first[0]))
+def _loop(captured: Captured, known: Records, leaves: dict[int, str], stretch: Stretch) -> Loop | int:
+    """The loop, read off its first two repetitions; or after how many repetitions it has to be cut first."""
+    record, slots = captured.graph, []
+    for position in range(stretch.start, stretch.start + stretch.period):
+        first, second = (
+            known.places[known.starts[at] : known.starts[at + 1]].tolist()
+            for at in (position, position + stretch.period)
+        )
+        column = range(position, stretch.end, stretch.period)
+        rule = record.rules[record.op[position]]
+        if record.op[position] < 0:
+            leaf = leaves.get(position, "constants")
+            held = (_numbers(record.data[column]),) if leaf == "constants" else ()
+            slots.append(Slot(position, rule, held, leaf, Stride(first[0], second[0] - first[0])))
+            continue
+        operands: list[Numbers | Stride] = []
+        for index, (here, there) in enumerate(zip(first, second, strict=True)):
+            args = record.args[record.first[column] + index]
+            if args[0] < 0:
+                operands.append(_numbers(record.consts[-1 - args]))
                 continue
-            operands: list[Operand] = []
-            for index, (here, there) in enumerate(zip(first, second, strict=True)):
-                args = record.args[record.first[column] + index]
-                if args[0] < 0:
-                    operands.append(_numbers(record.consts[-1 - args].tolist()))
-                    continue
-                found = _operand(stretch, here, there - here)
-                if isinstance(found, int):
-                    return found
-                operands.append(found)
-            slots.append(Slot(position, rule, tuple(operands)))
-        made = Loop(*stretch, tuple(slots))
-        return made._replace(slots=tuple(_settled(made, index) for index in range(stretch.period)))
-
-    def _places(self, position: int) -> list[int]:
-        known = self.known
-        places: list[int] = known.places[known.starts[position] : known.starts[position + 1]].tolist()
-        return places
+            cut = _cut(stretch, here, there - here)
+            if cut:
+                return cut
+            operands.append(Stride(here, there - here))
+        slots.append(Slot(position, rule, tuple(operands)))
+    made = Loop(*stretch, tuple(slots), tuple([] for _ in slots))
+    for user, each in enumerate(slots):
+        for slot, lag in filter(None, map(made.inner, each.operands)):
+            made.uses[slot].append(lag if made.near(user, slot, lag) else -1)
+    return made
 
 
-def _operand(stretch: Stretch, first: int, step: int) -> Operand | int:
-    """Where it comes from; or after how many repetitions the stretch has to be cut."""
+def _cut(stretch: Stretch, first: int, step: int) -> int:
+    """After how many repetitions a stretch has to be cut for an operand; 0 where it need not be."""
     start, period, times = stretch
     last = first + step * (times - 1)
     if step == 0:
-        return Fixed(first) if first < start else (first - start) // period + 1
-    if step == period and last >= start:
-        return Lag((first - start) % period, -((first - start) // period), first)
-    if max(first, last) < start:
-        return Stride(first, step)
-    if first >= start:
-        return 1
-    return -(-(start - first) // step)
+        return 0 if first < start else (first - start) // period + 1
+    if max(first, last) < start or (step == period and last >= start):
+        return 0
+    return 1 if first >= start else -(-(start - first) // step)
 
 
-def _settled(loop: Loop, index: int) -> Slot:
-    """With what is known of a slot when its users are."""
-    uses = [
-        (loop.is_near(user, each), each)
-        for user, slot in enumerate(loop.slots)
-        for each in slot.operands
-        if isinstance(each, Lag) and each.slot == index
-    ]
-    near = next((each.first for near, each in uses if near and each.lag), None)
-    return loop.slots[index]._replace(near=near, direct=any(not near for near, _ in uses))
-
-
-def _numbers(numbers: Sequence[float]) -> Operand:
-    same = len({each.hex() for each in numbers}) == 1  # 0.0 is not -0.0
-    return Number(numbers[0]) if same else Table(tuple(numbers))
+def _numbers(numbers: npt.NDArray[np.float64]) -> Numbers:
+    bits = np.ascontiguousarray(numbers).view(np.int64)  # 0.0 is not -0.0
+    return Numbers(tuple(numbers[: 1 if (bits == bits[0]).all() else None].tolist()))

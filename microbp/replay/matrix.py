@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from microbp.replay.views import Array, Operand, Piece, located, mapping
 
 __all__ = ["MANY", "Domain", "Generated", "Plan", "Statement", "Writer"]
 
+#: A text, or what makes it when somebody reads it.
+Comment = str | Callable[[], str]
 #: Constant arrays of up to so many numbers stand in the source.
 SHORT = 4096
 #: A graph of more groups than this becomes a loop over a table: so many lines would compile for seconds.
@@ -32,23 +35,51 @@ MANY = 3000
 TERMS = 12
 
 
-class Generated(NamedTuple):
-    """Source for a batch."""
+class Generated:
+    """Source for a batch.
 
-    #: Defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
-    source: str
-    #: In this order the arrays stand in those arguments.
-    arrays: tuple[ParameterArray, ...]
-    #: The name of the vector of all parameters, if it stands before them.
-    theta: str
-    #: Arrays that the source names without defining them.
-    constants: Mapping[str, npt.NDArray[Any]]
-    #: "985 scalars became 14 array operations", and a line for each group.
-    description: str
-    #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
-    watched: frozenset[int] = frozenset()
-    #: How many array operations it is made of.
-    operations: int = 0
+    It defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
+    """
+
+    def __init__(
+        self,
+        write: Callable[..., str] | str,
+        arrays: tuple[ParameterArray, ...],
+        theta: str,
+        constants: Mapping[str, npt.NDArray[Any]],
+        describe: Callable[[], str] | str,
+        watched: frozenset[int],
+        operations: int,
+    ) -> None:
+        self._write, self._describe = write, describe
+        #: In this order the arrays stand in those arguments; before them the vector of all, if it has a name.
+        self.arrays, self.theta = arrays, theta
+        #: Arrays that the source names without defining them.
+        self.constants = constants
+        #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
+        self.watched = watched
+        #: How many array operations it is made of.
+        self.operations = operations
+
+    @cached_property
+    def code(self) -> str:
+        """The source without its comments, in the same lines."""
+        return self._write if isinstance(self._write, str) else self._write(comments=False)
+
+    @cached_property
+    def source(self) -> str:
+        """What people read: names are looked up for it."""
+        return self._write if isinstance(self._write, str) else self._write(comments=True)
+
+    @cached_property
+    def description(self) -> str:
+        """"985 scalars became 14 array operations", and a line for each group."""
+        return self._describe if isinstance(self._describe, str) else self._describe()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle has the texts."""
+        known = (self.arrays, self.theta, dict(self.constants))
+        return Generated, (self.source, *known, self.description, self.watched, self.operations)
 
 
 @dataclass
@@ -60,7 +91,7 @@ class Statement:
     value: Tree | None
     #: ``=``, ``+=``, or ``out``: NumPy writes it where it is to go.
     sign: str = "="
-    comment: str = ""
+    comment: Comment = ""
     #: ``forward``, ``deltas`` or ``gradients``.
     section: str = "forward"
     line: str = ""
@@ -112,7 +143,7 @@ class Plan:
         if depth > most:
             return
         parameters = Parameters(captured, self.names)
-        self.homes = Homes(captured, parameters.place)
+        self.homes = Homes(captured, parameters.home, parameters.place)
         self.groups = groups = grouped(
             operations(record, flags, captured.outputs), record, flags, self.homes, most
         )
@@ -128,15 +159,15 @@ class Plan:
         }
         self.names.reserve(f"d{self.arrays[THETA].name}")
         #: The arrays of parameters of which any takes a gradient.
-        self.trains = {THETA} if any(captured.trained) else set()
+        trained = np.array(captured.trained, dtype=bool)
+        self.trains = {THETA} if trained.any() else set()
         for home, each in parameters.arrays.items():
-            members = np.array(each.members, dtype=np.int64).reshape(each.shape)
-            self.arrays[home] = Array(each.name, each.shape, members=members)
-            if any(captured.trained[member] for member in each.members):
+            self.arrays[home] = Array(each.name, each.shape, members=each.members)
+            if trained[each.members].any():
                 self.trains.add(home)
         self.domains = [self._domain(group) for group in groups]
         self.deltas: list[str] = []
-        self.comments: list[str] = []
+        self.comments: list[Comment] = []
         self._name_groups(groups)
         self.constants: dict[str, npt.NDArray[Any]] = {}
         #: The names of these by what is in them.
@@ -206,19 +237,22 @@ class Plan:
             array.name = self.names.counted(wanted)
             delta = f"d_{array.name}" if number is None else f"delta{number}"
             self.deltas[each] = self.names.counted(delta)
-            self.comments[each] = self._comment(group)
+            self.comments[each] = partial(self.comment, group)
 
-    def _comment(self, group: Group) -> str:
-        groups = self.captured.graph.groups
+    def comment(self, group: Group) -> str:
+        """What a group computes, and where the user computed it."""
+        group_of = self.captured.graph.group
         rule = "Σ" if group.rule is None else group.rule.name
-        paths = {" / ".join(name for name, _ in groups[position][:2]) for position in group.members}
+        paths = {" / ".join(name for name, _ in group_of(position)[:2]) for position in group.members}
         where = paths.pop() if len(paths) == 1 else ""
         return one_line(f"{self.told(group)} = {rule}{' in ' * bool(where)}{where}")
 
     def told(self, group: Group) -> str:
         """The names of its values."""
-        names = [self.captured.graph.names[position] for position in group.members]
-        return one_line(", ".join(names) if len(names) < 3 else f"{names[0]}…{names[-1]}")
+        name, members = self.captured.graph.name, group.members
+        if len(members) > 2:
+            return one_line(f"{name(members[0])}…{name(members[-1])}")
+        return one_line(", ".join(map(name, members)))
 
     def writer(self) -> Writer:
         """A writer for one of the functions."""
@@ -269,9 +303,9 @@ def _repeats(rows: npt.NDArray[Any]) -> list[int]:
 
 def _given_name(record: Graph, members: Sequence[int]) -> str:
     """The name of a single value, or what the names of all values have before their numbers: h of h1, h2."""
-    if not all(record.named[each] for each in members):
+    if not record._naming.given.issuperset(members):
         return ""
-    names = [record.names[each] for each in members]
+    names = [*map(record.name, members)]
     if len(names) == 1:
         return Identifiers.plain(names[0])
     stems = {re.sub(r"[\d\[\]., _]+$", "", each) for each in names}
@@ -292,7 +326,7 @@ class Writer:
         self._kept: dict[str, str] = {}
         self._own: dict[str, int] = {}
 
-    def add(self, target: Tree, value: Tree, sign: str = "=", comment: str = "") -> None:
+    def add(self, target: Tree, value: Tree, sign: str = "=", comment: Comment = "") -> None:
         """A line that computes something."""
         self.statements.append(
             Statement(target, value, sign, comment, self.section, "", self.indent, self.watching)
@@ -302,7 +336,7 @@ class Writer:
         """A line that is about Python."""
         self.statements.append(Statement(None, None, "", "", self.section, line, self.indent))
 
-    def assign(self, word: str, value: Tree, comment: str = "") -> Tree:
+    def assign(self, word: str, value: Tree, comment: Comment = "") -> Tree:
         """A line that gives a name to what is computed."""
         self.add(name(word), value, "=", comment)
         return name(word)
@@ -345,11 +379,13 @@ class Writer:
             self.theta_used = True
         return located(operand, self.constant, self.keep, self.theta)
 
-    def lines(self, width: int = 44) -> list[str]:
+    def lines(self, *, comments: bool = True) -> list[str]:
         """The code, with comments in a column where there is room."""
         codes = [f"    {each.code}" for each in self.statements]
-        pairs = zip(codes, self.statements, strict=True)
-        return [f"{code:<{width + 4}}  # {each.comment}" if each.comment else code for code, each in pairs]
+        if not comments:
+            return codes
+        told = [each.comment if isinstance(each.comment, str) else each.comment() for each in self.statements]
+        return [f"{code:<48}  # {each}" if each else code for code, each in zip(codes, told, strict=True)]
 
 
 def _key(numbers: npt.NDArray[Any]) -> tuple[Any, ...]:

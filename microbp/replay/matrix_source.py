@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,40 +37,48 @@ def matrix_source(plan: Plan, functions: tuple[Writer, Writer] | None = None) ->
     given, gradients = ["x", *names], [f"d{each}" for each in names]
     words = {each.id for writer in (value, both) for line in writer.statements for each in _names(line.value)}
     extra = helpers(words)
-    lines = ["import numpy as np", ""]
+    head = ["import numpy as np", ""]
     if any("FUNCTIONS[" in each for each in extra):
-        lines[1:1] = ["", "from microbp.expr import FUNCTIONS"]
+        head[1:1] = ["", "from microbp.expr import FUNCTIONS"]
     if any("math." in each for each in extra):
-        lines[:0] = ["import math", ""]
+        head[:0] = ["import math", ""]
     if pool and arrays:
-        lines += [*_told(theta.name, arrays), ""]
+        head += [*_told(theta.name, arrays), ""]
     short = {word: array for word, array in plan.constants.items() if array.size <= SHORT}
-    lines += [f"{word} = np.array({_listed(array)})" for word, array in short.items()]
-    lines += [""] * bool(short)
+    head += [f"{word} = np.array({_listed(array)})" for word, array in short.items()]
+    head += [""] * bool(short)
     for helper in extra:
-        lines += ["", *helper.splitlines(), ""]
-    watched: set[int] = set()
-    for head, writer, blank in (
-        (f"def value({', '.join(given)}):", value, 2),
-        (f"def value_and_grad({', '.join([*given, *gradients, 'wrt_x=False'])}):", both, 1),
-    ):
-        lines += [""] * (writer is value) + [head]
-        watched.update(
-            len(lines) + at for at, each in enumerate(writer.statements, start=1) if each.watched
-        )
-        lines += [*writer.lines(), *[""] * blank]
+        head += ["", *helper.splitlines(), ""]
+    first = f"def value({', '.join(given)}):"
+    second = f"def value_and_grad({', '.join([*given, *gradients, 'wrt_x=False'])}):"
+
+    def write(comments: bool) -> str:
+        bodies = [writer.lines(comments=comments) for writer in (value, both)]
+        return "\n".join([*head, "", first, *bodies[0], "", "", second, *bodies[1], ""])
+
+    starts = len(head) + 2, len(head) + 5 + len(value.statements)
+    watched = {
+        start + at
+        for start, writer in zip(starts, (value, both), strict=True)
+        for at, each in enumerate(writer.statements, start=1)
+        if each.watched
+    }
+    constants = {word: array for word, array in plan.constants.items() if word not in short}
+    return Generated(
+        write, arrays, theta.name if pool else "", constants, partial(_described, plan), frozenset(watched),
+        len(both.statements),
+    )  # fmt: skip
+
+
+def _described(plan: Plan) -> str:
     assert plan.groups is not None
     size = counted(len(plan.captured.graph), "scalar")
-    description = f"{size} became {counted(len(plan.groups), 'array operation')}"
+    told = f"{size} became {counted(len(plan.groups), 'array operation')}"
     for each in plan.order:
         group = plan.groups[each]
         shape = ", ".join(["n"] * group.varies + [str(len(group.members))])
-        description += f"\n  {plan.group_array(each).name} ({shape}): {plan.comments[each]}"
-    constants = {word: array for word, array in plan.constants.items() if word not in short}
-    return Generated(
-        "\n".join(lines), arrays, theta.name if pool else "", constants, description, frozenset(watched),
-        len(both.statements),
-    )  # fmt: skip
+        told += f"\n  {plan.group_array(each).name} ({shape}): {plan.comment(group)}"
+    return told
 
 
 def written(plan: Plan) -> tuple[Writer, Writer]:
@@ -86,7 +95,7 @@ def written(plan: Plan) -> tuple[Writer, Writer]:
 
 def used_arrays(plan: Plan) -> tuple[ParameterArray, ...]:
     """The arrays of parameters, in the order in which they begin in the vector of all."""
-    return tuple(sorted(plan.parameters.values(), key=lambda array: array.members[0]))
+    return tuple(sorted(plan.parameters.values(), key=lambda array: int(array.members.flat[0])))
 
 
 def _names(tree: ast.AST | None) -> list[ast.Name]:

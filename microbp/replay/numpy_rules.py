@@ -27,7 +27,7 @@ from microbp.replay.trees import (
 )  # fmt: skip
 from microbp.rules import RULES, Rule
 
-__all__ = ["FORMS", "HELPERS", "array_tree", "helpers", "reduction"]
+__all__ = ["FORMS", "HELPERS", "PARTS", "array_tree", "helpers", "reduction"]
 
 #: For rows of the table what says the same as the value, and as each derivative, in fewer calls; "" where
 #: there is nothing shorter. Equal to the last digits, which a test holds for all kinds of numbers.
@@ -41,6 +41,13 @@ FORMS: dict[str, tuple[str, ...]] = {
     "tanh": ("", "d_tanh(a, y)"),
     "softplus": ("np.logaddexp(0.0, a)", "1.0 / (1.0 + np.exp(-a))"),
 }
+#: The same for parts of rows, which only where numbers are infinite are more than the plain formula.
+PARTS = {
+    "1.0 if x == largest(x) and abs(x) == inf else exp(x - largest(x))": "exp_shifted(x, largest(x))",
+    "0.0 if x == largest(x) and abs(x) == inf else largest(x) - x": "shift(x, largest(x))",
+    "0.0 if t == 0.0 and largest(x) - x == inf or (x == largest(x) and abs(x) == inf) "
+    "else t * (largest(x) - x)": "times_shift(t, x, largest(x))",
+}  # fmt: skip
 #: Functions that the source defines when it needs them.
 HELPERS: dict[str, str] = {
     "d_sigmoid": '''\
@@ -62,13 +69,33 @@ def d_tanh(a, y):
 def rest(weights, axis=-1):
     """The sum of all but one of the largest: it keeps the digits that the whole sum would lose."""
     weights = weights.copy()
-    np.put_along_axis(weights, weights.argmax(axis=axis, keepdims=True), 0.0, axis=axis)
+    rows = weights.reshape(-1, weights.shape[axis])
+    rows[np.arange(len(rows)), rows.argmax(axis=1)] = 0.0
     return weights.sum(axis=axis, keepdims=True)
 ''',
     "sigmoid": '''\
 def sigmoid(a):
     """The logistic function; where exp(-a) overflows it is 0."""
     return 1.0 / (1.0 + np.exp(-a))
+''',
+    "exp_shifted": '''\
+def exp_shifted(a, top):
+    """exp(a - top), which never overflows; 1 where both are the same infinity."""
+    weights = np.exp(a - top)
+    return weights if np.isfinite(top).all() else np.where((a == top) & (np.abs(a) == np.inf), 1.0, weights)
+''',
+    "shift": '''\
+def shift(a, top):
+    """top - a; 0 where both are the same infinity."""
+    return top - a if np.isfinite(top).all() else np.where((a == top) & (np.abs(a) == np.inf), 0.0, top - a)
+''',
+    "times_shift": '''\
+def times_shift(t, a, top):
+    """t·(top - a); 0 where 0 meets an infinite distance, and where a and top are the same infinity."""
+    if np.isfinite(a).all():
+        return t * (top - a)
+    same = (a == top) & (np.abs(a) == np.inf)
+    return np.where((t == 0.0) & (top - a == np.inf) | same, 0.0, t * (top - a))
 ''',
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
@@ -77,6 +104,7 @@ _FORM_TREES = {
     each: tuple(ast.parse(form, mode="eval").body if form else None for form in forms)
     for each, forms in FORMS.items()
 }
+_PART_TREES = {part: ast.parse(form, mode="eval").body for part, form in PARTS.items()}
 _NUMPY = {"abs": "np.abs", "pow": "np.power", "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan"}
 _IN_NUMPY = {
     "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "log2", "log10",
@@ -169,6 +197,8 @@ class _Reader:
                 return make(self.tree(left), self.tree(right))
             case ast.UnaryOp(operand=operand):
                 return neg(self.tree(operand))
+            case ast.IfExp() if isinstance(form := _PART_TREES.get(ast.unparse(node)), ast.Call):
+                return self.known(ast.Call(form.func, [self.tree(each) for each in form.args], []))
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 condition = self.condition(test)
                 if isinstance(condition, bool):

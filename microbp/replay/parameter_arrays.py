@@ -1,4 +1,4 @@
-"""Parameters as arrays: by the names that they bear, by the sums that use them, or one by one.
+"""Parameters as arrays: by their paths in modules or their names, by the sums that use them, or one by one.
 
 All parameters stand in one vector, in the order in which the user gave them. An array is a view of it where
 its elements lie there in even strides, as they do if they were given row by row, and else gathered from it.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from math import prod
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from microbp.replay.function_graph import Captured
-from microbp.replay.groups import THETA, Group, Slot, mapped
+from microbp.replay.groups import THETA, Group, Slot
 from microbp.replay.identifiers import Identifiers
 from microbp.sweeps import Integers
 
@@ -32,17 +32,20 @@ class ParameterArray(NamedTuple):
     """Parameters that the generated code holds in one array."""
 
     name: str
-    shape: tuple[int, ...]
-    #: For each element, in C order, its index in the vector of all parameters.
-    members: tuple[int, ...]
+    #: For each element its index in the vector of all parameters.
+    members: Integers
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.members.shape
 
     @property
     def strides(self) -> tuple[int, ...] | None:
         """By how much the index grows along each axis; None where it does not grow evenly."""
-        places = np.array(self.members, dtype=np.int64).reshape(self.shape)
         found = []
         for axis, size in enumerate(self.shape):
-            steps = np.diff(places, axis=axis)
+            steps = np.diff(self.members, axis=axis)
             if size > 1 and (steps != steps.flat[0]).any():
                 return None
             found.append(int(steps.flat[0]) if size > 1 else 1)
@@ -51,10 +54,10 @@ class ParameterArray(NamedTuple):
     def view(self, vector: Floats) -> Floats | None:
         """The array as a view of a vector of all parameters; None where it is none."""
         strides = self.strides
-        if strides is None or not self.members:
+        if strides is None or not self.members.size:
             return None
         bytes_ = tuple(vector.strides[0] * each for each in strides)
-        start: Floats = vector[self.members[0] :]
+        start: Floats = vector[self.members.flat[0] :]
         return np.lib.stride_tricks.as_strided(start, self.shape, bytes_, writeable=vector.flags.writeable)
 
 
@@ -63,61 +66,59 @@ class Parameters:
 
     def __init__(self, captured: Captured, names: Identifiers) -> None:
         self.arrays: dict[int, ParameterArray] = {}
-        self.place: dict[int, tuple[int, int]] = {}
-        self.param_names, self.names = captured.param_names, names
-        known = captured.graph.paths
-        paths = [() if place is None else known[place] for place in captured.params]
-        for wanted, shape, members in named_arrays(captured.param_names, paths):
-            self.add(shape, members, *wanted)
+        self.names, self.captured = names, captured
+        size = len(captured.params)
+        self.home, self.place = np.full(size, THETA), np.arange(size)
+        for wanted, members in named_arrays(captured.param_paths):
+            self.add(members, *wanted)
 
-    def add(self, shape: tuple[int, ...], members: Sequence[int], *wanted: str) -> str:
-        """A new array; returns its name."""
+    def add(self, members: Integers, *wanted: str) -> None:
+        """A new array, called as is wanted, the best name first."""
         home = THETA - 1 - len(self.arrays)
         name = self.names.counted(*wanted)
         self.names.reserve(f"d{name}")
-        self.arrays[home] = ParameterArray(name, shape, tuple(int(each) for each in members))
-        for place, member in enumerate(members):
-            self.place[int(member)] = home, place
-        return name
+        self.arrays[home] = ParameterArray(name, members)
+        self.home[members] = home
+        self.place[members] = np.arange(members.size).reshape(members.shape)
 
     def free(self, members: Integers) -> bool:
         """Whether these are different parameters that stand in no array yet."""
-        flat = members.ravel().tolist()
-        return len({*flat}) == len(flat) and not any(each in self.place for each in flat)
+        return bool((self.home[members] == THETA).all()) and len({*members.ravel().tolist()}) == members.size
 
     def settle(self, slot: Slot) -> None:
         """Let a slot speak of places in an array, if all that stands there is in one."""
-        if slot.home == THETA:
-            homes = {self.place.get(each, (THETA, 0))[0] for each in slot.places.ravel().tolist()}
-            if len(homes) == 1 and THETA not in homes:
-                (slot.home,) = homes
-                slot.places = mapped(slot.places, lambda index: self.place[index][1])
+        if slot.home == THETA and slot.places.size:
+            home = int(self.home[slot.places.flat[0]])
+            if home != THETA and (self.home[slot.places] == home).all():
+                slot.home, slot.places = home, self.place[slot.places]
 
 
 # ------------------------------------------------------------------------------------- by their names
-Named = tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]
+Part = str | int
 
 
-def named_arrays(names: Sequence[str], paths: Sequence[tuple[str | int, ...]] = ()) -> list[Named]:
-    """The arrays that the names, or the paths in modules, tell of, in the order of their first elements.
+def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
+    """The arrays that paths in modules, or names such as ``W[0,1]``, tell of, by their first elements.
 
-    Of each the names for it, the best first; the shape; and its elements in C order, as indices.
+    Of each the names for it, the best first, and its elements, as indices.
 
     >>> named_arrays(["W[0,0]", "W[0,1]", "k"])
-    [(('W', 'W'), (1, 2), (0, 1))]
-    >>> paths = [("layers", 1, "neurons", i, "w", j) for i in (0, 1) for j in (0, 1)]
-    >>> named_arrays(["", "", "", ""], paths)[0][0]
+    [(('W', 'W'), array([[0, 1]]))]
+    >>> named_arrays([("layers", 1, "neurons", i, "w", j) for i in (0, 1) for j in (0, 1)])[0][0]
     ('W2', 'layers_1_neurons_w')
     """
-    rows: dict[tuple[str | int, ...], list[tuple[str | int, int]]] = defaultdict(list)
-    for index, name in enumerate(names):
-        parts = paths[index] if paths and paths[index] else _parts(name)
-        if parts and isinstance(parts[0], str):
+    rows: dict[tuple[Part, ...], list[tuple[Part, int]]] = defaultdict(list)
+    for index, path in enumerate(paths):
+        if not path:
+            continue
+        parts = _parts(path) if isinstance(path, str) else path
+        if isinstance(parts[0], str):
             rows[parts[:-1]].append((parts[-1], index))
+    # A family is what all elements of an array have in common: a path with None for each count.
     families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
     for parent, held in rows.items():
-        numbers = tuple(part for part in parent if isinstance(part, int))
-        family = tuple(None if isinstance(part, int) else part for part in parent)
+        numbers = tuple([part for part in parent if isinstance(part, int)])
+        family = tuple([None if isinstance(part, int) else part for part in parent])
         for last, index in held:
             if isinstance(last, int):
                 families[(*family, None)].append(((*numbers, last), index))
@@ -126,47 +127,46 @@ def named_arrays(names: Sequence[str], paths: Sequence[tuple[str | int, ...]] = 
     deepest: dict[str | None, int] = defaultdict(int)
     for family in families:
         deepest[family[0]] = max(deepest[family[0]], family.count(None))
-    found: list[Named] = []
-    for family, places in families.items():
-        count = len(places[0][0])
+    found: list[tuple[tuple[str, ...], Integers]] = []
+    for family, held_places in families.items():
+        places = np.array([place for place, _ in held_places])
+        indices = np.array([index for _, index in held_places])
+        count = places.shape[1]
         # The indices in one pair of brackets belong together; of a path such as layers.0.neurons.1.w.2 the
         # last two do, and layers.0.neurons.1.b is of the same layer.
         most = count if None not in family[:-count] else max(1, count - max(0, deepest[family[0]] - 2))
         for rank in range(most, 0, -1):
-            split = _split(places, rank)
+            split = _split(places, indices, rank)
             if split is not None:
-                found += [(_names(family, head, len(shape)), shape, held) for head, shape, held in split]
+                found += [(_names(family, prefix, rank), members) for prefix, members in split]
                 break
-    return sorted(found, key=lambda each: each[2][0])
+    return sorted(found, key=lambda each: int(each[1].flat[0]))
 
 
-def _parts(name: str) -> tuple[str | int, ...]:
+def _parts(name: str) -> tuple[Part, ...]:
     """The words and counts of a name: ``W[0,1]``."""
-    if not any(each.isdecimal() for each in name):
-        return ()
     return tuple([int(part) if part.isdecimal() else part for part in _PART.findall(name)])
 
 
-def _split(
-    places: list[tuple[tuple[int, ...], int]], rank: int
-) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] | None:
-    """The places by all but their last ``rank`` indices, if each part fills an array; else None."""
-    parts: dict[tuple[int, ...], dict[tuple[int, ...], int]] = defaultdict(dict)
-    for place, index in places:
-        part = parts[place[: len(place) - rank]]
-        if place[len(place) - rank :] in part:
-            return None
-        part[place[len(place) - rank :]] = index
+def _split(places: Integers, indices: Integers, rank: int) -> list[tuple[list[int], Integers]] | None:
+    """The places by all but their last ``rank`` numbers, if each part fills an array; else None."""
+    order = np.lexsort(places.T[::-1])
+    places, indices = places[order], indices[order]
+    head = places[:, : places.shape[1] - rank]
+    starts = np.flatnonzero(np.append(True, (np.diff(head, axis=0) != 0).any(axis=1)))
     found = []
-    for prefix, part in parts.items():
-        shape = tuple(1 + max(axis) for axis in zip(*part, strict=True))
-        if prod(shape) != len(part):
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True):
+        inner = places[start:end, places.shape[1] - rank :]
+        shape = tuple((inner.max(axis=0) + 1).tolist())
+        if np.prod(shape) != len(inner):
             return None
-        found.append((prefix, shape, tuple(part[place] for place in sorted(part))))
+        if (np.ravel_multi_index(tuple(inner.T), shape) != np.arange(len(inner))).any():
+            return None
+        found.append((head[start].tolist(), indices[start:end].reshape(shape)))
     return found
 
 
-def _names(family: tuple[str | None, ...], prefix: tuple[int, ...], rank: int) -> tuple[str, ...]:
+def _names(family: tuple[str | None, ...], prefix: Sequence[int], rank: int) -> tuple[str, ...]:
     words = [part for part in family if part is not None]
     counts = iter(prefix)
     path = [part if part is not None else str(next(counts, "")) for part in family]
@@ -197,19 +197,20 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
             for block in group.blocks:
                 line = ("w" if block.left else "b") + numbers[index]
                 for slot in filter(None, (block.left, block.right)):
-                    _claim(slot, parameters, "W" + numbers[index], line)
-                    _claim_lone(slot, parameters, line)
-    for index in order:
-        for block in groups[index].blocks:
+                    _claim(slot, parameters, "W" + numbers[index], line, lone=True)
+    for index, each in product(order, ("blocks", "slots")):
+        held: list[Any] = getattr(groups[index], each)
+        for block in held if each == "blocks" else ():
             for slot in filter(None, (block.left, block.right)):
                 _claim(slot, parameters, "W", "w" if block.left else "b")
-        for slots in groups[index].slots:
+        for slots in held if each == "slots" else ():
             for slot in slots:
                 _claim(slot, parameters, "P", "p")
-    rest = [index for index in range(len(parameters.param_names)) if index not in parameters.place]
-    if len(rest) <= MANY:
-        for index in rest:
-            parameters.add((), [index], parameters.param_names[index])
+    rest = np.flatnonzero(parameters.home == THETA)
+    if 0 < len(rest) <= MANY:
+        names = parameters.captured.param_names
+        for index in rest.tolist():
+            parameters.add(np.array(index), names[index])
     for group in groups:
         for slot in group.operands:
             parameters.settle(slot)
@@ -218,30 +219,30 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
 
 def _number(slot: Slot, parameters: Parameters) -> str:
     """The number in the name of an array that the user named: 2 for W2, nothing for W."""
-    if slot.home == THETA:
+    home = int(parameters.home[slot.places.flat[0]]) if slot.home == THETA else slot.home
+    if THETA in (slot.home, home):
         return ""
-    found = re.fullmatch(r"\D+([\d_]*)", parameters.arrays[slot.home].name)
+    found = re.fullmatch(r"\D+([\d_]*)", parameters.arrays[home].name)
     return found[1] if found else ""
 
 
-def _claim(slot: Slot, parameters: Parameters, matrix: str, line: str) -> None:
-    """Make an array of what stands at a slot, of different rows the first of each."""
+def _claim(slot: Slot, parameters: Parameters, matrix: str, line: str, *, lone: bool = False) -> None:
+    """Make an array of what stands at a slot, of different rows the first of each.
+
+    A single parameter of a layer, too, with ``lone``, unless it has a name of its own.
+    """
     if slot.home != THETA:
         return
     places = slot.places
-    if places.ndim == 1 or places.shape[1] == 1:
-        if places.size > 1 and parameters.free(places):
-            parameters.add((places.size,), places.ravel().tolist(), line)
-        return
-    different = np.array(list(dict.fromkeys(map(tuple, places.tolist()))))
-    if parameters.free(different):
-        shape = different.shape if len(different) > 1 or len(places) == 1 else different.shape[1:]
-        parameters.add(shape, different.ravel().tolist(), matrix if len(shape) == 2 else line)
-
-
-def _claim_lone(slot: Slot, parameters: Parameters, line: str) -> None:
-    """The single parameter of a layer; one with a name of its own keeps it."""
-    if slot.home == THETA and slot.places.size == 1:
-        index = int(slot.places.flat[0])
-        if index not in parameters.place and parameters.param_names[index] == f"p{index}":
-            parameters.add((), [index], line)
+    if places.size == 1:
+        index = places.ravel()[0]
+        if lone and parameters.free(index) and not parameters.captured.param_paths[index]:
+            parameters.add(np.array(index), line)
+    elif places.ndim == 1 or places.shape[1] == 1:
+        if parameters.free(places):
+            parameters.add(places.ravel(), line)
+    else:
+        different = np.array([*dict.fromkeys(map(tuple, places.tolist()))]) if len(places) > 1 else places
+        if parameters.free(different):
+            members = different if len(different) > 1 or len(places) == 1 else different[0]
+            parameters.add(members, matrix if members.ndim == 2 else line)

@@ -1,32 +1,103 @@
-"""``Program``: a compiled graph that runs on numbers."""
+"""``Program``: a compiled graph that runs on numbers; and what its ``value_and_grad`` gives back."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
-from microbp.replay.backends import Auto, Floats, Form, Matrix, Straight
+from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight
 from microbp.replay.branches import Guards
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
-from microbp.replay.result import Gradients, views_of
+from microbp.replay.parameter_arrays import ParameterArray
 from microbp.replay.sample import first_fault, gradient_fault, replayed
 from microbp.replay.undefined import Suspicion, unsuspecting
 from microbp.value import Value, as_number, describe
 
-__all__ = ["MEMORY", "Program", "as_floats"]
+__all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
 
 #: How many bytes the values of a batch may take, unless the caller says so.
 MEMORY = 1 << 28
 _data: Callable[[Value], float] = attrgetter("_data")
 _FLOAT = np.dtype(float)
 Result = TypeVar("Result")
+
+
+def views_of(arrays: Sequence[ParameterArray], vector: Floats) -> dict[str, Floats]:
+    """The arrays of a vector of parameters: views where they can be, else copies that are read-only."""
+    found = {}
+    for array in arrays:
+        view = array.view(vector)
+        if view is None:
+            view = vector[array.members]
+            view.flags.writeable = False
+        found[array.name] = view
+    return found
+
+
+class Gradients:
+    """A cost and its derivatives; ``cost, gradient = …`` takes the two.
+
+    >>> cost, gradient = Gradients(2.0, np.array([2.0]), np.array([1.0, 0.5]), None, (), ())
+    >>> cost, gradient.tolist()
+    (2.0, [1.0, 0.5])
+    """
+
+    __slots__ = ("_arrays", "_params", "cost", "costs", "gradient", "inputs")
+
+    #: The mean or the sum over the batch; of one sample, its cost.
+    cost: float
+    #: The cost of each sample; its shape is that of the batch.
+    costs: Floats
+    #: ∂cost/∂parameter for all parameters, as one vector in the order of ``program.parameters``.
+    gradient: Floats
+    #: ∂cost/∂input, in the shape of the inputs; None unless it was asked for.
+    inputs: Any
+
+    def __init__(
+        self,
+        cost: float,
+        costs: Floats,
+        gradient: Floats,
+        inputs: Any,
+        arrays: Sequence[ParameterArray],
+        params: Sequence[Value],
+    ) -> None:
+        self.cost, self.costs, self.gradient, self.inputs = cost, costs, gradient, inputs
+        self._arrays, self._params = arrays, params
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.cost
+        yield self.gradient
+
+    @property
+    def arrays(self) -> dict[str, Floats]:
+        """The gradient as views, by the names that the parameters' arrays have in the source."""
+        return views_of(self._arrays, self.gradient)
+
+    def add_to_grad(self) -> None:
+        """Add each derivative to ``grad`` of its parameter, as ``backward()`` of the cost would.
+
+        A frozen parameter is left alone. Raises NoGradientError for a program from a pickle, which has no
+        Values until it is bound to some.
+        """
+        if len(self._params) != self.gradient.size:
+            raise NoGradientError(
+                "this program is bound to no Values, as after unpickling; program.bind(net.parameters())"
+            )
+        for value, derivative in zip(self._params, self.gradient.tolist(), strict=True):
+            if value.requires_grad:
+                value.grad = derivative if value.grad is None else value.grad + derivative
+
+    def __repr__(self) -> str:
+        size, samples = counted(self.gradient.size, "derivative"), counted(np.size(self.costs), "sample")
+        return f"Gradients(cost={self.cost!r}, {size}, {samples})"
 
 
 class Program:
@@ -443,7 +514,8 @@ def _restored(
 
 
 _FORMS: dict[str, Callable[[Any], Form]] = {
-    "straight": Straight, "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data),
+    "straight": Straight, "eager": Eager,
+    "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data),
 }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class Records(NamedTuple):
     starts: Integers
 
 
-def records(captured: Captured, flags: list[int]) -> Records:
+def records(captured: Captured, flags: Integers) -> Records:
     """The records of a graph.
 
     >>> from microbp import Value
@@ -79,7 +79,7 @@ def records(captured: Captured, flags: list[int]) -> Records:
     places_ = np.zeros(starts[-1], dtype=np.int64)
     places_[own], places_[~own] = np.maximum(record.args, 0), index[leaf]
     # A kind is told by a number that mixes the rule, or the family of a leaf, and a code for each operand.
-    flag = np.array(flags, dtype=np.int64)
+    flag = flags
     code = np.where(record.args < 0, 9, flag[np.maximum(record.args, 0)] + 1).astype(np.uint64)
     within = np.arange(len(record.args)) - np.repeat(record.first[:-1], np.diff(record.first))
     weights = np.random.default_rng(0).integers(1 << 63, size=int(within.max(initial=0)) + 1, dtype=np.uint64)

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import copy
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
-from microbp.graph import Graph
-from microbp.replay.dependence import operands_of
+from microbp.groups import GroupPath
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import Identifiers, one_line
-from microbp.replay.loops import Fixed, Lag, Layout, Loop, Number, Slot, Stride, Table, layout
+from microbp.replay.loops import Layout, Loop, Numbers, Stride, layout
 from microbp.replay.statements import WIDTH, Statements, calls, header
 
 __all__ = ["MOST", "straight"]
@@ -76,17 +76,13 @@ def straight(
             f"compile: the straight-line form of {len(record.op):,} values would be too long for Python's "
             f"compiler: {told}; use form='matrix'"
         )
-    names = Names(captured, record, plan)
-    constants = record.data[[*({*np.flatnonzero(record.op < 0).tolist()} - names.leaves)]]
-    numbers = np.concatenate([record.consts, constants])
-    words = {word for word, found in (("nan", np.isnan), ("inf", np.isinf)) if found(numbers).any()}
-    value = _Value(names.copy(), words)
-    value.write()
-    both = _Both(names.copy(), words, wrt_inputs)
-    both.write()
-    tables = "".join(_table(*each) for each in names.tables.values())
-    text = "\n\n\n".join("\n".join(each) for each in (value.result, both.result))
-    return f"{header(words)}{tables and chr(10)}{tables}\n\n{text}\n"
+    value = _Writer(captured, plan)
+    both = copy.deepcopy(value, {id(each): each for each in (captured, plan, captured.graph)})
+    both.words = value.words
+    functions = [value.value(), both.value_and_grad(wrt_inputs)]
+    tables = "".join(_table(*each) for each in value.tables.values())
+    text = "\n\n\n".join("\n".join(each) for each in functions)
+    return f"{header(value.words)}{tables and chr(10)}{tables}\n\n{text}\n"
 
 
 def _table(name: str, numbers: Sequence[float]) -> str:
@@ -95,167 +91,480 @@ def _table(name: str, numbers: Sequence[float]) -> str:
     return "\n".join([f"{name} = (", *(f"    {each}" for each in lines), ")\n"])
 
 
-class Names:
-    """What values, upstream gradients and tables are called: the same in each function of a source."""
+class _Writer(Statements):
+    """Writes a function, what comes last first: what is asked of a loop is known when its turn comes."""
 
-    def __init__(self, captured: Captured, record: Graph, plan: Layout) -> None:
-        self.captured, self.record, self.plan = captured, record, plan
-        self.identifiers = Identifiers(["inputs", "parameters", "upstream", "v", "d", "i", "range"])
+    def __init__(self, captured: Captured, plan: Layout) -> None:
+        super().__init__(Identifiers(["inputs", "parameters", "upstream", "v", "d", "range"]), set())
+        self.captured, self.plan, self.record = captured, plan, captured.graph
+        record, given = self.record, captured.graph._naming.given
         self.leaves = {*captured.inputs, *captured.params}
-        #: Of each single node, and of each slot of a loop under the position of its first node.
-        self.values: dict[int, str] = {}
+        #: What each single node is called, and each slot of a loop, by the position of its first node.
+        self.names: dict[int, str] = {}
         self.tables: dict[int, tuple[str, tuple[float, ...]]] = {}
-        self._made: dict[str, str] = {}
+        self.made: dict[str, str] = {}
         for item in plan.items():
             if isinstance(item, int):
-                if record.op[item] < 0 and item not in self.leaves and not record.named[item]:
-                    self.values[item] = repr(float(record.data[item]))
-                else:
-                    self.values[item] = self.identifiers.new(record.names[item])
+                number = record.op[item] < 0 and item not in self.leaves and item not in given
+                name = repr(float(record.data[item])) if number else self.identifiers.new(record.name(item))
+                self.names[item] = name
                 continue
             for slot in item.slots:
-                name = self.values[slot.position] = self.identifiers.new(self._stem(slot.position, item))
+                name = self.names[slot.position] = self.identifiers.new(self._stem(slot.position, item))
                 for each in slot.operands:
-                    if isinstance(each, Table):
+                    if isinstance(each, Numbers) and len(each.numbers) > 1:
                         self.tables[id(each)] = self.identifiers.new(f"{name}_numbers"), each.numbers
-
-    def copy(self) -> Names:
-        """For another function, in which the same words are free."""
-        twin = copy.copy(self)
-        twin.identifiers, twin._made = copy.deepcopy(self.identifiers), {}
-        return twin
-
-    def derived(self, name: str) -> str:
-        """An identifier for a text that is one word but for its meaning, the same each time."""
-        if name not in self._made:
-            self._made[name] = self.identifiers.new(name)
-        return self._made[name]
+        constants = record.data[[*({*np.flatnonzero(record.op < 0).tolist()} - self.leaves)]]
+        numbers = np.concatenate([record.consts, constants])
+        self.words |= {word for word, found in (("nan", np.isnan), ("inf", np.isinf)) if found(numbers).any()}
+        #: The values that somebody asks for in the list of all; the slots of loops of which somebody asks for
+        #: a list of their own; and the loops' last values that somebody asks for.
+        self.asked = plan.mask()
+        self.kept: set[int] = set()
+        self.ends: set[int] = set()
+        #: In a loop: which, its slot at hand, whether it is the backward pass, and what runs over which list.
+        self.loop: Loop | None = None
+        self.user, self.back = 0, False
+        self.over: dict[str, str] = {}
+        #: Which nodes have an upstream gradient that is asked for, and which of these are in the list; the
+        #: single ones that have one so far, and the slots whose variable begins anew.
+        self.needed = self.listed = plan.mask()
+        self.begun: set[int] = set()
+        self.fresh: set[int] = set()
+        self.in_list = False
 
     def _stem(self, first: int, loop: Loop) -> str:
         """The name of a value in all repetitions: of ``h[1]`` and ``h[9]`` it is ``h``."""
-        record, last = self.record, first + loop.period * (loop.times - 1)
-        name = record.names[first]
-        if not (record.named[first] and record.named[last]):
+        record, last = self.record, Stride(first, loop.period).last(loop.times)
+        name = record.name(first)
+        if not record._naming.given.issuperset((first, last)):
             return name
-        pairs = zip(name, record.names[last], strict=False)
+        pairs = zip(name, record.name(last), strict=False)
         same = "".join(a for a, b in pairs if a == b and not a.isdigit())
         return same if same.strip("[]., _") else name
 
+    def derived(self, name: str) -> str:
+        """An identifier for a text that is one word but for its meaning, the same each time."""
+        if name not in self.made:
+            self.made[name] = self.identifiers.new(name)
+        return self.made[name]
 
-class _Value(Statements):
-    """``value``: the values, from the first to the last."""
+    def name(self, slot: int) -> str:
+        """The variable of a slot of the loop."""
+        assert self.loop is not None
+        return self.names[self.loop.slots[slot].position]
 
-    def __init__(self, names: Names, words: set[str]) -> None:
-        super().__init__(names.identifiers, words)
-        self.names, self.plan, self.record = names, names.plan, names.record
-        #: The values that somebody asks for in the list of all; the slots of loops of which somebody asks for
-        #: a list of their own; and the loops' last values that somebody asks for.
-        self.asked = self.plan.mask()
-        self.kept: set[int] = set()
-        self.ends: set[int] = set()
-        self.result: list[str] = []
-        self.loop: _Forward | None = None
+    def block(self) -> list[str]:
+        """The lines since the last block."""
+        lines, self.lines = self.lines, []
+        return lines
 
-    def write(self) -> None:
-        """All of it."""
-        self.write_values("value")
-        self.finish("value", "")
+    # ------------------------------------------------------------------------------------ functions
+    def value(self) -> list[str]:
+        """``value``: the values, from the first to the last."""
+        self._return("")
+        return self._function("value", self.block())
 
-    def write_values(self, function: str) -> None:
-        """The head, and all values, into what is the result so far."""
-        later, self.lines = self.lines, [f"def {function}(inputs, parameters):"]
-        self._unpack("inputs", self.names.captured.inputs)
-        self._unpack("parameters", self.names.captured.params)
+    def value_and_grad(self, wrt_inputs: bool) -> list[str]:
+        """``value_and_grad``: the values, and then the chain rule from the last to the first."""
+        captured, plan = self.captured, self.plan
+        self.needed = plan.needed(wrt_inputs)
+        self.listed = plan.listed(self.needed)
+        outputs = [place for place in captured.outputs if self.needed[place]]
+        if outputs:
+            whole = self.value_of(outputs[0]) if len(captured.outputs) == 1 else "(sum of the outputs)"
+            self.line(f"# Backward, from the last value to the first: d_v is ∂{whole}/∂v.")
+        head = self.block()
+        for place in reversed(outputs):
+            self.give(place, "1.0")
+        for item in reversed(list(plan.items())) if outputs else []:
+            if isinstance(item, Loop):
+                self._backward(item)
+            elif self.record.op[item] >= 0 and self.needed[item]:
+                rule, name = self.record.rules[self.record.op[item]], self.names[item]
+                self.pass_on(rule, self.operands(item), item, self.gradient(item), name)
+        results = f", {self._all(captured.params)}"
+        if wrt_inputs:
+            results += f", {self._all(captured.inputs)}"
+        self._return(results)
+        if self.in_list:
+            head.append(f"    d = [0.0] * {len(self.record.op)}")
+        return self._function("value_and_grad", head + self.block())
+
+    def _return(self, gradients: str) -> None:
+        outputs = [self.value_of(each) for each in self.captured.outputs]
+        results = f"[{', '.join(outputs)}]" if self.captured.output_shape else outputs[0]
+        self.statement("return", "", results + gradients)
+
+    def _function(self, name: str, rest: list[str]) -> list[str]:
+        """All of it: before the rest, the head and the values."""
+        blocks, items = [rest], list(self.plan.items())
+        told = dict[int, str]()
+        before: GroupPath = ()
+        for item in items:
+            if isinstance(item, Loop):
+                before = ()
+            elif self.record.op[item] >= 0 and self.record.group(item) != before:
+                before = self.record.group(item)
+                told[item] = calls(before) if before else ""
+        for at in range(len(items) - 1, -1, -1):
+            item = items[at]
+            if isinstance(item, Loop):
+                self._forward(item)
+            else:
+                self._single(item, told.get(item, ""))
+            blocks.append(self.block())
+        self.line(f"def {name}(inputs, parameters):")
+        self.lines = [line.strip() for line in self.lines]
+        self._unpack("inputs", self.captured.inputs)
+        self._unpack("parameters", self.captured.params)
         if self.asked.any():
             self.line(f"v = [0.0] * {len(self.record.op)}")
-        self._values()
-        self.result, self.lines = self.lines, later
-
-    def finish(self, function: str, gradients: str) -> None:
-        """What has been written since, and what is returned."""
-        outputs = [self.value_of(each) for each in self.names.captured.outputs]
-        results = f"[{', '.join(outputs)}]" if self.names.captured.output_shape else outputs[0]
-        self.statement("return", "", results + gradients)
-        before = None
-        while self.plan.loops and before != self._wishes():  # what comes later may ask loops for values
-            before = self._wishes()
-            self.write_values(function)
-        self.result += self.lines
-
-    def _wishes(self) -> tuple[int, int, int]:
-        return int(self.asked.sum()), len(self.kept), len(self.ends)
+        blocks.append(self.block())
+        return [line for block in reversed(blocks) for line in block]
 
     def _unpack(self, family: str, places: Sequence[int | None]) -> None:
         """The leaves outside of loops as variables."""
         inside = [place is not None and self.plan.home(place) is not None for place in places]
-        texts = ["_" if place is None else self.names.values.get(place, "_") for place in places]
-        if not any(place is not None for place in places):
+        texts = ["_" if place is None else self.names.get(place, "_") for place in places]
+        if all(place is None for place in places):
             return
         if not any(inside):
             self.statement(f"{', '.join(texts)}{',' * (len(texts) == 1)}", "=", family)
             return
         self.line(f"if len({family}) != {len(places)}:")
         self.line(f'    raise ValueError(f"{len(places)} {family}, not {{len({family})}}")')
-        single = [place is not None and not each for each, place in zip(inside, places, strict=True)]
-        for first, last in _runs(single):
-            part = f"{family}[{first}:{last}]" if last > first + 1 else f"{family}[{first}]"
-            self.statement(", ".join(texts[first:last]), "=", part)
+        at = 0
+        pairs = zip(inside, places, strict=True)
+        for known, run in groupby(pairs, lambda each: each[1] is not None and not each[0]):
+            first, at = at, at + len([*run])
+            if known:
+                part = f"{family}[{first}:{at}]" if at > first + 1 else f"{family}[{first}]"
+                self.statement(", ".join(texts[first:at]), "=", part)
 
-    def _values(self) -> None:
-        before: object = ()
-        for item in self.plan.items():
-            if isinstance(item, Loop):
-                _Forward(self, item).write()
-                before = ()
-                continue
-            name, record = self.names.values[item], self.record
-            if record.op[item] < 0:
-                if item not in self.names.leaves and record.named[item]:
-                    self.line(f"{name} = {float(record.data[item])!r}")
-            else:
-                if record.groups[item] != before:
-                    before = record.groups[item]
-                    if before:
-                        self.line(calls(before))
-                self.compute(record.rules[record.op[item]], operands_of(record, item), name, name)
-            if self.asked[item]:
-                self.line(f"v[{item}] = {self.names.values[item]}")
+    # --------------------------------------------------------------------------------------- values
+    def operands(self, position: int) -> list[int | float]:
+        """The operands of a single node: positions, and floats for literals."""
+        record = self.record
+        args = record.args[record.first[position] : record.first[position + 1]].tolist()
+        return [each if each >= 0 else float(record.consts[-1 - each]) for each in args]
+
+    def _single(self, item: int, comment: str) -> None:
+        record, name = self.record, self.names[item]
+        if comment:
+            self.line(comment)
+        if record.op[item] >= 0:
+            self.compute(record.rules[record.op[item]], self.operands(item), name, name)
+        elif item not in self.leaves and item in record._naming.given:
+            self.line(f"{name} = {float(record.data[item])!r}")
+        if self.asked[item]:
+            self.line(f"v[{item}] = {name}")
 
     def value_of(self, operand: int) -> str:
-        """A value outside of the loop that is being written."""
-        loop = self.plan.home(operand)
+        """An operand by its position; in a loop by its number among the slot's, -1 for the slot itself."""
+        loop = self.loop
         if loop is None:
-            return self.names.values[operand]
-        slot = loop.slots[(operand - loop.start) % loop.period]
-        if not slot.leaf and operand == Stride(slot.position, loop.period).last(loop.times):
-            self.ends.add(operand)
-            return self.names.derived(f"{self.names.values[slot.position]}_last")
-        self.asked[operand] = True
-        return f"v[{operand}]"
+            return self._outside(operand)
+        each = loop.slots[self.user].operands[operand] if operand >= 0 else loop.column(self.user)
+        if isinstance(each, Numbers):
+            table = self.tables[id(each)][0]
+            return self._running(f"{table}_now", f"reversed({table})" if self.back else table)
+        if not each.step:
+            return self._outside(each.first)
+        known = (self.user, 0) if operand < 0 else loop.inner(each)
+        if known is None:
+            return self._running(f"{self.name(self.user)}_from_{operand}", self._column(each))
+        slot, lag = known
+        if not self.back and not loop.slots[slot].leaf:
+            if loop.near(self.user, slot, lag):
+                return self.name(slot)
+            self.asked[each.first : loop.end : loop.period] = True
+            return f"v[{self._at(each)}]"
+        if lag:
+            return self._running(f"{self.name(slot)}_before{lag if lag > 1 else ''}", self._column(each))
+        self.over[self.name(slot)] = self._column(each)
+        return self.name(slot)
 
-    def column(self, stride: Stride, times: int, *, back: bool = False) -> str:
-        """The values at the places of a stride, from the last to the first if ``back``.
+    def _outside(self, position: int) -> str:
+        """A value outside of the loop that is being written."""
+        loop = self.plan.home(position)
+        if loop is None:
+            return self.names[position]
+        index = (position - loop.start) % loop.period
+        if not loop.slots[index].leaf and position == loop.column(index).last(loop.times):
+            self.ends.add(position)
+            return self.derived(f"{self.names[loop.start + index]}_last")
+        self.asked[position] = True
+        return f"v[{position}]"
+
+    def _running(self, wanted: str, text: str) -> str:
+        """The variable that runs over a list."""
+        name = self.derived(wanted)
+        self.over[name] = text
+        return name
+
+    def _at(self, stride: Stride) -> str:
+        """The variable that runs over the places of a stride."""
+        assert self.loop is not None
+        first, step, times = *stride, self.loop.times
+        if self.back:
+            first, step = stride.last(times), -step
+        text = f"range({first}, {first + step * times}, {step})"
+        return self._running(f"at {stride.first} {stride.step}", text)
+
+    def _column(self, stride: Stride) -> str:
+        """The values at the places of a stride, from the last to the first in a backward pass.
 
         They are a part of the list of a slot, of that in which leaves are given, or of that of all values.
         """
+        assert self.loop is not None
+        times = self.loop.times
         loop = self.plan.home(stride.last(times)) or self.plan.home(stride.first)
         if loop is not None and stride.step % loop.period == 0:
             k, at = divmod(stride.first - loop.start, loop.period)
             slot, step = loop.slots[at], stride.step // loop.period
             low, high = sorted((k, k + step * (times - 1)))
-            if slot.leaf in ("inputs", "parameters") and low >= 0 and high < loop.times and slot.step:
-                given = Stride(slot.first + slot.step * k, slot.step * step)
-                return _slice(slot.leaf, given, times, back=back)
-            before = int(slot.near is not None)
+            if slot.leaf in ("inputs", "parameters") and low >= 0 and high < loop.times and slot.given.step:
+                first, by = slot.given
+                return _slice(slot.leaf, Stride(first + by * k, by * step), times, back=self.back)
+            before = int(1 in loop.uses[at])
             if not slot.leaf and low + before >= 0 and high < loop.times:
                 self.kept.add(slot.position)
-                name = self.names.derived(f"{self.names.values[slot.position]}s")
-                length = loop.times + before
+                name, length = self.derived(f"{self.names[slot.position]}s"), loop.times + before
                 if (k + before, step, times) == (0, 1, length):
-                    return f"reversed({name})" if back else name
-                return _slice(name, Stride(k + before, step), times, back=back)
+                    return f"reversed({name})" if self.back else name
+                return _slice(name, Stride(k + before, step), times, back=self.back)
         self.asked[stride.places(times)] = True
-        return _slice("v", stride, times, back=back)
+        return _slice("v", stride, times, back=self.back)
+
+    # ---------------------------------------------------------------------------------------- loops
+    def _enter(self, loop: Loop, *, back: bool) -> list[str]:
+        """Write the body of a loop from now on; returns the lines before it."""
+        self.loop, self.back, self.over, self.indent = loop, back, {}, "        "
+        return self.block()
+
+    def _leave(self, before: list[str], begin: list[str], variables: dict[str, str]) -> None:
+        """The loop with its body: the comments and lines that begin it, and then its head."""
+        loop, body, name = self.loop, self.block(), self.record.name
+        assert loop is not None
+        self.loop, self.indent, self.lines = None, "    ", before
+        if not body:
+            return
+        told = f"the values from {name(loop.start)} to {name(loop.end - 1)}"
+        self.line(f"# {loop.times:,} times {loop.period}: {one_line(told)}.")
+        for variable, stands in variables.items():
+            self.line(f"# {variable} stands for {one_line(stands)}.")
+        for line in begin:
+            self.line(line)
+        lists = [*self.over.values()]
+        running = f"{', '.join(self.over)} in zip({', '.join(lists)})"
+        if len(lists) < 2:
+            running = f"{next(iter(self.over))} in {lists[0]}" if lists else f"_ in range({loop.times})"
+        if len(f"    for {running}:") <= WIDTH:
+            self.line(f"for {running}:")
+        else:
+            self.line(f"for {', '.join(self.over)} in zip(")
+            self.lines += [*(f"        {each}," for each in lists), "    ):"]
+        self.lines += body
+
+    def _slot_operands(self, index: int) -> list[int | float]:
+        """By their numbers; what is one number in each repetition stays that."""
+        assert self.loop is not None
+        return [
+            each.numbers[0] if isinstance(each, Numbers) and len(each.numbers) == 1 else at
+            for at, each in enumerate(self.loop.slots[index].operands)
+        ]
+
+    def _forward(self, loop: Loop) -> None:
+        """The values of a loop."""
+        before, times, lists = self._enter(loop, back=False), loop.times, list[int]()
+        computed = [index for index, slot in enumerate(loop.slots) if not slot.leaf]
+        direct = {index for index in computed if -1 in loop.uses[index]}
+        columns = {index: loop.column(index) for index in range(loop.period)}
+        for index in computed:
+            self.user, slot, name = index, loop.slots[index], self.name(index)
+            target = f"v[{self._at(columns[index])}] = {name}" if index in direct else name
+            self.compute(slot.rule, self._slot_operands(index), target, name)
+            asked = index not in direct and self.asked[columns[index].places(times)].any()
+            if slot.position in self.kept or asked:
+                lists.append(index)
+                self.line(f"{self.derived(f'{name}s')}.append({name})")
+        names = {index: self.name(index) for index in columns}
+        nexts = [index for index in computed if 1 in loop.uses[index]]
+        self.loop = None
+        before_first = [self._outside(loop.slots[each].position - loop.period) for each in nexts]
+        begin = [f"{names[each]} = {text}" for each, text in zip(nexts, before_first, strict=True)]
+        begin += [f"{self.derived(f'{names[each]}s')} = [{names[each] * (each in nexts)}]" for each in lists]
+        self.loop = loop
+        told = {}
+        if loop.period <= 12:
+            for index, stride in columns.items():
+                shown = [self.record.name(stride.first + loop.period * k) for k in (0, 1, times - 1)]
+                told[names[index]] = f"{shown[0]}, {shown[1]}, …, {shown[2]}"
+        leaves = []
+        for index, slot in enumerate(loop.slots):
+            if slot.leaf and self.asked[columns[index].places(times)].any():
+                leaves.append((_slice("v", columns[index], times), self._leaf(index)))
+        self._leave(before, begin, told)
+        body = self.block()
+        for target, text in leaves:
+            self.statement(target, "=", text)
+        self.lines += body
+        for index in computed:
+            if columns[index].last(times) in self.ends:
+                self.line(f"{self.derived(f'{names[index]}_last')} = {names[index]}")
+            if index in lists and index not in direct and self.asked[columns[index].places(times)].any():
+                part = self.derived(f"{names[index]}s") + "[1:]" * (index in nexts)
+                self.line(f"{_slice('v', columns[index], times)} = {part}")
+
+    def _leaf(self, index: int) -> str:
+        """What a leaf is in all repetitions."""
+        assert self.loop is not None
+        slot, times = self.loop.slots[index], self.loop.times
+        if slot.leaf == "constants":
+            (numbers,) = slot.operands
+            assert isinstance(numbers, Numbers)
+            same = f"[{numbers.numbers[0]!r}] * {times}"
+            return same if len(numbers.numbers) == 1 else self.tables[id(numbers)][0]
+        first, step = slot.given
+        return _slice(slot.leaf, slot.given, times) if step else f"[{slot.leaf}[{first}]] * {times}"
+
+    # ------------------------------------------------------------------------------------ gradients
+    def gradient(self, position: int) -> str:
+        """The upstream gradient of a value outside of the loop that is being written."""
+        if self._in_list(position):
+            self.in_list = True
+            return f"d[{position}]"
+        loop = self.plan.home(position)
+        if loop is not None:
+            position = loop.start + (position - loop.start) % loop.period
+        return self.derived(f"d_{self.names[position]}")
+
+    def _in_list(self, position: int) -> bool:
+        loop = self.plan.home(position)
+        if loop is None:
+            return bool(self.listed[position])
+        first = loop.start + (position - loop.start) % loop.period
+        return bool(self.listed[first]) or position + loop.period < loop.end
+
+    def goes_to(self, operand: int) -> bool:
+        if self.loop is None:
+            return bool(self.needed[operand])
+        each = self.loop.slots[self.user].operands[operand]
+        return isinstance(each, Stride) and bool(self.needed[each.first])
+
+    def give(self, operand: int, text: str) -> None:
+        loop = self.loop
+        if loop is None:
+            begun = operand in self.begun or self._in_list(operand)
+            self.begun.add(operand)
+            self.statement(self.gradient(operand), "+=" if begun else "=", text)
+            return
+        each = loop.slots[self.user].operands[operand]
+        assert isinstance(each, Stride)
+        known = loop.inner(each)
+        if not each.step:
+            self.statement(self.gradient(each.first), "+=", text)
+        elif known and not self.listed[loop.slots[known[0]].position]:
+            sign = "=" if known[0] in self.fresh else "+="
+            self.fresh.discard(known[0])
+            self.statement(self._upstream(known[0]), sign, text)
+        else:
+            self.in_list = True
+            self.statement(f"d[{self._at(each)}]", "+=", text)
+
+    def _upstream(self, slot: int) -> str:
+        """The variable of the upstream gradient of a slot."""
+        return self.derived(f"d_{self.name(slot)}")
+
+    def _backward(self, loop: Loop) -> None:
+        """What a loop passes on, from the last repetition to the first."""
+        slots = [index for index, slot in enumerate(loop.slots) if self.needed[slot.position]]
+        before, lists, end = self._enter(loop, back=True), list[int](), list[tuple[int, str]]()
+        variables = [index for index in slots if not self.listed[loop.slots[index].position]]
+        lasts = {index: loop.column(index).last(loop.times) for index in variables}
+        nexts = {index for index in variables if 1 in loop.uses[index]}
+        opened = {index for index in variables if index not in nexts and self.plan.reached[lasts[index]] < 0}
+        self.fresh = set(opened)
+        for index in reversed(slots):
+            self._slot(index, index in nexts | opened, lists)
+        begin = [
+            f"{self._upstream(index)} = 0.0"
+            for index in variables
+            if index not in opened and lasts[index] not in self.begun
+        ]
+        for index in variables:
+            near = loop.slots[index].position - loop.period
+            if index in nexts and self.needed[near]:
+                end.append((near, self._upstream(index)))
+        for slot in loop.slots:
+            for each in slot.operands:
+                if isinstance(each, Stride) and not each.step and self.needed[each.first]:
+                    if each.first not in self.begun and not self._in_list(each.first):
+                        begin.append(f"{self.gradient(each.first)} = 0.0")
+                    self.begun.add(each.first)
+        kept = {index: self.derived(f"{self._upstream(index)}s") for index in lists}
+        self._leave(before, [*begin, *(f"{each} = []" for each in kept.values())], {})
+        for index, name in kept.items():
+            self.line(f"{_slice('d', loop.column(index), loop.times, back=True)} = {name}")
+        for position, text in end:
+            self.give(position, text)
+
+    def _slot(self, index: int, renewed: bool, lists: list[int]) -> None:
+        """The statements of one slot, and then its variable is that of the repetition before."""
+        assert self.loop is not None
+        slot, name = self.loop.slots[index], self._upstream(index)
+        listed = bool(self.listed[slot.position])
+        several, upstream, self.user = len(slot.operands) > 1, name, index
+        itself = not listed and any((self.loop.inner(each) or (-1,))[0] == index for each in slot.operands)
+        if slot.leaf and not listed:
+            lists.append(index)
+            self.in_list = True
+            self.line(f"{self.derived(f'{name}s')}.append({name})")
+        elif listed and not slot.leaf:
+            self.in_list = True
+            upstream = f"d[{self._at(self.loop.column(index))}]"
+            if several:
+                self.line(f"{name} = {upstream}")
+                upstream = name
+        elif itself and several:
+            self.line(f"upstream = {name}")
+            upstream = "upstream"
+        if not slot.leaf and not itself:
+            self.pass_on(slot.rule, self._slot_operands(index), -1, upstream, self.name(index))
+        if renewed:
+            self.fresh.add(index)
+        elif not listed:
+            self.line(f"{name} = 0.0")
+        if not slot.leaf and itself:
+            self.pass_on(slot.rule, self._slot_operands(index), -1, upstream, self.name(index))
+
+    def _all(self, places: Sequence[int | None]) -> str:
+        """The list of derivatives in some leaves; neighbours in the list of all as a part of it."""
+        texts: list[str] = []
+        at = 0
+        while at < len(places):
+            place, end, step = places[at], at + 1, 0
+            if place is None or not self.needed[place]:
+                texts.append("0.0")
+            elif not self._listed_leaf(place):
+                texts.append(self.gradient(place) if place in self.begun else "0.0")
+            else:
+                while end < len(places) and (there := places[end]) is not None and self._listed_leaf(there):
+                    here = there - (places[end - 1] or 0)
+                    if (step and here != step) or not self.needed[there]:
+                        break
+                    step, end = here, end + 1
+                self.in_list = True
+                end = end if end - at > 3 else at + 1
+                part = f"*{_slice('d', Stride(place, step), end - at)}"
+                texts.append(part if end > at + 1 else f"d[{place}]")
+            at = end
+        return f"[{', '.join(texts)}]"
+
+    def _listed_leaf(self, leaf: int) -> bool:
+        """Whether the gradient of a leaf is in the list in the end."""
+        return bool(self.listed[leaf]) or self.plan.home(leaf) is not None
 
 
 def _slice(name: str, stride: Stride, times: int, *, back: bool = False) -> str:
@@ -269,410 +578,3 @@ def _slice(name: str, stride: Stride, times: int, *, back: bool = False) -> str:
         first, step = first + step * (times - 1), -step
     stop = first + step * (times - 1) + (1 if step > 0 else -1)
     return f"{name}[{first}:{'' if stop < 0 else stop}{'' if step == 1 else f':{step}'}]"
-
-
-def _runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Where runs of true begin and end."""
-    start = None
-    for at, flag in enumerate([*flags, False]):
-        if flag and start is None:
-            start = at
-        elif not flag and start is not None:
-            yield start, at
-            start = None
-
-
-class _Over(Statements):
-    """The body of a loop: variables that run over lists."""
-
-    def __init__(self, outer: _Value, loop: Loop) -> None:
-        super().__init__(outer.identifiers, outer.words)
-        self.outer, self.here, self.names = outer, loop, outer.names
-        self.over: dict[str, str] = {}
-        self.indent = "        "
-        self.user = 0
-
-    def head(self) -> list[str]:
-        """The first line, over lists of equal length."""
-        variables, lists = [*self.over], [*self.over.values()]
-        if not variables:
-            return [f"    for _ in range({self.here.times}):"]
-        if len(variables) == 1:
-            return [f"    for {variables[0]} in {lists[0]}:"]
-        whole = f"    for {', '.join(variables)} in zip({', '.join(lists)}):"
-        if len(whole) <= WIDTH:
-            return [whole]
-        pairs = [f"        {each}," for each in lists]
-        return [f"    for {', '.join(variables)} in zip(", *pairs, "    ):"]
-
-    def name(self, slot: int) -> str:
-        """The variable of a slot."""
-        return self.names.values[self.here.slots[slot].position]
-
-    def operands(self, slot: Slot) -> list[int | float]:
-        """Its operands by their numbers; numbers that are the same in each repetition stay numbers."""
-        return [each.number if isinstance(each, Number) else at for at, each in enumerate(slot.operands)]
-
-    def running(self, wanted: str, text: str) -> str:
-        """The variable that runs over a list."""
-        name = self.names.derived(wanted)
-        self.over[name] = text
-        return name
-
-    def told(self) -> str:
-        """The comment above the loop: which values it stands for."""
-        names, loop = self.names.record.names, self.here
-        first, last = names[loop.start], names[loop.end - 1]
-        return f"# {loop.times:,} times {loop.period}: {one_line(f'the values from {first} to {last}')}."
-
-
-class _Forward(_Over):
-    """The values of a loop."""
-
-    def write(self) -> None:
-        outer, loop = self.outer, self.here
-        lists: list[int] = []
-        for index, slot in enumerate(loop.slots):
-            if slot.leaf:
-                continue
-            self.user = index
-            name = self.name(index)
-            target = f"v[{self.at(index)}] = {name}" if slot.direct else name
-            self.compute(slot.rule, self.operands(slot), target, name)
-            asked = outer.asked[slot.position : loop.end : loop.period].any() and not slot.direct
-            if slot.position in outer.kept or asked:
-                lists.append(index)
-                self.line(f"{self.names.derived(f'{name}s')}.append({name})")
-        for slot in loop.slots:
-            if slot.leaf and outer.asked[slot.position : loop.end : loop.period].any():
-                place = _slice("v", Stride(slot.position, loop.period), loop.times)
-                outer.statement(place, "=", self.leaf(slot))
-        if not self.lines:
-            return
-        outer.line(self.told())
-        if loop.period <= 12:
-            for index, slot in enumerate(loop.slots):
-                repetitions = (0, 1, loop.times - 1)
-                names = [self.names.record.names[slot.position + loop.period * k] for k in repetitions]
-                told = one_line(f"{names[0]}, {names[1]}, …, {names[2]}")
-                outer.line(f"# {self.name(index)} stands for {told}.")
-        for index, slot in enumerate(loop.slots):
-            if slot.near is not None:
-                outer.line(f"{self.name(index)} = {outer.value_of(slot.near)}")
-        for index in lists:
-            near = loop.slots[index].near
-            begin = "" if near is None else self.name(index)
-            outer.line(f"{self.names.derived(f'{self.name(index)}s')} = [{begin}]")
-        outer.lines += self.head() + self.lines
-        for index, slot in enumerate(loop.slots):
-            here, name = Stride(slot.position, loop.period), self.name(index)
-            if here.last(loop.times) in outer.ends:
-                outer.line(f"{self.names.derived(f'{name}_last')} = {name}")
-            if index in lists and not slot.direct and outer.asked[here.places(loop.times)].any():
-                part = self.names.derived(f"{name}s") + "[1:]" * (slot.near is not None)
-                outer.line(f"{_slice('v', here, loop.times)} = {part}")
-
-    def at(self, index: int, back: int = 0) -> str:
-        """The position of a slot in the repetition at hand, or of a value so many positions before it."""
-        if "i" not in self.over:
-            self.over = {"i": f"range({self.here.start}, {self.here.end}, {self.here.period})", **self.over}
-        offset = self.here.slots[index].position - self.here.start - back
-        return f"i {'+' if offset > 0 else '-'} {abs(offset)}" if offset else "i"
-
-    def leaf(self, slot: Slot) -> str:
-        """What a leaf is in all repetitions."""
-        times = self.here.times
-        if slot.leaf == "constants":
-            (number,) = slot.operands
-            if isinstance(number, Table):
-                return self.names.tables[id(number)][0]
-            assert isinstance(number, Number)
-            return f"[{number.number!r}] * {times}"
-        stride = Stride(slot.first, slot.step)
-        return _slice(slot.leaf, stride, times) if slot.step else f"[{slot.leaf}[{slot.first}]] * {times}"
-
-    def value_of(self, operand: int) -> str:
-        """An operand in the loop."""
-        loop, user = self.here, self.user
-        each = loop.slots[user].operands[operand]
-        match each:
-            case Table():
-                return self.running(f"{self.names.tables[id(each)][0]}_now", self.names.tables[id(each)][0])
-            case Fixed(position):
-                return self.outer.value_of(position)
-            case Lag(slot, lag, first) if not loop.slots[slot].leaf:
-                if loop.is_near(user, each):
-                    return self.name(slot)
-                self.outer.asked[first : loop.end : loop.period] = True
-                return f"v[{self.at(user, loop.slots[user].position - first)}]"
-            case Lag(slot, lag, first):
-                column = self.outer.column(Stride(first, loop.period), loop.times)
-                return self.running(f"{self.name(slot)}{'_before' * lag}", column)
-        assert isinstance(each, Stride)
-        wanted = f"{self.name(user)}_from_{operand}"
-        return self.running(wanted, self.outer.column(each, loop.times))
-
-
-class _Both(_Value):
-    """``value_and_grad``: the values, and then the chain rule from the last to the first."""
-
-    def __init__(self, names: Names, words: set[str], wrt_inputs: bool) -> None:
-        super().__init__(names, words)
-        self.wrt_inputs = wrt_inputs
-        self.needed = self.plan.needed(wrt_inputs)
-        self.listed = self.plan.listed(self.needed)
-        #: The single values that have an upstream gradient so far.
-        self.begun: set[int] = set()
-        #: Whether there is a list of upstream gradients.
-        self.in_list = False
-
-    def write(self) -> None:
-        self.write_values("value_and_grad")
-        captured = self.names.captured
-        outputs = [place for place in captured.outputs if self.needed[place]]
-        if outputs:
-            whole = self.value_of(outputs[0]) if len(captured.outputs) == 1 else "(sum of the outputs)"
-            self.line(f"# Backward, from the last value to the first: d_v is ∂{whole}/∂v.")
-            self.mark = len(self.lines)
-        for place in reversed(outputs):
-            self.give(place, "1.0")
-        for item in reversed(list(self.plan.items())) if outputs else []:
-            if isinstance(item, Loop):
-                _Backward(self, item).write()
-            elif self.record.op[item] >= 0 and self.needed[item]:
-                rule, name = self.record.rules[self.record.op[item]], self.names.values[item]
-                self.pass_on(rule, operands_of(self.record, item), item, self.gradient(item), name)
-        results = f", {self._all(captured.params)}"
-        if self.wrt_inputs:
-            results += f", {self._all(captured.inputs)}"
-        if self.in_list:
-            self.lines.insert(self.mark, f"    d = [0.0] * {len(self.record.op)}")
-        self.finish("value_and_grad", results)
-
-    def gradient(self, position: int) -> str:
-        """The upstream gradient of a value outside of the loop that is being written."""
-        if self._in_list(position):
-            self.in_list = True
-            return f"d[{position}]"
-        loop = self.plan.home(position)
-        if loop is not None:
-            position = loop.start + (position - loop.start) % loop.period
-        return self.names.derived(f"d_{self.names.values[position]}")
-
-    def _in_list(self, position: int) -> bool:
-        loop = self.plan.home(position)
-        if loop is None:
-            return bool(self.plan.shared[position])
-        first = loop.start + (position - loop.start) % loop.period
-        return bool(self.listed[first]) or position + loop.period < loop.end
-
-    def goes_to(self, operand: int) -> bool:
-        return bool(self.needed[operand])
-
-    def give(self, operand: int, text: str) -> None:
-        gradient = self.gradient(operand)
-        begun = operand in self.begun or self._in_list(operand)
-        self.begun.add(operand)
-        self.statement(gradient, "+=" if begun else "=", text)
-
-    def _kept(self, leaf: int) -> bool:
-        """Whether the gradient of a leaf is in the list in the end."""
-        return bool(self.plan.shared[leaf]) or self.plan.home(leaf) is not None
-
-    def _all(self, places: Sequence[int | None]) -> str:
-        """The list of derivatives in some leaves."""
-        texts: list[str] = []
-        at = 0
-        while at < len(places):
-            place = places[at]
-            if place is None or not self.needed[place]:
-                texts.append("0.0")
-            elif self.plan.home(place) is None and not self._in_list(place):
-                texts.append(self.gradient(place) if place in self.begun else "0.0")
-            else:
-                end, step = at + 1, 0
-                while end < len(places) and (there := places[end]) is not None and self._kept(there):
-                    here = there - (places[end - 1] or 0)
-                    if (step and here != step) or not self.needed[there]:
-                        break
-                    step, end = here, end + 1
-                if end - at > 3:
-                    self.in_list = True
-                    texts.append(f"*{_slice('d', Stride(place, step), end - at)}")
-                    at = end
-                    continue
-                self.in_list = True
-                texts.append(f"d[{place}]")
-            at += 1
-        return f"[{', '.join(texts)}]"
-
-
-class _Backward(_Over):
-    """What a loop passes on, from the last repetition to the first.
-
-    The upstream gradient of a slot is kept in a variable where only the same and the next repetition pass to
-    it, as code written by hand would do; else in the list.
-    """
-
-    def __init__(self, outer: _Both, loop: Loop) -> None:
-        super().__init__(outer, loop)
-        self.both = outer
-        self.listed = {index for index, slot in enumerate(loop.slots) if outer.listed[slot.position]}
-        #: The slots whose variable begins anew with the next contribution.
-        self.fresh: set[int] = set()
-
-    def needs(self, slot: int) -> bool:
-        return bool(self.both.needed[self.here.slots[slot].position])
-
-    def upstream(self, slot: int) -> str:
-        """The variable of its upstream gradient."""
-        return self.names.derived(f"d_{self.name(slot)}")
-
-    def kept(self, slot: int) -> str:
-        """The list of these, from the last repetition to the first."""
-        return self.names.derived(f"{self.upstream(slot)}s")
-
-    def write(self) -> None:
-        loop, both = self.here, self.both
-        slots = [index for index in range(loop.period) if self.needs(index)]
-        if not slots:
-            return
-        variables = [index for index in slots if index not in self.listed]
-        last = loop.end - loop.period - loop.start
-        opened = {
-            index
-            for index in variables
-            if not loop.nexts(index) and not both.plan.reached[loop.slots[index].position + last]
-        }
-        self.fresh = set(opened)
-        lists: list[int] = []
-        for index in reversed(slots):
-            self._slot(index, index in opened, lists)
-        begin, end = [], []
-        for index in variables:
-            here = Stride(loop.slots[index].position, loop.period)
-            if index not in opened and here.last(loop.times) not in both.begun:
-                begin.append(f"{self.upstream(index)} = 0.0")
-            near = loop.slots[index].near
-            if near is not None and loop.nexts(index) and both.needed[near]:
-                end.append((near, self.upstream(index)))
-        for slot in loop.slots:
-            for each in slot.operands:
-                if isinstance(each, Fixed) and both.needed[each.position] and each.position not in both.begun:
-                    gradient = both.gradient(each.position)
-                    both.begun.add(each.position)
-                    if not both._in_list(each.position):
-                        begin.append(f"{gradient} = 0.0")
-        if self.lines:
-            both.line(self.told())
-            for text in [*begin, *(f"{self.kept(index)} = []" for index in lists)]:
-                both.line(text)
-            both.lines += self.head() + self.lines
-        for index in lists:
-            here = Stride(loop.slots[index].position, loop.period)
-            both.line(f"{_slice('d', here, loop.times, back=True)} = {self.kept(index)}")
-        for position, text in end:
-            both.give(position, text)
-
-    def _slot(self, index: int, opened: bool, lists: list[int]) -> None:
-        """The statements of one slot, and then its variable is that of the repetition before."""
-        slot, name = self.here.slots[index], self.upstream(index)
-        self.user = index
-        if slot.leaf:
-            if index not in self.listed:
-                lists.append(index)
-                self.both.in_list = True
-                self.line(f"{self.kept(index)}.append({name})")
-        else:
-            upstream = name
-            if index in self.listed:
-                self.both.in_list = True
-                upstream = f"d[{self.at(index)}]"
-                if len(slot.operands) > 1:
-                    self.line(f"{name} = {upstream}")
-                    upstream = name
-            elif any(isinstance(each, Lag) and each.slot == index for each in slot.operands):
-                if len(slot.operands) > 1:
-                    self.line(f"upstream = {name}")
-                    upstream = "upstream"
-                self._move_on(index, opened)
-                self.pass_on(slot.rule, self.operands(slot), -1, upstream, self.name(index))
-                return
-            self.pass_on(slot.rule, self.operands(slot), -1, upstream, self.name(index))
-        if index not in self.listed:
-            self._move_on(index, opened)
-
-    def _move_on(self, index: int, opened: bool) -> None:
-        if self.here.nexts(index) or opened:
-            self.fresh.add(index)
-        else:
-            self.line(f"{self.upstream(index)} = 0.0")
-
-    def at(self, index: int, back: int = 0) -> str:
-        """As in the forward pass, from the last repetition to the first."""
-        loop = self.here
-        if "i" not in self.over:
-            last = loop.end - loop.period
-            stop = loop.start - loop.period
-            self.over = {"i": f"range({last}, {stop}, -{loop.period})", **self.over}
-        offset = loop.slots[index].position - loop.start - back
-        return f"i {'+' if offset > 0 else '-'} {abs(offset)}" if offset else "i"
-
-    def goes_to(self, operand: int) -> bool:
-        each = self.here.slots[self.user].operands[operand]
-        match each:
-            case Fixed(position) | Lag(first=position) | Stride(first=position):
-                return bool(self.both.needed[position])
-        return False
-
-    def give(self, operand: int, text: str) -> None:
-        loop, user = self.here, self.user
-        each = loop.slots[user].operands[operand]
-        match each:
-            case Fixed(position):
-                self.statement(self.both.gradient(position), "+=", text)
-            case Lag(slot, _, first):
-                if slot not in self.listed:
-                    sign = "=" if slot in self.fresh else "+="
-                    self.fresh.discard(slot)
-                    self.statement(self.upstream(slot), sign, text)
-                else:
-                    self.both.in_list = True
-                    at = self.at(user, loop.slots[user].position - first)
-                    self.statement(f"d[{at}]", "+=", text)
-            case Stride(first, step):
-                self.both.in_list = True
-                if "k" not in self.over and step != loop.period:
-                    self.over["k"] = f"range({loop.times - 1}, -1, -1)"
-                if step == loop.period:
-                    at = self.at(user, loop.slots[user].position - first)
-                else:
-                    at = f"{first} + {step} * k" if step > 0 else f"{first} - {-step} * k"
-                self.statement(f"d[{at}]", "+=", text)
-
-    def value_of(self, operand: int) -> str:
-        """The variable of a value that the loop uses, which runs over what that value was."""
-        loop, user = self.here, self.user
-        if operand < 0:
-            stride = Stride(loop.slots[user].position, loop.period)
-            return self._past(user, 0, stride)
-        each = loop.slots[user].operands[operand]
-        match each:
-            case Table():
-                name = self.names.tables[id(each)][0]
-                return self.running(f"{name}_now", f"reversed({name})")
-            case Fixed(position):
-                return self.both.value_of(position)
-            case Lag(slot, lag, first):
-                return self._past(slot, lag, Stride(first, loop.period))
-        assert isinstance(each, Stride)
-        wanted = f"{self.name(user)}_from_{operand}"
-        return self.running(wanted, self.both.column(each, loop.times, back=True))
-
-    def _past(self, slot: int, lag: int, stride: Stride) -> str:
-        """The variable of a slot so many repetitions before the one at hand."""
-        column, name = self.both.column(stride, self.here.times, back=True), self.name(slot)
-        if lag:
-            return self.running(f"{name}_before{lag if lag > 1 else ''}", column)
-        self.over[name] = column
-        return name

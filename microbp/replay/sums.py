@@ -12,127 +12,90 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.replay.dependence import COMPUTED, VARIES
+from microbp.replay.dependence import VARIES
 from microbp.rules import RULES
 from microbp.sweeps import Integers
 
 __all__ = ["Operations", "operations"]
 
-_ADD, _SUB, _NEG, _SUM, _DOT, _MUL = range(1, 7)
-_KINDS = {
-    RULES[name]: kind
-    for name, kind in (("add", 1), ("sub", 2), ("neg", 3), ("sum", 4), ("dot", 5), ("mul", 6))
-}
+_KINDS = {RULES[name]: kind for kind, name in enumerate(("add", "sub", "neg", "sum", "dot", "mul"), start=1)}
+_ADD, _SUB, _NEG, _SUM, _DOT, _MUL = _KINDS.values()
 
 
 class Operations(NamedTuple):
     """What has to be computed; constants are numbers, parts of sums have gone into them."""
 
     #: The level of each position: 0 for leaves and parts of sums, else one more than the deepest operand's.
-    levels: list[int]
-    #: The positions that are sums of products, and to each its constant.
-    sums: dict[int, float]
-    #: The terms ``factor · left · right`` of all sums, those of each together; of a single value, left
-    #: is -1. Those of the sum at a position are ``slices[position]``.
+    levels: Integers
+    #: The positions that are sums of products, in order; of each its constant, and from where to where its
+    #: terms stand.
+    sums: Integers
+    constants: npt.NDArray[np.float64]
+    ends: Integers
+    #: The terms ``factor · left · right`` of all sums, those of each together; of a single value, left is -1.
     factor: npt.NDArray[np.float64]
     left: Integers
     right: Integers
-    slices: dict[int, slice]
 
 
-def operations(record: Graph, flags: list[int], outputs: tuple[int, ...]) -> Operations:
+def operations(record: Graph, flags: Integers, outputs: tuple[int, ...]) -> Operations:
     """Find the sums, from the last node to the first; then the levels, from the first to the last."""
-    size = len(record.op)
-    kinds = [_KINDS.get(rule, 0) for rule in record.rules]
-    op, first, args = record.op.tolist(), record.first.tolist(), record.args.tolist()
-    data, consts = record.data, record.consts
-    inside = record.args[record.args >= 0]
-    uses = np.bincount(inside, minlength=size)
+    size, op = len(record.op), record.op
+    kind = np.array([*(_KINDS.get(rule, 0) for rule in record.rules), 0])[op] * (flags > 0)
+    user = np.repeat(np.arange(size), np.diff(record.first))
+    place = np.arange(len(record.args)) - record.first[user]
+    arg = np.maximum(record.args, 0)
+    moves = (record.args >= 0) & (flags[arg] > 0)
+    # What a term is added up of: all operands of +, -, sum; the last one of dot.
+    own = kind[user]
+    addend = (own > 0) & (own < _DOT) | (own == _DOT) & (place == np.diff(record.first)[user] - 1)
+    sign = np.where((own == _NEG) | (own == _SUB) & (place == 1), -1.0, 1.0)
+    uses = np.bincount(record.args[record.args >= 0], minlength=size)
     np.add.at(uses, list(outputs), 1)
-    once = (uses == 1).tolist()
-    #: The sum that a node is part of, and the sign with which it goes into it.
-    root, sign = [-1] * size, [1.0] * size
-    constants: dict[int, float] = {}
-    owners: list[int] = []
-    factors: list[float] = []
-    lefts: list[int] = []
-    rights: list[int] = []
-
-    def fixed(operand: int) -> float | None:
-        """The number of a constant."""
-        if operand < 0:
-            return float(consts[-1 - operand])
-        return None if flags[operand] else float(data[operand])
-
-    def term(owner: int, factor: float, left: int, right: int) -> None:
-        owners.append(owner)
-        factors.append(factor)
-        lefts.append(left)
-        rights.append(right)
-
-    for position in range(size - 1, -1, -1):
-        if op[position] < 0 or not flags[position] & COMPUTED:
-            continue
-        kind = kinds[op[position]]
-        owner, s = root[position], sign[position]
-        operands = args[first[position] : first[position + 1]]
-        if owner < 0:
-            if kind not in (_ADD, _SUB, _NEG, _SUM, _DOT):
-                continue
-            if kind < _SUM and not any(
-                each >= 0 and op[each] >= 0 and once[each] and kinds[op[each]]
-                and not (flags[each] ^ flags[position]) & VARIES and flags[each]
-                for each in operands
-            ):  # fmt: skip
-                continue
-            owner = root[position] = position
-            constants[owner] = 0.0
-        varies = flags[owner] & VARIES
-        signs = [s] * len(operands)
-        if kind == _SUB:
-            signs[1] = -s
-        elif kind == _NEG:
-            signs[0] = -s
-        elif kind in (_DOT, _MUL):
-            half = len(operands) // 2
-            for u, v in zip(operands[:half], operands[half : 2 * half], strict=True):
-                p, q = fixed(u), fixed(v)
-                if p is None and q is None:
-                    term(owner, s, u, v)
-                elif p is not None and q is not None:
-                    constants[owner] += s * p * q
-                else:
-                    term(owner, s * (p or 0.0) + s * (q or 0.0), -1, u if p is None else v)
-            if kind == _MUL:
-                continue
-            operands, signs = operands[-1:], [s]
-        for each, factor in zip(operands, signs, strict=True):
-            number = fixed(each)
-            if number is not None:
-                constants[owner] += factor * number
-            elif op[each] >= 0 and once[each] and kinds[op[each]] and flags[each] & VARIES == varies:
-                root[each], sign[each] = owner, factor
-            else:
-                term(owner, factor, -1, each)
-    order = np.argsort(np.array(owners, dtype=np.int64), kind="stable")
-    factor_ = np.array(factors)[order]
-    left_, right_ = (np.array(each, dtype=np.int64)[order] for each in (lefts, rights))
-    held, starts = np.unique(np.array(owners, dtype=np.int64)[order], return_index=True)
-    ends = [*starts[1:].tolist(), len(owners)][: len(held)]
-    slices = {owner: slice(a, b) for owner, a, b in zip(held.tolist(), starts.tolist(), ends, strict=True)}
-    levels = [0] * size
-    lefts, rights = left_.tolist(), right_.tolist()
-    for position in range(size):
-        if op[position] < 0 or not flags[position] or root[position] not in (-1, position):
-            continue
-        if root[position] < 0:
-            operands = args[first[position] : first[position + 1]]
+    alike = (flags[arg] & VARIES) == (flags[user] & VARIES)
+    part = addend & moves & (uses[arg] == 1) & (kind[arg] > 0) & alike
+    begins = kind >= _SUM
+    begins[user[part]] = True
+    begins &= (kind > 0) & (kind < _MUL)
+    # From the last to the first: the sum that a node is part of, and the sign with which it goes into it.
+    root, into = np.where(begins, np.arange(size), -1).tolist(), [1.0] * size
+    at = np.flatnonzero(part)[::-1]
+    for inner, outer, by in zip(arg[at].tolist(), user[at].tolist(), sign[at].tolist(), strict=True):
+        root[inner], into[inner] = root[outer], into[outer] * by
+    roots, owner = np.array(root), np.array(root)[user]
+    sign *= np.array(into)[user]
+    inside = owner >= 0
+    term, fixed = inside & addend & ~part, np.append(record.data, record.consts[::-1])
+    singles, numbers = np.flatnonzero(term & moves), np.flatnonzero(term & ~moves)
+    # Factors stand behind one another: all of the left, then all of the right.
+    half = (np.diff(record.first) // 2)[user]
+    first = np.flatnonzero(inside & (own >= _DOT) & (place < half))
+    second = first + half[first]
+    both = moves[first] & moves[second]
+    scaled = moves[first] ^ moves[second]
+    factors = np.where(moves[first], fixed[record.args[second]], fixed[record.args[first]])
+    constants = np.zeros(size)
+    np.add.at(constants, owner[numbers], sign[numbers] * fixed[record.args[numbers]])
+    rest = ~both & ~scaled
+    p, q = fixed[record.args[first[rest]]], fixed[record.args[second[rest]]]
+    np.add.at(constants, owner[first[rest]], sign[first[rest]] * p * q)
+    owners = np.concatenate([owner[first[both]], owner[first[scaled]], owner[singles]])
+    order = np.argsort(owners, kind="stable")
+    lefts = np.concatenate([arg[first[both]], np.full(scaled.sum() + len(singles), -1)])[order]
+    one = np.where(moves[first], arg[first], arg[second])
+    rights = np.concatenate([arg[second[both]], one[scaled], arg[singles]])[order]
+    weights = np.concatenate([sign[first[both]], sign[first[scaled]] * factors[scaled], sign[singles]])[order]
+    sums = np.flatnonzero(roots == np.arange(size))
+    ends = np.searchsorted(owners[order], np.stack([sums, sums + 1], axis=1))
+    levels = [0] * (size + len(record.consts) + 1)  # also of constants, and of the left of a single value
+    level, bounds = levels.__getitem__, dict(zip(sums.tolist(), ends.tolist(), strict=True))
+    args, starts, products = record.args.tolist(), record.first.tolist(), lefts.tolist()
+    others = rights.tolist()
+    for node in np.flatnonzero((op >= 0) & (flags > 0) & ((roots < 0) | (roots == np.arange(size)))).tolist():
+        if node in bounds:
+            start, end = bounds[node]
+            held = products[start:end] + others[start:end]
         else:
-            here = slices.get(position, slice(0, 0))
-            operands = lefts[here] + rights[here]
-        deepest = 0
-        for each in operands:
-            if each >= 0 and levels[each] > deepest:
-                deepest = levels[each]
-        levels[position] = deepest + 1
-    return Operations(levels, constants, factor_, left_, right_, slices)
+            held = args[starts[node] : starts[node + 1]]
+        levels[node] = 1 + max(map(level, held), default=0)
+    return Operations(np.array(levels[:size]), sums, constants[sums], ends, weights, lefts, rights)

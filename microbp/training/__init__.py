@@ -13,5 +13,6 @@ from __future__ import annotations
 
 from microbp.training.fitting import fit
 from microbp.training.history import History, NotFinite
+from microbp.training.settings import Settings
 
-__all__ = ["History", "NotFinite", "fit"]
+__all__ = ["History", "NotFinite", "Settings", "fit"]

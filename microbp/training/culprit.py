@@ -6,33 +6,31 @@ import math
 from collections.abc import Sequence
 
 from microbp.differentiate import grad
-from microbp.engines import EagerEngine, Samples
+from microbp.engines import Batch, EagerEngine
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph, Node
-from microbp.record import record_sites
+from microbp.record import with_sites
 from microbp.value import Value, describe
 
 __all__ = ["culprit"]
 
 
 def culprit(
-    eager: EagerEngine, samples: Samples, rows: Sequence[int], trained: Sequence[Value]
+    eager: EagerEngine, batch: Batch, trained: Sequence[Value]
 ) -> tuple[int, str] | None:
     """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite, and why."""
-    were = record_sites(True)
-    try:
+    samples, rows = batch
+    with with_sites.on():
         for row in rows:
-            why = _fault(eager, samples, row, trained)
+            why = _fault(eager, (samples, [row]), trained)
             if why:
                 return row, why
-    finally:
-        record_sites(were)
     return None
 
 
-def _fault(eager: EagerEngine, samples: Samples, row: int, trained: Sequence[Value]) -> str:
+def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> str:
     try:
-        cost = eager.record(samples, [row])
+        cost = eager.record(sample)
     except UndefinedOperation as error:
         return str(error)
     graph = Graph(cost)

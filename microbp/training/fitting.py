@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+import inspect
+from dataclasses import fields, replace
+from typing import Any
 
-from microbp.losses import Loss
 from microbp.optim import Optimiser
+from microbp.spelling import did_you_mean
 from microbp.training.history import History
 from microbp.training.run import Run
+from microbp.training.settings import Settings
 
 __all__ = ["fit"]
 
@@ -18,23 +20,9 @@ def fit(
     X: Any,
     Y: Any,
     *,
-    loss: str | Loss,
     optimiser: Optimiser | None = None,
-    epochs: int = 100,
-    batch_size: int | None = None,
-    shuffle: bool = True,
-    seed: int = 0,
-    penalty: float = 0.0,
-    clip: float | None = None,
-    validation: float | tuple[Any, Any] | None = None,
-    tolerance: float | None = None,
-    patience: int | None = None,
-    keep: Literal["best", "last"] | None = None,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: float = 30.0,
-    resume: str | Path | None = None,
-    progress: bool | None = None,
-    engine: str = "auto",
+    settings: Settings | None = None,
+    **changes: Any,
 ) -> History:
     """Train ``net`` on the samples X and their targets Y in place; the :class:`History` of it.
 
@@ -93,8 +81,19 @@ def fit(
     :class:`NotFinite` where a cost or a gradient is nan or infinite, before the parameters are touched
     by that step, with the first sample and the first operation that show it.
     """
-    run = Run(
-        net, X, Y, loss, optimiser, epochs, batch_size, shuffle, seed, penalty, clip, validation,
-        tolerance, patience, keep, checkpoint, checkpoint_every, resume, engine,
-    )  # fmt: skip
-    return run.go(progress)
+    for name in changes.keys() - _NAMES:
+        hint = did_you_mean(name, _NAMES) or f"there are {', '.join(_NAMES)}"
+        raise TypeError(f"fit: no setting is called {name!r}; {hint}")
+    if settings is None and "loss" not in changes:
+        raise TypeError("fit: loss=… says what is to become small: a name, such as 'hinge', or a function")
+    chosen = Settings(**changes) if settings is None else replace(settings, **changes)
+    return Run(net, X, Y, optimiser, chosen).go()
+
+
+_NAMES = [each.name for each in fields(Settings)]
+# What help() and editors show: the settings one by one.
+_GIVEN = inspect.signature(fit)
+fit.__signature__ = _GIVEN.replace(  # type: ignore[attr-defined]
+    parameters=[each for each in _GIVEN.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    + [each.replace(kind=each.KEYWORD_ONLY) for each in inspect.signature(Settings).parameters.values()]
+)

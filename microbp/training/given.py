@@ -1,4 +1,4 @@
-"""What ``fit`` is given, checked."""
+"""A net, its optimiser and its samples, as ``fit`` is given them: checked."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from microbp.engines import ENGINES, Engine, Samples
-from microbp.losses import LOSSES, Loss
+from microbp.engines import Samples
 from microbp.optim import Optimiser
-from microbp.spelling import did_you_mean
 from microbp.value import Value, as_number
 
-__all__ = [
-    "engine_called",
-    "loss_called",
-    "number_of",
-    "optimiser_for",
-    "parameters_of",
-    "samples_of",
-    "whole",
-]
+__all__ = ["optimiser_for", "parameters_of", "samples_of"]
 
 
 def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
@@ -68,17 +58,6 @@ def optimiser_for(optimiser: Any, parameters: Sequence[Value]) -> Optimiser:
     return optimiser
 
 
-def loss_called(loss: Any) -> Loss:
-    """The loss of that name, or the function itself."""
-    if callable(loss):
-        function: Loss = loss
-        return function
-    if loss in LOSSES:
-        return LOSSES[loss]
-    hint = did_you_mean(loss, LOSSES) or f"there are {', '.join(LOSSES)}"
-    raise ValueError(f"fit: no loss is called {loss!r}; {hint}")
-
-
 def samples_of(X: Any, Y: Any, which: str) -> Samples:
     """Samples with a target each; ``which`` stands before X and Y in an error: "validation "."""
     x, y = _array(X, f"{which}X"), _array(Y, f"{which}Y")
@@ -114,26 +93,3 @@ def _array(data: Any, name: str) -> np.ndarray[Any, Any]:
             "or leave their samples out"
         )
     return array
-
-
-def whole(x: Any, what: str, least: int = 1) -> int:
-    """A whole number from ``least`` up."""
-    if not isinstance(x, int) or isinstance(x, bool) or x < least:
-        raise ValueError(f"fit: {what} is a whole number from {least} up, not {x!r}")
-    return x
-
-
-def number_of(x: Any, what: str, least: float | None = None) -> float:
-    """A finite number: positive, or from ``least`` up."""
-    number = as_number(x, f"fit: {what}")
-    if not (0.0 < number < math.inf if least is None else least <= number < math.inf):
-        bound = "positive and finite" if least is None else f"finite and at least {least:g}"
-        raise ValueError(f"fit: {what} is {bound}, not {number!r}")
-    return number
-
-
-def engine_called(name: str) -> type[Engine]:
-    """The engine of that name."""
-    if name not in ENGINES:
-        raise ValueError(f"fit: no engine is called {name!r}; there are {', '.join(ENGINES)}")
-    return ENGINES[name]

@@ -38,8 +38,11 @@ class History:
     best_epoch: int | None = None
     #: All of that in a sentence.
     message: str = ""
-    #: How gradients were computed: "replay", "eager", or "eager" and why replay stepped aside.
+    #: How gradients were computed: "replay", "eager", "eager" and why not by replay, or "replay for 300
+    #: steps, then eager" and why.
     engine: str = ""
+    #: Why it was that engine; of replay, how many samples it was compared on.
+    why: str = ""
 
     def __str__(self) -> str:
         return self.message

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from microbp.collector import in_callback
+
 __all__ = ["Interrupts"]
 
 
@@ -36,6 +38,8 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._previous)
 
     def _strike(self, number: int, frame: FrameType | None) -> None:
+        if in_callback(frame):
+            raise KeyboardInterrupt  # Python drops it, and the collector strikes anew
         if self._holding or self._ending:
             self._waiting = True
         elif self._previous is not None:

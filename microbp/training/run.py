@@ -6,6 +6,7 @@ import gc
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,28 +14,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.descent import Descent, Numbers, ValueDescent, vectorised
-from microbp.engines import EagerEngine, Samples
-from microbp.errors import UndefinedOperation
-from microbp.losses import Loss
+from microbp.descent import Descent, Moment
+from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Unfit
+from microbp.errors import NotLoaded, NotSavedWarning, UndefinedOperation
+from microbp.files import refuse_unwritable
 from microbp.optim import SGD, Optimiser
+from microbp.outside import Outside
+from microbp.sites import user_level
 from microbp.training.checkpoint import read_checkpoint, write_checkpoint
 from microbp.training.culprit import culprit
-from microbp.training.given import (
-    engine_called,
-    loss_called,
-    number_of,
-    optimiser_for,
-    parameters_of,
-    samples_of,
-    whole,
-)
+from microbp.training.given import optimiser_for, parameters_of, samples_of
 from microbp.training.history import History, NotFinite
 from microbp.training.interrupts import Interrupts
 from microbp.training.progress import Bar
+from microbp.training.settings import Settings
 from microbp.value import Value, as_number
 
 __all__ = ["Run"]
+
+#: After how many replayed steps some samples are recorded as well, at the latest; and at an epoch's end.
+EVERY, AT_AN_END = 100, 25
 
 
 class _Best(NamedTuple):
@@ -42,71 +41,51 @@ class _Best(NamedTuple):
 
     cost: float
     epoch: int
-    parameters: Numbers
+    parameters: Floats
+
+
+class _Mark(NamedTuple):
+    """The state of a run between two steps, to go back to."""
+
+    moment: Moment
+    state: dict[str, Any]
+    lengths: dict[str, int]
+    generator: Any
+    schedule: Outside
+
+    @property
+    def steps(self) -> int:
+        """How many steps had been taken."""
+        return self.lengths["step_cost"]
 
 
 class Run:
     """One run: everything is checked when it is made, and :meth:`go` does the work."""
 
-    def __init__(
-        self,
-        net: Any,
-        X: Any,
-        Y: Any,
-        loss: str | Loss,
-        optimiser: Optimiser | None,
-        epochs: int,
-        batch_size: int | None,
-        shuffle: bool,
-        seed: int,
-        penalty: float,
-        clip: float | None,
-        validation: Any,
-        tolerance: float | None,
-        patience: int | None,
-        keep: str | None,
-        checkpoint: str | Path | None,
-        checkpoint_every: float,
-        resume: str | Path | None,
-        engine: str,
-    ) -> None:
+    def __init__(self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: Settings) -> None:
+        self.settings = settings
         self.names, self.parameters = parameters_of(net)
         if optimiser is None:
             optimiser = SGD(dict(zip(self.names, self.parameters, strict=True)), lr=0.1)
         self.optimiser = optimiser_for(optimiser, self.parameters)
-        self.trained = [each for _, each in self.optimiser.parameters if each.requires_grad]
-        if not self.trained:
+        if not any(each.requires_grad for _, each in self.optimiser.parameters):
             raise ValueError(
                 f"fit: all {len(self.optimiser.parameters)} parameters of the optimiser are frozen "
                 "(requires_grad is False), so that nothing can be learned"
             )
-        self.loss = loss_called(loss)
-        self.epochs = whole(epochs, "epochs")
-        self.seed = whole(seed, "seed", least=0)
-        self.penalty = number_of(penalty, "penalty", least=0.0)
-        self.clip = None if clip is None else number_of(clip, "clip")
-        self.tolerance = None if tolerance is None else number_of(tolerance, "tolerance")
-        self.patience = None if patience is None else whole(patience, "patience")
-        self.checkpoint_every = number_of(checkpoint_every, "checkpoint_every", least=0.0)
-        if keep not in (None, "best", "last"):
-            raise ValueError(f"fit: keep is 'best', 'last' or None, not {keep!r}")
-        self.keep = keep
-
-        self.generator = np.random.default_rng(self.seed)
+        self.generator = np.random.default_rng(settings.seed)
         self.samples = samples_of(X, Y, "")
         self.rows = list(range(len(self.samples.x)))
         self.validation_rows: list[int] = []
-        self.validation = self._validation(validation)
-        if patience is not None and self.validation is None:
-            raise ValueError("fit: patience watches the validation cost; give validation as well")
-        self.batch_size = len(self.rows) if batch_size is None else whole(batch_size, "batch_size")
+        self.validation = self._validation(settings.validation)
+        self.batch_size = settings.batch_size or len(self.rows)
         if self.batch_size > len(self.rows):
             raise ValueError(
                 f"fit: batch_size is {self.batch_size}, but there are {len(self.rows)} samples to learn "
                 "from; None takes all of them"
             )
         self.steps = math.ceil(len(self.rows) / self.batch_size)
-        self.shuffle = bool(shuffle) and self.steps > 1
+        self.shuffle = bool(settings.shuffle) and self.steps > 1
 
         # The state between two steps.
         self.epoch = self.place = 0
@@ -119,20 +98,28 @@ class Run:
         self.learning_rate: list[float] = []
         self.gradient_norm: list[float] = []
 
-        self.engine = engine_called(engine)(net, self.loss, self.parameters, self.penalty)
-        self.eager = EagerEngine(net, self.loss, self.parameters, self.penalty)  # to look at single samples
-        self.by_value = ValueDescent(self.engine, self.optimiser, self.parameters)
-        self.descent: Descent = self.by_value
+        self.eager = EagerEngine(net, settings.cost, self.parameters, settings.penalty)
         self._check_that_all_fits()
-        self.checkpoint = None if checkpoint is None else Path(checkpoint)
-        if self.checkpoint is not None and not self.checkpoint.parent.is_dir():
-            raise FileNotFoundError(f"fit: the directory of checkpoint={str(checkpoint)!r} does not exist")
-        if resume is not None:
-            self._load(Path(resume))
+        #: The engine that replays, if one does or did; why not, or no longer; and what is known to be right.
+        self.replay: ReplayEngine | None = None
+        self.aside = ""
+        #: Why the last checkpoint was not written; None where it was.
+        self.unwritten: str | None = None
+        if settings.checkpoint is not None:
+            try:
+                refuse_unwritable(Path(settings.checkpoint))
+            except OSError as error:
+                what = f"fit: checkpoint={str(settings.checkpoint)!r} cannot be written: {error.strerror}"
+                raise type(error)(what) from None
+        if settings.resume is not None:
+            self._load(Path(settings.resume))
         self._check_schedule()
+        self.descent = Descent(self.eager, self.optimiser, self.parameters)
+        self.verified: _Mark | None = None
+        self.checks = 0
 
     # ---------------------------------------------------------------------------- what is checked
-    def _validation(self, validation: Any) -> tuple[Samples, list[int]] | None:
+    def _validation(self, validation: Any) -> Batch | None:
         if validation is None:
             return None
         if isinstance(validation, tuple | list):
@@ -159,7 +146,7 @@ class Run:
     def _check_that_all_fits(self) -> None:
         """The net takes a sample, and the loss what it returns, with every target there is."""
         try:
-            first = self.eager.predictions(self.samples, self.rows[:1])[0]
+            first = self.eager.predictions((self.samples, self.rows[:1]))[0]
         except ArithmeticError:
             return  # undefined for this sample: the first step says so, and where
         except (TypeError, ValueError, IndexError) as error:
@@ -170,7 +157,7 @@ class Run:
             ) from error
         for samples in {id(each): each for each in (self.samples, *(self.validation or ())[:1])}.values():
             try:
-                cost = self.loss([first] * len(samples.y), samples.y)
+                cost = self.eager.loss([first] * len(samples.y), samples.y)
             except ArithmeticError:
                 continue
             if not isinstance(cost, Value):
@@ -179,24 +166,24 @@ class Run:
 
     def _check_schedule(self) -> None:
         """A schedule that has run out is an error now, not after hours."""
-        left = (self.epochs - self.epoch) * self.steps - self.place
+        left = (self.settings.epochs - self.epoch) * self.steps - self.place
         last = self.optimiser.steps + left - 1
         if callable(self.optimiser.lr) and left > 0:
             rate = self.optimiser.lr(last)
             if not 0.0 < rate < math.inf:
                 raise ValueError(
-                    f"fit: {self.epochs} epochs end with step {last + 1} of the optimiser, for which its "
-                    f"schedule gives the learning rate {rate!r}; it must be positive and finite"
+                    f"fit: {self.settings.epochs} epochs end with step {last + 1} of the optimiser, for "
+                    f"which its schedule gives the learning rate {rate!r}; it must be positive and finite"
                 )
 
     # ------------------------------------------------------------------------------ from step to step
-    def go(self, progress: bool | None) -> History:
+    def go(self) -> History:
         """Run to the end, whichever it is, and leave Ctrl-C and the collector as they were."""
         self.interrupts, collecting = Interrupts(), gc.isenabled()
         try:
             try:
                 self.interrupts.start()
-                with Bar(progress, self.epochs, self.steps) as self.bar:
+                with Bar(self.settings.progress, self.settings.epochs, self.steps) as self.bar:
                     return self._end(self._descend())
             finally:
                 self.interrupts.hold()
@@ -210,26 +197,32 @@ class Run:
         """Step by step, until there is a reason to stop; what follows is whole again."""
         self.written = time.monotonic()
         try:
-            while not (reason := self._reason_to_stop()):
+            while True:
+                reason = self._reason_to_stop()
+                if (reason or self._check_is_due()) and not self._is_right():
+                    continue
+                if reason:
+                    break
                 if self.place < self.steps:
                     self._step()
                 else:
                     self._validate()
-                if time.monotonic() - self.written >= self.checkpoint_every:
+                if time.monotonic() - self.written >= self.settings.checkpoint_every and self._is_right():
                     with self.interrupts.held():
                         self._save()
             self.interrupts.hold()
         except KeyboardInterrupt:
             self.interrupts.hold()
+            self._is_right()
             return "interrupted"
         return reason
 
     def _end(self, stopped: str) -> History:
         """Write the checkpoint, set the parameters that are kept, and say so."""
         self._save()
-        kept = self.keep or ("best" if self.validation or stopped == "interrupted" else "last")
+        kept = self.settings.keep or ("best" if self.validation or stopped == "interrupted" else "last")
         if kept == "best" and self.best is not None:
-            self._set(self.descent.listed(self.best.parameters))
+            self._set(self.best.parameters.tolist())
         else:
             kept = "last"
         history = self._history(stopped, kept)
@@ -237,12 +230,13 @@ class Run:
         return history
 
     def _reason_to_stop(self) -> str:
+        tolerance, patience = self.settings.tolerance, self.settings.patience
         if self.place == 0 and self.epoch > 0:
-            if self.tolerance is not None and self._change() < self.tolerance:
+            if tolerance is not None and self._change() < tolerance:
                 return "tolerance"
-            if self.patience is not None and self.best and self.epoch - self.best.epoch >= self.patience:
+            if patience is not None and self.best and self.epoch - self.best.epoch >= patience:
                 return "patience"
-        return "epochs" if self.epoch >= self.epochs else ""
+        return "epochs" if self.epoch >= self.settings.epochs else ""
 
     def _change(self) -> float:
         """By how much the costs of the last two epochs differ."""
@@ -257,49 +251,66 @@ class Run:
 
     def _step(self) -> None:
         rows = self.order[self.place * self.batch_size : (self.place + 1) * self.batch_size]
+        batch = self.samples, rows
+        cost, told, cause = math.nan, "", None
         try:
-            cost = self.descent.gradients(self.samples, rows)
+            if self.settings.engine != "eager" and not self.replay and not self.aside:
+                self._try_to_replay(batch)
+            cost = self.descent.gradients(batch)
+            if not math.isfinite(cost):
+                told = f"the cost is {cost!r}"
+            elif not self.descent.finite():
+                told = f"the cost is {cost!r}, but {self._bad_gradient()}"
         except UndefinedOperation as error:
-            raise self._not_finite("the cost has no value", rows) from error
-        if not math.isfinite(cost):
-            raise self._not_finite(f"the cost is {cost!r}", rows)
-        if not self.descent.finite():
-            raise self._not_finite(f"the cost is {cost!r}, but {self._bad_gradient()}", rows, gradients=True)
+            told, cause = "the cost has no value", error
+        except ValueError as error:
+            self._leave_replay(error)
+            return
+        if told:
+            if self._is_right():
+                raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
+            return
         with self.interrupts.held():
-            numbers = self.descent.numbers()
+            before = self.descent.numbers() if self.steps == 1 else None
             try:
-                rate = self.optimiser.rate
-                norm = self.descent.step(rate, self.clip)
+                rate = self.descent.rate()
+                norm = self.descent.step(rate, self.settings.clip)
             except FloatingPointError as error:
-                raise self._not_finite(str(error), []) from error
+                if self._is_right():
+                    raise self._not_finite(str(error)) from error
+                return
             self.step_cost.append(cost)
             self.learning_rate.append(rate)
             if norm is not None:
                 self.gradient_norm.append(norm)
             self.place += 1
             if self.place == self.steps and self.validation is None:
-                costs_these = self.steps == 1  # the parameters before the update
-                self._end_epoch(numbers if costs_these else self.descent.numbers())
-            if self.descent is self.by_value:
-                self.descent = vectorised(self.by_value)
+                # With one step to an epoch they are those before the update.
+                self._end_epoch(self.descent.numbers() if before is None else before)
         self.bar.show(self.epoch, self.place, cost)
 
     def _validate(self) -> None:
         """The end of an epoch in a run with validation."""
         assert self.validation is not None
-        samples, rows = self.validation
         self.descent.settle()
+        told, cause = "", None
         try:
-            cost = self.engine.cost(samples, rows)
+            cost = self.descent.engine.cost(self.validation, self.descent.theta)
+            told = "" if math.isfinite(cost) else f"the validation cost is {cost!r}"
         except UndefinedOperation as error:
-            raise self._not_finite("the validation cost has no value", rows, samples) from error
-        if not math.isfinite(cost):
-            raise self._not_finite(f"the validation cost is {cost!r}", rows, samples)
+            told, cause = "the validation cost has no value", error
+        except ValueError as error:
+            self._leave_replay(error)
+            return
+        if told:
+            if self._is_right():
+                raise self._not_finite(told, self.validation, validating=True) from cause
+            return
         with self.interrupts.held():
             self.validation_cost.append(cost)
             self._end_epoch(self.descent.numbers())
 
-    def _end_epoch(self, parameters: Numbers) -> None:
+    def _end_epoch(self, parameters: Floats) -> None:
         """The epoch's cost is known, and ``parameters`` are those that it stands for."""
         self.cost.append(self._epoch_cost())
         self.epoch, self.place, self.order = self.epoch + 1, 0, self._draw()
@@ -325,12 +336,99 @@ class Run:
         for parameter, number in zip(self.parameters, numbers, strict=True):
             parameter.data = number
 
+    # --------------------------------------------------------------------- replay, and whether it is right
+    def _try_to_replay(self, batch: Batch) -> None:
+        """Replay from here on, if that is the same; ``batch`` is the first."""
+        size, rest = self.batch_size, len(self.rows) % self.batch_size
+        batches: list[Batch] = [batch, *((self.samples, self.rows[:each]) for each in (size, rest) if each)]
+        if self.validation:
+            batches.append(self.validation)
+        try:
+            engine = ReplayEngine(self.eager, batches)
+        except Unfit as reason:
+            self.aside = str(reason)
+            self._insist()
+            return
+        self.replay = self.descent.engine = engine
+        self.descent.read()
+        schedule = Outside(self.optimiser.lr, apart=self.parameters)
+        theirs = type(self.optimiser).__module__ != SGD.__module__
+        self.descent.open = theirs or schedule.meets or schedule.shares(engine.outside)
+        self.verified = self._mark()
+
+    def _insist(self) -> None:
+        if self.settings.engine == "replay":
+            raise ValueError(
+                f"fit: engine='replay', but this run cannot be replayed: {self.aside}. engine='auto' records "
+                "every sample where it has to"
+            )
+
+    def _check_is_due(self) -> bool:
+        if self.descent.eager or self.replay is None or self.verified is None:
+            return False
+        if self.descent.open and self.replay.outside.changed():
+            return True
+        since = len(self.step_cost) - self.verified.steps
+        return since >= EVERY or (self.place == 0 and since >= AT_AN_END)
+
+    def _is_right(self) -> bool:
+        """Whether eager spot checks find nothing; else the run is back where they last found nothing.
+
+        Each looks at one sample that is drawn anew, the first, second, fourth, eighth … at several at once.
+        """
+        if self.descent.eager or self.replay is None:
+            return True
+        self.descent.settle()
+        self.checks += 1
+        several = self.replay.several if self.checks & (self.checks - 1) == 0 else 1
+        draw = np.random.default_rng([self.settings.seed, len(self.step_cost)])
+        rows = draw.permutation(self.rows)[: min(several, self.batch_size)].tolist()
+        self.descent.behind = True  # the gradients in the Values are those of the check
+        try:
+            difference = self.replay.difference((self.samples, rows), self.descent.theta)
+        except Exception as error:  # noqa: BLE001 (whatever a net raises when it is asked again)
+            difference = f"{type(error).__name__}: {error}"
+        self.descent.settle()
+        if not difference:
+            self.verified = self._mark()
+            return True
+        self._leave_replay(difference)
+        return False
+
+    def _leave_replay(self, why: object) -> None:
+        """Go back to where the run was last right, and on from there by recording every sample."""
+        if self.replay is None or self.verified is None or self.descent.eager:
+            assert isinstance(why, BaseException)
+            raise why
+        mark, self.aside = self.verified, str(why)
+        for name, held in mark.state.items():
+            setattr(self, name, held)
+        for name, length in mark.lengths.items():
+            del getattr(self, name)[length:]
+        self.generator.bit_generator.state = mark.generator
+        self.descent.back_to(mark.moment)
+        self.replay.outside.restore()
+        mark.schedule.restore()
+        self._insist()
+        self.descent.engine = self.eager
+
+    def _mark(self) -> _Mark:
+        return _Mark(
+            self.descent.moment(),
+            {name: getattr(self, name) for name in ("epoch", "place", "drawn_from", "order", "best")},
+            {name: len(getattr(self, name)) for name in _COURSE},
+            self.generator.bit_generator.state,
+            Outside(self.optimiser.lr, apart=self.parameters),
+        )
+
+    # ------------------------------------------------------------------------------------ what came of it
     def _history(self, stopped: str, kept: str) -> History:
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
+        tolerance = self.settings.tolerance
         why = {
             "epochs": "all epochs are done",
-            "tolerance": f"the cost has changed by {self._change():.3g}, less than {self.tolerance!r}",
-            "patience": f"the validation cost has not fallen for {self.patience} epochs",
+            "tolerance": f"the cost has changed by {self._change():.3g}, less than {tolerance!r}",
+            "patience": f"the validation cost has not fallen for {self.settings.patience} epochs",
             "interrupted": f"interrupted in epoch {self.epoch + 1} after {self.place} of {steps}",
             "not finite": "a number is not finite",
         }[stopped]
@@ -338,32 +436,47 @@ class Run:
         best = None if self.best is None else self.best.epoch
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
         epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
-        engine = self.engine.name
-        aside = f" Each sample was recorded anew: {engine[7:-1]}." if engine.startswith("eager (") else ""
+        if self.unwritten is not None:
+            holds += f". The last checkpoint is not written: {self.unwritten}"
+        engine, reason, aside = self._engine()
         return History(
             [*self.cost], [*self.validation_cost], [*self.step_cost], [*self.learning_rate],
             [*self.gradient_norm], [*self.validation_rows], stopped, kept, best,
-            f"{epochs} of {steps}{course}: {why}. The net holds {holds}.{aside}", engine,
+            f"{epochs} of {steps}{course}: {why}. The net holds {holds}.{aside}", engine, reason,
+        )  # fmt: skip
+
+    def _engine(self) -> tuple[str, str, str]:
+        """The engine, why it was that one, and what the history's text says of it."""
+        if self.settings.engine == "eager":
+            return "eager", "engine='eager' was asked for", ""
+        if not self.aside:
+            compared = self.replay.compared if self.replay else 0
+            return "replay", f"{compared} samples that were recorded as well agree with it", ""
+        steps = self.verified.steps if self.verified else 0
+        if not steps:
+            return f"eager ({self.aside})", self.aside, f" Each sample was recorded anew: {self.aside}."
+        return (
+            f"replay for {steps} steps, then eager ({self.aside})", self.aside,
+            f" After {steps} steps each sample was recorded anew: {self.aside}.",
         )  # fmt: skip
 
     # --------------------------------------------------------------------------- numbers not finite
     def _not_finite(
-        self, told: str, rows: Sequence[int], samples: Samples | None = None, *, gradients: bool = False
+        self, told: str, batch: Batch | None = None, *, gradients: bool = False, validating: bool = False
     ) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all."""
         self.interrupts.hold()
         self.descent.settle()
-        where = f"epoch {self.epoch + 1} of {self.epochs}"
-        step = None if samples else self.place + 1
+        where = f"epoch {self.epoch + 1} of {self.settings.epochs}"
+        step = None if validating else self.place + 1
         where += f", step {step} of {self.steps}" if step else ""
         found = None
-        if rows:
-            apart = samples is not None and samples is not self.samples
-            found = culprit(
-                self.eager, samples or self.samples, rows, self.trained if gradients else []
-            )
+        if batch:
+            trained = [each for _, each in self.optimiser.parameters if each.requires_grad]
+            found = culprit(self.eager, batch, trained if gradients else [])
             if found:
-                told += f". Sample {'validation ' * apart}X[{found[0]}] shows it by itself: {found[1]}"
+                apart = "validation " * (batch[0] is not self.samples)
+                told += f". Sample {apart}X[{found[0]}] shows it by itself: {found[1]}"
             else:
                 told += ". No sample shows it by itself: it is in their sum, or in the penalty"
             told += (
@@ -376,18 +489,18 @@ class Run:
 
     # ---------------------------------------------------------------------------------- checkpoints
     @cached_property
-    def _settings(self) -> dict[str, Any]:
+    def _same_settings(self) -> dict[str, Any]:
         """All that must be the same for a run to continue bit for bit."""
         digest = hashlib.sha256()
         for samples, rows in [(self.samples, self.rows)] + ([self.validation] if self.validation else []):
             digest.update(samples.array.tobytes() + repr((samples.array.shape, samples.y, rows)).encode())
         return {
-            "loss": getattr(self.loss, "__qualname__", type(self.loss).__qualname__),
+            "loss": getattr(self.eager.loss, "__qualname__", type(self.eager.loss).__qualname__),
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
-            "seed": self.seed,
-            "penalty": self.penalty,
-            "clip": self.clip,
+            "seed": self.settings.seed,
+            "penalty": self.settings.penalty,
+            "clip": self.settings.clip,
             "validation": 0 if self.validation is None else len(self.validation[1]),
             "samples": len(self.samples.x),
             "data": digest.hexdigest()[:16],
@@ -397,30 +510,47 @@ class Run:
         """Write the checkpoint, if one is wanted: a new file takes the place of the old in one move."""
         self.written = time.monotonic()
         self.descent.settle()
-        if self.checkpoint is None:
+        if self.settings.checkpoint is None:
             return
         numbers = [each.data for each in self.parameters]
         state = {
-            "settings": self._settings,
+            "settings": self._same_settings,
             "parameters": dict(zip(self.names, numbers, strict=True)),
             "optimiser": self.optimiser.state(),
             "generator": self.drawn_from,
             "epoch": self.epoch,
             "place": self.place,
-            "best": self.best and (*self.best[:2], self.descent.listed(self.best.parameters)),
+            "aside": self.aside,
+            "best": self.best and (*self.best[:2], self.best.parameters.tolist()),
             **{name: getattr(self, name) for name in _COURSE},
         }
-        write_checkpoint(self.checkpoint, state)
+        try:
+            write_checkpoint(Path(self.settings.checkpoint), state)
+            self.unwritten = None
+        except OSError as error:  # a run of hours does not end by it
+            told, self.unwritten = self.unwritten is not None, error.strerror
+            if not told:
+                warnings.warn(
+                    f"fit: the checkpoint {self.settings.checkpoint} is not written: {error.strerror}. The run "
+                    "goes on, and tries again at the next one and at its end",
+                    NotSavedWarning,
+                    stacklevel=user_level(),
+                )
 
     def _load(self, path: Path) -> None:
-        """Take over a checkpoint; ValueError, before anything is changed, where it does not fit."""
-        state = read_checkpoint(path, self._settings, self.names)
-        self.optimiser.load_state(state["optimiser"])
+        """Take over a checkpoint; NotLoaded, before anything is changed, where it does not fit."""
+        state = read_checkpoint(path, self._same_settings, self.names, self.steps)
+        try:
+            self.optimiser.load_state(state["optimiser"])
+        except (ValueError, TypeError, OverflowError) as error:
+            raise NotLoaded(f"fit: {path} does not fit, by its optimiser: {error}", path) from None
         self._set(list(state["parameters"].values()))
         self.generator.bit_generator.state = state["generator"]
         self.order = self._draw()
-        self.epoch, self.place = state["epoch"], state["place"]
-        self.best = None if state["best"] is None else _Best(*state["best"])
+        self.epoch, self.place, self.aside = state["epoch"], state["place"], state["aside"]
+        if state["best"] is not None:
+            cost, epoch, numbers = state["best"]
+            self.best = _Best(cost, epoch, np.array(numbers))
         for name in _COURSE:
             setattr(self, name, state[name])
 

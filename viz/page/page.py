@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from microbp import Graph, MicrobpError, Trace, Value, trace
+from microbp.files import write_file
 from viz.engines import ENGINES, NoEngine
 from viz.notebook import asked
 from viz.page.boxes import graph_reach, skeleton
@@ -58,7 +59,7 @@ class Page:
         if path.suffix.lower() not in self.suffixes:
             known = ", ".join(self.suffixes)
             raise ValueError(f"cannot save a page as {path.name!r}: the suffix is one of {known}")
-        path.write_text(self.html, encoding="utf-8", newline="\n")
+        write_file(path, self.html)
         return path
 
     def __str__(self) -> str:

@@ -1,16 +1,181 @@
 """``diagnose``: why a gradient is zero, tiny, huge or not finite, where that began, and what to try.
 
-One file for each kind of finding. ``reading`` makes a backward pass over a Graph that keeps the factors
-of each node's largest path; ``subjects`` are the parameters; ``causes`` says in words why a local
-derivative is what it is; ``finding`` and ``report`` are what comes out. Then the kinds: ``nonfinite``,
-``wrong`` (rules), ``unreached``, ``zero``, ``tiny``, ``huge``, ``layers``, ``neurons``, ``stale``,
-``failure`` (errors and histories of training); and ``diagnosing``, which asks them all.
+``case`` is a backward pass that keeps the factors of each node's largest path, and the parameters. A
+detector is a function of it that returns findings; :data:`DETECTORS` lists them, in the order in which
+findings are shown. ``causes`` says why a local derivative is what it is, ``words`` all of it in two
+languages, ``finding`` is what comes out. ``runs`` looks at many samples, at errors and at training runs.
 """
 
-from microbp.debug.diagnose.diagnosing import diagnose
-from microbp.debug.diagnose.finding import Finding
-from microbp.debug.diagnose.layers import LayerRow
-from microbp.debug.diagnose.neurons import NeuronRow
-from microbp.debug.diagnose.report import Diagnosis
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from microbp.check.words import named
+from microbp.debug.diagnose.case import Case, parameters_of
+from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow
+from microbp.debug.diagnose.finite import not_finite_data, not_finite_gradients
+from microbp.debug.diagnose.record import (
+    changed,
+    constant_loss,
+    measured_operations,
+    stale,
+    unreached,
+    wrong_rules,
+)  # fmt: skip
+from microbp.debug.diagnose.runs import (
+    alive,
+    first_bad,
+    neuron_rows,
+    neurons,
+    of_failure,
+    of_history,
+    of_steps,
+)  # fmt: skip
+from microbp.debug.diagnose.sizes import huge as huge_gradients
+from microbp.debug.diagnose.sizes import layer_rows, layers, tiny
+from microbp.debug.diagnose.words import Words, short
+from microbp.debug.diagnose.zero import zeros
+from microbp.errors import UndefinedOperation
+from microbp.graph import Graph
+from microbp.nn import Module
+from microbp.sites import user_scope
+from microbp.training import History, NotFinite
+from microbp.value import Value
 
 __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "diagnose"]
+
+#: What is looked for in any graph, the worst first.
+DETECTORS: tuple[Callable[[Case], list[Finding]], ...] = (
+    not_finite_data, not_finite_gradients, changed, wrong_rules, unreached,
+)  # fmt: skip
+#: ... and where the loss is finite: else there is no gradient to speak of.
+OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (zeros, tiny, huge_gradients, layers, stale)
+
+
+def diagnose(
+    loss: Value | Graph | History | NotFinite | UndefinedOperation | None = None,
+    parameters: Any = None,
+    *,
+    net: Any = None,
+    data: Iterable[Any] | None = None,
+    steps: Sequence[float] = (),
+    names: Mapping[str, Any] | None = None,
+    huge: float = 1e6,
+    language: str = "en",
+    show: bool = True,
+) -> Diagnosis:
+    """Say what is wrong with the gradients of ``loss``, where it began, and what to try.
+
+    >>> from microbp import Value
+    >>> w, x = Value(-0.5, name="w"), Value(3.0, name="x")
+    >>> h = (w * x).relu()
+    >>> diagnosis = diagnose((h - 1.0) ** 2)
+    diagnose(loss = 1): 1 finding
+    <BLANKLINE>
+        kind            cause       node
+    ────────────────────────────────────
+    1   zero gradient   dead relu   h
+    <BLANKLINE>
+    1. relu at h: relu is flat below 0, and its input is v2 = -1.5. Gradient 0: w, x.
+       Try: for a few samples nothing; for all a smaller learning rate, ...
+    Lines: call microbp.record_sites() before computing to see them.
+    Looked at: 6 values; 2 parameters; 4 rules at 4 operations; grad, which is not computed.
+    >>> diagnosis["w"].cause, diagnosis.ok
+    ('dead relu', False)
+
+    It looks for numbers that are not finite (who made the first, who swallowed one), wrong rules and
+    changed numbers, parameters that no gradient reaches, gradients that are zero, tiny or huge, layers
+    whose gradients vanish or explode, and a ``grad`` that holds more than this loss's gradient. Each
+    :class:`Finding` names the node where it began, not those that pass it on. That parameters have moved
+    since the loss was computed is a remark, no finding.
+
+    ``loss`` is a recorded Value or a Graph; its ``grad`` is not touched, and need not be computed. What
+    :func:`microbp.fit` raised (NotFinite) or returned (History), and an UndefinedOperation, are explained
+    too. ``parameters`` are Values, modules, names in the graph, or containers of these: those that the
+    loss should reach. Left out, they are all leaves that take a gradient, and the parameters of modules
+    in ``names`` of which the loss uses some. ``names`` maps names to Values and modules in place of the
+    variables of the caller. From ``huge`` on a gradient is huge. ``language`` is ``"en"`` or ``"zh"``.
+
+    With ``net`` and ``data``, samples for which the net is called one by one, neurons that are dead for
+    all of them, or saturated for most, are findings, and ``diagnosis.neurons`` has a row for each. With
+    ``steps``, the losses of a loop's passes, it says which went wrong first.
+
+    Raises TypeError for anything else, ValueError where data holds no sample.
+    """
+    words = Words(language)
+    names = user_scope() if names is None else names
+    if data is not None and net is None and isinstance(parameters, Module):
+        net = parameters
+    if data is not None and net is None:
+        raise TypeError("diagnose: data are samples for a net: give net= as well")
+    if net is not None and data is None:
+        raise TypeError("diagnose: net is looked at over samples: give data= as well")
+    rows: tuple[NeuronRow, ...] = ()
+    if net is not None and data is not None:
+        rows = neuron_rows(net, data, names)
+    layered: tuple[LayerRow, ...] = ()
+    title, remarks = f"diagnose({type(loss).__name__})", list[str]()
+    if isinstance(loss, Value | Graph):
+        graph = loss if isinstance(loss, Graph) else Graph(loss, names)
+        title = f"diagnose({named(graph)})"
+        found, looked, layered, remarks = _of_graph(graph, parameters, names, words, huge, alive(rows))
+    elif isinstance(loss, History):
+        title, (found, looked) = "diagnose(history)", of_history(loss, words)
+    elif isinstance(loss, NotFinite | UndefinedOperation):
+        found, looked = of_failure(loss, words)
+    elif loss is None and rows:
+        title, found, looked = "diagnose(net)", [], []
+    else:
+        raise TypeError(
+            "diagnose takes a recorded Value, a Graph, what fit raised or returned, or net= and data=, "
+            f"not {loss!r}"
+        )
+    if len(steps) > 1:
+        more, seen = of_steps(steps, words)
+        found, looked, remarks = found + more, looked + seen, remarks + _which_step(loss, steps, words)
+    found += neurons(rows, words)
+    if rows:
+        looked.append(words("neurons seen", n=len(rows), m=max(row.samples for row in rows)))
+    diagnosis = Diagnosis(title, tuple(found), tuple(looked), layered, rows, tuple(remarks), words.language)
+    if show:
+        diagnosis.table().show()
+    return diagnosis
+
+
+def _of_graph(
+    graph: Graph, parameters: Any, names: Mapping[str, Any], words: Words, huge: float, working: Iterable[str]
+) -> tuple[list[Finding], list[str], tuple[LayerRow, ...], list[str]]:
+    """What is found in a graph, what was looked at, the layers, and remarks."""
+    constant = constant_loss(graph, words)
+    if constant is not None:
+        return [constant], [words("values", n=len(graph))], (), []
+    case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
+    finite = math.isfinite(graph.root.data)
+    detectors = DETECTORS + OF_GRADIENTS if finite else DETECTORS
+    found = [each for detector in detectors for each in detector(case)]
+    measured, total = measured_operations(case)
+    chosen = sum(map(len, measured.values()))
+    part = words("evenly", n=chosen) if chosen < total else ""
+    looked = [
+        words("values", n=len(graph)), words("parameters", n=len(case.parameters)),
+        words("operations", m=len(measured), n=total, part=part),
+    ]  # fmt: skip
+    layered = layer_rows(case) if finite else ()
+    if len(layered) > 1:
+        course = words.listed((f"{row.name} {short(row.rms)}" for row in layered), 6)
+        looked.append(words("layer gradients", course=course))
+    looked.append(words("grad" if any(each.grad is not None for each in case.parameters) else "no grad"))
+    return found, looked, layered, case.remarks()
+
+
+def _which_step(loss: object, steps: Sequence[float], words: Words) -> list[str]:
+    """Which step of a loop a loss is, and which went wrong first."""
+    bad = first_bad(steps)
+    data = loss.root.data if isinstance(loss, Graph) else loss.data if isinstance(loss, Value) else math.nan
+    if math.isfinite(steps[bad]):
+        return [words("step", n=len(steps), m=len(steps))]
+    at = bad if not math.isfinite(data) or bad == 0 else bad - 1
+    before = words("before it") if at < bad else ""
+    return [words("first bad step", m=len(steps), n=bad + 1, k=at + 1, before=before)]

@@ -1,16 +1,26 @@
-"""``Finding``: what is wrong, where, by which numbers, and what to try."""
+"""``Finding`` and ``Diagnosis``: what was found, or that nothing was, and what was looked at."""
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from textwrap import wrap
+from typing import NamedTuple
 
 from microbp.check.words import line_of
-from microbp.graph import Node
-from microbp.tables import number
+from microbp.debug.diagnose.words import Words
+from microbp.debug.notebook import Shown
+from microbp.tables import Table
 
-__all__ = ["Finding", "collapsed", "finding", "in_parts", "listed", "part_of", "short", "spoken", "unit_of"]
+__all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "collapsed"]
+
+#: So many findings are shown; ``findings`` has all.
+_SHOWN = 20
+#: The longest line of the sentences; a Chinese character is two columns wide.
+WIDTH = {"en": 100, "zh": 60}
+#: A neuron is mostly saturated, which is worth a finding, if it is so for this part of the samples.
+_MOSTLY = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,11 +47,16 @@ class Finding:
     numbers: tuple[tuple[str, float], ...] = ()
     #: The module or group that the node belongs to, whichever call it was; empty for none.
     unit: str = ""
+    #: The cause in the language of the sentences; kind and cause are English in any.
+    word: str = ""
+    language: str = "en"
 
     @property
     def where(self) -> str:
         """The node, and its unit: ``v12 of net.layers.0.neurons.1``; a dash for no node."""
-        return f"{self.node} of {self.unit}" if self.unit else self.node or "-"
+        if self.unit:
+            return Words(self.language)("of", node=self.node, unit=self.unit)
+        return self.node or "-"
 
     @property
     def line(self) -> str:
@@ -49,24 +64,47 @@ class Finding:
         return "-" if self.site is None else line_of(self.site)
 
     def __str__(self) -> str:
-        at = f" at {self.where}" if self.node else ""
+        words = Words(self.language)
+        at = words("at", where=self.where) if self.node else ""
         line = f" ({self.line})" if self.site else ""
-        return f"{self.cause}{at}{line}: {self.what} Try: {self.advice}."
+        return f"{self.word or self.cause}{at}{line}: {self.what} {words('try', advice=self.advice)}"
 
 
-def finding(
-    kind: str,
-    cause: str,
-    node: Node,
-    what: str,
-    advice: str,
-    parameters: Iterable[str] = (),
-    numbers: Iterable[tuple[str, float]] = (),
-    site: str | None = None,
-) -> Finding:
-    """A finding about a node of a graph; ``site`` stands for that of a node without one, such as a leaf."""
-    about = node.name, node.position, node.site or site
-    return Finding(kind, cause, *about, what, advice, tuple(parameters), tuple(numbers), unit_of(node))
+class LayerRow(NamedTuple):
+    """The gradients of one layer, or of one call of a repeated module."""
+
+    name: str
+    #: How many gradients.
+    gradients: int
+    #: The root of their mean square.
+    rms: float
+
+
+class NeuronRow(NamedTuple):
+    """One activation, over all samples."""
+
+    #: Its module or group; else its name, or its number among those of the net.
+    name: str
+    activation: str
+    samples: int
+    #: For how many samples its slope is exactly 0.
+    inactive: int
+    #: For how many its slope is below a hundredth of the largest, inactive ones among them.
+    saturated: int
+    #: The range of its weighted input.
+    least: float
+    most: float
+    site: str | None
+
+    @property
+    def verdict(self) -> str:
+        """``dead``, ``saturated``, ``mostly saturated`` or ``fine``."""
+        if self.inactive == self.samples:
+            return "dead" if self.activation == "relu" else "saturated"
+        if self.saturated == self.samples:
+            return "saturated"
+        rectifier = self.activation in ("relu", "leaky_relu", "elu")
+        return "mostly saturated" if self.saturated >= _MOSTLY * self.samples and not rectifier else "fine"
 
 
 def collapsed(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
@@ -80,65 +118,137 @@ def collapsed(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
         if len(several) <= most:
             found += several
             continue
-        rest = several[1:]
-        what = f"{several[0].what} Likewise {listed((each.where for each in rest), 3)}."
+        words = Words(several[0].language)
+        more = words("likewise", more=words.listed((each.where for each in several[1:]), 3))
         names = dict.fromkeys(name for each in several for name in each.parameters)
-        found.append(replace(several[0], what=what, parameters=tuple(names)))
+        found.append(replace(several[0], what=several[0].what + more, parameters=tuple(names)))
     return found
 
 
-def unit_of(node: Node) -> str:
-    """The module or group that a node belongs to, whichever call it was; empty for none.
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Shown):
+    """What :func:`diagnose` found; ``str(diagnosis)`` is the report, a notebook shows it as Markdown."""
 
-    >>> from microbp import Neuron, Graph
-    >>> unit_of(Graph(Neuron(1)([2.0])).root)
-    'Neuron'
-    """
-    return ".".join(name for name, _ in node.group)
+    title: str
+    #: The worst first: numbers that are not finite, wrong rules, then gradients.
+    findings: tuple[Finding, ...]
+    #: What was looked at, in words.
+    looked_at: tuple[str, ...]
+    #: Each layer's gradients, in the order of the forward computation.
+    layers: tuple[LayerRow, ...] = ()
+    #: Each activation over the samples, if data was given.
+    neurons: tuple[NeuronRow, ...] = ()
+    #: What is worth knowing and no fault: that the parameters have moved since, which step it is.
+    remarks: tuple[str, ...] = ()
+    language: str = "en"
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def rows(self) -> tuple[Finding, ...]:
+        """The findings, under the name that every report has."""
+        return self.findings
+
+    @property
+    def causes(self) -> Counter[str]:
+        """How many findings have each cause."""
+        return Counter(each.cause for each in self.findings)
+
+    def __getitem__(self, which: str) -> Finding:
+        """The first finding of a kind, a cause, or about a node, a unit or a parameter of that name.
+
+        KeyError says what was found.
+        """
+        for each in self.findings:
+            if which in (each.kind, each.cause, each.node, each.unit):
+                return each
+        for each in self.findings:
+            if which in each.parameters:
+                return each
+        there = ", ".join(f"{each.cause} at {each.where}" for each in self.findings) or "nothing"
+        raise KeyError(f"no finding is about {which!r}; found: {there}")
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{count} {cause}" for cause, count in self.causes.items())
+        return f"Diagnosis({told or 'nothing found'})"
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def table(self) -> Table:
+        """The findings as a table, with the sentences and what was looked at below it."""
+        words, shown = Words(self.language), self.findings[:_SHOWN]
+        notes: list[str] = []
+        for i, each in enumerate(shown, 1):
+            notes += self._wrapped(f"{i}. {each.what}", "   ")
+            notes += self._wrapped(f"   {words('try', advice=each.advice)}", "   ")
+        for told in (*self._more(), *self.remarks, self._looked()):
+            notes += self._wrapped(told, "")
+        # The line is left out where none is known.
+        last = 4 if any(each.site is not None for each in shown) else 3
+        columns = (">", *words("columns").split(","))[: last + 1]
+        rows = tuple((str(i), *row[:last]) for i, row in enumerate(map(self._row, shown), 1))
+        return Table(self._headline(), columns, rows, tuple(notes))
+
+    def _wrapped(self, text: str, indent: str) -> list[str]:
+        return wrap(text, WIDTH[self.language], subsequent_indent=indent)
+
+    def _row(self, each: Finding) -> tuple[str, str, str, str]:
+        return Words(self.language).kind(each.kind), each.word or each.cause, each.where, each.line
+
+    def _headline(self) -> str:
+        words, count = Words(self.language), len(self.findings)
+        return f"{self.title}: {words('findings', n=count) if count else words('nothing found')}"
+
+    def _more(self) -> list[str]:
+        """What stands below the findings."""
+        words, shown, told = Words(self.language), self.findings[:_SHOWN], []
+        if len(self.findings) > _SHOWN:
+            told.append(words("not shown", n=len(self.findings) - _SHOWN))
+        if shown and all(each.site is None for each in shown) and shown[0].position is not None:
+            told.append(words("lines"))
+        if self.neurons:
+            fine = [row for row in self.neurons if row.verdict == "fine"]
+            off = [row for row in fine if row.inactive]
+            some = ""
+            if off:
+                worst = max(off, key=lambda row: row.inactive / row.samples)
+                some = words("neurons off", n=len(off), name=worst.name, k=worst.inactive, m=worst.samples)
+            told.append(words("neurons fine", n=len(fine), m=len(self.neurons), some=some))
+        return told
+
+    def _looked(self) -> str:
+        return Words(self.language)("looked", what="; ".join(self.looked_at))
+
+    def markdown(self) -> str:
+        """The report as Markdown."""
+        words, shown = Words(self.language), self.findings[:_SHOWN]
+        lines = [f"**{_escaped(self._headline())}**", ""]
+        if shown:
+            kind, cause, node, line = words("columns").split(",")
+            lines += [f"| # | {kind}: {cause} | {node} | {line} |", "| --- | --- | --- | --- |"]
+            for i, row in enumerate(map(self._row, shown), 1):
+                cells = (str(i), f"{row[0]}: {row[1]}", *row[2:])
+                lines.append(f"| {' | '.join(map(_escaped, cells))} |")
+            lines.append("")
+            for i, each in enumerate(shown, 1):
+                advice = words("try", advice=each.advice)
+                lines.append(f"{i}. {_escaped(each.what)} *{_escaped(advice)}*")
+            lines.append("")
+        for told in (*self._more(), *self.remarks):
+            lines += [_escaped(told), ""]
+        return "\n".join([*lines, _escaped(self._looked())])
+
+    def _markdown(self) -> str:
+        return self.markdown()
 
 
-def spoken(node: Node) -> str:
-    """``relu at h1 of net.layers.0.neurons.2``: an operation, its node and its unit."""
-    unit = unit_of(node)
-    told = node.name if node.rule is None else f"{node.rule.name} at {node.name}"
-    return f"{told} of {unit}" if unit else told
-
-
-def short(x: float) -> str:
-    """A number in a sentence: five digits, without a plus.
-
-    >>> short(0.25), short(-1.5e-9), short(3.0)
-    ('0.25', '-1.5e-09', '3')
-    """
-    return number(x) if math.isnan(x) else f"{x:.5g}"
-
-
-def listed(names: Iterable[str], most: int = 4) -> str:
-    """``a, b, c and 7 more``.
-
-    >>> listed("abc"), listed(["w"]), listed(map(str, range(9)))
-    ('a, b, c', 'w', '0, 1, 2, 3 and 5 more')
-    """
-    several = list(names)
-    more = f" and {len(several) - most} more" if len(several) > most else ""
-    return ", ".join(several[:most]) + more
-
-
-def part_of(name: str) -> str:
-    """The part of a module to which a parameter belongs: ``layers.0.neurons.2``; else the name."""
-    path = name.split(".")
-    while len(path) > 1 and path[-1].isdigit():
-        path.pop()
-    return ".".join(path[:-1]) or name
-
-
-def in_parts(names: Iterable[str]) -> str:
-    """Parameters; several of one part of a module as that part.
-
-    >>> in_parts(["w", "layers.0.neurons.1.w.0", "layers.0.neurons.1.b", "layers.0.neurons.2.b"])
-    'w, layers.0.neurons.1.*, layers.0.neurons.2.b'
-    """
-    parts: dict[str, list[str]] = {}
-    for each in names:
-        parts.setdefault(part_of(each), []).append(each)
-    return listed(several[0] if len(several) == 1 else f"{part}.*" for part, several in parts.items())
+def _escaped(text: str) -> str:
+    """A text in which nothing is markup."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    for sign in "\\`*_[]|#$~":
+        text = text.replace(sign, f"\\{sign}")
+    return text

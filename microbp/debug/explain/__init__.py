@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from typing import Any, overload
 
 from microbp.backward import upstream_gradients
-from microbp.debug.explain.digits import shown
-from microbp.debug.explain.factor import name_of, number, quotient
+from microbp.debug.explain.derivation import Derivation
+from microbp.debug.explain.formulas import Math, name_of, number, quotient
 from microbp.debug.explain.matrices import MatrixExplanation, explain_program
 from microbp.debug.explain.records import Explanation, Row
+from microbp.debug.explain.sentences import language_of, say
 from microbp.debug.explain.short import shortened
-from microbp.debug.explain.story import Story
-from microbp.debug.explain.trees import Math
-from microbp.debug.explain.words import LANGUAGES, say
-from microbp.debug.question import Question, question
+from microbp.debug.passes import target
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
-from microbp.notation.names import latex_digits
 from microbp.replay import Program
+from microbp.sweeps import dependents
 from microbp.value import Value
 
 __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
@@ -52,8 +50,8 @@ def explain(
     ``value`` is a Value or a name; ``names`` maps names to Values, the variables of the caller's code
     unless it is given. ``language`` is ``"en"`` or ``"zh"``. With ``rate``, the learning rate, the update
     step follows. ``str()`` of the result is plain text, ``markdown`` has LaTeX, ``rows`` the lines as
-    records, and ``ok`` says whether every line, computed again from what is printed, is what the engine
-    has.
+    records, and ``ok`` says whether every line, computed again by the rules from the recorded numbers, is
+    what the engine has. After an update of the parameters it is about the numbers from before.
 
     >>> w, x = Value(0.5, name="w"), Value(3.0, name="x").detach()
     >>> net = w * x
@@ -73,7 +71,7 @@ def explain(
     Multiplied together:
         ∂o/∂w = ∂o/∂net · ∂net/∂w = 0.149146452·3 = 0.447439356
     <BLANKLINE>
-    Every number was computed again from what is printed, and agrees with the engine's.
+    Every line was computed again from the recorded numbers, and agrees with the engine's.
 
     A value that nobody named becomes part of the factor around it; what modules hold and compute gets
     short names, which are said first: w1[0,2] for layers.0.neurons.0.w.2, z1[0] and h1[0] for the weighted
@@ -89,8 +87,7 @@ def explain(
     constant, KeyError for an unknown name, ValueError for another language, and for a program in
     straight-line code or without matrices.
     """
-    if language not in LANGUAGES:
-        raise ValueError(f"explain() speaks {' and '.join(LANGUAGES)}, not {language!r}")
+    language = language_of(language)
     if isinstance(loss, Program):
         if value is not None:
             raise TypeError(
@@ -100,57 +97,47 @@ def explain(
         return explain_program(loss, language)
     if value is None:
         raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
-    asked = question(loss, value, names, "explain()")
+    asked = target(loss, value, names, "explain()")
     root = name_of(asked.graph.root)
-    target = Math(plain_name(asked.name), latex_name(asked.name))
-    gradient = quotient(root, target)
-    title = say("title", language, gradient=gradient, value=target, loss=root)
-    above = _above(asked)
-    if asked.node is None or asked.graph.root.position not in above:
-        unrelated = say("independent", language, loss=root, value=target, gradient=gradient)
+    by = Math(plain_name(asked.name), latex_name(asked.name))
+    gradient = quotient(root, by)
+    title = say("title", language, gradient=gradient, value=by, loss=root)
+    between = None if asked.node is None else dependents(asked.graph, [asked.node.position])
+    if asked.node is None or between is None or not between[asked.graph.roots[-1]]:
+        unrelated = say("independent", language, loss=root, value=by, gradient=gradient)
         return Explanation(title, language, (unrelated,))
     engine = None
     if isinstance(loss, Value) and isinstance(value, Value):
         engine = upstream_gradients(loss).get(id(value))
-    short = shortened(asked.graph, above, asked.node.position)
-    story = Story(short.graph, asked.node.position, engine, language)
-    parts = story.tell()
+    short = shortened(asked.graph, set(between.nonzero()[0].tolist()), asked.node.position)
+    derivation = Derivation(short.graph, asked.node.position, engine, language)
+    parts = derivation.tell()
     if rate is not None and asked.node.requires_grad:
-        parts += _update(story, float(rate), language)
+        parts += _update(derivation, float(rate), language)
     told = Explanation(title, language, parts)
     return Explanation(title, language, (*short.key([str(told)], language), *short.signs(language), *parts))
 
 
-def _above(asked: Question) -> set[int]:
-    """The node and all from which a chain of local derivatives leads down to it."""
-    if asked.node is None:
-        return set()
-    known = {asked.node.position}
-    for node in asked.graph.nodes[asked.node.position + 1 :]:
-        for operand, local in zip(node.operands, node.local_derivatives, strict=True):
-            if local is not None and type(operand) is int and operand in known:
-                known.add(node.position)
-    return known
-
-
-def _update(story: Story, rate: float, language: str) -> tuple[Math | Row, ...]:
+def _update(found: Derivation, rate: float, language: str) -> tuple[Math | Row, ...]:
     """The step of gradient descent."""
-    w, step = story.value, story.label
-    data = story.graph.nodes[story.target].data
-    numbers = [shown(x) for x in (data, rate, story.result)]
-    told = [each if not each.startswith("−") else f"({each})" for each in numbers]
-    tex = [latex_digits(each) for each in numbers]
-    tex = [tex[0], *(f"({each})" if each.startswith("-") else each for each in tex[1:])]
+    w, step = found.value, found.label
+    data = found.graph.nodes[found.target].data
+    first, *others = map(number, (data, rate, found.result))
+    eta, gradient = (
+        Math(*(f"({each})" if each[0] in "−-" else each for each in both)) for both in others
+    )  # fmt: skip
     row = Row(
         "update",
         w,
         (Math(f"{w.text} − η·{step.text}", rf"{w.latex}-\eta\,{step.latex}"),),
-        Math(f"{numbers[0]} − {told[1]}·{told[2]}", rf"{tex[0]}-{tex[1]}\cdot {tex[2]}"),
-        number(data - rate * story.result),
-        (data - rate * story.result,),
-        data - rate * story.engine,
-        abs(data) + abs(rate * story.result),
+        Math(
+            f"{first.text} − {eta.text}·{gradient.text}",
+            rf"{first.latex}-{eta.latex}\cdot {gradient.latex}",
+        ),
+        data - rate * found.result,
+        data - rate * found.engine,
+        abs(data) + abs(rate * found.result),
         sign="←",
     )
-    eta = Math(f"η = {shown(rate)}", rf"\eta = {latex_digits(shown(rate))}")
-    return say("update", language, rate=eta), row
+    of = Math(f"η = {others[0].text}", rf"\eta = {others[0].latex}")
+    return say("update", language, rate=of), row

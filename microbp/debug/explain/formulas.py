@@ -9,25 +9,80 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from microbp.debug.explain.digits import shown
-from microbp.debug.explain.trees import Math, Negated, functions, product, rounded, total, whole
-from microbp.debug.formula import written
-from microbp.expr import AGGREGATES, REAL
+from microbp.debug.formulas import argument, stated
+from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
-from microbp.notation import Term, at, latex, latex_name, plain_name, text
-from microbp.notation.writer import ATOM, SUM
+from microbp.notation import ATOM, SUM, Term, latex, latex_name, latex_number, plain_name, plain_number, text
 
-__all__ = ["DEEPEST", "Formulas"]
+__all__ = ["DEEPEST", "Formulas", "Math", "flat", "name_of", "number", "product", "quotient", "total"]
 
+#: How many significant digits a rounded number is printed with; one with fewer is exact.
+DIGITS = 9
 #: How many operations deep, and with how many operands in all, an unnamed node is written out.
 DEEPEST, WIDEST = 6, 8
-#: How many terms of a sum are written out.
-TERMS = 4
-#: How many operands of another operation over a list are written out.
-OPERANDS = 6
+#: How many terms of a sum, and how many operands of another operation over a list, are written out.
+TERMS, OPERANDS = 4, 6
+#: A condition that is longer is written with the names of its operands.
+LONGEST = 50
 _SIGNS: dict[str, ast.operator] = {"add": ast.Add(), "sub": ast.Sub(), "mul": ast.Mult(), "div": ast.Div()}
+
+
+class Math(NamedTuple):
+    """A formula in both forms."""
+
+    text: str
+    latex: str
+
+
+def name_of(node: Node) -> Math:
+    """A node's name."""
+    return Math(plain_name(node.name), latex_name(node.name))
+
+
+def quotient(above: Math, below: Math) -> Math:
+    """∂above/∂below."""
+    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
+
+
+def number(x: float) -> Math:
+    """A number as it is printed."""
+    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
+
+
+# ------------------------------------------------------------------------------------------- trees
+def product(factors: Sequence[ast.expr]) -> ast.expr:
+    """The factors multiplied; 1 where there is none."""
+    return _joined(factors, ast.Mult()) if factors else ast.Constant(1.0)
+
+
+def total(terms: Sequence[ast.expr]) -> ast.expr:
+    """The terms added; 0 where there is none."""
+    return _joined(terms, ast.Add()) if terms else ast.Constant(0.0)
+
+
+def _joined(parts: Sequence[ast.expr], sign: ast.operator) -> ast.expr:
+    tree = parts[0]
+    for each in parts[1:]:
+        tree = ast.BinOp(tree, sign, each)
+    return tree
+
+
+def flat(tree: ast.expr) -> list[ast.expr]:
+    """The factors of a product; a minus sign is the factor -1."""
+    match tree:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return flat(left) + flat(right)
+        case ast.BinOp(left=ast.UnaryOp(operand=above), op=ast.Div(), right=below):
+            return [ast.Constant(-1.0), ast.BinOp(above, ast.Div(), below)]
+        case ast.UnaryOp(operand=operand):
+            return [ast.Constant(-1.0), *flat(operand)]
+    return [tree]
+
+
+def _whole(tree: ast.expr) -> Expression:
+    return Expression("", frozenset(), tree)
 
 
 class Formulas:
@@ -35,144 +90,121 @@ class Formulas:
 
     def __init__(self, graph: Graph, inside: Collection[int]) -> None:
         self.graph, self.inside = graph, inside
-        self.scope = {f"n{node.position}": node.data for node in graph}
-        self._texts: dict[str, Term] = {}
-        self._latex: dict[str, Term] = {}
-        self._reading = functions()
-        self._leaves = self._counted()
-
-    def _counted(self) -> list[int]:
-        """For each node how many names and numbers it has, written out."""
-        counts: list[int] = []
-        for node in self.graph:
-            several = sum(counts[x] if type(x) is int else 1 for x in node.operands)
-            counts.append(min(several, 10**6) if node.position in self.inside else 1)
-        return counts
+        #: The number of each word of an expression.
+        self.scope = {f"n{position}": data for position, data in enumerate(graph.data.tolist())}
+        #: The words that stand for a text of our own, and what that is in either form.
+        self._own: dict[str, tuple[Term, Term]] = {}
+        #: For each node how many names and numbers it has, written out.
+        self._leaves: list[int] = []
+        for node in graph:
+            several = sum(self._leaves[x] if isinstance(x, int) else 1 for x in node.operands)
+            self._leaves.append(min(several, 10**6) if node.position in inside else 1)
 
     # -------------------------------------------------------------------------------- the two forms
     def math(self, tree: ast.expr) -> Math:
         """An expression in symbols."""
-        tree, literals = rounded(tree)
-        expression = whole(tree)
-        used = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name) and each.id in self.scope}
-        texts: dict[str, Any] = {name: self._texts.get(name) or self._name(name, plain_name) for name in used}
-        tex: dict[str, Any] = {name: self._latex.get(name) or self._name(name, latex_name) for name in used}
-        return Math(text(expression, texts | literals), latex(expression, tex | literals))
+        tree, literals = _rounded(tree)
+        used = self._used(tree)
+        own = {name: self._own.get(name) or self._name(name) for name in used}
+        plain, tex = ({name: each[k] for name, each in own.items()} | literals for k in (0, 1))
+        return Math(text(_whole(tree), plain), latex(_whole(tree), tex))
 
     def numbers(self, tree: ast.expr) -> Math:
         """An expression with its numbers."""
-        tree, literals = rounded(tree)
-        used = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name) and each.id in self.scope}
-        numbers = {name: shown(self.scope[name]) for name in used}
-        return Math(text(whole(tree), numbers | literals), latex(whole(tree), numbers | literals))
+        tree, literals = _rounded(tree)
+        numbers: dict[str, Any] = {name: number(self.scope[name]).text for name in self._used(tree)}
+        return Math(text(_whole(tree), numbers | literals), latex(_whole(tree), numbers | literals))
 
-    def value(self, tree: ast.expr) -> float:
-        """The number of an expression, from the unrounded numbers of the graph."""
-        return float(whole(tree).evaluate(self.scope, self._reading))
+    def word(
+        self, name: str, x: float, written: Math | None = None, levels: tuple[int, int] = (ATOM, ATOM)
+    ) -> ast.expr:
+        """A name for a number, and for a text of our own."""
+        self.scope[name] = x
+        if written is not None:
+            self._own[name] = Term(written.text, levels[0]), Term(written.latex, levels[1])
+        return ast.Name(name)
 
-    def _name(self, name: str, spell: Any) -> Term:
-        return Term(spell(self.graph.nodes[int(name[1:])].name), ATOM)
+    def _used(self, tree: ast.expr) -> set[str]:
+        return {each.id for each in ast.walk(tree) if isinstance(each, ast.Name) and each.id in self.scope}
+
+    def _name(self, word: str) -> tuple[Term, Term]:
+        name = name_of(self.graph.nodes[int(word[1:])])
+        return Term(name.text, ATOM), Term(name.latex, ATOM)
 
     # -------------------------------------------------------------------------------- definitions
     def definition(self, position: int, place: int | None = None, depth: int = 0) -> ast.expr:
         """What a node is computed by; of a long list the operand at ``place`` is among those written."""
         node = self.graph.nodes[position]
-        rule = node.rule
+        rule, operands = node.rule, node.operands
         assert rule is not None
         name = rule.name
-        if name in _SIGNS or name in ("neg", "pow") or not rule.over:
-            if name == "add" and sum(type(x) is float and x == 0.0 for x in node.operands) == 1:
-                # Python's sum() begins with 0.
-                [added] = [x for x in node.operands if type(x) is int or x != 0.0]
-                return self._operand(added, depth)
-            operands = [self._operand(x, depth + 1) for x in node.operands]
-            if name in _SIGNS:
-                return ast.BinOp(operands[0], _SIGNS[name], operands[1])
-            if name == "neg":
-                return ast.UnaryOp(ast.USub(), operands[0])
-            return ast.Call(ast.Name(name), operands, [])
         if name in ("sum", "dot"):
             return self._sum(node, place, depth)
-        if len(node.operands) <= OPERANDS:
-            return ast.Call(ast.Name(name), [self._operand(x, depth + 1) for x in node.operands], [])
-        ends = [self.math(self._operand(x, DEEPEST)) for x in (node.operands[0], node.operands[-1])]
-        written = Math(
-            f"{name}({ends[0].text}, …, {ends[1].text})",
-            rf"\operatorname{{{latex_name(name)}}}({ends[0].latex},\dots,{ends[1].latex})",
-        )
-        return self.stand_in(f"d{position}", written, ATOM, node.data)
+        added = [x for x in operands if isinstance(x, int) or x != 0.0]
+        if name == "add" and len(added) == 1:  # Python's sum() begins with 0
+            return self._operand(added[0], depth)
+        if rule.over and len(operands) > OPERANDS:
+            first, last = (self.math(self._operand(x, DEEPEST)) for x in (operands[0], operands[-1]))
+            sign = rf"\operatorname{{{latex_name(name)}}}"
+            plain, tex = f"{name}({first.text}, …, {last.text})", rf"{sign}({first.latex},\dots,{last.latex})"
+            return self.word(f"d{position}", node.data, Math(plain, tex))
+        trees = [self._operand(x, depth + 1) for x in operands]
+        if name in _SIGNS:
+            return ast.BinOp(trees[0], _SIGNS[name], trees[1])
+        return ast.UnaryOp(ast.USub(), trees[0]) if name == "neg" else ast.Call(ast.Name(name), trees, [])
 
     def _sum(self, node: Node, place: int | None, depth: int) -> ast.expr:
         rule = node.rule
         assert rule is not None
         split = rule.split(node.operands)
         rows = list(zip(*split[: len(rule.over)], strict=True))
-        literal = split[len(rule.over) :]
-        deep = depth + 1 if len(rows) <= TERMS else DEEPEST
-        terms = [product([self._operand(x, deep) for x in row]) for row in rows] if len(rows) <= TERMS else []
-        extra = [self._operand(x, deep) for x in literal if x != 0.0 or type(x) is int]
-        if len(rows) <= TERMS:
-            return total([*terms, *extra]) if terms or extra else ast.Constant(0.0)
-        element = None if place is None or place >= len(rows) * len(rule.over) else place % len(rows)
-        kept = sorted({0, 1, len(rows) - 1} | ({element} if element is not None else set()))
+        long = len(rows) > TERMS
+        deep = DEEPEST if long else depth + 1
+        extra = [self._operand(x, deep) for x in split[len(rule.over) :] if isinstance(x, int) or x != 0.0]
+        if not long:
+            return total([*(product([self._operand(x, deep) for x in row]) for row in rows), *extra])
+        named = {place % len(rows)} if place is not None and place < len(rows) * len(rule.over) else set()
         pieces: list[Math] = []
-        for index, k in enumerate(kept):
-            if index and k > kept[index - 1] + 1:
-                pieces.append(Math("…", r"\dots"))
-            pieces.append(self.math(product([self._operand(x, DEEPEST) for x in rows[k]])))
-        pieces += [self.math(each) for each in extra]
+        before = -1
+        for k in sorted({0, 1, len(rows) - 1} | named):
+            pieces += [Math("…", r"\dots")] if k > before + 1 else []
+            pieces.append(self.math(product([self._operand(x, deep) for x in rows[k]])))
+            before = k
+        pieces += map(self.math, extra)
         written = Math(" + ".join(each.text for each in pieces), "+".join(each.latex for each in pieces))
-        return self.stand_in(f"d{node.position}", written, SUM, node.data)
-
-    def stand_in(
-        self, name: str, written: Math, level: int, number: float, latex_level: int | None = None
-    ) -> ast.expr:
-        """A name that stands for a text of our own."""
-        self._texts[name] = Term(written.text, level)
-        self._latex[name] = Term(written.latex, level if latex_level is None else latex_level)
-        self.scope[name] = number
-        return ast.Name(name)
+        return self.word(f"d{node.position}", node.data, written, (SUM, SUM))
 
     def _operand(self, x: float, depth: int) -> ast.expr:
-        if type(x) is not int:
-            return ast.Constant(float(x))
+        if not isinstance(x, int):
+            return ast.Constant(x)
         if x in self.inside and depth < DEEPEST and self._leaves[x] <= WIDEST:
             return self.definition(x, None, depth)
         return ast.Name(f"n{x}")
 
     # --------------------------------------------------------------------------------- derivatives
     def derivative(self, position: int, place: int) -> ast.expr:
-        """What the rule states for ∂node/∂operand at these numbers: of a conditional the branch taken."""
+        """∂node/∂operand as a person writes it, with what its operands are computed from."""
         node = self.graph.nodes[position]
-        which, places = argument(node, place)
+        found = stated(self.graph, node, place)
+        trees = {arg: self._operand(node.operands[where], 1) for arg, where in found.places.items()}
+        inside = position in self.inside
+        trees["y"] = self.definition(position, None, 1) if inside else ast.Name(f"n{position}")
+        return self._placed(found.expression.tree, trees, found.numbers, found.elements)
+
+    def computed(self, position: int, place: int) -> tuple[float, float]:
+        """∂node/∂operand by the row's text at the numbers recorded: as computed, and as written."""
+        node = self.graph.nodes[position]
         rule = node.rule
         assert rule is not None
-        numbers, trees = {"y": node.data}, {"y": self._own(node)}
-        literals = []
-        for arg, where in places.items():
-            x = node.operands[where]
-            trees[arg] = self._operand(x, 1)
-            numbers[arg] = self.graph.nodes[x].data if type(x) is int else float(x)
-            literals += [arg] if type(x) is not int else []
-        many = any(f"{each}(" in str(form[which]) for form in (rule.d, rule.shown) for each in AGGREGATES)
-        elements = self._elements(node) if many else []
-        stated = written(rule, which, numbers, elements, node.local_derivatives[place])
-        tree = at(stated, numbers, literals, elements).tree
-        return _Placed(self, node, trees, numbers, elements).visit(tree)  # type: ignore[no-any-return]
-
-    def _own(self, node: Node) -> ast.expr:
-        """A node in its own derivative."""
-        if node.position not in self.inside:
-            return ast.Name(f"n{node.position}")
-        return self.definition(node.position, None, 1)
-
-    def _elements(self, node: Node) -> list[dict[str, float]]:
-        rule = node.rule
-        assert rule is not None
-        numbers = [self.graph.nodes[x].data if type(x) is int else float(x) for x in node.operands]
-        scope = dict(zip(rule.args, rule.split(numbers), strict=True))
-        lists = zip(*(scope[arg] for arg in rule.over), strict=True)
-        return [dict(zip(rule.over, each, strict=True)) for each in lists]
+        found = stated(self.graph, node, place)
+        text_ = rule.d[argument(node, place)[0]]
+        elements = found.elements
+        if not elements and any(f"{each}(" in str(text_) for each in AGGREGATES):
+            numbers = [self.graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
+            elements = rule.elements(rule.split(numbers))
+        forms = (text_, elements), (found.expression, found.elements)
+        ours, shown = (float(each.evaluate(found.numbers, IEEE, over)) for each, over in forms)
+        return ours, shown
 
     def condition(self, position: int, place: int) -> Math | None:
         """Which branch of a derivative with corners was taken, as its condition; None without corners."""
@@ -182,76 +214,82 @@ class Formulas:
         which, places = argument(node, place)
         if not rule.kink or rule.over:
             return None
-        numbers = {"y": node.data}
-        trees: dict[str, ast.expr] = {"y": ast.Name(f"n{position}")}
-        for arg, where in places.items():
-            x = node.operands[where]
-            trees[arg] = self._operand(x, DEEPEST - 1)
-            numbers[arg] = self.graph.nodes[x].data if type(x) is int else float(x)
-        rest: ast.expr = ast.parse(rule.d[which].text, mode="eval").body
+        data = [self.graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
+        numbers = {"y": node.data} | {arg: data[where] for arg, where in places.items()}
+        rest: ast.expr = rule.d[which].tree
         last: ast.expr | None = None
         while isinstance(rest, ast.IfExp):
-            holds = whole(rest.test).evaluate(numbers)
-            last = rest.test if holds else Negated().visit(rest.test)
+            holds = _whole(rest.test).evaluate(numbers)
+            if not _lets_nan_out(rest.test):
+                last = rest.test if holds else _Negated().visit(copy.deepcopy(rest.test))
             if holds:
                 break
             rest = rest.orelse
         if last is None:
             return None
-        made = self.math(_Placed(self, node, trees, numbers, []).visit(copy.deepcopy(last)))
-        if len(made.text) <= 50:
-            return made
-        short: dict[str, ast.expr] = {
-            arg: ast.Name(f"n{node.operands[where]}") if type(node.operands[where]) is int else trees[arg]
-            for arg, where in places.items()
-        }
-        return self.math(_Placed(self, node, short, numbers, []).visit(last))
+        made = Math("", "")
+        for depth in (DEEPEST - 1, DEEPEST):
+            trees = {arg: self._operand(node.operands[where], depth) for arg, where in places.items()}
+            made = self.math(self._placed(last, trees | {"y": ast.Name(f"n{position}")}, numbers, []))
+            if len(made.text) <= LONGEST:
+                break
+        return made
 
-
-def argument(node: Node, place: int) -> tuple[int, dict[str, int]]:
-    """Which of the rule's arguments the operand at ``place`` is, and where each argument stands.
-
-    Of an argument that runs over a list it is the element beside the operand at ``place``.
-    """
-    rule = node.rule
-    assert rule is not None
-    which = element = 0
-    split = rule.split(range(len(node.operands)))
-    for index, where in enumerate(split):
-        if where == place:
-            which = index
-        elif isinstance(where, list) and place in where:
-            which, element = index, where.index(place)
-    return which, {
-        arg: where[element] if isinstance(where, list) else where
-        for arg, where in zip(rule.args, split, strict=True)
-        if where != []
-    }
-
-
-class _Placed(ast.NodeTransformer):
-    """Puts a node's operands into its rule."""
-
-    def __init__(
-        self,
-        formulas: Formulas,
-        node: Node,
-        trees: Mapping[str, ast.expr],
-        numbers: Mapping[str, float],
+    def _placed(
+        self, tree: ast.expr, trees: Mapping[str, ast.expr], numbers: Mapping[str, float],
         elements: Sequence[Mapping[str, float]],
-    ) -> None:
-        self.formulas, self.node, self.trees = formulas, node, trees
-        self.numbers, self.elements = numbers, elements
+    ) -> ast.expr:  # fmt: skip
+        """A row's expression with a node's operands in it."""
+        formulas = self
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self.trees.get(node.id, node)
+        class Placed(ast.NodeTransformer):
+            def visit_Name(self, node: ast.Name) -> ast.expr:
+                return trees.get(node.id, node)
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name not in AGGREGATES:
-            return ast.Call(node.func, [self.visit(each) for each in node.args], [])
-        inner = whole(node)
-        written = Math(text(inner, {}), latex(inner, {}))
-        number = float(inner.evaluate(self.numbers, REAL, self.elements))
-        key = f"a{self.node.position}_{len(self.formulas._texts)}"
-        return self.formulas.stand_in(key, written, ATOM, number, SUM if name == "total" else ATOM)
+            def visit_Call(self, node: ast.Call) -> ast.expr:
+                name = node.func.id if isinstance(node.func, ast.Name) else ""
+                if name not in AGGREGATES:
+                    return ast.Call(node.func, [self.visit(each) for each in node.args], [])
+                inner = _whole(node)
+                written = Math(text(inner, {}), latex(inner, {}))
+                x = float(inner.evaluate(numbers, IEEE, elements))
+                level = ATOM, SUM if name == "total" else ATOM
+                return formulas.word(f"a{len(formulas._own)}", x, written, level)
+
+        return Placed().visit(copy.deepcopy(tree))  # type: ignore[no-any-return]
+
+
+def _rounded(tree: ast.expr) -> tuple[ast.expr, dict[str, Any]]:
+    """The tree with a name for each literal of many digits, and the digits to be printed for it."""
+    literals: dict[str, Any] = {}
+
+    class Rounded(ast.NodeTransformer):
+        def visit_Constant(self, node: ast.Constant) -> ast.expr:
+            assert isinstance(node.value, float)
+            shown = number(node.value).text
+            if len(shown) >= len(repr(node.value)):
+                return node
+            literals[f"c{len(literals)}"] = shown
+            return ast.Name(f"c{len(literals) - 1}")
+
+    return Rounded().visit(copy.deepcopy(tree)), literals
+
+
+def _lets_nan_out(test: ast.expr) -> bool:
+    """Whether a condition, such as ``a == a``, only tells nan from a number."""
+    return isinstance(test, ast.Compare) and ast.dump(test.left) == ast.dump(test.comparators[0])
+
+
+class _Negated(ast.NodeTransformer):
+    """The opposite of a condition, for numbers that are not nan."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        opposite: dict[type[ast.cmpop], ast.cmpop] = {
+            ast.Lt: ast.GtE(), ast.GtE: ast.Lt(), ast.Gt: ast.LtE(), ast.LtE: ast.Gt(), ast.Eq: ast.NotEq(),
+            ast.NotEq: ast.Eq(),
+        }  # fmt: skip
+        return ast.Compare(node.left, [opposite[type(node.ops[0])]], node.comparators)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        swapped = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        return ast.BoolOp(swapped, [self.visit(each) for each in node.values])

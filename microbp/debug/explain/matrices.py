@@ -7,24 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microbp.debug.explain.records import TOLERANCE as AGREE
-from microbp.debug.explain.records import agree
-from microbp.debug.explain.trees import Math
-from microbp.debug.explain.words import say
-from microbp.debug.explain.wrapping import sentence
+from microbp.debug.explain.formulas import Math
+from microbp.debug.explain.records import agree, sentence
+from microbp.debug.explain.sentences import say
 from microbp.debug.notebook import Shown
-from microbp.debug.path_search import gradients_of
 from microbp.replay import Program
 from microbp.replay.backends import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, statements, whole_vector
 from microbp.replay.matrix import Generated, Plan, Writer
 from microbp.replay.matrix_source import matrix_source
+from microbp.sweeps import backward
 
 __all__ = ["MatrixExplanation", "explain_program"]
 
-#: By how much the matrix form may differ from the engine, relatively to the largest gradient.
-TOLERANCE = 1e-9
+#: By how much more the matrix form, which adds in another order, may differ than a line of a derivation:
+#: by 1e-9 of the largest gradient.
+COARSER = 1e3
 
 
 @dataclass(frozen=True, repr=False)
@@ -132,7 +131,7 @@ def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, fl
     sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
     gradient = np.zeros(len(captured.params))
     form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, False)
-    engine = gradients_of(captured.graph)
+    engine = backward(captured.graph, {captured.graph.roots[-1]: 1.0}).tolist()
     rows = []
     for name, position, trained, ours in zip(
         captured.param_names, captured.params, captured.trained, gradient.tolist(), strict=True
@@ -145,4 +144,4 @@ def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, fl
 def _same(row: tuple[str, float, float], rows: tuple[tuple[str, float, float], ...]) -> bool:
     _, ours, engine = row
     largest = max((abs(each) for _, _, each in rows if math.isfinite(each)), default=0.0)
-    return agree(ours, engine, largest * TOLERANCE / AGREE)
+    return agree(ours, engine, largest * COARSER)

@@ -1,42 +1,43 @@
-"""``Explanation``: a derivation as plain records, each line of which is judged by what is printed in it."""
+"""``Explanation``: a derivation as plain records, compared line by line with the engine, and laid out."""
 
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from microbp.debug.explain.reading import disagreement
-from microbp.debug.explain.trees import Math
-from microbp.debug.explain.words import say
-from microbp.debug.explain.wrapping import COLUMNS, columns, formula, sentence
+from microbp.debug.explain.formulas import Math, number
+from microbp.debug.explain.sentences import say
 from microbp.debug.notebook import Shown
 
-__all__ = ["WIDTH", "Explanation", "Row", "agree"]
+__all__ = ["WIDTH", "Explanation", "Row", "agree", "sentence", "within"]
 
-#: By how much a number computed from the unrounded numbers may differ from the engine's, relatively.
+#: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
-#: How wide a line of formulas gets, which is indented by 4: a longer one is broken before an equals sign.
+#: How wide a line of plain text gets; one of formulas is indented by 4, and broken before an equals sign.
+COLUMNS = 90
 WIDTH = COLUMNS - 4
+#: Where products of numbers beyond these may have overflowed, or lost digits, on the way.
+LOW, HIGH = 1e-290, 1e290
 
 
 class Row(NamedTuple):
-    """One line of the derivation: ``label = symbols = … = numbers = printed``."""
+    """One line of the derivation: ``label = symbols = … = numbers = value``."""
 
     #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient`` or ``update``.
     kind: str
     label: Math
-    #: The right-hand side in symbols, once or in several forms; of all these each must give ``value``.
+    #: The right-hand side in symbols, once or in several forms.
     symbols: tuple[Math, ...] = ()
     #: It in numbers, as they are printed; None where there is nothing to compute.
     numbers: Math | None = None
-    #: The result as it is printed; None in a line without numbers.
-    printed: Math | None = None
-    #: The result, computed from the unrounded numbers for each of the forms.
-    values: tuple[float, ...] = ()
+    #: The result; None in a line without numbers.
+    value: float | None = None
     #: What the engine has recorded or computed.
     engine: float = math.nan
-    #: The size of what is added up in it: rounding errors grow with it.
+    #: The size of what is added up in it: rounding errors grow with it. nan: beyond what can be judged.
     size: float = 0.0
     #: Where a rule's text and what the engine recorded differ: the operation and the node.
     culprit: str = ""
@@ -45,33 +46,23 @@ class Row(NamedTuple):
 
     def fault(self, language: str) -> str | None:
         """What is wrong in the line, or None."""
-        if self.printed is None:
+        if self.value is None or agree(self.value, self.engine, self.size):
             return None
-        label = self.label.text
-        for value in self.values:
-            if not agree(value, self.engine, self.size):
-                where = f" ({self.culprit})" if self.culprit else ""
-                told = {"label": label, "value": repr(value), "engine": repr(self.engine), "where": where}
-                return say("differs", language, **told).text
-        if self.numbers is not None:
-            told_wrong = disagreement(self.numbers.text, self.printed.text)
-            if told_wrong:
-                return f"{label}: {told_wrong}"
-        wrong = _far(self.printed.text, self.engine)
-        return f"{label}: {wrong}" if wrong else None
+        where = f" ({self.culprit})" if self.culprit else ""
+        numbers = {"value": repr(self.value), "engine": repr(self.engine), "where": where}
+        return say("differs", language, label=self.label.text, **numbers).text
 
 
 def agree(value: float, engine: float, size: float) -> bool:
     """Whether two numbers differ by no more than rounding errors; ``size`` is that of what was added."""
-    if value == engine or (math.isnan(value) and math.isnan(engine)):
+    if value == engine or (math.isnan(value) and math.isnan(engine)) or math.isnan(size):
         return True
     return abs(value - engine) <= TOLERANCE * max(size, abs(engine), 1e-300)
 
 
-def _far(printed: str, engine: float) -> str | None:
-    """How the printed result and the engine's number disagree, or None."""
-    told = disagreement(printed, repr(engine).replace("-", "−").replace("e−", "e-").replace("inf", "∞"))
-    return f"it is printed as {printed}; the engine has {engine!r}" if told else None
+def within(*sizes: float) -> float:
+    """The largest of the sizes; nan where one of them is so large or small that digits may be lost."""
+    return max(sizes) if all(each == 0.0 or LOW < each < HIGH for each in sizes) else math.nan
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,18 +81,18 @@ class Explanation(Shown):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """The lines that are wrong: computed again from what is printed, and compared with the engine."""
+        """The lines that are wrong: computed again from recorded numbers, and compared with the engine."""
         found = (row.fault(self.language) for row in self.rows)
         return tuple(each for each in found if each)
 
     @property
     def ok(self) -> bool:
-        """Whether every printed number is what its line says, and what the engine has."""
+        """Whether every number is what its line gives, and what the engine has."""
         return not self.faults
 
     def verdict(self) -> list[Math]:
         """The last lines: what the comparison with the engine gave."""
-        if not any(row.printed for row in self.rows):
+        if all(row.value is None for row in self.rows):
             return []
         faults = self.faults
         if not faults:
@@ -142,16 +133,10 @@ class Explanation(Shown):
 
 
 def _pieces(row: Row) -> list[Math]:
-    pieces = list(row.symbols)
-    if row.numbers is not None and (row.printed is None or row.numbers.text != row.printed.text):
-        pieces.append(row.numbers)
-    if row.printed is not None:
-        pieces.append(row.printed)
-    unique: list[Math] = []
-    for each in pieces:
-        if not unique or each.text != unique[-1].text:
-            unique.append(each)
-    return unique
+    """What stands between the equals signs, without what says the same again."""
+    printed = None if row.value is None else number(row.value)
+    pieces = [each for each in (*row.symbols, row.numbers, printed) if each is not None]
+    return [each for before, each in zip((None, *pieces), pieces, strict=False) if each != before]
 
 
 def _plain_lines(row: Row) -> list[str]:
@@ -166,7 +151,7 @@ def _plain_lines(row: Row) -> list[str]:
     indent = " " * min(columns(label), WIDTH // 2)
     for sign, piece in zip(signs, pieces, strict=True):
         # A term that begins with its sign stands below the equals sign.
-        made = [each for line in piece.split("\n") for each in formula(line, WIDTH - len(indent) - 3)]
+        made = [each for line in piece.split("\n") for each in _broken(line, WIDTH - len(indent) - 3)]
         lines.append((indent if lines else label) + sign + made[0])
         lines += [indent + (" " if each[:1] in "+−" else "     ") + each for each in made[1:]]
     return lines
@@ -182,3 +167,67 @@ def _aligned(rows: list[Row]) -> list[str]:
         lines.append(rf"{row.label.latex} &{sign} {pieces[0].latex}")
         lines += [rf"&= {each.latex}" for each in pieces[1:]]
     return ["\n".join(("$$", r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}", "$$"))]
+
+
+# ------------------------------------------------------------------------------------ lines that fit
+#: A word; of Chinese one sign, with the punctuation that must not begin a line.
+_WORD = re.compile(
+    r"\s*(?:[\u2e80-\u9fff（“][，。：；）、”]*|[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?|\S)"
+)
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes: a Chinese sign takes two.
+
+    >>> columns("∂E/∂w5"), columns("经 o1")
+    (6, 5)
+    """
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide
+
+
+def sentence(text: str, width: int = COLUMNS) -> list[str]:
+    """A sentence as lines no wider than that, unless a word is.
+
+    >>> sentence("one path, a → b → c", 12)
+    ['one path, a', '→ b → c']
+    """
+    if columns(text) <= width:
+        return [text]
+    lines = [""]
+    for word in _WORD.findall(text):
+        if lines[-1] and columns(lines[-1] + word) > width:
+            lines.append(word.lstrip())
+        else:
+            lines[-1] += word
+    return lines
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """A formula as lines no wider than that where it can be broken: before a sign, as far outside as can be.
+
+    >>> _broken("a·(b + c)·d + e·(f + g)", 14)
+    ['a·(b + c)·d', '+ e·(f + g)']
+    """
+    lines, width = [], max(width, 1)
+    while columns(text) > width:
+        places = _breaks(text, width)
+        if not places:
+            break
+        _, place = min(places, key=lambda each: (each[0], -each[1]))
+        lines.append(text[:place].rstrip())
+        text = text[place:].lstrip()
+    return [*lines, text]
+
+
+def _breaks(text: str, width: int) -> list[tuple[int, int]]:
+    """Where it can be broken before ``width``: how good the place is, the smaller the better, and where."""
+    found, depth = [], 0
+    for place, each in enumerate(text[:width]):
+        depth += (each in "([") - (each in ")]")
+        sign = text[place : place + 3]
+        if place > width // 4 and sign in (" + ", " − ", " · "):
+            found.append((2 * depth + (sign == " · "), place))
+        elif place > width // 4 and each == "·":
+            found.append((2 * depth + 3, place))
+    return found

@@ -1,22 +1,24 @@
 """``shortened``: a graph with short names for what modules hold and compute, to be read in formulas.
 
 ``layers.0.neurons.2.w.1`` becomes ``w1[2,1]``. The weighted input of that neuron, which nobody named,
-becomes ``z1[2]`` and its output ``h1[2]``. A name that the user gave stays.
+becomes ``z1[2]`` and its output ``h1[2]``. A name that the user gave stays. A sigmoid that is written out
+becomes one operation.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from microbp.debug.explain.formulas import argument
-from microbp.debug.explain.logistic import logistic
-from microbp.debug.explain.trees import Math
-from microbp.debug.explain.words import say
+from microbp.debug.explain.formulas import Math
+from microbp.debug.explain.records import agree
+from microbp.debug.explain.sentences import say
+from microbp.debug.formulas import argument
 from microbp.graph import Graph, Node
 from microbp.labels import text_of
 from microbp.notation import latex_name, plain_name
+from microbp.rules import RULES
 
 __all__ = ["Short", "shortened"]
 
@@ -72,7 +74,7 @@ def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
     An unnamed node between, whose derivative is written with its own value, counts as named by its
     index: ``1 − v17²`` is easier to read than with all of v17 written out twice.
     """
-    written_out = logistic(graph.nodes, target)
+    written_out = _logistic(graph.nodes, target)
     graph = Graph.of(tuple(written_out.get(node.position, node) for node in graph))
     names: dict[int, str] = {}
     layers: dict[int, str] = {}
@@ -86,7 +88,7 @@ def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
     for position, name in names.items():
         below = nodes[position].operands[:1]
         fresh = name
-        if name.startswith("h") and below and type(below[0]) is int:
+        if name.startswith("h") and below and isinstance(below[0], int):
             alike = "h" + nodes[below[0]].name[1:]  # the output of z1[0]#2 is h1[0]#2
             fresh = alike if alike.partition("#")[0] == name else name
         while fresh in taken:
@@ -119,7 +121,7 @@ def _computed(graph: Graph, names: dict[int, str]) -> None:
     depths: list[int] = []
     layers_of: dict[tuple[tuple[str, int], ...], list[Node]] = {}
     for node in graph:
-        below = max((depths[x] for x in node.operands if type(x) is int), default=0)
+        below = max((depths[x] for x in node.operands if isinstance(x, int)), default=0)
         weighted = node.rule is not None and node.rule.name == "dot"
         depths.append(below + weighted)
         if node.rule is not None and node.group:
@@ -148,7 +150,7 @@ def _computed(graph: Graph, names: dict[int, str]) -> None:
 
 def _place(node: Node, kind: str, names: dict[int, str]) -> str | None:
     """The number of the neuron: the column of its weights, or that of its weighted input."""
-    known = [names[x] for x in node.operands if type(x) is int and x in names]
+    known = [names[x] for x in node.operands if isinstance(x, int) and x in names]
     if kind == "h":
         return known[0].partition("[")[2].partition("]")[0] if known else None
     columns = {found[1] for each in known if (found := re.search(r"\[\d+,(\d+)\]", each))}
@@ -160,8 +162,57 @@ def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -
     rule = node.rule
     if rule is None or rule.over:
         return False
-    places = [place for place, x in enumerate(node.operands) if type(x) is int and x in between]
+    places = [place for place, x in enumerate(node.operands) if isinstance(x, int) and x in between]
     own = any("y" in rule.shown[argument(node, place)[0]].names for place in places)
     return own and any(
-        type(x) is int and not nodes[x].named and nodes[x].rule is not None for x in node.operands
+        isinstance(x, int) and not nodes[x].named and nodes[x].rule is not None for x in node.operands
     )
+
+
+# --------------------------------------------------------------------- a sigmoid written out by hand
+#: The operations from the quotient down, each with the number beside its operand.
+CHAIN: tuple[tuple[str, list[float]], ...] = (("div", [1.0]), ("add", [1.0]), ("exp", []), ("neg", []))
+
+
+def _logistic(nodes: Sequence[Node], kept: int) -> dict[int, Node]:
+    """Each 1/(1 + exp(−z)) as σ(z), and what it no longer needs as leaves, by position; ``kept`` stays.
+
+    >>> from microbp import Graph, Value, exp
+    >>> z = Value(0.0, name="z")
+    >>> graph = Graph(1.0 / (1.0 + exp(-z)), {})
+    >>> [graph.equation(node) for node in _logistic(graph.nodes, 0).values()]
+    ['v4 = sigmoid(z) = 0.5', 'v3 = 2.0', 'v2 = 1.0', 'v1 = -0.0']
+    """
+    uses = Counter(x for node in nodes for x in node.operands if isinstance(x, int))
+    made = {}
+    for node in nodes:
+        position, derivative, passed = node.position, 1.0, []
+        for rule, literals in CHAIN:
+            here = nodes[position]
+            lone = here is node or (uses[position] == 1 and not here.named and position != kept)
+            below = _below(here, rule, literals) if lone else None
+            if below is None:
+                break
+            passed.append(here)
+            position, derivative = below[0], derivative * below[1]
+        else:
+            if agree(node.data * (1.0 - node.data), derivative, abs(derivative)):
+                made[node.position] = node._replace(
+                    rule=RULES["sigmoid"], operands=(position,), local_derivatives=(derivative,)
+                )
+                for each in passed[1:]:
+                    made[each.position] = each._replace(rule=None, operands=(), local_derivatives=())
+    return made
+
+
+def _below(node: Node, rule: str, literals: list[float]) -> tuple[int, float] | None:
+    """The operand of a node of that rule with those literals, and the derivative in it."""
+    operands = list(zip(node.operands, node.local_derivatives, strict=True))
+    if node.rule is None or node.rule.name != rule:
+        return None
+    if [x for x, _ in operands if isinstance(x, float)] != literals:
+        return None
+    if rule == "div" and not isinstance(node.operands[0], float):
+        return None
+    [(operand, local)] = [each for each in operands if isinstance(each[0], int)]
+    return None if local is None else (int(operand), local)

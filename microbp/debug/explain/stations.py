@@ -51,7 +51,7 @@ class Stations:
             below = [
                 (x, place)
                 for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
-                if local is not None and type(x) is int and x in self.uses
+                if local is not None and isinstance(x, int) and x in self.uses
             ]
             if below:
                 self.uses[node.position] = []
@@ -161,5 +161,5 @@ class Stations:
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
     assert node.rule is not None
-    literal = any(type(x) is float for x in node.operands)
+    literal = any(isinstance(x, float) for x in node.operands)
     return node.rule.name in ("add", "sub", "neg", "sum") or (node.rule.name in ("mul", "div") and literal)

@@ -9,12 +9,12 @@ from microbp.check import audit
 from microbp.check.operation import verdicts
 from microbp.check.words import operand_words
 from microbp.complexstep import check_rule
-from microbp.debug.exchange import NotATrace
 from microbp.debug.paths import paths
 from microbp.debug.shell.command import Command
 from microbp.debug.shell.refusal import Refusal
 from microbp.debug.shell.session import Session
-from microbp.debug.trace import Trace
+from microbp.debug.trace import NotATrace, Trace
+from microbp.files import write_file
 from microbp.notation import plain_name
 from microbp.tables import Table
 
@@ -96,7 +96,7 @@ def _save(session: Session, text: str) -> None:
     if not text:
         raise Refusal("save where? usage: save FILE")
     try:
-        Path(text).write_text(session.trace.to_json(), encoding="utf-8")
+        write_file(text, session.trace.to_json())
     except OSError as error:
         raise Refusal(f"cannot write {text}: {error.strerror}") from None
     session.screen.line(f"written: {text}; compare another run with it by: diff {text}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO
 
+from microbp.safe import safe
 from microbp.tables import Table, has_colour
 
-__all__ = ["Line", "Screen", "Span", "printable"]
+__all__ = ["Line", "Screen", "Span"]
 
 #: A text, or a text and its style.
 Span = str | tuple[str, str]
@@ -27,15 +28,6 @@ _STYLES = {
     "plus": "bright_blue", "minus": "dark_orange", "dim": "dim", "head": "bold", "good": "green",
     "bad": "bold red", "note": "cyan",
 }  # fmt: skip
-
-
-def printable(text: str) -> str:
-    r"""A text in which every character that a terminal would obey is spelled out.
-
-    >>> print(printable("w\x1b[2J"))
-    w\x1b[2J
-    """
-    return text if text.isprintable() else "".join(x if x.isprintable() else repr(x)[1:-1] for x in text)
 
 
 class Screen:
@@ -100,7 +92,7 @@ class Screen:
 
     def written(self, text: str) -> str:
         """A text in the characters that the file has; none of them moves the cursor."""
-        text = printable(text)
+        text = safe(text)
         if not self._plain:
             return text
         return text.translate(_PLAIN).encode(self._encoding, "replace").decode(self._encoding)

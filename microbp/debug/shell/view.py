@@ -8,7 +8,7 @@ from microbp.check.words import line_of
 from microbp.debug.breakpoints import sign_change
 from microbp.debug.cursor import Cursor
 from microbp.debug.figures import figure
-from microbp.debug.records import Contribution, Step
+from microbp.debug.passes import Contribution, Step
 from microbp.debug.shell.screen import Line, Span
 from microbp.debug.words import equation, group_words
 from microbp.notation import plain_name

@@ -1,0 +1,263 @@
+"""What many samples, an error of microbp, or a training run show."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from microbp.debug.diagnose.causes import rectified
+from microbp.debug.diagnose.finding import Finding, NeuronRow
+from microbp.debug.diagnose.words import Words, short, unit_of
+from microbp.errors import UndefinedOperation
+from microbp.functions import sum as total
+from microbp.graph import Graph
+from microbp.record import with_sites
+from microbp.sites import user_site
+from microbp.training import History, NotFinite
+from microbp.value import Value
+
+__all__ = ["alive", "first_bad", "neuron_rows", "neurons", "of_failure", "of_history", "of_steps"]
+
+#: The largest slope of each activation that can go flat.
+_SLOPES = {
+    "relu": 1.0, "leaky_relu": 1.0, "elu": 1.0, "softplus": 1.0, "silu": 1.1, "gelu": 1.13,
+    "sigmoid": 0.25, "tanh": 1.0, "erf": 1.13,
+}  # fmt: skip
+#: A neuron is saturated for a sample if its slope is below this part of the largest.
+_FLAT = 0.01
+
+
+# ----------------------------------------------------------------------------------------- neurons
+class _Tally:
+    """What is known of one activation so far."""
+
+    def __init__(self, activation: str, site: str | None) -> None:
+        self.activation, self.site = activation, site
+        self.samples = self.inactive = self.saturated = 0
+        self.least, self.most = math.inf, -math.inf
+
+    def add(self, x: float, slope: float) -> None:
+        self.samples += 1
+        self.inactive += slope == 0.0
+        self.saturated += abs(slope) < _FLAT * _SLOPES[self.activation]
+        self.least, self.most = min(self.least, x), max(self.most, x)
+
+
+def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tuple[NeuronRow, ...]:
+    """A row for each activation of ``net``, which is called with one sample of ``data`` after another.
+
+    ``net`` is called as ``fit`` calls it: with a list of floats, or with a batch of one sample if its
+    ``takes_batches`` is true. No ``grad`` is touched.
+    """
+    call = _caller(net)
+    tallies: dict[str, _Tally] = {}
+    seen = 0
+    with with_sites.on():
+        for sample in data:
+            seen += 1
+            root = _root(call(sample))
+            if root is not None:
+                _count(Graph(root, names), tallies)
+    if not seen:
+        raise ValueError("diagnose: data holds no sample")
+    called = user_site()  # a module has no line of its own in the user's code
+    return tuple(
+        NeuronRow(
+            name, t.activation, t.samples, t.inactive, t.saturated, t.least, t.most,
+            None if t.site == called else t.site,
+        )
+        for name, t in tallies.items()
+    )  # fmt: skip
+
+
+def _caller(net: Any) -> Callable[[Any], Any]:
+    if not callable(net) and not hasattr(net, "predict"):
+        raise TypeError(f"diagnose: net is called with one sample at a time, but {net!r} cannot be called")
+    function: Callable[[Any], Any] = net if callable(net) else net.predict
+    if not callable(net) or getattr(net, "takes_batches", False):
+        return lambda sample: function(np.array([sample], dtype=float))
+    return lambda sample: function(sample.tolist() if isinstance(sample, np.ndarray) else sample)
+
+
+def _root(output: Any) -> Value | None:
+    """One Value that depends on all outputs."""
+    if isinstance(output, Value):
+        return output
+    several = [each for each in np.asarray(output, dtype=object).ravel().tolist() if isinstance(each, Value)]
+    return total(several) if several else None
+
+
+def _count(graph: Graph, tallies: dict[str, _Tally]) -> None:
+    """Add the activations of one sample."""
+    order: Counter[str] = Counter()
+    for node in graph:
+        if node.rule is None:
+            continue
+        place = rectified(node)
+        activation = "relu" if place >= 0 else node.rule.name
+        operand = node.operands[max(0, place)]
+        if activation not in _SLOPES or type(operand) is not int:
+            continue
+        unit = unit_of(node)
+        kind = unit or activation
+        order[kind] += 1
+        name = kind if unit and order[kind] == 1 else f"{kind} #{order[kind]}"
+        site = node.site or graph.nodes[operand].site
+        tally = tallies.setdefault(name, _Tally(activation, site))
+        slope = node.local_derivatives[max(0, place)]
+        if slope is not None and tally.activation == activation:
+            tally.add(graph.nodes[operand].data, slope)
+
+
+def alive(rows: Iterable[NeuronRow]) -> set[str]:
+    """The neurons that are fine, by the names that their parameters may begin with."""
+    names = [row.name.split(".") for row in rows if row.verdict == "fine"]
+    return {".".join(path[start:]) for path in names for start in range(len(path))}
+
+
+def neurons(rows: Iterable[NeuronRow], words: Words) -> list[Finding]:
+    """A finding for each neuron that is dead for all samples, or saturated for most.
+
+    Of a layer with more than three, one for all of them.
+    """
+    alike: dict[tuple[str, str, str], list[NeuronRow]] = defaultdict(list)
+    for row in rows:
+        if row.verdict != "fine":
+            key = "dead neuron" if row.verdict == "dead" else "saturated neuron"
+            alike[key, row.activation, row.name.rpartition(".neurons.")[0] or row.name].append(row)
+    found = []
+    for (key, _, layer), several in alike.items():
+        if len(several) > 3:
+            found.append(_told(key, layer, several, words))
+        else:
+            found += [_told(key, row.name, [row], words) for row in several]
+    return found
+
+
+def _told(key: str, name: str, several: Sequence[NeuronRow], words: Words) -> Finding:
+    row, who = several[0], several[0].activation
+    if len(several) > 1:
+        listed = words.listed(each.name.rpartition(".")[2] for each in several)
+        who = words("several neurons", n=len(several), names=listed, rule=who)
+    facts = {
+        "who": who, "low": short(min(each.least for each in several)),
+        "high": short(max(each.most for each in several)),
+    }  # fmt: skip
+    if key == "dead neuron":
+        what = words("dead neuron", n=row.samples, **facts)
+    else:
+        flat, count = (sum(each) for each in zip(*((e.saturated, e.samples) for e in several), strict=True))
+        what = words("flat neuron", flat=flat, n=count, **facts)
+    numbers = (
+        ("samples", float(row.samples)), ("inactive", float(row.inactive)),
+        ("saturated", float(row.saturated)),
+        ("least input", min(each.least for each in several)),
+        ("largest input", max(each.most for each in several)),
+    )  # fmt: skip
+    cause, word, advice = words.cause(key, rule=row.activation)
+    parameters = tuple(each.name for each in several)
+    return Finding("neuron", cause, name, None, row.site, what, advice, parameters, numbers, "", word,
+                   words.language)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- errors and runs
+#: What is found in an error or a run, and what was looked at.
+_Found = tuple[list[Finding], list[str]]
+
+
+def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> _Found:
+    """The findings of an error, and what was looked at."""
+    if isinstance(error, UndefinedOperation):
+        numbers = tuple((f"operand {i}", x) for i, x in enumerate(error.numbers))
+        cause, word, advice = words.cause("undefined operation")
+        found = Finding("not finite", cause, error.rule, None, error.site, str(error), advice, (), numbers,
+                        word=word, language=words.language)  # fmt: skip
+        return [found], [words("raising operation")]
+    alone = error.sample is not None
+    cause, word, advice = words.cause(
+        "failed step", then=words("then sample", n=error.sample) if alone else ""
+    )
+    numbers = (("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost))))
+    sample = words("sample", n=error.sample) if alone else ""
+    found = Finding("training", cause, sample, None, _site_in(str(error)), f"{error}.", advice, (), numbers,
+                    word=word, language=words.language)  # fmt: skip
+    more, looked = of_history(error.history, words)
+    more = [each for each in more if each.cause != "not finite"]
+    return [found, *more], [words("error of fit"), *looked]
+
+
+def _site_in(text: str) -> str | None:
+    """The ``[file:line]`` in a message."""
+    for part in reversed(text.split("[")):
+        site, bracket, _ = part.partition("]")
+        name, colon, line = site.rpartition(":")
+        if bracket and colon and name and line.isdigit():
+            return site
+    return None
+
+
+def of_history(history: History, words: Words) -> _Found:
+    """What the costs, gradient norms and learning rates of a run show."""
+    steps = list(history.step_cost)
+    found = []
+    if history.stopped == "not finite":
+        found.append(_about("stopped", history.message, (), words))
+    found += _diverging(history.cost or steps, words, "epoch", history.learning_rate)
+    found += _norms(history.gradient_norm, words)
+    return found, [words("costs seen", n=len(steps), m=len(history.cost))]
+
+
+def of_steps(losses: Sequence[float], words: Words) -> _Found:
+    """What the losses of a loop show, one for each pass."""
+    return _diverging(losses, words, "one step"), [words("steps seen", n=len(losses))]
+
+
+def first_bad(losses: Sequence[float]) -> int:
+    """The place of the first loss that is not finite; that of the last where all are.
+
+    >>> first_bad([1.0, float("inf"), float("nan")]), first_bad([2.0, 1.0])
+    (1, 1)
+    """
+    bad = (place for place, each in enumerate(losses) if not math.isfinite(each))
+    return next(bad, len(losses) - 1)
+
+
+def _diverging(
+    all_costs: Sequence[float], words: Words, unit: str, rates: Sequence[float] = ()
+) -> list[Finding]:
+    """Whether a cost has risen far above its lowest, and above its first."""
+    costs = [each for each in all_costs if math.isfinite(each)]
+    if len(costs) < 2:
+        return []
+    best = min(range(len(costs)), key=costs.__getitem__)
+    low, last, first = costs[best], costs[-1], costs[0]
+    if not (last > 2.0 * low + 1e-12 and last > 1.5 * first):
+        return []
+    what = words(
+        "diverging", low=short(low), unit=words(unit), best=best + 1, last=short(last), n=len(costs),
+        first=short(first), rate=words("at rate", x=short(rates[-1])) if rates else "",
+    )  # fmt: skip
+    if unit == "one step":
+        left = max(place for place, each in enumerate(costs) if each <= first) + 1
+        what += words("left for good", n=left + 1)
+    return [_about("diverging", what, (("lowest", low), ("last", last)), words)]
+
+
+def _norms(norms: Sequence[float], words: Words) -> list[Finding]:
+    finite = sorted(each for each in norms if math.isfinite(each))
+    if len(finite) < 4:
+        return []
+    middle, largest = finite[len(finite) // 2], finite[-1]
+    if not largest > 1e3 * max(middle, 1e-300):
+        return []
+    what = words("spike", x=short(largest), n=list(norms).index(largest) + 1, middle=short(middle))
+    return [_about("spike", what, (("largest norm", largest), ("median norm", middle)), words)]
+
+
+def _about(key: str, what: str, numbers: tuple[tuple[str, float], ...], words: Words) -> Finding:
+    cause, word, advice = words.cause(key)
+    return Finding("training", cause, "", None, None, what, advice, (), numbers, "", word, words.language)

@@ -1,0 +1,514 @@
+"""``Derivation``: one gradient by the chain rule, sentence by sentence and line by line.
+
+It goes from station to station (:mod:`microbp.debug.explain.stations`). A ``Factor`` is the derivative of one
+station by the next one below, with its formula and its sentences.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import pairwise, takewhile
+
+import numpy as np
+
+from microbp.debug.explain.formulas import (
+    DEEPEST,
+    Formulas,
+    Math,
+    flat,
+    name_of,
+    number,
+    product,
+    quotient,
+    total,
+)  # fmt: skip
+from microbp.debug.explain.records import WIDTH, Row, agree, within
+from microbp.debug.explain.sentences import say
+from microbp.debug.explain.stations import Chain, Stations
+from microbp.expr import total as added
+from microbp.graph import Graph, Node
+from microbp.notation import plain_name
+from microbp.sweeps import backward
+
+__all__ = ["Derivation"]
+
+#: With more ways, or more factors, than these the paths are collected at δ.
+WAYS, FACTORS = 4, 24
+#: How many δ are derived, how many factors have their formula, and how many terms a sum shows.
+DELTAS, DERIVED, SHOWN = 12, 12, 4
+#: How many factors stand in a row before the next δ, and how many stations of a path at either end.
+ROW, ENDS = 6, 6
+#: How many sentences a factor has about branches, and how many links are written before constants are joined.
+BRANCHES, LINKS = 3, 8
+#: By how much a formula as people write it may differ from the number computed before that is said.
+VISIBLE = 1e-8
+
+Say = Callable[..., Math]
+ELLIPSIS = Math("…", r"\dots")
+
+
+class Factor:
+    """∂above/∂below between two neighbouring stations: the sum over the chains between them."""
+
+    def __init__(self, stations: Stations, formulas: Formulas, above: int, below: int) -> None:
+        self.stations, self.formulas, self.above, self.below = stations, formulas, above, below
+        self.nodes = stations.graph.nodes
+        self.names = name_of(self.nodes[above]), name_of(self.nodes[below])
+        self.label = quotient(*self.names)
+        self.chains = sorted(stations.chains(above, below), key=lambda chain: -abs(chain.recorded))
+        #: What the engine has recorded, and the size of what is added up.
+        self.recorded = added([chain.recorded for chain in self.chains])
+        self.size = added([abs(chain.recorded) for chain in self.chains])
+        #: The first link whose row gives another number than was recorded: its operation and node.
+        self.culprit = ""
+        #: What the formulas as people write them give along the last chain.
+        self.written = math.nan
+        rest = [chain.recorded for chain in self.chains[SHOWN:]]
+        #: The number that the rows give.
+        self.value = added([*map(self._value, self.chains[:SHOWN]), *rest])
+        self.verbatim, self.simple = self._trees(added(rest) if rest else None)
+
+    @cached_property
+    def word(self) -> ast.expr:
+        """The factor as one number in an expression."""
+        return self.formulas.word(f"f{self.above}_{self.below}", self.value)
+
+    def _value(self, chain: Chain) -> float:
+        """The product along a chain, by what the rows of the table give at the numbers recorded."""
+        value = shown = 1.0
+        for user, place in chain.links:
+            node = self.nodes[user]
+            local = node.local_derivatives[place]
+            assert node.rule is not None
+            assert local is not None
+            computed, written = self.formulas.computed(user, place)
+            if not agree(computed, local, abs(local)):
+                line = "" if node.site is None else f", {node.site}"
+                self.culprit = self.culprit or f"{node.rule.name} at {plain_name(node.name)}{line}"
+            value, shown = value * computed, shown * written
+        self.written = shown
+        return value
+
+    def _trees(self, rest: float | None) -> tuple[ast.expr, ast.expr]:
+        """The derivative as the rules state it link by link, and with the constants multiplied."""
+        forms = [self._forms(chain) for chain in self.chains[:SHOWN]]
+        if rest is not None:
+            word = self.formulas.word(f"r{self.above}_{self.below}", rest, ELLIPSIS)
+            forms.append((word, word))
+        verbatim, simple = ([each[k] for each in forms] for k in (0, 1))
+        if len({ast.dump(each) for each in simple}) == 1 and len(simple) > 1:
+            return total(verbatim), _multiplied([ast.Constant(float(len(simple))), *flat(simple[0])])
+        return total(verbatim), total(simple)
+
+    def _forms(self, chain: Chain) -> tuple[ast.expr, ast.expr]:
+        factors: list[ast.expr] = []
+        for user, place in chain.links:
+            factors += flat(self.formulas.derivative(user, place))
+        simple = _multiplied(factors)
+        kept = [each for each in factors if not (isinstance(each, ast.Constant) and each.value == 1.0)]
+        constants = sum(isinstance(each, ast.Constant) for each in kept)
+        if constants < 2 or not 2 < len(kept) <= LINKS:
+            return simple, simple
+        if isinstance(kept[0], ast.Constant) and kept[0].value == -1.0:
+            return ast.UnaryOp(ast.USub(), product(kept[1:])), simple
+        return product(kept), simple
+
+    # ------------------------------------------------------------------------------- what is printed
+    def row(self, kind: str = "factor") -> Row:
+        """The line of the derivation."""
+        symbols = self.formulas.math(self.verbatim), self.formulas.math(self.simple)
+        numbers, size = self.formulas.numbers(self.simple), within(self.size)
+        return Row(kind, self.label, symbols, numbers, self.value, self.recorded, size, self.culprit)
+
+    def definition(self) -> Math:
+        """``net = w·x + b``: what the node above is computed by."""
+        place = self.chains[0].links[0][1]
+        above = self.names[0]
+        for depth in range(DEEPEST):
+            made = self.formulas.math(self.formulas.definition(self.above, place, depth))
+            if len(made.text) <= WIDTH:
+                break
+        return Math(f"{above.text} = {made.text}", f"{above.latex} = {made.latex}")
+
+    def remarks(self, say: Say) -> list[Math]:
+        """What has to be said beside: several contributions, digits that are lost, branches taken."""
+        said = []
+        hidden = len(self.chains) - SHOWN
+        if len(self.chains) > 1:
+            above, below = self.names
+            said.append(say("contributions", above=above, below=below, count=len(self.chains)))
+        if hidden > 0:
+            said.append(say("hidden" if hidden > 1 else "hidden one", count=hidden))
+        differs = not abs(self.written - self.value) <= VISIBLE * abs(self.value)
+        if len(self.chains) == 1 and differs and math.isfinite(self.value):
+            said.append(say("digits", shown=number(self.written), value=number(self.value)))
+        links = [link for chain in self.chains[:SHOWN] for link in chain.links]
+        branches = [self._softmax(say), *dict.fromkeys(self._branch(*link, say) for link in links)]
+        return said + [each for each in branches if each is not None][:BRANCHES]
+
+    def _softmax(self, say: Say) -> Math | None:
+        """Of cross_entropy with targets that add up to 1: its derivative is softmax minus target."""
+        user, place = self.chains[0].links[-1]
+        node = self.nodes[user]
+        half = len(node.operands) // 2
+        local = node.local_derivatives[place]
+        if node.rule is None or node.rule.name != "cross_entropy" or place >= half or local is None:
+            return None
+        targets = self._numbers(node)[half:]
+        if len(self.chains) > 1 or added(targets) != 1.0:
+            return None
+        filled = {"below": self.names[1], "p": number(local + targets[place]), "t": number(targets[place])}
+        return say("softmax" if self.recorded == local else "softmax scaled", **filled)
+
+    def _branch(self, user: int, place: int, say: Say) -> Math | None:
+        node = self.nodes[user]
+        assert node.rule is not None
+        if node.rule.name == "max":
+            return self._largest(node, place, say)
+        condition = self.formulas.condition(user, place)
+        return None if condition is None else say("branch", rule=node.rule.name, condition=condition)
+
+    def _largest(self, node: Node, place: int, say: Say) -> Math:
+        names = [name_of(self.nodes[x]) if isinstance(x, int) else number(x) for x in node.operands]
+        first = [k for k, x in enumerate(self._numbers(node)) if x == node.data]
+        if place not in first:
+            other = names[first[0]] if first else number(node.data)
+            return say("not largest", below=names[place], other=other)
+        if len(first) > 1:
+            return say("tie", below=names[place], count=len(first))
+        return say("largest", below=names[place])
+
+    def _numbers(self, node: Node) -> list[float]:
+        return [self.nodes[x].data if isinstance(x, int) else x for x in node.operands]
+
+
+def _multiplied(factors: Sequence[ast.expr]) -> ast.expr:
+    """The product with its constants multiplied and put first."""
+    coefficient, rest = 1.0, []
+    for each in factors:
+        if isinstance(each, ast.Constant) and isinstance(each.value, float):
+            coefficient *= each.value
+        else:
+            rest.append(each)
+    if not rest or coefficient == 1.0:
+        return product(rest) if rest else ast.Constant(coefficient)
+    if coefficient == -1.0:
+        return ast.UnaryOp(ast.USub(), product(rest))
+    return product([ast.Constant(coefficient), *rest])
+
+
+def times(parts: Sequence[Math]) -> Math:
+    """Factors in a row."""
+    return Math(" · ".join(each.text for each in parts), r" \cdot ".join(each.latex for each in parts))
+
+
+def plus(parts: Sequence[Math]) -> Math:
+    """Terms in a row; where that is long, below each other."""
+    long = sum(len(each.text) for each in parts) > WIDTH - 15 and len(parts) > 1
+    signs = ("\n+ ", " \\\\\n&\\quad + ") if long else (" + ", " + ")
+    return Math(signs[0].join(each.text for each in parts), signs[1].join(each.latex for each in parts))
+
+
+class Term:
+    """One of the terms that are added up: factors, below a δ (its label, word, number) or the root itself."""
+
+    def __init__(
+        self, factors: list[Factor], labels: Sequence[Math] = (), words: Sequence[ast.expr] = (),
+        above: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.factors = factors
+        self.symbols = times([*labels, *(each.label for each in factors)])
+        self.tree = product([*words, *(each.word for each in factors)])
+        #: Its number, and the size of what is added up in it.
+        self.value, self.size = (
+            math.prod([first, *(getattr(each, what) for each in factors)])
+            for first, what in ((above, "value"), (abs(above), "size"))
+        )
+        self.recorded = above * math.prod(each.recorded for each in factors)
+
+
+class Derivation:
+    """The parts of an explanation of ∂root/∂target; ``engine`` is the gradient that it has to be."""
+
+    def __init__(self, graph: Graph, target: int, engine: float | None, language: str) -> None:
+        self.graph, self.target, self.language = graph, target, language
+        self.root = graph.root.position
+        self.stations = Stations(graph, target)
+        self.formulas = Formulas(graph, self.stations.inside)
+        seed = {self.root: 1.0}
+        #: The gradient of the root by each node; a frozen leaf has the one that it would get.
+        self.gradients: list[float] = backward(graph, seed).tolist()
+        #: The sum of the sizes of all paths from the root to each node: rounding errors grow with it.
+        self.sizes: list[float] = backward(graph, seed, np.abs(graph.local)).tolist()
+        self.engine = self.gradients[target] if engine is None else engine
+        self.loss, self.value = name_of(graph.root), name_of(graph.nodes[target])
+        self.label = quotient(self.loss, self.value)
+        self.parts: list[Math | Row] = []
+        self.factors: dict[tuple[int, int], Factor] = {}
+        #: Stations at which a way from one term of a sum meets another term.
+        self.meeting: set[int] = set()
+        #: The gradient that the derivation came to.
+        self.result = math.nan
+
+    def say(self, sentence: str, **filled: Math | str | int) -> None:
+        """Add a sentence."""
+        self.parts.append(self._said(sentence, **filled))
+
+    def _said(self, sentence: str, **filled: Math | str | int) -> Math:
+        return say(sentence, self.language, **filled)
+
+    def tell(self) -> tuple[Math | Row, ...]:
+        """All parts."""
+        if self.target == self.root:
+            self.say("itself", loss=self.loss)
+            self._sum("gradient", self.target, [Term([])])
+        elif self.stations.ways[self.target] <= WAYS and self._fits(paths := self.stations.paths()):
+            self._few(paths)
+        else:
+            self._many()
+        self._remarks()
+        return tuple(self.parts)
+
+    def _fits(self, paths: list[tuple[int, ...]]) -> bool:
+        return sum(len(path) for path in paths) <= FACTORS
+
+    def factor(self, above: int, below: int) -> Factor:
+        """The factor between two neighbouring stations, made once."""
+        if (above, below) not in self.factors:
+            self.factors[above, below] = Factor(self.stations, self.formulas, above, below)
+        return self.factors[above, below]
+
+    def _sum(
+        self, kind: str, station: int, terms: Sequence[Term], hidden: Sequence[float] = (),
+        symbols: tuple[Math, ...] | None = None,
+    ) -> None:  # fmt: skip
+        """The line in which the terms of the gradient at a station are added up."""
+        trees, shown = [each.tree for each in terms], [each.symbols for each in terms]
+        if hidden:
+            trees.append(self.formulas.word(f"h{station}", added(hidden)))
+            shown.append(ELLIPSIS)
+        value = added([*(each.value for each in terms), *hidden])
+        size = within(self.sizes[station], *(each.size for each in terms), *map(abs, hidden))
+        goal = kind == "gradient"
+        symbols = (plus(shown),) if symbols is None and self.target != self.root else symbols or ()
+        label, engine = (self.label, self.engine) if goal else (self._delta(station), self.gradients[station])
+        self.parts.append(Row(kind, label, symbols, self.formulas.numbers(total(trees)), value, engine, size))
+        if hidden:
+            self.say("hidden" if len(hidden) > 1 else "hidden one", count=len(hidden))
+        self.result = value
+        self.formulas.word(f"g{station}", value)
+
+    # ------------------------------------------------------------------------------------- few paths
+    def _few(self, paths: list[tuple[int, ...]]) -> None:
+        ways = [Term([self.factor(above, below) for above, below in pairwise(path)]) for path in paths]
+        filled: dict[str, Math | str | int] = {"value": self.value, "loss": self.loss}
+        first = ways[0].factors
+        if len(paths) == len(first) == 1:
+            self.say("direct", definition=first[0].definition(), **filled)
+            row = first[0].row("gradient")._replace(engine=self.engine)
+            self.parts += [row, *first[0].remarks(self._said)]
+            self.result = first[0].value
+            return
+        if len(paths) == 1:
+            single = all(len(each.chains) == 1 for each in first)
+            self.say("one path" if single else "one way", path=self._way(paths[0]), **filled)
+            self.parts.append(Row("chain", self.label, (ways[0].symbols,)))
+        else:
+            self.say("some paths", count=len(paths), **filled)
+            self.parts.append(Row("chain", self.label, (plus([each.symbols for each in ways]),)))
+            common = _common([each.factors for each in ways])
+            if common is not None:
+                self.say("common")
+                self.parts.append(Row("chain", self.label, (common,)))
+        factors = list(dict.fromkeys(each for way in ways for each in way.factors))
+        shared = [each for each in factors if all(each in way.factors for way in ways)]
+        outer = list(takewhile(shared.__contains__, first))
+        own = [each for each in factors if each not in shared]
+        self._derive([*outer, *own, *(each for each in shared if each not in outer)])
+        if len(paths) == 1:
+            self.say("product")
+            self._sum("gradient", self.target, ways)
+            return
+        self.say("paths")
+        for k, way in enumerate(ways):
+            self.parts.append(self._path(k, paths, way))
+            way.tree = self.formulas.word(f"p{k}", way.value)
+        self.say("sum")
+        self._sum("gradient", self.target, ways, symbols=())
+
+    def _path(self, k: int, paths: list[tuple[int, ...]], way: Term) -> Row:
+        """The line of one path."""
+        others = {position for i, path in enumerate(paths) if i != k for position in path}
+        own = [position for position in paths[k] if position not in others]
+        through = self._way(own[:1] or paths[k])
+        text = self._said("via", path=through).text
+        label = Math(text, rf"\text{{{text.removesuffix(through.text)}}}{through.latex}")
+        numbers, size = self.formulas.numbers(way.tree), within(way.size)
+        return Row("path", label, (way.symbols,), numbers, way.value, way.recorded, size)
+
+    def _examples(self, factors: Sequence[Factor]) -> tuple[list[Factor], bool]:
+        """Of factors that are alike one each, from the loss down, and whether there are others."""
+        kinds: dict[tuple[str, str, bool], Factor] = {}
+        for each in sorted(factors, key=lambda each: (each.above, each.below)):
+            kind = (self._kind(each.above), self._kind(each.below), each.value == 0.0)
+            kinds.setdefault(kind, each)
+        chosen = sorted(kinds.values(), key=lambda each: (-each.above, -each.below))
+        return chosen, len(chosen) < len(factors)
+
+    def _kind(self, position: int) -> str:
+        """A name without indices: z2 of z2[0] and of z2[1]#2."""
+        node = self.graph.nodes[position]
+        if not node.named:
+            return f"{node.rule.name if node.rule else ''} without a name"
+        return re.sub(r"(\[[^\]]*\])+(#\d+)?$", "", node.name)
+
+    def _derive(self, factors: Sequence[Factor], others: bool = False) -> None:
+        """The formula of each factor."""
+        for k, each in enumerate(factors[:DERIVED], start=1):
+            place = "first" if k == 1 else "last" if k == len(factors) else "next"
+            self.say(place, k=k, factor=each.label, definition=each.definition())
+            self.parts += [each.row(), *each.remarks(self._said)]
+        if others or len(factors) > DERIVED:
+            self.say("factors above")
+
+    def _way(self, path: Sequence[int]) -> Math:
+        names = [name_of(self.graph.nodes[position]) for position in path]
+        if len(names) > 2 * ENDS:
+            names = [*names[:ENDS], ELLIPSIS, *names[-ENDS:]]
+        return Math(" → ".join(n.text for n in names), r" \to ".join(n.latex for n in names))
+
+    # ------------------------------------------------------------------------------------ many paths
+    def _many(self) -> None:
+        """Paths collected at the nodes where they meet: δ there, from the root down."""
+        ways = self.stations.ways[self.target]
+        count = f"{ways:,}" if ways < 10**9 else "> 10⁹"
+        delta = Math("δ", r"\delta")
+        sentence = "many paths" if ways > 1 else "long way"
+        self.say(sentence, value=self.value, loss=self.loss, count=count, delta=delta)
+        blocks: dict[int, list[tuple[int, list[Factor]]]] = {}
+        hidden: dict[int, list[float]] = {}
+        pending = [self.target]
+        for station in pending:
+            if len(blocks) > DELTAS:
+                break
+            blocks[station], hidden[station] = self._terms(station)
+            pending += [top for top, _ in blocks[station] if top not in pending and top != self.root]
+        factors = [each for terms in blocks.values() for _, way in terms for each in way]
+        self._derive(*self._examples(list(dict.fromkeys(factors))))
+        given = sorted({top for terms in blocks.values() for top, _ in terms} - {*blocks, self.root})
+        if given:
+            self.say("given", delta=delta)
+        for station in reversed(given):
+            x = self.gradients[station]
+            self.formulas.word(f"g{station}", x)
+            self.parts.append(Row("given", self._delta(station), value=x, engine=x))
+        self.say("deltas")
+        for station in sorted(blocks, reverse=True):
+            terms = [self._term(top, way) for top, way in blocks[station]]
+            kind = "gradient" if station == self.target else "delta"
+            self._sum(kind, station, terms, hidden[station])
+
+    def _term(self, top: int, way: list[Factor]) -> Term:
+        if top == self.root:
+            return Term(way)
+        return Term(way, [self._delta(top)], [ast.Name(f"g{top}")], self.formulas.scope[f"g{top}"])
+
+    def _terms(self, station: int) -> tuple[list[tuple[int, list[Factor]]], list[float]]:
+        """The largest terms of the sum at a station, each a δ and its factors; the others' numbers.
+
+        The paths are collected at weighted inputs, as in δ = f′(z)·Σ w·δ: of such a station the sum is
+        that at the output above it.
+        """
+        tail: list[Factor] = []
+        low = station
+        while self._weighted(station) and len(tail) < ROW - 2:
+            high = self.stations.above(low)
+            if len(high) > 1 or high[0] == self.root or self._weighted(high[0]):
+                break
+            tail.insert(0, self.factor(high[0], low))
+            [low] = high
+        scale = math.prod(each.recorded for each in tail)
+        above = []
+        for each in self.stations.above(low):
+            recorded = [chain.recorded for chain in self.stations.chains(each, low)]
+            above.append((self.gradients[each] * sum(recorded) * scale, each))
+        above.sort(key=lambda pair: -abs(pair[0]) if pair[0] == pair[0] else -math.inf)
+        tops = {top for _, top in above}
+        self.meeting |= {each for top in tops for each in self._straight_up(top)[1:] if each in tops}
+        terms = []
+        for _, top in above[:SHOWN]:
+            way = [self.factor(top, low), *tail]
+            end = top
+            for each in self._straight_up(top)[1:]:
+                if self._weighted(end) or end in self.meeting or len(way) >= ROW:
+                    break
+                way.insert(0, self.factor(each, end))
+                end = each
+            terms.append((end, way))
+        return terms, [amount for amount, _ in above[SHOWN:]]
+
+    def _straight_up(self, station: int) -> list[int]:
+        """The stations from this one up, as far as there is one way only; no more than stand in a row."""
+        passed = [station]
+        while passed[-1] != self.root and len(passed) <= ROW:
+            following = self.stations.above(passed[-1])
+            if len(following) > 1:
+                break
+            passed += following
+        return passed
+
+    def _weighted(self, station: int) -> bool:
+        """Whether a station is the weighted input of a neuron, at which tutorials have their δ."""
+        node = self.graph.nodes[station]
+        return node.named and node.rule is not None and node.rule.name in ("dot", "add")
+
+    def _delta(self, station: int) -> Math:
+        name = name_of(self.graph.nodes[station])
+        return Math(f"δ_{name.text}", rf"\delta_{{{name.latex}}}")
+
+    # ------------------------------------------------------------------------------- what stands out
+    def _remarks(self) -> None:
+        node = self.graph.nodes[self.target]
+        if math.isnan(self.result):
+            first = next((each for each in self.graph if math.isnan(each.data)), None)
+            bad = next((each for each in self.factors.values() if not math.isfinite(each.value)), None)
+            if first is not None:
+                self.say("nan", node=name_of(first))
+            elif bad is not None:
+                self.say("nan factor", factor=bad.label, number=number(bad.value))
+        elif self.result == 0.0:
+            zero = [each.label for each in self.factors.values() if each.value == 0.0]
+            terms = [row for row in self.parts if isinstance(row, Row) and row.kind == "path"]
+            if any(row.value for row in terms) or any(
+                each.value == 0.0 and each.size for each in self.factors.values()
+            ):
+                self.say("cancelled")
+            elif zero:
+                self.say("zero factor", factor=zero[0])
+            else:
+                self.say("underflow")
+        if not node.requires_grad:
+            self.say("frozen", value=self.value)
+
+
+def _common(ways: list[list[Factor]]) -> Math | None:
+    """The sum with what all paths have in common put outside; None where there is nothing."""
+    first = 0
+    while all(len(way) > first + 1 and way[first] is ways[0][first] for way in ways):
+        first += 1
+    last = 0
+    while all(len(way) > first + last + 1 and way[-1 - last] is ways[0][-1 - last] for way in ways):
+        last += 1
+    if not first + last:
+        return None
+    inner = plus([times([each.label for each in way[first : len(way) - last]]) for way in ways])
+    closed = Math(f"({inner.text})".replace("\n", "\n "), f"({inner.latex})")
+    if "\n" not in inner.text:
+        closed = Math(closed.text, rf"\left({inner.latex}\right)")
+    before = [each.label for each in ways[0][:first]]
+    after = [each.label for each in ways[0][len(ways[0]) - last :]]
+    return times([*before, closed, *after])

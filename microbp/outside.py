@@ -1,0 +1,260 @@
+"""What stands outside a graph: whatever a function can reach that is no number of its own computation.
+
+Attributes, lists, variables of enclosing functions and of modules, generators of random numbers: a function
+that counts its calls, draws at random, or reads what somebody else changes is another function each time,
+while a program that was made of it stays the same. All of it is found by following references, as far as
+:data:`MOST` objects; files, clocks and other processes are not.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from operator import is_
+from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microbp.value import Value
+
+__all__ = ["MOST", "Outside"]
+
+#: How many objects are looked at.
+MOST = 20_000
+_PLAIN = (int, float, complex, str, bytes, bool, type(None), ModuleType, np.generic)
+_LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names}
+
+
+class _Variable(NamedTuple):
+    """A variable of a module that the code of a function names."""
+
+    module: dict[str, Any]
+    name: str
+
+
+class _Kept(NamedTuple):
+    name: str
+    key: Any
+    held: Any
+    read: Callable[[Any], Any]
+    write: Callable[[Any, Any], None]
+    before: Any
+
+
+class Outside:
+    """What functions can reach, as it is now.
+
+    >>> def counting(calls):
+    ...     return lambda x: calls.append(x) or 2.0 * x
+    >>> calls = []
+    >>> net = counting(calls)
+    >>> outside = Outside(net)
+    >>> net(1.0), outside.changed()
+    (2.0, 'calls')
+    >>> outside.restore()
+    >>> calls, outside.changed()
+    ([], '')
+
+    ``apart`` are Values that others look after: parameters.
+    """
+
+    def __init__(self, *roots: Any, apart: Iterable[Value] = ()) -> None:
+        self._kept: list[_Kept] = []
+        self._settled: set[Any] = set()
+        #: The first thing found that gives another answer each time, and cannot be set back: an iterator.
+        self.drawn = ""
+        #: Whether one of the Values ``apart`` was met.
+        self.meets = False
+        theirs, seen = {id(each) for each in apart}, set()
+        generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
+        waiting = deque([*((type(each).__name__, each) for each in roots), *generators])
+        alive: list[Any] = []  # so that no two objects have one id
+        while waiting and len(alive) < MOST:
+            name, held = waiting.popleft()
+            key = (id(held.module), held.name) if isinstance(held, _Variable) else id(held)
+            self.meets = self.meets or key in theirs
+            if isinstance(held, _PLAIN) or key in seen or key in theirs:
+                continue
+            seen.add(key)
+            alive.append(held)
+            if hasattr(held, "__next__") and not isinstance(held, type):
+                self.drawn = self.drawn or name
+                continue
+            kind = _kind(held)
+            if kind is not None:
+                self._kept.append(_Kept(name, key, held, *kind, kind[0](held)))
+            waiting += _within(name, held)
+
+    def changed(self) -> str:
+        """The name of the first thing that has changed since; empty if nothing has."""
+        return next((name for _, name, _ in self._changes()), "")
+
+    def settles(self, call: Callable[[], object]) -> str:
+        """The name of the first thing that changes whenever ``call`` is called; empty where there is none.
+
+        What it leaves behind it each time, whatever was there before, counts as the same from here on: its
+        last output, or what it has looked up once.
+        """
+        first = {key: (name, now) for key, name, now in self._changes()}
+        if first:
+            call()
+            again = {key: (name, now) for key, name, now in self._changes()}
+            for key, (name, _) in {**first, **again}.items():
+                if key not in first or key not in again or not _same(first[key][1], again[key][1]):
+                    return name
+        self._settled |= first.keys()
+        return ""
+
+    def _changes(self) -> Iterator[tuple[Any, str, Any]]:
+        """Key, name and present state of all that has changed; of a dict, entry by entry."""
+        for name, key, held, read, _, before in self._kept:
+            now = read(held)
+            if _same(before, now):
+                continue
+            if not isinstance(now, dict):
+                found = [(key, name, now)]
+            else:
+                prefix = f"{name}." if name else ""
+                found = [
+                    ((key, word), f"{prefix}{word}", now.get(word))
+                    for word in {**before, **now}
+                    if not _same(before.get(word), now.get(word))
+                ]
+            yield from (each for each in found if each[0] not in self._settled)
+
+    def restore(self) -> None:
+        """Set all back."""
+        for _, _, held, read, write, before in self._kept:
+            if not _same(before, read(held)):
+                write(held, before)
+
+
+    def shares(self, other: Outside) -> bool:
+        """Whether the two can reach something in common, generators of random numbers apart."""
+        both = {each.key for each in self._kept} & {each.key for each in other._kept}
+        return bool(both - {id(random._inst), id(np.random.mtrand._rand)})
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two things tell a function the same."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, Value):
+        return _same(a._data, b._data)
+    if isinstance(a, np.ndarray):
+        if a.shape != b.shape:
+            return False
+        return _same(a.ravel().tolist(), b.ravel().tolist()) if a.dtype == object else (a == b).all() or (
+            a.dtype.kind in "fc" and np.array_equal(a, b, equal_nan=True)
+        )
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and (all(map(is_, a, b)) or all(map(_same, a, b)))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and _same([*a.values()], [*b.values()])
+    if isinstance(a, (set, frozenset, *_PLAIN)):
+        return bool(a == b) or (a != a and b != b)  # noqa: PLR0124 (both are nan)
+    return False
+
+
+# ------------------------------------------------------------------------------------ kinds of things
+def _kind(held: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], None]] | None:
+    """How its contents are read and written; None where it has none that change."""
+    for kind, read, write in _KINDS:
+        if isinstance(held, kind):
+            return read, write
+    return None
+
+
+def _refill(held: Any, before: Any) -> None:
+    held.clear()
+    held.update(before)
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a variable that has no value yet
+        return None
+
+
+def _attributes(held: type) -> dict[str, Any]:
+    return {word: each for word, each in vars(held).items() if not word.startswith("__")}
+
+
+def _set_attributes(held: type, before: dict[str, Any]) -> None:
+    for word in _attributes(held).keys() - before.keys():
+        delattr(held, word)
+    for word, each in before.items():
+        if vars(held).get(word) is not each:
+            setattr(held, word, each)
+
+
+_KINDS: list[tuple[type, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
+    (dict, dict, _refill),
+    (set, set, _refill),
+    (list, list, lambda held, before: held.__setitem__(slice(None), before)),
+    (deque, list, lambda held, before: (held.clear(), held.extend(before))[0]),
+    (np.ndarray, np.copy, lambda held, before: held.__setitem__(..., before)),
+    (Value, lambda value: value._data, lambda value, data: setattr(value, "data", data)),
+    (CellType, _contents, lambda cell, before: setattr(cell, "cell_contents", before)),
+    (_Variable, lambda held: held.module.get(held.name),
+     lambda held, before: held.module.update({held.name: before})),
+    (random.Random, random.Random.getstate, random.Random.setstate),
+    (np.random.Generator, lambda held: (held.bit_generator.state,),
+     lambda held, before: setattr(held.bit_generator, "state", before[0])),
+    (np.random.RandomState, np.random.RandomState.get_state, np.random.RandomState.set_state),
+    (type, _attributes, _set_attributes),
+]  # fmt: skip
+
+
+def _within(name: str, held: Any) -> Iterator[tuple[str, Any]]:
+    """What it refers to, each by the name that a reader of the program knows it by."""
+    if isinstance(held, Value):
+        return
+    if isinstance(held, dict):
+        yield from ((f"{name}.{key}" if name else str(key), each) for key, each in held.items())
+    elif isinstance(held, list | tuple | set | frozenset | deque) and not isinstance(held, _Variable):
+        yield from ((name, each) for each in held if type(each) not in _PLAIN)
+    elif isinstance(held, np.ndarray):
+        yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
+    elif isinstance(held, CellType):
+        yield name, _contents(held)
+    elif isinstance(held, _Variable):
+        yield held.name, held.module.get(held.name)
+    elif isinstance(held, FunctionType):
+        cells = zip(held.__code__.co_freevars, held.__closure__ or (), strict=True)
+        yield from (*cells, (name, held.__defaults__), (name, held.__kwdefaults__))
+        yield "", vars(held)
+        if not _of_library(held):
+            known = held.__globals__
+            yield from ((word, _Variable(known, word)) for word in _words(held.__code__, known))
+    elif isinstance(held, MethodType | BuiltinMethodType):
+        yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
+    elif isinstance(held, partial):
+        yield from ((name, each) for each in (held.func, held.args, held.keywords))
+    elif isinstance(held, type):
+        if not _of_library(held):
+            yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
+            yield from ((name, vars(held).get(word)) for word in ("__call__", "__getattr__"))
+            yield from ((each.__name__, each) for each in held.__bases__)
+    elif not _of_library(type(held)) or hasattr(held, "parameters"):
+        yield from ((type(held).__name__, each) for each in (getattr(held, "__dict__", None), type(held)))
+
+
+def _of_library(held: Any) -> bool:
+    """Whether a function or a class is no code of the user's."""
+    return str(getattr(held, "__module__", "builtins")).partition(".")[0] in _LIBRARIES
+
+
+def _words(code: CodeType, known: dict[str, Any]) -> Iterator[str]:
+    """The names in ``known`` that a function, or one inside of it, uses."""
+    yield from (word for word in code.co_names if word in known)
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _words(each, known)

@@ -1,0 +1,79 @@
+r"""``safe``: a text with names in it, made safe for the medium in which it is shown.
+
+Names are data, and may hold anything: a terminal obeys escape sequences, XML refuses control characters, a
+zip file takes a slash for a folder, and a name of a million characters hides what is said of it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+__all__ = ["LONGEST", "safe", "shown"]
+
+#: So many characters of a name are shown in a message.
+LONGEST = 200
+
+#: Marks that turn the direction of the text around them.
+_TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNSEEN = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
+
+
+def _spelled(character: str) -> str:
+    """On a terminal: as Python writes it."""
+    return repr(character)[1:-1]
+
+
+def _pictured(character: str) -> str:
+    """In XML, which refuses some in every spelling: a picture of it, or a mark for what cannot be seen."""
+    if character == "\t":
+        return " "
+    if character < " ":
+        return chr(0x2400 + ord(character))
+    unseen = character in _TURNING or unicodedata.category(character) in _UNSEEN
+    return "�" if unseen else character
+
+
+def _numbered(character: str) -> str:
+    """In the name of an array in a file: by its number."""
+    return f"%{ord(character):x};"
+
+
+#: Of each medium, what must not stand there as it is, and what stands there instead.
+_MEDIA: dict[str, tuple[re.Pattern[str] | None, Callable[[str], str]]] = {
+    "terminal": (None, _spelled),
+    "xml": (None, _pictured),
+    "file": (re.compile(r"[%/\\:\x00-\x1f\x7f\ud800-\udfff]|\.(?=npy\Z)"), _numbered),
+}
+
+
+def safe(text: str, medium: str = "terminal", *, lines: bool = False) -> str:
+    r"""``text`` for a medium: "terminal", "xml" (SVG and HTML, before markup is escaped) or "file".
+
+    A line break stays where ``lines`` is true: the text is of several lines of our own.
+
+    >>> print(safe("w\x1b[2J"), safe("a\tb\x07\nc\ud800", "xml"), safe("../x.npy", "file"))
+    w\x1b[2J a b␇␊c� ..%2f;x%2e;npy
+    """
+    pattern, instead = _MEDIA[medium]
+    if pattern is not None:
+        return pattern.sub(lambda match: instead(match[0]), text)
+    if text.isprintable() and (medium == "terminal" or text.isascii()):
+        return text
+    kept = "\n" if lines else ""
+    return "".join(
+        x if (x.isprintable() and x not in _TURNING) or x in kept else instead(x) for x in text
+    )
+
+
+def shown(name: object, most: int = LONGEST) -> str:
+    r"""A name as a message speaks of it: on one line, and of ``most`` characters at most.
+
+    >>> print(shown("w\n5"), shown("w" * 500, 11))
+    w\n5 wwwww…wwwww
+    """
+    text = str(name)
+    if len(text) > most:
+        text = f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+    return safe(text)

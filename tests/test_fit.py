@@ -1,0 +1,674 @@
+"""``fit`` trains the net that the eager engine trains, whatever a net or a loss does.
+
+Each case is a net, a loss, or what stands around them, that a program made from one recorded sample would get
+wrong, or might; it is trained from the same start with ``engine="auto"`` and ``engine="eager"``.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microbp
+from microbp import MLP, Value, data_of, fit, no_grad
+from microbp.losses import binary_cross_entropy, hinge, mean_squared_error, softmax_cross_entropy
+from microbp.nn import Module
+from microbp.optim import SGD, Adam
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(30, 2))
+SIGN = np.where(X[:, 0] * X[:, 1] > 0.0, 1, -1)
+SMOOTH = np.sin(X[:, 0]) - 0.5 * X[:, 1]
+
+CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {}
+
+
+def case(engine: str = "eager") -> Callable[[Any], Any]:
+    """A function that makes the arguments of ``fit``, and how ``engine`` of the history begins."""
+
+    def keep(make: Any) -> Any:
+        CASES[make.__name__.replace("_", " ")] = make, engine
+        return make
+
+    return keep
+
+
+class Net(MLP):
+    """A small net whose output goes through ``after(output, input)``."""
+
+    def __init__(self, after: Any = None, before: Any = None, width: int = 1) -> None:
+        super().__init__(2, [3, width], activation="tanh", seed=3)
+        self._after, self._before = after, before
+
+    def __call__(self, x: Any) -> Any:
+        out = super().__call__(self._before(x) if self._before else x)
+        return self._after(out, x) if self._after else out
+
+
+def job(net: Any = None, loss: Any = "mean_squared_error", **options: Any) -> dict[str, Any]:
+    """The arguments of a run of three batches to an epoch."""
+    given = {"net": net or Net(), "X": X, "Y": SMOOTH, "loss": loss, "epochs": 6, "batch_size": 10}
+    return given | options
+
+
+def pairs(predictions: Any, targets: Any) -> Any:
+    return [(p[0], t) for p, t in zip(predictions, targets, strict=True)]
+
+
+def mean(costs: Any) -> Any:
+    return microbp.sum(costs) / len(costs)
+
+
+# --------------------------------------------------------------------- numbers that leave the graph
+@case()
+def a_leak_by_the_number() -> Any:
+    return job(Net(lambda z, _: z if z.data > 0 else 0.1 * z))
+
+
+@case()
+def a_leak_by_comparison() -> Any:
+    return job(Net(lambda z, _: z if z > 0 else 0.1 * z))
+
+
+@case()
+def an_input_that_equals_one() -> Any:
+    return job(Net(lambda z, x: 2.0 * z if x[0] == 1 else z), X=np.where(X > 1.0, 1.0, X))
+
+
+@case()
+def an_input_that_does_not_equal_one() -> Any:
+    return job(Net(lambda z, x: z if x[0] != 1 else 2.0 * z), X=np.where(X > 1.0, 1.0, X))
+
+
+@case()
+def an_input_among_several_numbers() -> Any:
+    return job(Net(lambda z, x: 2.0 * z if x[1] in (0.0, 1.0) else z), X=np.where(X > 1.0, 1.0, X))
+
+
+@case()
+def an_input_as_a_key() -> Any:
+    table = {1.0: 2.0, -1.0: 0.5}
+    return job(Net(lambda z, x: z * table.get(x[0], 1.0)), X=np.where(np.abs(X) > 1.0, np.sign(X), X))
+
+
+@case()
+def an_input_in_a_set() -> Any:
+    known = {1.0, -1.0}
+    return job(Net(lambda z, x: -z if x[0] in known else z), X=np.where(np.abs(X) > 1.0, np.sign(X), X))
+
+
+@case()
+def an_input_as_text() -> Any:
+    return job(Net(lambda z, x: -z if str(x[0]).startswith("-") else z))
+
+
+@case()
+def sorted_labels_of_one() -> Any:
+    order = np.argsort(SIGN, kind="stable")
+
+    def loss(p: Any, t: Any) -> Any:
+        return mean([3.0 * (a - b) ** 2 if b == 1 else (a - b) ** 2 for a, b in pairs(p, t)])
+
+    return job(loss=loss, X=X[order], Y=SIGN[order], shuffle=False)
+
+
+@case()
+def targets_that_are_left_out() -> Any:
+    def loss(p: Any, t: Any) -> Any:
+        return mean([(a - b) ** 2 for a, b in pairs(p, t) if b != -1] or [p[0][0] * 0.0])
+
+    return job(loss=loss, Y=np.where(X[:, 0] > 1.0, -1.0, SMOOTH))
+
+
+@case()
+def a_huber_loss_with_easy_samples_first() -> Any:
+    def huber(e: Any) -> Any:
+        return e * e / 2 if abs(e.data) < 1.0 else abs(e) - 0.5
+
+    def loss(p: Any, t: Any) -> Any:
+        return mean([huber(a - b) for a, b in pairs(p, t)])
+
+    return job(loss=loss, Y=np.where(np.arange(30) > 25, 9.0, 0.0), shuffle=False)
+
+
+@case()
+def a_detached_gate_one_by_one() -> Any:
+    return job(Net(lambda z, _: z * z.detach()), batch_size=1)
+
+
+@case()
+def a_division_by_its_own_number_one_by_one() -> Any:
+    return job(Net(lambda z, _: z + z / (2.0 + abs(z.data))), batch_size=1)
+
+
+@case()
+def a_normalisation_by_the_numbers_of_the_inputs() -> Any:
+    return job(Net(before=lambda x: [each / (1.0 + max(map(abs, x))) for each in x]))
+
+
+@case()
+def the_largest_output_by_its_number() -> Any:
+    return job(Net(lambda z, _: z[int(np.argmax(data_of(z)))], width=3))
+
+
+@case()
+def a_step_function_of_the_output() -> Any:
+    return job(Net(lambda z, _: z * (1.0 + 0.1 * math.floor(4.0 * z))))
+
+
+@case()
+def a_gate_without_gradient() -> Any:
+    def gate(z: Any, x: Any) -> Any:
+        with no_grad():
+            g = (x[0] * 2.0).sigmoid() if isinstance(x[0], Value) else 1.0 / (1.0 + math.exp(-2.0 * x[0]))
+        return z * g
+
+    return job(Net(gate))
+
+
+@case()
+def a_gradient_inside_the_net() -> Any:
+    def slope(z: Any, _: Any) -> Any:
+        v = Value(z.data)
+        return z * microbp.grad(v**3, v)
+
+    return job(Net(slope))
+
+
+@case()
+def a_weight_that_chooses() -> Any:
+    class Gated(Net):
+        def __call__(self, x: Any) -> Any:
+            z = super().__call__(x)
+            return z if self.parameters()[0].data > 0.7 else 0.5 * z
+
+    return job(Gated(), optimiser_of=lambda net: SGD(net.parameters(), lr=0.5))
+
+
+@case()
+def a_loop_until_a_number_is_reached() -> Any:
+    def grown(z: Any, _: Any) -> Any:
+        y = z
+        while abs(y.data) < 0.5:
+            y = y + y + 0.1
+        return y
+
+    return job(Net(grown))
+
+
+@case()
+def what_kind_of_number_it_is() -> Any:
+    return job(Net(lambda z, x: z if isinstance(x[0], float) else z * 3.0))
+
+
+@case()
+def an_exception_that_is_swallowed() -> Any:
+    def steep(x: Any) -> Any:
+        try:
+            return [x[0], math.sin(x[1])]
+        except TypeError:
+            return [x[0], 0.0]
+
+    return job(Net(before=steep))
+
+
+# ------------------------------------------------------------------------ how samples are combined
+@case()
+def the_root_of_the_mean_one_by_one_with_validation() -> Any:
+    def rmse(p: Any, t: Any) -> Any:
+        return (mean([(a - b) ** 2 for a, b in pairs(p, t)]) + 1e-9).sqrt()
+
+    return job(loss=rmse, batch_size=1, validation=0.3, patience=2)
+
+
+@case()
+def the_root_of_the_mean() -> Any:
+    return job(loss=lambda p, t: (mean([(a - b) ** 2 for a, b in pairs(p, t)]) + 1e-9).sqrt())
+
+
+@case("replay")
+def a_sum_one_by_one_with_validation() -> Any:
+    def total(p: Any, t: Any) -> Any:
+        return microbp.sum([(a - b) ** 2 for a, b in pairs(p, t)])
+
+    return job(loss=total, batch_size=1, validation=0.3, patience=2)
+
+
+@case("replay")
+def a_sum_in_unequal_batches() -> Any:
+    def total(p: Any, t: Any) -> Any:
+        return microbp.sum([(a - b) ** 2 for a, b in pairs(p, t)])
+
+    return job(loss=total, batch_size=8, optimiser_of=lambda net: SGD(net.parameters(), lr=0.01))
+
+
+@case()
+def weights_by_place_in_the_batch() -> Any:
+    def loss(p: Any, t: Any) -> Any:
+        return mean([(1.0 + 3.0 * (i == 9)) * (a - b) ** 2 for i, (a, b) in enumerate(pairs(p, t))])
+
+    return job(loss=loss)
+
+
+@case()
+def a_trimmed_mean() -> Any:
+    def loss(p: Any, t: Any) -> Any:
+        costs = sorted(((a - b) ** 2 for a, b in pairs(p, t)), key=lambda c: c.data)
+        return mean(costs[:-1] if len(costs) > 9 else costs)
+
+    return job(loss=loss)
+
+
+@case("replay")
+def a_mean_over_the_whole_data_set() -> Any:
+    return job(loss=lambda p, t: microbp.sum([(a - b) ** 2 for a, b in pairs(p, t)]) / 30, batch_size=8)
+
+
+@case()
+def a_weight_that_makes_up_for_small_batches() -> Any:
+    def loss(p: Any, t: Any) -> Any:
+        return mean([(a - b) ** 2 for a, b in pairs(p, t)]) * (2.0 if len(p) < 8 else 1.0)
+
+    return job(loss=loss, batch_size=8)
+
+
+@case()
+def a_pull_between_neighbours() -> Any:
+    def loss(p: Any, t: Any) -> Any:
+        smooth = [(a[0] - b[0]) ** 2 for a, b in zip(p[1:], p[:-1], strict=True)]
+        return mean_squared_error(p, t) + (0.1 * microbp.sum(smooth) if smooth else 0.0)
+
+    return job(loss=loss)
+
+
+@case()
+def a_net_that_centres_its_batch() -> Any:
+    class Centred(Module):
+        takes_batches = True
+
+        def __init__(self) -> None:
+            self.w = microbp.array([[0.5], [-0.25]], name="w")
+
+        def __call__(self, x: Any) -> Any:
+            out = x @ self.w
+            return out - np.sum(out) / len(out)
+
+    return job(Centred())
+
+
+# ------------------------------------------------------------------- what stands outside the graph
+@case()
+def dropout_of_one_in_a_hundred() -> Any:
+    rng = np.random.default_rng(5)
+    return job(Net(lambda z, _: z * 0.0 if rng.random() < 0.01 else z))
+
+
+@case()
+def dropout_by_pythons_random() -> Any:
+    random.seed(5)
+    return job(Net(lambda z, _: z * 0.0 if random.random() < 0.2 else z))  # noqa: S311
+
+
+@case()
+def noise_by_numpys_own_generator() -> Any:
+    np.random.seed(5)  # noqa: NPY002
+    return job(Net(lambda z, _: z + 0.1 * np.random.normal()))  # noqa: NPY002
+
+
+@case()
+def a_factor_that_changes_after_two_hundred_calls() -> Any:
+    calls = [0]
+
+    def late(z: Any, _: Any) -> Any:
+        calls[0] += 1
+        return z if calls[0] < 200 else 2.0 * z
+
+    return job(Net(late), epochs=12)
+
+
+@case()
+def a_counter_of_the_net_itself() -> Any:
+    class Counting(Net):
+        calls = 0
+
+        def __call__(self, x: Any) -> Any:
+            self.calls += 1
+            return super().__call__(x) * (1.0 + 1.0 / self.calls)
+
+    return job(Counting())
+
+
+@case()
+def a_counter_of_the_loss() -> Any:
+    steps = 0
+
+    def annealed(p: Any, t: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return mean_squared_error(p, t) * (1.0 + math.exp(-steps / 10))
+
+    return job(loss=annealed)
+
+
+@case()
+def a_running_mean_of_the_outputs() -> Any:
+    class Running(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.state_ = {"mean": 0.0}
+
+        def __call__(self, x: Any) -> Any:
+            z = super().__call__(x)
+            self.state_["mean"] = 0.9 * self.state_["mean"] + 0.1 * z.data
+            return z - self.state_["mean"]
+
+    return job(Running())
+
+
+@case("replay for")
+def a_temperature_that_the_schedule_changes() -> Any:
+    net = Net()
+    net._after = lambda z, _: z * net._heat
+    net._heat = 1.0
+
+    def schedule(step: int) -> float:
+        net._heat = 1.0 + 0.5 * (40 <= step < 45)
+        return 0.1
+
+    return job(net, optimiser_of=lambda net: SGD(net.parameters(), lr=schedule), epochs=100)
+
+
+@case("replay")
+def weights_that_the_schedule_clips() -> Any:
+    net = Net()
+
+    def schedule(_: int) -> float:
+        for each in net.parameters():
+            each.data = max(-0.3, min(0.3, each.data))
+        return 0.3
+
+    return job(net, optimiser_of=lambda net: SGD(net.parameters(), lr=schedule), epochs=40)
+
+
+@case("replay")
+def a_rate_that_depends_on_the_weights() -> Any:
+    net = Net()
+
+    def schedule(_: int) -> float:
+        return 0.1 / (1.0 + sum(each.data**2 for each in net.parameters()))
+
+    return job(net, optimiser_of=lambda net: SGD(net.parameters(), lr=schedule), epochs=40)
+
+
+@case()
+def layers_that_are_unfrozen_on_the_way() -> Any:
+    net = Net()
+    net.layers[0].freeze()
+
+    def schedule(step: int) -> float:
+        if step == 7:
+            net.layers[0].freeze(False)
+        return 0.1
+
+    return job(net, optimiser_of=lambda net: SGD(net.parameters(), lr=schedule))
+
+
+@case()
+def a_constant_that_the_schedule_changes() -> Any:
+    scale = Value(1.0)
+    scale.requires_grad = False
+
+    def schedule(step: int) -> float:
+        scale.data = 1.0 + step / 10
+        return 0.1
+
+    return job(
+        Net(lambda z, _: z * scale), optimiser_of=lambda net: SGD(net.parameters(), lr=schedule)
+    )
+
+
+# ------------------------------------------------------------------------------ what can be replayed
+@case("replay")
+def a_loss_of_our_losses() -> Any:
+    net = Net()
+
+    def penalty() -> Any:
+        return microbp.dot(net.parameters(), net.parameters())
+
+    return job(net, lambda p, t: mean_squared_error(p, t) + 0.1 * penalty())
+
+
+@case("replay")
+def a_hinge_with_a_penalty() -> Any:
+    net = Net()
+
+    def penalty() -> Any:
+        return microbp.sum(abs(w) for w in net.parameters())
+
+    return job(net, lambda p, t: 2.0 * hinge(p, t) + 0.01 * penalty(), Y=SIGN)
+
+
+@case("replay")
+def two_losses_of_probabilities() -> Any:
+    def loss(p: Any, t: Any) -> Any:
+        return binary_cross_entropy(p, t) + 0.5 * mean_squared_error([[a[0].sigmoid()] for a in p], t)
+
+    return job(loss=loss, Y=(SIGN + 1) // 2, optimiser_of=lambda net: Adam(net.parameters(), lr=0.05))
+
+
+@case("replay")
+def cross_entropy_of_classes_with_a_penalty() -> Any:
+    net = Net(width=3)
+
+    def loss(p: Any, t: Any) -> Any:
+        return softmax_cross_entropy(p, t) + 0.01 * microbp.dot(net.parameters(), net.parameters())
+
+    return job(net, loss, Y=np.arange(30) % 3, validation=0.2)
+
+
+@case("replay")
+def a_branch_that_stays_in_the_graph() -> Any:
+    return job(Net(lambda z, _: microbp.select(z, z, 0.1 * z)))
+
+
+@case("replay")
+def a_net_that_fills_a_cache_at_its_first_call() -> Any:
+    class Lazy(Net):
+        def __call__(self, x: Any) -> Any:
+            if not hasattr(self, "_scale"):
+                self._scale = 0.5
+            return super().__call__(x) * self._scale
+
+    return job(Lazy())
+
+
+@case("replay")
+def a_net_that_keeps_its_inputs_for_a_backward_pass_of_its_own() -> Any:
+    class Kept(Net):
+        def __call__(self, x: Any) -> Any:
+            self._x = x
+            return super().__call__(x) * 2.0
+
+        def derivative(self) -> Any:
+            return self._x
+
+    return job(Kept())
+
+
+@case("replay")
+def a_net_that_looks_up_what_it_knows() -> Any:
+    known = {}
+
+    def scaled(z: Any, _: Any) -> Any:
+        if "scale" not in known:
+            known["scale"] = math.sqrt(0.5)
+        return z * known["scale"]
+
+    return job(Net(scaled))
+
+
+@case()
+def a_net_that_remembers_the_sample_before() -> Any:
+    class Recurrent(Net):
+        def __call__(self, x: Any) -> Any:
+            z = super().__call__(x)
+            before, self._before_ = getattr(self, "_before_", 0.0), z.data
+            return z + 0.5 * before
+
+    return job(Recurrent())
+
+
+@case("replay")
+def a_net_that_keeps_its_last_output_to_be_looked_at() -> Any:
+    class Kept(Net):
+        def __call__(self, x: Any) -> Any:
+            self._last = super().__call__(x)
+            return self._last * 2.0
+
+    return job(Kept())
+
+
+def trained(make: Any, engine: str) -> tuple[list[float], Any]:
+    given = make()
+    net = given.pop("net")
+    optimiser = given.pop("optimiser_of", lambda net: SGD(net.parameters(), lr=0.1))(net)
+    history = fit(net, given.pop("X"), given.pop("Y"), optimiser=optimiser, engine=engine, **given)
+    return [each.data for each in net.parameters()], history
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_engines_train_the_same_net(name: str) -> None:
+    make, engine = CASES[name]
+    numbers, history = trained(make, "auto")
+    expected, eager = trained(make, "eager")
+    assert numbers == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert history.step_cost == pytest.approx(eager.step_cost, rel=1e-9, abs=1e-12)
+    assert history.validation_cost == pytest.approx(eager.validation_cost, rel=1e-9, abs=1e-12)
+    assert history.engine.startswith(engine)
+
+
+# ----------------------------------------------------------------------- what goes wrong on the way
+def planted(monkeypatch: Any, first: int, change: Any) -> None:
+    """From its ``first`` call on, a program's gradient is changed."""
+    right, calls = microbp.Program.value_and_grad, [0]
+
+    def wrong(self: Any, *batch: Any, **options: Any) -> Any:
+        found = right(self, *batch, **options)
+        calls[0] += 1
+        if calls[0] >= first:
+            change(found)
+        return found
+
+    monkeypatch.setattr(microbp.Program, "value_and_grad", wrong)
+
+
+def doubled(found: Any) -> None:
+    found.gradient *= 2.0
+
+
+def little_off(found: Any) -> None:
+    found.gradient[3] += 1e-6
+
+
+def costly(found: Any) -> None:
+    found.cost += 0.5
+
+
+@pytest.mark.parametrize(("first", "change"), [(1, doubled), (2, costly), (20, little_off), (55, doubled)])
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": 10}, {"batch_size": None}, {"batch_size": 1}, {"validation": 0.2, "patience": 4},
+     {"tolerance": 1e-3}],
+    ids=str,
+)  # fmt: skip
+def test_a_wrong_step_is_undone(monkeypatch: Any, options: Any, first: int, change: Any) -> None:
+    def make() -> Any:
+        return job(epochs=3 if options.get("batch_size") == 1 else 25) | options
+
+    expected, eager = trained(make, "eager")
+    planted(monkeypatch, first, change)
+    numbers, history = trained(make, "auto")
+    assert numbers == pytest.approx(expected, rel=1e-9)
+    assert history.step_cost == pytest.approx(eager.step_cost, rel=1e-9)
+    assert history.cost == pytest.approx(eager.cost, rel=1e-9)
+    assert (history.stopped, history.best_epoch) == (eager.stopped, eager.best_epoch)
+    if len(eager.step_cost) >= first:  # else it was not called so often
+        assert "eager (the " in history.engine
+        assert ", and by replay " in history.why
+
+
+def test_the_history_says_until_when_it_replayed(monkeypatch: Any) -> None:
+    planted(monkeypatch, 150, doubled)
+    _, history = trained(lambda: job(epochs=60), "auto")
+    assert history.engine.startswith("replay for 1")
+    steps = int(history.engine.split()[2])
+    assert 100 < steps < 150
+    assert f" After {steps} steps each sample was recorded anew: {history.why}." in str(history)
+
+
+def test_replay_that_was_asked_for_stops_where_it_was_right_last(monkeypatch: Any) -> None:
+    planted(monkeypatch, 150, doubled)
+    net = Net()
+    optimiser = Adam(net.parameters(), lr=0.01)
+    told = r"^fit: engine='replay', but this run cannot be replayed: the .*, and by replay "
+    with pytest.raises(ValueError, match=told):
+        fit(net, X, SMOOTH, loss="mean_squared_error", optimiser=optimiser, batch_size=10, engine="replay")
+    assert 100 < optimiser.steps < 150
+    twin = Net()
+    fit(twin, X, SMOOTH, loss="mean_squared_error", optimiser=Adam(twin.parameters(), lr=0.01), batch_size=10,
+        epochs=-(-optimiser.steps // 3), engine="eager")  # fmt: skip
+    if optimiser.steps % 3 == 0:
+        assert [each.data for each in net.parameters()] == pytest.approx(
+            [each.data for each in twin.parameters()], rel=1e-9
+        )
+
+
+def test_a_run_that_left_replay_stays_eager_when_it_is_resumed(monkeypatch: Any, tmp_path: Any) -> None:
+    file = tmp_path / "run.json"
+    with monkeypatch.context() as patch:
+        planted(patch, 150, doubled)
+        trained(lambda: job(epochs=60, checkpoint=file), "auto")
+    numbers, history = trained(lambda: job(epochs=80, resume=file), "auto")
+    expected, _ = trained(lambda: job(epochs=80), "eager")
+    assert numbers == pytest.approx(expected, rel=1e-9)
+    assert history.engine.startswith("eager (the ")
+
+
+def test_rounding_at_the_end_of_a_descent_is_no_difference() -> None:
+    line = SMOOTH * 0.0 + X @ [0.5, -1.5] + 3.0
+
+    class Line(Module):
+        def __init__(self) -> None:
+            self.w, self.b = [Value(0.0), Value(0.0)], Value(0.0)
+
+        def __call__(self, x: Any) -> Any:
+            return microbp.dot(self.w, x, self.b)
+
+    numbers, history = trained(lambda: job(Line(), Y=line, epochs=400), "auto")
+    assert numbers == pytest.approx([0.5, -1.5, 3.0], rel=1e-14)
+    assert history.engine == "replay"
+
+
+def test_what_a_trial_of_replay_leaves_behind_is_nothing() -> None:
+    drawn = []
+
+    class Drawing(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self._rng = np.random.default_rng(1)
+
+        def __call__(self, x: Any) -> Any:
+            drawn.append(self._rng.random())
+            return super().__call__(x) * drawn[-1]
+
+    lists = []
+    for engine in ("auto", "eager"):
+        drawn.clear()
+        trained(lambda: job(Drawing(), epochs=2), engine)
+        lists.append(list(drawn))
+    assert lists[0] == lists[1]
