@@ -229,7 +229,7 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
     static char *words[] = {"op", "first", "args", "params", "inputs", "outputs", "trained", "consts", "data", "users", "variant", NULL};
     PyObject *given[9], *users;
     const char *variant = "";
-    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOO!s:Machine", words, given, given + 1, given + 2, given + 3,
+    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOO!|s:Machine", words, given, given + 1, given + 2, given + 3,
                                      given + 4, given + 5, given + 6, given + 7, given + 8, &PyTuple_Type, &users, &variant))
         return NULL;
     for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(users); n++) {

@@ -1,6 +1,6 @@
 """The rows of the table as C: ``rows.h``, from which the machine is built.
 
-``python -m microbp.native.rows`` writes it anew after a change of the table. The file is kept beside the
+``python -m microbp.native`` writes it anew after a change of the table. The file is kept beside the
 machine, so that building needs a C compiler and nothing else; a test compares it with what is printed here,
 and a machine that was built from other rows is not used.
 
@@ -155,7 +155,3 @@ class _Writer:
             if name == "rest":
                 self._kept = ast.unparse(inner)
         return self._known[whole]
-
-
-if __name__ == "__main__":
-    FILE.write_text(printed(), encoding="utf-8")
