@@ -36,6 +36,7 @@ from microbp.functions import (
 )
 from microbp.graph import Graph, Node
 from microbp.groups import group
+from microbp.native import Engine, engine
 from microbp.nn import MLP, Layer, Module, Neuron
 from microbp.training import History, NotFinite, fit
 from microbp.record import no_grad, record_sites
@@ -53,6 +54,7 @@ __all__ = [
     "BranchWarning",
     "Contribution",
     "Diagnosis",
+    "Engine",
     "Explanation",
     "Finding",
     "Graph",
@@ -94,6 +96,7 @@ __all__ = [
     "diagnose",
     "dot",
     "elu",
+    "engine",
     "erf",
     "erfc",
     "exp",

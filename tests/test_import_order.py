@@ -54,6 +54,7 @@ differentiate  grad: gradients as results
 labels      what values are called: by users, variables, modules
 sweeps      the columns of a graph, and the walks over them
 graph       Graph: a frozen, ordered, picklable record of one Value
+native      the machine in C: programs over the columns of a graph
 tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
 losses

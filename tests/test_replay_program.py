@@ -433,7 +433,7 @@ def test_a_program_holds_no_graph_of_values() -> None:
 
 def test_an_unknown_form_is_refused() -> None:
     x = Value(1.0)
-    with pytest.raises(ValueError, match="form is 'auto', 'straight' or 'matrix', not 'fast'"):
+    with pytest.raises(ValueError, match="form is 'auto', 'straight', 'matrix' or 'native', not 'fast'"):
         compile_(x * x, inputs=x, form="fast")
 
 

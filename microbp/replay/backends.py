@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.lazy import cached_property
+from microbp.native import Machine, engine
 from microbp.replay.dependence import dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
@@ -22,9 +23,12 @@ from microbp.replay.matrix_source import matrix_source
 from microbp.replay.parameter_arrays import ParameterArray
 from microbp.replay.sample import recorded_gradients, replayed
 from microbp.replay.straight import MOST, straight
-from microbp.replay.undefined import watch
+from microbp.replay.undefined import Suspicion, trusting, watch
 
-__all__ = ["Auto", "Eager", "Floats", "Form", "Matrix", "Straight", "defined", "form_of"]
+__all__ = [
+    "Auto", "Eager", "Floats", "Form", "Matrix", "Native", "Straight", "defined", "form_of",
+    "restored_native",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 #: In a longer graph what repeats becomes loops.
@@ -107,6 +111,8 @@ def form_of(captured: Captured, form: str) -> Form:
     """The form that was asked for; where there are no matrices, or too many, sample after sample."""
     if form == "straight":
         return Straight(captured)
+    if form == "native":
+        return Native(captured)
     known = dependence(captured)
     plan = Plan(captured, known)
     record, groups, loops = captured.graph, plan.groups, None
@@ -364,3 +370,67 @@ class Auto:
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
     ) -> tuple[Floats, Any]:
         return self._form(len(x)).gradients(x, theta, gradient, wrt_inputs)
+
+
+class Native:
+    """The machine in C: the eager bits for one sample, a batch in rows of samples.
+
+    The Python that it shows is that of the form which would run without it, made when somebody looks.
+    """
+
+    exact = True
+
+    def __init__(self, captured: Captured) -> None:
+        self._captured = captured
+        inputs, params = (
+            [-1 if place is None else place for place in places]
+            for places in (captured.inputs, captured.params)
+        )
+        self._machine = Machine(captured.graph, inputs, params, captured.outputs, captured.trained)
+
+    @cached_property
+    def _shown(self) -> Form:
+        return form_of(self._captured, "auto")
+
+    @property
+    def source(self) -> str:  # noqa: D102 (see Form)
+        return self._shown.source
+
+    @property
+    def functions(self) -> dict[str, Any]:  # noqa: D102
+        return self._shown.functions
+
+    @property
+    def arrays(self) -> tuple[ParameterArray, ...]:  # noqa: D102
+        return self._shown.arrays
+
+    @property
+    def description(self) -> str:  # noqa: D102
+        machine, size = self._machine, counted(len(self._captured.graph), "value")
+        steps, products = counted(machine.steps, "step"), counted(machine.products, "product")
+        if machine.defined:
+            return f"{size} became a program in C; what you have defined runs in Python, sample after sample"
+        return f"{size} became a program in C; for a batch {steps}, {products} with matrices"
+
+    def plain(self) -> tuple[str, Any]:  # noqa: D102
+        return "native", self._captured
+
+    def values(self, x: Floats, theta: Floats) -> Floats:  # noqa: D102
+        found, fault = self._machine.values(x, theta)
+        if fault and not trusting():
+            raise Suspicion
+        return self._shown.values(x, theta) if fault else found
+
+    def gradients(  # noqa: D102
+        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
+    ) -> tuple[Floats, Any]:
+        dx = np.empty(x.shape) if wrt_inputs else None
+        costs, fault = self._machine.gradients(x, theta, gradient, dx)
+        if fault and not trusting():
+            raise Suspicion
+        return self._shown.gradients(x, theta, gradient, wrt_inputs) if fault else (costs, dx)
+
+
+def restored_native(captured: Captured) -> Form:
+    """The native form, or where there is none the one that runs in Python."""
+    return form_of(captured, "native" if engine().name == "native" else "auto")

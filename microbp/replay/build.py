@@ -15,6 +15,7 @@ import numpy as np
 from microbp.array import array
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched
+from microbp.native import engine
 from microbp.record import with_sites
 from microbp.replay.backends import Floats, form_of
 from microbp.replay.branches import compared_in, guards, warn
@@ -24,7 +25,7 @@ from microbp.value import Value, as_number
 
 __all__ = ["FormName", "Traced", "compile", "compiled_program"]
 
-FormName = Literal["auto", "straight", "matrix"]
+FormName = Literal["auto", "straight", "matrix", "native"]
 
 
 def compile(  # noqa: A001 (microbp.compile is meant)
@@ -63,7 +64,8 @@ def compile(  # noqa: A001 (microbp.compile is meant)
     ``form``: ``"straight"`` replays sample after sample on Python's floats, with the eager engine's bits;
     ``"matrix"`` finds the matrices in the graph and runs a batch at once with NumPy, equal to 1e-12;
     ``"auto"`` takes for each batch the one that an estimate of their cost finds quicker: straight-line code
-    for a few small samples, matrices for more. In a long graph what repeats becomes loops of straight-line
+    for a few small samples, matrices for more; ``"native"`` is the machine in C, where :func:`microbp.engine`
+    says that there is one. In a long graph what repeats becomes loops of straight-line
     code. ``names``, such as ``locals()``, names values in the source.
 
     **Branches and numbers.** A comparison of Values while recording chooses a branch that the program keeps
@@ -108,8 +110,11 @@ def compiled_program(
     compared: list[Compared] | None = None,
 ) -> Program:
     """The program that computes ``outputs``; ``compared`` are the comparisons that were seen meanwhile."""
-    if form not in ("auto", "straight", "matrix"):
-        raise ValueError(f"compile: form is 'auto', 'straight' or 'matrix', not {form!r}")
+    if form not in ("auto", "straight", "matrix", "native"):
+        raise ValueError(f"compile: form is 'auto', 'straight', 'matrix' or 'native', not {form!r}")
+    if form == "native" and engine().name != "native":
+        why = engine().why
+        raise RuntimeError(f"compile: there is no native form here: {why}; form='auto' runs in Python")
     if as_number(memory, "compile: memory") <= 0:
         raise ValueError(f"compile: memory is how many bytes a batch may take, at least 1, not {memory!r}")
     memory = int(min(memory, 1 << 62))

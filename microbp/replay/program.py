@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
-from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight
+from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight, restored_native
 from microbp.replay.branches import Guards
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
@@ -44,12 +44,12 @@ def views_of(arrays: Sequence[ParameterArray], vector: Floats) -> dict[str, Floa
 class Gradients:
     """A cost and its derivatives; ``cost, gradient = …`` takes the two.
 
-    >>> cost, gradient = Gradients(2.0, np.array([2.0]), np.array([1.0, 0.5]), None, (), ())
+    >>> cost, gradient = Gradients(2.0, np.array([2.0]), np.array([1.0, 0.5]), None, None, ())
     >>> cost, gradient.tolist()
     (2.0, [1.0, 0.5])
     """
 
-    __slots__ = ("_arrays", "_params", "cost", "costs", "gradient", "inputs")
+    __slots__ = ("_form", "_params", "cost", "costs", "gradient", "inputs")
 
     #: The mean or the sum over the batch; of one sample, its cost.
     cost: float
@@ -66,11 +66,11 @@ class Gradients:
         costs: Floats,
         gradient: Floats,
         inputs: Any,
-        arrays: Sequence[ParameterArray],
+        form: Form | None,
         params: Sequence[Value],
     ) -> None:
         self.cost, self.costs, self.gradient, self.inputs = cost, costs, gradient, inputs
-        self._arrays, self._params = arrays, params
+        self._form, self._params = form, params
 
     def __iter__(self) -> Iterator[Any]:
         yield self.cost
@@ -79,7 +79,7 @@ class Gradients:
     @property
     def arrays(self) -> dict[str, Floats]:
         """The gradient as views, by the names that the parameters' arrays have in the source."""
-        return views_of(self._arrays, self.gradient)
+        return views_of(self._form.arrays if self._form else (), self.gradient)
 
     def add_to_grad(self) -> None:
         """Add each derivative to ``grad`` of its parameter, as ``backward()`` of the cost would.
@@ -186,7 +186,7 @@ class Program:
 
     @property
     def form(self) -> str:
-        """``"straight"``, ``"matrix"``, or ``"auto"``: for each batch the quicker of the two."""
+        """``"straight"``, ``"matrix"``, ``"auto"``, for each batch the quicker of them; or ``"native"``."""
         return type(self._form).__name__.lower()
 
     @property
@@ -222,7 +222,8 @@ class Program:
         )
         bits = "equal to the eager engine to 1e-12"
         if self.exact:
-            bits = "the eager engine's bits" + f" for one sample, {bits} for a batch" * (self.form == "auto")
+            for_one = f" for one sample, {bits} for a batch"
+            bits = "the eager engine's bits" + for_one * (self.form in ("auto", "native"))
         name = "matrix" if self.form == "auto" else self.form
         lines = [
             f"{name} form of {counted(len(self._captured.graph), 'value')}: {numbers}; {bits}",
@@ -313,7 +314,7 @@ class Program:
             dx = dx.reshape(batch + self._captured.input_shape)
         if len(batch) != 1:
             costs = costs.reshape(batch)[()]
-        return Gradients(cost, costs, gradient, dx, self._form.arrays, self._bound)
+        return Gradients(cost, costs, gradient, dx, self._form, self._bound)
 
     def _gradients(
         self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
@@ -515,7 +516,7 @@ def _restored(
 
 _FORMS: dict[str, Callable[[Any], Form]] = {
     "straight": Straight, "eager": Eager,
-    "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data),
+    "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data), "native": restored_native,
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from microbp.expr import CONSTANTS, FUNCTIONS
 from microbp.rules import TABLE, Rule
 
-__all__ = ["Suspicion", "may_be_undefined", "unsuspecting", "watch"]
+__all__ = ["Suspicion", "may_be_undefined", "trusting", "unsuspecting", "watch"]
 
 _EVERYWHERE = {"abs", "atan", "tanh", "erf", "erfc"}
 _RESTRICTED = FUNCTIONS.keys() - _EVERYWHERE
@@ -54,6 +54,11 @@ def _may_fail(node: ast.AST) -> bool:
             return False
     words = {each.id for each in ast.walk(depends) if isinstance(each, ast.Name)}
     return bool(words - CONSTANTS.keys() - FUNCTIONS.keys())
+
+
+def trusting() -> bool:
+    """Whether the eager engine has been asked."""
+    return _trusting.get()
 
 
 def watch(file: str, lines: frozenset[int]) -> Callable[[str, int], None]:

@@ -1,0 +1,7 @@
+"""The machine in C, which runs programs over the columns of a graph. It is optional."""
+
+from __future__ import annotations
+
+from microbp.native.machine import Engine, Machine, engine
+
+__all__ = ["Engine", "Machine", "engine"]

@@ -1,0 +1,307 @@
+/* Rows of samples: each value is a row with one number for each of up to MOST_LANES samples.
+
+   Built once for each instruction set, under the name LANES_NAME. Sums may be contracted and re-ordered here, the
+   same way on every run; exponentials are polynomials. What the eager engine might refuse is only noticed. */
+#include "machine.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* As many numbers as a register holds, and how many rows a product works on at a time. */
+#if defined(__AVX512F__)
+enum { WIDE = 8, TALL = 12 };
+#elif defined(__AVX2__)
+enum { WIDE = 4, TALL = 6 };
+#else
+enum { WIDE = 2, TALL = 2 };
+#endif
+enum { VECTORS = LANES / WIDE };
+typedef double vec __attribute__((vector_size(WIDE * 8)));
+
+/* --------------------------------------------------------------------- exponentials, in loops that vectorise */
+static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1,
+                    LN2_LOW = 0x1.ef35793c7673p-45;
+
+/* 2**n for a whole number -1023 < n <= 1023: n goes into the exponent's bits. */
+INLINE double power_of_two(double n) {
+    double shifted = n + (ROUND + 1023.0);
+    uint64_t bits;
+    memcpy(&bits, &shifted, 8);
+    bits <<= 52;
+    memcpy(&shifted, &bits, 8);
+    return shifted;
+}
+
+/* (exp(r) - 1 - r) / r**2 for |r| <= log(2) / 2, by Taylor's series up to r**13. */
+INLINE double beyond_linear(double r) {
+    double s = 1.0 / 6227020800.0;
+    s = s * r + 1.0 / 479001600.0;
+    s = s * r + 1.0 / 39916800.0;
+    s = s * r + 1.0 / 3628800.0;
+    s = s * r + 1.0 / 362880.0;
+    s = s * r + 1.0 / 40320.0;
+    s = s * r + 1.0 / 5040.0;
+    s = s * r + 1.0 / 720.0;
+    s = s * r + 1.0 / 120.0;
+    s = s * r + 1.0 / 24.0;
+    s = s * r + 1.0 / 6.0;
+    return s * r + 0.5;
+}
+
+INLINE double exp_(double x) {
+    x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
+    double n = (x * LOG2E + ROUND) - ROUND, r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    double half = (n * 0.5 + ROUND) - ROUND;
+    return (1.0 + (r + r * r * beyond_linear(r))) * power_of_two(half) * power_of_two(n - half);
+}
+
+/* By exp(2|x|) - 1, which keeps the digits of a small x. */
+INLINE double tanh_(double x) {
+    double twice = 2.0 * fabs(x);
+    twice = twice > 40.0 ? 40.0 : twice;
+    double n = (twice * LOG2E + ROUND) - ROUND, r = (twice - n * LN2_HIGH) - n * LN2_LOW;
+    double scale = power_of_two(n), beyond = scale * (r + r * r * beyond_linear(r)) + (scale - 1.0);
+    return copysign(beyond / (beyond + 2.0), x);
+}
+
+#define div_(a, b) ((a) / (b))
+#define pow_(a, b) (__builtin_constant_p(b) && (b) == 2.0 ? (a) * (a) : pow(a, b))
+#define abs_ fabs
+#define sqrt_ sqrt
+#define expm1_ expm1
+#define log_ log
+#define log1p_ log1p
+#define sin_ sin
+#define cos_ cos
+#define tan_ tan
+#define asin_ asin
+#define acos_ acos
+#define atan_ atan
+#define sinh_ sinh
+#define cosh_ cosh
+#define erf_ erf
+#define erfc_ erfc
+
+/* ------------------------------------------------------------------------------ the rows, read as rows of samples */
+#define EVERY _Pragma("GCC ivdep") for (int l = 0; l < lanes; l++)
+#define AND &
+#define OR |
+#define AT(row) [(int64_t)(row) * lanes + l]
+#define A(place) V AT(arg[place])
+#define E(place) V AT(arg[(place) + e])
+#define Y V AT(row)
+#define KEPT kept AT(e)
+#define GIVE(x) EVERY Y = (x);
+/* Where all samples take one branch, the other is not computed. */
+#define BRANCHES(to, c, a, b) \
+    { \
+        int taken = 0; \
+        EVERY taken += (c); \
+        if (taken == lanes) EVERY to (a); \
+        else if (!taken) EVERY to (b); \
+        else EVERY to ((c) ? (a) : (b)); \
+    }
+#define GIVE_IF(c, a, b) BRANCHES(Y =, c, a, b)
+#define PASS(place, x) EVERY G AT(arg[place]) += G AT(row) * (x);
+#define PASS_IF(place, c, a, b) BRANCHES(G AT(arg[place]) += G AT(row) *, c, a, b)
+#define PASS_EACH(place, x) for (int e = len - 1; e >= 0; e--) EVERY G AT(arg[(place) + e]) += G AT(row) * (x);
+#define T(n) of_##n[l]
+#define TOTAL(t, x) \
+    double of_##t[MOST_LANES]; \
+    EVERY T(t) = 0.0; \
+    for (int e = 0; e < len; e++) EVERY T(t) += (x);
+#define LARGEST(t, x) \
+    double of_##t[MOST_LANES]; \
+    EVERY T(t) = -INFINITY; \
+    for (int e = 0; e < len; e++) EVERY { \
+        double next = (x), most = T(t); \
+        T(t) = (next > most) | (next != next) ? next : most; \
+    }
+#define REST(t, x) \
+    double of_##t[MOST_LANES], top[MOST_LANES], left_out[MOST_LANES]; \
+    EVERY top[l] = -INFINITY, left_out[l] = T(t) = 0.0; \
+    for (int e = 0; e < len; e++) EVERY { \
+        double next = kept AT(e) = (x); \
+        top[l] = next > top[l] ? next : top[l]; \
+    } \
+    for (int e = 0; e < len; e++) EVERY { \
+        double next = kept AT(e), leave = (next == top[l]) & (left_out[l] == 0.0) ? 1.0 : 0.0; \
+        left_out[l] += leave; \
+        T(t) += leave == 0.0 ? next : 0.0; \
+    }
+#define VALUE(name) \
+    static void value_##name(double *V, const int32_t *arg, int len, double *kept, int32_t row, int lanes)
+#define SLOPE(name, n) \
+    INLINE void slope_##name##_##n(const double *V, double *G, const int32_t *arg, int len, double *kept, \
+                                   int32_t row, int lanes)
+#define SLOPES(name) \
+    static void slopes_##name(const double *V, double *G, const int32_t *arg, int len, double *kept, \
+                              int32_t row, int lanes, int takes)
+#define TAKES(name, n) \
+    if (takes >> n & 1) slope_##name##_##n(V, G, arg, len, kept, row, lanes);
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"
+#include "rows.h"
+
+/* ------------------------------------------------------------------------------------------ products of matrices */
+/* to[i] += sum over j of W(i, j) from[j], in tiles of TALL rows and LANES samples. */
+static void product(double *to_rows, int64_t m, const int32_t *to, const double *w, int64_t down, int64_t along,
+                    const double *from_rows, int64_t k, const int32_t *from, int lanes) {
+    /* So many rows at a time that their coefficients stay in the second cache. */
+    int64_t most = 16384 / (k + 1) / TALL * TALL;
+    if (most < TALL) most = TALL;
+    for (int64_t start = 0; start < m; start += most) {
+        const int64_t stop = start + most < m ? start + most : m;
+        for (int l = 0; l < lanes; l += LANES) {
+            int64_t i = start;
+#define TILE(height)                                                                                         \
+    for (; i + (height) <= stop; i += (height)) {                                                            \
+        vec sum[height][VECTORS];                                                                            \
+        const double *at = w + i * down;                                                                     \
+        for (int a = 0; a < (height); a++)                                                                   \
+            for (int b = 0; b < VECTORS; b++) sum[a][b] = (vec){0.0};                                        \
+        for (int64_t j = 0; j < k; j++, at += along) {                                                       \
+            const vec *x = (const vec *)(from_rows + (int64_t)from[j] * lanes + l);                          \
+            _Pragma("GCC unroll 12") for (int a = 0; a < (height); a++)                                      \
+                _Pragma("GCC unroll 4") for (int b = 0; b < VECTORS; b++) sum[a][b] += at[a * down] * x[b];  \
+        }                                                                                                    \
+        for (int a = 0; a < (height); a++)                                                                   \
+            for (int b = 0; b < VECTORS; b++)                                                                \
+                ((vec *)(to_rows + (int64_t)to[i + a] * lanes + l))[b] += sum[a][b];                         \
+    }
+            TILE(TALL)
+            TILE(1)
+#undef TILE
+        }
+    }
+}
+
+/* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of 4 by 2. */
+static void outer(double *w, int64_t down, int64_t along, const double *dy_rows, int64_t m, const int32_t *dy,
+                  const double *x_rows, int64_t k, const int32_t *x, int lanes) {
+    for (int64_t i = 0; i < m; i += 4)
+        for (int64_t j = 0; j < k; j += 2) {
+            const double *d[4], *r[2];
+            vec sum[4][2];
+            for (int a = 0; a < 4; a++) d[a] = dy_rows + (int64_t)dy[i + a < m ? i + a : m - 1] * lanes;
+            for (int b = 0; b < 2; b++) r[b] = x_rows + (int64_t)x[j + b < k ? j + b : k - 1] * lanes;
+            for (int a = 0; a < 4; a++)
+                for (int b = 0; b < 2; b++) sum[a][b] = (vec){0.0};
+            for (int l = 0; l < lanes; l += WIDE)
+                _Pragma("GCC unroll 4") for (int a = 0; a < 4; a++)
+                    _Pragma("GCC unroll 2") for (int b = 0; b < 2; b++)
+                        sum[a][b] += *(const vec *)(d[a] + l) * *(const vec *)(r[b] + l);
+            for (int a = 0; a < 4 && i + a < m; a++)
+                for (int b = 0; b < 2 && j + b < k; b++) {
+                    double whole = 0.0;
+                    for (int l = 0; l < WIDE; l++) whole += sum[a][b][l];
+                    w[(i + a) * down + (j + b) * along] += whole;
+                }
+        }
+}
+
+INLINE double summed(const double *row, int lanes) {
+    double whole = 0.0;
+    for (int l = 0; l < lanes; l++) whole += row[l];
+    return whole;
+}
+
+/* The coefficients of an affine step, and where their gradients are added. */
+static const double *coefficients(const Affine *at, const double *v, int64_t *down, int64_t *along) {
+    *down = at->even ? at->down : at->k, *along = at->even ? at->along : 1;
+    return at->even ? v + at->base : at->gathered;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the steps */
+static void prepare(const Program *p, Room *room, int lanes) {
+    for (int64_t n = 0; n < p->affines; n++) {
+        const Affine *at = p->affine + n;
+        if (!at->even)
+            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) at->gathered[i] = room->v[at->w[i]];
+    }
+    for (int64_t n = 0; n < p->spreads; n++) {
+        const double number = room->v[p->spread[2 * n]];
+        double *row = room->V + (int64_t)p->spread[2 * n + 1] * lanes;
+        EVERY row[l] = number;
+    }
+}
+
+static int forward(const Program *p, Room *room, int lanes) {
+    double *V = room->V, *kept = room->kept;
+    int suspect = 0;
+    for (const LaneStep *step = p->lane_step, *end = step + p->lane_steps; step < end; step++) {
+        const int32_t *arg = p->lane_arg + step->first;
+        if (step->op == AFFINE) {
+            const Affine *at = p->affine + step->row;
+            int64_t down, along;
+            const double *w = coefficients(at, room->v, &down, &along);
+            for (int64_t i = 0; i < at->m; i++) {
+                const double start = at->bias[i] < 0 ? 0.0 : room->v[at->bias[i]];
+                double *row = V + (int64_t)at->y[i] * lanes;
+                EVERY row[l] = start;
+            }
+            product(V, at->m, at->y, w, down, along, V, at->k, at->x, lanes);
+            continue;
+        }
+        switch (step->op) {
+#define CASE(name, singles, lists, may_fail)                                                                 \
+    case ROW_##name: value_##name(V, arg, step->len, kept, step->row, lanes); break;
+            ROWS(CASE)
+#undef CASE
+        }
+        if (step->may_fail) {
+            const double *row = V + (int64_t)step->row * lanes;
+            int odd = 0;
+            EVERY odd |= !(fabs(row[l]) < INFINITY);
+            suspect |= odd;
+        }
+    }
+    return suspect;
+}
+
+static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
+    double *V = room->V, *G = room->G, *g = room->g;
+    for (const LaneStep *step = p->lane_step + p->lane_steps - 1; step >= p->lane_step; step--) {
+        const int32_t *arg = p->lane_arg + step->first;
+        const int takes = step->takes[wrt_inputs];
+        if (step->op == AFFINE) {
+            const Affine *at = p->affine + step->row;
+            int64_t down, along;
+            const double *w = coefficients(at, room->v, &down, &along);
+            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x, w, along, down, G, at->m, at->y, lanes);
+            if (at->takes_w)
+                outer(at->even ? g + at->base : at->dgathered, down, along, G, at->m, at->y, V, at->k, at->x, lanes);
+            for (int64_t i = 0; i < at->m; i++)
+                if (at->bias[i] >= 0) g[at->bias[i]] += summed(G + (int64_t)at->y[i] * lanes, lanes);
+            if (at->takes_w && !at->even)
+                for (int64_t i = 0; i < (int64_t)at->m * at->k; i++)
+                    g[at->w[i]] += at->dgathered[i], at->dgathered[i] = 0.0;
+            continue;
+        }
+        if (!takes) continue;
+        switch (step->op) {
+#define CASE(name, singles, lists, may_fail)                                                                 \
+    case ROW_##name: slopes_##name(V, G, arg, step->len, room->kept, step->row, lanes, takes); break;
+            ROWS(CASE)
+#undef CASE
+        }
+    }
+    for (int64_t n = 0; n < p->spreads; n++)
+        g[p->spread[2 * n]] += summed(G + (int64_t)p->spread[2 * n + 1] * lanes, lanes);
+}
+
+static int supported(void) {
+#if defined(__AVX512F__)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+#elif defined(__AVX2__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return 1;
+#endif
+}
+
+#define TEXT_(name) #name
+#define TEXT(name) TEXT_(name)
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+const Lanes JOIN(lanes_, LANES_NAME) = {TEXT(LANES_NAME), supported, prepare, forward, backward};

@@ -1,0 +1,112 @@
+/* What the parts of the machine share: a program, a plan of it for rows of samples, and the room it runs in.
+
+   A program works on slots: the parameters in the order of the caller's vector, the inputs, one slot for each
+   computed value, constants. It consists of steps over equal operations whose outputs lie side by side. */
+#ifndef MICROBP_MACHINE_H
+#define MICROBP_MACHINE_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rows.h"
+
+#define ONE_ROW(name, singles, lists, may_fail) ROW_##name,
+enum { ROWS(ONE_ROW) TABLE_ROWS };
+#undef ONE_ROW
+
+/* What a slot depends on: on the sample; on a parameter that is trained; on an input. */
+enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4 };
+/* The most samples in a row, and in how many their number is a multiple. */
+enum { MOST_LANES = 128, LANES = 8 };
+
+typedef struct {
+    int32_t op;        /* a row of the table; from TABLE_ROWS on, one that the user has defined */
+    int32_t out;       /* the slot of the first output */
+    int32_t count;     /* of outputs */
+    int32_t width;     /* how many arguments each has */
+    int32_t len;       /* how many elements its lists have */
+    int64_t first;     /* where the arguments of the first begin */
+    uint8_t flags;     /* what the outputs depend on */
+    uint8_t takes[2];  /* which arguments get a gradient: towards parameters; towards inputs as well */
+} Step;
+
+/* Values that are sums of products with coefficients no sample changes: y = W x + b. */
+typedef struct {
+    int32_t m, k;
+    int32_t *y;             /* m rows */
+    int32_t *x;             /* k rows */
+    int32_t *w;             /* m k slots of coefficients */
+    int32_t *bias;          /* m slots, or -1 */
+    int64_t base, down, along; /* where the coefficients lie in even strides; else they are gathered */
+    double *gathered, *dgathered;
+    uint8_t even, takes_w, takes_x[2];
+} Affine;
+
+typedef struct {
+    int32_t op;        /* a row of the table, or AFFINE */
+    int32_t row;       /* the output; of AFFINE its number */
+    int32_t len;
+    int64_t first;
+    uint8_t may_fail, takes[2];
+} LaneStep;
+enum { AFFINE = -1 };
+
+typedef struct {
+    int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
+    int64_t steps, most;                     /* steps; the longest list */
+    Step *step;
+    int32_t *args;
+    double *constant;                        /* what stands in a slot before anything is computed */
+    uint8_t *flags, *trained;                /* of each slot; of each parameter */
+    int64_t outputs;
+    int32_t *output;
+    /* the plan for rows of samples */
+    int64_t rows, lane_steps, affines, spreads, lane_args;
+    LaneStep *lane_step;
+    Affine *affine;
+    int32_t *lane_arg;
+    int32_t *row;                            /* of a slot that varies; else -1 */
+    int32_t *spread;                         /* pairs: a slot that does not vary, and the row filled with it */
+    void *user;                              /* the functions of the rows that the user has defined */
+} Program;
+
+/* Where one thread computes. */
+typedef struct {
+    double *v, *g;     /* of all slots: values, gradients */
+    double *V, *G;     /* of all rows */
+    double *kept;      /* what a row over a list keeps of each element */
+    int64_t lanes;     /* for how many there is room in V and G */
+} Room;
+
+/* exact.c: one sample with the bits of the eager engine. The parts to run: those that vary, those that do not. */
+enum { SHARED_PART = 1, VARYING_PART = 2, WHOLE = 3 };
+/* Returns the slot that is undefined, or -1; -2 where Python has raised. */
+int64_t exact_forward(const Program *, double *v, double *kept, int part);
+int exact_backward(const Program *, const double *v, double *g, double *kept, int part, int wrt_inputs);
+
+/* module.c: a row that the user has defined; -1 where Python has raised. */
+int user_value(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double *y, int *bad);
+int user_slopes(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double y, double up, double *g);
+
+/* plan.c: for rows of samples. 0, or -1 where there is no memory. */
+int plan_lanes(Program *);
+
+/* lanes.c, built for several instruction sets. */
+typedef struct {
+    const char *name;
+    int (*supported)(void);
+    /* Coefficients and spread values, once for each call, which the rows then have. */
+    void (*prepare)(const Program *, Room *, int lanes);
+    /* Returns 1 where a value may be undefined. */
+    int (*forward)(const Program *, Room *, int lanes);
+    /* Adds up in g what the block's samples give. */
+    void (*backward)(const Program *, Room *, int lanes, int wrt_inputs);
+} Lanes;
+extern const Lanes lanes_plain;
+#ifdef MICROBP_X86
+extern const Lanes lanes_avx2, lanes_avx512;
+#endif
+
+#endif

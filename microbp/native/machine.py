@@ -1,0 +1,137 @@
+"""``Machine``: a graph's columns as a program in C; and ``engine``: whether there is one, and why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microbp.compiled import compiled, local_derivative
+from microbp.native.rows import digest
+from microbp.rules import TABLE, Rule
+from microbp.sweeps import Columns, Floats
+
+__all__ = ["Engine", "Machine", "engine"]
+
+
+class Engine(NamedTuple):
+    """Which engine runs compiled programs."""
+
+    #: "native" or "python".
+    name: str
+    #: In words.
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.why}"
+
+
+def engine() -> Engine:
+    """Which engine runs compiled programs, "native" or "python", and why.
+
+    The native one is a C extension that is built where there is a C compiler. It gives the same results and
+    takes less time. The environment variable ``MICROBP_PURE=1`` keeps to Python.
+
+    >>> engine().name in ("native", "python")
+    True
+    """
+    _, found = _loaded()
+    return found
+
+
+def _loaded() -> tuple[Any, Engine]:
+    if os.environ.get("MICROBP_PURE", "0") not in ("", "0"):
+        return None, Engine("python", "the environment variable MICROBP_PURE is set")
+    try:
+        module = import_module("microbp.native._machine")
+    except ImportError as error:
+        why = f"the C extension is not built ({error}); with a C compiler, pip install microbp builds it"
+        return None, Engine("python", why)
+    if module.digest != digest():
+        why = "the C extension was built from other rows than the table's; build it again"
+        return None, Engine("python", why)
+    return module, Engine("native", f"the C extension, built for {', '.join(module.variants)}")
+
+
+class Machine:
+    """A graph as a program in C: of one sample it has the eager bits, of a batch it is equal to 1e-12.
+
+    ``inputs``, ``params`` and ``outputs`` are positions in the graph, -1 for a leaf that is not in it, and
+    ``trained`` says which parameters take a gradient. ``variant`` is the instruction set for batches, the
+    best there is unless it is given. Raises RuntimeError where there is no extension.
+    """
+
+    def __init__(
+        self,
+        graph: Columns,
+        inputs: Sequence[int],
+        params: Sequence[int],
+        outputs: Sequence[int],
+        trained: Sequence[bool],
+        variant: str = "",
+    ) -> None:
+        module, found = _loaded()
+        if module is None:
+            raise RuntimeError(f"there is no native machine here: {found.why}")
+        known = {name: number for number, name in enumerate(module.rows)}
+        users: list[Rule] = []
+        numbers = [-1]
+        for rule in graph.rules:
+            if rule in TABLE:
+                numbers.append(known[rule.name])
+            else:
+                numbers.append(len(known) + len(users))
+                users.append(rule)
+        op = np.array(numbers, dtype=np.int64)[graph.op + 1]
+        places = (np.array(each, dtype=np.int64) for each in (params, inputs, outputs, trained))
+        self._run = module.Machine(
+            op, *(np.ascontiguousarray(each) for each in (graph.first, graph.args)), *places,
+            *(np.array(each, dtype=float) for each in (graph.consts, graph.data)),
+            tuple((_value(rule), _slopes(rule)) for rule in users), variant,
+        )  # fmt: skip
+        self.outputs, self.defined = len(outputs), bool(users)
+        #: How many rows of samples it keeps, in how many steps, of which so many are products with matrices.
+        self.rows, self.steps, self.products = self._run.sizes
+
+    def values(self, x: Floats, theta: Floats) -> tuple[Floats, tuple[int, int] | None]:
+        """The outputs [samples, outputs]; and the sample and the node that are undefined, or None."""
+        out = np.empty((len(x), self.outputs))
+        return out, self._run.values(np.ascontiguousarray(x), np.ascontiguousarray(theta), out)
+
+    def gradients(
+        self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
+    ) -> tuple[Floats, tuple[int, int] | None]:
+        """The sum of the outputs of each sample; and what is undefined, as above.
+
+        The derivatives of the sum of all are written into ``gradient`` and ``dx``.
+        """
+        costs = np.empty(len(x))
+        x, theta = np.ascontiguousarray(x), np.ascontiguousarray(theta)
+        if gradient.flags.c_contiguous:
+            return costs, self._run.gradients(x, theta, costs, gradient, dx)
+        made = np.empty(len(gradient))
+        fault = self._run.gradients(x, theta, costs, made, dx)
+        gradient[:] = made
+        return costs, fault
+
+
+def _value(rule: Rule) -> Callable[[tuple[float, ...]], float]:
+    """The value of a row that a user has defined, of a flat tuple of numbers."""
+    return lambda numbers: compiled(rule).value(*rule.split(numbers))
+
+
+def _slopes(rule: Rule) -> Callable[[tuple[float, ...], float], tuple[float, ...]]:
+    """Its local derivatives, one for each number."""
+
+    def slopes(numbers: tuple[float, ...], y: float) -> tuple[float, ...]:
+        arguments = rule.split(numbers)
+        found: list[float] = []
+        for place, arg in enumerate(rule.args):
+            d = local_derivative(rule, place, arguments, y)
+            found += d if arg in rule.over else [d]
+        return tuple(found)
+
+    return slopes

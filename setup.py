@@ -1,0 +1,54 @@
+"""How the machine in C is built: it is optional, and built for several instruction sets."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import PlatformError
+
+HERE = "microbp/native"
+#: No contraction: the eager engine rounds a product before it adds, and so does the machine for one sample.
+EXACT = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno"]
+ROWS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+VARIANTS = {
+    "plain": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+}
+
+
+class Build(build_ext):
+    """Compiles ``lanes.c`` once for each instruction set; whatever fails, the package works without."""
+
+    def build_extension(self, extension: Any) -> None:
+        """``optional`` makes a failure here a warning."""
+        if self.compiler.compiler_type != "unix":
+            raise PlatformError("the machine is built with GCC or Clang; microbp runs in Python without it")
+        x86 = platform.machine() in ("x86_64", "AMD64", "amd64")
+        if x86:
+            extension.define_macros.append(("MICROBP_X86", "1"))
+        for name in VARIANTS if x86 else ["plain"]:
+            folder = str(Path(self.build_temp) / name)
+            extension.extra_objects += self.compiler.compile(
+                [f"{HERE}/lanes.c"], folder, [("LANES_NAME", name)], depends=extension.depends,
+                extra_postargs=[*ROWS, *VARIANTS[name]],
+            )  # fmt: skip
+        super().build_extension(extension)
+
+
+setup(
+    cmdclass={"build_ext": Build},
+    ext_modules=[
+        Extension(
+            "microbp.native._machine",
+            [f"{HERE}/{name}.c" for name in ("module", "plan", "exact")],
+            depends=[f"{HERE}/{name}" for name in ("machine.h", "rows.h", "lanes.c")],
+            extra_compile_args=EXACT,
+            optional=True,
+        )
+    ],
+)
