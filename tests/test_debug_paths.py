@@ -190,6 +190,9 @@ def test_what_cannot_be_asked():
 def test_a_notebook_shows_the_table_whatever_happens(monkeypatch):
     x = Value(3.0, name="x")
     found = paths(x * x, x, names={})
-    assert found._repr_mimebundle_(include=None) == {"text/plain": str(found)}
+    bundle = found._repr_mimebundle_(include=None)
+    assert bundle["text/plain"] == str(found)
+    assert bundle["text/markdown"] == found.table().markdown()
+    assert bundle["text/markdown"].startswith("**∂v1/∂x = 6.0000000: 2 paths**\n")
     monkeypatch.setattr(type(found), "__str__", lambda _: 1 / 0)
     assert found._repr_mimebundle_()["text/plain"].startswith("Paths that cannot be shown: ZeroDivisionError")

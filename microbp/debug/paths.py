@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from microbp.debug.notebook import Shown
 from microbp.debug.passes import target
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name
+from microbp.notebook import Shown
 from microbp.sweeps import backward
 from microbp.tables import Cell, Table
 from microbp.value import Value

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from microbp.debug.difference import Difference, difference
-from microbp.debug.notebook import Shown
 from microbp.debug.passes import Contribution, Pass, Step
 from microbp.debug.words import counted
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import latex_name, latex_number
+from microbp.notebook import Shown
 from microbp.rules import Rule, restored
 from microbp.sites import user_scope
 from microbp.value import Value

@@ -10,7 +10,7 @@ import numpy as np
 from microbp.debug.explain.formulas import Math
 from microbp.debug.explain.records import agree, sentence
 from microbp.debug.explain.sentences import say
-from microbp.debug.notebook import Shown
+from microbp.notebook import Shown
 from microbp.replay import Program
 from microbp.replay.backends import Matrix
 from microbp.replay.function_graph import Captured

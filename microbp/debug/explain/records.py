@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from microbp.debug.explain.formulas import Math, number
 from microbp.debug.explain.sentences import say
-from microbp.debug.notebook import Shown
+from microbp.notebook import Shown
 
 __all__ = ["WIDTH", "Explanation", "Row", "agree", "sentence", "within"]
 
