@@ -23,12 +23,9 @@ from microbp.outside import Outside
 from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training.checkpoint import read_checkpoint, write_checkpoint
-from microbp.training.culprit import culprit
-from microbp.training.given import optimiser_for, parameters_of, samples_of
-from microbp.training.history import History, NotFinite
-from microbp.training.interrupts import Interrupts
-from microbp.training.progress import Bar
-from microbp.training.settings import Settings
+from microbp.training.given import Settings, optimiser_for, parameters_of, samples_of
+from microbp.training.outcome import History, NotFinite, culprit
+from microbp.training.terminal import Bar, Interrupts
 from microbp.value import Value, as_number
 
 __all__ = ["Run"]
@@ -522,8 +519,8 @@ class Run:
             told, self.unwritten = self.unwritten is not None, error.strerror
             if not told:
                 warnings.warn(
-                    f"fit: the checkpoint {self.settings.checkpoint} is not written: {error.strerror}. The run "
-                    "goes on, and tries again at the next one and at its end",
+                    f"fit: the checkpoint {self.settings.checkpoint} is not written: {error.strerror}. The "
+                    "run goes on, and tries again at the next one and at its end",
                     NotSavedWarning,
                     stacklevel=user_level(),
                 )
