@@ -26,7 +26,7 @@ from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
     BranchChanged, BranchError, BranchWarning, GrowingGraphWarning, MicrobpError, NoGradientError,
-    NotFiniteResult, NotLoaded, NotSavedWarning, RuleError, UndefinedOperation,
+    NotFiniteResult, NotLoaded, NotSavedWarning, RuleError, StaleProgram, UndefinedOperation,
 )
 from microbp.functions import (
     Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
@@ -75,6 +75,7 @@ __all__ = [
     "Paths",
     "Program",
     "RuleError",
+    "StaleProgram",
     "Step",
     "Trace",
     "UndefinedOperation",

@@ -18,12 +18,13 @@ from microbp.array import array, data_of
 from microbp.backward import upstream_gradients
 from microbp.collector import collector_at_rest
 from microbp.comparisons import tracing, watched
-from microbp.errors import NoGradientError, UndefinedOperation
+from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.outside import Outside
 from microbp.replay import Program
 from microbp.replay.branches import guards
 from microbp.replay.build import compiled_program
+from microbp.sites import of_users
 from microbp.value import Value, describe
 
 __all__ = ["EagerEngine", "Engine", "Floats", "ReplayEngine", "Samples", "Unfit"]
@@ -130,6 +131,9 @@ class Unfit(Exception):
 #: How closely a replayed cost and gradient have to agree with the eager ones; by how much numbers are moved
 #: to see what rounding may do to them; and how many operations are recorded for one comparison, at most.
 _CLOSE, _ROUNDING, _LOOK = 1e-9, 1e-12, 5_000
+#: What a replayed step takes, and one operation in it, in operations that might be recorded meanwhile; what a
+#: comparison takes beside its recording; and the shares of that time for comparing one sample, and several.
+_STEP, _REPLAYED, _OUTSIDE, _ONE, _SEVERAL = 220.0, 0.001, 700.0, 0.05, 0.01
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
@@ -148,6 +152,8 @@ class ReplayEngine:
         self._trained = np.array([each.requires_grad for each in self.parameters])
         #: How many samples were compared with the eager engine.
         self.compared = 0
+        #: What the steps have taken since a sample was compared, and since several were.
+        self._since_one = self._since_several = 0.0
         outside = self.outside = Outside(eager.net, eager.loss, apart=self.parameters)
         if outside.drawn:
             raise Unfit(f"the net or the loss draws from an iterator, {outside.drawn}")
@@ -155,18 +161,22 @@ class ReplayEngine:
             with collector_at_rest():
                 self._program = self._traced(*batches[0])
                 graph = self._program.captured.graph
+                self._size = len(graph.op) + len(graph.args)
                 #: How many samples make a comparison of a batch.
-                self.several = max(2, _LOOK // (len(graph.op) + len(graph.args)))
+                self.several = max(2, _LOOK // self._size)
                 samples, rows = batches[0]
-                first = samples, rows[: 4 * self.several]
-                self._reduce = self._combination([*batches, first, (samples, rows[: self.several])])
+                first = samples, rows[: self.several]
+                self._reduce = self._combination([*batches, first])
                 theta = self._program.parameters
                 unlike = self._unlike(first, theta)
                 gradient = np.zeros(len(theta))
                 moving = outside.settles(lambda: self.eager.gradients(first, theta, gradient))
         except (Unfit, NoGradientError, UndefinedOperation):
             raise
-        except Exception as error:  # whatever a net does with Values instead of numbers
+        except Exception as error:
+            if not of_users(error):
+                raise
+            # whatever a net does with Values instead of numbers
             raise Unfit(f"{type(error).__name__} while tracing: {error}") from error
         finally:
             outside.restore()
@@ -177,6 +187,8 @@ class ReplayEngine:
 
     # ----------------------------------------------------------------------------------- each step
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see Engine)
+        taken = _STEP + _REPLAYED * self._size * len(batch[1])
+        self._since_one, self._since_several = self._since_one + taken, self._since_several + taken
         return self._run(self._rows(batch), theta, gradient)
 
     def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
@@ -266,14 +278,28 @@ class ReplayEngine:
         return next(iter(possible))
 
     # ------------------------------------------------------------------------------- again and again
+    @property
+    def due(self) -> int:
+        """How many samples the steps since the last comparisons have paid for: none, one or several."""
+        if _ONE * self._since_one < self._size + _OUTSIDE:
+            return 0
+        return self.several if _SEVERAL * self._since_several >= self._size * self.several else 1
+
     def difference(self, batch: Batch, theta: Floats) -> str:
         """In what replay differs from the eager engine for a batch, in words; empty where it does not.
 
         The Values hold ``theta``. What has changed that the net or the loss can reach is a difference, too.
         """
+        self._since_one = 0.0
+        if len(batch[1]) > 1:
+            self._since_several = 0.0
+        try:
+            unlike = self._unlike(batch, theta)
+        except Exception as error:
+            if not (isinstance(error, StaleProgram) or of_users(error)):
+                raise
+            unlike = f"{type(error).__name__}: {error}"  # whatever a net raises when it is asked again
         changed = self.outside.changed()
-        unlike = self._unlike(batch, theta)
-        changed = changed or self.outside.changed()
         return f"{changed} changes, and the net or the loss may depend on it" if changed else unlike
 
     def _unlike(self, batch: Batch, theta: Floats) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BranchChanged", "BranchError", "BranchWarning", "GrowingGraphWarning", "MicrobpError",
     "NoGradientError", "NotFiniteResult", "NotLoaded", "NotSavedWarning", "RuleError",
-    "UndefinedOperation",
+    "StaleProgram", "UndefinedOperation",
 ]  # fmt: skip
 
 
@@ -67,6 +67,10 @@ class GrowingGraphWarning(UserWarning):
 
 class BranchChanged(MicrobpError, RuntimeError):
     """A sample would have gone the other way at a comparison than the one that was recorded."""
+
+
+class StaleProgram(MicrobpError, ValueError):
+    """A constant of a compiled program has changed, or a parameter that was frozen takes a gradient now."""
 
 
 class NotFiniteResult(MicrobpError, FloatingPointError):

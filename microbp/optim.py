@@ -65,6 +65,12 @@ class Optimiser(ABC):
     #: Whether :meth:`update` takes arrays as well, leaves them as they are, and returns for each of their
     #: numbers what it returns for one: a step is one call then. It counts for the class that defines it.
     elementwise: bool = False
+    _at_once: bool
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        owner = next(each for each in cls.__mro__ if "update" in vars(each))
+        cls._at_once = bool(vars(owner).get("elementwise"))
 
     def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
         #: Name and Value of each.
@@ -128,8 +134,7 @@ class Optimiser(ABC):
     def _updated(self, p: Numbers, g: Numbers, memory: Any, lr: float) -> tuple[Numbers, Any]:
         """:meth:`update` of a vector: at once, or number by number where it takes no arrays."""
         update: Callable[..., Any] = self.update
-        owner = next(each for each in type(self).__mro__ if "update" in vars(each))
-        if vars(owner).get("elementwise"):
+        if self._at_once:
             data, later = update(p, g, memory, lr)
             return data, later
         rows = zip(*(each.tolist() for each in memory), strict=True) if memory else [()] * len(p)

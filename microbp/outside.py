@@ -132,7 +132,6 @@ class Outside:
             if not _same(before, read(held)):
                 write(held, before)
 
-
     def shares(self, other: Outside) -> bool:
         """Whether the two can reach something in common, generators of random numbers apart."""
         both = {each.key for each in self._kept} & {each.key for each in other._kept}
@@ -205,7 +204,8 @@ _KINDS: list[tuple[type, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
     (CellType, _contents, lambda cell, before: setattr(cell, "cell_contents", before)),
     (_Variable, lambda held: held.module.get(held.name),
      lambda held, before: held.module.update({held.name: before})),
-    (random.Random, random.Random.getstate, random.Random.setstate),
+    (random.Random, lambda held: frozenset({held.getstate()}),  # which is compared as a whole
+     lambda held, before: held.setstate(*before)),
     (np.random.Generator, lambda held: (held.bit_generator.state,),
      lambda held, before: setattr(held.bit_generator, "state", before[0])),
     (np.random.RandomState, np.random.RandomState.get_state, np.random.RandomState.set_state),

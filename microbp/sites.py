@@ -6,14 +6,15 @@ import sys
 from bisect import bisect
 from collections.abc import Iterable
 from pathlib import Path
+from traceback import walk_tb
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "Place", "site_of", "sites_of", "user_frame", "user_level", "user_locals", "user_place", "user_scope",
-    "user_site",
+    "Place", "of_users", "site_of", "sites_of", "user_frame", "user_level", "user_locals", "user_place",
+    "user_scope", "user_site",
 ]  # fmt: skip
 
 _INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
@@ -44,6 +45,18 @@ def user_frame() -> FrameType | None:
     while frame is not None and not _users[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame
+
+
+def of_users(error: BaseException) -> bool:
+    """Whether the user's own code took part in raising ``error``, from the frame that caught it on.
+
+    >>> try:
+    ...     [user_site() for _ in 3]
+    ... except TypeError as error:
+    ...     of_users(error)
+    True
+    """
+    return any(_users[frame.f_code.co_filename] for frame, _ in walk_tb(error.__traceback__))
 
 
 def user_level() -> int:

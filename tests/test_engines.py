@@ -17,7 +17,7 @@ import microbp
 from microbp import MLP, Value
 from microbp.layers import TwoLayerNet
 from microbp.losses import LOSSES
-from microbp.nn import Module
+from microbp.nn import Module, Neuron
 from microbp.optim import SGD, Adam, AdamW
 from microbp.training import NotFinite, fit
 
@@ -249,6 +249,37 @@ def test_replay_that_is_asked_for_and_cannot_be_is_an_error_before_anything_is_t
     assert re.fullmatch(f"{why}.*", f"eager ({told})")
     assert advice == "engine='auto' records every sample where it has to"
     assert numbers(net) == before
+
+
+@pytest.mark.parametrize("first", [1, 12])
+def test_an_error_of_our_own_is_not_taken_for_one_of_the_net(monkeypatch: Any, first: int) -> None:
+    """Planted in code that is ours by the name of its file, while tracing and in a check later on."""
+    planted: dict[str, Any] = {"right": Neuron.__call__, "calls": 0, "first": first}
+    text = (
+        "def call(self, x):\n"
+        "    global calls\n"
+        "    calls += 1\n"
+        "    if calls > first: return None + 1\n"
+        "    return right(self, x)"
+    )
+    exec(compile(text, "<microbp planted>", "exec"), planted)
+    monkeypatch.setattr(Neuron, "__call__", planted["call"])
+    with pytest.raises(TypeError, match="NoneType"):
+        fit(MLP(2, [1], seed=1), X[:9], SIGN[:9], loss="hinge", epochs=3, seed=5)
+
+
+def test_comparing_is_paid_by_the_steps_and_the_same_in_each_run() -> None:
+    def compared(epochs: int) -> int:
+        net = MLP(2, [8, 1], activation="tanh", seed=1)
+        told = fit(net, X, SIGN, loss="hinge", batch_size=10, epochs=epochs).why
+        number, text = told.split(" ", 1)
+        assert text == "samples that were recorded as well agree with it"
+        return int(number)
+
+    short, longer = compared(1), compared(400)
+    assert short == compared(1) <= 20
+    assert longer == compared(400)
+    assert 1200 / 150 < longer - short < 1200 / 50 + 10
 
 
 # ---------------------------------------------------------------------------- the run around it

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, UndefinedOperation
+from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, StaleProgram, UndefinedOperation
 from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight, restored_native
 from microbp.replay.branches import Guards
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
@@ -396,7 +396,7 @@ class Program:
     def _check_constants(self) -> None:
         for value in self._frozen:
             if value.requires_grad:
-                raise ValueError(
+                raise StaleProgram(
                     f"{describe(value)} was frozen when this program was compiled, and takes a gradient now; "
                     "compile it again"
                 )
@@ -406,7 +406,7 @@ class Program:
         if list(map(_data, leaves.constants)) != list(leaves.compiled):
             for value, number in zip(leaves.constants, leaves.compiled, strict=True):
                 if value.data != number:
-                    raise ValueError(
+                    raise StaleProgram(
                         f"{describe(value)} is a constant of this program and was {number!r} when it was "
                         "compiled; compile it again, or give it among the inputs or the params"
                     )

@@ -12,7 +12,7 @@ computed: :mod:`microbp.engines`.
 from __future__ import annotations
 
 from microbp.training.fitting import fit
-from microbp.training.history import History, NotFinite
-from microbp.training.settings import Settings
+from microbp.training.given import Settings
+from microbp.training.outcome import History, NotFinite
 
 __all__ = ["History", "NotFinite", "Settings", "fit"]

@@ -8,9 +8,9 @@ from typing import Any
 
 from microbp.optim import Optimiser
 from microbp.spelling import did_you_mean
-from microbp.training.history import History
+from microbp.training.given import Settings
+from microbp.training.outcome import History
 from microbp.training.run import Run
-from microbp.training.settings import Settings
 
 __all__ = ["fit"]
 

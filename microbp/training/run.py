@@ -15,7 +15,7 @@ import numpy as np
 
 from microbp.descent import Descent, Moment
 from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Unfit
-from microbp.errors import NotLoaded, NotSavedWarning, UndefinedOperation
+from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable
 from microbp.lazy import cached_property
 from microbp.optim import SGD, Optimiser
@@ -23,19 +23,12 @@ from microbp.outside import Outside
 from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training.checkpoint import read_checkpoint, write_checkpoint
-from microbp.training.culprit import culprit
-from microbp.training.given import optimiser_for, parameters_of, samples_of
-from microbp.training.history import History, NotFinite
-from microbp.training.interrupts import Interrupts
-from microbp.training.progress import Bar
-from microbp.training.settings import Settings
+from microbp.training.given import Settings, optimiser_for, parameters_of, samples_of
+from microbp.training.outcome import History, NotFinite, culprit
+from microbp.training.terminal import Bar, Interrupts
 from microbp.value import Value, as_number
 
 __all__ = ["Run"]
-
-#: After how many replayed steps some samples are recorded as well, at the latest; and at an epoch's end.
-EVERY, AT_AN_END = 100, 50
-
 
 class _Best(NamedTuple):
     """The lowest cost so far, and the parameters that are kept for it."""
@@ -52,7 +45,8 @@ class _Mark(NamedTuple):
     state: dict[str, Any]
     lengths: dict[str, int]
     generator: Any
-    schedule: Outside
+    #: What the schedule can reach, if it is a function.
+    schedule: Outside | None
 
     @property
     def steps(self) -> int:
@@ -117,7 +111,6 @@ class Run:
         self._check_schedule()
         self.descent = Descent(self.eager, self.optimiser, self.parameters)
         self.verified: _Mark | None = None
-        self.checks = 0
 
     # ---------------------------------------------------------------------------- what is checked
     def _validation(self, validation: Any) -> Batch | None:
@@ -200,7 +193,8 @@ class Run:
         try:
             while True:
                 reason = self._reason_to_stop()
-                if (reason or self._check_is_due()) and not self._is_right():
+                due = 0 if reason else self._due()
+                if (reason or due) and not self._is_right(due):
                     continue
                 if reason:
                     break
@@ -264,8 +258,8 @@ class Run:
                 told = f"the cost is {cost!r}, but {self._bad_gradient()}"
         except UndefinedOperation as error:
             told, cause = "the cost has no value", error
-        except ValueError as error:
-            self._leave_replay(error)
+        except StaleProgram as error:
+            self._leave_replay(str(error))
             return
         if told:
             if self._is_right():
@@ -300,8 +294,8 @@ class Run:
             told = "" if math.isfinite(cost) else f"the validation cost is {cost!r}"
         except UndefinedOperation as error:
             told, cause = "the validation cost has no value", error
-        except ValueError as error:
-            self._leave_replay(error)
+        except StaleProgram as error:
+            self._leave_replay(str(error))
             return
         if told:
             if self._is_right():
@@ -364,31 +358,24 @@ class Run:
                 "every sample where it has to"
             )
 
-    def _check_is_due(self) -> bool:
+    def _due(self) -> int:
+        """How many samples are to be recorded as well."""
         if self.descent.eager or self.replay is None or self.verified is None:
-            return False
-        if self.descent.open and self.replay.outside.changed():
-            return True
-        since = len(self.step_cost) - self.verified.steps
-        return since >= EVERY or (self.place == 0 and since >= AT_AN_END)
+            return 0
+        return 1 if self.descent.open and self.replay.outside.changed() else self.replay.due
 
-    def _is_right(self) -> bool:
-        """Whether eager spot checks find nothing; else the run is back where they last found nothing.
+    def _is_right(self, several: int = 0) -> bool:
+        """Whether an eager spot check finds nothing; else the run is back where the last one found nothing.
 
-        Each looks at one sample that is drawn anew, the first, second, fourth, eighth … at several at once.
+        It looks at samples that are drawn anew, as many as a comparison of a batch takes unless it is told.
         """
         if self.descent.eager or self.replay is None:
             return True
         self.descent.settle()
-        self.checks += 1
-        several = self.replay.several if self.checks & (self.checks - 1) == 0 else 1
         draw = np.random.default_rng([self.settings.seed, len(self.step_cost)])
-        rows = draw.permutation(self.rows)[: min(several, self.batch_size)].tolist()
+        rows = draw.permutation(self.rows)[: min(several or self.replay.several, self.batch_size)].tolist()
         self.descent.behind = True  # the gradients in the Values are those of the check
-        try:
-            difference = self.replay.difference((self.samples, rows), self.descent.theta)
-        except Exception as error:  # noqa: BLE001 (whatever a net raises when it is asked again)
-            difference = f"{type(error).__name__}: {error}"
+        difference = self.replay.difference((self.samples, rows), self.descent.theta)
         self.descent.settle()
         if not difference:
             self.verified = self._mark()
@@ -396,12 +383,11 @@ class Run:
         self._leave_replay(difference)
         return False
 
-    def _leave_replay(self, why: object) -> None:
+    def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        if self.replay is None or self.verified is None or self.descent.eager:
-            assert isinstance(why, BaseException)
-            raise why
-        mark, self.aside = self.verified, str(why)
+        assert self.replay is not None
+        assert self.verified is not None
+        mark, self.aside = self.verified, why
         for name, held in mark.state.items():
             setattr(self, name, held)
         for name, length in mark.lengths.items():
@@ -409,7 +395,8 @@ class Run:
         self.generator.bit_generator.state = mark.generator
         self.descent.back_to(mark.moment)
         self.replay.outside.restore()
-        mark.schedule.restore()
+        if mark.schedule is not None:
+            mark.schedule.restore()
         self._insist()
         self.descent.engine = self.eager
 
@@ -419,7 +406,7 @@ class Run:
             {name: getattr(self, name) for name in ("epoch", "place", "drawn_from", "order", "best")},
             {name: len(getattr(self, name)) for name in _COURSE},
             self.generator.bit_generator.state,
-            Outside(self.optimiser.lr, apart=self.parameters),
+            Outside(self.optimiser.lr, apart=self.parameters) if callable(self.optimiser.lr) else None,
         )
 
     # ------------------------------------------------------------------------------------ what came of it
