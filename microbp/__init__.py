@@ -26,7 +26,8 @@ from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
     BranchChanged, BranchError, BranchWarning, GrowingGraphWarning, MicrobpError, NoGradientError,
-    NotFiniteResult, NotLoaded, NotSavedWarning, RuleError, UndefinedOperation,
+    NotFiniteResult, NotLoaded, NotSavedWarning, RuleError, TooManyValues,
+    UndefinedOperation,
 )
 from microbp.functions import (
     Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
@@ -74,6 +75,7 @@ __all__ = [
     "Program",
     "RuleError",
     "Step",
+    "TooManyValues",
     "Trace",
     "UndefinedOperation",
     "Value",

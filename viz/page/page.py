@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from microbp import Graph, MicrobpError, Trace, Value, trace
+from microbp import Graph, TooManyValues, Trace, Value, trace
 from microbp.files import write_file
 from viz.engines import ENGINES, NoEngine
 from viz.notebook import asked
@@ -31,10 +31,6 @@ WHOLE = 1_000
 LARGEST = 5_000
 #: The numbers on the edges are left out of larger graphs, where they cost more room than they tell.
 _LABELLED = 300
-
-
-class TooManyValues(MicrobpError, ValueError):
-    """The graph is too large for a page."""
 
 
 @dataclass(frozen=True)
