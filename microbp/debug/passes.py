@@ -330,9 +330,9 @@ def target(
     if not isinstance(value, Value | str):
         raise TypeError(f"{asker} takes the Value, or its name, that the gradient is by, not {value!r}")
     scope = user_scope() if names is None else names
-    given = loss if isinstance(loss, Graph) else Graph(loss, scope)
-    bounded(asker, given)
-    graph, _ = as_recorded(given)
+    whole = loss if isinstance(loss, Graph) else Graph(loss, scope)
+    bounded(asker, whole)
+    graph, _ = as_recorded(whole)
     root = graph.root
     if not root.requires_grad:
         raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")
