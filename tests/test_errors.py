@@ -10,7 +10,9 @@ import pytest
 
 import microbp
 from microbp import BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation, Value, errors
-from microbp.errors import BranchChanged, BranchWarning, GrowingGraphWarning, NotFiniteResult, NotLoaded
+from microbp.errors import (
+    BranchChanged, BranchWarning, GrowingGraphWarning, NotFiniteResult, NotLoaded, TooManyValues,
+)  # fmt: skip
 
 KINDS = {
     RuleError: (ValueError,),
@@ -20,6 +22,7 @@ KINDS = {
     BranchChanged: (RuntimeError,),
     NotFiniteResult: (FloatingPointError,),
     NotLoaded: (ValueError,),
+    TooManyValues: (ValueError,),
 }
 
 
