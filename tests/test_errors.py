@@ -11,7 +11,12 @@ import pytest
 import microbp
 from microbp import BranchError, MicrobpError, NoGradientError, RuleError, UndefinedOperation, Value, errors
 from microbp.errors import (
-    BranchChanged, BranchWarning, GrowingGraphWarning, NotFiniteResult, NotLoaded, TooManyValues,
+    BranchChanged,
+    BranchWarning,
+    GrowingGraphWarning,
+    NotFiniteResult,
+    NotLoaded,
+    TooManyValues,
 )  # fmt: skip
 
 KINDS = {
