@@ -26,7 +26,7 @@ from microbp.define import define
 from microbp.differentiate import grad
 from microbp.errors import (
     BranchChanged, BranchError, BranchWarning, GrowingGraphWarning, MicrobpError, NoGradientError,
-    NotFiniteResult, NotLoaded, NotSavedWarning, RuleError, StaleProgram, UndefinedOperation,
+    NotFiniteResult, NotLoaded, NotSavedWarning, RuleError, StaleProgram, TooManyValues, UndefinedOperation,
 )
 from microbp.functions import (
     Operation, abs as abs, acos, asin, atan, clip, cos, cosh, cross_entropy, dot, elu, erf, erfc, exp,
@@ -77,6 +77,7 @@ __all__ = [
     "RuleError",
     "StaleProgram",
     "Step",
+    "TooManyValues",
     "Trace",
     "UndefinedOperation",
     "Value",

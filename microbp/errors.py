@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BranchChanged", "BranchError", "BranchWarning", "GrowingGraphWarning", "MicrobpError",
     "NoGradientError", "NotFiniteResult", "NotLoaded", "NotSavedWarning", "RuleError",
-    "StaleProgram", "UndefinedOperation",
+    "StaleProgram", "TooManyValues", "UndefinedOperation",
 ]  # fmt: skip
 
 
@@ -35,6 +35,10 @@ class UndefinedOperation(MicrobpError, ArithmeticError, ValueError):
 
 class BranchError(MicrobpError, TypeError):
     """A ``Value`` was used as a truth value; a branch on it would not be part of the graph."""
+
+
+class TooManyValues(MicrobpError, ValueError):
+    """A graph is larger than what was asked for can be done with in reasonable time."""
 
 
 class NotLoaded(MicrobpError, ValueError):

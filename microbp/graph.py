@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.backward import FROZEN, reached_from
+from microbp.collector import collector_at_rest
 from microbp.groups import Group, GroupPath, callers, group_paths
 from microbp.labels import Naming, Path, Variables
 from microbp.lazy import cached_property
@@ -323,12 +324,13 @@ class Graph(Columns):
             self.paths,
             strict=True,
         )
-        nodes = tuple(map(Node._make, fields))
         # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
         record = self.detached()
-        vars(record)["nodes"] = nodes
-        for node in nodes:
-            node.graph = record
+        with collector_at_rest():
+            nodes = tuple(map(Node._make, fields))
+            vars(record)["nodes"] = nodes
+            for node in nodes:
+                node.graph = record
         return nodes
 
     @cached_property

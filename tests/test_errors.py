@@ -17,6 +17,7 @@ from microbp.errors import (
     NotFiniteResult,
     NotLoaded,
     StaleProgram,
+    TooManyValues,
 )  # fmt: skip
 
 KINDS = {
@@ -28,6 +29,7 @@ KINDS = {
     NotFiniteResult: (FloatingPointError,),
     NotLoaded: (ValueError,),
     StaleProgram: (ValueError,),
+    TooManyValues: (ValueError,),
 }
 
 

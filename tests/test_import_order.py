@@ -26,6 +26,7 @@ PACKAGE = ROOT / "microbp"
 # A part imports only parts above it. A folder is one part: its modules may import each other.
 ORDER = """
 errors      every exception class
+bounds      how large a graph each reader takes
 notebook    what a notebook shows, once
 lazy        computed when it is asked for first
 spelling    the known word that a misspelt one was meant to be

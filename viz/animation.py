@@ -17,9 +17,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from microbp import Graph, Trace, Value
+from microbp import Graph, TooManyValues, Trace, Value
 from viz import dot, svg
-from viz.callers import TooManyValues
 from viz.engines import render
 from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from microbp import MicrobpError, Module, Trace, Value
+from microbp import Module, Trace, Value
 
-__all__ = ["TooManyValues", "caller_scope", "not_drawn", "whole_number"]
+__all__ = ["caller_scope", "not_drawn", "whole_number"]
 
 
 def not_drawn(caller: str, takes: str, given: object) -> TypeError:
@@ -48,7 +48,3 @@ def caller_scope() -> dict[str, Any]:
         return {}
     local = dict(frame.f_locals)
     return local | {name: held for name, held in frame.f_globals.items() if name not in local}
-
-
-class TooManyValues(MicrobpError, ValueError):
-    """More values than a page, or the pictures of steps, can show."""

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from microbp import Graph, Step, Trace, Value, trace
-from viz.callers import TooManyValues, caller_scope, not_drawn, whole_number
+from microbp import Graph, Step, TooManyValues, Trace, Value, trace
+from viz.callers import caller_scope, not_drawn, whole_number
 from viz.drawing import Drawing
 from viz.focus import focus
 from viz.fold import picture

@@ -330,7 +330,8 @@ def _forgotten_steps(net: Structure) -> Iterator[Mistake]:
     for nodes in _by(net.neurons.__getitem__, inner).values():
         depths = sorted({net.depth[each] for each in nodes})
         if len(depths) > 1:
-            step |= {each: depths.index(net.depth[each]) - len(depths) for each in nodes}
+            number = {depth: index - len(depths) for index, depth in enumerate(depths)}
+            step |= {each: number[net.depth[each]] for each in nodes}
     onward = [
         edge
         for node in step

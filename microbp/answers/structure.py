@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microbp.answers.words import several
+from microbp.bounds import bounded
 from microbp.compiled import compiled
 from microbp.errors import NoGradientError
 from microbp.graph import Graph
@@ -75,6 +76,7 @@ class Structure:
         self.scope, self.learning_rate = scope, learning_rate
         self.tolerance, self.decimals = tolerance, decimals
         self.graph = graph = Graph(loss, names=scope)
+        bounded("check_answers()", graph)
         self.values, self.names, self.named = graph._values, graph.names, graph.named
         self.data, self.local, self.count = graph.data, graph.local, len(graph)
         self.args: list[int] = graph.args.tolist()

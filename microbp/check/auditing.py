@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from microbp.backward import upstream_gradients
+from microbp.bounds import bounded
 from microbp.check.changes import changes_in
 from microbp.check.measure import EPS
 from microbp.check.operation import Verdict, verdicts
@@ -54,6 +55,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     if not loss.requires_grad:
         raise NoGradientError(f"{describe(loss)} is a constant: there is no operation to audit")
     graph = Graph(loss, user_scope() if names is None else names)
+    bounded("audit()", graph)
     recorded = Recorded(graph)
     changes = {change.node.position: change for change in changes_in(recorded)}
     rows: list[AuditRow] = []

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.backward import upstream_gradients
+from microbp.bounds import bounded
 from microbp.check.auditing import grad_state, passes_held, sums
 from microbp.check.changes import changes_in
 from microbp.check.measure import (
@@ -47,7 +48,7 @@ from microbp.check.words import (
     scope_of,
     where,
 )
-from microbp.errors import NoGradientError
+from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
@@ -60,6 +61,8 @@ from microbp.value import Value, as_number, describe
 _STEP, _PART, _TINY, _LEAST = 2.0**-332, 2.0**-60, 1e-60, 2.0**-960
 #: Another step, so many times as wide: what both give is no rounding.
 _WIDER = 4096.0
+#: So many values are computed anew in all, in some ten seconds.
+WORK = 60_000_000
 #: So many complex numbers are held at once.
 _HELD = 2_000_000
 #: The step of the plain central difference, which learners know: where its two errors balance.
@@ -430,6 +433,7 @@ class _Case:
     ) -> None:
         self.root, self.function, self.names = root, function, names
         self.graph = Graph(root, names)
+        bounded("check_gradients()", self.graph)
         self.recorded = Recorded(self.graph)
         self.gradients = upstream_gradients(root)
         self.variables = variable_names(names)
@@ -518,6 +522,12 @@ class _Case:
             return found
         held = self.graph._places
         places = [(i, held[id(value)]) for i, value in enumerate(values) if id(value) in held]
+        if len(self.graph) * len(places) > WORK:
+            raise TooManyValues(
+                f"check_gradients() computes the graph again for each parameter, and {len(places):,} times "
+                f"{len(self.graph):,} values is more than {WORK:,}: give fewer of them, "
+                "check_gradients(loss, [w, b]), or the loss of one sample"
+            )
         together = max(1, min(_HELD // len(self.graph), 1000))
         for start in range(0, len(places), together):
             block = places[start : start + together]

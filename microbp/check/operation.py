@@ -27,6 +27,9 @@ _WIDE = (2.0**-60, 2.0**-20, 1.0, 2.0**40, 2.0**300)
 #: How far an imaginary part may be off since numbers below 2.2e-308 lose digits: 65,536 times the last one.
 _LOST = 2.0**16 * EPS * TINY
 
+#: How many operands times operands of one operation are gone through to measure it.
+MEASURED = 4_000_000
+
 
 class Verdict(NamedTuple):
     """On one local derivative."""
@@ -38,8 +41,19 @@ class Verdict(NamedTuple):
 
 
 def verdicts(node: Node, numbers: Sequence[float]) -> list[Verdict | None]:
-    """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes."""
-    return [verdict(node, numbers, place) for place in range(len(node.operands))]
+    """On each local derivative of a node; None for a literal. ``numbers`` are those of all nodes.
+
+    To measure one takes time in proportion to the operands. Where there are thousands, so many of them are
+    measured, at even distances, that it does not grow any more; the others are undecided, and say so.
+    """
+    count = len(node.operands)
+    every = math.ceil(count**2 / MEASURED)
+    rest = Verdict(math.nan, "undecided", f"not measured: of {count:,} operands one in {every:,} is")
+    return [
+        verdict(node, numbers, place) if place % every == 0
+        else None if node.local_derivatives[place] is None else rest
+        for place in range(count)
+    ]  # fmt: skip
 
 
 def verdict(node: Node, numbers: Sequence[float], place: int) -> Verdict | None:

@@ -40,14 +40,17 @@ def stated(graph: Graph, node: Node, place: int) -> Stated:
     """
     rule = node.rule
     assert rule is not None
-    numbers = [graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
     which, places = argument(node, place)
-    scope = {"y": node.data} | {arg: numbers[where] for arg, where in places.items()}
+
+    def number(operand: float) -> float:
+        return graph.nodes[operand].data if isinstance(operand, int) else operand
+
+    scope = {"y": node.data} | {arg: number(node.operands[where]) for arg, where in places.items()}
     literals = [arg for arg, where in places.items() if isinstance(node.operands[where], float)]
     shown = rule.shown[which]
     # Of a list only what sums over it, or is the largest in it, needs more than the element itself.
     many = any(f"{each}(" in str(shown) for each in AGGREGATES)
-    elements = rule.elements(rule.split(numbers)) if many else []
+    elements = rule.elements(rule.split([*map(number, node.operands)])) if many else []
     expression = at(shown, scope, literals, elements)
     if isinstance(expression.tree, ast.Constant):  # 1/3 says more than 0.3333333333333333
         expression = at(shown, scope, (), elements)

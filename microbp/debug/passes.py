@@ -13,6 +13,8 @@ from itertools import product
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from microbp.bounds import bounded
+from microbp.collector import collector_at_rest
 from microbp.compiled import compiled, local_derivative
 from microbp.debug.formulas import Formula
 from microbp.errors import NoGradientError
@@ -109,7 +111,8 @@ class Pass:
             raise NoGradientError(
                 f"{root.name} = {root.data!r} is a constant: there is no backward pass from it to trace"
             )
-        vars(self)["steps"] = tuple(_steps(self.graph))
+        with collector_at_rest():
+            vars(self)["steps"] = tuple(_steps(self.graph))
 
     def _keep(self, graph: Graph, moved: frozenset[int], steps: tuple[Step, ...] = ()) -> None:
         vars(self).update(graph=graph, moved=moved, steps=steps)
@@ -319,14 +322,17 @@ def target(
     True
 
     Raises TypeError where ``loss`` is no Value or Graph or ``value`` no Value or name, NoGradientError
-    where the loss is a constant, and KeyError for a name that neither graph nor ``names`` know.
+    where the loss is a constant, TooManyValues where its graph is too large, and KeyError for a name that
+    neither graph nor ``names`` know.
     """
     if not isinstance(loss, Value | Graph):
         raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {loss!r}")
     if not isinstance(value, Value | str):
         raise TypeError(f"{asker} takes the Value, or its name, that the gradient is by, not {value!r}")
     scope = user_scope() if names is None else names
-    graph, _ = as_recorded(loss if isinstance(loss, Graph) else Graph(loss, scope))
+    whole = loss if isinstance(loss, Graph) else Graph(loss, scope)
+    bounded(asker, whole)
+    graph, _ = as_recorded(whole)
     root = graph.root
     if not root.requires_grad:
         raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")

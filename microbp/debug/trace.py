@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from microbp.bounds import bounded
 from microbp.debug.difference import Difference, difference
 from microbp.debug.passes import Contribution, Pass, Step
 from microbp.debug.words import counted
@@ -172,6 +173,7 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
         loss = Graph(loss, user_scope() if names is None else names)
     elif not isinstance(loss, Graph):
         raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {loss!r}")
+    bounded("trace()", loss)
     return Trace(loss)
 
 

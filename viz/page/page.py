@@ -13,9 +13,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
-from microbp import Graph, Trace, Value, trace
+from microbp import Graph, TooManyValues, Trace, Value, trace
 from microbp.files import write_file
-from viz.callers import TooManyValues, caller_scope, not_drawn
+from viz.callers import caller_scope, not_drawn
 from viz.engines import ENGINES, NoEngine, positions
 from viz.fold import pictures
 from viz.legible import Levels

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from microbp.bounds import bounded
 from microbp.check.words import named
 from microbp.debug.diagnose.case import Case, parameters_of
 from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow
@@ -102,7 +103,7 @@ def diagnose(
     all of them, or saturated for most, are findings, and ``diagnosis.neurons`` has a row for each. With
     ``steps``, the losses of a loop's passes, it says which went wrong first.
 
-    Raises TypeError for anything else, ValueError where data holds no sample.
+    Raises TypeError for anything else, ValueError where data holds no sample, TooManyValues above 200,000.
     """
     words = Words(language)
     names = user_scope() if names is None else names
@@ -121,6 +122,7 @@ def diagnose(
     title, remarks = f"diagnose({type(loss).__name__})", list[str]()
     if isinstance(loss, Value | Graph):
         graph = loss if isinstance(loss, Graph) else Graph(loss, names)
+        bounded("diagnose()", graph)
         title = f"diagnose({named(graph)})"
         found, looked, layered, remarks = _of_graph(graph, parameters, names, words, huge, alive(rows))
     elif isinstance(loss, History):

@@ -161,5 +161,7 @@ class Stations:
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
     assert node.rule is not None
-    literal = any(isinstance(x, float) for x in node.operands)
-    return node.rule.name in ("add", "sub", "neg", "sum") or (node.rule.name in ("mul", "div") and literal)
+    name = node.rule.name
+    return name in ("add", "sub", "neg", "sum") or (
+        name in ("mul", "div") and any(isinstance(x, float) for x in node.operands)
+    )

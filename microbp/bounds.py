@@ -1,0 +1,52 @@
+"""How large a graph each reader takes: what would take longer than some 20 s is refused in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import NamedTuple
+
+from microbp.errors import TooManyValues
+
+__all__ = ["LARGEST", "bounded"]
+
+_PART = "read the loss of one sample, or a Value further inside"
+
+
+class Bound(NamedTuple):
+    """What a reader takes."""
+
+    #: So many values.
+    most: int
+    #: What to do with a graph of more.
+    instead: str
+
+
+#: By how a reader is called. Graph, backward(), grad(), compile() and draw() take any number.
+LARGEST = {
+    "audit()": Bound(150_000, f"{_PART}; diagnose() measures some operations of each kind"),
+    "check_answers()": Bound(20_000, f"{_PART}; check_gradients(loss, [w], claimed=[...]) only compares"),
+    "check_gradients()": Bound(150_000, f"{_PART}; backward() and grad() take any number"),
+    "diagnose()": Bound(200_000, _PART),
+    "explain()": Bound(100_000, _PART),
+    "paths()": Bound(250_000, f"{_PART}; backward() gives the sum over all paths of any graph"),
+    "trace()": Bound(500_000, f"{_PART}; backward() and grad() take any number"),
+}
+
+
+def bounded(reader: str, graph: Sized) -> None:
+    """Refuse a graph that is too large for a reader.
+
+    >>> try:
+    ...     bounded("explain()", range(1_000_000))
+    ... except TooManyValues as error:
+    ...     limit, instead = str(error).split(": ")
+    >>> limit
+    'explain() takes graphs of up to 100,000 values, and this one has 1,000,000'
+    >>> instead
+    'read the loss of one sample, or a Value further inside'
+    """
+    most, instead = LARGEST[reader]
+    if len(graph) > most:
+        raise TooManyValues(
+            f"{reader} takes graphs of up to {most:,} values, and this one has {len(graph):,}: {instead}"
+        )
