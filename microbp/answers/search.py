@@ -345,7 +345,9 @@ class _Claimed:
 
 
 def _ratios(claim: Claim) -> int:
-    """In how many ratios to the truth its wrong numbers are."""
+    """In how many ratios to the truth its wrong numbers are; 0 where the shapes do not fit."""
+    if not fits_onto(claim.wrong.shape, claim.true.shape):
+        return 0
     wrong = np.broadcast_to(claim.wrong, claim.true.shape)
     return len({f"{each:.4g}" for each in claim.ratio[wrong].flat if each is not None})
 
