@@ -5,12 +5,13 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Drawing, animate, draw, draw_step
-from viz.moments.gif import with_one_palette
+from viz.animation import with_one_palette
 
 FOLDER = Path(__file__).parent / "pictures"
 
@@ -63,7 +64,92 @@ def drawings() -> dict[str, Drawing]:
             net_and_batch(MLP(3, [4, 4, 1], seed=4), 12), title="12 samples through a 3-4-4-1 net"
         ),
         "t4-step": draw_step(tutorial_4(), 16, title="The 2-2-2 net"),
+        "t4-exercise": draw(tutorial_4(), title="Find four gradients", hide=["w1", "w5", "h1", "b2"]),
+        "lecture": draw(lecture(), title="The lecture's net and its four samples"),
+        "ode": draw(ode(), title="40 steps of Euler's method"),
+        "rnn": draw(rnn(), title="A recurrent layer, 40 steps"),
+        "attention": draw(attention(), title="Attention over four tokens"),
+        "convolution": draw(convolution(), title="A 3 × 3 convolution"),
+        "nan": draw(nan(), title="Where nan and inf come from"),
+        "dead": dead(),
     }
+
+
+def lecture() -> Graph:
+    """``MLP(3, [4, 4, 1])`` and its four samples."""
+    net = MLP(3, [4, 4, 1], activation="tanh", seed=1)
+    xs = [[2.0, 3.0, -1.0], [3.0, -1.0, 0.5], [0.5, 1.0, 1.0], [1.0, 1.0, -1.0]]
+    loss = microbp.sum([(net(x) - y) ** 2 for x, y in zip(xs, (1.0, -1.0, -1.0, 1.0), strict=True)])
+    loss.backward()
+    return Graph(loss, names={"net": net, "loss": loss})
+
+
+def ode() -> Graph:
+    """Euler's method for x' = −k·x."""
+    k, x = Value(0.5, name="k"), Value(1.0, name="x0")
+    for _ in range(40):
+        x = x - k * x * 0.1
+    loss = (x - 0.2) ** 2
+    loss.backward()
+    return Graph(loss, names={"loss": loss})
+
+
+def rnn() -> Graph:
+    """A recurrent layer without any group."""
+    rng = np.random.default_rng(0)
+    Wx, Wh, b = (
+        microbp.array(rng.normal(0.0, 0.5, shape), name=name)
+        for name, shape in (("Wx", (3, 2)), ("Wh", (3, 3)), ("b", (3,)))
+    )
+    h = np.zeros(3)
+    for t in range(40):
+        h = np.tanh(Wx @ np.array([np.sin(t), np.cos(t)]) + Wh @ h + b)
+    loss = ((h - 1.0) ** 2).sum()
+    loss.backward()
+    return Graph(loss, names={"loss": loss})
+
+
+def attention() -> Graph:
+    """Softmax of the scores of queries and keys, times the values."""
+    rng = np.random.default_rng(0)
+    names = ("X", "WQ", "WK", "WV")
+    X, WQ, WK, WV = (microbp.array(rng.normal(0.0, 1.0, (4, 4)), name=name) for name in names)
+    Q, K, V = X @ WQ, X @ WK, X @ WV
+    E = np.exp(Q @ K.T / 2.0)
+    A = E / E.sum(axis=1, keepdims=True)
+    loss = ((A @ V) ** 2).sum()
+    loss.backward()
+    return Graph(loss, names={"Q": Q, "K": K, "V": V, "A": A, "loss": loss})
+
+
+def convolution() -> Graph:
+    """A kernel at each of sixteen places of an image."""
+    image = microbp.array(np.sin(np.arange(36.0).reshape(6, 6)), name="image")
+    W = microbp.array(np.cos(np.arange(9.0).reshape(3, 3)), name="W")
+    out = [(image[i : i + 3, j : j + 3] * W).sum().relu() for i in range(4) for j in range(4)]
+    loss = microbp.sum([each * each for each in out])
+    loss.backward()
+    return Graph(loss, names={"loss": loss})
+
+
+def nan() -> Graph:
+    """0 × ∞ in the gradients, ∞ − ∞ in the data."""
+    x, w = Value(0.0, name="x"), Value(2.0, name="w")
+    y = x * w
+    loss = y.sqrt() * Value(0.0, name="t") + Value(np.inf, name="s") * w - Value(np.inf, name="u")
+    loss.backward()
+    return Graph(loss, names={"y": y, "loss": loss})
+
+
+def dead() -> Drawing:
+    """A relu that is never on, as ``diagnose`` finds it."""
+    net = MLP(2, [3, 1], seed=1)
+    for neuron, bias in zip(net.layers[0].neurons, (9.0, -9.0, 9.0), strict=True):
+        neuron.b.data = bias
+    loss = microbp.sum([(net([0.1 * at, 1.0]) - 1.0) ** 2 for at in range(4)])
+    loss.backward()
+    graph = Graph(loss, names={"net": net, "loss": loss})
+    return draw(graph, findings=microbp.diagnose(graph), title="A dead neuron")
 
 
 if __name__ == "__main__":

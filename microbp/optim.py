@@ -148,10 +148,10 @@ class Optimiser(ABC):
         name, _ = self.parameters[positions[column]]
         before, after = (tuple(float(each[column]) for each in part) for part in (memory, later))
         raise FloatingPointError(
-            f"{type(self).__name__}.step(): {shown(name)} = {float(p[column])!r} with gradient {float(g[column])!r}"
-            f"{f' and {before} remembered' if before else ''} would become {float(data[column])!r}"
-            f"{f' and {after}' if after else ''}; no parameter has been changed. Lower the learning rate "
-            f"({lr!r}) or clip the gradients"
+            f"{type(self).__name__}.step(): {shown(name)} = {float(p[column])!r} with gradient "
+            f"{float(g[column])!r}{f' and {before} remembered' if before else ''} would become "
+            f"{float(data[column])!r}{f' and {after}' if after else ''}; no parameter has been "
+            f"changed. Lower the learning rate ({lr!r}) or clip the gradients"
         )
 
     @abstractmethod

@@ -53,11 +53,11 @@ def test_a_folder_that_is_not_there_is_an_error_with_a_cure(capsys):
 
 def test_a_graph_that_is_too_large_is_an_error_with_a_cure(script, capsys):
     script.write_text(
-        "import microbp\nloss = microbp.sum([microbp.Value(1.0) for _ in range(6000)])\nloss.backward()\n"
+        "import microbp\nloss = microbp.sum([microbp.Value(1.0) for _ in range(21000)])\nloss.backward()\n"
     )
     assert cli.main(["page", "net.py"]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("microbp: error: cannot make a page of loss: the graph of loss has 6,001 values")
+    assert told.startswith("microbp: error: cannot make a page of loss: the graph of loss has 21,001 values")
     assert "page(loss_of_one_sample)" in told
 
 

@@ -263,6 +263,40 @@ def is_public(name: str) -> bool:
     return isinstance(public, ModuleType) and inner in public.__all__
 
 
+# A part of viz imports only parts above it: what draws knows of neither step pictures nor the page.
+VIZ_ORDER = """
+reach       how far edges reach
+text        words and numbers, made safe, cut and measured
+callers     what a caller gives
+colours
+styles      the options of how a picture looks
+moment      where a pass stands
+picture     what is drawn, as plain records
+kinds       what a leaf is, how an operation is signed
+focus       a part of a graph
+folding     which values share a box
+contents    from a partition to a picture
+fold        picture
+exercise    blanks and their key
+progress    how a step looks
+labels      what stands in a box
+legend      what stands above the boxes
+order       a picture made ready for layout
+dot         a picture as DOT
+engines     layout
+svg         an engine's SVG, finished
+rendered    what saves and shows itself
+legible     the level that can be read
+drawing     draw
+step_pictures  draw_step
+animation   animate
+page        the step page
+plots
+__init__    the public names
+"""
+VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
+
+
 # What viz takes beside the public names, so that both speak alike.
 SHARED = {"spelling.did_you_mean", "safe.safe", "safe.shown", "files.write_file"}
 
@@ -275,7 +309,12 @@ def viz_objections(package: Path) -> list[str]:
         package_name = ".".join([package.name, *inner.parts[:-1]])
         for wanted in sorted(imports_of(path.read_text(encoding="utf-8"), package_name)):
             top, _, name = wanted.name.partition(".")
-            if top == "microbp" and not (is_public(name) or name in SHARED):
+            part, target = inner.with_suffix("").parts[0], name.split(".")[0]
+            if part not in VIZ_PARTS:
+                text = f"{part} has no place in VIZ_ORDER: give it one"
+            elif top == "viz" and target in VIZ_PARTS and VIZ_PARTS.index(target) > VIZ_PARTS.index(part):
+                text = f"{part} imports {target}, which does not stand above it"
+            elif top == "microbp" and not (is_public(name) or name in SHARED):
                 text = f"{wanted.name} is not one of microbp's public names"
             elif top in VIZ_ONCE_CALLED and not wanted.in_function:
                 text = f"{top} may be imported only inside the function that needs it"
@@ -300,14 +339,27 @@ def test_viz_imports_public_names_of_microbp_only() -> None:
         ("import microbp", "microbp is not one of microbp's public names"),
         ("import graphviz", "graphviz may be imported only inside the function that needs it"),
         ("def f():\n import torch", "torch is neither in the standard library nor a declared dependency"),
+        ("from viz.page.page import page", "drawing imports page, which does not stand above it"),
+        ("def f():\n from viz.step_pictures import film", "drawing imports step_pictures, which does not"),
+        ("from viz import animation", "drawing imports animation, which does not stand above it"),
     ],
 )
 def test_a_forbidden_import_in_viz_is_caught(tmp_path: Path, source: str, text: str) -> None:
     (tmp_path / "viz").mkdir()
-    (tmp_path / "viz" / "fine.py").write_text("from microbp import Graph\nfrom viz.fold import x\n")
-    (tmp_path / "viz" / "draw.py").write_text(source)
+    (tmp_path / "viz" / "fold.py").write_text("from microbp import Graph\nfrom viz.contents import x\n")
+    (tmp_path / "viz" / "drawing.py").write_text(source)
     [caught] = viz_objections(tmp_path / "viz")
     assert text in caught
+
+
+def test_every_part_of_viz_has_a_place_in_its_order(tmp_path: Path) -> None:
+    there = {path.relative_to(ROOT / "viz").with_suffix("").parts[0] for path in (ROOT / "viz").rglob("*.py")}
+    assert there == {*VIZ_PARTS}
+    (tmp_path / "viz").mkdir()
+    (tmp_path / "viz" / "shapes.py").write_text("import math\n")
+    assert viz_objections(tmp_path / "viz") == [
+        "viz/shapes.py:1: shapes has no place in VIZ_ORDER: give it one"
+    ]
 
 
 # ------------------------------------------------------------------------------- the public names

@@ -13,10 +13,9 @@ from viz_support import HOSTILE, SVG, by_id, parsed, tutorial_4
 
 from microbp import Value, trace
 from viz import Animation, NoEngine, TooManyValues, animate, draw_step
+from viz.animation import gif, moving
 from viz.dot import source
 from viz.engines import render
-from viz.moments.gif import gif
-from viz.moments.moving import moving
 
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
 

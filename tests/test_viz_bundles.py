@@ -14,11 +14,10 @@ from viz_support import SVG, by_id, parsed, titles
 import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Picture, draw, draw_step, fold
-from viz.bundles import bundled
-from viz.engines import ENGINES, render
+from viz.contents import bundled
+from viz.engines import ENGINES, positions, render
 from viz.fold import picture
 from viz.picture import Box, Cluster, Edge, Kind
-from viz.positions import positions
 
 NOTE = "dense layers joined by one edge"
 

@@ -16,9 +16,8 @@ import microbp
 from viz.colours import DARK, LIGHT, contrast
 from viz.dot import digraph, source
 from viz.drawing import Drawing, draw
-from viz.engines import render
+from viz.engines import positions, render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
-from viz.positions import positions
 from viz.styles import Style
 from viz.text import shortened
 

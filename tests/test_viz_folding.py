@@ -14,11 +14,9 @@ from strategies import polynomials, programs
 import microbp
 from microbp import MLP, Graph, Module, Value
 from microbp.record import record
-from viz.boxes import ROWS
+from viz.contents import ROWS
 from viz.fold import FOLDS, picture
-from viz.folding.levels import LEVELS, folded
-from viz.folding.partition import Partition
-from viz.folding.values import Values
+from viz.folding import LEVELS, Partition, Values, folded
 from viz.kinds import kinds
 from viz.picture import STRIP, Kind, Picture
 
@@ -120,9 +118,9 @@ def test_a_cycle_of_boxes_is_found():
     values = Values(graph, kinds(graph))
     good, bad = (Partition(values, np.array(classes)) for classes in ([0, 1, 1, 2], [0, 1, 2, 1]))
     assert good.cycles() == set()
-    assert good.order() == [0, 2, 3]
+    assert good.order == [0, 2, 3]
     assert bad.cycles() == {2, 3}
-    assert bad.order() == [0]
+    assert bad.order == [0]
 
 
 # -------------------------------------------------------------------------------------------- sums
@@ -372,19 +370,19 @@ def test_then_formulas_fold_with_their_parameters_and_then_those_of_one_form():
     assert "those of one form together" in fewer.note
 
 
-def test_a_long_chain_is_one_box():
-    v = x = Value(0.5, "x")
-    for _ in range(1000):
-        v = v.sin()
-    drawn = picture(Graph(v))
-    assert [(box.name, box.values) for box in drawn.boxes] == [("x", 1), ("sin chain", 1000)]
-    assert x.name == "x"
+def test_a_short_chain_is_one_box():
+    v, rng = Value(0.5, "x"), np.random.default_rng(2)
+    for _ in range(200):
+        v = (Value.sin, Value.sigmoid, Value.tanh, Value.cos)[int(rng.integers(4))](v)
+    drawn = picture(Graph(v), max_nodes=5)
+    assert [(box.values, box.spark) for box in drawn.boxes] == [(1, ()), (200, ())]
 
 
 def test_what_has_no_form_folds_by_depth():
-    values = [Value(1.0, "x"), Value(1.0, "y")]
+    values, rng = [Value(1.0, "x"), Value(1.0, "y")], np.random.default_rng(1)
     for _ in range(2000):
-        values.append((values[-1] * values[-2]).tanh())
+        one, other = (values[-int(rng.integers(1, 4))] if len(values) > 4 else values[-1] for _ in "ab")
+        values.append((one * other).tanh())
     graph = Graph(values[-1])
     drawn = picture(graph, max_nodes=30)
     check(graph, drawn)
@@ -411,12 +409,112 @@ def test_deep_and_wide_graphs_end():
     v, w = Value(0.5, "x"), Value(0.999, "w")
     for _ in range(20_000):
         v = (v * w).tanh()
-    assert len(picture(Graph(v)).boxes) == 2
+    assert [(box.name, box.times) for box in picture(Graph(v)).boxes] == [("x", 1), ("step", 20_000)]
     wide = by_hand(1500)
     assert len(wide) > 20_000
     drawn = picture(wide)
     check(wide, drawn)
     assert len(drawn.boxes) < 40
+
+
+# ------------------------------------------------------------------------- loops, arrays, what is opened
+def decay(steps):
+    """Euler's steps for x' = −k·x."""
+    k, x = Value(0.5, "k"), Value(1.0, "x0")
+    for _ in range(steps):
+        x = x - k * x * 0.1
+    loss = (x - 0.2) ** 2
+    loss.backward()
+    return Graph(loss, names={"loss": loss})
+
+
+def test_the_steps_of_a_loop_are_one_box_with_the_gradient_along_it():
+    drawn = picture(decay(60))
+    check(decay(60), drawn)
+    (loop,) = (box for box in drawn.boxes if box.spark)
+    assert (loop.name, loop.times, loop.values, loop.strip) == ("step", 60, 178, ())
+    assert len(loop.spark) == STRIP
+    assert loop.spark[-1] > 3 * loop.spark[1] > 0.0  # it vanishes backwards in time
+    assert drawn.note.endswith("the steps of a loop together, 60 steps")
+
+
+def test_a_chain_through_which_the_gradient_vanishes_is_not_called_one():
+    x = y = Value(0.3, "x")
+    for _ in range(3000):
+        y = (y * 0.9).tanh()
+    y.backward()
+    loop = picture(Graph(y)).boxes[-1]
+    assert (loop.times, loop.spark[-1]) == (3000, 1.0)
+    assert loop.spark[0] == pytest.approx(x.grad, abs=1e-100) or loop.spark[0] < 1e-60
+
+
+def test_samples_that_have_only_their_sum_in_common_are_no_loop():
+    drawn = picture(by_hand(200), max_nodes=12)
+    assert not any(box.spark for box in drawn.boxes)
+
+
+def test_two_loops_after_each_other_are_two_boxes():
+    k, x = Value(0.5, "k"), Value(1.0, "x0")
+    for _ in range(40):
+        x = (x * k).tanh()
+    for _ in range(40):
+        x = (x + k).sin().exp()
+    drawn = picture(Graph(x), max_nodes=12)
+    assert [box.times for box in drawn.boxes if box.kind is Kind.FOLDED] == [40, 40]
+
+
+def attention():
+    rng = np.random.default_rng(0)
+    X = microbp.array(rng.normal(size=(3, 4)), name="X")
+    WQ, WK, WV = (microbp.array(rng.normal(size=(4, 4)), name=name) for name in ("WQ", "WK", "WV"))
+    Q, K, V = X @ WQ, X @ WK, X @ WV
+    E = np.exp(Q @ K.T / 2.0)
+    loss = ((E / E.sum(axis=1, keepdims=True) @ V) ** 2).sum()
+    loss.backward()
+    return Graph(loss, names=locals())
+
+
+def test_queries_keys_and_values_stay_three():
+    graph = attention()
+    for most in (60, 30, 15):
+        drawn = picture(graph, max_nodes=most)
+        check(graph, drawn)
+        weights = {"WQ", "WK", "WV"}
+        for box in drawn.boxes:
+            inside = {name for name in weights if f"{name}[" in box.tooltip}
+            assert len(inside) <= 1, box
+
+
+def test_arrays_keep_their_shape():
+    drawn = picture(attention(), max_nodes=100)
+    shapes = {box.name: (box.across, len(box.strip)) for box in drawn.boxes if box.across}
+    assert shapes["WQ"] == shapes["WK"] == (4, 16)
+    assert shapes["X"] == (4, 12)
+    assert all(box.grad is None for box in drawn.boxes if box.across)
+    large = microbp.array(np.ones((100, 30)), name="W")
+    folded_up = picture(Graph((large * 2.0).sum()), max_nodes=20)
+    (box,) = (box for box in folded_up.boxes if box.across and box.name == "W")
+    assert (box.across, len(box.strip)) == (8, 64)
+
+
+def test_what_is_folded_is_opened_by_name():
+    net = MLP(3, [4, 4, 1], activation="tanh", seed=1)
+    graph = batch_of(net, 1, 3)
+    closed, opened = picture(graph, "layer"), picture(graph, "layer", unfold=["layers.1"])
+    check(graph, opened)
+    assert {box.name for box in closed.boxes} >= {"layers.0", "layers.1", "layers.2"}
+    names = {box.name for box in opened.boxes}
+    assert {"layers.0", "layers.2"} <= names
+    assert "layers.1" not in names
+    assert {"layers.1.neurons.0.w.0", "layers.1.neurons.3.b"} <= names
+    neuron = picture(graph, "layer", unfold=["layers.1.neurons.2"])
+    assert {"layers.1.neurons.2.w.0"} <= {box.name for box in neuron.boxes}
+    assert sum(box.name.startswith("layers.1.neurons") for box in neuron.boxes) == 5
+
+
+def test_a_name_that_nothing_has_is_not_opened():
+    with pytest.raises(ValueError, match=r"unfold: .* named 'layer\.1'; there are k, x"):
+        picture(decay(5), "layer", unfold="layer.1")
 
 
 # ------------------------------------------------------------------------------------- what is shared
@@ -453,7 +551,7 @@ def test_but_not_where_the_neuron_depends_on_what_reads_it():
     graph = Graph(y)
     drawn = picture(graph, "neuron")
     check(graph, drawn)
-    assert [box.name for box in drawn.boxes] == ["w", "v1", "g"]
+    assert [box.name for box in drawn.boxes] == ["w", "w·w", "g"]
 
 
 def test_modules_of_one_name_are_told_apart_by_their_parameters():

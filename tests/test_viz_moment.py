@@ -9,14 +9,14 @@ import microbp
 import viz
 from microbp import Graph, Value, no_grad, trace
 from viz import Drawing, TooManyValues, draw_step
+from viz import progress as look
 from viz.colours import DARK, LIGHT, contrast, faded
+from viz.engines import positions
 from viz.legend import heading, scale_of
 from viz.moment import When
-from viz.moments import look
-from viz.moments.film import film
-from viz.numbers import signed
-from viz.positions import positions
+from viz.step_pictures import film
 from viz.styles import Style
+from viz.text import signed
 
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
 #: Options of a film that leaves out nothing.
@@ -283,7 +283,7 @@ def test_both_engines_draw_every_value_and_every_edge(pass_):
 
 def test_a_part_is_drawn_with_the_steps_of_the_whole(pass_):
     drawing = draw_step(pass_, 20, around="h1", hops=1)
-    assert {box.name for box in drawing.picture.boxes} == {"h1", "net_h1", "v21", "v23"}
+    assert {box.name for box in drawing.picture.boxes} == {"h1", "net_h1", "w5·h1", "w7·h1"}
     assert drawing.picture.title.startswith("step 20 of 27: ")
     assert "within 1 hop" in drawing.picture.note
 

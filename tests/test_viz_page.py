@@ -16,10 +16,7 @@ from viz import engines
 from viz.engines import NoEngine
 from viz.kinds import kinds
 from viz.page import LARGEST, Page, TooManyValues, page
-from viz.page.boxes import HEIGHT, box_width, skeleton, text_width
-from viz.page.data import as_literal
-from viz.page.frames import frames
-from viz.page.source import sources
+from viz.page.data import HEIGHT, as_literal, box_width, frames, skeleton, sources, text_width
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -300,7 +297,7 @@ def test_too_many_values_are_refused_with_what_to_do():
     with pytest.raises(TooManyValues) as caught:
         page(total)
     assert str(caught.value) == (
-        "the graph of total has 5,001 values, and a step page shows at most 5,000. Show a part: "
+        "the graph of total has 20,001 values, and a step page shows at most 20,000. Show a part: "
         "page(loss_of_one_sample), or page(value) for a value further inside; "
         'draw(loss, fold="auto") shows all of it folded into one picture'
     )

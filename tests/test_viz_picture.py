@@ -71,7 +71,7 @@ def test_a_box_tells_its_value():
     before = picture(Graph(loss, names={"loss": loss}))
     assert [(box.id, box.kind.value, box.name, box.named, box.symbol) for box in before.boxes] == [
         ("n0", "parameter", "w", True, ""), ("n1", "input", "x", True, ""),
-        ("n2", "operation", "v2", False, "×"), ("n3", "operation", "v3", False, "−1"),
+        ("n2", "operation", "w·x", False, "×"), ("n3", "operation", "v3", False, "−1"),
         ("n4", "operation", "loss", True, "^2"),
     ]  # fmt: skip
     assert {box.grad for box in before.boxes} == {None}

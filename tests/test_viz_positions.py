@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from viz.engines import EngineFailed
-from viz.positions import Place, Route, layout_of, positions
+from viz.engines import EngineFailed, Place, Route, layout_of, positions
 
 TWO = (
     'digraph { node [shape=box fixedsize=true width=1 height=0.5 label=""]; '

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from viz_support import HOSTILE, parsed
 
-from viz.numbers import number, signed
-from viz.text import columns, escaped, narrowed, shortened
+from viz.text import columns, escaped, narrowed, number, shortened, signed
 
 
 @pytest.mark.parametrize(

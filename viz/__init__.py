@@ -8,10 +8,10 @@ from viz.animation import Animation, animate
 from viz.drawing import Drawing, draw
 from viz.engines import EngineFailed, NoEngine
 from viz.fold import FOLDS, picture
-from viz.moments.step import draw_step
 from viz.page import Page, TooManyValues, page
 from viz.picture import Kind, Picture
 from viz.plots import Snapshots, plot_boundary, plot_cost, plot_histograms
+from viz.step_pictures import draw_step
 
 __all__ = [
     "FOLDS", "Animation", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots",

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["DARK", "DECADES", "LIGHT", "RGB", "Scale", "Theme", "contrast", "faded"]
+__all__ = ["DARK", "DECADES", "LIGHT", "MOST_DECADES", "RGB", "Scale", "Theme", "contrast", "faded"]
 
 RGB = tuple[int, int, int]
 
-#: Over how many powers of ten below the largest gradient the colour fades.
-DECADES = 4
+#: Over so many powers of ten below the largest gradient the colour fades at least, and at most.
+DECADES, MOST_DECADES = 4, 40
 #: What a faded theme keeps of lines and fills; and of text, which is to be read all the same.
 _KEPT, _KEPT_TEXT = 0.35, 0.64
 _PALE = (
@@ -52,6 +52,8 @@ class Theme(NamedTuple):
     minus: RGB
     nan: str
     band_text: str
+    #: What is not finite, and what was found to be wrong.
+    alarm: str
 
 
 LIGHT = Theme(
@@ -61,6 +63,7 @@ LIGHT = Theme(
     input_fill="#ebebeb", root_outline="#1a1a1a", frame="#b3b3b3",
     edge="#737373", edge_plus="#2166ac", edge_minus="#b35806",
     zero=(255, 255, 255), plus=(33, 102, 172), minus=(179, 88, 6), nan="#d9a6e8", band_text="#111111",
+    alarm="#a3158c",
 )  # fmt: skip
 
 #: For slides. The bands are those of the light picture turned round: faint is dark, strong is bright.
@@ -71,6 +74,7 @@ DARK = Theme(
     input_fill="#353d49", root_outline="#ffffff", frame="#566170",
     edge="#97a2b0", edge_plus="#5ea3e0", edge_minus="#e08a3c",
     zero=(41, 41, 41), plus=(48, 122, 196), minus=(188, 96, 18), nan="#8a3fa3", band_text="#ffffff",
+    alarm="#ff8ae6",
 )  # fmt: skip
 
 
@@ -98,12 +102,22 @@ class Scale(NamedTuple):
 
     largest: float
     theme: Theme = LIGHT
+    #: Over how many powers of ten the colour fades: a multiple of 4, so many that none is cut off.
+    decades: int = DECADES
 
     @classmethod
     def over(cls, gradients: Iterable[float | None], theme: Theme = LIGHT) -> Scale:
-        """The scale whose end is the largest finite magnitude among ``gradients``; 0 if there is none."""
-        sizes = (abs(each) for each in gradients if each is not None and math.isfinite(each))
-        return cls(max(sizes, default=0.0), theme)
+        """The scale whose end is the largest finite magnitude among ``gradients``; 0 if there is none.
+
+        It reaches down to the smallest that is not 0, over four powers of ten or more.
+
+        >>> Scale.over([1.0, -1e-3, 0.0]).decades, Scale.over([1.0, 1e-13]).decades
+        (4, 16)
+        """
+        sizes = [abs(each) for each in gradients if each and math.isfinite(each)]
+        largest, smallest = max(sizes, default=0.0), min(sizes, default=1.0)
+        span = math.log10(largest) - math.log10(smallest) if sizes else 0.0
+        return cls(largest, theme, min(max(4 * math.ceil(span / 4 - 1e-9), DECADES), MOST_DECADES))
 
     def colour(self, gradient: float | None) -> str:
         """``#rrggbb`` of a band; empty for a gradient that was not computed."""
@@ -114,6 +128,15 @@ class Scale(NamedTuple):
         end = self.theme.plus if gradient > 0 else self.theme.minus
         return _hex(_mixed(self.theme.zero, end, self.share(gradient)))
 
+    def strong(self, gradient: float) -> str:
+        """``#rrggbb`` for a mark that stands on the background: dark even where the gradient is small."""
+        end = (
+            self.theme.nan
+            if math.isnan(gradient)
+            else _hex(self.theme.minus if gradient < 0 else self.theme.plus)
+        )
+        return end if gradient else self.theme.faint
+
     def share(self, gradient: float) -> float:
         """How much of the full colour a gradient gets, from 0 to 0.8."""
         if gradient == 0.0:
@@ -121,7 +144,7 @@ class Scale(NamedTuple):
         if not math.isfinite(gradient) or self.largest == 0.0:
             return _FULL
         # a difference of logarithms: the quotient of two extreme numbers may underflow
-        depth = (math.log10(abs(gradient)) - math.log10(self.largest)) / DECADES
+        depth = (math.log10(abs(gradient)) - math.log10(self.largest)) / self.decades
         return _FAINTEST + (_FULL - _FAINTEST) * min(max(1.0 + depth, 0.0), 1.0)
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from microbp import Graph, Value
+from microbp import Diagnosis, Finding, Graph, Value
 from viz import dot, svg
+from viz.callers import caller_scope, not_drawn
 from viz.engines import render
-from viz.fold import picture
+from viz.exercise import sheet
+from viz.fold import pictures
+from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size, without_collector
 from viz.picture import Picture
-from viz.refusal import not_drawn
 from viz.rendered import Rendered
-from viz.scope import caller_scope
 from viz.styles import Style
 
 __all__ = ["Drawing", "draw"]
 
 #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
 _DPI = 120
-
 
 
 def draw(
@@ -33,6 +33,11 @@ def draw(
     around: str | Value | None = None,
     hops: int = 2,
     share: float | None = None,
+    unfold: Iterable[str] = (),
+    findings: Diagnosis | Iterable[Finding] = (),
+    target: tuple[float, float] = TARGET,
+    hide: Iterable[str | Value] = (),
+    answers: bool = False,
     title: str | None = None,
     rankdir: str = "TB",
     edges: str = "local",
@@ -45,9 +50,15 @@ def draw(
     """A drawing of all that ``root`` was computed from, with the gradients as they are now.
 
     What is drawn: values that have no name bear that of a variable in ``names``, which is by default
-    every variable that the caller sees. ``parameters``, ``fold``, ``max_nodes``, and ``between``,
-    ``around``, ``hops`` and ``share``, which leave values out, are those of :func:`viz.fold.picture`.
-    A :class:`~viz.picture.Picture` is drawn as it is.
+    every variable that the caller sees. ``parameters``, ``fold``, ``max_nodes``, ``unfold``,
+    ``findings``, and ``between``, ``around``, ``hops`` and ``share``, which leave values out, are those of
+    :func:`viz.fold.picture`. A :class:`~viz.picture.Picture` is drawn as it is.
+
+    ``fold="auto"`` takes the finest level that can be read: fitted to ``target``, a width and a height in
+    pixels, its smallest text is 7 pixels high or more. A notebook's cell has its own width.
+
+    ``hide`` names values, or gives them, whose gradients are left blank: an exercise sheet. With
+    ``answers=True`` it is the key. ``backward()`` need not have run for it.
 
     How it looks: ``rankdir`` is ``"TB"``, from top to bottom, or ``"LR"``; on ``edges`` stands the
     ``"local"`` derivative, the ``"contribution"`` (upstream gradient × local derivative), or ``"none"``;
@@ -73,25 +84,35 @@ def draw(
     """
     style = Style(rankdir, dark, edges, digits, legend).checked()
     if isinstance(root, Picture):
-        drawn = root
-    elif isinstance(root, Value | Graph):
+        return Drawing(
+            root if title is None else root._replace(title=title), style, engine=engine, format=format
+        )
+    if isinstance(root, Value | Graph):
         if isinstance(root, Value):
             root = Graph(root, caller_scope() if names is None else names)
-        drawn = picture(
-            root, fold, max_nodes,
-            parameters=parameters, between=between, around=around, hops=hops, share=share,
+        blanks = sheet(root, hide, answers=answers, digits=digits)
+        found = pictures(
+            root, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops,
+            share=share, unfold=unfold, findings=findings, alone=blanks.hidden if blanks else (),
         )  # fmt: skip
-    else:
-        raise not_drawn("draw", "a Value or a Graph", root)
-    return Drawing(
-        drawn if title is None else drawn._replace(title=title), style, engine=engine, format=format
-    )
+        if blanks:
+            found = map(blanks.of, found)
+        if title is not None:
+            found = (each._replace(title=title) for each in found)
+        with without_collector():
+            if fold != "auto":
+                return Drawing(next(found), style, engine=engine, format=format)
+            levels = Levels(found, style, engine)
+            drawn, laid_out = levels.legible(target)
+        return Drawing(drawn, style, engine=engine, format=format, laid_out=laid_out, levels=levels)
+    raise not_drawn("draw", "a Value or a Graph", root)
 
 
 class Drawing(Rendered):
-    """A picture of a graph. It is laid out when it is asked for; ``.dot`` needs no layout engine.
+    """A picture of a graph. ``.dot`` needs no layout engine; pictures are laid out when asked for.
 
-    In a notebook it shows itself. ``picture`` is what is drawn as plain records, ``style`` how.
+    In a notebook it shows itself, as fine as can be read in a cell. ``picture`` is what is drawn as plain
+    records, ``style`` how.
     """
 
     formats: ClassVar[Mapping[str, str]] = {"svg": "image/svg+xml", "png": "image/png"}
@@ -104,9 +125,27 @@ class Drawing(Rendered):
         *,
         engine: str = "auto",
         format: str = "svg",  # noqa: A002
+        laid_out: bytes = b"",
+        levels: Levels | None = None,
     ) -> None:
+        """``laid_out`` is the engine's SVG if there is one; ``levels`` is where the picture was chosen."""
         super().__init__(style, engine, format)
         self.picture = picture
+        self._laid_out = laid_out
+        self._levels = levels
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_levels": None}  # what is still to be made of them is not copied
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, str | bytes]:
+        """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
+        shown = self
+        if self._levels is not None and self._laid_out and text_size(self._laid_out, NOTEBOOK) < LEGIBLE:
+            picture, laid_out = self._levels.legible(NOTEBOOK)
+            shown = Drawing(picture, self.style, engine=self._engine, format=self._format, laid_out=laid_out)
+        return Rendered._repr_mimebundle_(shown, include, exclude)
 
     @property
     def dot(self) -> str:
@@ -141,7 +180,7 @@ class Drawing(Rendered):
 
     def _svg(self) -> str:
         made_by, title = self._made_by, self.picture.title or repr(self)
-        return svg.finished(render(self.dot, "svg", self._engine), title, made_by)
+        return svg.finished(self._laid_out or render(self.dot, "svg", self._engine), title, made_by)
 
     def __repr__(self) -> str:
         picture = self.picture
@@ -149,4 +188,3 @@ class Drawing(Rendered):
             f"Drawing: {picture.values:,} values in {len(picture.boxes):,} boxes, "
             f"{len(picture.edges):,} edges, engine {self._engine_told()}"
         )
-

@@ -11,7 +11,7 @@ from microbp import Graph, Node, Value
 from microbp.safe import shown
 from viz.picture import Kind
 
-__all__ = ["focus"]
+__all__ = ["focus", "position_of"]
 
 
 def focus(
@@ -45,6 +45,11 @@ def focus(
     if not shown:
         raise ValueError(f"no value of the graph is {told}")
     return shown, told
+
+
+def position_of(graph: Graph, which: str | Value) -> int:
+    """The position of a value, given by its name or as it is. ValueError names those that are near."""
+    return _node(graph, which).position
 
 
 def _node(graph: Graph, which: str | Value) -> Node:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import repeat
 
-from microbp import Graph, Value
+from microbp import Diagnosis, Finding, Graph, Value
 from microbp.spelling import did_you_mean
-from viz.boxes import Contents
-from viz.bundles import bundled
-from viz.clusters import clusters
-from viz.edges import edges
+from viz.callers import whole_number
+from viz.contents import Contents, bundled, clusters, edges
 from viz.focus import focus
-from viz.folding.depth import FEWEST
-from viz.folding.levels import LEVELS, auto, folded
-from viz.folding.partition import Partition
-from viz.folding.values import Values
+from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
 from viz.picture import Picture
-from viz.reach import MOST
-from viz.refusal import whole_number
+from viz.reach import MOST, reach
 
-__all__ = ["FOLDS", "LIMIT", "picture"]
+__all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
 
 #: What ``fold`` may be.
 FOLDS = ("auto", *LEVELS)
@@ -43,15 +38,20 @@ def picture(
     around: str | Value | None = None,
     hops: int = 2,
     share: float | None = None,
+    unfold: Iterable[str] = (),
+    findings: Diagnosis | Iterable[Finding] = (),
 ) -> Picture:
     """Boxes and edges for the values of ``graph``.
 
     ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
     term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
     ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
-    mesh of more than four times as many edges. Samples that go through the same code are one box, × n.
-    Dense layers of folded boxes are joined by one edge from frame to frame: see :mod:`viz.bundles`.
+    mesh of more than four times as many edges. Samples that go through the same code are one box, × n;
+    the steps of a loop are one box with the gradients along it. ``unfold`` names groups, modules and
+    arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
+    Dense layers of folded boxes are joined by one edge from frame to frame.
 
+    ``findings``, of :func:`microbp.diagnose`, are written into the boxes that they are about.
     ``parameters``, names or Values, says which leaves are learned, if their names do not. ``between``,
     ``around`` with ``hops``, and ``share`` leave values out: see :func:`viz.focus.focus`.
 
@@ -64,7 +64,34 @@ def picture(
 
     Raises ValueError for an unknown ``fold``, a ``max_nodes`` below 5, a picture of more than 5,000
     boxes, one whose edges cross more than 10,000 rows of boxes together, which would take an engine
-    minutes, and as :func:`viz.focus.focus` does.
+    minutes, a name in ``unfold`` that nothing has, and as :func:`viz.focus.focus` does.
+    """
+    return next(
+        pictures(
+            graph, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops,
+            share=share, unfold=unfold, findings=findings,
+        )
+    )  # fmt: skip
+
+
+def pictures(
+    graph: Graph,
+    fold: str = "auto",
+    max_nodes: int = 120,
+    *,
+    parameters: Iterable[str | Value] | None = None,
+    between: tuple[str | Value, str | Value] | None = None,
+    around: str | Value | None = None,
+    hops: int = 2,
+    share: float | None = None,
+    unfold: Iterable[str] = (),
+    findings: Diagnosis | Iterable[Finding] = (),
+    alone: Collection[int] = (),
+) -> Iterator[Picture]:
+    """The pictures from which ``fold="auto"`` takes one, the finest first; of another ``fold`` the only one.
+
+    Each is made when it is asked for. Values at the positions ``alone`` have boxes of their own in all of
+    them. Other options and errors are those of :func:`picture`.
     """
     if fold not in FOLDS:
         meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
@@ -75,22 +102,67 @@ def picture(
     kind = kinds(graph, parameters)
     shown, told = focus(graph, kind, between=between, around=around, hops=hops, share=share)
     values = Values(graph, kind, shown)
-    partition, phrase = auto(values, max_nodes) if fold == "auto" else folded(values, fold)
+    found = _by_position(graph, findings)
+    opened = [unfold] if isinstance(unfold, str) else [*unfold]
+
+    def drawn(partition: Partition, phrase: str) -> Picture:
+        if opened:
+            partition = unfolded(partition, opened)
+        return _picture(opened_at(partition, alone) if alone else partition, phrase, told, fold, found)
+
+    if fold != "auto":
+        yield drawn(*folded(values, fold))
+        return
+    for partition, phrase in ladder(values):
+        if _is_small(partition, max_nodes) or len(partition) <= FEWEST:
+            yield drawn(partition, phrase)
+
+
+def _is_small(partition: Partition, most: int) -> bool:
+    """At most so many boxes, and no mesh of edges, and none that cross too many rows of boxes.
+
+    The neurons of two layers of a hundred would be a mesh, and so would be a value that each of sixty
+    steps reads with the result of the last.
+    """
+    return (
+        len(partition) <= most
+        and len(partition.arcs[0]) <= 4 * most
+        and reach(partition.order, partition.operands) <= min(30 * most, MOST)
+    )
+
+
+def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
+    """What was found, in a few words, at the value where it began, else at the parameters it concerns."""
+    told: dict[int, list[str]] = {}
+    places = {name: position for position, name in enumerate(graph.names)}
+    for each in findings.findings if isinstance(findings, Diagnosis) else findings:
+        where = [each.position] if each.position is not None else map(places.get, each.parameters)
+        for position in where:
+            if position is not None:
+                told.setdefault(position, []).append(each.cause or each.kind)
+    return told
+
+
+def _picture(
+    partition: Partition, phrase: str, told: str, fold: str, findings: dict[int, list[str]]
+) -> Picture:
+    values = partition.values
     if len(partition) > LIMIT:
         raise ValueError(
             f"{len(values):,} values with fold={fold!r} would be {len(partition):,} boxes, and no one can "
             f"read more than {LIMIT:,}. {_CURES}"
         )
-    contents = Contents(partition)
+    contents = Contents(partition, findings)
     frames, within = clusters(contents)
     whole = Picture(
         boxes=tuple(contents.boxes(within)),
         edges=tuple(edges(contents)),
         clusters=tuple(frames),
-        title=graph.root.name,
+        title=values.graph.root.name,
         note="; ".join(filter(None, (_left_out(values, told), _folded(partition, phrase)))),
         values=len(values),
-        total=len(graph),
+        total=len(values.graph),
+        box_of=tuple(map(contents.id.get, partition.label.tolist(), repeat(""))),
     )
     drawn = bundled(whole)
     if (crossed := drawn.reach()) > MOST:
@@ -115,6 +187,9 @@ def _folded(partition: Partition, phrase: str) -> str:
     if len(partition) == len(partition.values):
         return ""
     few = "1 box" if len(partition) == 1 else f"{len(partition):,} boxes"
-    samples = sorted({partition[label].times for label in partition.labels} - {1})
-    alike = f", × {samples[-1]:,} alike" if samples else ""
+    made = [partition[label] for label in partition.labels]
+    samples = max((each.times for each in made if not each.steps), default=1)
+    steps = max((each.steps for each in made), default=1)
+    alike = f", × {samples:,} alike" if samples > 1 else ""
+    alike += f", {steps:,} steps" if steps > 1 else ""
     return f"{len(partition.values):,} values folded into {few}: {phrase}{alike}"

@@ -15,8 +15,8 @@ __all__ = ["formula", "kind_of", "kinds", "literal", "short", "sign", "stem"]
 
 #: The path of a module's parameter, as ``name_parameters()`` gives it.
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)+")
-#: w, w1, w_5, W[0,1], b2, bias, theta, θ3: no letter follows, so that a ``batch`` is none.
-_LEARNED = re.compile(r"(w|W|b|B|weights?|bias(es)?|theta|Theta|θ|Θ)(?![^\W\d_])")
+#: w, w1, w_5, W[0,1], WQ, Whh, wx, bf, bias, theta, θ3; but a ``batch`` is none.
+_LEARNED = re.compile(r"(W[A-Za-z]{0,3}|[wbB][a-z]?|weights?|bias(es)?|theta|Theta|θ|Θ)(?![^\W\d_])")
 #: p['w1'] is what its key says.
 _KEY = re.compile(r".*\[['\"](?P<key>[^'\"]+)['\"]\]")
 #: Indices at the end of a name.
@@ -69,8 +69,8 @@ def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
 
 
 def _is_learned(node: Node) -> bool:
-    if not node.named:
-        return False
+    if node.path or not node.named:
+        return bool(node.path)
     name = node.name.partition("#")[0]
     key = _KEY.fullmatch(name)
     return bool(_PATH.fullmatch(name) or _LEARNED.match(key["key"] if key else name))

@@ -10,16 +10,14 @@ from functools import lru_cache
 
 from viz.colours import Scale
 from viz.labels import LEAF_SIGN
-from viz.moments.rooms import fixed, room
-from viz.numbers import MINUS, number
 from viz.picture import Box, Kind, Picture
 from viz.styles import Style
-from viz.text import escaped, shortened
+from viz.text import MINUS, escaped, fixed, number, room, shortened
 
 __all__ = ["heading", "scale_of"]
 
-#: Gradients shown as samples, as powers of ten of the largest.
-_POWERS = (0, -1, -2, -3, -4)
+#: Gradients shown as samples, in quarters of the range of the scale.
+_QUARTERS = range(5)
 #: A sample, and what it means; a leaf's sign stands with it.
 _KINDS = {
     Kind.PARAMETER: ("▢", "parameter"),
@@ -32,6 +30,7 @@ _EDGES = {
     "contribution": "→ +2 upstream gradient × local derivative",
 }
 _GAP = "&#160;"
+_TIMES = {1: "ten times", 2: "100 times", 3: "1,000 times"}
 #: Columns of the title.
 _TITLE = 80
 #: What the picture of a step has beside.
@@ -63,7 +62,7 @@ def scale_of(picture: Picture, style: Style) -> Scale:
 def _gradients(picture: Picture) -> list[float | None]:
     if picture.moment:
         return [*picture.moment.amounts]
-    return [each for box in picture.boxes for each in (box.grad, box.largest, *box.strip)]
+    return [each for box in picture.boxes for each in (box.grad, box.largest, *box.strip, *box.spark)]
 
 
 def _title(picture: Picture) -> str:
@@ -86,13 +85,15 @@ def _scale(picture: Picture, scale: Scale) -> str:
     if scale.largest == 0.0:
         return "∇: every gradient is 0, or is not a number"
     top = number(scale.largest)
-    ends = [scale.largest * 10.0**power for power in _POWERS]
+    step = scale.decades // 4
+    ends = [scale.largest * 10.0 ** (-step * quarter) for quarter in _QUARTERS]
     minus = "".join(_sample("■", scale.colour(-each)) for each in ends)
     plus = "".join(_sample("■", scale.colour(each)) for each in reversed(ends))
+    smaller = _TIMES.get(step, f"10^{step} times")
     nan = any(each is not None and math.isnan(each) for each in shown)
     parts = [
         f"∇{_GAP * 2}{MINUS}{top} {minus} 0 {plus} +{top}",
-        "each fainter shade is ten times smaller",
+        f"each fainter shade is {smaller} smaller, the faintest {number(ends[-1], 2)} or less",
         f"nan {_sample('■', scale.theme.nan)}" if nan else "",
         f"{_GAP}— not computed" if not picture.moment and any(map(_lacks_gradient, picture.boxes)) else "",
     ]
@@ -114,6 +115,8 @@ def _kinds(picture: Picture, style: Style) -> str:
         for kind, (sign, word) in _KINDS.items()
         if kind in there
     ]
+    if any(box.spark for box in picture.boxes):
+        parts.append("▂▅█ largest |∇| of each step, log scale")
     if any(edge.local is not None for edge in picture.edges) and style.edges in _EDGES:
         parts.append(_EDGES[style.edges])
     return (_GAP * 4).join(parts)

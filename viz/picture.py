@@ -15,7 +15,7 @@ from viz.reach import reach
 
 __all__ = ["STRIP", "Box", "Bundle", "Cluster", "Edge", "Kind", "Picture", "Row"]
 
-#: The most squares in the strip of a folded box.
+#: The most squares in the strip of a folded box; an array has up to 8 × 8.
 STRIP = 40
 
 
@@ -81,6 +81,11 @@ class Box(NamedTuple):
     #: there are none, of the values that other boxes read. None for one not computed. Of more than
     #: ``STRIP`` each is the largest in magnitude of a run of them.
     strip: tuple[float | None, ...] = ()
+    #: Of an array of two axes how many squares of the strip stand side by side, else 0.
+    across: int = 0
+    #: Of the steps of a loop or of a sequence the largest |∇| of each; of more than ``STRIP`` steps, of
+    #: each of so many runs of them. A box that has it has no strip.
+    spark: tuple[float | None, ...] = ()
     #: For how many values it stands.
     values: int = 1
     #: How many of these are parameters.
@@ -94,6 +99,10 @@ class Box(NamedTuple):
     leaves: Kind | None = None
     #: The clusters that it stands in, by id, from the outermost.
     group: tuple[str, ...] = ()
+    #: On an exercise sheet ``blank`` where the gradient is to be found, ``answer`` where it is in the key.
+    blank: str = ""
+    #: What was found to be wrong here, in a few words: ``first nan``, ``dead relu``.
+    notes: tuple[str, ...] = ()
 
 
 class Cluster(NamedTuple):
@@ -132,6 +141,8 @@ class Edge(NamedTuple):
     #: upstream × local, what the operand receives; of several edges the largest in magnitude. None if
     #: no gradient was computed or none flows here.
     contribution: float | None = None
+    #: Where a number first is not finite: how it comes about, ``0 × inf = nan``; else empty.
+    alarm: str = ""
     #: For how many edges of the graph it stands.
     count: int = 1  # type: ignore[assignment]  # hides the method of tuples
     #: Of an edge from frame to frame, these frames; its source stands in the lowest row of the one, its
@@ -165,6 +176,8 @@ class Picture(NamedTuple):
     values: int = 0
     #: How many values the graph has.
     total: int = 0
+    #: For each value of the graph the id of its box; empty for one that is left out.
+    box_of: tuple[str, ...] = ()
     #: Where the backward pass stands, in the picture of one of its steps.
     moment: Moment | None = None
 

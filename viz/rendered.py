@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from microbp import MicrobpError
 from microbp.files import write_file
 from viz.engines import ENGINES, engine_name
-from viz.notebook import asked
 from viz.styles import Style
 
-__all__ = ["Rendered"]
+__all__ = ["Rendered", "asked"]
 
 
 class Rendered:
@@ -92,3 +91,21 @@ class Rendered:
         except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
             bundle = {"text/plain": f"{type(self).__name__} without a picture: {error}"}
         return asked(bundle, include, exclude)
+
+
+Shown = TypeVar("Shown")
+
+
+def asked(
+    bundle: Mapping[str, Shown], include: Iterable[str] | None, exclude: Iterable[str] | None
+) -> dict[str, Shown]:
+    """The media types of ``bundle`` that are included, if any are named, and not excluded.
+
+    >>> asked({"text/html": "<b>", "text/plain": "b"}, None, ["text/html"])
+    {'text/plain': 'b'}
+    """
+    return {
+        kind: shown
+        for kind, shown in bundle.items()
+        if (not include or kind in include) and (not exclude or kind not in exclude)
+    }

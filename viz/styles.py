@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from viz.callers import whole_number
 from viz.colours import DARK, LIGHT, Theme, faded
-from viz.refusal import whole_number
 
 __all__ = ["FONT", "Style"]
 

@@ -1,12 +1,27 @@
-"""The users' words, made safe for DOT, HTML-like labels and SVG."""
+"""The users' words and numbers: made safe for DOT, HTML-like labels and SVG, cut, printed, and measured."""
 
 from __future__ import annotations
 
+import math
 import unicodedata
+from collections.abc import Iterable
 
 from microbp.safe import safe
 
-__all__ = ["columns", "escaped", "narrowed", "plain", "shortened"]
+__all__ = [
+    "DASH",
+    "MINUS",
+    "columns",
+    "escaped",
+    "fixed",
+    "narrowed",
+    "number",
+    "plain",
+    "room",
+    "shortened",
+    "signed",
+]
+
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
 
@@ -66,3 +81,80 @@ def escaped(text: str, width: int = 0, *, tooltip: bool = False) -> str:
         shown = "␣" * max(len(shown), 1)
     backslash = "\\" * (4 if tooltip else 2)
     return (shortened(shown, width) if width else shown).translate({**_ENTITIES, ord("\\"): backslash})
+
+
+MINUS = "−"
+#: What stands for a number that was not computed.
+DASH = "—"
+
+
+def number(x: float | None, digits: int = 4) -> str:
+    """``x`` to so many significant digits, without trailing zeros; a dash for None.
+
+    Below 1e-3 and from 1e4 on it has an exponent.
+
+    >>> number(0.59326999), number(-0.00043856773), number(12345.0), number(0.0)
+    ('0.5933', '−4.386e−4', '1.234e4', '0')
+    >>> number(None), number(float("nan")), number(-float("inf"))
+    ('—', 'nan', '−inf')
+    """
+    if x is None:
+        return DASH
+    if not math.isfinite(x) or x == 0.0:
+        return {math.inf: "inf", -math.inf: f"{MINUS}inf", 0.0: "0"}.get(x, "nan")
+    mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+    power = int(exponent)
+    if -3 <= power < 4:
+        text = _trimmed(f"{float(f'{mantissa}e{exponent}'):.{max(digits - 1 - power, 0)}f}")
+    else:
+        text = f"{_trimmed(mantissa)}e{power}"
+    return text.replace("-", MINUS)
+
+
+def signed(x: float | None, digits: int = 4) -> str:
+    """``x`` with its sign, as gradients are printed; 0 has none.
+
+    >>> signed(0.08216704), signed(-0.02260254), signed(0.0), signed(None)
+    ('+0.08217', '−0.0226', '0', '—')
+    """
+    return ("+" if x is not None and x > 0 else "") + number(x, digits)
+
+
+def _trimmed(decimal: str) -> str:
+    return decimal.rstrip("0").rstrip(".") if "." in decimal else decimal
+
+
+#: Widths in DejaVu Sans, the widest of the fonts that a picture may be shown with, for a type of 1 point.
+_WIDTHS = {
+    **dict.fromkeys("0123456789", 0.64), **dict.fromkeys("+−×", 0.84), **dict.fromkeys("./ i\u00a0", 0.34),
+    **dict.fromkeys("ena", 0.64), "f": 0.36,
+}  # fmt: skip
+#: Any other character, bold, except for the widest letters, and for those of East Asia.
+_LETTER, _WIDE = 0.75, 1.05
+#: For bold type.
+_BOLD = 1.1
+
+
+def room(texts: Iterable[str], size: float, *, bold: bool = False) -> int:
+    """So many points are as wide as the widest of ``texts`` in a type of that ``size``.
+
+    >>> room(["+0.08217", "−0.0226"], 10), room([], 10)
+    (55, 0)
+    """
+    size = size * _BOLD if bold else size
+    # engines set each character to a whole point, if not all then some of them
+    return max((sum(math.ceil(_width(each) * size) for each in text) for text in texts), default=0)
+
+
+def _width(character: str) -> float:
+    wide = character in "mwMW—" or unicodedata.east_asian_width(character) in "WF"
+    return _WIDTHS.get(character, _WIDE if wide else _LETTER)
+
+
+def fixed(text: str, width: int, height: int, align: str = "CENTER") -> str:
+    """A table of that size, whatever the HTML-like ``text`` in it; empty text leaves the room empty."""
+    return (
+        f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" FIXEDSIZE="TRUE" ALIGN="{align}" '
+        f'WIDTH="{width}" HEIGHT="{height}"><TR><TD ALIGN="{align}" FIXEDSIZE="TRUE" WIDTH="{width}" '
+        f'HEIGHT="{height}">{text}</TD></TR></TABLE>'
+    )

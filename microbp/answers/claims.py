@@ -160,7 +160,8 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[Any, ...]:
         try:
             source = np.array(claimed, dtype=object)
         except ValueError:
-            raise ValueError(f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}") from None
+            told = f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}"
+            raise ValueError(told) from None
     for place in np.ndindex(source.shape):
         source[place] = _plain(source[place])
     numbers = [_number(name, each, decimals) for each in source.flat]

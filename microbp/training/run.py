@@ -532,8 +532,8 @@ class Run:
             told, self.unwritten = self.unwritten is not None, error.strerror
             if not told:
                 warnings.warn(
-                    f"fit: the checkpoint {self.settings.checkpoint} is not written: {error.strerror}. The run "
-                    "goes on, and tries again at the next one and at its end",
+                    f"fit: the checkpoint {self.settings.checkpoint} is not written: {error.strerror}. The "
+                    "run goes on, and tries again at the next one and at its end",
                     NotSavedWarning,
                     stacklevel=user_level(),
                 )

@@ -66,7 +66,8 @@ class Settings:
         if self.patience is not None and self.validation is None:
             raise ValueError("fit: patience watches the validation cost; give validation as well")
         if self.engine not in ENGINES:
-            raise ValueError(f"fit: no engine is called {shown(repr(self.engine))}; there are {', '.join(ENGINES)}")
+            called = shown(repr(self.engine))
+            raise ValueError(f"fit: no engine is called {called}; there are {', '.join(ENGINES)}")
         for what in ("checkpoint", "resume"):
             path = getattr(self, what)
             object.__setattr__(self, what, None if path is None else Path(path))

@@ -6,9 +6,11 @@ let timer = null;
 let near = false; // whether the neighbourhood of the current value is shown, rather than the graph
 
 function go(to) {
-  const target = Math.min(Math.max(Math.round(to) || 0, 0), steps.length);
+  byId("tip").hidden = true; // what it told was of another step
+  const target = Math.min(Math.max(Math.round(to) || 0, 0), places());
   const before = [current(), ...currentGifts().map((gift) => gift.operand)];
-  const { changed, through } = move(target);
+  const { changed, through } = phase === "forward" ? { changed: [], through: new Set() } : move(target);
+  if (phase === "forward") ahead = target;
   const now = [current(), ...currentGifts().map((gift) => gift.operand)];
   const touched = new Set([...before, ...changed, ...now]);
   if (!near) {
@@ -20,20 +22,46 @@ function go(to) {
   for (const id of ["parameters", "values"]) for (const position of touched) paintRow(id, position);
   showStep();
   showSource();
+  paintMap();
+  scrollToRow();
   if (!near && byId("follow").checked) centre(current());
-  byId("slider").value = String(at);
-  const told = `step ${at} of ${steps.length}: ${nodes[current()].name}`;
+  const here = place();
+  byId("slider").max = String(places());
+  byId("slider").value = String(here);
+  const told = `${phase === "forward" ? "forward step" : "step"} ${here} of ${places()}: ${nodes[current()].name}`;
   byId("slider").setAttribute("aria-valuetext", told);
-  byId("counter").textContent = `step ${at} / ${steps.length}`;
+  byId("counter").textContent = `step ${here} / ${places()}`;
   const paid = currentGifts().slice(0, 4).map((gift) => `${signed(gift.amount, 4)} to ${nodes[gift.operand].name}`);
   byId("status").textContent = timer ? "" : paid.length ? `${told} passes ${paid.join(", ")}` : told;
-  for (const id of ["first", "back"]) byId(id).disabled = at === 0;
-  for (const id of ["next", "last"]) byId(id).disabled = at === steps.length;
+  for (const id of ["first", "back"]) byId(id).disabled = here === 0;
+  for (const id of ["next", "last"]) byId(id).disabled = here === places();
   try {
     window.history.replaceState(null, "", `#${at}`);
   } catch {
     // a sandboxed frame has no history of its own
   }
+}
+
+// The row of what receives a gradient comes into the table's sight; nothing else scrolls.
+function scrollToRow() {
+  const row = byId("parameters").querySelector("tr.here");
+  const box = byId("leaves");
+  if (!row) return;
+  window.requestAnimationFrame(() => {
+    const [of, within] = [row.getBoundingClientRect(), box.getBoundingClientRect()];
+    if (of.top < within.top + 48 || of.bottom > within.bottom) box.scrollTop += of.top - within.top - within.height / 2;
+  });
+}
+
+function enter(which) {
+  stop();
+  phase = which;
+  if (phase === "update") move(steps.length);
+  for (const id of ["forward", "backward", "update"]) byId(id).setAttribute("aria-pressed", String(id === phase));
+  for (const id of ["slider", "play"]) byId(id).disabled = places() <= 0;
+  if (!near) { for (const position of drawn.keys()) paint(position); for (const key of lines.keys()) paintLine(key); }
+  for (const position of nodes.keys()) paintRow("parameters", position);
+  go(place());
 }
 
 function showNeighbourhood() {
@@ -72,6 +100,7 @@ function choose(neighbourhoodOnly) {
 // The step that has to do with a value, and the value in sight.
 function visit(position) {
   stop();
+  if (phase !== "backward") enter("backward");
   if (stepOf[position] !== null) go(stepOf[position]);
   if (!near && !isSeen(position)) centre(position);
 }
@@ -86,11 +115,11 @@ function stop() {
 
 function play() {
   if (timer !== null) { stop(); return; }
-  if (steps.length === 0) return;
-  if (at === steps.length) go(0);
+  if (places() <= 0) return;
+  if (place() === places()) go(0);
   timer = setInterval(() => {
-    go(at + 1);
-    if (at === steps.length) stop();
+    go(onward(1));
+    if (place() === places()) stop();
   }, 900);
   showPlaying();
 }
@@ -98,15 +127,18 @@ function play() {
 function showPlaying() {
   const on = timer !== null;
   byId("play").setAttribute("aria-pressed", String(on));
-  byId("verb").textContent = on ? "pause" : "play";
+  byId("verb").textContent = say(on ? "pause" : "play");
+  byId("play").setAttribute("aria-label", say(on ? "pause" : "play"));
   byId("sign").setAttribute("d", on ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 3v10l8-5z");
 }
 
+const onward = (direction) => stepFrom(direction, byId("by").value);
+for (const id of ["forward", "backward", "update"]) byId(id).addEventListener("click", () => enter(id));
 const leap = (to) => () => { stop(); go(to()); };
 byId("first").addEventListener("click", leap(() => 0));
-byId("back").addEventListener("click", leap(() => at - 1));
-byId("next").addEventListener("click", leap(() => at + 1));
-byId("last").addEventListener("click", leap(() => steps.length));
+byId("back").addEventListener("click", leap(() => onward(-1)));
+byId("next").addEventListener("click", leap(() => onward(1)));
+byId("last").addEventListener("click", leap(places));
 byId("play").addEventListener("click", play);
 byId("slider").addEventListener("input", leap(() => Number(byId("slider").value)));
 byId("fit").addEventListener("click", fit);
@@ -148,10 +180,10 @@ byId("search").addEventListener("keydown", (event) => {
 
 // -------------------------------------------------------------------------------------- keyboard
 const keys = {
-  ArrowLeft: () => { stop(); go(at - 1); },
-  ArrowRight: () => { stop(); go(at + 1); },
+  ArrowLeft: () => { stop(); go(onward(-1)); },
+  ArrowRight: () => { stop(); go(onward(1)); },
   Home: () => { stop(); go(0); },
-  End: () => { stop(); go(steps.length); },
+  End: () => { stop(); go(places()); },
   " ": play,
   "/": () => byId("search").focus(),
   Escape: () => { stop(); if (byId("search").value) forget(); byId("tip").hidden = true; },
@@ -163,7 +195,7 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(keys, event.key)) return;
   const target = event.target;
-  if (target === byId("search")) return;
+  if (target === byId("search") || target.closest("select, input[type=number]")) return;
   if (event.key === " " && target.closest("button, summary, input[type=checkbox]")) return; // it is pressed
   event.preventDefault();
   keys[event.key]();
@@ -197,7 +229,7 @@ function legend() {
     return swatch;
   });
   const top = trimmed(number(data.largest, 4));
-  byId("legend").append(`gradient  −${top} `, ...strip, ` +${top}`, element("span", {}, " log scale"));
+  byId("legend").append(`gradient  −${top} `, ...strip, ` +${top}`, element("span", { "data-say": "scale" }, " log scale"));
 }
 
 // What is seen at first depends on the room there is, which in a frame may come later, and may change.
@@ -230,7 +262,16 @@ byId("title").textContent = data.title;
 for (const id of ["play", "slider"]) byId(id).disabled = steps.length === 0;
 byId("slider").max = String(steps.length);
 legend();
+translate();
+showPlaying();
 buildTables();
+byId("language").addEventListener("click", () => {
+  language = language === "en" ? "zh" : "en";
+  translate();
+  showPlaying();
+  buildTables();
+  go(place());
+});
 byId("nearby").hidden = !data.routes;
 choose(!data.routes);
 resized();

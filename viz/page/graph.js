@@ -9,7 +9,7 @@ let bounds;
 
 function arrow(id) {
   const marker = shape("marker", {
-    id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse",
+    id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse",
   });
   marker.append(shape("path", { d: "M0,0.8L8,4L0,7.2z" }));
   return marker;
@@ -53,19 +53,20 @@ function buildNode(position, [x, y]) {
   const group = shape("g", { id: `n${position}`, transform: `translate(${x},${y})` });
   const parts = {
     x, y, group,
-    band: shape("rect", { class: "band", x: left + 1, y: 0, width: w - 2, height: half - 1 }),
+    band: shape("rect", { class: "band", x: left + node.aside + 4, y: 1, width: w - node.aside - 8, height: half - 4, rx: 3 }),
     badge: shape("text", { class: "badge", y: 13 }),
-    gradient: shape("text", { class: "gradient", x: -left - 7, y: 13 }),
+    gradient: shape("text", { class: "gradient", x: -left - 8, y: 13 }),
   };
-  const symbol = `${node.symbol}${node.symbol ? " " : ""}∇`;
-  parts.badge.setAttribute("x", left + 9 + 7 * symbol.length);
+  const text = left + node.aside + 8; // right of the sign of the operation, as in a drawing
+  parts.badge.setAttribute("x", text + 14);
   group.append(
-    shape("rect", { class: "fill", x: left, y: top, width: w, height: h, rx: 3 }),
+    shape("rect", { class: "fill", x: left, y: top, width: w, height: h, rx: 8 }),
     parts.band,
-    shape("rect", { class: "outline", x: left, y: top, width: w, height: h, rx: 3 }),
-    shape("text", { class: node.named ? "name" : "name made", x: left + 7, y: -5 }, node.short),
-    shape("text", { class: "data", x: -left - 7, y: -5 }, trimmed(number(node.data, 4))),
-    shape("text", { class: "symbol", x: left + 7, y: 13 }, takesGradient(position) ? symbol : node.symbol),
+    shape("rect", { class: "outline", x: left, y: top, width: w, height: h, rx: 8 }),
+    shape("text", { class: node.named ? "name" : "name made", x: text, y: -4 }, node.short),
+    shape("text", { class: "data", x: -left - 8, y: -4 }, trimmed(number(node.data, 4))),
+    shape("text", { class: "symbol", x: left + 4 + node.aside / 2, y: 5 }, node.symbol),
+    shape("text", { class: "nabla", x: text, y: 13 }, takesGradient(position) ? "∇" : ""),
     parts.badge,
     parts.gradient,
   );
@@ -92,7 +93,7 @@ function paint(position) {
   const now = gradient(position);
   const classes = ["node", node.kind];
   if (position === data.root) classes.push("root");
-  if (takesGradient(position) && now === null) classes.push("pale");
+  if (takesGradient(position) && now === null) classes.push("empty");
   if (position === current()) classes.push("current");
   if (currentGifts().some((gift) => gift.operand === position)) classes.push("operand");
   if (found.has(position)) classes.push("hit");
@@ -108,10 +109,12 @@ function paintLine(key) {
   const parts = lines.get(key);
   if (!parts) return;
   const edge = edges.get(key);
-  const flowing = at > 0 && edge.target === current() && edge.gift !== null;
+  const flowing = phase === "backward" && at > 0 && edge.target === current() && edge.gift !== null;
   const sign = flowing ? signClass(edge.gift.amount) : "plain";
-  parts.group.setAttribute("class", `edge ${flowing ? `flowing ${sign}` : passed(edge) ? "passed" : "pale"}`);
-  parts.line.setAttribute("marker-end", `url(#tip-${sign})`);
+  parts.group.setAttribute("class", `edge ${flowing ? `flowing ${sign}` : passed(edge) ? "passed" : ""}`);
+  // the gradient goes up to the operand, and so does the arrow that carries it
+  parts.line.setAttribute(flowing ? "marker-start" : "marker-end", `url(#tip-${sign})`);
+  parts.line.removeAttribute(flowing ? "marker-end" : "marker-start");
 }
 
 // The halo and what the current step pays, at those who receive it.

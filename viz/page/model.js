@@ -48,8 +48,29 @@ const final = (position) => gifts[position][gifts[position].length - 1] ?? null;
 const isFinal = (position) => received[position] === gifts[position].length;
 const takesGradient = (position) => gifts[position].length > 0;
 const passed = (edge) => edge.gift !== null && stepOf[edge.target] <= at;
-const current = () => (at === 0 ? data.root : steps[at - 1].node);
-const currentGifts = () => (at === 0 ? [] : steps[at - 1].gives);
+
+// The pass is shown backward; forward, value by value; or with the step of descent that follows it.
+let phase = "backward";
+let ahead = 0;
+const computed = [...nodes.keys()].filter((position) => nodes[position].rule !== "");
+const current = () => (phase === "forward" ? computed[ahead] : at === 0 ? data.root : steps[at - 1].node);
+const currentGifts = () => (phase !== "backward" || at === 0 ? [] : steps[at - 1].gives);
+const place = () => (phase === "forward" ? ahead : at);
+const places = () => (phase === "forward" ? computed.length - 1 : steps.length);
+
+// Steps can be taken value by value, or up to where another neuron or layer passes gradients on.
+const unitOf = (position, by) => {
+  const path = nodes[position].path;
+  return (by === "layers" ? path.slice(0, Math.max(1, path.length - 1)) : path).join("/");
+};
+
+function stepFrom(direction, by) {
+  const unit = (to) => unitOf(phase === "forward" ? computed[to] : to === 0 ? data.root : steps[to - 1].node, by);
+  let to = Math.min(Math.max(place() + direction, 0), places());
+  if (by === "values") return to;
+  while (to + direction >= 0 && to + direction <= places() && unit(to + direction) === unit(to)) to += direction;
+  return to;
+}
 
 // Go to a step. Returns the values whose gradient changed and those that passed theirs on.
 function move(to) {

@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
-from microbp import Graph, MicrobpError, Trace, Value, trace
+from microbp import Graph, Trace, Value, trace
 from microbp.files import write_file
-from viz.engines import ENGINES, NoEngine
-from viz.notebook import asked
-from viz.page.boxes import graph_reach, skeleton
-from viz.page.data import described
-from viz.page.frames import frames
-from viz.page.template import joined
+from viz.callers import TooManyValues, caller_scope, not_drawn
+from viz.engines import ENGINES, NoEngine, positions
+from viz.fold import pictures
+from viz.legible import Levels
+from viz.page.data import as_literal, described, frames, graph_reach, skeleton
 from viz.picture import Kind
-from viz.positions import positions
 from viz.reach import MOST
-from viz.refusal import not_drawn
-from viz.scope import caller_scope
+from viz.rendered import asked
+from viz.styles import Style
+from viz.svg import map_svg
 from viz.text import plain
 
-__all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "page"]
+__all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "joined", "page"]
+
+
+#: In this order: each uses what stands above it.
+_SCRIPTS = ("model.js", "words.js", "window.js", "graph.js", "view.js", "panel.js", "map.js", "controls.js")
+
+
+def joined(title: str, data: Any, drawn: str = "") -> str:
+    """The page as HTML, with its map as SVG. Nothing is loaded; only its own script runs, by its policy.
+
+    >>> "</script><b>" in joined("</script><b>", {"name": "</script><b>"})
+    False
+    """
+    style = _text("step.css")
+    script = "\n".join(map(_text, _SCRIPTS))
+    parts = {
+        "policy": f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
+        "title": html.escape(title),
+        "style": style,
+        "map": drawn,
+        "data": as_literal(data),
+        "script": script,
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _text("step.html"))
+
+
+@cache
+def _text(name: str) -> str:
+    return files("viz.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What a content security policy calls a text by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
 
 #: A graph of more values is shown as the neighbourhood of the current one.
 WHOLE = 1_000
 #: More values do not go on a page.
-LARGEST = 5_000
+LARGEST = 20_000
 #: The numbers on the edges are left out of larger graphs, where they cost more room than they tell.
 _LABELLED = 300
-
-
-class TooManyValues(MicrobpError, ValueError):
-    """The graph is too large for a page."""
+#: Fewer values than these need no map.
+_MAPPED = 10
 
 
 @dataclass(frozen=True)
@@ -104,7 +140,9 @@ def page(
     cross more than 10,000 rows of boxes together, or where no engine is installed, the page shows the
     neighbourhood of the current value, two edges far; its steps and tables are complete all the same.
 
-    Raises TooManyValues above 5,000 values, NoGradientError for a constant, NoEngine if the ``engine``
+    Beside it stays a map: the folded picture, in which the current place is lit.
+
+    Raises TooManyValues above 20,000 values, NoGradientError for a constant, NoEngine if the ``engine``
     that is asked for is not installed, and ValueError if it is not known.
     """
     if engine not in ENGINES:
@@ -129,7 +167,28 @@ def page(
             data["note"] = "The whole graph is a tangle that takes an engine minutes."
         elif not (laid_out := _laid_out(graph, data, engine)):
             data["note"] = "The whole graph needs a layout engine: pip install microbp[viz]."
-    return Page(joined(title, data), title, len(graph), len(steps), laid_out)
+    drawn, data["boxes"] = _map(graph, engine, parameters)
+    return Page(joined(title, data, drawn), title, len(graph), len(steps), laid_out)
+
+
+#: The size of the map's pane, in pixels.
+_MAP = (400.0, 800.0)
+
+
+def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) -> tuple[str, list[str]]:
+    """The folded picture that stays beside the detail, as SVG, and for each value the id of its box in it.
+
+    Both are empty without an engine, and for so few values that they need no map.
+    """
+    if len(graph) < _MAPPED:
+        return "", []
+    style = Style(edges="none", legend=False)
+    levels = pictures(graph, parameters=parameters)
+    folded = (each._replace(title="", note=each.note or "all values") for each in levels)
+    found, laid_out = Levels(folded, style, engine).legible(_MAP)
+    if not laid_out:
+        return "", []
+    return map_svg(laid_out), [f"map-{each}" for each in found.box_of]
 
 
 def _laid_out(graph: Graph, data: dict[str, Any], engine: str) -> str:

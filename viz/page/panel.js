@@ -10,17 +10,47 @@ function showStep() {
   const long = node.formula.length > 40;
   if (node.formula && !long) heading.append(" = ", formula);
   heading.append(" = ", element("span", { title: String(node.data) }, six(node.data)));
-  const upstream = element("p", { class: "upstream" }, "upstream gradient ", derivative(data.root, position), " = ");
-  upstream.append(coloured(at === 0 ? 1 : steps[at - 1].upstream));
   const below = long ? [element("p", { class: "said" }, "= ", formula)] : [];
-  byId("step").replaceChildren(heading, ...below, upstream, ...(at === 0 ? seed() : passes(position)));
+  if (phase === "forward") { byId("step").replaceChildren(heading, ...below, ...madeFrom(position)); return; }
+  if (phase === "update") { byId("step").replaceChildren(...descent()); return; }
+  const upstream = element("p", { class: "upstream" }, say("upstream"), derivative(data.root, position), " = ");
+  upstream.append(coloured(at === 0 ? 1 : steps[at - 1].upstream));
+  const last = at === steps.length && at > 0 ? [element("p", { class: "complete" }, `✓ ${say("complete")}`)] : [];
+  byId("step").replaceChildren(heading, ...below, upstream, ...(at === 0 ? seed() : passes(position)), ...last);
 }
 
 function seed() {
-  const words = steps.length === 0
-    ? "It was not computed from anything that takes a gradient: there are no steps."
-    : "The seed. All values are computed; no gradient has been passed on yet.";
-  return [element("p", { class: "said" }, words)];
+  return [element("p", { class: "said" }, say(steps.length === 0 ? "nosteps" : "seed"))];
+}
+
+// Of the forward pass: what a value is computed from, in numbers.
+function madeFrom(position) {
+  const rows = edgesInto[position].slice(0, CARDS).map((edge) => {
+    const row = element("p", {}, name(edge.source), " = ");
+    row.append(element("b", { title: String(nodes[edge.source].data) }, six(nodes[edge.source].data)));
+    return element("div", { class: "card" }, row);
+  });
+  const rest = edgesInto[position].length - rows.length;
+  if (rest > 0) rows.push(element("p", { class: "said" }, `+ ${rest}`));
+  return [element("h3", {}, say("computed")), ...rows];
+}
+
+// The step that follows the pass: each parameter against its gradient.
+let rate = 0.1;
+function descent() {
+  const input = element("input", { type: "number", id: "rate", value: String(rate), min: "0", step: "any" });
+  const body = element("tbody");
+  const fill = () => body.replaceChildren(...nodes.flatMap((node, position) => {
+    const last = final(position);
+    if (node.kind !== "parameter" || last === null) return [];
+    const moved = element("td", {}, number(node.data - rate * last.after, 6));
+    return [element("tr", {}, element("th", { scope: "row" }, narrowed(position)), element("td", {}, number(node.data, 6)), element("td", { class: signClass(last.after) }, signed(last.after, 6)), moved)];
+  }));
+  input.addEventListener("input", () => { rate = Number(input.value) || 0; fill(); });
+  fill();
+  const label = element("label", {}, `${say("rate")} `);
+  label.append(input);
+  return [element("h2", {}, say("descent")), label, element("table", {}, head("name", "number", "gradient", "after"), body)];
 }
 
 function passes(position) {
@@ -30,19 +60,20 @@ function passes(position) {
     const rest = `and ${plural(gives.length - CARDS, "more contribution")}: the table below has their gradients`;
     cards.push(element("p", { class: "said" }, rest));
   }
-  return [element("h3", {}, "Upstream × local = contribution"), ...cards];
+  return [element("h3", {}, say("rule")), ...cards];
 }
 
 function card(position, gift) {
   const value = six(gift.local);
-  const local = element("p", {}, "local ", derivative(position, gift.operand), " = ", element("span", { class: "symbols", dir: "ltr" }, gift.symbols));
+  const local = element("p", {}, say("local"), derivative(position, gift.operand));
+  if (gift.symbols) local.append(" = ", element("span", { class: "symbols", dir: "ltr" }, gift.symbols));
   const said = [gift.symbols, trimmed(value)];
-  if (!said.includes(gift.numbers) && gift.numbers !== trimmed(number(gift.local, 4))) {
+  if (gift.numbers && !said.includes(gift.numbers) && gift.numbers !== trimmed(number(gift.local, 4))) {
     local.append(" = ", element("span", { class: "symbols", dir: "ltr" }, gift.numbers));
   }
   if (gift.symbols !== trimmed(value)) local.append(" = ", element("span", { title: String(gift.local) }, value));
   const upstream = six(steps[at - 1].upstream);
-  const contribution = element("p", {}, `contribution ${upstream} × ${gift.local < 0 ? `(${value})` : value} = `, coloured(gift.amount));
+  const contribution = element("p", {}, `${say("contribution")}${upstream} × ${gift.local < 0 ? `(${value})` : value} = `, coloured(gift.amount));
   const sum = element("p", { class: "sum" }, jump(gift.operand), ".grad ");
   if (gift.number > 1) {
     const before = gifts[gift.operand][gift.number - 2].after;
@@ -53,8 +84,8 @@ function card(position, gift) {
 }
 
 function state(count, all) {
-  if (count < all) return element("span", { class: "state" }, `${count} of ${all}`);
-  return element("span", { class: "state" }, all > 1 ? `✓ final (${all} of ${all})` : "✓ final");
+  if (count < all) return element("span", { class: "state" }, `${count} ${say("of")} ${all}`);
+  return element("span", { class: "state" }, all > 1 ? `✓ ${say("final")} (${all} ${say("of")} ${all})` : `✓ ${say("final")}`);
 }
 
 // A name that leads to the step in which its gradient is passed on or complete.
@@ -109,7 +140,7 @@ const rows = { parameters: new Map(), values: new Map() };
 
 function head(...titles) {
   const row = element("tr");
-  for (const title of titles) row.append(element("th", { scope: "col" }, title));
+  for (const title of titles) row.append(element("th", { scope: "col" }, say(title)));
   return element("thead", {}, row);
 }
 
@@ -122,11 +153,11 @@ function buildTable(id, positions) {
     if (id === "values" && node.formula) label.append(" = ", element("span", { class: "symbols", dir: "ltr" }, node.formula));
     const grad = element("td");
     const mark = element("td");
-    const row = element("tr", {}, label, element("td", { title: String(node.data) }, number(node.data, 6)), grad, mark);
+    const row = element("tr", { "data-position": String(position) }, label, element("td", { title: String(node.data) }, number(node.data, 6)), grad, mark);
     rows[id].set(position, { row, grad, mark });
     body.append(row);
   }
-  byId(id).replaceChildren(head("name", "data", "gradient so far", ""), body);
+  byId(id).replaceChildren(head("name", "number", "gradient", "state"), body);
   for (const position of positions) paintRow(id, position);
 }
 
@@ -139,7 +170,7 @@ function paintRow(id, position) {
   parts.grad.className = now === null ? "none" : signClass(now.after);
   if (now === null) parts.grad.removeAttribute("title");
   else parts.grad.title = String(now.after);
-  parts.grad.textContent = now === null ? (takesGradient(position) ? "" : "none") : signed(now.after, 6);
+  parts.grad.textContent = now === null ? (takesGradient(position) ? "" : say("none")) : signed(now.after, 6);
   const all = gifts[position].length;
   parts.mark.textContent = now === null ? "" : isFinal(position) ? "✓" : `${received[position]}/${all}`;
 }
@@ -149,13 +180,17 @@ function buildTables() {
   const positions = [...nodes.keys()];
   const parameters = positions.filter((position) => isKind("parameter")(nodes[position]));
   const inputs = positions.filter((position) => isKind("input")(nodes[position]));
-  byId("leavestitle").textContent = inputs.length ? (parameters.length ? "Parameters and inputs" : "Inputs") : "Parameters";
+  byId("leavestitle").textContent = say(inputs.length ? (parameters.length ? "both" : "inputs") : "parameters");
   byId("leaves").hidden = parameters.length + inputs.length === 0;
   buildTable("parameters", [...parameters, ...inputs]);
   const every = byId("every");
+  rows.values.clear();
+  every.open = false;
   every.querySelector("summary").textContent = `All ${plural(nodes.length, "value")}`;
-  every.addEventListener("toggle", () => { if (every.open && rows.values.size === 0) buildTable("values", positions); });
 }
+byId("every").addEventListener("toggle", () => {
+  if (byId("every").open && rows.values.size === 0) buildTable("values", [...nodes.keys()]);
+});
 
 // ----------------------------------------------------------------------------------------- hover
 function describe(position) {

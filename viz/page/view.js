@@ -32,6 +32,17 @@ function fit() {
   look();
 }
 
+// So much of the picture that all of these are seen, but no nearer than is usual.
+function showAll(positions) {
+  const boxes = positions.filter((each) => drawn.has(each)).map((each) => [drawn.get(each), nodes[each].width / 2 + 30]);
+  if (boxes.length === 0) return;
+  const [left, right] = [Math.min(...boxes.map(([p, w]) => p.x - w)), Math.max(...boxes.map(([p, w]) => p.x + w))];
+  const [top, bottom] = [Math.min(...boxes.map(([p]) => p.y)) - 60, Math.max(...boxes.map(([p]) => p.y)) + 60];
+  view.scale = Math.min(pane.width / (right - left), pane.height / (bottom - top), 1.2);
+  [view.x, view.y] = [(left + right) / 2, (top + bottom) / 2];
+  look();
+}
+
 function centre(position) {
   const parts = drawn.get(position);
   if (!parts) return;

@@ -4,6 +4,7 @@ const MOST = 40; // values
 const OPERANDS = 12;
 const ACROSS = 6; // boxes side by side
 const ROW = 84;
+const LEAST = 0.8; // the scale at which a neighbourhood is legible
 const SPACE = 14;
 const ASIDE = 90;
 
@@ -70,11 +71,20 @@ function meanOfUsers(position, places) {
   return users.length ? sum / users.length : 0;
 }
 
-// A row that is too long as several of about one length.
+// A row that is too long for the pane as several.
 function broken(members) {
-  const count = Math.ceil(members.length / ACROSS);
-  const length = Math.ceil(members.length / count);
-  return Array.from({ length: count }, (_, index) => members.slice(index * length, (index + 1) * length)).filter((row) => row.length);
+  const widest = Math.max(pane.width / LEAST, 360);
+  const found = [];
+  let room = 0;
+  for (const position of members) {
+    room -= nodes[position].width + SPACE;
+    if (room < 0 || found[found.length - 1].length === ACROSS) {
+      found.push([]);
+      room = widest - nodes[position].width - SPACE;
+    }
+    found[found.length - 1].push(position);
+  }
+  return found;
 }
 
 function straight(edge, places) {

@@ -50,6 +50,48 @@ function coloured(x) {
   return element("b", { class: signClass(x), title: String(x) }, six(x, true));
 }
 
+// -------------------------------------------------------------------- what the page says, in two languages
+const sayings = {
+  en: {
+    fit: "fit", follow: "follow", neighbourhood: "neighbourhood", step: "step", play: "play", pause: "pause", source: "Source",
+    forward: "forward", backward: "backward", update: "update", by: "step by", values: "values", neurons: "neurons", layers: "layers",
+    map: "map: the whole graph, folded", name: "name", number: "data", gradient: "gradient", state: "state", after: "after",
+    nosource: "Source lines are shown here after microbp.record_sites(True).",
+    seed: "The seed. All values are computed; no gradient has been passed on yet.",
+    nosteps: "It was not computed from anything that takes a gradient: there are no steps.",
+    complete: "The pass is complete: every gradient is final.",
+    rule: "Upstream × local = contribution", upstream: "upstream gradient ", local: "local ", contribution: "contribution ",
+    computed: "Computed from", rate: "learning rate", descent: "One step of descent: parameter − rate × gradient",
+    parameters: "Parameters", inputs: "Inputs", both: "Parameters and inputs", search: "find a value  ( / )",
+    scale: " log scale", none: "none", final: "final", of: "of",
+  },
+  zh: {
+    fit: "全图", follow: "跟随", neighbourhood: "邻域", step: "步进", play: "播放", pause: "暂停", source: "源代码",
+    forward: "前向", backward: "反向", update: "更新", by: "步长", values: "值", neurons: "神经元", layers: "层",
+    map: "地图：折叠后的整个计算图", name: "名称", number: "数值", gradient: "梯度", state: "状态", after: "之后",
+    nosource: "调用 microbp.record_sites(True) 之后，这里显示源代码行。",
+    seed: "起点：所有值都已算出，还没有传递任何梯度。",
+    nosteps: "它不依赖任何需要梯度的值：没有步骤。",
+    complete: "反向传播完成：所有梯度都已最终确定。",
+    rule: "上游梯度 × 局部导数 = 贡献", upstream: "上游梯度 ", local: "局部导数 ", contribution: "贡献 ",
+    computed: "由以下值计算", rate: "学习率", descent: "一步梯度下降：参数 − 学习率 × 梯度",
+    parameters: "参数", inputs: "输入", both: "参数和输入", search: "查找值  ( / )",
+    scale: " 对数刻度", none: "无", final: "最终", of: "/",
+  },
+};
+let language = "en";
+const say = (key) => sayings[language][key];
+
+function translate() {
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
+  for (const each of document.querySelectorAll("[data-say]")) each.textContent = say(each.dataset.say);
+  byId("search").placeholder = say("search");
+  byId("map").setAttribute("aria-label", say("map"));
+  byId("language").textContent = language === "zh" ? "English" : "中文";
+  byId("language").lang = language === "zh" ? "en" : "zh";
+  byId("language").setAttribute("aria-label", language === "zh" ? "English: the page in English" : "中文: the page in Chinese");
+}
+
 function plural(count, word) {
   return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 }

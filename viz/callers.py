@@ -1,10 +1,15 @@
-"""What is said to a caller who gives something that has no graph, or a number that is none."""
+"""What a caller gives: the variables that he sees, and what is said where he gives something else."""
 
 from __future__ import annotations
 
-from microbp import Module, Trace
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
 
-__all__ = ["not_drawn", "whole_number"]
+from microbp import MicrobpError, Module, Trace, Value
+
+__all__ = ["TooManyValues", "caller_scope", "not_drawn", "whole_number"]
 
 
 def not_drawn(caller: str, takes: str, given: object) -> TypeError:
@@ -29,3 +34,21 @@ def whole_number(option: str, given: object) -> None:
     """TypeError where ``given`` is not an int."""
     if type(given) is not int:
         raise TypeError(f"{option} is a whole number, not {given!r}")
+
+
+_INSIDE = tuple(str(Path(file).parent / "_")[:-1] for file in (__file__, inspect.getfile(Value)))
+
+
+def caller_scope() -> dict[str, Any]:
+    """The variables that the nearest code outside viz and microbp sees, the local ones first."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return {}
+    local = dict(frame.f_locals)
+    return local | {name: held for name, held in frame.f_globals.items() if name not in local}
+
+
+class TooManyValues(MicrobpError, ValueError):
+    """More values than a page, or the pictures of steps, can show."""

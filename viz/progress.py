@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from viz.colours import Scale
 from viz.moment import Flow, Progress, When
-from viz.moments.rooms import fixed, room
-from viz.numbers import DASH, number, signed
 from viz.picture import Box, Edge
 from viz.styles import Style
+from viz.text import DASH, fixed, number, room, signed
 
 __all__ = ["band", "colours", "edge_label", "edge_look", "outline", "style_of"]
+
 
 #: The type of a band and of an edge's label.
 _BAND, _LABEL = 10, 8
@@ -79,7 +79,7 @@ def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
         shown = f"<B>{amount}</B>" if flow.when is When.NOW else amount
         lines.append(_font(shown, _colour(flow, style)))
     width = max(room([local], _LABEL), room([amount], _LABEL, bold=True)) + 4
-    return f'<{fixed("".join(f"&#160;{line}{_LEFT}" for line in lines), width, 22, "LEFT")}>'
+    return f"<{fixed(''.join(f'&#160;{line}{_LEFT}' for line in lines), width, 22, 'LEFT')}>"
 
 
 def _colour(flow: Flow, style: Style) -> str:

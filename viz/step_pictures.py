@@ -1,4 +1,4 @@
-"""``Film``: all pictures of a backward pass. They differ in how far the gradient has come, and no more."""
+"""Pictures of a backward pass, one for each step: they differ in how far the gradient has come."""
 
 from __future__ import annotations
 
@@ -6,18 +6,58 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from microbp import Graph, Trace, Value, trace
+from microbp import Graph, Step, Trace, Value, trace
+from viz.callers import TooManyValues, caller_scope, not_drawn, whole_number
+from viz.drawing import Drawing
 from viz.focus import focus
 from viz.fold import picture
 from viz.kinds import formula, kinds
 from viz.moment import Flow, Moment, Progress, When
-from viz.moments.captions import captions
-from viz.page import TooManyValues
 from viz.picture import Picture
-from viz.refusal import not_drawn, whole_number
-from viz.scope import caller_scope
+from viz.styles import Style
+from viz.text import plain, shortened, signed
 
-__all__ = ["MOST", "Film", "film"]
+__all__ = ["MOST", "Film", "captions", "draw_step", "film"]
+
+
+#: Columns of a name, and how many names are listed.
+_NAME, _LISTED = 18, 3
+
+
+def captions(trace: Trace, digits: int = 4) -> list[str]:
+    """A line for each step, the first for the seed.
+
+    >>> from microbp import Value, trace
+    >>> w, x = Value(0.5, name="w"), Value(3.0, name="x")
+    >>> for each in captions(trace((w * x).tanh() * x, {})):
+    ...     print(each)
+    step 0 of 3: the pass begins with ∇v4 = 1
+    step 1 of 3: v4 = v3·x passes on +1 to x and v3
+    step 2 of 3: v3 = tanh(v2) passes on +3 to v2
+    step 3 of 3: v2 = w·x passes on +0.5421 to x and w
+    """
+    graph, count = trace.graph, len(trace)
+    first = f"step 0 of {count}: the pass begins with ∇{_name(graph.root.name)} = 1"
+    return [first, *(f"step {step.index} of {count}: {_told(trace, step, digits)}" for step in trace.steps)]
+
+
+def _told(trace: Trace, step: Step, digits: int) -> str:
+    node = trace.graph.nodes[step.node]
+    name = _name(node.name)
+    if not node.named:
+        name = f"{name} = {shortened(plain(trace.graph.formula(node)), _NAME)}"
+    given = Counter(trace.graph.nodes[each.operand].name for each in step.contributions)
+    names = [f"{_name(each)}{', twice' if count == 2 else f', {count} times' if count > 2 else ''}"
+             for each, count in given.items()]  # fmt: skip
+    if len(names) > _LISTED:
+        names = [*names[: _LISTED - 1], f"{len(names) - _LISTED + 1} more"]
+    receivers = " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+    return f"{name} passes on {signed(step.upstream, digits)} to {receivers or 'nothing'}"
+
+
+def _name(name: str) -> str:
+    return shortened(plain(name), _NAME)
+
 
 #: More boxes than these are not followed by eye, and take minutes to draw once for every step.
 MOST = 300
@@ -63,9 +103,7 @@ class Film:
         whole_number("step", step)
         gradients = self.trace.gradients(step)
         current = self.trace.steps[step - 1].node if step else None
-        paid = Counter(
-            each.operand for done in self.trace.steps[:step] for each in done.contributions
-        )
+        paid = Counter(each.operand for done in self.trace.steps[:step] for each in done.contributions)
         progress = {
             id_: Progress(paid[at], self._expected[at], at == current, tuple(self._gradients[at]))
             for id_, at in self._positions.items()
@@ -78,6 +116,7 @@ class Film:
         }
         boxes = tuple(
             box._replace(
+                notes=(),
                 grad=gradients[self._positions[box.id]],
                 tooltip=self._tooltip(box.id, gradients, progress.get(box.id)),
             )
@@ -160,3 +199,53 @@ def film(
             f"together, and no one can follow more than {FAR:,}. {_CURES}"
         )
     return Film(pass_, drawn, title or "", digits)
+
+
+def draw_step(
+    root: Value | Graph | Trace,
+    step: int,
+    *,
+    names: Mapping[str, Any] | None = None,
+    parameters: Iterable[str | Value] | None = None,
+    between: tuple[str | Value, str | Value] | None = None,
+    around: str | Value | None = None,
+    hops: int = 2,
+    title: str | None = None,
+    rankdir: str = "TB",
+    edges: str = "local",
+    digits: int = 4,
+    dark: bool = False,
+    legend: bool = True,
+    engine: str = "auto",
+    format: str = "svg",  # noqa: A002
+) -> Drawing:
+    """The backward pass from ``root`` as it stands after so many steps. Step 0 is the seed, ∇root = 1.
+
+    In each step one value, with a thick outline, passes its gradient on to its operands: along the thick
+    edges, each with the local derivative and the contribution, which is upstream gradient × local
+    derivative. On the band of each value stands its gradient so far; ``1/2`` beside it says that it
+    waits for the second of two contributions. What the gradient has not reached is pale.
+
+    Every value has its box in the same place in all steps. ``backward()`` need not have run. The options
+    are those of :func:`viz.draw`; ``edges`` says what stands on the other edges: the ``"local"``
+    derivative, the ``"contribution"`` where it has been paid, or ``"none"``.
+
+    >>> from microbp import Value
+    >>> w, x = Value(0.5), Value(3.0)
+    >>> loss = (w * x) ** 2
+    >>> drawing = draw_step(loss, 2)
+    >>> drawing.picture.title
+    'step 2 of 2: v2 = w·x passes on +3 to x and w'
+    >>> {box.name: box.grad for box in drawing.picture.boxes}
+    {'w': 9.0, 'x': 1.5, 'w·x': 3.0, 'loss': 1.0}
+
+    Raises IndexError where the pass has no such step, TooManyValues for more than 300 boxes or
+    for edges that cross more than 3,000 rows of them, TypeError for what is no Value, Graph or Trace,
+    NoGradientError for a constant, and as :func:`viz.draw` does.
+    """
+    style = Style(rankdir, dark, edges, digits, legend).checked()
+    shown = film(
+        root, names=names, parameters=parameters, between=between, around=around, hops=hops,
+        title=title, digits=digits, caller="draw_step",
+    )  # fmt: skip
+    return Drawing(shown.picture(step), style, engine=engine, format=format)
