@@ -455,14 +455,12 @@ class Early(NamedTuple):
             "early and again" if self.again else "early",
             names=partial(net.listed, sorted(used)),
             rate=f"{rate:.6g}",
-            numbers=partial(_moves, net, sorted(used), new),
+            numbers=[
+                said("moved", name=partial(net.called, n), new=f"{new[n]:.6g}", old=f"{net.data[n]:.6g}")
+                for n in sorted(used)[:4]
+            ],
         )
         return Mistake(told, edits)
-
-
-def _moves(net: Structure, nodes: Sequence[int], new: Mapping[int, float]) -> str:
-    moves = (f"{net.called(n)} = {new[n]:.6g} in place of {net.data[n]:.6g}" for n in nodes)
-    return several(moves)
 
 
 def early(claim: Claim) -> Iterator[Early]:

@@ -231,18 +231,15 @@ class Search:
         One number tells the rate, so that a claim of one number, or one that is a multiple of the truth,
         would always have one: there must be others for it to be tested by.
         """
-        if not one.fits or self.net.learning_rate is not None or len(self.net.args) > _RATED:
-            return []
-        if not self.net.fresh:
-            return []
-        if one.claim.ratios < 3:
+        net = self.net
+        if net.learning_rate is not None or len(net.args) > _RATED or not net.fresh or one.claim.ratios < 3:
             return []
         found = []
         for moved in early(one.claim):
             if moved.again:
                 continue
             rates, scores = [0.0, 0.1], [one.true]
-            for _ in range(10 if self.net.count <= 5 * _SMALL else 3):  # 3 do where it is linear in the rate
+            for _ in range(10 if net.count <= 5 * _SMALL else 3):  # 3 do where it is linear in the rate
                 mistake = moved.at(one.claim, rates[-1])
                 if mistake is None or not mistake.edits:
                     break
@@ -446,7 +443,7 @@ def _permuted(claim: Claim) -> Iterator[Candidate]:
             order += [stays] if stays is not None else fitting[:1]
         moved = [i for i, each in enumerate(order) if i != each]
         if len(order) == length > 1 and moved:
-            kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(true.ndim, "slice")
+            kind = _kind(true, axis)
             fields = {"lines": said(f"{kind}s", axis=axis), "name": claim.name}
             told = said("permuted", order=", ".join(map(str, order)), **fields)
             if len(moved) == 2:
@@ -491,11 +488,16 @@ def _of_another(claim: Claim) -> Iterator[Candidate]:
             yield Candidate(said("of another", name=name, numbers=partial(shown, gradient)), gradient)
 
 
+def _kind(array: Floats, axis: int) -> str:
+    """What is counted along an axis."""
+    return {1: "element", 2: ("row", "column")[axis % 2]}.get(array.ndim, "slice")
+
+
 def _lines(claim: Claim) -> Iterator[Candidate]:
     """One line of the true array, or the sum or mean of all, in place of each."""
     true = claim.true
     for axis, length in enumerate(true.shape):
-        kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(true.ndim, "slice")
+        kind = _kind(true, axis)
         article = said(f"a{'n' * (kind == 'element')} {kind}", axis=axis)
         for i in range(length if length > 1 else 0):
             line = np.take(true, [i], axis)
