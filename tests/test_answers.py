@@ -771,6 +771,11 @@ def test_chinese() -> None:
     assert "w7: 没有作答" in str(report)
     assert report["w1"].explanation.startswith("符号错误：它是真实梯度的 -1 倍")
     assert report["w5"].verdict == "WRONG"
+    early = (D1 * NEW["w5"] + D2 * NEW["w7"]) * SLOPE_H1 * I1
+    [text] = causes(graded(E, "w1", early, learning_rate=RATE, language="zh"))
+    assert text.startswith("w5, w7 在反向传播使用之前已用 η = 0.5 更新：w5 = ")
+    assert "，而不是 0.4" in text
+    assert "in place of" not in text
     with pytest.raises(ValueError, match=r"check_answers\(\) speaks en and zh, not 'de'"):
         check_answers(E, claims, language="de")
 

@@ -91,6 +91,14 @@ class Claim:
                 ratio[tuple(place)] = float(claimed[tuple(place)]) / float(self.true[tuple(place)])
         return ratio
 
+    @cached_property
+    def ratios(self) -> int:
+        """In how many ratios to the truth its wrong numbers are; 0 where the shapes do not fit."""
+        if not fits_onto(self.wrong.shape, self.true.shape):
+            return 0
+        ratios = self.ratio[np.broadcast_to(self.wrong, self.true.shape)].flat
+        return len({f"{each:.4g}" for each in ratios if each is not None})
+
     @property
     def right(self) -> bool:
         """Whether all of it is right."""

@@ -14,6 +14,7 @@ from microbp.answers.report import AS_UPDATE, BLANK, RIGHT, UNREADABLE, WRONG, A
 from microbp.answers.search import Found, Search
 from microbp.answers.structure import Structure
 from microbp.answers.words import LANGUAGES, Said, element, places_of, said, several, shape_of, shown
+from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
 from microbp.sites import user_scope
 from microbp.value import Value, describe
@@ -102,7 +103,8 @@ def check_answers(
         raise ValueError("check_answers() was given no claims")
     search = Search(net)
     claimed_as = as_updates(asked, learning_rate) or asked
-    report = AnswerReport(tuple(_graded(each, search, language) for each in claimed_as), language)
+    with collector_at_rest():
+        report = AnswerReport(tuple(_graded(each, search, language) for each in claimed_as), language)
     if show:
         report.present()
     return report

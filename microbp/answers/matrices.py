@@ -146,7 +146,7 @@ def _output(net: Structure, z: int) -> int:
     for _ in range(_LONGEST):
         if _feeds_layer(net, position):
             return position
-        position = _meeting(net, position)
+        position = net.meeting[position]
         if position < 0:
             break
         inner = [each for each in net.operands(position) if net.rules[each] is not None]
@@ -162,16 +162,6 @@ def _feeds_layer(net: Structure, position: int) -> bool:
     partners = [net.partner[edge] for edge in net.uses[position]]
     beside = {net.args[each] if each >= 0 else -1 for each in partners}
     return bool(beside) and beside.issubset(net.leaves)
-
-
-def _meeting(net: Structure, position: int) -> int:
-    """The next node through which every path from a node to the loss leads; -1 at the end."""
-    ahead = {net.owner[edge] for edge in net.uses[position]}
-    while len(ahead) > 1:
-        nearest = min(ahead)
-        ahead.remove(nearest)
-        ahead |= {net.owner[edge] for edge in net.uses[nearest]}
-    return ahead.pop() if ahead else -1
 
 
 def _above(net: Structure, z: Places, ends: Places, rows: bool) -> Above | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import chain, product
 from math import isclose, isnan
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from microbp.answers.claims import Claim
 from microbp.answers.structure import Factor, Structure, bracketed
 from microbp.answers.words import Among, Said, said, several
 from microbp.compiled import Compiled, compiled
-from microbp.expr import parse
+from microbp.expr import Expression, parse
 from microbp.rules import RULES, Rule
 from microbp.sweeps import forward
 
@@ -165,8 +165,8 @@ def _other_derivatives(
         said("by the argument"): lambda: derivative(*operands, argument),
         said("value again"): lambda: made.value(*at_output),
     }
-    for text in _parts(str(rule.shown[place])):
-        ways[said("part", part=text)] = partial(_evaluated, text, scope, rule.name)
+    for text, part in _parts(rule, place):
+        ways[said("part", part=text)] = partial(_evaluated, part, scope)
     for other in ("sigmoid", "tanh"):
         if other != rule.name:
             function, prime = compiled(RULES[other]), f"{other}′"
@@ -175,8 +175,8 @@ def _other_derivatives(
     return ways
 
 
-def _evaluated(text: str, scope: Mapping[str, float], name: str) -> float:
-    number: float = parse(text, scope, name).evaluate(dict(scope))
+def _evaluated(part: Expression, scope: Mapping[str, float]) -> float:
+    number: float = part.evaluate(dict(scope))
     return number
 
 
@@ -185,16 +185,18 @@ def _slope(function: Compiled, argument: float) -> float:
     return number
 
 
-def _parts(text: str) -> list[str]:
-    """The factors of a product; of the first branch, where there are several."""
-    tree = ast.parse(text, mode="eval").body
+@cache
+def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
+    """The factors of a derivative that is a product; of its first branch, where there are several."""
+    tree = ast.parse(str(rule.shown[place]), mode="eval").body
     while isinstance(tree, ast.IfExp):
         tree = tree.body
     parts: list[ast.expr] = []
     while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
         parts.append(tree.right)
         tree = tree.left
-    return [ast.unparse(each) for each in [*parts, tree]] if parts else []
+    texts = [ast.unparse(each) for each in [*parts, tree]] if parts else []
+    return [(text, parse(text, (*rule.args, "y"), rule.name)) for text in texts]
 
 
 def _biases(net: Structure) -> Iterator[Mistake]:
@@ -454,14 +456,12 @@ class Early(NamedTuple):
             "early and again" if self.again else "early",
             names=partial(net.listed, sorted(used)),
             rate=f"{rate:.6g}",
-            numbers=partial(_moves, net, sorted(used), new),
+            numbers=[
+                said("moved", name=partial(net.called, n), new=f"{new[n]:.6g}", old=f"{net.data[n]:.6g}")
+                for n in sorted(used)[:4]
+            ],
         )
         return Mistake(told, edits)
-
-
-def _moves(net: Structure, nodes: Sequence[int], new: Mapping[int, float]) -> str:
-    moves = (f"{net.called(n)} = {new[n]:.6g} in place of {net.data[n]:.6g}" for n in nodes)
-    return several(moves)
 
 
 def early(claim: Claim) -> Iterator[Early]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import wrap
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.answers.words import LANGUAGES, VERDICTS, element, said, shape_of
-from microbp.notebook import Shown
+from microbp.check.report import Report
 from microbp.tables import Cell, Table
 
 RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = VERDICTS
@@ -73,7 +72,7 @@ class AnswerRow(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class AnswerReport(Shown):
+class AnswerReport(Report):
     """What :func:`check_answers` found; ``str(report)`` is the table."""
 
     rows: tuple[AnswerRow, ...]
@@ -84,26 +83,10 @@ class AnswerReport(Shown):
         """Whether every claim is right."""
         return all(row.verdict in (RIGHT, AS_UPDATE) for row in self.rows)
 
-    @property
-    def counts(self) -> Counter[str]:
-        """How many rows have each verdict."""
-        return Counter(row.verdict for row in self.rows)
-
     def __getitem__(self, name: str) -> AnswerRow:
         """The row of a name. KeyError says which there are."""
-        for row in self.rows:
-            if row.name == name:
-                return row
-        raise KeyError(f"nothing was claimed for {name!r}; there are {', '.join(r.name for r in self.rows)}")
-
-    def __repr__(self) -> str:
-        return f"AnswerReport({self._tally()})"
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    def _tally(self) -> str:
-        return ", ".join(f"{count} {self._word(verdict)}" for verdict, count in self.counts.items())
+        row: AnswerRow = self._row(name, f"nothing was claimed for {name!r}")
+        return row
 
     def _word(self, verdict: str) -> str:
         return VERDICTS[verdict][LANGUAGES.index(self.language)]

@@ -8,17 +8,17 @@ What has the right score is computed in full, and only what reproduces all of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import combinations, product
-from typing import NamedTuple
+from itertools import chain, combinations, compress, product
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import digest, orientation
 from microbp.answers.mistakes import CUSTOMARY, Mistake, chain_rule, early, wrong_index
-from microbp.answers.structure import Flags, Floats, Structure
+from microbp.answers.structure import Flags, Floats, Places, Structure
 from microbp.answers.words import Said, places_of, said, shape_of, shown
 from microbp.sweeps import backward, tangent
 
@@ -63,22 +63,23 @@ class Bank:
 
     def __init__(self, net: Structure, mistakes: Iterable[Mistake]) -> None:
         self.net = net
-        every = [(each, len({net.depth[net.owner[edge]] for edge in each.edits}) <= 1) for each in mistakes]
+        every = [*mistakes]
+        which, edge, new = _columns([each.edits for each in every])
+        count = np.bincount(which, minlength=len(every))
+        depth = np.array(net.depth)[np.array(net.owner)[edge]]
+        above = depth != depth[np.repeat(np.cumsum(count) - count, count)]
+        linear = np.bincount(which, above, len(every)) == 0
         # Passes take their time: in a large graph those with the most changes, of whole layers and all steps.
-        sizes = sorted((-len(each.edits) for each, linear in every if not linear))
         room = min(_GRADIENTS // net.count, 2 * _LOCALS // len(net.args))
-        least = -sizes[room] if len(sizes) > room else 0
-        kept = [(each, linear) for each, linear in every if linear or len(each.edits) > least]
-        self.mistakes = [each for each, _ in kept]
-        self.linear = np.array([linear for _, linear in kept], dtype=bool)
+        sizes = np.sort(count[~linear])[::-1]
+        kept = linear | (count > (sizes[room] if len(sizes) > room else 0))
+        self.mistakes = [*compress(every, kept)]
+        self.linear = linear[kept]
         self.seeded = np.array([bool(each.seeds) for each in self.mistakes], dtype=bool)
-        parts = [(i, e, x) for i, (each, linear) in enumerate(kept) if linear for e, x in each.edits.items()]
-        table = np.array(parts).reshape(-1, 3)
-        self.which, self.edge, new = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
-        self.change = (new - net.local[self.edge]) * net.gradient[np.array(net.owner)[self.edge]]
-        seeds = [(i, n, x) for i, each in enumerate(self.mistakes) for n, x in each.seeds.items()]
-        table = np.array(seeds).reshape(-1, 3)
-        self.beginning, self.begin, self.seed = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
+        here = linear[which]
+        self.which, self.edge = (np.cumsum(kept) - 1)[which[here]], edge[here]
+        self.change = (new[here] - net.local[self.edge]) * net.gradient[np.array(net.owner)[self.edge]]
+        self.beginning, self.begin, self.seed = _columns([each.seeds for each in self.mistakes])
         self.others = self.passes(np.flatnonzero(~self.linear).tolist())
 
     def passes(self, which: Sequence[int]) -> Floats:
@@ -113,6 +114,13 @@ class Bank:
             if np.isfinite(gives).all() and digest(gives) not in known:
                 known.add(digest(gives))
                 yield Candidate(self.mistakes[i].told, gives)
+
+
+def _columns(tables: Sequence[Mapping[int, float]]) -> tuple[Places, Places, Floats]:
+    """Of several tables in a row: which table each entry is of, its key and its number."""
+    which = np.repeat(np.arange(len(tables)), [*map(len, tables)])
+    keys = np.fromiter(chain.from_iterable(tables), int, len(which))
+    return which, keys, np.fromiter(chain.from_iterable(each.values() for each in tables), float, len(which))
 
 
 class Change(NamedTuple):
@@ -166,14 +174,14 @@ class Search:
         """A rate, another's gradient, a line that stands in place of all, one mistake with the chain rule."""
         one.simplest = False
         more = [*_with_a_rate(one.claim), *_of_another(one.claim), *_lines(one.claim)]
-        one.expect(more)
+        one.expect(np.array([one.scored(each.gives) for each in more]))
         whole += more
         return one.reproduced(more) + one.met(self.bank("chain"))
 
     def _further(self, one: _Claimed, whole: list[Candidate]) -> list[Candidate]:
         """A wrong index, weights that were updated too early, matrices the wrong way round."""
         matrices = [*_distinct(one.claim, (Candidate(*each) for each in orientation(one.claim)))]
-        one.expect(matrices)
+        one.expect(np.array([one.scored(each.gives) for each in matrices]))
         whole += matrices
         found = one.met(self.bank("index"))
         if (self.net.learning_rate is not None or len(self.net.args) <= _RATED) and self.net.fresh:
@@ -183,32 +191,33 @@ class Search:
     def _combined(self, one: _Claimed, whole: list[Candidate]) -> list[Candidate]:
         """Each of these with a wrong sign, a factor, in an updated parameter; or two mistakes at once."""
         changes = [*_changes(one.claim)]
+        scores = [one.scored(each.gives) for each in whole]
         combined = [
-            change.of(each)
+            (change, each, one.changed(score, change))
             for change in changes
-            for each in whole
+            for each, score in zip(whole, scores, strict=True)
             if each.told.sentence not in (_RATES if np.ndim(change.offset) else _OWN)
             and np.shape(change.offset) in ((), each.gives.shape)
         ]
-        one.expect(combined)
-        found = one.reproduced(combined)
+        one.expect(np.array([score for _, _, score in combined]))
+        found = one.reproduced(change.of(each) for change, each, score in combined if not one.far(score))
         for name in ("chain", "index"):
             found = found or one.met(self.bank(name), changes)
         return found or (one.met(self._pairs(one)) if one.fits else [])
 
     def _pairs(self, one: _Claimed) -> Bank:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
-        chain = self.bank("chain")
-        scores, true = chain.scores(one), one.true
+        bank = self.bank("chain")
+        scores, true = bank.scores(one), one.true
         known: dict[float, int] = {}
         constant = one.constant(scores)
         for i, score in enumerate(np.round(scores / (abs(true) or 1.0), 9).tolist()):
-            if np.isfinite(score) and chain.mistakes[i].pairs and not constant[i]:
+            if np.isfinite(score) and bank.mistakes[i].pairs and not constant[i]:
                 known.setdefault(score, i)
-        chosen = sorted(known.values(), key=lambda i: -len(chain.mistakes[i].edits))
+        chosen = sorted(known.values(), key=lambda i: -len(bank.mistakes[i].edits))
         most = min(_PAIRS, _LOCALS // len(self.net.args))
         chosen = sorted(chosen[: int((2 * most) ** 0.5) + 1])
-        pairs = combinations(map(chain.mistakes.__getitem__, chosen), 2)
+        pairs = combinations(map(bank.mistakes.__getitem__, chosen), 2)
         both = (
             Mistake(said("both", first=a.told, second=b.told), {**a.edits, **b.edits})
             for a, b in pairs
@@ -222,18 +231,15 @@ class Search:
         One number tells the rate, so that a claim of one number, or one that is a multiple of the truth,
         would always have one: there must be others for it to be tested by.
         """
-        if not one.fits or self.net.learning_rate is not None or len(self.net.args) > _RATED:
-            return []
-        if not self.net.fresh:
-            return []
-        if _ratios(one.claim) < 3:
+        net = self.net
+        if net.learning_rate is not None or len(net.args) > _RATED or not net.fresh or one.claim.ratios < 3:
             return []
         found = []
         for moved in early(one.claim):
             if moved.again:
                 continue
             rates, scores = [0.0, 0.1], [one.true]
-            for _ in range(10 if self.net.count <= 5 * _SMALL else 3):  # 3 do where it is linear in the rate
+            for _ in range(10 if net.count <= 5 * _SMALL else 3):  # 3 do where it is linear in the rate
                 mistake = moved.at(one.claim, rates[-1])
                 if mistake is None or not mistake.edits:
                     break
@@ -257,6 +263,7 @@ class _Claimed:
         self.claim, self.near = claim, claim.near(1e-9)
         self.tried, self.accidents, self.simplest = 0, 0.0, True
         self.fits = fits_onto(claim.claimed.shape, claim.true.shape)
+        self.weights, self.score, self.width, self.slack = np.array(np.nan), np.nan, np.nan, np.nan
         if self.fits:
             shape = claim.true.shape
             self.wrong = np.broadcast_to(claim.wrong, shape)
@@ -300,13 +307,14 @@ class _Claimed:
         if not self.fits or not bank.mistakes or self.idle:
             return []
         scores = bank.scores(self)
+        constant = self.constant(scores)
         hits: list[tuple[int, Change]] = []
         for change in changes:
-            moved = float(np.sum(self.weights * change.offset)) + change.factor * scores
-            self._expect(moved)
-            close = abs(moved - self.score) <= self.width + self.slack
+            moved = self.changed(scores, change)
+            self.expect(moved)
+            close = ~(self.far(moved) | np.isnan(moved))
             if change is not _NOTHING:  # two constants are a constant
-                close &= ~self.constant(scores)
+                close &= ~constant
             hits += [(int(i), change) for i in np.flatnonzero(close & (scores != self.true))]
         if self.idle:
             return []
@@ -324,30 +332,31 @@ class _Claimed:
         parts = ratio[:, None] * _WHOLE
         return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
-    def expect(self, candidates: Sequence[Candidate]) -> None:
-        """Count on the accidental matches of some candidates."""
-        if self.fits:
-            shaped = (each.gives for each in candidates if each.gives.shape == self.claim.true.shape)
-            self._expect(np.array([float((self.weights * gives).sum()) for gives in shaped]))
+    def scored(self, gives: Floats) -> float:
+        """The weighted sum of a gradient; nan of one in another shape."""
+        return float((self.weights * gives).sum()) if gives.shape == self.claim.true.shape else np.nan
 
-    def _expect(self, scores: Floats) -> None:
-        """How many would match by accident, from how densely the others lie about the claim.
+    def changed(self, scores: Any, change: Change) -> Any:
+        """The scores of what has these, changed."""
+        return float(np.sum(self.weights * change.offset)) + change.factor * scores
+
+    def far(self, scores: Any) -> Any:
+        """Which scores are not that of the claim."""
+        return abs(scores - self.score) > self.width + self.slack
+
+    def expect(self, scores: Floats) -> None:
+        """Count on accidental matches, from how densely the other scores lie about the claim's.
 
         An array whose elements are not in one ratio to the truth would have to be met in each of these.
         """
+        scores = scores[~np.isnan(scores)]
         self.tried += len(scores)
         if not self.score or not len(scores):
             return
         width = self.width / abs(self.score)
         away = abs(np.log(scores / self.score))  # nan for another sign
         others = [((width < away) & (away < reach)).sum() / reach for reach in (0.5, 0.05, 0.005)]
-        self.accidents += float(max(others) * width ** min(3, max(1, _ratios(self.claim))))
-
-
-def _ratios(claim: Claim) -> int:
-    """In how many ratios to the truth its wrong numbers are."""
-    wrong = np.broadcast_to(claim.wrong, claim.true.shape)
-    return len({f"{each:.4g}" for each in claim.ratio[wrong].flat if each is not None})
+        self.accidents += float(max(others) * width ** min(3, max(1, self.claim.ratios)))
 
 
 def _distinct(claim: Claim, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -434,7 +443,7 @@ def _permuted(claim: Claim) -> Iterator[Candidate]:
             order += [stays] if stays is not None else fitting[:1]
         moved = [i for i, each in enumerate(order) if i != each]
         if len(order) == length > 1 and moved:
-            kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(true.ndim, "slice")
+            kind = _kind(true, axis)
             fields = {"lines": said(f"{kind}s", axis=axis), "name": claim.name}
             told = said("permuted", order=", ".join(map(str, order)), **fields)
             if len(moved) == 2:
@@ -479,11 +488,16 @@ def _of_another(claim: Claim) -> Iterator[Candidate]:
             yield Candidate(said("of another", name=name, numbers=partial(shown, gradient)), gradient)
 
 
+def _kind(array: Floats, axis: int) -> str:
+    """What is counted along an axis."""
+    return {1: "element", 2: ("row", "column")[axis % 2]}.get(array.ndim, "slice")
+
+
 def _lines(claim: Claim) -> Iterator[Candidate]:
     """One line of the true array, or the sum or mean of all, in place of each."""
     true = claim.true
     for axis, length in enumerate(true.shape):
-        kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(true.ndim, "slice")
+        kind = _kind(true, axis)
         article = said(f"a{'n' * (kind == 'element')} {kind}", axis=axis)
         for i in range(length if length > 1 else 0):
             line = np.take(true, [i], axis)
@@ -503,7 +517,7 @@ def _changes(claim: Claim) -> Iterator[Change]:
     for factor, reason in _factors(claim):
         yield Change(said("and times", factor=f"{factor:g}", reason=reason), factor)
     # Of a multiple of the truth the simplest is that it is one.
-    if claim.parameter is not None and (claim.true.size == 1 or _ratios(claim) > 1):
+    if claim.parameter is not None and (claim.true.size == 1 or claim.ratios > 1):
         for rate in _rates(claim):
             yield Change(said("wrongly updated", rate=rate), -rate, claim.parameter)
 

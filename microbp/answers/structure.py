@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import reduce
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -186,6 +187,21 @@ class Structure:
         found: list[list[int]] = [[] for _ in range(self.count)]
         for edge in np.flatnonzero(self.passing).tolist():
             found[self.args[edge]].append(edge)
+        return found
+
+    @cached_property
+    def meeting(self) -> list[int]:
+        """For each node the next one through which every path to the loss leads; -1 at the end."""
+        found = [-1] * self.count
+
+        def both(here: int, there: int) -> int:
+            while here != there:
+                here, there = sorted((found[min(here, there)], max(here, there)))
+            return here
+
+        for node in range(self.count - 2, -1, -1):
+            users = [self.owner[edge] for edge in self.uses[node]]
+            found[node] = reduce(both, users) if users else -1
         return found
 
     @cached_property

@@ -19,7 +19,7 @@ class Among(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A sentence of the table, and what fills it: texts, numbers, other sentences, or functions that tell."""
+    """A sentence of the table, and what fills it: texts, numbers, other sentences, lists of them, or functions."""
 
     sentence: str
     fields: tuple[tuple[str, Any], ...]
@@ -31,6 +31,8 @@ class Said(NamedTuple):
             told = field
             if isinstance(field, Said):
                 told = field.text(language, asked, about)
+            elif isinstance(field, list):
+                told = several(each.text(language, asked, about) for each in field)
             elif isinstance(field, Among):
                 members = [each for node, each in field.members if not len(about) or about[node]]
                 if len(members) > 1 and f"{self.sentence}, several" in SENTENCES:

@@ -7,8 +7,8 @@ that is wrong.
 
 The files, each of which imports only those before it: ``measure`` (one derivative by differences, with its
 error), ``parameters`` (what is moved, and the shape of what comes back), ``words`` (operands, in words and as
-their rule takes them), ``operation`` (one by itself), ``recorded`` and ``changes`` (does the record still
-hold), ``report`` (what comes out), ``auditing`` and ``gradients``.
+their rule takes them), ``operation`` (one by itself), ``changes`` (does the record still hold), ``report``
+(what comes out), ``auditing`` and ``gradients``.
 """
 
 from microbp.check.auditing import audit

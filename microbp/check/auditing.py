@@ -12,7 +12,6 @@ from microbp.bounds import bounded
 from microbp.check.changes import changes_in
 from microbp.check.measure import EPS
 from microbp.check.operation import Verdict, verdicts
-from microbp.check.recorded import Recorded
 from microbp.check.report import Accumulation, AuditReport, AuditRow
 from microbp.check.words import named, operand_words
 from microbp.errors import NoGradientError
@@ -56,8 +55,8 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         raise NoGradientError(f"{describe(loss)} is a constant: there is no operation to audit")
     graph = Graph(loss, user_scope() if names is None else names)
     bounded("audit()", graph)
-    recorded = Recorded(graph)
-    changes = {change.node.position: change for change in changes_in(recorded)}
+    data = graph.data.tolist()
+    changes = {change.node.position: change for change in changes_in(graph)}
     rows: list[AuditRow] = []
     measured: dict[Any, list[Verdict | None]] = {}
     for node in graph:
@@ -69,10 +68,10 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
             rows.append(AuditRow(*about, "CHANGED", change.text, node.site))
             continue
         # A network has many operations alike: what is known of the same numbers holds again.
-        numbers = tuple(recorded.numbers[each] if type(each) is int else each for each in node.operands)
+        numbers = tuple(data[each] if type(each) is int else each for each in node.operands)
         key = (node.rule, numbers, node.local_derivatives)
         if key not in measured:
-            measured[key] = verdicts(node, recorded.numbers)
+            measured[key] = verdicts(node, data)
         operands = operand_words(graph, node)
         for verdict, told, stated in zip(measured[key], operands, node.local_derivatives, strict=True):
             if verdict is not None and stated is not None:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from microbp.check.recorded import Recorded, same
+from microbp.check.measure import same
 from microbp.check.words import entries_of, local_derivatives
+from microbp.compiled import compiled
 from microbp.graph import Graph, Node
 
 
@@ -20,23 +21,25 @@ class Change(NamedTuple):
     text: str
 
 
-def changes_in(recorded: Recorded) -> list[Change]:
+def changes_in(graph: Graph) -> list[Change]:
     """The nodes whose number, or a local derivative, is not what their operands give now."""
     nows: dict[int, float] = {}
-    for node in recorded.graph:
+    numbers = graph.data.tolist()
+    for node in graph:
         if node.rule is None:
             continue
+        entries = entries_of(node, numbers)
         try:
-            now = recorded.compute(node)
+            now = compiled(node.rule).value(*entries)
         except (ArithmeticError, ValueError):
             now = math.nan
-        gives = local_derivatives(node.rule, entries_of(node, recorded.numbers), node.data)
+        gives = local_derivatives(node.rule, entries, node.data)
         pairs = zip(gives, node.local_derivatives, strict=True)
         if not (same(now, node.data) and all(was is None or same(d, was) for d, was in pairs)):
             nows[node.position] = now
-    was, unchanged = _earlier(recorded.graph)
-    nodes, changed = recorded.graph.nodes, set(nows)
-    users = [{user for user, _ in uses} for uses in recorded.uses] if nows else []
+    was, unchanged = _earlier(graph)
+    nodes, changed = graph.nodes, set(nows)
+    users = [{user for user, _ in uses} for uses in graph.uses()] if nows else []
     found = []
     for position, now in nows.items():
         node = nodes[position]
@@ -52,7 +55,7 @@ def changes_in(recorded: Recorded) -> list[Change]:
                 and users[each]
                 and users[each] <= changed
             ]
-        found.append(Change(node, now, _told(recorded.graph, node, now, causes, was)))
+        found.append(Change(node, now, _told(graph, node, now, causes, was)))
     return found
 
 

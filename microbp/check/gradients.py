@@ -32,11 +32,11 @@ from microbp.check.measure import (
     ROUNDING,
     SAFETY,
     Derivative,
+    same,
     sweep,
 )
 from microbp.check.operation import Verdict, rounding_error, verdict
 from microbp.check.parameters import claims_of, elements, restored, shaped, values_of
-from microbp.check.recorded import Recorded, same
 from microbp.check.report import GradientReport, GradientRow
 from microbp.check.words import (
     entries_of,
@@ -52,6 +52,7 @@ from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
+from microbp.rules import Rule
 from microbp.sites import user_scope
 from microbp.sweeps import backward, dependencies, dependents, forward
 from microbp.tables import number
@@ -163,7 +164,7 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
         known = case is not None and id(value) in case.graph._places
         noise = case.setting(value).noise if case is not None and known else None
         with restored(value):
-            measured.append(sweep(_Called(function, value, {}).loss, value.data, noise)[0])
+            measured.append(sweep(_of_function(function, value, {}).loss, value.data, noise)[0])
     results = iter(measured if details else [each.value for each in measured])
     return shaped(parameters, results, object if details else float)
 
@@ -246,7 +247,7 @@ def _case(loss: Any, names: Mapping[str, Any]) -> _Case:
                 f"there is nothing to check: {describe(loss)} is not the result of a recorded operation but "
                 "a leaf or a constant. Give a function that computes it"
             )
-        changes = changes_in(case.recorded)
+        changes = changes_in(case.graph)
         if changes:
             site = changes[0].node.site
             at = "" if site is None else f" [{line_of(site)}]"
@@ -329,82 +330,69 @@ def _compare(claim: float, best: Derivative, setting: _Setting) -> tuple[str, st
 
 
 # --------------------------------------------------------------------------------- the loss, moved
-class _Corners(NamedTuple):
-    """On which side of its corners each operation is."""
-
-    #: The operations in order; another branch of a function has others.
-    operations: tuple[Any, ...]
-    #: By position, for each operation that has corners.
-    sides: dict[int, tuple[Any, ...]]
+#: By position, for each operation that has corners, on which side of each it is.
+_Sides = dict[int, tuple[Any, ...]]
 
 
-class _Moved:
-    """The loss as a function of one value of a recorded graph."""
+class _Probe:
+    """The loss as a function of one value: of a recorded graph, or of a leaf of a function."""
 
-    def __init__(self, graph: Graph, position: int | None) -> None:
-        self.graph, self.position = graph, position
+    def __init__(self, at: Callable[[float], Any], names: Mapping[str, Any]) -> None:
+        self.at, self.names = at, names
         #: What was undefined last.
         self.undefined = ""
 
-    def numbers(self, x: float) -> list[float]:
-        """Those of all nodes where the value is x; none where it is undefined."""
-        if self.position is None:
-            return [node.data for node in self.graph]
+    def result(self, x: float) -> Any:
+        """What comes out where the value is x: a number, or that of all nodes; nan where it is undefined."""
         try:
-            numbers: list[float] = forward(self.graph, {self.position: x}).tolist()
-        except (ArithmeticError, ValueError) as error:
-            self.undefined = str(error)
-            return []
-        return numbers
-
-    def loss(self, x: float) -> float:
-        """The loss where the value is x; nan where it is undefined."""
-        return self.numbers(x)[-1] if self.numbers(x) else math.nan
-
-    def corners(self, x: float) -> _Corners | None:
-        """On which side of its corners each operation is where the value is x; None if undefined."""
-        numbers = self.numbers(x)
-        return _Corners((), _sides(self.graph.nodes, numbers)) if numbers else None
-
-
-class _Called:
-    """A function of no arguments as a function of one leaf."""
-
-    def __init__(self, function: Callable[[], Any], value: Value, names: Mapping[str, Any]) -> None:
-        self.function, self.value, self.names = function, value, names
-        self.undefined = ""
-
-    def result(self, x: float) -> object:
-        """What it gives where the leaf is x; nan where it is undefined."""
-        self.value.data = x
-        try:
-            return self.function()  # recorded, since it may differentiate on the way
+            return self.at(x)
         except (ArithmeticError, ValueError) as error:
             self.undefined = str(error)
             return math.nan
 
     def loss(self, x: float) -> float:
-        """The same as a number."""
+        """The loss where the value is x; nan where it is undefined."""
         y = self.result(x)
+        if isinstance(y, np.ndarray):
+            return float(y[-1])
         return as_number(y.data if isinstance(y, Value) else y, "a function to differentiate")
 
-    def corners(self, x: float) -> _Corners | None:
-        """On which side of its corners each operation is where the leaf is x; None if undefined."""
+    def corners(self, x: float, graph: Graph) -> tuple[list[Rule | None], _Sides] | None:
+        """The operations, and on which side of its corners each of them is; None where it is undefined.
+
+        Those of a function may be others for another x; ``graph`` is that of what was recorded.
+        """
         y = self.result(x)
-        if not isinstance(y, Value):
+        if isinstance(y, Value):
+            graph = Graph(y, self.names)
+            y = graph.data
+        elif not isinstance(y, np.ndarray):
             return None
-        graph = Graph(y, self.names)
-        sides = _sides(graph.nodes, [node.data for node in graph])
-        return _Corners(tuple(node.rule for node in graph), sides)
+        return [node.rule for node in graph], _sides(graph.nodes, y.tolist())
 
 
-def _sides(nodes: Sequence[Node], numbers: Sequence[float]) -> dict[int, tuple[Any, ...]]:
+def _of_graph(graph: Graph, position: int | None) -> _Probe:
+    """The probe of a value of a recorded graph, or of one on which the loss does not depend."""
+    return _Probe(lambda x: graph.data if position is None else forward(graph, {position: x}), {})
+
+
+def _of_function(function: Callable[[], Any], value: Value, names: Mapping[str, Any]) -> _Probe:
+    """The probe of a leaf of a function; each call is recorded, since it may differentiate on the way."""
+
+    def at(x: float) -> Any:
+        value.data = x
+        return function()
+
+    return _Probe(at, names)
+
+
+def _sides(nodes: Sequence[Node], numbers: Sequence[float]) -> _Sides:
     """For each operation that has corners, on which side of them it is.
 
     That is told by the signs of its ``kink``; for an operation over lists without one, by which of its
     derivatives are 0 (for ``max``, those of all but the largest).
     """
-    found: dict[int, tuple[Any, ...]] = {}
+    found: _Sides = {}
     for node in nodes:
         rule = node.rule
         if rule is None or not (rule.kink or (rule.corner and rule.over)):
@@ -434,7 +422,7 @@ class _Case:
         self.root, self.function, self.names = root, function, names
         self.graph = Graph(root, names)
         bounded("check_gradients()", self.graph)
-        self.recorded = Recorded(self.graph)
+        self.numbers: list[float] = self.graph.data.tolist()
         self.gradients = upstream_gradients(root)
         self.variables = variable_names(names)
         #: Leaves that another call has made anew.
@@ -482,7 +470,7 @@ class _Case:
         noise = [0.0] * len(self.graph)
         for node in self.graph.nodes:
             if node.rule is not None:
-                off = rounding_error(node.rule, entries_of(node, self.recorded.numbers))
+                off = rounding_error(node.rule, entries_of(node, self.numbers))
                 off *= upstream[node.position]
                 noise[node.position] = off * off if math.isfinite(off) else 0.0
         return noise
@@ -492,13 +480,13 @@ class _Case:
         """Which nodes lead to an operation that stands exactly at a corner, or where two are the largest."""
         at = [
             position
-            for position, sides in _sides(self.graph.nodes, self.recorded.numbers).items()
+            for position, sides in _sides(self.graph.nodes, self.numbers).items()
             if (self._tied(position) if self.graph.rules[self.graph.op[position]].over else 0 in sides)
         ]
         return dependencies(self.graph, at)
 
     def _tied(self, position: int) -> bool:
-        operands = sorted(entries_of(self.graph.nodes[position], self.recorded.numbers)[0])
+        operands = sorted(entries_of(self.graph.nodes[position], self.numbers)[0])
         return len(operands) > 1 and operands[-1] == operands[-2]
 
     def setting(self, value: Value) -> _Setting:
@@ -567,8 +555,9 @@ class _Case:
         slope, central = exact
         size = 0.0 if position is None else self._sizes[position]
         setting = _Setting(0.0, size, len(self.graph))
-        moved = _Moved(self.graph, position)
-        probe = moved if self.function is None else _Called(self.function, value, self.names)
+        probe = _of_graph(self.graph, position)
+        if self.function is not None:
+            probe = _of_function(self.function, value, self.names)
         with restored(value):
             if math.isfinite(slope) and math.isfinite(target):
                 best = Derivative(slope, 0.0, slope, slope, 0.0, abs(slope), contradicted=False)
@@ -577,7 +566,7 @@ class _Case:
                 setting = self.setting(value)
                 best, word, why = self._measured(value.data, target, setting, probe)
             if word == "DISAGREE" and abs(target - own) <= ROUNDING * abs(own):
-                word, why = self._followed_up(value.data, best, moved, probe)
+                word, why = self._followed_up(value.data, best, position, probe)
             if self.function is not None:
                 central = _central(probe.loss, value.data)
         if word == "agree" and target == size == 0.0 and position is not None:
@@ -585,7 +574,7 @@ class _Case:
         return GradientRow(name, target, best.value, _tolerance(target, best, setting), word, why, central)
 
     def _measured(
-        self, x: float, claim: float, setting: _Setting, probe: _Moved | _Called
+        self, x: float, claim: float, setting: _Setting, probe: _Probe
     ) -> tuple[Derivative, str, str]:
         """Measure until the verdict is sure: a suspicion is followed up with all steps and all corners."""
         for what, data in (("the parameter", x), ("the loss", self.root.data)):
@@ -613,16 +602,16 @@ class _Case:
         word, why = _compare(claim, best, setting)
         return best, word, reason if word == "inconclusive" else why
 
-    def _crossed(self, probe: _Moved | _Called, x: float, h: float) -> str:
+    def _crossed(self, probe: _Probe, x: float, h: float) -> str:
         """The corners between x - h and x + h in words, or an empty text."""
-        here = probe.corners(x)
+        here = probe.corners(x, self.graph)
         found: set[int] = set()
-        for there in (probe.corners(x - h), probe.corners(x + h)):
+        for there in (probe.corners(x - h, self.graph), probe.corners(x + h, self.graph)):
             if here is None or there is None:
                 continue
-            if here.operations != there.operations:
+            if here[0] != there[0]:
                 return "another branch within the step: the function records other operations there"
-            found |= {i for i, side in here.sides.items() if side != there.sides[i]}
+            found |= {i for i, side in here[1].items() if side != there[1][i]}
         if not found:
             return ""
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
@@ -636,26 +625,26 @@ class _Case:
         if not rule.kink or rule.over:
             return told
         names = dict(zip(rule.args, operand_names(self.graph, node), strict=True))
-        scope = dict(zip(rule.args, entries_of(node, self.recorded.numbers), strict=True))
+        scope = dict(zip(rule.args, entries_of(node, self.numbers), strict=True))
         value, kink = min(((each.evaluate(scope), each) for each in rule.kink), key=lambda each: abs(each[0]))
         text = re.sub(r"[A-Za-z_]\w*", lambda word: names.get(word[0], word[0]), str(kink))
         return f"{told}, where {text} = {value!r}"
 
     # ------------------------------------------------------------------------------------ the blame
     def _followed_up(
-        self, x: float, best: Derivative, moved: _Moved, probe: _Moved | _Called
+        self, x: float, best: Derivative, position: int | None, probe: _Probe
     ) -> tuple[str, str]:
         """The verdict on a back-propagated gradient that seems wrong.
 
         If it is, some local derivative on its way is, or the sum, or the function does what was not
         recorded.
         """
-        start = [] if moved.position is None else [moved.position]
-        on_the_way = dependents(self.graph, start)
+        on_the_way = dependents(self.graph, [] if position is None else [position])
+        moved = _of_graph(self.graph, position)
         for node in (self.graph.nodes[each] for each in np.flatnonzero(on_the_way).tolist()):
             for place, operand in enumerate(node.operands):
                 led = type(operand) is int and on_the_way[operand]
-                found = verdict(node, self.recorded.numbers, place) if led else None
+                found = verdict(node, self.numbers, place) if led else None
                 if found is not None and found.word == "WRONG RULE":
                     return "DISAGREE", self._blamed(node, place, found)
         summed, told = sums(self.graph, self.gradients)
@@ -673,16 +662,16 @@ class _Case:
         The loss need not show that one of these is wrong: what is small may be lost beside other terms. A
         corner it does show, if it moves at all.
         """
-        pending, reached = [position], {position}
+        pending, reached, uses = [position], {position}, self.graph.uses()
         for each in pending:
-            for user, place in self.recorded.uses[each]:
+            for user, place in uses[each]:
                 node = self.graph.nodes[user]
                 if node.local_derivatives[place]:
                     if user not in reached:
                         reached.add(user)
                         pending.append(user)
                     continue
-                found = verdict(node, self.recorded.numbers, place)
+                found = verdict(node, self.numbers, place)
                 if found is not None and found.word == "WRONG RULE":
                     return "DISAGREE", self._blamed(node, place, found)
                 if found is not None and found.word not in ("fine", "corner" if moves else "fine"):

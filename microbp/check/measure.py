@@ -27,6 +27,11 @@ DECISIVE = 1e-4
 ROUNDING = 1e-9
 
 
+def same(a: float, b: float) -> bool:
+    """Whether two numbers are equal, or both nan."""
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
 class Derivative(NamedTuple):
     """A numerical derivative, and how far it is to be trusted."""
 

@@ -13,8 +13,8 @@ from microbp.notebook import Shown
 from microbp.tables import Table
 
 
-class _Report(Shown):
-    """What both reports have; ``str(report)`` is the table."""
+class Report(Shown):
+    """Rows with verdicts; ``str(report)`` is the table."""
 
     rows: tuple[Any, ...]
 
@@ -27,8 +27,19 @@ class _Report(Shown):
         """The report as a table."""
         raise NotImplementedError
 
+    def _word(self, verdict: str) -> str:
+        """A verdict as it is shown."""
+        return verdict
+
     def _tally(self) -> str:
-        return ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items()) or "nothing to check"
+        told = (f"{count} {self._word(verdict)}" for verdict, count in self.counts.items())
+        return ", ".join(told) or "nothing to check"
+
+    def _row(self, name: str, missing: str) -> Any:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"{missing}; there are {', '.join(row.name for row in self.rows)}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._tally()})"
@@ -66,7 +77,7 @@ class GradientRow(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class GradientReport(_Report):
+class GradientReport(Report):
     """What :func:`check_gradients` found; ``str(report)`` is the table."""
 
     title: str
@@ -82,11 +93,8 @@ class GradientReport(_Report):
 
     def __getitem__(self, name: str) -> GradientRow:
         """The row of a name. KeyError says which there are."""
-        for row in self.rows:
-            if row.name == name:
-                return row
-        there = ", ".join(row.name for row in self.rows)
-        raise KeyError(f"no gradient of {name!r} was checked; there are {there}")
+        row: GradientRow = self._row(name, f"no gradient of {name!r} was checked")
+        return row
 
     def table(self) -> Table:
         """The table. Where there are more than 60 rows, those that agree are only counted."""
@@ -154,7 +162,7 @@ class Accumulation(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class AuditReport(_Report):
+class AuditReport(Report):
     """What :func:`audit` found; ``str(report)`` is the table."""
 
     title: str

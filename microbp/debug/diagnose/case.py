@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.check.changes import Change, changes_in
-from microbp.check.recorded import Recorded
 from microbp.debug.diagnose.finding import Finding
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.debug.passes import Pass
@@ -49,7 +48,6 @@ class Case(Pass):
         self.given, self.parameters, self.words, self.huge = graph, parameters, words, huge
         #: Neurons that work for other samples, by the names that their parameters may begin with.
         self.alive = frozenset(alive)
-        self.recorded = Recorded(self.graph)
         count = len(graph)
         #: The gradient of the root with respect to each node; 0 for what receives none.
         self.upstream = [self.gradient(position) or 0.0 for position in range(count)]
@@ -130,7 +128,7 @@ class Case(Pass):
     @cached_property
     def changes(self) -> list[Change]:
         """The nodes that do not follow from their operands any more."""
-        return changes_in(self.recorded)
+        return changes_in(self.graph)
 
     def dependents(self, positions: list[int]) -> list[bool]:
         """For each node whether it is, or depends on, one of those."""

@@ -51,7 +51,7 @@ def wrong_rules(case: Case) -> list[Finding]:
         wrong = [
             (node, place, verdict.measured)
             for node in nodes
-            for place, verdict in enumerate(verdicts(node, case.recorded.numbers))
+            for place, verdict in enumerate(verdicts(node, case.graph.data.tolist()))
             if verdict is not None and verdict.word == "WRONG RULE"
         ]
         if wrong:
