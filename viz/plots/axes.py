@@ -22,6 +22,8 @@ def figure(width: float, height: float) -> Any:
 def axes(given: Any, width: float = 6.0, height: float = 4.0) -> Any:
     """The axes given, or those of a new figure, with a light grid and no box around."""
     ax = figure(width, height).add_subplot() if given is None else given
+    if not hasattr(ax, "spines"):
+        raise TypeError(f"ax is None, or the axes of a matplotlib figure, not {given!r}")
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(visible=True, color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from microbp import Value, no_grad
 from viz.plots.axes import BLUE, ORANGE, axes
+from viz.refusal import whole_number
 
 __all__ = ["plot_boundary"]
 
@@ -28,7 +29,13 @@ def plot_boundary(net: Any, X: Any, Y: Any, *, resolution: int = 80, ax: Any = N
     It asks the net ``resolution``² times, and records nothing. Raises ValueError where X is not a list of
     points in the plane or Y has another length, ImportError without matplotlib.
     """
-    points, labels = np.asarray(X, dtype=float), np.ravel(np.asarray(Y))
+    if not callable(net):
+        raise TypeError(f"a net is called with one point, and {type(net).__name__} cannot be called")
+    whole_number("resolution", resolution)
+    try:
+        points, labels = np.asarray(X, dtype=float), np.ravel(np.asarray(Y))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"X is a list of points, two numbers each, and Y their labels: {error}") from None
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise ValueError(f"a boundary is drawn for points in the plane: X has the shape {points.shape}")
     if len(labels) != len(points):

@@ -26,7 +26,12 @@ def plot_cost(history: History | Sequence[float], *, log: bool | None = None, ax
     A cost that is not finite leaves a gap. Raises ValueError where there is no cost at all, ImportError
     without matplotlib.
     """
-    run = history if isinstance(history, History) else History(cost=[float(each) for each in history])
+    try:
+        run = history if isinstance(history, History) else History(cost=[float(each) for each in history])
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"plot_cost() takes what fit() returns, or a list of costs, not {type(history).__name__}"
+        ) from None
     if not run.cost:
         raise ValueError("this run has no cost to plot: no epoch was finished")
     ax = axes(ax)
