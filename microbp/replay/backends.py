@@ -101,7 +101,7 @@ def _alive(file: str) -> _Alive:
     the reference that has died, and ``pop`` takes it for the default.
     """
     before = _defined.get(file)
-    alive = before and before[0]()
+    alive = before[0]() if before else None
     if alive is None:
         alive = _Alive()
         forget = [partial(each.pop, file) for each in (linecache.cache, _defined)]
