@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from microbp.backward import gradient_of
 from microbp.comparisons import taken
 from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
@@ -121,7 +122,7 @@ def _computed(value: Any) -> float:
     if value.grad is None:
         reason = "call backward() first" if value.requires_grad else "it is frozen (requires_grad)"
         raise NoGradientError(f"{describe(value)} has no gradient; {reason}")
-    return value.grad
+    return gradient_of(value)
 
 
 def _floats(x: Any, number: Callable[[Any], float]) -> Any:

@@ -10,8 +10,10 @@ import os
 import threading
 from array import array
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, NamedTuple, TypeVar
 
+from microbp.safe import shown
 from microbp.updates import steps_in, warn_of_steps
 
 __all__ = ["FROZEN", "Reached", "add_gradients", "backward_order", "reached_from", "upstream_gradients"]
@@ -84,7 +86,10 @@ def _sweep(root: Any, keep: bool) -> list[Any]:
         upstream = node._upstream
         if keep:
             grad = node.grad
-            node.grad = upstream if grad is None else grad + upstream
+            if grad is None:
+                node.grad = upstream
+            else:
+                node.grad = (grad if type(grad) is float else gradient_of(node)) + upstream
         operand = node._a
         if operand is not None:
             if node._db is not None:
@@ -114,6 +119,20 @@ def _sweep(root: Any, keep: bool) -> list[Any]:
             node.grad = None
     _counted = []
     return ready
+
+
+def gradient_of(value: Any) -> float:
+    """What is held in ``value.grad``, a plain attribute in which anybody may put anything, as a float.
+
+    Raises TypeError where it is no real number.
+    """
+    if isinstance(value.grad, Real) and not isinstance(value.grad, bool):
+        return float(value.grad)
+    name = "a value" if value.name is None else shown(value.name)
+    raise TypeError(
+        f"the grad of {name} is {shown(repr(value.grad))}, which is no real number; "
+        "set it to a float, or to None"
+    )
 
 
 def upstream_gradients(root: Any) -> dict[int, float]:

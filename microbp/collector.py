@@ -22,6 +22,7 @@ import sys
 from _thread import interrupt_main
 from collections.abc import Generator
 from functools import partial
+from operator import setitem
 from types import FrameType
 from typing import Any
 
@@ -46,12 +47,13 @@ def start(node: type) -> None:
     """Leave instances of ``node`` out of the collector's count; a second call changes nothing."""
     global _node
     _node = node
-    if not any(each in gc.callbacks for each in _callbacks):
+    if not any(each in gc.callbacks and each.keywords["key"] is not len for each in _callbacks):
+        stop()
         watcher = _watcher(_Gone())
         next(watcher)
         _callbacks[:] = [partial(max, key=watcher.send)]
         gc.callbacks += _callbacks
-        _Gone.__del__ = partial(gc.callbacks.remove, *_callbacks)
+        _Gone.__del__ = partial(setitem, _callbacks[0].keywords, "key", len)
 
 
 def stop() -> None:
@@ -98,7 +100,10 @@ class _Again(int):
 
 
 class _Gone:
-    """Freed with the watcher, which Python ends where its frame has no room; takes the callback away."""
+    """Freed with the watcher, which Python ends where its frame has no room; then the callback does nothing.
+
+    ``setitem`` needs no room itself: Python's check of the depth is left out for it.
+    """
 
     __del__: Any = None
 

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.errors import RuleError
+from microbp.safe import shown
 
 __all__ = [
     "AGGREGATES", "COMPLEX", "CONSTANTS", "FUNCTIONS", "IEEE", "REAL", "Expression", "Reading", "dpow",
@@ -243,6 +244,8 @@ def _as_ieee(function: Callable[..., float], name: str) -> Callable[..., float]:
 
 
 #: Floats and ``math``: the definition.
+#: So many levels may an expression have: each reader of it is a recursion.
+DEEPEST = 150
 REAL = Reading({name: f.real for name, f in FUNCTIONS.items()} | AGGREGATES, lambda x: x)
 #: The same as IEEE 754 has it where ``math`` raises: 1/0 and exp(1000) are infinite, log(-1) is nan.
 IEEE = Reading(
@@ -348,14 +351,18 @@ def parse(
         ...
     microbp.errors.RuleError: rule tanh: '1.0 - z' uses 'z', which is not in scope: a, y, inf, nan, pi
     """
-    scope = sorted(names) + sorted(CONSTANTS)
+    scope, where = sorted(names) + sorted(CONSTANTS), f"rule {shown(row)}: {shown(repr(text))}"
     try:
-        tree = ast.parse(text, mode="eval").body
+        tree: ast.expr | None = ast.parse(text, mode="eval").body
     except (SyntaxError, TypeError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise RuleError(f"rule {row}: {text!r} is not an expression: {reason}") from None
+        raise RuleError(f"{where} is not an expression: {reason}") from None
+    except (RecursionError, MemoryError):  # of Python's own parser
+        tree = None
+    if tree is None or _depth(tree) > DEEPEST:
+        raise RuleError(f"{where} is nested too deeply: {DEEPEST} levels at most, where a + b + c has two")
     used: set[str] = set()
-    _check(tree, f"rule {row}: {text!r}", scope, many, used, condition)
+    _check(tree, where, scope, many, used, condition)
     if any(isinstance(each, ast.Constant) and type(each.value) is int for each in ast.walk(tree)):
         tree = _Floats().visit(tree)
         text = ast.unparse(tree)
@@ -432,6 +439,15 @@ def _check(
             )
     for child in children:
         _check(child, where, scope, many, used)
+
+
+def _depth(tree: ast.AST) -> int:
+    """How many levels an expression has above its names and numbers."""
+    depth, level = -1, list[ast.AST]([tree])
+    while level:
+        below = (x for each in level for x in ast.iter_child_nodes(each))
+        depth, level = depth + 1, [x for x in below if isinstance(x, ast.expr)]
+    return depth
 
 
 def _word(node: ast.expr) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import FROZEN, reached_from
+from microbp.backward import FROZEN, gradient_of, reached_from
 from microbp.collector import collector_at_rest
 from microbp.groups import Group, GroupPath, callers, group_paths
 from microbp.labels import Naming, Path, Variables
@@ -130,6 +130,9 @@ class Graph(Columns):
 
         Raises ValueError where there is none.
         """
+        if not isinstance(roots, Iterable):
+            raise TypeError(f"Graph.of_roots() takes a list of Values, not {safe_name(repr(roots))}")
+        roots = [*roots]
         if not roots:
             raise ValueError("Graph.of_roots() takes the Values whose graph it is; the list is empty")
         graph = object.__new__(Graph)
@@ -145,6 +148,11 @@ class Graph(Columns):
         >>> Graph.of(graph.nodes) == graph
         True
         """
+        if not isinstance(nodes, Iterable):
+            raise TypeError(f"Graph.of() takes nodes, such as graph.nodes, not {safe_name(repr(nodes))}")
+        nodes = [*nodes]
+        for node in nodes:
+            _refuse_other(node)
         rules = [*dict.fromkeys(node.rule for node in nodes if node.rule is not None)]
         op = {rule: index for index, rule in enumerate(rules)}
         operands = [each for node in nodes for each in node.operands]
@@ -224,6 +232,8 @@ class Graph(Columns):
         op = np.array([-1 if rule is None else distinct.index(rule) for rule in rules])[kinds]
         values = [*map(found.values.__getitem__, (count - 1 - ordered).tolist())]
         grads = [value.grad for value in values]
+        if not {*map(type, grads)} <= _GRADS:
+            grads = [None if value.grad is None else gradient_of(value) for value in values]
         missing = grads.count(None)
         mixed = 0 < missing < count
         needs = np.full(count, fill_value=True)
@@ -262,7 +272,10 @@ class Graph(Columns):
 
     def name(self, position: int) -> str:
         """What a node is called: by the user, by a variable, else it is made up; unique in the graph."""
-        return self._naming.name(position)
+        try:
+            return self._naming.name(position)
+        except (IndexError, TypeError):
+            raise self.no_node(position) from None
 
     @cached_property
     def names(self) -> list[str]:
@@ -293,7 +306,10 @@ class Graph(Columns):
     def group(self, position: int) -> GroupPath:
         """The groups that a node was recorded in, the outermost first."""
         known = vars(self).get("groups")
-        return known[position] if known else self._group_paths[self._groups.get(position)]
+        try:
+            return known[position] if known else self._group_paths[self._groups.get(position)]
+        except (IndexError, TypeError):
+            raise self.no_node(position) from None
 
     @cached_property
     def groups(self) -> list[GroupPath]:
@@ -363,18 +379,28 @@ class Graph(Columns):
         2.0
         """
         if isinstance(which, int):
-            return self.nodes[which]
+            try:
+                return self.nodes[which]
+            except IndexError:
+                raise self.no_node(which) from None
         if isinstance(which, Value):
             place = self._places.get(id(which))
             if place is not None:
                 return self.nodes[place]
             root = safe_name(self.root.name)
             raise KeyError(f"{which!r} is not in this graph: {root} does not depend on it")
-        if which in self._called:
+        if isinstance(which, str) and which in self._called:
             return self.nodes[self._called[which]]
         given = [name for name, named in zip(self.names, self.named, strict=True) if named]
         told = ", ".join(map(safe_name, given)) or "none that was given"
         raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
+
+    def no_node(self, position: Any) -> Exception:
+        """The error for what is no position of a node."""
+        if isinstance(position, int):
+            told = f"this graph has {len(self)} nodes, 0 to {len(self) - 1}"
+            return IndexError(f"there is no node {safe_name(position)}: {told}")
+        return TypeError(f"the position of a node is a whole number, not {safe_name(repr(position))}")
 
     def uses(self) -> list[list[tuple[int, int]]]:
         """For each node, where it is used: (position of the user, place among its operands), in order."""
@@ -388,6 +414,7 @@ class Graph(Columns):
     # ---------------------------------------------------------------------------------------- text
     def equation(self, node: Node) -> str:
         """One node as text: ``net = dot(w0, w1, x0, x1, b) = 0.755``."""
+        _refuse_other(node)
         if node.rule is None:
             return f"{safe_name(node.name)} = {node.data!r}"
         operands = ", ".join(
@@ -397,6 +424,7 @@ class Graph(Columns):
 
     def formula(self, node: Node) -> str:
         """How a node was computed, as people write it: ``w·x + b``, ``σ(net)``; empty for a leaf."""
+        _refuse_other(node)
         names = [self.names[x] if isinstance(x, int) else x for x in node.operands]
         return "" if node.rule is None else formula(node.rule, names)
 
@@ -408,6 +436,7 @@ class Graph(Columns):
         >>> [graph.shown(node) for node in graph]
         ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
         """
+        _refuse_other(node)
         plain = all(each.node is None or each.node.named for each in node.inputs)
         if node.named or node.rule is None or node.rule.over or not plain:
             return node.name
@@ -477,10 +506,17 @@ class Graph(Columns):
 
 
 #: What a record consists of: the kind of each column, and the labels.
+def _refuse_other(node: Any) -> None:
+    if not isinstance(node, Node):
+        raise TypeError(f"a node is one of a graph, such as graph.root, not {safe_name(repr(node))}")
+
+
 _COLUMNS = {
     "rules": tuple, "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float,
     "grad": float, "known": bool, "needs": bool, "roots": tuple,
 }  # fmt: skip
+#: What ``Value.grad`` holds as a rule.
+_GRADS = {float, type(None)}
 _LABELS = ("names", "named", "sites", "groups", "paths")
 
 

@@ -199,6 +199,8 @@ def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: floa
     weight = as_number(strength, "l2_penalty: strength")
     if not 0.0 <= weight < math.inf:
         raise ValueError(f"l2_penalty: the strength is a finite number from 0 up, not {weight!r}")
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"l2_penalty: the parameters are a list of Values, not {type(parameters).__name__}")
     weights = list(parameters.values() if isinstance(parameters, Mapping) else parameters)
     if not weights:
         raise ValueError("l2_penalty: there are no parameters")

@@ -161,6 +161,8 @@ class Module:
         something else than real numbers, or two arrays differ in a parameter that both hold. A nan is a
         number, as in a state that was saved after the cost had become nan.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state() takes what state() returns, not {type(state).__name__}")
         holders = _by_path(self._holders())
         arrays = {path: np.asarray(numbers) for path, numbers in state.items()}
         problems = [f"{shown(path)} is missing" for path in holders if path not in arrays]

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.backward import gradient_of
 from microbp.errors import NoGradientError
 from microbp.safe import shown
 from microbp.updates import warn_of_left
@@ -92,7 +93,11 @@ class Optimiser(ABC):
         if not callable(self.lr):
             return _positive(self.lr, what)
         schedule = getattr(self.lr, "__qualname__", self.lr)
-        return _positive(self.lr(self.steps), f"{what} that {schedule} gives after {self.steps} steps")
+        try:
+            rate = self.lr(self.steps)
+        except TypeError as error:
+            raise TypeError(f"{what}: {schedule} does not take the number of a step: {error}") from error
+        return _positive(rate, f"{what} that {schedule} gives after {self.steps} steps")
 
     def step(self) -> None:
         """Change each parameter by its gradient.
@@ -626,7 +631,7 @@ def _gradients(
         if parameter.requires_grad:
             if parameter.grad is None:
                 raise _no_gradient(name, parameters, where)
-            gradient = float(parameter.grad)
+            gradient = gradient_of(parameter)
             if not math.isfinite(gradient):
                 raise FloatingPointError(
                     f"{where}: the gradient of {shown(name)} is {gradient!r} at {shown(name)} = "

@@ -21,13 +21,13 @@ from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from dis import opname
 from numbers import Real
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
 from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
-from microbp.compiled import operator, unary
+from microbp.compiled import WITH_SITE, operator, unary
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.groups import Group
 from microbp.lecture import Lecture, leaf_name
@@ -500,6 +500,13 @@ def _notice(on: bool) -> None:
 
 
 noticing.append(_notice)
+
+for _word, _method in vars(Value).items():
+    # Python's own TypeError speaks of a method by the name that it is called by.
+    if type(_method) is FunctionType and _method in WITH_SITE:
+        for _each in (_method, WITH_SITE[_method]):
+            _each.__name__, _each.__qualname__ = _word, f"Value.{_word}"
+
 _collector_knows = False
 
 

@@ -141,7 +141,7 @@ def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int],
             high = middle
         else:
             low = middle
-    carried, shown = _carried(graph, flows, goal, sizes[high - 1])
+    carried, shown = _carried(graph, flows, goal, sizes[high - 1] if sizes else 0.0)  # a leaf has no edges
     percent = f"{100.0 * carried / whole:.0f} %"
     return shown, f"on paths that carry {percent} of the gradient from {root} to the {what}"
 

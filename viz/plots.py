@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from microbp import History, Module, Value, no_grad
+from viz.callers import whole_number
 
 __all__ = [
     "BLUE",
@@ -39,6 +40,8 @@ def figure(width: float, height: float) -> Any:
 def axes(given: Any, width: float = 6.0, height: float = 4.0) -> Any:
     """The axes given, or those of a new figure, with a light grid and no box around."""
     ax = figure(width, height).add_subplot() if given is None else given
+    if not hasattr(ax, "spines"):
+        raise TypeError(f"ax is None, or the axes of a matplotlib figure, not {given!r}")
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(visible=True, color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -61,7 +64,13 @@ def plot_boundary(net: Any, X: Any, Y: Any, *, resolution: int = 80, ax: Any = N
     It asks the net ``resolution``² times, and records nothing. Raises ValueError where X is not a list of
     points in the plane or Y has another length, ImportError without matplotlib.
     """
-    points, labels = np.asarray(X, dtype=float), np.ravel(np.asarray(Y))
+    if not callable(net):
+        raise TypeError(f"a net is called with one point, and {type(net).__name__} cannot be called")
+    whole_number("resolution", resolution)
+    try:
+        points, labels = np.asarray(X, dtype=float), np.ravel(np.asarray(Y))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"X is a list of points, two numbers each, and Y their labels: {error}") from None
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise ValueError(f"a boundary is drawn for points in the plane: X has the shape {points.shape}")
     if len(labels) != len(points):
@@ -120,7 +129,12 @@ def plot_cost(history: History | Sequence[float], *, log: bool | None = None, ax
     A cost that is not finite leaves a gap. Raises ValueError where there is no cost at all, ImportError
     without matplotlib.
     """
-    run = history if isinstance(history, History) else History(cost=[float(each) for each in history])
+    try:
+        run = history if isinstance(history, History) else History(cost=[float(each) for each in history])
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"plot_cost() takes what fit() returns, or a list of costs, not {type(history).__name__}"
+        ) from None
     if not run.cost:
         raise ValueError("this run has no cost to plot: no epoch was finished")
     ax = axes(ax)

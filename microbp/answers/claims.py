@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -60,7 +61,8 @@ class Claim:
         given = self.net.tolerance
         parts = np.where(self.strict, 0.0, relative) if given is None else given
         rounding = self.rounding if self.rounding.shape == digits.shape else self.rounding.max()
-        return np.maximum(np.maximum(digits, parts * abs(self.claimed)), rounding)
+        size = np.where(np.isinf(self.claimed), 0.0, abs(self.claimed))  # what is infinite is near nothing
+        return np.maximum(np.maximum(digits, parts * size), rounding)
 
     @cached_property
     def rounding(self) -> Floats:
@@ -183,7 +185,12 @@ def _plain(written: Any) -> Any:
     """A number as a float; a text, and anything else, as it is."""
     if isinstance(written, Value):
         return written.data
-    return float(written) if isinstance(written, Real) and not isinstance(written, bool) else written
+    if not isinstance(written, Real) or isinstance(written, bool):
+        return written
+    try:
+        return float(written)
+    except OverflowError:
+        return math.inf if written > 0 else -math.inf
 
 
 def _number(name: str, written: Any, decimals: int | None) -> _Number:
@@ -197,7 +204,7 @@ def _number(name: str, written: Any, decimals: int | None) -> _Number:
         if text.count(",") == 1 and "." not in text:
             text = text.replace(",", ".")
         text = re.sub(r"\s*[×*·x]\s*10\s*(\^|\*\*)?\s*(?=[-+\d])", "e", text)
-        with suppress(InvalidOperation, ValueError, ZeroDivisionError):
+        with suppress(InvalidOperation, ValueError, ZeroDivisionError, OverflowError):
             if "/" in text:
                 half = 0.0 if decimals is None else 0.5 * 10.0**-decimals
                 return _Number(float(Fraction(text.replace(" ", ""))), half, half > 0.0)
@@ -210,7 +217,7 @@ def _number(name: str, written: Any, decimals: int | None) -> _Number:
 
 def _digits(decimal: Decimal, decimals: int | None, *, text: bool) -> _Number:
     _, digits, exponent = decimal.as_tuple()
-    if not isinstance(exponent, int):
+    if not isinstance(exponent, int) or math.isinf(float(decimal)):
         return _Number(float(decimal))
     if decimals is not None:
         return _Number(float(decimal), 0.5 * 10.0**-decimals, rounded=True)

@@ -11,6 +11,7 @@ from microbp.check.words import line_of
 from microbp.debug.words import counted, operation
 from microbp.graph import Graph, Node
 from microbp.tables import Table
+from microbp.value import as_number
 
 if TYPE_CHECKING:
     from microbp.debug.trace import Trace
@@ -118,7 +119,7 @@ def difference(here: Trace, there: Trace, tolerance: float = 0.0) -> Difference:
     """
     if not isinstance(there, type(here)):
         raise TypeError(f"a pass is compared with another Trace, not with {there!r}")
-    if not tolerance >= 0.0:
+    if not as_number(tolerance, "a tolerance") >= 0.0:
         raise ValueError(f"a tolerance is 0 or more, not {tolerance!r}")
     compared = _Compared(here, there, tolerance)
     rows = compared.rows()

@@ -21,6 +21,7 @@ from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
+from microbp.safe import shown
 from microbp.sites import user_scope
 from microbp.value import Value
 
@@ -139,15 +140,23 @@ class Pass:
 
     def missing(self, position: int, step: int | None = None) -> int:
         """How many contributions a node still waits for after so many steps."""
-        return len(self.received[position]) - self._arrived(position, step)
+        return len(self._receives(position)) - self._arrived(position, step)
 
     def _arrived(self, position: int, step: int | None) -> int:
-        own = self.received[position]
+        own = self._receives(position)
+        if step is not None and not isinstance(step, int | float):
+            raise _no_step(step)
         return len(own) if step is None else bisect_right(own, step, key=attrgetter("step"))
+
+    def _receives(self, position: int) -> list[Contribution]:
+        try:
+            return self.received[position]
+        except (IndexError, TypeError):
+            raise self.graph.no_node(position) from None
 
     def largest(self, position: int) -> Contribution | None:
         """The largest contribution that a node receives; None where it receives none."""
-        return max(self.received[position], key=lambda each: abs(each.amount), default=None)
+        return max(self._receives(position), key=lambda each: abs(each.amount), default=None)
 
     def gradients(self, step: int | None = None) -> list[float | None]:
         """The gradient of every node after so many steps, after all of them unless told.
@@ -161,6 +170,8 @@ class Pass:
 
         Raises IndexError where there is no such step.
         """
+        if step is not None and not isinstance(step, int | float):
+            raise _no_step(step)
         if step is not None and not 0 <= step <= len(self.steps):
             raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
         return [self.gradient(position, step) for position in range(len(self.graph))]
@@ -349,3 +360,7 @@ def target(
             return Target(graph, None, next(name for name in bears if name))
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return Target(graph, node, node.name)
+
+
+def _no_step(step: Any) -> TypeError:
+    return TypeError(f"a step is a whole number, or None for all of them, not {shown(repr(step))}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import linecache
-from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
-from weakref import finalize
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -85,26 +85,32 @@ def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any
     """
     file = f"<microbp replay {hashlib.sha256(code.encode()).hexdigest()[:12]}>.py"
     linecache.cache[file] = (source or (lambda: code),)
-    made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": _Alive()}
-    _defined[file] += 1
-    finalize(made["_alive"], _forget, file).atexit = False
+    made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": _alive(file)}
     exec(compile(code, file, "exec"), made)
     return made
 
 
 class _Alive:
-    """As long as what a source defines."""
+    """As long as anything that a source defines."""
 
 
-#: How many times each file is defined.
-_defined: Counter[str] = Counter()
+#: Of each file that is defined, what makes it forgotten.
+_defined: dict[str, tuple[ref[_Alive], ...]] = {}
 
 
-def _forget(file: str) -> None:
-    _defined[file] -= 1
-    if not _defined[file]:
-        del _defined[file]
-        linecache.cache.pop(file, None)
+def _alive(file: str) -> _Alive:
+    """Shared by all that is defined in a file, which is forgotten with the last.
+
+    That is done in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback is given
+    the reference that has died, and ``pop`` takes it for the default.
+    """
+    before = _defined.get(file)
+    alive = before[0]() if before else None
+    if alive is None:
+        alive = _Alive()
+        forget = [partial(each.pop, file) for each in (linecache.cache, _defined)]
+        _defined[file] = tuple(ref(alive, each) for each in forget)
+    return alive
 
 
 def form_of(captured: Captured, form: str) -> Form:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from microbp.backward import gradient_of
 from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, StaleProgram, UndefinedOperation
 from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight, restored_native
 from microbp.replay.branches import Guards
@@ -93,7 +94,7 @@ class Gradients:
             )
         for value, derivative in zip(self._params, self.gradient.tolist(), strict=True):
             if value.requires_grad:
-                value.grad = derivative if value.grad is None else value.grad + derivative
+                value.grad = derivative if value.grad is None else gradient_of(value) + derivative
 
     def __repr__(self) -> str:
         size, samples = counted(self.gradient.size, "derivative"), counted(np.size(self.costs), "sample")

@@ -114,6 +114,8 @@ def _number(x: Any, what: str, least: float | None) -> float:
 def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
     """The net's parameters with their names: their paths in a Module, else as they are called."""
     kind = type(net).__name__
+    if isinstance(net, type):
+        raise TypeError(f"fit: a net is an object, such as MLP(2, [1]); {net.__name__} is a class")
     if not callable(getattr(net, "parameters", None)):
         raise TypeError(f"fit: a net has parameters(), as a Module does; an object of type {kind} has none")
     if not callable(net) and not callable(getattr(net, "predict", None)):

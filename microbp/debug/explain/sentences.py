@@ -205,7 +205,7 @@ def language_of(word: str) -> str:
     >>> language_of("zh-CN"), language_of("cn"), language_of("en_GB")
     ('zh', 'zh', 'en')
     """
-    language = re.split("[-_]", word.lower())[0]
+    language = re.split("[-_]", str(word).lower())[0]
     language = {"cn": "zh", "english": "en", "chinese": "zh", "中文": "zh"}.get(language, language)
     if language not in LANGUAGES:
         raise ValueError(f"explain() speaks {' and '.join(LANGUAGES)}, not {word!r}")
