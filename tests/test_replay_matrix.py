@@ -16,7 +16,7 @@ import pytest
 from replay_programs import KINDS, Drawn, difference, drawn
 
 import microbp
-from microbp import MLP, Program, UndefinedOperation, Value, array, cross_entropy, dot, softmax
+from microbp import MLP, Program, UndefinedOperation, Value, array, cross_entropy, dot, logsumexp, softmax
 from microbp.expr import FUNCTIONS
 from microbp.losses import l2_penalty
 from microbp.record import record
@@ -120,7 +120,7 @@ def test_a_net_becomes_the_matrices_of_its_layers():
         "delta2.sum(axis=0, out=db2)",
     ]
     assert code[-4] == "dx = np.zeros((n, 6))"
-    assert code[-3] == "dx[:, 4:6] += np.log1p(rest1) + shift(z2, top1)"  # -log p
+    assert code[-3] == "dx[:, 4:6] += np.log1p(rest1) + shift1"  # -log p
     assert code[-2] == "dx[:, 0:4] += delta1 @ W1"
 
 
@@ -464,6 +464,35 @@ def test_the_source_is_the_same_in_every_run():
     one, other = (drawn("vectors", 5) for _ in range(2))
     sources = [compiled(each.run, each.params, each.x[0]).source for each in (one, one, other)]
     assert len({*sources}) == 1
+
+
+@pytest.mark.parametrize("family", [logsumexp, cross_entropy])
+@pytest.mark.parametrize("targets", [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
+def test_the_softmax_family_keeps_digits_and_infinities(family, targets):
+    """Logits that are masked, infinite, far apart or nearly certain, alone and in one batch."""
+    inf = math.inf
+    logits = [
+        [1.0, 2.0, 3.0], [-inf, 2.0, 3.0], [-inf, -inf, 1.0], [inf, 1.0, 2.0], [inf, inf, 2.0],
+        [-inf, -inf, -inf], [-inf, inf, inf], [700.0, -700.0, 0.0], [40.0, 0.0, 0.0], [30.0, 0.0, -30.0],
+        [1e200, 0.0, -1e200], [500.0, 500.0, 500.0],
+    ]  # fmt: skip
+
+    def cost(values):
+        return family(values) if family is logsumexp else family(values, targets)
+
+    wanted = []
+    for row in logits:
+        values = [Value(each) for each in row]
+        found = cost(values)
+        found.backward()
+        wanted.append([found.data, *(each.grad for each in values)])
+    x = [Value(0.1), Value(0.2), Value(0.3)]
+    made = microbp.compile(cost(x), inputs=x, form="matrix", finite=False)
+    batches = [logits, *([row] for row in logits)]
+    results = [made.value_and_grad(rows, wrt_inputs=True, reduce="sum") for rows in batches]
+    for expected, result in zip([wanted, *([row] for row in wanted)], results, strict=True):
+        found = np.column_stack([result.costs, result.inputs])
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-300)
 
 
 # ---------------------------------------------------------------------------- texts of the table

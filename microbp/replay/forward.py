@@ -6,6 +6,8 @@ import ast
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from microbp.replay.contract import contract
 from microbp.replay.groups import Block, Group, Slot
 from microbp.replay.matrix import TERMS, Domain, Writer
@@ -136,6 +138,8 @@ class RuleOf:
             self.layout = (*batch, "k") if single else (*batch, "i", "k")
             self.sizes["k"] = self.length
         self.scope: dict[str, Tree] = {}
+        #: The texts of weights of a softmax: the largest is 1.
+        self.weights: set[str] = set()
         #: By the identity of a tree in the scope, or the name of what is computed from it: its axes.
         self.axes: dict[int | str, tuple[str, ...]] = {}
         for arg, slots in zip(rule.args, self.group.slots, strict=True):
@@ -203,24 +207,35 @@ class RuleOf:
         return tuple(axis for axis in self.layout if axis in found)
 
     def _known(self, tree: Tree) -> Tree:
-        """A name for it, if it has been computed."""
-        found = self.writer.kept(tree)
+        """A name for it, if it has been computed, or will be used again."""
+        shift = isinstance(tree, ast.Call) and text(tree.func) == "shift"
+        found = self.writer.keep("shift1", tree) if shift else self.writer.kept(tree)
         if found is None:
             return tree
-        self.axes[text(found)] = self._axes_of(tree)
+        word = text(found)
+        if shift:
+            self.weights.add(f"np.exp(-{word})")
+        elif text(tree) in self.weights:
+            self.weights.add(word)
+        self.axes[word] = self._axes_of(tree)
         return found
 
     def _aggregate(self, function: str, elements: Tree) -> Tree:
-        if function == "rest" and isinstance(elements, ast.Call):  # the weights, which are asked for again
-            axes = self._axes_of(elements)
-            elements = self.writer.keep("weights1", elements)
-            self.axes[text(elements)] = axes
-        length = number(float(self.length))
-        tree = reduction(function, elements, length, axis=-1, keep=len(self.layout) > 1)
+        if function == "rest" and text(elements) in self.weights:
+            function = "rest_of_one"
+            if isinstance(elements, ast.Call):  # they are asked for again
+                axes = self._axes_of(elements)
+                elements = self.writer.keep("weights1", elements)
+                self.axes[text(elements)] = axes
+        keep = len(self.layout) > 1
+        tree = reduction(function, elements, number(float(self.length)), axis=-1, keep=keep)
+        if function == "total" and keep and "k" in self._axes_of(elements):  # quicker than to add short rows
+            ones = self.writer.constant(np.ones((self.length, 1)), "ones")
+            tree = ast.BinOp(elements, ast.MatMult(), name(ones))
         if is_number(elements) is not None:
             return tree
         axes = tuple(axis for axis in self._axes_of(elements) if axis != "k")
-        made = self.writer.keep({"total": "total1", "largest": "top1", "rest": "rest1"}[function], tree)
+        made = self.writer.keep({"total": "total1", "largest": "top1"}.get(function, "rest1"), tree)
         assert isinstance(made, ast.Name)
         self.axes[made.id] = axes
         return made

@@ -237,11 +237,10 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
             test, first, second = (_formula(each)[0] for each in args)
             return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _FACTOR
     word = text(func).removeprefix("np.")
-    if word in ("exp_shifted", "shift", "times_shift"):  # what they are of finite numbers
-        *factor, at, top = args
-        if word == "exp_shifted":
-            return rf"\exp\left({_formula(sub(at, top))[0]}\right)", _ATOM
-        return _formula(mul(factor[0], sub(top, at)) if factor else sub(top, at))
+    if word == "shift":  # what it is of finite numbers
+        return _formula(sub(args[1], args[0]))
+    if word == "times":
+        return _formula(mul(*args))
     if word.startswith("d_"):
         args = args[:1]  # the second is the value, from which the derivative is computed
     function = _FUNCTIONS.get(word) or rf"\operatorname{{{word}}}".replace("_", r"\_")

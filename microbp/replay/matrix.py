@@ -327,6 +327,13 @@ class Writer:
         self._kept: dict[str, str] = {}
         self._own: dict[str, int] = {}
 
+    def twin(self) -> Writer:
+        """A writer that goes on from the same statements by itself."""
+        other = Writer(self.plan)
+        other.statements, other.theta_used = self.statements.copy(), self.theta_used
+        other._kept, other._own = self._kept.copy(), self._own.copy()
+        return other
+
     def add(self, target: Tree, value: Tree, sign: str = "=", comment: Comment = "") -> None:
         """A line that computes something."""
         self.statements.append(

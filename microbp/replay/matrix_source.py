@@ -83,10 +83,10 @@ def _described(plan: Plan) -> str:
 
 def written(plan: Plan) -> tuple[Writer, Writer]:
     """The statements of ``value`` and of ``value_and_grad``."""
-    value, both = plan.writer(), plan.writer()
-    for writer in (value, both):
-        writer.plain("n = len(x)")
-        forward(writer)
+    value = plan.writer()
+    value.plain("n = len(x)")
+    forward(value)
+    both = value.twin()
     _outputs(value)
     _cost(both)
     backward(both)

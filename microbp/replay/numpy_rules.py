@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS
 from microbp.replay.trees import (
@@ -43,10 +44,10 @@ FORMS: dict[str, tuple[str, ...]] = {
 }
 #: The same for parts of rows, which only where numbers are infinite are more than the plain formula.
 PARTS = {
-    "1.0 if x == largest(x) and abs(x) == inf else exp(x - largest(x))": "exp_shifted(x, largest(x))",
+    "1.0 if x == largest(x) and abs(x) == inf else exp(x - largest(x))": "np.exp(-shift(x, largest(x)))",
     "0.0 if x == largest(x) and abs(x) == inf else largest(x) - x": "shift(x, largest(x))",
     "0.0 if t == 0.0 and largest(x) - x == inf or (x == largest(x) and abs(x) == inf) "
-    "else t * (largest(x) - x)": "times_shift(t, x, largest(x))",
+    "else t * (largest(x) - x)": "times(t, shift(x, largest(x)))",
 }  # fmt: skip
 #: Functions that the source defines when it needs them.
 HELPERS: dict[str, str] = {
@@ -65,37 +66,39 @@ def d_tanh(a, y):
         return 1.0 - square
     return np.where(square < 0.9, 1.0 - square, 1.0 / np.square(np.cosh(a)))
 ''',
+    "rest_of_one": '''\
+def rest_of_one(weights):
+    """The sums of all but the largest, which is 1: the whole sums less 1 where that loses no digits."""
+    sums = weights.sum(axis=-1, keepdims=True) - 1.0
+    return sums if sums.min() > 0.001 else rest(weights)
+''',
     "rest": '''\
-def rest(weights, axis=-1):
-    """The sum of all but one of the largest: it keeps the digits that the whole sum would lose."""
+def rest(weights):
+    """The sums of all but one of the largest: they keep the digits that the whole sums would lose."""
     weights = weights.copy()
-    rows = weights.reshape(-1, weights.shape[axis])
+    rows = weights.reshape(-1, weights.shape[-1])
     rows[np.arange(len(rows)), rows.argmax(axis=1)] = 0.0
-    return weights.sum(axis=axis, keepdims=True)
+    return weights.sum(axis=-1, keepdims=True)
 ''',
     "sigmoid": '''\
 def sigmoid(a):
     """The logistic function; where exp(-a) overflows it is 0."""
     return 1.0 / (1.0 + np.exp(-a))
 ''',
-    "exp_shifted": '''\
-def exp_shifted(a, top):
-    """exp(a - top), which never overflows; 1 where both are the same infinity."""
-    weights = np.exp(a - top)
-    return weights if np.isfinite(top).all() else np.where((a == top) & (np.abs(a) == np.inf), 1.0, weights)
-''',
     "shift": '''\
 def shift(a, top):
-    """top - a; 0 where both are the same infinity."""
-    return top - a if np.isfinite(top).all() else np.where((a == top) & (np.abs(a) == np.inf), 0.0, top - a)
+    """top - a; 0 where both are the same infinity. One product tells whether all are finite."""
+    if np.vdot(top, top) < np.inf:
+        return top - a
+    return np.where((a == top) & (np.abs(a) == np.inf), 0.0, top - a)
 ''',
-    "times_shift": '''\
-def times_shift(t, a, top):
-    """t·(top - a); 0 where 0 meets an infinite distance, and where a and top are the same infinity."""
-    if np.isfinite(a).all():
-        return t * (top - a)
-    same = (a == top) & (np.abs(a) == np.inf)
-    return np.where((t == 0.0) & (top - a == np.inf) | same, 0.0, t * (top - a))
+    "times": '''\
+def times(t, distance):
+    """t·distance; 0 where 0 meets an infinite distance."""
+    product = t * distance
+    if np.vdot(distance, distance) < np.inf:
+        return product
+    return np.where((t == 0.0) & (distance == np.inf), 0.0, product)
 ''',
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
@@ -144,12 +147,15 @@ def array_tree(
 
 
 def reduction(function: str, elements: Tree, length: Tree, *, axis: int, keep: bool) -> Tree:
-    """``total``, ``largest`` or ``rest`` along an axis of so many; to ``keep``, it stays with one element."""
+    """``total``, ``largest``, ``rest`` or ``rest_of_one`` along an axis of so many elements.
+
+    To ``keep``, the axis stays, with one element.
+    """
     if is_number(elements) is not None:
-        fewer = sub(length, number(1.0)) if function == "rest" else length
+        fewer = sub(length, number(1.0)) if function.startswith("rest") else length
         return elements if function == "largest" else mul(elements, fewer)
-    if function == "rest":
-        made = call("rest", elements, axis=ast.Constant(axis))
+    if function.startswith("rest"):
+        made = call(function, elements)
         return made if keep else index(made, ast.Constant(...), 0)
     kept = {"keepdims": name("True")} if keep else {}
     return method(elements, "sum" if function == "total" else "max", axis=ast.Constant(axis), **kept)
@@ -157,6 +163,8 @@ def reduction(function: str, elements: Tree, length: Tree, *, axis: int, keep: b
 
 def helpers(words: set[str]) -> list[str]:
     """The functions that are called, and that NumPy has not."""
+    if "rest_of_one" in words:
+        words = words | {"rest"}
     found = [source for word, source in HELPERS.items() if word in words]
     others = sorted(words & FUNCTIONS.keys() - HELPERS.keys())
     return found + [f"{word} = np.vectorize(FUNCTIONS[{word!r}].real, otypes=[float])\n" for word in others]
@@ -185,6 +193,17 @@ class _Reader:
                 return neg(self.form(operand))
         return node
 
+    def part(self, node: Tree) -> Tree:
+        """A form whose arguments are expressions of the language, or forms again."""
+        match node:
+            case ast.UnaryOp(operand=operand):
+                return neg(self.part(operand))
+            case ast.Call(func=ast.Name(id="largest")) | ast.Name():
+                return self.tree(node)
+            case ast.Call(func=func, args=args):
+                return self.known(ast.Call(func, [self.part(each) for each in args], []))
+        raise AssertionError(f"unchecked form {ast.unparse(node)}")
+
     def tree(self, node: Tree) -> Tree:
         """An expression of the language."""
         match node:
@@ -197,8 +216,8 @@ class _Reader:
                 return make(self.tree(left), self.tree(right))
             case ast.UnaryOp(operand=operand):
                 return neg(self.tree(operand))
-            case ast.IfExp() if isinstance(form := _PART_TREES.get(ast.unparse(node)), ast.Call):
-                return self.known(ast.Call(form.func, [self.tree(each) for each in form.args], []))
+            case ast.IfExp() if isinstance(form := _part(node), ast.Call):
+                return self.part(form)
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 condition = self.condition(test)
                 if isinstance(condition, bool):
@@ -235,6 +254,12 @@ class _Reader:
                         joined = part if isinstance(joined, bool) else ast.BinOp(joined, sign, part)
                 return joined
         raise AssertionError(f"unchecked condition {ast.unparse(node)}")
+
+
+@lru_cache(1024)
+def _part(node: ast.IfExp) -> Tree | None:
+    """The form of a part of a row; the trees of rows stay as they are."""
+    return _PART_TREES.get(ast.unparse(node))
 
 
 def _call(word: str, arguments: list[Tree]) -> Tree:

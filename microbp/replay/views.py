@@ -176,19 +176,25 @@ def _slices(places: Integers, shape: tuple[int, ...]) -> tuple[list[Any], list[i
     items: list[Any] = []
     order: list[int] = []
     for coordinates, size in zip(np.unravel_index(places, shape), shape, strict=True):
-        moving = [axis for axis in range(places.ndim) if (np.diff(coordinates, axis=axis) != 0).any()]
+        start, steps = int(coordinates.flat[0]), []
+        for axis in range(places.ndim):
+            along: Any = (*[0] * axis, slice(None), *[0] * (places.ndim - axis - 1))
+            line = coordinates[along]
+            steps.append(int(line[1] - line[0]) if len(line) > 1 else 0)
+        moving = [axis for axis, step in enumerate(steps) if step]
+        if len(moving) > 1 or (moving and moving[0] in order):
+            return None
+        even: Any = start
+        for axis in moving:
+            count = places.shape[axis]
+            even = (start + steps[axis] * np.arange(count)).reshape(-1, *[1] * (places.ndim - axis - 1))
+        if (coordinates != even).any():
+            return None
         if not moving:
-            items.append(int(coordinates.flat[0]))
+            items.append(start)
             continue
-        if len(moving) > 1 or moving[0] in order:
-            return None
-        (axis,) = moving
-        line = coordinates[tuple(slice(None) if each == axis else 0 for each in range(places.ndim))]
-        step = int(line[1] - line[0])
-        if (np.diff(line) != step).any():
-            return None
-        items.append(_slice(int(line[0]), step, len(line), size))
-        order.append(axis)
+        items.append(_slice(start, steps[moving[0]], places.shape[moving[0]], size))
+        order.append(moving[0])
     for axis in range(places.ndim):  # those of one element
         if axis in order:
             continue
