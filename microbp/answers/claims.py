@@ -190,7 +190,7 @@ def _plain(written: Any) -> Any:
     try:
         return float(written)
     except OverflowError:
-        return math.inf if written > 0 else -math.inf
+        return math.inf if abs(written) == written else -math.inf
 
 
 def _number(name: str, written: Any, decimals: int | None) -> _Number:
