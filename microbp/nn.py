@@ -423,9 +423,15 @@ def _inputs(x: Any, nin: int, who: str) -> list[Any]:
     return sample
 
 
+#: A wider layer is no layer of scalars: each weight is a Value.
+_WIDEST = 10_000_000
+
+
 def _width(n: int, what: str) -> int:
     if not isinstance(n, Integral) or n < 1:
         raise ValueError(f"{what} is a whole number of at least 1, not {n!r}")
+    if n > _WIDEST:
+        raise ValueError(f"{what} is at most {_WIDEST:,}, since each weight is a Value")
     return int(n)
 
 

@@ -339,6 +339,13 @@ def test_a_wrong_width_is_refused(n: Any) -> None:
         assert str(caught.value) == f"{what} is a whole number of at least 1, not {n!r}"
 
 
+@pytest.mark.parametrize("n", [10**7 + 1, 10**400, 10**5000], ids=["wide", "1e400", "1e5000"])
+def test_a_width_that_no_scalars_fill_is_refused(n: int) -> None:
+    for make, what in ((lambda: Neuron(n), "nin"), (lambda: Layer(2, n), "nout")):
+        with pytest.raises(ValueError, match=f"^{what} is at most 10,000,000, since each weight is a Value$"):
+            make()
+
+
 def test_numpy_s_whole_numbers_are_widths() -> None:
     net = MLP(np.int64(2), np.array([3, 1]))  # type: ignore[arg-type]
     assert len(net.parameters()) == 13

@@ -584,3 +584,9 @@ def test_gradients_that_were_not_computed_are_none_and_nan_is_seen():
     (after,) = (box for box in picture(Graph(y), "neuron").boxes if box.parameters)
     assert after.largest != after.largest
     assert after.strip[0] != after.strip[0]
+
+
+@pytest.mark.parametrize("other", [None, 2.0, "y", Value(1.0)])
+def test_a_picture_is_of_a_graph(other):
+    with pytest.raises(TypeError, match=r"picture\(\) takes a Graph, Graph\(loss\), not an object of type"):
+        picture(other)

@@ -64,7 +64,8 @@ def picture(
 
     Raises ValueError for an unknown ``fold``, a ``max_nodes`` below 5, a picture of more than 5,000
     boxes, one whose edges cross more than 10,000 rows of boxes together, which would take an engine
-    minutes, a name in ``unfold`` that nothing has, and as :func:`viz.focus.focus` does.
+    minutes, a name in ``unfold`` that nothing has, and as :func:`viz.focus.focus` does; TypeError for what
+    is no Graph.
     """
     return next(
         pictures(
@@ -99,6 +100,8 @@ def pictures(
     whole_number("max_nodes", max_nodes)
     if max_nodes < FEWEST:
         raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes!r}")
+    if not isinstance(graph, Graph):
+        raise TypeError(f"picture() takes a Graph, Graph(loss), not an object of type {type(graph).__name__}")
     kind = kinds(graph, parameters)
     shown, told = focus(graph, kind, between=between, around=around, hops=hops, share=share)
     values = Values(graph, kind, shown)
