@@ -149,7 +149,7 @@ def test_the_command_line_says_what_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("net.py").write_text("from microbp import Value\nx = Value(3.0)\n(x * x).backward()\n")
     assert main(["draw", "net.py", "-o", "gone/x.svg"]) == 2
-    assert "cannot write gone/x.svg: there is no folder 'gone'; name another file" in capsys.readouterr().err
+    assert "cannot write gone/x.svg: there is no folder gone; name another file" in capsys.readouterr().err
 
 
 def test_a_png_of_a_dark_picture_is_dark(square, tmp_path):

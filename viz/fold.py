@@ -138,7 +138,11 @@ def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[
     """What was found, in a few words, at the value where it began, else at the parameters it concerns."""
     told: dict[int, list[str]] = {}
     places = {name: position for position, name in enumerate(graph.names)}
-    for each in findings.findings if isinstance(findings, Diagnosis) else findings:
+    listed = findings.findings if isinstance(findings, Diagnosis) else findings
+    listed = tuple(listed) if isinstance(listed, Iterable) else (listed,)
+    if not all(isinstance(each, Finding) for each in listed):
+        raise TypeError(f"findings are what diagnose() returns, or Findings of it, not {findings!r}")
+    for each in listed:
         where = [each.position] if each.position is not None else map(places.get, each.parameters)
         for position in where:
             if position is not None:

@@ -16,6 +16,7 @@ from microbp.answers.structure import Structure
 from microbp.answers.words import LANGUAGES, Said, element, places_of, said, several, shape_of, shown
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
+from microbp.safe import shown as cut
 from microbp.sites import user_scope
 from microbp.value import Value, describe
 
@@ -149,7 +150,7 @@ def _plain(numbers: Any) -> Any:
 
 def _unanswered(claim: Claim) -> Said:
     if claim.unreadable.any():
-        texts = [repr(each) for each in claim.source[claim.unreadable].flat]
+        texts = [cut(repr(each)) for each in claim.source[claim.unreadable].flat]
         return said("unreadable", text=several(texts, 3))
     return said("blank at", places=places_of(claim.blank)) if claim.true.shape else said("blank")
 

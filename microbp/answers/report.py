@@ -11,6 +11,7 @@ import numpy as np
 
 from microbp.answers.words import LANGUAGES, VERDICTS, element, said, shape_of
 from microbp.check.report import Report
+from microbp.safe import shown
 from microbp.tables import Cell, Table
 
 RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = VERDICTS
@@ -97,7 +98,7 @@ class AnswerReport(Report):
         for row in self.rows:
             if row.explanation:
                 found.setdefault(row.explanation, []).append(row.name)
-        notes = [f"{', '.join(names)}: {explanation}" for explanation, names in found.items()]
+        notes = [f"{', '.join(map(shown, names))}: {explanation}" for explanation, names in found.items()]
         columns = ("name", "claimed", "true", "the ratio", "verdict")
         heads = [said(each).text(self.language) for each in columns]
         return Table(
