@@ -2,7 +2,8 @@
 
 The layout is rich's, which knows how wide each character is; rich is imported when a table is
 rendered, never before. The text is the same on every machine: as wide as its longest row, so that
-nothing is wrapped, and cut off only in a word of over 200 characters. Verdict words carry the meaning; colour only repeats it.
+nothing is wrapped, and cut off only a word of over 200 characters. Verdict words carry the meaning;
+colour only repeats it.
 """
 
 from __future__ import annotations
