@@ -8,6 +8,7 @@ import linecache
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,8 @@ METHODS, METHOD_CALLS = methods()
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *METHODS])
-def test_a_wrong_argument_is_told(name: str) -> None:
+def test_a_wrong_argument_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a text may be taken for the name of a file
     function, (args, options) = (FUNCTIONS | METHODS)[name], (CALLS | METHOD_CALLS)[name]
     signature = inspect.signature(function)
     kept = signature.bind_partial(*args, **options)
