@@ -12,12 +12,17 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from microbp import Value, compiled
+import numpy as np
+
+import microbp
+from microbp import Module, Value, compiled
 from microbp.demo import TUTORIALS
 from microbp.demo.report import Report
 from microbp.rules import RULES
 
-__all__ = ["METHODS", "OPERATORS", "bits", "here", "in_threads", "live_values", "planted", "reproduced"]
+__all__ = [
+    "METHODS", "OPERATORS", "Centred", "bits", "here", "in_threads", "live_values", "planted", "reproduced",
+]  # fmt: skip
 
 #: The operations that are written with an operator between two operands, by their names in the table.
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -82,3 +87,16 @@ def planted(monkeypatch: Any, name: str, factor: float = 1.0005) -> None:
 def reproduced(tutorial: str) -> Report:
     """The report of a tutorial, which takes seconds: made once for all test files, which only read it."""
     return TUTORIALS[tutorial].reproduce()
+
+
+class Centred(Module):
+    """Centres each batch: a sample's output depends on the others."""
+
+    takes_batches = True
+
+    def __init__(self) -> None:
+        self.w = microbp.array([[0.5], [-0.25]], name="w")
+
+    def __call__(self, x: Any) -> Any:
+        out = x @ self.w
+        return out - np.sum(out) / len(out)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import Centred
 
 import microbp
 from microbp import MLP, Value
@@ -170,19 +171,6 @@ class Reading(MLP):
         return super().__call__([float(each) for each in x])
 
 
-class Coupled(Module):
-    """Centres each batch: a sample's output depends on the others."""
-
-    takes_batches = True
-
-    def __init__(self) -> None:
-        self.w = microbp.array([[0.5], [-0.25]], name="w")
-
-    def __call__(self, x: Any) -> Any:
-        out = x @ self.w
-        return out - np.sum(out) / len(out)
-
-
 class Dropout(MLP):
     """Draws anew at each call."""
 
@@ -196,7 +184,7 @@ ASIDE = [
      rf"eager \(the net chooses a branch: Value\(.*\) > 0.0 is (True|False) \[{__file__}:\d+\]\)"),
     (lambda: Reading(2, [3, 1], activation="tanh", seed=0),
      r"eager \(TypeError while tracing: float\(\) of x0 = "),
-    (Coupled,
+    (Centred,
      r"eager \(the derivative in w\[0,0\] = 0\.5 of a batch of 30 samples is 0\.308387, and by replay 0\)"),
 ]  # fmt: skip
 

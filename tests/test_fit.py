@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import Centred
 
 import microbp
 from microbp import MLP, Value, data_of, fit, no_grad
@@ -290,16 +291,6 @@ def a_pull_between_neighbours() -> Any:
 
 @case()
 def a_net_that_centres_its_batch() -> Any:
-    class Centred(Module):
-        takes_batches = True
-
-        def __init__(self) -> None:
-            self.w = microbp.array([[0.5], [-0.25]], name="w")
-
-        def __call__(self, x: Any) -> Any:
-            out = x @ self.w
-            return out - np.sum(out) / len(out)
-
     return job(Centred())
 
 

@@ -318,7 +318,25 @@ class Matrix:
         return known[1]
 
 
-class Auto:
+class _Showing:
+    """What shows the Python of another form as its own."""
+
+    _shown: Form
+
+    @property
+    def source(self) -> str:
+        return self._shown.source
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        return self._shown.functions
+
+    @property
+    def arrays(self) -> tuple[ParameterArray, ...]:
+        return self._shown.arrays
+
+
+class Auto(_Showing):
     """Straight-line code for a few samples at a time, matrices for more; each is made when it is needed.
 
     One estimate of the cost of both decides where the one ends and the other begins, and which of them the
@@ -345,18 +363,6 @@ class Auto:
         return Matrix(self._plan, self._captured.trained)
 
     @property
-    def source(self) -> str:  # noqa: D102 (see Form)
-        return self._shown.source
-
-    @property
-    def functions(self) -> dict[str, Any]:  # noqa: D102
-        return self._shown.functions
-
-    @property
-    def arrays(self) -> tuple[ParameterArray, ...]:  # noqa: D102
-        return self._shown.arrays
-
-    @property
     def description(self) -> str:  # noqa: D102
         few = counted(self._most, "sample") if self._most > 1 else "one sample"
         if isinstance(self._shown, Straight):
@@ -378,7 +384,7 @@ class Auto:
         return self._form(len(x)).gradients(x, theta, gradient, wrt_inputs)
 
 
-class Native:
+class Native(_Showing):
     """The machine in C: the eager bits for one sample, a batch in rows of samples.
 
     The Python that it shows is that of the form which would run without it, made when somebody looks.
@@ -397,18 +403,6 @@ class Native:
     @cached_property
     def _shown(self) -> Form:
         return form_of(self._captured, "auto")
-
-    @property
-    def source(self) -> str:  # noqa: D102 (see Form)
-        return self._shown.source
-
-    @property
-    def functions(self) -> dict[str, Any]:  # noqa: D102
-        return self._shown.functions
-
-    @property
-    def arrays(self) -> tuple[ParameterArray, ...]:  # noqa: D102
-        return self._shown.arrays
 
     @property
     def description(self) -> str:  # noqa: D102
