@@ -207,9 +207,9 @@ INLINE double summed(const double *row, int lanes) {
 }
 
 /* The coefficients of an affine step, and where their gradients are added. */
-static const double *coefficients(const Affine *at, const double *v, int64_t *down, int64_t *along) {
+static const double *coefficients(const Affine *at, const Room *room, int64_t *down, int64_t *along) {
     *down = at->even ? at->down : at->k, *along = at->even ? at->along : 1;
-    return at->even ? v + at->base : at->gathered;
+    return at->even ? room->v + at->base : room->w + at->gathered;
 }
 
 /* ------------------------------------------------------------------------------------------------------ the steps */
@@ -217,7 +217,7 @@ static void prepare(const Program *p, Room *room, int lanes) {
     for (int64_t n = 0; n < p->affines; n++) {
         const Affine *at = p->affine + n;
         if (!at->even)
-            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) at->gathered[i] = room->v[at->w[i]];
+            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) room->w[at->gathered + i] = room->v[at->w[i]];
     }
     for (int64_t n = 0; n < p->spreads; n++) {
         const double number = room->v[p->spread[2 * n]];
@@ -234,7 +234,7 @@ static int forward(const Program *p, Room *room, int lanes) {
         if (step->op == AFFINE) {
             const Affine *at = p->affine + step->row;
             int64_t down, along;
-            const double *w = coefficients(at, room->v, &down, &along);
+            const double *w = coefficients(at, room, &down, &along);
             for (int64_t i = 0; i < at->m; i++) {
                 const double start = at->bias[i] < 0 ? 0.0 : room->v[at->bias[i]];
                 double *row = V + (int64_t)at->y[i] * lanes;
@@ -267,15 +267,16 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
         if (step->op == AFFINE) {
             const Affine *at = p->affine + step->row;
             int64_t down, along;
-            const double *w = coefficients(at, room->v, &down, &along);
+            const double *w = coefficients(at, room, &down, &along);
+            double *dw = room->w + p->gathered + at->gathered;
             if (at->takes_x[wrt_inputs]) product(G, at->k, at->x, w, along, down, G, at->m, at->y, lanes);
             if (at->takes_w)
-                outer(at->even ? g + at->base : at->dgathered, down, along, G, at->m, at->y, V, at->k, at->x, lanes);
+                outer(at->even ? g + at->base : dw, down, along, G, at->m, at->y, V, at->k, at->x, lanes);
             for (int64_t i = 0; i < at->m; i++)
                 if (at->bias[i] >= 0) g[at->bias[i]] += summed(G + (int64_t)at->y[i] * lanes, lanes);
             if (at->takes_w && !at->even)
                 for (int64_t i = 0; i < (int64_t)at->m * at->k; i++)
-                    g[at->w[i]] += at->dgathered[i], at->dgathered[i] = 0.0;
+                    g[at->w[i]] += dw[i], dw[i] = 0.0;
             continue;
         }
         if (!takes) continue;

@@ -3,6 +3,7 @@
    After the checks here no step can read or write outside its buffers. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include "machine.h"
 
@@ -11,7 +12,8 @@ typedef struct {
     Program p;
     int32_t *node_of;       /* the node of a slot */
     const Lanes *lanes;     /* NULL where there is no plan for rows of samples */
-    Room *room;             /* of the last call, to be used again */
+    Room *room;             /* those that are free, to be used again */
+    int threads;            /* over which the blocks of a batch are spread */
     PyObject *users;        /* for each row that the user has defined (value, slopes) */
 } Machine;
 
@@ -207,20 +209,15 @@ static int build(Machine *self, const Given *at) {
     return 0;
 }
 
-static void free_room(Room *room) {
-    if (room) free(room->v), free(room->g), free(room->V), free(room->G), free(room->kept);
-    free(room);
-}
-
 static void machine_dealloc(Machine *self) {
     Program *p = &self->p;
     free(p->args), free(p->step), free(p->constant), free(p->flags), free(p->trained), free(p->output);
     for (int64_t n = 0; n < p->affines; n++) {
         Affine *at = p->affine + n;
-        free(at->x), free(at->y), free(at->w), free(at->bias), free(at->gathered), free(at->dgathered);
+        free(at->x), free(at->y), free(at->w), free(at->bias);
     }
     free(p->affine), free(p->lane_step), free(p->lane_arg), free(p->row), free(p->spread), free(self->node_of);
-    free_room(self->room);
+    for (Room *room = self->room, *next; room; room = next) next = room->next, free_room(room);
     Py_XDECREF(self->users);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
@@ -251,7 +248,7 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
                           view[7].buf, view[8].buf, length[0], length[1], length[2], length[3], length[4], length[5],
                           length[6], length[7], length[8]};
         if (!check(&at, PyTuple_GET_SIZE(users)) && (self = (Machine *)type->tp_alloc(type, 0))) {
-            self->users = Py_NewRef(users);
+            self->users = Py_NewRef(users), self->threads = 1;
             self->p.user = users;
             if (build(self, &at)) Py_CLEAR(self);
         }
@@ -269,141 +266,41 @@ static PyObject *machine_new(PyTypeObject *type, PyObject *positional, PyObject 
 }
 
 /* ------------------------------------------------------------------------------------------------------- running */
-static void *aligned(size_t size) { return aligned_alloc(64, (size + 64) / 64 * 64); }
-
-static Room *new_room(const Program *p, int64_t lanes) {
-    Room *room = calloc(1, sizeof *room);
-    if (!room) return NULL;
-    room->lanes = lanes;
-    room->v = malloc((size_t)p->slots * 8), room->g = malloc((size_t)p->slots * 8);
-    room->V = aligned((size_t)(p->rows * lanes) * 8), room->G = aligned((size_t)(p->rows * lanes) * 8);
-    room->kept = aligned((size_t)((p->most + 1) * (lanes ? lanes : 1)) * 8);
-    if (room->v && room->g && room->V && room->G && room->kept) return room;
+/* Room for so many samples, taken out of those that are free; the GIL is held. */
+static Room *take_room(Machine *self, int64_t samples) {
+    const int lanes = self->lanes && samples > 1 ? lanes_for(&self->p, samples) : 0;
+    Room *room = self->room;
+    if (room) self->room = room->next;
+    if (room && room->lanes >= lanes) return room;
     free_room(room);
-    return NULL;
+    room = new_room(&self->p, lanes);
+    if (!room) PyErr_NoMemory();
+    return room;
 }
 
-/* A call: what it computes from, and where its results go; costs, gradient and dx, or values. */
-typedef struct {
-    const double *x, *theta;
-    int64_t samples;
-    double *values, *costs, *gradient, *dx;
-} Call;
-
-/* So many samples in a row that all rows stay in the second cache, if they can. */
-static int lanes_for(const Program *p, int64_t samples) {
-    int64_t most = (1 << 20) / (16 * (p->rows + 1)) / LANES * LANES;
-    most = most > 104 ? 104 : most < LANES ? LANES : most;
-    const int64_t blocks = (samples + most - 1) / most, each = (samples + blocks - 1) / blocks;
-    return (int)((each + LANES - 1) / LANES * LANES);
-}
-
-static void give_gradient(const Program *p, const Room *room, const Call *call) {
-    for (int64_t n = 0; n < p->params; n++) call->gradient[n] = p->trained[n] ? room->g[n] : 0.0;
-}
-
-/* Sample after sample. The sample and the slot that are undefined go to fault; -2 where Python has raised. */
-static int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
-    double *v = room->v, *g = room->g;
-    memcpy(v, p->constant, (size_t)p->slots * 8);
-    memcpy(v, call->theta, (size_t)p->params * 8);
-    if (call->gradient) memset(call->gradient, 0, (size_t)p->params * 8);
-    for (int64_t sample = 0; sample < call->samples; sample++) {
-        memcpy(v + p->params, call->x + sample * p->inputs, (size_t)p->inputs * 8);
-        const int64_t slot = exact_forward(p, v, room->kept, sample ? VARYING_PART : WHOLE);
-        if (slot != -1) {
-            fault[0] = sample, fault[1] = slot;
-            return slot == -2 ? -2 : 1;
-        }
-        if (call->values)
-            for (int64_t n = 0; n < p->outputs; n++) call->values[sample * p->outputs + n] = v[p->output[n]];
-        if (!call->gradient) continue;
-        memset(g, 0, (size_t)p->slots * 8);
-        double cost = p->outputs == 1 ? v[p->output[0]] : 0.0;
-        for (int64_t n = 0; n < p->outputs; n++) {
-            g[p->output[n]] += 1.0;
-            if (p->outputs > 1) cost += v[p->output[n]];
-        }
-        call->costs[sample] = cost;
-        if (exact_backward(p, v, g, room->kept, WHOLE, call->dx != NULL)) return -2;
-        for (int64_t n = 0; n < p->params; n++)
-            if (p->trained[n]) call->gradient[n] += g[n];
-        if (call->dx)
-            for (int64_t n = 0; n < p->inputs; n++) call->dx[sample * p->inputs + n] = g[p->params + n] + 0.0;
-    }
-    return 0;
-}
-
-/* In rows of samples; 1 where something may be undefined or is not finite, so that each sample is to be looked at. */
-static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes) {
-    double *V = room->V, *G = room->G;
-    memcpy(room->v, p->constant, (size_t)p->slots * 8);
-    memcpy(room->v, call->theta, (size_t)p->params * 8);
-    if (exact_forward(p, room->v, room->kept, SHARED_PART) != -1) return 1;
-    to->prepare(p, room, lanes);
-    if (call->gradient) memset(room->g, 0, (size_t)p->slots * 8);
-    for (int64_t start = 0; start < call->samples; start += lanes) {
-        const int64_t left = call->samples - start;
-        const int here = left < lanes ? (int)left : lanes;
-        const double *x = call->x + start * p->inputs;
-        for (int l = 0; l < lanes; l += LANES) { /* what is beyond the samples repeats the last */
-            int64_t from[LANES];
-            for (int n = 0; n < LANES; n++) from[n] = (l + n < here ? l + n : here - 1) * p->inputs;
-            for (int64_t i = 0; i < p->inputs; i++)
-                for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[from[n] + i];
-        }
-        if (to->forward(p, room, lanes)) return 1;
-        for (int64_t n = 0; n < p->outputs && call->values; n++)
-            for (int l = 0; l < here; l++)
-                call->values[(start + l) * p->outputs + n] = V[(int64_t)p->row[p->output[n]] * lanes + l];
-        if (!call->gradient) continue;
-        memset(G, 0, (size_t)(p->rows * lanes) * 8);
-        for (int l = 0; l < here; l++) {
-            double cost = 0.0;
-            for (int64_t n = 0; n < p->outputs; n++) {
-                const int64_t at = (int64_t)p->row[p->output[n]] * lanes + l;
-                cost += V[at], G[at] += 1.0;
-            }
-            call->costs[start + l] = cost;
-            if (!isfinite(cost)) return 1;
-        }
-        to->backward(p, room, lanes, call->dx != NULL);
-        for (int l = 0; l < here && call->dx; l++)
-            for (int64_t i = 0; i < p->inputs; i++) {
-                const double slope = G[i * lanes + l] + 0.0;
-                call->dx[(start + l) * p->inputs + i] = slope;
-                if (!isfinite(slope)) return 1;
-            }
-    }
-    if (!call->gradient) return 0;
-    exact_backward(p, room->v, room->g, room->kept, SHARED_PART, 0);
-    give_gradient(p, room, call);
-    for (int64_t n = 0; n < p->params; n++)
-        if (!isfinite(call->gradient[n])) return 1;
-    return 0;
+static void give_back(Machine *self, Room *room) {
+    if (room) room->next = self->room, self->room = room;
 }
 
 /* None, or (sample, node) where an operation is undefined. */
-static PyObject *run(Machine *self, const Call *call) {
-    const Program *p = &self->p;
-    const int lanes = self->lanes && call->samples > 1 ? lanes_for(p, call->samples) : 0;
-    Room *room = self->room;
-    self->room = NULL;
-    if (!room || room->lanes < lanes) {
-        free_room(room);
-        room = new_room(p, lanes);
-        if (!room) return PyErr_NoMemory();
-    }
+static PyObject *computed(Machine *self, const Call *call) {
+    Room *room = take_room(self, call->samples);
+    if (!room) return NULL;
     int64_t fault[2] = {0, 0};
     PyThreadState *thread = PyTuple_GET_SIZE(self->users) ? NULL : PyEval_SaveThread();
-    int state = lanes ? run_rows(p, self->lanes, room, call, lanes) : 1;
-    if (state) state = run_exactly(p, room, call, fault);
+    const int state = run(&self->p, self->lanes, room, call, self->threads, fault);
     if (thread) PyEval_RestoreThread(thread);
-    if (self->room) free_room(room); /* another thread has put its own back */
-    else self->room = room;
-    if (state == -2) return NULL;
-    if (state) return Py_BuildValue("Li", (long long)fault[0], (int)self->node_of[fault[1]]);
+    give_back(self, room);
+    if (state == RAISED) return NULL;
+    if (state == UNDEFINED) return Py_BuildValue("Li", (long long)fault[0], (int)self->node_of[fault[1]]);
     Py_RETURN_NONE;
+}
+
+/* Buffers of arrays of the kinds in a text; how many were opened. */
+static int opened(PyObject *const *given, const char *kinds, const char *const *words, int writable, Py_buffer *view, int64_t *length) {
+    int open = 0;
+    while (kinds[open] && !buffer(given[open], view + open, kinds[open], open >= writable, length + open, words[open])) open++;
+    return open;
 }
 
 /* values(x, theta, out) and gradients(x, theta, costs, gradient, dx or None): how long each array is. */
@@ -414,9 +311,8 @@ static PyObject *called(Machine *self, PyObject *const *given, Py_ssize_t count,
     if (gradients && given[4] == Py_None) count--;
     Py_buffer view[5];
     int64_t length[5] = {0};
-    int open = 0;
+    int open = opened(given, "ddddd" + 5 - count, words[gradients], 2, view, length);
     PyObject *result = NULL;
-    while (open < count && !buffer(given[open], view + open, 'd', open > 1, length + open, words[gradients][open])) open++;
     if (open == count) {
         /* without inputs nothing but the results tells how many samples there are */
         const int64_t samples = gradients ? length[2] : length[2] / p->outputs;
@@ -424,10 +320,11 @@ static PyObject *called(Machine *self, PyObject *const *given, Py_ssize_t count,
             (gradients ? length[3] != p->params || (count == 5 && length[4] != length[0]) : length[2] != samples * p->outputs))
             PyErr_SetString(PyExc_ValueError, "the arrays do not fit the program");
         else {
-            Call call = {.x = view[0].buf, .theta = view[1].buf, .samples = samples};
+            Call call = {.x = view[0].buf, .theta = view[1].buf, .samples = samples, .down = p->inputs, .along = 1,
+                         .down_out = p->outputs, .along_out = 1};
             if (gradients) call.costs = view[2].buf, call.gradient = view[3].buf, call.dx = count == 5 ? view[4].buf : NULL;
             else call.values = view[2].buf;
-            result = run(self, &call);
+            result = computed(self, &call);
         }
     }
     while (open) PyBuffer_Release(view + --open);
@@ -436,6 +333,53 @@ static PyObject *called(Machine *self, PyObject *const *given, Py_ssize_t count,
 
 static PyObject *machine_values(Machine *self, PyObject *const *given, Py_ssize_t count) { return called(self, given, count, 0); }
 static PyObject *machine_gradients(Machine *self, PyObject *const *given, Py_ssize_t count) { return called(self, given, count, 1); }
+
+static PyTypeObject MachineType;
+
+/* The arrays of a training fit one another, and the program of the update; the most samples in a step, or -1. */
+static int64_t fitting(const Program *p, const Program *update, const Course *at, const int64_t *length) {
+    int64_t samples = 0, longest = 0, alike = 0;
+    for (int64_t s = 0; s < length[3]; s++) {
+        if (at->sizes[s] < 1 || at->sizes[s] > length[2] - samples) return -1;
+        samples += at->sizes[s], longest = at->sizes[s] > longest ? at->sizes[s] : longest;
+    }
+    for (int64_t m = 0; m < length[4]; m++) alike += at->alike[m] != 0;
+    if (p->inputs < 1 || p->params < 1 || samples != length[2] || length[0] % p->inputs || length[1] != length[3] ||
+        length[5] != p->params || length[6] != length[4] * p->params || length[7] != length[3] || update->params != 1 + alike ||
+        update->inputs != 2 + length[4] - alike || update->outputs != 2 + length[4])
+        return -1;
+    for (int64_t n = 0; n < length[2]; n++)
+        if (at->order[n] < 0 || at->order[n] >= length[0] / p->inputs) return -1;
+    return longest;
+}
+
+/* train(update, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs): how many steps were taken. */
+static PyObject *machine_train(Machine *self, PyObject *const *given, Py_ssize_t count) {
+    static const char *const words[] = {"x", "rates", "order", "sizes", "alike", "theta", "memory", "costs"};
+    if (count != 11 || !PyObject_TypeCheck(given[0], &MachineType)) return PyErr_Format(PyExc_TypeError, "a machine, two numbers and eight arrays are needed");
+    Machine *update = (Machine *)given[0];
+    Course at = {.mean = PyLong_AsLong(given[1]), .milliseconds = PyLong_AsLong(given[2])};
+    if (PyErr_Occurred()) return NULL;
+    Py_buffer view[8];
+    int64_t length[8], taken = -1;
+    int open = opened(given + 3, "ddlllddd", words, 5, view, length);
+    Room *room = NULL, *room_of_update = NULL;
+    if (open == 8) {
+        at.x = view[0].buf, at.rates = view[1].buf, at.order = view[2].buf, at.sizes = view[3].buf, at.alike = view[4].buf;
+        at.theta = view[5].buf, at.memory = view[6].buf, at.costs = view[7].buf, at.steps = length[3], at.memories = length[4];
+        at.longest = fitting(&self->p, &update->p, &at, length);
+        if (at.longest < 0 || update == self) PyErr_SetString(PyExc_ValueError, "the arrays do not fit the programs");
+        else if ((room = take_room(self, at.longest)) && (room_of_update = take_room(update, self->p.params))) {
+            PyThreadState *thread = PyTuple_GET_SIZE(self->users) || PyTuple_GET_SIZE(update->users) ? NULL : PyEval_SaveThread();
+            taken = train(&self->p, self->lanes, room, &update->p, update->lanes, room_of_update, &at, self->threads);
+            if (thread) PyEval_RestoreThread(thread);
+            if (taken < 0) PyErr_NoMemory();
+        }
+        give_back(self, room), give_back(update, room_of_update);
+    }
+    while (open) PyBuffer_Release(view + --open);
+    return PyErr_Occurred() ? NULL : PyLong_FromLongLong(taken);
+}
 
 /* How many rows, steps over rows, and products it has become. */
 static PyObject *machine_sizes(Machine *self, void *unused) {
@@ -448,7 +392,11 @@ static PyMethodDef machine_methods[] = {
     {"values", (PyCFunction)(void (*)(void))machine_values, METH_FASTCALL, "values(x, theta, out): None, or the (sample, node) that is undefined."},
     {"gradients", (PyCFunction)(void (*)(void))machine_gradients, METH_FASTCALL,
      "gradients(x, theta, costs, gradient, dx): None, or the (sample, node) that is undefined."},
+    {"train", (PyCFunction)(void (*)(void))machine_train, METH_FASTCALL,
+     "train(update, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs): how many steps were taken."},
     {NULL, NULL, 0, NULL}};
+static PyMemberDef machine_members[] = {
+    {"threads", T_INT, offsetof(Machine, threads), 0, "Over how many threads the blocks of a batch are spread."}, {NULL, 0, 0, 0, NULL}};
 static PyGetSetDef machine_attributes[] = {
     {"sizes", (getter)machine_sizes, NULL, "(rows, steps over rows of samples, products with matrices).", NULL}, {NULL, NULL, NULL, NULL, NULL}};
 static PyTypeObject MachineType = {
@@ -460,6 +408,7 @@ static PyTypeObject MachineType = {
     .tp_dealloc = (destructor)machine_dealloc,
     .tp_methods = machine_methods,
     .tp_getset = machine_attributes,
+    .tp_members = machine_members,
 };
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_machine", "Programs over the columns of a graph, in C.", -1, NULL, NULL, NULL, NULL, NULL};

@@ -288,8 +288,8 @@ static int planned(Planner *at) {
     for (int64_t n = 0; n < p->affines && !failed; n++) {
         Affine *each = p->affine + n;
         finish(at, each);
-        const size_t size = (size_t)each->m * (size_t)each->k;
-        if (!each->even && (!(each->gathered = malloc(size * 8 + 8)) || !(each->dgathered = calloc(size + 1, 8)))) failed = -1;
+        each->gathered = p->gathered;
+        if (!each->even) p->gathered += (int64_t)each->m * each->k;
     }
     return failed;
 }
