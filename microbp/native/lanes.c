@@ -17,7 +17,7 @@ enum { WIDE = 2, TALL = 2 };
 enum { VECTORS = LANES / WIDE };
 typedef double vec __attribute__((vector_size(WIDE * 8)));
 
-/* --------------------------------------------------------------------- exponentials, in loops that vectorise */
+/* ------------------------------------------------------ exponentials and logarithms, in loops that vectorise */
 static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1,
                     LN2_LOW = 0x1.ef35793c7673p-45;
 
@@ -47,7 +47,7 @@ INLINE double beyond_linear(double r) {
     return s * r + 0.5;
 }
 
-INLINE double exp_(double x) {
+INLINE double fast_exp(double x) {
     x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
     double n = (x * LOG2E + ROUND) - ROUND, r = (x - n * LN2_HIGH) - n * LN2_LOW;
     double half = (n * 0.5 + ROUND) - ROUND;
@@ -55,7 +55,7 @@ INLINE double exp_(double x) {
 }
 
 /* By exp(2|x|) - 1, which keeps the digits of a small x. */
-INLINE double tanh_(double x) {
+INLINE double fast_tanh(double x) {
     double twice = 2.0 * fabs(x);
     twice = twice > 40.0 ? 40.0 : twice;
     double n = (twice * LOG2E + ROUND) - ROUND, r = (twice - n * LN2_HIGH) - n * LN2_LOW;
@@ -63,23 +63,49 @@ INLINE double tanh_(double x) {
     return copysign(beyond / (beyond + 2.0), x);
 }
 
+/* For what is too large scale is infinite, and the block is looked at again. */
+INLINE double fast_expm1(double x) {
+    x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
+    double n = (x * LOG2E + ROUND) - ROUND, r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    double half = (n * 0.5 + ROUND) - ROUND, scale = power_of_two(half) * power_of_two(n - half);
+    return scale * (r + r * r * beyond_linear(r)) + (scale - 1.0);
+}
+
+/* x = m 2**k with m near 1; log(m) by the series of atanh, in the form of fdlibm. */
+INLINE double fast_log(double x) {
+    double tiny = x < 0x1p-1022 ? 1.0 : 0.0, scaled = tiny == 1.0 ? x * 0x1p54 : x;
+    uint64_t bits, exponent;
+    memcpy(&bits, &scaled, 8);
+    exponent = (bits >> 52) | 0x4330000000000000u, bits = (bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
+    double k, m;
+    memcpy(&k, &exponent, 8), memcpy(&m, &bits, 8);
+    k = k - 0x1p52 - 1023.0 - 54.0 * tiny;
+    k = m > 0x1.6a09e667f3bcdp0 ? k + 1.0 : k, m = m > 0x1.6a09e667f3bcdp0 ? m * 0.5 : m;
+    double f = m - 1.0, s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
+    double rest = 1.479819860511658591e-01;
+    rest = rest * z + 1.531383769920937332e-01;
+    rest = rest * z + 1.818357216161805012e-01;
+    rest = rest * z + 2.222219843214978396e-01;
+    rest = rest * z + 2.857142874366239149e-01;
+    rest = rest * z + 3.999999999940941908e-01;
+    rest = (rest * z + 6.666666666666735130e-01) * z;
+    double y = k * LN2_HIGH - ((half - (s * (half + rest) + k * LN2_LOW)) - f);
+    return x > 0.0 ? (x < INFINITY ? y : x) : x == 0.0 ? -INFINITY : NAN;
+}
+
+/* The digits of x that are lost in 1 + x are put back. */
+INLINE double fast_log1p(double x) {
+    double u = 1.0 + x, y = fast_log(u) + (x - (u - 1.0)) / u;
+    return u > 0.0 && u < INFINITY ? y : fast_log(u);
+}
+
+#define exp_ fast_exp
+#define tanh_ fast_tanh
+#define expm1_ fast_expm1
+#define log_ fast_log
+#define log1p_ fast_log1p
 #define div_(a, b) ((a) / (b))
 #define pow_(a, b) (__builtin_constant_p(b) && (b) == 2.0 ? (a) * (a) : pow(a, b))
-#define abs_ fabs
-#define sqrt_ sqrt
-#define expm1_ expm1
-#define log_ log
-#define log1p_ log1p
-#define sin_ sin
-#define cos_ cos
-#define tan_ tan
-#define asin_ asin
-#define acos_ acos
-#define atan_ atan
-#define sinh_ sinh
-#define cosh_ cosh
-#define erf_ erf
-#define erfc_ erfc
 
 /* ------------------------------------------------------------------------------ the rows, read as rows of samples */
 #define EVERY _Pragma("GCC ivdep") for (int l = 0; l < lanes; l++)

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from microbp.expr import AGGREGATES, CONSTANTS, Expression
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression
 from microbp.rules import TABLE, Rule
 
 __all__ = ["FILE", "digest", "printed"]
@@ -49,7 +49,7 @@ def printed() -> str:
     parts = [_HEAD, f'#define TABLE_DIGEST "{digest()}"\n']
     parts.append("/* Each row: its name, single arguments, lists, whether it may be undefined. */")
     parts.append(f"#define ROWS(ROW){rows}\n")
-    parts += ["#ifdef VALUE\n", *map(_row, TABLE), "#endif\n"]
+    parts += ["#ifdef VALUE\n", _functions(), *map(_row, TABLE), "#endif\n"]
     return "\n".join(parts)
 
 
@@ -69,6 +69,18 @@ def _may_fail(rule: Rule) -> bool:
     calls = {each.func.id for each in parts if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)}
     refused = any(isinstance(each, ast.Div) for each in parts) or bool(calls - _EVERYWHERE)
     return refused and not any(isinstance(each, ast.IfExp) for each in parts)
+
+
+def _functions() -> str:
+    """The functions of C, where the machine has none of its own; CHECKED notes what ``math`` refuses."""
+    lines = ["/* The library's functions, for those that the machine does not define itself. */"]
+    for name in sorted(FUNCTIONS.keys() - {"pow", "sigmoid", "dpow"}):
+        own = "fabs" if name == "abs" else name
+        plain = f"#define {name}_ {own}"
+        if name not in _EVERYWHERE:
+            plain = f"#ifdef CHECKED\n#define {name}_(x) CHECKED({own}, x)\n#else\n{plain}\n#endif"
+        lines.append(f"#ifndef {name}_\n{plain}\n#endif")
+    return "\n".join([*lines, ""])
 
 
 def _row(rule: Rule) -> str:

@@ -214,14 +214,14 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
     int64_t step = 0, first = 0, fault[2];
     for (; step < at->steps; first += at->sizes[step++]) {
         const int64_t n = at->sizes[step];
-        const double share = at->mean ? 1.0 / (double)n : 1.0;
+        const double shares = at->mean ? (double)n : 1.0;
         Call call = {.x = at->x, .order = at->order + first, .down = p->inputs, .along = 1, .samples = n,
                      .theta = at->theta, .costs = costs, .gradient = gradient};
         if (step && milliseconds() >= until) break;
         if (run(p, to, room, &call, threads, fault)) break;
         double cost = 0.0, penalty = 0.0;
         for (int64_t l = 0; l < n; l++) cost += costs[l];
-        for (int64_t n_ = 0; n_ < P && at->mean; n_++) gradient[n_] *= share;
+        for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
         /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
         memcpy(in, at->theta, (size_t)P * 8);
         same[0] = at->rates[step];
@@ -236,7 +236,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         int finite = 1;
         for (int64_t i = 0; i < update->outputs * P; i++) finite &= isfinite(out[i]) != 0;
         for (int64_t i = 0; i < P; i++) penalty += out[(update->outputs - 1) * P + i];
-        cost = cost * share + penalty;
+        cost = cost / shares + penalty;
         if (!finite || !isfinite(cost)) break;
         at->costs[step] = cost;
         for (int64_t i = 0; i < P; i++) {
