@@ -31,44 +31,41 @@ INLINE double power_of_two(double n) {
     return shifted;
 }
 
-/* (exp(r) - 1 - r) / r**2 for |r| <= log(2) / 2, by Taylor's series up to r**13. */
-INLINE double beyond_linear(double r) {
-    double s = 1.0 / 6227020800.0;
-    s = s * r + 1.0 / 479001600.0;
-    s = s * r + 1.0 / 39916800.0;
-    s = s * r + 1.0 / 3628800.0;
-    s = s * r + 1.0 / 362880.0;
-    s = s * r + 1.0 / 40320.0;
-    s = s * r + 1.0 / 5040.0;
-    s = s * r + 1.0 / 720.0;
-    s = s * r + 1.0 / 120.0;
-    s = s * r + 1.0 / 24.0;
-    s = s * r + 1.0 / 6.0;
-    return s * r + 0.5;
+INLINE double horner(double x, const double *of, int count) {
+    double sum = of[0];
+    for (int n = 1; n < count; n++) sum = sum * x + of[n];
+    return sum;
 }
+
+/* exp(r) - 1 for |r| <= log(2) / 2, by Taylor's series up to r**13. */
+INLINE double near_zero(double r) {
+    static const double of[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
+                                1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5};
+    return r + r * r * horner(r, of, 12);
+}
+
+/* x = n log(2) + r, and 2**n as the product of two numbers. */
+#define REDUCED(x) \
+    double n = ((x) * LOG2E + ROUND) - ROUND, r = ((x) - n * LN2_HIGH) - n * LN2_LOW, half = (n * 0.5 + ROUND) - ROUND, \
+           one = power_of_two(half), other = power_of_two(n - half)
 
 INLINE double fast_exp(double x) {
     x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
-    double n = (x * LOG2E + ROUND) - ROUND, r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    double half = (n * 0.5 + ROUND) - ROUND;
-    return (1.0 + (r + r * r * beyond_linear(r))) * power_of_two(half) * power_of_two(n - half);
+    REDUCED(x);
+    return (1.0 + near_zero(r)) * one * other;
+}
+
+/* For what is too large it is infinite, and the block is looked at again. */
+INLINE double fast_expm1(double x) {
+    x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
+    REDUCED(x);
+    return one * other * near_zero(r) + (one * other - 1.0);
 }
 
 /* By exp(2|x|) - 1, which keeps the digits of a small x. */
 INLINE double fast_tanh(double x) {
-    double twice = 2.0 * fabs(x);
-    twice = twice > 40.0 ? 40.0 : twice;
-    double n = (twice * LOG2E + ROUND) - ROUND, r = (twice - n * LN2_HIGH) - n * LN2_LOW;
-    double scale = power_of_two(n), beyond = scale * (r + r * r * beyond_linear(r)) + (scale - 1.0);
+    double twice = 2.0 * fabs(x), beyond = fast_expm1(twice > 40.0 ? 40.0 : twice);
     return copysign(beyond / (beyond + 2.0), x);
-}
-
-/* For what is too large scale is infinite, and the block is looked at again. */
-INLINE double fast_expm1(double x) {
-    x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
-    double n = (x * LOG2E + ROUND) - ROUND, r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    double half = (n * 0.5 + ROUND) - ROUND, scale = power_of_two(half) * power_of_two(n - half);
-    return scale * (r + r * r * beyond_linear(r)) + (scale - 1.0);
 }
 
 /* x = m 2**k with m near 1; log(m) by the series of atanh, in the form of fdlibm. */
@@ -82,13 +79,9 @@ INLINE double fast_log(double x) {
     k = k - 0x1p52 - 1023.0 - 54.0 * tiny;
     k = m > 0x1.6a09e667f3bcdp0 ? k + 1.0 : k, m = m > 0x1.6a09e667f3bcdp0 ? m * 0.5 : m;
     double f = m - 1.0, s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
-    double rest = 1.479819860511658591e-01;
-    rest = rest * z + 1.531383769920937332e-01;
-    rest = rest * z + 1.818357216161805012e-01;
-    rest = rest * z + 2.222219843214978396e-01;
-    rest = rest * z + 2.857142874366239149e-01;
-    rest = rest * z + 3.999999999940941908e-01;
-    rest = (rest * z + 6.666666666666735130e-01) * z;
+    static const double of[] = {1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01,
+                                2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01};
+    double rest = z * horner(z, of, 7);
     double y = k * LN2_HIGH - ((half - (s * (half + rest) + k * LN2_LOW)) - f);
     return x > 0.0 ? (x < INFINITY ? y : x) : x == 0.0 ? -INFINITY : NAN;
 }
@@ -243,7 +236,7 @@ static void prepare(const Program *p, Room *room, int lanes) {
     for (int64_t n = 0; n < p->affines; n++) {
         const Affine *at = p->affine + n;
         if (!at->even)
-            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) room->w[at->gathered + i] = room->v[at->w[i]];
+            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) room->w[at->gathered + i] = room->v[at->w.at[i]];
     }
     for (int64_t n = 0; n < p->spreads; n++) {
         const double number = room->v[p->spread[2 * n]];
@@ -262,11 +255,11 @@ static int forward(const Program *p, Room *room, int lanes) {
             int64_t down, along;
             const double *w = coefficients(at, room, &down, &along);
             for (int64_t i = 0; i < at->m; i++) {
-                const double start = at->bias[i] < 0 ? 0.0 : room->v[at->bias[i]];
-                double *row = V + (int64_t)at->y[i] * lanes;
+                const double start = at->bias.at[i] < 0 ? 0.0 : room->v[at->bias.at[i]];
+                double *row = V + (int64_t)at->y.at[i] * lanes;
                 EVERY row[l] = start;
             }
-            product(V, at->m, at->y, w, down, along, V, at->k, at->x, lanes);
+            product(V, at->m, at->y.at, w, down, along, V, at->k, at->x.at, lanes);
             continue;
         }
         switch (step->op) {
@@ -295,14 +288,14 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
             int64_t down, along;
             const double *w = coefficients(at, room, &down, &along);
             double *dw = room->w + p->gathered + at->gathered;
-            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x, w, along, down, G, at->m, at->y, lanes);
+            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x.at, w, along, down, G, at->m, at->y.at, lanes);
             if (at->takes_w)
-                outer(at->even ? g + at->base : dw, down, along, G, at->m, at->y, V, at->k, at->x, lanes);
+                outer(at->even ? g + at->base : dw, down, along, G, at->m, at->y.at, V, at->k, at->x.at, lanes);
             for (int64_t i = 0; i < at->m; i++)
-                if (at->bias[i] >= 0) g[at->bias[i]] += summed(G + (int64_t)at->y[i] * lanes, lanes);
+                if (at->bias.at[i] >= 0) g[at->bias.at[i]] += summed(G + (int64_t)at->y.at[i] * lanes, lanes);
             if (at->takes_w && !at->even)
                 for (int64_t i = 0; i < (int64_t)at->m * at->k; i++)
-                    g[at->w[i]] += dw[i], dw[i] = 0.0;
+                    g[at->w.at[i]] += dw[i], dw[i] = 0.0;
             continue;
         }
         if (!takes) continue;

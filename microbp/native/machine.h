@@ -32,13 +32,16 @@ typedef struct {
     uint8_t takes[2];  /* which arguments get a gradient: towards parameters; towards inputs as well */
 } Step;
 
+/* A list that grows. */
+typedef struct {
+    int32_t *at;
+    int64_t n, room;
+} List;
+
 /* Values that are sums of products with coefficients no sample changes: y = W x + b. */
 typedef struct {
     int32_t m, k;
-    int32_t *y;             /* m rows */
-    int32_t *x;             /* k rows */
-    int32_t *w;             /* m k slots of coefficients */
-    int32_t *bias;          /* m slots, or -1 */
+    List y, x, w, bias;     /* m rows; k rows; m k slots of coefficients; m slots, or -1 */
     int64_t base, down, along; /* where the coefficients lie in even strides; else they are gathered */
     int64_t gathered;          /* and stand there in a room */
     uint8_t even, takes_w, takes_x[2];
@@ -135,8 +138,8 @@ extern const Lanes lanes_avx2, lanes_avx512;
 #endif
 
 /* Without lanes, sample after sample. Where it is not 0, the sample and the slot are in fault. */
-int run(const Program *, const Lanes *, Room *, const Call *, int threads, int64_t fault[2]);
+int run(const Program *, const Lanes *, Room *, const Call *, long threads, int64_t fault[2]);
 /* How many steps were taken: a step that is undefined, or gives what is not finite, changes nothing. -1: no memory. */
-int64_t train(const Program *, const Lanes *, Room *, const Program *update, const Lanes *, Room *, const Course *, int threads);
+int64_t train(const Program *, const Lanes *, Room *, const Program *update, const Lanes *, Room *, const Course *, long threads);
 
 #endif

@@ -9,25 +9,24 @@
 
 enum { CHUNKS = 16 };
 
-static void *aligned(size_t count) { return aligned_alloc(64, (count * 8 + 64) / 64 * 64); }
-
 void free_room(Room *room) {
-    if (room) free(room->v), free(room->g), free(room->V), free(room->G), free(room->kept), free(room->w);
+    if (room) free(room->v);
     free(room);
 }
 
 Room *new_room(const Program *p, int64_t lanes) {
+    /* v, g, V, G, kept, w and its gradients stand one after the other, each at the start of a cache line. */
+    const int64_t most = (p->most + 1) * (lanes ? lanes : 1), rows = p->rows * lanes;
+    const int64_t size[] = {p->slots, p->slots, rows, rows, most, 2 * p->gathered};
+    int64_t whole = 0, start[6];
+    for (int n = 0; n < 6; n++) start[n] = whole, whole += (size[n] + 7) / 8 * 8;
     Room *room = calloc(1, sizeof *room);
-    if (!room) return NULL;
-    const size_t slots = (size_t)p->slots, rows = (size_t)(p->rows * lanes), most = (size_t)p->most + 1;
-    room->lanes = lanes;
-    room->v = aligned(slots), room->g = aligned(slots), room->V = aligned(rows), room->G = aligned(rows);
-    room->kept = aligned(most * (size_t)(lanes ? lanes : 1));
-    room->w = aligned((size_t)p->gathered * 2); /* and as many for their gradients */
-    if (!room->v || !room->g || !room->V || !room->G || !room->kept || !room->w) {
-        free_room(room);
+    double *at = aligned_alloc(64, (size_t)whole * 8 + 64);
+    if (!room || !at) {
+        free(room), free(at);
         return NULL;
     }
+    *room = (Room){at, at + start[1], at + start[2], at + start[3], at + start[4], at + start[5], lanes, NULL};
     memset(room->w, 0, (size_t)p->gathered * 16);
     return room;
 }
@@ -160,7 +159,7 @@ static void *work(void *given_) {
 }
 
 /* 1 where something may be undefined or is not finite, so that each sample is to be looked at. */
-static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes, int threads) {
+static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes, long threads) {
     start(p, room->v, call);
     if (exact_forward(p, room->v, room->kept, SHARED_PART) != -1) return 1;
     const int64_t blocks = (call->samples + lanes - 1) / lanes;
@@ -192,7 +191,7 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     return job.suspect;
 }
 
-int run(const Program *p, const Lanes *to, Room *room, const Call *call, int threads, int64_t fault[2]) {
+int run(const Program *p, const Lanes *to, Room *room, const Call *call, long threads, int64_t fault[2]) {
     const int lanes = to && call->samples > 1 ? lanes_for(p, call->samples) : 0;
     return lanes && !run_rows(p, to, room, call, lanes, threads) ? 0 : run_exactly(p, room, call, fault);
 }
@@ -205,7 +204,7 @@ static int64_t milliseconds(void) {
 }
 
 int64_t train(const Program *p, const Lanes *to, Room *room, const Program *update, const Lanes *update_to, Room *update_room,
-              const Course *at, int threads) {
+              const Course *at, long threads) {
     const int64_t P = p->params, columns = update->inputs, most = at->longest;
     const int64_t until = milliseconds() + at->milliseconds;
     double *in = malloc((size_t)(columns * P + update->outputs * P + most + update->params + 1) * 8);
