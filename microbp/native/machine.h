@@ -101,6 +101,7 @@ typedef struct {
     const int64_t *alike;                /* of each number that is remembered: whether all parameters have the same */
     int64_t steps, longest, memories, mean, milliseconds;
     double *theta, *memory, *costs;
+    double *best;                        /* the parameters of the lowest cost, and that cost */
 } Course;
 
 /* exact.c: one sample with the bits of the eager engine. The parts to run: those that vary, those that do not. */
