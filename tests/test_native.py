@@ -321,7 +321,8 @@ def test_the_results_do_not_depend_on_the_number_of_threads(samples: int) -> Non
         gradient, dx = np.empty(len(theta)), np.empty(x.shape)
         costs, fault = machine.gradients(x, theta, gradient, dx)
         assert fault is None
-        found.append((machine.values(x, theta)[0].tobytes(), costs.tobytes(), gradient.tobytes(), dx.tobytes()))
+        arrays = machine.values(x, theta)[0], costs, gradient, dx
+        found.append([each.tobytes() for each in arrays])
     assert found == found[:1] * len(found)
 
 
@@ -413,7 +414,8 @@ def test_a_training_inside_ends_before_the_step_that_is_not_finite() -> None:
         assert (theta[0] == 2.0) == (expected == 0)
     # a rate that makes the update infinite
     theta, rates[1] = np.array([2.0]), np.inf
-    given = (samples, rates, np.array([0, 1, 0, 0]), sizes, alike, theta, memory, np.zeros(3), np.full(2, np.inf))
+    order, last = np.array([0, 1, 0, 0]), (np.zeros(3), np.full(2, np.inf))
+    given = (samples, rates, order, sizes, alike, theta, memory, *last)
     assert machine._run.train(update._run, 1, True, 10_000, *given) == 1
     assert np.isfinite(theta[0])
 

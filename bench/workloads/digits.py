@@ -46,7 +46,8 @@ def by_hand() -> Work:
                 e = np.exp(z - z.max(axis=1, keepdims=True))
                 d2 = (e / e.sum(axis=1, keepdims=True) - t) / len(x)
                 d1 = (d2 @ W2) * (h > 0.0)
-                for each, gradient in zip(parameters, (d1.T @ x, d1.sum(0), d2.T @ h, d2.sum(0)), strict=True):
+                gradients = d1.T @ x, d1.sum(0), d2.T @ h, d2.sum(0)
+                for each, gradient in zip(parameters, gradients, strict=True):
                     each -= RATE * gradient
         return parameters
 
