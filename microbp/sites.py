@@ -14,7 +14,7 @@ import numpy as np
 
 __all__ = [
     "Place", "of_users", "site_of", "sites_of", "user_frame", "user_level", "user_locals", "user_place",
-    "user_scope", "user_site",
+    "user_scope", "user_site", "users",
 ]  # fmt: skip
 
 _INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
@@ -32,17 +32,17 @@ class _Users(dict[str, bool]):
     """Whether a file is the user's own, by its name."""
 
     def __missing__(self, file: str) -> bool:
-        users = self[file] = not file.startswith(_INSIDE) or file.startswith(_AS_USER)
-        return users
+        mine = self[file] = not file.startswith(_INSIDE) or file.startswith(_AS_USER)
+        return mine
 
 
-_users = _Users()
+users = _Users()
 
 
 def user_frame() -> FrameType | None:
     """The innermost frame of the user's own code; None when there is none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not _users[frame.f_code.co_filename]:
+    while frame is not None and not users[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame
 
@@ -56,7 +56,7 @@ def of_users(error: BaseException) -> bool:
     ...     of_users(error)
     True
     """
-    return any(_users[frame.f_code.co_filename] for frame, _ in walk_tb(error.__traceback__))
+    return any(users[frame.f_code.co_filename] for frame, _ in walk_tb(error.__traceback__))
 
 
 def user_level() -> int:
@@ -93,7 +93,7 @@ def user_locals() -> dict[str, Any]:
 def user_place(depth: int = 1) -> Place | None:
     """The place that the innermost frame of the user's own code has reached, from ``depth`` up."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and not _users[frame.f_code.co_filename]:
+    while frame is not None and not users[frame.f_code.co_filename]:
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
 

@@ -16,6 +16,13 @@
 enum { ROWS(ONE_ROW) TABLE_ROWS };
 #undef ONE_ROW
 
+/* How wide each row of the table is: single arguments, lists. */
+static const int32_t widths[][2] = {
+#define WIDTHS(name, singles, lists, may_fail) {singles, lists},
+    ROWS(WIDTHS)
+#undef WIDTHS
+};
+
 /* What a slot depends on: on the sample; on a parameter that is trained; on an input. */
 enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4 };
 /* The most samples in a row, and in how many their number is a multiple. */

@@ -14,7 +14,7 @@ from microbp.native.rows import digest
 from microbp.rules import TABLE, Rule
 from microbp.sweeps import Columns, Floats
 
-__all__ = ["Engine", "Machine", "engine"]
+__all__ = ["Engine", "Machine", "engine", "extension"]
 
 
 class Engine(NamedTuple):
@@ -43,6 +43,7 @@ def engine() -> Engine:
 
 
 def _loaded() -> tuple[Any, Engine]:
+    """The extension, if there is one that may be used, and why."""
     if os.environ.get("MICROBP_PURE", "0") not in ("", "0"):
         return None, Engine("python", "the environment variable MICROBP_PURE is set")
     try:
@@ -54,6 +55,10 @@ def _loaded() -> tuple[Any, Engine]:
         why = "the C extension was built from other rows than the table's; build it again"
         return None, Engine("python", why)
     return module, Engine("native", f"the C extension, built for {', '.join(module.variants)}")
+
+
+#: The extension as it was found when microbp was imported, or None: Values are made of it, or of Python.
+extension, _ = _loaded()
 
 
 class Machine:

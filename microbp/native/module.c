@@ -6,6 +6,9 @@
 
 #include "machine.h"
 
+/* value.c */
+int add_node_type(PyObject *module);
+
 typedef struct {
     PyObject_HEAD
     Program p;
@@ -14,13 +17,6 @@ typedef struct {
     Room *room;             /* those that are free, to be used again */
     PyObject *users;        /* for each row that the user has defined (value, slopes) */
 } Machine;
-
-/* How wide each row of the table is: single arguments, lists. */
-static const int32_t widths[][2] = {
-#define WIDTHS(name, singles, lists, may_fail) {singles, lists},
-    ROWS(WIDTHS)
-#undef WIDTHS
-};
 
 static const Lanes *const variants[] = {
 #ifdef MICROBP_X86
@@ -397,5 +393,6 @@ PyMODINIT_FUNC PyInit__machine(void) {
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
+    if (add_node_type(module)) Py_CLEAR(module);
     return module;
 }
