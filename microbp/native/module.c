@@ -437,11 +437,14 @@ static PyObject *called(Machine *self, PyObject *const *given, Py_ssize_t count,
 static PyObject *machine_values(Machine *self, PyObject *const *given, Py_ssize_t count) { return called(self, given, count, 0); }
 static PyObject *machine_gradients(Machine *self, PyObject *const *given, Py_ssize_t count) { return called(self, given, count, 1); }
 
-/* How many rows, steps over rows, and products it has become. */
+/* How many steps over rows and products it has become, and how many coefficients the largest of these has. */
 static PyObject *machine_sizes(Machine *self, void *unused) {
     (void)unused;
     const Program *p = &self->p;
-    return Py_BuildValue("LLL", (long long)p->rows, (long long)p->lane_steps, (long long)p->affines);
+    long long largest = 0;
+    for (const Affine *each = p->affine; each < p->affine + p->affines; each++)
+        if ((long long)each->m * each->k > largest) largest = (long long)each->m * each->k;
+    return Py_BuildValue("LLL", (long long)p->lane_steps, (long long)p->affines, largest);
 }
 
 static PyMethodDef machine_methods[] = {
@@ -450,7 +453,7 @@ static PyMethodDef machine_methods[] = {
      "gradients(x, theta, costs, gradient, dx): None, or the (sample, node) that is undefined."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef machine_attributes[] = {
-    {"sizes", (getter)machine_sizes, NULL, "(rows, steps over rows of samples, products with matrices).", NULL}, {NULL, NULL, NULL, NULL, NULL}};
+    {"sizes", (getter)machine_sizes, NULL, "(steps over rows of samples, products with matrices, coefficients of the largest).", NULL}, {NULL, NULL, NULL, NULL, NULL}};
 static PyTypeObject MachineType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "microbp.native._machine.Machine",
     .tp_basicsize = sizeof(Machine),

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from microbp.native.rows import may_fail
 from microbp.replay.contract import contract
 from microbp.replay.groups import Block, Group, Slot
 from microbp.replay.matrix import TERMS, Domain, Writer
 from microbp.replay.numpy_rules import array_tree, reduction
 from microbp.replay.trees import Tree, add, call, is_number, mul, name, number, reshaped, sub, text
-from microbp.replay.undefined import may_be_undefined
 from microbp.replay.views import Operand, Piece, arranged, laid
 
 __all__ = ["RuleOf", "Sides", "block_sides", "forward", "full", "own", "terms"]
@@ -27,7 +27,7 @@ def forward(writer: Writer) -> None:
     assert plan.groups is not None
     for each in plan.order:
         group, domain = plan.groups[each], plan.domains[each]
-        writer.watching = group.rule is not None and may_be_undefined(group.rule)
+        writer.watching = group.rule is not None and may_fail(group.rule)
         word = plan.group_array(each).name
         sums = group.rule is None
         piece = _sum(writer, group, domain, word) if sums else RuleOf(writer, each).piece(None)

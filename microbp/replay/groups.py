@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.replay.dependence import TRAINS, VARIES
-from microbp.replay.function_graph import Captured
+from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.replay.sums import Operations
 from microbp.rules import Rule
 from microbp.sweeps import Integers

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from microbp.graph import Graph
 from microbp.lazy import cached_property
-from microbp.replay.dependence import Dependence, dependence
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Group, Homes, Slot, grouped
 from microbp.replay.identifiers import Identifiers, one_line
@@ -44,13 +43,12 @@ class Generated:
 
     def __init__(
         self,
-        write: Callable[..., str] | str,
+        write: Callable[..., str],
         arrays: tuple[ParameterArray, ...],
         theta: str,
         constants: Mapping[str, npt.NDArray[Any]],
-        describe: Callable[[], str] | str,
+        describe: Callable[[], str],
         watched: frozenset[int],
-        operations: int,
     ) -> None:
         self._write, self._describe = write, describe
         #: In this order the arrays stand in those arguments; before them the vector of all, if it has a name.
@@ -59,28 +57,21 @@ class Generated:
         self.constants = constants
         #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
         self.watched = watched
-        #: How many array operations it is made of.
-        self.operations = operations
 
     @cached_property
     def code(self) -> str:
         """The source without its comments, in the same lines."""
-        return self._write if isinstance(self._write, str) else self._write(comments=False)
+        return self._write(comments=False)
 
     @cached_property
     def source(self) -> str:
         """What people read: names are looked up for it."""
-        return self._write if isinstance(self._write, str) else self._write(comments=True)
+        return self._write(comments=True)
 
     @cached_property
     def description(self) -> str:
         """"985 scalars became 14 array operations", and a line for each group."""
-        return self._describe if isinstance(self._describe, str) else self._describe()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle has the texts."""
-        known = (self.arrays, self.theta, dict(self.constants))
-        return Generated, (self.source, *known, self.description, self.watched, self.operations)
+        return self._describe()
 
 
 @dataclass
@@ -134,19 +125,14 @@ class Domain:
 class Plan:
     """All that is decided about a graph before a line is written; without groups where they are too many."""
 
-    def __init__(self, captured: Captured, known: Dependence | None = None) -> None:
+    def __init__(self, captured: Captured) -> None:
         self.captured = captured
-        record = captured.graph
-        most = MANY
-        flags, depth = known or dependence(captured)
+        record, flags = captured.graph, captured.flags
         self.names = Identifiers(["x", "n", "wrt_x", "dx", "costs", "y", *HELPERS])
-        self.groups: list[Group] | None = None
-        if depth > most:
-            return
         parameters = Parameters(captured, self.names)
         self.homes = Homes(captured, parameters.home, parameters.place)
         self.groups = groups = grouped(
-            operations(record, flags, captured.outputs), record, flags, self.homes, most
+            operations(record, flags, captured.outputs), record, flags, self.homes, MANY
         )
         if groups is None:
             return

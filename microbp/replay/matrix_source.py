@@ -66,7 +66,6 @@ def matrix_source(plan: Plan, functions: tuple[Writer, Writer] | None = None) ->
     constants = {word: array for word, array in plan.constants.items() if word not in short}
     return Generated(
         write, arrays, theta.name if pool else "", constants, partial(_described, plan), frozenset(watched),
-        len(both.statements),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from microbp.debug.explain.records import agree, sentence
 from microbp.debug.explain.sentences import say
 from microbp.notebook import Shown
 from microbp.replay import Program
-from microbp.replay.backends import Matrix
+from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, statements, whole_vector
 from microbp.replay.matrix import Generated, Plan, Writer
@@ -126,11 +126,11 @@ def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, fl
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
-    form = Matrix(made, captured.trained)
+    form = Matrix(captured, made)
     nodes = captured.graph.nodes
     sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
     gradient = np.zeros(len(captured.params))
-    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, False)
+    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, wrt_inputs=False)
     engine = backward(captured.graph, {captured.graph.roots[-1]: 1.0}).tolist()
     rows = []
     for name, position, trained, ours in zip(
