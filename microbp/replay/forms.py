@@ -18,9 +18,9 @@ from microbp.lazy import cached_property
 from microbp.native import Machine, engine, slopes
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
-from microbp.replay.matrix import Generated, Plan
-from microbp.replay.matrix_source import matrix_source
+from microbp.replay.matrix import Plan
 from microbp.replay.parameter_arrays import ParameterArray
+from microbp.replay.passes import Generated, generated
 from microbp.replay.straight import straight
 from microbp.sweeps import backward, forward, rows
 
@@ -83,7 +83,7 @@ def form_of(captured: Captured, name: str) -> Form:
     if name == "straight":
         return Straight(captured)
     plan = Plan(captured) if name == "matrix" else None
-    return Matrix(captured, matrix_source(plan)) if plan and plan.groups is not None else Auto(captured, name)
+    return Matrix(captured, generated(plan)) if plan and plan.has_matrices else Auto(captured, name)
 
 
 # ------------------------------------------------------------------------------- sample after sample
@@ -189,9 +189,9 @@ class Matrix:
 
     name, exact = "matrix", False
 
-    def __init__(self, captured: Captured, generated: Generated) -> None:
-        made = self._generated = generated
-        found = defined(made.code, lambda: made.source)
+    def __init__(self, captured: Captured, made: Generated) -> None:
+        self._generated = made
+        found = defined(made.write(comments=False), lambda: self.source)
         found.update(made.constants)
         self.functions = {name: found[name] for name in ("value", "value_and_grad")}
         self._file = found["value"].__code__.co_filename
@@ -207,13 +207,13 @@ class Matrix:
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
         self._views: dict[str, tuple[Floats, list[Floats]]] = {}
 
-    @property
+    @cached_property
     def source(self) -> str:  # noqa: D102 (see Form)
-        return self._generated.source
+        return self._generated.write(comments=True)
 
     @property
     def description(self) -> str:  # noqa: D102 (see Form)
-        return self._generated.description
+        return self._generated.describe()
 
     def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102
         with self._quiet(trusting):
@@ -322,7 +322,7 @@ class Auto:
     @cached_property
     def _matrix(self) -> Matrix | None:
         plan = Plan(self._captured)
-        return None if plan.groups is None else Matrix(self._captured, matrix_source(plan))
+        return Matrix(self._captured, generated(plan)) if plan.has_matrices else None
 
     def _batches(self) -> Matrix | None:
         """The matrices, if batches are for them."""
