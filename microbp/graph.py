@@ -455,8 +455,18 @@ class Graph(Columns):
         if not self._values:
             return self
         graph = object.__new__(Graph)
-        graph._keep(**{**vars(self), "_naming": self._naming, "_values": ()})
+        graph._keep(**{**vars(self), **self._what_names(), "_values": ()})
         return graph
+
+    def _what_names(self) -> dict[str, Any]:
+        """What a record needs of its Values to name them later: leaves that modules may hold."""
+        if self._variables.values:
+            return {"_naming": self._naming}
+        if not self._groups:
+            return {"_places": {}}
+        places = np.flatnonzero(self.op < 0).tolist()
+        leaves = [self._values[at] for at in places]
+        return {"_places": dict(zip(map(id, leaves), places, strict=True)), "_leaves": leaves}
 
     def to_json(self) -> str:
         """The record as JSON, column by column; what is no finite number stands there as a text.

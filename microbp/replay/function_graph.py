@@ -12,11 +12,15 @@ import numpy as np
 from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.rules import RULES, Rule
+from microbp.sweeps import Integers, spread
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
-    "Captured", "Leaves", "capture", "capture_values", "check_leaves", "flat",
+    "TRAINS", "VARIES", "Captured", "Leaves", "capture", "capture_values", "check_leaves", "flat",
 ]  # fmt: skip
+
+#: What a value depends on: the sample; a parameter that takes a gradient; anything.
+VARIES, TRAINS, COMPUTED = 1, 2, 4
 
 
 class Captured(NamedTuple):
@@ -39,6 +43,20 @@ class Captured(NamedTuple):
     trained: tuple[bool, ...]
     #: The names of leaves outside of the graph, by ``x0``, ``x1``, … of inputs and ``p0``, … of parameters.
     absent: dict[str, str]
+
+    @property
+    def flags(self) -> Integers:
+        """For each position the sum of VARIES, TRAINS, COMPUTED; of a constant 0.
+
+        >>> w, x = Value(2.0), Value(3.0)
+        >>> capture(w * x + 1.0, inputs=[x], params=[w]).flags.tolist()
+        [6, 5, 7, 7]
+        """
+        marks = {place: VARIES | COMPUTED for place in self.inputs if place is not None}
+        for place, trained in zip(self.params, self.trained, strict=True):
+            if place is not None:
+                marks[place] = COMPUTED | (TRAINS if trained else 0)
+        return spread(self.graph, marks).astype(np.int64)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -113,19 +131,17 @@ def capture_values(
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
     graph = Graph.of_roots(results, names)
     _check_numbers(graph)
-    places = {id(graph._values[place]): place for place in np.flatnonzero(graph.op < 0).tolist()}
+    at = np.flatnonzero(graph.op < 0).tolist()
+    leaves = [graph._values[place] for place in at]
+    places = dict(zip(map(id, leaves), at, strict=True))
     inside = [places.get(id(each)) for each in given]
-    others = places.keys() - {*map(id, given)}
-    if params is None:
-        chosen = [
-            graph._values[at] for key, at in places.items() if key in others and graph.needs[at]
-        ]
-    else:
-        chosen, _ = flat(params, "params")
+    taken_as_inputs = {*map(id, given)}
+    rest = [each for each in leaves if id(each) not in taken_as_inputs]
+    chosen = [each for each in rest if each.requires_grad] if params is None else flat(params, "params")[0]
     check_leaves(given, chosen)
     taken = [places.get(id(each)) for each in chosen]
-    others -= {*map(id, chosen)}
-    constants = tuple(graph._values[at] for key, at in places.items() if key in others)
+    taken_as_params = {*map(id, chosen)}
+    constants = tuple([each for each in rest if id(each) not in taken_as_params])
     absent = {
         f"{letter}{index}": each.name
         for letter, values, found in (("x", given, inside), ("p", chosen, taken))
@@ -144,7 +160,7 @@ def capture_values(
         tuple([each.requires_grad for each in chosen]),
         absent,
     )
-    return captured, Leaves(tuple(chosen), constants, tuple(each._data for each in constants)), graph
+    return captured, Leaves(tuple(chosen), constants, tuple([each._data for each in constants])), graph
 
 
 #: Rows of one NumPy operation, with the same bits.

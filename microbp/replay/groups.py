@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.replay.dependence import TRAINS, VARIES
-from microbp.replay.function_graph import Captured
-from microbp.replay.sums import Operations
+from microbp.replay.function_graph import TRAINS, VARIES, Captured
+from microbp.replay.sums import Operations, operations
 from microbp.rules import Rule
 from microbp.sweeps import Integers
 
@@ -34,10 +33,13 @@ class Slot:
     """What stands at one place among the operands of a group: numbers, or places in one array."""
 
     home: int
-    #: One for each member; of a list of operands, a row for each member.
-    places: Integers
-    #: Their numbers, where they are constants.
-    numbers: Numbers | None = None
+    #: The places, or the numbers, one for each member; of a list of operands, a row for each member.
+    held: npt.NDArray[Any]
+
+    @property
+    def width(self) -> int:
+        """How many elements it has for each member."""
+        return int(self.held.shape[1]) if self.held.ndim > 1 else 1
 
 
 @dataclass(eq=False)
@@ -48,6 +50,11 @@ class Block:
     factors: Numbers
     right: Slot
     left: Slot | None = None
+
+    def sizes(self, members: dict[str, int | None]) -> dict[str, int | None]:
+        """How long the axes are over which it runs: of the members, and of the terms if there are several."""
+        count = self.factors.shape[1]
+        return {**members, "k": count} if count > 1 else members
 
 
 @dataclass(eq=False)
@@ -97,6 +104,11 @@ class Homes:
         index, at = _known(captured.inputs)
         self.home[at], self.place[at] = INPUT, index
 
+    def of(self, position: int) -> tuple[int, int]:
+        """The array and the place of a value; of a parameter, in the vector of all."""
+        home, place = int(self.home[position]), int(self.place[position])
+        return (THETA, int(self.index[position])) if home <= THETA else (home, place)
+
     def put(self, positions: Integers, number: int, places: Integers) -> None:
         """The values stand in a group."""
         self.home[positions], self.place[positions] = number, places
@@ -108,10 +120,10 @@ def _known(places: Sequence[int | None]) -> tuple[Integers, Integers]:
     return np.flatnonzero(at >= 0), at[at >= 0]
 
 
-def grouped(
-    found: Operations, record: Graph, flags: Integers, homes: Homes, most: int
-) -> list[Group] | None:
+def grouped(captured: Captured, homes: Homes, most: int) -> list[Group] | None:
     """The groups, each after those that it uses; None where there are more than ``most``."""
+    record, flags = captured.graph, captured.flags
+    found = operations(record, flags, captured.outputs)
     order = np.argsort(found.levels, kind="stable")
     layers = np.split(order, np.cumsum(np.bincount(found.levels))[:-1])[1:]
     if len(layers) > most:
@@ -260,8 +272,7 @@ class _Maker:
 
 
 def _slot(home: int, places: Integers, numbers: Numbers) -> Slot:
-    constant = home == CONSTANT
-    return Slot(CONSTANT, np.zeros(0, dtype=np.int64), numbers) if constant else Slot(int(home), places)
+    return Slot(CONSTANT, numbers) if home == CONSTANT else Slot(int(home), places)
 
 
 def _by_rows(matrix: Integers) -> Iterator[Integers]:

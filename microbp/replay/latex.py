@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
-from microbp.replay.matrix import MANY, Plan, Statement, Writer
-from microbp.replay.matrix_source import used_arrays, written
+from microbp.replay.matrix import MANY, Plan
+from microbp.replay.passes import Statement, Writer, written
 from microbp.replay.trees import mul, sub, text
 
 __all__ = ["formulas", "latex", "statements", "whole_vector"]
@@ -65,7 +65,7 @@ def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
     ValueError for a graph so irregular that there are none.
     """
     plan = Plan(captured)
-    if plan.groups is None:
+    if not plan.has_matrices:
         raise ValueError(
             f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, "
             "which are no formula; take a part of the graph"
@@ -75,7 +75,7 @@ def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
 
 def whole_vector(plan: Plan, writer: Writer) -> list[str]:
     """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
-    arrays = used_arrays(plan)
+    arrays = plan.used
     if not writer.theta_used or not arrays:
         return []
     parts = " | ".join(_symbol(each.name)[0] for each in arrays)
@@ -208,7 +208,7 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
             over = any(each.arg == "axis" and text(each.value) == "0" for each in keywords)
             sign = r"\textstyle\sum" if name == "sum" else r"\max"
             return f"{sign}{'_{s}' if over else ''} {_within(inner, _PRODUCT)}", _PRODUCT
-        case ast.Attribute(value=inner, attr="reshape" | "ravel"):
+        case ast.Attribute(value=inner, attr="reshape" | "copy"):
             return _formula(inner)
         case ast.Attribute(value=inner, attr="swapaxes"):
             return _transposed(inner)

@@ -87,10 +87,10 @@ class Parameters:
 
     def settle(self, slot: Slot) -> None:
         """Let a slot speak of places in an array, if all that stands there is in one."""
-        if slot.home == THETA and slot.places.size:
-            home = int(self.home[slot.places.flat[0]])
-            if home != THETA and (self.home[slot.places] == home).all():
-                slot.home, slot.places = home, self.place[slot.places]
+        if slot.home == THETA and slot.held.size:
+            home = int(self.home[slot.held.flat[0]])
+            if home != THETA and (self.home[slot.held] == home).all():
+                slot.home, slot.held = home, self.place[slot.held]
 
 
 # ------------------------------------------------------------------------------------- by their names
@@ -219,7 +219,7 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
 
 def _number(slot: Slot, parameters: Parameters) -> str:
     """The number in the name of an array that the user named: 2 for W2, nothing for W."""
-    home = int(parameters.home[slot.places.flat[0]]) if slot.home == THETA else slot.home
+    home = int(parameters.home[slot.held.flat[0]]) if slot.home == THETA else slot.home
     if THETA in (slot.home, home):
         return ""
     found = re.fullmatch(r"\D+([\d_]*)", parameters.arrays[home].name)
@@ -233,7 +233,7 @@ def _claim(slot: Slot, parameters: Parameters, matrix: str, line: str, *, lone: 
     """
     if slot.home != THETA:
         return
-    places = slot.places
+    places = slot.held
     if places.size == 1:
         index = places.ravel()[0]
         if lone and parameters.free(index) and not parameters.captured.param_paths[index]:

@@ -9,16 +9,16 @@ from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from microbp.backward import gradient_of
-from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, StaleProgram, UndefinedOperation
-from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight, restored_native
+from microbp.errors import BranchChanged, NoGradientError, StaleProgram
 from microbp.replay.branches import Guards
+from microbp.replay.faults import blame, gradient_fault, no_fault, value_fault
+from microbp.replay.forms import Floats, Form, Suspicion, form_of
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
 from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.sample import first_fault, gradient_fault, replayed
-from microbp.replay.undefined import Suspicion, unsuspecting
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
@@ -187,8 +187,8 @@ class Program:
 
     @property
     def form(self) -> str:
-        """``"straight"``, ``"matrix"``, ``"auto"``, for each batch the quicker of them; or ``"native"``."""
-        return type(self._form).__name__.lower()
+        """``"straight"``, ``"matrix"``, ``"native"``; or ``"auto"``, for each batch what is quick."""
+        return self._form.name
 
     @property
     def exact(self) -> bool:
@@ -225,9 +225,8 @@ class Program:
         if self.exact:
             for_one = f" for one sample, {bits} for a batch"
             bits = "the eager engine's bits" + for_one * (self.form in ("auto", "native"))
-        name = "matrix" if self.form == "auto" else self.form
         lines = [
-            f"{name} form of {counted(len(self._captured.graph), 'value')}: {numbers}; {bits}",
+            f"{self.form} form of {counted(len(self._captured.graph), 'value')}: {numbers}; {bits}",
             self._form.description,
             f"compiled in {_time(self._seconds)}",
         ]
@@ -255,10 +254,13 @@ class Program:
         if not len(x):
             return np.empty(shape)
         self._guard(x, theta)
-        parts = self._run(lambda: [self._form.values(part, theta) for part in self._parts(x)], x, theta)
+        parts = self._run(
+            lambda trusting: [self._form.values(part, theta, trusting=trusting) for part in self._parts(x)],
+            x, theta,
+        )  # fmt: skip
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if not np.isfinite(values).all():
-            self._explain(x, theta, np.isfinite(values).all(axis=1))
+            self._blame(x, theta, ~np.isfinite(values).all(axis=1))
         return values.reshape(shape)[()]
 
     def value_and_grad(
@@ -298,14 +300,18 @@ class Program:
                     "np.empty_like(theta), and use it again and again"
                 )
         self._guard(x, theta)
-        costs, dx = self._run(lambda: self._gradients(x, theta, gradient, wrt_inputs), x, theta)
+        costs, dx = self._run(
+            lambda trusting: self._gradients(x, theta, gradient, wrt_inputs, trusting), x, theta
+        )
         with np.errstate(all="ignore"):
             cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
             square = gradient.dot(gradient)
         if not math.isfinite(cost):
-            self._explain(x, theta, np.isfinite(costs))
-        if not math.isfinite(square) or (dx is not None and not np.isfinite(dx).all()):
-            self._explain_gradient(x, theta, gradient, dx)
+            self._blame(x, theta, ~np.isfinite(costs))
+        # a square may be beyond the largest float where the gradient is not
+        sound = math.isfinite(square) or np.isfinite(gradient).all()
+        if self._finite and not (sound and (dx is None or np.isfinite(dx).all())):
+            blame(self._captured, x, theta, range(len(x)), gradient_fault, finite=True)
         if reduce == "mean" and len(x) > 1:
             cost /= len(x)
             gradient /= len(x)
@@ -318,29 +324,22 @@ class Program:
         return Gradients(cost, costs, gradient, dx, self._form, self._bound)
 
     def _gradients(
-        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
-    ) -> tuple[Floats, Floats | None]:
-        rows = self._rows
-        if len(x) <= rows:
-            return self._form.gradients(x, theta, gradient, wrt_inputs)
-        costs, dx = np.empty(len(x)), np.empty_like(x) if wrt_inputs else None
-        part = np.zeros(len(gradient))
-        gradient[:] = 0.0
-        for start in range(0, len(x), rows):
-            here = slice(start, start + rows)
-            costs[here], there = self._form.gradients(x[here], theta, part, wrt_inputs)
-            gradient += part
-            if dx is not None:
-                dx[here] = there
-        return costs, dx
-
-    @property
-    def _rows(self) -> int:
-        """How many samples go at once: each takes a value and an upstream gradient for each node."""
-        return max(1, self._memory // self._bytes)
+        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool, trusting: bool
+    ) -> tuple[Floats, Any]:
+        parts, options = self._parts(x), {"wrt_inputs": wrt_inputs, "trusting": trusting}
+        if len(parts) == 1:
+            return self._form.gradients(x, theta, gradient, **options)
+        total, found = np.zeros(len(gradient)), []
+        for part in parts:
+            found.append(self._form.gradients(part, theta, gradient, **options))
+            total += gradient
+        gradient[:] = total
+        costs, slopes = zip(*found, strict=True)
+        return np.concatenate(costs), np.concatenate(slopes) if wrt_inputs else None
 
     def _parts(self, x: Floats) -> list[Floats]:
-        rows = self._rows
+        """Parts of a batch as large as memory allows: a sample has a value and a gradient for each node."""
+        rows = max(1, self._memory // self._bytes)
         return [x] if len(x) <= rows else [x[start : start + rows] for start in range(0, len(x), rows)]
 
     # ----------------------------------------------------------------------- the Values behind it
@@ -434,91 +433,43 @@ class Program:
         if self._guards is None:
             return
         guards, form = self._guards
-        with unsuspecting():
-            operands = form.values(x, theta)
+        operands = form.values(x, theta, trusting=True)
         changed = guards.changed(operands)
         if changed:
             sample, index = changed
             sides = operands[sample, 2 * index : 2 * index + 2].tolist()
             raise BranchChanged(f"sample {sample} {guards.branches[index].other(*sides)}")
 
-    def _run(self, run: Callable[[], Result], x: Floats, theta: Floats) -> Result:
-        """What ``run`` returns; an error of its arithmetic is told by the eager engine."""
+    def _run(self, run: Callable[[bool], Result], x: Floats, theta: Floats) -> Result:
+        """What ``run(trusting)`` returns; an error of its arithmetic is told by the eager engine."""
         try:
-            return run()
+            return run(False)
         except Suspicion:
-            self._refuse(x, theta)
+            blame(self._captured, x, theta, range(len(x)), no_fault, finite=False)
         except (ArithmeticError, ValueError):
-            self._explain(x, theta)
+            self._blame(x, theta, np.ones(len(x), dtype=bool))
             raise
-        with unsuspecting():
-            return self._run(run, x, theta)
+        return run(True)
 
-    def _refuse(self, x: Floats, theta: Floats) -> None:
-        """UndefinedOperation for the first sample that the eager engine refuses, if there is one."""
-        numbers = theta.tolist()
-        sample = 0
-        try:
-            for sample, row in enumerate(x.tolist()):  # noqa: B007 (told in the error)
-                replayed(self._captured, row, numbers)
-        except UndefinedOperation as error:
-            raise _of_sample(error, sample, len(x)) from None
-
-    def _explain(self, x: Floats, theta: Floats, fine: Any = None) -> None:
-        """Replay samples eagerly until one shows what is wrong; ``fine`` says which need not be."""
-        numbers = theta.tolist()
-        for sample in range(len(x)) if fine is None else np.flatnonzero(~fine).tolist():
-            row = x[sample].tolist()
-            if self._finite:
-                self._check_inputs(row, sample, len(x))
-            try:
-                fault = first_fault(self._captured, row, numbers)
-            except UndefinedOperation as error:
-                raise _of_sample(error, sample, len(x)) from None
-            if fault and self._finite:
-                told = f"the first value that is not finite is {fault}"
-                raise NotFiniteResult(f"{_where(sample, len(x))}{told}", sample)
-
-    def _explain_gradient(self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None) -> None:
-        """The cost is finite, but a derivative may not be."""
-        if np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all()):
-            return  # only their squares are beyond the largest float
-        numbers = theta.tolist()
-        for sample, row in enumerate(x.tolist()):
-            try:
-                fault = gradient_fault(self._captured, row, numbers)
-            except UndefinedOperation as error:
-                raise _of_sample(error, sample, len(x)) from None
-            if fault and self._finite:
-                raise NotFiniteResult(f"{_where(sample, len(x))}{fault}", sample)
-
-    def _check_inputs(self, row: list[float], sample: int, samples: int) -> None:
-        for index, number in enumerate(row):
-            if math.isnan(number):
-                name = self._captured.input_names[index]
-                raise ValueError(
-                    f"{_where(sample, samples)}the input {name} is nan; fill it in, or leave the sample out"
-                )
+    def _blame(self, x: Floats, theta: Floats, suspects: npt.ArrayLike) -> None:
+        samples = np.flatnonzero(suspects).tolist()
+        blame(self._captured, x, theta, samples, value_fault, finite=self._finite)
 
     # -------------------------------------------------------------------------------------- pickling
     def __reduce__(self) -> tuple[Any, ...]:
-        guards = self._guards and (self._guards[0], self._guards[1].plain())
+        """The graph and the numbers of now; the form is made again."""
+        guards = self._guards and (self._guards[0], self._guards[1].name)
         now = self._captured._replace(numbers=tuple(self.parameters.tolist()))
-        return _restored, (now, self._form.plain(), guards, self._finite, self._memory, self._seconds)
+        return _restored, (now, self._form.name, guards, self._finite, self._memory, self._seconds)
 
 
 def _restored(
-    captured: Captured, form: Any, guards: Any, finite: bool, memory: int, seconds: float
+    captured: Captured, name: str, guards: Any, finite: bool, memory: int, seconds: float
 ) -> Program:
-    kind, data = form
-    guarded = guards and (guards[0], _FORMS[guards[1][0]](guards[1][1]))
-    return Program(captured, _FORMS[kind](data), None, guarded, finite=finite, memory=memory, seconds=seconds)
-
-
-_FORMS: dict[str, Callable[[Any], Form]] = {
-    "straight": Straight, "eager": Eager,
-    "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data), "native": restored_native,
-}  # fmt: skip
+    guarded = guards and (guards[0], form_of(guards[0].captured, guards[1]))
+    return Program(
+        captured, form_of(captured, name), None, guarded, finite=finite, memory=memory, seconds=seconds
+    )
 
 
 # ------------------------------------------------------------------------------------ words and numbers
@@ -541,14 +492,6 @@ def as_floats(inputs: Any) -> Floats:
             )
         numbers[place] = as_number(each, here)
     return numbers
-
-
-def _where(sample: int, samples: int) -> str:
-    return "" if samples == 1 else f"sample {sample}: "
-
-
-def _of_sample(error: UndefinedOperation, sample: int, samples: int) -> UndefinedOperation:
-    return UndefinedOperation(f"{_where(sample, samples)}{error}", error.rule, error.numbers, error.site)
 
 
 def _names(captured: Captured) -> str:

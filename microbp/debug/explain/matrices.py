@@ -12,11 +12,11 @@ from microbp.debug.explain.records import agree, sentence
 from microbp.debug.explain.sentences import say
 from microbp.notebook import Shown
 from microbp.replay import Program
-from microbp.replay.backends import Matrix
+from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, statements, whole_vector
-from microbp.replay.matrix import Generated, Plan, Writer
-from microbp.replay.matrix_source import matrix_source
+from microbp.replay.matrix import Plan
+from microbp.replay.passes import Generated, Writer, generated
 from microbp.sweeps import backward
 
 __all__ = ["MatrixExplanation", "explain_program"]
@@ -95,14 +95,14 @@ def explain_program(program: Program, language: str) -> MatrixExplanation:
         )
     captured = program.captured
     plan, functions = statements(captured)
-    made = matrix_source(plan, functions)
+    made = generated(plan, functions)
     found = _sections(plan, functions[1], made)
     parts = tuple(
         (say(f"matrix {kind}", language), tuple(code), " \\\\\n".join(shown))
         for kind, (code, shown) in found.items()
         if shown
     )
-    operations = f"{len(plan.groups or ()):,}"
+    operations = f"{len(plan.order):,}"
     title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
     return MatrixExplanation(title, language, parts, _compared(captured, made))
 
@@ -112,7 +112,8 @@ def _sections(plan: Plan, writer: Writer, made: Generated) -> dict[str, tuple[li
     found: dict[str, tuple[list[str], list[str]]] = {
         kind: ([], []) for kind in ("forward", "deltas", "gradients")
     }
-    found["forward"][0].extend(each for each in made.source.splitlines() if each.startswith("# "))
+    lines = made.write(comments=True).splitlines()
+    found["forward"][0].extend(each for each in lines if each.startswith("# "))
     found["forward"][1].extend(whole_vector(plan, writer))
     for statement, line in zip(writer.statements, writer.lines(), strict=True):
         if statement.target is not None and not statement.indent:
@@ -126,11 +127,11 @@ def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, fl
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
-    form = Matrix(made, captured.trained)
+    form = Matrix(captured, made)
     nodes = captured.graph.nodes
     sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
     gradient = np.zeros(len(captured.params))
-    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, False)
+    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, wrt_inputs=False)
     engine = backward(captured.graph, {captured.graph.roots[-1]: 1.0}).tolist()
     rows = []
     for name, position, trained, ours in zip(
