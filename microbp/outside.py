@@ -67,8 +67,6 @@ class Outside:
         self._settled: set[Any] = set()
         #: The first thing found that gives another answer each time, and cannot be set back: an iterator.
         self.drawn = ""
-        #: Whether one of the Values ``apart`` was met.
-        self.meets = False
         theirs, seen = {id(each) for each in apart}, set()
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
         waiting = deque([*((type(each).__name__, each) for each in roots), *generators])
@@ -76,7 +74,6 @@ class Outside:
         while waiting and len(alive) < MOST:
             name, held = waiting.popleft()
             key = (id(held.module), held.name) if isinstance(held, _Variable) else id(held)
-            self.meets = self.meets or key in theirs
             if isinstance(held, _PLAIN) or key in seen or key in theirs:
                 continue
             seen.add(key)
@@ -88,6 +85,8 @@ class Outside:
             if kind is not None:
                 self._kept.append(_Kept(name, key, held, *kind, kind[0](held)))
             waiting += _within(name, held)
+        #: All that may change, also what is apart.
+        self._keys = {each.key for each in self._kept} | theirs
 
     def changed(self) -> str:
         """The name of the first thing that has changed since; empty if nothing has."""
@@ -134,8 +133,7 @@ class Outside:
 
     def shares(self, other: Outside) -> bool:
         """Whether the two can reach something in common, generators of random numbers apart."""
-        both = {each.key for each in self._kept} & {each.key for each in other._kept}
-        return bool(both - {id(random._inst), id(np.random.mtrand._rand)})
+        return bool(self._keys & other._keys - {id(random._inst), id(np.random.mtrand._rand)})
 
 
 def _same(a: Any, b: Any) -> bool:
