@@ -157,7 +157,7 @@ class Graph(Columns):
         operands = [each for several in fields["operands"] for each in several]
         consts = [each for each in operands if isinstance(each, float)]
         literal = iter(range(-1, -1 - len(consts), -1))
-        columns = {
+        columns: dict[str, Any] = {
             "op": [-1 if rule is None else rules.index(rule) for rule in fields["rule"]],
             "first": np.cumsum([0, *map(len, fields["operands"])]),
             "args": [next(literal) if isinstance(each, float) else each for each in operands],
@@ -214,11 +214,13 @@ class Graph(Columns):
 
     def name(self, position: int) -> str:
         """What a node is called: by the user, by a variable, else it is made up; unique in the graph."""
-        return self._at(self._naming.name, position)
+        name: str = self._at(self._naming.name, position)
+        return name
 
     def group(self, position: int) -> GroupPath:
         """The groups that a node was recorded in, the outermost first."""
-        return self._at(self.groups.__getitem__, position)
+        found: GroupPath = self._at(self.groups.__getitem__, position)
+        return found
 
     def _at(self, look: Any, position: Any) -> Any:
         try:
