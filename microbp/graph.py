@@ -168,7 +168,7 @@ class Graph(Columns):
             "known": [grad is not None for grad in fields["grad"]],
             "needs": fields["requires_grad"],
         }
-        arrays = {name: np.array(held, dtype=_COLUMNS[name]) for name, held in columns.items()}
+        arrays: dict[str, Any] = {name: np.array(held, dtype=_COLUMNS[name]) for name, held in columns.items()}
         labels = {label: [*fields[field]] for label, field in _LABELS.items()}
         return Graph._restored({"rules": tuple(rules), **arrays, "roots": (len(arrays["op"]) - 1,), **labels})
 

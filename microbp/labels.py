@@ -180,7 +180,8 @@ class Variables:
                     self._of_loops.add(alone[id(last)])
             return [((*name, place), each) for place, each in found]
 
-        for path, held in walk([((name,), held) for name, held in own.items()], inside):
+        roots: list[tuple[Path, Any]] = [((name,), held) for name, held in own.items()]
+        for path, held in walk(roots, inside):
             name = path[0] + "".join(f"[{','.join(map(repr, place))}]" for place in path[1:])
             if isinstance(held, Value):
                 self.values.setdefault(name, id(held))
