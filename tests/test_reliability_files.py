@@ -269,14 +269,15 @@ def test_a_damaged_file_of_parameters_is_refused_and_nothing_is_touched(tmp_path
 
 
 DAMAGE: dict[str, Any] = {
-    "format": 1, "settings": None, "optimiser": 5, "generator": {}, "epoch": "x", "best": [], "place": -1,
-    "cost": [0.5], "step_cost": "much", "learning_rate": [None] * 6, "gradient_norm": [1.0], "parameters": [],
+    "format": 1, "settings": None, "optimiser": 5, "generator": {}, "best": [], "cost": [0.5],
+    "step_cost": "much", "learning_rate": [None] * 6, "gradient_norm": [1.0], "parameters": [],
     "validation_cost": {},
 }  # fmt: skip
 DEEPER: list[tuple[str, Any]] = [
-    ("epoch", float("nan")), ("epoch", True), ("epoch", 1e300), ("epoch", 10**400), ("place", 99),
-    ("place", 2), ("best", [float("nan"), 1, []]), ("best", [0.5, 1, [1.0]]),
-    ("best", [0.5, 99, [0.0] * 13]), ("best", None), ("cost", [float("inf")] * 3), ("settings", {}),
+    ("step_cost", [0.5] * 99), ("step_cost", [10**400] * 6), ("cost", [0.5, True, 0.5]), ("cost", [0.5] * 4),
+    ("learning_rate", [0.1] * 5), ("best", [float("nan"), 1, []]), ("best", [0.5, 1, [1.0]]),
+    ("best", [0.5, 99, [0.0] * 13]), ("best", [0.5, 1e300, [0.0] * 13]),
+    ("best", None), ("cost", [float("inf")] * 3), ("settings", {}),
     ("generator", {"bit_generator": "PCG64", "state": {}}),
     ("optimiser", {}), ("optimiser", {"optimiser": "SGD", "steps": 6, "names": 5, "memory": 5}),
     ("optimiser", {"optimiser": "SGD", "steps": 1e9, "names": [], "memory": []}), ("parameters", {"w": "x"}),

@@ -16,6 +16,7 @@ import numpy as np
 from microbp.errors import NotLoaded
 from microbp.files import write_file
 from microbp.safe import shown
+from microbp.training.outcome import COURSE
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
@@ -60,33 +61,30 @@ def read_checkpoint(
             f"has {len(state['parameters'])} parameters, the net {len(names)}; "
             + (f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order")
         )
-    done = state["epoch"] * steps + state["place"]
-    validated = settings["validation"] > 0
-    if state["place"] > steps - (not validated):
-        raise refuse(f"is damaged: place is {state['place']}, but an epoch has {steps} steps")
+    epochs, done, validated = len(state["cost"]), len(state["step_cost"]), settings["validation"] > 0
+    if not 0 <= done - epochs * steps <= steps - (not validated):
+        raise refuse(
+            f"is damaged: step_cost holds {done} numbers and cost {epochs}, but an epoch has {steps} steps"
+        )
     lengths = {
-        "cost": state["epoch"], "validation_cost": state["epoch"] * validated, "step_cost": done,
-        "learning_rate": done, "gradient_norm": done * (settings["clip"] is not None),
+        "validation_cost": epochs * validated, "learning_rate": done,
+        "gradient_norm": done * (settings["clip"] is not None),
     }  # fmt: skip
     for name, length in lengths.items():
         if len(state[name]) != length:
             raise refuse(
-                f"is damaged: {name} holds {len(state[name])} numbers, but {length} belong to epoch "
-                f"{state['epoch']} and place {state['place']}"
+                f"is damaged: {name} holds {len(state[name])} numbers, but {length} belong to "
+                f"{epochs} epochs and {done} steps"
             )
     best = state["best"]
-    if (best is None) != (state["epoch"] == 0) or (best and not 0 < best[1] <= state["epoch"]):
-        raise refuse(f"is damaged: best is {shown(repr(best))} after {state['epoch']} epochs")
-    if best and len(best[2]) != len(names):
-        raise refuse(f"is damaged: best has {len(best[2])} parameters, the net {len(names)}")
+    whole = best is None if epochs == 0 else best and 0 < best[1] <= epochs and len(best[2]) == len(names)
+    if not whole:
+        told = f"{len(names)} parameters and {epochs} epochs"
+        raise refuse(f"is damaged: best is {shown(repr(best))}, but there are {told}")
     return state
 
 
 # ------------------------------------------------------------------------------- what each field holds
-def _count(x: Any) -> bool:
-    return type(x) is int and 0 <= x <= sys.maxsize
-
-
 def _number(x: Any) -> bool:
     return type(x) in (int, float) and -sys.float_info.max <= x <= sys.float_info.max
 
@@ -109,12 +107,8 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "parameters": lambda x: isinstance(x, dict) and all(map(_number, x.values())),
     "optimiser": lambda x: isinstance(x, dict),
     "generator": _generator,
-    "epoch": _count,
-    "place": _count,
     "aside": lambda x: isinstance(x, str),
     "best": lambda x: x is None
-    or (isinstance(x, list) and len(x) == 3 and _number(x[0]) and _count(x[1]) and _numbers(x[2])),
-    **dict.fromkeys(
-        ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm"), _numbers
-    ),
+    or (isinstance(x, list) and len(x) == 3 and _number(x[0]) and type(x[1]) is int and _numbers(x[2])),
+    **dict.fromkeys(COURSE, _numbers),
 }
