@@ -25,8 +25,8 @@ def rates(claim: Claim) -> tuple[float, ...]:
 def whole(claim: Claim) -> Iterator[Mistake]:
     """A rounding, a sign, a factor, a shape, an order."""
     true = claim.true
-    if claim.written.shape == true.shape:
-        unit = np.where(claim.rounded, 0.0, 2.0 * claim.half)
+    if claim.source.shape == true.shape:
+        unit = np.where(claim.read["rounded"], 0.0, 2.0 * claim.read["half"])
         steps = np.round(np.divide(true * claim.scale, unit, out=np.zeros_like(true), where=unit > 0.0))
         gives = np.where(abs(steps) >= 10, steps * unit / claim.scale, true)
         if (abs(steps) >= 10).any():
@@ -141,3 +141,13 @@ def _of_another(claim: Claim) -> Iterator[Mistake]:
                 yield Mistake(said("interchanged", this=claim.name, **fields), gives=gives)
             else:
                 yield Mistake(said("of another", **fields), gives=gives)
+
+
+def proportional(claim: Claim) -> Iterator[Mistake]:
+    """Some constant factor, which an array shows and a number does not."""
+    claimed, true = claim.claimed, claim.true
+    if claimed.shape == true.shape and np.count_nonzero(true[claim.answered]) > 1:
+        at = np.unravel_index(int(np.argmax(np.where(claim.answered, abs(true), 0.0))), true.shape)
+        factor = float(claimed[at] / true[at])
+        told = said("every update" if factor < 0 else "every", factor=f"{factor:.9g}", rate=f"{-factor:.9g}")
+        yield Mistake(told, gives=factor * true)

@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ from microbp.sweeps import dependents
 from microbp.value import Value, describe
 
 
+#: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether there
+#: are enough digits for that to count, and nothing else, since it is a text; whether there is a number.
+_READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool), ("answered", bool)]
+
+
 @dataclass(frozen=True, eq=False)
 class Claim:
     """What is claimed about one parameter, or about an array of them."""
@@ -36,15 +41,9 @@ class Claim:
     name: str
     #: The node of each element; -1 where the loss does not depend on it.
     where: Places
-    #: As written, in the claim's own shape, and as numbers; nan where there is none.
-    source: NDArray[np.object_]
-    written: Floats
-    #: Half a unit of the last digit written; whether there are enough digits for it to count, ...
-    half: Floats
-    rounded: Flags
-    #: ... whether nothing else counts, since it was written as text; and where a number was written.
-    strict: Flags
-    answered: Flags
+    #: As written, in the claim's own shape, and as numbers.
+    source: NDArray[Any]
+    read: NDArray[Any]
     #: 1 for a gradient; -η for an update.
     scale: float = 1.0
 
@@ -56,17 +55,17 @@ class Claim:
     @cached_property
     def claimed(self) -> Floats:
         """The gradient that the claim amounts to."""
-        return np.asarray(self.written / self.scale)
+        return np.asarray(self.read["value"] / self.scale)
 
-    @cached_property
-    def unreadable(self) -> Flags:
-        """Where a text stands that is no number."""
-        return np.asarray(~self.answered & (self.source != "") & np.not_equal(self.source, None), dtype=bool)
+    @property
+    def answered(self) -> Flags:
+        """Where a number was written."""
+        return np.asarray(self.read["answered"])
 
     def near(self, relative: float) -> Floats:
         """How far a number may lie from each claimed one and still be what was meant."""
-        digits = np.where(self.rounded, self.half / abs(self.scale) * (1 + 1e-9), 0.0)
-        parts = np.where(self.strict, 0.0, relative) if self.net.tolerance is None else self.net.tolerance
+        digits = np.where(self.read["rounded"], self.read["half"] / abs(self.scale) * (1 + 1e-9), 0.0)
+        parts = np.where(self.read["strict"], 0.0, relative) if self.net.tolerance is None else self.net.tolerance
         rounding = self.rounding if self.rounding.shape == digits.shape else self.rounding.max()
         size = np.where(np.isinf(self.claimed), 0.0, abs(self.claimed))  # what is infinite is near nothing
         return np.maximum(np.maximum(digits, parts * size), rounding)
@@ -79,7 +78,7 @@ class Claim:
     @cached_property
     def agrees(self) -> Flags | None:
         """Which elements are right; None where the shape is not that of the parameter."""
-        if self.written.shape != self.true.shape:
+        if self.source.shape != self.true.shape:
             return None
         same = (self.claimed == self.true) | (np.isnan(self.claimed) & np.isnan(self.true))
         with np.errstate(invalid="ignore"):
@@ -98,14 +97,14 @@ class Claim:
     @cached_property
     def fits(self) -> bool:
         """Whether the numbers can be broadcast over the parameter."""
-        return fits_onto(self.written.shape, self.true.shape)
+        return fits_onto(self.source.shape, self.true.shape)
 
     @cached_property
     def ratio(self) -> NDArray[np.object_]:
         """What was claimed in terms of what is true; None where that says nothing."""
         ratio = np.full(self.true.shape, None, dtype=object)
         if self.fits:
-            claimed, answered = (np.broadcast_to(x, self.true.shape) for x in (self.written, self.answered))
+            claimed, answered = (np.broadcast_to(x, self.true.shape) for x in (self.read["value"], self.answered))
             with np.errstate(all="ignore"):
                 told = answered & (self.true != 0.0) & np.isfinite(self.true)
                 ratio[told] = (claimed / self.true)[told]
@@ -121,6 +120,11 @@ class Claim:
     def reached(self) -> Flags:
         """Which nodes of the graph depend on the parameters."""
         return dependents(self.net.graph, self.where[self.where >= 0].tolist())
+
+
+    def reaches(self, edge: int) -> bool:
+        """Whether the use of a value is one of what depends on the parameters."""
+        return self.net.args[edge] >= 0 and bool(self.reached[self.net.args[edge]])
 
 
 def claim_of(
@@ -145,50 +149,28 @@ def fits_onto(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:
 
 
 # ----------------------------------------------------------------------------------------- the numbers
-class _Number(NamedTuple):
-    """A number as it was written."""
-
-    value: float = np.nan
-    half: float = 0.0
-    rounded: bool = False
-    strict: bool = False
-    answered: bool = True
-
-
-def _read(name: str, claimed: Any, decimals: int | None) -> tuple[Any, ...]:
-    """The claim as an array of what was written, and the fields of each number as arrays."""
+def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The claim as arrays of what was written and of the numbers that it is."""
     try:
         source = np.array(claimed, dtype=object)
     except ValueError:
         told = f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}"
         raise ValueError(told) from None
+    read = np.empty(source.shape, dtype=_READ)
     for place in np.ndindex(source.shape):
-        source[place] = _plain(source[place])
-    numbers = [_number(name, each, decimals) for each in source.flat]
-    fields = [np.array([each[i] for each in numbers]).reshape(source.shape) for i in range(5)]
+        source[place], read[place] = _number(name, source[place], decimals)
     if getattr(claimed, "dtype", None) == np.float32:  # computed in fewer digits than it is printed in
-        fields[1], fields[2] = 16 * float(np.finfo(np.float32).eps) * abs(fields[0]), fields[0] != 0
-    return source, *fields
+        read["half"], read["rounded"] = 16 * float(np.finfo(np.float32).eps) * abs(read["value"]), read["value"] != 0
+    return source, read
 
 
-def _plain(written: Any) -> Any:
-    """A number as a float, what is blank as None; another text, and anything else, as it is."""
-    if isinstance(written, Value):
-        return written.data
-    if isinstance(written, str):
-        return written if written.strip() else None
-    if not isinstance(written, Real) or isinstance(written, bool):
-        return written
-    try:
-        return float(written)
-    except OverflowError:
-        return math.inf if abs(written) == written else -math.inf
-
-
-def _number(name: str, written: Any, decimals: int | None) -> _Number:
-    """A number in the digits in which it was written; a float does not show its last zeros."""
-    if written is None:
-        return _Number(answered=False)
+def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[Any, ...]]:
+    """A number as it is shown, and in the digits in which it was written; a float does not show its last zeros."""
+    blank = (np.nan, 0.0, False, False, False)
+    written = written.data if isinstance(written, Value) else written
+    if written is None or (isinstance(written, str) and not written.strip()):
+        return None, blank
+    number: Fraction | Decimal
     if isinstance(written, str):
         text = unicodedata.normalize("NFKC", written).strip().replace("−", "-")
         if text.count(",") == 1 and "." not in text:
@@ -197,19 +179,24 @@ def _number(name: str, written: Any, decimals: int | None) -> _Number:
         try:
             number = Fraction(text.replace(" ", "")) if "/" in text else Decimal(text)
             value = float(number)
-        except (ArithmeticError, ValueError, InvalidOperation):
-            return _Number(answered=False)
-    elif isinstance(written, float):
-        number, value = Decimal(repr(written)).normalize(), written
+        except (ArithmeticError, ValueError):
+            return written, blank
+    elif isinstance(written, Real) and not isinstance(written, bool):
+        try:
+            value = float(written)
+        except OverflowError:
+            value = math.inf if abs(written) == written else -math.inf
+        written, number = value, Decimal(repr(value)).normalize()
     else:
         raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
     if decimals is not None:
-        return _Number(value, 0.5 * 10.0**-decimals, rounded=True)
+        return written, (value, 0.5 * 10.0**-decimals, True, False, True)
     if isinstance(number, Fraction) or not number or not math.isfinite(value):
-        return _Number(value)
+        return written, (value, 0.0, False, False, True)
     _, digits, exponent = number.as_tuple()
-    rounded = len(digits) >= (3 if isinstance(written, str) else 5)
-    return _Number(value, 0.5 * 10.0 ** int(exponent), rounded, rounded and isinstance(written, str))
+    text_given = isinstance(written, str)
+    rounded = len(digits) >= (3 if text_given else 5)
+    return written, (value, 0.5 * 10.0 ** int(exponent), rounded, rounded and text_given, True)
 
 
 # ------------------------------------------------------------------------------------------- the names

@@ -125,12 +125,12 @@ def _graded(claim: Claim, language: str) -> AnswerRow:
         told = [*_explanation(claim, found)]
         causes = [] if found is None else found.causes
     if not claim.answered.all():
-        unreadable = claim.unreadable.any()
-        verdict = verdict if verdict == WRONG else UNREADABLE if unreadable else BLANK
-        told = [*(told if verdict == WRONG else ()), _unanswered(claim)]
+        missing = _unanswered(claim)
+        told = [*(told if verdict == WRONG else ()), missing]
+        verdict = verdict if verdict == WRONG else UNREADABLE if missing.sentence == "unreadable" else BLANK
     return AnswerRow(
         claim.name,
-        _plain(np.where(claim.answered, claim.written.astype(object), None)),
+        _plain(np.where(claim.answered, claim.read["value"].astype(object), np.array(None))),
         _plain(claim.true),
         _plain(claim.ratio),
         verdict,
@@ -152,16 +152,16 @@ def _then(first: Said, second: Said) -> Said:
 
 
 def _unanswered(claim: Claim) -> Said:
-    if claim.unreadable.any():
-        texts = [cut(repr(each)) for each in claim.source[claim.unreadable].flat]
+    texts = [cut(repr(each)) for each in claim.source[~claim.answered] if each is not None]
+    if texts:
         return said("unreadable", text=several(texts))
     return said("blank at", places=places_of(~claim.answered)) if claim.true.shape else said("blank")
 
 
 def _explanation(claim: Claim, found: Found | None) -> Iterator[Said]:
     """The clauses about what is wrong. ValueError where the shape makes no sense."""
-    if claim.written.shape != claim.true.shape:
-        yield said("shapes", name=claim.name, claimed=shape_of(claim.written), true=shape_of(claim.true))
+    if claim.source.shape != claim.true.shape:
+        yield said("shapes", name=claim.name, claimed=shape_of(claim.source), true=shape_of(claim.true))
     if claim.scale != 1.0:
         yield said("stands for", rate=-claim.scale, gradient=shown(claim.claimed))
     if found is None:
@@ -175,7 +175,7 @@ def _explanation(claim: Claim, found: Found | None) -> Iterator[Said]:
         yield said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause
     else:
         clause = said(found.how, away=_away(claim), n=found.tried)
-        unsure = found.how == "none" and (claim.half > 0.0)[~claim.rounded & claim.wrong].any()
+        unsure = found.how == "none" and (claim.read["half"] > 0.0)[~claim.read["rounded"] & claim.wrong].any()
         yield said("unrounded", away=clause) if unsure else clause
 
 

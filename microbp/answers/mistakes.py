@@ -30,6 +30,8 @@ _MANY = 1500
 _NEIGHBOURS = 8
 #: So many ways in one place are taken one by one, at most.
 _FEW = 300
+#: So many numbers are computed anew for a search, at most; and the step by which they are differentiated.
+_ANEW, _STEP = 50_000, 1e-30
 #: What is done to a factor so often that it is done together with another mistake.
 _PAIRED = ("missing", "twice", "value", "partner", "value again", "at the output")
 
@@ -307,42 +309,42 @@ def wrong_index(claim: Claim) -> Iterator[Mistake]:
 
 
 # ---------------------------------------------------------------------------------------------- too early
-def early(claim: Claim, *, again: bool) -> Iterator[Callable[[float], Mistake | None]]:
-    """The passes where some parameters had been updated at a rate: each other, those claimed before, all.
+def early(claim: Claim) -> Iterator[tuple[list[int], bool]]:
+    """Parameters that may have been updated too early: another's, those claimed before, all.
 
-    With ``again`` also those where the forward pass was made anew.
+    And whether the forward pass was made anew after that, in a graph where that is soon done.
     """
-    net = claim.net
-    places = [frozenset(map(int, each.where.flat)) - {-1} for each in claim.together]
-    own = frozenset(map(int, claim.where.flat))
-    before = frozenset(chain.from_iterable(places[: claim.together.index(claim)]))
-    leaves, claimed = frozenset(net.leaves), frozenset(chain.from_iterable(places))
-    arrays = [frozenset(where.ravel().tolist()) for where in net.parameters.values() if where.ndim]
-    others = [each & leaves - own for each in (*places, before, claimed, *arrays, leaves)]
-    for moved in dict.fromkeys([*others, claimed & leaves, leaves]):
-        yield partial(_updated, claim, sorted(moved), False)
-        if again:
-            yield partial(_updated, claim, sorted(moved), True)
+    net, own = claim.net, frozenset(claim.where.flat)
+    places = [frozenset(each.where.flat) for each in claim.together]
+    arrays = [frozenset(where.flat) for where in net.parameters.values() if where.ndim]
+    some = [*places, frozenset().union(*places[: claim.together.index(claim)]), *arrays, net.leaves]
+    sets = [*(each - own for each in some), frozenset().union(*places), net.leaves]
+    small = net.count * claim.where.size <= _ANEW and own <= net.leaves
+    for moved in dict.fromkeys(each & net.leaves for each in sets):
+        yield from ((sorted(moved), again) for again in (False, True)[: 1 + small])
 
 
-def _updated(claim: Claim, moved: Sequence[int], again: bool, rate: float) -> Mistake | None:
+def updated(claim: Claim, moved: Sequence[int], again: bool, rate: float) -> Mistake | None:
     """The pass where these had been updated; None where that is undefined or changes nothing."""
     net = claim.net
-    new = {each: float(net.data[each] - rate * net.gradient[each]) for each in moved}
-    local = net.local.copy()
-    for edge in (edge for each in moved for edge in net.uses[each] if edge in net.partner):
-        local[net.partner[edge]] = new[net.args[edge]]
+    new = {node: float(net.data[node] - rate * net.gradient[node]) for node in moved}
+    edits: dict[int, float] = {}
+    gives = None
     if again:
-        try:
-            local = net.local_at(forward(net.graph, new).tolist())
-        except (ArithmeticError, ValueError):
-            return None
-    edges = chain.from_iterable(net.uses[node] for node in np.flatnonzero(claim.reached))
-    edits = {edge: float(local[edge]) for edge in edges if local[edge] != net.local[edge]}
-    used = moved if again else sorted({net.args[net.partner[edge]] for edge in edits})
+        own = claim.where.ravel().tolist()
+        given = {node: np.full(len(own), new.get(node, net.data[node]), dtype=complex) for node in {*new, *own}}
+        for column, node in enumerate(own):
+            given[node][column] += _STEP * 1j
+        with suppress(ArithmeticError, ValueError):
+            gives = forward(net.graph, given)[-1].imag.reshape(claim.where.shape) / _STEP
+    else:
+        pairs = [(edge, net.partner[edge]) for node in moved for edge in net.uses[node] if edge in net.partner]
+        edits = {partner: new[net.args[edge]] for edge, partner in pairs if claim.reaches(partner)}
+        moved = sorted({net.args[net.partner[edge]] for edge in edits})
     numbers = [
-        said("moved", name=net.called(each), new=f"{new[each]:.6g}", old=f"{net.data[each]:.6g}")
-        for each in used[:4]
+        said("moved", name=net.called(node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")
+        for node in moved[:4]
     ]
-    fields = {"names": partial(net.listed, used), "rate": f"{rate:.6g}", "numbers": numbers}
-    return Mistake(said("early and again" if again else "early", **fields), edits) if edits else None
+    fields = {"names": partial(net.listed, moved), "rate": f"{rate:.6g}", "numbers": numbers}
+    told = said("early and again" if again else "early", **fields)
+    return Mistake(told, edits, gives=gives) if edits or gives is not None else None

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, combinations, compress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.answers.arrays import CUSTOMARY, factors, instead, rates, whole
+from microbp.answers.arrays import CUSTOMARY, factors, instead, proportional, rates, whole
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
-from microbp.answers.mistakes import Mistake, chain_rule, early, wrong_index
+from microbp.answers.mistakes import Mistake, chain_rule, early, updated, wrong_index
 from microbp.answers.structure import Flags, Floats
 from microbp.answers.words import Said, places_of, said
 from microbp.sweeps import backward, tangent
@@ -32,39 +32,23 @@ _DOUBTFUL, _IDLE = 0.005, 0.1
 _AT_ONCE, _PASSED = 2_500_000, 10_000_000
 #: So many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
 _COMPUTED, _PAIRS = 100, 1500
-#: The largest graph that is computed anew for each learning rate, and where rates are looked for.
-_SMALL, _RATED = 60, 3000
+#: The most uses with which learning rates are looked for where none is given.
+_RATED = 3000
 #: Denominators of simple fractions.
 _WHOLE = np.arange(1, 13)
-
-#: A mistake in words, and the gradient that it gives.
-Told = tuple[Said, Floats]
 
 
 class Found(NamedTuple):
     """What came of a search."""
 
-    causes: list[Told]
-    #: How many mistakes were tried.
+    #: Mistakes in words, each with the gradient that it gives.
+    causes: list[tuple[Said, Floats]]
+    #: How many were tried.
     tried: int
     #: ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``.
     how: str
     #: How many accidental matches were to be expected.
     accidents: float = 0.0
-
-
-class Change(NamedTuple):
-    """What was done to a gradient besides: offset + factor · gradient."""
-
-    told: Said | None = None
-    factor: float = 1.0
-    offset: Floats | float = 0.0
-
-    def of(self, told: Said, gives: Floats) -> Told:
-        """Of a wrong gradient."""
-        if self.told is not None:
-            told = Said(self.told.sentence, (("mistake", told), *self.told.fields))
-        return told, self.offset + self.factor * gives
 
 
 @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
@@ -76,7 +60,7 @@ def explained(claim: Claim) -> Found:
     found = search.met(whole(claim), expected=False)[:_TOLD]
     if found:
         return Found(found, search.tried, "found")
-    tiers: tuple[Callable[[], list[Told]], ...] = (
+    tiers: tuple[Callable[[], list[tuple[Said, Floats]]], ...] = (
         lambda: search.met(chain(instead(claim), chain_rule(claim))),
         lambda: search.met(chain(wrong_index(claim), search.updated(), orientation(claim))),
         search.combined,
@@ -84,12 +68,12 @@ def explained(claim: Claim) -> Found:
     )
     for tier in tiers:
         found = tier()[:1]
-        if search.idle:
+        if search.accidents > _IDLE:  # then nothing found would mean anything
             return Found([], search.tried, "idle")
         if found:
             doubtful = search.accidents >= _DOUBTFUL
             return Found(found, search.tried, "doubtful" if doubtful else "found", search.accidents)
-    return Found(search.met(search.proportional(), expected=False), search.tried, "none")
+    return Found(search.met(proportional(claim), expected=False), search.tried, "none")
 
 
 class _Search:
@@ -98,29 +82,24 @@ class _Search:
     def __init__(self, claim: Claim) -> None:
         self.claim, self.net, self.near = claim, claim.net, claim.near(1e-9)
         self.accidents, self.tried = 0.0, 0
-        #: What was tried, and its scores.
+        #: What was tried by itself, and its scores.
         self.mistakes: list[Mistake] = []
         self.known = np.zeros(0)
-        shape = claim.true.shape
+        shape, true = claim.true.shape, claim.true
         wrong, near, claimed = (
             np.broadcast_to(each, shape) if claim.fits else np.zeros(shape)
             for each in (claim.wrong, self.near, claim.claimed)
         )
-        # Numbers without any pattern, so that no two arrays have one score by their symmetry.
-        weights = 1.0 + np.sin(1.0 + np.arange(claim.true.size)).reshape(shape) / 3.0
-        self.weights = np.where(wrong, weights, 0.0)
-        self.score, self.true = (float(np.nansum(self.weights * each)) for each in (claimed, claim.true))
+        #: Numbers without any pattern where it is wrong, so that no two arrays have one score by symmetry.
+        self.weights = np.where(wrong, 1.0 + np.sin(1.0 + np.arange(true.size)).reshape(shape) / 3.0, 0.0)
+        self.score, self.true = (float(np.nansum(self.weights * each)) for each in (claimed, true))
+        rounding = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
         self.width = float((self.weights * near).sum())
-        self.slack = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
+        self.reach = self.width + rounding
         moving = np.zeros(self.net.count)
         np.add.at(moving, claim.where[claim.where >= 0], self.weights[claim.where >= 0])
         #: How fast each node moves if the parameters move by their weights.
         self.speed = tangent(self.net.graph, {n: float(moving[n]) for n in np.flatnonzero(moving).tolist()})
-
-    @property
-    def idle(self) -> bool:
-        """Whether so many accidents are to be expected that nothing found would mean anything."""
-        return self.accidents > _IDLE
 
     # -------------------------------------------------------------------------------------- scores
     def scores(self, mistakes: Sequence[Mistake]) -> Floats:
@@ -157,8 +136,13 @@ class _Search:
             local[list(mistake.edits), column] = list(mistake.edits.values())
             for node, seed in (mistake.seeds or {net.count - 1: 1.0}).items():
                 seeds.setdefault(node, np.zeros(len(mistakes)))[column] = seed
-        found = backward(net.graph, seeds, local)[where]
+        found = backward(net.graph, seeds, local)[where] if mistakes else np.zeros((*where.shape, 0))
         return np.moveaxis(np.where(where[..., None] < 0, 0.0, found), -1, 0)
+
+    def constant(self, scores: Floats) -> Flags:
+        """Which mistakes only make a simple fraction of the truth, 1 or another one."""
+        parts = np.nan_to_num(scores / (self.true or 1.0))[:, None] * _WHOLE
+        return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
     def expect(self, scores: Floats) -> None:
         """Count on accidental matches, from how densely the other scores lie about the claim's.
@@ -172,67 +156,59 @@ class _Search:
             others = [((width < away) & (away < reach)).sum() / reach for reach in (0.5, 0.05, 0.005)]
             self.accidents += float(max(others) * width ** min(3, max(1, self.claim.ratios)))
 
-    def constant(self, scores: Floats) -> Flags:
-        """Which mistakes only make a simple fraction of the truth, 1 or another one."""
-        parts = np.nan_to_num(scores / (self.true or 1.0))[:, None] * _WHOLE
-        return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
-
     # ------------------------------------------------------------------------------------- matches
-    def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> list[Told]:
-        """The mistakes that reproduce the claim."""
+    def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> list[tuple[Said, Floats]]:
+        """The mistakes that reproduce the claim, with what they give."""
         made = [each for each in mistakes if self.claim.fits or each.gives is not None]
         scores = self.scores(made)
         self.mistakes += made
         self.known = np.append(self.known, scores)
-        return self._reproduced(made, scores, [Change()], expected=expected)
+        if expected:
+            self.expect(scores)
+        return self.reproduced(made, scores)
 
-    def _reproduced(
-        self, mistakes: Sequence[Mistake], scores: Floats, changes: Sequence[Change], *, expected: bool = True
-    ) -> list[Told]:
-        """What of these, so changed, gives the claim; then what does so only where it is wrong."""
+    def reproduced(
+        self, mistakes: Sequence[Mistake], scores: Floats, besides: Said | None = None, factor: float = 1.0,
+        offset: Floats | float = 0.0,
+    ) -> list[tuple[Said, Floats]]:  # fmt: skip
+        """What gives the claim as offset + factor · gradient; after that what does so only where it is wrong."""
         claim = self.claim
-        near: list[tuple[Mistake, Change]] = []
-        for change in changes:
-            moved = float((self.weights * change.offset).sum()) + change.factor * scores
-            if expected:
-                self.expect(moved)
-            hits = np.flatnonzero(~(abs(moved - self.score) > self.width + self.slack))
-            near += [(mistakes[i], change) for i in hits[:_COMPUTED]]
-        if self.idle:
-            return []
-        passed = [mistake for mistake, _ in near if mistake.gives is None]
-        gradients = iter(self.gradients(passed) if passed else ())
-        everywhere: list[Told] = []
-        partly: list[Told] = []
-        for mistake, change in near:
-            gives = next(gradients) if mistake.gives is None else mistake.gives
-            if np.shape(change.offset) not in ((), gives.shape) or not (gives.any() or mistake.gives is not None):
-                continue
-            told, gives = change.of(mistake.told, gives)
-            if fits_onto(claim.claimed.shape, gives.shape):
-                match = (abs(gives - claim.claimed) <= self.near) | ~claim.answered
-                if match.all():
-                    everywhere.append((told, gives))
-                elif claim.written.shape == gives.shape == claim.true.shape and match[claim.wrong].all():
+        moved = float(np.sum(self.weights * offset)) + factor * scores
+        near = np.flatnonzero(~(abs(moved - self.score) > self.reach))[:_COMPUTED]
+        hits = [mistakes[i] for i in near if self.accidents <= _IDLE]
+        gradients = iter(self.gradients([each for each in hits if each.gives is None]))
+        everywhere, partly = [], []
+        for each in hits:
+            gives = next(gradients) if each.gives is None else each.gives
+            told = Said(besides.sentence, (("mistake", each.told), *besides.fields)) if besides else each.told
+            if np.shape(offset) in ((), gives.shape) and fits_onto(claim.claimed.shape, gives.shape):
+                made = offset + factor * gives
+                match = (abs(made - claim.claimed) <= self.near) | ~claim.answered
+                if match.all() and (gives.any() or each.gives is not None):
+                    everywhere.append((told, made))
+                elif claim.source.shape == made.shape == claim.true.shape and match[claim.wrong].all():
                     only = said("only at", places=partial(places_of, claim.wrong), mistake=told)
-                    partly.append((only, np.where(claim.wrong, gives, claim.true)))
+                    partly.append((only, np.where(claim.wrong, made, claim.true)))
         return everywhere + partly
 
-    def combined(self) -> list[Told]:
+    def combined(self) -> list[tuple[Said, Floats]]:
         """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
-        claim = self.claim
-        changes = [Change(said("opposite"), -1.0)]
-        for factor, reason in factors(claim):
-            changes.append(Change(said("and times", factor=f"{factor:g}", reason=reason), factor))
+        claim, found = self.claim, list[tuple[Said, Floats]]()
         free = np.array([not each.alone for each in self.mistakes])
         several = free & ~self.constant(self.known)  # two constants are a constant
-        found = self._reproduced([*compress(self.mistakes, several)], self.known[several], changes)
+        changes: list[tuple[Flags, Said, float, Any]] = [(several, said("opposite"), -1.0, 0.0)]
+        for factor, reason in factors(claim):
+            changes.append((several, said("and times", factor=f"{factor:g}", reason=reason), factor, 0.0))
         # Of a multiple of the truth the simplest is that it is one.
-        if found or (claim.where < 0).any() or (claim.true.size > 1 and claim.ratios < 2):
-            return found
-        own = self.net.data[claim.where]
-        changes = [Change(said("wrongly updated", rate=rate), -rate, own) for rate in rates(claim)]
-        return self._reproduced([*compress(self.mistakes, free)], self.known[free], changes)
+        if (claim.where >= 0).all() and (claim.true.size == 1 or claim.ratios > 1):
+            own = self.net.data[claim.where]
+            changes += [(free, said("wrongly updated", rate=rate), -rate, own) for rate in rates(claim)]
+        for which, _, factor, offset in changes:
+            self.expect(np.sum(self.weights * offset) + factor * self.known[which])
+        for which, *change in changes:
+            mistakes = [*compress(self.mistakes, which)]
+            found = found or self.reproduced(mistakes, self.known[which], *change)
+        return found
 
     def pairs(self) -> Iterator[Mistake]:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
@@ -246,30 +222,20 @@ class _Search:
             if not a.edits.keys() & b.edits.keys():
                 yield Mistake(said("both", first=a.told, second=b.told), {**a.edits, **b.edits})
 
-    # -------------------------------------------------------------------------------------- numbers
-    def proportional(self) -> Iterator[Mistake]:
-        """Some constant factor, which an array shows and a number does not."""
-        claimed, true = self.claim.claimed, self.claim.true
-        if claimed.shape == true.shape and np.count_nonzero(true[self.claim.answered]) > 1:
-            at = np.unravel_index(int(np.argmax(np.where(self.claim.answered, abs(true), 0.0))), true.shape)
-            factor = float(claimed[at] / true[at])
-            told = said("every update" if factor < 0 else "every", factor=f"{factor:.9g}", rate=f"{-factor:.9g}")
-            yield Mistake(told, gives=factor * true)
-
     def updated(self) -> Iterator[Mistake]:
         """Parameters that were updated too early, at the rate that the claim's numbers tell.
 
         A claim of one number, or one that is a multiple of the truth, would always have one: then it is
         one that people use.
         """
-        claim, net, given = self.claim, self.net, self.claim.net.learning_rate
-        if not net.fresh or (given is None and len(net.args) > _RATED):
+        claim, given = self.claim, self.net.learning_rate
+        if not self.net.fresh or (given is None and len(self.net.args) > _RATED):
             return
-        sets = early(claim, again=given is not None or net.count <= _SMALL)
+        passes = [partial(updated, claim, *each) for each in early(claim)]
         if given is not None:
-            yield from filter(None, (at(given) for at in sets))
+            yield from filter(None, (at(given) for at in passes))
             return
-        probes = [(at, one, two) for at in sets if (one := at(0.25)) and (two := at(0.5))]
+        probes = [(at, one, two) for at in passes if (one := at(0.25)) and (two := at(0.5))]
         scores = self.scores([each for _, *both in probes for each in both]).reshape(-1, 2) - self.true
         for (at, *_), (one, two) in zip(probes, scores, strict=True):
             a, b, c = 8.0 * two - 16.0 * one, 8.0 * one - 2.0 * two, self.score - self.true

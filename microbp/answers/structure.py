@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from microbp.answers.words import several
 from microbp.bounds import bounded
-from microbp.compiled import compiled, local_derivative
+from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.labels import layer_path, text_of
 from microbp.lazy import cached_property
@@ -82,7 +82,7 @@ class Structure:
         for edge in np.flatnonzero((graph.args >= 0) & graph.needs[np.maximum(graph.args, 0)]).tolist():
             self.uses[self.args[edge]].append(edge)
         #: The parameters: leaves that take a gradient.
-        self.leaves = {i for i, rule in enumerate(self.rules) if rule is None and graph.needs[i]}
+        self.leaves = frozenset(np.flatnonzero((graph.op < 0) & graph.needs).tolist())
 
     # -------------------------------------------------------------------------------------- names
     @cached_property
@@ -288,17 +288,6 @@ class Structure:
         with suppress(ArithmeticError, ValueError):
             return np.array_equal(forward(self.graph, {}), self.data, equal_nan=True)
         return False
-
-    def local_at(self, data: Sequence[float]) -> Floats:
-        """The local derivatives where the nodes have other data."""
-        found: list[float] = []
-        both = [*data, *reversed(self.graph.consts.tolist())]
-        for rule, row, y in zip(self.rules, self.rows, data, strict=True):
-            if rule is not None:
-                numbers = rule.split([both[arg] for arg in row])
-                for place in range(len(numbers)):
-                    found += np.ravel(local_derivative(rule, place, numbers, y)).tolist()
-        return np.array(found)
 
 
 def arrays_of(elements: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
