@@ -11,7 +11,7 @@ import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from microbp.debug.formulas import argument, stated
+from microbp.debug.formulas import Formula, argument
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
 from microbp.notation import ATOM, SUM, Term, latex, latex_name, latex_number, plain_name, plain_number, text
@@ -184,27 +184,14 @@ class Formulas:
     # --------------------------------------------------------------------------------- derivatives
     def derivative(self, position: int, place: int) -> ast.expr:
         """∂node/∂operand as a person writes it, with what its operands are computed from."""
-        node = self.graph.nodes[position]
-        found = stated(self.graph, node, place)
-        trees = {arg: self._operand(node.operands[where], 1) for arg, where in found.places.items()}
+        found = Formula(self.graph, position, place)
+        trees = {arg: self._operand(found.node.operands[at], 1) for arg, at in found.places.items()}
         inside = position in self.inside
         trees["y"] = self.definition(position, None, 1) if inside else ast.Name(f"n{position}")
-        return self._placed(found.expression.tree, trees, found.numbers, found.elements)
+        return self._placed(found.expression.tree, trees, found.scope, found.elements)
 
     def computed(self, position: int, place: int) -> tuple[float, float]:
-        """∂node/∂operand by the row's text at the numbers recorded: as computed, and as written."""
-        node = self.graph.nodes[position]
-        rule = node.rule
-        assert rule is not None
-        found = stated(self.graph, node, place)
-        text_ = rule.d[argument(node, place)[0]]
-        elements = found.elements
-        if not elements and any(f"{each}(" in str(text_) for each in AGGREGATES):
-            numbers = [self.graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
-            elements = rule.elements(rule.split(numbers))
-        forms = (text_, elements), (found.expression, found.elements)
-        ours, shown = (float(each.evaluate(found.numbers, IEEE, over)) for each, over in forms)
-        return ours, shown
+        return Formula(self.graph, position, place).computed()
 
     def condition(self, position: int, place: int) -> Math | None:
         """Which branch of a derivative with corners was taken, as its condition; None without corners."""

@@ -8,7 +8,7 @@ from microbp.check.words import line_of
 from microbp.debug.breakpoints import Place, figure
 from microbp.debug.passes import Contribution
 from microbp.debug.shell.screen import Line, Span
-from microbp.debug.words import equation, group_words
+from microbp.debug.words import equation, group_words, repeated
 from microbp.graph import Node
 from microbp.notation import plain_name
 from microbp.notation.names import NUMBER
@@ -65,7 +65,7 @@ def _forward(place: Place, node: Node) -> Iterator[Line]:
 def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[Line]:
     graph = place.graph
     node, operand = graph.nodes[c.user], plain_name(graph.names[c.operand])
-    again = node.operands.count(c.operand) > 1
+    again = repeated(node, c.operand)
     where: list[Span] = [(f"   operand {c.place + 1}", "dim")] if again else []
     yield f"  {operand}: local ∂{plain_name(node.name)}/∂{operand} = {_local(c)}", *where
     local, style = _amount(c.local, sign=False)
