@@ -447,7 +447,7 @@ def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
 def test_a_rule_that_is_not_in_the_rule_language_is_refused() -> None:
     document = json.loads(GOOD)
     document["graph"]["rules"][0][2] = "__import__('os')"
-    with pytest.raises(NotATrace, match="damaged at its graph: .*rule mul: "):
+    with pytest.raises(NotATrace, match=r"damaged at its graph: .*rule mul: "):
         Trace.from_json(json.dumps(document))
 
 

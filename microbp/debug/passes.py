@@ -14,8 +14,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
-from microbp.collector import collector_at_rest
 from microbp.check.words import entries_of, local_derivatives
+from microbp.collector import collector_at_rest
 from microbp.compiled import compiled
 from microbp.debug.formulas import Formula
 from microbp.errors import NoGradientError

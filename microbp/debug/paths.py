@@ -214,8 +214,8 @@ def _swept(graph: Graph, start: int) -> tuple[int, float, float, dict[int, float
             totals[position] = sum(local * totals[operand] for _, operand, local in edges)
             sizes[position] = sum(abs(local) * sizes[operand] for _, operand, local in edges)
             best[position] = max(_plus(_log(local), best[operand]) for _, operand, local in edges)
-        for operand in {operand for _, operand, _ in edges}:  # counts are long numbers: keep no more than needed
-            if last_use[operand] == position:
+        for operand in {operand for _, operand, _ in edges}:
+            if last_use[operand] == position:  # counts are long numbers: keep no more than needed
                 del counts[operand]
     root = graph.root.position
     return counts.get(root, 0), totals.get(root, 0.0), sizes.get(root, 0.0), best

@@ -218,8 +218,8 @@ def _read(step: Step, upstream: Any, paid: Any) -> Step:
     contributions = []
     for each, (local, amount, before, after) in zip(step.contributions, paid, strict=True):
         was = None if before is None else _number(before)
-        numbers = {"local": _number(local), "amount": _number(amount), "after": _number(after)}
-        contributions.append(each._replace(before=was, **numbers))
+        numbers = _number(local), _number(amount), was, _number(after)
+        contributions.append(Contribution(*each[:4], *numbers, *each[8:]))
     return step._replace(upstream=_number(upstream), contributions=tuple(contributions))
 
 

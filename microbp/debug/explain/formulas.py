@@ -191,6 +191,7 @@ class Formulas:
         return self._placed(found.expression.tree, trees, found.scope, found.elements)
 
     def computed(self, position: int, place: int) -> tuple[float, float]:
+        """∂node/∂operand at the numbers recorded: as computed, and as written."""
         return Formula(self.graph, position, place).computed()
 
     def condition(self, position: int, place: int) -> Math | None:
