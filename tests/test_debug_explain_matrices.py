@@ -61,6 +61,12 @@ def penalty_program(**options):
     return microbp.compile(cost, inputs=x, params=net.parameters(), **options)
 
 
+def test_a_program_explains_itself():
+    program = mlp_program()
+    assert str(program.explain()) == str(explain(program))
+    assert program.explain("zh").title.text.startswith("矩阵形式")
+
+
 def test_the_vector_of_all_parameters_is_told():
     told = explain(penalty_program())
     assert told.ok
@@ -136,7 +142,7 @@ def test_what_cannot_be_explained():
         explain(t4_program(), "w1")
     with pytest.raises(TypeError, match=r"explain\(loss, w\)"):
         explain(Value(1.0) * 2.0)
-    with pytest.raises(ValueError, match="not 'de'"):
+    with pytest.raises(ValueError, match="language='de': it is 'en'"):
         explain(t4_program(), language="de")
 
 

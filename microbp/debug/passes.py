@@ -14,8 +14,9 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
+from microbp.check.words import entries_of, local_derivatives
 from microbp.collector import collector_at_rest
-from microbp.compiled import compiled, local_derivative
+from microbp.compiled import compiled
 from microbp.debug.formulas import Formula
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
@@ -25,7 +26,7 @@ from microbp.safe import shown
 from microbp.sites import user_scope
 from microbp.value import Value
 
-__all__ = ["Contribution", "Pass", "Step", "Target", "as_recorded", "target"]
+__all__ = ["Contribution", "Pass", "Step", "Target", "as_recorded", "steps_of", "target"]
 
 
 class Contribution(NamedTuple):
@@ -51,7 +52,7 @@ class Contribution(NamedTuple):
 
     @property
     def formula(self) -> Formula:
-        """The local derivative in symbols and in numbers."""
+        """The local derivative as people write it, also as LaTeX."""
         return Formula(self.graph, self.user, self.place)
 
     @property
@@ -113,7 +114,7 @@ class Pass:
                 f"{root.name} = {root.data!r} is a constant: there is no backward pass from it to trace"
             )
         with collector_at_rest():
-            vars(self)["steps"] = tuple(_steps(self.graph))
+            vars(self)["steps"] = tuple(steps_of(self.graph))
 
     def _keep(self, graph: Graph, moved: frozenset[int], steps: tuple[Step, ...] = ()) -> None:
         vars(self).update(graph=graph, moved=moved, steps=steps)
@@ -204,7 +205,7 @@ class Pass:
         return self._index[min(users)] if users else 0
 
 
-def _steps(graph: Graph) -> Iterator[Step]:
+def steps_of(graph: Graph) -> Iterator[Step]:
     """The chain rule over a graph, in the engine's order and with the engine's roundings."""
     nodes = graph.nodes
     waiting = [0] * len(nodes)
@@ -290,22 +291,16 @@ def _choices(count: int) -> Iterator[tuple[bool, ...]]:
 
 def _gives(node: Node, numbers: list[float]) -> bool:
     """Whether an operation gives what was recorded, where its operands have these numbers."""
-    rule = node.rule
-    assert rule is not None
-    entries = rule.split([numbers[x] if isinstance(x, int) else x for x in node.operands])
+    assert node.rule is not None
+    entries = entries_of(node, numbers)
     try:
-        if repr(compiled(rule).value(*entries)) != repr(node.data):
+        if repr(compiled(node.rule).value(*entries)) != repr(node.data):
             return False
     except (ArithmeticError, ValueError):
         return False
-    found: list[Any] = []
-    for place, arg in enumerate(rule.args):
-        d = local_derivative(rule, place, entries, node.data)
-        found += d if arg in rule.over else [d]
-    return all(
-        local is None or repr(float(ours)) == repr(local)
-        for ours, local in zip(found, node.local_derivatives, strict=True)
-    )
+    given = local_derivatives(node.rule, entries, node.data)
+    pairs = zip(given, node.local_derivatives, strict=True)
+    return all(local is None or repr(float(ours)) == repr(local) for ours, local in pairs)
 
 
 # ------------------------------------------------------------------------------------- what is asked for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name
 
-__all__ = ["counted", "equation", "group_words", "operation"]
+__all__ = ["counted", "equation", "group_words", "operation", "repeated"]
 
 
 def counted(count: int, word: str) -> str:
@@ -31,3 +31,8 @@ def equation(graph: Graph, node: Node) -> str:
 def group_words(node: Node) -> str:
     """The groups of a node: ``net / layers.0 / neurons.2``; a later call says which: ``net (call 2)``."""
     return " / ".join(plain_name(name) + (f" (call {call + 1})" if call else "") for name, call in node.group)
+
+
+def repeated(node: Node, position: int) -> bool:
+    """Whether a value stands more than once among the operands of a node. A literal 2.0 is no node 2."""
+    return sum(isinstance(each, int) and each == position for each in node.operands) > 1

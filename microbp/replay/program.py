@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +135,9 @@ class Program:
         "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_frozen", "_guards", "_memory",
         "_numbers", "_seconds",
     )  # fmt: skip
+
+    #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
+    explain: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from microbp.debug.diagnose.causes import rectified
-from microbp.debug.diagnose.finding import Finding, NeuronRow
-from microbp.debug.diagnose.words import Words, short, unit_of
+from microbp.debug.diagnose.blame import rectified
+from microbp.debug.diagnose.finding import Finding, NeuronRow, finding
+from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
 from microbp.graph import Graph
@@ -131,10 +131,8 @@ def neurons(rows: Iterable[NeuronRow], words: Words) -> list[Finding]:
             alike[key, row.activation, row.name.rpartition(".neurons.")[0] or row.name].append(row)
     found = []
     for (key, _, layer), several in alike.items():
-        if len(several) > 3:
-            found.append(_told(key, layer, several, words))
-        else:
-            found += [_told(key, row.name, [row], words) for row in several]
+        told = [(layer, several)] if len(several) > 3 else [(row.name, [row]) for row in several]
+        found += [_told(key, name, each, words) for name, each in told]
     return found
 
 
@@ -143,25 +141,17 @@ def _told(key: str, name: str, several: Sequence[NeuronRow], words: Words) -> Fi
     if len(several) > 1:
         listed = words.listed(each.name.rpartition(".")[2] for each in several)
         who = words("several neurons", n=len(several), names=listed, rule=who)
-    facts = {
-        "who": who, "low": short(min(each.least for each in several)),
-        "high": short(max(each.most for each in several)),
+    low, high = min(each.least for each in several), max(each.most for each in several)
+    flat, count = (sum(each) for each in zip(*((e.saturated, e.samples) for e in several), strict=True))
+    numbers = {
+        "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated, "least input": low,
+        "largest input": high,
     }  # fmt: skip
-    if key == "dead neuron":
-        what = words("dead neuron", n=row.samples, **facts)
-    else:
-        flat, count = (sum(each) for each in zip(*((e.saturated, e.samples) for e in several), strict=True))
-        what = words("flat neuron", flat=flat, n=count, **facts)
-    numbers = (
-        ("samples", float(row.samples)), ("inactive", float(row.inactive)),
-        ("saturated", float(row.saturated)),
-        ("least input", min(each.least for each in several)),
-        ("largest input", max(each.most for each in several)),
+    return finding(
+        words, "neuron", key, name, site=row.site, parameters=(each.name for each in several),
+        numbers=((name, float(x)) for name, x in numbers.items()), rule=row.activation, who=who, low=low,
+        high=high, n=row.samples if key == "dead neuron" else count, flat=flat,
     )  # fmt: skip
-    cause, word, advice = words.cause(key, rule=row.activation)
-    parameters = tuple(each.name for each in several)
-    return Finding("neuron", cause, name, None, row.site, what, advice, parameters, numbers, "", word,
-                   words.language)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------- errors and runs
@@ -172,42 +162,35 @@ _Found = tuple[list[Finding], list[str]]
 def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> _Found:
     """The findings of an error, and what was looked at."""
     if isinstance(error, UndefinedOperation):
-        numbers = tuple((f"operand {i}", x) for i, x in enumerate(error.numbers))
-        cause, word, advice = words.cause("undefined operation")
-        found = Finding("not finite", cause, error.rule, None, error.site, str(error), advice, (), numbers,
-                        word=word, language=words.language)  # fmt: skip
+        numbers = ((f"operand {i}", x) for i, x in enumerate(error.numbers))
+        found = finding(
+            words, "not finite", "undefined operation", error.rule, site=error.site, numbers=numbers,
+            text=str(error),
+        )  # fmt: skip
         return [found], [words("raising operation")]
     alone = error.sample is not None
-    cause, word, advice = words.cause(
-        "failed step", then=words("then sample", n=error.sample) if alone else ""
-    )
-    numbers = (("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost))))
-    sample = words("sample", n=error.sample) if alone else ""
-    found = Finding("training", cause, sample, None, _site_in(str(error)), f"{error}.", advice, (), numbers,
-                    word=word, language=words.language)  # fmt: skip
+    found = finding(
+        words, "training", "failed step", words("sample", n=error.sample) if alone else "", site=error.site,
+        numbers=(("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))),
+        text=f"{error}.", then=words("then sample", n=error.sample) if alone else "",
+    )  # fmt: skip
     more, looked = of_history(error.history, words)
-    more = [each for each in more if each.cause != "not finite"]
-    return [found, *more], [words("error of fit"), *looked]
-
-
-def _site_in(text: str) -> str | None:
-    """The ``[file:line]`` in a message."""
-    for part in reversed(text.split("[")):
-        site, bracket, _ = part.partition("]")
-        name, colon, line = site.rpartition(":")
-        if bracket and colon and name and line.isdigit():
-            return site
-    return None
+    return [found, *(each for each in more if each.cause != "not finite")], [words("error of fit"), *looked]
 
 
 def of_history(history: History, words: Words) -> _Found:
     """What the costs, gradient norms and learning rates of a run show."""
-    steps = list(history.step_cost)
+    steps, norms = list(history.step_cost), [each for each in history.gradient_norm if math.isfinite(each)]
     found = []
     if history.stopped == "not finite":
-        found.append(_about("stopped", history.message, (), words))
+        found.append(finding(words, "training", "stopped", text=history.message))
     found += _diverging(history.cost or steps, words, "epoch", history.learning_rate)
-    found += _norms(history.gradient_norm, words)
+    middle, largest = (sorted(norms)[len(norms) // 2], max(norms)) if norms else (0.0, 0.0)
+    if len(norms) > 3 and largest > 1e3 * max(middle, 1e-300):
+        found.append(finding(
+            words, "training", "spike", numbers=(("largest norm", largest), ("median norm", middle)),
+            x=largest, n=list(history.gradient_norm).index(largest) + 1, middle=middle,
+        ))  # fmt: skip
     return found, [words("costs seen", n=len(steps), m=len(history.cost))]
 
 
@@ -234,33 +217,15 @@ def _diverging(
     if len(costs) < 2:
         return []
     best = min(range(len(costs)), key=costs.__getitem__)
-    low, last, first = costs[best], costs[-1], costs[0]
     # Steps may be of one sample each, and jump: then the last ones lie above all of the first.
     few = max(1, len(costs) // 10) if unit == "one step" else 1
-    top = max(costs[:few])
+    low, last, top = costs[best], costs[-1], max(costs[:few])
     if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
         return []
-    what = words(
-        "diverging", low=short(low), unit=words(unit), best=best + 1, last=short(last), n=len(costs),
-        first=short(first), rate=words("at rate", x=short(rates[-1])) if rates else "",
-    )  # fmt: skip
-    if unit == "one step":
-        left = max(place for place, each in enumerate(costs) if each <= top) + 1
-        what += words("left for good", n=left + 1)
-    return [_about("diverging", what, (("lowest", low), ("last", last)), words)]
-
-
-def _norms(norms: Sequence[float], words: Words) -> list[Finding]:
-    finite = sorted(each for each in norms if math.isfinite(each))
-    if len(finite) < 4:
-        return []
-    middle, largest = finite[len(finite) // 2], finite[-1]
-    if not largest > 1e3 * max(middle, 1e-300):
-        return []
-    what = words("spike", x=short(largest), n=list(norms).index(largest) + 1, middle=short(middle))
-    return [_about("spike", what, (("largest norm", largest), ("median norm", middle)), words)]
-
-
-def _about(key: str, what: str, numbers: tuple[tuple[str, float], ...], words: Words) -> Finding:
-    cause, word, advice = words.cause(key)
-    return Finding("training", cause, "", None, None, what, advice, (), numbers, "", word, words.language)
+    left = max(place for place, each in enumerate(costs) if each <= top) + 1
+    rate = words("at rate", x=rates[-1]) if rates else ""
+    return [finding(
+        words, "training", "diverging", numbers=(("lowest", low), ("last", last)), low=low,
+        epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0], rate=rate,
+        left=words("left for good", n=left + 1) if unit == "one step" else "",
+    )]  # fmt: skip
