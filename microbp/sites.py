@@ -20,6 +20,8 @@ __all__ = [
 _INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
+#: Packages of others that are called by ours.
+_BELOW = {*sys.stdlib_module_names, "numpy", "matplotlib", "rich", "graphviz", "pygraphviz", "PIL"}
 
 #: How many calls outwards variables are sought.
 _CALLS = 100
@@ -47,8 +49,11 @@ def user_frame() -> FrameType | None:
     return frame
 
 
-def of_users(error: BaseException) -> bool:
+def of_users(error: BaseException, but: tuple[str, ...] = ()) -> bool:
     """Whether the user's own code took part in raising ``error``, from the frame that caught it on.
+
+    Code of ours that uses microbp as a user would is his, ``but`` that of some folders. What Python's own
+    library and others below us raise is not.
 
     >>> try:
     ...     [user_site() for _ in 3]
@@ -56,7 +61,12 @@ def of_users(error: BaseException) -> bool:
     ...     of_users(error)
     True
     """
-    return any(_users[frame.f_code.co_filename] for frame, _ in walk_tb(error.__traceback__))
+    for frame, _ in walk_tb(error.__traceback__):
+        file, package = frame.f_code.co_filename, str(frame.f_globals.get("__name__")).partition(".")[0]
+        made = file == "<string>" and package == "microbp"  # a method of a dataclass
+        if _users[file] and not made and not file.startswith(but) and package not in _BELOW:
+            return True
+    return False
 
 
 def user_level() -> int:

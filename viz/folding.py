@@ -94,6 +94,10 @@ class Values:
         """Whether a value was given rather than computed."""
         return not self.computed[position]
 
+    def are(self, names: Collection[str]) -> npt.NDArray[np.bool_]:
+        """By position whether the value was computed by an operation of one of these names."""
+        return np.array([*(rule.name in names for rule in self.graph.rules), False])[self.graph.op]
+
     @cached_property
     def paths(self) -> list[GroupPath]:
         """The groups in which values were recorded, each once, in the order of first appearance."""
@@ -365,28 +369,18 @@ def sums(values: Values) -> Partition:
     >>> sums(Values(graph, kinds(graph))).label.tolist()
     [0, 1, 4, 3, 4]
     """
-    nodes = values.nodes
-    classes: Ints = np.where(values.shown, np.arange(len(nodes)), -1)
-    once = np.flatnonzero((values.reads == 1) & values.shown & values.computed)
-    for position in once[::-1].tolist():
-        node, reader = nodes[position], nodes[values.reader[position]]
-        assert node.rule is not None
-        if (
-            not node.named
-            and (node.rule.name in _LINKS or node.rule.name == "mul")
-            and _adds(reader, position)
-            and classes[reader.position] >= 0
-            and node.group == reader.group
-        ):
-            classes[position] = classes[reader.position]
+    graph, shown = values.graph, values.shown
+    classes: Ints = np.where(shown, np.arange(len(graph)), -1)
+    once = np.flatnonzero((values.reads == 1) & shown & values.are({*_LINKS, "mul"}) & ~np.array(graph.named))
+    reader = values.reader[once]
+    # a dot adds its last operand alone, the bias, as it is
+    last = graph.args[graph.first[reader + 1] - 1] == once
+    adds = values.are(_LINKS)[reader] & (last | ~values.are({"dot"})[reader])
+    group = values.places({path: place for place, path in enumerate(values.paths)})
+    joins = adds & shown[reader] & (group[once] == group[reader])
+    for position, into in zip(once[joins][::-1].tolist(), reader[joins][::-1].tolist(), strict=True):
+        classes[position] = classes[into]
     return Partition(values, classes)
-
-
-def _adds(reader: Node, position: int) -> bool:
-    """Whether the reader adds this operand as it is; a dot does so with its last, the bias, alone."""
-    if not is_link(reader):
-        return False
-    return reader.rule is None or reader.rule.name != "dot" or reader.operands[-1] == position
 
 
 def is_link(node: Node) -> bool:
@@ -738,11 +732,9 @@ def loops(partition: Partition) -> Partition:
     """
     values = partition.values
     step, turn = _steps(values)
-    key = {
-        label: int(step[label])
-        for label in partition.labels
-        if step[label] >= 0 and not partition.is_leaf(label)
-    }
+    labels = np.array(partition.labels)
+    labels = labels[(step[labels] >= 0) & values.computed[labels]]
+    key = dict(zip(labels.tolist(), step[labels].tolist(), strict=True))
     count = {each: int(turn[step == each].max()) + 1 for each in {*key.values()}}
 
     def made(each: Any, labels: list[int]) -> Made:
@@ -961,11 +953,12 @@ def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     if values.paths:
         yield from _grouped(values)
     else:
+        plain = sums(values)
         if len(values) > _HUGE:
-            yield from _looped(sums(values))
-        batch = _loose(sums(values))
+            yield from _looped(plain)
+        batch = _loose(plain)
         yield batch, "values alike together"
-        yield from _looped(sums(values))
+        yield from _looped(plain)
         for phrase, fold in _OUTSIDE:
             yield fold(batch), phrase
     for most in (24, 16, 10, FEWEST):
