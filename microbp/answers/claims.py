@@ -25,7 +25,6 @@ from microbp.spelling import did_you_mean
 from microbp.sweeps import dependents
 from microbp.value import Value, describe
 
-
 #: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether there
 #: are enough digits for that to count, and nothing else, since it is a text; whether there is a number.
 _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool), ("answered", bool)]

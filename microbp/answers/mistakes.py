@@ -89,7 +89,6 @@ def _grouped(members: Iterable[Any], *kinds: Callable[[Any], Hashable]) -> Itera
 # ------------------------------------------------------------------------------------------------ factors
 def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
     """A factor, or all that a person gets wrong together, missing, used twice, or taken of the wrong thing."""
-
     kinds: list[Callable[[Factor], Hashable]] = [
         lambda f: (net.neurons[f.user], f.edges[0] - net.edges[f.user][0], f.symbol),
         lambda f: (net.layers[f.user], f.symbol),

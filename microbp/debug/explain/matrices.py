@@ -12,7 +12,7 @@ from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, statements, whole_vector
-from microbp.replay.passes import generated
+from microbp.replay.passes import Generated, generated
 from microbp.sweeps import backward
 
 __all__ = ["MatrixExplanation", "explain_program"]
