@@ -4,8 +4,8 @@ All have a ``name``, whether one sample is ``exact`` to the eager engine's bits,
 ``functions`` that it defines, the ``arrays`` in which it holds the parameters, and a ``description``. And all
 have ``values(x, theta)``, the outputs, and ``gradients(x, theta, gradient, wrt_inputs=…)``, the costs and the
 derivatives in x or None; those of the sum of the costs go into ``gradient``. ``x`` has the shape
-(batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters, in the order
-in which the user gave them. They raise an ArithmeticError or Suspicion where an operation may be undefined; with
+(batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters in the order in
+which the user gave them. They raise an ArithmeticError or Suspicion where an operation may be undefined; with
 ``trusting`` it has the result that IEEE 754 has.
 """
 
