@@ -71,6 +71,11 @@ def test_any_program_is_replayed_as_the_engine_computes_it(kind, form, part, mon
         assert error <= 1e-12, (kind, seed)
 
 
+def test_a_gradient_that_is_a_count_of_samples_is_a_float():
+    """It once began an array of whole numbers."""
+    assert difference(drawn("rows", 50002), form="matrix") <= 1e-12
+
+
 # ------------------------------------------------------------------------------- planted errors
 @pytest.mark.parametrize(("wrong", "right"), [
     ("np.cos(", "1.0001 * np.cos("), (".sum(axis=0", "[:1].sum(axis=0"), ("np.sign(", "np.abs("),

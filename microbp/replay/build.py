@@ -132,10 +132,7 @@ def compiled_program(
             warn(guard.branches, checkable=True)
         guarded = (guard, form_of(guard.captured, form)) if checked and guard is not None else None
         made = form_of(captured, form)
-    return Program(
-        captured, made, leaves, guarded,
-        finite=finite, memory=memory, seconds=time.perf_counter() - start,
-    )  # fmt: skip
+    return Program(captured, made, leaves, guarded, finite, memory, time.perf_counter() - start)
 
 
 class Traced:

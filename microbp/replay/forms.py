@@ -1,4 +1,13 @@
-"""The forms of a program, behind one interface: what computes the samples of a batch, and what it shows."""
+"""The forms of a program: what computes the samples of a batch, and what it shows.
+
+All have a ``name``, whether one sample is ``exact`` to the eager engine's bits, ``source`` and the
+``functions`` that it defines, the ``arrays`` in which it holds the parameters, and a ``description``. And all
+have ``values(x, theta)``, the outputs, and ``gradients(x, theta, gradient, wrt_inputs=…)``, the costs and the
+derivatives in x or None; those of the sum of the costs go into ``gradient``. ``x`` has the shape
+(batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters in the order in
+which the user gave them. They raise an ArithmeticError or Suspicion where an operation may be undefined; with
+``trusting`` it has the result that IEEE 754 has.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -37,55 +46,6 @@ class Suspicion(Exception):
     """Something computed in silence what the eager engine might refuse: 1/0, log(-1), exp(800)."""
 
 
-class Form(Protocol):
-    """What runs a graph.
-
-    ``x`` has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all
-    parameters, in the order in which the user gave them. Raises an ArithmeticError or Suspicion where an
-    operation may be undefined; with ``trusting`` it has the result that IEEE 754 has.
-    """
-
-    #: ``"straight"``, ``"matrix"``, ``"native"`` or ``"auto"``.
-    name: str
-    #: Whether one sample gives the same bits as the eager engine.
-    exact: bool
-
-    @property
-    def source(self) -> str:
-        """Python that can be read, and pasted into a file."""
-
-    @property
-    def functions(self) -> dict[str, Any]:
-        """What the source defines: ``value`` and ``value_and_grad``."""
-
-    @property
-    def arrays(self) -> tuple[ParameterArray, ...]:
-        """In which arrays the source holds which parameters."""
-
-    @property
-    def description(self) -> str:
-        """What became of the graph."""
-
-    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:
-        """The outputs, of the shape (batch, outputs)."""
-
-    def gradients(
-        self, x: Floats, theta: Floats, gradient: Floats, *, wrt_inputs: bool, trusting: bool = False
-    ) -> tuple[Floats, Any]:
-        """The costs (batch,), and the derivatives in x or None.
-
-        The derivatives of the sum of the costs are written into ``gradient``.
-        """
-
-
-def form_of(captured: Captured, name: str) -> Form:
-    """The form of that name; where a graph has no matrices, ``"auto"`` instead."""
-    if name == "straight":
-        return Straight(captured)
-    plan = Plan(captured) if name == "matrix" else None
-    return Matrix(captured, generated(plan)) if plan and plan.has_matrices else Auto(captured, name)
-
-
 # ------------------------------------------------------------------------------- sample after sample
 class Straight:
     """Sample after sample on Python's floats, with the eager engine's bits.
@@ -110,7 +70,7 @@ class Straight:
         lines = self.source.count("\n")
         self.description = f"{size} became {lines:,} lines of straight-line code"
 
-    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102 (see Form)
+    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102 (see above)
         numbers = theta.tolist()
         found = [self._value(row, numbers, trusting) for row in x.tolist()]
         return np.array(found, dtype=float).reshape(len(x), -1)
@@ -208,11 +168,11 @@ class Matrix:
         self._views: dict[str, tuple[Floats, list[Floats]]] = {}
 
     @cached_property
-    def source(self) -> str:  # noqa: D102 (see Form)
+    def source(self) -> str:  # noqa: D102 (see above)
         return self._generated.write(comments=True)
 
     @property
-    def description(self) -> str:  # noqa: D102 (see Form)
+    def description(self) -> str:  # noqa: D102 (see above)
         return self._generated.describe()
 
     def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102
@@ -338,7 +298,7 @@ class Auto:
         return self._matrix or self._straight
 
     @property
-    def source(self) -> str:  # noqa: D102 (see Form)
+    def source(self) -> str:  # noqa: D102 (see above)
         return self._shown.source
 
     @property
@@ -366,6 +326,17 @@ class Auto:
     ) -> tuple[Floats, Any]:
         run = self._run(len(x))
         return run.gradients(x, theta, gradient, wrt_inputs=wrt_inputs, trusting=trusting)
+
+
+Form = Straight | Matrix | Auto
+
+
+def form_of(captured: Captured, name: str) -> Form:
+    """The form of that name; where a graph has no matrices, ``"auto"`` instead."""
+    if name == "straight":
+        return Straight(captured)
+    plan = Plan(captured) if name == "matrix" else None
+    return Matrix(captured, generated(plan)) if plan and plan.has_matrices else Auto(captured, name)
 
 
 # -------------------------------------------------------------------------------------- what is generated

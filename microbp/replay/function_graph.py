@@ -11,6 +11,7 @@ import numpy as np
 
 from microbp.compiled import compiled
 from microbp.graph import Graph
+from microbp.native import slopes
 from microbp.rules import RULES, Rule
 from microbp.sweeps import Integers, spread
 from microbp.value import Value, as_number, constant, describe
@@ -188,8 +189,7 @@ def _check_numbers(graph: Graph) -> None:
                 now = np.array([_now(rule, held, row) for row in rows])
             differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
             for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
-                row = args[first[at] : first[at + 1]].tolist()
-                if _overwritten(graph, rule, at, row, held, number):
+                if _overwritten(graph, rule, at, held, number):
                     raise ValueError(
                         f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
                         f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
@@ -205,28 +205,16 @@ def _now(rule: Rule, held: list[float], row: list[int]) -> float:
     return number
 
 
-def _overwritten(
-    graph: Graph, rule: Rule, at: int, row: list[int], held: list[float], number: float
-) -> bool:
-    leaves = {each for each in row if each >= 0 and graph.op[each] < 0}
-    if not leaves:
+def _overwritten(graph: Graph, rule: Rule, at: int, held: list[float], number: float) -> bool:
+    here = slice(graph.first[at], graph.first[at + 1])
+    row = graph.args[here].tolist()
+    if not any(each >= 0 and graph.op[each] < 0 for each in row):
         return True
-    told = {
-        name.id
-        for d in rule.d
-        if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))
-        for name in ast.walk(d.tree)
-        if isinstance(name, ast.Name)
-    }
-    if rule.over or not told.issuperset(rule.args):
+    plain = [d for d in rule.d if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))]
+    if rule.over or not frozenset().union(*(d.names for d in plain)).issuperset(rule.args):
         return False
-    entries = [held[each] for each in row]
-    try:
-        slopes = [derivative(*entries, number) for derivative in compiled(rule).derivatives]
-    except (ArithmeticError, ValueError):
-        return False
-    local = graph.local[graph.first[at] : graph.first[at + 1]].tolist()
-    return all(math.isnan(was) or was == now for was, now in zip(local, slopes, strict=True))
+    now = slopes(rule)([held[each] for each in row], number)
+    return all(math.isnan(was) or was == each for was, each in zip(graph.local[here], now, strict=True))
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from microbp.graph import Graph
 from microbp.replay.axes import Array, Axes, Operand, Piece, mapping
 from microbp.replay.function_graph import Captured
-from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Homes, Slot, grouped
+from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping, Slot
 from microbp.replay.identifiers import Identifiers, counted, one_line
 from microbp.replay.numpy_rules import HELPERS
 from microbp.replay.parameter_arrays import ParameterArray, Parameters, claim
@@ -56,10 +56,8 @@ class Plan:
         self.captured = captured
         self.names = Identifiers(["x", "n", "wrt_x", "dx", "costs", "y", *HELPERS])
         parameters = Parameters(captured, self.names)
-        self._homes = Homes(captured, parameters.home, parameters.place)
-        found = grouped(captured, self._homes, MANY)
-        self.has_matrices = found is not None
-        self.groups: list[Group] = found or []
+        self._grouping = Grouping(captured, parameters.home, parameters.place, MANY)
+        self.has_matrices, self.groups = not self._grouping.too_many, self._grouping.groups
         #: The groups in the order in which the user computed them.
         self.order = sorted(range(len(self.groups)), key=lambda each: self.groups[each].first)
         if not self.has_matrices:
@@ -82,7 +80,7 @@ class Plan:
         #: For each array the places of outputs in it (of constants positions), and which outputs these are.
         self.outputs: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for which, position in enumerate(captured.outputs):
-            home, place = self._homes.of(position)
+            home, place = self._grouping.of(position)
             self.outputs[home][0].append(position if home == CONSTANT else place)
             self.outputs[home][1].append(which)
         #: Which group is the cost, the sum of all outputs of a sample.

@@ -329,13 +329,13 @@ class Writer:
         if total is None or len(whole) < len(parts):
             lengths = [name(axis) if axis == "n" else ast.Constant(array.size) for axis in layout]
             tree = call("np.zeros", ast.Tuple(lengths) if len(lengths) > 1 else lengths[0])
-            if total is not None:
-                tree = full(total, layout, {layout[-1]: array.size, "n": None})
+            if total is not None and total.axes == layout:
+                tree = arranged(total, layout)
                 tree = tree if is_fresh(tree) else method(tree, "copy")
+                parts = [each for each in parts if not any(each is other for other in whole)]
             total = Piece(self.assign(word, tree, comment), layout)
             for each in parts:
-                if not any(each is other for other in whole):
-                    self.receive(target, each)
+                self.receive(target, each)
         elif named and not isinstance(total.tree, ast.Name) and is_number(total.tree) is None:
             total = Piece(self.assign(word, total.tree, comment), total.dims)
         return plan.unfolded(at, total)

@@ -332,26 +332,33 @@ def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> T
     >>> template(RULES["dot"]).text, template(RULES["dot"]).sums
     ('{_0} + {b}', (Sum(name='_0', function='total', term='{w} * {x}', tight=True),))
     """
-    holes = _Holes()
-    tree = copy.deepcopy((rule.y if place is None else rule.d[place]).tree)
-    if literals:
-        tree = _Decided(dict(literals)).visit(tree)
-    tree = holes.visit(tree)
+    holes = _Holes(dict(literals))
+    tree = holes.visit(copy.deepcopy((rule.y if place is None else rule.d[place]).tree))
     match tree:  # a sum that begins with 0.0 is not -0.0, and so the same
         case ast.BinOp(left=ast.Name(id="{_0}"), op=ast.Add(), right=ast.Constant(value=0.0)):
             tree = tree.left
-    sums = tuple(holes.sums.values())
-    return Template(ast.unparse(tree), sums, isinstance(tree, _FACTORS), frozenset(holes.words))
+    words = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} | holes.words
+    words &= {*FUNCTIONS, *CONSTANTS, *AGGREGATES}
+    sums, factor = tuple(holes.sums.values()), isinstance(tree, _FACTORS)
+    return Template(ast.unparse(tree), sums, factor, frozenset(words))
 
 
-class _Decided(ast.NodeTransformer):
-    """Puts the literals in, and computes what depends on them alone, in floats as the eager engine does."""
+class _Holes(ast.NodeTransformer):
+    """Puts the literals in, and computes what depends on them alone, in floats as the eager engine does.
+
+    Of each other argument it makes a hole, and of each sum.
+    """
 
     def __init__(self, literals: dict[str, str]) -> None:
         self.literals = literals
+        self.sums: dict[tuple[str, str], Sum] = {}
+        #: What is called in terms of sums.
+        self.words: set[str] = set()
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return _parsed(self.literals[node.id]) if node.id in self.literals else node
+        if node.id in self.literals:
+            return _parsed(self.literals[node.id])
+        return node if node.id in CONSTANTS else ast.Name(f"{{{node.id}}}")
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         deciding = isinstance(node.op, ast.Or)
@@ -372,43 +379,29 @@ class _Decided(ast.NodeTransformer):
 
     def _computed(self, node: ast.expr) -> ast.expr:
         self.generic_visit(node)
-        if any(isinstance(each, ast.Name | ast.Call) for each in ast.walk(node)):
+        if not self.literals or any(isinstance(each, ast.Name | ast.Call) for each in ast.walk(node)):
             return node
         try:
-            found = Expression("", frozenset(), node).evaluate({})
+            return _parsed(repr(Expression("", frozenset(), node).evaluate({})))  # inf becomes a name
         except ArithmeticError:
             return node
-        return _parsed(repr(found))  # inf and nan become names
 
     visit_UnaryOp = visit_BinOp = visit_Compare = _computed  # noqa: N815 (names of ast)
-
-
-def _parsed(text: str) -> ast.expr:
-    return ast.parse(text, mode="eval").body
-
-
-class _Holes(ast.NodeTransformer):
-    def __init__(self) -> None:
-        self.sums: dict[tuple[str, str], Sum] = {}
-        self.words: set[str] = set()
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in CONSTANTS:
-            self.words.add(node.id)
-            return node
-        return ast.Name(f"{{{node.id}}}")
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         node.args = [self.visit(arg) for arg in node.args]
         assert isinstance(node.func, ast.Name)
-        self.words.add(node.func.id)
         if node.func.id not in AGGREGATES:
-            assert node.func.id in FUNCTIONS
             return node
         term = node.args[0]
         tight = isinstance(term, _FACTORS) or (
             isinstance(term, ast.BinOp) and isinstance(term.op, ast.Mult | ast.Div)
         )
+        self.words |= {node.func.id, *(each.id for each in ast.walk(term) if isinstance(each, ast.Name))}
         key = node.func.id, ast.unparse(term)
         made = self.sums.setdefault(key, Sum(f"_{len(self.sums)}", *key, tight))
         return ast.Name(f"{{{made.name}}}")
+
+
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
