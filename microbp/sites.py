@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect
 from collections.abc import Iterable
+from opcode import opmap
 from pathlib import Path
 from traceback import walk_tb
 from types import CodeType, FrameType
@@ -17,7 +18,8 @@ __all__ = [
     "user_scope", "user_site",
 ]  # fmt: skip
 
-_INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
+_OURS = (str(Path(__file__).parent / "_")[:-1], "<microbp ")
+_INSIDE = (*_OURS, str(Path(np.__file__).parent / "_")[:-1])
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
 
@@ -50,13 +52,20 @@ def user_frame() -> FrameType | None:
 def of_users(error: BaseException) -> bool:
     """Whether the user's own code took part in raising ``error``, from the frame that caught it on.
 
+    An error that no statement of ours raised, and yet came up in code of ours, is ours, whoever called it.
+
     >>> try:
     ...     [user_site() for _ in 3]
     ... except TypeError as error:
     ...     of_users(error)
     True
     """
-    return any(_users[frame.f_code.co_filename] for frame, _ in walk_tb(error.__traceback__))
+    trace = error.__traceback__
+    files = [frame.f_code.co_filename for frame, _ in walk_tb(trace)]
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised = trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == opmap["RAISE_VARARGS"]
+    return any(map(_users.__getitem__, files)) and (raised or not files[-1].startswith(_OURS))
 
 
 def user_level() -> int:
