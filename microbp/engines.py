@@ -132,7 +132,7 @@ _CLOSE, _ROUNDING = 1e-9, 1e-12
 _LOOK, _TENTH, _SHARE = 5_000, 10, 0.07
 #: What is taken, in microseconds or so: by a replayed step, and by each operation of each sample in it; by
 #: each operation that is recorded for a comparison, and by what else there is to it.
-_STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 5.0, 200.0
+_STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 4.0, 100.0
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
