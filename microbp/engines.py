@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import starmap
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,24 +50,12 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 Batch = tuple[Samples, Rows]
 
 
-class Engine(Protocol):
-    """How the cost of a batch and its gradient are computed; nothing else in training knows."""
-
-    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:
-        """The cost of the batch, penalty included; its derivatives are written into ``gradient``.
-
-        Where the cost is not finite, they may be left out.
-        """
-
-    def cost(self, batch: Batch, theta: Floats) -> float:
-        """The loss of the batch alone."""
-
-
 # ------------------------------------------------------------------------------------------ eager
 class EagerEngine:
     """Records each batch anew on Values: the definition that every other engine has to equal.
 
-    The Values are what counts: ``theta`` holds the same numbers.
+    The Values are what counts: ``theta`` holds the same numbers. Every engine has ``gradients`` and ``cost``;
+    nothing else in training knows how they are computed.
     """
 
     def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None:
@@ -75,7 +63,11 @@ class EagerEngine:
         self.predict = net if callable(net) else net.predict
         self.takes_batches = not callable(net) or bool(getattr(net, "takes_batches", False))
 
-    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: ARG002, D102
+    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: ARG002
+        """The cost of the batch, penalty included; its derivatives are written into ``gradient``.
+
+        Where the cost is not finite, they may be left out.
+        """
         for parameter in self.parameters:
             parameter.grad = None
         with collector_at_rest():
@@ -102,7 +94,8 @@ class EagerEngine:
             if parameter.grad is None and parameter.requires_grad:
                 parameter.grad = 0.0
 
-    def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002, D102 (see Engine)
+    def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002
+        """The loss of the batch alone."""
         # Not under no_grad(), which Ctrl-C could leave switched on: each prediction's graph goes at once.
         samples, rows = batch
         with collector_at_rest():
@@ -136,10 +129,10 @@ class Unfit(Exception):
 _CLOSE, _ROUNDING = 1e-9, 1e-12
 #: How many operations are recorded at most where several samples are compared, which every tenth comparison
 #: does; and what share of the time of the steps all of them may take.
-_LOOK, _TENTH, _SHARE = 5_000, 10, 0.06
-#: What a replayed step takes, each operation of a sample in it, and a comparison beside its recording: in
-#: operations that might be recorded meanwhile.
-_STEP, _REPLAYED, _OUTSIDE = 220.0, 0.001, 700.0
+_LOOK, _TENTH, _SHARE = 5_000, 10, 0.07
+#: What is taken, in microseconds or so: by a replayed step, and by each operation of each sample in it; by
+#: each operation that is recorded for a comparison, and by what else there is to it.
+_STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 4.0, 100.0
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
@@ -184,11 +177,12 @@ class ReplayEngine:
         if unlike:
             raise Unfit(unlike)
         paid = _SHARE * (_STEP + _REPLAYED * size * len(rows))
+        recorded = size * (1.0 + self._several / _TENTH)
         #: After how many steps samples are due to be recorded as well, to compare.
-        self.every = math.ceil((size * (1.0 + self._several / _TENTH) + _OUTSIDE) / paid)
+        self.every = math.ceil((_RECORDED * recorded + _ASIDE) / paid)
 
     # ----------------------------------------------------------------------------------- each step
-    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see Engine)
+    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
         if batch[1] is not self._rows:
             self._rows, self._batch = batch[1], self._table(batch)
         return self._run(self._batch, theta, gradient)
@@ -244,11 +238,10 @@ class ReplayEngine:
             return "mean"
         samples, rows = batches[-1]
         said = np.array(data_of(self.eager.predictions((samples, rows))))
-        draw, possible = np.random.default_rng(0), dict(_SHARES)
-        for n, (samples, rows) in {len(each[1]): each for each in batches[::-1]}.items():
+        draw, measured = np.random.default_rng(0), []
+        for n, (samples, rows) in {len(each[1]): each for each in batches}.items():
             numbers = said[np.arange(n) % len(said)]
-            numbers = numbers * draw.uniform(0.98, 1.0, numbers.shape)
-            leaves = np.array(_leaves(numbers.tolist(), "o"), dtype=object)
+            leaves = np.array(_leaves((numbers * draw.uniform(0.98, 1.0, numbers.shape)).tolist(), "o"))
             outputs: Any = array(leaves) if self.eager.takes_batches else leaves.tolist()
             targets = [_leaves(samples.y[row], "t") for row in rows]
             parts = [slice(None), *(slice(each, each + 1) for each in range(n))]
@@ -257,15 +250,11 @@ class ReplayEngine:
             pairs = zip(costs, parts, strict=True)
             whole, *alone = ([cost.data, *_slopes(cost, leaves[at])] for cost, at in pairs)
             total = [math.fsum(each[0] for each in alone), *(slope for each in alone for slope in each[1:])]
-            scale = _CLOSE * max(map(abs, total))
-            possible = {
-                word: share
-                for word, share in possible.items()
-                if all(abs(x - y * share(n)) <= scale for x, y in zip(whole, total, strict=True))
-            }
-        if not possible:
-            raise Unfit("the loss of a batch is neither the mean nor the sum of what single samples cost")
-        return next(iter(possible))
+            measured.append((n, np.array(whole), np.array(total)))
+        for word, share in _SHARES.items():
+            if all((abs(a - b * share(n)) <= _CLOSE * abs(b).max()).all() for n, a, b in measured):
+                return word
+        raise Unfit("the loss of a batch is neither the mean nor the sum of what single samples cost")
 
     # ------------------------------------------------------------------------------- again and again
     def compare(self, batch: Batch, theta: Floats, *, several: bool = False) -> None:
@@ -345,3 +334,6 @@ def _leaves(numbers: Any, name: str) -> Any:
         return [_leaves(each, f"{name}{index}" if name[-1:].isalpha() else f"{name}_{index}")
                 for index, each in enumerate(numbers)]  # fmt: skip
     return Value(float(numbers), name)
+
+
+Engine = EagerEngine | ReplayEngine

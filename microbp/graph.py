@@ -168,9 +168,9 @@ class Graph(Columns):
             "known": [grad is not None for grad in fields["grad"]],
             "needs": fields["requires_grad"],
         }
-        arrays: dict[str, Any] = {name: np.array(held, dtype=_COLUMNS[name]) for name, held in columns.items()}
-        labels = {label: [*fields[field]] for label, field in _LABELS.items()}
-        return Graph._restored({"rules": tuple(rules), **arrays, "roots": (len(arrays["op"]) - 1,), **labels})
+        record: dict[str, Any] = {"rules": tuple(rules), "roots": (len(columns["op"]) - 1,)}
+        record |= {name: np.array(held, dtype=_COLUMNS[name]) for name, held in columns.items()}
+        return Graph._restored(record | {label: [*fields[field]] for label, field in _LABELS.items()})
 
     @staticmethod
     def _restored(record: Mapping[str, Any]) -> Graph:

@@ -8,7 +8,7 @@ names that are made up give way to all of them. Looking for names visits each ob
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
-_PLAIN = (float, int, str, bool, type(None))
+_PLAIN, _HOLDERS = (float, int, str, bool, type(None)), (Value, list, tuple, dict, np.ndarray)
 
 #: Where a module holds a parameter: attributes, keys and indices, from the outside in.
 Path = tuple[Any, ...]
@@ -78,7 +78,7 @@ def layer_path(path: Path) -> Path:
 # ------------------------------------------------------------------------------------------- the walk
 def walk(
     roots: Iterable[tuple[Name, Any]],
-    inside: Callable[[Name, Any], Iterable[tuple[Name, Any]]],
+    inside: Callable[[Name, Any], Sequence[tuple[Name, Any]]],
     most: int = MOST,
     *,
     deep: bool = False,
@@ -93,11 +93,10 @@ def walk(
         yield name, held
         if id(held) not in seen:
             seen[id(held)] = held
-            inner = inside(name, held)
             if deep:
-                waiting.extendleft(reversed([*inner]))
+                waiting.extendleft(reversed(inside(name, held)))
             else:
-                waiting.extend(inner)
+                waiting.extend(inside(name, held))
 
 
 def _holds_parameters(held: Any) -> bool:
@@ -118,9 +117,7 @@ def _inside(held: Any) -> Iterator[tuple[Path, Any]]:
         parts = held._parts() if hasattr(held, "_parts") else getattr(held, "__dict__", {}).items()
         inner = (part for part in parts if not part[0].startswith("_"))
     for place, each in islice(inner, MOST):
-        if type(each) not in _PLAIN and (
-            isinstance(each, Value | list | tuple | dict | np.ndarray) or _holds_parameters(each)
-        ):
+        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS) or _holds_parameters(each)):
             yield place if isinstance(held, np.ndarray) else (place,), each
 
 
@@ -136,8 +133,10 @@ def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
 
-    def inside(path: Path, held: Any) -> Iterator[tuple[Path, Any]]:
-        return ((path + place, each) for place, each in (_inside(held) if len(path) < 2 * DEEPEST else ()))
+    def inside(path: Path, held: Any) -> Sequence[tuple[Path, Any]]:
+        if isinstance(held, Value) or len(path) >= 2 * DEEPEST:
+            return ()
+        return [(path + place, each) for place, each in _inside(held)]
 
     seen = {id(holder)}
     for path, held in walk([((), holder)], inside, deep=True):
@@ -173,7 +172,8 @@ class Variables:
         self._of_loops: set[str] = set()
 
         def inside(name: Path, held: Any) -> list[tuple[Path, Any]]:
-            found = [] if _holds_parameters(held) or len(name) > DEEPEST else [*_inside(held)]
+            ends = isinstance(held, Value) or _holds_parameters(held) or len(name) > DEEPEST
+            found = [] if ends else [*_inside(held)]
             if len(found) > 1 and all(isinstance(each, Value) for _, each in found):
                 known, last = [each for _, each in found if id(each) in alone], found[-1][1]
                 if known == [last] and last.is_leaf:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import is_
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -72,7 +72,7 @@ class Outside:
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
         named = [(type(each).__name__, each) for each in roots]
 
-        def within(name: str, held: Any) -> Iterable[tuple[str, Any]]:
+        def within(name: str, held: Any) -> Sequence[tuple[str, Any]]:
             key = (id(held.module), held.name) if isinstance(held, _Variable) else id(held)
             if key in seen or key in theirs:
                 return ()
@@ -84,7 +84,7 @@ class Outside:
                 if isinstance(held, kind):
                     self._kept.append(_Kept(name, key, held, read, write, read(held)))
                     break
-            return (each for each in _within(name, held) if not isinstance(each[1], _PLAIN))
+            return [each for each in _within(name, held) if not isinstance(each[1], _PLAIN)]
 
         for _ in walk([*named, *generators], within, MOST):
             pass
