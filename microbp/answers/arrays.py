@@ -49,7 +49,7 @@ def factors(claim: Claim) -> Iterator[tuple[float, Said]]:
     for total, terms in net.sums.items():
         if not net.levels[total]:
             counts.setdefault(len(terms), said("terms", n=len(terms), sum=partial(net.called, total)))
-    for n in [len(net.uses[node]) for node in claim.where.flat if node >= 0]:
+    for n in (len(net.uses[node]) for node in claim.nodes):
         counts.setdefault(n, said("samples", n=n))
     for n in claim.true.shape:
         counts.setdefault(n, said("axis", n=n))

@@ -25,8 +25,8 @@ from microbp.spelling import did_you_mean
 from microbp.sweeps import dependents
 from microbp.value import Value, describe
 
-#: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether there
-#: are enough digits for that to count, and nothing else, since it is a text; whether there is a number.
+#: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether
+#: there are enough digits for that to count, and nothing else, since it is a text; whether there is one.
 _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool), ("answered", bool)]
 
 
@@ -63,8 +63,9 @@ class Claim:
 
     def near(self, relative: float) -> Floats:
         """How far a number may lie from each claimed one and still be what was meant."""
-        digits = np.where(self.read["rounded"], self.read["half"] / abs(self.scale) * (1 + 1e-9), 0.0)
-        parts = np.where(self.read["strict"], 0.0, relative) if self.net.tolerance is None else self.net.tolerance
+        read, given = self.read, self.net.tolerance
+        digits = np.where(read["rounded"], read["half"] / abs(self.scale) * (1 + 1e-9), 0.0)
+        parts = np.where(read["strict"], 0.0, relative) if given is None else given
         rounding = self.rounding if self.rounding.shape == digits.shape else self.rounding.max()
         size = np.where(np.isinf(self.claimed), 0.0, abs(self.claimed))  # what is infinite is near nothing
         return np.maximum(np.maximum(digits, parts * size), rounding)
@@ -103,10 +104,10 @@ class Claim:
         """What was claimed in terms of what is true; None where that says nothing."""
         ratio = np.full(self.true.shape, None, dtype=object)
         if self.fits:
-            claimed, answered = (np.broadcast_to(x, self.true.shape) for x in (self.read["value"], self.answered))
+            read = np.broadcast_to(self.read, self.true.shape)
+            told = read["answered"] & (self.true != 0.0) & np.isfinite(self.true)
             with np.errstate(all="ignore"):
-                told = answered & (self.true != 0.0) & np.isfinite(self.true)
-                ratio[told] = (claimed / self.true)[told]
+                ratio[told] = read["value"][told] / self.true[told]
         return ratio
 
     @cached_property
@@ -116,14 +117,15 @@ class Claim:
         return len({f"{each:.4g}" for each in wrong if each is not None})
 
     @cached_property
+    def nodes(self) -> list[int]:
+        """The parameters that the loss depends on."""
+        found: list[int] = self.where[self.where >= 0].tolist()
+        return found
+
+    @cached_property
     def reached(self) -> Flags:
-        """Which nodes of the graph depend on the parameters."""
-        return dependents(self.net.graph, self.where[self.where >= 0].tolist())
-
-
-    def reaches(self, edge: int) -> bool:
-        """Whether the use of a value is one of what depends on the parameters."""
-        return self.net.args[edge] >= 0 and bool(self.reached[self.net.args[edge]])
+        """Which nodes of the graph depend on them."""
+        return dependents(self.net.graph, self.nodes)
 
 
 def claim_of(
@@ -159,12 +161,13 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
     for place in np.ndindex(source.shape):
         source[place], read[place] = _number(name, source[place], decimals)
     if getattr(claimed, "dtype", None) == np.float32:  # computed in fewer digits than it is printed in
-        read["half"], read["rounded"] = 16 * float(np.finfo(np.float32).eps) * abs(read["value"]), read["value"] != 0
+        read["half"] = 16 * float(np.finfo(np.float32).eps) * abs(read["value"])
+        read["rounded"] = read["value"] != 0.0
     return source, read
 
 
 def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[Any, ...]]:
-    """A number as it is shown, and in the digits in which it was written; a float does not show its last zeros."""
+    """A number as it is shown and as it was written; a float does not show its last zeros."""
     blank = (np.nan, 0.0, False, False, False)
     written = written.data if isinstance(written, Value) else written
     if written is None or (isinstance(written, str) and not written.strip()):

@@ -130,7 +130,7 @@ def _graded(claim: Claim, language: str) -> AnswerRow:
         verdict = verdict if verdict == WRONG else UNREADABLE if missing.sentence == "unreadable" else BLANK
     return AnswerRow(
         claim.name,
-        _plain(np.where(claim.answered, claim.read["value"].astype(object), np.array(None))),
+        _plain(np.where(claim.answered, claim.read["value"].astype(object), np.array(None, dtype=object))),
         _plain(claim.true),
         _plain(claim.ratio),
         verdict,
@@ -175,8 +175,8 @@ def _explanation(claim: Claim, found: Found | None) -> Iterator[Said]:
         yield said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause
     else:
         clause = said(found.how, away=_away(claim), n=found.tried)
-        unsure = found.how == "none" and (claim.read["half"] > 0.0)[~claim.read["rounded"] & claim.wrong].any()
-        yield said("unrounded", away=clause) if unsure else clause
+        unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
+        yield said("unrounded", away=clause) if found.how == "none" and unsure.any() else clause
 
 
 def _away(claim: Claim) -> Said:

@@ -58,7 +58,7 @@ class _Layer:
         #: Where it gets its error from: the weights and the delta above, its own derivatives; and so on.
         self.hidden: list[tuple[Named, Named, Named]] = []
         while net.gradient[ends].all() and (above := _products(net, ends)):
-            primes = {self._primes.get(node, "f′") for node in ends.flat}
+            primes = {self._primes.get(node, "f′") for node in ends.ravel().tolist()}
             prime = _subscript(primes.pop() if len(primes) == 1 else "f′", net.common(ends.flat))
             slope = Named(prime, self._turned(net.gradient[z] / net.gradient[ends]))
             z, beside = above[0].T, above[1].T
@@ -91,7 +91,8 @@ class _Layer:
 
     def back(self, depth: int, first: _Form, second: _Form) -> tuple[Any, Any]:
         """The error and the delta of the layer, by these products in so many layers from it on."""
-        error, delta = None, self.hidden[depth - 1][1].data if depth else self.delta.data
+        error: Floats | None = None
+        delta: Floats | None = self.hidden[depth - 1][1].data if depth else self.delta.data
         for weights, _, slope in reversed(self.hidden[:depth]):
             error = None if delta is None else first(weights.data, delta)
             delta = None if error is None else second(error, slope.data)
@@ -111,7 +112,7 @@ class _Form(NamedTuple):
     turn_a: bool
     turn_b: bool
 
-    def __call__(self, a: Floats, b: Floats) -> Floats | None:
+    def __call__(self, a: Any, b: Any) -> Floats | None:
         """The product as NumPy has it, with broadcasting; None where the shapes do not allow it."""
         a, b = self._factors(a, b)
         if self.matrix:
@@ -143,10 +144,14 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
     """The matrix products of the backward pass, with each factor turned each way, and broadcasting."""
     where, true = claim.where, claim.true
     turns = (where.T, where) if where.ndim == 2 and (where >= 0).all() else ()
-    layers = [(found, rows) for rows, each in enumerate(turns) if (found := _products(claim.net, each))]
+    layers = [
+        _Layer(claim.net, products, rows=each is where)
+        for each in turns
+        if (products := _products(claim.net, each))
+    ]
     if not layers:
         return
-    layer = _Layer(claim.net, layers[0][0], rows=bool(layers[0][1]))
+    layer = layers[0]
     depths = {0, min(1, len(layer.hidden)), len(layer.hidden)}
     found = []
     for depth, first, second in product(sorted(depths), _FORMS, _FORMS):
@@ -155,7 +160,8 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
         for last in _FORMS if delta is not None else ():
             gives = last(delta, layer.x.data)
             faults = (first != layer.inner) + (second != _BY_ELEMENTS) + (last != layer.outer) + (depth > 1)
-            if gives is not None and fits_onto(gives.shape, true.shape) and (faults or gives.shape != true.shape):
+            fits = gives is not None and fits_onto(gives.shape, true.shape)
+            if gives is not None and fits and (faults or gives.shape != true.shape):
                 told = partial(_told, layer, (first, second, last), (error, delta, gives), depth, true)
                 turned = sum(form.turn_a + form.turn_b for form in (first, second, last))
                 mistake = Mistake(said("the product", told=told), gives=np.broadcast_to(gives, true.shape))
@@ -163,9 +169,7 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
     yield from (mistake for *_, mistake in sorted(found, key=lambda each: each[:2]))
 
 
-def _told(
-    layer: _Layer, forms: tuple[_Form, ...], made: tuple[Floats, ...], depth: int, true: Floats
-) -> Said:
+def _told(layer: _Layer, forms: tuple[_Form, ...], made: tuple[Any, ...], depth: int, true: Floats) -> Said:
     """Which of the products is not what it should be, and how."""
     (first, second, last), (error, delta, gives) = forms, made
     clauses, text = [], layer.delta.text
@@ -176,7 +180,8 @@ def _told(
         if first != layer.inner:
             right: Any = layer.inner(weights.data, above.data)
             of = {"output": layer.output, "shape": shape_of(right), "true": shown(right)}
-            wrong = {"deep": said("deep") if depth > 1 else "", "made": shape_of(error), "wrong": shown(error)}
+            deep = said("deep") if depth > 1 else ""
+            wrong = {"deep": deep, "made": shape_of(error), "wrong": shown(error)}
             clauses.append(said("error", right=one, form=other, **of, **wrong))
         one, other = (form.text("error", slope.text) for form in (_BY_ELEMENTS, second))
         if second != _BY_ELEMENTS:
@@ -187,8 +192,8 @@ def _told(
         one, other = (form.text(layer.delta.text, layer.x.text) for form in (layer.outer, last))
         clauses.append(said("turned", right=one, form=other, shapes=last.shapes(delta, layer.x.data)))
     if gives.shape != true.shape:
-        kinds = [kind for kind, *n in zip(("row", "column"), gives.shape, true.shape, strict=True) if n[0] < n[1]]
-        kind = said(kinds[0] if len(kinds) == 1 else "element")
+        short = [made < right for made, right in zip(gives.shape, true.shape, strict=True)]
+        kind = said("element" if all(short) else ("row", "column")[short.index(True)])
         clauses.append(said("spread", kind=kind, shape=shape_of(gives), onto=shape_of(true)))
     told = reduce(lambda one, other: said("then", first=one, second=other), clauses)
     return said("product", form=last.text(text, layer.x.text), told=told)

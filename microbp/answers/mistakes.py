@@ -88,7 +88,7 @@ def _grouped(members: Iterable[Any], *kinds: Callable[[Any], Hashable]) -> Itera
 
 # ------------------------------------------------------------------------------------------------ factors
 def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
-    """A factor, or all that a person gets wrong together, missing, used twice, or taken of the wrong thing."""
+    """A factor, or all that a person gets wrong together: missing, used twice, taken of the wrong thing."""
     kinds: list[Callable[[Factor], Hashable]] = [
         lambda f: (net.neurons[f.user], f.edges[0] - net.edges[f.user][0], f.symbol),
         lambda f: (net.layers[f.user], f.symbol),
@@ -134,7 +134,8 @@ def _instead(net: Structure, factor: Factor) -> Iterator[tuple[Said, float]]:
             ways[said("part", part=text)] = partial(part.evaluate, scope)
         for name in {"sigmoid", "tanh"} - {rule.name}:
             value, (slope,) = compiled(RULES[name])
-            ways[said("other", prime=f"{name}′")] = lambda f=value, d=slope: d(argument, f(argument))
+            with suppress(ArithmeticError, ValueError):
+                ways[said("other", prime=f"{name}′")] = partial(slope, argument, value(argument))
             ways[said("other by output", prime=f"{name}′")] = partial(slope, argument, y)
     known = {0.0, 1.0, factor.number}
     yield said("missing"), 1.0
@@ -149,15 +150,13 @@ def _instead(net: Structure, factor: Factor) -> Iterator[tuple[Said, float]]:
 
 @cache
 def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
-    """The factors of a derivative that is a product; of its first branch, where there are several."""
-    tree = ast.parse(str(rule.shown[place]), mode="eval").body
+    """The two factors of a derivative that is a product; of its first branch, where there are several."""
+    tree: ast.expr = rule.shown[place].tree
     while isinstance(tree, ast.IfExp):
         tree = tree.body
-    parts: list[ast.expr] = []
-    while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
-        parts.append(tree.right)
-        tree = tree.left
-    texts = [ast.unparse(each) for each in [*parts, tree]] if parts else []
+    if not isinstance(tree, ast.BinOp) or not isinstance(tree.op, ast.Mult):
+        return []
+    texts = [ast.unparse(tree.right), ast.unparse(tree.left)]
     return [(text, parse(text, (*rule.args, "y"), rule.name)) for text in texts]
 
 
@@ -165,7 +164,7 @@ def _biases(claim: Claim) -> Iterator[Mistake]:
     """A bias treated as a weight: its 1 replaced by the layer's input or output."""
     net = claim.net
     found: dict[tuple[str, int], dict[int, float]] = {}
-    own = [node for node in claim.where.flat if node in net.leaves]
+    own = [node for node in claim.nodes if node in net.leaves]
     for edge in (edge for node in own for edge in net.uses[node] if net.local[edge] == 1.0):
         user = net.owner[edge]
         beside = chain(net.edges[user], *(net.edges[each] for each in net.operands(user)))
@@ -209,22 +208,22 @@ def _ways(claim: Claim) -> Iterator[Sequence[tuple[Said, Sequence[int]]]]:
         ]
     # The terms of a sum: a gradient may be overwritten where it should be added to.
     for total, edges in net.sums.items():
-        ways = [
-            (said("term", i=i, n=len(edges), sum=partial(net.called, total), term=partial(net.called, term)), [edge])
-            for i, edge in enumerate(edges, 1)
-            if claim.reached[term := net.args[edge]]
-        ]
+        ways = []
+        for i, edge in enumerate(edges, 1):
+            if claim.reached[net.args[edge]]:
+                names = {"sum": partial(net.called, total), "term": partial(net.called, net.args[edge])}
+                ways.append((said("term", i=i, n=len(edges), **names), [edge]))
         if net.gradient[total] and len(ways) > 1:
             yield ways
     # The uses of the parameters, one after the other: the samples of a batch.
-    uses = [net.uses[node] for node in claim.where.flat if node >= 0]
+    uses = [net.uses[node] for node in claim.nodes]
     n = max(map(len, uses), default=0)
     if n > 1 and {*map(len, uses)} == {n}:
         yield [(said("use", i=i + 1, n=n), [each[i] for each in uses]) for i in range(n)]
 
 
 def _nodes(claim: Claim) -> Iterator[Mistake]:
-    """Where a pass begins below the loss, what is taken as a constant, and what keeps only its last gradient."""
+    """A pass that begins below the loss, a constant that is none, a gradient that is only the last one."""
     net = claim.net
     live = np.flatnonzero(claim.reached & (net.gradient != 0.0))[:-1].tolist()
     kinds = [each.__getitem__ for each in (net.arrays, net.neurons, net.layers)]
@@ -257,7 +256,8 @@ def _later_steps(claim: Claim) -> Iterator[Mistake]:
         edge
         for node in step
         for edge in net.uses[node]
-        if net.levels[node] and step.get(net.owner[edge]) == step[node] - 1
+        if net.levels[node]
+        and step.get(net.owner[edge]) == step[node] - 1
         and net.neurons[net.owner[edge]] != net.neurons[node]  # as a sum that goes on is
     ]
     for edges in _grouped(onward, lambda edge: net.layers[net.args[edge]], lambda _: None):
@@ -276,9 +276,8 @@ def _other_outputs(claim: Claim) -> Iterator[Mistake]:
         users = {net.owner[edge]: edge for edge in net.uses[total]}
         for entry in net.sums.get(total) or net.entries(total) if len(users) > 1 else ():
             term = net.args[entry]
-            own = [user for user in users if term in net.operands(user)] or [
-                user for user in users if net.data[term] in net.data[net.operands(user)]  # computed again
-            ]
+            again = [user for user in users if net.data[term] in net.data[net.operands(user)]]
+            own = [user for user in users if term in net.operands(user)] or again
             if len(own) == 1:
                 direct = net.gradient[own[0]] * net.local[users[own[0]]]
                 edits[entry] = float(net.local[entry] * direct / net.gradient[total])
@@ -313,14 +312,16 @@ def early(claim: Claim) -> Iterator[tuple[list[int], bool]]:
 
     And whether the forward pass was made anew after that, in a graph where that is soon done.
     """
-    net, own = claim.net, frozenset(claim.where.flat)
-    places = [frozenset(each.where.flat) for each in claim.together]
-    arrays = [frozenset(where.flat) for where in net.parameters.values() if where.ndim]
-    some = [*places, frozenset().union(*places[: claim.together.index(claim)]), *arrays, net.leaves]
-    sets = [*(each - own for each in some), frozenset().union(*places), net.leaves]
-    small = net.count * claim.where.size <= _ANEW and own <= net.leaves
+    net, own = claim.net, frozenset(claim.nodes)
+    places = [frozenset(each.nodes) for each in claim.together]
+    arrays = [frozenset(where.ravel().tolist()) for where in net.parameters.values() if where.ndim]
+    some = [*places, frozenset[int]().union(*places[: claim.together.index(claim)]), *arrays, net.leaves]
+    sets = [*(each - own for each in some), frozenset[int]().union(*places), net.leaves]
+    small = net.count * len(own) <= _ANEW and own <= net.leaves and len(own) == claim.where.size
     for moved in dict.fromkeys(each & net.leaves for each in sets):
-        yield from ((sorted(moved), again) for again in (False, True)[: 1 + small])
+        yield sorted(moved), False
+        if small:
+            yield sorted(moved), True
 
 
 def updated(claim: Claim, moved: Sequence[int], again: bool, rate: float) -> Mistake | None:
@@ -330,16 +331,16 @@ def updated(claim: Claim, moved: Sequence[int], again: bool, rate: float) -> Mis
     edits: dict[int, float] = {}
     gives = None
     if again:
-        own = claim.where.ravel().tolist()
-        given = {node: np.full(len(own), new.get(node, net.data[node]), dtype=complex) for node in {*new, *own}}
-        for column, node in enumerate(own):
-            given[node][column] += _STEP * 1j
+        given: dict[int, Any] = {node: number + 0j for node, number in new.items()}
+        for node, step in zip(claim.nodes, np.eye(claim.where.size), strict=True):
+            given[node] = new.get(node, net.data[node]) + _STEP * 1j * step
         with suppress(ArithmeticError, ValueError):
             gives = forward(net.graph, given)[-1].imag.reshape(claim.where.shape) / _STEP
     else:
-        pairs = [(edge, net.partner[edge]) for node in moved for edge in net.uses[node] if edge in net.partner]
-        edits = {partner: new[net.args[edge]] for edge, partner in pairs if claim.reaches(partner)}
-        moved = sorted({net.args[net.partner[edge]] for edge in edits})
+        beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
+        there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
+        edits = {edge: new[node] for edge, node in beside.items() if edge in there}
+        moved = sorted({beside[edge] for edge in edits})
     numbers = [
         said("moved", name=net.called(node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")
         for node in moved[:4]

@@ -55,10 +55,11 @@ class AnswerRow(NamedTuple):
         try:
             columns = [np.broadcast_to(np.array(each, dtype=object), true.shape) for each in held]
         except ValueError:
-            yield self.name, shape_of(np.array(self.written, dtype=object)), shape_of(true), None, self.verdict
+            written = shape_of(np.array(self.written, dtype=object))
+            yield self.name, written, shape_of(true), None, self.verdict
             return
         for place in np.ndindex(true.shape):
-            written, claimed, ratio, right = (column[place] for column in columns)
+            written, claimed, ratio, right = (each.item(*place) for each in columns)
             verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
             verdict = RIGHT if verdict == WRONG and right else verdict
             if claimed is None:
@@ -92,7 +93,8 @@ class AnswerReport(Report):
         for row in self.rows:
             found.setdefault(row.explanation, []).append(shown(row.name))
         notes = [f"{', '.join(names)}: {explanation}" for explanation, names in found.items() if explanation]
-        heads = [said(each).text(self.language) for each in ("name", "claimed", "true", "the ratio", "verdict")]
+        columns = ("name", "claimed", "true", "the ratio", "verdict")
+        heads = [said(each).text(self.language) for each in columns]
         return Table(
             f"check_answers: {self._tally()}",
             (heads[0], *(f">{each}" for each in heads[1:-1]), heads[-1]),

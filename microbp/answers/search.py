@@ -171,7 +171,7 @@ class _Search:
         self, mistakes: Sequence[Mistake], scores: Floats, besides: Said | None = None, factor: float = 1.0,
         offset: Floats | float = 0.0,
     ) -> list[tuple[Said, Floats]]:  # fmt: skip
-        """What gives the claim as offset + factor · gradient; after that what does so only where it is wrong."""
+        """What gives the claim as offset + factor · gradient; then what does so only where it is wrong."""
         claim = self.claim
         moved = float(np.sum(self.weights * offset)) + factor * scores
         near = np.flatnonzero(~(abs(moved - self.score) > self.reach))[:_COMPUTED]

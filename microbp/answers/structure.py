@@ -166,8 +166,8 @@ class Structure:
     def linear(self, node: int) -> bool:
         """Whether a node is a sum, a difference, or the multiple of another."""
         rule = self.rules[node]
-        plain = rule is not None and rule.name in _ARITHMETIC
-        return plain and (rule.name in _ADDITIVE or len(self.entries(node)) == 1)
+        name = "" if rule is None else rule.name
+        return name in _ADDITIVE or (name in _ARITHMETIC and len(self.entries(node)) == 1)
 
     @cached_property
     def partner(self) -> dict[int, int]:
@@ -199,7 +199,7 @@ class Structure:
         kinds: list[int] = []
         below: list[frozenset[Hashable]] = []
         for node, rule in enumerate(self.rules):
-            found = frozenset({("p", label[node])} if node in label else ())
+            found: frozenset[Hashable] = frozenset({("p", label[node])} if node in label else ())
             found = found.union(*(below[arg] for arg in self.operands(node)))
             found = frozenset(each for each in found if isinstance(each, tuple)) or found
             kinds.append(known.setdefault((rule, found), len(known)))
