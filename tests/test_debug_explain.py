@@ -18,8 +18,7 @@ from support import planted
 
 import microbp
 from microbp import MLP, Graph, NoGradientError, Value, array, grad
-from microbp.debug.explain import Explanation, explain
-from microbp.debug.explain import records
+from microbp.debug.explain import Explanation, explain, records
 from microbp.demo import t4
 from microbp.notation import plain_number
 from microbp.record import record

@@ -18,9 +18,8 @@ from microbp.cli.command import CommandError, nearest
 from microbp.debug.passes import as_recorded
 from microbp.record import with_sites
 from microbp.sites import user_locals, user_scope
-from microbp.spelling import language
 
-__all__ = ["Script", "ScriptFailed", "declare_language", "declare_script", "run_script"]
+__all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
 
 
 class ScriptFailed(Exception):
@@ -123,21 +122,6 @@ def declare_script(parser: argparse.ArgumentParser, output: str = "", **further:
     )  # fmt: skip
     if output:
         parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
-
-
-def declare_language(parser: argparse.ArgumentParser) -> None:
-    """The option of commands that speak two languages."""
-    parser.add_argument(
-        "--language", type=_language, default="en", metavar="LANGUAGE",
-        help="English or Chinese: en or zh (default: en)",
-    )  # fmt: skip
-
-
-def _language(word: str) -> str:
-    try:
-        return language(word)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_script(path: str, arguments: Sequence[str] = ()) -> Script:

@@ -97,7 +97,7 @@ class NotFinite(MicrobpError, FloatingPointError):
 def culprit(
     eager: EagerEngine, batch: Batch, trained: Sequence[Value]
 ) -> tuple[int, str, str | None] | None:
-    """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite; why; the line."""
+    """The first sample whose own cost, or gradient of a ``trained`` one, is not finite, why, and where."""
     samples, rows = batch
     with with_sites.on():
         for row in rows:
