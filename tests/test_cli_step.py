@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_debug_shell import NET
+from tutorial import SCRIPT
 
 from microbp.cli.command import CommandError
 from microbp.cli.debugging import STEP
@@ -24,7 +24,7 @@ def stepped(monkeypatch, script: Path, *arguments: str, stdin: str = "") -> int:
 @pytest.fixture
 def net(tmp_path) -> Path:
     path = tmp_path / "net.py"
-    path.write_text(NET)
+    path.write_text(SCRIPT)
     return path
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Program, programs
 from support import here, planted
+from tutorial import named
 
 from microbp import (
     MLP,
@@ -37,7 +38,6 @@ from microbp import (
 )  # fmt: skip
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 from microbp.debug.diagnose.words import CAUSES, SENTENCES
-from microbp.demo import t4
 from microbp.optim import SGD
 from microbp.record import record
 from microbp.rules import RULES
@@ -336,8 +336,7 @@ def test_a_history_that_diverges_or_has_a_spike_is_told_and_a_good_one_is_not() 
 
 # ------------------------------------------------------------------------------- no false alarm
 def test_the_net_of_the_tutorial_is_healthy() -> None:
-    p = {name: Value(x, name=name) for name, x in t4.START.items()} | t4.INPUTS | t4.TARGETS
-    quantities = t4.network(p)
+    _, quantities = named()
     diagnosis = diagnose(quantities["E"], names=quantities, show=False)
     assert diagnosis.ok
     assert "nothing found" in str(diagnosis)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from strategies import Program, programs
 from support import bits
+from tutorial import written_out
 
 from microbp import Graph, NoGradientError, Value, array, define, dot, group, record_sites
 from microbp.debug.trace import NotATrace, Trace, trace
@@ -22,25 +23,6 @@ def run(program: Program) -> Value:
     leaves = [Value(x, name=f"x{i}") for i, x in enumerate(program.leaves)]
     loss = program.run(record, lambda v: v.sin() if isinstance(v, Value) else math.sin(v), leaves)
     return loss if isinstance(loss, Value) else leaves[0] * 0.0 + loss
-
-
-def t4() -> tuple[Value, dict[str, Value]]:
-    """The 2-2-2 net of the tutorial, written with + and ×."""
-    start = {
-        "w1": 0.15, "w2": 0.20, "w3": 0.25, "w4": 0.30, "w5": 0.40, "w6": 0.45, "w7": 0.50, "w8": 0.55,
-        "b1": 0.35, "b2": 0.60, "i1": 0.05, "i2": 0.10,
-    }  # fmt: skip
-    v = {name: Value(x, name) for name, x in start.items()}
-
-    def neuron(name: str, w: str, x: str, u: str, y: str, b: str) -> None:
-        v[name] = (v[w] * v[x] + v[u] * v[y] + v[b]).sigmoid()
-
-    neuron("h1", "w1", "i1", "w2", "i2", "b1")
-    neuron("h2", "w3", "i1", "w4", "i2", "b1")
-    neuron("o1", "w5", "h1", "w6", "h2", "b2")
-    neuron("o2", "w7", "h1", "w8", "h2", "b2")
-    v["E"] = 0.5 * (0.01 - v["o1"]) ** 2 + 0.5 * (0.99 - v["o2"]) ** 2
-    return v["E"], v
 
 
 # --------------------------------------------------------------------------------- the engine's numbers
@@ -100,7 +82,7 @@ def test_the_pass_knows_each_gradient_and_what_is_missing_at_every_step(program:
 
 
 def test_the_numbers_are_those_recorded_also_after_the_update() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     before = trace(loss, v)
     loss.backward()
     for name, value in v.items():
@@ -140,7 +122,7 @@ def test_a_first_contribution_of_minus_zero_is_a_zero_as_in_the_engine() -> None
 
 
 def test_the_net_of_the_tutorial() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     recorded = trace(loss, v)
     graph = recorded.graph
     assert (len(graph), len(recorded)) == (39, 27)
@@ -162,7 +144,7 @@ def test_the_net_of_the_tutorial() -> None:
 
 
 def test_it_runs_without_a_backward_pass_and_leaves_grad_alone() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     trace(loss, {})
     assert {each.grad for each in v.values()} == {None}
     loss.backward()
@@ -379,7 +361,7 @@ def test_grad_does_not_count_in_a_comparison_but_every_other_number_does() -> No
 
 
 def test_a_pickle_of_a_trace() -> None:
-    recorded = trace(t4()[0], {})
+    recorded = trace(written_out()[0], {})
     assert pickle.loads(pickle.dumps(recorded)) == recorded
 
 
@@ -606,7 +588,7 @@ def test_a_long_diff_is_cut_and_says_so() -> None:
 
 # ------------------------------------------------------------------------------------------ finding steps
 def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
-    recorded = trace(t4()[0], {})
+    recorded = trace(written_out()[0], {})
     for node in recorded.graph:
         step = recorded.step_of(node.position)
         assert (step is None) == (node.rule is None)
@@ -619,7 +601,7 @@ def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
 
 # -------------------------------------------------------------------------------------------- notebooks
 def test_a_trace_shows_in_a_notebook_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    loss, values = t4()
+    loss, values = written_out()
     recorded = trace(loss, {**values, "E": loss})
     bundle = recorded._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == repr(recorded)

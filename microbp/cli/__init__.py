@@ -65,8 +65,15 @@ def _discard_output() -> None:
 
 
 def _status(argv: Sequence[str]) -> int:
+    parser, names = _parser(), [each.name for each in COMMANDS]
+    if argv and not argv[0].startswith("-") and argv[0] not in names:
+        parser.error(nearest("command", argv[0], names))
+    args = _parsed(parser, argv)
+    if args.run is None:
+        parser.print_help()
+        return 0
     try:
-        return _run(argv)
+        status: int = args.run(args)
     except CommandError as error:
         print(f"microbp: error: {error}", file=sys.stderr)
         return 2
@@ -75,18 +82,6 @@ def _status(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("microbp: interrupted", file=sys.stderr)
         return 128 + 2
-
-
-def _run(argv: Sequence[str]) -> int:
-    parser = _parser()
-    names = [each.name for each in COMMANDS]
-    if argv and not argv[0].startswith("-") and argv[0] not in names:
-        parser.error(nearest("command", argv[0], names))
-    args = _parsed(parser, argv)
-    if args.run is None:
-        parser.print_help()
-        return 0
-    status: int = args.run(args)
     return status
 
 
