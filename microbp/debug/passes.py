@@ -134,30 +134,30 @@ class Pass:
 
     def gradient(self, position: int, step: int | None = None) -> float | None:
         """The gradient of a node after so many steps, after all of them unless told; None: nothing yet."""
-        count = self._arrived(position, step)
-        if not count:
-            return 1.0 if position == len(self.graph) - 1 else None
-        return self.received[position][count - 1].after
+        if own := self._arrived(position, step):
+            return own[-1].after
+        return 1.0 if position == len(self.graph) - 1 else None
 
     def missing(self, position: int, step: int | None = None) -> int:
         """How many contributions a node still waits for after so many steps."""
-        return len(self._receives(position)) - self._arrived(position, step)
+        return len(self._arrived(position)) - len(self._arrived(position, step))
 
-    def _arrived(self, position: int, step: int | None) -> int:
-        own = self._receives(position)
-        if step is not None and not isinstance(step, int | float):
-            raise _no_step(step)
-        return len(own) if step is None else bisect_right(own, step, key=attrgetter("step"))
-
-    def _receives(self, position: int) -> list[Contribution]:
+    def _arrived(self, position: int, step: int | None = None) -> list[Contribution]:
+        """What a node has received after so many steps."""
         try:
-            return self.received[position]
+            own = self.received[position]
         except (IndexError, TypeError):
             raise self.graph.no_node(position) from None
+        if step is None:
+            return own
+        if not isinstance(step, int | float):
+            told = f"a step is a whole number, or None for all of them, not {shown(repr(step))}"
+            raise TypeError(told)
+        return own[: bisect_right(own, step, key=attrgetter("step"))]
 
     def largest(self, position: int) -> Contribution | None:
         """The largest contribution that a node receives; None where it receives none."""
-        return max(self._receives(position), key=lambda each: abs(each.amount), default=None)
+        return max(self._arrived(position), key=lambda each: abs(each.amount), default=None)
 
     def gradients(self, step: int | None = None) -> list[float | None]:
         """The gradient of every node after so many steps, after all of them unless told.
@@ -171,11 +171,10 @@ class Pass:
 
         Raises IndexError where there is no such step.
         """
-        if step is not None and not isinstance(step, int | float):
-            raise _no_step(step)
+        found = [self.gradient(position, step) for position in range(len(self.graph))]
         if step is not None and not 0 <= step <= len(self.steps):
             raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
-        return [self.gradient(position, step) for position in range(len(self.graph))]
+        return found
 
     def step_of(self, which: int | str | Value) -> Step | None:
         """The step in which a node passes its gradient on; None for a leaf, which does not.
@@ -355,7 +354,3 @@ def target(
             return Target(graph, None, next(name for name in bears if name))
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return Target(graph, node, node.name)
-
-
-def _no_step(step: Any) -> TypeError:
-    return TypeError(f"a step is a whole number, or None for all of them, not {shown(repr(step))}")
