@@ -295,7 +295,7 @@ def test_json_is_strict_and_has_nan_and_infinity_in_it() -> None:
     document = json.loads(recorded.to_json(), parse_constant=refused)
     assert (document["format"], document["version"]) == ("microbp trace", 2)
     assert document["graph"]["data"][:2] == ["inf", "nan"]
-    assert document["steps"][0] == [1.0, [[2.0, 2.0, None, 2.0]]]
+    assert (document["upstream"], document["local"][:1], document["before"][0]) == ([1.0, 2.0], [2.0], None)
     again = Trace.from_json(recorded.to_json())
     assert again == recorded
     assert math.isnan(again.graph.root.data)
@@ -381,12 +381,6 @@ def with_column(name: str, place: int | None, held: object) -> str:
     return json.dumps(document)
 
 
-def with_contribution(which: int, held: object) -> str:
-    document = json.loads(GOOD)
-    document["steps"][0][1][0][which] = held
-    return json.dumps(document)
-
-
 DAMAGED = "this trace is damaged at "
 
 
@@ -402,11 +396,10 @@ DAMAGED = "this trace is damaged at "
         (changed(version="1"), "this trace has the version '1'"),
         (changed(graph=None), f"{DAMAGED}its graph: this is no graph"),
         (changed(graph={}), f"{DAMAGED}its graph: this is no graph as Graph.to_json.. writes it: KeyError"),
-        (changed(steps=[]), f"{DAMAGED}its steps: there are not 1 of them"),
-        (changed(steps=3), f"{DAMAGED}its steps: object of type 'int' has no len"),
-        (changed(steps=[[1.0]]), f"{DAMAGED}step 1: "),
-        (changed(steps=[[1.0, []]]), f"{DAMAGED}step 1: it has 1 contributions"),
-        (changed(steps=[["many", []]]), f"{DAMAGED}step 1: "),
+        (changed(upstream=[]), f"{DAMAGED}upstream: it has 0 numbers, not 1"),
+        (changed(upstream=3), f"{DAMAGED}upstream: 'int' object is not iterable"),
+        (changed(upstream=["many"]), f"{DAMAGED}upstream: 'many' is not a number"),
+        (changed(after=[1.0, 2.0]), f"{DAMAGED}after: it has 2 numbers, not 1"),
         (with_column("data", 0, "many"), f"{DAMAGED}its graph: "),
         (with_column("op", 1, 7), f"{DAMAGED}its graph: "),
         (with_column("args", 0, 1), f"{DAMAGED}its graph: an operand of node 1 does not stand before it"),
@@ -415,10 +408,10 @@ DAMAGED = "this trace is damaged at "
         (with_column("rules", None, [["add"]]), f"{DAMAGED}its graph: "),
         (with_column("names", None, ["x"]), f"{DAMAGED}its graph: "),
         (with_column("roots", None, [9]), f"{DAMAGED}its graph: "),
-        (with_contribution(0, True), f"{DAMAGED}step 1: True is not a number"),
-        (with_contribution(1, None), f"{DAMAGED}step 1: None is not a number"),
-        (with_contribution(2, "1"), f"{DAMAGED}step 1: '1' is not a number"),
-        (with_contribution(3, 10**400), f"{DAMAGED}step 1: int too large"),
+        (changed(local=[True]), f"{DAMAGED}local: True is not a number"),
+        (changed(amount=[None]), f"{DAMAGED}amount: None is not a number"),
+        (changed(before=["1"]), f"{DAMAGED}before: '1' is not a number"),
+        (changed(after=[10**400]), f"{DAMAGED}after: int too large"),
     ],
 )
 def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
@@ -490,11 +483,8 @@ def test_a_local_derivative_is_found() -> None:
 def test_a_pass_that_goes_wrong_is_found(step: int, entry: str, what: str) -> None:
     right = net()
     document = json.loads(right.to_json())
-    planted = document["steps"][step - 1]
-    if entry == "upstream":
-        planted[0] *= 2.0
-    else:
-        planted[1][-1][["local", "amount", "before", "after"].index(entry)] *= 2.0
+    last = sum(len(each.contributions) for each in right.steps[:step]) - 1
+    document[entry][step - 1 if entry == "upstream" else last] *= 2.0
     found = right.diff(Trace.from_json(json.dumps(document)))
     assert found.first is not None
     assert found.first.what == what

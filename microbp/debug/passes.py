@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
-from microbp.check.words import entries_of, local_derivatives
+from microbp.check.words import local_derivatives
 from microbp.collector import collector_at_rest
 from microbp.compiled import compiled
 from microbp.debug.formulas import Formula
@@ -261,17 +261,14 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     pending = set(earlier)
     for user in sorted({user for place in earlier for user, _ in uses[place]}):
         own = [x for x in dict.fromkeys(nodes[user].operands) if isinstance(x, int) and x in pending]
-        fitting = []
-        for choice in _choices(len(own)):
-            then = {x: (now, earlier)[before][x] for x, before in zip(own, choice, strict=True)}
-            for x, number in then.items():
-                numbers[x] = number
-            if _gives(nodes[user], numbers):
-                fitting.append(then)
+        both = [(now[x], earlier[x]) for x in own]
+        choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
+        then = (dict(zip(own, choice, strict=True)) for choice in choices)
+        fitting = [each for each in then if _gives(nodes[user], numbers, each)]
         for x in own:
             found = {repr(each[x]): each[x] for each in fitting}
-            [numbers[x]] = found.values() if len(found) == 1 else [now[x]]
             if len(found) < 2:  # decided, or changed more than once since
+                numbers[x] = next(iter(found.values()), now[x])
                 pending.remove(x)
     moved = frozenset(place for place in earlier if repr(numbers[place]) != repr(now[place]))
     if moved:  # a leaf that no operation tells of has moved with the others
@@ -281,17 +278,10 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     return (graph.with_data(numbers) if moved else graph), moved
 
 
-def _choices(count: int) -> Iterator[tuple[bool, ...]]:
-    """Which of so many leaves have the number before: none, all; of a few every choice."""
-    if count <= 6:
-        return product((False, True), repeat=count)
-    return iter([(False,) * count, (True,) * count])
-
-
-def _gives(node: Node, numbers: list[float]) -> bool:
-    """Whether an operation gives what was recorded, where its operands have these numbers."""
+def _gives(node: Node, numbers: list[float], then: Mapping[int, float]) -> bool:
+    """Whether an operation gives what was recorded, where some of its operands have other numbers."""
     assert node.rule is not None
-    entries = entries_of(node, numbers)
+    entries = node.rule.split([then.get(x, numbers[x]) if isinstance(x, int) else x for x in node.operands])
     try:
         if repr(compiled(node.rule).value(*entries)) != repr(node.data):
             return False
