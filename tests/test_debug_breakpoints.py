@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import here
-from test_debug_trace import t4
+from tutorial import written_out
 
 from microbp import Value, dot, record_sites
 from microbp.debug.breakpoints import (
@@ -103,7 +103,7 @@ def test_a_name_that_the_user_gave_is_that_value() -> None:
 
 # ------------------------------------------------------------------------------------------- the stops
 def net() -> Trace:
-    loss, v = t4()
+    loss, v = written_out()
     return trace(loss, v)
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from strategies import Program, programs
 from support import bits
+from tutorial import written_out
 
 from microbp import Graph, NoGradientError, Value, array, define, dot, group, record_sites
 from microbp.debug.trace import NotATrace, Trace, trace
@@ -22,25 +23,6 @@ def run(program: Program) -> Value:
     leaves = [Value(x, name=f"x{i}") for i, x in enumerate(program.leaves)]
     loss = program.run(record, lambda v: v.sin() if isinstance(v, Value) else math.sin(v), leaves)
     return loss if isinstance(loss, Value) else leaves[0] * 0.0 + loss
-
-
-def t4() -> tuple[Value, dict[str, Value]]:
-    """The 2-2-2 net of the tutorial, written with + and ×."""
-    start = {
-        "w1": 0.15, "w2": 0.20, "w3": 0.25, "w4": 0.30, "w5": 0.40, "w6": 0.45, "w7": 0.50, "w8": 0.55,
-        "b1": 0.35, "b2": 0.60, "i1": 0.05, "i2": 0.10,
-    }  # fmt: skip
-    v = {name: Value(x, name) for name, x in start.items()}
-
-    def neuron(name: str, w: str, x: str, u: str, y: str, b: str) -> None:
-        v[name] = (v[w] * v[x] + v[u] * v[y] + v[b]).sigmoid()
-
-    neuron("h1", "w1", "i1", "w2", "i2", "b1")
-    neuron("h2", "w3", "i1", "w4", "i2", "b1")
-    neuron("o1", "w5", "h1", "w6", "h2", "b2")
-    neuron("o2", "w7", "h1", "w8", "h2", "b2")
-    v["E"] = 0.5 * (0.01 - v["o1"]) ** 2 + 0.5 * (0.99 - v["o2"]) ** 2
-    return v["E"], v
 
 
 # --------------------------------------------------------------------------------- the engine's numbers
@@ -100,7 +82,7 @@ def test_the_pass_knows_each_gradient_and_what_is_missing_at_every_step(program:
 
 
 def test_the_numbers_are_those_recorded_also_after_the_update() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     before = trace(loss, v)
     loss.backward()
     for name, value in v.items():
@@ -140,7 +122,7 @@ def test_a_first_contribution_of_minus_zero_is_a_zero_as_in_the_engine() -> None
 
 
 def test_the_net_of_the_tutorial() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     recorded = trace(loss, v)
     graph = recorded.graph
     assert (len(graph), len(recorded)) == (39, 27)
@@ -162,7 +144,7 @@ def test_the_net_of_the_tutorial() -> None:
 
 
 def test_it_runs_without_a_backward_pass_and_leaves_grad_alone() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     trace(loss, {})
     assert {each.grad for each in v.values()} == {None}
     loss.backward()
@@ -313,7 +295,7 @@ def test_json_is_strict_and_has_nan_and_infinity_in_it() -> None:
     document = json.loads(recorded.to_json(), parse_constant=refused)
     assert (document["format"], document["version"]) == ("microbp trace", 2)
     assert document["graph"]["data"][:2] == ["inf", "nan"]
-    assert document["steps"][0] == [1.0, [[2.0, 2.0, None, 2.0]]]
+    assert (document["upstream"], document["local"][:1], document["before"][0]) == ([1.0, 2.0], [2.0], None)
     again = Trace.from_json(recorded.to_json())
     assert again == recorded
     assert math.isnan(again.graph.root.data)
@@ -379,7 +361,7 @@ def test_grad_does_not_count_in_a_comparison_but_every_other_number_does() -> No
 
 
 def test_a_pickle_of_a_trace() -> None:
-    recorded = trace(t4()[0], {})
+    recorded = trace(written_out()[0], {})
     assert pickle.loads(pickle.dumps(recorded)) == recorded
 
 
@@ -399,12 +381,6 @@ def with_column(name: str, place: int | None, held: object) -> str:
     return json.dumps(document)
 
 
-def with_contribution(which: int, held: object) -> str:
-    document = json.loads(GOOD)
-    document["steps"][0][1][0][which] = held
-    return json.dumps(document)
-
-
 DAMAGED = "this trace is damaged at "
 
 
@@ -420,11 +396,10 @@ DAMAGED = "this trace is damaged at "
         (changed(version="1"), "this trace has the version '1'"),
         (changed(graph=None), f"{DAMAGED}its graph: this is no graph"),
         (changed(graph={}), f"{DAMAGED}its graph: this is no graph as Graph.to_json.. writes it: KeyError"),
-        (changed(steps=[]), f"{DAMAGED}its steps: there are not 1 of them"),
-        (changed(steps=3), f"{DAMAGED}its steps: object of type 'int' has no len"),
-        (changed(steps=[[1.0]]), f"{DAMAGED}step 1: "),
-        (changed(steps=[[1.0, []]]), f"{DAMAGED}step 1: it has 1 contributions"),
-        (changed(steps=[["many", []]]), f"{DAMAGED}step 1: "),
+        (changed(upstream=[]), f"{DAMAGED}upstream: it has 0 numbers, not 1"),
+        (changed(upstream=3), f"{DAMAGED}upstream: 'int' object is not iterable"),
+        (changed(upstream=["many"]), f"{DAMAGED}upstream: 'many' is not a number"),
+        (changed(after=[1.0, 2.0]), f"{DAMAGED}after: it has 2 numbers, not 1"),
         (with_column("data", 0, "many"), f"{DAMAGED}its graph: "),
         (with_column("op", 1, 7), f"{DAMAGED}its graph: "),
         (with_column("args", 0, 1), f"{DAMAGED}its graph: an operand of node 1 does not stand before it"),
@@ -433,10 +408,10 @@ DAMAGED = "this trace is damaged at "
         (with_column("rules", None, [["add"]]), f"{DAMAGED}its graph: "),
         (with_column("names", None, ["x"]), f"{DAMAGED}its graph: "),
         (with_column("roots", None, [9]), f"{DAMAGED}its graph: "),
-        (with_contribution(0, True), f"{DAMAGED}step 1: True is not a number"),
-        (with_contribution(1, None), f"{DAMAGED}step 1: None is not a number"),
-        (with_contribution(2, "1"), f"{DAMAGED}step 1: '1' is not a number"),
-        (with_contribution(3, 10**400), f"{DAMAGED}step 1: int too large"),
+        (changed(local=[True]), f"{DAMAGED}local: True is not a number"),
+        (changed(amount=[None]), f"{DAMAGED}amount: None is not a number"),
+        (changed(before=["1"]), f"{DAMAGED}before: '1' is not a number"),
+        (changed(after=[10**400]), f"{DAMAGED}after: int too large"),
     ],
 )
 def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
@@ -508,11 +483,8 @@ def test_a_local_derivative_is_found() -> None:
 def test_a_pass_that_goes_wrong_is_found(step: int, entry: str, what: str) -> None:
     right = net()
     document = json.loads(right.to_json())
-    planted = document["steps"][step - 1]
-    if entry == "upstream":
-        planted[0] *= 2.0
-    else:
-        planted[1][-1][["local", "amount", "before", "after"].index(entry)] *= 2.0
+    last = sum(len(each.contributions) for each in right.steps[:step]) - 1
+    document[entry][step - 1 if entry == "upstream" else last] *= 2.0
     found = right.diff(Trace.from_json(json.dumps(document)))
     assert found.first is not None
     assert found.first.what == what
@@ -606,7 +578,7 @@ def test_a_long_diff_is_cut_and_says_so() -> None:
 
 # ------------------------------------------------------------------------------------------ finding steps
 def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
-    recorded = trace(t4()[0], {})
+    recorded = trace(written_out()[0], {})
     for node in recorded.graph:
         step = recorded.step_of(node.position)
         assert (step is None) == (node.rule is None)
@@ -619,7 +591,7 @@ def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
 
 # -------------------------------------------------------------------------------------------- notebooks
 def test_a_trace_shows_in_a_notebook_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    loss, values = t4()
+    loss, values = written_out()
     recorded = trace(loss, {**values, "E": loss})
     bundle = recorded._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == repr(recorded)

@@ -71,7 +71,7 @@ GROUPS: dict[str, dict[str, tuple[str, str, str]]] = {
         "print": ("p", "NAME|EXPRESSION", "expression"),
         "show": ("sh", "[all]", ""),
         "where": ("w bt", "[NAME]", "value"),
-        "list": ("l", "[LINE[, LINE]|.]", ""),
+        "list": ("l", "[LINE|.]", ""),
         "info": ("i", "", ""),
     },
     "judge": {
@@ -537,17 +537,15 @@ class Shell(cmd.Cmd):
             )
         file, _, number = here.site.rpartition(":")
         lines = linecache.getlines(file)
-        asked = re.fullmatch(r"(\d{1,9})(?:\s*[, ]\s*(\d{1,9}))?", text)
-        if text not in ("", ".") and (asked is None or (asked[2] and int(asked[2]) < int(asked[1]))):
-            raise Refusal(f"{text!r} is no line and no two lines; usage: list {COMMANDS['list'][1]}")
-        first = max(1, (int(asked[1]) if asked else int(number)) - LINES // 2)
-        if asked and asked[2]:
-            first = int(asked[1])
+        if text not in ("", "."):
+            first = max(1, self._count("list", text) - LINES // 2)
         elif not text and self.listed is not None and self.listed[0] == file:
             first = self.listed[1]
+        else:
+            first = max(1, int(number) - LINES // 2)
         if first > len(lines):
             raise Refusal(f"{line_of(file)} ends at line {len(lines)}")
-        last = min(int(asked[2]) if asked and asked[2] else first + LINES - 1, len(lines))
+        last = min(first + LINES - 1, len(lines))
         self.listed = file, last + 1
         on_lines = [each.nodes or () for each in self.breakpoints.values() if each.kind == "line"]
         marked = {self.graph.sites[position] for nodes in on_lines for position in nodes}

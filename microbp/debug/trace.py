@@ -1,8 +1,8 @@
 """``trace``: the steps of a backward pass as a public record, which is compared, kept as JSON, and read back.
 
-The JSON holds the graph, and of each step the numbers; which nodes they are about follows from the graph.
-Strict JSON: nan and infinities stand as the texts ``"nan"``, ``"inf"``, ``"-inf"``. The rows of the rules in
-use come along, and a trace can be read where an operation is not defined.
+The JSON holds the graph, and the numbers of the pass in columns; which nodes they are about follows from the
+graph. It is strict JSON: nan and infinities stand as the texts ``"nan"``, ``"inf"``, ``"-inf"``. The rows of
+the rules in use come along, and a trace can be read where an operation is not defined.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ __all__ = ["NotATrace", "Trace", "trace"]
 
 #: What the JSON says that it is. A reader refuses other versions.
 FORMAT, VERSION = "microbp trace", 2
+#: The columns: one of the steps, and those of the contributions.
+COLUMNS = ("upstream", "local", "amount", "before", "after")
 #: A notebook shows no more steps, and numbers with so many digits.
 STEPS, DIGITS = 50, 6
 
@@ -52,10 +54,13 @@ class Trace(Pass, Shown):
         raise AttributeError(f"a Trace is a record: its {name} cannot be deleted")
 
     def to_json(self) -> str:
-        """The trace as JSON text, a step to a line; :meth:`from_json` gives an equal trace."""
-        steps = ",\n".join(json.dumps(_written(step), allow_nan=False) for step in self.steps)
+        """The trace as JSON text; :meth:`from_json` gives an equal trace."""
+        paid = [each for step in self.steps for each in step.contributions]
+        columns = {name: [getattr(each, name) for each in paid] for name in COLUMNS[1:]}
+        columns["upstream"] = [step.upstream for step in self.steps]
+        told = (f'"{name}": {json.dumps([*map(_plain, columns[name])], allow_nan=False)}' for name in COLUMNS)
         head = f'{{"format": "{FORMAT}", "version": {VERSION},\n"graph": {self.graph.to_json()}'
-        return f'{head},\n"steps": [\n{steps}]}}\n'
+        return ",\n".join([head, *told]) + "}\n"
 
     @staticmethod
     def from_json(text: str) -> Trace:
@@ -80,20 +85,25 @@ class Trace(Pass, Shown):
         if document.get("version") != VERSION:
             told = f"this trace has the version {document.get('version')!r}"
             raise NotATrace(f"{told}; this microbp reads version {VERSION}")
-        steps: list[Step] = []
         where = "its graph"
         try:
             graph = Graph.from_json(json.dumps(document["graph"]))
             _check(graph)
             planned = [*steps_of(graph)]
-            where = "its steps"
-            _require(len(document["steps"]) == len(planned), f"there are not {len(planned)} of them")
-            for step, numbers in zip(planned, document["steps"], strict=True):
-                where = f"step {step.index}"
-                steps.append(_read(step, *numbers))
+            count = sum(len(step.contributions) for step in planned)
+            columns = []
+            for where in COLUMNS:
+                columns.append([_number(x, none=where == "before") for x in document[where]])
+                wanted = len(planned) if where == "upstream" else count
+                _require(len(columns[-1]) == wanted, f"it has {len(columns[-1])} numbers, not {wanted}")
         except (KeyError, ValueError, TypeError, IndexError, OverflowError, MicrobpError) as error:
             told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise NotATrace(f"this trace is damaged at {where}: {told}") from None
+        paid = zip(*columns[1:], strict=True)
+        steps = []
+        for step, upstream in zip(planned, columns[0], strict=True):
+            given = tuple(Contribution(*each[:4], *next(paid), *each[8:]) for each in step.contributions)
+            steps.append(step._replace(contributions=given, upstream=upstream))
         return Trace._of(graph, tuple(steps))
 
     def diff(self, other: Trace, *, tolerance: float = 0.0) -> Difference:
@@ -199,31 +209,14 @@ class NotATrace(MicrobpError, ValueError):
     """A text is no trace, or a damaged one."""
 
 
-# ------------------------------------------------------------------------------- one step as JSON
-def _written(step: Step) -> list[Any]:
-    """Its numbers; those that are not finite as texts."""
-    paid = [
-        [*map(_plain, (each.local, each.amount, each.before, each.after))] for each in step.contributions
-    ]
-    return [_plain(step.upstream), paid]
-
-
+# ---------------------------------------------------------------------------------- numbers in JSON
 def _plain(x: float | None) -> float | str | None:
     return x if x is None or math.isfinite(x) else repr(x)
 
 
-def _read(step: Step, upstream: Any, paid: Any) -> Step:
-    """The step that has to stand there, with the numbers that do."""
-    _require(len(paid) == len(step.contributions), f"it has {len(step.contributions)} contributions")
-    contributions = []
-    for each, (local, amount, before, after) in zip(step.contributions, paid, strict=True):
-        was = None if before is None else _number(before)
-        numbers = _number(local), _number(amount), was, _number(after)
-        contributions.append(Contribution(*each[:4], *numbers, *each[8:]))
-    return step._replace(upstream=_number(upstream), contributions=tuple(contributions))
-
-
-def _number(x: Any) -> float:
+def _number(x: Any, *, none: bool = False) -> Any:
+    if none and x is None:
+        return None
     _require(x in ("nan", "inf", "-inf") or type(x) in (int, float), f"{x!r} is not a number")
     return float(x)
 

@@ -119,7 +119,7 @@ def bad_gradient(optimiser: Optimiser) -> str:
 def culprit(
     eager: EagerEngine, batch: Batch, trained: Sequence[Value]
 ) -> tuple[int, str, str | None] | None:
-    """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite; why; the line."""
+    """The first sample whose own cost, or gradient of a ``trained`` one, is not finite, why, and where."""
     samples, rows = batch
     with with_sites.on():
         for place, row in enumerate(rows.tolist()):

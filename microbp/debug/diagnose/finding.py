@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
 from microbp.debug.diagnose.words import Words
+from microbp.debug.words import sentence
 from microbp.notebook import Shown
 from microbp.tables import Table
 
@@ -17,8 +17,8 @@ __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "collapsed", "findin
 
 #: So many findings are shown; ``findings`` has all.
 SHOWN = 20
-#: The longest line of the sentences; a Chinese character is two columns wide.
-WIDTH = {"en": 100, "zh": 60}
+#: The longest line of the sentences.
+WIDTH = 100
 #: A neuron is mostly saturated, which is worth a finding, if it is so for this part of the samples.
 MOSTLY = 0.9
 
@@ -111,10 +111,10 @@ def finding(
     numbers: Iterable[tuple[str, float]] = (), **facts: Any,
 ) -> Finding:  # fmt: skip
     """The finding about what is called so, with the sentences of a cause of the table."""
-    cause, names = words.cause(key, **facts), tuple(parameters)
+    name, (word, what, advice) = words.cause(key, **facts)
     return Finding(
-        kind, cause.name, about, position, site, cause.what, cause.advice, names, tuple(numbers), unit,
-        cause.word, words.language,
+        kind, name, about, position, site, what, advice, tuple(parameters), tuple(numbers), unit, word,
+        words.language,
     )  # fmt: skip
 
 
@@ -189,18 +189,15 @@ class Diagnosis(Shown):
     def __str__(self) -> str:
         return str(self.table())
 
-    def table(self, *, wrapped: bool = True) -> Table:
-        """The findings as a table, with the sentences and what was looked at below it."""
+    def table(self, width: int = WIDTH) -> Table:
+        """The findings as a table, with the sentences and what was looked at below it, in so many columns."""
         words, shown = Words(self.language), self.findings[:SHOWN]
         notes: list[str] = []
         for i, each in enumerate(shown, 1):
-            notes += [f"{i}. {each.what}", f"   {words('try', advice=each.advice)}"]
-        notes += [*self._more(words), *self.remarks, words("looked", what="; ".join(self.looked_at))]
-        if wrapped:
-            width = WIDTH[self.language]
-            indents = ["   "] * 2 * len(shown) + [""] * len(notes)
-            told = zip(notes, indents, strict=False)
-            notes = [line for note, indent in told for line in wrap(note, width, subsequent_indent=indent)]
+            for told in (f"{i}. {each.what}", f"   {words('try', advice=each.advice)}"):
+                notes += sentence(told, width, "   ")
+        for told in (*self._more(words), *self.remarks, words("looked", what="; ".join(self.looked_at))):
+            notes += sentence(told, width)
         # The line is left out where none is known.
         last = 4 if any(each.site is not None for each in shown) else 3
         cells = ((words.kind(x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
@@ -228,7 +225,7 @@ class Diagnosis(Shown):
 
     def markdown(self) -> str:
         """The report as Markdown."""
-        return self.table(wrapped=False).markdown()
+        return self.table(10**9).markdown()
 
     def _markdown(self) -> str:
         return self.markdown()

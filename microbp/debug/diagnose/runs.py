@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,55 +23,40 @@ from microbp.value import Value
 __all__ = ["alive", "first_bad", "neuron_rows", "neurons", "of_failure", "of_history", "of_steps"]
 
 #: The largest slope of each activation that can go flat.
-_SLOPES = {
+SLOPES = {
     "relu": 1.0, "leaky_relu": 1.0, "elu": 1.0, "softplus": 1.0, "silu": 1.1, "gelu": 1.13,
     "sigmoid": 0.25, "tanh": 1.0, "erf": 1.13,
 }  # fmt: skip
 #: A neuron is saturated for a sample if its slope is below this part of the largest.
-_FLAT = 0.01
+FLAT = 0.01
 
 
 # ----------------------------------------------------------------------------------------- neurons
-class _Tally:
-    """What is known of one activation so far."""
-
-    def __init__(self, activation: str, site: str | None) -> None:
-        self.activation, self.site = activation, site
-        self.samples = self.inactive = self.saturated = 0
-        self.least, self.most = math.inf, -math.inf
-
-    def add(self, x: float, slope: float) -> None:
-        self.samples += 1
-        self.inactive += slope == 0.0
-        self.saturated += abs(slope) < _FLAT * _SLOPES[self.activation]
-        self.least, self.most = min(self.least, x), max(self.most, x)
-
-
 def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tuple[NeuronRow, ...]:
     """A row for each activation of ``net``, which is called with one sample of ``data`` after another.
 
     ``net`` is called as ``fit`` calls it: with a list of floats, or with a batch of one sample if its
     ``takes_batches`` is true. No ``grad`` is touched.
     """
-    call = _caller(net)
-    tallies: dict[str, _Tally] = {}
-    seen = 0
+    call, called = _caller(net), user_site()  # a module has no line of its own in the user's code
+    seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    sites: dict[tuple[str, str], str | None] = {}
+    samples = 0
     with with_sites.on():
         for sample in data:
-            seen += 1
-            root = _root(call(sample))
-            if root is not None:
-                _count(Graph(root, names), tallies)
-    if not seen:
+            samples += 1
+            for neuron, site, x, slope in _activations(call(sample), names):
+                seen[neuron].append((x, slope))
+                sites.setdefault(neuron, None if site == called else site)
+    if not samples:
         raise ValueError("diagnose: data holds no sample")
-    called = user_site()  # a module has no line of its own in the user's code
-    return tuple(
-        NeuronRow(
-            name, t.activation, t.samples, t.inactive, t.saturated, t.least, t.most,
-            None if t.site == called else t.site,
-        )
-        for name, t in tallies.items()
-    )  # fmt: skip
+    rows = []
+    for (name, activation), found in seen.items():
+        inputs, slopes = [x for x, _ in found], [abs(slope) for _, slope in found]
+        flat = sum(slope < FLAT * SLOPES[activation] for slope in slopes)
+        ends = min(inputs), max(inputs), sites[name, activation]
+        rows.append(NeuronRow(name, activation, len(found), slopes.count(0.0), flat, *ends))
+    return tuple(rows)
 
 
 def _caller(net: Any) -> Callable[[Any], Any]:
@@ -83,34 +68,25 @@ def _caller(net: Any) -> Callable[[Any], Any]:
     return lambda sample: function(sample.tolist() if isinstance(sample, np.ndarray) else sample)
 
 
-def _root(output: Any) -> Value | None:
-    """One Value that depends on all outputs."""
-    if isinstance(output, Value):
-        return output
-    several = [each for each in np.asarray(output, dtype=object).ravel().tolist() if isinstance(each, Value)]
-    return total(several) if several else None
-
-
-def _count(graph: Graph, tallies: dict[str, _Tally]) -> None:
-    """Add the activations of one sample."""
+def _activations(
+    output: Any, names: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], str | None, float, float]]:
+    """Of each activation of one sample its name and kind, its line, its input, and its slope."""
+    values = [each for each in np.asarray(output, dtype=object).ravel().tolist() if isinstance(each, Value)]
+    graph = Graph(total(values) if len(values) > 1 else values[0], names) if values else ()
     order: Counter[str] = Counter()
     for node in graph:
-        if node.rule is None:
-            continue
         place = rectified(node)
-        activation = "relu" if place >= 0 else node.rule.name
-        operand = node.operands[max(0, place)]
-        if activation not in _SLOPES or type(operand) is not int:
+        activation = "relu" if place >= 0 else node.rule.name if node.rule else ""
+        if activation not in SLOPES or not isinstance(node.operands[max(0, place)], int):
             continue
+        operand, slope = node.inputs[max(0, place)].node, node.local_derivatives[max(0, place)]
         unit = unit_of(node)
         kind = unit or activation
         order[kind] += 1
         name = kind if unit and order[kind] == 1 else f"{kind} #{order[kind]}"
-        site = node.site or graph.nodes[operand].site
-        tally = tallies.setdefault(name, _Tally(activation, site))
-        slope = node.local_derivatives[max(0, place)]
-        if slope is not None and tally.activation == activation:
-            tally.add(graph.nodes[operand].data, slope)
+        if operand is not None and slope is not None:
+            yield (name, activation), node.site or operand.site, operand.data, slope
 
 
 def alive(rows: Iterable[NeuronRow]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any, overload
 
@@ -119,27 +120,14 @@ def explain(
 
 def _update(found: Derivation, rate: float, language: str) -> tuple[Part, ...]:
     """The step of gradient descent."""
-    w, step = found.value, found.label
-    data = found.graph.nodes[found.target].data
-    first, *others = map(number, (data, rate, found.result))
-    eta, gradient = (
-        Math(*(f"({each})" if each[0] in "−-" else each for each in both)) for both in others
-    )  # fmt: skip
-    row = Row(
-        "update",
-        w,
-        (Math(f"{w.text} − η·{step.text}", rf"{w.latex}-\eta\,{step.latex}"),),
-        Math(
-            f"{first.text} − {eta.text}·{gradient.text}",
-            rf"{first.latex}-{eta.latex}\cdot {gradient.latex}",
-        ),
-        data - rate * found.result,
-        data - rate * found.engine,
-        abs(data) + abs(rate * found.result),
-        sign="←",
-    )
-    of = Math(f"η = {others[0].text}", rf"\eta = {others[0].latex}")
-    return say("update", language, rate=of), row
+    w, by, data = found.value, found.label, found.graph.nodes[found.target].data
+    step = ast.BinOp(ast.Constant(rate), ast.Mult(), ast.Constant(found.result))
+    symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
+    numbers = found.formulas.numbers(ast.BinOp(ast.Constant(data), ast.Sub(), step))
+    ours, engine = data - rate * found.result, data - rate * found.engine
+    row = Row("update", w, (symbols,), numbers, ours, engine, abs(data) + abs(rate * found.result), sign="←")
+    eta = number(rate)
+    return say("update", language, rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}")), row
 
 
 def _of_program(program: Program, language: str = "en") -> MatrixExplanation:

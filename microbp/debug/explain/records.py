@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from microbp.debug.explain.sentences import Math, number, say
+from microbp.debug.words import columns, sentence
 from microbp.notebook import Shown
 
 __all__ = ["WIDTH", "Code", "Explanation", "Part", "Row", "agree", "within"]
@@ -115,15 +114,15 @@ class Explanation(Shown):
             return None
         return say("agrees" if self.ok else "wrong", self.language)
 
-    def text(self, columns: int = COLUMNS) -> str:
+    def text(self, width: int = COLUMNS) -> str:
         """The plain text, in lines of so many columns; a word, or a formula without a sum, stays whole."""
-        lines = [*sentence(self.title.text, columns), ""]
+        lines = [*sentence(self.title.text, width), ""]
         verdict = self._verdict()
         for part in (*self.parts, *([verdict] if verdict else [])):
             if isinstance(part, Math):
-                lines += ["", *sentence(part.text, columns)] if lines[-1] else sentence(part.text, columns)
+                lines += ["", *sentence(part.text, width)] if lines[-1] else sentence(part.text, width)
             else:
-                given = part.lines if isinstance(part, Code) else _plain_lines(part, columns - 4)
+                given = part.lines if isinstance(part, Code) else _plain_lines(part, width - 4)
                 lines += [f"    {line}" for line in given]
         return "\n".join([*lines, *(f"  {each}" for each in self.faults)])
 
@@ -178,37 +177,6 @@ def _latex_lines(row: Row) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------ lines that fit
-#: A word; of Chinese one sign, with the punctuation that must not begin a line.
-_WORD = re.compile(
-    r"\s*(?:[\u2e80-\u9fff（“][，。：；）、”]*|[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?|\S)"
-)
-
-
-def columns(text: str) -> int:
-    """How many columns a text takes: a Chinese sign takes two.
-
-    >>> columns("∂E/∂w5"), columns("经 o1")
-    (6, 5)
-    """
-    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
-    return len(text) + wide
-
-
-def sentence(text: str, width: int = COLUMNS) -> list[str]:
-    """A sentence as lines no wider than that, unless a word is.
-
-    >>> sentence("one path, a → b → c", 12)
-    ['one path, a', '→ b → c']
-    """
-    lines = [""]
-    for word in _WORD.findall(text):
-        if lines[-1] and columns(lines[-1] + word) > width:
-            lines.append(word.lstrip())
-        else:
-            lines[-1] += word
-    return lines
-
-
 def broken(text: str, width: int) -> list[str]:
     """A formula as lines no wider than that where it can be broken: before a sign, as far outside as can be.
 
