@@ -216,7 +216,10 @@ class Contents:
             return ""
         if len(members) > made.times:
             return "Σ"
-        signs = {sign(self.nodes[each]) for each in members}
+        # where no operand is a literal, it is that of the operation
+        ops, rows = self.values.graph.op[members].tolist(), self.values.rows
+        kinds = {(op, each * (min(rows[each]) < 0)): each for op, each in zip(ops, members, strict=True)}
+        signs = {sign(self.nodes[each]) for each in kinds.values()}
         return signs.pop() if len(signs) == 1 else symbol(node.rule)
 
     def _numbered(self) -> dict[int, int]:

@@ -12,6 +12,7 @@ import heapq
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,6 +98,12 @@ class Values:
     def are(self, names: Collection[str]) -> npt.NDArray[np.bool_]:
         """By position whether the value was computed by an operation of one of these names."""
         return np.array([*(rule.name in names for rule in self.graph.rules), False])[self.graph.op]
+
+    @cached_property
+    def rows(self) -> list[list[int]]:
+        """The operands of each value: positions, and numbers below 0 for literals."""
+        args, first = self.graph.args.tolist(), self.graph.first.tolist()
+        return [args[start:stop] for start, stop in pairwise(first)]
 
     @cached_property
     def paths(self) -> list[GroupPath]:
@@ -463,6 +470,7 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
     #: The class of each label; that of a leaf may be shared without its box being so.
     of: dict[int, Hashable] = {}
     key: dict[int, Hashable] = {}
+    where = partition.label.tolist()
     leaders: dict[Hashable, int] = {}
     for label in partition.order:
         if partition.is_leaf(label):
@@ -470,7 +478,7 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
             learned = kind is Kind.PARAMETER and not any_parameter
             of[label] = label if learned else (kind.value, _array_of(values.nodes[label]))
         elif partition[label].how in {"", "alike"}:
-            key[label] = of[label] = leaders.setdefault(_written(partition, label, of), label)
+            key[label] = of[label] = leaders.setdefault(_written(values, label, where, of), label)
         else:
             of[label] = label
 
@@ -489,16 +497,15 @@ def _array_of(node: Node) -> str:
     return re.sub(r"\.\d+(?=\.|$)", "", stem(node))
 
 
-def _written(partition: Partition, label: int, of: Mapping[int, Hashable]) -> Hashable:
+def _written(values: Values, label: int, where: list[int], of: Mapping[int, Hashable]) -> Hashable:
     """What a box computes, written from its last value downwards."""
-    graph, where = partition.values.graph, partition.label
     written: list[Hashable] = []
     pending = [label]
     while pending:
         position = pending.pop()
-        written.append(int(graph.op[position]))
-        for each in graph.args[graph.first[position] : graph.first[position + 1]].tolist():
-            box = int(where[each]) if each >= 0 else -2
+        written.append(int(values.graph.op[position]))
+        for each in values.rows[position]:
+            box = where[each] if each >= 0 else -2
             if box == label:
                 pending.append(each)
             written.append("literal" if box == -2 else "inside" if box == label else of.get(box, "hidden"))
@@ -732,6 +739,8 @@ def loops(partition: Partition) -> Partition:
     """
     values = partition.values
     step, turn = _steps(values)
+    if not (step >= 0).any():
+        return partition
     labels = np.array(partition.labels)
     labels = labels[(step[labels] >= 0) & values.computed[labels]]
     key = dict(zip(labels.tolist(), step[labels].tolist(), strict=True))
