@@ -102,7 +102,7 @@ class Trace(Pass, Shown):
         paid = zip(*columns[1:], strict=True)
         steps = []
         for step, upstream in zip(planned, columns[0], strict=True):
-            given = tuple(Contribution(*each[:4], *next(paid)) for each in step.contributions)
+            given = tuple(Contribution._make((*each[:4], *next(paid), *each[8:])) for each in step.contributions)
             steps.append(step._replace(contributions=given, upstream=upstream))
         return Trace._of(graph, tuple(steps))
 
