@@ -462,7 +462,7 @@ class Graph(Columns):
         """What a record needs of its Values to name them later: leaves that modules may hold."""
         if self._variables.values:
             return {"_naming": self._naming}
-        if not self._groups:
+        if not any(type(note[2] if type(note) is tuple else note) is Group for note in self._notes.values()):
             return {"_places": {}}
         places = np.flatnonzero(self.op < 0).tolist()
         leaves = [self._values[at] for at in places]
