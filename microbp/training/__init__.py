@@ -101,8 +101,8 @@ def fit(
 
 _NAMES = [each.name for each in fields(Settings)]
 # What help() and editors show: the settings one by one.
-_GIVEN = inspect.signature(fit)
+_GIVEN, _SETTINGS = (inspect.signature(each, eval_str=True) for each in (fit, Settings))
 fit.__signature__ = _GIVEN.replace(  # type: ignore[attr-defined]
     parameters=[each for each in _GIVEN.parameters.values() if each.kind is not each.VAR_KEYWORD]
-    + [each.replace(kind=each.KEYWORD_ONLY) for each in inspect.signature(Settings).parameters.values()]
+    + [each.replace(kind=each.KEYWORD_ONLY) for each in _SETTINGS.parameters.values()]
 )

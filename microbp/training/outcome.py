@@ -77,8 +77,9 @@ class NotFinite(MicrobpError, FloatingPointError):
     """
 
     def __init__(
-        self, message: str, history: History, epoch: int, step: int | None, sample: int | None
-    ) -> None:
+        self, message: str, history: History, epoch: int, step: int | None, sample: int | None,
+        site: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.history = history
         #: Counted from 1.
@@ -87,9 +88,11 @@ class NotFinite(MicrobpError, FloatingPointError):
         self.step = step
         #: The first sample that shows it by itself, by its index in X; None if there is none.
         self.sample = sample
+        #: ``file:line`` of the user's code that computed what is not finite there, if it is known.
+        self.site = site
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.history, self.epoch, self.step, self.sample)
+        return type(self), (str(self), self.history, self.epoch, self.step, self.sample, self.site)
 
 
 #: The lists of a history that grow from step to step and from epoch to epoch.
@@ -113,38 +116,41 @@ def bad_gradient(optimiser: Optimiser) -> str:
     )
 
 
-def culprit(eager: EagerEngine, batch: Batch, trained: Sequence[Value]) -> tuple[int, str] | None:
-    """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite, and why."""
+def culprit(
+    eager: EagerEngine, batch: Batch, trained: Sequence[Value]
+) -> tuple[int, str, str | None] | None:
+    """The first sample whose own cost, or gradient of a ``trained`` one, is not finite, why, and where."""
     samples, rows = batch
     with with_sites.on():
         for place, row in enumerate(rows.tolist()):
-            why = _fault(eager, (samples, rows[place : place + 1]), trained)
+            why, site = _fault(eager, (samples, rows[place : place + 1]), trained)
             if why:
-                return row, why
+                return row, why, site
     return None
 
 
-def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> str:
+def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> tuple[str, str | None]:
     try:
         cost = eager.record(sample)
     except UndefinedOperation as error:
-        return str(error)
+        return str(error), error.site
     graph = Graph(cost)
     for node in graph:
         if not math.isfinite(node.data):
-            return f"the first number that is not finite is {_told(graph, node)}"
+            return f"the first number that is not finite is {_told(graph, node)}", node.site
     for parameter, gradient in zip(trained, grad(cost, trained) if trained else [], strict=True):
         if not math.isfinite(gradient):
             for node in reversed(graph.nodes):
                 for operand, local in zip(node.operands, node.local_derivatives, strict=True):
                     if local is not None and not math.isfinite(local):
                         name = graph[int(operand)].name
-                        return f"the local derivative in {shown(name)} is {local!r} at {_told(graph, node)}"
+                        told = f"the local derivative in {shown(name)} is {local!r} at {_told(graph, node)}"
+                        return told, node.site
             return (
                 f"the gradient of {describe(parameter)} is {gradient!r}, though every local derivative is "
                 "finite: their product is beyond the largest float"
-            )
-    return ""
+            ), None
+    return "", None
 
 
 def _told(graph: Graph, node: Node) -> str:

@@ -376,7 +376,8 @@ class Run:
             )
         self._save()
         history = self._told("not finite", "last")
-        return NotFinite(f"fit stopped in {where}: {told}", history, self.epoch + 1, step, found and found[0])
+        sample, site = (found[0], found[2]) if found else (None, None)
+        return NotFinite(f"fit stopped in {where}: {told}", history, self.epoch + 1, step, sample, site)
 
     # ---------------------------------------------------------------------------------- checkpoints
     @cached_property
