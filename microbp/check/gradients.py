@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ from microbp.check.measure import (
     differences,
     judge,
     same,
-    tolerance,
 )
 from microbp.check.operation import verdict
 from microbp.check.report import GradientReport, GradientRow
@@ -181,9 +179,11 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
 
     Raises TypeError where the parameters are no Values or the function gives no number.
     """
-    values = [value for value, _ in _paired(parameters, None, "", "numerical_gradient()")]
-    found = [differences(partial(_number_at, function, value), value.data) for value in values]
-    return _shaped(parameters, iter(found if details else [each.value for each in found]))
+    def measured(value: Value, _: Any) -> Any:
+        got = differences(partial(_number_at, function, value), value.data)
+        return got if details else got.value
+
+    return _mapped(parameters, None, measured, "numerical_gradient()")
 
 
 def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -> GradientReport:
@@ -209,8 +209,9 @@ def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -
         raise ValueError(WRONG_CALL["restless"].format(base, again))
     rows = []
     for value, claim in zip(values, claims.ravel().tolist(), strict=True):
-        along, x = partial(_number_at, loss, value), value.data
-        rows.append(_row(str(value.name), claim, *_by_differences(along, x, claim), 0.0, _central(along, x)))
+        along = partial(_number_at, loss, value)
+        found = _by_differences(along, value.data, claim)
+        rows.append(_row(str(value.name), claim, found, _central(along, value.data)))
     return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), (), "claimed")
 
 
@@ -231,14 +232,14 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     known = Graph(again)._places
     lasting = [value for value in leaves if id(value) in known]
     fresh = len(leaves) - len(lasting)
-    if parameters is None:
-        if claimed is not None:
-            raise ValueError(WRONG_CALL["no parameters"])
-        if not lasting:
-            lasts = " and lasts from call to call" if fresh else ""
-            raise NoGradientError(WRONG_CALL["no leaf"].format(describe(loss), lasts))
-        parameters = lasting
-    pairs = list(_paired(parameters, claimed, "parameters", "check_gradients()"))
+    if parameters is None and claimed is not None:
+        raise ValueError(WRONG_CALL["no parameters"])
+    if parameters is None and not lasting:
+        lasts = " and lasts from call to call" if fresh else ""
+        raise NoGradientError(WRONG_CALL["no leaf"].format(describe(loss), lasts))
+    pairs: list[tuple[Value, float | None]] = []
+    parameters = lasting if parameters is None else parameters
+    _mapped(parameters, claimed, lambda *pair: pairs.append(pair), "check_gradients()")
     for value, _ in pairs:
         if not value.requires_grad:
             raise NoGradientError(WRONG_CALL["frozen"].format(describe(value)))
@@ -252,13 +253,13 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     return GradientReport(f"check_gradients({named(case.graph)})", rows, tuple(notes), source)
 
 
-# ------------------------------------------------------------------------------------- what is moved
-def _paired(parameters: Any, claimed: Any, where: str, caller: str) -> Iterator[tuple[Value, float | None]]:
-    """The Values of a nest of containers, in order, each with what is claimed of it in the same shape."""
+def _mapped(
+    parameters: Any, claimed: Any, each: Callable[[Value, Any], Any], caller: str, where: str = "parameters"
+) -> Any:
+    """What ``each`` gives for a Value and what is claimed of it, in the shape of a nest of containers."""
     if isinstance(parameters, Value):
         told = f"the claimed gradient of {where}"
-        yield parameters, None if claimed is None else as_number(claimed, told)
-        return
+        return each(parameters, None if claimed is None else as_number(claimed, told))
     keys: list[Any]
     if isinstance(parameters, Mapping):
         keys, fits = list(parameters), isinstance(claimed, Mapping) and claimed.keys() == parameters.keys()
@@ -275,24 +276,19 @@ def _paired(parameters: Any, claimed: Any, where: str, caller: str) -> Iterator[
         raise TypeError(WRONG_CALL["no Values"].format(caller, parameters))
     if claimed is not None and not fits:
         raise ValueError(wrong)
+    made = []
     for key in keys:
-        label = {str: key, int: f"{where}[{key}]"}.get(type(key), where)
-        yield from _paired(parameters[key], None if claimed is None else claimed[key], label, caller)
-
-
-def _shaped(parameters: Any, results: Iterator[Any]) -> Any:
-    """The results, one for each Value, in the shape of the parameters."""
-    if isinstance(parameters, Value):
-        return next(results)
+        name = {str: key, int: f"{where}[{key}]"}.get(type(key), where)
+        made.append(_mapped(parameters[key], None if claimed is None else claimed[key], each, caller, name))
     if isinstance(parameters, Mapping):
-        return {name: _shaped(each, results) for name, each in parameters.items()}
-    if not isinstance(parameters, np.ndarray):
-        return [_shaped(each, results) for each in parameters]
-    made = list(islice(results, parameters.size))
-    plain = all(isinstance(each, float) for each in made)
-    return np.fromiter(made, float if plain else object, len(made)).reshape(parameters.shape)
+        return dict(zip(keys, made, strict=True))
+    if isinstance(parameters, np.ndarray):
+        plain = all(isinstance(x, float) for x in made)
+        return np.fromiter(made, float if plain else object, len(made)).reshape(parameters.shape)
+    return made
 
 
+# ------------------------------------------------------------------------------------- what is moved
 def _moved(function: Callable[[], Any], value: Value, x: float) -> Any:
     """What a function gives, and records, where one of its leaves is moved; nan where it is undefined."""
     before = value.data
@@ -318,20 +314,17 @@ def _central(f: Callable[[float], float], x: float) -> float:
 
 def _by_differences(
     f: Callable[[float], float], x: float, claim: float, rounding: float = 0.0, terms: float = 0.0
-) -> tuple[Derivative, Verdict]:
+) -> Verdict:
     """What differences say of a claim; at a kink that is left to the conventions."""
     got = differences(f, x, patient=True)
     found = judge(claim, got, rounding, terms or got.steepest or math.inf)  # what never moves is flat
     if got.kinked:
         found = found._replace(word="corner", why=WHY["kink or jump"].format(why=found.why))
-    return got, found
+    return found
 
 
-def _row(
-    name: str, claim: float, got: Derivative, found: Verdict, rounding: float, central: float
-) -> GradientRow:
-    off = tolerance(claim, got, rounding)
-    return GradientRow(name, claim, got.value, off, WORDS[found.word], found.why, central)
+def _row(name: str, claim: float, found: Verdict, central: float) -> GradientRow:
+    return GradientRow(name, claim, found.measured, found.off, WORDS[found.word], found.why, central)
 
 
 # -------------------------------------------------------------------------------------------- the case
@@ -363,17 +356,16 @@ class _Case:
         places = [self.graph._places.get(id(value)) for value, _ in pairs]
         exact = self._exact([place for place in places if place is not None])
         for (value, claim), place in zip(pairs, places, strict=True):
-            own, rounding = self.gradients.get(id(value), 0.0), 0.0
+            own = self.gradients.get(id(value), 0.0)
             target = own if claim is None else claim
             if place is None:
                 name = value.name or self.variables.get(id(value)) or f"Value({value.data!r})"
                 got, central = Derivative(0.0, 0.0, 0.0, 0.0), 0.0
             else:
-                name, rounding = self.graph.names[place], float(self.rounding[place])
-                got, central = next(exact)
+                name, (got, central) = self.graph.names[place], next(exact)
             if self.function is not None:
                 central = _central(partial(_number_at, self.function, value), value.data)
-            yield _row(name, target, *self._judged(value, place, target, own, got), rounding, central)
+            yield _row(name, target, self._judged(value, place, target, own, got), central)
 
     def _exact(self, at: Sequence[int]) -> Iterator[tuple[Derivative, float]]:
         """The complex-step derivative by each node, if it is sure; and the central difference."""
@@ -407,28 +399,26 @@ class _Case:
                 return np.full(1, math.nan, dtype=step.dtype)
             return np.concatenate([self._moved(at[i : i + 1], step[i : i + 1]) for i in range(len(at))])
 
-    def _judged(
-        self, value: Value, place: int | None, target: float, own: float, got: Derivative
-    ) -> tuple[Derivative, Verdict]:
-        """The verdict on one gradient, and the derivative by which it is judged in the end."""
+    def _judged(self, value: Value, place: int | None, target: float, own: float, got: Derivative) -> Verdict:
+        """The verdict on one gradient."""
         for what, x in (("the parameter", value.data), ("the loss", self.graph.root.data)):
             if not math.isfinite(x):
-                return NOTHING, Verdict(math.nan, "unknown", WHY["not finite"].format(what=what, x=x))
+                return judge(target, NOTHING)._replace(why=WHY["not finite"].format(what=what, x=x))
         rounding, size = (0.0, 0.0) if place is None else (self.rounding[place], self.sizes[place])
         if self.function is not None and (departs := self._departs(self.function, value, place)):
             calls = partial(_number_at, self.function, value)
-            got, found = _by_differences(calls, value.data, target, rounding, size)
+            found = _by_differences(calls, value.data, target, rounding, size)
             if departs == "branch":
                 found = found._replace(word="unknown", why=WHY[departs])
-            return got, found._replace(why=WHY[departs]) if found.word == "wrong" else found
+            return found._replace(why=WHY[departs]) if found.word == "wrong" else found
         found = judge(target, got, rounding, size)
         if place is None:
-            return got, found._replace(why=found.why or WHY["independent"])
+            return found._replace(why=found.why or WHY["independent"])
         if found.word != "right":
-            got, found = self._suspected(place, value.data, target, rounding, size)
+            found = self._suspected(place, value.data, target, rounding, size)
         if found.word == "wrong" and abs(target - own) <= ROUNDING * abs(own):
             found = self._blamed(place, found)
-        return got, found
+        return found
 
     def _departs(self, function: Callable[[], Any], value: Value, place: int | None) -> str:
         """How a function that is called beside the point departs from its record; empty if it does not."""
@@ -452,25 +442,22 @@ class _Case:
             self.undefined = str(error)
             return math.nan
 
-    def _suspected(
-        self, place: int, x: float, target: float, rounding: float, size: float
-    ) -> tuple[Derivative, Verdict]:
+    def _suspected(self, place: int, x: float, target: float, rounding: float, size: float) -> Verdict:
         """A gradient that is not simply right, by its slopes on either side and what lies between these."""
         if math.isfinite(target):
-            got = complex_step(partial(self._at, place), x)
-            found = judge(target, got, rounding, size)
+            found = judge(target, complex_step(partial(self._at, place), x), rounding, size)
         else:  # at a point where even the chain rule breaks down, complex numbers may take another branch
-            got, found = _by_differences(partial(self._at, place), x, target, rounding, size)
+            found = _by_differences(partial(self._at, place), x, target, rounding, size)
         corners, jumps = self._corners(place, x)
         if found.word == "right" and not jumps:
-            return got, found
+            return found
         if any(math.isnan(self._at(place, math.nextafter(x, end))) for end in (-math.inf, math.inf)):
-            return got, found._replace(word="unknown", why=WHY["undefined"].format(why=self.undefined))
+            return found._replace(word="unknown", why=WHY["undefined"].format(why=self.undefined))
         if corners:
             more = f", and {len(corners) - 1} more" if len(corners) > 1 else ""
             why = WHY["kink"].format(corner=self._corner(corners[0]), more=more)
-            return got, found._replace(word="corner", why=why)
-        return got, found
+            return found._replace(word="corner", why=why)
+        return found
 
     def _corners(self, place: int, x: float) -> tuple[list[Node], bool]:
         """The operations that bend while their operands do not; and whether the loss itself jumps."""
@@ -510,6 +497,6 @@ class _Case:
                     )  # fmt: skip
                     return found._replace(why=told)
         summed, told = sums(self.graph, self.gradients)
-        return found._replace(word="unknown", why=WHY["fine"]) if summed else found._replace(
-            why=WHY["sums"].format(told=told)
-        )
+        if not summed:
+            return found._replace(why=WHY["sums"].format(told=told))
+        return found._replace(word="unknown", why=WHY["fine"])

@@ -85,49 +85,44 @@ class Verdict(NamedTuple):
     """On one claimed derivative."""
 
     measured: float
+    #: ``right``, ``corner``, ``wrong`` or ``unknown``; those who ask have words of their own for these.
     word: str
     why: str = ""
+    #: How far a right claim may be from what was measured, by the errors of both.
+    off: float = 0.0
 
 
 def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0) -> Verdict:
-    """``right``, ``corner``, ``wrong`` or ``unknown``, by the table above.
+    """The verdict by the table above.
 
     ``rounding`` is how far that may have moved the claim, ``terms`` the size of what was added up in it.
 
     >>> judge(2.0, Derivative(2.0000001, 1e-8, 2.0, 2.0)).word
     'right'
-    >>> judge(0.3, Derivative(0.5, 0.0, 0.0, 1.0))
-    Verdict(measured=0.3, word='corner', why='the slope is 0 below, +1.0000000 above')
+    >>> judge(0.3, Derivative(0.5, 0.0, 0.0, 1.0))[1:3]
+    ('corner', 'the slope is 0 below, +1.0000000 above')
     """
-    off = tolerance(claim, got, rounding)
     larger = max(abs(claim), abs(got.value))
+    off = SAFETY * got.error + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
+    word, why = "unknown", f"the derivative is known to ±{off:.1e} only"
     if math.isnan(got.value):
-        return Verdict(math.nan, "unknown", "no numerical derivative could be formed")
-    if got.kinked:
+        why = "no numerical derivative could be formed"
+    elif got.kinked:
         low, high = sorted((got.left, got.right))
-        told = f"the slope is {number(got.left)} below, {number(got.right)} above"
-        inside = low - off <= claim <= high + off
-        return Verdict(claim, "corner", told) if inside else Verdict(got.value, "wrong", told)
-    if math.isinf(got.value):
-        word = "corner" if claim == got.value else "unknown"
-        return Verdict(got.value, word, "the slope grows without bound")
-    if not math.isfinite(claim):
+        word = "corner" if low - off <= claim <= high + off else "wrong"
+        why = f"the slope is {number(got.left)} below, {number(got.right)} above"
+    elif math.isinf(got.value):
+        word, why = "corner" if claim == got.value else "unknown", "the slope grows without bound"
+    elif not math.isfinite(claim):
         clear = SAFETY * got.error <= DECISIVE * max(abs(got.value), got.steepest)
-        return Verdict(got.value, "wrong" if clear else "unknown", "the gradient is not finite")
-    if abs(claim - got.value) > off:
-        return Verdict(got.value, "wrong")
-    if off <= DECISIVE * larger:
-        return Verdict(got.value, "right")
-    if abs(claim) <= rounding and off <= DECISIVE * terms:
-        told = f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
-        return Verdict(got.value, "right", told)
-    return Verdict(got.value, "unknown", f"the derivative is known to ±{off:.1e} only")
-
-
-def tolerance(claim: float, got: Derivative, rounding: float = 0.0) -> float:
-    """How far a right claim may be from what was measured, by the errors of both."""
-    larger = max(abs(claim), abs(got.value))
-    return SAFETY * got.error + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
+        word, why = "wrong" if clear else "unknown", "the gradient is not finite"
+    elif abs(claim - got.value) > off:
+        word, why = "wrong", ""
+    elif off <= DECISIVE * larger:
+        word, why = "right", ""
+    elif abs(claim) <= rounding and off <= DECISIVE * terms:
+        word, why = "right", f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
+    return Verdict(got.value, word, why, off)
 
 
 # ------------------------------------------------------------------------------------ the complex step
