@@ -34,6 +34,7 @@ from microbp.check.measure import (
     same,
 )
 from microbp.check.operation import verdict
+from microbp.check.parameters import elements, mapped
 from microbp.check.report import GradientReport, GradientRow
 from microbp.check.words import entries_of, line_of, named, operand_names, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
@@ -86,10 +87,6 @@ WRONG_CALL = {
         "recorded loss in place of the function",
     "size": "check_gradients() computes the graph again for each parameter, and {0:,} times {1:,} values is "
         "more than {2:,}: give fewer of them, check_gradients(loss, [w, b]), or the loss of one sample",
-    "no Values": "{0} moves Values: give one, a list or array of them, or a dict of these, not {1!r}",
-    "keys": "claimed must be a dict with the keys of parameters, {0}",
-    "shapes": "the claimed gradient of {0} has the shape {1}, the parameter {2}",
-    "length": "{0} has {1} parameters; claimed must hold as many gradients",
 }  # fmt: skip
 
 
@@ -106,11 +103,10 @@ def check_gradients(
     """Compare the gradients of ``loss`` with measured ones; print the table and return it.
 
     ``loss`` is a recorded Value: its graph is computed again in complex numbers. Or it is a function without
-    arguments that returns one: it is called anew, so that its branches on data are followed, with the
-    leaves moved and put back in turn. ``parameters`` are Values, or lists, arrays or dicts of them; all
+    arguments that returns one: it is called beside the point too, with the leaves moved and put back, and has
+    to give what its record gives there. ``parameters`` are Values, or lists, arrays or dicts of them; all
     leaves that take a gradient, if left out. ``claimed`` holds gradients in the shape of ``parameters``, to
-    be checked in place of those of back-propagation. ``grad`` is not touched, and what it has added up does
-    not count.
+    be checked in place of those of back-propagation; ``grad`` is neither used nor touched.
 
     >>> w, b, x = Value(0.4, name="w"), Value(0.0, name="b"), 3.0
     >>> report = check_gradients((w * x - 1.0).tanh() + b.relu())
@@ -132,11 +128,10 @@ def check_gradients(
 
     A gradient agrees if it differs from the measured one by no more than rounding, or the estimated errors,
     and these are so small that a relative error of 1e-4 would have been seen. It disagrees if it differs
-    by more, and names the local derivative that is wrong. Else the row is inconclusive and says why:
-    a kink within the step, cancellation, a number that is not finite, an operation undefined within
-    the step. A gradient that is 0 but for the rounding of terms that cancel is judged by the size of
-    these; one that is 0 because no path to the loss has a derivative, by whether each 0 on the way is
-    right. ``ok`` means that none disagrees. The table shows the plain central difference beside it.
+    by more, and names the local derivative that is wrong. Else the row is inconclusive and says why: a kink,
+    a number that is not finite, an operation undefined beside the point, a function that hides the digits.
+    A gradient that is 0 but for the rounding of terms that cancel is judged by the size of these. ``ok``
+    means that none disagrees. The table shows the plain central difference beside it.
 
     ``names`` maps names to Values for the table, in place of the variables of the caller.
 
@@ -183,7 +178,7 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
         got = differences(partial(_number_at, function, value), value.data)
         return got if details else got.value
 
-    return _mapped(parameters, None, measured, "numerical_gradient()")
+    return mapped(parameters, None, measured, "numerical_gradient()")
 
 
 def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -> GradientReport:
@@ -198,8 +193,7 @@ def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -
     if claims.shape != at.shape:
         raise ValueError(WRONG_CALL["shape"].format(claims.shape, at.shape))
     name = next((name for name, held in scope.items() if held is x), "x")
-    places = [f"[{','.join(map(str, place))}]" if place else "" for place in np.ndindex(at.shape)]
-    values = [Value(each, name=name + place) for each, place in zip(at.ravel().tolist(), places, strict=True)]
+    values = [Value(at[place], name=label) for label, place in elements(name, at)]
 
     def loss() -> float:
         return float(function(np.array([value.data for value in values]).reshape(at.shape)))
@@ -239,7 +233,7 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
         raise NoGradientError(WRONG_CALL["no leaf"].format(describe(loss), lasts))
     pairs: list[tuple[Value, float | None]] = []
     parameters = lasting if parameters is None else parameters
-    _mapped(parameters, claimed, lambda *pair: pairs.append(pair), "check_gradients()")
+    mapped(parameters, claimed, lambda *pair: pairs.append(pair), "check_gradients()")
     for value, _ in pairs:
         if not value.requires_grad:
             raise NoGradientError(WRONG_CALL["frozen"].format(describe(value)))
@@ -251,41 +245,6 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     notes += [] if held in ("not computed", "holds 1 backward pass") else [f"grad: {held}"]
     source = "back-propagated" if claimed is None else "claimed"
     return GradientReport(f"check_gradients({named(case.graph)})", rows, tuple(notes), source)
-
-
-def _mapped(
-    parameters: Any, claimed: Any, each: Callable[[Value, Any], Any], caller: str, where: str = "parameters"
-) -> Any:
-    """What ``each`` gives for a Value and what is claimed of it, in the shape of a nest of containers."""
-    if isinstance(parameters, Value):
-        told = f"the claimed gradient of {where}"
-        return each(parameters, None if claimed is None else as_number(claimed, told))
-    keys: list[Any]
-    if isinstance(parameters, Mapping):
-        keys, fits = list(parameters), isinstance(claimed, Mapping) and claimed.keys() == parameters.keys()
-        wrong = WRONG_CALL["keys"].format(keys)
-    elif isinstance(parameters, np.ndarray):
-        keys, fits = list(np.ndindex(parameters.shape)), np.shape(claimed) == parameters.shape
-        wrong = WRONG_CALL["shapes"].format(where, np.shape(claimed), parameters.shape)
-        claimed = np.asarray(claimed, dtype=object) if fits else claimed
-    elif isinstance(parameters, list | tuple):
-        keys = list(range(len(parameters)))
-        fits = isinstance(claimed, list | tuple | np.ndarray) and len(claimed) == len(keys)
-        wrong = WRONG_CALL["length"].format(where, len(keys))
-    else:
-        raise TypeError(WRONG_CALL["no Values"].format(caller, parameters))
-    if claimed is not None and not fits:
-        raise ValueError(wrong)
-    made = []
-    for key in keys:
-        name = {str: key, int: f"{where}[{key}]"}.get(type(key), where)
-        made.append(_mapped(parameters[key], None if claimed is None else claimed[key], each, caller, name))
-    if isinstance(parameters, Mapping):
-        return dict(zip(keys, made, strict=True))
-    if isinstance(parameters, np.ndarray):
-        plain = all(isinstance(x, float) for x in made)
-        return np.fromiter(made, float if plain else object, len(made)).reshape(parameters.shape)
-    return made
 
 
 # ------------------------------------------------------------------------------------- what is moved

@@ -223,35 +223,34 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float])
     """
     y, h = f(x), np.array(steps)
     above, under = np.array([[f(x + step), f(x - step)] for step in steps]).reshape(-1, 2).T
-    ranked: list[tuple[bool, float, Derivative]] = []
+    changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
+    ranked = [(True, 0.0, NOTHING)]
     with np.errstate(all="ignore"):
         right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
-        best, kink = (above - under) / ((x + h) - (x - h)), right - left
+        best = central = (above - under) / ((x + h) - (x - h))
+        kink = right - left
         # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
         largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
         rounding = 2.0 / h * (EPS * largest + EPS * abs(x * kink) + TINY)
-        changes = abs(np.array([above - y, under - y]))
         # No smaller change of the function is known to be real.
-        smallest = float(np.min(changes, initial=math.inf, where=changes > 0.0))
-        smallest = smallest if math.isfinite(smallest) else 0.0
-        central = best
+        quantum = np.min(changes, initial=math.inf, where=changes > 0.0) / h
+        quantum[np.isinf(quantum)] = 0.0
         for k in range(1, min(_WINDOW, len(steps))):
             better = best[1:] + (best[1:] - best[:-1]) / (_RATIO ** (2 * k) - 1.0)
             kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
             error = np.maximum(abs(better - best[1:]), abs(better - best[:-1])) + rounding[k:]
             best = better
-            for i in range(len(best) if k > 1 else 0):  # two samples alone may be equal by chance
-                finer = slice(i + k + 1, None)
-                allowed = 2.0 * abs(central[i + k] - best[i])
-                allowed = allowed + SAFETY * (error[i] + rounding[finer] + smallest / h[finer])
-                # Smaller steps speak against it: the function has finer structure than the steps.
-                against = bool((abs(central[finer] - best[i]) > allowed).any())
-                off = math.inf if against else float(error[i])
-                sides = float(best[i] - 0.5 * kink[i]), float(best[i] + 0.5 * kink[i])
-                steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
-                one = Derivative(float(best[i]), off, *sides, steps[i], steepest)
-                if math.isfinite(error[i] + kink[i]):
-                    # A function that does not move at all at small steps may just absorb them.
-                    trusted = one.decisive and steepest > 0.0
-                    ranked.append((not trusted, off + abs(0.5 * kink[i]), one))
-    return min(ranked, key=lambda each: each[:2], default=(True, 0.0, NOTHING))[2]
+            # Smaller steps speak against it: the function has finer structure than the steps.
+            own = 2.0 * abs(central[k:] - best) + SAFETY * error
+            allowed = own[:, None] + SAFETY * (rounding + quantum)
+            against = (abs(central - best[:, None]) > allowed) & (index > index[k:, None])
+            good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
+            error[against.any(axis=1)] = math.inf
+            for i in np.flatnonzero(good).tolist():
+                window = slice(i, i + k + 1)
+                steepest = float(np.max(changes[:, window] / h[window]))
+                value, off, half = float(best[i]), float(error[i]), 0.5 * float(kink[i])
+                one = Derivative(value, off, value - half, value + half, steps[i], steepest)
+                # A function that does not move at all at small steps may just absorb them.
+                ranked.append((not (one.decisive and steepest), off + abs(half), one))
+    return min(ranked[1:] or ranked, key=lambda each: each[:2])[2]

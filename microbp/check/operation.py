@@ -99,13 +99,10 @@ def _at_the_edge(stated: float, got: Derivative, x: float, below: bool, above: b
     """Where the operation is undefined on a side: by the slope on the other."""
     if not (below or above):
         return Verdict(math.nan, "unknown", f"undefined beside {x!r}")
-    slope = got.right if above else got.left
-    told = f"undefined {'below' if above else 'above'} {x!r}"
+    slope, told = (got.right, f"undefined below {x!r}") if above else (got.left, f"undefined above {x!r}")
     found = judge(stated, got._replace(value=slope, left=slope, right=slope))
-    if found.word == "wrong" and math.isinf(stated):
-        return found._replace(why=f"{told}, but the slope is finite")
-    if math.isinf(slope) and math.isinf(stated):
-        return found._replace(why=f"{told}, where {found.why}")
+    if math.isinf(stated):
+        told += ", but the slope is finite" if found.word == "wrong" else f", where {found.why}"
     return found._replace(word="corner" if found.word == "right" else found.word, why=told)
 
 
