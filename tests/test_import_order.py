@@ -66,9 +66,9 @@ outside     what a function can reach beside its graph: attributes, variables, g
 engines     what computes a cost and its gradients in a training run
 descent     the parameters of a training run as one vector, and the steps on it
 training    fit
+check       nodes and whole graphs
 complexstep the complex-step check of a row
 define      an operation of the user's own
-check       nodes and whole graphs
 layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 answers     claimed gradients
 debug       trace (the steps as data), explain, diagnose, shell
