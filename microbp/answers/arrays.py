@@ -68,7 +68,8 @@ def _reshaped(claim: Claim) -> Iterator[Mistake]:
         yield Mistake(said("broadcast"), gives=true)
     if claimed.size == true.size:
         yield Mistake(said("shape"), gives=true.reshape(claimed.shape))
-    for axis, keep, how in product(range(claimed.ndim), (False, True), ("sum", "mean")):
+    axes = range(claimed.ndim if claimed.size else 0)
+    for axis, keep, how in product(axes, (False, True), ("sum", "mean")):
         line = getattr(claimed, how)(axis=axis, keepdims=keep)
         if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
             told = said("unreduced", axis=axis, how=said(how), n=claimed.shape[axis])

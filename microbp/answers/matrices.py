@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial, reduce
+from functools import partial
 from itertools import chain, product
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.mistakes import Mistake
 from microbp.answers.structure import Floats, Places, Structure
-from microbp.answers.words import Said, said, shape_of, shown
+from microbp.answers.words import Said, joined, said, shape_of, shown
 
 
 class Named(NamedTuple):
@@ -152,7 +152,7 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
             if gives is not None and fits and (faults or gives.shape != true.shape):
                 told = partial(_told, layer, (first, second, last), (error, delta, gives), depth, true)
                 turned = sum(form.turn_a + form.turn_b for form in (first, second, last))
-                mistake = Mistake(said("the product", told=told), gives=np.broadcast_to(gives, true.shape))
+                mistake = Mistake(said("itself told", told=told), gives=np.broadcast_to(gives, true.shape))
                 found.append((faults, turned, mistake))
     yield from (mistake for *_, mistake in sorted(found, key=lambda each: each[:2]))
 
@@ -183,5 +183,4 @@ def _told(layer: _Layer, forms: tuple[_Form, ...], made: tuple[Any, ...], depth:
         short = [made < right for made, right in zip(gives.shape, true.shape, strict=True)]
         kind = said("element" if all(short) else ("row", "column")[short.index(True)])
         clauses.append(said("spread", kind=kind, shape=shape_of(gives), onto=shape_of(true)))
-    told = reduce(lambda one, other: said("then", first=one, second=other), clauses)
-    return said("product", form=last.text(text, layer.x.text), told=told)
+    return said("product", form=last.text(text, layer.x.text), told=joined("then", clauses))

@@ -136,7 +136,7 @@ def _instead(net: Structure, factor: Factor) -> Iterator[tuple[Said, float]]:
         for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
             value, (slope,) = compiled(RULES[name])
             with suppress(ArithmeticError, ValueError):
-                ways[said("other", prime=f"{name}′")] = partial(slope, argument, value(argument))
+                ways[said("itself told", told=f"{name}′")] = partial(slope, argument, value(argument))
             ways[said("other by output", prime=f"{name}′")] = partial(slope, argument, y)
     known = {0.0, 1.0, factor.number}
     yield said("missing"), 1.0
