@@ -140,5 +140,5 @@ def test_what_cannot_be_explained():
 
 def test_what_has_no_matrices_is_no_derivation(monkeypatch):
     monkeypatch.setattr(matrix, "MANY", 0)
-    with pytest.raises(ValueError, match="this program is straight-line code"):
+    with pytest.raises(ValueError, match="there are no matrices in these 24 scalars"):
         explain(mlp_program(form="matrix"))

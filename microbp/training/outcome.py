@@ -12,12 +12,13 @@ from microbp.engines import Batch, EagerEngine
 from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.notebook import Shown
+from microbp.optim import Optimiser
 from microbp.record import with_sites
 from microbp.safe import shown
 from microbp.tables import Table
 from microbp.value import Value, describe
 
-__all__ = ["History", "NotFinite", "culprit"]
+__all__ = ["COURSE", "ENDS", "History", "NotFinite", "bad_gradient", "culprit"]
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,35 @@ class NotFinite(MicrobpError, FloatingPointError):
         return type(self), (str(self), self.history, self.epoch, self.step, self.sample, self.site)
 
 
+#: The lists of a history that grow from step to step and from epoch to epoch.
+COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
+#: What the history's text says of the end of a run.
+ENDS = {
+    "epochs": "all epochs are done",
+    "tolerance": "the cost has changed by {change:.3g}, less than {settings.tolerance!r}",
+    "patience": "the validation cost has not fallen for {settings.patience} epochs",
+    "interrupted": "interrupted in epoch {epoch} after {place} of {steps}",
+    "not finite": "a number is not finite",
+}
+
+
+def bad_gradient(optimiser: Optimiser) -> str:
+    """The first derivative that is not finite, in words."""
+    return next(
+        f"the gradient of {shown(name)} is {parameter.grad!r}"
+        for name, parameter in optimiser.parameters
+        if parameter.requires_grad and not math.isfinite(parameter.grad or 0.0)
+    )
+
+
 def culprit(
     eager: EagerEngine, batch: Batch, trained: Sequence[Value]
 ) -> tuple[int, str, str | None] | None:
     """The first sample whose own cost, or gradient of a ``trained`` one, is not finite, why, and where."""
     samples, rows = batch
     with with_sites.on():
-        for row in rows:
-            why, site = _fault(eager, (samples, [row]), trained)
+        for place, row in enumerate(rows.tolist()):
+            why, site = _fault(eager, (samples, rows[place : place + 1]), trained)
             if why:
                 return row, why, site
     return None

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.check.changes import Change, changes_in
-from microbp.check.parameters import elements
 from microbp.debug.diagnose.finding import Finding, finding
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.debug.formulas import numbers_of
@@ -211,7 +210,8 @@ def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(held, Mapping):
         inside = ((f"{path}{key}", each) for key, each in held.items())
     elif isinstance(held, np.ndarray):
-        inside = ((name if path else "", held[place]) for name, place in elements(path, held))
+        places = np.ndindex(held.shape)
+        inside = ((f"{path}[{','.join(map(str, at))}]" if path else "", held[at]) for at in places)
     elif isinstance(held, list | tuple):
         inside = ((f"{path}[{index}]" if path else "", each) for index, each in enumerate(held))
     else:

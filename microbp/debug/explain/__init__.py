@@ -18,11 +18,10 @@ from microbp.debug.passes import target
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
-from microbp.replay.backends import Matrix
+from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, statements, whole_vector
-from microbp.replay.matrix import Generated
-from microbp.replay.matrix_source import matrix_source
+from microbp.replay.passes import Generated, generated
 from microbp.spelling import language as language_of
 from microbp.sweeps import backward, dependents
 from microbp.value import Value
@@ -169,12 +168,13 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
         )
     captured = program.captured
     plan, functions = statements(captured)
-    made, writer = matrix_source(plan, functions), functions[1]
+    made, writer = generated(plan, functions), functions[1]
     # The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas.
     found: dict[str, tuple[list[str], list[str]]] = {
         kind: ([], []) for kind in ("forward", "deltas", "gradients")
     }
-    found["forward"][0].extend(each for each in made.source.splitlines() if each.startswith("# "))
+    lines = made.write(comments=True).splitlines()
+    found["forward"][0].extend(each for each in lines if each.startswith("# "))
     found["forward"][1].extend(whole_vector(plan, writer))
     for statement, line in zip(writer.statements, writer.lines(), strict=True):
         if statement.target is not None and not statement.indent:
@@ -185,7 +185,7 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
     for kind, (code, shown) in found.items():
         if shown:
             parts += [say(f"matrix {kind}", language), Code(tuple(code), tuple(shown))]
-    operations = f"{len(plan.groups or ()):,}"
+    operations = f"{plan.cost:,}"  # the cost, which is their sum, is the group after them
     title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
     return MatrixExplanation(title, language, tuple(parts), _compared(captured, made))
 
@@ -194,11 +194,11 @@ def _compared(captured: Captured, made: Generated) -> tuple[Row, ...]:
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
+    form = Matrix(captured, made)
     nodes = captured.graph.nodes
     sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
     gradient = np.zeros(len(captured.params))
-    form = Matrix(made, captured.trained)
-    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, False)
+    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, wrt_inputs=False)
     engine = backward(captured.graph, {captured.graph.roots[-1]: 1.0}).tolist()
     largest = max((abs(each) for each in engine if math.isfinite(each)), default=0.0)
     columns = captured.param_names, captured.params, captured.trained, gradient.tolist()
