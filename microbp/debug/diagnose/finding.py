@@ -11,6 +11,7 @@ from typing import NamedTuple
 from microbp.check.words import line_of
 from microbp.debug.diagnose.words import Words
 from microbp.notebook import Shown, escaped
+from microbp.safe import readable
 from microbp.tables import Table
 
 __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "collapsed"]
@@ -194,7 +195,7 @@ class Diagnosis(Shown):
         return Table(self._headline(), columns, rows, tuple(notes))
 
     def _wrapped(self, text: str, indent: str) -> list[str]:
-        return wrap(text, WIDTH[self.language], subsequent_indent=indent)
+        return wrap(readable(text), WIDTH[self.language], subsequent_indent=indent)
 
     def _row(self, each: Finding) -> tuple[str, str, str, str]:
         return Words(self.language).kind(each.kind), each.word or each.cause, each.where, each.line

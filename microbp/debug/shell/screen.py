@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO
 
+from microbp.safe import readable
 from microbp.tables import Table, has_colour
 
 __all__ = ["Line", "Screen", "Span", "printable"]
@@ -100,7 +101,7 @@ class Screen:
 
     def written(self, text: str) -> str:
         """A text in the characters that the file has; none of them moves the cursor."""
-        text = printable(text)
+        text = printable(readable(text))
         if not self._plain:
             return text
         return text.translate(_PLAIN).encode(self._encoding, "replace").decode(self._encoding)
