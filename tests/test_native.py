@@ -112,7 +112,7 @@ def test_random_programs_have_the_bits_of_python(kind: str, variant: str) -> Non
             assert fault is None
             machine.gradients(x, theta, again, None)
             wanted = np.empty(len(theta))
-            wanted_costs, wanted_dx = straight._form.gradients(x, theta, wanted, True)
+            wanted_costs, wanted_dx = straight._form.gradients(x, theta, wanted, wrt_inputs=True)
             pairs = [
                 (found, expected), (costs, wanted_costs), (gradient, wanted), (dx, wanted_dx), (again, wanted)
             ]  # fmt: skip

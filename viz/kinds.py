@@ -6,8 +6,11 @@ import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
+import numpy as np
+
 from microbp import Graph, Node, Value
 from microbp.notation import plain_number, symbol
+from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.picture import Kind
 
@@ -35,7 +38,14 @@ def kinds(graph: Graph, parameters: Iterable[str | Value] | None = None) -> list
     ['parameter', 'input', 'operation', 'constant', 'operation']
     """
     listed = None if parameters is None else _listed(graph, parameters)
-    return [kind_of(node, listed) for node in graph.nodes]
+    found = [Kind.OPERATION] * len(graph)
+    for leaf in _leaves(graph):
+        found[leaf.position] = kind_of(leaf, listed)
+    return found
+
+
+def _leaves(graph: Graph) -> list[Node]:
+    return [graph.nodes[place] for place in np.flatnonzero(graph.op < 0).tolist()]
 
 
 def kind_of(node: Node, parameters: Collection[str] | None = None) -> Kind:
@@ -58,13 +68,13 @@ def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
         elif isinstance(each, str):
             names.add(each)
         else:
-            raise TypeError(f"parameters lists names or Values, not {each!r}")
-    leaves = [node.name for node in graph.nodes if node.rule is None]
+            raise TypeError(f"parameters lists names or Values, not {quoted(each)}")
+    leaves = [node.name for node in _leaves(graph)]
     if names and names.isdisjoint(leaves):
         [first, *more] = sorted(names)
         others = f" (nor any of the {len(more)} others)" if more else ""
         meant = did_you_mean(first, leaves) or f"its leaves are {', '.join(leaves[:12])}"
-        raise ValueError(f"parameters: no leaf of the graph is named {first!r}{others}; {meant}")
+        raise ValueError(f"parameters: no leaf of the graph is named {quoted(first)}{others}; {meant}")
     return names
 
 

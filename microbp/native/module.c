@@ -352,11 +352,14 @@ static PyObject *machine_train(Machine *self, PyObject *const *given, Py_ssize_t
     return closed(at, 9, PyErr_Occurred() ? NULL : PyLong_FromLongLong(taken));
 }
 
-/* How many rows, steps over rows, and products it has become. */
+/* How many steps over rows and products it has become, and how many coefficients the largest of these has. */
 static PyObject *machine_sizes(Machine *self, void *unused) {
     (void)unused;
     const Program *p = &self->p;
-    return Py_BuildValue("LLL", (long long)p->rows, (long long)p->lane_steps, (long long)p->affines);
+    long long largest = 0;
+    for (const Affine *each = p->affine; each < p->affine + p->affines; each++)
+        if ((long long)each->m * each->k > largest) largest = (long long)each->m * each->k;
+    return Py_BuildValue("LLL", (long long)p->lane_steps, (long long)p->affines, largest);
 }
 
 static PyMethodDef machine_methods[] = {
@@ -366,7 +369,7 @@ static PyMethodDef machine_methods[] = {
      "train(update, threads, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs, best): how many steps were taken."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef machine_attributes[] = {
-    {"sizes", (getter)machine_sizes, NULL, "(rows, steps over rows of samples, products with matrices).", NULL}, {NULL, NULL, NULL, NULL, NULL}};
+    {"sizes", (getter)machine_sizes, NULL, "(steps over rows of samples, products with matrices, coefficients of the largest).", NULL}, {NULL, NULL, NULL, NULL, NULL}};
 static PyTypeObject MachineType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "microbp.native._machine.Machine",
     .tp_basicsize = sizeof(Machine),
