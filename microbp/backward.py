@@ -19,7 +19,10 @@ from microbp.native import extension
 from microbp.safe import shown
 from microbp.updates import steps_in, warn_of_steps
 
-__all__ = ["FROZEN", "Reached", "add_gradients", "backward_order", "passed_again", "reached_from", "refuse_others", "upstream_gradients"]
+__all__ = [
+    "FROZEN", "Reached", "add_gradients", "backward_order", "gradient_of", "passed_again", "reached_from",
+    "refuse_others", "upstream_gradients",
+]  # fmt: skip
 
 V = TypeVar("V")
 

@@ -1,11 +1,11 @@
 """``Node``: what a Value is made of, its fields, the operators that record and the backward pass.
 
-It is the class that is written here, or, where the extension is built, a type in C that does the same (see
-``native/value.c``). A node holds one or two operands in place, ``_a`` and ``_b``, beside their local
+It is the class that is written here, or, where the extension is built, a type in C that does the same
+(``native/value.c``). A node holds one or two operands in place, ``_a`` and ``_b``, beside their local
 derivatives ``_da`` and ``_db``; more operands stand as tuples in ``_b`` and ``_db``. A literal operand has no
-local derivative. A literal on the left changes places with the Value on the right, and the rule says so: where
-``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``, and one whose number was
-changed the number before in ``_da``. This layout, rather than tuples throughout, keeps a recorded binary
+local derivative. A literal on the left changes places with the Value on the right, and the rule says so:
+where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``, and one whose number
+was changed the number before in ``_da``. This layout, rather than tuples throughout, keeps a recorded binary
 operation to one object.
 """
 
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from microbp.backward import FROZEN, add_gradients
 from microbp.compiled import operator, unary
 from microbp.native import extension
-from microbp.rules import TABLE
 
 __all__ = ["FIELDS", "Node"]
 
@@ -52,7 +51,15 @@ class _InPython:
     __mul__,     __rmul__     = operator("mul")
     __truediv__, __rtruediv__ = operator("div")
     __pow__,     __rpow__     = operator("pow")
-    __neg__,     __abs__      = unary("neg"), unary("abs")
+
+    __neg__ = unary("neg");     __abs__ = unary("abs")
+    exp = unary("exp");         expm1 = unary("expm1")
+    log = unary("log");         log1p = unary("log1p");    sqrt = unary("sqrt")
+    sin = unary("sin");         cos = unary("cos");        tan = unary("tan")
+    asin = unary("asin");       acos = unary("acos");      atan = unary("atan")
+    sinh = unary("sinh");       cosh = unary("cosh");      tanh = unary("tanh")
+    sigmoid = unary("sigmoid"); relu = unary("relu");      erf = unary("erf");    erfc = unary("erfc")
+    softplus = unary("softplus"); silu = unary("silu");    gelu = unary("gelu")
     # fmt: on
 
     def _pass(self) -> bool:
@@ -63,11 +70,7 @@ class _InPython:
         return True
 
 
-for _rule in TABLE:
-    if len(_rule.args) == 1 and not _rule.over:
-        setattr(_InPython, _rule.name, unary(_rule.name))
-
-if TYPE_CHECKING or extension is None:
+if TYPE_CHECKING or extension is None:  # noqa: SIM108 (a type checker reads the class)
     Node = _InPython
 else:
     Node = extension.Node

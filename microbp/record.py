@@ -16,10 +16,10 @@ from types import FunctionType
 from typing import Any
 from weakref import ref
 
+from microbp.backward import gradient_of, passed_again, refuse_others
 from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
-from microbp.backward import gradient_of, passed_again, refuse_others
 from microbp.groups import asked_for, current_group
 from microbp.native import extension
 from microbp.node import Node

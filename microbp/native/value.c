@@ -617,6 +617,7 @@ static PyMethodDef functions[] = {
 
 int add_node_type(PyObject *module) {
     NodeType.tp_new = PyBaseObject_Type.tp_new;
-    return PyType_Ready(&NodeType) || PyModule_AddFunctions(module, functions) ||
+    /* these are operators, and no methods */
+    return PyType_Ready(&NodeType) || PyDict_DelItemString(NodeType.tp_dict, "neg") || PyDict_DelItemString(NodeType.tp_dict, "abs") || PyModule_AddFunctions(module, functions) ||
            PyModule_AddObjectRef(module, "Node", (PyObject *)&NodeType);
 }
