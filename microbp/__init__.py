@@ -16,6 +16,7 @@ from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
+from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
 from microbp.debug import (
@@ -140,3 +141,6 @@ __all__ = [
     "trace",
 ]
 # fmt: on
+
+# Operations look at their operands themselves, and are called for every one.
+told_in(globals(), but=(Value, Array, Operation))

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from microbp.calls import told
 from microbp.comparisons import compare
 from microbp.errors import UndefinedOperation
 from microbp.record import record
@@ -242,15 +243,17 @@ def refusal(name: str, what: str = "") -> str:
 
 
 def _named_by_numpy(name: str) -> Callable[..., Any]:
-    def method(self: Value, *others: Any) -> Any:
-        function = function_of(name)
+    def method(self: Value, *others: Value | float) -> Any:
+        function, takes = function_of(name), getattr(np, name).nin - 1
         if function is None:
             raise TypeError(refusal(name))
+        if len(others) != takes:
+            raise TypeError(f"Value.{name}() takes {takes} other numbers, not {len(others)}")
         return function(self, *others)
 
-    method.__name__ = name
+    method.__name__, method.__qualname__ = name, f"Value.{name}"
     method.__doc__ = f"``np.{name}`` of this Value; NumPy's loops over plain object arrays ask for it."
-    return method
+    return told(method)
 
 
 class _Asked:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from microbp.array import Array, elementwise
+from microbp.calls import told
 from microbp.expr import largest
 from microbp.record import record
 from microbp.rules import RULES, Rule
@@ -39,6 +40,7 @@ class Operation:
     TypeError: leaky_relu(a, s=0.01) takes a, s; a is missing
     """
 
+    @told
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.__name__ = rule.name
@@ -106,7 +108,7 @@ tanh       = Operation(RULES["tanh"])
 # fmt: on
 
 
-def log_softmax(x: Iterable[Any]) -> Array:
+def log_softmax(x: Iterable[Value | float]) -> Array:
     """``log(exp(xᵢ) / Σ exp(x))`` for each of the logits x, a 1-D array of the same length; no overflow.
 
     >>> [round(p.data, 6) for p in log_softmax([1000.0, 0.0, Value(1000.0)])]
@@ -132,7 +134,7 @@ def log_softmax(x: Iterable[Any]) -> Array:
     return made.view(Array)
 
 
-def softmax(x: Iterable[Any]) -> Array:
+def softmax(x: Iterable[Value | float]) -> Array:
     """``exp(xᵢ) / Σ exp(x)`` for each of the logits x, a 1-D array that sums to 1; no overflow.
 
     >>> [round(p.data, 6) for p in softmax([1000.0, 0.0, Value(1000.0)])]

@@ -117,6 +117,10 @@ class Lecture:
         return format(self.data, spec) if spec else str(self)
 
 
+#: What micrograd gives a leaf where a computed value has its operands, and their operation.
+_EMPTY = (str, tuple, list, set, frozenset)
+
+
 def leaf_name(name: Any, label: Any = None, op: Any = None, children: Any = None) -> Any:
     """The name that the arguments of ``Value(...)`` give a leaf, also those of micrograd's.
 
@@ -129,9 +133,9 @@ def leaf_name(name: Any, label: Any = None, op: Any = None, children: Any = None
     """
     if isinstance(name, tuple | list | set):
         name, children = None, name or children
-    if children or op:
+    if any(each is not None and not (isinstance(each, _EMPTY) and not each) for each in (children, op)):
         raise TypeError(f"Value(data, children, op) cannot be recorded by hand: {_INSTEAD}")
-    label = None if label == "" else label
+    label = None if isinstance(label, str) and not label else label
     if name is not None and label is not None:
         raise TypeError(f"Value() takes a name or a label, which are one thing, not {name!r} and {label!r}")
     return label if name is None else name

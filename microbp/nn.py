@@ -289,7 +289,7 @@ class Neuron(Module):
         activation: str | Callable[[Any], Any] = "relu",
         init: str | Callable[[np.random.Generator, int, int], float] = "uniform",
         seed: int | None = None,
-        rng: np.random.Generator | None = None,
+        rng: Any = None,
         nout: int = 1,
     ) -> None:
         rng = _generator(seed, rng, init)
@@ -330,7 +330,7 @@ class Layer(Module):
         nonlin: bool = True,
         *,
         seed: int | None = None,
-        rng: np.random.Generator | None = None,
+        rng: Any = None,
         **options: Any,
     ) -> None:
         rng = _generator(seed, rng, options.get("init", "uniform"))
@@ -370,7 +370,7 @@ class MLP(Module):
         *,
         activation: str | Callable[[Any], Any] | Sequence[str | Callable[[Any], Any]] = "relu",
         seed: int | None = None,
-        rng: np.random.Generator | None = None,
+        rng: Any = None,
         **options: Any,
     ) -> None:
         rng = _generator(seed, rng, options.get("init", "uniform"))
@@ -405,6 +405,8 @@ def _generator(seed: int | None, rng: Any, init: Any) -> Any:
             kind = type(rng).__name__
             raise TypeError(f"rng is a generator such as np.random.default_rng(0), not of type {kind}")
         return rng
+    if isinstance(seed, Integral) and seed < 0:
+        raise ValueError(f"seed={seed!r}: it is a whole number from 0 up")
     if seed is None and init == "uniform":
         return random  # its uniform() is all that is called
     return np.random.default_rng(random.getrandbits(64) if seed is None else seed)

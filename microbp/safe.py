@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["Name", "named", "safe", "shown"]
+__all__ = ["Name", "named", "quoted", "safe", "shown"]
 
 #: So many characters of a name are shown in a message.
 LONGEST = 200
@@ -79,6 +79,18 @@ def shown(name: object, most: int = LONGEST) -> str:
     if len(text) > most:
         text = f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
     return safe(text)
+
+
+def quoted(given: object) -> str:
+    r"""What somebody gave, as a message repeats it: by its ``repr``, or by its type where that fails.
+
+    >>> print(quoted("w\x1b"), quoted([1.0]))
+    'w\x1b' [1.0]
+    """
+    try:
+        return shown(repr(given))
+    except Exception:  # noqa: BLE001 (it is somebody else's code)
+        return f"an object of type {shown(type(given).__name__)}"
 
 
 class Name(str):  # noqa: SLOT000 (as data it is a str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect
 from collections.abc import Iterable
+from opcode import opmap
 from pathlib import Path
 from traceback import walk_tb
 from types import CodeType, FrameType
@@ -17,9 +18,12 @@ __all__ = [
     "user_scope", "user_site",
 ]  # fmt: skip
 
-_INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
+_OURS = (str(Path(__file__).parent / "_")[:-1], "<microbp ")
+_INSIDE = (*_OURS, str(Path(np.__file__).parent / "_")[:-1])
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
+#: Packages of others that are called by ours.
+_BELOW = {*sys.stdlib_module_names, "numpy", "matplotlib", "rich", "graphviz", "pygraphviz", "PIL"}
 
 #: How many calls outwards variables are sought.
 _CALLS = 100
@@ -47,8 +51,12 @@ def user_frame() -> FrameType | None:
     return frame
 
 
-def of_users(error: BaseException) -> bool:
+def of_users(error: BaseException, but: tuple[str, ...] = ()) -> bool:
     """Whether the user's own code took part in raising ``error``, from the frame that caught it on.
+
+    Code of ours that uses microbp as a user would is his, ``but`` that of some folders. What Python's own
+    library and others below us raise is not, and neither is an error that no statement of ours raised and
+    that yet came up in code of ours, whoever called it.
 
     >>> try:
     ...     [user_site() for _ in 3]
@@ -56,7 +64,15 @@ def of_users(error: BaseException) -> bool:
     ...     of_users(error)
     True
     """
-    return any(_users[frame.f_code.co_filename] for frame, _ in walk_tb(error.__traceback__))
+    trace, his, file = error.__traceback__, False, ""
+    for frame, _ in walk_tb(trace):
+        file, package = frame.f_code.co_filename, str(frame.f_globals.get("__name__")).partition(".")[0]
+        made = file == "<string>" and package == "microbp"  # a method of a dataclass
+        his = his or (_users[file] and not made and not file.startswith(but) and package not in _BELOW)
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised = trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == opmap["RAISE_VARARGS"]
+    return his and (raised or not file.startswith(_OURS))
 
 
 def user_level() -> int:

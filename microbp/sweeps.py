@@ -234,17 +234,14 @@ def tangent(columns: Columns, seeds: Mapping[int, float]) -> Floats:
 
 def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...]) -> Any:
     """A row's value in floats or complex numbers, of numbers or of arrays of that shape."""
+    value = compiled(rule).value if kind is float else compiled_complex(rule)
     if not batch or not any(type(each) is np.ndarray for each in operands):
-        return _value(rule, rule.split(operands), kind)
+        return value(*rule.split(operands))
     if _elementwise(rule):
         with np.errstate(all="ignore"):  # what Python's floats do in silence
-            return _value(rule, rule.split(operands), kind)
+            return value(*rule.split(operands))
     samples = zip(*(np.broadcast_to(each, batch).ravel().tolist() for each in operands), strict=True)
-    return np.array([_value(rule, rule.split(each), kind) for each in samples], dtype=kind).reshape(batch)
-
-
-def _value(rule: Rule, arguments: list[Any], kind: type) -> Any:
-    return (compiled(rule).value if kind is float else compiled_complex(rule))(*arguments)
+    return np.array([value(*rule.split(each)) for each in samples], dtype=kind).reshape(batch)
 
 
 @cache

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from microbp import collector
 from microbp.backward import FROZEN, add_gradients, backward_order
+from microbp.calls import told
 from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
 from microbp.compiled import WITH_SITE, operator, unary
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
@@ -278,6 +279,7 @@ class Value(Lecture):
         stepped(self, ("<=", -1), ("<", 1))
         return math.trunc(self._data)
 
+    @told
     def __round__(self, digits: int | None = None) -> float:
         y, half = round(self._data, digits), 0.5 * 10.0 ** -(digits or 0)
         stepped(self, ("<", y - half), ("<=", y + half))

@@ -37,6 +37,7 @@ rules       THE TABLE
 notation    an expression as text and as LaTeX
 compiled    a row as Python functions
 sites       where in the user's code something happened
+calls       a call that fails by accident is told by its argument
 groups      which values were recorded together
 switches    what is on while anybody is inside
 comparisons what comparisons of Values remember
@@ -300,7 +301,7 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 
 # What viz takes beside the public names, so that both speak alike.
-SHARED = {"spelling.did_you_mean", "safe.safe", "safe.shown", "files.write_file"}
+SHARED = {"calls.told_in", "spelling.did_you_mean", "safe.safe", "safe.shown", "files.write_file"}
 
 
 def viz_objections(package: Path) -> list[str]:
@@ -377,7 +378,9 @@ def beyond_re_exports(source: str) -> list[str]:
             literal = isinstance(node.value, (ast.Constant, ast.List, ast.Tuple))
             fine = literal and names <= {"__all__", "__version__"}
         else:
-            fine = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            fine = isinstance(node, ast.Expr) and (
+                isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("told_in(globals()")
+            )
         if not fine:
             beyond.append(ast.unparse(node))
     return beyond

@@ -1,12 +1,19 @@
-"""Each public function and method, each argument of a wrong kind: a sentence, no accident."""
+"""Every public function and method, each argument of a wrong kind: a sentence, no accident. Long: ``--long``.
+
+Nobody lists what is public: the names are walked, and one of which no right call can be made fails.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import inspect
 import io
 import linecache
+import pickle
+import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -16,7 +23,11 @@ import pytest
 
 import microbp
 import viz
-from microbp import MLP, Graph, MicrobpError, Value, losses, optim
+from microbp import MLP, Graph, Value, optim
+from microbp.rules import RULES
+
+OURS = ("microbp", "viz")
+FOLDERS = tuple(str(Path(str(each.__file__)).parent) for each in (microbp, viz))
 
 WRONG: dict[str, Any] = {
     "None": None, "int": 5, "negative": -1, "str": "x", "list": [1, "a"], "dict": {"a": 1},
@@ -25,124 +36,284 @@ WRONG: dict[str, Any] = {
     "set": {1}, "bool": True, "a class of ours": MLP, "array": np.zeros(2),
 }  # fmt: skip
 
-#: What an accident inside looks like.
-ACCIDENTS = (
-    AssertionError, AttributeError, IndexError, NameError, RecursionError, UnicodeError, StopIteration,
-)  # fmt: skip
+#: Only Python, NumPy and the library call these, with arguments of their own.
+PROTOCOL = re.compile(
+    r"__(array_\w+|new|init_subclass|exit|format|getnewargs|getstate|setstate|reduce|copy|deepcopy"
+    r"|setattr|delattr|eq|post_init|get|set_name)__|update|advance"
+)
 
 
-def right() -> tuple[dict[str, Callable[..., Any]], dict[str, tuple[tuple[Any, ...], dict[str, Any]]]]:
-    """The functions, and for each a right call of it."""
-    w = Value(0.5, name="w")
-    y = w * w
-    y.backward()
-    quiet = {"commands": ["quit"], "stdin": io.StringIO(""), "stdout": io.StringIO()}
-    calls: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
-        "fit": ((MLP(1, [1]), [[1.0], [2.0]], [1.0, 2.0]), {"loss": "half_squared_error", "epochs": 1}),
-        "check_answers": ((y, {"w": 1.0}), {}), "trace": ((y, {}), {}), "explain": ((y, w), {}),
-        "diagnose": ((y,), {}), "audit": ((y,), {}), "check_gradients": ((y,), {}), "compile": ((y,), {}),
-        "grad": ((y, w), {}), "paths": ((y, w), {}), "step": ((y, {}), quiet), "array": (([1.0],), {}),
-        "MLP": ((1, [1]), {}), "Neuron": ((1,), {}), "Layer": ((1, 1), {}), "Graph": ((y,), {}),
-        "Value": ((1.0,), {}), "group": (("g",), {}), "relu": ((w,), {}), "dot": (([w], [1.0]), {}),
-        "softmax": (([w, 1.0],), {}), "log_softmax": (([w, 1.0],), {}), "cross_entropy": (([w], [1.0]), {}),
-        "logsumexp": (([w],), {}), "select": ((1.0, w, w), {}), "data_of": ((w,), {}), "grad_of": ((w,), {}),
-        "viz.draw": ((y,), {}), "viz.page": ((y,), {}), "viz.animate": ((y,), {}),
-        "viz.draw_step": ((y, 1), {}), "optim.SGD": (([w],), {"lr": 0.1}), "optim.Adam": (([w],), {}),
-    }  # fmt: skip
-    spaces = {"viz": viz, "optim": optim}
-    functions = {}
-    for name in calls:
-        space, _, inner = name.rpartition(".")
-        functions[name] = getattr(spaces.get(space, microbp), inner)
-    return functions, calls
+# ------------------------------------------------------------------------------------ what is public
+def public() -> Iterator[tuple[str, Any]]:
+    """What is public, by its name: functions, classes that are made by a call, and methods of all classes.
+
+    Records, whose constructors are generated, are made by the library.
+    """
+    seen: set[int] = set()
+    pending: list[tuple[str, Any]] = [(each, {"microbp": microbp, "viz": viz}[each]) for each in OURS]
+    while pending:
+        name, each = pending.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if inspect.ismodule(each):
+            pending += [(f"{name}.{inner}", getattr(each, inner)) for inner in each.__all__]
+        elif inspect.isclass(each):
+            if issubclass(each, BaseException | enum.Enum):
+                continue
+            record = dataclasses.is_dataclass(each) or hasattr(each, "_fields") or each is microbp.Program
+            record |= inspect.isabstract(each)
+            if not record and each.__init__ is not object.__init__:
+                yield name, each
+            for method, function in methods(each):
+                if id(function) not in seen and not (record and method == "__init__"):
+                    seen.add(id(function))
+                    yield f"{name}.{method}", each
+        elif callable(each) and getattr(each, "__origin__", None) is None:
+            yield name, each
 
 
-def accident(error: Exception) -> bool:
-    """Whether an error has happened to the library, rather than been raised by it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    said = "raise " in linecache.getline(last.filename, last.lineno or 0)
-    return isinstance(error, ACCIDENTS) and not isinstance(error, MicrobpError) and not said
+def methods(kind: type) -> Iterator[tuple[str, Any]]:
+    """Those of our own that take arguments; ``__init__`` is the call of the class."""
+    for base in kind.__mro__:
+        for name, held in vars(base).items() if base.__module__.split(".")[0] in OURS else ():
+            function = getattr(held, "__func__", held)
+            own = not PROTOCOL.fullmatch(name) and (not name.startswith("_") or name.endswith("__"))
+            if inspect.isfunction(function) and own and name != "__init__":
+                taken = len(inspect.signature(function).parameters)
+                if taken > (not isinstance(held, staticmethod)):
+                    yield name, function
 
 
-def methods() -> tuple[dict[str, Callable[..., Any]], dict[str, tuple[tuple[Any, ...], dict[str, Any]]]]:
-    """The methods of what the library makes, plots and losses, and for each a right call of it."""
-    w, x = Value(0.5, name="w"), Value(3.0, name="x")
-    y = w * w * x
-    y.backward()
-    graph, trace, net = Graph(y, {}), microbp.trace(y, {}), MLP(1, [2, 1], seed=1)
-    program = microbp.compile(w * x, inputs=[x])
-    sgd, adam = optim.SGD([w], lr=0.1, momentum=0.9), optim.Adam([w])
-    snapshots = viz.Snapshots(net)
-    net([1.0]).backward()
-    snapshots.take()
-    shape = lambda p: Value(p[0] - p[1])  # noqa: E731
-    of: dict[Callable[..., Any], tuple[Any, ...]] = {
-        Graph.of: (graph.nodes,), Graph.of_roots: ([y],), Graph.from_json: (graph.to_json(),),
-        graph.__getitem__: ("w",), graph.name: (0,), graph.group: (0,), graph.formula: (graph.root,),
-        graph.equation: (graph.root,), graph.shown: (graph.root,), graph.with_data: ([1.0] * len(graph),),
-        trace.from_json: (trace.to_json(),), trace.diff: (trace,), trace.final_step: ("w",),
-        trace.gradient: (0,), trace.gradients: (), trace.largest: (0,), trace.missing: (0,),
-        trace.step_of: ("w",),
-        program.__call__: ([1.0],), program.value_and_grad: ([1.0],), program.assign: (np.array([0.5]),),
-        program.bind: ([Value(1.0)],), program.views: (np.array([0.5]),), net.__call__: ([1.0],),
-        net.freeze: (), net.load_state: (net.state(),), sgd.load_state: (sgd.state(),),
-        adam.load_state: (adam.state(),), microbp.relu.__call__: (1.0,), y.__add__: (1.0,), y.__pow__: (2.0,),
-        y.__mod__: (2.0,), y.__floordiv__: (2.0,), y.__round__: (), y.__lt__: (2.0,), viz.Snapshots: (net,),
-        viz.plot_cost: ([1.0, 0.5],), viz.plot_histograms: (snapshots,),
-        viz.plot_boundary: (shape, [[0, 1], [1, 0]], [-1, 1], 4), optim.clip_gradients: ([w], 1.0),
-        losses.l2_penalty: ([w], 0.1), losses.hinge: ([w], [1.0]), losses.half_squared_error: ([w], [1.0]),
-        losses.softmax_cross_entropy: ([[w, x]], [1]), microbp.check_rule: ("relu",),
-    }  # fmt: skip
-    called = {f"{each.__qualname__} {place}": (each, given) for place, (each, given) in enumerate(of.items())}
-    return {name: each for name, (each, _) in called.items()}, {
-        name: (given[:3], {"resolution": 4} if len(given) > 3 else {}) for name, (_, given) in called.items()
-    }
+# --------------------------------------------------------------------------------------- right calls
+class World:
+    """Something of each public class, and an argument for each parameter by its name."""
+
+    def __init__(self, file: str) -> None:
+        w, x = self.w, self.x = Value(0.5, name="w"), Value(3.0, name="x")
+        y = self.y = w * w * x
+        y.backward()
+        self.net, self.graph, self.trace = MLP(1, [2, 1], seed=1), Graph(y, {}), microbp.trace(y, {})
+        self.snapshots = viz.Snapshots(self.net)
+        self.net([1.0]).backward()
+        self.snapshots.take()
+        self.file = file
+
+    def made(self, kind: type) -> Any:
+        """Something of this class."""
+        makes: dict[str, Callable[[], Any]] = {
+            "MLP": lambda: self.net, "Layer": lambda: microbp.Layer(1, 1),
+            "Neuron": lambda: microbp.Neuron(1), "Array": lambda: microbp.array([1.0, 2.0], "a"),
+            "Graph": lambda: self.graph, "Trace": lambda: self.trace, "Value": lambda: self.w,
+            "Operation": lambda: microbp.relu,
+            "Program": lambda: microbp.compile(self.w * self.x, inputs=[self.x]),
+            "Diagnosis": lambda: microbp.diagnose(Value(0.0, name="z").relu() * self.w, show=False),
+            "Drawing": lambda: viz.draw(self.y), "Page": lambda: viz.page(self.y),
+            "Animation": lambda: viz.animate(self.y), "Snapshots": lambda: viz.Snapshots(self.net),
+            "Affine": lambda: microbp.layers.Affine(np.ones((2, 2)), np.ones(2)),
+            "ReLU": microbp.layers.ReLU, "Sigmoid": microbp.layers.Sigmoid,
+            "SoftmaxWithLoss": microbp.layers.SoftmaxWithLoss,
+            "TwoLayerNet": lambda: microbp.layers.TwoLayerNet(2, 2, 2),
+            "SGD": lambda: optim.SGD([self.w], lr=0.1, momentum=0.9), "Adam": lambda: optim.Adam([self.w]),
+            "AdamW": lambda: optim.AdamW([self.w]), "Constant": lambda: optim.Constant(0.1),
+            "Cosine": lambda: optim.Cosine(0.1, 5), "Exponential": lambda: optim.Exponential(0.1, 0.9),
+            "Linear": lambda: optim.Linear(0.1, 0.01, 5), "StepDecay": lambda: optim.StepDecay(0.1, 0.5, 2),
+            "WarmUp": lambda: optim.WarmUp(3, 0.1),
+        }  # fmt: skip
+        made = makes[kind.__name__]()
+        if isinstance(made, microbp.layers.BatchLayer):
+            made.forward(*[[[1.0, 2.0]], [1]][: len(inspect.signature(made.forward).parameters)])
+        return made
+
+    def right(self, name: str, call: Any) -> dict[str, Any]:
+        """Right arguments: one for each parameter that must be given, and for some others."""
+        w, x, y, batch = self.w, self.x, self.y, np.array([[1.0, 2.0]])
+        rule = RULES["relu"]
+        # By the name of a parameter; or that of the function, or of what it is in, and the parameter.
+        known: dict[str, Any] = {
+            "loss": y, "root": y, "y": y, "wrt": w, "value": w, "net": self.net, "graph": self.graph,
+            "claims": {"w": 1.0}, "step": 1, "which": "w", "position": 0, "node": self.graph.root,
+            "roots": [y], "nodes": self.graph.nodes, "other": self.trace, "data": 1.0, "name": "g",
+            "nin": 1, "nouts": [1], "nout": 1, "X": [[1.0], [2.0]], "Y": [1.0, 2.0], "parameters": [w],
+            "lr": 0.1, "inputs": [1.0], "theta": np.array([0.5]), "params": [Value(1.0)],
+            "predictions": [w], "targets": [1.0], "strength": 0.1, "max_norm": 1.0, "rule": "relu",
+            "x": [1.0], "history": [1.0, 0.5], "picture": viz.picture(self.graph), "rate": 0.1, "steps": 5,
+            "factor": 0.5, "final": 0.01, "every": 2, "then": 0.1, "style": None, "engine": "auto",
+            "format": "svg", "names": {"x": "h"}, "expression": rule.y, "numbers": {"x": 2.0},
+            "path": self.file, "film": viz.animate(y).film, "snapshots": self.snapshots,
+            "microbp.MLP state": self.net.state(),
+            "microbp.optim.SGD state": optim.SGD([w], lr=0.1, momentum=0.9).state(),
+            "microbp.Trace text": self.trace.to_json(), "microbp.Graph text": self.graph.to_json(),
+            "microbp.Graph data": [1.0] * len(self.graph), "microbp.fit loss": "half_squared_error",
+            "microbp.fit epochs": 1, "microbp.data_of x": w, "microbp.grad_of x": w,
+            "microbp.softmax x": [w, 1.0], "microbp.log_softmax x": [w, 1.0], "microbp.Value other": 2.0,
+            "microbp.numerical_gradient function": lambda: y, "microbp.Array kth": 0,
+            "microbp.define name": f"own{len(RULES)}", "microbp.define args": "x",
+            "microbp.define y": "x*x", "microbp.define d": "2*x", "microbp.step commands": ["quit"],
+            "microbp.diagnose loss": y, "microbp.explain value": w, "microbp.Operation rule": rule,
+            "microbp.step stdin": io.StringIO(""), "microbp.step stdout": io.StringIO(),
+            "microbp.losses.softmax_cross_entropy predictions": [[w, x]],
+            "microbp.losses.softmax_cross_entropy targets": [1],
+            "microbp.losses.binary_cross_entropy predictions": [w.sigmoid()],
+            "microbp.layers x": batch, "microbp.layers t": np.array([1]), "microbp.layers.Affine dout": batch,
+            "microbp.layers W": np.ones((2, 2)), "microbp.layers b": np.ones(2),
+            "input_size": 2, "hidden_size": 2, "output_size": 2, "microbp.notation x": 0.5,
+            "microbp.notation rule": rule, "microbp.notation.latex names": {"x": "h"},
+            "microbp.notation.formula operands": ("h",),
+            "viz.plot_boundary net": lambda p: Value(p[0] - p[1]), "viz.plot_boundary X": [[0, 1], [1, 0]],
+            "viz.plot_boundary Y": [-1, 1], "viz.plot_boundary resolution": 4,
+            "viz.Page.save path": f"{self.file}.html", "viz.Page path": f"{self.file}.html",
+            "viz.Drawing path": f"{self.file}.dot", "viz.Animation path": f"{self.file}.svg",
+            "args": (), "others": (), "microbp operands": (w,),
+            "microbp.clip operands": (w, 0.0, 1.0), "microbp.select operands": (1.0, w, w),
+            "microbp.dot operands": ([w], [1.0]), "microbp.cross_entropy operands": ([w], [1.0]),
+            "microbp.logsumexp operands": ([w],), "microbp.maximum operands": (w, 1.0),
+            "microbp.minimum operands": (w, 1.0), "microbp.Value.arctan2 others": (1.0,),
+            "microbp.Value.fmod others": (1.0,), "microbp.Value.hypot others": (1.0,),
+            "microbp.Value.logical_xor others": (1.0,),
+            "microbp.Array.argpartition args": (1,), "microbp.Array.dot args": (batch[0],),
+            "microbp.Array.searchsorted args": (1.0,),
+        }  # fmt: skip
+        parts = name.split(".")
+        scopes = [".".join(parts[:end]) + " " for end in range(len(parts), 0, -1)] + [""]
+        found = {}
+        for each in inspect.signature(call).parameters.values():
+            needed = each.default is each.empty and each.kind is not each.VAR_KEYWORD
+            keys = [scope + each.name for scope in scopes if scope + each.name in known]
+            if keys and (needed or " " in keys[0]):
+                found[each.name] = known[keys[0]]
+        return found
 
 
-FUNCTIONS, CALLS = right()
-METHODS, METHOD_CALLS = methods()
+def callable_of(world: World, name: str, each: Any) -> Any:
+    """What is called by a public name: a function, a class, or a method of something that there is."""
+    method = name.rpartition(".")[2]
+    if not inspect.isclass(each) or method == each.__name__:
+        return each
+    held = inspect.getattr_static(each, method)
+    return getattr(each if isinstance(held, staticmethod) else world.made(each), method)
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, *METHODS])
+# ------------------------------------------------------------------------------------- wrong calls
+def accident(error: BaseException, parameter: str = "no parameter", wrong: Any = None) -> bool:
+    """Whether an error has happened to the library, rather than been raised by it.
+
+    What Python says of a file is none, nor what it says of a call of the function that was given, and a
+    TypeError of its own that names the argument.
+    """
+    if isinstance(error, OSError) and error.filename == str(wrong):
+        return False
+    if isinstance(error, TypeError) and (callable(wrong) or re.search(rf"\b{parameter}\b", str(error))):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = any(each.filename.startswith((*FOLDERS, "<microbp")) for each in frames)
+    last = frames[-1]
+    ours = last.filename.startswith(FOLDERS)
+    if ours and "raise" in linecache.getline(last.filename, last.lineno or 0).split("#")[0]:
+        return False
+    return inside
+
+
+def refused_by_numpy(name: str, call: inspect.BoundArguments, error: Exception) -> bool:
+    """Whether it is a method of NumPy's that NumPy refuses of floats, too, with an error of this type."""
+    if not name.startswith("microbp.Array."):
+        return False
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        getattr(np.array([1.0, 2.0]), name.rpartition(".")[2])(*call.args, **call.kwargs)
+    return isinstance(error, caught.type)
+
+
+#: What says in any case what to do instead, or has no value at the number.
+REFUSED = {"__rfloordiv__", "__rmod__", "__rdivmod__", "arccosh"}
+NAMES = dict(public())
+
+
+@pytest.fixture(autouse=True)
+def _sites_are_off_afterwards() -> Iterator[None]:
+    yield
+    microbp.record_sites(False)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_argument_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a text may be taken for the name of a file
-    function, (args, options) = (FUNCTIONS | METHODS)[name], (CALLS | METHOD_CALLS)[name]
+    world = World(str(tmp_path / "right.npz"))
+    function = callable_of(world, name, NAMES[name])
     signature = inspect.signature(function)
-    kept = signature.bind_partial(*args, **options)
     accidents = []
     for parameter in signature.parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind is parameter.VAR_KEYWORD:
             continue
+        right = world.right(name, function)
         for kind, wrong in WRONG.items():
-            call = inspect.BoundArguments(signature, type(kept.arguments)(kept.arguments))
-            call.arguments[parameter.name] = wrong
-            ordered = {key: call.arguments[key] for key in signature.parameters if key in call.arguments}
+            several = parameter.kind is parameter.VAR_POSITIONAL
+            given = right | {parameter.name: (wrong,) if several else wrong}
+            call = inspect.BoundArguments(signature, {})
+            call.arguments.update({key: given[key] for key in signature.parameters if key in given})
             try:
                 with redirect_stdout(io.StringIO()):
-                    function(**ordered) if _by_keyword(signature) else function(*ordered.values())
+                    function(*call.args, **call.kwargs)
             except Exception as error:  # noqa: BLE001 (whatever it is, it is looked at)
-                if accident(error):
+                if accident(error, parameter.name, wrong) and not refused_by_numpy(name, call, error):
                     accidents.append(f"{parameter.name}={kind}: {type(error).__name__}: {error}")
-    assert accidents == []
+    assert not accidents, "\n".join(accidents)
     x = Value(3.0)  # and nothing is broken for the next call
     (x * x).backward()
     assert (x.grad, len(Graph(x * x))) == (6.0, 2)
 
 
-def _by_keyword(signature: inspect.Signature) -> bool:
-    return all(
-        each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY, each.VAR_KEYWORD)
-        for each in signature.parameters.values()
-    )
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_a_right_call(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world = World(str(tmp_path / "right.npz"))
+    function = callable_of(world, name, NAMES[name])
+    if name.endswith(".load"):
+        world.made(NAMES[name]).save(world.file)
+    call = inspect.BoundArguments(inspect.signature(function), world.right(name, function))
+    with redirect_stdout(io.StringIO()):
+        if name.rpartition(".")[2] in REFUSED:
+            with pytest.raises((TypeError, microbp.UndefinedOperation), match=r"plain number|no value"):
+                function(*call.args, **call.kwargs)
+        else:
+            function(*call.args, **call.kwargs)
 
 
 def test_an_accident_would_be_caught() -> None:
     def broken(x: Any) -> Any:
-        return x.numbers
+        return microbp.notation.symbol.__wrapped__(x)  # type: ignore[attr-defined]
 
     with pytest.raises(AttributeError) as caught:
         broken(5)
     assert accident(caught.value)
+    with pytest.raises(TypeError, match=r"^symbol\(\): rule takes Rule \| str, not 5$") as raised:
+        microbp.notation.symbol(5)  # type: ignore[arg-type]
+    assert not accident(raised.value)
+
+
+def test_an_error_that_is_not_the_call_s_stays() -> None:
+    class Net(MLP):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(x).numbers
+
+    with pytest.raises(AttributeError, match="'Value' object has no attribute 'numbers'"):
+        microbp.fit(Net(1, [1]), [[1.0]], [1.0], loss="hinge")
+    with pytest.raises(TypeError, match=r"^explain\(\) missing 1 required positional argument: 'loss'$"):
+        microbp.explain()  # type: ignore[call-arg]
+
+
+class Unsaid:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_what_cannot_be_repeated_is_told_by_its_type() -> None:
+    with pytest.raises(TypeError, match=r"rule takes Rule \| str, not an object of type Unsaid$"):
+        microbp.notation.symbol(Unsaid())  # type: ignore[arg-type]
+
+
+def test_public_functions_are_pickled() -> None:
+    for each in (microbp.softmax, microbp.fit, viz.draw, optim.clip_gradients):
+        assert pickle.loads(pickle.dumps(each)) is each
 
 
 def test_a_refused_graph_breaks_no_later_pass() -> None:

@@ -4,6 +4,7 @@
 It imports microbp's public names; microbp itself never imports viz.
 """
 
+from microbp.calls import told_in
 from viz.animation import Animation, animate
 from viz.drawing import Drawing, draw
 from viz.engines import EngineFailed, NoEngine
@@ -18,3 +19,5 @@ __all__ = [
     "TooManyValues", "animate", "draw", "draw_step", "page", "picture", "plot_boundary", "plot_cost",
     "plot_histograms",
 ]  # fmt: skip
+
+told_in(globals())

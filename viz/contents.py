@@ -43,6 +43,7 @@ class Contents:
         #: What was found to be wrong, by the position of the value.
         self._findings = findings or {}
         self.values = partition.values
+        self._noted = {*self._findings, *np.flatnonzero(~np.isfinite(self.values.graph.data)).tolist()}
         self.nodes = partition.values.nodes
         #: The labels, operands before users.
         self.order = partition.order
@@ -151,7 +152,7 @@ class Contents:
             values=len(members),
             parameters=len(learned),
             times=made.times,
-            largest=_largest(self.nodes[each].grad for each in (learned or members)),
+            largest=self._largest(learned or members),
             leaves=kinds[label] if made.how == "leaves" else None,
             notes=self._notes(label),
         )
@@ -165,9 +166,9 @@ class Contents:
             return made.name, made.how in {"group", "leaves"}
         if node.named:
             return _common_name([self.nodes[each].name for each in self.members[label]], node.name), True
-        rules = {rule.name for each in self.members[label] if (rule := self.nodes[each].rule)}
-        if made.how == "tree" and len(rules) == 1:
-            return f"{rules.pop()} chain", False
+        ops = {*self.values.graph.op[self.members[label]].tolist()} - {-1}
+        if made.how == "tree" and len(ops) == 1:
+            return f"{self.values.graph.rules[ops.pop()].name} chain", False
         return (self._formula(label) if made.how == "tree" else self._symbol(label)), False
 
     def _formula(self, label: int) -> str:
@@ -185,7 +186,7 @@ class Contents:
     def _notes(self, label: int) -> tuple[str, ...]:
         """What was found to be wrong with its values, and where a number first is none; of many the first."""
         told: dict[str, None] = {}
-        for position in self.members[label]:
+        for position in filter(self._noted.__contains__, self.members[label]):
             node = self.nodes[position]
             if not math.isfinite(node.data):
                 below = [each.node.data for each in node.inputs if each.node]
@@ -197,11 +198,16 @@ class Contents:
 
     def _spark(self, label: int) -> tuple[float | None, ...]:
         """Of a box of repeated steps the largest |∇| of each, or of each of ``STRIP`` runs of them."""
-        steps: list[list[float | None]] = [[] for _ in range(self.partition[label].steps)]
-        for position in self.members[label] if steps else ():
-            if (turn := int(self.partition.turn[position])) >= 0:
-                steps[turn].append(self.nodes[position].grad)
-        return _strip([_largest(each) for each in steps])
+        members = np.array(self.members[label])
+        members = members[(self.partition.turn[members] >= 0) & self.values.graph.known[members]]
+        largest = np.full(self.partition[label].steps, -1.0)  # of a step in which no gradient is known
+        np.maximum.at(largest, self.partition.turn[members], abs(self.values.graph.grad[members]))
+        return _strip([None if each < 0.0 else each for each in largest.tolist()])
+
+    def _largest(self, members: list[int]) -> float | None:
+        """The largest gradient in magnitude, as a positive number; nan if there is one among them."""
+        known = self.values.graph.known[members]
+        return float(abs(self.values.graph.grad[members][known]).max()) if known.any() else None
 
     def _symbol(self, label: int) -> str:
         """The sign of the operation, if the values of the box are samples of one."""
@@ -210,7 +216,10 @@ class Contents:
             return ""
         if len(members) > made.times:
             return "Σ"
-        signs = {sign(self.nodes[each]) for each in members}
+        # where no operand is a literal, it is that of the operation
+        ops, rows = self.values.graph.op[members].tolist(), self.values.rows
+        kinds = {(op, each * (min(rows[each]) < 0)): each for op, each in zip(ops, members, strict=True)}
+        signs = {sign(self.nodes[each]) for each in kinds.values()}
         return signs.pop() if len(signs) == 1 else symbol(node.rule)
 
     def _numbered(self) -> dict[int, int]:
@@ -230,7 +239,7 @@ class Contents:
         made, members = self.partition[label], self.members[label]
         names = [self.nodes[each].name for each in members[:_NAMES]]
         more = f" … {len(members) - _NAMES:,} more" if len(members) > _NAMES else ""
-        largest = _largest(self.nodes[each].grad for each in members)
+        largest = self._largest(members)
         told = [
             ".".join(made.path),
             f"{len(members):,} values" + (f", {made.times:,} alike" if made.times > 1 else ""),
@@ -282,14 +291,6 @@ def _shaped(nodes: Sequence[Node]) -> tuple[int, tuple[float | None, ...]]:
 def _strongest(run: Iterable[float | None]) -> float | None:
     known = [each for each in run if each is not None]
     return max(known, key=lambda each: math.inf if math.isnan(each) else abs(each), default=None)
-
-
-def _largest(gradients: Iterable[float | None]) -> float | None:
-    """The largest in magnitude, as a positive number; nan if there is one among them."""
-    found = [abs(each) for each in gradients if each is not None]
-    if not found:
-        return None
-    return math.nan if any(map(math.isnan, found)) else max(found)
 
 
 def _strip(gradients: Sequence[float | None]) -> tuple[float | None, ...]:

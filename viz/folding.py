@@ -12,6 +12,7 @@ import heapq
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,6 +94,16 @@ class Values:
     def is_leaf(self, position: int) -> bool:
         """Whether a value was given rather than computed."""
         return not self.computed[position]
+
+    def are(self, names: Collection[str]) -> npt.NDArray[np.bool_]:
+        """By position whether the value was computed by an operation of one of these names."""
+        return np.array([*(rule.name in names for rule in self.graph.rules), False])[self.graph.op]
+
+    @cached_property
+    def rows(self) -> list[list[int]]:
+        """The operands of each value: positions, and numbers below 0 for literals."""
+        args, first = self.graph.args.tolist(), self.graph.first.tolist()
+        return [args[start:stop] for start, stop in pairwise(first)]
 
     @cached_property
     def paths(self) -> list[GroupPath]:
@@ -365,28 +376,18 @@ def sums(values: Values) -> Partition:
     >>> sums(Values(graph, kinds(graph))).label.tolist()
     [0, 1, 4, 3, 4]
     """
-    nodes = values.nodes
-    classes: Ints = np.where(values.shown, np.arange(len(nodes)), -1)
-    once = np.flatnonzero((values.reads == 1) & values.shown & values.computed)
-    for position in once[::-1].tolist():
-        node, reader = nodes[position], nodes[values.reader[position]]
-        assert node.rule is not None
-        if (
-            not node.named
-            and (node.rule.name in _LINKS or node.rule.name == "mul")
-            and _adds(reader, position)
-            and classes[reader.position] >= 0
-            and node.group == reader.group
-        ):
-            classes[position] = classes[reader.position]
+    graph, shown = values.graph, values.shown
+    classes: Ints = np.where(shown, np.arange(len(graph)), -1)
+    once = np.flatnonzero((values.reads == 1) & shown & values.are({*_LINKS, "mul"}) & ~np.array(graph.named))
+    reader = values.reader[once]
+    # a dot adds its last operand alone, the bias, as it is
+    last = graph.args[graph.first[reader + 1] - 1] == once
+    adds = values.are(_LINKS)[reader] & (last | ~values.are({"dot"})[reader])
+    group = values.places({path: place for place, path in enumerate(values.paths)})
+    joins = adds & shown[reader] & (group[once] == group[reader])
+    for position, into in zip(once[joins][::-1].tolist(), reader[joins][::-1].tolist(), strict=True):
+        classes[position] = classes[into]
     return Partition(values, classes)
-
-
-def _adds(reader: Node, position: int) -> bool:
-    """Whether the reader adds this operand as it is; a dot does so with its last, the bias, alone."""
-    if not is_link(reader):
-        return False
-    return reader.rule is None or reader.rule.name != "dot" or reader.operands[-1] == position
 
 
 def is_link(node: Node) -> bool:
@@ -469,6 +470,7 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
     #: The class of each label; that of a leaf may be shared without its box being so.
     of: dict[int, Hashable] = {}
     key: dict[int, Hashable] = {}
+    where = partition.label.tolist()
     leaders: dict[Hashable, int] = {}
     for label in partition.order:
         if partition.is_leaf(label):
@@ -476,7 +478,7 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
             learned = kind is Kind.PARAMETER and not any_parameter
             of[label] = label if learned else (kind.value, _array_of(values.nodes[label]))
         elif partition[label].how in {"", "alike"}:
-            key[label] = of[label] = leaders.setdefault(_written(partition, label, of), label)
+            key[label] = of[label] = leaders.setdefault(_written(values, label, where, of), label)
         else:
             of[label] = label
 
@@ -495,16 +497,15 @@ def _array_of(node: Node) -> str:
     return re.sub(r"\.\d+(?=\.|$)", "", stem(node))
 
 
-def _written(partition: Partition, label: int, of: Mapping[int, Hashable]) -> Hashable:
+def _written(values: Values, label: int, where: list[int], of: Mapping[int, Hashable]) -> Hashable:
     """What a box computes, written from its last value downwards."""
-    graph, where = partition.values.graph, partition.label
     written: list[Hashable] = []
     pending = [label]
     while pending:
         position = pending.pop()
-        written.append(int(graph.op[position]))
-        for each in graph.args[graph.first[position] : graph.first[position + 1]].tolist():
-            box = int(where[each]) if each >= 0 else -2
+        written.append(int(values.graph.op[position]))
+        for each in values.rows[position]:
+            box = where[each] if each >= 0 else -2
             if box == label:
                 pending.append(each)
             written.append("literal" if box == -2 else "inside" if box == label else of.get(box, "hidden"))
@@ -738,11 +739,11 @@ def loops(partition: Partition) -> Partition:
     """
     values = partition.values
     step, turn = _steps(values)
-    key = {
-        label: int(step[label])
-        for label in partition.labels
-        if step[label] >= 0 and not partition.is_leaf(label)
-    }
+    if not (step >= 0).any():
+        return partition
+    labels = np.array(partition.labels)
+    labels = labels[(step[labels] >= 0) & values.computed[labels]]
+    key = dict(zip(labels.tolist(), step[labels].tolist(), strict=True))
     count = {each: int(turn[step == each].max()) + 1 for each in {*key.values()}}
 
     def made(each: Any, labels: list[int]) -> Made:
@@ -961,11 +962,12 @@ def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     if values.paths:
         yield from _grouped(values)
     else:
+        plain = sums(values)
         if len(values) > _HUGE:
-            yield from _looped(sums(values))
-        batch = _loose(sums(values))
+            yield from _looped(plain)
+        batch = _loose(plain)
         yield batch, "values alike together"
-        yield from _looped(sums(values))
+        yield from _looped(plain)
         for phrase, fold in _OUTSIDE:
             yield fold(batch), phrase
     for most in (24, 16, 10, FEWEST):

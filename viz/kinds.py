@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
+import numpy as np
+
 from microbp import Graph, Node, Value
 from microbp.notation import plain_number, symbol
 from microbp.spelling import did_you_mean
@@ -35,7 +37,14 @@ def kinds(graph: Graph, parameters: Iterable[str | Value] | None = None) -> list
     ['parameter', 'input', 'operation', 'constant', 'operation']
     """
     listed = None if parameters is None else _listed(graph, parameters)
-    return [kind_of(node, listed) for node in graph.nodes]
+    found = [Kind.OPERATION] * len(graph)
+    for leaf in _leaves(graph):
+        found[leaf.position] = kind_of(leaf, listed)
+    return found
+
+
+def _leaves(graph: Graph) -> list[Node]:
+    return [graph.nodes[place] for place in np.flatnonzero(graph.op < 0).tolist()]
 
 
 def kind_of(node: Node, parameters: Collection[str] | None = None) -> Kind:
@@ -59,7 +68,7 @@ def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
             names.add(each)
         else:
             raise TypeError(f"parameters lists names or Values, not {each!r}")
-    leaves = [node.name for node in graph.nodes if node.rule is None]
+    leaves = [node.name for node in _leaves(graph)]
     if names and names.isdisjoint(leaves):
         [first, *more] = sorted(names)
         others = f" (nor any of the {len(more)} others)" if more else ""

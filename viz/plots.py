@@ -212,6 +212,9 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
             f"plot_histograms() takes Snapshots(net), with a take() after each backward(), not "
             f"{type(snapshots).__name__}"
         )
+    whole_number("bins", bins)
+    if bins < 1:
+        raise ValueError(f"bins={bins!r}: a histogram has 1 or more")
     if not len(snapshots):
         raise ValueError("there are no snapshots yet: call take() after backward()")
     made = figure(8.0, 0.6 + 1.9 * len(snapshots.layers))

@@ -8,49 +8,18 @@ static inline double divided(double a, double b, int *bad) {
     *bad |= b == 0.0;
     return a / b;
 }
-#define CHECKED(name, function) \
-    static inline double checked_##name(double x, int *bad) { \
-        double y = function(x); \
-        if (!isfinite(y)) *bad |= isnan(y) ? !isnan(x) : isfinite(x); \
-        return y; \
-    }
-CHECKED(exp, exp)
-CHECKED(expm1, expm1)
-CHECKED(log, log)
-CHECKED(log1p, log1p)
-CHECKED(sqrt, sqrt)
-CHECKED(sin, sin)
-CHECKED(cos, cos)
-CHECKED(tan, tan)
-CHECKED(asin, asin)
-CHECKED(acos, acos)
-CHECKED(sinh, sinh)
-CHECKED(cosh, cosh)
+static inline double checked(double x, double y, int *bad) {
+    if (!isfinite(y)) *bad |= isnan(y) ? !isnan(x) : isfinite(x);
+    return y;
+}
 static inline double checked_pow(double a, double b, int *bad) {
     double y = pow(a, b);
     if (!isfinite(y)) *bad |= isnan(y) ? !isnan(a) && !isnan(b) : isfinite(a) && isfinite(b);
     return y;
 }
-
+#define CHECKED(function, x) checked(x, function(x), bad)
 #define div_(a, b) divided(a, b, bad)
-#define exp_(x) checked_exp(x, bad)
-#define expm1_(x) checked_expm1(x, bad)
-#define log_(x) checked_log(x, bad)
-#define log1p_(x) checked_log1p(x, bad)
-#define sqrt_(x) checked_sqrt(x, bad)
-#define sin_(x) checked_sin(x, bad)
-#define cos_(x) checked_cos(x, bad)
-#define tan_(x) checked_tan(x, bad)
-#define asin_(x) checked_asin(x, bad)
-#define acos_(x) checked_acos(x, bad)
-#define sinh_(x) checked_sinh(x, bad)
-#define cosh_(x) checked_cosh(x, bad)
 #define pow_(a, b) checked_pow(a, b, bad)
-#define abs_ fabs
-#define atan_ atan
-#define tanh_ tanh
-#define erf_ erf
-#define erfc_ erfc
 
 /* -------------------------------------------------------------------------- the rows, read as single numbers */
 #define AND &&

@@ -76,7 +76,7 @@ class Machine:
         module, found = _loaded()
         if module is None:
             raise RuntimeError(f"there is no native machine here: {found.why}")
-        known = {name: number for number, name in enumerate(module.rows)}
+        known = {rule.name: number for number, rule in enumerate(TABLE)}
         users: list[Rule] = []
         numbers = [-1]
         for rule in graph.rules:
@@ -94,6 +94,8 @@ class Machine:
             tuple((_value(rule), slopes(rule)) for rule in users), variant,
         )  # fmt: skip
         self.outputs, self.defined = len(outputs), bool(users)
+        #: Over how many threads the blocks of a batch are spread; the results do not depend on it.
+        self.threads = 1
         #: In how many steps over rows of samples it runs, how many of these are products with matrices, and
         #: how many coefficients the largest has.
         self.steps, self.products, self.largest = self._run.sizes
@@ -101,7 +103,8 @@ class Machine:
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, tuple[int, int] | None]:
         """The outputs [samples, outputs]; and the sample and the node that are undefined, or None."""
         out = np.empty((len(x), self.outputs))
-        return out, self._run.values(np.ascontiguousarray(x), np.ascontiguousarray(theta), out)
+        found = np.ascontiguousarray(x), np.ascontiguousarray(theta)
+        return out, self._run.run(self.threads, *found, out, None, None, None)
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
@@ -113,9 +116,9 @@ class Machine:
         costs = np.empty(len(x))
         x, theta = np.ascontiguousarray(x), np.ascontiguousarray(theta)
         if gradient.flags.c_contiguous:
-            return costs, self._run.gradients(x, theta, costs, gradient, dx)
+            return costs, self._run.run(self.threads, x, theta, None, costs, gradient, dx)
         made = np.empty(len(gradient))
-        fault = self._run.gradients(x, theta, costs, made, dx)
+        fault = self._run.run(self.threads, x, theta, None, costs, made, dx)
         gradient[:] = made
         return costs, fault
 

@@ -50,7 +50,7 @@ def printed() -> str:
     parts = [_HEAD, f'#define TABLE_DIGEST "{digest()}"\n']
     parts.append("/* Each row: its name, single arguments, lists, whether it may be undefined. */")
     parts.append(f"#define ROWS(ROW){rows}\n")
-    parts += ["#ifdef VALUE\n", *map(_row, TABLE), "#endif\n"]
+    parts += ["#ifdef VALUE\n", _functions(), *map(_row, TABLE), "#endif\n"]
     return "\n".join(parts)
 
 
@@ -87,6 +87,18 @@ def may_fail(rule: Rule) -> bool:
     ]
     words = {each.id for part in refusing for each in ast.walk(part) if isinstance(each, ast.Name)}
     return bool(words - CONSTANTS.keys() - FUNCTIONS.keys())
+
+
+def _functions() -> str:
+    """The functions of C, where the machine has none of its own; CHECKED notes what ``math`` refuses."""
+    lines = ["/* The library's functions, for those that the machine does not define itself. */"]
+    for name in sorted(FUNCTIONS.keys() - {"pow", "sigmoid", "dpow"}):
+        own = "fabs" if name == "abs" else name
+        plain = f"#define {name}_ {own}"
+        if name not in _EVERYWHERE:
+            plain = f"#ifdef CHECKED\n#define {name}_(x) CHECKED({own}, x)\n#else\n{plain}\n#endif"
+        lines.append(f"#ifndef {name}_\n{plain}\n#endif")
+    return "\n".join([*lines, ""])
 
 
 def _row(rule: Rule) -> str:

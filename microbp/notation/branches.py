@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, REAL, Expression
+from microbp.safe import shown
 
 __all__ = ["at"]
 
@@ -30,6 +31,8 @@ def at(
     >>> str(at(power, {"a": 0.7, "b": 2.0}, literals=["b"]))
     '2.0 * a'
     """
+    if missing := [*filter(lambda each: each not in numbers, literals)]:
+        raise ValueError(f"at(): of the literal {shown(missing[0])} no number is given")
     tree = _At(numbers, literals, elements).visit(ast.parse(expression.text, mode="eval").body)
     names = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
     return Expression(ast.unparse(tree), frozenset(names & {*numbers, *CONSTANTS}), tree)

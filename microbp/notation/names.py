@@ -23,6 +23,8 @@ def plain_number(x: float, digits: int | None = None, *, padded: bool = False, s
         written = "nan" if math.isnan(x) else "∞" if x > 0 else "-∞"
     elif digits is None:
         written = repr(float(x)).removesuffix(".0")
+    elif type(digits) is bool or digits < 1:
+        raise ValueError(f"digits={digits!r}: a number is written with 1 or more")
     else:
         written = f"{x:.{digits}g}"
         if padded and x == 0.0:

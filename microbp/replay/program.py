@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +135,9 @@ class Program:
     #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
     _bytes: int = field(init=False)
     _frozen: list[Value] = field(init=False)
+
+    #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
+    explain: ClassVar[Callable[..., Any]]
 
     def __post_init__(self) -> None:
         held, pairs = self.captured, zip(self._leaves.params, self.captured.trained, strict=False)

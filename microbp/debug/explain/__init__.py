@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any, overload
 
 from microbp.backward import upstream_gradients
 from microbp.debug.explain.derivation import Derivation
-from microbp.debug.explain.formulas import Math, name_of, number, quotient
 from microbp.debug.explain.matrices import MatrixExplanation, explain_program
-from microbp.debug.explain.records import Explanation, Row
-from microbp.debug.explain.sentences import language_of, say
-from microbp.debug.explain.short import shortened
+from microbp.debug.explain.names import shortened
+from microbp.debug.explain.records import Explanation, Part, Row
+from microbp.debug.explain.sentences import Math, name_of, number, quotient, say
 from microbp.debug.passes import target
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
+from microbp.spelling import language as language_of
 from microbp.sweeps import dependents
 from microbp.value import Value
 
@@ -114,30 +115,27 @@ def explain(
     parts = derivation.tell()
     if rate is not None and asked.node.requires_grad:
         parts += _update(derivation, float(rate), language)
-    told = Explanation(title, language, parts)
-    return Explanation(title, language, (*short.key([str(told)], language), *short.signs(language), *parts))
+    return Explanation(title, language, (*short.key(derivation.used, language), *parts))
 
 
-def _update(found: Derivation, rate: float, language: str) -> tuple[Math | Row, ...]:
+def _update(found: Derivation, rate: float, language: str) -> tuple[Part, ...]:
     """The step of gradient descent."""
-    w, step = found.value, found.label
-    data = found.graph.nodes[found.target].data
-    first, *others = map(number, (data, rate, found.result))
-    eta, gradient = (
-        Math(*(f"({each})" if each[0] in "−-" else each for each in both)) for both in others
-    )  # fmt: skip
-    row = Row(
-        "update",
-        w,
-        (Math(f"{w.text} − η·{step.text}", rf"{w.latex}-\eta\,{step.latex}"),),
-        Math(
-            f"{first.text} − {eta.text}·{gradient.text}",
-            rf"{first.latex}-{eta.latex}\cdot {gradient.latex}",
-        ),
-        data - rate * found.result,
-        data - rate * found.engine,
-        abs(data) + abs(rate * found.result),
-        sign="←",
-    )
-    of = Math(f"η = {others[0].text}", rf"\eta = {others[0].latex}")
-    return say("update", language, rate=of), row
+    w, by, data = found.value, found.label, found.graph.nodes[found.target].data
+    step = ast.BinOp(ast.Constant(rate), ast.Mult(), ast.Constant(found.result))
+    symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
+    numbers = found.formulas.numbers(ast.BinOp(ast.Constant(data), ast.Sub(), step))
+    ours, engine = data - rate * found.result, data - rate * found.engine
+    row = Row("update", w, (symbols,), numbers, ours, engine, abs(data) + abs(rate * found.result), sign="←")
+    eta = number(rate)
+    return say("update", language, rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}")), row
+
+
+def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
+    """The derivation by the matrices that were found in the graph: ``explain(program)``.
+
+    Raises ValueError for another language, and for a program in straight-line code or without matrices.
+    """
+    return explain_program(program, language_of(language))
+
+
+Program.explain = _of_program

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from microbp.debug.explain.formulas import Math
-from microbp.debug.explain.records import agree, sentence
-from microbp.debug.explain.sentences import say
-from microbp.notebook import Shown
+from microbp.debug.explain.records import Code, Explanation, Part, Row
+from microbp.debug.explain.sentences import Math, say
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, statements, whole_vector
-from microbp.replay.matrix import Plan
-from microbp.replay.passes import Generated, Writer, generated
+from microbp.replay.passes import Generated, generated
 from microbp.sweeps import backward
 
 __all__ = ["MatrixExplanation", "explain_program"]
@@ -26,63 +22,16 @@ __all__ = ["MatrixExplanation", "explain_program"]
 COARSER = 1e3
 
 
-@dataclass(frozen=True, repr=False)
-class MatrixExplanation(Shown):
-    """The matrix form of a graph; ``str()`` has the program's lines, ``markdown`` has LaTeX."""
+class MatrixExplanation(Explanation):
+    """The matrix form of a graph; ``str()`` has the program's lines, ``markdown`` has LaTeX.
 
-    title: Math
-    language: str
-    #: Sentences, and below each the program's lines and the formulas in LaTeX.
-    parts: tuple[tuple[Math, tuple[str, ...], str], ...]
-    #: Each parameter whose derivative is not the engine's at the recorded sample: its name and both numbers.
-    rows: tuple[tuple[str, float, float], ...]
+    ``rows`` has the derivative of each parameter by the matrix form and by the engine at the recorded sample.
+    """
 
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """What differs from the engine."""
-        wrong = [row for row in self.rows if not _same(row, self.rows)]
-        return tuple(
-            say("differs", self.language, label=f"∂J/∂{name}", value=repr(ours), engine=repr(engine),
-                where="").text
-            for name, ours, engine in wrong
-        )  # fmt: skip
-
-    @property
-    def ok(self) -> bool:
-        """Whether the program's derivatives are the engine's at the sample that was recorded."""
-        return not self.faults
-
-    def verdict(self) -> list[Math]:
-        """What the comparison with the engine gave."""
-        if not self.rows:
-            return []
-        if self.ok:
-            return [say("matrix agrees", self.language, count=len(self.rows))]
-        told = [Math(f"  {each}", f"- `{each}`") for each in self.faults]
-        return [say("wrong", self.language), *told]
-
-    def __str__(self) -> str:
-        lines = [*sentence(self.title.text)]
-        for said, code, _ in self.parts:
-            lines += ["", *sentence(said.text), *(f"    {each}" for each in code)]
-        for each in self.verdict():
-            fault = each.text.startswith(" ")
-            lines += [each.text] if fault else ["", *sentence(each.text)]
-        return "\n".join(lines)
-
-    @property
-    def markdown(self) -> str:
-        """Markdown with LaTeX between ``$$``."""
-        blocks = [f"**{self.title.latex}**"]
-        for said, _, shown in self.parts:
-            blocks += [said.latex, f"$$\n\\begin{{aligned}}\n{shown}\n\\end{{aligned}}\n$$"]
-        return "\n\n".join([*blocks, *(each.latex for each in self.verdict())]) + "\n"
-
-    def __repr__(self) -> str:
-        return f"MatrixExplanation({self.title.text})"
-
-    def _markdown(self) -> str:
-        return self.markdown
+    def _verdict(self) -> Math | None:
+        if self.rows and self.ok:
+            return say("matrix agrees", self.language, count=len(self.rows))
+        return super()._verdict()
 
 
 def explain_program(program: Program, language: str) -> MatrixExplanation:
@@ -95,20 +44,8 @@ def explain_program(program: Program, language: str) -> MatrixExplanation:
         )
     captured = program.captured
     plan, functions = statements(captured)
-    made = generated(plan, functions)
-    found = _sections(plan, functions[1], made)
-    parts = tuple(
-        (say(f"matrix {kind}", language), tuple(code), " \\\\\n".join(shown))
-        for kind, (code, shown) in found.items()
-        if shown
-    )
-    operations = f"{len(plan.order):,}"
-    title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
-    return MatrixExplanation(title, language, parts, _compared(captured, made))
-
-
-def _sections(plan: Plan, writer: Writer, made: Generated) -> dict[str, tuple[list[str], list[str]]]:
-    """The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas."""
+    made, writer = generated(plan, functions), functions[1]
+    # The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas.
     found: dict[str, tuple[list[str], list[str]]] = {
         kind: ([], []) for kind in ("forward", "deltas", "gradients")
     }
@@ -120,10 +57,16 @@ def _sections(plan: Plan, writer: Writer, made: Generated) -> dict[str, tuple[li
             code, shown = found[statement.section]
             code.append(line.removeprefix("    "))
             shown.extend(formulas(statement))
-    return found
+    parts: list[Part] = []
+    for kind, (code, shown) in found.items():
+        if shown:
+            parts += [say(f"matrix {kind}", language), Code(tuple(code), tuple(shown))]
+    operations = f"{len(plan.groups or ()):,}"
+    title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
+    return MatrixExplanation(title, language, tuple(parts), _compared(captured, made))
 
 
-def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, float], ...]:
+def _compared(captured: Captured, made: Generated) -> tuple[Row, ...]:
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
@@ -133,16 +76,10 @@ def _compared(captured: Captured, made: Generated) -> tuple[tuple[str, float, fl
     gradient = np.zeros(len(captured.params))
     form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, wrt_inputs=False)
     engine = backward(captured.graph, {captured.graph.roots[-1]: 1.0}).tolist()
-    rows = []
-    for name, position, trained, ours in zip(
-        captured.param_names, captured.params, captured.trained, gradient.tolist(), strict=True
-    ):
-        if position is not None and trained:
-            rows.append((name, float(ours), engine[position]))
-    return tuple(rows)
-
-
-def _same(row: tuple[str, float, float], rows: tuple[tuple[str, float, float], ...]) -> bool:
-    _, ours, engine = row
-    largest = max((abs(each) for _, _, each in rows if math.isfinite(each)), default=0.0)
-    return agree(ours, engine, largest * COARSER)
+    largest = max((abs(each) for each in engine if math.isfinite(each)), default=0.0)
+    columns = captured.param_names, captured.params, captured.trained, gradient.tolist()
+    return tuple(
+        Row("matrix", Math(f"∂J/∂{name}", ""), value=ours, engine=engine[position], size=largest * COARSER)
+        for name, position, trained, ours in zip(*columns, strict=True)
+        if position is not None and trained
+    )
