@@ -61,7 +61,7 @@ def explain_program(program: Program, language: str) -> MatrixExplanation:
     for kind, (code, shown) in found.items():
         if shown:
             parts += [say(f"matrix {kind}", language), Code(tuple(code), tuple(shown))]
-    operations = f"{len(plan.groups or ()):,}"
+    operations = f"{len(plan.order):,}"
     title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
     return MatrixExplanation(title, language, tuple(parts), _compared(captured, made))
 
