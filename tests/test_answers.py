@@ -730,10 +730,7 @@ def test_an_empty_claim_is_refused() -> None:
 def test_slices_in_another_order_are_named(order: list[int], told: str) -> None:
     K = microbp.array(np.arange(1.0, 13.0).reshape(2, 3, 2), name="K")
     true = microbp.grad(np.sum(K * K * K), K)
-    [text] = causes(graded(np.sum(K * K * K), K, true[:, order]))
-    assert text.startswith(
-        "axis-1 slice" if order != [1, 2, 0] else "the axis-1 slices of K are in the order 1"
-    )
+    assert causes(graded(np.sum(K * K * K), K, true[:, order])) == [told]
 
 
 # ---------------------------------------------------------------------------------- in the classroom
