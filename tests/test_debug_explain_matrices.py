@@ -11,7 +11,7 @@ from tutorial import compiled
 
 import microbp
 from microbp import MLP, Value, explain
-from microbp.debug.explain.matrices import MatrixExplanation
+from microbp.debug.explain import MatrixExplanation
 from microbp.replay import matrix
 
 
@@ -108,7 +108,7 @@ def test_of_several_outputs_there_is_a_derivation_but_no_comparison():
 
 
 def test_a_planted_wrong_number_is_found(monkeypatch):
-    module = importlib.import_module("microbp.debug.explain.matrices")
+    module = importlib.import_module("microbp.debug.explain")
     right = module.backward
     monkeypatch.setattr(module, "backward", lambda graph, seeds: 1.001 * right(graph, seeds))
     told = explain(compiled())

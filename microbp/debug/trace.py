@@ -99,10 +99,10 @@ class Trace(Pass, Shown):
         except (KeyError, ValueError, TypeError, IndexError, OverflowError, MicrobpError) as error:
             told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise NotATrace(f"this trace is damaged at {where}: {told}") from None
-        paid = zip(*columns[1:], strict=True)
+        paid = (dict(zip(COLUMNS[1:], each, strict=True)) for each in zip(*columns[1:], strict=True))
         steps = []
         for step, upstream in zip(planned, columns[0], strict=True):
-            given = tuple(Contribution(*each[:4], *next(paid)) for each in step.contributions)
+            given = tuple(each._replace(**next(paid)) for each in step.contributions)
             steps.append(step._replace(contributions=given, upstream=upstream))
         return Trace._of(graph, tuple(steps))
 

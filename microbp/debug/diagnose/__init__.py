@@ -13,11 +13,9 @@ from typing import Any
 
 from microbp.bounds import bounded
 from microbp.check.words import named
-from microbp.debug.diagnose.blame import huge as huge_gradients
-from microbp.debug.diagnose.blame import tiny, zeros
+from microbp.debug.diagnose.blame import layer_rows, layers, sizes, zeros
 from microbp.debug.diagnose.case import Case, parameters_of
 from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow, finding
-from microbp.debug.diagnose.layers import layer_rows, layers
 from microbp.debug.diagnose.record import (
     changed,
     measured,
@@ -51,7 +49,7 @@ DETECTORS: tuple[Callable[[Case], list[Finding]], ...] = (
     not_finite_data, not_finite_gradients, changed, wrong_rules, unreached,
 )  # fmt: skip
 #: ... and where the loss is finite: else there is no gradient to speak of.
-OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (zeros, tiny, huge_gradients, layers, stale)
+OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (zeros, sizes, layers, stale)
 
 
 def diagnose(

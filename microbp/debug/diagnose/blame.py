@@ -1,6 +1,7 @@
 """Which operation is to blame for gradients that are zero, tiny or huge, and why: one finding for each.
 
-Nodes that only pass a zero on are not named; and where no single operation is to blame, depth is.
+Nodes that only pass a zero on are not named; and where no single operation is to blame, depth is: then the
+gradients vanish or explode layer by layer, or call by call.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Any, NamedTuple
 
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names
-from microbp.debug.diagnose.case import Case, Parameter, Way
-from microbp.debug.diagnose.finding import Finding, collapsed
+from microbp.debug.diagnose.case import Case, Parameter
+from microbp.debug.diagnose.finding import Finding, LayerRow, collapsed
 from microbp.debug.diagnose.words import part_of, short, unit_of
 from microbp.graph import Node
+from microbp.groups import GroupPath
+from microbp.labels import layer_path, text_of
 
-__all__ = ["CHOOSING", "huge", "rectified", "tiny", "zeros"]
+__all__ = ["CHOOSING", "layer_rows", "layers", "rectified", "sizes", "zeros"]
 
 #: Operations that flatten far from 0, and those that choose.
 SQUASHING = frozenset({"sigmoid", "tanh", "erf", "erfc"})
@@ -30,6 +33,8 @@ SLOPE = 1e-4
 SHRUNK, NOTHING, DEEP = 1e-12, 1e-30, 10
 #: So many origins of one zero are kept.
 MOST = 64
+#: Gradients vanish, or explode, if they change by this factor from the last layer to the first.
+FACTOR = 1e4
 
 #: A cause, and the facts of its sentence.
 Why = tuple[str, dict[str, Any]]
@@ -302,95 +307,134 @@ def _cancelled(case: Case, position: int, names: Sequence[str]) -> Finding:
 
 
 # ------------------------------------------------------------------------------------ tiny and huge
-def _where(case: Case, position: int) -> tuple[str, str | int]:
-    """An operation of a unit, whichever call it is; else of this node."""
-    node = case.graph.nodes[position]
-    assert node.rule is not None
-    return node.rule.name, unit_of(node) or position
+def sizes(case: Case) -> list[Finding]:
+    """Why gradients are tiny, or at least ``case.huge``: one finding for each origin on the largest paths.
 
-
-def _ways(case: Case) -> Iterable[tuple[int, float, Way]]:
-    """Each parameter with a finite gradient: its place, the size of that, and the largest path."""
-    for _, position in case.asked:
-        size, way = abs(case.upstream[position]), case.ways[position]
-        if way is not None and 0.0 < size < math.inf:
-            yield position, size, way
-
-
-def tiny(case: Case) -> list[Finding]:
-    """Parameters whose largest path leads through a saturated unit, or through very many small factors."""
-    largest = max((size for _, size, _ in _ways(case)), default=0.0)
-    saturated: dict[tuple[str, str | int], list[int]] = defaultdict(list)
-    deep: list[int] = []
-    for position, size, way in _ways(case):
-        where = _where(case, way.least.user)
-        if abs(way.least.local) < SLOPE and where[0] in SQUASHING:
-            saturated[where].append(position)
+    That is a saturated unit, or an operation that makes up more than half of the size, whichever call of a
+    unit it is; else depth, or very many paths.
+    """
+    sized = [(each, abs(case.upstream[each])) for _, each in case.asked if case.ways[each] is not None]
+    sized = [(position, size) for position, size in sized if 0.0 < size < math.inf]
+    largest = max((size for _, size in sized), default=0.0)
+    grouped: dict[tuple[str, str, str | int], list[int]] = defaultdict(list)
+    for position, size in sized:
+        way = case.ways[position]
+        assert way is not None
+        small, large = (case.graph.nodes[got.user] for got in (way.least, way.most))
+        if size >= case.huge:
+            kind, node, depth = "huge gradient", large, ""
+            if math.log10(abs(way.most.local)) < 0.5 * math.log10(size):
+                depth = "many paths" if way.added >= 0.5 * math.log10(size) else "growth by depth"
+        elif abs(way.least.local) < SLOPE and small.rule is not None and small.rule.name in SQUASHING:
+            kind, node, depth = "tiny gradient", small, ""
         elif size < max(SHRUNK * largest, NOTHING) and way.shrinking >= DEEP:
-            deep.append(position)
-    found = [_saturated(case, several) for several in saturated.values()]
-    return collapsed([*found, *([_shrunk(case, deep)] if deep else [])])
+            kind, node, depth = "tiny gradient", small, "shrunk by depth"
+        else:
+            continue
+        rule = node.rule.name if node.rule else ""
+        where = "" if depth else f"{rule} {unit_of(node) or node.position}"
+        grouped[kind, depth, where].append(position)
+    return collapsed(_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
 
 
-def _saturated(case: Case, several: Sequence[int]) -> Finding:
-    way, gradient = case.ways[several[0]], case.upstream[several[0]]
-    assert way is not None
-    got, names = way.least, case.called(several)
-    operand = case.graph.nodes[got.operand]
-    numbers = [("gradient", gradient), ("local", got.local), (operand.name, operand.data)]
-    return case.blamed(
-        "tiny gradient", why_zero(case, got.user, got.place), (got.user, got.place), names, numbers,
-        local=got.local, gradient=gradient, name=names[0],
-    )  # fmt: skip
-
-
-def _shrunk(case: Case, deep: Sequence[int]) -> Finding:
-    position = min(deep, key=lambda each: abs(case.upstream[each]))
+def _sized(case: Case, kind: str, by_depth: str, several: Sequence[int]) -> Finding:
+    say, names, is_huge = case.words, case.called(several), kind == "huge gradient"
+    position = (max if is_huge else min)(several, key=lambda each: abs(case.upstream[each]))
     way, gradient, node = case.ways[position], case.upstream[position], case.graph.nodes[position]
     assert way is not None
-    mean = abs(gradient) ** (1.0 / way.steps)
-    numbers = [("gradient", gradient), ("steps", float(way.steps)), ("per step", mean)]
-    return case.found(
-        "tiny gradient", "shrunk by depth", node, case.called(deep), numbers, gradient=gradient,
-        name=node.name, steps=way.steps, n=way.shrinking, mean=mean,
-    )  # fmt: skip
-
-
-def huge(case: Case) -> list[Finding]:
-    """Why gradients of at least ``case.huge`` are so large: one finding for each origin."""
-    grouped: dict[tuple[str, str | int], list[int]] = defaultdict(list)
-    for position, size, way in _ways(case):
-        if size >= case.huge:
-            where = _where(case, way.most.user)
-            if math.log10(abs(way.most.local)) < 0.5 * math.log10(size):
-                many = way.added >= 0.5 * math.log10(size)
-                where = "", "many paths" if many else "growth by depth"
-            grouped[where].append(position)
-    return collapsed(
-        _huge(case, "" if rule else str(where), several) for (rule, where), several in grouped.items()
-    )
-
-
-def _huge(case: Case, by_depth: str, several: Sequence[int]) -> Finding:
-    say, names = case.words, case.called(several)
-    position = max(several, key=lambda each: (abs(case.upstream[each]), each))
-    gradient, node, way = case.upstream[position], case.graph.nodes[position], [*case.path(position)]
-    factors = sorted(way, key=lambda got: -abs(got.local))[:3]
-    told = (say("factor", x=got.local, node=case.graph.names[got.user]) for got in factors)
-    tail = say(
-        "huge tail", name=node.name, gradient=gradient, largest=", ".join(told), names=say.in_parts(names)
-    )
-    numbers = [("gradient", gradient), ("largest factor", factors[0].local)]
+    path = [*case.path(position)]
+    factors = sorted(path, key=lambda got: -abs(got.local))[:3]
+    got = factors[0] if is_huge else way.least
+    facts: dict[str, Any] = {"name": node.name, "gradient": gradient, "local": got.local}
+    told = (say("factor", x=each.local, node=case.graph.names[each.user]) for each in factors)
+    facts["tail"] = say("huge tail", **facts, largest=", ".join(told), names=say.in_parts(names))
+    numbers = [("gradient", gradient)] + [("largest factor", got.local)] * is_huge
     if not by_depth:
-        got = factors[0].user, factors[0].place
-        return case.blamed("huge gradient", why_huge(case, *got), got, names, numbers, tail=tail)
-    grows = [abs(got.local) for got in way if abs(got.local) > 1.2]
+        why = (why_huge if is_huge else why_zero)(case, got.user, got.place)
+        operand = case.graph.nodes[got.operand]
+        numbers += [] if is_huge else [("local", got.local), (operand.name, operand.data)]
+        return case.blamed(kind, why, (got.user, got.place), names, numbers, **facts)
+    grows = [abs(each.local) for each in path if abs(each.local) > 1.2]
     mean = math.exp(sum(map(math.log, grows)) / len(grows)) if grows else 1.0
-    if by_depth == "growth by depth":
-        numbers += [("steps", float(len(way))), ("per step", mean)]
-    largest = case.ways[position]
-    assert largest is not None
-    return case.found(
-        "huge gradient", by_depth, node, names, numbers, name=node.name, steps=len(way), n=len(grows),
-        mean=mean, by=10.0 ** min(largest.added, 308.0), tail=tail,
-    )  # fmt: skip
+    if not is_huge:
+        mean = abs(gradient) ** (1.0 / way.steps)
+    numbers += [("steps", float(way.steps)), ("per step", mean)]
+    facts |= {"n": len(grows) if is_huge else way.shrinking, "by": 10.0 ** min(way.added, 308.0)}
+    return case.found(kind, by_depth, node, names, numbers, **facts, steps=way.steps, mean=mean)
+
+
+# ----------------------------------------------------------------------------------- layer by layer
+def _by_layer(case: Case) -> dict[str, list[int]]:
+    """The parameters of each layer, the layer that is used first first; an array is a layer, too."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for each, position in case.asked:
+        array, bracket, _ = each.name.partition("[")
+        path = case.graph.paths[position]
+        if name := text_of(layer_path(path)) if path else array if bracket else "":
+            found[name].append(position)
+    uses = case.received
+    first = {name: min(got.user for each in held for got in uses[each]) for name, held in found.items()}
+    return {name: found[name] for name in sorted(found, key=first.__getitem__)}
+
+
+def layer_rows(case: Case) -> tuple[LayerRow, ...]:
+    """The gradients of each layer, in the order of the forward computation."""
+    return tuple(_row(name, [case.upstream[each] for each in held]) for name, held in _by_layer(case).items())
+
+
+def _row(name: str, gradients: Sequence[float]) -> LayerRow:
+    """With their root mean square."""
+    largest = rms = max(map(abs, gradients))
+    if 0.0 < largest < math.inf:
+        rms = largest * math.sqrt(sum((each / largest) ** 2 for each in gradients) / len(gradients))
+    return LayerRow(name, len(gradients), rms)
+
+
+def layers(case: Case) -> list[Finding]:
+    """What vanishes or explodes from layer to layer, or from call to call."""
+    found = _judged(case, layer_rows(case), case.words("layer"))
+    for unit, calls in _sequences(case).items():
+        found += _judged(case, calls, case.words("call of", unit=unit))
+    return found
+
+
+def _sequences(case: Case) -> dict[str, tuple[LayerRow, ...]]:
+    """Modules and groups that are called again on what they gave before: a row for each call."""
+    calls: dict[tuple[GroupPath, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    linked: dict[tuple[GroupPath, str], set[int]] = defaultdict(set)
+    nodes = case.graph.nodes
+    for node in nodes:
+        for depth, (name, call) in enumerate(node.group):
+            key = node.group[:depth], name
+            calls[key][call].append(case.upstream[node.position])
+            before = (*key[0], (name, call - 1))
+            inner = (nodes[each].group for each in node.operands if isinstance(each, int))
+            if call not in linked[key] and any(each[: depth + 1] == before for each in inner):
+                linked[key].add(call)
+    found: dict[str, tuple[LayerRow, ...]] = {}
+    for key, several in calls.items():
+        if len(several) > 2 and 2 * len(linked[key]) >= len(several):
+            unit = ".".join([*(name for name, _ in key[0]), key[1]])
+            named = ((f"{unit} (call {k + 1})" if k else unit, several[k]) for k in sorted(several))
+            found.setdefault(unit, tuple(_row(*each) for each in named))  # of many samples, the first
+    return found
+
+
+def _judged(case: Case, rows: Sequence[LayerRow], unit: str) -> list[Finding]:
+    shown = [row for row in rows if 0.0 < row.rms < math.inf]
+    if len(shown) < 2:
+        return []
+    first, last = shown[0], shown[-1]
+    exponent = math.log10(first.rms) - math.log10(last.rms)
+    if abs(exponent) < math.log10(FACTOR):
+        return []
+    per = 10.0 ** max(-307.0, min(307.0, exponent / (len(shown) - 1)))
+    ends = shown if len(shown) <= 6 else [*shown[:3], *shown[-3:]]
+    return [case.found(
+        "layers", "vanishing" if exponent < 0.0 else "exploding", None,
+        case.called(_by_layer(case).get(first.name, ())),
+        (("first", first.rms), ("last", last.rms), ("per step", per)),
+        next((node.site for node in case.graph if node.site and node.group), None),
+        about=first.name, last=last.name, first=first.name, was=last.rms, now=first.rms, per=per, what=unit,
+        course=" → ".join(f"{row.name} {short(row.rms)}" for row in ends),
+    )]  # fmt: skip
