@@ -47,18 +47,19 @@ def start(node: type) -> None:
     """Leave instances of ``node`` out of the collector's count; a second call changes nothing."""
     global _node
     _node = node
-    if not any(each in gc.callbacks and each.keywords["key"] is not len for each in _callbacks):
+    if not (_callbacks and all(each in gc.callbacks for each in _callbacks) and _alive()):
         stop()
-        watcher = _watcher(_Gone())
-        next(watcher)
-        _callbacks[:] = [partial(max, key=watcher.send)]
+        for phase in ("start", "stop"):
+            _watchers[phase] = watcher = _watcher(phase)
+            next(watcher)
+            setattr(_Watch, phase, property(partial(next, watcher)))
+        _callbacks[:] = [partial(setitem, _told), partial(getattr, _Watch())]
         gc.callbacks += _callbacks
-        _Gone.__del__ = partial(setitem, _callbacks[0].keywords, "key", len)
 
 
 def stop() -> None:
     """Give the collector back as Python has it; without a :func:`start` before, nothing happens."""
-    _Gone.__del__ = None
+    _unskip()
     for each in _callbacks:
         if each in gc.callbacks:
             gc.callbacks.remove(each)
@@ -92,35 +93,38 @@ class collector_at_rest:  # noqa: N801 (used like a function)
 
 # Python reports an exception in a callback of its collector and drops it, and Ctrl-C is one: it is delivered
 # at whatever Python code runs, from the first instruction of a function on. A generator that waits inside
-# ``try`` has no such first instruction; what calls it is in C: ``max(phase, info, key=generator.send)``.
+# ``try`` has no such first instruction; what calls it is in C: ``told[phase] = info``, and then
+# ``getattr(watch, phase, info)``, a property that is ``next(watcher, watch)``. Where the stack has no room for
+# its frame, Python ends the generator; then this is silent, and the next ``with collector_at_rest`` begins anew.
 class _Again(int):
     """Zero; when it is freed, in C and after the callback, Ctrl-C strikes again, now in the program."""
 
     __del__ = interrupt_main
 
 
-class _Gone:
-    """Freed with the watcher, which Python ends where its frame has no room; then the callback does nothing.
-
-    ``setitem`` needs no room itself: Python's check of the depth is left out for it.
-    """
-
-    __del__: Any = None
+class _Watch:
+    """It has a property for each of the two phases of a collection."""
 
 
-def _watcher(_gone: _Gone) -> Generator[int, Any, None]:
-    phase, struck = "", False
+#: By phase, what goes on in it, and what Python told last.
+_watchers: dict[str, Generator[int, None, None]] = {}
+_told: dict[str, Any] = {}
+
+
+def _alive() -> bool:
+    return all(each.gi_frame is not None for each in _watchers.values())
+
+
+def _watcher(phase: str) -> Generator[int, None, None]:
+    struck = False
     while True:
         try:
             while True:
-                event = yield _Again() if struck else 0
+                yield _Again() if struck else 0
                 struck = False
-                if isinstance(event, str):
-                    phase = event
-                else:
-                    _around_collection(phase, event["generation"])
+                _around_collection(phase, _told[phase]["generation"])
         except KeyboardInterrupt:  # noqa: PERF203
-            phase, struck = "", True
+            struck = True
             _unskip()
 
 
@@ -141,7 +145,8 @@ def _unskip() -> None:
 def _around_collection(phase: str, generation: int) -> None:
     global _skipping, _others, _settled
     if phase == "start":
-        if generation and _due_to_nodes(generation):
+        _unskip()  # where the stack had no room to end the last one
+        if generation and _alive() and _due_to_nodes(generation):
             _skipping = True
             gc.freeze()  # what is frozen is not walked; the walk then has nothing to do
     elif _skipping:

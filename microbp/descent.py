@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +21,7 @@ from microbp.value import Value
 
 __all__ = ["Descent", "Moment"]
 
-
-class Moment(NamedTuple):
-    """All that a step changes."""
-
-    theta: Floats
-    memory: Floats
-    steps: int
-    trained: list[bool]
+Moment = tuple[Floats, Floats, int, list[bool]]
 
 
 class Descent:
@@ -117,14 +110,14 @@ class Descent:
         self.read()
 
     def moment(self) -> Moment:
-        """The state now."""
+        """All that a step changes, as it is now."""
         trained = [each.requires_grad for each in self.parameters]
-        return Moment(self.theta.copy(), self.optimiser._memory.copy(), self.optimiser.steps, trained)
+        return self.theta.copy(), self.optimiser._memory.copy(), self.optimiser.steps, trained
 
     def back_to(self, moment: Moment) -> None:
-        """Make it the state again."""
-        for value, flag in zip(self.parameters, moment.trained, strict=True):
+        """Make it so again."""
+        theta, memory, self.optimiser.steps, trained = moment
+        for value, flag in zip(self.parameters, trained, strict=True):
             value.requires_grad = flag
-        self.theta[:], self.behind = moment.theta, True
-        self.optimiser._memory, self.optimiser.steps = moment.memory.copy(), moment.steps
+        self.theta[:], self.optimiser._memory, self.behind = theta, memory.copy(), True
         self.settle()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from microbp.backward import upstream_gradients
 from microbp.collector import collector_at_rest
 from microbp.comparisons import tracing, watched
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
+from microbp.lazy import cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.outside import Outside
 from microbp.replay import Program
@@ -34,7 +36,8 @@ __all__ = ["Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class Samples(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Samples:
     """Data that has been checked: finite numbers, as many targets as samples."""
 
     #: Shape ``(n,)`` or ``(n, …)``; of Values while a sample is traced.
@@ -43,6 +46,12 @@ class Samples(NamedTuple):
     x: list[Any]
     #: One number, or list of numbers, for each sample.
     y: list[Any]
+
+    @cached_property
+    def table(self) -> Floats:
+        """A row of inputs and targets for each."""
+        parts = self.array, np.array(self.y, dtype=float)
+        return np.hstack([each.reshape(len(self.x), -1) for each in parts])
 
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -146,7 +155,6 @@ class ReplayEngine:
 
     def __init__(self, eager: EagerEngine, batches: Sequence[Batch]) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
-        self._tables: dict[int, tuple[Samples, Floats]] = {}
         self._rows: Any = None
         self._trained = np.array([each.requires_grad for each in self.parameters])
         #: How many samples were compared with the eager engine, and how often some were.
@@ -184,7 +192,7 @@ class ReplayEngine:
     # ----------------------------------------------------------------------------------- each step
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
         if batch[1] is not self._rows:
-            self._rows, self._batch = batch[1], self._table(batch)
+            self._rows, self._batch = batch[1], batch[0].table[batch[1]]
         return self._run(self._batch, theta, gradient)
 
     def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
@@ -196,17 +204,8 @@ class ReplayEngine:
             return cost + self.penalty * float(theta @ theta)
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: D102
-        costs = self._program(self._table(batch), theta)
+        costs = self._program(batch[0].table[batch[1]], theta)
         return float(costs.mean() if self._reduce == "mean" else costs.sum())
-
-    def _table(self, batch: Batch) -> Floats:
-        """A row of inputs and targets for each sample of the batch."""
-        samples, rows = batch
-        if id(samples) not in self._tables:
-            parts = samples.array, np.array(samples.y, dtype=float)
-            table = np.hstack([each.reshape(len(samples.x), -1) for each in parts])
-            self._tables[id(samples)] = samples, table
-        return self._tables[id(samples)][1][rows]
 
     # -------------------------------------------------------------------------------- at the start
     def _traced(self, samples: Samples, row: int) -> Program:
@@ -280,7 +279,7 @@ class ReplayEngine:
         """In what replay differs from the eager engine for a batch, in words; empty where it does not."""
         rows = batch[1]
         self.compared += len(rows)
-        table = self._table(batch)
+        table = batch[0].table[rows]
         right = _whole(theta, lambda gradient: self.eager.gradients(batch, theta, gradient))
         found = _whole(theta, lambda gradient: self._run(table, theta, gradient))
         if not math.isfinite(right[-1]) and not math.isfinite(found[-1]):

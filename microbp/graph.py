@@ -375,11 +375,9 @@ class Graph(Columns):
         ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
         """
         _checked(node)
-        plain = all(each.node is None or each.node.named for each in node.inputs)
-        if node.named or node.rule is None or node.rule.over or not plain:
-            return node.name
-        made = self.formula(node)
-        return made if len(made) <= longest else node.name
+        plain = all(operand is None or operand.named for operand, _, _ in node.inputs)
+        made = "" if node.named or node.rule is None or node.rule.over or not plain else self.formula(node)
+        return made if 0 < len(made) <= longest else node.name
 
     def __str__(self) -> str:
         hidden = len(self) - LINES

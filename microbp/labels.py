@@ -93,10 +93,9 @@ def walk(
         yield name, held
         if id(held) not in seen:
             seen[id(held)] = held
-            if deep:
-                waiting.extendleft(reversed(inside(name, held)))
-            else:
-                waiting.extend(inside(name, held))
+            inner = inside(name, held)
+            if inner:
+                waiting.extendleft(reversed(inner)) if deep else waiting.extend(inner)
 
 
 def _holds_parameters(held: Any) -> bool:

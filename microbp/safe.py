@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["Name", "named", "quoted", "safe", "shown"]
+__all__ = ["Name", "cut", "named", "quoted", "readable", "safe", "shown"]
 
 #: So many characters of a name are shown in a message.
 LONGEST = 200
@@ -69,16 +69,24 @@ def safe(text: str, medium: str = "terminal", *, lines: bool = False) -> str:
     )
 
 
+def cut(text: str, most: int = LONGEST) -> str:
+    """A name, or another text, of at most so many characters: of a longer one both ends.
+
+    >>> cut("weight_of_the_first_unit", 11), cut("w5", 11)
+    ('weigh…_unit', 'w5')
+    """
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
 def shown(name: object, most: int = LONGEST) -> str:
     r"""A name as a message speaks of it: on one line, and of ``most`` characters at most.
 
     >>> print(shown("w\n5"), shown("w" * 500, 11))
     w\n5 wwwww…wwwww
     """
-    text = str(name)
-    if len(text) > most:
-        text = f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
-    return safe(text)
+    return safe(cut(str(name), most))
 
 
 def quoted(given: object) -> str:
@@ -91,6 +99,20 @@ def quoted(given: object) -> str:
         return shown(repr(given))
     except Exception:  # noqa: BLE001 (it is somebody else's code)
         return f"an object of type {shown(type(given).__name__)}"
+
+
+#: A word that no person reads to its end: a name of so many characters.
+_ENDLESS = re.compile(rf"[^\s，。；：、]{{{LONGEST + 1},}}")
+
+
+def readable(text: str) -> str:
+    r"""A text for the terminal, of several lines perhaps, in which an endless word is cut short.
+
+    >>> print(readable(f"{'w' * 500} is\n\x07 1").replace("w" * 99, "…"))
+    …w…… is
+    \x07 1
+    """
+    return safe(_ENDLESS.sub(lambda match: cut(match[0]), text), lines=True)
 
 
 class Name(str):  # noqa: SLOT000 (as data it is a str)

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
 from microbp.notebook import escaped
-from microbp.safe import LONGEST, safe, shown
+from microbp.safe import readable
 
 __all__ = ["VERDICTS", "Cell", "Table", "has_colour", "number"]
 
@@ -123,7 +122,7 @@ class Table:
         from rich.text import Text
 
         cells = [[_text(cell) for cell in row] for row in self.rows]
-        title, notes = _readable(self.title), [_readable(note) for note in self.notes]
+        title, notes = readable(self.title), [readable(note) for note in self.notes]
         layout = Layout(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
         for name in self.columns:
             justify: Any = "right" if name.startswith(">") else "left"
@@ -154,7 +153,7 @@ class Table:
 
 
 def _text(cell: Cell) -> str:
-    return _readable(cell) if isinstance(cell, str) else number(cell)
+    return readable(cell) if isinstance(cell, str) else number(cell)
 
 
 def _style(text: str) -> str:
@@ -171,12 +170,3 @@ def has_colour(file: IO[str]) -> bool:
 
     console = Console(file=file, force_jupyter=False)
     return console.color_system is not None and not console.no_color
-
-
-#: A word that no person reads to its end: a name of so many characters.
-_ENDLESS = re.compile(rf"[^\s，。；：、]{{{LONGEST + 1},}}")
-
-
-def _readable(text: str) -> str:
-    """A text for the terminal, in which an endless word is cut short."""
-    return safe(_ENDLESS.sub(lambda match: shown(match[0]), text), lines=True)

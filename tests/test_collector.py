@@ -79,7 +79,7 @@ collector.stop(); note()
 chain(10); collector.stop(); note()
 collector.start(Value); note()
 """)
-    assert counts == [0, 1, 1, 0, 0, 1]
+    assert counts == [0, 2, 2, 0, 0, 2]
 
 
 def test_the_collector_s_settings_are_the_program_s() -> None:
@@ -91,7 +91,7 @@ gc.collect()
 gc.disable()
 chain(50_000)
 result = [gc.get_threshold(), gc.isenabled(), gc.get_debug(), len(gc.callbacks), gc.get_freeze_count() < 1000]
-""") == [[500, 7, 6], False, 0, 2, True]
+""") == [[500, 7, 6], False, 0, 3, True]
 
 
 NODES = "kept = chain(400_000)"
@@ -226,3 +226,35 @@ for _ in range(100_000):
 v.backward()
 result = [v.data, x.grad]
 """) == [100_001.0, 100_001.0]
+
+
+def test_the_callback_is_quiet_where_the_stack_has_no_room_and_is_there_again() -> None:
+    """At every depth a collection begins, also at the last one, where no Python code can run any more."""
+    found = run("""
+ignored = []
+sys.unraisablehook = ignored.append
+sys.setrecursionlimit(200)
+overflows = 0
+
+def deeper(v):
+    kept.append([[]])
+    deeper(v * 1.0)
+
+for fresh in range(1, 41):
+    gc.set_threshold(fresh, 10, 10)
+    try:
+        deeper(Value(1.0))
+    except RecursionError:
+        overflows += 1
+    kept.clear()
+gc.set_threshold(700, 10, 10)
+ignored.clear()  # a callback has no room there, whatever it is
+gc.collect()
+quiet = not ignored
+with collector.collector_at_rest():
+    pass
+watched = collector._alive()
+gc.collect()
+result = [overflows, quiet, watched, not ignored, gc.get_freeze_count() < 1000]
+""")
+    assert found == [40, True, True, True, True]

@@ -66,9 +66,9 @@ outside     what a function can reach beside its graph: attributes, variables, g
 engines     what computes a cost and its gradients in a training run
 descent     the parameters of a training run as one vector, and the steps on it
 training    fit
+check       nodes and whole graphs
 complexstep the complex-step check of a row
 define      an operation of the user's own
-check       nodes and whole graphs
 layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 answers     claimed gradients
 debug       trace (the steps as data), explain, diagnose, shell
@@ -301,7 +301,8 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 
 # What viz takes beside the public names, so that both speak alike.
-SHARED = {"calls.told_in", "spelling.did_you_mean", "safe.safe", "safe.shown", "files.write_file"}
+SHARED = {"calls.told_in", "spelling.did_you_mean", "safe.cut", "safe.quoted", "safe.safe", "safe.shown",
+          "files.write_file"}  # fmt: skip
 
 
 def viz_objections(package: Path) -> list[str]:

@@ -118,6 +118,13 @@ def test_a_long_name_does_not_fill_a_message(what: str, tmp_path: Path, long: bo
     assert 0 < len(said(texts(name, tmp_path)[what])) < 5_000
 
 
+@pytest.mark.parametrize("what", texts("w", Path()))
+def test_a_long_name_is_nowhere_shown_whole(what: str, tmp_path: Path, long: bool) -> None:
+    told = said(texts("w" * (1_000_000 if long else 20_000), tmp_path)[what])
+    assert "w" * 2_001 not in told
+    assert len(told) < 200_000
+
+
 def test_a_name_stays_what_was_given() -> None:
     w = Value(0.5, name=HOSTILE)
     graph = Graph(w * 2.0, {})

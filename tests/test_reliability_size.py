@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import planted
 
 import microbp
 import viz
@@ -192,6 +193,21 @@ def test_of_one_wide_operation_some_operands_are_measured_and_the_rest_is_undeci
     }
     assert sum(row.verdict == "fine" for row in told) == 50
     assert report.ok
+
+
+def test_an_error_in_a_wide_operation_is_caught_by_those_that_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("microbp.check.operation.MEASURED", 5_000)
+    planted(monkeypatch, "logsumexp")
+    w = Value(0.5, name="w")
+    loss = microbp.logsumexp([w * float(i % 7) for i in range(100)])
+    loss.backward()
+    report = microbp.audit(loss, names={}, show=False)
+    told = [row.verdict for row in report.rows if row.rule == "logsumexp"]
+    assert (told.count("WRONG RULE"), told.count("undecided"), report.ok) == (50, 50, False)
+    found = microbp.diagnose(loss, names={}, show=False)
+    assert any("logsumexp" in str(each) for each in found.findings)
 
 
 def test_the_caller_s_variables_may_be_anything() -> None:

@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from microbp import Graph, TooManyValues, Trace, Value
+from microbp.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.rendered import Rendered
@@ -104,9 +105,9 @@ class Animation(Rendered):
         format: str = "svg",  # noqa: A002
     ) -> None:
         if not 0.02 <= seconds_per_step <= 600:
-            raise ValueError(f"seconds_per_step={seconds_per_step!r}: from 0.02 to 600 seconds")
+            raise ValueError(f"seconds_per_step={quoted(seconds_per_step)}: from 0.02 to 600 seconds")
         if not 10 <= dpi <= 600:
-            raise ValueError(f"dpi={dpi!r}: from 10 to 600 dots per inch")
+            raise ValueError(f"dpi={quoted(dpi)}: from 10 to 600 dots per inch")
         super().__init__(style, engine, format)
         self.film = film
         self._milliseconds = round(100 * seconds_per_step) * 10  # a GIF counts in hundredths of a second

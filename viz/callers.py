@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from microbp import Module, Trace, Value
+from microbp.safe import quoted
 
 __all__ = ["caller_scope", "not_drawn", "whole_number"]
 
@@ -33,7 +34,7 @@ def not_drawn(caller: str, takes: str, given: object) -> TypeError:
 def whole_number(option: str, given: object) -> None:
     """TypeError where ``given`` is not an int."""
     if type(given) is not int:
-        raise TypeError(f"{option} is a whole number, not {given!r}")
+        raise TypeError(f"{option} is a whole number, not {quoted(given)}")
 
 
 _INSIDE = tuple(str(Path(file).parent / "_")[:-1] for file in (__file__, inspect.getfile(Value)))

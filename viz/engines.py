@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from microbp import MicrobpError
+from microbp.safe import quoted
 
 __all__ = [
     "ENGINES",
@@ -63,7 +64,7 @@ def render(dot: str, format: str = "svg", engine: str = "auto") -> bytes:  # noq
     ValueError for an engine or a format that is not known.
     """
     if format not in FORMATS:
-        raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, FORMATS))}")
+        raise ValueError(f"format={quoted(format)}: it is one of {', '.join(map(repr, FORMATS))}")
     chosen = _chosen(engine)
     return (_by_dot if chosen == "dot" else _by_pygraphviz)(dot, format)
 
@@ -78,7 +79,7 @@ def engine_name(engine: str = "auto") -> str:
 
 def _chosen(engine: str) -> str:
     if engine not in ENGINES:
-        raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
+        raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
     for each in ENGINES[1:] if engine == "auto" else (engine,):
         if _installed(each):
             return each

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from microbp import Graph, Node, Value
-from microbp.safe import shown
+from microbp.safe import quoted, shown
 from viz.picture import Kind
 
 __all__ = ["focus", "position_of"]
@@ -60,7 +60,7 @@ def _node(graph: Graph, which: str | Value) -> Node:
         except KeyError as error:
             raise ValueError(str(error.args[0])) from None
     if not isinstance(which, str):
-        raise TypeError(f"a value is given by its name or as a Value, not as {which!r}")
+        raise TypeError(f"a value is given by its name or as a Value, not as {quoted(which)}")
     names = {node.name: node for node in graph.nodes}
     if which in names:
         return names[which]
@@ -78,7 +78,7 @@ def _node(graph: Graph, which: str | Value) -> Node:
 
 def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[int], str]:
     if not isinstance(ends, tuple | list) or len(ends) != 2:
-        raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {ends!r}")
+        raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {quoted(ends)}")
     low, high = sorted((_node(graph, each) for each in ends), key=lambda node: node.position)
     above = {low.position}
     for node in graph.nodes[low.position + 1 : high.position + 1]:
@@ -87,7 +87,7 @@ def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[i
     if high.position not in above:
         raise ValueError(
             f"{low.name} and {high.name} are not connected: neither was computed from the other. "
-            f"Try between=({low.name!r}, {graph.root.name!r})"
+            f"Try between=({quoted(low.name)}, {quoted(graph.root.name)})"
         )
     return above & _below(graph, high), f"between {low.name} and {high.name}"
 
@@ -105,7 +105,7 @@ def _below(graph: Graph, node: Node) -> set[int]:
 
 def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
     if type(hops) is not int or hops < 0:
-        raise ValueError(f"hops is a number of edges from 0 up, not {hops!r}")
+        raise ValueError(f"hops is a number of edges from 0 up, not {quoted(hops)}")
     node = _node(graph, which)
     uses = graph.uses()
     found = ring = {node.position}
@@ -125,7 +125,7 @@ def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int],
     the weight of all paths to it. An edge carries the weight of the paths through it.
     """
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 < share <= 1.0:
-        raise ValueError(f"share is a part of the gradient, above 0 and at most 1, not {share!r}")
+        raise ValueError(f"share is a part of the gradient, above 0 and at most 1, not {quoted(share)}")
     learned = {each for each, kind in enumerate(kinds) if kind is Kind.PARAMETER}
     goal = learned or {each for each, kind in enumerate(kinds) if kind is Kind.INPUT}
     what, root = "parameters" if learned else "inputs", graph.root.name

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph, Value
+from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.callers import whole_number
 from viz.contents import Contents, bundled, clusters, edges
@@ -96,10 +97,10 @@ def pictures(
     """
     if fold not in FOLDS:
         meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
-        raise ValueError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {fold!r}{meant}")
+        raise ValueError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {quoted(fold)}{meant}")
     whole_number("max_nodes", max_nodes)
     if max_nodes < FEWEST:
-        raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes!r}")
+        raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes}")
     if not isinstance(graph, Graph):
         raise TypeError(f"picture() takes a Graph, Graph(loss), not an object of type {type(graph).__name__}")
     kind = kinds(graph, parameters)
@@ -141,7 +142,7 @@ def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[
     listed = findings.findings if isinstance(findings, Diagnosis) else findings
     listed = tuple(listed) if isinstance(listed, Iterable) else (listed,)
     if not all(isinstance(each, Finding) for each in listed):
-        raise TypeError(f"findings are what diagnose() returns, or Findings of it, not {findings!r}")
+        raise TypeError(f"findings are what diagnose() returns, or Findings of it, not {quoted(findings)}")
     for each in listed:
         where = [each.position] if each.position is not None else map(places.get, each.parameters)
         for position in where:
@@ -156,8 +157,8 @@ def _picture(
     values = partition.values
     if len(partition) > LIMIT:
         raise ValueError(
-            f"{len(values):,} values with fold={fold!r} would be {len(partition):,} boxes, and no one can "
-            f"read more than {LIMIT:,}. {_CURES}"
+            f"{len(values):,} values with fold={quoted(fold)} would be {len(partition):,} boxes, and no one "
+            f"can read more than {LIMIT:,}. {_CURES}"
         )
     contents = Contents(partition, findings)
     frames, within = clusters(contents)
@@ -174,7 +175,7 @@ def _picture(
     drawn = bundled(whole)
     if (crossed := drawn.reach()) > MOST:
         raise ValueError(
-            f"{len(values):,} values with fold={fold!r} would be {len(drawn.edges):,} edges between "
+            f"{len(values):,} values with fold={quoted(fold)} would be {len(drawn.edges):,} edges between "
             f"{len(partition):,} boxes, which cross {crossed:,} rows together, and more than {MOST:,} take "
             f"an engine minutes. {_CURES}"
         )

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp import Graph, Node
+from microbp.safe import quoted
 from viz.kinds import literal, short, stem
 from viz.picture import Kind
 
@@ -1030,7 +1031,7 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
         if opened.sum() == before:
             listed = ", ".join([*known][:12]) or "it has no groups, and no names"
             raise ValueError(
-                f"unfold: no group or value of the graph is named {wanted!r}; there are {listed}"
+                f"unfold: no group or value of the graph is named {quoted(wanted)}; there are {listed}"
             )
     return opened_at(partition, np.flatnonzero(opened).tolist())
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from microbp import Graph, Node, Value
 from microbp.notation import plain_number, symbol
+from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.picture import Kind
 
@@ -67,13 +68,13 @@ def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
         elif isinstance(each, str):
             names.add(each)
         else:
-            raise TypeError(f"parameters lists names or Values, not {each!r}")
+            raise TypeError(f"parameters lists names or Values, not {quoted(each)}")
     leaves = [node.name for node in _leaves(graph)]
     if names and names.isdisjoint(leaves):
         [first, *more] = sorted(names)
         others = f" (nor any of the {len(more)} others)" if more else ""
         meant = did_you_mean(first, leaves) or f"its leaves are {', '.join(leaves[:12])}"
-        raise ValueError(f"parameters: no leaf of the graph is named {first!r}{others}; {meant}")
+        raise ValueError(f"parameters: no leaf of the graph is named {quoted(first)}{others}; {meant}")
     return names
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from microbp import MicrobpError
+from microbp.safe import quoted
 from viz import dot
 from viz.engines import render
 from viz.picture import Picture
@@ -47,7 +48,7 @@ def checked_target(target: object) -> tuple[float, float]:
     match target:
         case (int() | float() as width, int() | float() as height) if width >= 100 and height >= 100:
             return float(width), float(height)
-    raise ValueError(f"target is a width and a height in pixels, each 100 or more, not {target!r}")
+    raise ValueError(f"target is a width and a height in pixels, each 100 or more, not {quoted(target)}")
 
 
 class Levels:

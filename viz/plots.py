@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from microbp import History, Module, Value, no_grad
+from microbp.safe import quoted
 from viz.callers import whole_number
 
 __all__ = [
@@ -41,7 +42,7 @@ def axes(given: Any, width: float = 6.0, height: float = 4.0) -> Any:
     """The axes given, or those of a new figure, with a light grid and no box around."""
     ax = figure(width, height).add_subplot() if given is None else given
     if not hasattr(ax, "spines"):
-        raise TypeError(f"ax is None, or the axes of a matplotlib figure, not {given!r}")
+        raise TypeError(f"ax is None, or the axes of a matplotlib figure, not {quoted(given)}")
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(visible=True, color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -214,7 +215,7 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
         )
     whole_number("bins", bins)
     if bins < 1:
-        raise ValueError(f"bins={bins!r}: a histogram has 1 or more")
+        raise ValueError(f"bins={quoted(bins)}: a histogram has 1 or more")
     if not len(snapshots):
         raise ValueError("there are no snapshots yet: call take() after backward()")
     made = figure(8.0, 0.6 + 1.9 * len(snapshots.layers))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from microbp import MicrobpError
 from microbp.files import write_file
+from microbp.safe import quoted
 from viz.engines import ENGINES, engine_name
 from viz.styles import Style
 
@@ -26,9 +27,9 @@ class Rendered:
 
     def __init__(self, style: Style | None, engine: str, format: str) -> None:  # noqa: A002
         if engine not in ENGINES:
-            raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
+            raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
         if format not in self.formats:
-            raise ValueError(f"format={format!r}: it is one of {', '.join(map(repr, self.formats))}")
+            raise ValueError(f"format={quoted(format)}: it is one of {', '.join(map(repr, self.formats))}")
         if style is not None and not isinstance(style, Style):
             raise TypeError(f"style is a viz.Style, not an object of type {type(style).__name__}")
         self.style = (style or Style()).checked()

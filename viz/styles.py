@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from microbp.safe import quoted
 from viz.callers import whole_number
 from viz.colours import DARK, LIGHT, Theme, faded
 
@@ -37,7 +38,7 @@ class Style(NamedTuple):
         for option, choices in _CHOICES.items():
             given = getattr(self, option)
             if given not in choices:
-                raise ValueError(f"{option}={given!r}: it is one of {', '.join(map(repr, choices))}")
+                raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, choices))}")
         whole_number("digits", self.digits)
         if not 1 <= self.digits <= 17:
             raise ValueError(f"digits={self.digits!r}: from 1 to 17 significant digits are shown")

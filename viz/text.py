@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable
 
-from microbp.safe import safe
+from microbp.safe import cut, safe
 
 __all__ = [
     "DASH",
@@ -26,9 +26,16 @@ __all__ = [
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
 
 
+#: More characters of a name or a title than these are not shown.
+_LONGEST = 2_000
+
+
 def plain(text: str, *, lines: bool = False) -> str:
-    """``text`` without what XML forbids or what cannot be seen; line breaks stay where ``lines`` is true."""
-    return safe(text, "xml", lines=lines)
+    """``text`` without what XML forbids or what cannot be seen; of a long name or title both ends.
+
+    Where ``lines`` is true, the text is of several lines of ours: line breaks stay, and nothing is cut.
+    """
+    return safe(text if lines else cut(text, _LONGEST), "xml", lines=lines)
 
 
 def columns(text: str) -> int:

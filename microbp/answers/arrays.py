@@ -68,7 +68,8 @@ def _reshaped(claim: Claim) -> Iterator[Mistake]:
         yield Mistake(said("broadcast"), gives=true)
     if claimed.size == true.size:
         yield Mistake(said("shape"), gives=true.reshape(claimed.shape))
-    for axis, keep, how in product(range(claimed.ndim), (False, True), ("sum", "mean")):
+    axes = range(claimed.ndim if claimed.size else 0)
+    for axis, keep, how in product(axes, (False, True), ("sum", "mean")):
         line = getattr(claimed, how)(axis=axis, keepdims=keep)
         if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
             told = said("unreduced", axis=axis, how=said(how), n=claimed.shape[axis])
@@ -83,8 +84,9 @@ def _permuted(claim: Claim) -> Iterator[Mistake]:
         lines, own, close = (np.moveaxis(each, axis, 0).reshape(length, -1) for each in (true, claimed, near))
         order: list[int] = []
         for i, (line, off) in enumerate(zip(own, close, strict=True)):
-            fitting = np.flatnonzero((abs(lines - line) <= off).all(axis=1)).tolist()
-            order += [i] if i in fitting else [each for each in fitting if each not in order][:1]
+            fits = (abs(lines - line) <= off).all(axis=1)
+            free = [each for each in range(length) if fits[each] and each not in order]
+            order += [i] if i in free else free[:1]
         moved = [i for i, each in enumerate(order) if i != each]
         if sorted(order) == [*range(length)] and moved:
             fields = {"kind": _kind(true, axis), "name": claim.name}

@@ -221,7 +221,7 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
         )
     own = {value.name: value for value in graph._values if value.name}
     found = arrays_of(own).get(key, held)
-    if key in graph._called:
+    if key in graph._called and net.named[graph._called[key]]:
         found = np.array(graph._values[graph._called[key]], dtype=object)
     if found is not None:
         return key, found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from microbp.answers.claims import Claim, claim_of
 from microbp.answers.report import AS_UPDATE, BLANK, RIGHT, UNREADABLE, WRONG, AnswerReport, AnswerRow, Cause
 from microbp.answers.search import Found, explained
 from microbp.answers.structure import Structure
-from microbp.answers.words import LANGUAGES, Said, element, places_of, said, several, shape_of, shown
+from microbp.answers.words import LANGUAGES, Said, element, joined, places_of, said, several, shape_of, shown
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
 from microbp.safe import shown as cut
@@ -125,16 +124,18 @@ def _graded(claim: Claim, language: str) -> AnswerRow:
         told = [*_explanation(claim, found)]
         causes = [] if found is None else found.causes
     if not claim.answered.all():
-        missing = _unanswered(claim)
+        texts = [cut(repr(each)) for each in claim.source[~claim.answered] if each is not None]
+        missing = said("blank at", places=places_of(~claim.answered)) if claim.true.shape else said("blank")
+        missing = said("unreadable", text=several(texts)) if texts else missing
         told = [*(told if verdict == WRONG else ()), missing]
-        verdict = verdict if verdict == WRONG else UNREADABLE if missing.sentence == "unreadable" else BLANK
+        verdict = verdict if verdict == WRONG else UNREADABLE if texts else BLANK
     return AnswerRow(
         claim.name,
         _plain(np.where(claim.answered, claim.read["value"].astype(object), np.array(None, dtype=object))),
         _plain(claim.true),
         _plain(claim.ratio),
         verdict,
-        reduce(_then, told).text(language) if told else "",
+        joined("then", told).text(language) if told else "",
         tuple(Cause(cause.text(language), _plain(gives)) for cause, gives in causes),
         None if claim.agrees is None else _plain(claim.agrees),
         _plain(claim.source),
@@ -147,17 +148,6 @@ def _plain(array: Any) -> Any:
     return tuple(map(_plain, listed)) if isinstance(listed, list) else listed
 
 
-def _then(first: Said, second: Said) -> Said:
-    return said("then", first=first, second=second)
-
-
-def _unanswered(claim: Claim) -> Said:
-    texts = [cut(repr(each)) for each in claim.source[~claim.answered] if each is not None]
-    if texts:
-        return said("unreadable", text=several(texts))
-    return said("blank at", places=places_of(~claim.answered)) if claim.true.shape else said("blank")
-
-
 def _explanation(claim: Claim, found: Found | None) -> Iterator[Said]:
     """The clauses about what is wrong. ValueError where the shape makes no sense."""
     if claim.source.shape != claim.true.shape:
@@ -168,9 +158,9 @@ def _explanation(claim: Claim, found: Found | None) -> Iterator[Said]:
         places = places_of(claim.wrong)
         yield said("independent at", places=places) if claim.true.shape else said("independent")
     elif found.causes:
-        told = [cause for cause, _ in found.causes]
-        clause = reduce(lambda first, second: said("or", first=first, second=second), told)
-        clause = said("mistakes", n=len(told), texts=clause) if len(told) > 1 else clause
+        clause = joined("or", (cause for cause, _ in found.causes))
+        if len(found.causes) > 1:
+            clause = said("mistakes", n=len(found.causes), texts=clause)
         doubtful = found.how == "doubtful"
         yield said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause
     else:

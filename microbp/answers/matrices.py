@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial, reduce
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, product
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.mistakes import Mistake
 from microbp.answers.structure import Floats, Places, Structure
-from microbp.answers.words import Said, said, shape_of, shown
+from microbp.answers.words import Said, joined, said, shape_of, shown
 
 
 class Named(NamedTuple):
@@ -43,51 +43,31 @@ class _Layer:
     """z = W·x for N samples, in columns; in rows where W is stored as in × out."""
 
     def __init__(self, net: Structure, products: tuple[Places, Places], *, rows: bool) -> None:
-        self.net, self.rows = net, rows
-        self._becomes = {each.operand: each.user for each in net.factors if each.row}
-        self._primes = {each.user: each.symbol for each in net.factors if each.function and not each.row}
-        z, beside = products
-        ends = self._ends(z)
-        x, plain = self._turned(net.numbers[beside]), net.scope.items()
-        same = [name for name, held in plain if isinstance(held, np.ndarray) and np.array_equal(held, x)]
-        self.x = Named(net.common(net.args[edge] for edge in beside.flat) or (same or ["x"])[0], x)
-        self.delta = Named(_subscript("δ", net.common(ends.flat)), self._turned(net.gradient[z]))
+        def named(symbol: str, nodes: Iterable[Any], other: str, data: Floats) -> Named:
+            name = net.common(nodes) or other
+            return Named("_".join(filter(None, (symbol, name))), data.T if rows else data)
+
+        def beside(edges: Places, other: str) -> Named:
+            return named("", (net.args[edge] for edge in edges.flat), other, net.numbers[edges])
+
+        z, ends = products[0], _ends(net, products[0])
+        self.x, self.delta = beside(products[1], ""), named("δ", ends.flat, "", net.gradient[z])
+        plain = [name for name, held in net.scope.items() if isinstance(held, np.ndarray)]
+        same = [name for name in plain if np.array_equal(net.scope[name], self.x.data)]
+        self.x = self.x._replace(text=self.x.text or (same or ["x"])[0])
         self.output = net.common(ends.flat) or "the hidden layer"
         #: The right forms of its error and of the gradient of W.
         self.inner, self.outer = _Form(True, rows, True, False), _Form(True, rows, False, True)
         #: Where it gets its error from: the weights and the delta above, its own derivatives; and so on.
         self.hidden: list[tuple[Named, Named, Named]] = []
+        symbols = {each.user: each.symbol for each in net.factors if each.function and not each.row}
         while net.gradient[ends].all() and (above := _products(net, ends)):
-            primes = {self._primes.get(node, "f′") for node in ends.ravel().tolist()}
-            prime = _subscript(primes.pop() if len(primes) == 1 else "f′", net.common(ends.flat))
-            slope = Named(prime, self._turned(net.gradient[z] / net.gradient[ends]))
-            z, beside = above[0].T, above[1].T
-            ends = self._ends(z)
-            name = net.common(net.args[edge] for edge in beside.flat) or "V"
-            delta = Named(_subscript("δ", net.common(ends.flat) or "next"), self._turned(net.gradient[z]))
-            self.hidden.append((Named(name, self._turned(net.numbers[beside])), delta, slope))
-
-    def _turned(self, columns: Floats) -> Floats:
-        return columns.T if self.rows else columns
-
-    def _ends(self, z: Places) -> Places:
-        """What each sum of products becomes: what feeds the next layer, else its activation, or its name."""
-        return np.array([self._end(node) for node in z.ravel().tolist()]).reshape(z.shape)
-
-    def _end(self, z: int) -> int:
-        net, node, summing = self.net, z, True
-        ends: list[tuple[bool, int]] = []
-        while True:
-            onward = {net.owner[edge] for edge in net.uses[node]}
-            ahead = self._becomes.get(node, min(onward) if len(onward) == 1 else -1)
-            beside = set() if node in self._becomes else {*net.operands(ahead)} - {node}
-            passed = ahead >= 0 and (not beside or (net.linear(ahead) and (summing or beside <= net.leaves)))
-            if not passed:
-                feeds = any(edge in net.partner for edge in net.uses[node])
-                return node if feeds else min(ends, default=(False, z))[1]
-            node, summing = ahead, summing and net.linear(ahead)
-            if net.named[node] or node in self._primes:
-                ends.append((not net.named[node], node))
+            primes = {symbols.get(node, "f′") for node in ends.ravel().tolist()}
+            prime = primes.pop() if len(primes) == 1 else "f′"
+            slope = named(prime, ends.flat, "", net.gradient[z] / net.gradient[ends])
+            z, weights = above[0].T, beside(above[1].T, "V")
+            ends = _ends(net, z)
+            self.hidden.append((weights, named("δ", ends.flat, "next", net.gradient[z]), slope))
 
     def back(self, depth: int, first: _Form, second: _Form) -> tuple[Any, Any]:
         """The error and the delta of the layer, by these products in so many layers from it on."""
@@ -99,8 +79,16 @@ class _Layer:
         return error, delta
 
 
-def _subscript(symbol: str, name: str) -> str:
-    return f"{symbol}_{name}" if name else symbol
+def _ends(net: Structure, products: Places) -> Places:
+    """What the sum of these products becomes in the end: an activation, if there is one."""
+    activations = {each.operand: each.user for each in net.factors if each.function or each.row}
+    ends = []
+    for node in products.ravel().tolist():
+        end = node
+        while end not in activations and len(net.uses[end]) == 1 and net.linear(net.owner[net.uses[end][0]]):
+            end = net.owner[net.uses[end][0]]
+        ends.append(activations.get(end, end))
+    return np.array(ends).reshape(products.shape)
 
 
 # ------------------------------------------------------------------------------------------ the mistakes
@@ -164,7 +152,7 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
             if gives is not None and fits and (faults or gives.shape != true.shape):
                 told = partial(_told, layer, (first, second, last), (error, delta, gives), depth, true)
                 turned = sum(form.turn_a + form.turn_b for form in (first, second, last))
-                mistake = Mistake(said("the product", told=told), gives=np.broadcast_to(gives, true.shape))
+                mistake = Mistake(said("itself told", told=told), gives=np.broadcast_to(gives, true.shape))
                 found.append((faults, turned, mistake))
     yield from (mistake for *_, mistake in sorted(found, key=lambda each: each[:2]))
 
@@ -195,5 +183,4 @@ def _told(layer: _Layer, forms: tuple[_Form, ...], made: tuple[Any, ...], depth:
         short = [made < right for made, right in zip(gives.shape, true.shape, strict=True)]
         kind = said("element" if all(short) else ("row", "column")[short.index(True)])
         clauses.append(said("spread", kind=kind, shape=shape_of(gives), onto=shape_of(true)))
-    told = reduce(lambda one, other: said("then", first=one, second=other), clauses)
-    return said("product", form=last.text(text, layer.x.text), told=told)
+    return said("product", form=last.text(text, layer.x.text), told=joined("then", clauses))

@@ -92,6 +92,7 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
     kinds: list[Callable[[Factor], Hashable]] = [
         lambda f: (net.neurons[f.user], f.edges[0] - net.edges[f.user][0], f.symbol),
         lambda f: (net.layers[f.user], f.symbol),
+        lambda f: (net.levels[f.user], f.symbol),
         lambda f: (net.arrays[f.operand] or net.arrays[f.user], f.symbol),
         lambda f: f.symbol,
     ]
@@ -132,10 +133,10 @@ def _instead(net: Structure, factor: Factor) -> Iterator[tuple[Said, float]]:
         ways[said("value again")] = lambda: made.value(*at_output)
         for text, part in _parts(rule, place):
             ways[said("part", part=text)] = partial(part.evaluate, scope)
-        for name in {"sigmoid", "tanh"} - {rule.name}:
+        for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
             value, (slope,) = compiled(RULES[name])
             with suppress(ArithmeticError, ValueError):
-                ways[said("other", prime=f"{name}′")] = partial(slope, argument, value(argument))
+                ways[said("itself told", told=f"{name}′")] = partial(slope, argument, value(argument))
             ways[said("other by output", prime=f"{name}′")] = partial(slope, argument, y)
     known = {0.0, 1.0, factor.number}
     yield said("missing"), 1.0
@@ -291,7 +292,8 @@ def wrong_index(claim: Claim) -> Iterator[Mistake]:
     net = claim.net
     if len(net.args) > _MANY:
         return
-    for layer in _grouped(range(net.count), net.layers.__getitem__):
+    inner = (node for node, rule in enumerate(net.rules) if rule is not None)
+    for layer in _grouped(inner, lambda node: (net.levels[node], net.rules[node])):
         for node, other in permutations(layer, 2) if len(layer) <= _NEIGHBOURS else ():
             own, upstream = float(net.gradient[node]), float(net.gradient[other])
             if claim.reached[node] and not isclose(upstream, own):
@@ -299,7 +301,7 @@ def wrong_index(claim: Claim) -> Iterator[Mistake]:
                 told = said("upstream of", **names, number=f"{upstream:.6g}", right=f"{own:.6g}")
                 yield Mistake(told, {}, {node: upstream})
     singles = [each for each in net.factors if not each.row]
-    for alike in _grouped(singles, lambda f: (net.layers[f.user], f.symbol)):
+    for alike in _grouped(singles, lambda f: (net.levels[f.user], f.symbol)):
         for factor, other in permutations(alike, 2) if len(alike) <= _NEIGHBOURS else ():
             if claim.reached[factor.operand]:
                 told = said("neighbour", wrong=partial(net.told, [other]), right=partial(net.told, [factor]))

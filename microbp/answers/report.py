@@ -11,7 +11,7 @@ import numpy as np
 
 from microbp.answers.words import LANGUAGES, VERDICTS, element, said, shape_of
 from microbp.check.report import Report
-from microbp.safe import shown
+from microbp.safe import readable, shown
 from microbp.tables import Cell, Table
 
 RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = VERDICTS
@@ -99,5 +99,5 @@ class AnswerReport(Report):
             f"check_answers: {self._tally()}",
             (heads[0], *(f">{each}" for each in heads[1:-1]), heads[-1]),
             tuple((*line[:-1], self._word(str(line[-1]))) for row in self.rows for line in row.lines()),
-            tuple(line for note in notes for line in wrap(note, 100, subsequent_indent="    ")),
+            tuple(line for note in notes for line in wrap(readable(note), 100, subsequent_indent="    ")),
         )

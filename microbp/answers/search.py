@@ -120,8 +120,8 @@ class _Search:
             else:
                 passes.append(i)
         # Passes take their time: in a large graph those with the most changes, of whole layers and all steps.
-        passes = sorted(passes, key=lambda i: -len(mistakes[i].edits))[: _PASSED // len(net.args)]
-        together = max(1, _AT_ONCE // len(net.args))
+        passes = sorted(passes, key=lambda i: -len(mistakes[i].edits))[: _PASSED // max(1, len(net.args))]
+        together = max(1, _AT_ONCE // max(1, len(net.args)))
         for some in (passes[i : i + together] for i in range(0, len(passes), together)):
             gradients = self.gradients([mistakes[i] for i in some]).reshape(len(some), -1)
             scores[some] = np.nan_to_num(gradients @ self.weights.ravel(), nan=np.inf)
@@ -180,11 +180,13 @@ class _Search:
         everywhere, partly = [], []
         for each in hits:
             gives = next(gradients) if each.gives is None else each.gives
+            if (each.gives is None and not gives.any()) or np.shape(offset) not in ((), gives.shape):
+                continue  # what drops every path is no mistake that anybody makes
             told = Said(besides.sentence, (("mistake", each.told), *besides.fields)) if besides else each.told
-            if np.shape(offset) in ((), gives.shape) and fits_onto(claim.claimed.shape, gives.shape):
+            if fits_onto(claim.claimed.shape, gives.shape):
                 made = offset + factor * gives
                 match = (abs(made - claim.claimed) <= self.near) | ~claim.answered
-                if match.all() and (gives.any() or each.gives is not None):
+                if match.all():
                     everywhere.append((told, made))
                 elif claim.source.shape == made.shape == claim.true.shape and match[claim.wrong].all():
                     only = said("only at", places=partial(places_of, claim.wrong), mistake=told)
@@ -202,6 +204,7 @@ class _Search:
         # Of a multiple of the truth the simplest is that it is one.
         if (claim.where >= 0).all() and (claim.true.size == 1 or claim.ratios > 1):
             own = self.net.data[claim.where]
+            free &= several | [each.gives is not None for each in self.mistakes]
             changes += [(free, said("wrongly updated", rate=rate), -rate, own) for rate in rates(claim)]
         for which, _, factor, offset in changes:
             self.expect(np.sum(self.weights * offset) + factor * self.known[which])
@@ -216,7 +219,7 @@ class _Search:
         several = np.isfinite(ratios) & ~self.constant(self.known) & [each.pairs for each in self.mistakes]
         _, first = np.unique(ratios[several], return_index=True)
         chosen = sorted(np.flatnonzero(several)[first], key=lambda i: -len(self.mistakes[i].edits))
-        most = min(_PAIRS, _AT_ONCE // len(self.net.args))
+        most = min(_PAIRS, _AT_ONCE // max(1, len(self.net.args)))
         for one, other in combinations(sorted(chosen[: int((2 * most) ** 0.5) + 1]), 2):
             a, b = self.mistakes[one], self.mistakes[other]
             if not a.edits.keys() & b.edits.keys():

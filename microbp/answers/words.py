@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,11 @@ def said(sentence: str, **fields: Any) -> Said:
     "in place of σ′(net) = 0.2 stands the function's value, not its derivative: 0.6"
     """
     return Said(sentence, tuple(fields.items()))
+
+
+def joined(sentence: str, clauses: Iterable[Said]) -> Said:
+    """Clauses one after the other."""
+    return reduce(lambda first, second: said(sentence, first=first, second=second), clauses)
 
 
 def _written(field: Any, language: str) -> Any:
@@ -135,7 +141,7 @@ SENTENCES = {
     "at the output": ("the derivative at the output in place of the argument", "在输出处而不是在自变量处的导数"),
     "by the argument": ("its formula with the argument in place of the output", "把自变量当作输出代入的导数公式"),
     "part": ("only the factor {part} of its formula", "导数公式中仅有的因子 {part}"),
-    "other": ("{prime}", "{prime}"),
+    "itself told": ("{told}", "{told}"),
     "other by output": ("{prime} as computed from the output", "由输出算出的 {prime}"),
     "partner": ("the other factor of the product", "乘积中的另一个因子"),
     "output": ("the layer's own output", "该层自己的输出"),
@@ -159,7 +165,6 @@ SENTENCES = {
     "early and again": ("{names} had been updated with η = {rate} before a new forward and backward pass: {numbers}", "{names} 已用 η = {rate} 更新，随后重新做了前向与反向传播：{numbers}"),
     "moved": ("{name} = {new} in place of {old}", "{name} = {new}，而不是 {old}"),
     # ------------------------------------------------------------------------------------------- matrices
-    "the product": ("{told}", "{told}"),
     "product": ("it is {form}: {told}", "它是 {form}：{told}"),
     "error": ("{deep}the error of {output} is {right} ({shape}, {true}), not {form} ({made}, {wrong})", "{deep}{output} 的误差是 {right}（{shape}，{true}），而不是 {form}（{made}，{wrong}）"),
     "deep": ("in this layer and in those above ", "在本层及以上各层中，"),

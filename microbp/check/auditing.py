@@ -75,7 +75,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         operands = operand_words(graph, node)
         for verdict, told, stated in zip(measured[key], operands, node.local_derivatives, strict=True):
             if verdict is not None and stated is not None:
-                rows.append(AuditRow(node.name, node.rule.name, told, stated, *verdict, node.site))
+                rows.append(AuditRow(node.name, node.rule.name, told, stated, *verdict[:3], node.site))
     gradients = upstream_gradients(loss)
     accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
     report = AuditReport(f"audit({named(graph)})", tuple(rows), accumulation)

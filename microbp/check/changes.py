@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from microbp.check.measure import same
-from microbp.check.words import entries_of
-from microbp.compiled import compiled, local_derivative
+from microbp.check.words import entries_of, local_derivatives
+from microbp.compiled import compiled
 from microbp.graph import Graph, Node
 
 
@@ -61,9 +61,7 @@ def _otherwise(node: Node, numbers: list[float]) -> Iterator[float]:
         now = compiled(node.rule).value(*entries)
     except (ArithmeticError, ValueError):
         now = math.nan
-    local = [local_derivative(node.rule, place, entries, node.data) for place in range(len(entries))]
-    flat = [d for each in local for d in (each if type(each) is list else [each])]
-    pairs = zip(flat, node.local_derivatives, strict=True)
+    pairs = zip(local_derivatives(node.rule, entries, node.data), node.local_derivatives, strict=True)
     if not same(now, node.data) or not all(was is None or same(d, was) for d, was in pairs):
         yield now
 

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -33,9 +32,9 @@ from microbp.check.measure import (
     differences,
     judge,
     same,
-    tolerance,
 )
 from microbp.check.operation import verdict
+from microbp.check.parameters import elements, mapped
 from microbp.check.report import GradientReport, GradientRow
 from microbp.check.words import entries_of, line_of, named, operand_names, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
@@ -88,10 +87,6 @@ WRONG_CALL = {
         "recorded loss in place of the function",
     "size": "check_gradients() computes the graph again for each parameter, and {0:,} times {1:,} values is "
         "more than {2:,}: give fewer of them, check_gradients(loss, [w, b]), or the loss of one sample",
-    "no Values": "{0} moves Values: give one, a list or array of them, or a dict of these, not {1!r}",
-    "keys": "claimed must be a dict with the keys of parameters, {0}",
-    "shapes": "the claimed gradient of {0} has the shape {1}, the parameter {2}",
-    "length": "{0} has {1} parameters; claimed must hold as many gradients",
 }  # fmt: skip
 
 
@@ -108,11 +103,10 @@ def check_gradients(
     """Compare the gradients of ``loss`` with measured ones; print the table and return it.
 
     ``loss`` is a recorded Value: its graph is computed again in complex numbers. Or it is a function without
-    arguments that returns one: it is called anew, so that its branches on data are followed, with the
-    leaves moved and put back in turn. ``parameters`` are Values, or lists, arrays or dicts of them; all
+    arguments that returns one: it is called beside the point too, with the leaves moved and put back, and has
+    to give what its record gives there. ``parameters`` are Values, or lists, arrays or dicts of them; all
     leaves that take a gradient, if left out. ``claimed`` holds gradients in the shape of ``parameters``, to
-    be checked in place of those of back-propagation. ``grad`` is not touched, and what it has added up does
-    not count.
+    be checked in place of those of back-propagation; ``grad`` is neither used nor touched.
 
     >>> w, b, x = Value(0.4, name="w"), Value(0.0, name="b"), 3.0
     >>> report = check_gradients((w * x - 1.0).tanh() + b.relu())
@@ -134,11 +128,10 @@ def check_gradients(
 
     A gradient agrees if it differs from the measured one by no more than rounding, or the estimated errors,
     and these are so small that a relative error of 1e-4 would have been seen. It disagrees if it differs
-    by more, and names the local derivative that is wrong. Else the row is inconclusive and says why:
-    a kink within the step, cancellation, a number that is not finite, an operation undefined within
-    the step. A gradient that is 0 but for the rounding of terms that cancel is judged by the size of
-    these; one that is 0 because no path to the loss has a derivative, by whether each 0 on the way is
-    right. ``ok`` means that none disagrees. The table shows the plain central difference beside it.
+    by more, and names the local derivative that is wrong. Else the row is inconclusive and says why: a kink,
+    a number that is not finite, an operation undefined beside the point, a function that hides the digits.
+    A gradient that is 0 but for the rounding of terms that cancel is judged by the size of these. ``ok``
+    means that none disagrees. The table shows the plain central difference beside it.
 
     ``names`` maps names to Values for the table, in place of the variables of the caller.
 
@@ -181,9 +174,11 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
 
     Raises TypeError where the parameters are no Values or the function gives no number.
     """
-    values = [value for value, _ in _paired(parameters, None, "", "numerical_gradient()")]
-    found = [differences(partial(_number_at, function, value), value.data) for value in values]
-    return _shaped(parameters, iter(found if details else [each.value for each in found]))
+    def measured(value: Value, _: Any) -> Any:
+        got = differences(partial(_number_at, function, value), value.data)
+        return got if details else got.value
+
+    return mapped(parameters, None, measured, "numerical_gradient()")
 
 
 def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -> GradientReport:
@@ -198,8 +193,7 @@ def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -
     if claims.shape != at.shape:
         raise ValueError(WRONG_CALL["shape"].format(claims.shape, at.shape))
     name = next((name for name, held in scope.items() if held is x), "x")
-    places = [f"[{','.join(map(str, place))}]" if place else "" for place in np.ndindex(at.shape)]
-    values = [Value(each, name=name + place) for each, place in zip(at.ravel().tolist(), places, strict=True)]
+    values = [Value(at[place], name=label) for label, place in elements(name, at)]
 
     def loss() -> float:
         return float(function(np.array([value.data for value in values]).reshape(at.shape)))
@@ -209,8 +203,9 @@ def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -
         raise ValueError(WRONG_CALL["restless"].format(base, again))
     rows = []
     for value, claim in zip(values, claims.ravel().tolist(), strict=True):
-        along, x = partial(_number_at, loss, value), value.data
-        rows.append(_row(str(value.name), claim, *_by_differences(along, x, claim), 0.0, _central(along, x)))
+        along = partial(_number_at, loss, value)
+        found = _by_differences(along, value.data, claim)
+        rows.append(_row(str(value.name), claim, found, _central(along, value.data)))
     return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), (), "claimed")
 
 
@@ -231,14 +226,14 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     known = Graph(again)._places
     lasting = [value for value in leaves if id(value) in known]
     fresh = len(leaves) - len(lasting)
-    if parameters is None:
-        if claimed is not None:
-            raise ValueError(WRONG_CALL["no parameters"])
-        if not lasting:
-            lasts = " and lasts from call to call" if fresh else ""
-            raise NoGradientError(WRONG_CALL["no leaf"].format(describe(loss), lasts))
-        parameters = lasting
-    pairs = list(_paired(parameters, claimed, "parameters", "check_gradients()"))
+    if parameters is None and claimed is not None:
+        raise ValueError(WRONG_CALL["no parameters"])
+    if parameters is None and not lasting:
+        lasts = " and lasts from call to call" if fresh else ""
+        raise NoGradientError(WRONG_CALL["no leaf"].format(describe(loss), lasts))
+    pairs: list[tuple[Value, float | None]] = []
+    parameters = lasting if parameters is None else parameters
+    mapped(parameters, claimed, lambda *pair: pairs.append(pair), "check_gradients()")
     for value, _ in pairs:
         if not value.requires_grad:
             raise NoGradientError(WRONG_CALL["frozen"].format(describe(value)))
@@ -253,46 +248,6 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
 
 
 # ------------------------------------------------------------------------------------- what is moved
-def _paired(parameters: Any, claimed: Any, where: str, caller: str) -> Iterator[tuple[Value, float | None]]:
-    """The Values of a nest of containers, in order, each with what is claimed of it in the same shape."""
-    if isinstance(parameters, Value):
-        told = f"the claimed gradient of {where}"
-        yield parameters, None if claimed is None else as_number(claimed, told)
-        return
-    keys: list[Any]
-    if isinstance(parameters, Mapping):
-        keys, fits = list(parameters), isinstance(claimed, Mapping) and claimed.keys() == parameters.keys()
-        wrong = WRONG_CALL["keys"].format(keys)
-    elif isinstance(parameters, np.ndarray):
-        keys, fits = list(np.ndindex(parameters.shape)), np.shape(claimed) == parameters.shape
-        wrong = WRONG_CALL["shapes"].format(where, np.shape(claimed), parameters.shape)
-        claimed = np.asarray(claimed, dtype=object) if fits else claimed
-    elif isinstance(parameters, list | tuple):
-        keys = list(range(len(parameters)))
-        fits = isinstance(claimed, list | tuple | np.ndarray) and len(claimed) == len(keys)
-        wrong = WRONG_CALL["length"].format(where, len(keys))
-    else:
-        raise TypeError(WRONG_CALL["no Values"].format(caller, parameters))
-    if claimed is not None and not fits:
-        raise ValueError(wrong)
-    for key in keys:
-        label = {str: key, int: f"{where}[{key}]"}.get(type(key), where)
-        yield from _paired(parameters[key], None if claimed is None else claimed[key], label, caller)
-
-
-def _shaped(parameters: Any, results: Iterator[Any]) -> Any:
-    """The results, one for each Value, in the shape of the parameters."""
-    if isinstance(parameters, Value):
-        return next(results)
-    if isinstance(parameters, Mapping):
-        return {name: _shaped(each, results) for name, each in parameters.items()}
-    if not isinstance(parameters, np.ndarray):
-        return [_shaped(each, results) for each in parameters]
-    made = list(islice(results, parameters.size))
-    plain = all(isinstance(each, float) for each in made)
-    return np.fromiter(made, float if plain else object, len(made)).reshape(parameters.shape)
-
-
 def _moved(function: Callable[[], Any], value: Value, x: float) -> Any:
     """What a function gives, and records, where one of its leaves is moved; nan where it is undefined."""
     before = value.data
@@ -318,20 +273,17 @@ def _central(f: Callable[[float], float], x: float) -> float:
 
 def _by_differences(
     f: Callable[[float], float], x: float, claim: float, rounding: float = 0.0, terms: float = 0.0
-) -> tuple[Derivative, Verdict]:
+) -> Verdict:
     """What differences say of a claim; at a kink that is left to the conventions."""
     got = differences(f, x, patient=True)
     found = judge(claim, got, rounding, terms or got.steepest or math.inf)  # what never moves is flat
     if got.kinked:
         found = found._replace(word="corner", why=WHY["kink or jump"].format(why=found.why))
-    return got, found
+    return found
 
 
-def _row(
-    name: str, claim: float, got: Derivative, found: Verdict, rounding: float, central: float
-) -> GradientRow:
-    off = tolerance(claim, got, rounding)
-    return GradientRow(name, claim, got.value, off, WORDS[found.word], found.why, central)
+def _row(name: str, claim: float, found: Verdict, central: float) -> GradientRow:
+    return GradientRow(name, claim, found.measured, found.off, WORDS[found.word], found.why, central)
 
 
 # -------------------------------------------------------------------------------------------- the case
@@ -363,17 +315,16 @@ class _Case:
         places = [self.graph._places.get(id(value)) for value, _ in pairs]
         exact = self._exact([place for place in places if place is not None])
         for (value, claim), place in zip(pairs, places, strict=True):
-            own, rounding = self.gradients.get(id(value), 0.0), 0.0
+            own = self.gradients.get(id(value), 0.0)
             target = own if claim is None else claim
             if place is None:
                 name = value.name or self.variables.get(id(value)) or f"Value({value.data!r})"
                 got, central = Derivative(0.0, 0.0, 0.0, 0.0), 0.0
             else:
-                name, rounding = self.graph.names[place], float(self.rounding[place])
-                got, central = next(exact)
+                name, (got, central) = self.graph.names[place], next(exact)
             if self.function is not None:
                 central = _central(partial(_number_at, self.function, value), value.data)
-            yield _row(name, target, *self._judged(value, place, target, own, got), rounding, central)
+            yield _row(name, target, self._judged(value, place, target, own, got), central)
 
     def _exact(self, at: Sequence[int]) -> Iterator[tuple[Derivative, float]]:
         """The complex-step derivative by each node, if it is sure; and the central difference."""
@@ -407,28 +358,26 @@ class _Case:
                 return np.full(1, math.nan, dtype=step.dtype)
             return np.concatenate([self._moved(at[i : i + 1], step[i : i + 1]) for i in range(len(at))])
 
-    def _judged(
-        self, value: Value, place: int | None, target: float, own: float, got: Derivative
-    ) -> tuple[Derivative, Verdict]:
-        """The verdict on one gradient, and the derivative by which it is judged in the end."""
+    def _judged(self, value: Value, place: int | None, target: float, own: float, got: Derivative) -> Verdict:
+        """The verdict on one gradient."""
         for what, x in (("the parameter", value.data), ("the loss", self.graph.root.data)):
             if not math.isfinite(x):
-                return NOTHING, Verdict(math.nan, "unknown", WHY["not finite"].format(what=what, x=x))
+                return judge(target, NOTHING)._replace(why=WHY["not finite"].format(what=what, x=x))
         rounding, size = (0.0, 0.0) if place is None else (self.rounding[place], self.sizes[place])
         if self.function is not None and (departs := self._departs(self.function, value, place)):
             calls = partial(_number_at, self.function, value)
-            got, found = _by_differences(calls, value.data, target, rounding, size)
+            found = _by_differences(calls, value.data, target, rounding, size)
             if departs == "branch":
                 found = found._replace(word="unknown", why=WHY[departs])
-            return got, found._replace(why=WHY[departs]) if found.word == "wrong" else found
+            return found._replace(why=WHY[departs]) if found.word == "wrong" else found
         found = judge(target, got, rounding, size)
         if place is None:
-            return got, found._replace(why=found.why or WHY["independent"])
+            return found._replace(why=found.why or WHY["independent"])
         if found.word != "right":
-            got, found = self._suspected(place, value.data, target, rounding, size)
+            found = self._suspected(place, value.data, target, rounding, size)
         if found.word == "wrong" and abs(target - own) <= ROUNDING * abs(own):
             found = self._blamed(place, found)
-        return got, found
+        return found
 
     def _departs(self, function: Callable[[], Any], value: Value, place: int | None) -> str:
         """How a function that is called beside the point departs from its record; empty if it does not."""
@@ -452,25 +401,22 @@ class _Case:
             self.undefined = str(error)
             return math.nan
 
-    def _suspected(
-        self, place: int, x: float, target: float, rounding: float, size: float
-    ) -> tuple[Derivative, Verdict]:
+    def _suspected(self, place: int, x: float, target: float, rounding: float, size: float) -> Verdict:
         """A gradient that is not simply right, by its slopes on either side and what lies between these."""
         if math.isfinite(target):
-            got = complex_step(partial(self._at, place), x)
-            found = judge(target, got, rounding, size)
+            found = judge(target, complex_step(partial(self._at, place), x), rounding, size)
         else:  # at a point where even the chain rule breaks down, complex numbers may take another branch
-            got, found = _by_differences(partial(self._at, place), x, target, rounding, size)
+            found = _by_differences(partial(self._at, place), x, target, rounding, size)
         corners, jumps = self._corners(place, x)
         if found.word == "right" and not jumps:
-            return got, found
+            return found
         if any(math.isnan(self._at(place, math.nextafter(x, end))) for end in (-math.inf, math.inf)):
-            return got, found._replace(word="unknown", why=WHY["undefined"].format(why=self.undefined))
+            return found._replace(word="unknown", why=WHY["undefined"].format(why=self.undefined))
         if corners:
             more = f", and {len(corners) - 1} more" if len(corners) > 1 else ""
             why = WHY["kink"].format(corner=self._corner(corners[0]), more=more)
-            return got, found._replace(word="corner", why=why)
-        return got, found
+            return found._replace(word="corner", why=why)
+        return found
 
     def _corners(self, place: int, x: float) -> tuple[list[Node], bool]:
         """The operations that bend while their operands do not; and whether the loss itself jumps."""
@@ -510,6 +456,6 @@ class _Case:
                     )  # fmt: skip
                     return found._replace(why=told)
         summed, told = sums(self.graph, self.gradients)
-        return found._replace(word="unknown", why=WHY["fine"]) if summed else found._replace(
-            why=WHY["sums"].format(told=told)
-        )
+        if not summed:
+            return found._replace(why=WHY["sums"].format(told=told))
+        return found._replace(word="unknown", why=WHY["fine"])

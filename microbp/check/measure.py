@@ -85,49 +85,44 @@ class Verdict(NamedTuple):
     """On one claimed derivative."""
 
     measured: float
+    #: ``right``, ``corner``, ``wrong`` or ``unknown``; those who ask have words of their own for these.
     word: str
     why: str = ""
+    #: How far a right claim may be from what was measured, by the errors of both.
+    off: float = 0.0
 
 
 def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0) -> Verdict:
-    """``right``, ``corner``, ``wrong`` or ``unknown``, by the table above.
+    """The verdict by the table above.
 
     ``rounding`` is how far that may have moved the claim, ``terms`` the size of what was added up in it.
 
     >>> judge(2.0, Derivative(2.0000001, 1e-8, 2.0, 2.0)).word
     'right'
-    >>> judge(0.3, Derivative(0.5, 0.0, 0.0, 1.0))
-    Verdict(measured=0.3, word='corner', why='the slope is 0 below, +1.0000000 above')
+    >>> judge(0.3, Derivative(0.5, 0.0, 0.0, 1.0))[1:3]
+    ('corner', 'the slope is 0 below, +1.0000000 above')
     """
-    off = tolerance(claim, got, rounding)
     larger = max(abs(claim), abs(got.value))
+    off = SAFETY * got.error + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
+    word, why = "unknown", f"the derivative is known to ±{off:.1e} only"
     if math.isnan(got.value):
-        return Verdict(math.nan, "unknown", "no numerical derivative could be formed")
-    if got.kinked:
+        why = "no numerical derivative could be formed"
+    elif got.kinked:
         low, high = sorted((got.left, got.right))
-        told = f"the slope is {number(got.left)} below, {number(got.right)} above"
-        inside = low - off <= claim <= high + off
-        return Verdict(claim, "corner", told) if inside else Verdict(got.value, "wrong", told)
-    if math.isinf(got.value):
-        word = "corner" if claim == got.value else "unknown"
-        return Verdict(got.value, word, "the slope grows without bound")
-    if not math.isfinite(claim):
+        word = "corner" if low - off <= claim <= high + off else "wrong"
+        why = f"the slope is {number(got.left)} below, {number(got.right)} above"
+    elif math.isinf(got.value):
+        word, why = "corner" if claim == got.value else "unknown", "the slope grows without bound"
+    elif not math.isfinite(claim):
         clear = SAFETY * got.error <= DECISIVE * max(abs(got.value), got.steepest)
-        return Verdict(got.value, "wrong" if clear else "unknown", "the gradient is not finite")
-    if abs(claim - got.value) > off:
-        return Verdict(got.value, "wrong")
-    if off <= DECISIVE * larger:
-        return Verdict(got.value, "right")
-    if abs(claim) <= rounding and off <= DECISIVE * terms:
-        told = f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
-        return Verdict(got.value, "right", told)
-    return Verdict(got.value, "unknown", f"the derivative is known to ±{off:.1e} only")
-
-
-def tolerance(claim: float, got: Derivative, rounding: float = 0.0) -> float:
-    """How far a right claim may be from what was measured, by the errors of both."""
-    larger = max(abs(claim), abs(got.value))
-    return SAFETY * got.error + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
+        word, why = "wrong" if clear else "unknown", "the gradient is not finite"
+    elif abs(claim - got.value) > off:
+        word, why = "wrong", ""
+    elif off <= DECISIVE * larger:
+        word, why = "right", ""
+    elif abs(claim) <= rounding and off <= DECISIVE * terms:
+        word, why = "right", f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
+    return Verdict(got.value, word, why, off)
 
 
 # ------------------------------------------------------------------------------------ the complex step
@@ -228,35 +223,34 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float])
     """
     y, h = f(x), np.array(steps)
     above, under = np.array([[f(x + step), f(x - step)] for step in steps]).reshape(-1, 2).T
-    ranked: list[tuple[bool, float, Derivative]] = []
+    changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
+    ranked = [(True, 0.0, NOTHING)]
     with np.errstate(all="ignore"):
         right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
-        best, kink = (above - under) / ((x + h) - (x - h)), right - left
+        best = central = (above - under) / ((x + h) - (x - h))
+        kink = right - left
         # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
         largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
         rounding = 2.0 / h * (EPS * largest + EPS * abs(x * kink) + TINY)
-        changes = abs(np.array([above - y, under - y]))
         # No smaller change of the function is known to be real.
-        smallest = float(np.min(changes, initial=math.inf, where=changes > 0.0))
-        smallest = smallest if math.isfinite(smallest) else 0.0
-        central = best
+        quantum = np.min(changes, initial=math.inf, where=changes > 0.0) / h
+        quantum[np.isinf(quantum)] = 0.0
         for k in range(1, min(_WINDOW, len(steps))):
             better = best[1:] + (best[1:] - best[:-1]) / (_RATIO ** (2 * k) - 1.0)
             kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
             error = np.maximum(abs(better - best[1:]), abs(better - best[:-1])) + rounding[k:]
             best = better
-            for i in range(len(best) if k > 1 else 0):  # two samples alone may be equal by chance
-                finer = slice(i + k + 1, None)
-                allowed = 2.0 * abs(central[i + k] - best[i])
-                allowed = allowed + SAFETY * (error[i] + rounding[finer] + smallest / h[finer])
-                # Smaller steps speak against it: the function has finer structure than the steps.
-                against = bool((abs(central[finer] - best[i]) > allowed).any())
-                off = math.inf if against else float(error[i])
-                sides = float(best[i] - 0.5 * kink[i]), float(best[i] + 0.5 * kink[i])
-                steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
-                one = Derivative(float(best[i]), off, *sides, steps[i], steepest)
-                if math.isfinite(error[i] + kink[i]):
-                    # A function that does not move at all at small steps may just absorb them.
-                    trusted = one.decisive and steepest > 0.0
-                    ranked.append((not trusted, off + abs(0.5 * kink[i]), one))
-    return min(ranked, key=lambda each: each[:2], default=(True, 0.0, NOTHING))[2]
+            # Smaller steps speak against it: the function has finer structure than the steps.
+            own = 2.0 * abs(central[k:] - best) + SAFETY * error
+            allowed = own[:, None] + SAFETY * (rounding + quantum)
+            against = (abs(central - best[:, None]) > allowed) & (index > index[k:, None])
+            good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
+            error[against.any(axis=1)] = math.inf
+            for i in np.flatnonzero(good).tolist():
+                window = slice(i, i + k + 1)
+                steepest = float(np.max(changes[:, window] / h[window]))
+                value, off, half = float(best[i]), float(error[i]), 0.5 * float(kink[i])
+                one = Derivative(value, off, value - half, value + half, steps[i], steepest)
+                # A function that does not move at all at small steps may just absorb them.
+                ranked.append((not (one.decisive and steepest), off + abs(half), one))
+    return min(ranked[1:] or ranked, key=lambda each: each[:2])[2]

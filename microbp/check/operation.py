@@ -91,7 +91,7 @@ def _judged(rule: Rule, operands: list[float], place: int, stated: float) -> Ver
         if min(left, right) < stated < max(left, right):
             found = judge(stated, got._replace(left=left, right=right))
     if found.word == "corner":
-        return found._replace(why=f"{found.why}; by convention {number(stated)}")
+        return found._replace(measured=stated, why=f"{found.why}; by convention {number(stated)}")
     return found
 
 
@@ -99,34 +99,32 @@ def _at_the_edge(stated: float, got: Derivative, x: float, below: bool, above: b
     """Where the operation is undefined on a side: by the slope on the other."""
     if not (below or above):
         return Verdict(math.nan, "unknown", f"undefined beside {x!r}")
-    slope = got.right if above else got.left
-    told = f"undefined {'below' if above else 'above'} {x!r}"
+    slope, told = (got.right, f"undefined below {x!r}") if above else (got.left, f"undefined above {x!r}")
     found = judge(stated, got._replace(value=slope, left=slope, right=slope))
-    if found.word == "wrong" and math.isinf(stated):
-        return found._replace(why=f"{told}, but the slope is finite")
-    if math.isinf(slope) and math.isinf(stated):
-        return found._replace(why=f"{told}, where {found.why}")
+    if math.isinf(stated):
+        told += ", but the slope is finite" if found.word == "wrong" else f", where {found.why}"
     return found._replace(word="corner" if found.word == "right" else found.word, why=told)
 
 
-def rounding_error(rule: Rule, entries: list[Any], place: int) -> float:
-    """The rounding error of the derivative in the operand at ``place``; 0 where it cannot be told."""
+def rounding_error(rule: Rule, entries: list[Any], place: int | None) -> float:
+    """That of the derivative in the operand at ``place``, of the value for None; 0 if it cannot be told."""
     return Context().run(_rounding_error, rule, entries, place)  # no ``no_grad()`` holds here
 
 
-def _rounding_error(rule: Rule, entries: list[Any], place: int) -> float:
+def _rounding_error(rule: Rule, entries: list[Any], place: int | None) -> float:
     values = [list(map(Value, each)) if type(each) is list else Value(each) for each in entries]
     scope, elements = dict(zip(rule.args, values, strict=True)), rule.elements(values)
     flat = [(i, j) for i, each in enumerate(values) for j in range(len(each) if type(each) is list else 1)]
-    argument, element = flat[place]
     reading = ON_VALUES._replace(known={})
     try:
-        y = rule.y.evaluate(scope, reading, elements)
-        here = elements[element] if elements else {}
-        d = rule.d[argument].evaluate({**scope, **here, "y": y}, reading, elements)
-        if not isinstance(d, Value) or d.is_leaf:
+        found = rule.y.evaluate(scope, reading, elements)
+        if place is not None:
+            argument, element = flat[place]
+            here = elements[element] if elements else {}
+            found = rule.d[argument].evaluate({**scope, **here, "y": found}, reading, elements)
+        if not isinstance(found, Value) or found.is_leaf:
             return 0.0  # as it was given
-        graph = Graph(d, {})
+        graph = Graph(found, {})
     except (ArithmeticError, ValueError):
         return 0.0
     with np.errstate(all="ignore"):

@@ -13,7 +13,7 @@ from microbp.debug.words import equation, group_words, repeated
 from microbp.graph import Node
 from microbp.notation import plain_name
 from microbp.notation.names import NUMBER
-from microbp.safe import safe
+from microbp.safe import readable
 from microbp.tables import Table, has_colour
 
 __all__ = ["Screen", "shown"]
@@ -83,8 +83,8 @@ class Screen:
     def _written(self, text: str) -> str:
         """A text in the characters that the file has; none of them moves the cursor."""
         if not self._plain:
-            return safe(text)
-        return safe(text).translate(_PLAIN).encode(self._encoding, "replace").decode(self._encoding)
+            return readable(text)
+        return readable(text).translate(_PLAIN).encode(self._encoding, "replace").decode(self._encoding)
 
 
 # --------------------------------------------------------------------------------- a place in a pass

@@ -7,6 +7,7 @@ import unicodedata
 
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name
+from microbp.safe import readable
 
 __all__ = ["columns", "counted", "equation", "group_words", "operation", "repeated", "sentence"]
 
@@ -65,7 +66,7 @@ def sentence(text: str, width: int, indent: str = "") -> list[str]:
     ['one path, a', '→ b → c']
     """
     lines = [""]
-    for word in _WORD.findall(text):
+    for word in _WORD.findall(readable(text)):
         if lines[-1].strip() and columns(lines[-1] + word) > width:
             lines.append(indent + word.lstrip())
         else:

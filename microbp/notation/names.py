@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from microbp.safe import cut
+
 __all__ = ["NUMBER", "latex_digits", "latex_name", "latex_number", "plain_name", "plain_number"]
 
 
@@ -67,6 +69,7 @@ def plain_name(name: str) -> str:
     >>> plain_name("layers.0.w[1]"), plain_name("a - b"), plain_name("2")
     ('layers.0.w[1]', '“a - b”', '“2”')
     """
+    name = cut(name)
     if _ONE_WORD.fullmatch(name) and name not in ("nan", "inf", "if", "else", "and", "or"):
         return name
     shown = (each if each.isprintable() else repr(each)[1:-1] for each in name)
@@ -99,6 +102,7 @@ def latex_name(name: str) -> str:
     >>> print(*map(latex_name, ["权重1", "a_b_c", "}$<b>"]))
     \text{权重}_1 a_{b\_c} \}\text{＄}{<}b{>}
     """
+    name = cut(name)
     stem, layer, subscript = name, "", ""
     if match := re.fullmatch(r"([^\W\d_]+)(\d+)((?:\[[\w,]+\])+)(#\d+)?", name):
         stem, layer, subscript = match[1], f"({match[2]}){match[4] or ''}", match[3]

@@ -138,7 +138,11 @@ def capture_values(
     inside = [places.get(id(each)) for each in given]
     taken_as_inputs = {*map(id, given)}
     rest = [each for each in leaves if id(each) not in taken_as_inputs]
-    chosen = [each for each in rest if each.requires_grad] if params is None else flat(params, "params")[0]
+    needs = graph.needs.tolist()
+    if params is None:
+        chosen = [each for each in rest if needs[places[id(each)]]]
+    else:
+        chosen = flat(params, "params")[0]
     check_leaves(given, chosen)
     taken = [places.get(id(each)) for each in chosen]
     taken_as_params = {*map(id, chosen)}
@@ -158,7 +162,9 @@ def capture_values(
         input_shape,
         output_shape,
         tuple([each._data for each in chosen]),
-        tuple([each.requires_grad for each in chosen]),
+        tuple([
+            each.requires_grad if at is None else needs[at] for each, at in zip(chosen, taken, strict=True)
+        ]),
         absent,
     )
     return captured, Leaves(tuple(chosen), constants, tuple([each._data for each in constants])), graph

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS
+from microbp.safe import cut
 
 __all__ = ["Identifiers", "counted", "one_line"]
 
@@ -98,4 +99,4 @@ def one_line(told: str) -> str:
     >>> one_line("w\nimport os")
     'w import os'
     """
-    return "".join(each if each.isprintable() else " " for each in told)
+    return "".join(each if each.isprintable() else " " for each in cut(told, 500))

@@ -45,8 +45,8 @@ class _Mark(NamedTuple):
     lengths: dict[str, int]
     drawn_from: Any
     best: _Best | None
-    #: What the schedule can reach, if it is a function.
-    schedule: Outside | None
+    #: What the schedule can reach.
+    schedule: Outside
 
 
 class Run:
@@ -298,7 +298,7 @@ class Run:
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
         lengths = {name: len(getattr(self.history, name)) for name in COURSE}
-        schedule = Outside(self.optimiser.lr, apart=self.parameters) if callable(self.optimiser.lr) else None
+        schedule = Outside(self.optimiser.lr, apart=self.parameters)
         return _Mark(self.descent.moment(), lengths, self.drawn_from, self.best, schedule)
 
     def _leave_replay(self, why: str) -> None:
@@ -311,8 +311,7 @@ class Run:
             self._draw()
             self.descent.back_to(mark.moment)
             self.replay.outside.restore()
-            if mark.schedule is not None:
-                mark.schedule.restore()
+            mark.schedule.restore()
         if self.settings.engine == "replay":
             raise ValueError(
                 f"fit: engine='replay', but this run cannot be replayed: {why}. engine='auto' records "

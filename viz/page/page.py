@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from microbp import Graph, TooManyValues, Trace, Value, trace
 from microbp.files import write_file
+from microbp.safe import quoted
 from viz.callers import caller_scope, not_drawn
 from viz.engines import ENGINES, NoEngine, positions
 from viz.fold import pictures
@@ -146,7 +147,7 @@ def page(
     that is asked for is not installed, and ValueError if it is not known.
     """
     if engine not in ENGINES:
-        raise ValueError(f"engine={engine!r}: it is one of {', '.join(map(repr, ENGINES))}")
+        raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
     graph = root.graph if isinstance(root, Trace) else root
     if isinstance(graph, Value):
         graph = Graph(graph, names=caller_scope() if names is None else names)
