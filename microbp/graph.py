@@ -191,9 +191,21 @@ class Graph(Columns):
         kept = {name: held for name, held in vars(self).items() if name != "nodes"}
         return Graph._with({**kept, "data": np.array(data)})
 
-    def detached(self) -> Graph:
-        """The same record without the Values that it was taken from; labels are still made when asked for."""
-        return Graph._with({**vars(self), "_naming": self._naming, "_values": ()}) if self._values else self
+    def detached(self, *, named: bool = True) -> Graph:
+        """The same record without the Values that it was taken from; labels are still made when asked for.
+
+        Unless it is ``named`` at once, it keeps the leaves that modules may hold, to ask these later.
+        """
+        if not self._values:
+            return self
+        kept: dict[str, Any] = {"_places": {}}
+        if named or self._variables.values:
+            kept = {"_naming": self._naming}
+        elif any(type(note[2] if type(note) is tuple else note) is Group for note in self._notes.values()):
+            places = np.flatnonzero(self.op < 0).tolist()
+            leaves = [self._values[at] for at in places]
+            kept = {"_places": dict(zip(map(id, leaves), places, strict=True)), "_leaves": leaves}
+        return Graph._with({**vars(self), **kept, "_values": ()})
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")

@@ -7,6 +7,7 @@ names that are made up give way to all of them. Looking for names visits each ob
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -103,7 +104,7 @@ def _holds_parameters(held: Any) -> bool:
     return not isinstance(held, type) and callable(getattr(type(held), "parameters", None))
 
 
-def _inside(held: Any) -> Iterator[tuple[Path, Any]]:
+def _inside(held: Any, most: int | None = None) -> Iterator[tuple[Path, Any]]:
     """What a container holds that is a value or may hold some, and where; of a module its attributes."""
     inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(held, list | tuple):
@@ -115,7 +116,7 @@ def _inside(held: Any) -> Iterator[tuple[Path, Any]]:
     elif _holds_parameters(held):
         parts = held._parts() if hasattr(held, "_parts") else getattr(held, "__dict__", {}).items()
         inner = (part for part in parts if not part[0].startswith("_"))
-    for place, each in islice(inner, MOST):
+    for place, each in islice(inner, most):
         if type(each) not in _PLAIN and (isinstance(each, _HOLDERS) or _holds_parameters(each)):
             yield place if isinstance(held, np.ndarray) else (place,), each
 
@@ -138,7 +139,7 @@ def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
         return [(path + place, each) for place, each in _inside(held)]
 
     seen = {id(holder)}
-    for path, held in walk([((), holder)], inside, deep=True):
+    for path, held in walk([((), holder)], inside, sys.maxsize, deep=True):  # all of them, whatever it takes
         if id(held) not in seen and (held.is_leaf if isinstance(held, Value) else _holds_parameters(held)):
             seen.add(id(held))
             yield path, held
@@ -162,7 +163,7 @@ class Variables:
             if not name.startswith("_") and (name not in ("In", "Out") or isinstance(held, Value))
         }
         #: All variables, whatever they hold.
-        self.taken = own.keys()
+        self.taken = {*own}
         #: The ``id`` of the Value of each name: a Value may have several.
         self.values: dict[str, int] = {}
         #: The modules, and other objects with ``parameters()``.
@@ -172,7 +173,7 @@ class Variables:
 
         def inside(name: Path, held: Any) -> list[tuple[Path, Any]]:
             ends = isinstance(held, Value) or _holds_parameters(held) or len(name) > DEEPEST
-            found = [] if ends else [*_inside(held)]
+            found = [] if ends else [*_inside(held, MOST)]
             if len(found) > 1 and all(isinstance(each, Value) for _, each in found):
                 known, last = [each for _, each in found if id(each) in alone], found[-1][1]
                 if known == [last] and last.is_leaf:

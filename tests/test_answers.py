@@ -730,8 +730,7 @@ def test_an_empty_claim_is_refused() -> None:
 def test_slices_in_another_order_are_named(order: list[int], told: str) -> None:
     K = microbp.array(np.arange(1.0, 13.0).reshape(2, 3, 2), name="K")
     true = microbp.grad(np.sum(K * K * K), K)
-    [text] = causes(graded(np.sum(K * K * K), K, true[:, order]))
-    assert text.startswith(told)
+    assert causes(graded(np.sum(K * K * K), K, true[:, order])) == [told]
 
 
 # ---------------------------------------------------------------------------------- in the classroom

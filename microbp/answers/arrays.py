@@ -84,8 +84,8 @@ def _permuted(claim: Claim) -> Iterator[Mistake]:
         lines, own, close = (np.moveaxis(each, axis, 0).reshape(length, -1) for each in (true, claimed, near))
         order: list[int] = []
         for i, (line, off) in enumerate(zip(own, close, strict=True)):
-            fits = (abs(lines - line) <= off).all(axis=1)
-            free = [each for each in range(length) if fits[each] and each not in order]
+            fits = np.flatnonzero((abs(lines - line) <= off).all(axis=1)).tolist()
+            free = [each for each in fits if each not in order]
             order += [i] if i in free else free[:1]
         moved = [i for i, each in enumerate(order) if i != each]
         if sorted(order) == [*range(length)] and moved:

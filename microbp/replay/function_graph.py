@@ -155,7 +155,7 @@ def capture_values(
         if at is None and each.name
     }
     captured = Captured(
-        graph.detached(),
+        graph.detached(named=False),
         tuple(inside),
         tuple(taken),
         graph.roots,

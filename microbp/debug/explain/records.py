@@ -9,6 +9,7 @@ from typing import NamedTuple
 from microbp.debug.explain.sentences import Math, number, say
 from microbp.debug.words import columns, sentence
 from microbp.notebook import Shown
+from microbp.safe import shown
 
 __all__ = ["WIDTH", "Code", "Explanation", "Part", "Row", "agree", "within"]
 
@@ -116,6 +117,8 @@ class Explanation(Shown):
 
     def text(self, width: int = COLUMNS) -> str:
         """The plain text, in lines of so many columns; a word, or a formula without a sum, stays whole."""
+        if not isinstance(width, int):
+            raise TypeError(f"a width is a whole number of columns, not {shown(repr(width))}")
         lines = [*sentence(self.title.text, width), ""]
         verdict = self._verdict()
         for part in (*self.parts, *([verdict] if verdict else [])):
