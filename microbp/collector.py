@@ -22,6 +22,7 @@ import sys
 from _thread import interrupt_main
 from collections.abc import Generator
 from functools import partial
+from inspect import GEN_CLOSED, getgeneratorstate
 from operator import setitem
 from types import FrameType
 from typing import Any
@@ -94,8 +95,9 @@ class collector_at_rest:  # noqa: N801 (used like a function)
 # Python reports an exception in a callback of its collector and drops it, and Ctrl-C is one: it is delivered
 # at whatever Python code runs, from the first instruction of a function on. A generator that waits inside
 # ``try`` has no such first instruction; what calls it is in C: ``told[phase] = info``, and then
-# ``getattr(watch, phase, info)``, a property that is ``next(watcher, watch)``. Where the stack has no room for
-# its frame, Python ends the generator; then this is silent, and the next ``with collector_at_rest`` begins anew.
+# ``getattr(watch, phase, info)``, a property that is ``next(watcher, watch)``. Where the stack has no room
+# for its frame, Python ends the generator; then this is silent, and the next ``with collector_at_rest``
+# begins anew.
 class _Again(int):
     """Zero; when it is freed, in C and after the callback, Ctrl-C strikes again, now in the program."""
 
@@ -112,7 +114,7 @@ _told: dict[str, Any] = {}
 
 
 def _alive() -> bool:
-    return all(each.gi_frame is not None for each in _watchers.values())
+    return all(getgeneratorstate(each) != GEN_CLOSED for each in _watchers.values())
 
 
 def _watcher(phase: str) -> Generator[int, None, None]:

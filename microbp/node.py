@@ -4,9 +4,9 @@ It is the class that is written here, or, where the extension is built, a type i
 (``native/value.c``). A node holds one or two operands in place, ``_a`` and ``_b``, beside their local
 derivatives ``_da`` and ``_db``; more operands stand as tuples in ``_b`` and ``_db``. A literal operand has no
 local derivative. A literal on the left changes places with the Value on the right, and the rule says so:
-where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``, and one whose number
-was changed the number before in ``_da``. This layout, rather than tuples throughout, keeps a recorded binary
-operation to one object.
+where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``, and one whose
+number was changed the number before in ``_da``. This layout, rather than tuples throughout, keeps a recorded
+binary operation to one object.
 """
 
 from __future__ import annotations

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from itertools import chain
 from random import Random
@@ -448,3 +453,100 @@ def test_a_training_that_would_leave_its_buffers_is_refused(changes: dict[str, l
     assert taken() == 3
     with pytest.raises(ValueError, match="do not fit the programs"):
         taken(**changes)
+
+
+# -------------------------------------------------------------------------------------------------- Values
+@native
+def test_a_value_is_the_class_of_python_on_the_storage_in_c() -> None:
+    assert Value.__mro__[-2].__module__ == "microbp.native._machine"
+    x = Value(3.0, "x")
+    assert not gc.is_tracked(x * x)
+    assert sys.getsizeof(x * x) <= 120
+
+
+@native
+def test_values_run_in_python_where_they_are_asked_to() -> None:
+    code = "from microbp import Value; x = Value(3.0); y = x * x; y.backward()\n"
+    code += "print(Value.__mro__[-2].__module__, x.grad)"
+    assert run(code, MICROBP_PURE="1") == "microbp.node 6.0"
+
+
+@native
+def test_graphs_leave_nothing_behind() -> None:
+    def used() -> None:
+        x, y = Value(0.3, name="x"), Value(0.7, name="y")
+        root = microbp.cross_entropy([x * y, 2.0 / x, x**y, 3.0 * y], [0.0, 1.0, 0.0, 0.0])
+        with microbp.no_grad():
+            root + x
+        with suppress(UndefinedOperation):
+            (x - 1.0).log()
+        root.backward()
+        copy.deepcopy(root)
+        x.data = 0.5
+        x.grad = "text"
+        with suppress(TypeError):
+            root.backward()
+        before = microbp.record_sites()
+        (x + y).grad = None
+        microbp.record_sites(before)
+
+    for _ in range(20):
+        used()
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(200):
+        used()
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 200 * sys.getsizeof(Value(0.0)) / 2  # not one Value each time
+
+
+@native
+def test_a_million_values_are_freed_without_recursion() -> None:
+    x = root = Value(1.0)
+    for _ in range(500_000):
+        root = root * 1.0 + x
+    root.backward()
+    del root
+    assert x.grad == 500_001.0
+
+
+@native
+def test_what_holds_a_graph_together_cannot_be_taken_away() -> None:
+    x = Value(2.0)
+    product = x * x
+    with pytest.raises(TypeError, match="the first operand of a Value is a Value"):
+        product._a = 3.0
+    total = microbp.sum([x, x, 1.0])
+    total._b = (x,)  # derivatives of other operands go with them
+    assert total._db is None
+    total._db = (1.0,)
+    total.backward()
+    assert x.grad == 1.0
+
+
+#: Each operand as it is written.
+HOSTILE = [
+    "'a'", "None", "1j", "True", "[1.0]", "object()", "np.float64(2.0)", "2**2000", "np.ones(2)", "10**400",
+]  # fmt: skip
+MET = """
+import numpy as np, microbp
+from microbp import Value
+for sign in ("+", "-", "*", "/", "**", "%", "//", "<"):
+    for other in HOSTILE:
+        for text in (f"Value(3.0) {sign} {other}", f"{other} {sign} Value(3.0)"):
+            try:
+                print(text, repr(eval(text)))
+            except Exception as error:
+                print(text, type(error).__name__, error)
+"""
+
+
+@native
+def test_hostile_operands_are_met_as_in_python() -> None:
+    code = f"HOSTILE = {HOSTILE}\n{MET}"
+    ours, theirs = (run(code, MICROBP_PURE=pure).splitlines() for pure in "01")
+    assert len(ours) == 2 * 8 * len(HOSTILE)
+    assert [re.sub(r"0x\w+", "", each) for each in ours] == [re.sub(r"0x\w+", "", each) for each in theirs]
