@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from inspect import unwrap
 from itertools import starmap
 from typing import Any
 
@@ -233,7 +234,7 @@ class ReplayEngine:
         What the net might say to them are numbers near to what it says to a few of them.
         """
         loss = self.eager.loss
-        if loss in LOSSES.values():
+        if unwrap(loss) in LOSSES.values():
             return "mean"
         samples, rows = batches[-1]
         said = np.array(data_of(self.eager.predictions((samples, rows))))
