@@ -115,23 +115,25 @@ def _beside(target: Path) -> tuple[int, str]:
 def _place(handle: int, target: Path) -> None:
     """Move a file without a name to ``target``, by way of a name that a killed writer may have left behind.
 
-    What bears that name is whole, and somebody else's at worst: who misses it places his own again.
+    One writer at a time, of all processes, does that in a folder: a name that another took away could not be
+    given to the file again. The lock of a killed writer goes with it.
     """
+    import fcntl
+
     name = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.new")
-    while True:
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every system can
+            fcntl.flock(folder, fcntl.LOCK_EX)
         try:
+            name.unlink(missing_ok=True)
             os.link(f"{_OPEN}/{handle}", name, src_dir_fd=handle, follow_symlinks=True)
             name.replace(target)
-        except FileExistsError:  # noqa: PERF203
-            name.unlink(missing_ok=True)
-        except FileNotFoundError:
-            if not target.parent.is_dir():
-                raise
         except BaseException:
             name.unlink(missing_ok=True)
             raise
-        else:
-            return
+    finally:
+        os.close(folder)
 
 
 # ------------------------------------------------------------------------------------- named arrays

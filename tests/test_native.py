@@ -538,9 +538,10 @@ for sign in ("+", "-", "*", "/", "**", "%", "//", "<"):
     for other in HOSTILE:
         for text in (f"Value(3.0) {sign} {other}", f"{other} {sign} Value(3.0)"):
             try:
-                print(text, repr(eval(text)))
+                told = repr(eval(text))
             except Exception as error:
-                print(text, type(error).__name__, error)
+                told = f"{type(error).__name__} {error}"
+            print(text, told.replace("\\n", " "))
 """
 
 

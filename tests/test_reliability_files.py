@@ -153,9 +153,9 @@ def test_a_kill_leaves_a_whole_file_and_nothing_else(tmp_path: Path, long: bool)
     assert inside(tmp_path) == ["net.npz", "run.json"]  # which the next one takes away
 
 
-def test_of_two_writers_one_is_last_and_both_are_whole(tmp_path: Path) -> None:
+def test_of_several_writers_one_is_last_and_all_are_whole(tmp_path: Path) -> None:
     file = tmp_path / "two"
-    texts = ["a" * 100_000, "b" * 50_000]
+    texts = ["a" * 100_000, "b" * 50_000, "c" * 10]
     children = []
     for text in texts:
         children.append(os.fork())
