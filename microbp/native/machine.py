@@ -17,6 +17,10 @@ from microbp.sweeps import Columns, Floats
 __all__ = ["Engine", "Machine", "engine", "extension", "slopes"]
 
 
+#: The version of what the extension offers.
+_INTERFACE = 2
+
+
 class Engine(NamedTuple):
     """Which engine runs compiled programs."""
 
@@ -51,6 +55,8 @@ def _loaded() -> tuple[Any, Engine]:
     except ImportError as error:
         why = f"the C extension is not built ({error}); with a C compiler, pip install microbp builds it"
         return None, Engine("python", why)
+    if getattr(module, "interface", 0) != _INTERFACE:
+        return None, Engine("python", "the C extension was built from other sources; build it again")
     if module.digest != digest():
         why = "the C extension was built from other rows than the table's; build it again"
         return None, Engine("python", why)

@@ -394,6 +394,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
             Py_XDECREF(text);
         }
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
+    PyModule_AddIntConstant(module, "interface", 2); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

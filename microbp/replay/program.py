@@ -362,9 +362,11 @@ class Program:
                     "compile it again"
                 )
         constants, numbers = self._leaves.constants, self._leaves.compiled
-        if constants and tuple(map(_data, constants)) != numbers:
-            pairs = zip(constants, numbers, strict=True)
-            value, number = next(each for each in pairs if each[0].data != each[1])
+        if not constants or (now := tuple(map(_data, constants))) == numbers:
+            return
+        for value, number, other in zip(constants, numbers, now, strict=True):
+            if other == number or (math.isnan(other) and math.isnan(number)):
+                continue
             raise StaleProgram(
                 f"{describe(value)} is a constant of this program and was {number!r} when it was "
                 "compiled; compile it again, or give it among the inputs or the params"
