@@ -94,8 +94,9 @@ class collector_at_rest:  # noqa: N801 (used like a function)
 # Python reports an exception in a callback of its collector and drops it, and Ctrl-C is one: it is delivered
 # at whatever Python code runs, from the first instruction of a function on. A generator that waits inside
 # ``try`` has no such first instruction; what calls it is in C: ``told[phase] = info``, and then
-# ``getattr(watch, phase, info)``, a property that is ``next(watcher, watch)``. Where the stack has no room for
-# its frame, Python ends the generator; then this is silent, and the next ``with collector_at_rest`` begins anew.
+# ``getattr(watch, phase, info)``, a property that is ``next(watcher, watch)``. Where the stack has no room
+# for its frame, Python ends the generator; then this is silent, and the next ``with collector_at_rest``
+# begins anew.
 class _Again(int):
     """Zero; when it is freed, in C and after the callback, Ctrl-C strikes again, now in the program."""
 
@@ -107,7 +108,7 @@ class _Watch:
 
 
 #: By phase, what goes on in it, and what Python told last.
-_watchers: dict[str, Generator[int, None, None]] = {}
+_watchers: dict[str, Any] = {}
 _told: dict[str, Any] = {}
 
 
