@@ -109,7 +109,7 @@ class _Watch:
 
 
 #: By phase, what goes on in it, and what Python told last.
-_watchers: dict[str, Generator[int, None, None]] = {}
+_watchers: dict[str, Any] = {}
 _told: dict[str, Any] = {}
 
 

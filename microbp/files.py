@@ -52,31 +52,37 @@ def write_file(path: str | Path, content: str | bytes) -> None:
         if old is not None and not stat.S_ISREG(old.st_mode):
             target.write_bytes(data)
             return
-        handle, name = _beside(target)
-        try:
-            with open(handle, "wb") as file:  # noqa: PTH123 (a descriptor)
-                file.write(data)
-                file.flush()
-                if old is not None:
-                    with suppress(OSError, AttributeError):  # somebody else's file; a system without owners
-                        os.fchown(handle, old.st_uid, old.st_gid)
-                    with suppress(OSError, AttributeError):
-                        os.fchmod(handle, stat.S_IMODE(old.st_mode))
-                os.fsync(handle)
-                if not name:
-                    _place(handle, target)
-            if name:
-                Path(name).replace(target)
-        except BaseException:
-            if name:
-                Path(name).unlink(missing_ok=True)
-            raise
+        while not _replaced(target, old, data):
+            pass  # another writer has taken the new file away
         with suppress(OSError):  # not every system can
             folder = os.open(target.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def _replaced(target: Path, old: os.stat_result | None, data: bytes) -> bool:
+    """Whether a new file with these bytes stands in the place of the old one."""
+    handle, name = _beside(target)
+    try:
+        with open(handle, "wb") as file:  # noqa: PTH123 (a descriptor)
+            file.write(data)
+            file.flush()
+            if old is not None:
+                with suppress(OSError, AttributeError):  # somebody else's file; a system without owners
+                    os.fchown(handle, old.st_uid, old.st_gid)
+                with suppress(OSError, AttributeError):
+                    os.fchmod(handle, stat.S_IMODE(old.st_mode))
+            os.fsync(handle)
+            placed = bool(name) or _placed(handle, target)
+        if name:
+            Path(name).replace(target)
+    except BaseException:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise
+    return placed
 
 
 def refuse_unwritable(path: str | Path) -> None:
@@ -94,6 +100,8 @@ def _target(path: str | Path) -> Iterator[tuple[Path, os.stat_result | None]]:
     """The file behind links, and what it is now; an OSError inside is one about ``path``."""
     target, old = Path(os.path.realpath(path)), None
     try:
+        if target.is_symlink():
+            target.stat()  # a link that leads to itself: raises as it should
         if target.exists():
             if target.is_dir() or not os.access(target, os.W_OK):
                 target.open("r+b").close()  # raises as it should
@@ -112,28 +120,28 @@ def _beside(target: Path) -> tuple[int, str]:
     return os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), name
 
 
-def _place(handle: int, target: Path) -> None:
+def _placed(handle: int, target: Path) -> bool:
     """Move a file without a name to ``target``, by way of a name that a killed writer may have left behind.
 
-    One writer at a time, of all processes, does that in a folder: a name that another took away could not be
-    given to the file again. The lock of a killed writer goes with it.
+    What bears that name is whole, and somebody else's at worst. False where somebody has taken this one away:
+    a file that has lost its only name gets no other, and has to be written again.
     """
-    import fcntl
-
     name = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.new")
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # not every system can
-            fcntl.flock(folder, fcntl.LOCK_EX)
+    while True:
         try:
-            name.unlink(missing_ok=True)
             os.link(f"{_OPEN}/{handle}", name, src_dir_fd=handle, follow_symlinks=True)
             name.replace(target)
+        except FileExistsError:  # noqa: PERF203
+            name.unlink(missing_ok=True)
+        except FileNotFoundError:
+            if not target.parent.is_dir():
+                raise
+            return False
         except BaseException:
             name.unlink(missing_ok=True)
             raise
-    finally:
-        os.close(folder)
+        else:
+            return True
 
 
 # ------------------------------------------------------------------------------------- named arrays

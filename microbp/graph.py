@@ -432,10 +432,14 @@ class Graph(Columns):
             record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
             record |= {"rules": tuple(_rule(*row) for row in found["rules"]), "roots": tuple(found["roots"])}
             sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
-        except (KeyError, TypeError, ValueError) as error:
+            differ = sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"])
+            damage = "its columns differ in length" if differ else ""
+            if not (differ or _fit_together(record)):
+                damage = "its columns do not fit each other"
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"{wrong}: {error!r}") from None
-        if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
-            raise ValueError(f"{wrong}: its columns differ in length")
+        if damage:
+            raise ValueError(f"{wrong}: {damage}")
         return Graph._restored(record)
 
     def _record(self) -> dict[str, Any]:
@@ -562,3 +566,18 @@ def _rule(*row: Any) -> Rule:
     boxes = tuple(tuple((float(low), float(high)) for low, high in box) for box in smooth)
     given = {arg: float(each) for arg, each in defaults.items()}
     return restored(name, args, y, d, doc, boxes, corner, kink, given, *rest)
+
+
+def _fit_together(record: Mapping[str, Any]) -> bool:
+    """Whether the columns of a record from a file are about the same nodes, operands before users."""
+    op, first, args = record["op"], record["first"], record["args"]
+    users = np.repeat(np.arange(len(op)), np.diff(first))
+    return bool(
+        all(column.ndim == 1 for column in record.values() if isinstance(column, np.ndarray))
+        and first[0] == 0
+        and len(users) == len(args)
+        and ((op >= -1) & (op < len(record["rules"]))).all()
+        and ((args >= -len(record["consts"])) & (args < users)).all()
+        and record["roots"]
+        and all(type(each) is int and 0 <= each < len(op) for each in record["roots"])
+    )

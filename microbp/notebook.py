@@ -33,7 +33,8 @@ class Shown:
         """Print the table; in a notebook display it, once, also as the last line of a cell."""
         shell = _kernel()
         if shell is None:
-            self.table().show()  # type: ignore[attr-defined]
+            if sys.stdout is not None:  # as print() does where there is none
+                self.table().show()  # type: ignore[attr-defined]
             return
         sys.modules["IPython"].display.display(self)
         _displayed[:] = self, shell.execution_count

@@ -120,6 +120,8 @@ class Value(Lecture, Node):
     def name(self, name: str | None) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"a name is a str, not {shown(repr(name))}")
+        if name is not None and type(name) is not str and not type(name).__module__.startswith("microbp."):
+            name = str.__str__(name)  # whatever the user's own kind of str does
         note = getattr(self, "_note", None)
         if type(note) is tuple:
             self._note = (name, *note[1:])

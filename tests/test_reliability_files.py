@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import microbp
 import viz
-from microbp import MLP, Module, NotLoaded, NotSavedWarning, Value, fit
+from microbp import MLP, Graph, Module, NotLoaded, NotSavedWarning, Value, fit
 from microbp.cli import main
 from microbp.files import write_file
 
@@ -117,6 +118,14 @@ def test_links_are_followed_and_modes_kept(tmp_path: Path, name: str) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
 
 
+def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(OSError, match=re.escape(f"Too many levels of symbolic links: '{tmp_path / 'a'}'")):
+        write_file(tmp_path / "a", "text")
+    assert (tmp_path / "a").is_symlink()
+
+
 def killed(work: Callable[[], None], after: float) -> None:
     """Do it over and over in a process of its own, which is killed after so many seconds."""
     child = os.fork()
@@ -175,6 +184,22 @@ def test_of_several_writers_one_is_last_and_all_are_whole(tmp_path: Path) -> Non
     assert seen <= set(texts)
     assert file.read_text() in texts
     assert inside(tmp_path) == ["two"]
+
+
+def test_a_new_file_that_another_writer_takes_away_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, taken, move = tmp_path / "file", [], Path.replace
+
+    def replace(source: Path, target: Path) -> Path:
+        if not taken:
+            taken.append(source)
+            source.unlink()  # as who finds it there does
+        return move(source, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    write_file(file, "text")
+    assert (file.read_text(), len(taken), inside(tmp_path)) == ("text", 1, ["file"])
 
 
 def test_what_is_no_ordinary_file_is_written_to(tmp_path: Path) -> None:
@@ -356,3 +381,28 @@ def test_a_folder_that_vanishes_costs_neither_history_nor_parameters(tmp_path: P
         assert (folder / "run.json").exists() == (back == 20)
         told = " The last checkpoint is not written: No such file or directory."
         assert str(history) == str(undisturbed) + told * (back == 0)
+
+
+# --------------------------------------------------------------------------------- a graph from a file
+def places(held: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where anything stands in a JSON document."""
+    inside = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
+    return [each for key, one in inside for each in ((*path, key), *places(one, (*path, key)))]
+
+
+@pytest.mark.parametrize("wrong", [None, "x", -5, 1e9, [], {}, [None], True], ids=str)
+def test_a_graph_or_pass_of_a_damaged_file_is_refused_or_can_be_read(wrong: Any, long: bool) -> None:
+    for kind, made in ((Graph, Graph(loss(), {})), (microbp.Trace, microbp.trace(loss(), {}))):
+        whole = made.to_json()
+        for path in places(json.loads(whole))[:: 1 if long else 7]:
+            damaged = json.loads(whole)
+            held = damaged
+            for key in path[:-1]:
+                held = held[key]
+            held[path[-1]] = wrong
+            try:
+                read = kind.from_json(json.dumps(damaged))
+            except ValueError:
+                continue
+            assert str(read)
+            assert repr(read)

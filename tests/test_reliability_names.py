@@ -141,3 +141,36 @@ def test_each_medium_has_its_way() -> None:
     assert safe("a/b", "file") == "a%2f;b"
     with pytest.raises(TypeError, match=r"^a name or a title is a str, not an object of type int$"):
         safe(5)  # type: ignore[arg-type]
+
+
+class Hostile(str):
+    """A str whose every text is an error."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def _refuse(self, *_: object) -> Any:
+        raise ZeroDivisionError
+
+    __repr__ = __str__ = __format__ = __eq__ = _refuse
+
+
+class Number(float):
+    """A float that does not say its number."""
+
+    __hash__ = float.__hash__
+
+    def _refuse(self, *_: object) -> Any:
+        raise ZeroDivisionError
+
+    __repr__ = __str__ = __format__ = __eq__ = _refuse
+
+
+def test_a_name_and_a_number_of_a_kind_of_the_user_s_own_are_plain_ones() -> None:
+    w = Value(Number(0.5), name=Hostile("w"))
+    y = w * Number(2.0)
+    y.backward()
+    assert (type(w.name), type(w.data), w.grad) == (str, float, 2.0)
+    w.name = Hostile("u")
+    assert str(Graph(y, {})) == "u = 0.5\nv1 = mul(u, 2.0) = 1.0"
+    assert "u" in str(microbp.explain(y, w, names={}))
