@@ -139,7 +139,7 @@ class World:
             "lr": 0.1, "inputs": [1.0], "theta": np.array([0.5]), "params": [Value(1.0)],
             "predictions": [w], "targets": [1.0], "strength": 0.1, "max_norm": 1.0, "rule": "relu",
             "x": [1.0], "history": [1.0, 0.5], "picture": viz.picture(self.graph), "rate": 0.1, "steps": 5,
-            "factor": 0.5, "final": 0.01, "every": 2, "then": 0.1, "style": None, "engine": "auto",
+            "count": 2, "factor": 0.5, "final": 0.01, "every": 2, "then": 0.1, "style": None, "engine": "auto",
             "format": "svg", "width": 60, "names": {"x": "h"}, "expression": rule.y, "numbers": {"x": 2.0},
             "path": self.file, "film": viz.animate(y).film, "snapshots": self.snapshots,
             "microbp.MLP state": self.net.state(),

@@ -216,7 +216,8 @@ def steps_of(graph: Graph) -> Iterator[Step]:
     computed = (node for node in reversed(nodes) if node.rule is not None)
     for index, node in enumerate(computed, start=1):
         upstream = gradients[node.position]
-        assert upstream is not None  # some node after it uses it
+        if upstream is None:  # so it is in a file that was changed by hand
+            raise ValueError(f"no node after {node.name} uses it")
         given = []
         for place, operand, local in _paid(node, nodes):
             before, amount = gradients[operand], upstream * local
