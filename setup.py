@@ -45,9 +45,10 @@ setup(
     ext_modules=[
         Extension(
             "microbp.native._machine",
-            [f"{HERE}/{name}.c" for name in ("module", "plan", "exact")],
-            depends=[f"{HERE}/{name}" for name in ("machine.h", "rows.h", "lanes.c")],
-            extra_compile_args=EXACT,
+            [f"{HERE}/{name}.c" for name in ("module", "plan", "run", "exact", "value")],
+            depends=[f"{HERE}/{name}" for name in ("machine.h", "single.h", "rows.h", "lanes.c")],
+            extra_compile_args=[*EXACT, "-pthread"],
+            extra_link_args=["-pthread"],
             optional=True,
         )
     ],

@@ -13,10 +13,16 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
+from microbp.native import extension
 from microbp.safe import shown
 from microbp.updates import steps_in, warn_of_steps
 
-__all__ = ["FROZEN", "Reached", "add_gradients", "backward_order", "reached_from", "upstream_gradients"]
+__all__ = [
+    "FROZEN", "Reached", "add_gradients", "backward_order", "gradient_of", "passed_again", "reached_from",
+    "refuse_others", "upstream_gradients",
+]  # fmt: skip
 
 V = TypeVar("V")
 
@@ -31,7 +37,7 @@ os.register_at_fork(after_in_child=lambda: globals().update(_one_pass=threading.
 _counted: list[Any] = []
 
 
-def _refuse_others(roots: list[Any]) -> None:
+def refuse_others(roots: list[Any]) -> None:
     """TypeError for what is no Value, before it stands among the nodes that are to be cleared."""
     for each in roots:
         if not hasattr(each, "_rule"):
@@ -47,7 +53,7 @@ def _sweep(root: Any, keep: bool) -> list[Any]:
     where ``keep`` is true it is added to ``grad`` once it is complete.
     """
     global _counted
-    _refuse_others([root])
+    refuse_others([root])
     for node in _counted:
         node._pending = None
     # First count the uses of each node beyond one; None: not reached yet.
@@ -121,6 +127,11 @@ def _sweep(root: Any, keep: bool) -> list[Any]:
     return ready
 
 
+def _order(root: Any) -> list[Any]:
+    """The order of a backward pass, and the gradients of one in the values."""
+    return _sweep(root, False) if extension is None else extension.order(root)
+
+
 def gradient_of(value: Any) -> float:
     """What is held in ``value.grad``, a plain attribute in which anybody may put anything, as a float.
 
@@ -144,7 +155,7 @@ def upstream_gradients(root: Any) -> dict[int, float]:
     (6.0, None)
     """
     with _one_pass:
-        return {id(v): v._upstream for v in _sweep(root, False) if v.requires_grad}
+        return {id(v): v._upstream for v in _order(root) if v.requires_grad}
 
 
 def backward_order(root: V) -> list[V]:
@@ -159,7 +170,7 @@ def backward_order(root: V) -> list[V]:
     [5.0, 4.0, 2.0]
     """
     with _one_pass:
-        return _sweep(root, False)
+        return _order(root)
 
 
 def add_gradients(root: Any) -> None:
@@ -168,7 +179,12 @@ def add_gradients(root: Any) -> None:
         order = _sweep(root, True)
     last = order[-1]
     if root.grad == 1.0 and last.grad is not None and last.grad != last._upstream:
-        warn_of_steps(steps_in(order))  # a new graph on a leaf that has been in a pass before
+        passed_again(order)
+
+
+def passed_again(order: list[Any]) -> None:
+    """A new graph has passed gradients to a leaf that was in a pass before: a warning where it has grown."""
+    warn_of_steps(steps_in(order))
 
 
 class Reached(NamedTuple):
@@ -176,12 +192,12 @@ class Reached(NamedTuple):
 
     values: list[Any]
     #: For each operand its index in ``values``, or -1 for a literal.
-    args: array[int]
+    args: Any
     #: The local derivatives in those operands that are no literals.
-    local: array[float]
-    consts: array[float]
+    local: Any
+    consts: Any
     #: The number of operands, of those values that keep them as a tuple.
-    widths: array[int]
+    widths: Any
 
 
 def reached_from(roots: Iterable[Any]) -> Reached:
@@ -191,7 +207,11 @@ def reached_from(roots: Iterable[Any]) -> Reached:
     """
     global _counted
     roots = [*roots]
-    _refuse_others(roots)
+    refuse_others(roots)
+    if extension is not None:
+        values, *columns = extension.reached(roots)
+        kinds = np.int64, np.float64, np.float64, np.int64
+        return Reached(values, *map(np.frombuffer, columns, kinds))
     with _one_pass:
         for node in _counted:
             node._pending = None

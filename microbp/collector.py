@@ -22,6 +22,7 @@ import sys
 from _thread import interrupt_main
 from collections.abc import Generator
 from functools import partial
+from inspect import GEN_CLOSED, getgeneratorstate
 from operator import setitem
 from types import FrameType
 from typing import Any
@@ -113,7 +114,7 @@ _told: dict[str, Any] = {}
 
 
 def _alive() -> bool:
-    return all(each.gi_frame is not None for each in _watchers.values())
+    return all(getgeneratorstate(each) != GEN_CLOSED for each in _watchers.values())
 
 
 def _watcher(phase: str) -> Generator[int, None, None]:

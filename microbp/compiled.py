@@ -80,7 +80,7 @@ def compiled_ieee(rule: Rule) -> Compiled:
 
 @cache
 def compiled_complex(rule: Rule) -> Callable[..., Any]:
-    """The value of a rule as a function of complex numbers, or arrays; comparisons look at the real parts.
+    """The value of a rule as a function of complex numbers, or arrays, compared by real, then imaginary part.
 
     >>> compiled_complex(RULES["relu"])(2.0 + 1j), compiled_complex(RULES["relu"])(-2.0 + 1j)
     ((2+1j), 0.0)
@@ -89,17 +89,17 @@ def compiled_complex(rule: Rule) -> Callable[..., Any]:
     result = rule.y.hoist(rule.over, done)
     lines = [f"    {temporary} = {text}\n" for text, temporary in done.items()]
     source = f"def value({', '.join(rule.args)}):\n{''.join(lines)}    return {result}\n"
-    tree = ast.fix_missing_locations(_RealComparisons().visit(ast.parse(source)))
-    scope: dict[str, Any] = {**CONSTANTS, **COMPLEX.functions, "mul": mul, "_real": COMPLEX.judged}
+    tree = ast.fix_missing_locations(_Comparisons().visit(ast.parse(source)))
+    scope: dict[str, Any] = {**CONSTANTS, **COMPLEX.functions, "mul": mul, "_place": COMPLEX.judged}
     exec(compile(tree, f"<microbp complex {rule.name}>", "exec"), scope)
     function: Callable[..., Any] = scope["value"]
     return function
 
 
-class _RealComparisons(ast.NodeTransformer):
+class _Comparisons(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         sides = [self.visit(side) for side in (node.left, *node.comparators)]
-        calls: list[ast.expr] = [ast.Call(ast.Name("_real", ast.Load()), [side], []) for side in sides]
+        calls: list[ast.expr] = [ast.Call(ast.Name("_place", ast.Load()), [side], []) for side in sides]
         return ast.Compare(calls[0], node.ops, calls[1:])
 
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from microbp.check.measure import STEP
+from microbp.check.operation import rounding_error
+from microbp.compiled import compiled, compiled_complex
 from microbp.errors import RuleError
-from microbp.expr import COMPLEX, REAL, Expression, Reading
 from microbp.functions import Operation
 from microbp.rules import RULES, Interval, Rule
 from microbp.spelling import did_you_mean
@@ -28,11 +30,10 @@ __all__ = ["TOLERANCE", "RuleReport", "RuleRow", "check_rule"]
 
 #: The largest relative error of a derivative that counts as rounding: 4,500 units of the last place.
 TOLERANCE = 1e-12
-#: h, about 1e-100: no last digit sees h², and h·y' keeps its digits down to y' = 1e-208. A power of 2,
-#: by which nothing is rounded.
-_STEP = 2.0**-332
 #: Below this a derivative is compared as if it were this large; h·y' then goes below the smallest float.
 _TINY = 1e-196
+#: How many times the rounding error of a formula may be in it and in what is measured.
+_SAFETY = 4.0
 #: The lengths of the lists that an argument in ``over`` is given, in turn.
 _LENGTHS = (1, 2, 3, 5)
 
@@ -123,11 +124,9 @@ def check_rule(
     >>> [(row.operand, row.error) for row in report.rows]
     [('y', 0.0), ('a', 0.0), ('b', 0.0)]
 
-    Close to a zero of the derivative no formula has a small relative error: the last places of the
-    operands decide. Where the error exceeds the tolerance it is therefore taken relative to a
-    thousandth of c = Σ |operand·∂(derivative)/∂operand|, if that is more than the derivative itself.
-    Then, too, it is within the tolerance only if moving the operands by 1e-15 of their size, a few
-    units in the last place, explains the difference: |stated - measured| <= 1e-15·c.
+    Close to a zero of the derivative no formula has a small relative error: the last places decide.
+    Where the error exceeds the tolerance it is therefore taken relative to what would be in it with the
+    rounding errors of the formula, if that is more: then rounding explains the difference.
 
     Raises RuleError where there is no such operation, and where value or derivative is undefined at a
     point of a smooth box; TypeError where ``rule`` is none of the three; ValueError for no points.
@@ -139,8 +138,8 @@ def check_rule(
     worst: dict[str, RuleRow] = {}
     for box in rule.smooth:
         for turn in range(points):
-            at = _draw(rule, box, rng, length=_LENGTHS[turn % len(_LENGTHS)])
-            for arg, row in _Point(rule, at).rows():
+            for row in _at(rule, _draw(rule, box, rng, length=_LENGTHS[turn % len(_LENGTHS)])):
+                arg = row.operand.partition("[")[0]
                 if arg not in worst or row.error > worst[arg].error:
                     worst[arg] = row
     report = RuleReport(str(rule), points * len(rule.smooth), tuple(worst.values()))
@@ -170,87 +169,44 @@ def _draw(rule: Rule, box: tuple[Interval, ...], rng: random.Random, length: int
     }
 
 
-class _Point:
-    """A rule at one point of a smooth box."""
+def _at(rule: Rule, at: dict[str, Any]) -> Iterator[RuleRow]:
+    """At one point of a smooth box, for the value and for each operand's derivative, how they compare."""
+    entries = list(at.values())
 
-    def __init__(self, rule: Rule, at: dict[str, Any]) -> None:
-        self.rule, self.at = rule, at
-        #: Each operand as its argument and its place in that argument's list.
-        self.operands = [
-            (arg, element)
-            for arg, entry in self.at.items()
-            for element in range(len(entry) if arg in rule.over else 1)
-        ]
-
-    def rows(self) -> Iterator[tuple[str, RuleRow]]:
-        """For the value and for each operand's derivative: which argument, and how they compare."""
-        rule = self.rule
-        y = self._evaluate(rule.y, REAL)
-        stepped = [self._evaluate(rule.y, COMPLEX, moved=operand) for operand in self.operands]
-        slopes = [z.imag / _STEP for z in stepped]
-
-        def moves_value() -> float:
-            return self._condition(slopes)
-
-        for z in stepped:
-            yield "y", RuleRow("y", _error(y, z.real, moves_value), self.at, y, z.real)
-        for (arg, element), slope in zip(self.operands, slopes, strict=True):
-            d = rule.d[rule.args.index(arg)]
-
-            def moves_derivative(d: Expression = d, element: int = element) -> float:
-                moved = [
-                    self._evaluate(d, COMPLEX, moved=operand, element=element, y=z)
-                    for operand, z in zip(self.operands, stepped, strict=True)
-                ]
-                return self._condition([z.imag / _STEP for z in moved])
-
-            stated = self._evaluate(d, REAL, element=element, y=y)
-            name = f"{arg}[{element}]" if arg in rule.over else arg
-            yield arg, RuleRow(name, _error(stated, slope, moves_derivative), self.at, stated, slope)
-
-    def _evaluate(
-        self,
-        expression: Expression,
-        reading: Reading,
-        *,
-        moved: tuple[str, int] | None = None,
-        element: int = 0,
-        **y: Any,
-    ) -> Any:
-        """The expression here, for one element of the lists, with one operand moved by ih."""
-        scope: dict[str, Any] = {**self.at, **y}
-        if moved is not None:
-            arg, place = moved
-            if arg in self.rule.over:
-                scope[arg] = list(scope[arg])
-                scope[arg][place] += 1j * _STEP
-            else:
-                scope[arg] += 1j * _STEP
-        lists = zip(*(scope[arg] for arg in self.rule.over), strict=True)
-        elements = [dict(zip(self.rule.over, each, strict=True)) for each in lists]
-        here = elements[element] if elements else {}
+    def computed(text: object, function: Callable[..., Any], *numbers: Any) -> Any:
         try:
-            return expression.evaluate({**scope, **here}, reading, elements)
+            return function(*numbers)
         except (ArithmeticError, ValueError) as error:
             raise RuleError(
-                f"rule {self.rule.name}: {str(expression)!r} is undefined at {point(self.at)}, which is "
-                f"in a smooth box ({error}); let smooth= hold boxes where value and derivatives are defined"
+                f"rule {rule.name}: {str(text)!r} is undefined at {point(at)}, which is in a smooth box "
+                f"({error}); let smooth= hold boxes where value and derivatives are defined"
             ) from None
 
-    def _condition(self, slopes: list[float]) -> float:
-        """By how much a quantity with these slopes moves when each operand moves by its own size."""
-        numbers = [
-            self.at[arg][element] if arg in self.rule.over else self.at[arg]
-            for arg, element in self.operands
-        ]
-        return math.fsum(abs(number * slope) for number, slope in zip(numbers, slopes, strict=True))
+    functions, place = compiled(rule), 0
+    y = computed(rule.y, functions.value, *entries)
+    derivatives = []
+    for argument, (arg, d) in enumerate(zip(rule.args, rule.d, strict=True)):
+        many = arg in rule.over
+        stated = computed(d, functions.derivatives[argument], *entries, y)
+        for element, one in enumerate(stated if many else [stated]):
+            moved = entries[argument] + 1j * STEP if not many else [
+                x + 1j * STEP * (i == element) for i, x in enumerate(entries[argument])
+            ]
+            z = computed(rule.y, compiled_complex(rule), *entries[:argument], moved, *entries[argument + 1 :])
+            yield RuleRow("y", _error(y, z.real, rule, entries, None), at, y, z.real)
+            name, slope = f"{arg}[{element}]" if many else arg, z.imag / STEP
+            derivatives.append(RuleRow(name, _error(one, slope, rule, entries, place), at, one, slope))
+            place += 1
+    yield from derivatives
 
 
-def _error(stated: float, measured: float, condition: Callable[[], float]) -> float:
+def _error(stated: float, measured: float, rule: Rule, entries: Sequence[Any], place: int | None) -> float:
+    """The relative error of the value, or of the derivative in the operand at ``place``."""
     difference = abs(stated - measured)
     if not math.isfinite(difference):
         return math.inf
     error = difference / max(abs(measured), _TINY)
     if error > TOLERANCE:
-        error = difference / max(abs(measured), _TINY, 1e-3 * condition())
+        rounding = _SAFETY / TOLERANCE * rounding_error(rule, list(entries), place)
+        error = difference / max(abs(measured), _TINY, rounding)
     return error

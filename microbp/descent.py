@@ -9,8 +9,9 @@ finds them so, and what it changes is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,35 +21,27 @@ from microbp.value import Value
 
 __all__ = ["Descent", "Moment"]
 
-
-class Moment(NamedTuple):
-    """All that a step changes."""
-
-    theta: Floats
-    memory: Floats
-    steps: int
-    trained: list[bool]
+Moment = tuple[Floats, Floats, int, list[bool]]
 
 
 class Descent:
-    """Steps of ``optimiser`` on ``parameters``, the vector's order, by an ``engine`` that may be changed."""
+    """Steps of ``optimiser`` on ``parameters``, the vector's order."""
 
     def __init__(self, engine: Engine, optimiser: Optimiser, parameters: Sequence[Value]) -> None:
-        self.engine, self.optimiser, self.parameters = engine, optimiser, parameters
+        self.optimiser, self.parameters = optimiser, parameters
         place = {id(each): index for index, each in enumerate(parameters)}
         self._order = np.array([place[id(each)] for _, each in optimiser.parameters])
         self._steps_itself = type(optimiser).step is not Optimiser.step
-        #: Whether code of the user's runs at each step that may look at the Values, or change them.
-        self.open = False
         self.gradient: Floats = np.zeros(len(parameters))
         self.theta: Floats = np.zeros(len(parameters))
-        self.behind = False
-        self.read()
+        self.use(engine)
 
-    @property
-    def eager(self) -> bool:
-        """Whether the Values are what counts."""
-        return isinstance(self.engine, EagerEngine)
+    def use(self, engine: Engine, *, watched: bool = True) -> None:
+        """Let this engine compute gradients; ``watched``: code of the user's may see or change the Values."""
+        self.engine, self.eager = engine, isinstance(engine, EagerEngine)
+        #: Whether the Values have to be up to date at each step.
+        self.open = watched or self.eager
+        self.read()
 
     def read(self) -> None:
         """Take the numbers from the Values, and which of them are frozen."""
@@ -78,24 +71,21 @@ class Descent:
         return cost
 
     def finite(self) -> bool:
-        """Whether the derivatives are."""
-        return bool(np.isfinite(self.gradient[self.places]).all())
+        """Whether the derivatives are; the sum of their squares is the quickest to ask, but may overflow."""
+        with np.errstate(over="ignore"):
+            square = self.gradient.dot(self.gradient)
+        return math.isfinite(square) or bool(np.isfinite(self.gradient[self.places]).all())
 
-    def rate(self) -> float:
-        """The learning rate of the next step."""
-        if not self.eager and not self.open:
-            return self.optimiser.rate
-        self.settle()
-        rate = self.optimiser.rate
-        self.read()
-        return rate
-
-    def step(self, rate: float, bound: float | None) -> float | None:
-        """Apply them, with their norm clipped to ``bound``; what that was before.
+    def step(self, bound: float | None) -> tuple[float, float | None]:
+        """Apply them, with their norm clipped to ``bound``; the learning rate, and what the norm was.
 
         What raises leaves everything as it was before.
         """
-        norm = None
+        if self.open:
+            self.settle()
+        rate, norm = self.optimiser.rate, None
+        if self.open:
+            self.read()
         if bound is not None:
             self.gradient[self.places], (norm, _) = clip(self.gradient[self.places], bound)
         self.behind = True
@@ -104,9 +94,9 @@ class Descent:
         else:
             part = self.theta[self.places], self.gradient[self.places]
             self.theta[self.places] = self.optimiser.advance(self.mine, *part, rate)
-        if self.eager or self.open:
+        if self.open:
             self.settle()
-        return norm
+        return rate, norm
 
     def _let_it_step(self) -> None:
         """By the optimiser's own ``step()``, which may do anything."""
@@ -119,21 +109,15 @@ class Descent:
             raise
         self.read()
 
-    def numbers(self) -> Floats:
-        """The parameters now."""
-        if self.eager:
-            self.read()
-        return self.theta.copy()
-
     def moment(self) -> Moment:
-        """The state now."""
+        """All that a step changes, as it is now."""
         trained = [each.requires_grad for each in self.parameters]
-        return Moment(self.theta.copy(), self.optimiser._memory.copy(), self.optimiser.steps, trained)
+        return self.theta.copy(), self.optimiser._memory.copy(), self.optimiser.steps, trained
 
     def back_to(self, moment: Moment) -> None:
-        """Make it the state again."""
-        for value, flag in zip(self.parameters, moment.trained, strict=True):
+        """Make it so again."""
+        theta, memory, self.optimiser.steps, trained = moment
+        for value, flag in zip(self.parameters, trained, strict=True):
             value.requires_grad = flag
-        self.theta[:], self.behind = moment.theta, True
-        self.optimiser._memory, self.optimiser.steps = moment.memory.copy(), moment.steps
+        self.theta[:], self.optimiser._memory, self.behind = theta, memory.copy(), True
         self.settle()

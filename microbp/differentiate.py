@@ -19,7 +19,7 @@ from microbp.record import record
 from microbp.rules import RULES, Corner, Rule, row
 from microbp.value import Value, describe
 
-__all__ = ["grad"]
+__all__ = ["ON_VALUES", "grad"]
 
 
 def grad(y: Value, wrt: Any, create_graph: bool = False) -> Any:
@@ -203,7 +203,7 @@ def _apply(rule: Rule) -> Any:
 
 
 #: The rule language evaluated on Values: what it computes is recorded, in the arithmetic of IEEE 754.
-_ON_VALUES = Reading(
+ON_VALUES = Reading(
     {name: _apply(RULES[name]) for name in FUNCTIONS if name in RULES}
     | {
         "dpow": lambda a, b, m, n: record(_dpow(int(m), int(n)), (a, b), ieee=True),
@@ -225,7 +225,7 @@ def _local_derivatives(node: Value, rule: Rule) -> list[tuple[Value, Any]]:
     lists = rule.elements(arguments)
     scope = {arg: each for arg, each in zip(rule.args, arguments, strict=True) if arg not in rule.over}
     corner = next((at for at, holds in _corners(rule) if holds(*numbers, node.data)), None)
-    reading = _ON_VALUES
+    reading = ON_VALUES
     if rule.over:
         reading = reading._replace(known={})  # what the elements share is recorded once
     values = [each for each in node.operands if isinstance(each, Value)]

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from functools import partial
+from inspect import unwrap
+from itertools import starmap
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +23,7 @@ from microbp.backward import upstream_gradients
 from microbp.collector import collector_at_rest
 from microbp.comparisons import tracing, watched
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
+from microbp.lazy import cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.outside import Outside
 from microbp.replay import Program
@@ -27,12 +32,13 @@ from microbp.replay.build import compiled_program
 from microbp.sites import of_users
 from microbp.value import Value, describe
 
-__all__ = ["EagerEngine", "Engine", "Floats", "ReplayEngine", "Samples", "Unfit"]
+__all__ = ["Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class Samples(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Samples:
     """Data that has been checked: finite numbers, as many targets as samples."""
 
     #: Shape ``(n,)`` or ``(n, …)``; of Values while a sample is traced.
@@ -42,29 +48,24 @@ class Samples(NamedTuple):
     #: One number, or list of numbers, for each sample.
     y: list[Any]
 
+    @cached_property
+    def table(self) -> Floats:
+        """A row of inputs and targets for each."""
+        parts = self.array, np.array(self.y, dtype=float)
+        return np.hstack([each.reshape(len(self.x), -1) for each in parts])
 
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
 #: Some of the samples, by their index.
-Batch = tuple[Samples, Sequence[int]]
-
-
-class Engine(Protocol):
-    """How the cost of a batch and its gradient are computed; nothing else in training knows."""
-
-    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:
-        """The cost of the batch, penalty included; its derivatives are written into ``gradient``.
-
-        Where the cost is not finite, they may be left out.
-        """
-
-    def cost(self, batch: Batch, theta: Floats) -> float:
-        """The loss of the batch alone."""
+Batch = tuple[Samples, Rows]
 
 
 # ------------------------------------------------------------------------------------------ eager
 class EagerEngine:
     """Records each batch anew on Values: the definition that every other engine has to equal.
 
-    The Values are what counts: ``theta`` holds the same numbers.
+    The Values are what counts: ``theta`` holds the same numbers. Every engine has ``gradients`` and ``cost``;
+    nothing else in training knows how they are computed.
     """
 
     def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None:
@@ -72,7 +73,11 @@ class EagerEngine:
         self.predict = net if callable(net) else net.predict
         self.takes_batches = not callable(net) or bool(getattr(net, "takes_batches", False))
 
-    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: ARG002, D102
+    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: ARG002
+        """The cost of the batch, penalty included; its derivatives are written into ``gradient``.
+
+        Where the cost is not finite, they may be left out.
+        """
         for parameter in self.parameters:
             parameter.grad = None
         with collector_at_rest():
@@ -99,13 +104,14 @@ class EagerEngine:
             if parameter.grad is None and parameter.requires_grad:
                 parameter.grad = 0.0
 
-    def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002, D102 (see Engine)
+    def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002
+        """The loss of the batch alone."""
         # Not under no_grad(), which Ctrl-C could leave switched on: each prediction's graph goes at once.
         samples, rows = batch
         with collector_at_rest():
             if self.takes_batches:
                 return self.record(batch).data
-            outputs = (self.predictions((samples, [row]))[0] for row in rows)
+            outputs = (self.predictions((samples, rows[i : i + 1]))[0] for i in range(len(rows)))
             predictions = [[each.detach() for each in output] for output in outputs]
             return self.loss(predictions, [samples.y[row] for row in rows]).data
 
@@ -128,12 +134,15 @@ class Unfit(Exception):
     """Why a net is not replayed."""
 
 
-#: How closely a replayed cost and gradient have to agree with the eager ones; by how much numbers are moved
-#: to see what rounding may do to them; and how many operations are recorded for one comparison, at most.
-_CLOSE, _ROUNDING, _LOOK = 1e-9, 1e-12, 5_000
-#: What a replayed step takes, and one operation in it, in operations that might be recorded meanwhile; what a
-#: comparison takes beside its recording; and the shares of that time for comparing one sample, and several.
-_STEP, _REPLAYED, _OUTSIDE, _ONE, _SEVERAL = 220.0, 0.001, 700.0, 0.05, 0.01
+#: How closely a replayed cost and gradient have to agree with the eager ones, and by how much numbers are
+#: moved to see what rounding may do to them.
+_CLOSE, _ROUNDING = 1e-9, 1e-12
+#: How many operations are recorded at most where several samples are compared, which every tenth comparison
+#: does; and what share of the time of the steps all of them may take.
+_LOOK, _TENTH, _SHARE = 5_000, 10, 0.07
+#: What is taken, in microseconds or so: by a replayed step, and by each operation of each sample in it; by
+#: each operation that is recorded for a comparison, and by what else there is to it.
+_STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 4.0, 100.0
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
@@ -147,165 +156,131 @@ class ReplayEngine:
 
     def __init__(self, eager: EagerEngine, batches: Sequence[Batch]) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
-        self._tables: dict[int, tuple[Samples, Floats]] = {}
-        self._last: tuple[Any, list[int], Floats] | None = None
+        self._rows: Any = None
         self._trained = np.array([each.requires_grad for each in self.parameters])
-        #: How many samples were compared with the eager engine.
-        self.compared = 0
-        #: What the steps have taken since a sample was compared, and since several were.
-        self._since_one = self._since_several = 0.0
+        #: How many samples were compared with the eager engine, and how often some were.
+        self.compared = self._comparisons = 0
         outside = self.outside = Outside(eager.net, eager.loss, apart=self.parameters)
         if outside.drawn:
             raise Unfit(f"the net or the loss draws from an iterator, {outside.drawn}")
+        samples, rows = batches[0]
         try:
             with collector_at_rest():
-                self._program = self._traced(*batches[0])
+                self._program = self._traced(samples, rows[0])
                 graph = self._program.captured.graph
-                self._size = len(graph.op) + len(graph.args)
-                #: How many samples make a comparison of a batch.
-                self.several = max(2, _LOOK // self._size)
-                samples, rows = batches[0]
-                first = samples, rows[: self.several]
+                size = len(graph.op) + len(graph.args)
+                self._several = min(max(2, _LOOK // size), len(rows))
+                first = samples, rows[: self._several]
                 self._reduce = self._combination([*batches, first])
                 theta = self._program.parameters
                 unlike = self._unlike(first, theta)
-                gradient = np.zeros(len(theta))
-                moving = outside.settles(lambda: self.eager.gradients(first, theta, gradient))
+                moving = outside.settles(lambda: self.eager.gradients(first, theta, np.zeros(len(theta))))
         except (Unfit, NoGradientError, UndefinedOperation):
             raise
         except Exception as error:
-            if not of_users(error):
-                raise
-            # whatever a net does with Values instead of numbers
-            raise Unfit(f"{type(error).__name__} while tracing: {error}") from error
+            raise Unfit(_of_net(error, " while tracing")) from error
         finally:
             outside.restore()
         if moving:
             raise Unfit(f"{moving} changes with each call, and the net or the loss may depend on it")
         if unlike:
             raise Unfit(unlike)
+        paid = _SHARE * (_STEP + _REPLAYED * size * len(rows))
+        recorded = size * (1.0 + self._several / _TENTH)
+        #: After how many steps samples are due to be recorded as well, to compare.
+        self.every = math.ceil((_RECORDED * recorded + _ASIDE) / paid)
 
     # ----------------------------------------------------------------------------------- each step
-    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see Engine)
-        taken = _STEP + _REPLAYED * self._size * len(batch[1])
-        self._since_one, self._since_several = self._since_one + taken, self._since_several + taken
-        return self._run(self._rows(batch), theta, gradient)
+    def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
+        if batch[1] is not self._rows:
+            self._rows, self._batch = batch[1], batch[0].table[batch[1]]
+        return self._run(self._batch, theta, gradient)
 
     def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
-        found = self._program.value_and_grad(table, theta, reduce=self._reduce, out=gradient)
+        cost = self._program.value_and_grad(table, theta, reduce=self._reduce, out=gradient).cost
         if not self.penalty:
-            return found.cost
+            return cost
         with np.errstate(over="ignore"):
             gradient += 2.0 * self.penalty * self._trained * theta
-            return found.cost + self.penalty * float(theta @ theta)
+            return cost + self.penalty * float(theta @ theta)
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: D102
-        costs = self._program(self._rows(batch), theta)
+        costs = self._program(batch[0].table[batch[1]], theta)
         return float(costs.mean() if self._reduce == "mean" else costs.sum())
 
-    def _rows(self, batch: Batch) -> Floats:
-        """A row of inputs and targets for each sample of the batch."""
-        samples, rows = batch
-        if self._last is None or self._last[0] is not samples or self._last[1] != rows:
-            self._last = samples, list(rows), self._table(samples)[rows]
-        return self._last[2]
-
-    def _table(self, samples: Samples) -> Floats:
-        known = self._tables.get(id(samples))
-        if known is None:
-            parts = samples.array, np.array(samples.y, dtype=float)
-            table = np.hstack([each.reshape(len(samples.x), -1) for each in parts])
-            known = self._tables[id(samples)] = samples, table
-        return known[1]
-
     # -------------------------------------------------------------------------------- at the start
-    def _traced(self, samples: Samples, rows: Sequence[int]) -> Program:
+    def _traced(self, samples: Samples, row: int) -> Program:
         """The cost of one sample, with Values for its inputs and targets."""
-        inputs = _leaves(samples.array[rows[0]].tolist(), "x")
-        targets = _leaves(samples.y[rows[0]], "t")
+        inputs, targets = _leaves(samples.array[row].tolist(), "x"), _leaves(samples.y[row], "t")
         given = Samples(array(np.array([inputs], dtype=object)), [inputs], [targets])
         leaves = _flat([inputs]) + _flat([targets])
-        seen = watched()
-        with tracing.on(), seen:
-            predictions = self.eager.predictions((given, [0]))
-        self._refuse_branches(seen, leaves, "net")
-        seen = watched()
-        with tracing.on(), seen:
-            cost = self.eager.loss(predictions, [targets])
-        self._refuse_branches(seen, leaves, "loss")
+        predictions = self._watched("net", leaves, lambda: self.eager.predictions((given, np.array([0]))))
+        cost = self._watched("loss", leaves, lambda: self.eager.loss(predictions, [targets]))
         return compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
 
-    def _refuse_branches(self, seen: Any, leaves: Sequence[Value], who: str) -> None:
+    def _watched(self, who: str, leaves: Sequence[Value], call: Callable[[], Any]) -> Any:
+        """What a call returns; Unfit where a number leaves the graph in it."""
+        seen = watched()
+        with tracing.on(), seen:
+            found = call()
         branch, unknown = guards(seen.found, leaves, self.parameters)
         for each in (*(branch.branches if branch else ()), *unknown):
             raise Unfit(f"the {who} {each.what}: {each}")
+        return found
 
     def _combination(self, batches: Sequence[Batch]) -> Any:
         """``"mean"`` or ``"sum"``, for what the loss makes of several samples; it is asked, in every size.
 
         What the net might say to them are numbers near to what it says to a few of them.
         """
-        if self.eager.loss in LOSSES.values():
+        loss = self.eager.loss
+        if unwrap(loss) in LOSSES.values():
             return "mean"
-        samples, rows = batches[0]
-        said = np.array(data_of(self.eager.predictions((samples, rows[: self.several]))))
-        draw, possible = np.random.default_rng(0), dict(_SHARES)
-        for samples, rows in {len(rows): (samples, rows) for samples, rows in batches[::-1]}.values():
-            n = len(rows)
+        samples, rows = batches[-1]
+        said = np.array(data_of(self.eager.predictions((samples, rows))))
+        draw, measured = np.random.default_rng(0), []
+        for n, (samples, rows) in {len(each[1]): each for each in batches}.items():
             numbers = said[np.arange(n) % len(said)]
-            numbers = numbers * draw.uniform(0.98, 1.0, numbers.shape)
-            outputs = np.array(_leaves(numbers.tolist(), "o"), dtype=object)
-            said_of_all: Any = array(outputs) if self.eager.takes_batches else outputs.tolist()
+            leaves = np.array(_leaves((numbers * draw.uniform(0.98, 1.0, numbers.shape)).tolist(), "o"))
+            outputs: Any = array(leaves) if self.eager.takes_batches else leaves.tolist()
             targets = [_leaves(samples.y[row], "t") for row in rows]
-            seen = watched()
-            with tracing.on(), seen:
-                together = self.eager.loss(said_of_all, targets)
-                alone = [self.eager.loss(said_of_all[i : i + 1], targets[i : i + 1]) for i in range(n)]
-            self._refuse_branches(seen, [*_flat(outputs), *_flat(targets)], "loss")
-            whole, parts = upstream_gradients(together), map(upstream_gradients, alone)
-            found = [together.data, *(whole.get(id(each), 0.0) for each in _flat(outputs))]
-            total = [math.fsum(each.data for each in alone)]
-            for part, output in zip(parts, outputs, strict=True):
-                total += [part.get(id(each), 0.0) for each in _flat(output)]
-            scale = _CLOSE * max(map(abs, total))
-            possible = {
-                word: share
-                for word, share in possible.items()
-                if all(abs(x - y * share(n)) <= scale for x, y in zip(found, total, strict=True))
-            }
-        if not possible:
-            raise Unfit("the loss of a batch is neither the mean nor the sum of what single samples cost")
-        return next(iter(possible))
+            parts = [slice(None), *(slice(each, each + 1) for each in range(n))]
+            given = starmap(loss, [(outputs[at], targets[at]) for at in parts])
+            costs = self._watched("loss", _flat(leaves) + _flat(targets), partial(list, given))
+            pairs = zip(costs, parts, strict=True)
+            whole, *alone = ([cost.data, *_slopes(cost, leaves[at])] for cost, at in pairs)
+            total = [math.fsum(each[0] for each in alone), *(slope for each in alone for slope in each[1:])]
+            measured.append((n, np.array(whole), np.array(total)))
+        for word, share in _SHARES.items():
+            if all((abs(a - b * share(n)) <= _CLOSE * abs(b).max()).all() for n, a, b in measured):
+                return word
+        raise Unfit("the loss of a batch is neither the mean nor the sum of what single samples cost")
 
     # ------------------------------------------------------------------------------- again and again
-    @property
-    def due(self) -> int:
-        """How many samples the steps since the last comparisons have paid for: none, one or several."""
-        if _ONE * self._since_one < self._size + _OUTSIDE:
-            return 0
-        return self.several if _SEVERAL * self._since_several >= self._size * self.several else 1
-
-    def difference(self, batch: Batch, theta: Floats) -> str:
-        """In what replay differs from the eager engine for a batch, in words; empty where it does not.
+    def compare(self, batch: Batch, theta: Floats, *, several: bool = False) -> None:
+        """Unfit, if replay differs from the eager engine for the first samples of a batch, or the first one.
 
         The Values hold ``theta``. What has changed that the net or the loss can reach is a difference, too.
         """
-        self._since_one = 0.0
-        if len(batch[1]) > 1:
-            self._since_several = 0.0
+        self._comparisons += 1
+        several = several or self._comparisons % _TENTH == 0
         try:
-            unlike = self._unlike(batch, theta)
-        except Exception as error:
-            if not (isinstance(error, StaleProgram) or of_users(error)):
-                raise
-            unlike = f"{type(error).__name__}: {error}"  # whatever a net raises when it is asked again
+            unlike = self._unlike((batch[0], batch[1][: self._several if several else 1]), theta)
+        except StaleProgram as error:
+            unlike = str(error)
+        except Exception as error:  # noqa: BLE001 (whatever a net raises when it is asked again)
+            unlike = _of_net(error)
         changed = self.outside.changed()
-        return f"{changed} changes, and the net or the loss may depend on it" if changed else unlike
+        if changed:
+            unlike = f"{changed} changes, and the net or the loss may depend on it"
+        if unlike:
+            raise Unfit(unlike)
 
     def _unlike(self, batch: Batch, theta: Floats) -> str:
-        samples, rows = batch
+        """In what replay differs from the eager engine for a batch, in words; empty where it does not."""
+        rows = batch[1]
         self.compared += len(rows)
-        table = self._table(samples)[rows]
+        table = batch[0].table[rows]
         right = _whole(theta, lambda gradient: self.eager.gradients(batch, theta, gradient))
         found = _whole(theta, lambda gradient: self._run(table, theta, gradient))
         if not math.isfinite(right[-1]) and not math.isfinite(found[-1]):
@@ -325,6 +300,13 @@ class ReplayEngine:
         return f"the {what} of {where} is {right[place]:.6g}, and by replay {found[place]:.6g}"
 
 
+def _of_net(error: Exception, when: str = "") -> str:
+    """What a net or a loss raised, whatever it was, in words; an error of our own is raised again."""
+    if not of_users(error):
+        raise error
+    return f"{type(error).__name__}{when}: {error}"
+
+
 def _whole(theta: Floats, run: Callable[[Floats], float]) -> Floats:
     """Gradient and cost as one vector; nan where they are undefined."""
     found = np.zeros(len(theta) + 1)
@@ -333,6 +315,12 @@ def _whole(theta: Floats, run: Callable[[Floats], float]) -> Floats:
     except ArithmeticError:
         found[:] = math.nan
     return found
+
+
+def _slopes(cost: Value, outputs: Any) -> list[float]:
+    """The derivatives of a cost in each output."""
+    upstream = upstream_gradients(cost)
+    return [upstream.get(id(each), 0.0) for each in _flat(outputs)]
 
 
 def _flat(held: Any) -> list[Value]:
@@ -346,3 +334,6 @@ def _leaves(numbers: Any, name: str) -> Any:
         return [_leaves(each, f"{name}{index}" if name[-1:].isalpha() else f"{name}_{index}")
                 for index, each in enumerate(numbers)]  # fmt: skip
     return Value(float(numbers), name)
+
+
+Engine = EagerEngine | ReplayEngine

@@ -108,7 +108,22 @@ def _erfc(z: complex) -> complex:
 
 def _abs(z: complex) -> complex:
     """The continuation of the real ``abs`` on either side of 0, not the modulus."""
-    return -z if z.real < 0.0 else z
+    return -z if _place(z) < (0.0, 0.0) else z
+
+
+def _pow(a: complex, b: complex) -> complex:
+    """``a**b``; a whole power of what is negative without its angle, in which a small step is lost."""
+    if a == 0.0 and b.real > 0.0:
+        return 0.0
+    if a.real < 0.0 and b.imag == 0.0 and b.real % 1.0 == 0.0:
+        power: complex = pow(-a, b)
+        return -power if b.real % 2.0 else power
+    return complex(pow(a, b))
+
+
+def _place(z: complex) -> tuple[float, float]:
+    """By what numbers are compared: a step of ih from a corner is on its right, one of -ih on its left."""
+    return z.real + 0.0, z.imag  # a nan of its own each time: it equals none
 
 
 # ---------------------------------------------------------------------- functions beyond Python's own
@@ -189,7 +204,7 @@ class Function(NamedTuple):
 #: The functions that an expression may call.
 FUNCTIONS: dict[str, Function] = {
     "abs": Function(1, math.fabs, _abs),
-    "pow": Function(2, math.pow, pow),
+    "pow": Function(2, math.pow, _pow),
     "exp": Function(1, math.exp, cmath.exp),
     "expm1": Function(1, math.expm1, _expm1),
     "log": Function(1, math.log, cmath.log),
@@ -206,7 +221,9 @@ FUNCTIONS: dict[str, Function] = {
     "tanh": Function(1, math.tanh, cmath.tanh),
     "erf": Function(1, math.erf, _erf),
     "erfc": Function(1, math.erfc, _erfc),
-    "sigmoid": Function(1, _sigmoid, lambda z: 1.0 / (1.0 + cmath.exp(-z))),
+    "sigmoid": Function(
+        1, _sigmoid, lambda z: 1.0 / (1.0 + cmath.exp(-z)) if z.real > -700.0 else cmath.exp(z)
+    ),
     "dpow": Function(4, dpow, _complex_dpow),
 }
 #: The names that stand for a number.
@@ -220,8 +237,8 @@ class Reading(NamedTuple):
 
     #: What computes each function and aggregate.
     functions: Mapping[str, Callable[..., Any]]
-    #: The real number by which a comparison judges an operand.
-    judged: Callable[[Any], float]
+    #: By what a comparison judges an operand.
+    judged: Callable[[Any], Any]
     divide: Callable[[Any, Any], Any] = truediv
     #: What an aggregate has been found to be, by its text, where it is to be computed only once.
     known: dict[str, Any] | None = None
@@ -263,8 +280,8 @@ def _complex_rest(numbers: Iterable[complex]) -> complex:
 #: Complex numbers and ``cmath``: the complex-step derivative reads a row this way.
 COMPLEX = Reading(
     {name: f.complex for name, f in FUNCTIONS.items()}
-    | {"total": _total, "largest": lambda zs: max(zs, key=lambda z: z.real), "rest": _complex_rest},
-    lambda z: z.real,
+    | {"total": _total, "largest": lambda zs: max(zs, key=_place), "rest": _complex_rest},
+    _place,
 )
 
 
@@ -375,7 +392,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
 }
-_COMPARISONS: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: lambda a, b: a < b,
     ast.LtE: lambda a, b: a <= b,
     ast.Gt: lambda a, b: a > b,

@@ -28,6 +28,9 @@ from microbp.value import Swapped, Value
 
 __all__ = ["Graph", "Input", "Node"]
 
+#: How many lines ``str(graph)`` has at most.
+LINES = 10_000
+
 
 class Input(NamedTuple):
     """An operand of a node: a node or a literal, the other is None; and ∂node/∂operand, None at a literal."""
@@ -108,7 +111,8 @@ class Graph(Columns):
     (array([-1, -1,  0,  1]), array([ 0,  1,  2, -1]), array([1.]), array([3. , 0.5, 1. , nan]))
 
     Labels and nodes are made when somebody asks. It does not change when the Values do, compares equal to
-    a graph of the same record, and a pickle of it has no Values in it.
+    a graph of the same record, and a pickle of it has no Values in it. Of more than 10,000 values, its text
+    has the first and the last.
     """
 
     #: The Values that it was taken from, which keeps their addresses valid; none after a pickle.
@@ -118,7 +122,7 @@ class Graph(Columns):
     _variables: Variables
 
     def __init__(self, root: Value, names: Mapping[str, Any] | None = None) -> None:
-        self._freeze([root], names)
+        vars(self).update(_frozen([root], names))
 
     @staticmethod
     def of_roots(roots: Sequence[Value], names: Mapping[str, Any] | None = None) -> Graph:
@@ -135,9 +139,7 @@ class Graph(Columns):
         roots = [*roots]
         if not roots:
             raise ValueError("Graph.of_roots() takes the Values whose graph it is; the list is empty")
-        graph = object.__new__(Graph)
-        graph._freeze(roots, names)
-        return graph
+        return Graph._with(_frozen(roots, names))
 
     @staticmethod
     def of(nodes: Sequence[Node]) -> Graph:
@@ -150,111 +152,65 @@ class Graph(Columns):
         """
         if not isinstance(nodes, Iterable):
             raise TypeError(f"Graph.of() takes nodes, such as graph.nodes, not {safe_name(repr(nodes))}")
-        nodes = [*nodes]
-        for node in nodes:
-            _refuse_other(node)
-        rules = [*dict.fromkeys(node.rule for node in nodes if node.rule is not None)]
-        op = {rule: index for index, rule in enumerate(rules)}
-        operands = [each for node in nodes for each in node.operands]
+        if not (nodes := [*nodes]):
+            raise ValueError("Graph.of() takes the nodes of a graph, each after its operands; there is none")
+        fields: Any = dict(zip(Node._fields, zip(*map(_checked, nodes), strict=True), strict=True))
+        rules = [*dict.fromkeys(rule for rule in fields["rule"] if rule is not None)]
+        operands = [each for several in fields["operands"] for each in several]
         consts = [each for each in operands if isinstance(each, float)]
-        count = iter(range(-1, -1 - len(consts), -1))
-        return Graph._restored({
-            "rules": tuple(rules),
-            "op": np.array([-1 if node.rule is None else op[node.rule] for node in nodes]),
-            "first": np.cumsum([0, *(len(node.operands) for node in nodes)]),
-            "args": np.array([next(count) if isinstance(x, float) else x for x in operands], dtype=np.int64),
-            "consts": np.array(consts),
-            "data": np.array([node.data for node in nodes]),
-            "local": np.array([each for node in nodes for each in node.local_derivatives], dtype=float),
-            "grad": np.array([node.grad for node in nodes], dtype=float),
-            "known": np.array([node.grad is not None for node in nodes]),
-            "needs": np.array([node.requires_grad for node in nodes]),
-            "roots": (len(nodes) - 1,),
-            "names": [node.name for node in nodes],
-            "named": [node.named for node in nodes],
-            "sites": [node.site for node in nodes],
-            "groups": [node.group for node in nodes],
-            "paths": [node.path for node in nodes],
-        })  # fmt: skip
+        literal = iter(range(-1, -1 - len(consts), -1))
+        columns: dict[str, Any] = {
+            "op": [-1 if rule is None else rules.index(rule) for rule in fields["rule"]],
+            "first": np.cumsum([0, *map(len, fields["operands"])]),
+            "args": [next(literal) if isinstance(each, float) else each for each in operands],
+            "consts": consts,
+            "data": fields["data"],
+            "local": [each for several in fields["local_derivatives"] for each in several],
+            "grad": fields["grad"],
+            "known": [grad is not None for grad in fields["grad"]],
+            "needs": fields["requires_grad"],
+        }
+        record: dict[str, Any] = {"rules": tuple(rules), "roots": (len(columns["op"]) - 1,)}
+        record |= {name: np.array(held, dtype=_COLUMNS[name]) for name, held in columns.items()}
+        return Graph._restored(record | {label: [*fields[field]] for label, field in _LABELS.items()})
 
     @staticmethod
     def _restored(record: Mapping[str, Any]) -> Graph:
-        graph = object.__new__(Graph)
         labels = Naming.known(record["names"], record["named"], record["paths"])
-        graph._keep(**record, _values=(), _naming=labels)
-        return graph
+        return Graph._with({**record, "_values": (), "_naming": labels})
 
-    def _keep(self, **record: Any) -> None:
+    @staticmethod
+    def _with(record: Mapping[str, Any]) -> Graph:
         for column in record.values():
             if isinstance(column, np.ndarray):
                 column.setflags(write=False)
-        vars(self).update(record)
+        graph = object.__new__(Graph)
+        vars(graph).update(record)
+        return graph
 
     def with_data(self, data: Sequence[float]) -> Graph:
         """The same graph with these numbers [N], such as those that leaves had when it was recorded."""
-        graph = object.__new__(Graph)
         kept = {name: held for name, held in vars(self).items() if name != "nodes"}
-        graph._keep(**kept | {"data": np.array(data)})
-        return graph
+        return Graph._with({**kept, "data": np.array(data)})
+
+    def detached(self, *, named: bool = True) -> Graph:
+        """The same record without the Values that it was taken from; labels are still made when asked for.
+
+        Unless it is ``named`` at once, it keeps the leaves that modules may hold, to ask these later.
+        """
+        if not self._values:
+            return self
+        kept: dict[str, Any] = {"_places": {}}
+        if named or self._variables.values:
+            kept = {"_naming": self._naming}
+        elif any(type(note[2] if type(note) is tuple else note) is Group for note in self._notes.values()):
+            places = np.flatnonzero(self.op < 0).tolist()
+            leaves = [self._values[at] for at in places]
+            kept = {"_places": dict(zip(map(id, leaves), places, strict=True)), "_leaves": leaves}
+        return Graph._with({**vars(self), **kept, "_values": ()})
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")
-
-    def _freeze(self, roots: Sequence[Value], names: Mapping[str, Any] | None) -> None:
-        """Take the columns from the Values in one pass; then put them in order, operands first."""
-        found = reached_from(roots)
-        count = len(found.values)
-        place = {id(value): count - 1 - index for index, value in enumerate(found.values[: len(roots)])}
-        # A kind is a row of the table, or one whose literal stands on the left.
-        kept = [value._rule for value in reversed(found.values)]
-        number = {kind: index for index, kind in enumerate(dict.fromkeys(kept))}
-        kinds = np.fromiter(map(number.__getitem__, kept), np.int64, count)
-        rules = [kind.rule if type(kind) is Swapped else kind for kind in number]
-        widths = np.array([_width(rule) for rule in rules])[kinds]
-        widths[widths < 0] = np.array(found.widths, dtype=np.int64)[::-1]
-        first = np.append(0, np.cumsum(widths))
-        args = np.array(found.args, dtype=np.int64)[::-1]
-        args = np.where(args < 0, -1 * np.cumsum(args < 0), count - 1 - args)
-        local = np.full(len(args), np.nan)
-        local[args >= 0] = np.array(found.local)[::-1]
-        swapped = first[:-1][np.array([type(kind) is Swapped for kind in number])[kinds]]
-        for column in (args, local):
-            column[swapped], column[swapped + 1] = column[swapped + 1], column[swapped]
-
-        ordered = order(first, args, [place[id(root)] for root in roots])
-        position = np.empty(count, dtype=np.int64)
-        position[ordered] = np.arange(count)
-        taken = gathered(first, ordered)
-        args, kinds = args[taken], kinds[ordered]
-        literal = args < 0
-        by_use = np.argsort(earliest(kinds, len(rules)))
-        distinct = [*dict.fromkeys(rules[kind] for kind in by_use.tolist() if rules[kind] is not None)]
-        op = np.array([-1 if rule is None else distinct.index(rule) for rule in rules])[kinds]
-        values = [*map(found.values.__getitem__, (count - 1 - ordered).tolist())]
-        grads = [value.grad for value in values]
-        if not {*map(type, grads)} <= _GRADS:
-            grads = [None if value.grad is None else gradient_of(value) for value in values]
-        missing = grads.count(None)
-        mixed = 0 < missing < count
-        needs = np.full(count, fill_value=True)
-        leaves = np.flatnonzero(op < 0)
-        needs[leaves] = [values[leaf]._b is not FROZEN for leaf in leaves.tolist()]
-        self._keep(
-            rules=tuple(distinct),
-            op=op,
-            first=np.append(0, np.cumsum(widths[ordered])),
-            args=np.where(literal, -1 * np.cumsum(literal), position[np.maximum(args, 0)]),
-            consts=np.array(found.consts)[::-1][-1 - args[literal]],
-            data=np.array([value._data for value in values]),
-            local=local[taken],
-            grad=np.full(count, np.nan) if missing == count else np.array(grads, dtype=float),
-            known=np.array([x is not None for x in grads]) if mixed else np.full(count, not missing),
-            needs=needs,
-            roots=tuple(position[[place[id(root)] for root in roots]].tolist()),
-            _values=tuple(values),
-            _notes={index: value._note for index, value in enumerate(values) if value._note is not None},
-            _variables=Variables(names or {}),
-        )  # fmt: skip
 
     # -------------------------------------------------------------------------------------- labels
     @cached_property
@@ -272,8 +228,17 @@ class Graph(Columns):
 
     def name(self, position: int) -> str:
         """What a node is called: by the user, by a variable, else it is made up; unique in the graph."""
+        name: str = self._at(self._naming.name, position)
+        return name
+
+    def group(self, position: int) -> GroupPath:
+        """The groups that a node was recorded in, the outermost first."""
+        found: GroupPath = self._at(self.groups.__getitem__, position)
+        return found
+
+    def _at(self, look: Any, position: Any) -> Any:
         try:
-            return self._naming.name(position)
+            return look(position)
         except (IndexError, TypeError):
             raise self.no_node(position) from None
 
@@ -295,59 +260,52 @@ class Graph(Columns):
     @cached_property
     def sites(self) -> list[str | None]:
         """``file:line`` of the user's code that recorded each node; None if it was not recorded."""
-        noted = [(at, note[1]) for at, note in self._notes.items() if type(note) is tuple and note[1]]
-        found = dict(zip((at for at, _ in noted), sites_of(place for _, place in noted), strict=True))
+        noted = {at: note[1] for at, note in self._notes.items() if type(note) is tuple and note[1]}
+        found = dict(zip(noted, sites_of(noted.values()), strict=True))
         return [*map(found.get, range(len(self)))]
 
     @cached_property
-    def _group_paths(self) -> dict[Group | None, GroupPath]:
-        return group_paths({*self._groups.values()}, self._variables.called(modules=True))
-
-    def group(self, position: int) -> GroupPath:
-        """The groups that a node was recorded in, the outermost first."""
-        known = vars(self).get("groups")
-        try:
-            return known[position] if known else self._group_paths[self._groups.get(position)]
-        except (IndexError, TypeError):
-            raise self.no_node(position) from None
-
-    @cached_property
     def groups(self) -> list[GroupPath]:
-        """Those of each node."""
-        return [*map(self.group, range(len(self)))]
+        """The groups that each node was recorded in."""
+        paths = group_paths({*self._groups.values()}, self._variables.called(modules=True))
+        return [paths[self._groups.get(index)] for index in range(len(self))]
 
     # --------------------------------------------------------------------------------------- nodes
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes, each after its operands."""
-        both = [*self.data.tolist(), *reversed(self.consts.tolist())]
-        table, starts = rows(self), self.first.tolist()
-        derivatives: list[Any] = self.local.tolist()
-        for index in np.flatnonzero(self.args < 0).tolist():
-            derivatives[index] = None
-        fields = zip(
-            range(len(self)),
-            self.names,
-            [None if op < 0 else self.rules[op] for op in self.op.tolist()],
-            [tuple([arg if arg >= 0 else both[arg] for arg in row]) for row in table],
-            self.data.tolist(),
-            [grad if known else None for grad, known in zip(self.grad.tolist(), self.known, strict=True)],
-            [tuple(derivatives[start:stop]) for start, stop in pairwise(starts)],
-            self.needs.tolist(),
-            self.sites,
-            self.named,
-            self.groups,
-            self.paths,
-            strict=True,
-        )
         # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
         record = self.detached()
         with collector_at_rest():
-            nodes = tuple(map(Node._make, fields))
-            vars(record)["nodes"] = nodes
+            vars(record)["nodes"] = nodes = self._made(0, len(self))
             for node in nodes:
                 node.graph = record
         return nodes
+
+    def _made(self, start: int, stop: int) -> tuple[Node, ...]:
+        """The nodes of the positions from ``start`` to ``stop``, which know no graph."""
+        here, first = slice(start, stop), self.first[start : stop + 1]
+        args = self.args[first[0] : first[-1]]
+        operands, derivatives = args.tolist(), self.local[first[0] : first[-1]].tolist()
+        literal = np.flatnonzero(args < 0)
+        for index, number in zip(literal.tolist(), self.consts[-1 - args[literal]].tolist(), strict=True):
+            operands[index], derivatives[index] = number, None
+        spans = [*pairwise((first - first[0]).tolist())]
+        rules = [*self.rules, None]
+        grads = zip(self.grad[here].tolist(), self.known[here].tolist(), strict=True)
+        fields = zip(
+            range(start, stop),
+            map(self._naming.name, range(start, stop)),
+            [rules[op] for op in self.op[here].tolist()],
+            [tuple(operands[begin:end]) for begin, end in spans],
+            self.data[here].tolist(),
+            [grad if known else None for grad, known in grads],
+            [tuple(derivatives[begin:end]) for begin, end in spans],
+            self.needs[here].tolist(),
+            *(getattr(self, label)[here] for label in ("sites", "named", "groups", "paths")),
+            strict=True,
+        )
+        return tuple(map(Node._make, fields))
 
     @cached_property
     def _places(self) -> dict[int, int]:
@@ -379,15 +337,12 @@ class Graph(Columns):
         2.0
         """
         if isinstance(which, int):
-            try:
-                return self.nodes[which]
-            except IndexError:
-                raise self.no_node(which) from None
+            found: Node = self._at(self.nodes.__getitem__, which)
+            return found
         if isinstance(which, Value):
-            place = self._places.get(id(which))
-            if place is not None:
-                return self.nodes[place]
-            root = safe_name(self.root.name)
+            if id(which) in self._places:
+                return self.nodes[self._places[id(which)]]
+            root = safe_name(self.name(self.roots[-1]))
             raise KeyError(f"{which!r} is not in this graph: {root} does not depend on it")
         if isinstance(which, str) and which in self._called:
             return self.nodes[self._called[which]]
@@ -414,18 +369,15 @@ class Graph(Columns):
     # ---------------------------------------------------------------------------------------- text
     def equation(self, node: Node) -> str:
         """One node as text: ``net = dot(w0, w1, x0, x1, b) = 0.755``."""
-        _refuse_other(node)
-        if node.rule is None:
-            return f"{safe_name(node.name)} = {node.data!r}"
-        operands = ", ".join(
-            repr(x) if isinstance(x, float) else safe_name(self.names[x]) for x in node.operands
-        )
-        return f"{safe_name(node.name)} = {node.rule.name}({operands}) = {node.data!r}"
+        _checked(node)
+        names = [repr(x) if isinstance(x, float) else safe_name(self.name(x)) for x in node.operands]
+        made = f" = {node.rule.name}({', '.join(names)})" if node.rule else ""
+        return f"{safe_name(node.name)}{made} = {node.data!r}"
 
     def formula(self, node: Node) -> str:
         """How a node was computed, as people write it: ``w·x + b``, ``σ(net)``; empty for a leaf."""
-        _refuse_other(node)
-        names = [self.names[x] if isinstance(x, int) else x for x in node.operands]
+        _checked(node)
+        names = [self.name(x) if isinstance(x, int) else x for x in node.operands]
         return "" if node.rule is None else formula(node.rule, names)
 
     def shown(self, node: Node, longest: int = 16) -> str:
@@ -436,28 +388,24 @@ class Graph(Columns):
         >>> [graph.shown(node) for node in graph]
         ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
         """
-        _refuse_other(node)
-        plain = all(each.node is None or each.node.named for each in node.inputs)
-        if node.named or node.rule is None or node.rule.over or not plain:
-            return node.name
-        made = self.formula(node)
-        return made if len(made) <= longest else node.name
+        _checked(node)
+        plain = all(operand is None or operand.named for operand, _, _ in node.inputs)
+        made = "" if node.named or node.rule is None or node.rule.over or not plain else self.formula(node)
+        return made if 0 < len(made) <= longest else node.name
 
     def __str__(self) -> str:
-        return "\n".join(self.equation(node) for node in self.nodes)
+        hidden = len(self) - LINES
+        if hidden <= 0:
+            return "\n".join(map(self.equation, self.nodes))
+        ends = self._made(0, LINES // 2), self._made(len(self) - LINES // 2, len(self))
+        head, tail = ("\n".join(map(self.equation, nodes)) for nodes in ends)
+        return f"{head}\n… {hidden:,} more values …\n{tail}"
 
     def __repr__(self) -> str:
-        return f"Graph({len(self)} values, root {safe_name(self.root.name)} = {self.root.data!r})"
+        root = self.roots[-1]
+        return f"Graph({len(self)} values, root {safe_name(self.name(root))} = {float(self.data[root])!r})"
 
     # ------------------------------------------------------------------- equality, pickles, JSON, copies
-    def detached(self) -> Graph:
-        """The same record without the Values that it was taken from; labels are still made when asked for."""
-        if not self._values:
-            return self
-        graph = object.__new__(Graph)
-        graph._keep(**{**vars(self), "_naming": self._naming, "_values": ()})
-        return graph
-
     def to_json(self) -> str:
         """The record as JSON, column by column; what is no finite number stands there as a text.
 
@@ -465,42 +413,44 @@ class Graph(Columns):
         >>> Graph.from_json(Graph(x * x).to_json()) == Graph(x * x)
         True
         """
-        record = self._record() | {"rules": [rule.__reduce__()[1] for rule in self.rules]}
-        return json.dumps(_plain(record), allow_nan=False)
+        record = self._record()
+        for name, column in record.items():
+            if isinstance(column, np.ndarray):
+                record[name] = numbers = column.tolist()
+                for index in np.flatnonzero(~np.isfinite(column)).tolist():
+                    numbers[index] = repr(numbers[index])
+        record["rules"] = [_texts(rule.__reduce__()[1]) for rule in self.rules]
+        return json.dumps(record, allow_nan=False)
 
     @staticmethod
     def from_json(text: str) -> Graph:
         """The graph of such a text; ValueError for another one."""
+        wrong = "this is no graph as Graph.to_json() writes it"
         try:
             found = json.loads(text)
-            record = {name: _tuples(found[name]) for name in (*_COLUMNS, *_LABELS)}
-            record["rules"] = tuple(_rule(*row) for row in record["rules"])
-            record |= {name: list(record[name]) for name in _LABELS}
-            for name, kind in _COLUMNS.items():
-                if kind is not tuple:
-                    record[name] = np.array(record[name], dtype=kind)
-            sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
-            differ = sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"])
-            damage = "its columns differ in length" if differ else ""
-            if not (differ or _fit_together(record)):
-                damage = "its columns do not fit each other"
+            record: dict[str, Any] = {
+                name: np.array(found[name], dtype=kind) for name, kind in _COLUMNS.items()
+            }
+            record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
+            record |= {"rules": tuple(_rule(*row) for row in found["rules"]), "roots": tuple(found["roots"])}
+            damage = _misfit(record)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise ValueError(f"this is no graph as Graph.to_json() writes it: {error!r}") from None
+            raise ValueError(f"{wrong}: {error!r}") from None
         if damage:
-            raise ValueError(f"this is no graph as Graph.to_json() writes it: {damage}")
+            raise ValueError(f"{wrong}: {damage}")
         return Graph._restored(record)
 
     def _record(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in (*_COLUMNS, *_LABELS)}
+        return {name: getattr(self, name) for name in ("rules", "roots", *_COLUMNS, *_LABELS)}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Graph):
             return NotImplemented
-        return self is other or self._comparable() == other._comparable()
-
-    def _comparable(self) -> list[Any]:
-        columns = self._record().values()
-        return [x.tobytes() if isinstance(x, np.ndarray) else tuple(x) for x in columns]
+        ours, theirs = (
+            [x.tobytes() if isinstance(x, np.ndarray) else x for x in each._record().values()]
+            for each in (self, other)
+        )
+        return ours == theirs
 
     def __hash__(self) -> int:
         return hash((self.rules, self.args.tobytes(), self.data.tobytes()))
@@ -509,27 +459,98 @@ class Graph(Columns):
         return Graph._restored, (self._record(),)
 
 
-#: What a record consists of: the kind of each column, and the labels.
-def _refuse_other(node: Any) -> None:
-    if not isinstance(node, Node):
-        raise TypeError(f"a node is one of a graph, such as graph.root, not {safe_name(repr(node))}")
-
-
-_COLUMNS = {
-    "rules": tuple, "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float,
-    "grad": float, "known": bool, "needs": bool, "roots": tuple,
+#: What a record consists of, beside its rules and roots: the kind of each column, and the field of a node
+#: that each label becomes.
+_COLUMNS: dict[str, type] = {
+    "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float, "grad": float,
+    "known": bool, "needs": bool,
 }  # fmt: skip
+_LABELS = {"names": "name", "named": "named", "sites": "site", "groups": "group", "paths": "path"}
 #: What ``Value.grad`` holds as a rule.
 _GRADS = {float, type(None)}
-_LABELS = ("names", "named", "sites", "groups", "paths")
 
 
-def _plain(held: Any) -> Any:
-    """In lists and texts, as strict JSON has them."""
+def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The columns, taken from the Values in one pass, then put in order, operands first."""
+    found = reached_from(roots)
+    count = len(found.values)
+    place = {id(value): count - 1 - index for index, value in enumerate(found.values[: len(roots)])}
+    # A kind is a row of the table, or one whose literal stands on the left.
+    kept = [value._rule for value in reversed(found.values)]
+    number = {kind: index for index, kind in enumerate(dict.fromkeys(kept))}
+    kinds = np.fromiter(map(number.__getitem__, kept), np.int64, count)
+    rules = [kind.rule if type(kind) is Swapped else kind for kind in number]
+    widths = np.array([_width(rule) for rule in rules])[kinds]
+    widths[widths < 0] = np.array(found.widths, dtype=np.int64)[::-1]
+    first = np.append(0, np.cumsum(widths))
+    args = np.array(found.args, dtype=np.int64)[::-1]
+    args = np.where(args < 0, -1 * np.cumsum(args < 0), count - 1 - args)
+    local = np.full(len(args), np.nan)
+    local[args >= 0] = np.array(found.local)[::-1]
+    swapped = first[:-1][np.array([type(kind) is Swapped for kind in number])[kinds]]
+    for column in (args, local):
+        column[swapped], column[swapped + 1] = column[swapped + 1], column[swapped]
+
+    ordered = order(first, args, [place[id(root)] for root in roots])
+    position = np.empty(count, dtype=np.int64)
+    position[ordered] = np.arange(count)
+    taken = gathered(first, ordered)
+    args, kinds = args[taken], kinds[ordered]
+    literal = args < 0
+    by_use = np.argsort(earliest(kinds, len(rules)))
+    distinct = [*dict.fromkeys(rules[kind] for kind in by_use.tolist() if rules[kind] is not None)]
+    op = np.array([-1 if rule is None else distinct.index(rule) for rule in rules])[kinds]
+    values = [*map(found.values.__getitem__, (count - 1 - ordered).tolist())]
+    grads = [value.grad for value in values]
+    if not {*map(type, grads)} <= _GRADS:
+        grads = [None if value.grad is None else gradient_of(value) for value in values]
+    missing = grads.count(None)
+    mixed = 0 < missing < count
+    needs = np.full(count, fill_value=True)
+    leaves = np.flatnonzero(op < 0)
+    needs[leaves] = [values[leaf]._b is not FROZEN for leaf in leaves.tolist()]
+    columns = {
+        "op": op,
+        "first": np.append(0, np.cumsum(widths[ordered])),
+        "args": np.where(literal, -1 * np.cumsum(literal), position[np.maximum(args, 0)]),
+        "consts": np.array(found.consts)[::-1][-1 - args[literal]],
+        "data": np.array([value._data for value in values]),
+        "local": local[taken],
+        "grad": np.full(count, np.nan) if missing == count else np.array(grads, dtype=float),
+        "known": np.array([x is not None for x in grads]) if mixed else np.full(count, not missing),
+        "needs": needs,
+    }
+    for each in columns.values():
+        each.setflags(write=False)
+    return {
+        "rules": tuple(distinct),
+        "roots": tuple(position[[place[id(root)] for root in roots]].tolist()),
+        **columns,
+        "_values": tuple(values),
+        "_notes": {index: value._note for index, value in enumerate(values) if value._note is not None},
+        "_variables": Variables(names or {}),
+    }
+
+
+def _width(rule: Rule | None) -> int:
+    """The number of operands of a rule; -1 where the values that it made keep them in a tuple."""
+    if rule is None:
+        return 0
+    return -1 if rule.over or len(rule.args) > 2 else len(rule.args)
+
+
+def _checked(node: Any) -> Node:
+    if not isinstance(node, Node):
+        raise TypeError(f"a node is one of a graph, such as graph.root, not {safe_name(repr(node))}")
+    return node
+
+
+def _texts(held: Any) -> Any:
+    """A row of the table for strict JSON."""
     if isinstance(held, dict):
-        return {key: _plain(each) for key, each in held.items()}
-    if isinstance(held, np.ndarray | list | tuple):
-        return [_plain(each) for each in (held.tolist() if isinstance(held, np.ndarray) else held)]
+        return {key: _texts(each) for key, each in held.items()}
+    if isinstance(held, tuple):
+        return [*map(_texts, held)]
     return repr(held) if isinstance(held, float) and not math.isfinite(held) else held
 
 
@@ -539,29 +560,40 @@ def _tuples(held: Any) -> Any:
 
 def _rule(*row: Any) -> Rule:
     """The rule of the texts of its row; numbers that are not finite are texts in its boxes and defaults."""
-    name, args, y, d, doc, smooth, corner, kink, defaults, *rest = row
+    name, args, y, d, doc, smooth, corner, kink, defaults, *rest = map(_tuples, row)
     boxes = tuple(tuple((float(low), float(high)) for low, high in box) for box in smooth)
     given = {arg: float(each) for arg, each in defaults.items()}
     return restored(name, args, y, d, doc, boxes, corner, kink, given, *rest)
 
 
-def _fit_together(record: Mapping[str, Any]) -> bool:
-    """Whether the columns of a record from a file are about the same nodes, operands before users."""
+def _misfit(record: Mapping[str, Any]) -> str:
+    """Why the columns of a record from a file are not about the same nodes, operands before users."""
+    sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
+    if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
+        return "its columns differ in length"
     op, first, args = record["op"], record["first"], record["args"]
     users = np.repeat(np.arange(len(op)), np.diff(first))
-    return bool(
+    if not (
         all(column.ndim == 1 for column in record.values() if isinstance(column, np.ndarray))
         and first[0] == 0
         and len(users) == len(args)
         and ((op >= -1) & (op < len(record["rules"]))).all()
-        and ((args >= -len(record["consts"])) & (args < users)).all()
         and record["roots"]
         and all(type(each) is int and 0 <= each < len(op) for each in record["roots"])
-    )
-
-
-def _width(rule: Rule | None) -> int:
-    """The number of operands of a rule; -1 where the values that it made keep them in a tuple."""
-    if rule is None:
-        return 0
-    return -1 if rule.over or len(rule.args) > 2 else len(rule.args)
+        and record["needs"][op >= 0].all()
+    ):
+        return "its columns do not fit each other"
+    for index, rule in enumerate([None, *record["rules"]], start=-1):
+        held = np.flatnonzero(op == index)
+        widths = np.diff(first)[held]
+        alone, over = (0, 0) if rule is None else (len(rule.args) - len(rule.over), len(rule.over))
+        listed = widths - alone
+        fits = (listed >= 0) & (listed % over == 0) if over else listed == 0
+        if not fits.all():
+            at = fits.argmin()
+            return f"{widths[at]} operands do not fit {rule or 'a leaf'}, node {held[at]}"
+    before = (args >= -len(record["consts"])) & (args < users)
+    if not before.all():
+        return f"an operand of node {users[before.argmin()]} does not stand before it"
+    used = {*args[args >= 0].tolist(), *record["roots"]}
+    return "" if len(used) == len(op) else "it has nodes that no other uses"

@@ -7,10 +7,11 @@ names that are made up give way to all of them. Looking for names visits each ob
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,12 +21,15 @@ from microbp.value import Value
 
 __all__ = [
     "Naming", "Path", "PathName", "Variables", "layer_path", "parameter_paths", "text_of", "variable_names",
+    "walk",
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
+_PLAIN, _HOLDERS = (float, int, str, bool, type(None)), (Value, list, tuple, dict, np.ndarray)
 
 #: Where a module holds a parameter: attributes, keys and indices, from the outside in.
 Path = tuple[Any, ...]
+Name = TypeVar("Name")
 
 
 class PathName(str):  # noqa: SLOT000 (it has its path beside)
@@ -72,31 +76,49 @@ def layer_path(path: Path) -> Path:
     return (inner[: numbers[0] + 1] if numbers else inner) or (own if own != path else ())
 
 
+# ------------------------------------------------------------------------------------------- the walk
+def walk(
+    roots: Iterable[tuple[Name, Any]],
+    inside: Callable[[Name, Any], Sequence[tuple[Name, Any]]],
+    most: int = MOST,
+    *,
+    deep: bool = False,
+) -> Iterator[tuple[Name, Any]]:
+    """What is reached from ``roots`` by ``inside``, each by its name there; into no object it goes twice.
+
+    The nearest comes first; or, with ``deep``, what is in an object right after it.
+    """
+    waiting, seen = deque(roots), dict[int, Any]()  # which are alive, so that no two have one id
+    while waiting and len(seen) < most:
+        name, held = waiting.popleft()
+        yield name, held
+        if id(held) not in seen:
+            seen[id(held)] = held
+            inner = inside(name, held)
+            if inner:
+                waiting.extendleft(reversed(inner)) if deep else waiting.extend(inner)
+
+
 def _holds_parameters(held: Any) -> bool:
     """Whether it is a module, or an object that has ``parameters()`` like one."""
     return not isinstance(held, type) and callable(getattr(type(held), "parameters", None))
 
 
-def _inside(held: Any) -> Iterator[tuple[Path, Any]]:
-    """What a container holds that may be a value or hold some, and where; of a module its attributes."""
+def _inside(held: Any, most: int | None = None) -> Iterator[tuple[Path, Any]]:
+    """What a container holds that is a value or may hold some, and where; of a module its attributes."""
+    inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(held, list | tuple):
-        for index, each in enumerate(held):
-            yield (index,), each
+        inner = enumerate(held)
     elif isinstance(held, dict):
-        for key, each in held.items():
-            yield (key,), each
+        inner = held.items()
     elif isinstance(held, np.ndarray):
-        if held.dtype == object:
-            yield from np.ndenumerate(held.view(np.ndarray))
+        inner = np.ndenumerate(held.view(np.ndarray)) if held.dtype == object else ()
     elif _holds_parameters(held):
         parts = held._parts() if hasattr(held, "_parts") else getattr(held, "__dict__", {}).items()
-        for name, each in parts:
-            if not name.startswith("_"):
-                yield (name,), each
-
-
-def _may_hold(held: Any) -> bool:
-    return isinstance(held, list | tuple | dict | np.ndarray) or _holds_parameters(held)
+        inner = (part for part in parts if not part[0].startswith("_"))
+    for place, each in islice(inner, most):
+        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS) or _holds_parameters(each)):
+            yield place if isinstance(held, np.ndarray) else (place,), each
 
 
 def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
@@ -110,88 +132,66 @@ def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
     >>> [path for path, _ in parameter_paths(Line())]
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
-    seen, left = {id(holder)}, MOST
-    pending: list[tuple[Path, Iterator[tuple[Path, Any]]]] = [((), _inside(holder))]
-    while pending and left > 0:
-        path, inside = pending[-1]
-        for place, held in inside:
-            left -= 1
-            value = isinstance(held, Value)
-            if id(held) in seen or not (held.is_leaf if value else _may_hold(held)):
-                continue
+
+    def inside(path: Path, held: Any) -> Sequence[tuple[Path, Any]]:
+        if isinstance(held, Value) or len(path) >= 2 * DEEPEST:
+            return ()
+        return [(path + place, each) for place, each in _inside(held)]
+
+    seen = {id(holder)}
+    for path, held in walk([((), holder)], inside, sys.maxsize, deep=True):  # all of them, whatever it takes
+        if id(held) not in seen and (held.is_leaf if isinstance(held, Value) else _holds_parameters(held)):
             seen.add(id(held))
-            if value or _holds_parameters(held):
-                yield path + place, held
-            if not value and len(path) + 1 < 2 * DEEPEST:
-                pending.append((path + place, _inside(held)))
-                break
-        else:
-            pending.pop()
-
-
-def _size(container: tuple[str, Any]) -> int:
-    held = container[1]
-    return held.size if isinstance(held, np.ndarray) else len(held)
+            yield path, held
 
 
 class Variables:
     """What the variables of ``scope`` call the Values and modules that they hold, also in containers.
 
-    A variable comes before an element, a shallow element before a deep one, and one of a small container
-    before one of a large one; else what stands first. The variable of a loop over a container, which holds
-    its last leaf afterwards and no other one, comes last. What a notebook keeps by itself (``In``, ``Out``,
-    ``_…``) names nothing. No Value is kept alive by it.
+    A variable comes before an element, and a shallow element before a deep one; else what stands first. The
+    variable of a loop over a container, which holds its last leaf afterwards and no other one, comes last.
+    What a notebook keeps by itself (``In``, ``Out``, ``_…``) names nothing. No Value is kept alive by it.
     """
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         if not isinstance(scope, Mapping):
             kind = type(scope).__name__
             raise TypeError(f"names maps variables to what they hold; it is no {kind}")
-        level = [
-            (name, held)
+        own = {
+            name: held
             for name, held in scope.items()
             if not name.startswith("_") and (name not in ("In", "Out") or isinstance(held, Value))
-        ]
+        }
         #: All variables, whatever they hold.
-        self.taken = {name for name, _ in level}
+        self.taken = {*own}
         #: The ``id`` of the Value of each name: a Value may have several.
         self.values: dict[str, int] = {}
         #: The modules, and other objects with ``parameters()``.
         self.modules: dict[str, Any] = {}
-        alone = {id(held): name for name, held in level if isinstance(held, Value)}
+        alone = {id(held): name for name, held in own.items() if isinstance(held, Value)}
         self._of_loops: set[str] = set()
-        seen: set[int] = set()
-        left = MOST
-        for _ in range(DEEPEST):
-            containers = []
-            for text, held in level:
-                if isinstance(held, Value):
-                    self.values.setdefault(text, id(held))
-                elif _may_hold(held) and id(held) not in seen:
-                    seen.add(id(held))
-                    if _holds_parameters(held):
-                        self.modules.setdefault(text, held)
-                    else:
-                        containers.append((text, held))
-            level = []
-            for text, held in sorted(containers, key=_size):
-                inside = [*islice(_inside(held), left)]
-                left -= len(inside)
-                level += [
-                    (f"{text}[{','.join(map(repr, place))}]", each)
-                    for place, each in inside
-                    if isinstance(each, Value) or _may_hold(each)
-                ]
-                known = [each for _, each in inside if id(each) in alone]
-                last = inside[-1][1] if len(inside) > 1 else None
-                values = all(isinstance(each, Value) for _, each in inside)
-                if last is not None and values and known == [last] and last.is_leaf:
+
+        def inside(name: Path, held: Any) -> list[tuple[Path, Any]]:
+            ends = isinstance(held, Value) or _holds_parameters(held) or len(name) > DEEPEST
+            found = [] if ends else [*_inside(held, MOST)]
+            if len(found) > 1 and all(isinstance(each, Value) for _, each in found):
+                known, last = [each for _, each in found if id(each) in alone], found[-1][1]
+                if known == [last] and last.is_leaf:
                     self._of_loops.add(alone[id(last)])
+            return [((*name, place), each) for place, each in found]
+
+        roots: list[tuple[Path, Any]] = [((name,), held) for name, held in own.items()]
+        for path, held in walk(roots, inside):
+            name = path[0] + "".join(f"[{','.join(map(repr, place))}]" for place in path[1:])
+            if isinstance(held, Value):
+                self.values.setdefault(name, id(held))
+            elif _holds_parameters(held):
+                self.modules.setdefault(name, held)
 
     def called(self, *, modules: bool = False) -> dict[int, str]:
         """The first name of each Value, or of each module, by its ``id``."""
-        names: dict[int, str] = {}
         held = {name: id(each) for name, each in self.modules.items()} if modules else self.values
+        names: dict[int, str] = {}
         for name in sorted(held, key=self._of_loops.__contains__):
             names.setdefault(held[name], name)
         return names
@@ -207,6 +207,7 @@ def variable_names(names: Mapping[str, Any]) -> dict[int, str]:
     return Variables(names).called()
 
 
+# ------------------------------------------------------------------------------------------ the names
 class Naming:
     """What the values of a graph are called, by their positions; names are made when asked for.
 
@@ -224,26 +225,27 @@ class Naming:
         """
         held = {id(each): (text, each) for text, each in reversed(variables.modules.items())}
         holders = [*reversed(held.values()), *(("", each) for each in callers if id(each) not in held)]
-        walks = [(text, list(parameter_paths(each))) for text, each in holders]
-        #: What the module is called whose parameter it is.
-        self._homes: dict[int, str] = {}
-        #: Where its module holds a parameter.
+        walks = [(text, [*parameter_paths(each)]) for text, each in holders]
+        #: Where its module holds a parameter, and what that module is called.
         self.paths: dict[int, Path] = {}
-        for text, walk in sorted(walks, key=lambda each: -len(each[1])):  # the outer one holds more
-            for path, each in walk:
+        self._homes: dict[int, str] = {}
+        for text, found in sorted(walks, key=lambda each: -len(each[1])):  # the outer one holds more
+            for path, each in found:
                 place = places.get(id(each), -1)
                 if place >= 0 and place not in self.paths:
                     self.paths[place], self._homes[place] = path, text
+        self._own = {place: name for place, name in own.items() if name and not isinstance(name, PathName)}
         for place, name in own.items():
             if isinstance(name, PathName):
                 self.paths.setdefault(place, name.path)
-        self._own = {place: name for place, name in own.items() if name and not isinstance(name, PathName)}
         called = {places[key]: name for key, name in variables.called().items() if key in places}
         #: By the variables that hold them, in the order of the graph.
         self._called = {place: called[place] for place in sorted(called.keys() - self.paths.keys())}
         #: The position of what each variable holds, -1 outside of the graph.
         self.variables = {name: places.get(key, -1) for name, key in variables.values.items()}
         self._taken = variables.taken
+        #: The positions of what has a name that was given.
+        self.given = {*self._own, *self._called, *self.paths}
 
     @staticmethod
     def known(names: list[str], named: list[bool], paths: list[Path]) -> Naming:
@@ -253,11 +255,6 @@ class Naming:
         found.variables, found._names = {}, dict(enumerate(names))
         found.given = {place for place, given in enumerate(named) if given}
         return found
-
-    @cached_property
-    def given(self) -> set[int]:
-        """The positions of what has a name that was given."""
-        return {*self._own, *self._called, *self.paths}
 
     def name(self, place: int) -> str:
         """The name of one value."""
@@ -277,28 +274,21 @@ class Naming:
     @cached_property
     def _names(self) -> dict[int, str]:
         """The names that were given, each made unique."""
-        first = self._called | self._own
+        first = self._own | {at: name for at, name in self._called.items() if at not in self._own}
         reserved = {*first.values(), *self.variables}
+        texts = {place: text_of(self.paths[place]) for place in sorted(self.paths.keys() - first.keys())}
+        alike, counts = Counter(texts.values()), Counter[str]()
         found: dict[int, str] = {}
         used: set[str] = set()
-        counts: Counter[str] = Counter()
-
-        def give(place: int, text: str, *, own: bool) -> None:
-            name = text
-            while name in used or (name in reserved and not (own and name == text)):
-                counts[text] += 1
-                name = f"{text}#{counts[text] + 1}"
+        for place, text in (first | texts).items():
+            mine, wish = place in first or self.variables.get(text) == place, text
+            taken = alike[text] > 1 or text in used or (text in reserved and not mine)
+            if place in texts and taken and self._homes.get(place):
+                mine, wish = False, f"{self._homes[place]}.{text}"
+            name = wish
+            while name in used or (name in reserved and not (mine and name == wish)):
+                counts[wish] += 1
+                name = f"{wish}#{counts[wish] + 1}"
             used.add(name)
             found[place] = safe_name(name)
-
-        for place in (*self._own, *(each for each in self._called if each not in self._own)):
-            give(place, first[place], own=True)
-        texts = {place: text_of(self.paths[place]) for place in sorted(self.paths.keys() - first.keys())}
-        alike = Counter(texts.values())
-        for place, text in texts.items():
-            home, mine = self._homes.get(place), self.variables.get(text) == place
-            if home and (alike[text] > 1 or text in used or (text in reserved and not mine)):
-                give(place, f"{home}.{text}", own=False)
-            else:
-                give(place, text, own=mine)
         return found

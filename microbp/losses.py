@@ -261,15 +261,20 @@ def _narrow(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     return shape[:-1] if shape[-1:] == (1,) else None
 
 
-def _values(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
-    ragged = f"{loss}: the predictions' rows are of unequal length"
+def _array(loss: str, held: Any, what: str) -> npt.NDArray[np.object_]:
+    ragged = f"{loss}: the {what}' rows are of unequal length"
     try:
-        outputs = np.asarray(predictions, dtype=object).view(np.ndarray)
+        array = np.asarray(held, dtype=object).view(np.ndarray)
     except ValueError:
         raise ValueError(ragged) from None
+    if any(isinstance(each, list | tuple | np.ndarray) for each in array.ravel().tolist()):
+        raise ValueError(ragged)
+    return array
+
+
+def _values(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
+    outputs = _array(loss, predictions, "predictions")
     for position, each in enumerate(outputs.ravel().tolist()):
-        if isinstance(each, list | tuple | np.ndarray):
-            raise ValueError(ragged)
         if not isinstance(each, Value):
             at = _at(outputs.shape, position)
             raise TypeError(
@@ -285,28 +290,21 @@ def _values(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
     return outputs
 
 
-def _targets(loss: str, targets: Targets) -> tuple[npt.NDArray[Any], Numbers]:
+def _targets(loss: str, targets: Targets) -> tuple[npt.NDArray[np.object_], Numbers]:
     """The targets as floats and Values, and as the numbers that these have."""
-    ragged = f"{loss}: the targets' rows are of unequal length"
-    try:
-        given = np.asarray(targets)
-        if given.dtype.kind not in "biuf":
-            given = np.asarray(targets, dtype=object).view(np.ndarray)
-    except ValueError:
-        raise ValueError(ragged) from None
-    floats = np.empty(given.shape)
-    if given.dtype == object:
-        for position, each in enumerate(given.ravel().tolist()):
-            if isinstance(each, list | tuple | np.ndarray):
-                raise ValueError(ragged)
-            at = f"{loss}: the target {_at(given.shape, position)}".rstrip()
-            floats.flat[position] = each.data if isinstance(each, Value) else as_number(each, at)
-        given = np.where([isinstance(each, Value) for each in given.flat], given.flat, floats.flat)
-        given = given.reshape(floats.shape)
+    given = _array(loss, targets, "targets").copy()
+    numbers = np.asarray(targets)
+    if numbers.dtype.kind in "biuf":
+        given = numbers = numbers.astype(float)
     else:
-        given = floats = given.astype(float)
-    _refuse(loss, floats, ~np.isfinite(floats), "a target is a finite number")
-    return given, floats
+        numbers = np.empty(given.shape)
+        for position, each in enumerate(given.ravel().tolist()):
+            at = f"{loss}: the target {_at(given.shape, position)}".rstrip()
+            number = each.data if isinstance(each, Value) else as_number(each, at)
+            numbers.flat[position] = number
+            given.flat[position] = each if isinstance(each, Value) else number
+    _refuse(loss, numbers, ~np.isfinite(numbers), "a target is a finite number")
+    return given, numbers
 
 
 def _refuse(loss: str, numbers: Numbers, refused: Any, told: str) -> None:

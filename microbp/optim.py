@@ -386,7 +386,7 @@ def _sqrt(x: Any) -> Any:
 
 def _power(base: float, exponents: Any) -> Any:
     """``base ** exponents``, in an array by Python's own power: NumPy's may differ in the last bit."""
-    if type(exponents) is float:
+    if not isinstance(exponents, np.ndarray):
         return base**exponents
     first = float(exponents[0])
     if (exponents == first).all():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import is_
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.labels import walk
 from microbp.value import Value
 
 __all__ = ["MOST", "Outside"]
@@ -67,27 +68,28 @@ class Outside:
         self._settled: set[Any] = set()
         #: The first thing found that gives another answer each time, and cannot be set back: an iterator.
         self.drawn = ""
-        #: Whether one of the Values ``apart`` was met.
-        self.meets = False
         theirs, seen = {id(each) for each in apart}, set()
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
-        waiting = deque([*((type(each).__name__, each) for each in roots), *generators])
-        alive: list[Any] = []  # so that no two objects have one id
-        while waiting and len(alive) < MOST:
-            name, held = waiting.popleft()
+        named = [(type(each).__name__, each) for each in roots]
+
+        def within(name: str, held: Any) -> Sequence[tuple[str, Any]]:
             key = (id(held.module), held.name) if isinstance(held, _Variable) else id(held)
-            self.meets = self.meets or key in theirs
-            if isinstance(held, _PLAIN) or key in seen or key in theirs:
-                continue
+            if key in seen or key in theirs:
+                return ()
             seen.add(key)
-            alive.append(held)
             if hasattr(held, "__next__") and not isinstance(held, type):
                 self.drawn = self.drawn or name
-                continue
-            kind = _kind(held)
-            if kind is not None:
-                self._kept.append(_Kept(name, key, held, *kind, kind[0](held)))
-            waiting += _within(name, held)
+                return ()
+            for kind, read, write in _KINDS:
+                if isinstance(held, kind):
+                    self._kept.append(_Kept(name, key, held, read, write, read(held)))
+                    break
+            return [each for each in _within(name, held) if not isinstance(each[1], _PLAIN)]
+
+        for _ in walk([*named, *generators], within, MOST):
+            pass
+        #: All that may change, also what is apart.
+        self._keys = {each.key for each in self._kept} | theirs
 
     def changed(self) -> str:
         """The name of the first thing that has changed since; empty if nothing has."""
@@ -134,8 +136,7 @@ class Outside:
 
     def shares(self, other: Outside) -> bool:
         """Whether the two can reach something in common, generators of random numbers apart."""
-        both = {each.key for each in self._kept} & {each.key for each in other._kept}
-        return bool(both - {id(random._inst), id(np.random.mtrand._rand)})
+        return bool(self._keys & other._keys - {id(random._inst), id(np.random.mtrand._rand)})
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -162,14 +163,6 @@ def _same(a: Any, b: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------------ kinds of things
-def _kind(held: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], None]] | None:
-    """How its contents are read and written; None where it has none that change."""
-    for kind, read, write in _KINDS:
-        if isinstance(held, kind):
-            return read, write
-    return None
-
-
 def _refill(held: Any, before: Any) -> None:
     held.clear()
     held.update(before)
@@ -194,6 +187,7 @@ def _set_attributes(held: type, before: dict[str, Any]) -> None:
             setattr(held, word, each)
 
 
+#: How the contents of what may change are read and written.
 _KINDS: list[tuple[type, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
     (dict, dict, _refill),
     (set, set, _refill),

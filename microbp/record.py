@@ -16,13 +16,16 @@ from types import FunctionType
 from typing import Any
 from weakref import ref
 
+from microbp.backward import gradient_of, passed_again, refuse_others
 from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.groups import asked_for, current_group
-from microbp.rules import Rule
+from microbp.native import extension
+from microbp.node import Node
+from microbp.rules import RULES, TABLE, Rule
 from microbp.safe import shown
-from microbp.sites import user_place, user_site
+from microbp.sites import user_place, user_site, users
 from microbp.switches import Switch
 from microbp.value import Swapped, Value, as_number, constant, describe
 
@@ -48,6 +51,8 @@ def record(rule: Rule, arguments: Sequence[Any], *, ieee: bool = False) -> Any:
     Raises TypeError where an operand is no real number, ValueError where lists differ in length, and
     UndefinedOperation where there is no real result.
     """
+    if extension is not None and (made := extension.record(rule, arguments)) is not None:
+        return made
     over = rule.over
     operands: list[Any] = []
     numbers: list[Any] = []
@@ -256,9 +261,9 @@ class _Always:
 
 def _turn_sites(on: bool) -> None:
     others = WITH_SITE if on else WITHOUT_SITE
-    for name, method in vars(Value).copy().items():
+    for name, method in vars(Node).copy().items():
         if isinstance(method, FunctionType) and method in others:
-            setattr(Value, name, others[method])
+            setattr(Node, name, others[method])
 
 
 #: Sites are kept inside ``with with_sites.on()`` whatever the user wants outside.
@@ -275,3 +280,12 @@ SCOPE.update(
     sited=with_sites.inside,
 )
 SCOPE.update({f"{k}_swapped": Swapped(v) for k, v in SCOPE.items() if isinstance(v, Rule)})
+
+if extension is not None:
+    _rules = [RULES[rule.name] for rule in TABLE]
+    extension.know(
+        value=Value, record=record, foreign=_foreign, begin="_begin", gradient_of=gradient_of,
+        passed=passed_again, refuse=lambda other: refuse_others([other]), special=_special,
+        sited=with_sites.inside, grouped=SCOPE["grouped"], current_group=current_group, users=users,
+        rules=_rules, swapped=[*map(Swapped, _rules)],
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect
 from collections.abc import Iterable
+from opcode import opmap
 from pathlib import Path
 from traceback import walk_tb
 from types import CodeType, FrameType
@@ -14,10 +15,11 @@ import numpy as np
 
 __all__ = [
     "Place", "of_users", "site_of", "sites_of", "user_frame", "user_level", "user_locals", "user_place",
-    "user_scope", "user_site",
+    "user_scope", "user_site", "users",
 ]  # fmt: skip
 
-_INSIDE = (str(Path(__file__).parent / "_")[:-1], str(Path(np.__file__).parent / "_")[:-1], "<microbp ")
+_OURS = (str(Path(__file__).parent / "_")[:-1], "<microbp ")
+_INSIDE = (*_OURS, str(Path(np.__file__).parent / "_")[:-1])
 #: Code of the package that uses microbp as a user would.
 _AS_USER = str(Path(__file__).parent / "demo" / "_")[:-1]
 #: Packages of others that are called by ours.
@@ -34,17 +36,17 @@ class _Users(dict[str, bool]):
     """Whether a file is the user's own, by its name."""
 
     def __missing__(self, file: str) -> bool:
-        users = self[file] = not file.startswith(_INSIDE) or file.startswith(_AS_USER)
-        return users
+        mine = self[file] = not file.startswith(_INSIDE) or file.startswith(_AS_USER)
+        return mine
 
 
-_users = _Users()
+users = _Users()
 
 
 def user_frame() -> FrameType | None:
     """The innermost frame of the user's own code; None when there is none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not _users[frame.f_code.co_filename]:
+    while frame is not None and not users[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame
 
@@ -53,7 +55,8 @@ def of_users(error: BaseException, but: tuple[str, ...] = ()) -> bool:
     """Whether the user's own code took part in raising ``error``, from the frame that caught it on.
 
     Code of ours that uses microbp as a user would is his, ``but`` that of some folders. What Python's own
-    library and others below us raise is not.
+    library and others below us raise is not, and neither is an error that no statement of ours raised and
+    that yet came up in code of ours, whoever called it.
 
     >>> try:
     ...     [user_site() for _ in 3]
@@ -61,12 +64,15 @@ def of_users(error: BaseException, but: tuple[str, ...] = ()) -> bool:
     ...     of_users(error)
     True
     """
-    for frame, _ in walk_tb(error.__traceback__):
+    trace, his, file = error.__traceback__, False, ""
+    for frame, _ in walk_tb(trace):
         file, package = frame.f_code.co_filename, str(frame.f_globals.get("__name__")).partition(".")[0]
         made = file == "<string>" and package == "microbp"  # a method of a dataclass
-        if _users[file] and not made and not file.startswith(but) and package not in _BELOW:
-            return True
-    return False
+        his = his or (users[file] and not made and not file.startswith(but) and package not in _BELOW)
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised = trace is not None and trace.tb_frame.f_code.co_code[trace.tb_lasti] == opmap["RAISE_VARARGS"]
+    return his and (raised or not file.startswith(_OURS))
 
 
 def user_level() -> int:
@@ -103,7 +109,7 @@ def user_locals() -> dict[str, Any]:
 def user_place(depth: int = 1) -> Place | None:
     """The place that the innermost frame of the user's own code has reached, from ``depth`` up."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and not _users[frame.f_code.co_filename]:
+    while frame is not None and not users[frame.f_code.co_filename]:
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
 

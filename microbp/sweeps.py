@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.compiled import compiled, compiled_complex
+from microbp.compiled import compiled, compiled_complex, compiled_ieee
 from microbp.errors import UndefinedOperation
 from microbp.rules import Rule
 
@@ -172,7 +172,7 @@ def dependencies(columns: Columns, ends: Iterable[int]) -> Flags:
 
 
 # ----------------------------------------------------------------------------------------- forward
-def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
+def forward(columns: Columns, given: Mapping[int, Any], *, ieee: bool = False) -> NDArray[Any]:
     """The number of each node where the nodes of ``given`` have other numbers; the others are computed anew.
 
     A number is a float, a complex number, or an array with one for each sample. Returns [N], or
@@ -186,7 +186,8 @@ def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
     >>> float(forward(graph, {0: 3.0 + 1e-50j})[-1].imag / 1e-50)
     6.0
 
-    Raises UndefinedOperation, which names the operation and its numbers, where there is no result.
+    Raises UndefinedOperation, which names the operation and its numbers, where there is no result; with
+    ``ieee`` it is that of IEEE 754, of one sample in floats.
     """
     kind = complex if any(map(np.iscomplexobj, given.values())) else float
     batch = np.broadcast_shapes(*map(np.shape, given.values()))
@@ -202,6 +203,9 @@ def forward(columns: Columns, given: Mapping[int, Any]) -> NDArray[Any]:
             try:
                 numbers[node] = _computed(rule, operands, kind if moved[node] else float, batch)
             except (ArithmeticError, ValueError) as error:
+                if ieee:
+                    numbers[node] = compiled_ieee(rule).value(*rule.split(operands))
+                    continue
                 at = ", ".join(map(repr, operands[:6])) + ", …" * (len(operands) > 6)
                 told = f"node {node}, {rule}, has no value where its operands are {at}: {error}. {rule.doc}"
                 raise UndefinedOperation(told, rule.name, tuple(operands), "?") from None
@@ -230,17 +234,14 @@ def tangent(columns: Columns, seeds: Mapping[int, float]) -> Floats:
 
 def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...]) -> Any:
     """A row's value in floats or complex numbers, of numbers or of arrays of that shape."""
+    value = compiled(rule).value if kind is float else compiled_complex(rule)
     if not batch or not any(type(each) is np.ndarray for each in operands):
-        return _value(rule, rule.split(operands), kind)
+        return value(*rule.split(operands))
     if _elementwise(rule):
         with np.errstate(all="ignore"):  # what Python's floats do in silence
-            return _value(rule, rule.split(operands), kind)
+            return value(*rule.split(operands))
     samples = zip(*(np.broadcast_to(each, batch).ravel().tolist() for each in operands), strict=True)
-    return np.array([_value(rule, rule.split(each), kind) for each in samples], dtype=kind).reshape(batch)
-
-
-def _value(rule: Rule, arguments: list[Any], kind: type) -> Any:
-    return (compiled(rule).value if kind is float else compiled_complex(rule))(*arguments)
+    return np.array([value(*rule.split(each)) for each in samples], dtype=kind).reshape(batch)
 
 
 @cache

@@ -1,15 +1,8 @@
 """``Value``: a number that remembers how it was computed.
 
 Recording: an operator writes its row's value and local derivatives straight into a new node, so that
-local derivatives are fixed when the operation happens (:mod:`microbp.compiled` generates the code).
-
-A node holds one or two operands in place, ``_a`` and ``_b``, beside their local derivatives ``_da``
-and ``_db``; more operands stand as tuples in ``_b`` and ``_db``. A literal operand has no local
-derivative. A literal on the left changes places with the Value on the right, and the rule says so:
-where ``_a`` is None there are many operands, or none. A frozen leaf has a mark in ``_b``, and one whose
-number was changed the number before in ``_da``. This layout,
-rather than tuples throughout, keeps a recorded binary operation to one object that Python's
-collector has to know.
+local derivatives are fixed when the operation happens. What it is made of stands in :mod:`microbp.node`;
+here is what a person sees of it.
 """
 
 from __future__ import annotations
@@ -20,18 +13,21 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from dis import opname
+from inspect import signature
 from numbers import Real
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 from microbp import collector
-from microbp.backward import FROZEN, add_gradients, backward_order
+from microbp.backward import FROZEN, backward_order
 from microbp.calls import told
 from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
-from microbp.compiled import WITH_SITE, operator, unary
+from microbp.compiled import WITH_SITE
 from microbp.errors import BranchError, NoGradientError, UndefinedOperation
 from microbp.groups import Group
 from microbp.lecture import Lecture, leaf_name
+from microbp.native import extension
+from microbp.node import FIELDS, Node
 from microbp.rules import Rule
 from microbp.safe import shown
 from microbp.sites import site_of, user_site
@@ -55,7 +51,7 @@ def _comparison(sign: str) -> Callable[[Any, Any], bool]:
     return compared
 
 
-class Value(Lecture):
+class Value(Lecture, Node):
     """A scalar that records the operations it takes part in.
 
     ``data`` is its number, a float. ``grad`` is ∂(the root of the last backward pass)/∂(this value)
@@ -78,29 +74,11 @@ class Value(Lecture):
     Raises TypeError for anything but a real number.
     """
 
-    __slots__ = (
-        "_a", "_b", "_da", "_data", "_db", "_note", "_pending", "_rule", "_upstream", "grad",
-    )  # fmt: skip
+    __slots__ = ()
 
-    #: What has been computed: the sum of this value's gradients, or None.
-    grad: float | None
     #: What NumPy does with a Value; see array.py.
     __array_ufunc__: Callable[..., Any]
     __array_function__: Callable[..., Any]
-    _data: float
-    #: A Rule, a Swapped one, or None for a leaf.
-    _rule: Any
-    _a: Any
-    _b: Any
-    _da: Any
-    _db: Any
-    #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
-    #: part in; None where there is none of them.
-    _note: str | Group | tuple[Any, ...] | None
-    #: The gradient of the running pass, or of the last one.
-    _upstream: Any
-    #: While a pass runs, how many uses of this node beyond one have still to pay in.
-    _pending: Any
 
     def __init__(
         self,
@@ -241,23 +219,6 @@ class Value(Lecture):
     def __int__(self) -> int:
         raise TypeError(f"int() of {describe(self)} is not clear: take math.trunc(v), or int(v.data)")
 
-    # fmt: off
-    __add__,     __radd__     = operator("add")
-    __sub__,     __rsub__     = operator("sub")
-    __mul__,     __rmul__     = operator("mul")
-    __truediv__, __rtruediv__ = operator("div")
-    __pow__,     __rpow__     = operator("pow")
-
-    __neg__ = unary("neg");     __abs__ = unary("abs")
-    exp = unary("exp");         expm1 = unary("expm1")
-    log = unary("log");         log1p = unary("log1p");    sqrt = unary("sqrt")
-    sin = unary("sin");         cos = unary("cos");        tan = unary("tan")
-    asin = unary("asin");       acos = unary("acos");      atan = unary("atan")
-    sinh = unary("sinh");       cosh = unary("cosh");      tanh = unary("tanh")
-    sigmoid = unary("sigmoid"); relu = unary("relu");      erf = unary("erf")
-    softplus = unary("softplus"); silu = unary("silu");    gelu = unary("gelu")
-    # fmt: on
-
     __lt__, __le__, __gt__, __ge__ = map(_comparison, ("<", "<=", ">", ">="))
 
     # What has steps is a plain number: its derivative is 0 wherever it has one. On which step it stands is
@@ -331,12 +292,11 @@ class Value(Lecture):
 
         Raises NoGradientError on a constant.
         """
-        if not self.requires_grad:
+        if not self._pass():
             raise NoGradientError(
                 f"{describe(self)} is a constant: it was recorded under no_grad(), detached or "
                 "frozen, and nothing it depends on takes a gradient"
             )
-        add_gradients(self)
 
     # -------------------------------------------------------------------------- copies and pickles
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
@@ -359,7 +319,7 @@ class Value(Lecture):
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {slot: getattr(self, slot) for slot in Value.__slots__ if hasattr(self, slot)}
+        state = {slot: getattr(self, slot) for slot in FIELDS if hasattr(self, slot)}
         state |= getattr(self, "__dict__", {})  # of a subclass
         if type(state.get("_note")) is tuple:  # the code objects in it cannot be pickled
             state["_note"] = self.name, self.site, self._group
@@ -505,13 +465,19 @@ def _notice(on: bool) -> None:
 
 noticing.append(_notice)
 
-for _word, _method in vars(Value).items():
+if extension is not None:  # Value(1.0) and Value(1.0, "w") begin in C, which comes back for the rest
+    Value.__signature__ = signature(Value)  # type: ignore[attr-defined]
+    Value._begin = Value.__init__  # type: ignore[attr-defined]
+    del Value.__init__
+
+for _word, _method in vars(Node).items():
     # Python's own TypeError speaks of a method by the name that it is called by.
     if type(_method) is FunctionType and _method in WITH_SITE:
         for _each in (_method, WITH_SITE[_method]):
             _each.__name__, _each.__qualname__ = _word, f"Value.{_word}"
 
-_collector_knows = False
+#: Nodes in C are nothing that the collector looks at.
+_collector_knows = extension is not None
 
 
 def _tell_collector() -> None:

@@ -380,7 +380,7 @@ def main() -> int:
     end, faults, seen = time.monotonic() + seconds, 0, 0
     for seed in count(start):
         for kind in KINDS:
-            for form in ("matrix", "straight", "auto"):
+            for form in sys.argv[3:] or ("matrix", "straight", "auto"):
                 try:
                     program = drawn(kind, seed)
                     memory = 1 << 28 if seed % 3 else 1000

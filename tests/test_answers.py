@@ -697,6 +697,42 @@ def test_a_changed_leaf_does_not_change_the_true_gradients() -> None:
     assert causes(graded(loss, "w", -true))
 
 
+def test_a_loss_that_is_a_parameter_itself() -> None:
+    w = Value(3.0, name="w")
+    assert graded(w, "w", 1.0).verdict == "right"
+    assert causes(graded(w, "w", -1.0))[0].startswith("the sign is wrong")
+
+
+def test_a_claim_of_0_is_not_taken_for_a_mistake_that_drops_everything() -> None:
+    w = Value(0.7, name="w")
+    assert causes(graded((w * 3.0).tanh() * w, "w", 0.0)) == []
+
+
+def test_a_name_that_was_made_up_is_none() -> None:
+    w = Value(2.0, name="w")
+    with pytest.raises(KeyError, match="nothing that the loss depends on is called 'v1'"):
+        check_answers((w * 3.0).tanh(), {"v1": 1.0}, names={}, show=False)
+
+
+def test_an_empty_claim_is_refused() -> None:
+    K = microbp.array([1.0, 2.0], name="K")
+    with pytest.raises(ValueError, match=r"the claim for K has the shape \(0,\), but K has \(2,\)"):
+        check_answers(np.sum(K * K), [(K, [])], show=False)
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ([1, 0, 2], "axis-1 slice 0 and axis-1 slice 1 of K are swapped"),
+        ([1, 2, 0], "the axis-1 slices of K are in the order 1, 2, 0"),
+    ],
+)
+def test_slices_in_another_order_are_named(order: list[int], told: str) -> None:
+    K = microbp.array(np.arange(1.0, 13.0).reshape(2, 3, 2), name="K")
+    true = microbp.grad(np.sum(K * K * K), K)
+    assert causes(graded(np.sum(K * K * K), K, true[:, order])) == [told]
+
+
 # ---------------------------------------------------------------------------------- in the classroom
 def test_a_blank_or_unreadable_answer_has_a_verdict_of_its_own() -> None:
     claims = {"w5": "", "w6": None, "w7": "0.08x", "w8": "  ", "w1": TRUE["w1"], "w2": -TRUE["w2"]}

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import REFERENCE, Program, numbers, polynomials, programs
-from support import bits, in_threads, live_values
+from support import bits, in_threads, live_values, pure
 
 import microbp
 from microbp import Graph, NoGradientError, UndefinedOperation, Value, grad, no_grad
@@ -202,6 +202,7 @@ def _interruptible() -> tuple[list[Value], Value, Value]:
     return [x, y, c, h, first, second], first, second
 
 
+@pure
 def test_after_an_interrupted_pass_the_next_one_is_right() -> None:
     """Wherever the interrupt falls: the next pass, over this root or another, starts from nothing."""
     values, first, second = _interruptible()
@@ -234,6 +235,7 @@ def test_after_an_interrupted_pass_the_next_one_is_right() -> None:
         assert [bits(v.grad) for v in values] == expected
 
 
+@pure
 def test_an_interrupted_pass_leaves_other_readers_right() -> None:
     values, first, _ = _interruptible()
     expected = [upstream_gradients(first).get(id(v)) for v in values]
@@ -442,6 +444,7 @@ class TestAMillionOperations:
         assert graph["x"].position == 0
         assert graph.root.data == self.SLOPE
 
+    @pure
     def test_are_freed_by_reference_counting(self) -> None:
         gc.disable()
         try:
@@ -493,6 +496,7 @@ def test_a_deep_graph_of_wide_nodes() -> None:
 
 
 # --------------------------------------------------------------------- freed by reference counting
+@pure
 def test_a_graph_is_freed_by_reference_counting_alone_when_its_root_goes() -> None:
     def use_everything() -> Value:
         x, y = Value(0.3, name="x"), Value(0.7, name="y")

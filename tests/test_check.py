@@ -138,14 +138,11 @@ def test_a_kink_nearby_is_kept_out_of_the_steps(distance):
     assert measured.step < distance
 
 
-def test_finer_structure_than_the_steps_speaks_against_the_result():
+def test_finer_structure_than_the_steps_does_not_mislead_the_check_of_a_function():
     """At steps that do not resolve the wave, the slope is 1 to eight digits; it is 10,001."""
     x = Value(0.0)
-    measured = numerical_gradient(lambda: x + 1e-9 * (1e13 * x).sin(), x, details=True)
-    assert not measured.decisive
-    assert abs(measured.value - 10_001.0) <= 16 * measured.error
-    smooth = numerical_gradient(lambda: x + 1e-9 * (10.0 * x).sin(), x, details=True)
-    assert smooth.decisive
+    (row_,) = checked(lambda: x + 1e-9 * (1e13 * x).sin(), x).rows
+    assert (row_.claimed, row_.numerical, row_.verdict) == (10_001.0, pytest.approx(10_001.0), "agree")
 
 
 def test_steps_out_of_the_domain_are_left_out():
@@ -370,17 +367,10 @@ def test_the_node_of_a_kink_is_named(corner, why):
 @pytest.mark.parametrize("distance", [0.1, 1e-3, 1e-6, -1e-3, -1e-6, 1e-13, -1e-13])
 def test_beside_a_kink_the_gradient_is_decided(distance):
     z = Value(1.0 + distance, name="z")
-    report = checked(3.0 * (z - 1.0).relu() + z)
-    assert report["z"].claimed == (4.0 if distance > 0.0 else 1.0)
-    assert report["z"].verdict == "agree"
-
-
-@pytest.mark.parametrize("distance", [1e-13, -1e-13])
-def test_a_function_that_is_only_called_is_not_decided_too_close_to_a_kink(distance):
-    z = Value(1.0 + distance, name="z")
-    report = checked(lambda: 3.0 * (z - 1.0).relu() + z)
-    assert report["z"].verdict == "inconclusive"
-    assert report["z"].why.startswith("kink within the step: relu at v2, where v1 = ")
+    for loss in (3.0 * (z - 1.0).relu() + z, lambda: 3.0 * (z - 1.0).relu() + z):
+        report = checked(loss)
+        assert report["z"].claimed == (4.0 if distance > 0.0 else 1.0)
+        assert report["z"].verdict == "agree"
 
 
 def test_a_smooth_function_of_corners_agrees():
@@ -419,35 +409,32 @@ def test_a_small_rest_of_large_terms_is_not_passed_by_their_size():
     assert report["p"].verdict == "inconclusive"
 
 
-def test_cancellation_hides_a_gradient_of_a_function_and_none_of_a_recorded_loss():
+def test_cancellation_hides_a_gradient_of_a_plain_function_and_none_of_what_is_recorded():
     w = Value(1.0, name="w")
-    small = checked(1e-14 * w.sin() + 1e3)["w"]
-    assert small.claimed == 1e-14 * math.cos(1.0)
-    assert (small.verdict, small.why) == ("agree", "")
-    assert checked(1e-14 * w.sin() + 1e3, w, claimed=small.claimed * (1 + 1e-7))["w"].verdict == "DISAGREE"
-    hidden = checked(lambda: 1e-14 * w.sin() + 1e3)["w"]
+    for loss in (1e-14 * w.sin() + 1e3, lambda: 1e-14 * w.sin() + 1e3):
+        small = checked(loss)["w"]
+        assert small.claimed == 1e-14 * math.cos(1.0)
+        assert (small.verdict, small.why) == ("agree", "")
+        assert checked(loss, w, claimed=small.claimed * (1 + 1e-7))["w"].verdict == "DISAGREE"
+    (hidden,) = checked(lambda x: 1e-14 * math.sin(x) + 1e3, 1.0, gradient=small.claimed).rows
     assert hidden.verdict == "inconclusive"
-    assert_matches(
-        r"too much cancellation: the numerical gradient is known to ±\d\.\de-1\d only", hidden.why
-    )
+    assert_matches(r"the derivative is known to ±\d\.\de-1\d only", hidden.why)
 
 
-def test_a_saturated_sigmoid_is_inconclusive_not_wrong():
+def test_a_saturated_sigmoid_agrees():
     a = Value(-40.0, name="a")
-    assert checked(lambda: 0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "inconclusive"
+    assert checked(lambda: 0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "agree"
     assert checked(0.5 * (1.0 - a.sigmoid()) ** 2)["a"].verdict == "agree"
 
 
 def test_an_operation_undefined_within_the_step_is_named():
     a = Value(0.0, name="a")
-    report = checked(sqrt(a) + a)
-    assert report["a"].claimed == inf
-    assert report["a"].verdict == "inconclusive"
-    told = r"undefined within the step: node 1, sqrt\(a\), has no value where its operands are -\d.*"
-    assert_matches(told, report["a"].why)
-    b = Value(0.0, name="b")
-    report = checked(lambda: sqrt(b) + b)
-    assert_matches(r"undefined within the step: sqrt\(a\) .* at a = -.*", report["b"].why)
+    for loss in (sqrt(a) + a, lambda: sqrt(a) + a):
+        report = checked(loss)
+        assert report["a"].claimed == inf
+        assert report["a"].verdict == "inconclusive"
+        told = r"undefined within the step: node 1, sqrt\(a\), has no value where its operands are -\d.*"
+        assert_matches(told, report["a"].why)
 
 
 def test_a_loss_that_is_not_finite_is_inconclusive():
@@ -469,7 +456,7 @@ def test_a_gradient_that_is_not_finite_disagrees_with_a_clear_slope():
 
 def test_fine_structure_below_the_steps_is_not_called_an_error():
     x = Value(3e5, name="x")
-    assert checked(lambda: 1e-10 * (x * x).sin() + x)["x"].verdict == "inconclusive"
+    assert checked(lambda: 1e-10 * (x * x).sin() + x)["x"].verdict == "agree"
     assert checked(1e-10 * (x * x).sin() + x)["x"].verdict == "agree"
 
 
@@ -719,13 +706,9 @@ def test_a_zero_that_the_loss_does_not_show_is_traced_to_its_operation():
         (lost,) = checked(record(stuck, (w * 0.0,)) * 1.0 + w).rows
         (alone,) = checked(record(stuck, (w * 1e-9,)) + 1.0).rows
     assert lost.verdict == "agree"  # w - w * 0
-    assert alone.verdict == "inconclusive"
-    assert_matches(
-        r"the derivative 0 of v\d in a = v\d is undecided: the derivative is measured to .* only", alone.why
-    )
+    assert alone.verdict == "agree"  # 4e-331, which is 0
     (under,) = checked(w * 1e-200 * 1e-200 + 1.0).rows
-    assert (under.claimed, under.verdict) == (0.0, "inconclusive")
-    assert under.why == "underflow: a product of local derivatives is below the smallest float"
+    assert (under.claimed, under.verdict) == (0.0, "agree")  # 1e-400
 
 
 # -------------------------------------------------------------- functions of arrays, in NumPy or in C
@@ -777,7 +760,7 @@ def test_what_is_no_function_of_an_array_is_refused():
     with pytest.raises(TypeError, match="takes a function of an array, not Value"):
         checked(Value(1.0), [1.0], gradient=[1.0])
     restless = True
-    with pytest.raises(ValueError, match=r"two calls .* at one point differ, the first gave \d"):
+    with pytest.raises(ValueError, match=r"^two calls of the function gave \d\.0 and \d\.0: what it"):
         checked(cost, [1.0], gradient=[1.0])
 
 
@@ -1046,7 +1029,7 @@ def test_at_extreme_operands_the_complex_step_decides(monkeypatch, name, numbers
 def test_what_floats_do_not_resolve_is_undecided_with_the_reason():
     (only,) = audit(Value(-740.0).sigmoid(), show=False).rows
     assert only.verdict == "undecided"
-    assert_matches(r"the derivative is measured to ±\d\.\de-30\d only", only.why)
+    assert only.why == "no numerical derivative could be formed"
 
 
 def test_the_change_of_a_confident_cross_entropy_keeps_its_digits():

@@ -116,3 +116,17 @@ def test_a_loop_that_diverges_is_told_of_in_chinese_too(net, capsys):
         assert cli.main(["diagnose", "net.py", "--language", language]) == 1
         told = " ".join(capsys.readouterr().out.split())
         assert words in told
+
+
+@pytest.mark.usefixtures("net")
+def test_in_a_narrow_terminal_no_word_is_broken(capsys, monkeypatch):
+    assert cli.main(["diagnose", "net.py"]) == 1
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "45")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert cli.main(["diagnose", "net.py"]) == 1
+    narrow = capsys.readouterr().out
+    sentences = narrow.partition("\n1. ")[2].splitlines()
+    assert max(map(len, sentences)) <= 45
+    assert narrow.split() == wide.split()

@@ -119,3 +119,16 @@ def test_a_name_that_several_values_bear_is_told_of(net, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert "∂loss/∂w#2 = w = 1" in out
+
+
+@pytest.mark.usefixtures("net")
+def test_in_a_narrow_terminal_no_word_is_broken(capsys, monkeypatch):
+    assert cli.main(["explain", "net.py", "w"]) == 0
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "45")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert cli.main(["explain", "net.py", "w"]) == 0
+    narrow = capsys.readouterr().out
+    sentences = [line for line in narrow.splitlines() if not line.startswith(" ")]
+    assert max(map(len, sentences)) <= 45
+    assert narrow.split() == wide.split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microbp import cli
-from microbp.cli.page import COMMAND
+from microbp.cli.drawing import PAGE
 
 SCRIPT = """
 from microbp import Value
@@ -18,7 +18,7 @@ other = w * 2.0
 
 @pytest.fixture(autouse=True)
 def script(monkeypatch, folder):
-    monkeypatch.setattr(cli, "COMMANDS", (COMMAND,))
+    monkeypatch.setattr(cli, "COMMANDS", (PAGE,))
     path = folder / "net.py"
     path.write_text(SCRIPT)
     return path

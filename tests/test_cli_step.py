@@ -7,24 +7,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_debug_shell import NET
+from tutorial import SCRIPT
 
 from microbp.cli.command import CommandError
+from microbp.cli.debugging import STEP
 from microbp.cli.script import ScriptFailed
-from microbp.cli.step import COMMAND
 
 
 def stepped(monkeypatch, script: Path, *arguments: str, stdin: str = "") -> int:
     parser = argparse.ArgumentParser()
-    COMMAND.declare(parser)
+    STEP.declare(parser)
     monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-    return COMMAND.run(parser.parse_args([str(script), *arguments]))
+    return STEP.run(parser.parse_args([str(script), *arguments]))
 
 
 @pytest.fixture
 def net(tmp_path) -> Path:
     path = tmp_path / "net.py"
-    path.write_text(NET)
+    path.write_text(SCRIPT)
     return path
 
 
@@ -71,9 +71,9 @@ def test_a_constant_root_and_a_script_that_fails(monkeypatch, capsys, tmp_path) 
 
 def test_the_process_ends_cleanly_at_the_end_of_its_input(net) -> None:
     code = (
-        "import argparse, sys\nfrom microbp.cli.step import COMMAND\n"
-        "parser = argparse.ArgumentParser()\nCOMMAND.declare(parser)\n"
-        f"sys.exit(COMMAND.run(parser.parse_args([{str(net)!r}])))\n"
+        "import argparse, sys\nfrom microbp.cli.debugging import STEP\n"
+        "parser = argparse.ArgumentParser()\nSTEP.declare(parser)\n"
+        f"sys.exit(STEP.run(parser.parse_args([{str(net)!r}])))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], input="step\n", capture_output=True, text=True, check=False, timeout=120

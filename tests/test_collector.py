@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import pure
 
 PRELUDE = """
 import gc, json, sys
@@ -67,6 +68,7 @@ def test_nothing_is_installed_before_the_first_value() -> None:
     assert run("import microbp.graph, microbp.array; result = len(gc.callbacks)") == 0
 
 
+@pure
 def test_the_first_value_starts_it_and_stop_undoes_it() -> None:
     counts = run("""
 result = []
@@ -82,6 +84,7 @@ collector.start(Value); note()
     assert counts == [0, 2, 2, 0, 0, 2]
 
 
+@pure
 def test_the_collector_s_settings_are_the_program_s() -> None:
     assert run("""
 gc.set_threshold(500, 7, 6)
@@ -99,6 +102,7 @@ LISTS = "kept.extend([] for _ in range(400_000))"
 BOTH = "v = Value(1.0)\nfor _ in range(300_000): v = v * 1.0; kept.append([])"
 
 
+@pure
 def test_nodes_alone_bring_about_no_full_walk() -> None:
     assert walks_during(NODES, stopped=True) >= 3  # what Python would do
     assert walks_during(NODES) == 0
@@ -202,6 +206,7 @@ result = [frozen > 1000, frozen - gc.get_freeze_count() < 100]
 """) == [True, True]
 
 
+@pure
 def test_nothing_stays_frozen_behind_a_walk_that_was_put_off() -> None:
     assert run("""
 before = gc.get_freeze_count()

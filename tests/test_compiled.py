@@ -24,7 +24,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "add": lambda a, b: a + b,  "sub": lambda a, b: a - b,  "mul": lambda a, b: a * b,
     "div": lambda a, b: a / b,  "pow": lambda a, b: a**b,
 }  # fmt: skip
-METHODS = [rule for rule in TABLE if rule.name in vars(Value) or rule.name in ("neg", "abs")]
+METHODS = [rule for rule in TABLE if len(rule.args) == 1 and not rule.over]
 
 # Ordinary numbers, and those at which floats are no longer like real numbers.
 floats = st.one_of(

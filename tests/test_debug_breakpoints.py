@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import here
-from test_debug_trace import t4
+from tutorial import written_out
 
 from microbp import Value, dot, record_sites
 from microbp.debug.breakpoints import (
@@ -103,7 +103,7 @@ def test_a_name_that_the_user_gave_is_that_value() -> None:
 
 # ------------------------------------------------------------------------------------------- the stops
 def net() -> Trace:
-    loss, v = t4()
+    loss, v = written_out()
     return trace(loss, v)
 
 
@@ -262,7 +262,7 @@ def test_a_line_on_which_nothing_was_recorded() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "break at what? a name, an operation, file:line, or: if CONDITION"),
+        ("", "an expression is missing; for instance: abs(grad) > 10"),
         ("sigmiod", "there is no value, operation or line 'sigmiod'; did you mean 'sigmoid'?"),
         ("h3", "there is no value, operation or line 'h3'; did you mean 'w3'?"),
         ("zzz", "there is no value, operation or line 'zzz'; the named values are: w1, i1, w2, i2"),
@@ -281,8 +281,6 @@ def test_a_watch_on_what_is_not_there() -> None:
     graph = net()
     with pytest.raises(BreakpointError, match=r"^there is no value 'w9'; did you mean 'w8'\?$"):
         watch_on(graph, "w9")
-    with pytest.raises(BreakpointError, match=r"^watch what\? the name of a value$"):
-        watch_on(graph, " ")
     x, c = Value(3.0, name="x"), Value(2.0, name="c").detach()
     with pytest.raises(BreakpointError, match=r"^c is a constant: it takes no gradient"):
         watch_on(trace(x * c), "c")

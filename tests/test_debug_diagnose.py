@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Program, programs
 from support import here, planted
+from tutorial import named
 
 from microbp import (
     MLP,
@@ -37,7 +38,6 @@ from microbp import (
 )  # fmt: skip
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 from microbp.debug.diagnose.words import CAUSES, SENTENCES
-from microbp.demo import t4
 from microbp.optim import SGD
 from microbp.record import record
 from microbp.rules import RULES
@@ -336,8 +336,7 @@ def test_a_history_that_diverges_or_has_a_spike_is_told_and_a_good_one_is_not() 
 
 # ------------------------------------------------------------------------------- no false alarm
 def test_the_net_of_the_tutorial_is_healthy() -> None:
-    p = {name: Value(x, name=name) for name, x in t4.START.items()} | t4.INPUTS | t4.TARGETS
-    quantities = t4.network(p)
+    _, quantities = named()
     diagnosis = diagnose(quantities["E"], names=quantities, show=False)
     assert diagnosis.ok
     assert "nothing found" in str(diagnosis)
@@ -444,12 +443,12 @@ def test_a_graph_is_diagnosed_like_its_value_also_after_a_pickle() -> None:
 def test_a_long_chain_takes_one_pass() -> None:
     w = Value(0.5, name="w")
     y = w
-    for i in range(50_000):
+    for i in range(20_000):
         y = (y + 1e-5) if i % 2 else y * 1.0
     diagnosis = of(y)
     assert diagnosis.ok
-    assert "50001 values" in str(diagnosis)
-    assert "operations, 3848 of them spread evenly, of each rule" in str(diagnosis).replace("\n", " ")
+    assert "20001 values" in str(diagnosis)
+    assert "operations, 4000 of them spread evenly, of each rule" in str(diagnosis).replace("\n", " ")
 
 
 def test_the_report_shows_the_table_the_sentences_and_what_was_looked_at(
@@ -527,15 +526,17 @@ def test_a_finding_is_plain_data() -> None:
 
 
 # ------------------------------------------------------------------------------------- neurons by name
-def test_each_dead_neuron_is_named_though_one_finding_tells_of_all() -> None:
+def test_each_dead_neuron_is_named_with_all_that_it_holds() -> None:
     net = MLP(3, [4, 4, 1], activation="relu", seed=3)
     for layer, number in ((0, 1), (1, 2)):
         net.layers[layer].neurons[number].b.data = -50.0
-    found = of((net([0.3, -0.2, 0.9]) - 1.0) ** 2)["layers.1.neurons.2.b"]
-    assert found.cause == "dead relu"
-    assert "layers.0.neurons.1.*" in found.what
-    assert "layers.1.neurons.2.*" in found.what
-    assert {f"layers.1.neurons.2.w.{i}" for i in range(4)} <= {*found.parameters}
+    diagnosis = of((net([0.3, -0.2, 0.9]) - 1.0) ** 2)
+    for layer, number, inputs in ((0, 1, 3), (1, 2, 4)):
+        part = f"layers.{layer}.neurons.{number}"
+        found = diagnosis[f"{part}.b"]
+        assert found.cause == "dead relu"
+        assert f"Gradient 0: {part}.*" in found.what
+        assert {f"{part}.w.{i}" for i in range(inputs)} <= {*found.parameters}
 
 
 def batch(net: MLP) -> Value:
@@ -649,11 +650,9 @@ def test_every_sentence_has_the_same_facts_in_both_languages() -> None:
         return {name.partition("[")[0] for _, name, _, _ in string.Formatter().parse(text) if name}
 
     for key, (english, chinese) in SENTENCES.items():
-        assert facts(english) - facts(chinese) <= {"come", "are"}, key
-        assert facts(chinese) <= facts(english), key
-    for key, row in CAUSES.items():
-        assert facts(row[0]) == facts(row[1]), key
-        assert facts(row[2]) == facts(row[3]), key
+        assert facts(english) == facts(chinese), key
+    for key, (english, chinese) in CAUSES.items():
+        assert [*map(facts, english)] == [*map(facts, chinese)], key
 
 
 def test_another_language_is_refused() -> None:

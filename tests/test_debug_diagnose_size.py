@@ -12,10 +12,6 @@ from support import here
 from microbp import MLP, Layer, Module, Neuron, Value, losses
 from microbp.backward import upstream_gradients
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
-from microbp.debug.diagnose.case import Case
-from microbp.debug.diagnose.sizes import layer_of
-from microbp.debug.diagnose.words import Words
-from microbp.graph import Graph
 
 pytestmark = pytest.mark.usefixtures("sites")
 
@@ -239,18 +235,6 @@ def test_samples_side_by_side_are_no_sequence() -> None:
     assert diagnose(outputs[0] + outputs[1] + outputs[2], show=False).ok
 
 
-@pytest.mark.parametrize(
-    ("path", "layer"),
-    [
-        (("layers", 1, "neurons", 0, "b"), "layers.1"), (("w", 3), "w"), (("net", "w", 3), "net"),
-        (("w",), ""), (("blocks", 2, "w"), "blocks.2"), (("hidden", "neurons", 0, "w", 1), "hidden"),
-        (("neurons", 2, "b"), "neurons"), (("W1", 0, 2), "W1"), (("layers", "one", "W", 0, 2), "layers.one"),
-    ],
-)  # fmt: skip
-def test_the_layer_of_a_parameter_is_that_of_its_path(path: tuple[Any, ...], layer: str) -> None:
-    assert layer_of("any", path) == layer
-
-
 def test_two_layers_of_a_module_of_ones_own_are_two_rows() -> None:
     class Net(Module):
         def __init__(self) -> None:
@@ -263,22 +247,3 @@ def test_two_layers_of_a_module_of_ones_own_are_two_rows() -> None:
     loss = net([1.0, -2.0])
     loss.backward()
     assert [row.name for row in diagnose(loss, names={"net": net}, show=False).layers] == ["hidden", "out"]
-
-
-# ------------------------------------------------------------------------------------- reading
-def test_the_pass_over_a_graph_is_that_of_backward_to_the_last_bit() -> None:
-    net = MLP(3, [5, 4, 1], activation="tanh", seed=2)
-    loss = losses.mean_squared_error([[net([0.1 * i, 0.2, -0.3])] for i in range(4)], [0.1, 0.2, 0.3, 0.4])
-    graph, gradients = Graph(loss), upstream_gradients(loss)
-    reading = Case(graph, [], Words("en"))
-    assert {place: reading.upstream[position] for place, position in graph._places.items()} == gradients
-    assert all(value.grad is None for value in net.parameters())
-
-
-def test_along_a_single_path_the_factors_multiply_to_the_gradient() -> None:
-    x = Value(0.7, name="x")
-    reading = Case(Graph((((x * 3.0).tanh() * 5.0).exp() + 1.0).log()), [], Words("en"))
-    factors = [reading.factor(each) for each in reading.path(0)]
-    assert math.prod(factors) == pytest.approx(reading.upstream[0], rel=1e-14)
-    assert reading.factor(reading.most[0]) == max(factors, key=abs)
-    assert reading.factor(reading.least[0]) == min(factors, key=abs)

@@ -7,20 +7,12 @@ import re
 
 import pytest
 from matplotlib.mathtext import MathTextParser
+from tutorial import compiled
 
 import microbp
 from microbp import MLP, Value, explain
-from microbp.debug.explain.matrices import MatrixExplanation
-from microbp.demo import t4
+from microbp.debug.explain import MatrixExplanation
 from microbp.replay import matrix
-
-
-def t4_program(**options):
-    p = t4.variables()
-    net = t4.network(p)
-    return microbp.compile(
-        net["E"], inputs=[p["i1"], p["i2"]], params=[p[k] for k in t4.START], names=net, **options
-    )
 
 
 def mlp_program(**options):
@@ -61,6 +53,12 @@ def penalty_program(**options):
     return microbp.compile(cost, inputs=x, params=net.parameters(), **options)
 
 
+def test_a_program_explains_itself():
+    program = mlp_program()
+    assert str(program.explain()) == str(explain(program))
+    assert program.explain("zh").title.text.startswith("矩阵形式")
+
+
 def test_the_vector_of_all_parameters_is_told():
     told = explain(penalty_program())
     assert told.ok
@@ -81,7 +79,7 @@ def test_its_formulas_are_those_of_the_tutorials():
         assert line in markdown
 
 
-@pytest.mark.parametrize("program", [t4_program, mlp_program, penalty_program])
+@pytest.mark.parametrize("program", [compiled, mlp_program, penalty_program])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_formula_can_be_typeset(program, language):
     told = explain(program(), language=language)
@@ -96,7 +94,7 @@ def test_every_formula_can_be_typeset(program, language):
 
 
 def test_the_sections_in_chinese():
-    text = str(explain(t4_program(), language="zh"))
+    text = str(explain(compiled(), language="zh"))
     assert "反向传播。J 是各样本代价之和，δ 是 J 对加权输入的导数：\n    " in text
     assert text.endswith("在录制的样本上用以上各式算出全部 10 个导数，与引擎的结果一致。")
 
@@ -110,10 +108,10 @@ def test_of_several_outputs_there_is_a_derivation_but_no_comparison():
 
 
 def test_a_planted_wrong_number_is_found(monkeypatch):
-    module = importlib.import_module("microbp.debug.explain.matrices")
+    module = importlib.import_module("microbp.debug.explain")
     right = module.backward
     monkeypatch.setattr(module, "backward", lambda graph, seeds: 1.001 * right(graph, seeds))
-    told = explain(t4_program())
+    told = explain(compiled())
     assert not told.ok
     assert told.faults[0].startswith("∂J/∂w1: the formula gives 0.000438567")
     assert "WRONG" in str(told)
@@ -131,16 +129,16 @@ def test_a_notebook_shows_it_and_never_sees_an_error(monkeypatch):
 
 def test_what_cannot_be_explained():
     with pytest.raises(ValueError, match=r"straight-line code.*compile it with form='matrix'"):
-        explain(t4_program(form="straight"))
+        explain(compiled(form="straight"))
     with pytest.raises(TypeError, match=r"explain\(program\) takes no value"):
-        explain(t4_program(), "w1")
+        explain(compiled(), "w1")
     with pytest.raises(TypeError, match=r"explain\(loss, w\)"):
         explain(Value(1.0) * 2.0)
-    with pytest.raises(ValueError, match="not 'de'"):
-        explain(t4_program(), language="de")
+    with pytest.raises(ValueError, match="language='de': it is 'en'"):
+        explain(compiled(), language="de")
 
 
 def test_what_has_no_matrices_is_no_derivation(monkeypatch):
     monkeypatch.setattr(matrix, "MANY", 0)
-    with pytest.raises(ValueError, match="this program is straight-line code"):
+    with pytest.raises(ValueError, match="there are no matrices in these 24 scalars"):
         explain(mlp_program(form="matrix"))

@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tutorial import named
 
 from microbp import Graph, NoGradientError, Value, grad
 from microbp.debug.paths import paths
@@ -38,8 +39,7 @@ def every_path(graph, target):
 
 
 def test_the_two_paths_of_the_tutorial():
-    p = t4.variables()
-    net = t4.network(p)
+    p, net = named()
     found = paths(net["E"], p["w1"], names=net)
     assert found.count == 2
     assert found.gradient == pytest.approx(0.000438568, abs=5e-10)
@@ -167,8 +167,7 @@ def test_nan_and_infinity_come_first():
 
 
 def test_the_engine_s_gradient_is_its_own_to_the_last_bit():
-    p = t4.variables()
-    net = t4.network(p)
+    p, net = named()
     wanted = [p[name] for name in t4.START]
     assert [paths(net["E"], each, names=net).engine for each in wanted] == list(grad(net["E"], wanted))
 

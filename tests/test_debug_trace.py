@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from strategies import Program, programs
 from support import bits
+from tutorial import written_out
 
 from microbp import Graph, NoGradientError, Value, array, define, dot, group, record_sites
 from microbp.debug.trace import NotATrace, Trace, trace
@@ -22,25 +23,6 @@ def run(program: Program) -> Value:
     leaves = [Value(x, name=f"x{i}") for i, x in enumerate(program.leaves)]
     loss = program.run(record, lambda v: v.sin() if isinstance(v, Value) else math.sin(v), leaves)
     return loss if isinstance(loss, Value) else leaves[0] * 0.0 + loss
-
-
-def t4() -> tuple[Value, dict[str, Value]]:
-    """The 2-2-2 net of the tutorial, written with + and ×."""
-    start = {
-        "w1": 0.15, "w2": 0.20, "w3": 0.25, "w4": 0.30, "w5": 0.40, "w6": 0.45, "w7": 0.50, "w8": 0.55,
-        "b1": 0.35, "b2": 0.60, "i1": 0.05, "i2": 0.10,
-    }  # fmt: skip
-    v = {name: Value(x, name) for name, x in start.items()}
-
-    def neuron(name: str, w: str, x: str, u: str, y: str, b: str) -> None:
-        v[name] = (v[w] * v[x] + v[u] * v[y] + v[b]).sigmoid()
-
-    neuron("h1", "w1", "i1", "w2", "i2", "b1")
-    neuron("h2", "w3", "i1", "w4", "i2", "b1")
-    neuron("o1", "w5", "h1", "w6", "h2", "b2")
-    neuron("o2", "w7", "h1", "w8", "h2", "b2")
-    v["E"] = 0.5 * (0.01 - v["o1"]) ** 2 + 0.5 * (0.99 - v["o2"]) ** 2
-    return v["E"], v
 
 
 # --------------------------------------------------------------------------------- the engine's numbers
@@ -100,7 +82,7 @@ def test_the_pass_knows_each_gradient_and_what_is_missing_at_every_step(program:
 
 
 def test_the_numbers_are_those_recorded_also_after_the_update() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     before = trace(loss, v)
     loss.backward()
     for name, value in v.items():
@@ -140,7 +122,7 @@ def test_a_first_contribution_of_minus_zero_is_a_zero_as_in_the_engine() -> None
 
 
 def test_the_net_of_the_tutorial() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     recorded = trace(loss, v)
     graph = recorded.graph
     assert (len(graph), len(recorded)) == (39, 27)
@@ -162,7 +144,7 @@ def test_the_net_of_the_tutorial() -> None:
 
 
 def test_it_runs_without_a_backward_pass_and_leaves_grad_alone() -> None:
-    loss, v = t4()
+    loss, v = written_out()
     trace(loss, {})
     assert {each.grad for each in v.values()} == {None}
     loss.backward()
@@ -311,10 +293,9 @@ def test_json_is_strict_and_has_nan_and_infinity_in_it() -> None:
         raise AssertionError(word)
 
     document = json.loads(recorded.to_json(), parse_constant=refused)
-    assert (document["format"], document["version"]) == ("microbp trace", 1)
-    assert document["nodes"][0][4] == "inf"
-    assert document["nodes"][1][4] == "nan"
-    assert document["nodes"][2][3] == [1, "2.0"]
+    assert (document["format"], document["version"]) == ("microbp trace", 2)
+    assert document["graph"]["data"][:2] == ["inf", "nan"]
+    assert (document["upstream"], document["local"][:1], document["before"][0]) == ([1.0, 2.0], [2.0], None)
     again = Trace.from_json(recorded.to_json())
     assert again == recorded
     assert math.isnan(again.graph.root.data)
@@ -380,7 +361,7 @@ def test_grad_does_not_count_in_a_comparison_but_every_other_number_does() -> No
 
 
 def test_a_pickle_of_a_trace() -> None:
-    recorded = trace(t4()[0], {})
+    recorded = trace(written_out()[0], {})
     assert pickle.loads(pickle.dumps(recorded)) == recorded
 
 
@@ -391,16 +372,17 @@ def changed(**entries: object) -> str:
     return json.dumps({**json.loads(GOOD), **entries})
 
 
-def with_node(place: int, field: str, held: object) -> str:
+def with_column(name: str, place: int | None, held: object) -> str:
     document = json.loads(GOOD)
-    document["nodes"][place][document["node"].index(field)] = held
+    if place is None:
+        document["graph"][name] = held
+    else:
+        document["graph"][name][place] = held
     return json.dumps(document)
 
 
-def with_contribution(which: int, held: object) -> str:
-    document = json.loads(GOOD)
-    document["steps"][0][2][0][which] = held
-    return json.dumps(document)
+GRAPH = r"its graph: this is no graph as Graph.to_json\(\) writes it: "
+DAMAGED = "this trace is damaged at "
 
 
 @pytest.mark.parametrize(
@@ -411,39 +393,26 @@ def with_contribution(which: int, held: object) -> str:
         ("[" * 100_000, "this text is not a trace: it is not JSON"),
         ("[]", 'this JSON is not a trace: it has no "format": "microbp trace"'),
         ('{"nodes": []}', 'this JSON is not a trace: it has no "format": "microbp trace"'),
-        (changed(version=2), "this trace has the version 2; this microbp reads versions 1 to 1"),
+        (changed(version=3), "this trace has the version 3; this microbp reads version 2"),
         (changed(version="1"), "this trace has the version '1'"),
-        (changed(nodes=[]), "this trace is damaged at nodes: there are none"),
-        (changed(step=["up"]), "this trace is damaged at step: its fields are node, upstream, contributions"),
-        (changed(steps=[[1]]), "this trace is damaged at step 1: not enough values"),
-        (changed(steps=[[7, 1.0, []]]), "this trace is damaged at step 1: there is no node 7"),
-        (changed(rules={}), "this trace is damaged at node 1: 'mul' is missing"),
-        (changed(rules={"mul": ["add"]}), "this trace is damaged at rules: not enough values"),
-        (with_node(0, "name", 3), "this trace is damaged at node 0: 3 is not a text"),
-        (with_node(0, "data", "many"), "this trace is damaged at node 0: 'many' is not a number"),
-        (with_node(0, "data", None), "this trace is damaged at node 0: None is not a number"),
-        (with_node(0, "data", [1.0]), r"this trace is damaged at node 0: \[1\.0\] is not a number"),
-        (with_node(0, "data", 10**400), "this trace is damaged at node 0: int too large"),
-        (with_node(0, "position", 5), "this trace is damaged at node 0: it says that it is node 5"),
-        (
-            with_node(1, "operands", [1, "3.0"]),
-            "this trace is damaged at node 1: operand 1 does not stand before",
-        ),
-        (
-            with_node(1, "operands", [0]),
-            "this trace is damaged at node 1: operands and local derivatives differ",
-        ),
-        (
-            with_node(1, "local_derivatives", [3.0, 2.0]),
-            "this trace is damaged at node 1: a literal has no local",
-        ),
-        (with_node(1, "requires_grad", 1), "this trace is damaged at node 1: 1 is neither true nor false"),
-        (with_node(1, "rule", None), "this trace is damaged at node 1: a leaf has no operands"),
-        (with_contribution(0, 1), "this trace is damaged at step 1: operand 0 of v1 is not node 1"),
-        (with_contribution(1, 1), "this trace is damaged at step 1: operand 1 of v1 is not node 0"),
-        (with_contribution(1, 9), "this trace is damaged at step 1: v1 has no operand 9"),
-        (with_contribution(6, -1), "this trace is damaged at step 1: -1 is not a count"),
-        (with_contribution(2, True), "this trace is damaged at step 1: True is not a number"),
+        (changed(graph=None), f"{DAMAGED}its graph: this is no graph"),
+        (changed(graph={}), f"{DAMAGED}its graph: this is no graph as Graph.to_json.. writes it: KeyError"),
+        (changed(upstream=[]), f"{DAMAGED}upstream: it has 0 numbers, not 1"),
+        (changed(upstream=3), f"{DAMAGED}upstream: 'int' object is not iterable"),
+        (changed(upstream=["many"]), f"{DAMAGED}upstream: 'many' is not a number"),
+        (changed(after=[1.0, 2.0]), f"{DAMAGED}after: it has 2 numbers, not 1"),
+        (with_column("data", 0, "many"), f"{DAMAGED}its graph: "),
+        (with_column("op", 1, 7), f"{DAMAGED}its graph: "),
+        (with_column("args", 0, 1), f"{DAMAGED}{GRAPH}an operand of node 1 does not stand before it"),
+        (with_column("args", 1, -5), f"{DAMAGED}{GRAPH}an operand of node 1 does not stand before it"),
+        (with_column("first", 1, 1), f"{DAMAGED}{GRAPH}1 operands do not fit a leaf, node 0"),
+        (with_column("rules", None, [["add"]]), f"{DAMAGED}its graph: "),
+        (with_column("names", None, ["x"]), f"{DAMAGED}its graph: "),
+        (with_column("roots", None, [9]), f"{DAMAGED}its graph: "),
+        (changed(local=[True]), f"{DAMAGED}local: True is not a number"),
+        (changed(amount=[None]), f"{DAMAGED}amount: None is not a number"),
+        (changed(before=["1"]), f"{DAMAGED}before: '1' is not a number"),
+        (changed(after=[10**400]), f"{DAMAGED}after: int too large"),
     ],
 )
 def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
@@ -453,8 +422,8 @@ def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
 
 def test_a_rule_that_is_not_in_the_rule_language_is_refused() -> None:
     document = json.loads(GOOD)
-    document["rules"]["mul"][2] = "__import__('os')"
-    with pytest.raises(NotATrace, match="damaged at rules: rule mul: "):
+    document["graph"]["rules"][0][2] = "__import__('os')"
+    with pytest.raises(NotATrace, match=r"damaged at its graph: .*rule mul: "):
         Trace.from_json(json.dumps(document))
 
 
@@ -501,9 +470,8 @@ def test_another_literal_is_found() -> None:
 
 def test_a_local_derivative_is_found() -> None:
     right = net()
-    document = json.loads(right.to_json())
-    row = next(each for each in document["nodes"] if each[1] == "h")
-    row[document["node"].index("local_derivatives")] = [0.25]
+    document, h = json.loads(right.to_json()), right.graph["h"].position
+    document["graph"]["local"][document["graph"]["first"][h]] = 0.25
     found = right.diff(Trace.from_json(json.dumps(document)))
     assert found.first is not None
     assert (found.first.what, found.first.node, found.first.there) == ("local derivative", "h", 0.25)
@@ -516,11 +484,8 @@ def test_a_local_derivative_is_found() -> None:
 def test_a_pass_that_goes_wrong_is_found(step: int, entry: str, what: str) -> None:
     right = net()
     document = json.loads(right.to_json())
-    planted = document["steps"][step - 1]
-    if entry == "upstream":
-        planted[1] *= 2.0
-    else:
-        planted[2][-1][document["contribution"].index(entry)] *= 2.0
+    last = sum(len(each.contributions) for each in right.steps[:step]) - 1
+    document[entry][step - 1 if entry == "upstream" else last] *= 2.0
     found = right.diff(Trace.from_json(json.dumps(document)))
     assert found.first is not None
     assert found.first.what == what
@@ -614,7 +579,7 @@ def test_a_long_diff_is_cut_and_says_so() -> None:
 
 # ------------------------------------------------------------------------------------------ finding steps
 def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
-    recorded = trace(t4()[0], {})
+    recorded = trace(written_out()[0], {})
     for node in recorded.graph:
         step = recorded.step_of(node.position)
         assert (step is None) == (node.rule is None)
@@ -627,7 +592,7 @@ def test_the_step_of_a_value_and_the_step_that_finishes_it() -> None:
 
 # -------------------------------------------------------------------------------------------- notebooks
 def test_a_trace_shows_in_a_notebook_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    loss, values = t4()
+    loss, values = written_out()
     recorded = trace(loss, {**values, "E": loss})
     bundle = recorded._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == repr(recorded)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import sys
@@ -252,8 +251,15 @@ def test_an_error_of_our_own_is_not_taken_for_one_of_the_net(monkeypatch: Any, f
     )
     exec(compile(text, "<microbp planted>", "exec"), planted)
     monkeypatch.setattr(Neuron, "__call__", planted["call"])
-    with pytest.raises(TypeError, match="NoneType"):
-        fit(MLP(2, [1], seed=1), X[:9], SIGN[:9], loss="hinge", epochs=3, seed=5)
+
+    class Own(MLP):  # code of the user's stands between
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(x)
+
+    for kind in (MLP, Own):
+        planted["calls"] = 0
+        with pytest.raises(TypeError, match="NoneType"):
+            fit(kind(2, [1], seed=1), X[:9], SIGN[:9], loss="hinge", epochs=3, seed=5)
 
 
 def test_comparing_is_paid_by_the_steps_and_the_same_in_each_run() -> None:
@@ -304,13 +310,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
             if self.steps == 12:
                 signal.raise_signal(signal.SIGINT)
 
+    Striking.__name__ = "SGD"
     part = MLP(2, [4, 1], activation="tanh", seed=3)
     optimiser = Striking(part.parameters(), lr=0.1, momentum=0.9)
     broken = fit(part, X, SIGN, epochs=6, optimiser=optimiser, checkpoint=file, keep="last", **settings)
     assert (broken.stopped, len(broken.step_cost)) == ("interrupted", 12)
-    state = json.loads(file.read_text())
-    state["optimiser"]["optimiser"] = "SGD"
-    file.write_text(json.dumps(state))
     again = MLP(2, [4, 1], activation="tanh", seed=9)
     history = fit(
         again,

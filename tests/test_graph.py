@@ -162,6 +162,23 @@ def test_the_equations() -> None:
     assert repr(Graph(y, names={"y": y})) == f"Graph(10 values, root y = {y.data!r})"
 
 
+def test_the_text_of_a_large_graph_has_its_first_and_its_last_values() -> None:
+    w = y = Value(0.0, name="w")
+    for _ in range(9_999):
+        y = y + 1.0
+    assert len(str(Graph(y)).splitlines()) == 10_000
+    for _ in range(500):
+        y = y + w
+    lines = str(Graph(y)).splitlines()
+    assert lines[:2] == ["w = 0.0", "v1 = add(w, 1.0) = 1.0"]
+    assert lines[4_999] == "v4999 = add(v4998, 1.0) = 4999.0"
+    assert lines[5_000] == "… 500 more values …"
+    assert lines[5_001] == "v5500 = add(v5499, 1.0) = 5500.0"
+    assert lines[-1] == "v10499 = add(v10498, w) = 9999.0"
+    assert len(lines) == 10_001
+    assert repr(Graph(y)) == "Graph(10500 values, root v10499 = 9999.0)"
+
+
 def test_an_unnamed_value_can_be_shown_by_its_formula_where_that_is_short() -> None:
     w, x = Value(0.5, name="w"), Value(3.0, name="x")
     values = {"2·x": 2 * x, "w·x": w * x, "w/x": w / x, "x²": x**2, "relu(x)": x.relu(), "tanh(x)": x.tanh()}

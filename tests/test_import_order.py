@@ -38,12 +38,15 @@ notation    an expression as text and as LaTeX
 compiled    a row as Python functions
 sites       where in the user's code something happened
 calls       a call that fails by accident is told by its argument
+sweeps      the columns of a graph, and the walks over them
+native      the machine in C: programs over the columns of a graph, and Values
 groups      which values were recorded together
 switches    what is on while anybody is inside
 comparisons what comparisons of Values remember
 updates     the steps of parameters, outside the graph and in it
 collector   Python's own garbage collector, while a graph grows
 backward    the backward pass
+node        what a Value is made of, in Python or in C
 lecture     the names that a Value shares with micrograd and its lecture
 value       Value
 record      recording, and what is not recorded
@@ -54,9 +57,7 @@ routines    NumPy's functions of whole arrays
 functions   the operations as functions
 differentiate  grad: gradients as results
 labels      what values are called: by users, variables, modules
-sweeps      the columns of a graph, and the walks over them
 graph       Graph: a frozen, ordered, picklable record of one Value
-native      the machine in C: programs over the columns of a graph
 tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
 losses
@@ -66,9 +67,9 @@ outside     what a function can reach beside its graph: attributes, variables, g
 engines     what computes a cost and its gradients in a training run
 descent     the parameters of a training run as one vector, and the steps on it
 training    fit
+check       nodes and whole graphs
 complexstep the complex-step check of a row
 define      an operation of the user's own
-check       nodes and whole graphs
 layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 answers     claimed gradients
 debug       trace (the steps as data), explain, diagnose, shell

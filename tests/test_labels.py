@@ -106,10 +106,10 @@ def test_a_notebook_s_own_variables_name_nothing() -> None:
     assert Graph(w * 2.0, names={"Out": w}).names == ["Out", "v1"]
 
 
-def test_a_variable_beats_an_element_and_a_small_container_a_large_one() -> None:
-    a, b = Value(1.0), Value(2.0)
-    names = variable_names({"everything": [a, b, Value(3.0)], "pair": (a, b), "a": a})
-    assert (names[id(a)], names[id(b)]) == ("a", "pair[1]")
+def test_a_variable_beats_an_element_and_a_shallow_element_a_deep_one() -> None:
+    a, b, c = Value(1.0), Value(2.0), Value(3.0)
+    names = variable_names({"everything": [[a, b], c], "pair": (a, b), "other": (b, c), "a": a})
+    assert (names[id(a)], names[id(b)], names[id(c)]) == ("a", "pair[1]", "everything[1]")
 
 
 # ------------------------------------------------------------------------------- modules and their paths

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import math
 import os
 import pickle
+import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from itertools import chain
 from random import Random
 
+import mpmath
 import numpy as np
 import pytest
 from replay_programs import KINDS, drawn
@@ -19,6 +27,7 @@ import microbp
 from microbp import BranchChanged, BranchWarning, NotFiniteResult, UndefinedOperation, Value
 from microbp.native import Machine, rows
 from microbp.native.rows import FILE, digest, printed
+from microbp.optim import SGD, Adam, AdamW, Optimiser
 from microbp.rules import RULES, TABLE, row
 
 native = pytest.mark.skipif(microbp.engine().name != "native", reason=microbp.engine().why)
@@ -108,7 +117,7 @@ def test_random_programs_have_the_bits_of_python(kind: str, variant: str) -> Non
             assert fault is None
             machine.gradients(x, theta, again, None)
             wanted = np.empty(len(theta))
-            wanted_costs, wanted_dx = straight._form.gradients(x, theta, wanted, True)
+            wanted_costs, wanted_dx = straight._form.gradients(x, theta, wanted, wrt_inputs=True)
             pairs = [
                 (found, expected), (costs, wanted_costs), (gradient, wanted), (dx, wanted_dx), (again, wanted)
             ]  # fmt: skip
@@ -252,12 +261,293 @@ def test_a_program_that_would_leave_its_buffers_is_refused(changes: dict[str, li
 
 @native
 @pytest.mark.parametrize(
-    "lengths", [(2, 1, 1, 1, 2), (2, 1, 2, 2, 2), (2, 2, 2, 1, 2), (3, 1, 2, 1, 2), (2, 1, 2, 1, 1)]
-)
+    "lengths",
+    [(2, 1, 0, 1, 1, 2), (2, 1, 0, 2, 2, 2), (2, 2, 0, 2, 1, 2), (3, 1, 0, 2, 1, 2), (2, 1, 0, 2, 1, 1),
+     (2, 1, 1, 0, 0, 0), (2, 1, 2, 2, 0, 0), (2, 1, 0, 2, 0, 0), (2, 1, 0, 0, 1, 0), (2, 1, 2, 0, 0, 2)],
+)  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused(lengths: tuple[int, ...]) -> None:
     machine = made()
-    assert machine.gradients(*map(np.ones, (2, 1, 2, 1, 2))) is None
+    given = [np.ones(each) if each else None for each in (2, 1, 2, 2, 1, 2)]
+    assert machine.run(1, *given) is None
+    assert machine.run(1, *given[:3], None, None, None) is None
+    assert machine.run(1, *given[:2], None, *given[3:5], None) is None
+    arrays = [np.ones(each) if each else None for each in lengths]
     with pytest.raises(ValueError, match="do not fit"):
-        machine.gradients(*map(np.ones, lengths))
+        machine.run(1, *arrays)
     with pytest.raises(TypeError, match="float64"):
-        machine.gradients(*(np.ones(each, dtype=np.float32) for each in lengths))
+        machine.run(1, *(None if each is None else each.astype(np.float32) for each in arrays))
+
+
+# --------------------------------------------------------------------------------------------- how exactly
+@native
+@pytest.mark.parametrize("name", ["exp", "expm1", "tanh", "log", "log1p"])
+def test_the_functions_of_a_batch_are_right_to_three_units_in_the_last_place(name: str) -> None:
+    draw = np.random.default_rng(0)
+    size = 10.0 ** draw.uniform(-300.0, 0.0, 200)
+    signed = np.concatenate([draw.normal(size=400), draw.uniform(-30.0, 30.0, 400), size, -size])
+    positive = np.concatenate([draw.uniform(0.5, 2.0, 400), 10.0 ** draw.uniform(-308.0, 308.0, 400)])
+    tiny = 5e-324 * np.arange(1.0, 50.0)
+    at = {"log": np.concatenate([positive, tiny]), "log1p": np.concatenate([positive, size, -0.9 * size])}
+    numbers = at.get(name, signed)
+    x = Value(0.5)
+    program = microbp.compile(getattr(x, name)(), [x], form="native")
+    found = program(numbers[:, None])
+    right = np.array([float(getattr(mpmath, name)(mpmath.mpf(float(each)))) for each in numbers])
+    assert (np.abs(found - right) <= 3.0 * np.spacing(np.abs(right))).all()
+    # one by one they are those of Python's math
+    assert [program([each]) for each in numbers[:50]] == [getattr(math, name)(each) for each in numbers[:50]]
+
+
+# ----------------------------------------------------------------------------------------------- threads
+def softmax_net() -> tuple[Machine, np.ndarray, np.ndarray]:
+    """A 5-7-3 relu softmax net as a machine, samples and the parameters."""
+    net = microbp.MLP(5, [7, 3], activation="relu", seed=1)
+    x, t = [Value(0.1 * n) for n in range(5)], [Value(float(n == 1)) for n in range(3)]
+    program = microbp.compile(microbp.cross_entropy(net(x), t), [*x, *t], net.parameters(), form="straight")
+    draw = np.random.default_rng(2)
+    samples = np.hstack([draw.normal(size=(5000, 5)), np.eye(3)[draw.integers(0, 3, 5000)]])
+    return machine_of(program), samples, program.parameters
+
+
+def machine_of(program: microbp.Program, variant: str = "") -> Machine:
+    """Its graph as a machine."""
+    captured = program.captured
+    places = [[-1 if at is None else at for at in each] for each in (captured.inputs, captured.params)]
+    return Machine(captured.graph, *places, captured.outputs, captured.trained, variant)
+
+
+@native
+@pytest.mark.parametrize("samples", [1, 7, 130, 5000])
+def test_the_results_do_not_depend_on_the_number_of_threads(samples: int) -> None:
+    machine, x, theta = softmax_net()
+    x, found = x[:samples], []
+    for threads in (1, 2, 3, 16, 100):
+        machine.threads = threads
+        gradient, dx = np.empty(len(theta)), np.empty(x.shape)
+        costs, fault = machine.gradients(x, theta, gradient, dx)
+        assert fault is None
+        arrays = machine.values(x, theta)[0], costs, gradient, dx
+        found.append([each.tobytes() for each in arrays])
+    assert found == found[:1] * len(found)
+
+
+@native
+def test_several_threads_of_python_may_run_one_machine() -> None:
+    # parameters one by one, not in even strides: what is gathered of them is a thread's own
+    w = [[Value(float(n * n - i)) for n in range(6)] for i in range(4)]
+    params = sorted(chain(*w), key=lambda each: each.data)
+    x = [Value(0.1 * n) for n in range(6)]
+    cost = microbp.sum([microbp.dot(row, x).tanh() for row in w])
+    machine = machine_of(microbp.compile(cost, x, params, form="straight"))
+    draw = np.random.default_rng(3)
+    thetas, samples = draw.normal(size=(8, 24)), draw.normal(size=(20_000, 6))
+
+    def gradient(theta: np.ndarray) -> bytes:
+        out = np.empty(24)
+        machine.gradients(samples, theta, out, None)
+        return out.tobytes()
+
+    alone = [*map(gradient, thetas)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            assert [*pool.map(gradient, thetas)] == alone
+
+
+# ---------------------------------------------------------------------------------------------- training
+def course(optimiser: Optimiser, penalty: float) -> tuple[Machine, np.ndarray]:
+    """The update of an optimiser as a program, and which numbers that it remembers are the same for all."""
+    p, g, lr = Value(0.3), Value(0.2), Value(0.1)
+    memory = [Value(0.5 + 0.1 * n) for n in range(len(optimiser.blank))]
+    alike = [n == 2 for n in range(len(memory))]  # the steps that Adam counts
+    cost = penalty * p * p
+    whole = g + microbp.grad(cost, p, create_graph=True)
+    new, later = optimiser.update(p, whole, tuple(memory), lr)
+    inputs = [p, g, *(each for each, same in zip(memory, alike, strict=True) if not same)]
+    params = [lr, *(each for each, same in zip(memory, alike, strict=True) if same)]
+    program = microbp.compile([new, *later, cost], inputs, params, form="straight", finite=False)
+    return machine_of(program, "plain"), np.array(alike, dtype=np.int64)
+
+
+@native
+@pytest.mark.parametrize("mean", [True, False])
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        SGD([Value(0.0)], lr=0.1), SGD([Value(0.0)], lr=0.1, momentum=0.9),
+        SGD([Value(0.0)], lr=0.1, momentum=0.9, nesterov=True), Adam([Value(0.0)]), AdamW([Value(0.0)]),
+    ],
+)  # fmt: skip
+def test_a_training_inside_takes_the_steps_that_python_takes(optimiser: Optimiser, mean: bool) -> None:
+    machine, x, theta = softmax_net()
+    update, alike = course(optimiser, 1e-3)
+    draw, steps = np.random.default_rng(4), 30
+    sizes = draw.integers(1, 40, steps)
+    order = draw.integers(0, len(x), sizes.sum())
+    rates = np.linspace(0.1, 0.01, steps) * (1.0 if mean else 0.02)
+    inside, memory, costs = theta.copy(), np.zeros((len(alike), len(theta))), np.zeros(steps)
+    best = np.append(np.zeros(len(theta)), np.inf)
+    given = (x, rates, order, sizes, alike, inside, memory, costs, best)
+    assert machine._run.train(update._run, 1, mean, 10_000, *given) == steps
+    outside, remembered, expected, passed = theta.copy(), tuple(np.zeros(memory.shape)), [], []
+    gradient = np.empty(len(theta))
+    for rate, n, last in zip(rates.tolist(), sizes.tolist(), np.cumsum(sizes), strict=True):
+        each, _ = machine.gradients(x[order[last - n : last]], outside, gradient, None)
+        share = n if mean else 1
+        passed.append(outside)
+        expected.append(each.sum() / share + 1e-3 * (outside @ outside))
+        total = gradient / share + 2.0 * 1e-3 * outside
+        outside, remembered = optimiser.update(outside, total, remembered, rate)
+    np.testing.assert_allclose(costs, expected, rtol=1e-13)
+    assert best[-1] == costs.min()
+    np.testing.assert_allclose(best[:-1], passed[int(np.argmin(costs))], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(inside, outside, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(memory, np.array(remembered).reshape(memory.shape), rtol=1e-12, atol=1e-15)
+
+
+@native
+def test_a_training_inside_ends_before_the_step_that_is_not_finite() -> None:
+    w, x = Value(2.0), Value(3.0)
+    machine = machine_of(microbp.compile((w * x).log(), [x], [w], form="straight"))
+    update, alike = course(SGD([Value(0.0)], lr=0.1), 0.0)
+    samples = np.array([[1.0], [2.0], [-1.0], [1e-300]])
+    sizes, rates, memory = np.array([1, 2, 1]), np.full(3, 0.1), np.zeros((0, 1))
+    for order, expected in (([0, 1, 0, 0], 3), ([0, 1, 2, 0], 1), ([2, 1, 1, 1], 0), ([0, 0, 0, 3], 3)):
+        theta, costs = np.array([2.0]), np.full(3, np.nan)
+        given = (samples, rates, np.array(order), sizes, alike, theta, memory, costs, np.full(2, np.inf))
+        assert machine._run.train(update._run, 1, True, 10_000, *given) == expected
+        assert np.isnan(costs).sum() == 3 - expected
+        assert (theta[0] == 2.0) == (expected == 0)
+    # a rate that makes the update infinite
+    theta, rates[1] = np.array([2.0]), np.inf
+    order, last = np.array([0, 1, 0, 0]), (np.zeros(3), np.full(2, np.inf))
+    given = (samples, rates, order, sizes, alike, theta, memory, *last)
+    assert machine._run.train(update._run, 1, True, 10_000, *given) == 1
+    assert np.isfinite(theta[0])
+
+
+@native
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order": [0, 1, 2, 4]}, {"order": [0, 1, 2, -1]}, {"order": [0, 1, 2]}, {"sizes": [1, 2, 2]},
+        {"sizes": [4, 0, 0]}, {"sizes": [1, 2**62, 1]}, {"rates": [0.1]}, {"theta": [1.0, 2.0]},
+        {"costs": [0.0]}, {"memory": [1.0]}, {"best": [1.0]}, {"alike": [0]}, {"alike": [1], "memory": [1.0]},
+    ],
+)  # fmt: skip
+def test_a_training_that_would_leave_its_buffers_is_refused(changes: dict[str, list[float]]) -> None:
+    w, x = Value(2.0), Value(3.0)
+    machine = machine_of(microbp.compile((w * x).log(), [x], [w], form="straight"))
+    update, _ = course(SGD([Value(0.0)], lr=0.1), 0.0)
+    arrays: dict[str, list[float]] = {
+        "x": [1.0, 2.0, 3.0, 4.0], "rates": [0.1] * 3, "order": [0, 1, 2, 3], "sizes": [1, 2, 1], "alike": [],
+        "theta": [1.0], "memory": [], "costs": [0.0] * 3,
+        "best": [0.0, 1.0],
+    }  # fmt: skip
+
+    def taken(**others: list[float]) -> int:
+        whole = ("order", "sizes", "alike")
+        given = [np.array(x, np.int64 if n in whole else float) for n, x in {**arrays, **others}.items()]
+        steps: int = machine._run.train(update._run, 1, True, 10_000, *given)
+        return steps
+
+    assert taken() == 3
+    with pytest.raises(ValueError, match="do not fit the programs"):
+        taken(**changes)
+
+
+# -------------------------------------------------------------------------------------------------- Values
+@native
+def test_a_value_is_the_class_of_python_on_the_storage_in_c() -> None:
+    assert Value.__mro__[-2].__module__ == "microbp.native._machine"
+    x = Value(3.0, "x")
+    assert not gc.is_tracked(x * x)
+    assert sys.getsizeof(x * x) <= 120
+
+
+@native
+def test_values_run_in_python_where_they_are_asked_to() -> None:
+    code = "from microbp import Value; x = Value(3.0); y = x * x; y.backward()\n"
+    code += "print(Value.__mro__[-2].__module__, x.grad)"
+    assert run(code, MICROBP_PURE="1") == "microbp.node 6.0"
+
+
+@native
+def test_graphs_leave_nothing_behind() -> None:
+    def used() -> None:
+        x, y = Value(0.3, name="x"), Value(0.7, name="y")
+        root = microbp.cross_entropy([x * y, 2.0 / x, x**y, 3.0 * y], [0.0, 1.0, 0.0, 0.0])
+        with microbp.no_grad():
+            root + x
+        with suppress(UndefinedOperation):
+            (x - 1.0).log()
+        root.backward()
+        copy.deepcopy(root)
+        x.data = 0.5
+        x.grad = "text"
+        with suppress(TypeError):
+            root.backward()
+        before = microbp.record_sites()
+        (x + y).grad = None
+        microbp.record_sites(before)
+
+    for _ in range(20):
+        used()
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(200):
+        used()
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 200 * sys.getsizeof(Value(0.0)) / 2  # not one Value each time
+
+
+@native
+def test_a_million_values_are_freed_without_recursion() -> None:
+    x = root = Value(1.0)
+    for _ in range(500_000):
+        root = root * 1.0 + x
+    root.backward()
+    del root
+    assert x.grad == 500_001.0
+
+
+@native
+def test_what_holds_a_graph_together_cannot_be_taken_away() -> None:
+    x = Value(2.0)
+    product = x * x
+    with pytest.raises(TypeError, match="the first operand of a Value is a Value"):
+        product._a = 3.0
+    total = microbp.sum([x, x, 1.0])
+    total._b = (x,)  # derivatives of other operands go with them
+    assert total._db is None
+    total._db = (1.0,)
+    total.backward()
+    assert x.grad == 1.0
+
+
+#: Each operand as it is written.
+HOSTILE = [
+    "'a'", "None", "1j", "True", "[1.0]", "object()", "np.float64(2.0)", "2**2000", "np.ones(2)", "10**400",
+]  # fmt: skip
+MET = """
+import numpy as np, microbp
+from microbp import Value
+for sign in ("+", "-", "*", "/", "**", "%", "//", "<"):
+    for other in HOSTILE:
+        for text in (f"Value(3.0) {sign} {other}", f"{other} {sign} Value(3.0)"):
+            try:
+                told = repr(eval(text))
+            except Exception as error:
+                told = f"{type(error).__name__} {error}"
+            print(text, told.replace("\\n", " "))
+"""
+
+
+@native
+def test_hostile_operands_are_met_as_in_python() -> None:
+    code = f"HOSTILE = {HOSTILE}\n{MET}"
+    ours, theirs = (run(code, MICROBP_PURE=pure).splitlines() for pure in "01")
+    assert len(ours) == 2 * 8 * len(HOSTILE)
+    assert [re.sub(r"0x\w+", "", each) for each in ours] == [re.sub(r"0x\w+", "", each) for each in theirs]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import pure
 
 import microbp
 import viz
@@ -226,6 +227,7 @@ assert caught > 20, caught
 """
 
 
+@pure
 def test_the_callback_itself_strikes_again() -> None:
     """At every instruction of it; in a process of its own, since the collector is one to a process."""
     folder = Path(__file__).parents[1]

@@ -10,10 +10,9 @@ import pytest
 
 import microbp
 from microbp import UndefinedOperation, Value
+from microbp.native.rows import may_fail
 from microbp.record import record
-from microbp.replay import matrix
-from microbp.replay import program as programs
-from microbp.replay.undefined import may_be_undefined
+from microbp.replay import faults, matrix
 from microbp.rules import RULES, TABLE, row
 
 #: Functions of one number, and where an operation of each has no result, though the end is finite.
@@ -69,7 +68,7 @@ def test_a_branch_not_taken_is_silent_and_costs_no_eager_sample(name, monkeypatc
 
     function, x = LEGITIMATE[name]
     program = compiled(function, finite=False)
-    monkeypatch.setattr(programs, "replayed", forbidden)
+    monkeypatch.setattr(faults, "replayed", forbidden)
     assert program(x) == pytest.approx([function(Value(each)).data for each in x], rel=1e-12)
     program.value_and_grad(x)
 
@@ -110,7 +109,7 @@ def test_every_number_that_a_rule_refuses_is_refused(rule, at):
     try:
         record(rule, [Value(at)])
     except UndefinedOperation:
-        assert may_be_undefined(rule)
+        assert may_fail(rule)
         with pytest.raises(UndefinedOperation):
             program([0.5, at])
     else:
@@ -118,7 +117,7 @@ def test_every_number_that_a_rule_refuses_is_refused(rule, at):
 
 
 def test_only_what_can_fail_is_watched():
-    watched = {rule.name for rule in RULES.values() if may_be_undefined(rule)}
+    watched = {rule.name for rule in RULES.values() if may_fail(rule)}
     assert {"div", "log", "pow", "exp", "sqrt"} <= watched
     assert not watched & {"mul", "add", "sigmoid", "tanh", "relu", "silu", "gelu", "dot", "maximum", "select"}
     assert math.isfinite(compiled(lambda x: x.sigmoid())([-1e308])[0])

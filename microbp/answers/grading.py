@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from functools import partial, reduce
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from microbp.answers.claims import Claim, as_updates, claim_of, fits_onto
+from microbp.answers.claims import Claim, claim_of
 from microbp.answers.report import AS_UPDATE, BLANK, RIGHT, UNREADABLE, WRONG, AnswerReport, AnswerRow, Cause
-from microbp.answers.search import Found, Search
+from microbp.answers.search import Found, explained
 from microbp.answers.structure import Structure
-from microbp.answers.words import LANGUAGES, Said, element, places_of, said, several, shape_of, shown
+from microbp.answers.words import LANGUAGES, Said, element, joined, places_of, said, several, shape_of, shown
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
 from microbp.safe import shown as cut
@@ -95,99 +95,84 @@ def check_answers(
             f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
             "nothing takes a gradient"
         )
-    net = Structure(loss, user_scope() if names is None else names, learning_rate, tolerance, decimals)
-    pairs = claims.items() if isinstance(claims, Mapping) else claims
+    net = Structure(loss, user_scope() if names is None else names, learning_rate, tolerance)
     asked: list[Claim] = []
-    for key, claimed in pairs:
-        asked.append(claim_of(net, asked, key, claimed))
+    for key, claimed in claims.items() if isinstance(claims, Mapping) else claims:
+        asked.append(claim_of(net, asked, key, claimed, decimals))
     if not asked:
         raise ValueError("check_answers() was given no claims")
-    search = Search(net)
-    claimed_as = as_updates(asked, learning_rate) or asked
+    if learning_rate is not None and not any(each.right for each in asked):
+        updates: list[Claim] = []
+        updates += [replace(each, scale=-learning_rate, together=updates) for each in asked]
+        asked = updates if any(each.right for each in updates) else asked
     with collector_at_rest():
-        report = AnswerReport(tuple(_graded(each, search, language) for each in claimed_as), language)
+        report = AnswerReport(tuple(_graded(each, language) for each in asked), language)
     if show:
         report.present()
     return report
 
 
-def _graded(claim: Claim, search: Search, language: str) -> AnswerRow:
+def _graded(claim: Claim, language: str) -> AnswerRow:
     """The row of a claim: its verdict, and if it is wrong what explains it."""
-    found, told = None, None
+    causes: list[tuple[Said, Any]] = []
     verdict = RIGHT if claim.scale == 1.0 else AS_UPDATE
+    told = [said("update", rate=-claim.scale)] if verdict == AS_UPDATE else []
     if claim.wrong.any() or claim.agrees is None:
         verdict = WRONG
-        found = None if _independent(claim) else search(claim)
-        told = _explanation(claim, found)
-    elif verdict == AS_UPDATE:
-        told = said("as update", rate=-claim.scale)
+        # What is wrong only where the loss does not depend on it needs no search.
+        found = explained(claim) if claim.agrees is None or (claim.where[claim.wrong] >= 0).any() else None
+        told = [*_explanation(claim, found)]
+        causes = [] if found is None else found.causes
     if not claim.answered.all():
-        missing = _unanswered(claim)
-        if told is not None and verdict == WRONG:
-            told = said("then", first=told, second=missing)
-        else:
-            verdict, told = UNREADABLE if claim.unreadable.any() else BLANK, missing
-    causes = [] if found is None else found.causes
-    write = partial(Said.text, language=language, asked=claim.name, about=claim.reached)
-    numbers = np.where(claim.answered, claim.written, np.array(None, dtype=object))
+        texts = [cut(repr(each)) for each in claim.source[~claim.answered] if each is not None]
+        missing = said("blank at", places=places_of(~claim.answered)) if claim.true.shape else said("blank")
+        missing = said("unreadable", text=several(texts)) if texts else missing
+        told = [*(told if verdict == WRONG else ()), missing]
+        verdict = verdict if verdict == WRONG else UNREADABLE if texts else BLANK
     return AnswerRow(
         claim.name,
-        _plain(claim.written.tolist() if claim.answered.all() else numbers.tolist()),
-        _plain(claim.true.tolist()),
-        _plain(claim.ratio.tolist()),
+        _plain(np.where(claim.answered, claim.read["value"].astype(object), np.array(None, dtype=object))),
+        _plain(claim.true),
+        _plain(claim.ratio),
         verdict,
-        "" if told is None else write(told),
-        tuple(Cause(write(each.told), _plain(each.gives.tolist())) for each in causes),
-        None if claim.agrees is None else _plain(claim.agrees.tolist()),
-        _plain(claim.source.tolist()),
+        joined("then", told).text(language) if told else "",
+        tuple(Cause(cause.text(language), _plain(gives)) for cause, gives in causes),
+        None if claim.agrees is None else _plain(claim.agrees),
+        _plain(claim.source),
     )
 
 
-def _plain(numbers: Any) -> Any:
-    """Nested lists as nested tuples."""
-    return tuple(map(_plain, numbers)) if isinstance(numbers, list) else numbers
+def _plain(array: Any) -> Any:
+    """An array as nested tuples."""
+    listed = array.tolist() if isinstance(array, np.ndarray) else array
+    return tuple(map(_plain, listed)) if isinstance(listed, list) else listed
 
 
-def _unanswered(claim: Claim) -> Said:
-    if claim.unreadable.any():
-        texts = [cut(repr(each)) for each in claim.source[claim.unreadable].flat]
-        return said("unreadable", text=several(texts, 3))
-    return said("blank at", places=places_of(claim.blank)) if claim.true.shape else said("blank")
-
-
-def _independent(claim: Claim) -> bool:
-    """Whether it is wrong only where the loss does not depend on it."""
-    return claim.agrees is not None and bool((claim.where[claim.wrong] < 0).all())
-
-
-def _explanation(claim: Claim, found: Found | None) -> Said:
-    clauses = []
-    if claim.written.shape != claim.true.shape:
-        shapes = {"claimed": shape_of(claim.written), "true": shape_of(claim.true)}
-        clauses.append(said("shapes", name=claim.name, **shapes))
+def _explanation(claim: Claim, found: Found | None) -> Iterator[Said]:
+    """The clauses about what is wrong. ValueError where the shape makes no sense."""
+    if claim.source.shape != claim.true.shape:
+        yield said("shapes", name=claim.name, claimed=shape_of(claim.source), true=shape_of(claim.true))
     if claim.scale != 1.0:
-        clauses.append(said("stands for", rate=-claim.scale, gradient=shown(claim.claimed)))
+        yield said("stands for", rate=-claim.scale, gradient=shown(claim.claimed))
     if found is None:
         places = places_of(claim.wrong)
-        clauses.append(said("independent at", places=places) if claim.true.shape else said("independent"))
+        yield said("independent at", places=places) if claim.true.shape else said("independent")
     elif found.causes:
-        told = [each.told for each in found.causes]
-        clause = reduce(lambda first, second: said("or", first=first, second=second), told)
-        clause = said("mistakes", n=len(told), texts=clause) if len(told) > 1 else clause
-        if found.how == "doubtful":
-            clause = said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}")
-        clauses.append(clause)
+        clause = joined("or", (cause for cause, _ in found.causes))
+        if len(found.causes) > 1:
+            clause = said("mistakes", n=len(found.causes), texts=clause)
+        doubtful = found.how == "doubtful"
+        yield said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause
     else:
         clause = said(found.how, away=_away(claim), n=found.tried)
-        unsure = found.how == "none" and (claim.half > 0.0)[~claim.rounded & claim.wrong].any()
-        clauses.append(said("unrounded", away=clause) if unsure else clause)
-    return reduce(lambda first, second: said("then", first=first, second=second), clauses)
+        unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
+        yield said("unrounded", away=clause) if found.how == "none" and unsure.any() else clause
 
 
 def _away(claim: Claim) -> Said:
-    """By how much a claim is wrong. ValueError where its shape makes no sense."""
+    """By how much a claim is wrong."""
     claimed, true = claim.claimed, claim.true
-    if not fits_onto(claimed.shape, true.shape):
+    if not claim.fits:
         if claimed.shape == true.shape[::-1] or claimed.size == true.size:
             return said("misshapen")
         raise ValueError(
@@ -198,24 +183,6 @@ def _away(claim: Claim) -> Said:
         difference = np.where(wrong, claimed - true, 0.0)
     worst = np.unravel_index(int(np.argmax(abs(difference))), difference.shape)
     ratio = claim.ratio[worst]
-    at = said("nothing")
-    if true.shape:
-        there = "everywhere" if wrong.all() else "at"
-        at = said(there, places=partial(places_of, wrong), most=element(worst))
-    return said(
-        "away",
-        at=at,
-        times=said("nothing") if ratio is None else said("ratio", ratio=f"{ratio:.6g}"),
-        difference=f"{difference[worst]:+.6g}",
-        lines=_equal_lines(claim),
-    )
-
-
-def _equal_lines(claim: Claim) -> Said:
-    """Whether rows or columns are equal that should not be: what broadcasting leaves behind."""
-    if claim.claimed.shape == claim.true.shape and claim.true.ndim == 2:
-        for axis, lines in enumerate(("rows", "columns")):
-            claimed, true = (np.ptp(each, axis=axis).max() for each in (claim.claimed, claim.true))
-            if claim.true.shape[axis] > 1 and claimed <= 1e-12 * abs(claim.claimed).max() < true:
-                return said("equal", lines=said(lines))
-    return said("nothing")
+    there = said("everywhere" if wrong.all() else "at", places=places_of(wrong), most=element(worst))
+    times = "" if ratio is None else said("ratio", ratio=f"{ratio:.6g}")
+    return said("away", at=there if true.shape else "", times=times, difference=f"{difference[worst]:+.6g}")

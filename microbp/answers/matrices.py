@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial, reduce
+from functools import partial
 from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.answers.claims import Claim, fits_onto
-from microbp.answers.structure import ARITHMETIC, Floats, Places, Structure, prime_of
-from microbp.answers.words import Said, said, shape_of, shown
-from microbp.rules import RULES
-
-#: How many operations in a row are followed from a weighted input to an activation.
-_LONGEST = 8
+from microbp.answers.mistakes import Mistake
+from microbp.answers.structure import Floats, Places, Structure
+from microbp.answers.words import Said, joined, said, shape_of, shown
 
 
-# -------------------------------------------------------------------------------------------- the layers
 class Named(NamedTuple):
     """A matrix and what to call it."""
 
@@ -26,173 +22,73 @@ class Named(NamedTuple):
     data: Floats
 
 
-class Above(NamedTuple):
-    """What a hidden layer gets its error from."""
+# -------------------------------------------------------------------------------------------- the layers
+def _products(net: Structure, nodes: Places) -> tuple[Places, Places] | None:
+    """The K products that each of the nodes [L, M] is a factor of, [M, K], and the edges beside them, [L, K].
 
-    weights: Named
-    #: The derivatives of the hidden layer's activations.
-    slope: Named
-    #: The true delta of the next layer, ...
-    delta: Named
-    #: ... and what that one gets its error from, where it is hidden too.
-    further: Above | None
-
-
-class Layer(NamedTuple):
-    """z = W·x for N samples. Samples stand in columns; in rows where W is stored as in × out."""
-
-    x: Named
-    delta: Named
-    #: What the layer puts out.
-    output: str
-    rows: bool
-    above: Above | None
-
-
-#: What stands beside the weights of one neuron in one sample: nodes, or literals counted below 0.
-_Inputs = tuple[float, ...]
-
-
-def layer_at(net: Structure, where: Places) -> Layer | None:
-    """The layer whose weights stand at ``where``; None where the graph does not show one."""
-    if where.ndim != 2 or (where < 0).any():
+    For weights [in, out] and N samples these are [out, N], and the inputs [in, N]. None where the products
+    with a line do not get the same gradients, or have not the same numbers beside them.
+    """
+    uses = [net.uses[node] for node in nodes.flat]
+    if len({*map(len, uses)}) != 1 or not uses[0] or not net.partner.keys() >= {*chain(*uses)}:
         return None
-    for rows, weights in ((False, where), (True, where.T)):
-        found = _products(net, weights)
-        if found is not None:
-            z, x, inputs = found
-            ends = _outputs(net, z)
-            output = net.common(ends.flat) or net.common(z.flat)
-            return Layer(
-                _input(net, inputs, _stored(x, rows)),
-                Named(_subscript("δ", output), _stored(net.gradient[z], rows)),
-                output or "the hidden layer",
-                rows,
-                _above(net, z, ends, rows),
-            )
-    return None
+    edges = np.array(uses).reshape(*nodes.shape, -1)
+    owners, beside = np.array(net.owner)[edges], np.vectorize(net.partner.__getitem__)(edges)
+    gradient, numbers = net.gradient[owners], net.numbers[beside]
+    alike = (gradient == gradient[:1]).all() and (numbers == numbers[:, :1]).all()
+    return (owners[0], beside[:, 0]) if alike else None
 
 
-def _input(net: Structure, inputs: Iterable[_Inputs], x: Floats) -> Named:
-    """What a layer takes in, by its name, or by that of a plain array of the same numbers."""
-    name = net.common(chain.from_iterable(inputs))
-    for variable, held in net.scope.items() if not name else ():
-        if isinstance(held, np.ndarray) and held.dtype.kind == "f" and np.array_equal(held, x):
-            name = name or variable
-    return Named(name or "x", x)
+class _Layer:
+    """z = W·x for N samples, in columns; in rows where W is stored as in × out."""
+
+    def __init__(self, net: Structure, products: tuple[Places, Places], *, rows: bool) -> None:
+        def named(symbol: str, nodes: Iterable[Any], other: str, data: Floats) -> Named:
+            name = net.common(nodes) or other
+            return Named("_".join(filter(None, (symbol, name))), data.T if rows else data)
+
+        def beside(edges: Places, other: str) -> Named:
+            return named("", (net.args[edge] for edge in edges.flat), other, net.numbers[edges])
+
+        z, ends = products[0], _ends(net, products[0])
+        self.x, self.delta = beside(products[1], ""), named("δ", ends.flat, "", net.gradient[z])
+        plain = [name for name, held in net.scope.items() if isinstance(held, np.ndarray)]
+        same = [name for name in plain if np.array_equal(net.scope[name], self.x.data)]
+        self.x = self.x._replace(text=self.x.text or (same or ["x"])[0])
+        self.output = net.common(ends.flat) or "the hidden layer"
+        #: The right forms of its error and of the gradient of W.
+        self.inner, self.outer = _Form(True, rows, True, False), _Form(True, rows, False, True)
+        #: Where it gets its error from: the weights and the delta above, its own derivatives; and so on.
+        self.hidden: list[tuple[Named, Named, Named]] = []
+        symbols = {each.user: each.symbol for each in net.factors if each.function and not each.row}
+        while net.gradient[ends].all() and (above := _products(net, ends)):
+            primes = {symbols.get(node, "f′") for node in ends.ravel().tolist()}
+            prime = primes.pop() if len(primes) == 1 else "f′"
+            slope = named(prime, ends.flat, "", net.gradient[z] / net.gradient[ends])
+            z, weights = above[0].T, beside(above[1].T, "V")
+            ends = _ends(net, z)
+            self.hidden.append((weights, named("δ", ends.flat, "next", net.gradient[z]), slope))
+
+    def back(self, depth: int, first: _Form, second: _Form) -> tuple[Any, Any]:
+        """The error and the delta of the layer, by these products in so many layers from it on."""
+        error: Floats | None = None
+        delta: Floats | None = self.hidden[depth - 1][1].data if depth else self.delta.data
+        for weights, _, slope in reversed(self.hidden[:depth]):
+            error = None if delta is None else first(weights.data, delta)
+            delta = None if error is None else second(error, slope.data)
+        return error, delta
 
 
-def _stored(columns: Floats, rows: bool) -> Floats:
-    return columns.T if rows else columns
-
-
-def _subscript(symbol: str, name: str) -> str:
-    return f"{symbol}_{name}" if name else symbol
-
-
-def _products(net: Structure, weights: Places) -> tuple[Places, Floats, list[_Inputs]] | None:
-    """The matrices z (out × N) and x (in × N), and x's operands by sample, if z = weights·x; else None."""
-    z: list[list[int]] = []
-    x: list[list[float]] = []
-    order: list[_Inputs] = []
-    for line in weights:
-        uses = [_sums_of_products(net, int(each)) for each in line]
-        nodes = sorted(uses[0])
-        if not nodes or any(each.keys() != uses[0].keys() for each in uses):
-            return None
-        inputs = {tuple(each[node][1] for each in uses): node for node in nodes}
-        if not z:
-            order = [tuple(each[node][1] for each in uses) for node in nodes]
-            x = [[each[node][0] for node in nodes] for each in uses]
-        elif inputs.keys() == set(order) and len(inputs) == len(order):
-            nodes = [inputs[each] for each in order]
-        elif sorted(inputs) != sorted(set(order)):
-            return None
-        z.append(nodes)
-    together = set(chain.from_iterable(z))
-    return (np.array(z), np.array(x), order) if len(together) == sum(map(len, z)) else None
-
-
-def _sums_of_products(net: Structure, position: int) -> dict[int, tuple[float, float]]:
-    """The weighted inputs that a Value takes part in, with the number and the operand beside it."""
-    found: dict[int, tuple[float, float]] = {}
-    for edge in net.uses[position]:
-        z, partner = net.owner[edge], net.partner[edge]
-        while net.rules[net.owner[edge]] is RULES["mul"] and len(net.uses[z]) == 1:
-            ahead = int(net.owner[net.uses[z][0]])
-            if net.rules[ahead] not in (RULES["add"], RULES["sum"]):
-                break
-            z = ahead
-        if partner < 0 or z in found:
-            return {}
-        beside = net.args[partner]
-        found[z] = float(net.local[edge]), beside if beside >= 0 else float(net.numbers[partner])
-    return found
-
-
-def _outputs(net: Structure, z: Places) -> Places:
-    """What each weighted input becomes: what feeds the next layer, else its activation."""
-    return np.array([_output(net, int(each)) for each in z.flat]).reshape(z.shape)
-
-
-def _is_function(net: Structure, node: int) -> bool:
-    rule = net.rules[node]
-    return rule is not None and rule.name not in ARITHMETIC and len(net.operands(node)) == 1
-
-
-def _output(net: Structure, z: int) -> int:
-    position, plain = z, True
-    labels: list[tuple[bool, int]] = []
-    for _ in range(_LONGEST):
-        if _feeds_layer(net, position):
-            return position
-        position = net.meeting[position]
-        if position < 0:
-            break
-        inner = [each for each in net.operands(position) if net.rules[each] is not None]
-        biased = net.rules[position] is RULES["add"] and len(inner) == 1
-        plain = plain and (len(net.operands(position)) == 1 or biased)
-        if plain and (net.named[position] or _is_function(net, position)):
-            labels.append((not net.named[position], position))
-    return min(labels, default=(False, z))[1]
-
-
-def _feeds_layer(net: Structure, position: int) -> bool:
-    """Whether a node is multiplied by parameters, and goes nowhere else."""
-    partners = [net.partner[edge] for edge in net.uses[position]]
-    beside = {net.args[each] if each >= 0 else -1 for each in partners}
-    return bool(beside) and beside.issubset(net.leaves)
-
-
-def _above(net: Structure, z: Places, ends: Places, rows: bool) -> Above | None:
-    """The next layer, if what it takes in are the activations of this one."""
-    upstream = net.gradient[ends]
-    if (upstream == 0.0).any() or not all(_feeds_layer(net, int(each)) for each in ends.flat):
-        return None
-    columns: list[list[int]] = []
-    order: list[_Inputs] = []
-    weights = np.empty((0, 0))
-    for sample in ends.T:
-        found = _products(net, sample[None])
-        if found is None:
-            return None
-        by_weights = dict(zip(found[2], found[0][0].tolist(), strict=True))
-        if not columns:
-            order, weights = found[2], found[1].T
-        if by_weights.keys() != set(order):
-            return None
-        columns.append([by_weights[each] for each in order])
-    following = np.array(columns).T
-    outputs = _outputs(net, following)
-    rules = {net.rules[each] for each in ends.flat}
-    rule = rules.pop() if len(rules) == 1 and all(_is_function(net, int(e)) for e in ends.flat) else None
-    prime = "f′" if rule is None else prime_of(rule)
-    return Above(
-        Named(net.common(chain.from_iterable(order)) or "V", _stored(weights, rows)),
-        Named(_subscript(prime, net.common(ends.flat)), _stored(net.gradient[z] / upstream, rows)),
-        Named(_subscript("δ", net.common(outputs.flat) or "next"), _stored(net.gradient[following], rows)),
-        _above(net, following, outputs, rows),
-    )
+def _ends(net: Structure, products: Places) -> Places:
+    """What the sum of these products becomes in the end: an activation, if there is one."""
+    activations = {each.operand: each.user for each in net.factors if each.function or each.row}
+    ends = []
+    for node in products.ravel().tolist():
+        end = node
+        while end not in activations and len(net.uses[end]) == 1 and net.linear(net.owner[net.uses[end][0]]):
+            end = net.owner[net.uses[end][0]]
+        ends.append(activations.get(end, end))
+    return np.array(ends).reshape(products.shape)
 
 
 # ------------------------------------------------------------------------------------------ the mistakes
@@ -204,33 +100,27 @@ class _Form(NamedTuple):
     turn_a: bool
     turn_b: bool
 
-    def factors(self, a: Floats, b: Floats) -> tuple[Floats, Floats]:
-        a, b = a.T if self.turn_a else a, b.T if self.turn_b else b
-        return (b, a) if self.swap else (a, b)
-
-    def __call__(self, a: Floats, b: Floats) -> Floats | None:
+    def __call__(self, a: Any, b: Any) -> Floats | None:
         """The product as NumPy has it, with broadcasting; None where the shapes do not allow it."""
-        a, b = self.factors(a, b)
+        a, b = self._factors(a, b)
         if self.matrix:
             return a @ b if a.shape[1] == b.shape[0] else None
         return a * b if all(m == n or 1 in (m, n) for m, n in zip(a.shape, b.shape, strict=True)) else None
+
+    def _factors(self, a: Floats, b: Floats) -> tuple[Floats, Floats]:
+        a, b = a.T if self.turn_a else a, b.T if self.turn_b else b
+        return (b, a) if self.swap else (a, b)
 
     def text(self, a: str, b: str) -> str:
         """``W1ᵀ·δ``: · is the matrix product, ∗ that of the elements."""
         a, b = (f"({each})" if "·" in each or "∗" in each else each for each in (a, b))
         a, b = a + "ᵀ" * self.turn_a, b + "ᵀ" * self.turn_b
-        a, b = (b, a) if self.swap else (a, b)
-        return f"{a}{'·' if self.matrix else ' ∗ '}{b}"
+        return ("·" if self.matrix else " ∗ ").join((b, a) if self.swap else (a, b))
 
     def shapes(self, a: Floats, b: Floats) -> str:
         """``1×2 · 2×2 → 1×2``."""
-        a, b = self.factors(a, b)
-        sign, made = ("·", a @ b) if self.matrix else ("∗", a * b)
-        return f"{shape_of(a)} {sign} {shape_of(b)} → {shape_of(made)}"
-
-    @property
-    def turns(self) -> int:
-        return self.turn_a + self.turn_b
+        one, other = map(shape_of, self._factors(a, b))
+        return f"{one} {'·' if self.matrix else '∗'} {other} → {shape_of(self(a, b))}"
 
 
 _BY_ELEMENTS = _Form(False, False, False, False)
@@ -238,113 +128,59 @@ _FORMS = [_Form(True, *turns) for turns in product((False, True), repeat=3)]
 _FORMS += [_Form(False, False, *turns) for turns in product((False, True), repeat=2)]
 
 
-class _Delta(NamedTuple):
-    """A layer's delta, perhaps wrong: how many faults and transposes are in it, and in words."""
-
-    faults: int
-    turns: int
-    told: list[Said]
-    named: Named
-
-
-def orientation(claim: Claim) -> Iterator[tuple[Said, Floats]]:
+def orientation(claim: Claim) -> Iterator[Mistake]:
     """The matrix products of the backward pass, with each factor turned each way, and broadcasting."""
-    layer = layer_at(claim.net, claim.where)
-    if layer is None:
+    where, true = claim.where, claim.true
+    turns = (where.T, where) if where.ndim == 2 and (where >= 0).all() else ()
+    layers = [
+        _Layer(claim.net, products, rows=each is where)
+        for each in turns
+        if (products := _products(claim.net, each))
+    ]
+    if not layers:
         return
-    x, right = layer.x, _as_stored(layer, _Form(True, False, False, True))
-    found: list[tuple[int, int, Said, Floats]] = []
-    for delta, form in product(_deltas(layer), _FORMS):
-        gives = form(delta.named.data, x.data)
-        if gives is None or not fits_onto(gives.shape, claim.true.shape):
-            continue
-        told = list(delta.told)
-        if form != right:
-            shapes = partial(form.shapes, delta.named.data, x.data)
-            one, other = (each.text(layer.delta.text, x.text) for each in (right, form))
-            told.append(said("turned", right=one, form=other, shapes=shapes))
-        if gives.shape != claim.true.shape:
-            told.append(_spread(gives, claim.true))
-        if told:
-            text = said("product", form=form.text(delta.named.text, x.text), told=reduce(_then, told))
-            faults = delta.faults + (form != right)
-            found.append((faults, delta.turns + form.turns, text, np.broadcast_to(gives, claim.true.shape)))
-    for _, _, text, gives in sorted(found, key=lambda each: each[:2]):
-        yield text, gives
-
-
-def _then(first: Said, second: Said) -> Said:
-    return said("then", first=first, second=second)
-
-
-def _deltas(layer: Layer) -> list[_Delta]:
-    """Each delta that the factors of the hidden layer give, by the least mistakes that give it."""
-    above = layer.above
-    if above is None:
-        return [_Delta(0, 0, [], layer.delta)]
-    right = _as_stored(layer, _Form(True, False, True, False))
+    layer = layers[0]
+    depths = {0, min(1, len(layer.hidden)), len(layer.hidden)}
     found = []
-    for everywhere, first, second in product((False, True), _FORMS, _FORMS):
-        error = _error(above, first, second, everywhere and above.further is not None)
-        delta = None if error is None else second(error, above.slope.data)
-        if error is not None and delta is not None:
-            deep = "deep" if everywhere and above.further else "shallow"
-            told = _told_error(layer, above, right, first, error, deep)
-            told += _told_delta(layer, above, second, error, delta)
-            text = second.text(first.text(above.weights.text, above.delta.text), above.slope.text)
-            faults = (first != right) + (second != _BY_ELEMENTS) + everywhere
-            found.append(_Delta(faults, first.turns + second.turns, told, Named(text, delta)))
-    simplest: dict[Any, _Delta] = {}
-    for each in sorted(found, key=lambda each: each[:2]):
-        simplest.setdefault((each.named.data.shape, digest(each.named.data)), each)
-    return list(simplest.values())
+    for depth, first, second in product(sorted(depths), _FORMS, _FORMS):
+        right = (first, second) == (layer.inner, _BY_ELEMENTS)
+        error, delta = layer.back(depth, first, second) if right == (depth == 0) else (None, None)
+        for last in _FORMS if delta is not None else ():
+            gives = last(delta, layer.x.data)
+            faults = (first != layer.inner) + (second != _BY_ELEMENTS) + (last != layer.outer) + (depth > 1)
+            fits = gives is not None and fits_onto(gives.shape, true.shape)
+            if gives is not None and fits and (faults or gives.shape != true.shape):
+                told = partial(_told, layer, (first, second, last), (error, delta, gives), depth, true)
+                turned = sum(form.turn_a + form.turn_b for form in (first, second, last))
+                mistake = Mistake(said("itself told", told=told), gives=np.broadcast_to(gives, true.shape))
+                found.append((faults, turned, mistake))
+    yield from (mistake for *_, mistake in sorted(found, key=lambda each: each[:2]))
 
 
-def _error(above: Above, first: _Form, second: _Form, everywhere: bool) -> Floats | None:
-    """The hidden error by a form of product; with ``everywhere`` the layers above have it, too."""
-    delta: Floats | None = above.delta.data
-    if everywhere and above.further is not None:
-        error = _error(above.further, first, second, everywhere)
-        delta = None if error is None else second(error, above.further.slope.data)
-    return None if delta is None else first(above.weights.data, delta)
-
-
-def _as_stored(layer: Layer, right: _Form) -> _Form:
-    """A product in the order in which this layer's arrays lie."""
-    return right._replace(swap=not right.swap) if layer.rows else right
-
-
-def _told_error(
-    layer: Layer, above: Above, right: _Form, form: _Form, error: Floats, deep: str
-) -> list[Said]:
-    if form == right:
-        return []
-    a, b = above.weights, above.delta
-    true = right(a.data, b.data)
-    assert true is not None
-    one = {"right": right.text(a.text, b.text), "shape": shape_of(true), "true": partial(shown, true)}
-    other = {"form": form.text(a.text, b.text), "made": shape_of(error), "wrong": partial(shown, error)}
-    return [said("error", deep=said(deep), output=layer.output, **one, **other)]
-
-
-def _told_delta(layer: Layer, above: Above, form: _Form, error: Floats, delta: Floats) -> list[Said]:
-    slope = above.slope
-    if form != _BY_ELEMENTS:
-        forms = {"right": _BY_ELEMENTS.text("error", slope.text), "form": form.text("error", slope.text)}
-        return [said("elementwise", delta=layer.delta.text, **forms)]
-    if delta.shape != layer.delta.data.shape:
-        return [said("spread slope", slope=slope.text, shapes=partial(form.shapes, error, slope.data))]
-    return []
-
-
-def _spread(gives: Floats, true: Floats) -> Said:
-    both = zip(("rows", "columns"), gives.shape, true.shape, strict=True)
-    lines = [word for word, made, length in both if made == 1 < length]
-    sentence = "spread" if len(lines) == 1 else "spread both"
-    return said(sentence, lines=said(lines[0]), shape=shape_of(gives), onto=shape_of(true))
-
-
-def digest(numbers: Floats) -> bytes:
-    """What is equal for equal numbers, whatever the rounding of their last bits."""
-    mantissa, exponent = np.frexp(numbers)
-    return np.ldexp(np.round(mantissa, 11), exponent).tobytes()
+def _told(layer: _Layer, forms: tuple[_Form, ...], made: tuple[Any, ...], depth: int, true: Floats) -> Said:
+    """Which of the products is not what it should be, and how."""
+    (first, second, last), (error, delta, gives) = forms, made
+    clauses, text = [], layer.delta.text
+    if depth:
+        weights, above, slope = layer.hidden[0]
+        one, other = (form.text(weights.text, above.text) for form in (layer.inner, first))
+        text = second.text(other, slope.text)
+        if first != layer.inner:
+            right: Any = layer.inner(weights.data, above.data)
+            of = {"output": layer.output, "shape": shape_of(right), "true": shown(right)}
+            deep = said("deep") if depth > 1 else ""
+            wrong = {"deep": deep, "made": shape_of(error), "wrong": shown(error)}
+            clauses.append(said("error", right=one, form=other, **of, **wrong))
+        one, other = (form.text("error", slope.text) for form in (_BY_ELEMENTS, second))
+        if second != _BY_ELEMENTS:
+            clauses.append(said("elementwise", delta=layer.delta.text, right=one, form=other))
+        elif delta.shape != layer.delta.data.shape:
+            clauses.append(said("spread slope", slope=slope.text, shapes=second.shapes(error, slope.data)))
+    if last != layer.outer:
+        one, other = (form.text(layer.delta.text, layer.x.text) for form in (layer.outer, last))
+        clauses.append(said("turned", right=one, form=other, shapes=last.shapes(delta, layer.x.data)))
+    if gives.shape != true.shape:
+        short = [made < right for made, right in zip(gives.shape, true.shape, strict=True)]
+        kind = said("element" if all(short) else ("row", "column")[short.index(True)])
+        clauses.append(said("spread", kind=kind, shape=shape_of(gives), onto=shape_of(true)))
+    return said("product", form=last.text(text, layer.x.text), told=joined("then", clauses))

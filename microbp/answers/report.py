@@ -51,25 +51,20 @@ class AnswerRow(NamedTuple):
 
     def lines(self) -> Iterator[tuple[Cell, ...]]:
         """The lines of the table: one for each element of an array, its verdict last."""
-        written, true = np.array(self.written, dtype=object), np.array(self.true)
+        true, held = np.array(self.true), (self.written, self.claimed, self.ratio, self.agrees)
         try:
-            written = np.broadcast_to(written, true.shape)
+            columns = [np.broadcast_to(np.array(each, dtype=object), true.shape) for each in held]
         except ValueError:
-            yield self.name, shape_of(written), shape_of(true), None, self.verdict
+            written = shape_of(np.array(self.written, dtype=object))
+            yield self.name, written, shape_of(true), None, self.verdict
             return
-        numbers = np.broadcast_to(np.array(self.claimed, dtype=object), true.shape)
-        ratio = np.array(self.ratio, dtype=object)
-        agrees = np.full(true.shape, False) if self.agrees is None else np.array(self.agrees)
         for place in np.ndindex(true.shape):
-            claim: Any = written[place]
-            if numbers[place] is None:
-                verdict = UNREADABLE if isinstance(claim, str) and claim.strip() else BLANK
-            else:
-                verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
-                verdict = RIGHT if verdict == WRONG and agrees[place] else verdict
-            quotient: Any = ratio[place]
-            name = f"{self.name}{element(place)}"
-            yield name, claim, float(true[place]), quotient, verdict
+            written, claimed, ratio, right = (each.item(*place) for each in columns)
+            verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
+            verdict = RIGHT if verdict == WRONG and right else verdict
+            if claimed is None:
+                verdict = BLANK if written is None else UNREADABLE
+            yield f"{self.name}{element(place)}", written, float(true[place]), ratio, verdict
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,9 +91,8 @@ class AnswerReport(Report):
         """The table: a line for each number claimed, and below each finding once, with the names it is of."""
         found: dict[str, list[str]] = {}
         for row in self.rows:
-            if row.explanation:
-                found.setdefault(row.explanation, []).append(row.name)
-        notes = [f"{', '.join(map(shown, names))}: {explanation}" for explanation, names in found.items()]
+            found.setdefault(row.explanation, []).append(shown(row.name))
+        notes = [f"{', '.join(names)}: {explanation}" for explanation, names in found.items() if explanation]
         columns = ("name", "claimed", "true", "the ratio", "verdict")
         heads = [said(each).text(self.language) for each in columns]
         return Table(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,36 +11,19 @@ import numpy as np
 LANGUAGES = ("en", "zh")
 
 
-class Among(NamedTuple):
-    """A list in a sentence, of those members that have to do with what is asked."""
-
-    write: Callable[[list[Any]], str]
-    #: Each with the node that it stands at.
-    members: Sequence[tuple[int, Any]]
-
-
 class Said(NamedTuple):
-    """A sentence of the table, and what fills it: texts, numbers, other sentences, lists of them, or functions."""
+    """A sentence of the table, and what fills it.
+
+    A field is a text, a number, another sentence, a list of them, or a function that makes one when it is read.
+    """
 
     sentence: str
     fields: tuple[tuple[str, Any], ...]
 
-    def text(self, language: str, asked: str = "", about: Any = ()) -> str:
-        """The sentence in a language, about a claim for ``asked``, on which the nodes of ``about`` depend."""
-        filled, sentence = {"asked": asked}, self.sentence
-        for name, field in self.fields:
-            told = field
-            if isinstance(field, Said):
-                told = field.text(language, asked, about)
-            elif isinstance(field, list):
-                told = several(each.text(language, asked, about) for each in field)
-            elif isinstance(field, Among):
-                members = [each for node, each in field.members if not len(about) or about[node]]
-                if len(members) > 1 and f"{self.sentence}, several" in SENTENCES:
-                    sentence = f"{self.sentence}, several"
-                told = field.write(members)
-            filled[name] = told() if callable(told) else told
-        return SENTENCES[sentence][LANGUAGES.index(language)].format(**filled)
+    def text(self, language: str) -> str:
+        """The sentence in a language."""
+        filled = {name: _written(field, language) for name, field in self.fields}
+        return SENTENCES[self.sentence][LANGUAGES.index(language)].format(**filled)
 
 
 def said(sentence: str, **fields: Any) -> Said:
@@ -49,6 +33,19 @@ def said(sentence: str, **fields: Any) -> Said:
     "in place of σ′(net) = 0.2 stands the function's value, not its derivative: 0.6"
     """
     return Said(sentence, tuple(fields.items()))
+
+
+def joined(sentence: str, clauses: Iterable[Said]) -> Said:
+    """Clauses one after the other."""
+    return reduce(lambda first, second: said(sentence, first=first, second=second), clauses)
+
+
+def _written(field: Any, language: str) -> Any:
+    if isinstance(field, Said):
+        return field.text(language)
+    if isinstance(field, list):
+        return several(_written(each, language) for each in field)
+    return _written(field(), language) if callable(field) else field
 
 
 def element(place: Iterable[Any]) -> str:
@@ -70,16 +67,15 @@ def shown(array: Any, most: int = 4) -> str:
     return f"[{', '.join(shown(each, most) for each in array[:most])}{', …' * (len(array) > most)}]"
 
 
-def several(texts: Iterable[Any], most: int = 3, **more: str) -> str:
+def several(texts: Iterable[Any], most: int = 3, more: str = ", …") -> str:
     """The first of some texts or numbers in a row, and that there are others."""
     listed = [each if isinstance(each, str) else f"{each:.6g}" for each in texts]
-    rest = more.get("more", ", …").format(len(listed) - most)
-    return ", ".join(listed[:most]) + rest * (len(listed) > most)
+    return ", ".join(listed[:most]) + more.format(len(listed) - most) * (len(listed) > most)
 
 
 def places_of(flags: Any) -> str:
     """``[0,1], [1,1]``: where it is true."""
-    return several(map(element, np.argwhere(flags)), 4, more=" and {} more")
+    return several(map(element, np.argwhere(flags)), 4, " and {} more")
 
 
 #: The verdicts.
@@ -106,29 +102,20 @@ SENTENCES = {
     "samples": ("the {n} uses of each parameter (samples?)", "每个参数的 {n} 次使用（样本？）"),
     "axis": ("{n}, the length of an axis", "某一轴的长度 {n}"),
     "transposed": ("it is the transpose of the true gradient", "它是真实梯度的转置"),
-    "swapped": ("{one} and {other} of {name} are swapped", "{name} 的{one}与{other}对调了"),
-    "reversed": ("the {lines} of {name} are in the reverse order", "{name} 的各{lines}顺序颠倒了"),
-    "permuted": ("the {lines} of {name} are in the order {order}", "{name} 的各{lines}按 {order} 的顺序排列"),
-    "row": ("row {i}", "第 {i} 行"),
-    "column": ("column {i}", "第 {i} 列"),
-    "element": ("element {i}", "第 {i} 个元素"),
-    "slice": ("slice {i} along axis {axis}", "轴 {axis} 上第 {i} 片"),
-    "rows": ("rows", "行"),
-    "columns": ("columns", "列"),
-    "elements": ("elements", "元素"),
-    "slices": ("slices along axis {axis}", "轴 {axis} 上的片"),
+    "swapped": ("{kind} {one} and {kind} {other} of {name} are swapped", "{name} 的{kind} {one} 与{kind} {other} 对调了"),
+    "reversed": ("the {kind}s of {name} are in the reverse order", "{name} 的各{kind}顺序颠倒了"),
+    "permuted": ("the {kind}s of {name} are in the order {order}", "{name} 的各{kind}按 {order} 的顺序排列"),
+    "row": ("row", "行"),
+    "column": ("column", "列"),
+    "element": ("element", "元素"),
+    "slice": ("axis-{axis} slice", "轴 {axis} 切片"),
     "shape": ("the numbers are right, the shape is not", "数值正确，形状不对"),
-    "shape transposed": ("it is the transpose of the true gradient, in another shape", "它是真实梯度的转置，且形状不同"),
     "broadcast": ("broadcast over all elements it is right, the shape is not", "广播到所有元素后数值正确，但形状不对"),
     "unreduced": ("it is not yet reduced over its axis {axis}: the {how} of these {n} is the true gradient", "尚未沿轴 {axis} 归约：这 {n} 个的{how}才是真实梯度"),
     "sum": ("sum", "和"),
     "mean": ("mean", "平均"),
-    "line": ("{line} of the true gradient, {shape}, stands in place of every {kind}, as if broadcast", "真实梯度的{line}（{shape}）占据了每一{kind}，如同被广播"),
+    "line": ("{kind} {i} of the true gradient, {shape}, stands in place of every {kind}, as if broadcast", "真实梯度的{kind} {i}（{shape}）占据了每一{kind}，如同被广播"),
     "lines": ("the {how} of the {kind}s, {shape}, stands in place of every {kind}, as if broadcast", "各{kind}的{how}（{shape}）占据了每一{kind}，如同被广播"),
-    "a row": ("row", "行"),
-    "a column": ("column", "列"),
-    "an element": ("element", "元素"),
-    "a slice": ("slice along axis {axis},", "轴 {axis} 上的片"),
     "update": ("it is the update, -η × the gradient with η = {rate:g}", "它是更新量 -η × 梯度，η = {rate:g}"),
     "update unsaid": ("it is the update, -η × the gradient with η = {rate:g} (right as an update: say learning_rate={rate:g})", "它是更新量 -η × 梯度，η = {rate:g}（作为更新量正确：请写 learning_rate={rate:g}）"),
     "rate": ("it is η × the gradient with η = {rate:g}: no rate belongs in it", "它是 η × 梯度，η = {rate:g}：梯度中不应有学习率"),
@@ -154,7 +141,7 @@ SENTENCES = {
     "at the output": ("the derivative at the output in place of the argument", "在输出处而不是在自变量处的导数"),
     "by the argument": ("its formula with the argument in place of the output", "把自变量当作输出代入的导数公式"),
     "part": ("only the factor {part} of its formula", "导数公式中仅有的因子 {part}"),
-    "other": ("{prime}", "{prime}"),
+    "itself told": ("{told}", "{told}"),
     "other by output": ("{prime} as computed from the output", "由输出算出的 {prime}"),
     "partner": ("the other factor of the product", "乘积中的另一个因子"),
     "output": ("the layer's own output", "该层自己的输出"),
@@ -171,10 +158,8 @@ SENTENCES = {
     "constant": ("{what} is taken as a constant: the paths through it are missing", "把 {what} 当作常数：缺少经过它的路径"),
     "others": ("the paths through the other outputs are missing: of {what} only the diagonal of its derivative is there", "缺少经过其他输出的路径：{what} 的导数只有对角线部分"),
     "next step": ("what comes back from the next step through {what} is missing: the sum over time is truncated", "缺少从下一时间步经 {what} 传回的部分：沿时间的求和被截断"),
-    "overwritten": ("only the {which} use of {what} counts: each overwrites the one before, = in place of +=", "{what} 只有{which}一次使用起作用：后者覆盖前者，把 += 写成了 ="),
-    "first": ("first", "第"),
-    "last": ("last", "最后"),
-    "upstream": ("the upstream gradient of {name}, {number}, is missing: it is ∂{one}/∂{asked} alone", "缺少 {name} 的上游梯度 {number}：只是 ∂{one}/∂{asked}"),
+    "overwritten": ("only the last use of {what} counts: each overwrites the one before, = in place of +=", "{what} 只有最后一次使用起作用：后者覆盖前者，把 += 写成了 ="),
+    "upstream": ("the upstream gradient of {name}, {number}, is missing: it is {by} alone", "缺少 {name} 的上游梯度 {number}：只是 {by}"),
     "upstreams": ("the upstream gradients of {names} are missing: 1 in place of each", "缺少 {names} 的上游梯度：都用了 1"),
     "early": ("{names} had been updated with η = {rate} before being used in the backward pass: {numbers}", "{names} 在反向传播使用之前已用 η = {rate} 更新：{numbers}"),
     "early and again": ("{names} had been updated with η = {rate} before a new forward and backward pass: {numbers}", "{names} 已用 η = {rate} 更新，随后重新做了前向与反向传播：{numbers}"),
@@ -183,15 +168,12 @@ SENTENCES = {
     "product": ("it is {form}: {told}", "它是 {form}：{told}"),
     "error": ("{deep}the error of {output} is {right} ({shape}, {true}), not {form} ({made}, {wrong})", "{deep}{output} 的误差是 {right}（{shape}，{true}），而不是 {form}（{made}，{wrong}）"),
     "deep": ("in this layer and in those above ", "在本层及以上各层中，"),
-    "shallow": ("", ""),
     "elementwise": ("{delta} is {right}, not {form}", "{delta} 是 {right}，而不是 {form}"),
     "spread slope": ("times {slope} that is broadcast to {shapes}", "乘以被广播为 {shapes} 的 {slope}"),
     "turned": ("the gradient is {right}, not {form} ({shapes})", "梯度是 {right}，而不是 {form}（{shapes}）"),
-    "spread": ("this {shape} is broadcast over {onto}, so that its {lines} are equal", "这个 {shape} 被广播到 {onto}，于是各{lines}相等"),
-    "spread both": ("this {shape} is broadcast over {onto}, so that its rows are equal and its columns are equal", "这个 {shape} 被广播到 {onto}，于是各行相等、各列也相等"),
+    "spread": ("this {shape} is broadcast over {onto}, so that its {kind}s are equal", "这个 {shape} 被广播到 {onto}，于是各{kind}相等"),
     "then": ("{first}; {second}", "{first}；{second}"),
     # --------------------------------------------------------------------------------- around the causes
-    "as update": ("it is the update, -η × the gradient with η = {rate:g}", "它是更新量 -η × 梯度，η = {rate:g}"),
     "shapes": ("the claim is {claimed}, {name} is {true}", "答案的形状是 {claimed}，{name} 是 {true}"),
     "stands for": ("as an update with η = {rate:g} it stands for the gradient {gradient}", "作为 η = {rate:g} 的更新量，它对应梯度 {gradient}"),
     "mistakes": ("{n} mistakes give this: {texts}", "有 {n} 种错误会得到它：{texts}"),
@@ -199,12 +181,10 @@ SENTENCES = {
     "misshapen": ("in that shape the numbers do not fit either", "在那个形状下数值也不符"),
     "independent": ("the loss does not depend on it: the gradient is 0", "损失与它无关：梯度为 0"),
     "independent at": ("the loss does not depend on it at {places}: the gradient is 0", "损失与它在 {places} 处无关：梯度为 0"),
-    "away": ("{at}it is {times}{difference} away from it{lines}", "{at}它{times}相差 {difference}{lines}"),
+    "away": ("{at}it is {times}{difference} away from it", "{at}它{times}相差 {difference}"),
     "ratio": ("{ratio} × the true gradient, ", "是真实梯度的 {ratio} 倍，"),
-    "nothing": ("", ""),
     "everywhere": ("everywhere, most at {most}: ", "处处不同，在 {most} 处最大："),
     "at": ("at {places}, most at {most}: ", "在 {places} 处，{most} 处最大："),
-    "equal": ("; its {lines} are equal, as broadcasting leaves them", "；各{lines}相等，如同广播的结果"),
     "not finite": ("{away}; no mistake is looked for among numbers that are not finite", "{away}；对非有限的数不查找错误"),
     "none": ("{away}; none of {n} mistakes tried gives this", "{away}；试过的 {n} 种错误都不会得到它"),
     "unrounded": ("{away}. Was it rounded? A float needs 5 digits, a text 3, to be taken so", "{away}。是舍入过的吗？浮点数至少 5 位、文本至少 3 位有效数字才按舍入处理"),

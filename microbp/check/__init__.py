@@ -5,10 +5,9 @@ to it, and says ``agree``, ``DISAGREE`` or ``inconclusive`` with the reason. ``n
 derivatives of any function. ``audit`` looks at each recorded operation alone, so that it can name the rule
 that is wrong.
 
-The files, each of which imports only those before it: ``measure`` (one derivative by differences, with its
-error), ``parameters`` (what is moved, and the shape of what comes back), ``words`` (operands, in words and as
-their rule takes them), ``operation`` (one by itself), ``changes`` (does the record still hold), ``report``
-(what comes out), ``auditing`` and ``gradients``.
+The files, each of which imports only those before it: ``measure`` (one derivative, and the verdict on a
+claim), ``parameters``, ``words``, ``operation`` (one by itself), ``changes`` (does the record still hold),
+``report`` (what comes out), ``auditing`` and ``gradients``.
 """
 
 from microbp.check.auditing import audit

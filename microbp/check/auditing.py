@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
 from microbp.check.changes import changes_in
-from microbp.check.measure import EPS
-from microbp.check.operation import Verdict, verdicts
+from microbp.check.measure import Verdict, same
+from microbp.check.operation import verdicts
 from microbp.check.report import Accumulation, AuditReport, AuditRow
 from microbp.check.words import named, operand_words
 from microbp.errors import NoGradientError
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.sites import user_scope
+from microbp.sweeps import backward
 from microbp.value import Value, describe
 
 
@@ -62,8 +63,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     for node in graph:
         if node.rule is None:
             continue
-        if node.position in changes:
-            change = changes[node.position]
+        if change := changes.get(node.position):
             about = (node.name, node.rule.name, "", node.data, change.now)
             rows.append(AuditRow(*about, "CHANGED", change.text, node.site))
             continue
@@ -75,10 +75,9 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         operands = operand_words(graph, node)
         for verdict, told, stated in zip(measured[key], operands, node.local_derivatives, strict=True):
             if verdict is not None and stated is not None:
-                rows.append(AuditRow(node.name, node.rule.name, told, stated, *verdict, node.site))
+                rows.append(AuditRow(node.name, node.rule.name, told, stated, *verdict[:3], node.site))
     gradients = upstream_gradients(loss)
-    ok, told = sums(graph, gradients)
-    accumulation = Accumulation(ok, told, grad_state(*passes_held(graph, gradients)))
+    accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
     report = AuditReport(f"audit({named(graph)})", tuple(rows), accumulation)
     if show:
         report.present()
@@ -87,57 +86,35 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
 
 def sums(graph: Graph, gradients: Mapping[int, float]) -> tuple[bool, str]:
     """Whether the gradients of a pass are the chain-rule sums over the uses of each node."""
-    upstream = {position: gradients.get(place) for place, position in graph._places.items()}
-    uses = graph.uses()
-    for node in reversed(graph.nodes):
-        got = upstream[node.position]
-        if got is None:
-            continue
-        terms = [1.0] if node is graph.root else []
-        for user, place in uses[node.position]:
-            local, above = graph[user].local_derivatives[place], upstream[user]
-            if local is not None and above is not None:
-                terms.append(above * local)
-        total, size = sum(terms), sum(map(abs, terms))
-        if math.isfinite(total) and not abs(got - total) <= 2.0 * EPS * len(terms) * size:
+    held = {place: gradients[value] for value, place in graph._places.items() if value in gradients}
+    summed = backward(graph, {len(graph) - 1: 1.0}).tolist()
+    for place in sorted(held, reverse=True):  # the first that differs makes those below it differ
+        if not same(held[place], summed[place]):
             return False, (
-                f"{node.name} has the gradient {got!r} in a fresh pass, but the sum over its "
-                f"{len(terms)} uses is {total!r}"
+                f"{graph.names[place]} has the gradient {held[place]!r} in a fresh pass, but the sum over "
+                f"its {len(graph.uses()[place])} uses is {summed[place]!r}"
             )
-    count = sum(each is not None for each in upstream.values())
-    return True, f"right: {count} gradients are the sums over their uses"
+    return True, f"right: {len(held)} gradients are the sums over their uses"
 
 
-def passes_held(
-    graph: Graph, gradients: Mapping[int, float]
-) -> tuple[Counter[int], list[tuple[Node, float]]]:
-    """How many nodes hold how many whole passes in ``grad``; and those that hold something else."""
+def grad_state(graph: Graph, gradients: Mapping[int, float], of: Collection[int] | None = None) -> str:
+    """What stands in ``grad``, in words: how many whole passes, at all values or at those ``of`` an id."""
     passes: Counter[int] = Counter()
-    others: list[tuple[Node, float]] = []
+    others = []
     # Each pass adds 1 to the gradient of the root, and no node can hold more passes.
     most = math.inf if graph.root.grad is None else graph.root.grad
-    for place, position in graph._places.items():
-        node, one = graph[position], gradients.get(place)
-        if node.grad is None or one is None or not math.isfinite(one):
+    for value, place in graph._places.items():
+        held, one = graph.nodes[place].grad, gradients.get(value)
+        if held is None or one is None or not math.isfinite(one) or not (of is None or value in of):
             continue
-        count = round(node.grad / one) if one and math.isfinite(node.grad / one) else 0
-        whole = 0 <= count <= most and abs(node.grad - count * one) <= 1e-9 * abs(node.grad)
-        if not whole:
-            others.append((node, one))
+        count = round(held / one) if one and math.isfinite(held / one) else 0
+        if not 0 <= count <= most or abs(held - count * one) > 1e-9 * abs(held):
+            others.append(f"{graph.names[place]}.grad = {held!r} is not a number of passes of {one!r} each")
         elif one:
             passes[count] += 1
-    return passes, others
-
-
-def grad_state(passes: Counter[int], others: Sequence[tuple[Node, float]]) -> str:
-    """What stands in ``grad``, in words."""
     if others:
-        node, one = others[0]
         more = f", and {len(others) - 1} more like it" if len(others) > 1 else ""
-        return (
-            f"{node.name}.grad = {node.grad!r} is not a number of passes of {one!r} each{more}: it was set "
-            "or clipped, or another graph has added to it"
-        )
+        return f"{others[0]}{more}: it was set or clipped, or another graph has added to it"
     if not passes:
         return "not computed"
     told = {count: f"{count} backward pass{'es' * (count != 1)}" for count in sorted(passes)}

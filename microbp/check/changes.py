@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from microbp.check.measure import same
@@ -23,81 +23,58 @@ class Change(NamedTuple):
 
 def changes_in(graph: Graph) -> list[Change]:
     """The nodes whose number, or a local derivative, is not what their operands give now."""
-    nows: dict[int, float] = {}
     numbers = graph.data.tolist()
-    for node in graph:
-        if node.rule is None:
-            continue
-        entries = entries_of(node, numbers)
-        try:
-            now = compiled(node.rule).value(*entries)
-        except (ArithmeticError, ValueError):
-            now = math.nan
-        gives = local_derivatives(node.rule, entries, node.data)
-        pairs = zip(gives, node.local_derivatives, strict=True)
-        if not (same(now, node.data) and all(was is None or same(d, was) for d, was in pairs)):
-            nows[node.position] = now
-    was, unchanged = _earlier(graph)
-    nodes, changed = graph.nodes, set(nows)
+    nows = {node.position: now for node in graph for now in _otherwise(node, numbers)}
+    read = dict(pair for node in graph for pair in _read(node)) if nows else {}
+    was = {place: number for place, number in read.items() if not same(number, numbers[place])}
     users = [{user for user, _ in uses} for uses in graph.uses()] if nows else []
     found = []
     for position, now in nows.items():
-        node = nodes[position]
-        operands = dict.fromkeys(each for each in node.operands if type(each) is int)
-        causes = [each for each in operands if each in was]
-        if not causes:
+        node = graph.nodes[position]
+        near = [each for each in dict.fromkeys((*node.operands, position)) if type(each) is int]
+        causes = [each for each in near[:-1] if each in was] or [
             # Whatever was changed no longer fits anywhere: neither to its operands, nor in its uses.
-            causes = [
-                each
-                for each in (*operands, position)
-                if each not in unchanged
-                and (nodes[each].rule is None or each in changed)
-                and users[each]
-                and users[each] <= changed
-            ]
-        found.append(Change(node, now, _told(graph, node, now, causes, was)))
+            each for each in near
+            if (each in was or each not in read) and (graph.nodes[each].rule is None or each in nows)
+            and users[each] and users[each] <= nows.keys()
+        ]  # fmt: skip
+        gives = "nothing" if math.isnan(now) else repr(now)
+        what = f"{graph.equation(node)} was recorded, but its operands give {gives} now"
+        if same(now, node.data):
+            what = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
+        befores = [f"was {was[each]!r} and " if each in was else "" for each in causes]
+        told = [
+            f"{graph.names[each]} {before}is {numbers[each]!r} now"
+            for each, before in zip(causes, befores, strict=True)
+        ]
+        several = "; one of these was changed" if len(told) > 1 and not any(befores) else ""
+        found.append(Change(node, now, f"{what}{several}: {', '.join(told) or 'its data was changed'}"))
     return found
 
 
-def _told(graph: Graph, node: Node, now: float, causes: Sequence[int], was: Mapping[int, float]) -> str:
-    """What no longer holds, with both numbers, and which data must have been changed."""
-    if same(now, node.data):
-        what = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
-    else:
-        gives = "nothing" if math.isnan(now) else repr(now)
-        what = f"{graph.equation(node)} was recorded, but its operands give {gives} now"
-    told = []
-    for cause in map(graph.nodes.__getitem__, causes):
-        before = f"was {was[cause.position]!r} and " if cause.position in was else ""
-        told.append(f"{cause.name} {before}is {cause.data!r} now")
-    if len(told) > 1 and not was.keys() & set(causes):
-        return f"{what}; one of these was changed: {', '.join(told)}"
-    return f"{what}: {', '.join(told) or 'its data was changed'}"
+def _otherwise(node: Node, numbers: list[float]) -> Iterator[float]:
+    """What the operands of a node give now, if that is not what was recorded."""
+    if node.rule is None:
+        return
+    entries = entries_of(node, numbers)
+    try:
+        now = compiled(node.rule).value(*entries)
+    except (ArithmeticError, ValueError):
+        now = math.nan
+    pairs = zip(local_derivatives(node.rule, entries, node.data), node.local_derivatives, strict=True)
+    if not same(now, node.data) or not all(was is None or same(d, was) for d, was in pairs):
+        yield now
 
 
-def _earlier(graph: Graph) -> tuple[dict[int, float], set[int]]:
-    """The numbers that values had when they were used: of those that have changed, and who has not.
-
-    They are known where a local derivative is another operand's number: that of x in w·x is w.
-    """
-    was: dict[int, float] = {}
-    unchanged: set[int] = set()
-    for node in graph:
-        rule = node.rule
-        if rule is None:
-            continue
-        places = dict(zip(rule.args, rule.split(range(len(node.operands))), strict=True))
-        for arg, d in zip(rule.args, rule.d, strict=True):
-            other = str(d)
-            if other not in places or (arg in rule.over) != (other in rule.over):
-                continue
-            mine, others = places[arg], places[other]
-            for i, j in zip(mine, others, strict=True) if arg in rule.over else [(mine, others)]:
+def _read(node: Node) -> Iterator[tuple[int, float]]:
+    """The numbers that operands had, where a local derivative tells: that of x in w·x is w."""
+    if node.rule is None:
+        return
+    places = dict(zip(node.rule.args, node.rule.split(range(len(node.operands))), strict=True))
+    for mine, d in zip(places.values(), node.rule.d, strict=True):
+        other = places.get(str(d))
+        if other is not None and type(other) is type(mine):
+            for i, j in zip(mine, other, strict=True) if type(mine) is list else [(mine, other)]:
                 used, operand = node.local_derivatives[i], node.operands[j]
-                if used is None or type(operand) is not int:
-                    continue
-                if same(used, graph.nodes[operand].data):
-                    unchanged.add(operand)
-                else:
-                    was[operand] = used
-    return was, unchanged
+                if used is not None and type(operand) is int:
+                    yield operand, used

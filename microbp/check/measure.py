@@ -1,12 +1,26 @@
-"""How one derivative is measured.
+"""How one derivative is measured, and the verdict on one that is claimed.
 
-By central differences (f(x + h) - f(x - h)) / 2h for a ladder of steps h, extrapolated to h = 0, each
-extrapolation with an estimate of its error; the one with the smallest counts. Large steps suffer from
-truncation, small ones from rounding; where the two balance depends on the function and is found, not
-assumed.
+By the complex step where the function can be read in complex numbers: Im f(x + ih) / h is f'(x) but for a
+part of h², no two numbers are subtracted, and h may be so small that nothing is left of it. As comparisons
+tell x + ih from x - ih, the two give the slopes on either side of a corner. By differences where a function
+can only be called: (f(x + h) - f(x - h)) / 2h for a ladder of steps, extrapolated to h = 0, each
+extrapolation with an estimate of its error, of which the smallest counts.
 
-Source: C. J. F. Ridders, Accurate computation of F'(x) and F'(x)F''(x), Advances in Engineering
-Software 4 (1982), pages 75-76: the tableau and its error estimate.
+The verdict, on rules, nodes, whole graphs and functions alike; the first line that fits holds:
+
+    measured                               claimed                     verdict
+    nothing                                                            unknown
+    another slope on either side           between them, or not        corner, or wrong
+    a slope that grows without bound       an infinity of its sign     corner, else unknown
+    a slope                                not finite                  wrong
+    a slope                                another by more than errors wrong
+    to 1e-4 of itself                                                  right
+    to 1e-4 of the terms that cancel       0 but for their rounding    right
+    less well                                                          unknown
+
+Sources: W. Squire and G. Trapp, Using complex variables to estimate derivatives of real functions, SIAM
+Review 40 (1998), pages 110-112. C. J. F. Ridders, Accurate computation of F'(x) and F'(x)F''(x), Advances in
+Engineering Software 4 (1982), pages 75-76.
 """
 
 from __future__ import annotations
@@ -14,12 +28,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microbp.tables import number
 
 EPS = sys.float_info.epsilon
 #: Below this, numbers lose digits.
 TINY = sys.float_info.min
-#: How many times its estimated error a numerical derivative may be off before the gradient is wrong.
+#: How many times its estimated error a measured derivative may be off before the claim is wrong.
 SAFETY = 16.0
 #: A comparison counts if it would have seen a relative error of this size: a fifth of 0.05 %.
 DECISIVE = 1e-4
@@ -27,27 +45,20 @@ DECISIVE = 1e-4
 ROUNDING = 1e-9
 
 
-def same(a: float, b: float) -> bool:
-    """Whether two numbers are equal, or both nan."""
-    return a == b or (math.isnan(a) and math.isnan(b))
-
-
 class Derivative(NamedTuple):
-    """A numerical derivative, and how far it is to be trusted."""
+    """A measured derivative, and how far it is to be trusted."""
 
-    #: The extrapolated central difference; nan where none could be formed.
+    #: Halfway between the slopes on either side; nan where none could be measured.
     value: float
     #: The estimated error of ``value``; inf where nothing could be measured.
     error: float
     #: The slopes on either side; where they differ by more than errors, there is a kink.
     left: float
     right: float
-    #: The largest step that went into ``value``.
-    step: float
-    #: The largest slope between the point and any other at which the function was evaluated.
-    steepest: float
-    #: Whether smaller steps speak against ``value``: the function has finer structure than the steps.
-    contradicted: bool
+    #: The largest step that went into ``value``; 0 for a complex one.
+    step: float = 0.0
+    #: The largest slope between the point and any other that went into ``value``.
+    steepest: float = 0.0
 
     @property
     def kinked(self) -> bool:
@@ -57,120 +68,189 @@ class Derivative(NamedTuple):
     @property
     def decisive(self) -> bool:
         """Whether a relative error of :data:`DECISIVE` would be seen by comparing with ``value``."""
-        sharp = SAFETY * self.error <= DECISIVE * abs(self.value)
-        return sharp and not self.kinked and not self.contradicted
+        return SAFETY * self.error <= DECISIVE * abs(self.value) and not self.kinked
+
+
+def same(a: float, b: float) -> bool:
+    """Whether two numbers are equal, or both nan."""
+    return a == b or (math.isnan(a) and math.isnan(b))
 
 
 #: What is known where nothing could be measured.
-NOTHING = Derivative(math.nan, math.inf, math.nan, math.nan, math.nan, 0.0, contradicted=False)
+NOTHING = Derivative(math.nan, math.inf, math.nan, math.nan)
+
+
+# ----------------------------------------------------------------------------------------- the verdict
+class Verdict(NamedTuple):
+    """On one claimed derivative."""
+
+    measured: float
+    #: ``right``, ``corner``, ``wrong`` or ``unknown``; those who ask have words of their own for these.
+    word: str
+    why: str = ""
+    #: How far a right claim may be from what was measured, by the errors of both.
+    off: float = 0.0
+
+
+def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0) -> Verdict:
+    """The verdict by the table above.
+
+    ``rounding`` is how far that may have moved the claim, ``terms`` the size of what was added up in it.
+
+    >>> judge(2.0, Derivative(2.0000001, 1e-8, 2.0, 2.0)).word
+    'right'
+    >>> judge(0.3, Derivative(0.5, 0.0, 0.0, 1.0))[1:3]
+    ('corner', 'the slope is 0 below, +1.0000000 above')
+    """
+    larger = max(abs(claim), abs(got.value))
+    off = SAFETY * got.error + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
+    word, why = "unknown", f"the derivative is known to ±{off:.1e} only"
+    if math.isnan(got.value):
+        why = "no numerical derivative could be formed"
+    elif got.kinked:
+        low, high = sorted((got.left, got.right))
+        word = "corner" if low - off <= claim <= high + off else "wrong"
+        why = f"the slope is {number(got.left)} below, {number(got.right)} above"
+    elif math.isinf(got.value):
+        word, why = "corner" if claim == got.value else "unknown", "the slope grows without bound"
+    elif not math.isfinite(claim):
+        clear = SAFETY * got.error <= DECISIVE * max(abs(got.value), got.steepest)
+        word, why = "wrong" if clear else "unknown", "the gradient is not finite"
+    elif abs(claim - got.value) > off:
+        word, why = "wrong", ""
+    elif off <= DECISIVE * larger:
+        word, why = "right", ""
+    elif abs(claim) <= rounding and off <= DECISIVE * terms:
+        word, why = "right", f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
+    return Verdict(got.value, word, why, off)
+
+
+# ------------------------------------------------------------------------------------ the complex step
+#: About 1e-100; powers of 2 round nothing.
+STEP = 2.0**-332
+#: For a tiny number steps go by its own size, which may be what the function goes by (log) or not (exp).
+_OWN, _SMALL = (2.0**-40, 2.0**-20), 1e-60
+#: Steps for a derivative that is too small for a narrow one; the widest for what is linear.
+_WIDE = (2.0**-60, 2.0**-20, 1.0, 2.0**40, 2.0**300)
+#: Other steps, so many times as wide: what both give is no rounding; what one gives less of goes to 0.
+WIDER, _MUCH_WIDER = 2.0**12, 2.0**150
+#: How far an imaginary part may be off since numbers below TINY lose digits: 65,536 times the last one.
+_LOST = 2.0**16 * EPS * TINY
+
+
+def complex_step(f: Callable[[complex], Any], x: float) -> Derivative:
+    """The slopes of a function of complex numbers on either side of a real one; it may raise where undefined.
+
+    >>> complex_step(lambda z: z * z, 3.0).value
+    6.0
+    """
+
+    def part(h: float) -> float:
+        try:
+            return float(f(complex(x, h)).imag) / h
+        except (ArithmeticError, ValueError):
+            return math.nan
+
+    small = 0.0 < abs(x) <= _SMALL
+    steps = sorted({*(own * abs(x) for own in _OWN), *_WIDE, *([] if small else [STEP])} - {0.0})
+    (right, off), (left, too) = (_limit(part, [sign * h for h in steps]) for sign in (1.0, -1.0))
+    return Derivative(0.5 * (left + right), max(off, too), left, right)
+
+
+def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[float, float]:
+    """The slope at narrow steps and its error; 0 or infinite where it goes there with the step.
+
+    Where the imaginary part, h·y', is so small that it may have lost digits, the step is widened, until it
+    is large, as long as narrower steps do not speak against it. A 0 is one if it is at all steps.
+    """
+    found: dict[float, float] = {}
+    for h in steps:
+        if math.isnan(one := slope(h)):
+            continue
+        found[h] = one
+        if abs(one * h) < TINY / EPS or math.isinf(one):
+            continue
+        if any(abs((each - one) * h) > ROUNDING * abs(one * h) + _LOST for h, each in found.items()):
+            break
+        off = abs(one - slope(WIDER * h))
+        if off <= ROUNDING * abs(one):
+            return one, 0.0
+        if h == steps[0] and abs(h) <= STEP:
+            far = slope(_MUCH_WIDER * h)
+            if abs(one) <= 0.5 * abs(far):
+                return 0.0, 0.0
+            if abs(one) >= 2.0 * abs(far) > 0.0 and one * far > 0.0:
+                return math.copysign(math.inf, one), 0.0
+        return one, off
+    return (0.0, 0.0) if found and not any(found.values()) else (math.nan, math.inf)
+
+
+# --------------------------------------------------------------------------------------- differences
 #: The last step is this part of x.
-LAST = 1e-12
+_LAST = 1e-12
 #: The ratio of neighbouring steps; no power of 2, so that no oscillation fits all of them.
-RATIO = 3.0
+_RATIO = 3.0
 #: The first steps are below this part of x, where most functions have their best step.
-FIRST = 0.013
+_FIRST = 0.013
 #: How many neighbouring steps are extrapolated together, at most.
 _WINDOW = 4
 
 
-class _Sample(NamedTuple):
-    """What a step tells."""
+def differences(f: Callable[[float], float], x: float, *, patient: bool = False) -> Derivative:
+    """The derivative of a function that can only be called, and returns nan where it is undefined.
 
-    step: float
-    central: float
-    #: Slope on the right less slope on the left.
-    jump: float
-    #: An estimate of what rounding has done to ``central``.
-    rounding: float
-    steepest: float
-    #: The smallest change of the function, other than 0.
-    change: float
-
-
-def sweep(
-    f: Callable[[float], float],
-    x: float,
-    noise: float | None = None,
-    *,
-    below: float = math.inf,
-    patient: bool = False,
-) -> list[Derivative]:
-    """Derivatives of ``f`` at ``x`` from windows of a ladder of steps, the best one first.
-
-    ``f`` returns nan where it is undefined. ``noise`` is the rounding error of one evaluation where it
-    is known; it is taken to be that of the result alone otherwise. Steps not below ``below`` are left
-    out. Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
+    Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
     a good part of x, or of 1, down to where rounding leaves nothing.
     """
-    y = f(x)
     size = abs(x) or 1.0
     steps = [0.13 * max(size, 1.0)]
-    while steps[-1] > LAST * size:
-        steps.append(steps[-1] / RATIO)
+    while steps[-1] > _LAST * size:
+        steps.append(steps[-1] / _RATIO)
     # Steps from x down, and from 1 down: for a tiny x those in between would be hundreds.
-    steps = [h for h in steps if h < 0.13 * size or h > LAST]
-    steps = [h for h in steps if h < below and x - h < x < x + h]
-    near = [h for h in steps if h < FIRST * size][:_WINDOW]
-    samples = {h: _sample(f, x, y, h, noise) for h in near}
-    found = _extrapolations(list(samples.values()), noise)
-    good = found and not found[0].kinked and SAFETY * found[0].error <= 1e-6 * abs(found[0].value)
-    if patient or not good:
-        found = _extrapolations([samples.get(h) or _sample(f, x, y, h, noise) for h in steps], noise)
-    return found or [NOTHING]
+    steps = [h for h in steps if (h < 0.13 * size or h > _LAST) and x - h < x < x + h]
+    if not patient:
+        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW])
+        if not near.kinked and SAFETY * near.error <= 1e-6 * abs(near.value):
+            return near
+    return _extrapolated(f, x, steps)
 
 
-def _sample(f: Callable[[float], float], x: float, y: float, h: float, noise: float | None) -> _Sample:
-    right, left = x + h, x - h
-    above, under = f(right), f(left)
-    slope_right, slope_left = (above - y) / (right - x), (y - under) / (x - left)
-    jump = slope_right - slope_left
-    # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
-    off = (noise or 0.0) + EPS * max(abs(above), abs(under), abs(y)) + EPS * abs(x * jump) + TINY
-    return _Sample(
-        h,
-        (above - under) / (right - left),
-        jump,
-        2.0 * off / h,
-        max((abs(each) for each in (slope_left, slope_right) if math.isfinite(each)), default=0.0),
-        min((each for each in (abs(above - y), abs(under - y)) if each > 0.0), default=0.0),
-    )
-
-
-def _extrapolations(samples: Sequence[_Sample], noise: float | None) -> list[Derivative]:
-    """Ridders' tableau over all neighbouring samples, the most trustworthy extrapolation first.
+def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float]) -> Derivative:
+    """The best entry of Ridders' tableau over neighbouring steps.
 
     The central difference has an error series in h², h⁴, …; the jump between the one-sided slopes
     one in h, h³, …: with the same tableau it goes to 0 where the function is smooth.
     """
-    steepest = max((sample.steepest for sample in samples), default=0.0)
-    smallest = 0.0
-    if noise is None:  # then no smaller change is known to be real
-        smallest = min((sample.change for sample in samples if sample.change), default=0.0)
-    ranked: list[tuple[bool, bool, float, Derivative]] = []
-    before: list[tuple[float, float]] = []
-    for i, sample in enumerate(samples):
-        row = [(sample.central, sample.jump)]
-        for k in range(1, min(len(before) + 1, _WINDOW)):
-            (central, jump), (old_central, old_jump) = row[-1], before[k - 1]
-            central += (central - old_central) / (RATIO ** (2 * k) - 1.0)
-            jump += (jump - old_jump) / (RATIO ** (2 * k - 1) - 1.0)
-            row.append((central, jump))
-            off = max(abs(central - row[k - 1][0]), abs(central - old_central)) + sample.rounding
-            # Two samples alone may be equal by chance.
-            if k == 1 or not math.isfinite(off + jump):
-                continue
-            far = abs(sample.central - central)
-            contradicted = any(
-                abs(finer.central - central)
-                > 2.0 * far + SAFETY * (off + finer.rounding + smallest / finer.step)
-                for finer in samples[i + 1 :]
-            )
-            half, window = 0.5 * jump, samples[i - k : i + 1]
-            sides = central - half, central + half
-            one = Derivative(central, off, *sides, window[0].step, steepest, contradicted)
-            # A function that does not move at all at small steps may just absorb them.
-            trusted = one.decisive and any(each.change for each in window)
-            ranked.append((contradicted, not trusted, off + abs(half), one))
-        before = row
-    ranked.sort(key=lambda each: each[:3])
-    return [each[3] for each in ranked]
+    y, h = f(x), np.array(steps)
+    above, under = np.array([[f(x + step), f(x - step)] for step in steps]).reshape(-1, 2).T
+    changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
+    ranked = [(True, 0.0, NOTHING)]
+    with np.errstate(all="ignore"):
+        right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
+        best = central = (above - under) / ((x + h) - (x - h))
+        kink = right - left
+        # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
+        largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
+        rounding = 2.0 / h * (EPS * largest + EPS * abs(x * kink) + TINY)
+        # No smaller change of the function is known to be real.
+        quantum = np.min(changes, initial=math.inf, where=changes > 0.0) / h
+        quantum[np.isinf(quantum)] = 0.0
+        for k in range(1, min(_WINDOW, len(steps))):
+            better = best[1:] + (best[1:] - best[:-1]) / (_RATIO ** (2 * k) - 1.0)
+            kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
+            error = np.maximum(abs(better - best[1:]), abs(better - best[:-1])) + rounding[k:]
+            best = better
+            # Smaller steps speak against it: the function has finer structure than the steps.
+            own = 2.0 * abs(central[k:] - best) + SAFETY * error
+            allowed = own[:, None] + SAFETY * (rounding + quantum)
+            against = (abs(central - best[:, None]) > allowed) & (index > index[k:, None])
+            good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
+            error[against.any(axis=1)] = math.inf
+            for i in np.flatnonzero(good).tolist():
+                window = slice(i, i + k + 1)
+                steepest = float(np.max(changes[:, window] / h[window]))
+                value, off, half = float(best[i]), float(error[i]), 0.5 * float(kink[i])
+                one = Derivative(value, off, value - half, value + half, steps[i], steepest)
+                # A function that does not move at all at small steps may just absorb them.
+                ranked.append((not (one.decisive and steepest), off + abs(half), one))
+    return min(ranked[1:] or ranked, key=lambda each: each[:2])[2]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,67 +10,46 @@ import numpy as np
 from microbp.value import Value, as_number
 
 
-def values_of(parameters: Any, where: str) -> list[Value]:
-    """All Values of a nest of containers, in order."""
+def mapped(
+    parameters: Any, claimed: Any, each: Callable[[Value, Any], Any], caller: str, where: str = "parameters"
+) -> Any:
+    """What ``each`` gives for a Value and what is claimed of it, in the shape of a nest of containers."""
     if isinstance(parameters, Value):
-        return [parameters]
+        told = f"the claimed gradient of {where}"
+        return each(parameters, None if claimed is None else as_number(claimed, told))
+    keys: list[Any]
     if isinstance(parameters, Mapping):
-        parameters = list(parameters.values())
-    if isinstance(parameters, np.ndarray):
-        parameters = parameters.ravel().tolist()
-    if isinstance(parameters, list | tuple):
-        return [value for each in parameters for value in values_of(each, where)]
-    raise TypeError(
-        f"{where} moves Values: give one, a list or array of them, or a dict of these, not {parameters!r}"
-    )
-
-
-def shaped(parameters: Any, results: Iterator[Any], dtype: type) -> Any:
-    """The results, one for each Value, in the shape of the parameters."""
-    if isinstance(parameters, Value):
-        return next(results)
+        keys, fits = list(parameters), isinstance(claimed, Mapping) and claimed.keys() == parameters.keys()
+        wrong = f"claimed must be a dict with the keys of parameters, {keys}"
+    elif isinstance(parameters, np.ndarray):
+        keys, fits = list(np.ndindex(parameters.shape)), np.shape(claimed) == parameters.shape
+        shapes = f"{np.shape(claimed)}, the parameter {parameters.shape}"
+        wrong = f"the claimed gradient of {where} has the shape {shapes}"
+        claimed = np.asarray(claimed, dtype=object) if fits else claimed
+    elif isinstance(parameters, list | tuple):
+        keys = list(range(len(parameters)))
+        fits = isinstance(claimed, list | tuple | np.ndarray) and len(claimed) == len(keys)
+        wrong = f"{where} has {len(keys)} parameters; claimed must hold as many gradients"
+    else:
+        raise TypeError(
+            f"{caller} moves Values: give one, a list or array of them, or a dict of these, not "
+            f"{parameters!r}"
+        )
+    if claimed is not None and not fits:
+        raise ValueError(wrong)
+    made = []
+    for key in keys:
+        name = {str: key, int: f"{where}[{key}]"}.get(type(key), where)
+        made.append(mapped(parameters[key], None if claimed is None else claimed[key], each, caller, name))
     if isinstance(parameters, Mapping):
-        return {name: shaped(each, results, dtype) for name, each in parameters.items()}
+        return dict(zip(keys, made, strict=True))
     if isinstance(parameters, np.ndarray):
-        made: np.ndarray[Any, Any] = np.empty(parameters.shape, dtype=dtype)
-        for place in np.ndindex(parameters.shape):
-            made[place] = next(results)
-        return made
-    return [shaped(each, results, dtype) for each in parameters]
-
-
-def claims_of(parameters: Any, claimed: Any, where: str) -> list[float]:
-    """The claimed number for each Value of the parameters; their shapes must be the same."""
-    if isinstance(parameters, Value):
-        return [as_number(claimed, f"the claimed gradient of {where}")]
-    if isinstance(parameters, Mapping):
-        if not isinstance(claimed, Mapping) or claimed.keys() != parameters.keys():
-            raise ValueError(f"claimed must be a dict with the keys of parameters, {list(parameters)}")
-        return [x for name, each in parameters.items() for x in claims_of(each, claimed[name], str(name))]
-    if isinstance(parameters, np.ndarray):
-        if np.shape(claimed) != parameters.shape:
-            raise ValueError(
-                f"the claimed gradient of {where} has the shape {np.shape(claimed)}, the parameter "
-                f"{parameters.shape}"
-            )
-        return [as_number(x, f"the claimed gradient of {where}") for x in np.ravel(claimed).tolist()]
-    if not isinstance(claimed, list | tuple | np.ndarray) or len(claimed) != len(parameters):
-        raise ValueError(f"{where} has {len(parameters)} parameters; claimed must hold as many gradients")
-    pairs = enumerate(zip(parameters, claimed, strict=True))
-    return [x for i, (each, claim) in pairs for x in claims_of(each, claim, f"{where}[{i}]")]
+        plain = all(isinstance(x, float) for x in made)
+        return np.fromiter(made, float if plain else object, len(made)).reshape(parameters.shape)
+    return made
 
 
 def elements(name: str, array: np.ndarray[Any, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """What each element of an array is called, and where it stands."""
     for place in np.ndindex(array.shape):
         yield f"{name}[{','.join(map(str, place))}]" if place else name, place
-
-
-@contextmanager
-def restored(value: Value) -> Iterator[None]:
-    """Give a value its number back after the ``with``."""
-    before = value.data
-    try:
-        yield
-    finally:
-        value.data = before

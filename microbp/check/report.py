@@ -182,17 +182,16 @@ class AuditReport(Report):
 
     def table(self) -> Table:
         """The table of the rows that are not fine; of many alike, the first five."""
+        alike: Counter[tuple[str, str]] = Counter()
         shown: list[AuditRow] = []
-        alike: Counter[tuple[str, str, str]] = Counter()
-        for row in self.rows:
-            kind = (row.rule, row.operand.partition(" ")[0].partition("[")[0], row.verdict)
+        for row in (row for row in self.rows if row.verdict != "fine"):
+            kind = f"{row.rule} {row.operand.partition(' ')[0].partition('[')[0]}".rstrip(), row.verdict
             alike[kind] += 1
-            if row.verdict != "fine" and alike[kind] <= 5:
-                shown.append(row)
+            shown += [row] * (alike[kind] <= 5)
         notes = [
-            f"{count - 5} more like it: {rule} {arg}, {verdict} (report.rows)".replace(" ,", ",")
-            for (rule, arg, verdict), count in alike.items()
-            if verdict != "fine" and count > 5
+            f"{count - 5} more like it: {which}, {verdict} (report.rows)"
+            for (which, verdict), count in alike.items()
+            if count > 5
         ]
         wrong = self.wrong_rules
         notes.append(f"rules: {'WRONG: ' + ', '.join(wrong) if wrong else 'none is wrong'}")

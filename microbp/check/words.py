@@ -51,11 +51,6 @@ def entries_of(node: Node, numbers: Sequence[float]) -> list[Any]:
     return node.rule.split(operands) if node.rule.over else operands
 
 
-def scope_of(rule: Rule, entries: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The names of a rule's expressions, and those for each element of its lists."""
-    return dict(zip(rule.args, entries, strict=True)), rule.elements(entries)
-
-
 def local_derivatives(rule: Rule, entries: list[Any], y: float) -> list[float]:
     """What a rule's own text gives for the derivative in each operand."""
     found: list[float] = []

@@ -1,6 +1,6 @@
 """The ``microbp`` command.
 
-A sub-command is one :class:`Command`, in a file of its own. Exit status: 0 when all is well, 1 when a
+A sub-command is one :class:`Command`. Exit status: 0 when all is well, 1 when a
 figure deviates or the user's script failed, 2 when the command line is wrong or a file or the output
 cannot be written, 130 after Ctrl-C, 141 when the reader of a pipe has gone.
 """
@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from microbp import __version__
-from microbp.cli import demo, diagnose, draw, explain, page, step
+from microbp.cli import debugging, demo, drawing
 from microbp.cli.command import Command, CommandError, nearest
 from microbp.cli.script import ScriptFailed
 from microbp.spelling import did_you_mean
@@ -25,7 +24,7 @@ from microbp.spelling import did_you_mean
 __all__ = ["COMMANDS", "Command", "CommandError", "main", "nearest"]
 
 COMMANDS = (
-    demo.COMMAND, draw.COMMAND, step.COMMAND, explain.COMMAND, diagnose.COMMAND, page.COMMAND,
+    demo.COMMAND, drawing.DRAW, debugging.STEP, debugging.EXPLAIN, debugging.DIAGNOSE, drawing.PAGE,
 )  # fmt: skip
 
 
@@ -66,8 +65,15 @@ def _discard_output() -> None:
 
 
 def _status(argv: Sequence[str]) -> int:
+    parser, names = _parser(), [each.name for each in COMMANDS]
+    if argv and not argv[0].startswith("-") and argv[0] not in names:
+        parser.error(nearest("command", argv[0], names))
+    args = _parsed(parser, argv)
+    if args.run is None:
+        parser.print_help()
+        return 0
     try:
-        return _run(argv)
+        status: int = args.run(args)
     except CommandError as error:
         print(f"microbp: error: {error}", file=sys.stderr)
         return 2
@@ -76,18 +82,6 @@ def _status(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("microbp: interrupted", file=sys.stderr)
         return 128 + 2
-
-
-def _run(argv: Sequence[str]) -> int:
-    parser = _parser()
-    names = [each.name for each in COMMANDS]
-    if argv and not argv[0].startswith("-") and argv[0] not in names:
-        parser.error(nearest("command", argv[0], names))
-    args = _parsed(parser, argv)
-    if args.run is None:
-        parser.print_help()
-        return 0
-    status: int = args.run(args)
     return status
 
 
@@ -108,7 +102,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Na
 
 
 def _unknown(option: str, parser: argparse.ArgumentParser, script: str | None) -> str:
-    known = re.findall(r"^  (?:-\w[^-]*)?--([a-z-]+)", parser.format_help(), re.MULTILINE)
+    known = [each.lstrip("-") for each in parser._option_string_actions]
     near = did_you_mean(option.lstrip("-").partition("=")[0], known)
     told = f"there is no option {option!r}{f'; {near}' if near else ''}"
     if script is None:

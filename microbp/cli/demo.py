@@ -7,7 +7,7 @@ from pathlib import Path
 
 from microbp import Graph, demo
 from microbp.cli.command import Command, nearest, writing
-from microbp.cli.view import drawings
+from microbp.cli.drawing import drawings
 from microbp.demo.report import write
 from microbp.files import write_file
 

@@ -18,9 +18,8 @@ from microbp.cli.command import CommandError, nearest
 from microbp.debug.passes import as_recorded
 from microbp.record import with_sites
 from microbp.sites import user_locals, user_scope
-from microbp.spelling import language
 
-__all__ = ["Script", "ScriptFailed", "declare_language", "declare_script", "run_script"]
+__all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
 
 
 class ScriptFailed(Exception):
@@ -69,39 +68,25 @@ class Script:
 
         CommandError lists the computed Values that there are.
         """
+        values = {each: held for each, held in self.namespace.items() if isinstance(held, Value)}
+        computed = {each: held for each, held in values.items() if not held.is_leaf}
+        names = [*(computed or values)]
+        there = f"There are: {', '.join(names)}" if names else "It has no variable that holds a Value"
+        if name is None and (self.passes.last is not None or len(computed) == 1):
+            return computed[names[0]] if self.passes.last is None else self.passes.last
         if name is None:
-            if self.passes.last is not None:
-                return self.passes.last
-            if len(self._computed()) == 1:
-                return self.root(self._computed()[0])
-            raise CommandError(
-                f"{self.path} never calls backward(): name the value with --root. {self._candidates()}"
-            )
-        found = self.namespace.get(name)
-        if isinstance(found, Value):
-            return found
+            raise CommandError(f"{self.path} never calls backward(): name the value with --root. {there}")
+        if name in values:
+            return values[name]
         if name in self.namespace and not name.startswith("__"):
-            kind = type(found).__name__
-            raise CommandError(f"{name} in {self.path} is no Value but of type {kind}. {self._candidates()}")
-        names = self._computed() or self._leaves()
-        if not names:
-            raise CommandError(f"there is no value {name!r} in {self.path}. {self._candidates()}")
-        raise CommandError(f"{self.path}: {nearest('value', name, names)}")
+            kind = type(self.namespace[name]).__name__
+            raise CommandError(f"{name} in {self.path} is no Value but of type {kind}. {there}")
+        told = nearest("value", name, names) if names else f"there is no value {name!r}. {there}"
+        raise CommandError(f"{self.path}: {told}")
 
     def graph(self, name: str | None = None) -> Graph:
         """The graph of :meth:`root`, its values named by the script's variables."""
         return Graph(self.root(name), names=self.namespace)
-
-    def _candidates(self) -> str:
-        names = self._computed() or self._leaves()
-        return f"There are: {', '.join(names)}" if names else "It has no variable that holds a Value"
-
-    def _computed(self) -> list[str]:
-        held = self.namespace.items()
-        return [name for name, each in held if isinstance(each, Value) and not each.is_leaf]
-
-    def _leaves(self) -> list[str]:
-        return [name for name, each in self.namespace.items() if isinstance(each, Value)]
 
 
 def declare_script(parser: argparse.ArgumentParser, output: str = "", **further: str) -> None:
@@ -123,21 +108,6 @@ def declare_script(parser: argparse.ArgumentParser, output: str = "", **further:
     )  # fmt: skip
     if output:
         parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=output)
-
-
-def declare_language(parser: argparse.ArgumentParser) -> None:
-    """The option of commands that speak two languages."""
-    parser.add_argument(
-        "--language", type=_language, default="en", metavar="LANGUAGE",
-        help="English or Chinese: en or zh (default: en)",
-    )  # fmt: skip
-
-
-def _language(word: str) -> str:
-    try:
-        return language(word)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_script(path: str, arguments: Sequence[str] = ()) -> Script:

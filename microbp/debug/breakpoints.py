@@ -13,9 +13,9 @@ import builtins
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
-from types import CodeType
 from typing import Any, NamedTuple
 
 from microbp.debug.passes import Contribution, Pass, Step
@@ -26,7 +26,7 @@ from microbp.spelling import did_you_mean
 
 __all__ = [
     "ASPECTS", "WORDS", "Breakpoint", "BreakpointError", "Expression", "Place", "breakpoint_at", "figure",
-    "watch_on",
+    "nothing_called", "watch_on",
 ]  # fmt: skip
 
 #: The words about a contribution, and what they mean.
@@ -59,6 +59,16 @@ def figure(x: float | None, *, sign: bool = False) -> str:
     ('+0.0821670', '−0.5', '-')
     """
     return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A value of the graph in an expression: what is known of it at a place."""
+
+    data: float | None
+    grad: float | None
+    final: float | None
+    missing: int
 
 
 class Place:
@@ -102,34 +112,13 @@ class Place:
             return "final" if total else "nothing to come"
         return f"{total - missing} of {total}"
 
-
-class Held:
-    """A value of the graph in an expression: what is known of it at a place."""
-
-    def __init__(self, place: Place, position: int) -> None:
-        self._place, self._position = place, position
-
-    @property
-    def data(self) -> float | None:
-        """Its number; None on the way forward, before it is computed."""
-        node = self._place.graph.nodes[self._position]
-        later = self._place.at < 0 and self._position > self._place.node.position
-        return None if later and node.rule is not None else node.data
-
-    @property
-    def grad(self) -> float | None:
-        """Its gradient so far; None where it has none yet."""
-        return self._place.gradient(self._position)
-
-    @property
-    def final(self) -> float | None:
-        """Its gradient at the end of the pass."""
-        return self._place.pass_.gradient(self._position)
-
-    @property
-    def missing(self) -> int:
-        """How many contributions it still waits for."""
-        return self._place.pass_.missing(self._position, max(self._place.at, 0))
+    def held(self, position: int) -> Held:
+        """What is known of a value here. On the way forward it has no number before it is computed."""
+        node = self.graph.nodes[position]
+        later = self.at < 0 and position > self.node.position and node.rule is not None
+        missing = self.pass_.missing(position, max(self.at, 0))
+        final = self.pass_.gradient(position)
+        return Held(None if later else node.data, self.gradient(position), final, missing)
 
 
 class Expression:
@@ -148,13 +137,15 @@ class Expression:
 
     def __init__(self, text: str, pass_: Pass, variables: Mapping[str, Any] | None = None) -> None:
         self.text = " ".join(text.split())
-        self._graph, self._variables = pass_.graph, variables or {}
-        self._odd: dict[str, int] = {}
         if not self.text:
             raise BreakpointError("an expression is missing; for instance: abs(grad) > 10")
+        #: The position of each value that it names, the words about a contribution, and all other names.
+        self._values: dict[str, int] = {}
+        self.words: list[str] = []
+        self._others: dict[str, Any] = {}
         try:
-            tree = ast.parse(self._readable(), mode="eval")
-            self._code: CodeType = compile(tree, "<condition>", "eval")
+            tree = ast.parse(self._readable(pass_.graph), mode="eval")
+            self._code = compile(tree, "<condition>", "eval")
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
             reason += "; to compare, write ==" if re.search(r"[^=!<>]=[^=]", self.text) else ""
@@ -162,56 +153,48 @@ class Expression:
         names = [each for each in ast.walk(tree) if isinstance(each, ast.Name)]
         bound = {each.id for each in names if isinstance(each.ctx, ast.Store)}
         bound |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
-        read = {each.id for each in names} - bound
-        #: What each name means: a position in the graph, a word, or what Python or the script has.
-        self._meanings = {name: self._meaning(name) for name in sorted(read)}
-        #: The words about a contribution that it uses.
-        self.words = sorted(name for name, meaning in self._meanings.items() if meaning is WORDS)
+        for name in sorted({each.id for each in names} - bound - self._values.keys()):
+            self._mean(name, pass_.graph, variables or {})
         for each in ast.walk(tree):
             match each:
-                case ast.Attribute(value=ast.Name(id=name), attr=aspect) if aspect not in ASPECTS:
-                    if isinstance(meaning := self._meanings.get(name), Position):
-                        called = self._graph.names[meaning]
+                case ast.Attribute(value=ast.Name(id=name), attr=aspect):
+                    if name in self._values and aspect not in ASPECTS:
+                        called = pass_.graph.names[self._values[name]]
                         there = ", ".join(f"{called}.{aspect}" for aspect in ASPECTS)
                         raise BreakpointError(f"of {called} there are: {there}")
 
-    def _readable(self) -> str:
+    def _readable(self, graph: Graph) -> str:
         """The text in which each name that Python could not read is replaced by a plain word."""
         text = re.sub(r"\bsign change\b", "sign_change", self.text)
-        places = self._graph._called
         tight = text.replace(" ", "")
-        odd = [name for name in places if not name.isidentifier() and name.replace(" ", "") in tight]
+        odd = [name for name in graph._called if not name.isidentifier() and name.replace(" ", "") in tight]
         for name in sorted(odd, key=len, reverse=True):
-            word = f"_{len(self._odd)}_"
+            word = f"_{len(self._values)}_"
             written = r"\s*".join(re.escape(each) for each in re.split(r"\s+|(?<=,)", name) if each)
             text, count = re.subn(rf"(?<![\w.])(['\"]?){written}\1(?![\w\[#])", word, text)
             if count:
-                self._odd[word] = places[name]
+                self._values[word] = graph._called[name]
         return text.strip()
 
-    def _meaning(self, name: str) -> Any:
-        if name in self._odd:
-            return Position(self._odd[name])
-        if name in self._graph._called:
-            return Position(self._graph._called[name])
-        if name in WORDS:
-            return WORDS
-        for known in (self._variables, vars(math), vars(builtins)):
-            if name in known:
-                return known[name]
-        known_names = [*islice(self._graph._called, 10_000), *WORDS]
-        cure = did_you_mean(name, known_names) or f"the words are: {', '.join(WORDS)}"
-        raise BreakpointError(f"there is no value and no word {name!r}; {cure}")
+    def _mean(self, name: str, graph: Graph, variables: Mapping[str, Any]) -> None:
+        """Find out what a name means."""
+        scope = next((each for each in (variables, vars(math), vars(builtins)) if name in each), None)
+        if name in graph._called:
+            self._values[name] = graph._called[name]
+        elif name in WORDS:
+            self.words.append(name)
+        elif scope is not None:
+            self._others[name] = scope[name]
+        else:
+            names = [*islice(graph._called, 10_000), *WORDS]
+            cure = did_you_mean(name, names) or f"the words are: {', '.join(WORDS)}"
+            raise BreakpointError(f"there is no value and no word {name!r}; {cure}")
 
     def __call__(self, place: Place, at: Contribution | None = None) -> Any:
         """Its value at a place, about one contribution of the step there; whatever Python raises."""
-        scope = {}
-        for name, meaning in self._meanings.items():
-            if isinstance(meaning, Position):
-                scope[name] = Held(place, meaning)
-            else:
-                scope[name] = _word(name, place, at) if meaning is WORDS else meaning
-        return eval(self._code, scope)
+        scope = {name: place.held(position) for name, position in self._values.items()}
+        words = {name: _word(name, place, at) for name in self.words}
+        return eval(self._code, {**self._others, **words, **scope})
 
     def holds(self, place: Place, at: Contribution | None = None) -> bool:
         """Whether it is true there. Of what has no value yet, or none at all, nothing is."""
@@ -224,22 +207,17 @@ class Expression:
         return self.text
 
 
-class Position(int):
-    """Where a value that a name means stands in the graph."""
-
-
 def _word(word: str, place: Place, at: Contribution | None) -> Any:
     """What a word means at one contribution; on the way forward only the number is there."""
     if at is None:
         data = place.node.data
         return {"data": data, "finite": math.isfinite(data)}.get(word)
     data = place.graph.nodes[at.operand].data
-    step = place.pass_.steps[at.step - 1]
     return {
         "data": data, "grad": at.after, "before": 0.0 if at.before is None else at.before,
-        "contribution": at.amount, "upstream": step.upstream, "local": at.local, "missing": at.missing,
-        "finite": all(map(math.isfinite, (data, at.after, at.local))), "final": not at.missing,
-        "sign_change": at.turns,
+        "contribution": at.amount, "upstream": place.pass_.steps[at.step - 1].upstream, "local": at.local,
+        "missing": at.missing, "finite": all(map(math.isfinite, (data, at.after, at.local))),
+        "final": not at.missing, "sign_change": at.turns,
     }[word]  # fmt: skip
 
 
@@ -316,19 +294,15 @@ def breakpoint_at(
 
     Raises BreakpointError.
     """
-    text = text.strip()
-    if not text:
-        raise BreakpointError("break at what? a name, an operation, file:line, or: if CONDITION")
-    place = _place(pass_.graph, text, file)
-    if place is not None:
-        return place
-    for before, after in _splits(text):
-        place = _place(pass_.graph, before, file) if before else Breakpoint("condition", "", None)
-        if place is not None:
-            return place._replace(condition=_condition(after, pass_, variables))
-    before = next((before for before, _ in _splits(text)), text)
+    for before, after in _splits(text.strip()):
+        point = _place(pass_.graph, before, file)
+        if not before and after is not None:
+            point = Breakpoint("condition", "", None)
+        if point is not None:
+            return point if after is None else point._replace(condition=_condition(after, pass_, variables))
+    *_, (before, _) = _splits(text.strip())
     if re.fullmatch(r"[\w.:#\[\]]+", before) and before not in WORDS:
-        raise _nothing(pass_.graph, before)
+        raise nothing_called(before, pass_.graph, "value, operation or line")
     return Breakpoint("condition", "", None, _condition(text, pass_, variables))
 
 
@@ -337,19 +311,17 @@ def watch_on(pass_: Pass, text: str, *, variables: Mapping[str, Any] | None = No
 
     Raises BreakpointError where there is no such value, or the condition is none.
     """
-    text, names, condition = text.strip(), pass_.graph._called, None
-    if text not in names:
-        splits: list[tuple[str, str | None]] = [*_splits(text)] or [(text, None)]
-        text, condition = next((each for each in splits if each[0].removesuffix(".grad") in names), splits[0])
-    name = text if text in names else text.removesuffix(".grad")
-    if not name:
-        raise BreakpointError("watch what? the name of a value")
-    if name not in names:
-        raise _nothing(pass_.graph, name, "value")
-    if not pass_.graph.nodes[names[name]].requires_grad:
+    called = pass_.graph._called
+    splits = [(name, after) for name, after in _splits(text.strip())]
+    fits = [each for each in splits if {each[0], each[0].removesuffix(".grad")} & called.keys()]
+    name, condition = (fits or splits)[0]
+    name = name if name in called else name.removesuffix(".grad")
+    if name not in called:
+        raise nothing_called(name, pass_.graph)
+    if not pass_.graph.nodes[called[name]].requires_grad:
         raise BreakpointError(f"{name} is a constant: it takes no gradient that could be watched")
     query = None if condition is None else _condition(condition, pass_, variables)
-    return Breakpoint("watch", name, frozenset([names[name]]), query)
+    return Breakpoint("watch", name, frozenset([called[name]]), query)
 
 
 def _condition(text: str, pass_: Pass, variables: Mapping[str, Any] | None) -> Expression:
@@ -368,6 +340,13 @@ def _condition(text: str, pass_: Pass, variables: Mapping[str, Any] | None) -> E
     return found
 
 
+def _splits(text: str) -> Iterator[tuple[str, str | None]]:
+    """Every way to take a text for a place and a condition: whole, or split before an if or at a comma."""
+    yield text, None
+    for match in re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text):
+        yield text[: match.start()], text[match.end() :]
+
+
 def _place(graph: Graph, text: str, file: str | None) -> Breakpoint | None:
     """The breakpoint on a name, an operation or a line; None where the text is none of them."""
     if text in graph._called:
@@ -377,12 +356,6 @@ def _place(graph: Graph, text: str, file: str | None) -> Breakpoint | None:
         return Breakpoint("operation", text, frozenset(on))
     line = re.fullmatch(r"(?:(.+):)?(\d+)", text)
     return _line(graph, line[1], int(line[2]), file) if line else None
-
-
-def _splits(text: str) -> Iterator[tuple[str, str]]:
-    """Every way to take a text for a place and a condition."""
-    for match in re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text):
-        yield text[: match.start()], text[match.end() :]
 
 
 def _line(graph: Graph, named: str | None, line: int, file: str | None) -> Breakpoint:
@@ -398,21 +371,20 @@ def _line(graph: Graph, named: str | None, line: int, file: str | None) -> Break
     if named is None:
         named = file or (graph.root.site or next(iter(sites))[0] + ":").rpartition(":")[0]
     wanted = PurePath(named).parts
-    files = {where for where, _ in sites if PurePath(where).parts[-len(wanted) :] == wanted}
-    if not files:
+    lines = {at: found for at, found in sites.items() if PurePath(at[0]).parts[-len(wanted) :] == wanted}
+    if not lines:
         there = ", ".join(sorted({PurePath(where).name for where, _ in sites}))
         raise BreakpointError(f"no value was recorded in a file {named!r}; there are: {there}")
-    found = {position for where in files for position in sites.get((where, line), ())}
+    found = {position for (_, number), held in lines.items() if number == line for position in held}
     if not found:
-        lines = {number for where, number in sites if where in files}
-        near = ", ".join(map(str, sorted(lines, key=lambda each: (abs(each - line), each))[:6]))
-        raise BreakpointError(
-            f"no value was recorded on line {line} of {PurePath(named).name}; nearest: {near}"
-        )
+        near = sorted({number for _, number in lines}, key=lambda each: (abs(each - line), each))[:6]
+        told = f"no value was recorded on line {line} of {PurePath(named).name}"
+        raise BreakpointError(f"{told}; nearest: {', '.join(map(str, near))}")
     return Breakpoint("line", f"{PurePath(named).name}:{line}", frozenset(found))
 
 
-def _nothing(graph: Graph, text: str, kind: str = "value, operation or line") -> BreakpointError:
+def nothing_called(text: str, graph: Graph, kind: str = "value") -> BreakpointError:
+    """The error for what a graph does not have, with what was probably meant."""
     operations = {rule.name for rule in graph.rules} if kind != "value" else set()
     named = [name for name, given in zip(graph.names, graph.named, strict=True) if given]
     told = ", ".join([*named[:12], "…"] if len(named) > 12 else named) or "none has a name"

@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
-from microbp.expr import AGGREGATES, Expression
+from microbp.expr import AGGREGATES, IEEE
 from microbp.graph import Graph, Node
 from microbp.notation import ATOM, Term, at, latex, plain_name, plain_number, text
 
-__all__ = ["DIGITS", "Formula", "Stated", "stated"]
+__all__ = ["DIGITS", "Formula", "argument", "numbers_of"]
 
 #: How many digits a number in a formula has.
 DIGITS = 4
 
 
-class Stated(NamedTuple):
-    """What the row of a node states for a derivative, as people write it, at the numbers of that node."""
-
-    expression: Expression
-    #: Where each argument of the row stands among the operands; of one that runs over a list the element.
-    places: Mapping[str, int]
-    #: The number of each argument, and of the output, ``y``.
-    numbers: Mapping[str, float]
-    #: The numbers over which a sum in it runs.
-    elements: list[dict[str, float]]
-
-
-def stated(graph: Graph, node: Node, place: int) -> Stated:
-    """∂node/∂operand by the row's ``shown`` formula, whatever clause of it computed the number.
-
-    Of a conditional only the branch taken is left, and arithmetic between literals is done.
-
-    >>> from microbp import Value
-    >>> graph = Graph(Value(0.5, name="x") ** 3, {})
-    >>> str(stated(graph, graph.root, 0).expression)
-    '3.0 * pow(a, 2.0)'
-    """
-    rule = node.rule
-    assert rule is not None
-    which, places = argument(node, place)
-
-    def number(operand: float) -> float:
-        return graph.nodes[operand].data if isinstance(operand, int) else operand
-
-    scope = {"y": node.data} | {arg: number(node.operands[where]) for arg, where in places.items()}
-    literals = [arg for arg, where in places.items() if isinstance(node.operands[where], float)]
-    shown = rule.shown[which]
-    # Of a list only what sums over it, or is the largest in it, needs more than the element itself.
-    many = any(f"{each}(" in str(shown) for each in AGGREGATES)
-    elements = rule.elements(rule.split([*map(number, node.operands)])) if many else []
-    expression = at(shown, scope, literals, elements)
-    if isinstance(expression.tree, ast.Constant):  # 1/3 says more than 0.3333333333333333
-        expression = at(shown, scope, (), elements)
-    return Stated(expression, places, scope, elements)
+def numbers_of(graph: Graph, node: Node) -> list[float]:
+    """The numbers of a node's operands."""
+    return [graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
 
 
 def argument(node: Node, place: int) -> tuple[int, dict[str, int]]:
@@ -79,72 +41,67 @@ def argument(node: Node, place: int) -> tuple[int, dict[str, int]]:
 
 
 class Formula:
-    """A local derivative in symbols and in numbers, put into words when one asks for them.
+    """∂node/∂operand by the row's ``shown`` formula, whatever clause of it computed the number.
+
+    Of a conditional only the branch taken is left, and arithmetic between literals is done.
 
     >>> from microbp import Value
     >>> h = Value(0.0, name="x").sigmoid()
     >>> formula = Formula(Graph(h, {"h": h}), 1, 0)
     >>> formula.symbols, formula.numbers
     ('h·(1 − h)', '0.5·(1 − 0.5)')
-
-    Two formulas are equal if they read alike.
+    >>> str(Formula(Graph(Value(0.5, name="x") ** 3, {}), 1, 0).expression)
+    '3.0 * pow(a, 2.0)'
     """
 
-    __slots__ = ("graph", "node", "place")
+    def __init__(self, graph: Graph, position: int, place: int) -> None:
+        self.graph, self.node = graph, graph.nodes[position]
+        assert self.node.rule is not None
+        self.rule = self.node.rule
+        #: Which argument it is by, and where each argument stands among the operands.
+        self.which, self.places = argument(self.node, place)
+        self.data = numbers_of(graph, self.node)
+        #: The number of each argument, and of the output, ``y``.
+        self.scope = {"y": self.node.data} | {arg: self.data[where] for arg, where in self.places.items()}
+        shown = self.rule.shown[self.which]
+        #: The numbers over which a sum in it runs.
+        self.elements = self._elements(str(shown))
+        literals = [arg for arg, where in self.places.items() if isinstance(self.node.operands[where], float)]
+        self.expression = at(shown, self.scope, literals, self.elements)
+        if isinstance(self.expression.tree, ast.Constant):  # 1/3 says more than 0.3333333333333333
+            self.expression = at(shown, self.scope, (), self.elements)
 
-    def __init__(self, graph: Graph, node: int, place: int) -> None:
-        self.graph = graph
-        #: The position of the node.
-        self.node = node
-        #: The place of the operand among the node's operands.
-        self.place = place
+    def _elements(self, formula: str) -> list[dict[str, float]]:
+        """Of a list only what sums over it, or is the largest in it, needs more than the element itself."""
+        many = any(f"{each}(" in formula for each in AGGREGATES)
+        return self.rule.elements(self.rule.split(self.data)) if many else []
 
     @property
     def symbols(self) -> str:
         """With the names of this node and its operands: ``h1·(1 − h1)``."""
-        names = self._names()
-        terms = {arg: Term(plain_name(x), ATOM) if isinstance(x, str) else x for arg, x in names.items()}
-        return text(self._stated.expression, terms, self._over)
+        names = {
+            arg: Term(plain_name(x), ATOM) if isinstance(x, str) else x for arg, x in self._names().items()
+        }
+        return text(self.expression, names, self.rule.over)
 
     @property
     def latex(self) -> str:
         """:attr:`symbols` as LaTeX for math mode."""
-        return latex(self._stated.expression, self._names(), self._over)
+        return latex(self.expression, self._names(), self.rule.over)
 
     @property
     def numbers(self) -> str:
         """With their numbers, to four digits: ``0.5933·(1 − 0.5933)``."""
-        numbers = {arg: plain_number(x, DIGITS) for arg, x in self._stated.numbers.items()}
-        return text(self._stated.expression, numbers, self._over)
-
-    @property
-    def _stated(self) -> Stated:
-        return stated(self.graph, self.graph.nodes[self.node], self.place)
-
-    @property
-    def _over(self) -> tuple[str, ...]:
-        rule = self.graph.nodes[self.node].rule
-        assert rule is not None
-        return rule.over
+        numbers = {arg: plain_number(x, DIGITS) for arg, x in self.scope.items()}
+        return text(self.expression, numbers, self.rule.over)
 
     def _names(self) -> dict[str, str | float]:
-        node = self.graph.nodes[self.node]
-        found: dict[str, str | float] = {"y": node.name}
-        for arg, place in self._stated.places.items():
-            operand = node.operands[place]
-            found[arg] = self.graph.names[operand] if isinstance(operand, int) else operand
-        return found
+        operands = {arg: self.node.operands[place] for arg, place in self.places.items()}
+        named = {arg: self.graph.names[x] if isinstance(x, int) else x for arg, x in operands.items()}
+        return {"y": self.node.name, **named}
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Formula):
-            return NotImplemented
-        return (self.symbols, self.numbers) == (other.symbols, other.numbers)
-
-    def __hash__(self) -> int:
-        return hash((self.symbols, self.numbers))
-
-    def __repr__(self) -> str:
-        return f"Formula({self.symbols} = {self.numbers})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Formula, (self.graph, self.node, self.place)
+    def computed(self) -> tuple[float, float]:
+        """Its number at the numbers recorded: by the text that is computed, and as people write it."""
+        computed = self.rule.d[self.which]
+        exact = computed.evaluate(self.scope, IEEE, self._elements(str(computed)))
+        return float(exact), float(self.expression.evaluate(self.scope, IEEE, self.elements))

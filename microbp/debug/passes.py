@@ -14,8 +14,9 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
+from microbp.check.words import local_derivatives
 from microbp.collector import collector_at_rest
-from microbp.compiled import compiled, local_derivative
+from microbp.compiled import compiled
 from microbp.debug.formulas import Formula
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
@@ -25,7 +26,7 @@ from microbp.safe import shown
 from microbp.sites import user_scope
 from microbp.value import Value
 
-__all__ = ["Contribution", "Pass", "Step", "Target", "as_recorded", "target"]
+__all__ = ["Contribution", "Pass", "Step", "Target", "as_recorded", "steps_of", "target"]
 
 
 class Contribution(NamedTuple):
@@ -51,7 +52,7 @@ class Contribution(NamedTuple):
 
     @property
     def formula(self) -> Formula:
-        """The local derivative in symbols and in numbers."""
+        """The local derivative as people write it, also as LaTeX."""
         return Formula(self.graph, self.user, self.place)
 
     @property
@@ -113,7 +114,7 @@ class Pass:
                 f"{root.name} = {root.data!r} is a constant: there is no backward pass from it to trace"
             )
         with collector_at_rest():
-            vars(self)["steps"] = tuple(_steps(self.graph))
+            vars(self)["steps"] = tuple(steps_of(self.graph))
 
     def _keep(self, graph: Graph, moved: frozenset[int], steps: tuple[Step, ...] = ()) -> None:
         vars(self).update(graph=graph, moved=moved, steps=steps)
@@ -133,30 +134,30 @@ class Pass:
 
     def gradient(self, position: int, step: int | None = None) -> float | None:
         """The gradient of a node after so many steps, after all of them unless told; None: nothing yet."""
-        count = self._arrived(position, step)
-        if not count:
-            return 1.0 if position == len(self.graph) - 1 else None
-        return self.received[position][count - 1].after
+        if own := self._arrived(position, step):
+            return own[-1].after
+        return 1.0 if position == len(self.graph) - 1 else None
 
     def missing(self, position: int, step: int | None = None) -> int:
         """How many contributions a node still waits for after so many steps."""
-        return len(self._receives(position)) - self._arrived(position, step)
+        return len(self._arrived(position)) - len(self._arrived(position, step))
 
-    def _arrived(self, position: int, step: int | None) -> int:
-        own = self._receives(position)
-        if step is not None and not isinstance(step, int | float):
-            raise _no_step(step)
-        return len(own) if step is None else bisect_right(own, step, key=attrgetter("step"))
-
-    def _receives(self, position: int) -> list[Contribution]:
+    def _arrived(self, position: int, step: int | None = None) -> list[Contribution]:
+        """What a node has received after so many steps."""
         try:
-            return self.received[position]
+            own = self.received[position]
         except (IndexError, TypeError):
             raise self.graph.no_node(position) from None
+        if step is None:
+            return own
+        if not isinstance(step, int | float):
+            told = f"a step is a whole number, or None for all of them, not {shown(repr(step))}"
+            raise TypeError(told)
+        return own[: bisect_right(own, step, key=attrgetter("step"))]
 
     def largest(self, position: int) -> Contribution | None:
         """The largest contribution that a node receives; None where it receives none."""
-        return max(self._receives(position), key=lambda each: abs(each.amount), default=None)
+        return max(self._arrived(position), key=lambda each: abs(each.amount), default=None)
 
     def gradients(self, step: int | None = None) -> list[float | None]:
         """The gradient of every node after so many steps, after all of them unless told.
@@ -170,11 +171,10 @@ class Pass:
 
         Raises IndexError where there is no such step.
         """
-        if step is not None and not isinstance(step, int | float):
-            raise _no_step(step)
+        found = [self.gradient(position, step) for position in range(len(self.graph))]
         if step is not None and not 0 <= step <= len(self.steps):
             raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
-        return [self.gradient(position, step) for position in range(len(self.graph))]
+        return found
 
     def step_of(self, which: int | str | Value) -> Step | None:
         """The step in which a node passes its gradient on; None for a leaf, which does not.
@@ -204,7 +204,7 @@ class Pass:
         return self._index[min(users)] if users else 0
 
 
-def _steps(graph: Graph) -> Iterator[Step]:
+def steps_of(graph: Graph) -> Iterator[Step]:
     """The chain rule over a graph, in the engine's order and with the engine's roundings."""
     nodes = graph.nodes
     waiting = [0] * len(nodes)
@@ -261,17 +261,14 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     pending = set(earlier)
     for user in sorted({user for place in earlier for user, _ in uses[place]}):
         own = [x for x in dict.fromkeys(nodes[user].operands) if isinstance(x, int) and x in pending]
-        fitting = []
-        for choice in _choices(len(own)):
-            then = {x: (now, earlier)[before][x] for x, before in zip(own, choice, strict=True)}
-            for x, number in then.items():
-                numbers[x] = number
-            if _gives(nodes[user], numbers):
-                fitting.append(then)
+        both = [(now[x], earlier[x]) for x in own]
+        choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
+        then = (dict(zip(own, choice, strict=True)) for choice in choices)
+        fitting = [each for each in then if _gives(nodes[user], numbers, each)]
         for x in own:
             found = {repr(each[x]): each[x] for each in fitting}
-            [numbers[x]] = found.values() if len(found) == 1 else [now[x]]
             if len(found) < 2:  # decided, or changed more than once since
+                numbers[x] = next(iter(found.values()), now[x])
                 pending.remove(x)
     moved = frozenset(place for place in earlier if repr(numbers[place]) != repr(now[place]))
     if moved:  # a leaf that no operation tells of has moved with the others
@@ -281,31 +278,18 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     return (graph.with_data(numbers) if moved else graph), moved
 
 
-def _choices(count: int) -> Iterator[tuple[bool, ...]]:
-    """Which of so many leaves have the number before: none, all; of a few every choice."""
-    if count <= 6:
-        return product((False, True), repeat=count)
-    return iter([(False,) * count, (True,) * count])
-
-
-def _gives(node: Node, numbers: list[float]) -> bool:
-    """Whether an operation gives what was recorded, where its operands have these numbers."""
-    rule = node.rule
-    assert rule is not None
-    entries = rule.split([numbers[x] if isinstance(x, int) else x for x in node.operands])
+def _gives(node: Node, numbers: list[float], then: Mapping[int, float]) -> bool:
+    """Whether an operation gives what was recorded, where some of its operands have other numbers."""
+    assert node.rule is not None
+    entries = node.rule.split([then.get(x, numbers[x]) if isinstance(x, int) else x for x in node.operands])
     try:
-        if repr(compiled(rule).value(*entries)) != repr(node.data):
+        if repr(compiled(node.rule).value(*entries)) != repr(node.data):
             return False
     except (ArithmeticError, ValueError):
         return False
-    found: list[Any] = []
-    for place, arg in enumerate(rule.args):
-        d = local_derivative(rule, place, entries, node.data)
-        found += d if arg in rule.over else [d]
-    return all(
-        local is None or repr(float(ours)) == repr(local)
-        for ours, local in zip(found, node.local_derivatives, strict=True)
-    )
+    given = local_derivatives(node.rule, entries, node.data)
+    pairs = zip(given, node.local_derivatives, strict=True)
+    return all(local is None or repr(float(ours)) == repr(local) for ours, local in pairs)
 
 
 # ------------------------------------------------------------------------------------- what is asked for
@@ -360,7 +344,3 @@ def target(
             return Target(graph, None, next(name for name in bears if name))
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return Target(graph, node, node.name)
-
-
-def _no_step(step: Any) -> TypeError:
-    return TypeError(f"a step is a whole number, or None for all of them, not {shown(repr(step))}")

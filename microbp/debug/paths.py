@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from microbp.debug.passes import target
+from microbp.debug.words import repeated
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name
 from microbp.notebook import Shown
@@ -141,32 +142,27 @@ def paths(
     asked = target(loss, value, names, "paths()")
     graph, root = asked.graph, asked.graph.root
     label = f"∂{plain_name(root.name)}/∂{plain_name(asked.name)}"
+    none = f"{label} = 0: {plain_name(root.name)} does not depend on {plain_name(asked.name)}"
     if asked.node is None:
-        told = f"{label} = 0: {plain_name(root.name)} does not depend on {plain_name(asked.name)}"
-        return Paths(told, (), 0, 0.0, 0.0, 0.0)
-    swept = sweep(graph, asked.node.position)
-    found = [] if not swept.number else largest(graph, asked.node.position, swept.best, k)
+        return Paths(none, (), 0, 0.0, 0.0, 0.0)
+    start = asked.node.position
+    engine = float(backward(graph, {graph.roots[-1]: 1.0})[start])
+    number, total, size, best = _swept(graph, start)
+    if not number:
+        return Paths(none, (), 0, 0.0, 0.0, engine)
+    found = _largest(graph, start, best, k)
     short = Counter(_way(graph, *each) for each in found)
-    rows = [_row(graph, *each, swept.size, every=short[_way(graph, *each)] > 1) for each in found]
+    rows = [_row(graph, *each, size, every=short[_way(graph, *each)] > 1) for each in found]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
-    if swept.number:
-        plural = "s" if swept.number > 1 else ""
-        total = f"{swept.total:#.8g}" if swept.total else "0"
-        title = f"{label} = {total}: {_counted(swept.number)} path{plural}"
-    else:
-        title = f"{label} = 0: {plain_name(root.name)} does not depend on {plain_name(asked.name)}"
-    engine = float(backward(graph, {graph.roots[-1]: 1.0})[asked.node.position])
-    return Paths(title, tuple(rows), swept.number, swept.total, swept.size, engine)
+    title = f"{label} = {f'{total:#.8g}' if total else '0'}: {_counted(number)} path{'s' * (number > 1)}"
+    return Paths(title, tuple(rows), number, total, size, engine)
 
 
 def _row(
     graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], size: float, *, every: bool
 ) -> PathRow:
-    gradient = 1.0
-    for user, place in zip(nodes, places, strict=False):
-        local = graph.nodes[user].local_derivatives[place]
-        assert local is not None
-        gradient *= local
+    taken = zip(nodes, places, strict=False)
+    gradient = math.prod(graph.nodes[user].local_derivatives[place] or 0.0 for user, place in taken)
     share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
     return PathRow(gradient, share, nodes, places, _way(graph, nodes, places, every=every))
 
@@ -181,18 +177,13 @@ def _way(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], *, every
         node = graph.nodes[position]
         at_end = index in (0, len(nodes) - 1)
         word = plain_name(node.name)
-        if index and _times(graph.nodes[nodes[index - 1]], position) > 1:
+        if index and repeated(graph.nodes[nodes[index - 1]], position):
             words.append(f"{word} (operand {places[index - 1] + 1})")
         elif node.named or at_end or every:
             words.append(word)
     if len(words) > 2 * ENDS:
         words = [*words[:ENDS], "…", *words[-ENDS:]]
     return " → ".join(words)
-
-
-def _times(node: Node, position: int) -> int:
-    """How often a value stands among the operands of a node."""
-    return sum(isinstance(each, int) and each == position for each in node.operands)
 
 
 def _percent(share: float) -> str:
@@ -209,34 +200,25 @@ def _counted(count: int) -> str:
 
 
 # --------------------------------------------------------------------------------------- the search
-class Swept(NamedTuple):
-    """What one sweep from the value up to the loss knows at the loss; ``best`` for every node."""
+def _swept(graph: Graph, start: int) -> tuple[int, float, float, dict[int, float]]:
+    """Number, sum and sizes of all paths from the root down to a node; and how large they can be.
 
-    number: int
-    total: float
-    size: float
-    #: The logarithm of the largest |product| from each node down to the value; None: no path.
-    best: dict[int, float]
-
-
-def sweep(graph: Graph, start: int) -> Swept:
-    """Number, sum and sizes of all paths from the root down to the node at ``start``."""
+    For each node that is the logarithm of the largest |product| from there down; none: no path.
+    """
     counts, totals, sizes, best = {start: 1}, {start: 1.0}, {start: 1.0}, {start: 0.0}
     last_use = {x: node.position for node in graph for x in node.operands if isinstance(x, int)}
-    ending: dict[int, list[int]] = {}
-    for operand, user in last_use.items():
-        ending.setdefault(user, []).append(operand)
     for node in graph.nodes[start + 1 :]:
-        edges = _edges(node, best)
+        position, edges = node.position, _edges(node, best)
         if edges:
-            counts[node.position] = sum(counts[operand] for _, operand, _ in edges)
-            totals[node.position] = sum(local * totals[operand] for _, operand, local in edges)
-            sizes[node.position] = sum(abs(local) * sizes[operand] for _, operand, local in edges)
-            best[node.position] = max(_plus(_log(local), best[operand]) for _, operand, local in edges)
-        for operand in ending.get(node.position, ()):  # counts are long numbers: keep no more than needed
-            counts.pop(operand, None)
+            counts[position] = sum(counts[operand] for _, operand, _ in edges)
+            totals[position] = sum(local * totals[operand] for _, operand, local in edges)
+            sizes[position] = sum(abs(local) * sizes[operand] for _, operand, local in edges)
+            best[position] = max(_plus(_log(local), best[operand]) for _, operand, local in edges)
+        for operand in {operand for _, operand, _ in edges}:
+            if last_use[operand] == position:  # counts are long numbers: keep no more than needed
+                del counts[operand]
     root = graph.root.position
-    return Swept(counts.get(root, 0), totals.get(root, 0.0), sizes.get(root, 0.0), best)
+    return counts.get(root, 0), totals.get(root, 0.0), sizes.get(root, 0.0), best
 
 
 def _edges(node: Node, known: Mapping[int, Any]) -> list[tuple[int, int, float]]:
@@ -260,7 +242,7 @@ def _plus(a: float, b: float) -> float:
     return math.inf if math.isnan(a + b) else a + b
 
 
-def largest(
+def _largest(
     graph: Graph, start: int, best: Mapping[int, float], k: int
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """The k largest paths: nodes and places.
@@ -276,23 +258,17 @@ def largest(
     while heap and len(found) < k:
         bound, position, _, above, way = heapq.heappop(heap)
         if position == start:
-            found.append(_walked(root, way))
+            nodes, places = [], []
+            while way is not None:
+                way, operand, place = way
+                nodes.append(operand)
+                places.append(place)
+            found.append(((root, *reversed(nodes)), tuple(reversed(places))))
             continue
         for place, operand, local in _edges(graph.nodes[position], best):
-            product = _plus(above, _log(local))
-            if _plus(_log(local), best[operand]) == best[position]:
-                reached = bound
-            else:
+            product, reached = _plus(above, _log(local)), bound
+            if _plus(_log(local), best[operand]) != best[position]:
                 reached = max(bound, -_plus(product, best[operand]))
             pushed += 1
             heapq.heappush(heap, (reached, operand, pushed, product, (way, operand, place)))
     return found
-
-
-def _walked(root: int, way: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    nodes, places = [], []
-    while way is not None:
-        way, operand, place = way
-        nodes.append(operand)
-        places.append(place)
-    return (root, *reversed(nodes)), tuple(reversed(places))

@@ -1,37 +1,34 @@
 """``trace``: the steps of a backward pass as a public record, which is compared, kept as JSON, and read back.
 
-The JSON is one object with a node, or a step, to a line, so that line tools can compare two files. Strict
-JSON: nan and infinities stand as the texts ``"nan"``, ``"inf"``, ``"-inf"``; a literal operand stands as the
-text of its number, a position as a number. The rows of the rules in use come along, and a trace can be
-read where an operation is not defined.
+The JSON holds the graph, and the numbers of the pass in columns; which nodes they are about follows from the
+graph. It is strict JSON: nan and infinities stand as the texts ``"nan"``, ``"inf"``, ``"-inf"``. The rows of
+the rules in use come along, and a trace can be read where an operation is not defined.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from microbp.bounds import bounded
 from microbp.debug.difference import Difference, difference
-from microbp.debug.passes import Contribution, Pass, Step
+from microbp.debug.passes import Contribution, Pass, Step, steps_of
 from microbp.debug.words import counted
 from microbp.errors import MicrobpError
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.notation import latex_name, latex_number
 from microbp.notebook import Shown
-from microbp.rules import Rule, restored
 from microbp.sites import user_scope
 from microbp.value import Value
 
 __all__ = ["NotATrace", "Trace", "trace"]
 
-#: The version of the format; a reader refuses what is newer.
-VERSION = 1
-FORMAT = "microbp trace"
-_CONTRIBUTION = ("operand", "place", "local", "amount", "before", "after", "missing")
-_STEP = ("node", "upstream", "contributions")
+#: What the JSON says that it is. A reader refuses other versions.
+FORMAT, VERSION = "microbp trace", 2
+#: The columns: one of the steps, and those of the contributions.
+COLUMNS = ("upstream", "local", "amount", "before", "after")
 #: A notebook shows no more steps, and numbers with so many digits.
 STEPS, DIGITS = 50, 6
 
@@ -56,16 +53,17 @@ class Trace(Pass, Shown):
         raise AttributeError(f"a Trace is a record: its {name} cannot be deleted")
 
     def to_json(self) -> str:
-        """The trace as JSON text; :meth:`from_json` gives an equal trace.
-
-        Strict JSON, a node or a step to a line, with the rules that it uses and the version of the
-        format.
-        """
-        return written(self.graph.nodes, self.steps)
+        """The trace as JSON text; :meth:`from_json` gives an equal trace."""
+        paid = [each for step in self.steps for each in step.contributions]
+        columns = {name: [getattr(each, name) for each in paid] for name in COLUMNS[1:]}
+        columns["upstream"] = [step.upstream for step in self.steps]
+        told = (f'"{name}": {json.dumps([*map(_plain, columns[name])], allow_nan=False)}' for name in COLUMNS)
+        head = f'{{"format": "{FORMAT}", "version": {VERSION},\n"graph": {self.graph.to_json()}'
+        return ",\n".join([head, *told]) + "}\n"
 
     @staticmethod
     def from_json(text: str) -> Trace:
-        """The trace of a text that :meth:`to_json` wrote, here or elsewhere, today or earlier.
+        """The trace of a text that :meth:`to_json` wrote, here or elsewhere.
 
         >>> pass_ = trace(Value(3.0, name="x").sigmoid(), {})
         >>> Trace.from_json(pass_.to_json()) == pass_
@@ -77,7 +75,36 @@ class Trace(Pass, Shown):
 
         Raises NotATrace, a ValueError, for anything else, with what is wrong and where.
         """
-        return Trace._of(*read(text))
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise NotATrace(f"this text is not a trace: it is not JSON ({error})") from None
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise NotATrace(f'this JSON is not a trace: it has no "format": "{FORMAT}"')
+        if document.get("version") != VERSION:
+            told = f"this trace has the version {document.get('version')!r}"
+            raise NotATrace(f"{told}; this microbp reads version {VERSION}")
+        where = "its graph"
+        try:
+            graph = Graph.from_json(json.dumps(document["graph"]))
+            last = (len(graph) - 1,)
+            _require(graph.roots == last, f"its root is {graph.roots}, not the last of its nodes")
+            planned = [*steps_of(graph)]
+            count = sum(len(step.contributions) for step in planned)
+            columns = []
+            for where in COLUMNS:
+                columns.append([_number(x, none=where == "before") for x in document[where]])
+                wanted = len(planned) if where == "upstream" else count
+                _require(len(columns[-1]) == wanted, f"it has {len(columns[-1])} numbers, not {wanted}")
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, MicrobpError) as error:
+            told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise NotATrace(f"this trace is damaged at {where}: {told}") from None
+        paid = (dict(zip(COLUMNS[1:], each, strict=True)) for each in zip(*columns[1:], strict=True))
+        steps = []
+        for step, upstream in zip(planned, columns[0], strict=True):
+            given = tuple(each._replace(**next(paid)) for each in step.contributions)
+            steps.append(step._replace(contributions=given, upstream=upstream))
+        return Trace._of(graph, tuple(steps))
 
     def diff(self, other: Trace, *, tolerance: float = 0.0) -> Difference:
         """Where the two passes begin to differ; see :func:`microbp.debug.difference.difference`."""
@@ -91,8 +118,9 @@ class Trace(Pass, Shown):
     def __hash__(self) -> int:
         return hash((len(self.graph), self.graph.root.name, repr(self.graph.root.data)))
 
-    def _compared(self) -> str:
-        return written(tuple(node._replace(grad=None) for node in self.graph), self.steps)
+    def _compared(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.to_json(), parse_float=str)
+        return {**document, "graph": {**document["graph"], "grad": None, "known": None}}
 
     def __repr__(self) -> str:
         root = self.graph.root
@@ -105,15 +133,15 @@ class Trace(Pass, Shown):
     # ---------------------------------------------------------------------------------- in a notebook
     def _markdown(self) -> str:
         """The first steps with a row for each contribution, and what is left out said below."""
-        graph, root = self.graph, self.graph.root
+        root = self.graph.root
         title = f"**${latex_name(root.name)} = {latex_number(root.data, DIGITS)}$**"
         lines = [
-            f"{title}: {counted(len(graph), 'value')}, {counted(len(self), 'step')}", "",
+            f"{title}: {counted(len(self.graph), 'value')}, {counted(len(self), 'step')}", "",
             "| step | node | operation | upstream | local derivative | contribution | gradient |",
             "| ---: | --- | --- | ---: | --- | --- | --- |",
         ]  # fmt: skip
         for step in self.steps[:STEPS]:
-            node = graph.nodes[step.node]
+            node = self.graph.nodes[step.node]
             assert node.rule is not None
             before = [str(step.index), _math(latex_name(node.name)), node.rule.name, _latex(step.upstream)]
             for each in step.contributions:
@@ -127,16 +155,16 @@ class Trace(Pass, Shown):
         """The local derivative, the contribution, and what becomes of the operand's gradient."""
         names = self.graph.names
         root, node, operand = (latex_name(names[position]) for position in (-1, step.node, each.operand))
-        local = latex_number(each.local, DIGITS)
-        symbols = [each.formula.latex, local] if each.formula.latex != local else [local]
-        derivative = rf"\frac{{\partial {node}}}{{\partial {operand}}} = {' = '.join(symbols)}"
+        local, formula = latex_number(each.local, DIGITS), each.formula.latex
+        derivative = rf"\frac{{\partial {node}}}{{\partial {operand}}} = {formula}"
+        derivative += f" = {local}" if formula != local else ""
         factor = f"({local})" if local.startswith("-") else local
         upstream, amount = latex_number(step.upstream, DIGITS), latex_number(each.amount, DIGITS)
-        product = rf"{upstream}\cdot {factor} = {amount}"
         gradient = _math(rf"\frac{{\partial {root}}}{{\partial {operand}}}")
         was = "none" if each.before is None else _latex(each.before)
         rest = f"({each.missing} missing)" if each.missing else "✓"
-        return _math(derivative), _math(product), f"{gradient}: {was} → {_latex(each.after)} {rest}"
+        told = f"{gradient}: {was} → {_latex(each.after)} {rest}"
+        return _math(derivative), _math(rf"{upstream}\cdot {factor} = {amount}"), told
 
 
 def _latex(x: float) -> str:
@@ -181,197 +209,18 @@ class NotATrace(MicrobpError, ValueError):
     """A text is no trace, or a damaged one."""
 
 
-# ------------------------------------------------------------------------------------------ writing
-def written(nodes: Sequence[Node], steps: Sequence[Step]) -> str:
-    """The JSON text of a trace."""
-    labels: dict[Rule, str] = {}
-    for node in nodes:
-        if node.rule is not None and node.rule not in labels:
-            name = node.rule.name  # two rules may bear one name: one was defined anew
-            taken = sum(each.name == name for each in labels)
-            labels[node.rule] = f"{name}#{taken + 1}" if taken else name
-    parts = [
-        f'{{"format": {_text(FORMAT)},\n"version": {VERSION}',
-        _lines("rules", (f"{_text(label)}: {_rule_text(rule)}" for rule, label in labels.items()), "{}"),
-        f'"node": {_text(Node._fields)}',
-        _lines("nodes", (_node_text(node, labels) for node in nodes)),
-        f'"step": {_text(_STEP)},\n"contribution": {_text(_CONTRIBUTION)}',
-        _lines("steps", map(_step_text, steps)),
-    ]
-    return ",\n".join(parts) + "}\n"
-
-
-def _text(plain: Any) -> str:
-    return json.dumps(plain, allow_nan=False)
-
-
-def _lines(name: str, rows: Iterator[str], brackets: str = "[]") -> str:
-    return f'"{name}": {brackets[0]}\n' + ",\n".join(rows) + brackets[1]
-
-
-def _rule_text(rule: Rule) -> str:
-    *texts, defaults, over, corners = _row(rule)
-    return _text([*texts, {arg: _plain(x) for arg, x in defaults.items()}, over, corners])
-
-
-def _row(rule: Rule) -> Any:
-    """The texts of a rule's row, as it is pickled."""
-    return rule.__reduce__()[1]
-
-
-def _node_text(node: Node, labels: dict[Rule, str]) -> str:
-    fields = {each: _NODE[each][0](held) for each, held in zip(Node._fields, node, strict=True)}
-    if node.rule is not None:
-        fields["rule"] = labels[node.rule]
-    return _text([*fields.values()])
-
-
-def _step_text(step: Step) -> str:
-    contributions = [
-        [c.operand, c.place, _plain(c.local), _plain(c.amount), _plain(c.before), _plain(c.after), c.missing]
-        for c in step.contributions
-    ]
-    return _text([step.node, _plain(step.upstream), contributions])
-
-
+# ---------------------------------------------------------------------------------- numbers in JSON
 def _plain(x: float | None) -> float | str | None:
-    """A number as strict JSON has it."""
     return x if x is None or math.isfinite(x) else repr(x)
 
 
-# ------------------------------------------------------------------------------------------ reading
-def read(text: str) -> tuple[Graph, tuple[Step, ...]]:
-    """The graph and the steps of a JSON text; NotATrace says what is wrong, and where."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise NotATrace(f"this text is not a trace: it is not JSON ({error})") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise NotATrace(f'this JSON is not a trace: it has no "format": "{FORMAT}"')
-    version = document.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION:
-        raise NotATrace(f"this trace has the version {version!r}; this microbp reads versions 1 to {VERSION}")
-    where = "the trace"
-    try:
-        for where, fields in (("step", _STEP), ("contribution", _CONTRIBUTION)):
-            _require(document[where] == [*fields], f"its fields are {', '.join(fields)}")
-        where = "rules"
-        table = {name: _rule(name, texts) for name, texts in document["rules"].items()}
-        nodes: list[Node] = []
-        for row in document["nodes"]:
-            where = f"node {len(nodes)}"
-            nodes.append(_node(dict(zip(document["node"], row, strict=True)), len(nodes), table))
-        where = "nodes"
-        _require(nodes, "there are none")
-        graph = Graph.of(tuple(nodes))
-        steps: list[Step] = []
-        for row in document["steps"]:
-            where = f"step {len(steps) + 1}"
-            steps.append(_step(row, len(steps) + 1, graph))
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise NotATrace(f"this trace is damaged at {where}: {told}") from None
-    return graph, tuple(steps)
+def _number(x: Any, *, none: bool = False) -> Any:
+    if none and x is None:
+        return None
+    _require(x in ("nan", "inf", "-inf") or type(x) in (int, float), f"{x!r} is not a number")
+    return float(x)
 
 
 def _require(holds: object, told: str) -> None:
     if not holds:
         raise ValueError(told)
-
-
-def _rule(name: str, texts: Any) -> Rule:
-    word, args, y, d, doc, smooth, corner, kink, defaults, over, *corners = texts
-    _require(name.partition("#")[0] == word, f"the row of {name!r} is named {word!r}")
-    boxes = tuple(tuple(tuple(interval) for interval in box) for box in smooth)
-    given = {arg: _number(x) for arg, x in defaults.items()}
-    slopes = tuple(tuple(each) if isinstance(each, list) else each for each in d)
-    return restored(word, args, y, slopes, doc, boxes, corner, tuple(kink), given, over, *corners)
-
-
-def _node(fields: dict[str, Any], position: int, table: dict[str, Rule]) -> Node:
-    fields["rule"] = None if fields["rule"] is None else table[fields["rule"]]
-    node = Node(**{each: _NODE[each][1](fields[each]) for each in Node._fields if each in fields})
-    _require(node.position == position, f"it says that it is node {node.position}")
-    count = len(node.operands)
-    _require(count == len(node.local_derivatives), "operands and local derivatives differ in number")
-    rule = node.rule
-    if rule is None:
-        _require(not count, "a leaf has no operands")
-    else:
-        single, lists = len(rule.args) - len(rule.over), len(rule.over)
-        fits = count == single or (lists and count > single and (count - single) % lists == 0)
-        _require(fits, f"{count} operands do not fit {rule}")
-    for operand, local in zip(node.operands, node.local_derivatives, strict=True):
-        if type(operand) is int:
-            _require(0 <= operand < position, f"operand {operand} does not stand before it")
-        else:
-            _require(local is None, "a literal has no local derivative")
-    return node
-
-
-def _step(row: Any, index: int, graph: Graph) -> Step:
-    position, upstream, received = row
-    node = graph.nodes[_position(position, len(graph))]
-    contributions = []
-    for operand, place, local, amount, before, after, missing in received:
-        _require(0 <= _whole(place) < len(node.operands), f"{node.name} has no operand {place}")
-        _require(
-            type(node.operands[place]) is int and node.operands[place] == operand,
-            f"operand {place} of {node.name} is not node {operand}",
-        )
-        numbers = _number(local), _number(amount), _maybe(before), _number(after), _whole(missing)
-        contributions.append(Contribution(index, position, place, operand, *numbers, graph))
-    return Step(index, node.position, _number(upstream), tuple(contributions))
-
-
-def _number(x: Any) -> float:
-    if x in ("nan", "inf", "-inf") or type(x) in (int, float):
-        return float(x)
-    raise ValueError(f"{x!r} is not a number")
-
-
-def _maybe(x: Any) -> float | None:
-    return None if x is None else _number(x)
-
-
-def _whole(x: Any) -> int:
-    _require(type(x) is int and x >= 0, f"{x!r} is not a count")
-    return int(x)
-
-
-def _position(x: Any, count: int) -> int:
-    _require(_whole(x) < count, f"there is no node {x}")
-    return int(x)
-
-
-def _word(x: Any) -> str:
-    _require(isinstance(x, str), f"{x!r} is not a text")
-    return str(x)
-
-
-def _flag(x: Any) -> bool:
-    _require(type(x) is bool, f"{x!r} is neither true nor false")
-    return bool(x)
-
-
-#: How each field of a node is written, and how it is read.
-_NODE: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "position": (int, _whole),
-    "name": (str, _word),
-    "rule": (lambda _: None, lambda rule: rule),
-    "operands": (
-        lambda operands: [x if type(x) is int else repr(x) for x in operands],
-        lambda operands: tuple(float(x) if isinstance(x, str) else _whole(x) for x in operands),
-    ),
-    "data": (_plain, _number),
-    "grad": (_plain, _maybe),
-    "local_derivatives": (lambda local: [*map(_plain, local)], lambda local: tuple(map(_maybe, local))),
-    "requires_grad": (bool, _flag),
-    "site": (lambda site: site, lambda site: None if site is None else _word(site)),
-    "named": (bool, _flag),
-    "group": (lambda group: group, lambda group: tuple((_word(name), _whole(call)) for name, call in group)),
-    "path": (
-        lambda path: [x if isinstance(x, str | int) else str(x) for x in path],
-        lambda path: tuple(x if isinstance(x, str) else _whole(x) for x in path),
-    ),
-}

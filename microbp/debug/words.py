@@ -1,11 +1,15 @@
-"""Values and groups in words."""
+"""Values and groups in words, and sentences in lines."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name
+from microbp.safe import readable
 
-__all__ = ["counted", "equation", "group_words", "operation"]
+__all__ = ["columns", "counted", "equation", "group_words", "operation", "repeated", "sentence"]
 
 
 def counted(count: int, word: str) -> str:
@@ -31,3 +35,40 @@ def equation(graph: Graph, node: Node) -> str:
 def group_words(node: Node) -> str:
     """The groups of a node: ``net / layers.0 / neurons.2``; a later call says which: ``net (call 2)``."""
     return " / ".join(plain_name(name) + (f" (call {call + 1})" if call else "") for name, call in node.group)
+
+
+def repeated(node: Node, position: int) -> bool:
+    """Whether a value stands more than once among the operands of a node. A literal 2.0 is no node 2."""
+    return sum(isinstance(each, int) and each == position for each in node.operands) > 1
+
+
+# ------------------------------------------------------------------------------------ lines that fit
+#: A word; of Chinese one sign, with the punctuation that must not begin a line.
+_WORD = re.compile(
+    r"\s*(?:[\u2e80-\u9fff（“][，。：；）、”]*|[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?|\S)"
+)
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes: a Chinese sign takes two.
+
+    >>> columns("∂E/∂w5"), columns("经 o1")
+    (6, 5)
+    """
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide
+
+
+def sentence(text: str, width: int, indent: str = "") -> list[str]:
+    """A sentence as lines no wider than that, unless a word is; ``indent`` stands before all but the first.
+
+    >>> sentence("one path, a → b → c", 12)
+    ['one path, a', '→ b → c']
+    """
+    lines = [""]
+    for word in _WORD.findall(readable(text)):
+        if lines[-1].strip() and columns(lines[-1] + word) > width:
+            lines.append(indent + word.lstrip())
+        else:
+            lines[-1] += word
+    return lines

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from microbp.native.machine import Engine, Machine, engine
+from microbp.native.machine import Engine, Machine, engine, extension, slopes
 
-__all__ = ["Engine", "Machine", "engine"]
+__all__ = ["Engine", "Machine", "engine", "extension", "slopes"]

@@ -2,93 +2,14 @@
 
    This file is built without contraction, so that a * b + c is rounded twice, as in Python. */
 #include "machine.h"
-
-/* ------------------------------------------------------------------ what Python's math refuses, noted in *bad */
-static inline double divided(double a, double b, int *bad) {
-    *bad |= b == 0.0;
-    return a / b;
-}
-#define CHECKED(name, function) \
-    static inline double checked_##name(double x, int *bad) { \
-        double y = function(x); \
-        if (!isfinite(y)) *bad |= isnan(y) ? !isnan(x) : isfinite(x); \
-        return y; \
-    }
-CHECKED(exp, exp)
-CHECKED(expm1, expm1)
-CHECKED(log, log)
-CHECKED(log1p, log1p)
-CHECKED(sqrt, sqrt)
-CHECKED(sin, sin)
-CHECKED(cos, cos)
-CHECKED(tan, tan)
-CHECKED(asin, asin)
-CHECKED(acos, acos)
-CHECKED(sinh, sinh)
-CHECKED(cosh, cosh)
-static inline double checked_pow(double a, double b, int *bad) {
-    double y = pow(a, b);
-    if (!isfinite(y)) *bad |= isnan(y) ? !isnan(a) && !isnan(b) : isfinite(a) && isfinite(b);
-    return y;
-}
-
-#define div_(a, b) divided(a, b, bad)
-#define exp_(x) checked_exp(x, bad)
-#define expm1_(x) checked_expm1(x, bad)
-#define log_(x) checked_log(x, bad)
-#define log1p_(x) checked_log1p(x, bad)
-#define sqrt_(x) checked_sqrt(x, bad)
-#define sin_(x) checked_sin(x, bad)
-#define cos_(x) checked_cos(x, bad)
-#define tan_(x) checked_tan(x, bad)
-#define asin_(x) checked_asin(x, bad)
-#define acos_(x) checked_acos(x, bad)
-#define sinh_(x) checked_sinh(x, bad)
-#define cosh_(x) checked_cosh(x, bad)
-#define pow_(a, b) checked_pow(a, b, bad)
-#define abs_ fabs
-#define atan_ atan
-#define tanh_ tanh
-#define erf_ erf
-#define erfc_ erfc
+#include "single.h"
 
 /* -------------------------------------------------------------------------- the rows, read as single numbers */
-#define AND &&
-#define OR ||
 #define A(place) v[arg[place]]
 #define E(place) v[arg[(place) + e]]
-#define Y y
-#define KEPT kept[e]
-#define GIVE(x) return (x);
-#define GIVE_IF(c, a, b) return (c) ? (a) : (b);
 #define PASS(place, x) g[arg[place]] += up * (x);
 #define PASS_IF(place, c, a, b) g[arg[place]] += up * ((c) ? (a) : (b));
 #define PASS_EACH(place, x) for (int64_t e = len - 1; e >= 0; e--) g[arg[(place) + e]] += up * (x);
-#define T(n) of_##n
-#define TOTAL(t, x) \
-    double T(t) = 0.0; \
-    for (int64_t e = 0; e < len; e++) T(t) += (x);
-#define LARGEST(t, x) \
-    double T(t) = -INFINITY; \
-    for (int64_t e = 0; e < len; e++) { \
-        double next = (x); \
-        T(t) = next > T(t) || next != next || !e ? next : T(t); \
-        if (T(t) != T(t)) break; \
-    }
-/* The sum of all but the first of the largest; all are kept. */
-#define REST(t, x) \
-    double T(t) = 0.0; \
-    { \
-        int64_t top = 0, nan = 0; \
-        for (int64_t e = 0; e < len; e++) { \
-            kept[e] = (x); \
-            nan |= kept[e] != kept[e]; \
-            if (kept[e] > kept[top]) top = e; \
-        } \
-        for (int64_t e = 0; e < len; e++) \
-            if (e != top) T(t) += kept[e]; \
-        if (nan) T(t) = NAN; \
-    }
 #define VALUE(name) \
     static inline double value_##name(const double *v, const int32_t *arg, int64_t len, double *kept, int *bad)
 #define SLOPE(name, n) \
@@ -100,7 +21,6 @@ static inline double checked_pow(double a, double b, int *bad) {
 #define TAKES(name, n) \
     if (takes >> n & 1) slope_##name##_##n(v, g, arg, len, kept, y, up, bad);
 
-#pragma GCC diagnostic ignored "-Wunused-parameter"
 #include "rows.h"
 
 /* ------------------------------------------------------------------------------------------------- the loops */

@@ -17,7 +17,7 @@ enum { WIDE = 2, TALL = 2 };
 enum { VECTORS = LANES / WIDE };
 typedef double vec __attribute__((vector_size(WIDE * 8)));
 
-/* --------------------------------------------------------------------- exponentials, in loops that vectorise */
+/* ------------------------------------------------------ exponentials and logarithms, in loops that vectorise */
 static const double ROUND = 0x1.8p52, LOG2E = 0x1.71547652b82fep0, LN2_HIGH = 0x1.62e42fefa38p-1,
                     LN2_LOW = 0x1.ef35793c7673p-45;
 
@@ -31,55 +31,74 @@ INLINE double power_of_two(double n) {
     return shifted;
 }
 
-/* (exp(r) - 1 - r) / r**2 for |r| <= log(2) / 2, by Taylor's series up to r**13. */
-INLINE double beyond_linear(double r) {
-    double s = 1.0 / 6227020800.0;
-    s = s * r + 1.0 / 479001600.0;
-    s = s * r + 1.0 / 39916800.0;
-    s = s * r + 1.0 / 3628800.0;
-    s = s * r + 1.0 / 362880.0;
-    s = s * r + 1.0 / 40320.0;
-    s = s * r + 1.0 / 5040.0;
-    s = s * r + 1.0 / 720.0;
-    s = s * r + 1.0 / 120.0;
-    s = s * r + 1.0 / 24.0;
-    s = s * r + 1.0 / 6.0;
-    return s * r + 0.5;
+INLINE double horner(double x, const double *of, int count) {
+    double sum = of[0];
+    for (int n = 1; n < count; n++) sum = sum * x + of[n];
+    return sum;
 }
 
-INLINE double exp_(double x) {
+/* exp(r) - 1 for |r| <= log(2) / 2, by Taylor's series up to r**13. */
+INLINE double near_zero(double r) {
+    static const double of[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
+                                1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5};
+    return r + r * r * horner(r, of, 12);
+}
+
+/* x = n log(2) + r, and 2**n as the product of two numbers. */
+#define REDUCED(x) \
+    double n = ((x) * LOG2E + ROUND) - ROUND, r = ((x) - n * LN2_HIGH) - n * LN2_LOW, half = (n * 0.5 + ROUND) - ROUND, \
+           one = power_of_two(half), other = power_of_two(n - half)
+
+INLINE double fast_exp(double x) {
     x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
-    double n = (x * LOG2E + ROUND) - ROUND, r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    double half = (n * 0.5 + ROUND) - ROUND;
-    return (1.0 + (r + r * r * beyond_linear(r))) * power_of_two(half) * power_of_two(n - half);
+    REDUCED(x);
+    return (1.0 + near_zero(r)) * one * other;
+}
+
+/* For what is too large it is infinite, and the block is looked at again. */
+INLINE double fast_expm1(double x) {
+    x = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x;
+    REDUCED(x);
+    return one * other * near_zero(r) + (one * other - 1.0);
 }
 
 /* By exp(2|x|) - 1, which keeps the digits of a small x. */
-INLINE double tanh_(double x) {
-    double twice = 2.0 * fabs(x);
-    twice = twice > 40.0 ? 40.0 : twice;
-    double n = (twice * LOG2E + ROUND) - ROUND, r = (twice - n * LN2_HIGH) - n * LN2_LOW;
-    double scale = power_of_two(n), beyond = scale * (r + r * r * beyond_linear(r)) + (scale - 1.0);
+INLINE double fast_tanh(double x) {
+    double twice = 2.0 * fabs(x), beyond = fast_expm1(twice > 40.0 ? 40.0 : twice);
     return copysign(beyond / (beyond + 2.0), x);
 }
 
+/* x = m 2**k with m near 1; log(m) by the series of atanh, in the form of fdlibm. */
+INLINE double fast_log(double x) {
+    double tiny = x < 0x1p-1022 ? 1.0 : 0.0, scaled = tiny == 1.0 ? x * 0x1p54 : x;
+    uint64_t bits, exponent;
+    memcpy(&bits, &scaled, 8);
+    exponent = (bits >> 52) | 0x4330000000000000u, bits = (bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
+    double k, m;
+    memcpy(&k, &exponent, 8), memcpy(&m, &bits, 8);
+    k = k - 0x1p52 - 1023.0 - 54.0 * tiny;
+    k = m > 0x1.6a09e667f3bcdp0 ? k + 1.0 : k, m = m > 0x1.6a09e667f3bcdp0 ? m * 0.5 : m;
+    double f = m - 1.0, s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
+    static const double of[] = {1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01,
+                                2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01};
+    double rest = z * horner(z, of, 7);
+    double y = k * LN2_HIGH - ((half - (s * (half + rest) + k * LN2_LOW)) - f);
+    return x > 0.0 ? (x < INFINITY ? y : x) : x == 0.0 ? -INFINITY : NAN;
+}
+
+/* The digits of x that are lost in 1 + x are put back. */
+INLINE double fast_log1p(double x) {
+    double u = 1.0 + x, y = fast_log(u) + (x - (u - 1.0)) / u;
+    return u > 0.0 && u < INFINITY ? y : fast_log(u);
+}
+
+#define exp_ fast_exp
+#define tanh_ fast_tanh
+#define expm1_ fast_expm1
+#define log_ fast_log
+#define log1p_ fast_log1p
 #define div_(a, b) ((a) / (b))
 #define pow_(a, b) (__builtin_constant_p(b) && (b) == 2.0 ? (a) * (a) : pow(a, b))
-#define abs_ fabs
-#define sqrt_ sqrt
-#define expm1_ expm1
-#define log_ log
-#define log1p_ log1p
-#define sin_ sin
-#define cos_ cos
-#define tan_ tan
-#define asin_ asin
-#define acos_ acos
-#define atan_ atan
-#define sinh_ sinh
-#define cosh_ cosh
-#define erf_ erf
-#define erfc_ erfc
 
 /* ------------------------------------------------------------------------------ the rows, read as rows of samples */
 #define EVERY _Pragma("GCC ivdep") for (int l = 0; l < lanes; l++)
@@ -207,9 +226,9 @@ INLINE double summed(const double *row, int lanes) {
 }
 
 /* The coefficients of an affine step, and where their gradients are added. */
-static const double *coefficients(const Affine *at, const double *v, int64_t *down, int64_t *along) {
+static const double *coefficients(const Affine *at, const Room *room, int64_t *down, int64_t *along) {
     *down = at->even ? at->down : at->k, *along = at->even ? at->along : 1;
-    return at->even ? v + at->base : at->gathered;
+    return at->even ? room->v + at->base : room->w + at->gathered;
 }
 
 /* ------------------------------------------------------------------------------------------------------ the steps */
@@ -217,7 +236,7 @@ static void prepare(const Program *p, Room *room, int lanes) {
     for (int64_t n = 0; n < p->affines; n++) {
         const Affine *at = p->affine + n;
         if (!at->even)
-            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) at->gathered[i] = room->v[at->w[i]];
+            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) room->w[at->gathered + i] = room->v[at->w.at[i]];
     }
     for (int64_t n = 0; n < p->spreads; n++) {
         const double number = room->v[p->spread[2 * n]];
@@ -234,13 +253,13 @@ static int forward(const Program *p, Room *room, int lanes) {
         if (step->op == AFFINE) {
             const Affine *at = p->affine + step->row;
             int64_t down, along;
-            const double *w = coefficients(at, room->v, &down, &along);
+            const double *w = coefficients(at, room, &down, &along);
             for (int64_t i = 0; i < at->m; i++) {
-                const double start = at->bias[i] < 0 ? 0.0 : room->v[at->bias[i]];
-                double *row = V + (int64_t)at->y[i] * lanes;
+                const double start = at->bias.at[i] < 0 ? 0.0 : room->v[at->bias.at[i]];
+                double *row = V + (int64_t)at->y.at[i] * lanes;
                 EVERY row[l] = start;
             }
-            product(V, at->m, at->y, w, down, along, V, at->k, at->x, lanes);
+            product(V, at->m, at->y.at, w, down, along, V, at->k, at->x.at, lanes);
             continue;
         }
         switch (step->op) {
@@ -267,15 +286,16 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
         if (step->op == AFFINE) {
             const Affine *at = p->affine + step->row;
             int64_t down, along;
-            const double *w = coefficients(at, room->v, &down, &along);
-            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x, w, along, down, G, at->m, at->y, lanes);
+            const double *w = coefficients(at, room, &down, &along);
+            double *dw = room->w + p->gathered + at->gathered;
+            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x.at, w, along, down, G, at->m, at->y.at, lanes);
             if (at->takes_w)
-                outer(at->even ? g + at->base : at->dgathered, down, along, G, at->m, at->y, V, at->k, at->x, lanes);
+                outer(at->even ? g + at->base : dw, down, along, G, at->m, at->y.at, V, at->k, at->x.at, lanes);
             for (int64_t i = 0; i < at->m; i++)
-                if (at->bias[i] >= 0) g[at->bias[i]] += summed(G + (int64_t)at->y[i] * lanes, lanes);
+                if (at->bias.at[i] >= 0) g[at->bias.at[i]] += summed(G + (int64_t)at->y.at[i] * lanes, lanes);
             if (at->takes_w && !at->even)
                 for (int64_t i = 0; i < (int64_t)at->m * at->k; i++)
-                    g[at->w[i]] += at->dgathered[i], at->dgathered[i] = 0.0;
+                    g[at->w.at[i]] += dw[i], dw[i] = 0.0;
             continue;
         }
         if (!takes) continue;

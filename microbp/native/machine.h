@@ -16,6 +16,13 @@
 enum { ROWS(ONE_ROW) TABLE_ROWS };
 #undef ONE_ROW
 
+/* How wide each row of the table is: single arguments, lists. */
+static const int32_t widths[][2] = {
+#define WIDTHS(name, singles, lists, may_fail) {singles, lists},
+    ROWS(WIDTHS)
+#undef WIDTHS
+};
+
 /* What a slot depends on: on the sample; on a parameter that is trained; on an input. */
 enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4 };
 /* The most samples in a row, and in how many their number is a multiple. */
@@ -32,15 +39,18 @@ typedef struct {
     uint8_t takes[2];  /* which arguments get a gradient: towards parameters; towards inputs as well */
 } Step;
 
+/* A list that grows. */
+typedef struct {
+    int32_t *at;
+    int64_t n, room;
+} List;
+
 /* Values that are sums of products with coefficients no sample changes: y = W x + b. */
 typedef struct {
     int32_t m, k;
-    int32_t *y;             /* m rows */
-    int32_t *x;             /* k rows */
-    int32_t *w;             /* m k slots of coefficients */
-    int32_t *bias;          /* m slots, or -1 */
+    List y, x, w, bias;     /* m rows; k rows; m k slots of coefficients; m slots, or -1 */
     int64_t base, down, along; /* where the coefficients lie in even strides; else they are gathered */
-    double *gathered, *dgathered;
+    int64_t gathered;          /* and stand there in a room */
     uint8_t even, takes_w, takes_x[2];
 } Affine;
 
@@ -63,7 +73,7 @@ typedef struct {
     int64_t outputs;
     int32_t *output;
     /* the plan for rows of samples */
-    int64_t rows, lane_steps, affines, spreads, lane_args;
+    int64_t rows, lane_steps, affines, spreads, lane_args, gathered;
     LaneStep *lane_step;
     Affine *affine;
     int32_t *lane_arg;
@@ -73,12 +83,33 @@ typedef struct {
 } Program;
 
 /* Where one thread computes. */
-typedef struct {
+typedef struct Room {
     double *v, *g;     /* of all slots: values, gradients */
     double *V, *G;     /* of all rows */
     double *kept;      /* what a row over a list keeps of each element */
+    double *w;         /* coefficients that are gathered; after them, their gradients */
     int64_t lanes;     /* for how many there is room in V and G */
+    struct Room *next; /* another that is free */
 } Room;
+
+/* What is computed from, and where results go: costs, gradient and dx, or values. */
+typedef struct {
+    const double *x, *theta;
+    const int64_t *order;                /* which samples, or NULL for all in their order */
+    int64_t samples, down, along;        /* from one sample to the next, from one input to the next */
+    int64_t down_out, along_out;         /* the same of values */
+    double *values, *costs, *gradient, *dx;
+} Call;
+
+/* Steps of a descent. */
+typedef struct {
+    const double *x, *rates;             /* the rate of each step */
+    const int64_t *order, *sizes;        /* the samples of all steps; how many each step takes */
+    const int64_t *alike;                /* of each number that is remembered: whether all parameters have the same */
+    int64_t steps, longest, memories, mean, milliseconds;
+    double *theta, *memory, *costs;
+    double *best;                        /* the parameters of the lowest cost, and that cost */
+} Course;
 
 /* exact.c: one sample with the bits of the eager engine. The parts to run: those that vary, those that do not. */
 enum { SHARED_PART = 1, VARYING_PART = 2, WHOLE = 3 };
@@ -86,6 +117,11 @@ enum { SHARED_PART = 1, VARYING_PART = 2, WHOLE = 3 };
 int64_t exact_forward(const Program *, double *v, double *kept, int part);
 int exact_backward(const Program *, const double *v, double *g, double *kept, int part, int wrt_inputs);
 
+/* run.c */
+enum { UNDEFINED = 1, RAISED = 2 };
+Room *new_room(const Program *, int64_t lanes);
+void free_room(Room *);
+int lanes_for(const Program *, int64_t samples);
 /* module.c: a row that the user has defined; -1 where Python has raised. */
 int user_value(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double *y, int *bad);
 int user_slopes(const Program *, int32_t op, const double *v, const int32_t *arg, int width, double y, double up, double *g);
@@ -108,5 +144,10 @@ extern const Lanes lanes_plain;
 #ifdef MICROBP_X86
 extern const Lanes lanes_avx2, lanes_avx512;
 #endif
+
+/* Without lanes, sample after sample. Where it is not 0, the sample and the slot are in fault. */
+int run(const Program *, const Lanes *, Room *, const Call *, long threads, int64_t fault[2]);
+/* How many steps were taken: a step that is undefined, or gives what is not finite, changes nothing. -1: no memory. */
+int64_t train(const Program *, const Lanes *, Room *, const Program *update, const Lanes *, Room *, const Course *, long threads);
 
 #endif

@@ -14,7 +14,7 @@ from microbp.native.rows import digest
 from microbp.rules import TABLE, Rule
 from microbp.sweeps import Columns, Floats
 
-__all__ = ["Engine", "Machine", "engine"]
+__all__ = ["Engine", "Machine", "engine", "extension", "slopes"]
 
 
 class Engine(NamedTuple):
@@ -43,6 +43,7 @@ def engine() -> Engine:
 
 
 def _loaded() -> tuple[Any, Engine]:
+    """The extension, if there is one that may be used, and why."""
     if os.environ.get("MICROBP_PURE", "0") not in ("", "0"):
         return None, Engine("python", "the environment variable MICROBP_PURE is set")
     try:
@@ -56,10 +57,14 @@ def _loaded() -> tuple[Any, Engine]:
     return module, Engine("native", f"the C extension, built for {', '.join(module.variants)}")
 
 
+#: The extension as it was found when microbp was imported, or None: Values are made of it, or of Python.
+extension, _ = _loaded()
+
+
 class Machine:
     """A graph as a program in C: of one sample it has the eager bits, of a batch it is equal to 1e-12.
 
-    ``inputs``, ``params`` and ``outputs`` are positions in the graph, -1 for a leaf that is not in it, and
+    ``inputs``, ``params`` and ``outputs`` are positions in the graph, None for a leaf that is not in it, and
     ``trained`` says which parameters take a gradient. ``variant`` is the instruction set for batches, the
     best there is unless it is given. Raises RuntimeError where there is no extension.
     """
@@ -67,8 +72,8 @@ class Machine:
     def __init__(
         self,
         graph: Columns,
-        inputs: Sequence[int],
-        params: Sequence[int],
+        inputs: Sequence[int | None],
+        params: Sequence[int | None],
         outputs: Sequence[int],
         trained: Sequence[bool],
         variant: str = "",
@@ -76,7 +81,7 @@ class Machine:
         module, found = _loaded()
         if module is None:
             raise RuntimeError(f"there is no native machine here: {found.why}")
-        known = {name: number for number, name in enumerate(module.rows)}
+        known = {rule.name: number for number, rule in enumerate(TABLE)}
         users: list[Rule] = []
         numbers = [-1]
         for rule in graph.rules:
@@ -86,20 +91,25 @@ class Machine:
                 numbers.append(len(known) + len(users))
                 users.append(rule)
         op = np.array(numbers, dtype=np.int64)[graph.op + 1]
-        places = (np.array(each, dtype=np.int64) for each in (params, inputs, outputs, trained))
+        leaves = ([-1 if place is None else place for place in each] for each in (params, inputs))
+        places = (np.array(each, dtype=np.int64) for each in (*leaves, outputs, trained))
         self._run = module.Machine(
             op, *(np.ascontiguousarray(each) for each in (graph.first, graph.args)), *places,
             *(np.array(each, dtype=float) for each in (graph.consts, graph.data)),
-            tuple((_value(rule), _slopes(rule)) for rule in users), variant,
+            tuple((_value(rule), slopes(rule)) for rule in users), variant,
         )  # fmt: skip
         self.outputs, self.defined = len(outputs), bool(users)
-        #: How many rows of samples it keeps, in how many steps, of which so many are products with matrices.
-        self.rows, self.steps, self.products = self._run.sizes
+        #: Over how many threads the blocks of a batch are spread; the results do not depend on it.
+        self.threads = 1
+        #: In how many steps over rows of samples it runs, how many of these are products with matrices, and
+        #: how many coefficients the largest has.
+        self.steps, self.products, self.largest = self._run.sizes
 
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, tuple[int, int] | None]:
         """The outputs [samples, outputs]; and the sample and the node that are undefined, or None."""
         out = np.empty((len(x), self.outputs))
-        return out, self._run.values(np.ascontiguousarray(x), np.ascontiguousarray(theta), out)
+        found = np.ascontiguousarray(x), np.ascontiguousarray(theta)
+        return out, self._run.run(self.threads, *found, out, None, None, None)
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
@@ -111,9 +121,9 @@ class Machine:
         costs = np.empty(len(x))
         x, theta = np.ascontiguousarray(x), np.ascontiguousarray(theta)
         if gradient.flags.c_contiguous:
-            return costs, self._run.gradients(x, theta, costs, gradient, dx)
+            return costs, self._run.run(self.threads, x, theta, None, costs, gradient, dx)
         made = np.empty(len(gradient))
-        fault = self._run.gradients(x, theta, costs, made, dx)
+        fault = self._run.run(self.threads, x, theta, None, costs, made, dx)
         gradient[:] = made
         return costs, fault
 
@@ -123,10 +133,15 @@ def _value(rule: Rule) -> Callable[[tuple[float, ...]], float]:
     return lambda numbers: compiled(rule).value(*rule.split(numbers))
 
 
-def _slopes(rule: Rule) -> Callable[[tuple[float, ...], float], tuple[float, ...]]:
-    """Its local derivatives, one for each number."""
+def slopes(rule: Rule) -> Callable[[Sequence[float], float], tuple[float, ...]]:
+    """The local derivatives of a row, one for each number, as IEEE 754 has them where ``math`` refuses.
 
-    def slopes(numbers: tuple[float, ...], y: float) -> tuple[float, ...]:
+    >>> from microbp.rules import RULES
+    >>> slopes(RULES["dot"])([1.0, 2.0, 3.0, 4.0, 0.0], 11.0)
+    (3.0, 4.0, 1.0, 2.0, 1.0)
+    """
+
+    def found_at(numbers: Sequence[float], y: float) -> tuple[float, ...]:
         arguments = rule.split(numbers)
         found: list[float] = []
         for place, arg in enumerate(rule.args):
@@ -134,4 +149,4 @@ def _slopes(rule: Rule) -> Callable[[tuple[float, ...], float], tuple[float, ...
             found += d if arg in rule.over else [d]
         return tuple(found)
 
-    return slopes
+    return found_at

@@ -16,19 +16,20 @@ typedef struct {
     int32_t *stack, *spread_of;
     uint8_t *row_flags;      /* what each row depends on */
     /* the terms of one sum, as pairs (coefficient, row) */
-    int32_t *w, *x;
-    int64_t terms, room;
+    List w, x;
     int32_t one, minus_one;  /* slots of constants */
-    int64_t affines_room;
 } Planner;
 
-static int grow(void **array, int64_t *room, int64_t wanted, size_t size) {
-    if (wanted <= *room) return 0;
-    int64_t now = *room * 2 + 64;
-    if (now < wanted) now = wanted;
-    void *made = realloc(*array, (size_t)now * size);
-    if (!made) return -1;
-    *array = made, *room = now;
+/* Adds numbers to the end of a list. */
+static int push(List *to, const int32_t *from, int64_t count) {
+    if (to->n + count > to->room) {
+        const int64_t room = to->n + count > 2 * to->room ? to->n + count : 2 * to->room;
+        int32_t *made = realloc(to->at, (size_t)room * sizeof *made + 1);
+        if (!made) return -1;
+        to->at = made, to->room = room;
+    }
+    if (count) memcpy(to->at + to->n, from, (size_t)count * sizeof *from);
+    to->n += count;
     return 0;
 }
 
@@ -68,22 +69,12 @@ static int32_t row_of(Planner *at, int32_t slot) {
     return at->spread_of[slot];
 }
 
-static int term(Planner *at, int32_t w, int32_t x) {
-    if (at->terms == at->room) {
-        int64_t before = at->room;
-        if (grow((void **)&at->w, &at->room, at->terms + 1, sizeof *at->w)) return -1;
-        if (grow((void **)&at->x, &before, at->room, sizeof *at->x)) return -1;
-        at->room = before < at->room ? before : at->room;
-    }
-    at->w[at->terms] = w;
-    at->x[at->terms++] = x;
-    return 0;
-}
+static int term(Planner *at, int32_t w, int32_t x) { return push(&at->w, &w, 1) || push(&at->x, &x, 1) ? -1 : 0; }
 
 /* The terms of the sum that ends at a slot; *bias is the first of those that do not vary, or -1. */
 static int collect(Planner *at, int32_t root, int32_t *bias) {
     int64_t depth = 0;
-    at->terms = 0, *bias = -1;
+    at->w.n = at->x.n = 0, *bias = -1;
     at->stack[depth++] = root;
     while (depth) {
         /* A slot below 0 has a minus. */
@@ -136,62 +127,41 @@ static uint64_t hashed(const int32_t *x, int64_t k) {
     return h ^ h >> 29;
 }
 
-static void *copied(const void *from, size_t size) {
-    void *made = malloc(size ? size : 1);
-    if (made) memcpy(made, from, size);
-    return made;
-}
-
 /* Even strides, by which coefficients are read and their gradients written where they lie. */
 static void find_strides(Affine *at) {
-    at->base = at->w[0];
-    at->along = at->k > 1 ? at->w[1] - at->w[0] : 0;
-    at->down = at->m > 1 ? at->w[at->k] - at->w[0] : 0;
+    const int32_t *w = at->w.at;
+    at->base = w[0];
+    at->along = at->k > 1 ? w[1] - w[0] : 0;
+    at->down = at->m > 1 ? w[at->k] - w[0] : 0;
     at->even = 1;
     for (int64_t i = 0; i < at->m; i++)
         for (int64_t j = 0; j < at->k; j++)
-            if (at->w[i * at->k + j] != at->base + i * at->down + j * at->along) at->even = 0;
+            if (w[i * at->k + j] != at->base + i * at->down + j * at->along) at->even = 0;
 }
 
 /* A sum becomes a member of the product over the same rows, which stands where its first member stood. */
 static int add_affine(Planner *at, int32_t slot, int32_t bias, int32_t *table, uint64_t mask) {
     Program *p = at->p;
-    uint64_t place = hashed(at->x, at->terms) & mask;
+    uint64_t place = hashed(at->x.at, at->x.n) & mask;
     Affine *found = NULL;
-    while (table[place] >= 0) {
+    for (; table[place] >= 0 && !found; place = (place + 1) & mask) {
         Affine *each = p->affine + table[place];
-        if (each->k == at->terms && !memcmp(each->x, at->x, (size_t)at->terms * sizeof *at->x)) {
-            found = each;
-            break;
-        }
-        place = (place + 1) & mask;
+        if (each->k == at->x.n && !memcmp(each->x.at, at->x.at, (size_t)at->x.n * 4)) found = each;
     }
     if (!found) {
-        if (grow((void **)&p->affine, &at->affines_room, p->affines + 1, sizeof *p->affine)) return -1;
+        if (!(p->affines & (p->affines - 1))) { /* room for twice as many */
+            Affine *made = realloc(p->affine, (size_t)(p->affines ? 2 * p->affines : 1) * sizeof *made);
+            if (!made) return -1;
+            p->affine = made;
+        }
         found = p->affine + p->affines;
-        memset(found, 0, sizeof *found);
-        found->k = (int32_t)at->terms;
-        found->x = copied(at->x, (size_t)at->terms * sizeof *at->x);
-        if (!found->x) return -1;
+        *found = (Affine){.k = (int32_t)at->x.n};
         table[place] = (int32_t)p->affines++;
         p->lane_step[p->lane_steps++] = (LaneStep){.op = AFFINE, .row = table[place]};
+        if (push(&found->x, at->x.at, at->x.n)) return -1;
     }
-    const size_t m = (size_t)found->m, k = (size_t)found->k;
-    if (!(m & (m - 1))) { /* room for twice as many */
-        const size_t most = m ? 2 * m : 1;
-        int32_t *w = realloc(found->w, most * k * sizeof *w + 1);
-        if (w) found->w = w;
-        int32_t *b = realloc(found->bias, most * sizeof *b);
-        if (b) found->bias = b;
-        int32_t *r = realloc(found->y, most * sizeof *r);
-        if (r) found->y = r;
-        if (!w || !b || !r) return -1;
-    }
-    memcpy(found->w + m * k, at->w, k * sizeof *at->w);
-    found->bias[m] = bias;
-    found->y[m] = p->row[slot];
     found->m++;
-    return 0;
+    return push(&found->w, at->w.at, at->w.n) || push(&found->bias, &bias, 1) || push(&found->y, &p->row[slot], 1) ? -1 : 0;
 }
 
 /* Which sums are taken into the sum of their only user, from the last one back. */
@@ -247,10 +217,10 @@ static void add_single(Planner *at, int32_t slot) {
 static void finish(Planner *at, Affine *each) {
     const Program *p = at->p;
     find_strides(each);
-    for (int64_t i = 0; i < (int64_t)each->m * each->k; i++) each->takes_w |= p->flags[each->w[i]] & TRAINED;
+    for (int64_t i = 0; i < (int64_t)each->m * each->k; i++) each->takes_w |= p->flags[each->w.at[i]] & TRAINED;
     for (int64_t j = 0; j < each->k; j++) {
-        each->takes_x[0] |= at->row_flags[each->x[j]] & TRAINED;
-        each->takes_x[1] |= at->row_flags[each->x[j]] & (TRAINED | FROM_INPUT);
+        each->takes_x[0] |= at->row_flags[each->x.at[j]] & TRAINED;
+        each->takes_x[1] |= at->row_flags[each->x.at[j]] & (TRAINED | FROM_INPUT);
     }
 }
 
@@ -288,8 +258,8 @@ static int planned(Planner *at) {
     for (int64_t n = 0; n < p->affines && !failed; n++) {
         Affine *each = p->affine + n;
         finish(at, each);
-        const size_t size = (size_t)each->m * (size_t)each->k;
-        if (!each->even && (!(each->gathered = malloc(size * 8 + 8)) || !(each->dgathered = calloc(size + 1, 8)))) failed = -1;
+        each->gathered = p->gathered;
+        if (!each->even) p->gathered += (int64_t)each->m * each->k;
     }
     return failed;
 }
@@ -323,6 +293,6 @@ int plan_lanes(Program *p) {
         for (int64_t n = 0; n < p->outputs && !failed; n++)
             if (p->row[p->output[n]] < 0) p->row[p->output[n]] = at.spread_of[p->output[n]];
     }
-    free(at.node), free(at.stack), free(at.spread_of), free(at.row_flags), free(at.w), free(at.x);
+    free(at.node), free(at.stack), free(at.spread_of), free(at.row_flags), free(at.w.at), free(at.x.at);
     return failed;
 }

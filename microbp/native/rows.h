@@ -49,6 +49,107 @@
 
 #ifdef VALUE
 
+/* The library's functions, for those that the machine does not define itself. */
+#ifndef abs_
+#define abs_ fabs
+#endif
+#ifndef acos_
+#ifdef CHECKED
+#define acos_(x) CHECKED(acos, x)
+#else
+#define acos_ acos
+#endif
+#endif
+#ifndef asin_
+#ifdef CHECKED
+#define asin_(x) CHECKED(asin, x)
+#else
+#define asin_ asin
+#endif
+#endif
+#ifndef atan_
+#define atan_ atan
+#endif
+#ifndef cos_
+#ifdef CHECKED
+#define cos_(x) CHECKED(cos, x)
+#else
+#define cos_ cos
+#endif
+#endif
+#ifndef cosh_
+#ifdef CHECKED
+#define cosh_(x) CHECKED(cosh, x)
+#else
+#define cosh_ cosh
+#endif
+#endif
+#ifndef erf_
+#define erf_ erf
+#endif
+#ifndef erfc_
+#define erfc_ erfc
+#endif
+#ifndef exp_
+#ifdef CHECKED
+#define exp_(x) CHECKED(exp, x)
+#else
+#define exp_ exp
+#endif
+#endif
+#ifndef expm1_
+#ifdef CHECKED
+#define expm1_(x) CHECKED(expm1, x)
+#else
+#define expm1_ expm1
+#endif
+#endif
+#ifndef log_
+#ifdef CHECKED
+#define log_(x) CHECKED(log, x)
+#else
+#define log_ log
+#endif
+#endif
+#ifndef log1p_
+#ifdef CHECKED
+#define log1p_(x) CHECKED(log1p, x)
+#else
+#define log1p_ log1p
+#endif
+#endif
+#ifndef sin_
+#ifdef CHECKED
+#define sin_(x) CHECKED(sin, x)
+#else
+#define sin_ sin
+#endif
+#endif
+#ifndef sinh_
+#ifdef CHECKED
+#define sinh_(x) CHECKED(sinh, x)
+#else
+#define sinh_ sinh
+#endif
+#endif
+#ifndef sqrt_
+#ifdef CHECKED
+#define sqrt_(x) CHECKED(sqrt, x)
+#else
+#define sqrt_ sqrt
+#endif
+#endif
+#ifndef tan_
+#ifdef CHECKED
+#define tan_(x) CHECKED(tan, x)
+#else
+#define tan_ tan
+#endif
+#endif
+#ifndef tanh_
+#define tanh_ tanh
+#endif
+
 /* add(a, b) = a + b */
 VALUE(add) {
     GIVE((A(0) + A(1)))

@@ -13,12 +13,13 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-from microbp.expr import AGGREGATES, CONSTANTS, Expression
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression
 from microbp.rules import TABLE, Rule
 
-__all__ = ["FILE", "digest", "printed"]
+__all__ = ["FILE", "digest", "may_fail", "printed"]
 
 FILE = Path(__file__).with_name("rows.h")
 _HEAD = """\
@@ -43,13 +44,13 @@ def printed() -> str:
     True
     """
     rows = "".join(
-        f" \\\n    ROW({rule.name}, {len(rule.args) - len(rule.over)}, {len(rule.over)}, {_may_fail(rule):d})"
+        f" \\\n    ROW({rule.name}, {len(rule.args) - len(rule.over)}, {len(rule.over)}, {may_fail(rule):d})"
         for rule in TABLE
     )
     parts = [_HEAD, f'#define TABLE_DIGEST "{digest()}"\n']
     parts.append("/* Each row: its name, single arguments, lists, whether it may be undefined. */")
     parts.append(f"#define ROWS(ROW){rows}\n")
-    parts += ["#ifdef VALUE\n", *map(_row, TABLE), "#endif\n"]
+    parts += ["#ifdef VALUE\n", _functions(), *map(_row, TABLE), "#endif\n"]
     return "\n".join(parts)
 
 
@@ -59,16 +60,45 @@ def digest() -> str:
     >>> len(digest())
     16
     """
-    texts = [(rule.name, rule.args, rule.over, str(rule.y), *map(str, rule.d)) for rule in TABLE]
+    return _digest(TABLE)
+
+
+@cache
+def _digest(table: tuple[Rule, ...]) -> str:
+    texts = [(rule.name, rule.args, rule.over, str(rule.y), *map(str, rule.d)) for rule in table]
     return hashlib.sha256(repr(texts).encode()).hexdigest()[:16]
 
 
-def _may_fail(rule: Rule) -> bool:
-    """Whether its value may be undefined: the conditions in the table's rows are there so that it is not."""
-    parts = list(ast.walk(rule.y.tree))
-    calls = {each.func.id for each in parts if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)}
-    refused = any(isinstance(each, ast.Div) for each in parts) or bool(calls - _EVERYWHERE)
-    return refused and not any(isinstance(each, ast.IfExp) for each in parts)
+def may_fail(rule: Rule) -> bool:
+    """Whether its value is undefined somewhere; conditions in the table's own rows are against that.
+
+    >>> from microbp.rules import RULES
+    >>> [may_fail(RULES[name]) for name in ("div", "log", "mul", "sigmoid")]
+    [True, True, False, False]
+    """
+    parts = [*ast.walk(rule.y.tree)]
+    if rule in TABLE and any(isinstance(each, ast.IfExp) for each in parts):
+        return False
+    refusing = [
+        each.right if isinstance(each, ast.BinOp) else each
+        for each in parts
+        if (isinstance(each, ast.BinOp) and isinstance(each.op, ast.Div))
+        or (isinstance(each, ast.Call) and ast.unparse(each.func) not in _EVERYWHERE)
+    ]
+    words = {each.id for part in refusing for each in ast.walk(part) if isinstance(each, ast.Name)}
+    return bool(words - CONSTANTS.keys() - FUNCTIONS.keys())
+
+
+def _functions() -> str:
+    """The functions of C, where the machine has none of its own; CHECKED notes what ``math`` refuses."""
+    lines = ["/* The library's functions, for those that the machine does not define itself. */"]
+    for name in sorted(FUNCTIONS.keys() - {"pow", "sigmoid", "dpow"}):
+        own = "fabs" if name == "abs" else name
+        plain = f"#define {name}_ {own}"
+        if name not in _EVERYWHERE:
+            plain = f"#ifdef CHECKED\n#define {name}_(x) CHECKED({own}, x)\n#else\n{plain}\n#endif"
+        lines.append(f"#ifndef {name}_\n{plain}\n#endif")
+    return "\n".join([*lines, ""])
 
 
 def _row(rule: Rule) -> str:

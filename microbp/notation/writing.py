@@ -36,11 +36,13 @@ Name = str | float | Term
 class Writer(ABC):
     """What both forms share: where parentheses are needed."""
 
-    minus = "−"
+    minus, pi = "−", "π"
     operators: Mapping[type[ast.AST], str]
 
-    def __init__(self, names: Mapping[str, Name], over: Collection[str] | None) -> None:
-        self.names, self.over = names, over
+    def __init__(
+        self, names: Mapping[str, Name], over: Collection[str] | None = None, digits: int | None = None
+    ) -> None:
+        self.names, self.over, self.digits = names, over, digits
         #: How many aggregates the writer is inside of.
         self.depth = 0
 
@@ -97,7 +99,7 @@ class Writer(ABC):
         if isinstance(given, str) and not NUMBER.fullmatch(given):
             return self.word(given)
         if isinstance(given, str):
-            return self.digits(given.replace("-", "−").replace("inf", "∞").replace("e−", "e-"))
+            return self.written(given.replace("-", "−").replace("inf", "∞").replace("e−", "e-"))
         return self.number(float(given))
 
     def left(self, node: ast.expr, level: int) -> str:
@@ -122,12 +124,14 @@ class Writer(ABC):
         """A name."""
 
     @abstractmethod
-    def digits(self, written: str) -> Term:
+    def written(self, digits: str) -> Term:
         """A number given as text, with the digits that it has."""
 
-    @abstractmethod
     def number(self, x: float) -> Term:
-        """A number, with all its digits."""
+        """A number, with the digits that are asked for; those that are left out are told by zeros."""
+        if x == math.pi:
+            return Term(self.pi, ATOM)
+        return self.written(plain_number(x, self.digits, padded=self.digits is not None))
 
     @abstractmethod
     def element(self, name: str) -> Term:
@@ -155,13 +159,16 @@ class Writer(ABC):
 
 
 # ------------------------------------------------------------------------------------------ plain text
-def text(expression: Expression, names: Mapping[str, Name], over: Collection[str] | None = None) -> str:
+def text(
+    expression: Expression, names: Mapping[str, Name], over: Collection[str] | None = None,
+    digits: int | None = None,
+) -> str:  # fmt: skip
     """The expression as plain text, each argument by its entry in ``names``, else by its own name.
 
     An entry that is a number, or the text of one, is written as a number; a name that is not one word
     stands in quotes. ``over`` holds the arguments that run over lists: inside Σ and max they keep their
     own names, with an index, while outside their entry is the element in question. Unless given, every
-    argument inside Σ and max is one of them.
+    argument inside Σ and max is one of them. Numbers have ``digits`` significant digits, or all.
 
     >>> from microbp.expr import parse
     >>> sigmoid = parse("y * (1.0 - y)", ["a", "y"], "sigmoid")
@@ -172,7 +179,7 @@ def text(expression: Expression, names: Mapping[str, Name], over: Collection[str
     >>> text(parse("x / total(pow(x, 2.0))", "x", "share", many=True), {"x": "z3"})
     'z3/Σ(xᵢ²)'
     """
-    return _Plain(names, over).write(expression.tree).text
+    return _Plain(names, over, digits).write(expression.tree).text
 
 
 class _Plain(Writer):
@@ -184,11 +191,8 @@ class _Plain(Writer):
     def word(self, name: str) -> Term:
         return Term(plain_name(name), ATOM)
 
-    def digits(self, written: str) -> Term:
-        return Term(written, PRODUCT if written.startswith("−") else ATOM)
-
-    def number(self, x: float) -> Term:
-        return Term("π", ATOM) if x == math.pi else self.digits(plain_number(x))
+    def written(self, digits: str) -> Term:
+        return Term(digits, PRODUCT if digits.startswith("−") else ATOM)
 
     def element(self, name: str) -> Term:
         return Term(name + "ᵢⱼₖ"[min(self.depth, 3) - 1], ATOM)
@@ -224,7 +228,10 @@ class _Plain(Writer):
 
 
 # ----------------------------------------------------------------------------------------------- LaTeX
-def latex(expression: Expression, names: Mapping[str, Name], over: Collection[str] | None = None) -> str:
+def latex(
+    expression: Expression, names: Mapping[str, Name], over: Collection[str] | None = None,
+    digits: int | None = None,
+) -> str:  # fmt: skip
     r"""The expression as LaTeX for math mode, with the names as in :func:`text`.
 
     >>> from microbp.expr import parse
@@ -233,7 +240,7 @@ def latex(expression: Expression, names: Mapping[str, Name], over: Collection[st
     >>> print(latex(parse("0.0 if a <= 0.0 else 1.0", "a", "relu"), {"a": "net_o1"}))
     \begin{cases}0 & \text{if } net_{o1}\le 0\\1 & \text{otherwise}\end{cases}
     """
-    return _Latex(names, over).write(expression.tree).text
+    return _Latex(names, over, digits).write(expression.tree).text
 
 
 _FUNCTIONS = {name: f"\\{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "max")} | {
@@ -243,7 +250,7 @@ _FUNCTIONS = {name: f"\\{name}" for name in ("sin", "cos", "tan", "sinh", "cosh"
 
 
 class _Latex(Writer):
-    minus = "-"
+    minus, pi = "-", r"\pi"
     operators: Mapping[type[ast.AST], str] = {
         ast.Lt: " < ", ast.LtE: r"\le ", ast.Gt: " > ", ast.GtE: r"\ge ", ast.Eq: "=", ast.NotEq: r"\ne ",
         ast.Add: "+", ast.Sub: "-", ast.And: r"\text{ and }", ast.Or: r"\text{ or }",
@@ -256,12 +263,9 @@ class _Latex(Writer):
     def word(self, name: str) -> Term:
         return Term(latex_name(name), ATOM)
 
-    def digits(self, written: str) -> Term:
-        made = latex_digits(written)
+    def written(self, digits: str) -> Term:
+        made = latex_digits(digits)
         return Term(made, PRODUCT if made.startswith("-") or "^" in made else ATOM)
-
-    def number(self, x: float) -> Term:
-        return Term(r"\pi", ATOM) if x == math.pi else self.digits(plain_number(x))
 
     def element(self, name: str) -> Term:
         written = latex_name(name)

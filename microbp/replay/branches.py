@@ -13,8 +13,7 @@ import numpy as np
 
 from microbp.comparisons import SIGNS, TAKEN, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
-from microbp.replay.backends import Floats
-from microbp.replay.dependence import dependence
+from microbp.replay.forms import Floats
 from microbp.replay.function_graph import Captured, capture
 from microbp.sites import user_level
 from microbp.value import Value, describe
@@ -115,7 +114,7 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
     if not pairs:
         return None, []
     captured = capture([operand for _, pair in pairs for operand in pair], inputs, params)
-    moves = dependence(captured).flags
+    moves = captured.flags
     kept: list[Branch] = []
     unknown: list[Branch] = []
     outputs: list[int] = []

@@ -17,8 +17,8 @@ from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched
 from microbp.native import engine
 from microbp.record import with_sites
-from microbp.replay.backends import Floats, form_of
 from microbp.replay.branches import compared_in, guards, warn
+from microbp.replay.forms import Floats, form_of
 from microbp.replay.function_graph import capture_values, flat
 from microbp.replay.program import MEMORY, Gradients, Program, as_floats
 from microbp.value import Value, as_number
@@ -61,12 +61,11 @@ def compile(  # noqa: A001 (microbp.compile is meant)
     >>> cost.batched.value_and_grad([[1.0, 0.5], [1.0, 1.0]]).gradient
     array([2.5])
 
-    ``form``: ``"straight"`` replays sample after sample on Python's floats, with the eager engine's bits;
-    ``"matrix"`` finds the matrices in the graph and runs a batch at once with NumPy, equal to 1e-12;
-    ``"auto"`` takes for each batch the one that an estimate of their cost finds quicker: straight-line code
-    for a few small samples, matrices for more; ``"native"`` is the machine in C, where :func:`microbp.engine`
-    says that there is one. In a long graph what repeats becomes loops of straight-line
-    code. ``names``, such as ``locals()``, names values in the source.
+    ``form``: ``"auto"`` is the machine in C where there is one (:func:`microbp.engine`), with the eager
+    engine's bits for one sample and equal to 1e-12 for a batch; a batch of large products, or any where there
+    is no machine, runs as matrices in NumPy. ``"straight"`` replays sample after sample on Python's floats,
+    with the eager engine's bits; ``"matrix"`` finds the matrices in the graph and runs a batch at once, equal
+    to 1e-12; ``"native"`` keeps to the machine. ``names``, such as ``locals()``, names values in the source.
 
     **Branches and numbers.** A comparison of Values while recording chooses a branch that the program keeps
     to, and a number that a function takes out of the graph (``.data``, ``detach()``, ``data_of``) is the same
@@ -133,10 +132,7 @@ def compiled_program(
             warn(guard.branches, checkable=True)
         guarded = (guard, form_of(guard.captured, form)) if checked and guard is not None else None
         made = form_of(captured, form)
-    return Program(
-        captured, made, leaves, guarded,
-        finite=finite, memory=memory, seconds=time.perf_counter() - start,
-    )  # fmt: skip
+    return Program(captured, made, leaves, guarded, finite, memory, time.perf_counter() - start)
 
 
 class Traced:

@@ -11,12 +11,17 @@ import numpy as np
 
 from microbp.compiled import compiled
 from microbp.graph import Graph
+from microbp.native import slopes
 from microbp.rules import RULES, Rule
+from microbp.sweeps import Integers, spread
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
-    "Captured", "Leaves", "capture", "capture_values", "check_leaves", "flat",
+    "TRAINS", "VARIES", "Captured", "Leaves", "capture", "capture_values", "check_leaves", "flat",
 ]  # fmt: skip
+
+#: What a value depends on: the sample; a parameter that takes a gradient; anything.
+VARIES, TRAINS, COMPUTED = 1, 2, 4
 
 
 class Captured(NamedTuple):
@@ -39,6 +44,20 @@ class Captured(NamedTuple):
     trained: tuple[bool, ...]
     #: The names of leaves outside of the graph, by ``x0``, ``x1``, … of inputs and ``p0``, … of parameters.
     absent: dict[str, str]
+
+    @property
+    def flags(self) -> Integers:
+        """For each position the sum of VARIES, TRAINS, COMPUTED; of a constant 0.
+
+        >>> w, x = Value(2.0), Value(3.0)
+        >>> capture(w * x + 1.0, inputs=[x], params=[w]).flags.tolist()
+        [6, 5, 7, 7]
+        """
+        marks = {place: VARIES | COMPUTED for place in self.inputs if place is not None}
+        for place, trained in zip(self.params, self.trained, strict=True):
+            if place is not None:
+                marks[place] = COMPUTED | (TRAINS if trained else 0)
+        return spread(self.graph, marks).astype(np.int64)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -113,19 +132,21 @@ def capture_values(
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
     graph = Graph.of_roots(results, names)
     _check_numbers(graph)
-    places = {id(graph._values[place]): place for place in np.flatnonzero(graph.op < 0).tolist()}
+    at = np.flatnonzero(graph.op < 0).tolist()
+    leaves = [graph._values[place] for place in at]
+    places = dict(zip(map(id, leaves), at, strict=True))
     inside = [places.get(id(each)) for each in given]
-    others = places.keys() - {*map(id, given)}
+    taken_as_inputs = {*map(id, given)}
+    rest = [each for each in leaves if id(each) not in taken_as_inputs]
+    needs = graph.needs.tolist()
     if params is None:
-        chosen = [
-            graph._values[at] for key, at in places.items() if key in others and graph.needs[at]
-        ]
+        chosen = [each for each in rest if needs[places[id(each)]]]
     else:
-        chosen, _ = flat(params, "params")
+        chosen = flat(params, "params")[0]
     check_leaves(given, chosen)
     taken = [places.get(id(each)) for each in chosen]
-    others -= {*map(id, chosen)}
-    constants = tuple(graph._values[at] for key, at in places.items() if key in others)
+    taken_as_params = {*map(id, chosen)}
+    constants = tuple([each for each in rest if id(each) not in taken_as_params])
     absent = {
         f"{letter}{index}": each.name
         for letter, values, found in (("x", given, inside), ("p", chosen, taken))
@@ -134,17 +155,19 @@ def capture_values(
         if at is None and each.name
     }
     captured = Captured(
-        graph.detached(),
+        graph.detached(named=False),
         tuple(inside),
         tuple(taken),
         graph.roots,
         input_shape,
         output_shape,
         tuple([each._data for each in chosen]),
-        tuple([each.requires_grad for each in chosen]),
+        tuple([
+            each.requires_grad if at is None else needs[at] for each, at in zip(chosen, taken, strict=True)
+        ]),
         absent,
     )
-    return captured, Leaves(tuple(chosen), constants, tuple(each._data for each in constants)), graph
+    return captured, Leaves(tuple(chosen), constants, tuple([each._data for each in constants])), graph
 
 
 #: Rows of one NumPy operation, with the same bits.
@@ -172,8 +195,7 @@ def _check_numbers(graph: Graph) -> None:
                 now = np.array([_now(rule, held, row) for row in rows])
             differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
             for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
-                row = args[first[at] : first[at + 1]].tolist()
-                if _overwritten(graph, rule, at, row, held, number):
+                if _overwritten(graph, rule, at, held, number):
                     raise ValueError(
                         f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
                         f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
@@ -189,28 +211,16 @@ def _now(rule: Rule, held: list[float], row: list[int]) -> float:
     return number
 
 
-def _overwritten(
-    graph: Graph, rule: Rule, at: int, row: list[int], held: list[float], number: float
-) -> bool:
-    leaves = {each for each in row if each >= 0 and graph.op[each] < 0}
-    if not leaves:
+def _overwritten(graph: Graph, rule: Rule, at: int, held: list[float], number: float) -> bool:
+    here = slice(graph.first[at], graph.first[at + 1])
+    row = graph.args[here].tolist()
+    if not any(each >= 0 and graph.op[each] < 0 for each in row):
         return True
-    told = {
-        name.id
-        for d in rule.d
-        if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))
-        for name in ast.walk(d.tree)
-        if isinstance(name, ast.Name)
-    }
-    if rule.over or not told.issuperset(rule.args):
+    plain = [d for d in rule.d if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))]
+    if rule.over or not frozenset().union(*(d.names for d in plain)).issuperset(rule.args):
         return False
-    entries = [held[each] for each in row]
-    try:
-        slopes = [derivative(*entries, number) for derivative in compiled(rule).derivatives]
-    except (ArithmeticError, ValueError):
-        return False
-    local = graph.local[graph.first[at] : graph.first[at + 1]].tolist()
-    return all(math.isnan(was) or was == now for was, now in zip(local, slopes, strict=True))
+    now = slopes(rule)([held[each] for each in row], number)
+    return all(math.isnan(was) or was == each for was, each in zip(graph.local[here], now, strict=True))
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:

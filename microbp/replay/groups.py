@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from microbp.graph import Graph
-from microbp.replay.dependence import TRAINS, VARIES
-from microbp.replay.function_graph import Captured
-from microbp.replay.sums import Operations
+from microbp.replay.function_graph import TRAINS, VARIES, Captured
+from microbp.replay.sums import operations
 from microbp.rules import Rule
 from microbp.sweeps import Integers
 
-__all__ = ["CONSTANT", "INPUT", "THETA", "Block", "Group", "Homes", "Slot", "grouped"]
+__all__ = ["CONSTANT", "INPUT", "THETA", "Block", "Group", "Grouping", "Slot"]
 
 #: Where a value stands that is in no group: numbers; inputs; the vector of all parameters. Arrays of
 #: parameters that bear names have numbers below these.
@@ -34,10 +32,13 @@ class Slot:
     """What stands at one place among the operands of a group: numbers, or places in one array."""
 
     home: int
-    #: One for each member; of a list of operands, a row for each member.
-    places: Integers
-    #: Their numbers, where they are constants.
-    numbers: Numbers | None = None
+    #: The places, or the numbers, one for each member; of a list of operands, a row for each member.
+    held: npt.NDArray[Any]
+
+    @property
+    def width(self) -> int:
+        """How many elements it has for each member."""
+        return int(self.held.shape[1]) if self.held.ndim > 1 else 1
 
 
 @dataclass(eq=False)
@@ -48,6 +49,16 @@ class Block:
     factors: Numbers
     right: Slot
     left: Slot | None = None
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Its one or two slots."""
+        return [self.right] if self.left is None else [self.right, self.left]
+
+    def sizes(self, members: dict[str, int | None]) -> dict[str, int | None]:
+        """How long the axes are over which it runs: of the members, and of the terms if there are several."""
+        count = self.factors.shape[1]
+        return {**members, "k": count} if count > 1 else members
 
 
 @dataclass(eq=False)
@@ -77,62 +88,43 @@ class Group:
         for slots in self.slots:
             yield from slots
         for block in self.blocks:
-            yield block.right
-            if block.left is not None:
-                yield block.left
+            yield from block.slots
 
 
-class Homes:
-    """For each position of the graph its array, by number, and its place there; groups count from 0."""
+class Grouping:
+    """The groups of a graph, each after those that it uses; for each position its array and place."""
 
-    def __init__(self, captured: Captured, home: Integers, place: Integers) -> None:
-        """``home`` and ``place`` say in which arrays the parameters stand."""
-        size = len(captured.graph)
-        self.home = np.full(size, CONSTANT)
-        self.place = np.zeros(size, dtype=np.int64)
+    def __init__(self, captured: Captured, home: Integers, place: Integers, most: int) -> None:
+        """``home`` and ``place`` say in which arrays the parameters stand; of groups there may be so many."""
+        self.record, self.flags = captured.graph, captured.flags
+        size = len(self.record)
+        #: Groups count from 0.
+        self.home, self.place = np.full(size, CONSTANT), np.zeros(size, dtype=np.int64)
         #: For each position that is a parameter its index, else -1.
         self.index = np.full(size, -1)
         index, at = _known(captured.params)
         self.index[at], self.home[at], self.place[at] = index, home[index], place[index]
         index, at = _known(captured.inputs)
         self.home[at], self.place[at] = INPUT, index
-
-    def put(self, positions: Integers, number: int, places: Integers) -> None:
-        """The values stand in a group."""
-        self.home[positions], self.place[positions] = number, places
-
-
-def _known(places: Sequence[int | None]) -> tuple[Integers, Integers]:
-    """Which leaves are in the graph, and where."""
-    at = np.array([-1 if each is None else each for each in places], dtype=np.int64)
-    return np.flatnonzero(at >= 0), at[at >= 0]
-
-
-def grouped(
-    found: Operations, record: Graph, flags: Integers, homes: Homes, most: int
-) -> list[Group] | None:
-    """The groups, each after those that it uses; None where there are more than ``most``."""
-    order = np.argsort(found.levels, kind="stable")
-    layers = np.split(order, np.cumsum(np.bincount(found.levels))[:-1])[1:]
-    if len(layers) > most:
-        return None
-    maker = _Maker(found, record, flags, homes)
-    adds = np.zeros(len(record), dtype=bool)
-    adds[found.sums] = True
-    for layer in layers:
-        maker.rules(layer[~adds[layer]])
-        maker.sums(layer[adds[layer]])
-        if len(maker.groups) > most:
-            return None
-    return maker.groups
-
-
-class _Maker:
-    """Makes the groups of one level after the other."""
-
-    def __init__(self, found: Operations, record: Graph, flags: Integers, homes: Homes) -> None:
-        self.found, self.record, self.flags, self.homes = found, record, flags, homes
+        found = self.found = operations(self.record, self.flags, captured.outputs)
         self.groups: list[Group] = []
+        order = np.argsort(found.levels, kind="stable")
+        layers = np.split(order, np.cumsum(np.bincount(found.levels))[:-1])[1:]
+        adds = np.zeros(size, dtype=bool)
+        adds[found.sums] = True
+        #: Whether there are more groups than that, so that they were left alone.
+        self.too_many = len(layers) > most
+        for layer in [] if self.too_many else layers:
+            self.rules(layer[~adds[layer]])
+            self.sums(layer[adds[layer]])
+            if len(self.groups) > most:
+                self.too_many = True
+                break
+
+    def of(self, position: int) -> tuple[int, int]:
+        """The array and the place of a value; of a parameter, in the vector of all."""
+        home, place = int(self.home[position]), int(self.place[position])
+        return (THETA, int(self.index[position])) if home <= THETA else (home, place)
 
     def add(
         self, rule: Rule | None, positions: Integers, keys: npt.NDArray[Any]
@@ -142,19 +134,16 @@ class _Maker:
         Returns the group, and which of the positions are its members.
         """
         members, places = _sorted(keys)
-        kept = positions[members]
         flags = int(np.bitwise_or.reduce(self.flags[positions]))
-        group = Group(
-            rule, kept.tolist(), bool(flags & VARIES), bool(flags & TRAINS), int(positions.min())
-        )
-        self.homes.put(positions, len(self.groups), places)
+        first, kept = int(positions.min()), positions[members].tolist()
+        group = Group(rule, kept, bool(flags & VARIES), bool(flags & TRAINS), first)
+        self.home[positions], self.place[positions] = len(self.groups), places
         self.groups.append(group)
         return group, members
 
     def finish(self, group: Group) -> None:
         """What is known when the operands are."""
-        homes = {slot.home for slot in group.operands if slot.home >= 0}
-        group.trains |= any(self.groups[home].trains for home in homes)
+        group.trains |= any(self.groups[slot.home].trains for slot in group.operands if slot.home >= 0)
 
     # ------------------------------------------------------------------------------------- of a rule
     def rules(self, layer: Integers) -> None:
@@ -166,12 +155,12 @@ class _Maker:
             rule = record.rules[op]
             args = record.args[record.first[positions][:, None] + np.arange(width)]
             literal, inside = args < 0, np.maximum(args, 0)
-            home = np.where(literal, CONSTANT, self.homes.home[inside])
-            place = self.homes.place[inside]
+            home = np.where(literal, CONSTANT, self.home[inside])
+            place = self.place[inside]
             if not rule.over:  # of one parameter each they are alike, whatever its array
                 lone = ((home != CONSTANT).sum(axis=1, keepdims=True) == 1) & (home <= THETA)
                 home = np.where(lone, THETA, home)
-                place = np.where(lone, self.homes.index[inside], place)
+                place = np.where(lone, self.index[inside], place)
             numbers = record.data[inside]
             numbers[literal] = record.consts[-1 - args[literal]]
             fixed = home == CONSTANT
@@ -206,7 +195,7 @@ class _Maker:
         """The groups of sums of products: alike are those with as many terms of the same arrays."""
         if not len(layer):
             return
-        found, home, place, index = self.found, self.homes.home, self.homes.place, self.homes.index
+        found, home, place, index = self.found, self.home, self.place, self.index
         which_sums = np.searchsorted(found.sums, layer)
         lengths = np.diff(found.ends[which_sums], axis=1)[:, 0]
         owner = np.repeat(np.arange(len(layer)), lengths)
@@ -259,9 +248,14 @@ class _Maker:
         self.finish(group)
 
 
+def _known(places: Sequence[int | None]) -> tuple[Integers, Integers]:
+    """Which leaves are in the graph, and where."""
+    at = np.array([-1 if each is None else each for each in places], dtype=np.int64)
+    return np.flatnonzero(at >= 0), at[at >= 0]
+
+
 def _slot(home: int, places: Integers, numbers: Numbers) -> Slot:
-    constant = home == CONSTANT
-    return Slot(CONSTANT, np.zeros(0, dtype=np.int64), numbers) if constant else Slot(int(home), places)
+    return Slot(CONSTANT, numbers) if home == CONSTANT else Slot(int(home), places)
 
 
 def _by_rows(matrix: Integers) -> Iterator[Integers]:

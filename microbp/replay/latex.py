@@ -10,27 +10,30 @@ import ast
 import re
 from collections.abc import Iterator
 
+from microbp.notation.names import latex_digits, latex_name
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
-from microbp.replay.matrix import MANY, Plan, Statement, Writer
-from microbp.replay.matrix_source import used_arrays, written
+from microbp.replay.matrix import MANY, Plan
+from microbp.replay.passes import Statement, Writer, written
 from microbp.replay.trees import mul, sub, text
 
 __all__ = ["formulas", "latex", "statements", "whole_vector"]
 
-_GREEK = {
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi",
-    "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega",
-}  # fmt: skip
-_FUNCTIONS = {
-    "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos", "tan": r"\tan", "sinh": r"\sinh",
-    "cosh": r"\cosh", "tanh": r"\tanh", "maximum": r"\max", "minimum": r"\min", "arctan": r"\arctan",
-    "arcsin": r"\arcsin", "arccos": r"\arccos", "d_tanh": r"\tanh'", "d_sigmoid": r"\sigma'",
-}  # fmt: skip
+_FUNCTIONS = {"arctan": r"\arctan", "arcsin": r"\arcsin", "arccos": r"\arccos"} | {
+    each: f"\\{each}" for each in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
+} | {"maximum": r"\max", "minimum": r"\min", "d_tanh": r"\tanh'", "d_sigmoid": r"\sigma'"}
 _COMPARE = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=", ast.NotEq: r"\ne"}
 #: How strongly a formula holds together: a sum, a product, a factor, what a superscript can be put to.
 _SUM, _PRODUCT, _FACTOR, _ATOM = range(4)
 Formula = tuple[str, int]
+#: Calls by what they are of their arguments.
+_CALLS = {
+    "np.sqrt": (r"\sqrt{{{0}}}", _ATOM),
+    "np.abs": (r"\left|{0}\right|", _ATOM),
+    "np.vdot": (r"\left\langle {0}, {1} \right\rangle", _ATOM),
+    "np.where": (r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}", _FACTOR),
+    "np.zeros": ("0", _ATOM),
+}
 
 
 def latex(captured: Captured) -> str:
@@ -65,7 +68,7 @@ def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
     ValueError for a graph so irregular that there are none.
     """
     plan = Plan(captured)
-    if plan.groups is None:
+    if not plan.has_matrices:
         raise ValueError(
             f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, "
             "which are no formula; take a part of the graph"
@@ -75,7 +78,7 @@ def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
 
 def whole_vector(plan: Plan, writer: Writer) -> list[str]:
     """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
-    arrays = used_arrays(plan)
+    arrays = plan.used
     if not writer.theta_used or not arrays:
         return []
     parts = " | ".join(_symbol(each.name)[0] for each in arrays)
@@ -94,7 +97,7 @@ def formulas(statement: Statement) -> Iterator[str]:
             return
         case ast.Subscript(value=whole, slice=ast.Constant(value=index)) if index is ...:
             target = whole
-    sign = r"&\mathrel{+}=" if statement.sign == "+=" else "&="
+    sign = r"&\mathrel{+}=" if statement.sign in ("+=", "at") else "&="
     yield f"{_formula(target)[0]} {sign} {_formula(value)[0]}"
 
 
@@ -106,11 +109,8 @@ def _symbol(name: str) -> Formula:
     found = re.fullmatch(r"(.*?\D)_?(\d[\d_]*)?", name)
     stem, number = (found[1], found[2]) if found else (name, None)
     plain = stem.rstrip("_")
-    if plain in _GREEK:
-        shown = f"\\{plain}"
-    elif len(plain) == 1:
-        shown = plain
-    else:
+    shown = latex_name(plain)
+    if len(plain) > 1 and shown != f"\\{plain}":  # no Greek letter
         shown = rf"\mathrm{{{plain}}}".replace("_", r"\_")
     return (f"{shown}^{{({number.replace('_', ',')})}}", _FACTOR) if number else (shown, _ATOM)
 
@@ -118,11 +118,7 @@ def _symbol(name: str) -> Formula:
 def _within(node: ast.expr, strength: int) -> str:
     """The formula as a part of another; in parentheses where it holds together less than that."""
     source, own = _formula(node)
-    return source if own >= strength else _bracketed(source)
-
-
-def _bracketed(source: str) -> str:
-    return rf"\left({source}\right)"
+    return source if own >= strength else rf"\left({source}\right)"
 
 
 def _raised(base: ast.expr, power: str) -> Formula:
@@ -134,9 +130,7 @@ def _formula(node: ast.expr) -> Formula:
     match node:
         case ast.Constant(value=value):
             number = f"{value:g}" if isinstance(value, float) else str(value)
-            mantissa, sign, power = number.partition("e")
-            times = "" if mantissa == "1" else rf"{mantissa} \cdot "
-            return (f"{times}10^{{{int(power)}}}", _FACTOR) if sign else (number, _ATOM)
+            return latex_digits(number), _FACTOR if "e" in number else _ATOM
         case ast.Name(id=name):
             return _symbol(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -147,12 +141,13 @@ def _formula(node: ast.expr) -> Formula:
         case ast.BinOp(left=left, op=ast.MatMult(), right=right):
             return rf"{_within(left, _PRODUCT)}\,{_within(right, _FACTOR)}", _PRODUCT
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            plain = any(isinstance(each, ast.Constant) or _is_count(each) for each in (left, right))
-            sides = [
-                _bracketed(_formula(each)[0]) if _is_product(each) else _within(each, _PRODUCT)
-                for each in (left, right)
-            ]
-            return (r"\," if plain else r" \odot ").join(sides), _PRODUCT
+            sign, sides = r" \odot ", []
+            for each in (left, right):
+                if isinstance(each, ast.Constant) or (isinstance(each, ast.Name) and each.id == "n"):
+                    sign = r"\,"
+                matrices = isinstance(each, ast.BinOp) and isinstance(each.op, ast.MatMult)
+                sides.append(_within(each, _ATOM if matrices else _PRODUCT))
+            return sign.join(sides), _PRODUCT
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             return rf"\frac{{{_formula(left)[0]}}}{{{_formula(right)[0]}}}", _FACTOR
         case ast.Attribute(value=inner, attr="T"):
@@ -169,14 +164,6 @@ def _formula(node: ast.expr) -> Formula:
         case ast.Call(func=func, args=args, keywords=keywords):
             return _call(func, args, keywords)
     return rf"\texttt{{{text(node)}}}".replace("_", r"\_"), _FACTOR
-
-
-def _is_count(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "n"
-
-
-def _is_product(node: ast.expr) -> bool:
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
 
 
 def _transposed(matrix: ast.expr) -> Formula:
@@ -196,7 +183,7 @@ def _indexed(inner: ast.expr, where: ast.expr) -> Formula:
         return source, strength
     places = ", ".join(_symbol(each)[0] if each.isidentifier() else each for each in shown)
     if not isinstance(inner, ast.Name):
-        return f"{_bracketed(source)}_{{{places}}}", _ATOM
+        return rf"\left({source}\right)_{{{places}}}", _ATOM
     if source.startswith(r"\frac"):  # the derivative by that place
         return f"{source[:-1]}_{{{places}}}}}", _FACTOR
     return f"{source}_{{{places}}}", strength
@@ -208,40 +195,30 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
             over = any(each.arg == "axis" and text(each.value) == "0" for each in keywords)
             sign = r"\textstyle\sum" if name == "sum" else r"\max"
             return f"{sign}{'_{s}' if over else ''} {_within(inner, _PRODUCT)}", _PRODUCT
-        case ast.Attribute(value=inner, attr="reshape" | "ravel"):
+        case ast.Attribute(value=inner, attr="reshape" | "copy"):
             return _formula(inner)
         case ast.Attribute(value=inner, attr="swapaxes"):
             return _transposed(inner)
-        case ast.Attribute(attr="repeat" | "broadcast_to" | "full"):
-            return _formula(args[1] if text(func) == "np.full" else args[0])
-        case ast.Attribute(attr="concatenate"):
-            parts = args[0].elts if isinstance(args[0], ast.List) else args
+    word = text(func)
+    match word, args:
+        case "np.repeat" | "np.broadcast_to", [inner, *_]:
+            return _formula(inner)
+        case "np.concatenate", [ast.List(elts=parts)]:
             return rf"\left[{' | '.join(_formula(each)[0] for each in parts)}\right]", _ATOM
-        case ast.Attribute(attr="reduceat"):  # sums of neighbours that belong to one place
-            return rf"\textstyle\sum {_within(args[0], _PRODUCT)}", _PRODUCT
-        case ast.Attribute(attr="bincount"):
-            return rf"\textstyle\sum {_within(args[1], _PRODUCT)}", _PRODUCT
-        case ast.Attribute(attr="zeros"):
-            return "0", _ATOM
-        case ast.Attribute(attr="square"):
-            return _raised(args[0], "2")
-        case ast.Attribute(attr="power"):
-            return _raised(args[0], _formula(args[1])[0])
-        case ast.Attribute(attr="sqrt"):
-            return rf"\sqrt{{{_formula(args[0])[0]}}}", _ATOM
-        case ast.Attribute(attr="abs"):
-            return rf"\left|{_formula(args[0])[0]}\right|", _ATOM
-        case ast.Attribute(attr="vdot"):
-            return rf"\left\langle {_formula(args[0])[0]}, {_formula(args[1])[0]} \right\rangle", _ATOM
-        case ast.Attribute(attr="where"):
-            test, first, second = (_formula(each)[0] for each in args)
-            return rf"\begin{{cases}} {first} & {test} \\ {second} & \text{{else}} \end{{cases}}", _FACTOR
-    word = text(func).removeprefix("np.")
-    if word == "shift":  # what it is of finite numbers
-        return _formula(sub(args[1], args[0]))
-    if word == "times":
-        return _formula(mul(*args))
-    if word.startswith("d_"):
-        args = args[:1]  # the second is the value, from which the derivative is computed
+        case "np.square", [base]:
+            return _raised(base, "2")
+        case "np.power", [base, power]:
+            return _raised(base, _formula(power)[0])
+        case "shift", [a, top]:  # what it is of finite numbers
+            return _formula(sub(top, a))
+        case "times", _:
+            return _formula(mul(*args))
+        case "d_tanh" | "d_sigmoid", [a, _]:  # the second is the value, from which the derivative is computed
+            args = [a]
+    shown = [_formula(each)[0] for each in args]
+    if word in _CALLS:
+        pattern, strength = _CALLS[word]
+        return pattern.format(*shown), strength
+    word = word.removeprefix("np.")
     function = _FUNCTIONS.get(word) or rf"\operatorname{{{word}}}".replace("_", r"\_")
-    return rf"{function}\left({', '.join(_formula(each)[0] for each in args)}\right)", _ATOM
+    return rf"{function}\left({', '.join(shown)}\right)", _ATOM

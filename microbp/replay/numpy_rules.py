@@ -8,43 +8,30 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
+from typing import NamedTuple
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS
-from microbp.replay.trees import (
-    Tree,
-    add,
-    call,
-    div,
-    index,
-    is_number,
-    method,
-    mul,
-    name,
-    neg,
-    number,
-    sub,
-    text,
-)  # fmt: skip
+from microbp.replay.trees import Tree, add, call, div, is_number, mul, neg, number, sub, text
 from microbp.rules import RULES, Rule
 
-__all__ = ["FORMS", "HELPERS", "PARTS", "array_tree", "helpers", "reduction"]
+__all__ = ["FORMS", "HELPERS", "PARTS", "Term", "array_tree", "helpers"]
 
 #: For rows of the table what says the same as the value, and as each derivative, in fewer calls; "" where
 #: there is nothing shorter. Equal to the last digits, which a test holds for all kinds of numbers.
 FORMS: dict[str, tuple[str, ...]] = {
-    "relu": ("np.maximum(a, 0.0)", "np.sign(y)"),
-    "abs": ("", "np.sign(a)"),
-    "minimum": ("np.minimum(a, b)", "", ""),
-    "maximum": ("np.maximum(a, b)", "", ""),
+    "relu": ("maximum(a, 0.0)", "sign(y)"),
+    "abs": ("", "sign(a)"),
+    "minimum": ("minimum(a, b)", "", ""),
+    "maximum": ("maximum(a, b)", "", ""),
     # Below -709 the exponential overflows, and the result is 0 instead of a number below 1e-307.
-    "sigmoid": ("1.0 / (1.0 + np.exp(-a))", "d_sigmoid(a, y)"),
+    "sigmoid": ("1.0 / (1.0 + exp(-a))", "d_sigmoid(a, y)"),
     "tanh": ("", "d_tanh(a, y)"),
-    "softplus": ("np.logaddexp(0.0, a)", "1.0 / (1.0 + np.exp(-a))"),
+    "softplus": ("logaddexp(0.0, a)", "1.0 / (1.0 + exp(-a))"),
 }
 #: The same for parts of rows, which only where numbers are infinite are more than the plain formula.
 PARTS = {
-    "1.0 if x == largest(x) and abs(x) == inf else exp(x - largest(x))": "np.exp(-shift(x, largest(x)))",
+    "1.0 if x == largest(x) and abs(x) == inf else exp(x - largest(x))": "exp(-shift(x, largest(x)))",
     "0.0 if x == largest(x) and abs(x) == inf else largest(x) - x": "shift(x, largest(x))",
     "0.0 if t == 0.0 and largest(x) - x == inf or (x == largest(x) and abs(x) == inf) "
     "else t * (largest(x) - x)": "times(t, shift(x, largest(x)))",
@@ -66,12 +53,6 @@ def d_tanh(a, y):
         return 1.0 - square
     return np.where(square < 0.9, 1.0 - square, 1.0 / np.square(np.cosh(a)))
 ''',
-    "rest_of_one": '''\
-def rest_of_one(weights):
-    """The sums of all but the largest, which is 1: the whole sums less 1 where that loses no digits."""
-    sums = weights.sum(axis=-1, keepdims=True) - 1.0
-    return sums if sums.min() > 0.001 else rest(weights)
-''',
     "rest": '''\
 def rest(weights):
     """The sums of all but one of the largest: they keep the digits that the whole sums would lose."""
@@ -87,184 +68,149 @@ def sigmoid(a):
 ''',
     "shift": '''\
 def shift(a, top):
-    """top - a; 0 where both are the same infinity. One product tells whether all are finite."""
-    if np.vdot(top, top) < np.inf:
-        return top - a
+    """top - a; 0 where both are the same infinity."""
     return np.where((a == top) & (np.abs(a) == np.inf), 0.0, top - a)
 ''',
     "times": '''\
 def times(t, distance):
     """t·distance; 0 where 0 meets an infinite distance."""
-    product = t * distance
-    if np.vdot(distance, distance) < np.inf:
-        return product
-    return np.where((t == 0.0) & (distance == np.inf), 0.0, product)
+    return np.where((t == 0.0) & (distance == np.inf), 0.0, t * distance)
 ''',
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
 }
-_FORM_TREES = {
-    each: tuple(ast.parse(form, mode="eval").body if form else None for form in forms)
-    for each, forms in FORMS.items()
-}
-_PART_TREES = {part: ast.parse(form, mode="eval").body for part, form in PARTS.items()}
-_NUMPY = {"abs": "np.abs", "pow": "np.power", "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan"}
-_IN_NUMPY = {
-    "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "log2", "log10",
+_NUMPY = {"pow": "np.power", "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan"} | {
+    each: f"np.{each}" for each in (
+        "abs", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "log2",
+        "log10", "maximum", "minimum", "sign", "logaddexp",
+    )
 }  # fmt: skip
 _COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
     ast.Lt: lambda p, q: p < q, ast.LtE: lambda p, q: p <= q, ast.Gt: lambda p, q: p > q,
     ast.GtE: lambda p, q: p >= q, ast.Eq: lambda p, q: p == q, ast.NotEq: lambda p, q: p != q,
 }  # fmt: skip
+_MAKE: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {
+    ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div,
+}  # fmt: skip
 
-#: What stands for ``total`` and ``largest`` of some elements.
-Aggregate = Callable[[str, Tree], Tree]
+
+class Term(NamedTuple):
+    """An expression, and the axes that it has."""
+
+    tree: Tree
+    axes: frozenset[str] = frozenset()
 
 
-def array_tree(
-    rule: Rule,
-    place: int | None,
-    scope: Mapping[str, Tree],
-    aggregate: Aggregate | None = None,
-    known: Callable[[Tree], Tree] = lambda tree: tree,
-) -> Tree:
+#: What stands for ``total``, ``largest`` or ``rest`` of some elements, or for ``shift`` of two arguments.
+Kept = Callable[[str, list[Term]], Term]
+
+
+def _no_lists(function: str, _: list[Term]) -> Term:
+    raise AssertionError(f"{function} is of lists")
+
+
+def array_tree(rule: Rule, place: int | None, scope: Mapping[str, Term], kept: Kept = _no_lists) -> Term:
     """The value of a rule, or its derivative in the argument at ``place``, with names of ``scope`` replaced.
 
-    ``known`` says what has been computed already.
+    ``kept`` has what is computed once.
 
     >>> from microbp.replay.trees import name
-    >>> scope = {"a": name("z"), "y": name("h"), "b": number(2.0)}
-    >>> text(array_tree(RULES["relu"], None, scope)), text(array_tree(RULES["pow"], 0, scope))
+    >>> scope = {"a": Term(name("z")), "y": Term(name("h")), "b": Term(number(2.0))}
+    >>> text(array_tree(RULES["relu"], None, scope).tree), text(array_tree(RULES["pow"], 0, scope).tree)
     ('np.maximum(z, 0.0)', '2.0 * z')
     """
     expression = rule.y if place is None else rule.d[place]
+    tree = expression.tree
     if RULES.get(rule.name) is rule and rule.name in FORMS:
-        form = _FORM_TREES[rule.name][0 if place is None else place + 1]
-        given = [scope[each] for each in expression.names & scope.keys()]
-        if form is not None and any(is_number(each) is None for each in given):
-            return _Reader(scope, aggregate, known).form(form)
-    return _Reader(scope, aggregate, known).tree(expression.tree)
-
-
-def reduction(function: str, elements: Tree, length: Tree, *, axis: int, keep: bool) -> Tree:
-    """``total``, ``largest``, ``rest`` or ``rest_of_one`` along an axis of so many elements.
-
-    To ``keep``, the axis stays, with one element.
-    """
-    if is_number(elements) is not None:
-        fewer = sub(length, number(1.0)) if function.startswith("rest") else length
-        return elements if function == "largest" else mul(elements, fewer)
-    if function.startswith("rest"):
-        made = call(function, elements)
-        return made if keep else index(made, ast.Constant(...), 0)
-    kept = {"keepdims": name("True")} if keep else {}
-    return method(elements, "sum" if function == "total" else "max", axis=ast.Constant(axis), **kept)
+        form = FORMS[rule.name][0 if place is None else place + 1]
+        if form and any(is_number(scope[each].tree) is None for each in expression.names & scope.keys()):
+            tree = _parsed(form)
+    return _Reader(scope, kept).term(tree)
 
 
 def helpers(words: set[str]) -> list[str]:
     """The functions that are called, and that NumPy has not."""
-    if "rest_of_one" in words:
-        words = words | {"rest"}
     found = [source for word, source in HELPERS.items() if word in words]
     others = sorted(words & FUNCTIONS.keys() - HELPERS.keys())
     return found + [f"{word} = np.vectorize(FUNCTIONS[{word!r}].real, otypes=[float])\n" for word in others]
 
 
+@cache
+def _parsed(form: str) -> Tree:
+    return ast.parse(form, mode="eval").body
+
+
+@cache
+def _part(node: ast.IfExp) -> Tree | None:
+    """The form of a part of a row; the trees of rows stay as they are."""
+    form = PARTS.get(ast.unparse(node))
+    return _parsed(form) if form else None
+
+
 class _Reader:
     """Reads expressions of the rule language as trees of NumPy."""
 
-    def __init__(
-        self, scope: Mapping[str, Tree], aggregate: Aggregate | None, known: Callable[[Tree], Tree]
-    ) -> None:
-        self.scope, self.aggregate, self.known = scope, aggregate, known
+    def __init__(self, scope: Mapping[str, Term], kept: Kept) -> None:
+        self.scope, self.kept = scope, kept
 
-    def form(self, node: Tree) -> Tree:
-        """A form with its names replaced."""
-        match node:
-            case ast.Name(id=word):
-                return self.scope.get(word, node)
-            case ast.Call(func=func, args=args):
-                return ast.Call(func, [self.form(each) for each in args], [])
-            case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return add(self.form(left), self.form(right))
-            case ast.BinOp(left=left, op=ast.Div(), right=right):
-                return div(self.form(left), self.form(right))
-            case ast.UnaryOp(operand=operand):
-                return neg(self.form(operand))
-        return node
-
-    def part(self, node: Tree) -> Tree:
-        """A form whose arguments are expressions of the language, or forms again."""
-        match node:
-            case ast.UnaryOp(operand=operand):
-                return neg(self.part(operand))
-            case ast.Call(func=ast.Name(id="largest")) | ast.Name():
-                return self.tree(node)
-            case ast.Call(func=func, args=args):
-                return self.known(ast.Call(func, [self.part(each) for each in args], []))
-        raise AssertionError(f"unchecked form {ast.unparse(node)}")
-
-    def tree(self, node: Tree) -> Tree:
-        """An expression of the language."""
+    def term(self, node: Tree) -> Term:
         match node:
             case ast.Constant(value=float() as value):
-                return number(value)
+                return Term(number(value))
             case ast.Name(id=word):
-                return self.scope[word] if word in self.scope else number(CONSTANTS[word])
+                return self.scope[word] if word in self.scope else Term(number(CONSTANTS[word]))
             case ast.BinOp(left=left, op=op, right=right):
-                make = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div}[type(op)]
-                return make(self.tree(left), self.tree(right))
+                return self._of(_MAKE[type(op)], left, right)
             case ast.UnaryOp(operand=operand):
-                return neg(self.tree(operand))
-            case ast.IfExp() if isinstance(form := _part(node), ast.Call):
-                return self.part(form)
+                return self._of(neg, operand)
+            case ast.IfExp() if form := _part(node):
+                return self.term(form)
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 condition = self.condition(test)
                 if isinstance(condition, bool):
-                    return self.tree(body if condition else orelse)
-                branches = self.tree(body), self.tree(orelse)
-                if text(branches[0]) == text(branches[1]):
+                    return self.term(body if condition else orelse)
+                branches = self.term(body), self.term(orelse)
+                if text(branches[0].tree) == text(branches[1].tree):
                     return branches[0]
-                return self.known(call("np.where", condition, *branches))
+                axes = condition.axes.union(*(each.axes for each in branches))
+                return Term(call("np.where", condition.tree, *(each.tree for each in branches)), axes)
+            case ast.Call(func=ast.Name(id=word), args=args) if word in (*AGGREGATES, "shift"):
+                return self.kept(word, [self.term(each) for each in args])
             case ast.Call(func=ast.Name(id=word), args=args):
-                if word in AGGREGATES:
-                    assert self.aggregate is not None
-                    return self.aggregate(word, self.tree(args[0]))
-                return _call(word, [self.tree(arg) for arg in args])
+                return self._of(lambda *trees: _call(word, [*trees]), *args)
         raise AssertionError(f"unchecked expression {ast.unparse(node)}")
 
-    def condition(self, node: Tree) -> Tree | bool:
+    def _of(self, make: Callable[..., Tree], *nodes: Tree) -> Term:
+        terms = [self.term(each) for each in nodes]
+        return Term(make(*(each.tree for each in terms)), frozenset().union(*(each.axes for each in terms)))
+
+    def condition(self, node: Tree) -> Term | bool:
         """A condition over arrays; True or False where it is the same for all."""
         match node:
             case ast.Compare(left=left, ops=[op], comparators=[right]):
-                a, b = self.tree(left), self.tree(right)
-                p, q = is_number(a), is_number(b)
-                if p is not None and q is not None:
-                    return _COMPARE[type(op)](p, q)
-                return ast.Compare(a, [op], [b])
+                numbers = [is_number(self.term(each).tree) for each in (left, right)]
+                if None not in numbers:
+                    return _COMPARE[type(op)](*numbers)  # type: ignore[arg-type]
+                return self._of(lambda a, b, sign=op: ast.Compare(a, [sign], [b]), left, right)
             case ast.BoolOp(op=op, values=values):
                 every = isinstance(op, ast.And)
                 parts = [self.condition(each) for each in values]
                 if any(part is (not every) for part in parts):
                     return not every
-                joined: Tree | bool = every
+                joined: Term | bool = every
                 for part in parts:
                     if not isinstance(part, bool):
                         sign = ast.BitAnd() if every else ast.BitOr()
-                        joined = part if isinstance(joined, bool) else ast.BinOp(joined, sign, part)
+                        joined = part if isinstance(joined, bool) else Term(
+                            ast.BinOp(joined.tree, sign, part.tree), joined.axes | part.axes
+                        )  # fmt: skip
                 return joined
         raise AssertionError(f"unchecked condition {ast.unparse(node)}")
 
 
-@lru_cache(1024)
-def _part(node: ast.IfExp) -> Tree | None:
-    """The form of a part of a row; the trees of rows stay as they are."""
-    return _PART_TREES.get(ast.unparse(node))
-
-
 def _call(word: str, arguments: list[Tree]) -> Tree:
     numbers = [each for each in map(is_number, arguments) if each is not None]
-    if len(numbers) == len(arguments):
+    if len(numbers) == len(arguments) and word in FUNCTIONS:
         try:
             return number(FUNCTIONS[word].real(*numbers))
         except (ValueError, ArithmeticError):
@@ -278,5 +224,4 @@ def _call(word: str, arguments: list[Tree]) -> Tree:
                 return call("np.square", base)
             case -1.0:
                 return div(number(1.0), base)
-    return call(_NUMPY.get(word, f"np.{word}" if word in _IN_NUMPY else word), *arguments)
-
+    return call(_NUMPY.get(word, word), *arguments)

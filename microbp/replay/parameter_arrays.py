@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -85,12 +84,33 @@ class Parameters:
         """Whether these are different parameters that stand in no array yet."""
         return bool((self.home[members] == THETA).all()) and len({*members.ravel().tolist()}) == members.size
 
+    def claim(self, slot: Slot, matrix: str, line: str, *, lone: bool = False) -> None:
+        """Make an array of what stands at a slot, of different rows the first of each.
+
+        A single parameter of a layer, too, with ``lone``, unless it has a name of its own.
+        """
+        places = slot.held
+        if slot.home != THETA:
+            return
+        if places.size == 1:
+            index = places.ravel()[0]
+            if lone and self.free(index) and not self.captured.param_paths[index]:
+                self.add(np.array(index), line)
+            return
+        if places.ndim == 1 or places.shape[1] == 1:
+            members = places.ravel()
+        else:
+            members = np.array([*dict.fromkeys(map(tuple, places.tolist()))])
+            members = members if len(members) > 1 or len(places) == 1 else members[0]
+        if self.free(members):
+            self.add(members, matrix if members.ndim == 2 else line)
+
     def settle(self, slot: Slot) -> None:
         """Let a slot speak of places in an array, if all that stands there is in one."""
-        if slot.home == THETA and slot.places.size:
-            home = int(self.home[slot.places.flat[0]])
-            if home != THETA and (self.home[slot.places] == home).all():
-                slot.home, slot.places = home, self.place[slot.places]
+        if slot.home == THETA and slot.held.size:
+            home = int(self.home[slot.held.flat[0]])
+            if home != THETA and (self.home[slot.held] == home).all():
+                slot.home, slot.held = home, self.place[slot.held]
 
 
 # ------------------------------------------------------------------------------------- by their names
@@ -186,26 +206,20 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
     """
     numbers: dict[int, str] = {}
     for index in order:
-        group = groups[index]
-        lefts = [
-            block.left
-            for block in group.blocks
-            if block.left is not None and block.left.home <= THETA and block.right.home > THETA
-        ]
+        blocks = groups[index].blocks
+        lefts = [each.left for each in blocks if each.left and each.left.home <= THETA < each.right.home]
         if lefts:
-            numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
-            for block in group.blocks:
-                line = ("w" if block.left else "b") + numbers[index]
-                for slot in filter(None, (block.left, block.right)):
-                    _claim(slot, parameters, "W" + numbers[index], line, lone=True)
-    for index, each in product(order, ("blocks", "slots")):
-        held: list[Any] = getattr(groups[index], each)
-        for block in held if each == "blocks" else ():
-            for slot in filter(None, (block.left, block.right)):
-                _claim(slot, parameters, "W", "w" if block.left else "b")
-        for slots in held if each == "slots" else ():
+            number = numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
+            for block in blocks:
+                for slot in reversed(block.slots):
+                    parameters.claim(slot, "W" + number, ("w" if block.left else "b") + number, lone=True)
+    for index in order:
+        for block in groups[index].blocks:
+            for slot in reversed(block.slots):
+                parameters.claim(slot, "W", "w" if block.left else "b")
+        for slots in groups[index].slots:
             for slot in slots:
-                _claim(slot, parameters, "P", "p")
+                parameters.claim(slot, "P", "p")
     rest = np.flatnonzero(parameters.home == THETA)
     if 0 < len(rest) <= MANY:
         names = parameters.captured.param_names
@@ -219,30 +233,8 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
 
 def _number(slot: Slot, parameters: Parameters) -> str:
     """The number in the name of an array that the user named: 2 for W2, nothing for W."""
-    home = int(parameters.home[slot.places.flat[0]]) if slot.home == THETA else slot.home
+    home = int(parameters.home[slot.held.flat[0]]) if slot.home == THETA else slot.home
     if THETA in (slot.home, home):
         return ""
     found = re.fullmatch(r"\D+([\d_]*)", parameters.arrays[home].name)
     return found[1] if found else ""
-
-
-def _claim(slot: Slot, parameters: Parameters, matrix: str, line: str, *, lone: bool = False) -> None:
-    """Make an array of what stands at a slot, of different rows the first of each.
-
-    A single parameter of a layer, too, with ``lone``, unless it has a name of its own.
-    """
-    if slot.home != THETA:
-        return
-    places = slot.places
-    if places.size == 1:
-        index = places.ravel()[0]
-        if lone and parameters.free(index) and not parameters.captured.param_paths[index]:
-            parameters.add(np.array(index), line)
-    elif places.ndim == 1 or places.shape[1] == 1:
-        if parameters.free(places):
-            parameters.add(places.ravel(), line)
-    else:
-        different = np.array([*dict.fromkeys(map(tuple, places.tolist()))]) if len(places) > 1 else places
-        if parameters.free(different):
-            members = different if len(different) > 1 or len(places) == 1 else different[0]
-            parameters.add(members, matrix if members.ndim == 2 else line)

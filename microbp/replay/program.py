@@ -5,20 +5,21 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from microbp.backward import gradient_of
-from microbp.errors import BranchChanged, NoGradientError, NotFiniteResult, StaleProgram, UndefinedOperation
-from microbp.replay.backends import Auto, Eager, Floats, Form, Matrix, Straight, restored_native
+from microbp.errors import BranchChanged, NoGradientError, StaleProgram
 from microbp.replay.branches import Guards
+from microbp.replay.faults import blame, gradient_fault, no_fault, value_fault
+from microbp.replay.forms import Floats, Form, Suspicion, form_of
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
 from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.sample import first_fault, gradient_fault, replayed
-from microbp.replay.undefined import Suspicion, unsuspecting
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
@@ -27,6 +28,7 @@ __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
 MEMORY = 1 << 28
 _data: Callable[[Value], float] = attrgetter("_data")
 _FLOAT = np.dtype(float)
+_UNBOUND = "this program is bound to no Values, as after unpickling; use program.bind(net.parameters())"
 Result = TypeVar("Result")
 
 
@@ -42,15 +44,14 @@ def views_of(arrays: Sequence[ParameterArray], vector: Floats) -> dict[str, Floa
     return found
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Gradients:
     """A cost and its derivatives; ``cost, gradient = …`` takes the two.
 
-    >>> cost, gradient = Gradients(2.0, np.array([2.0]), np.array([1.0, 0.5]), None, None, ())
+    >>> cost, gradient = Gradients(2.0, np.array([2.0]), np.array([1.0, 0.5]))
     >>> cost, gradient.tolist()
     (2.0, [1.0, 0.5])
     """
-
-    __slots__ = ("_form", "_params", "cost", "costs", "gradient", "inputs")
 
     #: The mean or the sum over the batch; of one sample, its cost.
     cost: float
@@ -59,19 +60,9 @@ class Gradients:
     #: ∂cost/∂parameter for all parameters, as one vector in the order of ``program.parameters``.
     gradient: Floats
     #: ∂cost/∂input, in the shape of the inputs; None unless it was asked for.
-    inputs: Any
-
-    def __init__(
-        self,
-        cost: float,
-        costs: Floats,
-        gradient: Floats,
-        inputs: Any,
-        form: Form | None,
-        params: Sequence[Value],
-    ) -> None:
-        self.cost, self.costs, self.gradient, self.inputs = cost, costs, gradient, inputs
-        self._form, self._params = form, params
+    inputs: Any = None
+    _form: Form | None = None
+    _params: Sequence[Value] = ()
 
     def __iter__(self) -> Iterator[Any]:
         yield self.cost
@@ -89,9 +80,7 @@ class Gradients:
         Values until it is bound to some.
         """
         if len(self._params) != self.gradient.size:
-            raise NoGradientError(
-                "this program is bound to no Values, as after unpickling; program.bind(net.parameters())"
-            )
+            raise NoGradientError(_UNBOUND)
         for value, derivative in zip(self._params, self.gradient.tolist(), strict=True):
             if value.requires_grad:
                 value.grad = derivative if value.grad is None else gradient_of(value) + derivative
@@ -101,6 +90,7 @@ class Gradients:
         return f"Gradients(cost={self.cost!r}, {size}, {samples})"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """A graph compiled by :func:`microbp.compile`: a function of its inputs and its parameters.
 
@@ -131,50 +121,30 @@ class Program:
     [0.16, 0.0, 0.16]
     """
 
-    __slots__ = (
-        "_bound", "_bytes", "_captured", "_constants", "_finite", "_form", "_frozen", "_guards", "_memory",
-        "_numbers", "_seconds",
-    )  # fmt: skip
+    #: The graph, and which of its values are inputs, parameters and outputs.
+    captured: Captured
+    _form: Form
+    #: The Values behind it; none in a program from a pickle.
+    _leaves: Leaves
+    _guards: tuple[Guards, Form] | None = None
+    #: Whether a result or gradient that is nan or infinite is an error.
+    finite: bool = True
+    #: How many bytes a batch may take; a larger one is cut into parts.
+    memory: int = MEMORY
+    _seconds: float = 0.0
+    #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
+    _bytes: int = field(init=False)
+    _frozen: list[Value] = field(init=False)
 
-    def __init__(
-        self,
-        captured: Captured,
-        form: Form,
-        leaves: Leaves | None = None,
-        guards: tuple[Guards, Form] | None = None,
-        *,
-        finite: bool = True,
-        memory: int = MEMORY,
-        seconds: float = 0.0,
-    ) -> None:
-        self._captured, self._finite, self._memory = captured, finite, memory
-        self._form, self._guards, self._seconds = form, guards, seconds
-        self._numbers = np.array(captured.numbers, dtype=float)
-        self._numbers.flags.writeable = False
-        #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
-        computed = int((captured.graph.op >= 0).sum())
-        self._bytes = 16 * (computed + len(captured.inputs) + 1)
-        #: The parameters, in the order given; none in a program from a pickle.
-        self._bound: tuple[Value, ...] = () if leaves is None else leaves.params
-        self._frozen = [each for each, takes in zip(self._bound, captured.trained, strict=False) if not takes]
-        self._constants: Leaves | None = leaves
+    #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
+    explain: ClassVar[Callable[..., Any]]
+
+    def __post_init__(self) -> None:
+        held, pairs = self.captured, zip(self._leaves.params, self.captured.trained, strict=False)
+        object.__setattr__(self, "_bytes", 16 * (int((held.graph.op >= 0).sum()) + len(held.inputs) + 1))
+        object.__setattr__(self, "_frozen", [value for value, takes in pairs if not takes])
 
     # --------------------------------------------------------------------------------- what it is
-    @property
-    def captured(self) -> Captured:
-        """The graph, and which of its values are inputs, parameters and outputs."""
-        return self._captured
-
-    @property
-    def finite(self) -> bool:
-        """Whether a result or gradient that is nan or infinite is an error."""
-        return self._finite
-
-    @property
-    def memory(self) -> int:
-        """How many bytes a batch may take; a larger one is cut into parts."""
-        return self._memory
-
     @property
     def source(self) -> str:
         """The program as Python: it can be read, stepped through, and pasted into a file."""
@@ -187,8 +157,8 @@ class Program:
 
     @property
     def form(self) -> str:
-        """``"straight"``, ``"matrix"``, ``"auto"``, for each batch the quicker of them; or ``"native"``."""
-        return type(self._form).__name__.lower()
+        """``"straight"``, ``"matrix"``, ``"native"``; or ``"auto"``, for each batch what is quick."""
+        return self._form.name
 
     @property
     def exact(self) -> bool:
@@ -198,9 +168,8 @@ class Program:
     @property
     def parameters(self) -> Floats:
         """The parameters' numbers now, as a new vector: those of the Values, if it is bound to some."""
-        if not self._bound:
-            return self._numbers.copy()
-        return np.fromiter(map(_data, self._bound), float, len(self._bound))
+        bound = self._leaves.params
+        return np.array([*map(_data, bound)] if bound else self.captured.numbers, dtype=float)
 
     @property
     def arrays(self) -> dict[str, tuple[int, ...]]:
@@ -217,17 +186,14 @@ class Program:
 
     def describe(self) -> str:
         """What became of the graph, and what compiling cost."""
-        numbers = ", ".join(
-            counted(len(each), word)
-            for each, word in ((self._captured.inputs, "input"), (self._captured.params, "parameter"))
-        )
+        inputs = counted(len(self.captured.inputs), "input")
+        params = counted(len(self.captured.params), "parameter")
         bits = "equal to the eager engine to 1e-12"
         if self.exact:
             for_one = f" for one sample, {bits} for a batch"
             bits = "the eager engine's bits" + for_one * (self.form in ("auto", "native"))
-        name = "matrix" if self.form == "auto" else self.form
         lines = [
-            f"{name} form of {counted(len(self._captured.graph), 'value')}: {numbers}; {bits}",
+            f"{self.form} form of {counted(len(self.captured.graph), 'value')}: {inputs}, {params}; {bits}",
             self._form.description,
             f"compiled in {_time(self._seconds)}",
         ]
@@ -236,8 +202,8 @@ class Program:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        shapes = f"{self._captured.input_shape} to {self._captured.output_shape}"
-        return f"Program({self.form}, {shapes}, {counted(len(self._captured.params), 'parameter')})"
+        shapes = f"{self.captured.input_shape} to {self.captured.output_shape}"
+        return f"Program({self.form}, {shapes}, {counted(len(self.captured.params), 'parameter')})"
 
     def __str__(self) -> str:
         return self.source
@@ -251,14 +217,17 @@ class Program:
         """
         x, batch = self._samples(inputs)
         theta = self._theta(theta)
-        shape = batch + self._captured.output_shape
+        shape = batch + self.captured.output_shape
         if not len(x):
             return np.empty(shape)
         self._guard(x, theta)
-        parts = self._run(lambda: [self._form.values(part, theta) for part in self._parts(x)], x, theta)
+        parts = self._run(
+            lambda trusting: [self._form.values(part, theta, trusting=trusting) for part in self._parts(x)],
+            x, theta,
+        )  # fmt: skip
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if not np.isfinite(values).all():
-            self._explain(x, theta, np.isfinite(values).all(axis=1))
+            self._blame(x, theta, ~np.isfinite(values).all(axis=1))
         return values.reshape(shape)[()]
 
     def value_and_grad(
@@ -277,9 +246,9 @@ class Program:
 
         Raises ValueError for a program of several outputs and for an empty batch, and what a call raises.
         """
-        if len(self._captured.outputs) != 1:
+        if len(self.captured.outputs) != 1:
             raise ValueError(
-                f"this program has outputs of shape {self._captured.output_shape}; a gradient is that of one "
+                f"this program has outputs of shape {self.captured.output_shape}; a gradient is that of one "
                 "number. Compile their sum, or the one that is meant"
             )
         if reduce not in ("mean", "sum"):
@@ -298,55 +267,54 @@ class Program:
                     "np.empty_like(theta), and use it again and again"
                 )
         self._guard(x, theta)
-        costs, dx = self._run(lambda: self._gradients(x, theta, gradient, wrt_inputs), x, theta)
+        costs, dx = self._run(
+            lambda trusting: self._gradients(x, theta, gradient, wrt_inputs, trusting), x, theta
+        )
         with np.errstate(all="ignore"):
             cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
             square = gradient.dot(gradient)
         if not math.isfinite(cost):
-            self._explain(x, theta, np.isfinite(costs))
-        if not math.isfinite(square) or (dx is not None and not np.isfinite(dx).all()):
-            self._explain_gradient(x, theta, gradient, dx)
+            self._blame(x, theta, ~np.isfinite(costs))
+        # a square may be beyond the largest float where the gradient is not
+        sound = math.isfinite(square) or np.isfinite(gradient).all()
+        if self.finite and not (sound and (dx is None or np.isfinite(dx).all())):
+            blame(self.captured, x, theta, range(len(x)), gradient_fault, finite=True)
         if reduce == "mean" and len(x) > 1:
             cost /= len(x)
             gradient /= len(x)
             if dx is not None:
                 dx /= len(x)
         if dx is not None:
-            dx = dx.reshape(batch + self._captured.input_shape)
+            dx = dx.reshape(batch + self.captured.input_shape)
         if len(batch) != 1:
             costs = costs.reshape(batch)[()]
-        return Gradients(cost, costs, gradient, dx, self._form, self._bound)
+        return Gradients(cost, costs, gradient, dx, self._form, self._leaves.params)
 
     def _gradients(
-        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool
-    ) -> tuple[Floats, Floats | None]:
-        rows = self._rows
-        if len(x) <= rows:
-            return self._form.gradients(x, theta, gradient, wrt_inputs)
-        costs, dx = np.empty(len(x)), np.empty_like(x) if wrt_inputs else None
-        part = np.zeros(len(gradient))
-        gradient[:] = 0.0
-        for start in range(0, len(x), rows):
-            here = slice(start, start + rows)
-            costs[here], there = self._form.gradients(x[here], theta, part, wrt_inputs)
-            gradient += part
-            if dx is not None:
-                dx[here] = there
-        return costs, dx
-
-    @property
-    def _rows(self) -> int:
-        """How many samples go at once: each takes a value and an upstream gradient for each node."""
-        return max(1, self._memory // self._bytes)
+        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool, trusting: bool
+    ) -> tuple[Floats, Any]:
+        parts, options = self._parts(x), {"wrt_inputs": wrt_inputs, "trusting": trusting}
+        if len(parts) == 1:
+            return self._form.gradients(x, theta, gradient, **options)
+        total, found = np.zeros(len(gradient)), []
+        for part in parts:
+            found.append(self._form.gradients(part, theta, gradient, **options))
+            total += gradient
+        gradient[:] = total
+        costs, slopes = zip(*found, strict=True)
+        return np.concatenate(costs), np.concatenate(slopes) if wrt_inputs else None
 
     def _parts(self, x: Floats) -> list[Floats]:
-        rows = self._rows
+        """Parts of a batch as large as memory allows: a sample has a value and a gradient for each node."""
+        rows = max(1, self.memory // self._bytes)
         return [x] if len(x) <= rows else [x[start : start + rows] for start in range(0, len(x), rows)]
 
     # ----------------------------------------------------------------------- the Values behind it
     def assign(self, theta: Floats) -> None:
         """Set ``data`` of the Values to the numbers of a vector of parameters."""
-        for value, number in zip(self._values(), self._vector(theta).tolist(), strict=True):
+        if len(self._leaves.params) != len(self.captured.params):
+            raise NoGradientError(_UNBOUND)
+        for value, number in zip(self._leaves.params, self._vector(theta).tolist(), strict=True):
             value.data = number
 
     def bind(self, params: Any) -> Program:
@@ -356,37 +324,23 @@ class Program:
         """
         values, _ = flat(params, "params")
         check_leaves([], values)
-        if len(values) != len(self._captured.params):
-            size = counted(len(self._captured.params), "parameter")
+        if len(values) != len(self.captured.params):
+            size = counted(len(self.captured.params), "parameter")
             raise ValueError(f"this program has {size}; {len(values)} were given")
-        return self._reading((self._constants or Leaves((), (), ()))._replace(params=tuple(values)))
+        return replace(self, _leaves=self._leaves._replace(params=tuple(values)))
 
     def __copy__(self) -> Program:
-        return self._reading(self._constants)
+        return replace(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Program:
-        return self._reading(copy.deepcopy(self._constants, memo))
-
-    def _reading(self, leaves: Leaves | None) -> Program:
-        """The same program, with the numbers of other leaves; what it is made of never changes."""
-        return Program(
-            self._captured, self._form, leaves, self._guards,
-            finite=self._finite, memory=self._memory, seconds=self._seconds,
-        )  # fmt: skip
-
-    def _values(self) -> tuple[Value, ...]:
-        if len(self._bound) != len(self._numbers):
-            raise NoGradientError(
-                "this program is bound to no Values, as after unpickling; use program.bind(net.parameters())"
-            )
-        return self._bound
+        return replace(self, _leaves=copy.deepcopy(self._leaves, memo))  # what it is made of never changes
 
     def _theta(self, theta: Floats | None) -> Floats:
         self._check_constants()
         return self.parameters if theta is None else self._vector(theta)
 
     def _vector(self, vector: Any, what: str = "theta") -> Floats:
-        size = len(self._numbers)
+        size = len(self.captured.params)
         if type(vector) is not np.ndarray or vector.shape != (size,) or vector.dtype != _FLOAT:
             raise ValueError(
                 f"{what} is a float64 vector of {counted(size, 'number')}, such as program.parameters; "
@@ -401,21 +355,19 @@ class Program:
                     f"{describe(value)} was frozen when this program was compiled, and takes a gradient now; "
                     "compile it again"
                 )
-        leaves = self._constants
-        if leaves is None or not leaves.constants:
-            return
-        if list(map(_data, leaves.constants)) != list(leaves.compiled):
-            for value, number in zip(leaves.constants, leaves.compiled, strict=True):
-                if value.data != number:
-                    raise StaleProgram(
-                        f"{describe(value)} is a constant of this program and was {number!r} when it was "
-                        "compiled; compile it again, or give it among the inputs or the params"
-                    )
+        constants, numbers = self._leaves.constants, self._leaves.compiled
+        if constants and tuple(map(_data, constants)) != numbers:
+            pairs = zip(constants, numbers, strict=True)
+            value, number = next(each for each in pairs if each[0].data != each[1])
+            raise StaleProgram(
+                f"{describe(value)} is a constant of this program and was {number!r} when it was "
+                "compiled; compile it again, or give it among the inputs or the params"
+            )
 
     # ------------------------------------------------------------------------------ what is given
     def _samples(self, inputs: Any) -> tuple[Floats, tuple[int, ...]]:
         """The inputs as rows of floats, and the shape of the batch."""
-        shape = self._captured.input_shape
+        shape = self.captured.input_shape
         if type(inputs) is not np.ndarray or inputs.dtype != _FLOAT:
             inputs = as_floats(inputs)
         if len(shape) == 1 and inputs.shape[1:] == shape:
@@ -424,7 +376,7 @@ class Program:
         if lead < 0 or inputs.shape[lead:] != shape:
             raise ValueError(
                 f"the inputs have the shape {inputs.shape}; this program takes {shape} for one sample"
-                f"{_names(self._captured)}, and batches of shape (…, {', '.join(map(str, shape))})"
+                f"{_names(self.captured)}, and batches of shape (…, {', '.join(map(str, shape))})"
             )
         batch = inputs.shape[:lead]
         return inputs.reshape(math.prod(batch), math.prod(shape)), batch
@@ -434,91 +386,39 @@ class Program:
         if self._guards is None:
             return
         guards, form = self._guards
-        with unsuspecting():
-            operands = form.values(x, theta)
+        operands = form.values(x, theta, trusting=True)
         changed = guards.changed(operands)
         if changed:
             sample, index = changed
             sides = operands[sample, 2 * index : 2 * index + 2].tolist()
             raise BranchChanged(f"sample {sample} {guards.branches[index].other(*sides)}")
 
-    def _run(self, run: Callable[[], Result], x: Floats, theta: Floats) -> Result:
-        """What ``run`` returns; an error of its arithmetic is told by the eager engine."""
+    def _run(self, run: Callable[[bool], Result], x: Floats, theta: Floats) -> Result:
+        """What ``run(trusting)`` returns; an error of its arithmetic is told by the eager engine."""
         try:
-            return run()
+            return run(False)
         except Suspicion:
-            self._refuse(x, theta)
+            blame(self.captured, x, theta, range(len(x)), no_fault, finite=False)
         except (ArithmeticError, ValueError):
-            self._explain(x, theta)
+            self._blame(x, theta, np.ones(len(x), dtype=bool))
             raise
-        with unsuspecting():
-            return self._run(run, x, theta)
+        return run(True)
 
-    def _refuse(self, x: Floats, theta: Floats) -> None:
-        """UndefinedOperation for the first sample that the eager engine refuses, if there is one."""
-        numbers = theta.tolist()
-        sample = 0
-        try:
-            for sample, row in enumerate(x.tolist()):  # noqa: B007 (told in the error)
-                replayed(self._captured, row, numbers)
-        except UndefinedOperation as error:
-            raise _of_sample(error, sample, len(x)) from None
-
-    def _explain(self, x: Floats, theta: Floats, fine: Any = None) -> None:
-        """Replay samples eagerly until one shows what is wrong; ``fine`` says which need not be."""
-        numbers = theta.tolist()
-        for sample in range(len(x)) if fine is None else np.flatnonzero(~fine).tolist():
-            row = x[sample].tolist()
-            if self._finite:
-                self._check_inputs(row, sample, len(x))
-            try:
-                fault = first_fault(self._captured, row, numbers)
-            except UndefinedOperation as error:
-                raise _of_sample(error, sample, len(x)) from None
-            if fault and self._finite:
-                told = f"the first value that is not finite is {fault}"
-                raise NotFiniteResult(f"{_where(sample, len(x))}{told}", sample)
-
-    def _explain_gradient(self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None) -> None:
-        """The cost is finite, but a derivative may not be."""
-        if np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all()):
-            return  # only their squares are beyond the largest float
-        numbers = theta.tolist()
-        for sample, row in enumerate(x.tolist()):
-            try:
-                fault = gradient_fault(self._captured, row, numbers)
-            except UndefinedOperation as error:
-                raise _of_sample(error, sample, len(x)) from None
-            if fault and self._finite:
-                raise NotFiniteResult(f"{_where(sample, len(x))}{fault}", sample)
-
-    def _check_inputs(self, row: list[float], sample: int, samples: int) -> None:
-        for index, number in enumerate(row):
-            if math.isnan(number):
-                name = self._captured.input_names[index]
-                raise ValueError(
-                    f"{_where(sample, samples)}the input {name} is nan; fill it in, or leave the sample out"
-                )
+    def _blame(self, x: Floats, theta: Floats, suspects: npt.ArrayLike) -> None:
+        samples = np.flatnonzero(suspects).tolist()
+        blame(self.captured, x, theta, samples, value_fault, finite=self.finite)
 
     # -------------------------------------------------------------------------------------- pickling
     def __reduce__(self) -> tuple[Any, ...]:
-        guards = self._guards and (self._guards[0], self._guards[1].plain())
-        now = self._captured._replace(numbers=tuple(self.parameters.tolist()))
-        return _restored, (now, self._form.plain(), guards, self._finite, self._memory, self._seconds)
+        """The graph and the numbers of now; the form is made again."""
+        guards = self._guards and (self._guards[0], self._guards[1].name)
+        now = self.captured._replace(numbers=tuple(self.parameters.tolist()))
+        return _restored, (now, self._form.name, guards, self.finite, self.memory, self._seconds)
 
 
-def _restored(
-    captured: Captured, form: Any, guards: Any, finite: bool, memory: int, seconds: float
-) -> Program:
-    kind, data = form
-    guarded = guards and (guards[0], _FORMS[guards[1][0]](guards[1][1]))
-    return Program(captured, _FORMS[kind](data), None, guarded, finite=finite, memory=memory, seconds=seconds)
-
-
-_FORMS: dict[str, Callable[[Any], Form]] = {
-    "straight": Straight, "eager": Eager,
-    "matrix": lambda data: Matrix(*data), "auto": lambda data: Auto(*data), "native": restored_native,
-}  # fmt: skip
+def _restored(captured: Captured, name: str, guards: Any, *options: Any) -> Program:
+    guarded = guards and (guards[0], form_of(guards[0].captured, guards[1]))
+    return Program(captured, form_of(captured, name), Leaves((), (), ()), guarded, *options)
 
 
 # ------------------------------------------------------------------------------------ words and numbers
@@ -541,14 +441,6 @@ def as_floats(inputs: Any) -> Floats:
             )
         numbers[place] = as_number(each, here)
     return numbers
-
-
-def _where(sample: int, samples: int) -> str:
-    return "" if samples == 1 else f"sample {sample}: "
-
-
-def _of_sample(error: UndefinedOperation, sample: int, samples: int) -> UndefinedOperation:
-    return UndefinedOperation(f"{_where(sample, samples)}{error}", error.rule, error.numbers, error.site)
 
 
 def _names(captured: Captured) -> str:

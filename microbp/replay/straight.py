@@ -2,39 +2,62 @@
 
 It computes what the eager engine computes, operation by operation in the same order, and so the same
 bits: the values, and the gradients of a backward pass. Only the sign of a gradient that is 0 may differ.
-In a long graph what repeats becomes loops (see :mod:`loops`); the values in these stand in one list, at their
-positions in the graph, and so do their upstream gradients.
 """
 
 from __future__ import annotations
 
+import ast
 import copy
+import math
 import textwrap
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression
 from microbp.groups import GroupPath
-from microbp.replay.function_graph import Captured
+from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.replay.identifiers import Identifiers, one_line
-from microbp.replay.loops import Layout, Loop, Numbers, Stride, layout
-from microbp.replay.statements import WIDTH, Statements, calls, header
+from microbp.rules import Rule
+from microbp.sweeps import rows
 
-__all__ = ["MOST", "straight"]
+__all__ = ["straight"]
 
-#: The largest graph that is written out: Python's compiler takes about 7 µs and 3.3 kB for a line.
-MOST = 50_000
+#: Columns of a line; and how many terms a statement adds up, over which Python's compiler recurses.
+_WIDTH, _TERMS = 100, 100
+#: What the language has beyond Python's ``math``, and what of it that calls, in an order of definition.
+_HELPERS = {
+    "largest": ({"isnan", "nan"}, '''
+def largest(numbers):
+    """The largest number; nan as soon as one is nan."""
+    return nan if any(map(isnan, numbers)) else max(numbers)
+'''),
+    "rest": ({"largest", "isnan", "nan"}, '''
+def rest(numbers):
+    """The sum of all but one of the largest, from left to right."""
+    top = largest(numbers)
+    if isnan(top):
+        return nan
+    numbers.remove(top)
+    total = 0.0
+    for number in numbers:
+        total += number
+    return total
+'''),
+    "sigmoid": ({"exp"}, '''
+def sigmoid(a):
+    """The logistic function, which never overflows."""
+    return 1.0 / (1.0 + exp(-a)) if a > -700.0 else exp(a)
+'''),
+}  # fmt: skip
 
 
-def straight(
-    captured: Captured, *, wrt_inputs: bool = False, plan: Layout | None = None
-) -> str:
+def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
     """The source: ``value(inputs, parameters)`` and ``value_and_grad(inputs, parameters)``, for one sample.
 
     Both take lists of floats. ``value`` returns the output, or the list of outputs. ``value_and_grad``
     returns that and the list of the output's derivatives in the parameters (of several outputs, of their
-    sum); with ``wrt_inputs`` also the list of those in the inputs. ``plan`` has the loops.
+    sum); with ``wrt_inputs`` also the list of those in the inputs.
 
     >>> from microbp import Value
     >>> from microbp.replay.function_graph import capture
@@ -65,516 +88,320 @@ def straight(
         d_v2 = d_v3 * cos(v2)
         d_w += d_v2 * x
         return v4, [d_w]
-
-    Raises ValueError for more than :data:`MOST` nodes to be written out.
     """
-    record = captured.graph
-    plan = layout(captured, loops=False) if plan is None else plan
-    if plan.length > MOST:
-        told = f"with loops for what repeats it has {plan.length:,}, and {MOST:,} are the most"
-        raise ValueError(
-            f"compile: the straight-line form of {len(record.op):,} values would be too long for Python's "
-            f"compiler: {told}; use form='matrix'"
-        )
-    value = _Writer(captured, plan)
-    both = copy.deepcopy(value, {id(each): each for each in (captured, plan, captured.graph)})
-    both.words = value.words
-    functions = [value.value(), both.value_and_grad(wrt_inputs)]
-    tables = "".join(_table(*each) for each in value.tables.values())
-    text = "\n\n\n".join("\n".join(each) for each in functions)
-    return f"{header(value.words)}{tables and chr(10)}{tables}\n\n{text}\n"
+    writer = _Writer(captured, wrt_inputs)
+    writer.values()
+    values, writer.lines = writer.lines, []
+    gradients = writer.gradients()
+    backward, writer.lines = writer.lines, []
+    outputs = [writer.texts[each] for each in captured.outputs]
+    result = f"[{', '.join(outputs)}]" if captured.output_shape else outputs[0]
+    for name, body, results in (("value", values, ""), ("value_and_grad", values + backward, gradients)):
+        writer.lines += ["", "", f"def {name}(inputs, parameters):"]
+        writer.unpack("inputs", captured.inputs)
+        writer.unpack("parameters", captured.params)
+        writer.lines += body
+        writer.statement("return", "", result + results)
+    return _header(writer.words) + "\n".join(writer.lines) + "\n"
 
 
-def _table(name: str, numbers: Sequence[float]) -> str:
-    text = ", ".join(map(repr, numbers))
-    lines = textwrap.wrap(text, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-    return "\n".join([f"{name} = (", *(f"    {each}" for each in lines), ")\n"])
+class _Writer:
+    """Writes statements; a node is told by its position, a literal by its number below 0, as in a graph."""
 
-
-class _Writer(Statements):
-    """Writes a function, what comes last first: what is asked of a loop is known when its turn comes."""
-
-    def __init__(self, captured: Captured, plan: Layout) -> None:
-        super().__init__(Identifiers(["inputs", "parameters", "upstream", "v", "d", "range"]), set())
-        self.captured, self.plan, self.record = captured, plan, captured.graph
-        record, given = self.record, captured.graph._naming.given
+    def __init__(self, captured: Captured, wrt_inputs: bool) -> None:
+        self.captured, self.record = captured, captured.graph
+        record, self.given = captured.graph, captured.graph._naming.given
         self.leaves = {*captured.inputs, *captured.params}
-        #: What each single node is called, and each slot of a loop, by the position of its first node.
-        self.names: dict[int, str] = {}
-        self.tables: dict[int, tuple[str, tuple[float, ...]]] = {}
-        self.made: dict[str, str] = {}
-        for item in plan.items():
-            if isinstance(item, int):
-                number = record.op[item] < 0 and item not in self.leaves and item not in given
-                name = repr(float(record.data[item])) if number else self.identifiers.new(record.name(item))
-                self.names[item] = name
-                continue
-            for slot in item.slots:
-                name = self.names[slot.position] = self.identifiers.new(self._stem(slot.position, item))
-                for each in slot.operands:
-                    if isinstance(each, Numbers) and len(each.numbers) > 1:
-                        self.tables[id(each)] = self.identifiers.new(f"{name}_numbers"), each.numbers
-        constants = record.data[[*({*np.flatnonzero(record.op < 0).tolist()} - self.leaves)]]
-        numbers = np.concatenate([record.consts, constants])
-        self.words |= {word for word, found in (("nan", np.isnan), ("inf", np.isinf)) if found(numbers).any()}
-        #: The values that somebody asks for in the list of all; the slots of loops of which somebody asks for
-        #: a list of their own; and the loops' last values that somebody asks for.
-        self.asked = plan.mask()
-        self.kept: set[int] = set()
-        self.ends: set[int] = set()
-        #: In a loop: which, its slot at hand, whether it is the backward pass, and what runs over which list.
-        self.loop: Loop | None = None
-        self.user, self.back = 0, False
-        self.over: dict[str, str] = {}
-        #: Which nodes have an upstream gradient that is asked for, and which of these are in the list; the
-        #: single ones that have one so far, and the slots whose variable begins anew.
-        self.needed = self.listed = plan.mask()
-        self.begun: set[int] = set()
-        self.fresh: set[int] = set()
-        self.in_list = False
+        self.identifiers = Identifiers(["inputs", "parameters"])
+        self.operands, self.op = rows(record), record.op.tolist()
+        fixed = [op < 0 and at not in self.leaves for at, op in enumerate(self.op)]
+        numbers = [*record.data[fixed].tolist(), *record.consts.tolist()]
+        #: The functions and constants that the source calls.
+        kinds = (("nan", math.isnan), ("inf", math.isinf))
+        self.words = {word for word, is_it in kinds if any(map(is_it, numbers))}
+        #: The name of each node, or the number that it is; then those of the literals.
+        self.texts = [
+            repr(number) if constant and at not in self.given else self.identifiers.new(record.name(at))
+            for at, (constant, number) in enumerate(zip(fixed, record.data.tolist(), strict=True))
+        ]
+        self.texts += map(repr, reversed(record.consts.tolist()))
+        #: Whether a gradient that is asked for passes through the node.
+        needed = (captured.flags & (TRAINS | VARIES if wrt_inputs else TRAINS)) > 0
+        self.needed: list[bool] = needed.tolist()
+        self.wrt_inputs = wrt_inputs
+        #: The upstream gradients that have begun.
+        self.upstream: dict[int, str] = {}
+        self.lines: list[str] = []
 
-    def _stem(self, first: int, loop: Loop) -> str:
-        """The name of a value in all repetitions: of ``h[1]`` and ``h[9]`` it is ``h``."""
-        record, last = self.record, Stride(first, loop.period).last(loop.times)
-        name = record.name(first)
-        if not record._naming.given.issuperset((first, last)):
-            return name
-        pairs = zip(name, record.name(last), strict=False)
-        same = "".join(a for a, b in pairs if a == b and not a.isdigit())
-        return same if same.strip("[]., _") else name
+    def statement(self, target: str, sign: str, text: str) -> None:
+        """``target = text``, broken into lines where it is long; without a sign, ``return text``."""
+        left = f"    {target} {sign}".rstrip()
+        if len(left) + len(text) < _WIDTH:
+            self.lines.append(f"{left} {text}")
+        elif len(target) > len(text):
+            self.lines += ["    (", *_wrapped(target), f"    ) {sign} {text}"]
+        else:
+            self.lines += [f"{left} (", *_wrapped(text), "    )"]
 
-    def derived(self, name: str) -> str:
-        """An identifier for a text that is one word but for its meaning, the same each time."""
-        if name not in self.made:
-            self.made[name] = self.identifiers.new(name)
-        return self.made[name]
+    def unpack(self, family: str, places: Sequence[int | None]) -> None:
+        """The leaves as variables."""
+        texts = ["_" if place is None else self.texts[place] for place in places]
+        if {*texts} - {"_"}:
+            self.statement(", ".join(texts) + "," * (len(texts) == 1), "=", family)
 
-    def name(self, slot: int) -> str:
-        """The variable of a slot of the loop."""
-        assert self.loop is not None
-        return self.names[self.loop.slots[slot].position]
-
-    def block(self) -> list[str]:
-        """The lines since the last block."""
-        lines, self.lines = self.lines, []
-        return lines
-
-    # ------------------------------------------------------------------------------------ functions
-    def value(self) -> list[str]:
-        """``value``: the values, from the first to the last."""
-        self._return("")
-        return self._function("value", self.block())
-
-    def value_and_grad(self, wrt_inputs: bool) -> list[str]:
-        """``value_and_grad``: the values, and then the chain rule from the last to the first."""
-        captured, plan = self.captured, self.plan
-        self.needed = plan.needed(wrt_inputs)
-        self.listed = plan.listed(self.needed)
-        outputs = [place for place in captured.outputs if self.needed[place]]
-        if outputs:
-            whole = self.value_of(outputs[0]) if len(captured.outputs) == 1 else "(sum of the outputs)"
-            self.line(f"# Backward, from the last value to the first: d_v is ∂{whole}/∂v.")
-        head = self.block()
-        for place in reversed(outputs):
-            self.give(place, "1.0")
-        for item in reversed(list(plan.items())) if outputs else []:
-            if isinstance(item, Loop):
-                self._backward(item)
-            elif self.record.op[item] >= 0 and self.needed[item]:
-                rule, name = self.record.rules[self.record.op[item]], self.names[item]
-                self.pass_on(rule, self.operands(item), item, self.gradient(item), name)
-        results = f", {self._all(captured.params)}"
-        if wrt_inputs:
-            results += f", {self._all(captured.inputs)}"
-        self._return(results)
-        if self.in_list:
-            head.append(f"    d = [0.0] * {len(self.record.op)}")
-        return self._function("value_and_grad", head + self.block())
-
-    def _return(self, gradients: str) -> None:
-        outputs = [self.value_of(each) for each in self.captured.outputs]
-        results = f"[{', '.join(outputs)}]" if self.captured.output_shape else outputs[0]
-        self.statement("return", "", results + gradients)
-
-    def _function(self, name: str, rest: list[str]) -> list[str]:
-        """All of it: before the rest, the head and the values."""
-        blocks, items = [rest], list(self.plan.items())
-        told = dict[int, str]()
+    def values(self) -> None:
+        """The value of each node, with the groups in which it was recorded as comments."""
         before: GroupPath = ()
-        for item in items:
-            if isinstance(item, Loop):
-                before = ()
-            elif self.record.op[item] >= 0 and self.record.group(item) != before:
-                before = self.record.group(item)
-                told[item] = calls(before) if before else ""
-        for at in range(len(items) - 1, -1, -1):
-            item = items[at]
-            if isinstance(item, Loop):
-                self._forward(item)
-            else:
-                self._single(item, told.get(item, ""))
-            blocks.append(self.block())
-        self.line(f"def {name}(inputs, parameters):")
-        self.lines = [line.strip() for line in self.lines]
-        self._unpack("inputs", self.captured.inputs)
-        self._unpack("parameters", self.captured.params)
-        if self.asked.any():
-            self.line(f"v = [0.0] * {len(self.record.op)}")
-        blocks.append(self.block())
-        return [line for block in reversed(blocks) for line in block]
+        for at, op in enumerate(self.op):
+            if op < 0:
+                if at in self.given and at not in self.leaves:
+                    self.statement(self.texts[at], "=", repr(float(self.record.data[at])))
+                continue
+            if self.record.group(at) != before:
+                before = self.record.group(at)
+                path = (f"{name}, call {number + 1}" if number else name for name, number in before)
+                self.lines += [f"    # {one_line(' / '.join(path))}."] * bool(before)
+            rule, row = self.record.rules[op], self.operands[at]
+            found = template(rule, None, self.literals(rule, row))
+            self.statement(self.texts[at], "=", self.filled(found, rule, at, last=True)[0])
 
-    def _unpack(self, family: str, places: Sequence[int | None]) -> None:
-        """The leaves outside of loops as variables."""
-        inside = [place is not None and self.plan.home(place) is not None for place in places]
-        texts = ["_" if place is None else self.names.get(place, "_") for place in places]
-        if all(place is None for place in places):
-            return
-        if not any(inside):
-            self.statement(f"{', '.join(texts)}{',' * (len(texts) == 1)}", "=", family)
-            return
-        self.line(f"if len({family}) != {len(places)}:")
-        self.line(f'    raise ValueError(f"{len(places)} {family}, not {{len({family})}}")')
-        at = 0
-        pairs = zip(inside, places, strict=True)
-        for known, run in groupby(pairs, lambda each: each[1] is not None and not each[0]):
-            first, at = at, at + len([*run])
-            if known:
-                part = f"{family}[{first}:{at}]" if at > first + 1 else f"{family}[{first}]"
-                self.statement(", ".join(texts[first:at]), "=", part)
+    def gradients(self) -> str:
+        """The chain rule, from the last node to the first; returns what is returned of it."""
+        captured = self.captured
+        outputs = [each for each in captured.outputs if self.needed[each]]
+        if outputs:
+            whole = self.texts[outputs[0]] if len(captured.outputs) == 1 else "(sum of the outputs)"
+            self.lines.append(f"    # Backward, from the last value to the first: d_v is ∂{whole}/∂v.")
+        for each in reversed(outputs):
+            self.give(each, "1.0")
+        for at in reversed(range(len(self.op))):
+            if self.op[at] >= 0 and at in self.upstream:
+                self.pass_on(at)
+        found = ""
+        for leaves in (captured.params, *[captured.inputs] * self.wrt_inputs):
+            slopes = (self.upstream.get(-1 if at is None else at, "0.0") for at in leaves)
+            found += f", [{', '.join(slopes)}]"
+        return found
 
-    # --------------------------------------------------------------------------------------- values
-    def operands(self, position: int) -> list[int | float]:
-        """The operands of a single node: positions, and floats for literals."""
-        record = self.record
-        args = record.args[record.first[position] : record.first[position + 1]].tolist()
-        return [each if each >= 0 else float(record.consts[-1 - each]) for each in args]
+    def pass_on(self, at: int) -> None:
+        """Contributions to a node's operands, the last first, as the eager engine."""
+        rule, row, upstream = self.record.rules[self.op[at]], self.operands[at], self.upstream[at]
+        for place, arg in reversed([*enumerate(rule.args)]):
+            entry: Any = rule.split(row)[place]
+            several = [*enumerate(entry)] if arg in rule.over else [(0, entry)]
+            if any(each >= 0 and self.needed[each] for _, each in several):
+                found = template(rule, place, self.literals(rule, row))
+                texts = self.filled(found, rule, at)
+                for element, each in reversed(several):
+                    if each >= 0 and self.needed[each]:
+                        self.give(each, _product(upstream, texts[element], found.factor))
 
-    def _single(self, item: int, comment: str) -> None:
-        record, name = self.record, self.names[item]
-        if comment:
-            self.line(comment)
-        if record.op[item] >= 0:
-            self.compute(record.rules[record.op[item]], self.operands(item), name, name)
-        elif item not in self.leaves and item in record._naming.given:
-            self.line(f"{name} = {float(record.data[item])!r}")
-        if self.asked[item]:
-            self.line(f"v[{item}] = {name}")
+    def give(self, at: int, text: str) -> None:
+        """Add to an upstream gradient."""
+        begun = at in self.upstream
+        if not begun:
+            self.upstream[at] = self.identifiers.new(f"d_{self.texts[at]}")
+        self.statement(self.upstream[at], "+=" if begun else "=", text)
 
-    def value_of(self, operand: int) -> str:
-        """An operand by its position; in a loop by its number among the slot's, -1 for the slot itself."""
-        loop = self.loop
-        if loop is None:
-            return self._outside(operand)
-        each = loop.slots[self.user].operands[operand] if operand >= 0 else loop.column(self.user)
-        if isinstance(each, Numbers):
-            table = self.tables[id(each)][0]
-            return self._running(f"{table}_now", f"reversed({table})" if self.back else table)
-        if not each.step:
-            return self._outside(each.first)
-        known = (self.user, 0) if operand < 0 else loop.inner(each)
-        if known is None:
-            return self._running(f"{self.name(self.user)}_from_{operand}", self._column(each))
-        slot, lag = known
-        if not self.back and not loop.slots[slot].leaf:
-            if loop.near(self.user, slot, lag):
-                return self.name(slot)
-            self.asked[each.first : loop.end : loop.period] = True
-            return f"v[{self._at(each)}]"
-        if lag:
-            return self._running(f"{self.name(slot)}_before{lag if lag > 1 else ''}", self._column(each))
-        self.over[self.name(slot)] = self._column(each)
-        return self.name(slot)
+    def literals(self, rule: Rule, row: Sequence[int]) -> Literals:
+        """The arguments of a node that are literals; not elements of lists."""
+        if min(row) >= 0:
+            return ()
+        entries = zip(rule.args, rule.split(row), strict=True)
+        return tuple((arg, self.texts[each]) for arg, each in entries if type(each) is int and each < 0)
 
-    def _outside(self, position: int) -> str:
-        """A value outside of the loop that is being written."""
-        loop = self.plan.home(position)
-        if loop is None:
-            return self.names[position]
-        index = (position - loop.start) % loop.period
-        if not loop.slots[index].leaf and position == loop.column(index).last(loop.times):
-            self.ends.add(position)
-            return self.derived(f"{self.names[loop.start + index]}_last")
-        self.asked[position] = True
-        return f"v[{position}]"
+    def filled(self, found: Template, rule: Rule, at: int, *, last: bool = False) -> list[str]:
+        """The text of a template for a node: one, or for a derivative in a list one for each element."""
+        texts = rule.split([self.texts[each] for each in self.operands[at]])
+        entries = dict(zip(rule.args, texts, strict=True))
+        columns = [entries.pop(arg) for arg in rule.over]
+        elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
+        self.words |= found.words
 
-    def _running(self, wanted: str, text: str) -> str:
-        """The variable that runs over a list."""
-        name = self.derived(wanted)
-        self.over[name] = text
-        return name
+        def temporary(text: str) -> str:
+            made = self.identifiers.new(f"{self.texts[at]}_sum")
+            self.statement(made, "=", text)
+            return made
 
-    def _at(self, stride: Stride) -> str:
-        """The variable that runs over the places of a stride."""
-        assert self.loop is not None
-        first, step, times = *stride, self.loop.times
-        if self.back:
-            first, step = stride.last(times), -step
-        text = f"range({first}, {first + step * times}, {step})"
-        return self._running(f"at {stride.first} {stride.step}", text)
-
-    def _column(self, stride: Stride) -> str:
-        """The values at the places of a stride, from the last to the first in a backward pass.
-
-        They are a part of the list of a slot, of that in which leaves are given, or of that of all values.
-        """
-        assert self.loop is not None
-        times = self.loop.times
-        loop = self.plan.home(stride.last(times)) or self.plan.home(stride.first)
-        if loop is not None and stride.step % loop.period == 0:
-            k, at = divmod(stride.first - loop.start, loop.period)
-            slot, step = loop.slots[at], stride.step // loop.period
-            low, high = sorted((k, k + step * (times - 1)))
-            if slot.leaf in ("inputs", "parameters") and low >= 0 and high < loop.times and slot.given.step:
-                first, by = slot.given
-                return _slice(slot.leaf, Stride(first + by * k, by * step), times, back=self.back)
-            before = int(1 in loop.uses[at])
-            if not slot.leaf and low + before >= 0 and high < loop.times:
-                self.kept.add(slot.position)
-                name, length = self.derived(f"{self.names[slot.position]}s"), loop.times + before
-                if (k + before, step, times) == (0, 1, length):
-                    return f"reversed({name})" if self.back else name
-                return _slice(name, Stride(k + before, step), times, back=self.back)
-        self.asked[stride.places(times)] = True
-        return _slice("v", stride, times, back=self.back)
-
-    # ---------------------------------------------------------------------------------------- loops
-    def _enter(self, loop: Loop, *, back: bool) -> list[str]:
-        """Write the body of a loop from now on; returns the lines before it."""
-        self.loop, self.back, self.over, self.indent = loop, back, {}, "        "
-        return self.block()
-
-    def _leave(self, before: list[str], begin: list[str], variables: dict[str, str]) -> None:
-        """The loop with its body: the comments and lines that begin it, and then its head."""
-        loop, body, name = self.loop, self.block(), self.record.name
-        assert loop is not None
-        self.loop, self.indent, self.lines = None, "    ", before
-        if not body:
-            return
-        told = f"the values from {name(loop.start)} to {name(loop.end - 1)}"
-        self.line(f"# {loop.times:,} times {loop.period}: {one_line(told)}.")
-        for variable, stands in variables.items():
-            self.line(f"# {variable} stands for {one_line(stands)}.")
-        for line in begin:
-            self.line(line)
-        lists = [*self.over.values()]
-        running = f"{', '.join(self.over)} in zip({', '.join(lists)})"
-        if len(lists) < 2:
-            running = f"{next(iter(self.over))} in {lists[0]}" if lists else f"_ in range({loop.times})"
-        if len(f"    for {running}:") <= WIDTH:
-            self.line(f"for {running}:")
-        else:
-            self.line(f"for {', '.join(self.over)} in zip(")
-            self.lines += [*(f"        {each}," for each in lists), "    ):"]
-        self.lines += body
-
-    def _slot_operands(self, index: int) -> list[int | float]:
-        """By their numbers; what is one number in each repetition stays that."""
-        assert self.loop is not None
-        return [
-            each.numbers[0] if isinstance(each, Numbers) and len(each.numbers) == 1 else at
-            for at, each in enumerate(self.loop.slots[index].operands)
-        ]
-
-    def _forward(self, loop: Loop) -> None:
-        """The values of a loop."""
-        before, times, lists = self._enter(loop, back=False), loop.times, list[int]()
-        computed = [index for index, slot in enumerate(loop.slots) if not slot.leaf]
-        direct = {index for index in computed if -1 in loop.uses[index]}
-        columns = {index: loop.column(index) for index in range(loop.period)}
-        for index in computed:
-            self.user, slot, name = index, loop.slots[index], self.name(index)
-            target = f"v[{self._at(columns[index])}] = {name}" if index in direct else name
-            self.compute(slot.rule, self._slot_operands(index), target, name)
-            asked = index not in direct and self.asked[columns[index].places(times)].any()
-            if slot.position in self.kept or asked:
-                lists.append(index)
-                self.line(f"{self.derived(f'{name}s')}.append({name})")
-        names = {index: self.name(index) for index in columns}
-        nexts = [index for index in computed if 1 in loop.uses[index]]
-        self.loop = None
-        before_first = [self._outside(loop.slots[each].position - loop.period) for each in nexts]
-        begin = [f"{names[each]} = {text}" for each, text in zip(nexts, before_first, strict=True)]
-        begin += [f"{self.derived(f'{names[each]}s')} = [{names[each] * (each in nexts)}]" for each in lists]
-        self.loop = loop
-        told = {}
-        if loop.period <= 12:
-            for index, stride in columns.items():
-                shown = [self.record.name(stride.first + loop.period * k) for k in (0, 1, times - 1)]
-                told[names[index]] = f"{shown[0]}, {shown[1]}, …, {shown[2]}"
-        leaves = []
-        for index, slot in enumerate(loop.slots):
-            if slot.leaf and self.asked[columns[index].places(times)].any():
-                leaves.append((_slice("v", columns[index], times), self._leaf(index)))
-        self._leave(before, begin, told)
-        body = self.block()
-        for target, text in leaves:
-            self.statement(target, "=", text)
-        self.lines += body
-        for index in computed:
-            if columns[index].last(times) in self.ends:
-                self.line(f"{self.derived(f'{names[index]}_last')} = {names[index]}")
-            if index in lists and index not in direct and self.asked[columns[index].places(times)].any():
-                part = self.derived(f"{names[index]}s") + "[1:]" * (index in nexts)
-                self.line(f"{_slice('v', columns[index], times)} = {part}")
-
-    def _leaf(self, index: int) -> str:
-        """What a leaf is in all repetitions."""
-        assert self.loop is not None
-        slot, times = self.loop.slots[index], self.loop.times
-        if slot.leaf == "constants":
-            (numbers,) = slot.operands
-            assert isinstance(numbers, Numbers)
-            same = f"[{numbers.numbers[0]!r}] * {times}"
-            return same if len(numbers.numbers) == 1 else self.tables[id(numbers)][0]
-        first, step = slot.given
-        return _slice(slot.leaf, slot.given, times) if step else f"[{slot.leaf}[{first}]] * {times}"
-
-    # ------------------------------------------------------------------------------------ gradients
-    def gradient(self, position: int) -> str:
-        """The upstream gradient of a value outside of the loop that is being written."""
-        if self._in_list(position):
-            self.in_list = True
-            return f"d[{position}]"
-        loop = self.plan.home(position)
-        if loop is not None:
-            position = loop.start + (position - loop.start) % loop.period
-        return self.derived(f"d_{self.names[position]}")
-
-    def _in_list(self, position: int) -> bool:
-        loop = self.plan.home(position)
-        if loop is None:
-            return bool(self.listed[position])
-        first = loop.start + (position - loop.start) % loop.period
-        return bool(self.listed[first]) or position + loop.period < loop.end
-
-    def goes_to(self, operand: int) -> bool:
-        if self.loop is None:
-            return bool(self.needed[operand])
-        each = self.loop.slots[self.user].operands[operand]
-        return isinstance(each, Stride) and bool(self.needed[each.first])
-
-    def give(self, operand: int, text: str) -> None:
-        loop = self.loop
-        if loop is None:
-            begun = operand in self.begun or self._in_list(operand)
-            self.begun.add(operand)
-            self.statement(self.gradient(operand), "+=" if begun else "=", text)
-            return
-        each = loop.slots[self.user].operands[operand]
-        assert isinstance(each, Stride)
-        known = loop.inner(each)
-        if not each.step:
-            self.statement(self.gradient(each.first), "+=", text)
-        elif known and not self.listed[loop.slots[known[0]].position]:
-            sign = "=" if known[0] in self.fresh else "+="
-            self.fresh.discard(known[0])
-            self.statement(self._upstream(known[0]), sign, text)
-        else:
-            self.in_list = True
-            self.statement(f"d[{self._at(each)}]", "+=", text)
-
-    def _upstream(self, slot: int) -> str:
-        """The variable of the upstream gradient of a slot."""
-        return self.derived(f"d_{self.name(slot)}")
-
-    def _backward(self, loop: Loop) -> None:
-        """What a loop passes on, from the last repetition to the first."""
-        slots = [index for index, slot in enumerate(loop.slots) if self.needed[slot.position]]
-        before, lists, end = self._enter(loop, back=True), list[int](), list[tuple[int, str]]()
-        variables = [index for index in slots if not self.listed[loop.slots[index].position]]
-        lasts = {index: loop.column(index).last(loop.times) for index in variables}
-        nexts = {index for index in variables if 1 in loop.uses[index]}
-        opened = {index for index in variables if index not in nexts and self.plan.reached[lasts[index]] < 0}
-        self.fresh = set(opened)
-        for index in reversed(slots):
-            self._slot(index, index in nexts | opened, lists)
-        begin = [
-            f"{self._upstream(index)} = 0.0"
-            for index in variables
-            if index not in opened and lasts[index] not in self.begun
-        ]
-        for index in variables:
-            near = loop.slots[index].position - loop.period
-            if index in nexts and self.needed[near]:
-                end.append((near, self._upstream(index)))
-        for slot in loop.slots:
-            for each in slot.operands:
-                if isinstance(each, Stride) and not each.step and self.needed[each.first]:
-                    if each.first not in self.begun and not self._in_list(each.first):
-                        begin.append(f"{self.gradient(each.first)} = 0.0")
-                    self.begun.add(each.first)
-        kept = {index: self.derived(f"{self._upstream(index)}s") for index in lists}
-        self._leave(before, [*begin, *(f"{each} = []" for each in kept.values())], {})
-        for index, name in kept.items():
-            self.line(f"{_slice('d', loop.column(index), loop.times, back=True)} = {name}")
-        for position, text in end:
-            self.give(position, text)
-
-    def _slot(self, index: int, renewed: bool, lists: list[int]) -> None:
-        """The statements of one slot, and then its variable is that of the repetition before."""
-        assert self.loop is not None
-        slot, name = self.loop.slots[index], self._upstream(index)
-        listed = bool(self.listed[slot.position])
-        several, upstream, self.user = len(slot.operands) > 1, name, index
-        itself = not listed and any((self.loop.inner(each) or (-1,))[0] == index for each in slot.operands)
-        if slot.leaf and not listed:
-            lists.append(index)
-            self.in_list = True
-            self.line(f"{self.derived(f'{name}s')}.append({name})")
-        elif listed and not slot.leaf:
-            self.in_list = True
-            upstream = f"d[{self._at(self.loop.column(index))}]"
-            if several:
-                self.line(f"{name} = {upstream}")
-                upstream = name
-        elif itself and several:
-            self.line(f"upstream = {name}")
-            upstream = "upstream"
-        if not slot.leaf and not itself:
-            self.pass_on(slot.rule, self._slot_operands(index), -1, upstream, self.name(index))
-        if renewed:
-            self.fresh.add(index)
-        elif not listed:
-            self.line(f"{name} = 0.0")
-        if not slot.leaf and itself:
-            self.pass_on(slot.rule, self._slot_operands(index), -1, upstream, self.name(index))
-
-    def _all(self, places: Sequence[int | None]) -> str:
-        """The list of derivatives in some leaves; neighbours in the list of all as a part of it."""
-        texts: list[str] = []
-        at = 0
-        while at < len(places):
-            place, end, step = places[at], at + 1, 0
-            if place is None or not self.needed[place]:
-                texts.append("0.0")
-            elif not self._listed_leaf(place):
-                texts.append(self.gradient(place) if place in self.begun else "0.0")
-            else:
-                while end < len(places) and (there := places[end]) is not None and self._listed_leaf(there):
-                    here = there - (places[end - 1] or 0)
-                    if (step and here != step) or not self.needed[there]:
-                        break
-                    step, end = here, end + 1
-                self.in_list = True
-                end = end if end - at > 3 else at + 1
-                part = f"*{_slice('d', Stride(place, step), end - at)}"
-                texts.append(part if end > at + 1 else f"d[{place}]")
-            at = end
-        return f"[{', '.join(texts)}]"
-
-    def _listed_leaf(self, leaf: int) -> bool:
-        """Whether the gradient of a leaf is in the list in the end."""
-        return bool(self.listed[leaf]) or self.plan.home(leaf) is not None
+        scope = found.scope({**entries, "y": self.texts[at]}, elements, temporary, last=last)
+        return [found.text.format_map({**scope, **each}) for each in elements or [{}]]
 
 
-def _slice(name: str, stride: Stride, times: int, *, back: bool = False) -> str:
-    """The part of a list; of more than one element.
+def _wrapped(text: str) -> list[str]:
+    indent = " " * 8
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
-    >>> _slice("v", Stride(3, 2), 4), _slice("v", Stride(3, 2), 4, back=True)
-    ('v[3:10:2]', 'v[9:2:-2]')
+
+def _product(upstream: str, local: str, factor: bool) -> str:
+    """Upstream gradient times local derivative; what is exact in floats is left out."""
+    if local in ("1.0", "-1.0"):
+        return local.replace("1.0", upstream)
+    return f"{upstream} * {local}" if factor else f"{upstream} * ({local})"
+
+
+def _header(words: set[str]) -> str:
+    """The import of what a source calls, and what it needs beyond."""
+    words = words.union(*(needs for word, (needs, _) in _HELPERS.items() if word in words))
+    plain = [each for each in words if each == "abs" or hasattr(math, each)]
+    known = sorted("fabs as abs" if each == "abs" else each for each in plain)
+    lines = [f"from math import {', '.join(known)}\n"] if known else []
+    others = sorted(words & FUNCTIONS.keys() - _HELPERS.keys() - {"abs"} - vars(math).keys())
+    if others:
+        lines.append("\nfrom microbp.expr import FUNCTIONS\n\n")
+        lines += [f"{each} = FUNCTIONS[{each!r}].real\n" for each in others]
+    return "\n".join(["".join(lines), *(text for word, (_, text) in _HELPERS.items() if word in words)])
+
+
+# ---------------------------------------------------------------------------------------- templates
+#: The arguments of a node that are literals: the name, and the number as text (0.0 is not -0.0).
+Literals = tuple[tuple[str, str], ...]
+_FACTORS = (ast.Name, ast.Constant, ast.Call, ast.UnaryOp)
+
+
+class Sum(NamedTuple):
+    """``total`` or ``largest`` over the elements, in a template."""
+
+    #: What stands for it in the text.
+    name: str
+    function: str
+    #: One term of it.
+    term: str
+    #: Whether the term can stand between two ``+`` without parentheses.
+    tight: bool
+
+
+class Template(NamedTuple):
+    """The text of an expression with ``{a}`` for the argument a, and what it sums over the elements.
+
+    Sums become sums of as many terms, from left to right and from 0.0 on as in the eager engine, so that
+    the text computes the same bits.
     """
-    first, step = stride
-    if back:
-        first, step = first + step * (times - 1), -step
-    stop = first + step * (times - 1) + (1 if step > 0 else -1)
-    return f"{name}[{first}:{'' if stop < 0 else stop}{'' if step == 1 else f':{step}'}]"
+
+    text: str
+    #: In an order in which they can be computed: a term may name an earlier one.
+    sums: tuple[Sum, ...]
+    #: Whether the text can be a factor without parentheses.
+    factor: bool
+    #: The functions and constants that it needs.
+    words: frozenset[str]
+
+    def scope(
+        self,
+        names: Mapping[str, str],
+        elements: Sequence[Mapping[str, str]],
+        temporary: Callable[[str], str],
+        *,
+        last: bool,
+    ) -> dict[str, str]:
+        """``names``, and a text for each of the sums.
+
+        ``temporary(text)`` computes a text beforehand and gives back a name for it. With ``last``, a
+        sum that the text begins with stays in the text.
+        """
+        scope = dict(names)
+        for each in self.sums:
+            terms = [each.term.format_map({**scope, **element}) for element in elements]
+            if each.function != "total":
+                scope[each.name] = temporary(f"{each.function}([{', '.join(terms)}])")
+                continue
+            terms = ["0.0", *(terms if each.tight else [f"({term})" for term in terms])]
+            while len(terms) > _TERMS:
+                terms[:_TERMS] = [temporary(" + ".join(terms[:_TERMS]))]
+            total = " + ".join(terms)
+            scope[each.name] = total if last and self._begins_with(each) else temporary(total)
+        return scope
+
+    def _begins_with(self, it: Sum) -> bool:
+        hole = f"{{{it.name}}}"
+        alone = sum(text.count(hole) for text in (self.text, *(each.term for each in self.sums))) == 1
+        return alone and (self.text == hole or self.text.startswith((f"{hole} + ", f"{hole} - ")))
+
+
+@lru_cache(maxsize=4096)
+def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> Template:
+    """The value of a rule, or its derivative in the argument at ``place``, for one element of a list.
+
+    With ``literals``, what they decide is decided here:
+
+    >>> from microbp.rules import RULES
+    >>> template(RULES["pow"], 0, (("b", "2.0"),)).text
+    '2.0 * pow({a}, 1.0)'
+    >>> template(RULES["dot"]).text, template(RULES["dot"]).sums
+    ('{_0} + {b}', (Sum(name='_0', function='total', term='{w} * {x}', tight=True),))
+    """
+    holes = _Holes(dict(literals))
+    tree = holes.visit(copy.deepcopy((rule.y if place is None else rule.d[place]).tree))
+    match tree:  # a sum that begins with 0.0 is not -0.0, and so the same
+        case ast.BinOp(left=ast.Name(id="{_0}"), op=ast.Add(), right=ast.Constant(value=0.0)):
+            tree = tree.left
+    words = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} | holes.words
+    words &= {*FUNCTIONS, *CONSTANTS, *AGGREGATES}
+    sums, factor = tuple(holes.sums.values()), isinstance(tree, _FACTORS)
+    return Template(ast.unparse(tree), sums, factor, frozenset(words))
+
+
+class _Holes(ast.NodeTransformer):
+    """Puts the literals in, and computes what depends on them alone, in floats as the eager engine does.
+
+    Of each other argument it makes a hole, and of each sum.
+    """
+
+    def __init__(self, literals: dict[str, str]) -> None:
+        self.literals = literals
+        self.sums: dict[tuple[str, str], Sum] = {}
+        #: What is called in terms of sums.
+        self.words: set[str] = set()
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self.literals:
+            return _parsed(self.literals[node.id])
+        return node if node.id in CONSTANTS else ast.Name(f"{{{node.id}}}")
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        deciding = isinstance(node.op, ast.Or)
+        values = [self.visit(each) for each in node.values]
+        if any(isinstance(each, ast.Constant) and each.value is deciding for each in values):
+            return ast.Constant(deciding)
+        values = [each for each in values if not isinstance(each, ast.Constant)]
+        if len(values) > 1:
+            return ast.BoolOp(node.op, values)
+        return values[0] if values else ast.Constant(not deciding)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        test = self.visit(node.test)
+        if not isinstance(test, ast.Constant):
+            return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
+        chosen: ast.expr = self.visit(node.body if test.value else node.orelse)
+        return chosen
+
+    def _computed(self, node: ast.expr) -> ast.expr:
+        self.generic_visit(node)
+        if not self.literals or any(isinstance(each, ast.Name | ast.Call) for each in ast.walk(node)):
+            return node
+        try:
+            return _parsed(repr(Expression("", frozenset(), node).evaluate({})))  # inf becomes a name
+        except ArithmeticError:
+            return node
+
+    visit_UnaryOp = visit_BinOp = visit_Compare = _computed  # noqa: N815 (names of ast)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        node.args = [self.visit(arg) for arg in node.args]
+        assert isinstance(node.func, ast.Name)
+        if node.func.id not in AGGREGATES:
+            return node
+        term = node.args[0]
+        tight = isinstance(term, _FACTORS) or (
+            isinstance(term, ast.BinOp) and isinstance(term.op, ast.Mult | ast.Div)
+        )
+        self.words |= {node.func.id, *(each.id for each in ast.walk(term) if isinstance(each, ast.Name))}
+        key = node.func.id, ast.unparse(term)
+        made = self.sums.setdefault(key, Sum(f"_{len(self.sums)}", *key, tight))
+        return ast.Name(f"{{{made.name}}}")
+
+
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.replay.dependence import VARIES
+from microbp.replay.function_graph import VARIES
 from microbp.rules import RULES
 from microbp.sweeps import Integers
 

@@ -11,8 +11,8 @@ import math
 from typing import Any
 
 __all__ = [
-    "Tree", "add", "call", "div", "index", "is_fresh", "is_number", "method", "mul", "name", "neg", "number",
-    "reshaped", "sub", "text", "transposed",
+    "Tree", "add", "call", "div", "index", "is_fresh", "is_number", "matmul", "method", "mul", "name", "neg",
+    "number", "reshaped", "sub", "text", "transposed",
 ]  # fmt: skip
 
 Tree = ast.expr
@@ -115,6 +115,11 @@ def mul(a: Tree, b: Tree) -> Tree:
         case ast.UnaryOp(op=ast.USub(), operand=inner) if p is None:
             return neg(mul(inner, b))
     return ast.BinOp(a, ast.Mult(), b)
+
+
+def matmul(a: Tree, b: Tree) -> Tree:
+    """``a @ b``."""
+    return ast.BinOp(a, ast.MatMult(), b)
 
 
 def div(a: Tree, b: Tree) -> Tree:

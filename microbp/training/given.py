@@ -10,14 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from microbp.engines import Samples
+from microbp.engines import Batch, EagerEngine, Rows, Samples
 from microbp.losses import LOSSES, Loss
 from microbp.optim import Optimiser
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.value import Value, as_number
 
-__all__ = ["Settings", "optimiser_for", "parameters_of", "samples_of"]
+__all__ = [
+    "Settings", "check_schedule", "check_that_all_fits", "optimiser_for", "parameters_of", "samples_of",
+    "split",
+]  # fmt: skip
 
 #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
 ENGINES = ("auto", "replay", "eager")
@@ -58,14 +61,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         _ = self.cost
-        _whole(self.epochs, "epochs")
-        _whole(self.seed, "seed", least=0)
-        for what in ("batch_size", "patience"):
+        for what, least in (("epochs", 1), ("seed", 0), ("batch_size", 1), ("patience", 1)):
+            held = getattr(self, what)
+            whole = isinstance(held, int) and not isinstance(held, bool) and held >= least
+            if not whole and (held is not None or what in ("epochs", "seed")):
+                raise ValueError(f"fit: {what} is a whole number from {least} up, not {held!r}")
+        for what in ("penalty", "checkpoint_every", "clip", "tolerance"):
             if getattr(self, what) is not None:
-                _whole(getattr(self, what), what)
-        for what, least in (("penalty", 0.0), ("checkpoint_every", 0.0), ("clip", None), ("tolerance", None)):
-            if getattr(self, what) is not None:
-                object.__setattr__(self, what, _number(getattr(self, what), what, least))
+                zero = what in ("penalty", "checkpoint_every")
+                number = as_number(getattr(self, what), f"fit: {what}")
+                if not (0.0 < number < math.inf or (zero and number == 0.0)):
+                    bound = "finite and at least 0" if zero else "positive and finite"
+                    raise ValueError(f"fit: {what} is {bound}, not {number!r}")
+                object.__setattr__(self, what, number)
         if self.keep not in (None, "best", "last"):
             raise ValueError(f"fit: keep is 'best', 'last' or None, not {self.keep!r}")
         if self.patience is not None and self.validation is None:
@@ -94,21 +102,6 @@ class Settings:
             if name == "loss" or held != getattr(type(self), name)
         )
         return f"Settings({', '.join(changed)})"
-
-
-def _whole(x: Any, what: str, least: int = 1) -> None:
-    """ValueError unless it is a whole number from ``least`` up."""
-    if not isinstance(x, int) or isinstance(x, bool) or x < least:
-        raise ValueError(f"fit: {what} is a whole number from {least} up, not {x!r}")
-
-
-def _number(x: Any, what: str, least: float | None) -> float:
-    """A finite number: positive, or from ``least`` up; else ValueError."""
-    number = as_number(x, f"fit: {what}")
-    if not (0.0 < number < math.inf if least is None else least <= number < math.inf):
-        bound = "positive and finite" if least is None else f"finite and at least {least:g}"
-        raise ValueError(f"fit: {what} is {bound}, not {number!r}")
-    return number
 
 
 def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
@@ -152,8 +145,47 @@ def optimiser_for(optimiser: Any, parameters: Sequence[Value]) -> Optimiser:
     for name, parameter in optimiser.parameters:
         if id(parameter) not in known:
             raise ValueError(f"fit: the optimiser changes {shown(name)}, which is no parameter of this net")
+    if not any(each.requires_grad for _, each in optimiser.parameters):
+        raise ValueError(
+            f"fit: all {len(optimiser.parameters)} parameters of the optimiser are frozen "
+            "(requires_grad is False), so that nothing can be learned"
+        )
     _ = optimiser.rate  # refused here if it is not positive and finite
     return optimiser
+
+
+def check_schedule(optimiser: Optimiser, left: int, settings: Settings) -> None:
+    """A schedule that runs out in the steps that are ``left`` is an error now, not after hours."""
+    last = optimiser.steps + left - 1
+    if callable(optimiser.lr) and left > 0:
+        rate = optimiser.lr(last)
+        if not 0.0 < rate < math.inf:
+            raise ValueError(
+                f"fit: {settings.epochs} epochs end with step {last + 1} of the optimiser, for "
+                f"which its schedule gives the learning rate {rate!r}; it must be positive and finite"
+            )
+
+
+def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | None) -> None:
+    """The net takes a sample, and the loss what it returns, with every target there is."""
+    samples, rows = batch
+    try:
+        first = eager.predictions((samples, rows[:1]))[0]
+    except ArithmeticError:
+        return  # undefined for this sample: the first step says so, and where
+    except (TypeError, ValueError, IndexError) as error:
+        shape = samples.array.shape
+        hint = "; a net of one input takes [[x] for x in X]" if len(shape) == 1 else ""
+        raise ValueError(
+            f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
+        ) from error
+    for each in [samples] + ([validation[0]] if validation and validation[0] is not samples else []):
+        try:
+            cost = eager.loss([first] * len(each.y), each.y)
+        except ArithmeticError:
+            continue
+        if not isinstance(cost, Value):
+            raise TypeError(f"fit: the loss returns one Value, not an object of type {type(cost).__name__}")
 
 
 def samples_of(X: Any, Y: Any, which: str) -> Samples:
@@ -164,6 +196,31 @@ def samples_of(X: Any, Y: Any, which: str) -> Samples:
     if not x.size:
         raise ValueError(f"fit: {which}X is empty; its shape is {x.shape}")
     return Samples(x.astype(float), x.astype(float).tolist(), y.tolist())
+
+
+def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple[Rows, Batch | None]:
+    """The rows to learn from; and the samples for validation, given as a pair or as a fraction of these."""
+    n = len(samples.x)
+    if validation is None:
+        return np.arange(n), None
+    if isinstance(validation, tuple | list):
+        if len(validation) != 2:
+            raise ValueError(f"fit: validation is a pair (X, Y), not {len(validation)} items")
+        apart = samples_of(validation[0], validation[1], "validation ")
+        here, there = samples.array.shape, apart.array.shape
+        if here[1:] != there[1:]:
+            raise ValueError(f"fit: X has the shape {here}, but the validation X {there}")
+        return np.arange(n), (apart, np.arange(len(apart.x)))
+    fraction = as_number(validation, "fit: validation")
+    if not 0.0 < fraction < 1.0:
+        raise ValueError(f"fit: validation={validation!r} is no fraction between 0 and 1")
+    count = round(fraction * n)
+    if not 0 < count < n:
+        raise ValueError(
+            f"fit: validation={validation!r} of {n} samples sets {count} apart and leaves {n - count}"
+        )
+    order = draw.permutation(n)
+    return np.sort(order[count:]), (samples, np.sort(order[:count]))
 
 
 def _array(data: Any, name: str) -> np.ndarray[Any, Any]:

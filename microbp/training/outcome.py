@@ -12,12 +12,13 @@ from microbp.engines import Batch, EagerEngine
 from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.notebook import Shown
+from microbp.optim import Optimiser
 from microbp.record import with_sites
 from microbp.safe import shown
 from microbp.tables import Table
 from microbp.value import Value, describe
 
-__all__ = ["History", "NotFinite", "culprit"]
+__all__ = ["COURSE", "ENDS", "History", "NotFinite", "bad_gradient", "culprit"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class NotFinite(MicrobpError, FloatingPointError):
     """
 
     def __init__(
-        self, message: str, history: History, epoch: int, step: int | None, sample: int | None
-    ) -> None:
+        self, message: str, history: History, epoch: int, step: int | None, sample: int | None,
+        site: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.history = history
         #: Counted from 1.
@@ -86,45 +88,69 @@ class NotFinite(MicrobpError, FloatingPointError):
         self.step = step
         #: The first sample that shows it by itself, by its index in X; None if there is none.
         self.sample = sample
+        #: ``file:line`` of the user's code that computed what is not finite there, if it is known.
+        self.site = site
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.history, self.epoch, self.step, self.sample)
+        return type(self), (str(self), self.history, self.epoch, self.step, self.sample, self.site)
+
+
+#: The lists of a history that grow from step to step and from epoch to epoch.
+COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
+#: What the history's text says of the end of a run.
+ENDS = {
+    "epochs": "all epochs are done",
+    "tolerance": "the cost has changed by {change:.3g}, less than {settings.tolerance!r}",
+    "patience": "the validation cost has not fallen for {settings.patience} epochs",
+    "interrupted": "interrupted in epoch {epoch} after {place} of {steps}",
+    "not finite": "a number is not finite",
+}
+
+
+def bad_gradient(optimiser: Optimiser) -> str:
+    """The first derivative that is not finite, in words."""
+    return next(
+        f"the gradient of {shown(name)} is {parameter.grad!r}"
+        for name, parameter in optimiser.parameters
+        if parameter.requires_grad and not math.isfinite(parameter.grad or 0.0)
+    )
 
 
 def culprit(
     eager: EagerEngine, batch: Batch, trained: Sequence[Value]
-) -> tuple[int, str] | None:
-    """The first sample whose own cost, or gradient of a ``trained`` parameter, is not finite, and why."""
+) -> tuple[int, str, str | None] | None:
+    """The first sample whose own cost, or gradient of a ``trained`` one, is not finite, why, and where."""
     samples, rows = batch
     with with_sites.on():
-        for row in rows:
-            why = _fault(eager, (samples, [row]), trained)
+        for place, row in enumerate(rows.tolist()):
+            why, site = _fault(eager, (samples, rows[place : place + 1]), trained)
             if why:
-                return row, why
+                return row, why, site
     return None
 
 
-def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> str:
+def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> tuple[str, str | None]:
     try:
         cost = eager.record(sample)
     except UndefinedOperation as error:
-        return str(error)
+        return str(error), error.site
     graph = Graph(cost)
     for node in graph:
         if not math.isfinite(node.data):
-            return f"the first number that is not finite is {_told(graph, node)}"
+            return f"the first number that is not finite is {_told(graph, node)}", node.site
     for parameter, gradient in zip(trained, grad(cost, trained) if trained else [], strict=True):
         if not math.isfinite(gradient):
             for node in reversed(graph.nodes):
                 for operand, local in zip(node.operands, node.local_derivatives, strict=True):
                     if local is not None and not math.isfinite(local):
                         name = graph[int(operand)].name
-                        return f"the local derivative in {shown(name)} is {local!r} at {_told(graph, node)}"
+                        told = f"the local derivative in {shown(name)} is {local!r} at {_told(graph, node)}"
+                        return told, node.site
             return (
                 f"the gradient of {describe(parameter)} is {gradient!r}, though every local derivative is "
                 "finite: their product is beyond the largest float"
-            )
-    return ""
+            ), None
+    return "", None
 
 
 def _told(graph: Graph, node: Node) -> str:

@@ -7,8 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -19,7 +18,7 @@ __all__ = ["Bar", "Interrupts"]
 
 
 class Interrupts:
-    """Ctrl-C as ever, but not inside a ``with held()``: there it waits for the end of the block.
+    """Ctrl-C as ever, but not inside ``with interrupts``: there it waits for the end of the block.
 
     Once it has struck, or :meth:`hold` was called, the run is being wound up, and it comes too late.
     Only the main thread receives signals; in any other there is nothing to hold back.
@@ -27,7 +26,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._previous: Callable[[int, FrameType | None], Any] | None = None
-        self._holding = self._waiting = self._ending = False
+        self._holding = self._waiting = self._ending = self._over = False
 
     def start(self) -> None:
         """Take the place of the program's own handler; a ``finally`` has to :meth:`stop` that."""
@@ -44,30 +43,27 @@ class Interrupts:
     def _strike(self, number: int, frame: FrameType | None) -> None:
         if in_callback(frame):
             raise KeyboardInterrupt  # Python drops it, and the collector strikes anew
-        if self._holding or self._ending:
+        if self._holding or self._ending or self._over:
             self._waiting = True
         elif self._previous is not None:
             self._ending = True
             self._previous(number, frame)
             self._ending = False  # a handler of the program's own, which did not raise
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """What happens inside happens whole."""
-        before = self._holding
         self._holding = True
         self._ending = False  # the run goes on: if one has struck, the net has swallowed it
-        try:
-            yield
-        finally:
-            self._holding = before
-        if self._waiting and not before:
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._holding = False
+        if self._waiting and kind is None:
             self._waiting = False
             self._strike(signal.SIGINT, None)
 
     def hold(self) -> None:
         """From here to the end of the run."""
-        self._ending = True
+        self._over = True
 
 
 class Bar:
@@ -89,12 +85,12 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, epoch: int, place: int, cost: float) -> None:
+    def show(self, steps: int, cost: float) -> None:
         """After each step; drawn at most ten times a second."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + 0.1
-            self._draw(epoch * self._steps + place, f"{cost:.4g}")
+            self._draw(steps, f"{cost:.4g}")
 
     def end(self, history: History) -> None:
         """The bar as it ends, or the line."""

@@ -1,9 +1,8 @@
 """``diagnose``: why a gradient is zero, tiny, huge or not finite, where that began, and what to try.
 
-``case`` is a backward pass that keeps the factors of each node's largest path, and the parameters. A
-detector is a function of it that returns findings; :data:`DETECTORS` lists them, in the order in which
-findings are shown. ``causes`` says why a local derivative is what it is, ``words`` all of it in two
-languages, ``finding`` is what comes out. ``runs`` looks at many samples, at errors and at training runs.
+A detector is a function of a ``Case``, a backward pass with its parameters, that returns findings;
+:data:`DETECTORS` lists them, in the order in which findings are shown. ``words`` says all of it in two
+languages. ``runs`` looks at many samples, at errors and at training runs.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ from typing import Any
 
 from microbp.bounds import bounded
 from microbp.check.words import named
+from microbp.debug.diagnose.blame import layer_rows, layers, sizes, zeros
 from microbp.debug.diagnose.case import Case, parameters_of
-from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow
-from microbp.debug.diagnose.finite import not_finite_data, not_finite_gradients
+from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow, finding
 from microbp.debug.diagnose.record import (
     changed,
-    constant_loss,
-    measured_operations,
+    measured,
+    not_finite_data,
+    not_finite_gradients,
     stale,
     unreached,
     wrong_rules,
@@ -34,10 +34,7 @@ from microbp.debug.diagnose.runs import (
     of_history,
     of_steps,
 )  # fmt: skip
-from microbp.debug.diagnose.sizes import huge as huge_gradients
-from microbp.debug.diagnose.sizes import layer_rows, layers, tiny
 from microbp.debug.diagnose.words import Words, short
-from microbp.debug.diagnose.zero import zeros
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph
 from microbp.nn import Module
@@ -52,7 +49,7 @@ DETECTORS: tuple[Callable[[Case], list[Finding]], ...] = (
     not_finite_data, not_finite_gradients, changed, wrong_rules, unreached,
 )  # fmt: skip
 #: ... and where the loss is finite: else there is no gradient to speak of.
-OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (zeros, tiny, huge_gradients, layers, stale)
+OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (zeros, sizes, layers, stale)
 
 
 def diagnose(
@@ -152,19 +149,24 @@ def _of_graph(
     graph: Graph, parameters: Any, names: Mapping[str, Any], words: Words, huge: float, working: Iterable[str]
 ) -> tuple[list[Finding], list[str], tuple[LayerRow, ...], list[str]]:
     """What is found in a graph, what was looked at, the layers, and remarks."""
-    constant = constant_loss(graph, words)
-    if constant is not None:
-        return [constant], [words("values", n=len(graph))], (), []
+    root = graph.root
+    if not root.requires_grad or root.rule is None:  # a constant, or a leaf
+        key = "not computed" if root.requires_grad else "constant"
+        told = finding(
+            words, "unreached", key, root.name, position=root.position, site=root.site, name=root.name,
+            x=root.data,
+        )  # fmt: skip
+        return [told], [words("values", n=len(graph))], (), []
     case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
     finite = math.isfinite(graph.root.data)
     detectors = DETECTORS + OF_GRADIENTS if finite else DETECTORS
     found = [each for detector in detectors for each in detector(case)]
-    measured, total = measured_operations(case)
-    chosen = sum(map(len, measured.values()))
+    rules, total = measured(case)
+    chosen = sum(map(len, rules.values()))
     part = words("evenly", n=chosen) if chosen < total else ""
     looked = [
         words("values", n=len(graph)), words("parameters", n=len(case.parameters)),
-        words("operations", m=len(measured), n=total, part=part),
+        words("operations", m=len(rules), n=total, part=part),
     ]  # fmt: skip
     layered = layer_rows(case) if finite else ()
     if len(layered) > 1:

@@ -1,4 +1,4 @@
-"""What the detectors look at: a backward pass over the record, the parameters, and the words."""
+"""``Case``: what the detectors look at, a backward pass over the record, the parameters, and the words."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.check.changes import Change, changes_in
-from microbp.debug.diagnose.finding import Finding
+from microbp.debug.diagnose.finding import Finding, finding
 from microbp.debug.diagnose.words import Words, unit_of
-from microbp.debug.passes import Pass
+from microbp.debug.formulas import numbers_of
+from microbp.debug.passes import Contribution, Pass
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
@@ -19,7 +20,7 @@ from microbp.nn import Module
 from microbp.sweeps import dependents
 from microbp.value import Value
 
-__all__ = ["Case", "Parameter", "parameters_of"]
+__all__ = ["Case", "Parameter", "Way", "parameters_of"]
 
 
 class Parameter(NamedTuple):
@@ -33,12 +34,21 @@ class Parameter(NamedTuple):
     requires_grad: bool
 
 
-class Case(Pass):
-    """A backward pass with the factors along each node's largest path, and the parameters that are asked for.
+class Way(NamedTuple):
+    """The largest path from a node up to the root: by its largest contribution, from there likewise."""
 
-    The largest path leads from a node to that use which gives it the largest contribution, from there
-    likewise, and so on to the root. No ``grad`` is touched.
-    """
+    #: The contributions along it with the largest and with the smallest local derivative.
+    most: Contribution
+    least: Contribution
+    #: How many there are, and how many local derivatives of them are below 1 / 1.2.
+    steps: int
+    shrinking: int
+    #: log10 of what the additions along it have contributed.
+    added: float
+
+
+class Case(Pass):
+    """A backward pass, the parameters that are asked for, and the words. No ``grad`` is touched."""
 
     def __init__(
         self, graph: Graph, parameters: list[Parameter], words: Words, huge: float = 1e6,
@@ -48,72 +58,37 @@ class Case(Pass):
         self.given, self.parameters, self.words, self.huge = graph, parameters, words, huge
         #: Neurons that work for other samples, by the names that their parameters may begin with.
         self.alive = frozenset(alive)
-        count = len(graph)
         #: The gradient of the root with respect to each node; 0 for what receives none.
-        self.upstream = [self.gradient(position) or 0.0 for position in range(count)]
+        self.upstream = [self.gradient(position) or 0.0 for position in range(len(graph))]
         #: The sum of the absolute contributions.
         self.size = [sum(abs(got.amount) for got in each) for each in self.received]
         self.size[-1] = 1.0
-        #: Along the largest path: the node with the largest factor, and the one with the smallest.
-        self.most = [-1] * count
-        self.least = [-1] * count
-        #: How many factors are below 1 / 1.2.
-        self.shrinking = [0] * count
-        #: log10 of what the additions along it have contributed.
-        self.added = [0.0] * count
-        for position in reversed(range(count - 1)):
-            self._follow(position)
-
-    def _follow(self, position: int) -> None:
-        """Continue the largest path by one step, from the user, whose path is complete."""
-        got = self.largest(position)
-        if got is None:
-            return
-        above, factor = got.user, abs(got.local)
-        most, least = self.most[above], self.least[above]
-        self.most[position] = position if most < 0 or factor > abs(self.factor(most)) else most
-        self.least[position] = position if least < 0 or factor < abs(self.factor(least)) else least
-        self.shrinking[position] = self.shrinking[above] + (factor < 1.0 / 1.2)
-        total, largest = abs(self.upstream[position]), abs(got.amount)
-        self.added[position] = self.added[above]
-        if 0.0 < total < math.inf and 0.0 < largest < math.inf:
-            self.added[position] += math.log10(total) - math.log10(largest)
-
-    def user(self, position: int) -> Node:
-        """The node that gives a node, which has one, its largest contribution."""
-        got = self.largest(position)
-        assert got is not None
-        return self.graph.nodes[got.user]
-
-    def place(self, position: int) -> int:
-        """The place at which that uses it."""
-        got = self.largest(position)
-        assert got is not None
-        return got.place
-
-    def factor(self, position: int) -> float:
-        """The local derivative by which it came."""
-        got = self.largest(position)
-        assert got is not None
-        return got.local
-
-    def path(self, position: int) -> list[int]:
-        """The nodes of the largest path, from a node up to, but without, the root."""
-        found = []
-        while (got := self.largest(position)) is not None:
-            found.append(position)
-            position = got.user
-        return found
-
-    def site_of_use(self, position: int) -> str | None:
-        """The line of the use that gave a node its largest contribution: a leaf has none of its own."""
-        got = self.largest(position)
-        return None if got is None else self.graph.nodes[got.user].site
 
     @cached_property
-    def used(self) -> list[list[tuple[int, int]]]:
-        """Where each node is used, as ``Graph.uses()`` tells."""
-        return self.graph.uses()
+    def ways(self) -> list[Way | None]:
+        """The largest path from each node up; None from the root, and where none leads there."""
+        ways: list[Way | None] = [None] * len(self.graph)
+        for position in reversed(range(len(ways) - 1)):
+            got = self.largest(position)
+            if got is None:
+                continue
+            above = ways[got.user] or Way(got, got, 0, 0, 0.0)
+            total, largest, factor = abs(self.upstream[position]), abs(got.amount), abs(got.local)
+            added = above.added
+            if 0.0 < total < math.inf and 0.0 < largest < math.inf:
+                added += math.log10(total) - math.log10(largest)
+            ways[position] = Way(
+                got if factor > abs(above.most.local) else above.most,
+                got if factor < abs(above.least.local) else above.least,
+                above.steps + 1, above.shrinking + (factor < 1.0 / 1.2), added,
+            )  # fmt: skip
+        return ways
+
+    def path(self, position: int) -> Iterator[Contribution]:
+        """The contributions of the largest path, from a node up to the root."""
+        while (got := self.largest(position)) is not None:
+            yield got
+            position = got.user
 
     @cached_property
     def asked(self) -> list[tuple[Parameter, int]]:
@@ -130,35 +105,51 @@ class Case(Pass):
         """The nodes that do not follow from their operands any more."""
         return changes_in(self.graph)
 
-    def dependents(self, positions: list[int]) -> list[bool]:
-        """For each node whether it is, or depends on, one of those."""
-        return dependents(self.graph, positions).tolist()  # type: ignore[no-any-return]
-
-    def number(self, node: Node, place: int) -> float:
-        """The number of an operand, be it a node's or a literal."""
-        operand = node.operands[place]
-        return self.graph.nodes[operand].data if type(operand) is int else float(operand)
+    @cached_property
+    def between(self) -> list[bool]:
+        """For each node whether it is, or depends on, a parameter that is asked for."""
+        return dependents(self.graph, [position for _, position in self.asked]).tolist()  # type: ignore[no-any-return]
 
     def numbers(self, node: Node) -> list[float]:
         """The numbers of all operands."""
-        return [self.number(node, place) for place in range(len(node.operands))]
+        return numbers_of(self.graph, node)
 
-    def finding(
-        self,
-        kind: str,
-        cause: tuple[str, str, str],
-        node: Node,
-        what: str,
-        parameters: Iterable[str] = (),
-        numbers: Iterable[tuple[str, float]] = (),
-        site: str | None = None,
-    ) -> Finding:
-        """A finding about a node; ``site`` stands for that of a node without one, such as a leaf."""
-        name, word, advice = cause
-        return Finding(
-            kind, name, node.name, node.position, node.site or site, what, advice, tuple(parameters),
-            tuple(numbers), unit_of(node), word, self.words.language,
+    def called(self, positions: Iterable[int]) -> list[str]:
+        """The names of nodes."""
+        return [self.graph.names[each] for each in positions]
+
+    def found(
+        self, kind: str, key: str, node: Node | None, parameters: Iterable[str] = (),
+        numbers: Iterable[tuple[str, float]] = (), site: str | None = None, /, *, about: str = "",
+        **facts: Any,
+    ) -> Finding:  # fmt: skip
+        """A finding about a node, or about what is called so; its cause stands in the table as ``key``.
+
+        ``site`` stands for that of a node without one: a leaf has the line of its use.
+        """
+        names, say, position, unit = [*parameters], self.words, None, ""
+        if node is not None:
+            about, position, unit = node.name, node.position, unit_of(node)
+            facts = {"op": say.spoken(node), **facts}
+            got = self.largest(position)
+            site = node.site or site or (None if got is None else self.graph.nodes[got.user].site)
+        facts = {"names": say.in_parts(names), **facts}
+        return finding(
+            say, kind, key, about, position=position, site=site, unit=unit, parameters=names,
+            numbers=numbers, **facts,
         )  # fmt: skip
+
+    def blamed(
+        self, kind: str, cause: tuple[str, dict[str, Any]], got: tuple[int, int], parameters: Iterable[str],
+        numbers: Iterable[tuple[str, float]] = (), **facts: Any,
+    ) -> Finding:  # fmt: skip
+        """A finding about an operation, and the place of the operand, that is to blame for gradients."""
+        node = self.graph.nodes[got[0]]
+        operand = self.graph.nodes[int(node.operands[got[1]])]
+        made = self.found(kind, cause[0], node, parameters, numbers, operand.site, **{**facts, **cause[1]})
+        names = self.words.in_parts(made.parameters)
+        what = self.words(kind, op=self.words.spoken(node), why=made.what, names=names, **facts)
+        return made._replace(what=what)
 
     def remarks(self) -> list[str]:
         """That parameters have moved since they were used; the gradients are right all the same."""
@@ -183,13 +174,10 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
             raise ValueError("diagnose: parameters is empty; leave it out to look at all leaves")
         return found
     found = [_at(graph, node.position) for node in graph if node.rule is None and node.requires_grad]
-    seen: set[int] = set()
-    for held in names.values():
-        if isinstance(held, Module) and id(held) not in seen:
-            seen.add(id(held))
-            own = _parameters(held, graph, names)
-            if any(each.position is not None for each in own):
-                found += [each for each in own if each.position is None and each.requires_grad]
+    for held in {id(each): each for each in names.values() if isinstance(each, Module)}.values():
+        own = _parameters(held, graph, names)
+        if any(each.position is not None for each in own):
+            found += [each for each in own if each.position is None and each.requires_grad]
     return found
 
 
@@ -200,13 +188,11 @@ def _at(graph: Graph, position: int) -> Parameter:
 
 def _parameters(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
     variables = variable_names(names)
-    found: dict[int, Parameter] = {}
+    found: dict[Any, Parameter] = {}
     for count, (path, value) in enumerate(_held("", given)):
         if isinstance(value, str):
-            found[-1 - count] = _at(graph, graph[value].position)
-            continue
-        position = graph._places.get(id(value))
-        if position is not None:
+            found[count, value] = _at(graph, graph[value].position)
+        elif (position := graph._places.get(id(value))) is not None:
             found[id(value)] = _at(graph, position)
         else:
             name = value.name or path or variables.get(id(value)) or f"parameter {count}"
@@ -218,19 +204,20 @@ def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
     """Each Value or name in a container, and its path there."""
     if isinstance(held, Value | str):
         yield path, held
-    elif isinstance(held, Module):
-        yield from held.named_parameters().items()
+        return
+    if isinstance(held, Module):
+        inside: Iterable[tuple[str, Any]] = held.named_parameters().items()
     elif isinstance(held, Mapping):
-        for key, each in held.items():
-            yield from _held(f"{path}{key}", each)
+        inside = ((f"{path}{key}", each) for key, each in held.items())
     elif isinstance(held, np.ndarray):
-        for place in np.ndindex(held.shape):
-            yield from _held(f"{path}[{','.join(map(str, place))}]" if path else "", held[place])
+        places = np.ndindex(held.shape)
+        inside = ((f"{path}[{','.join(map(str, at))}]" if path else "", held[at]) for at in places)
     elif isinstance(held, list | tuple):
-        for index, each in enumerate(held):
-            yield from _held(f"{path}[{index}]" if path else "", each)
+        inside = ((f"{path}[{index}]" if path else "", each) for index, each in enumerate(held))
     else:
         raise TypeError(
             "diagnose looks at parameters that are Values, names in the graph or modules, or lists, arrays "
             f"and dicts of these, not {held!r}"
         )
+    for name, each in inside:
+        yield from _held(name, each)

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from textwrap import wrap
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
 from microbp.debug.diagnose.words import Words
-from microbp.notebook import Shown, escaped
-from microbp.safe import readable
+from microbp.debug.words import sentence
+from microbp.notebook import Shown
 from microbp.tables import Table
 
-__all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "collapsed"]
+__all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "collapsed", "finding"]
 
 #: So many findings are shown; ``findings`` has all.
-_SHOWN = 20
-#: The longest line of the sentences; a Chinese character is two columns wide.
-WIDTH = {"en": 100, "zh": 60}
+SHOWN = 20
+#: The longest line of the sentences.
+WIDTH = 100
 #: A neuron is mostly saturated, which is worth a finding, if it is so for this part of the samples.
-_MOSTLY = 0.9
+MOSTLY = 0.9
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong, or worth knowing, about a loss, a net or a run."""
 
     #: What kind of thing: ``zero gradient``, ``huge gradient``, ``not finite``, ``neuron``, …
@@ -55,9 +53,8 @@ class Finding:
     @property
     def where(self) -> str:
         """The node, and its unit: ``v12 of net.layers.0.neurons.1``; a dash for no node."""
-        if self.unit:
-            return Words(self.language)("of", node=self.node, unit=self.unit)
-        return self.node or "-"
+        words = Words(self.language)
+        return words("of", node=self.node, unit=self.unit) if self.unit else self.node or "-"
 
     @property
     def line(self) -> str:
@@ -105,7 +102,20 @@ class NeuronRow(NamedTuple):
         if self.saturated == self.samples:
             return "saturated"
         rectifier = self.activation in ("relu", "leaky_relu", "elu")
-        return "mostly saturated" if self.saturated >= _MOSTLY * self.samples and not rectifier else "fine"
+        return "mostly saturated" if self.saturated >= MOSTLY * self.samples and not rectifier else "fine"
+
+
+def finding(
+    words: Words, kind: str, key: str, about: str = "", /, *, position: int | None = None,
+    site: str | None = None, unit: str = "", parameters: Iterable[str] = (),
+    numbers: Iterable[tuple[str, float]] = (), **facts: Any,
+) -> Finding:  # fmt: skip
+    """The finding about what is called so, with the sentences of a cause of the table."""
+    name, (word, what, advice) = words.cause(key, **facts)
+    return Finding(
+        kind, name, about, position, site, what, advice, tuple(parameters), tuple(numbers), unit, word,
+        words.language,
+    )  # fmt: skip
 
 
 def collapsed(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
@@ -122,7 +132,7 @@ def collapsed(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
         words = Words(several[0].language)
         more = words("likewise", more=words.listed((each.where for each in several[1:]), 3))
         names = dict.fromkeys(name for each in several for name in each.parameters)
-        found.append(replace(several[0], what=several[0].what + more, parameters=tuple(names)))
+        found.append(several[0]._replace(what=several[0].what + more, parameters=tuple(names)))
     return found
 
 
@@ -179,36 +189,28 @@ class Diagnosis(Shown):
     def __str__(self) -> str:
         return str(self.table())
 
-    def table(self) -> Table:
-        """The findings as a table, with the sentences and what was looked at below it."""
-        words, shown = Words(self.language), self.findings[:_SHOWN]
+    def table(self, width: int = WIDTH) -> Table:
+        """The findings as a table, with the sentences and what was looked at below it, in so many columns."""
+        words, shown = Words(self.language), self.findings[:SHOWN]
         notes: list[str] = []
         for i, each in enumerate(shown, 1):
-            notes += self._wrapped(f"{i}. {each.what}", "   ")
-            notes += self._wrapped(f"   {words('try', advice=each.advice)}", "   ")
-        for told in (*self._more(), *self.remarks, self._looked()):
-            notes += self._wrapped(told, "")
+            for told in (f"{i}. {each.what}", f"   {words('try', advice=each.advice)}"):
+                notes += sentence(told, width, "   ")
+        for told in (*self._more(words), *self.remarks, words("looked", what="; ".join(self.looked_at))):
+            notes += sentence(told, width)
         # The line is left out where none is known.
         last = 4 if any(each.site is not None for each in shown) else 3
+        cells = ((words.kind(x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
+        rows = tuple((str(i), *row) for i, row in enumerate(cells, 1))
+        found = words("findings", n=len(self.findings)) if self.findings else words("nothing found")
         columns = (">", *words("columns").split(","))[: last + 1]
-        rows = tuple((str(i), *row[:last]) for i, row in enumerate(map(self._row, shown), 1))
-        return Table(self._headline(), columns, rows, tuple(notes))
+        return Table(f"{self.title}: {found}", columns, rows, tuple(notes))
 
-    def _wrapped(self, text: str, indent: str) -> list[str]:
-        return wrap(readable(text), WIDTH[self.language], subsequent_indent=indent)
-
-    def _row(self, each: Finding) -> tuple[str, str, str, str]:
-        return Words(self.language).kind(each.kind), each.word or each.cause, each.where, each.line
-
-    def _headline(self) -> str:
-        words, count = Words(self.language), len(self.findings)
-        return f"{self.title}: {words('findings', n=count) if count else words('nothing found')}"
-
-    def _more(self) -> list[str]:
+    def _more(self, words: Words) -> list[str]:
         """What stands below the findings."""
-        words, shown, told = Words(self.language), self.findings[:_SHOWN], []
-        if len(self.findings) > _SHOWN:
-            told.append(words("not shown", n=len(self.findings) - _SHOWN))
+        shown, told = self.findings[:SHOWN], []
+        if len(self.findings) > SHOWN:
+            told.append(words("not shown", n=len(self.findings) - SHOWN))
         if shown and all(each.site is None for each in shown) and shown[0].position is not None:
             told.append(words("lines"))
         if self.neurons:
@@ -221,27 +223,9 @@ class Diagnosis(Shown):
             told.append(words("neurons fine", n=len(fine), m=len(self.neurons), some=some))
         return told
 
-    def _looked(self) -> str:
-        return Words(self.language)("looked", what="; ".join(self.looked_at))
-
     def markdown(self) -> str:
         """The report as Markdown."""
-        words, shown = Words(self.language), self.findings[:_SHOWN]
-        lines = [f"**{escaped(self._headline())}**", ""]
-        if shown:
-            kind, cause, node, line = words("columns").split(",")
-            lines += [f"| # | {kind}: {cause} | {node} | {line} |", "| --- | --- | --- | --- |"]
-            for i, row in enumerate(map(self._row, shown), 1):
-                cells = (str(i), f"{row[0]}: {row[1]}", *row[2:])
-                lines.append(f"| {' | '.join(map(escaped, cells))} |")
-            lines.append("")
-            for i, each in enumerate(shown, 1):
-                advice = words("try", advice=each.advice)
-                lines.append(f"{i}. {escaped(each.what)} *{escaped(advice)}*")
-            lines.append("")
-        for told in (*self._more(), *self.remarks):
-            lines += [escaped(told), ""]
-        return "\n".join([*lines, escaped(self._looked())])
+        return self.table(10**9).markdown()
 
     def _markdown(self) -> str:
         return self.markdown()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from microbp.debug.diagnose.causes import rectified
-from microbp.debug.diagnose.finding import Finding, NeuronRow
-from microbp.debug.diagnose.words import Words, short, unit_of
+from microbp.debug.diagnose.blame import rectified
+from microbp.debug.diagnose.finding import Finding, NeuronRow, finding
+from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
 from microbp.graph import Graph
@@ -23,55 +23,40 @@ from microbp.value import Value
 __all__ = ["alive", "first_bad", "neuron_rows", "neurons", "of_failure", "of_history", "of_steps"]
 
 #: The largest slope of each activation that can go flat.
-_SLOPES = {
+SLOPES = {
     "relu": 1.0, "leaky_relu": 1.0, "elu": 1.0, "softplus": 1.0, "silu": 1.1, "gelu": 1.13,
     "sigmoid": 0.25, "tanh": 1.0, "erf": 1.13,
 }  # fmt: skip
 #: A neuron is saturated for a sample if its slope is below this part of the largest.
-_FLAT = 0.01
+FLAT = 0.01
 
 
 # ----------------------------------------------------------------------------------------- neurons
-class _Tally:
-    """What is known of one activation so far."""
-
-    def __init__(self, activation: str, site: str | None) -> None:
-        self.activation, self.site = activation, site
-        self.samples = self.inactive = self.saturated = 0
-        self.least, self.most = math.inf, -math.inf
-
-    def add(self, x: float, slope: float) -> None:
-        self.samples += 1
-        self.inactive += slope == 0.0
-        self.saturated += abs(slope) < _FLAT * _SLOPES[self.activation]
-        self.least, self.most = min(self.least, x), max(self.most, x)
-
-
 def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tuple[NeuronRow, ...]:
     """A row for each activation of ``net``, which is called with one sample of ``data`` after another.
 
     ``net`` is called as ``fit`` calls it: with a list of floats, or with a batch of one sample if its
     ``takes_batches`` is true. No ``grad`` is touched.
     """
-    call = _caller(net)
-    tallies: dict[str, _Tally] = {}
-    seen = 0
+    call, called = _caller(net), user_site()  # a module has no line of its own in the user's code
+    seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    sites: dict[tuple[str, str], str | None] = {}
+    samples = 0
     with with_sites.on():
         for sample in data:
-            seen += 1
-            root = _root(call(sample))
-            if root is not None:
-                _count(Graph(root, names), tallies)
-    if not seen:
+            samples += 1
+            for neuron, site, x, slope in _activations(call(sample), names):
+                seen[neuron].append((x, slope))
+                sites.setdefault(neuron, None if site == called else site)
+    if not samples:
         raise ValueError("diagnose: data holds no sample")
-    called = user_site()  # a module has no line of its own in the user's code
-    return tuple(
-        NeuronRow(
-            name, t.activation, t.samples, t.inactive, t.saturated, t.least, t.most,
-            None if t.site == called else t.site,
-        )
-        for name, t in tallies.items()
-    )  # fmt: skip
+    rows = []
+    for (name, activation), found in seen.items():
+        inputs, slopes = [x for x, _ in found], [abs(slope) for _, slope in found]
+        flat = sum(slope < FLAT * SLOPES[activation] for slope in slopes)
+        ends = min(inputs), max(inputs), sites[name, activation]
+        rows.append(NeuronRow(name, activation, len(found), slopes.count(0.0), flat, *ends))
+    return tuple(rows)
 
 
 def _caller(net: Any) -> Callable[[Any], Any]:
@@ -83,34 +68,25 @@ def _caller(net: Any) -> Callable[[Any], Any]:
     return lambda sample: function(sample.tolist() if isinstance(sample, np.ndarray) else sample)
 
 
-def _root(output: Any) -> Value | None:
-    """One Value that depends on all outputs."""
-    if isinstance(output, Value):
-        return output
-    several = [each for each in np.asarray(output, dtype=object).ravel().tolist() if isinstance(each, Value)]
-    return total(several) if several else None
-
-
-def _count(graph: Graph, tallies: dict[str, _Tally]) -> None:
-    """Add the activations of one sample."""
+def _activations(
+    output: Any, names: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], str | None, float, float]]:
+    """Of each activation of one sample its name and kind, its line, its input, and its slope."""
+    values = [each for each in np.asarray(output, dtype=object).ravel().tolist() if isinstance(each, Value)]
+    graph = Graph(total(values) if len(values) > 1 else values[0], names) if values else ()
     order: Counter[str] = Counter()
     for node in graph:
-        if node.rule is None:
-            continue
         place = rectified(node)
-        activation = "relu" if place >= 0 else node.rule.name
-        operand = node.operands[max(0, place)]
-        if activation not in _SLOPES or type(operand) is not int:
+        activation = "relu" if place >= 0 else node.rule.name if node.rule else ""
+        if activation not in SLOPES or not isinstance(node.operands[max(0, place)], int):
             continue
+        operand, slope = node.inputs[max(0, place)].node, node.local_derivatives[max(0, place)]
         unit = unit_of(node)
         kind = unit or activation
         order[kind] += 1
         name = kind if unit and order[kind] == 1 else f"{kind} #{order[kind]}"
-        site = node.site or graph.nodes[operand].site
-        tally = tallies.setdefault(name, _Tally(activation, site))
-        slope = node.local_derivatives[max(0, place)]
-        if slope is not None and tally.activation == activation:
-            tally.add(graph.nodes[operand].data, slope)
+        if operand is not None and slope is not None:
+            yield (name, activation), node.site or operand.site, operand.data, slope
 
 
 def alive(rows: Iterable[NeuronRow]) -> set[str]:
@@ -131,10 +107,8 @@ def neurons(rows: Iterable[NeuronRow], words: Words) -> list[Finding]:
             alike[key, row.activation, row.name.rpartition(".neurons.")[0] or row.name].append(row)
     found = []
     for (key, _, layer), several in alike.items():
-        if len(several) > 3:
-            found.append(_told(key, layer, several, words))
-        else:
-            found += [_told(key, row.name, [row], words) for row in several]
+        told = [(layer, several)] if len(several) > 3 else [(row.name, [row]) for row in several]
+        found += [_told(key, name, each, words) for name, each in told]
     return found
 
 
@@ -143,25 +117,17 @@ def _told(key: str, name: str, several: Sequence[NeuronRow], words: Words) -> Fi
     if len(several) > 1:
         listed = words.listed(each.name.rpartition(".")[2] for each in several)
         who = words("several neurons", n=len(several), names=listed, rule=who)
-    facts = {
-        "who": who, "low": short(min(each.least for each in several)),
-        "high": short(max(each.most for each in several)),
+    low, high = min(each.least for each in several), max(each.most for each in several)
+    flat, count = (sum(each) for each in zip(*((e.saturated, e.samples) for e in several), strict=True))
+    numbers = {
+        "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated, "least input": low,
+        "largest input": high,
     }  # fmt: skip
-    if key == "dead neuron":
-        what = words("dead neuron", n=row.samples, **facts)
-    else:
-        flat, count = (sum(each) for each in zip(*((e.saturated, e.samples) for e in several), strict=True))
-        what = words("flat neuron", flat=flat, n=count, **facts)
-    numbers = (
-        ("samples", float(row.samples)), ("inactive", float(row.inactive)),
-        ("saturated", float(row.saturated)),
-        ("least input", min(each.least for each in several)),
-        ("largest input", max(each.most for each in several)),
+    return finding(
+        words, "neuron", key, name, site=row.site, parameters=(each.name for each in several),
+        numbers=((name, float(x)) for name, x in numbers.items()), rule=row.activation, who=who, low=low,
+        high=high, n=row.samples if key == "dead neuron" else count, flat=flat,
     )  # fmt: skip
-    cause, word, advice = words.cause(key, rule=row.activation)
-    parameters = tuple(each.name for each in several)
-    return Finding("neuron", cause, name, None, row.site, what, advice, parameters, numbers, "", word,
-                   words.language)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------- errors and runs
@@ -172,42 +138,35 @@ _Found = tuple[list[Finding], list[str]]
 def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> _Found:
     """The findings of an error, and what was looked at."""
     if isinstance(error, UndefinedOperation):
-        numbers = tuple((f"operand {i}", x) for i, x in enumerate(error.numbers))
-        cause, word, advice = words.cause("undefined operation")
-        found = Finding("not finite", cause, error.rule, None, error.site, str(error), advice, (), numbers,
-                        word=word, language=words.language)  # fmt: skip
+        numbers = ((f"operand {i}", x) for i, x in enumerate(error.numbers))
+        found = finding(
+            words, "not finite", "undefined operation", error.rule, site=error.site, numbers=numbers,
+            text=str(error),
+        )  # fmt: skip
         return [found], [words("raising operation")]
     alone = error.sample is not None
-    cause, word, advice = words.cause(
-        "failed step", then=words("then sample", n=error.sample) if alone else ""
-    )
-    numbers = (("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost))))
-    sample = words("sample", n=error.sample) if alone else ""
-    found = Finding("training", cause, sample, None, _site_in(str(error)), f"{error}.", advice, (), numbers,
-                    word=word, language=words.language)  # fmt: skip
+    found = finding(
+        words, "training", "failed step", words("sample", n=error.sample) if alone else "", site=error.site,
+        numbers=(("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))),
+        text=f"{error}.", then=words("then sample", n=error.sample) if alone else "",
+    )  # fmt: skip
     more, looked = of_history(error.history, words)
-    more = [each for each in more if each.cause != "not finite"]
-    return [found, *more], [words("error of fit"), *looked]
-
-
-def _site_in(text: str) -> str | None:
-    """The ``[file:line]`` in a message."""
-    for part in reversed(text.split("[")):
-        site, bracket, _ = part.partition("]")
-        name, colon, line = site.rpartition(":")
-        if bracket and colon and name and line.isdigit():
-            return site
-    return None
+    return [found, *(each for each in more if each.cause != "not finite")], [words("error of fit"), *looked]
 
 
 def of_history(history: History, words: Words) -> _Found:
     """What the costs, gradient norms and learning rates of a run show."""
-    steps = list(history.step_cost)
+    steps, norms = list(history.step_cost), [each for each in history.gradient_norm if math.isfinite(each)]
     found = []
     if history.stopped == "not finite":
-        found.append(_about("stopped", history.message, (), words))
+        found.append(finding(words, "training", "stopped", text=history.message))
     found += _diverging(history.cost or steps, words, "epoch", history.learning_rate)
-    found += _norms(history.gradient_norm, words)
+    middle, largest = (sorted(norms)[len(norms) // 2], max(norms)) if norms else (0.0, 0.0)
+    if len(norms) > 3 and largest > 1e3 * max(middle, 1e-300):
+        found.append(finding(
+            words, "training", "spike", numbers=(("largest norm", largest), ("median norm", middle)),
+            x=largest, n=list(history.gradient_norm).index(largest) + 1, middle=middle,
+        ))  # fmt: skip
     return found, [words("costs seen", n=len(steps), m=len(history.cost))]
 
 
@@ -234,33 +193,15 @@ def _diverging(
     if len(costs) < 2:
         return []
     best = min(range(len(costs)), key=costs.__getitem__)
-    low, last, first = costs[best], costs[-1], costs[0]
     # Steps may be of one sample each, and jump: then the last ones lie above all of the first.
     few = max(1, len(costs) // 10) if unit == "one step" else 1
-    top = max(costs[:few])
+    low, last, top = costs[best], costs[-1], max(costs[:few])
     if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
         return []
-    what = words(
-        "diverging", low=short(low), unit=words(unit), best=best + 1, last=short(last), n=len(costs),
-        first=short(first), rate=words("at rate", x=short(rates[-1])) if rates else "",
-    )  # fmt: skip
-    if unit == "one step":
-        left = max(place for place, each in enumerate(costs) if each <= top) + 1
-        what += words("left for good", n=left + 1)
-    return [_about("diverging", what, (("lowest", low), ("last", last)), words)]
-
-
-def _norms(norms: Sequence[float], words: Words) -> list[Finding]:
-    finite = sorted(each for each in norms if math.isfinite(each))
-    if len(finite) < 4:
-        return []
-    middle, largest = finite[len(finite) // 2], finite[-1]
-    if not largest > 1e3 * max(middle, 1e-300):
-        return []
-    what = words("spike", x=short(largest), n=list(norms).index(largest) + 1, middle=short(middle))
-    return [_about("spike", what, (("largest norm", largest), ("median norm", middle)), words)]
-
-
-def _about(key: str, what: str, numbers: tuple[tuple[str, float], ...], words: Words) -> Finding:
-    cause, word, advice = words.cause(key)
-    return Finding("training", cause, "", None, None, what, advice, (), numbers, "", word, words.language)
+    left = max(place for place, each in enumerate(costs) if each <= top) + 1
+    rate = words("at rate", x=rates[-1]) if rates else ""
+    return [finding(
+        words, "training", "diverging", numbers=(("lowest", low), ("last", last)), low=low,
+        epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0], rate=rate,
+        left=words("left for good", n=left + 1) if unit == "one step" else "",
+    )]  # fmt: skip

@@ -1,130 +1,150 @@
-"""What a diagnosis says, in English and in Chinese: causes with their advice, and sentences."""
+"""What a diagnosis says, in English and in Chinese: kinds, causes with their advice, and sentences."""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from microbp.graph import Node
 from microbp.spelling import language
 from microbp.tables import number
 
-__all__ = ["Count", "Words", "part_of", "short", "unit_of"]
+__all__ = ["Cause", "Words", "part_of", "short", "unit_of"]
 
+#: The Chinese words for the kinds of findings.
 KINDS = {
     "not finite": "非有限数", "rule": "规则", "changed": "改动", "unreached": "未到达", "zero gradient": "零梯度",
     "tiny gradient": "梯度过小", "huge gradient": "梯度过大", "layers": "层", "neuron": "神经元",
     "stale gradient": "过期梯度", "training": "训练",
 }  # fmt: skip
 
-#: Of each cause its word and what to try, in English and in Chinese. Its English word is its name.
-CAUSES: dict[str, tuple[str, str, str, str]] = {
-    # A derivative that is 0, or all but 0.
-    "dead": ("dead {rule}", "{rule} 死亡", "for a few samples nothing; for all a smaller learning rate, a larger bias, other initial weights (init='he') or leaky_relu. In a hinge loss it means that the sample is right",
-        "若只有少数样本如此，不必处理；若所有样本如此：减小学习率、增大偏置、换初始权重（init='he'）或用 leaky_relu。对 hinge 损失，这表示该样本已分对"),
-    "corner": ("corner", "尖点", "inputs and weights that are not exactly 0; weights that start at 0 give this",
-        "让输入和权重不恰好为 0；权重从 0 开始就会这样"),
-    "saturated": ("saturated {rule}", "{rule} 饱和", "smaller weights or inputs at the scale of 1, or another activation (relu); for a probability, the loss that takes logits (binary_cross_entropy, softmax_cross_entropy)",
-        "减小权重，或把输入缩放到 1 左右，或换激活函数（relu）；若是概率，用以 logits 为输入的损失（binary_cross_entropy、softmax_cross_entropy）"),
-    "multiplied by 0": ("multiplied by 0", "乘以 0", "inputs that are not 0 for every sample, and weights that do not start at 0",
-        "让输入不在每个样本中都为 0，权重不从 0 开始"),
-    "not chosen": ("not chosen", "未被选中", "a smooth form (softplus, logsumexp), or another sample, if it should ever be chosen",
-        "若它应当被选中：用光滑形式（softplus、logsumexp），或换一个样本"),
-    "clipped": ("clipped", "被截断", "wider bounds, or no clip at all", "放宽上下界，或不用 clip"),
-    "flat power": ("flat power", "幂的斜率为 0", "nothing, if it is an error term that is 0: then this is the minimum",
-        "若它是等于 0 的误差项，不必处理：这就是最小值"),
-    "saturated softmax": ("saturated softmax", "softmax 饱和", "logits at the scale of 1", "让 logits 在 1 左右"),
-    "flat operation": ("flat operation", "运算平坦", "another point, or another operation", "换一个点，或换一个运算"),
-    "underflow": ("underflow", "下溢", "fewer or less flat steps in between, a loss on the logarithm, inputs at the scale of 1",
-        "减少中间步骤或让它们不那么平坦，对对数求损失，把输入缩放到 1 左右"),
-    "cancelled": ("cancelled", "相互抵消", "nothing, at a minimum; else look whether the same term is added and subtracted",
-        "若在最小值处，不必处理；否则检查是否有同一项一加一减"),
-    "rounding": ("cancelled", "相互抵消", "a form of the loss without the difference of large terms; at a minimum, nothing",
-        "改写损失，避免大数相减；若在最小值处，不必处理"),
-    "shrunk by depth": ("shrunk by depth", "逐步缩小", "fewer steps, weights whose products stay near 1 (init='xavier', 'he'), shortcuts that add",
-        "减少步数，让权重的乘积接近 1（init='xavier'、'he'），加跳跃连接"),
-    # A derivative that is large.
-    "division by a small number": ("division by a small number", "除以小数", "a denominator that is kept away from 0 (b + 1e-6), or another form of the quotient",
-        "让分母远离 0（b + 1e-6），或改写商"),
-    "log near its edge": ("{rule} near its edge", "{rule} 靠近边界", "a fused loss (cross_entropy, softplus, logsumexp) in place of log of a probability",
-        "用融合的损失（cross_entropy、softplus、logsumexp）代替概率的对数"),
-    "root near its edge": ("{rule} near its edge", "{rule} 靠近边界", "a number kept away from 0, such as sqrt(a + 1e-12)",
-        "让它远离 0，例如 sqrt(a + 1e-12)"),
-    "growth of exp": ("growth of exp", "exp 增长", "smaller arguments, or the logarithm of it all (logsumexp)",
-        "减小自变量，或对整体取对数（logsumexp）"),
-    "power of a large number": ("power of a large number", "大数的幂", "inputs and targets at the scale of 1, smaller weights",
-        "把输入和目标缩放到 1 左右，减小权重"),
-    "grown factor": ("growth by depth", "逐步增长", "inputs and targets at the scale of 1, smaller weights, squashing units (tanh)",
-        "把输入和目标缩放到 1 左右，减小权重，用有界的激活函数（tanh）"),
-    "multiplied by a large number": ("multiplied by a large number", "乘以大数", "inputs and targets at the scale of 1, smaller weights, squashing units (tanh)",
-        "把输入和目标缩放到 1 左右，减小权重，用有界的激活函数（tanh）"),
-    "steep operation": ("steep operation", "运算陡峭", "inputs at the scale of 1", "把输入缩放到 1 左右"),
-    "growth by depth": ("growth by depth", "逐步增长", "clip the gradients, fewer steps, smaller weights (init='xavier'), squashing units (tanh)",
-        "裁剪梯度，减少步数，减小权重（init='xavier'），用有界的激活函数（tanh）"),
-    "many paths": ("many paths", "路径太多", "a mean in place of a sum, or fewer uses of the same value",
-        "用平均代替求和，或减少同一个值的使用次数"),
-    "vanishing": ("vanishing", "消失", "relu or another unit that does not flatten, init='xavier' or 'he', shortcuts that add",
-        "用 relu 等不会变平的激活函数，init='xavier' 或 'he'，加跳跃连接"),
-    "exploding": ("exploding", "爆炸", "clip the gradients, smaller initial weights (init='xavier'), inputs at the scale of 1",
-        "裁剪梯度，减小初始权重（init='xavier'），把输入缩放到 1 左右"),
-    # What is not finite.
-    "given": ("{what} given", "输入为 {what}", "clean data (numpy.isfinite), or look at the step before, which made this parameter",
-        "清理数据（numpy.isfinite），或检查产生该参数的上一步"),
-    "nan from infinity": ("nan from infinity", "无穷产生 nan", "an end to the infinity it comes from",
-        "先消除产生它的无穷"),
-    "made": ("{made}", "{made}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)",
-        "把输入缩放到 1 左右，减小学习率，或改用对数（logsumexp、cross_entropy）"),
-    "swallowed": ("swallowed {what}", "吞掉了 {what}", "operands made safe before the operation: select the argument first, then compute on it",
-        "在运算之前让操作数安全：先用 select 选好自变量，再计算"),
-    "sum of gradients": ("sum of gradients", "梯度求和", "smaller factors on the way (see the values after it), or clip the gradients",
-        "减小途中的因子（见其后的值），或裁剪梯度"),
-    "not used": ("0 · {what}", "0 · {what}", "operands made safe before the operation: select the argument first, then compute on it",
-        "在运算之前让操作数安全：先用 select 选好自变量，再计算"),
-    "flat on steep": ("0 · {what}", "0 · {what}", "the square itself (Σ d²) in place of the square of its root, or a small number below the root: sqrt(a + 1e-12)",
-        "直接用平方和（Σ d²）代替根的平方，或在根号下加一个小数：sqrt(a + 1e-12)"),
-    "infinite slope": ("{slope}", "{slope}", "a number kept away from the edge, such as sqrt(a + 1e-12)",
-        "让它远离边界，例如 sqrt(a + 1e-12)"),
-    "overflow": ("overflow", "上溢", "clip does not help here: smaller weights or fewer steps, inputs at the scale of 1",
-        "clip 在此无用：减小权重或步数，把输入缩放到 1 左右"),
-    # The record.
-    "wrong rule": ("wrong rule", "规则错误", "microbp.check_rule({rule!r}), and mend the derivative in its row or its define()",
-        "用 microbp.check_rule({rule!r}) 检查，并改正表中或 define() 中的导数"),
-    "changed after use": ("changed after use", "使用后被改动", "compute the loss again after every change of .data; never change local derivatives",
-        "每次改动 .data 之后重新计算损失；不要改动局部导数"),
-    "constant": ("constant loss", "损失是常数", "compute it outside of no_grad(), from Values rather than from .data",
-        "在 no_grad() 之外计算，用 Value 而不是 .data"),
-    "constant leaves": ("constant loss", "损失是常数", "the Values that should learn in the forward computation, not detached copies; net.freeze(False)",
-        "前向计算中使用应当学习的 Value，而不是 detach 的副本；net.freeze(False)"),
-    "not computed": ("not computed", "不是计算结果", "the recorded result itself as the loss", "把记录下来的结果本身作为损失"),
-    "frozen": ("frozen", "被冻结", "net.freeze(False), or value.requires_grad = True, if this should learn",
-        "若应当学习：net.freeze(False) 或 value.requires_grad = True"),
-    "disconnected": ("disconnected", "没有连接", "use it in the forward computation; look for .data, detach(), no_grad() and copies there",
-        "在前向计算中使用它；检查那里的 .data、detach()、no_grad() 和副本"),
-    "detached": ("detached", "被分离", "the Value itself, not its .data or a detached copy, in the forward computation",
-        "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本"),
-    "taken as .data": ("taken as .data", "只取了 .data", "the Value itself, not its .data or a detached copy, in the forward computation",
-        "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本"),
-    "accumulated": ("accumulated", "累加", "net.zero_grad() before backward(); if you add up over several losses, this is meant",
-        "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的"),
-    "stale": ("stale", "过期", "net.zero_grad() before backward(); if you add up over several losses, this is meant",
-        "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的"),
-    # Neurons, errors, runs.
-    "dead neuron": ("dead {rule}", "{rule} 死亡", "a larger bias, a smaller learning rate, other initial weights (another seed, init='he'), or leaky_relu",
-        "增大偏置，减小学习率，换初始权重（换 seed、init='he'），或用 leaky_relu"),
-    "saturated neuron": ("saturated {rule}", "{rule} 饱和", "inputs at the scale of 1, smaller initial weights (init='xavier')",
-        "把输入缩放到 1 左右，减小初始权重（init='xavier'）"),
-    "undefined operation": ("undefined operation", "运算无定义", "operands kept inside of the domain (clip, softplus), or a fused loss (cross_entropy)",
-        "让操作数留在定义域内（clip、softplus），或用融合的损失（cross_entropy）"),
-    "failed step": ("not finite", "非有限数", "a smaller learning rate, clip=1.0, inputs and targets at the scale of 1{then}",
-        "减小学习率，clip=1.0，把输入和目标缩放到 1 左右{then}"),
-    "stopped": ("not finite", "非有限数", "fit raised NotFinite: give diagnose that error",
-        "fit 抛出了 NotFinite：把该异常交给 diagnose"),
-    "diverging": ("diverging", "发散", "a tenth of the learning rate, or clip=1.0", "把学习率减到十分之一，或 clip=1.0"),
-    "spike": ("exploding", "爆炸", "clip at a few times the median, or look at the samples of that step",
-        "按中位数的几倍裁剪，或检查那一步的样本"),
-}  # fmt: skip
+
+class Cause(NamedTuple):
+    """A cause in one language, with room for its facts."""
+
+    word: str
+    #: What was seen; at an operation that is to blame for a gradient a sentence of that kind completes it.
+    what: str
+    #: What to try.
+    advice: str
+
+
+#: Each cause in English and in Chinese. Its English word is its name.
+CAUSES: dict[str, tuple[Cause, Cause]] = {
+    "dead": (Cause("dead {rule}", "{what} is flat below 0, and its input is {at}", "for a few samples nothing; for all a smaller learning rate, a larger bias, other initial weights (init='he') or leaky_relu. In a hinge loss it means that the sample is right"),
+        Cause("{rule} 死亡", "{what} 在 0 以下平坦，而它的输入 {at}", "若只有少数样本如此，不必处理；若所有样本如此：减小学习率、增大偏置、换初始权重（init='he'）或用 leaky_relu。对 hinge 损失，这表示该样本已分对")),
+    "corner": (Cause("corner", "{rule} has its corner at 0, and {name} is exactly 0, where the derivative is 0 by convention{how}", "inputs and weights that are not exactly 0; weights that start at 0 give this"),
+        Cause("尖点", "{rule} 在 0 处有尖点，而 {name} 恰好为 0，按约定导数取 0{how}", "让输入和权重不恰好为 0；权重从 0 开始就会这样")),
+    "saturated": (Cause("saturated {rule}", "{rule} is flat at {at}", "smaller weights or inputs at the scale of 1, or another activation (relu); for a probability, the loss that takes logits (binary_cross_entropy, softmax_cross_entropy)"),
+        Cause("{rule} 饱和", "{rule} 在 {at} 处平坦", "减小权重，或把输入缩放到 1 左右，或换激活函数（relu）；若是概率，用以 logits 为输入的损失（binary_cross_entropy、softmax_cross_entropy）")),
+    "multiplied by 0": (Cause("multiplied by 0", "{name} is multiplied by {zero}{how}", "inputs that are not 0 for every sample, and weights that do not start at 0"),
+        Cause("乘以 0", "{name} 乘以 {zero}{how}", "让输入不在每个样本中都为 0，权重不从 0 开始")),
+    "not chosen": (Cause("not chosen", "{rule} took another operand than {at}", "a smooth form (softplus, logsumexp), or another sample, if it should ever be chosen"),
+        Cause("未被选中", "{rule} 选取的不是 {at}", "若它应当被选中：用光滑形式（softplus、logsumexp），或换一个样本")),
+    "clipped": (Cause("clipped", "{at} is outside of {low} … {high}", "wider bounds, or no clip at all"),
+        Cause("被截断", "{at} 超出 {low} … {high}", "放宽上下界，或不用 clip")),
+    "flat power": (Cause("flat power", "{name} = {a} to the power {b} has the slope 0 there{how}", "nothing, if it is an error term that is 0: then this is the minimum"),
+        Cause("幂的斜率为 0", "{name} = {a} 的 {b} 次幂在此处斜率为 0{how}", "若它是等于 0 的误差项，不必处理：这就是最小值")),
+    "saturated softmax": (Cause("saturated softmax", "the softmax of {at} leaves the derivative 0", "logits at the scale of 1"),
+        Cause("softmax 饱和", "{at} 的 softmax 使导数为 0", "让 logits 在 1 左右")),
+    "flat operation": (Cause("flat operation", "{rule} has the derivative 0 at {at}", "another point, or another operation"),
+        Cause("运算平坦", "{rule} 在 {at} 处导数为 0", "换一个点，或换一个运算")),
+    "underflow": (Cause("underflow", "{above} · {local} is below the smallest float, so that 0 arrives at {operand}", "fewer or less flat steps in between, a loss on the logarithm, inputs at the scale of 1"),
+        Cause("下溢", "{above} · {local} 小于最小的浮点数，因此到达 {operand} 的是 0", "减少中间步骤或让它们不那么平坦，对对数求损失，把输入缩放到 1 左右")),
+    "cancelled": (Cause("cancelled", "{op}: its {n} contributions {shown} sum to exactly 0. Gradient lost: {names}.", "nothing, at a minimum; else look whether the same term is added and subtracted"),
+        Cause("相互抵消", "{op}：它的 {n} 个贡献 {shown} 之和恰好为 0。失去梯度：{names}。", "若在最小值处，不必处理；否则检查是否有同一项一加一减")),
+    "rounding": (Cause("cancelled", "{op}: its {n} contributions {shown} cancel down to {total}, which is rounding (their exact sum is {exact}). Gradient lost: {names}.", "a form of the loss without the difference of large terms; at a minimum, nothing"),
+        Cause("相互抵消", "{op}：它的 {n} 个贡献 {shown} 抵消后剩下 {total}，这是舍入误差（精确的和为 {exact}）。失去梯度：{names}。", "改写损失，避免大数相减；若在最小值处，不必处理")),
+    "shrunk by depth": (Cause("shrunk by depth", "{gradient} arrives at {name} after {steps} steps, of which {n} make it smaller: {mean:.3g} per step on average. Concerned: {names}.", "fewer steps, weights whose products stay near 1 (init='xavier', 'he'), shortcuts that add"),
+        Cause("逐步缩小", "经过 {steps} 步到达 {name} 的是 {gradient}，其中 {n} 步使它变小：平均每步 {mean:.3g} 倍。涉及：{names}。", "减少步数，让权重的乘积接近 1（init='xavier'、'he'），加跳跃连接")),
+    "division by a small number": (Cause("division by a small number", "{node} divides by {at}", "a denominator that is kept away from 0 (b + 1e-6), or another form of the quotient"),
+        Cause("除以小数", "{node} 除以 {at}", "让分母远离 0（b + 1e-6），或改写商")),
+    "log near its edge": (Cause("{rule} near its edge", "{node} is the {rule} of {at}, where its slope is steep", "a fused loss (cross_entropy, softplus, logsumexp) in place of log of a probability"),
+        Cause("{rule} 靠近边界", "{node} 是 {at} 的 {rule}，那里斜率很陡", "用融合的损失（cross_entropy、softplus、logsumexp）代替概率的对数")),
+    "root near its edge": (Cause("{rule} near its edge", "{node} is the {rule} of {at}, where its slope is steep", "a number kept away from 0, such as sqrt(a + 1e-12)"),
+        Cause("{rule} 靠近边界", "{node} 是 {at} 的 {rule}，那里斜率很陡", "让它远离 0，例如 sqrt(a + 1e-12)")),
+    "growth of exp": (Cause("growth of exp", "{node} is the {rule} of {at}", "smaller arguments, or the logarithm of it all (logsumexp)"),
+        Cause("exp 增长", "{node} 是 {at} 的 {rule}", "减小自变量，或对整体取对数（logsumexp）")),
+    "power of a large number": (Cause("power of a large number", "{at}{grown}, is raised to the power {b}", "inputs and targets at the scale of 1, smaller weights"),
+        Cause("大数的幂", "{at}{grown}，取 {b} 次幂", "把输入和目标缩放到 1 左右，减小权重")),
+    "grown factor": (Cause("growth by depth", "{name} is multiplied by {by}{grown}", "inputs and targets at the scale of 1, smaller weights, squashing units (tanh)"),
+        Cause("逐步增长", "{name} 乘以 {by}{grown}", "把输入和目标缩放到 1 左右，减小权重，用有界的激活函数（tanh）")),
+    "multiplied by a large number": (Cause("multiplied by a large number", "{name} is multiplied by {by}{grown}", "inputs and targets at the scale of 1, smaller weights, squashing units (tanh)"),
+        Cause("乘以大数", "{name} 乘以 {by}{grown}", "把输入和目标缩放到 1 左右，减小权重，用有界的激活函数（tanh）")),
+    "steep operation": (Cause("steep operation", "{rule} is steep at {at}", "inputs at the scale of 1"),
+        Cause("运算陡峭", "{rule} 在 {at} 处陡峭", "把输入缩放到 1 左右")),
+    "growth by depth": (Cause("growth by depth", "of the {steps} steps from the loss to {name}, {n} make it larger, each {mean:.3g} times on average. {tail}", "clip the gradients, fewer steps, smaller weights (init='xavier'), squashing units (tanh)"),
+        Cause("逐步增长", "从损失到 {name} 的 {steps} 步中有 {n} 步使它变大，平均每步 {mean:.3g} 倍。{tail}", "裁剪梯度，减少步数，减小权重（init='xavier'），用有界的激活函数（tanh）")),
+    "many paths": (Cause("many paths", "the contributions of very many paths add up at {name} and on the way to it: by the factor {by:.3g}. {tail}", "a mean in place of a sum, or fewer uses of the same value"),
+        Cause("路径太多", "非常多路径的贡献在 {name} 处以及途中累加，放大 {by:.3g} 倍。{tail}", "用平均代替求和，或减少同一个值的使用次数")),
+    "vanishing": (Cause("vanishing", "from {last} back to {first} the gradient changes from {was} to {now}, {per:.3g} times per {what}. Root mean squares: {course}.", "relu or another unit that does not flatten, init='xavier' or 'he', shortcuts that add"),
+        Cause("消失", "从 {last} 回到 {first}，梯度由 {was} 变为 {now}，每{what} {per:.3g} 倍。均方根：{course}。", "用 relu 等不会变平的激活函数，init='xavier' 或 'he'，加跳跃连接")),
+    "exploding": (Cause("exploding", "from {last} back to {first} the gradient changes from {was} to {now}, {per:.3g} times per {what}. Root mean squares: {course}.", "clip the gradients, smaller initial weights (init='xavier'), inputs at the scale of 1"),
+        Cause("爆炸", "从 {last} 回到 {first}，梯度由 {was} 变为 {now}，每{what} {per:.3g} 倍。均方根：{course}。", "裁剪梯度，减小初始权重（init='xavier'），把输入缩放到 1 左右")),
+    "given": (Cause("{what} given", "{name} was given as {x}, {first} number that is not finite.{tail}", "clean data (numpy.isfinite), or look at the step before, which made this parameter"),
+        Cause("输入为 {what}", "{name} 给定为 {x}，是{first}非有限的数。{tail}", "清理数据（numpy.isfinite），或检查产生该参数的上一步")),
+    "nan from infinity": (Cause("nan from infinity", "{op} made {first} {what} {how}: {at}.{tail}", "an end to the infinity it comes from"),
+        Cause("无穷产生 nan", "{op} 产生了{first} {what}，{how}：{at}。{tail}", "先消除产生它的无穷")),
+    "made": (Cause("{made}", "{op} made {first} {what} {how}: {at}.{tail}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)"),
+        Cause("{made}", "{op} 产生了{first} {what}，{how}：{at}。{tail}", "把输入缩放到 1 左右，减小学习率，或改用对数（logsumexp、cross_entropy）")),
+    "swallowed": (Cause("swallowed {what}", "{op} = {x} is finite although an operand is not: {at}. The loss does not show it.", "operands made safe before the operation: select the argument first, then compute on it"),
+        Cause("吞掉了 {what}", "{op} = {x} 有限，尽管有操作数不是：{at}。损失没有显示出来。", "在运算之前让操作数安全：先用 select 选好自变量，再计算")),
+    "sum of gradients": (Cause("sum of gradients", "the {n} contributions to the gradient of {name} sum to {x}, {first} gradient that is not finite.{tail}", "smaller factors on the way (see the values after it), or clip the gradients"),
+        Cause("梯度求和", "{name} 的梯度的 {n} 个贡献之和为 {x}，是{first}非有限的梯度。{tail}", "减小途中的因子（见其后的值），或裁剪梯度")),
+    "not used": (Cause("0 · {what}", "{op}: its slope at {at} is {local}, and 0 arrives there: {sums}, {first} gradient that is not finite. The value was not used, but its derivative is not finite.{tail}", "operands made safe before the operation: select the argument first, then compute on it"),
+        Cause("0 · {what}", "{op}：它在 {at} 处的斜率为 {local}，而到达那里的是 0：{sums}，是{first}非有限的梯度。该值没有被使用，但它的导数非有限。{tail}", "在运算之前让操作数安全：先用 select 选好自变量，再计算")),
+    "flat on steep": (Cause("0 · {what}", "{op}: its slope at {at} is {local}, and 0 arrives there: {sums}, {first} gradient that is not finite. {user} is flat just where {name} is infinitely steep: together they have a slope, but not one by one.{tail}", "the square itself (Σ d²) in place of the square of its root, or a small number below the root: sqrt(a + 1e-12)"),
+        Cause("0 · {what}", "{op}：它在 {at} 处的斜率为 {local}，而到达那里的是 0：{sums}，是{first}非有限的梯度。{user} 平坦之处正是 {name} 无限陡峭之处：合起来有斜率，分开则没有。{tail}", "直接用平方和（Σ d²）代替根的平方，或在根号下加一个小数：sqrt(a + 1e-12)")),
+    "infinite slope": (Cause("{slope}", "{op}: its slope at {at} is {local}: {sums}, {first} gradient that is not finite.{tail}", "a number kept away from the edge, such as sqrt(a + 1e-12)"),
+        Cause("{slope}", "{op}：它在 {at} 处的斜率为 {local}：{sums}，是{first}非有限的梯度。{tail}", "让它远离边界，例如 sqrt(a + 1e-12)")),
+    "overflow": (Cause("overflow", "{op}: {sums}, beyond the largest float, at {at}: {first} gradient that is not finite.{tail}", "clip does not help here: smaller weights or fewer steps, inputs at the scale of 1"),
+        Cause("上溢", "{op}：{sums}，超过最大的浮点数，在 {at} 处：是{first}非有限的梯度。{tail}", "clip 在此无用：减小权重或步数，把输入缩放到 1 左右")),
+    "wrong rule": (Cause("wrong rule", "{op}: the derivative in {operand} is recorded as {stated}, but measured as {measured}, {ratio}.{again}", "microbp.check_rule({rule!r}), and mend the derivative in its row or its define()"),
+        Cause("规则错误", "{op}：对 {operand} 的导数记录为 {stated}，而测得 {measured}，{ratio}。{again}", "用 microbp.check_rule({rule!r}) 检查，并改正表中或 define() 中的导数")),
+    "changed after use": (Cause("changed after use", "{text}.{more}", "compute the loss again after every change of .data; never change local derivatives"),
+        Cause("使用后被改动", "{text}。{more}", "每次改动 .data 之后重新计算损失；不要改动局部导数")),
+    "constant": (Cause("constant loss", "{name} = {x!r} is a constant: it was recorded under no_grad(), detached, made from .data, or all that it depends on is frozen.", "compute it outside of no_grad(), from Values rather than from .data"),
+        Cause("损失是常数", "{name} = {x!r} 是常数：它在 no_grad() 下记录、被 detach、由 .data 得来，或它依赖的一切都被冻结。", "在 no_grad() 之外计算，用 Value 而不是 .data")),
+    "constant leaves": (Cause("constant loss", "nothing that {name} depends on takes a gradient: all its leaves are constants: {leaves}. They were detached, frozen, or made under no_grad().", "the Values that should learn in the forward computation, not detached copies; net.freeze(False)"),
+        Cause("损失是常数", "{name} 依赖的一切都不需要梯度：它的叶节点都是常数：{leaves}。它们被 detach、被冻结，或在 no_grad() 下产生。", "前向计算中使用应当学习的 Value，而不是 detach 的副本；net.freeze(False)")),
+    "not computed": (Cause("not computed", "{name} = {x!r} is a leaf: nothing was recorded that leads to it. Value(x.data), float(...) and a new Value of a number begin a graph of their own.", "the recorded result itself as the loss"),
+        Cause("不是计算结果", "{name} = {x!r} 是叶节点：没有记录任何通向它的运算。Value(x.data)、float(...) 和由数新建的 Value 都另起一个图。", "把记录下来的结果本身作为损失")),
+    "frozen": (Cause("frozen", "frozen (requires_grad is False), so that no gradient is kept: {who}.", "net.freeze(False), or value.requires_grad = True, if this should learn"),
+        Cause("被冻结", "{who} 被冻结（requires_grad 为 False），不保留梯度。", "若应当学习：net.freeze(False) 或 value.requires_grad = True")),
+    "disconnected": (Cause("disconnected", "{root} does not depend on {who}: no recorded operation leads from there to the loss.{constants}", "use it in the forward computation; look for .data, detach(), no_grad() and copies there"),
+        Cause("没有连接", "{root} 与 {who} 无关：没有记录从那里通向损失的运算。{constants}", "在前向计算中使用它；检查那里的 .data、detach()、no_grad() 和副本")),
+    "detached": (Cause("detached", "{root} does not depend on {who}; {told}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
+        Cause("被分离", "{root} 与 {who} 无关；{told}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
+    "taken as .data": (Cause("taken as .data", "{root} does not depend on {who}; {told}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
+        Cause("只取了 .data", "{root} 与 {who} 无关；{told}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
+    "accumulated": (Cause("accumulated", "{name}.grad = {held} is {how}, {one}{more}: {reason}.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
+        Cause("累加", "{name}.grad = {held} {how} {one}{more}：{reason}。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
+    "stale": (Cause("stale", "{name}.grad = {held} is {how}, {one}{more}: {reason}.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
+        Cause("过期", "{name}.grad = {held} {how} {one}{more}：{reason}。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
+    "dead neuron": (Cause("dead {rule}", "{who} gives 0 for all {n} samples: the weighted input lies between {low} and {high}, and no gradient goes through.", "a larger bias, a smaller learning rate, other initial weights (another seed, init='he'), or leaky_relu"),
+        Cause("{rule} 死亡", "{who} 对全部 {n} 个样本都给出 0：加权输入在 {low} 与 {high} 之间，没有梯度通过。", "增大偏置，减小学习率，换初始权重（换 seed、init='he'），或用 leaky_relu")),
+    "saturated neuron": (Cause("saturated {rule}", "{who} is flat for {flat} of {n} sample{n:s}: the weighted input lies between {low} and {high}.", "inputs at the scale of 1, smaller initial weights (init='xavier')"),
+        Cause("{rule} 饱和", "{who} 对 {n} 个样本中的 {flat} 个平坦：加权输入在 {low} 与 {high} 之间。", "把输入缩放到 1 左右，减小初始权重（init='xavier'）")),
+    "undefined operation": (Cause("undefined operation", "{text}", "operands kept inside of the domain (clip, softplus), or a fused loss (cross_entropy)"),
+        Cause("运算无定义", "{text}", "让操作数留在定义域内（clip、softplus），或用融合的损失（cross_entropy）")),
+    "failed step": (Cause("not finite", "{text}", "a smaller learning rate, clip=1.0, inputs and targets at the scale of 1{then}"),
+        Cause("非有限数", "{text}", "减小学习率，clip=1.0，把输入和目标缩放到 1 左右{then}")),
+    "stopped": (Cause("not finite", "{text}", "fit raised NotFinite: give diagnose that error"),
+        Cause("非有限数", "{text}", "fit 抛出了 NotFinite：把该异常交给 diagnose")),
+    "diverging": (Cause("diverging", "the cost was {low} in {epoch} {best} and is {last} in {epoch} {n}, above the {first} of the first{rate}.{left}", "a tenth of the learning rate, or clip=1.0"),
+        Cause("发散", "代价在第 {best} {epoch}为 {low}，到第 {n} {epoch}为 {last}，高于第一{epoch}的 {first}{rate}。{left}", "把学习率减到十分之一，或 clip=1.0")),
+    "spike": (Cause("exploding", "the gradient norm is {x} in step {n}; its median is {middle}.", "clip at a few times the median, or look at the samples of that step"),
+        Cause("爆炸", "第 {n} 步的梯度范数为 {x}；中位数为 {middle}。", "按中位数的几倍裁剪，或检查那一步的样本")),
+}
 
 #: Sentences and their parts, in English and in Chinese.
 SENTENCES: dict[str, tuple[str, str]] = {
+    # What an operation has done to a gradient.
+    "zero gradient": ("{op}: {why}{again}. Gradient 0: {names}.", "{op}：{why}{again}。梯度为 0：{names}。"),
+    "tiny gradient": ("{op}: {why}; its slope there is {local}, and no larger path avoids it. Gradient {gradient} for {name}; concerned: {names}.",
+        "{op}：{why}；那里的斜率为 {local}，没有更大的路径能避开它。{name} 的梯度为 {gradient}；涉及：{names}。"),
+    "huge gradient": ("{op}: {why}. {tail}", "{op}：{why}。{tail}"),
     "try": ("Try: {advice}.", "建议：{advice}。"),
     "at": (" at {where}", "（{where}）"),
     "of": ("{node} of {unit}", "{unit} 的 {node}"),
@@ -133,10 +153,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "likewise": (" Likewise {more}.", "同样的还有 {more}。"),
     "nothing found": ("nothing found", "没有发现问题"),
     "findings": ("{n} finding{n:s}", "发现 {n} 个问题"),
-    "not shown": ("{n} more findings are not shown (diagnosis.findings)",
-        "另有 {n} 个问题没有显示（diagnosis.findings）"),
-    "lines": ("Lines: call microbp.record_sites() before computing to see them.",
-        "要显示行号，请在计算之前调用 microbp.record_sites()。"),
+    "not shown": ("{n} more findings are not shown (diagnosis.findings)", "另有 {n} 个问题没有显示（diagnosis.findings）"),
+    "lines": ("Lines: call microbp.record_sites() before computing to see them.", "要显示行号，请在计算之前调用 microbp.record_sites()。"),
     "looked": ("Looked at: {what}.", "检查了：{what}。"),
     "columns": ("kind,cause,node,line", "类别,原因,节点,行"),
     "values": ("{n} value{n:s}", "{n} 个值"),
@@ -148,161 +166,70 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "no grad": ("grad, which is not computed", "grad（尚未计算）"),
     "neurons seen": ("{n} neuron{n:s} over {m} sample{m:s}", "{n} 个神经元，{m} 个样本"),
     "neurons fine": ("Neurons: {n} of {m} are fine{some}.", "神经元：{m} 个中有 {n} 个正常{some}。"),
-    "neurons off": ("; inactive for some samples, as it should be: {n}, {name} for most, {k} of {m}",
-        "；对部分样本不激活（正常）：{n} 个，其中 {name} 最多，{m} 个样本中有 {k} 个"),
-    "moved": ("The parameters have moved since: {told}. The gradients are those of the numbers that were recorded.",
-        "此后参数已改变：{told}。梯度对应的是当时记录的数。"),
-    "moved one": ("{name} was {was} and is {now} now", "{name} 原为 {was}，现为 {now}"),
+    "neurons off": ("; inactive for some samples, as it should be: {n}, {name} for most, {k} of {m}", "；对部分样本不激活（正常）：{n} 个，其中 {name} 最多，{m} 个样本中有 {k} 个"),
+    "moved": ("The parameters have moved since: {told}. The gradients are those of the numbers that were recorded.", "此后参数已改变：{told}。梯度对应的是当时记录的数。"),
+    "moved one": ("{name} was {was!r} and is {now!r} now", "{name} 原为 {was!r}，现为 {now!r}"),
     "step": ("This is step {n} of {m}.", "这是第 {n} 步，共 {m} 步。"),
-    "first bad step": ("Of {m} steps, step {n} is the first in which the loss is not finite; this is step {k}{before}.",
-        "共 {m} 步，从第 {n} 步起损失不再有限；这里是第 {k} 步{before}。"),
+    "first bad step": ("Of {m} steps, step {n} is the first in which the loss is not finite; this is step {k}{before}.", "共 {m} 步，从第 {n} 步起损失不再有限；这里是第 {k} 步{before}。"),
     "before it": (", the one before", "，即它的前一步"),
-    # Why a derivative is 0.
-    "dead": ("{what} is flat below 0, and its input is {at}", "{what} 在 0 以下平坦，而它的输入 {at}"),
     "maximum": ("maximum with 0", "与 0 取 maximum"),
-    "corner": ("{rule} has its corner at 0, and {name} is exactly 0, where the derivative is 0 by convention{how}",
-        "{rule} 在 0 处有尖点，而 {name} 恰好为 0，按约定导数取 0{how}"),
-    "saturated": ("{rule} is flat at {at}", "{rule} 在 {at} 处平坦"),
-    "multiplied by": ("{name} is multiplied by {zero}{how}", "{name} 乘以 {zero}{how}"),
     "number 0": ("the number 0", "数字 0"),
-    "not chosen": ("{rule} took another operand than {at}", "{rule} 选取的不是 {at}"),
-    "clipped": ("{at} is outside of {low} … {high}", "{at} 超出 {low} … {high}"),
-    "flat power": ("{name} = {a} to the power {b} has the slope 0 there{how}",
-        "{name} = {a} 的 {b} 次幂在此处斜率为 0{how}"),
-    "saturated softmax": ("the softmax of {at} leaves the derivative 0", "{at} 的 softmax 使导数为 0"),
-    "flat operation": ("{rule} has the derivative 0 at {at}", "{rule} 在 {at} 处导数为 0"),
     "given as 0": ("; {name} was given as 0", "；{name} 给定为 0"),
-    "0 by input": ("; {told} is 0 because its input is {x}", "；{told} 为 0，因为它的输入是 {x}"),
-    "0 by underflow": ("; {told} is 0 by underflow: the result is below the smallest float",
-        "；{told} 因下溢为 0：结果小于最小的浮点数"),
-    "0 by sum": ("; {told} adds up to 0", "；{told} 加起来为 0"),
-    "0 at": ("; {told} is 0 at {x}", "；{told} 在 {x} 处为 0"),
-    # Why it is large.
-    "divides": ("{node} divides by {at}", "{node} 除以 {at}"),
-    "edge": ("{node} is the {rule} of {at}, where its slope is steep", "{node} 是 {at} 的 {rule}，那里斜率很陡"),
-    "exp of": ("{node} is the {rule} of {at}", "{node} 是 {at} 的 {rule}"),
-    "to the power": ("{at}{grown}, is raised to the power {b}", "{at}{grown}，取 {b} 次幂"),
-    "times": ("{name} is multiplied by {by}{grown}", "{name} 乘以 {by}{grown}"),
+    "is 0 where": ("; {told} is 0, where {at}", "；{told} 为 0，其中 {at}"),
     "grown": (", which has grown from {start} over {n} operation{n:s}", "（它从 {start} 经过 {n} 个运算增长而来）"),
-    "steep": ("{rule} is steep at {at}", "{rule} 在 {at} 处陡峭"),
-    # Zero gradients.
-    "zero": ("{op}: {why}{again}. Gradient 0: {names}.", "{op}：{why}{again}。梯度为 0：{names}。"),
-    "underflow": ("{op}: {above} · {local} is below the smallest float, so that 0 arrives at {operand}{again}. Gradient 0: {names}.",
-        "{op}：{above} · {local} 小于最小的浮点数，因此到达 {operand} 的是 0{again}。梯度为 0：{names}。"),
-    "calls": (", in {own} of {total} calls", "，{total} 次调用中有 {own} 次"),
     "alike": (", and likewise at {n} more node{n:s}", "，另有 {n} 个节点同样如此"),
     "elsewhere": ("; elsewhere it is lost at {told}", "；在别处消失于 {told}"),
-    "sum to 0": ("{op}: its {n} contributions {shown} sum to exactly 0. Gradient lost: {names}.",
-        "{op}：它的 {n} 个贡献 {shown} 之和恰好为 0。失去梯度：{names}。"),
-    "cancel": ("{op}: its {n} contributions {shown} cancel down to {total}, which is rounding (their exact sum is {exact}). Gradient lost: {names}.",
-        "{op}：它的 {n} 个贡献 {shown} 抵消后剩下 {total}，这是舍入误差（精确的和为 {exact}）。失去梯度：{names}。"),
-    # Sizes.
-    "tiny": ("{op}: {why}; its slope there is {local}, and no larger path avoids it. Gradient {gradient} for {name}; concerned: {names}.",
-        "{op}：{why}；那里的斜率为 {local}，没有更大的路径能避开它。{name} 的梯度为 {gradient}；涉及：{names}。"),
-    "shrunk": ("{gradient} arrives at {name} after {steps} steps, of which {n} make it smaller: {mean:.3g} per step on average. Concerned: {names}.",
-        "经过 {steps} 步到达 {name} 的是 {gradient}，其中 {n} 步使它变小：平均每步 {mean:.3g} 倍。涉及：{names}。"),
-    "huge": ("{op}: {why}. {tail}", "{op}：{why}。{tail}"),
-    "huge tail": ("The gradient of {name} is {gradient}; the largest factors on its largest path are {largest}. Concerned: {names}.",
-        "{name} 的梯度为 {gradient}；最大路径上最大的因子是 {largest}。涉及：{names}。"),
+    "huge tail": ("The gradient of {name} is {gradient}; the largest factors on its largest path are {largest}. Concerned: {names}.", "{name} 的梯度为 {gradient}；最大路径上最大的因子是 {largest}。涉及：{names}。"),
     "factor": ("{x} at {node}", "{node} 处的 {x}"),
-    "many paths": ("the contributions of very many paths add up at {name} and on the way to it: by the factor {by:.3g}. {tail}",
-        "非常多路径的贡献在 {name} 处以及途中累加，放大 {by:.3g} 倍。{tail}"),
-    "grows": ("of the {steps} steps from the loss to {name}, {n} make it larger, each {mean:.3g} times on average. {tail}",
-        "从损失到 {name} 的 {steps} 步中有 {n} 步使它变大，平均每步 {mean:.3g} 倍。{tail}"),
-    "by layer": ("from {last} back to {first} the gradient changes from {was} to {now}, {per:.3g} times per {what}; most from {a} to {b}, {most:.3g} times. Root mean squares: {course}.",
-        "从 {last} 回到 {first}，梯度由 {was} 变为 {now}，每{what} {per:.3g} 倍；变化最大的是从 {a} 到 {b}，{most:.3g} 倍。均方根：{course}。"),
     "layer": ("layer", "层"),
     "call of": ("call of {unit}", "次 {unit} 调用"),
-    # Not finite.
-    "passed on": (" {n} later value{n:s} only passed it on ({names}){more}.",
-        "后面 {n} 个值只是传递它（{names}）{more}。"),
+    "passed on": (" {n} later value{n:s} only passed it on ({names}){more}.", "后面 {n} 个值只是传递它（{names}）{more}。"),
     "passed by nobody": (" Nobody passed it on{more}.", "没有值传递它{more}。"),
     "more made": ("; {n} more node{n:s} made one", "；另有 {n} 个节点也产生了"),
     "bad gradients": (" Gradients that are not finite: {names}.", "非有限的梯度：{names}。"),
     "the first": ("the first", "第一个"),
     "another": ("another", "另一个"),
-    "was given": ("{name} was given as {x}, {first} number that is not finite.{tail}",
-        "{name} 给定为 {x}，是{first}非有限的数。{tail}"),
-    "made": ("{op} made {first} {what} {how}: {at}.{tail}", "{op} 产生了{first} {what}，{how}：{at}。{tail}"),
     "of infinite": ("from operands that are infinite", "操作数为无穷"),
     "of finite": ("from operands that are finite", "操作数有限"),
-    "swallowed": ("{op} = {x} is finite although an operand is not: {at}. The loss does not show it.{more}",
-        "{op} = {x} 有限，尽管有操作数不是：{at}。损失没有显示出来。{more}"),
-    "did likewise": (" {n} more node{n:s} did likewise.", "另有 {n} 个节点同样如此。"),
-    "come from there": (" {n} gradient{n:s} of others come{come} from there{more}. Parameters with it: {names}.",
-        "其他 {n} 个梯度由此而来{more}。涉及的参数：{names}。"),
-    "more contributions": (", and {n} more contributions are not finite", "，另有 {n} 个贡献非有限"),
+    "come from there": (" {n} gradient{n:s} of others come{n:v} from there. Parameters with it: {names}.", "其他 {n} 个梯度由此而来。涉及的参数：{names}。"),
     "none": ("none", "无"),
-    "bad sum": ("the {n} contributions to the gradient of {name} sum to {x}, {first} gradient that is not finite.{tail}",
-        "{name} 的梯度的 {n} 个贡献之和为 {x}，是{first}非有限的梯度。{tail}"),
-    "not used": ("{op}: its slope at {at} is {local}, and 0 arrives there: {sums}, {first} gradient that is not finite. The value was not used, but its derivative is not finite.{tail}",
-        "{op}：它在 {at} 处的斜率为 {local}，而到达那里的是 0：{sums}，是{first}非有限的梯度。该值没有被使用，但它的导数非有限。{tail}"),
-    "flat on steep": ("{op}: its slope at {at} is {local}, and 0 arrives there: {sums}, {first} gradient that is not finite. {user} is flat just where {name} is infinitely steep: together they have a slope, but not one by one.{tail}",
-        "{op}：它在 {at} 处的斜率为 {local}，而到达那里的是 0：{sums}，是{first}非有限的梯度。{user} 平坦之处正是 {name} 无限陡峭之处：合起来有斜率，分开则没有。{tail}"),
-    "infinite slope": ("{op}: its slope at {at} is {local}: {sums}, {first} gradient that is not finite.{tail}",
-        "{op}：它在 {at} 处的斜率为 {local}：{sums}，是{first}非有限的梯度。{tail}"),
-    "overflow": ("{op}: {sums}, beyond the largest float, at {at}: {first} gradient that is not finite.{tail}",
-        "{op}：{sums}，超过最大的浮点数，在 {at} 处：是{first}非有限的梯度。{tail}"),
-    # The record.
-    "changed": ("{text}.{more}", "{text}。{more}"),
     "no longer hold": (" {n} more operations no longer hold.", "另有 {n} 个运算不再成立。"),
-    "wrong rule": ("{op}: the derivative in {operand} is recorded as {stated}, but measured as {measured}, {ratio}.{again}",
-        "{op}：对 {operand} 的导数记录为 {stated}，而测得 {measured}，{ratio}。{again}"),
     "sign": ("the sign is wrong", "符号错误"),
     "ratio": ("a ratio of {x}", "比值为 {x}"),
     "is 0": ("which is 0", "即 0"),
     "likewise at": (" Likewise at {names}.", "同样的还有 {names}。"),
-    "constant": ("{name} = {x!r} is a constant: it was recorded under no_grad(), detached, made from .data, or all that it depends on is frozen.",
-        "{name} = {x!r} 是常数：它在 no_grad() 下记录、被 detach、由 .data 得来，或它依赖的一切都被冻结。"),
-    "leaf": ("{name} = {x!r} is a leaf: nothing was recorded that leads to it. Value(x.data), float(...) and a new Value of a number begin a graph of their own.",
-        "{name} = {x!r} 是叶节点：没有记录任何通向它的运算。Value(x.data)、float(...) 和由数新建的 Value 都另起一个图。"),
-    "nothing learns": ("nothing that {name} depends on takes a gradient: all its leaves are constants: {leaves}. They were detached, frozen, or made under no_grad().",
-        "{name} 依赖的一切都不需要梯度：它的叶节点都是常数：{leaves}。它们被 detach、被冻结，或在 no_grad() 下产生。"),
-    "frozen": ("{who} {are} frozen (requires_grad is False), so that no gradient is kept.",
-        "{who} 被冻结（requires_grad 为 False），不保留梯度。"),
-    "disconnected": ("{root} does not depend on {who}: no recorded operation leads from there to the loss.{constants}",
-        "{root} 与 {who} 无关：没有记录从那里通向损失的运算。{constants}"),
-    "constants": (" The graph has {n} constant{n:s}, as detach() and no_grad() make them: {names}.",
-        "图中有 {n} 个常数（detach() 和 no_grad() 会产生）：{names}。"),
-    "copied": ("{root} does not depend on {who}; {told}.", "{root} 与 {who} 无关；{told}。"),
+    "constants": (" The graph has {n} constant{n:s}, as detach() and no_grad() make them: {names}.", "图中有 {n} 个常数（detach() 和 no_grad() 会产生）：{names}。"),
     "same constant": ("a constant of the same name and number is in the graph: {at}", "图中有同名同值的常数：{at}"),
     "same literal": ("its number {x!r} stands as a literal in {at}", "它的数 {x!r} 作为字面量出现在 {at}"),
-    "stale": ("{name}.grad = {held} is {how}, {one}{more}: {reason}.",
-        "{name}.grad = {held} {how} {one}{more}：{reason}。"),
     "times gradient": ("{n} times the gradient of this loss", "是该损失的梯度的 {n} 倍，后者为"),
     "other gradient": ("not what this loss gives", "不是该损失给出的"),
     "so for": (", and so for {names}", "，{names} 也是"),
-    "added up": ("backward() has added up, since grad was not cleared in between",
-        "backward() 累加了，因为中间没有清零 grad"),
+    "added up": ("backward() has added up, since grad was not cleared in between", "backward() 累加了，因为中间没有清零 grad"),
     "other loss": ("grad holds another loss's gradient as well, or it was changed", "grad 还包含另一个损失的梯度，或被改动过"),
-    # Neurons, errors, runs.
     "several neurons": ("{n} neurons ({names}): {rule}", "{n} 个神经元（{names}）：{rule}"),
-    "dead neuron": ("{who} gives 0 for all {n} samples: the weighted input lies between {low} and {high}, and no gradient goes through.",
-        "{who} 对全部 {n} 个样本都给出 0：加权输入在 {low} 与 {high} 之间，没有梯度通过。"),
-    "flat neuron": ("{who} is flat for {flat} of {n} sample{n:s}: the weighted input lies between {low} and {high}.",
-        "{who} 对 {n} 个样本中的 {flat} 个平坦：加权输入在 {low} 与 {high} 之间。"),
     "raising operation": ("the operation that raised the error", "抛出异常的运算"),
     "sample": ("sample {n}", "样本 {n}"),
     "then sample": ("; then diagnose the loss of sample {n} by itself", "；然后单独诊断样本 {n} 的损失"),
     "error of fit": ("the error of fit", "fit 的异常"),
     "costs seen": ("the costs of {n} steps and {m} epochs", "{n} 步、{m} 轮的代价"),
     "steps seen": ("the losses of {n} steps", "{n} 步的损失"),
-    "diverging": ("the cost was {low} in {unit} {best} and is {last} in {unit} {n}, above the {first} of the first{rate}.",
-        "代价在第 {best} {unit}为 {low}，到第 {n} {unit}为 {last}，高于第一{unit}的 {first}{rate}。"),
     "left for good": (" From step {n} on it has not been below the first again.", "从第 {n} 步起，它再也没有低于第一步。"),
     "epoch": ("epoch", "轮"),
     "one step": ("step", "步"),
     "at rate": (" at a learning rate of {x}", "（学习率 {x}）"),
-    "spike": ("the gradient norm is {x} in step {n}; its median is {middle}.",
-        "第 {n} 步的梯度范数为 {x}；中位数为 {middle}。"),
 }  # fmt: skip
 
 
-class Count(int):
-    """A number of things: ``{n} value{n:s}`` is in the plural where it must be."""
+class _Filled(string.Formatter):
+    """Floats have five digits; ``{n} value{n:s}`` is in the plural where it must be, ``come{n:v}`` a verb."""
 
-    def __format__(self, spec: str) -> str:
-        return "s" * (self != 1) if spec == "s" else int.__format__(self, spec)
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec in ("s", "v") and isinstance(value, int):
+            return "s" * ((value != 1) == (format_spec == "s"))
+        return short(value) if isinstance(value, float) and not format_spec else format(value, format_spec)
+
+
+_FILLED = _Filled()
 
 
 class Words:
@@ -317,13 +244,13 @@ class Words:
         self._column = ("en", "zh").index(self.language)
 
     def __call__(self, key: str, **facts: object) -> str:
-        """A sentence with its facts; floats in five digits, whole numbers as counts."""
-        return SENTENCES[key][self._column].format(**_plain(facts))
+        """A sentence with its facts."""
+        return _FILLED.format(SENTENCES[key][self._column], **facts)
 
-    def cause(self, key: str, **facts: object) -> tuple[str, str, str]:
-        """The name of a cause, its word in this language, and what to try."""
-        row = [text.format(**_plain(facts)) for text in CAUSES[key]]
-        return row[0], row[self._column], row[2 + self._column]
+    def cause(self, key: str, **facts: object) -> tuple[str, Cause]:
+        """The name of a cause, and what is said of it, with its facts."""
+        name, row = CAUSES[key][0].word, CAUSES[key][self._column]
+        return _FILLED.format(name, **facts), Cause(*(_FILLED.format(text, **facts) for text in row))
 
     def kind(self, kind: str) -> str:
         """The word for a kind of finding."""
@@ -354,10 +281,6 @@ class Words:
         """``relu at h1 of net.layers.0.neurons.2``: an operation, its node and its unit."""
         told = node.name if node.rule is None else self("operation", rule=node.rule.name, node=node.name)
         return self("of", node=told, unit=unit_of(node)) if unit_of(node) else told
-
-
-def _plain(facts: dict[str, object]) -> dict[str, object]:
-    return {name: Count(x) if type(x) is int else x for name, x in facts.items()}
 
 
 def unit_of(node: Node) -> str:

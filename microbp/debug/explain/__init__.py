@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import math
 from collections.abc import Mapping
 from typing import Any, overload
 
+import numpy as np
+
 from microbp.backward import upstream_gradients
 from microbp.debug.explain.derivation import Derivation
-from microbp.debug.explain.formulas import Math, name_of, number, quotient
-from microbp.debug.explain.matrices import MatrixExplanation, explain_program
-from microbp.debug.explain.records import Explanation, Row
-from microbp.debug.explain.sentences import language_of, say
-from microbp.debug.explain.short import shortened
+from microbp.debug.explain.names import shortened
+from microbp.debug.explain.records import Code, Explanation, Part, Row
+from microbp.debug.explain.sentences import Math, name_of, number, quotient, say
 from microbp.debug.passes import target
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
-from microbp.sweeps import dependents
+from microbp.replay.forms import Matrix
+from microbp.replay.function_graph import Captured
+from microbp.replay.latex import formulas, statements, whole_vector
+from microbp.replay.passes import Generated, generated
+from microbp.spelling import language as language_of
+from microbp.sweeps import backward, dependents
 from microbp.value import Value
 
 __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
@@ -94,7 +101,7 @@ def explain(
                 "explain(program) takes no value: it shows the derivation as a whole. One gradient of the "
                 "graph behind it is shown by explain(program.captured.graph, 'w')"
             )
-        return explain_program(loss, language)
+        return _of_program(loss, language)
     if value is None:
         raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
     asked = target(loss, value, names, "explain()")
@@ -114,30 +121,92 @@ def explain(
     parts = derivation.tell()
     if rate is not None and asked.node.requires_grad:
         parts += _update(derivation, float(rate), language)
-    told = Explanation(title, language, parts)
-    return Explanation(title, language, (*short.key([str(told)], language), *short.signs(language), *parts))
+    return Explanation(title, language, (*short.key(derivation.used, language), *parts))
 
 
-def _update(found: Derivation, rate: float, language: str) -> tuple[Math | Row, ...]:
+def _update(found: Derivation, rate: float, language: str) -> tuple[Part, ...]:
     """The step of gradient descent."""
-    w, step = found.value, found.label
-    data = found.graph.nodes[found.target].data
-    first, *others = map(number, (data, rate, found.result))
-    eta, gradient = (
-        Math(*(f"({each})" if each[0] in "−-" else each for each in both)) for both in others
-    )  # fmt: skip
-    row = Row(
-        "update",
-        w,
-        (Math(f"{w.text} − η·{step.text}", rf"{w.latex}-\eta\,{step.latex}"),),
-        Math(
-            f"{first.text} − {eta.text}·{gradient.text}",
-            rf"{first.latex}-{eta.latex}\cdot {gradient.latex}",
-        ),
-        data - rate * found.result,
-        data - rate * found.engine,
-        abs(data) + abs(rate * found.result),
-        sign="←",
+    w, by, data = found.value, found.label, found.graph.nodes[found.target].data
+    step = ast.BinOp(ast.Constant(rate), ast.Mult(), ast.Constant(found.result))
+    symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
+    numbers = found.formulas.numbers(ast.BinOp(ast.Constant(data), ast.Sub(), step))
+    ours, engine = data - rate * found.result, data - rate * found.engine
+    row = Row("update", w, (symbols,), numbers, ours, engine, abs(data) + abs(rate * found.result), sign="←")
+    eta = number(rate)
+    return say("update", language, rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}")), row
+
+
+# ------------------------------------------------------------------------------------ of a program
+#: By how much more the matrix form, which adds in another order, may differ than a line of a derivation:
+#: by 1e-9 of the largest gradient.
+COARSER = 1e3
+
+
+class MatrixExplanation(Explanation):
+    """The matrix form of a graph; ``str()`` has the program's lines, ``markdown`` has LaTeX.
+
+    ``rows`` has the derivative of each parameter by the matrix form and by the engine at the recorded sample.
+    """
+
+    def _verdict(self) -> Math | None:
+        if self.rows and self.ok:
+            return say("matrix agrees", self.language, count=len(self.rows))
+        return super()._verdict()
+
+
+def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
+    """The derivation by the matrices that were found in the graph: ``explain(program)``.
+
+    Raises ValueError for another language, and for a program in straight-line code or without matrices.
+    """
+    language = language_of(language)
+    if program.form == "straight":
+        raise ValueError(
+            "explain(program) writes the matrix form, and this program is straight-line code, which is its "
+            "own text (program.source): compile it with form='matrix', or explain one gradient, "
+            "explain(loss, w)"
+        )
+    captured = program.captured
+    plan, functions = statements(captured)
+    made, writer = generated(plan, functions), functions[1]
+    # The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas.
+    found: dict[str, tuple[list[str], list[str]]] = {
+        kind: ([], []) for kind in ("forward", "deltas", "gradients")
+    }
+    lines = made.write(comments=True).splitlines()
+    found["forward"][0].extend(each for each in lines if each.startswith("# "))
+    found["forward"][1].extend(whole_vector(plan, writer))
+    for statement, line in zip(writer.statements, writer.lines(), strict=True):
+        if statement.target is not None and not statement.indent:
+            code, shown = found[statement.section]
+            code.append(line.removeprefix("    "))
+            shown.extend(formulas(statement))
+    parts: list[Part] = []
+    for kind, (code, shown) in found.items():
+        if shown:
+            parts += [say(f"matrix {kind}", language), Code(tuple(code), tuple(shown))]
+    operations = f"{plan.cost:,}"  # the cost, which is their sum, is the group after them
+    title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
+    return MatrixExplanation(title, language, tuple(parts), _compared(captured, made))
+
+
+def _compared(captured: Captured, made: Generated) -> tuple[Row, ...]:
+    """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
+    if len(captured.outputs) != 1:
+        return ()
+    form = Matrix(captured, made)
+    nodes = captured.graph.nodes
+    sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
+    gradient = np.zeros(len(captured.params))
+    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, wrt_inputs=False)
+    engine = backward(captured.graph, {captured.graph.roots[-1]: 1.0}).tolist()
+    largest = max((abs(each) for each in engine if math.isfinite(each)), default=0.0)
+    columns = captured.param_names, captured.params, captured.trained, gradient.tolist()
+    return tuple(
+        Row("matrix", Math(f"∂J/∂{name}", ""), value=ours, engine=engine[position], size=largest * COARSER)
+        for name, position, trained, ours in zip(*columns, strict=True)
+        if position is not None and trained
     )
-    of = Math(f"η = {others[0].text}", rf"\eta = {others[0].latex}")
-    return say("update", language, rate=of), row
+
+
+Program.explain = _of_program

@@ -1,7 +1,9 @@
 """``Derivation``: one gradient by the chain rule, sentence by sentence and line by line.
 
-It goes from station to station (:mod:`microbp.debug.explain.stations`). A ``Factor`` is the derivative of one
-station by the next one below, with its formula and its sentences.
+It stops at *stations* on its way from the loss down. What nobody named and only one node uses is passed
+over: its derivative becomes part of the factor between the stations above and below. So is a term of a sum,
+whose derivative is exactly 1. A ``Factor`` is the derivative of one station by the next one below, with its
+formula and its sentences.
 """
 
 from __future__ import annotations
@@ -14,20 +16,10 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 
-from microbp.debug.explain.formulas import (
-    DEEPEST,
-    Formulas,
-    Math,
-    flat,
-    name_of,
-    number,
-    product,
-    quotient,
-    total,
-)  # fmt: skip
-from microbp.debug.explain.records import WIDTH, Row, agree, within
-from microbp.debug.explain.sentences import say
-from microbp.debug.explain.stations import Chain, Stations
+from microbp.debug.explain.formulas import DEEPEST, Formulas, flat, multiplied, product, total
+from microbp.debug.explain.records import WIDTH, Part, Row, agree, within
+from microbp.debug.explain.sentences import Math, name_of, number, quotient, say
+from microbp.debug.formulas import Formula, numbers_of
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
 from microbp.lazy import cached_property
@@ -36,6 +28,9 @@ from microbp.sweeps import backward
 
 __all__ = ["Derivation"]
 
+#: How many derivatives one factor may hold that are no mere constants, how many in all, and how many operands
+#: an unnamed node may have that is passed over: it would be too long, written out.
+LONGEST, LINKS, OPERANDS = 4, 50, 8
 #: With more ways, or more factors, than these the paths are collected at δ.
 WAYS, FACTORS = 4, 24
 #: How many δ are derived, how many factors have their formula, and how many terms a sum shows.
@@ -43,31 +38,116 @@ DELTAS, DERIVED, SHOWN = 12, 12, 4
 #: How many factors stand in a row before the next δ, and how many stations of a path at either end.
 ROW, ENDS = 6, 6
 #: How many sentences a factor has about branches, and how many links are written before constants are joined.
-BRANCHES, LINKS = 3, 8
+BRANCHES, WRITTEN = 3, 8
 #: By how much a formula as people write it may differ from the number computed before that is said.
 VISIBLE = 1e-8
 
 Say = Callable[..., Math]
+#: Each node passed on a way from a station down to the next one, and the place of the operand below.
+Chain = tuple[tuple[int, int], ...]
 ELLIPSIS = Math("…", r"\dots")
+
+
+class Stations:
+    """The stations between the root of a graph and the node at position ``target``."""
+
+    def __init__(self, graph: Graph, target: int) -> None:
+        self.graph, self.target, self.root = graph, target, graph.root.position
+        #: For each node between: where it is used on a way up to the root, as (user, place).
+        self.uses: dict[int, list[tuple[int, int]]] = {target: []}
+        for node in graph.nodes[target + 1 :]:
+            below = [
+                (x, place)
+                for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
+                if local is not None and isinstance(x, int) and x in self.uses
+            ]
+            if below:
+                self.uses[node.position] = []
+            for operand, place in below:
+                self.uses[operand].append((node.position, place))
+        #: For each node the station that it belongs to: itself, or the next one above.
+        self.top: dict[int, int] = {}
+        held, links = dict.fromkeys(self.uses, 0), dict.fromkeys(self.uses, 0)
+        #: For each station how many ways lead up from it, counting stations only.
+        self.ways: dict[int, int] = {}
+        for position in sorted(self.uses, reverse=True):
+            node, uses = graph.nodes[position], self.uses[position]
+            self.top[position] = position
+            if len(uses) == 1 and position != target:
+                user = graph.nodes[uses[0][0]]
+                varying = held[user.position] + (not _constant(user))
+                plain = not node.named and (len(node.operands) <= OPERANDS or _added(node))
+                if (plain or _added(user)) and varying < LONGEST and links[user.position] + 1 < LINKS:
+                    self.top[position] = self.top[user.position]
+                    held[position], links[position] = varying, links[user.position] + 1
+            if self.top[position] == position:
+                ways = sum(self.ways[above] for above in self.above(position))
+                self.ways[position] = min(ways, 10**9) if uses else 1
+        passed = {position for position, top in self.top.items() if top != position}
+        unnamed = {node.position for node in graph if node.rule is not None and not node.named}
+        #: The nodes that are no stations, and that stand in formulas by what they are computed from.
+        self.inside = unnamed - self.uses.keys() | passed
+
+    def above(self, station: int) -> list[int]:
+        """The next stations above, each once, the first used first."""
+        return list(dict.fromkeys(self.top[user] for user, _ in self.uses[station]))
+
+    def chains(self, above: int, below: int) -> list[tuple[float, Chain]]:
+        """Every way from a station down to the next one, the largest first, and its recorded derivative."""
+        chains = []
+        for last in self.uses[below]:
+            if self.top[last[0]] == above:
+                chain = [last]
+                while chain[-1][0] != above:
+                    chain += self.uses[chain[-1][0]]
+                nodes = self.graph.nodes
+                recorded = (nodes[user].local_derivatives[place] or 0.0 for user, place in reversed(chain))
+                chains.append((math.prod(recorded), tuple(reversed(chain))))
+        return sorted(chains, key=lambda chain: -abs(chain[0]))
+
+    def paths(self) -> list[tuple[int, ...]]:
+        """Every way from the root down to the target, as stations; for few ways only."""
+        complete: list[tuple[int, ...]] = []
+        pending: list[tuple[int, ...]] = [(self.target,)]
+        while pending:
+            path = pending.pop()
+            if path[0] == self.root:
+                complete.append(path)
+            else:
+                pending += [(above, *path) for above in reversed(self.above(path[0]))]
+        return complete
+
+
+def _added(node: Node) -> bool:
+    return node.rule is not None and node.rule.name in ("add", "sum")
+
+
+def _constant(node: Node) -> bool:
+    """Whether the local derivatives of a node are constants, whatever the numbers."""
+    assert node.rule is not None
+    name = node.rule.name
+    return name in ("add", "sub", "neg", "sum") or (
+        name in ("mul", "div") and any(isinstance(x, float) for x in node.operands)
+    )
 
 
 class Factor:
     """∂above/∂below between two neighbouring stations: the sum over the chains between them."""
 
     def __init__(self, stations: Stations, formulas: Formulas, above: int, below: int) -> None:
-        self.stations, self.formulas, self.above, self.below = stations, formulas, above, below
+        self.formulas, self.above, self.below = formulas, above, below
         self.nodes = stations.graph.nodes
         self.names = name_of(self.nodes[above]), name_of(self.nodes[below])
         self.label = quotient(*self.names)
-        self.chains = sorted(stations.chains(above, below), key=lambda chain: -abs(chain.recorded))
+        chains = stations.chains(above, below)
+        self.chains = [chain for _, chain in chains]
         #: What the engine has recorded, and the size of what is added up.
-        self.recorded = added([chain.recorded for chain in self.chains])
-        self.size = added([abs(chain.recorded) for chain in self.chains])
+        self.recorded, self.size = added([x for x, _ in chains]), added([abs(x) for x, _ in chains])
         #: The first link whose row gives another number than was recorded: its operation and node.
         self.culprit = ""
         #: What the formulas as people write them give along the last chain.
         self.written = math.nan
-        rest = [chain.recorded for chain in self.chains[SHOWN:]]
+        rest = [recorded for recorded, _ in chains[SHOWN:]]
         #: The number that the rows give.
         self.value = added([*map(self._value, self.chains[:SHOWN]), *rest])
         self.verbatim, self.simple = self._trees(added(rest) if rest else None)
@@ -79,18 +159,15 @@ class Factor:
 
     def _value(self, chain: Chain) -> float:
         """The product along a chain, by what the rows of the table give at the numbers recorded."""
-        value = shown = 1.0
-        for user, place in chain.links:
+        value = self.written = 1.0
+        for user, place in chain:
             node = self.nodes[user]
-            local = node.local_derivatives[place]
-            assert node.rule is not None
-            assert local is not None
-            computed, written = self.formulas.computed(user, place)
-            if not agree(computed, local, abs(local)):
+            local = node.local_derivatives[place] or 0.0
+            computed, written = Formula(self.formulas.graph, user, place).computed()
+            if not agree(computed, local, abs(local)) and node.rule is not None:
                 line = "" if node.site is None else f", {node.site}"
                 self.culprit = self.culprit or f"{node.rule.name} at {plain_name(node.name)}{line}"
-            value, shown = value * computed, shown * written
-        self.written = shown
+            value, self.written = value * computed, self.written * written
         return value
 
     def _trees(self, rest: float | None) -> tuple[ast.expr, ast.expr]:
@@ -101,17 +178,15 @@ class Factor:
             forms.append((word, word))
         verbatim, simple = ([each[k] for each in forms] for k in (0, 1))
         if len({ast.dump(each) for each in simple}) == 1 and len(simple) > 1:
-            return total(verbatim), _multiplied([ast.Constant(float(len(simple))), *flat(simple[0])])
+            return total(verbatim), multiplied([ast.Constant(float(len(simple))), *flat(simple[0])])
         return total(verbatim), total(simple)
 
     def _forms(self, chain: Chain) -> tuple[ast.expr, ast.expr]:
-        factors: list[ast.expr] = []
-        for user, place in chain.links:
-            factors += flat(self.formulas.derivative(user, place))
-        simple = _multiplied(factors)
+        factors = [each for link in chain for each in flat(self.formulas.derivative(*link))]
+        simple = multiplied(factors)
         kept = [each for each in factors if not (isinstance(each, ast.Constant) and each.value == 1.0)]
         constants = sum(isinstance(each, ast.Constant) for each in kept)
-        if constants < 2 or not 2 < len(kept) <= LINKS:
+        if constants < 2 or not 2 < len(kept) <= WRITTEN:
             return simple, simple
         if isinstance(kept[0], ast.Constant) and kept[0].value == -1.0:
             return ast.UnaryOp(ast.USub(), product(kept[1:])), simple
@@ -126,8 +201,7 @@ class Factor:
 
     def definition(self) -> Math:
         """``net = w·x + b``: what the node above is computed by."""
-        place = self.chains[0].links[0][1]
-        above = self.names[0]
+        place, above = self.chains[0][0][1], self.names[0]
         for depth in range(DEEPEST):
             made = self.formulas.math(self.formulas.definition(self.above, place, depth))
             if len(made.text) <= WIDTH:
@@ -146,59 +220,37 @@ class Factor:
         differs = not abs(self.written - self.value) <= VISIBLE * abs(self.value)
         if len(self.chains) == 1 and differs and math.isfinite(self.value):
             said.append(say("digits", shown=number(self.written), value=number(self.value)))
-        links = [link for chain in self.chains[:SHOWN] for link in chain.links]
+        links = [link for chain in self.chains[:SHOWN] for link in chain]
         branches = [self._softmax(say), *dict.fromkeys(self._branch(*link, say) for link in links)]
         return said + [each for each in branches if each is not None][:BRANCHES]
 
     def _softmax(self, say: Say) -> Math | None:
         """Of cross_entropy with targets that add up to 1: its derivative is softmax minus target."""
-        user, place = self.chains[0].links[-1]
+        user, place = self.chains[0][-1]
         node = self.nodes[user]
-        half = len(node.operands) // 2
-        local = node.local_derivatives[place]
+        half, local = len(node.operands) // 2, node.local_derivatives[place]
         if node.rule is None or node.rule.name != "cross_entropy" or place >= half or local is None:
             return None
-        targets = self._numbers(node)[half:]
+        targets = numbers_of(self.formulas.graph, node)[half:]
         if len(self.chains) > 1 or added(targets) != 1.0:
             return None
         filled = {"below": self.names[1], "p": number(local + targets[place]), "t": number(targets[place])}
         return say("softmax" if self.recorded == local else "softmax scaled", **filled)
 
     def _branch(self, user: int, place: int, say: Say) -> Math | None:
+        """Which branch was taken; of the largest of several which that is."""
         node = self.nodes[user]
         assert node.rule is not None
-        if node.rule.name == "max":
-            return self._largest(node, place, say)
-        condition = self.formulas.condition(user, place)
-        return None if condition is None else say("branch", rule=node.rule.name, condition=condition)
-
-    def _largest(self, node: Node, place: int, say: Say) -> Math:
+        if node.rule.name != "max":
+            taken = self.formulas.condition(user, place)
+            key = "branch" if taken and taken[1] else "branch not"
+            return None if taken is None else say(key, rule=node.rule.name, condition=taken[0])
         names = [name_of(self.nodes[x]) if isinstance(x, int) else number(x) for x in node.operands]
-        first = [k for k, x in enumerate(self._numbers(node)) if x == node.data]
+        first = [k for k, x in enumerate(numbers_of(self.formulas.graph, node)) if x == node.data]
         if place not in first:
             other = names[first[0]] if first else number(node.data)
             return say("not largest", below=names[place], other=other)
-        if len(first) > 1:
-            return say("tie", below=names[place], count=len(first))
-        return say("largest", below=names[place])
-
-    def _numbers(self, node: Node) -> list[float]:
-        return [self.nodes[x].data if isinstance(x, int) else x for x in node.operands]
-
-
-def _multiplied(factors: Sequence[ast.expr]) -> ast.expr:
-    """The product with its constants multiplied and put first."""
-    coefficient, rest = 1.0, []
-    for each in factors:
-        if isinstance(each, ast.Constant) and isinstance(each.value, float):
-            coefficient *= each.value
-        else:
-            rest.append(each)
-    if not rest or coefficient == 1.0:
-        return product(rest) if rest else ast.Constant(coefficient)
-    if coefficient == -1.0:
-        return ast.UnaryOp(ast.USub(), product(rest))
-    return product([ast.Constant(coefficient), *rest])
+        return say("tie" if len(first) > 1 else "largest", below=names[place], count=len(first))
 
 
 def times(parts: Sequence[Math]) -> Math:
@@ -247,12 +299,17 @@ class Derivation:
         self.engine = self.gradients[target] if engine is None else engine
         self.loss, self.value = name_of(graph.root), name_of(graph.nodes[target])
         self.label = quotient(self.loss, self.value)
-        self.parts: list[Math | Row] = []
+        self.parts: list[Part] = []
         self.factors: dict[tuple[int, int], Factor] = {}
         #: Stations at which a way from one term of a sum meets another term.
         self.meeting: set[int] = set()
         #: The gradient that the derivation came to.
         self.result = math.nan
+
+    @property
+    def used(self) -> set[int]:
+        """The nodes that it speaks of."""
+        return self.formulas.used | {each for pair in self.factors for each in pair}
 
     def say(self, sentence: str, **filled: Math | str | int) -> None:
         """Add a sentence."""
@@ -261,7 +318,7 @@ class Derivation:
     def _said(self, sentence: str, **filled: Math | str | int) -> Math:
         return say(sentence, self.language, **filled)
 
-    def tell(self) -> tuple[Math | Row, ...]:
+    def tell(self) -> tuple[Part, ...]:
         """All parts."""
         if self.target == self.root:
             self.say("itself", loss=self.loss)
@@ -434,7 +491,7 @@ class Derivation:
         scale = math.prod(each.recorded for each in tail)
         above = []
         for each in self.stations.above(low):
-            recorded = [chain.recorded for chain in self.stations.chains(each, low)]
+            recorded = [recorded for recorded, _ in self.stations.chains(each, low)]
             above.append((self.gradients[each] * sum(recorded) * scale, each))
         above.sort(key=lambda pair: -abs(pair[0]) if pair[0] == pair[0] else -math.inf)
         tops = {top for _, top in above}

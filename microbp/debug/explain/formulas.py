@@ -9,17 +9,15 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
 
-from microbp.debug.formulas import argument, stated
+from microbp.debug.explain.sentences import DIGITS, Math, name_of
+from microbp.debug.formulas import Formula
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
-from microbp.notation import ATOM, SUM, Term, latex, latex_name, latex_number, plain_name, plain_number, text
+from microbp.notation import ATOM, SUM, Term, latex, latex_name, text
 
-__all__ = ["DEEPEST", "Formulas", "Math", "flat", "name_of", "number", "product", "quotient", "total"]
+__all__ = ["DEEPEST", "Formulas", "flat", "multiplied", "product", "total"]
 
-#: How many significant digits a rounded number is printed with; one with fewer is exact.
-DIGITS = 9
 #: How many operations deep, and with how many operands in all, an unnamed node is written out.
 DEEPEST, WIDEST = 6, 8
 #: How many terms of a sum, and how many operands of another operation over a list, are written out.
@@ -27,28 +25,6 @@ TERMS, OPERANDS = 4, 6
 #: A condition that is longer is written with the names of its operands.
 LONGEST = 50
 _SIGNS: dict[str, ast.operator] = {"add": ast.Add(), "sub": ast.Sub(), "mul": ast.Mult(), "div": ast.Div()}
-
-
-class Math(NamedTuple):
-    """A formula in both forms."""
-
-    text: str
-    latex: str
-
-
-def name_of(node: Node) -> Math:
-    """A node's name."""
-    return Math(plain_name(node.name), latex_name(node.name))
-
-
-def quotient(above: Math, below: Math) -> Math:
-    """∂above/∂below."""
-    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
-
-
-def number(x: float) -> Math:
-    """A number as it is printed."""
-    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
 
 
 # ------------------------------------------------------------------------------------------- trees
@@ -81,6 +57,21 @@ def flat(tree: ast.expr) -> list[ast.expr]:
     return [tree]
 
 
+def multiplied(factors: Sequence[ast.expr]) -> ast.expr:
+    """The product with its constants multiplied and put first."""
+    coefficient, rest = 1.0, []
+    for each in factors:
+        if isinstance(each, ast.Constant) and isinstance(each.value, float):
+            coefficient *= each.value
+        else:
+            rest.append(each)
+    if not rest or coefficient == 1.0:
+        return product(rest) if rest else ast.Constant(coefficient)
+    if coefficient == -1.0:
+        return ast.UnaryOp(ast.USub(), product(rest))
+    return product([ast.Constant(coefficient), *rest])
+
+
 def _whole(tree: ast.expr) -> Expression:
     return Expression("", frozenset(), tree)
 
@@ -94,26 +85,24 @@ class Formulas:
         self.scope = {f"n{position}": data for position, data in enumerate(graph.data.tolist())}
         #: The words that stand for a text of our own, and what that is in either form.
         self._own: dict[str, tuple[Term, Term]] = {}
+        #: The nodes that stand by name in what was written.
+        self.used: set[int] = set()
         #: For each node how many names and numbers it has, written out.
         self._leaves: list[int] = []
         for node in graph:
             several = sum(self._leaves[x] if isinstance(x, int) else 1 for x in node.operands)
             self._leaves.append(min(several, 10**6) if node.position in inside else 1)
 
-    # -------------------------------------------------------------------------------- the two forms
     def math(self, tree: ast.expr) -> Math:
         """An expression in symbols."""
-        tree, literals = _rounded(tree)
-        used = self._used(tree)
+        used = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} & self.scope.keys()
         own = {name: self._own.get(name) or self._name(name) for name in used}
-        plain, tex = ({name: each[k] for name, each in own.items()} | literals for k in (0, 1))
-        return Math(text(_whole(tree), plain), latex(_whole(tree), tex))
+        plain, tex = ({name: each[k] for name, each in own.items()} for k in (0, 1))
+        return Math(text(_whole(tree), plain, None, DIGITS), latex(_whole(tree), tex, None, DIGITS))
 
     def numbers(self, tree: ast.expr) -> Math:
         """An expression with its numbers."""
-        tree, literals = _rounded(tree)
-        numbers: dict[str, Any] = {name: number(self.scope[name]).text for name in self._used(tree)}
-        return Math(text(_whole(tree), numbers | literals), latex(_whole(tree), numbers | literals))
+        return Math(*(form(_whole(tree), self.scope, None, DIGITS) for form in (text, latex)))
 
     def word(
         self, name: str, x: float, written: Math | None = None, levels: tuple[int, int] = (ATOM, ATOM)
@@ -124,10 +113,8 @@ class Formulas:
             self._own[name] = Term(written.text, levels[0]), Term(written.latex, levels[1])
         return ast.Name(name)
 
-    def _used(self, tree: ast.expr) -> set[str]:
-        return {each.id for each in ast.walk(tree) if isinstance(each, ast.Name) and each.id in self.scope}
-
     def _name(self, word: str) -> tuple[Term, Term]:
+        self.used.add(int(word[1:]))
         name = name_of(self.graph.nodes[int(word[1:])])
         return Term(name.text, ATOM), Term(name.latex, ATOM)
 
@@ -184,61 +171,35 @@ class Formulas:
     # --------------------------------------------------------------------------------- derivatives
     def derivative(self, position: int, place: int) -> ast.expr:
         """∂node/∂operand as a person writes it, with what its operands are computed from."""
-        node = self.graph.nodes[position]
-        found = stated(self.graph, node, place)
-        trees = {arg: self._operand(node.operands[where], 1) for arg, where in found.places.items()}
+        found = Formula(self.graph, position, place)
+        trees = {arg: self._operand(found.node.operands[at], 1) for arg, at in found.places.items()}
         inside = position in self.inside
         trees["y"] = self.definition(position, None, 1) if inside else ast.Name(f"n{position}")
-        return self._placed(found.expression.tree, trees, found.numbers, found.elements)
+        return self._placed(found, found.expression.tree, trees)
 
-    def computed(self, position: int, place: int) -> tuple[float, float]:
-        """∂node/∂operand by the row's text at the numbers recorded: as computed, and as written."""
-        node = self.graph.nodes[position]
-        rule = node.rule
-        assert rule is not None
-        found = stated(self.graph, node, place)
-        text_ = rule.d[argument(node, place)[0]]
-        elements = found.elements
-        if not elements and any(f"{each}(" in str(text_) for each in AGGREGATES):
-            numbers = [self.graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
-            elements = rule.elements(rule.split(numbers))
-        forms = (text_, elements), (found.expression, found.elements)
-        ours, shown = (float(each.evaluate(found.numbers, IEEE, over)) for each, over in forms)
-        return ours, shown
+    def condition(self, position: int, place: int) -> tuple[Math, bool] | None:
+        """Which branch of a derivative with corners was taken: the last condition, and whether it holds.
 
-    def condition(self, position: int, place: int) -> Math | None:
-        """Which branch of a derivative with corners was taken, as its condition; None without corners."""
-        node = self.graph.nodes[position]
-        rule = node.rule
-        assert rule is not None
-        which, places = argument(node, place)
-        if not rule.kink or rule.over:
+        None without corners.
+        """
+        found = Formula(self.graph, position, place)
+        if not found.rule.kink or found.rule.over:
             return None
-        data = [self.graph.nodes[x].data if isinstance(x, int) else x for x in node.operands]
-        numbers = {"y": node.data} | {arg: data[where] for arg, where in places.items()}
-        rest: ast.expr = rule.d[which].tree
-        last: ast.expr | None = None
-        while isinstance(rest, ast.IfExp):
-            holds = _whole(rest.test).evaluate(numbers)
-            if not _lets_nan_out(rest.test):
-                last = rest.test if holds else _Negated().visit(copy.deepcopy(rest.test))
-            if holds:
-                break
+        rest, last, holds = found.rule.shown[found.which].tree, None, False
+        while isinstance(rest, ast.IfExp) and not holds:
+            holds = bool(_whole(rest.test).evaluate(found.scope))
+            last = last if _lets_nan_out(rest.test) else rest.test
             rest = rest.orelse
         if last is None:
             return None
-        made = Math("", "")
         for depth in (DEEPEST - 1, DEEPEST):
-            trees = {arg: self._operand(node.operands[where], depth) for arg, where in places.items()}
-            made = self.math(self._placed(last, trees | {"y": ast.Name(f"n{position}")}, numbers, []))
+            trees = {arg: self._operand(found.node.operands[at], depth) for arg, at in found.places.items()}
+            made = self.math(self._placed(found, last, trees | {"y": ast.Name(f"n{position}")}))
             if len(made.text) <= LONGEST:
                 break
-        return made
+        return made, holds
 
-    def _placed(
-        self, tree: ast.expr, trees: Mapping[str, ast.expr], numbers: Mapping[str, float],
-        elements: Sequence[Mapping[str, float]],
-    ) -> ast.expr:  # fmt: skip
+    def _placed(self, found: Formula, tree: ast.expr, trees: Mapping[str, ast.expr]) -> ast.expr:
         """A row's expression with a node's operands in it."""
         formulas = self
 
@@ -252,44 +213,13 @@ class Formulas:
                     return ast.Call(node.func, [self.visit(each) for each in node.args], [])
                 inner = _whole(node)
                 written = Math(text(inner, {}), latex(inner, {}))
-                x = float(inner.evaluate(numbers, IEEE, elements))
+                x = float(inner.evaluate(found.scope, IEEE, found.elements))
                 level = ATOM, SUM if name == "total" else ATOM
                 return formulas.word(f"a{len(formulas._own)}", x, written, level)
 
         return Placed().visit(copy.deepcopy(tree))  # type: ignore[no-any-return]
 
 
-def _rounded(tree: ast.expr) -> tuple[ast.expr, dict[str, Any]]:
-    """The tree with a name for each literal of many digits, and the digits to be printed for it."""
-    literals: dict[str, Any] = {}
-
-    class Rounded(ast.NodeTransformer):
-        def visit_Constant(self, node: ast.Constant) -> ast.expr:
-            assert isinstance(node.value, float)
-            shown = number(node.value).text
-            if len(shown) >= len(repr(node.value)):
-                return node
-            literals[f"c{len(literals)}"] = shown
-            return ast.Name(f"c{len(literals) - 1}")
-
-    return Rounded().visit(copy.deepcopy(tree)), literals
-
-
 def _lets_nan_out(test: ast.expr) -> bool:
     """Whether a condition, such as ``a == a``, only tells nan from a number."""
     return isinstance(test, ast.Compare) and ast.dump(test.left) == ast.dump(test.comparators[0])
-
-
-class _Negated(ast.NodeTransformer):
-    """The opposite of a condition, for numbers that are not nan."""
-
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        opposite: dict[type[ast.cmpop], ast.cmpop] = {
-            ast.Lt: ast.GtE(), ast.GtE: ast.Lt(), ast.Gt: ast.LtE(), ast.LtE: ast.Gt(), ast.Eq: ast.NotEq(),
-            ast.NotEq: ast.Eq(),
-        }  # fmt: skip
-        return ast.Compare(node.left, [opposite[type(node.ops[0])]], node.comparators)
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        swapped = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        return ast.BoolOp(swapped, [self.visit(each) for each in node.values])

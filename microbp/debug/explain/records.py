@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from microbp.debug.explain.formulas import Math, number
-from microbp.debug.explain.sentences import say
+from microbp.debug.explain.sentences import Math, number, say
+from microbp.debug.words import columns, sentence
 from microbp.notebook import Shown
+from microbp.safe import shown
 
-__all__ = ["WIDTH", "Explanation", "Row", "agree", "sentence", "within"]
+__all__ = ["WIDTH", "Code", "Explanation", "Part", "Row", "agree", "within"]
 
 #: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
@@ -26,7 +25,7 @@ LOW, HIGH = 1e-290, 1e290
 class Row(NamedTuple):
     """One line of the derivation: ``label = symbols = … = numbers = value``."""
 
-    #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient`` or ``update``.
+    #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient``, ``update`` or ``matrix``.
     kind: str
     label: Math
     #: The right-hand side in symbols, once or in several forms.
@@ -52,6 +51,24 @@ class Row(NamedTuple):
         numbers = {"value": repr(self.value), "engine": repr(self.engine), "where": where}
         return say("differs", language, label=self.label.text, **numbers).text
 
+    def pieces(self) -> list[Math]:
+        """What stands between the equals signs, without what says the same again."""
+        printed = None if self.value is None else number(self.value)
+        pieces = [each for each in (*self.symbols, self.numbers, printed) if each is not None]
+        return [each for before, each in zip((None, *pieces), pieces, strict=False) if each != before]
+
+
+class Code(NamedTuple):
+    """Lines of a program, and the formulas that they are."""
+
+    lines: tuple[str, ...]
+    #: Lines of LaTeX, aligned at ``&``.
+    latex: tuple[str, ...]
+
+
+#: A sentence, a line of the derivation, or lines of a program.
+Part = Math | Row | Code
+
 
 def agree(value: float, engine: float, size: float) -> bool:
     """Whether two numbers differ by no more than rounding errors; ``size`` is that of what was added."""
@@ -72,12 +89,14 @@ class Explanation(Shown):
     title: Math
     language: str
     #: Sentences and lines, in their order.
-    parts: tuple[Math | Row, ...]
+    parts: tuple[Part, ...]
+    #: Lines that are compared with the engine, and not shown.
+    compared: tuple[Row, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """The lines without the sentences."""
-        return tuple(each for each in self.parts if isinstance(each, Row))
+        return (*(each for each in self.parts if isinstance(each, Row)), *self.compared)
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -90,144 +109,94 @@ class Explanation(Shown):
         """Whether every number is what its line gives, and what the engine has."""
         return not self.faults
 
-    def verdict(self) -> list[Math]:
-        """The last lines: what the comparison with the engine gave."""
+    def _verdict(self) -> Math | None:
+        """The last sentence: what the comparison with the engine gave."""
         if all(row.value is None for row in self.rows):
-            return []
-        faults = self.faults
-        if not faults:
-            return [say("agrees", self.language)]
-        told = [say("wrong", self.language)]
-        return told + [Math(f"  {each}", f"- `{each.replace('`', chr(39))}`") for each in faults]
+            return None
+        return say("agrees" if self.ok else "wrong", self.language)
+
+    def text(self, width: int = COLUMNS) -> str:
+        """The plain text, in lines of so many columns; a word, or a formula without a sum, stays whole."""
+        if not isinstance(width, int):
+            raise TypeError(f"a width is a whole number of columns, not {shown(repr(width))}")
+        lines = [*sentence(self.title.text, width), ""]
+        verdict = self._verdict()
+        for part in (*self.parts, *([verdict] if verdict else [])):
+            if isinstance(part, Math):
+                lines += ["", *sentence(part.text, width)] if lines[-1] else sentence(part.text, width)
+            else:
+                given = part.lines if isinstance(part, Code) else _plain_lines(part, width - 4)
+                lines += [f"    {line}" for line in given]
+        return "\n".join([*lines, *(f"  {each}" for each in self.faults)])
 
     def __str__(self) -> str:
-        lines = [*sentence(self.title.text), ""]
-        for part in (*self.parts, *self.verdict()):
-            if isinstance(part, Row):
-                lines += [f"    {line}" for line in _plain_lines(part)]
-            else:
-                fault = part.text[:1] == " "
-                gap = [""] if not fault and lines[-1] else []
-                lines += [*gap, *([part.text] if fault else sentence(part.text))]
-        return "\n".join(lines)
+        return self.text()
 
     @property
     def markdown(self) -> str:
         """Markdown with LaTeX between ``$$``, as notebooks and documents show it."""
         blocks = [f"**{self.title.latex}**"]
-        pending: list[Row] = []
-        for part in (*self.parts, *self.verdict()):
+        pending: list[str] = []
+        for part in (*self.parts, self._verdict()):
             if isinstance(part, Row):
-                pending.append(part)
+                pending += _latex_lines(part)
                 continue
-            blocks += _aligned(pending)
-            pending = []
-            blocks.append(part.latex)
-        return "\n\n".join(blocks + _aligned(pending)) + "\n"
+            if pending or isinstance(part, Code):
+                aligned = " \\\\\n".join([*pending, *(part.latex if isinstance(part, Code) else ())])
+                blocks.append(f"$$\n\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}\n$$")
+                pending = []
+            blocks += [part.latex] if isinstance(part, Math) else []
+        faults = "\n".join(f"- `{each.replace('`', chr(39))}`" for each in self.faults)
+        return "\n\n".join([*blocks, *([faults] if faults else [])]) + "\n"
 
     def __repr__(self) -> str:
-        return f"Explanation({self.title.text})"
+        return f"{type(self).__name__}({self.title.text})"
 
     def _markdown(self) -> str:
         return self.markdown
 
 
-def _pieces(row: Row) -> list[Math]:
-    """What stands between the equals signs, without what says the same again."""
-    printed = None if row.value is None else number(row.value)
-    pieces = [each for each in (*row.symbols, row.numbers, printed) if each is not None]
-    return [each for before, each in zip((None, *pieces), pieces, strict=False) if each != before]
-
-
-def _plain_lines(row: Row) -> list[str]:
+def _plain_lines(row: Row, width: int) -> list[str]:
     """One line, or several broken before an equals sign, which stand below each other."""
-    pieces = [each.text for each in _pieces(row)]
+    pieces = [each.text for each in row.pieces()]
     label = row.label.text
     signs = [f" {row.sign} ", *[" = "] * (len(pieces) - 1)]
     whole = label + "".join(sign + each for sign, each in zip(signs, pieces, strict=True))
-    if columns(whole) <= WIDTH and "\n" not in whole:
+    if columns(whole) <= width and "\n" not in whole:
         return [whole]
     lines: list[str] = []
-    indent = " " * min(columns(label), WIDTH // 2)
+    indent = " " * min(columns(label), width // 2)
     for sign, piece in zip(signs, pieces, strict=True):
         # A term that begins with its sign stands below the equals sign.
-        made = [each for line in piece.split("\n") for each in _broken(line, WIDTH - len(indent) - 3)]
+        made = [each for line in piece.split("\n") for each in broken(line, width - len(indent) - 3)]
         lines.append((indent if lines else label) + sign + made[0])
         lines += [indent + (" " if each[:1] in "+−" else "     ") + each for each in made[1:]]
     return lines
 
 
-def _aligned(rows: list[Row]) -> list[str]:
-    if not rows:
-        return []
-    lines = []
-    for row in rows:
-        sign = {"←": r"\leftarrow "}.get(row.sign, row.sign)
-        pieces = _pieces(row)
-        lines.append(rf"{row.label.latex} &{sign} {pieces[0].latex}")
-        lines += [rf"&= {each.latex}" for each in pieces[1:]]
-    return ["\n".join(("$$", r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}", "$$"))]
+def _latex_lines(row: Row) -> list[str]:
+    pieces, sign = row.pieces(), {"←": r"\leftarrow "}.get(row.sign, row.sign)
+    return [rf"{row.label.latex} &{sign} {pieces[0].latex}", *(rf"&= {each.latex}" for each in pieces[1:])]
 
 
 # ------------------------------------------------------------------------------------ lines that fit
-#: A word; of Chinese one sign, with the punctuation that must not begin a line.
-_WORD = re.compile(
-    r"\s*(?:[\u2e80-\u9fff（“][，。：；）、”]*|[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?|\S)"
-)
-
-
-def columns(text: str) -> int:
-    """How many columns a text takes: a Chinese sign takes two.
-
-    >>> columns("∂E/∂w5"), columns("经 o1")
-    (6, 5)
-    """
-    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
-    return len(text) + wide
-
-
-def sentence(text: str, width: int = COLUMNS) -> list[str]:
-    """A sentence as lines no wider than that, unless a word is.
-
-    >>> sentence("one path, a → b → c", 12)
-    ['one path, a', '→ b → c']
-    """
-    if columns(text) <= width:
-        return [text]
-    lines = [""]
-    for word in _WORD.findall(text):
-        if lines[-1] and columns(lines[-1] + word) > width:
-            lines.append(word.lstrip())
-        else:
-            lines[-1] += word
-    return lines
-
-
-def _broken(text: str, width: int) -> list[str]:
+def broken(text: str, width: int) -> list[str]:
     """A formula as lines no wider than that where it can be broken: before a sign, as far outside as can be.
 
-    >>> _broken("a·(b + c)·d + e·(f + g)", 14)
+    >>> broken("a·(b + c)·d + e·(f + g)", 14)
     ['a·(b + c)·d', '+ e·(f + g)']
     """
     lines, width = [], max(width, 1)
     while columns(text) > width:
-        places = _breaks(text, width)
+        places, depth = [], 0
+        for place, each in enumerate(text[:width]):
+            depth += (each in "([") - (each in ")]")
+            sign = text[place : place + 3]
+            if place > width // 4 and (each == "·" or sign in (" + ", " − ", " · ")):
+                places.append((2 * depth + 3 * (each == "·") + (sign == " · "), -place))
         if not places:
             break
-        _, place = min(places, key=lambda each: (each[0], -each[1]))
+        place = -min(places)[1]
         lines.append(text[:place].rstrip())
         text = text[place:].lstrip()
     return [*lines, text]
-
-
-def _breaks(text: str, width: int) -> list[tuple[int, int]]:
-    """Where it can be broken before ``width``: how good the place is, the smaller the better, and where."""
-    found, depth = [], 0
-    for place, each in enumerate(text[:width]):
-        depth += (each in "([") - (each in ")]")
-        sign = text[place : place + 3]
-        if place > width // 4 and sign in (" + ", " − ", " · "):
-            found.append((2 * depth + (sign == " · "), place))
-        elif place > width // 4 and each == "·":
-            found.append((2 * depth + 3, place))
-    return found

@@ -1,224 +1,137 @@
-"""The sentences of an explanation, in English and Chinese."""
+"""The sentences of an explanation, in English and Chinese, and what is filled into them: names and numbers."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-from microbp.debug.explain.formulas import Math
+from microbp.graph import Node
+from microbp.notation import latex_name, latex_number, plain_name, plain_number
 
-__all__ = ["LANGUAGES", "language_of", "say"]
+__all__ = ["DIGITS", "Math", "name_of", "number", "quotient", "say"]
 
-LANGUAGES = ("en", "zh")
+#: How many significant digits a rounded number is printed with; one with fewer is exact.
+DIGITS = 9
+
+
+class Math(NamedTuple):
+    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
+
+    text: str
+    latex: str
+
+
+def name_of(node: Node) -> Math:
+    """A node's name."""
+    return Math(plain_name(node.name), latex_name(node.name))
+
+
+def quotient(above: Math, below: Math) -> Math:
+    """∂above/∂below."""
+    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
+
+
+def number(x: float) -> Math:
+    """A number as it is printed."""
+    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
+
 
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {
-    "title": (
-        "{gradient}: how {value} acts on {loss}",
-        "{gradient}：{value} 如何影响 {loss}",
-    ),
-    "key": (
-        "{w} is weight i of neuron k in {layer}, {b} its bias, {z} its weighted input, {h} its output",
-        "记 {layer} 中第 k 个神经元（从 0 数起）的第 i 个权重为 {w}，偏置为 {b}，加权输入为 {z}，输出为 {h}",
-    ),
+    "title": ("{gradient}: how {value} acts on {loss}", "{gradient}：{value} 如何影响 {loss}"),
+    "key": ("{w} is weight i of neuron k in {layer}, {b} its bias, {z} its weighted input, {h} its output",
+        "记 {layer} 中第 k 个神经元（从 0 数起）的第 i 个权重为 {w}，偏置为 {b}，加权输入为 {z}，输出为 {h}"),
     "key further": ("; names with {number} belong to {layer}", "；编号 {number} 对应 {layer}"),
     "key end": (".", "。"),
-    "key plain": (
-        "z1[k] is the weighted input of neuron k in layer 1, h1[k] its output, and so on for other layers",
-        "z1[k] 是第 1 层第 k 个神经元的加权输入，h1[k] 是其输出，其余各层类推",
-    ),
-    "key call": (
-        " #2 marks the second call, sample or net, and so on.",
-        "#2 表示第二次调用（或第二个样本、第二个网络），依此类推。",
-    ),
-    "sigmoid": (
-        "Here 1/(1 + exp(−z)) is written σ(z); its derivative is σ(z)·(1 − σ(z)).",
-        "下文把 1/(1 + exp(−z)) 记作 σ(z)，其导数为 σ(z)·(1 − σ(z))。",
-    ),
-    "softmax": (
-        "That is the softmax of {below} minus its target: {p} − {t}.",
-        "这正是 {below} 的 softmax 输出减去目标值：{p} − {t}。",
-    ),
-    "softmax scaled": (
-        "In the parentheses stands the softmax of {below} minus its target: {p} − {t}.",
-        "括号中正是 {below} 的 softmax 输出减去目标值：{p} − {t}。",
-    ),
-    "independent": (
-        (
-            "{loss} does not depend on {value}: no path leads from {loss} to {value}, so {gradient} = 0, and "
-            "a backward pass leaves its gradient as it was."
-        ),
-        (
-            "{loss} 与 {value} 无关：从 {loss} 出发没有任何一条路径能到达 {value}，因此 {gradient} = 0，"
-            "反向传播不会改动它的梯度。"
-        ),
-    ),
-    "itself": (
-        "{loss} changes with itself one to one.",
-        "{loss} 对自身求导，结果为 1。",
-    ),
-    "direct": (
-        "{value} acts on {loss} directly. {definition}, so",
-        "{value} 直接影响 {loss}：由 {definition}，得",
-    ),
-    "one path": (
-        "{value} acts on {loss} along a single path, {path}. By the chain rule",
-        "{value} 只沿一条路径影响 {loss}：{path}。根据链式求导法则，",
-    ),
-    "some paths": (
-        "{value} acts on {loss} along {count} paths. By the chain rule the gradient is the sum over them:",
-        "{value} 沿 {count} 条路径影响 {loss}。根据链式求导法则，总的梯度是各条路径之和：",
-    ),
-    "many paths": (
-        (
-            "{value} acts on {loss} along {count} paths, too many to write each out. They are collected "
-            "where they meet: {delta} stands for the gradient of {loss} at such a node, and is a sum over "
-            "the nodes just above it."
-        ),
-        (
-            "{value} 沿 {count} 条路径影响 {loss}，不便逐条写出。把 {loss} 在路径汇合处的梯度记为 {delta}，"
-            "每个 {delta} 只需对紧邻的上一层求和，从后往前逐层推得。"
-        ),
-    ),
-    "one way": (
-        "{value} acts on {loss} by way of {path}. By the chain rule",
-        "{value} 经由 {path} 影响 {loss}。根据链式求导法则，",
-    ),
-    "long way": (
-        (
-            "{value} acts on {loss} by a way too long for one line. It is cut into pieces: {delta} stands "
-            "for the gradient of {loss} at the end of each."
-        ),
-        "{value} 影响 {loss} 的路径太长，需分段来写：把 {loss} 在各段端点的梯度记为 {delta}。",
-    ),
-    "common": (
-        "What the paths have in common stands outside the parentheses:",
-        "把各路径公共的因子提到括号外：",
-    ),
+    "key plain": ("z1[k] is the weighted input of neuron k in layer 1, h1[k] its output, and so on for other layers",
+        "z1[k] 是第 1 层第 k 个神经元的加权输入，h1[k] 是其输出，其余各层类推"),
+    "key call": (" #2 marks the second call, sample or net, and so on.",
+        "#2 表示第二次调用（或第二个样本、第二个网络），依此类推。"),
+    "sigmoid": ("Here 1/(1 + exp(−z)) is written σ(z); its derivative is σ(z)·(1 − σ(z)).",
+        "下文把 1/(1 + exp(−z)) 记作 σ(z)，其导数为 σ(z)·(1 − σ(z))。"),
+    "softmax": ("That is the softmax of {below} minus its target: {p} − {t}.",
+        "这正是 {below} 的 softmax 输出减去目标值：{p} − {t}。"),
+    "softmax scaled": ("In the parentheses stands the softmax of {below} minus its target: {p} − {t}.",
+        "括号中正是 {below} 的 softmax 输出减去目标值：{p} − {t}。"),
+    "independent": ("{loss} does not depend on {value}: no path leads from {loss} to {value}, so {gradient} = 0, and a backward pass leaves its gradient as it was.",
+        "{loss} 与 {value} 无关：从 {loss} 出发没有任何一条路径能到达 {value}，因此 {gradient} = 0，反向传播不会改动它的梯度。"),
+    "itself": ("{loss} changes with itself one to one.", "{loss} 对自身求导，结果为 1。"),
+    "direct": ("{value} acts on {loss} directly. {definition}, so",
+        "{value} 直接影响 {loss}：由 {definition}，得"),
+    "one path": ("{value} acts on {loss} along a single path, {path}. By the chain rule",
+        "{value} 只沿一条路径影响 {loss}：{path}。根据链式求导法则，"),
+    "some paths": ("{value} acts on {loss} along {count} paths. By the chain rule the gradient is the sum over them:",
+        "{value} 沿 {count} 条路径影响 {loss}。根据链式求导法则，总的梯度是各条路径之和："),
+    "many paths": ("{value} acts on {loss} along {count} paths, too many to write each out. They are collected where they meet: {delta} stands for the gradient of {loss} at such a node, and is a sum over the nodes just above it.",
+        "{value} 沿 {count} 条路径影响 {loss}，不便逐条写出。把 {loss} 在路径汇合处的梯度记为 {delta}，每个 {delta} 只需对紧邻的上一层求和，从后往前逐层推得。"),
+    "one way": ("{value} acts on {loss} by way of {path}. By the chain rule",
+        "{value} 经由 {path} 影响 {loss}。根据链式求导法则，"),
+    "long way": ("{value} acts on {loss} by a way too long for one line. It is cut into pieces: {delta} stands for the gradient of {loss} at the end of each.",
+        "{value} 影响 {loss} 的路径太长，需分段来写：把 {loss} 在各段端点的梯度记为 {delta}。"),
+    "common": ("What the paths have in common stands outside the parentheses:",
+        "把各路径公共的因子提到括号外："),
     "first": ("({k}) First {factor}. {definition}, so", "（{k}）先求 {factor}。由 {definition}，得"),
     "next": ("({k}) Then {factor}. {definition}, so", "（{k}）再求 {factor}。由 {definition}，得"),
     "last": ("({k}) Last {factor}. {definition}, so", "（{k}）最后求 {factor}。由 {definition}，得"),
-    "factors above": (
-        "The other factors are found in the same way; their numbers stand in the lines below.",
-        "其余因子求法相同，数值直接代入下面各式。",
-    ),
-    "contributions": (
-        "{below} enters {above} in {count} places; their contributions are added.",
-        "{below} 在 {above} 中出现 {count} 次，各处的贡献要相加。",
-    ),
+    "factors above": ("The other factors are found in the same way; their numbers stand in the lines below.",
+        "其余因子求法相同，数值直接代入下面各式。"),
+    "contributions": ("{below} enters {above} in {count} places; their contributions are added.",
+        "{below} 在 {above} 中出现 {count} 次，各处的贡献要相加。"),
     "branch": ("Here {rule} has {condition}.", "此处 {rule} 满足 {condition}。"),
+    "branch not": ("Here {rule} does not have {condition}.", "此处 {rule} 不满足 {condition}。"),
     "largest": ("Here {below} is the largest, and takes all.", "此处 {below} 最大，梯度全部归它。"),
-    "tie": (
-        "Here {count} are the largest, {below} among them, and share.",
-        "此处有 {count} 个并列最大（{below} 是其中之一），平分梯度。",
-    ),
-    "not largest": (
-        "Here {below} is not the largest: {other} is.",
-        "此处最大的是 {other}，不是 {below}。",
-    ),
-    "digits": (
-        "In these digits the formula gives {shown}; computed so as to keep its digits it is {value}.",
-        "按所示位数直接代入会得到 {shown}；用不损失精度的算法得 {value}。",
-    ),
+    "tie": ("Here {count} are the largest, {below} among them, and share.",
+        "此处有 {count} 个并列最大（{below} 是其中之一），平分梯度。"),
+    "not largest": ("Here {below} is not the largest: {other} is.", "此处最大的是 {other}，不是 {below}。"),
+    "digits": ("In these digits the formula gives {shown}; computed so as to keep its digits it is {value}.",
+        "按所示位数直接代入会得到 {shown}；用不损失精度的算法得 {value}。"),
     "product": ("Multiplied together:", "把各因子相乘，得到"),
     "paths": ("Path by path:", "逐条路径相乘："),
     "sum": ("Added up:", "再把各路径相加："),
-    "given": (
-        "The backward pass has found these {delta} in the same way:",
-        "以下各 {delta} 由反向传播以同样的方法算出：",
-    ),
+    "given": ("The backward pass has found these {delta} in the same way:",
+        "以下各 {delta} 由反向传播以同样的方法算出："),
     "deltas": ("From the loss down:", "从代价开始，自后向前："),
-    "hidden": (
-        "The last number is the sum of the others, {count} in number.",
-        "最后一个数是其余 {count} 项之和。",
-    ),
+    "hidden": ("The last number is the sum of the others, {count} in number.",
+        "最后一个数是其余 {count} 项之和。"),
     "hidden one": ("The last number is that of the remaining term.", "最后一个数是其余那一项。"),
-    "zero factor": (
-        "The gradient is 0 because of the factor {factor} = 0.",
-        "梯度为 0，原因是因子 {factor} = 0。",
-    ),
+    "zero factor": ("The gradient is 0 because of the factor {factor} = 0.",
+        "梯度为 0，原因是因子 {factor} = 0。"),
     "cancelled": ("The gradient is 0: the contributions cancel.", "梯度为 0：各项贡献恰好抵消。"),
-    "underflow": (
-        "The gradient is 0: no factor is, but their product is below the smallest float.",
-        "梯度为 0：没有因子为 0，但乘积小于浮点数所能表示的最小值（下溢）。",
-    ),
-    "nan": (
-        "The gradient is nan; the first value that is nan is {node}.",
-        "梯度为 nan；最先出现 nan 的是 {node}。",
-    ),
-    "nan factor": (
-        "The gradient is nan, though no value is: it comes from {factor} = {number}.",
-        "梯度为 nan，而各个值都不是 nan：它来自 {factor} = {number}。",
-    ),
-    "frozen": (
-        "{value} is frozen: a backward pass leaves it without a gradient.",
-        "{value} 已被冻结（requires_grad 为 False），反向传播不会给它梯度。",
-    ),
-    "update": (
-        "One step of gradient descent with the learning rate {rate}:",
-        "取学习率 {rate}，沿梯度的反方向更新：",
-    ),
-    "matrix": (
-        "The matrix form: {scalars} scalars became {operations} array operations",
-        "矩阵形式：{scalars} 个标量合并为 {operations} 个数组运算",
-    ),
-    "matrix forward": (
-        "Forward, with a row for each sample of a batch:",
-        "前向传播（每个样本占一行）：",
-    ),
-    "matrix deltas": (
-        "Backward. J is the sum of the samples' costs, δ its derivative by a weighted input:",
-        "反向传播。J 是各样本代价之和，δ 是 J 对加权输入的导数：",
-    ),
-    "matrix gradients": (
-        "And from these the gradients, summed over the samples:",
-        "由此得到各参数的梯度（对样本求和）：",
-    ),
-    "matrix agrees": (
-        (
-            "At the recorded sample all {count} derivatives were computed by these lines, and agree with the "
-            "engine's."
-        ),
-        "在录制的样本上用以上各式算出全部 {count} 个导数，与引擎的结果一致。",
-    ),
-    "agrees": (
-        "Every line was computed again from the recorded numbers, and agrees with the engine's.",
-        "以上每一行都由记录的数重新算过，与引擎的结果一致。",
-    ),
+    "underflow": ("The gradient is 0: no factor is, but their product is below the smallest float.",
+        "梯度为 0：没有因子为 0，但乘积小于浮点数所能表示的最小值（下溢）。"),
+    "nan": ("The gradient is nan; the first value that is nan is {node}.",
+        "梯度为 nan；最先出现 nan 的是 {node}。"),
+    "nan factor": ("The gradient is nan, though no value is: it comes from {factor} = {number}.",
+        "梯度为 nan，而各个值都不是 nan：它来自 {factor} = {number}。"),
+    "frozen": ("{value} is frozen: a backward pass leaves it without a gradient.",
+        "{value} 已被冻结（requires_grad 为 False），反向传播不会给它梯度。"),
+    "update": ("One step of gradient descent with the learning rate {rate}:",
+        "取学习率 {rate}，沿梯度的反方向更新："),
+    "matrix": ("The matrix form: {scalars} scalars became {operations} array operations",
+        "矩阵形式：{scalars} 个标量合并为 {operations} 个数组运算"),
+    "matrix forward": ("Forward, with a row for each sample of a batch:", "前向传播（每个样本占一行）："),
+    "matrix deltas": ("Backward. J is the sum of the samples' costs, δ its derivative by a weighted input:",
+        "反向传播。J 是各样本代价之和，δ 是 J 对加权输入的导数："),
+    "matrix gradients": ("And from these the gradients, summed over the samples:",
+        "由此得到各参数的梯度（对样本求和）："),
+    "matrix agrees": ("At the recorded sample all {count} derivatives were computed by these lines, and agree with the engine's.",
+        "在录制的样本上用以上各式算出全部 {count} 个导数，与引擎的结果一致。"),
+    "agrees": ("Every line was computed again from the recorded numbers, and agrees with the engine's.",
+        "以上每一行都由记录的数重新算过，与引擎的结果一致。"),
     "via": ("via {path}", "经 {path}"),
-    "wrong": (
-        (
-            "WRONG: this derivation and the engine disagree. Is a rule wrong, or was a number changed "
-            "after it was used?"
-        ),
-        "有误：推导与引擎的结果不一致。可能是某条求导规则有错，或某个数在使用之后被改动过：",
-    ),
-    "differs": (
-        "{label}: the formula gives {value}, the engine has {engine}{where}",
-        "{label}：按公式应为 {value}，引擎却是 {engine}{where}",
-    ),
-}
-
-
-def language_of(word: str) -> str:
-    """The language that a word asks for, ``en`` or ``zh``; ValueError for another.
-
-    >>> language_of("zh-CN"), language_of("cn"), language_of("en_GB")
-    ('zh', 'zh', 'en')
-    """
-    language = re.split("[-_]", str(word).lower())[0]
-    language = {"cn": "zh", "english": "en", "chinese": "zh", "中文": "zh"}.get(language, language)
-    if language not in LANGUAGES:
-        raise ValueError(f"explain() speaks {' and '.join(LANGUAGES)}, not {word!r}")
-    return language
+    "wrong": ("WRONG: this derivation and the engine disagree. Is a rule wrong, or was a number changed after it was used?",
+        "有误：推导与引擎的结果不一致。可能是某条求导规则有错，或某个数在使用之后被改动过："),
+    "differs": ("{label}: the formula gives {value}, the engine has {engine}{where}",
+        "{label}：按公式应为 {value}，引擎却是 {engine}{where}"),
+}  # fmt: skip
 
 
 def say(sentence: str, language: str, **filled: Math | str | int) -> Math:
     """A sentence, as plain text and as Markdown."""
-    template = SENTENCES[sentence][LANGUAGES.index(language)]
-    texts, marked = {}, {}
-    for word, each in filled.items():
-        texts[word] = each.text if isinstance(each, Math) else str(each)
-        marked[word] = f"${each.latex}$" if isinstance(each, Math) else str(each)
+    template = SENTENCES[sentence][language == "zh"]
+    each = {word: x if isinstance(x, Math) else str(x) for word, x in filled.items()}
+    texts = {word: x.text if isinstance(x, Math) else x for word, x in each.items()}
+    marked = {word: f"${x.latex}$" if isinstance(x, Math) else x for word, x in each.items()}
     markdown = template.format(**marked)
     if language == "zh":  # a space between a formula and Chinese, none before punctuation
         markdown = re.sub(r"\$ ([，。：；）])", r"$\1", markdown)

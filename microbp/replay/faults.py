@@ -1,19 +1,48 @@
-"""One sample replayed on Values, node by node, to say where a number went wrong."""
+"""Samples replayed on Values, node by node, to say where a number went wrong."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy.typing as npt
 
 from microbp.backward import upstream_gradients
-from microbp.errors import UndefinedOperation
+from microbp.errors import NotFiniteResult, UndefinedOperation
 from microbp.graph import Node
 from microbp.record import _unrecorded, record
 from microbp.replay.function_graph import Captured
-from microbp.rules import RULES
 from microbp.value import Value, constant
 
-__all__ = ["first_fault", "gradient_fault", "recorded_gradients", "replayed"]
+__all__ = ["blame", "gradient_fault", "no_fault", "replayed", "value_fault"]
+
+#: What is wrong with a sample, in words; "" if nothing is.
+Fault = Callable[[Captured, Sequence[float], Sequence[float]], str]
+
+
+def blame(
+    captured: Captured, x: npt.NDArray[Any], theta: npt.NDArray[Any], samples: Iterable[int], fault: Fault,
+    *, finite: bool,
+) -> None:  # fmt: skip
+    """Raise the error of the first of some samples that has one, as the eager engine tells it.
+
+    That is UndefinedOperation; and where numbers have to be ``finite``, ValueError for an input that is nan
+    and NotFiniteResult for what ``fault`` finds.
+    """
+    numbers = theta.tolist()
+    for sample in samples:
+        row, where = x[sample].tolist(), "" if len(x) == 1 else f"sample {sample}: "
+        missing = [name for name, each in zip(captured.input_names, row, strict=True) if math.isnan(each)]
+        if missing and finite:
+            raise ValueError(f"{where}the input {missing[0]} is nan; fill it in, or leave the sample out")
+        try:
+            told = fault(captured, row, numbers)
+        except UndefinedOperation as error:
+            told = f"{where}{error}"
+            raise UndefinedOperation(told, error.rule, error.numbers, error.site) from None
+        if told and finite:
+            raise NotFiniteResult(f"{where}{told}", sample)
 
 
 def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> list[Value]:
@@ -50,42 +79,23 @@ def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[floa
     return values
 
 
-def recorded_gradients(
-    captured: Captured, inputs: Sequence[float], numbers: Sequence[float]
-) -> tuple[list[float], list[float], list[float]]:
-    """The outputs, and the derivatives of their sum in parameters and inputs, as the eager engine has them.
-
-    It takes a local derivative that Python's ``math`` refuses from IEEE 754: infinite, or nan.
-    """
-    values = replayed(captured, inputs, numbers)
-    outputs = [values[place] for place in captured.outputs]
-    token = _unrecorded.set(None)
-    try:
-        root = outputs[0] if len(outputs) == 1 else record(RULES["sum"], (outputs,))
-    finally:
-        _unrecorded.reset(token)
-    found = upstream_gradients(root)
-
-    def derivatives(places: Sequence[int | None], takes: Sequence[bool]) -> list[float]:
-        pairs = zip(places, takes, strict=True)
-        return [0.0 if at is None or not take else found.get(id(values[at]), 0.0) for at, take in pairs]
-
-    by_params = derivatives(captured.params, captured.trained)
-    by_inputs = derivatives(captured.inputs, [True] * len(inputs))
-    return [each.data for each in outputs], by_params, by_inputs
+def no_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:
+    """Only what is undefined is a fault."""
+    replayed(captured, inputs, numbers)
+    return ""
 
 
-def first_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:
-    """The first value that is not finite, in words; "" where all are. UndefinedOperation as above."""
+def value_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:
+    """The first value that is not finite."""
     nodes = captured.graph.nodes
     for node, value in zip(nodes, replayed(captured, inputs, numbers), strict=True):
         if not math.isfinite(value.data):
-            return f"{_told(nodes, node, value)}{_line(node)}"
+            return f"the first value that is not finite is {_told(nodes, node, value)}"
     return ""
 
 
 def gradient_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:
-    """Why a derivative of the output in a leaf is not finite; "" where all are."""
+    """Why a derivative of the output in a leaf is not finite."""
     nodes = captured.graph.nodes
     values = replayed(captured, inputs, numbers)
     gradients = upstream_gradients(values[captured.outputs[0]])
@@ -98,8 +108,7 @@ def gradient_fault(captured: Captured, inputs: Sequence[float], numbers: Sequenc
         for operand, local in zip(user.operands, value.local_derivatives, strict=True):
             if local is not None and not math.isfinite(local):
                 name = nodes[int(operand)].name
-                where = f"{_told(nodes, user, value)}{_line(user)}"
-                return f"the local derivative in {name} is {local!r} at {where}"
+                return f"the local derivative in {name} is {local!r} at {_told(nodes, user, value)}"
     return (
         f"the gradient of {node.name} is {gradients[id(leaf)]!r}, though every local derivative is finite: "
         "their product is beyond the largest float"
@@ -109,20 +118,16 @@ def gradient_fault(captured: Captured, inputs: Sequence[float], numbers: Sequenc
 def _told(nodes: Sequence[Node], node: Node, value: Value) -> str:
     """``v5 = mul(v3, v4) = inf, where v3 = 1e+300, v4 = 1e+300``; the operands only where they are few."""
     if node.rule is None:
-        return f"{node.name} = {value.data!r}"
-    if len(node.operands) > 4:
-        return f"{node.name} = {node.rule} = {value.data!r}"
-    names = [nodes[each].name if type(each) is int else repr(each) for each in node.operands]
-    numbers = [
-        f"{name} = {operand.data!r}"
-        for name, operand in dict(zip(names, value.operands, strict=True)).items()
-        if isinstance(operand, Value)
-    ]
-    return f"{node.name} = {node.rule.name}({', '.join(names)}) = {value.data!r}, where {', '.join(numbers)}"
-
-
-def _line(node: Node) -> str:
-    return "" if node.site is None else f" [{node.site}]"
+        told = f"{node.name} = {value.data!r}"
+    elif len(node.operands) > 4:
+        told = f"{node.name} = {node.rule} = {value.data!r}"
+    else:
+        names = [nodes[each].name if type(each) is int else repr(each) for each in node.operands]
+        pairs = dict(zip(names, value.operands, strict=True)).items()
+        numbers = [f"{name} = {each.data!r}" for name, each in pairs if isinstance(each, Value)]
+        told = f"{node.name} = {node.rule.name}({', '.join(names)}) = {value.data!r}"
+        told += f", where {', '.join(numbers)}"
+    return told if node.site is None else f"{told} [{node.site}]"
 
 
 def _placed(error: UndefinedOperation, node: Node) -> UndefinedOperation:

@@ -1,4 +1,4 @@
-"""``Shell``: the debugger in the terminal, on ``cmd.Cmd``: a pass, a place in it, and what the user has set.
+"""``step``: the debugger in the terminal, on ``cmd.Cmd``: a pass, a place in it, and what the user has set.
 
 It asks with Python's ``input()``, in a terminal with history and completion, in a notebook in its own box;
 or it reads lines from a file. Every command is a method; its docstring is its help.
@@ -12,7 +12,6 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import BuiltinFunctionType
 from typing import IO, Any
 
@@ -28,25 +27,25 @@ from microbp.debug.breakpoints import (
     Place,
     breakpoint_at,
     figure,
+    nothing_called,
     watch_on,
 )  # fmt: skip
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
 from microbp.debug.passes import Contribution
 from microbp.debug.paths import paths
-from microbp.debug.shell.screen import Screen
-from microbp.debug.shell.view import shown
-from microbp.debug.trace import NotATrace, Trace
+from microbp.debug.screen import Screen, shown
+from microbp.debug.trace import Trace, trace
 from microbp.debug.words import counted, equation, group_words, operation
 from microbp.errors import MicrobpError
-from microbp.files import write_file
-from microbp.graph import Node
+from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number
+from microbp.sites import user_scope
 from microbp.spelling import did_you_mean
 from microbp.tables import Table
 from microbp.value import Value
 
-__all__ = ["COMMANDS", "Refusal", "Shell"]
+__all__ = ["COMMANDS", "Refusal", "Shell", "step"]
 
 #: The commands as help lists them: the short forms of each, what may follow, what that is completed with.
 GROUPS: dict[str, dict[str, tuple[str, str, str]]] = {
@@ -72,8 +71,8 @@ GROUPS: dict[str, dict[str, tuple[str, str, str]]] = {
         "print": ("p", "NAME|EXPRESSION", "expression"),
         "show": ("sh", "[all]", ""),
         "where": ("w bt", "[NAME]", "value"),
-        "list": ("l", "[LINE[, LINE]|.]", ""),
-        "info": ("i", "[TOPIC]", "topic"),
+        "list": ("l", "[LINE|.]", ""),
+        "info": ("i", "", ""),
     },
     "judge": {
         "explain": ("ex", "[NAME] [rate=RATE] [zh]", "value"),
@@ -81,8 +80,6 @@ GROUPS: dict[str, dict[str, tuple[str, str, str]]] = {
         "check": ("ch", "[NAME|all]", "value"),
         "diagnose": ("", "", ""),
         "update": ("u", "[NAME] [rate=RATE]", "value"),
-        "save": ("", "FILE", ""),
-        "diff": ("", "FILE", ""),
     },
     "else": {
         "help": ("h ?", "[COMMAND]", "command"),
@@ -93,15 +90,15 @@ COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.it
 ALIASES = {word: name for name, (short, *_) in COMMANDS.items() for word in (name, *short.split())}
 #: An empty line of a person does these again.
 REPEATED = {"step", "next", "return", "back", "continue", "reverse-continue", "list", "forward"}
-TOPICS = {
-    "breakpoints": "breakpoints and watches",
-    "values": "the values that have names, with their gradients so far",
-    "leaves": "the leaves, with their gradients so far",
-    "pass": "the pass as a whole",
-}
 #: A chain of values is shown by its ends, a table and a listing of the source have no more lines; no more
 #: candidates are offered.
 FRAMES, ROWS, LINES, OFFERED = 12, 60, 11, 200
+#: What may stand behind a name.
+_OPTION = re.compile(r"(?:^|\s+)(?:(?P<language>en|zh)|rate=(?P<rate>\S*))$")
+_CONDITIONS = (
+    "A condition is plain Python over values by name (h1.grad, h1.data), functions\n"
+    "such as abs and log, variables of the script, and words for what is received:\n"
+) + "\n".join(f"  {word:13} {meaning}" for word, meaning in WORDS.items())
 
 
 class Refusal(Exception):
@@ -113,8 +110,6 @@ class Shell(cmd.Cmd):
 
     ``stdin`` and ``stdout`` are files; where neither is given it asks whoever sits before the screen.
     """
-
-    identchars = cmd.Cmd.identchars + "-"
 
     def __init__(
         self, trace: Trace, loss: Value | None = None, names: Mapping[str, Any] | None = None,
@@ -130,6 +125,7 @@ class Shell(cmd.Cmd):
         self.trace, self.graph, self.loss, self.names = trace, trace.graph, loss, names or {}
         self.place = Place(trace)
         self.screen = Screen(self.stdout)
+        self.line = self.screen.line
         self.commands = [*commands]
         #: Breakpoints and watches by their numbers, which are never given twice.
         self.breakpoints: dict[int, Breakpoint] = {}
@@ -189,10 +185,10 @@ class Shell(cmd.Cmd):
         word, _, text = ("help", "", line[1:]) if line[0] == "?" else line.partition(" ")
         self.last, start = "", self.place.at
         try:
-            command = self._found(word)
+            command, carried_out = self._command(word, text.strip())
             if command in REPEATED:
                 self.last = line
-            getattr(self, f"do_{command.replace('-', '_')}")(text.strip())
+            carried_out(text.strip())
         except KeyboardInterrupt:
             self.line(("interrupted", "note"))
             self.show()
@@ -205,6 +201,21 @@ class Shell(cmd.Cmd):
             self._refuse(f"{word}: {type(error).__name__}: {error}")
         return self.ended
 
+    def _command(self, word: str, text: str) -> tuple[str, Callable[[str], None]]:
+        """The command of that name, which takes the text."""
+        name = self._found(word)
+        usage = COMMANDS[name][1]
+        if text and not usage:
+            raise Refusal(f"{name} takes no argument")
+        if not text and usage and usage[0] != "[":
+            raise Refusal(f"{name} what? usage: {name} {usage}")
+        return name, getattr(self, f"do_{name.replace('-', '_')}")
+
+    def _found(self, word: str) -> str:
+        if word in ALIASES:
+            return ALIASES[word]
+        raise Refusal(f"there is no command {word!r}; {did_you_mean(word, COMMANDS) or 'help lists them'}")
+
     def emptyline(self) -> bool:
         """An empty line; :meth:`onecmd` sees to it."""
         return False
@@ -213,36 +224,25 @@ class Shell(cmd.Cmd):
         self.refused += not self.interactive
         self.line(("error: ", "bad"), " ".join(text.split()))
 
-    def _found(self, word: str) -> str:
-        if word in ALIASES:
-            return ALIASES[word]
-        raise Refusal(f"there is no command {word!r}; {did_you_mean(word, COMMANDS) or 'help lists them'}")
-
-    def line(self, *spans: str | tuple[str, str]) -> None:
-        """Write a line."""
-        self.screen.line(*spans)
-
-    def show(self, stop: list[tuple[int, str]] | None = None, *, every: bool = False) -> None:
+    def show(self, stop: Sequence[tuple[int, str]] = (), *, every: bool = False) -> None:
         """Show the current place, why the run stopped here, and what is displayed at every stop."""
         self.listed = None
-        for number, reason in stop or ():
+        for number, reason in stop:
             kind = "watch" if self.breakpoints[number].kind == "watch" else "breakpoint"
             self.line((f"{kind} {number}: {reason}", "note"))
-        self.screen.lines(shown(self.place, every=every))
+        for each in shown(self.place, every=every):
+            self.line(*each)
         if self.place.at == len(self.trace):
             self.line(("  the pass is complete: every gradient is final", "good"))
-        for text, expression in self.displays.items():
-            self.line(f"  {text} = {self._worked_out(expression, quiet=True)}")
+        self.do_display("")
 
     def node(self, name: str) -> Node:
-        """The value of that name, without one the current one; Refusal says which is near."""
+        """The value of that name, without one the current one."""
         if not name:
             return self.place.node
-        if name in self.graph._called:
-            return self.graph.nodes[self.graph._called[name]]
-        named = [name for name, given in zip(self.graph.names, self.graph.named, strict=True) if given]
-        there = f"the named values are: {', '.join(named[:12])}" + ", …" * (len(named) > 12)
-        raise Refusal(f"there is no value {name!r}; {did_you_mean(name, self.graph.names[:10_000]) or there}")
+        if name not in self.graph._called:
+            raise nothing_called(name, self.graph)
+        return self.graph.nodes[self.graph._called[name]]
 
     # ------------------------------------------------------------------------------------ completion
     def completenames(self, text: str, *_: object) -> list[str]:
@@ -258,20 +258,16 @@ class Shell(cmd.Cmd):
         begins = max(line.rfind(" ", 0, endidx), line.rfind("\t", 0, endidx)) + 1
         word = line[begins:endidx]
         command = ALIASES.get(line.lstrip().partition(" ")[0])
-        offered = self._words(COMMANDS[command][2], word) if command else []
-        return [each[begidx - begins :] for each in offered if each.startswith(word)][:OFFERED]
-
-    def _words(self, kind: str, word: str) -> list[str]:
         given = zip(self.graph.names, self.graph.named, strict=True)
         names = [name for name, named in given if named or word.startswith("v")]
         name, dot, _ = word.rpartition(".")
         aspects = [f"{name}.{each}" for each in ASPECTS] if dot and name in self.graph._called else []
-        operations = sorted(rule.name for rule in self.graph.rules)
-        return {
-            "value": names, "place": [*names, *operations, *WORDS, "if"],
+        offered = {
+            "value": names, "place": [*names, *sorted(rule.name for rule in self.graph.rules), *WORDS, "if"],
             "expression": [*aspects, *names, *WORDS], "breakpoint": [*map(str, self.breakpoints), "all"],
-            "command": [*COMMANDS], "topic": [*TOPICS],
-        }.get(kind, [])  # fmt: skip
+            "command": [*COMMANDS],
+        }.get(COMMANDS[command][2] if command else "", [])  # fmt: skip
+        return [each[begidx - begins :] for each in offered if each.startswith(word)][:OFFERED]
 
     # ------------------------------------------------------------------------------------------ move
     def _go(self, there: Callable[[], bool], *, back: bool = False, end: int | None = None) -> bool:
@@ -288,9 +284,9 @@ class Shell(cmd.Cmd):
                 return True
         return False
 
-    def _count(self, text: str, usage: str) -> int:
+    def _count(self, command: str, text: str) -> int:
         if text and (not text.isdecimal() or len(text) > 18):
-            raise Refusal(f"{text!r} is not a number; usage: {usage}")
+            raise Refusal(f"{text!r} is not a number; usage: {command} {COMMANDS[command][1]}")
         return int(text or 1)
 
     def _more_to_come(self) -> None:
@@ -298,25 +294,24 @@ class Shell(cmd.Cmd):
             steps = f"all {len(self.trace)} steps are done" if len(self.trace) else "it has no steps"
             raise Refusal(f"the pass is complete: {steps}; go back, restart or quit")
 
-    def _no_argument(self, command: str, text: str, instead: str = "") -> None:
-        if text:
-            raise Refusal(f"{command} takes no argument{instead}")
-
-    def do_step(self, text: str) -> None:
-        """Do one step, or COUNT: a value passes its gradient on."""
-        self._more_to_come()
-        self._steps(self._count(text, "step [COUNT]"))
-
-    def do_back(self, text: str) -> None:
-        """Undo one step, or COUNT, also before the seed."""
+    def _more_before(self) -> None:
         if self.place.at == self.place.ends[0]:
             raise Refusal("this is the first value that was computed: nothing comes before it")
-        self._steps(-self._count(text, "back [COUNT]"))
 
     def _steps(self, count: int) -> None:
         first, last = self.place.ends
         goal = max(first, min(last, self.place.at + count))
         self._go(lambda: self.place.at == goal, back=count < 0, end=goal)
+
+    def do_step(self, text: str) -> None:
+        """Do one step, or COUNT: a value passes its gradient on."""
+        self._more_to_come()
+        self._steps(self._count("step", text))
+
+    def do_back(self, text: str) -> None:
+        """Undo one step, or COUNT, also before the seed."""
+        self._more_before()
+        self._steps(-self._count("back", text))
 
     def do_next(self, text: str) -> None:
         """Go on to another line or group, or to what touches NAME.
@@ -339,33 +334,28 @@ class Shell(cmd.Cmd):
         step = self.place.step
         return {self.place.node.position, *(each.operand for each in (step.contributions if step else ()))}
 
-    def do_return(self, text: str) -> None:
+    def do_return(self, _: str) -> None:
         """Go on until out of the current group.
 
         Groups are the calls of modules, and with microbp.group(name).
         """
-        self._no_argument("return", text)
         self._more_to_come()
         here = self.place.node
-        group = here.group
-        if not group:
+        if not here.group:
             told = "groups come from modules, and from microbp.group(name)"
             raise Refusal(f"{here.name} is in no group; {told}")
-        if not self._go(lambda: self.place.node.group[: len(group)] != group):
+        if not self._go(lambda: self.place.node.group[: len(here.group)] != here.group):
             self.show()
 
-    def do_continue(self, text: str) -> None:
+    def do_continue(self, _: str) -> None:
         """Go on to the next breakpoint or watch, or to the end."""
-        self._no_argument("continue", text, "; to go to a step: goto STEP")
         self._more_to_come()
         if not self._go(lambda: False):
             self.show()
 
-    def do_reverse_continue(self, text: str) -> None:
+    def do_reverse_continue(self, _: str) -> None:
         """Go back to the latest earlier stop, or to the seed."""
-        self._no_argument("reverse-continue", text, "; to go to a step: goto STEP")
-        if self.place.at == self.place.ends[0]:
-            raise Refusal("this is the first value that was computed: nothing comes before it")
+        self._more_before()
         if not self._go(lambda: False, back=True):
             self.show()
 
@@ -375,12 +365,10 @@ class Shell(cmd.Cmd):
         With a name: to the step in which that value passes its gradient on; of a
         leaf, to that in which its gradient becomes final.
         """
-        if not text:
-            raise Refusal("go where? usage: goto STEP, goto NAME or goto end")
         if text == "end":
             self.place.at = len(self.trace)
         elif text.isdecimal() and text not in self.graph._called:
-            step = self._count(text, "goto STEP")
+            step = self._count("goto", text)
             if step > len(self.trace):
                 raise Refusal(f"there is no step {text}: this pass has the steps 0 to {len(self.trace)}")
             self.place.at = step
@@ -405,9 +393,8 @@ class Shell(cmd.Cmd):
         self.place.at = self.place.computed.index(node) - len(self.place.computed)
         self.show()
 
-    def do_restart(self, text: str) -> None:
+    def do_restart(self, _: str) -> None:
         """Go back to the seed, step 0."""
-        self._no_argument("restart", text)
         self.place.at = 0
         self.show()
 
@@ -422,52 +409,42 @@ class Shell(cmd.Cmd):
         break if not finite, break mul if abs(grad) > 10, break sign_change
         {words}
         """
-        if not text:
-            self._list_breakpoints()
+        if text:
+            site = self.place.node.site
+            file = site.rpartition(":")[0] if site else None
+            self._set(breakpoint_at(self.trace, text, file=file, variables=self.names))
             return
-        site = self.place.node.site
-        file = site.rpartition(":")[0] if site else None
-        point = breakpoint_at(self.trace, text, file=file, variables=self.names)
-        places = f"; {len(point.nodes)} values" if point.nodes is not None and len(point.nodes) > 1 else ""
-        self.line((f"breakpoint {self._set(point)}: {point}{places}", "note"))
+        if not self.breakpoints:
+            self.line("no breakpoint and no watch is set")
+        for number, point in self.breakpoints.items():
+            self.line(f"{number:3}  {point}")
 
     def do_watch(self, text: str) -> None:
         """Stop whenever a value receives a contribution.
 
         {words}
         """
-        point = watch_on(self.trace, text, variables=self.names)
-        self.line((f"watch {self._set(point)}: {point}", "note"))
+        self._set(watch_on(self.trace, text, variables=self.names))
 
-    def _set(self, point: Breakpoint) -> int:
+    def _set(self, point: Breakpoint) -> None:
         self.given += 1
         self.breakpoints[self.given] = point
-        return self.given
-
-    def _list_breakpoints(self) -> None:
-        if not self.breakpoints:
-            self.line("no breakpoint and no watch is set")
-        for number, point in self.breakpoints.items():
-            self.line(f"{number:3}  {point}")
+        kind = "watch" if point.kind == "watch" else "breakpoint"
+        places = f"; {len(point.nodes)} values" if point.nodes is not None and len(point.nodes) > 1 else ""
+        self.line((f"{kind} {self.given}: {point}{places}", "note"))
 
     def do_delete(self, text: str) -> None:
         """Delete breakpoints and watches."""
-        if not text:
-            raise Refusal("delete which? usage: delete NUMBER ... or delete all; info breakpoints lists them")
         words = [*map(str, self.breakpoints)] if text == "all" else text.replace(",", " ").split()
-        for word in words:
+        for word in words or ["all"]:
             if not word.isdecimal() or int(word) not in self.breakpoints:
                 there = ", ".join(map(str, self.breakpoints)) or "none"
                 raise Refusal(f"there is no breakpoint {word}; there are: {there}")
         for word in dict.fromkeys(words):
             self.line((f"deleted {word}: {self.breakpoints.pop(int(word))}", "note"))
-        if not words:
-            raise Refusal("there is no breakpoint to delete")
 
     def do_display(self, text: str) -> None:
         """Show an expression after every stop; or list."""
-        if not text and not self.displays:
-            raise Refusal("nothing is displayed; usage: display EXPRESSION")
         if text and text not in self.displays:
             self.displays[text] = Expression(text, self.trace, self.names)
         for each in [text] if text else self.displays:
@@ -486,8 +463,6 @@ class Shell(cmd.Cmd):
         Examples: print h1, print w5.grad, print w5.data - 0.5 * w5.grad, print local.
         h1.final is the gradient at the end.
         """
-        if not text:
-            raise Refusal("print what? a name, or an expression: print w5.data - 0.5 * w5.grad")
         if text not in self.graph._called:
             self.line(f"{text} = {self._worked_out(Expression(text, self.trace, self.names))}")
             return
@@ -496,8 +471,8 @@ class Shell(cmd.Cmd):
         self.line(f"  data {plain_number(node.data)}")
         gradient = self.place.gradient(node.position)
         none = "none yet" if node.requires_grad else "none"
-        shown = none if gradient is None else plain_number(gradient)
-        self.line(f"  grad {shown}   {self.place.received(node.position)}")
+        told = none if gradient is None else plain_number(gradient)
+        self.line(f"  grad {told}   {self.place.received(node.position)}")
 
     def _site(self, node: Node) -> list[tuple[str, str]]:
         return [(f"   {line_of(node.site)}", "dim")] if node.site else []
@@ -507,10 +482,8 @@ class Shell(cmd.Cmd):
 
         Of what has no value a Refusal says why; a dash where ``quiet``.
         """
-        given: Sequence[Contribution | None] = (None,)
         try:
-            if expression.words:
-                given = self._contributions(expression.words[0])
+            given = self._contributions(expression.words[0]) if expression.words else [None]
             answers = [(each, _written(expression(self.place, each))) for each in given]
         except Exception as error:
             if quiet:
@@ -564,19 +537,15 @@ class Shell(cmd.Cmd):
             )
         file, _, number = here.site.rpartition(":")
         lines = linecache.getlines(file)
-        if not lines:
-            raise Refusal(f"the source of {line_of(here.site)} cannot be read")
-        asked = re.fullmatch(r"(\d{1,9})(?:\s*[, ]\s*(\d{1,9}))?", text)
-        if text not in ("", ".") and (asked is None or (asked[2] and int(asked[2]) < int(asked[1]))):
-            raise Refusal(f"{text!r} is no line and no two lines; usage: list [LINE[, LINE]|.]")
-        first = max(1, (int(asked[1]) if asked else int(number)) - LINES // 2)
-        if asked and asked[2]:
-            first = int(asked[1])
+        if text not in ("", "."):
+            first = max(1, self._count("list", text) - LINES // 2)
         elif not text and self.listed is not None and self.listed[0] == file:
             first = self.listed[1]
+        else:
+            first = max(1, int(number) - LINES // 2)
         if first > len(lines):
             raise Refusal(f"{line_of(file)} ends at line {len(lines)}")
-        last = min(int(asked[2]) if asked and asked[2] else first + LINES - 1, len(lines))
+        last = min(first + LINES - 1, len(lines))
         self.listed = file, last + 1
         on_lines = [each.nodes or () for each in self.breakpoints.values() if each.kind == "line"]
         marked = {self.graph.sites[position] for nodes in on_lines for position in nodes}
@@ -587,52 +556,21 @@ class Shell(cmd.Cmd):
             source = lines[at - 1].rstrip().expandtabs(4)
             self.line((f"{at:5} {stop}{mark} {source}", "head" if current else ""))
 
-    def do_info(self, text: str) -> None:
-        """Breakpoints, values, leaves, pass."""
-        if not text:
-            for topic, told in TOPICS.items():
-                self.line(f"info {topic:12} {told}")
-            return
-        found = [topic for topic in TOPICS if topic.startswith(text)]
-        if len(found) != 1:
-            near = did_you_mean(text, TOPICS) or f"there are: {', '.join(TOPICS)}"
-            raise Refusal(f"there is no info {text!r}; {near}")
-        if found == ["breakpoints"]:
-            self._list_breakpoints()
-        elif found == ["pass"]:
-            self._info_pass()
-        else:
-            named = found == ["values"]
-            nodes = [node for node in self.graph if (node.named if named else node.rule is None)]
-            self._table("named values" if named else "leaves", nodes)
-
-    def _table(self, title: str, nodes: list[Node]) -> None:
+    def do_info(self, _: str) -> None:
+        """Show leaves and named values, and their gradients."""
+        nodes = [node for node in self.graph if node.named or node.rule is None]
         rows = [
             (plain_name(node.name), operation(self.graph, node), figure(node.data),
              figure(self.place.gradient(node.position), sign=True), self.place.received(node.position))
             for node in nodes
         ]  # fmt: skip
-        title = f"{title} after step {max(self.place.at, 0)} of {len(self.trace)}"
-        self._cut(title, ("name", "is", ">data", ">gradient", "received"), rows)
+        title = f"values after step {max(self.place.at, 0)} of {len(self.trace)}"
+        self._table(title, ("name", "is", ">data", ">gradient", "received"), rows)
 
-    def _cut(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    def _table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Write the first rows of a table."""
         more = (f"{len(rows) - ROWS} more",) if len(rows) > ROWS else ()
         self.screen.table(Table(title, columns, tuple(rows[:ROWS]), more))
-
-    def _info_pass(self) -> None:
-        graph, at = self.graph, max(self.place.at, 0)
-        leaves = sum(node.rule is None for node in graph)
-        self.line(
-            f"{counted(len(graph), 'value')}, {leaves} of them leaves; root "
-            f"{equation(graph, graph.root)} = {figure(graph.root.data)}"
-        )
-        waiting = sum(self.trace.missing(position, at) > 0 for position in range(len(graph)))
-        final = sum(node.requires_grad for node in graph) - waiting
-        self.line(
-            f"{counted(len(self.trace), 'step')}, {at} done; "
-            f"{counted(final, 'gradient')} final, {waiting} waiting for contributions"
-        )
 
     # ----------------------------------------------------------------------------------------- judge
     def _options(self, text: str) -> tuple[str, dict[str, Any]]:
@@ -642,15 +580,13 @@ class Shell(cmd.Cmd):
             text = text[: found.start()]
             if found["language"]:
                 options["language"] = found["language"]
-            else:
-                options["rate"] = self._rate(found["rate"])
+                continue
+            try:
+                options["rate"] = float(found["rate"])
+            except ValueError:
+                told = f"{found['rate']!r} is not a learning rate; for instance: rate=0.5"
+                raise Refusal(told) from None
         return text, options
-
-    def _rate(self, text: str) -> float:
-        try:
-            return float(text)
-        except ValueError:
-            raise Refusal(f"{text!r} is not a learning rate; for instance: rate=0.5") from None
 
     def do_explain(self, text: str) -> None:
         """Explain a gradient by the chain rule.
@@ -658,12 +594,13 @@ class Shell(cmd.Cmd):
         With a rate the update of gradient descent follows; zh is for Chinese.
         """
         name, options = self._options(text)
-        self.screen.text(str(explain(self.graph, self.node(name).name, names={}, **options)))
+        self.screen.text(explain(self.graph, self.node(name).name, names={}, **options))
 
     def do_path(self, text: str) -> None:
         """Show the largest paths by which a gradient arrives."""
         name, _, count = text.rpartition(" ") if text.rpartition(" ")[2].isdecimal() else (text, "", "5")
-        self.screen.table(paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000)).table())
+        found = paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000))
+        self.screen.table(found.table())
 
     def do_check(self, text: str) -> None:
         """Compare the local derivatives here with measured ones.
@@ -678,27 +615,25 @@ class Shell(cmd.Cmd):
         node = self.node(text)
         if node.rule is None:
             raise Refusal(f"{node.name} is a leaf: it has no local derivative to check")
-        found = zip(
-            operand_words(self.graph, node), node.local_derivatives,
-            verdicts(node, self.graph.data.tolist()), strict=True,
-        )  # fmt: skip
-        rows = tuple(
+        found = verdicts(node, self.graph.data.tolist())
+        rows = [
             (words, stated, each.measured, f"{each.word}: {each.why}" if each.why else each.word)
-            for words, stated, each in found
+            for words, stated, each in zip(
+                operand_words(self.graph, node), node.local_derivatives, found, strict=True
+            )
             if each is not None
-        )
+        ]
+        title = f"local derivatives of {plain_name(node.name)}, recorded and measured"
+        self._table(title, ("operand", ">recorded", ">measured", "verdict"), rows)
         rule = check_rule(node.rule)
         told = f"agrees at {rule.points} points" if rule.ok else "DISAGREES: see check_rule"
-        told = told if rule.rows else "has no smooth interval to check it in"
-        title = f"local derivatives of {plain_name(node.name)}, recorded and measured"
-        note = f"the rule {node.rule}: {told}"
-        self.screen.table(Table(title, ("operand", ">recorded", ">measured", "verdict"), rows, (note,)))
+        self.line("")
+        self.line(f"the rule {node.rule}: {told if rule.rows else 'has no smooth interval to check it in'}")
 
-    def do_diagnose(self, text: str) -> None:
+    def do_diagnose(self, _: str) -> None:
         """Say what is wrong with the gradients, and what to try."""
-        self._no_argument("diagnose", text, ": it looks at the whole pass")
         loss = self.graph if self.loss is None else self.loss
-        self.screen.text(str(diagnose(loss, names=self.names, show=False)))
+        self.screen.text(diagnose(loss, names=self.names, show=False))
 
     def do_update(self, text: str) -> None:
         """Show the step of gradient descent that follows the pass.
@@ -716,31 +651,7 @@ class Shell(cmd.Cmd):
             new = plain_number(node.data - rate * gradient, 9, padded=True)
             rows.append((plain_name(node.name), figure(node.data), figure(gradient, sign=True), new))
         title = f"the update with the learning rate η = {figure(rate)}: data − η·gradient"
-        self._cut(title, ("name", ">data", ">gradient", ">new data"), rows)
-
-    def do_save(self, text: str) -> None:
-        """Write the trace as JSON."""
-        if not text:
-            raise Refusal("save where? usage: save FILE")
-        try:
-            write_file(text, self.trace.to_json())
-        except OSError as error:
-            raise Refusal(f"cannot write {text}: {error.strerror}") from None
-        self.line(f"written: {text}; compare another run with it by: diff {text}")
-
-    def do_diff(self, text: str) -> None:
-        """Show where this pass begins to differ from a saved one."""
-        if not text:
-            raise Refusal("compare with what? usage: diff FILE, a trace that save wrote")
-        try:
-            other = Trace.from_json(Path(text).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise Refusal(f"cannot read {text}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise Refusal(f"{text} is not a trace: it is not text") from None
-        except NotATrace as error:
-            raise Refusal(f"{text}: {error}") from None
-        self.screen.table(self.trace.diff(other).table())
+        self._table(title, ("name", ">data", ">gradient", ">new data"), rows)
 
     # ------------------------------------------------------------------------------------------ else
     def do_help(self, text: str) -> None:
@@ -764,18 +675,9 @@ class Shell(cmd.Cmd):
         lines = getattr(self, f"do_{name.replace('-', '_')}").__doc__.splitlines()
         return "\n".join(line.strip() for line in lines if line.strip()).replace("{words}", _CONDITIONS)
 
-    def do_quit(self, text: str) -> None:
+    def do_quit(self, _: str) -> None:
         """End the session."""
-        self._no_argument("quit", text)
         self.ended = True
-
-
-#: What may stand behind a name.
-_OPTION = re.compile(r"(?:^|\s+)(?:(?P<language>en|zh)|rate=(?P<rate>\S*))$")
-_CONDITIONS = (
-    "A condition is plain Python over values by name (h1.grad, h1.data), functions\n"
-    "such as abs and log, variables of the script, and words for what is received:\n"
-) + "\n".join(f"  {word:13} {meaning}" for word, meaning in WORDS.items())
 
 
 def _written(answer: Any) -> str:
@@ -784,3 +686,48 @@ def _written(answer: Any) -> str:
     if isinstance(answer, bool):
         return str(answer).lower()
     return plain_number(answer) if isinstance(answer, float) else repr(answer)
+
+
+def step(
+    loss: Value | Graph | Trace,
+    names: Mapping[str, Any] | None = None,
+    *,
+    commands: Iterable[str] = (),
+    stdin: IO[str] | None = None,
+    stdout: IO[str] | None = None,
+) -> int:
+    """Step through the backward pass from ``loss`` in the terminal, forwards and back.
+
+    ``commands`` are carried out first; then commands are asked for with ``input()``, also in a notebook, or
+    read from ``stdin``, until ``quit`` or its end. They are those of Python's debugger: step, next, continue,
+    break, watch, print, where, list, … and back, reverse-continue, and forward, which shows how a value came
+    about; ``help`` lists them. ``names`` maps names to Values, the variables of the caller unless it is
+    given. No ``grad`` is read or changed.
+
+    Returns how many commands were refused: 0 when all went well, and where a person types them.
+
+    >>> w, x = Value(0.4, name="w"), Value(3.0, name="x")
+    >>> refused = step((w * x).tanh(), {}, commands=["step", "quit"])
+    v3 = 0.833655: 4 values, 2 steps. help lists the commands.
+    step 0 of 2   the seed
+      ∂v3/∂v3 = 1; no other value has a gradient yet
+    (microbp 0/2) step
+    step 1 of 2   v3 = tanh(v2) = 0.833655
+      upstream ∂v3/∂v3 = +1
+      v2: local ∂v3/∂v2 = 1 − v3² = 1 − 0.8337² = 0.305020
+        +1 × 0.305020 = +0.305020
+        v2.grad: none → +0.305020 ✓ final
+    (microbp 1/2) quit
+
+    Raises TypeError and NoGradientError as :func:`microbp.trace`.
+    """
+    given = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [commands]
+    if not all(isinstance(each, str) for each in given) or given == [commands]:
+        raise TypeError("step: commands are a list of texts, each a command")
+    for word, stream, method in (("stdin", stdin, "readline"), ("stdout", stdout, "write")):
+        if stream is not None and not hasattr(stream, method):
+            raise TypeError(f"step: {word} is an open text file, not of type {type(stream).__name__}")
+    scope = user_scope() if names is None else names
+    recorded = loss if isinstance(loss, Trace) else trace(loss, scope)
+    value = loss if isinstance(loss, Value) else None
+    return Shell(recorded, value, scope, given, stdin, stdout).run()

@@ -1,24 +1,93 @@
-"""How a place in a pass is shown: how a value came about, and ``before += upstream × local → after``."""
+"""``Screen``: where the shell writes, in colour or without, and how a place in a pass is shown there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import IO
 
 from microbp.check.words import line_of
 from microbp.debug.breakpoints import Place, figure
 from microbp.debug.passes import Contribution
-from microbp.debug.shell.screen import Line, Span
-from microbp.debug.words import equation, group_words
+from microbp.debug.words import equation, group_words, repeated
 from microbp.graph import Node
 from microbp.notation import plain_name
 from microbp.notation.names import NUMBER
+from microbp.safe import readable
+from microbp.tables import Table, has_colour
 
-__all__ = ["MOST", "shown"]
+__all__ = ["Screen", "shown"]
+
+#: A text, or a text and its style.
+Span = str | tuple[str, str]
+Line = tuple[Span, ...]
 
 #: A step with more contributions than this is shortened.
 MOST = 6
+#: What stands for our signs where the encoding lacks them.
+_PLAIN = str.maketrans({
+    "−": "-", "×": "x", "÷": "/", "·": "*", "→": "->", "✓": "*", "∂": "d", "Σ": "sum", "σ": "sigmoid",
+    "∞": "inf", "…": "...", "∇": "grad", "─": "-", "│": "|", "²": "^2", "³": "^3", "π": "pi", "√": "sqrt",
+    "“": '"', "”": '"', "≤": "<=", "≥": ">=", "≠": "!=", "½": "1/2",
+    "δ": "delta", "η": "eta", "←": "<-", "ᵢ": "_i", "ⱼ": "_j", "ₖ": "_k",
+})  # fmt: skip
+#: Our styles, as rich names them; blue for +, orange for -, as in the drawings.
+_STYLES = {
+    "plus": "bright_blue", "minus": "dark_orange", "dim": "dim", "head": "bold", "good": "green",
+    "bad": "bold red", "note": "cyan",
+}  # fmt: skip
 
 
+class Screen:
+    """Writes lines of spans to a file; a style shows on a terminal that has colour.
+
+    >>> import sys
+    >>> Screen(sys.stdout).line("grad ", ("+0.5", "plus"))
+    grad +0.5
+    """
+
+    def __init__(self, out: IO[str]) -> None:
+        self.out, self._colour = out, has_colour(out)
+        self._encoding = getattr(out, "encoding", None) or "utf-8"
+        try:
+            "−×·→✓∂Σσ∞…∇─".encode(self._encoding)
+            self._plain = False
+        except (UnicodeEncodeError, LookupError):
+            self._plain = True
+
+    def line(self, *spans: Span) -> None:
+        """Write one line."""
+        told = [(self._written(x), "") if isinstance(x, str) else (self._written(x[0]), x[1]) for x in spans]
+        if not self._colour:
+            self.out.write("".join(words for words, _ in told).rstrip() + "\n")
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        text = Text()
+        for words, style in told:
+            text.append(words, style=_STYLES.get(style, ""))
+        console = Console(file=self.out, force_terminal=True, force_jupyter=False)
+        console.print(text, soft_wrap=True, highlight=False, emoji=False)
+
+    def text(self, text: object) -> None:
+        """Write what has several lines, as it is."""
+        for each in str(text).splitlines():
+            self.line(each)
+
+    def table(self, table: Table) -> None:
+        """Write a table, in columns that fit the characters that the file has."""
+        cells = (tuple(self._written(x) if isinstance(x, str) else x for x in row) for row in table.rows)
+        self.text(replace(table, rows=tuple(cells)))
+
+    def _written(self, text: str) -> str:
+        """A text in the characters that the file has; none of them moves the cursor."""
+        if not self._plain:
+            return readable(text)
+        return readable(text).translate(_PLAIN).encode(self._encoding, "replace").decode(self._encoding)
+
+
+# --------------------------------------------------------------------------------- a place in a pass
 def shown(place: Place, *, every: bool = False) -> Iterator[Line]:
     """The step done last; on the way forward the value computed last."""
     node, root = place.node, plain_name(place.graph.root.name)
@@ -35,11 +104,10 @@ def shown(place: Place, *, every: bool = False) -> Iterator[Line]:
         yield (f"step {place.at}", "head"), f" of {len(place.pass_)}   {computed}", *site
     if node.group:
         yield ((f"  in {group_words(node)}", "dim"),)
-    if place.at < 0:
+    step = place.step
+    if step is None:
         yield from _forward(place, node)
         return
-    step = place.step
-    assert step is not None
     yield f"  upstream ∂{root}/∂{plain_name(node.name)} = ", _amount(step.upstream)
     given = step.contributions
     few = given if every or len(given) <= MOST else given[: MOST - 1]
@@ -63,10 +131,8 @@ def _forward(place: Place, node: Node) -> Iterator[Line]:
 
 
 def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[Line]:
-    graph = place.graph
-    node, operand = graph.nodes[c.user], plain_name(graph.names[c.operand])
-    again = node.operands.count(c.operand) > 1
-    where: list[Span] = [(f"   operand {c.place + 1}", "dim")] if again else []
+    node, operand = place.graph.nodes[c.user], plain_name(place.graph.names[c.operand])
+    where: list[Span] = [(f"   operand {c.place + 1}", "dim")] if repeated(node, c.operand) else []
     yield f"  {operand}: local ∂{plain_name(node.name)}/∂{operand} = {_local(c)}", *where
     local, style = _amount(c.local, sign=False)
     factor = (f"({local})" if c.local < 0.0 else local), style

@@ -1,0 +1,163 @@
+"""``microbp step``, ``explain`` and ``diagnose``: run a script, and look into its backward pass."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value, diagnose, explain, step
+from microbp.cli.command import Command, CommandError, destination, nearest, writing
+from microbp.cli.script import Script, ScriptFailed, declare_script, run_script
+from microbp.demo.report import write
+from microbp.errors import NoGradientError
+from microbp.files import write_file
+from microbp.spelling import language
+
+__all__ = ["DIAGNOSE", "EXPLAIN", "STEP"]
+
+
+def _declare_language(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--language", type=_language, default="en", metavar="LANGUAGE",
+        help="English or Chinese: en or zh (default: en)",
+    )  # fmt: skip
+
+
+def _language(word: str) -> str:
+    try:
+        return language(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _columns(most: int) -> int:
+    """How wide a text may be: as wide as the terminal, if it goes to one."""
+    return min(most, shutil.get_terminal_size((most, 24)).columns) if sys.stdout.isatty() else most
+
+
+# --------------------------------------------------------------------------------------------- step
+def _declare_step(parser: argparse.ArgumentParser) -> None:
+    declare_script(parser)
+    parser.add_argument(
+        "-c", "--command", action="append", default=[], metavar="COMMAND",
+        help="a command of the shell to begin with; may be given several times",
+    )  # fmt: skip
+
+
+def _step(args: argparse.Namespace) -> int:
+    script = run_script(args.script, args.arguments)
+    root = script.root(args.root)
+    try:
+        refused = step(root, script.namespace, commands=args.command)
+    except NoGradientError as error:
+        raise CommandError(f"{error}; name another value with --root") from None
+    return 1 if refused else 0
+
+
+STEP = Command(
+    "step",
+    "step through a backward pass in the terminal, forwards and back",
+    "microbp step net.py                            run net.py, then step\n"
+    "microbp step net.py --root loss -c 'watch w1'  from loss, with a watch set\n"
+    "microbp step net.py -- --seed 3                with an option of net.py itself\n"
+    "microbp step net.py < commands.txt             exit status 1 if one was refused",
+    _declare_step,
+    _step,
+)
+
+
+# ------------------------------------------------------------------------------------------ explain
+def _declare_explain(parser: argparse.ArgumentParser) -> None:
+    declare_script(
+        parser, output="write it into this file", name="the value whose gradient is explained, such as w5"
+    )
+    _declare_language(parser)
+    parser.add_argument("--rate", type=float, metavar="RATE", help="show the update step, too")
+    parser.add_argument(
+        "--markdown", action="store_true",
+        help="Markdown with LaTeX instead of plain text (a file that ends in .md gets it anyway)",
+    )  # fmt: skip
+
+
+def _explain(args: argparse.Namespace) -> int:
+    if args.output is not None:
+        destination(args, ())
+    script = run_script(args.script, args.arguments)
+    graph = script.graph(args.root)
+    known = [node.name for node in graph if node.named]
+    alike = [each for each in known if each.partition("#")[0] == args.name]
+    if len(alike) > 1:
+        told = f"{len(alike)} values are called {args.name}: {', '.join(alike)}; this is about the first"
+        print(f"microbp: {told}", file=sys.stderr)
+    options: dict[str, Any] = {"language": args.language, "rate": args.rate}
+    try:
+        found = explain(graph, args.name, names=script.namespace, **options)
+    except KeyError:
+        raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
+    except NoGradientError as error:
+        raise CommandError(f"{error}; name another value with --root") from None
+    markdown = args.markdown or (args.output is not None and args.output.suffix == ".md")
+    if args.output is None:
+        write(found.markdown.rstrip("\n") if markdown else found.text(_columns(90)))
+    else:
+        with writing(args.output):
+            write_file(args.output, found.markdown if markdown else f"{found}\n")
+        write(f"Written: {args.output}")
+    return 0 if found.ok else 1
+
+
+EXPLAIN = Command(
+    "explain",
+    "derive one gradient by the chain rule, in symbols and numbers",
+    "microbp explain net.py w5                      how w5 acts on the loss\n"
+    "microbp explain net.py w1 --root E --rate 0.5  and the update step\n"
+    "microbp explain net.py w1 --language zh -o w1.md",
+    _declare_explain,
+    _explain,
+)
+
+
+# ----------------------------------------------------------------------------------------- diagnose
+def _declare_diagnose(parser: argparse.ArgumentParser) -> None:
+    declare_script(parser)
+    _declare_language(parser)
+
+
+def _diagnose(args: argparse.Namespace) -> int:
+    try:
+        script = run_script(args.script, args.arguments)
+    except ScriptFailed as failed:
+        # The traceback has been shown; what microbp itself refused it can say more about.
+        error = failed.__context__
+        if isinstance(error, NotFinite | UndefinedOperation):
+            sys.stderr.flush()
+            diagnose(error, names={}, language=args.language)
+        raise
+    found = _found(script, args.root, {"names": script.namespace, "language": args.language, "show": False})
+    found.table(_columns(100)).show()
+    return 0 if found.ok else 1
+
+
+def _found(script: Script, root: str | None, options: dict[str, Any]) -> Diagnosis:
+    """Of a loop the step that went wrong first is told of; if its gradients did, the one before the loss."""
+    if root is not None:
+        return diagnose(script.root(root), **options)
+    tried: Sequence[Value | Graph] = script.passes.bad or [script.root()]
+    for loss in tried:
+        found = diagnose(loss, steps=script.passes.losses, **options)
+        if "not finite" in {each.kind for each in found.findings}:
+            break
+    return found
+
+
+DIAGNOSE = Command(
+    "diagnose",
+    "say what is wrong with the gradients of a script, and what to try",
+    "microbp diagnose net.py                exit status 1 if there is a finding\n"
+    "microbp diagnose net.py --root loss",
+    _declare_diagnose,
+    _diagnose,
+)

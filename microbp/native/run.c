@@ -1,0 +1,250 @@
+/* How a program is run: sample after sample, in blocks of samples on one thread or several, through a training.
+
+   Blocks go to threads in CHUNKS parts at most, and their gradients are added in the order of the parts: what
+   comes out does not depend on how many threads there are. */
+#include <pthread.h>
+#include <time.h>
+
+#include "machine.h"
+
+enum { CHUNKS = 16 };
+
+void free_room(Room *room) {
+    if (room) free(room->v);
+    free(room);
+}
+
+Room *new_room(const Program *p, int64_t lanes) {
+    /* v, g, V, G, kept, w and its gradients stand one after the other, each at the start of a cache line. */
+    const int64_t most = (p->most + 1) * (lanes ? lanes : 1), rows = p->rows * lanes;
+    const int64_t size[] = {p->slots, p->slots, rows, rows, most, 2 * p->gathered};
+    int64_t whole = 0, start[6];
+    for (int n = 0; n < 6; n++) start[n] = whole, whole += (size[n] + 7) / 8 * 8;
+    Room *room = calloc(1, sizeof *room);
+    double *at = aligned_alloc(64, (size_t)whole * 8 + 64);
+    if (!room || !at) {
+        free(room), free(at);
+        return NULL;
+    }
+    *room = (Room){at, at + start[1], at + start[2], at + start[3], at + start[4], at + start[5], lanes, NULL};
+    memset(room->w, 0, (size_t)p->gathered * 16);
+    return room;
+}
+
+/* So many samples in a row that all rows stay in the second cache, if they can. */
+int lanes_for(const Program *p, int64_t samples) {
+    int64_t most = (1 << 20) / (16 * (p->rows + 1)) / LANES * LANES;
+    most = most > 104 ? 104 : most < LANES ? LANES : most;
+    const int64_t blocks = (samples + most - 1) / most, each = (samples + blocks - 1) / blocks;
+    return (int)((each + LANES - 1) / LANES * LANES);
+}
+
+/* Where the inputs of a sample stand, and its outputs. */
+static const double *given(const Call *call, int64_t sample) {
+    return call->x + (call->order ? call->order[sample] : sample) * call->down;
+}
+
+static void start(const Program *p, double *v, const Call *call) {
+    memcpy(v, p->constant, (size_t)p->slots * 8);
+    memcpy(v, call->theta, (size_t)p->params * 8);
+}
+
+int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
+    double *v = room->v, *g = room->g;
+    start(p, v, call);
+    if (call->gradient) memset(call->gradient, 0, (size_t)p->params * 8);
+    for (int64_t sample = 0; sample < call->samples; sample++) {
+        for (int64_t i = 0; i < p->inputs; i++) v[p->params + i] = given(call, sample)[i * call->along];
+        const int64_t slot = exact_forward(p, v, room->kept, sample ? VARYING_PART : WHOLE);
+        if (slot != -1) {
+            fault[0] = sample, fault[1] = slot;
+            return slot == -2 ? RAISED : UNDEFINED;
+        }
+        for (int64_t n = 0; n < p->outputs && call->values; n++)
+            call->values[sample * call->down_out + n * call->along_out] = v[p->output[n]];
+        if (!call->gradient) continue;
+        memset(g, 0, (size_t)p->slots * 8);
+        double cost = p->outputs == 1 ? v[p->output[0]] : 0.0;
+        for (int64_t n = 0; n < p->outputs; n++) {
+            g[p->output[n]] += 1.0;
+            if (p->outputs > 1) cost += v[p->output[n]];
+        }
+        call->costs[sample] = cost;
+        if (exact_backward(p, v, g, room->kept, WHOLE, call->dx != NULL)) return RAISED;
+        for (int64_t n = 0; n < p->params; n++)
+            if (p->trained[n]) call->gradient[n] += g[n];
+        for (int64_t n = 0; n < p->inputs && call->dx; n++) call->dx[sample * p->inputs + n] = g[p->params + n] + 0.0;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------ in blocks of samples */
+/* One block; 1 where something may be undefined or is not finite. */
+static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes) {
+    double *V = room->V, *G = room->G;
+    for (int l = 0; l < lanes; l += LANES) { /* what is beyond the samples repeats the last */
+        const double *x[LANES];
+        for (int n = 0; n < LANES; n++) x[n] = given(call, first + (l + n < here ? l + n : here - 1));
+        for (int64_t i = 0; i < p->inputs; i++)
+            for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i * call->along];
+    }
+    if (to->forward(p, room, lanes)) return 1;
+    for (int64_t n = 0; n < p->outputs && call->values; n++)
+        for (int l = 0; l < here; l++)
+            call->values[(first + l) * call->down_out + n * call->along_out] = V[(int64_t)p->row[p->output[n]] * lanes + l];
+    if (!call->gradient) return 0;
+    memset(G, 0, (size_t)(p->rows * lanes) * 8);
+    for (int l = 0; l < here; l++) {
+        double cost = 0.0;
+        for (int64_t n = 0; n < p->outputs; n++) {
+            const int64_t at = (int64_t)p->row[p->output[n]] * lanes + l;
+            cost += V[at], G[at] += 1.0;
+        }
+        call->costs[first + l] = cost;
+        if (!isfinite(cost)) return 1;
+    }
+    to->backward(p, room, lanes, call->dx != NULL);
+    for (int l = 0; l < here && call->dx; l++)
+        for (int64_t i = 0; i < p->inputs; i++) {
+            const double slope = G[i * lanes + l] + 0.0;
+            call->dx[(first + l) * p->inputs + i] = slope;
+            if (!isfinite(slope)) return 1;
+        }
+    return 0;
+}
+
+/* What the threads of a call share. */
+typedef struct {
+    const Program *p;
+    const Lanes *to;
+    const Call *call;
+    const double *shared; /* what no sample changes */
+    double *total;        /* the gradients of all slots */
+    int lanes, suspect;
+    int64_t blocks, chunks, next, turn;
+    pthread_mutex_t lock;
+    pthread_cond_t turned;
+} Job;
+typedef struct {
+    Job *job;
+    Room *room;
+    pthread_t thread;
+} Worker;
+
+static void *work(void *given_) {
+    const Worker *self = given_;
+    Job *job = self->job;
+    Room *room = self->room;
+    const Program *p = job->p;
+    if (room->v != job->shared) memcpy(room->v, job->shared, (size_t)p->slots * 8);
+    job->to->prepare(p, room, job->lanes);
+    for (;;) {
+        pthread_mutex_lock(&job->lock);
+        const int64_t chunk = job->next++, last = (chunk + 1) * job->blocks / job->chunks;
+        int suspect = job->suspect;
+        pthread_mutex_unlock(&job->lock);
+        if (chunk >= job->chunks) return NULL;
+        if (job->total) memset(room->g, 0, (size_t)p->slots * 8);
+        for (int64_t block = chunk * job->blocks / job->chunks; block < last && !suspect; block++) {
+            const int64_t first = block * job->lanes, left = job->call->samples - first;
+            suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes);
+        }
+        pthread_mutex_lock(&job->lock);
+        while (job->turn != chunk) pthread_cond_wait(&job->turned, &job->lock);
+        for (int64_t n = 0; n < p->slots && job->total; n++) job->total[n] += room->g[n];
+        job->suspect |= suspect, job->turn++;
+        pthread_cond_broadcast(&job->turned);
+        pthread_mutex_unlock(&job->lock);
+    }
+}
+
+/* 1 where something may be undefined or is not finite, so that each sample is to be looked at. */
+static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes, long threads) {
+    start(p, room->v, call);
+    if (exact_forward(p, room->v, room->kept, SHARED_PART) != -1) return 1;
+    const int64_t blocks = (call->samples + lanes - 1) / lanes;
+    Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
+               .chunks = blocks < CHUNKS ? blocks : CHUNKS,
+               .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER};
+    if (call->gradient && !(job.total = calloc((size_t)p->slots, 8))) return 1;
+    Worker worker[CHUNKS] = {{.job = &job, .room = room}};
+    int more = 0;
+    while (more + 1 < threads && more + 1 < job.chunks) {
+        Worker *each = worker + more + 1;
+        *each = (Worker){.job = &job, .room = new_room(p, lanes)};
+        if (!each->room || pthread_create(&each->thread, NULL, work, each)) {
+            free_room(each->room);
+            break; /* the threads there are do the work */
+        }
+        more++;
+    }
+    work(worker);
+    for (; more; more--) pthread_join(worker[more].thread, NULL), free_room(worker[more].room);
+    if (call->gradient && !job.suspect) {
+        exact_backward(p, room->v, job.total, room->kept, SHARED_PART, 0);
+        for (int64_t n = 0; n < p->params; n++) {
+            call->gradient[n] = p->trained[n] ? job.total[n] : 0.0;
+            job.suspect |= !isfinite(call->gradient[n]);
+        }
+    }
+    free(job.total);
+    return job.suspect;
+}
+
+int run(const Program *p, const Lanes *to, Room *room, const Call *call, long threads, int64_t fault[2]) {
+    const int lanes = to && call->samples > 1 ? lanes_for(p, call->samples) : 0;
+    return lanes && !run_rows(p, to, room, call, lanes, threads) ? 0 : run_exactly(p, room, call, fault);
+}
+
+/* --------------------------------------------------------------------------------------------- through a training */
+static int64_t milliseconds(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t train(const Program *p, const Lanes *to, Room *room, const Program *update, const Lanes *update_to, Room *update_room,
+              const Course *at, long threads) {
+    const int64_t P = p->params, columns = update->inputs, most = at->longest;
+    const int64_t until = milliseconds() + at->milliseconds;
+    double *in = malloc((size_t)(columns * P + update->outputs * P + most + update->params + 1) * 8);
+    if (!in) return -1;
+    double *gradient = in + P, *out = in + columns * P, *costs = out + update->outputs * P, *same = costs + most;
+    int64_t step = 0, first = 0, fault[2];
+    for (; step < at->steps; first += at->sizes[step++]) {
+        const int64_t n = at->sizes[step];
+        const double shares = at->mean ? (double)n : 1.0;
+        Call call = {.x = at->x, .order = at->order + first, .down = p->inputs, .along = 1, .samples = n,
+                     .theta = at->theta, .costs = costs, .gradient = gradient};
+        if (step && milliseconds() >= until) break;
+        if (run(p, to, room, &call, threads, fault)) break;
+        double cost = 0.0, penalty = 0.0;
+        for (int64_t l = 0; l < n; l++) cost += costs[l];
+        for (int64_t i = 0; i < P; i++) gradient[i] /= shares;
+        /* The update as a program whose samples are the parameters: p, g and what is remembered of each. */
+        memcpy(in, at->theta, (size_t)P * 8);
+        same[0] = at->rates[step];
+        int64_t apart = 2, alike = 1;
+        for (int64_t m = 0; m < at->memories; m++) {
+            const double *column = at->memory + m * P;
+            if (at->alike[m]) same[alike++] = column[0];
+            else memcpy(in + apart++ * P, column, (size_t)P * 8);
+        }
+        Call next = {.x = in, .down = 1, .along = P, .samples = P, .theta = same, .values = out, .down_out = 1, .along_out = P};
+        if (run(update, update_to, update_room, &next, 1, fault)) break;
+        int finite = 1;
+        for (int64_t i = 0; i < update->outputs * P; i++) finite &= isfinite(out[i]) != 0;
+        for (int64_t i = 0; i < P; i++) penalty += out[(update->outputs - 1) * P + i];
+        cost = cost / shares + penalty;
+        if (!finite || !isfinite(cost)) break;
+        at->costs[step] = cost;
+        if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
+        for (int64_t i = 0; i < P; i++) {
+            if (!p->trained[i]) continue;
+            at->theta[i] = out[i];
+            for (int64_t m = 0; m < at->memories; m++) at->memory[m * P + i] = out[(m + 1) * P + i];
+        }
+    }
+    free(in);
+    return step;
+}
