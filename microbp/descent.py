@@ -47,10 +47,11 @@ class Descent:
         """Take the numbers from the Values, and which of them are frozen."""
         self.theta[:] = [each.data for each in self.parameters]
         trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
-        whole = trained.all() and np.array_equal(self._order, np.arange(len(self.parameters)))
+        #: Whether it changes all of the vector, in its order.
+        self.whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self._order)))
         #: Of what the optimiser changes: the places in its own list, and in the vector.
-        self.mine: Any = slice(None) if whole else np.flatnonzero(trained)
-        self.places: Any = slice(None) if whole else self._order[trained]
+        self.mine: Any = slice(None) if self.whole else np.flatnonzero(trained)
+        self.places: Any = slice(None) if self.whole else self._order[trained]
         self.behind = False
 
     def settle(self) -> None:

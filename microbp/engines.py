@@ -25,6 +25,7 @@ from microbp.comparisons import tracing, watched
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
 from microbp.lazy import cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
+from microbp.native import Machine
 from microbp.outside import Outside
 from microbp.replay import Program
 from microbp.replay.branches import guards
@@ -207,6 +208,16 @@ class ReplayEngine:
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: D102
         costs = self._program(batch[0].table[batch[1]], theta)
         return float(costs.mean() if self._reduce == "mean" else costs.sum())
+
+    @property
+    def machine(self) -> Machine | None:
+        """The machine in C that runs a batch, if one does."""
+        return self._program.machine
+
+    @property
+    def mean(self) -> bool:
+        """Whether the cost of a batch is the mean of what its samples cost; else it is their sum."""
+        return bool(self._reduce == "mean")
 
     # -------------------------------------------------------------------------------- at the start
     def _traced(self, samples: Samples, row: int) -> Program:

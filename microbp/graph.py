@@ -152,9 +152,10 @@ class Graph(Columns):
         """
         if not isinstance(nodes, Iterable):
             raise TypeError(f"Graph.of() takes nodes, such as graph.nodes, not {safe_name(repr(nodes))}")
-        if not (nodes := [*nodes]):
-            raise ValueError("Graph.of() takes the nodes of a graph, each after its operands; there is none")
-        fields: Any = dict(zip(Node._fields, zip(*map(_checked, nodes), strict=True), strict=True))
+        checked = [*map(_checked, nodes)]
+        if not checked:
+            raise ValueError("Graph.of() takes the nodes of a graph, the root last; there are none")
+        fields: Any = dict(zip(Node._fields, zip(*checked, strict=True), strict=True))
         rules = [*dict.fromkeys(rule for rule in fields["rule"] if rule is not None)]
         operands = [each for several in fields["operands"] for each in several]
         consts = [each for each in operands if isinstance(each, float)]

@@ -15,6 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,6 +99,16 @@ class Optimiser(ABC):
         except TypeError as error:
             raise TypeError(f"{what}: {schedule} does not take the number of a step: {error}") from error
         return _positive(rate, f"{what} that {schedule} gives after {self.steps} steps")
+
+    def rates(self, count: int) -> list[float]:
+        """The learning rates of the next ``count`` steps, up to the first that is not positive and finite.
+
+        >>> SGD([Value(1.0)], lr=Linear(0.5, final=0.0, steps=2)).rates(5)
+        [0.5, 0.25]
+        """
+        steps = range(self.steps, self.steps + count)
+        rates = map(self.lr, steps) if callable(self.lr) else (self.lr for _ in steps)
+        return [float(rate) for rate in takewhile(lambda rate: 0.0 < rate < math.inf, rates)]
 
     def step(self) -> None:
         """Change each parameter by its gradient.

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support import planted
 
 import microbp
 from microbp import cli, demo
@@ -104,10 +105,7 @@ def test_without_a_layout_engine_the_demo_writes_the_picture_as_text(here, capsy
 
 
 def test_a_wrong_derivative_in_the_engine_makes_the_command_fail(here, capsys, monkeypatch):
-    rule = microbp.exp.rule
-    right = microbp.compiled.compiled(rule)
-    wrong = microbp.compiled.Compiled(right.value, (lambda _a, y: 1.0005 * y,))
-    monkeypatch.setitem(microbp.compiled._compiled, rule, wrong)
+    planted(monkeypatch, "exp")
     assert cli.main(["demo", "T1"]) == 1
     out, err = capsys.readouterr()
     assert err == ""

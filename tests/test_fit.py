@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from support import Centred
 import microbp
 from microbp import MLP, Value, data_of, fit, no_grad
 from microbp.losses import binary_cross_entropy, hinge, mean_squared_error, softmax_cross_entropy
+from microbp.native import Machine
 from microbp.nn import Module
-from microbp.optim import SGD, Adam
+from microbp.optim import SGD, Adam, AdamW, Cosine
 from microbp.training import Settings
 
 RNG = np.random.default_rng(0)
@@ -547,7 +548,8 @@ def test_both_engines_train_the_same_net(name: str) -> None:
 
 # ----------------------------------------------------------------------- what goes wrong on the way
 def planted(monkeypatch: Any, first: int, change: Any) -> None:
-    """From its ``first`` call on, a program's gradient is changed."""
+    """From its ``first`` call on, a program's gradient is changed; no step is taken without it, in C."""
+    monkeypatch.setattr("microbp.training.run.inside", lambda *_: None)
     right, calls = microbp.Program.value_and_grad, [0]
 
     def wrong(self: Any, *batch: Any, **options: Any) -> Any:
@@ -570,6 +572,30 @@ def little_off(found: Any) -> None:
 
 def costly(found: Any) -> None:
     found.cost += 0.5
+
+
+@pytest.mark.skipif(microbp.engine().name != "native", reason=microbp.engine().why)
+@pytest.mark.parametrize("optimiser", [SGD, Adam, partial(SGD, momentum=0.9, nesterov=True), AdamW])
+@pytest.mark.parametrize("options", [{"batch_size": 10}, {}, {"penalty": 0.01, "batch_size": 7}], ids=str)
+def test_steps_in_c_are_those_in_python(monkeypatch: Any, optimiser: Any, options: Any) -> None:
+    def run() -> tuple[list[float], Any, list[float]]:
+        net = Net()
+        given = {"optimiser": optimiser(net.parameters(), lr=Cosine(0.05, 200)), "epochs": 40} | options
+        history = fit(net, X, SMOOTH, loss="mean_squared_error", keep="best", **given)
+        return [each.data for each in net.parameters()], history, [each.grad for each in net.parameters()]
+
+    taken = []
+    right = Machine.train
+    monkeypatch.setattr(Machine, "train", lambda self, *a: taken.append(right(self, *a)) or taken[-1])
+    numbers, history, gradient = run()
+    assert sum(taken) > 30
+    monkeypatch.setattr("microbp.training.run.inside", lambda *_: None)
+    expected, outside, slopes = run()
+    assert numbers == pytest.approx(expected, rel=1e-12, abs=1e-13)
+    assert gradient == pytest.approx(slopes, rel=1e-9, abs=1e-12)
+    assert history.step_cost == pytest.approx(outside.step_cost, rel=1e-12)
+    assert history.cost == pytest.approx(outside.cost, rel=1e-12)
+    assert (history.learning_rate, history.best_epoch) == (outside.learning_rate, outside.best_epoch)
 
 
 @cache

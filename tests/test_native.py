@@ -364,7 +364,7 @@ def course(optimiser: Optimiser, penalty: float) -> tuple[Machine, np.ndarray]:
     new, later = optimiser.update(p, whole, tuple(memory), lr)
     inputs = [p, g, *(each for each, same in zip(memory, alike, strict=True) if not same)]
     params = [lr, *(each for each, same in zip(memory, alike, strict=True) if same)]
-    program = microbp.compile([new, *later, cost], inputs, params, form="straight", finite=False)
+    program = microbp.compile([new, *later, whole * 1.0, cost], inputs, params, form="straight", finite=False)
     return machine_of(program, "plain"), np.array(alike, dtype=np.int64)
 
 
@@ -386,8 +386,9 @@ def test_a_training_inside_takes_the_steps_that_python_takes(optimiser: Optimise
     rates = np.linspace(0.1, 0.01, steps) * (1.0 if mean else 0.02)
     inside, memory, costs = theta.copy(), np.zeros((len(alike), len(theta))), np.zeros(steps)
     best = np.append(np.zeros(len(theta)), np.inf)
-    given = (x, rates, order, sizes, alike, inside, memory, costs, best)
-    assert machine._run.train(update._run, 1, mean, 10_000, *given) == steps
+    final = np.empty(len(theta))
+    given = (x, rates, order, sizes, alike, inside, memory, costs, best, final)
+    assert machine.train(update, mean, 10_000, *given) == steps
     outside, remembered, expected, passed = theta.copy(), tuple(np.zeros(memory.shape)), [], []
     gradient = np.empty(len(theta))
     for rate, n, last in zip(rates.tolist(), sizes.tolist(), np.cumsum(sizes), strict=True):
@@ -399,6 +400,7 @@ def test_a_training_inside_takes_the_steps_that_python_takes(optimiser: Optimise
         outside, remembered = optimiser.update(outside, total, remembered, rate)
     np.testing.assert_allclose(costs, expected, rtol=1e-13)
     assert best[-1] == costs.min()
+    np.testing.assert_allclose(final, total, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(best[:-1], passed[int(np.argmin(costs))], rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(inside, outside, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(memory, np.array(remembered).reshape(memory.shape), rtol=1e-12, atol=1e-15)
@@ -413,15 +415,16 @@ def test_a_training_inside_ends_before_the_step_that_is_not_finite() -> None:
     sizes, rates, memory = np.array([1, 2, 1]), np.full(3, 0.1), np.zeros((0, 1))
     for order, expected in (([0, 1, 0, 0], 3), ([0, 1, 2, 0], 1), ([2, 1, 1, 1], 0), ([0, 0, 0, 3], 3)):
         theta, costs = np.array([2.0]), np.full(3, np.nan)
-        given = (samples, rates, np.array(order), sizes, alike, theta, memory, costs, np.full(2, np.inf))
-        assert machine._run.train(update._run, 1, True, 10_000, *given) == expected
+        rest = theta, memory, costs, np.full(2, np.inf), np.empty(1)
+        given = (samples, rates, np.array(order), sizes, alike, *rest)
+        assert machine.train(update, True, 10_000, *given) == expected
         assert np.isnan(costs).sum() == 3 - expected
         assert (theta[0] == 2.0) == (expected == 0)
     # a rate that makes the update infinite
     theta, rates[1] = np.array([2.0]), np.inf
-    order, last = np.array([0, 1, 0, 0]), (np.zeros(3), np.full(2, np.inf))
+    order, last = np.array([0, 1, 0, 0]), (np.zeros(3), np.full(2, np.inf), np.empty(1))
     given = (samples, rates, order, sizes, alike, theta, memory, *last)
-    assert machine._run.train(update._run, 1, True, 10_000, *given) == 1
+    assert machine.train(update, True, 10_000, *given) == 1
     assert np.isfinite(theta[0])
 
 
@@ -431,7 +434,8 @@ def test_a_training_inside_ends_before_the_step_that_is_not_finite() -> None:
     [
         {"order": [0, 1, 2, 4]}, {"order": [0, 1, 2, -1]}, {"order": [0, 1, 2]}, {"sizes": [1, 2, 2]},
         {"sizes": [4, 0, 0]}, {"sizes": [1, 2**62, 1]}, {"rates": [0.1]}, {"theta": [1.0, 2.0]},
-        {"costs": [0.0]}, {"memory": [1.0]}, {"best": [1.0]}, {"alike": [0]}, {"alike": [1], "memory": [1.0]},
+        {"costs": [0.0]}, {"memory": [1.0]}, {"best": [1.0]}, {"gradient": []}, {"alike": [0]},
+        {"alike": [1], "memory": [1.0]},
     ],
 )  # fmt: skip
 def test_a_training_that_would_leave_its_buffers_is_refused(changes: dict[str, list[float]]) -> None:
@@ -441,13 +445,13 @@ def test_a_training_that_would_leave_its_buffers_is_refused(changes: dict[str, l
     arrays: dict[str, list[float]] = {
         "x": [1.0, 2.0, 3.0, 4.0], "rates": [0.1] * 3, "order": [0, 1, 2, 3], "sizes": [1, 2, 1], "alike": [],
         "theta": [1.0], "memory": [], "costs": [0.0] * 3,
-        "best": [0.0, 1.0],
+        "best": [0.0, 1.0], "gradient": [0.0],
     }  # fmt: skip
 
     def taken(**others: list[float]) -> int:
         whole = ("order", "sizes", "alike")
         given = [np.array(x, np.int64 if n in whole else float) for n, x in {**arrays, **others}.items()]
-        steps: int = machine._run.train(update._run, 1, True, 10_000, *given)
+        steps: int = machine.train(update, True, 10_000, *given)
         return steps
 
     assert taken() == 3

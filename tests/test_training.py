@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import pure
 
 import microbp
 from microbp import NotSavedWarning, Value, training
@@ -1384,6 +1385,7 @@ def graph_nodes():
     return sum(type(each) is Value and not each.is_leaf for each in gc.get_objects())
 
 
+@pure
 def test_the_graph_of_a_step_is_gone_before_the_next_and_the_collector_rests_meanwhile():
     seen = []
 

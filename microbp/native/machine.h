@@ -108,7 +108,7 @@ typedef struct {
     const int64_t *alike;                /* of each number that is remembered: whether all parameters have the same */
     int64_t steps, longest, memories, mean, milliseconds;
     double *theta, *memory, *costs;
-    double *best;                        /* the parameters of the lowest cost, and that cost */
+    double *best, *gradient;             /* the parameters of the lowest cost, and that cost; that of the last step */
 } Course;
 
 /* exact.c: one sample with the bits of the eager engine. The parts to run: those that vary, those that do not. */

@@ -17,6 +17,10 @@ from microbp.sweeps import Columns, Floats
 __all__ = ["Engine", "Machine", "engine", "extension", "slopes"]
 
 
+#: The version of what the extension offers.
+_INTERFACE = 2
+
+
 class Engine(NamedTuple):
     """Which engine runs compiled programs."""
 
@@ -51,6 +55,8 @@ def _loaded() -> tuple[Any, Engine]:
     except ImportError as error:
         why = f"the C extension is not built ({error}); with a C compiler, pip install microbp builds it"
         return None, Engine("python", why)
+    if getattr(module, "interface", 0) != _INTERFACE:
+        return None, Engine("python", "the C extension was built from other sources; build it again")
     if module.digest != digest():
         why = "the C extension was built from other rows than the table's; build it again"
         return None, Engine("python", why)
@@ -126,6 +132,17 @@ class Machine:
         fault = self._run.run(self.threads, x, theta, None, costs, made, dx)
         gradient[:] = made
         return costs, fault
+
+    def train(self, update: Machine, mean: bool, milliseconds: int, *arrays: Any) -> int:
+        """How many steps of a descent were taken, in about that time; the arrays hold what came of it.
+
+        ``update`` computes from a parameter, its gradient and what is remembered of it the same after a step,
+        the gradient with that of a penalty, and the penalty. ``arrays`` are the samples x, the rate of each
+        step, the order of the samples, how many each step takes, whether what is remembered is alike for all;
+        theta, the memory, the costs, the best parameters with their cost, and the last gradient.
+        """
+        taken: int = self._run.train(update._run, self.threads, mean, milliseconds, *arrays)
+        return taken
 
 
 def _value(rule: Rule) -> Callable[[tuple[float, ...]], float]:

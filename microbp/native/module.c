@@ -318,28 +318,28 @@ static int64_t fitting(const Program *p, const Program *update, const Column *at
     }
     for (int64_t m = 0; m < alike->n; m++) same += alike->l[m] != 0;
     if (p->inputs < 1 || p->params < 1 || samples != order->n || x->n % p->inputs || rates->n != sizes->n || theta->n != p->params ||
-        memory->n != alike->n * p->params || at[7].n != sizes->n || at[8].n != p->params + 1 || update->params != 1 + same ||
-        update->inputs != 2 + alike->n - same || update->outputs != 2 + alike->n)
+        memory->n != alike->n * p->params || at[7].n != sizes->n || at[8].n != p->params + 1 || at[9].n != p->params || update->params != 1 + same ||
+        update->inputs != 2 + alike->n - same || update->outputs != 3 + alike->n)
         return -1;
     for (int64_t n = 0; n < order->n; n++)
         if (order->l[n] < 0 || order->l[n] >= x->n / p->inputs) return -1;
     return longest;
 }
 
-/* train(update, threads, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs, best): how many steps were taken. */
+/* train(update, threads, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs, best, gradient): how many steps were taken. */
 static PyObject *machine_train(Machine *self, PyObject *const *given, Py_ssize_t count) {
-    static const char *const words[] = {"x", "rates", "order", "sizes", "alike", "theta", "memory", "costs", "best"};
-    if (count != 13 || !PyObject_TypeCheck(given[0], &MachineType) || given[0] == (PyObject *)self)
-        return PyErr_Format(PyExc_TypeError, "another machine, three numbers and nine arrays are needed");
+    static const char *const words[] = {"x", "rates", "order", "sizes", "alike", "theta", "memory", "costs", "best", "gradient"};
+    if (count != 14 || !PyObject_TypeCheck(given[0], &MachineType) || given[0] == (PyObject *)self)
+        return PyErr_Format(PyExc_TypeError, "another machine, three numbers and ten arrays are needed");
     Machine *update = (Machine *)given[0];
     const long threads = PyLong_AsLong(given[1]), mean = PyLong_AsLong(given[2]), milliseconds = PyLong_AsLong(given[3]);
-    Column at[9];
-    if (PyErr_Occurred() || opened(given + 4, "ddlllwwww", words, at)) return NULL;
+    Column at[10];
+    if (PyErr_Occurred() || opened(given + 4, "ddlllwwwww", words, at)) return NULL;
     const Course course = {.mean = mean, .milliseconds = milliseconds, .x = at[0].d, .rates = at[1].d, .order = at[2].l, .sizes = at[3].l,
-                           .alike = at[4].l, .theta = at[5].d, .memory = at[6].d, .costs = at[7].d, .best = at[8].d, .steps = at[3].n,
+                           .alike = at[4].l, .theta = at[5].d, .memory = at[6].d, .costs = at[7].d, .best = at[8].d, .gradient = at[9].d, .steps = at[3].n,
                            .memories = at[4].n, .longest = fitting(&self->p, &update->p, at)};
     if (course.longest < 0)
-        return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the programs"), closed(at, 9, NULL);
+        return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the programs"), closed(at, 10, NULL);
     int64_t taken = 0;
     Room *room = take_room(self, course.longest), *another = room ? take_room(update, self->p.params) : NULL;
     if (another) {
@@ -349,7 +349,7 @@ static PyObject *machine_train(Machine *self, PyObject *const *given, Py_ssize_t
         if (taken < 0) PyErr_NoMemory();
     }
     give_back(self, room), give_back(update, another);
-    return closed(at, 9, PyErr_Occurred() ? NULL : PyLong_FromLongLong(taken));
+    return closed(at, 10, PyErr_Occurred() ? NULL : PyLong_FromLongLong(taken));
 }
 
 /* How many steps over rows and products it has become, and how many coefficients the largest of these has. */
@@ -366,7 +366,7 @@ static PyMethodDef machine_methods[] = {
     {"run", (PyCFunction)(void (*)(void))machine_run, METH_FASTCALL,
      "run(threads, x, theta, out, costs, gradient, dx): None, or the (sample, node) that is undefined."},
     {"train", (PyCFunction)(void (*)(void))machine_train, METH_FASTCALL,
-     "train(update, threads, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs, best): how many steps were taken."},
+     "train(update, threads, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs, best, gradient): how many steps were taken."},
     {NULL, NULL, 0, NULL}};
 static PyGetSetDef machine_attributes[] = {
     {"sizes", (getter)machine_sizes, NULL, "(steps over rows of samples, products with matrices, coefficients of the largest).", NULL}, {NULL, NULL, NULL, NULL, NULL}};
@@ -394,6 +394,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
             Py_XDECREF(text);
         }
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
+    PyModule_AddIntConstant(module, "interface", 2); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

@@ -239,6 +239,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (!finite || !isfinite(cost)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
+        memcpy(at->gradient, out + (at->memories + 1) * P, (size_t)P * 8);
         for (int64_t i = 0; i < P; i++) {
             if (!p->trained[i]) continue;
             at->theta[i] = out[i];

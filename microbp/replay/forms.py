@@ -294,6 +294,13 @@ class Auto:
         return (self._batches() if samples > 1 else None) or self._native or self._straight
 
     @property
+    def machine(self) -> Machine | None:
+        """The machine in C, if batches run in it."""
+        if self._native is None or (self.name != "native" and self._native.outdone):
+            return None
+        return self._native._machine
+
+    @property
     def _shown(self) -> Matrix | Straight:
         return self._matrix or self._straight
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from microbp.backward import gradient_of
 from microbp.errors import BranchChanged, NoGradientError, StaleProgram
+from microbp.native import Machine
 from microbp.replay.branches import Guards
 from microbp.replay.faults import blame, gradient_fault, no_fault, value_fault
 from microbp.replay.forms import Floats, Form, Suspicion, form_of
@@ -145,6 +146,11 @@ class Program:
         object.__setattr__(self, "_frozen", [value for value, takes in pairs if not takes])
 
     # --------------------------------------------------------------------------------- what it is
+    @property
+    def machine(self) -> Machine | None:
+        """The machine in C that runs batches; None where Python does."""
+        return getattr(self._form, "machine", None)
+
     @property
     def source(self) -> str:
         """The program as Python: it can be read, stepped through, and pasted into a file."""
@@ -356,9 +362,11 @@ class Program:
                     "compile it again"
                 )
         constants, numbers = self._leaves.constants, self._leaves.compiled
-        if constants and tuple(map(_data, constants)) != numbers:
-            pairs = zip(constants, numbers, strict=True)
-            value, number = next(each for each in pairs if each[0].data != each[1])
+        if not constants or (now := tuple(map(_data, constants))) == numbers:
+            return
+        for value, number, other in zip(constants, numbers, now, strict=True):
+            if other == number or (math.isnan(other) and math.isnan(number)):
+                continue
             raise StaleProgram(
                 f"{describe(value)} is a constant of this program and was {number!r} when it was "
                 "compiled; compile it again, or give it among the inputs or the params"

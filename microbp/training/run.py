@@ -23,6 +23,7 @@ from microbp.outside import Outside
 from microbp.sites import user_level
 from microbp.training import given
 from microbp.training.checkpoint import digest, read_checkpoint, write_checkpoint
+from microbp.training.inside import Inside, inside
 from microbp.training.outcome import COURSE, ENDS, History, NotFinite, bad_gradient, culprit
 from microbp.training.terminal import Bar, Interrupts
 
@@ -85,6 +86,8 @@ class Run:
         self.replay: ReplayEngine | None = None
         self.aside = ""
         self.verified: _Mark | None = None
+        #: What takes steps in C, where Python is not needed at each.
+        self.inside: Inside | None = None
         #: When replay is due to be compared next, in steps.
         self.due = 0
         #: Why the last checkpoint was not written; None where it was.
@@ -192,6 +195,37 @@ class Run:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
     def _step(self) -> None:
+        if self.inside is None or not self._taken_inside(self.inside):
+            self._step_outside()
+
+    def _taken_inside(self, inside: Inside) -> bool:
+        """Steps up to where something else is to be done; False for none."""
+        history, settings, start = self.history, self.settings, self.place
+        count = self.steps - start
+        if self.steps == 1 and self.validation is None and settings.tolerance is settings.patience is None:
+            count = settings.epochs - self.epoch
+        count = min(count, self.due - len(history.step_cost))
+        if count < 2:
+            return False
+        ends = range(start + 1, start + count + 1)
+        size, order = self.batch_size, self.order
+        orders = [order if self.steps == 1 else order[(end - 1) * size : end * size] for end in ends]
+        with self.interrupts:
+            taken = inside.take(self.samples, orders, self.best.cost if self.best else math.inf)
+            epoch, costs = self.epoch, taken.costs
+            history.step_cost.extend(costs)
+            history.learning_rate.extend(taken.rates)
+            if self.steps == 1:
+                history.cost.extend(costs)
+                if self.best is None or taken.lowest < self.best.cost:
+                    self.best = _Best(taken.lowest, epoch + costs.index(taken.lowest) + 1, taken.best)
+            elif self.validation is None and self.place == self.steps:
+                self._end_epoch(self.descent.theta.copy())
+        if costs:
+            self.bar.show(len(history.step_cost), costs[-1])
+        return bool(costs)
+
+    def _step_outside(self) -> None:
         start, history = self.place * self.batch_size, self.history
         rows = self.order if self.steps == 1 else self.order[start : start + self.batch_size]
         batch = self.samples, rows
@@ -265,7 +299,8 @@ class Run:
         theirs = type(self.optimiser).__module__ != SGD.__module__
         schedule = Outside(self.optimiser.lr)
         self.descent.use(engine, watched=theirs or engine.outside.shares(schedule))
-        self.replay = engine
+        self.replay, self.verified = engine, None
+        self.inside = inside(self.descent, engine) if self.settings.clip is None else None
         self.verified = self._mark()
 
     def _rightly(self, act: Callable[[], Any]) -> Any:
@@ -317,6 +352,7 @@ class Run:
                 f"fit: engine='replay', but this run cannot be replayed: {why}. engine='auto' records "
                 "every sample where it has to"
             )
+        self.inside = None
         self.descent.use(self.eager)
 
     # ------------------------------------------------------------------------------------ what came of it
