@@ -434,11 +434,7 @@ class Graph(Columns):
             }
             record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
             record |= {"rules": tuple(_rule(*row) for row in found["rules"]), "roots": tuple(found["roots"])}
-            sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
-            differ = sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"])
-            damage = "its columns differ in length" if differ else ""
-            if not (differ or _fit_together(record)):
-                damage = "its columns do not fit each other"
+            damage = _misfit(record)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"{wrong}: {error!r}") from None
         if damage:
@@ -571,16 +567,34 @@ def _rule(*row: Any) -> Rule:
     return restored(name, args, y, d, doc, boxes, corner, kink, given, *rest)
 
 
-def _fit_together(record: Mapping[str, Any]) -> bool:
-    """Whether the columns of a record from a file are about the same nodes, operands before users."""
+def _misfit(record: Mapping[str, Any]) -> str:
+    """Why the columns of a record from a file are not about the same nodes, operands before users."""
+    sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
+    if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
+        return "its columns differ in length"
     op, first, args = record["op"], record["first"], record["args"]
     users = np.repeat(np.arange(len(op)), np.diff(first))
-    return bool(
+    if not (
         all(column.ndim == 1 for column in record.values() if isinstance(column, np.ndarray))
         and first[0] == 0
         and len(users) == len(args)
         and ((op >= -1) & (op < len(record["rules"]))).all()
-        and ((args >= -len(record["consts"])) & (args < users)).all()
         and record["roots"]
         and all(type(each) is int and 0 <= each < len(op) for each in record["roots"])
-    )
+        and record["needs"][op >= 0].all()
+    ):
+        return "its columns do not fit each other"
+    for index, rule in enumerate([None, *record["rules"]], start=-1):
+        held = np.flatnonzero(op == index)
+        widths = np.diff(first)[held]
+        alone, over = (0, 0) if rule is None else (len(rule.args) - len(rule.over), len(rule.over))
+        listed = widths - alone
+        fits = (listed >= 0) & (listed % over == 0) if over else listed == 0
+        if not fits.all():
+            at = fits.argmin()
+            return f"{widths[at]} operands do not fit {rule or 'a leaf'}, node {held[at]}"
+    before = (args >= -len(record["consts"])) & (args < users)
+    if not before.all():
+        return f"an operand of node {users[before.argmin()]} does not stand before it"
+    used = {*args[args >= 0].tolist(), *record["roots"]}
+    return "" if len(used) == len(op) else "it has nodes that no other uses"

@@ -381,8 +381,8 @@ def with_column(name: str, place: int | None, held: object) -> str:
     return json.dumps(document)
 
 
+GRAPH = r"its graph: this is no graph as Graph.to_json\(\) writes it: "
 DAMAGED = "this trace is damaged at "
-UNFIT = rf"{DAMAGED}its graph: this is no graph as Graph.to_json\(\) writes it: its columns do not fit"
 
 
 @pytest.mark.parametrize(
@@ -403,9 +403,9 @@ UNFIT = rf"{DAMAGED}its graph: this is no graph as Graph.to_json\(\) writes it: 
         (changed(after=[1.0, 2.0]), f"{DAMAGED}after: it has 2 numbers, not 1"),
         (with_column("data", 0, "many"), f"{DAMAGED}its graph: "),
         (with_column("op", 1, 7), f"{DAMAGED}its graph: "),
-        (with_column("args", 0, 1), UNFIT),
-        (with_column("args", 1, -5), UNFIT),
-        (with_column("first", 1, 1), UNFIT),
+        (with_column("args", 0, 1), f"{DAMAGED}{GRAPH}an operand of node 1 does not stand before it"),
+        (with_column("args", 1, -5), f"{DAMAGED}{GRAPH}an operand of node 1 does not stand before it"),
+        (with_column("first", 1, 1), f"{DAMAGED}{GRAPH}1 operands do not fit a leaf, node 0"),
         (with_column("rules", None, [["add"]]), f"{DAMAGED}its graph: "),
         (with_column("names", None, ["x"]), f"{DAMAGED}its graph: "),
         (with_column("roots", None, [9]), f"{DAMAGED}its graph: "),

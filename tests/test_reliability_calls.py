@@ -144,6 +144,7 @@ class World:
             "format": "svg", "width": 60, "names": {"x": "h"}, "expression": rule.y, "numbers": {"x": 2.0},
             "path": self.file, "film": viz.animate(y).film, "snapshots": self.snapshots,
             "microbp.MLP state": self.net.state(),
+            "microbp.optim.SGD count": 2,
             "microbp.optim.SGD state": optim.SGD([w], lr=0.1, momentum=0.9).state(),
             "microbp.Trace text": self.trace.to_json(), "microbp.Graph text": self.graph.to_json(),
             "microbp.Graph data": [1.0] * len(self.graph), "microbp.fit loss": "half_squared_error",

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import planted
+from support import planted, pure
 
 import microbp
 import viz
@@ -52,6 +52,7 @@ def test_compiling_leaves_nothing_behind(long: bool) -> None:
     assert not growing(compiles, 100_000 if long else 60)
 
 
+@pure
 def test_a_program_s_source_is_shown_as_long_as_it_lives() -> None:
     w, x = Value(0.5, name="w"), Value(2.0, name="x")
     first, second = (microbp.compile(w * x + 12345.0, inputs=[x]) for _ in range(2))
