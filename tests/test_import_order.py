@@ -72,9 +72,11 @@ complexstep the complex-step check of a row
 define      an operation of the user's own
 layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 answers     claimed gradients
+classroom   the answers of a class
 debug       trace (the steps as data), explain, diagnose, shell
 __init__    the public names: the library stands above, what uses it stands below
 demo        the tutorials, reproduced
+lessons     the first hour
 cli         the command: the one place that may import viz
 __main__    python -m microbp
 """
