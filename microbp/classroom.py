@@ -34,7 +34,7 @@ __all__ = ["Answer", "Grades", "Mistake", "Student", "grade", "read_answers"]
 LANGUAGES = ("en", "zh")
 #: By a key: in English, in Chinese.
 WORDS = {
-    "title": ("{students} students, {mean:g} of {most:g} points on average", "{students} 名学生，平均 {mean:g} 分，满分 {most:g} 分"),
+    "title": ("students: {students}; {mean:g} of {most:g} points on average", "{students} 名学生，平均 {mean:g} 分，满分 {most:g} 分"),
     "student": ("student", "学生"),
     "points": ("points", "得分"),
     "answer": ("answer", "题目"),
@@ -236,7 +236,7 @@ def grade(
     >>> E = 0.5 * (1.0 - v * h) ** 2
     >>> li, wang = {"h": "-0.3234", "w": "-0.1726"}, {"h": "-0.4620", "w": "-0.2466"}
     >>> print(grade(E, [("Li", li), ("Wang", wang)]))
-    2 students, 1.5 of 2 points on average
+    students: 2; 1.5 of 2 points on average
     <BLANKLINE>
     student                  h           w   points
     ───────────────────────────────────────────────

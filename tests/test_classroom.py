@@ -197,7 +197,7 @@ GRADE = ["grade", "net.py", "answers.csv", "--decimals", "6", "--skip", "mail"]
 def test_grade_prints_the_class_and_writes_a_page(folder, capsys):
     assert cli.main([*GRADE, "--points", "2", "--points", "w1=1", "-o", "report.html"]) == 1
     out = capsys.readouterr().out.splitlines()
-    assert out[1] == "2 students, 3.5 of 5 points on average"
+    assert out[1] == "students: 2; 3.5 of 5 points on average"
     assert out[5].split() == ["Li", "✓", "0,138499", "✓", "0,082167", "✓", "0,000439", "5"]
     assert out[6].split() == ["陈", "✗", "0,741365", "↷", "0,439830", "–", "2"]
     assert out[-3] == "1 × the factor σ′(net_o1) = 0.186816 is missing: 陈 (net_o1)"

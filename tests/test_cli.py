@@ -321,6 +321,13 @@ def test_every_help_has_examples_that_are_calls(each, capsys):
         assert parsed.parser.prog == f"microbp {each.name}"
 
 
+def test_the_page_about_the_command_has_every_command_and_status():
+    page = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `microbp (\w+)", page, re.MULTILINE) == [each.name for each in cli.COMMANDS]
+    for status, told in re.findall(r"^  (\d)  (.*)$", cli.STATUS, re.MULTILINE):
+        assert f"| {status} | {told.partition(',')[0].partition(';')[0]}" in page
+
+
 @pytest.mark.parametrize(
     ("argv", "record"),
     [
