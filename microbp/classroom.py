@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import html
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +165,7 @@ class Grades(Shown):
         """A row for each student; below, each mistake once, with who made it."""
         heads, rows = self._class()
         told = [
-            self._word("who", count=len(each.made), text=each.text, who=_who(each)) for each in self.mistakes
+            self._word("who", count=len(each.made), text=each.text, who=_who(each, 6)) for each in self.mistakes
         ]
         return Table(
             self._title(),
@@ -288,18 +287,21 @@ class _Key:
             f"There are: {', '.join(map(shown, known[:40]))}"
         )
 
-    def _rows(self, loss: Value, written: Mapping[str, str | None]) -> dict[str, AnswerRow]:
+    def _rows(
+        self, loss: Value, written: Mapping[str, str | None], tolerance: float | None = None
+    ) -> dict[str, AnswerRow]:
         pairs = [(self.graph._values[self.places[name]], text) for name, text in written.items()]
         report = check_answers(
-            loss, pairs, show=False, names=self.scope, decimals=self.decimals, language=self.language
-        )
+            loss, pairs, show=False, names=self.scope, decimals=self.decimals, language=self.language,
+            tolerance=tolerance,
+        )  # fmt: skip
         return dict(zip(written, report.rows, strict=True))
 
     def graded(self, written: Mapping[str, str | None], worth: Mapping[str, float]) -> tuple[Answer, ...]:
         """The answers of one student, in the order of the class; each is judged after those that it uses."""
         rows = self._rows(self.loss, {name: written.get(name) for name in worth})
         own = {name: float(row.claimed) for name, row in rows.items() if row.claimed is not None}
-        arriving, uses = self._followed(own)
+        first, uses = self._followed(own)
         half, answers = 0.5 * 10.0**-self.decimals, dict[str, Answer]()
         blame: dict[str, list[str]] = {}  # of each answer that is not true, those that are to blame
         for name in sorted(rows, key=self.places.__getitem__, reverse=True):
@@ -308,13 +310,17 @@ class _Key:
             guilty = [*dict.fromkeys(first for each in uses[name] for first in blame.get(each, ()))]
             if verdict == "WRONG":
                 rounding = half * (1.0 + sum(map(abs, uses[name].values())))
-                if abs(own[name] - arriving[name]) <= rounding * (1.0 + 1e-9):
+                arriving = first[name] + sum(own[each] * times for each, times in uses[name].items())
+                if abs(own[name] - arriving) <= rounding * (1.0 + 1e-9):
                     verdict = "follows" if guilty else "right"
                     told = _said("rightly", self.language, names=", ".join(guilty)) if guilty else ""
                     blame[name] = guilty
                 else:
-                    if guilty and (found := self._given(guilty, own, arriving, name, row.written)):
-                        told, explained = found, True
+                    used = {each: own[each] for each in uses[name]}
+                    near = rounding / abs(own[name]) if own[name] else None
+                    if guilty and not first[name] and (found := self._given(used, name, row.written, near)):
+                        told = _said("own", self.language, names=", ".join(guilty), told=found)
+                        explained = True
                     blame[name] = [name]
             points = worth[name] if verdict in ("right", "follows") else 0.0
             text = "" if row.written is None else str(row.written)
@@ -322,9 +328,10 @@ class _Key:
         return tuple(answers[name] for name in worth)
 
     def _followed(self, own: Mapping[str, float]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """What arrives at each value of a pass that goes on with a person's own gradients, by name.
+        """A pass that goes on with a person's own gradients: what arrives at each value, by name.
 
-        And by which of them, times what: the gradient at each is a pass of its own, which ends at the others.
+        First what comes from the loss past all of them; then times what each of them arrives. Each is a pass of
+        its own, which ends at the others.
         """
         graph, names = self.graph, [*own]
         seeds: dict[int, NDArray[np.float64]] = {graph.roots[-1]: np.eye(1, len(names) + 1)[0]}
@@ -342,25 +349,16 @@ class _Key:
             }
             for name, place in self.places.items()
         }
-        first = {name: float(passes[place, 0]) for name, place in self.places.items()}
-        return {
-            name: first[name] + sum(own[each] * times for each, times in uses[name].items()) for name in first
-        }, uses
+        return {name: float(passes[place, 0]) for name, place in self.places.items()}, uses
 
-    def _given(
-        self, guilty: Sequence[str], own: Mapping[str, float], arriving: Mapping[str, float], name: str,
-        written: Any,
-    ) -> str:  # fmt: skip
-        """The mistake beside those of the own gradients that were used; empty where none is found.
+    def _given(self, used: Mapping[str, float], name: str, written: Any, near: float | None) -> str:
+        """The mistake beside the own gradients from which all that arrives comes; empty where none is found.
 
-        A loss whose gradients are the own ones is asked: the true one, and what is missing at each.
+        A loss whose gradients they are is asked: the sum of the values, each times its own gradient.
         """
-        loss = self.loss
-        for each in guilty:
-            loss = loss + (own[each] - arriving[each]) * self.graph._values[self.places[each]]
-        again = self._rows(loss, {name: written})[name]
-        told = again.causes[0].text if again.causes else ""
-        return told and _said("own", self.language, names=", ".join(guilty), told=told)
+        terms = [own * self.graph._values[self.places[each]] for each, own in used.items()]
+        again = self._rows(sum(terms[1:], terms[0]), {name: written}, near)[name]
+        return again.causes[0].text if again.causes else ""
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -379,8 +377,11 @@ def read_answers(path: str | Path, skip: Iterable[str] = ()) -> list[tuple[str, 
     if not lines:
         raise ValueError(f"{path} is empty: its first line names the columns, student and then w1, w2, …")
     mark = max(";\t,", key=lines[0].count)
-    reader = csv.reader(io.StringIO(text), delimiter=mark, skipinitialspace=True)
-    table = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    reader = csv.reader(text.splitlines(), delimiter=mark, skipinitialspace=True)
+    try:
+        table = [(reader.line_num, [*map(str.strip, row)]) for row in reader if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
     heads = [head.rpartition("∂")[2].removeprefix("∇") for head in table[0][1]]
     if len(heads) < 2:
         raise ValueError(f"{path} has one column: behind the student stand w1, w2, …, separated by , or ;")
@@ -420,12 +421,13 @@ def _marked(answer: Answer) -> tuple[str, str]:
     return f"{MARKS[answer.verdict]} {answer.written}".rstrip(), answer.verdict
 
 
-def _who(mistake: Mistake) -> str:
-    """``Li (w5, w6), Wang (w5)``."""
+def _who(mistake: Mistake, most: int | None = None) -> str:
+    """``Li (w5, w6), Wang (w5)``; ``…`` for those beyond the first ``most``."""
     made: dict[str, list[str]] = {}
     for student, name in mistake.made:
         made.setdefault(student, []).append(name)
-    return ", ".join(f"{student} ({', '.join(names)})" for student, names in made.items())
+    told = [f"{student} ({', '.join(names)})" for student, names in made.items()]
+    return ", ".join(told[:most]) + ", …" * (len(told[:most]) < len(told))
 
 
 def _text(text: str) -> str:

@@ -63,10 +63,24 @@ def test_it_is_followed_over_several_own_answers_and_past_blanks(net):
 
 def test_what_is_wrong_beside_the_own_delta_is_named(net):
     o1 = -net["net_o1"].grad
-    own = {"net_o1": f"{o1:.6f}", "w5": f"{o1:.6f}"}
+    own = {"net_o1": f"{o1:.6f}", "w5": f"{o1 * 0.4:.6f}"}
     answer = grade(net["E"], [("Li", own)], decimals=6, names=net).students[0].answers[1]
-    told = "given the own net_o1: the factor ∂(w5·h1)/∂w5 = h1 = 0.59327 is missing"
-    assert (answer.verdict, answer.told, answer.explained) == ("WRONG", told, True)
+    told = "in place of ∂(w5·h1)/∂w5 = h1 = 0.59327 stands the other factor of the product: 0.4"
+    assert (answer.verdict, answer.told, answer.explained) == ("WRONG", f"given the own net_o1: {told}", True)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1e400", "1/0"])
+def test_what_is_no_finite_number_is_wrong_and_stops_nothing(net, text):
+    found = verdicts(net, net_o1=text, **gradients(net, w5=1.0, w6=2.0))
+    assert found["net_o1"] in ("WRONG", "unreadable")
+    assert (found["w5"], found["w6"]) == ("right", "WRONG")
+
+
+def test_a_class_is_graded_in_any_order_of_columns_and_a_long_list_of_names_is_cut(net):
+    wrong = {"w5": "9", "net_o1": "8"}
+    grades = grade(net["E"], [(f"s{i}", wrong) for i in range(9)], decimals=6, names=net)
+    assert str(grades).splitlines()[-1].endswith("s5 (w5, net_o1), …")
+    assert "s8 (w5, net_o1)" in grades.html()
 
 
 def test_the_true_gradient_is_right_whatever_was_wrong_before(net):
@@ -164,6 +178,7 @@ def test_files_as_spreadsheets_write_them(tmp_path, encoding, text):
         ("", "a.csv is empty: its first line names the columns, student and then w1, w2, …"),
         ("student\nLi\n", "a.csv has one column: behind the student stand w1, w2, …, separated by , or ;"),
         ("student,w5,w5\nLi,1,2\n", "a.csv has two columns 'w5'"),
+        ('student,w5\nLi,"' + "1" * 200000 + '"\n', "a.csv, line 2: field larger than field limit (131072)"),
         ("student,w5\n\n", "a.csv has columns and no student: each has a line"),
         ("student,w5\nLi,1\nWang,0,0822\n", "a.csv, line 3: 3 cells, but 2 columns. A decimal comma …"),
     ],
