@@ -15,9 +15,9 @@ from microbp.debug.breakpoints import (
     Expression,
     Place,
     breakpoint_at,
-    figure,
 )  # fmt: skip
 from microbp.debug.trace import Trace, trace
+from microbp.debug.words import figure
 
 ODD = ("layers.0.w[1]", "W[0,1]", "w#2", "my net", "d['a']", "grad2", "net_h1", "if x")
 

@@ -19,13 +19,14 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from microbp.debug.passes import Contribution, Pass, Step
+from microbp.debug.words import figure
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
-from microbp.notation import plain_number, symbol
+from microbp.notation import symbol
 from microbp.spelling import did_you_mean
 
 __all__ = [
-    "ASPECTS", "WORDS", "Breakpoint", "BreakpointError", "Expression", "Place", "breakpoint_at", "figure",
+    "ASPECTS", "WORDS", "Breakpoint", "BreakpointError", "Expression", "Place", "breakpoint_at",
     "nothing_called",
 ]  # fmt: skip
 
@@ -50,11 +51,6 @@ TOLD = 3
 
 class BreakpointError(MicrobpError, ValueError):
     """There is nothing to stop at, or an expression that says nothing."""
-
-
-def figure(x: float | None, *, sign: bool = False) -> str:
-    """A number with six significant digits, all of them where it was rounded; a dash for None."""
-    return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
 
 
 @dataclass(frozen=True)

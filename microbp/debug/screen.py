@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import IO
 
 from microbp.check.words import line_of
-from microbp.debug.breakpoints import Place, figure
+from microbp.debug.breakpoints import Place
 from microbp.debug.passes import Contribution
-from microbp.debug.words import equation, group_words, repeated
+from microbp.debug.words import equation, figure, group_words, repeated
 from microbp.graph import Node
 from microbp.notation import plain_name
 from microbp.notation.names import NUMBER

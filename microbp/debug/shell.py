@@ -26,7 +26,6 @@ from microbp.debug.breakpoints import (
     Expression,
     Place,
     breakpoint_at,
-    figure,
     nothing_called,
 )  # fmt: skip
 from microbp.debug.diagnose import diagnose
@@ -35,7 +34,7 @@ from microbp.debug.passes import Contribution
 from microbp.debug.paths import paths
 from microbp.debug.screen import Screen, shown
 from microbp.debug.trace import Trace, trace
-from microbp.debug.words import counted, equation, group_words, operation
+from microbp.debug.words import counted, equation, figure, group_words, operation
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number

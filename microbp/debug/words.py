@@ -1,4 +1,4 @@
-"""Values and groups in words, and sentences in lines."""
+"""Values, groups and numbers in words, and sentences in lines."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import re
 import unicodedata
 
 from microbp.graph import Graph, Node
-from microbp.notation import plain_name
+from microbp.notation import plain_name, plain_number
 from microbp.safe import readable
 
-__all__ = ["columns", "counted", "equation", "group_words", "operation", "repeated", "sentence"]
+__all__ = ["columns", "counted", "equation", "figure", "group_words", "operation", "repeated", "sentence"]
 
 
 def counted(count: int, word: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "rule"), counted(2, "rule")
-    ('1 rule', '2 rules')
-    """
+    """A number of things: ``1 rule``, ``2 rules``."""
     return f"{count} {word}{'s' * (count != 1)}"
+
+
+def figure(x: float | None, *, sign: bool = False) -> str:
+    """A number with six significant digits, all of them where it was rounded; a dash for None."""
+    return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
 
 
 def operation(graph: Graph, node: Node) -> str:
@@ -50,11 +51,7 @@ _WORD = re.compile(
 
 
 def columns(text: str) -> int:
-    """How many columns a text takes: a Chinese sign takes two.
-
-    >>> columns("∂E/∂w5"), columns("经 o1")
-    (6, 5)
-    """
+    """How many columns a text takes: a Chinese sign takes two."""
     wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
     return len(text) + wide
 
