@@ -18,7 +18,7 @@ from microbp.bounds import bounded
 from microbp.check.words import local_derivatives
 from microbp.collector import collector_at_rest
 from microbp.compiled import compiled
-from microbp.debug.formulas import Formula
+from microbp.debug.formulas import Formulas
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
@@ -52,19 +52,16 @@ class Contribution(NamedTuple):
     graph: Graph
 
     @property
-    def formula(self) -> Formula:
-        """The local derivative as people write it, also as LaTeX."""
-        return Formula(self.graph, self.user, self.place)
-
-    @property
     def symbols(self) -> str:
         """The local derivative with the names of this node: ``h1·(1 − h1)``."""
-        return self.formula.symbols
+        formulas = Formulas(self.graph)
+        return formulas.math(formulas.derivative(self.user, self.place)).text
 
     @property
     def numbers(self) -> str:
         """The local derivative with numbers: ``0.5933·(1 − 0.5933)``."""
-        return self.formula.numbers
+        formulas = Formulas(self.graph)
+        return formulas.numbers(formulas.derivative(self.user, self.place), 4).text
 
     @property
     def turns(self) -> bool:

@@ -1,15 +1,44 @@
-"""Values, groups and numbers in words, and sentences in lines."""
+"""Values, groups and numbers in words and as formulas, and sentences in lines."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from typing import NamedTuple
 
 from microbp.graph import Graph, Node
-from microbp.notation import plain_name, plain_number
+from microbp.notation import latex_name, latex_number, plain_name, plain_number
 from microbp.safe import readable
 
-__all__ = ["columns", "counted", "equation", "figure", "group_words", "operation", "repeated", "sentence"]
+__all__ = [
+    "DIGITS", "Math", "columns", "counted", "equation", "figure", "group_words", "name_of", "number",
+    "operation", "quotient", "repeated", "sentence",
+]  # fmt: skip
+
+#: How many significant digits a rounded number in a formula has; one with fewer is exact.
+DIGITS = 9
+
+
+class Math(NamedTuple):
+    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
+
+    text: str
+    latex: str
+
+
+def name_of(node: Node) -> Math:
+    """A node's name."""
+    return Math(plain_name(node.name), latex_name(node.name))
+
+
+def quotient(above: Math, below: Math) -> Math:
+    """∂above/∂below."""
+    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
+
+
+def number(x: float) -> Math:
+    """A number as it is printed."""
+    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
 
 
 def counted(count: int, word: str) -> str:

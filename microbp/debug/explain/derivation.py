@@ -16,10 +16,19 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 
-from microbp.debug.explain.formulas import DEEPEST, Formulas, flat, multiplied, product, total
 from microbp.debug.explain.records import WIDTH, Part, Row, agree, within
-from microbp.debug.explain.sentences import Math, name_of, number, quotient, say
-from microbp.debug.formulas import Formula, numbers_of
+from microbp.debug.explain.sentences import say
+from microbp.debug.formulas import (
+    DEEPEST,
+    Formula,
+    Formulas,
+    flat,
+    multiplied,
+    numbers_of,
+    product,
+    total,
+)  # fmt: skip
+from microbp.debug.words import Math, name_of, number, quotient
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
 from microbp.lazy import cached_property

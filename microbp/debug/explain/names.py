@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from microbp.debug.explain.records import agree
-from microbp.debug.explain.sentences import Math, say
+from microbp.debug.explain.sentences import say
 from microbp.debug.formulas import argument
+from microbp.debug.words import Math
 from microbp.graph import Graph, Node
 from microbp.labels import text_of
 from microbp.notation import latex_name, plain_name

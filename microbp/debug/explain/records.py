@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from microbp.debug.explain.sentences import Math, number, say
-from microbp.debug.words import columns, sentence
+from microbp.debug.explain.sentences import say
+from microbp.debug.words import Math, columns, number, sentence
 from microbp.notebook import Shown
 from microbp.safe import shown
 
