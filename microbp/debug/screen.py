@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import IO
 
 from microbp.check.words import line_of
@@ -14,7 +13,7 @@ from microbp.graph import Node
 from microbp.notation import plain_name
 from microbp.notation.names import NUMBER
 from microbp.safe import readable
-from microbp.tables import Table, has_colour
+from microbp.tables import has_colour
 
 __all__ = ["Screen", "shown"]
 
@@ -24,13 +23,6 @@ Line = tuple[Span, ...]
 
 #: A step with more contributions than this is shortened.
 MOST = 6
-#: What stands for our signs where the encoding lacks them.
-_PLAIN = str.maketrans({
-    "−": "-", "×": "x", "÷": "/", "·": "*", "→": "->", "✓": "*", "∂": "d", "Σ": "sum", "σ": "sigmoid",
-    "∞": "inf", "…": "...", "∇": "grad", "─": "-", "│": "|", "²": "^2", "³": "^3", "π": "pi", "√": "sqrt",
-    "“": '"', "”": '"', "≤": "<=", "≥": ">=", "≠": "!=", "½": "1/2",
-    "δ": "delta", "η": "eta", "←": "<-", "ᵢ": "_i", "ⱼ": "_j", "ₖ": "_k",
-})  # fmt: skip
 #: Our styles, as rich names them; blue for +, orange for -, as in the drawings.
 _STYLES = {
     "plus": "bright_blue", "minus": "dark_orange", "dim": "dim", "head": "bold", "good": "green",
@@ -49,11 +41,6 @@ class Screen:
     def __init__(self, out: IO[str]) -> None:
         self.out, self._colour = out, has_colour(out)
         self._encoding = getattr(out, "encoding", None) or "utf-8"
-        try:
-            "−×·→✓∂Σσ∞…∇─".encode(self._encoding)
-            self._plain = False
-        except (UnicodeEncodeError, LookupError):
-            self._plain = True
 
     def line(self, *spans: Span) -> None:
         """Write one line."""
@@ -75,16 +62,14 @@ class Screen:
         for each in str(text).splitlines():
             self.line(each)
 
-    def table(self, table: Table) -> None:
-        """Write a table, in columns that fit the characters that the file has."""
-        cells = (tuple(self._written(x) if isinstance(x, str) else x for x in row) for row in table.rows)
-        self.text(replace(table, rows=tuple(cells)))
-
     def _written(self, text: str) -> str:
         """A text in the characters that the file has; none of them moves the cursor."""
-        if not self._plain:
-            return readable(text)
-        return readable(text).translate(_PLAIN).encode(self._encoding, "replace").decode(self._encoding)
+        text = readable(text)
+        try:
+            text.encode(self._encoding)
+        except UnicodeEncodeError:  # a minus sign must not be lost
+            text = text.translate(str.maketrans("−·×", "-*x"))
+        return text.encode(self._encoding, "replace").decode(self._encoding)
 
 
 # --------------------------------------------------------------------------------- a place in a pass

@@ -521,7 +521,7 @@ class Shell(cmd.Cmd):
     def _table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Write the first rows of a table."""
         more = (f"{len(rows) - ROWS} more",) if len(rows) > ROWS else ()
-        self.screen.table(Table(title, columns, tuple(rows[:ROWS]), more))
+        self.screen.text(Table(title, columns, tuple(rows[:ROWS]), more))
 
     # ----------------------------------------------------------------------------------------- judge
     def _options(self, text: str) -> tuple[str, dict[str, Any]]:
@@ -547,7 +547,7 @@ class Shell(cmd.Cmd):
         """Show the largest paths by which a gradient arrives."""
         name, _, count = text.rpartition(" ") if text.rpartition(" ")[2].isdecimal() else (text, "", "5")
         found = paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000))
-        self.screen.table(found.table())
+        self.screen.text(found)
 
     def do_check(self, text: str) -> None:
         """Compare the local derivatives here with measured ones.
@@ -557,7 +557,7 @@ class Shell(cmd.Cmd):
         if text == "all" and "all" not in self.graph._called:
             if self.loss is None:
                 raise Refusal("check all needs the value itself; this session began with a graph: check NAME")
-            self.screen.table(audit(self.loss, show=False, names=self.names).table())
+            self.screen.text(audit(self.loss, show=False, names=self.names))
             return
         node = self.node(text)
         if node.rule is None:
