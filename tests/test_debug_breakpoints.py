@@ -200,7 +200,8 @@ def test_zero_and_non_finite_gradients_are_found() -> None:
 def test_several_breakpoints_stop_together_and_each_says_why() -> None:
     cursor = net()
     graph = cursor
-    points = [breakpoint_at(graph, "w1", watch=True), breakpoint_at(graph, "sub"), breakpoint_at(graph, "i1", watch=True)]
+    set_on = (("w1", True), ("sub", False), ("i1", True))
+    points = [breakpoint_at(graph, text, watch=watch) for text, watch in set_on]
     found = reasons(cursor, *points)
     assert found[6] == [None, "v33 passes its gradient on", None]
     assert found[27] == ["w1.grad: +0.000438568", None, "i1.grad: +0.00248856 → +0.00380427"]

@@ -140,7 +140,7 @@ def test_every_step_forwards_and_back_shows_the_same() -> None:
 
 def test_no_line_is_wider_than_a_terminal() -> None:
     text = said(
-        *["step"] * 27, "info", "where", "check h1", "path w1", "help",
+        *["step"] * 27, "update", "where", "check h1", "path w1", "help",
         *(f"help {each}" for each in COMMANDS),
     )  # fmt: skip
     assert max(map(len, text.splitlines())) <= 80
@@ -181,19 +181,6 @@ def test_next_goes_to_what_touches_a_value() -> None:
     assert answer("break h2", "goto 17", "next h1").startswith("breakpoint 1: h2 passes")
 
 
-def test_return_leaves_the_group() -> None:
-    x = Value(0.5, name="x")
-    with group("hidden"):
-        h = (x * 2.0).tanh()
-    loss = h * x
-    names = {"h": h, "loss": loss}
-    assert answer("step 2", loss=loss, names=names).splitlines()[1] == "  in hidden"
-    assert answer("step 2", "return", loss=loss, names=names).startswith("step 3 of 3")
-    assert answer("step", "r", loss=loss, names=names) == (
-        "error: loss is in no group; groups come from modules, and from microbp.group(name)"
-    )
-
-
 def test_the_groups_of_a_module_are_shown() -> None:
     net = nn.MLP(2, [2, 1], seed=0)
     loss = net([1.0, 2.0])
@@ -205,7 +192,7 @@ def test_the_groups_of_a_module_are_shown() -> None:
 
 def test_the_ends_of_the_pass() -> None:
     complete = "error: the pass is complete: all 27 steps are done; go back or quit"
-    for command in ("step", "next", "continue", "return"):
+    for command in ("step", "next", "continue"):
         assert answer("goto end", command) == complete
     first = "error: this is the first value that was computed: nothing comes before it"
     for command in ("back", "reverse-continue", "rc"):
@@ -343,14 +330,6 @@ def test_list_shows_the_source() -> None:
     assert answer("list").startswith("error: the line of E is not known: call microbp.record_sites() before")
 
 
-def test_info_shows_leaves_and_named_values_with_their_gradients_so_far() -> None:
-    lines = answer("goto 15", "info").splitlines()
-    assert lines[:2] == ["values after step 15 of 27", ""]
-    assert lines[2].split() == ["name", "is", "data", "gradient", "received"]
-    assert len(lines) == 4 + 12 + 5
-    assert re.search(r"\nh1 +σ\(v13\) +0.593270 +−0.0190491 +1 of 2\n", "\n".join(lines))
-
-
 def test_a_step_with_many_contributions_is_shortened() -> None:
     w = [Value(float(i), name=f"w{i}") for i in range(9)]
     loss = dot(w, [1.0] * 9)
@@ -478,7 +457,6 @@ def test_path_shows_the_ways_of_a_gradient() -> None:
         ("check h9", "there is no value 'h9'"),
         ("help stpe", "there is no command 'stpe'; did you mean 'step'?"),
         ("quit now", "quit takes no argument"),
-        ("return x", "return takes no argument"),
         ("rc 3", "reverse-continue takes no argument"),
         ("!ls", "there is no command '!ls'"),
         ("\x00", "there is no command '\\x00'"),
@@ -575,7 +553,7 @@ def test_no_two_commands_have_one_name() -> None:
         ("break h1 if gr", ["grad"]),
         ("p w5.", ["w5.data", "w5.grad", "w5.final", "w5.missing"]),
         ("p w5.g", ["w5.grad"]),
-        ("help re", ["return", "reverse-continue"]),
+        ("help re", ["reverse-continue"]),
         ("delete ", ["all"]),
         ("next o", ["o1", "o2"]),
         ("goto v2", ["v21", "v22", "v23", "v24", "v25", "v27", "v28", "v29"]),
@@ -608,7 +586,7 @@ def shown_on(out: io.StringIO, monkeypatch, **environment: str) -> str:
     for name, held in environment.items():
         monkeypatch.setenv(name, held)
     loss, values = written_out()
-    commands = ["goto 17", "info", "foo", "quit"]
+    commands = ["goto 17", "update", "foo", "quit"]
     step(loss, dict(values), commands=commands, stdin=io.StringIO(), stdout=out)
     return out.getvalue()
 
@@ -642,7 +620,7 @@ def test_in_an_encoding_that_lacks_our_signs_no_minus_is_lost() -> None:
 
 def test_a_hostile_name_cannot_write_to_the_terminal() -> None:
     x = Value(2.0, name="\x1b[2Jx\n(microbp) quit")
-    text = said("step", "where", "info", "check", "path", loss=x * 3.0)
+    text = said("step", "where", "update", "check", "path", loss=x * 3.0)
     assert "\x1b" not in text
     assert "\n(microbp) quit" not in text
 
@@ -832,7 +810,7 @@ def test_the_update_follows_the_pass() -> None:
 
 
 def test_what_is_shown_is_the_same_after_the_update() -> None:
-    commands = ["forward h1", "goto 17", "p w5.data", "explain w5 rate=0.5", "info", "update rate=0.5"]
+    commands = ["forward h1", "goto 17", "p w5.data", "explain w5 rate=0.5", "update rate=0.5"]
     loss, values = written_out()
     before = said(*commands, loss=loss, names=dict(values))
     loss.backward()

@@ -25,11 +25,6 @@ from microbp.graph import Graph, Node
 from microbp.notation import symbol
 from microbp.spelling import did_you_mean
 
-__all__ = [
-    "ASPECTS", "WORDS", "Breakpoint", "BreakpointError", "Expression", "Place", "breakpoint_at",
-    "nothing_called",
-]  # fmt: skip
-
 #: The words about a contribution, and what they mean.
 WORDS = {
     "data": "the number of the value that receives",

@@ -18,10 +18,6 @@ from microbp.graph import Graph, Node
 from microbp.lazy import cached_property
 from microbp.notation import ATOM, SUM, Term, at, latex, latex_name, text
 
-__all__ = [
-    "DEEPEST", "Formula", "Formulas", "argument", "flat", "multiplied", "numbers_of", "product", "total",
-]  # fmt: skip
-
 #: How many operations deep, and with how many operands in all, an unnamed node is written out.
 DEEPEST, WIDEST = 6, 8
 #: How many terms of a sum, and how many operands of another operation over a list, are written out.

@@ -27,7 +27,6 @@ from microbp.safe import shown
 from microbp.sites import user_scope
 from microbp.value import Value
 
-__all__ = ["Contribution", "Pass", "Step", "Target", "as_recorded", "steps_of", "target"]
 
 
 class Contribution(NamedTuple):

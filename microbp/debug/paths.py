@@ -22,8 +22,6 @@ from microbp.sweeps import backward
 from microbp.tables import Cell, Table
 from microbp.value import Value
 
-__all__ = ["PathRow", "Paths", "paths"]
-
 #: Paths are said to cancel where Σ |path| is more than so many times |Σ path|.
 CANCELS = 100.0
 #: How many nodes of a path are shown at either end.

@@ -11,7 +11,7 @@ import cmd
 import linecache
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import BuiltinFunctionType
 from typing import IO, Any
 
@@ -32,24 +32,22 @@ from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
 from microbp.debug.passes import Contribution
 from microbp.debug.paths import paths
-from microbp.debug.screen import Screen, shown
 from microbp.debug.trace import Trace, trace
-from microbp.debug.words import counted, equation, figure, group_words, operation
+from microbp.debug.words import counted, equation, figure, group_words, repeated
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number
+from microbp.notation.names import NUMBER
+from microbp.safe import readable
 from microbp.sites import user_scope
 from microbp.spelling import did_you_mean
-from microbp.tables import Table
+from microbp.tables import Table, has_colour
 from microbp.value import Value
-
-__all__ = ["COMMANDS", "Refusal", "Shell", "step"]
 
 #: The commands: the short forms of each, what may follow, what completes it, and where help lists it.
 COMMANDS = {
     "step": ("s", "[COUNT]", "", "move"),
     "next": ("n", "[NAME]", "value", "move"),
-    "return": ("r", "", "", "move"),
     "back": ("bk", "[COUNT]", "", "move"),
     "continue": ("c cont", "", "", "move"),
     "reverse-continue": ("rc", "", "", "move"),
@@ -63,7 +61,6 @@ COMMANDS = {
     "show": ("sh", "[all]", "", "look"),
     "where": ("w bt", "[NAME]", "value", "look"),
     "list": ("l", "[LINE]", "", "look"),
-    "info": ("i", "", "", "look"),
     "explain": ("ex", "[NAME] [rate=RATE] [zh]", "value", "judge"),
     "path": ("", "[NAME] [COUNT]", "value", "judge"),
     "check": ("ch", "[NAME|all]", "value", "judge"),
@@ -74,16 +71,27 @@ COMMANDS = {
 }
 ALIASES = {word: name for name, (short, *_) in COMMANDS.items() for word in (name, *short.split())}
 #: An empty line of a person does these again.
-REPEATED = {"step", "next", "return", "back", "continue", "reverse-continue", "forward"}
+REPEATED = {"step", "next", "back", "continue", "reverse-continue", "forward"}
 #: A chain of values is shown by its ends, a table and a listing of the source have no more lines; no more
 #: candidates are offered.
 FRAMES, ROWS, LINES, OFFERED = 6, 60, 11, 200
 #: What may stand behind a name.
 _OPTION = re.compile(r"(?:^|\s+)(?:(en|zh)|rate=(\S*))$")
+#: A step with more contributions than this is shortened.
+MOST = 6
+#: Our styles, as rich names them; blue for +, orange for -, as in the drawings.
+_STYLES = {
+    "plus": "bright_blue", "minus": "dark_orange", "dim": "dim", "head": "bold", "good": "green",
+    "bad": "bold red", "note": "cyan",
+}  # fmt: skip
 _CONDITIONS = (
     "A condition is plain Python over values by name (h1.grad, h1.data), functions\n"
     "such as abs and log, variables of the script, and words for what is received:\n"
 ) + "\n".join(f"  {word:13} {meaning}" for word, meaning in WORDS.items())
+
+#: A text, or a text and its style; a line of them.
+Span = str | tuple[str, str]
+Line = tuple[Span, ...]
 
 
 class Refusal(Exception):
@@ -109,8 +117,9 @@ class Shell(cmd.Cmd):
         self.use_rawinput = asks
         self.trace, self.graph, self.loss, self.names = trace, trace.graph, loss, names or {}
         self.place = Place(trace)
-        self.screen = Screen(self.stdout)
-        self.line = self.screen.line
+        #: Whether the file shows colour, and which characters it has.
+        self.colour = has_colour(self.stdout)
+        self.encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         self.commands = [*commands]
         #: Breakpoints and watches by their numbers, which are never given twice.
         self.breakpoints: dict[int, Breakpoint] = {}
@@ -199,6 +208,34 @@ class Shell(cmd.Cmd):
     def emptyline(self) -> bool:
         """An empty line; :meth:`onecmd` sees to it."""
         return False
+
+    # ----------------------------------------------------------------------------------- the screen
+    def line(self, *spans: Span) -> None:
+        """Write one line."""
+        told = [(self._written(x), "") if isinstance(x, str) else (self._written(x[0]), x[1]) for x in spans]
+        if not self.colour:
+            self.stdout.write("".join(words for words, _ in told).rstrip() + "\n")
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        text = Text.assemble(*((words, _STYLES.get(style, "")) for words, style in told))
+        console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
+        console.print(text, soft_wrap=True, highlight=False, emoji=False)
+
+    def text(self, text: object) -> None:
+        """Write what has several lines, as it is."""
+        for each in str(text).splitlines():
+            self.line(each)
+
+    def _written(self, text: str) -> str:
+        """A text in the characters that the file has; none of them moves the cursor."""
+        text = readable(text)
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:  # a minus sign must not be lost
+            text = text.translate(str.maketrans("−·×", "-*x"))
+        return text.encode(self.encoding, "replace").decode(self.encoding)
 
     def _refuse(self, text: str) -> None:
         self.refused += not self.interactive
@@ -305,17 +342,6 @@ class Shell(cmd.Cmd):
             self._go(count=1)
         else:
             self._go(lambda: (self.place.node.site, self.place.node.group) != (here.site, here.group))
-
-    def do_return(self, _: str) -> None:
-        """Go on until out of the current group.
-
-        Groups are the calls of modules, and with microbp.group(name).
-        """
-        here = self.place.node
-        if not here.group and self.place.at < len(self.trace):
-            told = "groups come from modules, and from microbp.group(name)"
-            raise Refusal(f"{here.name} is in no group; {told}")
-        self._go(lambda: self.place.node.group[: len(here.group)] != here.group)
 
     def do_continue(self, _: str) -> None:
         """Go on to the next breakpoint or watch, or to the end."""
@@ -507,21 +533,10 @@ class Shell(cmd.Cmd):
             stop, mark = "B" if f"{file}:{at}" in marked else " ", "->" if current else "  "
             self.line((f"{at:5} {stop}{mark} {source.rstrip().expandtabs(4)}", "head" if current else ""))
 
-    def do_info(self, _: str) -> None:
-        """Show leaves and named values, and their gradients."""
-        nodes = [node for node in self.graph if node.named or node.rule is None]
-        rows = [
-            (plain_name(node.name), operation(self.graph, node), figure(node.data),
-             figure(self.place.held(node.position).grad, sign=True), self.place.received(node.position))
-            for node in nodes
-        ]  # fmt: skip
-        title = f"values after step {max(self.place.at, 0)} of {len(self.trace)}"
-        self._table(title, ("name", "is", ">data", ">gradient", "received"), rows)
-
     def _table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Write the first rows of a table."""
         more = (f"{len(rows) - ROWS} more",) if len(rows) > ROWS else ()
-        self.screen.text(Table(title, columns, tuple(rows[:ROWS]), more))
+        self.text(Table(title, columns, tuple(rows[:ROWS]), more))
 
     # ----------------------------------------------------------------------------------------- judge
     def _options(self, text: str) -> tuple[str, dict[str, Any]]:
@@ -541,13 +556,13 @@ class Shell(cmd.Cmd):
         With a rate the update of gradient descent follows; zh is for Chinese.
         """
         name, options = self._options(text)
-        self.screen.text(explain(self.graph, self.node(name).name, names={}, **options))
+        self.text(explain(self.graph, self.node(name).name, names={}, **options))
 
     def do_path(self, text: str) -> None:
         """Show the largest paths by which a gradient arrives."""
         name, _, count = text.rpartition(" ") if text.rpartition(" ")[2].isdecimal() else (text, "", "5")
         found = paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000))
-        self.screen.text(found)
+        self.text(found)
 
     def do_check(self, text: str) -> None:
         """Compare the local derivatives here with measured ones.
@@ -557,7 +572,7 @@ class Shell(cmd.Cmd):
         if text == "all" and "all" not in self.graph._called:
             if self.loss is None:
                 raise Refusal("check all needs the value itself; this session began with a graph: check NAME")
-            self.screen.text(audit(self.loss, show=False, names=self.names))
+            self.text(audit(self.loss, show=False, names=self.names))
             return
         node = self.node(text)
         if node.rule is None:
@@ -580,7 +595,7 @@ class Shell(cmd.Cmd):
     def do_diagnose(self, _: str) -> None:
         """Say what is wrong with the gradients, and what to try."""
         loss = self.graph if self.loss is None else self.loss
-        self.screen.text(diagnose(loss, names=self.names, show=False))
+        self.text(diagnose(loss, names=self.names, show=False))
 
     def do_update(self, text: str) -> None:
         """Show the step of gradient descent that follows the pass.
@@ -609,7 +624,7 @@ class Shell(cmd.Cmd):
             self.line((f"{name} {usage}".rstrip(), "head"))
             if short:
                 self.line(f"short: {', '.join(short.split())}")
-            self.screen.text(self._told(name))
+            self.text(self._told(name))
             return
         group = ""
         for name, (short, _, _, where) in COMMANDS.items():
@@ -626,6 +641,80 @@ class Shell(cmd.Cmd):
     def do_quit(self, _: str) -> None:
         """End the session."""
         self.ended = True
+
+
+
+# --------------------------------------------------------------------------------------- the screen
+def shown(place: Place, *, every: bool = False) -> Iterator[Line]:
+    """The step done last; on the way forward the value computed last."""
+    node, root = place.node, plain_name(place.graph.root.name)
+    site: list[Span] = [(f"   {line_of(node.site)}", "dim")] if node.site and place.at else []
+    computed = f"{equation(place.graph, node)} = {figure(node.data)}"
+    if place.at < 0:
+        count = len(place.computed)
+        yield (f"forward {count + 1 + place.at}", "head"), f" of {count}   {computed}", *site
+    elif not place.at:
+        yield ("step 0", "head"), f" of {len(place.pass_)}   the seed"
+        yield (f"  ∂{root}/∂{root} = 1; no other value has a gradient yet",)
+        return
+    else:
+        yield (f"step {place.at}", "head"), f" of {len(place.pass_)}   {computed}", *site
+    if node.group:
+        yield ((f"  in {group_words(node)}", "dim"),)
+    step = place.step
+    if step is None:
+        yield from _forward(place, node)
+        return
+    yield f"  upstream ∂{root}/∂{plain_name(node.name)} = ", _amount(step.upstream)
+    given = step.contributions
+    few = given if every or len(given) <= MOST else given[: MOST - 1]
+    for each in few:
+        yield from _contribution(place, step.upstream, each)
+    if len(few) < len(given):
+        yield ((f"  … and {len(given) - len(few)} more contributions: show all", "note"),)
+    if not given:
+        yield (("  its operands are constants, which take no gradient", "dim"),)
+
+
+def _forward(place: Place, node: Node) -> Iterator[Line]:
+    """What it was computed from, and the local derivatives that were kept."""
+    for each in dict.fromkeys(x for x in node.operands[: 2 * MOST] if isinstance(x, int)):
+        operand = place.graph.nodes[each]
+        yield (f"  {plain_name(operand.name)} = {figure(operand.data)}",)
+    paid = place.pass_.step_of(node.position)
+    for got in reversed(paid.contributions[-MOST:] if paid else ()):
+        label = f"∂{plain_name(node.name)}/∂{plain_name(place.graph.names[got.operand])}"
+        yield ((f"  {label} = {_local(got)}, kept for the way back", "dim"),)
+
+
+def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[Line]:
+    node, operand = place.graph.nodes[c.user], plain_name(place.graph.names[c.operand])
+    where: list[Span] = [(f"   operand {c.place + 1}", "dim")] if repeated(node, c.operand) else []
+    yield f"  {operand}: local ∂{plain_name(node.name)}/∂{operand} = {_local(c)}", *where
+    local, style = _amount(c.local, sign=False)
+    factor = (f"({local})" if c.local < 0.0 else local), style
+    yield "    ", _amount(upstream), " × ", factor, " = ", _amount(c.amount)
+    sum_ = ["none → "] if c.before is None else [_amount(c.before), " += ", _amount(c.amount), " → "]
+    total = len(place.pass_.received[c.operand])
+    count = f" ({total - c.missing} of {total})" if total > 1 else ""
+    state = (f"{c.missing} missing{count}", "note") if c.missing else (f"✓ final{count}", "good")
+    turned: list[Span] = [(", sign change", "note")] if c.turns else []
+    yield f"    {operand}.grad: ", *sum_, _amount(c.after), " ", state, *turned
+
+
+def _local(c: Contribution) -> str:
+    """The local derivative in symbols, in numbers and as value, without saying anything twice."""
+    symbols, numbers = c.symbols, c.numbers
+    if NUMBER.fullmatch(symbols):
+        return symbols
+    parts = [symbols] if NUMBER.fullmatch(numbers) else [symbols, numbers]
+    return " = ".join([*parts, figure(c.local)])
+
+
+def _amount(x: float, *, sign: bool = True) -> tuple[str, str]:
+    """A number, in the colour of its sign."""
+    style = "" if x == 0.0 else "plus" if x > 0.0 else "minus" if x < 0.0 else "bad"
+    return figure(x, sign=sign), style
 
 
 def _method(command: str) -> str:

@@ -8,26 +8,26 @@ be read where an operation is not defined.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
-from microbp.debug.difference import Difference, difference
+from microbp.check.words import line_of
 from microbp.debug.passes import Pass
-from microbp.debug.words import counted, equation, figure
+from microbp.debug.words import counted, equation, figure, operation
 from microbp.errors import MicrobpError
-from microbp.graph import Graph
+from microbp.graph import Graph, Node
 from microbp.notebook import Shown
 from microbp.sites import user_scope
 from microbp.tables import Table
 from microbp.value import Value
 
-__all__ = ["NotATrace", "Trace", "trace"]
-
 #: What the JSON says that it is. A reader refuses other versions.
 FORMAT, VERSION = "microbp trace", 3
-#: A table shows no more steps.
-STEPS = 50
+#: A table shows no more steps, and one of differences no more rows; ``steps`` and ``rows`` have them all.
+STEPS, SHOWN = 50, 10
 
 
 class Trace(Pass, Shown):
@@ -78,12 +78,11 @@ class Trace(Pass, Shown):
         except (KeyError, ValueError, TypeError, IndexError, OverflowError, MicrobpError) as error:
             raise NotATrace(f"this trace is damaged at its graph: {error}") from None
 
-    def diff(self, other: Trace, *, tolerance: float = 0.0) -> Difference:
-        """Where the two passes begin to differ: in structure, data, a local derivative or a gradient.
+    def diff(self, other: Trace) -> Difference:
+        """Where the two passes begin to differ: in structure, data or a local derivative.
 
         The nodes are paired from the root down, operand by operand; names do not matter. Numbers are
-        compared to the last bit, nan equal to nan; ``tolerance`` lets two numbers differ by so much of the
-        larger.
+        compared to the last bit, nan equal to nan.
 
         >>> def run(w):
         ...     w = Value(w, name="w")
@@ -99,9 +98,9 @@ class Trace(Pass, Shown):
         v1     data         1.2000000000000002   1.5                  -
         v2     data         0.8336546070121553   0.9051482536448664   -
 
-        Raises TypeError where ``other`` is no Trace, ValueError for a negative tolerance.
+        Raises TypeError where ``other`` is no Trace.
         """
-        return difference(self, other, tolerance)
+        return difference(self, other)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trace):
@@ -172,3 +171,144 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
 
 class NotATrace(MicrobpError, ValueError):
     """A text is no trace, or a damaged one."""
+
+
+# -------------------------------------------------------------------------- where two passes differ
+class DifferenceRow(NamedTuple):
+    """A node at which the two passes differ, by the first thing that does."""
+
+    #: One of ``structure``, ``data`` and ``local derivative``; what follows from these is no difference.
+    what: str
+    #: The name of the node here, and of its counterpart there.
+    node: str
+    counterpart: str
+    #: What stands here, and what stands there: numbers, or texts where the structure differs.
+    here: str | float | None
+    there: str | float | None
+    #: ``file:line`` of the node here, and of its counterpart.
+    site: str | None
+    other_site: str | None
+    #: Whether nothing before it differs, so that the difference begins here.
+    begins: bool
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row as texts."""
+        pair = self.node if self.node == self.counterpart else f"{self.node} ({self.counterpart} there)"
+        here, there = (None if site is None else line_of(site) for site in (self.site, self.other_site))
+        line = (here or "-") + (f", {there} there" if there not in (here, None) else "")
+        both = ("nothing" if x is None else str(x) for x in (self.here, self.there))
+        return pair, self.what, *both, line
+
+
+@dataclass(frozen=True, repr=False)
+class Difference(Shown):
+    """What :func:`difference` found; ``str(report)`` is the table."""
+
+    title: str
+    #: Those where a difference begins first, in the order in which the pass meets them.
+    rows: tuple[DifferenceRow, ...]
+    #: What is told besides: names that only one side has.
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the passes agree in structure and in all numbers. Names and lines do not count."""
+        return not self.rows
+
+    @property
+    def first(self) -> DifferenceRow | None:
+        """The first node that differs; None where none does."""
+        return self.rows[0] if self.rows else None
+
+    def table(self) -> Table:
+        """The report laid out: the first rows, where the difference begins, and how many more."""
+        hidden = Counter(row.what for row in self.rows[SHOWN:])
+        told = ", ".join(f"{count} in {what}" for what, count in hidden.items())
+        more = (f"{sum(hidden.values())} more nodes differ: {told} (diff.rows)",) if hidden else ()
+        cells = tuple(row.cells for row in self.rows[:SHOWN])
+        return Table(self.title, ("node", "differs in", "here", "there", "line"), cells, more + self.notes)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def __repr__(self) -> str:
+        return f"Difference({self.title})"
+
+
+def difference(here: Trace, there: Trace) -> Difference:
+    """Where two passes begin to differ.
+
+    The nodes are paired from the root down, operand by operand; names do not matter. What differs at a
+    pair is, first found first: the structure (operation, operands, literals, whether it takes a
+    gradient), the data, a local derivative.
+    """
+    if not isinstance(there, Trace):
+        raise TypeError(f"a pass is compared with another Trace, not with {there!r}")
+    a, b = here.graph.nodes, there.graph.nodes
+    pairs, unlike = _paired(here, there)
+    first: dict[int, tuple[str, Any, Any]] = {}
+    rows = []
+    for p in sorted(pairs):
+        mine, other = a[p], b[pairs[p]]
+        local = zip(mine.local_derivatives, other.local_derivatives, strict=False)
+        compared = [("data", mine.data, other.data), *(("local derivative", *each) for each in local)]
+        found = [unlike[p]] if p in unlike else [each for each in compared if repr(each[1]) != repr(each[2])]
+        if found:
+            before = unlike if p in unlike else first
+            begins = not any(isinstance(x, int) and x in before for x in mine.operands)
+            first[p] = what, x, y = found[0]
+            rows.append(DifferenceRow(what, mine.name, other.name, x, y, mine.site, other.site, begins))
+    rows.sort(key=lambda row: (not row.begins, row.what != "structure"))
+    title = f"the passes agree: {counted(len(a), 'value')}, {counted(len(here), 'step')}"
+    if rows:
+        at, what, x, y, _ = rows[0].cells
+        title = f"the passes differ first at {at}, in {what}: {x} here, {y} there"
+    return Difference(title, tuple(rows), tuple(_only(here, there)))
+
+
+def _paired(here: Trace, there: Trace) -> tuple[dict[int, int], dict[int, tuple[str, str, str]]]:
+    """For positions here those there, from the root down; and of pairs that do not match what does not.
+
+    Such a pair is not followed further. A value used again on one side must be used again on the other.
+    """
+    a, b = here.graph, there.graph
+    pairs, back = {a.root.position: b.root.position}, {b.root.position: a.root.position}
+    unlike: dict[int, tuple[str, str, str]] = {}
+    pending = [a.root.position]
+    for position in pending:
+        mine, other = a.nodes[position], b.nodes[pairs[position]]
+        if not _alike(mine, other):
+            unlike[position] = "structure", operation(a, mine), operation(b, other)
+            continue
+        for left, right in zip(mine.operands, other.operands, strict=True):
+            if not isinstance(left, int) or not isinstance(right, int):
+                continue
+            if left not in pairs and right not in back:
+                pairs[left], back[right] = right, left
+                pending.append(left)
+            elif pairs.get(left) != right:
+                told = _use(a, mine, left, again=left in pairs), _use(b, other, right, again=right in back)
+                unlike.setdefault(position, ("structure", *told))
+    return pairs, unlike
+
+
+def _use(graph: Graph, node: Node, operand: int, *, again: bool) -> str:
+    return f"{operation(graph, node)} ({graph.names[operand]} {'again' if again else 'for the first time'})"
+
+
+def _alike(a: Node, b: Node) -> bool:
+    """Whether two nodes are the same operation of as many operands, with the same literals."""
+    rules = [None if node.rule is None else node.rule.__reduce__() for node in (a, b)]
+    literals = [[repr(x) if isinstance(x, float) else "" for x in node.operands] for node in (a, b)]
+    return rules[0] == rules[1] and literals[0] == literals[1] and a.requires_grad == b.requires_grad
+
+
+def _only(here: Trace, there: Trace) -> list[str]:
+    """Which named values one side lacks."""
+    notes = []
+    for side, graph, other in (("here", here.graph, there.graph), ("there", there.graph, here.graph)):
+        only = [node.name for node in graph if node.named and node.name not in other._called]
+        if only:
+            notes.append(f"only {side}: {', '.join([*only[:3], '…'] if len(only) > 3 else only)}")
+    return notes

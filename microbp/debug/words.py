@@ -10,11 +10,6 @@ from microbp.graph import Graph, Node
 from microbp.notation import latex_name, latex_number, plain_name, plain_number
 from microbp.safe import readable
 
-__all__ = [
-    "DIGITS", "Math", "columns", "counted", "equation", "figure", "group_words", "name_of", "number",
-    "operation", "quotient", "repeated", "sentence",
-]  # fmt: skip
-
 #: How many significant digits a rounded number in a formula has; one with fewer is exact.
 DIGITS = 9
 

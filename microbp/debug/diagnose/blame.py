@@ -19,8 +19,6 @@ from microbp.debug.diagnose.words import part_of, short, unit_of
 from microbp.graph import Node
 from microbp.labels import layer_path, text_of
 
-__all__ = ["CHOOSING", "layer_rows", "layers", "rectified", "sizes", "zeros"]
-
 #: Operations that flatten far from 0, those that choose, and those that add.
 SQUASHING = frozenset({"sigmoid", "tanh", "erf", "erfc"})
 FLAT = SQUASHING | {"softplus", "silu", "gelu", "elu", "exp", "atan"}
@@ -118,7 +116,6 @@ class Use:
 def _chooses(use: Use) -> bool:
     return use.rule in CHOOSING
 
-
 #: Why a local derivative is 0, or all but 0, and why it is large: the first cause that holds of its use.
 Causes = tuple[tuple[str, Callable[[Use], bool]], ...]
 ZERO: Causes = (
@@ -170,7 +167,6 @@ class Origin(NamedTuple):
     #: The unit, alike in each of its calls; else the position of the node.
     where: str | int
 
-
 #: Of each origin the (node, place) where it shows.
 Places = dict[Origin, list[tuple[int, int]]]
 
@@ -212,7 +208,6 @@ def zeros(case: Case) -> list[Finding]:
             affected.setdefault(origin, [name])
             together.setdefault(origin, {origin: None})
     return collapsed(_zero(case, key, together[key], places, names) for key, names in affected.items())
-
 
 #: What a relu does that is off.
 _OFF = {("blocked", "relu"), ("blocked", "maximum")}

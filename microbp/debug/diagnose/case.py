@@ -20,7 +20,6 @@ from microbp.nn import Module
 from microbp.sweeps import dependents
 from microbp.value import Value
 
-__all__ = ["Case", "Parameter", "Way", "parameters_of"]
 
 
 class Parameter(NamedTuple):

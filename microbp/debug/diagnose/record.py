@@ -16,10 +16,6 @@ from microbp.debug.diagnose.words import short
 from microbp.debug.passes import Contribution
 from microbp.graph import Node
 
-__all__ = [
-    "changed", "measured", "not_finite_data", "not_finite_gradients", "stale", "unreached", "wrong_rules",
-]  # fmt: skip
-
 #: So many producers of what is not finite have a finding of their own.
 MOST = 3
 #: So many operations of one rule are measured; a rule that is wrong is wrong almost everywhere.

@@ -20,8 +20,6 @@ from microbp.sites import user_site
 from microbp.training import History, NotFinite
 from microbp.value import Value
 
-__all__ = ["alive", "neuron_rows", "neurons", "of_failure", "of_history", "of_steps"]
-
 #: The largest slope of each activation that can go flat.
 SLOPES = {
     "relu": 1.0, "leaky_relu": 1.0, "elu": 1.0, "softplus": 1.0, "silu": 1.1, "gelu": 1.13,

@@ -10,8 +10,6 @@ from microbp.graph import Node
 from microbp.spelling import language
 from microbp.tables import number
 
-__all__ = ["Cause", "Words", "part_of", "short", "unit_of"]
-
 #: The Chinese words for the kinds of findings.
 KINDS = {
     "not finite": "非有限数", "rule": "规则", "changed": "改动", "unreached": "未到达", "zero gradient": "零梯度",
@@ -28,7 +26,6 @@ class Cause(NamedTuple):
     what: str
     #: What to try.
     advice: str
-
 
 #: Each cause in English and in Chinese. Its English word is its name.
 CAUSES: dict[str, tuple[Cause, Cause]] = {
@@ -227,7 +224,6 @@ class _Filled(string.Formatter):
         if format_spec in ("s", "v") and isinstance(value, int):
             return "s" * ((value != 1) == (format_spec == "s"))
         return short(value) if isinstance(value, float) and not format_spec else format(value, format_spec)
-
 
 _FILLED = _Filled()
 

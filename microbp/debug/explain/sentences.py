@@ -6,8 +6,6 @@ import re
 
 from microbp.debug.words import Math
 
-__all__ = ["say"]
-
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {
     "title": ("{gradient}: how {value} acts on {loss}", "{gradient}：{value} 如何影响 {loss}"),
