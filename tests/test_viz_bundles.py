@@ -9,13 +9,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from viz_support import SVG, by_id, parsed, titles
+from viz_support import SVG, by_id, parsed, positions, titles
 
 import microbp
 from microbp import MLP, Graph, Value, group
 from viz import Picture, draw, draw_step, fold
 from viz.contents import bundled
-from viz.engines import ENGINES, positions, render
+from viz.engines import ENGINES, render
 from viz.fold import picture
 from viz.picture import Box, Cluster, Edge, Kind
 

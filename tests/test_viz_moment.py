@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from viz_support import HOSTILE, by_id, titles, tutorial_1, tutorial_4
+from viz_support import HOSTILE, by_id, positions, titles, tutorial_1, tutorial_4
 
 import microbp
 import viz
@@ -11,7 +11,6 @@ from microbp import Graph, Value, no_grad, trace
 from viz import Drawing, TooManyValues, draw_step
 from viz import progress as look
 from viz.colours import DARK, LIGHT, contrast, faded
-from viz.engines import positions
 from viz.legend import heading, scale_of
 from viz.moment import When
 from viz.step_pictures import film

@@ -56,7 +56,7 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
         "drawing",
         graph_attr={
             "rankdir": style.rankdir, "nodesep": "0.12" if mesh or dense else "0.2", "pad": "0.15",
-            "ranksep": _STEPPING if picture.moment else _MESH if mesh else _DENSE if dense else _BETWEEN,
+            "ranksep": _STEPPING if picture.moment and picture.moment.edges else _MESH if mesh else _DENSE if dense else _BETWEEN,
             "bgcolor": theme.background, "fontname": FONT, "fontsize": "10", "fontcolor": theme.text,
             "label": heading(picture, scale, style), "labelloc": "t", "tooltip": " ",
         }

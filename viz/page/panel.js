@@ -197,22 +197,22 @@ function describe(position) {
   const node = nodes[position];
   const now = gradient(position);
   const last = final(position);
-  const lines = [["", node.name + (node.formula ? ` = ${node.formula}` : "")], ["data", String(node.data)]];
-  if (last === null) lines.push(["gradient", "takes none"]);
+  const told = [["", node.name + (node.formula ? ` = ${node.formula}` : "")], ["number", String(node.data)]];
+  if (last === null) told.push(["gradient", say("takesnone")]);
   else {
-    lines.push(["gradient now", now === null ? "nothing yet" : `${now.after} (${received[position]} of ${gifts[position].length})`]);
-    lines.push(["gradient final", String(last.after)]);
+    const count = `${received[position]} ${say("of")} ${gifts[position].length}`;
+    told.push(["now", now === null ? say("nothing") : `${now.after} (${count})`], ["atlast", String(last.after)]);
   }
-  if (node.rule) lines.push(["operation", node.rule]);
-  if (node.group) lines.push(["in", node.group]);
-  if (node.site) lines.push(["line", `${data.sources[node.site[0]].name}:${node.site[1]}`]);
-  return lines;
+  if (node.rule) told.push(["operation", node.rule]);
+  if (node.group) told.push(["inside", node.group]);
+  if (node.site) told.push(["line", `${data.sources[node.site[0]].name}:${node.site[1]}`]);
+  return told;
 }
 
 function showTip(position, clientX, clientY) {
   const tip = byId("tip");
   tip.replaceChildren(...describe(position).map(([label, text]) => (
-    element("p", label ? {} : { class: "head", dir: "auto" }, ...(label ? [element("span", {}, label), element("b", {}, text)] : [text]))
+    element("p", label ? {} : { class: "head", dir: "auto" }, ...(label ? [element("span", {}, say(label)), element("b", {}, text)] : [text]))
   )));
   tip.hidden = false;
   const { offsetWidth: w, offsetHeight: h } = tip;

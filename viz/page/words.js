@@ -64,6 +64,9 @@ const sayings = {
     computed: "Computed from", rate: "learning rate", descent: "One step of descent: parameter − rate × gradient",
     parameters: "Parameters", inputs: "Inputs", both: "Parameters and inputs", search: "find a value  ( / )",
     scale: " log scale", none: "none", final: "final", of: "of",
+    now: "gradient now", atlast: "gradient final", nothing: "nothing yet", takesnone: "takes none",
+    operation: "operation", inside: "in", line: "line",
+    current: "current value", readers: "Read by", around: "Around", left: "not shown",
   },
   zh: {
     fit: "全图", follow: "跟随", neighbourhood: "邻域", step: "步进", play: "播放", pause: "暂停", source: "源代码",
@@ -77,6 +80,9 @@ const sayings = {
     computed: "由以下值计算", rate: "学习率", descent: "一步梯度下降：参数 − 学习率 × 梯度",
     parameters: "参数", inputs: "输入", both: "参数和输入", search: "查找值  ( / )",
     scale: " 对数刻度", none: "无", final: "最终", of: "/",
+    now: "目前梯度", atlast: "最终梯度", nothing: "尚无", takesnone: "不接收梯度",
+    operation: "运算", inside: "所在", line: "行",
+    current: "当前值", readers: "被以下值使用", around: "邻近", left: "未显示",
   },
 };
 let language = "en";
