@@ -10,10 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from viz_support import HOSTILE, SVG, by_id, parsed, positions, small, titles
+from viz_support import HOSTILE, SVG, by_id, contrast, parsed, positions, small, titles
 
 import microbp
-from viz.colours import DARK, LIGHT, contrast
+from viz.colours import DARK, LIGHT
 from viz.dot import digraph, source
 from viz.drawing import Drawing, draw
 from viz.engines import render

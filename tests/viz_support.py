@@ -11,7 +11,9 @@ from microbp import Value, group
 from viz.engines import render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
 
-__all__ = ["HOSTILE", "SVG", "by_id", "parsed", "positions", "small", "titles", "tutorial_1", "tutorial_4"]
+__all__ = [
+    "HOSTILE", "SVG", "by_id", "contrast", "parsed", "positions", "small", "titles", "tutorial_1", "tutorial_4"
+]  # fmt: skip
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -171,3 +173,19 @@ def positions(dot: str, engine: str) -> Layout:
             label = point(each["lp"]) if "lp" in each else None
             edges[each["id"]] = Route(curve, tips[0] if tips else None, label)
     return Layout(right - left, top - low, boxes, edges, clusters)
+
+
+# --------------------------------------------------------------------------------------------- contrast
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG 2 defines it, from 1 to 21."""
+    brighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(channel: float) -> float:
+    return float(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4)

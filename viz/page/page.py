@@ -65,7 +65,7 @@ def _dark() -> str:
         )
         for name in names.split()
     }
-    return "\n".join(f'  svg [{what}="{light}"] {{ {what}: {dark}; }}' for (what, light), dark in pairs.items())
+    return "\n".join(f'  svg [{what}="{old}"] {{ {what}: {new}; }}' for (what, old), new in pairs.items())
 
 
 @cache
