@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
@@ -48,7 +48,7 @@ def animate(
     digits: int = 4,
     dark: bool = False,
     legend: bool = True,
-    dpi: int = 96,
+    dpi: int = 72,
     engine: str = "auto",
     format: str = "svg",  # noqa: A002
 ) -> Animation:
@@ -100,7 +100,7 @@ class Animation(Rendered):
         style: Style | None = None,
         *,
         seconds_per_step: float = 0.8,
-        dpi: int = 96,
+        dpi: int = 72,
         engine: str = "auto",
         format: str = "svg",  # noqa: A002
     ) -> None:
@@ -202,25 +202,20 @@ def with_one_palette(pictures: Sequence[Any]) -> list[Any]:
     Every fill is among them, even the palest; what is left out are shades at the rims of letters.
     Pillow's own reduction takes a nearby colour for white.
     """
-    counts: Counter[tuple[int, int, int]] = Counter()
-    for picture in pictures:
-        found = picture.getcolors(picture.width * picture.height)
-        counts.update({colour: count for count, colour in found})
-    colours = np.array(sorted(counts, key=lambda colour: (-counts[colour], colour)))
-    palette = colours[:_COLOURS]
-    nearest = [((palette - colour) ** 2).sum(axis=1).argmin() for colour in colours]
+    codes = [np.asarray(each.convert("RGBA")).view("<u4")[..., 0] & 0xFFFFFF for each in pictures]
+    fresh = [codes[0].ravel(), *(new[new != old] for old, new in pairwise(codes))]
+    found, counts = np.unique(np.concatenate(fresh), return_counts=True)
+    colours = found[np.lexsort((found, -counts))]
+    parts = np.stack([colours >> shift & 0xFF for shift in (0, 8, 16)], axis=1).astype(int)
+    palette = parts[:_COLOURS]
     places = np.zeros(1 << 24, np.uint8)
-    places[_code(colours)] = nearest
+    places[colours] = [((palette - each) ** 2).sum(axis=1).argmin() for each in parts]
     reduced = []
-    for picture in pictures:
-        one = pillow().fromarray(places[_code(np.asarray(picture, np.int32))])
+    for each in codes:
+        one = pillow().fromarray(places[each])
         one.putpalette(palette.astype(np.uint8).tobytes())
         reduced.append(one)
     return reduced
-
-
-def _code(colours: Any) -> Any:
-    return colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
 
 
 #: The frames in which an element is seen.
