@@ -771,6 +771,36 @@ def test_the_page_speaks_chinese(tab):
     assert tab.locator("[data-say]").all_inner_texts() == english
 
 
+def test_an_exercise_asks_for_each_gradient_and_says_what_is_wrong(tab, pass_):
+    h1 = pass_.graph["h1"].position
+    step, gift = [(s, c) for s in pass_.steps for c in s.contributions if c.operand == h1][1]
+    tab.evaluate("step => go(step)", step.index)
+    tab.click("#exercise")
+    assert gradients_in_the_graph(tab)[h1] is None  # it is asked for
+    box = tab.locator(".card", has=tab.locator("button.jump", has_text="h1"))
+    assert f"{gift.amount:.4f}" not in box.inner_text()
+    said = {
+        f"{-gift.after:.5g}": "✗ the sign is wrong",
+        f"{gift.amount:.5g}": "✗ what came before is to be added: +=",
+        f"{gift.before:.5g}": "✗ that is the gradient before this step",
+        f"{gift.before + step.upstream:.5g}": "✗ the local derivative is missing",
+        f"{gift.before + gift.local:.5g}": "✗ the upstream gradient is missing",
+        f"{2 * gift.after:.5g}": "✗ twice as much as it is",
+        "0.7777": "✗ not right",
+        "0.04": "✗ not right: write three digits or more",
+        "-": "✗ not a number",
+        f"{gift.after:.4g}".replace(".", ","): "✓ right",
+    }
+    for typed, told in said.items():
+        box.locator("input").fill(typed)
+        box.locator("input").press("Enter")
+        assert (typed, box.locator(".verdict").inner_text()) == (typed, told)
+    assert gradients_in_the_graph(tab)[h1] == gift.after
+    tab.click("#exercise")
+    assert box.locator("input").count() == 0
+    assert gradients_in_the_graph(tab) == expected(pass_, step.index)
+
+
 # --------------------------------------------------------------------- faults that were seen, and are gone
 def test_nothing_is_pale_before_the_gradient_comes(tab):
     full = "all => all.every(e => getComputedStyle(e).opacity === '1')"

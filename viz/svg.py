@@ -33,13 +33,12 @@ def finished(svg: bytes, title: str, made_by: str) -> str:
 def _finished(svg: bytes, title: str, made_by: str) -> ET.Element:
     title = plain(title)
     root = ET.fromstring(svg)  # noqa: S314  an engine of ours wrote it, from text that we escaped
-    background = root.find(f"{_G}/{SVG}polygon")
     for group in root.iter(_G):
         _plain_tooltip(group)
-        if group.get("class") == "edge":  # its label keeps clear of other lines that cross it
-            colour = "white" if background is None else background.get("fill", "white")
-            for text in group.iter(_TEXT):
-                text.attrib.update({"stroke": colour, **_HALO})
+    background = root.find(f"{_G}/{SVG}polygon")
+    halo = {"stroke": "#ffffff" if background is None else background.get("fill", ""), **_HALO}
+    for text in root.iterfind(f".//{_G}[@class='edge']/{_TEXT}"):
+        text.attrib.update(halo)  # the label of an edge keeps clear of other lines that cross it
     if " 2." in made_by:  # an engine before version 3 sets text too high by about a ninth of its size
         for text in root.iter(_TEXT):
             text.set("y", f"{float(text.get('y', 0)) + 0.11 * float(text.get('font-size', 0)):.2f}")

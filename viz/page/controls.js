@@ -30,7 +30,7 @@ function go(to) {
   byId("slider").value = String(here);
   const told = `${phase === "forward" ? "forward step" : "step"} ${here} of ${places()}: ${nodes[current()].name}`;
   byId("slider").setAttribute("aria-valuetext", told);
-  byId("counter").textContent = `step ${here} / ${places()}`;
+  byId("counter").textContent = `${say("step")} ${here} / ${places()}`;
   const paid = currentGifts().slice(0, 4).map((gift) => `${signed(gift.amount, 4)} to ${nodes[gift.operand].name}`);
   byId("status").textContent = timer ? "" : paid.length ? `${told} passes ${paid.join(", ")}` : told;
   for (const id of ["first", "back"]) byId(id).disabled = here === 0;
@@ -180,7 +180,7 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(keys, event.key)) return;
   const target = event.target;
-  if (target === byId("search") || target.closest("select, input[type=number]")) return;
+  if (target === byId("search") || target.closest("select, input[type=number], .answer")) return;
   if (event.key === " " && target.closest("button, summary, input[type=checkbox]")) return; // it is pressed
   event.preventDefault();
   keys[event.key]();
@@ -214,7 +214,7 @@ function legend() {
     return swatch;
   });
   const top = trimmed(number(data.largest, 4));
-  byId("legend").append(`gradient  −${top} `, ...strip, ` +${top}`, element("span", { "data-say": "scale" }, " log scale"));
+  byId("legend").append(element("span", { "data-say": "gradient" }), ` −${top} `, ...strip, ` +${top}`, element("span", { "data-say": "scale" }, " log scale"));
 }
 
 // What is seen at first depends on the room there is, which in a frame may come later, and may change.

@@ -72,7 +72,7 @@ function showNeighbourhood() {
 function paint(position) {
   const parts = drawn.get(position);
   if (!parts) return;
-  const now = gradient(position);
+  const now = asked(position) ? null : gradient(position);
   const classes = ["node", nodes[position].kind];
   if (takesGradient(position) && now === null) classes.push("empty");
   if (position === current()) classes.push("current");
@@ -106,7 +106,7 @@ function paintStep() {
   const stacked = new Map();
   for (const gift of currentGifts()) {
     const to = drawn.get(gift.operand);
-    if (!to) continue;
+    if (!to || asked(gift.operand)) continue;
     const text = `${gift.number > 1 ? "+= " : ""}${trimmed(signed(gift.amount, 4))}`;
     if (near) {
       const pill = element("span", { class: "pill" }, text);

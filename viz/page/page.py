@@ -31,7 +31,9 @@ __all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "joined", "page"]
 
 
 #: In this order: each uses what stands above it.
-_SCRIPTS = ("model.js", "words.js", "graph.js", "view.js", "panel.js", "map.js", "controls.js")
+_SCRIPTS = (
+    "model.js", "words.js", "graph.js", "view.js", "panel.js", "map.js", "exercise.js", "controls.js"
+)  # fmt: skip
 
 
 def joined(title: str, data: Any, drawn: str = "", folded: str = "") -> str:

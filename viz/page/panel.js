@@ -55,7 +55,7 @@ function descent() {
 
 function passes(position) {
   const gives = currentGifts();
-  const cards = gives.slice(0, CARDS).map((gift) => card(position, gift));
+  const cards = gives.slice(0, CARDS).map((gift) => (exercising ? question : card)(position, gift));
   if (gives.length > CARDS) {
     const rest = `and ${plural(gives.length - CARDS, "more contribution")}: the table below has their gradients`;
     cards.push(element("p", { class: "said" }, rest));
@@ -164,7 +164,7 @@ function buildTable(id, positions) {
 function paintRow(id, position) {
   const parts = rows[id].get(position);
   if (!parts) return;
-  const now = gradient(position);
+  const now = asked(position) ? null : gradient(position);
   const gets = currentGifts().some((gift) => gift.operand === position) || position === current();
   parts.row.className = gets ? "here" : "";
   parts.grad.className = now === null ? "none" : signClass(now.after);
@@ -186,7 +186,7 @@ function buildTables() {
   const every = byId("every");
   rows.values.clear();
   every.open = false;
-  every.querySelector("summary").textContent = `All ${plural(nodes.length, "value")}`;
+  every.querySelector("summary").textContent = `${say("all")} (${nodes.length.toLocaleString("en")})`;
 }
 byId("every").addEventListener("toggle", () => {
   if (byId("every").open && rows.values.size === 0) buildTable("values", [...nodes.keys()]);
@@ -195,13 +195,14 @@ byId("every").addEventListener("toggle", () => {
 // ----------------------------------------------------------------------------------------- hover
 function describe(position) {
   const node = nodes[position];
-  const now = gradient(position);
+  const now = asked(position) ? null : gradient(position);
   const last = final(position);
   const told = [["", node.name + (node.formula ? ` = ${node.formula}` : "")], ["number", String(node.data)]];
   if (last === null) told.push(["gradient", say("takesnone")]);
   else {
     const count = `${received[position]} ${say("of")} ${gifts[position].length}`;
-    told.push(["now", now === null ? say("nothing") : `${now.after} (${count})`], ["atlast", String(last.after)]);
+    told.push(["now", now === null ? say("nothing") : `${now.after} (${count})`]);
+    if (!exercising) told.push(["atlast", String(last.after)]);
   }
   if (node.rule) told.push(["operation", node.rule]);
   if (node.group) told.push(["inside", node.group]);

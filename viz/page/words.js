@@ -66,6 +66,11 @@ const sayings = {
     scale: " log scale", none: "none", final: "final", of: "of",
     now: "gradient now", atlast: "gradient final", nothing: "nothing yet", takesnone: "takes none",
     operation: "operation", inside: "in", line: "line",
+    all: "All values", exercise: "exercise", right: "right", wrong: "not right", nonumber: "not a number", digits: "not right: write three digits or more",
+    sign: "the sign is wrong", forgotten: "what came before is to be added: +=", notadded: "that is the gradient before this step",
+    minus: "the contribution is to be added, not subtracted", nolocal: "the local derivative is missing", noupstream: "the upstream gradient is missing",
+    plus: "upstream and local are multiplied, not added", divided: "upstream is multiplied by the local derivative, not divided",
+    twice: "twice as much as it is", half: "half of what it is",
     current: "current value", readers: "Read by", around: "Around", left: "not shown",
   },
   zh: {
@@ -82,6 +87,11 @@ const sayings = {
     scale: " 对数刻度", none: "无", final: "最终", of: "/",
     now: "目前梯度", atlast: "最终梯度", nothing: "尚无", takesnone: "不接收梯度",
     operation: "运算", inside: "所在", line: "行",
+    all: "所有值", exercise: "练习", right: "正确", wrong: "不正确", nonumber: "不是数字", digits: "不正确：请写三位以上有效数字",
+    sign: "符号错误", forgotten: "应加上之前的梯度：+=", notadded: "这是本步之前的梯度",
+    minus: "贡献应当相加，而不是相减", nolocal: "缺少局部导数", noupstream: "缺少上游梯度",
+    plus: "上游梯度与局部导数应相乘，而不是相加", divided: "应乘以局部导数，而不是除以它",
+    twice: "是正确值的两倍", half: "是正确值的一半",
     current: "当前值", readers: "被以下值使用", around: "邻近", left: "未显示",
   },
 };
