@@ -85,7 +85,7 @@ PARTS = [line.split()[0] for line in ORDER.strip().splitlines()]
 ALWAYS = {"numpy"}
 ONCE_CALLED = {"graphviz", "matplotlib", "rich", "sklearn"}
 # What a bridge imports by need("onnx", "onnx"), which names the extra to install.
-BRIDGED = {"jax", "onnx", "torch"}
+BRIDGED = {"dask", "distributed", "jax", "onnx", "scipy", "sklearn", "torch"}
 # What viz may use beside that, once called: each is in an extra, and missed with an error that says so.
 VIZ_ONCE_CALLED = ONCE_CALLED | {"PIL", "pygraphviz"}
 
