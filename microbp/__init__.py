@@ -40,6 +40,7 @@ from microbp.graph import Graph, Node
 from microbp.groups import group
 from microbp.native import Engine, engine
 from microbp.nn import MLP, Layer, Module, Neuron
+from microbp import predict as predict  # Module.predict
 from microbp.training import History, NotFinite, fit
 from microbp.record import no_grad, record_sites
 from microbp.replay import Program, compile as compile
