@@ -41,7 +41,6 @@ class Branch(NamedTuple):
             return f"{self.left} [{self.site}]"
         return f"{self.left} {self.sign} {self.right} is {self.outcome} [{self.site}]"
 
-
     @property
     def what(self) -> str:
         """What a function did there."""
@@ -78,9 +77,7 @@ class Guards(NamedTuple):
         return first
 
 
-def compared_in(
-    values: Iterable[Value], inputs: Sequence[Value], results: Sequence[Value]
-) -> list[Compared]:
+def compared_in(values: Iterable[Value], inputs: Sequence[Value], results: Sequence[Value]) -> list[Compared]:
     """The comparisons that the values of a recorded graph remember, and those of what its inputs went into.
 
     Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here

@@ -25,13 +25,13 @@ import numpy.typing as npt
 
 from microbp.lazy import cached_property
 from microbp.native import Machine, engine, slopes
+from microbp.replay.axes import Array
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
 from microbp.replay.matrix import Plan
-from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.passes import Generated, generated
+from microbp.replay.passes import Generated
 from microbp.replay.straight import straight
-from microbp.sweeps import backward, forward, rows
+from microbp.sweeps import Integers, backward, forward, rows
 
 __all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "Suspicion", "defined", "form_of"]
 
@@ -40,6 +40,10 @@ Floats = npt.NDArray[np.float64]
 MOST = 50_000
 #: A product with so many coefficients is quicker in BLAS than in the machine.
 LARGE = 1 << 15
+
+
+def _vector(name: str, members: Integers) -> Array:
+    return Array(name, members.shape, members=members)
 
 
 class Suspicion(Exception):
@@ -57,7 +61,7 @@ class Straight:
 
     def __init__(self, captured: Captured) -> None:
         self._captured = captured
-        self.arrays = (ParameterArray("parameters", np.arange(len(captured.params))),)
+        self.arrays = (_vector("parameters", np.arange(len(captured.params))),)
         self.functions: dict[str, Callable[..., Any]] = {}
         size = counted(len(captured.graph), "value")
         if len(captured.graph) > MOST:
@@ -159,9 +163,10 @@ class Matrix:
         for array in made.arrays:
             free[array.members] = False
         rest = np.flatnonzero(free)
-        self.arrays = made.arrays + ((ParameterArray("others", rest),) if len(rest) else ())
+        self.arrays = made.arrays + ((_vector("others", rest),) if len(rest) else ())
         #: Arrays whose elements lie in no even strides: they are gathered, and their gradients put back.
-        self._gathered = [(at, each.members) for at, each in enumerate(made.arrays) if each.strides is None]
+        theta, arrays = np.zeros(len(captured.params)), enumerate(made.arrays)
+        self._gathered = [(at, each.members) for at, each in arrays if each.view(theta) is None]
         # What the code leaves alone: parameters that are in no view, and those that take no gradient.
         self._loose = np.sort(np.concatenate([rest, *(members.ravel() for _, members in self._gathered)]))
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
@@ -173,7 +178,7 @@ class Matrix:
 
     @property
     def description(self) -> str:  # noqa: D102 (see above)
-        return self._generated.describe()
+        return self._generated.plan.describe()
 
     def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102
         with self._quiet(trusting):
@@ -282,7 +287,7 @@ class Auto:
     @cached_property
     def _matrix(self) -> Matrix | None:
         plan = Plan(self._captured)
-        return Matrix(self._captured, generated(plan)) if plan.has_matrices else None
+        return Matrix(self._captured, Generated(plan)) if plan.has_matrices else None
 
     def _batches(self) -> Matrix | None:
         """The matrices, if batches are for them."""
@@ -313,7 +318,7 @@ class Auto:
         return self._shown.functions
 
     @property
-    def arrays(self) -> tuple[ParameterArray, ...]:  # noqa: D102
+    def arrays(self) -> tuple[Array, ...]:  # noqa: D102
         return self._shown.arrays
 
     @property
@@ -343,7 +348,7 @@ def form_of(captured: Captured, name: str) -> Form:
     if name == "straight":
         return Straight(captured)
     plan = Plan(captured) if name == "matrix" else None
-    return Matrix(captured, generated(plan)) if plan and plan.has_matrices else Auto(captured, name)
+    return Matrix(captured, Generated(plan)) if plan and plan.has_matrices else Auto(captured, name)
 
 
 # -------------------------------------------------------------------------------------- what is generated

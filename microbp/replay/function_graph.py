@@ -162,9 +162,9 @@ def capture_values(
         input_shape,
         output_shape,
         tuple([each._data for each in chosen]),
-        tuple([
-            each.requires_grad if at is None else needs[at] for each, at in zip(chosen, taken, strict=True)
-        ]),
+        tuple(
+            [each.requires_grad if at is None else needs[at] for each, at in zip(chosen, taken, strict=True)]
+        ),
         absent,
     )
     return captured, Leaves(tuple(chosen), constants, tuple([each._data for each in constants])), graph

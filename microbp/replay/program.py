@@ -15,12 +15,12 @@ import numpy.typing as npt
 from microbp.backward import gradient_of
 from microbp.errors import BranchChanged, NoGradientError, StaleProgram
 from microbp.native import Machine
+from microbp.replay.axes import Array
 from microbp.replay.branches import Guards
 from microbp.replay.faults import blame, gradient_fault, no_fault, value_fault
 from microbp.replay.forms import Floats, Form, Suspicion, form_of
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
-from microbp.replay.parameter_arrays import ParameterArray
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
@@ -33,7 +33,7 @@ _UNBOUND = "this program is bound to no Values, as after unpickling; use program
 Result = TypeVar("Result")
 
 
-def views_of(arrays: Sequence[ParameterArray], vector: Floats) -> dict[str, Floats]:
+def views_of(arrays: Sequence[Array], vector: Floats) -> dict[str, Floats]:
     """The arrays of a vector of parameters: views where they can be, else copies that are read-only."""
     found = {}
     for array in arrays:
