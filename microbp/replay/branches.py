@@ -13,9 +13,9 @@ import numpy as np
 
 from microbp.comparisons import SIGNS, TAKEN, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
-from microbp.replay.forms import Floats
 from microbp.replay.function_graph import Captured, capture
 from microbp.sites import user_level
+from microbp.sweeps import Floats
 from microbp.value import Value, describe
 
 __all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]

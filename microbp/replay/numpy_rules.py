@@ -104,6 +104,7 @@ def array_code(
 
     ``scope`` holds the arguments, those that are lists along the axis k.
 
+    >>> from microbp.replay.code import name
     >>> scope = {"a": Piece(name("z")), "y": Piece(name("h")), "b": 2.0}
     >>> [text(array_code(RULES[word], at, scope).tree) for word, at in (("relu", None), ("pow", 0))]
     ['np.maximum(z, 0.0)', '2.0 * z']
