@@ -60,7 +60,13 @@ def replayed(
 
 
 def blame(
-    captured: Captured, x: Floats, theta: Floats, samples: Iterable[int], *, finite: bool, slopes: bool = False
+    captured: Captured,
+    x: Floats,
+    theta: Floats,
+    samples: Iterable[int],
+    *,
+    finite: bool,
+    slopes: bool = False,
 ) -> None:
     """Raise the error of the first of some samples that has one, as the eager engine tells it.
 

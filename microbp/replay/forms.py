@@ -98,7 +98,9 @@ class Straight:
         found = defined(straight(self._captured, wrt_inputs=True)) if self.functions else {}
         return found.get("value_and_grad")
 
-    def _run(self, function: Any, row: list[float], numbers: list[float], trusting: bool, slopes: bool) -> Any:
+    def _run(
+        self, function: Any, row: list[float], numbers: list[float], trusting: bool, slopes: bool
+    ) -> Any:
         """What the function returns, or would."""
         try:
             if function is not None:
@@ -196,8 +198,13 @@ class Matrix:
         if known is None or known[0] is not vector:
             arrays, lead = self._generated.arrays, [vector] * bool(self._generated.theta)
             views = [array.view(vector) for array in arrays]
-            held = [vector[array.members] if view is None else view for array, view in zip(arrays, views, strict=True)]
-            which = [array.members if view is None else None for array, view in zip(arrays, views, strict=True)]
+            held = [
+                vector[array.members] if view is None else view
+                for array, view in zip(arrays, views, strict=True)
+            ]
+            which = [
+                array.members if view is None else None for array, view in zip(arrays, views, strict=True)
+            ]
             known = self._views[what] = vector, lead + held, [None] * len(lead) + which
         for part, members in zip(*known[1:], strict=True):
             if members is not None:
