@@ -343,8 +343,10 @@ def test_the_first_update_of_the_tutorial_s_program_is_explained() -> None:
             "it is l0ᵀ·((δ_l2·W1) ∗ f′_l1): "
             "the error of l1 is W1ᵀ·δ_l2 (2×1, [[0.0122043], [0.036613]]), "
             "not δ_l2·W1 (1×2, [[0.0122043, 0.036613]]); "
-            "times f′_l1 that is broadcast to 1×2 ∗ 2×1 → 2×2; "
-            "the gradient is δ_l1·l0ᵀ, not l0ᵀ·δ_l1 (1×2 · 2×2 → 1×2); "
+            "δ_l1 is error ∗ f′_l1 (2×1, [[0.00265449], [0.00817165]]), "
+            "here broadcast to 2×2, [[0.00265449, 0.00796347], [0.00272388, 0.00817165]]; "
+            "the gradient is δ_l1·l0ᵀ (2×2, [[0.000929071, 0.00238904], [0.00286008, 0.00735448]]), "
+            "not l0ᵀ·δ_l1 (1×2, [[0.00338056, 0.0101417]]); "
             "this 1×2 is broadcast over 2×2, so that its rows are equal"
         )
         gives = np.array(report["W0"].causes[0].gives)
@@ -365,7 +367,8 @@ def test_its_mistakes_are_told_apart() -> None:
     [only_update] = causes(graded(v["error"], "W0", X @ right.T, names=v))
     assert only_update == "it is the transpose of the true gradient"
     [elementwise] = causes(graded(v["error"], "W0", X * right, names=v))
-    assert "the gradient is δ_l1·l0ᵀ, not δ_l1 ∗ l0 (2×1 ∗ 2×1 → 2×1)" in elementwise
+    assert "the gradient is δ_l1·l0ᵀ (2×2, [[0.00092" in elementwise
+    assert "not δ_l1 ∗ l0 (2×1, [[0.00092" in elementwise
 
 
 @pytest.mark.parametrize(
@@ -438,7 +441,7 @@ PLANTED_IN_ARRAYS = [
     (BATCH.T @ (ERROR0 * H * (1 - H)), f"in place of {SLOPES} stands sigmoid′"),
     (np.outer(BATCH[-1], DELTA0[-1]), "only use 4 of 4 (a sample?) is there: the others are missing"),
     (GRAD0 - np.outer(BATCH[0], DELTA0[0]), "use 1 of 4 (a sample?) is missing"),
-    (BATCH.T @ ((DELTA1[:, :2] @ W1.T[:2]) * (1 - H**2)), "the path through dot(…) is missing"),
+    (BATCH.T @ ((DELTA1[:, :2] @ W1.T[:2]) * (1 - H**2)), "the path from h through dot(…) is missing"),
     (BATCH.T @ ((DELTA1 @ W1) * (1 - H**2)),
      f"it is xᵀ·((δ_next·W1) ∗ tanh′_h): the error of h is δ_next·W1ᵀ (4×3, [[{ERROR0[0, 0]:.6g}, "),
     (BATCH.T @ ((DELTA1 @ (W1 - 0.07 * GRAD1).T) * (1 - H**2)),
