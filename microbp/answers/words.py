@@ -142,8 +142,8 @@ SENTENCES = {
     "moved": ("{name} = {new} in place of {old}", "{name} = {new}，而不是 {old}"),
     # ------------------------------------------------------------------------------------------- matrices
     "product": ("it is {form}: {told}", "它是 {form}：{told}"),
-    "step": ("{what} is {right} ({shape}, {true}), not {form} ({made}, {wrong})", "{what}是 {right}（{shape}，{true}），而不是 {form}（{made}，{wrong}）"),
-    "spread step": ("{what} is {right} ({shape}, {true}), here broadcast to {made}, {wrong}", "{what}是 {right}（{shape}，{true}），这里却被广播为 {made}，{wrong}"),
+    "step": ("{what} is {right}, not {form}: {shape}, {true}, not {made}, {wrong}", "{what}是 {right}，而不是 {form}：{shape}，{true}，而不是 {made}，{wrong}"),
+    "spread step": ("{what} is {right}: {shape}, {true}, here broadcast to {made}, {wrong}", "{what}是 {right}：{shape}，{true}，这里却被广播为 {made}，{wrong}"),
     "the error": ("{deep}the error of {output}", "{deep}{output} 的误差"),
     "the gradient": ("the gradient", "梯度"),
     "deep": ("in this layer and in those above ", "在本层及以上各层中，"),
