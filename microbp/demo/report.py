@@ -401,20 +401,23 @@ class Report:
                 write(each, file)
             write("", file)
 
-    def as_json(self) -> str:
+    def record(self) -> dict[str, Any]:
         """Everything that was compared, and further numbers, for other programs."""
-        whole = {
+        return {
             "tutorial": self.name, "title": self.title, "microbp": microbp.__version__, "ok": self.ok,
             "comparisons": [asdict(each) for each in self.comparisons], "numbers": self.numbers,
         }  # fmt: skip
-        return json.dumps(whole, indent=1, ensure_ascii=False)
+
+    def as_json(self) -> str:
+        """:meth:`record` as JSON."""
+        return json.dumps(self.record(), indent=1, ensure_ascii=False)
 
 
-def write(text: str, file: IO[str] | None = None) -> None:
+def write(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
     """Print a text; a character that the file's encoding lacks comes out as ``?``."""
     file = sys.stdout if file is None else file
     encoding = getattr(file, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), file=file)
+    print(text.encode(encoding, "replace").decode(encoding), file=file, end=end)
 
 
 def aligned(numbers: Iterable[str]) -> list[str]:
