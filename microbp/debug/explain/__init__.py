@@ -153,17 +153,8 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
     made = matrices(captured)
     plan, writer = made.plan, made.both
     # The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas.
-<<<<<<< HEAD
     lines = [each for each in made.write(comments=True).splitlines() if each.startswith("# ")]
-    found = {"forward": (lines, [*whole_vector(plan, writer)]), "deltas": ([], []), "gradients": ([], [])}
-=======
-    found: dict[str, tuple[list[str], list[str]]] = {
-        kind: ([], []) for kind in ("forward", "deltas", "gradients")
-    }
-    lines = made.write(comments=True).splitlines()
-    found["forward"][0].extend(each for each in lines if each.startswith("# "))
-    found["forward"][1].extend(whole_vector(made))
->>>>>>> refs/heads/replay
+    found = {"forward": (lines, [*whole_vector(made)]), "deltas": ([], []), "gradients": ([], [])}
     for statement, line in zip(writer.statements, writer.lines(), strict=True):
         if statement.target is not None and not statement.indent:
             code, shown = found[statement.section]
