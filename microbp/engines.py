@@ -31,12 +31,13 @@ from microbp.replay import Program
 from microbp.replay.branches import guards
 from microbp.replay.build import compiled_program
 from microbp.sites import of_users
-from microbp.stored import Lists, Stored, Table
+from microbp.stored import Stored, Table
 from microbp.value import Value, describe
 
 __all__ = ["Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +46,15 @@ class Samples:
 
     #: Shape ``(n,)`` or ``(n, …)``; of Values while a sample is traced.
     array: np.ndarray[Any, Any] | Stored
-    #: The same as floats and lists of floats.
-    x: Sequence[Any] | Lists
+    #: The same as floats and lists of floats; where rows are read when they are asked for, these.
+    x: Sequence[Any] | Stored
     #: One number, or list of numbers, for each sample.
     y: list[Any]
+
+    def lists(self, rows: Rows) -> list[Any]:
+        """Some of them, as floats or lists of floats."""
+        read: list[Any] = self.x[rows].tolist() if isinstance(self.x, Stored) else [self.x[row] for row in rows]
+        return read
 
     @cached_property
     def table(self) -> Floats | Table:
@@ -59,7 +65,6 @@ class Samples:
         return np.ascontiguousarray(np.hstack([self.array.reshape(len(self.x), -1), targets]))
 
 
-Rows = np.ndarray[Any, np.dtype[np.int64]]
 #: Some of the samples, by their index.
 Batch = tuple[Samples, Rows]
 
@@ -129,7 +134,7 @@ class EagerEngine:
         samples, rows = batch
         if self.takes_batches:
             return self.predict(samples.array[rows])
-        outputs = [self.predict(samples.x[row]) for row in rows]
+        outputs = [self.predict(x) for x in samples.lists(rows)]
         return [[each] if isinstance(each, Value) else each for each in outputs]
 
 
