@@ -53,8 +53,14 @@ class Samples:
 
     def lists(self, rows: Rows) -> list[Any]:
         """Some of them, as floats or lists of floats."""
-        read: list[Any] = self.x[rows].tolist() if isinstance(self.x, Stored) else [self.x[row] for row in rows]
-        return read
+        if isinstance(self.x, Stored):
+            read: list[Any] = self.x[rows].tolist()
+            return read
+        return [self.x[row] for row in rows]
+
+    def read(self, rows: Rows) -> Samples:
+        """Some of them, as samples that are in memory."""
+        return Samples(self.array[rows], self.lists(rows), [self.y[row] for row in rows])
 
     @cached_property
     def table(self) -> Floats | Table:

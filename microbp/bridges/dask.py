@@ -1,8 +1,8 @@
-"""Dask: the gradient of a cost over samples that lie on many machines, as one machine has it but for rounding.
+"""Dask: the gradient of a cost over samples on many machines, as one machine has it but for rounding.
 
-Each partition of a Dask array gives the sum of its samples' costs and its gradient, computed by the program,
-pickled, where the partition is. These are added up as a tree in a fixed order, so that a result does not depend
-on who was quicker. All of it is tasks that Dask knows how to repeat: what a worker takes with it when it dies is
+Each partition of a Dask array gives the sum of its samples' costs and its gradient, computed where it is by
+the program, pickled. These are added up as a tree in a fixed order, so that a result does not depend on who
+was quicker. All of it is tasks that Dask knows how to repeat: what a worker takes with it when it dies is
 computed anew by the others.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from microbp.bridges.missing import need
 from microbp.engines import Samples
-from microbp.replay.program import Gradients, Program
+from microbp.replay.program import Gradients, Program, as_floats
 from microbp.stored import Stored, is_lazy
 
 __all__ = ["map_reduce"]
@@ -60,7 +60,14 @@ class _Spread:
 
     def __init__(self, program: Program, data: Any, client: Any) -> None:
         distributed = need("distributed", "dask")
-        self.client = distributed.get_client() if client is None else client
+        if client is None:
+            try:
+                client = distributed.get_client()
+            except ValueError:
+                raise ValueError("map_reduce: there is no client of Dask; give client=Client(…)") from None
+        if not callable(getattr(client, "submit", None)):
+            raise TypeError(f"map_reduce: client is a dask.distributed.Client, not {client!r}")
+        self.client = client
         data = self._partitions(data)
         self.sizes = data.chunks[0]
         self.ends = np.cumsum(self.sizes)
@@ -72,7 +79,7 @@ class _Spread:
         """A Dask array that is cut along the samples alone."""
         array = need("dask.array", "dask")
         if not is_lazy(data):
-            data = np.asarray(data, dtype=float)
+            data = as_floats(data)
             threads = sum(self.client.nthreads().values())
             each = math.ceil(len(data) / max(1, threads)) if data.ndim else 1
             data = array.from_array(data, chunks=(max(1, each), *data.shape[1:]))
@@ -80,7 +87,7 @@ class _Spread:
             data = data.compute_chunk_sizes()
         if not data.ndim or not len(data):
             raise ValueError(f"map_reduce: data have a row for each sample, not the shape {data.shape}")
-        return data.astype(float).rechunk({axis: -1 for axis in range(1, data.ndim)})
+        return data.astype(float).rechunk(dict.fromkeys(range(1, data.ndim), -1))
 
     def __call__(self, rows: Any, theta: Floats, gradient: Floats, reduce: str) -> float:
         """The cost of some samples, of all for None; its derivatives are written into ``gradient``."""

@@ -90,7 +90,7 @@ class Settings:
         if self.client is not None and not callable(getattr(self.client, "submit", None)):
             raise TypeError(f"fit: client is a dask.distributed.Client, not {self.client!r}")
         if self.client is not None and self.engine == "eager":
-            raise ValueError("fit: engine='eager' records every sample here, and leaves a client nothing to do")
+            raise ValueError("fit: engine='eager' records samples here, and leaves a client nothing to do")
         for what in ("checkpoint", "resume"):
             path = getattr(self, what)
             object.__setattr__(self, what, None if path is None else Path(path))
