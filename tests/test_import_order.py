@@ -74,10 +74,12 @@ complexstep the complex-step check of a row
 define      an operation of the user's own
 layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 answers     claimed gradients
+classroom   the answers of a class
 debug       trace (the steps as data), explain, diagnose, shell
 bridges     to other people's libraries, each in one file
 __init__    the public names: the library stands above, what uses it stands below
 demo        the tutorials, reproduced
+lessons     the first hour
 cli         the command: the one place that may import viz
 __main__    python -m microbp
 sklearn     estimators of scikit-learn: imported by who asks for it, and by no part
