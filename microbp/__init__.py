@@ -16,6 +16,7 @@ from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
+from microbp.bridges import dask as _dask  # noqa: F401 (Program.map_reduce)
 from microbp.bridges.scipy import Minimum, minimize
 from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient

@@ -31,11 +31,13 @@ from microbp.replay import Program
 from microbp.replay.branches import guards
 from microbp.replay.build import compiled_program
 from microbp.sites import of_users
+from microbp.stored import Stored, Table
 from microbp.value import Value, describe
 
 __all__ = ["Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,20 +45,32 @@ class Samples:
     """Data that has been checked: finite numbers, as many targets as samples."""
 
     #: Shape ``(n,)`` or ``(n, …)``; of Values while a sample is traced.
-    array: np.ndarray[Any, Any]
-    #: The same as floats and lists of floats.
-    x: list[Any]
+    array: np.ndarray[Any, Any] | Stored
+    #: The same as floats and lists of floats; where rows are read when they are asked for, these.
+    x: Sequence[Any] | Stored
     #: One number, or list of numbers, for each sample.
     y: list[Any]
 
+    def lists(self, rows: Rows) -> list[Any]:
+        """Some of them, as floats or lists of floats."""
+        if isinstance(self.x, Stored):
+            read: list[Any] = self.x[rows].tolist()
+            return read
+        return [self.x[row] for row in rows]
+
+    def read(self, rows: Rows) -> Samples:
+        """Some of them, as samples that are in memory."""
+        return Samples(self.array[rows], self.lists(rows), [self.y[row] for row in rows])
+
     @cached_property
-    def table(self) -> Floats:
+    def table(self) -> Floats | Table:
         """A row of inputs and targets for each."""
-        parts = self.array, np.array(self.y, dtype=float)
-        return np.ascontiguousarray(np.hstack([each.reshape(len(self.x), -1) for each in parts]))
+        targets = np.array(self.y, dtype=float).reshape(len(self.x), -1)
+        if isinstance(self.array, Stored):
+            return Table(self.array, targets)
+        return np.ascontiguousarray(np.hstack([self.array.reshape(len(self.x), -1), targets]))
 
 
-Rows = np.ndarray[Any, np.dtype[np.int64]]
 #: Some of the samples, by their index.
 Batch = tuple[Samples, Rows]
 
@@ -126,7 +140,7 @@ class EagerEngine:
         samples, rows = batch
         if self.takes_batches:
             return self.predict(samples.array[rows])
-        outputs = [self.predict(samples.x[row]) for row in rows]
+        outputs = [self.predict(x) for x in samples.lists(rows)]
         return [[each] if isinstance(each, Value) else each for each in outputs]
 
 
@@ -144,6 +158,8 @@ _LOOK, _TENTH, _SHARE = 5_000, 10, 0.07
 #: What is taken, in microseconds or so: by a replayed step, and by each operation of each sample in it; by
 #: each operation that is recorded for a comparison, and by what else there is to it.
 _STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 4.0, 100.0
+#: So many samples are read at once to validate.
+_READ = 1 << 14
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
@@ -152,16 +168,19 @@ class ReplayEngine:
     """Records the cost of one sample, and replays it for every batch: the eager engine but for rounding.
 
     Raises Unfit for a net or a loss for which that would not hold; whatever they changed is set back then.
-    ``batches`` are the batches that there will be, one of each size, the first one first.
+    ``batches`` are the batches that there will be, one of each size, the first one first. With a ``client``
+    of Dask they run on its workers.
     """
 
-    def __init__(self, eager: EagerEngine, batches: Sequence[Batch]) -> None:
+    def __init__(self, eager: EagerEngine, batches: Sequence[Batch], client: Any = None) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
         self._rows: Any = None
         self._trained = np.array([each.requires_grad for each in self.parameters])
         #: How many samples were compared with the eager engine, and how often some were.
         self.compared = self._comparisons = 0
-        outside = self.outside = Outside(eager.net, eager.loss, apart=self.parameters)
+        # the threads of a client draw from the generators that all share
+        alone = client is None
+        outside = self.outside = Outside(eager.net, eager.loss, apart=self.parameters, alone=alone)
         if outside.drawn:
             raise Unfit(f"the net or the loss draws from an iterator, {outside.drawn}")
         samples, rows = batches[0]
@@ -186,6 +205,8 @@ class ReplayEngine:
             raise Unfit(f"{moving} changes with each call, and the net or the loss may depend on it")
         if unlike:
             raise Unfit(unlike)
+        #: Where the samples to learn from are, and run, if not here.
+        self._apart, self._spread = samples, client and self._program._spread(samples, client)
         paid = _SHARE * (_STEP + _REPLAYED * size * len(rows))
         recorded = size * (1.0 + self._several / _TENTH)
         #: After how many steps samples are due to be recorded as well, to compare.
@@ -193,12 +214,17 @@ class ReplayEngine:
 
     # ----------------------------------------------------------------------------------- each step
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
+        if self._spread:
+            return self._penalised(self._spread(batch[1], theta, gradient, self._reduce), theta, gradient)
         if batch[1] is not self._rows:
             self._rows, self._batch = batch[1], batch[0].table[batch[1]]
         return self._run(self._batch, theta, gradient)
 
     def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
         cost = self._program.value_and_grad(table, theta, reduce=self._reduce, out=gradient).cost
+        return self._penalised(cost, theta, gradient)
+
+    def _penalised(self, cost: float, theta: Floats, gradient: Floats) -> float:
         if not self.penalty:
             return cost
         with np.errstate(over="ignore"):
@@ -206,13 +232,18 @@ class ReplayEngine:
             return cost + self.penalty * float(theta @ theta)
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: D102
-        costs = self._program(batch[0].table[batch[1]], theta)
+        samples, rows = batch
+        if self._spread and samples is self._apart:
+            return float(self._spread(rows, theta, np.empty_like(theta), self._reduce))
+        parts = (rows[start : start + _READ] for start in range(0, len(rows), _READ))
+        costs = np.concatenate([self._program(samples.table[part], theta) for part in parts])
         return float(costs.mean() if self._reduce == "mean" else costs.sum())
 
     @property
     def machine(self) -> Machine | None:
-        """The machine in C that runs a batch, if one does."""
-        return self._program.machine
+        """The machine in C that runs a batch of what is in memory here, if one does."""
+        here = isinstance(self._apart.array, np.ndarray) and not self._spread
+        return self._program.machine if here else None
 
     @property
     def mean(self) -> bool:

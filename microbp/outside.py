@@ -60,10 +60,11 @@ class Outside:
     >>> calls, outside.changed()
     ([], '')
 
-    ``apart`` are Values that others look after: parameters.
+    ``apart`` are Values that others look after: parameters. The generators that all functions share are left
+    out where they are ``not alone``: other threads draw from them.
     """
 
-    def __init__(self, *roots: Any, apart: Iterable[Value] = ()) -> None:
+    def __init__(self, *roots: Any, apart: Iterable[Value] = (), alone: bool = True) -> None:
         self._kept: list[_Kept] = []
         self._settled: set[Any] = set()
         #: The first thing found that gives another answer each time, and cannot be set back: an iterator.
@@ -86,7 +87,7 @@ class Outside:
                     break
             return [each for each in _within(name, held) if not isinstance(each[1], _PLAIN)]
 
-        for _ in walk([*named, *generators], within, MOST):
+        for _ in walk([*named, *(generators if alone else [])], within, MOST):
             pass
         #: All that may change, also what is apart.
         self._keys = {each.key for each in self._kept} | theirs

@@ -714,3 +714,20 @@ def test_a_setting_that_is_misspelt_or_missing() -> None:
         fit(Net(), X, SIGN, loss="hinge", epoch=3)
     with pytest.raises(TypeError, match=r"^fit: loss=… says what is to become small:"):
         fit(Net(), X, SIGN)
+
+
+@pytest.mark.parametrize(("rows", "size"), [(216, 128), (204, 105), (300, 212), (203, 104)])
+def test_a_last_batch_may_run_in_wider_blocks_than_those_before(rows: int, size: int) -> None:
+    inputs = np.random.default_rng(1).normal(size=(rows, 2))
+    settings: dict[str, Any] = {"loss": "mean_squared_error", "batch_size": size, "epochs": 3}
+    said = []
+    for clip in (None, 1e9):  # which changes nothing, but that each step comes back to Python
+        net = MLP(2, [5, 1], activation="tanh", seed=1)
+        history = fit(net, inputs, inputs[:, 0], clip=clip, **settings)
+        said.append([*history.step_cost, *(each.data for each in net.parameters())])
+    assert np.allclose(*said, rtol=1e-12, atol=0.0)
+
+
+def test_the_layout_of_an_array_does_not_matter() -> None:
+    costs = [fit(Net(), np.array(X, order=order), SIGN, loss="hinge", epochs=3).cost for order in ("C", "F")]
+    assert costs[0] == costs[1]

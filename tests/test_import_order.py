@@ -64,6 +64,7 @@ losses
 optim
 replay      straight (one sample), matrix (a batch)
 outside     what a function can reach beside its graph: attributes, variables, generators
+stored      samples that may be larger than memory, read when they are asked for
 engines     what computes a cost and its gradients in a training run
 predict     what a net says to many samples, as numbers
 descent     the parameters of a training run as one vector, and the steps on it

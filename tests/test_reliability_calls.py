@@ -18,6 +18,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 
@@ -85,6 +86,23 @@ def methods(kind: type) -> Iterator[tuple[str, Any]]:
                     yield name, function
 
 
+class Here:
+    """As much of a Client of Dask as a program asks for, in this thread."""
+
+    def nthreads(self) -> dict[str, int]:
+        return {"here": 1}
+
+    def compute(self, parts: list[Any]) -> Any:
+        return dask.compute(*parts, scheduler="synchronous")
+
+    def submit(self, function: Callable[..., Any], *args: Any, pure: bool) -> Any:
+        assert not pure
+        return function(*args)
+
+    def get(self, graph: dict[Any, Any], key: Any) -> Any:
+        return dask.get(graph, key)
+
+
 # --------------------------------------------------------------------------------------- right calls
 class World:
     """Something of each public class, and an argument for each parameter by its name."""
@@ -150,6 +168,7 @@ class World:
             "microbp.Graph data": [1.0] * len(self.graph), "microbp.fit loss": "half_squared_error",
             "microbp.minimize loss": lambda x: (w - x) ** 2, "microbp.minimize params": [w],
             "microbp.minimize data": [1.0, 2.0],
+            "microbp.Program.map_reduce data": [[1.0], [2.0]], "microbp.Program.map_reduce client": Here(),
             "microbp.fit epochs": 1, "microbp.data_of x": w, "microbp.grad_of x": w,
             "microbp.softmax x": [w, 1.0], "microbp.log_softmax x": [w, 1.0], "microbp.Value other": 2.0,
             "microbp.numerical_gradient function": lambda: y, "microbp.Array kth": 0,

@@ -114,8 +114,7 @@ class Machine:
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, tuple[int, int] | None]:
         """The outputs [samples, outputs]; and the sample and the node that are undefined, or None."""
         out = np.empty((len(x), self.outputs))
-        found = np.ascontiguousarray(x), np.ascontiguousarray(theta)
-        return out, self._run.run(self.threads, *found, out, None, None, None)
+        return out, self._run.run(self.threads, *_plain(x, theta), out, None, None, None)
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
@@ -125,7 +124,7 @@ class Machine:
         The derivatives of the sum of all are written into ``gradient`` and ``dx``.
         """
         costs = np.empty(len(x))
-        x, theta = np.ascontiguousarray(x), np.ascontiguousarray(theta)
+        x, theta = _plain(x, theta)
         if gradient.flags.c_contiguous:
             return costs, self._run.run(self.threads, x, theta, None, costs, gradient, dx)
         made = np.empty(len(gradient))
@@ -143,6 +142,11 @@ class Machine:
         """
         taken: int = self._run.train(update._run, self.threads, mean, milliseconds, *arrays)
         return taken
+
+
+def _plain(*arrays: Floats) -> list[Floats]:
+    """The arrays as C reads them; views of bytes, as from a file or a network, may lie between addresses."""
+    return [np.require(each, requirements=["C", "A"]) for each in arrays]
 
 
 def _value(rule: Rule) -> Callable[[tuple[float, ...]], float]:

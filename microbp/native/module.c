@@ -340,8 +340,10 @@ static PyObject *machine_train(Machine *self, PyObject *const *given, Py_ssize_t
                            .memories = at[4].n, .longest = fitting(&self->p, &update->p, at)};
     if (course.longest < 0)
         return PyErr_SetString(PyExc_ValueError, "the arrays do not fit the programs"), closed(at, 10, NULL);
-    int64_t taken = 0;
-    Room *room = take_room(self, course.longest), *another = room ? take_room(update, self->p.params) : NULL;
+    int64_t taken = 0, widest = course.longest; /* 88 samples are one block, and wider than the two of 128 */
+    for (int64_t s = 0; s < course.steps; s++)
+        if (lanes_for(&self->p, course.sizes[s]) > lanes_for(&self->p, widest)) widest = course.sizes[s];
+    Room *room = take_room(self, widest), *another = room ? take_room(update, self->p.params) : NULL;
     if (another) {
         PyThreadState *thread = PyTuple_GET_SIZE(self->users) || PyTuple_GET_SIZE(update->users) ? NULL : PyEval_SaveThread();
         taken = train(&self->p, self->lanes, room, &update->p, update->lanes, another, &course, threads);

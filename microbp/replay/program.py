@@ -140,6 +140,9 @@ class Program:
 
     #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
     explain: ClassVar[Callable[..., Any]]
+    #: ``program.map_reduce(data)``: gradients over the partitions of a Dask array; put here by its bridge.
+    map_reduce: ClassVar[Callable[..., Gradients]]
+    _spread: ClassVar[Callable[..., Any]]
 
     def __post_init__(self) -> None:
         held, pairs = self.captured, zip(self._leaves.params, self.captured.trained, strict=False)

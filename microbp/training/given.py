@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from microbp.nn import Module
 from microbp.optim import Optimiser
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
+from microbp.stored import Stored, is_lazy, is_stored
 from microbp.value import Value, as_number
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "split",
 ]  # fmt: skip
 
+#: So many targets are looked at at once.
+_AT_ONCE = 1 << 16
 #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
 ENGINES = ("auto", "replay", "eager")
 
@@ -59,6 +62,8 @@ class Settings:
     resume: str | Path | None = None
     progress: bool | None = None
     engine: str = "auto"
+    #: A Client of Dask, whose workers compute the gradients.
+    client: Any = None
 
     def __post_init__(self) -> None:
         _ = self.cost
@@ -82,6 +87,10 @@ class Settings:
         if self.engine not in ENGINES:
             told = f"there are {', '.join(ENGINES)}"
             raise ValueError(f"fit: no engine is called {shown(repr(self.engine))}; {told}")
+        if self.client is not None and not callable(getattr(self.client, "submit", None)):
+            raise TypeError(f"fit: client is a dask.distributed.Client, not {self.client!r}")
+        if self.client is not None and self.engine == "eager":
+            raise ValueError("fit: engine='eager' records samples here, and leaves a client nothing to do")
         for what in ("checkpoint", "resume"):
             path = getattr(self, what)
             object.__setattr__(self, what, None if path is None else Path(path))
@@ -183,20 +192,27 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         ) from error
     for each in [samples] + ([validation[0]] if validation and validation[0] is not samples else []):
         try:
-            cost = eager.loss([first] * len(each.y), each.y)
+            for start in range(0, len(each.y), _AT_ONCE):
+                part = each.y[start : start + _AT_ONCE]
+                cost = eager.loss([first] * len(part), part)
         except ArithmeticError:
             continue
+        except ValueError:
+            eager.loss([first] * len(each.y), each.y)  # which names the place among all
+            raise
         if not isinstance(cost, Value):
             raise TypeError(f"fit: the loss returns one Value, not an object of type {type(cost).__name__}")
 
 
 def samples_of(X: Any, Y: Any, which: str) -> Samples:
     """Samples with a target each; ``which`` stands before X and Y in an error: "validation "."""
-    x, y = _array(X, f"{which}X"), _array(Y, f"{which}Y")
+    x, y = _array(X, f"{which}X"), _array(np.asarray(Y) if is_stored(Y) else Y, f"{which}Y")
     if len(x) != len(y):
         raise ValueError(f"fit: {which}X has {len(x)} samples, but {which}Y has {len(y)} targets")
     if not x.size:
         raise ValueError(f"fit: {which}X is empty; its shape is {x.shape}")
+    if isinstance(x, Stored):
+        return Samples(x, x, y.tolist())
     return Samples(x.astype(float), x.astype(float).tolist(), y.tolist())
 
 
@@ -225,8 +241,14 @@ def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple
     return np.sort(order[count:]), (samples, np.sort(order[:count]))
 
 
-def _array(data: Any, name: str) -> np.ndarray[Any, Any]:
-    """Real and finite numbers as an array, whole numbers as such."""
+def _array(data: Any, name: str) -> Any:
+    """Real and finite numbers as an array, whole numbers as such; what is stored stays where it is."""
+    if is_stored(data):
+        _refuse_other(data, name)
+        stored = Stored(data)
+        if not is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
+            _refuse_not_finite(stored.blocks(), name)
+        return stored
     try:
         array = np.asarray(data)
     except ValueError:
@@ -237,16 +259,29 @@ def _array(data: Any, name: str) -> np.ndarray[Any, Any]:
         array = array.astype(float)
     if array.dtype.kind == "b":
         array = array.astype(int)
-    if array.dtype.kind not in "iuf":
+    _refuse_other(array, name)
+    _refuse_not_finite([(0, array)], name)
+    return array
+
+
+def _refuse_other(array: Any, name: str) -> None:
+    if array.dtype.kind not in "biuf":
         raise TypeError(f"fit: {name} holds real numbers, not {array.dtype}")
     if not array.ndim:
         raise TypeError(f"fit: {name} is a list or an array with an entry for each sample, not one number")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        place = bad[0].tolist()
-        number = float(array[tuple(place)])
+
+
+def _refuse_not_finite(blocks: Iterable[tuple[int, np.ndarray[Any, Any]]], name: str) -> None:
+    """ValueError for the first number that is not finite; each block comes with its place in the whole."""
+    first, count = "", 0
+    for start, block in blocks:
+        bad = np.argwhere(~np.isfinite(block))
+        count += len(bad)
+        if len(bad) and not first:
+            row, *place = bad[0].tolist()
+            first = f"{name}{[start + row, *place]} is {float(block[(row, *place)])!r}"
+    if first:
         raise ValueError(
-            f"fit: {name}{place} is {number!r}, the first of {len(bad)} that are not finite; fill them in, "
-            "or leave their samples out"
+            f"fit: {first}, the first of {count} that are not finite; fill them in, or leave their samples "
+            "out"
         )
-    return array

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from microbp.differentiate import grad
 from microbp.engines import Batch, EagerEngine
 from microbp.errors import MicrobpError, UndefinedOperation
@@ -121,9 +123,10 @@ def culprit(
 ) -> tuple[int, str, str | None] | None:
     """The first sample whose own cost, or gradient of a ``trained`` one, is not finite, why, and where."""
     samples, rows = batch
+    read = samples.read(rows)
     with with_sites.on():
         for place, row in enumerate(rows.tolist()):
-            why, site = _fault(eager, (samples, rows[place : place + 1]), trained)
+            why, site = _fault(eager, (read, np.array([place])), trained)
             if why:
                 return row, why, site
     return None

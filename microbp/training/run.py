@@ -295,7 +295,8 @@ class Run:
         """Replay from here on; Unfit, where that would not be the same. ``batch`` is the first."""
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
-        engine = ReplayEngine(self.eager, batches + ([self.validation] if self.validation else []))
+        batches += [self.validation] if self.validation else []
+        engine = ReplayEngine(self.eager, batches, self.settings.client)
         theirs = type(self.optimiser).__module__ != SGD.__module__
         schedule = Outside(self.optimiser.lr)
         self.descent.use(engine, watched=theirs or engine.outside.shares(schedule))
@@ -347,9 +348,10 @@ class Run:
             self.descent.back_to(mark.moment)
             self.replay.outside.restore()
             mark.schedule.restore()
-        if self.settings.engine == "replay":
+        if self.settings.engine == "replay" or self.settings.client is not None:
+            wanted = "engine='replay'" if self.settings.client is None else "client=…"
             raise ValueError(
-                f"fit: engine='replay', but this run cannot be replayed: {why}. engine='auto' records "
+                f"fit: {wanted}, but this run cannot be replayed: {why}. engine='auto' records "
                 "every sample where it has to"
             )
         self.inside = None
