@@ -28,7 +28,6 @@ from microbp.sites import user_scope
 from microbp.value import Value
 
 
-
 class Contribution(NamedTuple):
     """One use of a value, and what the value receives there: ``before += upstream × local → after``."""
 
