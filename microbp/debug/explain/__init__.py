@@ -21,8 +21,8 @@ from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
-from microbp.replay.latex import formulas, statements, whole_vector
-from microbp.replay.passes import Generated, generated
+from microbp.replay.latex import formulas, matrices, whole_vector
+from microbp.replay.passes import Generated
 from microbp.spelling import language as language_of
 from microbp.sweeps import backward, dependents
 from microbp.value import Value
@@ -150,11 +150,11 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
             "explain(loss, w)"
         )
     captured = program.captured
-    plan, functions = statements(captured)
-    made, writer = generated(plan, functions), functions[1]
+    made = matrices(captured)
+    plan, writer = made.plan, made.both
     # The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas.
     lines = [each for each in made.write(comments=True).splitlines() if each.startswith("# ")]
-    found = {"forward": (lines, [*whole_vector(plan, writer)]), "deltas": ([], []), "gradients": ([], [])}
+    found = {"forward": (lines, [*whole_vector(made)]), "deltas": ([], []), "gradients": ([], [])}
     for statement, line in zip(writer.statements, writer.lines(), strict=True):
         if statement.target is not None and not statement.indent:
             code, shown = found[statement.section]
