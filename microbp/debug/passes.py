@@ -157,11 +157,6 @@ class Pass:
 
         None stands for a node that has received nothing yet, and for a constant. Step 0 is the seed.
 
-        >>> x = Value(3.0, name="x")
-        >>> pass_ = Pass(Graph(x * x))
-        >>> pass_.gradients(0), pass_.gradients(1)
-        ([None, 1.0], [6.0, 1.0])
-
         Raises IndexError where there is no such step.
         """
         found = [self.gradient(position, step) for position in range(len(self.graph))]
@@ -185,10 +180,6 @@ class Pass:
         """After which step the gradient of a node is complete; 0 for the root.
 
         For a constant, which has no gradient, it is the step that would have been the last to pay in.
-
-        >>> x, y = Value(3.0, name="x"), Value(2.0, name="y")
-        >>> Pass(Graph(x * x * y)).final_step("x")
-        2
         """
         position = self.graph[which].position
         if own := self.received[position]:
