@@ -14,7 +14,7 @@ import pytest
 from support import planted
 from tutorial import SCRIPT, written_out
 
-from microbp import Value, define, dot, group, nn, record_sites
+from microbp import Value, dot, group, nn, record_sites
 from microbp.debug import breakpoints
 from microbp.debug.shell import COMMANDS, Shell, step
 from microbp.debug.trace import trace
@@ -362,7 +362,6 @@ def test_check_compares_the_local_derivatives() -> None:
     text = answer("check h1")
     assert text.startswith("local derivatives of h1, recorded and measured\n")
     assert re.search(r"a = v13 +\+0\.24130071 +\+0\.24130071 +fine", text)
-    assert text.endswith("the rule sigmoid(a): agrees at 300 points")
     assert answer("check w1") == "error: w1 is a leaf: it has no local derivative to check"
     assert answer("check all").startswith("audit(E = 0.29837111): 44 fine")
 
@@ -377,21 +376,6 @@ def test_check_finds_a_wrong_derivative(monkeypatch) -> None:
     wrong = record(RULES["tanh"], (loss,))
     text = said("check", "check all", loss=wrong, names={"wrong": wrong})
     assert text.count("WRONG RULE") >= 2
-
-
-def test_check_finds_a_wrong_rule() -> None:
-    cube = define(
-        "cubed_wrongly",
-        "a",
-        y="a * a * a",
-        d=("2.0 * a * a",),
-        doc="Third power.",
-        smooth=(((0.5, 3.0),),),
-        check=False,
-    )
-    text = answer("check", loss=cube(Value(3.0, name="x")))
-    assert "WRONG RULE" in text
-    assert text.endswith("the rule cubed_wrongly(a): DISAGREES: see check_rule")
 
 
 def test_explain_derives_a_gradient() -> None:

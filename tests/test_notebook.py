@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from types import SimpleNamespace
 
 import pytest
 
 import microbp
-from microbp import MLP, Value, fit
+from microbp import MLP, History, Value, fit
 from microbp.optim import SGD
 from microbp.tables import Table
 
@@ -69,6 +71,30 @@ def test_a_history_is_a_small_table():
     assert "| epoch | cost |" in markdown
     assert len(markdown) < 500
     assert str(history) == history.message
+
+
+def points(html: str) -> list[list[list[float]]]:
+    """The points of each curve of a plot."""
+    curves = re.findall(r'<polyline points="([^"]*)"', html)
+    return [[[*map(float, pair.split(","))] for pair in each.split()] for each in curves]
+
+
+def test_a_history_is_a_small_plot():
+    costs = {"cost": [1.0, 0.1, math.nan, 0.01], "validation_cost": [2.0, 0.5, 0.4, 1.0]}
+    html = History(**costs, message="<all> done")._repr_mimebundle_()["text/html"]
+    cost, validation = points(html)
+    assert [len(cost), len(validation)] == [3, 4]  # what is not finite is left out
+    assert cost[0][0] < cost[1][0] < cost[2][0] == validation[3][0]
+    assert cost[1][1] - cost[0][1] == pytest.approx(cost[2][1] - cost[1][1], abs=0.2)  # logarithmic
+    assert validation[0][1] < cost[0][1] < validation[1][1] < cost[2][1]  # upwards is less
+    assert "cost: 1 → 0.01, epoch 1 … 4" in html
+    assert "&lt;all&gt; done" in html
+    below = History(cost=[1.0, -1.0, 0.0])._repr_mimebundle_()["text/html"]
+    assert [y for _, y in points(below)[0]] == [18.0, 132.0, 75.0]
+    steps = History(step_cost=[float(n % 7 + 1) for n in range(100_000)])._repr_mimebundle_()["text/html"]
+    assert len(points(steps)[0]) <= 302
+    assert len(steps) < 8000
+    assert points(History()._repr_mimebundle_()["text/html"]) == []
 
 
 def test_names_in_a_table_are_no_markup():

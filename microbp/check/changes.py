@@ -24,7 +24,7 @@ class Change(NamedTuple):
 def changes_in(graph: Graph) -> list[Change]:
     """The nodes whose number, or a local derivative, is not what their operands give now."""
     numbers = graph.data.tolist()
-    nows = {node.position: now for node in graph for now in _otherwise(node, numbers)}
+    nows = {node.position: now for node in graph for now in otherwise(node, numbers)}
     read = dict(pair for node in graph for pair in _read(node)) if nows else {}
     was = {place: number for place, number in read.items() if not same(number, numbers[place])}
     users = [{user for user, _ in uses} for uses in graph.uses()] if nows else []
@@ -52,7 +52,7 @@ def changes_in(graph: Graph) -> list[Change]:
     return found
 
 
-def _otherwise(node: Node, numbers: list[float]) -> Iterator[float]:
+def otherwise(node: Node, numbers: list[float]) -> Iterator[float]:
     """What the operands of a node give now, if that is not what was recorded."""
     if node.rule is None:
         return

@@ -12,7 +12,7 @@ import ast
 import builtins
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
@@ -25,19 +25,6 @@ from microbp.graph import Graph, Node
 from microbp.notation import symbol
 from microbp.spelling import did_you_mean
 
-#: The words about a contribution, and what they mean.
-WORDS = {
-    "data": "the number of the value that receives",
-    "grad": "its gradient after the contribution",
-    "before": "its gradient before; 0 where there was none",
-    "contribution": "upstream × local",
-    "upstream": "the gradient of the value that passes it on",
-    "local": "the local derivative",
-    "missing": "how many contributions it still waits for",
-    "finite": "whether data, grad and local are finite",
-    "final": "whether no contribution is missing",
-    "sign_change": "whether grad has another sign than before",
-}
 #: What can follow the name of a value: its number; its gradient so far, and at the end; how much is missing.
 ASPECTS = ("data", "grad", "final", "missing")
 #: Of so many values is said by name what happened in a step.
@@ -170,8 +157,11 @@ class Expression:
     def __call__(self, place: Place, at: Contribution | None = None) -> Any:
         """Its value at a place, about one contribution of the step there; whatever Python raises."""
         scope = {name: place.held(position) for name, position in self._values.items()}
-        words = {name: _word(name, place, at) for name in self.words}
-        return eval(self._code, {**self._others, **words, **scope})
+        data = place.node.data  # on the way forward only that is there
+        words = {"data": data, "finite": math.isfinite(data)}
+        if at is not None:
+            words = {name: WORDS[name][1](place, at) for name in self.words}
+        return eval(self._code, {**self._others, **dict.fromkeys(self.words), **words, **scope})
 
     def holds(self, place: Place, at: Contribution | None = None) -> bool:
         """Whether it is true there. Of what has no value yet, or none at all, nothing is."""
@@ -181,18 +171,27 @@ class Expression:
             return False
 
 
-def _word(word: str, place: Place, at: Contribution | None) -> Any:
-    """What a word means at one contribution; on the way forward only the number is there."""
-    if at is None:
-        data = place.node.data
-        return {"data": data, "finite": math.isfinite(data)}.get(word)
-    data = place.graph.nodes[at.operand].data
-    return {
-        "data": data, "grad": at.after, "before": 0.0 if at.before is None else at.before,
-        "contribution": at.amount, "upstream": place.pass_.steps[at.step - 1].upstream, "local": at.local,
-        "missing": at.missing, "finite": all(map(math.isfinite, (data, at.after, at.local))),
-        "final": not at.missing, "sign_change": at.turns,
-    }[word]  # fmt: skip
+def _upstream(place: Place, at: Contribution) -> float:
+    return place.pass_.steps[at.step - 1].upstream
+
+
+def _finite(_: Place, at: Contribution) -> bool:
+    return all(map(math.isfinite, (at.graph.nodes[at.operand].data, at.after, at.local)))
+
+
+#: The words about a contribution, what they mean, and what they are at one.
+WORDS: dict[str, tuple[str, Callable[[Place, Contribution], Any]]] = {
+    "data": ("the number of the value that receives", lambda _, at: at.graph.nodes[at.operand].data),
+    "grad": ("its gradient after the contribution", lambda _, at: at.after),
+    "before": ("its gradient before; 0 where there was none", lambda _, at: at.before or 0.0),
+    "contribution": ("upstream × local", lambda _, at: at.amount),
+    "upstream": ("the gradient of the value that passes it on", _upstream),
+    "local": ("the local derivative", lambda _, at: at.local),
+    "missing": ("how many contributions it still waits for", lambda _, at: at.missing),
+    "finite": ("whether data, grad and local are finite", _finite),
+    "final": ("whether no contribution is missing", lambda _, at: not at.missing),
+    "sign_change": ("whether grad has another sign than before", lambda _, at: at.turns),
+}
 
 
 class Breakpoint(NamedTuple):

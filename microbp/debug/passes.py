@@ -15,9 +15,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
-from microbp.check.words import local_derivatives
+from microbp.check.changes import otherwise
 from microbp.collector import collector_at_rest
-from microbp.compiled import compiled
 from microbp.debug.formulas import Formulas
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
@@ -26,7 +25,6 @@ from microbp.lazy import cached_property
 from microbp.safe import shown
 from microbp.sites import user_scope
 from microbp.value import Value
-
 
 
 class Contribution(NamedTuple):
@@ -158,11 +156,6 @@ class Pass:
 
         None stands for a node that has received nothing yet, and for a constant. Step 0 is the seed.
 
-        >>> x = Value(3.0, name="x")
-        >>> pass_ = Pass(Graph(x * x))
-        >>> pass_.gradients(0), pass_.gradients(1)
-        ([None, 1.0], [6.0, 1.0])
-
         Raises IndexError where there is no such step.
         """
         found = [self.gradient(position, step) for position in range(len(self.graph))]
@@ -186,10 +179,6 @@ class Pass:
         """After which step the gradient of a node is complete; 0 for the root.
 
         For a constant, which has no gradient, it is the step that would have been the last to pay in.
-
-        >>> x, y = Value(3.0, name="x"), Value(2.0, name="y")
-        >>> Pass(Graph(x * x * y)).final_step("x")
-        2
         """
         position = self.graph[which].position
         if own := self.received[position]:
@@ -247,10 +236,14 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
         own = [x for x in dict.fromkeys(nodes[user].operands) if isinstance(x, int) and x in pending]
         both = [(now[x], earlier[x]) for x in own]
         choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
-        then = (dict(zip(own, choice, strict=True)) for choice in choices)
-        fitting = [each for each in then if _gives(nodes[user], numbers, each)]
-        for x in own:
-            found = {repr(each[x]): each[x] for each in fitting}
+        fitting = []
+        for choice in choices:
+            for x, number in zip(own, choice, strict=True):
+                numbers[x] = number
+            fitting += [] if any(True for _ in otherwise(nodes[user], numbers)) else [choice]
+        for index, x in enumerate(own):
+            found = {repr(choice[index]): choice[index] for choice in fitting}
+            numbers[x] = now[x]
             if len(found) < 2:  # decided, or changed more than once since
                 numbers[x] = next(iter(found.values()), now[x])
                 pending.remove(x)
@@ -260,20 +253,6 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
             numbers[place] = earlier[place]
         moved |= pending
     return (graph.with_data(numbers) if moved else graph), moved
-
-
-def _gives(node: Node, numbers: list[float], then: Mapping[int, float]) -> bool:
-    """Whether an operation gives what was recorded, where some of its operands have other numbers."""
-    assert node.rule is not None
-    entries = node.rule.split([then.get(x, numbers[x]) if isinstance(x, int) else x for x in node.operands])
-    try:
-        if repr(compiled(node.rule).value(*entries)) != repr(node.data):
-            return False
-    except (ArithmeticError, ValueError):
-        return False
-    given = local_derivatives(node.rule, entries, node.data)
-    pairs = zip(given, node.local_derivatives, strict=True)
-    return all(local is None or repr(float(ours)) == repr(local) for ours, local in pairs)
 
 
 # ------------------------------------------------------------------------------------- what is asked for

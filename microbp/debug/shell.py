@@ -18,7 +18,6 @@ from typing import IO, Any
 from microbp.check import audit
 from microbp.check.operation import verdicts
 from microbp.check.words import line_of, operand_words
-from microbp.complexstep import check_rule
 from microbp.debug.breakpoints import (
     ASPECTS,
     WORDS,
@@ -87,7 +86,7 @@ _STYLES = {
 _CONDITIONS = (
     "A condition is plain Python over values by name (h1.grad, h1.data), functions\n"
     "such as abs and log, variables of the script, and words for what is received:\n"
-) + "\n".join(f"  {word:13} {meaning}" for word, meaning in WORDS.items())
+) + "\n".join(f"  {word:13} {meaning}" for word, (meaning, _) in WORDS.items())
 
 #: A text, or a text and its style; a line of them.
 Span = str | tuple[str, str]
@@ -357,19 +356,18 @@ class Shell(cmd.Cmd):
         With a name: to the step in which that value passes its gradient on; of a
         leaf, to that in which its gradient becomes final.
         """
-        if text == "end":
-            self.place.at = len(self.trace)
-        elif text.isdecimal() and text not in self.graph._called:
-            step = self._count("goto", text)
-            if step > len(self.trace):
-                raise Refusal(f"there is no step {text}: this pass has the steps 0 to {len(self.trace)}")
-            self.place.at = step
-        else:
-            node = self.node(text)
+        last = len(self.trace)
+        if text in self.graph._called:
+            node, own = self.node(text), self.trace.step_of(text)
             if not node.requires_grad:
                 raise Refusal(f"{text} is a constant: no step is about it")
-            own = self.trace.step_of(node.position)
-            self.place.at = self.trace.final_step(node.position) if own is None else own.index
+            self.place.at = self.trace.final_step(text) if own is None else own.index
+        elif text == "end" or text.isdecimal():
+            self.place.at = last if text == "end" else self._count("goto", text)
+            if self.place.at > last:
+                raise Refusal(f"there is no step {text}: this pass has the steps 0 to {last}")
+        else:
+            raise nothing_called(text, self.graph)
         self.show()
 
     def do_forward(self, text: str) -> None:
@@ -483,12 +481,11 @@ class Shell(cmd.Cmd):
         return ", ".join(f"{told} ({plain_name(self.graph.names[at.operand])})" for at, told in answers if at)
 
     def _contributions(self, word: str) -> Sequence[Contribution]:
-        step = self.place.step
-        if step is None:
+        if self.place.step is None:
             raise Refusal(f"{word!r} speaks of a step, and none is done yet: step first")
-        if not step.contributions:
+        if not self.place.step.contributions:
             raise Refusal(f"{word!r} speaks of a contribution, and this step makes none")
-        return step.contributions
+        return self.place.step.contributions
 
     def do_show(self, text: str) -> None:
         """Show the current step again; all: all its contributions."""
@@ -561,8 +558,7 @@ class Shell(cmd.Cmd):
     def do_path(self, text: str) -> None:
         """Show the largest paths by which a gradient arrives."""
         name, _, count = text.rpartition(" ") if text.rpartition(" ")[2].isdecimal() else (text, "", "5")
-        found = paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000))
-        self.text(found)
+        self.text(paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000)))
 
     def do_check(self, text: str) -> None:
         """Compare the local derivatives here with measured ones.
@@ -578,20 +574,13 @@ class Shell(cmd.Cmd):
         if node.rule is None:
             raise Refusal(f"{node.name} is a leaf: it has no local derivative to check")
         found = verdicts(node, self.graph.data.tolist())
+        told = zip(operand_words(self.graph, node), node.local_derivatives, found, strict=True)
         rows = [
             (words, stated, each.measured, f"{each.word}: {each.why}" if each.why else each.word)
-            for words, stated, each in zip(
-                operand_words(self.graph, node), node.local_derivatives, found, strict=True
-            )
-            if each is not None
-        ]
+            for words, stated, each in told if each is not None
+        ]  # fmt: skip
         title = f"local derivatives of {plain_name(node.name)}, recorded and measured"
         self._table(title, ("operand", ">recorded", ">measured", "verdict"), rows)
-        rule = check_rule(node.rule)
-        told = f"agrees at {rule.points} points" if rule.ok else "DISAGREES: see check_rule"
-        self.line("")
-        self.line(f"the rule {node.rule}: {told if rule.rows else 'has no smooth interval to check it in'}")
-
     def do_diagnose(self, _: str) -> None:
         """Say what is wrong with the gradients, and what to try."""
         loss = self.graph if self.loss is None else self.loss

@@ -208,8 +208,6 @@ class Difference(Shown):
     title: str
     #: Those where a difference begins first, in the order in which the pass meets them.
     rows: tuple[DifferenceRow, ...]
-    #: What is told besides: names that only one side has.
-    notes: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
@@ -227,7 +225,7 @@ class Difference(Shown):
         told = ", ".join(f"{count} in {what}" for what, count in hidden.items())
         more = (f"{sum(hidden.values())} more nodes differ: {told} (diff.rows)",) if hidden else ()
         cells = tuple(row.cells for row in self.rows[:SHOWN])
-        return Table(self.title, ("node", "differs in", "here", "there", "line"), cells, more + self.notes)
+        return Table(self.title, ("node", "differs in", "here", "there", "line"), cells, more)
 
     def __str__(self) -> str:
         return str(self.table())
@@ -264,7 +262,7 @@ def difference(here: Trace, there: Trace) -> Difference:
     if rows:
         at, what, x, y, _ = rows[0].cells
         title = f"the passes differ first at {at}, in {what}: {x} here, {y} there"
-    return Difference(title, tuple(rows), tuple(_only(here, there)))
+    return Difference(title, tuple(rows))
 
 
 def _paired(here: Trace, there: Trace) -> tuple[dict[int, int], dict[int, tuple[str, str, str]]]:
@@ -302,13 +300,3 @@ def _alike(a: Node, b: Node) -> bool:
     rules = [None if node.rule is None else node.rule.__reduce__() for node in (a, b)]
     literals = [[repr(x) if isinstance(x, float) else "" for x in node.operands] for node in (a, b)]
     return rules[0] == rules[1] and literals[0] == literals[1] and a.requires_grad == b.requires_grad
-
-
-def _only(here: Trace, there: Trace) -> list[str]:
-    """Which named values one side lacks."""
-    notes = []
-    for side, graph, other in (("here", here.graph, there.graph), ("there", there.graph, here.graph)):
-        only = [node.name for node in graph if node.named and node.name not in other._called]
-        if only:
-            notes.append(f"only {side}: {', '.join([*only[:3], '…'] if len(only) > 3 else only)}")
-    return notes

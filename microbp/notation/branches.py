@@ -9,8 +9,6 @@ from typing import Any
 from microbp.expr import AGGREGATES, CONSTANTS, REAL, Expression
 from microbp.safe import shown
 
-__all__ = ["at"]
-
 
 def at(
     expression: Expression,
@@ -56,10 +54,8 @@ class _At(ast.NodeTransformer):
         return self.visit(node.body if test else node.orelse)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        match operand := self.visit(node.operand):
-            case ast.Constant(value=int() | float() as number):
-                return ast.Constant(-number)
-        return ast.UnaryOp(node.op, operand)
+        made = ast.UnaryOp(node.op, self.visit(node.operand))
+        return _computed(made) if isinstance(made.operand, ast.Constant) else made
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         left, right = self.visit(node.left), self.visit(node.right)
@@ -94,7 +90,7 @@ class _At(ast.NodeTransformer):
         return node
 
 
-def _computed(node: ast.BinOp) -> ast.expr:
+def _computed(node: ast.expr) -> ast.expr:
     try:
         return ast.Constant(Expression("", frozenset(), node).evaluate({}))
     except ArithmeticError:

@@ -7,8 +7,6 @@ import re
 
 from microbp.safe import cut
 
-__all__ = ["NUMBER", "latex_digits", "latex_name", "latex_number", "plain_name", "plain_number"]
-
 
 def plain_number(x: float, digits: int | None = None, *, padded: bool = False, sign: bool = False) -> str:
     """A number as text, with ``digits`` significant digits or all; a real minus sign.

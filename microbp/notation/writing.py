@@ -13,11 +13,6 @@ from microbp.expr import AGGREGATES, CONSTANTS, Expression
 from microbp.notation.names import NUMBER, latex_digits, latex_name, plain_name, plain_number
 from microbp.rules import Rule
 
-__all__ = [
-    "AND", "ATOM", "COMPARISON", "CONDITIONAL", "OR", "POWER", "PRODUCT", "SUM", "Name", "Term",
-    "formula", "latex", "symbol", "text",
-]  # fmt: skip
-
 
 class Term(NamedTuple):
     """A written expression and how tightly it holds together: what needs parentheses, and where."""
@@ -283,14 +278,12 @@ class _Latex(Writer):
         return Term(rf"{sign}\frac{{{above.text.removeprefix(sign)}}}{{{below}}}", PRODUCT if sign else POWER)
 
     def conditional(self, node: ast.IfExp) -> Term:
-        rows, rest = [], node
-        while True:
-            condition = self.write(rest.test).text
-            rows.append(rf"{self.write(rest.body).text} & \text{{if }} {condition}")
-            if not isinstance(rest.orelse, ast.IfExp):
-                break
+        rows: list[str] = []
+        rest: ast.expr = node
+        while isinstance(rest, ast.IfExp):
+            rows.append(rf"{self.write(rest.body).text} & \text{{if }} {self.write(rest.test).text}")
             rest = rest.orelse
-        rows.append(rf"{self.write(rest.orelse).text} & \text{{otherwise}}")
+        rows.append(rf"{self.write(rest).text} & \text{{otherwise}}")
         return Term("".join((r"\begin{cases}", r"\\".join(rows), r"\end{cases}")), CONDITIONAL)
 
     def call(self, name: str, args: list[ast.expr]) -> Term:

@@ -13,7 +13,7 @@ from microbp.differentiate import grad
 from microbp.engines import Batch, EagerEngine
 from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph, Node
-from microbp.notebook import Shown
+from microbp.notebook import Shown, plot
 from microbp.optim import Optimiser
 from microbp.record import with_sites
 from microbp.safe import shown
@@ -59,6 +59,13 @@ class History(Shown):
 
     def __str__(self) -> str:
         return self.message
+
+    def _html(self) -> str:
+        """The costs as a small plot: of the epochs, or of the steps where fewer than two epochs ended."""
+        if len(self.cost) < 2:
+            return plot({"cost of a step": self.step_cost}, "step", self.message)
+        curves = {"cost": self.cost, "validation cost": self.validation_cost}
+        return plot({name: each for name, each in curves.items() if each}, "epoch", self.message)
 
     def table(self) -> Table:
         """The costs of some epochs, from the first to the last, and why the run ended."""

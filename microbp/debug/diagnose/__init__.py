@@ -13,26 +13,9 @@ from typing import Any
 
 from microbp.bounds import bounded
 from microbp.check.words import named
-from microbp.debug.diagnose.blame import layer_rows, layers, sizes, zeros
+from microbp.debug.diagnose import blame, record, runs
 from microbp.debug.diagnose.case import Case, parameters_of
 from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow, finding
-from microbp.debug.diagnose.record import (
-    changed,
-    measured,
-    not_finite_data,
-    not_finite_gradients,
-    stale,
-    unreached,
-    wrong_rules,
-)  # fmt: skip
-from microbp.debug.diagnose.runs import (
-    alive,
-    neuron_rows,
-    neurons,
-    of_failure,
-    of_history,
-    of_steps,
-)  # fmt: skip
 from microbp.debug.diagnose.words import Words, short
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph, Node
@@ -45,10 +28,12 @@ __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "diagnose"]
 
 #: What is looked for in any graph, the worst first.
 DETECTORS: tuple[Callable[[Case], list[Finding]], ...] = (
-    not_finite_data, not_finite_gradients, changed, wrong_rules, unreached,
+    record.not_finite_data, record.not_finite_gradients, record.changed, record.wrong_rules, record.unreached,
 )  # fmt: skip
 #: ... and where the loss is finite: else there is no gradient to speak of.
-OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (zeros, sizes, layers, stale)
+OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (
+    blame.zeros, blame.sizes, blame.layers, record.stale,
+)  # fmt: skip
 
 
 def diagnose(
@@ -111,20 +96,18 @@ def diagnose(
         raise TypeError("diagnose: data are samples for a net: give net= as well")
     if net is not None and data is None:
         raise TypeError("diagnose: net is looked at over samples: give data= as well")
-    rows: tuple[NeuronRow, ...] = ()
-    if net is not None and data is not None:
-        rows = neuron_rows(net, data, names)
+    rows = () if net is None or data is None else runs.neuron_rows(net, data, names)
     layered: tuple[LayerRow, ...] = ()
     title, remarks = f"diagnose({type(loss).__name__})", list[str]()
     if isinstance(loss, Value | Graph):
         graph = loss if isinstance(loss, Graph) else Graph(loss, names)
         bounded("diagnose()", graph)
         title = f"diagnose({named(graph)})"
-        found, looked, layered, remarks = _of_graph(graph, parameters, names, words, huge, alive(rows))
+        found, looked, layered, remarks = _of_graph(graph, parameters, names, words, huge, runs.alive(rows))
     elif isinstance(loss, History):
-        title, (found, looked) = "diagnose(history)", of_history(loss, words)
+        title, (found, looked) = "diagnose(history)", runs.of_history(loss, words)
     elif isinstance(loss, NotFinite | UndefinedOperation):
-        found, looked = of_failure(loss, words)
+        found, looked = runs.of_failure(loss, words)
     elif loss is None and rows:
         title, found, looked = "diagnose(net)", [], []
     else:
@@ -134,9 +117,10 @@ def diagnose(
         )
     if len(steps) > 1:
         root = loss.root if isinstance(loss, Graph) else loss
-        more, seen, remark = of_steps(steps, root.data if isinstance(root, Node | Value) else math.nan, words)
+        number = root.data if isinstance(root, Node | Value) else math.nan
+        more, seen, remark = runs.of_steps(steps, number, words)
         found, looked, remarks = found + more, [*looked, seen], [*remarks, remark]
-    found += neurons(rows, words)
+    found += runs.neurons(rows, words)
     if rows:
         looked.append(words("neurons seen", n=len(rows), m=max(row.samples for row in rows)))
     diagnosis = Diagnosis(title, tuple(found), tuple(looked), layered, rows, tuple(remarks), words.language)
@@ -158,17 +142,16 @@ def _of_graph(
         )  # fmt: skip
         return [told], [words("values", n=len(graph))], (), []
     case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
-    finite = math.isfinite(graph.root.data)
-    detectors = DETECTORS + OF_GRADIENTS if finite else DETECTORS
-    found = [each for detector in detectors for each in detector(case)]
-    rules, total = measured(case)
+    finite = math.isfinite(root.data)
+    found = [each for detector in DETECTORS + OF_GRADIENTS * finite for each in detector(case)]
+    rules, total = record.measured(case)
     chosen = sum(map(len, rules.values()))
     part = words("evenly", n=chosen) if chosen < total else ""
     looked = [
         words("values", n=len(graph)), words("parameters", n=len(case.parameters)),
         words("operations", m=len(rules), n=total, part=part),
     ]  # fmt: skip
-    layered = layer_rows(case) if finite else ()
+    layered = blame.layer_rows(case) if finite else ()
     if len(layered) > 1:
         course = words.listed((f"{row.name} {short(row.rms)}" for row in layered), 6)
         looked.append(words("layer gradients", course=course))

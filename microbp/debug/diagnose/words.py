@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -253,21 +254,13 @@ class Words:
         return KINDS[kind] if self._column else kind
 
     def listed(self, names: Iterable[str], most: int = 4) -> str:
-        """``a, b, c, d and 7 more``.
-
-        >>> Words("en").listed("abc"), Words("en").listed(map(str, range(9)))
-        ('a, b, c', '0, 1, 2, 3 and 5 more')
-        """
+        """``a, b, c, d and 7 more``."""
         several = list(names)
         more = self("more", n=len(several) - most) if len(several) > most else ""
         return ", ".join(several[:most]) + more
 
     def in_parts(self, names: Iterable[str]) -> str:
-        """Parameters; several of one part of a module as that part.
-
-        >>> Words("en").in_parts(["w", "layers.0.neurons.1.w.0", "layers.0.neurons.1.b", "layers.0.neurons.2.b"])
-        'w, layers.0.neurons.1.*, layers.0.neurons.2.b'
-        """
+        """Parameters; several of one part of a module as that part: ``w, layers.0.neurons.1.*``."""
         parts: dict[str, list[str]] = {}
         for each in names:
             parts.setdefault(part_of(each), []).append(each)
@@ -280,22 +273,13 @@ class Words:
 
 
 def unit_of(node: Node) -> str:
-    """The module or group that a node belongs to, whichever call it was; empty for none.
-
-    >>> from microbp import Neuron, Graph
-    >>> unit_of(Graph(Neuron(1)([2.0])).root)
-    'Neuron'
-    """
+    """The module or group that a node belongs to, whichever call it was; empty for none."""
     return ".".join(name for name, _ in node.group)
 
 
 def short(x: float) -> str:
-    """A number in a sentence: five digits, without a plus.
-
-    >>> short(0.25), short(-1.5e-9), short(3.0)
-    ('0.25', '-1.5e-09', '3')
-    """
-    return number(x) if x != x else f"{x:.5g}"  # noqa: PLR0124  (nan)
+    """A number in a sentence: five digits, without a plus."""
+    return number(x) if math.isnan(x) else f"{x:.5g}"
 
 
 def part_of(name: str) -> str:

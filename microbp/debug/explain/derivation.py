@@ -18,16 +18,7 @@ import numpy as np
 
 from microbp.debug.explain.records import WIDTH, Part, Row, agree, within
 from microbp.debug.explain.sentences import say
-from microbp.debug.formulas import (
-    DEEPEST,
-    Formula,
-    Formulas,
-    flat,
-    multiplied,
-    numbers_of,
-    product,
-    total,
-)  # fmt: skip
+from microbp.debug.formulas import DEEPEST, Formula, Formulas, flat, multiplied, numbers_of, product, total
 from microbp.debug.words import Math, name_of, number, quotient
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
