@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, combinations, compress
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -43,26 +43,18 @@ _NONE = Change(str, 1.0)
 Causes = list[tuple[Told, Floats]]
 
 
-class Found(NamedTuple):
-    """What came of a search."""
-
-    causes: Causes
-    #: How many were tried.
-    tried: int = 0
-    #: ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``.
-    how: str = "found"
-    #: How many accidental matches were to be expected.
-    accidents: float = 0.0
+#: And how that is said of them, as ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``, with what.
+Found = tuple[Causes, str, dict[str, Any]]
 
 
 @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
 def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     """The simplest mistakes that reproduce a claim, one of those made together."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
-        return Found([], how="not finite")
+        return [], "not finite", {}
     search = _Search(claim)
     if found := search.met(whole(claim), expected=False)[:_TOLD]:
-        return Found(found)
+        return found, "found", {}
     tiers: tuple[Callable[[], Causes], ...] = (
         lambda: search.met(chain(instead(claim, together), chain_rule(claim))),
         lambda: search.met(chain(wrong_index(claim), search.early(together), orientation(claim))),
@@ -72,11 +64,13 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     for tier in tiers:
         found = tier()[:1]
         if search.accidents > _IDLE:  # then nothing found would mean anything
-            return Found([], search.tried, "idle")
+            return [], "idle", {}
+        if found and search.accidents >= _DOUBTFUL:
+            return found, "doubtful", {"one": f"{1 / search.accidents:.0f}"}
         if found:
-            doubtful = search.accidents >= _DOUBTFUL
-            return Found(found, search.tried, "doubtful" if doubtful else "found", search.accidents)
-    return Found(search.met(proportional(claim), expected=False), search.tried, "none")
+            return found, "found", {}
+    found = search.met(proportional(claim), expected=False)
+    return found, "found" if found else "none", {"n": search.tried}
 
 
 class _Search:

@@ -151,6 +151,7 @@ SENTENCES = {
     # --------------------------------------------------------------------------------- around the causes
     "shapes": ("the claim is {claimed}, {name} is {true}", "答案的形状是 {claimed}，{name} 是 {true}"),
     "stands for": ("as an update with η = {rate:g} it stands for the gradient {gradient}", "作为 η = {rate:g} 的更新量，它对应梯度 {gradient}"),
+    "found": ("{cause}", "{cause}"),
     "mistakes": ("{n} mistakes give this: {texts}", "有 {n} 种错误会得到它：{texts}"),
     "or": ("; or ", "；或者"),
     "then": ("; ", "；"),
