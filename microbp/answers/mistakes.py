@@ -305,12 +305,13 @@ def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Callable[[float],
     before = frozenset[int]().union(*places[: together.index(claim)])
     sets = [each - own for each in (*places, before, *arrays, net.leaves)]
     sets += [frozenset[int]().union(*places), net.leaves]
+    there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
     small = net.count * len(own) <= _ANEW and own <= net.leaves and len(own) == claim.where.size
     for moved in dict.fromkeys(each & net.leaves for each in sets):
         beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
-        used = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]} & beside.keys()
+        used = {edge: node for edge, node in beside.items() if edge in there}
         if used:
-            yield partial(_updated, claim, {edge: beside[edge] for edge in used}, False)
+            yield partial(_updated, claim, used, False)
         if moved and small:
             yield partial(_updated, claim, dict(enumerate(sorted(moved))), True)
 
