@@ -21,7 +21,6 @@ from microbp.sweeps import dependents
 from microbp.value import Value
 
 
-
 class Parameter(NamedTuple):
     """A parameter that is looked at."""
 
