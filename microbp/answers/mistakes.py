@@ -318,30 +318,27 @@ def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Callable[[float],
 
 def _used_later(claim: Claim, edges: Mapping[int, int], rate: float) -> Mistake:
     """The backward pass with the updated numbers of the nodes that stand beside these edges."""
-    new = _updated(claim.net, {*edges.values()}, rate)
-    return Mistake(_moved(claim.net, "early", new, rate), {edge: new[node] for edge, node in edges.items()})
+    new, told = _moved(claim.net, "early", {*edges.values()}, rate)
+    return Mistake(told, {edge: new[node] for edge, node in edges.items()})
 
 
 def _anew(claim: Claim, moved: Iterable[int], rate: float) -> Mistake:
     """Both passes with updated numbers, by the complex step; nan where they are undefined there."""
     net, gives = claim.net, np.full(claim.where.shape, np.nan)
-    new = _updated(net, moved, rate)
+    new, told = _moved(net, "early and again", moved, rate)
     given: dict[int, Any] = {node: number + 0j for node, number in new.items()}
     for node, step in zip(claim.nodes, np.eye(claim.where.size), strict=True):
         given[node] = new.get(node, net.data[node]) + _STEP * 1j * step
     with suppress(ArithmeticError, ValueError):
         gives = forward(net.graph, given)[-1].imag.reshape(claim.where.shape) / _STEP
-    return Mistake(_moved(net, "early and again", new, rate), gives=gives)
+    return Mistake(told, gives=gives)
 
 
-def _updated(net: Structure, moved: Iterable[int], rate: float) -> dict[int, float]:
-    return {node: float(net.data[node] - rate * net.gradient[node]) for node in sorted(moved)}
-
-
-def _moved(net: Structure, how: str, new: Mapping[int, float], rate: float) -> Told:
-    """Which parameters had been updated, and to what."""
+def _moved(net: Structure, how: str, moved: Iterable[int], rate: float) -> tuple[dict[int, float], Told]:
+    """The numbers of the parameters that had been updated, and how that is said."""
+    new = {node: float(net.data[node] - rate * net.gradient[node]) for node in sorted(moved)}
     numbers = [
         net.say("moved", name=partial(net.called, node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")
         for node in [*new][:4]
     ]
-    return net.say(how, names=partial(net.listed, [*new]), rate=f"{rate:.6g}", numbers=numbers)
+    return new, net.say(how, names=partial(net.listed, [*new]), rate=f"{rate:.6g}", numbers=numbers)
