@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from microbp.check.auditing import rounding_error
 from microbp.check.measure import STEP
-from microbp.check.operation import rounding_error
 from microbp.compiled import compiled, compiled_complex
 from microbp.errors import RuleError
 from microbp.functions import Operation

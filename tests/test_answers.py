@@ -428,6 +428,7 @@ def batch(rows: bool = True) -> tuple[Value, dict[str, Any]]:
 
 
 SLOPES = f"tanh′ (12 of them: {', '.join(f'{each:.6g}' for each in 1 - H[0] ** 2)}, …)"
+WRONGLY_TURNED = "the error of h is δ_next·W1ᵀ, not δ_next·W1: 4×3"
 #: What is claimed for W0, and what must be said.
 PLANTED_IN_ARRAYS = [
     (GRAD0.T, "it is the transpose of the true gradient"),
@@ -443,7 +444,7 @@ PLANTED_IN_ARRAYS = [
     (GRAD0 - np.outer(BATCH[0], DELTA0[0]), "use 1 of 4 (a sample?) is missing"),
     (BATCH.T @ ((DELTA1[:, :2] @ W1.T[:2]) * (1 - H**2)), "the path from h through dot(…) is missing"),
     (BATCH.T @ ((DELTA1 @ W1) * (1 - H**2)),
-     f"it is xᵀ·((δ_next·W1) ∗ tanh′_h): the error of h is δ_next·W1ᵀ, not δ_next·W1: 4×3, [[{ERROR0[0, 0]:.6g}, "),
+     f"it is xᵀ·((δ_next·W1) ∗ tanh′_h): {WRONGLY_TURNED}, [[{ERROR0[0, 0]:.6g}, "),
     (BATCH.T @ ((DELTA1 @ (W1 - 0.07 * GRAD1).T) * (1 - H**2)),
      "W1 had been updated with η = 0.07 before being used in the backward pass: "),
     (np.broadcast_to(GRAD0[1], (SIZE, SIZE)), "row 1 of the true gradient, 1×3, stands in place of every"),

@@ -187,7 +187,7 @@ def test_a_gradient_check_of_too_many_parameters_is_refused_and_of_a_few_is_not(
 def test_of_one_wide_operation_some_operands_are_measured_and_the_rest_is_undecided(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("microbp.check.operation.MEASURED", 5_000)
+    monkeypatch.setattr("microbp.check.auditing.MEASURED", 5_000)
     w = Value(0.5, name="w")
     report = microbp.audit(microbp.sum([w * float(i) for i in range(100)]), names={}, show=False)
     told = [row for row in report.rows if row.rule == "sum"]
@@ -201,7 +201,7 @@ def test_of_one_wide_operation_some_operands_are_measured_and_the_rest_is_undeci
 def test_an_error_in_a_wide_operation_is_caught_by_those_that_are_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("microbp.check.operation.MEASURED", 5_000)
+    monkeypatch.setattr("microbp.check.auditing.MEASURED", 5_000)
     planted(monkeypatch, "logsumexp")
     w = Value(0.5, name="w")
     loss = microbp.logsumexp([w * float(i % 7) for i in range(100)])

@@ -5,20 +5,61 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.answers.claims import Claim
 from microbp.answers.mistakes import Mistake
+from microbp.answers.structure import Floats
 from microbp.answers.words import Told, shape_of, shown
 
 #: Learning rates that people use, for a search where none was given.
 CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
 
 
-def rates(claim: Claim) -> tuple[float, ...]:
-    """The learning rates to be looked for."""
-    return CUSTOMARY if claim.net.rate is None else (claim.net.rate,)
+class Change(NamedTuple):
+    """What is done to a gradient, right or wrong: offset + factor · gradient."""
+
+    #: How that is said of the true gradient, and besides another ``mistake``, if it is made besides one.
+    told: Told
+    factor: float
+    besides: Any = None
+    offset: Floats | float = 0.0
+
+
+def scaled(claim: Claim) -> Iterator[Change]:
+    """A wrong sign, and constant factors that a person forgets, with what they may come from."""
+    net, say = claim.net, claim.net.say
+    yield Change(say("sign or update" if net.rate is None else "sign"), -1.0, say("opposite"))
+    counts: dict[int, Told] = {}
+    for total, terms in net.sums.items():
+        if not net.levels[total]:
+            counts.setdefault(len(terms), say("terms", n=len(terms), sum=partial(net.called, total)))
+    for n in (len(net.uses[node]) for node in claim.nodes):
+        counts.setdefault(n, say("samples", n=n))
+    for n in claim.true.shape:
+        counts.setdefault(n, say("axis", n=n))
+    reasons = [(2.0, say("half")), (0.5, say("double"))]
+    for n, what in counts.items():
+        if n > 1:
+            reasons += [(1.0 / n, say("averaged", what=what)), (float(n), say("summed", what=what))]
+    for factor, reason in reasons:
+        fields = {"factor": f"{factor:g}", "reason": reason}
+        yield Change(say("times", **fields), factor, say("and times", **fields))
+
+
+def rated(claim: Claim) -> Iterator[Change]:
+    """An update in place of the gradient, or an updated parameter, at the rates to be looked for."""
+    say, rates = claim.net.say, CUSTOMARY if claim.net.rate is None else (claim.net.rate,)
+    for rate in rates:
+        yield Change(say("update unsaid" if claim.net.rate is None else "update", rate=rate), -rate)
+        yield Change(say("rate", rate=rate), rate)
+    if (claim.where >= 0).all():
+        own = claim.net.data[claim.where]
+        yield Change(say("itself"), 0.0, None, own)
+        for rate in rates:
+            yield Change(say("updated", rate=rate), -rate, say("wrongly updated", rate=rate), own)
 
 
 def whole(claim: Claim) -> Iterator[Mistake]:
@@ -30,32 +71,11 @@ def whole(claim: Claim) -> Iterator[Mistake]:
         gives = np.where(abs(steps) >= 10, steps * unit / claim.scale, true)
         if (abs(steps) >= 10).any():
             yield Mistake(say("rounded", true=partial(shown, true)), gives=gives, alone=True)
-    yield Mistake(say("sign or update" if claim.net.rate is None else "sign"), gives=-true)
-    for factor, reason in factors(claim):
-        yield Mistake(say("times", factor=f"{factor:g}", reason=reason), gives=factor * true)
+    yield from (Mistake(each.told, gives=each.factor * true) for each in scaled(claim))
     if true.ndim > 1:
         yield Mistake(say("transposed"), gives=true.T)
     yield from _reshaped(claim)
     yield from _permuted(claim)
-
-
-def factors(claim: Claim) -> Iterator[tuple[float, Told]]:
-    """Constant factors that a person forgets, and what they may come from."""
-    net, say = claim.net, claim.net.say
-    yield 2.0, say("half")
-    yield 0.5, say("double")
-    counts: dict[int, Told] = {}
-    for total, terms in net.sums.items():
-        if not net.levels[total]:
-            counts.setdefault(len(terms), say("terms", n=len(terms), sum=partial(net.called, total)))
-    for n in (len(net.uses[node]) for node in claim.nodes):
-        counts.setdefault(n, say("samples", n=n))
-    for n in claim.true.shape:
-        counts.setdefault(n, say("axis", n=n))
-    for n, what in counts.items():
-        if n > 1:
-            yield 1.0 / n, say("averaged", what=what)
-            yield float(n), say("summed", what=what)
 
 
 def _reshaped(claim: Claim) -> Iterator[Mistake]:
@@ -103,17 +123,10 @@ def _kind(claim: Claim, axis: int) -> Told:
 def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
     """The update, the updated parameter or another's gradient in its place; a line in place of all lines."""
     net, say, true = claim.net, claim.net.say, claim.true
-    for rate in rates(claim):
-        unsaid = " unsaid" if net.rate is None else ""
-        yield Mistake(say(f"update{unsaid}", rate=rate), gives=-rate * true, alone=True)
-        yield Mistake(say("rate", rate=rate), gives=rate * true, alone=True)
-    if (claim.where >= 0).all():
-        own = net.data[claim.where]
-        yield Mistake(say("itself"), gives=own, alone=True)
-        for rate in rates(claim):
-            yield Mistake(say("updated", rate=rate), gives=own - rate * true, alone=True)
-    others = {each.name: each for each in together if each.name != claim.name}
-    for name, where in {**net.parameters, **{name: each.where for name, each in others.items()}}.items():
+    for each in rated(claim):
+        yield Mistake(each.told, gives=each.offset + each.factor * true, alone=True)
+    others = {other.name: other for other in together if other.name != claim.name}
+    for name, where in {**net.parameters, **{name: other.where for name, other in others.items()}}.items():
         if where.shape == claim.where.shape and not np.array_equal(where, claim.where):
             gives, other = np.where(where < 0, 0.0, net.gradient[where]), others.get(name)
             both = other and other.fits and (abs(other.claimed - true) <= other.near(1e-6)).all()

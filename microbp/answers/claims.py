@@ -138,11 +138,11 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
             written = math.inf if abs(written) == written else -math.inf
     elif not (written is None or isinstance(written, str)):
         raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
-    is_text = isinstance(written, str)
-    text = unicodedata.normalize("NFKC", "" if written is None else str(written)).strip().replace("−", "-")
-    if text.count(",") == 1 and "." not in text:
-        text = text.replace(",", ".")
-    text = re.sub(r"\s*[×*·x]\s*10\s*(\^|\*\*)?\s*(?=[-+\d])", "e", text)
+    is_text, text = isinstance(written, str), "" if written is None else str(written)
+    if is_text:
+        text = unicodedata.normalize("NFKC", text).strip().replace("−", "-")
+        text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
+        text = re.sub(r"\s*[×*·x]\s*10\s*(\^|\*\*)?\s*(?=[-+\d])", "e", text)
     try:
         number = Fraction(text.replace(" ", "")) if "/" in text else Decimal(text)
         value = float(number)

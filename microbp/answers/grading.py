@@ -227,7 +227,7 @@ def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
         _plain(claim.ratio),
         verdict,
         say("then")().join(each() for each in told),
-        tuple(Cause(cause(), _plain(gives)) for cause, gives in found.causes) if found else (),
+        tuple(Cause(cause(), _plain(gives)) for cause, gives in found[0]) if found else (),
         None if claim.agrees is None else _plain(claim.agrees),
         _plain(claim.source),
     )
@@ -248,17 +248,16 @@ def _explanation(claim: Claim, found: Found | None) -> Iterator[Told]:
         yield say("stands for", rate=-claim.scale, gradient=shown(claim.claimed))
     if found is None:
         yield say("independent at" if claim.true.shape else "independent", places=places_of(claim.wrong))
-    elif found.causes:
-        told = [cause for cause, _ in found.causes]
-        clause = told[0]
-        if len(told) > 1:
-            clause = say("mistakes", n=len(told), texts=say("or")().join(each() for each in told))
-        doubtful = found.how == "doubtful"
-        yield say("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause
+        return
+    causes, how, fields = found
+    if causes:
+        texts = say("or")().join(cause() for cause, _ in causes)
+        cause = say("mistakes", n=len(causes), texts=texts) if len(causes) > 1 else texts
+        yield say(how, cause=cause, **fields)
     else:
-        clause = say(found.how, away=_away(claim), n=found.tried)
+        clause = say(how, away=_away(claim), **fields)
         unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
-        yield say("unrounded", away=clause) if found.how == "none" and unsure.any() else clause
+        yield say("unrounded", away=clause) if how == "none" and unsure.any() else clause
 
 
 def _away(claim: Claim) -> Told:

@@ -305,33 +305,40 @@ def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Callable[[float],
     before = frozenset[int]().union(*places[: together.index(claim)])
     sets = [each - own for each in (*places, before, *arrays, net.leaves)]
     sets += [frozenset[int]().union(*places), net.leaves]
+    there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
     small = net.count * len(own) <= _ANEW and own <= net.leaves and len(own) == claim.where.size
     for moved in dict.fromkeys(each & net.leaves for each in sets):
         beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
-        used = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]} & beside.keys()
+        used = {edge: node for edge, node in beside.items() if edge in there}
         if used:
-            yield partial(_updated, claim, {edge: beside[edge] for edge in used}, False)
+            yield partial(_used_later, claim, used)
         if moved and small:
-            yield partial(_updated, claim, dict(enumerate(sorted(moved))), True)
+            yield partial(_anew, claim, moved)
 
 
-def _updated(claim: Claim, edges: Mapping[int, int], again: bool, rate: float) -> Mistake:
-    """The pass where the nodes had been updated: beside these edges, or everywhere."""
-    net = claim.net
-    moved = sorted({*edges.values()})
-    new = {node: float(net.data[node] - rate * net.gradient[node]) for node in moved}
-    gives = None
-    if again:
-        given: dict[int, Any] = {node: number + 0j for node, number in new.items()}
-        for node, step in zip(claim.nodes, np.eye(claim.where.size), strict=True):
-            given[node] = new.get(node, net.data[node]) + _STEP * 1j * step
-        gives = np.full(claim.where.shape, np.nan)
-        with suppress(ArithmeticError, ValueError):
-            gives = forward(net.graph, given)[-1].imag.reshape(claim.where.shape) / _STEP
+def _used_later(claim: Claim, edges: Mapping[int, int], rate: float) -> Mistake:
+    """The backward pass with the updated numbers of the nodes that stand beside these edges."""
+    new, told = _moved(claim.net, "early", {*edges.values()}, rate)
+    return Mistake(told, {edge: new[node] for edge, node in edges.items()})
+
+
+def _anew(claim: Claim, moved: Iterable[int], rate: float) -> Mistake:
+    """Both passes with updated numbers, by the complex step; nan where they are undefined there."""
+    net, gives = claim.net, np.full(claim.where.shape, np.nan)
+    new, told = _moved(net, "early and again", moved, rate)
+    given: dict[int, Any] = {node: number + 0j for node, number in new.items()}
+    for node, step in zip(claim.nodes, np.eye(claim.where.size), strict=True):
+        given[node] = new.get(node, net.data[node]) + _STEP * 1j * step
+    with suppress(ArithmeticError, ValueError):
+        gives = forward(net.graph, given)[-1].imag.reshape(claim.where.shape) / _STEP
+    return Mistake(told, gives=gives)
+
+
+def _moved(net: Structure, how: str, moved: Iterable[int], rate: float) -> tuple[dict[int, float], Told]:
+    """The numbers of the parameters that had been updated, and how that is said."""
+    new = {node: float(net.data[node] - rate * net.gradient[node]) for node in sorted(moved)}
     numbers = [
-        net.say("moved", name=net.called(node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")()
-        for node in moved[:4]
+        net.say("moved", name=partial(net.called, node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")
+        for node in [*new][:4]
     ]
-    fields = {"names": partial(net.listed, moved), "rate": f"{rate:.6g}", "numbers": numbers}
-    told = net.say("early and again" if again else "early", **fields)
-    return Mistake(told, {} if again else {edge: new[node] for edge, node in edges.items()}, gives=gives)
+    return new, net.say(how, names=partial(net.listed, [*new]), rate=f"{rate:.6g}", numbers=numbers)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, combinations, compress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from microbp.answers.arrays import CUSTOMARY, factors, instead, proportional, rates, whole
+from microbp.answers.arrays import CUSTOMARY, Change, instead, proportional, rated, scaled, whole
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
 from microbp.answers.mistakes import Mistake, chain_rule, early, wrong_index
@@ -37,30 +37,24 @@ _RATED = 3000
 #: Denominators of simple fractions.
 _WHOLE = np.arange(1, 13)
 
+_NONE = Change(str, 1.0)
+
 #: Mistakes in words, each with the gradient that it gives.
 Causes = list[tuple[Told, Floats]]
 
 
-class Found(NamedTuple):
-    """What came of a search."""
-
-    causes: Causes
-    #: How many were tried.
-    tried: int = 0
-    #: ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``.
-    how: str = "found"
-    #: How many accidental matches were to be expected.
-    accidents: float = 0.0
+#: And how that is said of them, as ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``, with what.
+Found = tuple[Causes, str, dict[str, Any]]
 
 
 @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
 def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     """The simplest mistakes that reproduce a claim, one of those made together."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
-        return Found([], how="not finite")
+        return [], "not finite", {}
     search = _Search(claim)
     if found := search.met(whole(claim), expected=False)[:_TOLD]:
-        return Found(found)
+        return found, "found", {}
     tiers: tuple[Callable[[], Causes], ...] = (
         lambda: search.met(chain(instead(claim, together), chain_rule(claim))),
         lambda: search.met(chain(wrong_index(claim), search.early(together), orientation(claim))),
@@ -70,11 +64,13 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     for tier in tiers:
         found = tier()[:1]
         if search.accidents > _IDLE:  # then nothing found would mean anything
-            return Found([], search.tried, "idle")
+            return [], "idle", {}
+        if found and search.accidents >= _DOUBTFUL:
+            return found, "doubtful", {"one": f"{1 / search.accidents:.0f}"}
         if found:
-            doubtful = search.accidents >= _DOUBTFUL
-            return Found(found, search.tried, "doubtful" if doubtful else "found", search.accidents)
-    return Found(search.met(proportional(claim), expected=False), search.tried, "none")
+            return found, "found", {}
+    found = search.met(proportional(claim), expected=False)
+    return found, "found" if found else "none", {"n": search.tried}
 
 
 class _Search:
@@ -138,6 +134,11 @@ class _Search:
         found = backward(net.graph, seeds, local)[where] if mistakes else np.zeros((*where.shape, 0))
         return np.moveaxis(np.where(where[..., None] < 0, 0.0, found), -1, 0)
 
+    def changed(self, scores: Floats, change: Change) -> Floats:
+        """The scores after a change of the gradients."""
+        moved: Floats = np.sum(self.weights * change.offset) + change.factor * scores
+        return moved
+
     def constant(self, scores: Floats) -> Flags:
         """Which mistakes only make a simple fraction of the truth, 1 or another one."""
         parts = np.nan_to_num(scores / (self.true or 1.0))[:, None] * _WHOLE
@@ -166,14 +167,10 @@ class _Search:
             self.expect(scores)
         return self.reproduced(made, scores)
 
-    def reproduced(
-        self, mistakes: Sequence[Mistake], scores: Floats, besides: Any = None, factor: float = 1.0,
-        offset: Floats | float = 0.0,
-    ) -> Causes:  # fmt: skip
-        """What gives the claim as offset + factor · gradient; then what does so only where it is wrong."""
-        claim, everywhere, partly = self.claim, [], []
-        moved = float(np.sum(self.weights * offset)) + factor * scores
-        near = np.flatnonzero(~(abs(moved - self.score) > self.reach))[:_COMPUTED]
+    def reproduced(self, mistakes: Sequence[Mistake], scores: Floats, change: Change = _NONE) -> Causes:
+        """What gives the claim, changed like this; then what does so only where it is wrong."""
+        claim, (_, factor, besides, offset), everywhere, partly = self.claim, change, [], []
+        near = np.flatnonzero(~(abs(self.changed(scores, change) - self.score) > self.reach))[:_COMPUTED]
         hits = [mistakes[i] for i in near if self.accidents <= _IDLE]
         gradients = iter(self.gradients([each for each in hits if each.gives is None]))
         for each in hits:
@@ -193,21 +190,17 @@ class _Search:
 
     def combined(self) -> Causes:
         """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
-        claim, say = self.claim, self.net.say
         free = np.array([not each.alone for each in self.mistakes])
         several = free & ~self.constant(self.known)  # two constants are a constant
-        changes: list[tuple[Flags, Any, float, Any]] = [(several, say("opposite"), -1.0, 0.0)]
-        for factor, reason in factors(claim):
-            changes.append((several, say("and times", factor=f"{factor:g}", reason=reason), factor, 0.0))
+        changes = [(several, each) for each in scaled(self.claim)]
         # Of a multiple of the truth the simplest is that it is one.
-        if (claim.where >= 0).all() and (claim.true.size == 1 or claim.ratios > 1):
-            own = self.net.data[claim.where]
+        if self.claim.true.size == 1 or self.claim.ratios > 1:
             free &= several | [each.gives is not None for each in self.mistakes]
-            changes += [(free, say("wrongly updated", rate=rate), -rate, own) for rate in rates(claim)]
-        for which, _, factor, offset in changes:
-            self.expect(np.sum(self.weights * offset) + factor * self.known[which])
-        for which, *change in changes:
-            if found := self.reproduced([*compress(self.mistakes, which)], self.known[which], *change):
+            changes += [(free, each) for each in rated(self.claim) if each.besides]
+        for which, change in changes:
+            self.expect(self.changed(self.known[which], change))
+        for which, change in changes:
+            if found := self.reproduced([*compress(self.mistakes, which)], self.known[which], change):
                 return found
         return []
 

@@ -19,8 +19,13 @@ def say(language: str, sentence: str, **fields: Any) -> str:
     >>> say("en", "stands", right="σ′(net) = 0.2", wrong=lambda: say("en", "value"), numbers=[0.6])
     "in place of σ′(net) = 0.2 stands the function's value, not its derivative: 0.6"
     """
-    made = {name: field() if callable(field) else field for name, field in fields.items()}
-    told = {name: several(field) if isinstance(field, list) else field for name, field in made.items()}
+
+    def made(field: Any) -> Any:
+        if isinstance(field, list):
+            return several(map(made, field))
+        return field() if callable(field) else field
+
+    told = {name: made(field) for name, field in fields.items()}
     return SENTENCES[sentence][LANGUAGES.index(language)].format(**told)
 
 
@@ -151,6 +156,7 @@ SENTENCES = {
     # --------------------------------------------------------------------------------- around the causes
     "shapes": ("the claim is {claimed}, {name} is {true}", "答案的形状是 {claimed}，{name} 是 {true}"),
     "stands for": ("as an update with η = {rate:g} it stands for the gradient {gradient}", "作为 η = {rate:g} 的更新量，它对应梯度 {gradient}"),
+    "found": ("{cause}", "{cause}"),
     "mistakes": ("{n} mistakes give this: {texts}", "有 {n} 种错误会得到它：{texts}"),
     "or": ("; or ", "；或者"),
     "then": ("; ", "；"),

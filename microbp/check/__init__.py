@@ -6,8 +6,7 @@ derivatives of any function. ``audit`` looks at each recorded operation alone, s
 that is wrong.
 
 The files, each of which imports only those before it: ``measure`` (one derivative, and the verdict on a
-claim), ``parameters``, ``words``, ``operation`` (one by itself), ``changes`` (does the record still hold),
-``report`` (what comes out), ``auditing`` and ``gradients``.
+claim), ``parameters``, ``words``, ``report`` (what comes out), ``auditing`` and ``gradients``.
 """
 
 from microbp.check.auditing import audit

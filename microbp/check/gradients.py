@@ -18,8 +18,7 @@ import numpy as np
 
 from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
-from microbp.check.auditing import grad_state, sums
-from microbp.check.changes import changes_in
+from microbp.check.auditing import changes_in, grad_state, sums, verdict
 from microbp.check.measure import (
     EPS,
     NOTHING,
@@ -33,7 +32,6 @@ from microbp.check.measure import (
     judge,
     same,
 )
-from microbp.check.operation import verdict
 from microbp.check.parameters import elements, mapped
 from microbp.check.report import GradientReport, GradientRow
 from microbp.check.words import entries_of, line_of, named, operand_names, operand_words, where

@@ -47,8 +47,7 @@ def line_of(site: str) -> str:
 def entries_of(node: Node, numbers: Sequence[float]) -> list[Any]:
     """The numbers of a node's operands as its rule takes them; ``numbers`` are those of all nodes."""
     assert node.rule is not None
-    operands = [numbers[each] if type(each) is int else each for each in node.operands]
-    return node.rule.split(operands) if node.rule.over else operands
+    return node.rule.split([numbers[each] if type(each) is int else each for each in node.operands])
 
 
 def local_derivatives(rule: Rule, entries: list[Any], y: float) -> list[float]:

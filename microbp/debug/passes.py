@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
-from microbp.check.changes import otherwise
+from microbp.check.auditing import otherwise
 from microbp.collector import collector_at_rest
 from microbp.debug.formulas import Formulas
 from microbp.errors import NoGradientError

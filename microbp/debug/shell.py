@@ -16,7 +16,7 @@ from types import BuiltinFunctionType
 from typing import IO, Any
 
 from microbp.check import audit
-from microbp.check.operation import verdicts
+from microbp.check.auditing import verdicts
 from microbp.check.words import line_of, operand_words
 from microbp.debug.breakpoints import (
     ASPECTS,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.check.changes import Change, changes_in
+from microbp.check.auditing import Change, changes_in
 from microbp.debug.diagnose.finding import Finding, finding
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.debug.formulas import numbers_of

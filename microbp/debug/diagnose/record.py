@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from microbp.check.operation import verdicts
+from microbp.check.auditing import verdicts
 from microbp.check.words import operand_names, operand_words, where
 from microbp.debug.diagnose.blame import CHOOSING
 from microbp.debug.diagnose.case import Case
