@@ -90,7 +90,8 @@ def main() -> None:
                 clock, used[parts] = shortest(partial(small, None, theta, gradient, "mean"), options.steps)
                 print(f"    {parts} partitions of one sample: {clock:.3f} s (here {used[parts]:.3f} s)")
     each = (used[64] - used[16]) / (73 - 18)  # gradients, and sums of eight
-    print(f"the busiest of two workers takes {seconds[2] / seconds[1]:.2f} of the processor time of one alone")
+    share = seconds[2] / seconds[1]
+    print(f"the busiest of two workers takes {share:.2f} of the processor time of one alone")
     print(f"client and scheduler: {1e3 * (used[16] - 18 * each):.1f} ms a step, {1e3 * each:.2f} ms a task")
     print(f"a sample: {1e6 * alone / options.rows:.1f} µs")
 
