@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from microbp.graph import Graph
 from microbp.replay.axes import Array, Operand, Piece
-from microbp.replay.code import name, reshaped
+from microbp.replay.code import Identifiers, counted, name, one_line, reshaped
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping
-from microbp.replay.identifiers import Identifiers, counted, one_line
 from microbp.replay.numpy_rules import HELPERS
 from microbp.replay.parameter_arrays import Parameters, claim
 

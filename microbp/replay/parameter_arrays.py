@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from microbp.replay.axes import Array, Operand
+from microbp.replay.code import Identifiers
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, THETA, Block, Group
-from microbp.replay.identifiers import Identifiers
 from microbp.sweeps import Integers
 
 __all__ = ["Parameters", "claim", "named_arrays"]

@@ -17,10 +17,10 @@ from microbp.errors import BranchChanged, NoGradientError, StaleProgram
 from microbp.native import Machine
 from microbp.replay.axes import Array
 from microbp.replay.branches import Guards
+from microbp.replay.code import counted
 from microbp.replay.faults import blame
 from microbp.replay.forms import Form, Suspicion, form_of
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
-from microbp.replay.identifiers import counted
 from microbp.sweeps import Floats
 from microbp.value import Value, as_number, describe
 

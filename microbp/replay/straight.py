@@ -16,9 +16,8 @@ from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL, Reading
 from microbp.groups import GroupPath
-from microbp.replay.code import Tree, name, put_together, reading, tree_of
+from microbp.replay.code import Identifiers, Tree, name, one_line, put_together, reading, tree_of
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
-from microbp.replay.identifiers import Identifiers, one_line
 from microbp.rules import Rule
 from microbp.sweeps import rows
 
