@@ -62,9 +62,8 @@ class Plan:
         self.groups.append(self._cost())
         for group in self.groups:
             self._place(group)
-        self.constants: dict[str, npt.NDArray[Any]] = {}
-        #: The names of these by what is in them.
-        self.held: dict[tuple[Any, ...], str] = {}
+        #: The names of constant arrays, and these, by what is in them.
+        self.constants: dict[tuple[Any, ...], tuple[str, npt.NDArray[Any]]] = {}
 
     def array(self, home: int) -> Array:
         """The array of that number: of parameters, of inputs, or of a group."""

@@ -144,11 +144,10 @@ class Writer:
 
     def constant(self, numbers: npt.NDArray[Any], stem: str) -> Tree:
         """The name of a constant array; equal arrays have one name."""
-        plan, key = self.plan, (numbers.dtype.str, numbers.shape, numbers.tobytes())
-        if key not in plan.held:
-            plan.held[key] = plan.names.counted(stem + "1")
-            plan.constants[plan.held[key]] = numbers
-        return name(plan.held[key])
+        held, key = self.plan.constants, (numbers.dtype.str, numbers.shape, numbers.tobytes())
+        if key not in held:
+            held[key] = self.plan.names.counted(stem + "1"), numbers
+        return name(held[key][0])
 
     def lines(self, *, comments: bool = True) -> list[str]:
         """The code, with comments in a column where there is room."""
@@ -200,18 +199,25 @@ class Writer:
 
     def sum(self, at: int, word: str) -> Piece:
         """The blocks of a sum of products, and then the constant."""
-        group, total = self.plan.groups[at], Piece(number(0.0))
-        for count, block in enumerate(group.blocks):
+        group, pieces = self.plan.groups[at], list[Piece]()
+        for block in group.blocks:
             left, right = self.read(block.left), self.read(block.right)
             piece = contract(left, right, group.layout, group.sizes(block.right.width))
-            piece = Piece(mul(number(block.sign), piece.tree), piece.dims)
-            if count and count % TERMS == 0:
-                total = Piece(self.assign(word, total.tree), total.dims)
-            total = elementwise(add, total, piece) if count else piece
+            pieces.append(Piece(mul(number(block.sign), piece.tree), piece.dims))
+        total = self.added(word, pieces)
         constant = self.read(group.constants)
-        if is_number(constant.tree) == 0.0 and group.blocks:
-            return total
-        return elementwise(add, total, constant) if group.blocks else constant
+        if total is None or is_number(constant.tree) == 0.0:
+            return total or constant
+        return elementwise(add, total, constant)
+
+    def added(self, word: str, pieces: list[Piece]) -> Piece | None:
+        """The sum of some pieces, in several lines where they are many; None where there are none."""
+        total: Piece | None = None
+        for count, piece in enumerate(pieces):
+            if total is not None and count % TERMS == 0:
+                total = Piece(self.assign(word, total.tree), total.dims)
+            total = piece if total is None else elementwise(add, total, piece)
+        return total
 
     # ---------------------------------------------------------------------------------------- of a rule
     def row(self, at: int, place: int | None = None) -> Piece:
@@ -367,14 +373,9 @@ class Writer:
         target = Array(plan.deltas[at], array.shape, array.varies)
         layout, word = target.axes, target.name
         comment = partial(plan.delta_comment, at)
-        total: Piece | None = None
         parts = self.found.pop(at)
         covering = [each for each in parts if _covering(target, each.operand) is not None]
-        for count, each in enumerate(covering, start=1):
-            piece = _whole(target, each)
-            if total is not None and count % TERMS == 0:
-                total = Piece(self.assign(word, total.tree), total.dims)
-            total = piece if total is None else elementwise(add, total, piece)
+        total = self.added(word, [_whole(target, each) for each in covering])
         if total is None or len(covering) < len(parts):
             lengths = tuple(name(axis) if axis == "n" else array.size for axis in layout)
             tree = call("np.zeros", lengths if len(lengths) > 1 else lengths[0])
@@ -476,7 +477,7 @@ class Generated:
         self.arrays = (*plan.used.values(),)
         self.theta = plan.arrays[THETA].name if value.theta_used or both.theta_used else ""
         #: Arrays that the source names without defining them.
-        self.constants = {word: array for word, array in plan.constants.items() if array.size > SHORT}
+        self.constants = {word: array for word, array in plan.constants.values() if array.size > SHORT}
         head = self._head([line for writer in (value, both) for line in writer.statements])
         names = [*filter(None, [self.theta]), *(each.name for each in self.arrays)]
         arguments = ", ".join(["x", *names])
@@ -509,8 +510,8 @@ class Generated:
             told = f"{self.theta} is the vector of all parameters; {views} are parts of it. "
             told += f"So it is with d{self.theta}."
             head += [*(f"# {line}" for line in textwrap.wrap(told, 100)), ""]
-        short = {word: array for word, array in self.plan.constants.items() if array.size <= SHORT}
-        for word, array in short.items():
+        short = [(word, array) for word, array in self.plan.constants.values() if array.size <= SHORT]
+        for word, array in short:
             listed = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.tolist()))
             head.append(f"{word} = np.array({listed})")
         head += [""] * bool(short)
