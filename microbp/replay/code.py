@@ -271,7 +271,8 @@ class Identifiers:
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = {*_RESERVED, *taken}
+        #: What is given to nobody else.
+        self.taken = {*_RESERVED, *taken}
         self._counts: dict[str, int] = {}
 
     def new(self, name: str) -> str:
@@ -286,19 +287,9 @@ class Identifiers:
         >>> names.counted("x", "w"), names.counted("w"), names.counted("v1"), names.counted("v1")
         ('w', 'w2', 'v1', 'v2')
         """
-        for each in wanted[:-1]:
-            if self.plain(each) not in self._taken:
-                return self._unused(self.plain(each), "")
-        plain = self.plain(wanted[-1])
+        plains = [*map(self.plain, wanted)]
+        plain = next((each for each in plains if each not in self.taken), plains[-1])
         return self._unused(plain, plain.rstrip("0123456789") or plain)
-
-    def taken(self, name: str) -> bool:
-        """Whether somebody has the name."""
-        return name in self._taken
-
-    def reserve(self, name: str) -> None:
-        """Give a name to nobody else."""
-        self._taken.add(name)
 
     @staticmethod
     def plain(name: str) -> str:
@@ -315,13 +306,13 @@ class Identifiers:
 
     def _unused(self, plain: str, stem: str) -> str:
         candidate = plain
-        if candidate in self._taken:
+        if candidate in self.taken:
             count = self._counts.get(stem, 1)
-            while candidate in self._taken:
+            while candidate in self.taken:
                 count += 1
                 candidate = f"{stem}{count}"
             self._counts[stem] = count
-        self._taken.add(candidate)
+        self.taken.add(candidate)
         return candidate
 
 

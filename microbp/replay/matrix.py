@@ -40,7 +40,7 @@ class Plan:
             return
         layers = claim(self.groups, self.order, parameters)
         theta = Array(self.names.counted("theta"), (len(captured.params),))
-        self.names.reserve(f"d{theta.name}")
+        self.names.taken.add(f"d{theta.name}")
         self.arrays = {INPUT: Array("x", (len(captured.inputs),), varies=True), THETA: theta}
         self.arrays |= parameters.arrays
         #: The arrays of parameters, by number, in the order in which they begin in the vector of all.

@@ -42,7 +42,7 @@ class Parameters:
         """A new array, called as is wanted, the best name first."""
         home = THETA - 1 - len(self.arrays)
         name = self.names.counted(*wanted)
-        self.names.reserve(f"d{name}")
+        self.names.taken.add(f"d{name}")
         self.arrays[home] = Array(name, members.shape, members=members)
         self.home[members] = home
         self.place[members] = np.arange(members.size).reshape(members.shape)

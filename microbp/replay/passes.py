@@ -136,7 +136,7 @@ class Writer:
         source = text(tree)
         if source not in self._kept:
             used, count = {*self._kept.values()}, 1
-            while (word := f"{stem}{count}") in used or self.plan.names.taken(word):
+            while (word := f"{stem}{count}") in used or word in self.plan.names.taken:
                 count += 1
             self._kept[source] = word
             self.assign(word, tree)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from microbp.backward import gradient_of
 from microbp.errors import BranchChanged, NoGradientError, StaleProgram
+from microbp.lazy import cached_property
 from microbp.native import Machine
 from microbp.replay.axes import Array
 from microbp.replay.branches import Guards
@@ -134,17 +135,19 @@ class Program:
     #: How many bytes a batch may take; a larger one is cut into parts.
     memory: int = MEMORY
     _seconds: float = 0.0
-    #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
-    _bytes: int = field(init=False)
-    _frozen: list[Value] = field(init=False)
-
     #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
     explain: ClassVar[Callable[..., Any]]
 
-    def __post_init__(self) -> None:
-        held, pairs = self.captured, zip(self._leaves.params, self.captured.trained, strict=False)
-        object.__setattr__(self, "_bytes", 16 * (int((held.graph.op >= 0).sum()) + len(held.inputs) + 1))
-        object.__setattr__(self, "_frozen", [value for value, takes in pairs if not takes])
+    @cached_property
+    def _frozen(self) -> list[Value]:
+        pairs = zip(self._leaves.params, self.captured.trained, strict=False)
+        return [value for value, takes in pairs if not takes]
+
+    @cached_property
+    def _rows(self) -> int:
+        """As many samples as memory allows: each has a value and a gradient for each node, and its inputs."""
+        sizes = int((self.captured.graph.op >= 0).sum()), len(self.captured.inputs), 1
+        return max(1, self.memory // (16 * sum(sizes)))
 
     # --------------------------------------------------------------------------------- what it is
     @property
@@ -312,8 +315,7 @@ class Program:
         return np.concatenate(costs), np.concatenate(slopes) if wrt_inputs else None
 
     def _parts(self, x: Floats) -> list[Floats]:
-        """Parts of a batch as large as memory allows: a sample has a value and a gradient for each node."""
-        rows = max(1, self.memory // self._bytes)
+        rows = self._rows
         return [x] if len(x) <= rows else [x[start : start + rows] for start in range(0, len(x), rows)]
 
     # ----------------------------------------------------------------------- the Values behind it
