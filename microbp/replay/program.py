@@ -144,10 +144,9 @@ class Program:
         return [value for value, takes in pairs if not takes]
 
     @cached_property
-    def _rows(self) -> int:
-        """As many samples as memory allows: each has a value and a gradient for each node, and its inputs."""
-        sizes = int((self.captured.graph.op >= 0).sum()), len(self.captured.inputs), 1
-        return max(1, self.memory // (16 * sum(sizes)))
+    def _bytes(self) -> int:
+        """Of one sample: a value and a gradient for each value that is computed, and the inputs."""
+        return 16 * (int((self.captured.graph.op >= 0).sum()) + len(self.captured.inputs) + 1)
 
     # --------------------------------------------------------------------------------- what it is
     @property
@@ -315,7 +314,8 @@ class Program:
         return np.concatenate(costs), np.concatenate(slopes) if wrt_inputs else None
 
     def _parts(self, x: Floats) -> list[Floats]:
-        rows = self._rows
+        """Parts of a batch as large as memory allows."""
+        rows = max(1, self.memory // self._bytes)
         return [x] if len(x) <= rows else [x[start : start + rows] for start in range(0, len(x), rows)]
 
     # ----------------------------------------------------------------------- the Values behind it

@@ -204,7 +204,7 @@ class _Writer:
             # The value of a sum begins with it; what else is a sum is computed beforehand.
             inline = place is None and _is_sum(rule)
             sums = {word: partial(self.sum, at, word, inline) for word in AGGREGATES}
-            row_of = reading(_made, sums)._replace(known=self.sums[at])
+            row_of = reading(_made, sums)._replace(known={} if inline else self.sums[at])
             text, words = _read(rule, place, literals, row_of, single, scopes)
         else:
             text, words = template(rule, place, literals)
