@@ -72,8 +72,8 @@ def test_the_vector_of_all_parameters_is_told():
 def test_its_formulas_are_those_of_the_tutorials():
     markdown = explain(mlp_program()).markdown
     for line in (
-        r"z^{(1)} &= x\,W^{(1)\top} + b^{(1)}",
-        r"\delta^{(1)} &= \left(\delta^{(2)}\,W^{(2)}\right) \odot \tanh'\left(z^{(1)}\right)",
+        r"z^{(1)} &= x\,W^{(1)\top}+b^{(1)}",
+        r"\delta^{(1)} &= (\delta^{(2)}\,W^{(2)}) \odot \tanh'(z^{(1)})",
         r"\frac{\partial J}{\partial W^{(1)}} &= \delta^{(1)\top}\,x",
     ):
         assert line in markdown

@@ -288,6 +288,20 @@ def test_a_wrong_bit_would_be_seen(monkeypatch) -> None:
     straight_module.template.cache_clear()
 
 
+@pytest.mark.parametrize("form", ["straight", "matrix"])
+def test_a_sum_that_its_own_derivative_multiplies_is_replayed(form: str) -> None:
+    rule = row(
+        "half", "x", "total(x)", ("2.0 * x * total(x) + total(x) * 0.5",), "Not its derivative.", over="x"
+    )
+    x, w = [Value(0.5), Value(-2.0)], Value(3.0)
+    cost = record(rule, [[x[0] * w, x[1]]])
+    cost.backward()
+    program = compile_(cost, inputs=x, params=[w], form=form)
+    found = program.value_and_grad([0.5, -2.0], wrt_inputs=True)
+    assert (found.cost, *found.inputs) == (cost.data, *(each.grad for each in x))
+    assert found.gradient.tolist() == [w.grad]
+
+
 @pytest.mark.parametrize("form", ["straight", "matrix", "auto"])
 def test_a_derivative_that_math_refuses_is_that_of_the_engine(form: str) -> None:
     rule = row("root", "a", "sqrt(a)", ("0.5 / sqrt(a)",), "Square root.")

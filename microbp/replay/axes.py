@@ -204,24 +204,17 @@ def _slices(places: Integers, shape: tuple[int, ...]) -> tuple[list[Any], list[i
     items: list[Any] = []
     order: list[int] = []
     for coordinates, size in zip(np.unravel_index(places, shape), shape, strict=True):
-        start, steps = int(coordinates.flat[0]), []
-        for axis in range(places.ndim):
-            along: Any = (*[0] * axis, slice(None), *[0] * (places.ndim - axis - 1))
-            line = coordinates[along]
-            steps.append(int(line[1] - line[0]) if len(line) > 1 else 0)
-        moving = [axis for axis, step in enumerate(steps) if step]
-        if len(moving) > 1 or (moving and moving[0] in order):
-            return None
-        even: Any = start
-        for axis in moving:
-            count = places.shape[axis]
-            even = (start + steps[axis] * np.arange(count)).reshape(-1, *[1] * (places.ndim - axis - 1))
-            items.append(_slice(start, steps[axis], count, size))
-            order.append(axis)
-        if (coordinates != even).any():
-            return None
+        start = int(coordinates.flat[0])
+        steps = [np.diff(coordinates, axis=axis) for axis in range(places.ndim)]
+        moving = [axis for axis, each in enumerate(steps) if each.any()]
         if not moving:
             items.append(start)
+            continue
+        axis, step = moving[0], int(steps[moving[0]].flat[0])
+        if len(moving) > 1 or axis in order or (steps[axis] != step).any():
+            return None
+        items.append(_slice(start, step, places.shape[axis], size))
+        order.append(axis)
     for axis in range(places.ndim):  # those of one element
         if axis in order:
             continue

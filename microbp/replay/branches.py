@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.comparisons import SIGNS, TAKEN, Compared, Comparison, comparisons_of
+from microbp.comparisons import SIGNS, TAKEN, Compared, comparisons_of
 from microbp.errors import BranchWarning
 from microbp.replay.function_graph import Captured, capture
 from microbp.sites import user_level
@@ -51,9 +51,8 @@ class Branch(NamedTuple):
         if self.sign == TAKEN:
             told = "gives another number than the recorded one, which was used as such"
             return f"{told}: {self}, here it is {left!r}"
-        return (
-            f"goes another way than the recorded one: there {self}, here it is {left!r} {self.sign} {right!r}"
-        )
+        here = f"here it is {left!r} {self.sign} {right!r}"
+        return f"goes another way than the recorded one: there {self}, {here}"
 
 
 class Guards(NamedTuple):
@@ -83,23 +82,15 @@ def compared_in(values: Iterable[Value], inputs: Sequence[Value], results: Seque
     Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here
     depended on them. An operand that is not in the graph stands as its number.
     """
-    sides: dict[int, tuple[Comparison, list[Any]]] = {}
-    given = {id(each) for each in inputs}
-    noted = [each for each in (*values, *inputs) if type(getattr(each, "_note", None)) is tuple]
-    for value in noted:
+    sides: dict[int, list[Any]] = {}
+    given, last = ({*map(id, values)} for values in (inputs, results))
+    for value in (*values, *inputs):
         for comparison, side in comparisons_of(value):
-            if side == 2 and id(value) not in given:
-                continue
-            _, operands = sides.setdefault(id(comparison), (comparison, [comparison.left, comparison.right]))
-            if side < 2:
-                operands[side] = value
-    last = {id(each) for each in results}
-    return [
-        Compared(comparison, *operands)
-        for comparison, operands in sides.values()
-        if not any(id(each) in last for each in operands)
-        or any(isinstance(each, Value) and id(each) not in last for each in operands)
-    ]
+            if side < 2 or id(value) in given:
+                found = sides.setdefault(id(comparison), [comparison, comparison.left, comparison.right])
+                found[1 + side : 2 + side] = [value] * (side < 2)
+    pairs = [(found, {id(each) for each in found[1:] if isinstance(each, Value)}) for found in sides.values()]
+    return [Compared(*found) for found, ids in pairs if not ids or ids - last]
 
 
 def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guards | None, list[Branch]]:
@@ -107,27 +98,17 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
 
     Comparisons of constants are left out: they go the same way for every sample.
     """
-    pairs = [(each, (each.left, each.right)) for each in compared]
-    if not pairs:
+    if not compared:
         return None, []
-    captured = capture([operand for _, pair in pairs for operand in pair], inputs, params)
-    moves = captured.flags
-    kept: list[Branch] = []
-    unknown: list[Branch] = []
-    outputs: list[int] = []
-    for index, (each, _) in enumerate(pairs):
-        here = captured.outputs[2 * index : 2 * index + 2]
-        freed = not isinstance(each.left, Value) or (
-            not each.comparison.number and not isinstance(each.right, Value)
-        )
-        if not any(moves[place] for place in here) and (isinstance(each.left, Value) or not freed):
-            continue
-        branch = _branch(each)
-        if freed:
-            unknown.append(branch)
-        else:
-            kept.append(branch)
-            outputs += here
+    captured = capture([side for each in compared for side in (each.left, each.right)], inputs, params)
+    moves, outputs = captured.flags, list[int]()
+    kept, unknown = list[Branch](), list[Branch]()
+    for each, *here in zip(compared, captured.outputs[::2], captured.outputs[1::2], strict=True):
+        sides = [each.left, *[each.right] * (not each.comparison.number)]
+        freed = not all(isinstance(side, Value) for side in sides)
+        if not isinstance(each.left, Value) or moves[here].any():
+            (unknown if freed else kept).append(_branch(each))
+            outputs += [] if freed else here
     if not kept:
         return None, unknown
     narrowed = captured._replace(outputs=tuple(outputs), output_shape=(len(outputs),))

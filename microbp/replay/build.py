@@ -210,22 +210,19 @@ class Traced:
         return np.concatenate(rows or [np.empty(0)], axis=-1)
 
     def _program(self, arrays: list[Floats], static: dict[str, Any]) -> Program:
-        key = tuple(map(self._shape, arrays)), self._key(static), _surroundings(self._function)
-        if key not in self._programs:
-            if self._batched and not len(arrays[0]):
-                raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
-            self._programs[key] = self._trace([each[0] if self._batched else each for each in arrays], static)
-        return self._programs[key]
-
-    def _key(self, static: dict[str, Any]) -> tuple[Any, ...]:
-        """The keyword arguments, of which each value, and each type, traces the function anew."""
         for name, each in static.items():
             if not isinstance(each, Hashable):
                 raise TypeError(
                     f"{self._name}: the keyword argument {name} is an object of type {type(each).__name__}, "
                     "which may change; give a tuple, or make it a positional argument"
                 )
-        return tuple((name, type(each), each) for name, each in sorted(static.items()))
+        words = tuple((name, type(each), each) for name, each in sorted(static.items()))
+        key = tuple(map(self._shape, arrays)), words, _surroundings(self._function)
+        if key not in self._programs:
+            if self._batched and not len(arrays[0]):
+                raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
+            self._programs[key] = self._trace([each[0] if self._batched else each for each in arrays], static)
+        return self._programs[key]
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
         """Record the function for one sample; each comparison of Values in it is noted."""
@@ -261,19 +258,16 @@ def _surroundings(function: Any) -> tuple[Any, ...]:
     code = getattr(function, "__code__", None)
     if code is None:
         return ()
-    found = []
+    known = {word: function.__globals__[word] for word in code.co_names if word in function.__globals__}
     for word, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # of a variable that has no value yet
-            found.append((word, cell.cell_contents))
-    known = function.__globals__
-    found += [(word, known[word]) for word in code.co_names if word in known]
-    return tuple((word, *_inside(held)) for word, held in found)
+            known[word] = cell.cell_contents
+    return tuple((word, *_inside(held)) for word, held in known.items())
 
 
 def _inside(held: Any) -> list[Any]:
     """What stands for the Values in something, and for numbers that are variables or attributes."""
-    found: list[Any] = []
-    pending, seen = [held], {id(held)}
+    found, pending, seen = list[Any](), [held], {id(held)}
     while pending:
         each = pending.pop()
         if isinstance(each, Value):
@@ -282,11 +276,10 @@ def _inside(held: Any) -> list[Any]:
             found.append(repr(each))
         else:
             inner = _contents(each)
-            if inner and {*map(type, inner)} == {Value}:
-                found += map(id, inner)
-                continue
-            pending += [part for part in inner if id(part) not in seen]
-            seen.update(map(id, inner))
+            if not {*map(type, inner)} <= {Value}:
+                inner = [part for part in inner if id(part) not in seen]
+                seen.update(map(id, inner))
+            pending += inner
     return found
 
 
@@ -294,10 +287,9 @@ def _contents(held: Any) -> list[Any]:
     """What a container of Values holds, or an object with ``parameters()``; nothing of mere numbers."""
     if isinstance(held, np.ndarray):
         return held.ravel().tolist() if held.dtype == object else []
-    if isinstance(held, list | tuple):
-        return [each for each in held if not isinstance(each, int | float | str)]
-    if isinstance(held, dict):
-        return _contents([*held.values()])
+    if isinstance(held, list | tuple | dict):
+        inner = held.values() if isinstance(held, dict) else held
+        return [each for each in inner if not isinstance(each, int | float | str)]
     if not isinstance(held, type) and callable(getattr(type(held), "parameters", None)):
         return [*getattr(held, "__dict__", {}).values()]
     return []

@@ -7,18 +7,24 @@ number is put together. So what literals decide is decided, in floats as the eag
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
+import keyword
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from microbp.expr import OPERATORS, REAL, Reading
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, OPERATORS, REAL, Reading
+from microbp.safe import cut
 
 __all__ = [
-    "Tree", "add", "call", "div", "index", "is_fresh", "is_number", "method", "mul", "name", "neg", "number",
-    "put_together", "reading", "reshaped", "text", "transposed", "tree_of",
+    "Identifiers", "Tree", "add", "call", "counted", "div", "index", "is_fresh", "is_number", "method", "mul",
+    "name", "neg", "number", "one_line", "put_together", "reading", "reshaped", "text", "transposed",
+    "tree_of",
 ]  # fmt: skip
 
 Tree = ast.expr
@@ -245,3 +251,84 @@ class _Readable(ast.NodeTransformer):
             mixed, shown = isinstance(each, ast.BinOp) and isinstance(each.op, apart), self.visit(each)
             sides.append(name(f"({ast.unparse(shown)})") if mixed else shown)
         return ast.BinOp(sides[0], node.op, sides[1])
+
+
+# ------------------------------------------------------------------------------------- the user's names
+#: What generated code itself speaks of.
+_RESERVED = frozenset(
+    {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *FUNCTIONS, *CONSTANTS, *AGGREGATES}
+    | {"isnan", "math", "mul", "np", "value", "value_and_grad"}
+)
+_LONGEST = 60
+
+
+class Identifiers:
+    """Hands out identifiers, each once.
+
+    >>> names = Identifiers()
+    >>> [names.new(each) for each in ("h1", "W[0,1]", "layers.0.w.2", "lambda", "2nd", "h1", "Δw", "")]
+    ['h1', 'W_0_1', 'layers_0_w_2', 'lambda_', 'v2nd', 'h1_2', 'Δw', 'v']
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        #: What is given to nobody else.
+        self.taken = {*_RESERVED, *taken}
+        self._counts: dict[str, int] = {}
+
+    def new(self, name: str) -> str:
+        """An identifier as close to ``name`` as can be."""
+        plain = self.plain(name)
+        return self._unused(plain, f"{plain}_")
+
+    def counted(self, *wanted: str) -> str:
+        """The first of ``wanted`` that is free, else the last with a higher number.
+
+        >>> names = Identifiers(["x"])
+        >>> names.counted("x", "w"), names.counted("w"), names.counted("v1"), names.counted("v1")
+        ('w', 'w2', 'v1', 'v2')
+        """
+        plains = [*map(self.plain, wanted)]
+        plain = next((each for each in plains if each not in self.taken), plains[-1])
+        return self._unused(plain, plain.rstrip("0123456789") or plain)
+
+    @staticmethod
+    def plain(name: str) -> str:
+        """The name as an identifier, which may be taken."""
+        if name.isidentifier() and name.isascii() and len(name) < _LONGEST:
+            plain = name.strip("_") if name[0] == "_" or name[-1] == "_" or "__" in name else name
+        else:
+            plain = unicodedata.normalize("NFKC", name)  # in this form Python compares identifiers
+            plain = "".join(each if f"a{each}".isidentifier() else "_" for each in plain)
+        plain = re.sub("__+", "_", plain).strip("_")[:_LONGEST]
+        if not plain.isidentifier():
+            plain = f"v{plain}"
+        return plain + "_" if plain in _RESERVED else plain
+
+    def _unused(self, plain: str, stem: str) -> str:
+        candidate = plain
+        if candidate in self.taken:
+            count = self._counts.get(stem, 1)
+            while candidate in self.taken:
+                count += 1
+                candidate = f"{stem}{count}"
+            self._counts[stem] = count
+        self.taken.add(candidate)
+        return candidate
+
+
+def counted(count: int, word: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "value"), counted(2000, "value")
+    ('1 value', '2,000 values')
+    """
+    return f"{count:,} {word}{'s' * (count != 1)}"
+
+
+def one_line(told: str) -> str:
+    r"""A text that goes into a comment: the names in it are the user's, and may hold anything.
+
+    >>> one_line("w\nimport os")
+    'w import os'
+    """
+    return "".join(each if each.isprintable() else " " for each in cut(told, 500))

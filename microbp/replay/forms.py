@@ -26,9 +26,9 @@ from microbp.backward import upstream_gradients
 from microbp.lazy import cached_property
 from microbp.native import Machine, engine
 from microbp.replay.axes import Array
+from microbp.replay.code import counted
 from microbp.replay.faults import replayed
 from microbp.replay.function_graph import Captured
-from microbp.replay.identifiers import counted
 from microbp.replay.matrix import Plan
 from microbp.replay.passes import Generated
 from microbp.replay.straight import straight
@@ -149,7 +149,8 @@ class Matrix:
         rest = np.flatnonzero(free)
         self.arrays = made.arrays + ((_vector("others", rest),) if len(rest) else ())
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
-        self._views: dict[str, tuple[Floats, list[Floats], list[Integers | None]]] = {}
+        self._last: dict[str, Floats] = {}
+        self._views: dict[str, tuple[list[Floats], list[Integers | None]]] = {}
 
     @cached_property
     def source(self) -> str:
@@ -194,22 +195,16 @@ class Matrix:
 
         Where elements lie in no even strides they are gathered, and the second list says which they are.
         """
-        known = self._views.get(what)
-        if known is None or known[0] is not vector:
-            arrays, lead = self._generated.arrays, [vector] * bool(self._generated.theta)
-            views = [array.view(vector) for array in arrays]
-            held = [
-                vector[array.members] if view is None else view
-                for array, view in zip(arrays, views, strict=True)
-            ]
-            which = [
-                array.members if view is None else None for array, view in zip(arrays, views, strict=True)
-            ]
-            known = self._views[what] = vector, lead + held, [None] * len(lead) + which
-        for part, members in zip(*known[1:], strict=True):
+        if self._last.get(what) is not vector:
+            whole = [_vector("", np.arange(len(vector)))] * bool(self._generated.theta)
+            views = [(array, array.view(vector)) for array in (*whole, *self._generated.arrays)]
+            held = [vector[array.members] if view is None else view for array, view in views]
+            which = [array.members if view is None else None for array, view in views]
+            self._last[what], self._views[what] = vector, (held, which)
+        for part, members in zip(*self._views[what], strict=True):
             if members is not None:
                 part[...] = vector[members]
-        return known[1:]
+        return self._views[what]
 
 
 # --------------------------------------------------------------------------------- whichever is quicker
@@ -271,9 +266,9 @@ class Auto:
     def description(self) -> str:
         told, it = "one sample runs on Python floats", self._machine
         if it:
-            steps, products = counted(it.steps, "step"), counted(it.products, "product")
-            how = f"a batch in {steps}, {products} with matrices"
-            told = f"one sample runs in C, {'which calls what you have defined in Python' if it.defined else how}"
+            how = f"a batch in {counted(it.steps, 'step')}, {counted(it.products, 'product')} with matrices"
+            how = "which calls what you have defined in Python" if it.defined else how
+            told = f"one sample runs in C, {how}"
         if isinstance(self._for(2), Matrix):
             told += "; a batch as matrices in NumPy"
         elif not it:

@@ -1,31 +1,38 @@
 """Groups: values of one operation, at one level, over the same arrays, become one array.
 
+A sum that only another sum uses is part of it, and so is a product: ``w1*x1 + w2*x2 + b``, written out by
+hand, and ``dot([w1, w2], [x1, x2], b)`` are one operation, a sum of the same three terms.
+
 Places of parameters are at first their indices in the vector of all; which arrays they form is decided when
 all groups are known (see :mod:`parameter_arrays`).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import groupby
+from operator import or_
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from microbp.graph import Graph
 from microbp.replay.axes import Axes, Operand
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
-from microbp.replay.sums import operations
-from microbp.rules import Rule
-from microbp.sweeps import Integers
+from microbp.rules import RULES, Rule
+from microbp.sweeps import Integers, rows
 
 __all__ = ["CONSTANT", "INPUT", "THETA", "Block", "Group", "Grouping"]
 
 #: Where a value stands that is in no group: numbers; inputs; the vector of all parameters. Arrays of
 #: parameters that bear names have numbers below these.
 CONSTANT, INPUT, THETA = -1, -2, -3
-Numbers = npt.NDArray[np.float64]
+#: In the order of these numbers are sorted: 0.0 is not -0.0, and nan is nan.
+_bits = struct.Struct(">d").pack
 
 
 @dataclass(eq=False)
@@ -86,182 +93,186 @@ class Grouping:
 
     def __init__(self, captured: Captured, home: Integers, place: Integers, most: int) -> None:
         """``home`` and ``place`` say in which arrays the parameters stand; of groups there may be so many."""
-        self.record, self.flags = captured.graph, captured.flags
-        size = len(self.record)
-        #: Groups count from 0.
-        self.home, self.place = np.full(size, CONSTANT), np.zeros(size, dtype=np.int64)
-        #: For each position that is a parameter its index, else -1.
-        self.index = np.full(size, -1)
-        index, at = _known(captured.params)
-        self.index[at], self.home[at], self.place[at] = index, home[index], place[index]
-        index, at = _known(captured.inputs)
-        self.home[at], self.place[at] = INPUT, index
-        found = self.found = operations(self.record, self.flags, captured.outputs)
+        record = self.record = captured.graph
+        self.flags, self.op, self.operands = captured.flags.tolist(), record.op.tolist(), rows(record)
+        self.numbers = [*record.data.tolist(), *record.consts[::-1].tolist()]
+        #: Where each position stands; groups count from 0. Last come the constants, which count from the end.
+        self.home, self.place = [CONSTANT] * len(self.numbers), [0] * len(self.numbers)
+        #: For each position that is a parameter its index.
+        self.index = {at: index for index, at in enumerate(captured.params) if at is not None}
+        for at, index in self.index.items():
+            self.home[at], self.place[at] = int(home[index]), int(place[index])
+        for index, leaf in enumerate(captured.inputs):
+            if leaf is not None:
+                self.home[leaf], self.place[leaf] = INPUT, index
+        self.sums, inside = sums_of(record, self.flags, captured.outputs)
+        level, layers = [0] * len(self.numbers), defaultdict[int, list[int]](list)
+        for node, op in enumerate(self.op):
+            if op >= 0 and self.flags[node] and node not in inside:
+                used: list[Any] = self.operands[node]
+                if node in self.sums:
+                    used = [each for _, *pair in self.sums[node][0] for each in pair if each is not None]
+                level[node] = 1 + max(map(level.__getitem__, used), default=0)
+                layers[level[node]].append(node)
         self.groups: list[Group] = []
-        order = np.argsort(found.levels, kind="stable")
-        layers = np.split(order, np.cumsum(np.bincount(found.levels))[:-1])[1:]
-        adds = np.zeros(size, dtype=bool)
-        adds[found.sums] = True
         #: Whether there are more groups than that, so that they were left alone.
         self.too_many = len(layers) > most
-        for layer in [] if self.too_many else layers:
-            self.rules(layer[~adds[layer]])
-            self.sums(layer[adds[layer]])
-            if len(self.groups) > most:
-                self.too_many = True
-                break
+        for each in sorted(layers) if not self.too_many else ():
+            self.rules([node for node in layers[each] if node not in self.sums])
+            self.added([node for node in layers[each] if node in self.sums])
+            self.too_many |= len(self.groups) > most
 
     def of(self, position: int) -> tuple[int, int]:
         """The array and the place of a value; of a parameter, in the vector of all."""
-        home, place = int(self.home[position]), int(self.place[position])
-        return (THETA, int(self.index[position])) if home <= THETA else (home, place)
+        index = self.index.get(position)
+        return (self.home[position], self.place[position]) if index is None else (THETA, index)
 
-    def add(self, rule: Rule | None, positions: Integers, keys: npt.NDArray[Any]) -> tuple[Group, Integers]:
-        """A new group of the values at ``positions`` in the order of their ``keys``, equal ones once.
+    def group(self, rule: Rule | None, members: list[tuple[int, Any, Any]]) -> tuple[Group, list[Any]]:
+        """A new group of values, each with its key and what it holds; in the order of keys, equal ones once.
 
-        Returns the group, and which of the positions are its members.
+        Returns what those hold that are its members.
         """
-        members, places = _sorted(keys)
-        flags = int(np.bitwise_or.reduce(self.flags[positions]))
-        first, kept = int(positions.min()), positions[members].tolist()
-        group = Group(rule, kept, bool(flags & VARIES), bool(flags & TRAINS), first)
-        self.home[positions], self.place[positions] = len(self.groups), places
-        self.groups.append(group)
-        return group, members
+        first = {key: (position, held) for position, key, held in reversed(members)}
+        number = {key: n for n, key in enumerate(sorted(first))}
+        flags = reduce(or_, (self.flags[position] for position, _, _ in members))
+        kept = [first[key] for key in number]
+        smallest = min(position for position, _, _ in members)
+        made = Group(rule, [at for at, _ in kept], bool(flags & VARIES), bool(flags & TRAINS), smallest)
+        for position, key, _ in members:
+            self.home[position], self.place[position] = len(self.groups), number[key]
+        self.groups.append(made)
+        return made, [held for _, held in kept]
 
     def finish(self, group: Group) -> None:
         """What is known when the operands are."""
         group.trains |= any(self.groups[slot.home].trains for slot in group.operands if slot.home >= 0)
 
-    # ------------------------------------------------------------------------------------- of a rule
-    def rules(self, layer: Integers) -> None:
-        """The groups of operations that are no sums of products."""
-        record = self.record
-        kinds = np.stack([record.op[layer], record.first[layer + 1] - record.first[layer]], axis=1)
-        for held in _by_rows(kinds) if len(layer) else ():
-            (op, width), positions = kinds[held[0]].tolist(), layer[held]
-            rule = record.rules[op]
-            args = record.args[record.first[positions][:, None] + np.arange(width)]
-            literal, inside = args < 0, np.maximum(args, 0)
-            home = np.where(literal, CONSTANT, self.home[inside])
-            place = self.place[inside]
-            if not rule.over:  # of one parameter each they are alike, whatever its array
-                lone = ((home != CONSTANT).sum(axis=1, keepdims=True) == 1) & (home <= THETA)
-                home = np.where(lone, THETA, home)
-                place = np.where(lone, self.index[inside], place)
-            numbers = record.data[inside]
-            numbers[literal] = record.consts[-1 - args[literal]]
-            fixed = home == CONSTANT
-            for which in _by_rows(home):
-                one = which[0]
-                self._rule(rule, positions[which], home[one], place[which], numbers[which], fixed[one])
+    def rules(self, layer: list[int]) -> None:
+        """The groups of operations that are no sums of products: alike are those of the same arrays."""
+        alike = defaultdict[Any, list[tuple[int, list[Any]]]](list)
+        for node in layer:
+            rule, row = self.record.rules[self.op[node]], self.operands[node]
+            homes = [self.home[each] for each in row]
+            held = [
+                self.numbers[each] if home == CONSTANT else self.place[each]
+                for each, home in zip(row, homes, strict=True)
+            ]
+            lone = [n for n, home in enumerate(homes) if home != CONSTANT]
+            if len(lone) == 1 and homes[lone[0]] <= THETA and not rule.over:
+                # Of one parameter each they are alike, whatever its array.
+                homes[lone[0]], held[lone[0]] = THETA, self.index[row[lone[0]]]
+            alike[rule, tuple(homes)].append((node, held))
+        for (rule, homes), members in alike.items():
+            # Members come in the order in which their operands stand, those of groups before others.
+            columns = sorted(range(len(homes)), key=lambda n: (homes[n] < 0, -homes[n]))
+            columns = [n for n in columns if homes[n] != CONSTANT]
+            fixed = [n for n, home in enumerate(homes) if home == CONSTANT]
+            keyed = [
+                (node, (*(held[n] for n in columns), *(_bits(held[n]) for n in fixed)), held)
+                for node, held in members
+            ]
+            group, kept = self.group(rule, keyed)
+            for arg, which in zip(rule.args, rule.split(range(len(homes))), strict=True):
+                if arg in rule.over:
+                    parts = [[*part] for _, part in groupby(which, key=homes.__getitem__)]
+                    group.slots.append(
+                        [
+                            Operand(homes[part[0]], np.array([[held[n] for n in part] for held in kept]))
+                            for part in parts
+                        ]
+                    )
+                else:
+                    group.slots.append([Operand(homes[which], np.array([held[which] for held in kept]))])
+            self.finish(group)
 
-    def _rule(
-        self, rule: Rule, positions: Integers, home: Integers, place: Integers, numbers: Numbers, fixed: Any
-    ) -> None:
-        """One group: members in the order in which their operands stand, those of groups before others."""
-        columns = [n for n in np.argsort(-home, kind="stable").tolist() if not fixed[n]]
-        columns.sort(key=lambda n: home[n] < 0)
-        keys = np.concatenate([place[:, columns], numbers[:, fixed].view(np.int64)], axis=1)
-        group, members = self.add(rule, positions, keys)
-        entries = rule.split(range(len(home)))
-        for arg, which in zip(rule.args, entries, strict=True):
-            if arg not in rule.over:
-                group.slots.append([_operand(home[which], place[members, which], numbers[members, which])])
-                continue
-            pieces, start = [], 0
-            for end in range(1, len(which) + 1):
-                if end == len(which) or home[which[end]] != home[which[start]]:
-                    part = which[start:end]
-                    pieces.append(_operand(home[part[0]], place[members][:, part], numbers[members][:, part]))
-                    start = end
-            group.slots.append(pieces)
-        self.finish(group)
-
-    # ------------------------------------------------------------------------------------- of a sum
-    def sums(self, layer: Integers) -> None:
+    def added(self, layer: list[int]) -> None:
         """The groups of sums of products: alike are those with as many terms of the same arrays."""
-        if not len(layer):
-            return
-        found, home, place, index = self.found, self.home, self.place, self.index
-        which_sums = np.searchsorted(found.sums, layer)
-        lengths = np.diff(found.ends[which_sums], axis=1)[:, 0]
-        owner = np.repeat(np.arange(len(layer)), lengths)
-        ends = np.cumsum(lengths)
-        terms = np.arange(len(owner)) + (found.ends[which_sums, 1] - ends)[owner]
-        left, right, factor = found.left[terms], found.right[terms], found.factor[terms]
-        single = left < 0
-        # A parameter alone, or its square, is alike whatever its array.
-        lone = (single | (left == right)) & (index[right] >= 0)
-        sides = []
-        for side in (np.where(single, right, left), right):
-            here = np.where(lone, THETA, home[side])
-            sides.append((self.flags[side] & VARIES, here, np.where(lone, index[side], place[side])))
-        # What varies less stands on the left, as weights do.
-        (va, ha, pa), (vb, hb, pb) = sides
-        turned = (va > vb) | ((va == vb) & ((ha > hb) | ((ha == hb) & (pa > pb))))
-        hl, hr = np.where(turned, hb, ha), np.where(turned, ha, hb)
-        pl, pr = np.where(turned, pb, pa), np.where(turned, pa, pb)
-        hl, pl = np.where(single, 0, hl), np.where(single, 0, pl)
-        sign = np.where(single, 0, np.sign(factor)).astype(np.int64)
-        order = np.lexsort((factor, pl, pr, -sign, -hl, -hr, single, owner))
-        kind = np.stack([single, sign, hl, hr], axis=1)[order].astype(np.int64)
-        pl, pr, factor = pl[order], pr[order], factor[order]
-        alike: dict[bytes, list[int]] = defaultdict(list)
-        for each, (start, end) in enumerate(zip((ends - lengths).tolist(), ends.tolist(), strict=True)):
-            alike[kind[start:end].tobytes()].append(each)
-        constants = found.constants[which_sums]
-        for which in alike.values():
-            rows = (ends - lengths)[which][:, None] + np.arange(lengths[which[0]])
-            self._sum(layer[which], kind[rows[0]], pl[rows], pr[rows], factor[rows], constants[which])
+        alike = defaultdict[Any, list[tuple[int, list[Any]]]](list)
+        for node in layer:
+            terms = sorted(self.term(*each) for each in self.sums[node][0])
+            alike[tuple([kind for kind, *_ in terms])].append((node, terms))
+        for kinds, members in alike.items():
+            # Members are sorted by their rights: in a full grid of both these are the outer loop.
+            keyed = []
+            for node, terms in members:
+                _, rights, lefts, factors = zip(*terms, strict=True) if terms else [()] * 4
+                constant = self.sums[node][1]
+                key = rights, lefts, tuple(map(_bits, factors)), _bits(constant)
+                keyed.append((node, key, (rights, lefts, factors, constant)))
+            group, kept = self.group(None, keyed)
+            group.constants = Operand(CONSTANT, np.array([[constant] for *_, constant in kept]))
+            start = 0
+            for (single, right, left, sign), several in groupby(kinds):
+                end = start + len([*several])
+                columns = [np.array([held[n][start:end] for held in kept]) for n in range(3)]
+                one = Operand(CONSTANT, columns[2]) if single else Operand(-left, columns[1])
+                group.blocks.append(Block(1.0 if single else -float(sign), one, Operand(-right, columns[0])))
+                start = end
+            self.finish(group)
 
-    def _sum(
-        self, positions: Integers, kind: Integers, left: Integers, right: Integers, factor: Numbers,
-        constants: Numbers,
-    ) -> None:  # fmt: skip
-        """One group, its members sorted by their rights: in a full grid of both these are the outer loop."""
-        bits = np.ascontiguousarray(factor).view(np.int64), constants[:, None].view(np.int64)
-        group, members = self.add(None, positions, np.concatenate([right, left, *bits], axis=1))
-        group.constants = Operand(CONSTANT, constants[members][:, None])
-        changes = np.flatnonzero((np.diff(kind, axis=0) != 0).any(axis=1)) + 1
-        starts = [0, *changes.tolist()] if len(kind) else []
-        for start, end in zip(starts, [*starts[1:], len(kind)], strict=True):
-            single, _, hl, hr = kind[start].tolist()
-            lefts, rights, factors = (each[members][:, start:end] for each in (left, right, factor))
-            sign, one = (1.0, Operand(CONSTANT, factors)) if single else (factors.flat[0], Operand(hl, lefts))
-            group.blocks.append(Block(float(sign), one, Operand(hr, rights)))
-        self.finish(group)
+    def term(self, factor: float, left: int | None, right: int) -> tuple[Any, int, int, float]:
+        """Of a term its kind; the places of its right and left; and its factor. So terms are sorted."""
+        single = left is None
+        if right in self.index and left in (None, right):
+            # A parameter alone, or its square, is alike whatever its array.
+            sides = [(THETA, self.index[right])] * 2
+        else:
+            # What varies less stands on the left, as weights do.
+            pair = sorted(
+                (self.flags[each] & VARIES, self.home[each], self.place[each])
+                for each in (right if left is None else left, right)
+            )
+            sides = [(home, place) for _, home, place in pair]
+        (hl, pl), (hr, pr) = [(0, 0), sides[1]] if single else sides
+        sign = 0 if single else 1 if factor > 0.0 else -1
+        return (single, -hr, -hl, -sign), pr, pl, factor
 
 
-def _known(places: Sequence[int | None]) -> tuple[Integers, Integers]:
-    """Which leaves are in the graph, and where."""
-    at = np.array([-1 if each is None else each for each in places], dtype=np.int64)
-    return np.flatnonzero(at >= 0), at[at >= 0]
+#: Terms ``factor · left · right``, the left None in what takes a single value; and a constant.
+Sum = tuple[list[tuple[float, int | None, int]], float]
+_SUMS, _PARTS = ("sum", "dot"), ("add", "sub", "neg", "sum", "dot", "mul")
 
 
-def _operand(home: int, places: Integers, numbers: Numbers) -> Operand:
-    return Operand(CONSTANT, numbers) if home == CONSTANT else Operand(int(home), places)
+def sums_of(record: Graph, flags: list[int], outputs: tuple[int, ...]) -> tuple[dict[int, Sum], set[int]]:
+    """The sums of products by their positions, and what is a part of them."""
+    operands, size = rows(record), len(record.op)
+    uses = Counter(each for row in (*operands, outputs) for each in row)
+    names = [rule.name if RULES.get(rule.name) is rule else "" for rule in record.rules]
+    kinds = [names[op] if op >= 0 and flags[at] else "" for at, op in enumerate(record.op.tolist())]
+    numbers = [*record.data.tolist(), *record.consts[::-1].tolist()]
+    moves = [*map(bool, flags), *[False] * len(record.consts)]
+    found, inside = dict[int, Sum](), set[int]()
 
+    def is_part(inner: int, outer: int) -> bool:
+        alone = inner >= 0 and uses[inner] == 1 and kinds[inner] in _PARTS
+        return alone and not (flags[inner] ^ flags[outer]) & VARIES
 
-def _by_rows(matrix: Integers) -> Iterator[Integers]:
-    """The indices of rows that are equal, in the order in which these come."""
-    if len(matrix) == 1 or (matrix == matrix[0]).all():
-        yield np.arange(len(matrix))
-        return
-    found: dict[bytes, list[int]] = defaultdict(list)
-    for index, row in enumerate(np.ascontiguousarray(matrix)):
-        found[row.tobytes()].append(index)
-    yield from (np.array(each) for each in found.values())
-
-
-def _sorted(keys: npt.NDArray[Any]) -> tuple[Integers, Integers]:
-    """The rows in order, the first of equal ones alone; and for each row its number among these."""
-    if len(keys) == 1:
-        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    if not keys.shape[1]:
-        return np.zeros(1, dtype=np.int64), np.zeros(len(keys), dtype=np.int64)
-    texts = np.ascontiguousarray(keys.astype(">i8")).view(f"V{8 * keys.shape[1]}")[:, 0].tolist()
-    first = {each: index for index, each in reversed([*enumerate(texts)])}
-    order = sorted(first)
-    number = {each: n for n, each in enumerate(order)}
-    return np.array([first[each] for each in order]), np.array([number[each] for each in texts])
+    for node in reversed(range(size)):
+        if node in inside or kinds[node] not in _PARTS or kinds[node] == "mul":
+            continue
+        if kinds[node] not in _SUMS and not any(is_part(each, node) for each in operands[node]):
+            continue
+        terms, constant, pending = list[tuple[float, int | None, int]](), 0.0, [(node, 1.0)]
+        while pending:
+            at, sign = pending.pop()
+            row, kind = operands[at], kinds[at]
+            half = len(row) // 2 if kind in ("dot", "mul") else 0
+            for a, b in zip(row[:half], row[half : 2 * half], strict=True):
+                if moves[a] and moves[b]:
+                    terms.append((sign, a, b))
+                elif moves[a] or moves[b]:
+                    one, other = (a, b) if moves[a] else (b, a)
+                    terms.append((sign * numbers[other], None, one))
+                else:
+                    constant += sign * numbers[a] * numbers[b]
+            for place, each in enumerate(row[2 * half :]):
+                by = -sign if kind == "neg" or (kind == "sub" and place == 1) else sign
+                if is_part(each, at):
+                    inside.add(each)
+                    pending.append((each, by))
+                elif moves[each]:
+                    terms.append((by, None, each))
+                else:
+                    constant += by * numbers[each]
+        found[node] = terms, constant
+    return found, inside

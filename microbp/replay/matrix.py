@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from microbp.graph import Graph
 from microbp.replay.axes import Array, Operand, Piece
-from microbp.replay.code import name, reshaped
+from microbp.replay.code import Identifiers, counted, name, one_line, reshaped
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping
-from microbp.replay.identifiers import Identifiers, counted, one_line
 from microbp.replay.numpy_rules import HELPERS
 from microbp.replay.parameter_arrays import Parameters, claim
 
@@ -41,7 +40,7 @@ class Plan:
             return
         layers = claim(self.groups, self.order, parameters)
         theta = Array(self.names.counted("theta"), (len(captured.params),))
-        self.names.reserve(f"d{theta.name}")
+        self.names.taken.add(f"d{theta.name}")
         self.arrays = {INPUT: Array("x", (len(captured.inputs),), varies=True), THETA: theta}
         self.arrays |= parameters.arrays
         #: The arrays of parameters, by number, in the order in which they begin in the vector of all.
@@ -63,9 +62,8 @@ class Plan:
         self.groups.append(self._cost())
         for group in self.groups:
             self._place(group)
-        self.constants: dict[str, npt.NDArray[Any]] = {}
-        #: The names of these by what is in them.
-        self.held: dict[tuple[Any, ...], str] = {}
+        #: The names of constant arrays, and these, by what is in them.
+        self.constants: dict[tuple[Any, ...], tuple[str, npt.NDArray[Any]]] = {}
 
     def array(self, home: int) -> Array:
         """The array of that number: of parameters, of inputs, or of a group."""

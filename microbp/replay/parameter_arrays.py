@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from math import prod
 
 import numpy as np
 
 from microbp.replay.axes import Array, Operand
+from microbp.replay.code import Identifiers
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, THETA, Block, Group
-from microbp.replay.identifiers import Identifiers
 from microbp.sweeps import Integers
 
 __all__ = ["Parameters", "claim", "named_arrays"]
@@ -40,7 +42,7 @@ class Parameters:
         """A new array, called as is wanted, the best name first."""
         home = THETA - 1 - len(self.arrays)
         name = self.names.counted(*wanted)
-        self.names.reserve(f"d{name}")
+        self.names.taken.add(f"d{name}")
         self.arrays[home] = Array(name, members.shape, members=members)
         self.home[members] = home
         self.place[members] = np.arange(members.size).reshape(members.shape)
@@ -92,62 +94,45 @@ def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[st
     >>> named_arrays([("layers", 1, "neurons", i, "w", j) for i in (0, 1) for j in (0, 1)])[0][0]
     ('W2', 'layers_1_neurons_w')
     """
-    rows: dict[tuple[Part, ...], list[tuple[Part, int]]] = defaultdict(list)
-    for index, path in enumerate(paths):
-        if not path:
-            continue
-        parts = _parts(path) if isinstance(path, str) else path
-        if isinstance(parts[0], str):
-            rows[parts[:-1]].append((parts[-1], index))
     # A family is what all elements of an array have in common: a path with None for each count.
     families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
-    for parent, held in rows.items():
-        numbers = tuple([part for part in parent if isinstance(part, int)])
-        family = tuple([None if isinstance(part, int) else part for part in parent])
-        for last, index in held:
-            if isinstance(last, int):
-                families[(*family, None)].append(((*numbers, last), index))
-            elif numbers:
-                families[(*family, last)].append((numbers, index))
+    for index, path in enumerate(paths):
+        parts = path
+        if isinstance(path, str):  # W[0,1]
+            parts = tuple([int(part) if part.isdecimal() else part for part in _PART.findall(path)])
+        place = tuple([part for part in parts if isinstance(part, int)])
+        if place and isinstance(parts[0], str):
+            families[tuple([None if isinstance(part, int) else part for part in parts])].append(
+                (place, index)
+            )
     deepest: dict[str | None, int] = defaultdict(int)
     for family in families:
         deepest[family[0]] = max(deepest[family[0]], family.count(None))
     found: list[tuple[tuple[str, ...], Integers]] = []
-    for family, held_places in families.items():
-        places = np.array([place for place, _ in held_places])
-        indices = np.array([index for _, index in held_places])
-        count = places.shape[1]
+    for family, places in families.items():
+        count = family.count(None)
         # The indices in one pair of brackets belong together; of a path such as layers.0.neurons.1.w.2 the
         # last two do, and layers.0.neurons.1.b is of the same layer.
         most = count if None not in family[:-count] else max(1, count - max(0, deepest[family[0]] - 2))
         for rank in range(most, 0, -1):
-            split = _split(places, indices, rank)
+            split = _split(places, rank)
             if split is not None:
                 found += [(_names(family, prefix, rank), members) for prefix, members in split]
                 break
     return sorted(found, key=lambda each: int(each[1].flat[0]))
 
 
-def _parts(name: str) -> tuple[Part, ...]:
-    """The words and counts of a name: ``W[0,1]``."""
-    return tuple([int(part) if part.isdecimal() else part for part in _PART.findall(name)])
-
-
-def _split(places: Integers, indices: Integers, rank: int) -> list[tuple[list[int], Integers]] | None:
+def _split(
+    places: list[tuple[tuple[int, ...], int]], rank: int
+) -> list[tuple[tuple[int, ...], Integers]] | None:
     """The places by all but their last ``rank`` numbers, if each part fills an array; else None."""
-    order = np.lexsort(places.T[::-1])
-    places, indices = places[order], indices[order]
-    head = places[:, : places.shape[1] - rank]
-    starts = np.flatnonzero(np.append(True, (np.diff(head, axis=0) != 0).any(axis=1)))
     found = []
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True):
-        inner = places[start:end, places.shape[1] - rank :]
-        shape = tuple((inner.max(axis=0) + 1).tolist())
-        if np.prod(shape) != len(inner):
+    for head, part in groupby(sorted(places), key=lambda each: each[0][:-rank]):
+        inner, indices = zip(*((place[-rank:], index) for place, index in part), strict=True)
+        shape = tuple([1 + max(axis) for axis in zip(*inner, strict=True)])
+        if prod(shape) != len(inner) or [*np.ndindex(shape)] != [*inner]:
             return None
-        if (np.ravel_multi_index(tuple(inner.T), shape) != np.arange(len(inner))).any():
-            return None
-        found.append((head[start].tolist(), indices[start:end].reshape(shape)))
+        found.append((head, np.array(indices).reshape(shape)))
     return found
 
 

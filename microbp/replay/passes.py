@@ -30,7 +30,7 @@ from microbp.replay.axes import (
     full,
     in_order,
     whole,
-)
+)  # fmt: skip
 from microbp.replay.code import (
     Tree,
     add,
@@ -84,8 +84,8 @@ class Statement(NamedTuple):
                 line = f"np.matmul({text(left)}, {text(right)}, out={into})"
             case "out", ast.Call(func=func, keywords=[axis]), _:
                 line = f"{text(func)}({axis.arg}={text(axis.value)}, out={into})"
-            case "at", _, ast.Subscript(value=whole, slice=items):
-                line = f"np.add.at({text(whole)}, {text(items)}, {text(value)})"
+            case "at", _, ast.Subscript(value=array, slice=items):
+                line = f"np.add.at({text(array)}, {text(index(name('np.s_'), items))}, {text(value)})"
             case sign, _, _:
                 line = f"{into} {sign} {text(value)}"
         return self.indent + line
@@ -136,7 +136,7 @@ class Writer:
         source = text(tree)
         if source not in self._kept:
             used, count = {*self._kept.values()}, 1
-            while (word := f"{stem}{count}") in used or self.plan.names.taken(word):
+            while (word := f"{stem}{count}") in used or word in self.plan.names.taken:
                 count += 1
             self._kept[source] = word
             self.assign(word, tree)
@@ -144,11 +144,10 @@ class Writer:
 
     def constant(self, numbers: npt.NDArray[Any], stem: str) -> Tree:
         """The name of a constant array; equal arrays have one name."""
-        plan, key = self.plan, (numbers.dtype.str, numbers.shape, numbers.tobytes())
-        if key not in plan.held:
-            plan.held[key] = plan.names.counted(stem + "1")
-            plan.constants[plan.held[key]] = numbers
-        return name(plan.held[key])
+        held, key = self.plan.constants, (numbers.dtype.str, numbers.shape, numbers.tobytes())
+        if key not in held:
+            held[key] = self.plan.names.counted(stem + "1"), numbers
+        return name(held[key][0])
 
     def lines(self, *, comments: bool = True) -> list[str]:
         """The code, with comments in a column where there is room."""
@@ -160,26 +159,28 @@ class Writer:
 
     def read(self, operand: Operand) -> Piece:
         """The piece that reads an operand."""
-        axes, places = operand.axes, operand.held
         if operand.home == CONSTANT:
-            return Piece(self.constant(places, "c") if axes else number(float(places), "np."), axes)
-        array = self.plan.array(operand.home)
+            held, axes = operand.held, operand.axes
+            return Piece(self.constant(held, "c") if axes else number(float(held), "np."), axes)
         self.theta_used |= operand.home == THETA
+        array = self.plan.array(operand.home)
+        piece, even = self.view(array, operand)
+        return piece if even or not array.varies else Piece(self.keep("taken", piece.tree), piece.dims)
+
+    def view(self, array: Array, operand: Operand) -> tuple[Piece, bool]:
+        """The places of an operand in an array, and whether they are a view of it; else they are gathered."""
+        axes, places = operand.axes, operand.held
         all_of, lead = name(array.name), ("n",) if array.varies else ()
         if lead and not axes:
             column = slice(int(places), int(places) + 1)
-            return Piece(all_of if array.size == 1 else index(all_of, slice(None), column), ("n", ""))
+            return Piece(all_of if array.size == 1 else index(all_of, slice(None), column), ("n", "")), True
         found = basic(array, places)
         if found is not None:
-            return Piece(found[0], (*lead, *(axes[each] for each in found[1])))
+            return Piece(found[0], (*lead, *(axes[each] for each in found[1]))), True
         if _is_all(array, places):
-            return Piece(reshaped(all_of, *map(name, lead), *places.shape), (*lead, *axes))
-        tree = index(all_of, *[slice(None)] * len(lead), *self._items(array, places))
-        return Piece(self.keep("taken", tree) if lead else tree, (*lead, *axes))
-
-    def _items(self, array: Array, places: npt.NDArray[Any]) -> list[Tree]:
-        """The places as an index for each dimension."""
-        return [self.constant(each, "at") for each in np.unravel_index(places, array.shape)]
+            return Piece(reshaped(all_of, *map(name, lead), *places.shape), (*lead, *axes)), True
+        items = [self.constant(each, "at") for each in np.unravel_index(places, array.shape)]
+        return Piece(index(all_of, *[slice(None)] * len(lead), *items), (*lead, *axes)), False
 
     # --------------------------------------------------------------------------------------- forward
     def forward(self) -> None:
@@ -198,18 +199,25 @@ class Writer:
 
     def sum(self, at: int, word: str) -> Piece:
         """The blocks of a sum of products, and then the constant."""
-        group, total = self.plan.groups[at], Piece(number(0.0))
-        for count, block in enumerate(group.blocks):
+        group, pieces = self.plan.groups[at], list[Piece]()
+        for block in group.blocks:
             left, right = self.read(block.left), self.read(block.right)
             piece = contract(left, right, group.layout, group.sizes(block.right.width))
-            piece = Piece(mul(number(block.sign), piece.tree), piece.dims)
-            if count and count % TERMS == 0:
-                total = Piece(self.assign(word, total.tree), total.dims)
-            total = elementwise(add, total, piece) if count else piece
+            pieces.append(Piece(mul(number(block.sign), piece.tree), piece.dims))
+        total = self.added(word, pieces)
         constant = self.read(group.constants)
-        if is_number(constant.tree) == 0.0 and group.blocks:
-            return total
-        return elementwise(add, total, constant) if group.blocks else constant
+        if total is None or is_number(constant.tree) == 0.0:
+            return total or constant
+        return elementwise(add, total, constant)
+
+    def added(self, word: str, pieces: list[Piece]) -> Piece | None:
+        """The sum of some pieces, in several lines where they are many; None where there are none."""
+        total: Piece | None = None
+        for count, piece in enumerate(pieces):
+            if total is not None and count % TERMS == 0:
+                total = Piece(self.assign(word, total.tree), total.dims)
+            total = piece if total is None else elementwise(add, total, piece)
+        return total
 
     # ---------------------------------------------------------------------------------------- of a rule
     def row(self, at: int, place: int | None = None) -> Piece:
@@ -258,8 +266,9 @@ class Writer:
     def aggregate(self, word: str, count: int, elements: list[Any]) -> Any:
         """``total``, ``largest`` or ``rest`` of the elements, computed once; it stands in their place."""
         (each,) = elements
-        if isinstance(each, float):
-            return each * {"total": float(count), "largest": 1.0, "rest": count - 1.0}[word]
+        if isinstance(each, float) or "k" not in each.dims:  # all are the same
+            times = {"total": float(count), "largest": 1.0, "rest": count - 1.0}[word]
+            return times * each if isinstance(each, float) else elementwise(mul, times, each)
         alone = len(each.dims) == 1
         if word == "rest":
             tree = index(call("rest", each.tree), ..., 0) if alone else call("rest", each.tree)
@@ -364,14 +373,9 @@ class Writer:
         target = Array(plan.deltas[at], array.shape, array.varies)
         layout, word = target.axes, target.name
         comment = partial(plan.delta_comment, at)
-        total: Piece | None = None
         parts = self.found.pop(at)
         covering = [each for each in parts if _covering(target, each.operand) is not None]
-        for count, each in enumerate(covering, start=1):
-            piece = _whole(target, each)
-            if total is not None and count % TERMS == 0:
-                total = Piece(self.assign(word, total.tree), total.dims)
-            total = piece if total is None else elementwise(add, total, piece)
+        total = self.added(word, [_whole(target, each) for each in covering])
         if total is None or len(covering) < len(parts):
             lengths = tuple(name(axis) if axis == "n" else array.size for axis in layout)
             tree = call("np.zeros", lengths if len(lengths) > 1 else lengths[0])
@@ -388,50 +392,40 @@ class Writer:
 
     def receive(self, target: Array, each: Contribution, comment: Comment = "") -> None:
         """``target[places] += piece``; a place may occur more than once."""
-        operand, lead = each.operand, ("n",) if target.varies else ()
-        into, found = name(target.name), basic(target, operand.held)
-        if _covering(target, operand) is not None:
-            tree = into if target.shape else index(into, ...)
-            self.add(tree, arranged(_whole(target, each), target.axes), "+=", comment)
+        if _covering(target, each.operand) is not None:
+            into = name(target.name) if target.shape else index(name(target.name), ...)
+            self.add(into, arranged(_whole(target, each), target.axes), "+=", comment)
             return
-        layout, sign = (*lead, *operand.axes), "+="
-        if found is None:
-            once = len(np.unique(operand.held)) == operand.held.size
-            ahead: list[Any] = [slice(None) if once else ...] * len(lead)
-            tree, sign = index(into, *ahead, *self._items(target, operand.held)), "+=" if once else "at"
-        elif lead and not operand.axes:  # a column, to which a column is added
-            place = int(operand.held)
-            tree, layout = index(into, slice(None), slice(place, place + 1)), ("n", "")
-        else:
-            tree, layout = found[0], (*lead, *(operand.axes[axis] for axis in found[1]))
-            tree = tree if isinstance(tree, ast.Name | ast.Subscript) else index(tree, ...)
-        self.add(tree, arranged(each.make(tuple(filter(None, layout))), layout), sign, comment)
+        (into, layout), even = self.view(target, each.operand)
+        into = into if isinstance(into, ast.Name | ast.Subscript) else index(into, ...)
+        once = even or len(np.unique(each.operand.held)) == each.operand.held.size
+        piece = each.make(tuple(filter(None, layout)))
+        self.add(into, arranged(piece, layout), "+=" if once else "at", comment)
 
     def parameters(self) -> None:
         """The gradients of the arrays of parameters, and then what goes to the vector of all."""
-        for home, each in self.plan.used.items():
+        for home, each in {**self.plan.used, THETA: self.plan.arrays[THETA]}.items():
             target = Array(f"d{each.name}", each.shape)
             comment = f"∂cost/∂{each.name}, summed over the batch"
             parts = self.found.pop(home, [])
-            parts.sort(key=lambda part: _covering(target, part.operand) is None)
-            into, layout = name(target.name), target.axes
-            piece = Piece(number(0.0))
-            if parts and _covering(target, parts[0].operand) is not None:
-                piece = _whole(target, parts.pop(0))
-            match piece.tree:  # without an array in between where NumPy can
-                case ast.BinOp(op=ast.MatMult()) if piece.dims == layout:
-                    self.add(into, piece.tree, "out", comment)
-                case ast.Call(func=ast.Attribute(attr="sum"), args=[], keywords=[_]) if piece.dims == layout:
-                    self.add(into, piece.tree, "out", comment)
-                case _:
-                    self.add(index(into, ...), arranged(piece, layout), "=", comment)
+            if home == THETA:
+                self.theta_used |= bool(parts)
+            else:
+                parts.sort(key=lambda part: _covering(target, part.operand) is None)
+                covered = parts and _covering(target, parts[0].operand) is not None
+                self.begin(target, _whole(target, parts.pop(0)) if covered else Piece(number(0.0)), comment)
             for part in parts:
                 self.receive(target, part, comment)
-        theta = self.plan.arrays[THETA]
-        for part in self.found.pop(THETA, []):
-            self.theta_used = True
-            comment = f"∂cost/∂{theta.name}, summed over the batch"
-            self.receive(Array(f"d{theta.name}", theta.shape), part, comment)
+
+    def begin(self, target: Array, piece: Piece, comment: Comment) -> None:
+        """``target[...] = piece``; without an array in between where NumPy can."""
+        match piece.tree:
+            case (
+                ast.BinOp(op=ast.MatMult()) | ast.Call(func=ast.Attribute(attr="sum"), args=[], keywords=[_])
+            ) if piece.dims == target.axes:
+                self.add(name(target.name), piece.tree, "out", comment)
+            case _:
+                self.add(index(name(target.name), ...), arranged(piece, target.axes), "=", comment)
 
 
 # ------------------------------------------------------------------------------- where gradients arrive
@@ -483,7 +477,7 @@ class Generated:
         self.arrays = (*plan.used.values(),)
         self.theta = plan.arrays[THETA].name if value.theta_used or both.theta_used else ""
         #: Arrays that the source names without defining them.
-        self.constants = {word: array for word, array in plan.constants.items() if array.size > SHORT}
+        self.constants = {word: array for word, array in plan.constants.values() if array.size > SHORT}
         head = self._head([line for writer in (value, both) for line in writer.statements])
         names = [*filter(None, [self.theta]), *(each.name for each in self.arrays)]
         arguments = ", ".join(["x", *names])
@@ -516,8 +510,8 @@ class Generated:
             told = f"{self.theta} is the vector of all parameters; {views} are parts of it. "
             told += f"So it is with d{self.theta}."
             head += [*(f"# {line}" for line in textwrap.wrap(told, 100)), ""]
-        short = {word: array for word, array in self.plan.constants.items() if array.size <= SHORT}
-        for word, array in short.items():
+        short = [(word, array) for word, array in self.plan.constants.values() if array.size <= SHORT]
+        for word, array in short:
             listed = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.tolist()))
             head.append(f"{word} = np.array({listed})")
         head += [""] * bool(short)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from microbp.backward import gradient_of
 from microbp.errors import BranchChanged, NoGradientError, StaleProgram
+from microbp.lazy import cached_property
 from microbp.native import Machine
 from microbp.replay.axes import Array
 from microbp.replay.branches import Guards
+from microbp.replay.code import counted
 from microbp.replay.faults import blame
 from microbp.replay.forms import Form, Suspicion, form_of
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
-from microbp.replay.identifiers import counted
 from microbp.sweeps import Floats
 from microbp.value import Value, as_number, describe
 
@@ -134,20 +135,21 @@ class Program:
     #: How many bytes a batch may take; a larger one is cut into parts.
     memory: int = MEMORY
     _seconds: float = 0.0
-    #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
-    _bytes: int = field(init=False)
-    _frozen: list[Value] = field(init=False)
-
     #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
     explain: ClassVar[Callable[..., Any]]
     #: ``program.map_reduce(data)``: gradients over the partitions of a Dask array; put here by its bridge.
     map_reduce: ClassVar[Callable[..., Gradients]]
     _spread: ClassVar[Callable[..., Any]]
 
-    def __post_init__(self) -> None:
-        held, pairs = self.captured, zip(self._leaves.params, self.captured.trained, strict=False)
-        object.__setattr__(self, "_bytes", 16 * (int((held.graph.op >= 0).sum()) + len(held.inputs) + 1))
-        object.__setattr__(self, "_frozen", [value for value, takes in pairs if not takes])
+    @cached_property
+    def _frozen(self) -> list[Value]:
+        pairs = zip(self._leaves.params, self.captured.trained, strict=False)
+        return [value for value, takes in pairs if not takes]
+
+    @cached_property
+    def _bytes(self) -> int:
+        """Of one sample: a value and a gradient for each value that is computed, and the inputs."""
+        return 16 * (int((self.captured.graph.op >= 0).sum()) + len(self.captured.inputs) + 1)
 
     # --------------------------------------------------------------------------------- what it is
     @property
@@ -315,7 +317,7 @@ class Program:
         return np.concatenate(costs), np.concatenate(slopes) if wrt_inputs else None
 
     def _parts(self, x: Floats) -> list[Floats]:
-        """Parts of a batch as large as memory allows: a sample has a value and a gradient for each node."""
+        """Parts of a batch as large as memory allows."""
         rows = max(1, self.memory // self._bytes)
         return [x] if len(x) <= rows else [x[start : start + rows] for start in range(0, len(x), rows)]
 
