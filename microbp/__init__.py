@@ -16,6 +16,7 @@ from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
+from microbp.bridges.from_onnx import from_onnx
 from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
@@ -106,6 +107,7 @@ __all__ = [
     "explain",
     "expm1",
     "fit",
+    "from_onnx",
     "gelu",
     "grad",
     "grad_of",

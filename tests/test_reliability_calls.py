@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import microbp
@@ -153,7 +154,8 @@ class World:
             "microbp.numerical_gradient function": lambda: y, "microbp.Array kth": 0,
             "microbp.define name": f"own{len(RULES)}", "microbp.define args": "x",
             "microbp.define y": "x*x", "microbp.define d": "2*x", "microbp.step commands": ["quit"],
-            "microbp.diagnose loss": y, "microbp.explain value": w, "microbp.Operation rule": rule,
+            "microbp.diagnose loss": y, "microbp.explain value": w,
+            "microbp.from_onnx model": a_model(), "microbp.Operation rule": rule,
             "microbp.step stdin": io.StringIO(""), "microbp.step stdout": io.StringIO(),
             "microbp.losses.softmax_cross_entropy predictions": [[w, x]],
             "microbp.losses.softmax_cross_entropy targets": [1],
@@ -186,6 +188,13 @@ class World:
             if keys and (needed or " " in keys[0]):
                 found[each.name] = known[keys[0]]
         return found
+
+
+def a_model() -> onnx.ModelProto:
+    """A model of ONNX."""
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, [1]) for name in "xy")
+    node = onnx.helper.make_node("Tanh", ["x"], ["y"])
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y]))
 
 
 def callable_of(world: World, name: str, each: Any) -> Any:
