@@ -16,7 +16,9 @@ from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
+from microbp.bridges import to_jax as to_jax, to_torch as to_torch  # which give programs methods
 from microbp.bridges.from_onnx import from_onnx
+from microbp.bridges.to_onnx import to_onnx
 from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
@@ -140,6 +142,7 @@ __all__ = [
     "step",
     "tan",
     "tanh",
+    "to_onnx",
     "trace",
 ]
 # fmt: on

@@ -139,6 +139,9 @@ class Program:
 
     #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
     explain: ClassVar[Callable[..., Any]]
+    #: The program as a function of JAX and of PyTorch; put here by the bridges.
+    to_jax: ClassVar[Callable[..., Any]]
+    to_torch: ClassVar[Callable[..., Any]]
 
     def __post_init__(self) -> None:
         held, pairs = self.captured, zip(self._leaves.params, self.captured.trained, strict=False)
