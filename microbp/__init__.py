@@ -16,7 +16,10 @@ from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
-from microbp.bridges import to_jax as to_jax, to_torch as to_torch  # which give programs methods
+from microbp.bridges import (  # which check gradients of other libraries, and give programs methods
+    jax_gradients as jax_gradients, to_jax as to_jax,
+    torch_gradients as torch_gradients, to_torch as to_torch,
+)
 from microbp.bridges.from_onnx import from_onnx
 from microbp.bridges.to_onnx import to_onnx
 from microbp.calls import told_in
