@@ -64,7 +64,7 @@ def claimed(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], s
 
     source = "JAX" if gradient is None else "claimed"
     arrays = dict(zip([names[each] for each in real], at, strict=True))
-    return Claimed(run, arrays, claims, source, notes(shapes, str(y.dtype)), eps)
+    return Claimed(run, arrays, claims, source, notes(shapes), eps)
 
 
 for library in ("jax", "jaxlib"):

@@ -11,7 +11,6 @@ __all__ = ["WORDS", "notes", "weights"]
 
 WORDS = {
     "weights": "the function gives {0}: checked is the sum of its elements, each times a fixed weight",
-    "single": "computed in {0}: what agrees is known to a percent",
     "function": "with tensors, check_gradients() takes a function of tensors or a module, not {0!r}",
     "result": "the function must return a tensor, or several, not {0!r}",
     "arrays": "there is nothing to check: no tensor of floats is given",
@@ -28,15 +27,12 @@ def weights(shape: tuple[int, ...]) -> Any:
     return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
 
 
-def notes(shapes: Sequence[tuple[int, ...]], kind: str) -> tuple[str, ...]:
-    """What is to be said of the results of a function, and of their precision.
+def notes(shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """What is to be said of the results of a function, by their shapes.
 
-    >>> notes([(), (2, 1)], "float64")
+    >>> notes([(), (2, 1)])
     ('the function gives () and (2, 1): checked is the sum of its elements, each times a fixed weight',)
     """
-    found = []
-    if len(shapes) > 1 or np.prod(shapes[0]) != 1:
-        found.append(WORDS["weights"].format(" and ".join(map(str, shapes))))
-    if kind != "float64":
-        found.append(WORDS["single"].format(kind))
-    return tuple(found)
+    if len(shapes) == 1 and np.prod(shapes[0]) == 1:
+        return ()
+    return (WORDS["weights"].format(" and ".join(map(str, shapes))),)

@@ -43,10 +43,9 @@ def claimed(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], s
         np.zeros(held.shape) if each is None else np.asarray(torch.as_tensor(each).detach().double().cpu())
         for each, held in zip(slopes, at.values(), strict=False)
     ]
-    told = notes(run.shapes, str(y.dtype).removeprefix("torch."))
     return Claimed(
         lambda arrays: float(run(run.moved(arrays)).detach()), at, claims,
-        "PyTorch" if gradient is None else "claimed", told, max(torch.finfo(y.dtype).eps, EPS),
+        "PyTorch" if gradient is None else "claimed", notes(run.shapes), max(torch.finfo(y.dtype).eps, EPS),
     )  # fmt: skip
 
 

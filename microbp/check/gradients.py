@@ -69,6 +69,7 @@ WHY = {
     "sums": "wrong accumulation: {told}",
     "fine": "no local derivative is wrong: the loss has finer structure than the steps can show",
 }
+SINGLE = "the function computes in single precision: what agrees is known to a percent"
 WRONG_CALL = {
     "array function": "with gradient=, check_gradients() takes a function of an array, not {0!r}",
     "array": "check_gradients(f, x, gradient=g) takes the array at which, in x, not {0!r}",
@@ -233,7 +234,11 @@ def _claimed(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -> 
     except (TypeError, ValueError):
         raise TypeError(WRONG_CALL["array"].format(x)) from None
     claims = np.asarray(gradient(at.copy()) if callable(gradient) else gradient, dtype=float)
-    return Claimed(lambda arrays: float(function(*arrays)), {_called(scope, x, "x"): at}, [claims])
+    y = function(at.copy())
+    floats = isinstance(y, np.generic | np.ndarray) and y.dtype.kind == "f"
+    eps = float(np.finfo(y.dtype).eps) if floats else EPS
+    arrays = {_called(scope, x, "x"): at}
+    return Claimed(lambda given: float(function(*given)), arrays, [claims], eps=max(eps, EPS))
 
 
 def _of_arrays(claimed: Claimed) -> GradientReport:
@@ -264,7 +269,8 @@ def _of_arrays(claimed: Claimed) -> GradientReport:
         along = partial(_number_at, loss, value)
         found = _by_differences(along, value.data, claim, eps=claimed.eps)
         rows.append(_row(str(value.name), claim, found, _central(along, value.data)))
-    return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), claimed.notes, claimed.source)
+    notes = claimed.notes + (SINGLE,) * (claimed.eps > EPS)
+    return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), notes, claimed.source)
 
 
 def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any]) -> GradientReport:
