@@ -104,7 +104,8 @@ def engines() -> str:
             said, theta = eager(made, upstream), np.array([each.data for each in made.params])
             for name, run in (("JAX", on_jax), ("PyTorch", on_torch)):
                 found = run(program, "ours", made.x, theta, upstream)
-                for what, ours, theirs in zip(("values", "d inputs", "d theta"), found, said or (), strict=False):
+                parts = zip(("values", "d inputs", "d theta"), found, said or (), strict=False)
+                for what, ours, theirs in parts:
                     worst = max(worst, near(ours, theirs, 1e-11, f"{name}, {kind} {seed}, {what}"))
                     count += 1
     for activation in ("tanh", "sigmoid", "softplus", "gelu", "sin"):
@@ -113,7 +114,8 @@ def engines() -> str:
         program = microbp.compile(net(sample), inputs=sample, params=net.parameters())
         x, upstream = (np.random.default_rng(2).normal(size=shape) for shape in ((4, 3), (4, 2)))
         for name, run in (("JAX", on_jax), ("PyTorch", on_torch)):
-            pair = [run(program, gradient, x, program.parameters, upstream) for gradient in ("ours", "theirs")]
+            theta = program.parameters
+            pair = [run(program, gradient, x, theta, upstream) for gradient in ("ours", "theirs")]
             for ours, theirs in zip(*pair, strict=True):
                 worst = max(worst, near(ours, theirs, 1e-12, f"{name}, {activation}, theirs"))
                 count += 1
@@ -173,7 +175,7 @@ NETS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
 
 
 def nets() -> str:
-    """Nets from both exporters of PyTorch: their values, and the gradients of those parameters that they keep."""
+    """Nets from both exporters of PyTorch: their values, and the gradients of parameters that they keep."""
     worst, count = 0.0, 0
     for name, (build, shape) in NETS.items():
         torch.manual_seed(1)
@@ -264,7 +266,7 @@ def gradients() -> str:
     assert lost.counts == {"DISAGREE": 2}, str(lost)
     given = check_gradients(
         lambda a, b: (a * b).sum(), (torch.ones(2), torch.ones(2)), show=False,
-        gradient=lambda a, b: (b, torch.tensor([1.0, 1.5])),
+        gradient=lambda _, b: (b, torch.tensor([1.0, 1.5])),
     )  # fmt: skip
     assert [row.name for row in given.rows if row.verdict == "DISAGREE"] == ["x1[1]"], str(given)
     assert jnp.ones(1).dtype == np.float32, "double precision was left switched on"
