@@ -22,6 +22,7 @@ from microbp.bridges import (  # which check gradients of other libraries, and g
 )
 from microbp.bridges.from_onnx import from_onnx
 from microbp.bridges.to_onnx import to_onnx
+from microbp.bridges.scipy import Minimum, minimize
 from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
@@ -45,6 +46,7 @@ from microbp.graph import Graph, Node
 from microbp.groups import group
 from microbp.native import Engine, engine
 from microbp.nn import MLP, Layer, Module, Neuron
+from microbp import predict as predict  # Module.predict
 from microbp.training import History, NotFinite, fit
 from microbp.record import no_grad, record_sites
 from microbp.replay import Program, compile as compile
@@ -70,6 +72,7 @@ __all__ = [
     "Layer",
     "MatrixExplanation",
     "MicrobpError",
+    "Minimum",
     "Module",
     "Neuron",
     "NoGradientError",
@@ -125,6 +128,7 @@ __all__ = [
     "logsumexp",
     "losses",
     "maximum",
+    "minimize",
     "minimum",
     "nn",
     "no_grad",

@@ -65,6 +65,7 @@ optim
 replay      straight (one sample), matrix (a batch)
 outside     what a function can reach beside its graph: attributes, variables, generators
 engines     what computes a cost and its gradients in a training run
+predict     what a net says to many samples, as numbers
 descent     the parameters of a training run as one vector, and the steps on it
 training    fit
 check       nodes and whole graphs
@@ -72,12 +73,15 @@ complexstep the complex-step check of a row
 define      an operation of the user's own
 layers      Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 answers     claimed gradients
+classroom   the answers of a class
 debug       trace (the steps as data), explain, diagnose, shell
 bridges     to other people's libraries, each in one file
 __init__    the public names: the library stands above, what uses it stands below
 demo        the tutorials, reproduced
+lessons     the first hour
 cli         the command: the one place that may import viz
 __main__    python -m microbp
+sklearn     estimators of scikit-learn: imported by who asks for it, and by no part
 """
 PARTS = [line.split()[0] for line in ORDER.strip().splitlines()]
 
@@ -85,7 +89,7 @@ PARTS = [line.split()[0] for line in ORDER.strip().splitlines()]
 ALWAYS = {"numpy"}
 ONCE_CALLED = {"graphviz", "matplotlib", "rich", "sklearn"}
 # What a bridge imports by need("onnx", "onnx"), which names the extra to install.
-BRIDGED = {"jax", "onnx", "torch"}
+BRIDGED = {"dask", "distributed", "jax", "onnx", "scipy", "torch"}
 # What viz may use beside that, once called: each is in an extra, and missed with an error that says so.
 VIZ_ONCE_CALLED = ONCE_CALLED | {"PIL", "pygraphviz"}
 
@@ -132,7 +136,7 @@ def objection(part: str, wanted: Import, *, is_folder: bool, unplaced: set[str])
     top, _, rest = wanted.name.partition(".")
     if wanted.name == "?":
         return "imports a module whose name is computed: write the name"
-    if part == "bridges" and top in BRIDGED and wanted.in_function:
+    if (part == "bridges" and top in BRIDGED and wanted.in_function) or part == top == "sklearn":
         return None
     if top == "microbp":
         first = rest.split(".")[0]
@@ -218,6 +222,9 @@ FORBIDDEN = [
     ("cli.py", "class A:\n import matplotlib", "matplotlib may be imported only inside"),
     ("nn.py", "def f():\n import scipy.special", "scipy is neither in the standard library"),
     ("nn.py", "def f():\n import torch", "torch is neither in the standard library"),
+    ("sklearn.py", "import torch", "torch is neither in the standard library"),
+    ("bridges/fits.py", "import sklearn", "sklearn may be imported only inside the function"),
+    ("__init__.py", "from microbp import sklearn", "__init__ imports sklearn"),
     ("bridges/tensors.py", "need('torch', 'torch')", "torch is neither in the standard library"),
     ("bridges/tensors.py", "def f():\n need(name, 'torch')", "imports a module whose name is computed"),
 ]
