@@ -195,7 +195,7 @@ def nets() -> str:
                 for word, each in module.named_parameters()
                 if word in held and np.array_equal(held[word], each.detach())
             }
-            assert len(own) >= 3, what
+            assert len(own) >= 2, what
             loss, theirs = np.sum(found * weights), (said * torch.tensor(weights)).sum()
             slopes = torch.autograd.grad(theirs, [x, *own.values()])
             loss.backward()

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 
 from microbp.graph import Graph
-from microbp.replay.axes import Array, arranged, full, mapping
+from microbp.replay.axes import Array, Operand, arranged, full
+from microbp.replay.code import Tree, call, index, name, text
 from microbp.replay.forms import defined
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, THETA
 from microbp.replay.matrix import MANY, Plan
 from microbp.replay.numpy_rules import HELPERS
 from microbp.replay.passes import Comment, Contribution, Writer, _covering
-from microbp.replay.trees import Tree, call, index, name, text
 from microbp.rules import RULES
 
 __all__ = ["NEEDED", "Functional"]
@@ -94,13 +94,12 @@ class Functional:
         plan = self._slopes_plan
         writer, theta = _Writer(plan), plan.arrays[THETA].name
         writer.forward()
-        writer.assign(f"d{theta}", call("np.zeros", ast.Tuple([ast.Constant(len(self.captured.params))])))
-        for each in plan.used:
-            shape = ast.Tuple([*map(ast.Constant, each.shape)])
-            writer.assign(f"d{each.name}", call("np.zeros", shape))
+        writer.assign(f"d{theta}", call("np.zeros", (len(self.captured.params),)))
+        for each in plan.used.values():
+            writer.assign(f"d{each.name}", call("np.zeros", each.shape))
         writer.backward()
-        for each in plan.used:
-            flat = call("np.reshape", name(f"d{each.name}"), ast.Tuple([ast.Constant(-1)]))
+        for each in plan.used.values():
+            flat = call("np.reshape", name(f"d{each.name}"), (-1,))
             members = writer.constant(each.members.ravel(), "at")
             writer.assign(f"d{theta}", call("np.added", name(f"d{theta}"), members, flat))
         if not all(self.captured.trained):
@@ -139,7 +138,7 @@ class Functional:
     def _source(self, function: str, writer: _Writer, result: str) -> str:
         plan = writer.plan
         theta, head = plan.arrays[THETA].name, []
-        for each in plan.used:
+        for each in plan.used.values():
             members = writer.constant(each.members, "at")
             head.append(f"{each.name} = {text(call('np.part', name(theta), members))}")
         lines = [*head, *writer.printed(), f"return {result}"]
@@ -179,12 +178,12 @@ class _Writer(Writer):
         for home, (places, which) in plan.outputs.items():
             held: Any = plan.captured.graph.data[places] if home == CONSTANT else np.array(places)
             array = None if home == CONSTANT else plan.array(home)
-            piece = self.read(mapping(array, held, ("o",)))
+            piece = self.read(Operand(home, held).along(array, ("o",), held.shape))
             pieces.append(full(piece, ("n", "o"), {"n": None, "o": len(which)}))
             order += which
         y = pieces[0]
         if len(pieces) > 1:
-            y = call("np.concatenate", ast.List(pieces), axis=ast.Constant(1))
+            y = call("np.concatenate", pieces, axis=1)
         if order != sorted(order):
             y = index(y, slice(None), self.constant(np.argsort(order), "at"))
         self.assign("y", y)
@@ -196,11 +195,10 @@ class _Writer(Writer):
             return
         layout = (*(("n",) if target.varies else ()), *each.operand.axes)
         piece = arranged(each.make(layout), layout)
-        at, into = self.constant(each.operand.places, "at"), name(target.name)
+        at, into = self.constant(each.operand.held, "at"), name(target.name)
         if len(target.shape) > 1:
-            shape = ast.Tuple([*map(ast.Constant, target.shape)])
-            flat = call("np.reshape", into, ast.Tuple([ast.Constant(-1)]))
-            made = call("np.reshape", call("np.added", flat, at, piece), shape)
+            flat = call("np.reshape", into, (-1,))
+            made = call("np.reshape", call("np.added", flat, at, piece), target.shape)
         else:
             made = call("np.added", into, at, piece)
         self.add(into, made, "=", comment)
@@ -223,8 +221,6 @@ class _Functions(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="np"))):
-                return node
             case ast.Call(func=ast.Attribute(value=of, attr="reshape" | "transpose" as word), args=args):
                 return call(f"np.{word}", of, ast.Tuple(args))
             case ast.Call(func=ast.Attribute(value=of, attr="copy")):

@@ -93,7 +93,7 @@ def _recorded(net: Any, sample: Any) -> Program:
 def _model(onnx: Any, program: Program) -> Any:
     captured, made = program.captured, Functional(program.captured, "to_onnx()")
     notes, shape, count = _Notes(onnx), captured.input_shape, len(captured.inputs)
-    names = {each.members.tobytes(): each.name for each in made.plan.used}
+    names = {each.members.tobytes(): each.name for each in made.plan.used.values()}
     theta: Any = _Parameters(program.parameters, names)
     if made.theta_used:  # a parameter is used by itself, too: the arrays are parts of the vector
         theta = notes.stored(made.theta, program.parameters)
