@@ -16,7 +16,12 @@ from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
-from microbp.bridges import dask as _dask  # noqa: F401 (Program.map_reduce)
+from microbp.bridges import (  # which check gradients of other libraries, and give programs methods
+    dask as _dask, jax_gradients as jax_gradients, to_jax as to_jax,  # noqa: F401
+    torch_gradients as torch_gradients, to_torch as to_torch,
+)
+from microbp.bridges.from_onnx import from_onnx
+from microbp.bridges.to_onnx import to_onnx
 from microbp.bridges.scipy import Minimum, minimize
 from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient
@@ -110,6 +115,7 @@ __all__ = [
     "explain",
     "expm1",
     "fit",
+    "from_onnx",
     "gelu",
     "grad",
     "grad_of",
@@ -143,6 +149,7 @@ __all__ = [
     "step",
     "tan",
     "tanh",
+    "to_onnx",
     "trace",
 ]
 # fmt: on

@@ -12,6 +12,7 @@ import io
 import linecache
 import pickle
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
@@ -20,6 +21,7 @@ from typing import Any
 
 import dask
 import numpy as np
+import onnx
 import pytest
 
 import microbp
@@ -174,7 +176,9 @@ class World:
             "microbp.numerical_gradient function": lambda: y, "microbp.Array kth": 0,
             "microbp.define name": f"own{len(RULES)}", "microbp.define args": "x",
             "microbp.define y": "x*x", "microbp.define d": "2*x", "microbp.step commands": ["quit"],
-            "microbp.diagnose loss": y, "microbp.explain value": w, "microbp.Operation rule": rule,
+            "microbp.diagnose loss": y, "microbp.explain value": w,
+            "microbp.from_onnx model": a_model(), "microbp.to_onnx what": self.net,
+            "microbp.Operation rule": rule,
             "microbp.step stdin": io.StringIO(""), "microbp.step stdout": io.StringIO(),
             "microbp.losses.softmax_cross_entropy predictions": [[w, x]],
             "microbp.losses.softmax_cross_entropy targets": [1],
@@ -207,6 +211,13 @@ class World:
             if keys and (needed or " " in keys[0]):
                 found[each.name] = known[keys[0]]
         return found
+
+
+def a_model() -> onnx.ModelProto:
+    """A model of ONNX."""
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, [1]) for name in "xy")
+    node = onnx.helper.make_node("Tanh", ["x"], ["y"])
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y]))
 
 
 def callable_of(world: World, name: str, each: Any) -> Any:
@@ -249,6 +260,8 @@ def refused_by_numpy(name: str, call: inspect.BoundArguments, error: Exception) 
 
 #: What says in any case what to do instead, or has no value at the number.
 REFUSED = {"__rfloordiv__", "__rmod__", "__rdivmod__", "arccosh"}
+#: What needs a library that is not installed for the tests.
+ELSEWHERE = {"to_jax": "jax", "to_torch": "torch"}
 NAMES = dict(public())
 
 
@@ -297,6 +310,10 @@ def test_there_is_a_right_call(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     with redirect_stdout(io.StringIO()):
         if name.rpartition(".")[2] in REFUSED:
             with pytest.raises((TypeError, microbp.UndefinedOperation), match=r"plain number|no value"):
+                function(*call.args, **call.kwargs)
+        elif library := ELSEWHERE.get(name.rpartition(".")[2]):
+            monkeypatch.setitem(sys.modules, library, None)
+            with pytest.raises(ImportError, match=rf"pip install 'microbp\[{library}\]'$"):
                 function(*call.args, **call.kwargs)
         else:
             function(*call.args, **call.kwargs)

@@ -77,6 +77,15 @@ def test_a_gradient_that_is_a_count_of_samples_is_a_float():
     assert difference(drawn("rows", 50002), form="matrix") <= 1e-12
 
 
+@pytest.mark.parametrize("logits", [[2.0, 2.0], [1.0, -3.0], [np.inf, np.inf], [-np.inf, 0.0]])
+def test_logits_that_are_constants_beside_targets_that_vary(logits):
+    x = Value(1.0)
+    program = microbp.compile(cross_entropy(logits, [x, 1.0 - x]), inputs=[x], form="matrix", finite=False)
+    for target in (0.0, 0.25):
+        said = cross_entropy(logits, [target, 1.0 - target])
+        assert program([target]) == pytest.approx(said, rel=1e-14, nan_ok=True)
+
+
 # ------------------------------------------------------------------------------- planted errors
 @pytest.mark.parametrize(("wrong", "right"), [
     ("np.cos(", "1.0001 * np.cos("), (".sum(axis=0", "[:1].sum(axis=0"), ("np.sign(", "np.abs("),

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
 from microbp.check.auditing import changes_in, grad_state, sums, verdict
 from microbp.check.measure import (
+    DECISIVE,
+    DECISIVE_SINGLE,
     EPS,
     NOTHING,
     ROUNDING,
@@ -65,10 +67,12 @@ WHY = {
     "sums": "wrong accumulation: {told}",
     "fine": "no local derivative is wrong: the loss has finer structure than the steps can show",
 }
+SINGLE = "the function computes in single precision: what agrees is known to a percent"
 WRONG_CALL = {
     "array function": "with gradient=, check_gradients() takes a function of an array, not {0!r}",
     "array": "check_gradients(f, x, gradient=g) takes the array at which, in x, not {0!r}",
     "shape": "the gradient has the shape {0}, the array {1}",
+    "count": "the gradient is that of {0} arrays; the function takes {1}",
     "function": "check_gradients() takes a Value, or a function without arguments that returns one, "
         "not {0!r}",
     "result": "the function must return the loss as a Value, not {0!r}; of a function of plain arrays "
@@ -117,12 +121,17 @@ def check_gradients(
     >>> report.ok, report["w"].verdict
     (True, 'agree')
 
-    Or, with ``gradient``, ``loss`` is any function of an array that returns a number, in NumPy, PyTorch or C:
+    Or, with ``gradient``, ``loss`` is any function of an array that returns a number, in NumPy or C:
     ``parameters`` is the array at which, and ``gradient`` the claimed gradient there, an array or the
     function that gives it.
 
     >>> check_gradients(lambda x: np.sum(x**3), [1.0, -2.0], gradient=lambda x: 3 * x**2, show=False).ok
     True
+
+    Or ``loss`` is a function of PyTorch or of JAX, such as ``apply`` of a ``torch.autograd.Function``, a
+    module (its parameters are checked as well), or a function with a rule of its own; ``parameters`` are the
+    tensors at which, a tuple where it takes several, in JAX any tree. The gradient is the one that the
+    library gives, unless ``gradient`` is given. All is computed in double precision where that is possible.
 
     A gradient agrees if it differs from the measured one by no more than rounding, or the estimated errors,
     and these are so small that a relative error of 1e-4 would have been seen. It disagrees if it differs
@@ -138,8 +147,11 @@ def check_gradients(
     differ or a shape does not fit; TypeError for anything else than a Value or such a function.
     """
     scope = user_scope() if names is None else names
-    if gradient is not None:
-        report = _of_arrays(loss, parameters, gradient, scope)
+    library = next((each for each in FOREIGN if _is_of(each, loss) or _is_of(each, parameters)), "")
+    if library:
+        report = _of_arrays(FOREIGN[library](loss, parameters, gradient, partial(_called, scope)))
+    elif gradient is not None:
+        report = _of_arrays(_claimed(loss, parameters, gradient, scope))
     else:
         report = _of_values(loss, parameters, claimed, scope)
     if show:
@@ -180,8 +192,39 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
     return mapped(parameters, None, measured, "numerical_gradient()")
 
 
-def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -> GradientReport:
-    """The claimed gradient of any function of an array: of each element as of a Value that the loss reads."""
+class Claimed(NamedTuple):
+    """A function of arrays that returns a number, and its gradient as somebody has it."""
+
+    function: Callable[[list[Any]], float]
+    #: At which arrays, by what they are called.
+    arrays: Mapping[str, Any]
+    #: For each of them, in its shape.
+    gradients: Sequence[Any]
+    source: str = "claimed"
+    notes: tuple[str, ...] = ()
+    #: The last digit of what the function gives.
+    eps: float = EPS
+
+
+#: What makes that of a function of another library, by the library's name: of the function, the arrays at
+#: which, the gradient or None, and what an array is called, else as is given. Put here by the bridges.
+FOREIGN: dict[str, Callable[[Any, Any, Any, Callable[[Any, str], str]], Claimed]] = {}
+
+
+def _is_of(library: str, held: Any) -> bool:
+    """Whether it is an object of this library, or there is one in it."""
+    if isinstance(held, list | tuple | dict):
+        return any(_is_of(library, each) for each in (held.values() if isinstance(held, dict) else held))
+    return any(kind.__module__.partition(".")[0] == library for kind in type(held).__mro__)
+
+
+def _called(scope: Mapping[str, Any], held: Any, otherwise: str) -> str:
+    """The variable that holds it."""
+    return next((name for name, each in scope.items() if each is held), otherwise)
+
+
+def _claimed(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -> Claimed:
+    """The claimed gradient of a function of one array of NumPy's."""
     if isinstance(function, Value) or not callable(function):
         raise TypeError(WRONG_CALL["array function"].format(function))
     try:
@@ -189,23 +232,43 @@ def _of_arrays(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -
     except (TypeError, ValueError):
         raise TypeError(WRONG_CALL["array"].format(x)) from None
     claims = np.asarray(gradient(at.copy()) if callable(gradient) else gradient, dtype=float)
-    if claims.shape != at.shape:
-        raise ValueError(WRONG_CALL["shape"].format(claims.shape, at.shape))
-    name = next((name for name, held in scope.items() if held is x), "x")
-    values = [Value(at[place], name=label) for label, place in elements(name, at)]
+    y = function(at.copy())
+    floats = isinstance(y, np.generic | np.ndarray) and y.dtype.kind == "f"
+    eps = float(np.finfo(y.dtype).eps) if floats else EPS
+    arrays = {_called(scope, x, "x"): at}
+    return Claimed(lambda given: float(function(*given)), arrays, [claims], eps=max(eps, EPS))
+
+
+def _of_arrays(claimed: Claimed) -> GradientReport:
+    """The verdict on each element of a claimed gradient, as on that of a Value that the loss reads."""
+    held = [*claimed.arrays.values()]
+    if len(held) != len(claimed.gradients):
+        raise ValueError(WRONG_CALL["count"].format(len(claimed.gradients), len(held)))
+    for claim, at in zip(claimed.gradients, held, strict=True):
+        if claim.shape != at.shape:
+            raise ValueError(WRONG_CALL["shape"].format(claim.shape, at.shape))
+    values = [
+        Value(at[place], name=label)
+        for name, at in claimed.arrays.items()
+        for label, place in elements(name, at)
+    ]
+    ends = np.cumsum([at.size for at in held])[:-1].tolist()
 
     def loss() -> float:
-        return float(function(np.array([value.data for value in values]).reshape(at.shape)))
+        parts = np.split(np.array([value.data for value in values]), ends)
+        return claimed.function([part.reshape(at.shape) for part, at in zip(parts, held, strict=True)])
 
     base, again = loss(), loss()
     if not same(base, again):
         raise ValueError(WRONG_CALL["restless"].format(base, again))
     rows = []
-    for value, claim in zip(values, claims.ravel().tolist(), strict=True):
+    claims = [claim for each in claimed.gradients for claim in np.ravel(each).tolist()]
+    for value, claim in zip(values, claims, strict=True):
         along = partial(_number_at, loss, value)
-        found = _by_differences(along, value.data, claim)
+        found = _by_differences(along, value.data, claim, eps=claimed.eps)
         rows.append(_row(str(value.name), claim, found, _central(along, value.data)))
-    return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), (), "claimed")
+    notes = claimed.notes + (SINGLE,) * (claimed.eps > EPS)
+    return GradientReport(f"check_gradients(loss = {base:.8g})", tuple(rows), notes, claimed.source)
 
 
 def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any]) -> GradientReport:
@@ -271,11 +334,13 @@ def _central(f: Callable[[float], float], x: float) -> float:
 
 
 def _by_differences(
-    f: Callable[[float], float], x: float, claim: float, rounding: float = 0.0, terms: float = 0.0
-) -> Verdict:
+    f: Callable[[float], float], x: float, claim: float, rounding: float = 0.0, terms: float = 0.0,
+    eps: float = EPS,
+) -> Verdict:  # fmt: skip
     """What differences say of a claim; at a kink that is left to the conventions."""
-    got = differences(f, x, patient=True)
-    found = judge(claim, got, rounding, terms or got.steepest or math.inf)  # what never moves is flat
+    got = differences(f, x, patient=True, eps=eps)
+    decisive = DECISIVE if eps == EPS else DECISIVE_SINGLE
+    found = judge(claim, got, rounding, terms or got.steepest or math.inf, decisive)  # 0 if it never moves
     if got.kinked:
         found = found._replace(word="corner", why=WHY["kink or jump"].format(why=found.why))
     return found

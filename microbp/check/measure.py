@@ -41,6 +41,8 @@ TINY = sys.float_info.min
 SAFETY = 16.0
 #: A comparison counts if it would have seen a relative error of this size: a fifth of 0.05 %.
 DECISIVE = 1e-4
+#: The same of a function that computes in single precision.
+DECISIVE_SINGLE = 1e-2
 #: A relative difference that rounding in the local derivatives may cause; never called an error.
 ROUNDING = 1e-9
 
@@ -92,7 +94,9 @@ class Verdict(NamedTuple):
     off: float = 0.0
 
 
-def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0) -> Verdict:
+def judge(
+    claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0, decisive: float = DECISIVE
+) -> Verdict:
     """The verdict by the table above.
 
     ``rounding`` is how far that may have moved the claim, ``terms`` the size of what was added up in it.
@@ -114,13 +118,13 @@ def judge(claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0
     elif math.isinf(got.value):
         word, why = "corner" if claim == got.value else "unknown", "the slope grows without bound"
     elif not math.isfinite(claim):
-        clear = SAFETY * got.error <= DECISIVE * max(abs(got.value), got.steepest)
+        clear = SAFETY * got.error <= decisive * max(abs(got.value), got.steepest)
         word, why = "wrong" if clear else "unknown", "the gradient is not finite"
     elif abs(claim - got.value) > off:
         word, why = "wrong", ""
-    elif off <= DECISIVE * larger:
+    elif off <= decisive * larger:
         word, why = "right", ""
-    elif abs(claim) <= rounding and off <= DECISIVE * terms:
+    elif abs(claim) <= rounding and off <= decisive * terms:
         word, why = "right", f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
     return Verdict(got.value, word, why, off)
 
@@ -196,8 +200,12 @@ _FIRST = 0.013
 _WINDOW = 4
 
 
-def differences(f: Callable[[float], float], x: float, *, patient: bool = False) -> Derivative:
+def differences(
+    f: Callable[[float], float], x: float, *, patient: bool = False, eps: float = EPS
+) -> Derivative:
     """The derivative of a function that can only be called, and returns nan where it is undefined.
+
+    ``eps`` is the last digit of what it gives, if that is less than a float has.
 
     Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
     a good part of x, or of 1, down to where rounding leaves nothing.
@@ -209,13 +217,13 @@ def differences(f: Callable[[float], float], x: float, *, patient: bool = False)
     # Steps from x down, and from 1 down: for a tiny x those in between would be hundreds.
     steps = [h for h in steps if (h < 0.13 * size or h > _LAST) and x - h < x < x + h]
     if not patient:
-        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW])
+        near = _extrapolated(f, x, [h for h in steps if h < _FIRST * size][:_WINDOW], eps)
         if not near.kinked and SAFETY * near.error <= 1e-6 * abs(near.value):
             return near
-    return _extrapolated(f, x, steps)
+    return _extrapolated(f, x, steps, eps)
 
 
-def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float]) -> Derivative:
+def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float], eps: float) -> Derivative:
     """The best entry of Ridders' tableau over neighbouring steps.
 
     The central difference has an error series in h², h⁴, …; the jump between the one-sided slopes
@@ -231,7 +239,7 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float])
         kink = right - left
         # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
         largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
-        rounding = 2.0 / h * (EPS * largest + EPS * abs(x * kink) + TINY)
+        rounding = 2.0 / h * (eps * largest + EPS * abs(x * kink) + TINY)
         # No smaller change of the function is known to be real.
         quantum = np.min(changes, initial=math.inf, where=changes > 0.0) / h
         quantum[np.isinf(quantum)] = 0.0

@@ -7,6 +7,7 @@ groups and parameters that take no gradient are made only where gradients in the
 from __future__ import annotations
 
 import ast
+import math
 import re
 import textwrap
 from collections import defaultdict
@@ -258,8 +259,11 @@ class Writer:
             return Piece(wide[0], axes)
         return Piece(self.keep("joined", call("np.concatenate", wide, axis=-1)), axes)
 
-    def shift(self, *operands: Any) -> Piece:
-        """``shift`` of two pieces, computed once."""
+    def shift(self, *operands: Any) -> Any:
+        """``shift`` of two pieces, computed once; of two numbers a number."""
+        if all(isinstance(each, float) for each in operands):
+            a, top = operands
+            return 0.0 if a == top and math.isinf(a) else top - a
         made = elementwise(partial(call, "shift"), *operands)
         return Piece(self.keep("shift", made.tree), made.dims)
 

@@ -140,6 +140,9 @@ class Program:
     #: ``program.map_reduce(data)``: gradients over the partitions of a Dask array; put here by its bridge.
     map_reduce: ClassVar[Callable[..., Gradients]]
     _spread: ClassVar[Callable[..., Any]]
+    #: The program as a function of JAX and of PyTorch; put here by the bridges.
+    to_jax: ClassVar[Callable[..., Any]]
+    to_torch: ClassVar[Callable[..., Any]]
 
     @cached_property
     def _frozen(self) -> list[Value]:

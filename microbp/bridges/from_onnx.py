@@ -1,0 +1,667 @@
+"""``from_onnx``: a network from ONNX as Values, to be drawn, stepped through, explained and trained.
+
+An operator is a function of arrays, here or NumPy's own, which records each scalar; shapes and indices that a
+model computes are plain numbers all along. What a model asks for and this table lacks is named, all of it at
+once. The operators: https://onnx.ai/onnx/operators/
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microbp.array import Array, array, elementwise
+from microbp.bridges.missing import need
+from microbp.errors import MicrobpError
+from microbp.functions import (
+    clip,
+    dot,
+    elu,
+    erf,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    maximum,
+    minimum,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    tanh,
+)
+from microbp.functions import max as largest
+from microbp.groups import group
+from microbp.loops import along, as_objects, holds_values
+from microbp.nn import Module
+from microbp.spelling import did_you_mean
+
+__all__ = ["OnnxNet", "from_onnx"]
+
+#: Inputs of operators that are no parameters although they are stored like such.
+STATISTICS = {"BatchNormalization": (3, 4), "Clip": (1, 2), "Pad": (2,)}
+WRONG = {
+    "model": "from_onnx() takes the path of an .onnx file, or a model, not {0!r}",
+    "file": "from_onnx: {0} is no ONNX model: {1}",
+    "lacking": "from_onnx: this model needs what is not known here: {0}",
+    "parameters": "from_onnx: the model stores no numbers called {0!r}; {1}",
+    "count": "this net takes {0} inputs ({1}), not {2}",
+    "shape": "the input {0} has the shape {1}; this net takes {2}{3}",
+    "sample": ", or one sample of shape {0}",
+    "operator": "from_onnx: {0}: {1}",
+}
+
+
+# ----------------------------------------------------------------------------------------- the net
+class Step(NamedTuple):
+    """A node of a model."""
+
+    operator: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.operator} (node {self.name!r})"
+
+
+class OnnxNet(Module):
+    """A network that was read by :func:`from_onnx`; call it with its inputs as arrays or nested lists."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        inputs: Mapping[str, tuple[int | None, ...] | None],
+        outputs: Sequence[str],
+        constants: Mapping[str, Any],
+        weights: Mapping[str, Array],
+        opset: int,
+    ) -> None:
+        self._steps, self._inputs, self._outputs = tuple(steps), dict(inputs), tuple(outputs)
+        self._constants, self._weights, self._opset = dict(constants), dict(weights), opset
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The outputs as the model has them: one Array, or a list of them where it has several.
+
+        Of a net with one input the batch's axis may be left out: of one sample the outputs are those of the
+        sample, and where that is a single number, it is the Value itself.
+
+        Raises ValueError where the number or a shape of the inputs is another one.
+        """
+        if len(inputs) != len(self._inputs):
+            names = ", ".join(self._inputs)
+            raise ValueError(WRONG["count"].format(len(self._inputs), names, len(inputs)))
+        given = [_array(x) for x in inputs]
+        lone = len(given) == 1 and self._is_sample(given[0])
+        known = {**self._constants, **self._weights}
+        for (name, shape), x in zip(self._inputs.items(), given, strict=True):
+            known[name] = x[None] if lone else x
+            if not _fits(shape, known[name].shape):
+                more = WRONG["sample"].format(_told(shape[1:])) if shape and len(self._inputs) == 1 else ""
+                raise ValueError(WRONG["shape"].format(name, x.shape, _told(shape), more))
+        for step in self._steps:
+            operands = [known[each] if each else None for each in step.inputs]
+            with group(step.name):
+                try:
+                    made = OPERATORS[step.operator](*operands, **step.attributes)
+                except (TypeError, ValueError, IndexError, NotImplementedError) as error:
+                    if isinstance(error, MicrobpError):
+                        raise  # which says where, and with which numbers
+                    raise type(error)(WRONG["operator"].format(step, error)) from None
+            several = made if isinstance(made, list) else [made]
+            known |= zip(step.outputs, several, strict=False)
+        results = [known[name] for name in self._outputs]
+        if lone:
+            results = [each[0] if np.ndim(each) and len(each) == 1 else each for each in results]
+            results = [each.item() if np.shape(each) == (1,) else each for each in results]
+        return results[0] if len(results) == 1 else results
+
+    def _is_sample(self, x: Any) -> bool:
+        [shape] = self._inputs.values()
+        return shape is not None and bool(shape) and shape[0] in (None, 1) and _fits(shape[1:], x.shape)
+
+    def _parts(self) -> Iterable[tuple[str, Any]]:
+        """The stored numbers by the words of their names: ``fc1.weight`` is the weight of fc1."""
+        tree: dict[str, Any] = {}
+        for name, held in self._weights.items():
+            branch: Any = tree
+            *above, last = name.split(".")
+            for word in above:
+                branch = branch.setdefault(word, {}) if isinstance(branch, dict) else None
+            if isinstance(branch, dict) and last not in branch and name[:1] != "_":
+                branch[last] = held
+            else:  # of two names one begins as the other, or a part of it is empty
+                tree[f"net.{name}"] = held
+        return tree.items()
+
+    def __repr__(self) -> str:
+        ways = ", ".join(f"{name} {_told(shape)}" for name, shape in self._inputs.items())
+        steps = ", ".join(step.operator for step in self._steps[:8])
+        more = ", …" * (len(self._steps) > 8)
+        return f"OnnxNet({ways} to {', '.join(self._outputs)}: {steps}{more})"
+
+
+def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet:
+    """The network of an ONNX file, or of a model in memory, as a module of Values.
+
+    ``net(x)`` records each scalar operation, in a group for each node of the model. ``net.parameters()`` are
+    the numbers that the model stores (its initializers) in their order, each named by its place,
+    ``fc1.weight[0,2]``; numbers of single precision are taken as they are, and computed with in double. Not
+    parameters but constants are whole numbers, statistics of batch normalisation, bounds, and numbers that
+    stand alone, unless the exporter says that they are parameters; ``parameters`` names those that are.
+
+    >>> from onnx import TensorProto, helper
+    >>> x, y = (helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", 1]) for name in "xy")
+    >>> held = [
+    ...     helper.make_tensor("W", TensorProto.DOUBLE, [1, 1], [2.0]),
+    ...     helper.make_tensor("b", TensorProto.DOUBLE, [1], [-1.0]),
+    ... ]
+    >>> nodes = [
+    ...     helper.make_node("Gemm", ["x", "W", "b"], ["z"]), helper.make_node("Tanh", ["z"], ["y"]),
+    ... ]
+    >>> net = from_onnx(helper.make_model(helper.make_graph(nodes, "line", [x], [y], held)))
+    >>> net
+    OnnxNet(x (n, 1) to y: Gemm, Tanh)
+    >>> net([0.5]), [each.name for each in net.parameters()]
+    (Value(data=0.0, grad=None), ['W[0,0]', 'b[0]'])
+
+    Raises NotImplementedError, which names the nodes, where the model has operators that are not known
+    here; ValueError for a file that is no model; ImportError where the package onnx is missing.
+    """
+    onnx = need("onnx", "onnx")
+    proto = _loaded(onnx, model)
+    if proto.functions:
+        proto = need("onnx.inliner", "onnx").inline_local_functions(proto)
+    graph = proto.graph
+    steps = [
+        Step(
+            each.op_type if each.domain in ("", "ai.onnx") else f"{each.domain}.{each.op_type}",
+            each.name or ", ".join(each.output),
+            tuple(each.input),
+            tuple(each.output),
+            {each.name: _attribute(onnx, each) for each in each.attribute},
+        )
+        for each in graph.node
+    ]
+    lacking = [str(step) for step in steps if step.operator not in OPERATORS]
+    if lacking:
+        raise NotImplementedError(WRONG["lacking"].format(", ".join(lacking)))
+    opset = max((each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")), default=1)
+    stored = {each.name: _numbers(onnx.numpy_helper.to_array(each)) for each in graph.initializer}
+    chosen = [*_trained(graph, steps, stored)] if parameters is None else [*parameters]
+    for name in chosen:
+        if name not in stored or stored[name].dtype != float:
+            known = [each for each in stored if stored[each].dtype == float]
+            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+            raise ValueError(WRONG["parameters"].format(name, hint))
+    # Before version 13 these had another axis, and flattened what stands behind it.
+    old = {"Softmax", "LogSoftmax"} if opset < 13 else set()
+    steps = [
+        step._replace(operator=f"{step.operator}-1") if step.operator in old else step for step in steps
+    ]
+    return OnnxNet(
+        steps,
+        {each.name: _shape(each) for each in graph.input if each.name not in stored},
+        [each.name for each in graph.output],
+        {name: held for name, held in stored.items() if name not in chosen},
+        {name: array(stored[name], name=name) for name in stored if name in chosen},
+        opset,
+    )
+
+
+def _loaded(onnx: Any, model: Any) -> Any:
+    """The model of a path, or of what holds one, such as what torch.onnx.export() returns."""
+    if hasattr(model, "model_proto"):
+        model = model.model_proto
+    if isinstance(model, str | Path):
+        try:
+            model = onnx.load(model)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever the parser of that version raises)
+            raise ValueError(WRONG["file"].format(model, error)) from None
+    if not isinstance(model, onnx.ModelProto):
+        raise TypeError(WRONG["model"].format(model))
+    return model
+
+
+def _trained(graph: Any, steps: Sequence[Step], stored: Mapping[str, Any]) -> Iterator[str]:
+    """The names of the stored numbers that are parameters."""
+    fixed = {
+        step.inputs[place]
+        for step in steps
+        for place in STATISTICS.get(step.operator, ())
+        if place < len(step.inputs)
+    }
+    notes = {each.name: [note.value for note in each.metadata_props] for each in graph.value_info}
+    for name, held in stored.items():
+        if held.dtype == float and ("PARAMETER" in notes.get(name, ()) or (held.ndim and name not in fixed)):
+            yield name
+
+
+def _attribute(onnx: Any, held: Any) -> Any:
+    """The value; a float, which is of single precision there, as the decimal that was meant: 0.01."""
+    value = onnx.helper.get_attribute_value(held)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float):
+        return float(str(np.float32(value)))
+    return _numbers(onnx.numpy_helper.to_array(value)) if isinstance(value, onnx.TensorProto) else value
+
+
+def _numbers(held: Any) -> Any:
+    """Floats of any precision as such of Python's, all else as it is."""
+    return held.astype(float) if held.dtype.kind not in "iubUSO" else held
+
+
+def _shape(info: Any) -> tuple[int | None, ...] | None:
+    """The declared shape of an input, with None for a length that is open; None where it is not declared."""
+    kind = info.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    return tuple(each.dim_value if each.HasField("dim_value") else None for each in kind.shape.dim)
+
+
+def _fits(declared: tuple[int | None, ...] | None, shape: tuple[int, ...]) -> bool:
+    if declared is None:
+        return True
+    return len(declared) == len(shape) and all(
+        want in (None, has) for want, has in zip(declared, shape, strict=True)
+    )
+
+
+def _told(shape: tuple[int | None, ...] | None) -> str:
+    if shape is None:
+        return "any shape"
+    words = ["n" if each is None else str(each) for each in shape]
+    return f"({', '.join(words)}{',' * (len(words) == 1)})"
+
+
+def _array(x: Any) -> Any:
+    """An input: floats as they are; what has Values in it as an Array of Values."""
+    held = np.asarray(x, dtype=object) if holds_values(x) else np.asarray(x)
+    return array(held) if held.dtype == object else held.astype(float) if held.dtype.kind in "fiu" else held
+
+
+# ------------------------------------------------------------------------------------ along an axis
+def _ints(x: Any) -> list[int]:
+    return [int(each) for each in np.ravel(x)]
+
+
+def _reduction(of_list: Callable[[list[Any]], Any]) -> Callable[..., Any]:
+    def reduced(
+        x: Any, axes_input: Any = None, *, axes: Any = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ) -> Any:
+        given = axes if axes_input is None else axes_input
+        over = [] if given is None else _ints(given)
+        if not over and noop_with_empty_axes:
+            return x
+        return _wrapped(along(x, tuple(over) or None, of_list, bool(keepdims)))
+
+    return reduced
+
+
+def _wrapped(x: Any) -> Any:
+    """What NumPy's loops made, with plain numbers as such."""
+    if not holds_values(x):
+        return np.array(np.asarray(x).tolist())
+    return np.asarray(x, dtype=object).view(Array)
+
+
+def _total(elements: list[Any]) -> Any:
+    return np.sum(_row(elements))
+
+
+def _row(elements: Sequence[Any]) -> Any:
+    made = np.empty(len(elements), dtype=object)
+    made[:] = elements
+    return made.view(Array) if holds_values(made) else np.array(elements)
+
+
+def _by_rows(function: Callable[[Any], Any], default: int, flat: bool = False) -> Callable[..., Any]:
+    """A function of the rows along an axis; before version 13 of all that stands behind it, too."""
+
+    def of(x: Any, *, axis: int = default) -> Any:
+        source = as_objects(x)
+        if flat:
+            lead = math.prod(source.shape[:axis])
+            return _wrapped(_rows_of(function, source.reshape(lead, -1)).reshape(source.shape))
+        return _wrapped(np.moveaxis(_rows_of(function, np.moveaxis(source, axis, -1)), -1, axis))
+
+    return of
+
+
+def _rows_of(function: Callable[[Any], Any], source: Any) -> Any:
+    made = np.empty(source.shape, dtype=object)
+    for place in np.ndindex(source.shape[:-1]):
+        made[place] = as_objects(function(source[place].tolist()))
+    return made
+
+
+# ---------------------------------------------------------------------------------------- products
+def _gemm(
+    a: Any, b: Any, c: Any = None, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0
+) -> Any:
+    """α·A·B + β·C: a neuron for each element, with the bias in it."""
+    rows, columns = as_objects(a.T if transA else a), as_objects(b if transB else b.T)
+    shape = len(rows), len(columns)
+    bias = np.broadcast_to(0.0 if c is None else as_objects(c if beta == 1.0 else c * beta), shape)
+    made = np.empty(shape, dtype=object)
+    for i, j in np.ndindex(shape):
+        if alpha == 1.0:
+            made[i, j] = dot(columns[j].tolist(), rows[i].tolist(), bias[i, j])
+        else:
+            made[i, j] = dot(columns[j].tolist(), rows[i].tolist()) * alpha + bias[i, j]
+    return _wrapped(made)
+
+
+class _Windows(NamedTuple):
+    """The windows that a kernel sees: for each place of the output, which places of the input."""
+
+    shape: tuple[int, ...]
+    #: [outputs, kernel]: places in the flattened input; -1 in the padding, -2 beyond it.
+    places: Any
+
+
+def _windows(
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+) -> _Windows:
+    rank = len(kernel)
+    strides, dilations = list(strides or [1] * rank), list(dilations or [1] * rank)
+    wide = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    pads = list(pads or [0] * 2 * rank)
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        both = [
+            max((-(-size // s) - 1) * s + w - size, 0)
+            for size, s, w in zip(sizes, strides, wide, strict=True)
+        ]
+        less, more = [each // 2 for each in both], [each - each // 2 for each in both]
+        pads = less + more if auto_pad == "SAME_UPPER" else more + less
+    counts, axes = [], []
+    for at in range(rank):
+        size, before, after = sizes[at], pads[at], pads[at + rank]
+        room = size + before + after - wide[at]
+        count = (-(-room // strides[at]) if ceil_mode else room // strides[at]) + 1
+        if ceil_mode and (count - 1) * strides[at] >= size + before:
+            count -= 1  # a window begins in the input, or in the padding before it
+        start = np.arange(count)[:, None] * strides[at] - before
+        place = start + np.arange(kernel[at]) * dilations[at]
+        axes.append(np.where(place >= size + after, -2, np.where((place < 0) | (place >= size), -1, place)))
+        counts.append(count)
+    found = []
+    for where in product(*(range(each) for each in counts)):
+        lines = np.meshgrid(*(axes[at][each] for at, each in enumerate(where)), indexing="ij")
+        inside = np.all([line >= 0 for line in lines], axis=0)
+        flat = np.ravel_multi_index([np.maximum(line, 0) for line in lines], sizes)
+        outside = np.where(np.any([line == -2 for line in lines], axis=0), -2, -1)
+        found.append(np.where(inside, flat, outside).ravel())
+    return _Windows(tuple(counts), np.array(found).reshape(len(found), math.prod(kernel)))
+
+
+def _conv(
+    x: Any, weight: Any, bias: Any = None, *, group: int = 1, **geometry: Any
+) -> Any:
+    """A convolution: one dot for each element, of what its window sees and the kernel, with the bias."""
+    source, kernels = as_objects(x), as_objects(weight)
+    geometry.pop("kernel_shape", None)  # that of the weights, if it is given
+    seen = _windows(source.shape[2:], kernels.shape[2:], **geometry)
+    source = source.reshape(*source.shape[:2], -1)
+    kernels = kernels.reshape(*kernels.shape[:2], -1)
+    width, each_group = kernels.shape[1], len(kernels) // group
+    made = np.empty((len(source), len(kernels), len(seen.places)), dtype=object)
+    inside = [(places[places >= 0], places >= 0) for places in seen.places]
+    for n, m, at in np.ndindex(made.shape):
+        places, mask = inside[at]
+        first = m // each_group * width
+        window = source[n, first : first + width][:, places].ravel().tolist()
+        add = 0.0 if bias is None else bias[m]
+        made[n, m, at] = dot(kernels[m][:, mask].ravel().tolist(), window, add)
+    return _wrapped(made.reshape(*made.shape[:2], *seen.shape))
+
+
+def _pooled(
+    of_window: Callable[[list[Any], int], Any], x: Any, count_padding: int, kernel: Any, geometry: Any
+) -> Any:
+    source = as_objects(x)
+    seen = _windows(source.shape[2:], kernel, **geometry)
+    source = source.reshape(*source.shape[:2], -1)
+    made = np.empty((*source.shape[:2], len(seen.places)), dtype=object)
+    for n, c, at in np.ndindex(made.shape):
+        places = seen.places[at]
+        window = source[n, c, places[places >= 0]].tolist()
+        made[n, c, at] = of_window(window, int((places >= -1).sum()) if count_padding else len(window))
+    return _wrapped(made.reshape(*made.shape[:2], *seen.shape))
+
+
+def _max_pool(x: Any, *, kernel_shape: Any, **geometry: Any) -> Any:
+    geometry.pop("storage_order", None)  # which is about a second output, of places
+    return _pooled(lambda window, _: largest(window), x, 0, kernel_shape, geometry)
+
+
+def _average_pool(x: Any, *, kernel_shape: Any, count_include_pad: int = 0, **geometry: Any) -> Any:
+    return _pooled(lambda window, n: _total(window) / n, x, count_include_pad, kernel_shape, geometry)
+
+
+# ------------------------------------------------------------------------------------ normalisation
+def _batch_norm(
+    x: Any, scale: Any, bias: Any, mean: Any, var: Any, *, epsilon: float = 1e-5, training_mode: int = 0,
+    **_: Any,
+) -> Any:  # fmt: skip
+    if training_mode:
+        raise NotImplementedError("it is in training mode; export the model for inference")
+    shape = (-1, *[1] * (np.ndim(x) - 2))
+    scale, bias, mean, var = (each.reshape(shape) for each in (scale, bias, mean, var))
+    return (x - mean) / np.sqrt(var + epsilon) * scale + bias
+
+
+def _normalised(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
+    away = x - np.mean(x, axis=axes, keepdims=True)
+    return away / np.sqrt(np.mean(away * away, axis=axes, keepdims=True) + epsilon)
+
+
+def _layer_norm(
+    x: Any, scale: Any, bias: Any = None, *, axis: int = -1, epsilon: float = 1e-5, **_: Any
+) -> Any:
+    made = _normalised(x, tuple(range(axis % np.ndim(x), np.ndim(x))), epsilon) * scale
+    return made if bias is None else made + bias
+
+
+def _instance_norm(x: Any, scale: Any, bias: Any, *, epsilon: float = 1e-5) -> Any:
+    shape = (-1, *[1] * (np.ndim(x) - 2))
+    return _normalised(x, tuple(range(2, np.ndim(x))), epsilon) * scale.reshape(shape) + bias.reshape(shape)
+
+
+# ------------------------------------------------------------------------------------------- shapes
+def _reshape(x: Any, shape: Any, *, allowzero: int = 0) -> Any:
+    wanted = _ints(shape)
+    return x.reshape([x.shape[at] if n == 0 and not allowzero else n for at, n in enumerate(wanted)])
+
+
+def _squeeze(x: Any, axes_input: Any = None, *, axes: Any = None) -> Any:
+    over = axes if axes_input is None else axes_input
+    return np.squeeze(x, None if over is None else tuple(_ints(over)))
+
+
+def _unsqueeze(x: Any, axes_input: Any = None, *, axes: Any = None) -> Any:
+    return np.expand_dims(x, tuple(_ints(axes if axes_input is None else axes_input)))
+
+
+def _slice(
+    x: Any, starts_input: Any = None, ends_input: Any = None, axes_input: Any = None, steps: Any = None, *,
+    starts: Any = None, ends: Any = None, axes: Any = None,
+) -> Any:  # fmt: skip
+    first = _ints(starts if starts_input is None else starts_input)
+    last = _ints(ends if ends_input is None else ends_input)
+    over = axes if axes_input is None else axes_input
+    over = range(len(first)) if over is None else _ints(over)
+    items: list[Any] = [slice(None)] * np.ndim(x)
+    by = [1] * len(first) if steps is None else _ints(steps)
+    for axis, begin, end, step in zip(over, first, last, by, strict=True):
+        below = step < 0 and end < -x.shape[axis]
+        items[axis] = slice(begin, None if below else end, step)
+    return x[tuple(items)]
+
+
+def _split(
+    x: Any, sizes: Any = None, *, axis: int = 0, split: Any = None, num_outputs: int | None = None
+) -> list[Any]:
+    length, given = x.shape[axis], split if sizes is None else sizes
+    if given is None:
+        each = -(-length // (num_outputs or 1))
+        ends = [*range(each, length, each)]
+    else:
+        ends = np.cumsum(_ints(given))[:-1].tolist()
+    return [*np.split(x, ends, axis)]
+
+
+def _pad(x: Any, pads_input: Any = None, value: Any = 0.0, axes: Any = None, *, mode: str = "constant",
+         pads: Any = None) -> Any:  # fmt: skip
+    given, rank = _ints(pads if pads_input is None else pads_input), np.ndim(x)
+    over = [*range(rank)] if axes is None else [each % rank for each in _ints(axes)]
+    widths = [(0, 0)] * rank
+    for at, axis in enumerate(over):
+        widths[axis] = given[at], given[at + len(over)]
+    places = np.arange(np.size(x)).reshape(np.shape(x))
+    if mode != "constant":
+        if mode not in ("reflect", "edge"):
+            raise NotImplementedError(f"its mode is {mode!r}; known are constant, reflect and edge")
+        by: Any = mode
+        return np.ravel(x)[np.pad(places, widths, mode=by)]
+    found = np.pad(places, widths, constant_values=np.size(x))
+    return np.append(np.ravel(x), 0.0 if value is None else value)[found]
+
+
+def _constant(**held: Any) -> Any:
+    [(kind, value)] = held.items()
+    return value if kind == "value" else np.array(value)
+
+
+def _cast(x: Any, like: Any = None, *, to: int = 1, **_: Any) -> Any:
+    """To whole numbers and truth values only what is plain; a float stays what it is."""
+    if like is not None:
+        to = 7 if like.dtype.kind in "iu" else 9 if like.dtype == bool else 1
+    kind = {9: bool} | dict.fromkeys((2, 3, 4, 5, 6, 7, 12, 13), np.int64)
+    if holds_values(x):
+        if to in kind:
+            raise NotImplementedError("it makes a whole number or a truth value of what is computed")
+        return x
+    return np.asarray(x).astype(kind.get(to, float))
+
+
+def _divide(a: Any, b: Any) -> Any:
+    if {np.asarray(each).dtype.kind for each in (a, b)} <= {"i", "u"}:
+        return np.trunc(np.divide(a, b)).astype(np.int64)
+    return np.divide(a, b)
+
+
+def _power(a: Any, b: Any) -> Any:
+    if np.asarray(a).dtype.kind in "iu" and np.asarray(b).dtype.kind in "iu":
+        return np.power(a, b)
+    return np.power(a, np.asarray(b, dtype=float) if not holds_values(b) else b)
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    return elementwise(lambda yes, this, other: this if yes else other, _plain(condition), a, b)
+
+
+def _plain(x: Any) -> Any:
+    return np.asarray(x, dtype=bool)
+
+
+def _folded(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    return lambda *several: reduce(function, several)
+
+
+def _of_all(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of scalars, of all elements; the attributes are its other arguments."""
+    return lambda *several, **options: elementwise(partial(function, **options), *several)
+
+
+def _clipped(
+    x: Any, low_input: Any = None, high_input: Any = None, *, min: Any = None, max: Any = None  # noqa: A002
+) -> Any:
+    low, high = (given if each is None else each for each, given in ((low_input, min), (high_input, max)))
+    if low is not None and high is not None:
+        return elementwise(clip, x, low, high)
+    if low is None and high is None:
+        return x
+    return elementwise(maximum, x, low) if high is None else elementwise(minimum, x, high)
+
+
+def _gelu(x: Any, *, approximate: str = "none") -> Any:
+    if approximate == "none":
+        return gelu(x)
+    return 0.5 * x * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def _selu(x: Any, *, alpha: float = 1.6732632423543772, gamma: float = 1.0507009873554805) -> Any:
+    return gamma * elu(x, alpha)
+
+
+#: By the name of an operator a function of its inputs, with its attributes; a list has several outputs.
+OPERATORS: dict[str, Callable[..., Any]] = {
+    # ------------------------------------------------------------------------- element by element
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": _power, "Neg": np.negative,
+    "Abs": np.abs, "Exp": np.exp, "Log": np.log, "Sqrt": np.sqrt, "Reciprocal": lambda x: 1.0 / x,
+    "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan,
+    "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Erf": _of_all(erf), "Sign": np.sign,
+    "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint,
+    "Relu": _of_all(relu), "Sigmoid": _of_all(sigmoid), "Softplus": _of_all(softplus), "Gelu": _gelu,
+    "LeakyRelu": lambda x, alpha=0.01: elementwise(leaky_relu, x, alpha),
+    "PRelu": lambda x, slope: elementwise(leaky_relu, x, slope),
+    "Elu": lambda x, alpha=1.0: elementwise(elu, x, alpha), "Selu": _selu,
+    "Celu": lambda x, alpha=1.0: alpha * elementwise(elu, x / alpha, 1.0),
+    "HardSigmoid": lambda x, alpha=0.2, beta=0.5: elementwise(clip, alpha * x + beta, 0.0, 1.0),
+    "HardSwish": lambda x: x * elementwise(clip, x / 6.0 + 0.5, 0.0, 1.0),
+    "Swish": lambda x, alpha=1.0: x * _of_all(sigmoid)(alpha * x),
+    "Mish": lambda x: x * np.tanh(_of_all(softplus)(x)), "Softsign": lambda x: x / (1.0 + np.abs(x)),
+    "Clip": _clipped, "Max": _folded(partial(elementwise, maximum)),
+    "Min": _folded(partial(elementwise, minimum)), "Sum": _folded(np.add),
+    "Mean": lambda *several: reduce(np.add, several) / len(several),
+    "Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal, "And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not,
+    "Where": _where, "Identity": lambda x: x, "Cast": _cast, "CastLike": _cast,
+    "Dropout": lambda x, *_, **__: x,
+    # ------------------------------------------------------------------------------------ products
+    "MatMul": np.matmul, "Gemm": _gemm, "Conv": _conv,
+    "Einsum": lambda *several, equation: np.einsum(equation, *several),
+    # ------------------------------------------------------------------------------- along an axis
+    "ReduceSum": _reduction(_total), "ReduceMean": _reduction(lambda e: _total(e) / len(e)),
+    "ReduceMax": _reduction(largest), "ReduceMin": _reduction(lambda e: np.min(_row(e))),
+    "ReduceProd": _reduction(lambda e: np.prod(_row(e))),
+    "ReduceL1": _reduction(lambda e: _total(np.abs(_row(e)))),
+    "ReduceL2": _reduction(lambda e: np.sqrt(dot(e, e))), "ReduceSumSquare": _reduction(lambda e: dot(e, e)),
+    "ReduceLogSum": _reduction(lambda e: np.log(_total(e))), "ReduceLogSumExp": _reduction(logsumexp),
+    "Softmax": _by_rows(softmax, -1), "LogSoftmax": _by_rows(log_softmax, -1),
+    "Softmax-1": _by_rows(softmax, 1, flat=True), "LogSoftmax-1": _by_rows(log_softmax, 1, flat=True),
+    "MaxPool": _max_pool, "AveragePool": _average_pool,
+    "GlobalMaxPool": lambda x: _reduction(largest)(x, axes=range(2, np.ndim(x))),
+    "GlobalAveragePool": lambda x: np.mean(x, axis=tuple(range(2, np.ndim(x))), keepdims=True),
+    "BatchNormalization": _batch_norm, "LayerNormalization": _layer_norm,
+    "InstanceNormalization": _instance_norm,
+    # -------------------------------------------------------------------------------------- shapes
+    "Flatten": lambda x, axis=1: x.reshape(math.prod(x.shape[: axis % (x.ndim + 1)]), -1),
+    "Reshape": _reshape, "Transpose": lambda x, perm=None: np.transpose(x, perm),
+    "Concat": lambda *several, axis: np.concatenate(several, axis=axis), "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze, "Slice": _slice, "Split": _split, "Pad": _pad,
+    "Gather": lambda x, places, axis=0: np.take(x, np.asarray(places, dtype=np.int64), axis=axis),
+    "Expand": lambda x, shape: np.broadcast_to(x, np.broadcast_shapes(np.shape(x), tuple(_ints(shape)))),
+    "Tile": lambda x, repeats: np.tile(x, _ints(repeats)),
+    "Shape": lambda x, start=0, end=None: np.array(np.shape(x)[start:end], dtype=np.int64),
+    "Size": lambda x: np.array(np.size(x)), "Constant": _constant,
+    "ConstantOfShape": lambda shape, value=None: np.full(_ints(shape), 0.0 if value is None else value[0]),
+    "Range": np.arange,
+}  # fmt: skip

@@ -1,0 +1,273 @@
+"""A program as source for another array library: the matrices of replay, with nothing written in place.
+
+The plan of the matrix form and its statements are those that run on NumPy. They are printed here as functions
+of arrays alone: ``x.sum(axis=0)`` is ``np.sum(x, axis=0)``, a slice is ``np.part(x, np.s_[:, 0])``, and what
+adds to a part of an array makes a new one, ``np.added(x, places, piece)``. ``np`` is then whatever has these
+functions under NumPy's names, a *namespace*: of JAX, of PyTorch, or of what only notes that it was asked
+(ONNX). Beside arithmetic, ``@``, comparisons, ``&`` and ``|`` of its arrays it has :data:`NEEDED`.
+
+The gradient is that of Σ c·y over the outputs y with a cotangent c for each: inputs of one more program, of
+which the graph is this one's and a dot. So each output of each sample has an upstream gradient of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from microbp.graph import Graph
+from microbp.replay.axes import Array, Operand, arranged, full
+from microbp.replay.code import Tree, call, index, name, text
+from microbp.replay.forms import defined
+from microbp.replay.function_graph import Captured
+from microbp.replay.groups import CONSTANT, THETA
+from microbp.replay.matrix import MANY, Plan
+from microbp.replay.numpy_rules import HELPERS
+from microbp.replay.passes import Comment, Contribution, Writer, _covering
+from microbp.rules import RULES
+
+__all__ = ["NEEDED", "Functional"]
+
+#: What a namespace has: ``leads`` says which element is the first of the largest of its row.
+NEEDED = [
+    "abs", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos",
+    "arctan", "sqrt", "square", "sign", "power", "maximum", "minimum", "logaddexp", "erf", "erfc", "where",
+    "sum", "max", "vdot", "leads", "reshape", "transpose", "swapaxes", "broadcast_to", "repeat",
+    "concatenate", "zeros", "part", "added", "constant", "inf", "nan", "s_",
+]  # fmt: skip
+#: What NumPy's source computes by looking at numbers, or in place.
+_OWN = """\
+def d_sigmoid(a, y):
+    return np.where(a < 5.0, y * (1.0 - y), np.exp(-a) * y * y)
+
+
+def d_tanh(a, y):
+    return np.where(y * y < 0.9, 1.0 - y * y, 1.0 / np.square(np.cosh(a)))
+
+
+def rest(weights):
+    return np.sum(np.where(np.leads(weights), 0.0, weights), axis=-1, keepdims=True)
+
+
+def erf(a):
+    return np.erf(a)
+
+
+def erfc(a):
+    return np.erfc(a)
+"""
+WRONG = {
+    "many": "{0}: this graph is more than {1:,} array operations, and is not written out as such; a smaller "
+        "one, or one of layers, is",
+    "lacking": "{0}: {1} has no form in arrays",
+    "shape": "the inputs have the shape {0}; this program takes {1} for one sample, and batches of shape "
+        "(…, {2})",
+    "theta": "theta is a vector of {0} numbers, as program.parameters; this one has the shape {1}",
+    "gradient": "{0}: gradient is 'ours' or 'theirs', not {1!r}",
+}  # fmt: skip
+
+
+class Functional:
+    """The functions of a captured graph; made once, and defined for each namespace."""
+
+    def __init__(self, captured: Captured, caller: str, gradient: str = "theirs") -> None:
+        if gradient not in ("ours", "theirs"):
+            raise ValueError(WRONG["gradient"].format(caller, gradient))
+        self.captured, self._caller = captured, caller
+        self.plan = self._planned(captured)
+        writer = _Writer(self.plan)
+        writer.forward()
+        writer.outputs()
+        #: The name of the vector of all parameters, and whether more than the arrays of it is used.
+        self.theta, self.theta_used = self.plan.arrays[THETA].name, writer.theta_used
+        #: ``value(x, theta, n)``: of inputs [n, inputs] and the vector of parameters outputs [n, outputs].
+        self.value_source = self._source("value", writer, "y")
+
+    @cached_property
+    def slopes_source(self) -> str:
+        """``slopes(x, theta, n)`` for x with the cotangents behind the inputs: dx, and dtheta."""
+        plan = self._slopes_plan
+        writer, theta = _Writer(plan), plan.arrays[THETA].name
+        writer.forward()
+        writer.assign(f"d{theta}", call("np.zeros", (len(self.captured.params),)))
+        for each in plan.used.values():
+            writer.assign(f"d{each.name}", call("np.zeros", each.shape))
+        writer.backward()
+        for each in plan.used.values():
+            flat = call("np.reshape", name(f"d{each.name}"), (-1,))
+            members = writer.constant(each.members.ravel(), "at")
+            writer.assign(f"d{theta}", call("np.added", name(f"d{theta}"), members, flat))
+        if not all(self.captured.trained):
+            mask = writer.constant(np.array(self.captured.trained, dtype=float), "c")
+            writer.assign(f"d{theta}", ast.BinOp(name(f"d{theta}"), ast.Mult(), mask))
+        return self._source("slopes", writer, f"dx, d{theta}")
+
+    @cached_property
+    def _slopes_plan(self) -> Plan:
+        return self._planned(_with_cotangents(self.captured))
+
+    def batch(self, inputs: tuple[int, ...], theta: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the batch, of inputs and parameters of these shapes; ValueError where they misfit."""
+        shape, count = self.captured.input_shape, (len(self.captured.params),)
+        lead = len(inputs) - len(shape)
+        if lead < 0 or inputs[lead:] != shape:
+            raise ValueError(WRONG["shape"].format(inputs, shape, ", ".join(map(str, shape))))
+        if theta != count:
+            raise ValueError(WRONG["theta"].format(*count, theta))
+        return inputs[:lead]
+
+    def value(self, namespace: Any) -> Callable[..., Any]:
+        """The function of that name, in the namespace."""
+        return self._defined("value", self.value_source, self.plan, namespace)
+
+    def slopes(self, namespace: Any) -> Callable[..., Any]:
+        """The function of that name, in the namespace."""
+        return self._defined("slopes", self.slopes_source, self._slopes_plan, namespace)
+
+    def _planned(self, captured: Captured) -> Plan:
+        plan = Plan(captured)
+        if not plan.has_matrices:
+            raise ValueError(WRONG["many"].format(self._caller, MANY))
+        return plan
+
+    def _source(self, function: str, writer: _Writer, result: str) -> str:
+        plan = writer.plan
+        theta, head = plan.arrays[THETA].name, []
+        for each in plan.used.values():
+            members = writer.constant(each.members, "at")
+            head.append(f"{each.name} = {text(call('np.part', name(theta), members))}")
+        lines = [*head, *writer.printed(), f"return {result}"]
+        if any(_names(line.value) & {"dpow"} for line in writer.statements):
+            raise ValueError(WRONG["lacking"].format(self._caller, "a further derivative of a power"))
+        helpers = "\n\n".join([_OWN, *(HELPERS[word] for word in ("sigmoid", "shift", "times"))])
+        return "\n".join([helpers, "", f"def {function}(x, {theta}, n):", *(f"    {line}" for line in lines)])
+
+    @staticmethod
+    def _defined(function: str, source: str, plan: Plan, namespace: Any) -> Callable[..., Any]:
+        made = defined(source)
+        made["np"] = namespace
+        made.update({word: namespace.constant(held) for word, held in plan.constants.items()})
+        found: Callable[..., Any] = made[function]
+        return found
+
+
+def _names(tree: Tree) -> set[str]:
+    return {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+
+
+class _Writer(Writer):
+    """The statements of a plan, none of which writes into an array."""
+
+    def add(self, target: Tree | None, value: Any, sign: str = "=", comment: Comment = "") -> None:
+        """A line that computes something; what is about Python alone is left to the function around it."""
+        if target is not None:
+            super().add(target, value, sign, comment)
+
+    def own(self, tree: Tree) -> Tree:
+        """The tree: no array is written into, whoever has it."""
+        return tree
+
+    def outputs(self) -> None:
+        """The outputs of each sample, side by side in their order."""
+        plan, order, pieces = self.plan, [], []
+        for home, (places, which) in plan.outputs.items():
+            held: Any = plan.captured.graph.data[places] if home == CONSTANT else np.array(places)
+            array = None if home == CONSTANT else plan.array(home)
+            piece = self.read(Operand(home, held).along(array, ("o",), held.shape))
+            pieces.append(full(piece, ("n", "o"), {"n": None, "o": len(which)}))
+            order += which
+        y = pieces[0]
+        if len(pieces) > 1:
+            y = call("np.concatenate", pieces, axis=1)
+        if order != sorted(order):
+            y = index(y, slice(None), self.constant(np.argsort(order), "at"))
+        self.assign("y", y)
+
+    def receive(self, target: Array, each: Contribution, comment: Comment = "") -> None:
+        """``target[places] += piece``, as a new array."""
+        if _covering(target, each.operand) is not None:
+            super().receive(target, each, comment)
+            return
+        layout = (*(("n",) if target.varies else ()), *each.operand.axes)
+        piece = arranged(each.make(layout), layout)
+        at, into = self.constant(each.operand.held, "at"), name(target.name)
+        if len(target.shape) > 1:
+            flat = call("np.reshape", into, (-1,))
+            made = call("np.reshape", call("np.added", flat, at, piece), target.shape)
+        else:
+            made = call("np.added", into, at, piece)
+        self.add(into, made, "=", comment)
+
+    def printed(self) -> list[str]:
+        """The lines."""
+        lines = []
+        for line in self.statements:
+            assert line.target is not None
+            word = line.target.value if isinstance(line.target, ast.Subscript) else line.target
+            value = text(_Functions().visit(copy.deepcopy(line.value)))
+            sums = line.sign == "+=" or word is not line.target  # the whole of what begins with 0
+            lines.append(f"{text(word)} = {f'{text(word)} + {value}' if sums else value}")
+        return lines
+
+
+class _Functions(ast.NodeTransformer):
+    """Methods and indices as functions of arrays."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Attribute(value=of, attr="reshape" | "transpose" as word), args=args):
+                return call(f"np.{word}", of, ast.Tuple(args))
+            case ast.Call(func=ast.Attribute(value=of, attr="copy")):
+                return of
+            case ast.Call(func=ast.Attribute(value=of, attr=word), args=args, keywords=keywords):
+                return ast.Call(name(f"np.{word}"), [of, *args], keywords)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        return call("np.part", node.value, ast.Subscript(name("np.s_"), node.slice))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        return call("np.transpose", node.value) if node.attr == "T" else node
+
+
+def _with_cotangents(captured: Captured) -> Captured:
+    """The program whose one output is Σ c·y, with the c as inputs behind the others."""
+    record, count = captured.graph._record(), len(captured.graph)
+    outputs = list(captured.outputs)
+    given = [*range(count, count + len(outputs))]
+    dot = RULES["dot"]
+    rules = record["rules"] if dot in record["rules"] else (*record["rules"], dot)
+    width = len(record["args"])
+    more: dict[str, list[Any]] = {
+        "op": [*[-1] * len(given), rules.index(dot)],
+        "first": [*[width] * len(given), width + 2 * len(given) + 1],
+        "args": [*outputs, *given, -1 - len(record["consts"])],
+        "consts": [0.0],
+        "data": [*[1.0] * len(given), float(captured.graph.data[outputs].sum())],
+        "local": [np.nan] * (2 * len(given) + 1),
+        "grad": [np.nan] * (len(given) + 1),
+        "known": [False] * (len(given) + 1),
+        "needs": [True] * (len(given) + 1),
+    }
+    for word, held in more.items():
+        record[word] = np.append(record[word], np.array(held, record[word].dtype))
+    names = [*(f"c{at}" for at in given), "c·y"]
+    blank = {"named": False, "sites": None, "groups": (), "paths": ()}
+    labels: dict[str, list[Any]] = {word: [each] * len(names) for word, each in blank.items()}
+    record |= {word: [*record[word], *held] for word, held in {"names": names, **labels}.items()}
+    graph = Graph._restored({**record, "rules": rules, "roots": (count + len(given),)})
+    return captured._replace(
+        graph=graph,
+        inputs=(*captured.inputs, *given),
+        outputs=(count + len(given),),
+        input_shape=(len(captured.inputs) + len(given),),
+        output_shape=(),
+    )

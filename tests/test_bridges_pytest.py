@@ -1,0 +1,76 @@
+"""The plugin of pytest: a test with a wrong gradient fails, and shows the report."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+RIGHT = """
+import numpy as np
+
+def cost(x):
+    return np.sum(np.sin(x) * x)
+
+def test_array(assert_gradients):
+    report = assert_gradients(cost, [0.5, 2.0], gradient=lambda x: np.cos(x) * x + np.sin(x))
+    assert report.counts == {"agree": 2}
+
+def test_values(assert_gradients):
+    from microbp import Value
+    w, x = Value(0.5, name="w"), 3.0
+    assert_gradients((w * x).tanh(), [w])
+"""
+WRONG = """
+import numpy as np
+
+def test_wrong(assert_gradients):
+    W = np.array([0.5, 2.0])
+    assert_gradients(lambda x: np.sum(x**2), W, gradient=lambda x: np.array([1.0, 3.5]))
+
+def test_nothing_is_known(assert_gradients):
+    assert_gradients(abs, np.array(0.0), gradient=0.0)
+"""
+
+
+def test_a_right_gradient_passes(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(RIGHT)
+    pytester.runpytest_subprocess("-p", "microbp_pytest").assert_outcomes(passed=2)
+
+
+def test_a_wrong_gradient_fails_with_the_report(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(WRONG)
+    result = pytester.runpytest_subprocess("-p", "microbp_pytest")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines([
+        "*check_gradients(loss = 4.25): 1 agree, 1 DISAGREE",
+        "*name *claimed *numerical *verdict",
+        "*W[[]0[]] *+1.0000000 *+1.0000000 *agree",
+        "*W[[]1[]] *+3.5000000 *+4.0000000 *DISAGREE",
+    ])  # fmt: skip
+    result.stdout.fnmatch_lines(["*check_gradients(loss = 0): 1 inconclusive", "*kink or jump within the *"])
+    result.stdout.no_fnmatch_line("*microbp_pytest.py:*")  # the test's own line is shown
+
+
+def test_a_session_that_does_not_use_it_does_not_import_microbp(tmp_path: Path) -> None:
+    asks = "import sys\ndef test():\n    assert not {'microbp', 'numpy'} & sys.modules.keys()\n"
+    (tmp_path / "test_other.py").write_text(asks)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "microbp_pytest", "-p", "no:cacheprovider"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_it_is_installed_as_a_plugin_under_the_name_of_its_module() -> None:
+    """So that ``-p microbp_pytest`` beside an installed one registers nothing twice."""
+    config = ConfigParser()
+    config.read(Path(__file__).parents[1] / "setup.cfg")
+    assert config["options.entry_points"]["pytest11"].split() == ["microbp_pytest", "=", "microbp_pytest"]
+    assert config["options"]["py_modules"].split() == ["microbp_pytest"]
