@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 import microbp
@@ -643,6 +644,28 @@ def test_what_a_step_does_is_told_to_a_screen_reader(tab, pass_):
         "all => all.filter(e => !(e.ariaLabel || e.innerText || e.labels?.length)).map(e => e.id)"
     )
     assert unnamed == []
+
+
+AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("how", ["whole", "around", "phone", "exercise", "update"])
+def test_axe_finds_nothing(opened, file, lecture, scheme, how):
+    path, size = (lecture if how == "around" else file), (PHONE if how == "phone" else DESKTOP)
+    tab = opened(path, "#17", color_scheme=scheme, viewport=size, reduced_motion="reduce")
+    if how in {"exercise", "update"}:
+        tab.click(f"#{how}")
+    found = Axe().run(tab, options=AXE).response["violations"]
+    assert [(each["id"], node["html"], node["failureSummary"]) for each in found for node in each["nodes"]] == []
+
+
+def test_axe_finds_what_is_planted(opened, file):
+    tab = opened(file, viewport=DESKTOP)
+    tab.evaluate("byId('search').removeAttribute('aria-label'); byId('search').removeAttribute('placeholder')")
+    tab.evaluate("byId('counter').style.color = '#cccccc'")
+    found = {each["id"] for each in Axe().run(tab, options=AXE).response["violations"]}
+    assert found >= {"label", "color-contrast"}
 
 
 # ------------------------------------------------------------------- the map, the time line, the paths
