@@ -37,6 +37,10 @@ VIEW: dict[str, dict[str, Any]] = {
         "type": float, "metavar": "FRACTION",
         "help": "only the paths that carry this share of the gradient, such as 0.9",
     },
+    "unfold": {"action": "append", "metavar": "NAME", "help": "open what has this name: layers.1, W"},
+    "hide": {"action": "append", "metavar": "NAME", "help": "an exercise sheet: leave this gradient blank"},
+    "answers": {"action": "store_const", "const": True, "help": "the key of the sheet"},
+    "findings": {"action": "store_const", "const": True, "help": "mark what `diagnose` finds"},
     "edges": {
         "choices": ("local", "contribution", "none"),
         "help": "what stands at the edges (default: local derivatives)",
@@ -70,7 +74,9 @@ def _tried(
         raise CommandError(f"{', '.join(foreign)} cannot be had for {what}: leave out what is not for it")
     if "hops" in options and "around" not in options:
         raise CommandError("--hops says how far around a value: name it with --around")
-    names = {"between": ("x", "y"), "around": "x", "step": 0}
+    if "answers" in options and "hide" not in options:
+        raise CommandError("--answers is the key of a sheet: name what is blank with --hide")
+    names = {"between": ("x", "y"), "around": "x", "step": 0, "unfold": ["x"], "hide": ["x"], "findings": ()}
     y = Value(1.0, name="x") * 2.0
     with _refused("cannot draw"):
         if options.get("step", 0) < 0:
@@ -123,6 +129,8 @@ def _draw(args: argparse.Namespace) -> int:
     options = _tried(args, draw, what, engine=path.suffix.lower() != ".dot")
     graph = run_script(args.script, args.arguments).graph(args.root)
     with _refused(f"cannot draw {graph.root.name}"):
+        if "findings" in options:
+            options["findings"] = microbp.diagnose(graph, names={}, show=False)
         drawing = draw(graph, **options)
         with writing(path):
             drawing.save(path)
