@@ -10,7 +10,7 @@ from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.callers import whole_number
 from viz.contents import Contents, clusters, edges
-from viz.focus import focus
+from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
 from viz.picture import Picture
@@ -67,27 +67,12 @@ def picture(
     minutes, a name in ``unfold`` that nothing has, and as :func:`viz.focus.focus` does; TypeError for what
     is no Graph.
     """
-    return next(
-        pictures(
-            graph, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops,
-            share=share, unfold=unfold, findings=findings,
-        )
-    )  # fmt: skip
+    view = View(parameters, between, around, hops, share, unfold, findings)
+    return next(pictures(graph, fold, max_nodes, view))
 
 
 def pictures(
-    graph: Graph,
-    fold: str = "auto",
-    max_nodes: int = 120,
-    *,
-    parameters: Iterable[str | Value] | None = None,
-    between: tuple[str | Value, str | Value] | None = None,
-    around: str | Value | None = None,
-    hops: int = 2,
-    share: float | None = None,
-    unfold: Iterable[str] = (),
-    findings: Diagnosis | Iterable[Finding] = (),
-    alone: Collection[int] = (),
+    graph: Graph, fold: str, max_nodes: int, view: View, alone: Collection[int] = ()
 ) -> Iterator[Picture]:
     """The pictures from which ``fold="auto"`` takes one, the finest first; of another ``fold`` the only one.
 
@@ -102,11 +87,11 @@ def pictures(
         raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes}")
     if not isinstance(graph, Graph):
         raise TypeError(f"picture() takes a Graph, Graph(loss), not an object of type {type(graph).__name__}")
-    kind = kinds(graph, parameters)
-    shown, told = focus(graph, kind, between=between, around=around, hops=hops, share=share)
+    kind = kinds(graph, view.parameters)
+    shown, told = focus(graph, kind, view)
     values = Values(graph, kind, shown)
-    found = _by_position(graph, findings)
-    opened = [unfold] if isinstance(unfold, str) else [*unfold]
+    found = _by_position(graph, view.findings)
+    opened = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
 
     def drawn(partition: Partition, phrase: str) -> Picture:
         if opened:

@@ -18,6 +18,7 @@ from viz import dot
 from viz.callers import caller_scope, not_drawn
 from viz.colours import DARK, LIGHT
 from viz.engines import ENGINES, NoEngine, engine_name, render
+from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
 from viz.legible import Levels
@@ -210,7 +211,7 @@ def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) ->
     """
     if len(graph) < _MAPPED:
         return "", []
-    levels = pictures(graph, parameters=parameters)
+    levels = pictures(graph, "auto", 120, View(parameters))
     folded = (each._replace(title="", note=each.note or "all values") for each in levels)
     found, laid_out = Levels(folded, Style(edges="none", legend=False), engine).legible(_MAP)
     if not laid_out:
