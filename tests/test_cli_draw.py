@@ -70,8 +70,8 @@ def test_a_sheet_its_key_what_is_opened_and_what_is_found(folder, capsys):
     assert cli.main(["draw", "net.py", "--unfold", "w", "--findings", "-o", "loss.dot"]) == 0
     assert cli.main(["draw", "net.py", "--unfold", "v", "-o", "loss.dot"]) == 2
     assert "unfold: no group or value of the graph is named 'v'" in capsys.readouterr().err
-    dead = "from microbp import Value\nw = Value(-1.0, 'w')\nloss = w.relu() * Value(2.0, 'x')\nloss.backward()\n"
-    (folder / "dead.py").write_text(dead, encoding="utf-8")
+    dead = "w = Value(-1.0, 'w')\nloss = w.relu() * Value(2.0, 'x')\nloss.backward()\n"
+    (folder / "dead.py").write_text(f"from microbp import Value\n{dead}", encoding="utf-8")
     assert cli.main(["draw", "dead.py", "--findings"]) == 0
     assert "dead" in (folder / "dead.svg").read_text(encoding="utf-8").lower()
 

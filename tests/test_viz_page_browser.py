@@ -493,7 +493,8 @@ def test_long_names_are_told_apart_in_boxes_and_tables(opened, folder):
     values = [Value(1.0 + k, f"the_weight_of_the_hidden_layer_number_{k}") for k in range(5)]
     values.append(Value(2.0, "w" * 60))
     tab = opened(page(microbp.sum(values).tanh(), names={}).save(folder / "long.html"))
-    for shown in ("#parameters tbody th bdi", "g.node.parameter text[font-weight], g.node.input text[font-weight]"):
+    bold = "g.node.parameter text[font-weight], g.node.input text[font-weight]"
+    for shown in ("#parameters tbody th bdi", bold):
         texts = [each for each in tab.locator(shown).all_text_contents() if each.strip()]
         assert len(set(texts)) == len(values)
         assert max(map(len, texts)) <= 24
@@ -657,7 +658,8 @@ def test_axe_finds_nothing(opened, file, lecture, scheme, how):
     if how in {"exercise", "update"}:
         tab.click(f"#{how}")
     found = Axe().run(tab, options=AXE).response["violations"]
-    assert [(each["id"], node["html"], node["failureSummary"]) for each in found for node in each["nodes"]] == []
+    told = [(each["id"], node["html"], node["failureSummary"]) for each in found for node in each["nodes"]]
+    assert told == []
 
 
 def test_axe_finds_what_is_planted(opened, file):

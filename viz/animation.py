@@ -183,7 +183,7 @@ def gif(frames: Sequence[bytes], durations: Sequence[int]) -> bytes:
     All frames share one palette, so that what does not change neither flickers nor is stored again.
     """
     image = pillow()
-    pictures = [image.open(io.BytesIO(each)).convert("RGB") for each in frames]
+    pictures = [image.open(io.BytesIO(each)) for each in frames]
     sizes = {each.size for each in pictures}
     assert len(sizes) == 1, f"frames of different sizes: {sizes}"
     first, *others = with_one_palette(pictures)
