@@ -47,7 +47,7 @@ def picture(
     ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
     term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
     ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
-    mesh of more than four times as many edges. Samples that go through the same code are one box, × n;
+    mesh of more than five edges for each. Samples that go through the same code are one box, × n;
     the steps of a loop are one box with the gradients along it. ``unfold`` names groups, modules and
     arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
 
@@ -109,12 +109,12 @@ def pictures(
 def _is_small(partition: Partition, most: int) -> bool:
     """At most so many boxes, and no mesh of edges, and none that cross too many rows of boxes.
 
-    The neurons of two layers of a hundred would be a mesh, and so would be a value that each of sixty
-    steps reads with the result of the last.
+    The neurons of two layers of sixteen are a mesh, in which no edge can be followed; and so is a value
+    that each of sixty steps reads with the result of the last.
     """
     return (
         len(partition) <= most
-        and len(partition.arcs[0]) <= 4 * most
+        and len(partition.arcs[0]) <= 5 * len(partition)
         and reach(partition.order, partition.operands) <= min(30 * most, MOST)
     )
 
