@@ -47,7 +47,7 @@ def picture(
     ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
     term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
     ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
-    mesh of more than five edges for each. Samples that go through the same code are one box, × n;
+    mesh of more than six edges for each. Samples that go through the same code are one box, × n;
     the steps of a loop are one box with the gradients along it. ``unfold`` names groups, modules and
     arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
 
@@ -114,7 +114,7 @@ def _is_small(partition: Partition, most: int) -> bool:
     """
     return (
         len(partition) <= most
-        and len(partition.arcs[0]) <= 5 * len(partition)
+        and len(partition.arcs[0]) <= 6 * len(partition)
         and reach(partition.order, partition.operands) <= min(30 * most, MOST)
     )
 
