@@ -111,7 +111,7 @@ def test_what_cannot_be_drawn_is_one_line(folder, capsys, arguments, told):
          "--fold, --max-nodes, --share cannot be had for a single step: leave out what is not for it"),
         (["-o", "x.gif", "--step", "2"], "--step cannot be had for a GIF of the whole pass: "),
         (["--hops", "3"], "--hops says how far around a value: name it with --around"),
-        (["--answers"], "--answers is the key of a sheet: name what is blank with --hide"),
+        (["--answers"], "--answers is the key to an exercise sheet: say with --hide what is blank on it"),
         (["--fold", "foo"], "cannot draw: fold is one of 'auto', "),
         (["--share", "2"], "cannot draw: share"),
         (["--max-nodes", "0"], "cannot draw: max_nodes"),
