@@ -57,13 +57,13 @@ def drawings() -> dict[str, Drawing]:
         "t1": draw(tutorial_1(), title="The 2-2-1 net"),
         "t4": draw(tutorial_4(), title="The 2-2-2 net"),
         "t4-dark": draw(tutorial_4(), title="The 2-2-2 net", fold="sigma", dark=True, edges="contribution"),
-        "mlp-2-16-16-1": draw(
-            net_and_batch(MLP(2, [16, 16, 1], activation="tanh", seed=1), 1), title="A 2-16-16-1 net"
+        "mlp-2-8-8-1": draw(
+            net_and_batch(MLP(2, [8, 8, 1], activation="tanh", seed=1), 1), title="A 2-8-8-1 net"
         ),
         "batch-12": draw(
             net_and_batch(MLP(3, [4, 4, 1], seed=4), 12), title="12 samples through a 3-4-4-1 net"
         ),
-        "t4-step": draw_step(tutorial_4(), 16, title="The 2-2-2 net"),
+        "t4-step": draw_step(tutorial_4(), 17, title="The 2-2-2 net"),
         "t4-exercise": draw(tutorial_4(), title="Find four gradients", hide=["w1", "w5", "h1", "b2"]),
         "lecture": draw(lecture(), title="The lecture's net and its four samples"),
         "ode": draw(ode(), title="40 steps of Euler's method"),
@@ -160,6 +160,6 @@ if __name__ == "__main__":
             [few] = with_one_palette([image.convert("RGB")])
         few.save(path, optimize=True)
         print(f"{path.name}: {drawing}, {path.stat().st_size / 1000:.0f} kB")
-    animation = animate(tutorial_4(), title="The 2-2-2 net", dpi=84)
+    animation = animate(tutorial_4(), title="The 2-2-2 net")
     path = animation.save(FOLDER / "t4-pass.gif")
     print(f"{path.name}: {animation}, {path.stat().st_size / 1000:.0f} kB")

@@ -62,6 +62,20 @@ def test_a_value_without_gradients_says_so(folder, capsys):
     )
 
 
+def test_a_sheet_its_key_what_is_opened_and_what_is_found(folder, capsys):
+    assert cli.main(["draw", "net.py", "--hide", "w", "--hide", "h", "-o", "sheet.dot"]) == 0
+    assert "find ∇w, ∇h" in (folder / "sheet.dot").read_text(encoding="utf-8")
+    assert cli.main(["draw", "net.py", "--hide", "w", "--answers", "-o", "key.dot"]) == 0
+    assert "key: ∇w = +3" in (folder / "key.dot").read_text(encoding="utf-8")
+    assert cli.main(["draw", "net.py", "--unfold", "w", "--findings", "-o", "loss.dot"]) == 0
+    assert cli.main(["draw", "net.py", "--unfold", "v", "-o", "loss.dot"]) == 2
+    assert "unfold: no group or value of the graph is named 'v'" in capsys.readouterr().err
+    dead = "w = Value(-1.0, 'w')\nloss = w.relu() * Value(2.0, 'x')\nloss.backward()\n"
+    (folder / "dead.py").write_text(f"from microbp import Value\n{dead}", encoding="utf-8")
+    assert cli.main(["draw", "dead.py", "--findings"]) == 0
+    assert "dead" in (folder / "dead.svg").read_text(encoding="utf-8").lower()
+
+
 def test_a_step_and_the_whole_pass(folder, capsys):
     assert cli.main(["draw", "net.py", "--step", "2", "-o", "step.dot"]) == 0
     assert "step 2 of 3" in (folder / "step.dot").read_text(encoding="utf-8")
@@ -97,6 +111,7 @@ def test_what_cannot_be_drawn_is_one_line(folder, capsys, arguments, told):
          "--fold, --max-nodes, --share cannot be had for a single step: leave out what is not for it"),
         (["-o", "x.gif", "--step", "2"], "--step cannot be had for a GIF of the whole pass: "),
         (["--hops", "3"], "--hops says how far around a value: name it with --around"),
+        (["--answers"], "--answers is the key to an exercise sheet: say with --hide what is blank on it"),
         (["--fold", "foo"], "cannot draw: fold is one of 'auto', "),
         (["--share", "2"], "cannot draw: share"),
         (["--max-nodes", "0"], "cannot draw: max_nodes"),

@@ -259,12 +259,6 @@ def test_frames_stand_in_frames_and_hold_their_boxes():
     assert parsed(render(shown)).find(".//*[@id='c1']") is not None
 
 
-def test_a_box_in_a_frame_that_names_only_the_innermost_is_put_into_all():
-    boxes = (Box("n0", Kind.OPERATION, "x", group=("c1",)),)
-    clusters = (Cluster("c0", "outer"), Cluster("c1", "inner", "c0"))
-    assert re.search(r"cluster_c0 \{(.|\n)*cluster_c1 \{(.|\n)*n0 \[", source(Picture(boxes, (), clusters)))
-
-
 def test_a_frame_around_frames_with_leaves_is_left_out():
     boxes = (
         Box("n0", Kind.PARAMETER, "w", data=1.0, group=("c0", "c1")),

@@ -11,7 +11,7 @@ from strategies import programs
 
 from microbp import Graph, Value
 from microbp.record import record
-from viz.focus import focus
+from viz.focus import View, focus
 from viz.fold import picture
 from viz.kinds import kinds
 
@@ -25,13 +25,13 @@ def net():
 
 
 def names(graph, **options):
-    shown, told = focus(graph, kinds(graph), **options)
+    shown, told = focus(graph, kinds(graph), View(**options))
     return [graph.nodes[each].name for each in sorted(shown)], told
 
 
 def test_without_options_all_is_shown():
     graph = net()
-    assert focus(graph, kinds(graph)) == (None, "")
+    assert focus(graph, kinds(graph), View()) == (None, "")
 
 
 def test_between_two_values_are_the_paths_from_one_to_the_other():
@@ -88,9 +88,9 @@ def test_values_can_be_given_as_values():
     x = Value(2.0)
     y = x.exp()
     graph = Graph(y * 3.0)
-    assert focus(graph, kinds(graph), between=(x, y))[0] == {0, 1}
+    assert focus(graph, kinds(graph), View(between=(x, y)))[0] == {0, 1}
     with pytest.raises(ValueError, match="is not in this graph"):
-        focus(graph, kinds(graph), around=Value(1.0))
+        focus(graph, kinds(graph), View(around=Value(1.0)))
 
 
 # ------------------------------------------------------------------------------------------- share
@@ -124,7 +124,7 @@ def test_share_carries_at_least_so_much(program, share):
 
     whole = weight(range(len(graph)))
     assume(whole > 0.0)
-    shown, told = focus(graph, kinds(graph), share=share)
+    shown, told = focus(graph, kinds(graph), View(share=share))
     percent = float(told.split("carry ")[1].split(" %")[0])
     assert percent >= 100.0 * share - 0.5
     assert weight(shown) >= share * whole * (1.0 - 1e-6)
@@ -172,6 +172,6 @@ def test_long_chains_do_not_recurse():
     for _ in range(20_000):
         v = v.sin()
     graph = Graph(v, names={"end": v})
-    assert len(focus(graph, kinds(graph), between=("w", "end"))[0]) == len(graph)
-    assert len(focus(graph, kinds(graph), share=0.9)[0]) == len(graph)
-    assert len(focus(graph, kinds(graph), around="w", hops=10)[0]) == 11
+    assert len(focus(graph, kinds(graph), View(between=("w", "end")))[0]) == len(graph)
+    assert len(focus(graph, kinds(graph), View(share=0.9))[0]) == len(graph)
+    assert len(focus(graph, kinds(graph), View(around="w", hops=10))[0]) == 11

@@ -167,7 +167,7 @@ def test_the_finest_level_that_can_be_read_is_taken():
 
 
 def test_a_cell_of_a_notebook_has_its_own_width():
-    drawing = draw(net_of(3, [14, 14, 1]))
+    drawing = draw(net_of(3, [4, 14, 1]))
     assert "by neuron" in drawing.picture.note
     assert smallest_text(drawing.svg, NOTEBOOK) < LEGIBLE
     cell = drawing._repr_mimebundle_()

@@ -11,6 +11,7 @@ from microbp import Graph, Value, no_grad, trace
 from viz import Drawing, TooManyValues, draw_step
 from viz import progress as look
 from viz.colours import LIGHT
+from viz.focus import View
 from viz.legend import heading, scale_of
 from viz.moment import When
 from viz.step_pictures import film
@@ -19,10 +20,7 @@ from viz.text import signed
 
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
 #: Options of a film that leaves out nothing.
-PLAIN = {
-    "names": {}, "parameters": None, "between": None, "around": None, "hops": 2, "title": None, "digits": 4,
-    "caller": "draw_step",
-}  # fmt: skip
+PLAIN = {"names": {}, "view": View(), "title": None, "digits": 4, "caller": "draw_step"}
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +290,7 @@ def test_a_part_is_drawn_with_the_steps_of_the_whole(pass_):
 
 
 def test_the_steps_of_a_part_are_those_in_which_something_is_seen(pass_):
-    part = film(pass_, **{**PLAIN, "around": "h1", "hops": 1})
+    part = film(pass_, **{**PLAIN, "view": View(around="h1", hops=1)})
     ids = {box.id for box in part.picture(0).boxes}
     for step in range(1, 28):
         before, after = part.picture(step - 1), part.picture(step)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 import microbp
@@ -492,7 +493,8 @@ def test_long_names_are_told_apart_in_boxes_and_tables(opened, folder):
     values = [Value(1.0 + k, f"the_weight_of_the_hidden_layer_number_{k}") for k in range(5)]
     values.append(Value(2.0, "w" * 60))
     tab = opened(page(microbp.sum(values).tanh(), names={}).save(folder / "long.html"))
-    for shown in ("#parameters tbody th bdi", "g.node.parameter text[font-weight], g.node.input text[font-weight]"):
+    bold = "g.node.parameter text[font-weight], g.node.input text[font-weight]"
+    for shown in ("#parameters tbody th bdi", bold):
         texts = [each for each in tab.locator(shown).all_text_contents() if each.strip()]
         assert len(set(texts)) == len(values)
         assert max(map(len, texts)) <= 24
@@ -643,6 +645,29 @@ def test_what_a_step_does_is_told_to_a_screen_reader(tab, pass_):
         "all => all.filter(e => !(e.ariaLabel || e.innerText || e.labels?.length)).map(e => e.id)"
     )
     assert unnamed == []
+
+
+AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("how", ["whole", "around", "phone", "exercise", "update"])
+def test_axe_finds_nothing(opened, file, lecture, scheme, how):
+    path, size = (lecture if how == "around" else file), (PHONE if how == "phone" else DESKTOP)
+    tab = opened(path, "#17", color_scheme=scheme, viewport=size, reduced_motion="reduce")
+    if how in {"exercise", "update"}:
+        tab.click(f"#{how}")
+    found = Axe().run(tab, options=AXE).response["violations"]
+    told = [(each["id"], node["html"], node["failureSummary"]) for each in found for node in each["nodes"]]
+    assert told == []
+
+
+def test_axe_finds_what_is_planted(opened, file):
+    tab = opened(file, viewport=DESKTOP)
+    tab.evaluate("['aria-label', 'placeholder'].forEach(each => byId('search').removeAttribute(each))")
+    tab.evaluate("byId('counter').style.color = '#cccccc'")
+    found = {each["id"] for each in Axe().run(tab, options=AXE).response["violations"]}
+    assert found >= {"label", "color-contrast"}
 
 
 # ------------------------------------------------------------------- the map, the time line, the paths

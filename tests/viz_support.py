@@ -12,7 +12,8 @@ from viz.engines import render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
 
 __all__ = [
-    "HOSTILE", "SVG", "by_id", "contrast", "parsed", "positions", "small", "titles", "tutorial_1", "tutorial_4"
+    "HOSTILE", "SVG", "by_id", "contrast", "parsed", "positions", "small", "titles", "tutorial_1",
+    "tutorial_4",
 ]  # fmt: skip
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -21,6 +21,7 @@ from microbp import Graph, TooManyValues, Trace, Value
 from microbp.safe import quoted
 from viz import dot, svg
 from viz.engines import render
+from viz.focus import View
 from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
 from viz.styles import Style
@@ -69,10 +70,7 @@ def animate(
     also for more than 301 frames, and as :func:`viz.draw_step` does.
     """
     style = Style(rankdir, dark, edges, digits, legend).checked()
-    shown = film(
-        root, names=names, parameters=parameters, between=between, around=around, hops=hops,
-        title=title, digits=digits, caller="animate",
-    )  # fmt: skip
+    shown = film(root, names, View(parameters, between, around, hops), title, digits, "animate")
     if len(shown.steps) > MOST + 1:
         raise TooManyValues(
             f"animate() would show {len(shown.steps):,} frames, in each of which a value that is drawn "
@@ -185,7 +183,7 @@ def gif(frames: Sequence[bytes], durations: Sequence[int]) -> bytes:
     All frames share one palette, so that what does not change neither flickers nor is stored again.
     """
     image = pillow()
-    pictures = [image.open(io.BytesIO(each)).convert("RGB") for each in frames]
+    pictures = [image.open(io.BytesIO(each)) for each in frames]
     sizes = {each.size for each in pictures}
     assert len(sizes) == 1, f"frames of different sizes: {sizes}"
     first, *others = with_one_palette(pictures)

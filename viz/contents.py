@@ -372,7 +372,7 @@ def edges(contents: Contents) -> list[Edge]:
     is folded, or a row holds several terms, those between the same two ends are one with their count.
     """
     values, label, graph = contents.values, contents.partition.label, contents.values.graph
-    ends = _ends(contents)
+    ends, size = _ends(contents), len(label)
     across = np.flatnonzero(label[values.operand] != label[values.user])
     user, place, operand = values.user[across], values.place[across], values.operand[across]
     source, target = label[operand], label[user]
@@ -380,46 +380,40 @@ def edges(contents: Contents) -> list[Edge]:
     flows = graph.known[user] & graph.needs[operand]
     with np.errstate(all="ignore"):
         amounts = np.where(flows, graph.grad[user] * local, np.nan)
-    folded = np.zeros(len(label), dtype=bool)
+    folded, ported = np.zeros((2, size), dtype=bool)
     folded[[each for each in contents.order if contents.is_folded(each)]] = True
-    ported = np.zeros(len(label), dtype=bool)
     ported[list(contents.rows)] = True
-    found: dict[tuple[int, object], Edge] = {}
-    # what runs between two boxes of several values: counted, never looked at one by one
+    # edges with one key are one; those between two values have keys of their own
+    key = np.arange(len(across)) + size * size
     many = (folded[source] | folded[target]) & ~ported[target]
-    for run in _runs(source[many] * len(label) + target[many]):
-        held = np.flatnonzero(many)[run]
-        paid = held[flows[held]]
-        most = None
-        if len(paid):
-            sizes = np.where(np.isnan(amounts[paid]), np.inf, np.abs(amounts[paid]))
-            most = float(amounts[paid[sizes.argmax()]])
-        first, count = int(held[0]), len(held)
-        own = float(local[first]) if count == 1 else None
-        ids = (
-            f"e{user[first]}_{place[first]}",
-            contents.id[int(source[first])],
-            contents.id[int(target[first])],
-        )
-        found[first, ""] = Edge(*ids, "", own, most, count=count)
-    keys: dict[tuple[object, ...], tuple[int, object]] = {}
-    for at in np.flatnonzero(~many).tolist():
-        whose = at_user, _ = int(user[at]), int(place[at])
-        end = ends.get(whose) or _End("", float(local[at]), shared=False)
-        paid_in = float(amounts[at]) if flows[at] else None
-        key: tuple[object, ...] = whose
+    key[many] = source[many] * size + target[many]
+    end_of: dict[int, _End] = {}
+    known: dict[tuple[int, int, str], int] = {}
+    for at in np.flatnonzero(ported[target]).tolist():
+        end = end_of[at] = ends[int(user[at]), int(place[at])]
         if folded[source[at]] or end.shared:
-            key = (int(source[at]), int(target[at]), end.port)
-        before = found.get(keys.setdefault(key, (at, key)))
-        if before is None:
-            ids = f"e{whose[0]}_{whose[1]}", contents.id[int(source[at])], contents.id[int(target[at])]
-            found[at, key] = Edge(
-                *ids, end.port, end.local, paid_in, _alarm(graph, at_user, local[at], paid_in)
+            key[at] = key[known.setdefault((int(source[at]), int(target[at]), end.port), at)]
+    found = []
+    for run in sorted(_runs(key), key=lambda run: int(run[0])):
+        at, count = int(run[0]), len(run)
+        end = end_of.get(at) or _End("", float(local[at]), shared=False)
+        paid = run[flows[run]]
+        sizes = np.where(np.isnan(amounts[paid]), np.inf, np.abs(amounts[paid]))
+        most = float(amounts[paid[sizes.argmax()]]) if len(paid) else None
+        one = count == 1
+        found.append(
+            Edge(
+                id=f"e{user[at]}_{place[at]}",
+                source=contents.id[int(source[at])],
+                target=contents.id[int(target[at])],
+                port=end.port,
+                local=end.local if one else None,
+                contribution=most,
+                alarm=_alarm(graph, int(user[at]), float(local[at]), most) if one else "",
+                count=count,
             )
-        else:
-            most = larger(before.contribution, paid_in)
-            found[keys[key]] = before._replace(local=None, contribution=most, count=before.count + 1)
-    return [found[each] for each in sorted(found, key=lambda each: each[0])]
+        )
+    return found
 
 
 def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:
@@ -449,10 +443,3 @@ def _ends(contents: Contents) -> dict[tuple[int, int], _End]:
         for term in held
         for user, place, local in term.edges
     }
-
-
-def larger(a: float | None, b: float | None) -> float | None:
-    """The larger in magnitude; a nan, if there is one."""
-    if a is None or b is None:
-        return b if a is None else a
-    return a if math.isnan(a) or (abs(a) >= abs(b) and not math.isnan(b)) else b

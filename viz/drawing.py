@@ -10,6 +10,7 @@ from viz import dot, svg
 from viz.callers import caller_scope, not_drawn
 from viz.engines import render
 from viz.exercise import sheet
+from viz.focus import View
 from viz.fold import pictures
 from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size, without_collector
 from viz.picture import Picture
@@ -91,10 +92,8 @@ def draw(
         if isinstance(root, Value):
             root = Graph(root, caller_scope() if names is None else names)
         blanks = sheet(root, hide, answers=answers, digits=digits)
-        found = pictures(
-            root, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops,
-            share=share, unfold=unfold, findings=findings, alone=blanks.hidden if blanks else (),
-        )  # fmt: skip
+        view = View(parameters, between, around, hops, share, unfold, findings)
+        found = pictures(root, fold, max_nodes, view, blanks.hidden if blanks else ())
         if blanks:
             found = map(blanks.of, found)
         if title is not None:

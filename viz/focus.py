@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import difflib
 import math
+from bisect import bisect_left
 from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
-from microbp import Graph, Node, Value
+from microbp import Diagnosis, Finding, Graph, Node, Value
 from microbp.safe import quoted, shown
 from viz.picture import Kind
 
-__all__ = ["focus", "position_of"]
+__all__ = ["View", "focus", "node_of"]
 
 
-def focus(
-    graph: Graph,
-    kinds: Sequence[Kind],
-    *,
-    between: tuple[str | Value, str | Value] | None = None,
-    around: str | Value | None = None,
-    hops: int = 2,
-    share: float | None = None,
-) -> tuple[set[int] | None, str]:
+class View(NamedTuple):
+    """What of a graph is looked at: options that drawings, step pictures and animations share."""
+
+    #: The leaves that are learned, by name or as they are; None where their names decide.
+    parameters: Iterable[str | Value] | None = None
+    between: tuple[str | Value, str | Value] | None = None
+    around: str | Value | None = None
+    hops: int = 2
+    share: float | None = None
+    #: Names of what is not folded.
+    unfold: Iterable[str] = ()
+    findings: Diagnosis | Iterable[Finding] = ()
+
+
+def focus(graph: Graph, kinds: Sequence[Kind], view: View) -> tuple[set[int] | None, str]:
     """The positions of the values that are shown, None for all, and a phrase that says which they are.
 
     ``between`` two values: those on the paths from one to the other. ``around`` a value: those at most
@@ -32,12 +39,12 @@ def focus(
     Raises ValueError where a name is not in the graph, two values are not connected, or nothing is left.
     """
     chosen: list[tuple[set[int], str]] = []
-    if between is not None:
-        chosen.append(_between(graph, between))
-    if around is not None:
-        chosen.append(_around(graph, around, hops))
-    if share is not None:
-        chosen.append(_share(graph, kinds, share))
+    if view.between is not None:
+        chosen.append(_between(graph, view.between))
+    if view.around is not None:
+        chosen.append(_around(graph, view.around, view.hops))
+    if view.share is not None:
+        chosen.append(_share(graph, kinds, view.share))
     if not chosen:
         return None, ""
     shown = set.intersection(*(positions for positions, _ in chosen))
@@ -47,13 +54,8 @@ def focus(
     return shown, told
 
 
-def position_of(graph: Graph, which: str | Value) -> int:
-    """The position of a value, given by its name or as it is. ValueError names those that are near."""
-    return _node(graph, which).position
-
-
-def _node(graph: Graph, which: str | Value) -> Node:
-    """The node; ValueError names those whose names are near."""
+def node_of(graph: Graph, which: str | Value) -> Node:
+    """The node of a value, given by its name or as it is. ValueError names those that are near."""
     if isinstance(which, Value):
         try:
             return graph[which]
@@ -79,7 +81,7 @@ def _node(graph: Graph, which: str | Value) -> Node:
 def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[int], str]:
     if not isinstance(ends, tuple | list) or len(ends) != 2:
         raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {quoted(ends)}")
-    low, high = sorted((_node(graph, each) for each in ends), key=lambda node: node.position)
+    low, high = sorted((node_of(graph, each) for each in ends), key=lambda node: node.position)
     above = {low.position}
     for node in graph.nodes[low.position + 1 : high.position + 1]:
         if any(each in above for each in node.operands if type(each) is int):
@@ -106,7 +108,7 @@ def _below(graph: Graph, node: Node) -> set[int]:
 def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
     if type(hops) is not int or hops < 0:
         raise ValueError(f"hops is a number of edges from 0 up, not {quoted(hops)}")
-    node = _node(graph, which)
+    node = node_of(graph, which)
     uses = graph.uses()
     found = ring = {node.position}
     for _ in range(hops):
@@ -133,15 +135,13 @@ def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int],
     whole, _ = _carried(graph, flows, goal, 0.0)
     if not whole:
         raise ValueError(f"no gradient flows from {root} to the {what}: on each path a local derivative is 0")
-    sizes = sorted({each.flow for each in flows}, reverse=True)
-    low, high = 0, len(sizes)  # the edges down to sizes[high - 1] are enough, those to sizes[low - 1] are not
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _carried(graph, flows, goal, sizes[middle - 1])[0] >= share * whole * (1.0 - 1e-9):
-            high = middle
-        else:
-            low = middle
-    carried, shown = _carried(graph, flows, goal, sizes[high - 1] if sizes else 0.0)  # a leaf has no edges
+    sizes = sorted({each.flow for each in flows}, reverse=True) or [0.0]  # a leaf has no edges
+
+    def enough(least: float) -> bool:
+        return _carried(graph, flows, goal, least)[0] >= share * whole * (1.0 - 1e-9)
+
+    least = sizes[bisect_left(sizes, True, key=enough)]
+    carried, shown = _carried(graph, flows, goal, least)
     percent = f"{100.0 * carried / whole:.0f} %"
     return shown, f"on paths that carry {percent} of the gradient from {root} to the {what}"
 

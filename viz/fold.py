@@ -10,7 +10,7 @@ from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.callers import whole_number
 from viz.contents import Contents, clusters, edges
-from viz.focus import focus
+from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
 from viz.picture import Picture
@@ -47,7 +47,7 @@ def picture(
     ``fold`` is ``"none"`` (every value), ``"sigma"`` (a sum and its products in one box, with a row per
     term), ``"neuron"`` (the innermost module or group), ``"layer"`` (what holds such side by side) or
     ``"auto"``: the finest of these, or of coarser ones, that has at most ``max_nodes`` boxes and is not a
-    mesh of more than four times as many edges. Samples that go through the same code are one box, × n;
+    mesh of more than six edges for each. Samples that go through the same code are one box, × n;
     the steps of a loop are one box with the gradients along it. ``unfold`` names groups, modules and
     arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
 
@@ -67,27 +67,12 @@ def picture(
     minutes, a name in ``unfold`` that nothing has, and as :func:`viz.focus.focus` does; TypeError for what
     is no Graph.
     """
-    return next(
-        pictures(
-            graph, fold, max_nodes, parameters=parameters, between=between, around=around, hops=hops,
-            share=share, unfold=unfold, findings=findings,
-        )
-    )  # fmt: skip
+    view = View(parameters, between, around, hops, share, unfold, findings)
+    return next(pictures(graph, fold, max_nodes, view))
 
 
 def pictures(
-    graph: Graph,
-    fold: str = "auto",
-    max_nodes: int = 120,
-    *,
-    parameters: Iterable[str | Value] | None = None,
-    between: tuple[str | Value, str | Value] | None = None,
-    around: str | Value | None = None,
-    hops: int = 2,
-    share: float | None = None,
-    unfold: Iterable[str] = (),
-    findings: Diagnosis | Iterable[Finding] = (),
-    alone: Collection[int] = (),
+    graph: Graph, fold: str, max_nodes: int, view: View, alone: Collection[int] = ()
 ) -> Iterator[Picture]:
     """The pictures from which ``fold="auto"`` takes one, the finest first; of another ``fold`` the only one.
 
@@ -102,11 +87,11 @@ def pictures(
         raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes}")
     if not isinstance(graph, Graph):
         raise TypeError(f"picture() takes a Graph, Graph(loss), not an object of type {type(graph).__name__}")
-    kind = kinds(graph, parameters)
-    shown, told = focus(graph, kind, between=between, around=around, hops=hops, share=share)
+    kind = kinds(graph, view.parameters)
+    shown, told = focus(graph, kind, view)
     values = Values(graph, kind, shown)
-    found = _by_position(graph, findings)
-    opened = [unfold] if isinstance(unfold, str) else [*unfold]
+    found = _by_position(graph, view.findings)
+    opened = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
 
     def drawn(partition: Partition, phrase: str) -> Picture:
         if opened:
@@ -124,12 +109,12 @@ def pictures(
 def _is_small(partition: Partition, most: int) -> bool:
     """At most so many boxes, and no mesh of edges, and none that cross too many rows of boxes.
 
-    The neurons of two layers of a hundred would be a mesh, and so would be a value that each of sixty
-    steps reads with the result of the last.
+    The neurons of two layers of sixteen are a mesh, in which no edge can be followed; and so is a value
+    that each of sixty steps reads with the result of the last.
     """
     return (
         len(partition) <= most
-        and len(partition.arcs[0]) <= 4 * most
+        and len(partition.arcs[0]) <= 6 * len(partition)
         and reach(partition.order, partition.operands) <= min(30 * most, MOST)
     )
 

@@ -108,7 +108,7 @@ class Values:
 
     @cached_property
     def grouped(self) -> tuple[list[GroupPath], Ints]:
-        """The groups of what is shown, as they appear first, and for each value the place of its own or -1."""
+        """The groups of what is shown, as they appear, and for each value the place of its own or -1."""
         groups, shown = self.graph.groups, np.flatnonzero(self.shown).tolist()
         known = {id(groups[each]): groups[each] for each in shown}  # values share the path of a group
         paths = {path: place for place, path in enumerate(dict.fromkeys(filter(None, known.values())))}

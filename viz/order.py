@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from viz.picture import Box, Cluster, Edge, Kind, Picture
+from viz.picture import Cluster, Edge, Kind, Picture
 
 __all__ = ["LEAVES", "Order", "is_mesh", "order", "tidied"]
 
@@ -118,33 +118,20 @@ def tidied(picture: Picture) -> Picture:
     ('w.1', ('c1',), (Cluster(id='c1', label='net.layers.0', parent=''),))
     """
     labels = {cluster.id: cluster.label for cluster in picture.clusters}
-    parents = {cluster.id: cluster.parent for cluster in picture.clusters}
-    around = {box.id: _around(box, parents) for box in picture.boxes}
-    outer = {each for box in picture.boxes for each in around[box.id][:-1]}
-    left_out = outer & {each for box in picture.boxes if box.kind in LEAVES for each in around[box.id]}
+    outer = {each for box in picture.boxes for each in box.group[:-1]}
+    left_out = outer & {each for box in picture.boxes if box.kind in LEAVES for each in box.group}
     small = _small_sums(picture)
     boxes = []
     for box in picture.boxes:
-        frames = around[box.id]
         drawn = box._replace(kind=Kind.OPERATION, symbol="+") if box.id in small else box
         boxes.append(
             drawn._replace(
-                name=_within([labels.get(each, each) for each in frames], box.name),
+                name=_within([labels.get(each, each) for each in box.group], box.name),
                 tooltip=box.tooltip or box.name,
-                group=tuple(each for each in frames if each not in left_out),
+                group=tuple(each for each in box.group if each not in left_out),
             )
         )
     return picture._replace(boxes=tuple(boxes), clusters=tuple(_renamed(picture.clusters, left_out)))
-
-
-def _around(box: Box, parents: dict[str, str]) -> tuple[str, ...]:
-    """The frames around a box, from the outermost; a box may name only the innermost."""
-    if len(box.group) != 1:
-        return box.group
-    chain = [*box.group]
-    while parents.get(chain[-1]):
-        chain.append(parents[chain[-1]])
-    return tuple(reversed(chain))
 
 
 def _renamed(clusters: tuple[Cluster, ...], left_out: set[str]) -> list[Cluster]:

@@ -9,8 +9,8 @@ from typing import Any
 from microbp import Contribution, Graph, Step, TooManyValues, Trace, Value, trace
 from viz.callers import caller_scope, not_drawn, whole_number
 from viz.drawing import Drawing
-from viz.focus import focus
-from viz.fold import picture
+from viz.focus import View, focus
+from viz.fold import pictures
 from viz.kinds import formula, kinds
 from viz.moment import Flow, Moment, Progress, When
 from viz.picture import Picture
@@ -90,7 +90,8 @@ class Film:
         self._positions = {box.id: int(box.id[1:]) for box in drawn.boxes}
         seen = {self._positions[box.id] for box in drawn.boxes}
         own = (x for position in sorted(seen) for x in self._gradients[position])
-        self._amounts = (*own, *(self._flows[edge.id][1].amount for edge in drawn.edges if edge.id in self._flows))
+        paid = (self._flows[edge.id][1].amount for edge in drawn.edges if edge.id in self._flows)
+        self._amounts = (*own, *paid)
         #: The steps in which something is to be seen; all, unless values are left out.
         self.steps = [0] + [
             step.index
@@ -161,12 +162,8 @@ def _when(paid: int, step: int) -> When:
 
 def film(
     root: Value | Graph | Trace,
-    *,
     names: Mapping[str, Any] | None,
-    parameters: Iterable[str | Value] | None,
-    between: tuple[str | Value, str | Value] | None,
-    around: str | Value | None,
-    hops: int,
+    view: View,
     title: str | None,
     digits: int,
     caller: str,
@@ -182,10 +179,9 @@ def film(
     elif not isinstance(root, Graph | Trace):
         raise not_drawn(caller, "a Value, a Graph or a Trace", root)
     graph = root if isinstance(root, Graph) else root.graph
-    listed = None
-    if parameters is not None:
-        listed = [parameters] if isinstance(parameters, str | Value) else [*parameters]
-    shown, _ = focus(graph, kinds(graph, listed), between=between, around=around, hops=hops)
+    if view.parameters is not None and not isinstance(view.parameters, str | Value):
+        view = view._replace(parameters=[*view.parameters])  # it is read twice
+    shown, _ = focus(graph, kinds(graph, view.parameters), view)
     count = len(graph) if shown is None else len(shown)
     if count > MOST:
         raise TooManyValues(
@@ -193,7 +189,7 @@ def film(
             f"{MOST:,}. {_CURES}"
         )
     pass_ = root if isinstance(root, Trace) else trace(graph)  # with the numbers that were recorded
-    drawn = picture(pass_.graph, "none", parameters=listed, between=between, around=around, hops=hops)
+    drawn = next(pictures(pass_.graph, "none", MOST, view))
     if (crossed := drawn.reach()) > FAR:
         raise TooManyValues(
             f"{caller}() would draw {len(drawn.edges):,} edges, which cross {crossed:,} rows of boxes "
@@ -246,8 +242,5 @@ def draw_step(
     NoGradientError for a constant, and as :func:`viz.draw` does.
     """
     style = Style(rankdir, dark, edges, digits, legend).checked()
-    shown = film(
-        root, names=names, parameters=parameters, between=between, around=around, hops=hops,
-        title=title, digits=digits, caller="draw_step",
-    )  # fmt: skip
+    shown = film(root, names, View(parameters, between, around, hops), title, digits, "draw_step")
     return Drawing(shown.picture(step), style, engine=engine, format=format)

@@ -37,6 +37,8 @@ VIEW: dict[str, dict[str, Any]] = {
         "type": float, "metavar": "FRACTION",
         "help": "only the paths that carry this share of the gradient, such as 0.9",
     },
+    "unfold": {"action": "append", "metavar": "NAME", "help": "open what has this name: layers.1, W"},
+    "findings": {"action": "store_const", "const": True, "help": "mark what `diagnose` finds"},
     "edges": {
         "choices": ("local", "contribution", "none"),
         "help": "what stands at the edges (default: local derivatives)",
@@ -77,7 +79,7 @@ def _tried(
         raise CommandError("--hops says how far around a value: name it with --around")
     if "answers" in options and "hide" not in options:
         raise CommandError("--answers is the key to an exercise sheet: say with --hide what is blank on it")
-    names = {"between": ("x", "y"), "around": "x", "step": 0, "hide": ["x"]}
+    names = {"between": ("x", "y"), "around": "x", "step": 0, "unfold": ["x"], "hide": ["x"], "findings": ()}
     y = Value(1.0, name="x") * 2.0
     with _refused("cannot draw"):
         if options.get("step", 0) < 0:
@@ -130,6 +132,8 @@ def _draw(args: argparse.Namespace) -> Result:
     options = _tried(args, draw, what, engine=path.suffix.lower() != ".dot")
     graph = run_script(args.script, args.arguments).graph(args.root)
     with _refused(f"cannot draw {graph.root.name}"):
+        if "findings" in options:
+            options["findings"] = microbp.diagnose(graph, names={}, show=False)
         drawing = draw(graph, **options)
         with writing(path):
             drawing.save(path)

@@ -62,7 +62,7 @@ function showNeighbourhood() {
   byId("around").replaceChildren(...rows.filter(([, row]) => row.length > 0).map(([key, row]) => {
     const boxes = element("div", { class: "ring" }, ...row.slice(0, AROUND).map(chip));
     if (row.length > AROUND) boxes.append(element("span", { class: "said" }, `+ ${row.length - AROUND}`));
-    return element("section", {}, element("h3", {}, say(key)), boxes);
+    return element("section", {}, element("h2", {}, say(key)), boxes);
   }));
   for (const position of drawn.keys()) paint(position);
   byId("note").textContent = `${say("around")} ${nodes[centre].name}; ${say("left")}: ${plural(nodes.length - drawn.size, "value")}. ${data.note}`;

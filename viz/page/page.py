@@ -7,6 +7,7 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from viz import dot
 from viz.callers import caller_scope, not_drawn
 from viz.colours import DARK, LIGHT
 from viz.engines import ENGINES, NoEngine, engine_name, render
+from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
 from viz.legible import Levels
@@ -92,29 +94,25 @@ _MAPPED = 10
 _MAP = (400.0, 800.0)
 
 
+@dataclass(repr=False)
 class Page(Rendered):
     """A page: ``html`` is the whole file. In a notebook it shows itself, in a frame of its own."""
 
     formats: ClassVar[Mapping[str, str]] = {"frame": "text/html"}
     suffixes = (".html", ".htm")
 
-    def __init__(self, html: str, title: str, values: int, steps: int, laid_out_by: str) -> None:
-        super().__init__(None, "auto", "frame")
-        self.html = html
-        self.title = title
-        self.values = values
-        self.steps = steps
-        self._laid_out_by = laid_out_by
+    html: str
+    title: str
+    values: int
+    steps: int
+    #: The layout engine, or empty where the page shows what stands around the current value.
+    engine: str = ""
+    _format = "frame"
 
     @property
     def htm(self) -> str:
         """The whole file, as :attr:`html` is."""
         return self.html
-
-    @property
-    def engine(self) -> str:
-        """The layout engine, or empty where the page shows the neighbourhood of the current value."""
-        return self._laid_out_by
 
     @property
     def frame(self) -> str:
@@ -213,7 +211,7 @@ def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) ->
     """
     if len(graph) < _MAPPED:
         return "", []
-    levels = pictures(graph, parameters=parameters)
+    levels = pictures(graph, "auto", 120, View(parameters))
     folded = (each._replace(title="", note=each.note or "all values") for each in levels)
     found, laid_out = Levels(folded, Style(edges="none", legend=False), engine).legible(_MAP)
     if not laid_out:

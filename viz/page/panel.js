@@ -44,7 +44,7 @@ function descent() {
     const last = final(position);
     if (node.kind !== "parameter" || last === null) return [];
     const moved = element("td", {}, number(node.data - rate * last.after, 6));
-    return [element("tr", {}, element("th", { scope: "row" }, narrowed(position)), element("td", {}, number(node.data, 6)), element("td", { class: signClass(last.after) }, signed(last.after, 6)), moved)];
+    return [element("tr", {}, element("th", { scope: "row" }, shortName(position)), element("td", {}, number(node.data, 6)), element("td", { class: signClass(last.after) }, signed(last.after, 6)), moved)];
   }));
   input.addEventListener("input", () => { rate = Number(input.value) || 0; fill(); });
   fill();
@@ -148,7 +148,7 @@ function buildTable(id, positions) {
   const body = element("tbody");
   for (const position of positions) {
     const node = nodes[position];
-    const called = id === "values" ? name(position) : narrowed(position);
+    const called = id === "values" ? name(position) : shortName(position);
     const label = element("th", { scope: "row", title: node.name }, takesGradient(position) ? jump(position, called) : called);
     if (id === "values" && node.formula) label.append(" = ", element("span", { class: "symbols", dir: "ltr" }, node.formula));
     const grad = element("td");

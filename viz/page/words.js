@@ -36,12 +36,7 @@ function shape(tag, attributes = {}, text = null) {
 const byId = (id) => document.getElementById(id);
 const name = (position) => element("bdi", {}, nodes[position].name);
 
-// A long name in one line: names that are long often differ at their ends.
-function narrowed(position) {
-  const letters = [...nodes[position].name];
-  return letters.length > 24 ? element("bdi", {}, [...letters.slice(0, 12), "…", ...letters.slice(-11)].join("")) : name(position);
-}
-
+const shortName = (position) => element("bdi", {}, nodes[position].short);
 const word = (position) => element("bdi", {}, nodes[position].word); // in quotes where it is not one word
 const derivative = (of, by) => element("span", { class: "symbols" }, "∂", word(of), "/∂", word(by));
 const signClass = (x) => (x > 0 ? "plus" : x < 0 ? "minus" : "zero");
