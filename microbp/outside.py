@@ -213,9 +213,10 @@ def _within(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(held, Value):
         return
     if isinstance(held, dict):
-        yield from ((f"{name}.{key}" if name else str(key), each) for key, each in held.items())
+        yield from ((f"{name}.{key}" if name else str(key), each) for key, each in [*held.items()])
     elif isinstance(held, list | tuple | set | frozenset | deque) and not isinstance(held, _Variable):
-        yield from ((name, each) for each in held if type(each) not in _PLAIN)
+        # a copy, made at once: other threads may change it meanwhile
+        yield from ((name, each) for each in [*held] if type(each) not in _PLAIN)
     elif isinstance(held, np.ndarray):
         yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
     elif isinstance(held, CellType):
