@@ -72,10 +72,10 @@ class Captured(NamedTuple):
     @property
     def param_paths(self) -> list[tuple[Any, ...] | str]:
         """Where its module holds each parameter, else the name that it bears; "" for none."""
-        known = self.graph._naming
+        graph = self.graph
         return [
             self.absent.get(f"p{index}", "") if at is None
-            else known.paths.get(at) or (known.name(at) if at in known.given else "")
+            else graph.paths[at] or graph.names[at] * graph.named[at]
             for index, at in enumerate(self.params)
         ]  # fmt: skip
 
