@@ -198,32 +198,44 @@ static void node_dealloc(PyObject *self) {
 
 static PyObject *rule_of(int op) { return PyList_GET_ITEM(known.rules, op); }
 
-/* The place that the user's code has reached, as a pair (code, offset), or "?". */
-static PyObject *user_place(void) {
+/* The notes of places in the user's code, (None, (code, offset), None): what is recorded there again takes the same. */
+static PyObject *places[1024];
+
+/* The note of the place that the user's code has reached; a new reference. */
+static PyObject *place_note(void) {
     PyFrameObject *frame = (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
     PyObject *found = NULL;
     while (frame && !found) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        PyObject *users = PyObject_GetItem(known.users, code->co_filename);
-        if (users == Py_True) found = Py_BuildValue("Oi", code, PyFrame_GetLasti(frame));
+        PyObject *users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename));
+        if (!users) users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
+        if (users == Py_True) {
+            const int offset = PyFrame_GetLasti(frame);
+            PyObject **kept = &places[((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024], *place = *kept ? PyTuple_GET_ITEM(*kept, 1) : NULL;
+            if (!place || PyTuple_GET_ITEM(place, 0) != (PyObject *)code || PyLong_AsLong(PyTuple_GET_ITEM(place, 1)) != offset)
+                Py_XSETREF(*kept, Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None));
+            found = Py_XNewRef(*kept);
+        }
         Py_DECREF(code);
-        PyFrameObject *back = users ? PyFrame_GetBack(frame) : NULL;
+        PyFrameObject *back = users && !found ? PyFrame_GetBack(frame) : NULL;
         Py_XDECREF(users), Py_DECREF(frame);
         frame = back;
     }
     Py_XDECREF(frame);
-    return found || PyErr_Occurred() ? found : PyUnicode_FromString("?");
+    return found || PyErr_Occurred() ? found : Py_BuildValue("OsO", Py_None, "?", Py_None);
 }
 
 /* A node without its operands, with the group and the place where these are kept. */
-static Node *new_node(PyObject *rule, double y) {
+static inline Node *new_node(PyObject *rule, double y) {
     Node *node = (Node *)((PyTypeObject *)known.value)->tp_alloc((PyTypeObject *)known.value, 0);
     if (!node) return NULL;
     node->data = y, node->rule = Py_NewRef(rule);
-    if (!PySet_GET_SIZE(known.grouped) && !PySet_GET_SIZE(known.sited)) return node;
-    PyObject *group = PyObject_CallNoArgs(known.current_group), *place = group && PySet_GET_SIZE(known.sited) ? user_place() : NULL;
-    if (place) node->note = PyTuple_Pack(3, Py_None, place, group);
-    else if (group && group != Py_None) node->note = Py_NewRef(group);
+    const int grouped = PySet_GET_SIZE(known.grouped) > 0, sited = PySet_GET_SIZE(known.sited) > 0;
+    if (!grouped && !sited) return node;
+    PyObject *group = grouped ? PyObject_CallNoArgs(known.current_group) : NULL, *place = sited && !PyErr_Occurred() ? place_note() : NULL;
+    if (group == Py_None) Py_CLEAR(group);
+    if (place && group) node->note = PyTuple_Pack(3, Py_None, PyTuple_GET_ITEM(place, 1), group);
+    else node->note = Py_XNewRef(place ? place : group);
     Py_XDECREF(group), Py_XDECREF(place);
     if (PyErr_Occurred()) Py_CLEAR(node);
     return node;
