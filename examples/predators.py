@@ -3,8 +3,8 @@
     python examples/predators.py
 
 Prey and predators, after Lotka and Volterra: x' = αx - βxy and y' = δxy - γy. Thirty steps of Runge and Kutta
-are recorded as scalars once; what they cost against measurements is compiled, and ``scipy.optimize.minimize``
-gets the value and the exact gradient in α, β, γ and δ.
+are recorded as scalars once; what they cost against measurements is replayed for ``microbp.minimize``, with
+the exact gradient in α, β, γ and δ, and the exact Hessian, which says how well the measurements tell them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 import microbp
 from microbp import Value
@@ -44,17 +43,16 @@ def main() -> None:
     """Fit, and say what came of it."""
     measured = np.array(solution(TRUE)) + np.random.default_rng(0).normal(0.0, 0.01, (STEPS, 2))
     rates = [Value(0.8, "alpha"), Value(0.3, "beta"), Value(0.6, "gamma"), Value(0.15, "delta")]
-    cost = microbp.sum([(a - b) ** 2 for row, told in zip(solution(rates), measured, strict=True)
-                        for a, b in zip(row, told, strict=True)])  # fmt: skip
-    program = microbp.compile(cost, inputs=[], params=rates)
-    found = minimize(
-        lambda theta: tuple(program.value_and_grad([], theta)), program.parameters, jac=True, method="BFGS"
-    )
-    program.assign(found.x)
-    print(f"{len(program.captured.graph):,} values; the squares sum to {cost.data:.0f} at the start")
-    print(f"after {found.nfev} calls: {found.fun:.4f}")
+
+    def cost() -> Any:
+        told = zip(solution(rates), measured, strict=True)
+        return microbp.sum([(a - b) ** 2 for row, numbers in told for a, b in zip(row, numbers, strict=True)])
+
+    found = microbp.minimize(cost, rates, squares=measured.size, method="BFGS")
+    print(found)
     for rate, number in zip(rates, TRUE, strict=True):
-        print(f"{rate.name} = {rate.data:.3f} (the data were made with {number})")
+        off = (rate.data - number) / (found.standard_errors[str(rate.name)] or np.inf)
+        print(f"{rate.name}: the data were made with {number}, {abs(off):.1f} standard errors away")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from microbp import layers, losses, nn, notation, optim
 from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
+from microbp.bridges.scipy import Minimum, minimize
 from microbp.calls import told_in
 from microbp.check import audit, check_gradients, numerical_gradient
 from microbp.complexstep import check_rule
@@ -39,6 +40,7 @@ from microbp.graph import Graph, Node
 from microbp.groups import group
 from microbp.native import Engine, engine
 from microbp.nn import MLP, Layer, Module, Neuron
+from microbp import predict as predict  # Module.predict
 from microbp.training import History, NotFinite, fit
 from microbp.record import no_grad, record_sites
 from microbp.replay import Program, compile as compile
@@ -64,6 +66,7 @@ __all__ = [
     "Layer",
     "MatrixExplanation",
     "MicrobpError",
+    "Minimum",
     "Module",
     "Neuron",
     "NoGradientError",
@@ -118,6 +121,7 @@ __all__ = [
     "logsumexp",
     "losses",
     "maximum",
+    "minimize",
     "minimum",
     "nn",
     "no_grad",

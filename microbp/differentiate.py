@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -213,7 +214,7 @@ ON_VALUES = Reading(
         "rest": _rest,
     },
     _data,
-    _apply(RULES["div"]),
+    {ast.Div: _apply(RULES["div"])},
 )
 
 

@@ -53,7 +53,7 @@ class Samples:
     def table(self) -> Floats:
         """A row of inputs and targets for each."""
         parts = self.array, np.array(self.y, dtype=float)
-        return np.hstack([each.reshape(len(self.x), -1) for each in parts])
+        return np.ascontiguousarray(np.hstack([each.reshape(len(self.x), -1) for each in parts]))
 
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]

@@ -22,7 +22,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
-from operator import add, truediv
+from operator import add, eq, ge, gt, le, lt, mul, ne, neg, sub, truediv
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +32,8 @@ from microbp.errors import RuleError
 from microbp.safe import shown
 
 __all__ = [
-    "AGGREGATES", "COMPLEX", "CONSTANTS", "FUNCTIONS", "IEEE", "REAL", "Expression", "Reading", "dpow",
-    "largest", "over", "parse",
+    "AGGREGATES", "COMPLEX", "CONSTANTS", "FUNCTIONS", "IEEE", "OPERATORS", "REAL", "Expression", "Reading",
+    "dpow", "largest", "over", "parse",
 ]  # fmt: skip
 
 
@@ -239,7 +240,8 @@ class Reading(NamedTuple):
     functions: Mapping[str, Callable[..., Any]]
     #: By what a comparison judges an operand.
     judged: Callable[[Any], Any]
-    divide: Callable[[Any, Any], Any] = truediv
+    #: What computes the operators for which it is not Python; IfExp for conditions that are no bool.
+    operators: Mapping[type[ast.AST], Callable[..., Any]] = MappingProxyType({})
     #: What an aggregate has been found to be, by its text, where it is to be computed only once.
     known: dict[str, Any] | None = None
 
@@ -268,7 +270,7 @@ REAL = Reading({name: f.real for name, f in FUNCTIONS.items()} | AGGREGATES, lam
 IEEE = Reading(
     {name: _as_ieee(f.real, name) for name, f in FUNCTIONS.items()} | AGGREGATES,
     lambda x: x,
-    _as_ieee(truediv, "truediv"),
+    {ast.Div: _as_ieee(truediv, "truediv")},
 )
 def _complex_rest(numbers: Iterable[complex]) -> complex:
     numbers = list(numbers)
@@ -386,20 +388,11 @@ def parse(
     return Expression(text, frozenset(used), tree)
 
 
-_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-}
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Lt: lambda a, b: a < b,
-    ast.LtE: lambda a, b: a <= b,
-    ast.Gt: lambda a, b: a > b,
-    ast.GtE: lambda a, b: a >= b,
-    ast.Eq: lambda a, b: a == b,
-    ast.NotEq: lambda a, b: a != b,
-}
+#: What Python computes for each operator.
+OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv, ast.USub: neg, ast.Lt: lt, ast.LtE: le,
+    ast.Gt: gt, ast.GtE: ge, ast.Eq: eq, ast.NotEq: ne, ast.And: all, ast.Or: any,
+}  # fmt: skip
 
 
 def _check(
@@ -424,12 +417,12 @@ def _check(
             used.add(name)
             children = []
         case ast.BinOp(left=left, op=op, right=right):
-            if type(op) not in _ARITHMETIC:
+            if type(op) not in OPERATORS:
                 raise RuleError(f"{where} uses {_word(node)!r}; the operators are + - * / (and pow)")
             children = [left, right]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             children = [operand]
-        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in OPERATORS:
             children = [left, right]
         case ast.BoolOp(values=values):
             for each in values:
@@ -477,23 +470,27 @@ def _evaluate(
     def value(child: ast.expr) -> Any:
         return _evaluate(child, scope, to, elements)
 
+    def computed(op: ast.AST, *operands: Any) -> Any:
+        return (to.operators.get(type(op)) or OPERATORS[type(op)])(*operands)
+
     match node:
         case ast.Constant(value=number):
             return number
         case ast.Name(id=name):
             return scope[name] if name in scope else CONSTANTS[name]
-        case ast.BinOp(left=left, op=ast.Div(), right=right):
-            return to.divide(value(left), value(right))
         case ast.BinOp(left=left, op=op, right=right):
-            return _ARITHMETIC[type(op)](value(left), value(right))
-        case ast.UnaryOp(operand=operand):
-            return -value(operand)
+            return computed(op, value(left), value(right))
+        case ast.UnaryOp(op=op, operand=operand):
+            return computed(op, value(operand))
         case ast.Compare(left=left, ops=[op], comparators=[right]):
-            return _COMPARISONS[type(op)](to.judged(value(left)), to.judged(value(right)))
+            return computed(op, to.judged(value(left)), to.judged(value(right)))
         case ast.BoolOp(op=op, values=values):
-            return (all if isinstance(op, ast.And) else any)(value(each) for each in values)
+            return computed(op, (value(each) for each in values))
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            return value(body if value(test) else orelse)
+            decided = value(test)
+            if ast.IfExp in to.operators and not isinstance(decided, bool):
+                return computed(node, decided, value(body), value(orelse))
+            return value(body if decided else orelse)
         case ast.Call(func=ast.Name(id=name), args=args):
             if name in AGGREGATES:
                 known = {} if to.known is None else to.known

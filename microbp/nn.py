@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -129,6 +129,9 @@ class Module:
         for path, value in parameter_paths(self):
             if isinstance(value, Value):
                 value.name = PathName(path)
+
+    #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
+    predict: ClassVar[Callable[..., Any]]
 
     def zero_grad(self) -> None:
         """Forget the gradients: ``grad`` is None again."""
@@ -301,7 +304,9 @@ class Neuron(Module):
         self.name_parameters()
 
     def __call__(self, x: Sequence[Any]) -> Any:
-        """The neuron's output for one sample: a Value."""
+        """The neuron's output for one sample: a Value; for several, the rows of an array, their Array."""
+        if _several(x):
+            return _each(self, x)
         x = _inputs(x, len(self.w), "Neuron")
         return self._activation(record(_DOT, (self.w, x, self.b)))
 
@@ -339,7 +344,9 @@ class Layer(Module):
         self.name_parameters()
 
     def __call__(self, x: Sequence[Any]) -> Any:
-        """The outputs for one sample."""
+        """The outputs for one sample; for several, the rows of an array, an Array of a row for each."""
+        if _several(x):
+            return _each(self, x)
         x = _inputs(x, len(self.neurons[0].w), "Layer")
         out = [neuron(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
@@ -388,7 +395,12 @@ class MLP(Module):
         self.name_parameters()
 
     def __call__(self, x: Sequence[Any]) -> Any:
-        """The outputs for one sample: a list of Values, or a Value if the last layer has one neuron."""
+        """The outputs for one sample: a list of Values, or a Value if the last layer has one neuron.
+
+        For several, the rows of an array, an Array of the shape ``(samples, outputs)``, or ``(samples,)``.
+        """
+        if _several(x):
+            return _each(self, x)
         x = _inputs(x, len(self.layers[0].neurons[0].w), "MLP")
         for layer in self.layers:
             x = layer(x if isinstance(x, list) else [x])
@@ -410,6 +422,15 @@ def _generator(seed: int | None, rng: Any, init: Any) -> Any:
     if seed is None and init == "uniform":
         return random  # its uniform() is all that is called
     return np.random.default_rng(random.getrandbits(64) if seed is None else seed)
+
+
+def _several(x: Any) -> bool:
+    """Whether these are samples, rather than one."""
+    return isinstance(x[0], list) if type(x) is list and x else np.ndim(x) == 2
+
+
+def _each(module: Callable[[Any], Any], rows: Any) -> Array:
+    return np.array([module(row) for row in rows], dtype=object).view(Array)
 
 
 def _inputs(x: Any, nin: int, who: str) -> list[Any]:

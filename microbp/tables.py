@@ -97,14 +97,14 @@ class Table:
     def markdown(self) -> str:
         r"""The table as Markdown: names in it are data, and no markup.
 
-        >>> print(Table("w_1", ("name", ">x"), (("a|b", 0.5),), ("fine",)).markdown())
+        >>> print(Table("w_1", ("name", ">x"), (("a|b", 0.5),), ("fine", "  so far")).markdown())
         **w\_1**
         <BLANKLINE>
         | name | x |
         | :-- | --: |
         | a\|b | +0.50000000 |
         <BLANKLINE>
-        fine
+        fine so far
         """
         parts = [f"**{escaped(self.title)}**"]
         if self.rows:
@@ -113,7 +113,10 @@ class Table:
             lines += [[_text(cell) for cell in row] for row in self.rows]
             told = [f"| {' | '.join(map(escaped, line))} |" for line in lines]
             parts.append("\n".join([told[0], f"| {' | '.join(ends)} |", *told[1:]]))
-        return "\n\n".join([*parts, *map(escaped, self.notes)])
+        notes: list[str] = []
+        for note in self.notes:  # a line that is indented goes on with the one above it
+            notes[-1:] = [f"{notes[-1]} {note.strip()}"] if notes and note[:1] == " " else [*notes[-1:], note]
+        return "\n\n".join([*parts, *map(escaped, notes)])
 
     def _render(self, *, colour: bool) -> str:
         from rich.box import SIMPLE_HEAD

@@ -341,10 +341,13 @@ def test_the_first_update_of_the_tutorial_s_program_is_explained() -> None:
         [text] = causes(report["W0"])
         assert text == (
             "it is l0ᵀ·((δ_l2·W1) ∗ f′_l1): "
-            "the error of l1 is W1ᵀ·δ_l2 (2×1, [[0.0122043], [0.036613]]), "
-            "not δ_l2·W1 (1×2, [[0.0122043, 0.036613]]); "
-            "times f′_l1 that is broadcast to 1×2 ∗ 2×1 → 2×2; "
-            "the gradient is δ_l1·l0ᵀ, not l0ᵀ·δ_l1 (1×2 · 2×2 → 1×2); "
+            "the error of l1 is W1ᵀ·δ_l2, not δ_l2·W1: "
+            "2×1, [[0.0122043], [0.036613]], not 1×2, [[0.0122043, 0.036613]]; "
+            "δ_l1 is error ∗ f′_l1: 2×1, [[0.00265449], [0.00817165]], "
+            "here broadcast to 2×2, [[0.00265449, 0.00796347], [0.00272388, 0.00817165]]; "
+            "the gradient is δ_l1·l0ᵀ, not l0ᵀ·δ_l1: "
+            "2×2, [[0.000929071, 0.00238904], [0.00286008, 0.00735448]], "
+            "not 1×2, [[0.00338056, 0.0101417]]; "
             "this 1×2 is broadcast over 2×2, so that its rows are equal"
         )
         gives = np.array(report["W0"].causes[0].gives)
@@ -365,7 +368,7 @@ def test_its_mistakes_are_told_apart() -> None:
     [only_update] = causes(graded(v["error"], "W0", X @ right.T, names=v))
     assert only_update == "it is the transpose of the true gradient"
     [elementwise] = causes(graded(v["error"], "W0", X * right, names=v))
-    assert "the gradient is δ_l1·l0ᵀ, not δ_l1 ∗ l0 (2×1 ∗ 2×1 → 2×1)" in elementwise
+    assert "the gradient is δ_l1·l0ᵀ, not δ_l1 ∗ l0: 2×2, [[0.00092" in elementwise
 
 
 @pytest.mark.parametrize(
@@ -438,9 +441,9 @@ PLANTED_IN_ARRAYS = [
     (BATCH.T @ (ERROR0 * H * (1 - H)), f"in place of {SLOPES} stands sigmoid′"),
     (np.outer(BATCH[-1], DELTA0[-1]), "only use 4 of 4 (a sample?) is there: the others are missing"),
     (GRAD0 - np.outer(BATCH[0], DELTA0[0]), "use 1 of 4 (a sample?) is missing"),
-    (BATCH.T @ ((DELTA1[:, :2] @ W1.T[:2]) * (1 - H**2)), "the path through dot(…) is missing"),
+    (BATCH.T @ ((DELTA1[:, :2] @ W1.T[:2]) * (1 - H**2)), "the path from h through dot(…) is missing"),
     (BATCH.T @ ((DELTA1 @ W1) * (1 - H**2)),
-     f"it is xᵀ·((δ_next·W1) ∗ tanh′_h): the error of h is δ_next·W1ᵀ (4×3, [[{ERROR0[0, 0]:.6g}, "),
+     f"it is xᵀ·((δ_next·W1) ∗ tanh′_h): the error of h is δ_next·W1ᵀ, not δ_next·W1: 4×3, [[{ERROR0[0, 0]:.6g}, "),
     (BATCH.T @ ((DELTA1 @ (W1 - 0.07 * GRAD1).T) * (1 - H**2)),
      "W1 had been updated with η = 0.07 before being used in the backward pass: "),
     (np.broadcast_to(GRAD0[1], (SIZE, SIZE)), "row 1 of the true gradient, 1×3, stands in place of every"),
@@ -466,7 +469,9 @@ def test_a_batch_in_columns_is_explained_in_columns() -> None:
     loss, v = batch(rows=False)
     assert graded(loss, "W0", GRAD0.T, names=v).verdict == "right"
     [text] = causes(graded(loss, "W0", ((W1.T @ DELTA1.T) * (1 - H.T**2)) @ BATCH, names=v))
-    assert text.startswith("it is ((W1·δ_next) ∗ tanh′_h)·xᵀ: the error of h is W1ᵀ·δ_next (3×4, [[")
+    assert text.startswith(
+        "it is ((W1·δ_next) ∗ tanh′_h)·xᵀ: the error of h is W1ᵀ·δ_next, not W1·δ_next: 3×4, [["
+    )
 
 
 @pytest.mark.parametrize(
@@ -507,7 +512,9 @@ def test_a_mistake_in_every_hidden_layer_is_followed_through_them() -> None:
     [text] = causes(graded(loss, "W0", delta0 @ x.T, names=v))
     assert text.startswith("it is ((W1·δ_h1) ∗ tanh′_h0)·xᵀ: in this layer and in those above the error of")
     [text] = causes(graded(loss, "W1", delta1 @ a0.T, names=v))
-    assert text.startswith("it is ((W2·δ_next) ∗ tanh′_h1)·h0ᵀ: the error of h1 is W2ᵀ·δ_next (3×1, ")
+    assert text.startswith(
+        "it is ((W2·δ_next) ∗ tanh′_h1)·h0ᵀ: the error of h1 is W2ᵀ·δ_next, not W2·δ_next: 3×1, "
+    )
 
 
 def test_an_overwritten_gradient_shows_as_a_single_term() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -195,11 +197,14 @@ def test_a_folder_without_permission_is_refused(capsys, monkeypatch):
 
 
 # ------------------------------------------------------------------------------- the command line
+KNOWN = "demo, learn, draw, step, explain, diagnose, page, grade, completion"
+
+
 def test_a_mistyped_command_suggests_the_nearest(capsys):
     told = refused(capsys, "dmeo")
     error = "microbp: error: there is no command "
-    assert told == error + "'dmeo'; did you mean 'demo'? There are: demo, draw, step, explain, diagnose, page"
-    assert refused(capsys, "xyz") == error + "'xyz'. There are: demo, draw, step, explain, diagnose, page"
+    assert told == f"{error}'dmeo'; did you mean 'demo'? There are: {KNOWN}"
+    assert refused(capsys, "xyz") == f"{error}'xyz'. There are: {KNOWN}"
 
 
 def test_a_mistyped_tutorial_suggests_the_nearest_and_nothing_is_written(here, capsys):
@@ -280,25 +285,71 @@ def test_help_shows_the_commands_the_tutorials_and_examples(capsys):
     assert both.startswith(top)
     below = " ".join(both.removeprefix(top).split())
     assert "demo" in top
-    assert "microbp demo T4 -o out" in top
+    for each in cli.COMMANDS:
+        assert each.examples.splitlines()[0] in top
+    assert "\n  1  something was found: a finding, a wrong answer" in top
     assert "microbp demo T4 -o out" in below
     for name, tutorial in demo.TUTORIALS.items():
         assert f"{name}: {tutorial.title}" in below
 
 
 def test_a_command_is_added_by_one_entry(monkeypatch, capsys):
-    seen = []
     extra = cli.Command(
         "tune", "tune a net", "microbp tune net.py",
-        lambda parser: parser.add_argument("file"), lambda args: seen.append(args.file) or 7,
+        lambda parser: parser.add_argument("file"), lambda args: cli.Result(7, {"file": args.file}),
+        "the file",
     )  # fmt: skip
     monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, extra))
     assert cli.main(["tune", "net.py"]) == 7
-    assert seen == ["net.py"]
-    known = "demo, draw, step, explain, diagnose, page, tune"
-    assert refused(capsys, "tunes").endswith(f"did you mean 'tune'? There are: {known}")
+    assert refused(capsys, "tunes").endswith(f"did you mean 'tune'? There are: {KNOWN}, tune")
+    assert cli.main(["tune", "net.py", "--json"]) == 7
+    assert json.loads(capsys.readouterr().out) == {"command": "microbp tune", "ok": False, "file": "net.py"}
     cli.main([])
     assert "microbp tune net.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("each", cli.COMMANDS, ids=lambda each: each.name)
+def test_every_help_has_examples_that_are_calls(each, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([each.name, "--help"])
+    assert stopped.value.code == 0
+    assert f"examples:\n  {each.examples.splitlines()[0]}\n" in capsys.readouterr().out
+    parser = cli._parser()
+    for line in each.examples.splitlines():
+        call = re.split(r"\s{2,}|[<>)] |\)", line.removeprefix("source <("))[0]
+        parsed = cli._parsed(parser, shlex.split(call)[1:])
+        assert parsed.parser.prog == f"microbp {each.name}"
+
+
+@pytest.mark.parametrize(
+    ("argv", "record"),
+    [
+        (["explain", "net.py", "w"], {"title": "∂loss/∂w: how w acts on loss", "faults": []}),
+        (["diagnose", "net.py"], {"findings": [], "remarks": []}),
+        (["draw", "net.py", "-o", "a.dot"], {"written": "a.dot", "values": 2, "boxes": 2}),
+        (["page", "net.py"], {"written": "net.html", "values": 2, "steps": 1}),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_json_is_all_that_stands_on_stdout(here, capsys, argv, record):
+    (here / "net.py").write_text(NET)
+    assert cli.main([*argv, "--json"]) == 0
+    out, err = capsys.readouterr()
+    read = json.loads(out)
+    assert read | {"command": f"microbp {argv[0]}", "ok": True} | record == read
+    assert err.startswith("['net.py']\n")
+
+
+def test_json_of_what_was_found_and_of_the_demo(here, quick, capsys):
+    (here / "net.py").write_text(NET.replace("0.5", "-0.5").replace("w * 2.0", "w.relu()"))
+    assert cli.main(["diagnose", "net.py", "--json"]) == 1
+    read = json.loads(capsys.readouterr().out)
+    assert (read["ok"], read["findings"][0]["kind"]) == (False, "zero gradient")
+    quick["T4"] = 0.25
+    assert cli.main(["demo", "--json"]) == 1
+    read = json.loads(capsys.readouterr().out)
+    assert [(each["tutorial"], each["ok"]) for each in read["tutorials"]] == [("T1", True), ("T4", False)]
+    assert read["tutorials"][1]["comparisons"][0]["name"] == "E"
 
 
 def test_ctrl_c_leaves_one_line_and_status_130(capsys, monkeypatch):

@@ -18,7 +18,7 @@ def stepped(monkeypatch, script: Path, *arguments: str, stdin: str = "") -> int:
     parser = argparse.ArgumentParser()
     STEP.declare(parser)
     monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-    return STEP.run(parser.parse_args([str(script), *arguments]))
+    return STEP.run(parser.parse_args([str(script), *arguments])).status
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_process_ends_cleanly_at_the_end_of_its_input(net) -> None:
     code = (
         "import argparse, sys\nfrom microbp.cli.debugging import STEP\n"
         "parser = argparse.ArgumentParser()\nSTEP.declare(parser)\n"
-        f"sys.exit(STEP.run(parser.parse_args([{str(net)!r}])))\n"
+        f"sys.exit(STEP.run(parser.parse_args([{str(net)!r}])).status)\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], input="step\n", capture_output=True, text=True, check=False, timeout=120

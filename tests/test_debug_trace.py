@@ -293,9 +293,8 @@ def test_json_is_strict_and_has_nan_and_infinity_in_it() -> None:
         raise AssertionError(word)
 
     document = json.loads(recorded.to_json(), parse_constant=refused)
-    assert (document["format"], document["version"]) == ("microbp trace", 2)
+    assert (document["format"], document["version"]) == ("microbp trace", 3)
     assert document["graph"]["data"][:2] == ["inf", "nan"]
-    assert (document["upstream"], document["local"][:1], document["before"][0]) == ([1.0, 2.0], [2.0], None)
     again = Trace.from_json(recorded.to_json())
     assert again == recorded
     assert math.isnan(again.graph.root.data)
@@ -393,14 +392,10 @@ DAMAGED = "this trace is damaged at "
         ("[" * 100_000, "this text is not a trace: it is not JSON"),
         ("[]", 'this JSON is not a trace: it has no "format": "microbp trace"'),
         ('{"nodes": []}', 'this JSON is not a trace: it has no "format": "microbp trace"'),
-        (changed(version=3), "this trace has the version 3; this microbp reads version 2"),
+        (changed(version=2), "this trace has the version 2; this microbp reads version 3"),
         (changed(version="1"), "this trace has the version '1'"),
         (changed(graph=None), f"{DAMAGED}its graph: this is no graph"),
         (changed(graph={}), f"{DAMAGED}its graph: this is no graph as Graph.to_json.. writes it: KeyError"),
-        (changed(upstream=[]), f"{DAMAGED}upstream: it has 0 numbers, not 1"),
-        (changed(upstream=3), f"{DAMAGED}upstream: 'int' object is not iterable"),
-        (changed(upstream=["many"]), f"{DAMAGED}upstream: 'many' is not a number"),
-        (changed(after=[1.0, 2.0]), f"{DAMAGED}after: it has 2 numbers, not 1"),
         (with_column("data", 0, "many"), f"{DAMAGED}its graph: "),
         (with_column("op", 1, 7), f"{DAMAGED}its graph: "),
         (with_column("args", 0, 1), f"{DAMAGED}{GRAPH}an operand of node 1 does not stand before it"),
@@ -409,10 +404,6 @@ DAMAGED = "this trace is damaged at "
         (with_column("rules", None, [["add"]]), f"{DAMAGED}its graph: "),
         (with_column("names", None, ["x"]), f"{DAMAGED}its graph: "),
         (with_column("roots", None, [9]), f"{DAMAGED}its graph: "),
-        (changed(local=[True]), f"{DAMAGED}local: True is not a number"),
-        (changed(amount=[None]), f"{DAMAGED}amount: None is not a number"),
-        (changed(before=["1"]), f"{DAMAGED}before: '1' is not a number"),
-        (changed(after=[10**400]), f"{DAMAGED}after: int too large"),
     ],
 )
 def test_what_is_no_trace_is_told_of(text: str, told: str) -> None:
@@ -477,20 +468,6 @@ def test_a_local_derivative_is_found() -> None:
     assert (found.first.what, found.first.node, found.first.there) == ("local derivative", "h", 0.25)
 
 
-@pytest.mark.parametrize(
-    ("step", "entry", "what"),
-    [(3, "upstream", "upstream gradient"), (3, "amount", "contribution"), (5, "after", "gradient")],
-)
-def test_a_pass_that_goes_wrong_is_found(step: int, entry: str, what: str) -> None:
-    right = net()
-    document = json.loads(right.to_json())
-    last = sum(len(each.contributions) for each in right.steps[:step]) - 1
-    document[entry][step - 1 if entry == "upstream" else last] *= 2.0
-    found = right.diff(Trace.from_json(json.dumps(document)))
-    assert found.first is not None
-    assert found.first.what == what
-
-
 def test_sharing_is_structure() -> None:
     x = Value(3.0, name="x")
     found = trace(x * x, {}).diff(trace(x * Value(3.0, name="x"), {}))
@@ -542,14 +519,11 @@ def test_a_constant_for_a_parameter_is_structure() -> None:
 def test_names_do_not_count_but_are_told_of() -> None:
     found = net().diff(net(named="weight"))
     assert found.ok
-    assert found.notes == ("names: 1 differs: w here is weight there",)
+    assert found.notes == ("only here: w", "only there: weight")
 
 
-def test_a_tolerance() -> None:
+def test_a_pass_is_compared_with_a_pass() -> None:
     assert not net().diff(net(0.4 * (1 + 1e-12))).ok
-    assert net().diff(net(0.4 * (1 + 1e-12)), tolerance=1e-10).ok
-    with pytest.raises(ValueError, match="a tolerance is 0 or more, not nan"):
-        net().diff(net(), tolerance=NAN)
     with pytest.raises(TypeError, match="a pass is compared with another Trace, not with 'x'"):
         net().diff("x")  # type: ignore[arg-type]
 
@@ -572,7 +546,6 @@ def test_a_long_diff_is_cut_and_says_so() -> None:
 
     found = many(1.0).diff(many(2.0))
     assert len(found.rows) == 59
-    assert found.counts == {"data": 59}
     assert len(str(found).splitlines()) < 20
     assert "49 more nodes differ: 49 in data (diff.rows)" in str(found)
 
@@ -597,13 +570,13 @@ def test_a_trace_shows_in_a_notebook_whatever_happens(monkeypatch: pytest.Monkey
     bundle = recorded._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == repr(recorded)
     lines = bundle["text/markdown"].splitlines()
-    assert lines[0] == "**$E = 0.298371$**: 39 values, 27 steps"
+    assert lines[0] == "**E = 0.298371: 39 values, 27 steps**"
     rows = [line for line in lines if line.startswith("| ")][2:]
     assert len(rows) == sum(len(step.contributions) for step in recorded.steps)
-    [h1] = [row for row in rows if r"\frac{\partial h_1}" in row]
-    assert r"$\frac{\partial h_1}{\partial v_{13}} = h_1\,(1-h_1) = 0.241301$" in h1
-    assert r"$0.0363503\cdot 0.241301 = 0.00877135$" in h1
-    assert h1.endswith(r"$\frac{\partial E}{\partial v_{13}}$: none → $0.00877135$ ✓ |")
+    [h1] = [row for row in rows if "h1 = σ(v13)" in row]
+    assert h1 == (
+        "| 19 | h1 = σ(v13) | 0.0363503 | v13 | h1·(1 − h1) = 0.241301 | 0.00877135 | - → 0.00877135 ✓ |"
+    )
 
     def fails(*_: object) -> str:
         raise RuntimeError("no")
@@ -620,5 +593,5 @@ def test_names_in_a_notebook_are_data_and_a_long_pass_is_cut() -> None:
     text = trace(y, {})._repr_mimebundle_()["text/markdown"]
     assert text.endswith("\n\n… and 30 more steps.")
     assert "<script>" not in text
-    assert "`" not in text
-    assert {row.count("|") for row in text.splitlines() if row.startswith("| ")} == {8}
+    assert "`" not in text.replace(r"\`", "")
+    assert {row.replace(r"\|", "").count("|") for row in text.splitlines() if row.startswith("| ")} == {8}

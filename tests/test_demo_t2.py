@@ -74,7 +74,7 @@ def test_the_training_is_that_of_the_hand_written_gradients(demo):
     rows = {each["name"] for each in demo[4]["comparisons"] if each["source"] == "NumPy"}
     last = {f"{name} after the last step" for name in ("W1", "b1", "W2", "b2")}
     assert rows == {"cost of each epoch"} | last
-    assert t2.AFTER_TRAINING <= 1e-8
+    assert "hand-written gradients (tolerance 1e-10)" in demo[3]
 
 
 def test_every_comparison_comes_out_as_it_must(demo):
@@ -133,8 +133,8 @@ def test_the_tutorials_relu_overwrites_what_it_is_handed():
 def test_the_mistakes_are_shown_by_what_they_do(demo):
     _, _, _, text, read = demo
     refused = comparison(read, "Relu().forward(x)", "the tutorial")
-    assert refused["ours"] == "AttributeError: 'Relu' object has no attribute 'forward'"
-    assert refused["ours"] in text
+    assert refused["ours"] == "AttributeError"
+    assert "AttributeError: 'Relu' object has no attribute 'forward'" in text
     wrong = comparison(read, "dW1[0,1]", "overwritten")
     right = comparison(read, "dW1[0,1]", "copied")
     assert (wrong["known"], right["known"]) == pytest.approx((0.169746888, 0.548683597), abs=5e-10)

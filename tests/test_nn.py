@@ -295,10 +295,10 @@ ONE_SAMPLE = "takes one sample of 2 inputs, not an array"
         (Layer(2, 1), np.ones(5), "Layer takes 2 inputs, not 5"),
         (MLP(3, [2, 1]), [1.0, 2.0], "MLP takes 3 inputs, not 2"),
         (MLP(3, [2, 1]), microbp.array([1.0]), "MLP takes 3 inputs, not 1"),
-        (Neuron(2), np.ones((5, 2)), f"Neuron {ONE_SAMPLE} of shape (5, 2)"),
-        (Layer(2, 1), np.ones((1, 2)), f"Layer {ONE_SAMPLE} of shape (1, 2)"),
-        (MLP(2, [1]), ((1.0, 2.0), (3.0, 4.0)), f"MLP {ONE_SAMPLE} of shape (2, 2)"),
-        (MLP(2, [1]), microbp.array([[1.0]]), f"MLP {ONE_SAMPLE} of shape (1, 1)"),
+        (Neuron(2), np.ones((5, 2, 1)), f"Neuron {ONE_SAMPLE} of shape (5, 2, 1)"),
+        (Layer(2, 1), np.ones((1, 3)), "Layer takes 2 inputs, not 3"),
+        (MLP(2, [1]), [[1.0], [2.0]], "MLP takes 2 inputs, not 1"),
+        (MLP(2, [1]), microbp.array([[1.0]]), "MLP takes 2 inputs, not 1"),
         (MLP(2, [1]), 3.0, f"MLP {ONE_SAMPLE} of shape ()"),
         (MLP(2, [1]), Value(3.0), f"MLP {ONE_SAMPLE} of shape ()"),
         (MLP(2, [1]), "34", f"MLP {ONE_SAMPLE} of shape ()"),
@@ -312,10 +312,21 @@ def test_an_input_of_the_wrong_shape_is_refused_with_both_numbers(
     assert str(caught.value) == text
 
 
-@pytest.mark.parametrize("x", [[1.0, None], [1.0, "2"], [1.0, True], [[1.0], [2.0]], [1.0, 2j]])
+@pytest.mark.parametrize("x", [[1.0, None], [1.0, "2"], [1.0, True], [1.0, [2.0]], [1.0, 2j]])
 def test_an_input_that_is_no_number_is_refused(x: Any) -> None:
     with pytest.raises(TypeError, match=r"^dot\(w…, x…, b\) takes a real number, not "):
         MLP(2, [2, 1])(x)
+
+
+@pytest.mark.parametrize("module", [Neuron(2, seed=1), Layer(2, 3, seed=1), MLP(2, [3, 2], seed=1)])
+@pytest.mark.parametrize("kind", [np.array, list, tuple, microbp.array])
+def test_the_rows_of_an_array_are_samples(module: Any, kind: Callable[[Any], Any]) -> None:
+    rows = [[1.0, 2.0], [0.5, -1.0], [0.0, 3.0]]
+    said = module(kind(rows))
+    assert isinstance(said, Array)
+    assert np.array_equal(microbp.data_of(said), [microbp.data_of(module(row)) for row in rows])
+    np.sum(said).backward()
+    assert module.parameters()[-1].grad is not None
 
 
 def test_nan_and_infinity_pass_through() -> None:

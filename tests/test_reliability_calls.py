@@ -148,6 +148,8 @@ class World:
             "microbp.optim.SGD state": optim.SGD([w], lr=0.1, momentum=0.9).state(),
             "microbp.Trace text": self.trace.to_json(), "microbp.Graph text": self.graph.to_json(),
             "microbp.Graph data": [1.0] * len(self.graph), "microbp.fit loss": "half_squared_error",
+            "microbp.minimize loss": lambda x: (w - x) ** 2, "microbp.minimize params": [w],
+            "microbp.minimize data": [1.0, 2.0],
             "microbp.fit epochs": 1, "microbp.data_of x": w, "microbp.grad_of x": w,
             "microbp.softmax x": [w, 1.0], "microbp.log_softmax x": [w, 1.0], "microbp.Value other": 2.0,
             "microbp.numerical_gradient function": lambda: y, "microbp.Array kth": 0,

@@ -20,9 +20,10 @@ from microbp.expr import FUNCTIONS
 from microbp.losses import l2_penalty
 from microbp.record import record
 from microbp.replay import forms, matrix
-from microbp.replay.numpy_rules import FORMS, HELPERS, PARTS, Term, array_tree, helpers
-from microbp.replay.trees import name as variable
-from microbp.replay.trees import text
+from microbp.replay.axes import Piece
+from microbp.replay.code import name as variable
+from microbp.replay.code import text, tree_of
+from microbp.replay.numpy_rules import FORMS, HELPERS, PARTS, array_code, helpers
 from microbp.rules import RULES, TABLE
 
 Build = Callable[[list[Any]], Any]
@@ -483,12 +484,17 @@ def test_the_softmax_family_keeps_digits_and_infinities(family, targets):
 
 
 # ---------------------------------------------------------------------------- texts of the table
+def code(rule, place, scope):
+    found = array_code(rule, place, scope)
+    return text(found.tree if isinstance(found, Piece) else tree_of(found))
+
+
 @pytest.mark.parametrize("rule", [rule for rule in TABLE if not rule.over], ids=str)
 def test_texts_as_numpy(rule):
     """Each text of the table, and each shorter form of one, is the same function element by element."""
     special = [-math.inf, -750.0, -700.0, -30.0, -5.0, -2.0, -1.0, -0.25, 0.0, 0.5, 1.0, 2.0, 5.0]
     special += [30.0, 750.0, math.inf, math.nan]
-    scope = {arg: Term(variable(arg)) for arg in (*rule.args, "y")}
+    scope = {arg: Piece(variable(arg)) for arg in (*rule.args, "y")}
     functions = {"np": np, "math": math, "FUNCTIONS": FUNCTIONS}
     for helper in helpers({*HELPERS, *FUNCTIONS}):
         exec(helper, functions)
@@ -502,7 +508,7 @@ def test_texts_as_numpy(rule):
         arrays = {arg: np.array([each]) for arg, each in {**given, "y": y}.items()}
         for place, want in zip((None, *range(len(rule.d))), wanted, strict=True):
             with np.errstate(all="ignore"):
-                found = eval(text(array_tree(rule, place, scope).tree), functions, dict(arrays))
+                found = eval(code(rule, place, scope), functions, dict(arrays))
             near = pytest.approx(want, rel=1e-12, abs=1e-300, nan_ok=True)
             assert np.broadcast_to(found, 1)[0] == near, (place, given)
 

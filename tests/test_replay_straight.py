@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import linecache
 import math
@@ -271,8 +272,20 @@ def test_a_wrong_bit_would_be_seen(monkeypatch) -> None:
 
     starts = [0.1 * i for i in range(30)]
     assert all(map(agree, starts))
-    monkeypatch.setattr(straight_module, "_product", lambda upstream, local, _: f"{upstream} * {local}")
+
+    def associated(upstream: Any, local: Any) -> Any:
+        match local:
+            case ast.BinOp(left=left, op=op, right=right):
+                return ast.BinOp(associated(upstream, left), op, right)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return ast.IfExp(test, associated(upstream, body), associated(upstream, orelse))
+        return right_product(upstream, local)
+
+    right_product = straight_module._product
+    straight_module.template.cache_clear()
+    monkeypatch.setattr(straight_module, "_product", associated)
     assert not all(map(agree, starts))
+    straight_module.template.cache_clear()
 
 
 @pytest.mark.parametrize("form", ["straight", "matrix", "auto"])

@@ -113,7 +113,7 @@ def test_each_frame_of_the_gif_is_the_picture_of_its_step(animation, pass_):
 
 def pixels(pass_, step, animation):
     drawing = draw_step(pass_, step)
-    png = render(source(drawing.picture, drawing.style, 96), "png", animation.engine.split()[0])
+    png = render(source(drawing.picture, drawing.style, 72), "png", animation.engine.split()[0])
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), float)
 
 
@@ -123,7 +123,7 @@ def test_white_stays_white(animation):
 
 
 def test_the_files_are_small(animation):
-    assert len(animation.gif) < 1_000_000
+    assert len(animation.gif) < 400_000
     assert len(animation.svg) < 300_000
 
 

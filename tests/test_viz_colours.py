@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from viz_support import contrast
 
-from viz.colours import DARK, LIGHT, Scale, contrast
+from viz.colours import DARK, LIGHT, Scale
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 NUMBERS = st.floats(allow_nan=False)

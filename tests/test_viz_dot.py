@@ -10,13 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from viz_support import HOSTILE, SVG, by_id, parsed, small, titles
+from viz_support import HOSTILE, SVG, by_id, contrast, parsed, positions, small, titles
 
 import microbp
-from viz.colours import DARK, LIGHT, contrast
+from viz.colours import DARK, LIGHT
 from viz.dot import digraph, source
 from viz.drawing import Drawing, draw
-from viz.engines import positions, render
+from viz.engines import render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
 from viz.styles import Style
 from viz.text import shortened

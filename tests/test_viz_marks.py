@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from viz_support import tutorial_4
+from viz_support import contrast, tutorial_4
 
 import microbp
 from microbp import MLP, Graph, Value
 from viz import draw
-from viz.colours import DARK, LIGHT, Scale, contrast
+from viz.colours import DARK, LIGHT, Scale
 
 
 def box(drawing, name):

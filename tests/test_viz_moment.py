@@ -3,15 +3,14 @@
 import re
 
 import pytest
-from viz_support import HOSTILE, by_id, titles, tutorial_1, tutorial_4
+from viz_support import HOSTILE, by_id, positions, titles, tutorial_1, tutorial_4
 
 import microbp
 import viz
 from microbp import Graph, Value, no_grad, trace
 from viz import Drawing, TooManyValues, draw_step
 from viz import progress as look
-from viz.colours import DARK, LIGHT, contrast, faded
-from viz.engines import positions
+from viz.colours import LIGHT
 from viz.legend import heading, scale_of
 from viz.moment import When
 from viz.step_pictures import film
@@ -153,17 +152,21 @@ def test_only_a_final_gradient_has_a_full_band(pass_):
     assert re.findall(filled, boxes_of(draw_step(pass_, second))[f"n{h1}"]) == ["ABLE"]
 
 
-def test_what_is_not_reached_is_pale(pass_):
+def test_what_is_not_reached_is_as_strong_as_all_else(pass_):
     lines = boxes_of(draw_step(pass_, 3))
-    reached = {f"n{at}" for at, x in enumerate(pass_.gradients(3)) if x is not None}
-    assert {at for at, line in lines.items() if f'fontcolor="{faded(LIGHT).text}"' not in line} == reached
+    assert "fontcolor" not in "".join(lines.values())
+    unreached = {f"n{at}" for at, x in enumerate(pass_.gradients(3)) if x is None}
+    assert {at for at, line in lines.items() if "BGCOLOR" not in line} == unreached
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_pale_text_is_read_all_the_same(theme):
-    pale = faded(theme)
-    assert min(contrast(pale.text, fill) for fill in (pale.fill, pale.parameter_fill, pale.input_fill)) >= 4.5
-    assert contrast(pale.outline, pale.background) < contrast(theme.outline, theme.background)
+def test_the_sum_of_two_contributions_is_written_out(pass_):
+    h1 = pass_.graph["h1"].position
+    first, second = (
+        (step, each) for step in pass_.steps for each in step.contributions if each.operand == h1
+    )
+    for (step, each), told in ((first, "−0.01905"), (second, "−0.01905 +0.0554 → +0.03635")):
+        line = shown(edges_of(draw_step(pass_, step.index))[f"e{step.node}_{each.place}"])
+        assert " ".join(line.partition("×")[2].partition("labeltooltip")[0].split()[1:]).startswith(told)
 
 
 def test_both_edges_of_a_square_carry_a_contribution():
@@ -174,7 +177,7 @@ def test_both_edges_of_a_square_carry_a_contribution():
     assert boxes_of(drawing)["n0"].count("+6") == 1
 
 
-def test_a_constant_is_not_pale_and_its_edge_carries_nothing():
+def test_a_constant_has_no_progress_and_its_edge_carries_nothing():
     x = Value(3.0, name="x")
     with no_grad():
         c = x * 2.0

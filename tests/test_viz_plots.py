@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from microbp import MLP, History, Module, Value, fit
-from viz.plots import Snapshots, plot_boundary, plot_cost, plot_histograms
+from viz.plots import Snapshots, plot_boundary, plot_cost, plot_gradient_flow, plot_histograms
 
 POINTS, LABELS = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [-1, 1, 1, -1]
 
@@ -131,8 +131,9 @@ def test_snapshots_keep_what_was_there_then(tmp_path):
     assert snapshots.gradients[0] == {"layers.0": [], "layers.1": []}
     assert snapshots.gradients[-1]["layers.1"] == [v.grad for v in net.layers[1].parameters()]
     figure = plot_histograms(snapshots)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == [
-        "layers.0: weights", "layers.0: log₁₀ |gradient|", "layers.1: weights", "layers.1: log₁₀ |gradient|",
+    assert [ax.get_title(loc="left") for ax in figure.axes[:-1]] == [
+        "layers.0: weights (6 of 45 are 0)", "layers.0: log₁₀ |gradient|",
+        "layers.1: weights (2 of 20 are 0)", "layers.1: log₁₀ |gradient|",
     ]  # fmt: skip
     drawn(figure, tmp_path)
 
@@ -154,6 +155,63 @@ def test_zero_gradients_are_counted_in_words():
     (net([0.0]) * 0.0).backward()
     snapshots.take()
     assert plot_histograms(snapshots).axes[1].get_title(loc="left").endswith("(2 of 2 are 0)")
+
+
+def vanishing(moments=1):
+    """Six layers of sigmoids, through which the gradient vanishes, and biases that begin at 0."""
+    net = MLP(2, [4, 4, 4, 4, 4, 1], activation="sigmoid", seed=1)
+    snapshots = Snapshots(net)
+    for _ in range(moments):
+        net.zero_grad()
+        (net([1.0, 2.0]) ** 2).backward()
+        snapshots.take()
+        for v in net.parameters():
+            v.data -= 0.1 * v.grad
+    return snapshots
+
+
+def test_all_layers_have_one_scale_and_a_colour_bar(tmp_path):
+    figure = plot_histograms(vanishing(3))
+    *grid, bar = figure.axes
+    weights, gradients = grid[::2], grid[1::2]
+    assert len({ax.get_ylim() for ax in weights}) == len({ax.get_ylim() for ax in gradients}) == 1
+    assert len({mesh.get_clim() for ax in grid for mesh in ax.collections}) == 1
+    assert bar.get_ylabel() == "share of a moment's numbers"
+    # the histogram of the first layer lies lower than that of the last
+    rows = [np.flatnonzero(np.asarray(gradients[at].collections[0].get_array())[:, 0]).mean() for at in (0, -1)]
+    assert rows[0] < rows[1]
+    drawn(figure, tmp_path)
+
+
+def test_biases_that_are_zero_stand_apart():
+    figure = plot_histograms(vanishing())
+    assert figure.axes[0].get_title(loc="left") == "layers.0: weights (4 of 12 are 0)"
+
+
+def test_the_flow_of_the_gradient_is_shown_by_depth(tmp_path):
+    snapshots = vanishing(9)
+    figure = plot_gradient_flow(snapshots)
+    [ax] = figure.axes
+    assert ax.get_yscale() == "log"
+    assert [each.get_text() for each in ax.get_xticklabels()] == list(snapshots.layers)
+    assert [line.get_label() for line in ax.lines] == [f"snapshot {at}" for at in (1, 4, 6, 9)]
+    medians = [np.median(np.abs(snapshots.gradients[-1][layer])) for layer in snapshots.layers]
+    assert ax.lines[-1].get_ydata() == pytest.approx(medians)
+    assert medians[0] < 1e-3 * medians[-1]  # it vanishes, and the line says so
+    drawn(figure, tmp_path)
+
+
+def test_a_layer_without_gradients_is_a_gap_and_zeros_are_counted():
+    net = MLP(1, [2, 1], activation="relu", seed=1)
+    snapshots = Snapshots(net)
+    snapshots.take()
+    assert np.isnan(plot_gradient_flow(snapshots).axes[0].lines[0].get_ydata()).all()
+    (net([0.0]) * 0.0).backward()
+    snapshots.take()
+    labels = [each.get_text() for each in plot_gradient_flow(snapshots).axes[0].get_xticklabels()]
+    assert labels[0] == "layers.0\n4 of 4 are 0"
+    with pytest.raises(ValueError, match="moments=0: 1 or more are shown"):
+        plot_gradient_flow(snapshots, moments=0)
 
 
 def test_what_is_no_module_and_no_snapshots_is_refused():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import microbp
 from microbp import Value, group
+from viz.engines import render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
 
-__all__ = ["HOSTILE", "SVG", "by_id", "parsed", "small", "titles", "tutorial_1", "tutorial_4"]
+__all__ = [
+    "HOSTILE", "SVG", "by_id", "contrast", "parsed", "positions", "small", "titles", "tutorial_1", "tutorial_4"
+]  # fmt: skip
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -110,3 +114,78 @@ def by_id(svg: str) -> dict[str, ET.Element]:
 def titles(svg: str) -> dict[str, str]:
     """The tooltip of each element that has an id."""
     return {each: element.findtext(f"{SVG}title", "") for each, element in by_id(svg).items()}
+
+
+# ---------------------------------------------------------------------------------- where things stand
+class Place(NamedTuple):
+    """A rectangle: its centre, counted from the upper left corner, and its size, in points."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Route(NamedTuple):
+    """The points of an edge's curves, the tip of its arrow, and the centre of its label."""
+
+    points: tuple[tuple[float, float], ...]
+    tip: tuple[float, float] | None
+    label: tuple[float, float] | None
+
+
+class Layout(NamedTuple):
+    """A picture's size, and the places of its boxes, edges and frames by id or name."""
+
+    width: float
+    height: float
+    boxes: dict[str, Place]
+    edges: dict[str, Route]
+    clusters: dict[str, Place]
+
+
+def positions(dot: str, engine: str) -> Layout:
+    """Where an engine puts everything, as its JSON tells: it counts from the lower left corner, upwards."""
+
+    def numbers(text: str) -> list[float]:
+        return [float(each) for each in text.split(",")]
+
+    told = json.loads(render(dot, "json0", engine))
+    left, low, right, top = numbers(told["bb"])
+
+    def point(text: str) -> tuple[float, float]:
+        x, y = numbers(text)
+        return x - left, top - y
+
+    boxes, clusters, edges = {}, {}, {}
+    for each in told.get("objects", ()):
+        name = each.get("id") or each["name"]
+        if "pos" in each:
+            boxes[name] = Place(*point(each["pos"]), 72 * float(each["width"]), 72 * float(each["height"]))
+        elif "bb" in each and each["name"].startswith("cluster"):
+            x0, y0, x1, y1 = numbers(each["bb"])
+            clusters[name] = Place((x0 + x1) / 2 - left, top - (y0 + y1) / 2, x1 - x0, y1 - y0)
+    for each in told.get("edges", ()):
+        if "id" in each and "pos" in each:
+            words = each["pos"].split(";")[0].split()
+            tips = [point(word[2:]) for word in words if word.startswith("e,")]
+            curve = tuple(point(word) for word in words if word[:2] not in {"e,", "s,"})
+            label = point(each["lp"]) if "lp" in each else None
+            edges[each["id"]] = Route(curve, tips[0] if tips else None, label)
+    return Layout(right - left, top - low, boxes, edges, clusters)
+
+
+# --------------------------------------------------------------------------------------------- contrast
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG 2 defines it, from 1 to 21."""
+    brighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(channel: float) -> float:
+    return float(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4)

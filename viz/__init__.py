@@ -11,13 +11,13 @@ from viz.engines import EngineFailed, NoEngine
 from viz.fold import FOLDS, picture
 from viz.page import Page, TooManyValues, page
 from viz.picture import Kind, Picture
-from viz.plots import Snapshots, plot_boundary, plot_cost, plot_histograms
+from viz.plots import Snapshots, plot_boundary, plot_cost, plot_gradient_flow, plot_histograms
 from viz.step_pictures import draw_step
 
 __all__ = [
     "FOLDS", "Animation", "Drawing", "EngineFailed", "Kind", "NoEngine", "Page", "Picture", "Snapshots",
     "TooManyValues", "animate", "draw", "draw_step", "page", "picture", "plot_boundary", "plot_cost",
-    "plot_histograms",
+    "plot_gradient_flow", "plot_histograms",
 ]  # fmt: skip
 
 told_in(globals())

@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, NamedTuple
+from itertools import pairwise
+from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -48,7 +48,7 @@ def animate(
     digits: int = 4,
     dark: bool = False,
     legend: bool = True,
-    dpi: int = 96,
+    dpi: int = 72,
     engine: str = "auto",
     format: str = "svg",  # noqa: A002
 ) -> Animation:
@@ -100,7 +100,7 @@ class Animation(Rendered):
         style: Style | None = None,
         *,
         seconds_per_step: float = 0.8,
-        dpi: int = 96,
+        dpi: int = 72,
         engine: str = "auto",
         format: str = "svg",  # noqa: A002
     ) -> None:
@@ -202,31 +202,21 @@ def with_one_palette(pictures: Sequence[Any]) -> list[Any]:
     Every fill is among them, even the palest; what is left out are shades at the rims of letters.
     Pillow's own reduction takes a nearby colour for white.
     """
-    counts: Counter[tuple[int, int, int]] = Counter()
-    for picture in pictures:
-        found = picture.getcolors(picture.width * picture.height)
-        counts.update({colour: count for count, colour in found})
-    colours = np.array(sorted(counts, key=lambda colour: (-counts[colour], colour)))
-    palette = colours[:_COLOURS]
-    nearest = [((palette - colour) ** 2).sum(axis=1).argmin() for colour in colours]
+    codes = [np.asarray(each.convert("RGBA")).view("<u4")[..., 0] & 0xFFFFFF for each in pictures]
+    fresh = [codes[0].ravel(), *(new[new != old] for old, new in pairwise(codes))]
+    found, counts = np.unique(np.concatenate(fresh), return_counts=True)
+    colours = found[np.lexsort((found, -counts))]
+    parts = np.stack([colours >> shift & 0xFF for shift in (0, 8, 16)], axis=1).astype(int)
+    palette = parts[:_COLOURS]
     places = np.zeros(1 << 24, np.uint8)
-    places[_code(colours)] = nearest
+    places[colours] = [((palette - each) ** 2).sum(axis=1).argmin() for each in parts]
     reduced = []
-    for picture in pictures:
-        one = pillow().fromarray(places[_code(np.asarray(picture, np.int32))])
+    for each in codes:
+        one = pillow().fromarray(places[each])
         one.putpalette(palette.astype(np.uint8).tobytes())
         reduced.append(one)
     return reduced
 
-
-def _code(colours: Any) -> Any:
-    return colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
-
-
-_SVG = "http://www.w3.org/2000/svg"
-_G, _TITLE, _TEXT = (f"{{{_SVG}}}{name}" for name in ("g", "title", "text"))
-#: What most texts have in common is said once, by the outermost element.
-_COMMON = {"font-family": "", "font-size": "10.00", "text-anchor": "start"}
 
 #: The frames in which an element is seen.
 Seen = tuple[int, ...]
@@ -235,98 +225,63 @@ Seen = tuple[int, ...]
 def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:
     r"""One ``<svg>`` that shows each frame for so many milliseconds, again and again.
 
-    The frames are SVG texts of one size, which differ in some of their elements.
+    The frames are SVG texts of one size and with the same boxes and edges, of which each has several looks.
 
     >>> frame = '<svg xmlns="http://www.w3.org/2000/svg"><g><text>a</text><text>{}</text></g></svg>'
     >>> shown = moving([frame.format("b"), frame.format("c")], [500, 1000], "a title")
     >>> shown[shown.index("<g>"):]
-    '<g><text>a</text><text class="r0">c</text><text class="r1">b</text></g></svg>\n'
+    '<g><text>a</text><text class="r0">b</text><text class="r1">c</text></g></svg>\n'
     """
-    trees = [_shortened(ET.fromstring(each)) for each in frames]  # noqa: S314  an engine of ours wrote them
+    trees = [ET.fromstring(each) for each in frames]  # noqa: S314  an engine of ours wrote them
     sizes = {(each.get("width"), each.get("height"), each.get("viewBox")) for each in trees}
     assert len(sizes) == 1, f"frames of different sizes: {sizes}"
-    merger = _Merger(len(trees))
-    merged = merger.merged(trees)
-    name = f"m{zlib.crc32(ET.tostring(merged)):08x}"  # two of them on one page must not share a rule
-    style = ET.Element(f"{{{_SVG}}}style")
-    style.text = _rules(name, list(merger.classes), durations)
-    merged.insert(0, style)
-    merged.set("id", name)
-    merged.set("aria-label", title)
-    ET.register_namespace("", _SVG)
-    return ET.tostring(merged, encoding="unicode") + "\n"
+    graphs = [svg.compact(each) for each in trees]
+    #: The looks of each element, by what they are as text.
+    looks: dict[str, dict[str, list[int]]] = {}
+    elements: dict[str, ET.Element] = {}
+    titles: dict[str, ET.Element] = {}  # those of the last frame tell the final gradients
+    for frame, graph in enumerate(graphs):
+        for place, child in enumerate(graph):
+            for title_ in child.findall(f"{svg.SVG}title"):
+                child.remove(title_)
+                titles[child.get("id", "")] = title_
+            text = ET.tostring(child, encoding="unicode")
+            elements[text] = child
+            looks.setdefault(child.get("id") or str(place), {}).setdefault(text, []).append(frame)
+    whole, classes = graphs[-1], dict[Seen, str]()
+    whole[:] = []
+    for each in looks.values():
+        whole.extend(_taking_turns([(tuple(seen), elements[text]) for text, seen in each.items()], classes))
+    for child in whole:
+        if child.get("id") in titles:
+            child.insert(0, titles[child.get("id", "")])
+    name = f"m{zlib.crc32(ET.tostring(whole)):08x}"  # two of them on one page must not share a rule
+    style = ET.Element(f"{svg.SVG}style")
+    style.text = _rules(name, list(classes), durations)
+    moved = trees[-1]
+    moved.insert(0, style)
+    moved.attrib.update({"id": name, "aria-label": title})
+    return ET.tostring(moved, encoding="unicode") + "\n"
 
 
-def _shortened(tree: ET.Element) -> ET.Element:
-    """The tree without the white space between elements, and with what texts have in common said once."""
-    common = dict(_COMMON)
-    for element in tree.iter():
-        element.tail = None
-        if len(element) and element.text and not element.text.strip():
-            element.text = None
-        if element.tag == _TEXT:
-            common["font-family"] = common["font-family"] or element.get("font-family", "")
-            for name, usual in common.items():
-                if element.get(name) == usual:
-                    del element.attrib[name]
-    tree.attrib.update({name: usual for name, usual in common.items() if usual})
-    return tree
-
-
-class _Slot(NamedTuple):
-    """A place among the children of an element: what stands there, by frame."""
-
-    key: str
-    elements: dict[int, ET.Element]
-
-
-class _Merger:
-    """Puts what is the same in several frames together, from the outermost element inwards."""
-
-    def __init__(self, frames: int) -> None:
-        self._all = tuple(range(frames))
-        #: The class of the elements that are seen in the same frames.
-        self.classes: dict[Seen, str] = {}
-
-    def merged(self, trees: Sequence[ET.Element]) -> ET.Element:
-        return self._joined(dict(enumerate(trees)), self._all)
-
-    def _joined(self, same: dict[int, ET.Element], around: Seen) -> ET.Element:
-        """One element for those of several frames; ``around`` are the frames of the one that it is in."""
-        last = same[max(same)]
-        joined = ET.Element(last.tag, last.attrib)
-        joined.text = last.text
-        seen = tuple(sorted(same))
-        if seen != around and last.tag != _TITLE:  # a title is not seen; the last tells the final gradient
-            joined.set("class", self.classes.setdefault(seen, f"r{len(self.classes)}"))
-        joined.extend(self._joined(slot.elements, seen) for slot in _slots(same))
-        return joined
-
-
-def _slots(same: dict[int, ET.Element]) -> list[_Slot]:
-    """The children of all frames in one order, which is that of each frame."""
-    slots: list[_Slot] = []
-    for frame, parent in sorted(same.items()):
-        place = 0
-        for child in parent:
-            key = _key(child)
-            found = next((at for at in range(place, len(slots)) if slots[at].key == key), None)
-            if found is None:
-                slots.insert(place, _Slot(key, {}))
-            else:
-                place = found
-            slots[place].elements[frame] = child
-            place += 1
-    return slots
-
-
-def _key(element: ET.Element) -> str:
-    """Equal for elements that can be one: groups by their ids, titles always, others if nothing differs."""
-    if element.tag == _TITLE:
-        return _TITLE
-    if element.tag == _G:
-        return repr(sorted(element.attrib.items()))
-    return ET.tostring(element, encoding="unicode")
+def _taking_turns(looks: list[tuple[Seen, ET.Element]], classes: dict[Seen, str]) -> list[ET.Element]:
+    """The looks of one element, each with the class of the frames in which it is seen; a group stays one."""
+    (_, last) = looks[-1]
+    if len(looks) == 1:
+        return [last]
+    parts = []
+    for seen, element in looks:
+        part = element
+        if element.get("id"):
+            part = ET.Element(element.tag)
+            part.extend(element)
+        part.set("class", classes.setdefault(seen, f"r{len(classes)}"))
+        parts.append(part)
+    if not last.get("id"):
+        return parts
+    group = ET.Element(last.tag, last.attrib)
+    group.extend(parts)
+    return [group]
 
 
 def _rules(name: str, seen: Sequence[Seen], durations: Sequence[int]) -> str:
@@ -342,15 +297,10 @@ def _rules(name: str, seen: Sequence[Seen], durations: Sequence[int]) -> str:
     ]
     for place, frames in enumerate(seen):
         turns = "".join(
-            f"{starts[frame]}{{visibility:{'visible' if frame in frames else 'hidden'}}}"
-            for frame in _turns(frames, last)
+            f"{start}{{visibility:{'visible' if frame in frames else 'hidden'}}}"
+            for frame, start in enumerate(starts)
+            if frame == 0 or (frame in frames) != (frame - 1 in frames)
         )
         own = f"{name}-{place}"
         rules.append(f"#{name} .r{place}{{animation-name:{own}}}@keyframes {own}{{{turns}}}")
     return "".join([*rules, "}"])
-
-
-def _turns(frames: Iterable[int], last: int) -> list[int]:
-    """The first frame, and those in which an element that is seen in ``frames`` appears or vanishes."""
-    seen = set(frames)
-    return [0] + [frame for frame in range(1, last + 1) if (frame in seen) != (frame - 1 in seen)]

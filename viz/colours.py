@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["DARK", "DECADES", "LIGHT", "MOST_DECADES", "RGB", "Scale", "Theme", "contrast", "faded"]
+__all__ = ["DARK", "DECADES", "LIGHT", "MOST_DECADES", "RGB", "Scale", "Theme"]
 
 RGB = tuple[int, int, int]
 
 #: Over so many powers of ten below the largest gradient the colour fades at least, and at most.
 DECADES, MOST_DECADES = 4, 40
-#: What a faded theme keeps of lines and fills; and of text, which is to be read all the same.
-_KEPT, _KEPT_TEXT = 0.35, 0.64
-_PALE = (
-    "fill", "outline", "parameter_fill", "parameter_outline", "folded_fill", "input_fill", "root_outline",
-    "edge",
-)  # fmt: skip
 #: The least and the greatest share of the full colour; a gradient that is not 0 never looks like one.
 _FAINTEST, _FULL = 0.08, 0.8
 
@@ -76,21 +69,6 @@ DARK = Theme(
     zero=(41, 41, 41), plus=(48, 122, 196), minus=(188, 96, 18), nan="#8a3fa3", band_text="#ffffff",
     alarm="#ff8ae6",
 )  # fmt: skip
-
-
-@lru_cache
-def faded(theme: Theme) -> Theme:
-    """The theme with lines, fills and text close to the background.
-
-    >>> faded(LIGHT).outline, faded(LIGHT).text
-    ('#c1c1c1', '#6c6c6c')
-    """
-    faint = {
-        name: _hex(_mixed(_rgb(theme.background), _rgb(getattr(theme, name)), share))
-        for share, names in ((_KEPT, _PALE), (_KEPT_TEXT, ("text", "faint")))
-        for name in names
-    }
-    return Theme(**{**theme._asdict(), **faint})
 
 
 class Scale(NamedTuple):
@@ -148,28 +126,9 @@ class Scale(NamedTuple):
         return _FAINTEST + (_FULL - _FAINTEST) * min(max(1.0 + depth, 0.0), 1.0)
 
 
-def contrast(one: str, other: str) -> float:
-    """The contrast of two colours as WCAG 2 defines it, from 1 to 21.
-
-    >>> contrast("#000000", "#ffffff")
-    21.0
-    """
-    brighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (brighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
 def _rgb(colour: str) -> RGB:
     red, green, blue = bytes.fromhex(colour[1:])
     return red, green, blue
-
-
-def _linear(channel: float) -> float:
-    return float(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4)
 
 
 def _mixed(one: RGB, other: RGB, share: float) -> RGB:

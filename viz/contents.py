@@ -14,10 +14,10 @@ from microbp import Graph, Node
 from microbp.notation import symbol
 from viz.folding import GroupPath, Ints, Partition, Term, belongs_to_reader, is_link, is_sum, terms
 from viz.kinds import formula, sign
-from viz.picture import STRIP, Box, Bundle, Cluster, Edge, Kind, Picture, Row
+from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
 
-__all__ = ["ROWS", "Contents", "bundled", "clusters", "edges"]
+__all__ = ["ROWS", "Contents", "clusters", "edges"]
 
 #: The most rows of a sum; beyond them one row stands for all that are left out.
 ROWS = 40
@@ -456,98 +456,3 @@ def larger(a: float | None, b: float | None) -> float | None:
     if a is None or b is None:
         return b if a is None else a
     return a if math.isnan(a) or (abs(a) >= abs(b) and not math.isnan(b)) else b
-
-
-# -------------------------------------------------------------- one edge in the place of a dense layer
-#: Fewer edges than these between two frames can be read, and so can the fans of two boxes.
-_DENSE, _FANS = 25, 2
-
-#: The frames that a box stands in, from the outermost, by id.
-FramePath = tuple[str, ...]
-
-
-def bundled(picture: Picture) -> Picture:
-    """The picture with one edge in the place of all that join two frames completely; its note says so.
-
-    There are at least 25 of them, and in each frame are three boxes or more, all folded, and no frames. The
-    edge bears the id of the first, and runs between boxes in the middle of the two rows that face each
-    other. A leaf that stands in a frame, such as a bias that its neurons share, is not counted.
-
-    >>> from viz.picture import Box
-    >>> boxes = [Box(f"g{at}", Kind.FOLDED, "", group=(f"c{at // 5}",)) for at in range(10)]
-    >>> edges = [Edge(f"e{b}_{a}", f"g{a}", f"g{b}") for b in range(5, 10) for a in range(5)]
-    >>> [edge] = bundled(Picture((*boxes,), (*edges,))).edges
-    >>> edge.id, edge.source, edge.target, edge.count, edge.bundle.tail, edge.bundle.head
-    ('e5_0', 'g2', 'g7', 25, 'c0', 'c1')
-    >>> len(bundled(Picture((*boxes,), (*edges[1:],))).edges)
-    24
-
-    A picture without such frames is returned as it is.
-    """
-    found = _bundles(picture)
-    if not found:
-        return picture
-    path = {box.id: box.group for box in picture.boxes}
-    row = _rows(picture, path)
-    edges: dict[object, Edge] = {}
-    for edge in picture.edges:
-        ends = path[edge.source], path[edge.target]
-        if ends not in found:
-            edges[edge.id] = edge
-        elif ends not in edges:
-            bundle = found[ends]
-            lowest = max(row[each] for each in bundle.sources)
-            highest = min(row[each] for each in bundle.targets)
-            source = _middle([each for each in bundle.sources if row[each] == lowest])
-            target = _middle([each for each in bundle.targets if row[each] == highest])
-            edges[ends] = edge._replace(source=source, target=target, local=None, bundle=bundle)
-        else:
-            most = larger(edges[ends].contribution, edge.contribution)
-            edges[ends] = edges[ends]._replace(contribution=most, count=edges[ends].count + edge.count)
-    note = "; ".join(filter(None, (picture.note, "dense layers joined by one edge")))
-    return picture._replace(edges=tuple(edges.values()), note=note)
-
-
-def _bundles(picture: Picture) -> dict[tuple[FramePath, FramePath], Bundle]:
-    """What joins two frames completely, by the paths of these."""
-    outer = {box.group[:depth] for box in picture.boxes for depth in range(len(box.group))}
-    path: dict[str, FramePath] = {}
-    inside: dict[FramePath, list[str]] = {}
-    unfolded: set[FramePath] = set()
-    for box in picture.boxes:
-        if box.kind is Kind.FOLDED and box.leaves is None:
-            path[box.id] = box.group
-            inside.setdefault(box.group, []).append(box.id)
-        elif box.kind in {Kind.OPERATION, Kind.SUM}:
-            unfolded.add(box.group)
-    joined: dict[tuple[FramePath, FramePath], set[tuple[str, str]]] = {}
-    for edge in picture.edges:
-        if edge.source in path and edge.target in path:
-            ends = path[edge.source], path[edge.target]
-            joined.setdefault(ends, set()).add((edge.source, edge.target))
-    found = {}
-    for (tail, head), pairs in joined.items():
-        sources, targets = inside[tail], inside[head]
-        if (
-            len(pairs) == len(sources) * len(targets) >= _DENSE
-            and min(len(sources), len(targets)) > _FANS
-            and not {tail, head} & (outer | unfolded)
-        ):
-            found[tail, head] = Bundle(tail[-1], head[-1], (*sources,), (*targets,))
-    return found
-
-
-def _rows(picture: Picture, path: dict[str, FramePath]) -> dict[str, int]:
-    """How many boxes of its own frame a box stands below: an engine first lays out each frame by itself."""
-    read: dict[str, list[str]] = {}
-    for edge in picture.edges:
-        if path[edge.source] == path[edge.target]:
-            read.setdefault(edge.target, []).append(edge.source)
-    row: dict[str, int] = {}
-    for box in picture.boxes:
-        row[box.id] = max((row[each] + 1 for each in read.get(box.id, ())), default=0)
-    return row
-
-
-def _middle(ids: Sequence[str]) -> str:
-    return ids[(len(ids) - 1) // 2]

@@ -12,7 +12,7 @@ from viz.labels import COLUMNS, label
 from viz.legend import heading, scale_of
 from viz.moment import Progress
 from viz.order import LEAVES, Order, is_mesh, order, tidied
-from viz.picture import Box, Bundle, Edge, Kind, Picture
+from viz.picture import Box, Edge, Kind, Picture
 from viz.reach import HASTE, PATIENCE
 from viz.styles import FONT, Style
 from viz.text import MINUS, escaped, number, shortened, signed
@@ -23,8 +23,8 @@ __all__ = ["CROWD", "add_edges", "digraph", "source"]
 #: Columns of a tooltip: DOT reads no quoted string beyond 16,384 bytes.
 _TOOLTIP = 2_000
 #: Inches between ranks; less in the picture of a step, where each edge has room for two lines of text;
-#: more where dense layers are joined by one edge, and most where edges are a mesh.
-_BETWEEN, _STEPPING, _DENSE, _MESH = "0.36", "0.2", "0.6", "0.9"
+#: most where edges are a mesh.
+_BETWEEN, _STEPPING, _MESH = "0.36", "0.2", "0.9"
 
 
 def source(picture: Picture, style: Style | None = None, dpi: int | None = None) -> str:
@@ -51,17 +51,16 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
     picture = tidied(picture)
     theme, scale = style.theme, scale_of(picture, style)
     given, mesh = order(picture, style.rankdir), is_mesh(picture, 2 * CROWD)
-    dense = any(edge.bundle for edge in picture.edges)
+    between = _STEPPING if picture.moment and picture.moment.edges else _MESH if mesh else _BETWEEN
     graph = graphviz.Digraph(
         "drawing",
         graph_attr={
-            "rankdir": style.rankdir, "nodesep": "0.12" if mesh or dense else "0.2", "pad": "0.15",
-            "ranksep": _STEPPING if picture.moment else _MESH if mesh else _DENSE if dense else _BETWEEN,
+            "rankdir": style.rankdir, "nodesep": "0.12" if mesh else "0.2", "pad": "0.15",
+            "ranksep": between,
             "bgcolor": theme.background, "fontname": FONT, "fontsize": "10", "fontcolor": theme.text,
             "label": heading(picture, scale, style), "labelloc": "t", "tooltip": " ",
         }
         | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
-        | ({"compound": "true"} if dense else {})
         | (HASTE if picture.reach() > PATIENCE else {})
         | ({"dpi": str(dpi)} if dpi else {}),
         node_attr={
@@ -138,10 +137,11 @@ def _frame(cluster: str, name: str, style: Style) -> Any:
 
 def _add_box(body: Any, box: Box, scale: Scale, style: Style, progress: Progress | None) -> None:
     attributes = {"id": box.id, "tooltip": escaped(box.tooltip, _TOOLTIP, tooltip=True)}
-    style = step_look.style_of(progress, style)
-    look = step_look.colours(style) | _outline(box, style)
-    if progress:
-        look |= step_look.outline(box, progress, style)
+    look = _outline(box, style)
+    if progress and progress.passing:
+        look |= {"color": style.theme.root_outline, "penwidth": "4"}
+    elif progress and box.root:
+        look["penwidth"] = "2"  # thick is what passes its gradient on, and nothing else
     body.node(box.id, label(box, scale, style, progress), **attributes, **look)
 
 
@@ -174,19 +174,13 @@ def add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style,
     For a ``"label"`` every edge bends around a place half-way; for an ``"xlabel"`` room is sought later.
     """
     boxes = {box.id: box for box in picture.boxes}
-    frames = {cluster.id: cluster.label for cluster in picture.clusters}
     leaving = Counter(edge.source for edge in picture.edges)
     arriving = Counter(edge.target for edge in picture.edges)
     # what enters a frame comes from above the leaves in it, so that one layer stands below another
-    leafy = {frame: box.id for box in reversed(picture.boxes) if box.kind in LEAVES for frame in box.group}
+    leafy = {frame for box in picture.boxes if box.kind in LEAVES for frame in box.group}
     for edge in picture.edges:
         source, target = boxes[edge.source], boxes[edge.target]
-        apart = {"minlen": "2"} if set(target.group) & leafy.keys() - set(source.group) else {}
-        if edge.bundle:
-            # to a leaf at the top of the frame, if there is one: half-way is where the label stands
-            end = leafy.get(edge.bundle.head, edge.target)
-            graph.edge(edge.source, end, **_bundle_look(edge, edge.bundle, frames, style))
-            continue
+        apart = {"minlen": "2"} if set(target.group) & leafy - set(source.group) else {}
         told = escaped(_edge_tooltip(edge, names[edge.source], names[edge.target]), tooltip=True)
         look = {"id": edge.id, "edgetooltip": told}
         flow = picture.moment.edges.get(edge.id) if picture.moment else None
@@ -213,21 +207,6 @@ def add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style,
         graph.edge(edge.source, _head(edge, target, style), **look)
 
 
-def _bundle_look(edge: Edge, bundle: Bundle, frames: dict[str, str], style: Style) -> dict[str, str]:
-    """One thick edge from frame to frame; it runs straight, and keeps one frame below the other."""
-    told = escaped(_bundle_tooltip(edge, bundle, frames), tooltip=True)
-    look = {
-        "id": edge.id, "edgetooltip": told, "penwidth": "4", "arrowsize": "0.8", "fontsize": "10",
-        "ltail": f"cluster_{bundle.tail}", "lhead": f"cluster_{bundle.head}", "weight": "50",
-    }  # fmt: skip
-    if shown := _edge_label(edge, style):
-        gap = 3 * "&#160;"  # beside the line, not on it; from left to right the line is so much longer
-        look |= {"label": gap + shown + gap * (style.rankdir == "LR"), "labeltooltip": told}
-    if style.edges == "contribution" and edge.contribution:
-        look["color"] = style.theme.edge_plus if edge.contribution > 0 else style.theme.edge_minus
-    return look
-
-
 def _head(edge: Edge, target: Box, style: Style) -> str:
     """Where an edge ends: at its term, if that is to be reached without crossing the box."""
     if edge.port and target.kind is Kind.SUM:
@@ -242,8 +221,6 @@ def _edge_label(edge: Edge, style: Style) -> str:
     if style.edges == "none":
         return ""
     many = f"{edge.count:,} edges" if edge.count > 1 else ""
-    if edge.bundle:
-        many = f"{len(edge.bundle.sources)} × {len(edge.bundle.targets)}"
     if style.edges == "contribution" and edge.contribution is not None:
         shown = signed(edge.contribution, style.digits)
         return f"{many}, max {shown}" if many else shown
@@ -262,18 +239,6 @@ def _edge_tooltip(edge: Edge, source: str, target: str) -> str:
     if edge.contribution is not None:
         lines.append(f"contribution to ∇{source}: {_exact(edge.contribution)}")
     return "\n".join(lines)
-
-
-def _bundle_tooltip(edge: Edge, bundle: Bundle, frames: dict[str, str]) -> str:
-    source, target = (shortened(frames.get(each, each), _NAME) for each in (bundle.tail, bundle.head))
-    above, below = len(bundle.sources), len(bundle.targets)
-    pairs = above * below
-    told = f"each of {above:,} boxes in {source} to each of {below:,} in {target}: {pairs:,} connections"
-    if edge.count > pairs:
-        told += f", {edge.count:,} edges"
-    if edge.contribution is not None:
-        told += f"\nlargest contribution: {_exact(edge.contribution)}"
-    return told
 
 
 def _exact(x: float) -> str:

@@ -9,7 +9,7 @@ from microbp import Diagnosis, Finding, Graph, Value
 from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.callers import whole_number
-from viz.contents import Contents, bundled, clusters, edges
+from viz.contents import Contents, clusters, edges
 from viz.focus import focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
@@ -50,7 +50,6 @@ def picture(
     mesh of more than four times as many edges. Samples that go through the same code are one box, × n;
     the steps of a loop are one box with the gradients along it. ``unfold`` names groups, modules and
     arrays whose values are boxes by themselves all the same: ``["layers.1"]``, ``["W"]``.
-    Dense layers of folded boxes are joined by one edge from frame to frame.
 
     ``findings``, of :func:`microbp.diagnose`, are written into the boxes that they are about.
     ``parameters``, names or Values, says which leaves are learned, if their names do not. ``between``,
@@ -162,7 +161,7 @@ def _picture(
         )
     contents = Contents(partition, findings)
     frames, within = clusters(contents)
-    whole = Picture(
+    drawn = Picture(
         boxes=tuple(contents.boxes(within)),
         edges=tuple(edges(contents)),
         clusters=tuple(frames),
@@ -172,7 +171,6 @@ def _picture(
         total=len(values.graph),
         box_of=tuple(map(contents.id.get, partition.label.tolist(), repeat(""))),
     )
-    drawn = bundled(whole)
     if (crossed := drawn.reach()) > MOST:
         raise ValueError(
             f"{len(values):,} values with fold={quoted(fold)} would be {len(drawn.edges):,} edges between "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial, reduce
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -107,25 +107,13 @@ class Values:
         return [args[start:stop] for start, stop in pairwise(first)]
 
     @cached_property
-    def paths(self) -> list[GroupPath]:
-        """The groups in which values were recorded, each once, in the order of first appearance."""
-        return list(dict.fromkeys(path for path in self._distinct if path))
-
-    @cached_property
-    def _distinct(self) -> list[GroupPath]:
+    def grouped(self) -> tuple[list[GroupPath], Ints]:
+        """The groups of what is shown, as they appear first, and for each value the place of its own or -1."""
         groups, shown = self.graph.groups, np.flatnonzero(self.shown).tolist()
-        return list({id(groups[each]): groups[each] for each in shown}.values())
-
-    def places(self, index: Mapping[GroupPath, int]) -> Ints:
-        """For each value the index of its group, -1 where there is none."""
-        known: dict[int, int] = {}  # values share the path of a group
-        return np.array(
-            [
-                known[id(path)] if id(path) in known else known.setdefault(id(path), index.get(path, -1))
-                for path in self.graph.groups
-            ],
-            dtype=np.int64,
-        )
+        known = {id(groups[each]): groups[each] for each in shown}  # values share the path of a group
+        paths = {path: place for place, path in enumerate(dict.fromkeys(filter(None, known.values())))}
+        place = {each: paths.get(path, -1) for each, path in known.items()}
+        return [*paths], np.array([place.get(id(path), -1) for path in groups], dtype=np.int64)
 
 
 class Made(NamedTuple):
@@ -271,43 +259,42 @@ def _sorted(labels: list[int], before: Mapping[int, list[int]], after: Mapping[i
 # ------------------------------------------------------------------------- the ways to a coarser one
 def merge(
     partition: Partition,
-    key: Mapping[int, Any],
-    made: Callable[[Any, list[int]], Made],
+    key: Mapping[int, Hashable],
+    tell: Callable[[Any, list[int]], Made],
     *,
     apart: bool = False,
 ) -> Partition:
-    """The boxes with the same key become one; those without a key stay as they are.
+    """The boxes with the same key become one; those without a key, or alone with theirs, stay as they are.
 
-    ``made`` tells of a key and its labels what they became. With ``apart`` boxes of one key that read
+    ``tell`` says of a key and its labels what they became. With ``apart`` boxes of one key that read
     each other's results do not become one: each of them is a step of a sequence.
     """
     held: dict[Hashable, list[int]] = {}
     for label in partition.labels:
         if label in key:
             held.setdefault(key[label], []).append(label)
+    several = {each: labels for each, labels in held.items() if len(labels) > 1}
+    if not several:
+        return partition
     where = np.arange(len(partition.label), dtype=np.int64)
-    become = {}
-    for each, labels in held.items():
+    for labels in several.values():
         where[labels] = labels[-1]
-        become[labels[-1]] = made(each, labels)
+    become = {labels[-1]: tell(each, labels) for each, labels in several.items()}
     classes = np.where(partition.label < 0, -1, where[partition.label])
     coarse = Partition(partition.values, classes, {**partition.made, **become}, finer=partition)
     return acyclic(coarse, partition, apart=apart)
 
 
 def absorb(
-    partition: Partition, into: Mapping[int, int], made: Callable[[int], Made] | None = None
+    partition: Partition, into: Mapping[int, int], tell: Callable[[int], Made] | None = None
 ) -> Partition:
     """Each box in ``into`` joins the one that it maps to, or that which this one joins in turn."""
-    if not into:
-        return partition
     top: dict[int, int] = {}
-    for label in reversed(partition.order):
+    for label in reversed(partition.order) if into else ():
         if label in into:
             top[label] = top.get(into[label], into[label])
-    key = top | {each: each for each in top.values()}
-    tell = made or partition.__getitem__
-    return merge(partition, key, lambda each, _: tell(each))
+    told = tell or partition.__getitem__
+    return merge(partition, top | {each: each for each in top.values()}, lambda each, _: told(each))
 
 
 def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Partition:
@@ -384,7 +371,7 @@ def sums(values: Values) -> Partition:
     # a dot adds its last operand alone, the bias, as it is
     last = graph.args[graph.first[reader + 1] - 1] == once
     adds = values.are(_LINKS)[reader] & (last | ~values.are({"dot"})[reader])
-    group = values.places({path: place for place, path in enumerate(values.paths)})
+    _, group = values.grouped
     joins = adds & shown[reader] & (group[once] == group[reader])
     for position, into in zip(once[joins][::-1].tolist(), reader[joins][::-1].tolist(), strict=True):
         classes[position] = classes[into]
@@ -483,14 +470,11 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
         else:
             of[label] = label
 
-    def made(_: Any, labels: list[int]) -> Made:
-        if len(labels) == 1:
-            return partition[labels[0]]
-        return Made("alike", times=sum(partition[each].times for each in labels))
-
-    together = merge(partition, key, made)
-    together.made = {label: each for label, each in together.made.items() if each != _SINGLE}
-    return together
+    return merge(
+        partition,
+        key,
+        lambda _, labels: Made("alike", times=sum(partition[each].times for each in labels)),
+    )
 
 
 def _array_of(node: Node) -> str:
@@ -538,8 +522,6 @@ def alike_leaves(
     def made(each: Any, labels: list[int]) -> Made:
         kind = each[0]
         read_by = {reader for one in labels for reader in partition.readers.get(one, ())}
-        if len(labels) == 1:
-            return partition[labels[0]]
         stems = dict.fromkeys(partition[one].name or stem(values.nodes[one]) for one in labels)
         name = ", ".join(stems) if len(stems) <= 3 and all(stems) else _WORDS[kind]
         times = {partition[one].times for one in read_by}
@@ -547,9 +529,7 @@ def alike_leaves(
         deals = samples > 1 and sum(partition[one].how == "" for one in labels) % samples == 0
         return Made("leaves", name, samples if deals else 1)
 
-    together = merge(partition, key, made)
-    together.made = {label: each for label, each in together.made.items() if each != _SINGLE}
-    return together
+    return merge(partition, key, made)
 
 
 def absorbed(partition: Partition) -> Partition:
@@ -566,24 +546,13 @@ def absorbed(partition: Partition) -> Partition:
 
 
 # -------------------------------------------------------------------------------- chains and formulas
-def chains(partition: Partition) -> Partition:
-    """Boxes outside of groups join their only reader where that has no other operand but leaves.
-
-    A sum and its activation become one, and so does a long chain of operations.
-    """
-    return _into_readers(partition, chain=True, across=False)
-
-
-def trees(partition: Partition, *, across: bool = False) -> Partition:
+def formulas(partition: Partition, *, chain: bool = False, across: bool = False) -> Partition:
     """Boxes outside of groups join the only box that reads them: a formula becomes one box.
 
-    Only boxes with the same number of samples join, unless ``across`` is true: then what is computed
-    for each sample joins the sum over them.
+    Of a ``chain`` only where that has no other operand but leaves: a sum and its activation become one,
+    and so does a long chain of operations. Only boxes with the same number of samples join, unless
+    ``across`` is true: then what is computed for each sample joins the sum over them.
     """
-    return _into_readers(partition, chain=False, across=across)
-
-
-def _into_readers(partition: Partition, *, chain: bool, across: bool) -> Partition:
     sources, targets = partition.arcs
     crowded: set[int] = set()
     if chain:
@@ -603,8 +572,8 @@ def _into_readers(partition: Partition, *, chain: bool, across: bool) -> Partiti
 
 
 # --------------------------------------------------------------------------------------------- groups
-def outermost(depth: int) -> Cut:
-    """The cut that keeps so many groups from the outermost."""
+def outermost(depth: int | None) -> Cut:
+    """The cut that keeps so many groups from the outermost, or all."""
     return lambda path: path[:depth]
 
 
@@ -614,9 +583,8 @@ def layers(values: Values) -> Cut:
     Where one of the groups inside reads what another computed they follow each other, and each is a
     layer by itself.
     """
-    every = values.paths
+    every, of = values.grouped
     parents = {path[:depth] for path in every for depth in range(1, len(path))}
-    of = values.places({path: place for place, path in enumerate(every)})
     source, target = of[values.operand], of[values.user]
     across = (source != target) & (source >= 0) & (target >= 0)
     sequences: set[GroupPath] = set()
@@ -648,38 +616,31 @@ def by_groups(values: Values, cut: Cut, *, unroll: bool) -> Partition:
     Parameters that only one of the boxes reads are in it. Calls that read each other's results are the
     steps of a sequence: with ``unroll`` each step is a box, in which the samples are together.
     """
+    paths, group = values.grouped
     calls: dict[GroupPath, int] = {}
-    call = values.places({path: calls.setdefault(cut(path), len(calls)) for path in values.paths})
+    call = np.array([*(calls.setdefault(cut(path), len(calls)) for path in paths), -1])[group]
     call[~(values.shown & values.computed)] = -1
     names = [tuple(name for name, _ in path) for path in calls]
-    first = _first_parameters(values, call, len(calls)).tolist()
-    plain = sums(values)
-    in_call = {label: number for label in plain.labels if (number := int(call[label])) >= 0}
-    of_call = merge(plain, in_call, lambda each, _: Made("group", names[each][-1], path=names[each]))
+    made = [Made("group", each[-1], path=each) for each in names]
+    plain, size = sums(values), len(values.nodes)
+    classes = np.where(call < 0, plain.label, size + call)
+    called = Partition(values, classes, {size + at: each for at, each in enumerate(made)}, finer=plain)
+    of_call = acyclic(called, plain)
+    # modules of one name are told apart by the first parameter that they read
+    learned = np.array([kind is Kind.PARAMETER for kind in values.kinds])
+    reads = (call[values.user] >= 0) & learned[values.operand]
+    first: Ints = np.full(len(calls), size, dtype=np.int64)
+    np.minimum.at(first, call[values.user[reads]], values.operand[reads])
     module = {
-        label: (names[each], first[each]) for label in of_call.labels if (each := int(call[label])) >= 0
+        label: (names[at], int(first[at])) for label in of_call.labels if (at := int(call[label])) >= 0
     }
-    merged = merge(
-        of_call,
-        module,
-        lambda each, _: Made("group", each[0][-1], path=each[0]),
-        apart=unroll,
-    )
+    merged = merge(of_call, module, lambda _, labels: of_call[labels[0]], apart=unroll)
     inside = call >= 0
-    boxes, _ = _distinct(merged.label[inside], call[inside], len(call))
+    boxes, _ = _distinct(merged.label[inside], call[inside], size)
     for label, times in zip(*(each.tolist() for each in np.unique(boxes, return_counts=True)), strict=True):
         merged.made[label] = merged[label]._replace(times=times)
     merged = _owned(merged)
     return merged if unroll else _in_turns(merged, of_call)
-
-
-def _first_parameters(values: Values, call: Ints, calls: int) -> Ints:
-    """For each call the first parameter that it reads, by which modules of one name are told apart."""
-    learned = np.array([kind is Kind.PARAMETER for kind in values.kinds])
-    reads = (call[values.user] >= 0) & learned[values.operand]
-    first: Ints = np.full(calls, len(learned), dtype=np.int64)
-    np.minimum.at(first, call[values.user[reads]], values.operand[reads])
-    return first
 
 
 def _owned(partition: Partition) -> Partition:
@@ -851,31 +812,29 @@ def stages(partition: Partition) -> Partition:
     return alike_leaves(_numbered(partition, free, name), by_name=False)
 
 
-def bands(most: int) -> Callable[[Partition], Partition]:
+def bands(partition: Partition, most: int) -> Partition:
     """At most ``most`` boxes, and ``FEWEST`` if that is more: what lies at neighbouring depths is one.
 
-    The depth of a box is the longest path to it. The root stays by itself; inputs are one box, and so are
-    constants.
+    The depth of a box is the longest path to it. The root stays by itself; leaves of one kind are one box.
     """
+    depth: dict[int, int] = {}
+    for label in partition.order:
+        depth[label] = max((depth[each] + 1 for each in partition.operands.get(label, ())), default=0)
+    last = partition.labels[-1]
+    root = last if last not in partition.readers else -1
+    free = [each for each in depth if not partition.is_leaf(each) and each != root]
+    deep = sorted({depth[each] for each in free})
+    wide = -(-len(deep) // max(most - FEWEST + 1, 1)) or 1
+    number = {each: place // wide for place, each in enumerate(deep)}
 
-    def fold(partition: Partition) -> Partition:
-        depth: dict[int, int] = {}
-        for label in partition.order:
-            depth[label] = max((depth[each] + 1 for each in partition.operands.get(label, ())), default=0)
-        last = partition.labels[-1]
-        root = last if last not in partition.readers else -1
-        free = [each for each in depth if not partition.is_leaf(each) and each != root]
-        levels = sorted({depth[each] for each in free})
-        wide = -(-len(levels) // max(most - FEWEST + 1, 1)) or 1
-        number = {level: place // wide for place, level in enumerate(levels)}
+    def name(band: int) -> str:
+        low, high = deep[band * wide], deep[min(band * wide + wide, len(deep)) - 1]
+        return f"depth {low}" if low == high else f"depth {low}–{high}"
 
-        def name(band: int) -> str:
-            low, high = levels[band * wide], levels[min(band * wide + wide, len(levels)) - 1]
-            return f"depth {low}" if low == high else f"depth {low}–{high}"
-
-        return _leaves_by_kind(_numbered(partition, {each: number[depth[each]] for each in free}, name))
-
-    return fold
+    banded = _numbered(partition, {each: number[depth[each]] for each in free}, name)
+    kinds = partition.values.kinds
+    leaves = {label: kinds[label] for label in banded.labels[:-1] if banded.is_leaf(label)}
+    return merge(banded, leaves, lambda kind, _: Made("leaves", _WORDS[kind]))
 
 
 def _numbered(partition: Partition, number: Mapping[int, int], name: Callable[[int], str]) -> Partition:
@@ -890,52 +849,30 @@ def _numbered(partition: Partition, number: Mapping[int, int], name: Callable[[i
     return merge(partition, key, lambda each, _: Made("depth", name(each)))
 
 
-def _leaves_by_kind(partition: Partition) -> Partition:
-    """All leaves of one kind that are boxes become one box."""
-    kinds = partition.values.kinds
-    key = {label: kinds[label] for label in partition.labels[:-1] if partition.is_leaf(label)}
-
-    def made(each: Any, labels: list[int]) -> Made:
-        return Made("leaves", _WORDS[each]) if len(labels) > 1 else partition[labels[0]]
-
-    together = merge(partition, key, made)
-    together.made = {label: each for label, each in together.made.items() if each != _SINGLE}
-    return together
-
-
 # --------------------------------------------------------------------------------------------- levels
-def _loose(partition: Partition) -> Partition:
-    return alike_leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))
-
-
-def _batch(partition: Partition) -> Partition:
-    return alike_leaves(alike(partition))
-
-
-def _chains(partition: Partition) -> Partition:
-    return alike_leaves(absorbed(chains(partition)))
-
-
-def _same(partition: Partition) -> Partition:
-    return alike_leaves(absorbed(alike(partition, any_parameter=True)))
-
-
-def _forms(partition: Partition) -> Partition:
-    return _chains(_same(partition))
-
-
-def _formulas(partition: Partition) -> Partition:
-    return alike_leaves(absorbed(trees(trees(_same(partition)), across=True)), by_name=False)
-
-
 Step = Callable[[Partition], Partition]
+
+
+def _then(*steps: Step) -> Step:
+    """One step after the other."""
+    return lambda partition: reduce(lambda so_far, step: step(so_far), steps, partition)
+
+
+_loose = _then(alike, partial(alike_leaves, kinds=(Kind.INPUT, Kind.CONSTANT)))
+_batch = _then(alike, alike_leaves)
+_chains = _then(partial(formulas, chain=True), absorbed, alike_leaves)
+_same = _then(partial(alike, any_parameter=True), absorbed, alike_leaves)
+_whole = _then(
+    _same, formulas, partial(formulas, across=True), absorbed, partial(alike_leaves, by_name=False)
+)  # fmt: skip
+
 CHAINS = "each sum with what follows from it"
 LOOP = "the steps of a loop together"
 #: What can be done outside of groups, the finest first.
 _OUTSIDE: tuple[tuple[str, Step], ...] = (
     (CHAINS, _chains),
-    (f"{CHAINS}, those of one form together", _forms),
-    ("by formula", _formulas),
+    (f"{CHAINS}, those of one form together", _then(_same, _chains)),
+    ("by formula", _whole),
 )
 
 
@@ -949,8 +886,8 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
         return single(values), ""
     if level == "sigma":
         return sums(values), LEVELS[level]
-    if values.paths:
-        cut = layers(values) if level == "layer" else _whole
+    if values.grouped[0]:
+        cut = layers(values) if level == "layer" else outermost(None)
         return _batch(by_groups(values, cut, unroll=True)), LEVELS[level]
     phrase, fold = _OUTSIDE[level == "layer"]
     return fold(_loose(sums(values))), phrase
@@ -960,50 +897,44 @@ def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     """Ever coarser partitions with phrases that say how, each computed when it is asked for."""
     yield folded(values, "none")
     yield folded(values, "sigma")
-    if values.paths:
-        yield from _grouped(values)
-    else:
-        plain = sums(values)
-        if len(values) > _HUGE:
-            yield from _looped(plain)
-        batch = _loose(plain)
-        yield batch, "values alike together"
+    plain = sums(values)
+    if len(values) > _HUGE and not values.grouped[0]:
         yield from _looped(plain)
-        for phrase, fold in _OUTSIDE:
-            yield fold(batch), phrase
-    for most in (24, 16, 10, FEWEST):
-        yield bands(most)(sums(values)), "by depth"
-
-
-def _grouped(values: Values) -> Iterator[tuple[Partition, str]]:
-    cut = layers(values)
-    steps = f"{LEVELS['layer']}, the steps of a sequence together"
-    deepest = max(len(cut(path)) for path in values.paths)
-    bases: list[tuple[str, Cut, bool]] = [
-        (LEVELS["neuron"], _whole, True), (LEVELS["layer"], cut, True), (steps, cut, False),
-        *(
-            (f"by the {depth} outermost group{'s' * (depth > 1)}", outermost(depth), False)
-            for depth in range(deepest - 1, 0, -1)
-        ),
-    ]  # fmt: skip
-    for phrase, how, unroll in bases:
-        batch = _batch(by_groups(values, how, unroll=unroll))
-        yield batch, phrase
+    for phrase, batch, unrolled in _bases(values, plain):
+        yield batch, phrase or "values alike together"
+        if not phrase:
+            yield from _looped(plain)
+        beside = f"{phrase}, the rest " if phrase else ""
         for outside, fold in _OUTSIDE:
-            yield fold(batch), f"{phrase}, the rest {outside}"
-        yield stages(_formulas(batch)), f"{phrase}, the rest in one box"
-        if how is cut and not unroll:
-            yield from _looped(_batch(by_groups(values, cut, unroll=True)))
+            yield fold(batch), f"{beside}{outside}"
+        if phrase:
+            yield stages(_whole(batch)), f"{beside}in one box"
+        if unrolled:
+            yield from _looped(unrolled)
+    for most in (24, 16, 10, FEWEST):
+        yield bands(plain, most), "by depth"
+
+
+def _bases(values: Values, plain: Partition) -> Iterator[tuple[str, Partition, Partition | None]]:
+    """By which groups, the finest first; of a graph without groups its samples. Last, where to seek loops."""
+    paths, cut = values.grouped[0], layers(values)
+    if not paths:
+        yield "", _loose(plain), None
+        return
+    yield LEVELS["neuron"], _batch(by_groups(values, outermost(None), unroll=True)), None
+    unrolled = _batch(by_groups(values, cut, unroll=True))
+    yield LEVELS["layer"], unrolled, None
+    steps = f"{LEVELS['layer']}, the steps of a sequence together"
+    yield steps, _batch(by_groups(values, cut, unroll=False)), unrolled
+    for depth in range(max(len(cut(path)) for path in paths) - 1, 0, -1):
+        phrase = f"by the {depth} outermost group{'s' * (depth > 1)}"
+        yield phrase, _batch(by_groups(values, outermost(depth), unroll=False)), None
 
 
 def _looped(partition: Partition) -> Iterator[tuple[Partition, str]]:
     folded_loops = loops(partition)
     if any(each.how == "loop" for each in folded_loops.made.values()):
         yield folded_loops, LOOP
-
-
-def _whole(path: GroupPath) -> GroupPath:
-    return path
 
 
 # ------------------------------------------------------------------------------------------ unfolding

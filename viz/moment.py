@@ -52,6 +52,9 @@ class Flow(NamedTuple):
 
     when: When
     amount: float
+    #: The operand's gradient before it, if there is one, and after it.
+    before: float | None = None
+    after: float = 0.0
 
 
 class Moment(NamedTuple):

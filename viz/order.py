@@ -84,11 +84,7 @@ def _leaves(picture: Picture) -> Iterable[tuple[str, list[str]]]:
 def _sources(edges: Iterable[Edge]) -> dict[str, list[str]]:
     above: dict[str, list[str]] = {}
     for edge in edges:
-        if edge.bundle:
-            for each in edge.bundle.targets:
-                above.setdefault(each, []).extend(edge.bundle.sources)
-        else:
-            above.setdefault(edge.target, []).append(edge.source)
+        above.setdefault(edge.target, []).append(edge.source)
     return above
 
 

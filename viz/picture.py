@@ -13,7 +13,7 @@ from typing import NamedTuple
 from viz.moment import Moment
 from viz.reach import reach
 
-__all__ = ["STRIP", "Box", "Bundle", "Cluster", "Edge", "Kind", "Picture", "Row"]
+__all__ = ["STRIP", "Box", "Cluster", "Edge", "Kind", "Picture", "Row"]
 
 #: The most squares in the strip of a folded box; an array has up to 8 × 8.
 STRIP = 40
@@ -114,17 +114,6 @@ class Cluster(NamedTuple):
     parent: str = ""
 
 
-class Bundle(NamedTuple):
-    """That every box of one frame is joined to every box of another."""
-
-    #: The ids of the frames.
-    tail: str
-    head: str
-    #: The ids of the boxes, in the order of their values.
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-
-
 class Edge(NamedTuple):
     """From an operand to the value that uses it; data flows along it, the gradient against it."""
 
@@ -145,22 +134,6 @@ class Edge(NamedTuple):
     alarm: str = ""
     #: For how many edges of the graph it stands.
     count: int = 1  # type: ignore[assignment]  # hides the method of tuples
-    #: Of an edge from frame to frame, these frames; its source stands in the lowest row of the one, its
-    #: target in the highest of the other, both in the middle.
-    bundle: Bundle | None = None
-
-    def ties(self) -> list[tuple[str, str]]:
-        """The boxes that stand below each other, source and target.
-
-        An edge from frame to frame ties each box to one of the other frame: these tell its row.
-
-        >>> Edge("e9_0", "a", "c", bundle=Bundle("c0", "c1", ("a", "b"), ("c", "d"))).ties()
-        [('a', 'c'), ('b', 'c'), ('a', 'd')]
-        """
-        if self.bundle is None:
-            return [(self.source, self.target)]
-        upper = [(each, self.target) for each in self.bundle.sources]
-        return upper + [(self.source, each) for each in self.bundle.targets if each != self.target]
 
 
 class Picture(NamedTuple):
@@ -185,6 +158,5 @@ class Picture(NamedTuple):
         """How many rows of boxes the edges cross together; see :func:`viz.reach.reach`."""
         operands: dict[str, list[str]] = {}
         for edge in self.edges:
-            for source, target in edge.ties():
-                operands.setdefault(target, []).append(source)
+            operands.setdefault(edge.target, []).append(edge.source)
         return reach((box.id for box in self.boxes), operands)

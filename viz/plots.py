@@ -21,6 +21,7 @@ __all__ = [
     "figure",
     "plot_boundary",
     "plot_cost",
+    "plot_gradient_flow",
     "plot_histograms",
 ]
 
@@ -202,48 +203,121 @@ class Snapshots:
 def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
     """For each layer two histograms over time, of its weights and of its gradients; the Figure.
 
-    Each column of a picture is one moment, darker where more numbers lie; the share of a column's
-    numbers is what the colour shows. Gradients are shown by log₁₀ of their size, so that vanishing ones
-    can be seen; exact zeros, which have no logarithm, are counted in the title.
+    Each column of a picture is one moment, darker where more numbers lie: the colour bar says what share of
+    the moment's numbers. All layers have one scale, so that a gradient that vanishes with depth is seen to
+    sink. Gradients are shown by log₁₀ of their size. Exact zeros, such as biases before the first step, have
+    no logarithm and would outshine all else: they are counted in the title.
 
     Raises ValueError where there are no snapshots, ImportError without matplotlib.
     """
-    if not isinstance(snapshots, Snapshots):
-        raise TypeError(
-            f"plot_histograms() takes Snapshots(net), with a take() after each backward(), not "
-            f"{type(snapshots).__name__}"
-        )
+    _taken(snapshots, "plot_histograms")
     whole_number("bins", bins)
     if bins < 1:
         raise ValueError(f"bins={quoted(bins)}: a histogram has 1 or more")
-    if not len(snapshots):
-        raise ValueError("there are no snapshots yet: call take() after backward()")
-    made = figure(8.0, 0.6 + 1.9 * len(snapshots.layers))
-    grid = made.subplots(len(snapshots.layers), 2, squeeze=False, sharex=True)
-    for (left, right), layer in zip(grid, snapshots.layers, strict=True):
-        _histogram(left, [each[layer] for each in snapshots.weights], bins, f"{layer}: weights")
-        gradients = [each[layer] for each in snapshots.gradients]
-        sizes = [[float(np.log10(abs(g))) for g in moment if g and np.isfinite(g)] for moment in gradients]
-        zeros = sum(g == 0.0 for moment in gradients for g in moment)
-        total = sum(map(len, gradients))
-        told = f" ({zeros} of {total} are 0)" if zeros else ""
-        _histogram(right, sizes, bins, f"{layer}: log₁₀ |gradient|{told}")
+    layers = snapshots.layers
+    made = figure(8.6, 0.6 + 1.9 * len(layers))
+    grid = made.subplots(len(layers), 2, squeeze=False, sharex=True, sharey="col")
+    meshes = [
+        mesh
+        for column, (what, taken) in enumerate(
+            (("weights", snapshots.weights), ("log₁₀ |gradient|", snapshots.gradients))
+        )
+        for mesh in _histograms(grid[:, column], layers, taken, bins, what)
+    ]
+    most = max((float(mesh.get_array().max()) for mesh in meshes), default=1.0)
+    for mesh in meshes:
+        mesh.set_clim(0.0, most)
+    if meshes:
+        made.colorbar(meshes[0], ax=grid, label="share of a moment's numbers", aspect=40, pad=0.02)
     for ax in grid[-1]:
         ax.set_xlabel("snapshot")
     return made
 
 
-def _histogram(ax: Any, moments: list[list[float]], bins: int, title: str) -> None:
-    ax.set_title(title, fontsize=9, loc="left")
-    everything = [x for moment in moments for x in moment if np.isfinite(x)]
-    if not everything:
-        ax.text(0.5, 0.5, "none", ha="center", va="center", transform=ax.transAxes, color="#777777")
-        ax.set_yticks([])
-        return
-    low, high = min(everything), max(everything)
+def _taken(snapshots: Snapshots, caller: str) -> None:
+    if not isinstance(snapshots, Snapshots):
+        raise TypeError(
+            f"{caller}() takes Snapshots(net), with a take() after each backward(), not "
+            f"{type(snapshots).__name__}"
+        )
+    if not len(snapshots):
+        raise ValueError("there are no snapshots yet: call take() after backward()")
+
+
+def _histograms(
+    column: Any, layers: Sequence[str], taken: list[dict[str, list[float]]], bins: int, what: str
+) -> list[Any]:
+    """The pictures of one column, whose bins are those of all layers."""
+    seen = {layer: [_nonzero(moment[layer], log="log" in what) for moment in taken] for layer in layers}
+    everything = [x for moments in seen.values() for moment in moments for x in moment]
+    low, high = min(everything, default=0.0), max(everything, default=0.0)
     pad = 0.05 * (high - low) or 0.5 * max(abs(low), 1e-6)
     edges = np.linspace(low - pad, high + pad, bins + 1)
-    counts = np.array([np.histogram([x for x in moment if np.isfinite(x)], edges)[0] for moment in moments])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    times = np.arange(len(moments) + 1) + 0.5
-    ax.pcolormesh(times, edges, shares.T, cmap="Blues", vmin=0.0, rasterized=True)
+    meshes = []
+    for ax, layer in zip(column, layers, strict=True):
+        numbers = [x for moment in taken for x in moment[layer]]
+        zeros = sum(x == 0.0 for x in numbers)
+        told = f" ({zeros:,} of {len(numbers):,} are 0)" if zeros else ""
+        ax.set_title(f"{layer}: {what}{told}", fontsize=9, loc="left")
+        if not any(seen[layer]):
+            ax.text(0.5, 0.5, "none", ha="center", va="center", transform=ax.transAxes, color="#777777")
+            continue
+        counts = np.array([np.histogram(moment, edges)[0] for moment in seen[layer]])
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        times = np.arange(len(taken) + 1) + 0.5
+        meshes.append(ax.pcolormesh(times, edges, shares.T, cmap="Blues", vmin=0.0, rasterized=True))
+    return meshes
+
+
+def _nonzero(numbers: Sequence[float], *, log: bool = False) -> list[float]:
+    finite = [x for x in numbers if x and np.isfinite(x)]
+    return [math.log10(abs(x)) for x in finite] if log else finite
+
+
+def plot_gradient_flow(snapshots: Snapshots, *, moments: int = 4, ax: Any = None) -> Any:
+    """The size of the gradients by depth: a line from the first layer to the last for some moments.
+
+    A line is the median of |∇θ| in each layer, on a log scale, with a band from the smallest to the largest
+    for the last moment. Where a line falls to the left the gradient vanishes on its way to the first layer.
+    Exact zeros are left out and counted below the layer. ``moments``, of those taken, are spread evenly.
+    Returns the matplotlib Figure (of the axes ``ax`` if these are given).
+
+    >>> from microbp import MLP
+    >>> net = MLP(2, [3, 3, 1], seed=1)
+    >>> snapshots = Snapshots(net)
+    >>> (net([1.0, 2.0]) ** 2).backward()
+    >>> snapshots.take()
+    >>> [line.get_label() for line in plot_gradient_flow(snapshots).axes[0].lines]
+    ['snapshot 1']
+
+    A layer without gradients leaves a gap. Raises ValueError where there are no snapshots, ImportError
+    without matplotlib.
+    """
+    _taken(snapshots, "plot_gradient_flow")
+    whole_number("moments", moments)
+    if moments < 1:
+        raise ValueError(f"moments={quoted(moments)}: 1 or more are shown")
+    ax = axes(ax, 7.0, 4.0)
+    layers, count = snapshots.layers, len(snapshots)
+    depth = np.arange(len(layers))
+    chosen = sorted({round(each) for each in np.linspace(count - 1, 0, min(moments, count))})
+    for place, moment in enumerate(chosen):
+        sizes = [np.abs(_nonzero(snapshots.gradients[moment][layer]) or [np.nan]) for layer in layers]
+        strength = 0.35 + 0.65 * (place + 1) / len(chosen)
+        middle = [float(np.median(each)) for each in sizes]
+        ax.plot(depth, middle, "o-", color=BLUE, alpha=strength, label=f"snapshot {moment + 1}")
+        if moment == count - 1:
+            ends = [each.min() for each in sizes], [each.max() for each in sizes]
+            ax.fill_between(depth, *ends, color=BLUE, alpha=0.12, linewidth=0.0)
+    ax.set_yscale("log")
+    last = snapshots.gradients[-1]
+    zeros = {layer: sum(x == 0.0 for x in last[layer]) for layer in layers}
+    told = [
+        layer + (f"\n{zeros[layer]:,} of {len(last[layer]):,} are 0" if zeros[layer] else "")
+        for layer in layers
+    ]
+    ax.set_xticks(depth, told)
+    ax.set_ylabel("|∇θ|, median")
+    if len(chosen) > 1:
+        ax.legend(frameon=False)
+    return ax.figure

@@ -7,35 +7,17 @@ from __future__ import annotations
 
 from viz.colours import Scale
 from viz.moment import Flow, Progress, When
-from viz.picture import Box, Edge
+from viz.picture import Edge
 from viz.styles import Style
 from viz.text import DASH, fixed, number, room, signed
 
-__all__ = ["band", "colours", "edge_label", "edge_look", "outline", "style_of"]
+__all__ = ["band", "edge_label", "edge_look"]
 
 
 #: The type of a band and of an edge's label.
 _BAND, _LABEL = 10, 8
 _HEIGHT = 14
 _LEFT = '<BR ALIGN="LEFT"/>'
-
-
-def style_of(progress: Progress | None, style: Style) -> Style:
-    """The style of a box: pale until the gradient reaches it."""
-    return style if progress is None or progress.reached else style._replace(pale=True)
-
-
-def outline(box: Box, progress: Progress, style: Style) -> dict[str, str]:
-    """Thick for the box that passes its gradient on, and for no other."""
-    if progress.passing:
-        return {"color": style.theme.root_outline, "penwidth": "4"}
-    return {"penwidth": "2"} if box.root else {}
-
-
-def colours(style: Style) -> dict[str, str]:
-    """What a pale box has in place of the colours that all boxes have."""
-    theme = style.theme
-    return {"fillcolor": theme.fill, "color": theme.outline, "fontcolor": theme.text} if style.pale else {}
 
 
 def band(gradient: float | None, progress: Progress, scale: Scale, style: Style) -> str:
@@ -60,26 +42,29 @@ def band(gradient: float | None, progress: Progress, scale: Scale, style: Style)
 
 def edge_look(flow: Flow, style: Style) -> dict[str, str]:
     """The lines of the step are thick, point the way the gradient goes, and have the colour of its sign."""
-    if flow.when is When.NOW:
-        return {"color": _colour(flow, style), "penwidth": "2.5", "dir": "back", "arrowsize": "0.8"}
-    if flow.when is When.AHEAD:
-        return {"color": style._replace(pale=True).theme.edge}
-    return {}
+    if flow.when is not When.NOW:
+        return {}
+    return {"color": _colour(flow, style), "penwidth": "2.5", "dir": "back", "arrowsize": "0.8"}
 
 
 def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
-    """The local derivative, above what it makes of the upstream gradient in this step."""
+    """The local derivative, above what it makes of the upstream gradient in this step.
+
+    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
+    """
     local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
-    amount = signed(flow.amount, style.digits)
-    theme = style_of(None if flow.when is not When.AHEAD else Progress(0, 1), style).theme
+    amount, now = signed(flow.amount, style.digits), flow.when is When.NOW
+    before = "" if flow.before is None else f"{signed(flow.before, style.digits)} "
+    after = before and f" → {signed(flow.after, style.digits)}"
     lines = []
-    if local and (style.edges == "local" or flow.when is When.NOW):
-        lines.append(_font(local, theme.faint))
-    if flow.when is When.NOW or (style.edges == "contribution" and flow.when is When.PAST):
-        shown = f"<B>{amount}</B>" if flow.when is When.NOW else amount
-        lines.append(_font(shown, _colour(flow, style)))
-    width = max(room([local], _LABEL), room([amount], _LABEL, bold=True)) + 4
-    return f"<{fixed(''.join(f'&#160;{line}{_LEFT}' for line in lines), width, 22, 'LEFT')}>"
+    if local and (style.edges == "local" or now):
+        lines.append(_font(local, style.theme.faint))
+    if now:
+        lines.append(_font(f"{before}<B>{amount}</B>{after}", _colour(flow, style)))
+    elif style.edges == "contribution" and flow.when is When.PAST:
+        lines.append(_font(amount, _colour(flow, style)))
+    told = room([local], _LABEL), room([amount], _LABEL, bold=True) + room([before + after], _LABEL)
+    return f"<{fixed(''.join(f'&#160;{line}{_LEFT}' for line in lines), max(told) + 4, 22, 'LEFT')}>"
 
 
 def _colour(flow: Flow, style: Style) -> str:

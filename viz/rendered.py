@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from microbp import MicrobpError
 from microbp.files import write_file
@@ -13,7 +13,7 @@ from microbp.safe import quoted
 from viz.engines import ENGINES, engine_name
 from viz.styles import Style
 
-__all__ = ["Rendered", "asked"]
+__all__ = ["Rendered"]
 
 
 class Rendered:
@@ -91,22 +91,8 @@ class Rendered:
             bundle["text/plain"] = repr(self)
         except Exception as error:  # noqa: BLE001  a traceback in place of a picture helps nobody
             bundle = {"text/plain": f"{type(self).__name__} without a picture: {error}"}
-        return asked(bundle, include, exclude)
-
-
-Shown = TypeVar("Shown")
-
-
-def asked(
-    bundle: Mapping[str, Shown], include: Iterable[str] | None, exclude: Iterable[str] | None
-) -> dict[str, Shown]:
-    """The media types of ``bundle`` that are included, if any are named, and not excluded.
-
-    >>> asked({"text/html": "<b>", "text/plain": "b"}, None, ["text/html"])
-    {'text/plain': 'b'}
-    """
-    return {
-        kind: shown
-        for kind, shown in bundle.items()
-        if (not include or kind in include) and (not exclude or kind not in exclude)
-    }
+        return {
+            kind: shown
+            for kind, shown in bundle.items()
+            if (not include or kind in include) and (not exclude or kind not in exclude)
+        }

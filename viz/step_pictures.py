@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from microbp import Graph, Step, TooManyValues, Trace, Value, trace
+from microbp import Contribution, Graph, Step, TooManyValues, Trace, Value, trace
 from viz.callers import caller_scope, not_drawn, whole_number
 from viz.drawing import Drawing
 from viz.focus import focus
@@ -82,15 +82,15 @@ class Film:
         self._gradients: list[list[float]] = [[] for _ in trace.graph]
         self._gradients[-1].append(1.0)
         #: The step in which each edge carries its contribution, and that.
-        self._flows: dict[str, tuple[int, float]] = {}
+        self._flows: dict[str, tuple[int, Contribution]] = {}
         for step in trace.steps:
             for each in step.contributions:
                 self._gradients[each.operand].append(each.after)
-                self._flows[f"e{step.node}_{each.place}"] = step.index, each.amount
+                self._flows[f"e{step.node}_{each.place}"] = step.index, each
         self._positions = {box.id: int(box.id[1:]) for box in drawn.boxes}
         seen = {self._positions[box.id] for box in drawn.boxes}
         own = (x for position in sorted(seen) for x in self._gradients[position])
-        self._amounts = (*own, *(self._flows[edge.id][1] for edge in drawn.edges if edge.id in self._flows))
+        self._amounts = (*own, *(self._flows[edge.id][1].amount for edge in drawn.edges if edge.id in self._flows))
         #: The steps in which something is to be seen; all, unless values are left out.
         self.steps = [0] + [
             step.index
@@ -110,9 +110,10 @@ class Film:
             if self.trace.graph.nodes[at].requires_grad
         }
         flows = {
-            edge.id: Flow(_when(self._flows[edge.id][0], step), self._flows[edge.id][1])
+            edge.id: Flow(_when(paid_in, step), each.amount, each.before, each.after)
             for edge in self._drawn.edges
             if edge.id in self._flows
+            for paid_in, each in [self._flows[edge.id]]
         }
         boxes = tuple(
             box._replace(
@@ -224,7 +225,8 @@ def draw_step(
     In each step one value, with a thick outline, passes its gradient on to its operands: along the thick
     edges, each with the local derivative and the contribution, which is upstream gradient × local
     derivative. On the band of each value stands its gradient so far; ``1/2`` beside it says that it
-    waits for the second of two contributions. What the gradient has not reached is pale.
+    waits for the second of two contributions. Where a contribution is
+    added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
 
     Every value has its box in the same place in all steps. ``backward()`` need not have run. The options
     are those of :func:`viz.draw`; ``edges`` says what stands on the other edges: the ``"local"``

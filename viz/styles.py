@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from microbp.safe import quoted
 from viz.callers import whole_number
-from viz.colours import DARK, LIGHT, Theme, faded
+from viz.colours import DARK, LIGHT, Theme
 
 __all__ = ["FONT", "Style"]
 
@@ -24,14 +24,11 @@ class Style(NamedTuple):
     edges: str = "local"
     digits: int = 4
     legend: bool = True
-    #: For what the gradient has not reached yet, in the picture of a step.
-    pale: bool = False
 
     @property
     def theme(self) -> Theme:
         """The colours."""
-        theme = DARK if self.dark else LIGHT
-        return faded(theme) if self.pale else theme
+        return DARK if self.dark else LIGHT
 
     def checked(self) -> Style:
         """Itself. ValueError says which option is wrong, and what it may be."""

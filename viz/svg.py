@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as ET
 
 from viz.text import plain
 
-__all__ = ["finished", "map_svg"]
+__all__ = ["SVG", "compact", "finished", "map_svg", "stage"]
 
-_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+_G, _TITLE, _TEXT, _PATH = (f"{SVG}{name}" for name in ("g", "title", "text", "path"))
+_HALO = {"stroke-width": "2.5", "stroke-linejoin": "round", "paint-order": "stroke"}
+#: What most texts have in common is said once, by what is around them.
+_USUAL = {"font-size": "10.00", "text-anchor": "start"}
+#: Between the right end of a gradient and that of its band, in points.
+_MARGIN = 4.0
+
+ET.register_namespace("", SVG[1:-1])
+ET.register_namespace("xlink", _LINK[1:-1])
 
 
 def finished(svg: bytes, title: str, made_by: str) -> str:
@@ -17,69 +27,119 @@ def finished(svg: bytes, title: str, made_by: str) -> str:
     Tooltips become ``<title>`` elements, which every browser shows and screen readers read; ids stay.
     ``title`` is said for the picture as a whole; ``made_by`` stands in its ``<desc>``.
     """
+    return _text(_finished(svg, title, made_by)) + "\n"
+
+
+def _finished(svg: bytes, title: str, made_by: str) -> ET.Element:
     title = plain(title)
     root = ET.fromstring(svg)  # noqa: S314  an engine of ours wrote it, from text that we escaped
-    background = root.find(f"{{{_SVG}}}g/{{{_SVG}}}polygon")
-    for group in root.iter(f"{{{_SVG}}}g"):
+    for group in root.iter(_G):
         _plain_tooltip(group)
-        if group.get("class") == "edge":
-            _haloed(group, "white" if background is None else background.get("fill", "white"))
+    background = root.find(f"{_G}/{SVG}polygon")
+    halo = {"stroke": "#ffffff" if background is None else background.get("fill", ""), **_HALO}
+    for text in root.iterfind(f".//{_G}[@class='edge']/{_TEXT}"):
+        text.attrib.update(halo)  # the label of an edge keeps clear of other lines that cross it
     if " 2." in made_by:  # an engine before version 3 sets text too high by about a ninth of its size
-        for text in root.iter(f"{{{_SVG}}}text"):
+        for text in root.iter(_TEXT):
             text.set("y", f"{float(text.get('y', 0)) + 0.11 * float(text.get('font-size', 0)):.2f}")
-    for old in root.findall(f"{{{_SVG}}}g/{{{_SVG}}}title"):
+    for old in root.findall(f"{_G}/{_TITLE}"):
         old.text = title  # that of the whole graph
-    described = ET.Element(f"{{{_SVG}}}desc")
+    described = ET.Element(f"{SVG}desc")
     described.text = made_by
     root.insert(0, described)
-    root.set("role", "img")
-    root.set("aria-label", title)
-    root.set("style", "max-width:100%;height:auto")
-    ET.register_namespace("", _SVG)
-    ET.register_namespace("xlink", _LINK)
-    return ET.tostring(root, encoding="unicode") + "\n"
-
-
-def map_svg(svg: bytes) -> str:
-    """An engine's SVG as a part of a page: its ids begin with ``map-``, and its boxes can be chosen."""
-    root = ET.fromstring(finished(svg, "map", ""))  # noqa: S314  an engine of ours wrote it
-    for group in root.iter(f"{{{_SVG}}}g"):
-        if "id" in group.attrib:
-            group.set("id", f"map-{group.get('id')}")
-        if group.get("class") == "edge":
-            group.set("class", "link")
-        if group.get("class") == "node":
-            told = " ".join(text.text or "" for text in group.iter(f"{{{_SVG}}}text"))
-            group.attrib.update({"class": "mapped", "role": "button", "tabindex": "0", "aria-label": told})
-    for name in ("style", "role", "aria-label", "width", "height"):
-        root.attrib.pop(name, None)
-    return ET.tostring(root, encoding="unicode")
-
-
-def _haloed(edge: ET.Element, background: str) -> None:
-    """The label of an edge keeps clear of other lines that cross it."""
-    for text in edge.iter(f"{{{_SVG}}}text"):
-        halo = {
-            "stroke": background,
-            "stroke-width": "2.5",
-            "stroke-linejoin": "round",
-            "paint-order": "stroke",
-        }
-        text.attrib.update(halo)
+    root.attrib.update({"role": "img", "aria-label": title, "style": "max-width:100%;height:auto"})
+    return root
 
 
 def _plain_tooltip(group: ET.Element) -> None:
     """Takes the link that carries a tooltip out of a group, and puts its text into the title."""
     told = None
-    for holder in group.findall(f"{{{_SVG}}}g"):
-        link = holder.find(f"{{{_SVG}}}a")
+    for holder in group.findall(_G):
+        link = holder.find(f"{SVG}a")
         if link is None:
             continue
-        told = told or link.get(f"{{{_LINK}}}title")
+        told = told or link.get(f"{_LINK}title")
         place = list(group).index(holder)
         group.remove(holder)
         for offset, drawn in enumerate(link):
             group.insert(place + offset, drawn)
-    title = group.find(f"{{{_SVG}}}title")
+    title = group.find(_TITLE)
     if title is not None and told is not None:
         title.text = told
+
+
+# ---------------------------------------------------------------------------------- parts of a page
+def map_svg(svg: bytes, made_by: str) -> str:
+    """An engine's SVG as a part of a page: its ids begin with ``map-``, and its boxes can be chosen."""
+    root = _finished(svg, "map", made_by)
+    graph = _without_background(root)
+    for group in root.iter(_G):
+        if "id" in group.attrib:
+            group.set("id", f"map-{group.get('id')}")
+        if group.get("class") == "edge":
+            group.set("class", "link")
+        if group.get("class") == "node":
+            told = " ".join(text.text or "" for text in group.iter(_TEXT))
+            group.attrib.update({"class": "mapped", "role": "button", "tabindex": "0", "aria-label": told})
+    part = ET.Element(f"{SVG}svg", {"viewBox": root.get("viewBox", "")})
+    part.append(graph)
+    return _text(part)
+
+
+def stage(svg: bytes, made_by: str) -> tuple[str, dict[str, float]]:
+    """The inside of an engine's SVG as what a script changes step by step, and what it fills of the plane.
+
+    In each box bear classes: its ``outline``, and, where it takes a gradient, the ``band``, the ``nabla``
+    and the ``gradient``, which ends at the right; in each edge its ``line``.
+    """
+    root = _finished(svg, "", made_by)
+    graph = _without_background(root)
+    across, down = map(float, re.findall(r"translate\((\S+) (\S+)\)", graph.attrib.pop("transform"))[0])
+    *_, width, height = map(float, root.get("viewBox", "").split())
+    for text in graph.findall(_TEXT):
+        graph.remove(text)
+    for group in graph.iter(_G):
+        paths, texts = group.findall(_PATH), group.findall(_TEXT)
+        for title in group.findall(_TITLE):
+            group.remove(title)
+        if group.get("class") == "edge":
+            paths[0].set("class", "line")
+        elif group.get("class") == "node":
+            paths[0].set("class", "outline")
+            if len(paths) > 1:
+                *_, nabla, gradient = texts
+                paths[-1].set("class", "band")
+                nabla.set("class", "nabla")
+                right = max(map(float, re.findall(r"([-\d.]+),", paths[-1].get("d", "")))) - _MARGIN
+                gradient.attrib.update({"class": "gradient", "text-anchor": "end", "x": f"{right:.2f}"})
+    return _text(graph), {"x": -across, "y": -down, "width": width, "height": height}
+
+
+def compact(root: ET.Element) -> ET.Element:
+    """The group of the whole graph, from which white space and what most texts have in common is gone."""
+    family = ""
+    for element in root.iter():
+        element.tail = None
+        if len(element) and not (element.text or "").strip():
+            element.text = None
+        if element.tag == _TEXT:
+            family = element.attrib.pop("font-family", family)
+            for name, usual in _USUAL.items():
+                if element.get(name) == usual:
+                    del element.attrib[name]
+    root.attrib.update(_USUAL | {"font-family": family})
+    graph = root.find(_G)
+    assert graph is not None, "an engine's SVG is one group"
+    return graph
+
+
+def _without_background(root: ET.Element) -> ET.Element:
+    graph = compact(root)
+    for background in graph.findall(f"{SVG}polygon"):
+        graph.remove(background)
+    graph.attrib.update(_USUAL)
+    return graph
+
+
+def _text(element: ET.Element) -> str:
+    return ET.tostring(element, encoding="unicode")

@@ -4,7 +4,6 @@ A mistake is looked for by making it: what a person does wrong is a change of so
 the gradient as a whole; all are made at once, and only what reproduces the claimed numbers is reported.
 """
 
-from microbp.answers.grading import check_answers
-from microbp.answers.report import AnswerReport, AnswerRow, Cause
+from microbp.answers.grading import AnswerReport, AnswerRow, Cause, check_answers
 
 __all__ = ["AnswerReport", "AnswerRow", "Cause", "check_answers"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from microbp.answers.claims import Claim
 from microbp.answers.mistakes import Mistake
-from microbp.answers.structure import Floats
-from microbp.answers.words import Said, said, shape_of, shown
+from microbp.answers.words import Told, shape_of, shown
 
 #: Learning rates that people use, for a search where none was given.
 CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
@@ -19,67 +18,66 @@ CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003
 
 def rates(claim: Claim) -> tuple[float, ...]:
     """The learning rates to be looked for."""
-    return CUSTOMARY if claim.net.learning_rate is None else (claim.net.learning_rate,)
+    return CUSTOMARY if claim.net.rate is None else (claim.net.rate,)
 
 
 def whole(claim: Claim) -> Iterator[Mistake]:
     """A rounding, a sign, a factor, a shape, an order."""
-    true = claim.true
+    say, true = claim.net.say, claim.true
     if claim.source.shape == true.shape:
         unit = np.where(claim.read["rounded"], 0.0, 2.0 * claim.read["half"])
         steps = np.round(np.divide(true * claim.scale, unit, out=np.zeros_like(true), where=unit > 0.0))
         gives = np.where(abs(steps) >= 10, steps * unit / claim.scale, true)
         if (abs(steps) >= 10).any():
-            yield Mistake(said("rounded", true=partial(shown, true)), gives=gives, alone=True)
-    yield Mistake(said("sign or update" if claim.net.learning_rate is None else "sign"), gives=-true)
+            yield Mistake(say("rounded", true=partial(shown, true)), gives=gives, alone=True)
+    yield Mistake(say("sign or update" if claim.net.rate is None else "sign"), gives=-true)
     for factor, reason in factors(claim):
-        yield Mistake(said("times", factor=f"{factor:g}", reason=reason), gives=factor * true)
+        yield Mistake(say("times", factor=f"{factor:g}", reason=reason), gives=factor * true)
     if true.ndim > 1:
-        yield Mistake(said("transposed"), gives=true.T)
+        yield Mistake(say("transposed"), gives=true.T)
     yield from _reshaped(claim)
     yield from _permuted(claim)
 
 
-def factors(claim: Claim) -> Iterator[tuple[float, Said]]:
+def factors(claim: Claim) -> Iterator[tuple[float, Told]]:
     """Constant factors that a person forgets, and what they may come from."""
-    yield 2.0, said("half")
-    yield 0.5, said("double")
-    net = claim.net
-    counts: dict[int, Said] = {}
+    net, say = claim.net, claim.net.say
+    yield 2.0, say("half")
+    yield 0.5, say("double")
+    counts: dict[int, Told] = {}
     for total, terms in net.sums.items():
         if not net.levels[total]:
-            counts.setdefault(len(terms), said("terms", n=len(terms), sum=partial(net.called, total)))
+            counts.setdefault(len(terms), say("terms", n=len(terms), sum=partial(net.called, total)))
     for n in (len(net.uses[node]) for node in claim.nodes):
-        counts.setdefault(n, said("samples", n=n))
+        counts.setdefault(n, say("samples", n=n))
     for n in claim.true.shape:
-        counts.setdefault(n, said("axis", n=n))
+        counts.setdefault(n, say("axis", n=n))
     for n, what in counts.items():
         if n > 1:
-            yield 1.0 / n, said("averaged", what=what)
-            yield float(n), said("summed", what=what)
+            yield 1.0 / n, say("averaged", what=what)
+            yield float(n), say("summed", what=what)
 
 
 def _reshaped(claim: Claim) -> Iterator[Mistake]:
     """The right numbers in another shape, or not yet summed over the samples."""
-    claimed, true = claim.claimed, claim.true
+    say, claimed, true = claim.net.say, claim.claimed, claim.true
     if claimed.shape == true.shape:
         return
     if claim.fits and claimed.size < true.size:
-        yield Mistake(said("broadcast"), gives=true)
+        yield Mistake(say("broadcast"), gives=true)
     if claimed.size == true.size:
-        yield Mistake(said("shape"), gives=true.reshape(claimed.shape))
+        yield Mistake(say("shape"), gives=true.reshape(claimed.shape))
     axes = range(claimed.ndim if claimed.size else 0)
     for axis, keep, how in product(axes, (False, True), ("sum", "mean")):
         line = getattr(claimed, how)(axis=axis, keepdims=keep)
         if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
-            told = said("unreduced", axis=axis, how=said(how), n=claimed.shape[axis])
+            told = say("unreduced", axis=axis, how=say(how), n=claimed.shape[axis])
             yield Mistake(told, gives=claimed)
 
 
 def _permuted(claim: Claim) -> Iterator[Mistake]:
     """The lines of the true gradient in another order."""
-    claimed, true = claim.claimed, claim.true
-    near = claim.near(1e-9)
+    claimed, true, near = claim.claimed, claim.true, claim.near(1e-9)
     for axis, length in enumerate(true.shape if claimed.shape == true.shape else ()):
         lines, own, close = (np.moveaxis(each, axis, 0).reshape(length, -1) for each in (true, claimed, near))
         order: list[int] = []
@@ -89,60 +87,49 @@ def _permuted(claim: Claim) -> Iterator[Mistake]:
             order += [i] if i in free else free[:1]
         moved = [i for i, each in enumerate(order) if i != each]
         if sorted(order) == [*range(length)] and moved:
-            fields = {"kind": _kind(true, axis), "name": claim.name}
-            told = said("permuted", order=", ".join(map(str, order)), **fields)
-            if len(moved) == 2:
-                told = said("swapped", one=moved[0], other=moved[1], **fields)
-            elif order == [*range(length)][::-1]:
-                told = said("reversed", **fields)
+            how = "reversed" if order == [*range(length)][::-1] else "permuted"
+            how = "swapped" if len(moved) == 2 else how
+            fields = {"order": ", ".join(map(str, order)), "one": moved[0], "other": moved[-1]}
+            told = claim.net.say(how, kind=_kind(claim, axis), name=claim.name, **fields)
             yield Mistake(told, gives=np.take(true, order, axis))
 
 
-def _kind(array: Floats, axis: int) -> Said:
+def _kind(claim: Claim, axis: int) -> Told:
     """What is counted along an axis."""
-    return said({1: "element", 2: ("row", "column")[axis % 2]}.get(array.ndim, "slice"), axis=axis)
+    kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(claim.true.ndim, "slice")
+    return claim.net.say(kind, axis=axis)
 
 
-def instead(claim: Claim) -> Iterator[Mistake]:
+def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
     """The update, the updated parameter or another's gradient in its place; a line in place of all lines."""
-    true = claim.true
+    net, say, true = claim.net, claim.net.say, claim.true
     for rate in rates(claim):
-        unsaid = " unsaid" if claim.net.learning_rate is None else ""
-        yield Mistake(said(f"update{unsaid}", rate=rate), gives=-rate * true, alone=True)
-        yield Mistake(said("rate", rate=rate), gives=rate * true, alone=True)
+        unsaid = " unsaid" if net.rate is None else ""
+        yield Mistake(say(f"update{unsaid}", rate=rate), gives=-rate * true, alone=True)
+        yield Mistake(say("rate", rate=rate), gives=rate * true, alone=True)
     if (claim.where >= 0).all():
-        own = claim.net.data[claim.where]
-        yield Mistake(said("itself"), gives=own, alone=True)
+        own = net.data[claim.where]
+        yield Mistake(say("itself"), gives=own, alone=True)
         for rate in rates(claim):
-            yield Mistake(said("updated", rate=rate), gives=own - rate * true, alone=True)
-    yield from _of_another(claim)
+            yield Mistake(say("updated", rate=rate), gives=own - rate * true, alone=True)
+    others = {each.name: each for each in together if each.name != claim.name}
+    for name, where in {**net.parameters, **{name: each.where for name, each in others.items()}}.items():
+        if where.shape == claim.where.shape and not np.array_equal(where, claim.where):
+            gives, other = np.where(where < 0, 0.0, net.gradient[where]), others.get(name)
+            both = other and other.fits and (abs(other.claimed - true) <= other.near(1e-6)).all()
+            how = "interchanged" if both else "of another"
+            yield Mistake(say(how, this=claim.name, name=name, numbers=partial(shown, gives)), gives=gives)
     for axis, length in enumerate(true.shape):
-        kind = _kind(true, axis)
-        for i in range(length if length > 1 else 0):
-            line = np.take(true, [i], axis)
-            told = said("line", i=i, kind=kind, shape=shape_of(line))
-            yield Mistake(told, gives=np.broadcast_to(line, true.shape))
-        for how in ("sum", "mean") if length > 1 else ():
+        kind = _kind(claim, axis)
+        lines = [(say("line of", i=i, kind=kind), np.take(true, [i], axis)) for i in range(length)]
+        for how in ("sum", "mean"):
             line = getattr(true, how)(axis=axis, keepdims=True)
             # Where the lines cancel, as those of softmax do, their sum is nothing that anybody took.
             if (abs(line) > 1e-9 * abs(true).max()).any():
-                told = said("lines", how=said(how), kind=kind, shape=shape_of(line))
-                yield Mistake(told, gives=np.broadcast_to(line, true.shape))
-
-
-def _of_another(claim: Claim) -> Iterator[Mistake]:
-    """The gradient of another parameter."""
-    net = claim.net
-    others = {each.name: each for each in claim.together if each.name != claim.name}
-    for name, where in {**net.parameters, **{name: each.where for name, each in others.items()}}.items():
-        if where.shape == claim.where.shape and not np.array_equal(where, claim.where):
-            gives = np.where(where < 0, 0.0, net.gradient[where])
-            fields = {"name": name, "numbers": partial(shown, gives)}
-            other = others.get(name)
-            if other and other.fits and (abs(other.claimed - claim.true) <= other.near(1e-6)).all():
-                yield Mistake(said("interchanged", this=claim.name, **fields), gives=gives)
-            else:
-                yield Mistake(said("of another", **fields), gives=gives)
+                lines.append((say("lines", how=say(how), kind=kind), line))
+        for which, line in lines if length > 1 else ():
+            told = say("line", which=which, kind=kind, shape=shape_of(line))
+            yield Mistake(told, gives=np.broadcast_to(line, true.shape))
 
 
 def proportional(claim: Claim) -> Iterator[Mistake]:
@@ -151,5 +138,6 @@ def proportional(claim: Claim) -> Iterator[Mistake]:
     if claimed.shape == true.shape and np.count_nonzero(true[claim.answered]) > 1:
         at = np.unravel_index(int(np.argmax(np.where(claim.answered, abs(true), 0.0))), true.shape)
         factor = float(claimed[at] / true[at])
-        told = said("every update" if factor < 0 else "every", factor=f"{factor:.9g}", rate=f"{-factor:.9g}")
+        fields = {"factor": f"{factor:.9g}", "rate": f"{-factor:.9g}"}
+        told = claim.net.say("every update" if factor < 0 else "every", **fields)
         yield Mistake(told, gives=factor * true)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Real
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.answers.structure import Flags, Floats, Places, Structure, arrays_of
+from microbp.answers.structure import Flags, Floats, Structure
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
@@ -30,36 +28,43 @@ from microbp.value import Value, describe
 _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool), ("answered", bool)]
 
 
-@dataclass(frozen=True, eq=False)
 class Claim:
-    """What is claimed about one parameter, or about an array of them."""
+    """What is claimed about one parameter, or about an array of them, in the shape of the claim."""
 
-    net: Structure
-    #: All that were made at once, in order: this is one of them.
-    together: Sequence[Claim]
-    name: str
-    #: The node of each element; -1 where the loss does not depend on it.
-    where: Places
-    #: As written, in the claim's own shape, and as numbers.
-    source: NDArray[Any]
-    read: NDArray[Any]
-    #: 1 for a gradient; -η for an update.
-    scale: float = 1.0
+    def __init__(self, net: Structure, key: Any, claimed: Any, decimals: int | None) -> None:
+        self.net = net
+        self.name, values = _values_of(net, key)
+        for value in values.flat:
+            if not value.requires_grad:
+                raise NoGradientError(f"{self.name}: {describe(value)} is frozen and takes no gradient")
+        places = [net.graph._places.get(id(value), -1) for value in values.flat]
+        #: The node of each element; -1 where the loss does not depend on it. And the nodes that there are.
+        self.where = np.array(places, dtype=np.int64).reshape(values.shape)
+        self.nodes = [place for place in places if place >= 0]
+        #: As written, and as numbers; where there is one.
+        self.source, self.read = _read(self.name, claimed, decimals)
+        self.answered: Flags = np.asarray(self.read["answered"])
+        #: The gradient, and what the rounding of sums that cancel may do to it.
+        self.true: Floats = np.where(self.where < 0, 0.0, net.gradient[self.where])
+        self.rounding: Floats = np.where(self.where < 0, 0.0, 1e-13 * net.sizes[self.where])
+        #: Whether the numbers can be broadcast over the parameter.
+        self.fits = fits_onto(self.source.shape, self.true.shape)
 
-    @cached_property
-    def true(self) -> Floats:
-        """The gradient."""
-        return np.where(self.where < 0, 0.0, self.net.gradient[self.where])
-
-    @cached_property
-    def claimed(self) -> Floats:
-        """The gradient that the claim amounts to."""
-        return np.asarray(self.read["value"] / self.scale)
-
-    @property
-    def answered(self) -> Flags:
-        """Where a number was written."""
-        return np.asarray(self.read["answered"])
+    def grade(self, scale: float) -> None:
+        """Take it for so many times the gradient: 1, or -η for an update."""
+        self.scale = scale
+        #: The gradient that the claim amounts to.
+        self.claimed: Floats = np.asarray(self.read["value"] / scale)
+        #: Which elements are right; None where the shape is not that of the parameter.
+        self.agrees: Flags | None = None
+        #: Which numbers are wrong; all where the shape is not that of the parameter.
+        self.wrong = self.answered
+        if self.source.shape == self.true.shape:
+            same = (self.claimed == self.true) | (np.isnan(self.claimed) & np.isnan(self.true))
+            with np.errstate(invalid="ignore"):
+                near = abs(self.claimed - self.true) <= self.near(1e-6)
+            self.agrees = (same & self.answered) | near
+            self.wrong = ~self.agrees & self.answered
 
     def near(self, relative: float) -> Floats:
         """How far a number may lie from each claimed one and still be what was meant."""
@@ -70,36 +75,12 @@ class Claim:
         size = np.where(np.isinf(self.claimed), 0.0, abs(self.claimed))  # what is infinite is near nothing
         return np.maximum(np.maximum(digits, parts * size), rounding)
 
-    @cached_property
-    def rounding(self) -> Floats:
-        """What the rounding of sums that cancel may do to each gradient."""
-        return np.where(self.where < 0, 0.0, 1e-13 * self.net.sizes[self.where])
-
-    @cached_property
-    def agrees(self) -> Flags | None:
-        """Which elements are right; None where the shape is not that of the parameter."""
-        if self.source.shape != self.true.shape:
-            return None
-        same = (self.claimed == self.true) | (np.isnan(self.claimed) & np.isnan(self.true))
-        with np.errstate(invalid="ignore"):
-            return np.asarray((same & self.answered) | (abs(self.claimed - self.true) <= self.near(1e-6)))
-
-    @cached_property
-    def wrong(self) -> Flags:
-        """Which numbers are wrong; all where the shape is not that of the parameter."""
-        return self.answered if self.agrees is None else ~self.agrees & self.answered
-
     @property
     def right(self) -> bool:
         """Whether it is, and not because there is nothing."""
         return self.agrees is not None and bool(self.agrees.all() and self.true.any())
 
-    @cached_property
-    def fits(self) -> bool:
-        """Whether the numbers can be broadcast over the parameter."""
-        return fits_onto(self.source.shape, self.true.shape)
-
-    @cached_property
+    @property
     def ratio(self) -> NDArray[np.object_]:
         """What was claimed in terms of what is true; None where that says nothing."""
         ratio = np.full(self.true.shape, None, dtype=object)
@@ -117,28 +98,9 @@ class Claim:
         return len({f"{each:.4g}" for each in wrong if each is not None})
 
     @cached_property
-    def nodes(self) -> list[int]:
-        """The parameters that the loss depends on."""
-        found: list[int] = self.where[self.where >= 0].tolist()
-        return found
-
-    @cached_property
     def reached(self) -> Flags:
-        """Which nodes of the graph depend on them."""
+        """Which nodes of the graph depend on the parameters."""
         return dependents(self.net.graph, self.nodes)
-
-
-def claim_of(
-    net: Structure, together: Sequence[Claim], key: Any, claimed: Any, decimals: int | None
-) -> Claim:
-    """What is claimed about the Values that ``key`` stands for, one of the claims made ``together``."""
-    name, values = _values_of(net, key)
-    places: list[int] = []
-    for value in values.ravel().tolist():
-        if not value.requires_grad:
-            raise NoGradientError(f"{name}: {describe(value)} is frozen and takes no gradient")
-        places.append(net.graph._places.get(id(value), -1))
-    return Claim(net, together, name, np.reshape(places, values.shape), *_read(name, claimed, decimals))
 
 
 def fits_onto(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:
@@ -168,37 +130,31 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
 
 def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[Any, ...]]:
     """A number as it is shown and as it was written; a float does not show its last zeros."""
-    blank = (np.nan, 0.0, False, False, False)
     written = written.data if isinstance(written, Value) else written
-    if written is None or (isinstance(written, str) and not written.strip()):
-        return None, blank
-    number: Fraction | Decimal
-    if isinstance(written, str):
-        text = unicodedata.normalize("NFKC", written).strip().replace("−", "-")
-        if text.count(",") == 1 and "." not in text:
-            text = text.replace(",", ".")
-        text = re.sub(r"\s*[×*·x]\s*10\s*(\^|\*\*)?\s*(?=[-+\d])", "e", text)
+    if isinstance(written, Real) and not isinstance(written, bool):
         try:
-            number = Fraction(text.replace(" ", "")) if "/" in text else Decimal(text)
-            value = float(number)
-        except (ArithmeticError, ValueError):
-            return written, blank
-    elif isinstance(written, Real) and not isinstance(written, bool):
-        try:
-            value = float(written)
+            written = float(written)
         except OverflowError:
-            value = math.inf if abs(written) == written else -math.inf
-        written, number = value, Decimal(repr(value)).normalize()
-    else:
+            written = math.inf if abs(written) == written else -math.inf
+    elif not (written is None or isinstance(written, str)):
         raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
+    is_text = isinstance(written, str)
+    text = unicodedata.normalize("NFKC", "" if written is None else str(written)).strip().replace("−", "-")
+    if text.count(",") == 1 and "." not in text:
+        text = text.replace(",", ".")
+    text = re.sub(r"\s*[×*·x]\s*10\s*(\^|\*\*)?\s*(?=[-+\d])", "e", text)
+    try:
+        number = Fraction(text.replace(" ", "")) if "/" in text else Decimal(text)
+        value = float(number)
+    except (ArithmeticError, ValueError):
+        return written if text else None, (np.nan, 0.0, False, False, False)
     if decimals is not None:
         return written, (value, 0.5 * 10.0**-decimals, True, False, True)
     if isinstance(number, Fraction) or not number or not math.isfinite(value):
         return written, (value, 0.0, False, False, True)
-    _, digits, exponent = number.as_tuple()
-    text_given = isinstance(written, str)
-    rounded = len(digits) >= (3 if text_given else 5)
-    return written, (value, 0.5 * 10.0 ** int(exponent), rounded, rounded and text_given, True)
+    _, digits, exponent = (number if is_text else number.normalize()).as_tuple()
+    rounded = len(digits) >= (3 if is_text else 5)
+    return written, (value, 0.5 * 10.0 ** int(exponent), rounded, rounded and is_text, True)
 
 
 # ------------------------------------------------------------------------------------------- the names
@@ -211,25 +167,23 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
         first = held.flat[0]
         name = first.name or variable_names(net.scope).get(id(first)) or "an unnamed value"
         return name.partition("[")[0] if held.shape else name, held
-    bearers = [value for value in graph._values if value.name == key]
-    if held is not None and len(bearers) != 1 and any(id(value) in graph._places for value in held.flat):
+    bearers = sum(value.name == key for value in graph._values)
+    if held is not None and bearers != 1 and any(id(value) in graph._places for value in held.flat):
         return key, held
-    if len(bearers) > 1:
+    if bearers > 1:
         raise KeyError(
-            f"{len(bearers)} values of the graph are named {key!r}: give the Value itself, in a list of "
-            "pairs (value, claim)"
+            f"{bearers} values of the graph are named {key!r}: give the Value itself, in a list of pairs "
+            "(value, claim)"
         )
-    own = {value.name: value for value in graph._values if value.name}
-    found = arrays_of(own).get(key, held)
-    if key in graph._called and net.named[graph._called[key]]:
-        found = np.array(graph._values[graph._called[key]], dtype=object)
-    if found is not None:
-        return key, found
-    elements = [name for name in own if name.startswith(f"{key}[")]
+    if key in net.places:
+        return key, np.asarray(np.array(graph._values, dtype=object)[net.places[key]], dtype=object)
+    if held is not None:
+        return key, held
+    elements = sum(name.startswith(f"{key}[") for name in net.places)
     if elements:
         raise ValueError(
-            f"the loss depends on {len(elements)} elements of {key!r} only, so that its shape is not known: "
-            "give the array itself, in a list of pairs (array, claim)"
+            f"the loss depends on {elements} elements of {key!r} only, so that its shape is not known: give "
+            "the array itself, in a list of pairs (array, claim)"
         )
     names = [name for name, named in zip(net.names, net.named, strict=True) if named]
     known = list(dict.fromkeys([*(each.partition("[")[0] for each in names), *names]))

@@ -3,22 +3,113 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.answers.claims import Claim, claim_of
-from microbp.answers.report import AS_UPDATE, BLANK, RIGHT, UNREADABLE, WRONG, AnswerReport, AnswerRow, Cause
+from microbp.answers.claims import Claim
 from microbp.answers.search import Found, explained
 from microbp.answers.structure import Structure
-from microbp.answers.words import LANGUAGES, Said, element, joined, places_of, said, several, shape_of, shown
+from microbp.answers.words import LANGUAGES, VERDICTS, Told, element, places_of, say, shape_of, shown
+from microbp.check.report import Report
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
+from microbp.safe import readable
 from microbp.safe import shown as cut
 from microbp.sites import user_scope
+from microbp.tables import Cell, Table
 from microbp.value import Value, describe
+
+RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = VERDICTS
+
+#: A number, or numbers in nested tuples in the shape of their array.
+Numbers = Any
+
+
+class Cause(NamedTuple):
+    """A mistake that reproduces a claim."""
+
+    #: What is wrong, in words and numbers.
+    text: str
+    #: The gradient that comes out when the mistake is made: it agrees with the claim.
+    gives: Numbers
+
+
+class AnswerRow(NamedTuple):
+    """One claim and its verdict."""
+
+    name: str
+    #: The numbers claimed; None where nothing was, or nothing that is a number.
+    claimed: Numbers
+    true: Numbers
+    #: claimed / true; None where true is 0 or the shapes do not fit.
+    ratio: Numbers
+    #: ``right``, ``WRONG``, ``right as an update``, ``no answer`` or ``unreadable``.
+    verdict: str
+    #: The verdict in words; empty where there is nothing to say.
+    explanation: str
+    #: The mistakes that reproduce a wrong claim, the simplest first.
+    causes: tuple[Cause, ...]
+    #: Whether each number is right by itself; None where the shapes do not fit.
+    agrees: Numbers
+    #: The claim as it was written: texts as they are.
+    written: Any
+
+    def lines(self) -> Iterator[tuple[Cell, ...]]:
+        """The lines of the table: one for each element of an array, its verdict last."""
+        true, held = np.array(self.true), (self.written, self.claimed, self.ratio, self.agrees)
+        try:
+            columns = [np.broadcast_to(np.array(each, dtype=object), true.shape) for each in held]
+        except ValueError:
+            written = shape_of(np.array(self.written, dtype=object))
+            yield self.name, written, shape_of(true), None, self.verdict
+            return
+        for place in np.ndindex(true.shape):
+            written, claimed, ratio, right = (each.item(*place) for each in columns)
+            verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
+            verdict = RIGHT if verdict == WRONG and right else verdict
+            if claimed is None:
+                verdict = BLANK if written is None else UNREADABLE
+            yield f"{self.name}{element(place)}", written, float(true[place]), ratio, verdict
+
+
+@dataclass(frozen=True, repr=False)
+class AnswerReport(Report):
+    """What :func:`check_answers` found; ``str(report)`` is the table."""
+
+    rows: tuple[AnswerRow, ...]
+    language: str = "en"
+
+    @property
+    def ok(self) -> bool:
+        """Whether every claim is right."""
+        return all(row.verdict in (RIGHT, AS_UPDATE) for row in self.rows)
+
+    def __getitem__(self, name: str) -> AnswerRow:
+        """The row of a name. KeyError says which there are."""
+        row: AnswerRow = self._row(name, f"nothing was claimed for {name!r}")
+        return row
+
+    def _word(self, verdict: str) -> str:
+        return VERDICTS[verdict][LANGUAGES.index(self.language)]
+
+    def table(self) -> Table:
+        """The table: a line for each number claimed, and below each finding once, with the names it is of."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            found.setdefault(row.explanation, []).append(cut(row.name))
+        notes = [f"{', '.join(names)}: {explanation}" for explanation, names in found.items() if explanation]
+        columns = ("name", "claimed", "true", "the ratio", "verdict")
+        heads = [say(self.language, each) for each in columns]
+        return Table(
+            f"check_answers: {self._tally()}",
+            (heads[0], *(f">{each}" for each in heads[1:-1]), heads[-1]),
+            tuple((*line[:-1], self._word(str(line[-1]))) for row in self.rows for line in row.lines()),
+            tuple(line for note in notes for line in wrap(readable(note), 100, subsequent_indent="    ")),
+        )
 
 
 def check_answers(
@@ -95,39 +186,39 @@ def check_answers(
             f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
             "nothing takes a gradient"
         )
-    net = Structure(loss, user_scope() if names is None else names, learning_rate, tolerance)
-    asked: list[Claim] = []
-    for key, claimed in claims.items() if isinstance(claims, Mapping) else claims:
-        asked.append(claim_of(net, asked, key, claimed, decimals))
+    net = Structure(loss, user_scope() if names is None else names, learning_rate, tolerance, language)
+    pairs = claims.items() if isinstance(claims, Mapping) else claims
+    asked = [Claim(net, key, claimed, decimals) for key, claimed in pairs]
     if not asked:
         raise ValueError("check_answers() was given no claims")
-    if learning_rate is not None and not any(each.right for each in asked):
-        updates: list[Claim] = []
-        updates += [replace(each, scale=-learning_rate, together=updates) for each in asked]
-        asked = updates if any(each.right for each in updates) else asked
+    for scale in (1.0,) if learning_rate is None else (1.0, -learning_rate, 1.0):
+        for each in asked:
+            each.grade(scale)
+        if any(each.right for each in asked):
+            break
     with collector_at_rest():
-        report = AnswerReport(tuple(_graded(each, language) for each in asked), language)
+        report = AnswerReport(tuple(_graded(each, asked) for each in asked), language)
     if show:
         report.present()
     return report
 
 
-def _graded(claim: Claim, language: str) -> AnswerRow:
+def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
     """The row of a claim: its verdict, and if it is wrong what explains it."""
-    causes: list[tuple[Said, Any]] = []
+    say, found, told = claim.net.say, None, list[Told]()
     verdict = RIGHT if claim.scale == 1.0 else AS_UPDATE
-    told = [said("update", rate=-claim.scale)] if verdict == AS_UPDATE else []
     if claim.wrong.any() or claim.agrees is None:
         verdict = WRONG
         # What is wrong only where the loss does not depend on it needs no search.
-        found = explained(claim) if claim.agrees is None or (claim.where[claim.wrong] >= 0).any() else None
-        told = [*_explanation(claim, found)]
-        causes = [] if found is None else found.causes
+        if claim.agrees is None or (claim.where[claim.wrong] >= 0).any():
+            found = explained(claim, together)
+        told += _explanation(claim, found)
+    elif verdict == AS_UPDATE and claim.answered.all():
+        told.append(say("update", rate=-claim.scale))
     if not claim.answered.all():
         texts = [cut(repr(each)) for each in claim.source[~claim.answered] if each is not None]
-        missing = said("blank at", places=places_of(~claim.answered)) if claim.true.shape else said("blank")
-        missing = said("unreadable", text=several(texts)) if texts else missing
-        told = [*(told if verdict == WRONG else ()), missing]
+        missing = say("blank at" if claim.true.shape else "blank", places=places_of(~claim.answered))
+        told.append(say("unreadable", text=texts) if texts else missing)
         verdict = verdict if verdict == WRONG else UNREADABLE if texts else BLANK
     return AnswerRow(
         claim.name,
@@ -135,8 +226,8 @@ def _graded(claim: Claim, language: str) -> AnswerRow:
         _plain(claim.true),
         _plain(claim.ratio),
         verdict,
-        joined("then", told).text(language) if told else "",
-        tuple(Cause(cause.text(language), _plain(gives)) for cause, gives in causes),
+        say("then")().join(each() for each in told),
+        tuple(Cause(cause(), _plain(gives)) for cause, gives in found.causes) if found else (),
         None if claim.agrees is None else _plain(claim.agrees),
         _plain(claim.source),
     )
@@ -148,33 +239,34 @@ def _plain(array: Any) -> Any:
     return tuple(map(_plain, listed)) if isinstance(listed, list) else listed
 
 
-def _explanation(claim: Claim, found: Found | None) -> Iterator[Said]:
+def _explanation(claim: Claim, found: Found | None) -> Iterator[Told]:
     """The clauses about what is wrong. ValueError where the shape makes no sense."""
+    say = claim.net.say
     if claim.source.shape != claim.true.shape:
-        yield said("shapes", name=claim.name, claimed=shape_of(claim.source), true=shape_of(claim.true))
+        yield say("shapes", name=claim.name, claimed=shape_of(claim.source), true=shape_of(claim.true))
     if claim.scale != 1.0:
-        yield said("stands for", rate=-claim.scale, gradient=shown(claim.claimed))
+        yield say("stands for", rate=-claim.scale, gradient=shown(claim.claimed))
     if found is None:
-        places = places_of(claim.wrong)
-        yield said("independent at", places=places) if claim.true.shape else said("independent")
+        yield say("independent at" if claim.true.shape else "independent", places=places_of(claim.wrong))
     elif found.causes:
-        clause = joined("or", (cause for cause, _ in found.causes))
-        if len(found.causes) > 1:
-            clause = said("mistakes", n=len(found.causes), texts=clause)
+        told = [cause for cause, _ in found.causes]
+        clause = told[0]
+        if len(told) > 1:
+            clause = say("mistakes", n=len(told), texts=say("or")().join(each() for each in told))
         doubtful = found.how == "doubtful"
-        yield said("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause
+        yield say("doubtful", cause=clause, one=f"{1 / found.accidents:.0f}") if doubtful else clause
     else:
-        clause = said(found.how, away=_away(claim), n=found.tried)
+        clause = say(found.how, away=_away(claim), n=found.tried)
         unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
-        yield said("unrounded", away=clause) if found.how == "none" and unsure.any() else clause
+        yield say("unrounded", away=clause) if found.how == "none" and unsure.any() else clause
 
 
-def _away(claim: Claim) -> Said:
+def _away(claim: Claim) -> Told:
     """By how much a claim is wrong."""
-    claimed, true = claim.claimed, claim.true
+    say, claimed, true = claim.net.say, claim.claimed, claim.true
     if not claim.fits:
         if claimed.shape == true.shape[::-1] or claimed.size == true.size:
-            return said("misshapen")
+            return say("misshapen")
         raise ValueError(
             f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
         )
@@ -183,6 +275,6 @@ def _away(claim: Claim) -> Said:
         difference = np.where(wrong, claimed - true, 0.0)
     worst = np.unravel_index(int(np.argmax(abs(difference))), difference.shape)
     ratio = claim.ratio[worst]
-    there = said("everywhere" if wrong.all() else "at", places=places_of(wrong), most=element(worst))
-    times = "" if ratio is None else said("ratio", ratio=f"{ratio:.6g}")
-    return said("away", at=there if true.shape else "", times=times, difference=f"{difference[worst]:+.6g}")
+    there = say("everywhere" if wrong.all() else "at", places=places_of(wrong), most=element(worst))
+    times = "" if ratio is None else say("ratio", ratio=f"{ratio:.6g}")
+    return say("away", at=there if true.shape else "", times=times, difference=f"{difference[worst]:+.6g}")

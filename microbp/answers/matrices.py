@@ -12,7 +12,7 @@ import numpy as np
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.mistakes import Mistake
 from microbp.answers.structure import Floats, Places, Structure
-from microbp.answers.words import Said, joined, said, shape_of, shown
+from microbp.answers.words import shape_of, shown
 
 
 class Named(NamedTuple):
@@ -20,6 +20,38 @@ class Named(NamedTuple):
 
     text: str
     data: Floats
+
+
+class Form(NamedTuple):
+    """How two matrices a and b are multiplied: by matrix product or by elements, turned, interchanged."""
+
+    matrix: bool
+    swap: bool
+    turn_a: bool
+    turn_b: bool
+
+    def factors(self, a: Floats, b: Floats) -> tuple[Floats, Floats]:
+        """The two as they stand in the product."""
+        a, b = a.T if self.turn_a else a, b.T if self.turn_b else b
+        return (b, a) if self.swap else (a, b)
+
+    def __call__(self, a: Any, b: Any) -> Floats | None:
+        """The product as NumPy has it, with broadcasting; None where the shapes do not allow it."""
+        a, b = self.factors(a, b)
+        if self.matrix:
+            return a @ b if a.shape[1] == b.shape[0] else None
+        return a * b if all(m == n or 1 in (m, n) for m, n in zip(a.shape, b.shape, strict=True)) else None
+
+    def text(self, a: str, b: str) -> str:
+        """``W1ᵀ·δ``: · is the matrix product, ∗ that of the elements."""
+        a, b = (f"({each})" if "·" in each or "∗" in each else each for each in (a, b))
+        a, b = a + "ᵀ" * self.turn_a, b + "ᵀ" * self.turn_b
+        return ("·" if self.matrix else " ∗ ").join((b, a) if self.swap else (a, b))
+
+
+_BY_ELEMENTS = Form(False, False, False, False)
+_FORMS = [Form(True, *turns) for turns in product((False, True), repeat=3)]
+_FORMS += [Form(False, False, *turns) for turns in product((False, True), repeat=2)]
 
 
 # -------------------------------------------------------------------------------------------- the layers
@@ -57,7 +89,7 @@ class _Layer:
         self.x = self.x._replace(text=self.x.text or (same or ["x"])[0])
         self.output = net.common(ends.flat) or "the hidden layer"
         #: The right forms of its error and of the gradient of W.
-        self.inner, self.outer = _Form(True, rows, True, False), _Form(True, rows, False, True)
+        self.inner, self.outer = Form(True, rows, True, False), Form(True, rows, False, True)
         #: Where it gets its error from: the weights and the delta above, its own derivatives; and so on.
         self.hidden: list[tuple[Named, Named, Named]] = []
         symbols = {each.user: each.symbol for each in net.factors if each.function and not each.row}
@@ -69,7 +101,7 @@ class _Layer:
             ends = _ends(net, z)
             self.hidden.append((weights, named("δ", ends.flat, "next", net.gradient[z]), slope))
 
-    def back(self, depth: int, first: _Form, second: _Form) -> tuple[Any, Any]:
+    def back(self, depth: int, first: Form, second: Form) -> tuple[Any, Any]:
         """The error and the delta of the layer, by these products in so many layers from it on."""
         error: Floats | None = None
         delta: Floats | None = self.hidden[depth - 1][1].data if depth else self.delta.data
@@ -92,57 +124,16 @@ def _ends(net: Structure, products: Places) -> Places:
 
 
 # ------------------------------------------------------------------------------------------ the mistakes
-class _Form(NamedTuple):
-    """How two matrices a and b are multiplied: by matrix product or by elements, turned, interchanged."""
-
-    matrix: bool
-    swap: bool
-    turn_a: bool
-    turn_b: bool
-
-    def __call__(self, a: Any, b: Any) -> Floats | None:
-        """The product as NumPy has it, with broadcasting; None where the shapes do not allow it."""
-        a, b = self._factors(a, b)
-        if self.matrix:
-            return a @ b if a.shape[1] == b.shape[0] else None
-        return a * b if all(m == n or 1 in (m, n) for m, n in zip(a.shape, b.shape, strict=True)) else None
-
-    def _factors(self, a: Floats, b: Floats) -> tuple[Floats, Floats]:
-        a, b = a.T if self.turn_a else a, b.T if self.turn_b else b
-        return (b, a) if self.swap else (a, b)
-
-    def text(self, a: str, b: str) -> str:
-        """``W1ᵀ·δ``: · is the matrix product, ∗ that of the elements."""
-        a, b = (f"({each})" if "·" in each or "∗" in each else each for each in (a, b))
-        a, b = a + "ᵀ" * self.turn_a, b + "ᵀ" * self.turn_b
-        return ("·" if self.matrix else " ∗ ").join((b, a) if self.swap else (a, b))
-
-    def shapes(self, a: Floats, b: Floats) -> str:
-        """``1×2 · 2×2 → 1×2``."""
-        one, other = map(shape_of, self._factors(a, b))
-        return f"{one} {'·' if self.matrix else '∗'} {other} → {shape_of(self(a, b))}"
-
-
-_BY_ELEMENTS = _Form(False, False, False, False)
-_FORMS = [_Form(True, *turns) for turns in product((False, True), repeat=3)]
-_FORMS += [_Form(False, False, *turns) for turns in product((False, True), repeat=2)]
-
-
 def orientation(claim: Claim) -> Iterator[Mistake]:
     """The matrix products of the backward pass, with each factor turned each way, and broadcasting."""
-    where, true = claim.where, claim.true
+    net, where, true = claim.net, claim.where, claim.true
     turns = (where.T, where) if where.ndim == 2 and (where >= 0).all() else ()
-    layers = [
-        _Layer(claim.net, products, rows=each is where)
-        for each in turns
-        if (products := _products(claim.net, each))
-    ]
-    if not layers:
+    found = (_Layer(net, made, rows=each is where) for each in turns if (made := _products(net, each)))
+    if (layer := next(found, None)) is None:
         return
-    layer = layers[0]
-    depths = {0, min(1, len(layer.hidden)), len(layer.hidden)}
-    found = []
-    for depth, first, second in product(sorted(depths), _FORMS, _FORMS):
+    tried: list[tuple[int, int, Mistake]] = []
+    most = len(layer.hidden)
+    for depth, first, second in product(sorted({0, min(1, most), most}), _FORMS, _FORMS):
         right = (first, second) == (layer.inner, _BY_ELEMENTS)
         error, delta = layer.back(depth, first, second) if right == (depth == 0) else (None, None)
         for last in _FORMS if delta is not None else ():
@@ -150,37 +141,36 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
             faults = (first != layer.inner) + (second != _BY_ELEMENTS) + (last != layer.outer) + (depth > 1)
             fits = gives is not None and fits_onto(gives.shape, true.shape)
             if gives is not None and fits and (faults or gives.shape != true.shape):
-                told = partial(_told, layer, (first, second, last), (error, delta, gives), depth, true)
+                told = partial(_told, claim, layer, (first, second, last), (error, delta, gives), depth)
                 turned = sum(form.turn_a + form.turn_b for form in (first, second, last))
-                mistake = Mistake(said("itself told", told=told), gives=np.broadcast_to(gives, true.shape))
-                found.append((faults, turned, mistake))
-    yield from (mistake for *_, mistake in sorted(found, key=lambda each: each[:2]))
+                tried.append((faults, turned, Mistake(told, gives=np.broadcast_to(gives, true.shape))))
+    yield from (mistake for *_, mistake in sorted(tried, key=lambda each: each[:2]))
 
 
-def _told(layer: _Layer, forms: tuple[_Form, ...], made: tuple[Any, ...], depth: int, true: Floats) -> Said:
+def _told(claim: Claim, layer: _Layer, forms: tuple[Form, ...], made: tuple[Any, ...], depth: int) -> str:
     """Which of the products is not what it should be, and how."""
-    (first, second, last), (error, delta, gives) = forms, made
-    clauses, text = [], layer.delta.text
+    say, true, text, clauses = claim.net.say, claim.true, layer.delta.text, list[str]()
+    steps: list[Any] = [(say("the gradient"), layer.outer, layer.delta, layer.x, true)]
     if depth:
         weights, above, slope = layer.hidden[0]
-        one, other = (form.text(weights.text, above.text) for form in (layer.inner, first))
-        text = second.text(other, slope.text)
-        if first != layer.inner:
-            right: Any = layer.inner(weights.data, above.data)
-            of = {"output": layer.output, "shape": shape_of(right), "true": shown(right)}
-            deep = said("deep") if depth > 1 else ""
-            wrong = {"deep": deep, "made": shape_of(error), "wrong": shown(error)}
-            clauses.append(said("error", right=one, form=other, **of, **wrong))
-        one, other = (form.text("error", slope.text) for form in (_BY_ELEMENTS, second))
-        if second != _BY_ELEMENTS:
-            clauses.append(said("elementwise", delta=layer.delta.text, right=one, form=other))
-        elif delta.shape != layer.delta.data.shape:
-            clauses.append(said("spread slope", slope=slope.text, shapes=second.shapes(error, slope.data)))
-    if last != layer.outer:
-        one, other = (form.text(layer.delta.text, layer.x.text) for form in (layer.outer, last))
-        clauses.append(said("turned", right=one, form=other, shapes=last.shapes(delta, layer.x.data)))
-    if gives.shape != true.shape:
-        short = [made < right for made, right in zip(gives.shape, true.shape, strict=True)]
-        kind = said("element" if all(short) else ("row", "column")[short.index(True)])
-        clauses.append(said("spread", kind=kind, shape=shape_of(gives), onto=shape_of(true)))
-    return said("product", form=last.text(text, layer.x.text), told=joined("then", clauses))
+        what = say("the error", deep=say("deep") if depth > 1 else "", output=layer.output)
+        error = layer.inner(weights.data, above.data)
+        steps.insert(0, (what, layer.inner, weights, above, error))
+        steps.insert(1, (layer.delta.text, _BY_ELEMENTS, Named("error", made[0]), slope, layer.delta.data))
+        text = forms[1].text(forms[0].text(weights.text, above.text), slope.text)
+    for (what, right, a, b, wanted), form, got in zip(steps[::-1], forms[::-1], made[::-1], strict=False):
+        if form != right or got.shape != wanted.shape:
+            texts = {"right": right.text(a.text, b.text), "form": form.text(a.text, b.text)}
+            fields = {
+                "shape": shape_of(wanted),
+                "true": shown(wanted),
+                "made": shape_of(got),
+                "wrong": shown(got),
+            }
+            step = "step" if form != right else "spread step"
+            clauses.insert(0, say(step, what=what, **texts, **fields)())
+    if made[-1].shape != true.shape:
+        short = [one < other for one, other in zip(made[-1].shape, true.shape, strict=True)]
+        kind = say("element" if all(short) else ("row", "column")[short.index(True)])
+        clauses.append(say("spread", kind=kind, shape=shape_of(made[-1]), onto=shape_of(true))())
+    return say("product", form=forms[-1].text(text, layer.x.text), told=say("then")().join(clauses))()

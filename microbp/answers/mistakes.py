@@ -18,18 +18,17 @@ import numpy as np
 
 from microbp.answers.claims import Claim
 from microbp.answers.structure import Factor, Floats, Structure
-from microbp.answers.words import Said, said, several
+from microbp.answers.words import Told
 from microbp.compiled import compiled
 from microbp.expr import Expression, parse
 from microbp.rules import RULES, Rule
 from microbp.sweeps import forward
 
-#: Above so many factors, or uses, they are tried only in groups, not each alone.
-_MANY = 1500
+#: Above so many factors, or uses, they are tried only in groups, not each alone; and so many ways in one
+#: place are taken one by one, at most.
+_MANY, _FEW = 1500, 300
 #: The largest layer within which neighbours are tried for each other.
 _NEIGHBOURS = 8
-#: So many ways in one place are taken one by one, at most.
-_FEW = 300
 #: So many numbers are computed anew for a search, at most; and the step by which they are differentiated.
 _ANEW, _STEP = 50_000, 1e-30
 #: What is done to a factor so often that it is done together with another mistake.
@@ -39,7 +38,7 @@ _PAIRED = ("missing", "twice", "value", "partner", "value again", "at the output
 class Mistake(NamedTuple):
     """What a person does wrong, and how that is said."""
 
-    told: Said
+    told: Told
     #: Local derivatives in place of the recorded ones, by edge.
     edits: Mapping[int, float] = {}
     #: Where the pass begins, with which upstream gradients; nothing for the loss with 1.
@@ -53,23 +52,23 @@ class Mistake(NamedTuple):
 
 def chain_rule(claim: Claim) -> Iterator[Mistake]:
     """A mistake with a factor or with a path, the simplest first."""
-    factors = [each for each in claim.net.factors if claim.reached[each.operand]]
+    net = claim.net
+    factors = [each for each in net.factors if claim.reached[each.operand]]
     yield from _other_outputs(claim)
     yield from _later_steps(claim)
     for ways in _ways(claim):
-        for i, (told, edges) in enumerate(ways):
-            yield _dropped(said("path", path=told), edges)
+        for told, edges in ways:
+            yield _dropped(net.say("path", path=told), edges)
             if 2 < len(ways) <= _FEW:
-                others = chain.from_iterable(edges for _, edges in (*ways[:i], *ways[i + 1 :]))
-                yield _dropped(said("only path", path=told), others)
-    yield from _changed(claim.net, [each for each in factors if each.row and each.function])
-    yield from _changed(claim.net, [each for each in factors if not each.row])
-    yield from _biases(claim)
+                others = chain.from_iterable(each for _, each in ways if each is not edges)
+                yield _dropped(net.say("only path", path=told), others)
+    yield from _changed(net, [each for each in factors if each.row and each.function])
+    yield from _changed(net, [each for each in factors if not each.row])
     yield from _nodes(claim)
-    yield from _changed(claim.net, [each for each in factors if each.row and not each.function])
+    yield from _changed(net, [each for each in factors if each.row and not each.function])
 
 
-def _dropped(told: Said, edges: Iterable[int]) -> Mistake:
+def _dropped(told: Told, edges: Iterable[int]) -> Mistake:
     return Mistake(told, dict.fromkeys(edges, 0.0), pairs=True)
 
 
@@ -98,49 +97,61 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
     ]
     instead = {each: dict(_instead(net, each)) for each in factors}
     for group in _grouped(factors, *([lambda f: f] if len(factors) <= _MANY else []), *kinds):
-        told, more = partial(net.told, group), ", several" * (len(group) > 1)
+        told = partial(net.told, group)
         for kind in instead[group[0]]:
             numbers = [instead[each].get(kind, np.nan) for each in group]
+            if np.isnan(numbers).any():
+                continue
             edits = {
                 edge: float(net.local[edge]) * number / each.number if each.row else number
                 for each, number in zip(group, numbers, strict=True)
                 for edge in each.edges
             }
-            way = said(f"{kind.sentence}{more}", factor=told)
-            if kind.sentence not in ("missing", "twice"):
-                way = said("stands", right=told, wrong=kind, numbers=partial(several, numbers))
-            if not np.isnan(numbers).any():
-                yield Mistake(way, edits, pairs=kind.sentence in _PAIRED)
+            way, text = kind
+            if way in ("missing", "twice"):
+                say = net.say(way + ", several" * (len(group) > 1), factor=told)
+            else:
+                wrong = net.say(way, text=text)
+                say = net.say("stands", right=told, wrong=wrong, numbers=numbers)
+            yield Mistake(say, edits, pairs=way in _PAIRED)
 
 
-def _instead(net: Structure, factor: Factor) -> Iterator[tuple[Said, float]]:
+def _instead(net: Structure, factor: Factor) -> Iterator[tuple[tuple[str, Any], float]]:
     """What may by mistake stand in place of a factor, by what it is: 1, its square, another derivative."""
     edge, y, rule = factor.edges[0], float(net.data[factor.user]), factor.function
-    ways: dict[Said, Callable[[], float]] = {}
+    ways: dict[tuple[str, Any], Callable[[], float]] = {}
     if edge in net.partner and not factor.row:
-        ways[said("partner")] = lambda: float(net.numbers[edge])
+        ways["partner", ""] = lambda: float(net.numbers[edge])
+    elif factor.number == 1.0 and rule is None:  # a bias is treated as a weight
+        beside = chain(net.edges[factor.user], *(net.edges[each] for each in net.operands(factor.user)))
+        inputs = [net.partner[each] for each in beside if each in net.partner]
+        for i, each in enumerate(each for each in inputs if net.args[each] not in net.leaves):
+            ways["input", i] = partial(float, net.numbers[each])
+        for after in net.uses[factor.user]:
+            ways["output", ""] = partial(float, net.data[net.owner[after]])
     if rule is not None or factor.row:
-        ways[said("value")] = lambda: y
-    if rule is not None and net.fresh:
+        ways["value", ""] = lambda: y
+    if rule is not None:
         edges = net.edges[factor.user]
         numbers = [float(net.data[factor.operand])] if factor.row else net.numbers[edges].tolist()
         place = 0 if factor.row else edge - edges[0]
         made, argument, at_output = compiled(rule), numbers[place], [*numbers]
         at_output[place] = y
         derivative, scope = made.derivatives[place], {**dict(zip(rule.args, numbers, strict=True)), "y": y}
-        ways[said("at the output")] = lambda: derivative(*at_output, made.value(*at_output))
-        ways[said("by the argument")] = lambda: derivative(*numbers, argument)
-        ways[said("value again")] = lambda: made.value(*at_output)
+        ways["at the output", ""] = lambda: derivative(*at_output, made.value(*at_output))
+        ways["by the argument", ""] = lambda: derivative(*numbers, argument)
+        ways["value again", ""] = lambda: made.value(*at_output)
         for text, part in _parts(rule, place):
-            ways[said("part", part=text)] = partial(part.evaluate, scope)
+            ways["part", text] = partial(part.evaluate, scope)
         for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
             value, (slope,) = compiled(RULES[name])
             with suppress(ArithmeticError, ValueError):
-                ways[said("itself told", told=f"{name}′")] = partial(slope, argument, value(argument))
-            ways[said("other by output", prime=f"{name}′")] = partial(slope, argument, y)
+                ways["other", name] = partial(slope, argument, value(argument))
+            ways["other by output", name] = partial(slope, argument, y)
     known = {0.0, 1.0, factor.number}
-    yield said("missing"), 1.0
-    yield said("twice"), factor.number**2
+    if rule is not None or factor.row or factor.number != 1.0:
+        yield ("missing", ""), 1.0
+        yield ("twice", ""), factor.number**2
     for kind, compute in ways.items():
         with suppress(ArithmeticError, ValueError):
             number = compute()
@@ -161,66 +172,62 @@ def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
     return [(text, parse(text, (*rule.args, "y"), rule.name)) for text in texts]
 
 
-def _biases(claim: Claim) -> Iterator[Mistake]:
-    """A bias treated as a weight: its 1 replaced by the layer's input or output."""
+def wrong_index(claim: Claim) -> Iterator[Mistake]:
+    """A neighbour's upstream gradient; or its factor, σ′(net_o2) for σ′(net_o1), w6 for w7."""
     net = claim.net
-    found: dict[tuple[str, int], dict[int, float]] = {}
-    own = [node for node in claim.nodes if node in net.leaves]
-    for edge in (edge for node in own for edge in net.uses[node] if net.local[edge] == 1.0):
-        user = net.owner[edge]
-        beside = chain(net.edges[user], *(net.edges[each] for each in net.operands(user)))
-        inputs = [net.partner[each] for each in beside if each in net.partner]
-        for place, each in enumerate(each for each in inputs if net.args[each] not in net.leaves):
-            found.setdefault(("input", place), {})[edge] = float(net.numbers[each])
-        for after in net.uses[user]:
-            found.setdefault(("output", 0), {})[edge] = float(net.data[net.owner[after]])
-    for (kind, _), edits in found.items():
-        edge = min(edits)
-        right = f"{net.by(net.owner[edge], net.called(net.args[edge]))} = 1"
-        yield Mistake(said("stands", right=right, wrong=said(kind), numbers=several(edits.values())), edits)
+    if len(net.args) > _MANY:
+        return
+    inner = (node for node, rule in enumerate(net.rules) if rule is not None)
+    for layer in _grouped(inner, lambda node: (net.levels[node], net.rules[node])):
+        for node, other in permutations(layer, 2) if len(layer) <= _NEIGHBOURS else ():
+            own, upstream = float(net.gradient[node]), float(net.gradient[other])
+            if claim.reached[node] and not isclose(upstream, own):
+                names = {"name": partial(net.called, other), "own": partial(net.called, node)}
+                told = net.say("upstream of", **names, number=f"{upstream:.6g}", right=f"{own:.6g}")
+                yield Mistake(told, seeds={node: upstream})
+    singles = [each for each in net.factors if not each.row and each.number != 1.0]
+    for alike in _grouped(singles, lambda f: (net.levels[f.user], f.symbol)):
+        for factor, other in permutations(alike, 2) if len(alike) <= _NEIGHBOURS else ():
+            if claim.reached[factor.operand]:
+                wrong, right = (partial(net.told, [each]) for each in (other, factor))
+                told = net.say("neighbour", wrong=wrong, right=right)
+                yield Mistake(told, {factor.edges[0]: other.number})
 
 
 # -------------------------------------------------------------------------------------------------- paths
-def _ways(claim: Claim) -> Iterator[Sequence[tuple[Said, Sequence[int]]]]:
+def _ways(claim: Claim) -> Iterator[Sequence[tuple[Told, Sequence[int]]]]:
     """Ways into one place, in words and as edges: one may be forgotten, or be the only one that was taken."""
-    net = claim.net
-    # The ways on from the same nodes, in one sample and in all.
-    shared: dict[frozenset[int], list[int]] = {}
-    for node in np.flatnonzero(claim.reached).tolist():
-        users = frozenset(net.owner[edge] for edge in net.uses[node] if net.gradient[net.owner[edge]])
-        shared.setdefault(users, []).append(node)
-    alike: dict[frozenset[int], dict[int, list[int]]] = {}
-    for users, sources in shared.items():
-        into: dict[int, list[int]] = {user: [] for user in sorted(users) if len(users) > 1}
-        for edge in chain.from_iterable(net.uses[each] for each in sources):
-            into.get(net.owner[edge], []).append(edge)
-        listed = partial(net.listed, sources)
-        yield [
-            (said("from through", source=listed, user=partial(net.ahead, [user])), edges)
-            for user, edges in into.items()
-        ]
-        roles = {net.neurons[user]: edges for user, edges in into.items()}
-        for role, edges in roles.items() if len(roles) == len(into) else ():
-            alike.setdefault(frozenset(roles), {}).setdefault(role, []).extend(edges)
-    for merged in alike.values():
-        yield [
-            (said("through", user=partial(net.listed, [net.owner[edge] for edge in edges])), edges)
-            for edges in merged.values()
-        ]
+    net, seen = claim.net, set()
+    # The ways on from the same nodes; then from those that are alike in each sample, to what is alike.
+    for role in (range(net.count), net.neurons):
+        shared: dict[frozenset[int], list[int]] = {}
+        for node in np.flatnonzero(claim.reached).tolist():
+            live = (net.owner[edge] for edge in net.uses[node] if net.gradient[net.owner[edge]])
+            shared.setdefault(frozenset(role[user] for user in live), []).append(node)
+        for users, sources in shared.items():
+            into: dict[int, list[int]] = {user: [] for user in sorted(users) if len(users) > 1}
+            for edge in chain.from_iterable(net.uses[each] for each in sources):
+                into.get(role[net.owner[edge]], []).append(edge)
+            if (key := tuple(map(tuple, into.values()))) not in seen:
+                seen.add(key)
+                ends = [sorted({net.owner[edge] for edge in edges}) for edges in into.values()]
+                source = partial(net.listed, sources)
+                told = [net.say("from through", source=source, user=partial(net.ahead, end)) for end in ends]
+                yield [*zip(told, into.values(), strict=True)]
     # The terms of a sum: a gradient may be overwritten where it should be added to.
     for total, edges in net.sums.items():
         ways = []
         for i, edge in enumerate(edges, 1):
             if claim.reached[net.args[edge]]:
                 names = {"sum": partial(net.called, total), "term": partial(net.called, net.args[edge])}
-                ways.append((said("term", i=i, n=len(edges), **names), [edge]))
+                ways.append((net.say("term", i=i, n=len(edges), **names), [edge]))
         if net.gradient[total] and len(ways) > 1:
             yield ways
     # The uses of the parameters, one after the other: the samples of a batch.
     uses = [net.uses[node] for node in claim.nodes]
     n = max(map(len, uses), default=0)
     if n > 1 and {*map(len, uses)} == {n}:
-        yield [(said("use", i=i + 1, n=n), [each[i] for each in uses]) for i in range(n)]
+        yield [(net.say("use", i=i + 1, n=n), [each[i] for each in uses]) for i in range(n)]
 
 
 def _nodes(claim: Claim) -> Iterator[Mistake]:
@@ -231,16 +238,15 @@ def _nodes(claim: Claim) -> Iterator[Mistake]:
     overwritten = []
     for nodes in _grouped(live, lambda node: (node,), *kinds):
         edges = [net.uses[node] for node in nodes]
-        number = float(net.gradient[nodes[0]])
         if nodes[0] not in net.leaves:
-            told = said("upstreams", names=partial(net.listed, nodes))
+            told = net.say("upstreams", names=partial(net.listed, nodes))
             if len(nodes) == 1:
-                by = partial(net.by, nodes[0], claim.name)
-                told = said("upstream", name=partial(net.called, nodes[0]), number=f"{number:.6g}", by=by)
-            yield Mistake(told, {}, dict.fromkeys(nodes, 1.0))
-            yield _dropped(said("constant", what=partial(net.ahead, nodes)), chain(*edges))
+                fields = {"name": partial(net.called, nodes[0]), "by": partial(net.by, nodes[0], claim.name)}
+                told = net.say("upstream", number=f"{net.gradient[nodes[0]]:.6g}", **fields)
+            yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
+            yield _dropped(net.say("constant", what=partial(net.ahead, nodes)), chain(*edges))
         if any(len(each) > 1 for each in edges):
-            told = said("overwritten", what=partial(net.listed, nodes))
+            told = net.say("overwritten", what=partial(net.listed, nodes))
             overwritten.append(_dropped(told, (edge for each in edges for edge in each[:-1])))
     yield from overwritten
 
@@ -263,7 +269,7 @@ def _later_steps(claim: Claim) -> Iterator[Mistake]:
     ]
     for edges in _grouped(onward, lambda edge: net.layers[net.args[edge]], lambda _: None):
         what = partial(net.listed, [net.args[edge] for edge in edges])
-        yield _dropped(said("next step", what=what), edges)
+        yield _dropped(net.say("next step", what=what), edges)
 
 
 def _other_outputs(claim: Claim) -> Iterator[Mistake]:
@@ -284,69 +290,48 @@ def _other_outputs(claim: Claim) -> Iterator[Mistake]:
                 edits[entry] = float(net.local[entry] * direct / net.gradient[total])
                 outputs += own
     if edits:
-        yield Mistake(said("others", what=partial(net.ahead, outputs)), edits, pairs=True)
-
-
-def wrong_index(claim: Claim) -> Iterator[Mistake]:
-    """A neighbour's upstream gradient; or its factor, σ′(net_o2) for σ′(net_o1), w6 for w7."""
-    net = claim.net
-    if len(net.args) > _MANY:
-        return
-    inner = (node for node, rule in enumerate(net.rules) if rule is not None)
-    for layer in _grouped(inner, lambda node: (net.levels[node], net.rules[node])):
-        for node, other in permutations(layer, 2) if len(layer) <= _NEIGHBOURS else ():
-            own, upstream = float(net.gradient[node]), float(net.gradient[other])
-            if claim.reached[node] and not isclose(upstream, own):
-                names = {"name": partial(net.called, other), "own": partial(net.called, node)}
-                told = said("upstream of", **names, number=f"{upstream:.6g}", right=f"{own:.6g}")
-                yield Mistake(told, {}, {node: upstream})
-    singles = [each for each in net.factors if not each.row]
-    for alike in _grouped(singles, lambda f: (net.levels[f.user], f.symbol)):
-        for factor, other in permutations(alike, 2) if len(alike) <= _NEIGHBOURS else ():
-            if claim.reached[factor.operand]:
-                told = said("neighbour", wrong=partial(net.told, [other]), right=partial(net.told, [factor]))
-                yield Mistake(told, {factor.edges[0]: other.number})
+        yield Mistake(net.say("others", what=partial(net.ahead, outputs)), edits, pairs=True)
 
 
 # ---------------------------------------------------------------------------------------------- too early
-def early(claim: Claim) -> Iterator[tuple[list[int], bool]]:
-    """Parameters that may have been updated too early: another's, those claimed before, all.
+def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Callable[[float], Mistake]]:
+    """The passes where parameters had been updated before, at a rate: others, those claimed before, all.
 
-    And whether the forward pass was made anew after that, in a graph where that is soon done.
+    And where the forward pass was made anew after that, in a graph where that is soon done.
     """
     net, own = claim.net, frozenset(claim.nodes)
-    places = [frozenset(each.nodes) for each in claim.together]
+    places = [frozenset(each.nodes) for each in together]
     arrays = [frozenset(where.ravel().tolist()) for where in net.parameters.values() if where.ndim]
-    some = [*places, frozenset[int]().union(*places[: claim.together.index(claim)]), *arrays, net.leaves]
-    sets = [*(each - own for each in some), frozenset[int]().union(*places), net.leaves]
+    before = frozenset[int]().union(*places[: together.index(claim)])
+    sets = [each - own for each in (*places, before, *arrays, net.leaves)]
+    sets += [frozenset[int]().union(*places), net.leaves]
     small = net.count * len(own) <= _ANEW and own <= net.leaves and len(own) == claim.where.size
     for moved in dict.fromkeys(each & net.leaves for each in sets):
-        yield sorted(moved), False
-        if small:
-            yield sorted(moved), True
+        beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
+        used = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]} & beside.keys()
+        if used:
+            yield partial(_updated, claim, {edge: beside[edge] for edge in used}, False)
+        if moved and small:
+            yield partial(_updated, claim, dict(enumerate(sorted(moved))), True)
 
 
-def updated(claim: Claim, moved: Sequence[int], again: bool, rate: float) -> Mistake | None:
-    """The pass where these had been updated; None where that is undefined or changes nothing."""
+def _updated(claim: Claim, edges: Mapping[int, int], again: bool, rate: float) -> Mistake:
+    """The pass where the nodes had been updated: beside these edges, or everywhere."""
     net = claim.net
+    moved = sorted({*edges.values()})
     new = {node: float(net.data[node] - rate * net.gradient[node]) for node in moved}
-    edits: dict[int, float] = {}
     gives = None
     if again:
         given: dict[int, Any] = {node: number + 0j for node, number in new.items()}
         for node, step in zip(claim.nodes, np.eye(claim.where.size), strict=True):
             given[node] = new.get(node, net.data[node]) + _STEP * 1j * step
+        gives = np.full(claim.where.shape, np.nan)
         with suppress(ArithmeticError, ValueError):
             gives = forward(net.graph, given)[-1].imag.reshape(claim.where.shape) / _STEP
-    else:
-        beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
-        there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
-        edits = {edge: new[node] for edge, node in beside.items() if edge in there}
-        moved = sorted({beside[edge] for edge in edits})
     numbers = [
-        said("moved", name=net.called(node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")
+        net.say("moved", name=net.called(node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")()
         for node in moved[:4]
     ]
     fields = {"names": partial(net.listed, moved), "rate": f"{rate:.6g}", "numbers": numbers}
-    told = said("early and again" if again else "early", **fields)
-    return Mistake(told, edits, gives=gives) if edits or gives is not None else None
+    told = net.say("early and again" if again else "early", **fields)
+    return Mistake(told, {} if again else {edge: new[node] for edge, node in edges.items()}, gives=gives)

@@ -18,9 +18,9 @@ import numpy as np
 from microbp.answers.arrays import CUSTOMARY, factors, instead, proportional, rates, whole
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
-from microbp.answers.mistakes import Mistake, chain_rule, early, updated, wrong_index
+from microbp.answers.mistakes import Mistake, chain_rule, early, wrong_index
 from microbp.answers.structure import Flags, Floats
-from microbp.answers.words import Said, places_of, said
+from microbp.answers.words import Told, places_of
 from microbp.sweeps import backward, tangent
 
 #: How many explanations of one claim are given, at most.
@@ -37,32 +37,33 @@ _RATED = 3000
 #: Denominators of simple fractions.
 _WHOLE = np.arange(1, 13)
 
+#: Mistakes in words, each with the gradient that it gives.
+Causes = list[tuple[Told, Floats]]
+
 
 class Found(NamedTuple):
     """What came of a search."""
 
-    #: Mistakes in words, each with the gradient that it gives.
-    causes: list[tuple[Said, Floats]]
+    causes: Causes
     #: How many were tried.
-    tried: int
+    tried: int = 0
     #: ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``.
-    how: str
+    how: str = "found"
     #: How many accidental matches were to be expected.
     accidents: float = 0.0
 
 
 @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
-def explained(claim: Claim) -> Found:
-    """The simplest mistakes that reproduce a claim."""
+def explained(claim: Claim, together: Sequence[Claim]) -> Found:
+    """The simplest mistakes that reproduce a claim, one of those made together."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
-        return Found([], 0, "not finite")
+        return Found([], how="not finite")
     search = _Search(claim)
-    found = search.met(whole(claim), expected=False)[:_TOLD]
-    if found:
-        return Found(found, search.tried, "found")
-    tiers: tuple[Callable[[], list[tuple[Said, Floats]]], ...] = (
-        lambda: search.met(chain(instead(claim), chain_rule(claim))),
-        lambda: search.met(chain(wrong_index(claim), search.updated(), orientation(claim))),
+    if found := search.met(whole(claim), expected=False)[:_TOLD]:
+        return Found(found)
+    tiers: tuple[Callable[[], Causes], ...] = (
+        lambda: search.met(chain(instead(claim, together), chain_rule(claim))),
+        lambda: search.met(chain(wrong_index(claim), search.early(together), orientation(claim))),
         search.combined,
         lambda: search.met(search.pairs()),
     )
@@ -93,8 +94,8 @@ class _Search:
         #: Numbers without any pattern where it is wrong, so that no two arrays have one score by symmetry.
         self.weights = np.where(wrong, 1.0 + np.sin(1.0 + np.arange(true.size)).reshape(shape) / 3.0, 0.0)
         self.score, self.true = (float(np.nansum(self.weights * each)) for each in (claimed, true))
-        rounding = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
         self.width = float((self.weights * near).sum())
+        rounding = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
         self.reach = self.width + rounding
         moving = np.zeros(self.net.count)
         np.add.at(moving, claim.where[claim.where >= 0], self.weights[claim.where >= 0])
@@ -104,17 +105,15 @@ class _Search:
     # -------------------------------------------------------------------------------------- scores
     def scores(self, mistakes: Sequence[Mistake]) -> Floats:
         """The weighted sum of what each mistake gives; nan where that has another shape."""
-        net, shape = self.net, self.claim.true.shape
-        scores = np.full(len(mistakes), np.inf)
-        passes = []
-        for i, mistake in enumerate(mistakes):
-            if mistake.gives is not None:
-                same = self.claim.fits and mistake.gives.shape == shape
-                scores[i] = (self.weights * mistake.gives).sum() if same else np.nan
-            elif mistake.seeds:
-                scores[i] = sum(seed * self.speed[node] for node, seed in mistake.seeds.items())
-            elif len(mistake.edits) == 1:
-                [(edge, number)] = mistake.edits.items()
+        net, scores, passes = self.net, np.full(len(mistakes), np.inf), []
+        for i, (_, edits, seeds, gives, *_) in enumerate(mistakes):
+            if gives is not None:
+                same = self.claim.fits and gives.shape == self.weights.shape
+                scores[i] = (self.weights * gives).sum() if same else np.nan
+            elif seeds:
+                scores[i] = sum(seed * self.speed[node] for node, seed in seeds.items())
+            elif len(edits) == 1:
+                [(edge, number)] = edits.items()
                 upstream, moves = net.gradient[net.owner[edge]], self.speed[net.args[edge]]
                 scores[i] = self.true + upstream * (number - net.local[edge]) * moves
             else:
@@ -157,7 +156,7 @@ class _Search:
             self.accidents += float(max(others) * width ** min(3, max(1, self.claim.ratios)))
 
     # ------------------------------------------------------------------------------------- matches
-    def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> list[tuple[Said, Floats]]:
+    def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> Causes:
         """The mistakes that reproduce the claim, with what they give."""
         made = [each for each in mistakes if self.claim.fits or each.gives is not None]
         scores = self.scores(made)
@@ -168,50 +167,49 @@ class _Search:
         return self.reproduced(made, scores)
 
     def reproduced(
-        self, mistakes: Sequence[Mistake], scores: Floats, besides: Said | None = None, factor: float = 1.0,
+        self, mistakes: Sequence[Mistake], scores: Floats, besides: Any = None, factor: float = 1.0,
         offset: Floats | float = 0.0,
-    ) -> list[tuple[Said, Floats]]:  # fmt: skip
+    ) -> Causes:  # fmt: skip
         """What gives the claim as offset + factor · gradient; then what does so only where it is wrong."""
-        claim = self.claim
+        claim, everywhere, partly = self.claim, [], []
         moved = float(np.sum(self.weights * offset)) + factor * scores
         near = np.flatnonzero(~(abs(moved - self.score) > self.reach))[:_COMPUTED]
         hits = [mistakes[i] for i in near if self.accidents <= _IDLE]
         gradients = iter(self.gradients([each for each in hits if each.gives is None]))
-        everywhere, partly = [], []
         for each in hits:
             gives = next(gradients) if each.gives is None else each.gives
             if (each.gives is None and not gives.any()) or np.shape(offset) not in ((), gives.shape):
                 continue  # what drops every path is no mistake that anybody makes
-            told = Said(besides.sentence, (("mistake", each.told), *besides.fields)) if besides else each.told
             if fits_onto(claim.claimed.shape, gives.shape):
-                made = offset + factor * gives
+                made, told = offset + factor * gives, each.told
+                told = partial(besides, mistake=told) if besides else told
                 match = (abs(made - claim.claimed) <= self.near) | ~claim.answered
                 if match.all():
                     everywhere.append((told, made))
                 elif claim.source.shape == made.shape == claim.true.shape and match[claim.wrong].all():
-                    only = said("only at", places=partial(places_of, claim.wrong), mistake=told)
+                    only = self.net.say("only at", places=places_of(claim.wrong), mistake=told)
                     partly.append((only, np.where(claim.wrong, made, claim.true)))
         return everywhere + partly
 
-    def combined(self) -> list[tuple[Said, Floats]]:
+    def combined(self) -> Causes:
         """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
-        claim, found = self.claim, list[tuple[Said, Floats]]()
+        claim, say = self.claim, self.net.say
         free = np.array([not each.alone for each in self.mistakes])
         several = free & ~self.constant(self.known)  # two constants are a constant
-        changes: list[tuple[Flags, Said, float, Any]] = [(several, said("opposite"), -1.0, 0.0)]
+        changes: list[tuple[Flags, Any, float, Any]] = [(several, say("opposite"), -1.0, 0.0)]
         for factor, reason in factors(claim):
-            changes.append((several, said("and times", factor=f"{factor:g}", reason=reason), factor, 0.0))
+            changes.append((several, say("and times", factor=f"{factor:g}", reason=reason), factor, 0.0))
         # Of a multiple of the truth the simplest is that it is one.
         if (claim.where >= 0).all() and (claim.true.size == 1 or claim.ratios > 1):
             own = self.net.data[claim.where]
             free &= several | [each.gives is not None for each in self.mistakes]
-            changes += [(free, said("wrongly updated", rate=rate), -rate, own) for rate in rates(claim)]
+            changes += [(free, say("wrongly updated", rate=rate), -rate, own) for rate in rates(claim)]
         for which, _, factor, offset in changes:
             self.expect(np.sum(self.weights * offset) + factor * self.known[which])
         for which, *change in changes:
-            mistakes = [*compress(self.mistakes, which)]
-            found = found or self.reproduced(mistakes, self.known[which], *change)
-        return found
+            if found := self.reproduced([*compress(self.mistakes, which)], self.known[which], *change):
+                return found
+        return []
 
     def pairs(self) -> Iterator[Mistake]:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
@@ -223,26 +221,23 @@ class _Search:
         for one, other in combinations(sorted(chosen[: int((2 * most) ** 0.5) + 1]), 2):
             a, b = self.mistakes[one], self.mistakes[other]
             if not a.edits.keys() & b.edits.keys():
-                yield Mistake(said("both", first=a.told, second=b.told), {**a.edits, **b.edits})
+                told = self.net.say("both", first=a.told, second=b.told)
+                yield Mistake(told, {**a.edits, **b.edits})
 
-    def updated(self) -> Iterator[Mistake]:
+    def early(self, together: Sequence[Claim]) -> Iterator[Mistake]:
         """Parameters that were updated too early, at the rate that the claim's numbers tell.
 
         A claim of one number, or one that is a multiple of the truth, would always have one: then it is
         one that people use.
         """
-        claim, given = self.claim, self.net.learning_rate
-        if not self.net.fresh or (given is None and len(self.net.args) > _RATED):
+        given, passes = self.net.rate, [*early(self.claim, together)]
+        if given is not None or len(self.net.args) > _RATED:
+            yield from (at(given) for at in passes if given is not None)
             return
-        passes = [partial(updated, claim, *each) for each in early(claim)]
-        if given is not None:
-            yield from filter(None, (at(given) for at in passes))
-            return
-        probes = [(at, one, two) for at in passes if (one := at(0.25)) and (two := at(0.5))]
-        scores = self.scores([each for _, *both in probes for each in both]).reshape(-1, 2) - self.true
-        for (at, *_), (one, two) in zip(probes, scores, strict=True):
+        scores = self.scores([at(rate) for at in passes for rate in (0.25, 0.5)]).reshape(-1, 2) - self.true
+        for at, (one, two) in zip(passes, scores, strict=True):
             a, b, c = 8.0 * two - 16.0 * one, 8.0 * one - 2.0 * two, self.score - self.true
             rate = 2.0 * c / (b + np.copysign(np.sqrt(b * b + 4.0 * a * c), b))  # a·rate² + b·rate = c
-            usual = min(CUSTOMARY, key=lambda each: abs(each - rate))
-            told = [rate] if claim.ratios > 2 and 0.0 < rate < 100.0 else []
-            yield from filter(None, (at(each) for each in [usual, *told]))
+            yield at(min(CUSTOMARY, key=lambda each: abs(each - rate)))
+            if self.claim.ratios > 2 and 0.0 < rate < 100.0:
+                yield at(rate)

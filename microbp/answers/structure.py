@@ -10,20 +10,21 @@ import math
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.answers.words import several
+from microbp.answers.words import Told, say, several
 from microbp.bounds import bounded
 from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.labels import layer_path, text_of
 from microbp.lazy import cached_property
 from microbp.rules import RULES, Rule
-from microbp.sweeps import backward, forward, rows
+from microbp.sweeps import backward, rows
 from microbp.value import Value
 
 Floats = NDArray[np.float64]
@@ -56,12 +57,13 @@ class Factor(NamedTuple):
 
 
 class Structure:
-    """A graph and what the mistakes ask of it."""
+    """A graph and what the mistakes ask of it; what is said of it is said in its language."""
 
     def __init__(
-        self, loss: Value, scope: Mapping[str, Any], learning_rate: float | None, tolerance: float | None
-    ) -> None:
-        self.scope, self.learning_rate, self.tolerance = scope, learning_rate, tolerance
+        self, loss: Value, scope: Mapping[str, Any], rate: float | None, tolerance: float | None,
+        language: str,
+    ) -> None:  # fmt: skip
+        self.scope, self.rate, self.tolerance, self.language = scope, rate, tolerance, language
         self.graph = graph = Graph(loss, names=scope)
         bounded("check_answers()", graph)
         self.names, self.named, self.data, self.local = graph.names, graph.named, graph.data, graph.local
@@ -85,6 +87,10 @@ class Structure:
         self.leaves = frozenset(np.flatnonzero((graph.op < 0) & graph.needs).tolist())
 
     # -------------------------------------------------------------------------------------- names
+    def say(self, sentence: str, **fields: Any) -> Told:
+        """A sentence of the table, for when it is read."""
+        return partial(say, self.language, sentence, **fields)
+
     @cached_property
     def arrays(self) -> list[str]:
         """For each node the array that it is an element of, by its name; empty where it has none."""
@@ -94,10 +100,24 @@ class Structure:
         ]
 
     @cached_property
+    def places(self) -> dict[str, Places]:
+        """What has a name, and the arrays ``W`` of which all elements are there as ``W[i,j]``."""
+        names = dict(zip(self.names, range(self.count), strict=True)) | self.graph._called
+        given = {name: np.array(place) for name, place in names.items() if self.named[place]}
+        elements: dict[str, dict[tuple[int, ...], Places]] = {}
+        for name, place in given.items():
+            if match := re.fullmatch(r"(.*)\[(\d+(?:,\d+)*)\]", name):
+                elements.setdefault(match[1], {})[tuple(map(int, match[2].split(",")))] = place
+        for name, found in elements.items():
+            shape = [1 + max(axis) for axis in zip(*found, strict=False)]
+            if {*map(len, found)} == {len(shape)} and len(found) == math.prod(shape):
+                given[name] = np.array([found[each] for each in np.ndindex(*shape)]).reshape(shape)
+        return given
+
+    @cached_property
     def parameters(self) -> dict[str, Places]:
-        """The named parameters: each leaf alone, and the arrays that they are elements of."""
-        leaves = {self.names[each]: np.array(each) for each in sorted(self.leaves) if self.named[each]}
-        return leaves | {name: array.astype(np.int64) for name, array in arrays_of(leaves).items()}
+        """The parameters among them."""
+        return {name: where for name, where in self.places.items() if self.leaves.issuperset(where.flat)}
 
     def called(self, position: int, depth: int = 3) -> str:
         """A node in a sentence: its name, or the operation that makes it, ``0.5·(t - o)**2``."""
@@ -150,8 +170,8 @@ class Structure:
         if len(group) <= 3:
             return ", ".join(texts)
         array = self.common(each.operand for each in group)
-        numbers = ", ".join(f"{each.number:.6g}" for each in group[:3])
-        return f"{group[0].symbol}{f' of {array}' if array else ''} ({len(group)} of them: {numbers}, …)"
+        numbers = several([each.number for each in group])
+        return f"{group[0].symbol}{f' of {array}' if array else ''} ({len(group)} of them: {numbers})"
 
     # ------------------------------------------------------------------------- what belongs together
     def operands(self, node: int) -> list[int]:
@@ -215,13 +235,12 @@ class Structure:
     @cached_property
     def layers(self) -> list[int]:
         """Equal numbers for nodes that do the same with elements of the same arrays of parameters."""
-        names = {leaf: self.arrays[leaf] for leaf in self.leaves}
-        alone = {leaf: self.levels[leaf] for leaf, name in names.items() if name in ("", self.names[leaf])}
-        return self._alike({**names, **alone})
+        alone = {leaf: self.arrays[leaf] in ("", self.names[leaf]) for leaf in self.leaves}
+        return self._alike({leaf: self.levels[leaf] if alone[leaf] else self.arrays[leaf] for leaf in alone})
 
     @cached_property
     def sums(self) -> dict[int, list[int]]:
-        """The sums of two terms or more, however they were added up, and the edges where the terms enter."""
+        """For each sum that is no part of another one, the edges by which the terms enter."""
         sums: dict[int, list[int]] = {}
         for node, rule in enumerate(self.rules):
             if rule is not None and rule.name in ("add", "sum"):
@@ -235,7 +254,7 @@ class Structure:
     # ------------------------------------------------------------------------------------- factors
     @cached_property
     def factors(self) -> list[Factor]:
-        """The factors of the chain rule that are not 1: of functions, of products, of rows of operations."""
+        """The factors of the chain rule: of functions, of products, of biases, of rows of operations."""
         found: list[Factor] = []
         #: What a node without a name is a function of, further down, and its derivative by that.
         source: dict[int, tuple[int, float]] = {}
@@ -247,10 +266,10 @@ class Structure:
             spread = zip(rule.args, rule.split(self.edges[user]), strict=True)
             args = {edge: arg for arg, entry in spread for edge in np.ravel(entry).tolist()}
             for edge in edges:
-                number = float(self.local[edge])
+                number, operand = float(self.local[edge]), self.args[edge]
                 symbol = _prime(rule) if function else f"∂{rule.name}/∂{args[edge]}"
-                if function or abs(number) not in (0.0, 1.0):
-                    found.append(Factor(user, self.args[edge], (edge,), number, symbol, function))
+                if function or abs(number) not in (0.0, 1.0) or (number == 1.0 and operand in self.leaves):
+                    found.append(Factor(user, operand, (edge,), number, symbol, function))
             operands = {self.args[edge] for edge in edges}
             common = set.intersection(*({arg, source.get(arg, (arg,))[0]} for arg in operands))
             if not common:
@@ -280,31 +299,6 @@ class Structure:
                 if math.isclose(value, y, rel_tol=1e-12) and math.isclose(slope, number, rel_tol=1e-9):
                     return RULES[name]
         return None
-
-    # ----------------------------------------------------------------------------- other numbers
-    @cached_property
-    def fresh(self) -> bool:
-        """Whether no leaf has been changed since the graph was recorded."""
-        with suppress(ArithmeticError, ValueError):
-            return np.array_equal(forward(self.graph, {}), self.data, equal_nan=True)
-        return False
-
-
-def arrays_of(elements: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """The arrays of what is called ``name[i,j]``, by their names, as far as no element is missing."""
-    found: dict[str, dict[tuple[int, ...], Any]] = {}
-    for each, element in elements.items():
-        match = re.fullmatch(r"(.*)\[(\d+(?:,\d+)*)\]", each)
-        if match:
-            found.setdefault(match[1], {})[tuple(map(int, match[2].split(",")))] = element
-    arrays = {}
-    for name, places in found.items():
-        shape = [1 + max(axis) for axis in zip(*places, strict=False)]
-        if {*map(len, places)} == {len(shape)} and len(places) == math.prod(shape):
-            arrays[name] = np.empty(shape, dtype=object)
-            for place, element in places.items():
-                arrays[name][place] = element
-    return arrays
 
 
 def _bracketed(text: str) -> str:

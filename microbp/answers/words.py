@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import reduce
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 LANGUAGES = ("en", "zh")
 
-
-class Said(NamedTuple):
-    """A sentence of the table, and what fills it.
-
-    A field is a text, a number, another sentence, a list of them, or a function that makes one when it is read.
-    """
-
-    sentence: str
-    fields: tuple[tuple[str, Any], ...]
-
-    def text(self, language: str) -> str:
-        """The sentence in a language."""
-        filled = {name: _written(field, language) for name, field in self.fields}
-        return SENTENCES[self.sentence][LANGUAGES.index(language)].format(**filled)
+#: A text that is made when it is read: of the thousands of mistakes that are tried, one is told.
+Told = Callable[[], str]
 
 
-def said(sentence: str, **fields: Any) -> Said:
-    """A sentence of the table with what fills it.
+def say(language: str, sentence: str, **fields: Any) -> str:
+    """A sentence of the table; a field is a text, a number, several of them, or a function that makes one.
 
-    >>> said("stands", right="σ′(net) = 0.2", wrong=said("value"), numbers="0.6").text("en")
+    >>> say("en", "stands", right="σ′(net) = 0.2", wrong=lambda: say("en", "value"), numbers=[0.6])
     "in place of σ′(net) = 0.2 stands the function's value, not its derivative: 0.6"
     """
-    return Said(sentence, tuple(fields.items()))
-
-
-def joined(sentence: str, clauses: Iterable[Said]) -> Said:
-    """Clauses one after the other."""
-    return reduce(lambda first, second: said(sentence, first=first, second=second), clauses)
-
-
-def _written(field: Any, language: str) -> Any:
-    if isinstance(field, Said):
-        return field.text(language)
-    if isinstance(field, list):
-        return several(_written(each, language) for each in field)
-    return _written(field(), language) if callable(field) else field
+    made = {name: field() if callable(field) else field for name, field in fields.items()}
+    told = {name: several(field) if isinstance(field, list) else field for name, field in made.items()}
+    return SENTENCES[sentence][LANGUAGES.index(language)].format(**told)
 
 
 def element(place: Iterable[Any]) -> str:
@@ -114,8 +90,9 @@ SENTENCES = {
     "unreduced": ("it is not yet reduced over its axis {axis}: the {how} of these {n} is the true gradient", "尚未沿轴 {axis} 归约：这 {n} 个的{how}才是真实梯度"),
     "sum": ("sum", "和"),
     "mean": ("mean", "平均"),
-    "line": ("{kind} {i} of the true gradient, {shape}, stands in place of every {kind}, as if broadcast", "真实梯度的{kind} {i}（{shape}）占据了每一{kind}，如同被广播"),
-    "lines": ("the {how} of the {kind}s, {shape}, stands in place of every {kind}, as if broadcast", "各{kind}的{how}（{shape}）占据了每一{kind}，如同被广播"),
+    "line": ("{which}, {shape}, stands in place of every {kind}, as if broadcast", "{which}（{shape}）占据了每一{kind}，如同被广播"),
+    "line of": ("{kind} {i} of the true gradient", "真实梯度的{kind} {i}"),
+    "lines": ("the {how} of the {kind}s", "各{kind}的{how}"),
     "update": ("it is the update, -η × the gradient with η = {rate:g}", "它是更新量 -η × 梯度，η = {rate:g}"),
     "update unsaid": ("it is the update, -η × the gradient with η = {rate:g} (right as an update: say learning_rate={rate:g})", "它是更新量 -η × 梯度，η = {rate:g}（作为更新量正确：请写 learning_rate={rate:g}）"),
     "rate": ("it is η × the gradient with η = {rate:g}: no rate belongs in it", "它是 η × 梯度，η = {rate:g}：梯度中不应有学习率"),
@@ -140,9 +117,9 @@ SENTENCES = {
     "value again": ("the function of the output, not its derivative", "对输出再求一次函数值，而不是导数"),
     "at the output": ("the derivative at the output in place of the argument", "在输出处而不是在自变量处的导数"),
     "by the argument": ("its formula with the argument in place of the output", "把自变量当作输出代入的导数公式"),
-    "part": ("only the factor {part} of its formula", "导数公式中仅有的因子 {part}"),
-    "itself told": ("{told}", "{told}"),
-    "other by output": ("{prime} as computed from the output", "由输出算出的 {prime}"),
+    "part": ("only the factor {text} of its formula", "导数公式中仅有的因子 {text}"),
+    "other": ("{text}′", "{text}′"),
+    "other by output": ("{text}′ as computed from the output", "由输出算出的 {text}′"),
     "partner": ("the other factor of the product", "乘积中的另一个因子"),
     "output": ("the layer's own output", "该层自己的输出"),
     "input": ("the layer's input", "该层的输入"),
@@ -152,7 +129,6 @@ SENTENCES = {
     "path": ("{path} is missing", "缺少{path}"),
     "only path": ("only {path} is there: the others are missing", "只有{path}：其余的都缺少"),
     "from through": ("the path from {source} through {user}", "从 {source} 经过 {user} 的路径"),
-    "through": ("the path through {user}", "经过 {user} 的路径"),
     "term": ("term {i} of {n} of {sum}, {term},", "{sum} 的第 {i} 项（共 {n} 项）{term}"),
     "use": ("use {i} of {n} (a sample?)", "第 {i} 次使用（共 {n} 次；样本？）"),
     "constant": ("{what} is taken as a constant: the paths through it are missing", "把 {what} 当作常数：缺少经过它的路径"),
@@ -166,18 +142,18 @@ SENTENCES = {
     "moved": ("{name} = {new} in place of {old}", "{name} = {new}，而不是 {old}"),
     # ------------------------------------------------------------------------------------------- matrices
     "product": ("it is {form}: {told}", "它是 {form}：{told}"),
-    "error": ("{deep}the error of {output} is {right} ({shape}, {true}), not {form} ({made}, {wrong})", "{deep}{output} 的误差是 {right}（{shape}，{true}），而不是 {form}（{made}，{wrong}）"),
+    "step": ("{what} is {right}, not {form}: {shape}, {true}, not {made}, {wrong}", "{what}是 {right}，而不是 {form}：{shape}，{true}，而不是 {made}，{wrong}"),
+    "spread step": ("{what} is {right}: {shape}, {true}, here broadcast to {made}, {wrong}", "{what}是 {right}：{shape}，{true}，这里却被广播为 {made}，{wrong}"),
+    "the error": ("{deep}the error of {output}", "{deep}{output} 的误差"),
+    "the gradient": ("the gradient", "梯度"),
     "deep": ("in this layer and in those above ", "在本层及以上各层中，"),
-    "elementwise": ("{delta} is {right}, not {form}", "{delta} 是 {right}，而不是 {form}"),
-    "spread slope": ("times {slope} that is broadcast to {shapes}", "乘以被广播为 {shapes} 的 {slope}"),
-    "turned": ("the gradient is {right}, not {form} ({shapes})", "梯度是 {right}，而不是 {form}（{shapes}）"),
     "spread": ("this {shape} is broadcast over {onto}, so that its {kind}s are equal", "这个 {shape} 被广播到 {onto}，于是各{kind}相等"),
-    "then": ("{first}; {second}", "{first}；{second}"),
     # --------------------------------------------------------------------------------- around the causes
     "shapes": ("the claim is {claimed}, {name} is {true}", "答案的形状是 {claimed}，{name} 是 {true}"),
     "stands for": ("as an update with η = {rate:g} it stands for the gradient {gradient}", "作为 η = {rate:g} 的更新量，它对应梯度 {gradient}"),
     "mistakes": ("{n} mistakes give this: {texts}", "有 {n} 种错误会得到它：{texts}"),
-    "or": ("{first}; or {second}", "{first}；或者{second}"),
+    "or": ("; or ", "；或者"),
+    "then": ("; ", "；"),
     "misshapen": ("in that shape the numbers do not fit either", "在那个形状下数值也不符"),
     "independent": ("the loss does not depend on it: the gradient is 0", "损失与它无关：梯度为 0"),
     "independent at": ("the loss does not depend on it at {places}: the gradient is 0", "损失与它在 {places} 处无关：梯度为 0"),

@@ -1,8 +1,8 @@
 """The ``microbp`` command.
 
-A sub-command is one :class:`Command`. Exit status: 0 when all is well, 1 when a
-figure deviates or the user's script failed, 2 when the command line is wrong or a file or the output
-cannot be written, 130 after Ctrl-C, 141 when the reader of a pipe has gone.
+A sub-command is one :class:`Command`. With ``--json`` it prints a record of its result, and nothing else, on
+stdout; what is meant for people, and what the script prints, goes to stderr. The exit status is told by
+``microbp --help``; it is 130 after Ctrl-C, 141 when the reader of a pipe has gone.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from typing import Any
 
 from microbp import __version__
-from microbp.cli import debugging, demo, drawing
-from microbp.cli.command import Command, CommandError, nearest
+from microbp.cli import classroom, completion, debugging, demo, drawing
+from microbp.cli.command import Command, CommandError, Result, as_json, nearest
 from microbp.cli.script import ScriptFailed
+from microbp.demo.report import write
 from microbp.spelling import did_you_mean
 
-__all__ = ["COMMANDS", "Command", "CommandError", "main", "nearest"]
+__all__ = ["COMMANDS", "Command", "CommandError", "Result", "main", "nearest"]
 
 COMMANDS = (
-    demo.COMMAND, drawing.DRAW, debugging.STEP, debugging.EXPLAIN, debugging.DIAGNOSE, drawing.PAGE,
+    demo.COMMAND, classroom.LEARN, drawing.DRAW, debugging.STEP, debugging.EXPLAIN, debugging.DIAGNOSE,
+    drawing.PAGE, classroom.GRADE, completion.COMMAND,
 )  # fmt: skip
 
 
@@ -73,7 +75,10 @@ def _status(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     try:
-        status: int = args.run(args)
+        with redirect_stdout(sys.stderr) if args.json else nullcontext():
+            result: Result = args.run(args)
+        if args.json:
+            write(as_json({"command": args.parser.prog, "ok": not result.status, **result.record}))
     except CommandError as error:
         print(f"microbp: error: {error}", file=sys.stderr)
         return 2
@@ -82,7 +87,7 @@ def _status(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("microbp: interrupted", file=sys.stderr)
         return 128 + 2
-    return status
+    return result.status
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
@@ -110,7 +115,20 @@ def _unknown(option: str, parser: argparse.ArgumentParser, script: str | None) -
     return f"{told} (what is meant for the script stands behind --: {parser.prog} {script} -- {option})"
 
 
+#: What stands at the end of ``microbp --help``.
+STATUS = """exit status:
+  0  fine
+  1  something was found: a finding, a wrong answer, a figure that deviates; or the script failed
+  2  the call is wrong, or a file cannot be read or written
+"""
+
+
 class _Parser(argparse.ArgumentParser):
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse does; but the nearest choice is told."""
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, nearest("choice", str(value), map(str, action.choices)))
+
     def _print_message(self, message: str, file: Any = None) -> None:
         """As argparse does; but a device that is full is not hushed up."""
         (file or sys.stderr).write(message)
@@ -120,11 +138,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="microbp",
         description="See every gradient: a scalar autograd to read, step through and trust.",
-        epilog=_epilog("\n".join(each.examples for each in COMMANDS)),
+        epilog=f"{_epilog(chr(10).join(each.examples.splitlines()[0] for each in COMMANDS))}\n\n{STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"microbp {__version__}")
-    parser.set_defaults(run=None, parser=parser)
+    parser.set_defaults(run=None, json=False, parser=parser)
+    parser.set_defaults(run=None, json=False, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="microbp")
     for each in COMMANDS:
         command = commands.add_parser(
@@ -135,7 +154,10 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         each.declare(command)
-        command.set_defaults(run=each.run, parser=command)
+        if each.gives:
+            told = f"print {each.gives} as JSON; what is meant for people goes to stderr"
+            command.add_argument("--json", action="store_true", help=told)
+        command.set_defaults(run=each.run, parser=command, commands=commands.choices)
     return parser
 
 

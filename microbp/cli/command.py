@@ -1,16 +1,18 @@
-"""What a sub-command is, and the errors that all of them share."""
+"""What a sub-command is, what it gives, and the errors that all of them share."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from microbp.spelling import did_you_mean
 
-__all__ = ["Command", "CommandError", "destination", "nearest", "writing"]
+__all__ = ["Command", "CommandError", "Result", "as_json", "destination", "nearest", "writing"]
 
 #: What helps where a file cannot be written.
 ANOTHER_FILE = "name another file with --output"
@@ -22,6 +24,15 @@ class CommandError(Exception):
     """What stops a command for a reason that is not a mistake of ours; exit status 2."""
 
 
+class Result(NamedTuple):
+    """How a command ended."""
+
+    #: The exit status: 0 fine, 1 something was found.
+    status: int
+    #: What ``--json`` prints.
+    record: Mapping[str, Any] = {}
+
+
 class Command(NamedTuple):
     """A sub-command: what help says of it, the arguments it declares, and what it does."""
 
@@ -31,8 +42,33 @@ class Command(NamedTuple):
     #: What stands below the options in its own help.
     examples: str
     declare: Callable[[argparse.ArgumentParser], None]
-    #: Returns the exit status.
-    run: Callable[[argparse.Namespace], int]
+    run: Callable[[argparse.Namespace], Result]
+    #: What its record is, for the help of ``--json``; empty where there is none.
+    gives: str = ""
+
+
+def as_json(held: Any) -> str:
+    """A record of a result as JSON: tuples with names are objects, and what is no finite number a text.
+
+    >>> print(as_json({"written": Path("net.svg"), "gradient": math.nan}))
+    {
+     "written": "net.svg",
+     "gradient": "nan"
+    }
+    """
+    return json.dumps(_plain(held), ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def _plain(held: Any) -> Any:
+    if hasattr(held, "_asdict"):
+        held = held._asdict()
+    if isinstance(held, Mapping):
+        return {name: _plain(each) for name, each in held.items()}
+    if isinstance(held, list | tuple):
+        return [*map(_plain, held)]
+    if isinstance(held, float):
+        return float(held) if math.isfinite(held) else str(float(held))
+    return str(held) if isinstance(held, Path) else held
 
 
 def nearest(kind: str, word: str, known: Iterable[str]) -> str:

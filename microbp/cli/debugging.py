@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value, diagnose, explain, step
-from microbp.cli.command import Command, CommandError, destination, nearest, writing
+from microbp.cli.command import Command, CommandError, Result, destination, nearest, writing
 from microbp.cli.script import Script, ScriptFailed, declare_script, run_script
 from microbp.demo.report import write
 from microbp.errors import NoGradientError
 from microbp.files import write_file
 from microbp.spelling import language
 
-__all__ = ["DIAGNOSE", "EXPLAIN", "STEP"]
+__all__ = ["DIAGNOSE", "EXPLAIN", "STEP", "declare_language"]
 
 
-def _declare_language(parser: argparse.ArgumentParser) -> None:
+def declare_language(parser: argparse.ArgumentParser) -> None:
+    """``--language``."""
     parser.add_argument(
         "--language", type=_language, default="en", metavar="LANGUAGE",
         help="English or Chinese: en or zh (default: en)",
@@ -47,14 +48,14 @@ def _declare_step(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _step(args: argparse.Namespace) -> int:
+def _step(args: argparse.Namespace) -> Result:
     script = run_script(args.script, args.arguments)
     root = script.root(args.root)
     try:
         refused = step(root, script.namespace, commands=args.command)
     except NoGradientError as error:
         raise CommandError(f"{error}; name another value with --root") from None
-    return 1 if refused else 0
+    return Result(1 if refused else 0)
 
 
 STEP = Command(
@@ -74,7 +75,7 @@ def _declare_explain(parser: argparse.ArgumentParser) -> None:
     declare_script(
         parser, output="write it into this file", name="the value whose gradient is explained, such as w5"
     )
-    _declare_language(parser)
+    declare_language(parser)
     parser.add_argument("--rate", type=float, metavar="RATE", help="show the update step, too")
     parser.add_argument(
         "--markdown", action="store_true",
@@ -82,7 +83,7 @@ def _declare_explain(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _explain(args: argparse.Namespace) -> int:
+def _explain(args: argparse.Namespace) -> Result:
     if args.output is not None:
         destination(args, ())
     script = run_script(args.script, args.arguments)
@@ -106,7 +107,13 @@ def _explain(args: argparse.Namespace) -> int:
         with writing(args.output):
             write_file(args.output, found.markdown if markdown else f"{found}\n")
         write(f"Written: {args.output}")
-    return 0 if found.ok else 1
+    lines = [
+        {"kind": row.kind, "line": " = ".join([row.label.text, *(each.text for each in row.pieces())]),
+         "value": row.value}
+        for row in found.rows
+    ]  # fmt: skip
+    record = {"title": found.title.text, "lines": lines, "faults": found.faults, "markdown": found.markdown}
+    return Result(0 if found.ok else 1, record)
 
 
 EXPLAIN = Command(
@@ -114,19 +121,21 @@ EXPLAIN = Command(
     "derive one gradient by the chain rule, in symbols and numbers",
     "microbp explain net.py w5                      how w5 acts on the loss\n"
     "microbp explain net.py w1 --root E --rate 0.5  and the update step\n"
-    "microbp explain net.py w1 --language zh -o w1.md",
+    "microbp explain net.py w1 --language zh -o w1.md\n"
+    "microbp explain net.py w5 --json               its lines and their values",
     _declare_explain,
     _explain,
+    "the derivation",
 )
 
 
 # ----------------------------------------------------------------------------------------- diagnose
 def _declare_diagnose(parser: argparse.ArgumentParser) -> None:
     declare_script(parser)
-    _declare_language(parser)
+    declare_language(parser)
 
 
-def _diagnose(args: argparse.Namespace) -> int:
+def _diagnose(args: argparse.Namespace) -> Result:
     try:
         script = run_script(args.script, args.arguments)
     except ScriptFailed as failed:
@@ -138,7 +147,8 @@ def _diagnose(args: argparse.Namespace) -> int:
         raise
     found = _found(script, args.root, {"names": script.namespace, "language": args.language, "show": False})
     found.table(_columns(100)).show()
-    return 0 if found.ok else 1
+    names = ("findings", "layers", "remarks", "looked_at")
+    return Result(0 if found.ok else 1, {name: getattr(found, name) for name in names})
 
 
 def _found(script: Script, root: str | None, options: dict[str, Any]) -> Diagnosis:
@@ -157,7 +167,9 @@ DIAGNOSE = Command(
     "diagnose",
     "say what is wrong with the gradients of a script, and what to try",
     "microbp diagnose net.py                exit status 1 if there is a finding\n"
-    "microbp diagnose net.py --root loss",
+    "microbp diagnose net.py --root loss --language zh\n"
+    "microbp diagnose net.py --json         findings as data",
     _declare_diagnose,
     _diagnose,
+    "the findings",
 )

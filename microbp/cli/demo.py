@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from microbp import Graph, demo
-from microbp.cli.command import Command, nearest, writing
+from microbp.cli.command import Command, Result, nearest, writing
 from microbp.cli.drawing import drawings
 from microbp.demo.report import write
 from microbp.files import write_file
@@ -37,11 +37,11 @@ def _tutorial(word: str) -> str:
     return word.upper()
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> Result:
     folder: Path = args.output
     with writing(folder, ANOTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
-    verdicts, written = [], []
+    records, written = [], []
     for name in dict.fromkeys(args.tutorials or demo.TUTORIALS):
         report = demo.TUTORIALS[name].reproduce()
         for suffix, text in (("txt", str(report)), ("json", report.as_json())):
@@ -51,14 +51,15 @@ def _run(args: argparse.Namespace) -> int:
             written.append(str(path))
         if report.graph is not None:
             written += _pictures(folder, name, report.graph, report.title)
-        verdicts.append(report.ok)
+        records.append(report.record())
         if args.verbose:
             report.show()
         else:
             write(f"{name}: {report.verdict}" if args.quiet else f"{report.page}\n")
     if not args.quiet:
         write(f"Written: {', '.join(written)}")
-    return 0 if all(verdicts) else 1
+    status = 0 if all(each["ok"] for each in records) else 1
+    return Result(status, {"tutorials": records, "written": written})
 
 
 def _pictures(folder: Path, name: str, graph: Graph, title: str) -> list[str]:
@@ -86,7 +87,9 @@ COMMAND = Command(
     "demo",
     "reproduce tutorials on back-propagation, with every gradient checked",
     "microbp demo               every tutorial on a page; reports go to microbp-demo/\n"
-    "microbp demo T4 -o out     one of them; files go to out/",
+    "microbp demo T4 -o out     one of them; files go to out/\n"
+    "microbp demo T1 --json     every comparison as data",
     _declare,
     _run,
+    "what was compared",
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import microbp
 from microbp import Graph, MicrobpError, Value
-from microbp.cli.command import Command, CommandError, destination, writing
+from microbp.cli.command import Command, CommandError, Result, destination, writing
 from microbp.cli.script import declare_script, run_script
 from microbp.demo.report import write
 
@@ -43,6 +43,11 @@ VIEW: dict[str, dict[str, Any]] = {
     },
     "digits": {"type": int, "metavar": "N", "help": "significant digits of numbers (default: 4)"},
     "rankdir": {"action": "store_const", "const": "LR", "help": "instead of top to bottom"},
+    "hide": {
+        "action": "append", "metavar": "NAME",
+        "help": "leave the gradient of a value blank, for a class to find; may be given several times",
+    },
+    "answers": {"action": "store_const", "const": True, "help": "the key to what --hide leaves blank"},
     "dark": {"action": "store_const", "const": True, "help": "on a dark background, for slides"},
     "engine": {"choices": ("auto", "dot", "pygraphviz"), "help": "the layout engine (default: auto)"},
 }  # fmt: skip
@@ -70,7 +75,9 @@ def _tried(
         raise CommandError(f"{', '.join(foreign)} cannot be had for {what}: leave out what is not for it")
     if "hops" in options and "around" not in options:
         raise CommandError("--hops says how far around a value: name it with --around")
-    names = {"between": ("x", "y"), "around": "x", "step": 0}
+    if "answers" in options and "hide" not in options:
+        raise CommandError("--answers is the key to an exercise sheet: say with --hide what is blank on it")
+    names = {"between": ("x", "y"), "around": "x", "step": 0, "hide": ["x"]}
     y = Value(1.0, name="x") * 2.0
     with _refused("cannot draw"):
         if options.get("step", 0) < 0:
@@ -112,7 +119,7 @@ def _declare_draw(parser: argparse.ArgumentParser) -> None:
     _declare_view(parser)
 
 
-def _draw(args: argparse.Namespace) -> int:
+def _draw(args: argparse.Namespace) -> Result:
     viz = drawings()
     path = destination(args, [*viz.Drawing.suffixes, ".gif"])
     draw, what = viz.draw, "a drawing"
@@ -127,13 +134,14 @@ def _draw(args: argparse.Namespace) -> int:
         with writing(path):
             drawing.save(path)
     if draw is viz.animate:
-        told = f"{drawing.frames} steps"
+        told, record = f"{drawing.frames} steps", {"steps": drawing.frames}
     else:
-        told = f"{drawing.picture.values:,} values in {len(drawing.picture.boxes):,} boxes"
+        values, boxes = drawing.picture.values, len(drawing.picture.boxes)
+        told, record = f"{values:,} values in {boxes:,} boxes", {"values": values, "boxes": boxes}
     write(f"Written: {path} ({told})")
     if draw is viz.draw and all(node.grad is None for node in graph):
         write(f"No gradient is shown: the script does not call {graph.root.name}.backward().")
-    return 0
+    return Result(0, {"written": path, **record})
 
 
 DRAW = Command(
@@ -141,9 +149,12 @@ DRAW = Command(
     "draw the graph of a value in a script, with every gradient",
     "microbp draw net.py                     the value that had backward() called last\n"
     "microbp draw net.py --root loss -o loss.png --fold none\n"
-    "microbp draw net.py -o pass.gif         the backward pass, step by step",
+    "microbp draw net.py -o pass.gif         the backward pass, step by step\n"
+    "microbp draw net.py --hide w1 --hide w5 -o sheet.pdf            an exercise sheet\n"
+    "microbp draw net.py --hide w1 --hide w5 --answers -o key.pdf    and its key",
     _declare_draw,
     _draw,
+    "what was written",
 )
 
 
@@ -153,7 +164,7 @@ def _declare_page(parser: argparse.ArgumentParser) -> None:
     _declare_view(parser, ("title", "engine"))
 
 
-def _page(args: argparse.Namespace) -> int:
+def _page(args: argparse.Namespace) -> Result:
     viz = drawings()
     path = destination(args, viz.Page.suffixes)
     options = _tried(args, viz.page, "a page")
@@ -163,7 +174,7 @@ def _page(args: argparse.Namespace) -> int:
     with writing(path):
         made.save(path)
     write(f"Written: {path} ({made.values:,} values, {made.steps:,} steps); open it in a browser")
-    return 0
+    return Result(0, {"written": path, "values": made.values, "steps": made.steps})
 
 
 PAGE = Command(
@@ -173,4 +184,5 @@ PAGE = Command(
     "microbp page net.py --root loss",
     _declare_page,
     _page,
+    "what was written",
 )

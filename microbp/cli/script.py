@@ -18,8 +18,9 @@ from microbp.cli.command import CommandError, nearest
 from microbp.debug.passes import as_recorded
 from microbp.record import with_sites
 from microbp.sites import user_locals, user_scope
+from microbp.spelling import did_you_mean
 
-__all__ = ["Script", "ScriptFailed", "declare_script", "run_script"]
+__all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable"]
 
 
 class ScriptFailed(Exception):
@@ -119,7 +120,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     try:
         source = Path(path).read_bytes()
     except OSError as error:
-        raise CommandError(f"cannot read the script {path}: {error.strerror}") from None
+        raise unreadable("script", path, error) from None
     module = ModuleType("__main__")
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
@@ -138,6 +139,15 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
             _show(error, path)
             raise ScriptFailed(1) from None
     return Script(path, module, passes)
+
+
+def unreadable(kind: str, path: str | Path, error: OSError) -> CommandError:
+    """The error about a file that cannot be read; where there is none, with the nearest in its folder."""
+    sought, near = Path(path), ""
+    if isinstance(error, FileNotFoundError) and sought.parent.is_dir():  # a suffix in common is not near
+        there = [each.name for each in sought.parent.iterdir() if did_you_mean(sought.stem, [each.stem])]
+        near = did_you_mean(sought.name, there)
+    return CommandError(f"cannot read the {kind} {path}: {error.strerror}{f'; {near}' if near else ''}")
 
 
 def _compiled(source: bytes, path: str) -> CodeType:

@@ -19,15 +19,11 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from microbp.debug.passes import Contribution, Pass, Step
+from microbp.debug.words import figure
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
-from microbp.notation import plain_number, symbol
+from microbp.notation import symbol
 from microbp.spelling import did_you_mean
-
-__all__ = [
-    "ASPECTS", "WORDS", "Breakpoint", "BreakpointError", "Expression", "Place", "breakpoint_at", "figure",
-    "nothing_called", "watch_on",
-]  # fmt: skip
 
 #: The words about a contribution, and what they mean.
 WORDS = {
@@ -52,15 +48,6 @@ class BreakpointError(MicrobpError, ValueError):
     """There is nothing to stop at, or an expression that says nothing."""
 
 
-def figure(x: float | None, *, sign: bool = False) -> str:
-    """A number with six significant digits, all of them where it was rounded; a dash for None.
-
-    >>> figure(0.0821670406, sign=True), figure(-0.5), figure(None)
-    ('+0.0821670', '−0.5', '-')
-    """
-    return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
-
-
 @dataclass(frozen=True)
 class Held:
     """A value of the graph in an expression: what is known of it at a place."""
@@ -80,11 +67,6 @@ class Place:
         self.computed = [node for node in pass_.graph if node.rule is not None]
 
     @property
-    def ends(self) -> tuple[int, int]:
-        """The first place and the last."""
-        return -len(self.computed), len(self.pass_)
-
-    @property
     def step(self) -> Step | None:
         """The step done last; None at the seed and on the way forward."""
         return self.pass_.steps[self.at - 1] if self.at > 0 else None
@@ -96,29 +78,24 @@ class Place:
             return self.computed[self.at]
         return self.graph.root if self.step is None else self.graph.nodes[self.step.node]
 
-    def gradient(self, position: int) -> float | None:
-        """The gradient of a value here; None: nothing yet."""
-        return None if self.at < 0 else self.pass_.gradient(position, self.at)
+    def held(self, position: int) -> Held:
+        """What is known of a value here. On the way forward it has no number before it is computed."""
+        node, done = self.graph.nodes[position], max(self.at, 0)
+        later = self.at < 0 and position > self.node.position and node.rule is not None
+        grad = None if self.at < 0 else self.pass_.gradient(position, done)
+        final, missing = self.pass_.gradient(position), self.pass_.missing(position, done)
+        return Held(None if later else node.data, grad, final, missing)
 
     def received(self, position: int) -> str:
         """How much of a gradient has arrived: ``final``, ``1 of 2``, ``nothing to come``."""
-        total = len(self.pass_.received[position])
-        missing = self.pass_.missing(position, max(self.at, 0))
+        total, missing = len(self.pass_.received[position]), self.held(position).missing
         if position == self.graph.root.position:
             return "the seed"
         if not self.graph.nodes[position].requires_grad:
             return "a constant"
-        if not missing:
-            return "final" if total else "nothing to come"
-        return f"{total - missing} of {total}"
-
-    def held(self, position: int) -> Held:
-        """What is known of a value here. On the way forward it has no number before it is computed."""
-        node = self.graph.nodes[position]
-        later = self.at < 0 and position > self.node.position and node.rule is not None
-        missing = self.pass_.missing(position, max(self.at, 0))
-        final = self.pass_.gradient(position)
-        return Held(None if later else node.data, self.gradient(position), final, missing)
+        if not total:
+            return "nothing to come"
+        return f"{total - missing} of {total}" if missing else "final"
 
 
 class Expression:
@@ -203,9 +180,6 @@ class Expression:
         except (TypeError, ArithmeticError, ValueError):
             return False
 
-    def __str__(self) -> str:
-        return self.text
-
 
 def _word(word: str, place: Place, at: Contribution | None) -> Any:
     """What a word means at one contribution; on the way forward only the number is there."""
@@ -222,44 +196,35 @@ def _word(word: str, place: Place, at: Contribution | None) -> Any:
 
 
 class Breakpoint(NamedTuple):
-    """Where to stop; made by :func:`breakpoint_at` or :func:`watch_on`."""
+    """Where to stop; made by :func:`breakpoint_at`."""
 
-    #: ``name``, ``operation``, ``line``, ``condition`` or ``watch``.
-    kind: str
-    #: What it is set on, as it is shown.
-    what: str
+    #: As it is shown: ``watch h1 if grad < 0``, ``break sigmoid``, ``break if not finite``.
+    text: str
     #: The positions of the nodes that it is set on; None: any.
     nodes: frozenset[int] | None
     condition: Expression | None = None
+    #: Whether it stops at what these receive, and not where they are computed and pass their gradient on.
+    watch: bool = False
 
     def __str__(self) -> str:
-        """``watch h1 if grad < 0``, ``break name h1``, ``break if not finite``."""
-        plain = f"break {self.kind} {self.what}"
-        on = {"watch": f"watch {self.what}", "condition": "break"}.get(self.kind, plain)
-        return f"{on} if {self.condition}" if self.condition else on
+        return self.text
 
     def stops(self, place: Place) -> str | None:
-        """Why a run stops at this place; None if it does not.
-
-        >>> from microbp import Value, trace
-        >>> x = Value(3.0, name="x")
-        >>> pass_ = trace(x * x, {})
-        >>> watch = watch_on(pass_, "x if grad > 5")
-        >>> watch.stops(Place(pass_, 0)) is None, watch.stops(Place(pass_, 1))
-        (True, 'x.grad: +3 → +6')
-        """
+        """Why a run stops at this place, such as ``x.grad: +3 → +6``; None if it does not."""
         step, node, condition = place.step, place.node, self.condition
+        here = not self.watch and (self.nodes is None or node.position in self.nodes)
         if step is None:
-            here = self.kind != "watch" and (self.nodes is None or node.position in self.nodes)
             computed = place.at < 0 and here and (condition is None or condition.holds(place))
             return f"{node.name} is computed" if computed else None
         meets = [each for each in step.contributions if condition is None or condition.holds(place, each)]
-        if self.nodes is not None and self.kind != "watch":
-            if node.position in self.nodes and (meets or condition is None):
-                return f"{node.name} passes its gradient on"
-            meets = [each for each in meets if place.graph.nodes[each.operand].rule is None]
-        on = [each for each in meets if self.nodes is None or each.operand in self.nodes]
-        return _change(place.graph, on)
+        if self.nodes is None:
+            return _change(place.graph, meets)
+        if here and (meets or condition is None):
+            return f"{node.name} passes its gradient on"
+        on = [each for each in meets if each.operand in self.nodes]
+        return _change(
+            place.graph, [each for each in on if self.watch or place.graph.nodes[each.operand].rule is None]
+        )
 
 
 def _change(graph: Graph, received: Sequence[Contribution]) -> str | None:
@@ -274,9 +239,10 @@ def _change(graph: Graph, received: Sequence[Contribution]) -> str | None:
 
 
 def breakpoint_at(
-    pass_: Pass, text: str, *, file: str | None = None, variables: Mapping[str, Any] | None = None
-) -> Breakpoint:
-    """The breakpoint of ``text``: a place, a condition, or both.
+    pass_: Pass, text: str, *, watch: bool = False, file: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Breakpoint:  # fmt: skip
+    """The breakpoint of ``text``: a place, a condition, or both; of a ``watch`` the place is a value.
 
     A place is the name of a value, an operation (``sigmoid``, ``×``), or a line, ``12`` or
     ``net.py:12``; a line by itself is one of ``file``, or else of the file that the root comes from.
@@ -284,44 +250,25 @@ def breakpoint_at(
     ``abs(grad) > 10``; it looks at every value that receives a contribution in that step.
 
     >>> from microbp import Value, trace
-    >>> pass_ = trace(Value(0.5, name="x").tanh(), {})
-    >>> print(breakpoint_at(pass_, "tanh if not finite"))
-    break operation tanh if not finite
-    >>> breakpoint_at(pass_, "tahn")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    microbp.debug.breakpoints.BreakpointError: there is no value, ... 'tahn'; did you mean 'tanh'?
+    >>> print(breakpoint_at(trace(Value(0.5, name="x").tanh(), {}), "tanh, not finite"))
+    break tanh if not finite
 
-    Raises BreakpointError.
+    Raises BreakpointError, which says what was probably meant.
     """
-    for before, after in _splits(text.strip()):
-        point = _place(pass_.graph, before, file)
-        if not before and after is not None:
-            point = Breakpoint("condition", "", None)
-        if point is not None:
-            return point if after is None else point._replace(condition=_condition(after, pass_, variables))
-    *_, (before, _) = _splits(text.strip())
-    if re.fullmatch(r"[\w.:#\[\]]+", before) and before not in WORDS:
-        raise nothing_called(before, pass_.graph, "value, operation or line")
-    return Breakpoint("condition", "", None, _condition(text, pass_, variables))
-
-
-def watch_on(pass_: Pass, text: str, *, variables: Mapping[str, Any] | None = None) -> Breakpoint:
-    """The watch on the gradient of a value, by its name: ``h1``, ``h1.grad`` or ``h1 if grad < 0``.
-
-    Raises BreakpointError where there is no such value, or the condition is none.
-    """
-    called = pass_.graph._called
-    splits = [(name, after) for name, after in _splits(text.strip())]
-    fits = [each for each in splits if {each[0], each[0].removesuffix(".grad")} & called.keys()]
-    name, condition = (fits or splits)[0]
-    name = name if name in called else name.removesuffix(".grad")
-    if name not in called:
-        raise nothing_called(name, pass_.graph)
-    if not pass_.graph.nodes[called[name]].requires_grad:
-        raise BreakpointError(f"{name} is a constant: it takes no gradient that could be watched")
-    query = None if condition is None else _condition(condition, pass_, variables)
-    return Breakpoint("watch", name, frozenset([called[name]]), query)
+    condition: str | None
+    for place, condition in _splits(text.strip()):
+        nodes = _watched(pass_.graph, place) if watch else _nodes(pass_.graph, place, file)
+        if nodes is not None or (not watch and not place and condition is not None):
+            break
+    else:
+        if watch:
+            raise nothing_called(text, pass_.graph)
+        if re.fullmatch(r"[\w.:#\[\]]+", place) and place not in WORDS:
+            raise nothing_called(place, pass_.graph, "value, operation or line")
+        place, condition = "", text
+    meant = None if condition is None else _condition(condition, pass_, variables)
+    told = " ".join(["watch" if watch else "break", *place.split()])
+    return Breakpoint(told if meant is None else f"{told} if {meant.text}", nodes, meant, watch)
 
 
 def _condition(text: str, pass_: Pass, variables: Mapping[str, Any] | None) -> Expression:
@@ -347,40 +294,47 @@ def _splits(text: str) -> Iterator[tuple[str, str | None]]:
         yield text[: match.start()], text[match.end() :]
 
 
-def _place(graph: Graph, text: str, file: str | None) -> Breakpoint | None:
-    """The breakpoint on a name, an operation or a line; None where the text is none of them."""
+def _watched(graph: Graph, text: str) -> frozenset[int] | None:
+    """The value whose gradient is watched, by its name: ``h1`` or ``h1.grad``; None for no name."""
+    name = text if text in graph._called else text.removesuffix(".grad")
+    if name not in graph._called:
+        return None
+    if not graph[name].requires_grad:
+        raise BreakpointError(f"{name} is a constant: it takes no gradient that could be watched")
+    return frozenset([graph._called[name]])
+
+
+def _nodes(graph: Graph, text: str, file: str | None) -> frozenset[int] | None:
+    """What has that name, is such an operation, or comes from that line; None where it is none of these."""
     if text in graph._called:
-        return Breakpoint("name", text, frozenset([graph._called[text]]))
+        return frozenset([graph._called[text]])
     on = {node.position for node in graph if node.rule and text in (node.rule.name, symbol(node.rule))}
-    if on:
-        return Breakpoint("operation", text, frozenset(on))
     line = re.fullmatch(r"(?:(.+):)?(\d+)", text)
-    return _line(graph, line[1], int(line[2]), file) if line else None
+    return frozenset(on) if on else _on_line(graph, line[1] or file, int(line[2])) if line else None
 
 
-def _line(graph: Graph, named: str | None, line: int, file: str | None) -> Breakpoint:
-    sites: dict[tuple[str, int], set[int]] = {}
-    for node in graph:
-        if node.site is not None and node.rule is not None:
-            where, _, number = node.site.rpartition(":")
-            sites.setdefault((where, int(number)), set()).add(node.position)
-    if not sites:
+def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
+    sited = [
+        (PurePath(where), int(number), node.position)
+        for node in graph
+        if node.rule is not None
+        for where, _, number in ([node.site.rpartition(":")] if node.site else [])
+    ]
+    if not sited:
         raise BreakpointError(
             "no line is known: call microbp.record_sites() before computing, or use microbp step SCRIPT"
         )
-    if named is None:
-        named = file or (graph.root.site or next(iter(sites))[0] + ":").rpartition(":")[0]
-    wanted = PurePath(named).parts
-    lines = {at: found for at, found in sites.items() if PurePath(at[0]).parts[-len(wanted) :] == wanted}
-    if not lines:
-        there = ", ".join(sorted({PurePath(where).name for where, _ in sites}))
-        raise BreakpointError(f"no value was recorded in a file {named!r}; there are: {there}")
-    found = {position for (_, number), held in lines.items() if number == line for position in held}
+    wanted = PurePath(file or (graph.root.site or f"{sited[0][0]}:").rpartition(":")[0])
+    ours = [each for each in sited if each[0].parts[-len(wanted.parts) :] == wanted.parts]
+    if not ours:
+        there = ", ".join(sorted({path.name for path, _, _ in sited}))
+        raise BreakpointError(f"no value was recorded in a file {str(wanted)!r}; there are: {there}")
+    found = frozenset(position for _, number, position in ours if number == line)
     if not found:
-        near = sorted({number for _, number in lines}, key=lambda each: (abs(each - line), each))[:6]
-        told = f"no value was recorded on line {line} of {PurePath(named).name}"
+        near = sorted({number for _, number, _ in ours}, key=lambda each: (abs(each - line), each))[:6]
+        told = f"no value was recorded on line {line} of {wanted.name}"
         raise BreakpointError(f"{told}; nearest: {', '.join(map(str, near))}")
-    return Breakpoint("line", f"{PurePath(named).name}:{line}", frozenset(found))
+    return found
 
 
 def nothing_called(text: str, graph: Graph, kind: str = "value") -> BreakpointError:

@@ -8,6 +8,7 @@ roundings. The numbers are those that were recorded, also when the parameters ha
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import product
 from operator import attrgetter
@@ -17,7 +18,7 @@ from microbp.bounds import bounded
 from microbp.check.words import local_derivatives
 from microbp.collector import collector_at_rest
 from microbp.compiled import compiled
-from microbp.debug.formulas import Formula
+from microbp.debug.formulas import Formulas
 from microbp.errors import NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
@@ -26,7 +27,6 @@ from microbp.safe import shown
 from microbp.sites import user_scope
 from microbp.value import Value
 
-__all__ = ["Contribution", "Pass", "Step", "Target", "as_recorded", "steps_of", "target"]
 
 
 class Contribution(NamedTuple):
@@ -51,19 +51,16 @@ class Contribution(NamedTuple):
     graph: Graph
 
     @property
-    def formula(self) -> Formula:
-        """The local derivative as people write it, also as LaTeX."""
-        return Formula(self.graph, self.user, self.place)
-
-    @property
     def symbols(self) -> str:
         """The local derivative with the names of this node: ``h1·(1 − h1)``."""
-        return self.formula.symbols
+        formulas = Formulas(self.graph)
+        return formulas.math(formulas.derivative(self.user, self.place)).text
 
     @property
     def numbers(self) -> str:
         """The local derivative with numbers: ``0.5933·(1 − 0.5933)``."""
-        return self.formula.numbers
+        formulas = Formulas(self.graph)
+        return formulas.numbers(formulas.derivative(self.user, self.place), 4).text
 
     @property
     def turns(self) -> bool:
@@ -107,17 +104,14 @@ class Pass:
     moved: frozenset[int]
 
     def __init__(self, graph: Graph) -> None:
-        self._keep(*as_recorded(graph))
-        root = self.graph.root
+        recorded, moved = as_recorded(graph)
+        root = recorded.root
         if not root.requires_grad:
             raise NoGradientError(
                 f"{root.name} = {root.data!r} is a constant: there is no backward pass from it to trace"
             )
         with collector_at_rest():
-            vars(self)["steps"] = tuple(steps_of(self.graph))
-
-    def _keep(self, graph: Graph, moved: frozenset[int], steps: tuple[Step, ...] = ()) -> None:
-        vars(self).update(graph=graph, moved=moved, steps=steps)
+            vars(self).update(graph=recorded, moved=moved, steps=tuple(steps_of(recorded)))
 
     def __len__(self) -> int:
         """The number of steps."""
@@ -207,34 +201,30 @@ class Pass:
 def steps_of(graph: Graph) -> Iterator[Step]:
     """The chain rule over a graph, in the engine's order and with the engine's roundings."""
     nodes = graph.nodes
-    waiting = [0] * len(nodes)
+    #: Of each computed node the operands that take a gradient, the last first: place, position, derivative.
+    paid: dict[int, list[tuple[int, int, float]]] = {}
     for node in nodes:
-        for _, operand, _ in _paid(node, nodes):
-            waiting[operand] += 1
-    gradients: list[float | None] = [None] * len(nodes)
-    gradients[-1] = 1.0
-    computed = (node for node in reversed(nodes) if node.rule is not None)
-    for index, node in enumerate(computed, start=1):
-        upstream = gradients[node.position]
-        if upstream is None:  # so it is in a file that was changed by hand
-            raise ValueError(f"no node after {node.name} uses it")
-        given = []
-        for place, operand, local in _paid(node, nodes):
-            before, amount = gradients[operand], upstream * local
+        places = zip(range(len(node.operands)), node.operands, node.local_derivatives, strict=True)
+        takes = [
+            (place, x, local) for place, x, local in places
+            if local is not None and isinstance(x, int) and nodes[x].requires_grad
+        ]  # fmt: skip
+        if node.rule is not None:
+            paid[node.position] = takes[::-1]
+    waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
+    gradients: dict[int, float] = {len(nodes) - 1: 1.0}
+    for index, position in enumerate(reversed(paid), start=1):
+        if position not in gradients:  # so it is in a file that was changed by hand
+            raise ValueError(f"no node after {graph.names[position]} uses it")
+        given, upstream = [], gradients[position]
+        for place, operand, local in paid[position]:
+            before, amount = gradients.get(operand), upstream * local
             # The engine starts every sum at 0.0, which makes a first -0.0 a 0.0.
             after = gradients[operand] = (0.0 if before is None else before) + amount
             waiting[operand] -= 1
-            paid = local, amount, before, after, waiting[operand]
-            given.append(Contribution(index, node.position, place, operand, *paid, graph))
-        yield Step(index, node.position, upstream, tuple(given))
-
-
-def _paid(node: Node, nodes: tuple[Node, ...]) -> Iterator[tuple[int, int, float]]:
-    """(place, operand, local derivative) of each operand that takes a gradient, the last first."""
-    for place in range(len(node.operands) - 1, -1, -1):
-        operand, local = node.operands[place], node.local_derivatives[place]
-        if local is not None and isinstance(operand, int) and nodes[operand].requires_grad:
-            yield place, operand, local
+            told = local, amount, before, after, waiting[operand]
+            given.append(Contribution(index, position, place, operand, *told, graph))
+        yield Step(index, position, upstream, tuple(given))
 
 
 # ------------------------------------------------------------------------------- the numbers recorded
@@ -244,13 +234,6 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     ``p.data -= 0.1 * p.grad`` gives a leaf another number, and leaves what was computed from it as it is. A
     leaf remembers the number before the last one. Which of the two an operation has read follows from what
     it gave: the value and the local derivatives that were recorded.
-
-    >>> w, b = Value(2.0, name="w"), Value(1.0, name="b")
-    >>> y = w * 3.0 + b
-    >>> w.data, b.data = 5.0, 7.0
-    >>> found, moved = as_recorded(Graph(y, {}))
-    >>> [node.data for node in found], [found.names[each] for each in moved]
-    ([2.0, 6.0, 1.0, 7.0], ['w', 'b'])
     """
     values = graph._values
     leaves = [(place, value) for place, value in enumerate(values) if value._rule is None]
@@ -310,12 +293,6 @@ def target(
     """The graph of ``loss``, as recorded, and the node of ``value``, which is a Value or a name.
 
     ``names`` maps names to Values; the variables of the caller's code unless it is given.
-
-    >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
-    >>> target(w * w, "w", {}, "explain()").node.data
-    2.0
-    >>> target(w * w, x, {}, "explain()").node is None
-    True
 
     Raises TypeError where ``loss`` is no Value or Graph or ``value`` no Value or name, NoGradientError
     where the loss is a constant, TooManyValues where its graph is too large, and KeyError for a name that

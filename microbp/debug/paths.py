@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,8 +21,6 @@ from microbp.notebook import Shown
 from microbp.sweeps import backward
 from microbp.tables import Cell, Table
 from microbp.value import Value
-
-__all__ = ["PathRow", "Paths", "paths"]
 
 #: Paths are said to cancel where Σ |path| is more than so many times |Σ path|.
 CANCELS = 100.0
@@ -64,7 +62,8 @@ class Paths(Shown):
     @property
     def shown(self) -> float:
         """The sum of the paths shown."""
-        return math.fsum(row.gradient for row in self.rows) if self._finite() else self.gradient
+        finite = all(math.isfinite(row.gradient) for row in self.rows)
+        return math.fsum(row.gradient for row in self.rows) if finite else self.gradient
 
     @property
     def rest(self) -> float:
@@ -83,23 +82,21 @@ class Paths(Shown):
             return not math.isfinite(self.engine)
         return abs(self.gradient - self.engine) <= 1e-12 * self.size
 
-    def _finite(self) -> bool:
-        return all(math.isfinite(row.gradient) for row in self.rows)
-
     def table(self) -> Table:
         """The report laid out."""
         hidden = self.count - len(self.rows)
         rows: list[tuple[Cell, ...]] = [(row.way, row.gradient, _percent(row.share)) for row in self.rows]
         if hidden:
-            more = f"{_counted(hidden)} more path{'s' if hidden > 1 else ''}"
-            left = 1.0 - math.fsum(row.share for row in self.rows)
-            rows.append((more, self.rest, _percent(max(0.0, left))))
+            left = max(0.0, 1.0 - math.fsum(row.share for row in self.rows))
+            rows.append((_counted(hidden, "more path"), self.rest, _percent(left)))
         if self.count > 1:
             rows.append(("the sum", self.gradient, ""))
         notes = []
         if self.cancels:
-            times = f"{self.size / abs(self.gradient):.3g} times as large" if self.gradient else ""
-            cost = f"{times}, and the gradient has lost digits accordingly" if times else "and their sum is 0"
+            cost = "and their sum is 0"
+            if self.gradient:
+                times = self.size / abs(self.gradient)
+                cost = f"{times:.3g} times as large, and the gradient has lost digits accordingly"
             notes.append(f"The paths cancel: their sizes add up to {self.size:.6g}, {cost}.")
         if not self.ok:
             notes.append(f"WRONG: the backward pass gives {self.engine!r}, the paths {self.gradient!r}.")
@@ -140,31 +137,28 @@ def paths(
     if not isinstance(k, int) or k < 0:
         raise ValueError(f"paths() shows k = 0 or more paths, not {k!r}")
     asked = target(loss, value, names, "paths()")
-    graph, root = asked.graph, asked.graph.root
-    label = f"∂{plain_name(root.name)}/∂{plain_name(asked.name)}"
-    none = f"{label} = 0: {plain_name(root.name)} does not depend on {plain_name(asked.name)}"
-    if asked.node is None:
-        return Paths(none, (), 0, 0.0, 0.0, 0.0)
-    start = asked.node.position
-    engine = float(backward(graph, {graph.roots[-1]: 1.0})[start])
-    number, total, size, best = _swept(graph, start)
-    if not number:
+    graph, root, name = asked.graph, plain_name(asked.graph.root.name), plain_name(asked.name)
+    start = None if asked.node is None else asked.node.position
+    engine = 0.0 if start is None else float(backward(graph, {graph.roots[-1]: 1.0})[start])
+    count, total, size, best = (0, 0.0, 0.0, {}) if start is None else _swept(graph, start)
+    if start is None or not count:
+        none = f"∂{root}/∂{name} = 0: {root} does not depend on {name}"
         return Paths(none, (), 0, 0.0, 0.0, engine)
     found = _largest(graph, start, best, k)
     short = Counter(_way(graph, *each) for each in found)
-    rows = [_row(graph, *each, size, every=short[_way(graph, *each)] > 1) for each in found]
+    rows = []
+    for nodes, places in found:
+        gradient = math.prod(
+            graph.nodes[user].local_derivatives[place] or 0.0
+            for user, place in zip(nodes, places, strict=False)
+        )
+        share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
+        way = _way(graph, nodes, places)
+        way = _way(graph, nodes, places, every=True) if short[way] > 1 else way
+        rows.append(PathRow(gradient, share, nodes, places, way))
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
-    title = f"{label} = {f'{total:#.8g}' if total else '0'}: {_counted(number)} path{'s' * (number > 1)}"
-    return Paths(title, tuple(rows), number, total, size, engine)
-
-
-def _row(
-    graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], size: float, *, every: bool
-) -> PathRow:
-    taken = zip(nodes, places, strict=False)
-    gradient = math.prod(graph.nodes[user].local_derivatives[place] or 0.0 for user, place in taken)
-    share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
-    return PathRow(gradient, share, nodes, places, _way(graph, nodes, places, every=every))
+    title = f"∂{root}/∂{name} = {f'{total:#.8g}' if total else '0'}: {_counted(count, 'path')}"
+    return Paths(title, tuple(rows), count, total, size, engine)
 
 
 def _way(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], *, every: bool = False) -> str:
@@ -174,29 +168,23 @@ def _way(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], *, every
     """
     words = []
     for index, position in enumerate(nodes):
-        node = graph.nodes[position]
-        at_end = index in (0, len(nodes) - 1)
-        word = plain_name(node.name)
+        node, word = graph.nodes[position], plain_name(graph.names[position])
         if index and repeated(graph.nodes[nodes[index - 1]], position):
             words.append(f"{word} (operand {places[index - 1] + 1})")
-        elif node.named or at_end or every:
+        elif node.named or index in (0, len(nodes) - 1) or every:
             words.append(word)
-    if len(words) > 2 * ENDS:
-        words = [*words[:ENDS], "…", *words[-ENDS:]]
-    return " → ".join(words)
+    return " → ".join(words if len(words) <= 2 * ENDS else [*words[:ENDS], "…", *words[-ENDS:]])
 
 
 def _percent(share: float) -> str:
     return f"{100.0 * share:.1f} %"
 
 
-def _counted(count: int) -> str:
+def _counted(count: int, word: str) -> str:
     """A number of paths, exactly while it can be read."""
-    if count < 10**12:
-        return f"{count:,}"
-    if count.bit_length() < 1000:
-        return f"{float(count):.4g}"
-    return f"about 10^{math.floor((count.bit_length() - 0.5) * math.log10(2.0))}"
+    number = f"{count:,}" if count < 10**12 else f"{float(count):.4g}" if count.bit_length() < 1000 else ""
+    about = f"about 10^{math.floor((count.bit_length() - 0.5) * math.log10(2.0))}"
+    return f"{number or about} {word}{'s' * (count > 1)}"
 
 
 # --------------------------------------------------------------------------------------- the search
@@ -205,23 +193,24 @@ def _swept(graph: Graph, start: int) -> tuple[int, float, float, dict[int, float
 
     For each node that is the logarithm of the largest |product| from there down; none: no path.
     """
-    counts, totals, sizes, best = {start: 1}, {start: 1.0}, {start: 1.0}, {start: 0.0}
+    sums, best = {start: (1, 1.0, 1.0)}, {start: 0.0}
     last_use = {x: node.position for node in graph for x in node.operands if isinstance(x, int)}
     for node in graph.nodes[start + 1 :]:
-        position, edges = node.position, _edges(node, best)
+        edges = [(x, local, *sums[x]) for _, x, local in _edges(node, sums)]
         if edges:
-            counts[position] = sum(counts[operand] for _, operand, _ in edges)
-            totals[position] = sum(local * totals[operand] for _, operand, local in edges)
-            sizes[position] = sum(abs(local) * sizes[operand] for _, operand, local in edges)
-            best[position] = max(_plus(_log(local), best[operand]) for _, operand, local in edges)
-        for operand in {operand for _, operand, _ in edges}:
-            if last_use[operand] == position:  # counts are long numbers: keep no more than needed
-                del counts[operand]
-    root = graph.root.position
-    return counts.get(root, 0), totals.get(root, 0.0), sizes.get(root, 0.0), best
+            sums[node.position] = (
+                sum(count for _, _, count, _, _ in edges),
+                sum(local * total for _, local, _, total, _ in edges),
+                sum(abs(local) * size for _, local, _, _, size in edges),
+            )
+            best[node.position] = max(_plus(_log(local), best[x]) for x, local, *_ in edges)
+        for operand in {x for x, *_ in edges}:
+            if last_use[operand] == node.position:  # counts are long numbers: keep no more than needed
+                del sums[operand]
+    return *sums.get(graph.root.position, (0, 0.0, 0.0)), best
 
 
-def _edges(node: Node, known: Mapping[int, Any]) -> list[tuple[int, int, float]]:
+def _edges(node: Node, known: Container[int]) -> list[tuple[int, int, float]]:
     """(place, operand, local derivative) for each operand that is known."""
     return [
         (place, operand, local)
@@ -252,18 +241,18 @@ def _largest(
     paths of nearly equal size: whatever is taken from the heap leads straight down to the value.
     """
     root = graph.root.position
-    heap: list[tuple[float, int, int, float, Any]] = [(-best[root], root, 0, 0.0, None)]
+    heap: list[Any] = [(-best[root], root, 0, 0.0, None)]
     found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     pushed = 0
     while heap and len(found) < k:
         bound, position, _, above, way = heapq.heappop(heap)
         if position == start:
-            nodes, places = [], []
+            taken = []
             while way is not None:
-                way, operand, place = way
-                nodes.append(operand)
-                places.append(place)
-            found.append(((root, *reversed(nodes)), tuple(reversed(places))))
+                way, *last = way
+                taken.append(last)
+            nodes, places = zip(*taken[::-1], strict=True) if taken else ((), ())
+            found.append(((root, *nodes), places))
             continue
         for place, operand, local in _edges(graph.nodes[position], best):
             product, reached = _plus(above, _log(local)), bound

@@ -11,7 +11,7 @@ import cmd
 import linecache
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import BuiltinFunctionType
 from typing import IO, Any
 
@@ -26,79 +26,72 @@ from microbp.debug.breakpoints import (
     Expression,
     Place,
     breakpoint_at,
-    figure,
     nothing_called,
-    watch_on,
 )  # fmt: skip
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
 from microbp.debug.passes import Contribution
 from microbp.debug.paths import paths
-from microbp.debug.screen import Screen, shown
 from microbp.debug.trace import Trace, trace
-from microbp.debug.words import counted, equation, group_words, operation
+from microbp.debug.words import counted, equation, figure, group_words, repeated
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number
+from microbp.notation.names import NUMBER
+from microbp.safe import readable
 from microbp.sites import user_scope
 from microbp.spelling import did_you_mean
-from microbp.tables import Table
+from microbp.tables import Table, has_colour
 from microbp.value import Value
 
-__all__ = ["COMMANDS", "Refusal", "Shell", "step"]
-
-#: The commands as help lists them: the short forms of each, what may follow, what that is completed with.
-GROUPS: dict[str, dict[str, tuple[str, str, str]]] = {
-    "move": {
-        "step": ("s", "[COUNT]", ""),
-        "next": ("n", "[NAME]", "value"),
-        "return": ("r", "", ""),
-        "back": ("bk", "[COUNT]", ""),
-        "continue": ("c cont", "", ""),
-        "reverse-continue": ("rc", "", ""),
-        "goto": ("g jump j", "STEP|NAME|end", "value"),
-        "forward": ("f", "[NAME]", "value"),
-        "restart": ("run", "", ""),
-    },
-    "stop": {
-        "break": ("b", "[PLACE] [if CONDITION]", "place"),
-        "watch": ("wa", "NAME [if CONDITION]", "place"),
-        "delete": ("d clear", "NUMBER ...|all", "breakpoint"),
-        "display": ("", "[EXPRESSION]", "expression"),
-        "undisplay": ("", "[EXPRESSION]", "expression"),
-    },
-    "look": {
-        "print": ("p", "NAME|EXPRESSION", "expression"),
-        "show": ("sh", "[all]", ""),
-        "where": ("w bt", "[NAME]", "value"),
-        "list": ("l", "[LINE|.]", ""),
-        "info": ("i", "", ""),
-    },
-    "judge": {
-        "explain": ("ex", "[NAME] [rate=RATE] [zh]", "value"),
-        "path": ("", "[NAME] [COUNT]", "value"),
-        "check": ("ch", "[NAME|all]", "value"),
-        "diagnose": ("", "", ""),
-        "update": ("u", "[NAME] [rate=RATE]", "value"),
-    },
-    "else": {
-        "help": ("h ?", "[COMMAND]", "command"),
-        "quit": ("q exit EOF", "", ""),
-    },
+#: The commands: the short forms of each, what may follow, what completes it, and where help lists it.
+COMMANDS = {
+    "step": ("s", "[COUNT]", "", "move"),
+    "next": ("n", "[NAME]", "value", "move"),
+    "back": ("bk", "[COUNT]", "", "move"),
+    "continue": ("c cont", "", "", "move"),
+    "reverse-continue": ("rc", "", "", "move"),
+    "goto": ("g jump j", "STEP|NAME|end", "value", "move"),
+    "forward": ("f", "[NAME]", "value", "move"),
+    "break": ("b", "[PLACE] [if CONDITION]", "place", "stop"),
+    "watch": ("wa", "NAME [if CONDITION]", "place", "stop"),
+    "delete": ("d clear", "NUMBER ...|all", "breakpoint", "stop"),
+    "display": ("", "[EXPRESSION]", "expression", "stop"),
+    "print": ("p", "NAME|EXPRESSION", "expression", "look"),
+    "show": ("sh", "[all]", "", "look"),
+    "where": ("w bt", "[NAME]", "value", "look"),
+    "list": ("l", "[LINE]", "", "look"),
+    "explain": ("ex", "[NAME] [rate=RATE] [zh]", "value", "judge"),
+    "path": ("", "[NAME] [COUNT]", "value", "judge"),
+    "check": ("ch", "[NAME|all]", "value", "judge"),
+    "diagnose": ("", "", "", "judge"),
+    "update": ("u", "[NAME] [rate=RATE]", "value", "judge"),
+    "help": ("h ?", "[COMMAND]", "command", "else"),
+    "quit": ("q exit EOF", "", "", "else"),
 }
-COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 ALIASES = {word: name for name, (short, *_) in COMMANDS.items() for word in (name, *short.split())}
 #: An empty line of a person does these again.
-REPEATED = {"step", "next", "return", "back", "continue", "reverse-continue", "list", "forward"}
+REPEATED = {"step", "next", "back", "continue", "reverse-continue", "forward"}
 #: A chain of values is shown by its ends, a table and a listing of the source have no more lines; no more
 #: candidates are offered.
-FRAMES, ROWS, LINES, OFFERED = 12, 60, 11, 200
+FRAMES, ROWS, LINES, OFFERED = 6, 60, 11, 200
 #: What may stand behind a name.
-_OPTION = re.compile(r"(?:^|\s+)(?:(?P<language>en|zh)|rate=(?P<rate>\S*))$")
+_OPTION = re.compile(r"(?:^|\s+)(?:(en|zh)|rate=(\S*))$")
+#: A step with more contributions than this is shortened.
+MOST = 6
+#: Our styles, as rich names them; blue for +, orange for -, as in the drawings.
+_STYLES = {
+    "plus": "bright_blue", "minus": "dark_orange", "dim": "dim", "head": "bold", "good": "green",
+    "bad": "bold red", "note": "cyan",
+}  # fmt: skip
 _CONDITIONS = (
     "A condition is plain Python over values by name (h1.grad, h1.data), functions\n"
     "such as abs and log, variables of the script, and words for what is received:\n"
 ) + "\n".join(f"  {word:13} {meaning}" for word, meaning in WORDS.items())
+
+#: A text, or a text and its style; a line of them.
+Span = str | tuple[str, str]
+Line = tuple[Span, ...]
 
 
 class Refusal(Exception):
@@ -124,15 +117,14 @@ class Shell(cmd.Cmd):
         self.use_rawinput = asks
         self.trace, self.graph, self.loss, self.names = trace, trace.graph, loss, names or {}
         self.place = Place(trace)
-        self.screen = Screen(self.stdout)
-        self.line = self.screen.line
+        #: Whether the file shows colour, and which characters it has.
+        self.colour = has_colour(self.stdout)
+        self.encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         self.commands = [*commands]
         #: Breakpoints and watches by their numbers, which are never given twice.
         self.breakpoints: dict[int, Breakpoint] = {}
         self.given = 0
         self.displays: dict[str, Expression] = {}
-        #: Where ``list`` goes on: file and line; None: around the current line.
-        self.listed: tuple[str, int] | None = None
         #: How many commands were refused; a person at the keyboard has seen it.
         self.refused = 0
         self.last, self.ended = "", False
@@ -182,13 +174,13 @@ class Shell(cmd.Cmd):
         line = line.strip() or (self.last if self.interactive else "")
         if not line or line.startswith("#"):
             return False
-        word, _, text = ("help", "", line[1:]) if line[0] == "?" else line.partition(" ")
+        word, text = ("help", line[1:]) if line[0] == "?" else (*line.split(maxsplit=1), "")[:2]
         self.last, start = "", self.place.at
         try:
-            command, carried_out = self._command(word, text.strip())
-            if command in REPEATED:
-                self.last = line
-            carried_out(text.strip())
+            command = self._named(word)
+            self._fits(text, command, COMMANDS[command][1])
+            self.last = line if command in REPEATED else ""
+            getattr(self, _method(command))(text)
         except KeyboardInterrupt:
             self.line(("interrupted", "note"))
             self.show()
@@ -201,24 +193,49 @@ class Shell(cmd.Cmd):
             self._refuse(f"{word}: {type(error).__name__}: {error}")
         return self.ended
 
-    def _command(self, word: str, text: str) -> tuple[str, Callable[[str], None]]:
-        """The command of that name, which takes the text."""
-        name = self._found(word)
-        usage = COMMANDS[name][1]
-        if text and not usage:
-            raise Refusal(f"{name} takes no argument")
-        if not text and usage and usage[0] != "[":
-            raise Refusal(f"{name} what? usage: {name} {usage}")
-        return name, getattr(self, f"do_{name.replace('-', '_')}")
-
-    def _found(self, word: str) -> str:
+    def _named(self, word: str) -> str:
+        """The command of that name, or of that short form."""
         if word in ALIASES:
             return ALIASES[word]
         raise Refusal(f"there is no command {word!r}; {did_you_mean(word, COMMANDS) or 'help lists them'}")
 
+    def _fits(self, text: str, command: str, usage: str) -> None:
+        if text and not usage:
+            raise Refusal(f"{command} takes no argument")
+        if not text and usage and usage[0] != "[":
+            raise Refusal(f"{command} what? usage: {command} {usage}")
+
     def emptyline(self) -> bool:
         """An empty line; :meth:`onecmd` sees to it."""
         return False
+
+    # ----------------------------------------------------------------------------------- the screen
+    def line(self, *spans: Span) -> None:
+        """Write one line."""
+        told = [(self._written(x), "") if isinstance(x, str) else (self._written(x[0]), x[1]) for x in spans]
+        if not self.colour:
+            self.stdout.write("".join(words for words, _ in told).rstrip() + "\n")
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        text = Text.assemble(*((words, _STYLES.get(style, "")) for words, style in told))
+        console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
+        console.print(text, soft_wrap=True, highlight=False, emoji=False)
+
+    def text(self, text: object) -> None:
+        """Write what has several lines, as it is."""
+        for each in str(text).splitlines():
+            self.line(each)
+
+    def _written(self, text: str) -> str:
+        """A text in the characters that the file has; none of them moves the cursor."""
+        text = readable(text)
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:  # a minus sign must not be lost
+            text = text.translate(str.maketrans("−·×", "-*x"))
+        return text.encode(self.encoding, "replace").decode(self.encoding)
 
     def _refuse(self, text: str) -> None:
         self.refused += not self.interactive
@@ -226,15 +243,17 @@ class Shell(cmd.Cmd):
 
     def show(self, stop: Sequence[tuple[int, str]] = (), *, every: bool = False) -> None:
         """Show the current place, why the run stopped here, and what is displayed at every stop."""
-        self.listed = None
         for number, reason in stop:
-            kind = "watch" if self.breakpoints[number].kind == "watch" else "breakpoint"
-            self.line((f"{kind} {number}: {reason}", "note"))
+            self.line((f"{self._kind(number)} {number}: {reason}", "note"))
         for each in shown(self.place, every=every):
             self.line(*each)
         if self.place.at == len(self.trace):
             self.line(("  the pass is complete: every gradient is final", "good"))
-        self.do_display("")
+        for text, expression in self.displays.items():
+            self.line(f"  {text} = {self._worked_out(expression, quiet=True)}")
+
+    def _kind(self, number: int) -> str:
+        return "watch" if self.breakpoints[number].watch else "breakpoint"
 
     def node(self, name: str) -> Node:
         """The value of that name, without one the current one."""
@@ -242,7 +261,7 @@ class Shell(cmd.Cmd):
             return self.place.node
         if name not in self.graph._called:
             raise nothing_called(name, self.graph)
-        return self.graph.nodes[self.graph._called[name]]
+        return self.graph[name]
 
     # ------------------------------------------------------------------------------------ completion
     def completenames(self, text: str, *_: object) -> list[str]:
@@ -270,48 +289,40 @@ class Shell(cmd.Cmd):
         return [each[begidx - begins :] for each in offered if each.startswith(word)][:OFFERED]
 
     # ------------------------------------------------------------------------------------------ move
-    def _go(self, there: Callable[[], bool], *, back: bool = False, end: int | None = None) -> bool:
-        """Go on until ``there()`` or a breakpoint, and show it; at the end, whether either was met."""
-        if end is None:  # the way forward is gone through only by one who is on it
-            at, (first, last) = self.place.at, self.place.ends
-            end = (0 if at > 0 else first) if back else (last if at >= 0 else 0)
-        while self.place.at != end:
+    def _go(
+        self, there: Callable[[], bool] = lambda: False, *, back: bool = False, count: int | None = None
+    ) -> None:
+        """Go on until ``there()``, a breakpoint, so many places or the end, and show where that is."""
+        at, first, last = self.place.at, -len(self.place.computed), len(self.trace)
+        if back and at == first:
+            raise Refusal("this is the first value that was computed: nothing comes before it")
+        if not back and at == last:
+            steps = f"all {last} steps are done" if last else "it has no steps"
+            raise Refusal(f"the pass is complete: {steps}; go back or quit")
+        end = (0 if at > 0 else first) if back else (last if at >= 0 else 0)
+        if count is not None:  # between the way forward and the way back only one who counts goes on
+            end = max(first, at - count) if back else min(last, at + count)
+        stop: list[tuple[int, str]] = []
+        while self.place.at != end and not stop:
             self.place.at += -1 if back else 1
             reasons = ((number, each.stops(self.place)) for number, each in self.breakpoints.items())
             stop = [(number, reason) for number, reason in reasons if reason is not None]
-            if stop or there():
-                self.show(stop)
-                return True
-        return False
+            if there():
+                break
+        self.show(stop)
 
     def _count(self, command: str, text: str) -> int:
         if text and (not text.isdecimal() or len(text) > 18):
             raise Refusal(f"{text!r} is not a number; usage: {command} {COMMANDS[command][1]}")
         return int(text or 1)
 
-    def _more_to_come(self) -> None:
-        if self.place.at == len(self.trace):
-            steps = f"all {len(self.trace)} steps are done" if len(self.trace) else "it has no steps"
-            raise Refusal(f"the pass is complete: {steps}; go back, restart or quit")
-
-    def _more_before(self) -> None:
-        if self.place.at == self.place.ends[0]:
-            raise Refusal("this is the first value that was computed: nothing comes before it")
-
-    def _steps(self, count: int) -> None:
-        first, last = self.place.ends
-        goal = max(first, min(last, self.place.at + count))
-        self._go(lambda: self.place.at == goal, back=count < 0, end=goal)
-
     def do_step(self, text: str) -> None:
         """Do one step, or COUNT: a value passes its gradient on."""
-        self._more_to_come()
-        self._steps(self._count("step", text))
+        self._go(count=self._count("step", text))
 
     def do_back(self, text: str) -> None:
         """Undo one step, or COUNT, also before the seed."""
-        self._more_before()
-        self._steps(-self._count("back", text))
+        self._go(back=True, count=self._count("back", text))
 
     def do_next(self, text: str) -> None:
         """Go on to another line or group, or to what touches NAME.
@@ -319,45 +330,26 @@ class Shell(cmd.Cmd):
         A line of code, or a module, makes several values: next passes over them.
         A step touches the value that passes its gradient on, and those that receive it.
         """
-        self._more_to_come()
-        here = self.place.node
+        here, at = self.place.node, self.place.at
         if text:
-            position = self.node(text).position
-            if not self._go(lambda: position in self._touched()):
+            node = self.node(text)
+            own, received = self.trace.step_of(node.position), self.trace.received[node.position]
+            touching = {each.step for each in received} | ({own.index} if own else set())
+            if at >= max(touching, default=0):
                 raise Refusal(f"no later step touches {text}")
-        elif not self.place.at or (here.site is None and not here.group):
-            self._steps(1)
-        elif not self._go(lambda: (self.place.node.site, self.place.node.group) != (here.site, here.group)):
-            self.show()
-
-    def _touched(self) -> set[int]:
-        step = self.place.step
-        return {self.place.node.position, *(each.operand for each in (step.contributions if step else ()))}
-
-    def do_return(self, _: str) -> None:
-        """Go on until out of the current group.
-
-        Groups are the calls of modules, and with microbp.group(name).
-        """
-        self._more_to_come()
-        here = self.place.node
-        if not here.group:
-            told = "groups come from modules, and from microbp.group(name)"
-            raise Refusal(f"{here.name} is in no group; {told}")
-        if not self._go(lambda: self.place.node.group[: len(here.group)] != here.group):
-            self.show()
+            self._go(lambda: self.place.node is node or self.place.at in touching)
+        elif not at or (here.site is None and not here.group):
+            self._go(count=1)
+        else:
+            self._go(lambda: (self.place.node.site, self.place.node.group) != (here.site, here.group))
 
     def do_continue(self, _: str) -> None:
         """Go on to the next breakpoint or watch, or to the end."""
-        self._more_to_come()
-        if not self._go(lambda: False):
-            self.show()
+        self._go()
 
     def do_reverse_continue(self, _: str) -> None:
         """Go back to the latest earlier stop, or to the seed."""
-        self._more_before()
-        if not self._go(lambda: False, back=True):
-            self.show()
+        self._go(back=True)
 
     def do_goto(self, text: str) -> None:
         """Go to where so many steps are done.
@@ -385,17 +377,12 @@ class Shell(cmd.Cmd):
 
         From there step goes on, value by value, to the root, and into the way back.
         """
-        if self.place.ends[0] == 0:
+        if not self.place.computed:
             raise Refusal(f"{self.graph.root.name} is a leaf: nothing was computed")
         node = self.node(text) if text else self.place.computed[0]
         if node.rule is None:
             raise Refusal(f"{text} is a leaf: it was given, not computed")
         self.place.at = self.place.computed.index(node) - len(self.place.computed)
-        self.show()
-
-    def do_restart(self, _: str) -> None:
-        """Go back to the seed, step 0."""
-        self.place.at = 0
         self.show()
 
     # ------------------------------------------------------------------------------------------ stop
@@ -410,9 +397,7 @@ class Shell(cmd.Cmd):
         {words}
         """
         if text:
-            site = self.place.node.site
-            file = site.rpartition(":")[0] if site else None
-            self._set(breakpoint_at(self.trace, text, file=file, variables=self.names))
+            self._set(text)
             return
         if not self.breakpoints:
             self.line("no breakpoint and no watch is set")
@@ -424,14 +409,15 @@ class Shell(cmd.Cmd):
 
         {words}
         """
-        self._set(watch_on(self.trace, text, variables=self.names))
+        self._set(text, watch=True)
 
-    def _set(self, point: Breakpoint) -> None:
+    def _set(self, text: str, *, watch: bool = False) -> None:
+        file = (self.place.node.site or "").rpartition(":")[0] or None
         self.given += 1
+        point = breakpoint_at(self.trace, text, watch=watch, file=file, variables=self.names)
         self.breakpoints[self.given] = point
-        kind = "watch" if point.kind == "watch" else "breakpoint"
         places = f"; {len(point.nodes)} values" if point.nodes is not None and len(point.nodes) > 1 else ""
-        self.line((f"{kind} {self.given}: {point}{places}", "note"))
+        self.line((f"{self._kind(self.given)} {self.given}: {point}{places}", "note"))
 
     def do_delete(self, text: str) -> None:
         """Delete breakpoints and watches."""
@@ -444,17 +430,18 @@ class Shell(cmd.Cmd):
             self.line((f"deleted {word}: {self.breakpoints.pop(int(word))}", "note"))
 
     def do_display(self, text: str) -> None:
-        """Show an expression after every stop; or list."""
-        if text and text not in self.displays:
+        """Show an expression at every stop, or no longer; or list.
+
+        An expression that is shown already is no longer shown.
+        """
+        if text in self.displays:
+            del self.displays[text]
+        elif text:
             self.displays[text] = Expression(text, self.trace, self.names)
         for each in [text] if text else self.displays:
-            self.line(f"  {each} = {self._worked_out(self.displays[each], quiet=True)}")
-
-    def do_undisplay(self, text: str) -> None:
-        """Show it no longer; or none of them."""
-        if text and text not in self.displays:
-            raise Refusal(f"{text!r} is not displayed; what is: {', '.join(self.displays) or 'nothing'}")
-        self.displays = {each: held for each, held in self.displays.items() if text and each != text}
+            held = self.displays.get(each)
+            told = f" = {self._worked_out(held, quiet=True)}" if held else ": displayed no longer"
+            self.line(f"  {each}{told}")
 
     # ------------------------------------------------------------------------------------------ look
     def do_print(self, text: str) -> None:
@@ -466,12 +453,11 @@ class Shell(cmd.Cmd):
         if text not in self.graph._called:
             self.line(f"{text} = {self._worked_out(Expression(text, self.trace, self.names))}")
             return
-        node = self.node(text)
+        node, held = self.node(text), self.place.held(self.node(text).position)
         self.line(equation(self.graph, node), *self._site(node))
         self.line(f"  data {plain_number(node.data)}")
-        gradient = self.place.gradient(node.position)
         none = "none yet" if node.requires_grad else "none"
-        told = none if gradient is None else plain_number(gradient)
+        told = none if held.grad is None else plain_number(held.grad)
         self.line(f"  grad {told}   {self.place.received(node.position)}")
 
     def _site(self, node: Node) -> list[tuple[str, str]]:
@@ -491,7 +477,7 @@ class Shell(cmd.Cmd):
             if isinstance(error, Refusal):
                 raise
             none = "a value in it has no gradient yet" if "NoneType" in str(error) else error
-            raise Refusal(f"{expression}: {none}") from None
+            raise Refusal(f"{expression.text}: {none}") from None
         if len(answers) == 1:
             return answers[0][1]
         return ", ".join(f"{told} ({plain_name(self.graph.names[at.operand])})" for at, told in answers if at)
@@ -517,18 +503,17 @@ class Shell(cmd.Cmd):
         while own := self.trace.received[chain[-1].position]:
             chain.append(self.graph.nodes[own[0].user])
         for index, each in enumerate(reversed(chain)):
-            if len(chain) > FRAMES and FRAMES // 2 <= index < len(chain) - FRAMES // 2:
-                if index == FRAMES // 2:
-                    self.line((f"  … {len(chain) - FRAMES} values between", "dim"))
-                continue
-            group = [(f"   {group_words(each)}", "dim")] if each.group else []
-            mark = ">" if each is node else " "
-            self.line(f"{mark} {equation(self.graph, each)}", *group, *self._site(each))
+            if index < FRAMES or index >= len(chain) - FRAMES:
+                group = [(f"   {group_words(each)}", "dim")] if each.group else []
+                told = f"{'>' if each is node else ' '} {equation(self.graph, each)}"
+                self.line(told, *group, *self._site(each))
+            elif index == FRAMES:
+                self.line((f"  … {len(chain) - 2 * FRAMES} values between", "dim"))
         count, done = len(self.trace), max(self.place.at, 0)
         self.line(f"step {done} of {count}; {count - done} to go")
 
     def do_list(self, text: str) -> None:
-        """List the source around the current line; again: go on."""
+        """List the source around the current line, or LINE."""
         here = self.place.node
         if here.site is None:
             raise Refusal(
@@ -537,40 +522,21 @@ class Shell(cmd.Cmd):
             )
         file, _, number = here.site.rpartition(":")
         lines = linecache.getlines(file)
-        if text not in ("", "."):
-            first = max(1, self._count("list", text) - LINES // 2)
-        elif not text and self.listed is not None and self.listed[0] == file:
-            first = self.listed[1]
-        else:
-            first = max(1, int(number) - LINES // 2)
+        first = max(1, (self._count("list", text) if text else int(number)) - LINES // 2)
         if first > len(lines):
             raise Refusal(f"{line_of(file)} ends at line {len(lines)}")
-        last = min(first + LINES - 1, len(lines))
-        self.listed = file, last + 1
-        on_lines = [each.nodes or () for each in self.breakpoints.values() if each.kind == "line"]
-        marked = {self.graph.sites[position] for nodes in on_lines for position in nodes}
+        set_on = {position for each in self.breakpoints.values() for position in each.nodes or ()}
+        marked = {self.graph.sites[position] for position in set_on}
         self.line((line_of(file), "dim"))
-        for at in range(first, last + 1):
+        for at, source in enumerate(lines[first - 1 : first - 1 + LINES], first):
             current = at == int(number)
             stop, mark = "B" if f"{file}:{at}" in marked else " ", "->" if current else "  "
-            source = lines[at - 1].rstrip().expandtabs(4)
-            self.line((f"{at:5} {stop}{mark} {source}", "head" if current else ""))
-
-    def do_info(self, _: str) -> None:
-        """Show leaves and named values, and their gradients."""
-        nodes = [node for node in self.graph if node.named or node.rule is None]
-        rows = [
-            (plain_name(node.name), operation(self.graph, node), figure(node.data),
-             figure(self.place.gradient(node.position), sign=True), self.place.received(node.position))
-            for node in nodes
-        ]  # fmt: skip
-        title = f"values after step {max(self.place.at, 0)} of {len(self.trace)}"
-        self._table(title, ("name", "is", ">data", ">gradient", "received"), rows)
+            self.line((f"{at:5} {stop}{mark} {source.rstrip().expandtabs(4)}", "head" if current else ""))
 
     def _table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Write the first rows of a table."""
         more = (f"{len(rows) - ROWS} more",) if len(rows) > ROWS else ()
-        self.screen.table(Table(title, columns, tuple(rows[:ROWS]), more))
+        self.text(Table(title, columns, tuple(rows[:ROWS]), more))
 
     # ----------------------------------------------------------------------------------------- judge
     def _options(self, text: str) -> tuple[str, dict[str, Any]]:
@@ -578,14 +544,10 @@ class Shell(cmd.Cmd):
         options: dict[str, Any] = {}
         while text not in self.graph._called and (found := _OPTION.search(text)):
             text = text[: found.start()]
-            if found["language"]:
-                options["language"] = found["language"]
-                continue
             try:
-                options["rate"] = float(found["rate"])
+                options |= {"language": found[1]} if found[1] else {"rate": float(found[2])}
             except ValueError:
-                told = f"{found['rate']!r} is not a learning rate; for instance: rate=0.5"
-                raise Refusal(told) from None
+                raise Refusal(f"{found[2]!r} is not a learning rate; for instance: rate=0.5") from None
         return text, options
 
     def do_explain(self, text: str) -> None:
@@ -594,13 +556,13 @@ class Shell(cmd.Cmd):
         With a rate the update of gradient descent follows; zh is for Chinese.
         """
         name, options = self._options(text)
-        self.screen.text(explain(self.graph, self.node(name).name, names={}, **options))
+        self.text(explain(self.graph, self.node(name).name, names={}, **options))
 
     def do_path(self, text: str) -> None:
         """Show the largest paths by which a gradient arrives."""
         name, _, count = text.rpartition(" ") if text.rpartition(" ")[2].isdecimal() else (text, "", "5")
         found = paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000))
-        self.screen.table(found.table())
+        self.text(found)
 
     def do_check(self, text: str) -> None:
         """Compare the local derivatives here with measured ones.
@@ -610,7 +572,7 @@ class Shell(cmd.Cmd):
         if text == "all" and "all" not in self.graph._called:
             if self.loss is None:
                 raise Refusal("check all needs the value itself; this session began with a graph: check NAME")
-            self.screen.table(audit(self.loss, show=False, names=self.names).table())
+            self.text(audit(self.loss, show=False, names=self.names))
             return
         node = self.node(text)
         if node.rule is None:
@@ -633,7 +595,7 @@ class Shell(cmd.Cmd):
     def do_diagnose(self, _: str) -> None:
         """Say what is wrong with the gradients, and what to try."""
         loss = self.graph if self.loss is None else self.loss
-        self.screen.text(diagnose(loss, names=self.names, show=False))
+        self.text(diagnose(loss, names=self.names, show=False))
 
     def do_update(self, text: str) -> None:
         """Show the step of gradient descent that follows the pass.
@@ -657,27 +619,106 @@ class Shell(cmd.Cmd):
     def do_help(self, text: str) -> None:
         """List the commands, or say more of one."""
         if text:
-            name = self._found(text)
-            short, usage, _ = COMMANDS[name]
+            name = self._named(text.strip())
+            short, usage, *_ = COMMANDS[name]
             self.line((f"{name} {usage}".rstrip(), "head"))
             if short:
                 self.line(f"short: {', '.join(short.split())}")
-            self.screen.text(self._told(name))
+            self.text(self._told(name))
             return
-        for title, commands in GROUPS.items():
-            self.line((title, "head"))
-            for name, (short, *_) in commands.items():
-                summary = self._told(name).partition("\n")[0].removesuffix(".")
-                self.line(f"  {name:17} {short.partition(' ')[0]:4} {summary[0].lower()}{summary[1:]}")
+        group = ""
+        for name, (short, _, _, where) in COMMANDS.items():
+            if where != group:
+                self.line((where, "head"))
+            group, summary = where, self._told(name).partition("\n")[0].removesuffix(".")
+            self.line(f"  {name:17} {short.partition(' ')[0]:4} {summary[0].lower()}{summary[1:]}")
         self.line("An empty line moves on as before. help COMMAND says more.")
 
     def _told(self, name: str) -> str:
-        lines = getattr(self, f"do_{name.replace('-', '_')}").__doc__.splitlines()
+        lines = getattr(self, _method(name)).__doc__.splitlines()
         return "\n".join(line.strip() for line in lines if line.strip()).replace("{words}", _CONDITIONS)
 
     def do_quit(self, _: str) -> None:
         """End the session."""
         self.ended = True
+
+
+
+# --------------------------------------------------------------------------------------- the screen
+def shown(place: Place, *, every: bool = False) -> Iterator[Line]:
+    """The step done last; on the way forward the value computed last."""
+    node, root = place.node, plain_name(place.graph.root.name)
+    site: list[Span] = [(f"   {line_of(node.site)}", "dim")] if node.site and place.at else []
+    computed = f"{equation(place.graph, node)} = {figure(node.data)}"
+    if place.at < 0:
+        count = len(place.computed)
+        yield (f"forward {count + 1 + place.at}", "head"), f" of {count}   {computed}", *site
+    elif not place.at:
+        yield ("step 0", "head"), f" of {len(place.pass_)}   the seed"
+        yield (f"  ∂{root}/∂{root} = 1; no other value has a gradient yet",)
+        return
+    else:
+        yield (f"step {place.at}", "head"), f" of {len(place.pass_)}   {computed}", *site
+    if node.group:
+        yield ((f"  in {group_words(node)}", "dim"),)
+    step = place.step
+    if step is None:
+        yield from _forward(place, node)
+        return
+    yield f"  upstream ∂{root}/∂{plain_name(node.name)} = ", _amount(step.upstream)
+    given = step.contributions
+    few = given if every or len(given) <= MOST else given[: MOST - 1]
+    for each in few:
+        yield from _contribution(place, step.upstream, each)
+    if len(few) < len(given):
+        yield ((f"  … and {len(given) - len(few)} more contributions: show all", "note"),)
+    if not given:
+        yield (("  its operands are constants, which take no gradient", "dim"),)
+
+
+def _forward(place: Place, node: Node) -> Iterator[Line]:
+    """What it was computed from, and the local derivatives that were kept."""
+    for each in dict.fromkeys(x for x in node.operands[: 2 * MOST] if isinstance(x, int)):
+        operand = place.graph.nodes[each]
+        yield (f"  {plain_name(operand.name)} = {figure(operand.data)}",)
+    paid = place.pass_.step_of(node.position)
+    for got in reversed(paid.contributions[-MOST:] if paid else ()):
+        label = f"∂{plain_name(node.name)}/∂{plain_name(place.graph.names[got.operand])}"
+        yield ((f"  {label} = {_local(got)}, kept for the way back", "dim"),)
+
+
+def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[Line]:
+    node, operand = place.graph.nodes[c.user], plain_name(place.graph.names[c.operand])
+    where: list[Span] = [(f"   operand {c.place + 1}", "dim")] if repeated(node, c.operand) else []
+    yield f"  {operand}: local ∂{plain_name(node.name)}/∂{operand} = {_local(c)}", *where
+    local, style = _amount(c.local, sign=False)
+    factor = (f"({local})" if c.local < 0.0 else local), style
+    yield "    ", _amount(upstream), " × ", factor, " = ", _amount(c.amount)
+    sum_ = ["none → "] if c.before is None else [_amount(c.before), " += ", _amount(c.amount), " → "]
+    total = len(place.pass_.received[c.operand])
+    count = f" ({total - c.missing} of {total})" if total > 1 else ""
+    state = (f"{c.missing} missing{count}", "note") if c.missing else (f"✓ final{count}", "good")
+    turned: list[Span] = [(", sign change", "note")] if c.turns else []
+    yield f"    {operand}.grad: ", *sum_, _amount(c.after), " ", state, *turned
+
+
+def _local(c: Contribution) -> str:
+    """The local derivative in symbols, in numbers and as value, without saying anything twice."""
+    symbols, numbers = c.symbols, c.numbers
+    if NUMBER.fullmatch(symbols):
+        return symbols
+    parts = [symbols] if NUMBER.fullmatch(numbers) else [symbols, numbers]
+    return " = ".join([*parts, figure(c.local)])
+
+
+def _amount(x: float, *, sign: bool = True) -> tuple[str, str]:
+    """A number, in the colour of its sign."""
+    style = "" if x == 0.0 else "plus" if x > 0.0 else "minus" if x < 0.0 else "bad"
+    return figure(x, sign=sign), style
+
+
+def _method(command: str) -> str:
+    return f"do_{command.replace('-', '_')}"
 
 
 def _written(answer: Any) -> str:

@@ -1,24 +1,49 @@
-"""Values and groups in words, and sentences in lines."""
+"""Values, groups and numbers in words and as formulas, and sentences in lines."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from typing import NamedTuple
 
 from microbp.graph import Graph, Node
-from microbp.notation import plain_name
+from microbp.notation import latex_name, latex_number, plain_name, plain_number
 from microbp.safe import readable
 
-__all__ = ["columns", "counted", "equation", "group_words", "operation", "repeated", "sentence"]
+#: How many significant digits a rounded number in a formula has; one with fewer is exact.
+DIGITS = 9
+
+
+class Math(NamedTuple):
+    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
+
+    text: str
+    latex: str
+
+
+def name_of(node: Node) -> Math:
+    """A node's name."""
+    return Math(plain_name(node.name), latex_name(node.name))
+
+
+def quotient(above: Math, below: Math) -> Math:
+    """∂above/∂below."""
+    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
+
+
+def number(x: float) -> Math:
+    """A number as it is printed."""
+    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
 
 
 def counted(count: int, word: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "rule"), counted(2, "rule")
-    ('1 rule', '2 rules')
-    """
+    """A number of things: ``1 rule``, ``2 rules``."""
     return f"{count} {word}{'s' * (count != 1)}"
+
+
+def figure(x: float | None, *, sign: bool = False) -> str:
+    """A number with six significant digits, all of them where it was rounded; a dash for None."""
+    return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
 
 
 def operation(graph: Graph, node: Node) -> str:
@@ -50,11 +75,7 @@ _WORD = re.compile(
 
 
 def columns(text: str) -> int:
-    """How many columns a text takes: a Chinese sign takes two.
-
-    >>> columns("∂E/∂w5"), columns("经 o1")
-    (6, 5)
-    """
+    """How many columns a text takes: a Chinese sign takes two."""
     wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
     return len(text) + wide
 

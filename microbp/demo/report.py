@@ -1,7 +1,7 @@
 """What a demonstration is: a :class:`Tutorial` is data, a :class:`Report` what comes of running it.
 
-A tutorial is a document in which figures have places (``t1.md``). The figures are computed by the function
-that it names (in ``t1.py``), and whatever is compared there passes through the report, which keeps the
+A tutorial is a document in which figures have places, and the places say what is compared with which source
+(``t1.md``). The figures are computed by the function that it names (in ``t1.py``). The report keeps the
 verdict: it is ``ok`` when each comparison came out as it must. A mistake of the source is a comparison that
 must disagree.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import re
 import sys
 import textwrap
@@ -27,11 +28,19 @@ from microbp.answers import AnswerReport
 from microbp.check import GradientReport
 from microbp.tables import Table
 
-__all__ = ["Comparison", "Mistake", "Report", "Tutorial", "agrees", "relative_difference"]
+__all__ = [
+    "Comparison", "Mistake", "Report", "Tutorial", "agrees", "by_array", "elements", "relative_difference",
+]  # fmt: skip
 
 #: Two computations of one number agree to this relative difference, of an array to the next: sums may be
 #: ordered differently, and the last bits of exp() differ between systems.
 ROUNDING, OF_ARRAYS = 1e-10, 1e-12
+#: A known number may be a bound.
+BOUNDS: dict[str, Callable[[float, float], bool]] = {"≥": operator.ge, "<": operator.lt}
+#: A place of a document: a figure by its name, and how it is shown where it is compared with a source.
+PLACE = re.compile(
+    r"\{(?P<name>\w+)\}(?: (?P<source>[^:]+?)(?: to (?P<tolerance>[\d.e-]+))?: (?P<title>.+))?"
+)
 #: The width of paragraphs.
 COLUMNS = 80
 
@@ -50,56 +59,72 @@ class Mistake(NamedTuple):
 class Tutorial(NamedTuple):
     """What a tutorial is about, what it says, and which function computes its figures.
 
-    The document is in Markdown, in the file of its name (``t4.md``). A line ``{name}`` in it stands for the
-    block, or the blocks, which ``figures(report)`` returns by that name; in a paragraph, and in ``computed``,
-    the sentence for the one page, names stand as in ``str.format``.
+    ``figures()`` returns them by name, and by further names what is no figure of the document: ``graph``,
+    of which a picture is made, ``numbers`` for the machine-readable file, and ``skipped``, why the figures
+    from some place on are missing. ``computed`` is the sentence for the one page.
     """
 
     name: str
     title: str
     computed: str
     mistakes: tuple[Mistake, ...]
-    figures: Callable[[Report], Mapping[str, Any]]
+    figures: Callable[[], Mapping[str, Any]]
 
     def reproduce(self) -> Report:
-        """Compute the figures, compare them, and put the report together."""
+        """Compute the figures, compare them where the document says so, and put the report together."""
         report = Report(self.name, self.title, self.mistakes)
-        places = self.figures(report)
-        report.blocks += document(f"{self.name.lower()}.md", places)
-        report.computed = self.computed.format_map(places)
+        figures = dict(self.figures())
+        report.computed = self.computed.format_map(figures)
+        report.graph = figures.pop("graph", None)
+        report.numbers = figures.pop("numbers", {})
+        report.skipped = figures.pop("skipped", "")
+        text = Path(__file__).with_name(f"{self.name.lower()}.md").read_text(encoding="utf-8")
+        try:
+            for part in text.strip().split("\n\n"):
+                report.add(part, figures)
+        except KeyError:
+            if not report.skipped:
+                raise
+            report.blocks.append(f"SKIPPED: {report.skipped}")
         return report
 
 
-def document(file: str, places: Mapping[str, Any]) -> list[Block]:
-    """The blocks of a document of this folder, with those of ``places`` at their places.
+def elements(name: str, known: Any, ours: Any) -> list[tuple[str, Any, Any]]:
+    """Rows of two arrays, element by element, to be compared number by number.
 
-    It has headings, paragraphs, lines as they are (indented), and lines of names in braces.
+    >>> elements("W", [["1.0", "2.0"]], [[1.0, 2.5]])
+    [('W[0,0]', '1.0', 1.0), ('W[0,1]', '2.0', 2.5)]
     """
-    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
-    blocks: list[Block] = []
-    for part in text.strip().split("\n\n"):
-        if re.fullmatch(r"(\{\w+\}\s*)+", part):
-            for found in map(places.__getitem__, re.findall(r"\w+", part)):
-                blocks += found if isinstance(found, list) else [found]
-        elif part.startswith("# "):
-            title = part[2:].format_map(places)
-            blocks.append(f"\n{title}\n{'─' * len(title)}")
-        elif part.startswith("    "):
-            blocks.append(part)
-        else:
-            blocks.append(textwrap.fill(" ".join(part.format_map(places).split()), COLUMNS))
-    return blocks
+    places = np.ndindex(np.shape(known))
+    known, ours = np.array(known, dtype=object), np.array(ours, dtype=float)
+    return [(f"{name}[{','.join(map(str, at))}]", known[at], float(ours[at])) for at in places]
+
+
+def by_array(checked: GradientReport, arrays: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Rows of a numerical check of gradients, array by array as its own rows stand."""
+    left = iter(checked.rows)
+    held = {name: list(islice(left, np.size(array))) for name, array in arrays.items()}
+    return [
+        (f"∂/∂{name}", [row.numerical for row in rows], [row.claimed for row in rows])
+        for name, rows in held.items()
+    ]
 
 
 # ------------------------------------------------------------------------------------- comparing
-def agrees(known: str | float, ours: float) -> bool:
+def agrees(known: str | float, ours: str | float) -> bool:
     """Whether ``ours`` is ``known``: to the digits printed if it is a text, else but for rounding.
 
     >>> agrees("0.0821670", 0.08216704056), agrees("0.0821671", 0.08216704056)
     (True, False)
     >>> agrees(0.0821670, 0.08216704056), agrees(0.1 + 0.2, 0.3), agrees("0.1", float("nan"))
     (False, True, False)
+    >>> agrees("≥ 0.95", 0.96), agrees("< 16", 16), agrees("it runs", "an error")
+    (True, False, False)
     """
+    if isinstance(ours, str):
+        return known == ours
+    if isinstance(known, str) and known[0] in BOUNDS:
+        return BOUNDS[known[0]](ours, float(known[2:]))
     if not math.isfinite(ours):
         return False
     digits = Decimal(known)
@@ -130,7 +155,7 @@ class Comparison:
     name: str
     #: Who says what ``known`` says.
     source: str
-    #: A text where it was printed, a number where it was computed.
+    #: A text where it was printed or is a bound, a number where it was computed.
     known: str | float
     ours: str | float
     agree: bool
@@ -157,6 +182,8 @@ class Comparison:
     @property
     def our_text(self) -> str:
         """Our number in the notation of the known one: with two digits more where that was printed."""
+        if isinstance(self.ours, str):
+            return self.ours
         if not isinstance(self.known, str):
             return f"{self.ours:#.9g}"
         mantissa, _, exponent = self.known.partition("e")
@@ -166,7 +193,9 @@ class Comparison:
 
     @property
     def difference(self) -> str:
-        """Ours less the known number."""
+        """Ours less the known number, if it is one."""
+        if isinstance(self.ours, str) or str(self.known)[0] in BOUNDS:
+            return ""
         apart = float(self.ours) - float(self.known)
         return f"{apart:+.1e}" if apart else "0"
 
@@ -194,15 +223,70 @@ class Report:
         title = f"{self.name}. {self.title}"
         self.blocks.append(f"{title}\n{'═' * len(title)}")
 
+    def add(self, part: str, figures: Mapping[str, Any]) -> None:
+        """A part of a document in Markdown: a heading, a paragraph, lines as they are (indented), or places.
+
+        A line ``{name} source: title`` stands for the figure of that name, compared with that source to the
+        digits printed, or ``{name} source to 1e-10: title``; a line ``{name}`` for one that says how it is to
+        be shown. In titles, headings and paragraphs names stand as in ``str.format``.
+        """
+        places = [PLACE.fullmatch(line) for line in part.splitlines()]
+        if part.startswith("    "):
+            self.blocks.append(part)
+        elif part.startswith("# "):
+            title = part[2:].format_map(figures)
+            self.blocks.append(f"\n{title}\n{'─' * len(title)}")
+        elif not all(places):
+            self.blocks.append(textwrap.fill(" ".join(part.format_map(figures).split()), COLUMNS))
+            return
+        for place in filter(None, places):
+            figure, title = figures[place["name"]], (place["title"] or "").format_map(figures)
+            self.blocks += self.shown(figure, title, place["source"], float(place["tolerance"] or OF_ARRAYS))
+
+    def shown(self, figure: Any, title: str, source: str, tolerance: float) -> list[Block]:
+        """The blocks of one figure, by what it is; where it is compared, the comparisons are held."""
+        match figure:
+            case microbp.Value():
+                return self.operations(figure)
+            case microbp.Explanation():
+                return [self.explanation(figure)]
+            case AnswerReport():
+                return [self.claims(figure)]
+            case GradientReport():
+                return [self.gradients(figure)]
+            case _ if title:
+                return [self.compare(title, source, figure, tolerance)]
+        return [figure]
+
     def hold(self, name: str, source: str, known: str | float, ours: str | float, agree: bool) -> Comparison:
         """Keep a comparison; it must disagree if it is a mistake of the source."""
         wrong = any(each.source == source and name in each.names for each in self.mistakes)
         self.comparisons.append(Comparison(name, source, known, ours, agree, not wrong))
         return self.comparisons[-1]
 
-    def compare(self, title: str, source: str, rows: Iterable[tuple[str, str | float, float]]) -> Table:
-        """Numbers (name, known, ours) beside each other."""
-        made = [self.hold(name, source, known, ours, agrees(known, ours)) for name, known, ours in rows]
+    def compare(
+        self, title: str, source: str, rows: Iterable[tuple[str, Any, Any]], tolerance: float = OF_ARRAYS
+    ) -> Table:
+        """Numbers, texts or arrays (name, known, ours) beside each other; of arrays, by how much they differ.
+
+        >>> print(Report("T0", "Arrays").compare("Gradients", "NumPy", [("dW", [[1.0, 2.0]], [[1.0, 2.0]])]))
+        Gradients (tolerance 1e-12)
+        <BLANKLINE>
+             NumPy   microbp    difference   verdict
+        ────────────────────────────────────────────
+        dW   1 × 2   off by 0                agree
+        """
+        made, of_arrays = [], False
+        for name, known, ours in rows:
+            if np.ndim(ours):
+                of_arrays, apart = True, relative_difference(known, ours)
+                shape, told = " × ".join(map(str, np.shape(ours))), f"{apart:.1e}" if apart else "0"
+                # A nan is no agreement: it is not less than anything.
+                made.append(self.hold(name, source, shape, f"off by {told}", apart <= tolerance))
+            else:
+                made.append(self.hold(name, source, known, ours, agrees(known, ours)))
+        if of_arrays:
+            title = f"{title} (tolerance {tolerance:g})"
         columns = (
             [each.name for each in made],
             aligned(each.known_text for each in made),
@@ -214,48 +298,12 @@ class Report:
             title, ("", source, "microbp", ">difference", "verdict"), tuple(zip(*columns, strict=True))
         )
 
-    def arrays(
-        self, title: str, source: str, rows: Iterable[tuple[str, Any, Any]], tolerance: float = OF_ARRAYS
-    ) -> Table:
-        """Arrays (name, known, ours) beside each other: by how much they differ.
-
-        >>> print(Report("T0", "Arrays").arrays("Gradients", "NumPy", [("dW", [[1.0, 2.0]], [[1.0, 2.0]])]))
-        Gradients (tolerance 1e-12)
-        <BLANKLINE>
-             shape   relative difference from NumPy   verdict
-        ─────────────────────────────────────────────────────
-        dW   1 × 2                                0   agree
-        """
-        shown = []
-        for name, known, ours in rows:
-            apart = relative_difference(known, ours)
-            told = f"{apart:.1e}" if apart else "0"
-            # A nan is no agreement: it is not less than anything.
-            made = self.hold(name, source, "", f"off by {told}", apart <= tolerance)
-            shown.append((name, " × ".join(map(str, np.shape(ours))) or "1", told, made.verdict))
-        columns = ("", "shape", f">relative difference from {source}", "verdict")
-        return Table(f"{title} (tolerance {tolerance:g})", columns, tuple(shown))
-
     # ------------------------------------------------------------------------ what microbp checks
-    def gradients(self, checked: GradientReport, arrays: Mapping[str, Any] | None = None) -> Table:
-        """A numerical check of gradients, number by number, or array by array as its rows stand.
-
-        An array agrees if each number in it does, by the errors that were estimated for it.
-        """
-        if arrays is None:
-            for row in checked.rows:
-                self.hold(f"∂/∂{row.name}", "numerical", row.numerical, row.claimed, row.verdict == "agree")
-            return checked.table()
-        shown, left = [], iter(checked.rows)
-        for name, array in arrays.items():
-            rows = list(islice(left, np.size(array)))
-            average = f"{np.mean([abs(row.claimed - row.numerical) for row in rows]):.1e}"
-            worst = f"{max(row.relative_error for row in rows):.1e}"
-            agree = all(row.verdict == "agree" for row in rows)
-            made = self.hold(f"∂/∂{name}", "numerical", "", f"off by {average}", agree)
-            shown.append((name, str(len(rows)), average, worst, made.verdict))
-        columns = ("", ">numbers", ">average difference", ">worst relative error", "verdict")
-        return Table("Back-propagated gradients, and numerical ones", columns, tuple(shown))
+    def gradients(self, checked: GradientReport) -> Table:
+        """A numerical check of gradients, number by number."""
+        for row in checked.rows:
+            self.hold(f"∂/∂{row.name}", "numerical", row.numerical, row.claimed, row.verdict == "agree")
+        return checked.table()
 
     def operations(self, loss: microbp.Value) -> list[Block]:
         """The rule of each operation behind ``loss``, and each recorded operation alone, checked."""
@@ -353,28 +401,33 @@ class Report:
                 write(each, file)
             write("", file)
 
-    def as_json(self) -> str:
+    def record(self) -> dict[str, Any]:
         """Everything that was compared, and further numbers, for other programs."""
-        whole = {
+        return {
             "tutorial": self.name, "title": self.title, "microbp": microbp.__version__, "ok": self.ok,
             "comparisons": [asdict(each) for each in self.comparisons], "numbers": self.numbers,
         }  # fmt: skip
-        return json.dumps(whole, indent=1, ensure_ascii=False)
+
+    def as_json(self) -> str:
+        """:meth:`record` as JSON."""
+        return json.dumps(self.record(), indent=1, ensure_ascii=False)
 
 
-def write(text: str, file: IO[str] | None = None) -> None:
+def write(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
     """Print a text; a character that the file's encoding lacks comes out as ``?``."""
     file = sys.stdout if file is None else file
     encoding = getattr(file, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), file=file)
+    print(text.encode(encoding, "replace").decode(encoding), file=file, end=end)
 
 
 def aligned(numbers: Iterable[str]) -> list[str]:
-    """Texts of numbers, padded so that their decimal points stand below each other.
+    """Texts of numbers, padded so that their decimal points stand below each other; other texts as they are.
 
     >>> aligned(["0.5", "-12.25", "3e-07"])
     ['  0.5', '-12.25', '  3e-07']
     """
     texts = list(numbers)
-    before = [len(re.split("[.e]", each)[0]) for each in texts]
+    before = [len(re.split("[.e]", each)[0]) if each[-1:].isdigit() else 0 for each in texts]
+    if 0 in before:
+        return texts
     return [" " * (max(before) - width) + each for each, width in zip(texts, before, strict=True)]

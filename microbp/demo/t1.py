@@ -13,7 +13,7 @@ import numpy as np
 
 import microbp
 from microbp import Graph, data_of, grad_of
-from microbp.demo.report import Mistake, Report, Tutorial
+from microbp.demo.report import Mistake, Tutorial, elements
 from microbp.tables import Table
 
 __all__ = ["TUTORIAL", "descend", "nonlin", "program"]
@@ -107,7 +107,7 @@ def descend(updates: int) -> tuple[list[float], Any, Any]:
 
 
 # ---------------------------------------------------------------------------------- the figures
-def figures(report: Report) -> dict[str, Any]:
+def figures() -> dict[str, Any]:
     """The figures of the document, in its order."""
     W = {"W0": microbp.array(START_W0, name="W0"), "W1": microbp.array(START_W1, name="W1")}
     start = {name: each.copy() for name, each in W.items()}
@@ -121,12 +121,11 @@ def figures(report: Report) -> dict[str, Any]:
     loss = first.Error[0, 0]
     loss.name = "E"
     loss.backward()
-    report.graph = Graph(loss, names=first._asdict())
     true_costs, true_W0, true_W1 = descend(ITERATIONS)
 
     plain = next(program(np.array(START_W0), np.array(START_W1)))
     forward = {"hidden 0": ("l1", 0), "hidden 1": ("l1", 1), "output": ("l2", 0), "cost": ("Error", 0)}
-    held: list[Any] = [(name, *(float(data_of(getattr(each, part))[i, 0]) for each in (plain, first)))
+    held = [(name, *(float(data_of(getattr(each, part))[i, 0]) for each in (plain, first)))
             for name, (part, i) in forward.items()]  # fmt: skip
     nets = [node.grad or 0.0 for node in Graph(loss) if node.rule is not None and node.rule.name == "dot"]
     by_hand = data_of(first.l1_delta)
@@ -138,58 +137,44 @@ def figures(report: Report) -> dict[str, Any]:
     slopes = {name: grad_of(each) for name, each in start.items()}
     update, descent = (np.concatenate([each[name].ravel() for name in W]) for each in (added, slopes))
     cosine = -float(update @ descent / (np.linalg.norm(update) * np.linalg.norm(descent)))
-
     both = {"the tutorial's rule": costs, "gradient descent": true_costs}
-    report.numbers["cosine of the first update with steepest descent"] = cosine
-    report.numbers["gradients"] = {name: each.tolist() for name, each in slopes.items()}
-    report.numbers["cost at each evaluation"] = both
-    report.numbers["weights after 100 updates"] = {
-        "the tutorial's rule": {name: data_of(each).tolist() for name, each in W.items()},
-        "gradient descent": {"W0": true_W0.tolist(), "W1": true_W1.tolist()},
-    }
-    answers = microbp.check_answers(
-        loss, added, learning_rate=1.0, names={**start, "l1": first.l1, "l2": first.l2}, show=False
-    )
     return {
-        "error": report.compare(
-            "The error, to the digits that the tutorial prints", "the tutorial",
-            [("|y − o|", "0.19", abs(float(data_of(first.l2_error)[0, 0])))],
-        ),
-        "plain": report.compare("The same program on plain NumPy arrays", "NumPy", held),
+        "graph": Graph(loss, names=first._asdict()),
+        "error": [("|y − o|", "0.19", abs(float(data_of(first.l2_error)[0, 0])))],
+        "plain": held,
         "shape": " × ".join(map(str, by_hand.shape)),
-        "deltas": report.compare(
-            "The program's deltas, and −∂E/∂net of the same neuron as recorded", "by hand", deltas
+        "deltas": deltas,
+        "claims": microbp.check_answers(
+            loss, added, learning_rate=1.0, names={**start, "l1": first.l1, "l2": first.l2}, show=False
         ),
-        "claims": report.claims(answers),
-        "corrected": report.compare(
-            "What the corrected lines add to W0, and −∂E/∂W0 as recorded", "corrected",
-            [(f"W0[{i},{j}]", float(x), -float(slopes["W0"][i, j])) for (i, j), x in np.ndenumerate(right)],
-        ),
+        "corrected": elements("W0", right, -slopes["W0"]),
         "cosine": cosine,
-        "gradients": report.gradients(microbp.check_gradients(loss, names={}, show=False)),
-        "operations": report.operations(loss),
+        "gradients": microbp.check_gradients(loss, names={}, show=False),
+        "operations": loss,
         "falling": Table(
             "The cost as it falls", (">evaluation", *(f">{name}" for name in both)),
             tuple((str(n), *(f"{each[n - 1]:.6e}" for each in both.values()))
                   for n in (1, 2, 10, 20, 50, ITERATIONS)),
         ),
-        "printed": report.compare(
-            "The tutorial's rule, and what the tutorial prints", "the tutorial",
-            _beside(PRINTED, costs, data_of(W["W0"]), data_of(W["W1"])),
-        ),
-        "reference": report.compare(
-            "Gradient descent", "reference", _beside(REFERENCE, true_costs, true_W0, true_W1)
-        ),
+        "printed": _beside(PRINTED, costs, data_of(W["W0"]), data_of(W["W1"])),
+        "reference": _beside(REFERENCE, true_costs, true_W0, true_W1),
         "end": costs[-1], "true_end": true_costs[ITERATIONS - 1],
+        "numbers": {
+            "cosine of the first update with steepest descent": cosine,
+            "gradients": {name: each.tolist() for name, each in slopes.items()},
+            "cost at each evaluation": both,
+            "weights after 100 updates": {
+                "the tutorial's rule": {name: data_of(each).tolist() for name, each in W.items()},
+                "gradient descent": {"W0": true_W0.tolist(), "W1": true_W1.tolist()},
+            },
+        },
     }  # fmt: skip
 
 
-def _beside(known: dict[str, Any], costs: list[float], W0: Any, W1: Any) -> list[tuple[str, str, float]]:
+def _beside(known: dict[str, Any], costs: list[float], W0: Any, W1: Any) -> list[tuple[str, Any, Any]]:
     """What is known, number by number, beside ours; its costs are called by their place."""
     rows = [(name, x, costs[int(name.split()[-1]) - 1]) for name, x in known.items() if name[0] == "c"]
-    for name, ours in (("W0", W0), ("W1", W1)):
-        rows += [(f"{name}[{i},{j}]", str(x), float(ours[i, j])) for (i, j), x in np.ndenumerate(known[name])]
-    return rows
+    return rows + elements("W0", known["W0"], W0) + elements("W1", known["W1"], W1)
 
 
 TUTORIAL = Tutorial(

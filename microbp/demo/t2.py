@@ -17,7 +17,7 @@ import microbp
 from microbp import data_of
 from microbp.answers import check_answers
 from microbp.check import check_gradients
-from microbp.demo.report import Mistake, Report, Tutorial, document
+from microbp.demo.report import Mistake, Tutorial, by_array, elements
 from microbp.layers import Affine, ReLU, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 from microbp.optim import SGD
 from microbp.tables import Table
@@ -37,8 +37,6 @@ DEVIATION = 0.1
 NET_SEED = 0
 SPLIT_SEED = 2024
 WANTED = 0.95
-#: Rounding errors of the two programs, as grown by all those steps.
-AFTER_TRAINING = 1e-10
 MISSING = "the digits come with scikit-learn: pip install 'microbp[demo]'"
 
 MISTAKES = (
@@ -162,32 +160,19 @@ def load() -> tuple[Floats, Any]:
 
 
 # ---------------------------------------------------------------------------------------- the figures
-def figures(report: Report) -> dict[str, Any]:
+def figures() -> dict[str, Any]:
     """The figures of the document, in its order; without scikit-learn those of the digits are left out."""
-    made: dict[str, Any] = _layers(report) | _softmax(report) | _gradients(report)
-    layer: Any = Relu()
-    refused = "it runs"
-    try:
-        layer.forward(np.array([[1.0, -1.0]]))
-    except AttributeError as error:
-        refused = f"AttributeError: {error}"
-    runs = report.hold("Relu().forward(x)", "the tutorial", "runs", refused, refused == "it runs")
-    made["refused"] = f"    {refused}"
-    made["runs"] = Table(
-        "What the tutorial's TwoLayerNet does", ("", "the tutorial", "Python", "verdict"),
-        ((runs.name, "runs", refused.partition(":")[0], runs.verdict),),
-    )  # fmt: skip
-    made |= _overwritten(report)
+    made = _layers() | _softmax() | _gradients() | _mistakes()
     try:
         images, labels = load()
     except ImportError:
-        report.skipped = report.numbers["skipped"] = MISSING
-        return made | {"digits": f"SKIPPED: {MISSING}", "read": "no digits read"}
-    digits = _digits(report, images, labels)
-    return made | {"digits": document("t2_digits.md", digits), "read": digits["read"]}
+        made["numbers"]["skipped"] = MISSING
+        return made | {"skipped": MISSING, "read": "no digits read"}
+    digits = _digits(images, labels)
+    return made | digits | {"numbers": made["numbers"] | digits["numbers"]}
 
 
-def _layers(report: Report) -> dict[str, Any]:
+def _layers() -> dict[str, Any]:
     rng = np.random.default_rng(1)
     x, dout = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
     W, b = rng.normal(size=(5, 3)), rng.normal(size=3)
@@ -207,53 +192,55 @@ def _layers(report: Report) -> dict[str, Any]:
         ("SoftmaxWithLoss: (y − t)/batch", (softmax(x) - t) / len(x), last.backward()),
     ]
     relu.forward([[0.0]])
-    return {
-        "layers": report.arrays("Gradients of the layers", "by hand", rows),
-        "at_zero": relu.backward([[1.0]])[0, 0],
-    }
+    return {"layers": rows, "at_zero": relu.backward([[1.0]])[0, 0]}
 
 
-def _softmax(report: Report) -> dict[str, Any]:
+def _softmax() -> dict[str, Any]:
     logits, t = np.array([[0.3, 2.9, 4.0]]), np.array([[1.0, 0.0, 0.0]])
     layer = SoftmaxWithLoss()
     loss = layer.forward(logits, t)
     dx, p = layer.backward(), softmax(logits)
     slopes = p - t
-    rows = [("−log p0", -math.log(p[0, 0]), loss.data)]
-    rows += [(f"∂loss/∂logit {k}", float(slopes[0, k]), float(dx[0, k])) for k in range(3)]
     return {
         "sample": Table(
             "The sample", ("class", ">logit", ">p", ">t", ">p − t"),
             tuple((str(k), f"{logits[0, k]:.1f}", f"{p[0, k]:.9f}", f"{t[0, k]:.0f}", f"{slopes[0, k]:+.9f}")
                   for k in range(3)),
         ),
-        "softmax": report.compare("The loss, and the gradients as recorded", "p − t", rows),
+        "softmax": [
+            ("−log p0", -math.log(p[0, 0]), loss.data),
+            *((f"∂loss/∂logit {k}", float(slopes[0, k]), float(dx[0, k])) for k in range(3)),
+        ],
     }  # fmt: skip
 
 
-def _gradients(report: Report) -> dict[str, Any]:
+def _gradients() -> dict[str, Any]:
     net = TwoLayerNet(6, 5, 4, weight_init_std=0.5, seed=2)
     x, t = np.random.default_rng(2).normal(size=(3, 6)), one_hot([0, 3, 1], 4)
     gradient, numerical = net.gradient(x, t), net.numerical_gradient(x, t)
     checked = check_gradients(lambda: net.loss(x, t), net.params, claimed=gradient, names={}, show=False)
     loss, known = by_hand(net.state(), x, t)
-    report.numbers["average difference"] = {
-        name: float(np.mean(np.abs(gradient[name] - numerical[name]))) for name in gradient
-    }
-    rows = [(f"d{name}", known[name], gradient[name]) for name in known]
+    apart = {name: float(np.mean(np.abs(gradient[name] - numerical[name]))) for name in gradient}
     return {
-        "numerical": report.gradients(checked, gradient),
-        "loss": report.compare("The loss", "by hand", [("loss of the batch", loss, net.loss(x, t).data)]),
-        "by_hand": report.arrays("The same gradients, and the tutorial's in NumPy", "by hand", rows),
-        "operations": report.operations(net.loss(x, t)),
+        "numerical": by_array(checked, gradient),
+        "loss": [("loss of the batch", loss, net.loss(x, t).data)],
+        "by_hand": [(f"d{name}", known[name], gradient[name]) for name in known],
+        "operations": net.loss(x, t),
+        "numbers": {"average difference": apart},
     }
 
 
-def _overwritten(report: Report) -> dict[str, Any]:
-    """A net with a skip past relu: its gradient by a dout that is overwritten, and by a copy."""
+def _mistakes() -> dict[str, Any]:
+    """A method by another name; and a net with a skip past relu, by a dout overwritten, and by a copy."""
+    layer: Any = Relu()
+    refused = "it runs"
+    try:
+        layer.forward(np.array([[1.0, -1.0]]))
+    except AttributeError as error:
+        refused = f"AttributeError: {error}"
     first = Affine([[0.7, 2.3, -1.7], [-0.1, 1.2, 1.1]], [1.4, 0.2, 1.2])
     second = Affine([[2.4, 0.9], [1.3, -0.6], [-2.0, -0.3]], [-0.1, 1.2])
-    relu, last, layer = ReLU(), SoftmaxWithLoss(), Relu()
+    relu, last = ReLU(), SoftmaxWithLoss()
     x, t = np.array([[-0.4, 0.1], [0.1, 1.7]]), one_hot([0, 1], 2)
     z = first(x)
     h = relu(z) + z
@@ -265,24 +252,19 @@ def _overwritten(report: Report) -> dict[str, Any]:
     handed = dh.copy()
     wrong = np.dot(x.T, layer.backward(handed) + handed)
     right = np.dot(x.T, layer.backward(dh.copy()) + dh)
-    shown = tuple(
-        (f"sample {i}, neuron {j}", f"{at:+.2f}", f"{dh[i, j]:+.6f}", f"{handed[i, j]:+.6f}")
-        for (i, j), at in np.ndenumerate(data_of(z))
-    )
-
-    def beside(title: str, source: str, known: Any) -> Table:
-        rows = [(f"dW1[{i},{j}]", float(x), float(true[i, j])) for (i, j), x in np.ndenumerate(known)]
-        return report.compare(f"∂loss/∂W1 with {title}, and as recorded", source, rows)
-
     held = {"W1": first.W, "z": z, "h": h, "y": y}
     return {
+        "refused": f"    {refused}",
+        "runs": [("Relu().forward(x)", "it runs", refused.partition(":")[0])],
         "handed": Table(
-            "What relu.backward(dh) leaves of dh", ("", ">z", ">dh before", ">dh afterwards"), shown
+            "What relu.backward(dh) leaves of dh", ("", ">z", ">dh before", ">dh afterwards"),
+            tuple((f"sample {i}, neuron {j}", f"{at:+.2f}", f"{dh[i, j]:+.6f}", f"{handed[i, j]:+.6f}")
+                  for (i, j), at in np.ndenumerate(data_of(z))),
         ),
-        "overwritten": beside("dout overwritten", "overwritten", wrong),
-        "copied": beside("a copy handed in", "copied", right),
-        "claims": report.claims(check_answers(loss, {"W1": wrong}, names=held, show=False)),
-    }
+        "overwritten": elements("dW1", wrong, true),
+        "copied": elements("dW1", right, true),
+        "claims": check_answers(loss, {"W1": wrong}, names=held, show=False),
+    }  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- learning digits
@@ -299,14 +281,10 @@ def _fitted(x: Floats, t: Any, epochs: int) -> tuple[TwoLayerNet, Any]:
     return net, history
 
 
-def _digits(report: Report, images: Floats, labels: Any) -> dict[str, Any]:
-    training, test = split(labels, SPLIT_SEED)
-    x, t = images[training], labels[training]
+def _digits(images: Floats, labels: Any) -> dict[str, Any]:
+    parts = split(labels, SPLIT_SEED)
+    x, t = images[parts.training], labels[parts.training]
     seen = {row.tobytes() for row in x}
-    apart = [
-        ("test digits among the training digits", "0", len({*training.tolist()} & {*test.tolist()})),
-        ("test images that equal a training image", "0", sum(images[row].tobytes() in seen for row in test)),
-    ]
     few = 3 * BATCH
     net = _net()
     for start in range(0, few, BATCH):
@@ -314,32 +292,60 @@ def _digits(report: Report, images: Floats, labels: Any) -> dict[str, Any]:
         gradient = net.gradient(x[rows], t[rows])
         net.load_state({name: w - RATE * gradient[name] for name, w in net.state().items()})
     written, state = net.state(), _fitted(x[:few], t[:few], 1)[0].state()
-    made = {
-        "apart": report.compare("Nothing is both learned and tested", "wanted", apart),
-        "steps": report.arrays(
-            "The parameters after three mini-batches: by these lines, and by microbp's fit", "the four steps",
-            [(f"{name} after 3 steps", written[name], state[name]) for name in state],
-        ),
-        "epochs": EPOCHS,
-    }  # fmt: skip
     net, history = _fitted(x, t, EPOCHS)
-    marks = [n for n in (1, 2, 3, 5, 10) if n < EPOCHS] + [EPOCHS]
-    made["falling"] = Table(
-        "The cost as it falls: the mean over the mini-batches of an epoch", (">epoch", ">cost"),
-        tuple((str(n), f"{history.cost[n - 1]:.6f}") for n in marks),
-    )  # fmt: skip
     known, p = _by_numpy(x, t)
-    ends = [("cost of each epoch", known, history.cost)]
-    ends += [(f"{name} after the last step", p[name], each) for name, each in net.state().items()]
-    title = "The same training in NumPy with hand-written gradients"
-    made["numpy"] = report.arrays(title, "NumPy", ends, AFTER_TRAINING)
-    report.numbers["settings"] = {
-        "hidden": HIDDEN, "batch": BATCH, "learning rate": RATE, "epochs": EPOCHS,
-        "weight_init_std": DEVIATION, "seed of the net": NET_SEED, "seed of the split": SPLIT_SEED,
+    right = forward(net.state(), images)[2].argmax(axis=1) == labels
+    truth, read = labels[parts.test], forward(net.state(), images[parts.test])[2].argmax(axis=1)
+    counts = {name: (len(rows), int(np.sum(right[rows]))) for name, rows in parts._asdict().items()}
+    accuracy = net.accuracy(images[parts.test], truth)
+    total, good = counts["test"]
+    marks = [n for n in (1, 2, 3, 5, 10) if n < EPOCHS] + [EPOCHS]
+    missed = np.flatnonzero(read != truth)[:4]
+    return {
+        "total": len(labels),
+        "apart": [
+            ("test digits among the training digits", "0",
+             len({*parts.training.tolist()} & {*parts.test.tolist()})),
+            ("test images that equal a training image", "0",
+             sum(images[row].tobytes() in seen for row in parts.test)),
+        ],
+        "steps": [(f"{name} after 3 steps", written[name], state[name]) for name in state],
+        "epochs": EPOCHS,
+        "falling": Table(
+            "The cost as it falls: the mean over the mini-batches of an epoch", (">epoch", ">cost"),
+            tuple((str(n), f"{history.cost[n - 1]:.6f}") for n in marks),
+        ),
+        "numpy": [
+            ("cost of each epoch", known, history.cost),
+            *((f"{name} after the last step", p[name], each) for name, each in net.state().items()),
+        ],
+        "accuracy": Table(
+            "How many it reads rightly", ("", ">digits", ">right", ">accuracy"),
+            tuple((f"{name} digits", str(n), str(k), f"{k / n:.4f}") for name, (n, k) in counts.items()),
+        ),
+        "enough": [("test accuracy", f"≥ {WANTED}", accuracy)],
+        "error": math.sqrt(accuracy * (1.0 - accuracy) / total),
+        "counted": [(f"accuracy of the {total} test digits", good / total, accuracy)],
+        "classes": Table(
+            "The test digits by class", ("digit", *(f">{k}" for k in range(10))),
+            (("held out", *(str(int(np.sum(truth == k))) for k in range(10))),
+             ("read rightly", *(str(int(np.sum((truth == k) & (read == k)))) for k in range(10)))),
+        ),
+        "misread": _drawn([(images[parts.test[k]], f"{truth[k]}, read as {read[k]}") for k in missed]),
+        "read": f"{good} of {total} digits read that it has not seen",
+        "numbers": {
+            "settings": {
+                "hidden": HIDDEN, "batch": BATCH, "learning rate": RATE, "epochs": EPOCHS,
+                "weight_init_std": DEVIATION, "seed of the net": NET_SEED, "seed of the split": SPLIT_SEED,
+            },
+            "cost of each epoch": history.cost,
+            "engine": history.engine,
+            "accuracy": {"test": accuracy, "training": counts["training"][1] / counts["training"][0]},
+            "test digits": {
+                "row in the data set": parts.test.tolist(), "digit": truth.tolist(), "read as": read.tolist(),
+            },
+        },
     }  # fmt: skip
-    report.numbers["cost of each epoch"] = history.cost
-    report.numbers["engine"] = history.engine
-    return made | _accuracy(report, net, images, labels, Split(training, test))
 
 
 def _by_numpy(x: Floats, t: Any) -> tuple[list[float], dict[str, Any]]:
@@ -354,41 +360,6 @@ def _by_numpy(x: Floats, t: Any) -> tuple[list[float], dict[str, Any]]:
             p = {name: w - RATE * gradient[name] for name, w in p.items()}
         costs.append(total / len(x))
     return costs, p
-
-
-def _accuracy(report: Report, net: TwoLayerNet, images: Floats, labels: Any, parts: Split) -> dict[str, Any]:
-    said = forward(net.state(), images)[2].argmax(axis=1)
-    right = said == labels
-    counts = {name: (len(rows), int(np.sum(right[rows]))) for name, rows in parts._asdict().items()}
-    truth, read = labels[parts.test], said[parts.test]
-    accuracy = net.accuracy(images[parts.test], truth)
-    enough = report.hold("test accuracy", "wanted", f"at least {WANTED}", accuracy, accuracy >= WANTED)
-    told = {"training": ("", ""), "test": (str(enough.known), enough.verdict)}
-    total, good = counts["test"]
-    missed = parts.test[~right[parts.test]][:4]
-    report.numbers["accuracy"] = {"test": accuracy, "training": counts["training"][1] / counts["training"][0]}
-    report.numbers["test digits"] = {
-        "row in the data set": parts.test.tolist(), "digit": truth.tolist(), "read as": read.tolist(),
-    }  # fmt: skip
-    return {
-        "accuracy": Table(
-            "How many it reads rightly", ("", ">digits", ">right", ">accuracy", "wanted", "verdict"),
-            tuple((f"{name} digits", str(n), str(k), f"{k / n:.4f}", *told[name])
-                  for name, (n, k) in counts.items()),
-        ),
-        "error": math.sqrt(accuracy * (1.0 - accuracy) / total),
-        "counted": report.compare(
-            "net.accuracy, and what the same net in NumPy reads rightly", "counted",
-            [(f"accuracy of the {total} test digits", good / total, accuracy)],
-        ),
-        "classes": Table(
-            "The test digits by class", ("digit", *(f">{k}" for k in range(10))),
-            (("held out", *(str(int(np.sum(truth == k))) for k in range(10))),
-             ("read rightly", *(str(int(np.sum((truth == k) & (read == k)))) for k in range(10)))),
-        ),
-        "misread": _drawn([(images[k], f"{labels[k]}, read as {said[k]}") for k in missed]),
-        "read": f"{good} of {total} digits read that it has not seen",
-    }  # fmt: skip
 
 
 def _drawn(digits: list[tuple[Floats, str]]) -> str:

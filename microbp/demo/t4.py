@@ -12,7 +12,7 @@ from typing import Any
 
 import microbp
 from microbp import Graph, UndefinedOperation, Value, group
-from microbp.demo.report import Mistake, Report, Tutorial
+from microbp.demo.report import Mistake, Tutorial
 from microbp.tables import Table
 
 __all__ = ["TUTORIAL", "by_hand", "network", "train", "variables"]
@@ -148,7 +148,7 @@ def _descend(*, early: bool) -> dict[int, dict[str, float]]:
 
 
 # ------------------------------------------------------------------------------------------- the figures
-def figures(report: Report) -> dict[str, Any]:
+def figures() -> dict[str, Any]:
     """The figures of the document, in its order."""
     p = variables()
     before = microbp.record_sites()  # the page shows the line of each operation
@@ -158,28 +158,59 @@ def figures(report: Report) -> dict[str, Any]:
         value.name = name
     loss, v = net["E"], p | net
     loss.backward()
-    graph = report.graph = Graph(loss)
+    graph = Graph(loss)
     grad = {name: microbp.grad(loss, p[name]) for name in START}
-    report.numbers["gradients"] = grad
-    forward = [(name, known, net[name].data) for name, known in FORWARD.items()]
-    backward = [(f"∂{of}/∂{by}", known, microbp.grad(v[of], v[by])) for (of, by), known in BACKWARD.items()]
-    updated = [(name, known, START[name] - RATE * grad[name]) for name, known in UPDATED.items()]
-    made: dict[str, Any] = {
+    weights, both = train(WEIGHTS, UPDATES), train(START, UPDATES)
+    early = _descend(early=True)  # as the example, which updates w5 … w8 before it needs them
+    marks = [n for n in (0, 1, 10, 100, 1_000) if n < UPDATES] + [UPDATES]
+
+    def rows(known: Any, history: Any, mark: str = "") -> list[tuple[str, str, float]]:
+        return [(f"{name}{mark}", printed, history[UPDATES if n == LAST else n][key])
+                for name, printed, n, key in known]  # fmt: skip
+
+    claims = by_hand({**START, **INPUTS, **TARGETS}, early=True)
+    claims = {name: claims[name] for name in ("w1", "w5", "w6", "w7", "w8")}
+    return _misprint(net["net_h1"].data) | {
+        "graph": graph,
         "rate": RATE,
-        "forward": report.compare("What the example prints, to the digits it prints", EXAMPLE, forward),
-        "w5": report.explanation(microbp.explain(graph, "w5", rate=RATE)),
-        "w1": report.explanation(microbp.explain(graph, "w1", rate=RATE)),
-        "backward": report.compare("What the example prints of 2 and 3", EXAMPLE, backward),
-        "gradients": report.gradients(
-            microbp.check_gradients(loss, [p[name] for name in START], names={}, show=False)
+        "forward": [(name, known, net[name].data) for name, known in FORWARD.items()],
+        "w5": microbp.explain(graph, "w5", rate=RATE),
+        "w1": microbp.explain(graph, "w1", rate=RATE),
+        "backward": [
+            (f"∂{of}/∂{by}", known, microbp.grad(v[of], v[by])) for (of, by), known in BACKWARD.items()
+        ],
+        "gradients": microbp.check_gradients(loss, [p[name] for name in START], names={}, show=False),
+        "operations": loss,
+        "updated": [(name, known, START[name] - RATE * grad[name]) for name, known in UPDATED.items()],
+        "start": weights[0]["E"], "end": weights[-1]["E"],
+        "falling": Table(
+            "E as it falls", (">updates", ">weights learn", ">weights and biases learn"),
+            tuple((f"{n:,}", f"{weights[n]['E']:.9f}", f"{both[n]['E']:.9f}") for n in marks),
         ),
-        "operations": report.operations(loss),
-        "updated": report.compare(f"The weights after one update, w − {RATE}·∂E/∂w", EXAMPLE, updated),
-    }
-    return made | _misprint(report, net["net_h1"].data) | _trained(report, loss)
+        "weights": rows(REFERENCE, weights),
+        "biases": rows(REFERENCE_BIASES, both),
+        "plain": [("E after 10,000", _descend(early=False)[UPDATES]["E"], weights[-1]["E"])],
+        "late": rows(TRAINED, weights),
+        "early": rows(TRAINED, early, ", early"),
+        "digits": [
+            ("E as printed", "0.0000351085", early[UPDATES]["E"]),
+            ("E without the 1", "0.000035085", early[UPDATES]["E"]),
+        ],
+        "claims": microbp.check_answers(loss, claims, learning_rate=RATE, names={}, show=False),
+        "numbers": {
+            "gradients": grad,
+            "after the last update": {"weights learn": weights[-1], "weights and biases learn": both[-1]},
+            "E": {
+                "updates": marks,
+                "weights learn": [weights[n]["E"] for n in marks],
+                "weights and biases learn": [both[n]["E"] for n in marks],
+            },
+        },
+    }  # fmt: skip
 
 
-def _misprint(report: Report, net_h1: float) -> dict[str, Any]:
+def _misprint(net_h1: float) -> dict[str, Any]:
+    """The tutorial's σ, with a wrong sign."""
     z = Value(net_h1, name="z")
     plus, minus = 1.0 / (1.0 + microbp.exp(-z)), 1.0 / (1.0 - microbp.exp(-z))
     y, h1 = minus.data, FORWARD["h1"]
@@ -188,62 +219,10 @@ def _misprint(report: Report, net_h1: float) -> dict[str, Any]:
     except UndefinedOperation as error:
         refused = str(error).partition(" [")[0]  # without the line of this file
     return {
-        "sigmoid": report.compare(
-            "h1 of the example", EXAMPLE, [("1/(1 + e^−z)", h1, plus.data), ("1/(1 − e^−z)", h1, y)]
-        ),
+        "sigmoid": [("1/(1 + e^−z)", h1, plus.data), ("1/(1 − e^−z)", h1, y)],
         "refused": f"    microbp: {refused}",
-        "slope": report.compare(
-            "f′ of the misprint", "f(1 − f)", [("f′(net_h1)", y * (1.0 - y), microbp.grad(minus, z))]
-        ),
+        "slope": [("f′(net_h1)", y * (1.0 - y), microbp.grad(minus, z))],
     }
-
-
-def _trained(report: Report, loss: Value) -> dict[str, Any]:
-    """Both trainings, and the example's, which updates w5 … w8 too early."""
-    weights, both, early = train(WEIGHTS, UPDATES), train(START, UPDATES), _descend(early=True)
-    report.numbers["after the last update"] = {
-        "weights learn": weights[-1], "weights and biases learn": both[-1],
-    }  # fmt: skip
-    marks = [n for n in (0, 1, 10, 100, 1_000) if n < UPDATES] + [UPDATES]
-    falling = [(f"{n:,}", f"{weights[n]['E']:.9f}", f"{both[n]['E']:.9f}") for n in marks]
-    report.numbers["E"] = {
-        "updates": marks,
-        "weights learn": [weights[n]["E"] for n in marks],
-        "weights and biases learn": [both[n]["E"] for n in marks],
-    }
-
-    def rows(known: Any, history: Any, mark: str = "") -> list[tuple[str, str, float]]:
-        return [(f"{name}{mark}", printed, history[UPDATES if n == LAST else n][key])
-                for name, printed, n, key in known]  # fmt: skip
-
-    claims = by_hand({**START, **INPUTS, **TARGETS}, early=True)
-    claims = {name: claims[name] for name in ("w1", "w5", "w6", "w7", "w8")}
-    plain = [("E after 10,000", _descend(early=False)[UPDATES]["E"], weights[-1]["E"])]
-    digits = [
-        ("E as printed", "0.0000351085", early[UPDATES]["E"]),
-        ("E without the 1", "0.000035085", early[UPDATES]["E"]),
-    ]
-    return {
-        "start": weights[0]["E"], "end": weights[-1]["E"],
-        "falling": Table(
-            "E as it falls", (">updates", ">weights learn", ">weights and biases learn"), tuple(falling)
-        ),
-        "weights": report.compare("Weights learn", "reference", rows(REFERENCE, weights)),
-        "biases": report.compare("Weights and biases learn", "reference", rows(REFERENCE_BIASES, both)),
-        "plain": report.compare(
-            "Weights learn, by gradients written by hand in plain floats", "by hand", plain
-        ),
-        "late": report.compare(
-            "Hidden gradients from w5 … w8 as they were", EXAMPLE, rows(TRAINED, weights)
-        ),
-        "early": report.compare(
-            "Hidden gradients from w5 … w8 updated first", EXAMPLE, rows(TRAINED, early, ", early")
-        ),
-        "digits": report.compare("E after 10,000 updates, w5 … w8 updated first", EXAMPLE, digits),
-        "claims": report.claims(
-            microbp.check_answers(loss, claims, learning_rate=RATE, names={}, show=False)
-        ),
-    }  # fmt: skip
 
 
 TUTORIAL = Tutorial(

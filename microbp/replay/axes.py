@@ -14,8 +14,8 @@ element by element is ``contract(delta, local, operand.axes)``.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
@@ -23,12 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.replay.trees import (
+from microbp.replay.code import (
     Tree,
     call,
     index,
     is_number,
-    matmul,
     method,
     mul,
     name,
@@ -36,10 +35,13 @@ from microbp.replay.trees import (
     number,
     reshaped,
     transposed,
-)
-from microbp.sweeps import Integers
+)  # fmt: skip
+from microbp.sweeps import Floats, Integers
 
-__all__ = ["Array", "Axes", "Operand", "Piece", "arranged", "basic", "contract", "full", "joined", "mapping"]
+__all__ = [
+    "Array", "Axes", "Operand", "Piece", "arranged", "basic", "contract", "elementwise", "full", "in_order",
+    "whole",
+]  # fmt: skip
 
 Axes = tuple[str, ...]
 #: How long each axis is; that of the samples, ``n``, is known only when the program runs.
@@ -55,20 +57,77 @@ class Array:
     shape: tuple[int, ...]
     #: Whether the batch is its first axis, before ``shape``.
     varies: bool = False
+    #: Of parameters, for each element its index in the vector of all.
+    members: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def size(self) -> int:
         """How many values of one sample it holds."""
         return prod(self.shape)
 
+    @property
+    def axes(self) -> Axes:
+        """The axes of all of it."""
+        return (*["n"] * self.varies, *(f"p{at}" for at in range(len(self.shape))))
 
-class Operand(NamedTuple):
-    """An index map: the place in an array, or the number, for each index of its axes."""
+    def view(self, vector: Floats) -> Floats | None:
+        """The array as a view of a vector of all parameters; None where its strides in it are uneven."""
+        members = self.members
+        if not members.size:
+            return None
+        strides = []
+        for axis in range(members.ndim):
+            steps = np.diff(members, axis=axis)
+            if steps.size and (steps != steps.flat[0]).any():
+                return None
+            strides.append(vector.strides[0] * int(steps.flat[0]) if steps.size else 0)
+        start: Floats = vector[members.flat[0] :]
+        return np.lib.stride_tricks.as_strided(start, self.shape, strides, writeable=vector.flags.writeable)
 
-    array: Array | None
-    axes: Axes
-    #: Its shape is that of the axes; numbers where there is no array.
-    places: npt.NDArray[Any]
+
+@dataclass(eq=False)
+class Operand:
+    """What stands at one place among the operands of a group: an index map into one array, or numbers."""
+
+    #: Which array.
+    home: int
+    #: The places, or the numbers: one for each member of the group, or a row for each; then along ``axes``.
+    held: npt.NDArray[Any]
+    axes: Axes = ()
+
+    def __post_init__(self) -> None:
+        #: How many elements it has for each member.
+        self.width = int(self.held.shape[1]) if self.held.ndim > 1 else 1
+
+    def along(self, array: Array | None, axes: Axes, shape: tuple[int, ...], *, lone: bool = True) -> Operand:
+        """Itself along ``axes``, without those along which it does not change.
+
+        An axis of one element stays where the array has one for it, unless it is not to, with ``lone``: then
+        (1, 3) @ (3, n) is a product, and what a sample has one of is a column (n, 1).
+
+        >>> Operand(-1, np.array([[1.0, 2.0], [1.0, 2.0]])).along(None, ("i", "k"), (2, 2)).axes
+        ('k',)
+        """
+        kept, held = [], self.held.reshape(shape)
+        for at, word in enumerate(axes):
+            line = held.take([0], axis=at)
+            if held.shape[at] > 1 and not _same(held, line):
+                kept.append(word)
+                line = held
+            elif held.shape[at] == 1 and lone and array is not None:
+                column = held.ndim == 1 and (array.varies or array.shape == (1,))
+                if column or (held.size > 1 and len(array.shape) == 2):
+                    kept.append(word)
+            held = line
+        sizes = [size for word, size in zip(axes, held.shape, strict=True) if word in kept]
+        self.axes, self.held = tuple(kept), held.reshape(sizes)
+        return self
+
+
+def _same(held: npt.NDArray[Any], line: npt.NDArray[Any]) -> bool:
+    if held.dtype == float:  # 0.0 is not -0.0, and nan is nan
+        return bool((held.view(np.int64) == np.ascontiguousarray(line).view(np.int64)).all())
+    return bool((held == line).all())
 
 
 class Piece(NamedTuple):
@@ -91,49 +150,18 @@ class Piece(NamedTuple):
         if "" not in self.dims:
             return self
         match self.tree:  # of a column that was taken the place is taken
-            case ast.Subscript(value=whole, slice=ast.Tuple(elts=[rows, ast.Slice(lower=place)])):
+            case ast.Subscript(value=array, slice=ast.Tuple(elts=[rows, ast.Slice(lower=place)])):
                 if place and self.dims[1:] == ("",):
-                    return Piece(index(whole, rows, place), self.axes)
+                    return Piece(index(array, rows, place), self.axes)
         return Piece(index(self.tree, *(slice(None) if each else 0 for each in self.dims)), self.axes)
 
-    @staticmethod
-    def laid(tree: Tree, layout: Axes, axes: Axes) -> Piece:
-        """The piece of a tree with the dimensions of ``layout``, of one element for those not in ``axes``."""
-        dims = [axis if axis in axes else "" for axis in layout]
-        return Piece(tree, tuple(dims[dims.index(axes[0]) :]) if axes else ())
+
+def whole(array: Array) -> Piece:
+    """All of an array."""
+    return Piece(name(array.name), array.axes)
 
 
-# ------------------------------------------------------------------------------------------ to read
-def mapping(array: Array | None, held: npt.NDArray[Any], axes: Axes, *, lone: bool = True) -> Operand:
-    """The map for places, or numbers, along ``axes``, without those along which they do not change.
-
-    An axis of one element stays where the array has one for it, unless it is not to, with ``lone``: then
-    (1, 3) @ (3, n) is a product, and what a sample has one of is a column (n, 1).
-
-    >>> mapping(None, np.array([[1.0, 2.0], [1.0, 2.0]]), ("i", "k")).axes
-    ('k',)
-    """
-    kept = []
-    for at, word in enumerate(axes):
-        line = held.take([0], axis=at)
-        if held.shape[at] > 1 and not _same(held, line):
-            kept.append(word)
-            line = held
-        elif held.shape[at] == 1 and lone and array is not None:
-            column = held.ndim == 1 and (array.varies or array.shape == (1,))
-            if column or (held.size > 1 and len(array.shape) == 2):
-                kept.append(word)
-        held = line
-    shape = [size for word, size in zip(axes, held.shape, strict=True) if word in kept]
-    return Operand(array, tuple(kept), held.reshape(shape))
-
-
-def _same(held: npt.NDArray[Any], line: npt.NDArray[Any]) -> bool:
-    if held.dtype == float:  # 0.0 is not -0.0, and nan is nan
-        return bool((held.view(np.int64) == np.ascontiguousarray(line).view(np.int64)).all())
-    return bool((held == line).all())
-
-
+# -------------------------------------------------------------------------------------------- to view
 def basic(array: Array, places: Integers) -> tuple[Tree, list[int]] | None:
     """The places as a view of the array, and the order of its axes; None where strides are uneven."""
     base, lead = name(array.name), [slice(None)] * array.varies
@@ -252,8 +280,8 @@ def _permuted(tree: Tree, axes: Axes, order: Axes) -> Tree:
     if len(axes) == 2:
         return transposed(tree)
     if len(moved) == 2:
-        return method(tree, "swapaxes", *map(ast.Constant, moved))
-    return method(tree, "transpose", *(ast.Constant(axes.index(each)) for each in order))
+        return method(tree, "swapaxes", *moved)
+    return method(tree, "transpose", *(axes.index(each) for each in order))
 
 
 def full(piece: Piece, axes: Axes, sizes: Sizes) -> Tree:
@@ -263,9 +291,12 @@ def full(piece: Piece, axes: Axes, sizes: Sizes) -> Tree:
     if all(each in piece.axes or (at > first and sizes[each] == 1) for at, each in enumerate(axes)):
         return tree
     if piece.axes == axes[:-1] and len(axes) > 1:
-        return call("np.repeat", tree, ast.Constant(sizes[axes[-1]]), axis=ast.Constant(len(axes) - 1))
-    shape = ast.Tuple([name("n") if sizes[axis] is None else ast.Constant(sizes[axis]) for axis in axes])
-    return call("np.broadcast_to", tree, shape)
+        return call("np.repeat", tree, sizes[axes[-1]], axis=len(axes) - 1)
+    return call("np.broadcast_to", tree, _lengths(axes, sizes))
+
+
+def _lengths(axes: Axes, sizes: Sizes) -> tuple[Any, ...]:
+    return tuple(name("n") if sizes[axis] is None else sizes[axis] for axis in axes)
 
 
 def _folded(piece: Piece, groups: Sequence[Axes], sizes: Sizes) -> Tree:
@@ -278,7 +309,7 @@ def _folded(piece: Piece, groups: Sequence[Axes], sizes: Sizes) -> Tree:
     shape: list[Any] = []
     for group in groups:
         known = [sizes[axis] for axis in group]
-        alone = name("n") if len(known) == 1 else ast.UnaryOp(ast.USub(), ast.Constant(1))
+        alone = name("n") if len(known) == 1 else -1
         shape.append(alone if None in known else prod(size or 1 for size in known))
     return reshaped(tree, *shape)
 
@@ -286,7 +317,7 @@ def _folded(piece: Piece, groups: Sequence[Axes], sizes: Sizes) -> Tree:
 def _unfolded(tree: Tree, groups: Sequence[Axes], sizes: Sizes) -> Piece:
     axes = tuple(axis for group in groups for axis in group)
     if any(len(group) > 1 for group in groups):
-        tree = reshaped(tree, *(name("n") if sizes[axis] is None else sizes[axis] for axis in axes))
+        tree = reshaped(tree, *_lengths(axes, sizes))
     return Piece(tree, axes)
 
 
@@ -294,7 +325,7 @@ def _unfolded(tree: Tree, groups: Sequence[Axes], sizes: Sizes) -> Piece:
 def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Piece:
     """Σ left · right over the axes of ``sizes`` that are not in ``out``.
 
-    >>> from microbp.replay.trees import text
+    >>> from microbp.replay.code import text
     >>> sizes = {"n": None, "i": 3, "k": 2}
     >>> held = (("x", "nk"), ("W", "ik"), ("d", "ni"))
     >>> x, W, delta = (Piece(name(word), tuple(axes)) for word, axes in held)
@@ -308,27 +339,31 @@ def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Pie
     left = _summed(left, [axis for axis in left.axes if axis not in out and axis not in right.axes], sizes)
     right = _summed(right, [axis for axis in right.axes if axis not in out and axis not in left.axes], sizes)
     inner = tuple(axis for axis in left.axes if axis in right.axes and axis not in out)
-    made = _matrices(left, right, inner, tuple(out), sizes) if inner else _product(left, right, tuple(sizes))
+    made = _matrices(left, right, inner, tuple(out), sizes) if inner else elementwise(mul, left, right)
     for axis in missing:
         length = sizes[axis]
         made = Piece(mul(name("n") if length is None else number(float(length)), made.tree), made.dims)
     return made
 
 
-def _product(left: Piece, right: Piece, layout: Axes) -> Piece:
-    """``left * right``, element by element."""
-    if 1.0 in (is_number(left.tree), is_number(right.tree)):
-        return right if is_number(left.tree) == 1.0 else left
-    return joined(mul, left, right, layout)
-
-
-def joined(make: Callable[[Tree, Tree], Tree], left: Piece, right: Piece, layout: Axes) -> Piece:
-    """What ``make`` makes of two pieces, element by element, along their axes in the order of ``layout``."""
-    dims = tuple(axis for axis in layout if axis in left.axes or axis in right.axes)
-    wide = max(left.dims, right.dims, key=len)
+def elementwise(make: Callable[..., Tree], *operands: Piece | float) -> Piece:
+    """What ``make`` makes of pieces and numbers, element by element: along the axes that any of them has."""
+    pieces = [each if isinstance(each, Piece) else Piece(number(each, "np.")) for each in operands]
+    dims = _in_order(axis for each in pieces for axis in each.axes)
+    wide = max((each.dims for each in pieces), key=len)
     if tuple(filter(None, wide)) == dims:
         dims = wide
-    return Piece(make(arranged(left, dims), arranged(right, dims)), dims)
+    return Piece(make(*(arranged(each, dims) for each in pieces)), dims)
+
+
+def in_order(piece: Piece | float) -> Piece:
+    """A piece, or that of a number, with its axes in the order of :func:`elementwise`."""
+    return elementwise(lambda tree: tree, piece)
+
+
+def _in_order(axes: Iterable[str]) -> Axes:
+    """The axes as they stand in every array: samples, members, terms."""
+    return tuple(sorted({*axes}, key=lambda axis: ("njikop".index(axis[0]), axis)))
 
 
 def _summed(piece: Piece, axes: Sequence[str], sizes: Sizes) -> Piece:
@@ -352,7 +387,7 @@ def _summed(piece: Piece, axes: Sequence[str], sizes: Sizes) -> Piece:
             return Piece(mul(number(-1.0), found.tree), found.dims)
     if not rest:
         return Piece(method(piece.tree, "sum"))
-    over = ast.Constant(places[0]) if len(places) == 1 else ast.Tuple([*map(ast.Constant, places)])
+    over = places[0] if len(places) == 1 else tuple(places)
     return Piece(method(piece.tree, "sum", axis=over), rest)
 
 
@@ -364,18 +399,22 @@ def _matrices(left: Piece, right: Piece, inner: Axes, out: Axes, sizes: Sizes) -
     if rows and columns and out.index(rows[0]) > out.index(columns[0]):
         left, right, rows, columns = right, left, columns, rows
     if batch and not (batch == ("n",) and (rows or columns)):
-        return _summed(_product(left, right, tuple(sizes)), inner, sizes)
+        return _summed(elementwise(mul, left, right), inner, sizes)
     if not rows and columns and (batch or right.axes != (*inner, *columns)):
         left, right, rows, columns = right, left, columns, rows  # a vector stands on the right of a matrix
     if batch:
         a = _folded(left, [batch, rows, inner], sizes)
         if not columns:
             b = index(_folded(right, [batch, inner], sizes), slice(None), slice(None), None)
-            return _unfolded(index(matmul(a, b), slice(None), slice(None), 0), [batch, rows], sizes)
+            return _unfolded(index(_at(a, b), slice(None), slice(None), 0), [batch, rows], sizes)
         b = _folded(right, [batch, inner, columns], sizes)
-        return _unfolded(matmul(a, b), [batch, rows, columns], sizes)
+        return _unfolded(_at(a, b), [batch, rows, columns], sizes)
     if not rows and not columns:  # also of matrices
         return Piece(call("np.vdot", left.squeezed.tree, arranged(right, left.axes)))
     sides = [_folded(left, [rows, inner] if rows else [inner], sizes)]
     sides.append(_folded(right, [inner, columns] if columns else [inner], sizes))
-    return _unfolded(matmul(*sides), [each for each in (rows, columns) if each], sizes)
+    return _unfolded(_at(*sides), [each for each in (rows, columns) if each], sizes)
+
+
+def _at(a: Tree, b: Tree) -> Tree:
+    return ast.BinOp(a, ast.MatMult(), b)

@@ -13,9 +13,9 @@ import numpy as np
 
 from microbp.comparisons import SIGNS, TAKEN, Compared, Comparison, comparisons_of
 from microbp.errors import BranchWarning
-from microbp.replay.forms import Floats
 from microbp.replay.function_graph import Captured, capture
 from microbp.sites import user_level
+from microbp.sweeps import Floats
 from microbp.value import Value, describe
 
 __all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
@@ -40,7 +40,6 @@ class Branch(NamedTuple):
         if self.sign == TAKEN:
             return f"{self.left} [{self.site}]"
         return f"{self.left} {self.sign} {self.right} is {self.outcome} [{self.site}]"
-
 
     @property
     def what(self) -> str:
@@ -78,9 +77,7 @@ class Guards(NamedTuple):
         return first
 
 
-def compared_in(
-    values: Iterable[Value], inputs: Sequence[Value], results: Sequence[Value]
-) -> list[Compared]:
+def compared_in(values: Iterable[Value], inputs: Sequence[Value], results: Sequence[Value]) -> list[Compared]:
     """The comparisons that the values of a recorded graph remember, and those of what its inputs went into.
 
     Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here

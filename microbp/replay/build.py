@@ -18,9 +18,10 @@ from microbp.comparisons import Compared, tracing, watched
 from microbp.native import engine
 from microbp.record import with_sites
 from microbp.replay.branches import compared_in, guards, warn
-from microbp.replay.forms import Floats, form_of
+from microbp.replay.forms import form_of
 from microbp.replay.function_graph import capture_values, flat
 from microbp.replay.program import MEMORY, Gradients, Program, as_floats
+from microbp.sweeps import Floats
 from microbp.value import Value, as_number
 
 __all__ = ["FormName", "Traced", "compile", "compiled_program"]

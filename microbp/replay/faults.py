@@ -1,34 +1,77 @@
-"""Samples replayed on Values, node by node, to say where a number went wrong."""
+"""Samples recorded again on Values, node by node: the eager engine itself, and where a number went wrong."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
-
-import numpy.typing as npt
+from collections.abc import Iterable, Sequence
 
 from microbp.backward import upstream_gradients
 from microbp.errors import NotFiniteResult, UndefinedOperation
 from microbp.graph import Node
 from microbp.record import _unrecorded, record
 from microbp.replay.function_graph import Captured
+from microbp.rules import RULES
+from microbp.sweeps import Floats, rows
 from microbp.value import Value, constant
 
-__all__ = ["blame", "gradient_fault", "no_fault", "replayed", "value_fault"]
+__all__ = ["blame", "replayed"]
 
-#: What is wrong with a sample, in words; "" if nothing is.
-Fault = Callable[[Captured, Sequence[float], Sequence[float]], str]
+
+def replayed(
+    captured: Captured, inputs: Sequence[float], numbers: Sequence[float], *, ieee: bool = False
+) -> list[Value]:
+    """The graph recorded again, for one sample and these numbers of the parameters: a Value for each node.
+
+    After them comes the cost, which is the sum of the outputs. Raises UndefinedOperation as the eager engine
+    does, with the name of the value and, if the graph has it, the line that recorded it first; with ``ieee``
+    the operation has the result of IEEE 754.
+
+    >>> from microbp.replay.function_graph import capture
+    >>> x = Value(3.0, name="x")
+    >>> [each.data for each in replayed(capture(x * x, x), [4.0], [])]
+    [4.0, 16.0, 16.0]
+    """
+    graph, values = captured.graph, list[Value]()
+    literals = graph.consts[::-1].tolist()
+    leaves: dict[int | None, float] = dict(zip(captured.inputs, inputs, strict=True))
+    leaves |= dict(zip(captured.params, numbers, strict=True))
+    token = _unrecorded.set(None)
+    try:
+        for at, (op, row) in enumerate(zip(graph.op.tolist(), rows(graph), strict=True)):
+            if op >= 0:
+                rule = graph.rules[op]
+                operands = rule.split([values[each] if each >= 0 else literals[each] for each in row])
+                try:
+                    values.append(record(rule, operands, ieee=ieee))
+                except UndefinedOperation:
+                    for each in graph._naming.given.intersection(row):
+                        values[each].name = graph.name(each)
+                    try:
+                        record(rule, operands)
+                    except UndefinedOperation as error:
+                        raise _placed(error, graph.nodes[at]) from None
+            else:
+                values.append(Value(leaves[at]) if at in leaves else constant(float(graph.data[at])))
+        outputs = [values[at] for at in captured.outputs]
+        values.append(outputs[0] if len(outputs) == 1 else record(RULES["sum"], (outputs,)))
+    finally:
+        _unrecorded.reset(token)
+    return values
 
 
 def blame(
-    captured: Captured, x: npt.NDArray[Any], theta: npt.NDArray[Any], samples: Iterable[int], fault: Fault,
-    *, finite: bool,
-) -> None:  # fmt: skip
+    captured: Captured,
+    x: Floats,
+    theta: Floats,
+    samples: Iterable[int],
+    *,
+    finite: bool,
+    slopes: bool = False,
+) -> None:
     """Raise the error of the first of some samples that has one, as the eager engine tells it.
 
     That is UndefinedOperation; and where numbers have to be ``finite``, ValueError for an input that is nan
-    and NotFiniteResult for what ``fault`` finds.
+    and NotFiniteResult for a value that is not finite, or for a derivative.
     """
     numbers = theta.tolist()
     for sample in samples:
@@ -37,74 +80,31 @@ def blame(
         if missing and finite:
             raise ValueError(f"{where}the input {missing[0]} is nan; fill it in, or leave the sample out")
         try:
-            told = fault(captured, row, numbers)
+            values = replayed(captured, row, numbers)
         except UndefinedOperation as error:
             told = f"{where}{error}"
             raise UndefinedOperation(told, error.rule, error.numbers, error.site) from None
-        if told and finite:
-            raise NotFiniteResult(f"{where}{told}", sample)
+        if finite and (fault := (_of_slopes if slopes else _of_values)(captured.graph.nodes, values)):
+            raise NotFiniteResult(f"{where}{fault}", sample)
 
 
-def replayed(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> list[Value]:
-    """The graph recorded again, for one sample and these numbers of the parameters: a Value per node.
-
-    Raises UndefinedOperation as the eager engine does, with the name of the value and, if the graph has
-    it, the line that recorded it first.
-
-    >>> from microbp.replay.function_graph import capture
-    >>> x = Value(3.0, name="x")
-    >>> [each.data for each in replayed(capture(x * x, x), [4.0], [])]
-    [4.0, 16.0]
-    """
-    leaves: dict[int | None, float] = dict(zip(captured.inputs, inputs, strict=True))
-    leaves |= dict(zip(captured.params, numbers, strict=True))
-    values: list[Value] = []
-    token = _unrecorded.set(None)
-    try:
-        for node in captured.graph:
-            name = node.name if node.named else None
-            if node.rule is not None:
-                operands = [values[each] if type(each) is int else each for each in node.operands]
-                try:
-                    values.append(record(node.rule, node.rule.split(operands)))
-                except UndefinedOperation as error:
-                    raise _placed(error, node) from None
-                values[-1].name = name
-            elif node.position in leaves:
-                values.append(Value(leaves[node.position], name))
-            else:
-                values.append(constant(node.data, name))
-    finally:
-        _unrecorded.reset(token)
-    return values
-
-
-def no_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:
-    """Only what is undefined is a fault."""
-    replayed(captured, inputs, numbers)
-    return ""
-
-
-def value_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:
-    """The first value that is not finite."""
-    nodes = captured.graph.nodes
-    for node, value in zip(nodes, replayed(captured, inputs, numbers), strict=True):
+def _of_values(nodes: Sequence[Node], values: Sequence[Value]) -> str:
+    """The first value that is not finite; "" if there is none."""
+    for node, value in zip(nodes, values, strict=False):
         if not math.isfinite(value.data):
             return f"the first value that is not finite is {_told(nodes, node, value)}"
     return ""
 
 
-def gradient_fault(captured: Captured, inputs: Sequence[float], numbers: Sequence[float]) -> str:
-    """Why a derivative of the output in a leaf is not finite."""
-    nodes = captured.graph.nodes
-    values = replayed(captured, inputs, numbers)
-    gradients = upstream_gradients(values[captured.outputs[0]])
-    for node, leaf in zip(nodes, values, strict=True):
+def _of_slopes(nodes: Sequence[Node], values: Sequence[Value]) -> str:
+    """Why a derivative of the cost in a leaf is not finite; "" where all are."""
+    gradients = upstream_gradients(values[-1])
+    for node, leaf in zip(nodes, values, strict=False):
         if node.rule is None and not math.isfinite(gradients.get(id(leaf), 0.0)):
             break
     else:
         return ""
-    for user, value in zip(reversed(nodes), reversed(values), strict=True):
+    for user, value in zip(reversed(nodes), values[len(nodes) - 1 :: -1], strict=True):
         for operand, local in zip(user.operands, value.local_derivatives, strict=True):
             if local is not None and not math.isfinite(local):
                 name = nodes[int(operand)].name

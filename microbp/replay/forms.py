@@ -8,34 +8,34 @@ derivatives in x or None; those of the sum of the costs go into ``gradient``. ``
 which the user gave them. They raise an ArithmeticError or Suspicion where an operation may be undefined; with
 ``trusting`` it has the result that IEEE 754 has.
 """
+# ruff: noqa: D102 (the methods of all forms, of which the text above speaks)
 
 from __future__ import annotations
 
-import hashlib
 import linecache
 import sys
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 from weakref import ref
 
 import numpy as np
-import numpy.typing as npt
 
+from microbp.backward import upstream_gradients
 from microbp.lazy import cached_property
-from microbp.native import Machine, engine, slopes
+from microbp.native import Machine, engine
+from microbp.replay.axes import Array
+from microbp.replay.faults import replayed
 from microbp.replay.function_graph import Captured
 from microbp.replay.identifiers import counted
 from microbp.replay.matrix import Plan
-from microbp.replay.parameter_arrays import ParameterArray
-from microbp.replay.passes import Generated, generated
+from microbp.replay.passes import Generated
 from microbp.replay.straight import straight
-from microbp.sweeps import backward, forward, rows
+from microbp.sweeps import Floats, Integers
 
-__all__ = ["Auto", "Floats", "Form", "Matrix", "Straight", "Suspicion", "defined", "form_of"]
+__all__ = ["Auto", "Form", "Matrix", "Straight", "Suspicion", "defined", "form_of"]
 
-Floats = npt.NDArray[np.float64]
 #: The largest graph that is written out: Python's compiler takes about 7 µs and 3.3 kB for a line.
 MOST = 50_000
 #: A product with so many coefficients is quicker in BLAS than in the machine.
@@ -50,19 +50,20 @@ class Suspicion(Exception):
 class Straight:
     """Sample after sample on Python's floats, with the eager engine's bits.
 
-    It is straight-line code; for a graph too long for Python's compiler, the sweeps over its columns.
+    It is straight-line code. A graph too long for Python's compiler is recorded again, and so is a sample
+    for which ``math`` has no result.
     """
 
     name, exact = "straight", True
 
     def __init__(self, captured: Captured) -> None:
         self._captured = captured
-        self.arrays = (ParameterArray("parameters", np.arange(len(captured.params))),)
+        self.arrays = (_vector("parameters", np.arange(len(captured.params))),)
         self.functions: dict[str, Callable[..., Any]] = {}
         size = counted(len(captured.graph), "value")
         if len(captured.graph) > MOST:
-            self.description = f"{size} are too many to be written out, and computed one after the other"
-            self.source = f"# {self.description} from the columns of the graph.\n"
+            self.description = f"{size} are too many to be written out, and recorded again for each sample"
+            self.source = f"# {self.description}.\n"
             return
         self.source = straight(captured)
         made = defined(self.source)
@@ -70,32 +71,20 @@ class Straight:
         lines = self.source.count("\n")
         self.description = f"{size} became {lines:,} lines of straight-line code"
 
-    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102 (see above)
-        numbers = theta.tolist()
-        found = [self._value(row, numbers, trusting) for row in x.tolist()]
+    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:
+        numbers, function = theta.tolist(), self.functions.get("value")
+        found = [self._run(function, row, numbers, trusting, False) for row in x.tolist()]
         return np.array(found, dtype=float).reshape(len(x), -1)
 
-    def _value(self, row: list[float], numbers: list[float], trusting: bool) -> Any:
-        try:
-            if self.functions:
-                return self.functions["value"](row, numbers)
-        except (ArithmeticError, ValueError):
-            if not trusting:
-                raise
-        return self._swept(row, numbers, trusting)[[*self._captured.outputs]]
-
-    def gradients(  # noqa: D102
+    def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, *, wrt_inputs: bool, trusting: bool = False
     ) -> tuple[Floats, Any]:
         costs, dx = np.empty(len(x)), np.empty_like(x) if wrt_inputs else None
         gradient[:] = 0.0
         numbers, single = theta.tolist(), not self._captured.output_shape
+        function = self._with_inputs if wrt_inputs else self.functions.get("value_and_grad")
         for index, row in enumerate(x.tolist()):
-            try:
-                run = self._with_inputs if wrt_inputs else self.functions.get("value_and_grad", self._passed)
-                cost, derivatives, *rest = run(row, numbers)
-            except (ArithmeticError, ValueError):  # a value that is undefined raises here once more
-                cost, derivatives, *rest = self._passed(row, numbers, trusting)
+            cost, derivatives, *rest = self._run(function, row, numbers, trusting, True)
             costs[index] = cost if single else sum(cost)
             gradient += derivatives
             if dx is not None:
@@ -105,36 +94,35 @@ class Straight:
         return costs, dx
 
     @cached_property
-    def _with_inputs(self) -> Callable[..., Any]:
-        if not self.functions:
-            return self._passed
-        function: Callable[..., Any] = defined(straight(self._captured, wrt_inputs=True))["value_and_grad"]
-        return function
+    def _with_inputs(self) -> Callable[..., Any] | None:
+        found = defined(straight(self._captured, wrt_inputs=True)) if self.functions else {}
+        return found.get("value_and_grad")
 
-    def _swept(self, row: list[float], numbers: list[float], trusting: bool) -> Floats:
-        """The number of each node."""
+    def _run(
+        self, function: Any, row: list[float], numbers: list[float], trusting: bool, slopes: bool
+    ) -> Any:
+        """What the function returns, or would."""
+        try:
+            if function is not None:
+                return function(row, numbers)
+        except (ArithmeticError, ValueError):
+            pass  # a value that is undefined raises here once more
         captured = self._captured
-        leaves = zip((*captured.inputs, *captured.params), (*row, *numbers), strict=True)
-        given = {at: number for at, number in leaves if at is not None}
-        return forward(captured.graph, given, ieee=trusting)
-
-    def _passed(self, row: list[float], numbers: list[float], trusting: bool = False) -> tuple[Any, ...]:
-        """What ``value_and_grad`` returns, with a local derivative from IEEE 754 where ``math`` has none."""
-        captured, graph = self._captured, self._captured.graph
-        values = self._swept(row, numbers, trusting)
-        held = [*values.tolist(), *graph.consts[::-1].tolist()]
-        local: list[float] = []
-        for at, (op, args) in enumerate(zip(graph.op.tolist(), rows(graph), strict=True)):
-            if op >= 0:
-                local += slopes(graph.rules[op])([held[each] for each in args], held[at])
-        found = backward(graph, Counter(captured.outputs), np.array(local)).tolist()
-        outputs = values[[*captured.outputs]].tolist()
-        params = zip(captured.params, captured.trained, strict=True)
-        return (
-            outputs if captured.output_shape else outputs[0],
-            [found[at] if at is not None and takes else 0.0 for at, takes in params],
-            [0.0 if at is None else found[at] for at in captured.inputs],
+        *values, cost = replayed(captured, row, numbers, ieee=trusting)
+        outputs = [values[at].data for at in captured.outputs]
+        result = outputs if captured.output_shape else outputs[0]
+        if not slopes:
+            return result
+        found = upstream_gradients(cost) if cost.requires_grad else {}
+        trained = [at if takes else None for at, takes in zip(captured.params, captured.trained, strict=True)]
+        return result, *(
+            [0.0 if at is None else found.get(id(values[at]), 0.0) for at in places]
+            for places in (trained, captured.inputs)
         )
+
+
+def _vector(name: str, members: Integers) -> Array:
+    return Array(name, members.shape, members=members)
 
 
 # ------------------------------------------------------------------------------------ a batch at once
@@ -159,38 +147,33 @@ class Matrix:
         for array in made.arrays:
             free[array.members] = False
         rest = np.flatnonzero(free)
-        self.arrays = made.arrays + ((ParameterArray("others", rest),) if len(rest) else ())
-        #: Arrays whose elements lie in no even strides: they are gathered, and their gradients put back.
-        self._gathered = [(at, each.members) for at, each in enumerate(made.arrays) if each.strides is None]
-        # What the code leaves alone: parameters that are in no view, and those that take no gradient.
-        self._loose = np.sort(np.concatenate([rest, *(members.ravel() for _, members in self._gathered)]))
+        self.arrays = made.arrays + ((_vector("others", rest),) if len(rest) else ())
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
-        self._views: dict[str, tuple[Floats, list[Floats]]] = {}
+        self._views: dict[str, tuple[Floats, list[Floats], list[Integers | None]]] = {}
 
     @cached_property
-    def source(self) -> str:  # noqa: D102 (see above)
+    def source(self) -> str:
         return self._generated.write(comments=True)
 
     @property
-    def description(self) -> str:  # noqa: D102 (see above)
-        return self._generated.describe()
+    def description(self) -> str:
+        return self._generated.plan.describe()
 
-    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102
+    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:
         with self._quiet(trusting):
-            result: Floats = self.functions["value"](x, *self._view("theta", theta))
+            result: Floats = self.functions["value"](x, *self._view("theta", theta)[0])
         return result
 
-    def gradients(  # noqa: D102
+    def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, *, wrt_inputs: bool, trusting: bool = False
     ) -> tuple[Floats, Any]:
-        given, into = self._view("theta", theta), self._view("gradient", gradient)
-        if len(self._loose):
-            gradient[self._loose] = 0.0
+        gradient[:] = 0.0
+        given, (into, gathered) = self._view("theta", theta)[0], self._view("gradient", gradient)
         with self._quiet(trusting):
             costs, dx = self.functions["value_and_grad"](x, *given, *into, wrt_x=wrt_inputs)
-        lead = len(into) - len(self._generated.arrays)
-        for at, members in self._gathered:
-            gradient[members] += into[lead + at]
+        for part, members in zip(into, gathered, strict=True):
+            if members is not None:
+                gradient[members] += part
         if len(self._frozen):
             gradient[self._frozen] = 0.0
         return costs, dx
@@ -206,61 +189,30 @@ class Matrix:
         if frame.f_lineno in self._generated.watched and frame.f_code.co_filename == self._file:
             raise Suspicion
 
-    def _view(self, what: str, vector: Floats) -> list[Floats]:
-        """The arrays in a vector; those of the last one are kept, since training has but one."""
+    def _view(self, what: str, vector: Floats) -> tuple[list[Floats], list[Integers | None]]:
+        """The arrays in a vector; those of the last one are kept, since training has but one.
+
+        Where elements lie in no even strides they are gathered, and the second list says which they are.
+        """
         known = self._views.get(what)
         if known is None or known[0] is not vector:
-            found = [vector] * bool(self._generated.theta)
-            for array in self._generated.arrays:
-                view = array.view(vector)
-                found.append(np.empty(array.shape) if view is None else view)
-            known = self._views[what] = vector, found
-        lead = len(known[1]) - len(self._generated.arrays)
-        for at, members in self._gathered:
-            known[1][lead + at][...] = vector[members]
-        return known[1]
+            arrays, lead = self._generated.arrays, [vector] * bool(self._generated.theta)
+            views = [array.view(vector) for array in arrays]
+            held = [
+                vector[array.members] if view is None else view
+                for array, view in zip(arrays, views, strict=True)
+            ]
+            which = [
+                array.members if view is None else None for array, view in zip(arrays, views, strict=True)
+            ]
+            known = self._views[what] = vector, lead + held, [None] * len(lead) + which
+        for part, members in zip(*known[1:], strict=True):
+            if members is not None:
+                part[...] = vector[members]
+        return known[1:]
 
 
 # --------------------------------------------------------------------------------- whichever is quicker
-class Native:
-    """The machine in C: the eager bits for one sample, a batch in rows of samples."""
-
-    def __init__(self, captured: Captured) -> None:
-        self._captured = captured
-        places = captured.inputs, captured.params, captured.outputs
-        self._machine = Machine(captured.graph, *places, captured.trained)
-        #: Whether batches are for matrices in NumPy, if there are any.
-        self.outdone = self._machine.defined or self._machine.largest > LARGE
-
-    def __str__(self) -> str:
-        machine = self._machine
-        if machine.defined:
-            return "in C, which calls what you have defined in Python"
-        steps, products = counted(machine.steps, "step"), counted(machine.products, "product")
-        return f"in C, a batch in {steps}, {products} with matrices"
-
-    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:
-        found, fault = self._machine.values(x, theta)
-        if not fault:
-            return found
-        return self._python(trusting).values(x, theta, trusting=True)
-
-    def gradients(
-        self, x: Floats, theta: Floats, gradient: Floats, *, wrt_inputs: bool, trusting: bool = False
-    ) -> tuple[Floats, Any]:
-        dx = np.empty(x.shape) if wrt_inputs else None
-        costs, fault = self._machine.gradients(x, theta, gradient, dx)
-        if not fault:
-            return costs, dx
-        return self._python(trusting).gradients(x, theta, gradient, wrt_inputs=wrt_inputs, trusting=True)
-
-    def _python(self, trusting: bool) -> Straight:
-        """What goes on where an operation is undefined."""
-        if not trusting:
-            raise Suspicion
-        return Straight(self._captured)
-
-
 class Auto:
     """The machine in C where there is one; matrices for a batch where products are large, or where it is not.
 
@@ -271,9 +223,11 @@ class Auto:
     exact = True
 
     def __init__(self, captured: Captured, name: str) -> None:
-        self._captured = captured
-        self._native = Native(captured) if engine().name == "native" else None
-        self.name = "native" if name == "native" and self._native else "auto"
+        self._captured, self._machine = captured, None
+        if engine().name == "native":
+            places = captured.inputs, captured.params, captured.outputs
+            self._machine = Machine(captured.graph, *places, captured.trained)
+        self.name = "native" if name == "native" and self._machine else "auto"
 
     @cached_property
     def _straight(self) -> Straight:
@@ -282,57 +236,76 @@ class Auto:
     @cached_property
     def _matrix(self) -> Matrix | None:
         plan = Plan(self._captured)
-        return Matrix(self._captured, generated(plan)) if plan.has_matrices else None
-
-    def _batches(self) -> Matrix | None:
-        """The matrices, if batches are for them."""
-        for_all = self._native and (self.name == "native" or not self._native.outdone)
-        return None if for_all else self._matrix
-
-    def _run(self, samples: int) -> Native | Matrix | Straight:
-        """What runs a batch of so many samples."""
-        return (self._batches() if samples > 1 else None) or self._native or self._straight
+        return Matrix(self._captured, Generated(plan)) if plan.has_matrices else None
 
     @property
     def machine(self) -> Machine | None:
         """The machine in C, if batches run in it."""
-        if self._native is None or (self.name != "native" and self._native.outdone):
-            return None
-        return self._native._machine
+        it = self._machine
+        outdone = it is None or (self.name != "native" and (it.defined or it.largest > LARGE))
+        return None if outdone else it
+
+    def _for(self, samples: int) -> Machine | Matrix | Straight:
+        """What runs a batch of so many samples."""
+        if samples > 1:
+            return self.machine or self._matrix or self._machine or self._straight
+        return self._machine or self._straight
 
     @property
     def _shown(self) -> Matrix | Straight:
         return self._matrix or self._straight
 
     @property
-    def source(self) -> str:  # noqa: D102 (see above)
+    def source(self) -> str:
         return self._shown.source
 
     @property
-    def functions(self) -> dict[str, Any]:  # noqa: D102
+    def functions(self) -> dict[str, Any]:
         return self._shown.functions
 
     @property
-    def arrays(self) -> tuple[ParameterArray, ...]:  # noqa: D102
+    def arrays(self) -> tuple[Array, ...]:
         return self._shown.arrays
 
     @property
-    def description(self) -> str:  # noqa: D102
-        ways = [f"one sample runs {self._native or 'on Python floats'}"]
-        if self._batches():
-            ways.append("a batch as matrices in NumPy")
-        elif not self._native:
-            ways.append("a batch sample after sample")
-        return f"{'; '.join(ways)}\n{self._shown.description}"
+    def description(self) -> str:
+        told, it = "one sample runs on Python floats", self._machine
+        if it:
+            steps, products = counted(it.steps, "step"), counted(it.products, "product")
+            how = f"a batch in {steps}, {products} with matrices"
+            told = f"one sample runs in C, {'which calls what you have defined in Python' if it.defined else how}"
+        if isinstance(self._for(2), Matrix):
+            told += "; a batch as matrices in NumPy"
+        elif not it:
+            told += "; a batch sample after sample"
+        return f"{told}\n{self._shown.description}"
 
-    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:  # noqa: D102
-        return self._run(len(x)).values(x, theta, trusting=trusting)
+    def values(self, x: Floats, theta: Floats, *, trusting: bool = False) -> Floats:
+        form = self._for(len(x))
+        if isinstance(form, Machine):
+            found, fault = form.values(x, theta)
+            if not fault:
+                return found
+            form = self._explaining(trusting)
+        return form.values(x, theta, trusting=trusting)
 
-    def gradients(  # noqa: D102
+    def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, *, wrt_inputs: bool, trusting: bool = False
     ) -> tuple[Floats, Any]:
-        run = self._run(len(x))
-        return run.gradients(x, theta, gradient, wrt_inputs=wrt_inputs, trusting=trusting)
+        form = self._for(len(x))
+        if isinstance(form, Machine):
+            dx = np.empty(x.shape) if wrt_inputs else None
+            costs, fault = form.gradients(x, theta, gradient, dx)
+            if not fault:
+                return costs, dx
+            form = self._explaining(trusting)
+        return form.gradients(x, theta, gradient, wrt_inputs=wrt_inputs, trusting=trusting)
+
+    def _explaining(self, trusting: bool) -> Straight:
+        """What goes on where the machine has met an operation that is undefined."""
+        if not trusting:
+            raise Suspicion
+        return self._straight
 
 
 Form = Straight | Matrix | Auto
@@ -343,40 +316,29 @@ def form_of(captured: Captured, name: str) -> Form:
     if name == "straight":
         return Straight(captured)
     plan = Plan(captured) if name == "matrix" else None
-    return Matrix(captured, generated(plan)) if plan and plan.has_matrices else Auto(captured, name)
+    return Matrix(captured, Generated(plan)) if plan and plan.has_matrices else Auto(captured, name)
 
 
 # -------------------------------------------------------------------------------------- what is generated
+class _Alive:
+    """As long as anything that a source defines."""
+
+
+_serial = count(1)
+#: Of each file that is defined, what makes it forgotten.
+_defined: dict[str, list[ref[_Alive]]] = {}
+
+
 def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any]:
     """What the code defines, under a file name by which tracebacks and the debugger show its lines.
 
     ``source`` has the same lines with comments; it is called when somebody looks at them.
     """
-    file = f"<microbp replay {hashlib.sha256(code.encode()).hexdigest()[:12]}>.py"
+    file, alive = f"<microbp replay {next(_serial)}>.py", _Alive()
     linecache.cache[file] = (source or (lambda: code),)
-    made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": _alive(file)}
+    # The file is forgotten in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback
+    # is given the reference that has died, and ``pop`` takes it for the default.
+    _defined[file] = [ref(alive, partial(each.pop, file)) for each in (linecache.cache, _defined)]
+    made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": alive}
     exec(compile(code, file, "exec"), made)
     return made
-
-
-class _Alive:
-    """As long as anything that a source defines."""
-
-
-#: Of each file that is defined, what makes it forgotten.
-_defined: dict[str, tuple[ref[_Alive], ...]] = {}
-
-
-def _alive(file: str) -> _Alive:
-    """Shared by all that is defined in a file, which is forgotten with the last.
-
-    That is done in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback is given
-    the reference that has died, and ``pop`` takes it for the default.
-    """
-    before = _defined.get(file)
-    alive = before[0]() if before else None
-    if alive is None:
-        alive = _Alive()
-        forget = [partial(each.pop, file) for each in (linecache.cache, _defined)]
-        _defined[file] = tuple(ref(alive, each) for each in forget)
-    return alive

@@ -69,6 +69,13 @@ class Captured(NamedTuple):
         """The name of each parameter, in the same way."""
         return self._names(self.params, "p")
 
+    def _names(self, places: Sequence[int | None], letter: str) -> tuple[str, ...]:
+        known, made_up = self.graph._naming, (f"{letter}{index}" for index in range(len(places)))
+        return tuple(
+            self.absent.get(other, other) if at is None else known.name(at) if at in known.given else other
+            for at, other in zip(places, made_up, strict=True)
+        )
+
     @property
     def param_paths(self) -> list[tuple[Any, ...] | str]:
         """Where its module holds each parameter, else the name that it bears; "" for none."""
@@ -78,14 +85,6 @@ class Captured(NamedTuple):
             else graph.paths[at] or graph.names[at] * graph.named[at]
             for index, at in enumerate(self.params)
         ]  # fmt: skip
-
-    def _names(self, places: tuple[int | None, ...], letter: str) -> tuple[str, ...]:
-        names, named = self.graph.names, self.graph.named
-        made_up = [f"{letter}{index}" for index in range(len(places))]
-        return tuple(
-            self.absent.get(other, other) if at is None else names[at] if named[at] else other
-            for at, other in zip(places, made_up, strict=True)
-        )
 
 
 class Leaves(NamedTuple):
@@ -108,13 +107,8 @@ def capture(
 
     >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
     >>> captured = capture(w * x + 1.0, inputs=[x], params=[w])
-    >>> print(captured.graph)
-    w = 2.0
-    x = 3.0
-    v2 = mul(w, x) = 6.0
-    v3 = add(v2, 1.0) = 7.0
-    >>> captured.inputs, captured.params, captured.outputs
-    ((1,), (0,), (3,))
+    >>> captured.graph.names, captured.inputs, captured.params, captured.outputs
+    (['w', 'x', 'v2', 'v3'], (1,), (0,), (3,))
 
     Raises TypeError for what is no Value, ValueError where there is no output, and for an input or
     parameter that was computed or stands twice.
@@ -132,42 +126,31 @@ def capture_values(
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
     graph = Graph.of_roots(results, names)
     _check_numbers(graph)
-    at = np.flatnonzero(graph.op < 0).tolist()
-    leaves = [graph._values[place] for place in at]
-    places = dict(zip(map(id, leaves), at, strict=True))
-    inside = [places.get(id(each)) for each in given]
-    taken_as_inputs = {*map(id, given)}
-    rest = [each for each in leaves if id(each) not in taken_as_inputs]
-    needs = graph.needs.tolist()
-    if params is None:
-        chosen = [each for each in rest if needs[places[id(each)]]]
-    else:
-        chosen = flat(params, "params")[0]
-    check_leaves(given, chosen)
-    taken = [places.get(id(each)) for each in chosen]
-    taken_as_params = {*map(id, chosen)}
-    constants = tuple([each for each in rest if id(each) not in taken_as_params])
-    absent = {
-        f"{letter}{index}": each.name
-        for letter, values, found in (("x", given, inside), ("p", chosen, taken))
-        if None in found
-        for index, (each, at) in enumerate(zip(values, found, strict=True))
-        if at is None and each.name
-    }
-    captured = Captured(
-        graph.detached(named=False),
-        tuple(inside),
-        tuple(taken),
-        graph.roots,
-        input_shape,
-        output_shape,
-        tuple([each._data for each in chosen]),
-        tuple([
-            each.requires_grad if at is None else needs[at] for each, at in zip(chosen, taken, strict=True)
-        ]),
-        absent,
+    places = {id(graph._values[at]): at for at in np.flatnonzero(graph.op < 0).tolist()}
+    needs, inside = graph.needs.tolist(), {*map(id, given)}
+    rest = [graph._values[at] for key, at in places.items() if key not in inside]
+    chosen = (
+        [each for each in rest if needs[places[id(each)]]] if params is None else flat(params, "params")[0]
     )
-    return captured, Leaves(tuple(chosen), constants, tuple([each._data for each in constants])), graph
+    check_leaves(given, chosen)
+    found, taken = ([places.get(id(each)) for each in leaves] for leaves in (given, chosen))
+    inside = {*map(id, chosen)}
+    constants = tuple([each for each in rest if id(each) not in inside])
+    absent = {
+        f"{letter}{index}": leaves[index].name or ""
+        for letter, leaves, at in (("x", given, found), ("p", chosen, taken))
+        for index, place in enumerate(at)
+        if place is None and leaves[index].name
+    }
+    trained = [
+        each.requires_grad if at is None else needs[at] for each, at in zip(chosen, taken, strict=True)
+    ]
+    numbers, compiled = (tuple([each._data for each in leaves]) for leaves in (chosen, constants))
+    captured = Captured(
+        graph.detached(named=False), tuple(found), tuple(taken), graph.roots, input_shape, output_shape,
+        numbers, tuple(trained), absent,
+    )  # fmt: skip
+    return captured, Leaves(tuple(chosen), constants, compiled), graph
 
 
 #: Rows of one NumPy operation, with the same bits.
@@ -184,43 +167,43 @@ def _check_numbers(graph: Graph) -> None:
     """
     numbers = np.concatenate([graph.data, graph.consts[::-1]])
     held, args, first = numbers.tolist(), graph.args, graph.first
-    with np.errstate(all="ignore"):
-        for op, rule in enumerate(graph.rules):
-            nodes = np.flatnonzero(graph.op == op)
+    for op, rule in enumerate(graph.rules):
+        nodes = np.flatnonzero(graph.op == op)
+        with np.errstate(all="ignore"):
             if rule in _UFUNCS:
-                columns = (numbers[args[first[nodes] + place]] for place in range(len(rule.args)))
-                now = _UFUNCS[rule](*columns)
+                now = _UFUNCS[rule](*(numbers[args[first[nodes] + place]] for place in range(len(rule.args))))
             else:
                 rows = (args[first[at] : first[at + 1]].tolist() for at in nodes.tolist())
-                now = np.array([_now(rule, held, row) for row in rows])
-            differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
-            for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
-                if _overwritten(graph, rule, at, held, number):
-                    raise ValueError(
-                        f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
-                        f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
-                        "parameters; record the graph anew, with a leaf for what you set"
-                    )
+                now = np.array([_now(rule, [held[each] for each in row]) for row in rows])
+        differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
+        for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
+            here = slice(first[at], first[at + 1])
+            row = args[here].tolist()
+            by_now = not any(each >= 0 and graph.op[each] < 0 for each in row)
+            if not by_now and _told_by_slopes(rule):
+                slopes_now = slopes(rule)([held[each] for each in row], number)
+                pairs = zip(graph.local[here].tolist(), slopes_now, strict=True)
+                by_now = all(math.isnan(was) or was == each for was, each in pairs)
+            if by_now:
+                raise ValueError(
+                    f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
+                    f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
+                    "parameters; record the graph anew, with a leaf for what you set"
+                )
 
 
-def _now(rule: Rule, held: list[float], row: list[int]) -> float:
+def _now(rule: Rule, operands: list[float]) -> float:
     try:
-        number: float = compiled(rule).value(*rule.split([held[each] for each in row]))
+        number: float = compiled(rule).value(*rule.split(operands))
     except (ArithmeticError, ValueError):
         return math.nan
     return number
 
 
-def _overwritten(graph: Graph, rule: Rule, at: int, held: list[float], number: float) -> bool:
-    here = slice(graph.first[at], graph.first[at + 1])
-    row = graph.args[here].tolist()
-    if not any(each >= 0 and graph.op[each] < 0 for each in row):
-        return True
+def _told_by_slopes(rule: Rule) -> bool:
+    """Whether the local derivatives of a row tell what its operands were."""
     plain = [d for d in rule.d if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))]
-    if rule.over or not frozenset().union(*(d.names for d in plain)).issuperset(rule.args):
-        return False
-    now = slopes(rule)([held[each] for each in row], number)
-    return all(math.isnan(was) or was == each for was, each in zip(graph.local[here], now, strict=True))
+    return not rule.over and frozenset().union(*(d.names for d in plain)).issuperset(rule.args)
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:
@@ -231,41 +214,35 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     """
     if isinstance(held, Iterable) and not isinstance(held, Value | np.ndarray | list | tuple | str):
         held = list(held.values() if isinstance(held, Mapping) else held)
+    unequal = f"compile: the rows of {what} are of unequal length"
     try:
         array = np.asarray(held, dtype=object).view(np.ndarray)
     except ValueError:
-        raise ValueError(f"compile: the rows of {what} are of unequal length") from None
+        raise ValueError(unequal) from None
     found: list[Any] = array.ravel().tolist()
-    if {*map(type, found)} <= {Value}:
-        return found, array.shape
-    for index, each in enumerate(found):
-        if isinstance(each, Value):
-            continue
+    for index, each in enumerate(found if {*map(type, found)} - {Value} else ()):
         if isinstance(each, list | tuple | np.ndarray):
-            raise ValueError(f"compile: the rows of {what} are of unequal length")
-        if not numbers:
+            raise ValueError(unequal)
+        if not isinstance(each, Value) and not numbers:
             place = ", ".join(map(str, np.unravel_index(index, array.shape)))
             at, kind = f"[{place}]" if place else "", type(each).__name__
             raise TypeError(f"compile: {what}{at} is an object of type {kind}, not a Value")
-        found[index] = constant(as_number(each, f"compile: {what}"))
+        if not isinstance(each, Value):
+            found[index] = constant(as_number(each, f"compile: {what}"))
     return found, array.shape
 
 
 def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
     """ValueError for an input or a parameter that was computed, or that stands twice."""
-    both = {"inputs": inputs, "params": params}
-    for what, values in both.items():
-        for index in [index for index, each in enumerate(values) if each._rule is not None]:
-            raise ValueError(
-                f"compile: {what}[{index}], {describe(values[index])}, was computed ({values[index].rule}); "
-                "inputs and parameters are leaves, made by Value(...)"
-            )
-    if len({*map(id, inputs), *map(id, params)}) == len(inputs) + len(params):
-        return
-    seen: dict[int, str] = {}
-    for what, values in both.items():
+    seen: dict[int, tuple[str, int]] = {}
+    for what, values in (("inputs", inputs), ("params", params)):
         for index, each in enumerate(values):
-            here = f"{what}[{index}]"
-            if id(each) in seen:
-                raise ValueError(f"compile: {here}, {describe(each)}, stands in {seen[id(each)]} already")
-            seen[id(each)] = here
+            if each._rule is not None:
+                raise ValueError(
+                    f"compile: {what}[{index}], {describe(each)}, was computed ({each.rule}); "
+                    "inputs and parameters are leaves, made by Value(...)"
+                )
+            before, at = seen.setdefault(id(each), (what, index))
+            if (before, at) != (what, index):
+                told = f"compile: {what}[{index}], {describe(each)}, stands in {before}[{at}] already"
+                raise ValueError(told)

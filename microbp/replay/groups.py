@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from microbp.replay.axes import Axes, Operand
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.replay.sums import operations
 from microbp.rules import Rule
 from microbp.sweeps import Integers
 
-__all__ = ["CONSTANT", "INPUT", "THETA", "Block", "Group", "Grouping", "Slot"]
+__all__ = ["CONSTANT", "INPUT", "THETA", "Block", "Group", "Grouping"]
 
 #: Where a value stands that is in no group: numbers; inputs; the vector of all parameters. Arrays of
 #: parameters that bear names have numbers below these.
@@ -27,38 +28,13 @@ CONSTANT, INPUT, THETA = -1, -2, -3
 Numbers = npt.NDArray[np.float64]
 
 
-@dataclass
-class Slot:
-    """What stands at one place among the operands of a group: numbers, or places in one array."""
-
-    home: int
-    #: The places, or the numbers, one for each member; of a list of operands, a row for each member.
-    held: npt.NDArray[Any]
-
-    @property
-    def width(self) -> int:
-        """How many elements it has for each member."""
-        return int(self.held.shape[1]) if self.held.ndim > 1 else 1
-
-
 @dataclass(eq=False)
 class Block:
-    """Terms of a sum that multiply two arrays, or that take one array with a factor for each term."""
+    """Terms of a sum: ``sign · left · right``; the left of what takes a single array are its factors."""
 
-    #: For each member a row with the factor of each term; of products they are all 1 or all -1.
-    factors: Numbers
-    right: Slot
-    left: Slot | None = None
-
-    @property
-    def slots(self) -> list[Slot]:
-        """Its one or two slots."""
-        return [self.right] if self.left is None else [self.right, self.left]
-
-    def sizes(self, members: dict[str, int | None]) -> dict[str, int | None]:
-        """How long the axes are over which it runs: of the members, and of the terms if there are several."""
-        count = self.factors.shape[1]
-        return {**members, "k": count} if count > 1 else members
+    sign: float
+    left: Operand
+    right: Operand
 
 
 @dataclass(eq=False)
@@ -76,19 +52,33 @@ class Group:
     #: The smallest position of a value in it. Since all members use the same arrays, to go through the
     #: groups in the order of this number is to go through them with operands first.
     first: int
-    #: The operands of a rule: for each argument one slot, or for an argument in ``over`` its pieces.
-    slots: list[list[Slot]] = field(default_factory=list)
+    #: The operands of a rule: for each argument one, or for an argument in ``over`` its pieces.
+    slots: list[list[Operand]] = field(default_factory=list)
     #: The terms of a sum of products, and for each member its constant.
     blocks: list[Block] = field(default_factory=list)
-    constants: Numbers = field(default_factory=lambda: np.zeros(0))
+    constants: Operand = field(default_factory=lambda: Operand(CONSTANT, np.zeros((1, 1))))
+    #: The axes of its members, a grid of j by i, or i; of a single number none. And how long they are.
+    axes: Axes = ()
+    shape: tuple[int, ...] = ()
 
     @property
-    def operands(self) -> Iterator[Slot]:
-        """All its slots."""
+    def operands(self) -> Iterator[Operand]:
+        """All that it uses."""
         for slots in self.slots:
             yield from slots
         for block in self.blocks:
-            yield from block.slots
+            yield block.right
+            yield block.left
+
+    @property
+    def layout(self) -> Axes:
+        """The axes of its array, those of the grid for one."""
+        return (*["n"] * self.varies, *self.axes)
+
+    def sizes(self, terms: int = 1) -> dict[str, int | None]:
+        """How long these are, and that of several terms."""
+        found = dict(zip(self.layout, (*[None] * self.varies, *self.shape), strict=True))
+        return {**found, "k": terms} if terms > 1 else found
 
 
 class Grouping:
@@ -126,9 +116,7 @@ class Grouping:
         home, place = int(self.home[position]), int(self.place[position])
         return (THETA, int(self.index[position])) if home <= THETA else (home, place)
 
-    def add(
-        self, rule: Rule | None, positions: Integers, keys: npt.NDArray[Any]
-    ) -> tuple[Group, Integers]:
+    def add(self, rule: Rule | None, positions: Integers, keys: npt.NDArray[Any]) -> tuple[Group, Integers]:
         """A new group of the values at ``positions`` in the order of their ``keys``, equal ones once.
 
         Returns the group, and which of the positions are its members.
@@ -179,13 +167,13 @@ class Grouping:
         entries = rule.split(range(len(home)))
         for arg, which in zip(rule.args, entries, strict=True):
             if arg not in rule.over:
-                group.slots.append([_slot(home[which], place[members, which], numbers[members, which])])
+                group.slots.append([_operand(home[which], place[members, which], numbers[members, which])])
                 continue
             pieces, start = [], 0
             for end in range(1, len(which) + 1):
                 if end == len(which) or home[which[end]] != home[which[start]]:
                     part = which[start:end]
-                    pieces.append(_slot(home[part[0]], place[members][:, part], numbers[members][:, part]))
+                    pieces.append(_operand(home[part[0]], place[members][:, part], numbers[members][:, part]))
                     start = end
             group.slots.append(pieces)
         self.finish(group)
@@ -234,17 +222,14 @@ class Grouping:
         """One group, its members sorted by their rights: in a full grid of both these are the outer loop."""
         bits = np.ascontiguousarray(factor).view(np.int64), constants[:, None].view(np.int64)
         group, members = self.add(None, positions, np.concatenate([right, left, *bits], axis=1))
-        group.constants = constants[members]
+        group.constants = Operand(CONSTANT, constants[members][:, None])
         changes = np.flatnonzero((np.diff(kind, axis=0) != 0).any(axis=1)) + 1
         starts = [0, *changes.tolist()] if len(kind) else []
         for start, end in zip(starts, [*starts[1:], len(kind)], strict=True):
             single, _, hl, hr = kind[start].tolist()
-            part = slice(start, end)
-            group.blocks.append(Block(
-                factor[members][:, part],
-                Slot(hr, right[members][:, part]),
-                None if single else Slot(hl, left[members][:, part]),
-            ))  # fmt: skip
+            lefts, rights, factors = (each[members][:, start:end] for each in (left, right, factor))
+            sign, one = (1.0, Operand(CONSTANT, factors)) if single else (factors.flat[0], Operand(hl, lefts))
+            group.blocks.append(Block(float(sign), one, Operand(hr, rights)))
         self.finish(group)
 
 
@@ -254,8 +239,8 @@ def _known(places: Sequence[int | None]) -> tuple[Integers, Integers]:
     return np.flatnonzero(at >= 0), at[at >= 0]
 
 
-def _slot(home: int, places: Integers, numbers: Numbers) -> Slot:
-    return Slot(CONSTANT, numbers) if home == CONSTANT else Slot(int(home), places)
+def _operand(home: int, places: Integers, numbers: Numbers) -> Operand:
+    return Operand(CONSTANT, numbers) if home == CONSTANT else Operand(int(home), places)
 
 
 def _by_rows(matrix: Integers) -> Iterator[Integers]:

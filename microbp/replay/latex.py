@@ -11,17 +11,19 @@ import re
 from collections.abc import Iterator
 
 from microbp.notation.names import latex_digits, latex_name
+from microbp.replay.code import add, mul, neg, text
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
 from microbp.replay.matrix import MANY, Plan
-from microbp.replay.passes import Statement, Writer, written
-from microbp.replay.trees import mul, sub, text
+from microbp.replay.passes import Generated, Statement
 
-__all__ = ["formulas", "latex", "statements", "whole_vector"]
+__all__ = ["formulas", "latex", "matrices", "whole_vector"]
 
-_FUNCTIONS = {"arctan": r"\arctan", "arcsin": r"\arcsin", "arccos": r"\arccos"} | {
-    each: f"\\{each}" for each in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-} | {"maximum": r"\max", "minimum": r"\min", "d_tanh": r"\tanh'", "d_sigmoid": r"\sigma'"}
+_FUNCTIONS = (
+    {"arctan": r"\arctan", "arcsin": r"\arcsin", "arccos": r"\arccos"}
+    | {each: f"\\{each}" for each in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
+    | {"maximum": r"\max", "minimum": r"\min", "d_tanh": r"\tanh'", "d_sigmoid": r"\sigma'"}
+)
 _COMPARE = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=", ast.NotEq: r"\ne"}
 #: How strongly a formula holds together: a sum, a product, a factor, what a superscript can be put to.
 _SUM, _PRODUCT, _FACTOR, _ATOM = range(4)
@@ -57,32 +59,28 @@ def latex(captured: Captured) -> str:
 
     A sum over s runs over the samples. Raises ValueError for a graph so irregular that its form is a table.
     """
-    plan, (_, writer) = statements(captured)
-    lines = [*whole_vector(plan, writer), *(line for each in writer.statements for line in formulas(each))]
+    made = matrices(captured)
+    lines = [*whole_vector(made), *(line for each in made.both.statements for line in formulas(each))]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
-def statements(captured: Captured) -> tuple[Plan, tuple[Writer, Writer]]:
-    """The plan of a graph, and the statements of its two functions, which are formulas.
-
-    ValueError for a graph so irregular that there are none.
-    """
+def matrices(captured: Captured) -> Generated:
+    """The matrix form of a graph; ValueError for one so irregular that there is none."""
     plan = Plan(captured)
     if not plan.has_matrices:
         raise ValueError(
             f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, "
             "which are no formula; take a part of the graph"
         )
-    return plan, written(plan)
+    return Generated(plan)
 
 
-def whole_vector(plan: Plan, writer: Writer) -> list[str]:
+def whole_vector(made: Generated) -> list[str]:
     """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
-    arrays = plan.used
-    if not writer.theta_used or not arrays:
+    if not made.both.theta_used or not made.arrays:
         return []
-    parts = " | ".join(_symbol(each.name)[0] for each in arrays)
-    return [rf"{_symbol(plan.arrays[THETA].name)[0]} &= \left[{parts}\right]"]
+    parts = " | ".join(_symbol(each.name)[0] for each in made.arrays)
+    return [rf"{_symbol(made.plan.arrays[THETA].name)[0]} &= \left[{parts}\right]"]
 
 
 def formulas(statement: Statement) -> Iterator[str]:
@@ -131,6 +129,8 @@ def _formula(node: ast.expr) -> Formula:
         case ast.Constant(value=value):
             number = f"{value:g}" if isinstance(value, float) else str(value)
             return latex_digits(number), _FACTOR if "e" in number else _ATOM
+        case ast.Name(id="np.inf" | "np.nan" as name):
+            return (r"\infty" if name == "np.inf" else r"\mathrm{nan}"), _ATOM
         case ast.Name(id=name):
             return _symbol(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -154,8 +154,6 @@ def _formula(node: ast.expr) -> Formula:
             return _transposed(inner)
         case ast.Subscript(value=inner, slice=where):
             return _indexed(inner, where)
-        case ast.Attribute(value=ast.Name(id="np"), attr="inf" | "nan" as name):
-            return (r"\infty" if name == "inf" else r"\mathrm{nan}"), _ATOM
         case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as op, right=right):
             word = "and" if isinstance(op, ast.BitAnd) else "or"
             return rf"{_formula(left)[0]} \text{{ {word} }} {_formula(right)[0]}", _SUM
@@ -210,7 +208,7 @@ def _call(func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> 
         case "np.power", [base, power]:
             return _raised(base, _formula(power)[0])
         case "shift", [a, top]:  # what it is of finite numbers
-            return _formula(sub(top, a))
+            return _formula(add(top, neg(a)))
         case "times", _:
             return _formula(mul(*args))
         case "d_tanh" | "d_sigmoid", [a, _]:  # the second is the value, from which the derivative is computed

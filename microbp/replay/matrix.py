@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,40 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.graph import Graph
-from microbp.replay.axes import Array, Axes, Operand, Piece, mapping
+from microbp.replay.axes import Array, Operand, Piece
+from microbp.replay.code import name, reshaped
 from microbp.replay.function_graph import Captured
-from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping, Slot
+from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping
 from microbp.replay.identifiers import Identifiers, counted, one_line
 from microbp.replay.numpy_rules import HELPERS
-from microbp.replay.parameter_arrays import ParameterArray, Parameters, claim
-from microbp.replay.trees import name, reshaped
+from microbp.replay.parameter_arrays import Parameters, claim
 
-__all__ = ["MANY", "Domain", "Plan"]
+__all__ = ["MANY", "Plan"]
 
 #: A graph of more groups than this has no matrices: so many lines would compile for seconds.
 MANY = 3000
-
-
-@dataclass
-class Domain:
-    """The axes of a group's members: a grid of j by i, or i; of a single number none."""
-
-    axes: Axes
-    shape: tuple[int, ...]
-    varies: bool
-    #: For each slot its map, by the slot's identity.
-    maps: dict[int, Operand] = field(default_factory=dict)
-
-    @property
-    def layout(self) -> Axes:
-        """The axes of its array, those of the grid for one."""
-        return (*["n"] * self.varies, *self.axes)
-
-    @property
-    def sizes(self) -> dict[str, int | None]:
-        """How long these are."""
-        lengths = (*[None] * self.varies, *self.shape)
-        return dict(zip(self.layout, lengths, strict=True))
 
 
 class Plan:
@@ -66,15 +43,13 @@ class Plan:
         theta = Array(self.names.counted("theta"), (len(captured.params),))
         self.names.reserve(f"d{theta.name}")
         self.arrays = {INPUT: Array("x", (len(captured.inputs),), varies=True), THETA: theta}
-        self.arrays |= {home: Array(each.name, each.shape) for home, each in parameters.arrays.items()}
-        self.home_of = {each.name: home for home, each in self.arrays.items()}
-        #: The arrays of parameters, in the order in which they begin in the vector of all.
-        self.used: tuple[ParameterArray, ...] = tuple(
-            sorted(parameters.arrays.values(), key=lambda array: int(array.members.flat[0]))
-        )
+        self.arrays |= parameters.arrays
+        #: The arrays of parameters, by number, in the order in which they begin in the vector of all.
+        found = parameters.arrays.items()
+        self.used = dict(sorted(found, key=lambda item: int(item[1].members.flat[0])))
         #: Those of which any parameter takes a gradient.
         trained = np.array(captured.trained, dtype=bool)
-        self.trains = {home for home, each in parameters.arrays.items() if trained[each.members].any()}
+        self.trains = {home for home, each in self.used.items() if trained[each.members].any()}
         self.trains |= {THETA} if trained.any() else set()
         self._name_groups(layers)
         #: For each array the places of outputs in it (of constants positions), and which outputs these are.
@@ -86,7 +61,8 @@ class Plan:
         #: Which group is the cost, the sum of all outputs of a sample.
         self.cost = len(self.groups)
         self.groups.append(self._cost())
-        self.domains = [self._domain(group) for group in self.groups]
+        for group in self.groups:
+            self._place(group)
         self.constants: dict[str, npt.NDArray[Any]] = {}
         #: The names of these by what is in them.
         self.held: dict[tuple[Any, ...], str] = {}
@@ -102,37 +78,39 @@ class Plan:
     def _cost(self) -> Group:
         constants = self.captured.graph.data[self.outputs[CONSTANT][0]].sum()
         made = Group(None, [], varies=True, trains=True, first=len(self.captured.graph))
-        made.constants = np.array([float(constants)])
+        made.constants = Operand(CONSTANT, np.array([[float(constants)]]))
         for home, (places, _) in self.outputs.items():
             if home != CONSTANT:
                 unique, counts = np.unique(places, return_counts=True)
-                made.blocks.append(Block(counts[None].astype(float), Slot(home, unique[None])))
+                factors = Operand(CONSTANT, counts[None].astype(float))
+                made.blocks.append(Block(1.0, factors, Operand(home, unique[None])))
         if not self.outputs[CONSTANT][0]:
             del self.outputs[CONSTANT]
         return made
 
     # ------------------------------------------------------------------------------------------ axes
-    def _domain(self, group: Group) -> Domain:
-        """The axes of a group, and the maps of its operands along these."""
+    def _place(self, group: Group) -> None:
+        """The axes of a group, along which its operands are put; of a list also along k."""
         members = len(group.members)
-        inner = _grid(group) if members > 1 else members
-        made = Domain((), (), group.varies)
         if members and (group.varies or members > 1):
-            rows = members // inner
-            made.axes, made.shape = (("j", "i"), (rows, inner)) if rows > 1 else (("i",), (inner,))
+            inner = _grid(group) if members > 1 else members
+            grid = (members // inner, inner)
+            group.axes, group.shape = (("j", "i"), grid) if grid[0] > 1 else (("i",), grid[1:])
         over = group.rule is not None and bool(group.rule.over)
-        for slot in group.operands:
-            array = None if slot.home == CONSTANT else self.array(slot.home)
-            made.maps[id(slot)] = _map(array, slot.held, made, over)
-        return made
-
-    def numbers_map(self, numbers: npt.NDArray[Any], at: int) -> Operand:
-        """The index map of constants, a row for each member of a group."""
-        return _map(None, numbers, self.domains[at])
+        lone = bool(group.layout) and not over
+        for each in (*group.operands, *[group.constants] * (group.rule is None)):
+            array = None if each.home == CONSTANT else self.array(each.home)
+            rest = each.held.shape[1:]
+            if over and len(each.held) == 1 and rest:
+                each.along(array, ("k",), rest)
+            elif rest and (rest[0] != 1 or over):
+                each.along(array, (*group.axes, "k"), (*group.shape, *rest), lone=lone)
+            else:
+                each.along(array, group.axes, group.shape, lone=lone)
 
     def unfolded(self, at: int, piece: Piece) -> Piece:
         """A piece along the one axis ``p0`` of a group's array along the axes of its domain."""
-        axes, shape = self.domains[at].axes, self.domains[at].shape
+        axes, shape = self.groups[at].axes, self.groups[at].shape
         if "p0" not in piece.dims:
             return piece
         if len(axes) == 1:
@@ -186,22 +164,12 @@ class Plan:
         return told
 
 
-def _map(array: Array | None, held: npt.NDArray[Any], domain: Domain, over: bool = False) -> Operand:
-    """The map of places, one or a row for each member, along the axes of a group; of a list also along k."""
-    rest, lone = held.shape[1:], bool(domain.layout) and not over
-    if over and len(held) == 1 and rest:
-        return mapping(array, held[0], ("k",))
-    along = bool(rest) and (rest[0] != 1 or over)
-    shape = (*domain.shape, *rest) if along else domain.shape
-    return mapping(array, held.reshape(shape), (*domain.axes, *["k"] * along), lone=lone)
-
-
 def _grid(group: Group) -> int:
     """The length of the inner axis of a group's members: so that operands repeat along it or the outer."""
     members, best, inner = len(group.members), 0, len(group.members)
     if group.rule is not None and group.rule.over:
         return members
-    held = [slot.held for slot in group.operands]
+    held = [each.held for each in group.operands if each.home != CONSTANT]
     found = {each for rows in held for each in _repeats(rows) if members % each == 0 and 1 < each < members}
     for each in sorted(found):
         count = 0

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any
 
-from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS
-from microbp.replay.trees import Tree, add, call, div, is_number, mul, neg, number, sub, text
+from microbp.expr import FUNCTIONS, Expression
+from microbp.replay.axes import Piece, elementwise, in_order
+from microbp.replay.code import Tree, add, call, div, mul, neg, put_together, reading, text
 from microbp.rules import RULES, Rule
 
-__all__ = ["FORMS", "HELPERS", "PARTS", "Term", "array_tree", "helpers"]
+__all__ = ["FORMS", "HELPERS", "PARTS", "array_code", "helpers"]
 
 #: For rows of the table what says the same as the value, and as each derivative, in fewer calls; "" where
 #: there is nothing shorter. Equal to the last digits, which a test holds for all kinds of numbers.
@@ -85,47 +86,61 @@ _NUMPY = {"pow": "np.power", "asin": "np.arcsin", "acos": "np.arccos", "atan": "
         "log10", "maximum", "minimum", "sign", "logaddexp",
     )
 }  # fmt: skip
-_COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
-    ast.Lt: lambda p, q: p < q, ast.LtE: lambda p, q: p <= q, ast.Gt: lambda p, q: p > q,
-    ast.GtE: lambda p, q: p >= q, ast.Eq: lambda p, q: p == q, ast.NotEq: lambda p, q: p != q,
+#: The functions that only the shorter forms call.
+_OF_FORMS = ("d_sigmoid", "d_tanh", "logaddexp", "maximum", "minimum", "shift", "sign", "times")
+_MAKE: dict[Any, Callable[..., Tree]] = {
+    ast.Add: add, ast.Sub: lambda a, b: add(a, neg(b)), ast.Mult: mul, ast.Div: div, ast.USub: neg,
+    ast.And: lambda a, b: ast.BinOp(a, ast.BitAnd(), b), ast.Or: lambda a, b: ast.BinOp(a, ast.BitOr(), b),
+    ast.IfExp: partial(call, "np.where"),
 }  # fmt: skip
-_MAKE: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {
-    ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div,
-}  # fmt: skip
+#: What computes an aggregate of elements, or a function of the forms that is to be computed once.
+Kept = Mapping[str, Callable[..., Any]]
 
 
-class Term(NamedTuple):
-    """An expression, and the axes that it has."""
+def array_code(
+    rule: Rule, place: int | None, scope: Mapping[str, Piece | float], kept: Kept | None = None
+) -> Any:
+    """The value of a rule, or its derivative in the argument at ``place``: a piece, or a number.
 
-    tree: Tree
-    axes: frozenset[str] = frozenset()
+    ``scope`` holds the arguments, those that are lists along the axis k.
 
-
-#: What stands for ``total``, ``largest`` or ``rest`` of some elements, or for ``shift`` of two arguments.
-Kept = Callable[[str, list[Term]], Term]
-
-
-def _no_lists(function: str, _: list[Term]) -> Term:
-    raise AssertionError(f"{function} is of lists")
-
-
-def array_tree(rule: Rule, place: int | None, scope: Mapping[str, Term], kept: Kept = _no_lists) -> Term:
-    """The value of a rule, or its derivative in the argument at ``place``, with names of ``scope`` replaced.
-
-    ``kept`` has what is computed once.
-
-    >>> from microbp.replay.trees import name
-    >>> scope = {"a": Term(name("z")), "y": Term(name("h")), "b": Term(number(2.0))}
-    >>> text(array_tree(RULES["relu"], None, scope).tree), text(array_tree(RULES["pow"], 0, scope).tree)
-    ('np.maximum(z, 0.0)', '2.0 * z')
+    >>> from microbp.replay.code import name
+    >>> scope = {"a": Piece(name("z")), "y": Piece(name("h")), "b": 2.0}
+    >>> [text(array_code(RULES[word], at, scope).tree) for word, at in (("relu", None), ("pow", 0))]
+    ['np.maximum(z, 0.0)', '2.0 * z']
     """
-    expression = rule.y if place is None else rule.d[place]
-    tree = expression.tree
-    if RULES.get(rule.name) is rule and rule.name in FORMS:
-        form = FORMS[rule.name][0 if place is None else place + 1]
-        if form and any(is_number(scope[each].tree) is None for each in expression.names & scope.keys()):
-            tree = _parsed(form)
-    return _Reader(scope, kept).term(tree)
+    full = rule.y if place is None else rule.d[place]
+    number = all(isinstance(scope[each], float) for each in full.names & scope.keys())
+    functions = {word: (lambda *operands, word=word: _made(word, operands)) for word in _OF_FORMS}
+    read = full if number else _shorter(rule, place)
+    return read.evaluate(scope, reading(_made, {**functions, **(kept or {})}), [{}])
+
+
+@cache
+def _shorter(rule: Rule, place: int | None) -> Expression:
+    """The shortest text that says the same as the value of a rule, or as its derivative."""
+    full = rule.y if place is None else rule.d[place]
+    forms = FORMS.get(rule.name) if RULES.get(rule.name) is rule else None
+    short = (forms[0 if place is None else place + 1] if forms else "") or ast.unparse(full.tree)
+    for part, form in PARTS.items():
+        short = short.replace(part, form)
+    return Expression(short, full.names, ast.parse(short, mode="eval").body)
+
+
+def _made(word: Any, operands: tuple[Any, ...]) -> Piece:
+    """A function or an operator of pieces and numbers."""
+    match word, operands:
+        case "pow", (base, 1.0):
+            return base  # type: ignore[no-any-return]
+        case "pow", (base, 2.0):
+            return elementwise(partial(call, "np.square"), base)
+        case "pow", (base, -1.0):  # not 0.5: sqrt(-0.0) is -0.0, and pow(-inf, 0.5) is inf
+            return elementwise(div, 1.0, base)
+        case ast.IfExp, (_, body, orelse) if text(in_order(body).tree) == text(in_order(orelse).tree):
+            return in_order(body)
+    if isinstance(word, str):
+        return elementwise(partial(call, _NUMPY.get(word, word)), *operands)
+    return elementwise(_MAKE.get(word) or (lambda *trees: put_together(word, trees)), *operands)
 
 
 def helpers(words: set[str]) -> list[str]:
@@ -133,95 +148,3 @@ def helpers(words: set[str]) -> list[str]:
     found = [source for word, source in HELPERS.items() if word in words]
     others = sorted(words & FUNCTIONS.keys() - HELPERS.keys())
     return found + [f"{word} = np.vectorize(FUNCTIONS[{word!r}].real, otypes=[float])\n" for word in others]
-
-
-@cache
-def _parsed(form: str) -> Tree:
-    return ast.parse(form, mode="eval").body
-
-
-@cache
-def _part(node: ast.IfExp) -> Tree | None:
-    """The form of a part of a row; the trees of rows stay as they are."""
-    form = PARTS.get(ast.unparse(node))
-    return _parsed(form) if form else None
-
-
-class _Reader:
-    """Reads expressions of the rule language as trees of NumPy."""
-
-    def __init__(self, scope: Mapping[str, Term], kept: Kept) -> None:
-        self.scope, self.kept = scope, kept
-
-    def term(self, node: Tree) -> Term:
-        match node:
-            case ast.Constant(value=float() as value):
-                return Term(number(value))
-            case ast.Name(id=word):
-                return self.scope[word] if word in self.scope else Term(number(CONSTANTS[word]))
-            case ast.BinOp(left=left, op=op, right=right):
-                return self._of(_MAKE[type(op)], left, right)
-            case ast.UnaryOp(operand=operand):
-                return self._of(neg, operand)
-            case ast.IfExp() if form := _part(node):
-                return self.term(form)
-            case ast.IfExp(test=test, body=body, orelse=orelse):
-                condition = self.condition(test)
-                if isinstance(condition, bool):
-                    return self.term(body if condition else orelse)
-                branches = self.term(body), self.term(orelse)
-                if text(branches[0].tree) == text(branches[1].tree):
-                    return branches[0]
-                axes = condition.axes.union(*(each.axes for each in branches))
-                return Term(call("np.where", condition.tree, *(each.tree for each in branches)), axes)
-            case ast.Call(func=ast.Name(id=word), args=args) if word in (*AGGREGATES, "shift"):
-                return self.kept(word, [self.term(each) for each in args])
-            case ast.Call(func=ast.Name(id=word), args=args):
-                return self._of(lambda *trees: _call(word, [*trees]), *args)
-        raise AssertionError(f"unchecked expression {ast.unparse(node)}")
-
-    def _of(self, make: Callable[..., Tree], *nodes: Tree) -> Term:
-        terms = [self.term(each) for each in nodes]
-        return Term(make(*(each.tree for each in terms)), frozenset().union(*(each.axes for each in terms)))
-
-    def condition(self, node: Tree) -> Term | bool:
-        """A condition over arrays; True or False where it is the same for all."""
-        match node:
-            case ast.Compare(left=left, ops=[op], comparators=[right]):
-                numbers = [is_number(self.term(each).tree) for each in (left, right)]
-                if None not in numbers:
-                    return _COMPARE[type(op)](*numbers)  # type: ignore[arg-type]
-                return self._of(lambda a, b, sign=op: ast.Compare(a, [sign], [b]), left, right)
-            case ast.BoolOp(op=op, values=values):
-                every = isinstance(op, ast.And)
-                parts = [self.condition(each) for each in values]
-                if any(part is (not every) for part in parts):
-                    return not every
-                joined: Term | bool = every
-                for part in parts:
-                    if not isinstance(part, bool):
-                        sign = ast.BitAnd() if every else ast.BitOr()
-                        joined = part if isinstance(joined, bool) else Term(
-                            ast.BinOp(joined.tree, sign, part.tree), joined.axes | part.axes
-                        )  # fmt: skip
-                return joined
-        raise AssertionError(f"unchecked condition {ast.unparse(node)}")
-
-
-def _call(word: str, arguments: list[Tree]) -> Tree:
-    numbers = [each for each in map(is_number, arguments) if each is not None]
-    if len(numbers) == len(arguments) and word in FUNCTIONS:
-        try:
-            return number(FUNCTIONS[word].real(*numbers))
-        except (ValueError, ArithmeticError):
-            return number(float("nan"))
-    if word == "pow":
-        base, power = arguments
-        match is_number(power):  # not 0.5: sqrt(-0.0) is -0.0, and pow(-inf, 0.5) is inf
-            case 1.0:
-                return base
-            case 2.0:
-                return call("np.square", base)
-            case -1.0:
-                return div(number(1.0), base)
-    return call(_NUMPY.get(word, word), *arguments)

@@ -9,62 +9,27 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from microbp.replay.axes import Array, Operand
 from microbp.replay.function_graph import Captured
-from microbp.replay.groups import THETA, Group, Slot
+from microbp.replay.groups import CONSTANT, THETA, Block, Group
 from microbp.replay.identifiers import Identifiers
 from microbp.sweeps import Integers
 
-__all__ = ["Floats", "ParameterArray", "Parameters", "claim", "named_arrays"]
+__all__ = ["Parameters", "claim", "named_arrays"]
 
-Floats = npt.NDArray[np.float64]
 #: More parameters than this, of which each stands alone, are taken from the vector.
 MANY = 24
 _PART = re.compile(r"[^.\[\]',\s\"]+")
-
-
-class ParameterArray(NamedTuple):
-    """Parameters that the generated code holds in one array."""
-
-    name: str
-    #: For each element its index in the vector of all parameters.
-    members: Integers
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-        return self.members.shape
-
-    @property
-    def strides(self) -> tuple[int, ...] | None:
-        """By how much the index grows along each axis; None where it does not grow evenly."""
-        found = []
-        for axis, size in enumerate(self.shape):
-            steps = np.diff(self.members, axis=axis)
-            if size > 1 and (steps != steps.flat[0]).any():
-                return None
-            found.append(int(steps.flat[0]) if size > 1 else 1)
-        return tuple(found)
-
-    def view(self, vector: Floats) -> Floats | None:
-        """The array as a view of a vector of all parameters; None where it is none."""
-        strides = self.strides
-        if strides is None or not self.members.size:
-            return None
-        bytes_ = tuple(vector.strides[0] * each for each in strides)
-        start: Floats = vector[self.members.flat[0] :]
-        return np.lib.stride_tricks.as_strided(start, self.shape, bytes_, writeable=vector.flags.writeable)
 
 
 class Parameters:
     """The arrays of parameters, by number, and in which of them each parameter stands."""
 
     def __init__(self, captured: Captured, names: Identifiers) -> None:
-        self.arrays: dict[int, ParameterArray] = {}
+        self.arrays: dict[int, Array] = {}
         self.names, self.captured = names, captured
         size = len(captured.params)
         self.home, self.place = np.full(size, THETA), np.arange(size)
@@ -76,7 +41,7 @@ class Parameters:
         home = THETA - 1 - len(self.arrays)
         name = self.names.counted(*wanted)
         self.names.reserve(f"d{name}")
-        self.arrays[home] = ParameterArray(name, members)
+        self.arrays[home] = Array(name, members.shape, members=members)
         self.home[members] = home
         self.place[members] = np.arange(members.size).reshape(members.shape)
 
@@ -84,7 +49,7 @@ class Parameters:
         """Whether these are different parameters that stand in no array yet."""
         return bool((self.home[members] == THETA).all()) and len({*members.ravel().tolist()}) == members.size
 
-    def claim(self, slot: Slot, matrix: str, line: str, *, lone: bool = False) -> None:
+    def claim(self, slot: Operand, matrix: str, line: str, *, lone: bool = False) -> None:
         """Make an array of what stands at a slot, of different rows the first of each.
 
         A single parameter of a layer, too, with ``lone``, unless it has a name of its own.
@@ -105,7 +70,7 @@ class Parameters:
         if self.free(members):
             self.add(members, matrix if members.ndim == 2 else line)
 
-    def settle(self, slot: Slot) -> None:
+    def settle(self, slot: Operand) -> None:
         """Let a slot speak of places in an array, if all that stands there is in one."""
         if slot.home == THETA and slot.held.size:
             home = int(self.home[slot.held.flat[0]])
@@ -207,16 +172,16 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
     numbers: dict[int, str] = {}
     for index in order:
         blocks = groups[index].blocks
-        lefts = [each.left for each in blocks if each.left and each.left.home <= THETA < each.right.home]
+        lefts = [each.left for each in blocks if each.left.home <= THETA < each.right.home]
         if lefts:
             number = numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
             for block in blocks:
-                for slot in reversed(block.slots):
-                    parameters.claim(slot, "W" + number, ("w" if block.left else "b") + number, lone=True)
+                for slot in (block.left, block.right):
+                    parameters.claim(slot, "W" + number, _letter(block) + number, lone=True)
     for index in order:
         for block in groups[index].blocks:
-            for slot in reversed(block.slots):
-                parameters.claim(slot, "W", "w" if block.left else "b")
+            for slot in (block.left, block.right):
+                parameters.claim(slot, "W", _letter(block))
         for slots in groups[index].slots:
             for slot in slots:
                 parameters.claim(slot, "P", "p")
@@ -231,7 +196,12 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
     return numbers
 
 
-def _number(slot: Slot, parameters: Parameters) -> str:
+def _letter(block: Block) -> str:
+    """What a row of parameters is called: a weight where it is multiplied."""
+    return "b" if block.left.home == CONSTANT else "w"
+
+
+def _number(slot: Operand, parameters: Parameters) -> str:
     """The number in the name of an array that the user named: 2 for W2, nothing for W."""
     home = int(parameters.home[slot.held.flat[0]]) if slot.home == THETA else slot.home
     if THETA in (slot.home, home):

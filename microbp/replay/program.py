@@ -15,12 +15,13 @@ import numpy.typing as npt
 from microbp.backward import gradient_of
 from microbp.errors import BranchChanged, NoGradientError, StaleProgram
 from microbp.native import Machine
+from microbp.replay.axes import Array
 from microbp.replay.branches import Guards
-from microbp.replay.faults import blame, gradient_fault, no_fault, value_fault
-from microbp.replay.forms import Floats, Form, Suspicion, form_of
+from microbp.replay.faults import blame
+from microbp.replay.forms import Form, Suspicion, form_of
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.replay.identifiers import counted
-from microbp.replay.parameter_arrays import ParameterArray
+from microbp.sweeps import Floats
 from microbp.value import Value, as_number, describe
 
 __all__ = ["MEMORY", "Gradients", "Program", "as_floats"]
@@ -33,7 +34,7 @@ _UNBOUND = "this program is bound to no Values, as after unpickling; use program
 Result = TypeVar("Result")
 
 
-def views_of(arrays: Sequence[ParameterArray], vector: Floats) -> dict[str, Floats]:
+def views_of(arrays: Sequence[Array], vector: Floats) -> dict[str, Floats]:
     """The arrays of a vector of parameters: views where they can be, else copies that are read-only."""
     found = {}
     for array in arrays:
@@ -284,7 +285,7 @@ class Program:
         # a square may be beyond the largest float where the gradient is not
         sound = math.isfinite(square) or np.isfinite(gradient).all()
         if self.finite and not (sound and (dx is None or np.isfinite(dx).all())):
-            blame(self.captured, x, theta, range(len(x)), gradient_fault, finite=True)
+            blame(self.captured, x, theta, range(len(x)), finite=True, slopes=True)
         if reduce == "mean" and len(x) > 1:
             cost /= len(x)
             gradient /= len(x)
@@ -406,7 +407,7 @@ class Program:
         try:
             return run(False)
         except Suspicion:
-            blame(self.captured, x, theta, range(len(x)), no_fault, finite=False)
+            blame(self.captured, x, theta, range(len(x)), finite=False)
         except (ArithmeticError, ValueError):
             self._blame(x, theta, np.ones(len(x), dtype=bool))
             raise
@@ -414,7 +415,7 @@ class Program:
 
     def _blame(self, x: Floats, theta: Floats, suspects: npt.ArrayLike) -> None:
         samples = np.flatnonzero(suspects).tolist()
-        blame(self.captured, x, theta, samples, value_fault, finite=self.finite)
+        blame(self.captured, x, theta, samples, finite=self.finite)
 
     # -------------------------------------------------------------------------------------- pickling
     def __reduce__(self) -> tuple[Any, ...]:

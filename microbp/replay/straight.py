@@ -7,15 +7,16 @@ bits: the values, and the gradients of a backward pass. Only the sign of a gradi
 from __future__ import annotations
 
 import ast
-import copy
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any
 
-from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, Expression
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL, Reading
 from microbp.groups import GroupPath
+from microbp.replay.code import Tree, name, put_together, reading, tree_of
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.replay.identifiers import Identifiers, one_line
 from microbp.rules import Rule
@@ -96,8 +97,8 @@ def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
     backward, writer.lines = writer.lines, []
     outputs = [writer.texts[each] for each in captured.outputs]
     result = f"[{', '.join(outputs)}]" if captured.output_shape else outputs[0]
-    for name, body, results in (("value", values, ""), ("value_and_grad", values + backward, gradients)):
-        writer.lines += ["", "", f"def {name}(inputs, parameters):"]
+    for word, body, results in (("value", values, ""), ("value_and_grad", values + backward, gradients)):
+        writer.lines += ["", "", f"def {word}(inputs, parameters):"]
         writer.unpack("inputs", captured.inputs)
         writer.unpack("parameters", captured.params)
         writer.lines += body
@@ -131,6 +132,8 @@ class _Writer:
         self.wrt_inputs = wrt_inputs
         #: The upstream gradients that have begun.
         self.upstream: dict[int, str] = {}
+        #: Of each node with lists what its sums over these are called, by their texts in the table.
+        self.sums: dict[int, dict[str, Any]] = defaultdict(dict)
         self.lines: list[str] = []
 
     def statement(self, target: str, sign: str, text: str) -> None:
@@ -159,11 +162,9 @@ class _Writer:
                 continue
             if self.record.group(at) != before:
                 before = self.record.group(at)
-                path = (f"{name}, call {number + 1}" if number else name for name, number in before)
+                path = (f"{word}, call {number + 1}" if number else word for word, number in before)
                 self.lines += [f"    # {one_line(' / '.join(path))}."] * bool(before)
-            rule, row = self.record.rules[op], self.operands[at]
-            found = template(rule, None, self.literals(rule, row))
-            self.statement(self.texts[at], "=", self.filled(found, rule, at, last=True)[0])
+            self.statement(self.texts[at], "=", self.filled(at)[0])
 
     def gradients(self) -> str:
         """The chain rule, from the last node to the first; returns what is returned of it."""
@@ -185,16 +186,14 @@ class _Writer:
 
     def pass_on(self, at: int) -> None:
         """Contributions to a node's operands, the last first, as the eager engine."""
-        rule, row, upstream = self.record.rules[self.op[at]], self.operands[at], self.upstream[at]
-        for place, arg in reversed([*enumerate(rule.args)]):
-            entry: Any = rule.split(row)[place]
-            several = [*enumerate(entry)] if arg in rule.over else [(0, entry)]
-            if any(each >= 0 and self.needed[each] for _, each in several):
-                found = template(rule, place, self.literals(rule, row))
-                texts = self.filled(found, rule, at)
-                for element, each in reversed(several):
+        rule = self.record.rules[self.op[at]]
+        for place, entry in reversed([*enumerate(rule.split(self.operands[at]))]):
+            operands = entry if isinstance(entry, list) else [entry]
+            if any(each >= 0 and self.needed[each] for each in operands):
+                texts = self.filled(at, place)
+                for each, text in reversed([*zip(operands, texts, strict=True)]):
                     if each >= 0 and self.needed[each]:
-                        self.give(each, _product(upstream, texts[element], found.factor))
+                        self.give(each, text)
 
     def give(self, at: int, text: str) -> None:
         """Add to an upstream gradient."""
@@ -203,28 +202,56 @@ class _Writer:
             self.upstream[at] = self.identifiers.new(f"d_{self.texts[at]}")
         self.statement(self.upstream[at], "+=" if begun else "=", text)
 
-    def literals(self, rule: Rule, row: Sequence[int]) -> Literals:
-        """The arguments of a node that are literals; not elements of lists."""
-        if min(row) >= 0:
-            return ()
-        entries = zip(rule.args, rule.split(row), strict=True)
-        return tuple((arg, self.texts[each]) for arg, each in entries if type(each) is int and each < 0)
-
-    def filled(self, found: Template, rule: Rule, at: int, *, last: bool = False) -> list[str]:
-        """The text of a template for a node: one, or for a derivative in a list one for each element."""
-        texts = rule.split([self.texts[each] for each in self.operands[at]])
-        entries = dict(zip(rule.args, texts, strict=True))
+    def filled(self, at: int, place: int | None = None) -> list[str]:
+        """The text of a node's value, or of what an argument receives: of a list each element."""
+        rule, row = self.record.rules[self.op[at]], self.operands[at]
+        entries = dict(zip(rule.args, rule.split([self.texts[each] for each in row]), strict=True))
+        of_args = zip(rule.args, rule.split(row), strict=True)
+        literals = tuple((arg, entries[arg]) for arg, each in of_args if type(each) is int and each < 0)
         columns = [entries.pop(arg) for arg in rule.over]
         elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
-        self.words |= found.words
+        if rule.over:
+            single = {arg: name(text) for arg, text in {**entries, "y": self.texts[at]}.items()}
+            scopes = [{arg: name(text) for arg, text in each.items()} for each in elements]
+            # The value of a sum begins with it; what else is a sum is computed beforehand.
+            inline = place is None and _is_sum(rule)
+            sums = {word: partial(self.sum, at, word, inline) for word in AGGREGATES}
+            row_of = reading(_made, sums)._replace(known=self.sums[at])
+            text, words = _read(rule, place, literals, row_of, single, scopes)
+        else:
+            text, words = template(rule, place, literals)
+        self.words |= words
+        scope = {**entries, "y": self.texts[at], "upstream": self.upstream.get(at)}
+        listed = place is not None and rule.args[place] in rule.over
+        return [text.format_map({**scope, **each}) for each in (elements if listed else [{}])]
 
-        def temporary(text: str) -> str:
-            made = self.identifiers.new(f"{self.texts[at]}_sum")
-            self.statement(made, "=", text)
-            return made
+    def sum(self, at: int, word: str, inline: bool, elements: list[Any]) -> Any:
+        """``total``, ``largest`` or ``rest`` of the elements, as its text or under a name.
 
-        scope = found.scope({**entries, "y": self.texts[at]}, elements, temporary, last=last)
-        return [found.text.format_map({**scope, **each}) for each in elements or [{}]]
+        A total is a sum of as many terms, from left to right and from 0.0 on as in the eager engine.
+        """
+        if all(isinstance(each, float) for each in elements):
+            return REAL.functions[word](elements)
+        texts = []
+        for each in elements:
+            tree = tree_of(each)
+            self.words |= _words(tree)
+            loose = isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub)
+            loose = (loose or isinstance(tree, ast.IfExp)) and word == "total"
+            texts.append(f"({ast.unparse(tree)})" if loose else ast.unparse(tree))
+        if word != "total":
+            self.words.add(word)
+            return self.temporary(at, f"{word}([{', '.join(texts)}])")
+        texts.insert(0, "0.0")
+        while len(texts) > _TERMS:
+            texts[:_TERMS] = [self.temporary(at, " + ".join(texts[:_TERMS])).id]
+        return name(" + ".join(texts)) if inline else self.temporary(at, " + ".join(texts))
+
+    def temporary(self, at: int, text: str) -> ast.Name:
+        """The name of what is computed beforehand."""
+        made = self.identifiers.new(f"{self.texts[at]}_sum")
+        self.statement(made, "=", text)
+        return ast.Name(made)
 
 
 def _wrapped(text: str) -> list[str]:
@@ -233,13 +260,6 @@ def _wrapped(text: str) -> list[str]:
         text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
-
-
-def _product(upstream: str, local: str, factor: bool) -> str:
-    """Upstream gradient times local derivative; what is exact in floats is left out."""
-    if local in ("1.0", "-1.0"):
-        return local.replace("1.0", upstream)
-    return f"{upstream} * {local}" if factor else f"{upstream} * ({local})"
 
 
 def _header(words: set[str]) -> str:
@@ -255,153 +275,63 @@ def _header(words: set[str]) -> str:
     return "\n".join(["".join(lines), *(text for word, (_, text) in _HELPERS.items() if word in words)])
 
 
-# ---------------------------------------------------------------------------------------- templates
+# -------------------------------------------------------------------------------- rows of the table
 #: The arguments of a node that are literals: the name, and the number as text (0.0 is not -0.0).
 Literals = tuple[tuple[str, str], ...]
-_FACTORS = (ast.Name, ast.Constant, ast.Call, ast.UnaryOp)
-
-
-class Sum(NamedTuple):
-    """``total`` or ``largest`` over the elements, in a template."""
-
-    #: What stands for it in the text.
-    name: str
-    function: str
-    #: One term of it.
-    term: str
-    #: Whether the term can stand between two ``+`` without parentheses.
-    tight: bool
-
-
-class Template(NamedTuple):
-    """The text of an expression with ``{a}`` for the argument a, and what it sums over the elements.
-
-    Sums become sums of as many terms, from left to right and from 0.0 on as in the eager engine, so that
-    the text computes the same bits.
-    """
-
-    text: str
-    #: In an order in which they can be computed: a term may name an earlier one.
-    sums: tuple[Sum, ...]
-    #: Whether the text can be a factor without parentheses.
-    factor: bool
-    #: The functions and constants that it needs.
-    words: frozenset[str]
-
-    def scope(
-        self,
-        names: Mapping[str, str],
-        elements: Sequence[Mapping[str, str]],
-        temporary: Callable[[str], str],
-        *,
-        last: bool,
-    ) -> dict[str, str]:
-        """``names``, and a text for each of the sums.
-
-        ``temporary(text)`` computes a text beforehand and gives back a name for it. With ``last``, a
-        sum that the text begins with stays in the text.
-        """
-        scope = dict(names)
-        for each in self.sums:
-            terms = [each.term.format_map({**scope, **element}) for element in elements]
-            if each.function != "total":
-                scope[each.name] = temporary(f"{each.function}([{', '.join(terms)}])")
-                continue
-            terms = ["0.0", *(terms if each.tight else [f"({term})" for term in terms])]
-            while len(terms) > _TERMS:
-                terms[:_TERMS] = [temporary(" + ".join(terms[:_TERMS]))]
-            total = " + ".join(terms)
-            scope[each.name] = total if last and self._begins_with(each) else temporary(total)
-        return scope
-
-    def _begins_with(self, it: Sum) -> bool:
-        hole = f"{{{it.name}}}"
-        alone = sum(text.count(hole) for text in (self.text, *(each.term for each in self.sums))) == 1
-        return alone and (self.text == hole or self.text.startswith((f"{hole} + ", f"{hole} - ")))
 
 
 @lru_cache(maxsize=4096)
-def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> Template:
-    """The value of a rule, or its derivative in the argument at ``place``, for one element of a list.
+def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> tuple[str, frozenset[str]]:
+    """The value of a rule, or what it passes on to the argument at ``place``; and the words that it needs.
 
-    With ``literals``, what they decide is decided here:
+    What literals decide is decided; ``{a}`` stands for the argument a.
 
     >>> from microbp.rules import RULES
-    >>> template(RULES["pow"], 0, (("b", "2.0"),)).text
-    '2.0 * pow({a}, 1.0)'
-    >>> template(RULES["dot"]).text, template(RULES["dot"]).sums
-    ('{_0} + {b}', (Sum(name='_0', function='total', term='{w} * {x}', tight=True),))
+    >>> template(RULES["pow"], 0, (("b", "2.0"),))
+    ('{upstream} * (2.0 * pow({a}, 1.0))', frozenset({'pow'}))
     """
-    holes = _Holes(dict(literals))
-    tree = holes.visit(copy.deepcopy((rule.y if place is None else rule.d[place]).tree))
-    match tree:  # a sum that begins with 0.0 is not -0.0, and so the same
-        case ast.BinOp(left=ast.Name(id="{_0}"), op=ast.Add(), right=ast.Constant(value=0.0)):
-            tree = tree.left
-    words = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} | holes.words
-    words &= {*FUNCTIONS, *CONSTANTS, *AGGREGATES}
-    sums, factor = tuple(holes.sums.values()), isinstance(tree, _FACTORS)
-    return Template(ast.unparse(tree), sums, factor, frozenset(words))
+    return _read(rule, place, literals, reading(_made, {}), _holes((*rule.args, "y")))
 
 
-class _Holes(ast.NodeTransformer):
-    """Puts the literals in, and computes what depends on them alone, in floats as the eager engine does.
-
-    Of each other argument it makes a hole, and of each sum.
-    """
-
-    def __init__(self, literals: dict[str, str]) -> None:
-        self.literals = literals
-        self.sums: dict[tuple[str, str], Sum] = {}
-        #: What is called in terms of sums.
-        self.words: set[str] = set()
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in self.literals:
-            return _parsed(self.literals[node.id])
-        return node if node.id in CONSTANTS else ast.Name(f"{{{node.id}}}")
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        deciding = isinstance(node.op, ast.Or)
-        values = [self.visit(each) for each in node.values]
-        if any(isinstance(each, ast.Constant) and each.value is deciding for each in values):
-            return ast.Constant(deciding)
-        values = [each for each in values if not isinstance(each, ast.Constant)]
-        if len(values) > 1:
-            return ast.BoolOp(node.op, values)
-        return values[0] if values else ast.Constant(not deciding)
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-        test = self.visit(node.test)
-        if not isinstance(test, ast.Constant):
-            return ast.IfExp(test, self.visit(node.body), self.visit(node.orelse))
-        chosen: ast.expr = self.visit(node.body if test.value else node.orelse)
-        return chosen
-
-    def _computed(self, node: ast.expr) -> ast.expr:
-        self.generic_visit(node)
-        if not self.literals or any(isinstance(each, ast.Name | ast.Call) for each in ast.walk(node)):
-            return node
-        try:
-            return _parsed(repr(Expression("", frozenset(), node).evaluate({})))  # inf becomes a name
-        except ArithmeticError:
-            return node
-
-    visit_UnaryOp = visit_BinOp = visit_Compare = _computed  # noqa: N815 (names of ast)
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        node.args = [self.visit(arg) for arg in node.args]
-        assert isinstance(node.func, ast.Name)
-        if node.func.id not in AGGREGATES:
-            return node
-        term = node.args[0]
-        tight = isinstance(term, _FACTORS) or (
-            isinstance(term, ast.BinOp) and isinstance(term.op, ast.Mult | ast.Div)
-        )
-        self.words |= {node.func.id, *(each.id for each in ast.walk(term) if isinstance(each, ast.Name))}
-        key = node.func.id, ast.unparse(term)
-        made = self.sums.setdefault(key, Sum(f"_{len(self.sums)}", *key, tight))
-        return ast.Name(f"{{{made.name}}}")
+def _read(
+    rule: Rule, place: int | None, literals: Literals, row_of: Reading, single: dict[str, Any],
+    elements: Sequence[dict[str, Any]] = (),
+) -> tuple[str, frozenset[str]]:  # fmt: skip
+    scope = _holes(rule.over) | single | {arg: float(text) for arg, text in literals}
+    found = (rule.y if place is None else rule.d[place]).evaluate(scope, row_of, elements)
+    if place is not None:
+        found = _product(name("{upstream}"), found)
+    tree: Tree = tree_of(found)
+    return ast.unparse(tree), _words(tree)
 
 
-def _parsed(text: str) -> ast.expr:
-    return ast.parse(text, mode="eval").body
+def _holes(args: Sequence[str]) -> dict[str, Any]:
+    return {arg: name(f"{{{arg}}}") for arg in args}
+
+
+def _words(tree: Tree) -> frozenset[str]:
+    found = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+    return frozenset(found & {*FUNCTIONS, *CONSTANTS, *AGGREGATES})
+
+
+def _is_sum(rule: Rule) -> bool:
+    """Whether the value is a sum of terms, to which perhaps something is added."""
+    tree = rule.y.tree
+    first = tree.left if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub) else tree
+    sums = [each for each in ast.walk(tree) if isinstance(each, ast.Name) and each.id in AGGREGATES]
+    return len(sums) == 1 and isinstance(first, ast.Call) and first.func is sums[0] and sums[0].id == "total"
+
+
+def _product(upstream: Tree, local: Any) -> Tree:
+    """Upstream gradient times local derivative; what is exact in floats is left out."""
+    if isinstance(local, float) and abs(local) == 1.0:
+        return upstream if local > 0.0 else ast.UnaryOp(ast.USub(), upstream)
+    return put_together(ast.Mult, (upstream, local))
+
+
+def _made(word: Any, operands: tuple[Any, ...]) -> Tree:
+    """A sum that begins with 0.0 is not -0.0, and so the same with another 0.0."""
+    match word, operands:
+        case ast.Add, (ast.Name(id=text) as total, 0.0) if text.startswith("0.0 + "):
+            return total
+    return put_together(word, operands)

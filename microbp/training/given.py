@@ -12,6 +12,7 @@ import numpy as np
 
 from microbp.engines import Batch, EagerEngine, Rows, Samples
 from microbp.losses import LOSSES, Loss
+from microbp.nn import Module
 from microbp.optim import Optimiser
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
@@ -111,7 +112,8 @@ def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
         raise TypeError(f"fit: a net is an object, such as MLP(2, [1]); {net.__name__} is a class")
     if not callable(getattr(net, "parameters", None)):
         raise TypeError(f"fit: a net has parameters(), as a Module does; an object of type {kind} has none")
-    if not callable(net) and not callable(getattr(net, "predict", None)):
+    predict = getattr(net, "predict", None)
+    if not callable(net) and (not callable(predict) or getattr(predict, "__func__", 0) is Module.predict):
         raise TypeError(f"fit: a net can be called, or has predict(batch); an object of type {kind} neither")
     if callable(getattr(net, "named_parameters", None)):
         named = dict(net.named_parameters())

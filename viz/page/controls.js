@@ -30,7 +30,7 @@ function go(to) {
   byId("slider").value = String(here);
   const told = `${phase === "forward" ? "forward step" : "step"} ${here} of ${places()}: ${nodes[current()].name}`;
   byId("slider").setAttribute("aria-valuetext", told);
-  byId("counter").textContent = `step ${here} / ${places()}`;
+  byId("counter").textContent = `${say("step")} ${here} / ${places()}`;
   const paid = currentGifts().slice(0, 4).map((gift) => `${signed(gift.amount, 4)} to ${nodes[gift.operand].name}`);
   byId("status").textContent = timer ? "" : paid.length ? `${told} passes ${paid.join(", ")}` : told;
   for (const id of ["first", "back"]) byId(id).disabled = here === 0;
@@ -64,28 +64,11 @@ function enter(which) {
   go(place());
 }
 
-function showNeighbourhood() {
-  const shown = around(current());
-  build(shown);
-  nearer();
-  const hidden = edgesInto[current()].filter((edge) => !drawn.has(edge.source)).length;
-  const beyond = hidden ? ` and ${plural(hidden, "operand")} of it` : "";
-  byId("note").textContent = `Two edges around ${nodes[current()].name}; not shown: ${plural(shown.left, "value")}${beyond}. ${data.note}`;
-}
-
-// All of the neighbourhood, or what of it is legible in a small pane.
-function nearer() {
-  fit();
-  view.scale = Math.min(Math.max(view.scale, 0.7), 1.2);
-  if (pane.width / bounds.width < view.scale) view.x = drawn.get(current()).x;
-  if (pane.height / bounds.height < view.scale) view.y = drawn.get(current()).y;
-  look();
-}
-
 function showGraph() {
-  const places = new Map(nodes.map((node, position) => [position, node.place]));
-  build({ places, routes: new Map(Object.entries(data.routes)), frames: data.frames });
+  drawn = whole;
   byId("note").textContent = data.note;
+  for (const position of drawn.keys()) paint(position);
+  for (const key of lines.keys()) paintLine(key);
   fit();
 }
 
@@ -93,6 +76,8 @@ function choose(neighbourhoodOnly) {
   near = neighbourhoodOnly;
   byId("near").checked = near;
   byId("following").hidden = near;
+  svg.classList.toggle("away", near);
+  byId("around").hidden = !near;
   if (near) showNeighbourhood(); else showGraph();
   paintStep();
 }
@@ -195,7 +180,7 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(keys, event.key)) return;
   const target = event.target;
-  if (target === byId("search") || target.closest("select, input[type=number]")) return;
+  if (target === byId("search") || target.closest("select, input[type=number], .answer")) return;
   if (event.key === " " && target.closest("button, summary, input[type=checkbox]")) return; // it is pressed
   event.preventDefault();
   keys[event.key]();
@@ -204,18 +189,18 @@ document.addEventListener("keydown", (event) => {
 // --------------------------------------------------------------------------------- on the picture
 const under = (event) => {
   const group = event.target.closest(".node");
-  return group ? Number(group.id.slice(1)) : null;
+  return group ? Number(group.dataset.position) : null;
 };
-svg.addEventListener("click", (event) => {
+byId("pane").addEventListener("click", (event) => {
   const position = under(event);
   if (position !== null && !dragged) visit(position);
 });
-svg.addEventListener("pointermove", (event) => {
+byId("pane").addEventListener("pointermove", (event) => {
   const position = event.buttons ? null : under(event);
   if (position === null) byId("tip").hidden = true;
   else showTip(position, event.clientX, event.clientY);
 });
-svg.addEventListener("pointerleave", () => { byId("tip").hidden = true; });
+byId("pane").addEventListener("pointerleave", () => { byId("tip").hidden = true; });
 
 // ----------------------------------------------------------------------------------------- start
 function linked() {
@@ -229,7 +214,7 @@ function legend() {
     return swatch;
   });
   const top = trimmed(number(data.largest, 4));
-  byId("legend").append(`gradient  −${top} `, ...strip, ` +${top}`, element("span", { "data-say": "scale" }, " log scale"));
+  byId("legend").append(element("span", { "data-say": "gradient" }), ` −${top} `, ...strip, ` +${top}`, element("span", { "data-say": "scale" }, " log scale"));
 }
 
 // What is seen at first depends on the room there is, which in a frame may come later, and may change.
@@ -243,17 +228,16 @@ byId("fit").addEventListener("click", () => { fitted = true; });
 function resized() {
   measure();
   if (!fitted) { look(); return; }
-  if (!chosen && data.routes) {
-    const whole = Math.min(pane.width / data.size[0], pane.height / data.size[1]);
-    byId("follow").checked = whole < 0.62; // begin at the root, and go with the steps
-    if (near !== whole < 0.3) choose(!near);
+  if (!chosen && data.view) {
+    const scale = fitting();
+    byId("follow").checked = scale < 0.62; // begin at the root, and go with the steps
+    if (near !== scale < 0.3) choose(!near);
   }
-  if (near) nearer();
-  else if (byId("follow").checked) { view.scale = Math.max(fitting(), 0.8); centre(current()); }
+  if (byId("follow").checked) { view.scale = Math.max(fitting(), 0.8); centre(current()); }
   else fit();
 }
 
-new ResizeObserver(resized).observe(svg);
+new ResizeObserver(resized).observe(byId("pane"));
 window.addEventListener("hashchange", () => { const to = linked(); if (to !== null && to !== at) { stop(); go(to); } });
 window.addEventListener("beforeprint", () => { printing = true; look(); });
 window.addEventListener("afterprint", () => { printing = false; look(); });
@@ -272,7 +256,8 @@ byId("language").addEventListener("click", () => {
   buildTables();
   go(place());
 });
-byId("nearby").hidden = !data.routes;
-choose(!data.routes);
+byId("nearby").hidden = !data.view;
+adopt();
+choose(!data.view);
 resized();
 go(linked() ?? 0);

@@ -1,98 +1,79 @@
-// The picture: built once (or, of a large graph, at each step), then only what has changed is painted.
+// The picture: the engine's SVG of the whole graph, or, of a large one, what stands around the current value.
+// Both are boxes with a band for the gradient, and from step to step only what has changed is painted.
 
 const svg = byId("graph");
-const drawn = new Map(); // by position
 const lines = new Map(); // by the key of the edge
-let halo;
-let pills;
-let bounds;
+const whole = new Map(); // the boxes of the whole graph by position
+let drawn = whole; // those that are shown
+const pills = shape("g");
 
-function arrow(id) {
-  const marker = shape("marker", {
-    id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse",
-  });
-  marker.append(shape("path", { d: "M0,0.8L8,4L0,7.2z" }));
-  return marker;
+function adopt() {
+  svg.prepend(arrows());
+  for (const group of svg.querySelectorAll("g.node")) {
+    const position = Number(group.id.slice(1));
+    const { x, y, width, height } = group.querySelector(".outline").getBBox();
+    const part = (name) => group.querySelector(`.${name}`);
+    group.dataset.position = position;
+    whole.set(position, {
+      group, x: x + width / 2, y: y + height / 2, width, height, band: part("band"), nabla: part("nabla"), gradient: part("gradient"),
+    });
+  }
+  for (const group of svg.querySelectorAll("g.edge")) lines.set(group.id, { group, line: group.querySelector(".line") });
+  svg.querySelector("g.graph")?.append(pills);
+  svg.classList.toggle("still", whole.size > 300); // marching edges would paint all of it again and again
 }
 
-function build({ places, routes, frames = [] }) {
-  drawn.clear();
-  lines.clear();
+function arrows() {
   const definitions = shape("defs");
-  definitions.append(arrow("tip-plain"), arrow("tip-plus"), arrow("tip-minus"), arrow("tip-zero"));
-  const [below, above] = [shape("g"), shape("g")];
-  pills = shape("g");
-  halo = shape("rect", { class: "halo", rx: 7, height: data.height + 12 });
-  for (const { label, place: [x, y, width, height] } of frames) {
-    const [left, top] = [x - width / 2, y - height / 2];
-    below.append(
-      shape("rect", { class: "frame", x: left, y: top, width, height, rx: 7 }),
-      shape("text", { class: "label", x: left + 7, y: top + 13 }, label),
-    );
+  for (const sign of ["plus", "minus", "zero"]) {
+    const marker = shape("marker", {
+      id: `tip-${sign}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse",
+    });
+    marker.append(shape("path", { d: "M0,0.8L8,4L0,7.2z" }));
+    definitions.append(marker);
   }
-  for (const [key, route] of routes) below.append(buildLine(key, route));
-  for (const [position, place] of places) above.append(buildNode(position, place));
-  svg.classList.toggle("still", places.size > 300); // marching edges would paint all of it again and again
-  svg.replaceChildren(definitions, below, halo, above, pills);
-  const corners = [
-    ...[...places].map(([position, [x, y]]) => [x, y, nodes[position].width, data.height]),
-    ...frames.map((frame) => frame.place),
-  ];
-  const least = (values) => values.reduce((a, b) => Math.min(a, b));
-  const [left, right] = [least(corners.map(([x, , w]) => x - w / 2)), -least(corners.map(([x, , w]) => -x - w / 2))];
-  const [top, bottom] = [least(corners.map(([, y, , h]) => y - h / 2)), -least(corners.map(([, y, , h]) => -y - h / 2))];
-  bounds = { x: left - 12, y: top - 12, width: right - left + 24, height: bottom - top + 30 };
-  for (const position of drawn.keys()) paint(position);
-  for (const key of lines.keys()) paintLine(key);
+  return definitions;
 }
 
-function buildNode(position, [x, y]) {
+// ------------------------------------------------------------------------- around the current value
+const AROUND = 40; // values in a row; more are counted
+
+function chip(position) {
   const node = nodes[position];
-  const [w, h] = [node.width, data.height];
-  const [left, top, half] = [-w / 2, -h / 2, h / 2];
-  const group = shape("g", { id: `n${position}`, transform: `translate(${x},${y})` });
-  const parts = {
-    x, y, group,
-    band: shape("rect", { class: "band", x: left + node.aside + 4, y: 1, width: w - node.aside - 8, height: half - 4, rx: 3 }),
-    badge: shape("text", { class: "badge", y: 13 }),
-    gradient: shape("text", { class: "gradient", x: -left - 8, y: 13 }),
-  };
-  const text = left + node.aside + 8; // right of the sign of the operation, as in a drawing
-  parts.badge.setAttribute("x", text + 14);
-  group.append(
-    shape("rect", { class: "fill", x: left, y: top, width: w, height: h, rx: 8 }),
-    parts.band,
-    shape("rect", { class: "outline", x: left, y: top, width: w, height: h, rx: 8 }),
-    shape("text", { class: node.named ? "name" : "name made", x: text, y: -4 }, node.short),
-    shape("text", { class: "data", x: -left - 8, y: -4 }, trimmed(number(node.data, 4))),
-    shape("text", { class: "symbol", x: left + 4 + node.aside / 2, y: 5 }, node.symbol),
-    shape("text", { class: "nabla", x: text, y: 13 }, takesGradient(position) ? "∇" : ""),
-    parts.badge,
-    parts.gradient,
+  const [nabla, gradient] = [element("span", { class: "nabla" }), element("span", { class: "gradient" })];
+  const band = element("span", { class: "band" }, nabla, " ", gradient);
+  const group = element(
+    "button", { type: "button", "data-position": String(position) },
+    element("b", { class: "symbol" }, node.symbol), element("bdi", { class: "name" }, node.short),
+    element("span", { class: "data" }, trimmed(number(node.data, 4))), band,
   );
-  drawn.set(position, parts);
+  drawn.set(position, { group, band, nabla, gradient });
   return group;
 }
 
-function buildLine(key, route) {
-  const edge = edges.get(key);
-  const group = shape("g", { id: key });
-  const line = shape("path", { d: route.path, class: "line" });
-  group.append(line);
-  if (route.label && edge.gift && edge.gift.local !== 1) {
-    group.append(shape("text", { class: "factor", x: route.label[0], y: route.label[1] + 3 }, `×${trimmed(number(edge.gift.local, 4))}`));
-  }
-  lines.set(key, { group, line });
-  return group;
+function showNeighbourhood() {
+  const centre = current();
+  const rows = [
+    ["computed", [...new Set(edgesInto[centre].map((edge) => edge.source))]],
+    ["current", [centre]],
+    ["readers", [...new Set(edgesFrom[centre].map((edge) => edge.target))]],
+  ];
+  drawn = new Map();
+  byId("around").replaceChildren(...rows.filter(([, row]) => row.length > 0).map(([key, row]) => {
+    const boxes = element("div", { class: "ring" }, ...row.slice(0, AROUND).map(chip));
+    if (row.length > AROUND) boxes.append(element("span", { class: "said" }, `+ ${row.length - AROUND}`));
+    return element("section", {}, element("h3", {}, say(key)), boxes);
+  }));
+  for (const position of drawn.keys()) paint(position);
+  byId("note").textContent = `${say("around")} ${nodes[centre].name}; ${say("left")}: ${plural(nodes.length - drawn.size, "value")}. ${data.note}`;
 }
 
+// ---------------------------------------------------------------------------------------- painting
 function paint(position) {
   const parts = drawn.get(position);
   if (!parts) return;
-  const node = nodes[position];
-  const now = gradient(position);
-  const classes = ["node", node.kind];
-  if (position === data.root) classes.push("root");
+  const now = asked(position) ? null : gradient(position);
+  const classes = ["node", nodes[position].kind];
   if (takesGradient(position) && now === null) classes.push("empty");
   if (position === current()) classes.push("current");
   if (currentGifts().some((gift) => gift.operand === position)) classes.push("operand");
@@ -100,9 +81,11 @@ function paint(position) {
   parts.group.setAttribute("class", classes.join(" "));
   if (now === null) parts.group.removeAttribute("data-gradient");
   else parts.group.setAttribute("data-gradient", String(now.after));
-  parts.band.setAttribute("fill", now === null ? "none" : now.colour);
+  if (!parts.band) return;
+  parts.band.style.setProperty("--band", now === null ? "none" : now.colour);
+  const count = now === null || isFinal(position) ? "" : ` ${received[position]}/${gifts[position].length}`;
+  parts.nabla.textContent = takesGradient(position) ? `\u00a0∇${count}` : "";
   parts.gradient.textContent = now === null ? "" : trimmed(signed(now.after, 4));
-  parts.badge.textContent = now === null || isFinal(position) ? "" : `${received[position]}/${gifts[position].length}`;
 }
 
 function paintLine(key) {
@@ -110,32 +93,31 @@ function paintLine(key) {
   if (!parts) return;
   const edge = edges.get(key);
   const flowing = phase === "backward" && at > 0 && edge.target === current() && edge.gift !== null;
-  const sign = flowing ? signClass(edge.gift.amount) : "plain";
+  const sign = flowing ? signClass(edge.gift.amount) : "";
   parts.group.setAttribute("class", `edge ${flowing ? `flowing ${sign}` : passed(edge) ? "passed" : ""}`);
   // the gradient goes up to the operand, and so does the arrow that carries it
-  parts.line.setAttribute(flowing ? "marker-start" : "marker-end", `url(#tip-${sign})`);
-  parts.line.removeAttribute(flowing ? "marker-end" : "marker-start");
+  if (flowing) parts.line.setAttribute("marker-start", `url(#tip-${sign})`);
+  else parts.line.removeAttribute("marker-start");
 }
 
-// The halo and what the current step pays, at those who receive it.
+// What the current step pays, at those who receive it.
 function paintStep() {
-  const parts = drawn.get(current());
-  if (parts) {
-    const width = nodes[current()].width + 12;
-    halo.setAttribute("x", parts.x - width / 2);
-    halo.setAttribute("y", parts.y - data.height / 2 - 6);
-    halo.setAttribute("width", width);
-  }
+  for (const old of document.querySelectorAll(".pill")) old.remove();
   const stacked = new Map();
-  pills.replaceChildren();
   for (const gift of currentGifts()) {
     const to = drawn.get(gift.operand);
-    if (!to) continue;
+    if (!to || asked(gift.operand)) continue;
+    const text = `${gift.number > 1 ? "+= " : ""}${trimmed(signed(gift.amount, 4))}`;
+    if (near) {
+      const pill = element("span", { class: "pill" }, text);
+      pill.style.setProperty("--band", gift.tint);
+      to.group.append(pill);
+      continue;
+    }
     const row = stacked.get(gift.operand) ?? 0;
     stacked.set(gift.operand, row + 1);
-    const text = `${gift.number > 1 ? "+= " : ""}${trimmed(signed(gift.amount, 4))}`;
     const width = 7 * text.length + 14;
-    const pill = shape("g", { class: "pill", transform: `translate(${to.x},${to.y + data.height / 2 + 6 + 16 * row})` });
+    const pill = shape("g", { class: "pill", transform: `translate(${to.x},${to.y + to.height / 2 + 6 + 16 * row})` });
     pill.append(
       shape("rect", { x: -width / 2, y: -7, width, height: 15, rx: 7.5, fill: gift.tint }),
       shape("text", { y: 4.5 }, text),

@@ -7,51 +7,67 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, ClassVar
 
 from microbp import Graph, TooManyValues, Trace, Value, trace
-from microbp.files import write_file
 from microbp.safe import quoted
+from viz import dot
 from viz.callers import caller_scope, not_drawn
-from viz.engines import ENGINES, NoEngine, positions
-from viz.fold import pictures
+from viz.colours import DARK, LIGHT
+from viz.engines import ENGINES, NoEngine, engine_name, render
+from viz.fold import picture, pictures
+from viz.kinds import kinds
 from viz.legible import Levels
-from viz.page.data import as_literal, described, frames, graph_reach, skeleton
-from viz.picture import Kind
-from viz.reach import MOST
-from viz.rendered import asked
+from viz.page.data import as_literal, described
+from viz.rendered import Rendered
+from viz.step_pictures import Film
 from viz.styles import Style
-from viz.svg import map_svg
+from viz.svg import map_svg, stage
 from viz.text import plain
 
 __all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "joined", "page"]
 
 
 #: In this order: each uses what stands above it.
-_SCRIPTS = ("model.js", "words.js", "window.js", "graph.js", "view.js", "panel.js", "map.js", "controls.js")
+_SCRIPTS = (
+    "model.js", "words.js", "graph.js", "view.js", "panel.js", "map.js", "exercise.js", "controls.js"
+)  # fmt: skip
 
 
-def joined(title: str, data: Any, drawn: str = "") -> str:
-    """The page as HTML, with its map as SVG. Nothing is loaded; only its own script runs, by its policy.
+def joined(title: str, data: Any, drawn: str = "", folded: str = "") -> str:
+    """The page as HTML, with graph and map as SVG. Nothing is loaded, and only its own script runs.
 
     >>> "</script><b>" in joined("</script><b>", {"name": "</script><b>"})
     False
     """
-    style = _text("step.css")
+    style = _text("step.css").replace("/* dark pictures */", _dark())
     script = "\n".join(map(_text, _SCRIPTS))
     parts = {
         "policy": f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
         "title": html.escape(title),
         "style": style,
-        "map": drawn,
+        "map": folded,
+        "graph": drawn,
         "data": as_literal(data),
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _text("step.html"))
+
+
+@cache
+def _dark() -> str:
+    """What turns the colours of a light drawing into those of a dark one; bands stay as they are."""
+    pairs = {
+        (what, getattr(LIGHT, name)): getattr(DARK, name)
+        for what, names in (
+            ("fill", "fill parameter_fill folded_fill input_fill edge text faint"),
+            ("stroke", "background outline parameter_outline root_outline frame edge"),
+        )
+        for name in names.split()
+    }
+    return "\n".join(f'  svg [{what}="{old}"] {{ {what}: {new}; }}' for (what, old), new in pairs.items())
 
 
 @cache
@@ -72,48 +88,46 @@ LARGEST = 20_000
 _LABELLED = 300
 #: Fewer values than these need no map.
 _MAPPED = 10
+#: The size of the map's pane, in pixels.
+_MAP = (400.0, 800.0)
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Rendered):
     """A page: ``html`` is the whole file. In a notebook it shows itself, in a frame of its own."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm")
+    formats: ClassVar[Mapping[str, str]] = {"frame": "text/html"}
+    suffixes = (".html", ".htm")
 
-    html: str = field(repr=False)
-    title: str
-    values: int
-    steps: int
-    #: The layout engine, or empty where the page lays out the neighbourhood of the current value.
-    engine: str
+    def __init__(self, html: str, title: str, values: int, steps: int, laid_out_by: str) -> None:
+        super().__init__(None, "auto", "frame")
+        self.html = html
+        self.title = title
+        self.values = values
+        self.steps = steps
+        self._laid_out_by = laid_out_by
 
-    def save(self, path: str | Path) -> Path:
-        """Write the file, and return its path.
+    @property
+    def htm(self) -> str:
+        """The whole file, as :attr:`html` is."""
+        return self.html
 
-        Raises ValueError for another suffix than .html or .htm, and OSError if it cannot be written.
-        """
-        path = Path(path)
-        if path.suffix.lower() not in self.suffixes:
-            known = ", ".join(self.suffixes)
-            raise ValueError(f"cannot save a page as {path.name!r}: the suffix is one of {known}")
-        write_file(path, self.html)
-        return path
+    @property
+    def engine(self) -> str:
+        """The layout engine, or empty where the page shows the neighbourhood of the current value."""
+        return self._laid_out_by
 
-    def __str__(self) -> str:
-        laid_out = f"engine {self.engine}" if self.engine else "around the current value"
-        size = len(self.html.encode()) / 1000
-        return f"Step page: {self.values:,} values, {self.steps:,} steps, {laid_out}, {size:,.0f} kB"
-
-    def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
-    ) -> dict[str, str]:
-        """What notebooks show: a sandboxed frame, in which ids and styles are the page's own."""
-        frame = (
+    @property
+    def frame(self) -> str:
+        """A sandboxed frame with the page, in which ids and styles are the page's own."""
+        return (
             f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" '
             f'srcdoc="{html.escape(self.html)}" style="width:100%;height:560px;border:0"></iframe>'
         )
-        bundle = {"text/html": frame, "text/plain": str(self)}
-        return asked(bundle, include, exclude)
+
+    def __repr__(self) -> str:
+        laid_out = f"engine {self.engine}" if self.engine else "around the current value"
+        size = len(self.html.encode()) / 1000
+        return f"Step page: {self.values:,} values, {self.steps:,} steps, {laid_out}, {size:,.0f} kB"
 
 
 def page(
@@ -137,9 +151,9 @@ def page(
     >>> made.values, made.steps, made.html.startswith("<!DOCTYPE html>")
     (4, 2, True)
 
-    Up to ``whole`` values the graph is laid out by ``engine`` and shown complete. Beyond, where its edges
-    cross more than 10,000 rows of boxes together, or where no engine is installed, the page shows the
-    neighbourhood of the current value, two edges far; its steps and tables are complete all the same.
+    Up to ``whole`` values the graph is drawn by ``engine`` and shown complete. Beyond, where its edges
+    cross more than 10,000 rows of boxes together, or where no engine is installed, the page shows what
+    stands around the current value; its steps and tables are complete all the same.
 
     Beside it stays a map: the folded picture, in which the current place is lit.
 
@@ -161,19 +175,35 @@ def page(
         )
     steps = root if isinstance(root, Trace) else trace(graph)
     title = plain(f"{graph.root.name}: one backward pass" if title is None else title)
-    data = {**described(steps, title, parameters), "note": ""}
-    laid_out = ""
+    data = {**described(steps, title, kinds(graph, parameters)), "note": ""}
+    drawn = laid_out = ""
     if len(graph) <= whole:
-        if graph_reach(graph) > MOST:
-            data["note"] = "The whole graph is a tangle that takes an engine minutes."
-        elif not (laid_out := _laid_out(graph, data, engine)):
+        try:
+            drawn, data["view"] = _stage(steps, parameters, engine)
+            laid_out = engine_name(engine)
+        except NoEngine:
+            if engine != "auto":
+                raise
             data["note"] = "The whole graph needs a layout engine: pip install microbp[viz]."
-    drawn, data["boxes"] = _map(graph, engine, parameters)
-    return Page(joined(title, data, drawn), title, len(graph), len(steps), laid_out)
+        except ValueError:
+            data["note"] = "The whole graph is a tangle that takes an engine minutes."
+    folded, data["boxes"] = _map(graph, engine, parameters)
+    return Page(joined(title, data, drawn, folded), title, len(graph), len(steps), laid_out)
 
 
-#: The size of the map's pane, in pixels.
-_MAP = (400.0, 800.0)
+def _stage(
+    steps: Trace, parameters: Iterable[str | Value] | None, engine: str
+) -> tuple[str, dict[str, float]]:
+    """The whole graph as the end of the pass has it, with room for the gradients of every step."""
+    film = Film(steps, picture(steps.graph, "none", parameters=parameters))
+    shown = film.picture(len(steps))
+    assert shown.moment is not None
+    edges = "local" if len(shown.boxes) <= _LABELLED else "none"
+    shown = shown._replace(title="", moment=shown.moment._replace(edges={}, boxes={
+        id_: progress._replace(passing=False) for id_, progress in shown.moment.boxes.items()
+    }))  # fmt: skip
+    laid_out = render(dot.source(shown, Style(edges=edges, legend=False)), "svg", engine)
+    return stage(laid_out, engine_name(engine))
 
 
 def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) -> tuple[str, list[str]]:
@@ -183,35 +213,9 @@ def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) ->
     """
     if len(graph) < _MAPPED:
         return "", []
-    style = Style(edges="none", legend=False)
     levels = pictures(graph, parameters=parameters)
     folded = (each._replace(title="", note=each.note or "all values") for each in levels)
-    found, laid_out = Levels(folded, style, engine).legible(_MAP)
+    found, laid_out = Levels(folded, Style(edges="none", legend=False), engine).legible(_MAP)
     if not laid_out:
         return "", []
-    return map_svg(laid_out), [f"map-{each}" for each in found.box_of]
-
-
-def _laid_out(graph: Graph, data: dict[str, Any], engine: str) -> str:
-    """Put places and routes into ``data``. The engine's name; empty where there is none, and any would do."""
-    widths = [node["width"] for node in data["nodes"]]
-    around = frames(graph, [Kind(node["kind"]) for node in data["nodes"]])
-    try:
-        layout = positions(skeleton(graph, widths, around, labels=len(graph) <= _LABELLED), engine)
-    except NoEngine:
-        if engine != "auto":
-            raise
-        return ""
-    for position, node in enumerate(data["nodes"]):
-        place = layout.boxes[f"n{position}"]
-        node["place"] = [round(place.x, 1), round(place.y, 1)]
-    data["routes"] = {
-        name: {"path": route.path(), "label": route.label and [round(each, 1) for each in route.label]}
-        for name, route in layout.edges.items()
-    }
-    data["size"] = [round(layout.width), round(layout.height)]
-    data["frames"] = [
-        {"label": frame.label, "place": [round(each, 1) for each in layout.clusters[f"cluster_{index}"]]}
-        for index, frame in enumerate(around)
-    ]
-    return layout.engine
+    return map_svg(laid_out, engine_name(engine)), [f"map-{each}" for each in found.box_of]

@@ -55,7 +55,7 @@ function descent() {
 
 function passes(position) {
   const gives = currentGifts();
-  const cards = gives.slice(0, CARDS).map((gift) => card(position, gift));
+  const cards = gives.slice(0, CARDS).map((gift) => (exercising ? question : card)(position, gift));
   if (gives.length > CARDS) {
     const rest = `and ${plural(gives.length - CARDS, "more contribution")}: the table below has their gradients`;
     cards.push(element("p", { class: "said" }, rest));
@@ -164,7 +164,7 @@ function buildTable(id, positions) {
 function paintRow(id, position) {
   const parts = rows[id].get(position);
   if (!parts) return;
-  const now = gradient(position);
+  const now = asked(position) ? null : gradient(position);
   const gets = currentGifts().some((gift) => gift.operand === position) || position === current();
   parts.row.className = gets ? "here" : "";
   parts.grad.className = now === null ? "none" : signClass(now.after);
@@ -186,7 +186,7 @@ function buildTables() {
   const every = byId("every");
   rows.values.clear();
   every.open = false;
-  every.querySelector("summary").textContent = `All ${plural(nodes.length, "value")}`;
+  every.querySelector("summary").textContent = `${say("all")} (${nodes.length.toLocaleString("en")})`;
 }
 byId("every").addEventListener("toggle", () => {
   if (byId("every").open && rows.values.size === 0) buildTable("values", [...nodes.keys()]);
@@ -195,24 +195,25 @@ byId("every").addEventListener("toggle", () => {
 // ----------------------------------------------------------------------------------------- hover
 function describe(position) {
   const node = nodes[position];
-  const now = gradient(position);
+  const now = asked(position) ? null : gradient(position);
   const last = final(position);
-  const lines = [["", node.name + (node.formula ? ` = ${node.formula}` : "")], ["data", String(node.data)]];
-  if (last === null) lines.push(["gradient", "takes none"]);
+  const told = [["", node.name + (node.formula ? ` = ${node.formula}` : "")], ["number", String(node.data)]];
+  if (last === null) told.push(["gradient", say("takesnone")]);
   else {
-    lines.push(["gradient now", now === null ? "nothing yet" : `${now.after} (${received[position]} of ${gifts[position].length})`]);
-    lines.push(["gradient final", String(last.after)]);
+    const count = `${received[position]} ${say("of")} ${gifts[position].length}`;
+    told.push(["now", now === null ? say("nothing") : `${now.after} (${count})`]);
+    if (!exercising) told.push(["atlast", String(last.after)]);
   }
-  if (node.rule) lines.push(["operation", node.rule]);
-  if (node.group) lines.push(["in", node.group]);
-  if (node.site) lines.push(["line", `${data.sources[node.site[0]].name}:${node.site[1]}`]);
-  return lines;
+  if (node.rule) told.push(["operation", node.rule]);
+  if (node.group) told.push(["inside", node.group]);
+  if (node.site) told.push(["line", `${data.sources[node.site[0]].name}:${node.site[1]}`]);
+  return told;
 }
 
 function showTip(position, clientX, clientY) {
   const tip = byId("tip");
   tip.replaceChildren(...describe(position).map(([label, text]) => (
-    element("p", label ? {} : { class: "head", dir: "auto" }, ...(label ? [element("span", {}, label), element("b", {}, text)] : [text]))
+    element("p", label ? {} : { class: "head", dir: "auto" }, ...(label ? [element("span", {}, say(label)), element("b", {}, text)] : [text]))
   )));
   tip.hidden = false;
   const { offsetWidth: w, offsetHeight: h } = tip;

@@ -1,12 +1,13 @@
 // What part of the picture is seen: a centre and a scale, written as the viewBox.
 
 const view = { x: 0, y: 0, scale: 1 };
+const bounds = data.view ?? { x: 0, y: 0, width: 1, height: 1 };
 
 // The size of the pane is kept: to ask for it in the midst of a step would lay out the page once more.
 let pane = { left: 0, top: 0, width: 1, height: 1 };
 
 function measure() {
-  const { left, top, width, height } = svg.getBoundingClientRect();
+  const { left, top, width, height } = byId("pane").getBoundingClientRect();
   pane = { left, top, width: Math.max(width, 1), height: Math.max(height, 1) };
 }
 
@@ -34,7 +35,7 @@ function fit() {
 
 // So much of the picture that all of these are seen, but no nearer than is usual.
 function showAll(positions) {
-  const boxes = positions.filter((each) => drawn.has(each)).map((each) => [drawn.get(each), nodes[each].width / 2 + 30]);
+  const boxes = positions.filter((each) => whole.has(each)).map((each) => [whole.get(each), whole.get(each).width / 2 + 30]);
   if (boxes.length === 0) return;
   const [left, right] = [Math.min(...boxes.map(([p, w]) => p.x - w)), Math.max(...boxes.map(([p, w]) => p.x + w))];
   const [top, bottom] = [Math.min(...boxes.map(([p]) => p.y)) - 60, Math.max(...boxes.map(([p]) => p.y)) + 60];
@@ -44,14 +45,14 @@ function showAll(positions) {
 }
 
 function centre(position) {
-  const parts = drawn.get(position);
+  const parts = whole.get(position);
   if (!parts) return;
   [view.x, view.y] = [parts.x, parts.y];
   look();
 }
 
 function isSeen(position) {
-  const parts = drawn.get(position);
+  const parts = whole.get(position);
   if (!parts) return false;
   const { width, height } = pane;
   const across = Math.abs(parts.x - view.x) * view.scale + 40;

@@ -27,7 +27,6 @@ from microbp.debug.diagnose.record import (
 )  # fmt: skip
 from microbp.debug.diagnose.runs import (
     alive,
-    first_bad,
     neuron_rows,
     neurons,
     of_failure,
@@ -36,7 +35,7 @@ from microbp.debug.diagnose.runs import (
 )  # fmt: skip
 from microbp.debug.diagnose.words import Words, short
 from microbp.errors import UndefinedOperation
-from microbp.graph import Graph
+from microbp.graph import Graph, Node
 from microbp.nn import Module
 from microbp.sites import user_scope
 from microbp.training import History, NotFinite
@@ -134,8 +133,9 @@ def diagnose(
             f"not {loss!r}"
         )
     if len(steps) > 1:
-        more, seen = of_steps(steps, words)
-        found, looked, remarks = found + more, looked + seen, remarks + _which_step(loss, steps, words)
+        root = loss.root if isinstance(loss, Graph) else loss
+        more, seen, remark = of_steps(steps, root.data if isinstance(root, Node | Value) else math.nan, words)
+        found, looked, remarks = found + more, [*looked, seen], [*remarks, remark]
     found += neurons(rows, words)
     if rows:
         looked.append(words("neurons seen", n=len(rows), m=max(row.samples for row in rows)))
@@ -174,14 +174,3 @@ def _of_graph(
         looked.append(words("layer gradients", course=course))
     looked.append(words("grad" if any(each.grad is not None for each in case.parameters) else "no grad"))
     return found, looked, layered, case.remarks()
-
-
-def _which_step(loss: object, steps: Sequence[float], words: Words) -> list[str]:
-    """Which step of a loop a loss is, and which went wrong first."""
-    bad = first_bad(steps)
-    data = loss.root.data if isinstance(loss, Graph) else loss.data if isinstance(loss, Value) else math.nan
-    if math.isfinite(steps[bad]):
-        return [words("step", n=len(steps), m=len(steps))]
-    at = bad if not math.isfinite(data) or bad == 0 else bad - 1
-    before = words("before it") if at < bad else ""
-    return [words("first bad step", m=len(steps), n=bad + 1, k=at + 1, before=before)]

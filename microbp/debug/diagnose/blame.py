@@ -7,25 +7,23 @@ gradients vanish or explode layer by layer, or call by call.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names
-from microbp.debug.diagnose.case import Case, Parameter
+from microbp.debug.diagnose.case import Case
 from microbp.debug.diagnose.finding import Finding, LayerRow, collapsed
 from microbp.debug.diagnose.words import part_of, short, unit_of
 from microbp.graph import Node
-from microbp.groups import GroupPath
 from microbp.labels import layer_path, text_of
 
-__all__ = ["CHOOSING", "layer_rows", "layers", "rectified", "sizes", "zeros"]
-
-#: Operations that flatten far from 0, and those that choose.
+#: Operations that flatten far from 0, those that choose, and those that add.
 SQUASHING = frozenset({"sigmoid", "tanh", "erf", "erfc"})
 FLAT = SQUASHING | {"softplus", "silu", "gelu", "elu", "exp", "atan"}
 CHOOSING = frozenset({"maximum", "minimum", "max", "select"})
+ADDING = frozenset({"add", "sub", "sum", "dot"})
 #: A squashing unit with a smaller slope is saturated: 0.25 and 1 are the largest of sigmoid and tanh.
 SLOPE = 1e-4
 #: A gradient is shrunk by depth if it is smaller than this part of the largest one, or than that, which moves
@@ -35,9 +33,6 @@ SHRUNK, NOTHING, DEEP = 1e-12, 1e-30, 10
 MOST = 64
 #: Gradients vanish, or explode, if they change by this factor from the last layer to the first.
 FACTOR = 1e4
-
-#: A cause, and the facts of its sentence.
-Why = tuple[str, dict[str, Any]]
 
 
 # ------------------------------------------------------------------------------------ one operation
@@ -58,114 +53,112 @@ def squares(node: Node) -> bool:
     return node.rule.name == "pow" or (node.rule.name == "mul" and itself)
 
 
-def _partner(node: Node, place: int) -> int | None:
-    """The place of the factor that an operand of ``mul`` or ``dot`` is multiplied by."""
-    assert node.rule is not None
-    half = (len(node.operands) - 1) // 2
-    if node.rule.name == "mul":
-        return 1 - place
-    return (place + half) % (2 * half) if node.rule.name == "dot" and place < 2 * half else None
+class Use:
+    """A use of a value in an operation whose local derivative is to blame: what its causes ask, and say."""
+
+    def __init__(self, case: Case, node: Node, place: int) -> None:
+        assert node.rule is not None
+        self.case, self.node, self.place, self.rule = case, node, place, node.rule.name
+        names, self.data = operand_names(case.graph, node), case.numbers(node)
+        self.x, half = self.data[place], (len(names) - 1) // 2
+        #: Where the factor stands that the operand is multiplied by.
+        self.partner = 1 - place if self.rule == "mul" else None
+        if self.rule == "dot" and place < 2 * half:
+            self.partner = (place + half) % (2 * half)
+        other = place if self.partner is None else self.partner
+        self.dead = rectified(node) == place and self.x < 0.0
+        #: Over how many operations the factor has grown.
+        self.steps, start = self._grown(node.operands[other])
+        say, rule = case.words, "relu" if self.dead else self.rule
+        literal = not isinstance(node.operands[other], int)
+        base, second = self.data[0], (*self.data, 2.0)[1] if self.rule != "mul" else 2.0
+        self.facts: dict[str, Any] = {
+            "rule": rule, "what": say("maximum") if rule != self.rule else rule, "node": node.name,
+            "name": names[place], "at": f"{names[place]} = {short(self.x)}", "base": names[0], "a": base,
+            "b": second, "high": (*self.data, 0.0, 0.0)[2], "divisor": f"{(*names, '')[1]} = {short(second)}",
+            "zero": say("number 0") if literal else f"{names[other]} = 0",
+            "by": short(self.data[other]) if literal else f"{names[other]} = {short(self.data[other])}",
+            "how": self._zero(node.operands[other]),
+            "grown": say("grown", start=start, n=self.steps) if self.steps else "",
+        }  # fmt: skip
+
+    def _grown(self, operand: float) -> tuple[int, str]:
+        """Over how many operations a number has grown, and from what: the largest operand each time."""
+        if not isinstance(operand, int):
+            return 0, ""
+        steps, node = 0, self.case.graph.nodes[operand]
+        while node.rule is not None:
+            inner = [self.case.graph.nodes[each] for each in node.operands if isinstance(each, int)]
+            node, steps = max(inner, key=lambda each: abs(each.data)), steps + 1
+        return steps, f"{node.name} = {short(node.data)}"
+
+    def _zero(self, operand: float) -> str:
+        """How an operand came to be 0, to be added to a sentence; nothing where it is not, or a literal."""
+        case, node = self.case, self.case.graph.nodes[operand] if isinstance(operand, int) else None
+        if node is None or node.data != 0.0:
+            return ""
+        while node.rule is not None:
+            data = terms = case.numbers(node)
+            if node.rule.name == "dot":
+                weights, inputs, bias = node.rule.split(data)
+                terms = [bias, *(w * x for w, x in zip(weights, inputs, strict=True))]
+            pairs = [*zip(operand_names(case.graph, node), node.operands, data, strict=True)]
+            zero = [each for _, each, x in pairs if isinstance(each, int) and not x]
+            if not zero or (node.rule.name in ADDING and any(terms)):
+                at = dict.fromkeys(f"{name} = {short(x)}" for name, each, x in pairs if isinstance(each, int))
+                told = f"{node.name} = {case.graph.formula(node)}"
+                return case.words("is 0 where", told=told, at=case.words.listed(at))
+            inner = [case.graph.nodes[each] for each in zero]
+            node = next((each for each in inner if each.rule is not None), inner[0])
+        return case.words("given as 0", name=node.name)
 
 
-def why_zero(case: Case, position: int, place: int) -> Why:
-    """Why the local derivative of an operation in one operand is 0, or all but 0."""
-    node = case.graph.nodes[position]
-    assert node.rule is not None
-    say, rule, names, data = case.words, node.rule.name, operand_names(case.graph, node), case.numbers(node)
-    x, partner = data[place], _partner(node, place)
-    facts: dict[str, Any] = {"rule": rule, "name": names[place], "at": f"{names[place]} = {short(x)}"}
-    if rectified(node) == place and x < 0.0:
-        return "dead", facts | {"rule": "relu", "what": rule if rule == "relu" else say("maximum")}
-    if x == 0.0 and node.rule.kink and rule not in CHOOSING:
-        return "corner", facts | {"how": _how(case, node.operands[place])}
-    if rule in FLAT and not (rule in ("silu", "gelu") and abs(x) < 5.0):
-        return "saturated", facts
-    if squares(node):  # e**2, and e*e
-        how = _how(case, node.operands[0]) if data[0] == 0.0 else ""
-        power = data[1] if rule == "pow" else 2.0
-        return "flat power", facts | {"name": names[0], "a": data[0], "b": power, "how": how}
-    if partner is not None:
-        other = node.operands[partner]
-        zero = f"{names[partner]} = 0" if isinstance(other, int) else say("number 0")
-        return "multiplied by 0", facts | {"zero": zero, "how": _how(case, other)}
-    if rule == "clip":
-        return "clipped", facts | {"low": data[1], "high": data[2]}
-    if rule in ("logsumexp", "cross_entropy"):
-        return "saturated softmax", facts
-    return "not chosen" if rule in CHOOSING else "flat operation", facts
+def _chooses(use: Use) -> bool:
+    return use.rule in CHOOSING
+
+#: Why a local derivative is 0, or all but 0, and why it is large: the first cause that holds of its use.
+Causes = tuple[tuple[str, Callable[[Use], bool]], ...]
+ZERO: Causes = (
+    ("dead", lambda use: use.dead),
+    ("corner", lambda use: use.x == 0.0 and bool(use.node.rule and use.node.rule.kink) and not _chooses(use)),
+    ("saturated", lambda use: use.rule in FLAT and not (use.rule in ("silu", "gelu") and abs(use.x) < 5.0)),
+    ("flat power", lambda use: squares(use.node)),  # e**2, and e*e
+    ("multiplied by 0", lambda use: use.partner is not None),
+    ("clipped", lambda use: use.rule == "clip"),
+    ("saturated softmax", lambda use: use.rule in ("logsumexp", "cross_entropy")),
+    ("not chosen", _chooses),
+    ("flat operation", lambda _: True),
+)
+HUGE: Causes = (
+    ("division by a small number", lambda use: use.rule == "div" and abs(use.data[1]) < 1.0),
+    ("log near its edge", lambda use: use.rule in ("log", "log1p")),
+    ("root near its edge", lambda use: use.rule == "sqrt" or (use.rule == "pow" and abs(use.x) < 1.0)),
+    ("growth of exp", lambda use: use.rule in ("exp", "expm1", "sinh", "cosh")),
+    ("power of a large number", lambda use: use.rule == "pow" and use.place == 0),
+    ("grown factor", lambda use: use.partner is not None and use.steps >= DEEP),
+    ("multiplied by a large number", lambda use: use.partner is not None),
+    ("steep operation", lambda _: True),
+)
 
 
-def _how(case: Case, operand: float) -> str:
-    """How an operand came to be 0, to be added to a sentence; nothing for a literal."""
-    if not isinstance(operand, int):
-        return ""
-    say, node = case.words, case.graph.nodes[operand]
-    while node.rule is not None and (zero := _zero_in(case, node)) is not None:
-        node = zero
-    if node.rule is None:
-        return say("given as 0", name=node.name)
-    names = operand_names(case.graph, node)
-    pairs = zip(names, node.operands, case.numbers(node), strict=True)
-    at = dict.fromkeys(f"{name} = {short(x)}" for name, each, x in pairs if isinstance(each, int))
-    return say("is 0 where", told=f"{node.name} = {case.graph.formula(node)}", at=say.listed(at))
-
-
-def _zero_in(case: Case, node: Node) -> Node | None:
-    """An operand whose 0 makes a product, or each of whose terms makes a sum, 0; None for no such one."""
-    assert node.rule is not None
-    rule, data = node.rule.name, case.numbers(node)
-    nothing = rule in ("mul", "neg") and 0.0 in data
-    if rule in ("add", "sub", "sum"):
-        nothing = not any(data)
-    elif rule == "dot":
-        half = (len(data) - 1) // 2
-        nothing = data[-1] == 0.0 and all(0.0 in pair for pair in zip(data, data[half:-1], strict=False))
-    operands = zip(node.operands, data, strict=True)
-    zeros = [case.graph.nodes[x] for x, y in operands if isinstance(x, int) and y == 0.0 and nothing]
-    return next(iter([each for each in zeros if each.rule is not None] or zeros), None)
-
-
-def why_huge(case: Case, position: int, place: int) -> Why:
-    """Why the local derivative of an operation in one operand is large."""
-    node = case.graph.nodes[position]
-    assert node.rule is not None
-    rule, names, data = node.rule.name, operand_names(case.graph, node), case.numbers(node)
-    x, partner = data[place], _partner(node, place)
-    facts = {"rule": rule, "node": node.name, "name": names[place], "at": f"{names[place]} = {short(x)}"}
-    if rule == "div" and abs(data[1]) < 1.0:
-        return "division by a small number", facts | {"at": f"{names[1]} = {short(data[1])}"}
-    if rule in ("log", "log1p"):
-        return "log near its edge", facts
-    if rule == "sqrt" or (rule == "pow" and abs(x) < 1.0):
-        return "root near its edge", facts
-    if rule in ("exp", "expm1", "sinh", "cosh"):
-        return "growth of exp", facts
-    if rule == "pow" and place == 0:
-        return "power of a large number", facts | {"grown": _grown(case, node.operands[0])[1], "b": data[1]}
-    if partner is None:
-        return "steep operation", facts
-    other = node.operands[partner]
-    steps, grown = _grown(case, other)
-    by = f"{names[partner]} = " * isinstance(other, int) + short(data[partner])
-    cause = "grown factor" if steps >= DEEP else "multiplied by a large number"
-    return cause, facts | {"by": by, "grown": grown}
-
-
-def _grown(case: Case, operand: float) -> tuple[int, str]:
-    """Over how many operations a number has grown, and from what: the largest operand each time."""
-    if not isinstance(operand, int):
-        return 0, ""
-    steps, node = 0, case.graph.nodes[operand]
-    while node.rule is not None:
-        inner = [case.graph.nodes[each] for each in node.operands if isinstance(each, int)]
-        node = max(inner, key=lambda each: abs(each.data))
-        steps += 1
-    start = f"{node.name} = {short(node.data)}"
-    return steps, case.words("grown", start=start, n=steps) if steps else ""
+def blame(
+    case: Case, kind: str, causes: Causes, at: tuple[int, int], parameters: Iterable[str],
+    numbers: Iterable[tuple[str, float]], cause: str = "", **facts: Any,
+) -> Finding:  # fmt: skip
+    """The finding that a use, of the operand at a place of a node, is to blame for gradients of that kind."""
+    node = case.graph.nodes[at[0]]
+    use, operand = Use(case, node, at[1]), case.graph.nodes[int(node.operands[at[1]])]
+    key = cause or next(key for key, holds in causes if holds(use))
+    numbers = [*numbers, (operand.name, operand.data)] if causes is ZERO else numbers
+    made = case.found(
+        kind, key, node, parameters, numbers, operand.site, **{**facts, **use.facts, "operand": operand.name}
+    )
+    facts = {"op": case.words.spoken(node), "names": case.words.in_parts(made.parameters), **facts}
+    return made._replace(what=case.words(kind, why=made.what, **facts))
 
 
 # --------------------------------------------------------------------------------------------- zero
-class _Origin(NamedTuple):
+class Origin(NamedTuple):
     """Where a gradient became zero: in one operand of an operation, or in the sum at a node."""
 
     #: ``blocked`` by a derivative of 0, ``underflow``, or ``cancelled``.
@@ -174,9 +167,8 @@ class _Origin(NamedTuple):
     #: The unit, alike in each of its calls; else the position of the node.
     where: str | int
 
-
 #: Of each origin the (node, place) where it shows.
-_Places = dict[_Origin, list[tuple[int, int]]]
+Places = dict[Origin, list[tuple[int, int]]]
 
 
 def zeros(case: Case) -> list[Finding]:
@@ -188,38 +180,37 @@ def zeros(case: Case) -> list[Finding]:
     sample and for another one in that. Where only some of a part, or of an array, are asked for, each counts.
     Neurons that are ``alive`` for other samples may be off in this one.
     """
-    origins, places = _traced(case)
-    whole = _whole(case)
-    parts: dict[str, list[Parameter]] = defaultdict(list)
-    for each, _ in case.asked:
-        parts[part_of(each.name) if _family(each.name) in whole else each.name].append(each)
-    affected: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    together: dict[tuple[str, ...], dict[_Origin, None]] = defaultdict(dict)
-    for name, part in parts.items():
-        own = dict.fromkeys(origin for each in part for origin in origins.get(each.position or 0, ()))
-        if not own or any(each.position not in origins for each in part):
+    origins, places = _origins(case)
+    asked = {position for _, position in case.asked}
+    leaves = (node for node in case.graph if node.rule is None and node.requires_grad)
+    partly = {_family(node.name) for node in leaves if node.position not in asked}
+    parts: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, position in case.asked:
+        parts[name if _family(name) in partly else part_of(name)].append((name, position))
+    affected: dict[Origin, list[str]] = defaultdict(list)
+    together: dict[Origin, dict[Origin, None]] = defaultdict(dict)
+    for part, held in parts.items():
+        own = dict.fromkeys(origin for _, position in held for origin in origins.get(position, ()))
+        works = part in case.alive and all(each[:2] in _OFF for each in own)
+        array = "[" in held[0][0] and _family(held[0][0]) not in partly
+        if not own or any(position not in origins for _, position in held) or works:
             continue
-        if name in case.alive and all(each.how == "blocked" and each.rule in _RECTIFIERS for each in own):
+        if array and len({each[:2] for each in own}) > 1:
             continue
-        array = "[" in part[0].name and _family(part[0].name) in whole
-        if array and len({(each.how, each.rule) for each in own}) > 1:
-            continue
-        first = max(own, key=lambda origin: len(places[origin]))
-        # The same for one sample after another is one finding.
-        where = first.where if first.how == "cancelled" or isinstance(first.where, str) else ""
-        key = first.how, first.rule, str(where)
-        affected[key] += [each.name for each in part]
-        together[key].update(own)
+        key = max(own, key=lambda origin: len(places[origin]))
+        if isinstance(key.where, int) and key.how != "cancelled":  # one sample after another is one finding
+            key = key._replace(where="")
+        affected[key] += [name for name, _ in held]
+        together[key] |= own
     for origin in places:  # sums of which only rounding is left: the gradients below are not exactly 0
-        if origin.how == "cancelled" and case.upstream[int(origin.where)]:
-            name = case.graph.names[int(origin.where)]
-            key = origin.how, origin.rule, str(origin.where)
-            if key not in affected and (part_of(name) == name or name in parts):
-                affected[key], together[key] = [name], {origin: None}
+        name = case.graph.names[int(origin.where)] if origin.how == "cancelled" else ""
+        if name and case.upstream[int(origin.where)] and (part_of(name) == name or name in parts):
+            affected.setdefault(origin, [name])
+            together.setdefault(origin, {origin: None})
     return collapsed(_zero(case, key, together[key], places, names) for key, names in affected.items())
 
-
-_RECTIFIERS = ("relu", "maximum")
+#: What a relu does that is off.
+_OFF = {("blocked", "relu"), ("blocked", "maximum")}
 
 
 def _family(name: str) -> str:
@@ -227,70 +218,59 @@ def _family(name: str) -> str:
     return part_of(name).partition("[")[0]
 
 
-def _whole(case: Case) -> set[str]:
-    """The parts and arrays of which all parameters in the graph are asked for."""
-    there = Counter(_family(node.name) for node in case.graph if node.rule is None and node.requires_grad)
-    ours = Counter(_family(each.name) for each, _ in case.asked)
-    return {family for family, count in ours.items() if count == there[family]}
-
-
-def _traced(case: Case) -> tuple[dict[int, dict[_Origin, None]], _Places]:
+def _origins(case: Case) -> tuple[dict[int, dict[Origin, None]], Places]:
     """The origins of each node's zero; and for each origin where it shows."""
-    upstream, size, nodes = case.upstream, case.size, case.graph.nodes
-    origins: dict[int, dict[_Origin, None]] = {}
-    places: _Places = {}
-    for step in case.steps:
-        for got in step.contributions:
-            total = upstream[got.operand]
-            lost = total == 0.0 or (size[got.operand] < math.inf and abs(total) <= EPS * size[got.operand])
-            if not case.between[got.operand] or not lost:
-                continue
-            own = origins.setdefault(got.operand, {})
-            if size[got.operand]:  # there are contributions, and they cancel
-                found = _Origin("cancelled", "", got.operand)
-                places.setdefault(found, [(got.operand, -1)])
-            elif step.upstream == 0.0:
-                if len(own) < MOST:
-                    own.update(origins[step.node])
-                continue
-            else:
-                at, place, node = got.user, got.place, nodes[got.user]
-                inner = nodes[got.operand]
-                base = squares(node) and (got.place == 0 or len({*node.operands}) == 1)
-                # The square of a relu that gives 0 is flat, but the relu lets nothing through either.
-                if base and rectified(inner) >= 0 and inner.data == 0.0:
-                    at, place, node = got.operand, rectified(inner), inner
-                rule = "" if node.rule is None else node.rule.name
-                found = _Origin("underflow" if got.local else "blocked", rule, unit_of(node) or at)
-                places.setdefault(found, []).append((at, place))
-            if len(own) < MOST:
-                own[found] = None
+    origins: dict[int, dict[Origin, None]] = {}
+    places: Places = {}
+    for got in (got for step in case.steps for got in step.contributions):
+        total, size = case.upstream[got.operand], case.size[got.operand]
+        lost = total == 0.0 or (size < math.inf and abs(total) <= EPS * size)
+        if not case.between[got.operand] or not lost:
+            continue
+        own = origins.setdefault(got.operand, {})
+        if len(own) >= MOST:
+            continue
+        if size:  # there are contributions, and they cancel
+            origin = Origin("cancelled", "", got.operand)
+            places[origin] = [(got.operand, -1)]
+            own[origin] = None
+        elif case.upstream[got.user] == 0.0:
+            own |= origins[got.user]
+        else:
+            node, place, inner = case.graph.nodes[got.user], got.place, case.graph.nodes[got.operand]
+            base = squares(node) and (place == 0 or len({*node.operands}) == 1)
+            # The square of a relu that gives 0 is flat, but the relu lets nothing through either.
+            if base and rectified(inner) >= 0 and inner.data == 0.0:
+                node, place = inner, rectified(inner)
+            assert node.rule is not None
+            how = "underflow" if got.local else "blocked"
+            origin = Origin(how, node.rule.name, unit_of(node) or node.position)
+            places.setdefault(origin, []).append((node.position, place))
+            own[origin] = None
     return origins, places
 
 
 def _zero(
-    case: Case, key: tuple[str, ...], together: Iterable[_Origin], places: _Places, names: Sequence[str]
+    case: Case, key: Origin, together: Iterable[Origin], places: Places, names: Sequence[str]
 ) -> Finding:
     """The finding on all parameters for which one origin stands first."""
     say, nodes = case.words, case.graph.nodes
-    same = [each for each in together if (each.how, each.rule) == key[:2]]
+    same = [each for each in together if each[:2] == key[:2]]
     first = max(same, key=lambda origin: len(places[origin]))
-    # The relu of a neuron and the relu of a loss are not alike.
-    same = [each for each in same if isinstance(each.where, int) == isinstance(first.where, int)]
     position, place = places[first][0]
     if first.how == "cancelled":
         return _cancelled(case, position, names)
-    alike = len({each for origin in same for each, _ in places[origin]}) - 1
-    others = [nodes[places[each][0][0]] for each in together if each not in same]
+    # The relu of a neuron and the relu of a loss are not alike.
+    same = [each for each in same if isinstance(each.where, int) == isinstance(first.where, int)]
+    alike = len({at for origin in same for at, _ in places[origin]}) - 1
+    others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in same]
     again = say("alike", n=alike) if alike else ""
-    again += say("elsewhere", told=say.listed(map(say.spoken, others), 2)) if others else ""
+    again += say("elsewhere", told=say.listed(others, 2)) if others else ""
     above, local = case.upstream[position], nodes[position].local_derivatives[place] or 0.0
-    operand = nodes[int(nodes[position].operands[place])]
-    why: Why = "underflow", {"above": above, "local": local, "operand": operand.name}
-    if first.how == "blocked":
-        why = why_zero(case, position, place)
-    numbers = [("upstream", above), ("local", local), (operand.name, operand.data)]
-    return case.blamed("zero gradient", why, (position, place), names, numbers, again=again)
+    return blame(
+        case, "zero gradient", ZERO, (position, place), names, [("upstream", above), ("local", local)],
+        "underflow" if first.how == "underflow" else "", above=above, local=local, again=again,
+    )  # fmt: skip
 
 
 def _cancelled(case: Case, position: int, names: Sequence[str]) -> Finding:
@@ -313,68 +293,67 @@ def sizes(case: Case) -> list[Finding]:
     That is a saturated unit, or an operation that makes up more than half of the size, whichever call of a
     unit it is; else depth, or very many paths.
     """
-    sized = [(each, abs(case.upstream[each])) for _, each in case.asked if case.ways[each] is not None]
-    sized = [(position, size) for position, size in sized if 0.0 < size < math.inf]
-    largest = max((size for _, size in sized), default=0.0)
-    grouped: dict[tuple[str, str, str | int], list[int]] = defaultdict(list)
+    sized = [(position, abs(case.upstream[position])) for _, position in case.asked]
+    largest = max((size for _, size in sized if size < math.inf), default=0.0)
+    grouped: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for position, size in sized:
         way = case.ways[position]
-        assert way is not None
-        small, large = (case.graph.nodes[got.user] for got in (way.least, way.most))
-        if size >= case.huge:
-            kind, node, depth = "huge gradient", large, ""
-            if math.log10(abs(way.most.local)) < 0.5 * math.log10(size):
-                depth = "many paths" if way.added >= 0.5 * math.log10(size) else "growth by depth"
-        elif abs(way.least.local) < SLOPE and small.rule is not None and small.rule.name in SQUASHING:
-            kind, node, depth = "tiny gradient", small, ""
-        elif size < max(SHRUNK * largest, NOTHING) and way.shrinking >= DEEP:
-            kind, node, depth = "tiny gradient", small, "shrunk by depth"
-        else:
+        if way is None or not 0.0 < size < math.inf:
             continue
-        rule = node.rule.name if node.rule else ""
-        where = "" if depth else f"{rule} {unit_of(node) or node.position}"
+        kind, got, depth = "tiny gradient", way.least, ""
+        rule = case.graph.nodes[got.user].rule
+        squashed = abs(got.local) < SLOPE and rule is not None and rule.name in SQUASHING
+        if size >= case.huge:
+            kind, got, half = "huge gradient", way.most, 0.5 * math.log10(size)
+            if math.log10(abs(got.local)) < half:
+                depth = "many paths" if way.added >= half else "growth by depth"
+        elif not squashed and size < max(SHRUNK * largest, NOTHING) and way.shrinking >= DEEP:
+            depth = "shrunk by depth"
+        elif not squashed:
+            continue
+        node = case.graph.nodes[got.user]
+        where = "" if depth else f"{node.rule.name if node.rule else ''} {unit_of(node) or node.position}"
         grouped[kind, depth, where].append(position)
     return collapsed(_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
 
 
-def _sized(case: Case, kind: str, by_depth: str, several: Sequence[int]) -> Finding:
-    say, names, is_huge = case.words, case.called(several), kind == "huge gradient"
+def _sized(case: Case, kind: str, depth: str, several: Sequence[int]) -> Finding:
+    say, names, is_huge = case.words, [case.graph.names[each] for each in several], kind == "huge gradient"
     position = (max if is_huge else min)(several, key=lambda each: abs(case.upstream[each]))
     way, gradient, node = case.ways[position], case.upstream[position], case.graph.nodes[position]
     assert way is not None
     path = [*case.path(position)]
     factors = sorted(path, key=lambda got: -abs(got.local))[:3]
     got = factors[0] if is_huge else way.least
-    facts: dict[str, Any] = {"name": node.name, "gradient": gradient, "local": got.local}
-    told = (say("factor", x=each.local, node=case.graph.names[each.user]) for each in factors)
-    facts["tail"] = say("huge tail", **facts, largest=", ".join(told), names=say.in_parts(names))
-    numbers = [("gradient", gradient)] + [("largest factor", got.local)] * is_huge
-    if not by_depth:
-        why = (why_huge if is_huge else why_zero)(case, got.user, got.place)
-        operand = case.graph.nodes[got.operand]
-        numbers += [] if is_huge else [("local", got.local), (operand.name, operand.data)]
-        return case.blamed(kind, why, (got.user, got.place), names, numbers, **facts)
+    told = ", ".join(say("factor", x=each.local, node=case.graph.names[each.user]) for each in factors)
+    facts: dict[str, Any] = {"gradient": gradient, "local": got.local}
+    facts["tail"] = say("huge tail", name=node.name, **facts, largest=told, names=say.in_parts(names))
+    numbers = [("gradient", gradient), ("largest factor" if is_huge else "local", got.local)]
+    if not depth:
+        at, causes = (got.user, got.place), HUGE if is_huge else ZERO
+        return blame(case, kind, causes, at, names, numbers, name=node.name, **facts)
     grows = [abs(each.local) for each in path if abs(each.local) > 1.2]
     mean = math.exp(sum(map(math.log, grows)) / len(grows)) if grows else 1.0
     if not is_huge:
         mean = abs(gradient) ** (1.0 / way.steps)
     numbers += [("steps", float(way.steps)), ("per step", mean)]
     facts |= {"n": len(grows) if is_huge else way.shrinking, "by": 10.0 ** min(way.added, 308.0)}
-    return case.found(kind, by_depth, node, names, numbers, **facts, steps=way.steps, mean=mean)
+    return case.found(
+        kind, depth, node, names, numbers, name=node.name, steps=way.steps, mean=mean, **facts
+    )
 
 
 # ----------------------------------------------------------------------------------- layer by layer
 def _by_layer(case: Case) -> dict[str, list[int]]:
     """The parameters of each layer, the layer that is used first first; an array is a layer, too."""
     found: dict[str, list[int]] = defaultdict(list)
-    for each, position in case.asked:
-        array, bracket, _ = each.name.partition("[")
+    for name, position in case.asked:
+        array, bracket, _ = name.partition("[")
         path = case.graph.paths[position]
-        if name := text_of(layer_path(path)) if path else array if bracket else "":
-            found[name].append(position)
-    uses = case.received
-    first = {name: min(got.user for each in held for got in uses[each]) for name, held in found.items()}
-    return {name: found[name] for name in sorted(found, key=first.__getitem__)}
+        if layer := text_of(layer_path(path)) if path else array if bracket else "":
+            found[layer].append(position)
+    uses = {name: [got.user for each in held for got in case.received[each]] for name, held in found.items()}
+    return {name: found[name] for name in sorted(found, key=lambda name: min(uses[name]))}
 
 
 def layer_rows(case: Case) -> tuple[LayerRow, ...]:
@@ -398,41 +377,38 @@ def layers(case: Case) -> list[Finding]:
     return found
 
 
-def _sequences(case: Case) -> dict[str, tuple[LayerRow, ...]]:
+def _sequences(case: Case) -> dict[str, list[LayerRow]]:
     """Modules and groups that are called again on what they gave before: a row for each call."""
-    calls: dict[tuple[GroupPath, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    linked: dict[tuple[GroupPath, str], set[int]] = defaultdict(set)
+    calls: dict[Any, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    linked: dict[Any, set[int]] = defaultdict(set)
     nodes = case.graph.nodes
     for node in nodes:
         for depth, (name, call) in enumerate(node.group):
-            key = node.group[:depth], name
+            key, before = (node.group[:depth], name), (*node.group[:depth], (name, call - 1))
             calls[key][call].append(case.upstream[node.position])
-            before = (*key[0], (name, call - 1))
             inner = (nodes[each].group for each in node.operands if isinstance(each, int))
-            if call not in linked[key] and any(each[: depth + 1] == before for each in inner):
+            if any(each[: depth + 1] == before for each in inner):
                 linked[key].add(call)
-    found: dict[str, tuple[LayerRow, ...]] = {}
+    found: dict[str, list[LayerRow]] = {}
     for key, several in calls.items():
         if len(several) > 2 and 2 * len(linked[key]) >= len(several):
             unit = ".".join([*(name for name, _ in key[0]), key[1]])
-            named = ((f"{unit} (call {k + 1})" if k else unit, several[k]) for k in sorted(several))
-            found.setdefault(unit, tuple(_row(*each) for each in named))  # of many samples, the first
+            named = [(f"{unit} (call {k + 1})" if k else unit, several[k]) for k in sorted(several)]
+            found.setdefault(unit, [_row(*each) for each in named])  # of many samples, the first
     return found
 
 
 def _judged(case: Case, rows: Sequence[LayerRow], unit: str) -> list[Finding]:
     shown = [row for row in rows if 0.0 < row.rms < math.inf]
-    if len(shown) < 2:
-        return []
-    first, last = shown[0], shown[-1]
-    exponent = math.log10(first.rms) - math.log10(last.rms)
+    exponent = math.log10(shown[0].rms) - math.log10(shown[-1].rms) if shown else 0.0
     if abs(exponent) < math.log10(FACTOR):
         return []
+    first, last = shown[0], shown[-1]
     per = 10.0 ** max(-307.0, min(307.0, exponent / (len(shown) - 1)))
     ends = shown if len(shown) <= 6 else [*shown[:3], *shown[-3:]]
     return [case.found(
         "layers", "vanishing" if exponent < 0.0 else "exploding", None,
-        case.called(_by_layer(case).get(first.name, ())),
+        [case.graph.names[each] for each in _by_layer(case).get(first.name, ())],
         (("first", first.rms), ("last", last.rms), ("per step", per)),
         next((node.site for node in case.graph if node.site and node.group), None),
         about=first.name, last=last.name, first=first.name, was=last.rms, now=first.rms, per=per, what=unit,

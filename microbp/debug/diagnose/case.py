@@ -20,7 +20,6 @@ from microbp.nn import Module
 from microbp.sweeps import dependents
 from microbp.value import Value
 
-__all__ = ["Case", "Parameter", "Way", "parameters_of"]
 
 
 class Parameter(NamedTuple):
@@ -51,9 +50,8 @@ class Case(Pass):
     """A backward pass, the parameters that are asked for, and the words. No ``grad`` is touched."""
 
     def __init__(
-        self, graph: Graph, parameters: list[Parameter], words: Words, huge: float = 1e6,
-        alive: Iterable[str] = (),
-    ) -> None:  # fmt: skip
+        self, graph: Graph, parameters: list[Parameter], words: Words, huge: float, alive: Iterable[str]
+    ) -> None:
         super().__init__(graph)
         self.given, self.parameters, self.words, self.huge = graph, parameters, words, huge
         #: Neurons that work for other samples, by the names that their parameters may begin with.
@@ -73,14 +71,13 @@ class Case(Pass):
             if got is None:
                 continue
             above = ways[got.user] or Way(got, got, 0, 0, 0.0)
-            total, largest, factor = abs(self.upstream[position]), abs(got.amount), abs(got.local)
-            added = above.added
+            total, largest, added = abs(self.upstream[position]), abs(got.amount), above.added
             if 0.0 < total < math.inf and 0.0 < largest < math.inf:
                 added += math.log10(total) - math.log10(largest)
             ways[position] = Way(
-                got if factor > abs(above.most.local) else above.most,
-                got if factor < abs(above.least.local) else above.least,
-                above.steps + 1, above.shrinking + (factor < 1.0 / 1.2), added,
+                max(above.most, got, key=lambda each: abs(each.local)),
+                min(above.least, got, key=lambda each: abs(each.local)),
+                above.steps + 1, above.shrinking + (abs(got.local) < 1.0 / 1.2), added,
             )  # fmt: skip
         return ways
 
@@ -91,14 +88,14 @@ class Case(Pass):
             position = got.user
 
     @cached_property
-    def asked(self) -> list[tuple[Parameter, int]]:
-        """The parameters in the graph that take a gradient, and their places."""
-        return [(p, p.position) for p in self.parameters if p.position is not None and p.requires_grad]
+    def asked(self) -> list[tuple[str, int]]:
+        """The names of the parameters in the graph that take a gradient, and their places."""
+        return [(p.name, p.position) for p in self.parameters if p.position is not None and p.requires_grad]
 
     @cached_property
     def hit(self) -> list[str]:
         """The parameters whose gradient is not finite."""
-        return [each.name for each, position in self.asked if not math.isfinite(self.upstream[position])]
+        return [name for name, position in self.asked if not math.isfinite(self.upstream[position])]
 
     @cached_property
     def changes(self) -> list[Change]:
@@ -113,10 +110,6 @@ class Case(Pass):
     def numbers(self, node: Node) -> list[float]:
         """The numbers of all operands."""
         return numbers_of(self.graph, node)
-
-    def called(self, positions: Iterable[int]) -> list[str]:
-        """The names of nodes."""
-        return [self.graph.names[each] for each in positions]
 
     def found(
         self, kind: str, key: str, node: Node | None, parameters: Iterable[str] = (),
@@ -139,27 +132,11 @@ class Case(Pass):
             numbers=numbers, **facts,
         )  # fmt: skip
 
-    def blamed(
-        self, kind: str, cause: tuple[str, dict[str, Any]], got: tuple[int, int], parameters: Iterable[str],
-        numbers: Iterable[tuple[str, float]] = (), **facts: Any,
-    ) -> Finding:  # fmt: skip
-        """A finding about an operation, and the place of the operand, that is to blame for gradients."""
-        node = self.graph.nodes[got[0]]
-        operand = self.graph.nodes[int(node.operands[got[1]])]
-        made = self.found(kind, cause[0], node, parameters, numbers, operand.site, **{**facts, **cause[1]})
-        names = self.words.in_parts(made.parameters)
-        what = self.words(kind, op=self.words.spoken(node), why=made.what, names=names, **facts)
-        return made._replace(what=what)
-
     def remarks(self) -> list[str]:
         """That parameters have moved since they were used; the gradients are right all the same."""
-        if not self.moved:
-            return []
-        told = self.words.listed(
-            self.words("moved one", name=node.name, was=node.data, now=self.given.nodes[node.position].data)
-            for node in map(self.graph.nodes.__getitem__, sorted(self.moved))
-        )
-        return [self.words("moved", told=told)]
+        moved = [(self.graph.nodes[each], self.given.nodes[each]) for each in sorted(self.moved)]
+        told = [self.words("moved one", name=was.name, was=was.data, now=now.data) for was, now in moved]
+        return [self.words("moved", told=self.words.listed(told))] if told else []
 
 
 def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
@@ -173,7 +150,7 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
         if not found:
             raise ValueError("diagnose: parameters is empty; leave it out to look at all leaves")
         return found
-    found = [_at(graph, node.position) for node in graph if node.rule is None and node.requires_grad]
+    found = [_at(node) for node in graph if node.rule is None and node.requires_grad]
     for held in {id(each): each for each in names.values() if isinstance(each, Module)}.values():
         own = _parameters(held, graph, names)
         if any(each.position is not None for each in own):
@@ -181,38 +158,32 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
     return found
 
 
-def _at(graph: Graph, position: int) -> Parameter:
-    node = graph.nodes[position]
-    return Parameter(node.name, position, node.data, node.grad, node.requires_grad)
+def _at(node: Node) -> Parameter:
+    return Parameter(node.name, node.position, node.data, node.grad, node.requires_grad)
 
 
 def _parameters(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
     variables = variable_names(names)
     found: dict[Any, Parameter] = {}
-    for count, (path, value) in enumerate(_held("", given)):
-        if isinstance(value, str):
-            found[count, value] = _at(graph, graph[value].position)
-        elif (position := graph._places.get(id(value))) is not None:
-            found[id(value)] = _at(graph, position)
+    for path, each in _held("", given):
+        if isinstance(each, str) or id(each) in graph._places:
+            node = graph[each] if isinstance(each, str) else graph.nodes[graph._places[id(each)]]
+            found[node.position] = _at(node)
         else:
-            name = value.name or path or variables.get(id(value)) or f"parameter {count}"
-            found[id(value)] = Parameter(name, None, value.data, value.grad, value.requires_grad)
+            name = each.name or variables.get(id(each)) or path or "a parameter"
+            found[id(each), name] = Parameter(name, None, each.data, each.grad, each.requires_grad)
     return list(found.values())
 
 
 def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
     """Each Value or name in a container, and its path there."""
+    inside: Iterable[tuple[Any, Any]]
     if isinstance(held, Value | str):
         yield path, held
         return
-    if isinstance(held, Module):
-        inside: Iterable[tuple[str, Any]] = held.named_parameters().items()
-    elif isinstance(held, Mapping):
-        inside = ((f"{path}{key}", each) for key, each in held.items())
-    elif isinstance(held, np.ndarray):
-        places = np.ndindex(held.shape)
-        inside = ((f"{path}[{','.join(map(str, at))}]" if path else "", held[at]) for at in places)
-    elif isinstance(held, list | tuple):
+    if isinstance(held, Module | Mapping):
+        inside = (held.named_parameters() if isinstance(held, Module) else held).items()
+    elif isinstance(held, list | tuple | np.ndarray):
         inside = ((f"{path}[{index}]" if path else "", each) for index, each in enumerate(held))
     else:
         raise TypeError(
@@ -220,4 +191,4 @@ def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
             f"and dicts of these, not {held!r}"
         )
     for name, each in inside:
-        yield from _held(name, each)
+        yield from _held(str(name), each)

@@ -13,8 +13,6 @@ from microbp.debug.words import sentence
 from microbp.notebook import Shown
 from microbp.tables import Table
 
-__all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "collapsed", "finding"]
-
 #: So many findings are shown; ``findings`` has all.
 SHOWN = 20
 #: The longest line of the sentences.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from microbp.record import with_sites
 from microbp.sites import user_site
 from microbp.training import History, NotFinite
 from microbp.value import Value
-
-__all__ = ["alive", "first_bad", "neuron_rows", "neurons", "of_failure", "of_history", "of_steps"]
 
 #: The largest slope of each activation that can go flat.
 SLOPES = {
@@ -38,14 +36,19 @@ def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tupl
     ``net`` is called as ``fit`` calls it: with a list of floats, or with a batch of one sample if its
     ``takes_batches`` is true. No ``grad`` is touched.
     """
-    call, called = _caller(net), user_site()  # a module has no line of its own in the user's code
+    if not callable(net) and not hasattr(net, "predict"):
+        raise TypeError(f"diagnose: net is called with one sample at a time, but {net!r} cannot be called")
+    function, batched = (net if callable(net) else net.predict), not callable(net)
+    batched = batched or getattr(net, "takes_batches", False)
+    called = user_site()  # a module has no line of its own in the user's code
     seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     sites: dict[tuple[str, str], str | None] = {}
     samples = 0
     with with_sites.on():
-        for sample in data:
-            samples += 1
-            for neuron, site, x, slope in _activations(call(sample), names):
+        for samples, sample in enumerate(data, start=1):  # noqa: B007 (how many there were)
+            given = np.array([sample], dtype=float) if batched else sample
+            given = given.tolist() if isinstance(given, np.ndarray) and not batched else given
+            for neuron, site, x, slope in _activations(function(given), names):
                 seen[neuron].append((x, slope))
                 sites.setdefault(neuron, None if site == called else site)
     if not samples:
@@ -59,15 +62,6 @@ def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tupl
     return tuple(rows)
 
 
-def _caller(net: Any) -> Callable[[Any], Any]:
-    if not callable(net) and not hasattr(net, "predict"):
-        raise TypeError(f"diagnose: net is called with one sample at a time, but {net!r} cannot be called")
-    function: Callable[[Any], Any] = net if callable(net) else net.predict
-    if not callable(net) or getattr(net, "takes_batches", False):
-        return lambda sample: function(np.array([sample], dtype=float))
-    return lambda sample: function(sample.tolist() if isinstance(sample, np.ndarray) else sample)
-
-
 def _activations(
     output: Any, names: Mapping[str, Any]
 ) -> Iterator[tuple[tuple[str, str], str | None, float, float]]:
@@ -76,16 +70,15 @@ def _activations(
     graph = Graph(total(values) if len(values) > 1 else values[0], names) if values else ()
     order: Counter[str] = Counter()
     for node in graph:
-        place = rectified(node)
-        activation = "relu" if place >= 0 else node.rule.name if node.rule else ""
-        if activation not in SLOPES or not isinstance(node.operands[max(0, place)], int):
+        place = max(0, rectified(node))
+        activation = "relu" if rectified(node) >= 0 else node.rule.name if node.rule else ""
+        if activation not in SLOPES or (operand := node.inputs[place].node) is None:
             continue
-        operand, slope = node.inputs[max(0, place)].node, node.local_derivatives[max(0, place)]
-        unit = unit_of(node)
+        unit, slope = unit_of(node), node.local_derivatives[place]
         kind = unit or activation
         order[kind] += 1
         name = kind if unit and order[kind] == 1 else f"{kind} #{order[kind]}"
-        if operand is not None and slope is not None:
+        if slope is not None:
             yield (name, activation), node.site or operand.site, operand.data, slope
 
 
@@ -138,17 +131,18 @@ _Found = tuple[list[Finding], list[str]]
 def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> _Found:
     """The findings of an error, and what was looked at."""
     if isinstance(error, UndefinedOperation):
-        numbers = ((f"operand {i}", x) for i, x in enumerate(error.numbers))
+        numbers = [(f"operand {i}", x) for i, x in enumerate(error.numbers)]
         found = finding(
             words, "not finite", "undefined operation", error.rule, site=error.site, numbers=numbers,
             text=str(error),
         )  # fmt: skip
         return [found], [words("raising operation")]
-    alone = error.sample is not None
+    about, then = "", ""
+    if error.sample is not None:
+        about, then = words("sample", n=error.sample), words("then sample", n=error.sample)
     found = finding(
-        words, "training", "failed step", words("sample", n=error.sample) if alone else "", site=error.site,
+        words, "training", "failed step", about, site=error.site, text=f"{error}.", then=then,
         numbers=(("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))),
-        text=f"{error}.", then=words("then sample", n=error.sample) if alone else "",
     )  # fmt: skip
     more, looked = of_history(error.history, words)
     return [found, *(each for each in more if each.cause != "not finite")], [words("error of fit"), *looked]
@@ -163,26 +157,21 @@ def of_history(history: History, words: Words) -> _Found:
     found += _diverging(history.cost or steps, words, "epoch", history.learning_rate)
     middle, largest = (sorted(norms)[len(norms) // 2], max(norms)) if norms else (0.0, 0.0)
     if len(norms) > 3 and largest > 1e3 * max(middle, 1e-300):
-        found.append(finding(
-            words, "training", "spike", numbers=(("largest norm", largest), ("median norm", middle)),
-            x=largest, n=list(history.gradient_norm).index(largest) + 1, middle=middle,
-        ))  # fmt: skip
+        numbers = (("largest norm", largest), ("median norm", middle))
+        step = list(history.gradient_norm).index(largest) + 1
+        found.append(finding(words, "training", "spike", numbers=numbers, x=largest, n=step, middle=middle))
     return found, [words("costs seen", n=len(steps), m=len(history.cost))]
 
 
-def of_steps(losses: Sequence[float], words: Words) -> _Found:
-    """What the losses of a loop show, one for each pass."""
-    return _diverging(losses, words, "one step"), [words("steps seen", n=len(losses))]
-
-
-def first_bad(losses: Sequence[float]) -> int:
-    """The place of the first loss that is not finite; that of the last where all are.
-
-    >>> first_bad([1.0, float("inf"), float("nan")]), first_bad([2.0, 1.0])
-    (1, 1)
-    """
-    bad = (place for place, each in enumerate(losses) if not math.isfinite(each))
-    return next(bad, len(losses) - 1)
+def of_steps(losses: Sequence[float], data: float, words: Words) -> tuple[list[Finding], str, str]:
+    """What the losses of a loop show, what was looked at, and which step a loss of that number is."""
+    bad = next((place for place, each in enumerate(losses) if not math.isfinite(each)), None)
+    remark = words("step", n=len(losses), m=len(losses))
+    if bad is not None:
+        at = bad if not math.isfinite(data) or bad == 0 else bad - 1
+        before = words("before it") if at < bad else ""
+        remark = words("first bad step", m=len(losses), n=bad + 1, k=at + 1, before=before)
+    return _diverging(losses, words, "one step"), words("steps seen", n=len(losses)), remark
 
 
 def _diverging(
@@ -199,9 +188,9 @@ def _diverging(
     if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
         return []
     left = max(place for place, each in enumerate(costs) if each <= top) + 1
-    rate = words("at rate", x=rates[-1]) if rates else ""
     return [finding(
         words, "training", "diverging", numbers=(("lowest", low), ("last", last)), low=low,
-        epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0], rate=rate,
+        epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],
+        rate=words("at rate", x=rates[-1]) if rates else "",
         left=words("left for good", n=left + 1) if unit == "one step" else "",
     )]  # fmt: skip

@@ -10,8 +10,6 @@ from microbp.graph import Node
 from microbp.spelling import language
 from microbp.tables import number
 
-__all__ = ["Cause", "Words", "part_of", "short", "unit_of"]
-
 #: The Chinese words for the kinds of findings.
 KINDS = {
     "not finite": "非有限数", "rule": "规则", "changed": "改动", "unreached": "未到达", "zero gradient": "零梯度",
@@ -29,7 +27,6 @@ class Cause(NamedTuple):
     #: What to try.
     advice: str
 
-
 #: Each cause in English and in Chinese. Its English word is its name.
 CAUSES: dict[str, tuple[Cause, Cause]] = {
     "dead": (Cause("dead {rule}", "{what} is flat below 0, and its input is {at}", "for a few samples nothing; for all a smaller learning rate, a larger bias, other initial weights (init='he') or leaky_relu. In a hinge loss it means that the sample is right"),
@@ -42,10 +39,10 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         Cause("乘以 0", "{name} 乘以 {zero}{how}", "让输入不在每个样本中都为 0，权重不从 0 开始")),
     "not chosen": (Cause("not chosen", "{rule} took another operand than {at}", "a smooth form (softplus, logsumexp), or another sample, if it should ever be chosen"),
         Cause("未被选中", "{rule} 选取的不是 {at}", "若它应当被选中：用光滑形式（softplus、logsumexp），或换一个样本")),
-    "clipped": (Cause("clipped", "{at} is outside of {low} … {high}", "wider bounds, or no clip at all"),
-        Cause("被截断", "{at} 超出 {low} … {high}", "放宽上下界，或不用 clip")),
-    "flat power": (Cause("flat power", "{name} = {a} to the power {b} has the slope 0 there{how}", "nothing, if it is an error term that is 0: then this is the minimum"),
-        Cause("幂的斜率为 0", "{name} = {a} 的 {b} 次幂在此处斜率为 0{how}", "若它是等于 0 的误差项，不必处理：这就是最小值")),
+    "clipped": (Cause("clipped", "{at} is outside of {b} … {high}", "wider bounds, or no clip at all"),
+        Cause("被截断", "{at} 超出 {b} … {high}", "放宽上下界，或不用 clip")),
+    "flat power": (Cause("flat power", "{base} = {a} to the power {b} has the slope 0 there{how}", "nothing, if it is an error term that is 0: then this is the minimum"),
+        Cause("幂的斜率为 0", "{base} = {a} 的 {b} 次幂在此处斜率为 0{how}", "若它是等于 0 的误差项，不必处理：这就是最小值")),
     "saturated softmax": (Cause("saturated softmax", "the softmax of {at} leaves the derivative 0", "logits at the scale of 1"),
         Cause("softmax 饱和", "{at} 的 softmax 使导数为 0", "让 logits 在 1 左右")),
     "flat operation": (Cause("flat operation", "{rule} has the derivative 0 at {at}", "another point, or another operation"),
@@ -58,8 +55,8 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         Cause("相互抵消", "{op}：它的 {n} 个贡献 {shown} 抵消后剩下 {total}，这是舍入误差（精确的和为 {exact}）。失去梯度：{names}。", "改写损失，避免大数相减；若在最小值处，不必处理")),
     "shrunk by depth": (Cause("shrunk by depth", "{gradient} arrives at {name} after {steps} steps, of which {n} make it smaller: {mean:.3g} per step on average. Concerned: {names}.", "fewer steps, weights whose products stay near 1 (init='xavier', 'he'), shortcuts that add"),
         Cause("逐步缩小", "经过 {steps} 步到达 {name} 的是 {gradient}，其中 {n} 步使它变小：平均每步 {mean:.3g} 倍。涉及：{names}。", "减少步数，让权重的乘积接近 1（init='xavier'、'he'），加跳跃连接")),
-    "division by a small number": (Cause("division by a small number", "{node} divides by {at}", "a denominator that is kept away from 0 (b + 1e-6), or another form of the quotient"),
-        Cause("除以小数", "{node} 除以 {at}", "让分母远离 0（b + 1e-6），或改写商")),
+    "division by a small number": (Cause("division by a small number", "{node} divides by {divisor}", "a denominator that is kept away from 0 (b + 1e-6), or another form of the quotient"),
+        Cause("除以小数", "{node} 除以 {divisor}", "让分母远离 0（b + 1e-6），或改写商")),
     "log near its edge": (Cause("{rule} near its edge", "{node} is the {rule} of {at}, where its slope is steep", "a fused loss (cross_entropy, softplus, logsumexp) in place of log of a probability"),
         Cause("{rule} 靠近边界", "{node} 是 {at} 的 {rule}，那里斜率很陡", "用融合的损失（cross_entropy、softplus、logsumexp）代替概率的对数")),
     "root near its edge": (Cause("{rule} near its edge", "{node} is the {rule} of {at}, where its slope is steep", "a number kept away from 0, such as sqrt(a + 1e-12)"),
@@ -227,7 +224,6 @@ class _Filled(string.Formatter):
         if format_spec in ("s", "v") and isinstance(value, int):
             return "s" * ((value != 1) == (format_spec == "s"))
         return short(value) if isinstance(value, float) and not format_spec else format(value, format_spec)
-
 
 _FILLED = _Filled()
 

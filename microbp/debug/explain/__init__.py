@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -13,35 +13,21 @@ from microbp.backward import upstream_gradients
 from microbp.debug.explain.derivation import Derivation
 from microbp.debug.explain.names import shortened
 from microbp.debug.explain.records import Code, Explanation, Part, Row
-from microbp.debug.explain.sentences import Math, name_of, number, quotient, say
+from microbp.debug.explain.sentences import say
 from microbp.debug.passes import target
+from microbp.debug.words import Math, name_of, number, quotient
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
-from microbp.replay.latex import formulas, statements, whole_vector
-from microbp.replay.passes import Generated, generated
+from microbp.replay.latex import formulas, matrices, whole_vector
+from microbp.replay.passes import Generated
 from microbp.spelling import language as language_of
 from microbp.sweeps import backward, dependents
 from microbp.value import Value
 
 __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
-
-
-@overload
-def explain(
-    loss: Value | Graph,
-    value: Value | str,
-    *,
-    names: Mapping[str, Any] | None = None,
-    language: str = "en",
-    rate: float | None = None,
-) -> Explanation: ...
-
-
-@overload
-def explain(loss: Program, *, language: str = "en") -> MatrixExplanation: ...
 
 
 def explain(
@@ -51,7 +37,7 @@ def explain(
     names: Mapping[str, Any] | None = None,
     language: str = "en",
     rate: float | None = None,
-) -> Explanation | MatrixExplanation:
+) -> Explanation:
     """Why ∂loss/∂value is what it is: the chain rule in symbols, each factor's formula, the numbers.
 
     ``value`` is a Value or a name; ``names`` maps names to Values, the variables of the caller's code
@@ -155,10 +141,7 @@ class MatrixExplanation(Explanation):
 
 
 def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
-    """The derivation by the matrices that were found in the graph: ``explain(program)``.
-
-    Raises ValueError for another language, and for a program in straight-line code or without matrices.
-    """
+    """The derivation by the matrices that were found in the graph: ``explain(program)``."""
     language = language_of(language)
     if program.form == "straight":
         raise ValueError(
@@ -167,15 +150,11 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
             "explain(loss, w)"
         )
     captured = program.captured
-    plan, functions = statements(captured)
-    made, writer = generated(plan, functions), functions[1]
+    made = matrices(captured)
+    plan, writer = made.plan, made.both
     # The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas.
-    found: dict[str, tuple[list[str], list[str]]] = {
-        kind: ([], []) for kind in ("forward", "deltas", "gradients")
-    }
-    lines = made.write(comments=True).splitlines()
-    found["forward"][0].extend(each for each in lines if each.startswith("# "))
-    found["forward"][1].extend(whole_vector(plan, writer))
+    lines = [each for each in made.write(comments=True).splitlines() if each.startswith("# ")]
+    found = {"forward": (lines, [*whole_vector(made)]), "deltas": ([], []), "gradients": ([], [])}
     for statement, line in zip(writer.statements, writer.lines(), strict=True):
         if statement.target is not None and not statement.indent:
             code, shown = found[statement.section]

@@ -16,17 +16,24 @@ from itertools import pairwise, takewhile
 
 import numpy as np
 
-from microbp.debug.explain.formulas import DEEPEST, Formulas, flat, multiplied, product, total
 from microbp.debug.explain.records import WIDTH, Part, Row, agree, within
-from microbp.debug.explain.sentences import Math, name_of, number, quotient, say
-from microbp.debug.formulas import Formula, numbers_of
+from microbp.debug.explain.sentences import say
+from microbp.debug.formulas import (
+    DEEPEST,
+    Formula,
+    Formulas,
+    flat,
+    multiplied,
+    numbers_of,
+    product,
+    total,
+)  # fmt: skip
+from microbp.debug.words import Math, name_of, number, quotient
 from microbp.expr import total as added
 from microbp.graph import Graph, Node
 from microbp.lazy import cached_property
 from microbp.notation import plain_name
 from microbp.sweeps import backward
-
-__all__ = ["Derivation"]
 
 #: How many derivatives one factor may hold that are no mere constants, how many in all, and how many operands
 #: an unnamed node may have that is passed over: it would be too long, written out.
@@ -56,30 +63,27 @@ class Stations:
         #: For each node between: where it is used on a way up to the root, as (user, place).
         self.uses: dict[int, list[tuple[int, int]]] = {target: []}
         for node in graph.nodes[target + 1 :]:
-            below = [
-                (x, place)
-                for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
-                if local is not None and isinstance(x, int) and x in self.uses
-            ]
-            if below:
-                self.uses[node.position] = []
-            for operand, place in below:
-                self.uses[operand].append((node.position, place))
+            for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True)):
+                if local is not None and isinstance(x, int) and x in self.uses:
+                    self.uses.setdefault(node.position, [])
+                    self.uses[x].append((node.position, place))
         #: For each node the station that it belongs to: itself, or the next one above.
         self.top: dict[int, int] = {}
-        held, links = dict.fromkeys(self.uses, 0), dict.fromkeys(self.uses, 0)
         #: For each station how many ways lead up from it, counting stations only.
         self.ways: dict[int, int] = {}
+        #: How many derivatives there are from each node passed up to its station; how many are no constants.
+        links = dict.fromkeys(self.uses, (0, 0))
         for position in sorted(self.uses, reverse=True):
             node, uses = graph.nodes[position], self.uses[position]
             self.top[position] = position
             if len(uses) == 1 and position != target:
                 user = graph.nodes[uses[0][0]]
-                varying = held[user.position] + (not _constant(user))
+                count, varying = links[user.position]
+                count, varying = count + 1, varying + (not _constant(user))
                 plain = not node.named and (len(node.operands) <= OPERANDS or _added(node))
-                if (plain or _added(user)) and varying < LONGEST and links[user.position] + 1 < LINKS:
+                if (plain or _added(user)) and varying < LONGEST and count < LINKS:
                     self.top[position] = self.top[user.position]
-                    held[position], links[position] = varying, links[user.position] + 1
+                    links[position] = count, varying
             if self.top[position] == position:
                 ways = sum(self.ways[above] for above in self.above(position))
                 self.ways[position] = min(ways, 10**9) if uses else 1
@@ -107,15 +111,18 @@ class Stations:
 
     def paths(self) -> list[tuple[int, ...]]:
         """Every way from the root down to the target, as stations; for few ways only."""
-        complete: list[tuple[int, ...]] = []
-        pending: list[tuple[int, ...]] = [(self.target,)]
-        while pending:
-            path = pending.pop()
-            if path[0] == self.root:
-                complete.append(path)
-            else:
-                pending += [(above, *path) for above in reversed(self.above(path[0]))]
-        return complete
+        paths: list[tuple[int, ...]] = [(self.target,)]
+        while any(path[0] != self.root for path in paths):
+            longer = [[(above, *path) for above in self.above(path[0])] or [path] for path in paths]
+            paths = [path for each in longer for path in each]
+        return paths
+
+    def up(self, station: int) -> list[int]:
+        """The stations from this one up, as far as there is one way only; no more than stand in a row."""
+        passed = [station]
+        while len(following := self.above(passed[-1])) == 1 and len(passed) <= ROW:
+            passed += following
+        return passed
 
 
 def _added(node: Node) -> bool:
@@ -211,9 +218,8 @@ class Factor:
     def remarks(self, say: Say) -> list[Math]:
         """What has to be said beside: several contributions, digits that are lost, branches taken."""
         said = []
-        hidden = len(self.chains) - SHOWN
+        hidden, (above, below) = len(self.chains) - SHOWN, self.names
         if len(self.chains) > 1:
-            above, below = self.names
             said.append(say("contributions", above=above, below=below, count=len(self.chains)))
         if hidden > 0:
             said.append(say("hidden" if hidden > 1 else "hidden one", count=hidden))
@@ -268,19 +274,16 @@ def plus(parts: Sequence[Math]) -> Math:
 class Term:
     """One of the terms that are added up: factors, below a δ (its label, word, number) or the root itself."""
 
-    def __init__(
-        self, factors: list[Factor], labels: Sequence[Math] = (), words: Sequence[ast.expr] = (),
-        above: float = 1.0,
-    ) -> None:  # fmt: skip
+    def __init__(self, factors: list[Factor], delta: tuple[Math, ast.expr, float] | None = None) -> None:
+        label, word, above = delta or (None, None, 1.0)
         self.factors = factors
-        self.symbols = times([*labels, *(each.label for each in factors)])
-        self.tree = product([*words, *(each.word for each in factors)])
-        #: Its number, and the size of what is added up in it.
-        self.value, self.size = (
+        self.symbols = times([*([label] if label else []), *(each.label for each in factors)])
+        self.tree = product([*([word] if word else []), *(each.word for each in factors)])
+        #: Its number, what the engine has, and the size of what is added up in it.
+        self.value, self.recorded, self.size = (
             math.prod([first, *(getattr(each, what) for each in factors)])
-            for first, what in ((above, "value"), (abs(above), "size"))
+            for first, what in ((above, "value"), (above, "recorded"), (abs(above), "size"))
         )
-        self.recorded = above * math.prod(each.recorded for each in factors)
 
 
 class Derivation:
@@ -320,18 +323,16 @@ class Derivation:
 
     def tell(self) -> tuple[Part, ...]:
         """All parts."""
+        paths = self.stations.paths() if self.stations.ways[self.target] <= WAYS else []
         if self.target == self.root:
             self.say("itself", loss=self.loss)
             self._sum("gradient", self.target, [Term([])])
-        elif self.stations.ways[self.target] <= WAYS and self._fits(paths := self.stations.paths()):
+        elif paths and sum(map(len, paths)) <= FACTORS:
             self._few(paths)
         else:
             self._many()
         self._remarks()
         return tuple(self.parts)
-
-    def _fits(self, paths: list[tuple[int, ...]]) -> bool:
-        return sum(len(path) for path in paths) <= FACTORS
 
     def factor(self, above: int, below: int) -> Factor:
         """The factor between two neighbouring stations, made once."""
@@ -362,7 +363,7 @@ class Derivation:
     # ------------------------------------------------------------------------------------- few paths
     def _few(self, paths: list[tuple[int, ...]]) -> None:
         ways = [Term([self.factor(above, below) for above, below in pairwise(path)]) for path in paths]
-        filled: dict[str, Math | str | int] = {"value": self.value, "loss": self.loss}
+        filled: dict[str, Math | str | int] = {"value": self.value, "loss": self.loss, "count": len(paths)}
         first = ways[0].factors
         if len(paths) == len(first) == 1:
             self.say("direct", definition=first[0].definition(), **filled)
@@ -370,51 +371,37 @@ class Derivation:
             self.parts += [row, *first[0].remarks(self._said)]
             self.result = first[0].value
             return
-        if len(paths) == 1:
-            single = all(len(each.chains) == 1 for each in first)
-            self.say("one path" if single else "one way", path=self._way(paths[0]), **filled)
-            self.parts.append(Row("chain", self.label, (ways[0].symbols,)))
-        else:
-            self.say("some paths", count=len(paths), **filled)
-            self.parts.append(Row("chain", self.label, (plus([each.symbols for each in ways]),)))
-            common = _common([each.factors for each in ways])
-            if common is not None:
-                self.say("common")
-                self.parts.append(Row("chain", self.label, (common,)))
+        single = all(len(each.chains) == 1 for each in first)
+        key = "some paths" if len(paths) > 1 else "one path" if single else "one way"
+        self.say(key, path=self._way(paths[0]), **filled)
+        self.parts.append(Row("chain", self.label, (plus([each.symbols for each in ways]),)))
+        if len(paths) > 1 and (common := _common([each.factors for each in ways])) is not None:
+            self.say("common")
+            self.parts.append(Row("chain", self.label, (common,)))
         factors = list(dict.fromkeys(each for way in ways for each in way.factors))
         shared = [each for each in factors if all(each in way.factors for way in ways)]
         outer = list(takewhile(shared.__contains__, first))
         own = [each for each in factors if each not in shared]
         self._derive([*outer, *own, *(each for each in shared if each not in outer)])
-        if len(paths) == 1:
-            self.say("product")
-            self._sum("gradient", self.target, ways)
-            return
-        self.say("paths")
-        for k, way in enumerate(ways):
-            self.parts.append(self._path(k, paths, way))
-            way.tree = self.formulas.word(f"p{k}", way.value)
-        self.say("sum")
-        self._sum("gradient", self.target, ways, symbols=())
+        if len(paths) > 1:
+            self.say("paths")
+            for k, (path, way) in enumerate(zip(paths, ways, strict=True)):
+                others = {position for each in paths if each is not path for position in each}
+                own_way = self._way([each for each in path if each not in others][:1] or path)
+                label = self._said("via", path=own_way).text
+                told = Math(label, rf"\text{{{label.removesuffix(own_way.text)}}}{own_way.latex}")
+                numbers, size = self.formulas.numbers(way.tree), within(way.size)
+                self.parts.append(Row("path", told, (way.symbols,), numbers, way.value, way.recorded, size))
+                way.tree = self.formulas.word(f"p{k}", way.value)
+        self.say("sum" if len(paths) > 1 else "product")
+        self._sum("gradient", self.target, ways, symbols=() if len(paths) > 1 else None)
 
-    def _path(self, k: int, paths: list[tuple[int, ...]], way: Term) -> Row:
-        """The line of one path."""
-        others = {position for i, path in enumerate(paths) if i != k for position in path}
-        own = [position for position in paths[k] if position not in others]
-        through = self._way(own[:1] or paths[k])
-        text = self._said("via", path=through).text
-        label = Math(text, rf"\text{{{text.removesuffix(through.text)}}}{through.latex}")
-        numbers, size = self.formulas.numbers(way.tree), within(way.size)
-        return Row("path", label, (way.symbols,), numbers, way.value, way.recorded, size)
-
-    def _examples(self, factors: Sequence[Factor]) -> tuple[list[Factor], bool]:
-        """Of factors that are alike one each, from the loss down, and whether there are others."""
+    def _examples(self, factors: Sequence[Factor]) -> list[Factor]:
+        """Of factors that are alike one each, from the loss down."""
         kinds: dict[tuple[str, str, bool], Factor] = {}
         for each in sorted(factors, key=lambda each: (each.above, each.below)):
-            kind = (self._kind(each.above), self._kind(each.below), each.value == 0.0)
-            kinds.setdefault(kind, each)
-        chosen = sorted(kinds.values(), key=lambda each: (-each.above, -each.below))
-        return chosen, len(chosen) < len(factors)
+            kinds.setdefault((self._kind(each.above), self._kind(each.below), each.value == 0.0), each)
+        return sorted(kinds.values(), key=lambda each: (-each.above, -each.below))
 
     def _kind(self, position: int) -> str:
         """A name without indices: z2 of z2[0] and of z2[1]#2."""
@@ -446,17 +433,18 @@ class Derivation:
         delta = Math("δ", r"\delta")
         sentence = "many paths" if ways > 1 else "long way"
         self.say(sentence, value=self.value, loss=self.loss, count=count, delta=delta)
-        blocks: dict[int, list[tuple[int, list[Factor]]]] = {}
-        hidden: dict[int, list[float]] = {}
+        blocks: dict[int, tuple[list[tuple[int, list[Factor]]], list[float]]] = {}
         pending = [self.target]
         for station in pending:
             if len(blocks) > DELTAS:
                 break
-            blocks[station], hidden[station] = self._terms(station)
-            pending += [top for top, _ in blocks[station] if top not in pending and top != self.root]
-        factors = [each for terms in blocks.values() for _, way in terms for each in way]
-        self._derive(*self._examples(list(dict.fromkeys(factors))))
-        given = sorted({top for terms in blocks.values() for top, _ in terms} - {*blocks, self.root})
+            blocks[station] = self._terms(station)
+            pending += [top for top, _ in blocks[station][0] if top not in pending and top != self.root]
+        several = [each for terms, _ in blocks.values() for _, way in terms for each in way]
+        factors = list(dict.fromkeys(several))
+        examples = self._examples(factors)
+        self._derive(examples, others=len(examples) < len(factors))
+        given = sorted({top for terms, _ in blocks.values() for top, _ in terms} - {*blocks, self.root})
         if given:
             self.say("given", delta=delta)
         for station in reversed(given):
@@ -465,14 +453,12 @@ class Derivation:
             self.parts.append(Row("given", self._delta(station), value=x, engine=x))
         self.say("deltas")
         for station in sorted(blocks, reverse=True):
-            terms = [self._term(top, way) for top, way in blocks[station]]
-            kind = "gradient" if station == self.target else "delta"
-            self._sum(kind, station, terms, hidden[station])
+            found, hidden = blocks[station]
+            terms = [Term(way, None if top == self.root else self._above(top)) for top, way in found]
+            self._sum("gradient" if station == self.target else "delta", station, terms, hidden)
 
-    def _term(self, top: int, way: list[Factor]) -> Term:
-        if top == self.root:
-            return Term(way)
-        return Term(way, [self._delta(top)], [ast.Name(f"g{top}")], self.formulas.scope[f"g{top}"])
+    def _above(self, top: int) -> tuple[Math, ast.expr, float]:
+        return self._delta(top), ast.Name(f"g{top}"), self.formulas.scope[f"g{top}"]
 
     def _terms(self, station: int) -> tuple[list[tuple[int, list[Factor]]], list[float]]:
         """The largest terms of the sum at a station, each a δ and its factors; the others' numbers.
@@ -495,28 +481,18 @@ class Derivation:
             above.append((self.gradients[each] * sum(recorded) * scale, each))
         above.sort(key=lambda pair: -abs(pair[0]) if pair[0] == pair[0] else -math.inf)
         tops = {top for _, top in above}
-        self.meeting |= {each for top in tops for each in self._straight_up(top)[1:] if each in tops}
+        self.meeting |= {each for top in tops for each in self.stations.up(top)[1:] if each in tops}
         terms = []
         for _, top in above[:SHOWN]:
             way = [self.factor(top, low), *tail]
             end = top
-            for each in self._straight_up(top)[1:]:
+            for each in self.stations.up(top)[1:]:
                 if self._weighted(end) or end in self.meeting or len(way) >= ROW:
                     break
                 way.insert(0, self.factor(each, end))
                 end = each
             terms.append((end, way))
         return terms, [amount for amount, _ in above[SHOWN:]]
-
-    def _straight_up(self, station: int) -> list[int]:
-        """The stations from this one up, as far as there is one way only; no more than stand in a row."""
-        passed = [station]
-        while passed[-1] != self.root and len(passed) <= ROW:
-            following = self.stations.above(passed[-1])
-            if len(following) > 1:
-                break
-            passed += following
-        return passed
 
     def _weighted(self, station: int) -> bool:
         """Whether a station is the weighted input of a neuron, at which tutorials have their δ."""
@@ -539,10 +515,8 @@ class Derivation:
                 self.say("nan factor", factor=bad.label, number=number(bad.value))
         elif self.result == 0.0:
             zero = [each.label for each in self.factors.values() if each.value == 0.0]
-            terms = [row for row in self.parts if isinstance(row, Row) and row.kind == "path"]
-            if any(row.value for row in terms) or any(
-                each.value == 0.0 and each.size for each in self.factors.values()
-            ):
+            terms = [row.value for row in self.parts if isinstance(row, Row) and row.kind == "path"]
+            if any(terms) or any(each.value == 0.0 and each.size for each in self.factors.values()):
                 self.say("cancelled")
             elif zero:
                 self.say("zero factor", factor=zero[0])
@@ -554,18 +528,17 @@ class Derivation:
 
 def _common(ways: list[list[Factor]]) -> Math | None:
     """The sum with what all paths have in common put outside; None where there is nothing."""
-    first = 0
-    while all(len(way) > first + 1 and way[first] is ways[0][first] for way in ways):
-        first += 1
-    last = 0
-    while all(len(way) > first + last + 1 and way[-1 - last] is ways[0][-1 - last] for way in ways):
-        last += 1
-    if not first + last:
+    shortest = min(map(len, ways)) - 1
+    before = [each[0] for each in takewhile(_alike, zip(*(way[:shortest] for way in ways), strict=True))]
+    backwards = (way[len(before) + 1 :][::-1] for way in ways)
+    after = [each[0] for each in takewhile(_alike, zip(*backwards, strict=False))][::-1]
+    if not before and not after:
         return None
-    inner = plus([times([each.label for each in way[first : len(way) - last]]) for way in ways])
-    closed = Math(f"({inner.text})".replace("\n", "\n "), f"({inner.latex})")
-    if "\n" not in inner.text:
-        closed = Math(closed.text, rf"\left({inner.latex}\right)")
-    before = [each.label for each in ways[0][:first]]
-    after = [each.label for each in ways[0][len(ways[0]) - last :]]
-    return times([*before, closed, *after])
+    inner = plus([times([each.label for each in way[len(before) : len(way) - len(after)]]) for way in ways])
+    tex = rf"\left({inner.latex}\right)" if "\n" not in inner.text else f"({inner.latex})"
+    closed = Math(f"({inner.text})".replace("\n", "\n "), tex)
+    return times([*(each.label for each in before), closed, *(each.label for each in after)])
+
+
+def _alike(factors: tuple[Factor, ...]) -> bool:
+    return len({*factors}) == 1

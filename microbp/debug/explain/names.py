@@ -7,20 +7,20 @@ becomes one operation, and so does a chain of additions.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from microbp.debug.explain.records import agree
-from microbp.debug.explain.sentences import Math, say
+from microbp.debug.explain.sentences import say
 from microbp.debug.formulas import argument
+from microbp.debug.words import Math
 from microbp.graph import Graph, Node
 from microbp.labels import text_of
 from microbp.notation import latex_name, plain_name
 from microbp.rules import RULES
-
-__all__ = ["Short", "shortened"]
 
 _SHORT = re.compile(r"([wbzh])(\d+)\[[\d,]+\](#\d+)?")
 _LAYER, _NEURON = re.compile(r"(?:.*\.)?layers\.(\d+)"), re.compile(r"neurons\.(\d+)")
@@ -42,27 +42,22 @@ class Short(NamedTuple):
         signs = [say("sigmoid", language)] if self.sigmoid else []
         names = [self.graph.names[position] for position in used if position in self.made]
         found = [match.groups() for name in names if (match := _SHORT.fullmatch(name))]
-        first, *more = sorted({int(number) for _, number, _ in found} & self.layers.keys()) or [0]
-        told = []
-        if first:
-            filled = {kind: _pattern(kind, first) for kind in "wbzh"}
-            told = [say("key", language, layer=self._path(first), **filled)]
-            told += [say("key further", language, number=each, layer=self._path(each)) for each in more]
-        elif any(kind in "zh" for kind, _, _ in found):
-            told = [say("key plain", language)]
-        if not told:
-            return signs
-        told += [say("key end", language)]
-        told += [say("key call", language)] if any(call for _, _, call in found) else []
-        return [Math(*map("".join, zip(*told, strict=True))), *signs]
-
-    def _path(self, layer: int) -> Math:
-        return Math(plain_name(self.layers[layer]), latex_name(self.layers[layer]))
-
-
-def _pattern(kind: str, layer: int) -> Math:
-    name = f"{kind}{layer}[{'k,i' if kind == 'w' else 'k'}]"
-    return Math(name, latex_name(name))
+        told: list[Math] = []
+        for number in sorted({int(number) for _, number, _ in found} & self.layers.keys()):
+            layer = Math(plain_name(self.layers[number]), latex_name(self.layers[number]))
+            if told:
+                told.append(say("key further", language, number=number, layer=layer))
+                continue
+            written = {kind: f"{kind}{number}[{'k,i' if kind == 'w' else 'k'}]" for kind in "wbzh"}
+            filled = {kind: Math(name, latex_name(name)) for kind, name in written.items()}
+            told.append(say("key", language, layer=layer, **filled))
+        if not told and any(kind in "zh" for kind, _, _ in found):
+            told.append(say("key plain", language))
+        if told:
+            told.append(say("key end", language))
+            told += [say("key call", language)] if any(call for _, _, call in found) else []
+            return [Math(*map("".join, zip(*told, strict=True))), *signs]
+        return signs
 
 
 def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
@@ -118,29 +113,33 @@ def _indexed(name: str, index: Iterable[Any]) -> str:
 def _computed(nodes: Iterable[Node], names: dict[int, str]) -> None:
     """Weighted inputs and outputs: z and h, with the number of the layer and that of the neuron."""
     depths: list[int] = []
-    groups: dict[tuple[tuple[str, int], ...], list[Node]] = {}
+    groups: dict[tuple[tuple[str, int], ...], list[tuple[str, Node]]] = {}
     for node in nodes:
         below = max((depths[x] for x in node.operands if isinstance(x, int)), default=0)
         depths.append(below + (node.rule is not None and node.rule.name == "dot"))
         if node.rule is not None and node.group:
-            groups.setdefault(node.group, []).append(node)
+            groups.setdefault(node.group, []).append((node.rule.name, node))
     for group in sorted(groups, key=lambda path: [number for _, number in path]):
-        inside = groups[group]
-        rules = [node.rule.name for node in inside if node.rule is not None]
+        inside, rules = groups[group], {rule for rule, _ in groups[group]}
         layer = next((found for name, _ in reversed(group) if (found := _LAYER.fullmatch(name))), None)
         neuron = _NEURON.fullmatch(group[-1][0])
+        wished: list[tuple[str, Node]] = []
         if neuron is not None and layer is not None:
-            sums = [node for node, rule in zip(inside, rules, strict=True) if rule in ("dot", "sum", "add")]
-            for kind, each in (("z", (sums or inside)[0]), ("h", inside[-1])):
-                if not each.named and each.position not in names:
-                    names[each.position] = f"{kind}{int(layer[1]) + 1}[{neuron[1]}]"
-            continue
-        unary = all(len(node.operands) == 1 for node in inside)
-        kind = "z" if {*rules} == {"dot"} else "h" if unary and len({*rules}) == 1 else ""
-        for index, each in enumerate(inside if kind and depths[inside[0].position] else ()):
-            if not each.named:
-                place = _place(each, kind, names) or str(index)
-                names[each.position] = f"{kind}{depths[each.position]}[{place}]"
+            sums = [node for rule, node in inside if rule in ("dot", "sum", "add")] or [inside[0][1]]
+            at = f"{int(layer[1]) + 1}[{neuron[1]}]"
+            wished = [(f"z{at}", sums[0]), (f"h{at}", inside[-1][1])]
+        elif depths[inside[0][1].position] and (rules == {"dot"} or (len(rules) == 1 and _unary(inside))):
+            kind = "z" if rules == {"dot"} else "h"
+            places = [_place(node, kind, names) or str(index) for index, (_, node) in enumerate(inside)]
+            pairs = zip(places, (node for _, node in inside), strict=True)
+            wished = [(f"{kind}{depths[node.position]}[{place}]", node) for place, node in pairs]
+        for name, node in wished:
+            if not node.named and node.position not in names:
+                names[node.position] = name
+
+
+def _unary(inside: Iterable[tuple[str, Node]]) -> bool:
+    return all(len(node.operands) == 1 for _, node in inside)
 
 
 def _place(node: Node, kind: str, names: dict[int, str]) -> str | None:
@@ -159,13 +158,12 @@ def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -
         return False
     places = [place for place, x in enumerate(node.operands) if isinstance(x, int) and x in between]
     own = any("y" in rule.shown[argument(node, place)[0]].names for place in places)
-    return own and any(
-        isinstance(x, int) and not nodes[x].named and nodes[x].rule is not None for x in node.operands
-    )
+    inner = [nodes[x] for x in node.operands if isinstance(x, int)]
+    return own and any(not each.named and each.rule is not None for each in inner)
 
 
 # ------------------------------------------------------------------- operations that are read as one
-#: A sigmoid: the operations from the quotient down, each with the number beside its operand.
+#: A sigmoid: the operations from the quotient down, each with the literals among its operands.
 CHAIN: tuple[tuple[str, list[float]], ...] = (("div", [1.0]), ("add", [1.0]), ("exp", []), ("neg", []))
 
 
@@ -173,25 +171,21 @@ def _joined(nodes: list[Node], kept: int) -> set[int]:
     """Read each 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; ``kept`` stays.
 
     What is no longer needed becomes a leaf. Returns where the sigmoids are.
-
-    >>> from microbp import Graph, Value, exp
-    >>> z = Value(0.0, name="z")
-    >>> nodes = [*Graph(1.0 / (1.0 + exp(-z)) + z + z, {}).nodes]
-    >>> _joined(nodes, 0), nodes[4].rule.name, nodes[-1].rule.name, nodes[-1].operands
-    ({4}, 'sigmoid', 'sum', (4, 0, 0))
     """
     uses = Counter(x for node in nodes for x in node.operands if isinstance(x, int))
     inner = {node.position for node in nodes if uses[node.position] == 1 and not node.named} - {kept}
     sigmoids = set()
     for position, node in enumerate(nodes):
-        if (found := _logistic(nodes, node, inner)) is not None:
-            below, passed, derivative = found
-            made = node._replace(rule=RULES["sigmoid"], operands=(below,), local_derivatives=(derivative,))
-            _instead(nodes, made, passed)
+        chain = _logistic(nodes, node, inner)
+        derivative = math.prod(local for _, local in chain)
+        if chain and agree(node.data * (1.0 - node.data), derivative, abs(derivative)):
+            below = chain[-1][0]
+            changes = {"rule": RULES["sigmoid"], "operands": (below,), "local_derivatives": (derivative,)}
+            _instead(nodes, position, changes, [at for at, _ in chain[:-1]])
             sigmoids.add(position)
-    for node in reversed(nodes):
+    for position in reversed(range(len(nodes))):
         operands: list[int | float] = []
-        passed, pending = [], [*reversed(node.operands)] if _adds(nodes[node.position]) else []
+        passed, pending = [], [*reversed(nodes[position].operands)] if _adds(nodes[position]) else []
         while pending:
             x = pending.pop()
             if isinstance(x, int) and x in inner and _adds(nodes[x]):
@@ -201,14 +195,14 @@ def _joined(nodes: list[Node], kept: int) -> set[int]:
                 operands.append(x)
         if passed:
             local = tuple(1.0 if isinstance(x, int) else None for x in operands)
-            total = node._replace(rule=RULES["sum"], operands=tuple(operands), local_derivatives=local)
-            _instead(nodes, total, passed)
+            changes = {"rule": RULES["sum"], "operands": tuple(operands), "local_derivatives": local}
+            _instead(nodes, position, changes, passed)
     return sigmoids
 
 
-def _instead(nodes: list[Node], made: Node, passed: Iterable[int]) -> None:
+def _instead(nodes: list[Node], position: int, changes: dict[str, Any], passed: Iterable[int]) -> None:
     """One operation in place of several."""
-    nodes[made.position] = made
+    nodes[position] = nodes[position]._replace(**changes)
     for each in passed:
         nodes[each] = nodes[each]._replace(rule=None, operands=(), local_derivatives=())
 
@@ -219,21 +213,16 @@ def _adds(node: Node) -> bool:
     return named and {*node.local_derivatives} <= {1.0, None}
 
 
-def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> tuple[int, list[int], float] | None:
-    """Of a sigmoid that is written out its operand, the nodes inside, and the derivative; None of others."""
-    derivative, passed, here = 1.0, list[int](), node
+def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int, float]]:
+    """What stands below each node of a sigmoid that is written out, with the derivative by it."""
+    chain: list[tuple[int, float]] = []
     for rule, literals in CHAIN:
-        if here.rule is None or here.rule.name != rule or (here is not node and here.position not in inner):
-            return None
-        if [x for x in here.operands if isinstance(x, float)] != literals:
-            return None
-        if rule == "div" and isinstance(here.operands[0], int):
-            return None
-        pairs = zip(here.operands, here.local_derivatives, strict=True)
-        [(below, local)] = [(x, local) for x, local in pairs if isinstance(x, int)]
-        if local is None:
-            return None
-        passed += [here.position]
-        here, derivative = nodes[below], derivative * local
-    agrees = agree(node.data * (1.0 - node.data), derivative, abs(derivative))
-    return (here.position, passed[1:], derivative) if agrees else None
+        here = nodes[chain[-1][0]] if chain else node
+        below = [*zip(here.operands, here.local_derivatives, strict=True)]
+        found = [(x, local) for x, local in below if isinstance(x, int) and local is not None]
+        known = [x for x, _ in below if isinstance(x, float)] == literals and len(found) == 1
+        wrong = here.rule is None or here.rule.name != rule or (rule == "div" and found == below[:1])
+        if wrong or not known or (chain and here.position not in inner):
+            return []
+        chain += found
+    return chain

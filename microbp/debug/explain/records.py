@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from microbp.debug.explain.sentences import Math, number, say
-from microbp.debug.words import columns, sentence
+from microbp.debug.explain.sentences import say
+from microbp.debug.words import Math, columns, number, sentence
 from microbp.notebook import Shown
 from microbp.safe import shown
-
-__all__ = ["WIDTH", "Code", "Explanation", "Part", "Row", "agree", "within"]
 
 #: By how much a number computed from recorded numbers may differ from the engine's, relatively.
 TOLERANCE = 1e-12
@@ -64,7 +62,6 @@ class Code(NamedTuple):
     lines: tuple[str, ...]
     #: Lines of LaTeX, aligned at ``&``.
     latex: tuple[str, ...]
-
 
 #: A sentence, a line of the derivation, or lines of a program.
 Part = Math | Row | Code

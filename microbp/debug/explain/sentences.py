@@ -1,40 +1,10 @@
-"""The sentences of an explanation, in English and Chinese, and what is filled into them: names and numbers."""
+"""The sentences of an explanation, in English and Chinese."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from microbp.graph import Node
-from microbp.notation import latex_name, latex_number, plain_name, plain_number
-
-__all__ = ["DIGITS", "Math", "name_of", "number", "quotient", "say"]
-
-#: How many significant digits a rounded number is printed with; one with fewer is exact.
-DIGITS = 9
-
-
-class Math(NamedTuple):
-    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
-
-    text: str
-    latex: str
-
-
-def name_of(node: Node) -> Math:
-    """A node's name."""
-    return Math(plain_name(node.name), latex_name(node.name))
-
-
-def quotient(above: Math, below: Math) -> Math:
-    """∂above/∂below."""
-    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
-
-
-def number(x: float) -> Math:
-    """A number as it is printed."""
-    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
-
+from microbp.debug.words import Math
 
 #: Each sentence; what stands in braces is filled in, a formula as a formula.
 SENTENCES: dict[str, tuple[str, str]] = {

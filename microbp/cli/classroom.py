@@ -1,0 +1,132 @@
+"""``microbp learn`` and ``microbp grade``: the first hour of one person, and the answers of a class."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from microbp.classroom import grade, read_answers
+from microbp.cli.command import Command, CommandError, Result, destination, nearest, writing
+from microbp.cli.debugging import declare_language
+from microbp.cli.script import declare_script, run_script, unreadable
+from microbp.demo.report import write
+from microbp.errors import NoGradientError
+from microbp.files import write_file
+from microbp.lessons import LESSONS, learn
+
+__all__ = ["GRADE", "LEARN"]
+
+
+# -------------------------------------------------------------------------------------------- learn
+def _declare_learn(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from", dest="first", type=int, default=1, metavar="N", choices=range(1, len(LESSONS) + 1),
+        help=f"begin with this step, of {len(LESSONS)}",
+    )  # fmt: skip
+    declare_language(parser)
+
+
+def _learn(args: argparse.Namespace) -> Result:
+    left = learn(args.first, args.language, ask=_asked)
+    return Result(1 if left else 0)
+
+
+def _asked(prompt: str) -> str | None:
+    """What is typed, or stands on the next line of stdin; None at its end."""
+    write(prompt, end="")
+    sys.stdout.flush()
+    line = sys.stdin.readline()
+    if not line:
+        write("")
+        return None
+    if not sys.stdin.isatty():
+        write(line.strip())
+    return line
+
+
+LEARN = Command(
+    "learn",
+    "learn back-propagation in twelve small steps, each with a question that is graded",
+    "microbp learn                   from one multiplication to the 2-2-2 net; exit status 1 if one is left\n"
+    "microbp learn --from 7          go on with step 7\n"
+    "microbp learn --language zh",
+    _declare_learn,
+    _learn,
+)
+
+
+# -------------------------------------------------------------------------------------------- grade
+def _declare_grade(parser: argparse.ArgumentParser) -> None:
+    declare_script(
+        parser, output="write the report as a page (.html), with a sheet for each student",
+        answers="a CSV file: a line for each student, a column for each value whose gradient is asked for",
+    )  # fmt: skip
+    parser.add_argument(
+        "--decimals", type=int, default=4, metavar="N",
+        help="to how many decimals answers are rounded (default: 4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--points", action="append", default=[], metavar="[NAME=]N",
+        help="the points for each answer, or for that of a name (default: 1); may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="COLUMN",
+        help="a column that holds no answers; may be given several times",
+    )  # fmt: skip
+    declare_language(parser)
+
+
+def _grade(args: argparse.Namespace) -> Result:
+    if args.output is not None:
+        destination(args, [".html", ".htm"])
+    try:
+        answers = read_answers(args.answers, args.skip)
+    except OSError as error:
+        raise unreadable("answers", args.answers, error) from None
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    points = _points(args.points, [*answers[0][1]])
+    script = run_script(args.script, args.arguments)
+    try:
+        found = grade(
+            script.root(args.root), answers, decimals=args.decimals, points=points, names=script.namespace,
+            language=args.language,
+        )  # fmt: skip
+    except KeyError as error:
+        raise CommandError(f"{args.answers}: {error.args[0]}; leave a column out with --skip") from None
+    except (NoGradientError, ValueError) as error:
+        raise CommandError(f"{args.answers}: {error}") from None
+    found.table().show()
+    if args.output is not None:
+        with writing(args.output):
+            write_file(args.output, found.html())
+        write(f"\nWritten: {args.output}")
+    record = {"points": found.points, "students": found.students, "mistakes": found.mistakes}
+    return Result(0 if found.ok else 1, record)
+
+
+def _points(given: list[str], names: list[str]) -> dict[str, float]:
+    """The points of each name, of texts such as ``2`` and ``w1=3``."""
+    points = dict.fromkeys(names, 1.0)
+    for text in given:
+        name, _, worth = text.rpartition("=")
+        if name and name not in names:
+            raise CommandError(f"--points {text}: {nearest('answer', name, names)}")
+        try:
+            points |= dict.fromkeys([name] if name else names, float(worth.replace(",", ".")))
+        except ValueError:
+            told = f"--points {text}: points are a number, as in --points 2 or --points {names[0]}=2"
+            raise CommandError(told) from None
+    return points
+
+
+GRADE = Command(
+    "grade",
+    "grade the answers of a class, with follow-on errors and each mistake by its name",
+    "microbp grade net.py answers.csv                       exit status 1 if an answer is wrong\n"
+    "microbp grade net.py answers.csv --decimals 4 --language zh -o report.html\n"
+    "microbp grade net.py answers.csv --points 2 --points w1=4 --skip email",
+    _declare_grade,
+    _grade,
+    "points, verdicts and mistakes",
+)

@@ -1,0 +1,89 @@
+"""``net.predict(X)``: what a net says to many samples, as numbers.
+
+The net is recorded for the first sample and replayed for all. Where that would not be the same, it is called
+for each: where it compares Values, takes a number out of the graph, or says something else to the last one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from microbp.array import array, data_of
+from microbp.collector import collector_at_rest
+from microbp.comparisons import tracing, watched
+from microbp.nn import Module
+from microbp.replay import Program
+from microbp.replay.branches import guards
+from microbp.replay.build import compiled_program
+from microbp.replay.program import as_floats
+
+__all__ = ["predict"]
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+#: So many samples are read and replayed at once: X may be larger than memory.
+_AT_ONCE = 1 << 14
+_CLOSE = 1e-9
+
+
+def predict(self: Module, X: Any) -> Floats:
+    """What the net says to each sample of X: floats of the shape ``(samples, outputs)``, or ``(samples,)``.
+
+    X is an array, a memory-mapped one, a data frame or a list, with a row for each sample; or one number for
+    each. A net with one output says one number to each. Nothing is recorded, and no ``grad`` is touched.
+
+    >>> from microbp import MLP
+    >>> net = MLP(2, [3, 1], seed=1)
+    >>> net.predict([[1.0, 2.0], [0.5, -1.0]]).tolist() == [net([1.0, 2.0]).data, net([0.5, -1.0]).data]
+    True
+
+    Raises TypeError for a module that cannot be called, ValueError where there is no sample, and what the net
+    raises of a sample.
+    """
+    if not callable(self):
+        raise TypeError(f"predict: a net can be called; {type(self).__name__} has no __call__")
+    if not isinstance(X, np.ndarray):
+        X = as_floats(X)
+    if not X.ndim or not len(X):
+        raise ValueError(f"predict: X has a row for each sample, and at least one, not the shape {X.shape}")
+    net = self if getattr(self, "takes_batches", False) else _Each(self)
+    program = _replayed(net, as_floats(X[:1]), as_floats(X[-1:]))
+    parts = (as_floats(X[start : start + _AT_ONCE]) for start in range(0, len(X), _AT_ONCE))
+    with collector_at_rest():
+        if program is None:
+            said = [data_of(net(part[place : place + 1])) for part in parts for place in range(len(part))]
+        else:
+            said = [program(part.reshape(len(part), -1)) for part in parts]
+    return np.concatenate(said)
+
+
+class _Each:
+    """A net that takes one sample, for a batch."""
+
+    def __init__(self, net: Any) -> None:
+        self.net = net
+
+    def __call__(self, batch: Any) -> Any:
+        return np.array([self.net(row) for row in batch.tolist()], dtype=object)
+
+
+def _replayed(net: Any, first: Floats, last: Floats) -> Program | None:
+    """The net as a program; None where it has to be called for each sample."""
+    leaves, seen = array(first), watched()
+    try:
+        with tracing.on(), seen:
+            outputs = net(leaves)
+        inputs = leaves.ravel().tolist()
+        branch, unknown = guards(seen.found, inputs, [])
+        if branch is not None or unknown:
+            return None
+        program = compiled_program(outputs[0], inputs, finite=False, compared=[])
+        said, right = program(last.ravel()), data_of(net(last))[0]
+    except Exception:  # noqa: BLE001 (what is wrong with the net is told where it is called by itself)
+        return None
+    return program if np.allclose(said, right, rtol=_CLOSE, atol=0.0, equal_nan=True) else None
+
+
+Module.predict = predict

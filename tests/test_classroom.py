@@ -1,0 +1,254 @@
+"""The answers of a class: what is read, the verdicts with follow-on errors, the mistakes, the report."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import microbp
+from microbp import Value, cli
+from microbp.classroom import grade, read_answers
+
+EXAMPLES = Path(microbp.__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def net():
+    """The 2-2-2 net: its variables."""
+    names = {"Value": Value, "group": microbp.group}
+    exec((EXAMPLES / "net.py").read_text(encoding="utf-8"), names)
+    return names
+
+
+def verdicts(net, decimals=6, **written):
+    """The verdict on each answer of one student."""
+    graded = grade(net["E"], [("Li", written)], decimals=decimals, names=net).students[0]
+    return {each.name: each.verdict for each in graded.answers}
+
+
+def gradients(net, factor=1.0, decimals=6, **times):
+    """What a person writes down who has the gradient of each name, times something."""
+    return {name: f"{net[name].grad * factor * each:.{decimals}f}" for name, each in times.items()}
+
+
+# ------------------------------------------------------------------------------------- follow-on errors
+def test_a_wrong_delta_used_rightly_costs_once(net):
+    # σ′(net_o1) is forgotten in the first answer, and all that follows is computed with it.
+    slope = net["o1"].data * (1.0 - net["o1"].data)
+    right = gradients(net, net_o1=1.0, w5=1.0, w6=1.0)
+    wrong = gradients(net, 1.0 / slope, net_o1=1.0, w5=1.0, w6=1.0)
+    assert set(verdicts(net, **right).values()) == {"right"}
+    assert verdicts(net, **wrong) == {"net_o1": "WRONG", "w5": "follows", "w6": "follows"}
+    student = grade(net["E"], [("Li", wrong)], decimals=6, names=net).students[0]
+    assert student.points == 2.0
+    assert student.answers[0].told == "the factor σ′(net_o1) = 0.186816 is missing"
+    assert student.answers[1].told == "right: net_o1 is wrong, and used rightly here"
+
+
+def test_it_is_followed_over_several_own_answers_and_past_blanks(net):
+    both = {"w5": net["w5"].data, "w7": net["w7"].data}
+    o1, o2 = 2.0 * net["net_o1"].grad, net["net_o2"].grad
+    h1 = net["h1"].data * (1.0 - net["h1"].data) * (o1 * both["w5"] + o2 * both["w7"])
+    own = {"net_o1": f"{o1:.6f}", "net_h1": f"{h1:.6f}", "w1": f"{h1 * 0.05:.6f}"}
+    found = {"net_o1": "WRONG", "net_h1": "follows", "w1": "follows"}
+    assert verdicts(net, **own) == found
+    assert verdicts(net, **own | {"net_h1": ""}) == found | {"net_h1": "no answer"}
+    # A second mistake of one's own costs again, and what follows from that does not.
+    own |= {"net_h1": f"{3.0 * h1:.6f}", "w1": f"{3.0 * h1 * 0.05:.6f}"}
+    assert verdicts(net, **own) == {"net_o1": "WRONG", "net_h1": "WRONG", "w1": "follows"}
+
+
+def test_what_is_wrong_beside_the_own_delta_is_named(net):
+    o1 = -net["net_o1"].grad
+    own = {"net_o1": f"{o1:.6f}", "w5": f"{o1:.6f}"}
+    answer = grade(net["E"], [("Li", own)], decimals=6, names=net).students[0].answers[1]
+    told = "given the own net_o1: the factor ∂(w5·h1)/∂w5 = h1 = 0.59327 is missing"
+    assert (answer.verdict, answer.told, answer.explained) == ("WRONG", told, True)
+
+
+def test_the_true_gradient_is_right_whatever_was_wrong_before(net):
+    assert verdicts(net, net_o1="1", **gradients(net, w5=1.0)) == {"net_o1": "WRONG", "w5": "right"}
+
+
+def test_a_wrong_answer_excuses_nothing_that_does_not_use_it(net):
+    found = verdicts(net, net_o2="1", **gradients(net, 2.0, w5=1.0))
+    assert found == {"net_o2": "WRONG", "w5": "WRONG"}
+
+
+def test_own_rounded_numbers_may_be_used():
+    x, w, v = Value(7.0), Value(0.4), Value(0.7)
+    h = (w * x).tanh()
+    loss = 0.5 * (1.0 - v * h) ** 2
+    loss.backward()
+    names = {"x": x, "w": w, "v": v, "h": h}
+    written = {"h": f"{h.grad:.2f}"}
+    exact = h.grad * (1.0 - h.data**2) * 7.0
+    used = float(written["h"]) * (1.0 - h.data**2) * 7.0
+    assert f"{exact:.4f}" != f"{used:.4f}"
+    written["w"] = f"{used:.2f}"
+    graded = grade(loss, [("Li", written)], decimals=2, names=names)
+    assert graded.ok
+
+
+def test_how_answers_may_be_written(net):
+    found = verdicts(net, 4, w5="0,0822", w6="+8.27e-2", net_o1=" ", net_h1="abc", w1="１/3")
+    assert found == {
+        "w5": "right", "w6": "right", "net_o1": "no answer", "net_h1": "unreadable", "w1": "WRONG",
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------- points, mistakes
+def test_points_and_each_mistake_once(net):
+    sign = gradients(net, -1.0, w5=1.0, w6=1.0)
+    right = gradients(net, w5=1.0, w6=1.0)
+    grades = grade(
+        net["E"], [("Li", sign), ("Wang", right), ("Li", sign | {"w5": "9"})], decimals=6, names=net,
+        points={"w5": 3.0},
+    )  # fmt: skip
+    assert [each.points for each in grades.students] == [0.0, 4.0, 0.0]
+    first, unknown = grades.mistakes
+    assert first.text.startswith("the sign is wrong")
+    assert first.made == (("Li", "w5"), ("Li", "w6"), ("Li", "w6"))
+    assert (unknown.text, unknown.made) == ("a mistake that is not known", (("Li", "w5"),))
+    assert grades["Wang"].points == 4.0
+    with pytest.raises(KeyError, match="there is no student 'wang1'; did you mean 'Wang'"):
+        grades["wang1"]
+
+
+def test_it_is_said_in_chinese(net):
+    text = str(grade(net["E"], [("陈", gradients(net, -1.0, w5=1.0))], names=net, language="zh-CN"))
+    assert text.startswith("1 名学生，平均 0 分，满分 1 分\n\n学生")
+    assert "1 次 符号错误：它是真实梯度的 -1 倍" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("w55", KeyError, "nothing that the loss depends on is called 'w55'; did you mean 'w5'"),
+        ("W", ValueError, r"W is an array: an answer is about one of its elements, W\[0\] or another"),
+    ],
+)
+def test_a_name_that_is_no_value(name, error, told):
+    W, w5 = microbp.array([1.0, 2.0], name="W"), Value(3.0)
+    with pytest.raises(error, match=told):
+        grade((W[0] * W[1] * w5).tanh(), [("Li", {name: "1"})])
+
+
+def test_nothing_to_grade(net):
+    with pytest.raises(ValueError, match="was given no answers"):
+        grade(net["E"], [])
+
+
+# ------------------------------------------------------------------------------------------ the file
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '学生,∂E/∂w5,∇w1\n陈,"0,0822",1/3\n\nLi,\n',
+        "学生;w5;w1;\n陈; 0,0822 ; 1/3\n;;\nLi;;;\n",
+        "学生\tw5\tw1\n陈\t0,0822\t1/3\nLi\t\t\n",
+    ],
+)
+def test_files_as_spreadsheets_write_them(tmp_path, encoding, text):
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    chen, li = read_answers(tmp_path / "a.csv")
+    assert (chen, li) == (("陈", {"w5": "0,0822", "w1": "1/3"}), ("Li", {"w5": "", "w1": ""}))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "a.csv is empty: its first line names the columns, student and then w1, w2, …"),
+        ("student\nLi\n", "a.csv has one column: behind the student stand w1, w2, …, separated by , or ;"),
+        ("student,w5,w5\nLi,1,2\n", "a.csv has two columns 'w5'"),
+        ("student,w5\n\n", "a.csv has columns and no student: each has a line"),
+        ("student,w5\nLi,1\nWang,0,0822\n", "a.csv, line 3: 3 cells, but 2 columns. A decimal comma …"),
+    ],
+)
+def test_a_file_that_is_no_such_table(tmp_path, monkeypatch, text, told):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^{re.escape(told.removesuffix('…'))}"):
+        read_answers("a.csv")
+
+
+# ------------------------------------------------------------------------------------------ the command
+ANSWERS = """\
+student;mail;net_o1;w5;w1
+Li;li@x;0,138499;0,082167;0,000439
+陈;<b>;0,741365;0,439830;
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text((EXAMPLES / "net.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "answers.csv").write_text(ANSWERS, encoding="utf-8")
+    return tmp_path
+
+
+GRADE = ["grade", "net.py", "answers.csv", "--decimals", "6", "--skip", "mail"]
+
+
+def test_grade_prints_the_class_and_writes_a_page(folder, capsys):
+    assert cli.main([*GRADE, "--points", "2", "--points", "w1=1", "-o", "report.html"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[1] == "2 students, 3.5 of 5 points on average"
+    assert out[5].split() == ["Li", "✓", "0,138499", "✓", "0,082167", "✓", "0,000439", "5"]
+    assert out[6].split() == ["陈", "✗", "0,741365", "↷", "0,439830", "–", "2"]
+    assert out[-3] == "1 × the factor σ′(net_o1) = 0.186816 is missing: 陈 (net_o1)"
+    assert out[-1] == "Written: report.html"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert '<td class="follows">↷ 0,439830</td>' in page
+    assert "<h2>陈 <small>2 / 5</small></h2>" in page
+    assert '<td class="">right: net_o1 is wrong, and used rightly here</td>' in page
+
+
+def test_grade_as_json_has_nothing_else_on_stdout(folder, capsys):
+    (folder / "answers.csv").write_text("student,w5\nLi,0.0822\n", encoding="utf-8")
+    assert cli.main(["grade", "net.py", "answers.csv", "--json"]) == 0
+    out, err = capsys.readouterr()
+    read = json.loads(out)
+    assert (read["command"], read["ok"], read["mistakes"]) == ("microbp grade", True, [])
+    assert read["students"][0]["answers"][0]["verdict"] == "right"
+    assert err.startswith("E = 0.298371109, ")  # what the script prints
+
+
+def test_names_are_data_in_the_page(net):
+    page = grade(net["E"], [("<script>", {"w5": "<b>"})], names=net).html()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("net.py answer.csv", "answer.csv: No such file or directory; did you mean 'answers.csv'?"),
+        ("nte.py answers.csv", "the script nte.py: No such file or directory; did you mean 'net.py'?"),
+        ("net.py answers.csv", "answers.csv: nothing that the loss depends on is called 'mail'"),
+        ("net.py answers.csv --skip mial", "has no column 'mial' to skip; did you mean 'mail'?"),
+        ("net.py answers.csv --points w11=2", "there is no answer 'w11'; did you mean 'w1'? There are: "),
+        ("net.py answers.csv --points two", "--points two: points are a number, as in --points 2 or "),
+        ("net.py answers.csv -o a.pdf", "cannot write a.pdf: the suffix is one of .html, .htm"),
+        ("net.py answers.csv --skip mail --decimals -1", "decimals is how many decimals were written"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_grade_called_wrongly(capsys, call, told):
+    assert cli.main(["grade", *call.split()]) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_sheet_and_key_come_from_the_picture(folder, capsys):
+    assert cli.main(["draw", "net.py", "--hide", "w1", "--hide", "w5", "-o", "sheet.dot"]) == 0
+    assert cli.main(["draw", "net.py", "--hide", "w1", "--hide", "w5", "--answers", "-o", "key.dot"]) == 0
+    sheet, key = ((folder / f"{name}.dot").read_text(encoding="utf-8") for name in ("sheet", "key"))
+    assert "find ∇w1, ∇w5" in sheet
+    assert "0.08217" not in sheet
+    assert "key: ∇w1 = +4.386e−4, ∇w5 = +0.08217" in key
+    assert cli.main(["draw", "net.py", "--answers"]) == 2
+    assert "--answers is the key to an exercise sheet" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""``net.predict(X)``: what a net says to many samples, by replay wherever that is the same."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import Centred
+
+import microbp
+from microbp import MLP, Module, Value, data_of
+
+X = np.random.default_rng(0).normal(size=(50, 3))
+
+
+def alone(net: Any, rows: Any = X) -> Any:
+    return np.array([data_of(net(row)) for row in rows.tolist()])
+
+
+@pytest.mark.parametrize("widths", [[1], [4, 1], [4, 2]])
+@pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, pd.DataFrame, np.float32])
+def test_it_says_what_each_call_says(widths: list[int], kind: Any) -> None:
+    net = MLP(3, widths, activation="tanh", seed=1) if len(widths) > 1 else MLP(3, widths, seed=1)
+    said = net.predict(kind(X))
+    assert said.dtype == float
+    assert said.shape == ((50,) if widths[-1] == 1 else (50, 2))
+    assert np.allclose(said, alone(net, np.asarray(kind(X), dtype=float)), rtol=1e-12, atol=1e-15)
+
+
+def test_no_call_is_made_for_each_sample_where_replay_says_the_same() -> None:
+    class Counting(MLP):
+        def __call__(self, x: Any) -> Any:
+            calls.append(x)
+            return super().__call__(x)
+
+    calls: list[Any] = []
+    Counting(3, [2, 1], seed=1).predict(X)
+    assert len(calls) == 2
+
+
+class Leaky(MLP):
+    def __call__(self, x: Any) -> Any:
+        z = super().__call__(x)
+        return z if z > 0 else 0.1 * z
+
+
+class Measured(MLP):
+    def __call__(self, x: Any) -> Any:
+        return super().__call__([float(each) for each in x])
+
+
+class Detached(MLP):
+    def __call__(self, x: Any) -> Any:
+        return super().__call__(x) * microbp.data_of(x[0])
+
+
+@pytest.mark.parametrize("kind", [Leaky, Measured, Detached])
+def test_a_net_that_cannot_be_replayed_is_called_for_each(kind: type[MLP]) -> None:
+    net = kind(3, [4, 1], seed=1)
+    assert net.predict(X).tolist() == alone(net).tolist()
+
+
+def test_a_net_that_draws_at_random_draws_for_each() -> None:
+    class Noisy(MLP):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(x) + random.random()  # noqa: S311
+
+    said = Noisy(3, [1], seed=1).predict(np.zeros((20, 3)))
+    assert len({*said.tolist()}) == 20
+
+
+def test_numbers_may_be_samples_and_nets_may_take_batches() -> None:
+    class Line(Module):
+        def __init__(self) -> None:
+            self.w = Value(2.0)
+
+        def __call__(self, x: Any) -> Any:
+            return self.w * x
+
+    assert Line().predict([1.0, 2.0, 3.0]).tolist() == [2.0, 4.0, 6.0]
+    net = Centred()  # which says 0 to a batch of one
+    assert net.predict([[1.0, 2.0], [3.0, 4.0]]).tolist() == [[0.0], [0.0]]
+
+
+def test_nothing_is_recorded_and_nan_passes() -> None:
+    net = MLP(3, [2, 1], seed=1)
+    net.layers[0].neurons[0].w[0].grad = 5.0
+    said = net.predict(np.array([[1.0, 2.0, 3.0], [np.nan, 0.0, 0.0]]))
+    assert np.isnan(said).tolist() == [False, True]
+    assert [each.grad for each in net.parameters()].count(None) == len(net.parameters()) - 1
+
+
+def test_x_may_be_a_file(tmp_path: Path) -> None:
+    rows = np.memmap(tmp_path / "rows", dtype=np.float32, mode="w+", shape=(40_000, 3))
+    rows[:] = np.random.default_rng(0).normal(size=rows.shape)
+    net = MLP(3, [2, 1], activation="tanh", seed=1)
+    said = net.predict(rows)
+    assert said.shape == (40_000,)
+    assert np.allclose(said[[0, 20_000, 39_999]], alone(net, rows[[0, 20_000, 39_999]].astype(float)))
+
+
+def test_what_does_not_fit_is_told() -> None:
+    net = MLP(3, [1], seed=1)
+    with pytest.raises(ValueError, match="MLP takes 3 inputs, not 2"):
+        net.predict(X[:, :2])
+    with pytest.raises(ValueError, match=r"X has a row for each sample, and at least one, not the shape"):
+        net.predict(X[:0])
+    with pytest.raises(TypeError, match=r"inputs\[1, 2\] takes a real number, not the str 'x'"):
+        net.predict([[1.0, 2.0, 3.0], [1.0, 2.0, "x"]])
+    with pytest.raises(TypeError, match="a net can be called; Module has no __call__"):
+        Module().predict(X)

@@ -1,0 +1,60 @@
+// The reader's turn: in place of what a step pays he types the gradient that comes out, and is told what is wrong.
+
+let exercising = false;
+const solved = new Set(); // by step and place
+
+const key = (gift) => `${at}/${gift.place}`;
+const asked = (position) => exercising && currentGifts().some((gift) => gift.operand === position && !solved.has(key(gift)));
+
+// What comes out after a usual slip, the simplest first: of the step, then of what is added up.
+function slips(gift) {
+  const up = steps[at - 1].upstream;
+  const before = gift.after - gift.amount;
+  const added = gift.number > 1 ? [[gift.amount, "forgotten"], [before, "notadded"], [before - gift.amount, "minus"]] : [];
+  const [sum, twice, half] = [up + gift.local, 2 * gift.after, gift.after / 2];
+  return [
+    [-gift.after, "sign"], ...added, [before + up, "nolocal"], [before + gift.local, "noupstream"],
+    [before + sum, "plus"], [before + up / gift.local, "divided"], [twice, "twice"], [half, "half"],
+  ];
+}
+
+// A number is met if it rounds to what was written, of three digits or more, or is it to a millionth.
+function judge(text, gift) {
+  const written = text.trim().replace(",", ".").replace("\u2212", "-");
+  const x = Number(written);
+  if (written === "" || Number.isNaN(x)) return "nonumber";
+  const [, whole, part = "", power = "0"] = /^[-+]?(\d*)\.?(\d*)(?:e([-+]?\d+))?$/i.exec(written) ?? [, ""];
+  const digits = `${whole}${part}`.replace(/^0+/, "").length;
+  const unit = 10 ** (Number(power) - part.length);
+  const meets = (truth) => Math.abs(x - truth) <= Math.max(1e-6 * Math.abs(truth), digits > 2 ? 0.5001 * unit : 0);
+  if (meets(gift.after)) return "right";
+  return slips(gift).find(([wrong]) => Number.isFinite(wrong) && meets(wrong))?.[1] ?? (digits > 2 ? "wrong" : "digits");
+}
+
+function question(position, gift) {
+  const local = element("p", {}, say("local"), derivative(position, gift.operand));
+  if (gift.symbols) local.append(" = ", element("span", { class: "symbols", dir: "ltr" }, gift.symbols));
+  const input = element("input", { type: "text", class: "answer", inputmode: "decimal", autocomplete: "off" });
+  const verdict = element("p", { class: "verdict", role: "status" });
+  const label = element("label", {}, jump(gift.operand), ".grad = ", input);
+  input.setAttribute("aria-label", `${nodes[gift.operand].name}.grad`);
+  if (solved.has(key(gift))) input.value = six(gift.after);
+  input.addEventListener("change", () => {
+    const found = judge(input.value, gift);
+    verdict.textContent = `${found === "right" ? "✓" : "✗"} ${say(found)}`;
+    if (found !== "right") return;
+    solved.add(key(gift));
+    for (const id of ["parameters", "values"]) paintRow(id, gift.operand);
+    paint(gift.operand);
+    paintStep();
+  });
+  return element("div", { class: "card" }, local, label, verdict);
+}
+
+byId("exercise").addEventListener("click", () => {
+  stop();
+  exercising = !exercising;
+  byId("exercise").setAttribute("aria-pressed", String(exercising));
+  if (phase !== "backward") enter("backward");
+  go(exercising && at === 0 ? 1 : at);
+});
