@@ -133,6 +133,8 @@ class Program:
     finite: bool = True
     #: How many bytes a batch may take; a larger one is cut into parts.
     memory: int = MEMORY
+    #: Over how many threads the machine in C spreads a batch; no result depends on it.
+    threads: int = 1
     _seconds: float = 0.0
     #: Of one sample: a value and an upstream gradient for each value that is computed, and the inputs.
     _bytes: int = field(init=False)
@@ -145,6 +147,9 @@ class Program:
         held, pairs = self.captured, zip(self._leaves.params, self.captured.trained, strict=False)
         object.__setattr__(self, "_bytes", 16 * (int((held.graph.op >= 0).sum()) + len(held.inputs) + 1))
         object.__setattr__(self, "_frozen", [value for value, takes in pairs if not takes])
+        for form in (self._form, *(self._guards or ())):
+            if (machine := getattr(form, "machine", None)) is not None:
+                machine.threads = self.threads
 
     # --------------------------------------------------------------------------------- what it is
     @property
@@ -422,7 +427,8 @@ class Program:
         """The graph and the numbers of now; the form is made again."""
         guards = self._guards and (self._guards[0], self._guards[1].name)
         now = self.captured._replace(numbers=tuple(self.parameters.tolist()))
-        return _restored, (now, self._form.name, guards, self.finite, self.memory, self._seconds)
+        options = self.finite, self.memory, self.threads, self._seconds
+        return _restored, (now, self._form.name, guards, *options)
 
 
 def _restored(captured: Captured, name: str, guards: Any, *options: Any) -> Program:

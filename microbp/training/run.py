@@ -295,7 +295,8 @@ class Run:
         """Replay from here on; Unfit, where that would not be the same. ``batch`` is the first."""
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
-        engine = ReplayEngine(self.eager, batches + ([self.validation] if self.validation else []))
+        batches += [self.validation] if self.validation else []
+        engine = ReplayEngine(self.eager, batches, self.settings.threads)
         theirs = type(self.optimiser).__module__ != SGD.__module__
         schedule = Outside(self.optimiser.lr)
         self.descent.use(engine, watched=theirs or engine.outside.shares(schedule))
