@@ -172,9 +172,12 @@ class ReplayEngine:
     of Dask they run on its workers.
     """
 
-    def __init__(self, eager: EagerEngine, batches: Sequence[Batch], client: Any = None) -> None:
+    def __init__(
+        self, eager: EagerEngine, batches: Sequence[Batch], client: Any = None, threads: int = 1
+    ) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
         self._rows: Any = None
+        self._threads = threads
         self._trained = np.array([each.requires_grad for each in self.parameters])
         #: How many samples were compared with the eager engine, and how often some were.
         self.compared = self._comparisons = 0
@@ -258,7 +261,9 @@ class ReplayEngine:
         leaves = _flat([inputs]) + _flat([targets])
         predictions = self._watched("net", leaves, lambda: self.eager.predictions((given, np.array([0]))))
         cost = self._watched("loss", leaves, lambda: self.eager.loss(predictions, [targets]))
-        return compiled_program(cost, leaves, self.parameters, finite=False, compared=[])
+        return compiled_program(
+            cost, leaves, self.parameters, finite=False, compared=[], threads=self._threads
+        )
 
     def _watched(self, who: str, leaves: Sequence[Value], call: Callable[[], Any]) -> Any:
         """What a call returns; Unfit where a number leaves the graph in it."""

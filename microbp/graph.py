@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import FROZEN, gradient_of, reached_from
+from microbp.backward import backward_order, gradient_of, refuse_others
 from microbp.collector import collector_at_rest
 from microbp.groups import Group, GroupPath, callers, group_paths
 from microbp.labels import Naming, Path, Variables
 from microbp.lazy import cached_property
+from microbp.native import extension
+from microbp.node import Node as Fields
 from microbp.notation import formula
 from microbp.rules import Rule, restored
 from microbp.safe import shown as safe_name
 from microbp.sites import sites_of
-from microbp.sweeps import Columns, earliest, gathered, order, rows
-from microbp.value import Swapped, Value
+from microbp.sweeps import Columns, rows
+from microbp.value import Value, noted
 
 __all__ = ["Graph", "Input", "Node"]
 
@@ -155,44 +158,25 @@ class Graph(Columns):
         checked = [*map(_checked, nodes)]
         if not checked:
             raise ValueError("Graph.of() takes the nodes of a graph, the root last; there are none")
-        fields: Any = dict(zip(Node._fields, zip(*checked, strict=True), strict=True))
-        rules = [*dict.fromkeys(rule for rule in fields["rule"] if rule is not None)]
-        operands = [each for several in fields["operands"] for each in several]
-        consts = [each for each in operands if isinstance(each, float)]
-        literal = iter(range(-1, -1 - len(consts), -1))
-        columns: dict[str, Any] = {
-            "op": [-1 if rule is None else rules.index(rule) for rule in fields["rule"]],
-            "first": np.cumsum([0, *map(len, fields["operands"])]),
-            "args": [next(literal) if isinstance(each, float) else each for each in operands],
-            "consts": consts,
-            "data": fields["data"],
-            "local": [each for several in fields["local_derivatives"] for each in several],
-            "grad": fields["grad"],
-            "known": [grad is not None for grad in fields["grad"]],
-            "needs": fields["requires_grad"],
-        }
-        record: dict[str, Any] = {"rules": tuple(rules), "roots": (len(columns["op"]) - 1,)}
-        record |= {name: np.array(held, dtype=_COLUMNS[name]) for name, held in columns.items()}
-        return Graph._restored(record | {label: [*fields[field]] for label, field in _LABELS.items()})
-
-    @staticmethod
-    def _restored(record: Mapping[str, Any]) -> Graph:
-        labels = Naming.known(record["names"], record["named"], record["paths"])
-        return Graph._with({**record, "_values": (), "_naming": labels})
+        record = _columns(checked, lambda operand: operand if isinstance(operand, int) else None)
+        labels = {label: [getattr(node, field) for node in checked] for label, field in _LABELS.items()}
+        return Graph._with({**record, **labels, "roots": (len(checked) - 1,)})
 
     @staticmethod
     def _with(record: Mapping[str, Any]) -> Graph:
-        for column in record.values():
-            if isinstance(column, np.ndarray):
-                column.setflags(write=False)
         graph = object.__new__(Graph)
-        vars(graph).update(record)
+        vars(graph).update({"_values": (), **record})
+        for column in _COLUMNS:
+            getattr(graph, column).setflags(write=False)
         return graph
 
     def with_data(self, data: Sequence[float]) -> Graph:
         """The same graph with these numbers [N], such as those that leaves had when it was recorded."""
-        kept = {name: held for name, held in vars(self).items() if name != "nodes"}
-        return Graph._with({**kept, "data": np.array(data)})
+        return self._changed(data=np.array(data))
+
+    def _changed(self, **record: Any) -> Graph:
+        kept = {name: held for name, held in vars(self).items() if name not in ("nodes", "_called")}
+        return Graph._with(kept | record)
 
     def detached(self, *, named: bool = True) -> Graph:
         """The same record without the Values that it was taken from; labels are still made when asked for.
@@ -201,35 +185,33 @@ class Graph(Columns):
         """
         if not self._values:
             return self
-        kept: dict[str, Any] = {"_places": {}}
         if named or self._variables.values:
-            kept = {"_naming": self._naming}
-        elif any(type(note[2] if type(note) is tuple else note) is Group for note in self._notes.values()):
-            places = np.flatnonzero(self.op < 0).tolist()
-            leaves = [self._values[at] for at in places]
-            kept = {"_places": dict(zip(map(id, leaves), places, strict=True)), "_leaves": leaves}
-        return Graph._with({**vars(self), **kept, "_values": ()})
+            return self._changed(_naming=self._naming, _values=(), _places={})
+        pairs = zip(self._values, self.op.tolist(), strict=True) if self._groups else ()
+        return self._changed(_values=tuple([value if op < 0 else None for value, op in pairs]))
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")
 
     # -------------------------------------------------------------------------------------- labels
     @cached_property
+    def _noted(self) -> dict[int, Any]:
+        return {at: noted(note) for at, note in self._notes.items()}
+
+    @cached_property
+    def _groups(self) -> dict[int, Group]:
+        return {at: group for at, (_, _, group) in self._noted.items() if group}
+
+    @cached_property
     def _naming(self) -> Naming:
-        noted = {at: note[0] if type(note) is tuple else note for at, note in self._notes.items()}
-        own = {at: name for at, name in noted.items() if isinstance(name, str)}
+        own = {at: name for at, (name, _, _) in self._noted.items() if name}
         above = callers(self._groups.values())
         known = self._variables.values or self._variables.modules or above
         return Naming(own, self._places if known else {}, self._variables, above)
 
-    @cached_property
-    def _groups(self) -> dict[int, Group]:
-        noted = {at: note[2] if type(note) is tuple else note for at, note in self._notes.items()}
-        return {at: group for at, group in noted.items() if type(group) is Group}
-
     def name(self, position: int) -> str:
         """What a node is called: by the user, by a variable, else it is made up; unique in the graph."""
-        name: str = self._at(self._naming.name, position)
+        name: str = self._at(self.names.__getitem__, position)
         return name
 
     def group(self, position: int) -> GroupPath:
@@ -246,7 +228,7 @@ class Graph(Columns):
     @cached_property
     def names(self) -> list[str]:
         """What each node is called."""
-        return [*map(self._naming.name, range(len(self)))]
+        return self._naming.names(len(self))
 
     @cached_property
     def named(self) -> list[bool]:
@@ -261,8 +243,8 @@ class Graph(Columns):
     @cached_property
     def sites(self) -> list[str | None]:
         """``file:line`` of the user's code that recorded each node; None if it was not recorded."""
-        noted = {at: note[1] for at, note in self._notes.items() if type(note) is tuple and note[1]}
-        found = dict(zip(noted, sites_of(noted.values()), strict=True))
+        places = {at: place for at, (_, place, _) in self._noted.items() if place}
+        found = dict(zip(places, sites_of(places.values()), strict=True))
         return [*map(found.get, range(len(self)))]
 
     @cached_property
@@ -296,7 +278,7 @@ class Graph(Columns):
         grads = zip(self.grad[here].tolist(), self.known[here].tolist(), strict=True)
         fields = zip(
             range(start, stop),
-            map(self._naming.name, range(start, stop)),
+            self.names[here],
             [rules[op] for op in self.op[here].tolist()],
             [tuple(operands[begin:end]) for begin, end in spans],
             self.data[here].tolist(),
@@ -310,7 +292,7 @@ class Graph(Columns):
 
     @cached_property
     def _places(self) -> dict[int, int]:
-        return {id(value): index for index, value in enumerate(self._values)}
+        return {id(value): index for index, value in enumerate(self._values) if value is not None}
 
     @cached_property
     def _called(self) -> dict[str, int]:
@@ -429,17 +411,16 @@ class Graph(Columns):
         wrong = "this is no graph as Graph.to_json() writes it"
         try:
             found = json.loads(text)
-            record: dict[str, Any] = {
-                name: np.array(found[name], dtype=kind) for name, kind in _COLUMNS.items()
-            }
+            record: dict[str, Any] = {name: np.array(found[name], kind) for name, kind in _COLUMNS.items()}
             record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
-            record |= {"rules": tuple(_rule(*row) for row in found["rules"]), "roots": tuple(found["roots"])}
+            record["roots"] = tuple(found["roots"])
+            record["rules"] = tuple(_rule(*row) for row in found["rules"])
             damage = _misfit(record)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"{wrong}: {error!r}") from None
         if damage:
             raise ValueError(f"{wrong}: {damage}")
-        return Graph._restored(record)
+        return Graph._with(record)
 
     def _record(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("rules", "roots", *_COLUMNS, *_LABELS)}
@@ -457,7 +438,7 @@ class Graph(Columns):
         return hash((self.rules, self.args.tobytes(), self.data.tobytes()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Graph._restored, (self._record(),)
+        return Graph._with, (self._record(),)
 
 
 #: What a record consists of, beside its rules and roots: the kind of each column, and the field of a node
@@ -467,77 +448,54 @@ _COLUMNS: dict[str, type] = {
     "known": bool, "needs": bool,
 }  # fmt: skip
 _LABELS = {"names": "name", "named": "named", "sites": "site", "groups": "group", "paths": "path"}
-#: What ``Value.grad`` holds as a rule.
-_GRADS = {float, type(None)}
 
 
 def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The columns, taken from the Values in one pass, then put in order, operands first."""
-    found = reached_from(roots)
-    count = len(found.values)
-    place = {id(value): count - 1 - index for index, value in enumerate(found.values[: len(roots)])}
-    # A kind is a row of the table, or one whose literal stands on the left.
-    kept = [value._rule for value in reversed(found.values)]
-    number = {kind: index for index, kind in enumerate(dict.fromkeys(kept))}
-    kinds = np.fromiter(map(number.__getitem__, kept), np.int64, count)
-    rules = [kind.rule if type(kind) is Swapped else kind for kind in number]
-    widths = np.array([_width(rule) for rule in rules])[kinds]
-    widths[widths < 0] = np.array(found.widths, dtype=np.int64)[::-1]
-    first = np.append(0, np.cumsum(widths))
-    args = np.array(found.args, dtype=np.int64)[::-1]
-    args = np.where(args < 0, -1 * np.cumsum(args < 0), count - 1 - args)
-    local = np.full(len(args), np.nan)
-    local[args >= 0] = np.array(found.local)[::-1]
-    swapped = first[:-1][np.array([type(kind) is Swapped for kind in number])[kinds]]
-    for column in (args, local):
-        column[swapped], column[swapped + 1] = column[swapped + 1], column[swapped]
-
-    ordered = order(first, args, [place[id(root)] for root in roots])
-    position = np.empty(count, dtype=np.int64)
-    position[ordered] = np.arange(count)
-    taken = gathered(first, ordered)
-    args, kinds = args[taken], kinds[ordered]
-    literal = args < 0
-    by_use = np.argsort(earliest(kinds, len(rules)))
-    distinct = [*dict.fromkeys(rules[kind] for kind in by_use.tolist() if rules[kind] is not None)]
-    op = np.array([-1 if rule is None else distinct.index(rule) for rule in rules])[kinds]
-    values = [*map(found.values.__getitem__, (count - 1 - ordered).tolist())]
-    grads = [value.grad for value in values]
-    if not {*map(type, grads)} <= _GRADS:
-        grads = [None if value.grad is None else gradient_of(value) for value in values]
-    missing = grads.count(None)
-    mixed = 0 < missing < count
-    needs = np.full(count, fill_value=True)
-    leaves = np.flatnonzero(op < 0)
-    needs[leaves] = [values[leaf]._b is not FROZEN for leaf in leaves.tolist()]
-    columns = {
-        "op": op,
-        "first": np.append(0, np.cumsum(widths[ordered])),
-        "args": np.where(literal, -1 * np.cumsum(literal), position[np.maximum(args, 0)]),
-        "consts": np.array(found.consts)[::-1][-1 - args[literal]],
-        "data": np.array([value._data for value in values]),
-        "local": local[taken],
-        "grad": np.full(count, np.nan) if missing == count else np.array(grads, dtype=float),
-        "known": np.array([x is not None for x in grads]) if mixed else np.full(count, not missing),
-        "needs": needs,
-    }
-    for each in columns.values():
-        each.setflags(write=False)
-    return {
-        "rules": tuple(distinct),
-        "roots": tuple(position[[place[id(root)] for root in roots]].tolist()),
-        **columns,
-        "_values": tuple(values),
-        "_notes": {index: value._note for index, value in enumerate(values) if value._note is not None},
-        "_variables": Variables(names or {}),
-    }
+    """The record of what the roots were computed from, with what labels are made of."""
+    refuse_others([*roots])
+    above: Any = object.__new__(Fields)  # a node whose operands are the roots
+    above._rule = above._a = above._pending = None
+    above._b, above._db = tuple(roots), (0.0,) * len(roots)
+    if extension is None:
+        values: tuple[Value, ...] = tuple(backward_order(above)[:0:-1])
+        places = {id(value): index for index, value in enumerate(values)}
+        record = _columns(values, lambda operand: places.get(id(operand)))
+        record["roots"] = tuple(places[id(root)] for root in roots)
+        notes = {index: value._note for index, value in enumerate(values) if value._note is not None}
+    else:
+        values, at, rules, notes, *columns = extension.columns(above)
+        record = _frozen_columns(columns) | {"rules": tuple(rules), "roots": at}
+    return {**record, "_values": values, "_notes": notes, "_variables": Variables(names or {})}
 
 
-def _width(rule: Rule | None) -> int:
-    """The number of operands of a rule; -1 where the values that it made keep them in a tuple."""
-    if rule is None:
-        return 0
-    return -1 if rule.over or len(rule.args) > 2 else len(rule.args)
+def _columns(items: Sequence[Value | Node], place: Callable[[Any], int | None]) -> dict[str, Any]:
+    """The rows and columns of values or nodes, operands first; ``place`` has the position of an operand.
+
+    Of values it is done in C where the extension is built, in ``native/value.c``.
+    """
+    rules: dict[Rule, int] = {}
+    op, first, args = array("q"), array("q", [0]), array("q")
+    consts, local = array("d"), array("d")
+    for item in items:
+        op.append(-1 if item.rule is None else rules.setdefault(item.rule, len(rules)))
+        for operand, derivative in zip(item.operands, item.local_derivatives, strict=True):
+            at: Any = place(operand)
+            if at is None:
+                consts.append(operand)  # type: ignore[arg-type]
+            args.append(-len(consts) if at is None else at)
+            local.append(math.nan if derivative is None else derivative)
+        first.append(len(args))
+    data, known = array("d", [item.data for item in items]), bytes(item.grad is not None for item in items)
+    grad = array("d", [math.nan if item.grad is None else gradient_of(item) for item in items])
+    needs = bytes(item.requires_grad for item in items)
+    columns = _frozen_columns([op, first, args, consts, data, local, grad, known, needs])
+    return columns | {"rules": tuple(rules)}
+
+
+def _frozen_columns(columns: Iterable[Any]) -> dict[str, Any]:
+    """Buffers as arrays that cannot be written."""
+    pairs = zip(_COLUMNS.items(), columns, strict=True)
+    return {name: np.frombuffer(memoryview(each).toreadonly(), kind) for (name, kind), each in pairs}
 
 
 def _checked(node: Any) -> Node:

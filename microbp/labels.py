@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import Any, TypeVar
 
 import numpy as np
 
-from microbp.lazy import cached_property
 from microbp.safe import named as safe_name
 from microbp.value import Value
 
@@ -209,7 +208,7 @@ def variable_names(names: Mapping[str, Any]) -> dict[int, str]:
 
 # ------------------------------------------------------------------------------------------ the names
 class Naming:
-    """What the values of a graph are called, by their positions; names are made when asked for.
+    """What the values of a graph are called, by their positions.
 
     In this order count: the name that the user gave to a value; its path in the outermost module that is
     known; a variable. A count tells two of one name apart, and made-up names, ``v`` and the index, from all
@@ -223,72 +222,51 @@ class Naming:
 
         ``places`` has the positions of Values by their ``id``.
         """
-        held = {id(each): (text, each) for text, each in reversed(variables.modules.items())}
-        holders = [*reversed(held.values()), *(("", each) for each in callers if id(each) not in held)]
-        walks = [(text, [*parameter_paths(each)]) for text, each in holders]
         #: Where its module holds a parameter, and what that module is called.
         self.paths: dict[int, Path] = {}
         self._homes: dict[int, str] = {}
+        modules: dict[int, tuple[str, Any]] = {}
+        for text, each in [*variables.modules.items(), *(("", each) for each in callers)]:
+            modules.setdefault(id(each), (text, each))
+        walks = [(text, [*parameter_paths(each)]) for text, each in modules.values()]
         for text, found in sorted(walks, key=lambda each: -len(each[1])):  # the outer one holds more
             for path, each in found:
-                place = places.get(id(each), -1)
-                if place >= 0 and place not in self.paths:
+                place = places.get(id(each))
+                if place is not None and place not in self.paths:
                     self.paths[place], self._homes[place] = path, text
-        self._own = {place: name for place, name in own.items() if name and not isinstance(name, PathName)}
-        for place, name in own.items():
-            if isinstance(name, PathName):
-                self.paths.setdefault(place, name.path)
+        borne = {place: name.path for place, name in own.items() if isinstance(name, PathName)}
+        self._own = {place: name for place, name in own.items() if place not in borne}
+        self.paths = borne | self.paths
+        #: The positions of what has a name that was given.
+        self.given = {*self._own, *self.paths}
         called = {places[key]: name for key, name in variables.called().items() if key in places}
         #: By the variables that hold them, in the order of the graph.
-        self._called = {place: called[place] for place in sorted(called.keys() - self.paths.keys())}
+        self._called = {place: called[place] for place in sorted(called.keys() - self.given)}
         #: The position of what each variable holds, -1 outside of the graph.
         self.variables = {name: places.get(key, -1) for name, key in variables.values.items()}
         self._taken = variables.taken
-        #: The positions of what has a name that was given.
-        self.given = {*self._own, *self._called, *self.paths}
+        self.given |= self._called.keys()
 
-    @staticmethod
-    def known(names: list[str], named: list[bool], paths: list[Path]) -> Naming:
-        """Those of a graph of which all labels are known."""
-        found = object.__new__(Naming)
-        found.paths = {place: path for place, path in enumerate(paths) if path}
-        found.variables, found._names = {}, dict(enumerate(names))
-        found.given = {place for place, given in enumerate(named) if given}
-        return found
-
-    def name(self, place: int) -> str:
-        """The name of one value."""
-        if place in self._names:
-            return self._names[place]
-        name, count = f"v{place}", 1
-        while name in self._users:
-            count += 1
-            name = f"v{place}#{count}"
-        return name
-
-    @cached_property
-    def _users(self) -> set[str]:
-        """All names that a made-up one must not be."""
-        return {*self._names.values(), *self._own.values(), *self.variables, *self._taken}
-
-    @cached_property
-    def _names(self) -> dict[int, str]:
-        """The names that were given, each made unique."""
-        first = self._own | {at: name for at, name in self._called.items() if at not in self._own}
-        reserved = {*first.values(), *self.variables}
-        texts = {place: text_of(self.paths[place]) for place in sorted(self.paths.keys() - first.keys())}
-        alike, counts = Counter(texts.values()), Counter[str]()
+    def names(self, size: int) -> list[str]:
+        """The names of all values, each unique."""
+        paths = {place: text_of(self.paths[place]) for place in sorted(self.paths.keys() - self._own.keys())}
+        alike, counts = Counter(paths.values()), Counter[str]()
+        #: Whose a name is; -1: a variable's whose value is not in the graph.
+        owner = self.variables | {name: place for place, name in reversed(self._own.items())}
         found: dict[int, str] = {}
-        used: set[str] = set()
-        for place, text in (first | texts).items():
-            mine, wish = place in first or self.variables.get(text) == place, text
-            taken = alike[text] > 1 or text in used or (text in reserved and not mine)
-            if place in texts and taken and self._homes.get(place):
-                mine, wish = False, f"{self._homes[place]}.{text}"
+        for place, text in (self._own | self._called | paths).items():
+            taken = place in paths and (alike[text] > 1 or owner.get(text, place) != place)
+            wish = f"{self._homes[place]}.{text}" if taken and self._homes.get(place) else text
             name = wish
-            while name in used or (name in reserved and not (mine and name == wish)):
+            while owner.setdefault(name, place) != place:
                 counts[wish] += 1
                 name = f"{wish}#{counts[wish] + 1}"
-            used.add(name)
             found[place] = safe_name(name)
-        return found
+        users = {*owner, *self._taken, *found.values()}
+        return [found.get(place) or _unlike(f"v{place}", users) for place in range(size)]
+
+
+def _unlike(wish: str, users: Container[str]) -> str:
+    """A made-up name that is none of the users'."""
+    counted = (f"{wish}#{number}" if number > 1 else wish for number in count(1))
+    return next(name for name in counted if name not in users)

@@ -246,8 +246,8 @@ class no_grad(ContextDecorator):  # noqa: N801 (used like a function)
 def record_sites(on: bool = True) -> bool:
     """From now on keep with each recorded value the line of user code that made it (``Value.site``).
 
-    Off at first, since recording then takes about three times as long (see ``bench/``); errors name the
-    line in any case. Returns whether it was on before.
+    Off at first, since recording then takes up to half as long again (see ``bench/``); errors name the line
+    in any case. Returns whether it was on before.
     """
     before = _Always in with_sites.inside
     (with_sites.inside.add if on else with_sites.inside.discard)(_Always)

@@ -114,8 +114,8 @@ def user_place(depth: int = 1) -> Place | None:
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
 
-def site_of(place: Place | None) -> str:
-    """A place as ``file:line``; ``?`` for none."""
+def site_of(place: Place | str | None) -> str:
+    """A place as ``file:line``; ``?`` for none; what is a text already stays."""
     return sites_of([place])[0]
 
 

@@ -7,9 +7,9 @@ or, below 0, counts constants from the end: in ``[*data, *reversed(consts)]`` on
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,7 @@ from microbp.errors import UndefinedOperation
 from microbp.rules import Rule
 
 __all__ = [
-    "Columns", "Floats", "Integers", "backward", "dependencies", "dependents",
-    "earliest", "forward", "gathered", "order", "rows", "spread", "tangent",
+    "Columns", "Floats", "Integers", "backward", "dependents", "forward", "rows", "spread", "tangent",
 ]  # fmt: skip
 
 Integers = NDArray[np.int64]
@@ -67,66 +66,6 @@ def rows(columns: Columns) -> list[list[int]]:
     return [args[start:stop] for start, stop in pairwise(columns.first.tolist())]
 
 
-# ------------------------------------------------------------------------------------------- order
-def order(first: Integers, args: Integers, roots: Sequence[int]) -> Integers:
-    """The nodes in the order of the record, reversed that of a backward pass: Kahn's, from ``roots``.
-
-    Each comes after its operands, and the first of them before the second, as the formula is read. The
-    nodes are numbered as a search breadth first from the roots, the last operand first, reaches them, the
-    last one reached with 0.
-
-    >>> order(np.array([0, 0, 2, 4]), np.array([0, 0, 1, -1]), [2])
-    array([0, 1, 2])
-    """
-    count = len(first) - 1
-    computed = np.diff(first) > 0
-    # Leaves make nothing ready: the queue is for the others, a leaf stands before its first use.
-    inner = args >= 0
-    inner[inner] = computed[args[inner]]
-    outputs = np.array(roots, dtype=np.int64)
-    used = np.append(args[inner], outputs[computed[outputs]])
-    pending = np.bincount(used, minlength=count)
-    queue = np.flatnonzero(computed)
-    if pending.max(initial=0) > 1:
-        backwards, last = used[::-1].tolist(), len(used)
-        ends = (last - np.append(np.append(0, np.cumsum(inner))[first], last)).tolist()
-        left = pending.tolist()
-        ready = [count]  # a node whose operands are the roots
-        for node in ready:
-            for operand in backwards[ends[node + 1] : ends[node]]:
-                left[operand] -= 1
-                if not left[operand]:
-                    ready.append(operand)
-        queue = np.array(ready[:0:-1], dtype=np.int64)
-    uses = np.append(args[gathered(first, queue)], outputs)
-    uses = uses[uses >= 0]
-    chosen = np.zeros(len(uses), dtype=bool)
-    chosen[earliest(uses, count)] = True
-    return uses[chosen]
-
-
-def earliest(indices: Integers, count: int) -> Integers:
-    """Where each of the numbers below ``count`` stands first among ``indices``.
-
-    >>> earliest(np.array([1, 0, 1]), 2)
-    array([1, 0])
-    """
-    found = np.full(count, len(indices))
-    np.minimum.at(found, indices, np.arange(len(indices)))
-    return found
-
-
-def gathered(first: Integers, nodes: Integers) -> Integers:
-    """Where the arguments of ``nodes`` stand, one node after the other.
-
-    >>> gathered(np.array([0, 0, 2, 5]), np.array([2, 1]))
-    array([2, 3, 4, 0, 1])
-    """
-    widths = first[nodes + 1] - first[nodes]
-    ends = np.cumsum(widths)
-    return np.repeat(first[nodes] - ends + widths, widths) + np.arange(widths.sum())
-
-
 # ------------------------------------------------------------------------------ what depends on what
 def spread(columns: Columns, marks: Mapping[int, int]) -> NDArray[np.uint8]:
     """For each node the bits of its mark and of the marks of all that it was computed from.
@@ -150,25 +89,6 @@ def spread(columns: Columns, marks: Mapping[int, int]) -> NDArray[np.uint8]:
 def dependents(columns: Columns, starts: Iterable[int]) -> Flags:
     """For each node whether it is one of ``starts`` or was computed from one."""
     return spread(columns, dict.fromkeys(starts, 1)) > 0
-
-
-def dependencies(columns: Columns, ends: Iterable[int]) -> Flags:
-    """For each node whether it is one of ``ends`` or one of them was computed from it.
-
-    >>> from microbp import Graph, Value
-    >>> x, y = Value(3.0), Value(4.0)
-    >>> dependencies(Graph(x * x + y), [1]).tolist()
-    [True, True, False, False]
-    """
-    reached = bytearray(len(columns.op) + len(columns.consts))
-    for end in ends:
-        reached[end] = True
-    table = rows(columns)
-    for node in range(len(table) - 1, -1, -1):
-        if reached[node]:
-            for arg in table[node]:
-                reached[arg] = True
-    return np.frombuffer(reached, dtype=bool, count=len(columns.op))
 
 
 # ----------------------------------------------------------------------------------------- forward
@@ -223,12 +143,9 @@ def tangent(columns: Columns, seeds: Mapping[int, float]) -> Floats:
     moving = [0.0] * (len(columns.op) + len(columns.consts))
     for node, speed in seeds.items():
         moving[node] = speed
-    local, start = np.where(columns.args < 0, 0.0, columns.local).tolist(), 0
+    edges = zip(columns.args.tolist(), columns.local.tolist(), strict=True)
     for node, row in enumerate(rows(columns)):
-        for place, arg in enumerate(row, start):
-            if moving[arg]:
-                moving[node] += moving[arg] * local[place]
-        start += len(row)
+        moving[node] += sum(moving[arg] * local for arg, local in islice(edges, len(row)) if moving[arg])
     return np.array(moving[: len(columns.op)])
 
 
@@ -271,24 +188,21 @@ def backward(columns: Columns, seeds: Mapping[int, Any], local: NDArray[Any] | N
     shape = np.broadcast_shapes(used.shape[1:], *map(np.shape, seeds.values()))
     gradient: list[Any] = [0.0] * (len(columns.op) + len(columns.consts))
     arrived: list[Any] = [False] * len(gradient)
-    for node, seed in seeds.items():
-        gradient[node] = np.array(seed, dtype=float) if np.ndim(seed) else float(seed)
-        arrived[node] = gradient[node] != 0.0
     # In a pass that does not come by an infinite derivative, 0 * inf is nothing.
     careful = bool(shape) and not np.isfinite(used[columns.args >= 0]).all()
-    passing = dependencies(columns, seeds)
+    for node, seed in seeds.items():
+        gradient[node] = np.array(seed, dtype=float) if np.ndim(seed) else float(seed)
+        arrived[node] = gradient[node] != 0.0 if careful else True
     derivatives: Any = list(used) if used.ndim > 1 else used.tolist()
     args, first = columns.args.tolist(), columns.first.tolist()
     with np.errstate(all="ignore"):
         for node in range(len(columns.op) - 1, -1, -1):
-            if passing[node]:
-                upstream = gradient[node]
+            if arrived[node] is not False:
+                upstream, here = gradient[node], arrived[node]
                 for place in range(first[node + 1] - 1, first[node] - 1, -1):
                     arg, amount = args[place], upstream * derivatives[place]
-                    if careful:
-                        amount = np.where(arrived[node], amount, 0.0)
-                        arrived[arg] = arrived[arg] | arrived[node]
-                    gradient[arg] = gradient[arg] + amount
+                    gradient[arg] = gradient[arg] + (np.where(here, amount, 0.0) if careful else amount)
+                    arrived[arg] = arrived[arg] | here
     return _together(gradient[: len(columns.op)], shape, float)
 
 

@@ -32,7 +32,7 @@ from microbp.rules import Rule
 from microbp.safe import shown
 from microbp.sites import site_of, user_site
 
-__all__ = ["Swapped", "Value", "as_number", "constant", "describe"]
+__all__ = ["Swapped", "Value", "as_number", "constant", "describe", "noted"]
 
 
 def _comparison(sign: str) -> Callable[[Any, Any], bool]:
@@ -113,8 +113,8 @@ class Value(Lecture, Node):
     @property
     def name(self) -> str | None:
         """The name that the user gave, or None."""
-        note = getattr(self, "_note", None)
-        return note[0] if type(note) is tuple else None if type(note) is Group else note
+        name: str | None = noted(getattr(self, "_note", None))[0]
+        return name
 
     @name.setter
     def name(self, name: str | None) -> None:
@@ -185,15 +185,13 @@ class Value(Lecture, Node):
     @property
     def site(self) -> str | None:
         """``file:line`` where it was recorded, if :func:`record_sites` was on; else None."""
-        note = getattr(self, "_note", None)
-        if type(note) is not tuple or note[1] is None:
-            return None
-        return note[1] if isinstance(note[1], str) else site_of(note[1])
+        place = noted(getattr(self, "_note", None))[1]
+        return None if place is None else site_of(place)
 
     @property
     def _group(self) -> Group | None:
-        note = getattr(self, "_note", None)
-        return note[2] if type(note) is tuple else note if type(note) is Group else None
+        group: Group | None = noted(getattr(self, "_note", None))[2]
+        return group
 
     def detach(self) -> Value:
         """A new constant with the same number and name, outside the graph."""
@@ -342,6 +340,13 @@ class Swapped(NamedTuple):
 
 
 # ------------------------------------------------------------------------------- what helps it
+def noted(note: Any) -> tuple[Any, ...]:
+    """The name, the place and the group in a note, which holds what there is of them."""
+    if type(note) is tuple:
+        return note[:3]
+    return (None, None, note) if type(note) is Group else (note, None, None)
+
+
 def as_number(x: Any, where: str) -> float:
     """A real number as a float; TypeError, with what to do instead, for anything else.
 

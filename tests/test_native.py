@@ -332,6 +332,28 @@ def test_the_results_do_not_depend_on_the_number_of_threads(samples: int) -> Non
 
 
 @native
+@native
+def test_threads_are_an_argument_of_compile_and_of_fit() -> None:
+    x = microbp.array(np.linspace(-1.0, 1.0, 3), name="x")
+    net = microbp.MLP(3, [8, 1], activation="tanh", seed=1)
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    one, three = (microbp.compile(net(x), inputs=x, form="native", threads=n) for n in (1, 3))
+    programs = one, three, pickle.loads(pickle.dumps(three))
+    assert [each.machine.threads for each in programs] == [1, 3, 3]
+    assert one(X).tobytes() == three(X).tobytes()
+    runs = []
+    for threads in (1, 2):
+        trained = microbp.MLP(3, [8, 1], activation="tanh", seed=1)
+        history = microbp.fit(trained, X, X[:, 0], loss="mean_squared_error", epochs=3, threads=threads)
+        runs.append((history.cost, [each.data for each in trained.parameters()]))
+    assert runs[0] == runs[1]
+    for wrong in (0, -1, 1.5, True, None):
+        with pytest.raises(ValueError, match=r"^compile: threads is a whole number from 1 up, not"):
+            microbp.compile(net(x), inputs=x, threads=wrong)
+        with pytest.raises(ValueError, match=r"^fit: threads is a whole number from 1 up, not"):
+            microbp.fit(net, X, X[:, 0], loss="hinge", threads=wrong)
+
+
 def test_several_threads_of_python_may_run_one_machine() -> None:
     # parameters one by one, not in even strides: what is gathered of them is a thread's own
     w = [[Value(float(n * n - i)) for n in range(6)] for i in range(4)]

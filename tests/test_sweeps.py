@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from strategies import Program, polynomials, programs
 
 import microbp
-from microbp import Graph, UndefinedOperation, Value, sweeps
+from microbp import Graph, UndefinedOperation, Value
 from microbp.backward import backward_order, upstream_gradients
 from microbp.record import record
 from microbp.rules import RULES
-from microbp.sweeps import backward, dependencies, dependents, forward, rows
+from microbp.sweeps import backward, dependents, forward, rows
 
 
 def run(program: Program, leaves: list[Value]) -> Value:
@@ -92,8 +92,6 @@ def test_what_depends_on_what_is_what_can_be_reached(program: Program, data: st.
     for node, row in enumerate(rows(graph)):
         below.append({node}.union(*(below[arg] for arg in row if arg >= 0)))
     assert dependents(graph, [start]).tolist() == [start in each for each in below]
-    assert dependencies(graph, [start]).tolist() == [node in below[start] for node in range(len(graph))]
-    assert dependencies(graph, graph.roots).all()
     assert not dependents(graph, []).any()
 
 
@@ -188,7 +186,7 @@ def test_an_infinite_derivative_stays_out_of_passes_that_do_not_come_by() -> Non
     assert backward(graph, {graph.roots[1]: 1.0})[graph[x].position] == 2.0
 
 
-def test_planted_errors_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_errors_are_caught() -> None:
     root, _ = shared()
     graph, exact = Graph(root), upstream_gradients(root)
     expected = bits([exact[id(value)] for value in graph._values])
@@ -196,12 +194,3 @@ def test_planted_errors_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     off = graph.local.copy()
     off[2] *= 1.0 + 1e-15
     assert bits(backward(graph, {graph.roots[0]: 1.0}, off)) != expected
-    monkeypatch.setattr(sweeps, "earliest", latest)
-    assert [*map(id, Graph(root)._values)] != [*map(id, backward_order(root)[::-1])]
-
-
-def latest(indices: Any, count: int) -> Any:
-    """Where each number stands last, planted for where it stands first."""
-    found = np.zeros(count, dtype=int)
-    np.maximum.at(found, indices, np.arange(len(indices)))
-    return found

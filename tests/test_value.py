@@ -10,6 +10,7 @@ test_array.py; what importing does (11) in test_import_order.py.
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import operator
 import pickle
@@ -540,3 +541,25 @@ def test_detach_cuts_the_graph() -> None:
     y = c * x
     y.backward()
     assert (x.grad, h.grad, c.grad) == (9.0, None, None)
+
+
+def test_small_graphs_leave_nothing_behind() -> None:
+    """A million of them, in short: what one left would be seen after a few thousand."""
+
+    def some(count: int) -> None:
+        for _ in range(count):
+            x = Value(0.5, name="x")
+            y = (x * 2.0 + microbp.dot([x, x], [1.0, x])).tanh()
+            y.backward()
+            Graph(y)
+
+    before = microbp.record_sites()
+    try:
+        some(200)
+        gc.collect()
+        blocks = sys.getallocatedblocks()
+        some(3_000)
+        gc.collect()
+        assert sys.getallocatedblocks() - blocks < 300
+    finally:
+        microbp.record_sites(before)

@@ -14,7 +14,7 @@ from microbp.native.rows import digest
 from microbp.rules import TABLE, Rule
 from microbp.sweeps import Columns, Floats
 
-__all__ = ["Engine", "Machine", "engine", "extension", "slopes"]
+__all__ = ["Engine", "Machine", "engine", "extension", "slopes", "whole_threads"]
 
 
 #: The version of what the extension offers.
@@ -65,6 +65,13 @@ def _loaded() -> tuple[Any, Engine]:
 
 #: The extension as it was found when microbp was imported, or None: Values are made of it, or of Python.
 extension, _ = _loaded()
+
+
+def whole_threads(threads: Any, where: str) -> int:
+    """A number of threads; ValueError for what is none."""
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ValueError(f"{where}: threads is a whole number from 1 up, not {threads!r}")
+    return threads
 
 
 class Machine:

@@ -38,7 +38,8 @@ static struct {
 static PyTypeObject NodeType;
 
 static inline int is_value(PyObject *x) { return (PyObject *)Py_TYPE(x) == known.value; }
-static inline int is_node(PyObject *x) { return PyObject_TypeCheck(x, &NodeType); }
+/* The usual kinds first: to ask for a subclass takes a call. */
+static inline int is_node(PyObject *x) { return is_value(x) || (!PyFloat_CheckExact(x) && PyObject_TypeCheck(x, &NodeType)); }
 
 /* --------------------------------------------------------------------------------------------------- the fields */
 static int64_t width(const Node *node) { return node->b && PyTuple_Check(node->b) ? PyTuple_GET_SIZE(node->b) : 0; }
@@ -197,32 +198,44 @@ static void node_dealloc(PyObject *self) {
 
 static PyObject *rule_of(int op) { return PyList_GET_ITEM(known.rules, op); }
 
-/* The place that the user's code has reached, as a pair (code, offset), or "?". */
-static PyObject *user_place(void) {
+/* The notes of places in the user's code, (None, (code, offset), None): what is recorded there again takes the same. */
+static PyObject *places[1024];
+
+/* The note of the place that the user's code has reached; a new reference. */
+static PyObject *place_note(void) {
     PyFrameObject *frame = (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
     PyObject *found = NULL;
     while (frame && !found) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        PyObject *users = PyObject_GetItem(known.users, code->co_filename);
-        if (users == Py_True) found = Py_BuildValue("Oi", code, PyFrame_GetLasti(frame));
+        PyObject *users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename));
+        if (!users) users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
+        if (users == Py_True) {
+            const int offset = PyFrame_GetLasti(frame);
+            PyObject **kept = &places[((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024], *place = *kept ? PyTuple_GET_ITEM(*kept, 1) : NULL;
+            if (!place || PyTuple_GET_ITEM(place, 0) != (PyObject *)code || PyLong_AsLong(PyTuple_GET_ITEM(place, 1)) != offset)
+                Py_XSETREF(*kept, Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None));
+            found = Py_XNewRef(*kept);
+        }
         Py_DECREF(code);
-        PyFrameObject *back = users ? PyFrame_GetBack(frame) : NULL;
+        PyFrameObject *back = users && !found ? PyFrame_GetBack(frame) : NULL;
         Py_XDECREF(users), Py_DECREF(frame);
         frame = back;
     }
     Py_XDECREF(frame);
-    return found || PyErr_Occurred() ? found : PyUnicode_FromString("?");
+    return found || PyErr_Occurred() ? found : Py_BuildValue("OsO", Py_None, "?", Py_None);
 }
 
 /* A node without its operands, with the group and the place where these are kept. */
-static Node *new_node(PyObject *rule, double y) {
+static inline Node *new_node(PyObject *rule, double y) {
     Node *node = (Node *)((PyTypeObject *)known.value)->tp_alloc((PyTypeObject *)known.value, 0);
     if (!node) return NULL;
     node->data = y, node->rule = Py_NewRef(rule);
-    if (!PySet_GET_SIZE(known.grouped) && !PySet_GET_SIZE(known.sited)) return node;
-    PyObject *group = PyObject_CallNoArgs(known.current_group), *place = group && PySet_GET_SIZE(known.sited) ? user_place() : NULL;
-    if (place) node->note = PyTuple_Pack(3, Py_None, place, group);
-    else if (group && group != Py_None) node->note = Py_NewRef(group);
+    const int grouped = PySet_GET_SIZE(known.grouped) > 0, sited = PySet_GET_SIZE(known.sited) > 0;
+    if (!grouped && !sited) return node;
+    PyObject *group = grouped ? PyObject_CallNoArgs(known.current_group) : NULL, *place = sited && !PyErr_Occurred() ? place_note() : NULL;
+    if (group == Py_None) Py_CLEAR(group);
+    if (place && group) node->note = PyTuple_Pack(3, Py_None, PyTuple_GET_ITEM(place, 1), group);
+    else node->note = Py_XNewRef(place ? place : group);
     Py_XDECREF(group), Py_XDECREF(place);
     if (PyErr_Occurred()) Py_CLEAR(node);
     return node;
@@ -400,8 +413,12 @@ static inline int64_t operands_of(const Node *node) {
     return node->a ? 1 + (node->kind[DB] != NONE) : node->kind[DB] == MANY ? width(node) : 0;
 }
 
+static inline PyObject *object_at(const Node *node, int64_t n) {
+    return node->a ? (n ? node->b : node->a) : PyTuple_GET_ITEM(node->b, n);
+}
+
 static inline Node *operand_at(const Node *node, int64_t n) {
-    PyObject *x = node->a ? (n ? node->b : node->a) : PyTuple_GET_ITEM(node->b, n);
+    PyObject *x = object_at(node, n);
     return is_node(x) ? (Node *)x : NULL;
 }
 
@@ -411,8 +428,9 @@ static inline double local_at(const Node *node, int64_t n) {
     return node->kind[which] == NUMBER ? node->slot[which].d : PyFloat_AsDouble(node->slot[which].o);
 }
 
-/* Adds the gradient of this pass to what is there. */
+/* Adds the gradient of this pass to what is there; a frozen leaf has none. */
 static int keep_gradient(Node *node) {
+    if (!node->a && node->b == Py_False) return slot_clear(node, GRAD), 0;
     double before = node->kind[GRAD] == NUMBER ? node->slot[GRAD].d : 0.0;
     const int first = node->kind[GRAD] == NONE;
     if (node->kind[GRAD] == OBJECT) {
@@ -428,35 +446,39 @@ static int keep_gradient(Node *node) {
     return 0;
 }
 
-/* Kahn's algorithm as in backward.py: the order in *ready, the gradients of this pass in the nodes. */
-static int sweep(Node *root, int keep, Nodes *ready) {
+/* How far a sweep goes: the order alone, the gradients of a pass in the nodes, these added to what is there. */
+enum { ORDER, UPSTREAMS, GRADIENTS };
+
+static void upstream_set(Node *node, double number) {
+    slot_clear(node, UPSTREAM);
+    node->slot[UPSTREAM].d = number, node->kind[UPSTREAM] = NUMBER;
+}
+
+/* Kahn's algorithm as in backward.py: the order in *ready. */
+static int sweep(Node *root, int far, Nodes *ready) {
     Nodes reached = {0};
     int failed = append(&reached, root);
     for (int64_t n = 0; n < reached.n && !failed; n++) {
         Node *node = reached.at[n];
         for (int64_t i = 0; i < operands_of(node) && !failed; i++) {
             Node *operand = operand_at(node, i);
-            if (!operand) continue;
-            if (operand->pending++) continue;
-            slot_clear(operand, UPSTREAM);
-            operand->slot[UPSTREAM].d = 0.0, operand->kind[UPSTREAM] = NUMBER;
+            if (!operand || operand->pending++) continue;
+            if (far) upstream_set(operand, 0.0);
             failed = append(&reached, operand);
         }
     }
-    slot_clear(root, UPSTREAM);
-    root->slot[UPSTREAM].d = 1.0, root->kind[UPSTREAM] = NUMBER;
+    if (far) upstream_set(root, 1.0);
     failed = failed || append(ready, root);
     for (int64_t n = 0; n < ready->n && !failed; n++) {
         Node *node = ready->at[n];
-        if (keep && (failed = keep_gradient(node))) break;
-        const double upstream = node->slot[UPSTREAM].d;
+        if (far == GRADIENTS && (failed = keep_gradient(node))) break;
+        const double upstream = far ? node->slot[UPSTREAM].d : 0.0;
         for (int64_t i = operands_of(node) - 1; i >= 0 && !failed; i--) {
             Node *operand = operand_at(node, i);
             if (!operand) continue;
-            operand->slot[UPSTREAM].d += upstream * local_at(node, i);
+            if (far) operand->slot[UPSTREAM].d += upstream * local_at(node, i);
             if (!--operand->pending) failed = append(ready, operand);
         }
-        if (!node->a && node->kind[DB] == NONE && node->b == Py_False) slot_clear(node, GRAD);
     }
     for (int64_t n = 0; n < reached.n && failed; n++) reached.at[n]->pending = 0;
     PyMem_Free(reached.at);
@@ -471,12 +493,15 @@ static PyObject *listed(const Nodes *nodes) {
 
 static PyObject *refused(PyObject *x) { return PyObject_CallOneArg(known.refuse, x); }
 
-/* order(root): all that it was computed from, in the order of a backward pass, whose gradients stay in them. */
-static PyObject *node_order(PyObject *module, PyObject *root) {
+/* order(root, gradients): all that it was computed from, in the order of a backward pass; its gradients stay in them. */
+static PyObject *node_order(PyObject *module, PyObject *given) {
     (void)module;
+    PyObject *root;
+    int gradients;
+    if (!PyArg_ParseTuple(given, "Op", &root, &gradients)) return NULL;
     if (!is_node(root)) return refused(root);
     Nodes ready = {0};
-    PyObject *made = sweep((Node *)root, 0, &ready) ? NULL : listed(&ready);
+    PyObject *made = sweep((Node *)root, gradients ? UPSTREAMS : ORDER, &ready) ? NULL : listed(&ready);
     PyMem_Free(ready.at);
     return made;
 }
@@ -487,7 +512,7 @@ static PyObject *node_pass(PyObject *self, PyObject *unused) {
     Node *root = (Node *)self, *last;
     if (!root->rule && root->b) Py_RETURN_FALSE;
     Nodes ready = {0};
-    PyObject *done = sweep(root, 1, &ready) ? NULL : Py_NewRef(Py_True);
+    PyObject *done = sweep(root, GRADIENTS, &ready) ? NULL : Py_NewRef(Py_True);
     /* a new graph on a leaf that has been in a pass before */
     if (done && root->slot[GRAD].d == 1.0 && (last = ready.at[ready.n - 1])->kind[GRAD] == NUMBER &&
         last->slot[GRAD].d != last->slot[UPSTREAM].d) {
@@ -500,50 +525,85 @@ static PyObject *node_pass(PyObject *self, PyObject *unused) {
 }
 
 /* ---------------------------------------------------------------------------------------------- the columns of a graph */
-static int put(PyObject *array, int64_t *n, const void *number) {
-    if ((*n + 1) * 8 > PyByteArray_GET_SIZE(array) && PyByteArray_Resize(array, (Py_ssize_t)(*n * 16 + 512))) return -1;
-    memcpy(PyByteArray_AS_STRING(array) + 8 * (*n)++, number, 8);
-    return 0;
+enum { OP, FIRST, ARGS, CONSTS, DATA, LOCAL, GRADS, KNOWN, NEEDS, COLUMNS };
+
+/* The number of a row among those that came before; a new one is put behind them. */
+static int64_t among(PyObject *rules, PyObject *rule) {
+    if (PyTuple_Check(rule)) rule = PyTuple_GET_ITEM(rule, 0); /* Swapped */
+    Py_ssize_t n = 0;
+    while (n < PyList_GET_SIZE(rules) && PyList_GET_ITEM(rules, n) != rule) n++;
+    return n == PyList_GET_SIZE(rules) && PyList_Append(rules, rule) ? -1 : n;
 }
 
-/* reached(roots): the nodes, breadth first, and of each the last operand first: args, local, consts, widths as bytes. */
-static PyObject *node_reached(PyObject *module, PyObject *roots) {
-    (void)module;
-    enum { ARGS, LOCAL, CONSTS, WIDTHS, ARRAYS };
-    Nodes reached = {0};
-    PyObject *array[ARRAYS] = {NULL}, *made = NULL;
-    int64_t n[ARRAYS] = {0};
-    const int64_t none = -1;
-    int failed = !PyList_Check(roots);
-    for (int k = 0; k < ARRAYS; k++) failed |= !(array[k] = PyByteArray_FromStringAndSize(NULL, 0));
-    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(roots) && !failed; k++) {
-        Node *root = (Node *)PyList_GET_ITEM(roots, k);
-        if (!is_node((PyObject *)root)) Py_XDECREF(refused((PyObject *)root)), failed = 1;
-        else if (!root->pending) failed = append(&reached, root), root->pending = (int32_t)reached.n;
-    }
-    for (int64_t k = 0; k < reached.n && !failed; k++) {
-        Node *node = reached.at[k];
-        const int64_t count = node->a ? 1 + (node->b != NULL) : node->kind[DB] == MANY ? width(node) : 0;
-        if (!node->a && count) failed = put(array[WIDTHS], &n[WIDTHS], &count);
-        for (int64_t i = count - 1; i >= 0 && !failed; i--) {
-            PyObject *x = node->a ? (i ? node->b : node->a) : PyTuple_GET_ITEM(node->b, i);
-            if (!is_node(x)) {
-                const double number = PyFloat_AsDouble(x);
-                failed = PyErr_Occurred() || put(array[ARGS], &n[ARGS], &none) || put(array[CONSTS], &n[CONSTS], &number);
-                continue;
-            }
-            Node *operand = (Node *)x;
-            if (!operand->pending) failed = append(&reached, operand), operand->pending = (int32_t)reached.n;
-            const int64_t place = operand->pending - 1;
-            const double local = local_at(node, i);
-            failed = failed || put(array[ARGS], &n[ARGS], &place) || put(array[LOCAL], &n[LOCAL], &local);
+/* Operands are counted with literals, in the order of the formula: one on the left stands in b. */
+static inline int64_t operands_in_all(const Node *node) { return node->a ? 1 + (node->b != NULL) : operands_of(node); }
+
+static inline int64_t in_order(const Node *node, int64_t n) { return node->rule && PyTuple_Check(node->rule) ? 1 - n : n; }
+
+/* The columns of nodes that are numbered in `pending`, and their notes by number. */
+static int fill(PyObject *values, PyObject *rules, PyObject *notes, char *const *to) {
+    int64_t *op = (int64_t *)to[OP], *first = (int64_t *)to[FIRST], *args = (int64_t *)to[ARGS], literals = 0;
+    double *consts = (double *)to[CONSTS], *data = (double *)to[DATA], *local = (double *)to[LOCAL], *grad = (double *)to[GRADS];
+    *first = 0;
+    for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(values); n++) {
+        const Node *node = (Node *)PyTuple_GET_ITEM(values, n);
+        op[n] = node->rule ? among(rules, node->rule) : -1;
+        data[n] = node->data;
+        grad[n] = node->kind[GRAD] == NUMBER ? node->slot[GRAD].d : Py_NAN;
+        to[KNOWN][n] = node->kind[GRAD] != NONE;
+        to[NEEDS][n] = node->rule || !node->b;
+        first[n + 1] = first[n] + operands_in_all(node);
+        for (int64_t k = first[n]; k < first[n + 1]; k++) {
+            const int64_t i = in_order(node, k - first[n]);
+            const Node *operand = operand_at(node, i);
+            if (operand) args[k] = operand->pending - 1, local[k] = local_at(node, i);
+            else consts[literals++] = PyFloat_AsDouble(object_at(node, i)), args[k] = -literals, local[k] = Py_NAN;
         }
+        PyObject *number = node->note ? PyLong_FromSsize_t(n) : NULL;
+        if (number) PyDict_SetItem(notes, number, node->note), Py_DECREF(number);
     }
-    for (int64_t k = 0; k < reached.n; k++) reached.at[k]->pending = 0;
-    for (int k = 0; k < ARRAYS && !failed; k++) failed = PyByteArray_Resize(array[k], (Py_ssize_t)n[k] * 8);
-    if (!failed && (made = listed(&reached))) made = Py_BuildValue("NOOOO", made, array[0], array[1], array[2], array[3]);
-    for (int k = 0; k < ARRAYS; k++) Py_XDECREF(array[k]);
-    PyMem_Free(reached.at);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* columns(above): of all that the operands of `above` were computed from: the values, operands first; the positions of
+   these operands; rows; notes by position; and the columns as bytes. */
+static PyObject *node_columns(PyObject *module, PyObject *above) {
+    (void)module;
+    enum { VALUES, PLACES, RULES, NOTES, HELD = NOTES + 1 + COLUMNS };
+    Nodes ready = {0};
+    PyObject *held[HELD] = {NULL}, *made = NULL;
+    if (!is_node(above)) return refused(above);
+    int failed = sweep((Node *)above, ORDER, &ready);
+    const int64_t count = ready.n - 1, roots = operands_of((Node *)above);
+    failed = failed || !(held[VALUES] = PyTuple_New(count)) || !(held[PLACES] = PyTuple_New(roots)) || !(held[RULES] = PyList_New(0)) ||
+             !(held[NOTES] = PyDict_New());
+    int64_t uses = 0, literals = 0;
+    for (int64_t n = 0; n < count && !failed; n++) {
+        Node *node = ready.at[count - n];
+        PyTuple_SET_ITEM(held[VALUES], n, Py_NewRef((PyObject *)node));
+        node->pending = (int32_t)(n + 1);
+        for (int64_t i = operands_in_all(node) - 1; i >= 0; i--, uses++) literals += !operand_at(node, i);
+    }
+    const int64_t sizes[COLUMNS] = {8 * count, 8 * count + 8, 8 * uses, 8 * literals, 8 * count, 8 * uses, 8 * count, count, count};
+    char *to[COLUMNS];
+    for (int k = 0; k < COLUMNS && !failed; k++) {
+        PyObject *column = held[NOTES + 1 + k] = PyBytes_FromStringAndSize(NULL, sizes[k]);
+        failed = !column || !(to[k] = PyBytes_AS_STRING(column));
+    }
+    failed = failed || fill(held[VALUES], held[RULES], held[NOTES], to);
+    for (int64_t k = 0; k < roots && !failed; k++)
+        PyTuple_SET_ITEM(held[PLACES], k, PyLong_FromLong(operand_at((Node *)above, k)->pending - 1));
+    for (int64_t n = 0; n < count; n++) ready.at[n + 1]->pending = 0;
+    PyMem_Free(ready.at);
+    for (int64_t n = 0; n < count && !failed; n++) { /* what somebody has put there: Python looks at it */
+        Node *node = (Node *)PyTuple_GET_ITEM(held[VALUES], n);
+        PyObject *number = node->kind[GRAD] == OBJECT ? PyObject_CallOneArg(known.gradient_of, (PyObject *)node) : NULL;
+        if (number) ((double *)to[GRADS])[n] = PyFloat_AsDouble(number), Py_DECREF(number);
+        failed = PyErr_Occurred() != NULL;
+    }
+    if (!failed && (made = PyTuple_New(HELD)))
+        for (int k = 0; k < HELD; k++) PyTuple_SET_ITEM(made, k, Py_NewRef(held[k]));
+    for (int k = 0; k < HELD; k++) Py_XDECREF(held[k]);
     return made;
 }
 
@@ -611,8 +671,8 @@ static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
 static PyMethodDef functions[] = {
     {"know", (PyCFunction)(void (*)(void))know, METH_VARARGS | METH_KEYWORDS, NULL},
     {"record", (PyCFunction)(void (*)(void))node_record, METH_FASTCALL, NULL},
-    {"order", node_order, METH_O, NULL},
-    {"reached", node_reached, METH_O, NULL},
+    {"order", node_order, METH_VARARGS, NULL},
+    {"columns", node_columns, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
 
 int add_node_type(PyObject *module) {

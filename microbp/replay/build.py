@@ -15,7 +15,7 @@ import numpy as np
 from microbp.array import array
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched
-from microbp.native import engine
+from microbp.native import engine, whole_threads
 from microbp.record import with_sites
 from microbp.replay.branches import compared_in, guards, warn
 from microbp.replay.forms import form_of
@@ -38,6 +38,7 @@ def compile(  # noqa: A001 (microbp.compile is meant)
     checked: bool = False,
     finite: bool = True,
     memory: float = MEMORY,
+    threads: int = 1,
     names: Mapping[str, Any] | None = None,
 ) -> Any:
     """A :class:`Program` that computes the Values ``what`` from other numbers for ``inputs`` and ``params``.
@@ -76,13 +77,13 @@ def compile(  # noqa: A001 (microbp.compile is meant)
     **Numbers that are not finite** raise NotFiniteResult, with the sample and the first value that shows it;
     with ``finite=False`` they are returned. An operation without a result raises UndefinedOperation as in the
     eager engine, also where its result would not matter. ``memory`` is how many bytes the values of a batch
-    may take.
+    may take. ``threads`` is over how many threads the machine spreads a batch; no result depends on it.
 
     Raises TypeError and ValueError where what is given does not fit.
     """
     options = {
         "params": params, "form": form, "checked": checked, "finite": finite, "memory": memory,
-        "names": names,
+        "threads": threads, "names": names,
     }  # fmt: skip
     if what is None:
         return partial(compile, inputs=inputs, **options)
@@ -106,6 +107,7 @@ def compiled_program(
     checked: bool = False,
     finite: bool = True,
     memory: float = MEMORY,
+    threads: int = 1,
     names: Mapping[str, Any] | None = None,
     compared: list[Compared] | None = None,
 ) -> Program:
@@ -117,7 +119,7 @@ def compiled_program(
         raise RuntimeError(f"compile: there is no native form here: {why}; form='auto' runs in Python")
     if as_number(memory, "compile: memory") <= 0:
         raise ValueError(f"compile: memory is how many bytes a batch may take, at least 1, not {memory!r}")
-    memory = int(min(memory, 1 << 62))
+    memory, threads = int(min(memory, 1 << 62)), whole_threads(threads, "compile")
     start = time.perf_counter()
     with collector_at_rest():
         captured, leaves, graph = capture_values(outputs, inputs, params, names)
@@ -133,7 +135,7 @@ def compiled_program(
             warn(guard.branches, checkable=True)
         guarded = (guard, form_of(guard.captured, form)) if checked and guard is not None else None
         made = form_of(captured, form)
-    return Program(captured, made, leaves, guarded, finite, memory, time.perf_counter() - start)
+    return Program(captured, made, leaves, guarded, finite, memory, threads, time.perf_counter() - start)
 
 
 class Traced:

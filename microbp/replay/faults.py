@@ -44,8 +44,8 @@ def replayed(
                 try:
                     values.append(record(rule, operands, ieee=ieee))
                 except UndefinedOperation:
-                    for each in graph._naming.given.intersection(row):
-                        values[each].name = graph.name(each)
+                    for each in {each for each in row if each >= 0 and graph.named[each]}:
+                        values[each].name = graph.names[each]
                     try:
                         record(rule, operands)
                     except UndefinedOperation as error:

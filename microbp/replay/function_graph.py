@@ -70,19 +70,20 @@ class Captured(NamedTuple):
         return self._names(self.params, "p")
 
     def _names(self, places: Sequence[int | None], letter: str) -> tuple[str, ...]:
-        known, made_up = self.graph._naming, (f"{letter}{index}" for index in range(len(places)))
+        names, named = self.graph.names, self.graph.named
+        made_up = (f"{letter}{index}" for index in range(len(places)))
         return tuple(
-            self.absent.get(other, other) if at is None else known.name(at) if at in known.given else other
+            self.absent.get(other, other) if at is None else names[at] if named[at] else other
             for at, other in zip(places, made_up, strict=True)
         )
 
     @property
     def param_paths(self) -> list[tuple[Any, ...] | str]:
         """Where its module holds each parameter, else the name that it bears; "" for none."""
-        known = self.graph._naming
+        graph = self.graph
         return [
             self.absent.get(f"p{index}", "") if at is None
-            else known.paths.get(at) or (known.name(at) if at in known.given else "")
+            else graph.paths[at] or graph.names[at] * graph.named[at]
             for index, at in enumerate(self.params)
         ]  # fmt: skip
 

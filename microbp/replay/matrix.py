@@ -192,7 +192,7 @@ def _repeats(rows: npt.NDArray[Any]) -> list[int]:
 
 def _given_name(record: Graph, members: Sequence[int]) -> str:
     """The name of a single value, or what the names of all values have before their numbers: h of h1, h2."""
-    if not record._naming.given.issuperset(members):
+    if not all(record.named[each] for each in members):
         return ""
     names = [*map(record.name, members)]
     if len(names) == 1:

@@ -134,6 +134,8 @@ class Program:
     finite: bool = True
     #: How many bytes a batch may take; a larger one is cut into parts.
     memory: int = MEMORY
+    #: Over how many threads the machine in C spreads a batch; no result depends on it.
+    threads: int = 1
     _seconds: float = 0.0
     #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
     explain: ClassVar[Callable[..., Any]]
@@ -153,6 +155,11 @@ class Program:
     def _bytes(self) -> int:
         """Of one sample: a value and a gradient for each value that is computed, and the inputs."""
         return 16 * (int((self.captured.graph.op >= 0).sum()) + len(self.captured.inputs) + 1)
+
+    def __post_init__(self) -> None:
+        for form in (self._form, *(self._guards or ())):
+            if (machine := getattr(form, "machine", None)) is not None:
+                machine.threads = self.threads
 
     # --------------------------------------------------------------------------------- what it is
     @property
@@ -430,7 +437,8 @@ class Program:
         """The graph and the numbers of now; the form is made again."""
         guards = self._guards and (self._guards[0], self._guards[1].name)
         now = self.captured._replace(numbers=tuple(self.parameters.tolist()))
-        return _restored, (now, self._form.name, guards, self.finite, self.memory, self._seconds)
+        options = self.finite, self.memory, self.threads, self._seconds
+        return _restored, (now, self._form.name, guards, *options)
 
 
 def _restored(captured: Captured, name: str, guards: Any, *options: Any) -> Program:

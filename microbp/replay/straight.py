@@ -99,7 +99,7 @@ class _Writer:
 
     def __init__(self, captured: Captured, wrt_inputs: bool) -> None:
         self.captured, self.record = captured, captured.graph
-        record, self.given = captured.graph, captured.graph._naming.given
+        record, self.given = captured.graph, captured.graph.named
         self.leaves = {*captured.inputs, *captured.params}
         self.identifiers = Identifiers(["inputs", "parameters"])
         self.operands, self.op = rows(record), record.op.tolist()
@@ -110,7 +110,7 @@ class _Writer:
         self.words = {word for word, is_it in kinds if any(map(is_it, numbers))}
         #: The name of each node, or the number that it is; then those of the literals.
         self.texts = [
-            repr(number) if constant and at not in self.given else self.identifiers.new(record.name(at))
+            repr(number) if constant and not self.given[at] else self.identifiers.new(record.name(at))
             for at, (constant, number) in enumerate(zip(fixed, record.data.tolist(), strict=True))
         ]
         self.texts += map(repr, reversed(record.consts.tolist()))
@@ -145,7 +145,7 @@ class _Writer:
         before: GroupPath = ()
         for at, op in enumerate(self.op):
             if op < 0:
-                if at in self.given and at not in self.leaves:
+                if self.given[at] and at not in self.leaves:
                     self.statement(self.texts[at], "=", repr(float(self.record.data[at])))
                 continue
             if self.record.group(at) != before:

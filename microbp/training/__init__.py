@@ -83,6 +83,8 @@ def fit(
     parameters are one vector from step to step; the net's Values follow at each validation and checkpoint,
     and whenever the run ends, be it by an error.
 
+    ``threads`` is over how many threads the machine in C spreads a batch; no result depends on it.
+
     **Progress**: None shows a bar for work of more than a second on a terminal and nothing elsewhere;
     True shows it at once, or one line at the end where there is no terminal; False nothing.
 

@@ -64,13 +64,15 @@ class Settings:
     engine: str = "auto"
     #: A Client of Dask, whose workers compute the gradients.
     client: Any = None
+    #: Over how many threads the machine in C spreads a batch.
+    threads: int = 1
 
     def __post_init__(self) -> None:
         _ = self.cost
-        for what, least in (("epochs", 1), ("seed", 0), ("batch_size", 1), ("patience", 1)):
+        for what, least in (("epochs", 1), ("seed", 0), ("threads", 1), ("batch_size", 1), ("patience", 1)):
             held = getattr(self, what)
             whole = isinstance(held, int) and not isinstance(held, bool) and held >= least
-            if not whole and (held is not None or what in ("epochs", "seed")):
+            if not whole and (held is not None or what in ("epochs", "seed", "threads")):
                 raise ValueError(f"fit: {what} is a whole number from {least} up, not {held!r}")
         for what in ("penalty", "checkpoint_every", "clip", "tolerance"):
             if getattr(self, what) is not None:

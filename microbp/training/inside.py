@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.backward import reached_from
+from microbp.backward import backward_order
 from microbp.descent import Descent
 from microbp.differentiate import grad
 from microbp.engines import Floats, ReplayEngine, Samples
@@ -88,7 +88,7 @@ def _update_of(optimiser: Optimiser, penalty: float) -> tuple[Machine, Whole]:
     alike = [bool((row == row[:1]).all()) for row in optimiser._memory]
     for _ in memory:  # what depends on another that is not alike is not
         for row, after in enumerate(later):
-            alike[row] = alike[row] and apart.isdisjoint(map(id, reached_from([after]).values))
+            alike[row] = alike[row] and apart.isdisjoint(map(id, backward_order(after)))
             if not alike[row]:
                 apart.add(id(memory[row]))
     outputs = [new, *later, whole, cost]

@@ -296,7 +296,7 @@ class Run:
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
         batches += [self.validation] if self.validation else []
-        engine = ReplayEngine(self.eager, batches, self.settings.client)
+        engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
         theirs = type(self.optimiser).__module__ != SGD.__module__
         schedule = Outside(self.optimiser.lr)
         self.descent.use(engine, watched=theirs or engine.outside.shares(schedule))
