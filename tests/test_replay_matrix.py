@@ -536,3 +536,14 @@ def test_every_part_stands_in_a_row_of_the_table():
 def test_every_form_is_of_a_row_of_the_table():
     for word, texts in FORMS.items():
         assert len(texts) == 1 + len(RULES[word].d)
+
+
+def test_a_row_that_several_members_share_is_added_for_each_of_them() -> None:
+    """NumPy's add.at loses sums when it spreads a row over places of two axes."""
+    v, w, x = Value(0.3, name="v"), Value(-1.1, name="w"), Value(0.5, name="x")
+    a, b = v.sin() * 0.5 + 0.5, w.sin() * 0.5 + 0.5
+    loss = microbp.cross_entropy([2.0, w], [a, b]) + microbp.cross_entropy([2.0, w], [b, b]) + x
+    program = microbp.compile(loss, inputs=[x], params=[v, w], form="matrix")
+    assert "np.add.at" in program.source
+    found = program.value_and_grad([[0.5]]).gradient
+    np.testing.assert_allclose(found, microbp.grad(loss, [v, w]), rtol=1e-13)

@@ -263,7 +263,7 @@ def _with_cotangents(captured: Captured) -> Captured:
     blank = {"named": False, "sites": None, "groups": (), "paths": ()}
     labels: dict[str, list[Any]] = {word: [each] * len(names) for word, each in blank.items()}
     record |= {word: [*record[word], *held] for word, held in {"names": names, **labels}.items()}
-    graph = Graph._restored({**record, "rules": rules, "roots": (count + len(given),)})
+    graph = Graph._with({**record, "rules": rules, "roots": (count + len(given),)})
     return captured._replace(
         graph=graph,
         inputs=(*captured.inputs, *given),

@@ -64,7 +64,7 @@ def formulas(statement: Statement) -> Iterator[str]:
             return
         case ast.Subscript(value=whole, slice=ast.Constant(value=index)) if index is ...:
             target = whole
-    sign = r"&\mathrel{+}=" if statement.sign in ("+=", "at") else "&="
+    sign = r"&\mathrel{+}=" if statement.sign in ("+=", "at", "spread") else "&="
     yield f"{write(target).text} {sign} {write(value).text}"
 
 

@@ -66,7 +66,8 @@ class Statement(NamedTuple):
     #: None for a line that is about Python alone, which is a text.
     target: Tree | None
     value: Any
-    #: ``=``, ``+=``; ``out``: NumPy writes it where it is to go; ``at``: added, also twice to one place.
+    #: ``=``, ``+=``; ``out``: NumPy writes it where it is to go; ``at``: added, also twice to one place;
+    #: ``spread``: a value of fewer axes so added.
     sign: str
     comment: Comment
     #: ``forward``, ``deltas`` or ``gradients``.
@@ -85,8 +86,10 @@ class Statement(NamedTuple):
                 line = f"np.matmul({text(left)}, {text(right)}, out={into})"
             case "out", ast.Call(func=func, keywords=[axis]), _:
                 line = f"{text(func)}({axis.arg}={text(axis.value)}, out={into})"
-            case "at", _, ast.Subscript(value=array, slice=items):
-                line = f"np.add.at({text(array)}, {text(index(name('np.s_'), items))}, {text(value)})"
+            case "at" | "spread" as sign, _, ast.Subscript(value=array, slice=items):
+                # NumPy's add.at loses sums when it spreads a row over places of two axes (seen in 2.4).
+                added = text(value) if sign == "at" else f"np.broadcast_to({text(value)}, {into}.shape)"
+                line = f"np.add.at({text(array)}, {text(index(name('np.s_'), items))}, {added})"
             case sign, _, _:
                 line = f"{into} {sign} {text(value)}"
         return self.indent + line
@@ -404,7 +407,8 @@ class Writer:
         into = into if isinstance(into, ast.Name | ast.Subscript) else index(into, ...)
         once = even or len(np.unique(each.operand.held)) == each.operand.held.size
         piece = each.make(tuple(filter(None, layout)))
-        self.add(into, arranged(piece, layout), "+=" if once else "at", comment)
+        sign = "+=" if once else "at" if len(piece.axes) == len(layout) else "spread"
+        self.add(into, arranged(piece, layout), sign, comment)
 
     def parameters(self) -> None:
         """The gradients of the arrays of parameters, and then what goes to the vector of all."""
