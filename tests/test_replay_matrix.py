@@ -542,7 +542,7 @@ def test_a_row_that_several_members_share_is_added_for_each_of_them() -> None:
     """NumPy's add.at loses sums when it spreads a row over places of two axes."""
     v, w, x = Value(0.3, name="v"), Value(-1.1, name="w"), Value(0.5, name="x")
     a, b = v.sin() * 0.5 + 0.5, w.sin() * 0.5 + 0.5
-    loss = microbp.cross_entropy([2.0, w], [a, b]) + microbp.cross_entropy([2.0, w], [b, b]) + x
+    loss = microbp.sum([microbp.cross_entropy([2.0, w], each) for each in ([a, b], [b, b])])
     program = microbp.compile(loss, inputs=[x], params=[v, w], form="matrix")
     assert "np.add.at" in program.source
     found = program.value_and_grad([[0.5]]).gradient
