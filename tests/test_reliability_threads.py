@@ -205,3 +205,21 @@ def test_a_generator_that_is_dropped_or_ends_leaves_nothing_on() -> None:
     assert not recorded()
     second.close()
     assert recorded()
+
+
+# ------------------------------------------------------------------------- without standard output
+def test_a_process_without_standard_output_computes_and_the_shell_asks_for_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    w = Value(0.5, name="w")
+    y = (w * 2.0).tanh()
+    y.backward()
+    net = MLP(2, [2, 1], seed=1)
+    monkeypatch.setattr(sys, "stdout", None)  # as under pythonw
+    assert microbp.check_gradients(y, names={}).ok
+    assert microbp.audit(y, names={}).ok
+    assert not microbp.check_answers(y, {"w": 1.0}, names={}).ok
+    assert not microbp.diagnose(y, names={}).findings
+    assert len(fit(net, [[0.0, 1.0]], [1.0], loss="hinge", epochs=2).cost) == 2
+    with pytest.raises(ValueError, match=r"^step: this process has no standard output to write to: give "):
+        microbp.step(y)

@@ -749,7 +749,7 @@ def step(
         v2.grad: none → +0.305020 ✓ final
     (microbp 1/2) quit
 
-    Raises TypeError and NoGradientError as :func:`microbp.trace`.
+    Raises TypeError and NoGradientError as :func:`microbp.trace`, and ValueError where there is no output.
     """
     given = [*commands] if isinstance(commands, Iterable) and not isinstance(commands, str) else [commands]
     if not all(isinstance(each, str) for each in given) or given == [commands]:
@@ -757,6 +757,8 @@ def step(
     for word, stream, method in (("stdin", stdin, "readline"), ("stdout", stdout, "write")):
         if stream is not None and not hasattr(stream, method):
             raise TypeError(f"step: {word} is an open text file, not of type {type(stream).__name__}")
+    if stdout is None and sys.stdout is None:
+        raise ValueError("step: this process has no standard output to write to: give stdout=, an open file")
     scope = user_scope() if names is None else names
     recorded = loss if isinstance(loss, Trace) else trace(loss, scope)
     value = loss if isinstance(loss, Value) else None
