@@ -139,6 +139,8 @@ def objection(part: str, wanted: Import, *, is_folder: bool, unplaced: set[str])
         return "imports a module whose name is computed: write the name"
     if (part == "bridges" and top in BRIDGED and wanted.in_function) or part == top == "sklearn":
         return None
+    if part == "bridges" and top == "pytest":  # who imports its plugin
+        return None
     if top == "microbp":
         first = rest.split(".")[0]
         if first in unplaced:

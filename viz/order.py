@@ -112,6 +112,7 @@ def tidied(picture: Picture) -> Picture:
     inner ones bear its name: the edges into them need room between them. The addition of two values
     has nothing to list, and is drawn as any operation.
 
+    >>> from viz.picture import Box
     >>> boxes = (Box("n0", Kind.PARAMETER, "layers.0.w.1", group=("c0", "c1")),)
     >>> drawn = tidied(Picture(boxes, (), (Cluster("c0", "net"), Cluster("c1", "layers.0", "c0"))))
     >>> drawn.boxes[0].name, drawn.boxes[0].group, drawn.clusters

@@ -41,8 +41,7 @@ def map_reduce(
     ``data = data.persist()``. ``client`` is the current one unless it is given. The result equals that of
     :meth:`Program.value_and_grad` to 1e-12; its ``costs`` stay where they are, and are empty here.
 
-    >>> program.map_reduce(data).gradient                                # doctest: +SKIP
-    array([0.25, 1.5])
+    ``docs/dask.md`` has an example that is run.
 
     Raises ImportError where Dask is missing, ValueError for data that do not fit or without samples, and what
     the program raises of a partition.

@@ -1,7 +1,4 @@
-"""The pytest plugin of microbp: the fixture ``assert_gradients``.
-
-It stands beside the package, which a test session thus imports only where a test asks for the fixture.
-"""
+"""The pytest plugin of microbp: the fixture ``assert_gradients``."""
 
 from __future__ import annotations
 
@@ -10,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from microbp.check import check_gradients
 
 __all__ = ["assert_gradients"]
 
@@ -25,8 +24,6 @@ def assert_gradients() -> Callable[..., Any]:
 
     def check(f: Any, x: Any = None, gradient: Any = None, **options: Any) -> Any:
         __tracebackhide__ = True
-        from microbp import check_gradients
-
         caller = sys._getframe(1)
         options = {"names": {**caller.f_globals, **caller.f_locals}, **options}
         report = check_gradients(f, x, gradient=gradient, show=False, **options)
