@@ -139,7 +139,8 @@ class Matrix:
 
     def __init__(self, captured: Captured, made: Generated) -> None:
         self._generated = made
-        found = defined(made.write(comments=False), lambda: self.source)
+        # What makes the lines must not hold this form, which it would keep alive.
+        found = defined(made.write(comments=False), partial(made.write, comments=True))
         found.update(made.constants)
         self.functions = {name: found[name] for name in ("value", "value_and_grad")}
         self._file = found["value"].__code__.co_filename
