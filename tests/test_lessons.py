@@ -59,12 +59,18 @@ def test_a_wrong_answer_gets_its_mistake_and_another_try(capsys):
         (["quit", "2"], "Go on later with: microbp learn --from 1"),
         ([], "Go on later with: microbp learn --from 1"),
         (["", "2"], "leaves w.grad = 2."),
+        (["？"], "∂y/∂w = 2\n\nEvery line was computed again"),
         (["two"], "'two' is not read as a number"),
     ],
 )
 def test_what_may_be_typed_in_place_of_a_number(capsys, lines, told):
     assert learn(ask=typed(*lines)) >= 11
     assert told in capsys.readouterr().out
+
+
+def test_the_last_zero_of_three_digits_may_be_missing():
+    assert learn(10, ask=typed("-0.024")) == 2
+    assert learn(10, ask=typed("-0.0241", "-0.02", "abc")) == 3
 
 
 def test_a_derivation_costs_the_first_try(capsys):

@@ -13,6 +13,7 @@ from microbp.demo.report import write
 from microbp.errors import NoGradientError
 from microbp.files import write_file
 from microbp.lessons import LESSONS, learn
+from microbp.safe import shown
 
 __all__ = ["GRADE", "LEARN"]
 
@@ -115,7 +116,7 @@ def _points(given: list[str], names: list[str]) -> dict[str, float]:
         try:
             points |= dict.fromkeys([name] if name else names, float(worth.replace(",", ".")))
         except ValueError:
-            told = f"--points {text}: points are a number, as in --points 2 or --points {names[0]}=2"
+            told = f"--points {text}: points are a number, as in --points 2 or --points {shown(names[0])}=2"
             raise CommandError(told) from None
     return points
 
