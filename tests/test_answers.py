@@ -793,6 +793,13 @@ def test_a_fraction_is_exact() -> None:
     assert graded(w / 3.0, "w", "2/5").verdict == "WRONG"
 
 
+@pytest.mark.parametrize(("written", "decimals"), [("0", 4), ("0.00", 2), ("0", None)])
+def test_nothing_is_made_of_a_zero_to_which_all_rounds(written: str, decimals: int | None) -> None:
+    w = Value(0.5, name="w")
+    row = graded(0.5 * (1 - (w * 3.0).sigmoid()) ** 2, "w", written, decimals=decimals)
+    assert (row.verdict, row.causes) == ("WRONG", ())
+
+
 def test_a_product_is_no_power_of_ten() -> None:
     w = Value(2.0, name="w")
     for written in ("0.5*100", "5x102"):

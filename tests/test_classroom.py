@@ -155,7 +155,7 @@ def test_two_names_of_one_value_and_points_that_are_none():
     w = Value(0.4)
     delta = w * 3.0
     net = delta
-    with pytest.raises(ValueError, match="^net and delta are one value: it is asked for once"):
+    with pytest.raises(ValueError, match=r"^net and delta are one value: it is asked for once"):
         grade(net.sigmoid(), [("Li", {"net": "1", "delta": "1"})])
     for most, told in ((float("nan"), "nan"), (float("inf"), "inf"), (-1.0, "-1")):
         with pytest.raises(ValueError, match=f"^points are a number, 0 or more; those for w are {told}$"):
