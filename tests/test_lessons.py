@@ -87,6 +87,16 @@ def test_the_command_reads_stdin_and_speaks_chinese(capsys, monkeypatch):
     assert out.endswith("共 12 步，答对 1 步，其中 1 步一次答对。\n")
 
 
+def test_an_input_that_is_closed_or_in_another_encoding(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert cli.main(["learn", "--from", "6"]) == 1
+    assert "Go on later with: microbp learn --from 6" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("退出\n".encode("gbk")), encoding="utf-8"))
+    assert cli.main(["learn"]) == 2
+    told = "microbp: error: what was typed is not in utf-8, the encoding of stdin\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_step_that_there_is_not(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["learn", "--from", "13"])

@@ -36,7 +36,10 @@ def _asked(prompt: str) -> str | None:
     """What is typed, or stands on the next line of stdin; None at its end."""
     write(prompt, end="")
     sys.stdout.flush()
-    line = sys.stdin.readline()
+    try:
+        line = "" if sys.stdin is None else sys.stdin.readline()  # None where it was closed by the shell
+    except UnicodeDecodeError as error:
+        raise CommandError(f"what was typed is not in {error.encoding}, the encoding of stdin") from None
     if not line:
         write("")
         return None
