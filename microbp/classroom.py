@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import html
+import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,7 @@ WORDS = {
     "share": ("points, of all", "得分率"),
     "unknown": ("a mistake that is not known", "未能识别的错误"),
     "none": ("every answer is right", "全部答案正确"),
+    "no mistakes": ("no answer is wrong", "没有错误答案"),
     "mistakes": ("Mistakes", "错误汇总"),
     "who": ("{count} × {text}: {who}", "{count} 次 {text}：{who}"),
     "count": ("times", "次数"),
@@ -137,6 +140,10 @@ class Grades(Shown):
         near = did_you_mean(name, names)
         raise KeyError(f"there is no student {name!r}{f'; {near}' if near else ''}")
 
+    def _none(self) -> str:
+        """What is told where there is no mistake; a blank is none, and is not right."""
+        return self._word("none" if self.ok else "no mistakes")
+
     def _word(self, key: str, **fields: Any) -> str:
         return _said(key, self.language, **fields)
 
@@ -171,7 +178,7 @@ class Grades(Shown):
             self._title(),
             (heads[0], *(f">{head}" for head in heads[1:])),
             tuple(tuple(text for text, _ in row) for row in rows),
-            (self._word("legend"), *(told or [self._word("none")])),
+            (self._word("legend"), *(told or [self._none()])),
         )
 
     def __str__(self) -> str:
@@ -190,7 +197,7 @@ class Grades(Shown):
             f"<p>{_text(word('legend'))}</p><h2>{word('mistakes')}</h2>",
             _html_table([word("count"), word("mistake"), word("student")], mistakes)
             if mistakes
-            else f"<p>{word('none')}</p>",
+            else f"<p>{self._none()}</p>",
             *map(self._sheet, self.students),
         ]
         return _PAGE.format(language=self.language, title=word("report"), body="\n".join(parts))
@@ -246,14 +253,17 @@ def grade(
     ✓ right   ↷ follows from an own wrong answer, and costs nothing   ✗ wrong   ? unreadable   – no answer
     1 × the factor ∂(v·h)/∂h = v = 0.7 is missing: Wang (h)
 
-    Raises KeyError for a name that the loss does not depend on, ValueError where there is nothing to grade or
-    a name stands for an array, and what :func:`microbp.check_answers` raises.
+    Raises KeyError for a name that the loss does not depend on, ValueError where there is nothing to grade,
+    a name stands for an array, two names for one value or points are no number of 0 or more, and what :func:`microbp.check_answers` raises.
     """
     listed = [(student, dict(written)) for student, written in answers]
     asked = list(dict.fromkeys(name for _, written in listed for name in written))
     if not asked:
         raise ValueError("grade() was given no answers")
     worth = {name: float(points.get(name, 1.0) if isinstance(points, Mapping) else points) for name in asked}
+    for name, most in worth.items():
+        if not 0.0 <= most < math.inf:
+            raise ValueError(f"points are a number, 0 or more; those for {shown(name)} are {most:g}")
     key = _Key(loss, asked, user_scope() if names is None else names, decimals, spelled(language))
     students = []
     for student, written in listed:
@@ -271,6 +281,11 @@ class _Key:
         self.loss, self.scope, self.decimals, self.language = loss, scope, decimals, language
         self.graph = Graph(loss, names=scope)
         self.places = {name: self._place(name) for name in asked}
+        names = {place: name for name, place in self.places.items()}
+        for name, place in self.places.items():
+            if names[place] != name:
+                told = f"{shown(name)} and {shown(names[place])} are one value: it is asked for once"
+                raise ValueError(told)
 
     def _place(self, name: str) -> int:
         place = self.graph._called.get(name)
@@ -374,14 +389,17 @@ def read_answers(path: str | Path, skip: Iterable[str] = ()) -> list[tuple[str, 
     """
     text = _decoded(Path(path).read_bytes())
     lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    told = bool(lines) and lines[0].lower() in ("sep=;", "sep=,", "sep=\t")  # as Excel is told it
+    if not lines[told:]:
         raise ValueError(f"{path} is empty: its first line names the columns, student and then w1, w2, …")
-    mark = max(";\t,", key=lines[0].count)
-    reader = csv.reader(text.splitlines(), delimiter=mark, skipinitialspace=True)
+    mark = lines[0][4] if told else max(";\t,", key=lines[0].count)
+    # Strict, since a quote that is never closed would take all further students for one name.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True, strict=True)
     try:
-        table = [(reader.line_num, [*map(str.strip, row)]) for row in reader if any(map(str.strip, row))]
+        table = [(reader.line_num, [" ".join(cell.split()) for cell in row]) for row in reader]
+        table = [(line, row) for line, row in table if any(row)][told:]
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+        raise ValueError(f"{path}, line {reader.line_num}: {error}; a quote begins a cell and ends it") from None
     heads = [head.rpartition("∂")[2].removeprefix("∇") for head in table[0][1]]
     if len(heads) < 2:
         raise ValueError(f"{path} has one column: behind the student stand w1, w2, …, separated by , or ;")
@@ -392,6 +410,8 @@ def read_answers(path: str | Path, skip: Iterable[str] = ()) -> list[tuple[str, 
     twice = [head for head in kept.values() if [*kept.values()].count(head) > 1]
     if twice:
         raise ValueError(f"{path} has two columns {twice[0]!r}")
+    if not kept:
+        raise ValueError(f"{path} has no column of answers: behind the student stand w1, w2, …")
     students = []
     for line, row in table[1:]:
         if len(row) > len(heads):
@@ -399,6 +419,8 @@ def read_answers(path: str | Path, skip: Iterable[str] = ()) -> list[tuple[str, 
                 f"{path}, line {line}: {len(row)} cells, but {len(heads)} columns. A decimal comma in a file "
                 "that is separated by commas stands in quotes; or separate it by semicolons"
             )
+        for cell in (cell for cell, head in zip(row[1:], heads[1:], strict=False) if cell and not head):
+            raise ValueError(f"{path}, line {line}: {shown(cell)!r} stands in a column without a name")
         written = dict(enumerate(row))
         students.append((row[0] or f"({line})", {head: written.get(at, "") for at, head in kept.items()}))
     if not students:

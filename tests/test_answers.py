@@ -793,6 +793,22 @@ def test_a_fraction_is_exact() -> None:
     assert graded(w / 3.0, "w", "2/5").verdict == "WRONG"
 
 
+@pytest.mark.parametrize(("written", "decimals"), [("0", 4), ("0.00", 2), ("0", None)])
+def test_nothing_is_made_of_a_zero_to_which_all_rounds(written: str, decimals: int | None) -> None:
+    w = Value(0.5, name="w")
+    row = graded(0.5 * (1 - (w * 3.0).sigmoid()) ** 2, "w", written, decimals=decimals)
+    assert (row.verdict, row.causes) == ("WRONG", ())
+
+
+def test_a_product_is_no_power_of_ten() -> None:
+    w = Value(2.0, name="w")
+    for written in ("0.5*100", "5x102"):
+        assert graded(w * 0.5, "w", written).verdict == "unreadable"
+    for written in ("5.00*10**2", "5.00×10²", "5.00x10^2", "5.00·10^+2", "–5.00×10²"):
+        assert graded(w * (-500.0 if written[0] == "–" else 500.0), "w", written).verdict == "right"
+    assert graded(w * 0.05, "w", "5.00x10-2").verdict == "right"
+
+
 def test_decimals_say_to_how_many_the_numbers_were_rounded() -> None:
     w = Value(1.0, name="w")
     loss = w * -0.00759

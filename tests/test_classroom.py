@@ -151,6 +151,36 @@ def test_a_name_that_is_no_value(name, error, told):
         grade((W[0] * W[1] * w5).tanh(), [("Li", {name: "1"})])
 
 
+def test_two_names_of_one_value_and_points_that_are_none():
+    w = Value(0.4)
+    delta = w * 3.0
+    net = delta
+    with pytest.raises(ValueError, match=r"^net and delta are one value: it is asked for once"):
+        grade(net.sigmoid(), [("Li", {"net": "1", "delta": "1"})])
+    for most, told in ((float("nan"), "nan"), (float("inf"), "inf"), (-1.0, "-1")):
+        with pytest.raises(ValueError, match=f"^points are a number, 0 or more; those for w are {told}$"):
+            grade(net.sigmoid(), [("Li", {"w": "1"})], points={"w": most})
+
+
+def test_so_many_decimals_and_no_fewer_for_a_large_gradient():
+    w = Value(2.0)
+    loss = w * 12345.678912
+    written = {"12345.6789": 1.0, "12345.6799": 0.0, "12346": 0.0}
+    found = grade(loss, [(text, {"w": text}) for text in written])
+    assert {each.name: each.points for each in found.students} == written
+
+
+def test_own_numbers_that_are_huge_stop_nothing(net):
+    found = verdicts(net, net_o1="1e308", w5="1e308", net_h1="1e308", w1="-1e308")
+    assert found["net_o1"] == found["w1"] == "WRONG"
+
+
+def test_a_blank_is_no_mistake_and_not_right(net):
+    graded = grade(net["E"], [("Li", {"w5": ""})], names=net)
+    assert str(graded).endswith("no answer is wrong")
+    assert "<p>no answer is wrong</p>" in graded.html()
+
+
 def test_nothing_to_grade(net):
     with pytest.raises(ValueError, match="was given no answers"):
         grade(net["E"], [])
@@ -179,6 +209,10 @@ def test_files_as_spreadsheets_write_them(tmp_path, encoding, text):
         ("student\nLi\n", "a.csv has one column: behind the student stand w1, w2, …, separated by , or ;"),
         ("student,w5,w5\nLi,1,2\n", "a.csv has two columns 'w5'"),
         ('student,w5\nLi,"' + "1" * 200000 + '"\n', "a.csv, line 2: field larger than field limit (131072)"),
+        ('student;w5\n"Li;0,1\nWang;0,2\n', "a.csv, line 3: unexpected end of data; a quote begins …"),
+        ("student;;\nLi;;\n", "a.csv has no column of answers: behind the student stand w1, w2, …"),
+        ("student;w5;\nLi;0,1;\nWang;0,2;x\n", "a.csv, line 3: 'x' stands in a column without a name"),
+        ("sep=;\n", "a.csv is empty: "),
         ("student,w5\n\n", "a.csv has columns and no student: each has a line"),
         ("student,w5\nLi,1\nWang,0,0822\n", "a.csv, line 3: 3 cells, but 2 columns. A decimal comma …"),
     ],
@@ -188,6 +222,11 @@ def test_a_file_that_is_no_such_table(tmp_path, monkeypatch, text, told):
     Path("a.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=f"^{re.escape(told.removesuffix('…'))}"):
         read_answers("a.csv")
+
+
+def test_lines_of_excel_and_inside_of_a_cell(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'sep=,\r\nstudent,w5,\r\n"Li\nFei","0,1",\r\n')
+    assert read_answers(tmp_path / "a.csv") == [("Li Fei", {"w5": "0,1"})]
 
 
 # ------------------------------------------------------------------------------------------ the command
@@ -256,6 +295,15 @@ def test_names_are_data_in_the_page(net):
 def test_grade_called_wrongly(capsys, call, told):
     assert cli.main(["grade", *call.split()]) == 2
     assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_heading_is_data_in_an_error(folder, capsys):
+    (folder / "answers.csv").write_text("student;\x1b[2J\nLi;1\n", encoding="utf-8")
+    for points in ("w=2", "x"):
+        assert cli.main(["grade", "net.py", "answers.csv", "--points", points]) == 2
+        told = capsys.readouterr().err
+        assert "\\x1b[2J" in told
+        assert "\x1b" not in told
 
 
 def test_sheet_and_key_come_from_the_picture(folder, capsys):

@@ -486,6 +486,13 @@ def test_input_that_is_no_text_ends_the_session() -> None:
     assert out.getvalue().endswith("error: the commands are no utf-8 text: the session ends\n")
 
 
+def test_a_session_without_any_input_ends(monkeypatch, capsys) -> None:
+    loss, _ = written_out()
+    monkeypatch.setattr("sys.stdin", None)
+    assert step(loss, {}) == 0
+    assert capsys.readouterr().out.endswith("(microbp 0/27) \n")
+
+
 def test_refused_commands_are_counted() -> None:
     loss, _ = written_out()
     out = io.StringIO()

@@ -59,12 +59,18 @@ def test_a_wrong_answer_gets_its_mistake_and_another_try(capsys):
         (["quit", "2"], "Go on later with: microbp learn --from 1"),
         ([], "Go on later with: microbp learn --from 1"),
         (["", "2"], "leaves w.grad = 2."),
+        (["？"], "∂y/∂w = 2\n\nEvery line was computed again"),
         (["two"], "'two' is not read as a number"),
     ],
 )
 def test_what_may_be_typed_in_place_of_a_number(capsys, lines, told):
     assert learn(ask=typed(*lines)) >= 11
     assert told in capsys.readouterr().out
+
+
+def test_the_last_zero_of_three_digits_may_be_missing():
+    assert learn(10, ask=typed("-0.024")) == 2
+    assert learn(10, ask=typed("-0.0241", "-0.02", "abc")) == 3
 
 
 def test_a_derivation_costs_the_first_try(capsys):
@@ -79,6 +85,16 @@ def test_the_command_reads_stdin_and_speaks_chinese(capsys, monkeypatch):
     assert "第 6 步，共 12 步：两条路径" in out
     assert "∂y/∂w = 12\n正确。在 microbp 中：y.backward() 之后 w.grad = 12。" in out
     assert out.endswith("共 12 步，答对 1 步，其中 1 步一次答对。\n")
+
+
+def test_an_input_that_is_closed_or_in_another_encoding(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert cli.main(["learn", "--from", "6"]) == 1
+    assert "Go on later with: microbp learn --from 6" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("退出\n".encode("gbk")), encoding="utf-8"))
+    assert cli.main(["learn"]) == 2
+    told = "microbp: error: what was typed is not in utf-8, the encoding of stdin\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_step_that_there_is_not(capsys):

@@ -140,16 +140,17 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
         raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
     is_text, text = isinstance(written, str), "" if written is None else str(written)
     if is_text:
-        text = unicodedata.normalize("NFKC", text).strip().replace("−", "-")
+        text = re.sub("(?<=10)(?=[⁺⁻⁰¹²³⁴-⁹])", "^", text)  # 10² is not 102
+        text = re.sub("[−–]", "-", unicodedata.normalize("NFKC", text).strip())
         text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
-        text = re.sub(r"\s*[×*·x]\s*10\s*(\^|\*\*)?\s*(?=[-+\d])", "e", text)
+        text = re.sub(r"\s*[×*·x]\s*10\s*((\^|\*\*)\s*(?=\d)|(\^|\*\*)?\s*(?=[-+]))", "e", text)
     try:
         number = Fraction(text.replace(" ", "")) if "/" in text else Decimal(text)
         value = float(number)
     except (ArithmeticError, ValueError):
         return written if text else None, (np.nan, 0.0, False, False, False)
     if decimals is not None:
-        return written, (value, 0.5 * 10.0**-decimals, True, False, True)
+        return written, (value, 0.5 * 10.0**-decimals, True, True, True)
     if isinstance(number, Fraction) or not number or not math.isfinite(value):
         return written, (value, 0.0, False, False, True)
     _, digits, exponent = (number if is_text else number.normalize()).as_tuple()

@@ -151,7 +151,7 @@ def _instead(net: Structure, factor: Factor) -> Iterator[tuple[tuple[str, Any], 
     known = {0.0, 1.0, factor.number}
     if rule is not None or factor.row or factor.number != 1.0:
         yield ("missing", ""), 1.0
-        yield ("twice", ""), factor.number**2
+        yield ("twice", ""), factor.number * factor.number
     for kind, compute in ways.items():
         with suppress(ArithmeticError, ValueError):
             number = compute()

@@ -155,6 +155,8 @@ class _Search:
             away = abs(np.log(scores / self.score))  # nan for another sign
             others = [((width < away) & (away < reach)).sum() / reach for reach in (0.5, 0.05, 0.005)]
             self.accidents += float(max(others) * width ** min(3, max(1, self.claim.ratios)))
+        else:  # what is not 0 and is rounded to it
+            self.accidents += float(((scores != 0.0) & (abs(scores) <= self.width)).sum())
 
     # ------------------------------------------------------------------------------------- matches
     def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> Causes:

@@ -13,6 +13,7 @@ from microbp.demo.report import write
 from microbp.errors import NoGradientError
 from microbp.files import write_file
 from microbp.lessons import LESSONS, learn
+from microbp.safe import shown
 
 __all__ = ["GRADE", "LEARN"]
 
@@ -35,7 +36,10 @@ def _asked(prompt: str) -> str | None:
     """What is typed, or stands on the next line of stdin; None at its end."""
     write(prompt, end="")
     sys.stdout.flush()
-    line = sys.stdin.readline()
+    try:
+        line = "" if sys.stdin is None else sys.stdin.readline()  # None where it was closed by the shell
+    except UnicodeDecodeError as error:
+        raise CommandError(f"what was typed is not in {error.encoding}, the encoding of stdin") from None
     if not line:
         write("")
         return None
@@ -115,7 +119,7 @@ def _points(given: list[str], names: list[str]) -> dict[str, float]:
         try:
             points |= dict.fromkeys([name] if name else names, float(worth.replace(",", ".")))
         except ValueError:
-            told = f"--points {text}: points are a number, as in --points 2 or --points {names[0]}=2"
+            told = f"--points {text}: points are a number, as in --points 2 or --points {shown(names[0])}=2"
             raise CommandError(told) from None
     return points
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from microbp.safe import shown
 from microbp.spelling import did_you_mean
 
 __all__ = ["Command", "CommandError", "Result", "as_json", "destination", "nearest", "writing"]
@@ -80,10 +81,10 @@ def nearest(kind: str, word: str, known: Iterable[str]) -> str:
     "there is no command 'xyz'. There are: demo, draw"
     """
     names = list(known)
-    shown = ", ".join(names[:MOST]) + ", …" * (len(names) > MOST)
+    listed = ", ".join(map(shown, names[:MOST])) + ", …" * (len(names) > MOST)
     near = did_you_mean(word, names)
     meant = f"; {near}" if near else "."
-    return f"there is no {kind} {word!r}{meant} There are: {shown}"
+    return f"there is no {kind} {word!r}{meant} There are: {listed}"
 
 
 def destination(args: argparse.Namespace, suffixes: Sequence[str]) -> Path:

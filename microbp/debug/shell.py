@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import cmd
+import io
 import linecache
 import re
 import sys
@@ -107,6 +108,8 @@ class Shell(cmd.Cmd):
         self, trace: Trace, loss: Value | None = None, names: Mapping[str, Any] | None = None,
         commands: Iterable[str] = (), stdin: IO[str] | None = None, stdout: IO[str] | None = None,
     ) -> None:  # fmt: skip
+        if stdin is None and sys.stdin is None and isinstance(builtins.input, BuiltinFunctionType):
+            stdin = io.StringIO()  # the shell has closed it: there is no command
         asks = stdin is None and stdout is None
         at_terminal = asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
         #: Whether a person types: then there is history and completion, and an empty line repeats. A
