@@ -151,7 +151,7 @@ class Functional:
     def _defined(function: str, source: str, plan: Plan, namespace: Any) -> Callable[..., Any]:
         made = defined(source)
         made["np"] = namespace
-        made.update({word: namespace.constant(held) for word, held in plan.constants.items()})
+        made.update({word: namespace.constant(held) for word, held in plan.constants.values()})
         found: Callable[..., Any] = made[function]
         return found
 
