@@ -64,7 +64,11 @@ class _MLP(base.BaseEstimator):  # type: ignore[misc, name-defined]
         net = MLP(X.shape[1], widths, activation=activation, init="xavier", seed=seed)
         apart = self.validation_fraction if self.early_stopping else None
         left = len(X) - round((apart or 0.0) * len(X))
-        size = min(200 if self.batch_size == "auto" else int(self.batch_size), left)
+        size = 200 if self.batch_size == "auto" else self.batch_size
+        size = min(int(size), left) if isinstance(size, int | np.integer) else 0
+        if size < 1:
+            told = f"batch_size={self.batch_size!r} and validation_fraction={self.validation_fraction!r}"
+            raise ValueError(f"a batch has a whole number of samples, from 1 up: {told} do not say how many")
         self.history_ = fit(
             net, X, Y, loss=loss, epochs=self.max_iter, batch_size=size, seed=seed, validation=apart,
             patience=self.n_iter_no_change if self.early_stopping else None, progress=False,

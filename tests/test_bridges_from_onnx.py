@@ -109,6 +109,7 @@ CASES: list[tuple[str, tuple[int, ...], list[Any], dict[str, Any]]] = [
     ("LayerNormalization", (2, 3), [np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.0, 1.0])], {}),
     ("InstanceNormalization", (2, 2, 3), [np.array([1.5, 2.0]), np.array([0.5, 0.0])], {}),
     ("Flatten", (2, 3, 2), [], {"axis": 2}), ("Flatten", (2, 3), [], {"axis": 0}),
+    ("Flatten", (2, 3, 2), [], {"axis": -1}), ("Flatten", (2, 3, 2), [], {"axis": -3}),
     ("Reshape", (2, 3, 2), [ints(0, -1)], {}), ("Transpose", (2, 3, 2), [], {"perm": [2, 0, 1]}),
     ("Concat", (2, 3), [np.ones((2, 1))], {"axis": 1}), ("Squeeze", (2, 1, 3), [ints(1)], {}),
     ("Squeeze", (2, 1, 3), [], {}), ("Unsqueeze", (2, 3), [ints(0, 3)], {}),
@@ -157,6 +158,8 @@ def test_an_operator_has_the_values_of_onnx_and_the_measured_gradients(
         ("Slice", (4, 3), {"starts": [1], "ends": [3], "axes": [0]}, 9),
         ("Clip", (2, 3), {"min": -0.5, "max": 0.5}, 10),
         ("Pad", (2, 3), {"pads": [1, 0, 0, 2]}, 10),
+        ("Pad", (2, 4), {"pads": [0, -1, 0, 2]}, 10),
+        ("Pad", (2, 4), {"pads": [1, -1, 0, -2]}, 10),
     ],
 )
 def test_older_versions_of_operators(
@@ -200,6 +203,35 @@ def test_comparisons_choose_and_several_outputs_are_a_list() -> None:
     ]
     x = np.array([[1.0, -2.0, 0.5]])
     compared(lambda kind: model(nodes, {"x": (1, 3)}, {"limit": np.array([0.0])}, kind=kind), {"x": x})
+
+
+@pytest.mark.parametrize(("count", "opset"), [(2, 13), (3, 18)])
+def test_a_split_without_sizes_has_as_many_parts_as_outputs(count: int, opset: int) -> None:
+    names = [f"part{at}" for at in range(count)]
+    more = {"num_outputs": count} if opset >= 18 else {}
+    nodes = [helper.make_node("Split", ["x"], names, axis=1, **more)]
+    x = np.arange(8.0).reshape(2, 4)  # of three parts the last is empty
+    made = model(nodes, {"x": (2, 4)}, kind=np.float32, opset=opset)
+    said = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": x.astype(np.float32)})
+    for ours, theirs in zip(microbp.from_onnx(made)(x), said, strict=True):
+        assert np.shape(ours) == theirs.shape
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_whole_numbers_as_inputs_stay_whole() -> None:
+    nodes = [helper.make_node("Div", ["x", "two"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.INT64, [4]) for name in "xy")
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(ints(2), "two")])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    said = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": ints(-3, -1, 3, 5)})[0]
+    net = microbp.from_onnx(made)
+    assert net(ints(-3, -1, 3, 5)).tolist() == net([-3.0, -1.0, 3.0, 5.0]).tolist() == said.tolist()
+
+
+def test_a_model_without_outputs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    with pytest.raises(ValueError, match="from_onnx: the model has no outputs"):
+        microbp.from_onnx(tmp_path / "empty.onnx")
 
 
 # ------------------------------------------------------------------------------------- a whole net

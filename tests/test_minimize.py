@@ -87,6 +87,35 @@ def test_a_bound_is_kept_and_has_no_standard_error() -> None:
     assert str(found).splitlines()[-1] == "at a bound, and left out of the Hessian: b"
 
 
+@pytest.mark.parametrize(("center", "held"), [(-1.0, True), (1.0, False)])
+def test_an_interior_point_method_ends_beside_a_bound(center: float, held: bool) -> None:
+    a = Value(2.0, "a")
+    data = center + np.array([-1.0, 0.0, 1.0])
+    told = {"bounds": [(0.0, None)], "method": "trust-constr", "squares": 3}
+    found = minimize(lambda x: (a - x) ** 2, [a], data, **told)
+    assert found.parameters["a"] == pytest.approx(max(center, 0.0), abs=1e-2)
+    assert (found.standard_errors["a"] is None) == held == ("at a bound" in str(found))
+
+
+def test_constraints_leave_no_standard_errors() -> None:
+    a = Value(2.0, "a")
+    above = {"type": "ineq", "fun": lambda theta: theta[0] - 1.0}
+    found = minimize(lambda: (a + 1.0) ** 2, [a], method="SLSQP", constraints=[above], squares=np.int64(3))
+    assert found.parameters["a"] == pytest.approx(1.0)
+    assert found.standard_errors == {"a": None}
+    assert "the Hessian does not tell what the constraints leave open" in str(found)
+
+
+def test_a_branch_that_samples_do_not_share_is_refused_not_fitted() -> None:
+    a, b = Value(1.0, "a"), Value(2.0, "b")
+    x = np.linspace(0.0, 1.0, 5)
+    with pytest.raises(microbp.BranchChanged, match="sample 3 goes another way"):
+        minimize(lambda x: ((a if x > 0.5 else b) * x - 3.0) ** 2, [a, b], x)
+    assert (a.data, b.data) == (1.0, 2.0)
+    shared = minimize(lambda x: ((a if x >= 0.0 else b) * x - 3.0 * x) ** 2 + (b - 1.0) ** 2, [a, b], x)
+    assert shared.parameters == pytest.approx({"a": 3.0, "b": 1.0}, abs=1e-4)
+
+
 def test_a_flat_cost_says_that_it_tells_nothing() -> None:
     a, b = Value(1.0, "a"), Value(1.0, "b")
     found = minimize(lambda x: (a + b - x) ** 2, [a, b], np.array([1.0, 3.0, 5.0]), squares=3)
@@ -146,14 +175,19 @@ def _wrong(**changes: Any) -> Any:
         ({"method": "BFGS", "bounds": {"b": (0, 1)}}, "BFGS takes no bounds; those that do are L-BFGS-B"),
         ({"bounds": {"bb": (0, 1)}}, "no parameter is called 'bb'; did you mean 'b'?"),
         ({"bounds": [(0, 1)]}, "there are 3 parameters, but 1 bounds"),
-        ({"bounds": {"b": 3.0}}, "the bounds of b are a pair, not 3.0"),
+        ({"bounds": {"b": 3.0}}, r"the bounds of b are a pair, \(low, high\), not 3.0"),
         ({"bounds": {"b": (2, 3)}}, r"b starts at 1, outside of its bounds \(2, 3\)"),
+        ({"bounds": {"b": (3, 0)}}, r"the bounds of b are a pair, \(low, high\), not \(3, 0\)"),
+        ({"bounds": {"b": ("low", 0)}}, r"the bounds of b are a pair, \(low, high\), not \('low', 0\)"),
+        ({"squares": True}, "squares is how many squared residuals there are, not True"),
         ({"squares": 0}, "squares is how many squared residuals there are, not 0"),
         ({"data": T}, "data has 1 array, one for each argument of loss, but: missing a required"),
         ({"data": None}, "data has 0 arrays, one for each argument of loss, but: missing"),
         ({"data": (T, Y[:3])}, r"an entry for each sample, but the shapes \(25,\), \(3,\)"),
         ({"data": (T, np.where(T > 3.9, np.nan, Y))}, r"array 1 of data is nan at \[24\]"),
         ({"data": {"t": T}}, "loss takes y, which is not in the data; it has t"),
+        ({"params": [Value(1.0, "a"), Value(2.0, "a")]}, "two parameters are called 'a'; give a dict"),
+        ({"params": [Value(np.nan, "a")]}, "minimize: a starts at nan"),
         ({"params": []}, "minimize: there are no parameters"),
         ({"params": [Value(1.0) + 1.0]}, "computed by add.*, not a leaf"),
         ({"loss": Value(1.0)}, "loss is a function that computes the loss of a sample, not Value"),

@@ -113,3 +113,6 @@ def test_what_does_not_fit_is_told() -> None:
         net.predict([[1.0, 2.0, 3.0], [1.0, 2.0, "x"]])
     with pytest.raises(TypeError, match="a net can be called; Module has no __call__"):
         Module().predict(X)
+    with pytest.raises(ValueError, match=r"inputs\[0, 1\] is masked; fill it in, or leave its sample out"):
+        net.predict(np.ma.array(X[:2], mask=[[False, True, False], [False, False, False]]))
+    assert np.array_equal(net.predict(np.ma.array(X[:2])), net.predict(X[:2]))

@@ -147,6 +147,11 @@ def test_what_does_not_fit_is_told() -> None:
         ValueRegressor(growth).fit(X, [0.0, 1.0])
     with pytest.raises(ValueError, match="no activation is called 'rleu'; did you mean 'relu'"):
         MLPClassifier(activation="rleu").fit(X, ["a", "b"])
+    for size in (0, "all", 2.5):
+        with pytest.raises(ValueError, match=f"whole number of samples, from 1 up: batch_size={size!r} and"):
+            MLPClassifier(batch_size=size).fit(X, ["a", "b"])
+    with pytest.raises(ValueError, match=r"validation_fraction=1.0 do not say how many"):
+        MLPRegressor(early_stopping=True, validation_fraction=1.0).fit(X, [0.0, 1.0])
 
 
 def test_a_missing_scikit_learn_is_told() -> None:

@@ -425,6 +425,8 @@ BAD = [
     ({"X": np.empty((2, 0)), "Y": [1, 1]}, ValueError, "fit: X is empty; its shape is (2, 0)"),
     ({"X": 3.0}, TypeError,
      "fit: X is a list or an array with an entry for each sample, not one number"),
+    ({"X": np.ma.array(np.ones((2, 2)), mask=np.eye(2)), "Y": [1, 1]}, ValueError,
+     "fit: X has masked entries; fill them in, or leave their samples out"),
     ({"X": [[1.0, 2.0], [3.0]], "Y": [1, 1]}, ValueError, "fit: the rows of X are of unequal length"),
     ({"X": [[1.0, 2.0], [3.0, math.nan], [math.inf, 0.0]], "Y": [1, 1, 1]}, ValueError,
      "fit: X[1, 1] is nan, the first of 2 that are not finite; fill them in, or leave their samples out"),

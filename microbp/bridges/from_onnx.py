@@ -8,7 +8,7 @@ once. The operators: https://onnx.ai/onnx/operators/
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
 from itertools import product
 from pathlib import Path
@@ -46,9 +46,12 @@ __all__ = ["OnnxNet", "from_onnx"]
 
 #: Inputs of operators that are no parameters although they are stored like such.
 STATISTICS = {"BatchNormalization": (3, 4), "Clip": (1, 2), "Pad": (2,)}
+#: The types of whole numbers.
+WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
 WRONG = {
     "model": "from_onnx() takes the path of an .onnx file, or a model, not {0!r}",
     "file": "from_onnx: {0} is no ONNX model: {1}",
+    "empty": "from_onnx: the model has no outputs",
     "lacking": "from_onnx: this model needs what is not known here: {0}",
     "parameters": "from_onnx: the model stores no numbers called {0!r}; {1}",
     "count": "this net takes {0} inputs ({1}), not {2}",
@@ -83,9 +86,11 @@ class OnnxNet(Module):
         constants: Mapping[str, Any],
         weights: Mapping[str, Array],
         opset: int,
+        whole: Collection[str] = (),
     ) -> None:
         self._steps, self._inputs, self._outputs = tuple(steps), dict(inputs), tuple(outputs)
         self._constants, self._weights, self._opset = dict(constants), dict(weights), opset
+        self._whole = frozenset(whole)  # the inputs that are declared as whole numbers
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs as the model has them: one Array, or a list of them where it has several.
@@ -98,7 +103,7 @@ class OnnxNet(Module):
         if len(inputs) != len(self._inputs):
             names = ", ".join(self._inputs)
             raise ValueError(WRONG["count"].format(len(self._inputs), names, len(inputs)))
-        given = [_array(x) for x in inputs]
+        given = [_array(x, name in self._whole) for name, x in zip(self._inputs, inputs, strict=True)]
         lone = len(given) == 1 and self._is_sample(given[0])
         known = {**self._constants, **self._weights}
         for (name, shape), x in zip(self._inputs.items(), given, strict=True):
@@ -201,6 +206,9 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
             known = [each for each in stored if stored[each].dtype == float]
             hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
             raise ValueError(WRONG["parameters"].format(name, hint))
+    for step in steps:
+        if step.operator == "Split":  # before version 18 only the outputs say how many they are
+            step.attributes.setdefault("num_outputs", len(step.outputs))
     # Before version 13 these had another axis, and flattened what stands behind it.
     old = {"Softmax", "LogSoftmax"} if opset < 13 else set()
     steps = [
@@ -213,6 +221,7 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
         {name: held for name, held in stored.items() if name not in chosen},
         {name: array(stored[name], name=name) for name in stored if name in chosen},
         opset,
+        [each.name for each in graph.input if each.type.tensor_type.elem_type in WHOLE],
     )
 
 
@@ -229,6 +238,8 @@ def _loaded(onnx: Any, model: Any) -> Any:
             raise ValueError(WRONG["file"].format(model, error)) from None
     if not isinstance(model, onnx.ModelProto):
         raise TypeError(WRONG["model"].format(model))
+    if not model.graph.output:
+        raise ValueError(WRONG["empty"])
     return model
 
 
@@ -284,10 +295,15 @@ def _told(shape: tuple[int | None, ...] | None) -> str:
     return f"({', '.join(words)}{',' * (len(words) == 1)})"
 
 
-def _array(x: Any) -> Any:
-    """An input: floats as they are; what has Values in it as an Array of Values."""
+def _array(x: Any, whole: bool) -> Any:
+    """An input: floats as they are, whole numbers as asked; what has Values in it as an Array of Values."""
     held = np.asarray(x, dtype=object) if holds_values(x) else np.asarray(x)
-    return array(held) if held.dtype == object else held.astype(float) if held.dtype.kind in "fiu" else held
+    if held.dtype == object:
+        return array(held)
+    if held.dtype.kind not in "fiu":
+        return held
+    whole = whole and bool(np.all(np.isfinite(held) & (held == np.rint(held))))
+    return held.astype(np.int64 if whole else float)
 
 
 # ------------------------------------------------------------------------------------ along an axis
@@ -520,8 +536,8 @@ def _split(
 ) -> list[Any]:
     length, given = x.shape[axis], split if sizes is None else sizes
     if given is None:
-        each = -(-length // (num_outputs or 1))
-        ends = [*range(each, length, each)]
+        count = num_outputs or 1
+        ends = [min(-(-length // count) * place, length) for place in range(1, count)]
     else:
         ends = np.cumsum(_ints(given))[:-1].tolist()
     return [*np.split(x, ends, axis)]
@@ -540,7 +556,10 @@ def _pad(x: Any, pads_input: Any = None, value: Any = 0.0, axes: Any = None, *, 
             raise NotImplementedError(f"its mode is {mode!r}; known are constant, reflect and edge")
         by: Any = mode
         return np.ravel(x)[np.pad(places, widths, mode=by)]
-    found = np.pad(places, widths, constant_values=np.size(x))
+    cut = [slice(max(-before, 0), max(size + min(after, 0), 0))
+           for size, (before, after) in zip(np.shape(x), widths, strict=True)]  # fmt: skip
+    wide = np.maximum(widths, 0)
+    found = np.pad(places[tuple(cut)], wide, constant_values=np.size(x))
     return np.append(np.ravel(x), 0.0 if value is None else value)[found]
 
 
@@ -553,7 +572,7 @@ def _cast(x: Any, like: Any = None, *, to: int = 1, **_: Any) -> Any:
     """To whole numbers and truth values only what is plain; a float stays what it is."""
     if like is not None:
         to = 7 if like.dtype.kind in "iu" else 9 if like.dtype == bool else 1
-    kind = {9: bool} | dict.fromkeys((2, 3, 4, 5, 6, 7, 12, 13), np.int64)
+    kind = {9: bool} | dict.fromkeys(WHOLE, np.int64)
     if holds_values(x):
         if to in kind:
             raise NotImplementedError("it makes a whole number or a truth value of what is computed")
@@ -653,7 +672,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "BatchNormalization": _batch_norm, "LayerNormalization": _layer_norm,
     "InstanceNormalization": _instance_norm,
     # -------------------------------------------------------------------------------------- shapes
-    "Flatten": lambda x, axis=1: x.reshape(math.prod(x.shape[: axis % (x.ndim + 1)]), -1),
+    "Flatten": lambda x, axis=1: x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:])),
     "Reshape": _reshape, "Transpose": lambda x, perm=None: np.transpose(x, perm),
     "Concat": lambda *several, axis: np.concatenate(several, axis=axis), "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze, "Slice": _slice, "Split": _split, "Pad": _pad,

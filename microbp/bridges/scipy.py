@@ -51,6 +51,7 @@ NOTES = {
         "parameters",
     "bent": "no standard errors: this is no minimum, or a flat one: the smallest eigenvalue of the Hessian "
         "is {least:.3g}",
+    "constraints": "no standard errors: the Hessian does not tell what the constraints leave open",
     "bound": "at a bound, and left out of the Hessian: {names}",
     "failed": "NOT FOUND: {message}",
 }  # fmt: skip
@@ -132,20 +133,25 @@ def minimize(
     the covariance is 2σ²·H⁻¹; else a negative log-likelihood, and it is H⁻¹ (Efron and Hinkley 1978, the
     observed information). A parameter at a bound has none.
 
-    Raises ImportError where SciPy is missing, ValueError and TypeError for what does not fit, and what the
-    replay of ``loss`` raises where it has no value.
+    Raises ImportError where SciPy is missing, ValueError and TypeError for what does not fit, BranchChanged
+    where an ``if`` of ``loss`` goes another way than when it was recorded (``select(c, a, b)`` stays in the
+    graph), and what the replay of ``loss`` raises where it has no value.
     """
     optimize = need("scipy.optimize", "scipy")
     named = _named(params.named_parameters() if isinstance(params, Module) else params, "minimize")
     names, values = [name for name, _ in named], [value for _, value in named]
-    for name, value in named:
+    for place, (name, value) in enumerate(named):
+        if name in names[:place]:
+            told = f"two parameters are called {shown(repr(name))}; give a dict, with a name for each"
+            raise ValueError(f"minimize: {told}")
         if not value.requires_grad:
             raise ValueError(f"minimize: {shown(name)} is frozen (requires_grad is False); leave it out")
     if method not in METHODS:
         hint = did_you_mean(method, METHODS) or f"there are {', '.join(METHODS)}"
         raise ValueError(f"minimize: no method with gradients is called {shown(repr(method))}; {hint}")
     bounded, second = METHODS[method]
-    if squares is not None and (not isinstance(squares, int) or squares < 1):
+    whole = isinstance(squares, int | np.integer) and not isinstance(squares, bool)
+    if squares is not None and (not whole or squares < 1):
         raise ValueError(f"minimize: squares is how many squared residuals there are, not {squares!r}")
     start = np.array([each.data for each in values])
     limits = _limits(bounds, names, start)
@@ -160,8 +166,13 @@ def minimize(
     theta = np.array(found.x, dtype=float)
     cost, gradient = problem.cost(theta)
     hessian = problem.hessian(theta, limits)
-    free = (limits[:, 0] < theta) & (theta < limits[:, 1])
+    # An interior point method ends beside a bound: it is the bound that stops Newton's step to the minimum.
+    curved = np.where(np.diag(hessian) > 0.0, np.diag(hessian), np.inf)
+    beyond = theta - gradient / curved
+    free = (limits[:, 0] < np.minimum(theta, beyond)) & (np.maximum(theta, beyond) < limits[:, 1])
     covariance, notes = _covariance(hessian, free, cost, squares)
+    if options.get("constraints"):
+        covariance, notes = np.full_like(hessian, np.nan), [NOTES["constraints"]]
     if not free.all():
         held = ", ".join(name for name, inside in zip(names, free, strict=True) if not inside)
         notes.append(NOTES["bound"].format(names=held))
@@ -183,7 +194,9 @@ class _Problem:
 
     def __init__(self, loss: Callable[..., Any], params: Sequence[Value], arrays: Sequence[Floats]) -> None:
         self.loss, self.params, self.arrays = loss, params, arrays
-        self.program: Program = compile(loss, params=params).program(*(each[0] for each in arrays))
+        self.program: Program = compile(loss, params=params, checked=True).program(
+            *(each[0] for each in arrays)
+        )
         rows = [each.reshape(len(each), -1) for each in arrays]
         self.table = np.hstack(rows) if rows else np.empty((1, 0))
 
@@ -219,7 +232,7 @@ class _Problem:
 
         with _at(self.params, theta):
             given = (*(each[sample] for each in self.arrays), np.zeros(len(theta)))
-            program: Program = compile(slope, params=self.params).program(*given)
+            program: Program = compile(slope, params=self.params, checked=True).program(*given)
             return program
 
 
@@ -286,9 +299,16 @@ def _limits(bounds: Any, names: Sequence[str], start: Floats) -> Floats:
         if pair is not None:
             try:
                 low, high = pair
+                limits[place] = -np.inf if low is None else low, np.inf if high is None else high
+                told = limits[place, 0] <= limits[place, 1]
             except (TypeError, ValueError):
-                raise ValueError(f"minimize: the bounds of {shown(name)} are a pair, not {pair!r}") from None
-            limits[place] = -np.inf if low is None else low, np.inf if high is None else high
+                told = False
+            if not told:
+                raise ValueError(
+                    f"minimize: the bounds of {shown(name)} are a pair, (low, high), not {pair!r}"
+                )
+        if math.isnan(start[place]):
+            raise ValueError(f"minimize: {shown(name)} starts at nan")
         if not limits[place, 0] <= start[place] <= limits[place, 1]:
             told = f"starts at {start[place]:g}, outside of its bounds {pair!r}"
             raise ValueError(f"minimize: {shown(name)} {told}")

@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +73,11 @@ SINGLE = "the function computes in single precision: what agrees is known to a p
 WRONG_CALL = {
     "array function": "with gradient=, check_gradients() takes a function of an array, not {0!r}",
     "array": "check_gradients(f, x, gradient=g) takes the array at which, in x, not {0!r}",
+    "claim": "the gradient is an array of real numbers, not {0!r}",
+    "number": "with gradient=, the function returns a real number, not {0!r}; of several, check a weighted "
+        "sum",
+    "arguments": "check_gradients() calls a function of Values without arguments: {0}. Of a function of "
+        "plain arrays give the array and its gradient: check_gradients(f, x, gradient=g)",
     "shape": "the gradient has the shape {0}, the array {1}",
     "count": "the gradient is that of {0} arrays; the function takes {1}",
     "function": "check_gradients() takes a Value, or a function without arguments that returns one, "
@@ -223,16 +230,23 @@ def _called(scope: Mapping[str, Any], held: Any, otherwise: str) -> str:
     return next((name for name, each in scope.items() if each is held), otherwise)
 
 
+def _real(x: Any, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Real numbers as floats; TypeError, which says what they should have been, for anything else."""
+    if x is not None and not np.iscomplexobj(x):
+        with suppress(TypeError, ValueError):
+            return np.asarray(x, dtype=float)
+    raise TypeError(WRONG_CALL[what].format(x))
+
+
 def _claimed(function: Any, x: Any, gradient: Any, scope: Mapping[str, Any]) -> Claimed:
     """The claimed gradient of a function of one array of NumPy's."""
     if isinstance(function, Value) or not callable(function):
         raise TypeError(WRONG_CALL["array function"].format(function))
-    try:
-        at = np.array(x, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(WRONG_CALL["array"].format(x)) from None
-    claims = np.asarray(gradient(at.copy()) if callable(gradient) else gradient, dtype=float)
+    at = _real(x, "array").copy()
+    claims = _real(gradient(at.copy()) if callable(gradient) else gradient, "claim")
     y = function(at.copy())
+    if np.ndim(_real(y, "number")):
+        raise TypeError(WRONG_CALL["number"].format(y))
     floats = isinstance(y, np.generic | np.ndarray) and y.dtype.kind == "f"
     eps = float(np.finfo(y.dtype).eps) if floats else EPS
     arrays = {_called(scope, x, "x"): at}
@@ -277,6 +291,12 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     if not isinstance(loss, Value):
         if not callable(loss):
             raise TypeError(WRONG_CALL["function"].format(loss))
+        try:
+            signature(loss).bind()
+        except TypeError as error:
+            raise TypeError(WRONG_CALL["arguments"].format(error)) from None
+        except ValueError:
+            pass  # a function of C that does not tell
         function, loss, again = loss, loss(), loss()
         for y in (loss, again):
             if not isinstance(y, Value):

@@ -448,7 +448,10 @@ def _restored(captured: Captured, name: str, guards: Any, *options: Any) -> Prog
 
 # ------------------------------------------------------------------------------------ words and numbers
 def as_floats(inputs: Any) -> Floats:
-    """Numbers as a float array; TypeError for what is none."""
+    """Numbers as a float array; TypeError for what is none, ValueError for what is masked."""
+    if np.ma.is_masked(inputs):
+        at = np.argwhere(np.ma.getmaskarray(inputs))[0].tolist()
+        raise ValueError(f"inputs{at} is masked; fill it in, or leave its sample out")
     try:
         made = np.asarray(inputs)
     except ValueError:

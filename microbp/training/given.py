@@ -251,6 +251,8 @@ def _array(data: Any, name: str) -> Any:
         if not is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
             _refuse_not_finite(stored.blocks(), name)
         return stored
+    if np.ma.is_masked(data):
+        raise ValueError(f"fit: {name} has masked entries; fill them in, or leave their samples out")
     try:
         array = np.asarray(data)
     except ValueError:
