@@ -228,6 +228,15 @@ def test_whole_numbers_as_inputs_stay_whole() -> None:
     assert net(ints(-3, -1, 3, 5)).tolist() == net([-3.0, -1.0, 3.0, 5.0]).tolist() == said.tolist()
 
 
+def test_what_no_node_computes_is_told_when_it_is_read() -> None:
+    pool = helper.make_node("MaxPool", ["x"], ["y", "places"], kernel_shape=[2], name="pool")
+    with pytest.raises(NotImplementedError, match="from_onnx: the model gives 'places', which nothing"):
+        microbp.from_onnx(model([pool], {"x": (1, 1, 4)}))
+    late = [helper.make_node("Tanh", ["z"], ["y"], name="t"), helper.make_node("Exp", ["x"], ["z"])]
+    with pytest.raises(NotImplementedError, match=r"Tanh \(node 't'\) reads 'z', which nothing before it"):
+        microbp.from_onnx(model(late, {"x": (2,)}))
+
+
 def test_a_model_without_outputs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").write_bytes(b"")
     with pytest.raises(ValueError, match="from_onnx: the model has no outputs"):

@@ -368,6 +368,18 @@ def test_the_best_without_validation_are_those_that_the_lowest_cost_was_computed
     assert run(5)[2] not in (0.0, 1.0)
 
 
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    one, two = np.int64(1), np.int32(2)
+    settings = {"epochs": two, "seed": one, "batch_size": two, "threads": one}
+    histories = [
+        fit(MLP(2, [1], seed=1), [[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]], [1.0, 2.0, 0.0], progress=False,
+            loss="half_squared_error", **{word: kind(held) for word, held in settings.items()})
+        for kind in (int, np.asarray(1).dtype.type)
+    ]  # fmt: skip
+    assert histories[0].cost == histories[1].cost
+    assert len(histories[0].cost) == 2
+
+
 def test_the_best_of_several_steps_an_epoch_are_those_at_the_end_of_its_epoch():
     def run(epochs, **options):
         net = small()

@@ -53,6 +53,8 @@ WRONG = {
     "file": "from_onnx: {0} is no ONNX model: {1}",
     "empty": "from_onnx: the model has no outputs",
     "lacking": "from_onnx: this model needs what is not known here: {0}",
+    "absent": "from_onnx: {0} {1!r}, which nothing before it computes or stores that is known here; unknown "
+        "are further outputs than the first (but of Split), and sparse numbers",
     "parameters": "from_onnx: the model stores no numbers called {0!r}; {1}",
     "count": "this net takes {0} inputs ({1}), not {2}",
     "shape": "the input {0} has the shape {1}; this net takes {2}{3}",
@@ -206,9 +208,13 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
             known = [each for each in stored if stored[each].dtype == float]
             hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
             raise ValueError(WRONG["parameters"].format(name, hint))
+    given = {*stored, *(each.name for each in graph.input)}
     for step in steps:
+        _refuse_absent(step.inputs, given, f"{step} reads")
         if step.operator == "Split":  # before version 18 only the outputs say how many they are
             step.attributes.setdefault("num_outputs", len(step.outputs))
+        given |= {*(step.outputs if step.operator == "Split" else step.outputs[:1])}
+    _refuse_absent([each.name for each in graph.output], given, "the model gives")
     # Before version 13 these had another axis, and flattened what stands behind it.
     old = {"Softmax", "LogSoftmax"} if opset < 13 else set()
     steps = [
@@ -241,6 +247,12 @@ def _loaded(onnx: Any, model: Any) -> Any:
     if not model.graph.output:
         raise ValueError(WRONG["empty"])
     return model
+
+
+def _refuse_absent(names: Iterable[str], given: set[str], who: str) -> None:
+    for name in names:
+        if name and name not in given:
+            raise NotImplementedError(WRONG["absent"].format(who, name))
 
 
 def _trained(graph: Any, steps: Sequence[Step], stored: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,9 +70,9 @@ extension, _ = _loaded()
 
 def whole_threads(threads: Any, where: str) -> int:
     """A number of threads; ValueError for what is none."""
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+    if not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1:
         raise ValueError(f"{where}: threads is a whole number from 1 up, not {threads!r}")
-    return threads
+    return int(threads)
 
 
 class Machine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,9 +72,10 @@ class Settings:
         _ = self.cost
         for what, least in (("epochs", 1), ("seed", 0), ("threads", 1), ("batch_size", 1), ("patience", 1)):
             held = getattr(self, what)
-            whole = isinstance(held, int) and not isinstance(held, bool) and held >= least
+            whole = isinstance(held, Integral) and not isinstance(held, bool) and int(held) >= least
             if not whole and (held is not None or what in ("epochs", "seed", "threads")):
                 raise ValueError(f"fit: {what} is a whole number from {least} up, not {held!r}")
+            object.__setattr__(self, what, None if held is None else int(held))
         for what in ("penalty", "checkpoint_every", "clip", "tolerance"):
             if getattr(self, what) is not None:
                 zero = what in ("penalty", "checkpoint_every")
