@@ -447,10 +447,18 @@ def _restored(captured: Captured, name: str, guards: Any, *options: Any) -> Prog
 
 
 # ------------------------------------------------------------------------------------ words and numbers
+def masked(data: Any) -> list[list[int]]:
+    """The places of a masked array that are masked.
+
+    Without ``numpy.ma``: NumPy imports it when it is first asked for, and a fork copies an import's lock.
+    """
+    mask = getattr(data, "mask", False) if isinstance(data, np.ndarray) else False
+    return np.argwhere(np.broadcast_to(mask, np.shape(data))).tolist() if np.any(mask) else []
+
+
 def as_floats(inputs: Any) -> Floats:
     """Numbers as a float array; TypeError for what is none, ValueError for what is masked."""
-    if np.ma.is_masked(inputs):
-        at = np.argwhere(np.ma.getmaskarray(inputs))[0].tolist()
+    for at in masked(inputs):
         raise ValueError(f"inputs{at} is masked; fill it in, or leave its sample out")
     try:
         made = np.asarray(inputs)

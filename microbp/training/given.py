@@ -15,6 +15,7 @@ from microbp.engines import Batch, EagerEngine, Rows, Samples
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
 from microbp.optim import Optimiser
+from microbp.replay.program import masked
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.stored import Stored, is_lazy, is_stored
@@ -253,7 +254,7 @@ def _array(data: Any, name: str) -> Any:
         if not is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
             _refuse_not_finite(stored.blocks(), name)
         return stored
-    if np.ma.is_masked(data):
+    if masked(data):
         raise ValueError(f"fit: {name} has masked entries; fill them in, or leave their samples out")
     try:
         array = np.asarray(data)
