@@ -24,7 +24,7 @@ from microbp.graph import Graph
 from microbp.notebook import Shown
 from microbp.safe import safe, shown
 from microbp.sites import user_scope
-from microbp.spelling import did_you_mean
+from microbp.spelling import LANGUAGES, did_you_mean
 from microbp.spelling import language as spelled
 from microbp.sweeps import backward
 from microbp.tables import Table, number
@@ -32,7 +32,6 @@ from microbp.value import Value
 
 __all__ = ["Answer", "Grades", "Mistake", "Student", "grade", "read_answers"]
 
-LANGUAGES = ("en", "zh")
 #: By a key: in English, in Chinese.
 WORDS = {
     "title": ("students: {students}; {mean:g} of {most:g} points on average", "{students} 名学生，平均 {mean:g} 分，满分 {most:g} 分"),

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from microbp import Value, check_answers, explain
 from microbp.debug.words import sentence
 from microbp.demo.report import write
+from microbp.spelling import LANGUAGES
 from microbp.spelling import language as spelled
 
 __all__ = ["LESSONS", "Lesson", "learn"]
 
-LANGUAGES = ("en", "zh")
 #: The width of a text.
 WIDTH = 80
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["did_you_mean", "language"]
+__all__ = ["LANGUAGES", "did_you_mean", "language"]
+
+#: The languages of sentences for people, in the order in which their tables have them.
+LANGUAGES = ("en", "zh")
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from random import Random
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from microbp import Value, cross_entropy, dot, logsumexp
 from microbp.record import record
 from microbp.rules import RULES, TABLE, Rule
 
-__all__ = ["KINDS", "Drawn", "difference", "drawn"]
+__all__ = ["KINDS", "Drawn", "apart", "difference", "drawn", "eagerly"]
 
 #: Numbers that decide branches, vanish from products, or change a formula; beside those of a row's boxes.
 SPECIAL = [0.0, 1.0, -1.0, 2.0, 0.5, -2.5, 3.0]
@@ -320,6 +320,40 @@ def drawn(kind: str, seed: int) -> Drawn:
 
 
 # ------------------------------------------------------------------------------------------- comparison
+def eagerly(
+    program: Drawn, root: Callable[[int, list[Any]], Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The outputs of the eager engine, and its gradients by parameters, added up, and by inputs.
+
+    ``root(n, outputs)`` is what is differentiated of the sample n. None if not all of it is finite.
+    """
+    values, total, inputs, params = [], np.zeros(len(program.params)), [], program.params
+    for each in params:
+        each.grad = None
+    for n, row in enumerate(program.x):
+        leaves = [Value(float(each)) for each in row]
+        results = program.run(leaves)
+        cost = root(n, results)
+        if isinstance(cost, Value):
+            cost.backward()
+        values.append([each.data if isinstance(each, Value) else each for each in results])
+        total += [each.grad or 0.0 if each.requires_grad else 0.0 for each in params]
+        inputs.append([each.grad or 0.0 for each in leaves])
+        for each in params:
+            each.grad = None
+    found = np.array(values), total, np.array(inputs)
+    return found if all(np.isfinite(each).all() for each in found) else None
+
+
+def apart(pairs: Iterable[tuple[Any, Any]]) -> float:
+    """By how much two arrays of a pair differ at most, relatively to the larger of 1 and the number."""
+    differences = [0.0]
+    for a, b in pairs:
+        scale = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
+        differences.append(float(np.max(np.abs(np.subtract(a, b)) / scale, initial=0.0)))
+    return max(differences)
+
+
 def difference(program: Drawn, *, form: str, memory: float = 1 << 28) -> float:
     """By how much replay differs from the eager engine, relatively to the larger of 1 and the number.
 
@@ -328,22 +362,10 @@ def difference(program: Drawn, *, form: str, memory: float = 1 << 28) -> float:
     x, params = program.x, program.params
     sample = [Value(float(each), name=f"x{n}") for n, each in enumerate(x[0])]
     outputs = program.run(sample)
-    values, total, inputs = [], np.zeros(len(params)), []
-    for row in x:
-        leaves = [Value(float(each)) for each in row]
-        for each in params:
-            each.grad = None
-        results = program.run(leaves)
-        root = microbp.sum(results)
-        if isinstance(root, Value):
-            root.backward()
-        values.append([each.data if isinstance(each, Value) else each for each in results])
-        total += [each.grad or 0.0 if each.requires_grad else 0.0 for each in params]
-        inputs.append([each.grad or 0.0 for each in leaves])
-        for each in params:
-            each.grad = None
-    if not all(np.isfinite(each).all() for each in (values, total, inputs)):
+    eager = eagerly(program, lambda _, results: microbp.sum(results))
+    if eager is None:
         return 0.0
+    values, total, inputs = eager
     several = microbp.compile(outputs, inputs=sample, params=params, form=form, finite=False, memory=memory)
     whole = microbp.compile(
         microbp.sum(outputs), inputs=sample, params=params, form=form, finite=False, memory=memory
@@ -354,16 +376,13 @@ def difference(program: Drawn, *, form: str, memory: float = 1 << 28) -> float:
     if again.tobytes() != found.gradient.tobytes():
         return float("inf")
     pairs = [
-        (several(x), np.array(values)), (found.gradient, total), (found.inputs, np.array(inputs)),
-        (found.costs, np.array([sum(row, start=0.0) for row in values])),
+        (several(x), values), (found.gradient, total), (found.inputs, inputs),
+        (found.costs, np.array([sum(row, start=0.0) for row in values.tolist()])),
     ]  # fmt: skip
-    differences = [0.0]
     for a, b in pairs:
         if form == "straight" and len(x) == 1 and not (a + 0.0 == b + 0.0).all():
             return float("inf")
-        scale = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
-        differences.append(float(np.max(np.abs(a - b) / scale, initial=0.0)))
-    return max(differences)
+    return apart(pairs)
 
 
 def say(told: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from replay_programs import KINDS, Drawn, drawn
+from replay_programs import KINDS, Drawn, apart, drawn, eagerly
 
 import microbp
 from microbp import MLP, Program, Value
@@ -54,20 +54,10 @@ def difference(program: Drawn, namespace: Any = None) -> float:
     sample, params, x = [Value(float(each)) for each in program.x[0]], program.params, program.x
     outputs = program.run(sample)
     cotangents = rng.normal(size=(len(x), len(outputs)))
-    values, total, inputs = [], np.zeros(len(params)), []
-    for row, upstream in zip(x, cotangents.tolist(), strict=True):
-        leaves = [Value(float(each)) for each in row]
-        results = program.run(leaves)
-        root = microbp.dot(results, upstream)
-        if isinstance(root, Value):
-            root.backward()
-        values.append([each.data if isinstance(each, Value) else each for each in results])
-        total += [each.grad or 0.0 if each.requires_grad else 0.0 for each in params]
-        inputs.append([each.grad or 0.0 for each in leaves])
-        for each in params:
-            each.grad = None
-    if not all(np.isfinite(each).all() for each in (values, total, inputs)):
+    eager = eagerly(program, lambda n, results: microbp.dot(results, cotangents[n].tolist()))
+    if eager is None:
         return 0.0
+    values, total, inputs = eager
     compiled = microbp.compile(outputs, inputs=sample, params=params, finite=False)
     made, on = Functional(compiled.captured, "here"), namespace or OnNumpy()
     theta = np.array([each.data for each in params])
@@ -75,12 +65,9 @@ def difference(program: Drawn, namespace: Any = None) -> float:
     with np.errstate(all="ignore"):
         y = made.value(on)(x, theta, len(x))
         dx, dtheta = made.slopes(on)(np.concatenate([x, cotangents], axis=1), theta, len(x))
-    differences = [0.0]
-    for a, b in ((y, values), (dtheta, total), (dx[:, : x.shape[1]], inputs)):
-        assert np.shape(a) == np.shape(b)
-        scale = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
-        differences.append(float(np.max(np.abs(np.subtract(a, b)) / scale, initial=0.0)))
-    return max(differences)
+    pairs = [(y, values), (dtheta, total), (dx[:, : x.shape[1]], inputs)]
+    assert [np.shape(a) for a, _ in pairs] == [np.shape(b) for _, b in pairs]
+    return apart(pairs)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,13 +13,14 @@ import numpy as np
 from microbp.answers.claims import Claim
 from microbp.answers.search import Found, explained
 from microbp.answers.structure import Structure
-from microbp.answers.words import LANGUAGES, VERDICTS, Told, element, places_of, say, shape_of, shown
+from microbp.answers.words import VERDICTS, Told, element, places_of, say, shape_of, shown
 from microbp.check.report import Report
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
 from microbp.safe import readable
 from microbp.safe import shown as cut
 from microbp.sites import user_scope
+from microbp.spelling import LANGUAGES
 from microbp.tables import Cell, Table
 from microbp.value import Value, describe
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from microbp.cli.command import Command, Result
 from microbp.demo.report import write
+from microbp.spelling import LANGUAGES
 
 __all__ = ["COMMAND", "SHELLS"]
 
@@ -28,12 +29,11 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[_Option]:
     for each in parser._actions:
         if each.option_strings:
             told = (each.help or "").replace("%(default)s", str(each.default)).partition(";")[0]
+            # Languages may be written in many ways, so that they are no choices to argparse.
             choices = LANGUAGES if each.dest == "language" else tuple(map(str, each.choices or ()))
             yield _Option(tuple(each.option_strings), told, each.nargs != 0, choices)
 
 
-#: They may be written in many ways, so that they are no choices to argparse.
-LANGUAGES = ("en", "zh")
 Commands = Mapping[str, argparse.ArgumentParser]
 
 
