@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import math
 import operator
-import os
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +13,6 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import pytest
 
 import microbp
 from microbp import Module, Value, compiled
@@ -54,30 +50,12 @@ def bits(x: float | None) -> str | None:
     return None if x is None else struct.pack("<d", math.nan if math.isnan(x) else x).hex()
 
 
-def pure(test: Callable[..., None]) -> Callable[..., None]:
-    """A test of what is so of Values made in Python alone; where they are made in C it has a process without.
+def pure(test: Callable[..., None]) -> Callable[..., None] | None:
+    """A test of what is so of Values made in Python alone, which belongs to the run with ``MICROBP_PURE=1``.
 
     Nodes in C are no affair of the collector's, and nothing interrupts their passes.
     """
-    if extension is None:
-        return test
-
-    def in_python(request: pytest.FixtureRequest) -> None:
-        outside = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", request.node.nodeid],
-            cwd=request.config.rootpath, env={**outside, "MICROBP_PURE": "1"}, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
-        assert "1 passed" in done.stdout
-
-    def method_in_python(self: object, request: pytest.FixtureRequest) -> None:  # noqa: ARG001
-        in_python(request)
-
-    made = method_in_python if "self" in inspect.signature(test).parameters else in_python
-    made.__name__, made.__doc__, made.__module__ = test.__name__, test.__doc__, test.__module__
-    return made
+    return test if extension is None else None
 
 
 def live_values() -> int:
