@@ -260,7 +260,7 @@ def _object(held: Any) -> Any:
 
 
 def _part(draw: Random, array: Any) -> Any:
-    """An array, or a part of its rows and columns, perhaps transposed."""
+    """An array, or a part of its rows and columns, perhaps in another shape or transposed."""
     for axis in range(array.ndim):
         size, kind = array.shape[axis], draw.random()
         if kind < 0.25 and size > 1:
@@ -272,6 +272,9 @@ def _part(draw: Random, array: Any) -> Any:
             array = array[(slice(None),) * axis + (slice(None, None, -1),)]
     if array.ndim == 2 and draw.random() < 0.1:
         array = array[draw.randrange(array.shape[0])]
+    if draw.random() < 0.15:
+        sizes = [each for each in range(1, array.size + 1) if array.size % each == 0]
+        array = array.reshape(draw.choice(sizes), -1)
     return array.T if draw.random() < 0.3 else array
 
 

@@ -22,8 +22,8 @@ from microbp.native import extension
 from microbp.rules import RULES
 
 __all__ = [
-    "METHODS", "OPERATORS", "Centred", "bits", "here", "in_threads", "live_values", "planted", "pure",
-    "reproduced",
+    "METHODS", "OPERATORS", "Centred", "bits", "here", "in_threads", "live_values", "native", "planted",
+    "pure", "reproduced",
 ]  # fmt: skip
 
 #: The operations that are written with an operator between two operands, by their names in the table.
@@ -56,6 +56,11 @@ def pure(test: Callable[..., None]) -> Callable[..., None] | None:
     Nodes in C are no affair of the collector's, and nothing interrupts their passes.
     """
     return test if extension is None else None
+
+
+def native(test: Callable[..., None]) -> Callable[..., None] | None:
+    """A test of the C engine, which belongs to the run with it."""
+    return None if extension is None else test
 
 
 def live_values() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Centred
+from support import Centred, native
 
 import microbp
 from microbp import MLP, Value, data_of, fit, no_grad
@@ -574,7 +574,7 @@ def costly(found: Any) -> None:
     found.cost += 0.5
 
 
-@pytest.mark.skipif(microbp.engine().name != "native", reason=microbp.engine().why)
+@native
 @pytest.mark.parametrize("optimiser", [SGD, Adam, partial(SGD, momentum=0.9, nesterov=True), AdamW])
 @pytest.mark.parametrize("options", [{"batch_size": 10}, {}, {"penalty": 0.01, "batch_size": 7}], ids=str)
 def test_steps_in_c_are_those_in_python(monkeypatch: Any, optimiser: Any, options: Any) -> None:

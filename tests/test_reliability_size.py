@@ -29,11 +29,12 @@ def growing(work: Callable[[], object], times: int) -> bool:
     for _ in range(20):
         work()
     gc.collect()
+    gc.collect()  # what the first has freed may have held more
     blocks, files = sys.getallocatedblocks(), len(linecache.cache)
     for _ in range(times):
         work()
     gc.collect()
-    gc.collect()  # what the first has freed may have held more
+    gc.collect()
     return sys.getallocatedblocks() - blocks >= max(times, 500) or len(linecache.cache) - files >= 20
 
 

@@ -117,6 +117,14 @@ def lines(made: Program, function: str = "value_and_grad") -> list[str]:
     return [line.split("  # ")[0].strip() for line in body]
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (4, 1), (4,)])
+def test_the_gradient_of_an_array_that_is_used_in_another_shape(shape):
+    w = microbp.array([[0.1, 0.2], [0.3, 0.4]], name="W")
+    error, made = compared(lambda x: microbp.dot(w.reshape(shape).ravel(), x).tanh(), w.ravel(), batch(3, 4))
+    assert error <= 1e-12
+    assert made.form == "matrix"
+
+
 def test_a_net_becomes_the_matrices_of_its_layers():
     net = MLP(4, [3, 2], activation="tanh", seed=1)
     error, made = compared(lambda x: cross_entropy(net(x[:4]), x[4:]), net.parameters(), batch(5, 6))

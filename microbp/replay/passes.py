@@ -454,13 +454,13 @@ def _whole(target: Array, each: Contribution) -> Piece:
     """A contribution to all of an array, along the array's axes."""
     axes, lead = _covering(target, each.operand) or (), ("n",) if target.varies else ()
     piece = each.make((*lead, *axes))
-    if len(axes) == len(target.shape):
+    sizes = dict(zip(each.operand.axes, each.operand.held.shape, strict=True))
+    if tuple(sizes[axis] for axis in axes) == target.shape:
         renamed = {axis: f"p{at}" for at, axis in enumerate(axes)}
         return Piece(piece.tree, tuple(renamed.get(each, each) for each in piece.dims))
     if not any(axis in piece.axes for axis in axes):
         return piece
     layout = tuple(axis for axis in (*lead, *axes) if axis in axes or axis in piece.axes)
-    sizes = dict(zip(each.operand.axes, each.operand.held.shape, strict=True))
     lead = ("n",) if "n" in layout else ()
     tree = reshaped(full(piece, layout, {**sizes, "n": None}), *map(name, lead), *target.shape)
     return Piece(tree, (*lead, *Array("", target.shape).axes))

@@ -465,7 +465,7 @@ def as_floats(inputs: Any) -> Floats:
     except ValueError:
         raise ValueError("the rows of the inputs are of unequal length") from None
     if made.dtype.kind in "fiub":
-        return made.astype(float, copy=False)
+        return made.astype(float, order="C", copy=False)  # BLAS rounds a transpose in another way
     several = np.asarray(inputs, dtype=object)
     numbers = np.empty(several.shape)
     for place, each in np.ndenumerate(several):
