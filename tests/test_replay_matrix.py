@@ -515,6 +515,8 @@ def test_texts_as_numpy(rule):
     functions = {"np": np, "math": math, "FUNCTIONS": FUNCTIONS}
     for helper in helpers({*HELPERS, *FUNCTIONS}):
         exec(helper, functions)
+    places = (None, *range(len(rule.d)))
+    texts = [compile(code(rule, place, scope), rule.name, "eval") for place in places]
     for numbers in product(special, repeat=len(rule.args)):
         given = dict(zip(rule.args, numbers, strict=True))
         try:
@@ -523,9 +525,9 @@ def test_texts_as_numpy(rule):
         except (ArithmeticError, ValueError):
             continue
         arrays = {arg: np.array([each]) for arg, each in {**given, "y": y}.items()}
-        for place, want in zip((None, *range(len(rule.d))), wanted, strict=True):
+        for place, text, want in zip(places, texts, wanted, strict=True):
             with np.errstate(all="ignore"):
-                found = eval(code(rule, place, scope), functions, dict(arrays))
+                found = eval(text, functions, dict(arrays))
             near = pytest.approx(want, rel=1e-12, abs=1e-300, nan_ok=True)
             assert np.broadcast_to(found, 1)[0] == near, (place, given)
 
