@@ -348,6 +348,8 @@ class Expression:
         >>> parse("total(w * x) * w", {"w", "x"}, "row", many=True).loose(["w", "x"])
         ['w']
         """
+        if self.names.isdisjoint(elements):
+            return []
         outside = ast.walk(ast.parse(self.hoist(elements, {}), mode="eval"))
         names = {each.id for each in outside if isinstance(each, ast.Name)}
         return [each for each in elements if each in names]
@@ -372,20 +374,21 @@ def parse(
     """
     scope, where = sorted(names) + sorted(CONSTANTS), f"rule {shown(row)}: {shown(repr(text))}"
     try:
-        tree: ast.expr | None = ast.parse(text, mode="eval").body
+        tree: ast.expr = ast.parse(text, mode="eval").body
     except (SyntaxError, TypeError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise RuleError(f"{where} is not an expression: {reason}") from None
     except (RecursionError, MemoryError):  # of Python's own parser
-        tree = None
-    if tree is None or _depth(tree) > DEEPEST:
-        raise RuleError(f"{where} is nested too deeply: {DEEPEST} levels at most, where a + b + c has two")
+        raise _too_deep(where) from None
     used: set[str] = set()
-    _check(tree, where, scope, many, used, condition)
-    if any(isinstance(each, ast.Constant) and type(each.value) is int for each in ast.walk(tree)):
+    if _check(tree, where, scope, many, used, condition):
         tree = _Floats().visit(tree)
         text = ast.unparse(tree)
     return Expression(text, frozenset(used), tree)
+
+
+def _too_deep(where: str) -> RuleError:
+    return RuleError(f"{where} is nested too deeply: {DEEPEST} levels at most, where a + b + c has two")
 
 
 #: What Python computes for each operator.
@@ -396,26 +399,31 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 def _check(
-    node: ast.expr, where: str, scope: list[str], many: bool, used: set[str], condition: bool = False
-) -> None:
-    """Refuse what is not in the language; ``condition`` says which of the two has to stand here."""
+    node: ast.expr, where: str, scope: list[str], many: bool, used: set[str], condition: bool = False,
+    level: int = 0,
+) -> bool:
+    """Whether there are whole numbers in it; RuleError for what is not in the language.
+
+    ``condition`` says whether one has to stand here or a number, ``level`` how deep it is here.
+    """  # fmt: skip
+    if level > DEEPEST:
+        raise _too_deep(where)
     judges = isinstance(node, ast.Compare | ast.BoolOp)
     if judges and not condition:
         word = _word(node)
         raise RuleError(f"{where} uses {word!r} as a number; write '1.0 if {word} else 0.0'")
     if condition and not judges:
         raise RuleError(f"{where} uses {_word(node)!r} as a condition; compare it with a number")
-    children: list[ast.expr]
+    children, conditions = list[ast.expr](), list[ast.expr]()
     match node:
         case ast.Constant(value=value):
             if type(value) not in (int, float):
                 raise RuleError(f"{where} holds {value!r}; only numbers are constants here")
-            children = []
+            return type(value) is int
         case ast.Name(id=name):
             if name not in scope:
                 raise RuleError(f"{where} uses {name!r}, which is not in scope: {', '.join(scope)}")
             used.add(name)
-            children = []
         case ast.BinOp(left=left, op=op, right=right):
             if type(op) not in OPERATORS:
                 raise RuleError(f"{where} uses {_word(node)!r}; the operators are + - * / (and pow)")
@@ -425,12 +433,9 @@ def _check(
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in OPERATORS:
             children = [left, right]
         case ast.BoolOp(values=values):
-            for each in values:
-                _check(each, where, scope, many, used, condition=True)
-            children = []
+            conditions = values
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            _check(test, where, scope, many, used, condition=True)
-            children = [body, orelse]
+            conditions, children = [test], [body, orelse]
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name in AGGREGATES and many:
                 arity = 1
@@ -447,17 +452,9 @@ def _check(
                 f"{where} uses {_word(node)!r}; the rule language has numbers, names, + - * /, "
                 "comparisons of two sides, and, or, 'a if c else b' and calls of known functions"
             )
-    for child in children:
-        _check(child, where, scope, many, used)
-
-
-def _depth(tree: ast.AST) -> int:
-    """How many levels an expression has above its names and numbers."""
-    depth, level = -1, list[ast.AST]([tree])
-    while level:
-        below = (x for each in level for x in ast.iter_child_nodes(each))
-        depth, level = depth + 1, [x for x in below if isinstance(x, ast.expr)]
-    return depth
+    below = [_check(each, where, scope, many, used, True, level + 1) for each in conditions]
+    below += [_check(each, where, scope, many, used, False, level + 1) for each in children]
+    return any(below)
 
 
 def _word(node: ast.expr) -> str:

@@ -23,54 +23,52 @@ __all__ = ["FIELDS", "Node"]
 FIELDS = ("_a", "_b", "_da", "_data", "_db", "_note", "_pending", "_rule", "_upstream", "grad")
 
 
-class _InPython:
-    """The definition."""
-
-    __slots__ = FIELDS
-
-    #: What has been computed: the sum of this value's gradients, or None.
-    grad: float | None
-    _data: float
-    #: A Rule, a Swapped one, or None for a leaf.
-    _rule: Any
-    _a: Any
-    _b: Any
-    _da: Any
-    _db: Any
-    #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
-    #: part in; None where there is none of them.
-    _note: Any
-    #: The gradient of the running pass, or of the last one.
-    _upstream: Any
-    #: While a pass runs, how many uses of this node beyond one have still to pay in.
-    _pending: Any
-
-    # fmt: off
-    __add__,     __radd__     = operator("add")
-    __sub__,     __rsub__     = operator("sub")
-    __mul__,     __rmul__     = operator("mul")
-    __truediv__, __rtruediv__ = operator("div")
-    __pow__,     __rpow__     = operator("pow")
-
-    __neg__ = unary("neg");     __abs__ = unary("abs")
-    exp = unary("exp");         expm1 = unary("expm1")
-    log = unary("log");         log1p = unary("log1p");    sqrt = unary("sqrt")
-    sin = unary("sin");         cos = unary("cos");        tan = unary("tan")
-    asin = unary("asin");       acos = unary("acos");      atan = unary("atan")
-    sinh = unary("sinh");       cosh = unary("cosh");      tanh = unary("tanh")
-    sigmoid = unary("sigmoid"); relu = unary("relu");      erf = unary("erf");    erfc = unary("erfc")
-    softplus = unary("softplus"); silu = unary("silu");    gelu = unary("gelu")
-    # fmt: on
-
-    def _pass(self) -> bool:
-        """A backward pass; False where there is nothing to differentiate."""
-        if self._rule is None and self._b is FROZEN:
-            return False
-        add_gradients(self)
-        return True
-
-
-if TYPE_CHECKING or extension is None:  # noqa: SIM108 (a type checker reads the class)
-    Node = _InPython
-else:
+if not TYPE_CHECKING and extension is not None:
     Node = extension.Node
+else:
+
+    class Node:
+        """The definition."""
+
+        __slots__ = FIELDS
+
+        #: What has been computed: the sum of this value's gradients, or None.
+        grad: float | None
+        _data: float
+        #: A Rule, a Swapped one, or None for a leaf.
+        _rule: Any
+        _a: Any
+        _b: Any
+        _da: Any
+        _db: Any
+        #: The name, or the group, or (name, place, group), or these and a tuple of the comparisons it took
+        #: part in; None where there is none of them.
+        _note: Any
+        #: The gradient of the running pass, or of the last one.
+        _upstream: Any
+        #: While a pass runs, how many uses of this node beyond one have still to pay in.
+        _pending: Any
+
+        # fmt: off
+        __add__,     __radd__     = operator("add")
+        __sub__,     __rsub__     = operator("sub")
+        __mul__,     __rmul__     = operator("mul")
+        __truediv__, __rtruediv__ = operator("div")
+        __pow__,     __rpow__     = operator("pow")
+
+        __neg__ = unary("neg");     __abs__ = unary("abs")
+        exp = unary("exp");         expm1 = unary("expm1")
+        log = unary("log");         log1p = unary("log1p");    sqrt = unary("sqrt")
+        sin = unary("sin");         cos = unary("cos");        tan = unary("tan")
+        asin = unary("asin");       acos = unary("acos");      atan = unary("atan")
+        sinh = unary("sinh");       cosh = unary("cosh");      tanh = unary("tanh")
+        sigmoid = unary("sigmoid"); relu = unary("relu");      erf = unary("erf");    erfc = unary("erfc")
+        softplus = unary("softplus"); silu = unary("silu");    gelu = unary("gelu")
+        # fmt: on
+
+        def _pass(self) -> bool:
+            """A backward pass; False where there is nothing to differentiate."""
+            if self._rule is None and self._b is FROZEN:
+                return False
+            add_gradients(self)
+            return True

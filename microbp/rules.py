@@ -28,6 +28,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from math import inf
 from typing import Any, NamedTuple
 
@@ -182,17 +183,12 @@ def row(
     many = bool(elements)
     value = parse(y, arguments, name, many=many)
     scope = (*arguments, "y")
+    read = cache(partial(parse, names=scope, row=name, many=many))  # most derivatives are shown as computed
     texts = [Local(*each) if isinstance(each, tuple) else local(each) for each in d]
-    computed, shown, again = (
-        tuple(parse(each, scope, name, many=many) for each in column) for column in zip(*texts, strict=True)
-    )
+    computed, shown, again = (tuple(map(read, column)) for column in zip(*texts, strict=True))
     at = tuple(
-        Corner(
-            parse(where, scope, name, many=many, condition=True), reason,
-            tuple(parse(each, scope, name, many=many) for each in then),
-        )
-        for where, reason, *then in corners
-    )  # fmt: skip
+        Corner(read(where, condition=True), reason, tuple(map(read, then))) for where, reason, *then in corners
+    )
     single = [
         each
         for column in (computed, shown, again, *(corner.then for corner in at if corner.then))
