@@ -12,7 +12,8 @@ import microbp
 from microbp import UndefinedOperation, Value
 from microbp.native.rows import may_fail
 from microbp.record import record
-from microbp.replay import matrix, program as programs
+from microbp.replay import matrix
+from microbp.replay import program as programs
 from microbp.rules import RULES, TABLE, row
 
 #: Functions of one number, and where an operation of each has no result, though the end is finite.

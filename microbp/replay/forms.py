@@ -2,9 +2,9 @@
 
 The straight and the matrix form have ``source`` and the ``functions`` that it defines, the ``arrays`` in
 which it holds the parameters, a ``description``, and ``values`` and ``gradients`` as the machine in C. ``x``
-has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters in
-the order in which the user gave them. What is undefined has the result of IEEE 754; the last thing that they
-return tells whether there may be such an operation: 1/0, log(-1), exp(800).
+has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters
+in the order in which the user gave them. What is undefined has the result of IEEE 754; the last thing that
+they return tells whether there may be such an operation: 1/0, log(-1), exp(800).
 """
 # ruff: noqa: D102 (the methods of all forms, of which the text above speaks)
 
