@@ -220,7 +220,7 @@ class _Writer:
         """
         if all(isinstance(each, float) for each in elements):
             return REAL.functions[word](elements)
-        made: Tree = ast.Call(name(word), [ast.List([*map(tree_of, elements)])], [])
+        made: Any = ast.Call(name(word), [ast.List([*map(tree_of, elements)])], [])
         if word == "total":
             terms, made = [*map(tree_of, elements)], ast.Constant(0.0)
             while len(terms) > _TERMS:
