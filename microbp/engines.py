@@ -28,7 +28,7 @@ from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.native import Machine
 from microbp.outside import Outside
 from microbp.replay import Program
-from microbp.replay.branches import guards
+from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
 from microbp.sites import of_users
 from microbp.stored import Stored, Table
@@ -270,8 +270,8 @@ class ReplayEngine:
         seen = watched()
         with tracing.on(), seen:
             found = call()
-        branch, unknown = guards(seen.found, leaves, self.parameters)
-        for each in (*(branch.branches if branch else ()), *unknown):
+        kept, unknown, _ = branches(seen.found, leaves, self.parameters)
+        for each in (*kept, *unknown):
             raise Unfit(f"the {who} {each.what}: {each}")
         return found
 

@@ -15,7 +15,7 @@ from microbp.collector import collector_at_rest
 from microbp.comparisons import tracing, watched
 from microbp.nn import Module
 from microbp.replay import Program
-from microbp.replay.branches import guards
+from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
 from microbp.replay.program import as_floats
 
@@ -76,8 +76,8 @@ def _replayed(net: Any, first: Floats, last: Floats) -> Program | None:
         with tracing.on(), seen:
             outputs = net(leaves)
         inputs = leaves.ravel().tolist()
-        branch, unknown = guards(seen.found, inputs, [])
-        if branch is not None or unknown:
+        kept, unknown, _ = branches(seen.found, inputs, [])
+        if kept or unknown:
             return None
         program = compiled_program(outputs[0], inputs, finite=False, compared=[])
         said, right = program(last.ravel()), data_of(net(last))[0]

@@ -20,7 +20,8 @@ from microbp.errors import UndefinedOperation
 from microbp.rules import Rule
 
 __all__ = [
-    "Columns", "Floats", "Integers", "backward", "dependents", "forward", "rows", "spread", "tangent",
+    "Columns", "Floats", "Integers", "backward", "dependents", "elementwise", "forward", "rows", "spread",
+    "tangent",
 ]  # fmt: skip
 
 Integers = NDArray[np.int64]
@@ -154,7 +155,7 @@ def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...
     value = compiled(rule).value if kind is float else compiled_complex(rule)
     if not batch or not any(type(each) is np.ndarray for each in operands):
         return value(*rule.split(operands))
-    if _elementwise(rule):
+    if elementwise(rule):
         with np.errstate(all="ignore"):  # what Python's floats do in silence
             return value(*rule.split(operands))
     samples = zip(*(np.broadcast_to(each, batch).ravel().tolist() for each in operands), strict=True)
@@ -162,7 +163,7 @@ def _computed(rule: Rule, operands: list[Any], kind: type, batch: tuple[int, ...
 
 
 @cache
-def _elementwise(rule: Rule) -> bool:
+def elementwise(rule: Rule) -> bool:
     """Whether its value is made of sums and products alone, which NumPy rounds as Python does."""
     return not any(
         isinstance(each, ast.Div | ast.IfExp)

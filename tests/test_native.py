@@ -110,8 +110,8 @@ def test_random_programs_have_the_bits_of_python(kind: str, variant: str) -> Non
                 continue
             straight = microbp.compile(outputs, inputs, program.params, form="straight", finite=False)
         captured = straight.captured
-        places = [[-1 if at is None else at for at in each] for each in (captured.inputs, captured.params)]
-        machine = Machine(captured.graph, *places, captured.outputs, captured.trained, variant)
+        places = captured.inputs, captured.params, captured.outputs
+        machine = Machine(captured.graph, *places, captured.trained, variant)
         theta = straight.parameters
         for x in (program.x[:1].copy(), np.repeat(program.x, 9, axis=0)):
             found, fault = machine.values(x, theta)
@@ -122,7 +122,8 @@ def test_random_programs_have_the_bits_of_python(kind: str, variant: str) -> Non
             assert fault is None
             machine.gradients(x, theta, again, None)
             wanted = np.empty(len(theta))
-            wanted_costs, wanted_dx = straight._form.gradients(x, theta, wanted, wrt_inputs=True)
+            wanted_dx = np.empty(x.shape)
+            wanted_costs, _ = straight._form.gradients(x, theta, wanted, wanted_dx)
             pairs = [
                 (found, expected), (costs, wanted_costs), (gradient, wanted), (dx, wanted_dx), (again, wanted)
             ]  # fmt: skip
@@ -317,8 +318,8 @@ def softmax_net() -> tuple[Machine, np.ndarray, np.ndarray]:
 def machine_of(program: microbp.Program, variant: str = "") -> Machine:
     """Its graph as a machine."""
     captured = program.captured
-    places = [[-1 if at is None else at for at in each] for each in (captured.inputs, captured.params)]
-    return Machine(captured.graph, *places, captured.outputs, captured.trained, variant)
+    places = captured.inputs, captured.params, captured.outputs
+    return Machine(captured.graph, *places, captured.trained, variant)
 
 
 @native

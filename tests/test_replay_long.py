@@ -261,7 +261,7 @@ def test_a_graph_too_long_for_lines_says_so_and_runs(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(forms, "MOST", 100)
     output, inputs, params = chain(50)
     program = compile_(output, inputs, params, form="straight")
-    told = "102 values are too many to be written out, and recorded again for each sample"
+    told = "102 values are too many to be written out, and walked through for each sample"
     assert program.source == f"# {told}.\n"
     assert told in program.describe()
     assert program.functions == {}

@@ -132,9 +132,9 @@ def test_a_batch_is_what_the_eager_engine_makes_of_it(form, reduce) -> None:
 def test_a_batch_beyond_the_memory_is_cut_into_parts(form) -> None:
     net, x, loss = net_and_loss()
     whole = compile_(loss, inputs=x, params=net.parameters(), form=form)
-    parts = compile_(loss, inputs=x, params=net.parameters(), form=form, memory=4 * whole._bytes)
+    parts = compile_(loss, inputs=x, params=net.parameters(), form=form, memory=1000)
     rows = RNG.normal(size=(11, 3))
-    assert [*map(len, parts._parts(rows))] == [4, 4, 3]
+    assert parts._rows < len(rows) < whole._rows
     a, b = whole.value_and_grad(rows, wrt_inputs=True), parts.value_and_grad(rows, wrt_inputs=True)
     assert b.cost == pytest.approx(a.cost, rel=1e-14)
     assert b.gradient == pytest.approx(a.gradient, rel=1e-12, abs=1e-15)

@@ -12,7 +12,8 @@ import microbp
 from microbp import UndefinedOperation, Value
 from microbp.native.rows import may_fail
 from microbp.record import record
-from microbp.replay import faults, matrix
+from microbp.replay import matrix
+from microbp.replay import program as programs
 from microbp.rules import RULES, TABLE, row
 
 #: Functions of one number, and where an operation of each has no result, though the end is finite.
@@ -68,7 +69,7 @@ def test_a_branch_not_taken_is_silent_and_costs_no_eager_sample(name, monkeypatc
 
     function, x = LEGITIMATE[name]
     program = compiled(function, finite=False)
-    monkeypatch.setattr(faults, "replayed", forbidden)
+    monkeypatch.setattr(programs, "blame", forbidden)
     assert program(x) == pytest.approx([function(Value(each)).data for each in x], rel=1e-12)
     program.value_and_grad(x)
 
@@ -91,7 +92,7 @@ def test_an_operation_of_one_s_own_with_a_branch_not_taken_is_right():
 def test_without_the_watch_it_would_be_silent(monkeypatch):
     monkeypatch.setattr(matrix, "MANY", 3000)
     program = compiled(lambda x: 1.0 / (1.0 / x))
-    monkeypatch.setattr(program._form, "_called", lambda *_: None)
+    monkeypatch.setattr(program._form.matrix, "watched", set())
     assert program([0.5, 0.0]).tolist() == [0.5, 0.0]
 
 

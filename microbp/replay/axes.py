@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from microbp.lazy import cached_property
 from microbp.replay.code import (
     Tree,
     call,
@@ -70,19 +71,23 @@ class Array:
         """The axes of all of it."""
         return (*["n"] * self.varies, *(f"p{at}" for at in range(len(self.shape))))
 
-    def view(self, vector: Floats) -> Floats | None:
-        """The array as a view of a vector of all parameters; None where its strides in it are uneven."""
-        members = self.members
-        if not members.size:
-            return None
-        strides = []
-        for axis in range(members.ndim):
-            steps = np.diff(members, axis=axis)
-            if steps.size and (steps != steps.flat[0]).any():
-                return None
-            strides.append(vector.strides[0] * int(steps.flat[0]) if steps.size else 0)
-        start: Floats = vector[members.flat[0] :]
-        return np.lib.stride_tricks.as_strided(start, self.shape, strides, writeable=vector.flags.writeable)
+    @cached_property
+    def _strides(self) -> list[int] | None:
+        """By how many places of the vector each axis steps; None where it does not evenly."""
+        steps = [np.diff(self.members, axis=axis) for axis in range(self.members.ndim)]
+        uneven = any(each.size and (each != each.flat[0]).any() for each in steps)
+        return None if uneven else [int(each.flat[0]) if each.size else 0 for each in steps]
+
+    def even(self, vector: Floats) -> bool:
+        """Whether it can be a view of the vector of all parameters, or of their gradients."""
+        return self._strides is not None and vector.flags.c_contiguous
+
+    def of(self, vector: Floats) -> Floats:
+        """The array in such a vector: a view of it where it can be, else a copy."""
+        if self._strides is None or not vector.flags.c_contiguous:
+            return np.asarray(vector[self.members])
+        start = 8 * int(self.members.flat[0]) if self.members.size else 0
+        return np.ndarray(self.shape, float, vector, start, [8 * each for each in self._strides])
 
 
 @dataclass(eq=False)

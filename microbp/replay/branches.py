@@ -6,23 +6,38 @@ That is a branch that a comparison chose, and a number that was taken out of the
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.comparisons import SIGNS, TAKEN, Compared, comparisons_of
-from microbp.errors import BranchWarning
+from microbp.errors import BranchChanged, BranchWarning
+from microbp.graph import Graph
+from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, capture
 from microbp.sites import user_level
 from microbp.sweeps import Floats
 from microbp.value import Value, describe
 
-__all__ = ["Branch", "Guards", "compared_in", "guards", "warn"]
+__all__ = ["Branch", "Guards", "branches", "compared_in", "warn"]
 
 _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     **SIGNS, TAKEN: lambda now, then: np.isclose(now, then, rtol=1e-9, atol=0.0, equal_nan=True),
 }  # fmt: skip
+_BRANCH = (
+    "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep it "
+    "in the graph with relu, maximum, minimum, clip or select(c, a, b)"
+)
+_NUMBER = (
+    "a number was taken out of the graph while it was recorded, and the program will always use that one: "
+    "{}. Compute with the Value itself"
+)
+#: What is said of a branch, and of a number that was taken out.
+_WORDS = (
+    ("chooses a branch", _BRANCH, "gone the other way"),
+    ("takes a number out of the graph", _NUMBER, "given another number"),
+)
 
 
 class Branch(NamedTuple):
@@ -44,7 +59,7 @@ class Branch(NamedTuple):
     @property
     def what(self) -> str:
         """What a function did there."""
-        return "takes a number out of the graph" if self.sign == TAKEN else "chooses a branch"
+        return _WORDS[self.sign == TAKEN][0]
 
     def other(self, left: float, right: float) -> str:
         """How a sample differs from the recorded one."""
@@ -56,50 +71,55 @@ class Branch(NamedTuple):
 
 
 class Guards(NamedTuple):
-    """What a checked program computes beside its outputs: the operands of each comparison."""
+    """What a checked program computes beside its outputs: the left and the right operand of each branch."""
 
-    #: Its outputs are the left and the right operand of each branch, in turn.
-    captured: Captured
-    branches: tuple[Branch, ...]
+    form: Form
+    branches: list[Branch]
 
-    def changed(self, operands: Floats) -> tuple[int, int] | None:
-        """The first sample that goes another way, and the branch; None where none does.
+    def check(self, x: Floats, theta: Floats) -> None:
+        """BranchChanged for the first sample that goes another way. A nan compares as False, as ever."""
+        operands, _ = self.form.values(x, theta)
+        changed = [
+            (sample, index)
+            for index, branch in enumerate(self.branches)
+            for outcomes in [_SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])]
+            for sample in np.flatnonzero(outcomes != branch.outcome)[:1].tolist()
+        ]
+        if changed:
+            sample, index = min(changed)
+            sides = operands[sample, 2 * index : 2 * index + 2].tolist()
+            raise BranchChanged(f"sample {sample} {self.branches[index].other(*sides)}")
 
-        ``operands`` has the shape (batch, 2 × branches). A nan compares as False, as ever.
-        """
-        first: tuple[int, int] | None = None
-        for index, branch in enumerate(self.branches):
-            outcomes = _SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
-            others = np.flatnonzero(outcomes != branch.outcome)
-            if len(others) and (first is None or others[0] < first[0]):
-                first = int(others[0]), index
-        return first
 
-
-def compared_in(values: Iterable[Value], inputs: Sequence[Value], results: Sequence[Value]) -> list[Compared]:
+def compared_in(graph: Graph, inputs: Sequence[int], results: Sequence[int]) -> list[Compared]:
     """The comparisons that the values of a recorded graph remember, and those of what its inputs went into.
 
     Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here
     depended on them. An operand that is not in the graph stands as its number.
     """
     sides: dict[int, list[Any]] = {}
-    given, last = ({*map(id, values)} for values in (inputs, results))
-    for value in (*values, *inputs):
+    noted = [at for at, note in graph._notes.items() if type(note) is tuple and len(note) > 3]
+    given = {*inputs} if noted else set()
+    for at in noted:
+        value = graph._values[at]
         for comparison, side in comparisons_of(value):
-            if side < 2 or id(value) in given:
+            if side < 2 or at in given:
                 found = sides.setdefault(id(comparison), [comparison, comparison.left, comparison.right])
                 found[1 + side : 2 + side] = [value] * (side < 2)
+    last = {id(graph._values[at]) for at in results}
     pairs = [(found, {id(each) for each in found[1:] if isinstance(each, Value)}) for found in sides.values()]
     return [Compared(*found) for found, ids in pairs if not ids or ids - last]
 
 
-def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guards | None, list[Branch]]:
-    """What a checked program has to compute; and the branches that it cannot check.
+def branches(
+    compared: Sequence[Compared], inputs: Any, params: Any
+) -> tuple[list[Branch], list[Branch], Captured | None]:
+    """The branches that a checked program can check, those that it cannot, and what it has to compute.
 
     Comparisons of constants are left out: they go the same way for every sample.
     """
     if not compared:
-        return None, []
+        return [], [], None
     captured = capture([side for each in compared for side in (each.left, each.right)], inputs, params)
     moves, outputs = captured.flags, list[int]()
     kept, unknown = list[Branch](), list[Branch]()
@@ -107,18 +127,12 @@ def guards(compared: Sequence[Compared], inputs: Any, params: Any) -> tuple[Guar
         sides = [each.left, *[each.right] * (not each.comparison.number)]
         freed = not all(isinstance(side, Value) for side in sides)
         if not isinstance(each.left, Value) or moves[here].any():
-            (unknown if freed else kept).append(_branch(each))
+            _, sign, _, outcome, *_ = each.comparison
+            left, right = describe(each.left), describe(each.right)
+            branch = Branch(left, sign, right, outcome, each.comparison.site)
+            (unknown if freed else kept).append(branch)
             outputs += [] if freed else here
-    if not kept:
-        return None, unknown
-    narrowed = captured._replace(outputs=tuple(outputs), output_shape=(len(outputs),))
-    return Guards(narrowed, tuple(kept)), unknown
-
-
-def _branch(compared: Compared) -> Branch:
-    left, right = (describe(each) for each in (compared.left, compared.right))
-    comparison = compared.comparison
-    return Branch(left, comparison.sign, right, comparison.outcome, comparison.site)
+    return kept, unknown, captured._replace(outputs=tuple(outputs), output_shape=(len(outputs),))
 
 
 def warn(branches: Sequence[Branch], checkable: bool) -> None:
@@ -128,7 +142,7 @@ def warn(branches: Sequence[Branch], checkable: bool) -> None:
         lines.setdefault((each.site, each.sign == TAKEN), []).append(each)
     for (_, number), several in lines.items():
         more = f" (and {len(several) - 1} more at this line)" if len(several) > 1 else ""
-        what, how = _WORDS[number]
+        _, what, how = _WORDS[number]
         offer = (
             f"or compile with checked=True, which raises where a sample would have {how}"
             if checkable
@@ -137,15 +151,3 @@ def warn(branches: Sequence[Branch], checkable: bool) -> None:
         warnings.warn(
             f"compile: {what.format(f'{several[0]}{more}')}; {offer}", BranchWarning, stacklevel=user_level()
         )
-
-
-#: What is said of a branch, and of a number.
-_BRANCH = (
-    "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep it "
-    "in the graph with relu, maximum, minimum, clip or select(c, a, b)"
-)
-_NUMBER = (
-    "a number was taken out of the graph while it was recorded, and the program will always use that one: "
-    "{}. Compute with the Value itself"
-)
-_WORDS = ((_BRANCH, "gone the other way"), (_NUMBER, "given another number"))

@@ -17,9 +17,9 @@ from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched
 from microbp.native import engine, whole_threads
 from microbp.record import with_sites
-from microbp.replay.branches import compared_in, guards, warn
-from microbp.replay.forms import form_of
-from microbp.replay.function_graph import capture_values, flat
+from microbp.replay.branches import Guards, branches, compared_in, warn
+from microbp.replay.forms import Form
+from microbp.replay.function_graph import capture_values
 from microbp.replay.program import MEMORY, Gradients, Program, as_floats
 from microbp.sweeps import Floats
 from microbp.value import Value, as_number
@@ -124,18 +124,16 @@ def compiled_program(
     with collector_at_rest():
         captured, leaves, graph = capture_values(outputs, inputs, params, names)
         if compared is None:
-            results = [graph._values[each] for each in captured.outputs]
-            noted = [graph._values[at] for at, note in graph._notes.items() if type(note) is tuple]
-            compared = compared_in((*noted, *leaves.params), flat(inputs, "inputs")[0], results)
+            compared = compared_in(graph, captured.inputs, captured.outputs)
         del graph
-        guard, unknown = guards(compared, inputs, leaves.params)
+        kept, unknown, beside = branches(compared, inputs, leaves.params)
         if unknown:
             warn(unknown, checkable=False)
-        if guard is not None and not checked:
-            warn(guard.branches, checkable=True)
-        guarded = (guard, form_of(guard.captured, form)) if checked and guard is not None else None
-        made = form_of(captured, form)
-    return Program(captured, made, leaves, guarded, finite, memory, threads, time.perf_counter() - start)
+        if kept and not checked:
+            warn(kept, checkable=True)
+        guards = Guards(Form(beside, form, threads), kept) if kept and checked and beside else None
+        made = Form(captured, form, threads)
+    return Program(captured, made, leaves, guards, finite, memory, time.perf_counter() - start)
 
 
 class Traced:
@@ -269,29 +267,20 @@ def _surroundings(function: Any) -> tuple[Any, ...]:
 
 def _inside(held: Any) -> list[Any]:
     """What stands for the Values in something, and for numbers that are variables or attributes."""
-    found, pending, seen = list[Any](), [held], {id(held)}
+    found, pending, seen = list[Any](), [held], set[int]()
     while pending:
         each = pending.pop()
         if isinstance(each, Value):
             found.append(id(each))
         elif type(each) in (int, float, bool):
             found.append(repr(each))
-        else:
-            inner = _contents(each)
-            if not {*map(type, inner)} <= {Value}:
-                inner = [part for part in inner if id(part) not in seen]
-                seen.update(map(id, inner))
-            pending += inner
+        elif id(each) not in seen:
+            seen.add(id(each))
+            if isinstance(each, np.ndarray):
+                pending += each.ravel().tolist() if each.dtype == object else []
+            elif isinstance(each, list | tuple | dict):
+                inner = each.values() if isinstance(each, dict) else each
+                pending += [part for part in inner if not isinstance(part, int | float | str)]
+            elif not isinstance(each, type) and callable(getattr(type(each), "parameters", None)):
+                pending += getattr(each, "__dict__", {}).values()
     return found
-
-
-def _contents(held: Any) -> list[Any]:
-    """What a container of Values holds, or an object with ``parameters()``; nothing of mere numbers."""
-    if isinstance(held, np.ndarray):
-        return held.ravel().tolist() if held.dtype == object else []
-    if isinstance(held, list | tuple | dict):
-        inner = held.values() if isinstance(held, dict) else held
-        return [each for each in inner if not isinstance(each, int | float | str)]
-    if not isinstance(held, type) and callable(getattr(type(held), "parameters", None)):
-        return [*getattr(held, "__dict__", {}).values()]
-    return []

@@ -12,8 +12,8 @@ import numpy as np
 from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.native import slopes
-from microbp.rules import RULES, Rule
-from microbp.sweeps import Integers, spread
+from microbp.rules import Rule
+from microbp.sweeps import Integers, elementwise, spread
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
@@ -27,23 +27,21 @@ VARIES, TRAINS, COMPUTED = 1, 2, 4
 class Captured(NamedTuple):
     """A graph to be compiled; made by :func:`capture`. It holds no Values."""
 
-    #: All that the outputs were computed from, operands first. Of several outputs it is the graph of their
-    #: ``microbp.sum`` without that last node: a backward pass from all outputs at once, each seeded with 1
-    #: for each time it stands there, goes through the nodes from the last to the first.
+    #: All that the outputs were computed from, operands first, and behind it the inputs and parameters on
+    #: which none depends. Of several outputs it is the graph of their ``microbp.sum`` without that last
+    #: node: a backward pass from all outputs at once, each seeded with 1 for each time it stands there,
+    #: goes through the nodes from the last to the first.
     graph: Graph
-    #: For each input, flattened, its position; None: no output depends on it.
-    inputs: tuple[int | None, ...]
-    #: For each parameter, in the order given, its position; None as above.
-    params: tuple[int | None, ...]
-    #: For each output, flattened, its position; one node may be several outputs.
+    #: The position of each input, flattened; of each parameter, in the order given; of each output,
+    #: flattened: one node may be several.
+    inputs: tuple[int, ...]
+    params: tuple[int, ...]
     outputs: tuple[int, ...]
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     #: The number that each parameter had, and whether it takes a gradient.
     numbers: tuple[float, ...]
     trained: tuple[bool, ...]
-    #: The names of leaves outside of the graph, by ``x0``, ``x1``, … of inputs and ``p0``, … of parameters.
-    absent: dict[str, str]
 
     @property
     def flags(self) -> Integers:
@@ -53,48 +51,42 @@ class Captured(NamedTuple):
         >>> capture(w * x + 1.0, inputs=[x], params=[w]).flags.tolist()
         [6, 5, 7, 7]
         """
-        marks = {place: VARIES | COMPUTED for place in self.inputs if place is not None}
-        for place, trained in zip(self.params, self.trained, strict=True):
-            if place is not None:
-                marks[place] = COMPUTED | (TRAINS if trained else 0)
+        marks = dict.fromkeys(self.inputs, VARIES | COMPUTED)
+        marks |= {at: COMPUTED | TRAINS * takes for at, takes in zip(self.params, self.trained, strict=True)}
         return spread(self.graph, marks).astype(np.int64)
+
+    def given(self, sample: Iterable[float], theta: Iterable[float]) -> dict[int, float]:
+        """The numbers of the leaves by position, as :func:`microbp.sweeps.forward` takes them."""
+        return dict(zip((*self.inputs, *self.params), (*sample, *theta), strict=True))
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The name of each input: in the graph; its own where it is not in it; else x and its index."""
+        """The name of each input; x and its index where it has none."""
         return self._names(self.inputs, "x")
 
     @property
     def param_names(self) -> tuple[str, ...]:
-        """The name of each parameter, in the same way."""
+        """The name of each parameter; p and its index where it has none."""
         return self._names(self.params, "p")
 
-    def _names(self, places: Sequence[int | None], letter: str) -> tuple[str, ...]:
+    def _names(self, places: Sequence[int], letter: str) -> tuple[str, ...]:
         names, named = self.graph.names, self.graph.named
-        made_up = (f"{letter}{index}" for index in range(len(places)))
-        return tuple(
-            self.absent.get(other, other) if at is None else names[at] if named[at] else other
-            for at, other in zip(places, made_up, strict=True)
-        )
+        return tuple(names[at] if named[at] else f"{letter}{index}" for index, at in enumerate(places))
 
     @property
     def param_paths(self) -> list[tuple[Any, ...] | str]:
         """Where its module holds each parameter, else the name that it bears; "" for none."""
         graph = self.graph
-        return [
-            self.absent.get(f"p{index}", "") if at is None
-            else graph.paths[at] or graph.names[at] * graph.named[at]
-            for index, at in enumerate(self.params)
-        ]  # fmt: skip
+        return [graph.paths[at] or graph.names[at] * graph.named[at] for at in self.params]
 
 
 class Leaves(NamedTuple):
     """The Values behind a :class:`Captured`: a program that is bound to them reads their numbers."""
 
-    params: tuple[Value, ...]
+    params: tuple[Value, ...] = ()
     #: The leaves that are neither inputs nor parameters, and the numbers that were compiled for them.
-    constants: tuple[Value, ...]
-    compiled: tuple[float, ...]
+    constants: tuple[Value, ...] = ()
+    compiled: tuple[float, ...] = ()
 
 
 def capture(
@@ -123,41 +115,28 @@ def capture_values(
     """The same; the Values of its leaves; and the graph that still knows all its Values."""
     results, output_shape = flat(outputs, "outputs", numbers=True)
     given, input_shape = flat(inputs, "inputs")
+    chosen = [] if params is None else flat(params, "params")[0]
     if not results:
         raise ValueError("compile: outputs is empty, so that there is nothing to compute")
-    graph = Graph.of_roots(results, names)
+    graph = Graph.of_roots([*results, *given, *chosen], names)
+    start, stop = len(results), len(results) + len(given)
+    at, rest = np.array(graph.roots), graph.op < 0
+    if not rest[at[start:]].all() or len(np.unique(at[start:])) < len(at) - start:
+        check_leaves(given, chosen)
     _check_numbers(graph)
-    places = {id(graph._values[at]): at for at in np.flatnonzero(graph.op < 0).tolist()}
-    needs, inside = graph.needs.tolist(), {*map(id, given)}
-    rest = [graph._values[at] for key, at in places.items() if key not in inside]
-    chosen = (
-        [each for each in rest if needs[places[id(each)]]] if params is None else flat(params, "params")[0]
-    )
-    check_leaves(given, chosen)
-    found, taken = ([places.get(id(each)) for each in leaves] for leaves in (given, chosen))
-    inside = {*map(id, chosen)}
-    constants = tuple([each for each in rest if id(each) not in inside])
-    absent = {
-        f"{letter}{index}": leaves[index].name or ""
-        for letter, leaves, at in (("x", given, found), ("p", chosen, taken))
-        for index, place in enumerate(at)
-        if place is None and leaves[index].name
-    }
-    trained = [
-        each.requires_grad if at is None else needs[at] for each, at in zip(chosen, taken, strict=True)
-    ]
-    numbers, compiled = (tuple([each._data for each in leaves]) for leaves in (chosen, constants))
+    rest[at[start:stop]] = False
+    taken = np.flatnonzero(rest & graph.needs) if params is None else at[stop:]
+    rest[taken] = False
+    constants = np.flatnonzero(rest)
+    numbers, fixed = (tuple(graph.data[places].tolist()) for places in (taken, constants))
+    bound, others = (tuple([graph._values[at] for at in places.tolist()]) for places in (taken, constants))
+    leaves = Leaves(bound, others, fixed)
     captured = Captured(
-        graph.detached(named=False), tuple(found), tuple(taken), graph.roots, input_shape, output_shape,
-        numbers, tuple(trained), absent,
+        graph.detached(named=False)._changed(roots=graph.roots[:start]), graph.roots[start:stop],
+        tuple(taken.tolist()), graph.roots[:start], input_shape, output_shape, numbers,
+        tuple(graph.needs[taken].tolist()),
     )  # fmt: skip
-    return captured, Leaves(tuple(chosen), constants, compiled), graph
-
-
-#: Rows of one NumPy operation, with the same bits.
-_UFUNCS: dict[Rule, Any] = {
-    RULES["add"]: np.add, RULES["sub"]: np.subtract, RULES["mul"]: np.multiply, RULES["neg"]: np.negative,
-}  # fmt: skip
+    return captured, leaves, graph
 
 
 def _check_numbers(graph: Graph) -> None:
@@ -167,30 +146,29 @@ def _check_numbers(graph: Graph) -> None:
     operand is a leaf, or where the local derivatives, if they tell the operands' numbers, are those of now.
     """
     numbers = np.concatenate([graph.data, graph.consts[::-1]])
-    held, args, first = numbers.tolist(), graph.args, graph.first
+    args, first = graph.args, graph.first
+    now: Any
     for op, rule in enumerate(graph.rules):
         nodes = np.flatnonzero(graph.op == op)
-        with np.errstate(all="ignore"):
-            if rule in _UFUNCS:
-                now = _UFUNCS[rule](*(numbers[args[first[nodes] + place]] for place in range(len(rule.args))))
-            else:
-                rows = (args[first[at] : first[at + 1]].tolist() for at in nodes.tolist())
-                now = np.array([_now(rule, [held[each] for each in row]) for row in rows])
+        if elementwise(rule) and not rule.over:
+            with np.errstate(all="ignore"):
+                columns = (numbers[args[first[nodes] + place]] for place in range(len(rule.args)))
+                now = compiled(rule).value(*columns)
+        else:
+            now = np.array([_now(rule, numbers[args[first[at] : first[at + 1]]].tolist()) for at in nodes])
         differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
         for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
             here = slice(first[at], first[at + 1])
-            row = args[here].tolist()
-            by_now = not any(each >= 0 and graph.op[each] < 0 for each in row)
-            if not by_now and _told_by_slopes(rule):
-                slopes_now = slopes(rule)([held[each] for each in row], number)
-                pairs = zip(graph.local[here].tolist(), slopes_now, strict=True)
-                by_now = all(math.isnan(was) or was == each for was, each in pairs)
-            if by_now:
-                raise ValueError(
-                    f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
-                    f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
-                    "parameters; record the graph anew, with a leaf for what you set"
-                )
+            row, was = args[here], graph.local[here]
+            if ((row >= 0) & (graph.op[row] < 0)).any():
+                slopes_now = np.array(slopes(rule)(numbers[row].tolist(), number))
+                if not (_told_by_slopes(rule) and (np.isnan(was) | (was == slopes_now)).all()):
+                    continue
+            raise ValueError(
+                f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
+                f"operand of it: {rule} gives {number!r} there. A program computes from inputs and "
+                "parameters; record the graph anew, with a leaf for what you set"
+            )
 
 
 def _now(rule: Rule, operands: list[float]) -> float:
@@ -235,15 +213,15 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
 
 def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
     """ValueError for an input or a parameter that was computed, or that stands twice."""
-    seen: dict[int, tuple[str, int]] = {}
-    for what, values in (("inputs", inputs), ("params", params)):
-        for index, each in enumerate(values):
-            if each._rule is not None:
-                raise ValueError(
-                    f"compile: {what}[{index}], {describe(each)}, was computed ({each.rule}); "
-                    "inputs and parameters are leaves, made by Value(...)"
-                )
-            before, at = seen.setdefault(id(each), (what, index))
-            if (before, at) != (what, index):
-                told = f"compile: {what}[{index}], {describe(each)}, stands in {before}[{at}] already"
-                raise ValueError(told)
+    places = [f"inputs[{index}]" for index in range(len(inputs))]
+    places += [f"params[{index}]" for index in range(len(params))]
+    seen: dict[int, str] = {}
+    for place, each in zip(places, (*inputs, *params), strict=True):
+        if each._rule is not None:
+            raise ValueError(
+                f"compile: {place}, {describe(each)}, was computed ({each.rule}); "
+                "inputs and parameters are leaves, made by Value(...)"
+            )
+        if id(each) in seen:
+            raise ValueError(f"compile: {place}, {describe(each)}, stands in {seen[id(each)]} already")
+        seen[id(each)] = place

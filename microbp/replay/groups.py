@@ -99,12 +99,11 @@ class Grouping:
         #: Where each position stands; groups count from 0. Last come the constants, which count from the end.
         self.home, self.place = [CONSTANT] * len(self.numbers), [0] * len(self.numbers)
         #: For each position that is a parameter its index.
-        self.index = {at: index for index, at in enumerate(captured.params) if at is not None}
+        self.index = {at: index for index, at in enumerate(captured.params)}
         for at, index in self.index.items():
             self.home[at], self.place[at] = int(home[index]), int(place[index])
         for index, leaf in enumerate(captured.inputs):
-            if leaf is not None:
-                self.home[leaf], self.place[leaf] = INPUT, index
+            self.home[leaf], self.place[leaf] = INPUT, index
         self.sums, inside = sums_of(record, self.flags, captured.outputs)
         level, layers = [0] * len(self.numbers), defaultdict[int, list[int]](list)
         for node, op in enumerate(self.op):

@@ -5,22 +5,20 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from microbp.backward import gradient_of
-from microbp.errors import BranchChanged, NoGradientError, StaleProgram
+from microbp.errors import NoGradientError, StaleProgram
 from microbp.lazy import cached_property
 from microbp.native import Machine
-from microbp.replay.axes import Array
 from microbp.replay.branches import Guards
 from microbp.replay.code import counted
 from microbp.replay.faults import blame
-from microbp.replay.forms import Form, Suspicion, form_of
+from microbp.replay.forms import Form
 from microbp.replay.function_graph import Captured, Leaves, check_leaves, flat
 from microbp.sweeps import Floats
 from microbp.value import Value, as_number, describe
@@ -32,19 +30,6 @@ MEMORY = 1 << 28
 _data: Callable[[Value], float] = attrgetter("_data")
 _FLOAT = np.dtype(float)
 _UNBOUND = "this program is bound to no Values, as after unpickling; use program.bind(net.parameters())"
-Result = TypeVar("Result")
-
-
-def views_of(arrays: Sequence[Array], vector: Floats) -> dict[str, Floats]:
-    """The arrays of a vector of parameters: views where they can be, else copies that are read-only."""
-    found = {}
-    for array in arrays:
-        view = array.view(vector)
-        if view is None:
-            view = vector[array.members]
-            view.flags.writeable = False
-        found[array.name] = view
-    return found
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -74,7 +59,7 @@ class Gradients:
     @property
     def arrays(self) -> dict[str, Floats]:
         """The gradient as views, by the names that the parameters' arrays have in the source."""
-        return views_of(self._form.arrays if self._form else (), self.gradient)
+        return views_of(self._form, self.gradient) if self._form else {}
 
     def add_to_grad(self) -> None:
         """Add each derivative to ``grad`` of its parameter, as ``backward()`` of the cost would.
@@ -91,6 +76,14 @@ class Gradients:
     def __repr__(self) -> str:
         size, samples = counted(self.gradient.size, "derivative"), counted(np.size(self.costs), "sample")
         return f"Gradients(cost={self.cost!r}, {size}, {samples})"
+
+
+def views_of(form: Form, vector: Floats) -> dict[str, Floats]:
+    """The arrays of a vector of parameters: views where they can be, else copies that are read-only."""
+    found = {array.name: array.of(vector) for array in form.shown.arrays}
+    for array in form.shown.arrays:
+        found[array.name].flags.writeable &= array.even(vector)
+    return found
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,20 +122,17 @@ class Program:
     _form: Form
     #: The Values behind it; none in a program from a pickle.
     _leaves: Leaves
-    _guards: tuple[Guards, Form] | None = None
+    _guards: Guards | None = None
     #: Whether a result or gradient that is nan or infinite is an error.
     finite: bool = True
     #: How many bytes a batch may take; a larger one is cut into parts.
     memory: int = MEMORY
-    #: Over how many threads the machine in C spreads a batch; no result depends on it.
-    threads: int = 1
     _seconds: float = 0.0
-    #: ``program.explain(language="en")``: what ``explain(program)`` gives; put here by the debugger.
+    # What stands above replay puts these here: what ``explain(program)`` gives; gradients over the partitions
+    # of a Dask array; the program as a function of JAX and of PyTorch.
     explain: ClassVar[Callable[..., Any]]
-    #: ``program.map_reduce(data)``: gradients over the partitions of a Dask array; put here by its bridge.
     map_reduce: ClassVar[Callable[..., Gradients]]
     _spread: ClassVar[Callable[..., Any]]
-    #: The program as a function of JAX and of PyTorch; put here by the bridges.
     to_jax: ClassVar[Callable[..., Any]]
     to_torch: ClassVar[Callable[..., Any]]
 
@@ -152,30 +142,26 @@ class Program:
         return [value for value, takes in pairs if not takes]
 
     @cached_property
-    def _bytes(self) -> int:
-        """Of one sample: a value and a gradient for each value that is computed, and the inputs."""
-        return 16 * (int((self.captured.graph.op >= 0).sum()) + len(self.captured.inputs) + 1)
-
-    def __post_init__(self) -> None:
-        for form in (self._form, *(self._guards or ())):
-            if (machine := getattr(form, "machine", None)) is not None:
-                machine.threads = self.threads
+    def _rows(self) -> int:
+        """How many samples memory allows: a value and a gradient for all that is computed, and the inputs."""
+        each = 16 * (int((self.captured.graph.op >= 0).sum()) + len(self.captured.inputs) + 1)
+        return max(1, self.memory // each)
 
     # --------------------------------------------------------------------------------- what it is
     @property
     def machine(self) -> Machine | None:
         """The machine in C that runs batches; None where Python does."""
-        return getattr(self._form, "machine", None)
+        return self._form.machine
 
     @property
     def source(self) -> str:
         """The program as Python: it can be read, stepped through, and pasted into a file."""
-        return self._form.source
+        return self._form.shown.source
 
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:
         """``value`` and ``value_and_grad`` of the source themselves: quick, and they check nothing."""
-        return self._form.functions
+        return self._form.shown.functions
 
     @property
     def form(self) -> str:
@@ -185,7 +171,7 @@ class Program:
     @property
     def exact(self) -> bool:
         """Whether one sample gives the same bits as the eager engine; else it is the same to 1e-12."""
-        return self._form.exact
+        return self.form != "matrix"
 
     @property
     def parameters(self) -> Floats:
@@ -196,7 +182,7 @@ class Program:
     @property
     def arrays(self) -> dict[str, tuple[int, ...]]:
         """The shape of each array of parameters, by its name in the source."""
-        return {array.name: array.shape for array in self._form.arrays}
+        return {array.name: array.shape for array in self._form.shown.arrays}
 
     def views(self, theta: Floats) -> dict[str, Floats]:
         """The arrays of a vector of parameters, or of a gradient.
@@ -204,7 +190,7 @@ class Program:
         They are views of it where their elements lie in even strides in the vector, which has the order of
         ``params=``, as they do where these were given row by row; else copies, which cannot be written to.
         """
-        return views_of(self._form.arrays, self._vector(theta))
+        return views_of(self._form, self._vector(theta))
 
     def describe(self) -> str:
         """What became of the graph, and what compiling cost."""
@@ -214,13 +200,13 @@ class Program:
         if self.exact:
             for_one = f" for one sample, {bits} for a batch"
             bits = "the eager engine's bits" + for_one * (self.form in ("auto", "native"))
+        seconds = f"{self._seconds:.2f} s" if self._seconds > 0.1 else f"{self._seconds * 1000.0:.1f} ms"
         lines = [
             f"{self.form} form of {counted(len(self.captured.graph), 'value')}: {inputs}, {params}; {bits}",
             self._form.description,
-            f"compiled in {_time(self._seconds)}",
+            f"compiled in {seconds}",
+            *(f"checked: {branch}" for branch in (self._guards.branches if self._guards else ())),
         ]
-        if self._guards:
-            lines += [f"checked: {branch}" for branch in self._guards[0].branches]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -242,12 +228,7 @@ class Program:
         shape = batch + self.captured.output_shape
         if not len(x):
             return np.empty(shape)
-        self._guard(x, theta)
-        parts = self._run(
-            lambda trusting: [self._form.values(part, theta, trusting=trusting) for part in self._parts(x)],
-            x, theta,
-        )  # fmt: skip
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        values = self._run(lambda part: self._form.values(x[part], theta), x, theta)
         if not np.isfinite(values).all():
             self._blame(x, theta, ~np.isfinite(values).all(axis=1))
         return values.reshape(shape)[()]
@@ -288,10 +269,17 @@ class Program:
                     f"out shares memory with {what}, which would be overwritten while they are read; give "
                     "np.empty_like(theta), and use it again and again"
                 )
-        self._guard(x, theta)
-        costs, dx = self._run(
-            lambda trusting: self._gradients(x, theta, gradient, wrt_inputs, trusting), x, theta
-        )
+        dx = np.empty(x.shape) if wrt_inputs else None
+        total = np.zeros(len(theta)) if len(x) > self._rows else gradient
+
+        def each(part: slice) -> tuple[Floats, Any]:
+            found = self._form.gradients(x[part], theta, gradient, None if dx is None else dx[part])
+            if total is not gradient:
+                np.add(total, gradient, out=total)
+            return found
+
+        costs = self._run(each, x, theta)
+        gradient[:] = total
         with np.errstate(all="ignore"):
             cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
             square = gradient.dot(gradient)
@@ -312,24 +300,23 @@ class Program:
             costs = costs.reshape(batch)[()]
         return Gradients(cost, costs, gradient, dx, self._form, self._leaves.params)
 
-    def _gradients(
-        self, x: Floats, theta: Floats, gradient: Floats, wrt_inputs: bool, trusting: bool
-    ) -> tuple[Floats, Any]:
-        parts, options = self._parts(x), {"wrt_inputs": wrt_inputs, "trusting": trusting}
-        if len(parts) == 1:
-            return self._form.gradients(x, theta, gradient, **options)
-        total, found = np.zeros(len(gradient)), []
-        for part in parts:
-            found.append(self._form.gradients(part, theta, gradient, **options))
-            total += gradient
-        gradient[:] = total
-        costs, slopes = zip(*found, strict=True)
-        return np.concatenate(costs), np.concatenate(slopes) if wrt_inputs else None
+    def _run(self, run: Callable[[slice], tuple[Floats, Any]], x: Floats, theta: Floats) -> Floats:
+        """What ``run`` makes of a batch, in parts that memory allows; errors are the eager engine's."""
+        if self._guards:
+            self._guards.check(x, theta)
+        parts = (slice(start, start + self._rows) for start in range(0, len(x), self._rows))
+        try:
+            found, suspects = zip(*map(run, parts), strict=True)
+        except (ArithmeticError, ValueError):
+            self._blame(x, theta, np.ones(len(x), dtype=bool))
+            raise
+        if any(suspects):
+            blame(self.captured, x, theta, range(len(x)), finite=False)
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def _parts(self, x: Floats) -> list[Floats]:
-        """Parts of a batch as large as memory allows."""
-        rows = max(1, self.memory // self._bytes)
-        return [x] if len(x) <= rows else [x[start : start + rows] for start in range(0, len(x), rows)]
+    def _blame(self, x: Floats, theta: Floats, suspects: Any) -> None:
+        samples = np.flatnonzero(suspects).tolist()
+        blame(self.captured, x, theta, samples, finite=self.finite)
 
     # ----------------------------------------------------------------------- the Values behind it
     def assign(self, theta: Floats) -> None:
@@ -398,52 +385,21 @@ class Program:
             return inputs, inputs.shape[:1]  # the usual batch, as it is
         lead = inputs.ndim - len(shape)
         if lead < 0 or inputs.shape[lead:] != shape:
+            names = self.captured.input_names
+            made_up = any(name[:1] == "x" and name[1:].isdigit() for name in names)
+            told = f" ({', '.join(names)})" if len(names) < 5 and not made_up else ""
             raise ValueError(
                 f"the inputs have the shape {inputs.shape}; this program takes {shape} for one sample"
-                f"{_names(self.captured)}, and batches of shape (…, {', '.join(map(str, shape))})"
+                f"{told}, and batches of shape (…, {', '.join(map(str, shape))})"
             )
         batch = inputs.shape[:lead]
         return inputs.reshape(math.prod(batch), math.prod(shape)), batch
 
-    # ---------------------------------------------------------------------------- what goes wrong
-    def _guard(self, x: Floats, theta: Floats) -> None:
-        if self._guards is None:
-            return
-        guards, form = self._guards
-        operands = form.values(x, theta, trusting=True)
-        changed = guards.changed(operands)
-        if changed:
-            sample, index = changed
-            sides = operands[sample, 2 * index : 2 * index + 2].tolist()
-            raise BranchChanged(f"sample {sample} {guards.branches[index].other(*sides)}")
-
-    def _run(self, run: Callable[[bool], Result], x: Floats, theta: Floats) -> Result:
-        """What ``run(trusting)`` returns; an error of its arithmetic is told by the eager engine."""
-        try:
-            return run(False)
-        except Suspicion:
-            blame(self.captured, x, theta, range(len(x)), finite=False)
-        except (ArithmeticError, ValueError):
-            self._blame(x, theta, np.ones(len(x), dtype=bool))
-            raise
-        return run(True)
-
-    def _blame(self, x: Floats, theta: Floats, suspects: npt.ArrayLike) -> None:
-        samples = np.flatnonzero(suspects).tolist()
-        blame(self.captured, x, theta, samples, finite=self.finite)
-
-    # -------------------------------------------------------------------------------------- pickling
-    def __reduce__(self) -> tuple[Any, ...]:
-        """The graph and the numbers of now; the form is made again."""
-        guards = self._guards and (self._guards[0], self._guards[1].name)
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle, the fields: with the numbers of now, and without Values."""
         now = self.captured._replace(numbers=tuple(self.parameters.tolist()))
-        options = self.finite, self.memory, self.threads, self._seconds
-        return _restored, (now, self._form.name, guards, *options)
-
-
-def _restored(captured: Captured, name: str, guards: Any, *options: Any) -> Program:
-    guarded = guards and (guards[0], form_of(guards[0].captured, guards[1]))
-    return Program(captured, form_of(captured, name), Leaves((), (), ()), guarded, *options)
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**held, "captured": now, "_leaves": Leaves()}
 
 
 # ------------------------------------------------------------------------------------ words and numbers
@@ -479,20 +435,7 @@ def as_floats(inputs: Any) -> Floats:
     return numbers
 
 
-def _names(captured: Captured) -> str:
-    names = captured.input_names
-    return f" ({', '.join(names)})" if len(names) < 5 and not any(map(_made_up, names)) else ""
-
-
-def _made_up(name: str) -> bool:
-    return name[:1] == "x" and name[1:].isdigit()
-
-
 def _kind(x: Any) -> str:
     if isinstance(x, np.ndarray):
         return f"an array of {x.dtype} of shape {x.shape}"
     return f"an object of type {type(x).__name__}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds > 0.1 else f"{seconds * 1000.0:.1f} ms"

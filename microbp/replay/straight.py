@@ -11,12 +11,12 @@ import math
 import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL, Reading
 from microbp.groups import GroupPath
-from microbp.replay.code import Identifiers, Tree, name, one_line, put_together, reading, tree_of
+from microbp.replay.code import Identifiers, Tree, is_number, name, one_line, put_together, reading, tree_of
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.rules import Rule
 from microbp.sweeps import rows
@@ -98,7 +98,7 @@ class _Writer:
     """Writes statements; a node is told by its position, a literal by its number below 0, as in a graph."""
 
     def __init__(self, captured: Captured, wrt_inputs: bool) -> None:
-        self.captured, self.record = captured, captured.graph
+        self.captured, self.record, self.wrt_inputs = captured, captured.graph, wrt_inputs
         record, self.given = captured.graph, captured.graph.named
         self.leaves = {*captured.inputs, *captured.params}
         self.identifiers = Identifiers(["inputs", "parameters"])
@@ -114,10 +114,9 @@ class _Writer:
             for at, (constant, number) in enumerate(zip(fixed, record.data.tolist(), strict=True))
         ]
         self.texts += map(repr, reversed(record.consts.tolist()))
-        #: Whether a gradient that is asked for passes through the node.
-        needed = (captured.flags & (TRAINS | VARIES if wrt_inputs else TRAINS)) > 0
-        self.needed: list[bool] = needed.tolist()
-        self.wrt_inputs = wrt_inputs
+        #: Whether a gradient that is asked for passes through the node; never through a literal.
+        flags = (captured.flags & (TRAINS | VARIES if wrt_inputs else TRAINS)) > 0
+        self.needed = [*flags.tolist(), *[False] * len(record.consts)]
         #: The upstream gradients that have begun.
         self.upstream: dict[int, str] = {}
         #: Of each node with lists what its sums over these are called, by their texts in the table.
@@ -129,15 +128,20 @@ class _Writer:
         left = f"    {target} {sign}".rstrip()
         if len(left) + len(text) < _WIDTH:
             self.lines.append(f"{left} {text}")
-        elif len(target) > len(text):
-            self.lines += ["    (", *_wrapped(target), f"    ) {sign} {text}"]
-        else:
-            self.lines += [f"{left} (", *_wrapped(text), "    )"]
+            return
+        indent, head, tail = " " * 8, f"{left} (", "    )"
+        if len(target) > len(text):
+            head, text, tail = "    (", target, f"    ) {sign} {text}"
+        broken = textwrap.wrap(
+            text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+        self.lines += [head, *broken, tail]
 
-    def unpack(self, family: str, places: Sequence[int | None]) -> None:
+    def unpack(self, family: str, places: Sequence[int]) -> None:
         """The leaves as variables."""
-        texts = ["_" if place is None else self.texts[place] for place in places]
-        if {*texts} - {"_"}:
+        texts = [self.texts[place] for place in places]
+        if texts:
             self.statement(", ".join(texts) + "," * (len(texts) == 1), "=", family)
 
     def values(self) -> None:
@@ -168,8 +172,7 @@ class _Writer:
                 self.pass_on(at)
         found = ""
         for leaves in (captured.params, *[captured.inputs] * self.wrt_inputs):
-            slopes = (self.upstream.get(-1 if at is None else at, "0.0") for at in leaves)
-            found += f", [{', '.join(slopes)}]"
+            found += f", [{', '.join(self.upstream.get(at, '0.0') for at in leaves)}]"
         return found
 
     def pass_on(self, at: int) -> None:
@@ -177,10 +180,9 @@ class _Writer:
         rule = self.record.rules[self.op[at]]
         for place, entry in reversed([*enumerate(rule.split(self.operands[at]))]):
             operands = entry if isinstance(entry, list) else [entry]
-            if any(each >= 0 and self.needed[each] for each in operands):
-                texts = self.filled(at, place)
-                for each, text in reversed([*zip(operands, texts, strict=True)]):
-                    if each >= 0 and self.needed[each]:
+            if any(self.needed[each] for each in operands):
+                for each, text in reversed([*zip(operands, self.filled(at, place), strict=True)]):
+                    if self.needed[each]:
                         self.give(each, text)
 
     def give(self, at: int, text: str) -> None:
@@ -199,55 +201,40 @@ class _Writer:
         columns = [entries.pop(arg) for arg in rule.over]
         elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
         if rule.over:
-            single = {arg: name(text) for arg, text in {**entries, "y": self.texts[at]}.items()}
+            scope = {arg: name(text) for arg, text in {**entries, "y": self.texts[at]}.items()}
             scopes = [{arg: name(text) for arg, text in each.items()} for each in elements]
-            # The value of a sum begins with it; what else is a sum is computed beforehand.
-            inline = place is None and _is_sum(rule)
-            sums = {word: partial(self.sum, at, word, inline) for word in AGGREGATES}
-            row_of = reading(_made, sums)._replace(known={} if inline else self.sums[at])
-            text, words = _read(rule, place, literals, row_of, single, scopes)
+            sums = {word: partial(self.aggregate, at, word) for word in AGGREGATES}
+            to = reading(_made, sums)._replace(known=self.sums[at])
+            text, words = _read(rule, place, literals, to, scope, scopes)
         else:
             text, words = template(rule, place, literals)
         self.words |= words
-        scope = {**entries, "y": self.texts[at], "upstream": self.upstream.get(at)}
-        listed = place is not None and rule.args[place] in rule.over
-        return [text.format_map({**scope, **each}) for each in (elements if listed else [{}])]
+        each_of = elements if place is not None and rule.args[place] in rule.over else [{}]
+        known = {**entries, "y": self.texts[at], "upstream": self.upstream.get(at)}
+        return [text.format_map({**known, **each}) for each in each_of]
 
-    def sum(self, at: int, word: str, inline: bool, elements: list[Any]) -> Any:
-        """``total``, ``largest`` or ``rest`` of the elements, as its text or under a name.
+    def aggregate(self, at: int, word: str, elements: list[Any]) -> Any:
+        """``total``, ``largest`` or ``rest`` of the elements, under a name where it is used again.
 
         A total is a sum of as many terms, from left to right and from 0.0 on as in the eager engine.
         """
         if all(isinstance(each, float) for each in elements):
             return REAL.functions[word](elements)
-        texts = []
-        for each in elements:
-            tree = tree_of(each)
-            self.words |= _words(tree)
-            loose = isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub)
-            loose = (loose or isinstance(tree, ast.IfExp)) and word == "total"
-            texts.append(f"({ast.unparse(tree)})" if loose else ast.unparse(tree))
-        if word != "total":
-            self.words.add(word)
-            return self.temporary(at, f"{word}([{', '.join(texts)}])")
-        texts.insert(0, "0.0")
-        while len(texts) > _TERMS:
-            texts[:_TERMS] = [self.temporary(at, " + ".join(texts[:_TERMS])).id]
-        return name(" + ".join(texts)) if inline else self.temporary(at, " + ".join(texts))
+        made: Any = ast.Call(name(word), [ast.List([*map(tree_of, elements)])], [])
+        if word == "total":
+            terms, made = [*map(tree_of, elements)], ast.Constant(0.0)
+            while len(terms) > _TERMS:
+                made = self.temporary(at, reduce(_sum, terms[:_TERMS], made))
+                terms = terms[_TERMS:]
+            made = reduce(_sum, terms, made)
+        return made if _is_sum(self.record.rules[self.op[at]]) else self.temporary(at, made)
 
-    def temporary(self, at: int, text: str) -> ast.Name:
+    def temporary(self, at: int, tree: Tree) -> ast.Name:
         """The name of what is computed beforehand."""
+        self.words |= _words(tree)
         made = self.identifiers.new(f"{self.texts[at]}_sum")
-        self.statement(made, "=", text)
+        self.statement(made, "=", ast.unparse(tree))
         return ast.Name(made)
-
-
-def _wrapped(text: str) -> list[str]:
-    indent = " " * 8
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
-        break_on_hyphens=False,
-    )  # fmt: skip
 
 
 def _header(words: set[str]) -> str:
@@ -302,12 +289,15 @@ def _words(tree: Tree) -> frozenset[str]:
     return frozenset(found & {*FUNCTIONS, *CONSTANTS, *AGGREGATES})
 
 
+@lru_cache
 def _is_sum(rule: Rule) -> bool:
-    """Whether the value is a sum of terms, to which perhaps something is added."""
-    tree = rule.y.tree
-    first = tree.left if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add | ast.Sub) else tree
-    sums = [each for each in ast.walk(tree) if isinstance(each, ast.Name) and each.id in AGGREGATES]
-    return len(sums) == 1 and isinstance(first, ast.Call) and first.func is sums[0] and sums[0].id == "total"
+    """Whether a total is all that the row knows of its lists as wholes: it is written where it stands."""
+    parts = [each for expression in (rule.y, *rule.d) for each in ast.walk(expression.tree)]
+    return [each.id for each in parts if isinstance(each, ast.Name) and each.id in AGGREGATES] == ["total"]
+
+
+def _sum(left: Tree, right: Tree) -> Tree:
+    return ast.BinOp(left, ast.Add(), right)
 
 
 def _product(upstream: Tree, local: Any) -> Tree:
@@ -320,6 +310,10 @@ def _product(upstream: Tree, local: Any) -> Tree:
 def _made(word: Any, operands: tuple[Any, ...]) -> Tree:
     """A sum that begins with 0.0 is not -0.0, and so the same with another 0.0."""
     match word, operands:
-        case ast.Add, (ast.Name(id=text) as total, 0.0) if text.startswith("0.0 + "):
-            return total
+        case ast.Add, (ast.BinOp(op=ast.Add()) as total, 0.0):
+            first: Tree = total
+            while isinstance(first, ast.BinOp) and isinstance(first.op, ast.Add):
+                first = first.left
+            if is_number(first) == 0.0:
+                return total
     return put_together(word, operands)

@@ -175,16 +175,16 @@ def _compared(captured: Captured, made: Generated) -> tuple[Row, ...]:
         return ()
     form = Matrix(captured, made)
     nodes = captured.graph.nodes
-    sample = np.array([[0.0 if each is None else nodes[each].data for each in captured.inputs]])
+    sample = np.array([[nodes[each].data for each in captured.inputs]])
     gradient = np.zeros(len(captured.params))
-    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, wrt_inputs=False)
-    engine = backward(captured.graph, {captured.graph.roots[-1]: 1.0}).tolist()
+    form.gradients(sample, np.array(captured.numbers, dtype=float), gradient, None)
+    engine = backward(captured.graph, {captured.outputs[0]: 1.0}).tolist()
     largest = max((abs(each) for each in engine if math.isfinite(each)), default=0.0)
     columns = captured.param_names, captured.params, captured.trained, gradient.tolist()
     return tuple(
         Row("matrix", Math(f"∂J/∂{name}", ""), value=ours, engine=engine[position], size=largest * COARSER)
         for name, position, trained, ours in zip(*columns, strict=True)
-        if position is not None and trained
+        if trained
     )
 
 
