@@ -148,8 +148,8 @@ class _Writer:
                 if self.given[at] and at not in self.leaves:
                     self.statement(self.texts[at], "=", repr(float(self.record.data[at])))
                 continue
-            if self.record.group(at) != before:
-                before = self.record.group(at)
+            if self.record.groups[at] != before:
+                before = self.record.groups[at]
                 path = (f"{word}, call {number + 1}" if number else word for word, number in before)
                 self.lines += [f"    # {one_line(' / '.join(path))}."] * bool(before)
             self.statement(self.texts[at], "=", self.filled(at)[0])
