@@ -28,7 +28,7 @@ from microbp.sites import sites_of
 from microbp.sweeps import Columns, rows
 from microbp.value import Swapped, Value, noted
 
-__all__ = ["Graph", "Node"]
+__all__ = ["Graph", "Input", "Node"]
 
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
@@ -39,6 +39,14 @@ _COLUMNS: dict[str, type] = {
     "known": bool, "needs": bool,
 }  # fmt: skip
 _LABELS = {"names": "name", "named": "named", "sites": "site", "groups": "group", "paths": "path"}
+
+
+class Input(NamedTuple):
+    """An operand of a node: a node or a literal, the other is None; and ∂node/∂operand, None at a literal."""
+
+    node: Node | None
+    literal: float | None
+    derivative: float | None
 
 
 class _Fields(NamedTuple):
@@ -72,7 +80,7 @@ class Node(_Fields):
     graph: Graph
 
     @property
-    def inputs(self) -> tuple[tuple[Node | None, float | None, float | None], ...]:
+    def inputs(self) -> tuple[Input, ...]:
         """Its operands in order: (node or None, literal or None, local derivative).
 
         >>> x = Value(3.0, name="x")
@@ -83,7 +91,7 @@ class Node(_Fields):
         """
         nodes = self.graph.nodes
         return tuple(
-            (None, operand, None) if isinstance(operand, float) else (nodes[operand], None, local)
+            Input(None, operand, None) if isinstance(operand, float) else Input(nodes[operand], None, local)
             for operand, local in zip(self.operands, self.local_derivatives, strict=True)
         )
 
@@ -135,7 +143,7 @@ class Graph(Columns):
     _aliases: dict[str, int]
 
     def __init__(self, root: Value, names: Mapping[str, Any] | None = None) -> None:
-        vars(self).update(vars(_graph(_frozen([root], names))))
+        vars(self).update(vars(Graph._with(_frozen([root], names))))
 
     @staticmethod
     def of_roots(roots: Sequence[Value], names: Mapping[str, Any] | None = None) -> Graph:
@@ -152,7 +160,7 @@ class Graph(Columns):
         roots = [*roots]
         if not roots:
             raise ValueError("Graph.of_roots() takes the Values whose graph it is; the list is empty")
-        return _graph(_frozen(roots, names))
+        return Graph._with(_frozen(roots, names))
 
     @staticmethod
     def of(nodes: Sequence[Node]) -> Graph:
@@ -175,11 +183,24 @@ class Graph(Columns):
             [*chain.from_iterable(node.local_derivatives for node in nodes)],
         )  # fmt: skip
         labels = {label: [getattr(node, field) for node in nodes] for label, field in _LABELS.items()}
-        return _graph({**record, **labels, "roots": (len(nodes) - 1,)})
+        return Graph._with({**record, **labels, "roots": (len(nodes) - 1,)})
+
+    @staticmethod
+    def _with(record: Mapping[str, Any]) -> Graph:
+        graph = object.__new__(Graph)
+        vars(graph).update({"_values": (), "_aliases": {}, **record})
+        for column in _COLUMNS:
+            getattr(graph, column).setflags(write=False)
+        return graph
 
     def with_data(self, data: Sequence[float]) -> Graph:
         """The same graph with these numbers [N], such as those that leaves had when it was recorded."""
-        return _graph({**self._kept(), "data": np.array(data)})
+        return self._changed(data=np.array(data))
+
+    def _changed(self, **record: Any) -> Graph:
+        found = ("nodes", "_called", "_places")
+        kept = {name: held for name, held in vars(self).items() if name not in found}
+        return Graph._with(kept | record)
 
     def detached(self) -> Graph:
         """The same record without the Values that it was taken from; labels are still made when asked for.
@@ -189,11 +210,7 @@ class Graph(Columns):
         if self._values and self._variables.values:
             _ = self.names
         pairs = () if "names" in vars(self) else zip(self._values, self.op.tolist(), strict=False)
-        return _graph({**self._kept(), "_values": tuple([v if op < 0 else None for v, op in pairs])})
-
-    def _kept(self) -> dict[str, Any]:
-        found = ("nodes", "_called", "_places")
-        return {name: held for name, held in vars(self).items() if name not in found}
+        return self._changed(_values=tuple([value if op < 0 else None for value, op in pairs]))
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")
@@ -355,7 +372,7 @@ class Graph(Columns):
         return hash((self.rules, self.args.tobytes(), self.data.tobytes()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _graph, (self._record(),)
+        return Graph._with, (self._record(),)
 
     def to_json(self) -> str:
         """The record as JSON, column by column; what is no finite number stands there as a text.
@@ -382,16 +399,7 @@ class Graph(Columns):
             raise ValueError(f"{wrong}: {error!r}") from None
         if damage:
             raise ValueError(f"{wrong}: {damage}")
-        return _graph(record)
-
-
-def _graph(record: Mapping[str, Any]) -> Graph:
-    """The graph of a record, which knows no Values unless they are in it."""
-    graph = object.__new__(Graph)
-    vars(graph).update({"_values": (), "_aliases": {}, **record})
-    for column in _COLUMNS:
-        getattr(graph, column).setflags(write=False)
-    return graph
+        return Graph._with(record)
 
 
 # ------------------------------------------------------------------------------ from Values and nodes

@@ -148,7 +148,7 @@ def capture_values(
     ]
     numbers, compiled = (tuple([each._data for each in leaves]) for leaves in (chosen, constants))
     captured = Captured(
-        graph.detached(named=False), tuple(found), tuple(taken), graph.roots, input_shape, output_shape,
+        graph.detached(), tuple(found), tuple(taken), graph.roots, input_shape, output_shape,
         numbers, tuple(trained), absent,
     )  # fmt: skip
     return captured, Leaves(tuple(chosen), constants, compiled), graph

@@ -110,7 +110,7 @@ class _Writer:
         self.words = {word for word, is_it in kinds if any(map(is_it, numbers))}
         #: The name of each node, or the number that it is; then those of the literals.
         self.texts = [
-            repr(number) if constant and not self.given[at] else self.identifiers.new(record.name(at))
+            repr(number) if constant and not self.given[at] else self.identifiers.new(record.names[at])
             for at, (constant, number) in enumerate(zip(fixed, record.data.tolist(), strict=True))
         ]
         self.texts += map(repr, reversed(record.consts.tolist()))

@@ -72,7 +72,7 @@ def _activations(
     for node in graph:
         place = max(0, rectified(node))
         activation = "relu" if rectified(node) >= 0 else node.rule.name if node.rule else ""
-        if activation not in SLOPES or (operand := node.inputs[place][0]) is None:
+        if activation not in SLOPES or (operand := node.inputs[place].node) is None:
             continue
         unit, slope = unit_of(node), node.local_derivatives[place]
         kind = unit or activation
