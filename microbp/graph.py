@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.backward import backward_order, gradient_of, refuse_others
 from microbp.collector import collector_at_rest
-from microbp.groups import Group, GroupPath, callers, group_paths
-from microbp.labels import Naming, Path, Variables
+from microbp.groups import GroupPath, callers, group_paths
+from microbp.labels import Path, Variables, names_of
 from microbp.lazy import cached_property
 from microbp.native import extension
 from microbp.node import Node as Fields
@@ -27,12 +26,19 @@ from microbp.rules import Rule, restored
 from microbp.safe import shown as safe_name
 from microbp.sites import sites_of
 from microbp.sweeps import Columns, rows
-from microbp.value import Value, noted
+from microbp.value import Swapped, Value, noted
 
 __all__ = ["Graph", "Input", "Node"]
 
 #: How many lines ``str(graph)`` has at most.
 LINES = 10_000
+#: What a record consists of, beside its rules and roots: the kind of each column, and the field of a node
+#: that each label becomes.
+_COLUMNS: dict[str, type] = {
+    "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float, "grad": float,
+    "known": bool, "needs": bool,
+}  # fmt: skip
+_LABELS = {"names": "name", "named": "named", "sites": "site", "groups": "group", "paths": "path"}
 
 
 class Input(NamedTuple):
@@ -118,14 +124,26 @@ class Graph(Columns):
     has the first and the last.
     """
 
+    #: What each node is called; unique.
+    names: list[str]
+    #: Whether that name was given, by the user, a variable or a module, rather than made up.
+    named: list[bool]
+    #: ``file:line`` of the user's code that recorded each node; None if it was not recorded.
+    sites: list[str | None]
+    #: The groups that each node was recorded in, the outermost first.
+    groups: list[GroupPath]
+    #: Where a module holds each parameter, ``("layers", 0, "neurons", 1, "w", 2)``; () for all else.
+    paths: list[Path]
     #: The Values that it was taken from, which keeps their addresses valid; none after a pickle.
     _values: tuple[Value, ...]
     #: What some of them had noted, by position: its name, where it was recorded, in which group.
     _notes: dict[int, Any]
     _variables: Variables
+    #: The position of what each variable holds, -1 outside of the graph; known with the names.
+    _aliases: dict[str, int]
 
     def __init__(self, root: Value, names: Mapping[str, Any] | None = None) -> None:
-        vars(self).update(_frozen([root], names))
+        vars(self).update(vars(Graph._with(_frozen([root], names))))
 
     @staticmethod
     def of_roots(roots: Sequence[Value], names: Mapping[str, Any] | None = None) -> Graph:
@@ -155,17 +173,22 @@ class Graph(Columns):
         """
         if not isinstance(nodes, Iterable):
             raise TypeError(f"Graph.of() takes nodes, such as graph.nodes, not {safe_name(repr(nodes))}")
-        checked = [*map(_checked, nodes)]
-        if not checked:
+        nodes = [*map(_checked, nodes)]
+        if not nodes:
             raise ValueError("Graph.of() takes the nodes of a graph, the root last; there are none")
-        record = _columns(checked, lambda operand: operand if isinstance(operand, int) else None)
-        labels = {label: [getattr(node, field) for node in checked] for label, field in _LABELS.items()}
-        return Graph._with({**record, **labels, "roots": (len(checked) - 1,)})
+        operands = [*chain.from_iterable(node.operands for node in nodes)]
+        record = _columns(
+            nodes, [node.rule for node in nodes], [0, *accumulate(len(node.operands) for node in nodes)],
+            operands, (each if isinstance(each, int) else -1 for each in operands),
+            [*chain.from_iterable(node.local_derivatives for node in nodes)],
+        )  # fmt: skip
+        labels = {label: [getattr(node, field) for node in nodes] for label, field in _LABELS.items()}
+        return Graph._with({**record, **labels, "roots": (len(nodes) - 1,)})
 
     @staticmethod
     def _with(record: Mapping[str, Any]) -> Graph:
         graph = object.__new__(Graph)
-        vars(graph).update({"_values": (), **record})
+        vars(graph).update({"_values": (), "_aliases": {}, **record})
         for column in _COLUMNS:
             getattr(graph, column).setflags(write=False)
         return graph
@@ -175,131 +198,78 @@ class Graph(Columns):
         return self._changed(data=np.array(data))
 
     def _changed(self, **record: Any) -> Graph:
-        kept = {name: held for name, held in vars(self).items() if name not in ("nodes", "_called")}
+        found = ("nodes", "_called", "_places")
+        kept = {name: held for name, held in vars(self).items() if name not in found}
         return Graph._with(kept | record)
 
-    def detached(self, *, named: bool = True) -> Graph:
+    def detached(self) -> Graph:
         """The same record without the Values that it was taken from; labels are still made when asked for.
 
-        Unless it is ``named`` at once, it keeps the leaves that modules may hold, to ask these later.
+        Until then it keeps the leaves where a module was called, which names those that it holds.
         """
-        if not self._values:
-            return self
-        if named or self._variables.values:
-            return self._changed(_naming=self._naming, _values=(), _places={})
-        pairs = zip(self._values, self.op.tolist(), strict=True) if self._groups else ()
+        if self._values and self._variables.values:
+            _ = self.names
+        asked = "names" not in vars(self) and any(noted(note)[2] for note in self._notes.values())
+        pairs = zip(self._values, self.op.tolist(), strict=False) if asked else ()
         return self._changed(_values=tuple([value if op < 0 else None for value, op in pairs]))
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"a Graph is a record that cannot be changed; it takes no {name}")
 
-    # -------------------------------------------------------------------------------------- labels
-    @cached_property
-    def _noted(self) -> dict[int, Any]:
-        return {at: noted(note) for at, note in self._notes.items()}
+    # ------------------------------------------------------------------------------ labels and nodes
+    def __getattr__(self, name: str) -> Any:
+        """A label; all of them are made when the first is asked for."""
+        if name not in _LABELS:
+            raise AttributeError(f"a Graph has no {name}")
+        bears = {at: noted(note) for at, note in self._notes.items()}
+        own, sites, groups = ({at: note[i] for at, note in bears.items() if note[i]} for i in range(3))
+        above, every = callers(groups.values()), range(len(self))
+        found = names_of(len(self), own, self._places, self._variables, above)
+        lines = dict(zip(sites, sites_of(sites.values()), strict=True))
+        modules = {id(each): called for called, each in reversed(self._variables.modules.items())}
+        calls = group_paths({*groups.values()}, modules)
+        vars(self).update(zip(("names", "named", "paths", "_aliases"), found, strict=True))
+        vars(self).update(sites=[*map(lines.get, every)], groups=[calls[groups.get(at)] for at in every])
+        return vars(self)[name]
 
-    @cached_property
-    def _groups(self) -> dict[int, Group]:
-        return {at: group for at, (_, _, group) in self._noted.items() if group}
-
-    @cached_property
-    def _naming(self) -> Naming:
-        own = {at: name for at, (name, _, _) in self._noted.items() if name}
-        above = callers(self._groups.values())
-        known = self._variables.values or self._variables.modules or above
-        return Naming(own, self._places if known else {}, self._variables, above)
-
-    def name(self, position: int) -> str:
-        """What a node is called: by the user, by a variable, else it is made up; unique in the graph."""
-        name: str = self._at(self.names.__getitem__, position)
-        return name
-
-    def group(self, position: int) -> GroupPath:
-        """The groups that a node was recorded in, the outermost first."""
-        found: GroupPath = self._at(self.groups.__getitem__, position)
-        return found
-
-    def _at(self, look: Any, position: Any) -> Any:
-        try:
-            return look(position)
-        except (IndexError, TypeError):
-            raise self.no_node(position) from None
-
-    @cached_property
-    def names(self) -> list[str]:
-        """What each node is called."""
-        return self._naming.names(len(self))
-
-    @cached_property
-    def named(self) -> list[bool]:
-        """Whether the name was given, by the user, a variable or a module, rather than made up."""
-        return [*map(self._naming.given.__contains__, range(len(self)))]
-
-    @cached_property
-    def paths(self) -> list[Path]:
-        """Where a module holds each parameter, ``("layers", 0, "neurons", 1, "w", 2)``; () for all else."""
-        return [self._naming.paths.get(index, ()) for index in range(len(self))]
-
-    @cached_property
-    def sites(self) -> list[str | None]:
-        """``file:line`` of the user's code that recorded each node; None if it was not recorded."""
-        places = {at: place for at, (_, place, _) in self._noted.items() if place}
-        found = dict(zip(places, sites_of(places.values()), strict=True))
-        return [*map(found.get, range(len(self)))]
-
-    @cached_property
-    def groups(self) -> list[GroupPath]:
-        """The groups that each node was recorded in."""
-        paths = group_paths({*self._groups.values()}, self._variables.called(modules=True))
-        return [paths[self._groups.get(index)] for index in range(len(self))]
-
-    # --------------------------------------------------------------------------------------- nodes
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes, each after its operands."""
+        _ = self.names
         # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
         record = self.detached()
         with collector_at_rest():
-            vars(record)["nodes"] = nodes = self._made(0, len(self))
+            first, operands, local = self.first.tolist(), self.args.tolist(), self.local.tolist()
+            for at, number in zip(np.flatnonzero(self.args < 0).tolist(), self.consts.tolist(), strict=True):
+                operands[at], local[at] = number, None
+            spans, rules = [*map(slice, first[:-1], first[1:])], [*self.rules, None]
+            grads = zip(self.grad.tolist(), self.known.tolist(), strict=True)
+            columns = zip(
+                range(len(self)),
+                self.names,
+                [rules[op] for op in self.op.tolist()],
+                [tuple(operands[span]) for span in spans],
+                self.data.tolist(),
+                [grad if known else None for grad, known in grads],
+                [tuple(local[span]) for span in spans],
+                self.needs.tolist(),
+                *(getattr(self, label) for label in ("sites", "named", "groups", "paths")),
+                strict=True,
+            )
+            vars(record)["nodes"] = nodes = tuple(map(Node._make, columns))
             for node in nodes:
                 node.graph = record
         return nodes
 
-    def _made(self, start: int, stop: int) -> tuple[Node, ...]:
-        """The nodes of the positions from ``start`` to ``stop``, which know no graph."""
-        here, first = slice(start, stop), self.first[start : stop + 1]
-        args = self.args[first[0] : first[-1]]
-        operands, derivatives = args.tolist(), self.local[first[0] : first[-1]].tolist()
-        literal = np.flatnonzero(args < 0)
-        for index, number in zip(literal.tolist(), self.consts[-1 - args[literal]].tolist(), strict=True):
-            operands[index], derivatives[index] = number, None
-        spans = [*pairwise((first - first[0]).tolist())]
-        rules = [*self.rules, None]
-        grads = zip(self.grad[here].tolist(), self.known[here].tolist(), strict=True)
-        fields = zip(
-            range(start, stop),
-            self.names[here],
-            [rules[op] for op in self.op[here].tolist()],
-            [tuple(operands[begin:end]) for begin, end in spans],
-            self.data[here].tolist(),
-            [grad if known else None for grad, known in grads],
-            [tuple(derivatives[begin:end]) for begin, end in spans],
-            self.needs[here].tolist(),
-            *(getattr(self, label)[here] for label in ("sites", "named", "groups", "paths")),
-            strict=True,
-        )
-        return tuple(map(Node._make, fields))
-
     @cached_property
     def _places(self) -> dict[int, int]:
-        return {id(value): index for index, value in enumerate(self._values) if value is not None}
+        return {id(value): at for at, value in enumerate(self._values) if value is not None}
 
     @cached_property
     def _called(self) -> dict[str, int]:
         """The position of each name, also of what other variables hold a value of the graph."""
-        aliases = self._naming.variables if self._values else {}
-        known = {name: place for name, place in aliases.items() if place >= 0}
-        return known | {name: index for index, name in enumerate(self.names)}
+        names = {name: at for at, name in enumerate(self.names)}
+        return {name: at for name, at in self._aliases.items() if at >= 0} | names
 
     @property
     def root(self) -> Node:
@@ -319,18 +289,19 @@ class Graph(Columns):
         >>> Graph(x * x)["x"].data
         2.0
         """
-        if isinstance(which, int):
-            found: Node = self._at(self.nodes.__getitem__, which)
-            return found
+        try:
+            if isinstance(which, int):
+                return self.nodes[which]
+            return self.nodes[self._places[id(which)] if isinstance(which, Value) else self._called[which]]
+        except IndexError:
+            raise self.no_node(which) from None
+        except (KeyError, TypeError):
+            pass
         if isinstance(which, Value):
-            if id(which) in self._places:
-                return self.nodes[self._places[id(which)]]
-            root = safe_name(self.name(self.roots[-1]))
+            root = safe_name(self.names[self.roots[-1]])
             raise KeyError(f"{which!r} is not in this graph: {root} does not depend on it")
-        if isinstance(which, str) and which in self._called:
-            return self.nodes[self._called[which]]
-        given = [name for name, named in zip(self.names, self.named, strict=True) if named]
-        told = ", ".join(map(safe_name, given)) or "none that was given"
+        given = [safe_name(name) for name, named in zip(self.names, self.named, strict=True) if named]
+        told = ", ".join(given) or "none that was given"
         raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
 
     def no_node(self, position: Any) -> Exception:
@@ -352,15 +323,14 @@ class Graph(Columns):
     # ---------------------------------------------------------------------------------------- text
     def equation(self, node: Node) -> str:
         """One node as text: ``net = dot(w0, w1, x0, x1, b) = 0.755``."""
-        _checked(node)
-        names = [repr(x) if isinstance(x, float) else safe_name(self.name(x)) for x in node.operands]
+        operands = _checked(node).operands
+        names = [repr(x) if isinstance(x, float) else safe_name(self.names[x]) for x in operands]
         made = f" = {node.rule.name}({', '.join(names)})" if node.rule else ""
         return f"{safe_name(node.name)}{made} = {node.data!r}"
 
     def formula(self, node: Node) -> str:
         """How a node was computed, as people write it: ``w·x + b``, ``σ(net)``; empty for a leaf."""
-        _checked(node)
-        names = [self.name(x) if isinstance(x, int) else x for x in node.operands]
+        names = [self.names[x] if isinstance(x, int) else x for x in _checked(node).operands]
         return "" if node.rule is None else formula(node.rule, names)
 
     def shown(self, node: Node, longest: int = 16) -> str:
@@ -371,57 +341,22 @@ class Graph(Columns):
         >>> [graph.shown(node) for node in graph]
         ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
         """
-        _checked(node)
-        plain = all(operand is None or operand.named for operand, _, _ in node.inputs)
+        plain = all(self.named[x] for x in _checked(node).operands if isinstance(x, int))
         made = "" if node.named or node.rule is None or node.rule.over or not plain else self.formula(node)
         return made if 0 < len(made) <= longest else node.name
 
     def __str__(self) -> str:
-        hidden = len(self) - LINES
+        hidden, half = len(self) - LINES, LINES // 2
         if hidden <= 0:
             return "\n".join(map(self.equation, self.nodes))
-        ends = self._made(0, LINES // 2), self._made(len(self) - LINES // 2, len(self))
-        head, tail = ("\n".join(map(self.equation, nodes)) for nodes in ends)
-        return f"{head}\n… {hidden:,} more values …\n{tail}"
+        head, tail = (map(self.equation, part) for part in (self.nodes[:half], self.nodes[-half:]))
+        return "\n".join([*head, f"… {hidden:,} more values …", *tail])
 
     def __repr__(self) -> str:
         root = self.roots[-1]
-        return f"Graph({len(self)} values, root {safe_name(self.name(root))} = {float(self.data[root])!r})"
+        return f"Graph({len(self)} values, root {safe_name(self.names[root])} = {float(self.data[root])!r})"
 
     # ------------------------------------------------------------------- equality, pickles, JSON, copies
-    def to_json(self) -> str:
-        """The record as JSON, column by column; what is no finite number stands there as a text.
-
-        >>> x = Value(2.0, name="x")
-        >>> Graph.from_json(Graph(x * x).to_json()) == Graph(x * x)
-        True
-        """
-        record = self._record()
-        for name, column in record.items():
-            if isinstance(column, np.ndarray):
-                record[name] = numbers = column.tolist()
-                for index in np.flatnonzero(~np.isfinite(column)).tolist():
-                    numbers[index] = repr(numbers[index])
-        record["rules"] = [_texts(rule.__reduce__()[1]) for rule in self.rules]
-        return json.dumps(record, allow_nan=False)
-
-    @staticmethod
-    def from_json(text: str) -> Graph:
-        """The graph of such a text; ValueError for another one."""
-        wrong = "this is no graph as Graph.to_json() writes it"
-        try:
-            found = json.loads(text)
-            record: dict[str, Any] = {name: np.array(found[name], kind) for name, kind in _COLUMNS.items()}
-            record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
-            record["roots"] = tuple(found["roots"])
-            record["rules"] = tuple(_rule(*row) for row in found["rules"])
-            damage = _misfit(record)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise ValueError(f"{wrong}: {error!r}") from None
-        if damage:
-            raise ValueError(f"{wrong}: {damage}")
-        return Graph._with(record)
-
     def _record(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("rules", "roots", *_COLUMNS, *_LABELS)}
 
@@ -440,16 +375,35 @@ class Graph(Columns):
     def __reduce__(self) -> tuple[Any, ...]:
         return Graph._with, (self._record(),)
 
+    def to_json(self) -> str:
+        """The record as JSON, column by column; what is no finite number stands there as a text.
 
-#: What a record consists of, beside its rules and roots: the kind of each column, and the field of a node
-#: that each label becomes.
-_COLUMNS: dict[str, type] = {
-    "op": int, "first": int, "args": int, "consts": float, "data": float, "local": float, "grad": float,
-    "known": bool, "needs": bool,
-}  # fmt: skip
-_LABELS = {"names": "name", "named": "named", "sites": "site", "groups": "group", "paths": "path"}
+        >>> x = Value(2.0, name="x")
+        >>> Graph.from_json(Graph(x * x).to_json()) == Graph(x * x)
+        True
+        """
+        rules = [rule.__reduce__()[1] for rule in self.rules]
+        return json.dumps(_texts({**self._record(), "rules": rules}), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """The graph of such a text; ValueError for another one."""
+        wrong = "this is no graph as Graph.to_json() writes it"
+        try:
+            found = json.loads(text)
+            record: dict[str, Any] = {name: np.array(found[name], kind) for name, kind in _COLUMNS.items()}
+            record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
+            record["roots"] = tuple(found["roots"])
+            record["rules"] = tuple(_rule(*row) for row in found["rules"])
+            damage = _misfit(record)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            raise ValueError(f"{wrong}: {error!r}") from None
+        if damage:
+            raise ValueError(f"{wrong}: {damage}")
+        return Graph._with(record)
 
 
+# ------------------------------------------------------------------------------ from Values and nodes
 def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str, Any]:
     """The record of what the roots were computed from, with what labels are made of."""
     refuse_others([*roots])
@@ -458,44 +412,66 @@ def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str
     above._b, above._db = tuple(roots), (0.0,) * len(roots)
     if extension is None:
         values: tuple[Value, ...] = tuple(backward_order(above)[:0:-1])
-        places = {id(value): index for index, value in enumerate(values)}
-        record = _columns(values, lambda operand: places.get(id(operand)))
-        record["roots"] = tuple(places[id(root)] for root in roots)
-        notes = {index: value._note for index, value in enumerate(values) if value._note is not None}
+        record, places = _of_values(values)
+        at = tuple(map(places.__getitem__, roots))
+        notes = {place: value._note for place, value in enumerate(values) if value._note is not None}
     else:
         values, at, rules, notes, *columns = extension.columns(above)
-        record = _frozen_columns(columns) | {"rules": tuple(rules), "roots": at}
-    return {**record, "_values": values, "_notes": notes, "_variables": Variables(names or {})}
+        pairs = zip(_COLUMNS.items(), columns, strict=True)
+        record = {name: np.frombuffer(each, kind) for (name, kind), each in pairs} | {"rules": tuple(rules)}
+    return {**record, "roots": at, "_values": values, "_notes": notes, "_variables": Variables(names or {})}
 
 
-def _columns(items: Sequence[Value | Node], place: Callable[[Any], int | None]) -> dict[str, Any]:
-    """The rows and columns of values or nodes, operands first; ``place`` has the position of an operand.
+def _of_values(values: Sequence[Value]) -> tuple[dict[str, Any], dict[Any, int]]:
+    """The columns and positions of Values; where the extension is built, ``native/value.c`` makes them."""
+    rules: list[Rule | None] = []
+    operands: list[Any] = []
+    local: list[Any] = []
+    first = [0]
+    for value in values:  # whose layout stands in microbp.node
+        rule = value._rule
+        if rule is None:
+            pass
+        elif value._a is None:
+            operands += value._b
+            local += value._db
+        elif value._b is None:
+            operands.append(value._a)
+            local.append(value._da)
+        elif type(rule) is Swapped:
+            rule = rule.rule
+            operands += value._b, value._a
+            local += value._db, value._da
+        else:
+            operands += value._a, value._b
+            local += value._da, value._db
+        rules.append(rule)
+        first.append(len(operands))
+    places: dict[Any, int] = dict(zip(values, range(len(values)), strict=True))
+    return _columns(values, rules, first, operands, map(places.get, operands, repeat(-1)), local), places
 
-    Of values it is done in C where the extension is built, in ``native/value.c``.
-    """
-    rules: dict[Rule, int] = {}
-    op, first, args = array("q"), array("q", [0]), array("q")
-    consts, local = array("d"), array("d")
-    for item in items:
-        op.append(-1 if item.rule is None else rules.setdefault(item.rule, len(rules)))
-        for operand, derivative in zip(item.operands, item.local_derivatives, strict=True):
-            at: Any = place(operand)
-            if at is None:
-                consts.append(operand)  # type: ignore[arg-type]
-            args.append(-len(consts) if at is None else at)
-            local.append(math.nan if derivative is None else derivative)
-        first.append(len(args))
-    data, known = array("d", [item.data for item in items]), bytes(item.grad is not None for item in items)
-    grad = array("d", [math.nan if item.grad is None else gradient_of(item) for item in items])
-    needs = bytes(item.requires_grad for item in items)
-    columns = _frozen_columns([op, first, args, consts, data, local, grad, known, needs])
-    return columns | {"rules": tuple(rules)}
 
-
-def _frozen_columns(columns: Iterable[Any]) -> dict[str, Any]:
-    """Buffers as arrays that cannot be written."""
+def _columns(
+    items: Sequence[Value | Node], rules: Sequence[Rule | None], first: Sequence[int],
+    operands: Sequence[Any], args: Iterable[int], local: list[Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The columns of Values or nodes; of an operand that is a literal, ``args`` has -1."""
+    kinds = [rule for rule in dict.fromkeys(rules) if rule is not None]
+    index: dict[Rule | None, int] = {None: -1, **{rule: at for at, rule in enumerate(kinds)}}
+    found = np.fromiter(args, int, len(operands))
+    literal = np.flatnonzero(found < 0)
+    found[literal] = -1 - np.arange(len(literal))
+    for at in literal.tolist():
+        local[at] = math.nan
+    grads = [None if each.grad is None else gradient_of(each) for each in items]
+    columns = (
+        [index[rule] for rule in rules], first, found.tolist(), [operands[at] for at in literal.tolist()],
+        [each.data for each in items], local, [math.nan if grad is None else grad for grad in grads],
+        [grad is not None for grad in grads], [each.requires_grad for each in items],
+    )  # fmt: skip
     pairs = zip(_COLUMNS.items(), columns, strict=True)
-    return {name: np.frombuffer(memoryview(each).toreadonly(), kind) for (name, kind), each in pairs}
+    record: dict[str, Any] = {name: np.fromiter(column, kind, len(column)) for (name, kind), column in pairs}
+    return {**record, "rules": tuple(kinds)}
 
 
 def _checked(node: Any) -> Node:
@@ -504,11 +480,14 @@ def _checked(node: Any) -> Node:
     return node
 
 
+# ---------------------------------------------------------------------------------------------- JSON
 def _texts(held: Any) -> Any:
-    """A row of the table for strict JSON."""
+    """A record for strict JSON."""
+    if isinstance(held, np.ndarray):
+        held = held.tolist()
     if isinstance(held, dict):
         return {key: _texts(each) for key, each in held.items()}
-    if isinstance(held, tuple):
+    if isinstance(held, list | tuple):
         return [*map(_texts, held)]
     return repr(held) if isinstance(held, float) and not math.isfinite(held) else held
 
@@ -527,32 +506,25 @@ def _rule(*row: Any) -> Rule:
 
 def _misfit(record: Mapping[str, Any]) -> str:
     """Why the columns of a record from a file are not about the same nodes, operands before users."""
+    op, first, args, rules, roots = (record[name] for name in ("op", "first", "args", "rules", "roots"))
     sizes = {len(record[name]) for name in ("op", "data", "grad", "known", "needs", *_LABELS)}
-    if sizes != {len(record["first"]) - 1} or len(record["args"]) != len(record["local"]):
-        return "its columns differ in length"
-    op, first, args = record["op"], record["first"], record["args"]
-    users = np.repeat(np.arange(len(op)), np.diff(first))
-    if not (
-        all(column.ndim == 1 for column in record.values() if isinstance(column, np.ndarray))
-        and first[0] == 0
-        and len(users) == len(args)
-        and ((op >= -1) & (op < len(record["rules"]))).all()
-        and record["roots"]
-        and all(type(each) is int and 0 <= each < len(op) for each in record["roots"])
-        and record["needs"][op >= 0].all()
+    if (
+        any(record[name].ndim != 1 for name in _COLUMNS)
+        or sizes != {len(first) - 1}
+        or not first[0] == 0 <= len(args) == len(record["local"]) == first[-1]
+        or not ((op >= -1) & (op < len(rules))).all()
+        or not (roots and all(type(each) is int and 0 <= each < len(op) for each in roots))
+        or not record["needs"][op >= 0].all()
     ):
         return "its columns do not fit each other"
-    for index, rule in enumerate([None, *record["rules"]], start=-1):
-        held = np.flatnonzero(op == index)
-        widths = np.diff(first)[held]
-        alone, over = (0, 0) if rule is None else (len(rule.args) - len(rule.over), len(rule.over))
-        listed = widths - alone
-        fits = (listed >= 0) & (listed % over == 0) if over else listed == 0
-        if not fits.all():
-            at = fits.argmin()
-            return f"{widths[at]} operands do not fit {rule or 'a leaf'}, node {held[at]}"
-    before = (args >= -len(record["consts"])) & (args < users)
-    if not before.all():
-        return f"an operand of node {users[before.argmin()]} does not stand before it"
-    used = {*args[args >= 0].tolist(), *record["roots"]}
-    return "" if len(used) == len(op) else "it has nodes that no other uses"
+    widths, over = np.diff(first), np.array([len(rule.over) for rule in rules] + [0])[op]
+    listed = widths - np.array([len(rule.args) - len(rule.over) for rule in rules] + [0])[op]
+    odd = (listed < 0) | np.where(over > 0, listed % np.maximum(over, 1), listed)
+    if odd.any():
+        at = odd.argmax()
+        return f"{widths[at]} operands do not fit {rules[op[at]] if op[at] >= 0 else 'a leaf'}, node {at}"
+    users = np.repeat(np.arange(len(op)), widths)
+    late = (args < -len(record["consts"])) | (args >= users)
+    if late.any():
+        return f"an operand of node {users[late.argmax()]} does not stand before it"
+    return "" if len({*args[args >= 0].tolist(), *roots}) == len(op) else "it has nodes that no other uses"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from itertools import count, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,8 +19,8 @@ from microbp.safe import named as safe_name
 from microbp.value import Value
 
 __all__ = [
-    "Naming", "Path", "PathName", "Variables", "layer_path", "parameter_paths", "text_of", "variable_names",
-    "walk",
+    "Path", "PathName", "Variables", "layer_path", "names_of", "parameter_paths", "text_of",
+    "variable_names", "walk",
 ]  # fmt: skip
 
 DEEPEST, MOST = 16, 200_000
@@ -71,11 +71,11 @@ def layer_path(path: Path) -> Path:
     inner = own[:-1]
     if inner[-2:-1] == ("neurons",):
         inner = inner[:-2] or inner[:-1]
-    numbers = [place for place, part in enumerate(inner) if isinstance(part, int)]
-    return (inner[: numbers[0] + 1] if numbers else inner) or (own if own != path else ())
+    ends = next((place + 1 for place, part in enumerate(inner) if isinstance(part, int)), len(inner))
+    return inner[:ends] or (own if own != path else ())
 
 
-# ------------------------------------------------------------------------------------------- the walk
+# ----------------------------------------------------------------------------------------- the walk
 def walk(
     roots: Iterable[tuple[Name, Any]],
     inside: Callable[[Name, Any], Sequence[tuple[Name, Any]]],
@@ -103,7 +103,7 @@ def _holds_parameters(held: Any) -> bool:
     return not isinstance(held, type) and callable(getattr(type(held), "parameters", None))
 
 
-def _inside(held: Any, most: int | None = None) -> Iterator[tuple[Path, Any]]:
+def _inside(held: Any, most: int | None = None) -> list[tuple[Path, Any]]:
     """What a container holds that is a value or may hold some, and where; of a module its attributes."""
     inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(held, list | tuple):
@@ -115,9 +115,11 @@ def _inside(held: Any, most: int | None = None) -> Iterator[tuple[Path, Any]]:
     elif _holds_parameters(held):
         parts = held._parts() if hasattr(held, "_parts") else getattr(held, "__dict__", {}).items()
         inner = (part for part in parts if not part[0].startswith("_"))
-    for place, each in islice(inner, most):
-        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS) or _holds_parameters(each)):
-            yield place if isinstance(held, np.ndarray) else (place,), each
+    return [
+        (place if isinstance(held, np.ndarray) else (place,), each)
+        for place, each in islice(inner, most)
+        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS) or _holds_parameters(each))
+    ]
 
 
 def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
@@ -132,10 +134,9 @@ def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
     [('slope',), ('offsets', 0), ('offsets', 1)]
     """
 
-    def inside(path: Path, held: Any) -> Sequence[tuple[Path, Any]]:
-        if isinstance(held, Value) or len(path) >= 2 * DEEPEST:
-            return ()
-        return [(path + place, each) for place, each in _inside(held)]
+    def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
+        ends = isinstance(held, Value) or len(path) >= 2 * DEEPEST
+        return [] if ends else [(path + place, each) for place, each in _inside(held)]
 
     seen = {id(holder)}
     for path, held in walk([((), holder)], inside, sys.maxsize, deep=True):  # all of them, whatever it takes
@@ -161,39 +162,30 @@ class Variables:
             for name, held in scope.items()
             if not name.startswith("_") and (name not in ("In", "Out") or isinstance(held, Value))
         }
-        #: All variables, whatever they hold.
-        self.taken = {*own}
-        #: The ``id`` of the Value of each name: a Value may have several.
-        self.values: dict[str, int] = {}
-        #: The modules, and other objects with ``parameters()``.
-        self.modules: dict[str, Any] = {}
         alone = {id(held): name for name, held in own.items() if isinstance(held, Value)}
-        self._of_loops: set[str] = set()
+        loops = set()
 
-        def inside(name: Path, held: Any) -> list[tuple[Path, Any]]:
-            ends = isinstance(held, Value) or _holds_parameters(held) or len(name) > DEEPEST
-            found = [] if ends else [*_inside(held, MOST)]
+        def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
+            ends = isinstance(held, Value) or _holds_parameters(held) or len(path) > DEEPEST
+            found = [] if ends else [((*path, place), each) for place, each in _inside(held, MOST)]
             if len(found) > 1 and all(isinstance(each, Value) for _, each in found):
-                known, last = [each for _, each in found if id(each) in alone], found[-1][1]
-                if known == [last] and last.is_leaf:
-                    self._of_loops.add(alone[id(last)])
-            return [((*name, place), each) for place, each in found]
+                last = found[-1][1]
+                if last.is_leaf and [id(each) for _, each in found if id(each) in alone] == [id(last)]:
+                    loops.add(alone[id(last)])
+            return found
 
+        #: All variables, whatever they hold; the modules, and other objects with ``parameters()``.
+        self.taken, self.modules = {*own}, dict[str, Any]()
+        values: dict[str, int] = {}
         roots: list[tuple[Path, Any]] = [((name,), held) for name, held in own.items()]
         for path, held in walk(roots, inside):
             name = path[0] + "".join(f"[{','.join(map(repr, place))}]" for place in path[1:])
             if isinstance(held, Value):
-                self.values.setdefault(name, id(held))
+                values.setdefault(name, id(held))
             elif _holds_parameters(held):
                 self.modules.setdefault(name, held)
-
-    def called(self, *, modules: bool = False) -> dict[int, str]:
-        """The first name of each Value, or of each module, by its ``id``."""
-        held = {name: id(each) for name, each in self.modules.items()} if modules else self.values
-        names: dict[int, str] = {}
-        for name in sorted(held, key=self._of_loops.__contains__):
-            names.setdefault(held[name], name)
-        return names
+        #: The ``id`` of the Value of each name: a Value may have several, the first of which counts.
+        self.values = {name: values[name] for name in sorted(values, key=loops.__contains__)}
 
 
 def variable_names(names: Mapping[str, Any]) -> dict[int, str]:
@@ -203,70 +195,54 @@ def variable_names(names: Mapping[str, Any]) -> dict[int, str]:
     >>> sorted(variable_names({"w": w, "x": x, "_": Value(4.0)}).values())
     ['w[0]', 'w[1]', 'x']
     """
-    return Variables(names).called()
+    return {key: name for name, key in reversed(Variables(names).values.items())}
 
 
-# ------------------------------------------------------------------------------------------ the names
-class Naming:
-    """What the values of a graph are called, by their positions.
+# --------------------------------------------------------------------------------------- the names
+def names_of(
+    size: int, own: Mapping[int, str], places: Mapping[int, int], variables: Variables, callers: Iterable[Any]
+) -> tuple[list[str], list[bool], list[Path], dict[str, int]]:
+    """What the values of a graph are called; whether by somebody; their paths; what else variables mean.
 
-    In this order count: the name that the user gave to a value; its path in the outermost module that is
-    known; a variable. A count tells two of one name apart, and made-up names, ``v`` and the index, from all
-    that users gave.
+    In this order count: the name that the user gave to a value, ``own`` by its position; its path in the
+    outermost module that is known, by a variable or by its call; a variable. A count tells two of one name
+    apart, and made-up names, ``v`` and the index, from all that users gave. ``places`` are the positions of
+    Values by their ``id``.
     """
+    modules: dict[int, tuple[str, Any]] = {}
+    for text, each in [*variables.modules.items(), *(("", each) for each in callers)]:
+        modules.setdefault(id(each), (text, each))
+    walks = [(text, [*parameter_paths(each)]) for text, each in modules.values()]
+    held: dict[int, tuple[str, Path]] = {}
+    for home, found in sorted(walks, key=lambda each: -len(each[1])):  # the outer one holds more
+        for path, each in found:
+            if id(each) in places:
+                held.setdefault(places[id(each)], (home, path))
+    for place, name in own.items():
+        if isinstance(name, PathName):
+            held.setdefault(place, ("", name.path))
+    aliases = {name: places.get(key, -1) for name, key in variables.values.items()}
+    given = {place: name for place, name in own.items() if not isinstance(name, PathName)}
+    called = {place: name for name, place in reversed(aliases.items()) if place >= 0}
+    wishes = given | {at: called[at] for at in sorted(called.keys() - given.keys() - held.keys())}
+    #: Whose a name is; -1: a variable's whose value is not in the graph.
+    owner = aliases | {name: place for place, name in reversed(given.items())}
+    paths = {place: text_of(held[place][1]) for place in sorted(held.keys() - given.keys())}
+    alike = Counter(paths.values())
+    for place, text in paths.items():
+        home, taken = held[place][0], alike[text] > 1 or owner.get(text, place) != place
+        wishes[place] = f"{home}.{text}" if taken and home else text
+    counts = Counter[str]()
 
-    def __init__(
-        self, own: Mapping[int, str], places: Mapping[int, int], variables: Variables, callers: Iterable[Any]
-    ) -> None:
-        """Of what values bear, by position, and modules in whose calls they were made; no Value is kept.
+    def unique(place: int, wish: str) -> str:
+        name = wish
+        while owner.setdefault(name, place) != place:
+            counts[wish] += 1
+            name = f"{wish}#{counts[wish] + 1}"
+        return name
 
-        ``places`` has the positions of Values by their ``id``.
-        """
-        #: Where its module holds a parameter, and what that module is called.
-        self.paths: dict[int, Path] = {}
-        self._homes: dict[int, str] = {}
-        modules: dict[int, tuple[str, Any]] = {}
-        for text, each in [*variables.modules.items(), *(("", each) for each in callers)]:
-            modules.setdefault(id(each), (text, each))
-        walks = [(text, [*parameter_paths(each)]) for text, each in modules.values()]
-        for text, found in sorted(walks, key=lambda each: -len(each[1])):  # the outer one holds more
-            for path, each in found:
-                place = places.get(id(each))
-                if place is not None and place not in self.paths:
-                    self.paths[place], self._homes[place] = path, text
-        borne = {place: name.path for place, name in own.items() if isinstance(name, PathName)}
-        self._own = {place: name for place, name in own.items() if place not in borne}
-        self.paths = borne | self.paths
-        #: The positions of what has a name that was given.
-        self.given = {*self._own, *self.paths}
-        called = {places[key]: name for key, name in variables.called().items() if key in places}
-        #: By the variables that hold them, in the order of the graph.
-        self._called = {place: called[place] for place in sorted(called.keys() - self.given)}
-        #: The position of what each variable holds, -1 outside of the graph.
-        self.variables = {name: places.get(key, -1) for name, key in variables.values.items()}
-        self._taken = variables.taken
-        self.given |= self._called.keys()
-
-    def names(self, size: int) -> list[str]:
-        """The names of all values, each unique."""
-        paths = {place: text_of(self.paths[place]) for place in sorted(self.paths.keys() - self._own.keys())}
-        alike, counts = Counter(paths.values()), Counter[str]()
-        #: Whose a name is; -1: a variable's whose value is not in the graph.
-        owner = self.variables | {name: place for place, name in reversed(self._own.items())}
-        found: dict[int, str] = {}
-        for place, text in (self._own | self._called | paths).items():
-            taken = place in paths and (alike[text] > 1 or owner.get(text, place) != place)
-            wish = f"{self._homes[place]}.{text}" if taken and self._homes.get(place) else text
-            name = wish
-            while owner.setdefault(name, place) != place:
-                counts[wish] += 1
-                name = f"{wish}#{counts[wish] + 1}"
-            found[place] = safe_name(name)
-        users = {*owner, *self._taken, *found.values()}
-        return [found.get(place) or _unlike(f"v{place}", users) for place in range(size)]
-
-
-def _unlike(wish: str, users: Container[str]) -> str:
-    """A made-up name that is none of the users'."""
-    counted = (f"{wish}#{number}" if number > 1 else wish for number in count(1))
-    return next(name for name in counted if name not in users)
+    names = {place: safe_name(unique(place, wish)) for place, wish in wishes.items()}
+    owner |= dict.fromkeys(variables.taken - owner.keys(), -1)
+    every = range(size)
+    texts = [names.get(at) or unique(at, f"v{at}") for at in every]
+    return texts, [at in names for at in every], [held[at][1] if at in held else () for at in every], aliases

@@ -276,7 +276,7 @@ def test_one_sample_is_a_sample_and_its_only_output_a_value() -> None:
     assert isinstance(y, Value)
     assert y.data == net([[0.5, -1.0]])[0, 0].data
     graph = Graph(y)
-    assert {graph.group(node.position)[-1][0] for node in graph if node.rule} == {
+    assert {node.group[-1][0] for node in graph if node.rule} == {
         "/fc1/Gemm", "/Tanh", "/fc2/Gemm",
     }  # fmt: skip
     assert graph["x1"].data == -1.0

@@ -132,7 +132,7 @@ def capture_values(
     bound, others = (tuple([graph._values[at] for at in places.tolist()]) for places in (taken, constants))
     leaves = Leaves(bound, others, fixed)
     captured = Captured(
-        graph.detached(named=False)._changed(roots=graph.roots[:start]), graph.roots[start:stop],
+        graph.detached()._changed(roots=graph.roots[:start]), graph.roots[start:stop],
         tuple(taken.tolist()), graph.roots[:start], input_shape, output_shape, numbers,
         tuple(graph.needs[taken].tolist()),
     )  # fmt: skip

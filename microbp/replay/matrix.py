@@ -134,7 +134,7 @@ class Plan:
 
     def _comment(self, group: Group) -> str:
         """What a group computes, and where the user computed it."""
-        group_of = self.captured.graph.group
+        group_of = self.captured.graph.groups.__getitem__
         rule = "Σ" if group.rule is None else group.rule.name
         paths = {" / ".join(name for name, _ in group_of(position)[:2]) for position in group.members}
         where = paths.pop() if len(paths) == 1 else ""
@@ -146,10 +146,8 @@ class Plan:
 
     def _told(self, group: Group) -> str:
         """The names of its values."""
-        name, members = self.captured.graph.name, group.members
-        if len(members) > 2:
-            return one_line(f"{name(members[0])}…{name(members[-1])}")
-        return one_line(", ".join(map(name, members)))
+        names = [self.captured.graph.names[each] for each in group.members]
+        return one_line(f"{names[0]}…{names[-1]}" if len(names) > 2 else ", ".join(names))
 
     def describe(self) -> str:
         """How many scalars became how many array operations, and what each of these is."""
@@ -194,7 +192,7 @@ def _given_name(record: Graph, members: Sequence[int]) -> str:
     """The name of a single value, or what the names of all values have before their numbers: h of h1, h2."""
     if not all(record.named[each] for each in members):
         return ""
-    names = [*map(record.name, members)]
+    names = [record.names[each] for each in members]
     if len(names) == 1:
         return Identifiers.plain(names[0])
     stems = {re.sub(r"[\d\[\]., _]+$", "", each) for each in names}

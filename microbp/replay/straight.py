@@ -110,7 +110,7 @@ class _Writer:
         self.words = {word for word, is_it in kinds if any(map(is_it, numbers))}
         #: The name of each node, or the number that it is; then those of the literals.
         self.texts = [
-            repr(number) if constant and not self.given[at] else self.identifiers.new(record.name(at))
+            repr(number) if constant and not self.given[at] else self.identifiers.new(record.names[at])
             for at, (constant, number) in enumerate(zip(fixed, record.data.tolist(), strict=True))
         ]
         self.texts += map(repr, reversed(record.consts.tolist()))
@@ -152,8 +152,8 @@ class _Writer:
                 if self.given[at] and at not in self.leaves:
                     self.statement(self.texts[at], "=", repr(float(self.record.data[at])))
                 continue
-            if self.record.group(at) != before:
-                before = self.record.group(at)
+            if self.record.groups[at] != before:
+                before = self.record.groups[at]
                 path = (f"{word}, call {number + 1}" if number else word for word, number in before)
                 self.lines += [f"    # {one_line(' / '.join(path))}."] * bool(before)
             self.statement(self.texts[at], "=", self.filled(at)[0])

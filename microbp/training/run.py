@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.descent import Descent, Moment
-from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Unfit
+from microbp.descent import Descent, Inside, Moment, inside
+from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable
 from microbp.lazy import cached_property
@@ -23,7 +23,6 @@ from microbp.outside import Outside
 from microbp.sites import user_level
 from microbp.training import given
 from microbp.training.checkpoint import digest, read_checkpoint, write_checkpoint
-from microbp.training.inside import Inside, inside
 from microbp.training.outcome import COURSE, ENDS, History, NotFinite, bad_gradient, culprit
 from microbp.training.terminal import Bar, Interrupts
 
@@ -200,82 +199,70 @@ class Run:
 
     def _taken_inside(self, inside: Inside) -> bool:
         """Steps up to where something else is to be done; False for none."""
-        history, settings, start = self.history, self.settings, self.place
+        settings, start = self.settings, self.place
         count = self.steps - start
         if self.steps == 1 and self.validation is None and settings.tolerance is settings.patience is None:
             count = settings.epochs - self.epoch
-        count = min(count, self.due - len(history.step_cost))
+        count = min(count, self.due - len(self.history.step_cost))
         if count < 2:
             return False
-        ends = range(start + 1, start + count + 1)
-        size, order = self.batch_size, self.order
-        orders = [order if self.steps == 1 else order[(end - 1) * size : end * size] for end in ends]
+        orders = [self._rows_of(step) for step in range(start, start + count)]
         with self.interrupts:
             taken = inside.take(self.samples, orders, self.best.cost if self.best else math.inf)
-            epoch, costs = self.epoch, taken.costs
-            history.step_cost.extend(costs)
-            history.learning_rate.extend(taken.rates)
-            if self.steps == 1:
-                history.cost.extend(costs)
-                if self.best is None or taken.lowest < self.best.cost:
-                    self.best = _Best(taken.lowest, epoch + costs.index(taken.lowest) + 1, taken.best)
-            elif self.validation is None and self.place == self.steps:
-                self._end_epoch(self.descent.theta.copy())
-        if costs:
-            self.bar.show(len(history.step_cost), costs[-1])
-        return bool(costs)
+            if taken.costs:
+                self._book(taken.costs, taken.rates, taken.lowest, taken.best)
+        return bool(taken.costs)
 
     def _step_outside(self) -> None:
-        start, history = self.place * self.batch_size, self.history
-        rows = self.order if self.steps == 1 else self.order[start : start + self.batch_size]
-        batch = self.samples, rows
-        cost, told, cause = math.nan, "", None
-        try:
+        batch = self.samples, self._rows_of(self.place)
+
+        def gradients() -> float:
             if self.replay is None and not self.aside and self.settings.engine != "eager":
                 self._try_to_replay(batch)
-            cost = self.descent.gradients(batch)
-            if not math.isfinite(cost):
-                told = f"the cost is {cost!r}"
-            elif not self.descent.finite():
-                self.descent.settle()
-                told = f"the cost is {cost!r}, but {bad_gradient(self.optimiser)}"
-        except UndefinedOperation as error:
-            told, cause = "the cost has no value", error
-        if told:
-            raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
+            return self.descent.gradients(batch)
+
+        cost = self._finite("cost", batch, gradients)
         with self.interrupts:
             # With one step to an epoch its cost is that of the parameters before the update.
-            before = self.descent.theta.copy() if self.steps == 1 else None
+            before = self.descent.theta.copy() if self.steps == 1 else self.descent.theta
             try:
                 rate, norm = self.descent.step(self.settings.clip)
             except FloatingPointError as error:
                 raise self._not_finite(str(error)) from error
-            history.step_cost.append(cost)
-            history.learning_rate.append(rate)
             if norm is not None:
-                history.gradient_norm.append(norm)
-            if self.validation is None and self.place == self.steps:
-                self._end_epoch(self.descent.theta.copy() if before is None else before)
-        self.bar.show(len(history.step_cost), cost)
+                self.history.gradient_norm.append(norm)
+            self._book([cost], [rate], cost, before)
+
+    def _rows_of(self, step: int) -> Rows:
+        """The samples of a step of this epoch."""
+        size = self.batch_size
+        return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
+
+    def _book(self, costs: list[float], rates: list[float], lowest: float, best: Floats) -> None:
+        """Steps that were taken; and, of epochs of one step, the lowest cost so far and its parameters."""
+        epoch, history = self.epoch, self.history
+        history.step_cost.extend(costs)
+        history.learning_rate.extend(rates)
+        if self.validation is None and self.steps == 1:
+            history.cost.extend(costs)
+            if self.best is None or lowest < self.best.cost:
+                self.best = _Best(lowest, epoch + costs.index(lowest) + 1, best)
+        elif self.validation is None and self.place == self.steps:
+            self._end_epoch()
+        self.bar.show(len(history.step_cost), costs[-1])
 
     def _validate(self) -> None:
         """The end of an epoch in a run with validation."""
-        assert self.validation is not None
-        self.descent.settle()
-        told, cause = "", None
-        try:
-            cost = self.descent.engine.cost(self.validation, self.descent.theta)
-            told = "" if math.isfinite(cost) else f"the validation cost is {cost!r}"
-        except UndefinedOperation as error:
-            told, cause = "the validation cost has no value", error
-        if told:
-            raise self._not_finite(told, self.validation, validating=True) from cause
+        batch, descent = self.validation, self.descent
+        assert batch is not None
+        descent.settle()
+        cost = self._finite("validation cost", batch, lambda: descent.engine.cost(batch, descent.theta))
         with self.interrupts:
             self.history.validation_cost.append(cost)
-            self._end_epoch(self.descent.theta.copy())
+            self._end_epoch()
 
-    def _end_epoch(self, parameters: Floats) -> None:
-        """The epoch's steps are done, and ``parameters`` are those that its cost stands for."""
+    def _end_epoch(self) -> None:
+        """The epoch's steps are done, and its cost stands for the parameters as they are."""
         costs = self.history.step_cost[-self.steps :]
         last = len(self.rows) - (self.steps - 1) * self.batch_size
         mean = (math.fsum(costs[:-1]) * self.batch_size + costs[-1] * last) / len(self.rows)
@@ -284,7 +271,23 @@ class Run:
             self._draw()
         measured = (self.history.validation_cost or self.history.cost)[-1]
         if self.best is None or measured < self.best.cost:
-            self.best = _Best(measured, self.epoch, parameters)
+            self.best = _Best(measured, self.epoch, self.descent.theta.copy())
+
+    def _finite(self, what: str, batch: Batch, compute: Callable[[], float]) -> float:
+        """The cost of a batch; NotFinite where that, or a derivative that comes with it, is not finite."""
+        cost, told, cause = math.nan, "", None
+        try:
+            cost = compute()
+            if not math.isfinite(cost):
+                told = f"the {what} is {cost!r}"
+            elif batch is not self.validation and not self.descent.finite():
+                self.descent.settle()
+                told = f"the cost is {cost!r}, but {bad_gradient(self.optimiser)}"
+        except UndefinedOperation as error:
+            told, cause = f"the {what} has no value", error
+        if told:
+            raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
+        return cost
 
     def _set(self, numbers: list[float]) -> None:
         for parameter, number in zip(self.parameters, numbers, strict=True):
@@ -386,9 +389,7 @@ class Run:
         end = replace(self.history, stopped=stopped, kept=kept, best_epoch=best)
         return replace(end, message=message, engine=engine, why=reason)
 
-    def _not_finite(
-        self, told: str, batch: Batch | None = None, *, gradients: bool = False, validating: bool = False
-    ) -> NotFinite:
+    def _not_finite(self, told: str, batch: Batch | None = None, *, gradients: bool = False) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all.
 
         Unfit, if it was replay that was wrong.
@@ -397,7 +398,7 @@ class Run:
         self.interrupts.hold()
         self.descent.settle()
         where = f"epoch {self.epoch + 1} of {self.settings.epochs}"
-        step = None if validating else self.place + 1
+        step = None if batch and batch is self.validation else self.place + 1
         where += f", step {step} of {self.steps}" if step else ""
         found = None
         if batch:
