@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.answers.claims import Claim
-from microbp.answers.mistakes import Mistake
+from microbp.answers.mistakes import ALONE, Mistake
 from microbp.answers.structure import Floats
 from microbp.answers.words import Told, shape_of, shown
 
@@ -70,8 +70,10 @@ def whole(claim: Claim) -> Iterator[Mistake]:
         steps = np.round(np.divide(true * claim.scale, unit, out=np.zeros_like(true), where=unit > 0.0))
         gives = np.where(abs(steps) >= 10, steps * unit / claim.scale, true)
         if (abs(steps) >= 10).any():
-            yield Mistake(say("rounded", true=partial(shown, true)), gives=gives, alone=True)
+            yield Mistake(say("rounded", true=partial(shown, true)), gives=gives, rank=ALONE)
     yield from (Mistake(each.told, gives=each.factor * true) for each in scaled(claim))
+    if (claim.where >= 0).all():
+        yield Mistake(say("itself"), gives=claim.net.data[claim.where], rank=ALONE)
     if true.ndim > 1:
         yield Mistake(say("transposed"), gives=true.T)
     yield from _reshaped(claim)
@@ -121,10 +123,8 @@ def _kind(claim: Claim, axis: int) -> Told:
 
 
 def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
-    """The update, the updated parameter or another's gradient in its place; a line in place of all lines."""
+    """Another's gradient in its place; a line in place of all lines."""
     net, say, true = claim.net, claim.net.say, claim.true
-    for each in rated(claim):
-        yield Mistake(each.told, gives=each.offset + each.factor * true, alone=True)
     others = {other.name: other for other in together if other.name != claim.name}
     for name, where in {**net.parameters, **{name: other.where for name, other in others.items()}}.items():
         if where.shape == claim.where.shape and not np.array_equal(where, claim.where):

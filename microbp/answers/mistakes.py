@@ -31,8 +31,11 @@ _MANY, _FEW = 1500, 300
 _NEIGHBOURS = 8
 #: So many numbers are computed anew for a search, at most; and the step by which they are differentiated.
 _ANEW, _STEP = 50_000, 1e-30
+SIMPLE, ANOTHER, ITSELF, ALONE = range(4)
 #: What is done to a factor so often that it is done together with another mistake.
-_PAIRED = ("missing", "twice", "value", "partner", "value again", "at the output")
+_RANKS = {"missing": SIMPLE} | dict.fromkeys(
+    ("twice", "value", "partner", "value again", "at the output"), ANOTHER
+)
 
 
 class Mistake(NamedTuple):
@@ -45,9 +48,9 @@ class Mistake(NamedTuple):
     seeds: Mapping[int, float] = {}
     #: The gradient that it gives, where that is made of the true one and not by a pass.
     gives: Floats | None = None
-    #: Whether it is made together with another one; and whether with nothing else at all.
-    pairs: bool = False
-    alone: bool = False
+    #: How common it is: SIMPLE, also made together with ANOTHER, made by ITSELF, or ALONE: not even with a
+    #: wrong sign or a factor besides.
+    rank: int = 2
 
 
 def chain_rule(claim: Claim) -> Iterator[Mistake]:
@@ -69,7 +72,7 @@ def chain_rule(claim: Claim) -> Iterator[Mistake]:
 
 
 def _dropped(told: Told, edges: Iterable[int]) -> Mistake:
-    return Mistake(told, dict.fromkeys(edges, 0.0), pairs=True)
+    return Mistake(told, dict.fromkeys(edges, 0.0), rank=SIMPLE)
 
 
 def _grouped(members: Iterable[Any], *kinds: Callable[[Any], Hashable]) -> Iterator[list[Any]]:
@@ -79,7 +82,7 @@ def _grouped(members: Iterable[Any], *kinds: Callable[[Any], Hashable]) -> Itera
         groups: dict[Hashable, list[Any]] = {}
         for each in members:
             groups.setdefault(kind(each), []).append(each)
-        for key, group in groups.items():
+        for key, group in groups.items() if len(groups) <= _MANY else ():
             if key != "" and tuple(group) not in seen:
                 seen.add(tuple(group))
                 yield group
@@ -96,7 +99,7 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
         lambda f: f.symbol,
     ]
     instead = {each: dict(_instead(net, each)) for each in factors}
-    for group in _grouped(factors, *([lambda f: f] if len(factors) <= _MANY else []), *kinds):
+    for group in _grouped(factors, lambda f: f, *kinds):
         told = partial(net.told, group)
         for kind in instead[group[0]]:
             numbers = [instead[each].get(kind, np.nan) for each in group]
@@ -113,7 +116,8 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
             else:
                 wrong = net.say(way, text=text)
                 say = net.say("stands", right=told, wrong=wrong, numbers=numbers)
-            yield Mistake(say, edits, pairs=way in _PAIRED)
+            plain = group[0].row and not group[0].function  # what no person knows as one factor
+            yield Mistake(say, edits, rank=ITSELF if plain else _RANKS.get(way, ITSELF))
 
 
 def _instead(net: Structure, factor: Factor) -> Iterator[tuple[tuple[str, Any], float]]:
@@ -290,7 +294,7 @@ def _other_outputs(claim: Claim) -> Iterator[Mistake]:
                 edits[entry] = float(net.local[entry] * direct / net.gradient[total])
                 outputs += own
     if edits:
-        yield Mistake(net.say("others", what=partial(net.ahead, outputs)), edits, pairs=True)
+        yield Mistake(net.say("others", what=partial(net.ahead, outputs)), edits, rank=ANOTHER)
 
 
 # ---------------------------------------------------------------------------------------------- too early

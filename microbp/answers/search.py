@@ -18,7 +18,7 @@ import numpy as np
 from microbp.answers.arrays import CUSTOMARY, Change, instead, proportional, rated, scaled, whole
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
-from microbp.answers.mistakes import Mistake, chain_rule, early, wrong_index
+from microbp.answers.mistakes import ALONE, ITSELF, SIMPLE, Mistake, chain_rule, early, wrong_index
 from microbp.answers.structure import Flags, Floats
 from microbp.answers.words import Told, places_of
 from microbp.sweeps import backward, tangent
@@ -27,7 +27,9 @@ from microbp.sweeps import backward, tangent
 _TOLD = 3
 #: From so many accidental matches expected in a search on, what is found may be one; from so many, it
 #: is not begun.
-_DOUBTFUL, _IDLE = 0.005, 0.1
+_DOUBTFUL, _IDLE = 0.005, 0.12
+#: And for one with a learning rate that nobody has given.
+_UNSAID = 0.02
 #: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake.
 _AT_ONCE, _PASSED = 2_500_000, 10_000_000
 #: So many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
@@ -55,19 +57,32 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     search = _Search(claim)
     if found := search.met(whole(claim), expected=False)[:_TOLD]:
         return found, "found", {}
-    tiers: tuple[Callable[[], Causes], ...] = (
-        lambda: search.met(chain(instead(claim, together), chain_rule(claim))),
-        lambda: search.met(chain(wrong_index(claim), search.early(together), orientation(claim))),
-        search.combined,
-        lambda: search.met(search.pairs()),
+    made = sorted(chain(instead(claim, together), chain_rule(claim)), key=lambda each: each.rank > SIMPLE)
+    simple = sum(each.rank == SIMPLE for each in made)
+    updated = (
+        Mistake(each.told, gives=each.offset + each.factor * claim.true, rank=ALONE) for each in rated(claim)
     )
-    for tier in tiers:
-        found = tier()[:1]
-        if search.accidents > _IDLE:  # then nothing found would mean anything
-            return [], "idle", {}
-        if found and search.accidents >= _DOUBTFUL:
+    multiple = claim.true.size > 1 >= claim.ratios  # of the truth: the simplest is that it is one
+    rates = _IDLE if claim.net.rate else _UNSAID
+    tiers: tuple[tuple[float, Callable[[], Causes]], ...] = (
+        (_IDLE, lambda: search.met(made[:simple])),
+        (rates, lambda: search.met(updated, expected=claim.net.rate is None)),
+        (_IDLE, lambda: search.met(chain(made[simple:], wrong_index(claim)))),
+        (rates, lambda: search.met(search.early(together))),
+        (_IDLE, lambda: search.met(orientation(claim))),
+        (_IDLE, lambda: search.combined(scaled(claim))),
+        (rates, lambda: search.combined([] if multiple else rated(claim), constants=True)),
+        (_IDLE, lambda: search.met(search.pairs())),
+    )
+    for limit, tier in tiers:
+        before, found = search.accidents, tier()[:1]
+        if search.accidents > limit:  # then nothing found would mean anything
+            if limit == _IDLE:
+                return [], "idle", {}
+            search.accidents = before
+        elif found and search.accidents >= _DOUBTFUL:
             return found, "doubtful", {"one": f"{1 / search.accidents:.0f}"}
-        if found:
+        elif found:
             return found, "found", {}
     found = search.met(proportional(claim), expected=False)
     return found, "found" if found else "none", {"n": search.tried}
@@ -93,6 +108,9 @@ class _Search:
         self.width = float((self.weights * near).sum())
         rounding = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
         self.reach = self.width + rounding
+        #: The number as a whole one, in units of its last digit; 0 where it has many digits.
+        units = abs(claim.read["value"][claim.wrong]) / (2.0 * claim.read["half"][claim.wrong])
+        self.unit = float(units.max(initial=0.0)) if units.max(initial=0.0) < 1e5 else 0.0
         moving = np.zeros(self.net.count)
         np.add.at(moving, claim.where[claim.where >= 0], self.weights[claim.where >= 0])
         #: How fast each node moves if the parameters move by their weights.
@@ -150,6 +168,12 @@ class _Search:
         An array whose elements are not in one ratio to the truth would have to be met in each of these.
         """
         self.tried += len(scores)
+        if self.score and self.unit:  # of the numbers with as few digits, how many are met
+            numbers = abs(scores / self.score) * self.unit
+            met = np.unique(np.round(numbers[abs(numbers - np.round(numbers)) < 1e-6 * numbers]))
+            size = 10.0 ** np.floor(np.log10(self.unit) + 1e-9)
+            met = met[(size <= met) & (met < 10.0 * size)]
+            self.accidents += float((len(met) / (9.0 * size)) ** min(3, max(1, self.claim.ratios)))
         if self.score:
             width = self.width / abs(self.score)
             away = abs(np.log(scores / self.score))  # nan for another sign
@@ -190,18 +214,16 @@ class _Search:
                     partly.append((only, np.where(claim.wrong, made, claim.true)))
         return everywhere + partly
 
-    def combined(self) -> Causes:
+    def combined(self, changes: Iterable[Change], *, constants: bool = False) -> Causes:
         """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
-        free = np.array([not each.alone for each in self.mistakes])
-        several = free & ~self.constant(self.known)  # two constants are a constant
-        changes = [(several, each) for each in scaled(self.claim)]
-        # Of a multiple of the truth the simplest is that it is one.
-        if self.claim.true.size == 1 or self.claim.ratios > 1:
-            free &= several | [each.gives is not None for each in self.mistakes]
-            changes += [(free, each) for each in rated(self.claim) if each.besides]
-        for which, change in changes:
+        which = ~self.constant(self.known)  # two constants are a constant
+        if constants:
+            which |= [each.gives is not None for each in self.mistakes]
+        which &= np.array([each.rank < ALONE for each in self.mistakes])
+        changes = [each for each in changes if each.besides]
+        for change in changes:
             self.expect(self.changed(self.known[which], change))
-        for which, change in changes:
+        for change in changes:
             if found := self.reproduced([*compress(self.mistakes, which)], self.known[which], change):
                 return found
         return []
@@ -209,7 +231,7 @@ class _Search:
     def pairs(self) -> Iterator[Mistake]:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
         ratios = np.round(self.known / (self.true or 1.0), 9)
-        several = np.isfinite(ratios) & ~self.constant(self.known) & [each.pairs for each in self.mistakes]
+        several = np.isfinite(ratios) & ~self.constant(self.known) & [each.rank < ITSELF for each in self.mistakes]
         _, first = np.unique(ratios[several], return_index=True)
         chosen = sorted(np.flatnonzero(several)[first], key=lambda i: -len(self.mistakes[i].edits))
         most = min(_PAIRS, _AT_ONCE // max(1, len(self.net.args)))
