@@ -83,16 +83,12 @@ class AnswerReport(Report):
 
     rows: tuple[AnswerRow, ...]
     language: str = "en"
+    missing = "nothing was claimed for {0!r}"
 
     @property
     def ok(self) -> bool:
         """Whether every claim is right."""
         return all(row.verdict in (RIGHT, AS_UPDATE) for row in self.rows)
-
-    def __getitem__(self, name: str) -> AnswerRow:
-        """The row of a name. KeyError says which there are."""
-        row: AnswerRow = self._row(name, f"nothing was claimed for {name!r}")
-        return row
 
     def _word(self, verdict: str) -> str:
         return VERDICTS[verdict][LANGUAGES.index(self.language)]

@@ -231,7 +231,8 @@ class _Search:
     def pairs(self) -> Iterator[Mistake]:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
         ratios = np.round(self.known / (self.true or 1.0), 9)
-        several = np.isfinite(ratios) & ~self.constant(self.known) & [each.rank < ITSELF for each in self.mistakes]
+        paired = [each.rank < ITSELF for each in self.mistakes]
+        several = np.isfinite(ratios) & ~self.constant(self.known) & paired
         _, first = np.unique(ratios[several], return_index=True)
         chosen = sorted(np.flatnonzero(several)[first], key=lambda i: -len(self.mistakes[i].edits))
         most = min(_PAIRS, _AT_ONCE // max(1, len(self.net.args)))
