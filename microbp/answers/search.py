@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from microbp.answers.arrays import CUSTOMARY, Change, instead, proportional, rated, scaled, whole
+from microbp.answers import mistakes as table
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
-from microbp.answers.mistakes import ALONE, ITSELF, SIMPLE, Mistake, chain_rule, early, wrong_index
+from microbp.answers.mistakes import ALONE, CUSTOMARY, ITSELF, SIMPLE, Mistake
 from microbp.answers.structure import Flags, Floats
 from microbp.answers.words import Told, places_of
 from microbp.sweeps import backward, tangent
@@ -39,12 +39,11 @@ _RATED = 3000
 #: Denominators of simple fractions.
 _WHOLE = np.arange(1, 13)
 
-_NONE = Change(str, 1.0)
+#: Nothing is done to a gradient besides.
+_NONE = Mistake(str)
 
 #: Mistakes in words, each with the gradient that it gives.
 Causes = list[tuple[Told, Floats]]
-
-
 #: And how that is said of them, as ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``, with what.
 Found = tuple[Causes, str, dict[str, Any]]
 
@@ -55,23 +54,21 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
     search = _Search(claim)
-    if found := search.met(whole(claim), expected=False)[:_TOLD]:
+    if found := search.met(table.whole(claim), expected=False)[:_TOLD]:
         return found, "found", {}
-    made = sorted(chain(instead(claim, together), chain_rule(claim)), key=lambda each: each.rank > SIMPLE)
+    made = [*table.instead(claim, together), *table.chain_rule(claim)]
+    made.sort(key=lambda each: each.rank > SIMPLE)
     simple = sum(each.rank == SIMPLE for each in made)
-    updated = (
-        Mistake(each.told, gives=each.offset + each.factor * claim.true, rank=ALONE) for each in rated(claim)
-    )
     multiple = claim.true.size > 1 >= claim.ratios  # of the truth: the simplest is that it is one
     rates = _IDLE if claim.net.rate else _UNSAID
     tiers: tuple[tuple[float, Callable[[], Causes]], ...] = (
         (_IDLE, lambda: search.met(made[:simple])),
-        (rates, lambda: search.met(updated, expected=claim.net.rate is None)),
-        (_IDLE, lambda: search.met(chain(made[simple:], wrong_index(claim)))),
+        (rates, lambda: search.met(table.rated(claim), expected=claim.net.rate is None)),
+        (_IDLE, lambda: search.met(chain(made[simple:], table.wrong_index(claim)))),
         (rates, lambda: search.met(search.early(together))),
         (_IDLE, lambda: search.met(orientation(claim))),
-        (_IDLE, lambda: search.combined(scaled(claim))),
-        (rates, lambda: search.combined([] if multiple else rated(claim), constants=True)),
+        (_IDLE, lambda: search.combined(table.scaled(claim))),
+        (rates, lambda: search.combined([] if multiple else table.rated(claim), constants=True)),
         (_IDLE, lambda: search.met(search.pairs())),
     )
     for limit, tier in tiers:
@@ -84,7 +81,7 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
             return found, "doubtful", {"one": f"{1 / search.accidents:.0f}"}
         elif found:
             return found, "found", {}
-    found = search.met(proportional(claim), expected=False)
+    found = search.met(table.proportional(claim), expected=False)
     return found, "found" if found else "none", {"n": search.tried}
 
 
@@ -152,7 +149,7 @@ class _Search:
         found = backward(net.graph, seeds, local)[where] if mistakes else np.zeros((*where.shape, 0))
         return np.moveaxis(np.where(where[..., None] < 0, 0.0, found), -1, 0)
 
-    def changed(self, scores: Floats, change: Change) -> Floats:
+    def changed(self, scores: Floats, change: Mistake) -> Floats:
         """The scores after a change of the gradients."""
         moved: Floats = np.sum(self.weights * change.offset) + change.factor * scores
         return moved
@@ -193,18 +190,18 @@ class _Search:
             self.expect(scores)
         return self.reproduced(made, scores)
 
-    def reproduced(self, mistakes: Sequence[Mistake], scores: Floats, change: Change = _NONE) -> Causes:
+    def reproduced(self, mistakes: Sequence[Mistake], scores: Floats, change: Mistake = _NONE) -> Causes:
         """What gives the claim, changed like this; then what does so only where it is wrong."""
-        claim, (_, factor, besides, offset), everywhere, partly = self.claim, change, [], []
+        claim, besides, everywhere, partly = self.claim, change.besides, list[Any](), list[Any]()
         near = np.flatnonzero(~(abs(self.changed(scores, change) - self.score) > self.reach))[:_COMPUTED]
         hits = [mistakes[i] for i in near if self.accidents <= _IDLE]
         gradients = iter(self.gradients([each for each in hits if each.gives is None]))
         for each in hits:
             gives = next(gradients) if each.gives is None else each.gives
-            if (each.gives is None and not gives.any()) or np.shape(offset) not in ((), gives.shape):
+            if (each.gives is None and not gives.any()) or np.shape(change.offset) not in ((), gives.shape):
                 continue  # what drops every path is no mistake that anybody makes
             if fits_onto(claim.claimed.shape, gives.shape):
-                made, told = offset + factor * gives, each.told
+                made, told = change.offset + change.factor * gives, each.told
                 told = partial(besides, mistake=told) if besides else told
                 match = (abs(made - claim.claimed) <= self.near) | ~claim.answered
                 if match.all():
@@ -214,7 +211,7 @@ class _Search:
                     partly.append((only, np.where(claim.wrong, made, claim.true)))
         return everywhere + partly
 
-    def combined(self, changes: Iterable[Change], *, constants: bool = False) -> Causes:
+    def combined(self, changes: Iterable[Mistake], *, constants: bool = False) -> Causes:
         """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
         which = ~self.constant(self.known)  # two constants are a constant
         if constants:
@@ -248,7 +245,7 @@ class _Search:
         A claim of one number, or one that is a multiple of the truth, would always have one: then it is
         one that people use.
         """
-        given, passes = self.net.rate, [*early(self.claim, together)]
+        given, passes = self.net.rate, [*table.early(self.claim, together)]
         if given is not None or len(self.net.args) > _RATED:
             yield from (at(given) for at in passes if given is not None)
             return
