@@ -27,7 +27,7 @@ from microbp.sweeps import backward, tangent
 _TOLD = 3
 #: From so many accidental matches expected in a search on, what is found may be one; from so many, it
 #: is not begun.
-_DOUBTFUL, _IDLE = 0.005, 0.12
+_DOUBTFUL, _IDLE = 0.005, 0.1
 #: And for one with a learning rate that nobody has given.
 _UNSAID = 0.02
 #: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake.
@@ -54,8 +54,10 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
     search = _Search(claim)
-    if found := search.met(table.whole(claim), expected=False)[:_TOLD]:
-        return found, "found", {}
+    given, unsaid = ((), table.rated(claim)) if claim.net.rate is None else (table.rated(claim), ())
+    for plain in (table.whole(claim), given):
+        if found := search.met(plain, expected=False)[:_TOLD]:
+            return found, "found", {}
     made = [*table.instead(claim, together), *table.chain_rule(claim)]
     made.sort(key=lambda each: each.rank > SIMPLE)
     simple = sum(each.rank == SIMPLE for each in made)
@@ -63,7 +65,7 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     rates = _IDLE if claim.net.rate else _UNSAID
     tiers: tuple[tuple[float, Callable[[], Causes]], ...] = (
         (_IDLE, lambda: search.met(made[:simple])),
-        (rates, lambda: search.met(table.rated(claim), expected=claim.net.rate is None)),
+        (rates, lambda: search.met(unsaid)),
         (_IDLE, lambda: search.met(chain(made[simple:], table.wrong_index(claim)))),
         (rates, lambda: search.met(search.early(together))),
         (_IDLE, lambda: search.met(orientation(claim))),
