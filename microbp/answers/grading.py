@@ -162,7 +162,8 @@ def check_answers(
     missing upstream gradient, a forgotten path, term, use or time step, something taken as a constant,
     weights that were updated too early, matrix products in the wrong orientation; then each of these with a
     wrong sign or a constant factor besides, two of them at once, and any constant factor of an array. A
-    search is not begun where so few digits were written that they would be met by accident.
+    search is not begun where so few digits were written that they would be met by accident, as those of
+    small whole numbers are; so that no learning rate is invented for them.
 
     ``language`` is ``"en"`` or ``"zh"``.
 

@@ -1,9 +1,8 @@
 """The table of mistakes: each is a change of the gradient as a whole, or of the pass that gives it.
 
-Its sign, size, shape or order is wrong, or another one stands in its place.
-
-A factor of the chain rule is missing, used twice, or another one stands in its place; a path, a term, a use
-is forgotten; a pass begins below the loss; a neighbour's factor is taken; weights were updated too early.
+Its sign, size, shape or order is wrong, or another one stands in its place. A factor of the chain rule is
+missing, used twice, or another one stands in its place; a path, a term, a use is forgotten; a pass begins
+below the loss; a neighbour's factor is taken; weights were updated too early.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from microbp.expr import Expression, parse
 from microbp.rules import RULES, Rule
 from microbp.sweeps import forward
 
-#: Above so many factors, or uses, they are tried only in groups, not each alone; and so many ways in one
-#: place are taken one by one, at most.
+#: Where there are more groups of a kind, as each weight by itself in a large layer, only larger groups are
+#: tried; and so many ways in one place are taken one by one, at most.
 _MANY, _FEW = 1500, 300
 #: The largest layer within which neighbours are tried for each other.
 _NEIGHBOURS = 8
@@ -35,6 +34,8 @@ _NEIGHBOURS = 8
 _ANEW, _STEP = 50_000, 1e-30
 #: Learning rates that people use, for a search where none was given.
 CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
+#: How common a mistake is: the simplest, which come first; what is also made together with another one; what
+#: is made by itself; and what is made alone, not even with a wrong sign or a factor besides.
 SIMPLE, ANOTHER, ITSELF, ALONE = range(4)
 #: What is done to a factor so often that it is done together with another mistake.
 _RANKS = {"missing": SIMPLE} | dict.fromkeys(
@@ -52,9 +53,7 @@ class Mistake(NamedTuple):
     seeds: Mapping[int, float] = {}
     #: The gradient that it gives, where that is made of the true one and not by a pass.
     gives: Floats | None = None
-    #: How common it is: SIMPLE, also made together with ANOTHER, made by ITSELF, or ALONE: not even with a
-    #: wrong sign or a factor besides.
-    rank: int = 2
+    rank: int = ITSELF
     #: If it may be made besides another: how that is said of the other ``mistake``, and what it does to the
     #: gradient of that, offset + factor · gradient.
     besides: Any = None
