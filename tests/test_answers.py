@@ -194,11 +194,33 @@ def test_a_planted_mistake_is_named_first(written: Any) -> None:
 
 
 def test_an_explanation_from_few_digits_says_how_easily_it_is_an_accident() -> None:
-    row = graded(E, "w5", f"{ERROR1 * V['h1']:#.3g}")
-    assert row.claimed == 0.440
-    assert causes(row) == ["the factor σ′(net_o1) = 0.186816 is missing"]
+    row = graded(E, "w1", f"{TRUE['w1'] / SLOPE_H1:#.3g}")
+    assert causes(row) == ["the factor σ′(net_h1) = 0.241301 is missing"]
     doubt = r"; with so few digits, though, 1 in \d+ numbers would be met by accident"
     assert re.search(f"{doubt}$", row.explanation)
+
+
+@pytest.mark.parametrize("claim", [2.0, 3.0, "2", 0.5])
+def test_no_learning_rate_is_invented_for_a_round_number(claim: Any) -> None:
+    """With w = 5 and the gradient 12, w - η·12 is 2 for η = 0.25: an accident, as of so many numbers."""
+    w = Value(5.0, name="w")
+    for loss in ((w + 1.0) ** 2, w * 12.0, w**2 + w * 2.0):
+        assert microbp.grad(loss, w) == 12.0
+        assert "η" not in graded(loss, "w", claim).explanation
+    row = graded(w * 12.0, "w", 2.0, learning_rate=0.25)
+    assert causes(row) == ["it is the updated parameter, w - η × the gradient with η = 0.25"]
+
+
+def test_few_of_the_small_whole_numbers_are_explained() -> None:
+    told = tried = 0
+    for numbers in ((2.0, 5.0, 3.0), (4.0, 1.0, 2.0), (5.0, 2.0, 3.0), (3.0, 4.0, 3.0)):
+        w, x, b = (Value(each, name=name) for each, name in zip(numbers, "wxb", strict=True))
+        for loss in ((w * x + b) ** 2, w**3 * x + b, w * x * b + w**2, 2.0 * (w + b) ** 2 * x):
+            true = microbp.grad(loss, w)
+            for claim in {*range(1, 100, 7)} - {abs(true), 2 * true, true / 2, w.data}:
+                tried += 1
+                told += bool(graded(loss, "w", float(claim)).causes)
+    assert told <= tried / 12, (told, tried)
 
 
 def test_alternatives_that_give_the_same_number_are_all_told() -> None:

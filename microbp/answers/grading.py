@@ -83,16 +83,12 @@ class AnswerReport(Report):
 
     rows: tuple[AnswerRow, ...]
     language: str = "en"
+    missing = "nothing was claimed for {0!r}"
 
     @property
     def ok(self) -> bool:
         """Whether every claim is right."""
         return all(row.verdict in (RIGHT, AS_UPDATE) for row in self.rows)
-
-    def __getitem__(self, name: str) -> AnswerRow:
-        """The row of a name. KeyError says which there are."""
-        row: AnswerRow = self._row(name, f"nothing was claimed for {name!r}")
-        return row
 
     def _word(self, verdict: str) -> str:
         return VERDICTS[verdict][LANGUAGES.index(self.language)]
@@ -166,7 +162,8 @@ def check_answers(
     missing upstream gradient, a forgotten path, term, use or time step, something taken as a constant,
     weights that were updated too early, matrix products in the wrong orientation; then each of these with a
     wrong sign or a constant factor besides, two of them at once, and any constant factor of an array. A
-    search is not begun where so few digits were written that they would be met by accident.
+    search is not begun where so few digits were written that they would be met by accident, as those of
+    small whole numbers are; so that no learning rate is invented for them.
 
     ``language`` is ``"en"`` or ``"zh"``.
 

@@ -1,7 +1,8 @@
-"""The table of mistakes: each is a change of some local derivatives, or of where the backward pass begins.
+"""The table of mistakes: each is a change of the gradient as a whole, or of the pass that gives it.
 
-A factor of the chain rule is missing, used twice, or another one stands in its place; a path, a term, a use
-is forgotten; a pass begins below the loss; a neighbour's factor is taken; weights were updated too early.
+Its sign, size, shape or order is wrong, or another one stands in its place. A factor of the chain rule is
+missing, used twice, or another one stands in its place; a path, a term, a use is forgotten; a pass begins
+below the loss; a neighbour's factor is taken; weights were updated too early.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import ast
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
-from itertools import chain, permutations
+from itertools import chain, permutations, product
 from math import isclose
 from typing import Any, NamedTuple
 
@@ -18,21 +19,28 @@ import numpy as np
 
 from microbp.answers.claims import Claim
 from microbp.answers.structure import Factor, Floats, Structure
-from microbp.answers.words import Told
+from microbp.answers.words import Told, shape_of, shown
 from microbp.compiled import compiled
 from microbp.expr import Expression, parse
 from microbp.rules import RULES, Rule
 from microbp.sweeps import forward
 
-#: Above so many factors, or uses, they are tried only in groups, not each alone; and so many ways in one
-#: place are taken one by one, at most.
+#: Where there are more groups of a kind, as each weight by itself in a large layer, only larger groups are
+#: tried; and so many ways in one place are taken one by one, at most.
 _MANY, _FEW = 1500, 300
 #: The largest layer within which neighbours are tried for each other.
 _NEIGHBOURS = 8
 #: So many numbers are computed anew for a search, at most; and the step by which they are differentiated.
 _ANEW, _STEP = 50_000, 1e-30
+#: Learning rates that people use, for a search where none was given.
+CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
+#: How common a mistake is: the simplest, which come first; what is also made together with another one; what
+#: is made by itself; and what is made alone, not even with a wrong sign or a factor besides.
+SIMPLE, ANOTHER, ITSELF, ALONE = range(4)
 #: What is done to a factor so often that it is done together with another mistake.
-_PAIRED = ("missing", "twice", "value", "partner", "value again", "at the output")
+_RANKS = {"missing": SIMPLE} | dict.fromkeys(
+    ("twice", "value", "partner", "value again", "at the output"), ANOTHER
+)
 
 
 class Mistake(NamedTuple):
@@ -45,11 +53,145 @@ class Mistake(NamedTuple):
     seeds: Mapping[int, float] = {}
     #: The gradient that it gives, where that is made of the true one and not by a pass.
     gives: Floats | None = None
-    #: Whether it is made together with another one; and whether with nothing else at all.
-    pairs: bool = False
-    alone: bool = False
+    rank: int = ITSELF
+    #: If it may be made besides another: how that is said of the other ``mistake``, and what it does to the
+    #: gradient of that, offset + factor · gradient.
+    besides: Any = None
+    factor: float = 1.0
+    offset: Floats | float = 0.0
 
 
+# ----------------------------------------------------------------------------- the gradient as a whole
+def scaled(claim: Claim) -> Iterator[Mistake]:
+    """A wrong sign, and constant factors that a person forgets, with what they may come from."""
+    net, say, true = claim.net, claim.net.say, claim.true
+    told = say("sign or update" if net.rate is None else "sign")
+    yield Mistake(told, gives=-true, factor=-1.0, besides=say("opposite"))
+    counts: dict[int, Told] = {}
+    for total, terms in net.sums.items():
+        if not net.levels[total]:
+            counts.setdefault(len(terms), say("terms", n=len(terms), sum=partial(net.called, total)))
+    for n in (len(net.uses[node]) for node in claim.nodes):
+        counts.setdefault(n, say("samples", n=n))
+    for n in claim.true.shape:
+        counts.setdefault(n, say("axis", n=n))
+    reasons = [(2.0, say("half")), (0.5, say("double"))]
+    for n, what in counts.items():
+        if n > 1:
+            reasons += [(1.0 / n, say("averaged", what=what)), (float(n), say("summed", what=what))]
+    for factor, reason in reasons:
+        fields = {"factor": f"{factor:g}", "reason": reason}
+        besides = say("and times", **fields)
+        yield Mistake(say("times", **fields), gives=factor * true, factor=factor, besides=besides)
+
+
+def rated(claim: Claim) -> Iterator[Mistake]:
+    """An update in place of the gradient, or an updated parameter, at the rates to be looked for."""
+    say, true, unsaid = claim.net.say, claim.true, claim.net.rate is None
+    for rate in CUSTOMARY if claim.net.rate is None else (claim.net.rate,):
+        yield Mistake(say("update unsaid" if unsaid else "update", rate=rate), gives=-rate * true, rank=ALONE)
+        yield Mistake(say("rate", rate=rate), gives=rate * true, rank=ALONE)
+        if (claim.where >= 0).all():
+            own, wrongly = claim.net.data[claim.where], say("wrongly updated", rate=rate)
+            change = Mistake(say("updated", rate=rate), factor=-rate, offset=own, besides=wrongly)
+            yield change._replace(gives=own - rate * true, rank=ALONE)
+
+
+def whole(claim: Claim) -> Iterator[Mistake]:
+    """A rounding, a sign, a factor, a shape, an order."""
+    say, true = claim.net.say, claim.true
+    if claim.source.shape == true.shape:
+        unit = np.where(claim.read["rounded"], 0.0, 2.0 * claim.read["half"])
+        steps = np.round(np.divide(true * claim.scale, unit, out=np.zeros_like(true), where=unit > 0.0))
+        gives = np.where(abs(steps) >= 10, steps * unit / claim.scale, true)
+        if (abs(steps) >= 10).any():
+            yield Mistake(say("rounded", true=partial(shown, true)), gives=gives, rank=ALONE)
+    yield from scaled(claim)
+    if (claim.where >= 0).all():
+        yield Mistake(say("itself"), gives=claim.net.data[claim.where], rank=ALONE)
+    if true.ndim > 1:
+        yield Mistake(say("transposed"), gives=true.T)
+    yield from _reshaped(claim)
+    yield from _permuted(claim)
+
+
+def _reshaped(claim: Claim) -> Iterator[Mistake]:
+    """The right numbers in another shape, or not yet summed over the samples."""
+    say, claimed, true = claim.net.say, claim.claimed, claim.true
+    if claimed.shape == true.shape:
+        return
+    if claim.fits and claimed.size < true.size:
+        yield Mistake(say("broadcast"), gives=true)
+    if claimed.size == true.size:
+        yield Mistake(say("shape"), gives=true.reshape(claimed.shape))
+    axes = range(claimed.ndim if claimed.size else 0)
+    for axis, keep, how in product(axes, (False, True), ("sum", "mean")):
+        line = getattr(claimed, how)(axis=axis, keepdims=keep)
+        if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
+            told = say("unreduced", axis=axis, how=say(how), n=claimed.shape[axis])
+            yield Mistake(told, gives=claimed)
+
+
+def _permuted(claim: Claim) -> Iterator[Mistake]:
+    """The lines of the true gradient in another order."""
+    claimed, true, near = claim.claimed, claim.true, claim.near(1e-9)
+    for axis, length in enumerate(true.shape if claimed.shape == true.shape else ()):
+        lines, own, close = (np.moveaxis(each, axis, 0).reshape(length, -1) for each in (true, claimed, near))
+        order: list[int] = []
+        for i, (line, off) in enumerate(zip(own, close, strict=True)):
+            fits = np.flatnonzero((abs(lines - line) <= off).all(axis=1)).tolist()
+            free = [each for each in fits if each not in order]
+            order += [i] if i in free else free[:1]
+        moved = [i for i, each in enumerate(order) if i != each]
+        if sorted(order) == [*range(length)] and moved:
+            how = "reversed" if order == [*range(length)][::-1] else "permuted"
+            how = "swapped" if len(moved) == 2 else how
+            fields = {"order": ", ".join(map(str, order)), "one": moved[0], "other": moved[-1]}
+            told = claim.net.say(how, kind=_kind(claim, axis), name=claim.name, **fields)
+            yield Mistake(told, gives=np.take(true, order, axis))
+
+
+def _kind(claim: Claim, axis: int) -> Told:
+    """What is counted along an axis."""
+    kind = {1: "element", 2: ("row", "column")[axis % 2]}.get(claim.true.ndim, "slice")
+    return claim.net.say(kind, axis=axis)
+
+
+def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
+    """Another's gradient in its place; a line in place of all lines."""
+    net, say, true = claim.net, claim.net.say, claim.true
+    others = {other.name: other for other in together if other.name != claim.name}
+    for name, where in {**net.parameters, **{name: other.where for name, other in others.items()}}.items():
+        if where.shape == claim.where.shape and not np.array_equal(where, claim.where):
+            gives, other = np.where(where < 0, 0.0, net.gradient[where]), others.get(name)
+            both = other and other.fits and (abs(other.claimed - true) <= other.near(1e-6)).all()
+            how = "interchanged" if both else "of another"
+            yield Mistake(say(how, this=claim.name, name=name, numbers=partial(shown, gives)), gives=gives)
+    for axis, length in enumerate(true.shape):
+        kind = _kind(claim, axis)
+        lines = [(say("line of", i=i, kind=kind), np.take(true, [i], axis)) for i in range(length)]
+        for how in ("sum", "mean"):
+            line = getattr(true, how)(axis=axis, keepdims=True)
+            # Where the lines cancel, as those of softmax do, their sum is nothing that anybody took.
+            if (abs(line) > 1e-9 * abs(true).max()).any():
+                lines.append((say("lines", how=say(how), kind=kind), line))
+        for which, line in lines if length > 1 else ():
+            told = say("line", which=which, kind=kind, shape=shape_of(line))
+            yield Mistake(told, gives=np.broadcast_to(line, true.shape))
+
+
+def proportional(claim: Claim) -> Iterator[Mistake]:
+    """Some constant factor, which an array shows and a number does not."""
+    claimed, true = claim.claimed, claim.true
+    if claimed.shape == true.shape and np.count_nonzero(true[claim.answered]) > 1:
+        at = np.unravel_index(int(np.argmax(np.where(claim.answered, abs(true), 0.0))), true.shape)
+        factor = float(claimed[at] / true[at])
+        fields = {"factor": f"{factor:.9g}", "rate": f"{-factor:.9g}"}
+        told = claim.net.say("every update" if factor < 0 else "every", **fields)
+        yield Mistake(told, gives=factor * true)
+
+
+# ------------------------------------------------------------------------------------- the chain rule
 def chain_rule(claim: Claim) -> Iterator[Mistake]:
     """A mistake with a factor or with a path, the simplest first."""
     net = claim.net
@@ -69,7 +211,7 @@ def chain_rule(claim: Claim) -> Iterator[Mistake]:
 
 
 def _dropped(told: Told, edges: Iterable[int]) -> Mistake:
-    return Mistake(told, dict.fromkeys(edges, 0.0), pairs=True)
+    return Mistake(told, dict.fromkeys(edges, 0.0), rank=SIMPLE)
 
 
 def _grouped(members: Iterable[Any], *kinds: Callable[[Any], Hashable]) -> Iterator[list[Any]]:
@@ -79,9 +221,9 @@ def _grouped(members: Iterable[Any], *kinds: Callable[[Any], Hashable]) -> Itera
         groups: dict[Hashable, list[Any]] = {}
         for each in members:
             groups.setdefault(kind(each), []).append(each)
-        for key, group in groups.items():
-            if key != "" and tuple(group) not in seen:
-                seen.add(tuple(group))
+        for key, group in groups.items() if len(groups) <= _MANY else ():
+            if key != "" and (same := tuple(map(id, group))) not in seen:
+                seen.add(same)
                 yield group
 
 
@@ -95,11 +237,13 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
         lambda f: (net.arrays[f.operand] or net.arrays[f.user], f.symbol),
         lambda f: f.symbol,
     ]
-    instead = {each: dict(_instead(net, each)) for each in factors}
-    for group in _grouped(factors, *([lambda f: f] if len(factors) <= _MANY else []), *kinds):
+    instead = cache(lambda at: dict(_instead(net, factors[at])))
+    places = {id(each): at for at, each in enumerate(factors)}
+    for group in _grouped(factors, lambda f: f, *kinds):
         told = partial(net.told, group)
-        for kind in instead[group[0]]:
-            numbers = [instead[each].get(kind, np.nan) for each in group]
+        ways = [instead(places[id(each)]) for each in group]
+        for kind in ways[0]:
+            numbers = [each.get(kind, np.nan) for each in ways]
             if np.isnan(numbers).any():
                 continue
             edits = {
@@ -113,7 +257,8 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
             else:
                 wrong = net.say(way, text=text)
                 say = net.say("stands", right=told, wrong=wrong, numbers=numbers)
-            yield Mistake(say, edits, pairs=way in _PAIRED)
+            plain = group[0].row and not group[0].function  # what no person knows as one factor
+            yield Mistake(say, edits, rank=ITSELF if plain else _RANKS.get(way, ITSELF))
 
 
 def _instead(net: Structure, factor: Factor) -> Iterator[tuple[tuple[str, Any], float]]:
@@ -290,7 +435,7 @@ def _other_outputs(claim: Claim) -> Iterator[Mistake]:
                 edits[entry] = float(net.local[entry] * direct / net.gradient[total])
                 outputs += own
     if edits:
-        yield Mistake(net.say("others", what=partial(net.ahead, outputs)), edits, pairs=True)
+        yield Mistake(net.say("others", what=partial(net.ahead, outputs)), edits, rank=ANOTHER)
 
 
 # ---------------------------------------------------------------------------------------------- too early

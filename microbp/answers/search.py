@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from microbp.answers.arrays import CUSTOMARY, Change, instead, proportional, rated, scaled, whole
+from microbp.answers import mistakes as table
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
-from microbp.answers.mistakes import Mistake, chain_rule, early, wrong_index
+from microbp.answers.mistakes import ALONE, CUSTOMARY, ITSELF, SIMPLE, Mistake
 from microbp.answers.structure import Flags, Floats
 from microbp.answers.words import Told, places_of
 from microbp.sweeps import backward, tangent
@@ -28,6 +28,8 @@ _TOLD = 3
 #: From so many accidental matches expected in a search on, what is found may be one; from so many, it
 #: is not begun.
 _DOUBTFUL, _IDLE = 0.005, 0.1
+#: And for one with a learning rate that nobody has given.
+_UNSAID = 0.02
 #: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake.
 _AT_ONCE, _PASSED = 2_500_000, 10_000_000
 #: So many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
@@ -37,12 +39,11 @@ _RATED = 3000
 #: Denominators of simple fractions.
 _WHOLE = np.arange(1, 13)
 
-_NONE = Change(str, 1.0)
+#: Nothing is done to a gradient besides.
+_NONE = Mistake(str)
 
 #: Mistakes in words, each with the gradient that it gives.
 Causes = list[tuple[Told, Floats]]
-
-
 #: And how that is said of them, as ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``, with what.
 Found = tuple[Causes, str, dict[str, Any]]
 
@@ -53,23 +54,36 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
     search = _Search(claim)
-    if found := search.met(whole(claim), expected=False)[:_TOLD]:
-        return found, "found", {}
-    tiers: tuple[Callable[[], Causes], ...] = (
-        lambda: search.met(chain(instead(claim, together), chain_rule(claim))),
-        lambda: search.met(chain(wrong_index(claim), search.early(together), orientation(claim))),
-        search.combined,
-        lambda: search.met(search.pairs()),
-    )
-    for tier in tiers:
-        found = tier()[:1]
-        if search.accidents > _IDLE:  # then nothing found would mean anything
-            return [], "idle", {}
-        if found and search.accidents >= _DOUBTFUL:
-            return found, "doubtful", {"one": f"{1 / search.accidents:.0f}"}
-        if found:
+    given, unsaid = ((), table.rated(claim)) if claim.net.rate is None else (table.rated(claim), ())
+    for plain in (table.whole(claim), given):
+        if found := search.met(plain, expected=False)[:_TOLD]:
             return found, "found", {}
-    found = search.met(proportional(claim), expected=False)
+    made = [*table.instead(claim, together), *table.chain_rule(claim)]
+    made.sort(key=lambda each: each.rank > SIMPLE)
+    simple = sum(each.rank == SIMPLE for each in made)
+    multiple = claim.true.size > 1 >= claim.ratios  # of the truth: the simplest is that it is one
+    rates = _IDLE if claim.net.rate else _UNSAID
+    tiers: tuple[tuple[float, Callable[[], Causes]], ...] = (
+        (_IDLE, lambda: search.met(made[:simple])),
+        (rates, lambda: search.met(unsaid)),
+        (_IDLE, lambda: search.met(chain(made[simple:], table.wrong_index(claim)))),
+        (rates, lambda: search.met(search.early(together))),
+        (_IDLE, lambda: search.met(orientation(claim))),
+        (_IDLE, lambda: search.combined(table.scaled(claim))),
+        (rates, lambda: search.combined([] if multiple else table.rated(claim), constants=True)),
+        (_IDLE, lambda: search.met(search.pairs())),
+    )
+    for limit, tier in tiers:
+        before, found = search.accidents, tier()[:1]
+        if search.accidents > limit:  # then nothing found would mean anything
+            if limit == _IDLE:
+                return [], "idle", {}
+            search.accidents = before
+        elif found and search.accidents >= _DOUBTFUL:
+            return found, "doubtful", {"one": f"{1 / search.accidents:.0f}"}
+        elif found:
+            return found, "found", {}
+    found = search.met(table.proportional(claim), expected=False)
     return found, "found" if found else "none", {"n": search.tried}
 
 
@@ -93,6 +107,9 @@ class _Search:
         self.width = float((self.weights * near).sum())
         rounding = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
         self.reach = self.width + rounding
+        #: The number as a whole one, in units of its last digit; 0 where it has many digits.
+        units = abs(claim.read["value"][claim.wrong]) / (2.0 * claim.read["half"][claim.wrong])
+        self.unit = float(units.max(initial=0.0)) if units.max(initial=0.0) < 1e5 else 0.0
         moving = np.zeros(self.net.count)
         np.add.at(moving, claim.where[claim.where >= 0], self.weights[claim.where >= 0])
         #: How fast each node moves if the parameters move by their weights.
@@ -134,7 +151,7 @@ class _Search:
         found = backward(net.graph, seeds, local)[where] if mistakes else np.zeros((*where.shape, 0))
         return np.moveaxis(np.where(where[..., None] < 0, 0.0, found), -1, 0)
 
-    def changed(self, scores: Floats, change: Change) -> Floats:
+    def changed(self, scores: Floats, change: Mistake) -> Floats:
         """The scores after a change of the gradients."""
         moved: Floats = np.sum(self.weights * change.offset) + change.factor * scores
         return moved
@@ -150,6 +167,12 @@ class _Search:
         An array whose elements are not in one ratio to the truth would have to be met in each of these.
         """
         self.tried += len(scores)
+        if self.score and self.unit:  # of the numbers with as few digits, how many are met
+            numbers = abs(scores / self.score) * self.unit
+            met = np.unique(np.round(numbers[abs(numbers - np.round(numbers)) < 1e-6 * numbers]))
+            size = 10.0 ** np.floor(np.log10(self.unit) + 1e-9)
+            met = met[(size <= met) & (met < 10.0 * size)]
+            self.accidents += float((len(met) / (9.0 * size)) ** min(3, max(1, self.claim.ratios)))
         if self.score:
             width = self.width / abs(self.score)
             away = abs(np.log(scores / self.score))  # nan for another sign
@@ -169,18 +192,18 @@ class _Search:
             self.expect(scores)
         return self.reproduced(made, scores)
 
-    def reproduced(self, mistakes: Sequence[Mistake], scores: Floats, change: Change = _NONE) -> Causes:
+    def reproduced(self, mistakes: Sequence[Mistake], scores: Floats, change: Mistake = _NONE) -> Causes:
         """What gives the claim, changed like this; then what does so only where it is wrong."""
-        claim, (_, factor, besides, offset), everywhere, partly = self.claim, change, [], []
+        claim, besides, everywhere, partly = self.claim, change.besides, list[Any](), list[Any]()
         near = np.flatnonzero(~(abs(self.changed(scores, change) - self.score) > self.reach))[:_COMPUTED]
         hits = [mistakes[i] for i in near if self.accidents <= _IDLE]
         gradients = iter(self.gradients([each for each in hits if each.gives is None]))
         for each in hits:
             gives = next(gradients) if each.gives is None else each.gives
-            if (each.gives is None and not gives.any()) or np.shape(offset) not in ((), gives.shape):
+            if (each.gives is None and not gives.any()) or np.shape(change.offset) not in ((), gives.shape):
                 continue  # what drops every path is no mistake that anybody makes
             if fits_onto(claim.claimed.shape, gives.shape):
-                made, told = offset + factor * gives, each.told
+                made, told = change.offset + change.factor * gives, each.told
                 told = partial(besides, mistake=told) if besides else told
                 match = (abs(made - claim.claimed) <= self.near) | ~claim.answered
                 if match.all():
@@ -190,18 +213,16 @@ class _Search:
                     partly.append((only, np.where(claim.wrong, made, claim.true)))
         return everywhere + partly
 
-    def combined(self) -> Causes:
+    def combined(self, changes: Iterable[Mistake], *, constants: bool = False) -> Causes:
         """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
-        free = np.array([not each.alone for each in self.mistakes])
-        several = free & ~self.constant(self.known)  # two constants are a constant
-        changes = [(several, each) for each in scaled(self.claim)]
-        # Of a multiple of the truth the simplest is that it is one.
-        if self.claim.true.size == 1 or self.claim.ratios > 1:
-            free &= several | [each.gives is not None for each in self.mistakes]
-            changes += [(free, each) for each in rated(self.claim) if each.besides]
-        for which, change in changes:
+        which = ~self.constant(self.known)  # two constants are a constant
+        if constants:
+            which |= [each.gives is not None for each in self.mistakes]
+        which &= np.array([each.rank < ALONE for each in self.mistakes])
+        changes = [each for each in changes if each.besides]
+        for change in changes:
             self.expect(self.changed(self.known[which], change))
-        for which, change in changes:
+        for change in changes:
             if found := self.reproduced([*compress(self.mistakes, which)], self.known[which], change):
                 return found
         return []
@@ -209,7 +230,8 @@ class _Search:
     def pairs(self) -> Iterator[Mistake]:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
         ratios = np.round(self.known / (self.true or 1.0), 9)
-        several = np.isfinite(ratios) & ~self.constant(self.known) & [each.pairs for each in self.mistakes]
+        paired = [each.rank < ITSELF for each in self.mistakes]
+        several = np.isfinite(ratios) & ~self.constant(self.known) & paired
         _, first = np.unique(ratios[several], return_index=True)
         chosen = sorted(np.flatnonzero(several)[first], key=lambda i: -len(self.mistakes[i].edits))
         most = min(_PAIRS, _AT_ONCE // max(1, len(self.net.args)))
@@ -225,7 +247,7 @@ class _Search:
         A claim of one number, or one that is a multiple of the truth, would always have one: then it is
         one that people use.
         """
-        given, passes = self.net.rate, [*early(self.claim, together)]
+        given, passes = self.net.rate, [*table.early(self.claim, together)]
         if given is not None or len(self.net.args) > _RATED:
             yield from (at(given) for at in passes if given is not None)
             return

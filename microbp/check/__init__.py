@@ -1,12 +1,6 @@
-"""Checks of gradients: numerically, over a whole graph, and operation by operation.
+"""Checks of gradients: of functions and whole graphs (``gradients``), and of each operation (``auditing``).
 
-``check_gradients`` compares what back-propagation gives, or anybody claims, with derivatives that owe nothing
-to it, and says ``agree``, ``DISAGREE`` or ``inconclusive`` with the reason. ``numerical_gradient`` measures
-derivatives of any function. ``audit`` looks at each recorded operation alone, so that it can name the rule
-that is wrong.
-
-The files, each of which imports only those before it: ``measure`` (one derivative, and the verdict on a
-claim), ``parameters``, ``words``, ``report`` (what comes out), ``auditing`` and ``gradients``.
+What is claimed stands beside a derivative that owes nothing to it (``measure``); a report has the verdicts.
 """
 
 from microbp.check.auditing import audit

@@ -36,7 +36,6 @@ from microbp.check.measure import (
     judge,
     same,
 )
-from microbp.check.parameters import elements, mapped
 from microbp.check.report import GradientReport, GradientRow
 from microbp.check.words import entries_of, line_of, named, operand_names, operand_words, where
 from microbp.errors import NoGradientError, TooManyValues
@@ -91,6 +90,7 @@ WRONG_CALL = {
     "leaf": "there is nothing to check: {0} is not the result of a recorded operation but a leaf or a "
         "constant. Give a function that computes it",
     "changed": "{0}{1}. Compute the loss again, or give a function that computes it",
+    "parameters": "{0} moves Values: give one, a list or array of them, or a dict of these, not {1!r}",
     "frozen": "{0} is frozen (requires_grad is False)",
     "computed": "{0} was computed, and each call of the function computes it anew: give leaves, or the "
         "recorded loss in place of the function",
@@ -262,9 +262,9 @@ def _of_arrays(claimed: Claimed) -> GradientReport:
         if claim.shape != at.shape:
             raise ValueError(WRONG_CALL["shape"].format(claim.shape, at.shape))
     values = [
-        Value(at[place], name=label)
+        Value(at[place], name=f"{name}[{','.join(map(str, place))}]" if place else name)
         for name, at in claimed.arrays.items()
-        for label, place in elements(name, at)
+        for place in np.ndindex(at.shape)
     ]
     ends = np.cumsum([at.size for at in held])[:-1].tolist()
 
@@ -368,6 +368,40 @@ def _by_differences(
 
 def _row(name: str, claim: float, found: Verdict, central: float) -> GradientRow:
     return GradientRow(name, claim, found.measured, found.off, WORDS[found.word], found.why, central)
+
+
+def mapped(
+    parameters: Any, claimed: Any, each: Callable[[Value, Any], Any], caller: str, where: str = "parameters"
+) -> Any:
+    """What ``each`` gives for a Value and what is claimed of it, in the shape of a nest of containers."""
+    if isinstance(parameters, Value):
+        told = f"the claimed gradient of {where}"
+        return each(parameters, None if claimed is None else as_number(claimed, told))
+    keys: list[Any]
+    if isinstance(parameters, Mapping):
+        keys, fits = list(parameters), isinstance(claimed, Mapping) and claimed.keys() == parameters.keys()
+        wrong = f"claimed must be a dict with the keys of parameters, {keys}"
+    elif isinstance(parameters, np.ndarray):
+        keys, fits = list(np.ndindex(parameters.shape)), np.shape(claimed) == parameters.shape
+        shapes = f"{np.shape(claimed)}, the parameter {parameters.shape}"
+        wrong = f"the claimed gradient of {where} has the shape {shapes}"
+        claimed = np.asarray(claimed, dtype=object) if fits else claimed
+    elif isinstance(parameters, list | tuple):
+        keys = list(range(len(parameters)))
+        fits = isinstance(claimed, list | tuple | np.ndarray) and len(claimed) == len(keys)
+        wrong = f"{where} has {len(keys)} parameters; claimed must hold as many gradients"
+    else:
+        raise TypeError(WRONG_CALL["parameters"].format(caller, parameters))
+    if claimed is not None and not fits:
+        raise ValueError(wrong)
+    made = []
+    for key in keys:
+        name = {str: key, int: f"{where}[{key}]"}.get(type(key), where)
+        made.append(mapped(parameters[key], None if claimed is None else claimed[key], each, caller, name))
+    if isinstance(parameters, np.ndarray):
+        plain = all(isinstance(x, float) for x in made)
+        return np.fromiter(made, float if plain else object, len(made)).reshape(parameters.shape)
+    return dict(zip(keys, made, strict=True)) if isinstance(parameters, Mapping) else made
 
 
 # -------------------------------------------------------------------------------------------- the case

@@ -67,11 +67,6 @@ class Derivative(NamedTuple):
         """Whether the slopes on either side differ by more than their errors."""
         return abs(self.right - self.left) > SAFETY * self.error
 
-    @property
-    def decisive(self) -> bool:
-        """Whether a relative error of :data:`DECISIVE` would be seen by comparing with ``value``."""
-        return SAFETY * self.error <= DECISIVE * abs(self.value) and not self.kinked
-
 
 def same(a: float, b: float) -> bool:
     """Whether two numbers are equal, or both nan."""
@@ -260,5 +255,6 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
                 value, off, half = float(best[i]), float(error[i]), 0.5 * float(kink[i])
                 one = Derivative(value, off, value - half, value + half, steps[i], steepest)
                 # A function that does not move at all at small steps may just absorb them.
-                ranked.append((not (one.decisive and steepest), off + abs(half), one))
+                decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked
+                ranked.append((not (decisive and steepest), off + abs(half), one))
     return min(ranked[1:] or ranked, key=lambda each: each[:2])[2]

@@ -14,14 +14,24 @@ from microbp.tables import Table
 
 
 class Report(Shown):
-    """Rows with verdicts; ``str(report)`` is the table."""
+    """Rows with verdicts, each found by its name."""
 
     rows: tuple[Any, ...]
+    #: What is said of a name that no row has.
+    missing = "no gradient of {0!r} was checked"
 
     @property
     def counts(self) -> Counter[str]:
         """How many rows have each verdict."""
         return Counter(row.verdict for row in self.rows)
+
+    def __getitem__(self, name: str) -> Any:
+        """The row of a name. KeyError says which there are."""
+        for row in self.rows:
+            if row[0] == name:
+                return row
+        told = ", ".join(row[0] for row in self.rows)
+        raise KeyError(f"{self.missing.format(name)}; there are {told}")
 
     def table(self) -> Table:
         """The report as a table."""
@@ -34,12 +44,6 @@ class Report(Shown):
     def _tally(self) -> str:
         told = (f"{count} {self._word(verdict)}" for verdict, count in self.counts.items())
         return ", ".join(told) or "nothing to check"
-
-    def _row(self, name: str, missing: str) -> Any:
-        for row in self.rows:
-            if row.name == name:
-                return row
-        raise KeyError(f"{missing}; there are {', '.join(row.name for row in self.rows)}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._tally()})"
@@ -91,31 +95,20 @@ class GradientReport(Report):
         """Whether no gradient disagrees. What is inconclusive was not decided: see ``counts``."""
         return not self.counts["DISAGREE"]
 
-    def __getitem__(self, name: str) -> GradientRow:
-        """The row of a name. KeyError says which there are."""
-        row: GradientRow = self._row(name, f"no gradient of {name!r} was checked")
-        return row
-
     def table(self) -> Table:
         """The table. Where there are more than 60 rows, those that agree are only counted."""
         shown = [row for row in self.rows if len(self.rows) <= 60 or row.verdict != "agree"]
         hidden = len(self.rows) - len(shown)
         more = (f"{hidden} gradients that agree are not shown (report.rows)",) if hidden else ()
-        return Table(
-            f"{self.title}: {self._tally()}",
+        heads = ("name", f">{self.source}", ">numerical", ">central difference", ">relative", ">known to")
+        lines = tuple(
             (
-                "name", f">{self.source}", ">numerical", ">central difference", ">relative", ">known to",
-                "verdict",
-            ),
-            tuple(
-                (
-                    row.name, row.claimed, row.numerical, row.central, f"{row.relative_error:.1e}",
-                    f"±{row.tolerance:.1e}", _verdict(row.verdict, row.why),
-                )
-                for row in shown
-            ),
-            more + self.notes,
+                row.name, row.claimed, row.numerical, row.central, f"{row.relative_error:.1e}",
+                f"±{row.tolerance:.1e}", _verdict(row.verdict, row.why),
+            )
+            for row in shown
         )  # fmt: skip
+        return Table(f"{self.title}: {self._tally()}", (*heads, "verdict"), lines, more + self.notes)
 
 
 class AuditRow(NamedTuple):
