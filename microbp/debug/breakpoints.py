@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from microbp.debug.passes import Contribution, Pass, Step
+from microbp.debug.trace import Contribution, Step, Trace
 from microbp.debug.words import figure
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
@@ -48,7 +48,7 @@ class Held:
 class Place:
     """A place in a pass: so many steps of it are done; below 0, so many values short of the root."""
 
-    def __init__(self, pass_: Pass, at: int = 0) -> None:
+    def __init__(self, pass_: Trace, at: int = 0) -> None:
         self.pass_, self.graph, self.at = pass_, pass_.graph, at
         #: The computed values in their order.
         self.computed = [node for node in pass_.graph if node.rule is not None]
@@ -99,7 +99,7 @@ class Expression:
     Raises BreakpointError for what is no expression, and for names that mean nothing.
     """
 
-    def __init__(self, text: str, pass_: Pass, variables: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, text: str, pass_: Trace, variables: Mapping[str, Any] | None = None) -> None:
         self.text = " ".join(text.split())
         if not self.text:
             raise BreakpointError("an expression is missing; for instance: abs(grad) > 10")
@@ -238,7 +238,7 @@ def _change(graph: Graph, received: Sequence[Contribution]) -> str | None:
 
 
 def breakpoint_at(
-    pass_: Pass, text: str, *, watch: bool = False, file: str | None = None,
+    pass_: Trace, text: str, *, watch: bool = False, file: str | None = None,
     variables: Mapping[str, Any] | None = None,
 ) -> Breakpoint:  # fmt: skip
     """The breakpoint of ``text``: a place, a condition, or both; of a ``watch`` the place is a value.
@@ -270,7 +270,7 @@ def breakpoint_at(
     return Breakpoint(told if meant is None else f"{told} if {meant.text}", nodes, meant, watch)
 
 
-def _condition(text: str, pass_: Pass, variables: Mapping[str, Any] | None) -> Expression:
+def _condition(text: str, pass_: Trace, variables: Mapping[str, Any] | None) -> Expression:
     """A condition, tried where every number is there."""
     found = Expression(text, pass_, variables)
     end = Place(pass_, len(pass_))

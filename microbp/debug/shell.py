@@ -30,9 +30,8 @@ from microbp.debug.breakpoints import (
 )  # fmt: skip
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
-from microbp.debug.passes import Contribution
 from microbp.debug.paths import paths
-from microbp.debug.trace import Trace, trace
+from microbp.debug.trace import Contribution, Trace, trace
 from microbp.debug.words import counted, equation, figure, group_words, repeated
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
