@@ -208,6 +208,11 @@ class Breakpoint(NamedTuple):
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def kind(self) -> str:
+        """``breakpoint`` or ``watch``."""
+        return "watch" if self.watch else "breakpoint"
+
     def stops(self, place: Place) -> str | None:
         """Why a run stops at this place, such as ``x.grad: +3 → +6``; None if it does not."""
         step, node, condition = place.step, place.node, self.condition
@@ -261,9 +266,9 @@ def breakpoint_at(
             break
     else:
         if watch:
-            raise nothing_called(text, pass_.graph)
+            raise _nothing_called(text, pass_.graph)
         if re.fullmatch(r"[\w.:#\[\]]+", place) and place not in WORDS:
-            raise nothing_called(place, pass_.graph, "value, operation or line")
+            raise _nothing_called(place, pass_.graph, "value, operation or line")
         place, condition = "", text
     meant = None if condition is None else _condition(condition, pass_, variables)
     told = " ".join(["watch" if watch else "break", *place.split()])
@@ -336,7 +341,17 @@ def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
     return found
 
 
-def nothing_called(text: str, graph: Graph, kind: str = "value") -> BreakpointError:
+def named(graph: Graph, name: str) -> Node:
+    """The value of that name, which must be one.
+
+    Raises BreakpointError, which says what was probably meant.
+    """
+    if name not in graph._called:
+        raise _nothing_called(name, graph)
+    return graph[name]
+
+
+def _nothing_called(text: str, graph: Graph, kind: str = "value") -> BreakpointError:
     """The error for what a graph does not have, with what was probably meant."""
     operations = {rule.name for rule in graph.rules} if kind != "value" else set()
     named = [name for name, given in zip(graph.names, graph.named, strict=True) if given]
