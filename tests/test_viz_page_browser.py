@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
+from tutorial import quantities
 
 import microbp
 from microbp import MLP, Value
 from microbp.debug.trace import trace
+from microbp.demo import t4
 from viz.page import page
 
 FLAGS = [
@@ -33,22 +35,10 @@ HOSTILE = [
 # ------------------------------------------------------------------------------------- what is shown
 def net_of_the_worked_example():
     """The 2-2-2 net, written with + and ×: 41 values, 27 steps."""
-    w = [Value(x, f"w{i}") for i, x in enumerate((0.15, 0.20, 0.25, 0.30, 0.40, 0.45, 0.50, 0.55), 1)]
-    b1, b2 = Value(0.35, "b1"), Value(0.60, "b2")
-    i1, i2, t1, t2 = Value(0.05, "i1"), Value(0.10, "i2"), Value(0.01, "t1"), Value(0.99, "t2")
-
-    def neuron(name, u, v, x, y, b):
-        net = u * x + v * y + b
-        net.name = f"net_{name}"
-        out = net.sigmoid()
-        out.name = name
-        return out
-
-    h1, h2 = neuron("h1", w[0], w[1], i1, i2, b1), neuron("h2", w[2], w[3], i1, i2, b1)
-    o1, o2 = neuron("o1", w[4], w[5], h1, h2, b2), neuron("o2", w[6], w[7], h1, h2, b2)
-    loss = 0.5 * (t1 - o1) ** 2 + 0.5 * (t2 - o2) ** 2
-    loss.name = "E"
-    return loss
+    v = quantities({name: Value(x, name) for name, x in (t4.START | t4.INPUTS | t4.TARGETS).items()})
+    for name, value in v.items():
+        value.name = name
+    return v["E"]
 
 
 def recorded(make):
