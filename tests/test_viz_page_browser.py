@@ -333,7 +333,7 @@ def test_hover_shows_everything_in_full(tab, pass_):
     tab.hover(f"#n{node.position}")
     text = tab.locator("#tip").inner_text()
     assert all(each in text for each in (repr(node.data), "nothing yet", repr(node.grad), "sigmoid"))
-    assert "test_viz_page_browser.py:" in text
+    assert "tutorial.py:" in text
     tab.mouse.move(3, 500)
     assert tab.locator("#tip").is_hidden()
 
@@ -341,10 +341,10 @@ def test_hover_shows_everything_in_full(tab, pass_):
 def test_the_line_of_source_is_marked_and_in_sight(tab, pass_):
     tab.evaluate("step => go(step)", pass_.step_of("h1").index)
     row = tab.locator("#lines .row.here")
-    assert row.locator("code").inner_text().strip() == "out = net.sigmoid()"
+    assert row.locator("code").inner_text().strip() == 'v[name] = sigmoid(v[f"net_{name}"])'
     line = pass_.graph["h1"].site.rpartition(":")[2]
     assert row.locator(".count").inner_text() == line
-    assert tab.locator("#file").inner_text() == f"test_viz_page_browser.py:{line}"
+    assert tab.locator("#file").inner_text() == f"tutorial.py:{line}"
     # it is scrolled to in the frame after the step; the wait fails where it never comes into sight
     tab.wait_for_function("""() => {
       const [box, row] = ["", " .row.here"].map(

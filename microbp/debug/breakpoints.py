@@ -12,7 +12,7 @@ import ast
 import builtins
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
@@ -259,16 +259,19 @@ def breakpoint_at(
 
     Raises BreakpointError, which says what was probably meant.
     """
-    condition: str | None
-    for place, condition in _splits(text.strip()):
-        nodes = _watched(pass_.graph, place) if watch else _nodes(pass_.graph, place, file)
+    graph, text = pass_.graph, text.strip()
+    parts = re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text)
+    #: Every way to take it: as a place alone, or split before an if or at a comma.
+    splits = [(text, None), *((text[: each.start()], text[each.end() :]) for each in parts)]
+    for place, condition in splits:
+        nodes = _watched(graph, place) if watch else _nodes(graph, place, file)
         if nodes is not None or (not watch and not place and condition is not None):
             break
     else:
         if watch:
-            raise _nothing_called(text, pass_.graph)
+            raise _nothing_called(text, graph)
         if re.fullmatch(r"[\w.:#\[\]]+", place) and place not in WORDS:
-            raise _nothing_called(place, pass_.graph, "value, operation or line")
+            raise _nothing_called(place, graph, "value, operation or line")
         place, condition = "", text
     meant = None if condition is None else _condition(condition, pass_, variables)
     told = " ".join(["watch" if watch else "break", *place.split()])
@@ -291,13 +294,6 @@ def _condition(text: str, pass_: Trace, variables: Mapping[str, Any] | None) -> 
     return found
 
 
-def _splits(text: str) -> Iterator[tuple[str, str | None]]:
-    """Every way to take a text for a place and a condition: whole, or split before an if or at a comma."""
-    yield text, None
-    for match in re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text):
-        yield text[: match.start()], text[match.end() :]
-
-
 def _watched(graph: Graph, text: str) -> frozenset[int] | None:
     """The value whose gradient is watched, by its name: ``h1`` or ``h1.grad``; None for no name."""
     name = text if text in graph._called else text.removesuffix(".grad")
@@ -318,12 +314,8 @@ def _nodes(graph: Graph, text: str, file: str | None) -> frozenset[int] | None:
 
 
 def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
-    sited = [
-        (PurePath(where), int(number), node.position)
-        for node in graph
-        if node.rule is not None
-        for where, _, number in ([node.site.rpartition(":")] if node.site else [])
-    ]
+    sites = [(each.site.rpartition(":"), each.position) for each in graph if each.rule and each.site]
+    sited = [(PurePath(where), int(number), position) for (where, _, number), position in sites]
     if not sited:
         raise BreakpointError(
             "no line is known: call microbp.record_sites() before computing, or use microbp step SCRIPT"
