@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tutorial import quantities
 
 import microbp
 from microbp import Value
 from microbp.answers import AnswerReport, AnswerRow, check_answers
 from microbp.answers.words import LANGUAGES, SENTENCES
+from microbp.demo import t4
 from microbp.errors import NoGradientError
 
 
@@ -45,27 +47,12 @@ def causes(row: AnswerRow) -> list[str]:
 
 
 # --------------------------------------------------------------------- the 2-2-2 net, step by step
-START = {
-    "w1": 0.15, "w2": 0.20, "w3": 0.25, "w4": 0.30, "w5": 0.40, "w6": 0.45, "w7": 0.50, "w8": 0.55,
-    "b1": 0.35, "b2": 0.60,
-}  # fmt: skip
-I1, I2, T1, T2, RATE = 0.05, 0.10, 0.01, 0.99, 0.5
-
-
-def network(p: dict[str, Any], sigmoid: Any) -> dict[str, Any]:
-    v = dict(p)
-    v["net_h1"] = p["w1"] * I1 + p["w2"] * I2 + p["b1"]
-    v["net_h2"] = p["w3"] * I1 + p["w4"] * I2 + p["b1"]
-    v["h1"], v["h2"] = sigmoid(v["net_h1"]), sigmoid(v["net_h2"])
-    v["net_o1"] = p["w5"] * v["h1"] + p["w6"] * v["h2"] + p["b2"]
-    v["net_o2"] = p["w7"] * v["h1"] + p["w8"] * v["h2"] + p["b2"]
-    v["o1"], v["o2"] = sigmoid(v["net_o1"]), sigmoid(v["net_o2"])
-    v["E"] = 0.5 * (T1 - v["o1"]) ** 2 + 0.5 * (T2 - v["o2"]) ** 2
-    return v
+START, RATE = t4.START, t4.RATE
+(I1, I2), (T1, T2) = t4.INPUTS.values(), t4.TARGETS.values()
 
 
 def recorded() -> Value:
-    v = network({name: Value(x) for name, x in START.items()}, microbp.sigmoid)
+    v = quantities({name: Value(x) for name, x in START.items()})
     for name, value in v.items():
         value.name = name
     loss: Value = v["E"]
@@ -73,7 +60,7 @@ def recorded() -> Value:
 
 
 E = recorded()
-V = network(START, lambda z: 1.0 / (1.0 + math.exp(-z)))
+V = quantities(START, lambda z: 1.0 / (1.0 + math.exp(-z)))
 ERROR1, ERROR2 = V["o1"] - T1, V["o2"] - T2
 SLOPE1, SLOPE2 = V["o1"] * (1 - V["o1"]), V["o2"] * (1 - V["o2"])
 SLOPE_H1, SLOPE_H2 = V["h1"] * (1 - V["h1"]), V["h2"] * (1 - V["h2"])
@@ -269,7 +256,7 @@ def test_the_parameters_updated_before_are_those_that_matter() -> None:
 
 
 def test_a_gradient_taken_after_the_update_is_recognised() -> None:
-    after = network({**START, **NEW}, lambda z: 1 / (1 + math.exp(-z)))
+    after = quantities({**START, **NEW}, lambda z: 1 / (1 + math.exp(-z)))
     d1 = (after["o1"] - T1) * after["o1"] * (1 - after["o1"])
     claims = TRUE | {"w5": d1 * after["h1"]}
     row = check_answers(E, claims, show=False, learning_rate=RATE)["w5"]

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from tutorial import quantities
 
 import microbp
 from microbp import Value, check_answers
+from microbp.demo import t4
 
 Arrays = dict[str, Any]
 RNG = np.random.default_rng(12)
@@ -91,13 +93,9 @@ def dense(activation: Callable[[Any], Any], f: Any, slope: Any, written: str) ->
 
 def hand_worked() -> Net:
     """The 2-2-2 net with numbers, one Value each."""
-    start = {"w1": 0.15, "w2": 0.2, "w3": 0.25, "w4": 0.3, "w5": 0.4, "w6": 0.45, "w7": 0.5, "w8": 0.55}
-    p = {name: Value(number, name=name) for name, number in start.items()}
-    h1 = (p["w1"] * 0.05 + p["w2"] * 0.1 + 0.35).sigmoid()
-    h2 = (p["w3"] * 0.05 + p["w4"] * 0.1 + 0.35).sigmoid()
-    o1 = (p["w5"] * h1 + p["w6"] * h2 + 0.6).sigmoid()
-    o2 = (p["w7"] * h1 + p["w8"] * h2 + 0.6).sigmoid()
-    loss = 0.5 * (0.01 - o1) ** 2 + 0.5 * (0.99 - o2) ** 2
+    p = {name: Value(x, name=name) for name, x in t4.START.items() if name[0] == "w"}
+    v = quantities({**t4.START, **p})
+    loss, h1, h2, o1, o2 = (v[name] for name in ("E", "h1", "h2", "o1", "o2"))
     e1, e2 = o1.data - 0.01, o2.data - 0.99
     s1, s2, s = o1.data * (1 - o1.data), o2.data * (1 - o2.data), h1.data * (1 - h1.data)
     d1, d2 = e1 * s1, e2 * s2

@@ -260,18 +260,18 @@ def test_memory_grows_with_the_graph_alone() -> None:
         assert len(recorded) == count
         return size
 
-    small, large = needed(1_000), needed(8_000)
+    small, large = needed(500), needed(4_000)
     assert large < 9 * small
 
 
-def test_a_chain_of_a_hundred_thousand_values() -> None:
+def test_a_chain_of_twenty_thousand_values() -> None:
     x = y = Value(1.0)
-    for _ in range(50_000):
+    for _ in range(10_000):
         y = y * 1.0 + x
     recorded = trace(y, {})
     y.backward()
     assert recorded.gradients()[recorded.graph[x].position] == x.grad
-    assert len(recorded) == 100_000
+    assert len(recorded) == 20_000
 
 
 # ------------------------------------------------------------------------------------------ JSON, equality

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
+from tutorial import quantities
 
 import microbp
 from microbp import MLP, Value
 from microbp.debug.trace import trace
+from microbp.demo import t4
 from viz.page import page
 
 FLAGS = [
@@ -33,22 +35,10 @@ HOSTILE = [
 # ------------------------------------------------------------------------------------- what is shown
 def net_of_the_worked_example():
     """The 2-2-2 net, written with + and ×: 41 values, 27 steps."""
-    w = [Value(x, f"w{i}") for i, x in enumerate((0.15, 0.20, 0.25, 0.30, 0.40, 0.45, 0.50, 0.55), 1)]
-    b1, b2 = Value(0.35, "b1"), Value(0.60, "b2")
-    i1, i2, t1, t2 = Value(0.05, "i1"), Value(0.10, "i2"), Value(0.01, "t1"), Value(0.99, "t2")
-
-    def neuron(name, u, v, x, y, b):
-        net = u * x + v * y + b
-        net.name = f"net_{name}"
-        out = net.sigmoid()
-        out.name = name
-        return out
-
-    h1, h2 = neuron("h1", w[0], w[1], i1, i2, b1), neuron("h2", w[2], w[3], i1, i2, b1)
-    o1, o2 = neuron("o1", w[4], w[5], h1, h2, b2), neuron("o2", w[6], w[7], h1, h2, b2)
-    loss = 0.5 * (t1 - o1) ** 2 + 0.5 * (t2 - o2) ** 2
-    loss.name = "E"
-    return loss
+    v = quantities({name: Value(x, name) for name, x in (t4.START | t4.INPUTS | t4.TARGETS).items()})
+    for name, value in v.items():
+        value.name = name
+    return v["E"]
 
 
 def recorded(make):
@@ -343,7 +333,7 @@ def test_hover_shows_everything_in_full(tab, pass_):
     tab.hover(f"#n{node.position}")
     text = tab.locator("#tip").inner_text()
     assert all(each in text for each in (repr(node.data), "nothing yet", repr(node.grad), "sigmoid"))
-    assert "test_viz_page_browser.py:" in text
+    assert "tutorial.py:" in text
     tab.mouse.move(3, 500)
     assert tab.locator("#tip").is_hidden()
 
@@ -351,10 +341,10 @@ def test_hover_shows_everything_in_full(tab, pass_):
 def test_the_line_of_source_is_marked_and_in_sight(tab, pass_):
     tab.evaluate("step => go(step)", pass_.step_of("h1").index)
     row = tab.locator("#lines .row.here")
-    assert row.locator("code").inner_text().strip() == "out = net.sigmoid()"
+    assert row.locator("code").inner_text().strip() == 'v[name] = sigmoid(v[f"net_{name}"])'
     line = pass_.graph["h1"].site.rpartition(":")[2]
     assert row.locator(".count").inner_text() == line
-    assert tab.locator("#file").inner_text() == f"test_viz_page_browser.py:{line}"
+    assert tab.locator("#file").inner_text() == f"tutorial.py:{line}"
     # it is scrolled to in the frame after the step; the wait fails where it never comes into sight
     tab.wait_for_function("""() => {
       const [box, row] = ["", " .row.here"].map(

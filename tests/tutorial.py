@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import microbp
 from microbp import Program, Value
 from microbp.demo import t4
 
-__all__ = ["SCRIPT", "compiled", "named", "written_out"]
+__all__ = ["SCRIPT", "compiled", "named", "quantities", "written_out"]
 
 SCRIPT = """\
 from microbp import Value
@@ -27,25 +28,31 @@ E.backward()
 """
 
 
+def quantities(
+    given: Mapping[str, Any], sigmoid: Callable[[Any], Any] = microbp.sigmoid
+) -> dict[str, Any]:
+    """What is given and every quantity of the net by its name, of Values or of numbers, with + and ×.
+
+    Inputs and targets that are not given are the tutorial's, as literals.
+    """
+    v: dict[str, Any] = {**t4.INPUTS, **t4.TARGETS, **given}
+    for name, w, x, u, y, b in (
+        ("h1", "w1", "i1", "w2", "i2", "b1"), ("h2", "w3", "i1", "w4", "i2", "b1"),
+        ("o1", "w5", "h1", "w6", "h2", "b2"), ("o2", "w7", "h1", "w8", "h2", "b2"),
+    ):  # fmt: skip
+        v[f"net_{name}"] = v[w] * v[x] + v[u] * v[y] + v[b]
+        v[name] = sigmoid(v[f"net_{name}"])
+    v["E"] = 0.5 * (v["t1"] - v["o1"]) ** 2 + 0.5 * (v["t2"] - v["o2"]) ** 2
+    return {name: each for name, each in v.items() if name in given or name not in t4.INPUTS | t4.TARGETS}
+
+
 def written_out(*, weighted: bool = False) -> tuple[Value, dict[str, Value]]:
     """E and all quantities by name, as the script computes them, with ``weighted`` also those inputs.
 
     Each leaf bears its name.
     """
-    v = {name: Value(x, name) for name, x in (t4.START | t4.INPUTS).items()}
-
-    def neuron(name: str, w: str, x: str, u: str, y: str, b: str) -> None:
-        net = v[w] * v[x] + v[u] * v[y] + v[b]
-        v[name] = net.sigmoid()
-        if weighted:
-            v[f"net_{name}"] = net
-
-    neuron("h1", "w1", "i1", "w2", "i2", "b1")
-    neuron("h2", "w3", "i1", "w4", "i2", "b1")
-    neuron("o1", "w5", "h1", "w6", "h2", "b2")
-    neuron("o2", "w7", "h1", "w8", "h2", "b2")
-    v["E"] = 0.5 * (0.01 - v["o1"]) ** 2 + 0.5 * (0.99 - v["o2"]) ** 2
-    return v["E"], v
+    v = quantities({name: Value(x, name) for name, x in (t4.START | t4.INPUTS).items()})
+    return v["E"], {name: each for name, each in v.items() if weighted or not name.startswith("net_")}
 
 
 def named() -> tuple[dict[str, Value], dict[str, Any]]:

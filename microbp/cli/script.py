@@ -15,7 +15,7 @@ from typing import Any
 
 from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
-from microbp.debug.passes import as_recorded
+from microbp.debug.trace import as_recorded
 from microbp.record import with_sites
 from microbp.sites import user_locals, user_scope
 from microbp.spelling import did_you_mean

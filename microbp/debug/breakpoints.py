@@ -12,13 +12,13 @@ import ast
 import builtins
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from microbp.debug.passes import Contribution, Pass, Step
+from microbp.debug.trace import Contribution, Step, Trace
 from microbp.debug.words import figure
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
@@ -48,7 +48,7 @@ class Held:
 class Place:
     """A place in a pass: so many steps of it are done; below 0, so many values short of the root."""
 
-    def __init__(self, pass_: Pass, at: int = 0) -> None:
+    def __init__(self, pass_: Trace, at: int = 0) -> None:
         self.pass_, self.graph, self.at = pass_, pass_.graph, at
         #: The computed values in their order.
         self.computed = [node for node in pass_.graph if node.rule is not None]
@@ -99,7 +99,7 @@ class Expression:
     Raises BreakpointError for what is no expression, and for names that mean nothing.
     """
 
-    def __init__(self, text: str, pass_: Pass, variables: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, text: str, pass_: Trace, variables: Mapping[str, Any] | None = None) -> None:
         self.text = " ".join(text.split())
         if not self.text:
             raise BreakpointError("an expression is missing; for instance: abs(grad) > 10")
@@ -208,6 +208,11 @@ class Breakpoint(NamedTuple):
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def kind(self) -> str:
+        """``breakpoint`` or ``watch``."""
+        return "watch" if self.watch else "breakpoint"
+
     def stops(self, place: Place) -> str | None:
         """Why a run stops at this place, such as ``x.grad: +3 → +6``; None if it does not."""
         step, node, condition = place.step, place.node, self.condition
@@ -238,7 +243,7 @@ def _change(graph: Graph, received: Sequence[Contribution]) -> str | None:
 
 
 def breakpoint_at(
-    pass_: Pass, text: str, *, watch: bool = False, file: str | None = None,
+    pass_: Trace, text: str, *, watch: bool = False, file: str | None = None,
     variables: Mapping[str, Any] | None = None,
 ) -> Breakpoint:  # fmt: skip
     """The breakpoint of ``text``: a place, a condition, or both; of a ``watch`` the place is a value.
@@ -254,23 +259,26 @@ def breakpoint_at(
 
     Raises BreakpointError, which says what was probably meant.
     """
-    condition: str | None
-    for place, condition in _splits(text.strip()):
-        nodes = _watched(pass_.graph, place) if watch else _nodes(pass_.graph, place, file)
+    graph, text = pass_.graph, text.strip()
+    parts = re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text)
+    #: Every way to take it: as a place alone, or split before an if or at a comma.
+    splits = [(text, None), *((text[: each.start()], text[each.end() :]) for each in parts)]
+    for place, condition in splits:
+        nodes = _watched(graph, place) if watch else _nodes(graph, place, file)
         if nodes is not None or (not watch and not place and condition is not None):
             break
     else:
         if watch:
-            raise nothing_called(text, pass_.graph)
+            raise _nothing_called(text, graph)
         if re.fullmatch(r"[\w.:#\[\]]+", place) and place not in WORDS:
-            raise nothing_called(place, pass_.graph, "value, operation or line")
+            raise _nothing_called(place, graph, "value, operation or line")
         place, condition = "", text
     meant = None if condition is None else _condition(condition, pass_, variables)
     told = " ".join(["watch" if watch else "break", *place.split()])
     return Breakpoint(told if meant is None else f"{told} if {meant.text}", nodes, meant, watch)
 
 
-def _condition(text: str, pass_: Pass, variables: Mapping[str, Any] | None) -> Expression:
+def _condition(text: str, pass_: Trace, variables: Mapping[str, Any] | None) -> Expression:
     """A condition, tried where every number is there."""
     found = Expression(text, pass_, variables)
     end = Place(pass_, len(pass_))
@@ -284,13 +292,6 @@ def _condition(text: str, pass_: Pass, variables: Mapping[str, Any] | None) -> E
         told = "a value by itself is no number: write h1.grad, or h1.data" if value else error
         raise BreakpointError(f"{found.text!r} does not work: {told}") from None
     return found
-
-
-def _splits(text: str) -> Iterator[tuple[str, str | None]]:
-    """Every way to take a text for a place and a condition: whole, or split before an if or at a comma."""
-    yield text, None
-    for match in re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text):
-        yield text[: match.start()], text[match.end() :]
 
 
 def _watched(graph: Graph, text: str) -> frozenset[int] | None:
@@ -313,12 +314,8 @@ def _nodes(graph: Graph, text: str, file: str | None) -> frozenset[int] | None:
 
 
 def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
-    sited = [
-        (PurePath(where), int(number), node.position)
-        for node in graph
-        if node.rule is not None
-        for where, _, number in ([node.site.rpartition(":")] if node.site else [])
-    ]
+    sites = [(each.site.rpartition(":"), each.position) for each in graph if each.rule and each.site]
+    sited = [(PurePath(where), int(number), position) for (where, _, number), position in sites]
     if not sited:
         raise BreakpointError(
             "no line is known: call microbp.record_sites() before computing, or use microbp step SCRIPT"
@@ -336,7 +333,17 @@ def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
     return found
 
 
-def nothing_called(text: str, graph: Graph, kind: str = "value") -> BreakpointError:
+def named(graph: Graph, name: str) -> Node:
+    """The value of that name, which must be one.
+
+    Raises BreakpointError, which says what was probably meant.
+    """
+    if name not in graph._called:
+        raise _nothing_called(name, graph)
+    return graph[name]
+
+
+def _nothing_called(text: str, graph: Graph, kind: str = "value") -> BreakpointError:
     """The error for what a graph does not have, with what was probably meant."""
     operations = {rule.name for rule in graph.rules} if kind != "value" else set()
     named = [name for name, given in zip(graph.names, graph.named, strict=True) if given]

@@ -1,7 +1,7 @@
 """``paths``: a gradient as the sum over all paths, and the largest of them.
 
-The number of paths grows exponentially with depth; none but those shown is ever walked. Counts and sums
-come from one sweep up the graph, the largest paths from a best-first search whose bound is exact.
+The number of paths grows exponentially with depth; none but those shown is ever walked. Their number, their
+sums and the largest of them come from one sweep up the graph.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from microbp.debug.passes import target
+from microbp.debug.trace import target
 from microbp.debug.words import repeated
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.notebook import Shown
 from microbp.sweeps import backward
@@ -140,28 +141,86 @@ def paths(
     graph, root, name = asked.graph, plain_name(asked.graph.root.name), plain_name(asked.name)
     start = None if asked.node is None else asked.node.position
     engine = 0.0 if start is None else float(backward(graph, {graph.roots[-1]: 1.0})[start])
-    count, total, size, best = (0, 0.0, 0.0, {}) if start is None else _swept(graph, start)
-    if start is None or not count:
+    found = None if start is None else _swept(graph, start, k)
+    if found is None:
         none = f"∂{root}/∂{name} = 0: {root} does not depend on {name}"
         return Paths(none, (), 0, 0.0, 0.0, engine)
-    found = _largest(graph, start, best, k)
-    short = Counter(_way(graph, *each) for each in found)
-    rows = []
-    for nodes, places in found:
-        gradient = math.prod(
-            graph.nodes[user].local_derivatives[place] or 0.0
-            for user, place in zip(nodes, places, strict=False)
-        )
-        share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
-        way = _way(graph, nodes, places)
-        way = _way(graph, nodes, places, every=True) if short[way] > 1 else way
-        rows.append(PathRow(gradient, share, nodes, places, way))
+    rows = [_row(graph, way, found.size) for _, way in found.largest]
+    alike = Counter(row.way for row in rows)
+    rows = [
+        row if alike[row.way] == 1 else row._replace(way=_words(graph, row.nodes, row.places, every=True))
+        for row in rows
+    ]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
-    title = f"∂{root}/∂{name} = {f'{total:#.8g}' if total else '0'}: {_counted(count, 'path')}"
-    return Paths(title, tuple(rows), count, total, size, engine)
+    number = f"{found.total:#.8g}" if found.total else "0"
+    title = f"∂{root}/∂{name} = {number}: {_counted(found.number, 'path')}"
+    return Paths(title, tuple(rows), found.number, found.total, found.size, engine)
 
 
-def _way(graph: Graph, nodes: tuple[int, ...], places: tuple[int, ...], *, every: bool = False) -> str:
+#: A way down: the position of a node, its place among the operands of the one above, and the way from there.
+Way = tuple[int, int, "Way | None"]
+
+
+class Ways(NamedTuple):
+    """All ways from a node down to the value, and the largest of them."""
+
+    number: int
+    total: float
+    size: float
+    #: Each with the logarithm of its |product|, since products underflow.
+    largest: list[tuple[float, Way | None]]
+
+
+def _swept(graph: Graph, start: int, k: int) -> Ways | None:
+    """The ways from the root down to a node: those of a node are those of its operands, longer by a step."""
+    ways = {start: Ways(1, 1.0, 1.0, [(0.0, None)])}
+    last_use = {x: node.position for node in graph for x in node.operands if isinstance(x, int)}
+    for node in graph.nodes[start + 1 :]:
+        edges = [
+            (place, x, local, ways[x])
+            for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
+            if local is not None and isinstance(x, int) and x in ways
+        ]
+        if edges:
+            longer = ((_plus(_log(local), size), (x, place, way))
+                      for place, x, local, below in edges for size, way in below.largest)  # fmt: skip
+            ways[node.position] = Ways(
+                sum(below.number for *_, below in edges),
+                sum(local * below.total for _, _, local, below in edges),
+                sum(abs(local) * below.size for _, _, local, below in edges),
+                heapq.nlargest(k, longer, key=itemgetter(0)),
+            )
+        for operand in {x for _, x, *_ in edges}:
+            if last_use[operand] == node.position:  # counts are long numbers: keep no more than needed
+                del ways[operand]
+    return ways.get(graph.root.position)
+
+
+def _log(local: float) -> float:
+    """The logarithm of |local|; what is not finite counts as the largest of all, so that it is shown."""
+    if not math.isfinite(local):
+        return math.inf
+    return math.log(abs(local)) if local else -math.inf
+
+
+def _plus(a: float, b: float) -> float:
+    """0·∞ is nan, and counts as the largest of all."""
+    return math.inf if math.isnan(a + b) else a + b
+
+
+def _row(graph: Graph, way: Way | None, size: float) -> PathRow:
+    """A way from the root down, with the size of all."""
+    nodes, places, gradient = [graph.root.position], list[int](), 1.0
+    while way is not None:
+        position, place, way = way
+        gradient *= graph.nodes[nodes[-1]].local_derivatives[place] or 0.0
+        nodes.append(position)
+        places.append(place)
+    share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
+    return PathRow(gradient, share, tuple(nodes), tuple(places), _words(graph, nodes, places))
+
+
+def _words(graph: Graph, nodes: Sequence[int], places: Sequence[int], *, every: bool = False) -> str:
     """The nodes of a path by name; one that stands twice among the operands with its place.
 
     Those that nobody named are left out, but at the ends, unless ``every`` asks for them.
@@ -185,79 +244,3 @@ def _counted(count: int, word: str) -> str:
     number = f"{count:,}" if count < 10**12 else f"{float(count):.4g}" if count.bit_length() < 1000 else ""
     about = f"about 10^{math.floor((count.bit_length() - 0.5) * math.log10(2.0))}"
     return f"{number or about} {word}{'s' * (count > 1)}"
-
-
-# --------------------------------------------------------------------------------------- the search
-def _swept(graph: Graph, start: int) -> tuple[int, float, float, dict[int, float]]:
-    """Number, sum and sizes of all paths from the root down to a node; and how large they can be.
-
-    For each node that is the logarithm of the largest |product| from there down; none: no path.
-    """
-    sums, best = {start: (1, 1.0, 1.0)}, {start: 0.0}
-    last_use = {x: node.position for node in graph for x in node.operands if isinstance(x, int)}
-    for node in graph.nodes[start + 1 :]:
-        edges = [(x, local, *sums[x]) for _, x, local in _edges(node, sums)]
-        if edges:
-            sums[node.position] = (
-                sum(count for _, _, count, _, _ in edges),
-                sum(local * total for _, local, _, total, _ in edges),
-                sum(abs(local) * size for _, local, _, _, size in edges),
-            )
-            best[node.position] = max(_plus(_log(local), best[x]) for x, local, *_ in edges)
-        for operand in {x for x, *_ in edges}:
-            if last_use[operand] == node.position:  # counts are long numbers: keep no more than needed
-                del sums[operand]
-    return *sums.get(graph.root.position, (0, 0.0, 0.0)), best
-
-
-def _edges(node: Node, known: Container[int]) -> list[tuple[int, int, float]]:
-    """(place, operand, local derivative) for each operand that is known."""
-    return [
-        (place, operand, local)
-        for place, (operand, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
-        if local is not None and isinstance(operand, int) and operand in known
-    ]
-
-
-def _log(local: float) -> float:
-    """The logarithm of |local|; what is not finite counts as the largest of all, so that it is shown."""
-    if not math.isfinite(local):
-        return math.inf
-    return math.log(abs(local)) if local else -math.inf
-
-
-def _plus(a: float, b: float) -> float:
-    """0·∞ is nan, and counts as the largest of all."""
-    return math.inf if math.isnan(a + b) else a + b
-
-
-def _largest(
-    graph: Graph, start: int, best: Mapping[int, float], k: int
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The k largest paths: nodes and places.
-
-    The bound of a partial path is exact: its own product times the best that can follow. Along the best
-    edge it is handed down unchanged, so that rounding errors cannot make the search go astray between
-    paths of nearly equal size: whatever is taken from the heap leads straight down to the value.
-    """
-    root = graph.root.position
-    heap: list[Any] = [(-best[root], root, 0, 0.0, None)]
-    found: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-    pushed = 0
-    while heap and len(found) < k:
-        bound, position, _, above, way = heapq.heappop(heap)
-        if position == start:
-            taken = []
-            while way is not None:
-                way, *last = way
-                taken.append(last)
-            nodes, places = zip(*taken[::-1], strict=True) if taken else ((), ())
-            found.append(((root, *nodes), places))
-            continue
-        for place, operand, local in _edges(graph.nodes[position], best):
-            product, reached = _plus(above, _log(local)), bound
-            if _plus(_log(local), best[operand]) != best[position]:
-                reached = max(bound, -_plus(product, best[operand]))
-            pushed += 1
-            heapq.heappush(heap, (reached, operand, pushed, product, (way, operand, place)))
-    return found

@@ -19,20 +19,11 @@ from typing import IO, Any
 from microbp.check import audit
 from microbp.check.auditing import verdicts
 from microbp.check.words import line_of, operand_words
-from microbp.debug.breakpoints import (
-    ASPECTS,
-    WORDS,
-    Breakpoint,
-    Expression,
-    Place,
-    breakpoint_at,
-    nothing_called,
-)  # fmt: skip
+from microbp.debug.breakpoints import ASPECTS, WORDS, Breakpoint, Expression, Place, breakpoint_at, named
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
-from microbp.debug.passes import Contribution
 from microbp.debug.paths import paths
-from microbp.debug.trace import Trace, trace
+from microbp.debug.trace import Contribution, Trace, trace
 from microbp.debug.words import counted, equation, figure, group_words, repeated
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
@@ -79,22 +70,23 @@ FRAMES, ROWS, LINES, OFFERED = 6, 60, 11, 200
 _OPTION = re.compile(r"(?:^|\s+)(?:(en|zh)|rate=(\S*))$")
 #: A step with more contributions than this is shortened.
 MOST = 6
-#: Our styles, as rich names them; blue for +, orange for -, as in the drawings.
-_STYLES = {
-    "plus": "bright_blue", "minus": "dark_orange", "dim": "dim", "head": "bold", "good": "green",
-    "bad": "bold red", "note": "cyan",
-}  # fmt: skip
+#: The colours that repeat what a line says; blue for +, orange for −, as in the drawings.
+COLOURS = {
+    r"^error:": "bold red",
+    r"^(step|forward) \d+": "bold",
+    r"^(breakpoint|watch) \d+:.*|^deleted .*|^interrupted|\d+ missing.*|, sign change": "cyan",
+    r"✓ final( \(.*?\))?|the pass is complete.*": "green",
+    r"(?<=   )\S+:\d+$|^  in .*|   operand \d+$": "dim",
+    r"(?<![\w.])\+[\d∞]\S*": "bright_blue",
+    r"(?<![\w.])−[\d∞][^\s)]*": "dark_orange",
+}
 _CONDITIONS = (
     "A condition is plain Python over values by name (h1.grad, h1.data), functions\n"
     "such as abs and log, variables of the script, and words for what is received:\n"
 ) + "\n".join(f"  {word:13} {meaning}" for word, (meaning, _) in WORDS.items())
 
-#: A text, or a text and its style; a line of them.
-Span = str | tuple[str, str]
-Line = tuple[Span, ...]
 
-
-class Refusal(Exception):
+class Refusal(MicrobpError):
     """A command cannot be carried out; the text is the one line that says why."""
 
 
@@ -135,40 +127,35 @@ class Shell(cmd.Cmd):
     def run(self) -> int:
         """Carry out the commands given, then read others until quit or the end of the input."""
         root = self.graph.root
-        self.line(
-            f"{plain_name(root.name)} = {figure(root.data)}: {counted(len(self.graph), 'value')}, "
-            f"{counted(len(self.trace), 'step')}. help lists the commands."
-        )
+        values, steps = counted(len(self.graph), "value"), counted(len(self.trace), "step")
+        told = f"{plain_name(root.name)} = {figure(root.data)}: {values}, {steps}"
+        self.line(f"{told}. help lists the commands.")
         self.show()
         for command in self.commands:
             if not self.ended:
                 self.line(f"{self.prompt}{command}")
                 self.onecmd(command)
         while not self.ended:
-            self._read()
+            try:
+                self.cmdloop()
+            except KeyboardInterrupt:  # noqa: PERF203 (Ctrl-C at the prompt gives a new one)
+                self.line("")
+            except UnicodeDecodeError as error:
+                self._refuse(f"the commands are no {error.encoding} text: the session ends")
+                self.ended = True
         return self.refused
-
-    def _read(self) -> None:
-        """Read until the session ends, or Ctrl-C at the prompt, which gives a new one."""
-        try:
-            self.cmdloop()
-        except KeyboardInterrupt:
-            self.line("")
-        except UnicodeDecodeError as error:
-            self._refuse(f"the commands are no {error.encoding} text: the session ends")
-            self.ended = True
 
     @property
     def prompt(self) -> str:  # type: ignore[override]
         """How many steps are done: ``(microbp 17/27) ``; on the way forward: ``(microbp forward 3/27) ``."""
-        count = len(self.place.computed)
-        at = f"{self.place.at}/{len(self.trace)}"
-        return f"(microbp {at if self.place.at >= 0 else f'forward {count + 1 + self.place.at}/{count}'}) "
+        count, at = len(self.place.computed), self.place.at
+        told = f"forward {count + 1 + at}/{count}" if at < 0 else f"{at}/{len(self.trace)}"
+        return f"(microbp {told}) "
 
     def precmd(self, line: str) -> str:
         """What a file says is written behind the prompt, so that the output can be read."""
         if not self.interactive or line == "EOF":
-            self.line("" if line == "EOF" else line.rstrip())
+            self.line("" if line == "EOF" else line)
         return line
 
     def onecmd(self, line: str) -> bool:
@@ -176,17 +163,16 @@ class Shell(cmd.Cmd):
         line = line.strip() or (self.last if self.interactive else "")
         if not line or line.startswith("#"):
             return False
-        word, text = ("help", line[1:]) if line[0] == "?" else (*line.split(maxsplit=1), "")[:2]
+        word, text = ("help", line[1:].strip()) if line[0] == "?" else (*line.split(maxsplit=1), "")[:2]
         self.last, start = "", self.place.at
         try:
-            command = self._named(word)
-            self._fits(text, command, COMMANDS[command][1])
+            command = _command(word, text)
             self.last = line if command in REPEATED else ""
-            getattr(self, _method(command))(text)
+            self._method(command)(text)
         except KeyboardInterrupt:
-            self.line(("interrupted", "note"))
+            self.line("interrupted")
             self.show()
-        except (Refusal, MicrobpError) as error:
+        except MicrobpError as error:
             self.place.at = start
             self._refuse(str(error))
         except BrokenPipeError:
@@ -195,75 +181,58 @@ class Shell(cmd.Cmd):
             self._refuse(f"{word}: {type(error).__name__}: {error}")
         return self.ended
 
-    def _named(self, word: str) -> str:
-        """The command of that name, or of that short form."""
-        if word in ALIASES:
-            return ALIASES[word]
-        raise Refusal(f"there is no command {word!r}; {did_you_mean(word, COMMANDS) or 'help lists them'}")
-
-    def _fits(self, text: str, command: str, usage: str) -> None:
-        if text and not usage:
-            raise Refusal(f"{command} takes no argument")
-        if not text and usage and usage[0] != "[":
-            raise Refusal(f"{command} what? usage: {command} {usage}")
+    def _method(self, command: str) -> Callable[[str], None]:
+        method: Callable[[str], None] = getattr(self, f"do_{command.replace('-', '_')}")
+        return method
 
     def emptyline(self) -> bool:
         """An empty line; :meth:`onecmd` sees to it."""
         return False
 
     # ----------------------------------------------------------------------------------- the screen
-    def line(self, *spans: Span) -> None:
-        """Write one line."""
-        told = [(self._written(x), "") if isinstance(x, str) else (self._written(x[0]), x[1]) for x in spans]
+    def line(self, text: str) -> None:
+        """Write one line, in colour where the file shows it and in the characters that it has."""
+        text = readable(text).rstrip()  # no character moves the cursor
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:  # a minus sign must not be lost
+            text = text.translate(str.maketrans("−·×", "-*x"))
+            text = text.encode(self.encoding, "replace").decode(self.encoding)
         if not self.colour:
-            self.stdout.write("".join(words for words, _ in told).rstrip() + "\n")
+            self.stdout.write(f"{text}\n")
             return
         from rich.console import Console
         from rich.text import Text
 
-        text = Text.assemble(*((words, _STYLES.get(style, "")) for words, style in told))
+        coloured = Text(text)
+        for pattern, style in COLOURS.items():
+            coloured.highlight_regex(pattern, style)
         console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
-        console.print(text, soft_wrap=True, highlight=False, emoji=False)
+        console.print(coloured, soft_wrap=True, highlight=False, emoji=False)
 
     def text(self, text: object) -> None:
         """Write what has several lines, as it is."""
         for each in str(text).splitlines():
             self.line(each)
 
-    def _written(self, text: str) -> str:
-        """A text in the characters that the file has; none of them moves the cursor."""
-        text = readable(text)
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:  # a minus sign must not be lost
-            text = text.translate(str.maketrans("−·×", "-*x"))
-        return text.encode(self.encoding, "replace").decode(self.encoding)
-
     def _refuse(self, text: str) -> None:
         self.refused += not self.interactive
-        self.line(("error: ", "bad"), " ".join(text.split()))
+        self.line(f"error: {' '.join(text.split())}")
 
-    def show(self, stop: Sequence[tuple[int, str]] = (), *, every: bool = False) -> None:
+    def show(self, stop: Mapping[int, str] = {}, *, every: bool = False) -> None:
         """Show the current place, why the run stopped here, and what is displayed at every stop."""
-        for number, reason in stop:
-            self.line((f"{self._kind(number)} {number}: {reason}", "note"))
+        for number, reason in stop.items():
+            self.line(f"{self.breakpoints[number].kind} {number}: {reason}")
         for each in shown(self.place, every=every):
-            self.line(*each)
+            self.line(each)
         if self.place.at == len(self.trace):
-            self.line(("  the pass is complete: every gradient is final", "good"))
+            self.line("  the pass is complete: every gradient is final")
         for text, expression in self.displays.items():
             self.line(f"  {text} = {self._worked_out(expression, quiet=True)}")
 
-    def _kind(self, number: int) -> str:
-        return "watch" if self.breakpoints[number].watch else "breakpoint"
-
     def node(self, name: str) -> Node:
         """The value of that name, without one the current one."""
-        if not name:
-            return self.place.node
-        if name not in self.graph._called:
-            raise nothing_called(name, self.graph)
-        return self.graph[name]
+        return named(self.graph, name) if name else self.place.node
 
     # ------------------------------------------------------------------------------------ completion
     def completenames(self, text: str, *_: object) -> list[str]:
@@ -301,14 +270,15 @@ class Shell(cmd.Cmd):
         if not back and at == last:
             steps = f"all {last} steps are done" if last else "it has no steps"
             raise Refusal(f"the pass is complete: {steps}; go back or quit")
+        # Between the way forward and the way back only one who counts goes on.
         end = (0 if at > 0 else first) if back else (last if at >= 0 else 0)
-        if count is not None:  # between the way forward and the way back only one who counts goes on
+        if count is not None:
             end = max(first, at - count) if back else min(last, at + count)
-        stop: list[tuple[int, str]] = []
+        stop: dict[int, str] = {}
         while self.place.at != end and not stop:
             self.place.at += -1 if back else 1
-            reasons = ((number, each.stops(self.place)) for number, each in self.breakpoints.items())
-            stop = [(number, reason) for number, reason in reasons if reason is not None]
+            reasons = {number: each.stops(self.place) for number, each in self.breakpoints.items()}
+            stop = {number: reason for number, reason in reasons.items() if reason is not None}
             if there():
                 break
         self.show(stop)
@@ -365,12 +335,12 @@ class Shell(cmd.Cmd):
             if not node.requires_grad:
                 raise Refusal(f"{text} is a constant: no step is about it")
             self.place.at = self.trace.final_step(text) if own is None else own.index
-        elif text == "end" or text.isdecimal():
+        elif text != "end" and not text.isdecimal():
+            named(self.graph, text)
+        else:
             self.place.at = last if text == "end" else self._count("goto", text)
             if self.place.at > last:
                 raise Refusal(f"there is no step {text}: this pass has the steps 0 to {last}")
-        else:
-            raise nothing_called(text, self.graph)
         self.show()
 
     def do_forward(self, text: str) -> None:
@@ -418,7 +388,7 @@ class Shell(cmd.Cmd):
         point = breakpoint_at(self.trace, text, watch=watch, file=file, variables=self.names)
         self.breakpoints[self.given] = point
         places = f"; {len(point.nodes)} values" if point.nodes is not None and len(point.nodes) > 1 else ""
-        self.line((f"{self._kind(self.given)} {self.given}: {point}{places}", "note"))
+        self.line(f"{point.kind} {self.given}: {point}{places}")
 
     def do_delete(self, text: str) -> None:
         """Delete breakpoints and watches."""
@@ -428,7 +398,7 @@ class Shell(cmd.Cmd):
                 there = ", ".join(map(str, self.breakpoints)) or "none"
                 raise Refusal(f"there is no breakpoint {word}; there are: {there}")
         for word in dict.fromkeys(words):
-            self.line((f"deleted {word}: {self.breakpoints.pop(int(word))}", "note"))
+            self.line(f"deleted {word}: {self.breakpoints.pop(int(word))}")
 
     def do_display(self, text: str) -> None:
         """Show an expression at every stop, or no longer; or list.
@@ -455,14 +425,11 @@ class Shell(cmd.Cmd):
             self.line(f"{text} = {self._worked_out(Expression(text, self.trace, self.names))}")
             return
         node, held = self.node(text), self.place.held(self.node(text).position)
-        self.line(equation(self.graph, node), *self._site(node))
+        self.line(f"{equation(self.graph, node)}{_site(node)}")
         self.line(f"  data {plain_number(node.data)}")
         none = "none yet" if node.requires_grad else "none"
         told = none if held.grad is None else plain_number(held.grad)
         self.line(f"  grad {told}   {self.place.received(node.position)}")
-
-    def _site(self, node: Node) -> list[tuple[str, str]]:
-        return [(f"   {line_of(node.site)}", "dim")] if node.site else []
 
     def _worked_out(self, expression: Expression, *, quiet: bool = False) -> str:
         """The value of an expression with all its digits, for each contribution if it speaks of such.
@@ -504,11 +471,10 @@ class Shell(cmd.Cmd):
             chain.append(self.graph.nodes[own[0].user])
         for index, each in enumerate(reversed(chain)):
             if index < FRAMES or index >= len(chain) - FRAMES:
-                group = [(f"   {group_words(each)}", "dim")] if each.group else []
-                told = f"{'>' if each is node else ' '} {equation(self.graph, each)}"
-                self.line(told, *group, *self._site(each))
+                group = f"   {group_words(each)}" if each.group else ""
+                self.line(f"{'>' if each is node else ' '} {equation(self.graph, each)}{group}{_site(each)}")
             elif index == FRAMES:
-                self.line((f"  … {len(chain) - 2 * FRAMES} values between", "dim"))
+                self.line(f"  … {len(chain) - 2 * FRAMES} values between")
         count, done = len(self.trace), max(self.place.at, 0)
         self.line(f"step {done} of {count}; {count - done} to go")
 
@@ -527,11 +493,10 @@ class Shell(cmd.Cmd):
             raise Refusal(f"{line_of(file)} ends at line {len(lines)}")
         set_on = {position for each in self.breakpoints.values() for position in each.nodes or ()}
         marked = {self.graph.sites[position] for position in set_on}
-        self.line((line_of(file), "dim"))
+        self.line(line_of(file))
         for at, source in enumerate(lines[first - 1 : first - 1 + LINES], first):
-            current = at == int(number)
-            stop, mark = "B" if f"{file}:{at}" in marked else " ", "->" if current else "  "
-            self.line((f"{at:5} {stop}{mark} {source.rstrip().expandtabs(4)}", "head" if current else ""))
+            stop, mark = "B" if f"{file}:{at}" in marked else " ", "->" if at == int(number) else "  "
+            self.line(f"{at:5} {stop}{mark} {source.rstrip().expandtabs(4)}")
 
     def _table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Write the first rows of a table."""
@@ -584,6 +549,7 @@ class Shell(cmd.Cmd):
         ]  # fmt: skip
         title = f"local derivatives of {plain_name(node.name)}, recorded and measured"
         self._table(title, ("operand", ">recorded", ">measured", "verdict"), rows)
+
     def do_diagnose(self, _: str) -> None:
         """Say what is wrong with the gradients, and what to try."""
         loss = self.graph if self.loss is None else self.loss
@@ -611,9 +577,9 @@ class Shell(cmd.Cmd):
     def do_help(self, text: str) -> None:
         """List the commands, or say more of one."""
         if text:
-            name = self._named(text.strip())
+            name = _command(text)
             short, usage, *_ = COMMANDS[name]
-            self.line((f"{name} {usage}".rstrip(), "head"))
+            self.line(f"{name} {usage}")
             if short:
                 self.line(f"short: {', '.join(short.split())}")
             self.text(self._told(name))
@@ -621,13 +587,13 @@ class Shell(cmd.Cmd):
         group = ""
         for name, (short, _, _, where) in COMMANDS.items():
             if where != group:
-                self.line((where, "head"))
+                self.line(where)
             group, summary = where, self._told(name).partition("\n")[0].removesuffix(".")
             self.line(f"  {name:17} {short.partition(' ')[0]:4} {summary[0].lower()}{summary[1:]}")
         self.line("An empty line moves on as before. help COMMAND says more.")
 
     def _told(self, name: str) -> str:
-        lines = getattr(self, _method(name)).__doc__.splitlines()
+        lines = (self._method(name).__doc__ or "").splitlines()
         return "\n".join(line.strip() for line in lines if line.strip()).replace("{words}", _CONDITIONS)
 
     def do_quit(self, _: str) -> None:
@@ -635,82 +601,75 @@ class Shell(cmd.Cmd):
         self.ended = True
 
 
+def _command(word: str, text: str | None = None) -> str:
+    """The command of that name, or of that short form; what follows must fit it, where it is told."""
+    if word not in ALIASES:
+        raise Refusal(f"there is no command {word!r}; {did_you_mean(word, COMMANDS) or 'help lists them'}")
+    command = ALIASES[word]
+    usage = COMMANDS[command][1]
+    if text and not usage:
+        raise Refusal(f"{command} takes no argument")
+    if text == "" and usage and usage[0] != "[":
+        raise Refusal(f"{command} what? usage: {command} {usage}")
+    return command
+
 
 # --------------------------------------------------------------------------------------- the screen
-def shown(place: Place, *, every: bool = False) -> Iterator[Line]:
+def shown(place: Place, *, every: bool = False) -> Iterator[str]:
     """The step done last; on the way forward the value computed last."""
-    node, root = place.node, plain_name(place.graph.root.name)
-    site: list[Span] = [(f"   {line_of(node.site)}", "dim")] if node.site and place.at else []
-    computed = f"{equation(place.graph, node)} = {figure(node.data)}"
-    if place.at < 0:
-        count = len(place.computed)
-        yield (f"forward {count + 1 + place.at}", "head"), f" of {count}   {computed}", *site
-    elif not place.at:
-        yield ("step 0", "head"), f" of {len(place.pass_)}   the seed"
-        yield (f"  ∂{root}/∂{root} = 1; no other value has a gradient yet",)
+    node, root, step = place.node, plain_name(place.graph.root.name), place.step
+    computed = f"{equation(place.graph, node)} = {figure(node.data)}{_site(node)}"
+    count = len(place.computed)
+    if not place.at:
+        yield f"step 0 of {len(place.pass_)}   the seed"
+        yield f"  ∂{root}/∂{root} = 1; no other value has a gradient yet"
         return
-    else:
-        yield (f"step {place.at}", "head"), f" of {len(place.pass_)}   {computed}", *site
+    at = f"step {place.at} of {len(place.pass_)}" if step else f"forward {count + 1 + place.at} of {count}"
+    yield f"{at}   {computed}"
     if node.group:
-        yield ((f"  in {group_words(node)}", "dim"),)
-    step = place.step
-    if step is None:
-        yield from _forward(place, node)
+        yield f"  in {group_words(node)}"
+    if step is None:  # what it was computed from, and the local derivatives that were kept
+        for x in dict.fromkeys(x for x in node.operands[: 2 * MOST] if isinstance(x, int)):
+            yield f"  {plain_name(place.graph.names[x])} = {figure(place.graph.nodes[x].data)}"
+        paid = place.pass_.step_of(node.position)
+        for each in reversed(paid.contributions[-MOST:] if paid else ()):
+            yield f"  {_local(each)}, kept for the way back"
         return
-    yield f"  upstream ∂{root}/∂{plain_name(node.name)} = ", _amount(step.upstream)
+    yield f"  upstream ∂{root}/∂{plain_name(node.name)} = {figure(step.upstream, sign=True)}"
     given = step.contributions
     few = given if every or len(given) <= MOST else given[: MOST - 1]
-    for each in few:
-        yield from _contribution(place, step.upstream, each)
+    for got in few:
+        yield from _contribution(place, step.upstream, got)
     if len(few) < len(given):
-        yield ((f"  … and {len(given) - len(few)} more contributions: show all", "note"),)
+        yield f"  … and {len(given) - len(few)} more contributions: show all"
     if not given:
-        yield (("  its operands are constants, which take no gradient", "dim"),)
+        yield "  its operands are constants, which take no gradient"
 
 
-def _forward(place: Place, node: Node) -> Iterator[Line]:
-    """What it was computed from, and the local derivatives that were kept."""
-    for each in dict.fromkeys(x for x in node.operands[: 2 * MOST] if isinstance(x, int)):
-        operand = place.graph.nodes[each]
-        yield (f"  {plain_name(operand.name)} = {figure(operand.data)}",)
-    paid = place.pass_.step_of(node.position)
-    for got in reversed(paid.contributions[-MOST:] if paid else ()):
-        label = f"∂{plain_name(node.name)}/∂{plain_name(place.graph.names[got.operand])}"
-        yield ((f"  {label} = {_local(got)}, kept for the way back", "dim"),)
-
-
-def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[Line]:
-    node, operand = place.graph.nodes[c.user], plain_name(place.graph.names[c.operand])
-    where: list[Span] = [(f"   operand {c.place + 1}", "dim")] if repeated(node, c.operand) else []
-    yield f"  {operand}: local ∂{plain_name(node.name)}/∂{operand} = {_local(c)}", *where
-    local, style = _amount(c.local, sign=False)
-    factor = (f"({local})" if c.local < 0.0 else local), style
-    yield "    ", _amount(upstream), " × ", factor, " = ", _amount(c.amount)
-    sum_ = ["none → "] if c.before is None else [_amount(c.before), " += ", _amount(c.amount), " → "]
-    total = len(place.pass_.received[c.operand])
+def _contribution(place: Place, upstream: float, c: Contribution) -> Iterator[str]:
+    operand, total = plain_name(place.graph.names[c.operand]), len(place.pass_.received[c.operand])
+    where = f"   operand {c.place + 1}" if repeated(place.graph.nodes[c.user], c.operand) else ""
+    yield f"  {operand}: local {_local(c)}{where}"
+    factor = f"({figure(c.local)})" if c.local < 0.0 else figure(c.local)
+    amount, after = figure(c.amount, sign=True), figure(c.after, sign=True)
+    yield f"    {figure(upstream, sign=True)} × {factor} = {amount}"
+    before = "none" if c.before is None else f"{figure(c.before, sign=True)} += {amount}"
+    state = f"{c.missing} missing" if c.missing else "✓ final"
     count = f" ({total - c.missing} of {total})" if total > 1 else ""
-    state = (f"{c.missing} missing{count}", "note") if c.missing else (f"✓ final{count}", "good")
-    turned: list[Span] = [(", sign change", "note")] if c.turns else []
-    yield f"    {operand}.grad: ", *sum_, _amount(c.after), " ", state, *turned
+    turned = ", sign change" if c.turns else ""
+    yield f"    {operand}.grad: {before} → {after} {state}{count}{turned}"
 
 
 def _local(c: Contribution) -> str:
     """The local derivative in symbols, in numbers and as value, without saying anything twice."""
-    symbols, numbers = c.symbols, c.numbers
-    if NUMBER.fullmatch(symbols):
-        return symbols
-    parts = [symbols] if NUMBER.fullmatch(numbers) else [symbols, numbers]
-    return " = ".join([*parts, figure(c.local)])
+    names, symbols, numbers = c.graph.names, c.symbols, c.numbers
+    parts = [symbols, *([] if NUMBER.fullmatch(numbers) else [numbers]), figure(c.local)]
+    told = symbols if NUMBER.fullmatch(symbols) else " = ".join(parts)
+    return f"∂{plain_name(names[c.user])}/∂{plain_name(names[c.operand])} = {told}"
 
 
-def _amount(x: float, *, sign: bool = True) -> tuple[str, str]:
-    """A number, in the colour of its sign."""
-    style = "" if x == 0.0 else "plus" if x > 0.0 else "minus" if x < 0.0 else "bad"
-    return figure(x, sign=sign), style
-
-
-def _method(command: str) -> str:
-    return f"do_{command.replace('-', '_')}"
+def _site(node: Node) -> str:
+    return f"   {line_of(node.site)}" if node.site else ""
 
 
 def _written(answer: Any) -> str:

@@ -1,25 +1,34 @@
-"""``trace``: the steps of a backward pass as a public record, which is compared, kept as JSON, and read back.
+"""``trace``: one backward pass over a recorded graph, with what every use of every value pays, before, after.
 
-The pass follows from its graph, so the JSON is that of the graph. It is strict JSON: nan and infinities
-stand as the texts ``"nan"``, ``"inf"``, ``"-inf"``. The rows of the rules in use come along, and a trace can
-be read where an operation is not defined.
+Whatever the debugger shows, explains or blames reads this record; nobody adds gradients up again. A step is
+one computed node that passes its gradient on to its operands, in the order of ``backward()`` and with its
+roundings. The numbers are those that were recorded, also when the parameters have moved on since. A trace is
+compared with another one, kept as JSON, and read back.
 """
 
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from microbp.bounds import bounded
+from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
-from microbp.debug.passes import Pass
-from microbp.debug.words import counted, equation, figure, operation
-from microbp.errors import MicrobpError
+from microbp.collector import collector_at_rest
+from microbp.debug.formulas import Formulas
+from microbp.debug.words import counted, equation, figure
+from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
+from microbp.labels import Variables
+from microbp.lazy import cached_property
 from microbp.notebook import Shown
+from microbp.safe import shown
 from microbp.sites import user_scope
 from microbp.tables import Table
 from microbp.value import Value
@@ -30,18 +39,171 @@ FORMAT, VERSION = "microbp trace", 3
 STEPS, SHOWN = 50, 10
 
 
-class Trace(Pass, Shown):
+class Contribution(NamedTuple):
+    """One use of a value, and what the value receives there: ``before += upstream × local → after``."""
+
+    #: The step in which it is paid, from 1, and the node that pays.
+    step: int
+    user: int
+    #: The place of the operand among the operands of that node; ``x * x`` has two.
+    place: int
+    #: The position of the value that receives.
+    operand: int
+    #: ∂user/∂operand, as recorded.
+    local: float
+    #: upstream × local.
+    amount: float
+    #: The operand's gradient before; None where it has received nothing yet.
+    before: float | None
+    after: float
+    #: How many contributions the operand still waits for; its gradient is final at 0.
+    missing: int
+    graph: Graph
+
+    @property
+    def symbols(self) -> str:
+        """The local derivative with the names of this node: ``h1·(1 − h1)``."""
+        formulas = Formulas(self.graph)
+        return formulas.math(formulas.derivative(self.user, self.place)).text
+
+    @property
+    def numbers(self) -> str:
+        """The local derivative with numbers: ``0.5933·(1 − 0.5933)``."""
+        formulas = Formulas(self.graph)
+        return formulas.numbers(formulas.derivative(self.user, self.place), 4).text
+
+    @property
+    def turns(self) -> bool:
+        """Whether it gives the gradient the other sign."""
+        return self.before is not None and (self.before < 0.0 < self.after or self.after < 0.0 < self.before)
+
+
+class Step(NamedTuple):
+    """One computed node passes its gradient on."""
+
+    #: 1, 2, …; step 0 is the seed, ∂root/∂root = 1, and has no record.
+    index: int  # type: ignore[assignment]  # steps are counted; nobody searches in one
+    #: The position of the node in the graph.
+    node: int
+    #: ∂root/∂node, complete.
+    upstream: float
+    #: In the order of the engine: the last operand first. Constants receive nothing.
+    contributions: tuple[Contribution, ...]
+
+
+class Trace(Shown):
     """A backward pass as data; made by :func:`trace`, and never changed.
+
+    >>> x = Value(3.0, name="x")
+    >>> pass_ = trace(x * x, {})
+    >>> [(got.place, got.amount, got.before, got.after) for got in pass_.received[0]]
+    [(1, 3.0, None, 3.0), (0, 3.0, 3.0, 6.0)]
+    >>> pass_.gradient(0, 0), pass_.gradient(0), pass_.missing(0, 0)
+    (None, 6.0, 2)
 
     Two traces are equal if their graphs are, with all their numbers, to the last bit, nan to nan. What
     ``grad`` held when the graph was frozen is no part of the pass and does not count.
+
+    Raises NoGradientError where the root is a constant.
     """
+
+    #: With the numbers that were recorded, also where leaves have been given others since.
+    graph: Graph
+    #: In the order of the pass; ``steps[0]`` is step 1.
+    steps: tuple[Step, ...]
+    #: The leaves whose numbers are no longer those that were recorded.
+    moved: frozenset[int]
+
+    def __init__(self, graph: Graph) -> None:
+        recorded, moved = as_recorded(graph)
+        root = recorded.root
+        if not root.requires_grad:
+            raise NoGradientError(
+                f"{root.name} = {root.data!r} is a constant: there is no backward pass from it to trace"
+            )
+        with collector_at_rest():
+            vars(self).update(graph=recorded, moved=moved, steps=tuple(_steps(recorded)))
 
     def __setattr__(self, name: str, held: object) -> None:
         raise AttributeError(f"a Trace is a record: its {name} cannot be set")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a Trace is a record: its {name} cannot be deleted")
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return len(self.steps)
+
+    @cached_property
+    def received(self) -> list[list[Contribution]]:
+        """What each node receives, in the order in which it comes; nothing for the root and constants."""
+        received: list[list[Contribution]] = [[] for _ in self.graph.op]
+        for step in self.steps:
+            for each in step.contributions:
+                received[each.operand].append(each)
+        return received
+
+    def gradient(self, position: int, step: int | None = None) -> float | None:
+        """The gradient of a node after so many steps, after all of them unless told; None: nothing yet."""
+        if own := self._arrived(position, step):
+            return own[-1].after
+        return 1.0 if position == len(self.graph) - 1 else None
+
+    def missing(self, position: int, step: int | None = None) -> int:
+        """How many contributions a node still waits for after so many steps."""
+        return len(self._arrived(position)) - len(self._arrived(position, step))
+
+    def _arrived(self, position: int, step: int | None = None) -> list[Contribution]:
+        """What a node has received after so many steps."""
+        try:
+            own = self.received[position]
+        except (IndexError, TypeError):
+            raise self.graph.no_node(position) from None
+        if step is None:
+            return own
+        if not isinstance(step, int | float):
+            told = f"a step is a whole number, or None for all of them, not {shown(repr(step))}"
+            raise TypeError(told)
+        return own[: bisect_right(own, step, key=attrgetter("step"))]
+
+    def largest(self, position: int) -> Contribution | None:
+        """The largest contribution that a node receives; None where it receives none."""
+        return max(self._arrived(position), key=lambda each: abs(each.amount), default=None)
+
+    def gradients(self, step: int | None = None) -> list[float | None]:
+        """The gradient of every node after so many steps, after all of them unless told.
+
+        None stands for a node that has received nothing yet, and for a constant. Step 0 is the seed.
+
+        Raises IndexError where there is no such step.
+        """
+        found = [self.gradient(position, step) for position in range(len(self.graph))]
+        if step is not None and not 0 <= step <= len(self.steps):
+            raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
+        return found
+
+    def step_of(self, which: int | str | Value) -> Step | None:
+        """The step in which a node passes its gradient on; None for a leaf, which does not.
+
+        ``which`` is what ``graph[...]`` takes: a position, a name or a Value; KeyError as there.
+        """
+        index = self._index.get(self.graph[which].position)
+        return None if index is None else self.steps[index - 1]
+
+    @cached_property
+    def _index(self) -> dict[int, int]:
+        return {step.node: step.index for step in self.steps}
+
+    def final_step(self, which: int | str | Value) -> int:
+        """After which step the gradient of a node is complete; 0 for the root.
+
+        For a constant, which has no gradient, it is the step that would have been the last to pay in.
+        """
+        position = self.graph[which].position
+        if own := self.received[position]:
+            return own[-1].step
+        users = [user for user, _ in self.graph.uses()[position]]
+        return self._index[min(users)] if users else 0
 
     def to_json(self) -> str:
         """The trace as JSON text; :meth:`from_json` gives an equal trace."""
@@ -100,7 +262,28 @@ class Trace(Pass, Shown):
 
         Raises TypeError where ``other`` is no Trace.
         """
-        return difference(self, other)
+        if not isinstance(other, Trace):
+            raise TypeError(f"a pass is compared with another Trace, not with {other!r}")
+        pairs, unlike = _paired(self.graph, other.graph)
+        found: dict[int, tuple[str, Any, Any]] = {}
+        rows = []
+        for position in sorted(pairs):
+            a, b = self.graph.nodes[position], other.graph.nodes[pairs[position]]
+            local = zip(a.local_derivatives, b.local_derivatives, strict=False)
+            numbers = [("data", a.data, b.data), *(("local derivative", *each) for each in local)]
+            apart = [each for each in numbers if repr(each[1]) != repr(each[2])]
+            if position in unlike or apart:
+                before = unlike if position in unlike else found
+                begins = not any(isinstance(x, int) and x in before for x in a.operands)
+                found[position] = unlike.get(position) or apart[0]
+                what, mine, theirs = found[position]
+                rows.append(DifferenceRow(what, a.name, b.name, mine, theirs, a.site, b.site, begins))
+        rows.sort(key=lambda row: (not row.begins, row.what != "structure"))
+        title = f"the passes agree: {counted(len(self.graph), 'value')}, {counted(len(self), 'step')}"
+        if rows:
+            at, what, x, y, _ = rows[0].cells
+            title = f"the passes differ first at {at}, in {what}: {x} here, {y} there"
+        return Difference(title, tuple(rows))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trace):
@@ -161,14 +344,133 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
     A leaf has a pass without steps. Raises TypeError where ``loss`` is neither a Value nor a Graph,
     NoGradientError where it is a constant.
     """
-    if isinstance(loss, Value):
-        loss = Graph(loss, user_scope() if names is None else names)
-    elif not isinstance(loss, Graph):
+    if not isinstance(loss, Value | Graph):
         raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {loss!r}")
-    bounded("trace()", loss)
-    return Trace(loss)
+    return Trace(_read("trace()", loss, user_scope() if names is None else names))
 
 
+def _read(reader: str, loss: Value | Graph, names: Mapping[str, Any]) -> Graph:
+    """The graph that a reader is given, if it is not too large for it."""
+    graph = loss if isinstance(loss, Graph) else Graph(loss, names)
+    bounded(reader, graph)
+    return graph
+
+
+def _steps(graph: Graph) -> Iterator[Step]:
+    """The chain rule over a graph, in the engine's order and with the engine's roundings."""
+    nodes = graph.nodes
+    #: Of each computed node the operands that take a gradient, the last first: place, position, derivative.
+    paid: dict[int, list[tuple[int, int, float]]] = {}
+    for node in nodes:
+        places = zip(range(len(node.operands)), node.operands, node.local_derivatives, strict=True)
+        takes = [
+            (place, x, local) for place, x, local in places
+            if local is not None and isinstance(x, int) and nodes[x].requires_grad
+        ]  # fmt: skip
+        if node.rule is not None:
+            paid[node.position] = takes[::-1]
+    waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
+    gradients: dict[int, float] = {len(nodes) - 1: 1.0}
+    for index, position in enumerate(reversed(paid), start=1):
+        if position not in gradients:  # so it is in a file that was changed by hand
+            raise ValueError(f"no node after {graph.names[position]} uses it")
+        given, upstream = [], gradients[position]
+        for place, operand, local in paid[position]:
+            before, amount = gradients.get(operand), upstream * local
+            # The engine starts every sum at 0.0, which makes a first -0.0 a 0.0.
+            after = gradients[operand] = (0.0 if before is None else before) + amount
+            waiting[operand] -= 1
+            told = local, amount, before, after, waiting[operand]
+            given.append(Contribution(index, position, place, operand, *told, graph))
+        yield Step(index, position, upstream, tuple(given))
+
+
+# ------------------------------------------------------------------------------- the numbers recorded
+def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
+    """The graph with the numbers that its operations have read, and the leaves that have moved since.
+
+    ``p.data -= 0.1 * p.grad`` gives a leaf another number, and leaves what was computed from it as it is. A
+    leaf remembers the number before the last one. Which of the two an operation has read follows from what
+    it gave: the value and the local derivatives that were recorded.
+    """
+    values = graph._values
+    leaves = [(place, value) for place, value in enumerate(values) if value._rule is None]
+    earlier = {place: value._da for place, value in leaves if value._da is not None}
+    if not earlier:
+        return graph, frozenset()
+    numbers, nodes, uses = graph.data.tolist(), graph.nodes, graph.uses()
+    now = {place: numbers[place] for place in earlier}
+    pending = set(earlier)
+    for user in sorted({user for place in earlier for user, _ in uses[place]}):
+        own = [x for x in dict.fromkeys(nodes[user].operands) if isinstance(x, int) and x in pending]
+        both = [(now[x], earlier[x]) for x in own]
+        choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
+        fitting = []
+        for choice in choices:
+            for x, number in zip(own, choice, strict=True):
+                numbers[x] = number
+            fitting += [] if any(True for _ in otherwise(nodes[user], numbers)) else [choice]
+        for index, x in enumerate(own):
+            found = {repr(choice[index]): choice[index] for choice in fitting}
+            numbers[x] = now[x]
+            if len(found) < 2:  # decided, or changed more than once since
+                numbers[x] = next(iter(found.values()), now[x])
+                pending.remove(x)
+    moved = frozenset(place for place in earlier if repr(numbers[place]) != repr(now[place]))
+    if moved:  # a leaf that no operation tells of has moved with the others
+        for place in pending:
+            numbers[place] = earlier[place]
+        moved |= pending
+    return (graph.with_data(numbers) if moved else graph), moved
+
+
+# ------------------------------------------------------------------------------------- what is asked for
+class Target(NamedTuple):
+    """A gradient that is asked for, ∂root/∂value."""
+
+    graph: Graph
+    #: The node by which the derivative is taken; None where the loss does not depend on it.
+    node: Node | None
+    #: What that value is called.
+    name: str
+
+
+def target(
+    loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
+) -> Target:
+    """The graph of ``loss``, as recorded, and the node of ``value``, which is a Value or a name.
+
+    ``names`` maps names to Values; the variables of the caller's code unless it is given.
+
+    Raises TypeError where ``loss`` is no Value or Graph or ``value`` no Value or name, NoGradientError
+    where the loss is a constant, TooManyValues where its graph is too large, and KeyError for a name that
+    neither graph nor ``names`` know.
+    """
+    if not isinstance(loss, Value | Graph):
+        raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {loss!r}")
+    if not isinstance(value, Value | str):
+        raise TypeError(f"{asker} takes the Value, or its name, that the gradient is by, not {value!r}")
+    scope = user_scope() if names is None else names
+    graph, _ = as_recorded(_read(asker, loss, scope))
+    root = graph.root
+    if not root.requires_grad:
+        raise NoGradientError(f"{root.name} = {root.data!r} is a constant: it has no gradient by anything")
+    try:
+        node = graph[value]
+    except KeyError:
+        called = Variables(scope).values
+        key = id(value) if isinstance(value, Value) else called.get(value)
+        if key is None or (isinstance(value, str) and not graph._places):  # a graph from elsewhere
+            raise
+        if key not in graph._places:
+            given = value if isinstance(value, str) else value.name
+            bears = [given, *(name for name, held in called.items() if held == key), "this value"]
+            return Target(graph, None, next(name for name in bears if name))
+        node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
+    return Target(graph, node, node.name)
+
+
+# -------------------------------------------------------------------------- JSON and differences
 class NotATrace(MicrobpError, ValueError):
     """A text is no trace, or a damaged one."""
 
@@ -203,7 +505,7 @@ class DifferenceRow(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Difference(Shown):
-    """What :func:`difference` found; ``str(report)`` is the table."""
+    """What :meth:`Trace.diff` found; ``str(report)`` is the table."""
 
     title: str
     #: Those where a difference begins first, in the order in which the pass meets them.
@@ -234,50 +536,19 @@ class Difference(Shown):
         return f"Difference({self.title})"
 
 
-def difference(here: Trace, there: Trace) -> Difference:
-    """Where two passes begin to differ.
-
-    The nodes are paired from the root down, operand by operand; names do not matter. What differs at a
-    pair is, first found first: the structure (operation, operands, literals, whether it takes a
-    gradient), the data, a local derivative.
-    """
-    if not isinstance(there, Trace):
-        raise TypeError(f"a pass is compared with another Trace, not with {there!r}")
-    a, b = here.graph.nodes, there.graph.nodes
-    pairs, unlike = _paired(here, there)
-    first: dict[int, tuple[str, Any, Any]] = {}
-    rows = []
-    for p in sorted(pairs):
-        mine, other = a[p], b[pairs[p]]
-        local = zip(mine.local_derivatives, other.local_derivatives, strict=False)
-        compared = [("data", mine.data, other.data), *(("local derivative", *each) for each in local)]
-        found = [unlike[p]] if p in unlike else [each for each in compared if repr(each[1]) != repr(each[2])]
-        if found:
-            before = unlike if p in unlike else first
-            begins = not any(isinstance(x, int) and x in before for x in mine.operands)
-            first[p] = what, x, y = found[0]
-            rows.append(DifferenceRow(what, mine.name, other.name, x, y, mine.site, other.site, begins))
-    rows.sort(key=lambda row: (not row.begins, row.what != "structure"))
-    title = f"the passes agree: {counted(len(a), 'value')}, {counted(len(here), 'step')}"
-    if rows:
-        at, what, x, y, _ = rows[0].cells
-        title = f"the passes differ first at {at}, in {what}: {x} here, {y} there"
-    return Difference(title, tuple(rows))
-
-
-def _paired(here: Trace, there: Trace) -> tuple[dict[int, int], dict[int, tuple[str, str, str]]]:
-    """For positions here those there, from the root down; and of pairs that do not match what does not.
+def _paired(a: Graph, b: Graph) -> tuple[dict[int, int], dict[int, tuple[str, str, str]]]:
+    """For positions in one graph those in the other, from the root down; and of pairs that do not match what.
 
     Such a pair is not followed further. A value used again on one side must be used again on the other.
     """
-    a, b = here.graph, there.graph
     pairs, back = {a.root.position: b.root.position}, {b.root.position: a.root.position}
     unlike: dict[int, tuple[str, str, str]] = {}
     pending = [a.root.position]
     for position in pending:
         mine, other = a.nodes[position], b.nodes[pairs[position]]
-        if not _alike(mine, other):
-            unlike[position] = "structure", operation(a, mine), operation(b, other)
+        told = _operation(a, mine), _operation(b, other)
+        if _form(mine) != _form(other):
+            unlike[position] = "structure", *told
             continue
         for left, right in zip(mine.operands, other.operands, strict=True):
             if not isinstance(left, int) or not isinstance(right, int):
@@ -286,17 +557,20 @@ def _paired(here: Trace, there: Trace) -> tuple[dict[int, int], dict[int, tuple[
                 pairs[left], back[right] = right, left
                 pending.append(left)
             elif pairs.get(left) != right:
-                told = _use(a, mine, left, again=left in pairs), _use(b, other, right, again=right in back)
-                unlike.setdefault(position, ("structure", *told))
+                uses = [
+                    f"{op} ({graph.names[x]} {'again' if x in seen else 'for the first time'})"
+                    for op, graph, x, seen in zip(told, (a, b), (left, right), (pairs, back), strict=True)
+                ]
+                unlike.setdefault(position, ("structure", uses[0], uses[1]))
     return pairs, unlike
 
 
-def _use(graph: Graph, node: Node, operand: int, *, again: bool) -> str:
-    return f"{operation(graph, node)} ({graph.names[operand]} {'again' if again else 'for the first time'})"
+def _operation(graph: Graph, node: Node) -> str:
+    """How a node was computed: ``0.5·v34``, ``tanh(v3)``; ``a leaf``, ``a constant``."""
+    return graph.formula(node) or ("a leaf" if node.requires_grad else "a constant")
 
 
-def _alike(a: Node, b: Node) -> bool:
-    """Whether two nodes are the same operation of as many operands, with the same literals."""
-    rules = [None if node.rule is None else node.rule.__reduce__() for node in (a, b)]
-    literals = [[repr(x) if isinstance(x, float) else "" for x in node.operands] for node in (a, b)]
-    return rules[0] == rules[1] and literals[0] == literals[1] and a.requires_grad == b.requires_grad
+def _form(node: Node) -> tuple[Any, ...]:
+    """What is alike in the same operation of as many operands, with the same literals."""
+    literals = [repr(x) if isinstance(x, float) else "" for x in node.operands]
+    return node.rule and node.rule.__reduce__(), literals, node.requires_grad

@@ -46,11 +46,6 @@ def figure(x: float | None, *, sign: bool = False) -> str:
     return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
 
 
-def operation(graph: Graph, node: Node) -> str:
-    """How a node was computed: ``0.5·v34``, ``tanh(v3)``; ``a leaf``, ``a constant``."""
-    return graph.formula(node) or ("a leaf" if node.requires_grad else "a constant")
-
-
 def equation(graph: Graph, node: Node) -> str:
     """``v21 = w5·h1``; of a leaf its name."""
     name = plain_name(node.name)

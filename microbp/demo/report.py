@@ -44,9 +44,6 @@ PLACE = re.compile(
 #: The width of paragraphs.
 COLUMNS = 80
 
-#: A part of a report: text as it stands, or a table.
-Block = str | Table
-
 
 class Mistake(NamedTuple):
     """A mistake of a source: in a sentence, and the comparisons that must disagree because of it."""
@@ -59,9 +56,9 @@ class Mistake(NamedTuple):
 class Tutorial(NamedTuple):
     """What a tutorial is about, what it says, and which function computes its figures.
 
-    ``figures()`` returns them by name, and by further names what is no figure of the document: ``graph``,
-    of which a picture is made, ``numbers`` for the machine-readable file, and ``skipped``, why the figures
-    from some place on are missing. ``computed`` is the sentence for the one page.
+    ``figures()`` returns them by name; those that are numbers, or dicts of numbers, also stand in the
+    machine-readable file. By further names it may return ``graph``, of which a picture is made, and
+    ``skipped``, why the figures from some place on are missing. ``computed`` is the sentence for the page.
     """
 
     name: str
@@ -72,16 +69,12 @@ class Tutorial(NamedTuple):
 
     def reproduce(self) -> Report:
         """Compute the figures, compare them where the document says so, and put the report together."""
-        report = Report(self.name, self.title, self.mistakes)
-        figures = dict(self.figures())
-        report.computed = self.computed.format_map(figures)
-        report.graph = figures.pop("graph", None)
-        report.numbers = figures.pop("numbers", {})
-        report.skipped = figures.pop("skipped", "")
+        report = Report(self.name, self.title, self.mistakes, self.figures())
+        report.computed = self.computed.format_map(report.figures)
         text = Path(__file__).with_name(f"{self.name.lower()}.md").read_text(encoding="utf-8")
         try:
             for part in text.strip().split("\n\n"):
-                report.add(part, figures)
+                report.add(part)
         except KeyError:
             if not report.skipped:
                 raise
@@ -103,11 +96,8 @@ def elements(name: str, known: Any, ours: Any) -> list[tuple[str, Any, Any]]:
 def by_array(checked: GradientReport, arrays: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Rows of a numerical check of gradients, array by array as its own rows stand."""
     left = iter(checked.rows)
-    held = {name: list(islice(left, np.size(array))) for name, array in arrays.items()}
-    return [
-        (f"∂/∂{name}", [row.numerical for row in rows], [row.claimed for row in rows])
-        for name, rows in held.items()
-    ]
+    held = ((name, [*islice(left, np.size(array))]) for name, array in arrays.items())
+    return [(f"∂/∂{name}", [r.numerical for r in rows], [r.claimed for r in rows]) for name, rows in held]
 
 
 # ------------------------------------------------------------------------------------- comparing
@@ -208,22 +198,32 @@ class Report:
     title: str
     #: What the source has wrong.
     mistakes: Sequence[Mistake] = ()
-    blocks: list[Block] = field(default_factory=list, repr=False)
+    figures: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    blocks: list[str | Table] = field(default_factory=list, repr=False)
     comparisons: list[Comparison] = field(default_factory=list, repr=False)
-    #: Further numbers for the machine-readable file.
-    numbers: dict[str, Any] = field(default_factory=dict, repr=False)
-    #: The graph that a picture of the tutorial shows, if it has one.
-    graph: microbp.Graph | None = field(default=None, repr=False)
     #: What was computed, in a sentence.
     computed: str = ""
-    #: What had to be left out, and why.
-    skipped: str = ""
 
     def __post_init__(self) -> None:
         title = f"{self.name}. {self.title}"
         self.blocks.append(f"{title}\n{'═' * len(title)}")
 
-    def add(self, part: str, figures: Mapping[str, Any]) -> None:
+    @property
+    def graph(self) -> microbp.Graph | None:
+        """The graph that a picture of the tutorial shows, if it has one."""
+        return self.figures.get("graph")
+
+    @property
+    def skipped(self) -> str:
+        """What had to be left out, and why."""
+        return str(self.figures.get("skipped", ""))
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The figures that are numbers, or dicts of numbers."""
+        return {name: each for name, each in self.figures.items() if isinstance(each, int | float | dict)}
+
+    def add(self, part: str) -> None:
         """A part of a document in Markdown: a heading, a paragraph, lines as they are (indented), or places.
 
         A line ``{name} source: title`` stands for the figure of that name, compared with that source to the
@@ -234,29 +234,32 @@ class Report:
         if part.startswith("    "):
             self.blocks.append(part)
         elif part.startswith("# "):
-            title = part[2:].format_map(figures)
+            title = part[2:].format_map(self.figures)
             self.blocks.append(f"\n{title}\n{'─' * len(title)}")
         elif not all(places):
-            self.blocks.append(textwrap.fill(" ".join(part.format_map(figures).split()), COLUMNS))
-            return
-        for place in filter(None, places):
-            figure, title = figures[place["name"]], (place["title"] or "").format_map(figures)
-            self.blocks += self.shown(figure, title, place["source"], float(place["tolerance"] or OF_ARRAYS))
+            self.blocks.append(textwrap.fill(" ".join(part.format_map(self.figures).split()), COLUMNS))
+        else:
+            self.blocks += [block for place in places if place for block in self._placed(**place.groupdict())]
 
-    def shown(self, figure: Any, title: str, source: str, tolerance: float) -> list[Block]:
+    def _placed(
+        self, name: str, source: str, tolerance: str | None, title: str | None
+    ) -> Iterable[str | Table]:
         """The blocks of one figure, by what it is; where it is compared, the comparisons are held."""
-        match figure:
-            case microbp.Value():
-                return self.operations(figure)
-            case microbp.Explanation():
-                return [self.explanation(figure)]
-            case AnswerReport():
-                return [self.claims(figure)]
-            case GradientReport():
-                return [self.gradients(figure)]
-            case _ if title:
-                return [self.compare(title, source, figure, tolerance)]
-        return [figure]
+        match self.figures[name]:
+            case microbp.Value() as loss:
+                return self.operations(loss)
+            case microbp.Explanation() as told:
+                self.hold(told.title.text, "the engine", "", "computed again", told.ok)
+                return [textwrap.indent(str(told), "    ")]
+            case AnswerReport() as answers:
+                return [self.claims(answers)]
+            case GradientReport() as checked:
+                return [self.gradients(checked)]
+            case rows if title:
+                title = title.format_map(self.figures)
+                return [self.compare(title, source, rows, float(tolerance or OF_ARRAYS))]
+            case block:
+                return [block]
 
     def hold(self, name: str, source: str, known: str | float, ours: str | float, agree: bool) -> Comparison:
         """Keep a comparison; it must disagree if it is a mistake of the source."""
@@ -287,16 +290,10 @@ class Report:
                 made.append(self.hold(name, source, known, ours, agrees(known, ours)))
         if of_arrays:
             title = f"{title} (tolerance {tolerance:g})"
-        columns = (
-            [each.name for each in made],
-            aligned(each.known_text for each in made),
-            aligned(each.our_text for each in made),
-            [each.difference for each in made],
-            [each.verdict for each in made],
-        )
-        return Table(
-            title, ("", source, "microbp", ">difference", "verdict"), tuple(zip(*columns, strict=True))
-        )
+        numbers = [aligned(texts) for texts in zip(*((e.known_text, e.our_text) for e in made), strict=True)]
+        both = zip(made, *numbers, strict=True)
+        cells = tuple((e.name, known, ours, e.difference, e.verdict) for e, known, ours in both)
+        return Table(title, ("", source, "microbp", ">difference", "verdict"), cells)
 
     # ------------------------------------------------------------------------ what microbp checks
     def gradients(self, checked: GradientReport) -> Table:
@@ -305,11 +302,10 @@ class Report:
             self.hold(f"∂/∂{row.name}", "numerical", row.numerical, row.claimed, row.verdict == "agree")
         return checked.table()
 
-    def operations(self, loss: microbp.Value) -> list[Block]:
+    def operations(self, loss: microbp.Value) -> list[str | Table]:
         """The rule of each operation behind ``loss``, and each recorded operation alone, checked."""
-        rules = dict.fromkeys(node.rule for node in microbp.Graph(loss) if node.rule is not None)
         rows = []
-        for rule in rules:
+        for rule in microbp.Graph(loss).rules:
             checked = microbp.check_rule(rule)
             error = max((row.error for row in checked.rows), default=math.nan)
             worst = f"{error:.1e}" if error else "0"
@@ -334,22 +330,20 @@ class Report:
                 self.hold(f"mistake in {row.name}", "located", "", row.explanation, bool(row.causes))
         return answers.table()
 
-    def explanation(self, told: microbp.Explanation) -> str:
-        """How a gradient comes about; that its numbers agree is a comparison that must come out."""
-        self.hold(told.title.text, "the engine", "", "computed again", told.ok)
-        return textwrap.indent(str(told), "    ")
-
     # --------------------------------------------------------------------------------- reading it
     @property
     def ok(self) -> bool:
         """Whether every comparison came out as it must."""
-        return all(each.ok for each in self.comparisons)
+        return not self._wrong
+
+    @property
+    def _wrong(self) -> list[Comparison]:
+        return [each for each in self.comparisons if not each.ok]
 
     @property
     def verdict(self) -> str:
         """The outcome on one line."""
-        total = len(self.comparisons)
-        wrong = sum(not each.ok for each in self.comparisons)
+        total, wrong = len(self.comparisons), len(self._wrong)
         mistakes = sum(not each.must_agree for each in self.comparisons)
         proved = f"; {mistakes} show where a source is wrong" if mistakes else ""
         told = f"agree: {total - mistakes} of {total} comparisons agree{proved}"
@@ -360,31 +354,24 @@ class Report:
     @property
     def page(self) -> str:
         """What was computed, what agrees, which mistakes were found: a few lines."""
-        found = [
+        agree = {(each.name, each.source): each.agree for each in self.comparisons}
+        shown = [x for x in self.mistakes if all(agree.get((name, x.source)) is False for name in x.names)]
+        told = [
             ("computed", self.computed),
             ("compared", self.verdict),
-            *(("mistake", each.told) for each in self.mistakes if self._shown(each)),
-            *(("DISAGREE", f"{e.name}: {e.source} {e.known}, microbp {e.ours}") for e in self._wrong()[:5]),
+            *(("mistake", each.told) for each in shown),
+            *(("DISAGREE", f"{e.name}: {e.source} {e.known}, microbp {e.ours}") for e in self._wrong[:5]),
         ]
         lines = [
             textwrap.fill(
-                " ".join(told.split()), 100, initial_indent=f"  {label:10}", subsequent_indent=" " * 12
+                " ".join(words.split()), 100, initial_indent=f"  {label:10}", subsequent_indent=" " * 12
             )
-            for label, told in found
-            if told
-        ]
+            for label, words in told if words
+        ]  # fmt: skip
         return "\n".join([f"{self.name}. {self.title}", *lines])
 
-    def _shown(self, mistake: Mistake) -> bool:
-        """Whether each of its comparisons was made, and disagreed."""
-        outcome = {(each.name, each.source): each.agree for each in self.comparisons}
-        return all(outcome.get((name, mistake.source)) is False for name in mistake.names)
-
-    def _wrong(self) -> list[Comparison]:
-        return [each for each in self.comparisons if not each.ok]
-
-    def _whole(self) -> list[Block]:
-        rows = tuple((e.name, e.source, str(e.known), str(e.ours), e.verdict) for e in self._wrong())
+    def _whole(self) -> list[str | Table]:
+        rows = tuple((e.name, e.source, str(e.known), str(e.ours), e.verdict) for e in self._wrong)
         columns = ("", "source", "known", "microbp", "verdict")
         return [*self.blocks, Table("Self-check", columns, rows, (self.verdict,))]
 
@@ -402,7 +389,7 @@ class Report:
             write("", file)
 
     def record(self) -> dict[str, Any]:
-        """Everything that was compared, and further numbers, for other programs."""
+        """Everything that was compared, and the figures that are numbers, for other programs."""
         return {
             "tutorial": self.name, "title": self.title, "microbp": microbp.__version__, "ok": self.ok,
             "comparisons": [asdict(each) for each in self.comparisons], "numbers": self.numbers,

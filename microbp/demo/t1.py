@@ -159,15 +159,8 @@ def figures() -> dict[str, Any]:
         "printed": _beside(PRINTED, costs, data_of(W["W0"]), data_of(W["W1"])),
         "reference": _beside(REFERENCE, true_costs, true_W0, true_W1),
         "end": costs[-1], "true_end": true_costs[ITERATIONS - 1],
-        "numbers": {
-            "cosine of the first update with steepest descent": cosine,
-            "gradients": {name: each.tolist() for name, each in slopes.items()},
-            "cost at each evaluation": both,
-            "weights after 100 updates": {
-                "the tutorial's rule": {name: data_of(each).tolist() for name, each in W.items()},
-                "gradient descent": {"W0": true_W0.tolist(), "W1": true_W1.tolist()},
-            },
-        },
+        "costs": both,
+        "gradients at the start": {name: each.tolist() for name, each in slopes.items()},
     }  # fmt: skip
 
 

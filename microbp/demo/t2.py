@@ -164,12 +164,9 @@ def figures() -> dict[str, Any]:
     """The figures of the document, in its order; without scikit-learn those of the digits are left out."""
     made = _layers() | _softmax() | _gradients() | _mistakes()
     try:
-        images, labels = load()
+        return made | _digits(*load())
     except ImportError:
-        made["numbers"]["skipped"] = MISSING
         return made | {"skipped": MISSING, "read": "no digits read"}
-    digits = _digits(images, labels)
-    return made | digits | {"numbers": made["numbers"] | digits["numbers"]}
 
 
 def _layers() -> dict[str, Any]:
@@ -226,7 +223,7 @@ def _gradients() -> dict[str, Any]:
         "loss": [("loss of the batch", loss, net.loss(x, t).data)],
         "by_hand": [(f"d{name}", known[name], gradient[name]) for name in known],
         "operations": net.loss(x, t),
-        "numbers": {"average difference": apart},
+        "average difference": apart,
     }
 
 
@@ -333,18 +330,9 @@ def _digits(images: Floats, labels: Any) -> dict[str, Any]:
         ),
         "misread": _drawn([(images[parts.test[k]], f"{truth[k]}, read as {read[k]}") for k in missed]),
         "read": f"{good} of {total} digits read that it has not seen",
-        "numbers": {
-            "settings": {
-                "hidden": HIDDEN, "batch": BATCH, "learning rate": RATE, "epochs": EPOCHS,
-                "weight_init_std": DEVIATION, "seed of the net": NET_SEED, "seed of the split": SPLIT_SEED,
-            },
-            "cost of each epoch": history.cost,
-            "engine": history.engine,
-            "accuracy": {"test": accuracy, "training": counts["training"][1] / counts["training"][0]},
-            "test digits": {
-                "row in the data set": parts.test.tolist(), "digit": truth.tolist(), "read as": read.tolist(),
-            },
-        },
+        "costs": {"training": history.cost},
+        "test": {"row in the data set": parts.test.tolist(), "digit": truth.tolist(),
+                 "read as": read.tolist()},
     }  # fmt: skip
 
 

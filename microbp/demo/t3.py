@@ -170,14 +170,7 @@ def figures() -> dict[str, Any]:
             for i in range(SIZES[k - 1]) for told, x in primes.items()
         ],
     }  # fmt: skip
-    made |= _every_path(graph, net, grads) | _square(p, grads, known) | _descent()
-    made["numbers"] |= {
-        "delta": {str(k): delta[k].tolist() for k in LAYERS},
-        "gradients": {kind: {str(k): each.tolist() for k, each in grads[kind].items()} for kind in "Wb"},
-        "paths": made["count"],
-        "paths to w11(2)": [row.gradient for row in microbp.paths(graph, "w11(2)", k=100).rows],
-    }
-    return made
+    return made | _every_path(graph, net, grads) | _square(p, grads, known) | _descent()
 
 
 def _every_path(graph: Graph, net: dict[str, Any], grads: dict[str, Any]) -> dict[str, Any]:
@@ -306,13 +299,7 @@ def _descent() -> dict[str, Any]:
         "coarse": Table(title.format(COARSE), columns, (rows[2],)),
         "early": judged[2],
         "iterations": len(whole.cost),
-        "numbers": {
-            "cost at each iteration": {"batch": whole.cost, "stochastic": single.cost},
-            "stopped": {
-                name: {"iteration": len(each.cost), "why": each.message}
-                for name, each in (("batch", whole), ("stochastic", single))
-            },
-        },
+        "costs": {"batch": whole.cost, "stochastic": single.cost},
     }  # fmt: skip
 
 

@@ -197,15 +197,7 @@ def figures() -> dict[str, Any]:
             ("E without the 1", "0.000035085", early[UPDATES]["E"]),
         ],
         "claims": microbp.check_answers(loss, claims, learning_rate=RATE, names={}, show=False),
-        "numbers": {
-            "gradients": grad,
-            "after the last update": {"weights learn": weights[-1], "weights and biases learn": both[-1]},
-            "E": {
-                "updates": marks,
-                "weights learn": [weights[n]["E"] for n in marks],
-                "weights and biases learn": [both[n]["E"] for n in marks],
-            },
-        },
+        "gradients at the start": grad, "after the last update": weights[-1],
     }  # fmt: skip
 
 

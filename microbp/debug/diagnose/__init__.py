@@ -155,5 +155,5 @@ def _of_graph(
     if len(layered) > 1:
         course = words.listed((f"{row.name} {short(row.rms)}" for row in layered), 6)
         looked.append(words("layer gradients", course=course))
-    looked.append(words("grad" if any(each.grad is not None for each in case.parameters) else "no grad"))
+    looked.append(words("grad" if any(each.grad is not None for _, each in case.parameters) else "no grad"))
     return found, looked, layered, case.remarks()

@@ -12,7 +12,7 @@ from microbp.check.auditing import Change, changes_in
 from microbp.debug.diagnose.finding import Finding, finding
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.debug.formulas import numbers_of
-from microbp.debug.passes import Contribution, Pass
+from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
@@ -20,16 +20,8 @@ from microbp.nn import Module
 from microbp.sweeps import dependents
 from microbp.value import Value
 
-
-class Parameter(NamedTuple):
-    """A parameter that is looked at."""
-
-    name: str
-    #: Its place in the graph; None where the loss does not depend on it.
-    position: int | None
-    data: float
-    grad: float | None
-    requires_grad: bool
+#: A parameter that is looked at, by its name: its node, or what is not in the graph.
+Parameter = tuple[str, Node | Value]
 
 
 class Way(NamedTuple):
@@ -45,21 +37,30 @@ class Way(NamedTuple):
     added: float
 
 
-class Case(Pass):
+class Case(Trace):
     """A backward pass, the parameters that are asked for, and the words. No ``grad`` is touched."""
+
+    #: As it is, also where parameters have moved since it was recorded.
+    given: Graph
+    parameters: list[Parameter]
+    words: Words
+    #: From here on a gradient is huge.
+    huge: float
+    #: Neurons that work for other samples, by the names that their parameters may begin with.
+    alive: frozenset[str]
+    #: The gradient of the root by each node, 0 for what receives none; the sum of the absolute contributions.
+    upstream: list[float]
+    size: list[float]
 
     def __init__(
         self, graph: Graph, parameters: list[Parameter], words: Words, huge: float, alive: Iterable[str]
     ) -> None:
         super().__init__(graph)
-        self.given, self.parameters, self.words, self.huge = graph, parameters, words, huge
-        #: Neurons that work for other samples, by the names that their parameters may begin with.
-        self.alive = frozenset(alive)
-        #: The gradient of the root with respect to each node; 0 for what receives none.
-        self.upstream = [self.gradient(position) or 0.0 for position in range(len(graph))]
-        #: The sum of the absolute contributions.
-        self.size = [sum(abs(got.amount) for got in each) for each in self.received]
-        self.size[-1] = 1.0
+        size = [sum(abs(got.amount) for got in each) for each in self.received]
+        vars(self).update(
+            given=graph, parameters=parameters, words=words, huge=huge, alive=frozenset(alive),
+            upstream=[each or 0.0 for each in self.gradients()], size=[*size[:-1], 1.0],
+        )  # fmt: skip
 
     @cached_property
     def ways(self) -> list[Way | None]:
@@ -89,7 +90,8 @@ class Case(Pass):
     @cached_property
     def asked(self) -> list[tuple[str, int]]:
         """The names of the parameters in the graph that take a gradient, and their places."""
-        return [(p.name, p.position) for p in self.parameters if p.position is not None and p.requires_grad]
+        inside = [(name, each) for name, each in self.parameters if isinstance(each, Node)]
+        return [(name, each.position) for name, each in inside if each.requires_grad]
 
     @cached_property
     def hit(self) -> list[str]:
@@ -144,46 +146,42 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
     A module counts if the loss depends on one of its parameters. Raises TypeError for anything else
     than Values, names of the graph, modules, and containers of these.
     """
-    if given is not None:
-        found = _parameters(given, graph, names)
-        if not found:
-            raise ValueError("diagnose: parameters is empty; leave it out to look at all leaves")
-        return found
-    found = [_at(node) for node in graph if node.rule is None and node.requires_grad]
-    for held in {id(each): each for each in names.values() if isinstance(each, Module)}.values():
-        own = _parameters(held, graph, names)
-        if any(each.position is not None for each in own):
-            found += [each for each in own if each.position is None and each.requires_grad]
-    return found
-
-
-def _at(node: Node) -> Parameter:
-    return Parameter(node.name, node.position, node.data, node.grad, node.requires_grad)
-
-
-def _parameters(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
     variables = variable_names(names)
-    found: dict[Any, Parameter] = {}
-    for path, each in _held("", given):
-        if isinstance(each, str) or id(each) in graph._places:
-            node = graph[each] if isinstance(each, str) else graph.nodes[graph._places[id(each)]]
-            found[node.position] = _at(node)
-        else:
-            name = each.name or variables.get(id(each)) or path or "a parameter"
-            found[id(each), name] = Parameter(name, None, each.data, each.grad, each.requires_grad)
-    return list(found.values())
+
+    def found(held: Any) -> list[Parameter]:
+        each_once: dict[Any, Parameter] = {}
+        for path, each in _held("", held):
+            if isinstance(each, str) or id(each) in graph._places:
+                node = graph[each] if isinstance(each, str) else graph.nodes[graph._places[id(each)]]
+                each_once[node.position] = node.name, node
+            else:
+                name = each.name or variables.get(id(each)) or path or "a parameter"
+                each_once[id(each), name] = name, each
+        return list(each_once.values())
+
+    if given is not None:
+        if not (parameters := found(given)):
+            raise ValueError("diagnose: parameters is empty; leave it out to look at all leaves")
+        return parameters
+    parameters = [(node.name, node) for node in graph if node.rule is None and node.requires_grad]
+    for module in {id(each): each for each in names.values() if isinstance(each, Module)}.values():
+        own = found(module)
+        outside = [pair for pair in own if isinstance(pair[1], Value)]
+        if len(outside) < len(own):
+            parameters += [(name, each) for name, each in outside if each.requires_grad]
+    return parameters
 
 
 def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
     """Each Value or name in a container, and its path there."""
-    inside: Iterable[tuple[Any, Any]]
     if isinstance(held, Value | str):
         yield path, held
         return
+    inside: Iterable[tuple[Any, Any]]
     if isinstance(held, Module | Mapping):
         inside = (held.named_parameters() if isinstance(held, Module) else held).items()
     elif isinstance(held, list | tuple | np.ndarray):
-        inside = ((f"{path}[{index}]" if path else "", each) for index, each in enumerate(held))
+        inside = [(f"{path}[{index}]" if path else "", each) for index, each in enumerate(held)]
     else:
         raise TypeError(
             "diagnose looks at parameters that are Values, names in the graph or modules, or lists, arrays "

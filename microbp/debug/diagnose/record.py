@@ -13,7 +13,7 @@ from microbp.debug.diagnose.blame import CHOOSING
 from microbp.debug.diagnose.case import Case
 from microbp.debug.diagnose.finding import Finding
 from microbp.debug.diagnose.words import short
-from microbp.debug.passes import Contribution
+from microbp.debug.trace import Contribution
 from microbp.graph import Node
 
 #: So many producers of what is not finite have a finding of their own.
@@ -179,7 +179,7 @@ def unreached(case: Case) -> list[Finding]:
     say, graph = case.words, case.graph
     leaves = [node for node in graph if node.rule is None]
     free = [node for node in leaves if not node.requires_grad]
-    missing = [each for each in case.parameters if each.position is None or not each.requires_grad]
+    missing = [(name, x) for name, x in case.parameters if not isinstance(x, Node) or not x.requires_grad]
     listed = say.listed(map(where, free))
     if not missing and len(free) == len(leaves):
         facts = {"name": graph.root.name, "leaves": listed}
@@ -189,19 +189,19 @@ def unreached(case: Case) -> list[Finding]:
     users = {x: node for node in reversed(graph.nodes) for x in node.operands if isinstance(x, int)}
     literals = {x: node for node in reversed(graph.nodes) for x in node.operands if isinstance(x, float)}
     alike: dict[tuple[str, str, str | None, str], list[tuple[str, int | None]]] = defaultdict(list)
-    for each in missing:
-        copy = copies.get((each.name, each.data))
+    for name, each in missing:
+        copy, position = copies.get((name, each.data)), getattr(each, "position", None)
         literal = None if each.data in ORDINARY else literals.get(each.data)
         reason: tuple[str, str, str | None, str] = "disconnected", "", None, ""
-        if each.position is not None:
+        if position is not None:
             reason = "frozen", "", None, ""
         elif copy is not None:
             site = users[copy.position].site if copy.position in users else None
-            reason = "detached", say("same constant", at=where(copy)), site, each.name
+            reason = "detached", say("same constant", at=where(copy)), site, name
         elif literal is not None:
             told = say("same literal", x=each.data, at=where(literal))
-            reason = "taken as .data", told, literal.site, each.name
-        alike[reason].append((each.name, each.position))
+            reason = "taken as .data", told, literal.site, name
+        alike[reason].append((name, position))
     found = []
     for (key, told, site, _), held in alike.items():
         names = [name for name, _ in held]

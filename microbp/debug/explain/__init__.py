@@ -14,7 +14,7 @@ from microbp.debug.explain.derivation import Derivation
 from microbp.debug.explain.names import shortened
 from microbp.debug.explain.records import Code, Explanation, Part, Row
 from microbp.debug.explain.sentences import say
-from microbp.debug.passes import target
+from microbp.debug.trace import target
 from microbp.debug.words import Math, name_of, number, quotient
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
