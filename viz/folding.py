@@ -24,19 +24,9 @@ from viz.kinds import stem
 from viz.picture import Kind
 
 __all__ = [
-    "FEWEST",
-    "LEVELS",
-    "LINKS",
-    "GroupPath",
-    "Ints",
-    "Made",
-    "Partition",
-    "Values",
-    "folded",
-    "ladder",
-    "opened_at",
-    "unfolded",
-]
+    "FEWEST", "LEVELS", "LINKS", "GroupPath", "Ints", "Made", "Partition", "Values", "folded", "ladder",
+    "opened_at", "unfolded",
+]  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
 #: From the outermost group: its name, and the number of the call.
@@ -784,19 +774,21 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
     ``layers.1``, ``net.layers.1``, ``neurons.0``, ``W``. ValueError where nothing has such a name.
     """
     values = partition.values
-    opened: set[int] = set()
     shown = [values.nodes[each] for each in np.flatnonzero(values.shown).tolist()]
+    groups = [".".join(_names(node.group)) for node in shown]
+    opened: set[int] = set()
     for wanted in names:
         pattern = re.compile(rf"(.*\.)?{re.escape(wanted)}([.\[].*)?")
-        known: dict[str, None] = {}
-        found = set()
-        for node in shown:
-            own = ".".join(_names(node.group))
-            known |= dict.fromkeys(filter(None, (own, stem(node))))
-            bears = node.named and (pattern.fullmatch(node.name) or stem(node) == wanted)
-            if bears or pattern.fullmatch(own):
-                found.add(node.position)
+        found = {
+            node.position
+            for node, group in zip(shown, groups, strict=True)
+            if pattern.fullmatch(group)
+            or (node.named and (pattern.fullmatch(node.name) or stem(node) == wanted))
+        }
         if not found:
+            known = dict.fromkeys(
+                each for pair in zip(groups, map(stem, shown), strict=True) for each in pair if each
+            )
             listed = ", ".join([*known][:12]) or "it has no groups, and no names"
             raise ValueError(
                 f"unfold: no group or value of the graph is named {quoted(wanted)}; there are {listed}"
@@ -807,17 +799,12 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
 
 def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
     """The partition, but that the values at these positions are boxes by themselves, or sums as they are."""
-    values, size = partition.values, len(partition.label)
-    opened = np.zeros(size, dtype=bool)
-    opened[list(positions)] = True
-    alone = _common(partition, sums(values)).label + size
-    classes = np.where(opened & (partition.label >= 0), alone, partition.label)
-    split = Partition(values, classes, partition.made)
+    label, size, plain = partition.label, len(partition.label), sums(partition.values).label
+    shut = np.ones(size, dtype=bool)
+    shut[[*positions]] = False
+    # what is in one box and in one sum, and is opened or not, is the finest that the repair may make
+    finest = np.where(label < 0, -1, (label * size + plain) * 2 + shut)
+    fine = Partition(partition.values, finest)
+    split = Partition(partition.values, np.where(shut | (label < 0), label, fine.label + size), partition.made)
     split.turn = partition.turn
-    return acyclic(_told(split), _common(split, sums(values)))
-
-
-def _common(coarse: Partition, fine: Partition) -> Partition:
-    """The boxes in which both partitions agree."""
-    size = len(coarse.label)
-    return Partition(coarse.values, np.where(coarse.label < 0, -1, coarse.label * size + fine.label))
+    return acyclic(_told(split), fine)
