@@ -6,8 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
-from os.path import commonprefix
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -74,9 +73,9 @@ def _terms(partition: Partition, label: int) -> Iterable[Term]:
         if not more and below is None and not constant:
             continue
         data, names, edges = factor, [], []
-        for place, operand, number_, local in operands:
-            data *= operand.data if operand else number_
-            names.append(short(operand.name) if operand else literal(number_))
+        for place, operand, constant, local in operands:
+            data *= operand.data if operand else constant or 0.0
+            names.append(short(operand.name) if operand else literal(constant or 0.0))
             if operand:
                 edges.append((node.position, place, None if local is None else factor * local))
         yield Term(("−" if factor < 0 else "") + "·".join(names), data, tuple(edges))
@@ -154,11 +153,12 @@ class Contents:
         )
 
     def _is_sum(self, label: int) -> bool:
-        """Whether a box has a row per term: a ``sum``, a ``dot``, an addition of what is folded or left out."""
-        rule, read = self.nodes[label].rule, [each for each in self.values.rows[label] if each >= 0]
+        """Whether it has a row per term: a ``sum``, a ``dot``, an addition of what is folded or left out."""
+        rule, shown = self.nodes[label].rule, self.values.shown
         if label in self.partition.made or rule is None or rule.name not in LINKS:
             return False
-        return len(self.members[label]) > 1 or rule.name in {"sum", "dot"} or not self.values.shown[read].all()
+        left_out = any(each >= 0 and not shown[each] for each in self.values.rows[label])
+        return left_out or len(self.members[label]) > 1 or rule.name in {"sum", "dot"}
 
     def _rows(self, label: int) -> list[list[Term]]:
         """One row per term; but terms from one folded box share a row, and so do many literals.
@@ -290,8 +290,11 @@ def _common_name(nodes: Sequence[Node]) -> str:
     own = [each for each in cells if each[0] == cells[-1][0]]
     if len(own) < 2 or not _CELL.fullmatch(last):
         return last.partition("#")[0]
-    axes = [str(own[-1][at]) if len({each[at] for each in own}) == 1 else ":" for at in (1, 2)]
-    return own[-1][0] + ("" if axes == [":", ":"] else f"[{','.join(axes)}]")
+    array, row, column = own[-1]
+    rows, columns = {each[1] for each in own}, {each[2] for each in own}
+    if len(rows) > 1 and len(columns) > 1:
+        return array
+    return f"{array}[{':' if len(rows) > 1 else row},{':' if len(columns) > 1 else column}]"
 
 
 def _shaped(nodes: Sequence[Node]) -> tuple[int, tuple[float | None, ...]]:
@@ -339,7 +342,8 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
             paths[label] = contents.nodes[label].group
     for label, readers in partition.readers.items():
         if contents.values.is_part(label):
-            paths[label] = tuple(commonprefix([paths.get(each, ()) for each in readers]))
+            beside = zip(*(paths.get(each, ()) for each in readers), strict=False)
+            paths[label] = tuple(each[0] for each in takewhile(lambda each: len({*each}) == 1, beside))
     within = {label: [path[: at + 1] for at in range(len(path))] for label, path in paths.items() if path}
     framed = dict.fromkeys(path for label in contents.order for path in within.get(label, ()))
     ids = {path: f"c{at}" for at, path in enumerate(framed)}
@@ -347,8 +351,8 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
     frames = []
     for path, id_ in ids.items():
         (name, call), several = path[-1], calls[tuple(name for name, _ in path)] > 1
-        label = f"{name} ({call + 1})" if several and call >= 0 else name
-        frames.append(Cluster(id_, label, ids.get(path[:-1], "")))
+        shown = f"{name} ({call + 1})" if several and call >= 0 else name
+        frames.append(Cluster(id_, shown, ids.get(path[:-1], "")))
     return frames, {label: tuple(ids[path] for path in around) for label, around in within.items()}
 
 

@@ -150,8 +150,8 @@ def _picture(partition: Partition, note: str, fold: str, findings: dict[int, lis
     )
     if (crossed := drawn.reach()) > MOST:
         raise ValueError(
-            f"{would_be} {len(drawn.edges):,} edges between {len(partition):,} boxes, which cross {crossed:,} "
-            f"rows together, and more than {MOST:,} take an engine minutes. {_CURES}"
+            f"{would_be} {len(drawn.edges):,} edges between {len(partition):,} boxes, which cross "
+            f"{crossed:,} rows together, and more than {MOST:,} take an engine minutes. {_CURES}"
         )
     return drawn
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -496,17 +496,12 @@ def layers(values: Values) -> Cut:
     parents = {path[:depth] for path in every for depth in range(1, len(path))}
     source, target = of[values.operand], of[values.user]
     across = (source != target) & (source >= 0) & (target >= 0)
-    sequences, entered, left = set[GroupPath](), set[GroupPath](), set[GroupPath]()
     pairs = _distinct(source[across], target[across], len(every))
-    for low, high in zip(*(each.tolist() for each in pairs), strict=True):
-        below, above = every[low], every[high]
-        if below[:-1] == above[:-1]:
-            sequences.add(below[:-1])
-        elif below[:-1] == above:
-            left.add(above)
-        elif below == above[:-1]:
-            entered.add(below)
-    named = {_names(path) for path in sequences | (entered & left)}
+    read = [(every[low], every[high]) for low, high in zip(*(each.tolist() for each in pairs), strict=True)]
+    entered = {low for low, high in read if low == high[:-1]}
+    left = {high for low, high in read if low[:-1] == high}
+    beside = {low[:-1] for low, high in read if low[:-1] == high[:-1]}
+    named = {_names(path) for path in beside | (entered & left)}
 
     def cut(path: GroupPath) -> GroupPath:
         above = path[:-1]
@@ -617,7 +612,8 @@ def _steps(values: Values) -> tuple[Ints, Ints]:
             break
         stretch = made[start : start + period * turns]
         free[start : start + period * turns] = False
-        if _is_recurrent(values, stretch[: max(_TURNS * period, 100_000) // period * period].tolist(), period):
+        most = max(_TURNS, 100_000 // period) * period
+        if _is_recurrent(values, stretch[:most].tolist(), period):
             step[stretch], turn[stretch] = start, np.arange(len(stretch)) // period
     return step, turn
 
@@ -657,8 +653,8 @@ def _repetition(exact: Ints, form: Ints, free: npt.NDArray[np.bool_]) -> tuple[i
 # -------------------------------------------------------------------------------------- the last resort
 def rest(partition: Partition) -> Partition:
     """All that is computed outside of groups and loops becomes one box, or one between each two of these."""
-    key = {label: "" for label in partition.labels if partition[label].how in _OPEN}
-    free = {label: each for label, each in key.items() if not partition.is_leaf(label)}
+    computed = (label for label in partition.labels if not partition.is_leaf(label))
+    free = {label: "" for label in computed if partition[label].how in _OPEN}
     return leaves(owned(merge(partition, free, lambda *_: Made("rest", "all else"))), by_name=False)
 
 
@@ -688,33 +684,31 @@ def bands(partition: Partition, most: int) -> Partition:
 Step = Callable[[Partition], Partition]
 
 
-def _then(*steps: Step) -> Step:
-    """One step after the other."""
-    return lambda partition: reduce(lambda so_far, step: step(so_far), steps, partition)
+def _settled(partition: Partition) -> Partition:
+    """What leaves become once their readers have become one."""
+    return leaves(owned(partition))
+
+
+def _chains(partition: Partition) -> Partition:
+    return _settled(formulas(partition, chain=True))
+
+
+def _one_form(partition: Partition) -> Partition:
+    return _chains(_settled(alike(partition, any_parameter=True)))
+
+
+def _whole(partition: Partition) -> Partition:
+    return leaves(owned(formulas(formulas(partition), across=True)), by_name=False)
 
 
 LOOP = "the steps of a loop together"
 _CHAINS = "each sum with what follows from it"
-
-
-def _chains(partition: Partition) -> Partition:
-    return formulas(partition, chain=True)
-
-
 #: What is done outside of groups, one after the other: ever coarser.
 _OUTSIDE: tuple[tuple[str, Step], ...] = (
-    ("values alike together", _then(alike, lambda each: leaves(each, (Kind.INPUT, Kind.CONSTANT)))),
-    (_CHAINS, _then(_chains, owned, leaves)),
-    (
-        f"{_CHAINS}, those of one form together",
-        _then(lambda each: alike(each, any_parameter=True), owned, leaves, _chains, owned, leaves),
-    ),
-    (
-        "by formula",
-        _then(
-            formulas, lambda each: formulas(each, across=True), owned, lambda each: leaves(each, by_name=False)
-        ),
-    ),
+    ("values alike together", lambda partition: leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))),
+    (_CHAINS, _chains),
+    (f"{_CHAINS}, those of one form together", _one_form),
+    ("by formula", _whole),
     ("in one box", rest),
 )
 
@@ -727,12 +721,12 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
     """
     if level in {"none", "sigma"}:
         return (single if level == "none" else sums)(values), LEVELS[level]
-    partition, phrase, steps = sums(values), "", 2 if level == "neuron" else 3
     if values.grouped[0]:
         cut = layers(values) if level == "layer" else outermost(None)
-        partition, phrase, steps = by_groups(values, cut), LEVELS[level], 1
-    for told, step in _OUTSIDE[:steps]:
-        partition, phrase = step(partition), phrase if steps == 1 else told
+        return _OUTSIDE[0][1](by_groups(values, cut)), LEVELS[level]
+    partition, phrase = sums(values), ""
+    for phrase, step in _OUTSIDE[: 2 if level == "neuron" else 3]:  # noqa: B007
+        partition = step(partition)
     return partition, phrase
 
 
@@ -805,6 +799,7 @@ def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
     # what is in one box and in one sum, and is opened or not, is the finest that the repair may make
     finest = np.where(label < 0, -1, (label * size + plain) * 2 + shut)
     fine = Partition(partition.values, finest)
-    split = Partition(partition.values, np.where(shut | (label < 0), label, fine.label + size), partition.made)
+    classes = np.where(shut | (label < 0), label, fine.label + size)
+    split = Partition(partition.values, classes, partition.made)
     split.turn = partition.turn
     return acyclic(_told(split), fine)

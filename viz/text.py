@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from microbp.safe import cut, safe
 
@@ -174,5 +175,5 @@ def _written(attributes: Mapping[str, object]) -> str:
 
 def fixed(text: str, width: int, height: int, align: str = "CENTER") -> str:
     """A table of that size, whatever the HTML-like ``text`` in it; empty text leaves the room empty."""
-    size = {"FIXEDSIZE": "TRUE", "ALIGN": align, "WIDTH": width, "HEIGHT": height}
+    size: dict[str, Any] = {"FIXEDSIZE": "TRUE", "ALIGN": align, "WIDTH": width, "HEIGHT": height}
     return table([cell(text, **size)], **size)
