@@ -303,7 +303,8 @@ def _shaped(nodes: Sequence[Node]) -> tuple[int, tuple[float | None, ...]]:
     Of a large array each square stands for a block, with the largest gradient in it.
     """
     cells = _cells(nodes)
-    high, wide = (1 + max((cell[axis] for cell in cells), default=0) for axis in (1, 2))
+    high = 1 + max((row for _, row, _ in cells), default=0)
+    wide = 1 + max((column for _, _, column in cells), default=0)
     if not len(cells) == len(nodes) == high * wide or len({cell[0] for cell in cells}) != 1:
         return 0, ()
     down, right = -(-high // _SIDE), -(-wide // _SIDE)
