@@ -61,10 +61,6 @@ class Values:
         place = np.arange(len(user)) - graph.first[user]
         edge = graph.args >= 0
         user, place, operand = user[edge], place[edge], graph.args[edge]
-        #: How often each value is read, and by which value last; -1 where by none.
-        self.reads: Ints = np.bincount(operand, minlength=len(graph)).astype(np.int64)
-        self.reader: Ints = np.full(len(graph), -1, dtype=np.int64)
-        self.reader[operand] = user
         both = self.shown[user] & self.shown[operand]
         #: The edges between values that are shown, in the order of their users and places.
         self.user, self.place, self.operand = user[both], place[both], operand[both]
@@ -341,14 +337,17 @@ def sums(values: Values) -> Partition:
     [0, 1, 4, 3, 4]
     """
     graph, shown = values.graph, values.shown
-    classes: Ints = np.where(shown, np.arange(len(graph)), -1)
-    once = np.flatnonzero((values.reads == 1) & shown & values.are({*LINKS, "mul"}) & ~np.array(graph.named))
-    reader = values.reader[once]
+    classes, reader = np.where(shown, np.arange(len(graph)), -1), np.full(len(graph), -1)
+    reader[values.operand] = values.user
+    reads = np.bincount(graph.args[graph.args >= 0], minlength=len(graph))
+    folds = (reads == 1) & (reader >= 0) & values.are({*LINKS, "mul"}) & ~np.array(graph.named)
+    once = np.flatnonzero(folds)
+    reader = reader[once]
     # a dot adds its last operand alone, the bias, as it is
     last = graph.args[graph.first[reader + 1] - 1] == once
     adds = values.are(LINKS)[reader] & (last | ~values.are({"dot"})[reader])
     _, group = values.grouped
-    joins = adds & shown[reader] & (group[once] == group[reader])
+    joins = adds & (group[once] == group[reader])
     for position, into in zip(once[joins][::-1].tolist(), reader[joins][::-1].tolist(), strict=True):
         classes[position] = classes[into]
     return Partition(values, classes)
