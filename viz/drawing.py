@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, Value
+from microbp.collector import collector_at_rest
 from viz import dot, svg
 from viz.callers import caller_scope, not_drawn
 from viz.engines import render
 from viz.exercise import sheet
 from viz.focus import View
 from viz.fold import pictures
-from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size, without_collector
+from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size
 from viz.picture import Picture
 from viz.rendered import Rendered
 from viz.styles import Style
@@ -97,7 +98,7 @@ def draw(
         found = map(blanks.of, found)
     if title is not None:
         found = (each._replace(title=title) for each in found)
-    with without_collector():
+    with collector_at_rest():
         if fold != "auto":
             return Drawing(next(found), style, engine=engine, format=format)
         levels = Levels(found, style, engine)

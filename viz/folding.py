@@ -537,13 +537,12 @@ def by_groups(values: Values, cut: Cut) -> Partition:
 
 def _modules(partition: Partition) -> dict[int, Hashable]:
     """Of which module each box of a group is a call: its names, and the first parameter that it reads."""
-    sources, targets = partition.arcs
-    learned = np.array([kind is Kind.PARAMETER for kind in partition.values.kinds])[sources]
-    first: Ints = np.full(len(partition.label), -1, dtype=np.int64)
-    first[targets[learned][::-1]] = sources[learned][::-1]  # ascending: the first is written last
-    return {
-        label: (made.path, int(first[label])) for label, made in partition.made.items() if made.how == "group"
-    }
+    first: dict[int, int] = {}
+    for source, target in zip(*(each.tolist() for each in partition.arcs), strict=True):
+        if partition.values.kinds[source] is Kind.PARAMETER:
+            first.setdefault(target, source)
+    groups = ((label, made) for label, made in partition.made.items() if made.how == "group")
+    return {label: (made.path, first.get(label)) for label, made in groups}
 
 
 def sequences(unrolled: Partition) -> Partition:

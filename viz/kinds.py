@@ -137,8 +137,6 @@ def formula(graph: Graph, node: Node, most: int = 12) -> str:
     """The operation with its operands' names, of many the first: ``mul(w, x)``; of a leaf nothing."""
     if node.rule is None:
         return ""
-    names = [
-        graph.nodes[each].name if type(each) is int else literal(each) for each in node.operands[:most]
-    ]
+    names = [graph.nodes[each].name if type(each) is int else literal(each) for each in node.operands[:most]]
     more = [f"… {len(node.operands) - most} more"] if len(node.operands) > most else []
     return f"{node.rule.name}({', '.join(names + more)})"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from microbp import MicrobpError
 from microbp.safe import quoted
@@ -14,7 +12,7 @@ from viz.engines import render
 from viz.picture import Picture
 from viz.styles import Style
 
-__all__ = ["LEGIBLE", "NOTEBOOK", "TARGET", "Levels", "text_size", "without_collector"]
+__all__ = ["LEGIBLE", "NOTEBOOK", "TARGET", "Levels", "text_size"]
 
 #: Pixels of a screen, and of a notebook's cell, which is as high as it needs to be.
 TARGET, NOTEBOOK = (1920.0, 1000.0), (920.0, 1400.0)
@@ -90,15 +88,3 @@ def _has_room(picture: Picture, target: tuple[float, float], rankdir: str) -> bo
     rows = 1 + max(picture.depths().values(), default=0)
     fits = rows * _HEIGHT <= down if rankdir == "TB" else rows * _WIDTH <= across
     return fits and len(picture.boxes) * _WIDTH * _HEIGHT <= across * down
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Python's collector of circular garbage does not run meanwhile: millions of records make it slow."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
