@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from viz import progress as step_look
@@ -15,7 +17,7 @@ from viz.reach import HASTE, PATIENCE
 from viz.styles import FONT, Style
 from viz.text import MINUS, escaped, font, number, shortened, signed
 
-__all__ = ["digraph", "source"]
+__all__ = ["Places", "digraph", "source"]
 
 #: Columns of a tooltip, and of a name in that of an edge: DOT reads no quoted string beyond 16,384 bytes.
 _TOOLTIP, _NAME = 2_000, 80
@@ -25,8 +27,14 @@ _BETWEEN, _STEPPING, _MESH = "0.36", "0.2", "0.9"
 #: More edges than these at one end of an edge, and it bears no label where it leads to a folded box.
 _CROWD = 4
 
+#: By the id of a box, an edge or a frame where an engine put it, as attributes; that of the whole is empty.
+Places = Mapping[str, Mapping[str, str]]
+_NOWHERE: Places = MappingProxyType({})
 
-def source(picture: Picture, style: Style | None = None, dpi: int | None = None) -> str:
+
+def source(
+    picture: Picture, style: Style | None = None, dpi: int | None = None, places: Places = _NOWHERE
+) -> str:
     """The DOT text of a picture; see :func:`digraph`.
 
     >>> from viz.picture import Box, Kind
@@ -34,14 +42,16 @@ def source(picture: Picture, style: Style | None = None, dpi: int | None = None)
     >>> text.splitlines()[0]
     'digraph drawing {'
     """
-    return str(digraph(picture, style, dpi).source)
+    return str(digraph(picture, style, dpi, places).source)
 
 
-def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None) -> Any:
+def digraph(
+    picture: Picture, style: Style | None = None, dpi: int | None = None, places: Places = _NOWHERE
+) -> Any:
     """The picture as a ``graphviz.Digraph``, to be changed by hand before it is drawn.
 
     Boxes stand in the order of their values, with their own ids as names; edges follow, parallel ones
-    each by itself. ``dpi`` is the resolution of a PNG.
+    each by itself. ``dpi`` is the resolution of a PNG. With ``places`` nothing is laid out again.
 
     Raises ModuleNotFoundError with the way out if the package graphviz is not installed.
     """
@@ -59,7 +69,8 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
         }
         | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
         | (HASTE if picture.reach() > PATIENCE else {})
-        | ({"dpi": str(dpi)} if dpi else {}),
+        | ({"dpi": str(dpi)} if dpi else {})
+        | ({"layout": "nop2", **places.get("", {})} if places else {}),
         node_attr={
             "shape": "box", "style": "rounded,filled", "margin": "0.05,0.03", "width": "0", "height": "0",
             "fillcolor": theme.fill, "color": theme.outline, "penwidth": "1",
@@ -70,8 +81,8 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
             "fontname": FONT, "fontsize": "8", "fontcolor": theme.faint,
         },
     )  # fmt: skip
-    _add_boxes(graph, picture, given, style)
-    _add_edges(graph, picture, names, style, "xlabel" if mesh else "label")
+    _add_boxes(graph, picture, given, style, places)
+    _add_edges(graph, picture, names, style, "xlabel" if mesh else "label", places)
     return graph
 
 
@@ -86,7 +97,7 @@ def _package() -> Any:
 
 
 # -------------------------------------------------------------------------------------------- boxes
-def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style) -> None:
+def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places: Places) -> None:
     """The boxes and the frames around them, each frame where its first box stands."""
     scale, progress = scale_of(picture, style), picture.moment.boxes if picture.moment else {}
     inside: dict[str, list[Box | str]] = {"": []}
@@ -107,7 +118,9 @@ def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style) -> None
                 continue
             told, moment = escaped(each.tooltip, _TOOLTIP, tooltip=True), progress.get(each.id)
             shown = label(each, scale, style, moment)
-            body.node(each.id, shown, id=each.id, tooltip=told, **outline(each, style, moment))
+            look = outline(each, style, moment) | dict(places.get(each.id, {}))
+            body.node(each.id, shown, id=each.id, tooltip=told, **look)
+        body.attr(**places.get(cluster, {}) if cluster else {})
         # edges that are not seen keep the boxes of a frame where they belong
         for row in given.rows.get(cluster, ()):
             with body.subgraph(graph_attr={"rank": "same"}) as same:
@@ -130,7 +143,9 @@ def _frame(cluster: str, name: str, style: Style) -> Any:
 
 
 # -------------------------------------------------------------------------------------------- edges
-def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style, where: str) -> None:
+def _add_edges(
+    graph: Any, picture: Picture, names: dict[str, str], style: Style, where: str, places: Places
+) -> None:
     """All edges. Between folded boxes few bear a label, and where many cross they are pale.
 
     For a ``"label"`` every edge bends around a place half-way; for an ``"xlabel"`` room is sought later.
@@ -165,7 +180,7 @@ def _add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style
             look |= {"color": theme.alarm, "penwidth": "2.5"}
         if shown:
             look |= {where: shown, "labeltooltip": told}
-        graph.edge(edge.source, _head(edge, target, style), **look)
+        graph.edge(edge.source, _head(edge, target, style), **look, **places.get(edge.id, {}))
 
 
 def _head(edge: Edge, target: Box, style: Style) -> str:
