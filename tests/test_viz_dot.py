@@ -123,18 +123,6 @@ def test_a_sum_shows_every_term_and_edges_end_at_it():
         assert f"g7 -> n8:t1:{compass}" in text
 
 
-def test_a_mere_addition_is_drawn_as_an_operation():
-    boxes = (
-        Box("n0", Kind.INPUT, "a"), Box("n1", Kind.INPUT, "b"),
-        Box("n2", Kind.SUM, "c", symbol="Σ", data=3.0, grad=1.0,
-            rows=(Row("a", 1.0, "t0"), Row("b", 2.0, "t1"))),
-    )  # fmt: skip
-    edges = (Edge("e2_0", "n0", "n2", "t0", 1.0), Edge("e2_1", "n1", "n2", "t1", 1.0))
-    text = source(Picture(boxes, edges))
-    assert words(line(text, "n2")).startswith("n2 [label=< + c 3 ∇ +1")
-    assert "n1 -> n2 [" in text
-
-
 def test_a_long_sum_from_top_to_bottom_is_a_list():
     rows = tuple(Row(f"w{at}·x{at}", float(at), f"t{at}") for at in range(20))
     boxes = (Box("n0", Kind.INPUT, "x"), Box("n9", Kind.SUM, "net", symbol="Σ", data=1.0, rows=rows))

@@ -99,21 +99,16 @@ class Scale(NamedTuple):
 
     def colour(self, gradient: float | None) -> str:
         """``#rrggbb`` of a band; empty for a gradient that was not computed."""
-        if gradient is None:
-            return ""
-        if math.isnan(gradient):
-            return self.theme.nan
-        end = self.theme.plus if gradient > 0 else self.theme.minus
-        return _hex(_mixed(self.theme.zero, end, self.share(gradient)))
+        if gradient is None or math.isnan(gradient):
+            return "" if gradient is None else self.theme.nan
+        end, share = self.theme.plus if gradient > 0 else self.theme.minus, self.share(gradient)
+        return _hex(*(round(a + (b - a) * share) for a, b in zip(self.theme.zero, end, strict=True)))
 
     def strong(self, gradient: float) -> str:
         """``#rrggbb`` for a mark that stands on the background: dark even where the gradient is small."""
-        end = (
-            self.theme.nan
-            if math.isnan(gradient)
-            else _hex(self.theme.minus if gradient < 0 else self.theme.plus)
-        )
-        return end if gradient else self.theme.faint
+        if not gradient or math.isnan(gradient):
+            return self.theme.nan if gradient else self.theme.faint
+        return _hex(*(self.theme.minus if gradient < 0 else self.theme.plus))
 
     def share(self, gradient: float) -> float:
         """How much of the full colour a gradient gets, from 0 to 0.8."""
@@ -126,15 +121,5 @@ class Scale(NamedTuple):
         return _FAINTEST + (_FULL - _FAINTEST) * min(max(1.0 + depth, 0.0), 1.0)
 
 
-def _rgb(colour: str) -> RGB:
-    red, green, blue = bytes.fromhex(colour[1:])
-    return red, green, blue
-
-
-def _mixed(one: RGB, other: RGB, share: float) -> RGB:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
-
-
-def _hex(colour: RGB) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _hex(red: int, green: int, blue: int) -> str:
+    return f"#{red:02x}{green:02x}{blue:02x}"

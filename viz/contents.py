@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 import numpy as np
 
 from microbp import Graph, Node
 from microbp.notation import symbol
-from viz.folding import GroupPath, Ints, Partition, Term, belongs_to_reader, is_link, is_sum, terms
-from viz.kinds import formula, sign
+from viz.folding import LINKS, GroupPath, Ints, Partition
+from viz.kinds import formula, literal, short, sign
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
 
@@ -35,153 +36,87 @@ _SIDE = 8
 _CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")
 
 
+# -------------------------------------------------------------------------------------------- sums
+class Term(NamedTuple):
+    """One term of a sum: a product of one or two operands."""
+
+    #: ``w1·i1``, ``b1``, ``−t``.
+    label: str
+    #: What it adds.
+    data: float
+    #: The edges that end at it: (position of the user, place among its operands, ∂sum/∂operand).
+    edges: tuple[tuple[int, int, float | None], ...]
+
+
+def _addends(node: Node, factor: float) -> list[tuple[Node, tuple[int, ...], float]]:
+    """The products that an operation adds: it, the places of their operands, and their factor, last first."""
+    assert node.rule is not None
+    last, half = len(node.operands) - 1, len(node.operands) // 2
+    if node.rule.name == "mul":
+        return [(node, (0, 1), factor)]
+    if node.rule.name == "dot":
+        return [(node, (last,), factor), *((node, (at, at + half), factor) for at in reversed(range(half)))]
+    signs = (1.0, -1.0) if node.rule.name == "sub" else (1.0,) * (last + 1)
+    return [(node, (at,), factor * signs[at]) for at in range(last, -1, -1)]
+
+
+def _terms(partition: Partition, label: int) -> Iterable[Term]:
+    """The terms of a sum, from left to right; a literal 0, as Python's ``sum`` begins with, is none."""
+    pending = _addends(partition.values.nodes[label], 1.0)
+    while pending:
+        node, places, factor = pending.pop()
+        operands = [(place, *node.inputs[place]) for place in places]
+        [(_, below, constant, _), *more] = operands
+        if not more and below is not None and partition.label[below.position] == label:
+            pending += _addends(below, factor)
+            continue
+        if not more and below is None and not constant:
+            continue
+        data, names, edges = factor, [], []
+        for place, operand, constant, local in operands:
+            data *= operand.data if operand else constant or 0.0
+            names.append(short(operand.name) if operand else literal(constant or 0.0))
+            if operand:
+                edges.append((node.position, place, None if local is None else factor * local))
+        yield Term(("−" if factor < 0 else "") + "·".join(names), data, tuple(edges))
+
+
 class Contents:
     """What is in each box of a partition."""
 
     def __init__(self, partition: Partition, findings: Mapping[int, Sequence[str]] | None = None) -> None:
-        self.partition = partition
+        self.partition, self.values, self.nodes = partition, partition.values, partition.values.nodes
         #: What was found to be wrong, by the position of the value.
         self._findings = findings or {}
-        self.values = partition.values
         self._noted = {*self._findings, *np.flatnonzero(~np.isfinite(self.values.graph.data)).tolist()}
-        self.nodes = partition.values.nodes
         #: The labels, operands before users.
         self.order = partition.order
         assert len(self.order) == len(partition), "folding made a cycle"
         #: The positions of the values of each box, ascending.
         self.members = partition.members(partition.labels)
         #: The rows of each sum, each as the terms that it stands for, mostly one.
-        self.rows: dict[int, list[list[Term]]] = {}
-        for label in self.order:
-            if is_sum(partition, label, len(self.members[label])):
-                self.rows[label] = self._rows(terms(partition, label))
+        self.rows = {label: self._rows(label) for label in self.order if self._is_sum(label)}
         inside = partition.label[self.values.operand] == partition.label[self.values.user]
         #: The values that other boxes read, and the last of all.
         self.read = {*self.values.operand[~inside].tolist(), partition.labels[-1]}
-        self.id = {label: f"{'g' if self.is_folded(label) else 'n'}{label}" for label in self.order}
-        self._count = self._numbered()
-
-    def is_folded(self, label: int) -> bool:
-        """Whether it is drawn as several values, not as one, nor as the rows of a sum."""
-        return label not in self.rows and len(self.members[label]) > 1
+        #: The labels of boxes that are drawn as several values, not as one, nor as the rows of a sum.
+        self.folded = [each for each in self.order if len(self.members[each]) > 1 and each not in self.rows]
+        self.id = {label: f"n{label}" for label in self.order} | {each: f"g{each}" for each in self.folded}
+        self._number = self._numbered()
 
     def boxes(self, groups: dict[int, tuple[str, ...]]) -> list[Box]:
         """The boxes, operands before users; ``groups`` are the ids of the frames that each stands in."""
-        root = int(self.partition.label[-1])
+        root, folded = int(self.partition.label[-1]), {*self.folded}
         return [
-            (self._folded if self.is_folded(label) else self._single)(label)._replace(
-                group=groups.get(label, ()), root=root == label
+            (self._folded if label in folded else self._single)(label)._replace(
+                id=self.id[label],
+                values=len(self.members[label]),
+                notes=self._notes(label),
+                group=groups.get(label, ()),
+                root=root == label,
             )
             for label in self.order
         ]
-
-    # ------------------------------------------------------------------------------- one value, or a sum
-    def _single(self, label: int) -> Box:
-        node, rows = self.nodes[label], self.rows.get(label)
-        told = [
-            f"{node.name} = {node.data!r}",
-            f"∇ {'not computed' if node.grad is None else repr(node.grad)}",
-            formula(self.values.graph, node),
-            node.site or "",
-        ]
-        return Box(
-            id=self.id[label],
-            kind=self.values.kinds[label] if rows is None else Kind.SUM,
-            name=self.values.graph.shown(node),
-            named=node.named,
-            symbol=sign(node) if rows is None else "Σ",
-            data=node.data,
-            grad=node.grad,
-            tooltip="\n".join(filter(None, told)),
-            rows=tuple(self._row(each, f"t{index}") for index, each in enumerate(rows or ())),
-            values=len(self.members[label]),
-            notes=self._notes(label),
-        )
-
-    def _rows(self, found: list[Term]) -> list[list[Term]]:
-        """One row per term; but terms from one folded box share a row, and so do many literals.
-
-        Where there would be more than ``ROWS``, the last row stands for all that are left.
-        """
-        graph, where, made = self.values.graph, self.partition.label, self.partition.made
-        sources: list[tuple[int, ...]] = [
-            tuple(int(where[graph.args[graph.first[user] + place]]) for user, place, _ in term.edges)
-            for term in found
-        ]
-        folded = [any(each in made for each in boxes) for boxes in sources]
-        mixed = len({boxes for boxes, several in zip(sources, folded, strict=True) if several}) > _MIXED
-        crowd = sum(not term.edges for term in found) > _LITERALS
-        rows: dict[object, list[Term]] = {}
-        for index, term in enumerate(found):
-            key: object = index
-            if folded[index]:
-                key = "folded" if mixed else sources[index]
-            elif crowd and not term.edges:
-                key = "literals"
-            rows.setdefault(key, []).append(term)
-        each = list(rows.values())
-        if len(each) > ROWS:
-            each = [*each[: ROWS - 1], [term for row in each[ROWS - 1 :] for term in row]]
-        return each
-
-    def _row(self, held: list[Term], port: str) -> Row:
-        first = held[0]
-        if len(held) == 1:
-            return Row(first.label, first.data, port)
-        return Row(f"{first.label} … ({len(held):,} terms)", sum(term.data for term in held), port)
-
-    # ---------------------------------------------------------------------------------- several values
-    def _folded(self, label: int) -> Box:
-        made, members, kinds = self.partition[label], self.members[label], self.values.kinds
-        learned = [each for each in members if kinds[each] is Kind.PARAMETER]
-        told = learned or [each for each in members if self.values.is_leaf(each)]
-        told = told or [each for each in members if each in self.read]
-        name, named = self._name(label)
-        across, shaped = _shaped([self.nodes[each] for each in told])
-        spark = self._spark(label)
-        return Box(
-            id=self.id[label],
-            kind=Kind.FOLDED,
-            name=name,
-            named=named,
-            symbol=self._symbol(label),
-            tooltip=self._tooltip(label),
-            strip=() if spark else shaped or _strip([self.nodes[each].grad for each in told]),
-            across=across,
-            spark=spark,
-            values=len(members),
-            parameters=len(learned),
-            times=made.times,
-            largest=self._largest(learned or members),
-            leaves=kinds[label] if made.how == "leaves" else None,
-            notes=self._notes(label),
-        )
-
-    def _name(self, label: int) -> tuple[str, bool]:
-        """The name of a folded box, and whether it is one that the user gave."""
-        made, node = self.partition[label], self.nodes[label]
-        if label in self._count:
-            return f"{made.name} ({self._count[label]})", True
-        if made.name:
-            return made.name, made.how in {"group", "leaves"}
-        if node.named:
-            return _common_name([self.nodes[each].name for each in self.members[label]], node.name), True
-        ops = {*self.values.graph.op[self.members[label]].tolist()} - {-1}
-        if made.how == "tree" and len(ops) == 1:
-            return f"{self.values.graph.rules[ops.pop()].name} chain", False
-        return (self._formula(label) if made.how == "tree" else self._symbol(label)), False
-
-    def _formula(self, label: int) -> str:
-        """What a box with a formula does last: ``tanh(Σ)``."""
-        node = self.nodes[label]
-        inside = [
-            each.node
-            for each in node.inputs
-            if each.node and self.partition.label[each.node.position] == label
-        ]
-        if is_link(node):
-            return "Σ(…)"
-        return f"{sign(node)}({'Σ' if len(inside) == 1 and is_link(inside[0]) else '…'})"
 
     def _notes(self, label: int) -> tuple[str, ...]:
         """What was found to be wrong with its values, and where a number first is none; of many the first."""
@@ -196,6 +131,126 @@ class Contents:
             told |= dict.fromkeys(self._findings.get(position, ()))
         return tuple(told)[:_NOTES]
 
+    # ------------------------------------------------------------------------------- one value, or a sum
+    def _single(self, label: int) -> Box:
+        node, rows = self.nodes[label], self.rows.get(label)
+        told = [
+            f"{node.name} = {node.data!r}",
+            f"∇ {'not computed' if node.grad is None else repr(node.grad)}",
+            formula(self.values.graph, node),
+            node.site or "",
+        ]
+        return Box(
+            id="",
+            kind=self.values.kinds[label] if rows is None else Kind.SUM,
+            name=self.values.graph.shown(node),
+            named=node.named,
+            symbol=sign(node) if rows is None else "Σ",
+            data=node.data,
+            grad=node.grad,
+            tooltip="\n".join(filter(None, told)),
+            rows=tuple(self._row(each, f"t{index}") for index, each in enumerate(rows or ())),
+        )
+
+    def _is_sum(self, label: int) -> bool:
+        """Whether it has a row per term: a ``sum``, a ``dot``, an addition of what is folded or left out."""
+        rule, shown = self.nodes[label].rule, self.values.shown
+        if label in self.partition.made or rule is None or rule.name not in LINKS:
+            return False
+        left_out = any(each >= 0 and not shown[each] for each in self.values.rows[label])
+        return left_out or len(self.members[label]) > 1 or rule.name in {"sum", "dot"}
+
+    def _rows(self, label: int) -> list[list[Term]]:
+        """One row per term; but terms from one folded box share a row, and so do many literals.
+
+        Where there would be more than ``ROWS``, the last row stands for all that are left.
+        """
+        graph, where, found = self.values.graph, self.partition.label, [*_terms(self.partition, label)]
+        read = [
+            tuple(int(where[graph.args[graph.first[user] + place]]) for user, place, _ in term.edges)
+            for term in found
+        ]
+        several = {boxes for boxes in read if any(each in self.partition.made for each in boxes)}
+        crowd = sum(not term.edges for term in found) > _LITERALS
+        rows: dict[object, list[Term]] = {}
+        for index, (term, boxes) in enumerate(zip(found, read, strict=True)):
+            key: object = index
+            if boxes in several:
+                key = "folded" if len(several) > _MIXED else boxes
+            elif crowd and not boxes:
+                key = "literals"
+            rows.setdefault(key, []).append(term)
+        each = list(rows.values())
+        left = [term for row in each[ROWS - 1 :] for term in row]
+        return each if len(each) <= ROWS else [*each[: ROWS - 1], left]
+
+    def _row(self, held: list[Term], port: str) -> Row:
+        more = f" … ({len(held):,} terms)" if len(held) > 1 else ""
+        return Row(held[0].label + more, sum(term.data for term in held), port)
+
+    # ---------------------------------------------------------------------------------- several values
+    def _folded(self, label: int) -> Box:
+        made, members, kinds = self.partition[label], self.members[label], self.values.kinds
+        learned = [each for each in members if kinds[each] is Kind.PARAMETER]
+        told = learned or [each for each in members if kinds[each] is not Kind.OPERATION]
+        told = told or [each for each in members if each in self.read]
+        name, named = self._name(label)
+        across, shaped = _shaped([self.nodes[each] for each in told])
+        spark = self._spark(label)
+        return Box(
+            id="",
+            kind=Kind.FOLDED,
+            name=name,
+            named=named,
+            symbol=self._symbol(label),
+            tooltip=self._tooltip(label),
+            strip=() if spark else shaped or _strip([self.nodes[each].grad for each in told]),
+            across=across,
+            spark=spark,
+            parameters=len(learned),
+            times=made.times,
+            largest=self._largest(learned or members),
+            leaves=kinds[label] if made.how == "leaves" else None,
+        )
+
+    def _name(self, label: int) -> tuple[str, bool]:
+        """The name of a folded box, and whether it is one that the user gave."""
+        made, node = self.partition[label], self.nodes[label]
+        if made.name:
+            return f"{made.name}{self._number.get(label, '')}", made.how in {"group", "leaves"}
+        if node.named:
+            return _common_name([self.nodes[each] for each in self.members[label]]), True
+        return (self._formula(node) if made.how == "tree" else self._symbol(label)), False
+
+    def _formula(self, node: Node) -> str:
+        """What a box with a formula does last: ``tanh(Σ)``."""
+        links, where = self.values.are(LINKS), self.partition.label
+        below = [each.node.position for each in node.inputs if each.node]
+        inside = [each for each in below if where[each] == where[node.position]]
+        if links[node.position]:
+            return "Σ(…)"
+        return f"{sign(node)}({'Σ' if len(inside) == 1 and links[inside[0]] else '…'})"
+
+    def _symbol(self, label: int) -> str:
+        """The sign of the operation, if the values of the box are samples of one."""
+        made, node, members = self.partition[label], self.nodes[label], self.members[label]
+        if made.how != "alike" or node.rule is None:
+            return ""
+        if len(members) > made.times:
+            return "Σ"
+        signs = {sign(self.nodes[each]) for each in members}
+        return signs.pop() if len(signs) == 1 else symbol(node.rule)
+
+    def _numbered(self) -> dict[int, str]:
+        """Boxes of one group that was taken apart, as a sequence is, with a number from 1 up."""
+        found: dict[object, list[int]] = {}
+        for label in self.order:
+            made = self.partition[label]
+            if made.how in {"group", "rest"}:
+                found.setdefault(made.path or made.name, []).append(label)
+        several = (labels for labels in found.values() if len(labels) > 1)
+        return {label: f" ({at})" for labels in several for at, label in enumerate(labels, start=1)}
+
     def _spark(self, label: int) -> tuple[float | None, ...]:
         """Of a box of repeated steps the largest |∇| of each, or of each of ``STRIP`` runs of them."""
         members = np.array(self.members[label])
@@ -208,32 +263,6 @@ class Contents:
         """The largest gradient in magnitude, as a positive number; nan if there is one among them."""
         known = self.values.graph.known[members]
         return float(abs(self.values.graph.grad[members][known]).max()) if known.any() else None
-
-    def _symbol(self, label: int) -> str:
-        """The sign of the operation, if the values of the box are samples of one."""
-        made, node, members = self.partition[label], self.nodes[label], self.members[label]
-        if made.how != "alike" or node.rule is None:
-            return ""
-        if len(members) > made.times:
-            return "Σ"
-        # where no operand is a literal, it is that of the operation
-        ops, rows = self.values.graph.op[members].tolist(), self.values.rows
-        kinds = {(op, each * (min(rows[each]) < 0)): each for op, each in zip(ops, members, strict=True)}
-        signs = {sign(self.nodes[each]) for each in kinds.values()}
-        return signs.pop() if len(signs) == 1 else symbol(node.rule)
-
-    def _numbered(self) -> dict[int, int]:
-        """Boxes of one group that was taken apart, as a sequence is, with a number from 1 up."""
-        found: dict[tuple[str, ...], list[int]] = {}
-        for label in self.order:
-            if self.partition.is_group(label):
-                found.setdefault(self.partition[label].path, []).append(label)
-        return {
-            label: index
-            for labels in found.values()
-            if len(labels) > 1
-            for index, label in enumerate(labels, start=1)
-        }
 
     def _tooltip(self, label: int) -> str:
         made, members = self.partition[label], self.members[label]
@@ -249,18 +278,23 @@ class Contents:
         return "\n".join(filter(None, told))
 
 
-def _common_name(names: Iterable[str], last: str) -> str:
+def _cells(nodes: Iterable[Node]) -> dict[tuple[str, int, int], Node]:
+    """Those that are cells of arrays of two axes, by the name of the array, row and column."""
+    found = ((_CELL.fullmatch(node.name) if node.named else None, node) for node in nodes)
+    return {(cell[1], int(cell[2]), int(cell[3])): node for cell, node in found if cell}
+
+
+def _common_name(nodes: Sequence[Node]) -> str:
     """``K[:,0]`` for cells of a column, ``A`` for those of a whole array; else the last name without #2."""
-    own = _CELL.fullmatch(last)
-    cells = [
-        found.groups() for each in names if (found := _CELL.fullmatch(each)) and own and found[1] == own[1]
-    ]
-    if not own or len(cells) < 2:
+    cells, last = [*_cells(nodes)], nodes[-1].name
+    own = [each for each in cells if each[0] == cells[-1][0]]
+    if len(own) < 2 or not _CELL.fullmatch(last):
         return last.partition("#")[0]
-    rows, columns = ({cell[axis] for cell in cells} for axis in (1, 2))
+    array, row, column = own[-1]
+    rows, columns = {each[1] for each in own}, {each[2] for each in own}
     if len(rows) > 1 and len(columns) > 1:
-        return own[1]
-    return f"{own[1]}[{':' if len(rows) > 1 else own[2]},{':' if len(columns) > 1 else own[3]}]"
+        return array
+    return f"{array}[{':' if len(rows) > 1 else row},{':' if len(columns) > 1 else column}]"
 
 
 def _shaped(nodes: Sequence[Node]) -> tuple[int, tuple[float | None, ...]]:
@@ -268,24 +302,16 @@ def _shaped(nodes: Sequence[Node]) -> tuple[int, tuple[float | None, ...]]:
 
     Of a large array each square stands for a block, with the largest gradient in it.
     """
-    cells: dict[tuple[int, int], float | None] = {}
-    arrays = set()
-    for node in nodes:
-        found = _CELL.fullmatch(node.name) if node.named else None
-        if found is None:
-            return 0, ()
-        arrays.add(found[1])
-        cells[int(found[2]), int(found[3])] = node.grad
-    if len(arrays) != 1 or len(cells) != len(nodes):
-        return 0, ()
-    high, wide = (1 + max(cell[axis] for cell in cells) for axis in (0, 1))
-    if high * wide != len(cells):
+    cells = _cells(nodes)
+    high = 1 + max((row for _, row, _ in cells), default=0)
+    wide = 1 + max((column for _, _, column in cells), default=0)
+    if not len(cells) == len(nodes) == high * wide or len({cell[0] for cell in cells}) != 1:
         return 0, ()
     down, right = -(-high // _SIDE), -(-wide // _SIDE)
     blocks: dict[tuple[int, int], list[float | None]] = {}
-    for (row, column), gradient in sorted(cells.items(), key=lambda each: each[0]):
-        blocks.setdefault((row // down, column // right), []).append(gradient)
-    return -(-wide // right), tuple(_strongest(each) for each in blocks.values())
+    for (_, row, column), node in sorted(cells.items(), key=lambda each: each[0]):
+        blocks.setdefault((row // down, column // right), []).append(node.grad)
+    return -(-wide // right), tuple(map(_strongest, blocks.values()))
 
 
 def _strongest(run: Iterable[float | None]) -> float | None:
@@ -298,10 +324,7 @@ def _strip(gradients: Sequence[float | None]) -> tuple[float | None, ...]:
     if len(gradients) <= STRIP:
         return tuple(gradients)
     bounds = [len(gradients) * each // STRIP for each in range(STRIP + 1)]
-    strip: list[float | None] = []
-    for start, stop in pairwise(bounds):
-        strip.append(_strongest(gradients[start:stop]))
-    return tuple(strip)
+    return tuple(_strongest(gradients[start:stop]) for start, stop in pairwise(bounds))
 
 
 # -------------------------------------------------------------------------------------------- frames
@@ -310,61 +333,31 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
 
     A parameter, or a constant without a name, stands in the innermost frame that holds all its readers.
     """
-    partition, nodes = contents.partition, contents.nodes
+    partition = contents.partition
     paths: dict[int, GroupPath] = {}
     for label in contents.order:
         made = partition[label]
         if made.how == "group":
             paths[label] = tuple((name, -1) for name in made.path[:-1])
         elif not made.how and not partition.is_leaf(label):
-            paths[label] = nodes[label].group
+            paths[label] = contents.nodes[label].group
     for label, readers in partition.readers.items():
-        if belongs_to_reader(contents.values, label):
-            paths[label] = _common([paths.get(each, ()) for each in readers])
-    ids: dict[GroupPath, str] = {}
-    calls: dict[tuple[str, ...], int] = {}
-    for label in contents.order:
-        path = paths.get(label, ())
-        for depth in range(1, len(path) + 1):
-            if path[:depth] not in ids:
-                ids[path[:depth]] = f"c{len(ids)}"
-                names = tuple(name for name, _ in path[:depth])
-                calls[names] = calls.get(names, 0) + 1
-    found = [
-        Cluster(each, _label(path, calls[tuple(name for name, _ in path)]), ids.get(path[:-1], ""))
-        for path, each in ids.items()
-    ]
-    return found, {
-        label: tuple(ids[path[:depth]] for depth in range(1, len(path) + 1))
-        for label, path in paths.items()
-        if path
-    }
-
-
-def _label(path: GroupPath, calls: int) -> str:
-    name, call = path[-1]
-    return f"{name} ({call + 1})" if calls > 1 and call >= 0 else name
-
-
-def _common(paths: list[GroupPath]) -> GroupPath:
-    """The longest beginning of all paths."""
-    low, high = min(paths), max(paths)
-    same = 0
-    while same < min(len(low), len(high)) and low[same] == high[same]:
-        same += 1
-    return low[:same]
+        if contents.values.is_part(label):
+            beside = zip(*(paths.get(each, ()) for each in readers), strict=False)
+            paths[label] = tuple(each[0] for each in takewhile(lambda each: len({*each}) == 1, beside))
+    within = {label: [path[: at + 1] for at in range(len(path))] for label, path in paths.items() if path}
+    framed = dict.fromkeys(path for label in contents.order for path in within.get(label, ()))
+    ids = {path: f"c{at}" for at, path in enumerate(framed)}
+    calls = Counter(tuple(name for name, _ in path) for path in ids)
+    frames = []
+    for path, id_ in ids.items():
+        (name, call), several = path[-1], calls[tuple(name for name, _ in path)] > 1
+        shown = f"{name} ({call + 1})" if several and call >= 0 else name
+        frames.append(Cluster(id_, shown, ids.get(path[:-1], "")))
+    return frames, {label: tuple(ids[path] for path in around) for label, around in within.items()}
 
 
 # --------------------------------------------------------------------------------------------- edges
-class _End(NamedTuple):
-    """Where an edge ends in a sum, and ∂sum/∂operand."""
-
-    port: str
-    local: float | None
-    #: Whether its row stands for several terms.
-    shared: bool
-
-
 def edges(contents: Contents) -> list[Edge]:
     """All edges between different boxes, in the order of their users and places.
 
@@ -372,7 +365,6 @@ def edges(contents: Contents) -> list[Edge]:
     is folded, or a row holds several terms, those between the same two ends are one with their count.
     """
     values, label, graph = contents.values, contents.partition.label, contents.values.graph
-    ends, size = _ends(contents), len(label)
     across = np.flatnonzero(label[values.operand] != label[values.user])
     user, place, operand = values.user[across], values.place[across], values.operand[across]
     source, target = label[operand], label[user]
@@ -380,37 +372,38 @@ def edges(contents: Contents) -> list[Edge]:
     flows = graph.known[user] & graph.needs[operand]
     with np.errstate(all="ignore"):
         amounts = np.where(flows, graph.grad[user] * local, np.nan)
-    folded, ported = np.zeros((2, size), dtype=bool)
-    folded[[each for each in contents.order if contents.is_folded(each)]] = True
-    ported[list(contents.rows)] = True
-    # edges with one key are one; those between two values have keys of their own
-    key = np.arange(len(across)) + size * size
-    many = (folded[source] | folded[target]) & ~ported[target]
-    key[many] = source[many] * size + target[many]
-    end_of: dict[int, _End] = {}
-    known: dict[tuple[int, int, str], int] = {}
+    folded, ported = np.zeros((2, len(label)), dtype=bool)
+    folded[contents.folded], ported[[*contents.rows]] = True, True
+    many = folded[source] | folded[target]
+    row, passed = np.full(len(across), -1), local.copy()
+    ends = {
+        (user_, place_): (at, passed_, len(held) > 1)
+        for rows in contents.rows.values()
+        for at, held in enumerate(rows)
+        for term in held
+        for user_, place_, passed_ in term.edges
+    }
     for at in np.flatnonzero(ported[target]).tolist():
-        end = end_of[at] = ends[int(user[at]), int(place[at])]
-        if folded[source[at]] or end.shared:
-            key[at] = key[known.setdefault((int(source[at]), int(target[at]), end.port), at)]
+        row[at], passed[at], shared = ends[int(user[at]), int(place[at])]
+        many[at] |= shared
+    # edges with one key are one; those between two values have keys of their own
+    key = np.where(many, ((source * len(label)) + target) * (ROWS + 1) + row + 1, -1 - np.arange(len(across)))
     found = []
     for run in sorted(_runs(key), key=lambda run: int(run[0])):
-        at, count = int(run[0]), len(run)
-        end = end_of.get(at) or _End("", float(local[at]), shared=False)
+        at, one = int(run[0]), len(run) == 1
         paid = run[flows[run]]
         sizes = np.where(np.isnan(amounts[paid]), np.inf, np.abs(amounts[paid]))
         most = float(amounts[paid[sizes.argmax()]]) if len(paid) else None
-        one = count == 1
         found.append(
             Edge(
                 id=f"e{user[at]}_{place[at]}",
                 source=contents.id[int(source[at])],
                 target=contents.id[int(target[at])],
-                port=end.port,
-                local=end.local if one else None,
+                port=f"t{row[at]}" if row[at] >= 0 else "",
+                local=float(passed[at]) if one else None,
                 contribution=most,
                 alarm=_alarm(graph, int(user[at]), float(local[at]), most) if one else "",
-                count=count,
+                count=len(run),
             )
         )
     return found
@@ -419,27 +412,13 @@ def edges(contents: Contents) -> list[Edge]:
 def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:
     """How a contribution becomes nan where the upstream gradient is not, or inf where that is finite."""
     upstream = float(graph.grad[user])
-    if (
-        paid is None
-        or math.isfinite(paid)
-        or math.isnan(upstream)
-        or (math.isinf(upstream) and math.isinf(paid))
-    ):
+    passes_on = math.isnan(upstream) or (math.isinf(upstream) and paid is not None and math.isinf(paid))
+    if paid is None or math.isfinite(paid) or passes_on:
         return ""
-    return f"{number(upstream)} × {number(float(local))} = {number(paid)}"
+    return f"{number(upstream)} × {number(local)} = {number(paid)}"
 
 
 def _runs(keys: Ints) -> list[Ints]:
     """The places of each key among ``keys``, ascending."""
     order = np.argsort(keys, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1) if len(order) else []
-
-
-def _ends(contents: Contents) -> dict[tuple[int, int], _End]:
-    return {
-        (user, place): _End(f"t{index}", local, len(held) > 1)
-        for rows in contents.rows.values()
-        for index, held in enumerate(rows)
-        for term in held
-        for user, place, local in term.edges
-    }

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, Value
+from microbp.collector import collector_at_rest
 from viz import dot, svg
 from viz.callers import caller_scope, not_drawn
 from viz.engines import render
 from viz.exercise import sheet
 from viz.focus import View
 from viz.fold import pictures
-from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size, without_collector
+from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size
 from viz.picture import Picture
 from viz.rendered import Rendered
 from viz.styles import Style
@@ -85,26 +86,24 @@ def draw(
     """
     style = Style(rankdir, dark, edges, digits, legend).checked()
     if isinstance(root, Picture):
-        return Drawing(
-            root if title is None else root._replace(title=title), style, engine=engine, format=format
-        )
-    if isinstance(root, Value | Graph):
-        if isinstance(root, Value):
-            root = Graph(root, caller_scope() if names is None else names)
-        blanks = sheet(root, hide, answers=answers, digits=digits)
-        view = View(parameters, between, around, hops, share, unfold, findings)
-        found = pictures(root, fold, max_nodes, view, blanks.hidden if blanks else ())
-        if blanks:
-            found = map(blanks.of, found)
-        if title is not None:
-            found = (each._replace(title=title) for each in found)
-        with without_collector():
-            if fold != "auto":
-                return Drawing(next(found), style, engine=engine, format=format)
-            levels = Levels(found, style, engine)
-            drawn, laid_out = levels.legible(target)
-        return Drawing(drawn, style, engine=engine, format=format, laid_out=laid_out, levels=levels)
-    raise not_drawn("draw", "a Value or a Graph", root)
+        shown = root if title is None else root._replace(title=title)
+        return Drawing(shown, style, engine=engine, format=format)
+    if not isinstance(root, Value | Graph):
+        raise not_drawn("draw", "a Value or a Graph", root)
+    graph = Graph(root, caller_scope() if names is None else names) if isinstance(root, Value) else root
+    blanks = sheet(graph, hide, answers=answers, digits=digits)
+    view = View(parameters, between, around, hops, share, unfold, findings)
+    found = pictures(graph, fold, max_nodes, view, blanks.hidden if blanks else ())
+    if blanks:
+        found = map(blanks.of, found)
+    if title is not None:
+        found = (each._replace(title=title) for each in found)
+    with collector_at_rest():
+        if fold != "auto":
+            return Drawing(next(found), style, engine=engine, format=format)
+        levels = Levels(found, style, engine)
+        drawn, laid_out = levels.legible(target)
+    return Drawing(drawn, style, engine=engine, format=format, laid_out=laid_out, levels=levels)
 
 
 class Drawing(Rendered):
@@ -178,8 +177,8 @@ class Drawing(Rendered):
         return f'<div class="microbp-drawing">{self.svg}</div>'
 
     def _svg(self) -> str:
-        made_by, title = self._made_by, self.picture.title or repr(self)
-        return svg.finished(self._laid_out or render(self.dot, "svg", self._engine), title, made_by)
+        laid_out = self._laid_out or render(self.dot, "svg", self._engine)
+        return svg.finished(laid_out, self.picture.title or repr(self), self._made_by)
 
     def __repr__(self) -> str:
         picture = self.picture

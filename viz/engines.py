@@ -15,15 +15,7 @@ from importlib.util import find_spec
 from microbp import MicrobpError
 from microbp.safe import quoted
 
-__all__ = [
-    "ENGINES",
-    "FORMATS",
-    "EngineFailed",
-    "NoEngine",
-    "engine_name",
-    "render",
-]
-
+__all__ = ["ENGINES", "FORMATS", "EngineFailed", "NoEngine", "engine_name", "render"]
 
 ENGINES = ("auto", "dot", "pygraphviz")
 FORMATS = ("svg", "png", "pdf", "json", "json0", "plain")
@@ -65,7 +57,18 @@ def engine_name(engine: str = "auto") -> str:
 
     Raises as :func:`render` does.
     """
-    return _version(_chosen(engine))
+    if _chosen(engine) == "dot":
+        return f"dot {_dot_version()}"
+    from importlib.metadata import version
+
+    return f"pygraphviz {version('pygraphviz')}"
+
+
+@lru_cache
+def _dot_version() -> str:
+    import graphviz  # type: ignore[import-untyped]
+
+    return ".".join(map(str, graphviz.version()))
 
 
 def _chosen(engine: str) -> str:
@@ -92,17 +95,6 @@ def _installed(engine: str) -> bool:
         return find_spec("graphviz" if engine == "dot" else "pygraphviz") is not None
     except ValueError:  # something without a spec stands in its place in sys.modules
         return False
-
-
-@lru_cache
-def _version(engine: str) -> str:
-    if engine == "dot":
-        import graphviz  # type: ignore[import-untyped]
-
-        return "dot " + ".".join(map(str, graphviz.version()))
-    from importlib.metadata import version
-
-    return f"pygraphviz {version('pygraphviz')}"
 
 
 def _by_dot(dot: str, format: str) -> bytes:  # noqa: A002

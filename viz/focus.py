@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from microbp import Diagnosis, Finding, Graph, Node, Value
@@ -63,46 +63,38 @@ def node_of(graph: Graph, which: str | Value) -> Node:
             raise ValueError(str(error.args[0])) from None
     if not isinstance(which, str):
         raise TypeError(f"a value is given by its name or as a Value, not as {quoted(which)}")
-    names = {node.name: node for node in graph.nodes}
-    if which in names:
-        return names[which]
+    if which in graph.names:
+        return graph.nodes[graph.names.index(which)]
     given = [node.name for node in graph.nodes if node.named]
     near = difflib.get_close_matches(which, given, 3, 0.5)
-    if near:
-        hint = f"; near it are {', '.join(map(shown, near))}"
-    elif given:
-        more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
-        hint = f"; its names are {', '.join(map(shown, given[:12]))}{more}"
-    else:
-        hint = "; none of its values was given a name"
-    raise ValueError(f"no value named {shown(repr(which))} in the graph of {shown(graph.root.name)}{hint}")
+    more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
+    hint = f"its names are {', '.join(map(shown, given[:12]))}{more}"
+    if near or not given:
+        hint = f"near it are {', '.join(map(shown, near))}" if near else "none of its values was given a name"
+    raise ValueError(f"no value named {shown(repr(which))} in the graph of {shown(graph.root.name)}; {hint}")
+
+
+def _operands(node: Node) -> list[int]:
+    return [each for each in node.operands if type(each) is int]
 
 
 def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[int], str]:
     if not isinstance(ends, tuple | list) or len(ends) != 2:
         raise ValueError(f"between takes two values, as in between=('w', 'loss'), not {quoted(ends)}")
     low, high = sorted((node_of(graph, each) for each in ends), key=lambda node: node.position)
-    above = {low.position}
+    above, below = {low.position}, {high.position}
     for node in graph.nodes[low.position + 1 : high.position + 1]:
-        if any(each in above for each in node.operands if type(each) is int):
+        if not above.isdisjoint(_operands(node)):
             above.add(node.position)
     if high.position not in above:
         raise ValueError(
             f"{low.name} and {high.name} are not connected: neither was computed from the other. "
             f"Try between=({quoted(low.name)}, {quoted(graph.root.name)})"
         )
-    return above & _below(graph, high), f"between {low.name} and {high.name}"
-
-
-def _below(graph: Graph, node: Node) -> set[int]:
-    """What a value was computed from, and itself."""
-    found, pending = {node.position}, [node]
-    while pending:
-        for each in pending.pop().operands:
-            if type(each) is int and each not in found:
-                found.add(each)
-                pending.append(graph.nodes[each])
-    return found
+    for position in range(high.position, low.position, -1):
+        if position in below:
+            below.update(_operands(graph.nodes[position]))
+    return above & below, f"between {low.name} and {high.name}"
 
 
 def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
@@ -113,7 +105,7 @@ def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]
     found = ring = {node.position}
     for _ in range(hops):
         beside = {user for each in ring for user, _ in uses[each]}
-        beside |= {each for place in ring for each in graph.nodes[place].operands if type(each) is int}
+        beside |= {each for place in ring for each in _operands(graph.nodes[place])}
         ring = beside - found
         found = found | ring
     return found, f"within {hops} {'hop' if hops == 1 else 'hops'} of {node.name}"
@@ -136,12 +128,9 @@ def _share(graph: Graph, kinds: Sequence[Kind], share: float) -> tuple[set[int],
     if not whole:
         raise ValueError(f"no gradient flows from {root} to the {what}: on each path a local derivative is 0")
     sizes = sorted({each.flow for each in flows}, reverse=True) or [0.0]  # a leaf has no edges
-
-    def enough(least: float) -> bool:
-        return _carried(graph, flows, goal, least)[0] >= share * whole * (1.0 - 1e-9)
-
-    least = sizes[bisect_left(sizes, True, key=enough)]
-    carried, shown = _carried(graph, flows, goal, least)
+    enough = share * whole * (1.0 - 1e-9)
+    at = bisect_left(sizes, True, key=lambda least: _carried(graph, flows, goal, least)[0] >= enough)
+    carried, shown = _carried(graph, flows, goal, sizes[at])
     percent = f"{100.0 * carried / whole:.0f} %"
     return shown, f"on paths that carry {percent} of the gradient from {root} to the {what}"
 
@@ -155,44 +144,35 @@ class _Flow(NamedTuple):
     part: float
 
 
-def _flows(graph: Graph, goal: Container[int]) -> list[_Flow]:
+def _flows(graph: Graph, goal: set[int]) -> list[_Flow]:
     """Each edge with some flow, users from the root downwards; one unit leaves the root."""
     # The logarithm of the weight of all paths from a value to the goal: products of many derivatives
-    # would soon be 0 or infinite.
+    # would soon be 0 or infinite. What is nan or infinite draws all of the flow: one looks for it.
     weight = [0.0 if position in goal else -math.inf for position in range(len(graph))]
     through: list[list[tuple[int, float]]] = []
     for node in graph.nodes:
-        edges = []
-        for each, local in zip(node.operands, node.local_derivatives, strict=True):
-            if type(each) is int and local and graph.nodes[each].requires_grad and weight[each] > -math.inf:
-                edges.append((each, weight[each] + _logarithm(local)))
+        edges = [
+            (each, weight[each] + (math.log(abs(local)) if math.isfinite(local) else 1e6))
+            for each, local in zip(node.operands, node.local_derivatives, strict=True)
+            if type(each) is int and local and graph.needs[each] and weight[each] > -math.inf
+        ]
         if edges:
             most = max(size for _, size in edges)
             weight[node.position] = most + math.log(math.fsum(math.exp(size - most) for _, size in edges))
         through.append(edges)
-    inflow = [0.0] * len(graph)
-    inflow[-1] = 1.0
+    inflow = [0.0] * (len(graph) - 1) + [1.0]
     flows = []
-    for node in reversed(graph.nodes):
-        arrived = inflow[node.position]
-        for each, size in through[node.position] if arrived else ():
-            part = math.exp(size - weight[node.position])
-            inflow[each] += arrived * part
-            flows.append(_Flow(node.position, each, arrived * part, part))
+    for user in range(len(graph) - 1, -1, -1):
+        for each, size in through[user] if inflow[user] else ():
+            part = math.exp(size - weight[user])
+            inflow[each] += inflow[user] * part
+            flows.append(_Flow(user, each, inflow[user] * part, part))
     return flows
 
 
-def _logarithm(local: float) -> float:
-    """Log |local|; what is nan or infinite draws all of the flow, for it is what one looks for."""
-    return math.log(abs(local)) if math.isfinite(local) else 1e6
-
-
-def _carried(
-    graph: Graph, flows: Sequence[_Flow], goal: Iterable[int], least: float
-) -> tuple[float, set[int]]:
+def _carried(graph: Graph, flows: list[_Flow], goal: set[int], least: float) -> tuple[float, set[int]]:
     """What arrives at ``goal`` through the edges with a flow of ``least`` or more, and the values there."""
-    arrived = [0.0] * len(graph)
-    arrived[-1] = 1.0
+    arrived = [0.0] * (len(graph) - 1) + [1.0]
     kept = []
     for each in flows:
         if each.flow >= least and arrived[each.user]:

@@ -93,40 +93,34 @@ def pictures(
     found = _by_position(graph, view.findings)
     opened = [view.unfold] if isinstance(view.unfold, str) else [*view.unfold]
 
-    def drawn(partition: Partition, phrase: str) -> Picture:
-        if opened:
-            partition = unfolded(partition, opened)
-        return _picture(opened_at(partition, alone) if alone else partition, phrase, told, fold, found)
+    def small(partition: Partition) -> bool:
+        """At most so many boxes, and no mesh of edges, and none that cross too many rows of boxes.
 
-    if fold != "auto":
-        yield drawn(*folded(values, fold))
-        return
-    for partition, phrase in ladder(values):
-        if _is_small(partition, max_nodes) or len(partition) <= FEWEST:
-            yield drawn(partition, phrase)
+        The neurons of two layers of sixteen are a mesh, in which no edge can be followed; and so is a value
+        that each of sixty steps reads with the result of the last.
+        """
+        return len(partition) <= FEWEST or (
+            len(partition) <= max_nodes
+            and len(partition.arcs[0]) <= 6 * len(partition)
+            and reach(partition.order, partition.operands) <= min(30 * max_nodes, MOST)
+        )
 
-
-def _is_small(partition: Partition, most: int) -> bool:
-    """At most so many boxes, and no mesh of edges, and none that cross too many rows of boxes.
-
-    The neurons of two layers of sixteen are a mesh, in which no edge can be followed; and so is a value
-    that each of sixty steps reads with the result of the last.
-    """
-    return (
-        len(partition) <= most
-        and len(partition.arcs[0]) <= 6 * len(partition)
-        and reach(partition.order, partition.operands) <= min(30 * most, MOST)
-    )
+    for partition, phrase in ladder(values) if fold == "auto" else [folded(values, fold)]:
+        if fold != "auto" or small(partition):
+            shut = unfolded(partition, opened) if opened else partition
+            shut = opened_at(shut, alone) if alone else shut
+            note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase))))
+            yield _picture(shut, note, fold, found)
 
 
 def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[int, list[str]]:
     """What was found, in a few words, at the value where it began, else at the parameters it concerns."""
-    told: dict[int, list[str]] = {}
-    places = {name: position for position, name in enumerate(graph.names)}
     listed = findings.findings if isinstance(findings, Diagnosis) else findings
     listed = tuple(listed) if isinstance(listed, Iterable) else (listed,)
     if not all(isinstance(each, Finding) for each in listed):
         raise TypeError(f"findings are what diagnose() returns, or Findings of it, not {quoted(findings)}")
+    told: dict[int, list[str]] = {}
+    places = {name: position for position, name in enumerate(graph.names)} if listed else {}
     for each in listed:
         where = [each.position] if each.position is not None else map(places.get, each.parameters)
         for position in where:
@@ -135,14 +129,12 @@ def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[
     return told
 
 
-def _picture(
-    partition: Partition, phrase: str, told: str, fold: str, findings: dict[int, list[str]]
-) -> Picture:
+def _picture(partition: Partition, note: str, fold: str, findings: dict[int, list[str]]) -> Picture:
     values = partition.values
+    would_be = f"{len(values):,} values with fold={quoted(fold)} would be"
     if len(partition) > LIMIT:
         raise ValueError(
-            f"{len(values):,} values with fold={quoted(fold)} would be {len(partition):,} boxes, and no one "
-            f"can read more than {LIMIT:,}. {_CURES}"
+            f"{would_be} {len(partition):,} boxes, and no one can read more than {LIMIT:,}. {_CURES}"
         )
     contents = Contents(partition, findings)
     frames, within = clusters(contents)
@@ -151,36 +143,30 @@ def _picture(
         edges=tuple(edges(contents)),
         clusters=tuple(frames),
         title=values.graph.root.name,
-        note="; ".join(filter(None, (_left_out(values, told), _folded(partition, phrase)))),
+        note=note,
         values=len(values),
         total=len(values.graph),
         box_of=tuple(map(contents.id.get, partition.label.tolist(), repeat(""))),
     )
     if (crossed := drawn.reach()) > MOST:
         raise ValueError(
-            f"{len(values):,} values with fold={quoted(fold)} would be {len(drawn.edges):,} edges between "
-            f"{len(partition):,} boxes, which cross {crossed:,} rows together, and more than {MOST:,} take "
-            f"an engine minutes. {_CURES}"
+            f"{would_be} {len(drawn.edges):,} edges between {len(partition):,} boxes, which cross "
+            f"{crossed:,} rows together, and more than {MOST:,} take an engine minutes. {_CURES}"
         )
     return drawn
 
 
 def _left_out(values: Values, told: str) -> str:
-    if not told:
-        return ""
-    shown, total = len(values), len(values.nodes)
-    edges = "1 edge" if values.cut == 1 else f"{values.cut:,} edges"
+    edges = f"{values.cut:,} edge{'s' * (values.cut != 1)}"
     cut = f", {edges} to the others left out" if values.cut else ""
-    return f"{shown:,} of {total:,} values shown: {told}{cut}"
+    return f"{len(values):,} of {len(values.nodes):,} values shown: {told}{cut}" if told else ""
 
 
 def _folded(partition: Partition, phrase: str) -> str:
-    if len(partition) == len(partition.values):
-        return ""
-    few = "1 box" if len(partition) == 1 else f"{len(partition):,} boxes"
-    made = [partition[label] for label in partition.labels]
-    samples = max((each.times for each in made if not each.steps), default=1)
+    made = partition.made.values()
+    alike = max((each.times for each in made if not each.steps), default=1)
     steps = max((each.steps for each in made), default=1)
-    alike = f", × {samples:,} alike" if samples > 1 else ""
-    alike += f", {steps:,} steps" if steps > 1 else ""
-    return f"{len(partition.values):,} values folded into {few}: {phrase}{alike}"
+    few = f"{len(partition):,} box{'es' * (len(partition) != 1)}: {phrase}"
+    few += (f", × {alike:,} alike" if alike > 1 else "") + (f", {steps:,} steps" if steps > 1 else "")
+    count = len(partition.values)
+    return f"{count:,} values folded into {few}" if len(partition) < count else ""

@@ -11,34 +11,22 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from functools import cached_property, partial, reduce
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from microbp import Graph, Node
+from microbp import Graph
 from microbp.safe import quoted
-from viz.kinds import literal, short, stem
+from viz.kinds import stem
 from viz.picture import Kind
 
 __all__ = [
-    "FEWEST",
-    "LEVELS",
-    "GroupPath",
-    "Ints",
-    "Made",
-    "Partition",
-    "Term",
-    "Values",
-    "folded",
-    "is_link",
-    "is_sum",
-    "ladder",
-    "opened_at",
-    "terms",
-]
+    "FEWEST", "LEVELS", "LINKS", "GroupPath", "Ints", "Made", "Partition", "Values", "folded", "ladder",
+    "opened_at", "unfolded",
+]  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
 #: From the outermost group: its name, and the number of the call.
@@ -50,13 +38,10 @@ Cut = Callable[[GroupPath], GroupPath]
 LEVELS = {"none": "", "sigma": "each sum in one box", "neuron": "by neuron", "layer": "by layer"}
 #: So many boxes can be needed in the end: the root, inputs, constants, its parameters, all else.
 FEWEST = 5
+#: The operations that add their operands, or products of them.
+LINKS = frozenset({"add", "sub", "sum", "dot"})
 
-_LINKS = frozenset({"add", "sub", "sum", "dot"})
 _WORDS = {Kind.PARAMETER: "parameters", Kind.INPUT: "inputs", Kind.CONSTANT: "constants"}
-#: A loop is a body that is repeated so often at least.
-_TURNS = 4
-#: So many values are not compared one by one where they are found to be the steps of a loop.
-_HUGE = 100_000
 
 
 # ------------------------------------------------------------------------------------ what is folded
@@ -68,20 +53,14 @@ class Values:
         self.nodes = graph.nodes
         self.kinds = kinds
         #: By position whether the value is in the picture.
-        self.shown = np.ones(len(graph), dtype=bool)
-        if shown is not None:
-            self.shown[:] = False
-            self.shown[list(shown)] = True
+        self.shown = np.full(len(graph), shown is None)
+        self.shown[[*(shown or ())]] = True
         #: By position whether the value was computed rather than given.
         self.computed = graph.op >= 0
         user = np.repeat(np.arange(len(graph)), np.diff(graph.first))
         place = np.arange(len(user)) - graph.first[user]
         edge = graph.args >= 0
         user, place, operand = user[edge], place[edge], graph.args[edge]
-        #: How often each value is read, and by which value last; -1 where by none.
-        self.reads: Ints = np.bincount(operand, minlength=len(graph)).astype(np.int64)
-        self.reader: Ints = np.full(len(graph), -1, dtype=np.int64)
-        self.reader[operand] = user
         both = self.shown[user] & self.shown[operand]
         #: The edges between values that are shown, in the order of their users and places.
         self.user, self.place, self.operand = user[both], place[both], operand[both]
@@ -92,13 +71,14 @@ class Values:
         """How many values are shown."""
         return int(self.shown.sum())
 
-    def is_leaf(self, position: int) -> bool:
-        """Whether a value was given rather than computed."""
-        return not self.computed[position]
-
     def are(self, names: Collection[str]) -> npt.NDArray[np.bool_]:
         """By position whether the value was computed by an operation of one of these names."""
         return np.array([*(rule.name in names for rule in self.graph.rules), False])[self.graph.op]
+
+    def is_part(self, leaf: int) -> bool:
+        """Whether a leaf is a part of what reads it: a parameter, or a constant that bears no name."""
+        kind = self.kinds[leaf]
+        return kind is Kind.PARAMETER or (kind is Kind.CONSTANT and not self.nodes[leaf].named)
 
     @cached_property
     def rows(self) -> list[list[int]]:
@@ -119,7 +99,7 @@ class Values:
 class Made(NamedTuple):
     """How a box of several values came about; a box of none is one value, or a sum."""
 
-    #: group, alike, tree, leaves, loop or depth.
+    #: group, alike, tree, leaves, loop or rest.
     how: str
     name: str = ""
     #: How many alike lie on top of each other.
@@ -130,14 +110,12 @@ class Made(NamedTuple):
     steps: int = 0
 
 
-_SINGLE = Made("")
-
-
 class Partition:
     """For each value the label of its box (-1: not shown), and how the boxes came about.
 
     A box bears the position of the last of its values as its label. ``classes`` may use any numbers from
-    0 up; ``made`` goes by them.
+    0 up; ``made`` goes by them. ``finer`` is a partition of which this one is made, if there is one: it
+    has far fewer edges than there are values.
     """
 
     def __init__(
@@ -145,28 +123,20 @@ class Partition:
         values: Values,
         classes: Ints,
         made: Mapping[int, Made] | None = None,
-        *,
-        rows: bool = True,
         finer: Partition | None = None,
     ) -> None:
         self.values = values
-        #: One of which this one is made, if there is one: it has far fewer edges than there are values.
         self._finer = finer
         #: For each value in which step of its loop, or of its sequence, it was computed; -1 in none.
         self.turn: Ints = finer.turn if finer else np.full(len(classes), -1, dtype=np.int64)
-        #: Whether additions are drawn with a row per term.
-        self.rows = rows
         # Of the reversed array, the first of each class is the last.
         found, first = np.unique(classes[::-1], return_index=True)
         last = len(classes) - 1 - first
         self.label: Ints = np.where(classes < 0, -1, last[np.searchsorted(found, classes)])
         #: The labels of all boxes, ascending.
         self.labels: list[int] = np.sort(last[found >= 0]).tolist()
-        self.made: dict[int, Made] = {}
-        if made:
-            for each, label in zip(found.tolist(), last.tolist(), strict=True):
-                if each in made:
-                    self.made[label] = made[each]
+        label_of = zip(found.tolist(), last.tolist(), strict=True) if made else ()
+        self.made: dict[int, Made] = {label: made[each] for each, label in label_of if made and each in made}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -174,13 +144,9 @@ class Partition:
     def __getitem__(self, label: int) -> Made:
         return self.made.get(label, _SINGLE)
 
-    def is_group(self, label: int) -> bool:
-        """Whether it is the box of a group, or of a step of one."""
-        return self[label].how == "group"
-
     def is_leaf(self, label: int) -> bool:
         """Whether it is a box of leaves; a box that holds anything else ends with something else."""
-        return self.values.is_leaf(label)
+        return not self.values.computed[label]
 
     @cached_property
     def arcs(self) -> tuple[Ints, Ints]:
@@ -218,6 +184,14 @@ class Partition:
         backward = _sorted(self.labels, self.readers, self.operands)
         return {*self.labels}.difference(self.order, backward)
 
+    def depths(self, counts: Callable[[int, int], int]) -> dict[int, int]:
+        """Of each box the most that a path to it counts; ``counts`` says how much an edge does."""
+        depth: dict[int, int] = {}
+        for label in self.order:
+            below = self.operands.get(label, ())
+            depth[label] = max((depth[each] + counts(each, label) for each in below), default=0)
+        return depth
+
     def members(self, labels: Collection[int]) -> dict[int, list[int]]:
         """The positions of the values in each of these boxes, ascending."""
         found: dict[int, list[int]] = {label: [] for label in labels}
@@ -225,6 +199,9 @@ class Partition:
         for position, label in zip(inside.tolist(), self.label[inside].tolist(), strict=True):
             found[label].append(position)
         return found
+
+
+_SINGLE = Made("")
 
 
 def _distinct(ones: Ints, others: Ints, size: int) -> tuple[Ints, Ints]:
@@ -273,15 +250,16 @@ def merge(
     for label in partition.labels:
         if label in key:
             held.setdefault(key[label], []).append(label)
-    several = {each: labels for each, labels in held.items() if len(labels) > 1}
-    if not several:
-        return partition
+    become: dict[int, Made] = {}
     where = np.arange(len(partition.label), dtype=np.int64)
-    for labels in several.values():
-        where[labels] = labels[-1]
-    become = {labels[-1]: tell(each, labels) for each, labels in several.items()}
+    for each, labels in held.items():
+        if len(labels) > 1:
+            where[labels] = labels[-1]
+            become[labels[-1]] = tell(each, labels)
+    if not become:
+        return partition
     classes = np.where(partition.label < 0, -1, where[partition.label])
-    coarse = Partition(partition.values, classes, {**partition.made, **become}, finer=partition)
+    coarse = Partition(partition.values, classes, {**partition.made, **become}, partition)
     return acyclic(coarse, partition, apart=apart)
 
 
@@ -314,40 +292,34 @@ def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Parti
         core |= {*box[sources[box[sources] == box[targets]]].tolist()}
     if not core:
         return coarse
-    depth: dict[int, int] = {}
-    for label in fine.order:
-        if int(box[label]) in core:
-            below = [(each, depth[each]) for each in fine.operands.get(label, ()) if each in depth]
-            depth[label] = max((deep + (apart or box[each] != box[label]) for each, deep in below), default=0)
+    inside = {label for label in fine.labels if int(box[label]) in core}
+    depth = fine.depths(
+        lambda low, high: low in inside and high in inside and (apart or box[low] != box[high])
+    )
     size = len(box)
     deep = np.zeros(size, dtype=np.int64)
-    deep[list(depth)] = list(depth.values())
-    classes = np.where(box < 0, -1, box * size + deep[fine.label])
-    pieces = {int(box[label]) * size + each: coarse[int(box[label])] for label, each in depth.items()}
+    deep[[*inside]] = [depth[label] for label in inside]
+    pieces = {int(box[label]) * size + depth[label]: coarse[int(box[label])] for label in inside}
     others = {label * size: each for label, each in coarse.made.items() if label not in core}
-    split = Partition(coarse.values, classes, {**others, **pieces}, finer=fine)
+    split = Partition(
+        coarse.values, np.where(box < 0, -1, box * size + deep[fine.label]), {**others, **pieces}, fine
+    )
     split.turn = coarse.turn
-    for label, held in split.members([each for each in split.made if box[each] in core]).items():
-        if len(held) == 1 and not split.is_group(label):
+    return _told(split)
+
+
+def _told(split: Partition) -> Partition:
+    """Of a box that was taken apart what is left as a single value is made of nothing."""
+    for label, held in split.members([*split.made]).items():
+        if len(held) == 1 and split[label].how != "group":
             del split.made[label]
     return split
 
 
-# ---------------------------------------------------------------------------------------------- sums
-class Term(NamedTuple):
-    """One term of a sum."""
-
-    #: ``w1·i1``, ``b1``, ``−t``.
-    label: str
-    #: What it adds.
-    data: float
-    #: The edges that end at it: (position of the user, place among its operands, ∂sum/∂operand).
-    edges: tuple[tuple[int, int, float | None], ...]
-
-
+# ------------------------------------------------------------------------------------ sums, and what is alike
 def single(values: Values) -> Partition:
     """Each value by itself."""
-    return Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1), rows=False)
+    return Partition(values, np.where(values.shown, np.arange(len(values.nodes)), -1))
 
 
 def sums(values: Values) -> Partition:
@@ -365,88 +337,26 @@ def sums(values: Values) -> Partition:
     [0, 1, 4, 3, 4]
     """
     graph, shown = values.graph, values.shown
-    classes: Ints = np.where(shown, np.arange(len(graph)), -1)
-    once = np.flatnonzero((values.reads == 1) & shown & values.are({*_LINKS, "mul"}) & ~np.array(graph.named))
-    reader = values.reader[once]
+    classes, reader = np.where(shown, np.arange(len(graph)), -1), np.full(len(graph), -1)
+    reader[values.operand] = values.user
+    reads = np.bincount(graph.args[graph.args >= 0], minlength=len(graph))
+    folds = (reads == 1) & (reader >= 0) & values.are({*LINKS, "mul"}) & ~np.array(graph.named)
+    once = np.flatnonzero(folds)
+    reader = reader[once]
     # a dot adds its last operand alone, the bias, as it is
     last = graph.args[graph.first[reader + 1] - 1] == once
-    adds = values.are(_LINKS)[reader] & (last | ~values.are({"dot"})[reader])
+    adds = values.are(LINKS)[reader] & (last | ~values.are({"dot"})[reader])
     _, group = values.grouped
-    joins = adds & shown[reader] & (group[once] == group[reader])
+    joins = adds & (group[once] == group[reader])
     for position, into in zip(once[joins][::-1].tolist(), reader[joins][::-1].tolist(), strict=True):
         classes[position] = classes[into]
     return Partition(values, classes)
 
 
-def is_link(node: Node) -> bool:
-    """Whether an operation adds its operands, or products of them."""
-    return node.rule is not None and node.rule.name in _LINKS
+#: Boxes outside of groups and loops, which may be joined further.
+_OPEN = frozenset({"", "alike", "tree"})
 
 
-def is_sum(partition: Partition, label: int, size: int) -> bool:
-    """Whether a box of ``size`` values is drawn with a row per term.
-
-    It is a ``sum``, a ``dot``, or, where sums are folded, an addition of two values or of folded terms.
-    """
-    node = partition.values.nodes[label]
-    if label in partition.made or node.rule is None or not is_link(node):
-        return False
-    plain = node.rule.name == "sub" or any(each.node is None for each in node.inputs)
-    return size > 1 or node.rule.name in {"sum", "dot"} or (partition.rows and not plain)
-
-
-def terms(partition: Partition, label: int) -> list[Term]:
-    """The terms of a sum, from left to right; a literal 0, as Python's ``sum`` begins with, is none."""
-    nodes, inside = partition.values.nodes, partition.label
-    found: list[Term] = []
-    # What is still to do, the next at the end: (node, its inputs, place, ∂sum/∂node).
-    pending = _places(nodes[label], 1.0)
-    while pending:
-        node, inputs, place, factor = pending.pop()
-        assert node.rule is not None
-        if node.rule.name == "dot" and place < len(node.operands) // 2:
-            found.append(_product(node, inputs, (place, place + len(inputs) // 2), factor))
-            continue
-        below, constant, local = inputs[place]
-        passed = -factor if node.rule.name == "sub" and place == 1 else factor
-        sign = "−" if passed < 0 else ""
-        if below is None:
-            if constant:
-                found.append(Term(f"{sign}{literal(constant)}", passed * constant, ()))
-        elif inside[below.position] != label:
-            edge = node.position, place, None if local is None else factor * local
-            found.append(Term(f"{sign}{short(below.name)}", passed * below.data, (edge,)))
-        elif below.rule is not None and below.rule.name == "mul":
-            found.append(_product(below, below.inputs, (0, 1), passed))
-        else:
-            pending += _places(below, passed)
-    return found
-
-
-def _places(node: Node, factor: float) -> list[tuple[Node, tuple[Any, ...], int, float]]:
-    """Where a link's terms stand, the last first; for a dot the bias, and one place for each product."""
-    assert node.rule is not None
-    inputs, last = node.inputs, len(node.operands) - 1
-    places = [last, *reversed(range(last // 2))] if node.rule.name == "dot" else reversed(range(last + 1))
-    return [(node, inputs, place, factor) for place in places]
-
-
-def _product(node: Node, inputs: tuple[Any, ...], places: tuple[int, int], factor: float) -> Term:
-    """The term of the two operands of a product, or of a dot, at these places."""
-    data, labels, edges = factor, [], []
-    for place in places:
-        operand, constant, local = inputs[place]
-        if operand is not None:
-            data *= operand.data
-            labels.append(short(operand.name))
-            edges.append((node.position, place, None if local is None else factor * local))
-        elif constant is not None:
-            data *= constant
-            labels.append(literal(constant))
-    return Term(("−" if factor < 0 else "") + "·".join(labels), data, tuple(edges))
-
-
-# ----------------------------------------------------------------------------------- what is alike
 def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
     """Boxes that do the same with the same, outside of groups, become one: the samples of a batch.
 
@@ -454,50 +364,48 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
     alike; inputs of one name but for an index count as alike, and so do literals. With ``any_parameter``
     so do parameters of one name: then the neurons of a layer are alike, but not queries and keys.
     """
-    values = partition.values
-    #: The class of each label; that of a leaf may be shared without its box being so.
+    values, where = partition.values, partition.label.tolist()
     of: dict[int, Hashable] = {}
     key: dict[int, Hashable] = {}
-    where = partition.label.tolist()
     leaders: dict[Hashable, int] = {}
+
+    def leaf(position: int) -> Hashable:
+        """What a leaf is: a parameter is itself, others go by their names without any index."""
+        kind = values.kinds[position]
+        if kind is Kind.PARAMETER and not any_parameter:
+            return position
+        return kind.value, re.sub(r"\.\d+(?=\.|$)", "", stem(values.nodes[position]))
+
+    def written(label: int) -> Hashable:
+        """What a box computes, written from its last value downwards."""
+        seen = {label: 0}
+        told: list[Hashable] = []
+        pending = [label]
+        for position in pending:  # it grows meanwhile
+            told.append(int(values.graph.op[position]) if values.computed[position] else leaf(position))
+            for each in values.rows[position]:
+                if each < 0 or where[each] != label:
+                    told.append("literal" if each < 0 else of.get(where[each], "hidden"))
+                    continue
+                told.append(("inside", seen.setdefault(each, len(seen))))
+                if len(seen) > len(pending):
+                    pending.append(each)
+        return tuple(told)
+
     for label in partition.order:
+        of[label] = label
         if partition.is_leaf(label):
-            kind = values.kinds[label]
-            learned = kind is Kind.PARAMETER and not any_parameter
-            of[label] = label if learned else (kind.value, _array_of(values.nodes[label]))
-        elif partition[label].how in {"", "alike"}:
-            key[label] = of[label] = leaders.setdefault(_written(values, label, where, of), label)
-        else:
-            of[label] = label
+            of[label] = leaf(label)
+        elif partition[label].how in _OPEN:
+            key[label] = of[label] = leaders.setdefault(written(label), label)
 
-    return merge(
-        partition,
-        key,
-        lambda _, labels: Made("alike", times=sum(partition[each].times for each in labels)),
-    )
+    def tell(_: Any, labels: list[int]) -> Made:
+        return Made(partition[labels[0]].how or "alike", times=sum(partition[each].times for each in labels))
+
+    return merge(partition, key, tell)
 
 
-def _array_of(node: Node) -> str:
-    """The name of a leaf without any index: ``layers.neurons.w`` for ``layers.0.neurons.1.w.2``."""
-    return re.sub(r"\.\d+(?=\.|$)", "", stem(node))
-
-
-def _written(values: Values, label: int, where: list[int], of: Mapping[int, Hashable]) -> Hashable:
-    """What a box computes, written from its last value downwards."""
-    written: list[Hashable] = []
-    pending = [label]
-    while pending:
-        position = pending.pop()
-        written.append(int(values.graph.op[position]))
-        for each in values.rows[position]:
-            box = where[each] if each >= 0 else -2
-            if box == label:
-                pending.append(each)
-            written.append("literal" if box == -2 else "inside" if box == label else of.get(box, "hidden"))
-    return tuple(written)
-
-
-def alike_leaves(
+def leaves(
     partition: Partition, kinds: Collection[Kind] = tuple(_WORDS), *, by_name: bool = True
 ) -> Partition:
     """Leaves of one kind that the same boxes read become one box.
@@ -506,46 +414,50 @@ def alike_leaves(
     an array, ``x[0]`` and ``x[1]``, are one box whatever reads them. Where their readers are n alike and
     they can be dealt out to these, the box is × n.
     """
-    values = partition.values
-    root = int(partition.label[-1])
+    values, root = partition.values, int(partition.label[-1])
     key: dict[int, Hashable] = {}
     for label in partition.labels:
-        kind = values.kinds[label]
-        if kind is Kind.OPERATION or label == root:
+        if not partition.is_leaf(label) or label == root:
             continue
-        node = values.nodes[label]
+        node, kind = values.nodes[label], values.kinds[label]
         whole = by_name and node.named and node.name.endswith("]")  # an array, whatever reads its parts
         if whole or kind in kinds:
             read_by = () if whole else tuple(partition.readers.get(label, ()))
             key[label] = kind, stem(node) if by_name else "", read_by
 
-    def made(each: Any, labels: list[int]) -> Made:
-        kind = each[0]
-        read_by = {reader for one in labels for reader in partition.readers.get(one, ())}
+    def tell(each: Any, labels: list[int]) -> Made:
         stems = dict.fromkeys(partition[one].name or stem(values.nodes[one]) for one in labels)
-        name = ", ".join(stems) if len(stems) <= 3 and all(stems) else _WORDS[kind]
+        name = ", ".join(stems) if len(stems) <= 3 and all(stems) else _WORDS[each[0]]
+        read_by = {reader for one in labels for reader in partition.readers.get(one, ())}
         times = {partition[one].times for one in read_by}
-        samples = times.pop() if len(times) == 1 and kind is not Kind.PARAMETER else 1
-        deals = samples > 1 and sum(partition[one].how == "" for one in labels) % samples == 0
+        samples = times.pop() if len(times) == 1 and each[0] is not Kind.PARAMETER else 1
+        deals = samples > 1 and sum(one not in partition.made for one in labels) % samples == 0
         return Made("leaves", name, samples if deals else 1)
 
-    return merge(partition, key, made)
+    return merge(partition, key, tell)
 
 
-def absorbed(partition: Partition) -> Partition:
-    """Parameters that a single box of several values reads join it."""
-    kinds = partition.values.kinds
-    return absorb(
-        partition,
-        {
-            label: readers[0]
-            for label, readers in partition.readers.items()
-            if len(readers) == 1 and kinds[label] is Kind.PARAMETER and readers[0] in partition.made
-        },
-    )
+def owned(partition: Partition) -> Partition:
+    """Parameters join the only box of several values that reads them, and so do constants in a group's box.
+
+    What is outside of groups may read those of a group as well, as a regularisation does, unless the group
+    depends on that in turn: it would be a cycle.
+    """
+    into: dict[int, int] = {}
+    for label, readers in partition.readers.items():
+        groups = [each for each in readers if partition[each].how == "group"]
+        if len(groups) == 1 and partition.values.is_part(label):
+            into[label] = groups[0]
+        elif len(readers) == 1 and partition.values.kinds[label] is Kind.PARAMETER:
+            into |= {label: readers[0]} if readers[0] in partition.made else {}
+    where = np.arange(len(partition.label))
+    where[[*into]] = [*into.values()]
+    classes = np.where(partition.label < 0, -1, where[partition.label])
+    circle = Partition(partition.values, classes, finer=partition).cycles()
+    alone = {label for label in into if len(partition.readers[label]) == 1}
+    return absorb(partition, {each: box for each, box in into.items() if box not in circle or each in alone})
 
 
-# -------------------------------------------------------------------------------- chains and formulas
 def formulas(partition: Partition, *, chain: bool = False, across: bool = False) -> Partition:
     """Boxes outside of groups join the only box that reads them: a formula becomes one box.
 
@@ -554,19 +466,15 @@ def formulas(partition: Partition, *, chain: bool = False, across: bool = False)
     ``across`` is true: then what is computed for each sample joins the sum over them.
     """
     sources, targets = partition.arcs
-    crowded: set[int] = set()
-    if chain:
-        read, times = np.unique(targets[partition.values.computed[sources]], return_counts=True)
-        crowded = {*read[times > 1].tolist()}
-    closed = {"group", "loop"}
+    read = np.bincount(targets[partition.values.computed[sources]], minlength=len(partition.label))
     into = {
-        label: readers[0]
-        for label, readers in partition.readers.items()
-        if len(readers) == 1
+        label: reader
+        for label, (reader, *more) in partition.readers.items()
+        if not more
         and not partition.is_leaf(label)
-        and not {partition[label].how, partition[readers[0]].how} & closed
-        and readers[0] not in crowded
-        and (across or partition[label].times == partition[readers[0]].times)
+        and {partition[label].how, partition[reader].how} <= _OPEN
+        and not (chain and read[reader] > 1)
+        and (across or partition[label].times == partition[reader].times)
     }
     return absorb(partition, into, lambda top: Made("tree", times=partition[top].times))
 
@@ -587,113 +495,76 @@ def layers(values: Values) -> Cut:
     parents = {path[:depth] for path in every for depth in range(1, len(path))}
     source, target = of[values.operand], of[values.user]
     across = (source != target) & (source >= 0) & (target >= 0)
-    sequences: set[GroupPath] = set()
-    entered: set[GroupPath] = set()
-    left: set[GroupPath] = set()
     pairs = _distinct(source[across], target[across], len(every))
-    for low, high in zip(*(each.tolist() for each in pairs), strict=True):
-        below, above = every[low], every[high]
-        if below[:-1] == above[:-1]:
-            sequences.add(below[:-1])
-        elif below[:-1] == above:
-            left.add(above)
-        elif below == above[:-1]:
-            entered.add(below)
-    named = {tuple(name for name, _ in path) for path in sequences | (entered & left)}
+    read = [(every[low], every[high]) for low, high in zip(*(each.tolist() for each in pairs), strict=True)]
+    entered = {low for low, high in read if low == high[:-1]}
+    left = {high for low, high in read if low[:-1] == high}
+    beside = {low[:-1] for low, high in read if low[:-1] == high[:-1]}
+    named = {_names(path) for path in beside | (entered & left)}
 
     def cut(path: GroupPath) -> GroupPath:
         above = path[:-1]
-        plain = tuple(name for name, _ in above)
-        return path if path in parents or not above or plain in named else above
+        return path if path in parents or not above or _names(above) in named else above
 
     return cut
 
 
-def by_groups(values: Values, cut: Cut, *, unroll: bool) -> Partition:
+def _names(path: GroupPath) -> tuple[str, ...]:
+    return tuple(name for name, _ in path)
+
+
+def by_groups(values: Values, cut: Cut) -> Partition:
     """The values of each group in one box, all its calls together; the others as in :func:`sums`.
 
     Calls of one name are of one module, or of one ``with group(...)``, unless they read other parameters.
     Parameters that only one of the boxes reads are in it. Calls that read each other's results are the
-    steps of a sequence: with ``unroll`` each step is a box, in which the samples are together.
+    steps of a sequence: each step is a box, in which the samples are together.
     """
     paths, group = values.grouped
     calls: dict[GroupPath, int] = {}
     call = np.array([*(calls.setdefault(cut(path), len(calls)) for path in paths), -1])[group]
     call[~(values.shown & values.computed)] = -1
-    names = [tuple(name for name, _ in path) for path in calls]
-    made = [Made("group", each[-1], path=each) for each in names]
     plain, size = sums(values), len(values.nodes)
-    classes = np.where(call < 0, plain.label, size + call)
-    called = Partition(values, classes, {size + at: each for at, each in enumerate(made)}, finer=plain)
+    made = {size + at: Made("group", path[-1][0], path=_names(path)) for path, at in calls.items()}
+    called = Partition(values, np.where(call < 0, plain.label, size + call), made, plain)
     of_call = acyclic(called, plain)
-    # modules of one name are told apart by the first parameter that they read
-    learned = np.array([kind is Kind.PARAMETER for kind in values.kinds])
-    reads = (call[values.user] >= 0) & learned[values.operand]
-    first: Ints = np.full(len(calls), size, dtype=np.int64)
-    np.minimum.at(first, call[values.user[reads]], values.operand[reads])
-    module = {
-        label: (names[at], int(first[at])) for label in of_call.labels if (at := int(call[label])) >= 0
-    }
-    merged = merge(of_call, module, lambda _, labels: of_call[labels[0]], apart=unroll)
-    inside = call >= 0
-    boxes, _ = _distinct(merged.label[inside], call[inside], size)
+    merged = merge(of_call, _modules(of_call), lambda _, labels: of_call[labels[0]], apart=True)
+    boxes, _ = _distinct(merged.label[call >= 0], call[call >= 0], size)
     for label, times in zip(*(each.tolist() for each in np.unique(boxes, return_counts=True)), strict=True):
         merged.made[label] = merged[label]._replace(times=times)
-    merged = _owned(merged)
-    return merged if unroll else _in_turns(merged, of_call)
+    return owned(merged)
 
 
-def _owned(partition: Partition) -> Partition:
-    """Parameters, and constants without a name, that one group's box reads join it.
-
-    What is outside of groups may read them as well, as a regularisation does, unless the box depends on
-    that in turn: it would be a cycle.
-    """
-    into: dict[int, int] = {}
-    for label, readers in partition.readers.items():
-        groups = [each for each in readers if partition.is_group(each)]
-        if len(groups) == 1 and belongs_to_reader(partition.values, label):
-            into[label] = groups[0]
-    where = np.arange(len(partition.label))
-    where[list(into)] = list(into.values())
-    classes = np.where(partition.label < 0, -1, where[partition.label])
-    in_circle = Partition(partition.values, classes, finer=partition).cycles()
-    alone = {label for label, readers in partition.readers.items() if len(readers) == 1}
-    return absorb(
-        partition, {label: box for label, box in into.items() if box not in in_circle or label in alone}
-    )
+def _modules(partition: Partition) -> dict[int, Hashable]:
+    """Of which module each box of a group is a call: its names, and the first parameter that it reads."""
+    first: dict[int, int] = {}
+    for source, target in zip(*(each.tolist() for each in partition.arcs), strict=True):
+        if partition.values.kinds[source] is Kind.PARAMETER:
+            first.setdefault(target, source)
+    groups = ((label, made) for label, made in partition.made.items() if made.how == "group")
+    return {label: (made.path, first.get(label)) for label, made in groups}
 
 
-def belongs_to_reader(values: Values, label: int) -> bool:
-    """Whether a leaf is a part of what reads it: a parameter, or a constant that bears no name."""
-    kind = values.kinds[label]
-    return kind is Kind.PARAMETER or (kind is Kind.CONSTANT and not values.nodes[label].named)
+def sequences(unrolled: Partition) -> Partition:
+    """The steps of a sequence, each of which is a box, become one box with the gradient along it."""
+    turn = unrolled.turn.copy()
 
+    def tell(_: Any, labels: list[int]) -> Made:
+        for step, members in enumerate(unrolled.members(labels).values()):
+            turn[members] = step
+        times = sum(unrolled[each].times for each in labels)
+        return unrolled[labels[0]]._replace(times=times, steps=len(labels))
 
-def _in_turns(merged: Partition, calls: Partition) -> Partition:
-    """The boxes in which calls read each other's results, with the step in which each value came about."""
-    box = merged.label
-    sources, targets = calls.arcs
-    inner = {*box[sources[box[sources] == box[targets]]].tolist()} & {*merged.made}
-    deep: dict[int, int] = {}
-    for label in calls.order:
-        if calls.is_group(label) and int(box[label]) in inner:
-            below = [
-                deep[each]
-                for each in calls.operands.get(label, ())
-                if each in deep and box[each] == box[label]
-            ]
-            deep[label] = 1 + max(below, default=-1)
-    merged.turn = merged.turn.copy()
-    for label, held in calls.members([*deep]).items():
-        merged.turn[held] = deep[label]
-    for label in inner:
-        steps = int(merged.turn[box == label].max()) + 1
-        merged.made[label] = merged[label]._replace(steps=steps)
-    return merged
+    merged = merge(unrolled, _modules(unrolled), tell)
+    merged.turn = turn
+    return owned(merged)
 
 
 # ---------------------------------------------------------------------------------------------- loops
+#: A loop is a body that is repeated so often at least.
+_TURNS = 4
+
+
 def loops(partition: Partition) -> Partition:
     """The steps of a loop, each of which does the same with the result of the last, become one box.
 
@@ -701,21 +572,17 @@ def loops(partition: Partition) -> Partition:
     """
     values = partition.values
     step, turn = _steps(values)
-    if not (step >= 0).any():
-        return partition
     labels = np.array(partition.labels)
     labels = labels[(step[labels] >= 0) & values.computed[labels]]
-    key = dict(zip(labels.tolist(), step[labels].tolist(), strict=True))
-    count = {each: int(turn[step == each].max()) + 1 for each in {*key.values()}}
 
-    def made(each: Any, labels: list[int]) -> Made:
+    def tell(each: Any, labels: list[int]) -> Made:
+        count = int(turn[step == each].max()) + 1
         names = {partition[label].path[-1].rstrip("0123456789.") for label in labels if partition[label].path}
-        name = f"{names.pop()}.…" if len(names) == 1 else "step"
-        return Made("loop", name, times=count[each], steps=count[each])
+        return Made("loop", f"{names.pop()}.…" if len(names) == 1 else "step", times=count, steps=count)
 
-    folded = merge(partition, key, made)
-    folded.turn = np.where(step >= 0, turn, folded.turn)
-    return alike_leaves(absorbed(folded))
+    looped = merge(partition, dict(zip(labels.tolist(), step[labels].tolist(), strict=True)), tell)
+    looped.turn = np.where(step >= 0, turn, looped.turn)
+    return owned(looped)
 
 
 def _steps(values: Values) -> tuple[Ints, Ints]:
@@ -726,10 +593,9 @@ def _steps(values: Values) -> tuple[Ints, Ints]:
     """
     graph, size = values.graph, len(values.nodes)
     made = np.flatnonzero(values.computed & values.shown)
-    step, turn = np.full(size, -1, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    n = len(made)
+    step, turn = np.full((2, size), -1, dtype=np.int64)
     index = np.full(size, -1, dtype=np.int64)
-    index[made] = np.arange(n)
+    index[made] = np.arange(len(made))
     kept = values.computed[values.operand]
     user, place, operand = index[values.user[kept]], values.place[kept], index[values.operand[kept]]
     back = np.minimum(user - operand, 4096)  # what lies farther back is the same for all steps
@@ -737,33 +603,26 @@ def _steps(values: Values) -> tuple[Ints, Ints]:
     form = ops[graph.op[made]] * widths[np.diff(graph.first)[made] % 4096]
     exact = form.copy()
     np.add.at(exact, user, backs[back] * places[place % 4096])
-    free = np.ones(n, dtype=bool)
-    found = 0
-    while found < 4:
+    free = np.ones(len(made), dtype=bool)
+    for _ in range(8):
         start, period, turns = _repetition(exact, form, free)
         if turns < _TURNS:
             break
         stretch = made[start : start + period * turns]
         free[start : start + period * turns] = False
-        own = np.full(size, -1, dtype=np.int64)
-        own[stretch] = np.arange(len(stretch))
-        if _is_recurrent(values, own, period):
-            step[stretch], turn[stretch] = found, own[stretch] // period
-            found += 1
+        most = max(_TURNS, 100_000 // period) * period
+        if _is_recurrent(values, stretch[:most].tolist(), period):
+            step[stretch], turn[stretch] = start, np.arange(len(stretch)) // period
     return step, turn
 
 
-def _is_recurrent(values: Values, own: Ints, period: int) -> bool:
-    """Whether a step computes anything but sums from the step before; ``own`` are places in the stretch."""
-    source, target = own[values.operand], own[values.user]
-    within = (source >= 0) & (target >= 0)
-    sources, targets = _distinct(source[within] % period, target[within] % period, period)
-    read, reads = _listed(sources, targets), _listed(targets, sources)
-    body = [*range(period)]
-    circle = {*body}.difference(_sorted(body, reads, read), _sorted(body, read, reads))
-    rules = values.graph.rules
-    ops = values.graph.op[np.flatnonzero(own >= 0)[:period]].tolist()
-    return any(rules[ops[each]].name not in _LINKS for each in circle)
+def _is_recurrent(values: Values, stretch: list[int], period: int) -> bool:
+    """Whether the last step computes anything but sums from the first."""
+    links, carried = values.are(LINKS), {*stretch[:period]}
+    for each in stretch[period:]:
+        if not carried.isdisjoint(values.rows[each]):
+            carried.add(each)
+    return any(each in carried and not links[each] for each in stretch[-period:])
 
 
 def _repetition(exact: Ints, form: Ints, free: npt.NDArray[np.bool_]) -> tuple[int, int, int]:
@@ -790,26 +649,11 @@ def _repetition(exact: Ints, form: Ints, free: npt.NDArray[np.bool_]) -> tuple[i
 
 
 # -------------------------------------------------------------------------------------- the last resort
-def stages(partition: Partition) -> Partition:
-    """All boxes outside of groups that have the same number of groups' boxes below them become one.
-
-    That is what stands before the first layer, between two, and behind the last.
-    """
-    stage: dict[int, int] = {}
-    for label in partition.order:
-        below = (stage[each] for each in partition.operands.get(label, ()))
-        stage[label] = max(below, default=0) + partition.is_group(label)
-    free = {
-        each: stage[each] for each in stage if not partition.is_group(each) and not partition.is_leaf(each)
-    }
-    last = max(free, default=-1)
-
-    def name(number: int) -> str:
-        if last >= 0 and number == free[last]:
-            return partition.values.nodes[last].name
-        return f"between groups ({number})" if number else "before the groups"
-
-    return alike_leaves(_numbered(partition, free, name), by_name=False)
+def rest(partition: Partition) -> Partition:
+    """All that is computed outside of groups and loops becomes one box, or one between each two of these."""
+    computed = (label for label in partition.labels if not partition.is_leaf(label))
+    free = {label: "" for label in computed if partition[label].how in _OPEN}
+    return leaves(owned(merge(partition, free, lambda *_: Made("rest", "all else"))), by_name=False)
 
 
 def bands(partition: Partition, most: int) -> Partition:
@@ -817,62 +661,53 @@ def bands(partition: Partition, most: int) -> Partition:
 
     The depth of a box is the longest path to it. The root stays by itself; leaves of one kind are one box.
     """
-    depth: dict[int, int] = {}
-    for label in partition.order:
-        depth[label] = max((depth[each] + 1 for each in partition.operands.get(label, ())), default=0)
-    last = partition.labels[-1]
-    root = last if last not in partition.readers else -1
+    depth = partition.depths(lambda *_: 1)
+    root = int(partition.label[-1])
     free = [each for each in depth if not partition.is_leaf(each) and each != root]
     deep = sorted({depth[each] for each in free})
     wide = -(-len(deep) // max(most - FEWEST + 1, 1)) or 1
-    number = {each: place // wide for place, each in enumerate(deep)}
+    band = {each: place // wide for place, each in enumerate(deep)}
 
-    def name(band: int) -> str:
-        low, high = deep[band * wide], deep[min(band * wide + wide, len(deep)) - 1]
-        return f"depth {low}" if low == high else f"depth {low}–{high}"
+    def tell(number: Any, _: list[int]) -> Made:
+        low, high = deep[number * wide], deep[min(number * wide + wide, len(deep)) - 1]
+        return Made("rest", f"depth {low}" if low == high else f"depth {low}–{high}")
 
-    banded = _numbered(partition, {each: number[depth[each]] for each in free}, name)
+    banded = owned(merge(partition, {each: band[depth[each]] for each in free}, tell))
     kinds = partition.values.kinds
-    leaves = {label: kinds[label] for label in banded.labels[:-1] if banded.is_leaf(label)}
-    return merge(banded, leaves, lambda kind, _: Made("leaves", _WORDS[kind]))
-
-
-def _numbered(partition: Partition, number: Mapping[int, int], name: Callable[[int], str]) -> Partition:
-    """The boxes with one number become one, each with the parameters that it is the first to read.
-
-    Parameters that a box without number reads stay by themselves: they could close a circle.
-    """
-    key: dict[int, int] = dict(number)
-    for label, readers in partition.readers.items():
-        if partition.values.kinds[label] is Kind.PARAMETER and all(each in number for each in readers):
-            key[label] = min(number[each] for each in readers)
-    return merge(partition, key, lambda each, _: Made("depth", name(each)))
+    given = {label: kinds[label] for label in banded.labels if banded.is_leaf(label) and label != root}
+    return merge(banded, given, lambda kind, _: Made("leaves", _WORDS[kind]))
 
 
 # --------------------------------------------------------------------------------------------- levels
 Step = Callable[[Partition], Partition]
 
 
-def _then(*steps: Step) -> Step:
-    """One step after the other."""
-    return lambda partition: reduce(lambda so_far, step: step(so_far), steps, partition)
+def _settled(partition: Partition) -> Partition:
+    """What leaves become once their readers have become one."""
+    return leaves(owned(partition))
 
 
-_loose = _then(alike, partial(alike_leaves, kinds=(Kind.INPUT, Kind.CONSTANT)))
-_batch = _then(alike, alike_leaves)
-_chains = _then(partial(formulas, chain=True), absorbed, alike_leaves)
-_same = _then(partial(alike, any_parameter=True), absorbed, alike_leaves)
-_whole = _then(
-    _same, formulas, partial(formulas, across=True), absorbed, partial(alike_leaves, by_name=False)
-)  # fmt: skip
+def _chains(partition: Partition) -> Partition:
+    return _settled(formulas(partition, chain=True))
 
-CHAINS = "each sum with what follows from it"
+
+def _one_form(partition: Partition) -> Partition:
+    return _chains(_settled(alike(partition, any_parameter=True)))
+
+
+def _whole(partition: Partition) -> Partition:
+    return leaves(owned(formulas(formulas(partition), across=True)), by_name=False)
+
+
 LOOP = "the steps of a loop together"
-#: What can be done outside of groups, the finest first.
+_CHAINS = "each sum with what follows from it"
+#: What is done outside of groups, one after the other: ever coarser.
 _OUTSIDE: tuple[tuple[str, Step], ...] = (
-    (CHAINS, _chains),
-    (f"{CHAINS}, those of one form together", _then(_same, _chains)),
+    ("values alike together", lambda partition: leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))),
+    (_CHAINS, _chains),
+    (f"{_CHAINS}, those of one form together", _one_form),
     ("by formula", _whole),
+    ("in one box", rest),
 )
 
 
@@ -882,59 +717,45 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
     Without groups in the graph, a neuron is a sum with what is computed from it alone, and a layer is
     all neurons of one form.
     """
-    if level == "none":
-        return single(values), ""
-    if level == "sigma":
-        return sums(values), LEVELS[level]
+    if level in {"none", "sigma"}:
+        return (single if level == "none" else sums)(values), LEVELS[level]
     if values.grouped[0]:
         cut = layers(values) if level == "layer" else outermost(None)
-        return _batch(by_groups(values, cut, unroll=True)), LEVELS[level]
-    phrase, fold = _OUTSIDE[level == "layer"]
-    return fold(_loose(sums(values))), phrase
+        return _OUTSIDE[0][1](by_groups(values, cut)), LEVELS[level]
+    partition, phrase = sums(values), ""
+    for phrase, step in _OUTSIDE[: 2 if level == "neuron" else 3]:  # noqa: B007
+        partition = step(partition)
+    return partition, phrase
 
 
 def ladder(values: Values) -> Iterator[tuple[Partition, str]]:
     """Ever coarser partitions with phrases that say how, each computed when it is asked for."""
     yield folded(values, "none")
     yield folded(values, "sigma")
-    plain = sums(values)
-    if len(values) > _HUGE and not values.grouped[0]:
-        yield from _looped(plain)
-    for phrase, batch, unrolled in _bases(values, plain):
-        yield batch, phrase or "values alike together"
-        if not phrase:
-            yield from _looped(plain)
-        beside = f"{phrase}, the rest " if phrase else ""
-        for outside, fold in _OUTSIDE:
-            yield fold(batch), f"{beside}{outside}"
-        if phrase:
-            yield stages(_whole(batch)), f"{beside}in one box"
-        if unrolled:
-            yield from _looped(unrolled)
+    for partition, phrase in _begun(values):
+        for at, (told, step) in enumerate(_OUTSIDE if values.grouped[0] else _OUTSIDE[:-1]):
+            partition = step(partition)  # noqa: PLW2901  each step goes on from the last
+            yield partition, f"{phrase}, the rest {told}" if phrase and at else phrase or told
     for most in (24, 16, 10, FEWEST):
-        yield bands(plain, most), "by depth"
+        yield bands(sums(values), most), "by depth"
 
 
-def _bases(values: Values, plain: Partition) -> Iterator[tuple[str, Partition, Partition | None]]:
-    """By which groups, the finest first; of a graph without groups its samples. Last, where to seek loops."""
+def _begun(values: Values) -> Iterator[tuple[Partition, str]]:
+    """By groups, the finest first, and by loops, where there are any; without groups also plain sums."""
     paths, cut = values.grouped[0], layers(values)
+    unrolled = by_groups(values, cut) if paths else sums(values)
+    if paths:
+        yield by_groups(values, outermost(None)), LEVELS["neuron"]
+        yield unrolled, LEVELS["layer"]
+        yield sequences(unrolled), f"{LEVELS['layer']}, the steps of a sequence together"
+    looped = loops(unrolled)
+    if any(each.how == "loop" for each in looped.made.values()):
+        yield looped, LOOP
     if not paths:
-        yield "", _loose(plain), None
-        return
-    yield LEVELS["neuron"], _batch(by_groups(values, outermost(None), unroll=True)), None
-    unrolled = _batch(by_groups(values, cut, unroll=True))
-    yield LEVELS["layer"], unrolled, None
-    steps = f"{LEVELS['layer']}, the steps of a sequence together"
-    yield steps, _batch(by_groups(values, cut, unroll=False)), unrolled
-    for depth in range(max(len(cut(path)) for path in paths) - 1, 0, -1):
+        yield unrolled, ""
+    for depth in range(max((len(cut(path)) for path in paths), default=0) - 1, 0, -1):
         phrase = f"by the {depth} outermost group{'s' * (depth > 1)}"
-        yield phrase, _batch(by_groups(values, outermost(depth), unroll=False)), None
-
-
-def _looped(partition: Partition) -> Iterator[tuple[Partition, str]]:
-    folded_loops = loops(partition)
-    if any(each.how == "loop" for each in folded_loops.made.values()):
-        yield folded_loops, LOOP
+        yield sequences(by_groups(values, outermost(depth))), phrase
 
 
 # ------------------------------------------------------------------------------------------ unfolding
@@ -945,44 +766,38 @@ def unfolded(partition: Partition, names: Iterable[str]) -> Partition:
     ``layers.1``, ``net.layers.1``, ``neurons.0``, ``W``. ValueError where nothing has such a name.
     """
     values = partition.values
-    opened = np.zeros(len(values.nodes), dtype=bool)
-    known: dict[str, None] = {}
+    shown = [values.nodes[each] for each in np.flatnonzero(values.shown).tolist()]
+    groups = [".".join(_names(node.group)) for node in shown]
+    opened: set[int] = set()
     for wanted in names:
         pattern = re.compile(rf"(.*\.)?{re.escape(wanted)}([.\[].*)?")
-        before = opened.sum()
-        for node, shown in zip(values.nodes, values.shown.tolist(), strict=True):
-            if not shown:
-                continue
-            own = ".".join(name for name, _ in node.group)
-            known |= dict.fromkeys(filter(None, (own, stem(node))))
-            if pattern.fullmatch(own) or (
-                node.named and (pattern.fullmatch(node.name) or stem(node) == wanted)
-            ):
-                opened[node.position] = True
-        if opened.sum() == before:
+        found = {
+            node.position
+            for node, group in zip(shown, groups, strict=True)
+            if pattern.fullmatch(group)
+            or (node.named and (pattern.fullmatch(node.name) or stem(node) == wanted))
+        }
+        if not found:
+            known = dict.fromkeys(
+                each for pair in zip(groups, map(stem, shown), strict=True) for each in pair if each
+            )
             listed = ", ".join([*known][:12]) or "it has no groups, and no names"
             raise ValueError(
                 f"unfold: no group or value of the graph is named {quoted(wanted)}; there are {listed}"
             )
-    return opened_at(partition, np.flatnonzero(opened).tolist())
+        opened |= found
+    return opened_at(partition, opened)
 
 
 def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
     """The partition, but that the values at these positions are boxes by themselves, or sums as they are."""
-    values, size = partition.values, len(partition.label)
-    opened = np.zeros(size, dtype=bool)
-    opened[list(positions)] = True
-    alone = _common(partition, sums(values)).label + size
-    classes = np.where(opened & (partition.label >= 0), alone, partition.label)
-    split = Partition(values, classes, partition.made)
+    label, size, plain = partition.label, len(partition.label), sums(partition.values).label
+    shut = np.ones(size, dtype=bool)
+    shut[[*positions]] = False
+    # what is in one box and in one sum, and is opened or not, is the finest that the repair may make
+    finest = np.where(label < 0, -1, (label * size + plain) * 2 + shut)
+    fine = Partition(partition.values, finest)
+    classes = np.where(shut | (label < 0), label, fine.label + size)
+    split = Partition(partition.values, classes, partition.made)
     split.turn = partition.turn
-    for label, held in split.members([*split.made]).items():
-        if len(held) == 1:
-            del split.made[label]
-    return acyclic(split, _common(split, sums(values)))
-
-
-def _common(coarse: Partition, fine: Partition) -> Partition:
-    """The boxes in which both partitions agree."""
-    size = len(coarse.label)
-    return Partition(coarse.values, np.where(coarse.label < 0, -1, coarse.label * size + fine.label))
+    return acyclic(_told(split), fine)

@@ -37,15 +37,12 @@ def kinds(graph: Graph, parameters: Iterable[str | Value] | None = None) -> list
     >>> [kind.value for kind in kinds(Graph(w * x + one))]
     ['parameter', 'input', 'operation', 'constant', 'operation']
     """
-    listed = None if parameters is None else _listed(graph, parameters)
+    leaves = [graph.nodes[place] for place in np.flatnonzero(graph.op < 0).tolist()]
+    listed = None if parameters is None else _listed(graph, parameters, [leaf.name for leaf in leaves])
     found = [Kind.OPERATION] * len(graph)
-    for leaf in _leaves(graph):
+    for leaf in leaves:
         found[leaf.position] = kind_of(leaf, listed)
     return found
-
-
-def _leaves(graph: Graph) -> list[Node]:
-    return [graph.nodes[place] for place in np.flatnonzero(graph.op < 0).tolist()]
 
 
 def kind_of(node: Node, parameters: Collection[str] | None = None) -> Kind:
@@ -58,7 +55,7 @@ def kind_of(node: Node, parameters: Collection[str] | None = None) -> Kind:
     return Kind.PARAMETER if learned else Kind.INPUT
 
 
-def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
+def _listed(graph: Graph, parameters: Iterable[str | Value], leaves: list[str]) -> set[str]:
     """Names in the graph. A parameter that the graph does not use is none of them; one at least is used."""
     names = set()
     for each in [parameters] if isinstance(parameters, str | Value) else parameters:
@@ -69,7 +66,6 @@ def _listed(graph: Graph, parameters: Iterable[str | Value]) -> set[str]:
             names.add(each)
         else:
             raise TypeError(f"parameters lists names or Values, not {quoted(each)}")
-    leaves = [node.name for node in _leaves(graph)]
     if names and names.isdisjoint(leaves):
         [first, *more] = sorted(names)
         others = f" (nor any of the {len(more)} others)" if more else ""
@@ -141,8 +137,6 @@ def formula(graph: Graph, node: Node, most: int = 12) -> str:
     """The operation with its operands' names, of many the first: ``mul(w, x)``; of a leaf nothing."""
     if node.rule is None:
         return ""
-    names = [
-        graph.nodes[each].name if type(each) is int else literal(each) for each in node.operands[:most]
-    ]
+    names = [graph.nodes[each].name if type(each) is int else literal(each) for each in node.operands[:most]]
     more = [f"… {len(node.operands) - most} more"] if len(node.operands) > most else []
     return f"{node.rule.name}({', '.join(names + more)})"

@@ -9,22 +9,13 @@ import math
 from functools import lru_cache
 
 from viz.colours import Scale
-from viz.labels import LEAF_SIGN
-from viz.picture import Box, Kind, Picture
+from viz.labels import LOOKS
+from viz.picture import Picture
 from viz.styles import Style
-from viz.text import MINUS, escaped, fixed, number, room, shortened
+from viz.text import MINUS, cell, escaped, fixed, font, number, room, shortened, table
 
 __all__ = ["heading", "scale_of"]
 
-#: Gradients shown as samples, in quarters of the range of the scale.
-_QUARTERS = range(5)
-#: A sample, and what it means; a leaf's sign stands with it.
-_KINDS = {
-    Kind.PARAMETER: ("▢", "parameter"),
-    Kind.INPUT: ("■", "input"),
-    Kind.CONSTANT: ("⬚", "constant, takes no gradient"),
-    Kind.FOLDED: ("▢", "several values"),
-}
 _EDGES = {
     "local": "→ ×2 local derivative, left out where it is 1",
     "contribution": "→ +2 upstream gradient × local derivative",
@@ -42,16 +33,12 @@ _STEP = (
 
 def heading(picture: Picture, scale: Scale, style: Style) -> str:
     """The label of the whole graph, from ``<`` to ``>``: a table with a row for each line."""
-    lines = [_title(picture)] if picture.title else []
     count = f"{picture.values:,} value{'s' * (picture.values != 1)}"
-    lines.append(escaped(picture.note or count, 140))
+    lines = [_title(picture), escaped(picture.note or count, 140)]
     if style.legend:
         lines += [_scale(picture, scale), _kinds(picture, style), _STEP if picture.moment else ""]
-    rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines if line)
-    return (
-        f'<<FONT POINT-SIZE="9" COLOR="{style.theme.faint}"><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" '
-        f'CELLPADDING="2">{rows}</TABLE></FONT>>'
-    ).replace("<B>", f'<FONT COLOR="{style.theme.text}"><B>').replace("</B>", "</B></FONT>")
+    told = font(table(map(cell, filter(None, lines)), 2), style.theme.faint, 9)
+    return f"<{told}>".replace("<B>", f'<FONT COLOR="{style.theme.text}"><B>').replace("</B>", "</B></FONT>")
 
 
 def scale_of(picture: Picture, style: Style) -> Scale:
@@ -67,10 +54,8 @@ def _gradients(picture: Picture) -> list[float | None]:
 
 def _title(picture: Picture) -> str:
     """The title; in the picture of a step with room for that of any other step."""
-    shown = f'<FONT POINT-SIZE="13"><B>{escaped(picture.title, _TITLE)}</B></FONT>'
-    if not picture.moment:
-        return shown
-    return fixed(shown, _widest(picture.moment.captions), 18)
+    shown = font(f"<B>{escaped(picture.title, _TITLE)}</B>", size=13) if picture.title else ""
+    return fixed(shown, _widest(picture.moment.captions), 18) if picture.moment and shown else shown
 
 
 @lru_cache(maxsize=8)
@@ -84,35 +69,27 @@ def _scale(picture: Picture, scale: Scale) -> str:
         return "∇ —: no gradient has been computed; call backward() first"
     if scale.largest == 0.0:
         return "∇: every gradient is 0, or is not a number"
-    top = number(scale.largest)
-    step = scale.decades // 4
-    ends = [scale.largest * 10.0 ** (-step * quarter) for quarter in _QUARTERS]
+    top, step = number(scale.largest), scale.decades // 4
+    ends = [scale.largest * 10.0 ** (-step * quarter) for quarter in range(5)]
     minus = "".join(_sample("■", scale.colour(-each)) for each in ends)
     plus = "".join(_sample("■", scale.colour(each)) for each in reversed(ends))
     smaller = _TIMES.get(step, f"10^{step} times")
     nan = any(each is not None and math.isnan(each) for each in shown)
+    lacks = not picture.moment and any(box.grad is None and box.data is not None for box in picture.boxes)
     parts = [
         f"∇{_GAP * 2}{MINUS}{top} {minus} 0 {plus} +{top}",
         f"each fainter shade is {smaller} smaller, the faintest {number(ends[-1], 2)} or less",
         f"nan {_sample('■', scale.theme.nan)}" if nan else "",
-        f"{_GAP}— not computed" if not picture.moment and any(map(_lacks_gradient, picture.boxes)) else "",
+        f"{_GAP}— not computed" if lacks else "",
     ]
-    return (_GAP * 4).join(part for part in parts if part)
-
-
-def _lacks_gradient(box: Box) -> bool:
-    return box.grad is None and box.data is not None
+    return (_GAP * 4).join(filter(None, parts))
 
 
 def _kinds(picture: Picture, style: Style) -> str:
-    theme = style.theme
-    colours = {
-        Kind.PARAMETER: theme.parameter_outline, Kind.FOLDED: theme.parameter_outline, Kind.INPUT: theme.frame
-    }  # fmt: skip
     there = {kind for box in picture.boxes for kind in (box.kind, box.leaves)}
     parts = [
-        f"{_sample(sign, colours.get(kind, theme.outline))} {LEAF_SIGN.get(kind, '')} {word}"
-        for kind, (sign, word) in _KINDS.items()
+        f"{_sample(look.sample, getattr(style.theme, look.colour))} {look.sign} {look.word}"
+        for kind, look in LOOKS.items()
         if kind in there
     ]
     if any(box.spark for box in picture.boxes):
@@ -123,4 +100,4 @@ def _kinds(picture: Picture, style: Style) -> str:
 
 
 def _sample(sign: str, colour: str) -> str:
-    return f'<FONT POINT-SIZE="12" COLOR="{colour}">{sign}</FONT>'
+    return font(sign, colour, 12)

@@ -154,9 +154,20 @@ class Picture(NamedTuple):
     #: Where the backward pass stands, in the picture of one of its steps.
     moment: Moment | None = None
 
+    def operands(self) -> dict[str, list[str]]:
+        """By the id of a box those that its edges come from, parallel ones each by itself."""
+        found: dict[str, list[str]] = {box.id: [] for box in self.boxes}
+        for edge in self.edges:
+            found[edge.target].append(edge.source)
+        return found
+
+    def depths(self) -> dict[str, int]:
+        """By the id of a box in which row it can stand at the earliest, below all of its operands."""
+        depth: dict[str, int] = {}
+        for box, below in self.operands().items():
+            depth[box] = 1 + max((depth.get(each, 0) for each in below), default=-1)
+        return depth
+
     def reach(self) -> int:
         """How many rows of boxes the edges cross together; see :func:`viz.reach.reach`."""
-        operands: dict[str, list[str]] = {}
-        for edge in self.edges:
-            operands.setdefault(edge.target, []).append(edge.source)
-        return reach((box.id for box in self.boxes), operands)
+        return reach((box.id for box in self.boxes), self.operands())

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from microbp.safe import cut, safe
 
 __all__ = [
-    "DASH",
-    "MINUS",
-    "columns",
-    "escaped",
-    "fixed",
-    "narrowed",
-    "number",
-    "plain",
-    "room",
-    "shortened",
-    "signed",
-]
-
+    "DASH", "MINUS", "cell", "columns", "escaped", "fixed", "font", "narrowed", "number", "plain", "room",
+    "shortened", "signed", "table",
+]  # fmt: skip
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;"})
 
@@ -158,10 +149,31 @@ def _width(character: str) -> float:
     return _WIDTHS.get(character, _WIDE if wide else _LETTER)
 
 
+# ------------------------------------------------------------------------------- HTML-like labels of DOT
+def font(text: str, colour: str = "", size: int = 0) -> str:
+    """``text`` in another colour or size."""
+    how = (f' COLOR="{colour}"' if colour else "") + (f' POINT-SIZE="{size}"' if size else "")
+    return f"<FONT{how}>{text}</FONT>"
+
+
+def cell(text: str, **attributes: object) -> str:
+    """A cell of a table; attributes that are empty are left out."""
+    return f"<TD{_written(attributes)}>{text}</TD>"
+
+
+def table(rows: Iterable[str], padding: int = 0, **attributes: object) -> str:
+    """A table without lines, each row the text of its cells, or ``<HR/>``; one with a colour is rounded."""
+    plain = {"BORDER": 0, "CELLBORDER": 0, "CELLSPACING": 0, "CELLPADDING": padding}
+    rounded = {"STYLE": "ROUNDED"} if attributes.get("BGCOLOR") else {}
+    inside = "".join(row if row == "<HR/>" else f"<TR>{row}</TR>" for row in rows)
+    return f"<TABLE{_written(plain | rounded | attributes)}>{inside}</TABLE>"
+
+
+def _written(attributes: Mapping[str, object]) -> str:
+    return "".join(f' {name}="{given}"' for name, given in attributes.items() if given != "")
+
+
 def fixed(text: str, width: int, height: int, align: str = "CENTER") -> str:
     """A table of that size, whatever the HTML-like ``text`` in it; empty text leaves the room empty."""
-    return (
-        f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" FIXEDSIZE="TRUE" ALIGN="{align}" '
-        f'WIDTH="{width}" HEIGHT="{height}"><TR><TD ALIGN="{align}" FIXEDSIZE="TRUE" WIDTH="{width}" '
-        f'HEIGHT="{height}">{text}</TD></TR></TABLE>'
-    )
+    size: dict[str, Any] = {"FIXEDSIZE": "TRUE", "ALIGN": align, "WIDTH": width, "HEIGHT": height}
+    return table([cell(text, **size)], **size)
