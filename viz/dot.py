@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from viz import progress as step_look
@@ -17,7 +19,7 @@ from viz.reach import HASTE, PATIENCE
 from viz.styles import FONT, Style
 from viz.text import MINUS, escaped, number, shortened, signed
 
-__all__ = ["CROWD", "add_edges", "digraph", "source"]
+__all__ = ["CROWD", "Places", "add_edges", "digraph", "source"]
 
 
 #: Columns of a tooltip: DOT reads no quoted string beyond 16,384 bytes.
@@ -27,7 +29,14 @@ _TOOLTIP = 2_000
 _BETWEEN, _STEPPING, _MESH = "0.36", "0.2", "0.9"
 
 
-def source(picture: Picture, style: Style | None = None, dpi: int | None = None) -> str:
+#: By the id of a box, an edge or a frame where an engine put it, as attributes; that of the whole is empty.
+Places = Mapping[str, Mapping[str, str]]
+_NOWHERE: Places = MappingProxyType({})
+
+
+def source(
+    picture: Picture, style: Style | None = None, dpi: int | None = None, places: Places = _NOWHERE
+) -> str:
     """The DOT text of a picture; see :func:`digraph`.
 
     >>> from viz.picture import Box, Kind
@@ -35,14 +44,16 @@ def source(picture: Picture, style: Style | None = None, dpi: int | None = None)
     >>> text.splitlines()[0]
     'digraph drawing {'
     """
-    return str(digraph(picture, style, dpi).source)
+    return str(digraph(picture, style, dpi, places).source)
 
 
-def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None) -> Any:
+def digraph(
+    picture: Picture, style: Style | None = None, dpi: int | None = None, places: Places = _NOWHERE
+) -> Any:
     """The picture as a ``graphviz.Digraph``, to be changed by hand before it is drawn.
 
     Boxes stand in the order of their values, with their own ids as names; edges follow, parallel ones
-    each by itself. ``dpi`` is the resolution of a PNG.
+    each by itself. ``dpi`` is the resolution of a PNG. With ``places`` nothing is laid out again.
 
     Raises ModuleNotFoundError with the way out if the package graphviz is not installed.
     """
@@ -62,7 +73,8 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
         }
         | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
         | (HASTE if picture.reach() > PATIENCE else {})
-        | ({"dpi": str(dpi)} if dpi else {}),
+        | ({"dpi": str(dpi)} if dpi else {})
+        | ({"layout": "nop2", **places.get("", {})} if places else {}),
         node_attr={
             "shape": "box", "style": "rounded,filled", "margin": "0.05,0.03", "width": "0", "height": "0",
             "fillcolor": theme.fill, "color": theme.outline, "penwidth": "1",
@@ -73,8 +85,8 @@ def digraph(picture: Picture, style: Style | None = None, dpi: int | None = None
             "fontname": FONT, "fontsize": "8", "fontcolor": theme.faint,
         },
     )  # fmt: skip
-    _add_boxes(graph, picture, given, scale, style)
-    add_edges(graph, picture, names, style, "xlabel" if mesh else "label")
+    _add_boxes(graph, picture, given, scale, style, places)
+    add_edges(graph, picture, names, style, "xlabel" if mesh else "label", places)
     return graph
 
 
@@ -89,7 +101,9 @@ def _package() -> Any:
 
 
 # -------------------------------------------------------------------------------------------- boxes
-def _add_boxes(graph: Any, picture: Picture, given: Order, scale: Scale, style: Style) -> None:
+def _add_boxes(
+    graph: Any, picture: Picture, given: Order, scale: Scale, style: Style, places: Places
+) -> None:
     """The boxes and the frames around them, each frame where its first box stands."""
     inside: dict[str, list[Box | str]] = {"": []}
     for box in picture.boxes:
@@ -108,7 +122,8 @@ def _add_boxes(graph: Any, picture: Picture, given: Order, scale: Scale, style: 
             if isinstance(each, str):
                 body.subgraph(frames.pop(each))
             else:
-                _add_box(body, each, scale, style, progress.get(each.id))
+                _add_box(body, each, scale, style, progress.get(each.id), places.get(each.id, {}))
+        body.attr(**places.get(cluster, {}))
         _put_in_order(body, cluster, given, style)
         frames[cluster] = body
 
@@ -135,14 +150,16 @@ def _frame(cluster: str, name: str, style: Style) -> Any:
     )  # fmt: skip
 
 
-def _add_box(body: Any, box: Box, scale: Scale, style: Style, progress: Progress | None) -> None:
+def _add_box(
+    body: Any, box: Box, scale: Scale, style: Style, progress: Progress | None, place: Mapping[str, str]
+) -> None:
     attributes = {"id": box.id, "tooltip": escaped(box.tooltip, _TOOLTIP, tooltip=True)}
     look = _outline(box, style)
     if progress and progress.passing:
         look |= {"color": style.theme.root_outline, "penwidth": "4"}
     elif progress and box.root:
         look["penwidth"] = "2"  # thick is what passes its gradient on, and nothing else
-    body.node(box.id, label(box, scale, style, progress), **attributes, **look)
+    body.node(box.id, label(box, scale, style, progress), **attributes, **look, **place)
 
 
 def _outline(box: Box, style: Style) -> dict[str, str]:
@@ -168,7 +185,9 @@ CROWD = 4
 _NAME = 80
 
 
-def add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style, where: str) -> None:
+def add_edges(
+    graph: Any, picture: Picture, names: dict[str, str], style: Style, where: str, places: Places
+) -> None:
     """All edges. Between folded boxes few bear a label, and where many cross they are pale.
 
     For a ``"label"`` every edge bends around a place half-way; for an ``"xlabel"`` room is sought later.
@@ -204,7 +223,7 @@ def add_edges(graph: Any, picture: Picture, names: dict[str, str], style: Style,
             look["color"] = style.theme.edge_plus if edge.contribution > 0 else style.theme.edge_minus
         if edge.alarm:
             look |= {"color": style.theme.alarm, "penwidth": "2.5"}
-        graph.edge(edge.source, _head(edge, target, style), **look)
+        graph.edge(edge.source, _head(edge, target, style), **look, **places.get(edge.id, {}))
 
 
 def _head(edge: Edge, target: Box, style: Style) -> str:
