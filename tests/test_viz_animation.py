@@ -100,7 +100,8 @@ def test_the_gif_has_all_frames_and_holds_the_last(animation):
 
 
 def test_each_frame_of_a_gif_is_the_picture_that_it_was_made_of(pass_):
-    pictures = [render(source(draw_step(pass_, step).picture, None, 72), "png") for step in (0, 13, 16, 17, 27)]
+    drawn = [draw_step(pass_, step).picture for step in (0, 13, 16, 17, 27)]
+    pictures = [render(source(each, None, 72), "png") for each in drawn]
     pixels = [np.asarray(Image.open(io.BytesIO(each)).convert("RGB"), float) for each in pictures]
     with Image.open(io.BytesIO(gif(pictures, [500] * len(pictures)))) as image:
         for frame, own in enumerate(pixels):

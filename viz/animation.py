@@ -161,7 +161,8 @@ class Animation(Rendered):
         places = self._places(pictures[0], When.AHEAD), self._places(pictures[0], When.NOW)
         texts = []
         for each in pictures:
-            now = {id_ for id_, flow in each.moment.edges.items() if flow.when is When.NOW}
+            flows = each.moment.edges if each.moment else {}
+            now = {id_ for id_, flow in flows.items() if flow.when is When.NOW}
             own = {id_: places[id_ in now][id_] for id_ in places[0]}
             texts.append(dot.source(each, self.style, dpi, own))
         runs = min(os.cpu_count() or 1, len(texts))
