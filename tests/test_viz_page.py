@@ -91,7 +91,7 @@ def test_no_script_makes_markup_of_text():
 def test_controls_are_real_buttons_and_inputs_with_names():
     tags = Structure(page(net()).html).tags
     inputs = [each.get("type") for tag, each in tags if tag == "input"]
-    assert inputs == ["search", "checkbox", "checkbox", "range"]
+    assert inputs == ["search", "checkbox", "range"]
     assert all(each["type"] == "button" for tag, each in tags if tag == "button")
     assert any("aria-live" in each for _, each in tags)
 
@@ -165,7 +165,7 @@ def test_a_value_that_is_named_as_it_is_computed_is_not_said_to_be_itself():
     product = Value(2.0, "w") * Value(3.0, "x")
     assert data_of_page(page(product, names={"y": product}))["nodes"][-1]["formula"] == "w·x"
     product.name = "w·x"
-    assert data_of_page(page(product))["nodes"][-1]["formula"] == ""
+    assert data_of_page(page(product))["nodes"][-1].get("formula", "") == ""
 
 
 def test_both_edges_of_a_square_are_there():

@@ -7,6 +7,7 @@ does, so that it moves wherever a picture is shown. Where motion is not wanted, 
 from __future__ import annotations
 
 import io
+import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from microbp.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
+from viz.moment import When
+from viz.picture import Picture
 from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
 from viz.styles import Style
@@ -119,7 +122,7 @@ class Animation(Rendered):
     @property
     def captions(self) -> list[str]:
         """The title of each frame."""
-        return [self.film.picture(step).title for step in self.film.steps]
+        return [self.film.captions[step] for step in self.film.steps]
 
     @property
     def durations(self) -> list[int]:
@@ -150,17 +153,46 @@ class Animation(Rendered):
         return moving(frames, self.durations, title)
 
     def _drawn(self, format: str, dpi: int | None = None) -> list[bytes]:  # noqa: A002
-        """Each frame as the engine draws it, several at a time where it is a program of its own."""
-        texts = [dot.source(self.film.picture(step), self.style, dpi) for step in self.film.steps]
-        workers = (os.cpu_count() or 1) if self.engine.startswith("dot") else 1
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(lambda text: render(text, format, self._engine), texts))
+        """Each frame as the engine draws it. The program ``dot`` is given the places of one layout."""
+        pictures = [self.film.picture(step) for step in self.film.steps]
+        if not self.engine.startswith("dot"):
+            texts = [dot.source(each, self.style, dpi) for each in pictures]
+            return [render(each, format, self._engine) for each in texts]
+        places = self._places(pictures[0], When.AHEAD), self._places(pictures[0], When.NOW)
+        texts = []
+        for each in pictures:
+            flows = each.moment.edges if each.moment else {}
+            now = {id_ for id_, flow in flows.items() if flow.when is When.NOW}
+            own = {id_: places[id_ in now][id_] for id_ in places[0]}
+            texts.append(dot.source(each, self.style, dpi, own))
+        runs = min(os.cpu_count() or 1, len(texts))
+        with ThreadPoolExecutor(runs) as pool:
+            made = pool.map(lambda at: render("\n".join(texts[at::runs]), format, self._engine), range(runs))
+        frames, begins = [b""] * len(texts), _BEGINS[format]
+        for at, drawn in enumerate(made):
+            frames[at::runs] = [begins + each for each in drawn.split(begins)[1:]]
+        return frames
+
+    def _places(self, picture: Picture, when: When) -> dict[str, dict[str, str]]:
+        """Where everything stands, with all arrows in the direction of that part of the pass."""
+        assert picture.moment is not None
+        flows = {id_: flow._replace(when=when) for id_, flow in picture.moment.edges.items()}
+        text = dot.source(picture._replace(moment=picture.moment._replace(edges=flows)), self.style)
+        told = json.loads(render(text, "json0", self._engine))
+        placed = [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
+        return {
+            each.get("id", each.get("name")): {key: each[key] for key in ("pos", "lp", "bb") if key in each}
+            for each in placed
+            if "id" in each
+        }
 
     def __repr__(self) -> str:
         seconds = sum(self.durations) / 1000
         return f"Animation: {self.frames} frames, {seconds:g} s, engine {self._engine_told()}"
 
 
+#: How a file begins: where several stand in a row, each begins there.
+_BEGINS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml"}
 #: So many colours for all frames together; one more is left for "as before".
 _COLOURS = 255
 
@@ -216,10 +248,6 @@ def with_one_palette(pictures: Sequence[Any]) -> list[Any]:
     return reduced
 
 
-#: The frames in which an element is seen.
-Seen = tuple[int, ...]
-
-
 def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:
     r"""One ``<svg>`` that shows each frame for so many milliseconds, again and again.
 
@@ -234,55 +262,53 @@ def moving(frames: Sequence[str], durations: Sequence[int], title: str) -> str:
     sizes = {(each.get("width"), each.get("height"), each.get("viewBox")) for each in trees}
     assert len(sizes) == 1, f"frames of different sizes: {sizes}"
     graphs = [svg.compact(each) for each in trees]
-    #: The looks of each element, by what they are as text.
-    looks: dict[str, dict[str, list[int]]] = {}
-    elements: dict[str, ET.Element] = {}
+    #: Of each element its looks, by what they are as text, with the frames in which each is seen.
+    looks: dict[str, dict[str, tuple[ET.Element, list[int]]]] = {}
     titles: dict[str, ET.Element] = {}  # those of the last frame tell the final gradients
     for frame, graph in enumerate(graphs):
         for place, child in enumerate(graph):
+            key = child.get("id") or str(place)
             for title_ in child.findall(f"{svg.SVG}title"):
                 child.remove(title_)
-                titles[child.get("id", "")] = title_
-            text = ET.tostring(child, encoding="unicode")
-            elements[text] = child
-            looks.setdefault(child.get("id") or str(place), {}).setdefault(text, []).append(frame)
-    whole, classes = graphs[-1], dict[Seen, str]()
+                titles[key] = title_
+            look = ET.tostring(child, encoding="unicode")
+            looks.setdefault(key, {}).setdefault(look, (child, []))[1].append(frame)
+    whole, turns = graphs[-1], dict[tuple[int, ...], str]()
     whole[:] = []
-    for each in looks.values():
-        whole.extend(_taking_turns([(tuple(seen), elements[text]) for text, seen in each.items()], classes))
-    for child in whole:
-        if child.get("id") in titles:
-            child.insert(0, titles[child.get("id", "")])
+    for key, each in looks.items():
+        *_, (child, _) = each.values()
+        taking = [child]
+        if len(each) > 1:
+            taking = [
+                _in_turn(part, turns.setdefault(tuple(seen), f"r{len(turns)}"))
+                for part, seen in each.values()
+            ]
+            if child.get("id"):  # a group stays one
+                group = ET.Element(child.tag, child.attrib)
+                group.extend(taking)
+                taking = [group]
+        if key in titles:
+            taking[0].insert(0, titles[key])
+        whole.extend(taking)
     name = f"m{zlib.crc32(ET.tostring(whole)):08x}"  # two of them on one page must not share a rule
     style = ET.Element(f"{svg.SVG}style")
-    style.text = _rules(name, list(classes), durations)
+    style.text = _rules(name, list(turns), durations)
     moved = trees[-1]
     moved.insert(0, style)
     moved.attrib.update({"id": name, "aria-label": title})
     return ET.tostring(moved, encoding="unicode") + "\n"
 
 
-def _taking_turns(looks: list[tuple[Seen, ET.Element]], classes: dict[Seen, str]) -> list[ET.Element]:
-    """The looks of one element, each with the class of the frames in which it is seen; a group stays one."""
-    (_, last) = looks[-1]
-    if len(looks) == 1:
-        return [last]
-    parts = []
-    for seen, element in looks:
-        part = element
-        if element.get("id"):
-            part = ET.Element(element.tag)
-            part.extend(element)
-        part.set("class", classes.setdefault(seen, f"r{len(classes)}"))
-        parts.append(part)
-    if not last.get("id"):
-        return parts
-    group = ET.Element(last.tag, last.attrib)
-    group.extend(parts)
-    return [group]
+def _in_turn(element: ET.Element, turn: str) -> ET.Element:
+    """An element, or of a group what is in it, with the class of the frames in which it is seen."""
+    part = ET.Element(element.tag) if element.get("id") else element
+    if part is not element:
+        part.extend(element)
+    part.set("class", turn)
+    return part
 
 
-def _rules(name: str, seen: Sequence[Seen], durations: Sequence[int]) -> str:
+def _rules(name: str, seen: Sequence[tuple[int, ...]], durations: Sequence[int]) -> str:
     """The style sheet: an animation for each set of frames, all of the same length."""
     whole, last = sum(durations), len(durations) - 1
     starts = [f"{100 * sum(durations[:frame]) / whole:.3f}%" for frame in range(len(durations))]

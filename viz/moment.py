@@ -22,14 +22,14 @@ class When(str, Enum):
 
 
 class Progress(NamedTuple):
-    """How far the gradient of a box has come.
+    """How far the gradient of a box has come: of how many contributions so many are in.
 
-    >>> Progress(1, 2).reached, Progress(1, 2).final
-    (True, False)
+    >>> Progress(1, 2).reached, Progress(1, 2).final, Progress(0, 0).final
+    (True, False, True)
     """
 
-    #: Of how many contributions so many are in. The root expects none: it is the seed.
     paid: int
+    #: The root expects none: it is the seed.
     expected: int
     #: Whether it passes its gradient on in this step.
     passing: bool = False
@@ -39,7 +39,7 @@ class Progress(NamedTuple):
     @property
     def reached(self) -> bool:
         """Whether it has a gradient yet."""
-        return self.paid > 0 or self.expected == 0
+        return self.paid > 0 or self.final
 
     @property
     def final(self) -> bool:
@@ -48,26 +48,20 @@ class Progress(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """The contribution that an edge carries in the pass: upstream × local."""
+    """The contribution that an edge carries in the pass, and the operand's gradient before and after it."""
 
     when: When
     amount: float
-    #: The operand's gradient before it, if there is one, and after it.
     before: float | None = None
     after: float = 0.0
 
 
 class Moment(NamedTuple):
-    """A backward pass after so many steps."""
+    """A backward pass after so many steps: boxes, but for constants, and edges that carry something."""
 
     step: int
-    #: How many steps the pass has.
-    steps: int
-    #: By the id of the box, of all but constants.
     boxes: Mapping[str, Progress]
-    #: By the id of the edge, of all that carry a contribution in this pass.
     edges: Mapping[str, Flow]
-    #: Every gradient and every contribution of the whole pass.
+    #: Every gradient and every contribution of the whole pass, and the title of each of its pictures.
     amounts: tuple[float, ...]
-    #: The title of each picture of the pass.
     captions: tuple[str, ...]

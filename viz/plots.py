@@ -12,25 +12,13 @@ from microbp import History, Module, Value, no_grad
 from microbp.safe import quoted
 from viz.callers import whole_number
 
-__all__ = [
-    "BLUE",
-    "GREY",
-    "ORANGE",
-    "Snapshots",
-    "axes",
-    "figure",
-    "plot_boundary",
-    "plot_cost",
-    "plot_gradient_flow",
-    "plot_histograms",
-]
-
+__all__ = ["Snapshots", "plot_boundary", "plot_cost", "plot_gradient_flow", "plot_histograms"]
 
 #: The colours of + and − in the drawings of graphs.
 BLUE, ORANGE, GREY = "#2166ac", "#b35806", "#555555"
 
 
-def figure(width: float, height: float) -> Any:
+def _figure(width: float, height: float) -> Any:
     """A new matplotlib Figure of that size in inches; ImportError says how to get matplotlib."""
     try:
         from matplotlib.figure import Figure
@@ -39,9 +27,9 @@ def figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def axes(given: Any, width: float = 6.0, height: float = 4.0) -> Any:
+def _axes(given: Any, width: float = 6.0, height: float = 4.0) -> Any:
     """The axes given, or those of a new figure, with a light grid and no box around."""
-    ax = figure(width, height).add_subplot() if given is None else given
+    ax = _figure(width, height).add_subplot() if given is None else given
     if not hasattr(ax, "spines"):
         raise TypeError(f"ax is None, or the axes of a matplotlib figure, not {quoted(given)}")
     ax.spines[["top", "right"]].set_visible(False)
@@ -85,7 +73,7 @@ def plot_boundary(net: Any, X: Any, Y: Any, *, resolution: int = 80, ax: Any = N
     with no_grad():
         answers = [[_numbers(net([float(x), float(y)])) for x in across] for y in up]
     scores = np.array(answers)
-    ax = axes(ax, 6.0, 5.0)
+    ax = _axes(ax, 6.0, 5.0)
     ax.grid(visible=False)
     if scores.shape[2] == 1:
         _by_sign(ax, across, up, scores[:, :, 0])
@@ -139,7 +127,7 @@ def plot_cost(history: History | Sequence[float], *, log: bool | None = None, ax
         ) from None
     if not run.cost:
         raise ValueError("this run has no cost to plot: no epoch was finished")
-    ax = axes(ax)
+    ax = _axes(ax)
     lines = [("cost", run.cost, BLUE), ("validation cost", run.validation_cost, ORANGE)]
     for label, costs, colour in lines:
         if costs:
@@ -215,15 +203,10 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
     if bins < 1:
         raise ValueError(f"bins={quoted(bins)}: a histogram has 1 or more")
     layers = snapshots.layers
-    made = figure(8.6, 0.6 + 1.9 * len(layers))
+    made = _figure(8.6, 0.6 + 1.9 * len(layers))
     grid = made.subplots(len(layers), 2, squeeze=False, sharex=True, sharey="col")
-    meshes = [
-        mesh
-        for column, (what, taken) in enumerate(
-            (("weights", snapshots.weights), ("log₁₀ |gradient|", snapshots.gradients))
-        )
-        for mesh in _histograms(grid[:, column], layers, taken, bins, what)
-    ]
+    meshes = _histograms(grid[:, 0], layers, snapshots.weights, bins, "weights")
+    meshes += _histograms(grid[:, 1], layers, snapshots.gradients, bins, "log₁₀ |gradient|")
     most = max((float(mesh.get_array().max()) for mesh in meshes), default=1.0)
     for mesh in meshes:
         mesh.set_clim(0.0, most)
@@ -255,10 +238,8 @@ def _histograms(
     edges = np.linspace(low - pad, high + pad, bins + 1)
     meshes = []
     for ax, layer in zip(column, layers, strict=True):
-        numbers = [x for moment in taken for x in moment[layer]]
-        zeros = sum(x == 0.0 for x in numbers)
-        told = f" ({zeros:,} of {len(numbers):,} are 0)" if zeros else ""
-        ax.set_title(f"{layer}: {what}{told}", fontsize=9, loc="left")
+        zeros = _zeros([x for moment in taken for x in moment[layer]], " ({})")
+        ax.set_title(f"{layer}: {what}{zeros}", fontsize=9, loc="left")
         if not any(seen[layer]):
             ax.text(0.5, 0.5, "none", ha="center", va="center", transform=ax.transAxes, color="#777777")
             continue
@@ -267,6 +248,11 @@ def _histograms(
         times = np.arange(len(taken) + 1) + 0.5
         meshes.append(ax.pcolormesh(times, edges, shares.T, cmap="Blues", vmin=0.0, rasterized=True))
     return meshes
+
+
+def _zeros(numbers: Sequence[float], text: str) -> str:
+    zeros = sum(x == 0.0 for x in numbers)
+    return text.format(f"{zeros:,} of {len(numbers):,} are 0") if zeros else ""
 
 
 def _nonzero(numbers: Sequence[float], *, log: bool = False) -> list[float]:
@@ -297,7 +283,7 @@ def plot_gradient_flow(snapshots: Snapshots, *, moments: int = 4, ax: Any = None
     whole_number("moments", moments)
     if moments < 1:
         raise ValueError(f"moments={quoted(moments)}: 1 or more are shown")
-    ax = axes(ax, 7.0, 4.0)
+    ax = _axes(ax, 7.0, 4.0)
     layers, count = snapshots.layers, len(snapshots)
     depth = np.arange(len(layers))
     chosen = sorted({round(each) for each in np.linspace(count - 1, 0, min(moments, count))})
@@ -310,13 +296,7 @@ def plot_gradient_flow(snapshots: Snapshots, *, moments: int = 4, ax: Any = None
             ends = [each.min() for each in sizes], [each.max() for each in sizes]
             ax.fill_between(depth, *ends, color=BLUE, alpha=0.12, linewidth=0.0)
     ax.set_yscale("log")
-    last = snapshots.gradients[-1]
-    zeros = {layer: sum(x == 0.0 for x in last[layer]) for layer in layers}
-    told = [
-        layer + (f"\n{zeros[layer]:,} of {len(last[layer]):,} are 0" if zeros[layer] else "")
-        for layer in layers
-    ]
-    ax.set_xticks(depth, told)
+    ax.set_xticks(depth, [each + _zeros(snapshots.gradients[-1][each], "\n{}") for each in layers])
     ax.set_ylabel("|∇θ|, median")
     if len(chosen) > 1:
         ax.legend(frameon=False)

@@ -26,10 +26,9 @@ class Rendered:
     instead: ClassVar[str] = ""
 
     def __init__(self, style: Style | None, engine: str, format: str) -> None:  # noqa: A002
-        if engine not in ENGINES:
-            raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
-        if format not in self.formats:
-            raise ValueError(f"format={quoted(format)}: it is one of {', '.join(map(repr, self.formats))}")
+        for option, given, known in (("engine", engine, ENGINES), ("format", format, tuple(self.formats))):
+            if given not in known:
+                raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, known))}")
         if style is not None and not isinstance(style, Style):
             raise TypeError(f"style is a viz.Style, not an object of type {type(style).__name__}")
         self.style = (style or Style()).checked()
@@ -50,17 +49,15 @@ class Rendered:
         """
         path = Path(path)
         suffix = path.suffix.lower()
-        kind = type(self).__name__.lower()
         if suffix not in self.suffixes:
-            article = "an" if kind[0] in "aeiou" else "a"
-            known = ", ".join(self.suffixes)
+            kind = type(self).__name__.lower()
             raise ValueError(
-                f"cannot save {article} {kind} as {path.name!r}: the suffix is one of {known}{self.instead}"
+                f"cannot save a{'n' * (kind[0] in 'aeiou')} {kind} as {path.name!r}: the suffix is one of "
+                f"{', '.join(self.suffixes)}{self.instead}"
             )
         if not path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
-        made = getattr(self, suffix[1:])
-        write_file(path, made)
+        write_file(path, getattr(self, suffix[1:]))
         return path
 
     def _once(self, what: str, make: Callable[[], Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from microbp import Contribution, Graph, Step, TooManyValues, Trace, Value, trace
@@ -76,22 +77,20 @@ class Film:
         self.trace = trace
         self._drawn = drawn
         self._title = title
-        self._captions = tuple(captions(trace, digits))
-        #: How many contributions each value receives, and each gradient that it has on the way.
-        self._expected = Counter(each.operand for step in trace.steps for each in step.contributions)
-        self._gradients: list[list[float]] = [[] for _ in trace.graph]
-        self._gradients[-1].append(1.0)
-        #: The step in which each edge carries its contribution, and that.
+        self._digits = digits
+        self._at = {box.id: int(box.id[1:]) for box in drawn.boxes}
+        #: Of each value the step in which each contribution comes, and the gradient after it.
+        self._received: list[list[tuple[int, float]]] = [[] for _ in trace.graph]
+        #: Of each edge the step in which it carries its contribution, and that.
         self._flows: dict[str, tuple[int, Contribution]] = {}
         for step in trace.steps:
             for each in step.contributions:
-                self._gradients[each.operand].append(each.after)
+                self._received[each.operand].append((step.index, each.after))
                 self._flows[f"e{step.node}_{each.place}"] = step.index, each
-        self._positions = {box.id: int(box.id[1:]) for box in drawn.boxes}
-        seen = {self._positions[box.id] for box in drawn.boxes}
-        own = (x for position in sorted(seen) for x in self._gradients[position])
+        own = [after for at in self._at.values() for _, after in self._received[at]]
         paid = (self._flows[edge.id][1].amount for edge in drawn.edges if edge.id in self._flows)
-        self._amounts = (*own, *paid)
+        self._amounts = (1.0, *own, *paid)  # that of the seed first
+        seen = {*self._at.values()}
         #: The steps in which something is to be seen; all, unless values are left out.
         self.steps = [0] + [
             step.index
@@ -99,65 +98,62 @@ class Film:
             if step.node in seen or any(each.operand in seen for each in step.contributions)
         ]
 
+    @cached_property
+    def captions(self) -> tuple[str, ...]:
+        """The title of each picture."""
+        return tuple(captions(self.trace, self._digits))
+
     def picture(self, step: int) -> Picture:
         """What is seen after so many steps. IndexError where there are not so many."""
         whole_number("step", step)
         gradients = self.trace.gradients(step)
         current = self.trace.steps[step - 1].node if step else None
-        paid = Counter(each.operand for done in self.trace.steps[:step] for each in done.contributions)
         progress = {
-            id_: Progress(paid[at], self._expected[at], at == current, tuple(self._gradients[at]))
-            for id_, at in self._positions.items()
+            id_: self._progress(at, step, passing=at == current)
+            for id_, at in self._at.items()
             if self.trace.graph.nodes[at].requires_grad
         }
         flows = {
-            edge.id: Flow(_when(paid_in, step), each.amount, each.before, each.after)
+            edge.id: Flow(_when(paid, step), each.amount, each.before, each.after)
             for edge in self._drawn.edges
             if edge.id in self._flows
-            for paid_in, each in [self._flows[edge.id]]
+            for paid, each in [self._flows[edge.id]]
         }
         boxes = tuple(
             box._replace(
                 notes=(),
-                grad=gradients[self._positions[box.id]],
-                tooltip=self._tooltip(box.id, gradients, progress.get(box.id)),
+                grad=gradients[self._at[box.id]],
+                tooltip=self._tooltip(self._at[box.id], gradients, progress.get(box.id)),
             )
             for box in self._drawn.boxes
         )
-        edges = tuple(
-            edge._replace(
-                contribution=flows[edge.id].amount
-                if edge.id in flows and flows[edge.id].when is not When.AHEAD
-                else None
-            )
-            for edge in self._drawn.edges
-        )
-        moment = Moment(step, len(self.trace), progress, flows, self._amounts, self._captions)
+        paid = {id_: flow.amount for id_, flow in flows.items() if flow.when is not When.AHEAD}
+        edges = tuple(edge._replace(contribution=paid.get(edge.id)) for edge in self._drawn.edges)
+        moment = Moment(step, progress, flows, self._amounts, self.captions)
+        told = self._drawn.note or f"{len(boxes):,} value{'s' * (len(boxes) != 1)}"
+        note = ", ".join(filter(None, (self._title, told)))
         return self._drawn._replace(
-            boxes=boxes, edges=edges, title=self._captions[step], note=self._note(), moment=moment
+            boxes=boxes, edges=edges, title=self.captions[step], note=note, moment=moment
         )
 
-    def _note(self) -> str:
-        count = len(self._drawn.boxes)
-        told = self._drawn.note or f"{count:,} value{'s' * (count != 1)}"
-        return ", ".join(filter(None, (self._title, told)))
+    def _progress(self, at: int, step: int, *, passing: bool) -> Progress:
+        received = self._received[at]
+        gradients = (1.0,) * (at == self.trace.graph.root.position) + tuple(after for _, after in received)
+        return Progress(sum(paid <= step for paid, _ in received), len(received), passing, gradients)
 
-    def _tooltip(self, id_: str, gradients: list[float | None], progress: Progress | None) -> str:
-        node = self.trace.graph.nodes[self._positions[id_]]
-        gradient = gradients[node.position]
-        told = "not reached yet" if gradient is None else repr(gradient)
+    def _tooltip(self, at: int, gradients: list[float | None], progress: Progress | None) -> str:
+        node = self.trace.graph.nodes[at]
+        told = "not reached yet" if gradients[at] is None else repr(gradients[at])
         if progress is None:
             told = "none: it takes no gradient"
-        elif progress.expected and not progress.final:
+        elif not progress.final:
             told += f", {progress.paid} of {progress.expected} contributions"
         made = formula(self.trace.graph, node)
         return "\n".join(filter(None, (f"{node.name} = {node.data!r}", f"∇ {told}", made, node.site or "")))
 
 
 def _when(paid: int, step: int) -> When:
-    if paid == step:
-        return When.NOW
-    return When.PAST if paid < step else When.AHEAD
+    return When.NOW if paid == step else When.PAST if paid < step else When.AHEAD
 
 
 def film(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+from viz.colours import LIGHT
 from viz.text import plain
 
 __all__ = ["SVG", "compact", "finished", "map_svg", "stage"]
@@ -16,6 +17,8 @@ _HALO = {"stroke-width": "2.5", "stroke-linejoin": "round", "paint-order": "stro
 _USUAL = {"font-size": "10.00", "text-anchor": "start"}
 #: Between the right end of a gradient and that of its band, in points.
 _MARGIN = 4.0
+#: Numbers of which a page keeps one decimal.
+_NUMBERS, _DECIMALS = {"x", "y", "width", "height", "rx", "d", "points"}, re.compile(r"-?\d+\.\d+")
 
 ET.register_namespace("", SVG[1:-1])
 ET.register_namespace("xlink", _LINK[1:-1])
@@ -99,20 +102,44 @@ def stage(svg: bytes, made_by: str) -> tuple[str, dict[str, float]]:
     for text in graph.findall(_TEXT):
         graph.remove(text)
     for group in graph.iter(_G):
+        for each in [*group.findall(_TITLE), *group.findall(_TEXT)]:
+            if each.tag == _TITLE or not (each.text or "").strip():
+                group.remove(each)
         paths, texts = group.findall(_PATH), group.findall(_TEXT)
-        for title in group.findall(_TITLE):
-            group.remove(title)
         if group.get("class") == "edge":
+            for each in group:
+                if each.get("stroke") == LIGHT.edge:
+                    del each.attrib["stroke"], each.attrib["fill"]
             paths[0].set("class", "line")
         elif group.get("class") == "node":
+            for each in paths:
+                _as_rectangle(each)
             paths[0].set("class", "outline")
             if len(paths) > 1:
-                *_, nabla, gradient = texts
-                paths[-1].set("class", "band")
-                nabla.set("class", "nabla")
-                right = max(map(float, re.findall(r"([-\d.]+),", paths[-1].get("d", "")))) - _MARGIN
-                gradient.attrib.update({"class": "gradient", "text-anchor": "end", "x": f"{right:.2f}"})
+                band, (*_, nabla, gradient) = paths[-1], texts
+                right = float(band.get("x", 0)) + float(band.get("width", 0)) - _MARGIN
+                for each, name in ((band, "band"), (nabla, "nabla"), (gradient, "gradient")):
+                    each.set("class", name)
+                    each.attrib.pop("fill")
+                gradient.attrib.update({"text-anchor": "end", "x": str(right)})
+    graph.set("fill", LIGHT.text)
+    for element in graph.iter():
+        if element.tag == _TEXT and element.get("fill") == LIGHT.text:
+            del element.attrib["fill"]
+        for name in _NUMBERS & element.attrib.keys():
+            element.set(name, _DECIMALS.sub(lambda x: f"{round(float(x[0]), 1):g}", element.attrib[name]))
     return _text(graph), {"x": -across, "y": -down, "width": width, "height": height}
+
+
+def _as_rectangle(path: ET.Element) -> None:
+    """A rounded outline, which an engine draws as curves, as the rectangle that it is."""
+    numbers = [float(each) for each in re.findall(r"-?[\d.]+", path.attrib.pop("d"))]
+    xs, ys = numbers[::2], numbers[1::2]
+    left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+    sides = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    path.tag = f"{SVG}rect"
+    path.attrib.update({name: f"{x:.2f}" for name, x in sides.items()})
+    path.set("rx", f"{min(right - xs[0], xs[0] - left):.2f}")
 
 
 def compact(root: ET.Element) -> ET.Element:

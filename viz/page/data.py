@@ -89,8 +89,9 @@ def described(trace: Trace, title: str, kinds: Sequence[Kind]) -> dict[str, Any]
 
 def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]]) -> dict[str, Any]:
     made = graph.formula(node)
-    return {
-        "name": plain(node.name),
+    name = plain(node.name)
+    told = {
+        "name": name,
         "word": plain_name(node.name),
         "short": narrowed(plain(graph.shown(node)), _NAME),
         "kind": kind,
@@ -103,20 +104,26 @@ def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]
         "operands": [each if type(each) is int else None for each in node.operands],
         "site": places.get(node.site or ""),
     }
+    usual = {"word": name, "short": name, "path": [name]}
+    return {key: each for key, each in told.items() if each not in ("", None, []) and each != usual.get(key)}
 
 
 def _contribution(each: Contribution, scale: Scale, written: bool) -> dict[str, Any]:
-    return {
+    symbols = plain(each.symbols) if written else ""
+    after, colour = _number(each.after), scale.colour(each.after)
+    told = {
         "operand": each.operand,
         "place": each.place,
-        "symbols": plain(each.symbols) if written else "",
+        "symbols": symbols,
         "numbers": plain(each.numbers) if written else "",
         "local": _number(each.local),
         "amount": _number(each.amount),
-        "after": _number(each.after),
-        "colour": scale.colour(each.after),
+        "after": after,
+        "colour": colour,
         "tint": scale.colour(each.amount),
     }
+    usual = {"symbols": "", "numbers": symbols, "amount": after, "tint": colour}
+    return {key: each for key, each in told.items() if each != usual.get(key)}
 
 
 def _legend(scale: Scale) -> list[str]:

@@ -1,10 +1,8 @@
 // The reader's turn: in place of what a step pays he types the gradient that comes out, and is told what is wrong.
 
 let exercising = false;
-const solved = new Set(); // by step and place
-
-const key = (gift) => `${at}/${gift.place}`;
-const asked = (position) => exercising && currentGifts().some((gift) => gift.operand === position && !solved.has(key(gift)));
+const solved = new Set();
+const asked = (position) => exercising && currentGifts().some((gift) => gift.operand === position && !solved.has(gift));
 
 // What comes out after a usual slip, the simplest first: of the step, then of what is added up.
 function slips(gift) {
@@ -31,30 +29,23 @@ function judge(text, gift) {
   return slips(gift).find(([wrong]) => Number.isFinite(wrong) && meets(wrong))?.[1] ?? (digits > 2 ? "wrong" : "digits");
 }
 
-function question(position, gift) {
-  const local = element("p", {}, say("local"), derivative(position, gift.operand));
-  if (gift.symbols) local.append(" = ", element("span", { class: "symbols", dir: "ltr" }, gift.symbols));
+function question(gift) {
   const input = element("input", { type: "text", class: "answer", inputmode: "decimal", autocomplete: "off" });
   const verdict = element("p", { class: "verdict", role: "status" });
-  const label = element("label", {}, jump(gift.operand), ".grad = ", input);
   input.setAttribute("aria-label", `${nodes[gift.operand].name}.grad`);
-  if (solved.has(key(gift))) input.value = six(gift.after);
+  if (solved.has(gift)) input.value = six(gift.after);
   input.addEventListener("change", () => {
     const found = judge(input.value, gift);
     verdict.textContent = `${found === "right" ? "✓" : "✗"} ${say(found)}`;
-    if (found !== "right") return;
-    solved.add(key(gift));
-    for (const id of ["parameters", "values"]) paintRow(id, gift.operand);
-    paint(gift.operand);
-    paintStep();
+    if (found === "right") solved.add(gift);
+    paintGraph();
   });
-  return element("div", { class: "card" }, local, label, verdict);
+  return element("div", { class: "card" }, localOf(gift), element("label", {}, jump(gift.operand), ".grad = ", input), verdict);
 }
 
 byId("exercise").addEventListener("click", () => {
-  stop();
   exercising = !exercising;
   byId("exercise").setAttribute("aria-pressed", String(exercising));
-  if (phase !== "backward") enter("backward");
+  enter("backward");
   go(exercising && at === 0 ? 1 : at);
 });

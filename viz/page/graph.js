@@ -1,38 +1,83 @@
-// The picture: the engine's SVG of the whole graph, or, of a large one, what stands around the current value.
-// Both are boxes with a band for the gradient, and from step to step only what has changed is painted.
+// The picture: the engine's SVG of the whole graph in a pane that scrolls, or, of a large one, what stands
+// around the current value. Both are boxes with a band for the gradient, and only what has changed is painted.
 
 const svg = byId("graph");
+const sheet = byId("sheet");
 const lines = new Map(); // by the key of the edge
 const whole = new Map(); // the boxes of the whole graph by position
 let drawn = whole; // those that are shown
+let near = false; // whether these are the neighbourhood of the current value
+let found = new Set(); // what was searched for
 const pills = shape("g");
 
 function adopt() {
-  svg.prepend(arrows());
   for (const group of svg.querySelectorAll("g.node")) {
     const position = Number(group.id.slice(1));
-    const { x, y, width, height } = group.querySelector(".outline").getBBox();
-    const part = (name) => group.querySelector(`.${name}`);
+    const outline = group.querySelector(".outline");
+    const [x, y, width, height] = ["x", "y", "width", "height"].map((each) => Number(outline.getAttribute(each)));
     group.dataset.position = position;
-    whole.set(position, {
-      group, x: x + width / 2, y: y + height / 2, width, height, band: part("band"), nabla: part("nabla"), gradient: part("gradient"),
-    });
+    whole.set(position, { ...parts(group), x: x + width / 2, y: y + height / 2, width, height });
   }
   for (const group of svg.querySelectorAll("g.edge")) lines.set(group.id, { group, line: group.querySelector(".line") });
   svg.querySelector("g.graph")?.append(pills);
   svg.classList.toggle("still", whole.size > 300); // marching edges would paint all of it again and again
 }
 
-function arrows() {
-  const definitions = shape("defs");
-  for (const sign of ["plus", "minus", "zero"]) {
-    const marker = shape("marker", {
-      id: `tip-${sign}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse",
-    });
-    marker.append(shape("path", { d: "M0,0.8L8,4L0,7.2z" }));
-    definitions.append(marker);
+const parts = (group) => ({ group, ...Object.fromEntries(["band", "nabla", "gradient"].map((each) => [each, group.querySelector(`.${each}`)])) });
+
+// What an element shows is remembered, and it is painted only where that is something else.
+const looks = new WeakMap();
+function look(element, shown, paint) {
+  const told = shown.join("|");
+  if (looks.get(element) === told) return;
+  looks.set(element, told);
+  paint();
+}
+
+function paintBox(position, { group, band, nabla, gradient: text }) {
+  const now = asked(position) ? null : gradient(position);
+  const [count, all] = [received(position), gifts[position].length];
+  const marks = { empty: all > 0 && now === null, current: position === current(), operand: gets(position), hit: found.has(position) };
+  const classes = ["node", nodes[position].kind, ...Object.keys(marks).filter((each) => marks[each])].join(" ");
+  look(group, [classes, now?.after, count], () => {
+    group.setAttribute("class", classes);
+    if (now === null) delete group.dataset.gradient;
+    else group.dataset.gradient = String(now.after);
+    if (!band) return;
+    band.style.setProperty("--band", now === null ? "none" : now.colour);
+    nabla.textContent = all > 0 ? `\u00a0∇${now === null || count === all ? "" : ` ${count}/${all}`}` : "";
+    text.textContent = now === null ? "" : trimmed(signed(now.after, 4));
+  });
+}
+
+function paintLine({ key, target, gift }, { group, line }) {
+  const flowing = phase === "backward" && at > 0 && target === current() && gift !== null;
+  const sign = flowing ? signClass(gift.amount) : "";
+  look(group, [sign], () => {
+    group.setAttribute("class", flowing ? `edge flowing ${sign}` : "edge");
+    // the gradient goes up to the operand, and so does the arrow that carries it
+    if (flowing) line.setAttribute("marker-start", "url(#tip-up)");
+    else line.removeAttribute("marker-start");
+  });
+}
+
+// What the current step pays, at those who receive it.
+function paintPills() {
+  for (const old of document.querySelectorAll(".pill")) old.remove();
+  const row = new Map();
+  for (const gift of currentGifts()) {
+    const to = drawn.get(gift.operand);
+    if (!to || asked(gift.operand)) continue;
+    const text = `${gift.number > 1 ? "+= " : ""}${trimmed(signed(gift.amount, 4))}`;
+    const pill = near ? element("span", { class: "pill" }, text) : shape("g", { class: "pill" });
+    pill.style.setProperty("--band", gift.tint);
+    if (near) { to.group.append(pill); continue; }
+    row.set(gift.operand, (row.get(gift.operand) ?? -1) + 1);
+    const width = 7 * text.length + 14;
+    pill.setAttribute("transform", `translate(${to.x},${to.y + to.height / 2 + 6 + 16 * row.get(gift.operand)})`);
+    pill.append(shape("rect", { x: -width / 2, y: -7, width, height: 15, rx: 7.5 }), shape("text", { y: 4.5 }, text));
+    pills.append(pill);
   }
-  return definitions;
 }
 
 // ------------------------------------------------------------------------- around the current value
@@ -40,88 +85,67 @@ const AROUND = 40; // values in a row; more are counted
 
 function chip(position) {
   const node = nodes[position];
-  const [nabla, gradient] = [element("span", { class: "nabla" }), element("span", { class: "gradient" })];
-  const band = element("span", { class: "band" }, nabla, " ", gradient);
   const group = element(
-    "button", { type: "button", "data-position": String(position) },
-    element("b", { class: "symbol" }, node.symbol), element("bdi", { class: "name" }, node.short),
-    element("span", { class: "data" }, trimmed(number(node.data, 4))), band,
+    "button", { type: "button", "data-position": position },
+    element("b", { class: "symbol" }, node.symbol), bdi(node.short), element("span", { class: "data" }, trimmed(number(node.data, 4))),
+    element("span", { class: "band" }, element("span", { class: "nabla" }), " ", element("span", { class: "gradient" })),
   );
-  drawn.set(position, { group, band, nabla, gradient });
+  drawn.set(position, parts(group));
   return group;
 }
 
-function showNeighbourhood() {
+function gather() {
   const centre = current();
-  const rows = [
-    ["computed", [...new Set(edgesInto[centre].map((edge) => edge.source))]],
-    ["current", [centre]],
-    ["readers", [...new Set(edgesFrom[centre].map((edge) => edge.target))]],
-  ];
   drawn = new Map();
-  byId("around").replaceChildren(...rows.filter(([, row]) => row.length > 0).map(([key, row]) => {
-    const boxes = element("div", { class: "ring" }, ...row.slice(0, AROUND).map(chip));
-    if (row.length > AROUND) boxes.append(element("span", { class: "said" }, `+ ${row.length - AROUND}`));
-    return element("section", {}, element("h2", {}, say(key)), boxes);
-  }));
-  for (const position of drawn.keys()) paint(position);
-  byId("note").textContent = `${say("around")} ${nodes[centre].name}; ${say("left")}: ${plural(nodes.length - drawn.size, "value")}. ${data.note}`;
+  const rows = { computed: edgesInto[centre].map((edge) => edge.source), current: [centre], readers: edgesFrom[centre].map((edge) => edge.target) };
+  const shown = Object.entries(rows).filter(([, row]) => row.length > 0).map(([key, row]) => {
+    const each = [...new Set(row)];
+    const ring = element("div", { class: "ring" }, ...each.slice(0, AROUND).map(chip));
+    if (each.length > AROUND) ring.append(element("span", { class: "said" }, `+ ${each.length - AROUND}`));
+    return element("section", {}, element("h2", {}, say(key)), ring);
+  });
+  byId("around").replaceChildren(...shown);
+  byId("note").textContent = say("around", nodes[centre].name, nodes.length - drawn.size, nodes.length) + data.note;
 }
 
-// ---------------------------------------------------------------------------------------- painting
-function paint(position) {
-  const parts = drawn.get(position);
-  if (!parts) return;
-  const now = asked(position) ? null : gradient(position);
-  const classes = ["node", nodes[position].kind];
-  if (takesGradient(position) && now === null) classes.push("empty");
-  if (position === current()) classes.push("current");
-  if (currentGifts().some((gift) => gift.operand === position)) classes.push("operand");
-  if (found.has(position)) classes.push("hit");
-  parts.group.setAttribute("class", classes.join(" "));
-  if (now === null) parts.group.removeAttribute("data-gradient");
-  else parts.group.setAttribute("data-gradient", String(now.after));
-  if (!parts.band) return;
-  parts.band.style.setProperty("--band", now === null ? "none" : now.colour);
-  const count = now === null || isFinal(position) ? "" : ` ${received[position]}/${gifts[position].length}`;
-  parts.nabla.textContent = takesGradient(position) ? `\u00a0∇${count}` : "";
-  parts.gradient.textContent = now === null ? "" : trimmed(signed(now.after, 4));
+// ------------------------------------------------------------------------------------------ what is seen
+// Around the picture is half a pane of room on each side: where it is scrolled to is the point in the middle.
+const bounds = data.view ?? { x: 0, y: 0, width: 1, height: 1 };
+const FAR = 0.25; // text is no more than a speck there, and costs more to paint than all else
+let scale = 1;
+let [wide, high] = [1, 1];
+
+function zoom(to, x = 0, y = 0) { // the point at x, y from the middle stays
+  const before = scale;
+  scale = Math.min(6, Math.max(0.02, to));
+  const [left, top] = [sheet.scrollLeft + x, sheet.scrollTop + y].map((each) => (each * scale) / before);
+  svg.classList.toggle("far", scale < FAR);
+  [svg.style.width, svg.style.height] = [`${bounds.width * scale}px`, `${bounds.height * scale}px`];
+  sheet.scrollTo(left - x, top - y);
 }
 
-function paintLine(key) {
-  const parts = lines.get(key);
-  if (!parts) return;
-  const edge = edges.get(key);
-  const flowing = phase === "backward" && at > 0 && edge.target === current() && edge.gift !== null;
-  const sign = flowing ? signClass(edge.gift.amount) : "";
-  parts.group.setAttribute("class", `edge ${flowing ? `flowing ${sign}` : passed(edge) ? "passed" : ""}`);
-  // the gradient goes up to the operand, and so does the arrow that carries it
-  if (flowing) parts.line.setAttribute("marker-start", `url(#tip-${sign})`);
-  else parts.line.removeAttribute("marker-start");
+const fitting = () => Math.min(wide / bounds.width, high / bounds.height, 1.6);
+const centre = (x, y) => sheet.scrollTo((x - bounds.x) * scale, (y - bounds.y) * scale);
+
+function fit() {
+  zoom(fitting());
+  centre(bounds.x + bounds.width / 2, bounds.y + bounds.height / 2);
 }
 
-// What the current step pays, at those who receive it.
-function paintStep() {
-  for (const old of document.querySelectorAll(".pill")) old.remove();
-  const stacked = new Map();
-  for (const gift of currentGifts()) {
-    const to = drawn.get(gift.operand);
-    if (!to || asked(gift.operand)) continue;
-    const text = `${gift.number > 1 ? "+= " : ""}${trimmed(signed(gift.amount, 4))}`;
-    if (near) {
-      const pill = element("span", { class: "pill" }, text);
-      pill.style.setProperty("--band", gift.tint);
-      to.group.append(pill);
-      continue;
-    }
-    const row = stacked.get(gift.operand) ?? 0;
-    stacked.set(gift.operand, row + 1);
-    const width = 7 * text.length + 14;
-    const pill = shape("g", { class: "pill", transform: `translate(${to.x},${to.y + to.height / 2 + 6 + 16 * row})` });
-    pill.append(
-      shape("rect", { x: -width / 2, y: -7, width, height: 15, rx: 7.5, fill: gift.tint }),
-      shape("text", { y: 4.5 }, text),
-    );
-    pills.append(pill);
-  }
+// So much of the picture that all of these are seen, but no nearer than is usual.
+function showAll(positions) {
+  const boxes = positions.filter((each) => whole.has(each)).map((each) => whole.get(each));
+  if (boxes.length === 0) return;
+  const [left, top] = [Math.min(...boxes.map((p) => p.x - p.width / 2)), Math.min(...boxes.map((p) => p.y)) - 60];
+  const [right, bottom] = [Math.max(...boxes.map((p) => p.x + p.width / 2)), Math.max(...boxes.map((p) => p.y)) + 60];
+  zoom(Math.min(wide / (right - left + 60), high / (bottom - top), 1.2));
+  centre((left + right) / 2, (top + bottom) / 2);
+}
+
+function bringIntoSight(position) {
+  const box = whole.get(position);
+  if (near || !box) return;
+  const [across, down] = [(box.x - bounds.x) * scale - sheet.scrollLeft, (box.y - bounds.y) * scale - sheet.scrollTop];
+  const room = [wide / 2 - (box.width / 2) * scale, high / 2 - (box.height / 2) * scale];
+  if (Math.abs(across) > room[0] || Math.abs(down) > room[1]) centre(box.x, box.y);
 }

@@ -34,7 +34,7 @@ __all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "joined", "page"]
 
 #: In this order: each uses what stands above it.
 _SCRIPTS = (
-    "model.js", "words.js", "graph.js", "view.js", "panel.js", "map.js", "exercise.js", "controls.js"
+    "model.js", "words.js", "graph.js", "panel.js", "map.js", "exercise.js", "controls.js"
 )  # fmt: skip
 
 
@@ -69,7 +69,9 @@ def _dark() -> str:
         )
         for name in names.split()
     }
-    return "\n".join(f'  svg [{what}="{old}"] {{ {what}: {new}; }}' for (what, old), new in pairs.items())
+    return "\n".join(
+        f'svg [{what}="{old}"] {{ {what}: light-dark({old}, {new}); }}' for (what, old), new in pairs.items()
+    )
 
 
 @cache
@@ -193,8 +195,7 @@ def _stage(
     steps: Trace, parameters: Iterable[str | Value] | None, engine: str
 ) -> tuple[str, dict[str, float]]:
     """The whole graph as the end of the pass has it, with room for the gradients of every step."""
-    film = Film(steps, picture(steps.graph, "none", parameters=parameters))
-    shown = film.picture(len(steps))
+    shown = Film(steps, picture(steps.graph, "none", parameters=parameters)).picture(len(steps))
     assert shown.moment is not None
     edges = "local" if len(shown.boxes) <= _LABELLED else "none"
     shown = shown._replace(title="", moment=shown.moment._replace(edges={}, boxes={
