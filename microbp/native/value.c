@@ -249,7 +249,11 @@ static void value_dealloc(PyObject *self) {
 static PyObject *rule_of(int op) { return PyList_GET_ITEM(known.rules, op); }
 
 /* The notes of places in the user's code, (None, (code, offset), None): what is recorded there again takes the same. */
-static PyObject *places[1024];
+static struct {
+    PyCodeObject *code; /* which the note holds */
+    int offset;
+    PyObject *note;
+} places[1024];
 
 /* The note of the place that the user's code has reached; a new reference. */
 static PyObject *place_note(void) {
@@ -257,17 +261,19 @@ static PyObject *place_note(void) {
     PyObject *found = NULL;
     while (frame && !found) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        PyObject *users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename));
-        if (!users) users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
-        if (users == Py_True) {
-            const int offset = PyFrame_GetLasti(frame);
-            PyObject **kept = &places[((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024], *place = *kept ? PyTuple_GET_ITEM(*kept, 1) : NULL;
-            if (!place || PyTuple_GET_ITEM(place, 0) != (PyObject *)code || PyLong_AsLong(PyTuple_GET_ITEM(place, 1)) != offset)
-                Py_XSETREF(*kept, Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None));
-            found = Py_XNewRef(*kept);
+        const int offset = PyFrame_GetLasti(frame);
+        const uintptr_t kept = ((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024;
+        PyObject *users = NULL;
+        if (places[kept].code == code && places[kept].offset == offset) found = Py_NewRef(places[kept].note);
+        else if (!(users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename))))
+            users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
+        if (users == Py_True && (found = Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None))) {
+            PyObject *before = places[kept].note;
+            places[kept].code = code, places[kept].offset = offset, places[kept].note = Py_NewRef(found);
+            Py_XDECREF(before);
         }
         Py_DECREF(code);
-        PyFrameObject *back = users && !found ? PyFrame_GetBack(frame) : NULL;
+        PyFrameObject *back = users == Py_False ? PyFrame_GetBack(frame) : NULL;
         Py_XDECREF(users), Py_DECREF(frame);
         frame = back;
     }
