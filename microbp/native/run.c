@@ -119,7 +119,7 @@ typedef struct {
     const Lanes *to;
     const Call *call;
     const double *shared; /* what no sample changes */
-    double *total;        /* the gradients of all slots */
+    double *total;        /* the gradients of all slots, where there are several parts */
     int lanes, suspect;
     int64_t blocks, chunks, next, turn;
     pthread_mutex_t lock;
@@ -144,7 +144,7 @@ static void *work(void *given_) {
         int suspect = job->suspect;
         pthread_mutex_unlock(&job->lock);
         if (chunk >= job->chunks) return NULL;
-        if (job->total) memset(room->g, 0, (size_t)p->slots * 8);
+        if (job->call->gradient) memset(room->g, 0, (size_t)p->slots * 8);
         for (int64_t block = chunk * job->blocks / job->chunks; block < last && !suspect; block++) {
             const int64_t first = block * job->lanes, left = job->call->samples - first;
             suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes);
@@ -166,7 +166,8 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
                .chunks = blocks < CHUNKS ? blocks : CHUNKS,
                .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER};
-    if (call->gradient && !(job.total = calloc((size_t)p->slots, 8))) return 1;
+    /* the gradients of one part are all */
+    if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return 1;
     Worker worker[CHUNKS] = {{.job = &job, .room = room}};
     int more = 0;
     while (more + 1 < threads && more + 1 < job.chunks) {
@@ -181,9 +182,10 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     work(worker);
     for (; more; more--) pthread_join(worker[more].thread, NULL), free_room(worker[more].room);
     if (call->gradient && !job.suspect) {
-        exact_backward(p, room->v, job.total, room->kept, SHARED_PART, 0);
+        double *total = job.total ? job.total : room->g;
+        exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
         for (int64_t n = 0; n < p->params; n++) {
-            call->gradient[n] = p->trained[n] ? job.total[n] : 0.0;
+            call->gradient[n] = p->trained[n] ? total[n] : 0.0;
             job.suspect |= !isfinite(call->gradient[n]);
         }
     }
