@@ -45,8 +45,9 @@ static const double *given(const Call *call, int64_t sample) {
 }
 
 static void start(const Program *p, double *v, const Call *call) {
-    memcpy(v, p->constant, (size_t)p->slots * 8);
+    const int64_t constants = p->params + p->inputs + p->computed; /* what is computed needs nothing before */
     memcpy(v, call->theta, (size_t)p->params * 8);
+    memcpy(v + constants, p->constant + constants, (size_t)(p->slots - constants) * 8);
 }
 
 int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
