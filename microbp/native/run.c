@@ -83,16 +83,25 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
 /* One block; 1 where something may be undefined or is not finite. */
 static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes) {
     double *V = room->V, *G = room->G;
-    for (int l = 0; l < lanes; l += LANES) { /* what is beyond the samples repeats the last */
+    const int in_rows = call->down == 1 && !call->order; /* as they are wanted here */
+    for (int64_t i = 0; i < p->inputs && in_rows; i++) {
+        const double *x = given(call, first) + i * call->along;
+        memcpy(V + i * lanes, x, (size_t)here * 8);
+        for (int l = here; l < lanes; l++) V[i * lanes + l] = x[here - 1];
+    }
+    for (int l = 0; l < lanes && !in_rows; l += LANES) { /* what is beyond the samples repeats the last */
         const double *x[LANES];
         for (int n = 0; n < LANES; n++) x[n] = given(call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++)
             for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i * call->along];
     }
     if (to->forward(p, room, lanes)) return 1;
-    for (int64_t n = 0; n < p->outputs && call->values; n++)
-        for (int l = 0; l < here; l++)
-            call->values[(first + l) * call->down_out + n * call->along_out] = V[(int64_t)p->row[p->output[n]] * lanes + l];
+    for (int64_t n = 0; n < p->outputs && call->values; n++) {
+        const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
+        double *to = call->values + first * call->down_out + n * call->along_out;
+        if (call->down_out == 1) memcpy(to, row, (size_t)here * 8);
+        else for (int l = 0; l < here; l++) to[l * call->down_out] = row[l];
+    }
     if (!call->gradient) return 0;
     memset(G, 0, (size_t)(p->rows * lanes) * 8);
     for (int l = 0; l < here; l++) {
@@ -235,11 +244,13 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         }
         Call next = {.x = in, .down = 1, .along = P, .samples = P, .theta = same, .values = out, .down_out = 1, .along_out = P};
         if (run(update, update_to, update_room, &next, 1, fault)) break;
-        int finite = 1;
-        for (int64_t i = 0; i < update->outputs * P; i++) finite &= isfinite(out[i]) != 0;
-        for (int64_t i = 0; i < P; i++) penalty += out[(update->outputs - 1) * P + i];
+        const double *share = out + (update->outputs - 1) * P;
+        double odd = 0.0, parts[8] = {0.0};
+        for (int64_t i = 0; i < update->outputs * P; i++) odd = fabs(out[i]) < INFINITY ? odd : 1.0;
+        for (int64_t i = 0; i < P; i++) parts[i % 8] += share[i];
+        for (int n = 0; n < 8; n++) penalty += parts[n];
         cost = cost / shares + penalty;
-        if (!finite || !isfinite(cost)) break;
+        if (odd || !isfinite(cost)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
         memcpy(at->gradient, out + (at->memories + 1) * P, (size_t)P * 8);
