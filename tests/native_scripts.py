@@ -9,7 +9,7 @@ import json
 import operator
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -54,13 +54,16 @@ class Interrupting(Fraction):
         raise KeyboardInterrupt
 
 
-SIGNS = {**OPERATORS, "mod": operator.mod, "floordiv": operator.floordiv, "lt": operator.lt, "ge": operator.ge}
+SIGNS = {
+    **OPERATORS, "mod": operator.mod, "floordiv": operator.floordiv, "lt": operator.lt, "ge": operator.ge,
+}  # fmt: skip
 WORDS = ["neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "acos", "softplus", "erf"]
 MANY = ["sum", "max", "dot", "logsumexp", "cross_entropy", "clip", "select", "minimum"]
 #: Operands that are no Values.
 HOSTILE: dict[str, Any] = {
     "text": "a", "nothing": None, "complex": 1j, "truth": True, "list": [1.0], "object": object(),
-    "float64": np.float64(2.0), "float32": np.float32(0.1), "int8": np.int8(3), "huge": 2**2000, "array": np.ones(2),
+    "float64": np.float64(2.0), "float32": np.float32(0.1), "int8": np.int8(3), "huge": 2**2000,
+    "array": np.ones(2),
     "fraction": Fraction(1, 3), "float": Float(0.25), "reflecting": Reflecting(), "nan": float("nan"),
     "infinite": float("-inf"), "zero": 0, "minus": -0.0, "class": Value,
 }  # fmt: skip
@@ -76,15 +79,25 @@ def played(script: list[list[Any]]) -> list[str]:
     values: list[Any] = [Value(2.0, "x"), Value(-0.5), Kept(1.5)]
     told = []
     for word, *given in script:
-        try:
-            made = getattr(_Played(values), word)(*given)
-            if isinstance(made, Value):
-                values.append(made)
-            told.append(f"{word} {_shown(made)}")
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is, it is compared)
-            told.append(f"{word} {type(error).__name__} {error}")
+        made = _tried(getattr(_Played(values), word), given)
+        if isinstance(made, Value):
+            values.append(made)
+        told.append(f"{word} {made if isinstance(made, _Raised) else _shown(made)}")
     told += [f"{_shown(each)} {each.local_derivatives!r} {each.requires_grad}" for each in values]
     return [re.sub(r" at 0x\w+|\[?\S+native_scripts.py:\d+\]?", "", each) for each in told]
+
+
+class _Raised(str):
+    """What an error says."""
+
+    __slots__ = ()
+
+
+def _tried(act: Callable[..., Any], given: list[Any]) -> Any:
+    try:
+        return act(*given)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever it is, it is compared)
+        return _Raised(f"{type(error).__name__} {error}")
 
 
 def _shown(x: Any) -> str:
@@ -169,7 +182,7 @@ class _Played:
     def pickled(self, position: int) -> Any:
         import pickle
 
-        return pickle.loads(pickle.dumps(self.at(position)))  # noqa: S301 (its own)
+        return pickle.loads(pickle.dumps(self.at(position)))
 
     def circle(self, position: int) -> None:
         """A gradient may be a Value, also one that was computed from it; nobody can add to it."""
@@ -179,4 +192,5 @@ class _Played:
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(json.dumps(played(json.loads(line))), flush=True)
+        sys.stdout.write(json.dumps(played(json.loads(line))) + "\n")
+        sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import native_scripts
 import pytest
@@ -84,11 +86,31 @@ def test_every_hostile_operand_meets_every_operator(in_python: Any, sign: str, t
 
 
 @pytest.mark.parametrize("odd", ["text", "truth", "interrupting"])
-def test_a_pass_that_is_interrupted_has_changed_nothing_and_the_next_is_whole(in_python: Any, odd: str) -> None:
+def test_an_interrupted_pass_changes_nothing_and_the_next_is_whole(in_python: Any, odd: str) -> None:
     graph = [["both", "mul", 0, 1], ["both", "add", 3, 0], ["grad", 1, odd], ["backward", 4]]
     told = same(in_python, [*graph, ["grad", 1, "none"], ["backward", 4]])
     assert told[3].startswith("backward KeyboardInterrupt" if odd == "interrupting" else "backward TypeError")
     assert [each.split()[2] for each in told[6:8]] == ["0.5", "2.0"]  # 1 + v, and x
+
+
+@pytest.mark.parametrize("how", ["by itself", "taken out"])
+def test_a_subclass_is_freed_in_a_circle_by_itself_and_when_its_graph_is_taken_out(how: str) -> None:
+    class Marked(Value):
+        def __init__(self) -> None:
+            super().__init__(1.0)
+            self.mark = Mark()
+
+    class Mark:
+        """What can be watched."""
+
+    value = Marked()
+    watched = ref(value.mark)
+    value.me = value if how == "by itself" else value * 2.0  # type: ignore[attr-defined]
+    if how == "taken out":
+        del value.me  # type: ignore[attr-defined]
+    del value
+    gc.collect()
+    assert watched() is None
 
 
 def test_a_difference_would_be_seen(in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,8 @@ def machine(program: Any, samples: Any, rate: float) -> Work:
     def run() -> Any:
         theta, best = program.parameters, np.full(size + 1, np.inf)
         taken = program.machine.train(
-            update, True, 1_000_000, samples, rates, order, sizes, alike, theta, np.empty((0, size)), costs, best,
-            gradient,
+            update, True, 1_000_000, samples, rates, order, sizes, alike, theta, np.empty((0, size)), costs,
+            best, gradient,
         )  # fmt: skip
         if taken != STEPS:
             raise RuntimeError(f"{taken} steps of {STEPS}")

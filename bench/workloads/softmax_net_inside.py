@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contest import Work, contestant
 
-from workloads.softmax_net import RATE, jax_cost, recorded, start
 from workloads.inside import jax_loop, machine
+from workloads.softmax_net import RATE, jax_cost, recorded, start
 
 TITLE = "64-50-10 softmax net: 1,000 training steps inside"
 #: So many steps let sums in another order grow apart.
