@@ -1,4 +1,4 @@
-"""Replay beside its peers: seven pieces of work, one table.
+"""Replay beside its peers: nine pieces of work, one table.
 
     python bench/replay.py [--rounds N] [--json FILE] [WORKLOAD ...]
 
@@ -26,7 +26,10 @@ from rich.table import Table
 
 import microbp
 
-WORKLOADS = ("expression", "depth", "width", "demo_net", "softmax_net", "tiny_net", "digits")
+WORKLOADS = (
+    "expression", "depth", "width", "demo_net", "softmax_net", "demo_net_inside", "softmax_net_inside",
+    "tiny_net", "digits",
+)  # fmt: skip
 #: The contestant to which the others are compared.
 OURS = "microbp, replay"
 PEERS = ("numpy", "micrograd", "autograd", "torch", "jax", "casadi", "pytensor")

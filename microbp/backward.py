@@ -93,13 +93,15 @@ def _pass_on(order: Sequence[Any], *, keep: bool) -> None:
     """The chain rule, node after node: ``_upstream`` is added to ``grad`` once it is complete."""
     for node in order:
         node._upstream = 0.0
+        if keep and type(node.grad) is not float and node.grad is not None and node._b is not FROZEN:
+            node.grad = gradient_of(node)  # before any of them has changed
     order[0]._upstream = 1.0
     for node in order:
         upstream = node._upstream
         if keep and node._b is FROZEN:
             node.grad = None
         elif keep:
-            node.grad = upstream if node.grad is None else gradient_of(node) + upstream
+            node.grad = upstream if node.grad is None else node.grad + upstream
         if node._a is not None:
             if node._db is not None:
                 node._b._upstream += upstream * node._db

@@ -57,7 +57,7 @@ class Operation:
             stray = [name for name in named if name not in rule.args]
             fault = f"{stray[0]!r} is not one of them" if stray else fault
             raise TypeError(f"{self!r} takes {', '.join(rule.args)}; {fault}")
-        arguments = [given.get(arg, rule.defaults.get(arg)) for arg in rule.args]
+        arguments = (*(given.get(arg, rule.defaults.get(arg)) for arg in rule.args),)
         if not rule.over and any(isinstance(each, np.ndarray) for each in arguments):
             return elementwise(lambda *each: record(rule, each), *arguments)
         return record(rule, arguments)

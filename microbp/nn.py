@@ -125,10 +125,10 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        self.named_parameters()  # which raises where two have one path
-        for path, value in parameter_paths(self):
-            if isinstance(value, Value):
-                value.name = PathName(path)
+        found = [(path, held) for path, held in parameter_paths(self) if isinstance(held, Value)]
+        _by_path((text_of(path), value) for path, value in found)  # raises where two have one path
+        for path, value in found:
+            value.name = PathName(path)
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]
@@ -213,7 +213,6 @@ class Module:
 
     def _warn_of_lost(self) -> None:
         """GrowingGraphWarning for each array of parameters, or single one, that has become computed."""
-        kept = {id(held) for _, held in parameter_paths(self)}
         for path, module in {"self": self, **self.named_modules()}.items():
             for name, held in vars(module).items():
                 if isinstance(held, Array) and not name.startswith("_"):
@@ -223,7 +222,7 @@ class Module:
                     for place, each in parts:
                         if isinstance(each, Value) and not each.is_leaf:
                             where = f"{path}.{name}" + f"[{place}]" * isinstance(place, int)
-                            warn_of_replaced(where, each, kept)
+                            warn_of_replaced(where, each, {id(held) for _, held in parameter_paths(self)})
 
     def _parts(self) -> Iterable[tuple[str, Any]]:
         """What holds its parameters, by the first word of their paths: its public attributes."""

@@ -118,9 +118,8 @@ def by_hand_in_one_vector() -> Work:
     return Work(step, judged(step, lambda: [p]))
 
 
-@contestant("microbp, replay")
-def replay() -> Work:
-    """The scalar graph of one point, compiled, and run on all points; the update is one operation."""
+def recorded() -> tuple[Any, Any, list[Any]]:
+    """The scalar graph of one point, compiled; the samples; the parameters in our order."""
     import microbp
     from microbp import Value
 
@@ -129,7 +128,14 @@ def replay() -> Work:
     margin, squares, parameters = _scalar_net(Value)
     cost = margin(sample) + PENALTY * squares()
     program = microbp.compile(cost, inputs=sample, params=parameters)
-    samples, theta = np.column_stack([X, y]), program.parameters
+    return program, np.column_stack([X, y]), parameters
+
+
+@contestant("microbp, replay")
+def replay() -> Work:
+    """The graph of one point, run on all points; the update is one operation."""
+    program, samples, parameters = recorded()
+    theta = program.parameters
     gradient = np.empty_like(theta)
 
     def step() -> float:
@@ -205,10 +211,10 @@ def hips_autograd() -> Work:
     import autograd
     from autograd import numpy as anp
 
-    return _functional(autograd.value_and_grad(_array_cost(anp)))
+    return _functional(autograd.value_and_grad(array_cost(anp)))
 
 
-def _array_cost(xp: Any) -> Any:
+def array_cost(xp: Any) -> Any:
     """The cost as a function of the list of arrays, in any library that speaks NumPy."""
     X, y, _ = start()
     X, y = xp.asarray(X) if hasattr(xp, "asarray") else X, xp.asarray(y) if hasattr(xp, "asarray") else y
@@ -267,7 +273,7 @@ def jax_jit() -> Work:
     """The whole step compiled once."""
     import jax
 
-    cost = _array_cost(jax.numpy)
+    cost = array_cost(jax.numpy)
     state = [jax.numpy.asarray(each) for layer in start()[2] for each in layer]
 
     @jax.jit

@@ -47,9 +47,8 @@ def by_hand() -> Work:
     return Work(step, judged(step, lambda: parameters))
 
 
-@contestant("microbp, replay")
-def replay() -> Work:
-    """The scalar graph of one sample, compiled, and run on the batch; the update is one operation."""
+def recorded() -> tuple[Any, Any, list[Any]]:
+    """The scalar graph of one sample, compiled; the samples; the parameters."""
     import microbp
     from microbp import Value, cross_entropy, dot
 
@@ -60,7 +59,14 @@ def replay() -> Work:
     z = [dot(list(row), h, bias) for row, bias in zip(W2, b2, strict=True)]
     parameters = [p for each in (W1, b1, W2, b2) for p in each.ravel()]
     program = microbp.compile(cross_entropy(z, t), inputs=x + t, params=parameters)
-    samples, theta = np.hstack([X, T]), program.parameters
+    return program, np.hstack([X, T]), parameters
+
+
+@contestant("microbp, replay")
+def replay() -> Work:
+    """The graph of one sample, run on the batch; the update is one operation."""
+    program, samples, parameters = recorded()
+    theta = program.parameters
     gradient = np.empty_like(theta)
 
     def step() -> float:
@@ -162,19 +168,27 @@ def torch_batched() -> Work:
     return Work(step, judged(step, lambda: [each.detach().numpy() for each in parameters]))
 
 
-@contestant("JAX jit")
-def jax_jit() -> Work:
-    """The whole step compiled once."""
+def jax_cost() -> Any:
+    """The cost as a function of the list of arrays."""
     import jax
 
-    X, T, arrays = start()
+    X, T, _ = start()
 
     def cost(parameters: Any) -> Any:
         W1, b1, W2, b2 = parameters
         z = jax.nn.sigmoid(X @ W1.T + b1) @ W2.T + b2
         return -(jax.nn.log_softmax(z) * T).sum() / BATCH
 
-    state = [jax.numpy.asarray(each) for each in arrays]
+    return cost
+
+
+@contestant("JAX jit")
+def jax_jit() -> Work:
+    """The whole step compiled once."""
+    import jax
+
+    cost = jax_cost()
+    state = [jax.numpy.asarray(each) for each in start()[2]]
 
     @jax.jit
     def compiled(parameters: Any) -> Any:

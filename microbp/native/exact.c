@@ -29,16 +29,20 @@ static inline int of_part(const Step *step, int part) {
 }
 
 int64_t exact_forward(const Program *p, double *v, double *kept, int part) {
+    const int32_t *arg = p->args;
+    double *out = v + p->params + p->inputs;
     for (const Step *step = p->step, *end = step + p->steps; step < end; step++) {
-        if (!of_part(step, part)) continue;
-        const int32_t *arg = p->args + step->first;
-        const int width = step->width, len = step->len;
-        double *out = v + step->out, *last = out + step->count;
+        const int64_t width = step->width;
+        double *last = out + step->count;
         int bad = 0;
+        if (!of_part(step, part)) {
+            out = last, arg += step->count * width;
+            continue;
+        }
         switch (step->op) {
 #define CASE(name, singles, lists, may_fail) \
     case ROW_##name: \
-        for (; out < last; out++, arg += lists ? width : singles) { \
+        for (const int64_t len = elements(ROW_##name, width); out < last; out++, arg += lists ? width : singles) { \
             *out = value_##name(v, arg, len, kept, &bad); \
             if (bad) return out - v; \
         } \
@@ -47,7 +51,7 @@ int64_t exact_forward(const Program *p, double *v, double *kept, int part) {
 #undef CASE
         default:
             for (; out < last; out++, arg += width) {
-                if (user_value(p, step->op, v, arg, width, out, &bad) < 0) return -2;
+                if (user_value(p, step->op, v, arg, (int)width, out, &bad) < 0) return -2;
                 if (bad) return out - v;
             }
         }
@@ -57,16 +61,19 @@ int64_t exact_forward(const Program *p, double *v, double *kept, int part) {
 
 int exact_backward(const Program *p, const double *v, double *g, double *kept, int part, int wrt_inputs) {
     int bad = 0; /* a derivative that math refuses is what IEEE 754 has there */
+    const int32_t *arg = p->args + p->arguments;
+    int64_t out = p->params + p->inputs + p->computed;
     for (const Step *step = p->step + p->steps - 1; step >= p->step; step--) {
         const int takes = step->takes[wrt_inputs];
-        if (!takes || !of_part(step, part)) continue;
-        const int width = step->width, len = step->len;
-        const int32_t *arg = p->args + step->first + (int64_t)step->count * width;
-        int32_t out = step->out + step->count;
+        const int64_t width = step->width, first = out - step->count;
+        if (!takes || !of_part(step, part)) {
+            out = first, arg -= step->count * width;
+            continue;
+        }
         switch (step->op) {
 #define CASE(name, singles, lists, may_fail) \
     case ROW_##name: \
-        while (out > step->out) { \
+        for (const int64_t len = elements(ROW_##name, width); out > first;) { \
             out--, arg -= lists ? width : singles; \
             slopes_##name(v, g, arg, len, kept, v[out], g[out], &bad, takes); \
         } \
@@ -74,9 +81,9 @@ int exact_backward(const Program *p, const double *v, double *g, double *kept, i
             ROWS(CASE)
 #undef CASE
         default:
-            while (out > step->out) {
+            while (out > first) {
                 out--, arg -= width;
-                if (user_slopes(p, step->op, v, arg, width, v[out], g[out], g) < 0) return -2;
+                if (user_slopes(p, step->op, v, arg, (int)width, v[out], g[out], g) < 0) return -2;
             }
         }
     }

@@ -189,10 +189,27 @@ static void product(double *to_rows, int64_t m, const int32_t *to, const double 
                 ((vec *)(to_rows + (int64_t)to[i + a] * lanes + l))[b] += sum[a][b];                         \
     }
             TILE(TALL)
+            TILE(4)
+            TILE(2)
             TILE(1)
 #undef TILE
         }
     }
+}
+
+INLINE double across(vec sum) {
+    double whole = 0.0;
+    for (int l = 0; l < WIDE; l++) whole += sum[l];
+    return whole;
+}
+
+INLINE double summed(const double *row, int lanes) {
+    vec sum[VECTORS];
+    for (int a = 0; a < VECTORS; a++) sum[a] = (vec){0.0};
+    for (int l = 0; l < lanes; l += LANES)
+        for (int a = 0; a < VECTORS; a++) sum[a] += ((const vec *)(row + l))[a];
+    for (int a = 1; a < VECTORS; a++) sum[0] += sum[a];
+    return across(sum[0]);
 }
 
 /* dW(i, j) += the sum over the samples of dy[i] x[j], in tiles of 4 by 2. */
@@ -211,18 +228,8 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
                     _Pragma("GCC unroll 2") for (int b = 0; b < 2; b++)
                         sum[a][b] += *(const vec *)(d[a] + l) * *(const vec *)(r[b] + l);
             for (int a = 0; a < 4 && i + a < m; a++)
-                for (int b = 0; b < 2 && j + b < k; b++) {
-                    double whole = 0.0;
-                    for (int l = 0; l < WIDE; l++) whole += sum[a][b][l];
-                    w[(i + a) * down + (j + b) * along] += whole;
-                }
+                for (int b = 0; b < 2 && j + b < k; b++) w[(i + a) * down + (j + b) * along] += across(sum[a][b]);
         }
-}
-
-INLINE double summed(const double *row, int lanes) {
-    double whole = 0.0;
-    for (int l = 0; l < lanes; l++) whole += row[l];
-    return whole;
 }
 
 /* The coefficients of an affine step, and where their gradients are added. */

@@ -28,16 +28,20 @@ enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4 };
 /* The most samples in a row, and in how many their number is a multiple. */
 enum { MOST_LANES = 128, LANES = 8 };
 
+/* Its outputs follow those of the step before, and so do their arguments: long programs are read from memory, and small. */
 typedef struct {
     int32_t op;        /* a row of the table; from TABLE_ROWS on, one that the user has defined */
-    int32_t out;       /* the slot of the first output */
     int32_t count;     /* of outputs */
     int32_t width;     /* how many arguments each has */
-    int32_t len;       /* how many elements its lists have */
-    int64_t first;     /* where the arguments of the first begin */
     uint8_t flags;     /* what the outputs depend on */
     uint8_t takes[2];  /* which arguments get a gradient: towards parameters; towards inputs as well */
 } Step;
+
+/* How many elements its lists have. */
+static inline int32_t elements(int32_t op, int64_t width) {
+    const int32_t lists = op >= 0 && op < TABLE_ROWS ? widths[op][1] : 0;
+    return lists ? (int32_t)(width - widths[op][0]) / lists : 0;
+}
 
 /* A list that grows. */
 typedef struct {
@@ -65,7 +69,7 @@ enum { AFFINE = -1 };
 
 typedef struct {
     int64_t slots, params, inputs, computed; /* computed values begin at params + inputs */
-    int64_t steps, most;                     /* steps; the longest list */
+    int64_t steps, arguments, most;          /* steps; their arguments; the longest list */
     Step *step;
     int32_t *args;
     double *constant;                        /* what stands in a slot before anything is computed */

@@ -154,7 +154,10 @@ class Machine:
 
 def _plain(*arrays: Floats) -> list[Floats]:
     """The arrays as C reads them; views of bytes, as from a file or a network, may lie between addresses."""
-    return [np.require(each, requirements=["C", "A"]) for each in arrays]
+    return [
+        each if each.flags.c_contiguous and each.flags.aligned else np.require(each, requirements=["C", "A"])
+        for each in arrays
+    ]
 
 
 def _value(rule: Rule) -> Callable[[tuple[float, ...]], float]:

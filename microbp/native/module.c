@@ -181,19 +181,19 @@ static int build(Machine *self, const Given *at, int32_t *slot, uint8_t *given) 
         if (at->op.l[n] < 0 || !given[n]) continue;
         const int64_t width = first[n + 1] - first[n];
         const int32_t op = (int32_t)at->op.l[n], lists = op < TABLE_ROWS ? widths[op][1] : 0;
-        Step made = {.op = op, .out = slot[n], .count = 1, .width = (int32_t)width, .first = next,
-                     .len = lists ? (int32_t)(width - widths[op][0]) / lists : 0};
+        Step made = {.op = op, .count = 1, .width = (int32_t)width};
+        const int32_t len = elements(op, width);
         for (int64_t a = 0; a < width; a++) {
             const int64_t arg = args[first[n] + a];
             const int32_t from = arg < 0 ? (int32_t)(literals - 1 - arg) : slot[arg];
-            const int64_t number = !lists ? a : a < lists * made.len ? a / made.len : a - lists * made.len + lists;
+            const int64_t number = !lists ? a : a < lists * len ? a / len : a - lists * len + lists;
             p->args[next++] = from;
             made.flags |= p->flags[from];
             for (int wrt = 0; wrt < 2; wrt++)
                 if (p->flags[from] & (TRAINED | (wrt ? FROM_INPUT : 0))) made.takes[wrt] |= op < TABLE_ROWS ? 1 << number : 1;
         }
         p->flags[slot[n]] = made.flags;
-        if (made.len > p->most) p->most = made.len;
+        if (len > p->most) p->most = len;
         Step *last = p->step + p->steps - 1;
         if (p->steps && last->op == op && last->width == width && last->flags == made.flags &&
             last->takes[0] == made.takes[0] && last->takes[1] == made.takes[1])
@@ -201,6 +201,7 @@ static int build(Machine *self, const Given *at, int32_t *slot, uint8_t *given) 
         else
             p->step[p->steps++] = made;
     }
+    p->arguments = next;
     for (int64_t n = 0; n < p->outputs; n++) p->output[n] = slot[at->outputs.l[n]];
     return 0;
 }

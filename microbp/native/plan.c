@@ -39,7 +39,7 @@ static int varies(const Planner *at, int32_t slot) { return at->p->flags[slot] &
 static int linear(const Planner *at, int32_t slot) {
     const Node *node = at->node + slot;
     if (!node->step || !varies(at, slot)) return 0;
-    const int len = node->step->len;
+    const int len = elements(node->step->op, node->step->width);
     switch (node->step->op) {
     case ROW_add: case ROW_sub: case ROW_neg: case ROW_sum: return 1;
     case ROW_dot:
@@ -93,7 +93,7 @@ static int collect(Planner *at, int32_t root, int32_t *bias) {
             continue;
         }
         const int32_t *arg = node->arg;
-        const int len = node->step->len;
+        const int len = elements(node->step->op, node->step->width);
         switch (node->step->op) {
         case ROW_mul: {
             const int left = !varies(at, arg[0]);
@@ -171,7 +171,7 @@ static void absorb(Planner *at) {
         const Node *node = at->node + slot;
         if (!linear(at, (int32_t)slot)) continue;
         const int op = node->step->op, minus = node->absorbed == 2;
-        const int first = op == ROW_dot ? 2 * node->step->len : 0;
+        const int first = op == ROW_dot ? 2 * elements(op, node->step->width) : 0;
         for (int n = first; n < node->step->width; n++) {
             Node *child = at->node + node->arg[n];
             const int turned = minus != (op == ROW_neg || (op == ROW_sub && n == 1));
@@ -202,7 +202,7 @@ static void add_single(Planner *at, int32_t slot) {
         ROWS(MAY_FAIL)
 #undef MAY_FAIL
     };
-    LaneStep made = {.op = step->op, .row = p->row[slot], .len = step->len, .first = p->lane_args,
+    LaneStep made = {.op = step->op, .row = p->row[slot], .len = elements(step->op, step->width), .first = p->lane_args,
                      .may_fail = may_fail[step->op], .takes = {step->takes[0], step->takes[1]}};
     int32_t *arg = p->lane_arg + p->lane_args;
     for (int n = 0; n < step->width; n++) arg[n] = row_of(at, node->arg[n]);
@@ -265,8 +265,7 @@ static int planned(Planner *at) {
 }
 
 int plan_lanes(Program *p) {
-    const int64_t args = p->steps ? p->step[p->steps - 1].first +
-        (int64_t)p->step[p->steps - 1].count * p->step[p->steps - 1].width : 0;
+    const int64_t args = p->arguments;
     Planner at = {.p = p, .one = (int32_t)p->slots - 2, .minus_one = (int32_t)p->slots - 1};
     at.node = calloc((size_t)p->slots, sizeof *at.node);
     at.stack = malloc(((size_t)args + 2) * sizeof *at.stack);
@@ -281,11 +280,10 @@ int plan_lanes(Program *p) {
     if (!failed) {
         memset(p->row, 0xff, (size_t)p->slots * sizeof *p->row);
         memset(at.spread_of, 0xff, (size_t)p->slots * sizeof *at.spread_of);
+        const int32_t *arg = p->args;
+        Node *node = at.node + p->params + p->inputs;
         for (const Step *step = p->step; step < p->step + p->steps; step++)
-            for (int32_t n = 0; n < step->count; n++) {
-                at.node[step->out + n].step = step;
-                at.node[step->out + n].arg = p->args + step->first + (int64_t)n * step->width;
-            }
+            for (int32_t n = 0; n < step->count; n++, arg += step->width) *node++ = (Node){.step = step, .arg = arg};
         for (int64_t n = 0; n < args; n++) at.node[p->args[n]].uses++;
         for (int64_t n = 0; n < p->outputs; n++) at.node[p->output[n]].uses += 2; /* it keeps a row */
         failed = planned(&at);

@@ -358,7 +358,7 @@ VALUE(abs) {
     GIVE(abs_(A(0)))
 }
 SLOPE(abs, 0) {
-    PASS_IF(0, (A(0) > 0.0), 1.0, ((A(0) < 0.0) ? (-1.0) : ((A(0) == 0.0) ? 0.0 : NAN)))
+    PASS(0, ((A(0) > 0.0) ? 1.0 : ((A(0) < 0.0) ? (-1.0) : ((A(0) == 0.0) ? 0.0 : NAN))))
 }
 SLOPES(abs) {
     TAKES(abs, 0)
@@ -366,10 +366,10 @@ SLOPES(abs) {
 
 /* relu(a) = 0.0 if a <= 0.0 else a */
 VALUE(relu) {
-    GIVE_IF((A(0) <= 0.0), 0.0, A(0))
+    GIVE(((A(0) <= 0.0) ? 0.0 : A(0)))
 }
 SLOPE(relu, 0) {
-    PASS_IF(0, (A(0) <= 0.0), 0.0, ((A(0) > 0.0) ? 1.0 : NAN))
+    PASS(0, ((A(0) <= 0.0) ? 0.0 : ((A(0) > 0.0) ? 1.0 : NAN)))
 }
 SLOPES(relu) {
     TAKES(relu, 0)
@@ -380,7 +380,7 @@ VALUE(sqrt) {
     GIVE(sqrt_(A(0)))
 }
 SLOPE(sqrt, 0) {
-    PASS_IF(0, (A(0) == 0.0), INFINITY, div_(0.5, Y))
+    PASS(0, ((A(0) == 0.0) ? INFINITY : div_(0.5, Y)))
 }
 SLOPES(sqrt) {
     TAKES(sqrt, 0)
@@ -480,13 +480,13 @@ SLOPES(gelu) {
 
 /* leaky_relu(a, s) = a if a > 0.0 else s * a */
 VALUE(leaky_relu) {
-    GIVE_IF((A(0) > 0.0), A(0), (A(1) * A(0)))
+    GIVE(((A(0) > 0.0) ? A(0) : (A(1) * A(0))))
 }
 SLOPE(leaky_relu, 0) {
-    PASS_IF(0, (A(0) > 0.0), 1.0, ((A(0) <= 0.0) ? A(1) : NAN))
+    PASS(0, ((A(0) > 0.0) ? 1.0 : ((A(0) <= 0.0) ? A(1) : NAN)))
 }
 SLOPE(leaky_relu, 1) {
-    PASS_IF(1, (A(0) > 0.0), 0.0, ((A(0) <= 0.0) ? A(0) : NAN))
+    PASS(1, ((A(0) > 0.0) ? 0.0 : ((A(0) <= 0.0) ? A(0) : NAN)))
 }
 SLOPES(leaky_relu) {
     TAKES(leaky_relu, 1)
@@ -510,13 +510,13 @@ SLOPES(elu) {
 
 /* minimum(a, b) = a if a < b else b if b <= a else nan */
 VALUE(minimum) {
-    GIVE_IF((A(0) < A(1)), A(0), ((A(1) <= A(0)) ? A(1) : NAN))
+    GIVE(((A(0) < A(1)) ? A(0) : ((A(1) <= A(0)) ? A(1) : NAN)))
 }
 SLOPE(minimum, 0) {
-    PASS_IF(0, (A(0) < A(1)), 1.0, ((A(0) > A(1)) ? 0.0 : ((A(0) == A(1)) ? 0.5 : NAN)))
+    PASS(0, ((A(0) < A(1)) ? 1.0 : ((A(0) > A(1)) ? 0.0 : ((A(0) == A(1)) ? 0.5 : NAN))))
 }
 SLOPE(minimum, 1) {
-    PASS_IF(1, (A(1) < A(0)), 1.0, ((A(1) > A(0)) ? 0.0 : ((A(1) == A(0)) ? 0.5 : NAN)))
+    PASS(1, ((A(1) < A(0)) ? 1.0 : ((A(1) > A(0)) ? 0.0 : ((A(1) == A(0)) ? 0.5 : NAN))))
 }
 SLOPES(minimum) {
     TAKES(minimum, 1)
@@ -525,13 +525,13 @@ SLOPES(minimum) {
 
 /* maximum(a, b) = a if a > b else b if b >= a else nan */
 VALUE(maximum) {
-    GIVE_IF((A(0) > A(1)), A(0), ((A(1) >= A(0)) ? A(1) : NAN))
+    GIVE(((A(0) > A(1)) ? A(0) : ((A(1) >= A(0)) ? A(1) : NAN)))
 }
 SLOPE(maximum, 0) {
-    PASS_IF(0, (A(0) > A(1)), 1.0, ((A(0) < A(1)) ? 0.0 : ((A(0) == A(1)) ? 0.5 : NAN)))
+    PASS(0, ((A(0) > A(1)) ? 1.0 : ((A(0) < A(1)) ? 0.0 : ((A(0) == A(1)) ? 0.5 : NAN))))
 }
 SLOPE(maximum, 1) {
-    PASS_IF(1, (A(1) > A(0)), 1.0, ((A(1) < A(0)) ? 0.0 : ((A(1) == A(0)) ? 0.5 : NAN)))
+    PASS(1, ((A(1) > A(0)) ? 1.0 : ((A(1) < A(0)) ? 0.0 : ((A(1) == A(0)) ? 0.5 : NAN))))
 }
 SLOPES(maximum) {
     TAKES(maximum, 1)
@@ -540,16 +540,16 @@ SLOPES(maximum) {
 
 /* clip(a, low, high) = nan if a != a or low != low or high != high else high if a >= high or low > high else low if a <= low else a */
 VALUE(clip) {
-    GIVE_IF(((A(0) != A(0)) OR (A(1) != A(1)) OR (A(2) != A(2))), NAN, (((A(0) >= A(2)) OR (A(1) > A(2))) ? A(2) : ((A(0) <= A(1)) ? A(1) : A(0))))
+    GIVE((((A(0) != A(0)) OR (A(1) != A(1)) OR (A(2) != A(2))) ? NAN : (((A(0) >= A(2)) OR (A(1) > A(2))) ? A(2) : ((A(0) <= A(1)) ? A(1) : A(0)))))
 }
 SLOPE(clip, 0) {
-    PASS_IF(0, (Y != Y), NAN, (((A(1) < A(0)) AND (A(0) < A(2))) ? 1.0 : 0.0))
+    PASS(0, ((Y != Y) ? NAN : (((A(1) < A(0)) AND (A(0) < A(2))) ? 1.0 : 0.0)))
 }
 SLOPE(clip, 1) {
-    PASS_IF(1, (Y != Y), NAN, (((A(0) <= A(1)) AND (A(0) < A(2)) AND (A(1) <= A(2))) ? 1.0 : 0.0))
+    PASS(1, ((Y != Y) ? NAN : (((A(0) <= A(1)) AND (A(0) < A(2)) AND (A(1) <= A(2))) ? 1.0 : 0.0)))
 }
 SLOPE(clip, 2) {
-    PASS_IF(2, (Y != Y), NAN, (((A(0) >= A(2)) OR (A(1) > A(2))) ? 1.0 : 0.0))
+    PASS(2, ((Y != Y) ? NAN : (((A(0) >= A(2)) OR (A(1) > A(2))) ? 1.0 : 0.0)))
 }
 SLOPES(clip) {
     TAKES(clip, 2)
@@ -559,16 +559,16 @@ SLOPES(clip) {
 
 /* select(c, a, b) = a if c > 0.0 else b if c <= 0.0 else nan */
 VALUE(select) {
-    GIVE_IF((A(0) > 0.0), A(1), ((A(0) <= 0.0) ? A(2) : NAN))
+    GIVE(((A(0) > 0.0) ? A(1) : ((A(0) <= 0.0) ? A(2) : NAN)))
 }
 SLOPE(select, 0) {
-    PASS_IF(0, (A(0) == A(0)), 0.0, NAN)
+    PASS(0, ((A(0) == A(0)) ? 0.0 : NAN))
 }
 SLOPE(select, 1) {
-    PASS_IF(1, (A(0) > 0.0), 1.0, ((A(0) <= 0.0) ? 0.0 : NAN))
+    PASS(1, ((A(0) > 0.0) ? 1.0 : ((A(0) <= 0.0) ? 0.0 : NAN)))
 }
 SLOPE(select, 2) {
-    PASS_IF(2, (A(0) > 0.0), 0.0, ((A(0) <= 0.0) ? 1.0 : NAN))
+    PASS(2, ((A(0) > 0.0) ? 0.0 : ((A(0) <= 0.0) ? 1.0 : NAN)))
 }
 SLOPES(select) {
     TAKES(select, 2)

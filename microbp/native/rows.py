@@ -126,7 +126,8 @@ def _statements(
     """The aggregates of an expression, each computed once, and then what is done with it."""
     writer = _Writer(rule, place)
     tree = expression.tree
-    if isinstance(tree, ast.IfExp) and not rule.over:  # all samples of a row may go the same way
+    called = any(isinstance(each, ast.Call) for each in ast.walk(tree))
+    if isinstance(tree, ast.IfExp) and called and not rule.over:  # all samples of a row may go the same way
         parts = ", ".join(writer.text(each) for each in (tree.test, tree.body, tree.orelse))
         yield f"    {word}_IF({', '.join([*where, parts])})"
         return

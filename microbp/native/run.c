@@ -45,8 +45,9 @@ static const double *given(const Call *call, int64_t sample) {
 }
 
 static void start(const Program *p, double *v, const Call *call) {
-    memcpy(v, p->constant, (size_t)p->slots * 8);
+    const int64_t constants = p->params + p->inputs + p->computed; /* what is computed needs nothing before */
     memcpy(v, call->theta, (size_t)p->params * 8);
+    memcpy(v + constants, p->constant + constants, (size_t)(p->slots - constants) * 8);
 }
 
 int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
@@ -82,16 +83,25 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
 /* One block; 1 where something may be undefined or is not finite. */
 static int run_block(const Program *p, const Lanes *to, Room *room, const Call *call, int64_t first, int here, int lanes) {
     double *V = room->V, *G = room->G;
-    for (int l = 0; l < lanes; l += LANES) { /* what is beyond the samples repeats the last */
+    const int in_rows = call->down == 1 && !call->order; /* as they are wanted here */
+    for (int64_t i = 0; i < p->inputs && in_rows; i++) {
+        const double *x = given(call, first) + i * call->along;
+        memcpy(V + i * lanes, x, (size_t)here * 8);
+        for (int l = here; l < lanes; l++) V[i * lanes + l] = x[here - 1];
+    }
+    for (int l = 0; l < lanes && !in_rows; l += LANES) { /* what is beyond the samples repeats the last */
         const double *x[LANES];
         for (int n = 0; n < LANES; n++) x[n] = given(call, first + (l + n < here ? l + n : here - 1));
         for (int64_t i = 0; i < p->inputs; i++)
             for (int n = 0; n < LANES; n++) V[i * lanes + l + n] = x[n][i * call->along];
     }
     if (to->forward(p, room, lanes)) return 1;
-    for (int64_t n = 0; n < p->outputs && call->values; n++)
-        for (int l = 0; l < here; l++)
-            call->values[(first + l) * call->down_out + n * call->along_out] = V[(int64_t)p->row[p->output[n]] * lanes + l];
+    for (int64_t n = 0; n < p->outputs && call->values; n++) {
+        const double *row = V + (int64_t)p->row[p->output[n]] * lanes;
+        double *to = call->values + first * call->down_out + n * call->along_out;
+        if (call->down_out == 1) memcpy(to, row, (size_t)here * 8);
+        else for (int l = 0; l < here; l++) to[l * call->down_out] = row[l];
+    }
     if (!call->gradient) return 0;
     memset(G, 0, (size_t)(p->rows * lanes) * 8);
     for (int l = 0; l < here; l++) {
@@ -119,7 +129,7 @@ typedef struct {
     const Lanes *to;
     const Call *call;
     const double *shared; /* what no sample changes */
-    double *total;        /* the gradients of all slots */
+    double *total;        /* the gradients of all slots, where there are several parts */
     int lanes, suspect;
     int64_t blocks, chunks, next, turn;
     pthread_mutex_t lock;
@@ -144,7 +154,7 @@ static void *work(void *given_) {
         int suspect = job->suspect;
         pthread_mutex_unlock(&job->lock);
         if (chunk >= job->chunks) return NULL;
-        if (job->total) memset(room->g, 0, (size_t)p->slots * 8);
+        if (job->call->gradient) memset(room->g, 0, (size_t)p->slots * 8);
         for (int64_t block = chunk * job->blocks / job->chunks; block < last && !suspect; block++) {
             const int64_t first = block * job->lanes, left = job->call->samples - first;
             suspect = run_block(p, job->to, room, job->call, first, left < job->lanes ? (int)left : job->lanes, job->lanes);
@@ -166,7 +176,8 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
                .chunks = blocks < CHUNKS ? blocks : CHUNKS,
                .lock = PTHREAD_MUTEX_INITIALIZER, .turned = PTHREAD_COND_INITIALIZER};
-    if (call->gradient && !(job.total = calloc((size_t)p->slots, 8))) return 1;
+    /* the gradients of one part are all */
+    if (call->gradient && job.chunks > 1 && !(job.total = calloc((size_t)p->slots, 8))) return 1;
     Worker worker[CHUNKS] = {{.job = &job, .room = room}};
     int more = 0;
     while (more + 1 < threads && more + 1 < job.chunks) {
@@ -181,9 +192,10 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
     work(worker);
     for (; more; more--) pthread_join(worker[more].thread, NULL), free_room(worker[more].room);
     if (call->gradient && !job.suspect) {
-        exact_backward(p, room->v, job.total, room->kept, SHARED_PART, 0);
+        double *total = job.total ? job.total : room->g;
+        exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
         for (int64_t n = 0; n < p->params; n++) {
-            call->gradient[n] = p->trained[n] ? job.total[n] : 0.0;
+            call->gradient[n] = p->trained[n] ? total[n] : 0.0;
             job.suspect |= !isfinite(call->gradient[n]);
         }
     }
@@ -232,11 +244,13 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         }
         Call next = {.x = in, .down = 1, .along = P, .samples = P, .theta = same, .values = out, .down_out = 1, .along_out = P};
         if (run(update, update_to, update_room, &next, 1, fault)) break;
-        int finite = 1;
-        for (int64_t i = 0; i < update->outputs * P; i++) finite &= isfinite(out[i]) != 0;
-        for (int64_t i = 0; i < P; i++) penalty += out[(update->outputs - 1) * P + i];
+        const double *share = out + (update->outputs - 1) * P;
+        double odd = 0.0, parts[8] = {0.0};
+        for (int64_t i = 0; i < update->outputs * P; i++) odd = fabs(out[i]) < INFINITY ? odd : 1.0;
+        for (int64_t i = 0; i < P; i++) parts[i % 8] += share[i];
+        for (int n = 0; n < 8; n++) penalty += parts[n];
         cost = cost / shares + penalty;
-        if (!finite || !isfinite(cost)) break;
+        if (odd || !isfinite(cost)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
         memcpy(at->gradient, out + (at->memories + 1) * P, (size_t)P * 8);

@@ -17,10 +17,11 @@ typedef union {
     double d;
     double *many;
     PyObject *o;
+    struct Node *next; /* in a list of nodes that nobody has */
 } Slot;
 enum { GRAD, DA, DB, UPSTREAM, SLOTS };
 
-typedef struct {
+typedef struct Node {
     PyObject_HEAD
     double data;
     Slot slot[SLOTS];
@@ -123,24 +124,65 @@ static int pending_set(Node *self, PyObject *x, void *unused) {
 
 /* -------------------------------------------------------------------------------- how it begins, and how it ends */
 /* Value(number) and Value(number, name) begin here, all else in Python. */
+static inline int plain(PyObject *const *given, Py_ssize_t count) {
+    return (count == 1 || (count == 2 && (given[1] == Py_None || PyUnicode_CheckExact(given[1])))) && PyFloat_CheckExact(given[0]);
+}
+
+static inline void begin(Node *node, PyObject *const *given, Py_ssize_t count) {
+    node->data = PyFloat_AS_DOUBLE(given[0]);
+    if (count == 2 && given[1] != Py_None) node->note = Py_NewRef(given[1]);
+}
+
 static int node_init(PyObject *self, PyObject *positional, PyObject *named) {
     const Py_ssize_t count = PyTuple_GET_SIZE(positional);
+    PyObject *const *given = &PyTuple_GET_ITEM(positional, 0);
     Node *node = (Node *)self;
-    if (!named && count && count <= 2 && PyFloat_CheckExact(PyTuple_GET_ITEM(positional, 0)) && !node->rule && !node->b && !node->note) {
-        PyObject *name = count == 2 ? PyTuple_GET_ITEM(positional, 1) : NULL;
-        if (!name || name == Py_None || PyUnicode_CheckExact(name)) {
-            node->data = PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(positional, 0));
-            if (name && name != Py_None) Py_XSETREF(node->note, Py_NewRef(name));
-            return 0;
-        }
-    }
+    if (!named && plain(given, count) && !node->rule && !node->b && !node->note) return begin(node, given, count), 0;
     PyObject *begin = PyObject_GetAttr(self, known.begin);
     PyObject *done = begin ? PyObject_Call(begin, positional, named) : NULL;
     Py_XDECREF(begin), Py_XDECREF(done);
     return done ? 0 : -1;
 }
 
-/* Operands whose last reference goes wait here, in a list through their upstream gradient. */
+/* What has been freed is used again: this is quicker than asking for memory. The list goes through `slot`. */
+#ifdef __SANITIZE_ADDRESS__
+enum { MOST_SPARES = 0 }; /* it is to see what is used after it was freed */
+#else
+enum { MOST_SPARES = 4096 };
+#endif
+static Node *spare;
+static int spares;
+
+/* A Value in which nothing stands. */
+static PyObject *value_alloc(PyTypeObject *type, Py_ssize_t unused) {
+    (void)unused;
+    Node *node = spare;
+    if (node) spare = node->slot[0].next, spares--;
+    else if (!(node = PyObject_Malloc(sizeof *node))) return PyErr_NoMemory();
+    memset(&node->data, 0, sizeof *node - offsetof(Node, data));
+    return PyObject_Init((PyObject *)node, type);
+}
+
+/* Value(...) as it is called, where nobody has put another __init__ or __new__ there. */
+static PyObject *value_call(PyObject *type, PyObject *const *given, size_t counted, PyObject *named) {
+    const Py_ssize_t count = PyVectorcall_NARGS(counted);
+    PyTypeObject *kind = (PyTypeObject *)type;
+    if (!named && plain(given, count) && kind->tp_init == node_init && kind->tp_new == PyBaseObject_Type.tp_new) {
+        PyObject *made = value_alloc(kind, 0);
+        if (made) begin((Node *)made, given, count);
+        return made;
+    }
+    PyObject *positional = PyTuple_New(count), *words = named ? PyDict_New() : NULL, *made = NULL;
+    int failed = !positional || (named && !words);
+    for (Py_ssize_t n = 0; !failed && n < count; n++) PyTuple_SET_ITEM(positional, n, Py_NewRef(given[n]));
+    for (Py_ssize_t n = 0; !failed && named && n < PyTuple_GET_SIZE(named); n++)
+        failed = PyDict_SetItem(words, PyTuple_GET_ITEM(named, n), given[count + n]);
+    if (!failed) made = PyType_Type.tp_call(type, positional, words);
+    Py_XDECREF(positional), Py_XDECREF(words);
+    return made;
+}
+
+/* Operands whose last reference goes wait here, in a list that goes through `slot`, too. */
 static Node *waiting;
 static int freeing;
 
@@ -148,7 +190,7 @@ static void let_go(PyObject *x) {
     if (!x) return;
     if (Py_REFCNT(x) == 1 && is_node(x)) {
         slot_clear((Node *)x, UPSTREAM);
-        ((Node *)x)->slot[UPSTREAM].o = (PyObject *)waiting;
+        ((Node *)x)->slot[UPSTREAM].next = waiting;
         waiting = (Node *)x;
     } else
         Py_DECREF(x);
@@ -161,7 +203,8 @@ static void node_dealloc(PyObject *self) {
     Py_CLEAR(node->rule);
     Py_CLEAR(node->note);
     node->a = node->b = NULL;
-    Py_TYPE(self)->tp_free(self);
+    if (is_value(self) && spares < MOST_SPARES) node->slot[0].next = spare, spare = node, spares++;
+    else Py_TYPE(self)->tp_free(self);
     let_go(a);
     if (b && PyTuple_CheckExact(b) && Py_REFCNT(b) == 1)
         for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(b); n++) {
@@ -175,10 +218,17 @@ static void node_dealloc(PyObject *self) {
     freeing = 1;
     while (waiting) {
         Node *next = waiting;
-        waiting = (Node *)next->slot[UPSTREAM].o;
+        waiting = next->slot[UPSTREAM].next;
         Py_DECREF(next);
     }
     freeing = 0;
+}
+
+/* The same of a class made in Python, of which each instance has a reference. */
+static void value_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    node_dealloc(self);
+    Py_DECREF(type);
 }
 
 /* ---------------------------------------------------------------------------------- the rows, read as local derivatives */
@@ -199,7 +249,11 @@ static void node_dealloc(PyObject *self) {
 static PyObject *rule_of(int op) { return PyList_GET_ITEM(known.rules, op); }
 
 /* The notes of places in the user's code, (None, (code, offset), None): what is recorded there again takes the same. */
-static PyObject *places[1024];
+static struct {
+    PyCodeObject *code; /* which the note holds */
+    int offset;
+    PyObject *note;
+} places[1024];
 
 /* The note of the place that the user's code has reached; a new reference. */
 static PyObject *place_note(void) {
@@ -207,17 +261,19 @@ static PyObject *place_note(void) {
     PyObject *found = NULL;
     while (frame && !found) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        PyObject *users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename));
-        if (!users) users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
-        if (users == Py_True) {
-            const int offset = PyFrame_GetLasti(frame);
-            PyObject **kept = &places[((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024], *place = *kept ? PyTuple_GET_ITEM(*kept, 1) : NULL;
-            if (!place || PyTuple_GET_ITEM(place, 0) != (PyObject *)code || PyLong_AsLong(PyTuple_GET_ITEM(place, 1)) != offset)
-                Py_XSETREF(*kept, Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None));
-            found = Py_XNewRef(*kept);
+        const int offset = PyFrame_GetLasti(frame);
+        const uintptr_t kept = ((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024;
+        PyObject *users = NULL;
+        if (places[kept].code == code && places[kept].offset == offset) found = Py_NewRef(places[kept].note);
+        else if (!(users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename))))
+            users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
+        if (users == Py_True && (found = Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None))) {
+            PyObject *before = places[kept].note;
+            places[kept].code = code, places[kept].offset = offset, places[kept].note = Py_NewRef(found);
+            Py_XDECREF(before);
         }
         Py_DECREF(code);
-        PyFrameObject *back = users && !found ? PyFrame_GetBack(frame) : NULL;
+        PyFrameObject *back = users == Py_False ? PyFrame_GetBack(frame) : NULL;
         Py_XDECREF(users), Py_DECREF(frame);
         frame = back;
     }
@@ -227,7 +283,7 @@ static PyObject *place_note(void) {
 
 /* A node without its operands, with the group and the place where these are kept. */
 static inline Node *new_node(PyObject *rule, double y) {
-    Node *node = (Node *)((PyTypeObject *)known.value)->tp_alloc((PyTypeObject *)known.value, 0);
+    Node *node = (Node *)value_alloc((PyTypeObject *)known.value, 0);
     if (!node) return NULL;
     node->data = y, node->rule = Py_NewRef(rule);
     const int grouped = PySet_GET_SIZE(known.grouped) > 0, sited = PySet_GET_SIZE(known.sited) > 0;
@@ -398,14 +454,23 @@ typedef struct {
     int64_t n, room;
 } Nodes;
 
-static int append(Nodes *to, Node *node) {
-    if (to->n == to->room) {
-        Node **made = PyMem_Realloc(to->at, (size_t)(2 * to->room + 64) * sizeof *made);
-        if (!made) return PyErr_NoMemory(), -1;
-        to->at = made, to->room = 2 * to->room + 64;
-    }
+static int reserve(Nodes *to, int64_t room) {
+    Node **made = PyMem_Realloc(to->at, (size_t)room * sizeof *made);
+    if (!made) return PyErr_NoMemory(), -1;
+    to->at = made, to->room = room;
+    return 0;
+}
+
+static inline int append(Nodes *to, Node *node) {
+    if (to->n == to->room && reserve(to, 2 * to->room + 64)) return -1;
     to->at[to->n++] = node;
     return 0;
+}
+
+/* The nodes of large graphs are out of the caches: those that come soon are asked for while one is looked at. */
+static inline Node *node_at(const Nodes *nodes, int64_t n) {
+    if (n + 8 < nodes->n) __builtin_prefetch(nodes->at[n + 8]), __builtin_prefetch((char *)nodes->at[n + 8] + 64);
+    return nodes->at[n];
 }
 
 /* How many operands a node has that take a gradient or may, and the one at a place; NULL for a literal. */
@@ -428,67 +493,95 @@ static inline double local_at(const Node *node, int64_t n) {
     return node->kind[which] == NUMBER ? node->slot[which].d : PyFloat_AsDouble(node->slot[which].o);
 }
 
+static inline int is_frozen(const Node *node) { return !node->a && node->b == Py_False; }
+
 /* Adds the gradient of this pass to what is there; a frozen leaf has none. */
-static int keep_gradient(Node *node) {
-    if (!node->a && node->b == Py_False) return slot_clear(node, GRAD), 0;
-    double before = node->kind[GRAD] == NUMBER ? node->slot[GRAD].d : 0.0;
-    const int first = node->kind[GRAD] == NONE;
-    if (node->kind[GRAD] == OBJECT) {
-        PyObject *number = PyObject_CallOneArg(known.gradient_of, (PyObject *)node);
-        before = number ? PyFloat_AsDouble(number) : 0.0;
-        Py_XDECREF(number);
-        if (PyErr_Occurred()) return -1;
+static inline void keep_gradient(Node *node, double now) {
+    if (is_frozen(node)) {
         slot_clear(node, GRAD);
+        return;
     }
-    const double now = node->slot[UPSTREAM].d;
-    node->slot[GRAD].d = first ? now : before + now;
+    node->slot[GRAD].d = node->kind[GRAD] == NUMBER ? node->slot[GRAD].d + now : now;
     node->kind[GRAD] = NUMBER;
-    return 0;
 }
 
 /* How far a sweep goes: the order alone, the gradients of a pass in the nodes, these added to what is there. */
 enum { ORDER, UPSTREAMS, GRADIENTS };
 
-static void upstream_set(Node *node, double number) {
-    slot_clear(node, UPSTREAM);
+static inline void upstream_set(Node *node, double number) {
+    if (node->kind[UPSTREAM] == OBJECT) slot_clear(node, UPSTREAM);
     node->slot[UPSTREAM].d = number, node->kind[UPSTREAM] = NUMBER;
-}
-
-/* Kahn's algorithm as in backward.py: the order in *ready. */
-static int sweep(Node *root, int far, Nodes *ready) {
-    Nodes reached = {0};
-    int failed = append(&reached, root);
-    for (int64_t n = 0; n < reached.n && !failed; n++) {
-        Node *node = reached.at[n];
-        for (int64_t i = 0; i < operands_of(node) && !failed; i++) {
-            Node *operand = operand_at(node, i);
-            if (!operand || operand->pending++) continue;
-            if (far) upstream_set(operand, 0.0);
-            failed = append(&reached, operand);
-        }
-    }
-    if (far) upstream_set(root, 1.0);
-    failed = failed || append(ready, root);
-    for (int64_t n = 0; n < ready->n && !failed; n++) {
-        Node *node = ready->at[n];
-        if (far == GRADIENTS && (failed = keep_gradient(node))) break;
-        const double upstream = far ? node->slot[UPSTREAM].d : 0.0;
-        for (int64_t i = operands_of(node) - 1; i >= 0 && !failed; i--) {
-            Node *operand = operand_at(node, i);
-            if (!operand) continue;
-            if (far) operand->slot[UPSTREAM].d += upstream * local_at(node, i);
-            if (!--operand->pending) failed = append(ready, operand);
-        }
-    }
-    for (int64_t n = 0; n < reached.n && failed; n++) reached.at[n]->pending = 0;
-    PyMem_Free(reached.at);
-    return failed || PyErr_Occurred() ? -1 : 0;
 }
 
 static PyObject *listed(const Nodes *nodes) {
     PyObject *made = PyList_New(nodes->n);
     for (int64_t n = 0; made && n < nodes->n; n++) PyList_SET_ITEM(made, n, Py_NewRef((PyObject *)nodes->at[n]));
     return made;
+}
+
+/* What somebody has put into the grad of nodes, as floats: Python is asked before a pass has begun. */
+static int settle(const Nodes *nodes) {
+    PyObject *held = listed(nodes);
+    for (int64_t n = 0; held && n < PyList_GET_SIZE(held); n++) {
+        Node *node = (Node *)PyList_GET_ITEM(held, n);
+        if (node->kind[GRAD] != OBJECT || is_frozen(node)) continue;
+        PyObject *number = PyObject_CallOneArg(known.gradient_of, (PyObject *)node);
+        if (number) slot_set(node, number, (void *)GRAD), Py_DECREF(number);
+        else Py_CLEAR(held);
+    }
+    Py_XDECREF(held);
+    return held ? 0 : -1;
+}
+
+/* All nodes, and in `pending` how often each is used; 1 where somebody has put something else into a grad. */
+static inline __attribute__((always_inline)) int reach(Node *root, int far, Nodes *reached) {
+    int odd = 0, failed = append(reached, root);
+    for (int64_t n = 0; n < reached->n && !failed; n++) {
+        Node *node = node_at(reached, n);
+        for (int64_t i = 0, count = operands_of(node); i < count && !failed; i++) {
+            Node *operand = operand_at(node, i);
+            if (operand && !operand->pending++) failed = append(reached, operand);
+        }
+        if (far) upstream_set(node, 0.0);
+        if (far == GRADIENTS) odd |= node->kind[GRAD] == OBJECT && !is_frozen(node);
+    }
+    return failed ? -1 : odd;
+}
+
+static void forget(Nodes *reached) {
+    for (int64_t n = 0; n < reached->n; n++) reached->at[n]->pending = 0;
+    PyMem_Free(reached->at);
+    *reached = (Nodes){0};
+}
+
+/* The use of an operand; it comes after the last one. */
+static inline int used(Node *operand, int far, double amount, Nodes *ready) {
+    if (far) operand->slot[UPSTREAM].d += amount;
+    return --operand->pending ? 0 : append(ready, operand);
+}
+
+/* Kahn's algorithm as in backward.py: the order in *ready. */
+static inline __attribute__((always_inline)) int sweep(Node *root, int far, Nodes *ready) {
+    Nodes reached = {0};
+    int failed = reach(root, far, &reached);
+    while (failed > 0) {
+        failed = settle(&reached), forget(&reached);
+        if (!failed) failed = reach(root, far, &reached);
+    }
+    failed = failed || reserve(ready, reached.n) || append(ready, root);
+    if (far) upstream_set(root, 1.0);
+    for (int64_t n = 0; n < ready->n && !failed; n++) {
+        Node *node = node_at(ready, n);
+        const double upstream = far ? node->slot[UPSTREAM].d : 0.0;
+        if (far == GRADIENTS) keep_gradient(node, upstream);
+        for (int64_t i = operands_of(node) - 1; i >= 0 && !failed; i--) {
+            Node *operand = operand_at(node, i);
+            if (operand) failed = used(operand, far, far ? upstream * local_at(node, i) : 0.0, ready);
+        }
+    }
+    if (failed) forget(&reached);
+    PyMem_Free(reached.at);
+    return failed || PyErr_Occurred() ? -1 : 0;
 }
 
 static PyObject *refused(PyObject *x) { return PyObject_CallOneArg(known.refuse, x); }
@@ -540,13 +633,13 @@ static inline int64_t operands_in_all(const Node *node) { return node->a ? 1 + (
 
 static inline int64_t in_order(const Node *node, int64_t n) { return node->rule && PyTuple_Check(node->rule) ? 1 - n : n; }
 
-/* The columns of nodes that are numbered in `pending`, and their notes by number. */
-static int fill(PyObject *values, PyObject *rules, PyObject *notes, char *const *to) {
+/* The columns of nodes that are numbered in `pending`, the last one first, and their notes by number. */
+static int fill(const Nodes *nodes, PyObject *rules, PyObject *notes, char *const *to) {
     int64_t *op = (int64_t *)to[OP], *first = (int64_t *)to[FIRST], *args = (int64_t *)to[ARGS], literals = 0;
     double *consts = (double *)to[CONSTS], *data = (double *)to[DATA], *local = (double *)to[LOCAL], *grad = (double *)to[GRADS];
     *first = 0;
-    for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(values); n++) {
-        const Node *node = (Node *)PyTuple_GET_ITEM(values, n);
+    for (int64_t n = 0; n < nodes->n; n++) {
+        const Node *node = node_at(nodes, n);
         op[n] = node->rule ? among(rules, node->rule) : -1;
         data[n] = node->data;
         grad[n] = node->kind[GRAD] == NUMBER ? node->slot[GRAD].d : Py_NAN;
@@ -570,18 +663,25 @@ static int fill(PyObject *values, PyObject *rules, PyObject *notes, char *const 
 static PyObject *node_columns(PyObject *module, PyObject *above) {
     (void)module;
     enum { VALUES, PLACES, RULES, NOTES, HELD = NOTES + 1 + COLUMNS };
-    Nodes ready = {0};
+    Nodes nodes = {0};
     PyObject *held[HELD] = {NULL}, *made = NULL;
     if (!is_node(above)) return refused(above);
-    int failed = sweep((Node *)above, ORDER, &ready);
-    const int64_t count = ready.n - 1, roots = operands_of((Node *)above);
+    int failed = sweep((Node *)above, ORDER, &nodes);
+    const int64_t count = failed ? 0 : nodes.n - 1, roots = operands_of((Node *)above);
+    for (int64_t n = 0; n < nodes.n / 2; n++) { /* operands first; `above` is the last one, and goes */
+        Node *other = nodes.at[n];
+        nodes.at[n] = nodes.at[nodes.n - 1 - n], nodes.at[nodes.n - 1 - n] = other;
+    }
+    nodes.n = count;
     failed = failed || !(held[VALUES] = PyTuple_New(count)) || !(held[PLACES] = PyTuple_New(roots)) || !(held[RULES] = PyList_New(0)) ||
              !(held[NOTES] = PyDict_New());
     int64_t uses = 0, literals = 0;
+    int odd = 0;
     for (int64_t n = 0; n < count && !failed; n++) {
-        Node *node = ready.at[count - n];
+        Node *node = node_at(&nodes, n);
         PyTuple_SET_ITEM(held[VALUES], n, Py_NewRef((PyObject *)node));
         node->pending = (int32_t)(n + 1);
+        odd |= node->kind[GRAD] == OBJECT;
         for (int64_t i = operands_in_all(node) - 1; i >= 0; i--, uses++) literals += !operand_at(node, i);
     }
     const int64_t sizes[COLUMNS] = {8 * count, 8 * count + 8, 8 * uses, 8 * literals, 8 * count, 8 * uses, 8 * count, count, count};
@@ -590,12 +690,12 @@ static PyObject *node_columns(PyObject *module, PyObject *above) {
         PyObject *column = held[NOTES + 1 + k] = PyBytes_FromStringAndSize(NULL, sizes[k]);
         failed = !column || !(to[k] = PyBytes_AS_STRING(column));
     }
-    failed = failed || fill(held[VALUES], held[RULES], held[NOTES], to);
+    failed = failed || fill(&nodes, held[RULES], held[NOTES], to);
     for (int64_t k = 0; k < roots && !failed; k++)
         PyTuple_SET_ITEM(held[PLACES], k, PyLong_FromLong(operand_at((Node *)above, k)->pending - 1));
-    for (int64_t n = 0; n < count; n++) ready.at[n + 1]->pending = 0;
-    PyMem_Free(ready.at);
-    for (int64_t n = 0; n < count && !failed; n++) { /* what somebody has put there: Python looks at it */
+    for (int64_t n = 0; n < count; n++) node_at(&nodes, n)->pending = 0;
+    PyMem_Free(nodes.at);
+    for (int64_t n = 0; n < count && odd && !failed; n++) { /* what somebody has put there: Python looks at it */
         Node *node = (Node *)PyTuple_GET_ITEM(held[VALUES], n);
         PyObject *number = node->kind[GRAD] == OBJECT ? PyObject_CallOneArg(known.gradient_of, (PyObject *)node) : NULL;
         if (number) ((double *)to[GRADS])[n] = PyFloat_AsDouble(number), Py_DECREF(number);
@@ -664,6 +764,7 @@ static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
     PyTypeObject *type = (PyTypeObject *)known.value;
     type->tp_flags &= ~(unsigned long)Py_TPFLAGS_HAVE_GC;
     type->tp_traverse = NULL, type->tp_clear = NULL, type->tp_free = PyObject_Free;
+    type->tp_alloc = value_alloc, type->tp_dealloc = value_dealloc, type->tp_vectorcall = value_call;
     PyType_Modified(type);
     Py_RETURN_NONE;
 }
