@@ -525,9 +525,9 @@ def test_texts_as_numpy(rule):
         except (ArithmeticError, ValueError):
             continue
         arrays = {arg: np.array([each]) for arg, each in {**given, "y": y}.items()}
-        for place, text, want in zip(places, texts, wanted, strict=True):
+        for place, each, want in zip(places, texts, wanted, strict=True):
             with np.errstate(all="ignore"):
-                found = eval(text, functions, dict(arrays))
+                found = eval(each, functions, dict(arrays))
             near = pytest.approx(want, rel=1e-12, abs=1e-300, nan_ok=True)
             assert np.broadcast_to(found, 1)[0] == near, (place, given)
 
