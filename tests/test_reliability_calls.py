@@ -42,7 +42,7 @@ WRONG: dict[str, Any] = {
 #: Only Python, NumPy and the library call these, with arguments of their own.
 PROTOCOL = re.compile(
     r"__(array_\w+|new|init_subclass|exit|format|getnewargs|getstate|setstate|reduce|copy|deepcopy"
-    r"|setattr|delattr|eq|post_init|get|set_name)__|update|advance"
+    r"|getattr|setattr|delattr|eq|post_init|get|set_name)__|update|advance"
 )
 
 
