@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,24 +48,25 @@ class Term(NamedTuple):
     edges: tuple[tuple[int, int, float | None], ...]
 
 
-def _addends(node: Node, factor: float) -> list[tuple[Node, tuple[int, ...], float]]:
-    """The products that an operation adds: it, the places of their operands, and their factor, last first."""
+def _addends(node: Node, factor: float) -> list[tuple[int, list[tuple[Any, ...]], float]]:
+    """The products that an operation adds: where it stands, their (place, *input), and a factor; last first."""
     assert node.rule is not None
-    last, half = len(node.operands) - 1, len(node.operands) // 2
+    at, inputs = node.position, [(place, *each) for place, each in enumerate(node.inputs)]
     if node.rule.name == "mul":
-        return [(node, (0, 1), factor)]
+        return [(at, inputs, factor)]
     if node.rule.name == "dot":
-        return [(node, (last,), factor), *((node, (at, at + half), factor) for at in reversed(range(half)))]
-    signs = (1.0, -1.0) if node.rule.name == "sub" else (1.0,) * (last + 1)
-    return [(node, (at,), factor * signs[at]) for at in range(last, -1, -1)]
+        half = len(inputs) // 2
+        pairs = zip(inputs[:half], inputs[half:], strict=False)
+        return [(at, [*each], factor) for each in [(inputs[-1],), *reversed([*pairs])]]
+    signs = (1.0, -1.0) if node.rule.name == "sub" else (1.0,) * len(inputs)
+    return [(at, [each], factor * sign) for each, sign in zip(reversed(inputs), reversed(signs), strict=True)]
 
 
 def _terms(partition: Partition, label: int) -> Iterable[Term]:
     """The terms of a sum, from left to right; a literal 0, as Python's ``sum`` begins with, is none."""
     pending = _addends(partition.values.nodes[label], 1.0)
     while pending:
-        node, places, factor = pending.pop()
-        operands = [(place, *node.inputs[place]) for place in places]
+        at, operands, factor = pending.pop()
         [(_, below, constant, _), *more] = operands
         if not more and below is not None and partition.label[below.position] == label:
             pending += _addends(below, factor)
@@ -77,7 +78,7 @@ def _terms(partition: Partition, label: int) -> Iterable[Term]:
             data *= operand.data if operand else constant or 0.0
             names.append(short(operand.name) if operand else literal(constant or 0.0))
             if operand:
-                edges.append((node.position, place, None if local is None else factor * local))
+                edges.append((at, place, None if local is None else factor * local))
         yield Term(("−" if factor < 0 else "") + "·".join(names), data, tuple(edges))
 
 
