@@ -49,7 +49,7 @@ class Term(NamedTuple):
 
 
 def _addends(node: Node, factor: float) -> list[tuple[int, list[tuple[Any, ...]], float]]:
-    """The products that an operation adds: where it stands, their (place, *input), and a factor; last first."""
+    """The products that an operation adds: where it stands, their (place, *input), a factor; last first."""
     assert node.rule is not None
     at, inputs = node.position, [(place, *each) for place, each in enumerate(node.inputs)]
     if node.rule.name == "mul":
