@@ -16,12 +16,16 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 
     >>> did_you_mean("Stpe", ["break", "step"])
     "did you mean 'step'?"
+    >>> did_you_mean("entropy", ["binary_entropy", "softmax_entropy", "trophy"])  # two of which it is a part
+    "did you mean 'binary_entropy' or 'softmax_entropy'?"
     >>> did_you_mean("xyz", ["break", "step"]) or "there are break and step"
     'there are break and step'
     """
-    folded = {each.casefold(): each for each in known}
-    near = difflib.get_close_matches(str(word).casefold(), folded, n=1, cutoff=0.5)
-    return f"did you mean {folded[near[0]]!r}?" if near else ""
+    folded, given = {each.casefold(): each for each in known}, str(word).casefold()
+    near = [each for each in folded if given in each] if len(given) > 3 else []
+    if not 0 < len(near) < 4:
+        near = difflib.get_close_matches(given, folded, n=1, cutoff=0.5)
+    return f"did you mean {' or '.join(repr(folded[each]) for each in near)}?" if near else ""
 
 
 def language(word: str) -> str:
