@@ -652,3 +652,11 @@ def test_graphs_that_were_wrong_or_crashed(name, samples, form) -> None:
     found = program.value_and_grad(rows, reduce="sum")
     assert found.cost == pytest.approx(cost.data, rel=1e-13)
     assert found.gradient == pytest.approx([each.grad or 0.0 for each in params], rel=1e-12, abs=1e-14)
+
+
+def test_names_that_differ_by_a_d_are_told_apart(form) -> None:
+    params = [Value(2.0, name="dx"), Value(3.0, name="x"), Value(5.0, name="dtheta"), Value(7.0, name="ddx")]
+    x = Value(1.0)
+    program = compile_(microbp.dot(params, [x, x * x, x + 1.0, 1.0]), inputs=[x], params=params, form=form)
+    assert program.value_and_grad([[2.0], [2.0]]).gradient.tolist() == [2.0, 4.0, 3.0, 1.0]
+    assert set(program.functions) == {"value", "value_and_grad"}
