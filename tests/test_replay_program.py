@@ -660,3 +660,18 @@ def test_names_that_differ_by_a_d_are_told_apart(form) -> None:
     program = compile_(microbp.dot(params, [x, x * x, x + 1.0, 1.0]), inputs=[x], params=params, form=form)
     assert program.value_and_grad([[2.0], [2.0]]).gradient.tolist() == [2.0, 4.0, 3.0, 1.0]
     assert set(program.functions) == {"value", "value_and_grad"}
+
+
+@pytest.mark.parametrize("length", [1, 50_001])
+def test_a_frozen_parameter_has_gradient_0_where_its_derivative_is_infinite(length, form) -> None:
+    w, u, x = Value(0.0, name="w"), Value(1.0, name="u"), Value(1.0, name="x")
+    w.requires_grad = False
+    y = microbp.sum([w.sqrt() * x, *[u * x] * length])
+    for _ in range(length - 1):
+        y = y + 0.0
+    program = compile_(y, inputs=[x], params=[w, u], form=form)
+    for rows in ([[2.0]], [[2.0], [2.0]]):
+        assert program.value_and_grad(rows).gradient.tolist() == [0.0, 2.0 * length]
+    steep = compile_(u.sqrt() + w.sqrt() * x, inputs=[x], params=[w, u], form=form)
+    with pytest.raises(NotFiniteResult, match="the local derivative in u is inf"):
+        steep.value_and_grad([1.0], np.array([0.0, 0.0]))

@@ -103,8 +103,7 @@ class Straight:
         if word == "value":
             return result, True
         found, _ = faults.gradients(captured, numbers)
-        slopes = [found[at] * takes for at, takes in zip(captured.params, captured.trained, strict=True)]
-        return (result, slopes, [found[at] for at in captured.inputs]), True
+        return (result, found[[*captured.params]], found[[*captured.inputs]]), True
 
 
 def _vector(name: str, members: Integers) -> Array:
