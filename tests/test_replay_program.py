@@ -627,6 +627,12 @@ def test_a_parameter_that_was_frozen_and_takes_a_gradient_now_is_told(form) -> N
         program(1.0)
 
 
+def test_a_sum_of_gradients_beyond_the_largest_float_is_the_same_in_every_form(form) -> None:
+    w, x = Value(0.1), Value(1.0)
+    program = compile_(w * x, inputs=[x], params=[w], form=form)
+    assert program.value_and_grad([[1e308], [1e308]], reduce="sum").gradient.tolist() == [np.inf]
+
+
 GRAPHS: dict[str, Any] = {
     "a scaled product": lambda W, a, x: a[0] * microbp.dot(list(W[0]), list(x)),
     "a part of a transpose": lambda W, _, x: np.sum(W[:2].T @ np.tanh(W @ x)[:2]),

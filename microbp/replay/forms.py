@@ -81,7 +81,8 @@ class Straight:
         for at, row in enumerate(x.tolist()):
             (cost, slopes, *rest), raised = self._sample(functions, "value_and_grad", row, numbers)
             costs[at] = sum(cost) if several else cost
-            gradient += slopes
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradient += slopes
             suspect |= raised
             if dx is not None:
                 dx[at] = rest[0]
