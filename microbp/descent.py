@@ -59,7 +59,7 @@ class Descent:
         self.theta[:] = [each.data for each in self.parameters]
         trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
         #: Whether it changes all of the vector, in its order.
-        self.whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self._order)))
+        self.whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
         #: Of what the optimiser changes: the places in its own list, and in the vector.
         self.mine: Any = slice(None) if self.whole else np.flatnonzero(trained)
         self.places: Any = slice(None) if self.whole else self._order[trained]

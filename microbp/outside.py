@@ -22,7 +22,7 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import Value
 
-__all__ = ["MOST", "Outside"]
+__all__ = ["MOST", "Outside", "words_of"]
 
 #: How many objects are looked at.
 MOST = 20_000
@@ -229,7 +229,7 @@ def _within(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield "", vars(held)
         if not _of_library(held):
             known = held.__globals__
-            yield from ((word, _Variable(known, word)) for word in _words(held.__code__, known))
+            yield from ((word, _Variable(known, word)) for word in words_of(held.__code__, known))
     elif isinstance(held, MethodType | BuiltinMethodType):
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
     elif isinstance(held, partial):
@@ -248,9 +248,9 @@ def _of_library(held: Any) -> bool:
     return str(getattr(held, "__module__", "builtins")).partition(".")[0] in _LIBRARIES
 
 
-def _words(code: CodeType, known: dict[str, Any]) -> Iterator[str]:
+def words_of(code: CodeType, known: dict[str, Any]) -> Iterator[str]:
     """The names in ``known`` that a function, or one inside of it, uses."""
     yield from (word for word in code.co_names if word in known)
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            yield from _words(each, known)
+            yield from words_of(each, known)

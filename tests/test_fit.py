@@ -731,3 +731,19 @@ def test_a_last_batch_may_run_in_wider_blocks_than_those_before(rows: int, size:
 def test_the_layout_of_an_array_does_not_matter() -> None:
     costs = [fit(Net(), np.array(X, order=order), SIGN, loss="hinge", epochs=3).cost for order in ("C", "F")]
     assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("part", [slice(2), slice(-2, None), slice(None, None, -2)], ids=str)
+@pytest.mark.parametrize("make", [SGD, Adam])
+@pytest.mark.parametrize("engine", ["eager", "replay"])
+def test_an_optimiser_changes_its_own_parameters_alone(engine: str, make: Any, part: slice) -> None:
+    net, twin = Net(), Net()
+    mine, theirs = net.parameters()[part], twin.parameters()[part]
+    fit(**job(net, optimiser=make(mine, 0.05), engine=engine, epochs=2, batch_size=None, progress=False))
+    optimiser = make(theirs, 0.05)
+    for _ in range(2):
+        twin.zero_grad()
+        mean_squared_error([twin(x) for x in X], SMOOTH.tolist()).backward()
+        optimiser.step()
+    expected = [each.data for each in twin.parameters()]
+    assert [each.data for each in net.parameters()] == pytest.approx(expected, rel=1e-12)

@@ -299,6 +299,10 @@ def test_json_by_columns_is_the_same_record() -> None:
     twin = Graph.from_json(Graph(y).to_json())
     assert twin == Graph(y)
     assert twin.names[:2] == Graph(y).names[:2]
+    negative = Graph(x * 0.0)  # a nan, whose sign no text has
+    assert Graph.from_json(negative.to_json()) == negative
+    assert hash(Graph.from_json(negative.to_json())) == hash(negative)
+    assert Graph(Value(0.0)) != Graph(Value(-0.0))
     assert twin.root.group == (("h", 0),)
     net = microbp.MLP(2, [2, 1])
     deep = Graph(net([1.0, 2.0]), names={"net": net})

@@ -62,8 +62,8 @@ tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
 losses
 optim
-replay      straight (one sample), matrix (a batch)
 outside     what a function can reach beside its graph: attributes, variables, generators
+replay      straight (one sample), matrix (a batch)
 stored      samples that may be larger than memory, read when they are asked for
 engines     what computes a cost and its gradients in a training run
 predict     what a net says to many samples, as numbers

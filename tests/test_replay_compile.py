@@ -179,6 +179,20 @@ def test_a_number_or_a_value_that_is_another_one_traces_anew() -> None:
     w = Value(4.0)
     assert scaled(1.0) == 20.0
     assert scaled.value_and_grad(1.0).gradient.tolist() == [5.0]
+    for rate in (np.float64(7.0), np.float32(8.0)):  # numbers of NumPy are numbers, too
+        assert scaled(1.0) == 4.0 * rate
+
+
+def test_what_a_comprehension_finds_outside_traces_anew(monkeypatch: Any) -> None:
+    monkeypatch.setitem(globals(), "factor", Value(3.0))
+
+    @compile_
+    def scaled(x):
+        return microbp.sum([each * factor for each in x])  # noqa: F821
+
+    assert scaled([1.0, 2.0]) == 9.0
+    monkeypatch.setitem(globals(), "factor", Value(4.0))
+    assert scaled([1.0, 2.0]) == 12.0
 
 
 # --------------------------------------------------------------------- numbers and weights that were changed

@@ -627,6 +627,12 @@ def test_a_parameter_that_was_frozen_and_takes_a_gradient_now_is_told(form) -> N
         program(1.0)
 
 
+def test_a_sum_of_gradients_beyond_the_largest_float_is_the_same_in_every_form(form) -> None:
+    w, x = Value(0.1), Value(1.0)
+    program = compile_(w * x, inputs=[x], params=[w], form=form)
+    assert program.value_and_grad([[1e308], [1e308]], reduce="sum").gradient.tolist() == [np.inf]
+
+
 GRAPHS: dict[str, Any] = {
     "a scaled product": lambda W, a, x: a[0] * microbp.dot(list(W[0]), list(x)),
     "a part of a transpose": lambda W, _, x: np.sum(W[:2].T @ np.tanh(W @ x)[:2]),
@@ -652,3 +658,26 @@ def test_graphs_that_were_wrong_or_crashed(name, samples, form) -> None:
     found = program.value_and_grad(rows, reduce="sum")
     assert found.cost == pytest.approx(cost.data, rel=1e-13)
     assert found.gradient == pytest.approx([each.grad or 0.0 for each in params], rel=1e-12, abs=1e-14)
+
+
+def test_names_that_differ_by_a_d_are_told_apart(form) -> None:
+    params = [Value(2.0, name="dx"), Value(3.0, name="x"), Value(5.0, name="dtheta"), Value(7.0, name="ddx")]
+    x = Value(1.0)
+    program = compile_(microbp.dot(params, [x, x * x, x + 1.0, 1.0]), inputs=[x], params=params, form=form)
+    assert program.value_and_grad([[2.0], [2.0]]).gradient.tolist() == [2.0, 4.0, 3.0, 1.0]
+    assert set(program.functions) == {"value", "value_and_grad"}
+
+
+@pytest.mark.parametrize("length", [1, 50_001])
+def test_a_frozen_parameter_has_gradient_0_where_its_derivative_is_infinite(length, form) -> None:
+    w, u, x = Value(0.0, name="w"), Value(1.0, name="u"), Value(1.0, name="x")
+    w.requires_grad = False
+    y = microbp.sum([w.sqrt() * x, *[u * x] * length])
+    for _ in range(length - 1):
+        y = y + 0.0
+    program = compile_(y, inputs=[x], params=[w, u], form=form)
+    for rows in ([[2.0]], [[2.0], [2.0]]):
+        assert program.value_and_grad(rows).gradient.tolist() == [0.0, 2.0 * length]
+    steep = compile_(u.sqrt() + w.sqrt() * x, inputs=[x], params=[w, u], form=form)
+    with pytest.raises(NotFiniteResult, match="the local derivative in u is inf"):
+        steep.value_and_grad([1.0], np.array([0.0, 0.0]))

@@ -16,6 +16,7 @@ from microbp.array import array
 from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched
 from microbp.native import engine, whole_threads
+from microbp.outside import words_of
 from microbp.record import with_sites
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
@@ -258,7 +259,7 @@ def _surroundings(function: Any) -> tuple[Any, ...]:
     code = getattr(function, "__code__", None)
     if code is None:
         return ()
-    known = {word: function.__globals__[word] for word in code.co_names if word in function.__globals__}
+    known = {word: function.__globals__[word] for word in words_of(code, function.__globals__)}
     for word, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # of a variable that has no value yet
             known[word] = cell.cell_contents
@@ -272,7 +273,7 @@ def _inside(held: Any) -> list[Any]:
         each = pending.pop()
         if isinstance(each, Value):
             found.append(id(each))
-        elif type(each) in (int, float, bool):
+        elif isinstance(each, int | float | np.generic):
             found.append(repr(each))
         elif id(each) not in seen:
             seen.add(id(each))
@@ -280,7 +281,7 @@ def _inside(held: Any) -> list[Any]:
                 pending += each.ravel().tolist() if each.dtype == object else []
             elif isinstance(each, list | tuple | dict):
                 inner = each.values() if isinstance(each, dict) else each
-                pending += [part for part in inner if not isinstance(part, int | float | str)]
+                pending += [part for part in inner if not isinstance(part, int | float | np.generic | str)]
             elif not isinstance(each, type) and callable(getattr(type(each), "parameters", None)):
                 pending += getattr(each, "__dict__", {}).values()
     return found

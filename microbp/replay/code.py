@@ -280,16 +280,18 @@ class Identifiers:
         plain = self.plain(name)
         return self._unused(plain, f"{plain}_")
 
-    def counted(self, *wanted: str) -> str:
+    def counted(self, *wanted: str, twin: str = "") -> str:
         """The first of ``wanted`` that is free, else the last with a higher number.
+
+        With a ``twin`` of "d", the name that begins with it (dW beside W) has to be free too, and is taken.
 
         >>> names = Identifiers(["x"])
         >>> names.counted("x", "w"), names.counted("w"), names.counted("v1"), names.counted("v1")
         ('w', 'w2', 'v1', 'v2')
         """
         plains = [*map(self.plain, wanted)]
-        plain = next((each for each in plains if each not in self.taken), plains[-1])
-        return self._unused(plain, plain.rstrip("0123456789") or plain)
+        plain = next((each for each in plains if self._free(each, twin)), plains[-1])
+        return self._unused(plain, plain.rstrip("0123456789") or plain, twin)
 
     @staticmethod
     def plain(name: str) -> str:
@@ -304,15 +306,18 @@ class Identifiers:
             plain = f"v{plain}"
         return plain + "_" if plain in _RESERVED else plain
 
-    def _unused(self, plain: str, stem: str) -> str:
+    def _free(self, name: str, twin: str = "") -> bool:
+        return self.taken.isdisjoint((name, twin + name))
+
+    def _unused(self, plain: str, stem: str, twin: str = "") -> str:
         candidate = plain
-        if candidate in self.taken:
+        if not self._free(candidate, twin):
             count = self._counts.get(stem, 1)
-            while candidate in self.taken:
+            while not self._free(candidate, twin):
                 count += 1
                 candidate = f"{stem}{count}"
             self._counts[stem] = count
-        self.taken.add(candidate)
+        self.taken |= {candidate, twin + candidate}
         return candidate
 
 

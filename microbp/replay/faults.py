@@ -13,7 +13,7 @@ from microbp.errors import NotFiniteResult, UndefinedOperation
 from microbp.graph import Graph
 from microbp.native import slopes
 from microbp.record import record
-from microbp.replay.function_graph import Captured
+from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.sweeps import Floats, backward, forward, rows
 from microbp.value import Value
 
@@ -23,7 +23,7 @@ __all__ = ["blame", "gradients"]
 def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
     """The derivatives of the sum of the outputs, and the local ones [M], where values have the numbers [N].
 
-    They have the eager engine's bits.
+    They have the eager engine's bits; those of what depends on no input and no trained parameter are 0.
 
     >>> from microbp.replay.function_graph import capture
     >>> x = Value(3.0, name="x")
@@ -36,8 +36,9 @@ def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
     for op, row, y in zip(graph.op.tolist(), rows(graph), held, strict=False):
         if op >= 0:
             local += found[op]([held[arg] for arg in row], y)
-    derivatives = np.array(local)
-    return backward(graph, Counter(captured.outputs), derivatives), derivatives
+    derivatives, takes = np.array(local), captured.flags & (TRAINS | VARIES) > 0
+    derivatives[(graph.args < 0) | ~takes[np.maximum(graph.args, 0)]] = 0.0
+    return np.where(takes, backward(graph, Counter(captured.outputs), derivatives), 0.0), derivatives
 
 
 def blame(
@@ -101,7 +102,7 @@ def _of_slopes(captured: Captured, numbers: Floats) -> str:
     leaves = [at for at in (*captured.inputs, *captured.params) if not math.isfinite(found[at])]
     if not leaves:
         return ""
-    for place in np.flatnonzero(~np.isfinite(local) & (graph.args >= 0))[::-1].tolist():
+    for place in np.flatnonzero(~np.isfinite(local))[::-1].tolist():
         user = int(np.searchsorted(graph.first, place, side="right")) - 1
         name, told = graph.names[graph.args[place]], _told(graph, numbers, user)
         return f"the local derivative in {name} is {float(local[place])!r} at {told}"

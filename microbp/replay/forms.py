@@ -81,7 +81,8 @@ class Straight:
         for at, row in enumerate(x.tolist()):
             (cost, slopes, *rest), raised = self._sample(functions, "value_and_grad", row, numbers)
             costs[at] = sum(cost) if several else cost
-            gradient += slopes
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradient += slopes
             suspect |= raised
             if dx is not None:
                 dx[at] = rest[0]
@@ -103,8 +104,7 @@ class Straight:
         if word == "value":
             return result, True
         found, _ = faults.gradients(captured, numbers)
-        slopes = [found[at] * takes for at, takes in zip(captured.params, captured.trained, strict=True)]
-        return (result, slopes, [found[at] for at in captured.inputs]), True
+        return (result, found[[*captured.params]], found[[*captured.inputs]]), True
 
 
 def _vector(name: str, members: Integers) -> Array:

@@ -39,8 +39,7 @@ class Plan:
         if not self.has_matrices:
             return
         layers = claim(self.groups, self.order, parameters)
-        theta = Array(self.names.counted("theta"), (len(captured.params),))
-        self.names.taken.add(f"d{theta.name}")
+        theta = Array(self.names.counted("theta", twin="d"), (len(captured.params),))
         self.arrays = {INPUT: Array("x", (len(captured.inputs),), varies=True), THETA: theta}
         self.arrays |= parameters.arrays
         #: The arrays of parameters, by number, in the order in which they begin in the vector of all.

@@ -41,8 +41,7 @@ class Parameters:
     def add(self, members: Integers, *wanted: str) -> None:
         """A new array, called as is wanted, the best name first."""
         home = THETA - 1 - len(self.arrays)
-        name = self.names.counted(*wanted)
-        self.names.taken.add(f"d{name}")
+        name = self.names.counted(*wanted, twin="d")
         self.arrays[home] = Array(name, members.shape, members=members)
         self.home[members] = home
         self.place[members] = np.arange(members.size).reshape(members.shape)
