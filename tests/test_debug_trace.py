@@ -593,3 +593,11 @@ def test_a_literal_is_not_taken_for_the_node_at_the_position_of_its_number() -> 
     b.data -= 1.0
     after = trace(y, {})
     assert (after, after.moved, after.graph["b"].data) == (before, {1}, 4.0)
+
+
+@pytest.mark.parametrize("name", [None, 3, True, ["x"], {}])
+def test_a_name_that_is_no_text_is_damage(name: object) -> None:
+    document = json.loads(trace(Value(3.0, name="x").tanh(), {}).to_json())
+    document["graph"]["names"][0] = name
+    with pytest.raises(NotATrace, match="a name is no text"):
+        Trace.from_json(json.dumps(document))
