@@ -262,9 +262,9 @@ def _as_ieee(function: Callable[..., float], name: str) -> Callable[..., float]:
     return tried
 
 
-#: Floats and ``math``: the definition.
 #: So many levels may an expression have: each reader of it is a recursion.
 DEEPEST = 150
+#: Floats and ``math``: the definition.
 REAL = Reading({name: f.real for name, f in FUNCTIONS.items()} | AGGREGATES, lambda x: x)
 #: The same as IEEE 754 has it where ``math`` raises: 1/0 and exp(1000) are infinite, log(-1) is nan.
 IEEE = Reading(
@@ -417,8 +417,10 @@ def _check(
     children, conditions = list[ast.expr](), list[ast.expr]()
     match node:
         case ast.Constant(value=value):
-            if type(value) not in (int, float):
+            if isinstance(value, bool) or not isinstance(value, int | float):
                 raise RuleError(f"{where} holds {value!r}; only numbers are constants here")
+            if abs(value) > sys.float_info.max:
+                raise RuleError(f"{where} holds a number beyond the largest float, 1.8e308; write inf")
             return type(value) is int
         case ast.Name(id=name):
             if name not in scope:

@@ -522,6 +522,8 @@ def _misfit(record: Mapping[str, Any]) -> str:
         or not record["needs"][op >= 0].all()
     ):
         return "its columns do not fit each other"
+    if not all(isinstance(name, str) for name in record["names"]):
+        return "a name is no text"
     widths, over = np.diff(first), np.array([len(rule.over) for rule in rules] + [0])[op]
     listed = widths - np.array([len(rule.args) - len(rule.over) for rule in rules] + [0])[op]
     odd = (listed < 0) | np.where(over > 0, listed % np.maximum(over, 1), listed)

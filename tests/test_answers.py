@@ -198,6 +198,12 @@ def test_no_learning_rate_is_invented_for_a_round_number(claim: Any) -> None:
     assert causes(row) == ["it is the updated parameter, w - η × the gradient with η = 0.25"]
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 2.0, 3.0])
+def test_the_given_learning_rate_is_seen_in_a_claim_whatever_else_has_its_number(rate: float) -> None:
+    told = f"it is η × the gradient with η = {rate:g}: no rate belongs in it"
+    assert causes(graded(E, "w5", rate * TRUE["w5"], learning_rate=rate))[0] == told
+
+
 def test_few_of_the_small_whole_numbers_are_explained() -> None:
     told = tried = 0
     for numbers in ((2.0, 5.0, 3.0), (4.0, 1.0, 2.0), (5.0, 2.0, 3.0), (3.0, 4.0, 3.0)):
@@ -784,7 +790,8 @@ def test_the_other_numbers_of_an_array_are_graded() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["0,0821670", "８.21670e-2", "8.21670×10^-2", "8.21670 · 10**-2", "8.21670×10⁻²", " 821670/10000000 "],
+    ["0,0821670", "８.21670e-2", "8.21670×10^-2", "8.21670 · 10**-2", "8.21670×10⁻²", " 821670/10000000 ",
+     "+ 0.0821670"],
 )
 def test_a_number_is_read_as_people_write_it(written: str) -> None:
     assert graded(E, "w5", written).verdict == "right"

@@ -753,6 +753,11 @@ def test_what_is_no_function_of_an_array_is_refused():
         return len(calls) if restless else 1.0
 
     calls, restless = [], False
+    for ragged in ([[1.0, 2.0], [3.0]], [np.ones((2, 2)), np.ones(2)]):
+        with pytest.raises(TypeError, match="takes the array at which, in x, not "):
+            check_gradients(lambda _: 0.0, ragged, gradient=[1.0])
+        with pytest.raises(TypeError, match="the gradient is an array of real numbers, not "):
+            check_gradients(lambda _: 0.0, [1.0, 2.0], gradient=ragged)
     with pytest.raises(TypeError, match="takes the array at which, in x, not 'x'"):
         checked(cost, "x", gradient=[1.0])
     with pytest.raises(ValueError, match=r"the gradient has the shape \(1,\), the array \(2,\)"):
@@ -1062,6 +1067,18 @@ def test_a_changed_leaf_is_found_and_the_rules_are_not_blamed():
     )
     assert changed[1].why.endswith(" now: w was 3.0 and is 4.0 now")
     assert "numbers: CHANGED since they were recorded; compute the graph again" in str(report)
+
+
+def test_of_a_leaf_read_before_and_after_its_changes_it_or_the_node_may_be_the_cause() -> None:
+    w, total = Value(0.3, name="w"), Value(0.0)
+    for factor in (1.0, 2.0, 3.0):
+        w.data += 0.5
+        total = total + (w * factor - 1.0) ** 2
+    first = next(row for row in audit(total, show=False, names={}).rows if row.verdict == "CHANGED")
+    assert first.why.endswith(
+        " = 0.8 was recorded, but its operands give 1.8 now; one of these was changed: w is 1.8 now, "
+        "v1 is 0.8 now"
+    )
 
 
 def test_where_several_leaves_may_have_changed_all_are_told():

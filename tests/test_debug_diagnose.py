@@ -38,6 +38,7 @@ from microbp import (
 )  # fmt: skip
 from microbp.debug.diagnose import Diagnosis, Finding, diagnose
 from microbp.debug.diagnose.words import CAUSES, SENTENCES
+from microbp.functions import maximum
 from microbp.optim import SGD
 from microbp.record import record
 from microbp.rules import RULES
@@ -683,3 +684,9 @@ def test_steps_of_single_samples_jump_and_do_not_diverge() -> None:
     assert diagnose(loss, names={}, steps=jumping, show=False).ok
     rising = [x * 1.1**k for k, x in enumerate(jumping)]
     assert diagnose(loss, names={}, steps=rising, show=False)["training"].cause == "diverging"
+
+
+def test_a_maximum_with_another_number_is_no_relu_of_the_first_node() -> None:
+    x = Value(-5.0, name="x")
+    y = (maximum(x, -1.0) + 3.0) ** 2
+    assert "maximum took another operand than x = -5" in str(diagnose(y, names={}, show=False))

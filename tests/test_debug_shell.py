@@ -239,6 +239,7 @@ def test_breakpoints_are_listed_and_deleted() -> None:
     assert answer("break h1", "watch w1", "delete 1", "break") == "  2  watch w1"
     assert answer("break h1", "watch w1", "delete all", "break") == "no breakpoint and no watch is set"
     assert answer("break h1", "delete 1", "break h2") == "breakpoint 2: break h2"
+    assert answer("break nothing", "break h1") == "breakpoint 1: break h1"
     assert answer("break h1", "d 7") == "error: there is no breakpoint 7; there are: 1"
     assert answer("break h1", "d 1 x", "b") == "  1  break h1"
     assert answer("delete all") == "error: there is no breakpoint all; there are: none"
@@ -428,6 +429,10 @@ def test_path_shows_the_ways_of_a_gradient() -> None:
         ("break if grad > 10 ***", "'grad > 10 ***' is not an expression: invalid syntax"),
         ("break if grad = 0", "'grad = 0' is not an expression: "),
         ("break if h1 > 0", "'h1 > 0' does not work: a value by itself is no number: write h1.grad"),
+        ("break h1 if h1", "'h1' does not work: a value by itself is no number: write h1.grad"),
+        ("break if h1 == 0.5", "'h1 == 0.5' does not work: a value by itself is no number: write h1.grad"),
+        ("break if not h1", "'not h1' does not work: a value by itself is no number: write h1.grad"),
+        ("print h1 + 1", "h1 + 1: a value by itself is no number: write h1.grad"),
         ("watch", "watch what? usage: watch NAME [if CONDITION]"),
         ("watch q", "there is no value 'q'"),
         ("delete", "delete what? usage: delete NUMBER ...|all"),

@@ -583,3 +583,21 @@ def test_names_in_a_notebook_are_data_and_a_long_pass_is_cut() -> None:
     assert "<script>" not in text
     assert "`" not in text.replace(r"\`", "")
     assert {row.replace(r"\|", "").count("|") for row in text.splitlines() if row.startswith("| ")} == {8}
+
+
+def test_a_literal_is_not_taken_for_the_node_at_the_position_of_its_number() -> None:
+    x, b = Value(2.0, name="x"), Value(4.0, name="b")
+    y = x * 3.0 + 1.0 / b
+    before = trace(y, {})
+    assert (before.graph["b"].position, before.graph["v3"].operands) == (1, (1.0, 1))
+    b.data -= 1.0
+    after = trace(y, {})
+    assert (after, after.moved, after.graph["b"].data) == (before, {1}, 4.0)
+
+
+@pytest.mark.parametrize("name", [None, 3, True, ["x"], {}])
+def test_a_name_that_is_no_text_is_damage(name: object) -> None:
+    document = json.loads(trace(Value(3.0, name="x").tanh(), {}).to_json())
+    document["graph"]["names"][0] = name
+    with pytest.raises(NotATrace, match="a name is no text"):
+        Trace.from_json(json.dumps(document))

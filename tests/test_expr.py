@@ -58,6 +58,7 @@ REFUSED = [
     ("eval(a)", f"calls 'eval'; the functions are {WORDS}"),
     ("total(a)", f"calls 'total'; the functions are {WORDS}"),
     ("largest(a)", f"calls 'largest'; the functions are {WORDS}"),
+    ("a * 1e999", "holds a number beyond the largest float, 1.8e308; write inf"),
     ("exp()", "calls exp with 0 arguments; it takes 1"),
     ("exp(a, b)", "calls exp with 2 arguments; it takes 1"),
     ("pow(a)", "calls pow with 1 arguments; it takes 2"),
@@ -113,6 +114,11 @@ def test_what_is_no_text_is_refused(text: Any) -> None:
     with pytest.raises(RuleError) as caught:
         parse(text, {"a"}, "f")
     assert str(caught.value).startswith(f"rule f: {text!r} is not an expression: ")
+
+
+def test_a_whole_number_beyond_the_floats_is_refused() -> None:
+    with pytest.raises(RuleError, match=r"^rule f: .* holds a number beyond the largest float, 1\.8e308"):
+        parse("a * 1" + "0" * 400, {"a"}, "f")
 
 
 def test_a_nul_is_refused() -> None:

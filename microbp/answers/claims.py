@@ -142,6 +142,7 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
     if is_text:
         text = re.sub("(?<=10)(?=[⁺⁻⁰¹²³⁴-⁹])", "^", text)  # 10² is not 102
         text = re.sub("[−–]", "-", unicodedata.normalize("NFKC", text).strip())
+        text = re.sub(r"^([-+])\s+", r"\1", text)
         text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
         text = re.sub(r"\s*[×*·x]\s*10\s*((\^|\*\*)\s*(?=\d)|(\^|\*\*)?\s*(?=[-+]))", "e", text)
     try:

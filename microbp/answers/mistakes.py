@@ -89,7 +89,9 @@ def rated(claim: Claim) -> Iterator[Mistake]:
     """An update in place of the gradient, or an updated parameter, at the rates to be looked for."""
     say, true, unsaid = claim.net.say, claim.true, claim.net.rate is None
     for rate in CUSTOMARY if claim.net.rate is None else (claim.net.rate,):
-        yield Mistake(say("update unsaid" if unsaid else "update", rate=rate), gives=-rate * true, rank=ALONE)
+        told = say("update unsaid" if unsaid else "update", rate=rate)
+        if rate != 1.0:  # that is the wrong sign
+            yield Mistake(told, gives=-rate * true, rank=ALONE)
         yield Mistake(say("rate", rate=rate), gives=rate * true, rank=ALONE)
         if (claim.where >= 0).all():
             own, wrongly = claim.net.data[claim.where], say("wrongly updated", rate=rate)

@@ -55,9 +55,9 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
         return [], "not finite", {}
     search = _Search(claim)
     given, unsaid = ((), table.rated(claim)) if claim.net.rate is None else (table.rated(claim), ())
-    for plain in (table.whole(claim), given):
-        if found := search.met(plain, expected=False)[:_TOLD]:
-            return found, "found", {}
+    # A factor that is the given rate is that, whatever else has this number.
+    if found := search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]:
+        return found, "found", {}
     made = [*table.instead(claim, together), *table.chain_rule(claim)]
     made.sort(key=lambda each: each.rank > SIMPLE)
     simple = sum(each.rank == SIMPLE for each in made)

@@ -224,13 +224,16 @@ def changes_in(graph: Graph) -> list[Change]:
     found = []
     for position, now in nows.items():
         node = graph.nodes[position]
-        near = [each for each in dict.fromkeys((*node.operands, position)) if type(each) is int]
+        near = [*dict.fromkeys(each for each in (*node.operands, position) if type(each) is int)]
         causes = [each for each in near[:-1] if each in was] or [
             # Whatever was changed no longer fits anywhere: neither to its operands, nor in its uses.
             each for each in near
             if (each in was or each not in read) and (graph.nodes[each].rule is None or each in nows)
             and users[each] and users[each] <= nows.keys()
         ]  # fmt: skip
+        # A leaf that other operations read after it had changed: it, or the node, no telling which.
+        leaves = [each for each in near[:-1] if graph.nodes[each].rule is None]
+        causes = causes or (leaves and [*leaves, position])
         gives = "nothing" if math.isnan(now) else repr(now)
         what = f"{graph.equation(node)} was recorded, but its operands give {gives} now"
         if same(now, node.data):

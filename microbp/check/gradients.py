@@ -232,8 +232,8 @@ def _called(scope: Mapping[str, Any], held: Any, otherwise: str) -> str:
 
 def _real(x: Any, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Real numbers as floats; TypeError, which says what they should have been, for anything else."""
-    if x is not None and not np.iscomplexobj(x):
-        with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError):  # rows of unequal length, too
+        if x is not None and not np.iscomplexobj(x):
             return np.asarray(x, dtype=float)
     raise TypeError(WRONG_CALL[what].format(x))
 

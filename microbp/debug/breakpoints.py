@@ -27,6 +27,8 @@ from microbp.spelling import did_you_mean
 
 #: What can follow the name of a value: its number; its gradient so far, and at the end; how much is missing.
 ASPECTS = ("data", "grad", "final", "missing")
+#: What is said where the name stands alone.
+NO_NUMBER = "a value by itself is no number: write h1.grad, or h1.data"
 #: Of so many values is said by name what happened in a step.
 TOLD = 3
 
@@ -37,12 +39,20 @@ class BreakpointError(MicrobpError, ValueError):
 
 @dataclass(frozen=True)
 class Held:
-    """A value of the graph in an expression: what is known of it at a place."""
+    """A value of the graph in an expression: what is known of it at a place. By itself it is no number."""
 
     data: float | None
     grad: float | None
     final: float | None
     missing: int
+
+    def __bool__(self) -> bool:
+        raise TypeError(NO_NUMBER)
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError(NO_NUMBER)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Place:
@@ -161,7 +171,13 @@ class Expression:
         words = {"data": data, "finite": math.isfinite(data)}
         if at is not None:
             words = {name: WORDS[name][1](place, at) for name in self.words}
-        return eval(self._code, {**self._others, **dict.fromkeys(self.words), **words, **scope})
+        try:
+            found = eval(self._code, {**self._others, **dict.fromkeys(self.words), **words, **scope})
+        except TypeError as error:
+            raise TypeError(NO_NUMBER) if "'Held'" in str(error) else error from None
+        if isinstance(found, Held):
+            raise TypeError(NO_NUMBER)
+        return found
 
     def holds(self, place: Place, at: Contribution | None = None) -> bool:
         """Whether it is true there. Of what has no value yet, or none at all, nothing is."""
@@ -288,9 +304,7 @@ def _condition(text: str, pass_: Trace, variables: Mapping[str, Any] | None) -> 
     except (ArithmeticError, ValueError):  # it may have a value elsewhere
         pass
     except Exception as error:  # noqa: BLE001 (whatever the user's expression raises)
-        value = "'Held'" in str(error)
-        told = "a value by itself is no number: write h1.grad, or h1.data" if value else error
-        raise BreakpointError(f"{found.text!r} does not work: {told}") from None
+        raise BreakpointError(f"{found.text!r} does not work: {error}") from None
     return found
 
 

@@ -384,8 +384,8 @@ class Shell(cmd.Cmd):
 
     def _set(self, text: str, *, watch: bool = False) -> None:
         file = (self.place.node.site or "").rpartition(":")[0] or None
-        self.given += 1
         point = breakpoint_at(self.trace, text, watch=watch, file=file, variables=self.names)
+        self.given += 1
         self.breakpoints[self.given] = point
         places = f"; {len(point.nodes)} values" if point.nodes is not None and len(point.nodes) > 1 else ""
         self.line(f"{point.kind} {self.given}: {point}{places}")

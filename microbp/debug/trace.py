@@ -402,7 +402,7 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     now = {place: numbers[place] for place in earlier}
     pending = set(earlier)
     for user in sorted({user for place in earlier for user, _ in uses[place]}):
-        own = [x for x in dict.fromkeys(nodes[user].operands) if isinstance(x, int) and x in pending]
+        own = [*dict.fromkeys(x for x in nodes[user].operands if isinstance(x, int) and x in pending)]
         both = [(now[x], earlier[x]) for x in own]
         choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
         fitting = []

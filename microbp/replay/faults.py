@@ -116,7 +116,7 @@ def _of_slopes(captured: Captured, numbers: Floats) -> str:
 def _told(graph: Graph, numbers: Floats, at: int) -> str:
     """``v5 = mul(v3, v4) = inf, where v3 = 1e+300, v4 = 1e+300``; the operands only where they are few."""
     node, number = graph.nodes[at], repr(float(numbers[at]))
-    places = [each for each in dict.fromkeys(node.operands) if type(each) is int]
+    places = [*dict.fromkeys(each for each in node.operands if type(each) is int)]
     if node.rule is None:
         told = f"{node.name} = {number}"
     elif len(node.operands) > 4:

@@ -40,9 +40,10 @@ def rectified(node: Node) -> int:
     """The place of the operand that a node rectifies, as relu or as ``maximum(0, x)``; else -1."""
     if node.rule is not None and node.rule.name == "relu":
         return 0
-    if node.rule is not None and node.rule.name == "maximum" and 0.0 in node.operands:
-        kinds = [isinstance(each, int) for each in node.operands]
-        return kinds.index(True) if sum(kinds) == 1 else -1
+    if node.rule is not None and node.rule.name == "maximum":
+        kinds = [isinstance(each, int) for each in node.operands]  # a node 0 is not the literal 0.0
+        literals = [each for each in node.operands if isinstance(each, float)]
+        return kinds.index(True) if sum(kinds) == 1 and literals == [0.0] else -1
     return -1
 
 
