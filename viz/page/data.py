@@ -57,7 +57,7 @@ def sources(sites: Iterable[str | None]) -> tuple[list[Source], dict[str, tuple[
 
 
 #: Columns of a name beside the graph.
-_NAME = 16
+_NAME = 24
 #: Local derivatives of larger graphs are told as numbers only: to write each as a formula takes minutes.
 _WRITTEN = 5_000
 
