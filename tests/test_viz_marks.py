@@ -8,9 +8,10 @@ import pytest
 from viz_support import contrast, tutorial_4
 
 import microbp
-from microbp import MLP, Graph, Value
-from viz import draw
+from microbp import MLP, Graph, Value, trace
+from viz import animate, draw, draw_step
 from viz.colours import DARK, LIGHT, Scale
+from viz.text import MINUS
 
 
 def box(drawing, name):
@@ -48,6 +49,28 @@ def test_the_edge_that_makes_a_nan_says_how(broken):
     assert broken.svg.count(LIGHT.alarm) >= 2
     # what merely passes a nan on is not marked
     assert not any(each.alarm for each in broken.picture.edges if each.target == nan.source)
+
+
+def test_a_step_tells_the_edge_that_makes_a_nan_when_it_carries_it():
+    """It stood there as thick as what passes a gradient on, from the seed on."""
+    x, w = Value(float("inf"), "x"), Value(2.0, "w")
+    loss = (w - w) * x + x
+    loss.backward()
+    pass_ = trace(loss, {})
+    told = [draw_step(pass_, step).svg for step in range(len(pass_) + 1)]
+    infinite = (s.index for s in pass_.steps if any(c.amount == float("inf") for c in s.contributions))
+    made = min(infinite)
+    assert ["1 × inf = inf" in each for each in told] == [step >= made for step in range(len(told))]
+    frames = animate(pass_)
+    assert all(len(set(re.findall(r'viewBox="([^"]+)"', each))) == 1 for each in [*told, frames.svg])
+
+
+def test_a_literal_in_a_sign_keeps_its_exponent():
+    """``×1.23457e…`` was a million times too small to the reader."""
+    w = Value(0.5, "w")
+    for loss, sign in ((w * 1234567.0, "×1.23e+06"), (w + -3.123456e-300, "+-3.12e-300"), (w / 0.7, "÷0.7")):
+        shown = "".join(re.findall(r">([^<>]+)</text>", draw(loss).svg)).replace(MINUS, "-")
+        assert sign in shown
 
 
 def test_where_all_is_finite_nothing_is_marked():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from playwright.sync_api import sync_playwright
 from tutorial import quantities
 
 import microbp
-from microbp import MLP, Value
+from microbp import MLP, Graph, Value
 from microbp.debug.trace import trace
 from microbp.demo import t4
 from viz.page import page
@@ -495,8 +496,9 @@ def test_long_names_are_told_apart_in_boxes_and_tables(opened, folder):
         texts = [each for each in tab.locator(shown).all_text_contents() if each.strip()]
         assert len(set(texts)) == len(values)
         assert max(map(len, texts)) <= 24
-    heights = tab.locator("#parameters tbody tr").evaluate_all("all => all.map(e => e.offsetHeight)")
-    assert max(heights) < 30  # one line each
+    names = tab.locator("#parameters tbody th")  # on one line each, their ends would be cut off
+    assert names.evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
+    assert max(names.evaluate_all("all => all.map(e => e.offsetHeight)")) < 65
     assert text_outside_its_box(tab) == []
 
 
@@ -826,6 +828,79 @@ def test_an_exercise_asks_for_each_gradient_and_says_what_is_wrong(tab, pass_):
     tab.click("#exercise")
     assert box.locator("input").count() == 0
     assert gradients_in_the_graph(tab) == expected(pass_, step.index)
+
+
+def test_an_exercise_tells_no_answer_to_a_reader_who_hears_the_page(tab):
+    tab.click("#exercise")
+    assert tab.locator("#status").text_content() == "step 1 of 27: E"
+
+
+def test_an_exercise_puts_what_was_solved_into_the_tables(tab, pass_):
+    open_every(tab)
+    tab.click("#exercise")
+    solved = pass_.steps[0].contributions[0]
+    row = tab.locator(f"#values tr[data-position='{solved.operand}'] td")
+    assert row.nth(1).inner_text() == ""
+    tab.locator(".answer").first.fill(repr(solved.after))
+    tab.locator(".answer").first.press("Enter")
+    assert row.nth(1).inner_text() == "+1.00000"
+
+
+@pytest.mark.parametrize("data", [(0.0, float("inf")), (0.0, float("nan")), (1e300, -1e300)])
+def test_a_gradient_beyond_all_numbers_is_met_by_its_name_only(opened, folder, data):
+    """Any number was right where the gradient is infinite, and none where it is not a number."""
+    x, y = Value(data[0], name="x"), Value(data[1], name="y")
+    loss = (x * y) * Value(1e300, name="z")
+    tab = opened(page(trace(loss, {})).save(folder / "beyond.html"), "#2")
+    tab.click("#exercise")
+    box = tab.locator(".card", has=tab.locator("button.jump", has_text="x"))
+    truth = trace(loss, {}).gradients()[Graph(loss, {})["x"].position]
+    said = {"1.25": False, "nan": isnan(truth), "inf": truth > 1, "−inf": truth < -1, "inv": False}
+    for typed, right in said.items():
+        box.locator("input").fill(typed)
+        box.locator("input").press("Enter")
+        assert (typed, box.locator(".verdict").inner_text() == "✓ right") == (typed, right)
+
+
+def test_a_leaf_alone_has_a_forward_phase_too(opened, folder):
+    tab = opened(page(trace(Value(3.0, name="leaf"), {})).save(folder / "leaf.html"))
+    tab.click("#forward")
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#step h2").inner_text() == "leaf = 3"
+    assert tab.locator("#forward").get_attribute("aria-pressed") == "true"
+
+
+def test_a_step_back_from_the_update_is_one_of_the_backward_pass(tab):
+    """The page said "update" and stood at some other step."""
+    tab.click("#update")
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator("#update").get_attribute("aria-pressed") == "true"
+    tab.keyboard.press("ArrowLeft")
+    assert tab.locator("#backward").get_attribute("aria-pressed") == "true"
+    assert (step_of(tab), tab.locator("#step .upstream").count()) == (26, 1)
+
+
+def test_a_link_to_a_step_leads_there_from_the_forward_phase(tab):
+    tab.click("#forward")
+    tab.evaluate("window.location.hash = '#7'")
+    tab.wait_for_function("at === 7 && phase === 'backward'")
+
+
+def test_parameters_of_a_net_can_be_told_apart_in_the_table(opened, folder):
+    """At 1280 px all were ``layers.0.neurons``, their ends cut off."""
+    model = MLP(2, [2, 1], seed=1)
+    tab = opened(page(model([0.1, 0.2])).save(folder / "names.html"), viewport={"width": 1280, "height": 720})
+    tab.keyboard.press("End")  # the gradients take room too
+    names = tab.locator("#parameters th[scope=row]")
+    assert len(set(names.all_inner_texts())) == names.count() >= 9
+    assert names.evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
+
+
+def test_what_is_not_finite_can_be_read_in_the_dark(opened, folder):
+    x, y = Value(0.0, name="x"), Value(float("inf"), name="y")
+    tab = opened(page(x * y).save(folder / "alarm.html"), color_scheme="dark")
+    shown = tab.locator("#graph text", has_text="! inf").first
+    assert shown.evaluate("e => getComputedStyle(e).fill") == "rgb(255, 138, 230)"
 
 
 # --------------------------------------------------------------------- faults that were seen, and are gone

@@ -11,6 +11,7 @@ from typing import Any
 from viz import progress as step_look
 from viz.labels import COLUMNS, label, outline
 from viz.legend import heading, scale_of
+from viz.moment import When
 from viz.order import LEAVES, Order, is_mesh, order, tidied
 from viz.picture import Box, Edge, Kind, Picture
 from viz.reach import HASTE, PATIENCE
@@ -175,8 +176,9 @@ def _add_edges(
             look |= step_look.edge_look(flow, style)
         elif style.edges == "contribution" and edge.contribution:
             look["color"] = theme.edge_plus if edge.contribution > 0 else theme.edge_minus
-        if edge.alarm:
+        if edge.alarm and not flow:
             shown = f"<{font(f'<B>{edge.alarm}</B>', theme.alarm)}>"
+        if edge.alarm and not (flow and flow.when is When.AHEAD):
             look |= {"color": theme.alarm, "penwidth": "2.5"}
         if shown:
             look |= {where: shown, "labeltooltip": told}

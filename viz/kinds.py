@@ -117,8 +117,8 @@ def sign(node: Node) -> str:
     """The operation's sign with the literal that belongs to it; of a leaf nothing.
 
     >>> x = Value(3.0)
-    >>> [sign(Graph(each).root) for each in (x * x, x**2, 0.5 * x, 1 - x, x - 1, x.sigmoid(), x)]
-    ['×', '^2', '×½', '1−', '−1', 'σ', '']
+    >>> [sign(Graph(each).root) for each in (x * x, x**2, 0.5 * x, 1 - x, x * 1234567, x.sigmoid(), x)]
+    ['×', '^2', '×½', '1−', '×1.23e+06', 'σ', '']
     """
     if node.rule is None:
         return ""
@@ -127,10 +127,16 @@ def sign(node: Node) -> str:
         return plain
     left, right = node.operands
     if type(right) is float:
-        return f"{plain}{literal(right)}"
+        return f"{plain}{_brief(right)}"
     if type(left) is float:
-        return f"{plain}{literal(left)}" if node.rule.name in {"add", "mul"} else f"{literal(left)}{plain}"
+        return f"{plain}{_brief(left)}" if node.rule.name in {"add", "mul"} else f"{_brief(left)}{plain}"
     return plain
+
+
+def _brief(data: float) -> str:
+    """A literal with fewer digits where it is long: a sign that is cut would lose the exponent."""
+    shown = literal(data)
+    return shown if len(shown) <= 9 else plain_number(data, 3)
 
 
 def formula(graph: Graph, node: Node, most: int = 12) -> str:

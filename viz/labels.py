@@ -17,8 +17,8 @@ from viz.text import cell, escaped, fixed, font, narrowed, number, plain, signed
 
 __all__ = ["COLUMNS", "LOOKS", "label", "outline"]
 
-#: Columns of a name, and of a term in a sum.
-_NAME, _TERM = 24, 18
+#: Columns of a name, of a term in a sum, and of an operation's sign with its literal.
+_NAME, _TERM, _SIGN = 24, 18, 12
 #: The type of what folded boxes tell beside their names.
 _SMALL = 8
 #: From top to bottom, a sum of up to so many terms shows them side by side.
@@ -89,7 +89,7 @@ def label(box: Box, scale: Scale, style: Style, progress: Progress | None = None
 
 # ---------------------------------------------------------------------------------- one value, or a sum
 def _value(box: Box, band: str, style: Style) -> list[str]:
-    sign = escaped(box.symbol, 10) if box.symbol else LOOKS.get(box.kind, Look()).sign
+    sign = escaped(box.symbol, _SIGN) if box.symbol else LOOKS.get(box.kind, Look()).sign
     size = 13 if len(sign) < 3 else 11
     leaf = font(sign, style.theme.faint, size)
     shown = leaf if box.kind in LOOKS else sign and font(f"<B>{sign}</B>", size=size)
@@ -119,7 +119,7 @@ def _sum_in_columns(box: Box, band: str, style: Style) -> list[str]:
 
 
 def _sum_header(box: Box, style: Style) -> str:
-    name = cell(f"<B>{escaped(box.symbol or 'Σ', 10)}</B> {_name(box, style)}", ALIGN="LEFT")
+    name = cell(f"<B>{escaped(box.symbol or 'Σ', _SIGN)}</B> {_name(box, style)}", ALIGN="LEFT")
     return name + cell(f"<B>&#160;</B>{_data(box.data, style)}", ALIGN="RIGHT")
 
 

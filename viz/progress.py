@@ -50,7 +50,8 @@ def edge_look(flow: Flow, style: Style) -> dict[str, str]:
 def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
     """The local derivative, above what it makes of the upstream gradient in this step.
 
-    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``.
+    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``. What makes a
+    number that is none says how, from its step on.
     """
     local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
     amount, now = signed(flow.amount, style.digits), flow.when is When.NOW
@@ -59,12 +60,15 @@ def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
     lines = []
     if local and (style.edges == "local" or now):
         lines.append(_font(local, style.theme.faint))
-    if now:
+    if edge.alarm and flow.when is not When.AHEAD:
+        lines = [_font(f"<B>{edge.alarm}</B>", style.theme.alarm)]
+    elif now:
         lines.append(_font(f"{before}<B>{amount}</B>{after}", _colour(flow, style)))
     elif style.edges == "contribution" and flow.when is When.PAST:
         lines.append(_font(amount, _colour(flow, style)))
-    told = room([local], _LABEL), room([amount], _LABEL, bold=True) + room([before + after], _LABEL)
-    return f"<{fixed(''.join(f'&#160;{line}{_LEFT}' for line in lines), max(told) + 4, 22, 'LEFT')}>"
+    told = room([amount], _LABEL, bold=True) + room([before + after], _LABEL)
+    wide = max(room([local], _LABEL), room([edge.alarm], _LABEL, bold=True), told) + 4
+    return f"<{fixed(''.join(f'&#160;{line}{_LEFT}' for line in lines), wide, 22, 'LEFT')}>"
 
 
 def _colour(flow: Flow, style: Style) -> str:

@@ -5,7 +5,7 @@ let timer = null;
 function go(to) {
   const target = Math.min(Math.max(Math.round(to) || 0, 0), places());
   if (phase === "forward") ahead = target;
-  else at = target;
+  else if (target !== at) [phase, at] = ["backward", target]; // the update has no steps of its own
   bringIntoSight(current()); // before anything is painted: the places are known then
   show();
 }
@@ -14,7 +14,7 @@ function go(to) {
 function show() {
   byId("tip").hidden = true; // what it told was of another step
   paintGraph();
-  for (const table of rows.values()) table.forEach(paintRow);
+  paintTables();
   showStep();
   showSource();
   paintMap();
@@ -32,7 +32,7 @@ function paintGraph() {
 function showPlace() {
   const [here, all] = [place(), places()];
   const told = say(phase === "forward" ? "ahead" : "told", here, all, nodes[current()].name);
-  const paid = currentGifts().slice(0, 4).map((gift) => say("to", signed(gift.amount, 4), nodes[gift.operand].name));
+  const paid = (exercising ? [] : currentGifts()).slice(0, 4).map((gift) => say("to", signed(gift.amount, 4), nodes[gift.operand].name));
   byId("slider").max = String(all);
   byId("slider").value = String(here);
   byId("slider").setAttribute("aria-valuetext", told);
@@ -195,7 +195,7 @@ new ResizeObserver(() => {
 }).observe(byId("pane"));
 
 const linked = () => (/^#\d+$/.test(window.location.hash) ? Number(window.location.hash.slice(1)) : null);
-window.addEventListener("hashchange", () => { if (linked() !== null && linked() !== at) leap(linked)(); });
+window.addEventListener("hashchange", () => { if (linked() !== null && linked() !== at) { phase = "backward"; leap(linked)(); } });
 
 const largest = trimmed(number(data.largest, 4));
 [byId("low").textContent, byId("high").textContent] = [`−${largest}`, `+${largest}`];

@@ -18,15 +18,16 @@ function slips(gift) {
 
 // A number is met if it rounds to what was written, of three digits or more, or is it to a millionth.
 function judge(text, gift) {
-  const written = text.trim().replace(",", ".").replace("\u2212", "-");
+  const written = text.trim().replace(",", ".").replace(/\u2212/g, "-").replace(/^([-+]?)(inf|∞)$/i, "$1Infinity");
   const x = Number(written);
-  if (written === "" || Number.isNaN(x)) return "nonumber";
+  if (written === "" || (Number.isNaN(x) && !/^nan$/i.test(written))) return "nonumber";
   const [, whole, part = "", power = "0"] = /^[-+]?(\d*)\.?(\d*)(?:e([-+]?\d+))?$/i.exec(written) ?? [, ""];
   const digits = `${whole}${part}`.replace(/^0+/, "").length;
   const unit = 10 ** (Number(power) - part.length);
-  const meets = (truth) => Math.abs(x - truth) <= Math.max(1e-6 * Math.abs(truth), digits > 2 ? 0.5001 * unit : 0);
+  const close = (truth) => Math.abs(x - truth) <= Math.max(1e-6 * Math.abs(truth), digits > 2 ? 0.5001 * unit : 0);
+  const meets = (truth) => Object.is(x, truth) || (Number.isFinite(truth) && close(truth));
   if (meets(gift.after)) return "right";
-  return slips(gift).find(([wrong]) => Number.isFinite(wrong) && meets(wrong))?.[1] ?? (digits > 2 ? "wrong" : "digits");
+  return slips(gift).find(([wrong]) => meets(wrong))?.[1] ?? (digits > 2 || !Number.isFinite(x) ? "wrong" : "digits");
 }
 
 function question(gift) {
@@ -39,6 +40,7 @@ function question(gift) {
     verdict.textContent = `${found === "right" ? "✓" : "✗"} ${say(found)}`;
     if (found === "right") solved.add(gift);
     paintGraph();
+    paintTables();
   });
   return element("div", { class: "card" }, localOf(gift), element("label", {}, jump(gift.operand), ".grad = ", input), verdict);
 }

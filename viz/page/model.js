@@ -52,6 +52,7 @@ const final = (position) => gifts[position].at(-1) ?? null;
 const takesGradient = (position) => gifts[position].length > 0;
 
 const computed = [...nodes.keys()].filter((position) => nodes[position].rule !== "");
+if (computed.length === 0) computed.push(data.root); // a leaf alone
 const valueAt = (place) => (phase === "forward" ? computed[place] : place === 0 ? data.root : steps[place - 1].node);
 const place = () => (phase === "forward" ? ahead : at);
 const places = () => (phase === "forward" ? computed.length - 1 : steps.length);

@@ -64,8 +64,8 @@ def _dark() -> str:
     pairs = {
         (what, getattr(LIGHT, name)): getattr(DARK, name)
         for what, names in (
-            ("fill", "fill parameter_fill folded_fill input_fill edge text faint"),
-            ("stroke", "background outline parameter_outline root_outline frame edge"),
+            ("fill", "fill parameter_fill folded_fill input_fill edge text faint alarm"),
+            ("stroke", "background outline parameter_outline root_outline frame edge alarm"),
         )
         for name in names.split()
     }

@@ -127,6 +127,8 @@ function paintRow({ position, row, grad, mark }) {
   });
 }
 
+const paintTables = () => rows.forEach((table) => table.forEach(paintRow));
+
 // The row of what receives a gradient comes into the table's sight; nothing else scrolls.
 function scrollToRow() {
   window.requestAnimationFrame(() => {
