@@ -169,7 +169,8 @@ def row(
     for argument in arguments:
         plain = argument.isidentifier() and not keyword.iskeyword(argument) and argument[0] != "_"
         if not plain or argument in taken or arguments.count(argument) > 1:
-            raise RuleError(f"rule {name}: the argument name {argument!r} is taken or no plain word")
+            hint = "; blanks stand between arguments" * ("," in argument)
+            raise RuleError(f"rule {name}: the argument name {argument!r} is taken or no plain word{hint}")
     if not arguments:
         raise RuleError(f"rule {name}: an operation needs at least one argument")
     if len(d) != len(arguments):

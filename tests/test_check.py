@@ -762,7 +762,7 @@ def test_what_is_no_function_of_an_array_is_refused():
         checked(cost, "x", gradient=[1.0])
     with pytest.raises(ValueError, match=r"the gradient has the shape \(1,\), the array \(2,\)"):
         checked(cost, [1.0, 2.0], gradient=[1.0])
-    with pytest.raises(TypeError, match="takes a function of an array, not Value"):
+    with pytest.raises(TypeError, match=r"takes a function of an array, not Value.* as claimed=$"):
         checked(Value(1.0), [1.0], gradient=[1.0])
     restless = True
     with pytest.raises(ValueError, match=r"^two calls of the function gave \d\.0 and \d\.0: what it"):

@@ -166,6 +166,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"args": "a b"}, "2 arguments (a, b) but 1 local derivatives"),
     ({"args": ""}, "an operation needs at least one argument"),
     ({"args": "y"}, "the argument name 'y' is taken or no plain word"),
+    ({"args": "a,b"}, "the argument name 'a,b' is taken or no plain word; blanks stand between arguments"),
     ({"y": "a * a * x"}, f"'a * a * x' uses 'x', {SCOPE}, inf, nan, pi"),
     ({"d": "3 * x"}, f"'3 * x' uses 'x', {SCOPE}, y, inf, nan, pi"),
     ({"kink": "x"}, f"'x' uses 'x', {SCOPE}, inf, nan, pi"),
