@@ -13,6 +13,7 @@ from itertools import accumulate, chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microbp.backward import backward_order, gradient_of, refuse_others
 from microbp.collector import collector_at_rest
@@ -391,7 +392,7 @@ class Graph(Columns):
         wrong = "this is no graph as Graph.to_json() writes it"
         try:
             found = json.loads(text)
-            record: dict[str, Any] = {name: np.array(found[name], kind) for name, kind in _COLUMNS.items()}
+            record: dict[str, Any] = {name: _column(name, found[name], kind) for name, kind in _COLUMNS.items()}
             record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
             record["roots"] = tuple(found["roots"])
             record["rules"] = tuple(_rule(*row) for row in found["rules"])
@@ -497,6 +498,13 @@ def _texts(held: Any) -> Any:
     return repr(held) if isinstance(held, float) and not math.isfinite(held) else held
 
 
+def _column(name: str, held: list[Any], kind: type) -> NDArray[Any]:
+    """A column of a document; NumPy alone would make 0 of 0.5, and 1 of "1"."""
+    if kind is not float and not {*map(type, held)} <= {kind}:
+        raise TypeError(f"{name} has other members than of type {kind.__name__}")
+    return np.array(held, kind)
+
+
 def _tuples(held: Any) -> Any:
     return tuple(map(_tuples, held)) if isinstance(held, list) else held
 
@@ -524,6 +532,8 @@ def _misfit(record: Mapping[str, Any]) -> str:
         return "its columns do not fit each other"
     if not all(isinstance(name, str) for name in record["names"]):
         return "a name is no text"
+    if len({*record["names"]}) < len(op):
+        return "two nodes have one name"
     widths, over = np.diff(first), np.array([len(rule.over) for rule in rules] + [0])[op]
     listed = widths - np.array([len(rule.args) - len(rule.over) for rule in rules] + [0])[op]
     odd = (listed < 0) | np.where(over > 0, listed % np.maximum(over, 1), listed)

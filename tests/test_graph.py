@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
 import re
@@ -311,6 +312,22 @@ def test_json_by_columns_is_the_same_record() -> None:
     for text in ("", "[]", "{}", Graph(y).to_json().replace('"roots"', '"root"'), '{"rules": 3}'):
         with pytest.raises(ValueError, match=r"this is no graph as Graph.to_json\(\) writes it"):
             Graph.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("column", "at", "wrong", "told"),
+    [("args", 0, 0.5, "args has other members than of type int"), ("op", 0, "-1", "op has other"),
+     ("needs", 0, 1, "needs has other members than of type bool"),
+     ("names", 0, "y", "two nodes have one name"), ("names", 1, 5, "a name is no text")],
+)  # fmt: skip
+def test_json_of_another_kind_is_refused(column: str, at: int, wrong: Any, told: str) -> None:
+    x = Value(2.0, name="x")
+    record = json.loads(Graph(x * 3.0, {}).to_json())
+    record["names"][1] = "y"
+    assert Graph.from_json(json.dumps(record)).names == ["x", "y"]
+    record[column][at] = wrong
+    with pytest.raises(ValueError, match=rf"as Graph.to_json\(\) writes it: .*{told}"):
+        Graph.from_json(json.dumps(record))
 
 
 def test_json_has_rows_that_are_not_in_the_table() -> None:

@@ -70,8 +70,8 @@ WHY = {
 }
 SINGLE = "the function computes in single precision: what agrees is known to a percent"
 WRONG_CALL = {
-    "array function": "with gradient=, check_gradients() takes a function of an array, not {0!r}; other gradients "
-    "than the recorded ones of a loss are given as claimed=",
+    "array function": "with gradient=, check_gradients() takes a function of an array, not {0!r}; "
+    "other gradients than the recorded ones of a loss are given as claimed=",
     "array": "check_gradients(f, x, gradient=g) takes the array at which, in x, not {0!r}",
     "claim": "the gradient is an array of real numbers, not {0!r}",
     "number": "with gradient=, the function returns a real number, not {0!r}; of several, check a weighted "
