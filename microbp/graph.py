@@ -392,7 +392,7 @@ class Graph(Columns):
         wrong = "this is no graph as Graph.to_json() writes it"
         try:
             found = json.loads(text)
-            record: dict[str, Any] = {name: _column(name, found[name], kind) for name, kind in _COLUMNS.items()}
+            record: dict[str, Any] = {at: _column(at, found[at], kind) for at, kind in _COLUMNS.items()}
             record |= {name: [*map(_tuples, found[name])] for name in _LABELS}
             record["roots"] = tuple(found["roots"])
             record["rules"] = tuple(_rule(*row) for row in found["rules"])
