@@ -16,9 +16,8 @@ STEPS = 1000
 
 def machine(program: Any, samples: Any, rate: float) -> Work:
     """The steps by the machine in C, as ``fit`` has it take them: the cost, and the update as a program."""
-    from microbp.training.inside import _update_of
-
     from microbp import Value
+    from microbp.descent import _update_of
     from microbp.optim import SGD
 
     update, alike = _update_of(SGD([Value(0.0)], lr=rate), 0.0)
