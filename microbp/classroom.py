@@ -253,7 +253,8 @@ def grade(
     1 × the factor ∂(v·h)/∂h = v = 0.7 is missing: Wang (h)
 
     Raises KeyError for a name that the loss does not depend on, ValueError where there is nothing to grade,
-    a name stands for an array, two names for one value or points are no number of 0 or more, and what :func:`microbp.check_answers` raises.
+    a name stands for an array, two names for one value or points are no number of 0 or more, and what
+    :func:`microbp.check_answers` raises.
     """
     listed = [(student, dict(written)) for student, written in answers]
     asked = list(dict.fromkeys(name for _, written in listed for name in written))

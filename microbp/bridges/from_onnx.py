@@ -87,11 +87,10 @@ class OnnxNet(Module):
         outputs: Sequence[str],
         constants: Mapping[str, Any],
         weights: Mapping[str, Array],
-        opset: int,
         whole: Collection[str] = (),
     ) -> None:
         self._steps, self._inputs, self._outputs = tuple(steps), dict(inputs), tuple(outputs)
-        self._constants, self._weights, self._opset = dict(constants), dict(weights), opset
+        self._constants, self._weights = dict(constants), dict(weights)
         self._whole = frozenset(whole)  # the inputs that are declared as whole numbers
 
     def __call__(self, *inputs: Any) -> Any:
@@ -226,7 +225,6 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
         [each.name for each in graph.output],
         {name: held for name, held in stored.items() if name not in chosen},
         {name: array(stored[name], name=name) for name in stored if name in chosen},
-        opset,
         [each.name for each in graph.input if each.type.tensor_type.elem_type in WHOLE],
     )
 
