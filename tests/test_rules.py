@@ -577,7 +577,7 @@ ROW_ERRORS: list[tuple[dict[str, Any], str]] = [
     # what is changed in GOOD, and what is said after "rule f: "
     ({"args": ""}, "an operation needs at least one argument"),
     ({"args": "a a"}, f"the argument name 'a' {TAKEN}"),
-    ({"args": "a, b"}, f"the argument name 'a,' {TAKEN}"),
+    ({"args": "a, b"}, f"the argument name 'a,' {TAKEN}; blanks stand between arguments"),
     ({"args": "a y"}, f"the argument name 'y' {TAKEN}"),
     ({"args": "a exp"}, f"the argument name 'exp' {TAKEN}"),
     ({"args": "a total"}, f"the argument name 'total' {TAKEN}"),
