@@ -1,9 +1,12 @@
 """Layout engines: which is taken, what is said when there is none, and what when one fails."""
 
+import io
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 from viz_support import small
 
 from viz.dot import source
@@ -76,6 +79,28 @@ def test_without_dot_pygraphviz_draws():
 def test_without_pygraphviz_dot_draws():
     assert engine_name().startswith("dot ")
     assert render(TEXT).startswith(b"<?xml")
+
+
+LETTERS = """digraph { dpi=300; n [shape=box style=filled fillcolor="#ffff00" margin="0,0" width=0 height=0
+fontname="DejaVu Sans" fontsize=10
+label=<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0"><TR><TD>HHH</TD></TR></TABLE>>] }"""
+
+
+def rows_around_letters(engine):
+    """Rows of pixels above and below the capitals in a box of a PNG."""
+    pixels = np.asarray(Image.open(io.BytesIO(render(LETTERS, "png", engine))).convert("RGB")).astype(int)
+    box = np.argwhere((pixels[..., 2] < 60) & (pixels[..., 0] > 200))
+    (top, left), (bottom, right) = box.min(axis=0), box.max(axis=0)
+    dark = np.flatnonzero((pixels[top : bottom + 1, left + 6 : right - 6].sum(axis=2) < 200).any(axis=1))
+    return dark[0], bottom - top - dark[-1]
+
+
+def test_text_in_a_png_stands_in_the_middle_of_its_box():
+    above, below = rows_around_letters("auto")
+    assert 0.6 * below <= above <= below  # below a capital there is room for a g
+    if engine_name("dot") < "dot 3":
+        above, below = rows_around_letters("dot")
+        assert above < 0.6 * below
 
 
 @pytest.mark.usefixtures("no_dot", "no_pygraphviz")

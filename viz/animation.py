@@ -167,7 +167,7 @@ class Animation(Rendered):
             texts.append(dot.source(each, self.style, dpi, own))
         runs = min(os.cpu_count() or 1, len(texts))
         with ThreadPoolExecutor(runs) as pool:
-            made = pool.map(lambda at: render("\n".join(texts[at::runs]), format, self._engine), range(runs))
+            made = pool.map(lambda at: render("\n".join(texts[at::runs]), format, "dot"), range(runs))
         frames, begins = [b""] * len(texts), _BEGINS[format]
         for at, drawn in enumerate(made):
             frames[at::runs] = [begins + each for each in drawn.split(begins)[1:]]

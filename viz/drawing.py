@@ -160,7 +160,7 @@ class Drawing(Rendered):
 
     @property
     def png(self) -> bytes:
-        """The picture as a PNG file. Raises as :attr:`svg` does."""
+        """The picture as a PNG file; see :func:`viz.engines.render`. Raises as :attr:`svg` does."""
         text = dot.source(self.picture, self.style, dpi=_DPI)
         return bytes(self._once("png", lambda: render(text, "png", self._engine)))
 

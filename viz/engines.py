@@ -38,7 +38,8 @@ class EngineFailed(MicrobpError, RuntimeError):
 def render(dot: str, format: str = "svg", engine: str = "auto") -> bytes:  # noqa: A002
     """A DOT text in one of ``FORMATS``, laid out by ``engine``.
 
-    ``auto`` takes the system's ``dot`` if there is one, else ``pygraphviz``.
+    ``auto`` takes the system's ``dot`` if there is one, else ``pygraphviz``; for a PNG or a PDF the other
+    way round where ``dot`` is older than version 3, which sets their text too high.
 
     >>> render("digraph { a -> b }", "plain").split()[:2]
     [b'graph', b'1']
@@ -48,7 +49,7 @@ def render(dot: str, format: str = "svg", engine: str = "auto") -> bytes:  # noq
     """
     if format not in FORMATS:
         raise ValueError(f"format={quoted(format)}: it is one of {', '.join(map(repr, FORMATS))}")
-    chosen = _chosen(engine)
+    chosen = _chosen(engine, format)
     return (_by_dot if chosen == "dot" else _by_pygraphviz)(dot, format)
 
 
@@ -58,25 +59,27 @@ def engine_name(engine: str = "auto") -> str:
     Raises as :func:`render` does.
     """
     if _chosen(engine) == "dot":
-        return f"dot {_dot_version()}"
+        return f"dot {'.'.join(map(str, _dot_version()))}"
     from importlib.metadata import version
 
     return f"pygraphviz {version('pygraphviz')}"
 
 
 @lru_cache
-def _dot_version() -> str:
+def _dot_version() -> tuple[int, ...]:
     import graphviz  # type: ignore[import-untyped]
 
-    return ".".join(map(str, graphviz.version()))
+    return tuple(graphviz.version())
 
 
-def _chosen(engine: str) -> str:
+def _chosen(engine: str, format: str = "svg") -> str:  # noqa: A002
     if engine not in ENGINES:
         raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
-    for each in ENGINES[1:] if engine == "auto" else (engine,):
-        if _installed(each):
-            return each
+    found = [each for each in (ENGINES[1:] if engine == "auto" else (engine,)) if _installed(each)]
+    if found:
+        # in an SVG the text of an old dot can be set right afterwards
+        too_high = len(found) > 1 and format in ("png", "pdf") and _dot_version() < (3,)
+        return found[-1 if too_high else 0]
     dot, package = "program dot on the PATH", "package pygraphviz"
     what = {
         "auto": f"there is neither a {dot} nor the {package}",
