@@ -184,7 +184,7 @@ def test_the_neurons_of_a_layer_stand_in_their_order(wide, rankdir, engine):
     for box in drawing.picture.boxes:
         if box.name.startswith("neurons."):
             layers.setdefault(box.group, []).append((int(box.name.split(".")[1]), places[box.id]))
-    assert [len(each) for each in layers.values()] == [wide, wide, 1]
+    assert [len(each) for each in layers.values()] == [wide, wide]
     for layer in layers.values():
         across = [(place.y, place.x) if rankdir == "LR" else (place.x, place.y) for _, place in sorted(layer)]
         assert [along for along, _ in across] == sorted(along for along, _ in across)

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from viz_support import SVG, by_id, parsed, small, titles, tutorial_1, tutorial_4
+from viz_support import SVG, by_id, crossed, parsed, small, titles, tutorial_1, tutorial_4
 
 import microbp
 from microbp import MLP, Graph, Value, trace
 from microbp.cli import main
 from viz import NoEngine, draw
 from viz.colours import DARK
+from viz.picture import Cluster
 
 GOLDEN = Path(__file__).parent / "golden"
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
@@ -233,6 +234,33 @@ def test_variables_of_the_caller_give_names():
 def test_a_graph_and_a_picture_are_drawn_as_they_are(square):
     assert draw(Graph(square)).dot == draw(square, names={}).dot
     assert draw(small()).picture == small()
+
+
+def net_of(*widths):
+    net = MLP(3, [*widths], activation="tanh", seed=1)
+    loss = microbp.sum([(net([a, -1.0, 0.5]) - 1.0) ** 2 for a in (2.0, 3.0, 0.5)])
+    loss.backward()
+    return Graph(loss, names={"net": net, "loss": loss})
+
+
+@ENGINES
+@pytest.mark.parametrize("widths", [(4, 4, 1), (8, 1), (1,)])
+def test_no_edge_runs_through_the_title_of_a_layer(widths, engine):
+    assert crossed(draw(net_of(*widths), fold="neuron", engine=engine).svg, "cluster") == []
+
+
+@pytest.mark.parametrize("graph", [tutorial_1, tutorial_4])
+def test_no_edge_runs_through_the_label_of_another(graph):
+    assert crossed(draw(graph(), names={}, engine="dot").svg, "edge") == []
+
+
+def test_an_edge_through_a_title_would_be_seen():
+    picture = draw(net_of(4, 4, 1), fold="neuron").picture
+    (last,) = (box for box in picture.boxes if box.name == "layers.2.neurons.0")
+    around = Cluster("c9", "layers.2", last.group[-1])
+    boxes = [each._replace(group=(*each.group, "c9")) if each is last else each for each in picture.boxes]
+    framed = picture._replace(boxes=tuple(boxes), clusters=(*picture.clusters, around))
+    assert crossed(draw(framed).svg, "cluster") == ["layers.2"]
 
 
 def test_the_title_can_be_given(square):

@@ -225,12 +225,13 @@ def test_neurons_with_their_parameters_across_samples():
     graph = batch_of(net, 12, 3)
     drawn = picture(graph, "neuron")
     neurons = [box for box in drawn.boxes if box.parameters]
-    assert [box.name for box in neurons] == [f"neurons.{i}" for i in (0, 1, 2, 3, 0, 1, 2, 3, 0)]
+    assert [box.name for box in neurons] == [*(f"neurons.{i}" for i in range(4))] * 2 + ["layers.2.neurons.0"]
     assert [box.parameters for box in neurons] == [4] * 4 + [5] * 4 + [5]
     assert {box.times for box in neurons} == {12}
     clusters = {cluster.id: cluster.label for cluster in drawn.clusters}
     within = [[clusters[each] for each in box.group] for box in neurons[3:5]]
     assert within == [["net", "layers.0"], ["net", "layers.1"]]
+    assert [clusters[each] for each in neurons[-1].group] == ["net"]  # no frame around one box
     for box, neuron in zip(neurons, (n for layer in net.layers for n in layer.neurons), strict=True):
         gradients = [each.grad for each in neuron.parameters()]
         assert sorted(box.strip) == sorted(gradients)
@@ -536,7 +537,7 @@ def test_a_parameter_that_a_regularisation_reads_too_stays_with_its_neuron():
     drawn = picture(graph, "neuron")
     check(graph, drawn)
     assert [(box.name, box.parameters) for box in drawn.boxes if box.parameters] == [
-        ("neurons.0", 3), ("neurons.1", 3), ("neurons.2", 3), ("neurons.0", 4),
+        ("neurons.0", 3), ("neurons.1", 3), ("neurons.2", 3), ("layers.1.neurons.0", 4),
     ]  # fmt: skip
     (penalty,) = (box for box in drawn.boxes if box.kind is Kind.SUM and box.values > 2)
     assert [row.label for row in penalty.rows] == ["w.0·w.0 … (3 terms)"] * 3 + ["w.0·w.0 … (4 terms)"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
+
+import numpy as np
 
 import microbp
 from microbp import Value, group
@@ -12,7 +15,7 @@ from viz.engines import render
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
 
 __all__ = [
-    "HOSTILE", "SVG", "by_id", "contrast", "parsed", "positions", "small", "titles", "tutorial_1",
+    "HOSTILE", "SVG", "by_id", "contrast", "crossed", "parsed", "positions", "small", "titles", "tutorial_1",
     "tutorial_4",
 ]  # fmt: skip
 
@@ -190,3 +193,36 @@ def _luminance(colour: str) -> float:
 
 def _linear(channel: float) -> float:
     return float(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4)
+
+
+def crossed(svg: str, kind: str) -> list[str]:
+    """The texts of edges ("edge") or frames ("cluster") that the line of another edge runs through."""
+    lines, texts = [], []
+    for group_ in parsed(svg).iter(f"{SVG}g"):
+        if group_.get("class") == "edge":
+            points = (point for path in group_.iter(f"{SVG}path") for point in _along(path.get("d", "")))
+            lines.append((group_, np.array([*points])))
+        if group_.get("class") == kind:
+            texts += [(group_, text) for text in group_.iter(f"{SVG}text")]
+    found = []
+    for owner, text in texts:
+        size, told = float(text.get("font-size", 10)), text.text or ""
+        width, x, y = 0.55 * size * len(told), float(text.get("x", 0)), float(text.get("y", 0))
+        left = x - width / 2 if text.get("text-anchor") == "middle" else x
+        low, high = (left, y - 0.75 * size), (left + width, y + 0.2 * size)
+        others = [line for each, line in lines if each is not owner]
+        if any(np.all((line > low) & (line < high), axis=1).any() for line in others):
+            found.append(told)
+    return found
+
+
+def _along(path: str) -> list[Any]:
+    """Points on the Bézier curves of a path."""
+    ends = np.array([float(each) for each in re.findall(r"-?[\d.]+", path)]).reshape(-1, 2)
+    t = np.linspace(0.0, 1.0, 41)[:, None]
+    weights = (1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3
+    return [
+        point
+        for at in range(0, len(ends) - 3, 3)
+        for point in sum(w * end for w, end in zip(weights, ends[at : at + 4], strict=True))
+    ]

@@ -105,18 +105,23 @@ class Contents:
         self.id = {label: f"n{label}" for label in self.order} | {each: f"g{each}" for each in self.folded}
         self._number = self._numbered()
 
-    def boxes(self, groups: dict[int, tuple[str, ...]]) -> list[Box]:
-        """The boxes, operands before users; ``groups`` are the ids of the frames that each stands in."""
+    def boxes(self, groups: Mapping[int, tuple[str, ...]], before: Mapping[int, str]) -> list[Box]:
+        """The boxes, operands before users; ``groups`` are the ids of the frames that each stands in.
+
+        What is ``before`` a name stands for a frame that would be around this box alone.
+        """
         root, folded = int(self.partition.label[-1]), {*self.folded}
+        boxes = {label: (self._folded if label in folded else self._single)(label) for label in self.order}
         return [
-            (self._folded if label in folded else self._single)(label)._replace(
+            box._replace(
                 id=self.id[label],
+                name=before.get(label, "") + box.name,
                 values=len(self.members[label]),
                 notes=self._notes(label),
                 group=groups.get(label, ()),
                 root=root == label,
             )
-            for label in self.order
+            for label, box in boxes.items()
         ]
 
     def _notes(self, label: int) -> tuple[str, ...]:
@@ -329,10 +334,12 @@ def _strip(gradients: Sequence[float | None]) -> tuple[float | None, ...]:
 
 
 # -------------------------------------------------------------------------------------------- frames
-def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ...]]]:
-    """The frames, each after that around it; and for each box that has some, their ids from the outermost.
+def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ...]], dict[int, str]]:
+    """The frames, each after that around it; for each box that has some, their ids from the outermost.
 
-    A parameter, or a constant without a name, stands in the innermost frame that holds all its readers.
+    A parameter, or a constant without a name, stands in the innermost frame that holds all its readers. A
+    frame around a group's box alone would be crossed by all edges to it: its name, the last that is returned,
+    goes before that of the box.
     """
     partition = contents.partition
     paths: dict[int, GroupPath] = {}
@@ -347,6 +354,11 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
             beside = zip(*(paths.get(each, ()) for each in readers), strict=False)
             paths[label] = tuple(each[0] for each in takewhile(lambda each: len({*each}) == 1, beside))
     within = {label: [path[: at + 1] for at in range(len(path))] for label, path in paths.items() if path}
+    held = Counter(path for around in within.values() for path in around)
+    before: dict[int, str] = {}
+    for label, around in within.items():
+        while partition[label].how == "group" and around and held[around[-1]] == 1:
+            before[label] = f"{around.pop()[-1][0]}.{before.get(label, '')}"
     framed = dict.fromkeys(path for label in contents.order for path in within.get(label, ()))
     ids = {path: f"c{at}" for at, path in enumerate(framed)}
     calls = Counter(tuple(name for name, _ in path) for path in ids)
@@ -355,7 +367,7 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
         (name, call), several = path[-1], calls[tuple(name for name, _ in path)] > 1
         shown = f"{name} ({call + 1})" if several and call >= 0 else name
         frames.append(Cluster(id_, shown, ids.get(path[:-1], "")))
-    return frames, {label: tuple(ids[path] for path in around) for label, around in within.items()}
+    return frames, {label: tuple(ids[path] for path in around) for label, around in within.items()}, before
 
 
 # --------------------------------------------------------------------------------------------- edges

@@ -137,9 +137,9 @@ def _picture(partition: Partition, note: str, fold: str, findings: dict[int, lis
             f"{would_be} {len(partition):,} boxes, and no one can read more than {LIMIT:,}. {_CURES}"
         )
     contents = Contents(partition, findings)
-    frames, within = clusters(contents)
+    frames, within, before = clusters(contents)
     drawn = Picture(
-        boxes=tuple(contents.boxes(within)),
+        boxes=tuple(contents.boxes(within, before)),
         edges=tuple(edges(contents)),
         clusters=tuple(frames),
         title=values.graph.root.name,
