@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from microbp import Value, check_answers, explain
 from microbp.debug.words import sentence
-from microbp.demo.report import write
 from microbp.spelling import LANGUAGES
 from microbp.spelling import language as spelled
+from microbp.tables import write
 
 __all__ = ["LESSONS", "Lesson", "learn"]
 

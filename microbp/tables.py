@@ -17,7 +17,7 @@ from typing import IO, Any
 from microbp.notebook import escaped
 from microbp.safe import readable
 
-__all__ = ["VERDICTS", "Cell", "Table", "has_colour", "number"]
+__all__ = ["VERDICTS", "Cell", "Table", "has_colour", "number", "write"]
 
 #: What stands in a cell: a text as it is, a number as :func:`number` writes it, None as a dash.
 Cell = str | float | int | None
@@ -85,14 +85,8 @@ class Table:
         return self._render(colour=False)
 
     def show(self, file: IO[str] | None = None) -> None:
-        """Print the table, on ``sys.stdout`` unless another file is given; in colour on a terminal.
-
-        A character that the file's encoding lacks comes out as ``?``.
-        """
-        file = sys.stdout if file is None else file
-        text = self._render(colour=has_colour(file)) + "\n"
-        encoding = getattr(file, "encoding", None) or "utf-8"
-        file.write(text.encode(encoding, "replace").decode(encoding))
+        """Print the table, on ``sys.stdout`` unless another file is given; on a terminal in colour."""
+        write(self._render(colour=has_colour(file or sys.stdout)), file)
 
     def markdown(self) -> str:
         r"""The table as Markdown: names in it are data, and no markup.
@@ -165,6 +159,13 @@ def _style(text: str) -> str:
         if text == word or text.startswith((f"{word} ", f"{word}:", f"{word},")):
             return style
     return ""
+
+
+def write(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
+    """Print a text; a character that the file's encoding lacks comes out as ``?``."""
+    file = sys.stdout if file is None else file
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), file=file, end=end)
 
 
 def has_colour(file: IO[str]) -> bool:

@@ -14,7 +14,7 @@ from support import planted, reproduced
 import microbp
 from microbp import compiled
 from microbp.demo import TUTORIALS, t1, t4
-from microbp.demo.report import Comparison, Mistake, Report, agrees
+from microbp.demo.report import Comparison, Report, agrees
 from microbp.rules import RULES
 
 
@@ -285,8 +285,8 @@ def test_agreement_is_to_the_digits_printed(known, number, same):
 
 
 def test_a_comparison_has_its_verdict():
-    report = Report("T0", "Nothing", [Mistake("a slip", "a book", ["slip"])])
-    report.compare("Numbers", "a book", [("right", "0.5", 0.5), ("wrong", "0.5", 0.6), ("slip", "0.5", 0.7)])
+    report = Report("T0", "Nothing", {"numbers": {"right": 0.5, "wrong": 0.6, "slip": 0.7}})
+    report.add("{numbers} a book: Numbers\n    right = 0.5; wrong = 0.5\n    slip ≠ 0.5")
     right, wrong, slip = report.comparisons
     assert (right.verdict, right.ok) == ("agree", True)
     assert (wrong.verdict, wrong.ok) == ("DISAGREE", False)
@@ -298,9 +298,10 @@ def test_a_comparison_has_its_verdict():
 
 def test_a_mistake_stands_on_the_page_only_if_all_of_it_shows():
     def page(*numbers):
-        report = Report("T0", "Nothing", [Mistake("two digits are wrong", "a book", ["first", "second"])])
-        report.compare("Numbers", "a book", zip(("first", "second"), ("0.5", "0.7"), numbers, strict=True))
-        report.compare("Numbers", "another", [("first", "0.6", 0.6)])  # of another source: right
+        report = Report("T0", "Nothing", {"numbers": dict(zip(("first", "second"), numbers, strict=True))})
+        report.add("{numbers} a book: Numbers\n    first ≠ 0.5; second ≠ 0.7")
+        report.add("! two digits\nare wrong")
+        report.add("{numbers} another: Numbers\n    first = 0.6")  # of another source: right
         return report.page
 
     assert page(0.6, 0.8).splitlines()[1:] == [
@@ -313,12 +314,19 @@ def test_a_mistake_stands_on_the_page_only_if_all_of_it_shows():
     ]
 
 
+def test_a_sentence_on_a_mistake_that_nothing_shows_is_refused():
+    report = Report("T0", "Nothing", {"numbers": {"right": 0.5}})
+    report.add("{numbers} a book: Numbers\n    right = 0.5")
+    with pytest.raises(AssertionError, match="no comparison above shows it: ! a digit is wrong"):
+        report.add("! a digit is wrong")
+
+
 def test_every_mistake_of_a_source_stands_on_its_page(reports):
     for report in reports.values():
         text = " ".join(report.page.split())
-        named = {name for mistake in report.mistakes for name in mistake.names}
-        assert named == {each.name for each in report.comparisons if not each.must_agree}
-        assert all(" ".join(mistake.told.split()) in text for mistake in report.mistakes)
+        named = [each for mistake in report.mistakes for each in mistake.comparisons]
+        assert named == [each for each in report.comparisons if not each.must_agree]
+        assert all(mistake.told in text for mistake in report.mistakes)
         assert report.verdict in text
         assert len(report.page.splitlines()) <= 15
 
@@ -353,9 +361,9 @@ def test_a_gradient_that_could_not_be_decided_is_no_agreement():
 def test_a_wrong_claim_must_be_located():
     w, v = microbp.Value(0.4, name="w"), microbp.Value(0.7, name="v")
     loss = (w * 3.0).sigmoid() * v
-    report = Report("T0", "Claims", [Mistake("w is wrong", "claimed", ["w"])])
     answers = microbp.check_answers(loss, {"w": 0.123456789, "v": 1.0}, show=False)
-    report.claims(answers)
+    report = Report("T0", "Claims", {"claims": answers})
+    report.add("{claims}\n    w ≠")
     outcome = {(each.name, each.source): each.ok for each in report.comparisons}
     assert outcome == {
         ("w", "claimed"): True, ("mistake in w", "located"): False, ("v", "claimed"): False,

@@ -9,11 +9,11 @@ from microbp.classroom import grade, read_answers
 from microbp.cli.command import Command, CommandError, Result, destination, nearest, writing
 from microbp.cli.debugging import declare_language
 from microbp.cli.script import declare_script, run_script, unreadable
-from microbp.demo.report import write
 from microbp.errors import NoGradientError
 from microbp.files import write_file
 from microbp.lessons import LESSONS, learn
 from microbp.safe import shown
+from microbp.tables import write
 
 __all__ = ["GRADE", "LEARN"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from microbp.cli.command import Command, Result
-from microbp.demo.report import write
 from microbp.spelling import LANGUAGES
+from microbp.tables import write
 
 __all__ = ["COMMAND", "SHELLS"]
 

@@ -11,10 +11,10 @@ from typing import Any
 from microbp import Diagnosis, Graph, NotFinite, UndefinedOperation, Value, diagnose, explain, step
 from microbp.cli.command import Command, CommandError, Result, destination, nearest, writing
 from microbp.cli.script import Script, ScriptFailed, declare_script, run_script
-from microbp.demo.report import write
 from microbp.errors import NoGradientError
 from microbp.files import write_file
 from microbp.spelling import language
+from microbp.tables import write
 
 __all__ = ["DIAGNOSE", "EXPLAIN", "STEP", "declare_language"]
 

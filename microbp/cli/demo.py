@@ -8,8 +8,8 @@ from pathlib import Path
 from microbp import Graph, demo
 from microbp.cli.command import Command, Result, nearest, writing
 from microbp.cli.drawing import drawings
-from microbp.demo.report import write
 from microbp.files import write_file
+from microbp.tables import write
 
 __all__ = ["COMMAND"]
 

@@ -12,9 +12,8 @@ import json
 import math
 import operator
 import re
-import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from itertools import islice
@@ -26,7 +25,7 @@ import numpy as np
 import microbp
 from microbp.answers import AnswerReport
 from microbp.check import GradientReport
-from microbp.tables import Table
+from microbp.tables import Table, write
 
 __all__ = [
     "Comparison", "Mistake", "Report", "Tutorial", "agrees", "by_array", "elements", "relative_difference",
@@ -37,24 +36,21 @@ __all__ = [
 ROUNDING, OF_ARRAYS = 1e-10, 1e-12
 #: A known number may be a bound.
 BOUNDS: dict[str, Callable[[float, float], bool]] = {"≥": operator.ge, "<": operator.lt}
-#: A place of a document: a figure by its name, and how it is shown where it is compared with a source.
+#: A place of a document: a figure by its name, how it is shown where it is compared with a source, and, in
+#: lines below, what that source says.
 PLACE = re.compile(
-    r"\{(?P<name>\w+)\}(?: (?P<source>[^:]+?)(?: to (?P<tolerance>[\d.e-]+))?: (?P<title>.+))?"
+    r"^\{(?P<name>\w+)\}(?: (?P<source>[^:\n]+?)(?: to (?P<tolerance>[\d.e-]+))?: (?P<title>.+))?"
+    r"(?P<said>(?:\n    .+)*)$",
+    re.MULTILINE,
 )
+#: What a source says of one number; of a wrong one it says what the number is not.
+SAID = re.compile(r"(?P<name>[^;]+) (?P<sign>[=≠]) ?(?P<known>[^;]*)")
 #: The width of paragraphs.
 COLUMNS = 80
 
 
-class Mistake(NamedTuple):
-    """A mistake of a source: in a sentence, and the comparisons that must disagree because of it."""
-
-    told: str
-    source: str
-    names: Sequence[str]
-
-
 class Tutorial(NamedTuple):
-    """What a tutorial is about, what it says, and which function computes its figures.
+    """What a tutorial is about, and which function computes its figures.
 
     ``figures()`` returns them by name; those that are numbers, or dicts of numbers, also stand in the
     machine-readable file. By further names it may return ``graph``, of which a picture is made, and
@@ -64,12 +60,11 @@ class Tutorial(NamedTuple):
     name: str
     title: str
     computed: str
-    mistakes: tuple[Mistake, ...]
     figures: Callable[[], Mapping[str, Any]]
 
     def reproduce(self) -> Report:
         """Compute the figures, compare them where the document says so, and put the report together."""
-        report = Report(self.name, self.title, self.mistakes, self.figures())
+        report = Report(self.name, self.title, self.figures())
         report.computed = self.computed.format_map(report.figures)
         text = Path(__file__).with_name(f"{self.name.lower()}.md").read_text(encoding="utf-8")
         try:
@@ -82,15 +77,13 @@ class Tutorial(NamedTuple):
         return report
 
 
-def elements(name: str, known: Any, ours: Any) -> list[tuple[str, Any, Any]]:
-    """Rows of two arrays, element by element, to be compared number by number.
+def elements(name: str, array: Any) -> dict[str, float]:
+    """The numbers of an array by their names.
 
-    >>> elements("W", [["1.0", "2.0"]], [[1.0, 2.5]])
-    [('W[0,0]', '1.0', 1.0), ('W[0,1]', '2.0', 2.5)]
+    >>> elements("W", [[1.0, 2.5]])
+    {'W[0,0]': 1.0, 'W[0,1]': 2.5}
     """
-    places = np.ndindex(np.shape(known))
-    known, ours = np.array(known, dtype=object), np.array(ours, dtype=float)
-    return [(f"{name}[{','.join(map(str, at))}]", known[at], float(ours[at])) for at in places]
+    return {f"{name}[{','.join(map(str, at))}]": float(x) for at, x in np.ndenumerate(np.asarray(array))}
 
 
 def by_array(checked: GradientReport, arrays: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -190,17 +183,24 @@ class Comparison:
         return f"{apart:+.1e}" if apart else "0"
 
 
+class Mistake(NamedTuple):
+    """A mistake of a source: in a sentence, and the comparisons that must disagree because of it."""
+
+    told: str
+    comparisons: tuple[Comparison, ...]
+
+
 @dataclass
 class Report:
     """Texts, tables and comparisons; the methods that compare return the block that shows it."""
 
     name: str
     title: str
-    #: What the source has wrong.
-    mistakes: Sequence[Mistake] = ()
     figures: Mapping[str, Any] = field(default_factory=dict, repr=False)
     blocks: list[str | Table] = field(default_factory=list, repr=False)
     comparisons: list[Comparison] = field(default_factory=list, repr=False)
+    #: What the source has wrong.
+    mistakes: list[Mistake] = field(default_factory=list, repr=False)
     #: What was computed, in a sentence.
     computed: str = ""
 
@@ -228,47 +228,66 @@ class Report:
 
         A line ``{name} source: title`` stands for the figure of that name, compared with that source to the
         digits printed, or ``{name} source to 1e-10: title``; a line ``{name}`` for one that says how it is to
-        be shown. In titles, headings and paragraphs names stand as in ``str.format``.
+        be shown. Indented lines below a place say what the source has: ``o1 = 0.75; o2 = 0.77``, and
+        ``o2 ≠ 0.78`` where it is wrong, ``o2 ≠`` if the figure brings its own. A part ``! …`` tells why it
+        is, for the page. In titles, headings and paragraphs names stand as in ``str.format``.
         """
-        places = [PLACE.fullmatch(line) for line in part.splitlines()]
-        if part.startswith("    "):
+        places = [*PLACE.finditer(part)]
+        if part.startswith("! "):
+            wrong = [each for each in self.comparisons if not each.must_agree]
+            told = sum(len(each.comparisons) for each in self.mistakes)
+            assert wrong[told:], f"no comparison above shows it: {part}"
+            self.mistakes.append(Mistake(" ".join(part[2:].split()), tuple(wrong[told:])))
+        elif part.startswith("    "):
             self.blocks.append(part)
         elif part.startswith("# "):
             title = part[2:].format_map(self.figures)
             self.blocks.append(f"\n{title}\n{'─' * len(title)}")
-        elif not all(places):
+        elif "\n".join(place[0] for place in places) != part:
             self.blocks.append(textwrap.fill(" ".join(part.format_map(self.figures).split()), COLUMNS))
         else:
-            self.blocks += [block for place in places if place for block in self._placed(**place.groupdict())]
+            self.blocks += [block for place in places for block in self._placed(**place.groupdict())]
 
     def _placed(
-        self, name: str, source: str, tolerance: str | None, title: str | None
+        self, name: str, source: str, tolerance: str | None, title: str | None, said: str
     ) -> Iterable[str | Table]:
         """The blocks of one figure, by what it is; where it is compared, the comparisons are held."""
-        match self.figures[name]:
+        found = [*SAID.finditer(" ".join(said.replace("\n", ";").split()))]
+        known = {each["name"].strip(): each["known"] for each in found}
+        wrong = [each["name"].strip() for each in found if each["sign"] == "≠"]
+        figure = self.figures[name]
+        if title:
+            if isinstance(figure, dict):
+                figure = [(each, text, figure[each]) for each, text in known.items()]
+            title = title.format_map(self.figures)
+            return [self.compare(title, source, figure, float(tolerance or OF_ARRAYS), wrong)]
+        match figure:
             case microbp.Value() as loss:
                 return self.operations(loss)
             case microbp.Explanation() as told:
                 self.hold(told.title.text, "the engine", "", "computed again", told.ok)
                 return [textwrap.indent(str(told), "    ")]
             case AnswerReport() as answers:
-                return [self.claims(answers)]
+                return [self.claims(answers, wrong)]
             case GradientReport() as checked:
                 return [self.gradients(checked)]
-            case rows if title:
-                title = title.format_map(self.figures)
-                return [self.compare(title, source, rows, float(tolerance or OF_ARRAYS))]
             case block:
                 return [block]
 
-    def hold(self, name: str, source: str, known: str | float, ours: str | float, agree: bool) -> Comparison:
-        """Keep a comparison; it must disagree if it is a mistake of the source."""
-        wrong = any(each.source == source and name in each.names for each in self.mistakes)
-        self.comparisons.append(Comparison(name, source, known, ours, agree, not wrong))
+    def hold(
+        self, name: str, source: str, known: Any, ours: Any, agree: bool, wrong: Collection[str] = ()
+    ) -> Comparison:
+        """Keep a comparison; it must disagree if its name is among those that the source has wrong."""
+        self.comparisons.append(Comparison(name, source, known, ours, agree, name not in wrong))
         return self.comparisons[-1]
 
     def compare(
-        self, title: str, source: str, rows: Iterable[tuple[str, Any, Any]], tolerance: float = OF_ARRAYS
+        self,
+        title: str,
+        source: str,
+        rows: Iterable[tuple[str, Any, Any]],
+        tolerance: float = OF_ARRAYS,
+        wrong: Collection[str] = (),
     ) -> Table:
         """Numbers, texts or arrays (name, known, ours) beside each other; of arrays, by how much they differ.
 
@@ -285,9 +304,9 @@ class Report:
                 of_arrays, apart = True, relative_difference(known, ours)
                 shape, told = " × ".join(map(str, np.shape(ours))), f"{apart:.1e}" if apart else "0"
                 # A nan is no agreement: it is not less than anything.
-                made.append(self.hold(name, source, shape, f"off by {told}", apart <= tolerance))
+                made.append(self.hold(name, source, shape, f"off by {told}", apart <= tolerance, wrong))
             else:
-                made.append(self.hold(name, source, known, ours, agrees(known, ours)))
+                made.append(self.hold(name, source, known, ours, agrees(known, ours), wrong))
         if of_arrays:
             title = f"{title} (tolerance {tolerance:g})"
         numbers = [aligned(texts) for texts in zip(*((e.known_text, e.our_text) for e in made), strict=True)]
@@ -322,10 +341,10 @@ class Report:
         table = Table("The rule of each operation, and the complex step", columns, tuple(rows))
         return [table, textwrap.fill(told, COLUMNS)]
 
-    def claims(self, answers: AnswerReport) -> Table:
+    def claims(self, answers: AnswerReport, wrong: Collection[str] = ()) -> Table:
         """The grading of claims; for one that is wrong, as known, the reason must be found."""
         for row in answers.rows:
-            made = self.hold(row.name, "claimed", "", row.verdict, row.verdict != "WRONG")
+            made = self.hold(row.name, "claimed", "", row.verdict, row.verdict != "WRONG", wrong)
             if not made.must_agree:
                 self.hold(f"mistake in {row.name}", "located", "", row.explanation, bool(row.causes))
         return answers.table()
@@ -354,8 +373,7 @@ class Report:
     @property
     def page(self) -> str:
         """What was computed, what agrees, which mistakes were found: a few lines."""
-        agree = {(each.name, each.source): each.agree for each in self.comparisons}
-        shown = [x for x in self.mistakes if all(agree.get((name, x.source)) is False for name in x.names)]
+        shown = [each for each in self.mistakes if not any(x.agree for x in each.comparisons)]
         told = [
             ("computed", self.computed),
             ("compared", self.verdict),
@@ -398,13 +416,6 @@ class Report:
     def as_json(self) -> str:
         """:meth:`record` as JSON."""
         return json.dumps(self.record(), indent=1, ensure_ascii=False)
-
-
-def write(text: str, file: IO[str] | None = None, end: str = "\n") -> None:
-    """Print a text; a character that the file's encoding lacks comes out as ``?``."""
-    file = sys.stdout if file is None else file
-    encoding = getattr(file, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), file=file, end=end)
 
 
 def aligned(numbers: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ import microbp
 from microbp import Graph, Value, data_of, grad_of
 from microbp.answers import check_answers
 from microbp.check import check_gradients
-from microbp.demo.report import Mistake, Tutorial, by_array
+from microbp.demo.report import Tutorial, by_array
 from microbp.nn import MLP
 from microbp.optim import SGD
 from microbp.tables import Table
@@ -42,22 +42,6 @@ STOCHASTIC_RATE = 1.0
 TOLERANCE = 1e-6
 COARSE = 1e-4
 EPOCHS = 5000
-
-PRINTED, MIXED = "w_12 as printed: δ_i a_i = δ_1 a_1", "w_12, mixed: δ_i a_j = δ_1 a_2"
-SLIPPED, UNSQUARED = "½[(y1 − a1)² + (y2 − a1)²]", "printed, ½‖y − a‖"
-MISTAKES = (
-    Mistake(
-        "w_ij is defined with one order of its indices and used with the other; ∂J/∂w_ij is printed as "
-        "δ_i a_i.", "this reading", [PRINTED, MIXED],
-    ),
-    Mistake("the second term of the cost has the index of the first.", "as written", [SLIPPED]),
-    Mistake("f stands for f′ in one line.", "as written", [f"f(z{i}) Σ w δ" for i in (1, 2, 3)]),
-    Mistake("the square of ½‖y − a‖² is lost in one line.", "the formula", [UNSQUARED]),
-    Mistake(
-        "without the square the gradients are wrong by one factor, which check_answers names.",
-        "claimed", [f"w11({k})" for k in LAYERS],
-    ),
-)  # fmt: skip
 
 
 # ----------------------------------------------------------------------------- one net, two programs
@@ -142,10 +126,10 @@ def figures() -> dict[str, Any]:
     readings = {
         "w_12 as defined: δ_j a_i = δ_2 a_1": delta[LAST][1] * before[0],
         "w_21, matrix: δ_i a_j = δ_2 a_1": delta[LAST][1] * before[0],
-        PRINTED: delta[LAST][0] * before[0],
-        MIXED: delta[LAST][0] * before[1],
+        "w_12 as printed: δ_i a_i = δ_1 a_1": delta[LAST][0] * before[0],
+        "w_12, mixed: δ_i a_j = δ_1 a_2": delta[LAST][0] * before[1],
     }
-    costs = {SLIPPED: a[LAST][[0, 0]], "½[(y1 − a1)² + (y2 − a2)²]": a[LAST]}
+    costs = {"½[(y1 − a1)² + (y2 − a1)²]": a[LAST][[0, 0]], "½[(y1 − a1)² + (y2 − a2)²]": a[LAST]}
     primes = {"f′(z{}) Σ w δ": a[k] * (1.0 - a[k]) * back, "f(z{}) Σ w δ": a[k] * back}
     made = {
         "forward": [
@@ -203,7 +187,7 @@ def _square(p: Numbers, grads: dict[str, Any], known: dict[str, Any]) -> dict[st
         "ratio": ratio,
         "square": [
             ("printed, ½‖y − a‖²", printed, claims[f"w11({LAST})"]),
-            (UNSQUARED, printed, without),
+            ("printed, ½‖y − a‖", printed, without),
             ("printed / (2‖y − a‖), ½‖y − a‖", printed / ratio, without),
         ],
         "claims": check_answers(unsquared["J"], claims, names={}, show=False),
@@ -307,5 +291,5 @@ TUTORIAL = Tutorial(
     "T3", "The general derivation: a sum over every path, and the matrix form",
     "the gradients of a 3-4-3-2 net over its {count} paths and as matrices; a net that learns to add three "
     "bits in {iterations} iterations",
-    MISTAKES, figures,
+    figures,
 )  # fmt: skip
