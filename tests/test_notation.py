@@ -300,6 +300,13 @@ def test_each_expression_of_the_table_reads_back_from_latex(rule, expression, se
     )
 
 
+def test_what_is_multiplied_by_itself_is_a_square():
+    slope = parse("1.0 - tanh(a - 1.0) * tanh(a - 1.0)", ["a"], "tanh")
+    assert text(slope, {"a": "w"}) == "1 − tanh(w − 1)²"
+    assert latex(slope, {"a": "w"}) == r"1-\tanh(w-1)^{2}"
+    assert text(parse("tanh(a) * tanh(b)", ["a", "b"], "f"), {}) == "tanh(a)·tanh(b)"
+
+
 def test_a_planted_wrong_parenthesis_is_caught():
     y = RULES["sigmoid"].d[0]
     right = text(y, {})

@@ -53,8 +53,8 @@ class Writer(ABC):
             case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
                 sign = self.operators[type(op)]
                 return Term(f"{self.left(left, SUM)}{sign}{self.right(right, PRODUCT)}", SUM)
-            case ast.BinOp(left=ast.Name(id=name) as left, op=ast.Mult(), right=ast.Name(id=again)) if (
-                name == again
+            case ast.BinOp(left=ast.Name() | ast.Call() as left, op=ast.Mult(), right=right) if (
+                ast.dump(left) == ast.dump(right)
             ):
                 return self.call("pow", [left, ast.Constant(2.0)])
             case ast.BinOp(left=ast.UnaryOp(operand=left), op=ast.Mult(), right=right):
