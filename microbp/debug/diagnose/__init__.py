@@ -136,10 +136,7 @@ def _of_graph(
     root = graph.root
     if not root.requires_grad or root.rule is None:  # a constant, or a leaf
         key = "not computed" if root.requires_grad else "constant"
-        told = finding(
-            words, "unreached", key, root.name, position=root.position, site=root.site, name=root.name,
-            x=root.data,
-        )  # fmt: skip
+        told = finding(words, "unreached", key, root, name=root.name, x=root.data)._replace(unit="")
         return [told], [words("values", n=len(graph))], (), []
     case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
     finite = math.isfinite(root.data)

@@ -38,13 +38,11 @@ FACTOR = 1e4
 # ------------------------------------------------------------------------------------ one operation
 def rectified(node: Node) -> int:
     """The place of the operand that a node rectifies, as relu or as ``maximum(0, x)``; else -1."""
-    if node.rule is not None and node.rule.name == "relu":
-        return 0
-    if node.rule is not None and node.rule.name == "maximum":
-        kinds = [isinstance(each, int) for each in node.operands]  # a node 0 is not the literal 0.0
-        literals = [each for each in node.operands if isinstance(each, float)]
-        return kinds.index(True) if sum(kinds) == 1 and literals == [0.0] else -1
-    return -1
+    if node.rule is None or node.rule.name not in ("relu", "maximum"):
+        return -1
+    values = [place for place, each in enumerate(node.operands) if isinstance(each, int)]
+    literals = [each for each in node.operands if isinstance(each, float)]  # a node 0 is not the literal 0.0
+    return values[0] if len(values) == 1 and literals in ([], [0.0]) else -1
 
 
 def squares(node: Node) -> bool:
@@ -68,15 +66,14 @@ class Use:
             self.partner = (place + half) % (2 * half)
         other = place if self.partner is None else self.partner
         self.dead = rectified(node) == place and self.x < 0.0
-        #: Over how many operations the factor has grown.
-        self.steps, start = self._grown(node.operands[other])
-        say, rule = case.words, "relu" if self.dead else self.rule
         literal = not isinstance(node.operands[other], int)
-        base, second = self.data[0], (*self.data, 2.0)[1] if self.rule != "mul" else 2.0
+        say, rule, high = case.words, "relu" if self.dead else self.rule, (*self.data, 0.0, 0.0)
+        self.steps, start = self._grown(node.operands[other])
         self.facts: dict[str, Any] = {
             "rule": rule, "what": say("maximum") if rule != self.rule else rule, "node": node.name,
-            "name": names[place], "at": f"{names[place]} = {short(self.x)}", "base": names[0], "a": base,
-            "b": second, "high": (*self.data, 0.0, 0.0)[2], "divisor": f"{(*names, '')[1]} = {short(second)}",
+            "name": names[place], "at": f"{names[place]} = {short(self.x)}", "base": names[0], "a": high[0],
+            "b": 2.0 if self.rule == "mul" else high[1], "high": high[2],
+            "divisor": f"{(*names, '')[1]} = {short(high[1])}",
             "zero": say("number 0") if literal else f"{names[other]} = 0",
             "by": short(self.data[other]) if literal else f"{names[other]} = {short(self.data[other])}",
             "how": self._zero(node.operands[other]),
@@ -104,13 +101,12 @@ class Use:
                 weights, inputs, bias = node.rule.split(data)
                 terms = [bias, *(w * x for w, x in zip(weights, inputs, strict=True))]
             pairs = [*zip(operand_names(case.graph, node), node.operands, data, strict=True)]
-            zero = [each for _, each, x in pairs if isinstance(each, int) and not x]
+            zero = [case.graph.nodes[each] for _, each, x in pairs if isinstance(each, int) and not x]
             if not zero or (node.rule.name in ADDING and any(terms)):
                 at = dict.fromkeys(f"{name} = {short(x)}" for name, each, x in pairs if isinstance(each, int))
                 told = f"{node.name} = {case.graph.formula(node)}"
                 return case.words("is 0 where", told=told, at=case.words.listed(at))
-            inner = [case.graph.nodes[each] for each in zero]
-            node = next((each for each in inner if each.rule is not None), inner[0])
+            node = next((each for each in zero if each.rule is not None), zero[0])
         return case.words("given as 0", name=node.name)
 
 
@@ -151,11 +147,10 @@ def blame(
     use, operand = Use(case, node, at[1]), case.graph.nodes[int(node.operands[at[1]])]
     key = cause or next(key for key, holds in causes if holds(use))
     numbers = [*numbers, (operand.name, operand.data)] if causes is ZERO else numbers
-    made = case.found(
-        kind, key, node, parameters, numbers, operand.site, **{**facts, **use.facts, "operand": operand.name}
-    )
-    facts = {"op": case.words.spoken(node), "names": case.words.in_parts(made.parameters), **facts}
-    return made._replace(what=case.words(kind, why=made.what, **facts))
+    facts |= {"op": case.words.spoken(node), "names": case.words.in_parts(parameters)}
+    told = {**facts, **use.facts, "operand": operand.name}
+    made = case.found(kind, key, node, parameters, numbers, operand.site, **told)
+    return made._replace(what=case.words(kind, **facts, why=made.what))
 
 
 # --------------------------------------------------------------------------------------------- zero
@@ -170,6 +165,8 @@ class Origin(NamedTuple):
 
 #: Of each origin the (node, place) where it shows.
 Places = dict[Origin, list[tuple[int, int]]]
+#: What a relu does that is off.
+_OFF = {("blocked", "relu"), ("blocked", "maximum")}
 
 
 def zeros(case: Case) -> list[Finding]:
@@ -192,11 +189,10 @@ def zeros(case: Case) -> list[Finding]:
     together: dict[Origin, dict[Origin, None]] = defaultdict(dict)
     for part, held in parts.items():
         own = dict.fromkeys(origin for _, position in held for origin in origins.get(position, ()))
-        works = part in case.alive and all(each[:2] in _OFF for each in own)
+        reasons = {each[:2] for each in own}
         array = "[" in held[0][0] and _family(held[0][0]) not in partly
-        if not own or any(position not in origins for _, position in held) or works:
-            continue
-        if array and len({each[:2] for each in own}) > 1:
+        off = (part in case.alive and reasons <= _OFF) or (array and len(reasons) > 1)
+        if not own or off or any(position not in origins for _, position in held):
             continue
         key = max(own, key=lambda origin: len(places[origin]))
         if isinstance(key.where, int) and key.how != "cancelled":  # one sample after another is one finding
@@ -209,9 +205,6 @@ def zeros(case: Case) -> list[Finding]:
             affected.setdefault(origin, [name])
             together.setdefault(origin, {origin: None})
     return collapsed(_zero(case, key, together[key], places, names) for key, names in affected.items())
-
-#: What a relu does that is off.
-_OFF = {("blocked", "relu"), ("blocked", "maximum")}
 
 
 def _family(name: str) -> str:
@@ -226,28 +219,25 @@ def _origins(case: Case) -> tuple[dict[int, dict[Origin, None]], Places]:
     for got in (got for step in case.steps for got in step.contributions):
         total, size = case.upstream[got.operand], case.size[got.operand]
         lost = total == 0.0 or (size < math.inf and abs(total) <= EPS * size)
-        if not case.between[got.operand] or not lost:
+        own = origins.setdefault(got.operand, {}) if lost and case.between[got.operand] else None
+        if own is None or len(own) >= MOST:
             continue
-        own = origins.setdefault(got.operand, {})
-        if len(own) >= MOST:
-            continue
-        if size:  # there are contributions, and they cancel
-            origin = Origin("cancelled", "", got.operand)
-            places[origin] = [(got.operand, -1)]
-            own[origin] = None
-        elif case.upstream[got.user] == 0.0:
+        if size == 0.0 == case.upstream[got.user]:
             own |= origins[got.user]
-        else:
-            node, place, inner = case.graph.nodes[got.user], got.place, case.graph.nodes[got.operand]
-            base = squares(node) and (place == 0 or len({*node.operands}) == 1)
-            # The square of a relu that gives 0 is flat, but the relu lets nothing through either.
-            if base and rectified(inner) >= 0 and inner.data == 0.0:
-                node, place = inner, rectified(inner)
-            assert node.rule is not None
-            how = "underflow" if got.local else "blocked"
-            origin = Origin(how, node.rule.name, unit_of(node) or node.position)
-            places.setdefault(origin, []).append((node.position, place))
-            own[origin] = None
+            continue
+        node, place, inner = case.graph.nodes[got.user], got.place, case.graph.nodes[got.operand]
+        base = squares(node) and (place == 0 or len({*node.operands}) == 1)
+        # The square of a relu that gives 0 is flat, but the relu lets nothing through either.
+        if base and rectified(inner) >= 0 and inner.data == 0.0:
+            node, place = inner, rectified(inner)
+        assert node.rule is not None
+        how = "underflow" if got.local else "blocked"
+        origin = Origin(how, node.rule.name, unit_of(node) or node.position)
+        if size:  # there are contributions, and they cancel
+            origin, places[origin] = Origin("cancelled", "", got.operand), []
+            node, place = inner, -1
+        places.setdefault(origin, []).append((node.position, place))
+        own[origin] = None
     return origins, places
 
 
@@ -259,32 +249,24 @@ def _zero(
     same = [each for each in together if each[:2] == key[:2]]
     first = max(same, key=lambda origin: len(places[origin]))
     position, place = places[first][0]
+    above = case.upstream[position]
     if first.how == "cancelled":
-        return _cancelled(case, position, names)
+        terms = sorted((got.amount for got in reversed(case.received[position])), key=abs, reverse=True)
+        exact = math.fsum(terms)
+        shown = " ".join(f"{'+' if each >= 0 else '-'} {short(abs(each))}" for each in terms[:4])
+        facts: dict[str, Any] = {"n": len(terms), "shown": shown.removeprefix("+ ") + " …" * (len(terms) > 4)}
+        sums = [("gradient", above), ("size of the contributions", case.size[position]), ("exact sum", exact)]
+        cause, facts = "rounding" if exact or above else "cancelled", facts | {"total": above, "exact": exact}
+        return case.found("zero gradient", cause, nodes[position], names, sums, **facts)
     # The relu of a neuron and the relu of a loss are not alike.
     same = [each for each in same if isinstance(each.where, int) == isinstance(first.where, int)]
     alike = len({at for origin in same for at, _ in places[origin]}) - 1
     others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in same]
     again = say("alike", n=alike) if alike else ""
     again += say("elsewhere", told=say.listed(others, 2)) if others else ""
-    above, local = case.upstream[position], nodes[position].local_derivatives[place] or 0.0
-    return blame(
-        case, "zero gradient", ZERO, (position, place), names, [("upstream", above), ("local", local)],
-        "underflow" if first.how == "underflow" else "", above=above, local=local, again=again,
-    )  # fmt: skip
-
-
-def _cancelled(case: Case, position: int, names: Sequence[str]) -> Finding:
-    total, received = case.upstream[position], case.received[position]
-    terms = sorted((got.amount for got in reversed(received)), key=abs, reverse=True)
-    exact = math.fsum(terms)
-    shown = " ".join(f"{'+' if each >= 0 else '-'} {short(abs(each))}" for each in terms[:4])
-    shown = f"{shown.removeprefix('+ ')}{' …' * (len(terms) > 4)}"
-    numbers = [("gradient", total), ("size of the contributions", case.size[position]), ("exact sum", exact)]
-    return case.found(
-        "zero gradient", "rounding" if exact or total else "cancelled", case.graph.nodes[position], names,
-        numbers, n=len(terms), shown=shown, total=total, exact=exact,
-    )  # fmt: skip
+    local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
+    numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local, "again": again}
+    return blame(case, "zero gradient", ZERO, (position, place), names, numbers, cause, **facts)
 
 
 # ------------------------------------------------------------------------------------ tiny and huge
@@ -327,21 +309,17 @@ def _sized(case: Case, kind: str, depth: str, several: Sequence[int]) -> Finding
     factors = sorted(path, key=lambda got: -abs(got.local))[:3]
     got = factors[0] if is_huge else way.least
     told = ", ".join(say("factor", x=each.local, node=case.graph.names[each.user]) for each in factors)
-    facts: dict[str, Any] = {"gradient": gradient, "local": got.local}
-    facts["tail"] = say("huge tail", name=node.name, **facts, largest=told, names=say.in_parts(names))
+    facts: dict[str, Any] = {"gradient": gradient, "local": got.local, "name": node.name}
+    facts["tail"] = say("huge tail", **facts, largest=told, names=say.in_parts(names))
     numbers = [("gradient", gradient), ("largest factor" if is_huge else "local", got.local)]
     if not depth:
         at, causes = (got.user, got.place), HUGE if is_huge else ZERO
-        return blame(case, kind, causes, at, names, numbers, name=node.name, **facts)
-    grows = [abs(each.local) for each in path if abs(each.local) > 1.2]
-    mean = math.exp(sum(map(math.log, grows)) / len(grows)) if grows else 1.0
-    if not is_huge:
-        mean = abs(gradient) ** (1.0 / way.steps)
+        return blame(case, kind, causes, at, names, numbers, **facts)
+    grows = [math.log(abs(each.local)) for each in path if abs(each.local) > 1.2]
+    mean = math.exp(sum(grows) / max(1, len(grows))) if is_huge else abs(gradient) ** (1.0 / way.steps)
     numbers += [("steps", float(way.steps)), ("per step", mean)]
     facts |= {"n": len(grows) if is_huge else way.shrinking, "by": 10.0 ** min(way.added, 308.0)}
-    return case.found(
-        kind, depth, node, names, numbers, name=node.name, steps=way.steps, mean=mean, **facts
-    )
+    return case.found(kind, depth, node, names, numbers, steps=way.steps, mean=mean, **facts)
 
 
 # ----------------------------------------------------------------------------------- layer by layer
@@ -363,7 +341,6 @@ def layer_rows(case: Case) -> tuple[LayerRow, ...]:
 
 
 def _row(name: str, gradients: Sequence[float]) -> LayerRow:
-    """With their root mean square."""
     largest = rms = max(map(abs, gradients))
     if 0.0 < largest < math.inf:
         rms = largest * math.sqrt(sum((each / largest) ** 2 for each in gradients) / len(gradients))
@@ -372,9 +349,24 @@ def _row(name: str, gradients: Sequence[float]) -> LayerRow:
 
 def layers(case: Case) -> list[Finding]:
     """What vanishes or explodes from layer to layer, or from call to call."""
-    found = _judged(case, layer_rows(case), case.words("layer"))
-    for unit, calls in _sequences(case).items():
-        found += _judged(case, calls, case.words("call of", unit=unit))
+    sequences = {unit: (case.words("call of", unit=unit), rows) for unit, rows in _sequences(case).items()}
+    found = []
+    for unit, rows in [(case.words("layer"), layer_rows(case)), *sequences.values()]:
+        shown = [row for row in rows if 0.0 < row.rms < math.inf]
+        exponent = math.log10(shown[0].rms) - math.log10(shown[-1].rms) if shown else 0.0
+        if abs(exponent) < math.log10(FACTOR):
+            continue
+        first, last = shown[0], shown[-1]
+        per = 10.0 ** max(-307.0, min(307.0, exponent / (len(shown) - 1)))
+        ends = shown if len(shown) <= 6 else [*shown[:3], *shown[-3:]]
+        found.append(case.found(
+            "layers", "vanishing" if exponent < 0.0 else "exploding", first.name,
+            [case.graph.names[each] for each in _by_layer(case).get(first.name, ())],
+            (("first", first.rms), ("last", last.rms), ("per step", per)),
+            next((node.site for node in case.graph if node.site and node.group), None),
+            last=last.name, first=first.name, was=last.rms, now=first.rms, per=per, what=unit,
+            course=" → ".join(f"{row.name} {short(row.rms)}" for row in ends),
+        ))  # fmt: skip
     return found
 
 
@@ -397,21 +389,3 @@ def _sequences(case: Case) -> dict[str, list[LayerRow]]:
             named = [(f"{unit} (call {k + 1})" if k else unit, several[k]) for k in sorted(several)]
             found.setdefault(unit, [_row(*each) for each in named])  # of many samples, the first
     return found
-
-
-def _judged(case: Case, rows: Sequence[LayerRow], unit: str) -> list[Finding]:
-    shown = [row for row in rows if 0.0 < row.rms < math.inf]
-    exponent = math.log10(shown[0].rms) - math.log10(shown[-1].rms) if shown else 0.0
-    if abs(exponent) < math.log10(FACTOR):
-        return []
-    first, last = shown[0], shown[-1]
-    per = 10.0 ** max(-307.0, min(307.0, exponent / (len(shown) - 1)))
-    ends = shown if len(shown) <= 6 else [*shown[:3], *shown[-3:]]
-    return [case.found(
-        "layers", "vanishing" if exponent < 0.0 else "exploding", None,
-        [case.graph.names[each] for each in _by_layer(case).get(first.name, ())],
-        (("first", first.rms), ("last", last.rms), ("per step", per)),
-        next((node.site for node in case.graph if node.site and node.group), None),
-        about=first.name, last=last.name, first=first.name, was=last.rms, now=first.rms, per=per, what=unit,
-        course=" → ".join(f"{row.name} {short(row.rms)}" for row in ends),
-    )]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any
 
 from microbp.check.auditing import verdicts
@@ -27,6 +26,7 @@ ORDINARY = frozenset({0.0, 0.5, 1.0, 2.0, -1.0, -0.5})
 # --------------------------------------------------------------------------------------- not finite
 def not_finite_data(case: Case) -> list[Finding]:
     """Who made the numbers that are not finite; and who swallowed one, so that nobody saw it."""
+    say, found = case.words, list[Finding]()
     given, made, passed, swallowing = list[Node](), list[Node](), list[Node](), list[Node]()
     for node in case.graph:
         bad = [x for x in case.numbers(node) if not math.isfinite(x)]
@@ -36,38 +36,33 @@ def not_finite_data(case: Case) -> list[Finding]:
             (given if node.rule is None else made).append(node)
         else:
             passed.append(node)
-    count, shown = len(given) + len(made), sorted([*given[:1], *made[:MOST]])
-    found = [_produced(case, node, count, passed, first=k == 0) for k, node in enumerate(shown)]
+    hit = [] if math.isfinite(case.graph.root.data) else case.hit
+    others, names = len(given) + len(made) - 1, say.listed(each.name for each in passed)
+    tail = say("more made", n=others) if others > 0 else ""
+    tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=tail)
+    for node in sorted([*given[:1], *made[:MOST]]):
+        mixed, first = not all(map(math.isfinite, case.numbers(node))), not found
+        facts = _numbered(case, node, node.data) | {
+            "first": say("the first" if first else "another"), "x": repr(node.data),
+            "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
+            "made": "nan made" if math.isnan(node.data) else "overflow",
+            "how": say("of infinite" if mixed else "of finite"),
+        }  # fmt: skip
+        key = "given" if node.rule is None else "nan from infinity" if mixed else "made"
+        numbers = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
+        found.append(case.found("not finite", key, node, hit, [(node.name, node.data), *numbers], **facts))
     for node in swallowing[:MOST]:
-        what = "nan" if any(map(math.isnan, case.numbers(node))) else "infinity"
-        facts: dict[str, Any] = {"what": what, "x": node.data, "at": _operands(case, node)}
+        facts = _numbered(case, node, *case.numbers(node)) | {"x": node.data}
         found.append(case.found("not finite", "swallowed", node, (), [(node.name, node.data)], **facts))
     return found
 
 
-def _operands(case: Case, node: Node) -> str:
-    """The operands with their numbers; first those that are not finite."""
+def _numbered(case: Case, node: Node, *numbers: float) -> dict[str, Any]:
+    """What of the numbers is not finite; the operands with theirs, first those that are not finite."""
     named = zip(operand_names(case.graph, node), node.operands, case.numbers(node), strict=True)
     told = {name if isinstance(each, float) else f"{name} = {short(x)}": x for name, each, x in named}
-    return case.words.listed(sorted(told, key=lambda text: math.isfinite(told[text])))
-
-
-def _produced(case: Case, node: Node, count: int, passed: Sequence[Node], *, first: bool) -> Finding:
-    say, what = case.words, "nan" if math.isnan(node.data) else "infinity"
-    hit = [] if math.isfinite(case.graph.root.data) else case.hit
-    names = say.listed(each.name for each in passed)
-    more = say("more made", n=count - 1) if count > 1 else ""
-    tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=more)
-    tail += say("bad gradients", names=say.in_parts(hit)) if hit and first else ""
-    mixed = not all(map(math.isfinite, case.numbers(node)))
-    facts = {
-        "what": what, "first": say("the first" if first else "another"), "tail": tail, "name": node.name,
-        "x": repr(node.data), "made": "overflow" if what == "infinity" else "nan made",
-        "at": _operands(case, node), "how": say("of infinite" if mixed else "of finite"),
-    }  # fmt: skip
-    key = "given" if node.rule is None else "nan from infinity" if mixed else "made"
-    numbers = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
-    return case.found("not finite", key, node, hit, [(node.name, node.data), *numbers], **facts)
+    at = case.words.listed(sorted(told, key=lambda text: math.isfinite(told[text])))
+    return {"what": "nan" if any(map(math.isnan, numbers)) else "infinity", "at": at, "name": node.name}
 
 
 def not_finite_gradients(case: Case) -> list[Finding]:
@@ -76,12 +71,13 @@ def not_finite_gradients(case: Case) -> list[Finding]:
     Where the loss itself is not finite, slopes of operations on such numbers only follow from them.
     """
     producers: list[Contribution | Node] = []
-    passed = 0
-    finite = math.isfinite(case.graph.root.data)
+    passed, finite = 0, math.isfinite(case.graph.root.data)
     for node in reversed(case.graph.nodes):
-        step = case.step_of(node.position)
-        if not math.isfinite(case.upstream[node.position]):
-            made = _made_by_sum(case, node)
+        step, above = case.step_of(node.position), case.upstream[node.position]
+        if not math.isfinite(above):  # finite contributions, or infinities of both signs, may have made it
+            amounts = [got.amount for got in case.received[node.position]]
+            infinite = any(map(math.isinf, amounts)) and not math.isnan(above)
+            made = not infinite and not any(map(math.isnan, amounts))
             producers += [node] if made else []
             passed += not made
         elif step is not None:
@@ -90,14 +86,6 @@ def not_finite_gradients(case: Case) -> list[Finding]:
             producers += bad if made else []
             passed += 0 if made else len(bad)
     return [_made(case, each, passed, first=k == 0) for k, each in enumerate(producers[:MOST])]
-
-
-def _made_by_sum(case: Case, node: Node) -> bool:
-    """Whether finite contributions, or infinities of both signs, were summed up to it."""
-    if math.isnan(case.size[node.position]):
-        return False  # a contribution is nan already
-    infinite = any(math.isinf(got.amount) for got in case.received[node.position])
-    return math.isnan(case.upstream[node.position]) or not infinite  # nan: inf - inf
 
 
 def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) -> Finding:
@@ -132,8 +120,8 @@ def changed(case: Case) -> list[Finding]:
     """Numbers and local derivatives that were changed after use, but for parameters that have moved."""
     if not case.changes:
         return []
-    first = case.changes[0]
-    more = case.words("no longer hold", n=len(case.changes) - 1) if len(case.changes) > 1 else ""
+    first, others = case.changes[0], len(case.changes) - 1
+    more = case.words("no longer hold", n=others) if others else ""
     numbers = [("recorded", first.node.data), ("now", first.now)]
     return [case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)]
 
@@ -186,27 +174,27 @@ def unreached(case: Case) -> list[Finding]:
         return [case.found("unreached", "constant leaves", graph.root, **facts)]
     #: What a parameter may have been copied to: a constant of its name and number, a literal of its number.
     copies: dict[Any, Node] = {(node.name.partition("#")[0], node.data): node for node in reversed(free)}
-    users = {x: node for node in reversed(graph.nodes) for x in node.operands if isinstance(x, int)}
     literals = {x: node for node in reversed(graph.nodes) for x in node.operands if isinstance(x, float)}
+    users = graph.uses()
     alike: dict[tuple[str, str, str | None, str], list[tuple[str, int | None]]] = defaultdict(list)
     for name, each in missing:
         copy, position = copies.get((name, each.data)), getattr(each, "position", None)
         literal = None if each.data in ORDINARY else literals.get(each.data)
-        reason: tuple[str, str, str | None, str] = "disconnected", "", None, ""
-        if position is not None:
-            reason = "frozen", "", None, ""
-        elif copy is not None:
-            site = users[copy.position].site if copy.position in users else None
+        reason: tuple[str, str, str | None, str] = "frozen", "", None, ""
+        if position is None and copy is not None:
+            site = next((graph.nodes[user].site for user, _ in users[copy.position]), None)
             reason = "detached", say("same constant", at=where(copy)), site, name
-        elif literal is not None:
+        elif position is None and literal is not None:
             told = say("same literal", x=each.data, at=where(literal))
             reason = "taken as .data", told, literal.site, name
+        elif position is None:
+            reason = "disconnected", "", None, ""
         alike[reason].append((name, position))
     found = []
     for (key, told, site, _), held in alike.items():
         names = [name for name, _ in held]
         made = case.found(
-            "unreached", key, None, names, (), site, about=names[0], who=say.in_parts(names), told=told,
+            "unreached", key, names[0], names, (), site, who=say.in_parts(names), told=told,
             root=graph.root.name, constants=say("constants", n=len(free), names=listed) if free else "",
         )  # fmt: skip
         found.append(made._replace(position=held[0][1]))
@@ -219,9 +207,7 @@ def stale(case: Case) -> list[Finding]:
 
     Scaling of all gradients by one factor below 1, as ``clip_gradients`` does it, is no finding.
     """
-    counts: list[int] = []
-    ratios: list[float] = []
-    odd: list[tuple[int, float]] = []
+    say, ratios, counts, odd = case.words, list[float](), list[int](), list[tuple[int, float]]()
     for _, position in case.asked:
         one, held = case.upstream[position], case.given.nodes[position].grad
         if held is None or not (math.isfinite(one) and math.isfinite(held)) or one == held == 0.0:
@@ -230,24 +216,19 @@ def stale(case: Case) -> list[Finding]:
         count = round(ratios[-1]) if math.isfinite(ratios[-1]) else 0
         if count >= 2 and abs(held - count * one) <= 1e-9 * abs(held):
             counts.append(count)
-            odd.append((position, held))
-        elif not abs(held - one) <= 1e-9 * max(abs(held), case.size[position]):
-            odd.append((position, held))
-    say = case.words
-    if counts and len(counts) == len(ratios):
-        how, reason = say("times gradient", n=max(counts, key=counts.count)), say("added up")
-        return [_held(case, odd, "accumulated", how, reason)]
+        elif abs(held - one) <= 1e-9 * max(abs(held), case.size[position]):
+            continue
+        odd.append((position, held))
     clipped = all(0.0 < ratio < 1.0 and math.isclose(ratio, ratios[0], rel_tol=1e-9) for ratio in ratios)
-    if len(odd) == len(counts) or case.graph.root.grad is None or clipped:
+    added = bool(counts) and len(counts) == len(ratios)
+    if not added and (len(odd) == len(counts) or case.graph.root.grad is None or clipped):
         return []
-    return [_held(case, odd, "stale", say("other gradient"), say("other loss"))]
-
-
-def _held(case: Case, several: Sequence[tuple[int, float]], cause: str, how: str, reason: str) -> Finding:
-    say, (position, held) = case.words, several[0]
-    names, one = [case.graph.names[each] for each, _ in several], case.upstream[position]
-    return case.found(
-        "stale gradient", cause, case.graph.nodes[position], names, [("grad", held), ("this loss", one)],
-        name=names[0], held=held, how=how, one=one, reason=reason,
+    how = say("times gradient", n=max(counts, key=counts.count)) if added else say("other gradient")
+    position, held = odd[0]
+    names, one = [case.graph.names[each] for each, _ in odd], case.upstream[position]
+    return [case.found(
+        "stale gradient", "accumulated" if added else "stale", case.graph.nodes[position], names,
+        [("grad", held), ("this loss", one)], name=names[0], held=held, how=how, one=one,
+        reason=say("added up" if added else "other loss"),
         more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
-    )  # fmt: skip
+    )]  # fmt: skip

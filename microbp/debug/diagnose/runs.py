@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from microbp.debug.diagnose.blame import rectified
-from microbp.debug.diagnose.finding import Finding, NeuronRow, finding
+from microbp.debug.diagnose.finding import Finding, NeuronRow, collapsed, finding
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
@@ -27,6 +27,8 @@ SLOPES = {
 }  # fmt: skip
 #: A neuron is saturated for a sample if its slope is below this part of the largest.
 FLAT = 0.01
+#: What is found in an error or a run, and what was looked at.
+_Found = tuple[list[Finding], list[str]]
 
 
 # ----------------------------------------------------------------------------------------- neurons
@@ -49,13 +51,13 @@ def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tupl
             given = np.array([sample], dtype=float) if batched else sample
             given = given.tolist() if isinstance(given, np.ndarray) and not batched else given
             for neuron, site, x, slope in _activations(function(given), names):
-                seen[neuron].append((x, slope))
+                seen[neuron].append((x, abs(slope)))
                 sites.setdefault(neuron, None if site == called else site)
     if not samples:
         raise ValueError("diagnose: data holds no sample")
     rows = []
     for (name, activation), found in seen.items():
-        inputs, slopes = [x for x, _ in found], [abs(slope) for _, slope in found]
+        inputs, slopes = [x for x, _ in found], [slope for _, slope in found]
         flat = sum(slope < FLAT * SLOPES[activation] for slope in slopes)
         ends = min(inputs), max(inputs), sites[name, activation]
         rows.append(NeuronRow(name, activation, len(found), slopes.count(0.0), flat, *ends))
@@ -89,61 +91,34 @@ def alive(rows: Iterable[NeuronRow]) -> set[str]:
 
 
 def neurons(rows: Iterable[NeuronRow], words: Words) -> list[Finding]:
-    """A finding for each neuron that is dead for all samples, or saturated for most.
-
-    Of a layer with more than three, one for all of them.
-    """
-    alike: dict[tuple[str, str, str], list[NeuronRow]] = defaultdict(list)
-    for row in rows:
-        if row.verdict != "fine":
-            key = "dead neuron" if row.verdict == "dead" else "saturated neuron"
-            alike[key, row.activation, row.name.rpartition(".neurons.")[0] or row.name].append(row)
+    """A finding for each neuron that is dead for all samples, or saturated for most."""
     found = []
-    for (key, _, layer), several in alike.items():
-        told = [(layer, several)] if len(several) > 3 else [(row.name, [row]) for row in several]
-        found += [_told(key, name, each, words) for name, each in told]
-    return found
-
-
-def _told(key: str, name: str, several: Sequence[NeuronRow], words: Words) -> Finding:
-    row, who = several[0], several[0].activation
-    if len(several) > 1:
-        listed = words.listed(each.name.rpartition(".")[2] for each in several)
-        who = words("several neurons", n=len(several), names=listed, rule=who)
-    low, high = min(each.least for each in several), max(each.most for each in several)
-    flat, count = (sum(each) for each in zip(*((e.saturated, e.samples) for e in several), strict=True))
-    numbers = {
-        "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated, "least input": low,
-        "largest input": high,
-    }  # fmt: skip
-    return finding(
-        words, "neuron", key, name, site=row.site, parameters=(each.name for each in several),
-        numbers=((name, float(x)) for name, x in numbers.items()), rule=row.activation, who=who, low=low,
-        high=high, n=row.samples if key == "dead neuron" else count, flat=flat,
-    )  # fmt: skip
+    for row in (each for each in rows if each.verdict != "fine"):
+        numbers = {
+            "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated,
+            "least input": row.least, "largest input": row.most,
+        }  # fmt: skip
+        found.append(finding(
+            words, "neuron", "dead neuron" if row.verdict == "dead" else "saturated neuron", row.name,
+            (row.name,), ((name, float(x)) for name, x in numbers.items()), row.site, rule=row.activation,
+            low=row.least, high=row.most, n=row.samples, flat=row.saturated,
+        ))  # fmt: skip
+    return collapsed(found)
 
 
 # ------------------------------------------------------------------------------- errors and runs
-#: What is found in an error or a run, and what was looked at.
-_Found = tuple[list[Finding], list[str]]
-
-
 def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> _Found:
     """The findings of an error, and what was looked at."""
     if isinstance(error, UndefinedOperation):
         numbers = [(f"operand {i}", x) for i, x in enumerate(error.numbers)]
-        found = finding(
-            words, "not finite", "undefined operation", error.rule, site=error.site, numbers=numbers,
-            text=str(error),
-        )  # fmt: skip
+        about = "not finite", "undefined operation", error.rule
+        found = finding(words, *about, (), numbers, error.site, text=str(error))
         return [found], [words("raising operation")]
-    about, then = "", ""
-    if error.sample is not None:
-        about, then = words("sample", n=error.sample), words("then sample", n=error.sample)
-    found = finding(
-        words, "training", "failed step", about, site=error.site, text=f"{error}.", then=then,
-        numbers=(("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))),
-    )  # fmt: skip
+    sample = "" if error.sample is None else words("sample", n=error.sample)
+    then = words("then sample", n=error.sample) if sample else ""
+    numbers = [("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))]
+    about = "training", "failed step", sample
+    found = finding(words, *about, (), numbers, error.site, text=f"{error}.", then=then)
     more, looked = of_history(error.history, words)
     return [found, *(each for each in more if each.cause != "not finite")], [words("error of fit"), *looked]
 
@@ -159,7 +134,8 @@ def of_history(history: History, words: Words) -> _Found:
     if len(norms) > 3 and largest > 1e3 * max(middle, 1e-300):
         numbers = (("largest norm", largest), ("median norm", middle))
         step = list(history.gradient_norm).index(largest) + 1
-        found.append(finding(words, "training", "spike", numbers=numbers, x=largest, n=step, middle=middle))
+        told = {"x": largest, "n": step, "middle": middle}
+        found.append(finding(words, "training", "spike", "", (), numbers, **told))
     return found, [words("costs seen", n=len(steps), m=len(history.cost))]
 
 
@@ -189,7 +165,7 @@ def _diverging(
         return []
     left = max(place for place, each in enumerate(costs) if each <= top) + 1
     return [finding(
-        words, "training", "diverging", numbers=(("lowest", low), ("last", last)), low=low,
+        words, "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
         epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],
         rate=words("at rate", x=rates[-1]) if rates else "",
         left=words("left for good", n=left + 1) if unit == "one step" else "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from microbp.debug.explain.names import shortened
 from microbp.debug.explain.records import Code, Explanation, Part, Row
 from microbp.debug.explain.sentences import say
 from microbp.debug.trace import target
-from microbp.debug.words import Math, name_of, number, quotient
+from microbp.debug.words import Math, name_of, quotient
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
@@ -77,10 +76,12 @@ def explain(
     ``markdown`` the formulas. Its derivatives are compared with the engine's at the recorded sample.
 
     Raises TypeError where ``loss`` or ``value`` is something else, NoGradientError where the loss is a
-    constant, KeyError for an unknown name, ValueError for another language, and for a program in
-    straight-line code or without matrices.
+    constant, KeyError for an unknown name, ValueError for another language, for a rate not above 0, and for
+    a program in straight-line code or without matrices.
     """
     language = language_of(language)
+    if rate is not None and not 0.0 < rate < math.inf:
+        raise ValueError(f"explain(): a learning rate is a number above 0, not {rate!r}")
     if isinstance(loss, Program):
         if value is not None:
             raise TypeError(
@@ -104,22 +105,8 @@ def explain(
         engine = upstream_gradients(loss).get(id(value))
     short = shortened(asked.graph, set(between.nonzero()[0].tolist()), asked.node.position)
     derivation = Derivation(short.graph, asked.node.position, engine, language)
-    parts = derivation.tell()
-    if rate is not None and asked.node.requires_grad:
-        parts += _update(derivation, float(rate), language)
+    parts = derivation.tell(rate)
     return Explanation(title, language, (*short.key(derivation.used, language), *parts))
-
-
-def _update(found: Derivation, rate: float, language: str) -> tuple[Part, ...]:
-    """The step of gradient descent."""
-    w, by, data = found.value, found.label, found.graph.nodes[found.target].data
-    step = ast.BinOp(ast.Constant(rate), ast.Mult(), ast.Constant(found.result))
-    symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
-    numbers = found.formulas.numbers(ast.BinOp(ast.Constant(data), ast.Sub(), step))
-    ours, engine = data - rate * found.result, data - rate * found.engine
-    row = Row("update", w, (symbols,), numbers, ours, engine, abs(data) + abs(rate * found.result), sign="←")
-    eta = number(rate)
-    return say("update", language, rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}")), row
 
 
 # ------------------------------------------------------------------------------------ of a program
@@ -133,11 +120,6 @@ class MatrixExplanation(Explanation):
 
     ``rows`` has the derivative of each parameter by the matrix form and by the engine at the recorded sample.
     """
-
-    def _verdict(self) -> Math | None:
-        if self.rows and self.ok:
-            return say("matrix agrees", self.language, count=len(self.rows))
-        return super()._verdict()
 
 
 def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
