@@ -53,19 +53,11 @@ def diagnose(
     >>> from microbp import Value
     >>> w, x = Value(-0.5, name="w"), Value(3.0, name="x")
     >>> h = (w * x).relu()
-    >>> diagnosis = diagnose((h - 1.0) ** 2)
-    diagnose(loss = 1): 1 finding
-    <BLANKLINE>
-        kind            cause       node
-    ────────────────────────────────────
-    1   zero gradient   dead relu   h
-    <BLANKLINE>
-    1. relu at h: relu is flat below 0, and its input is v2 = -1.5. Gradient 0: w, x.
-       Try: for a few samples nothing; for all a smaller learning rate, ...
-    Lines: call microbp.record_sites() before computing to see them.
-    Looked at: 6 values; 2 parameters; 4 rules at 4 operations; grad, which is not computed.
-    >>> diagnosis["w"].cause, diagnosis.ok
-    ('dead relu', False)
+    >>> found = diagnose((h - 1.0) ** 2, show=False)["w"]
+    >>> found.kind, found.cause, found.node
+    ('zero gradient', 'dead relu', 'h')
+    >>> print(found.what)
+    relu at h: relu is flat below 0, and its input is v2 = -1.5. Gradient 0: w, x.
 
     It looks for numbers that are not finite (who made the first, who swallowed one), wrong rules and
     changed numbers, parameters that no gradient reaches, gradients that are zero, tiny or huge, layers
@@ -97,8 +89,7 @@ def diagnose(
     if net is not None and data is None:
         raise TypeError("diagnose: net is looked at over samples: give data= as well")
     rows = () if net is None or data is None else runs.neuron_rows(net, data, names)
-    layered: tuple[LayerRow, ...] = ()
-    title, remarks = f"diagnose({type(loss).__name__})", list[str]()
+    title, layered, remarks = f"diagnose({type(loss).__name__})", tuple[LayerRow, ...](), list[str]()
     if isinstance(loss, Value | Graph):
         graph = loss if isinstance(loss, Graph) else Graph(loss, names)
         bounded("diagnose()", graph)
@@ -137,17 +128,15 @@ def _of_graph(
     if not root.requires_grad or root.rule is None:  # a constant, or a leaf
         key = "not computed" if root.requires_grad else "constant"
         told = finding(words, "unreached", key, root, name=root.name, x=root.data)._replace(unit="")
-        return [told], [words("values", n=len(graph))], (), []
+        return [told], [words("constant graph", n=len(graph))], (), []
     case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
     finite = math.isfinite(root.data)
     found = [each for detector in DETECTORS + OF_GRADIENTS * finite for each in detector(case)]
     rules, total = record.measured(case)
     chosen = sum(map(len, rules.values()))
     part = words("evenly", n=chosen) if chosen < total else ""
-    looked = [
-        words("values", n=len(graph)), words("parameters", n=len(case.parameters)),
-        words("operations", m=len(rules), n=total, part=part),
-    ]  # fmt: skip
+    size = {"values": len(graph), "parameters": len(case.parameters), "m": len(rules), "n": total}
+    looked = [words("graph", part=part, **size)]
     layered = blame.layer_rows(case) if finite else ()
     if len(layered) > 1:
         course = words.listed((f"{row.name} {short(row.rms)}" for row in layered), 6)

@@ -46,7 +46,6 @@ def not_finite_data(case: Case) -> list[Finding]:
             "first": say("the first" if first else "another"), "x": repr(node.data),
             "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
             "made": "nan made" if math.isnan(node.data) else "overflow",
-            "how": say("of infinite" if mixed else "of finite"),
         }  # fmt: skip
         key = "given" if node.rule is None else "nan from infinity" if mixed else "made"
         numbers = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
@@ -176,27 +175,24 @@ def unreached(case: Case) -> list[Finding]:
     copies: dict[Any, Node] = {(node.name.partition("#")[0], node.data): node for node in reversed(free)}
     literals = {x: node for node in reversed(graph.nodes) for x in node.operands if isinstance(x, float)}
     users = graph.uses()
-    alike: dict[tuple[str, str, str | None, str], list[tuple[str, int | None]]] = defaultdict(list)
+    alike: dict[tuple[Any, ...], list[tuple[str, int | None]]] = defaultdict(list)
     for name, each in missing:
         copy, position = copies.get((name, each.data)), getattr(each, "position", None)
         literal = None if each.data in ORDINARY else literals.get(each.data)
-        reason: tuple[str, str, str | None, str] = "frozen", "", None, ""
+        reason: tuple[Any, ...] = "frozen", "", "", None
         if position is None and copy is not None:
             site = next((graph.nodes[user].site for user, _ in users[copy.position]), None)
-            reason = "detached", say("same constant", at=where(copy)), site, name
+            reason = "detached", name, where(copy), site
         elif position is None and literal is not None:
-            told = say("same literal", x=each.data, at=where(literal))
-            reason = "taken as .data", told, literal.site, name
+            reason = "taken as .data", name, where(literal), literal.site
         elif position is None:
-            reason = "disconnected", "", None, ""
-        alike[reason].append((name, position))
-    found = []
-    for (key, told, site, _), held in alike.items():
+            reason = "disconnected", "", "", None
+        alike[reason, each.data if reason[1] else 0.0].append((name, position))
+    found, constants = [], say("constants", n=len(free), names=listed) if free else ""
+    for ((key, _, at, site), x), held in alike.items():
         names = [name for name, _ in held]
-        made = case.found(
-            "unreached", key, names[0], names, (), site, who=say.in_parts(names), told=told,
-            root=graph.root.name, constants=say("constants", n=len(free), names=listed) if free else "",
-        )  # fmt: skip
+        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name, "constants": constants}
+        made = case.found("unreached", key, names[0], names, (), site, **facts)
         found.append(made._replace(position=held[0][1]))
     return found
 
@@ -223,12 +219,11 @@ def stale(case: Case) -> list[Finding]:
     added = bool(counts) and len(counts) == len(ratios)
     if not added and (len(odd) == len(counts) or case.graph.root.grad is None or clipped):
         return []
-    how = say("times gradient", n=max(counts, key=counts.count)) if added else say("other gradient")
     position, held = odd[0]
     names, one = [case.graph.names[each] for each, _ in odd], case.upstream[position]
     return [case.found(
         "stale gradient", "accumulated" if added else "stale", case.graph.nodes[position], names,
-        [("grad", held), ("this loss", one)], name=names[0], held=held, how=how, one=one,
-        reason=say("added up" if added else "other loss"),
+        [("grad", held), ("this loss", one)], name=names[0], held=held, one=one,
+        n=max(counts, key=counts.count, default=0),
         more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
     )]  # fmt: skip

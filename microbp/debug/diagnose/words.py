@@ -82,10 +82,10 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         Cause("爆炸", "从 {last} 回到 {first}，梯度由 {was} 变为 {now}，每{what} {per:.3g} 倍。均方根：{course}。", "裁剪梯度，减小初始权重（init='xavier'），把输入缩放到 1 左右")),
     "given": (Cause("{what} given", "{name} was given as {x}, {first} number that is not finite.{tail}", "clean data (numpy.isfinite), or look at the step before, which made this parameter"),
         Cause("输入为 {what}", "{name} 给定为 {x}，是{first}非有限的数。{tail}", "清理数据（numpy.isfinite），或检查产生该参数的上一步")),
-    "nan from infinity": (Cause("nan from infinity", "{op} made {first} {what} {how}: {at}.{tail}", "an end to the infinity it comes from"),
-        Cause("无穷产生 nan", "{op} 产生了{first} {what}，{how}：{at}。{tail}", "先消除产生它的无穷")),
-    "made": (Cause("{made}", "{op} made {first} {what} {how}: {at}.{tail}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)"),
-        Cause("{made}", "{op} 产生了{first} {what}，{how}：{at}。{tail}", "把输入缩放到 1 左右，减小学习率，或改用对数（logsumexp、cross_entropy）")),
+    "nan from infinity": (Cause("nan from infinity", "{op} made {first} {what} from operands that are infinite: {at}.{tail}", "an end to the infinity it comes from"),
+        Cause("无穷产生 nan", "{op} 产生了{first} {what}，操作数为无穷：{at}。{tail}", "先消除产生它的无穷")),
+    "made": (Cause("{made}", "{op} made {first} {what} from operands that are finite: {at}.{tail}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)"),
+        Cause("{made}", "{op} 产生了{first} {what}，操作数有限：{at}。{tail}", "把输入缩放到 1 左右，减小学习率，或改用对数（logsumexp、cross_entropy）")),
     "swallowed": (Cause("swallowed {what}", "{op} = {x} is finite although an operand is not: {at}. The loss does not show it.", "operands made safe before the operation: select the argument first, then compute on it"),
         Cause("吞掉了 {what}", "{op} = {x} 有限，尽管有操作数不是：{at}。损失没有显示出来。", "在运算之前让操作数安全：先用 select 选好自变量，再计算")),
     "sum of gradients": (Cause("sum of gradients", "the {n} contributions to the gradient of {name} sum to {x}, {first} gradient that is not finite.{tail}", "smaller factors on the way (see the values after it), or clip the gradients"),
@@ -112,14 +112,14 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         Cause("被冻结", "{who} 被冻结（requires_grad 为 False），不保留梯度。", "若应当学习：net.freeze(False) 或 value.requires_grad = True")),
     "disconnected": (Cause("disconnected", "{root} does not depend on {who}: no recorded operation leads from there to the loss.{constants}", "use it in the forward computation; look for .data, detach(), no_grad() and copies there"),
         Cause("没有连接", "{root} 与 {who} 无关：没有记录从那里通向损失的运算。{constants}", "在前向计算中使用它；检查那里的 .data、detach()、no_grad() 和副本")),
-    "detached": (Cause("detached", "{root} does not depend on {who}; {told}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
-        Cause("被分离", "{root} 与 {who} 无关；{told}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
-    "taken as .data": (Cause("taken as .data", "{root} does not depend on {who}; {told}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
-        Cause("只取了 .data", "{root} 与 {who} 无关；{told}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
-    "accumulated": (Cause("accumulated", "{name}.grad = {held} is {how}, {one}{more}: {reason}.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
-        Cause("累加", "{name}.grad = {held} {how} {one}{more}：{reason}。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
-    "stale": (Cause("stale", "{name}.grad = {held} is {how}, {one}{more}: {reason}.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
-        Cause("过期", "{name}.grad = {held} {how} {one}{more}：{reason}。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
+    "detached": (Cause("detached", "{root} does not depend on {who}; a constant of the same name and number is in the graph: {at}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
+        Cause("被分离", "{root} 与 {who} 无关；图中有同名同值的常数：{at}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
+    "taken as .data": (Cause("taken as .data", "{root} does not depend on {who}; its number {x!r} stands as a literal in {at}.", "the Value itself, not its .data or a detached copy, in the forward computation"),
+        Cause("只取了 .data", "{root} 与 {who} 无关；它的数 {x!r} 作为字面量出现在 {at}。", "前向计算中使用 Value 本身，而不是 .data 或 detach 的副本")),
+    "accumulated": (Cause("accumulated", "{name}.grad = {held} is {n} times the gradient of this loss, {one}{more}: backward() has added up, since grad was not cleared in between.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
+        Cause("累加", "{name}.grad = {held} 是该损失的梯度的 {n} 倍，后者为 {one}{more}：backward() 累加了，因为中间没有清零 grad。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
+    "stale": (Cause("stale", "{name}.grad = {held} is not what this loss gives, {one}{more}: grad holds another loss's gradient as well, or it was changed.", "net.zero_grad() before backward(); if you add up over several losses, this is meant"),
+        Cause("过期", "{name}.grad = {held} 不是该损失给出的 {one}{more}：grad 还包含另一个损失的梯度，或被改动过。", "在 backward() 之前调用 net.zero_grad()；若本来就要对多个损失累加，则是有意的")),
     "dead neuron": (Cause("dead {rule}", "{rule} gives 0 for all {n} samples: the weighted input lies between {low} and {high}, and no gradient goes through.", "a larger bias, a smaller learning rate, other initial weights (another seed, init='he'), or leaky_relu"),
         Cause("{rule} 死亡", "{rule} 对全部 {n} 个样本都给出 0：加权输入在 {low} 与 {high} 之间，没有梯度通过。", "增大偏置，减小学习率，换初始权重（换 seed、init='he'），或用 leaky_relu")),
     "saturated neuron": (Cause("saturated {rule}", "{rule} is flat for {flat} of {n} sample{n:s}: the weighted input lies between {low} and {high}.", "inputs at the scale of 1, smaller initial weights (init='xavier')"),
@@ -155,9 +155,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "lines": ("Lines: call microbp.record_sites() before computing to see them.", "要显示行号，请在计算之前调用 microbp.record_sites()。"),
     "looked": ("Looked at: {what}.", "检查了：{what}。"),
     "columns": ("kind,cause,node,line", "类别,原因,节点,行"),
-    "values": ("{n} value{n:s}", "{n} 个值"),
-    "parameters": ("{n} parameter{n:s}", "{n} 个参数"),
-    "operations": ("{m} rule{m:s} at {n} operation{n:s}{part}", "{n} 个运算的 {m} 条规则{part}"),
+    "graph": ("{values} value{values:s}; {parameters} parameter{parameters:s}; {m} rule{m:s} at {n} operation{n:s}{part}", "{values} 个值; {parameters} 个参数; {n} 个运算的 {m} 条规则{part}"),
+    "constant graph": ("{n} value{n:s}", "{n} 个值"),
     "evenly": (", {n} of them spread evenly, of each rule", "，其中每条规则均匀抽取，共 {n} 个"),
     "layer gradients": ("the layers' gradients ({course})", "各层的梯度（{course}）"),
     "grad": ("grad", "grad"),
@@ -187,8 +186,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "bad gradients": (" Gradients that are not finite: {names}.", "非有限的梯度：{names}。"),
     "the first": ("the first", "第一个"),
     "another": ("another", "另一个"),
-    "of infinite": ("from operands that are infinite", "操作数为无穷"),
-    "of finite": ("from operands that are finite", "操作数有限"),
     "come from there": (" {n} gradient{n:s} of others come{n:v} from there. Parameters with it: {names}.", "其他 {n} 个梯度由此而来。涉及的参数：{names}。"),
     "none": ("none", "无"),
     "no longer hold": (" {n} more operations no longer hold.", "另有 {n} 个运算不再成立。"),
@@ -197,13 +194,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "is 0": ("which is 0", "即 0"),
     "likewise at": (" Likewise at {names}.", "同样的还有 {names}。"),
     "constants": (" The graph has {n} constant{n:s}, as detach() and no_grad() make them: {names}.", "图中有 {n} 个常数（detach() 和 no_grad() 会产生）：{names}。"),
-    "same constant": ("a constant of the same name and number is in the graph: {at}", "图中有同名同值的常数：{at}"),
-    "same literal": ("its number {x!r} stands as a literal in {at}", "它的数 {x!r} 作为字面量出现在 {at}"),
-    "times gradient": ("{n} times the gradient of this loss", "是该损失的梯度的 {n} 倍，后者为"),
-    "other gradient": ("not what this loss gives", "不是该损失给出的"),
     "so for": (", and so for {names}", "，{names} 也是"),
-    "added up": ("backward() has added up, since grad was not cleared in between", "backward() 累加了，因为中间没有清零 grad"),
-    "other loss": ("grad holds another loss's gradient as well, or it was changed", "grad 还包含另一个损失的梯度，或被改动过"),
     "raising operation": ("the operation that raised the error", "抛出异常的运算"),
     "sample": ("sample {n}", "样本 {n}"),
     "then sample": ("; then diagnose the loss of sample {n} by itself", "；然后单独诊断样本 {n} 的损失"),
@@ -231,8 +222,8 @@ _FILLED = _Filled()
 class Words:
     """A language, and what is said in it.
 
-    >>> Words("en")("values", n=1), Words("en")("values", n=2), Words("zh")("values", n=2)
-    ('1 value', '2 values', '2 个值')
+    >>> Words("en")("findings", n=1), Words("en")("findings", n=2), Words("zh")("findings", n=2)
+    ('1 finding', '2 findings', '发现 2 个问题')
     """
 
     def __init__(self, word: str) -> None:
