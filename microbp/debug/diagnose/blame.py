@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names
 from microbp.debug.diagnose.case import Case
-from microbp.debug.diagnose.finding import Finding, LayerRow, collapsed
+from microbp.debug.diagnose.finding import Finding, LayerRow, Told, collapsed
 from microbp.debug.diagnose.words import part_of, short, unit_of
 from microbp.graph import Node
 from microbp.labels import layer_path, text_of
@@ -169,7 +169,7 @@ Places = dict[Origin, list[tuple[int, int]]]
 _OFF = {("blocked", "relu"), ("blocked", "maximum")}
 
 
-def zeros(case: Case) -> list[Finding]:
+def zeros(case: Case) -> Told:
     """Why parameters have the gradient 0: one finding for each origin.
 
     A gradient of which cancellation has left no digit counts as 0. Of a module only parts without any
@@ -204,7 +204,7 @@ def zeros(case: Case) -> list[Finding]:
         if name and case.upstream[int(origin.where)] and (part_of(name) == name or name in parts):
             affected.setdefault(origin, [name])
             together.setdefault(origin, {origin: None})
-    return collapsed(_zero(case, key, together[key], places, names) for key, names in affected.items())
+    yield from collapsed(_zero(case, key, together[key], places, names) for key, names in affected.items())
 
 
 def _family(name: str) -> str:
@@ -270,7 +270,7 @@ def _zero(
 
 
 # ------------------------------------------------------------------------------------ tiny and huge
-def sizes(case: Case) -> list[Finding]:
+def sizes(case: Case) -> Told:
     """Why gradients are tiny, or at least ``case.huge``: one finding for each origin on the largest paths.
 
     That is a saturated unit, or an operation that makes up more than half of the size, whichever call of a
@@ -297,7 +297,7 @@ def sizes(case: Case) -> list[Finding]:
         node = case.graph.nodes[got.user]
         where = "" if depth else f"{node.rule.name if node.rule else ''} {unit_of(node) or node.position}"
         grouped[kind, depth, where].append(position)
-    return collapsed(_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
+    yield from collapsed(_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
 
 
 def _sized(case: Case, kind: str, depth: str, several: Sequence[int]) -> Finding:
@@ -335,11 +335,6 @@ def _by_layer(case: Case) -> dict[str, list[int]]:
     return {name: found[name] for name in sorted(found, key=lambda name: min(uses[name]))}
 
 
-def layer_rows(case: Case) -> tuple[LayerRow, ...]:
-    """The gradients of each layer, in the order of the forward computation."""
-    return tuple(_row(name, [case.upstream[each] for each in held]) for name, held in _by_layer(case).items())
-
-
 def _row(name: str, gradients: Sequence[float]) -> LayerRow:
     largest = rms = max(map(abs, gradients))
     if 0.0 < largest < math.inf:
@@ -347,11 +342,16 @@ def _row(name: str, gradients: Sequence[float]) -> LayerRow:
     return LayerRow(name, len(gradients), rms)
 
 
-def layers(case: Case) -> list[Finding]:
-    """What vanishes or explodes from layer to layer, or from call to call."""
-    sequences = {unit: (case.words("call of", unit=unit), rows) for unit, rows in _sequences(case).items()}
-    found = []
-    for unit, rows in [(case.words("layer"), layer_rows(case)), *sequences.values()]:
+def layers(case: Case) -> Told:
+    """The gradients of each layer; what vanishes or explodes from layer to layer, or from call to call."""
+    by_layer = _by_layer(case)
+    own = [_row(name, [case.upstream[each] for each in held]) for name, held in by_layer.items()]
+    yield from own
+    if len(own) > 1:
+        course = case.words.listed((f"{row.name} {short(row.rms)}" for row in own), 6)
+        yield case.words("layer gradients", course=course)
+    calls = [(case.words("call of", unit=unit), rows) for unit, rows in _sequences(case).items()]
+    for unit, rows in [(case.words("layer"), own), *calls]:
         shown = [row for row in rows if 0.0 < row.rms < math.inf]
         exponent = math.log10(shown[0].rms) - math.log10(shown[-1].rms) if shown else 0.0
         if abs(exponent) < math.log10(FACTOR):
@@ -359,15 +359,14 @@ def layers(case: Case) -> list[Finding]:
         first, last = shown[0], shown[-1]
         per = 10.0 ** max(-307.0, min(307.0, exponent / (len(shown) - 1)))
         ends = shown if len(shown) <= 6 else [*shown[:3], *shown[-3:]]
-        found.append(case.found(
+        yield case.found(
             "layers", "vanishing" if exponent < 0.0 else "exploding", first.name,
-            [case.graph.names[each] for each in _by_layer(case).get(first.name, ())],
+            [case.graph.names[each] for each in by_layer.get(first.name, ())],
             (("first", first.rms), ("last", last.rms), ("per step", per)),
             next((node.site for node in case.graph if node.site and node.group), None),
             last=last.name, first=first.name, was=last.rms, now=first.rms, per=per, what=unit,
             course=" → ".join(f"{row.name} {short(row.rms)}" for row in ends),
-        ))  # fmt: skip
-    return found
+        )  # fmt: skip
 
 
 def _sequences(case: Case) -> dict[str, list[LayerRow]]:

@@ -118,12 +118,6 @@ class Case(Trace):
             site = site or self.graph.nodes[got.user].site
         return finding(self.words, kind, key, about, parameters, numbers, site, **facts)
 
-    def remarks(self) -> list[str]:
-        """That parameters have moved since they were used; the gradients are right all the same."""
-        moved = [(self.graph.nodes[each], self.given.nodes[each]) for each in sorted(self.moved)]
-        told = [self.words("moved one", name=was.name, was=was.data, now=now.data) for was, now in moved]
-        return [self.words("moved", told=self.words.listed(told))] if told else []
-
 
 def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
     """The parameters given, or all leaves that take a gradient and what modules of ``names`` hold.

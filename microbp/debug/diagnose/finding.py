@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,6 +65,12 @@ class Finding(NamedTuple):
         return f"{self.word or self.cause}{at}{line}: {self.what} {words('try', advice=self.advice)}"
 
 
+class Remark(str):
+    """What is worth knowing and no fault; another text says what was looked at."""
+
+    __slots__ = ()
+
+
 class LayerRow(NamedTuple):
     """The gradients of one layer, or of one call of a repeated module."""
 
@@ -116,20 +122,22 @@ def finding(
     return Finding(kind, cause, node, position, site, what, advice, *about_it)
 
 
-def collapsed(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
+def collapsed(findings: Iterable[Finding], most: int = 3) -> Iterator[Finding]:
     """The findings, where more than ``most`` of one cause in one layer become one."""
     alike: dict[tuple[str, str, str], list[Finding]] = {}
     for each in findings:
         layer = (each.unit or each.node).rpartition(".neurons.")[0]
         alike.setdefault((each.kind, each.cause, layer or each.unit), []).append(each)
-    found = []
     for first, *others in alike.values():
         words = Words(first.language)
         more = words("likewise", more=words.listed((each.where for each in others), 3))
         names = dict.fromkeys(name for each in (first, *others) for name in each.parameters)
         together = first._replace(what=first.what + more, parameters=tuple(names))
-        found += [together] if len(others) >= most else [first, *others]
-    return found
+        yield from [together] if len(others) >= most else [first, *others]
+
+
+#: What a detector yields.
+Told = Iterator[Finding | LayerRow | Remark | str]
 
 
 @dataclass(frozen=True, repr=False)

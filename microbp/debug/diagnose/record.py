@@ -10,7 +10,7 @@ from microbp.check.auditing import verdicts
 from microbp.check.words import operand_names, operand_words, where
 from microbp.debug.diagnose.blame import CHOOSING
 from microbp.debug.diagnose.case import Case
-from microbp.debug.diagnose.finding import Finding
+from microbp.debug.diagnose.finding import Finding, Remark, Told
 from microbp.debug.diagnose.words import short
 from microbp.debug.trace import Contribution
 from microbp.graph import Node
@@ -24,9 +24,9 @@ ORDINARY = frozenset({0.0, 0.5, 1.0, 2.0, -1.0, -0.5})
 
 
 # --------------------------------------------------------------------------------------- not finite
-def not_finite_data(case: Case) -> list[Finding]:
+def not_finite_data(case: Case) -> Told:
     """Who made the numbers that are not finite; and who swallowed one, so that nobody saw it."""
-    say, found = case.words, list[Finding]()
+    say, first = case.words, True
     given, made, passed, swallowing = list[Node](), list[Node](), list[Node](), list[Node]()
     for node in case.graph:
         bad = [x for x in case.numbers(node) if not math.isfinite(x)]
@@ -41,7 +41,7 @@ def not_finite_data(case: Case) -> list[Finding]:
     tail = say("more made", n=others) if others > 0 else ""
     tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=tail)
     for node in sorted([*given[:1], *made[:MOST]]):
-        mixed, first = not all(map(math.isfinite, case.numbers(node))), not found
+        mixed = not all(map(math.isfinite, case.numbers(node)))
         facts = _numbered(case, node, node.data) | {
             "first": say("the first" if first else "another"), "x": repr(node.data),
             "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
@@ -49,11 +49,11 @@ def not_finite_data(case: Case) -> list[Finding]:
         }  # fmt: skip
         key = "given" if node.rule is None else "nan from infinity" if mixed else "made"
         numbers = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
-        found.append(case.found("not finite", key, node, hit, [(node.name, node.data), *numbers], **facts))
+        yield case.found("not finite", key, node, hit, [(node.name, node.data), *numbers], **facts)
+        first = False
     for node in swallowing[:MOST]:
         facts = _numbered(case, node, *case.numbers(node)) | {"x": node.data}
-        found.append(case.found("not finite", "swallowed", node, (), [(node.name, node.data)], **facts))
-    return found
+        yield case.found("not finite", "swallowed", node, (), [(node.name, node.data)], **facts)
 
 
 def _numbered(case: Case, node: Node, *numbers: float) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _numbered(case: Case, node: Node, *numbers: float) -> dict[str, Any]:
     return {"what": "nan" if any(map(math.isnan, numbers)) else "infinity", "at": at, "name": node.name}
 
 
-def not_finite_gradients(case: Case) -> list[Finding]:
+def not_finite_gradients(case: Case) -> Told:
     """Who made the first gradient that is not finite in the backward pass.
 
     Where the loss itself is not finite, slopes of operations on such numbers only follow from them.
@@ -84,7 +84,8 @@ def not_finite_gradients(case: Case) -> list[Finding]:
             made = finite or all(map(math.isfinite, case.numbers(node)))
             producers += bad if made else []
             passed += 0 if made else len(bad)
-    return [_made(case, each, passed, first=k == 0) for k, each in enumerate(producers[:MOST])]
+    for each in producers[:MOST]:
+        yield _made(case, each, passed, first=each is producers[0])
 
 
 def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) -> Finding:
@@ -115,31 +116,33 @@ def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) ->
 
 
 # --------------------------------------------------------------------------------- changes and rules
-def changed(case: Case) -> list[Finding]:
-    """Numbers and local derivatives that were changed after use, but for parameters that have moved."""
-    if not case.changes:
-        return []
-    first, others = case.changes[0], len(case.changes) - 1
-    more = case.words("no longer hold", n=others) if others else ""
-    numbers = [("recorded", first.node.data), ("now", first.now)]
-    return [case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)]
+def changed(case: Case) -> Told:
+    """Numbers and local derivatives that were changed after use; parameters that have moved are a remark."""
+    for first in case.changes[:1]:
+        others = len(case.changes) - 1
+        more = case.words("no longer hold", n=others) if others else ""
+        numbers = [("recorded", first.node.data), ("now", first.now)]
+        yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)
+    moved = [(case.graph.nodes[each], case.given.nodes[each].data) for each in sorted(case.moved)]
+    told = [case.words("moved one", name=was.name, was=was.data, now=now) for was, now in moved]
+    if told:
+        yield Remark(case.words("moved", told=case.words.listed(told)))
 
 
-def measured(case: Case) -> tuple[dict[Any, list[Node]], int]:
-    """The operations to be measured of each rule, some where there are very many; and how many there are."""
+def wrong_rules(case: Case) -> Told:
+    """A finding for each rule whose derivative is not what is measured; of very many operations at some."""
     touched = {each.node.position for each in case.changes}
     by_rule: dict[Any, list[Node]] = defaultdict(list)
     for node in case.graph:
         if node.rule is not None and node.position not in touched:
             by_rule[node.rule].append(node)
-    total = sum(map(len, by_rule.values()))
-    return {rule: each[:: max(1, math.ceil(len(each) / MEASURED))] for rule, each in by_rule.items()}, total
-
-
-def wrong_rules(case: Case) -> list[Finding]:
-    """A finding for each rule whose derivative is not what is measured."""
-    found, say, numbers = [], case.words, case.graph.data.tolist()
-    for rule, nodes in measured(case)[0].items():
+    chosen = {rule: each[:: max(1, math.ceil(len(each) / MEASURED))] for rule, each in by_rule.items()}
+    say, numbers = case.words, case.graph.data.tolist()
+    total, some = (sum(map(len, nodes.values())) for nodes in (by_rule, chosen))
+    part = say("evenly", n=some) if some < total else ""
+    size = {"values": len(case.graph), "parameters": len(case.parameters), "m": len(chosen), "n": total}
+    yield say("graph", part=part, **size)
+    for rule, nodes in chosen.items():
         wrong = [
             (node, place, verdict.measured)
             for node in nodes
@@ -152,16 +155,15 @@ def wrong_rules(case: Case) -> list[Finding]:
         stated = node.local_derivatives[place] or 0.0
         ratio = say("sign") if stated == -right else say("ratio", x=stated / right) if right else say("is 0")
         more = say.listed(dict.fromkeys(each.name for each, _, _ in wrong if each is not node))
-        found.append(case.found(
+        yield case.found(
             "rule", "wrong rule", node, (), [("recorded", stated), ("measured", right)], rule=rule.name,
             operand=operand_words(case.graph, node)[place], stated=stated, measured=right, ratio=ratio,
             again=say("likewise at", names=more) if more else "",
-        ))  # fmt: skip
-    return found
+        )  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------- unreached
-def unreached(case: Case) -> list[Finding]:
+def unreached(case: Case) -> Told:
     """One finding for all parameters that are missing for the same reason; or that there is none at all."""
     say, graph = case.words, case.graph
     leaves = [node for node in graph if node.rule is None]
@@ -170,7 +172,7 @@ def unreached(case: Case) -> list[Finding]:
     listed = say.listed(map(where, free))
     if not missing and len(free) == len(leaves):
         facts = {"name": graph.root.name, "leaves": listed}
-        return [case.found("unreached", "constant leaves", graph.root, **facts)]
+        yield case.found("unreached", "constant leaves", graph.root, **facts)
     #: What a parameter may have been copied to: a constant of its name and number, a literal of its number.
     copies: dict[Any, Node] = {(node.name.partition("#")[0], node.data): node for node in reversed(free)}
     literals = {x: node for node in reversed(graph.nodes) for x in node.operands if isinstance(x, float)}
@@ -188,22 +190,23 @@ def unreached(case: Case) -> list[Finding]:
         elif position is None:
             reason = "disconnected", "", "", None
         alike[reason, each.data if reason[1] else 0.0].append((name, position))
-    found, constants = [], say("constants", n=len(free), names=listed) if free else ""
+    always = {"constants": say("constants", n=len(free), names=listed) if free else "", "root": graph.root.name}
     for ((key, _, at, site), x), held in alike.items():
         names = [name for name, _ in held]
-        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name, "constants": constants}
+        facts = {"who": say.in_parts(names), "at": at, "x": x, **always}
         made = case.found("unreached", key, names[0], names, (), site, **facts)
-        found.append(made._replace(position=held[0][1]))
-    return found
+        yield made._replace(position=held[0][1])
 
 
 # --------------------------------------------------------------------------------------- stale grad
-def stale(case: Case) -> list[Finding]:
+def stale(case: Case) -> Told:
     """Whether the parameters hold several passes of this loss, or other losses' gradients as well.
 
     Scaling of all gradients by one factor below 1, as ``clip_gradients`` does it, is no finding.
     """
-    say, ratios, counts, odd = case.words, list[float](), list[int](), list[tuple[int, float]]()
+    say = case.words
+    yield say("grad" if any(each.grad is not None for _, each in case.parameters) else "no grad")
+    ratios, counts, odd = list[float](), list[int](), list[tuple[int, float]]()
     for _, position in case.asked:
         one, held = case.upstream[position], case.given.nodes[position].grad
         if held is None or not (math.isfinite(one) and math.isfinite(held)) or one == held == 0.0:
@@ -218,12 +221,12 @@ def stale(case: Case) -> list[Finding]:
     clipped = all(0.0 < ratio < 1.0 and math.isclose(ratio, ratios[0], rel_tol=1e-9) for ratio in ratios)
     added = bool(counts) and len(counts) == len(ratios)
     if not added and (len(odd) == len(counts) or case.graph.root.grad is None or clipped):
-        return []
+        return
     position, held = odd[0]
     names, one = [case.graph.names[each] for each, _ in odd], case.upstream[position]
-    return [case.found(
+    yield case.found(
         "stale gradient", "accumulated" if added else "stale", case.graph.nodes[position], names,
         [("grad", held), ("this loss", one)], name=names[0], held=held, one=one,
         n=max(counts, key=counts.count, default=0),
         more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
-    )]  # fmt: skip
+    )  # fmt: skip

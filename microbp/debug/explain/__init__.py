@@ -85,10 +85,10 @@ def explain(
     root = name_of(asked.graph.root)
     by = Math(plain_name(asked.name), latex_name(asked.name))
     gradient = quotient(root, by)
-    title = say("title", language, gradient=gradient, value=by, loss=root)
+    title = say(language, "title", gradient=gradient, value=by, loss=root)
     between = None if asked.node is None else dependents(asked.graph, [asked.node.position])
     if asked.node is None or between is None or not between[asked.graph.roots[-1]]:
-        unrelated = say("independent", language, loss=root, value=by, gradient=gradient)
+        unrelated = say(language, "independent", loss=root, value=by, gradient=gradient)
         return Explanation(title, language, (unrelated,))
     engine = None
     if isinstance(loss, Value) and isinstance(value, Value):
@@ -135,9 +135,9 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
     parts: list[Part] = []
     for kind, (code, shown) in found.items():
         if shown:
-            parts += [say(f"matrix {kind}", language), Code(tuple(code), tuple(shown))]
+            parts += [say(language, f"matrix {kind}"), Code(tuple(code), tuple(shown))]
     operations = f"{plan.cost:,}"  # the cost, which is their sum, is the group after them
-    title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
+    title = say(language, "matrix", scalars=f"{len(captured.graph):,}", operations=operations)
     return MatrixExplanation(title, language, tuple(parts), _compared(captured, made))
 
 

@@ -13,8 +13,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -266,7 +267,8 @@ class Derivation:
     """The parts of an explanation of ∂root/∂target; ``engine`` is the gradient that it has to be."""
 
     def __init__(self, graph: Graph, target: int, engine: float | None, language: str) -> None:
-        self.graph, self.target, self.root, self.language = graph, target, graph.root.position, language
+        self.graph, self.target, self.root = graph, target, graph.root.position
+        self.said = partial(say, language)
         self.stations = Stations(graph, target)
         self.formulas = Formulas(graph, self.stations.inside)
         seed = {self.root: 1.0}
@@ -287,12 +289,9 @@ class Derivation:
         """The nodes that it speaks of."""
         return self.formulas.used | {each for pair in self.factors for each in pair}
 
-    def say(self, sentence: str, count: int | str = 0, **filled: Math | str | int) -> None:
+    def say(self, *sentence: Any, **filled: Any) -> None:
         """Add a sentence."""
-        self.parts.append(self._said(sentence, count, **filled))
-
-    def _said(self, sentence: str, count: int | str = 0, **filled: Math | str | int) -> Math:
-        return say(sentence, self.language, count=count, **filled)
+        self.parts.append(self.said(*sentence, **filled))
 
     def tell(self, rate: float | None) -> tuple[Part, ...]:
         """All parts; with a learning rate, the update."""
@@ -358,7 +357,7 @@ class Derivation:
         if not several and len(first) == 1:
             self.say("direct", definition=first[0].definition(), value=self.value, loss=self.loss)
             row = first[0].row("gradient")._replace(engine=self.engine)
-            self.parts += [row, *first[0].remarks(self._said)]
+            self.parts += [row, *first[0].remarks(self.said)]
             self._known(self.target, first[0].quantity.value)
             return
         single = all(len(each.chains) == 1 for each in first)
@@ -378,7 +377,7 @@ class Derivation:
             for k, (path, way) in enumerate(zip(paths, ways, strict=True)):
                 others = {position for each in paths if each is not path for position in each}
                 own_way = self._way([each for each in path if each not in others][:1] or path)
-                label = self._said("via", path=own_way).text
+                label = self.said("via", path=own_way).text
                 told = Math(label, rf"\text{{{label.removesuffix(own_way.text)}}}{own_way.latex}")
                 numbers, size = self.formulas.numbers(way.tree), within(way.size)
                 self.parts.append(Row("path", told, (way.label,), numbers, way.value, way.recorded, size))
@@ -391,7 +390,7 @@ class Derivation:
         for k, each in enumerate(factors[:DERIVED], start=1):
             place = "first" if k == 1 else "last" if k == len(factors) else "next"
             self.say(place, k, factor=each.quantity.label, definition=each.definition())
-            self.parts += [each.row(), *each.remarks(self._said)]
+            self.parts += [each.row(), *each.remarks(self.said)]
         if others or len(factors) > DERIVED:
             self.say("factors above")
 

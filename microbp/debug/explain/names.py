@@ -54,13 +54,13 @@ class Short(NamedTuple):
             layer = Math(plain_name(self.layers[number]), latex_name(self.layers[number]))
             written = {kind: str(Name(kind, number, ("k", "i")[: 1 + (kind == "w")])) for kind in "wbzh"}
             filled = {kind: Math(name, latex_name(name)) for kind, name in written.items()}
-            told.append(say("key further" if told else "key", language, number=number, layer=layer, **filled))
+            told.append(say(language, "key further" if told else "key", number=number, layer=layer, **filled))
         if not told and any(self.names[each].kind in "zh" for each in used):
-            told.append(say("key plain", language))
+            told.append(say(language, "key plain"))
         if told:
             called = any("#" in self.graph.names[each] for each in used if self.names[each].layer)
-            told += [say(key, language) for key in ("key end", "key call")[: 1 + called]]
-        signs = [say("sigmoid", language)] if self.sigmoid else []
+            told += [say(language, key) for key in ("key end", "key call")[: 1 + called]]
+        signs = [say(language, "sigmoid")] if self.sigmoid else []
         return [joined(told, "", ""), *signs] if told else signs
 
 

@@ -46,7 +46,7 @@ class Row(NamedTuple):
             return None
         where = f" ({self.culprit})" if self.culprit else ""
         numbers = {"value": repr(self.value), "engine": repr(self.engine), "where": where}
-        return say("differs", language, label=self.label.text, **numbers).text
+        return say(language, "differs", label=self.label.text, **numbers).text
 
     def pieces(self) -> list[Math]:
         """What stands between the equals signs, without what says the same again."""
@@ -138,7 +138,7 @@ class Explanation(Shown):
         """All parts, and what the comparison with the engine gave, if there was one."""
         compared = any(row.value is not None for row in self.rows)
         agrees = "matrix agrees" if self.compared else "agrees"
-        verdict = say(agrees if self.ok else "wrong", self.language, count=len(self.compared))
+        verdict = say(self.language, agrees if self.ok else "wrong", len(self.compared))
         return [*self.parts, *([verdict] if compared else [])]
 
     def text(self, width: int = COLUMNS) -> str:

@@ -63,12 +63,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def say(sentence: str, language: str, **filled: Math | str | int) -> Math:
+def say(language: str, sentence: str, count: int | str = 0, /, **filled: Math | str | int) -> Math:
     """A sentence, as plain text and as Markdown."""
-    template = SENTENCES[sentence][language == "zh"]
-    each = {word: x if isinstance(x, Math) else str(x) for word, x in filled.items()}
-    texts = {word: x.text if isinstance(x, Math) else x for word, x in each.items()}
-    marked = {word: f"${x.latex}$" if isinstance(x, Math) else x for word, x in each.items()}
+    template = SENTENCES[sentence][language == "zh"].replace("{count}", str(count))
+    texts = {word: x.text if isinstance(x, Math) else x for word, x in filled.items()}
+    marked = {word: f"${x.latex}$" if isinstance(x, Math) else x for word, x in filled.items()}
     markdown = template.format(**marked)
     if language == "zh":  # a space between a formula and Chinese, none before punctuation
         markdown = re.sub(r"\$ ([，。：；）])", r"$\1", markdown)
