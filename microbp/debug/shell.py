@@ -500,10 +500,9 @@ class Shell(cmd.Cmd):
         options: dict[str, Any] = {}
         while text not in self.graph._called and (found := _OPTION.search(text)):
             text = text[: found.start()]
-            try:
-                options |= {"language": found[1]} if found[1] else {"rate": float(found[2])}
-            except ValueError:
-                raise Refusal(f"{found[2]!r} is not a learning rate; for instance: rate=0.5") from None
+            if not found[1] and not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", found[2]):
+                raise Refusal(f"{found[2]!r} is not a learning rate; for instance: rate=0.5")
+            options |= {"language": found[1]} if found[1] else {"rate": float(found[2])}
         return text, options
 
     def do_explain(self, text: str) -> None:

@@ -190,11 +190,11 @@ def unreached(case: Case) -> Told:
         elif position is None:
             reason = "disconnected", "", "", None
         alike[reason, each.data if reason[1] else 0.0].append((name, position))
-    always = {"constants": say("constants", n=len(free), names=listed) if free else "", "root": graph.root.name}
+    constants = say("constants", n=len(free), names=listed) if free else ""
     for ((key, _, at, site), x), held in alike.items():
         names = [name for name, _ in held]
-        facts = {"who": say.in_parts(names), "at": at, "x": x, **always}
-        made = case.found("unreached", key, names[0], names, (), site, **facts)
+        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name}
+        made = case.found("unreached", key, names[0], names, (), site, constants=constants, **facts)
         yield made._replace(position=held[0][1])
 
 
