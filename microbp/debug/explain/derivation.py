@@ -299,7 +299,7 @@ class Derivation:
         paths = self.stations.ways_up(self.target, lambda _: False) if few else []
         if self.target == self.root:
             self.say("itself", loss=self.loss)
-            self._sum("gradient", self.target, [times([])], ())
+            self._sum(self.target, [times([])], symbols=False)
         elif paths and sum(map(len, paths)) <= FACTORS:
             self._few(paths)
         else:
@@ -323,23 +323,16 @@ class Derivation:
         above = [] if way[0] == self.root else [self.deltas[way[0]]]
         return times([*above, *(each.quantity for each in self._along(way))])
 
-    def _sum(
-        self, kind: str, station: int, terms: Sequence[Quantity], symbols: tuple[Math, ...] | None = None,
-        hidden: Sequence[float] = (),
-    ) -> None:  # fmt: skip
+    def _sum(self, station: int, terms: Sequence[Quantity], *, symbols: bool = True) -> None:
         """The line in which the terms of the gradient at a station are added up."""
-        trees, shown = [each.tree for each in terms], [each.label for each in terms]
-        if hidden:
-            trees.append(self.formulas.word(f"h{station}", added(hidden)))
-            shown.append(ELLIPSIS)
-        value = added([*(each.value for each in terms), *hidden])
-        size = within(self.sizes[station], *(each.size for each in terms), *map(abs, hidden))
-        goal = kind == "gradient"
-        label, engine = (self.label, self.engine) if goal else (self._delta(station), self.gradients[station])
-        symbols = (plus(shown),) if symbols is None else symbols
-        self.parts.append(Row(kind, label, symbols, self.formulas.numbers(total(trees)), value, engine, size))
-        if hidden:
-            self.say("hidden" if len(hidden) > 1 else "hidden one", len(hidden))
+        value = added([each.value for each in terms])
+        numbers = self.formulas.numbers(total([each.tree for each in terms]))
+        size = within(self.sizes[station], *(each.size for each in terms))
+        kind, label, engine = "delta", self._delta(station), self.gradients[station]
+        if station == self.target:
+            kind, label, engine = "gradient", self.label, self.engine
+        told = (plus([each.label for each in terms]),) if symbols else ()
+        self.parts.append(Row(kind, label, told, numbers, value, engine, size))
         self._known(station, value)
 
     def _known(self, station: int, value: float) -> None:
@@ -364,14 +357,17 @@ class Derivation:
         key = "some paths" if several else "one path" if single else "one way"
         self.say(key, len(paths), path=self._way(paths[0]), value=self.value, loss=self.loss)
         self.parts.append(Row("chain", self.label, (plus([each.label for each in ways]),)))
-        if several and (common := _common(factors)) is not None:
+        before, after = _shared(factors)
+        inside = [[each for each in way if each not in (*before, *after)] for way in factors]
+        if several and (before or after):
+            inner = plus([times([each.quantity for each in way]).label for way in inside])
+            tex = rf"\left({inner.latex}\right)" if "\n" not in inner.text else f"({inner.latex})"
+            closed = Math(f"({inner.text})".replace("\n", "\n "), tex)
+            outer = [each.quantity.label for each in (*before, *after)]
+            common = joined([*outer[: len(before)], closed, *outer[len(before) :]], " · ", r" \cdot ")
             self.say("common")
             self.parts.append(Row("chain", self.label, (common,)))
-        once = list(dict.fromkeys(each for way in factors for each in way))
-        shared = [each for each in once if all(each in way for way in factors)]
-        outer = list(takewhile(shared.__contains__, first))
-        own = [each for each in once if each not in shared]
-        self._derive([*outer, *own, *(each for each in shared if each not in outer)])
+        self._derive([*before, *dict.fromkeys(each for way in inside for each in way), *after])
         if several:
             self.say("paths")
             for k, (path, way) in enumerate(zip(paths, ways, strict=True)):
@@ -383,7 +379,7 @@ class Derivation:
                 self.parts.append(Row("path", told, (way.label,), numbers, way.value, way.recorded, size))
                 ways[k] = way._replace(tree=self.formulas.word(f"p{k}", way.value))
         self.say("sum" if several else "product")
-        self._sum("gradient", self.target, ways, () if several else None)
+        self._sum(self.target, ways, symbols=not several)
 
     def _derive(self, factors: Sequence[Factor], *, others: bool = False) -> None:
         """The formula of each factor."""
@@ -441,8 +437,13 @@ class Derivation:
         self.say("deltas")
         for station in sorted(blocks, reverse=True):
             found, hidden = blocks[station]
-            kind = "gradient" if station == self.target else "delta"
-            self._sum(kind, station, [self._product(way) for way in found], hidden=hidden)
+            terms = [self._product(way) for way in found]
+            if hidden:
+                rest, size = added(hidden), added([*map(abs, hidden)])
+                terms.append(Quantity(ELLIPSIS, self.formulas.word(f"h{station}", rest), rest, rest, size))
+            self._sum(station, terms)
+            if hidden:
+                self.say("hidden" if len(hidden) > 1 else "hidden one", len(hidden))
 
     def _terms(self, station: int) -> tuple[list[Way], list[float]]:
         """The ways up from a station to the next δ whose terms are the largest; the numbers of the others."""
@@ -494,20 +495,12 @@ class Derivation:
         self.parts.append(Row("update", w, (symbols,), numbers, ours, engine, size))
 
 
-def _common(ways: list[list[Factor]]) -> Math | None:
-    """The sum with what all paths have in common put outside; None where there is nothing."""
+def _shared(ways: list[list[Factor]]) -> tuple[list[Factor], list[Factor]]:
+    """The factors with which all ways begin, and with which they end; of each way one is left at least."""
     shortest = min(map(len, ways)) - 1
     before = [each[0] for each in takewhile(_alike, zip(*(way[:shortest] for way in ways), strict=True))]
     backwards = (way[len(before) + 1 :][::-1] for way in ways)
-    after = [each[0] for each in takewhile(_alike, zip(*backwards, strict=False))][::-1]
-    if not before and not after:
-        return None
-    middle = [[each.quantity for each in way[len(before) : len(way) - len(after)]] for way in ways]
-    inner = plus([times(each).label for each in middle])
-    tex = rf"\left({inner.latex}\right)" if "\n" not in inner.text else f"({inner.latex})"
-    closed = Math(f"({inner.text})".replace("\n", "\n "), tex)
-    outer = [[each.quantity.label for each in part] for part in (before, after)]
-    return joined([*outer[0], closed, *outer[1]], " · ", r" \cdot ")
+    return before, [each[0] for each in takewhile(_alike, zip(*backwards, strict=False))][::-1]
 
 
 def _alike(factors: tuple[Factor, ...]) -> bool:
