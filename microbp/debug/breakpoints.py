@@ -298,10 +298,7 @@ def _condition(text: str, pass_: Trace, variables: Mapping[str, Any] | None) -> 
 
 
 def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozenset[int] | None:
-    """What has that name, is such an operation, or comes from that line; None where it is none of these.
-
-    What is watched is a value, ``h1`` or ``h1.grad``.
-    """
+    """What has that name, is such an operation, or comes from that line, if any; watched are values only."""
     name = text.removesuffix(".grad") if watch and text not in graph._called else text
     if name in graph._called:
         if watch and not graph[name].requires_grad:
@@ -335,10 +332,7 @@ def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
 
 
 def named(graph: Graph, name: str) -> Node:
-    """The value of that name, which must be one.
-
-    Raises BreakpointError, which says what was probably meant.
-    """
+    """The value of that name; where there is none, BreakpointError says what was probably meant."""
     if name not in graph._called:
         raise _nothing_called(name, graph)
     return graph[name]

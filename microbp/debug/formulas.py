@@ -75,10 +75,7 @@ def _whole(tree: ast.expr) -> Expression:
 
 # ------------------------------------------------------------------------------- one local derivative
 def argument(node: Node, place: int) -> tuple[int, dict[str, int]]:
-    """Which of the row's arguments the operand at ``place`` is, and where each argument stands.
-
-    Of an argument that runs over a list it is the element beside the operand at ``place``.
-    """
+    """Which of the row's arguments an operand is, and where each stands; of a list the element beside it."""
     assert node.rule is not None
     which = element = 0
     split = node.rule.split(range(len(node.operands)))
@@ -239,10 +236,7 @@ class Formulas:
         return self._placed(found, found.expression.tree, 1, y)
 
     def condition(self, position: int, place: int) -> tuple[Math, bool] | None:
-        """Which branch of a derivative with corners was taken: the last condition, and whether it holds.
-
-        None without corners.
-        """
+        """Of a derivative with corners the condition of the branch taken, and whether it holds."""
         found = Formula(self.graph, position, place)
         if not found.rule.kink or found.rule.over:
             return None

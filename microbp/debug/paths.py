@@ -211,10 +211,7 @@ def _row(graph: Graph, way: Way | None, size: float) -> PathRow:
 
 
 def _words(graph: Graph, row: PathRow, *, every: bool = False) -> str:
-    """The nodes of a path by name; one that stands twice among the operands with its place.
-
-    Those that nobody named are left out, but at the ends, unless ``every`` asks for them.
-    """
+    """The nodes of a path by name, unnamed ones only at the ends or if ``every``; of twins with the place."""
     words = []
     for index, position in enumerate(row.nodes):
         node, word = graph.nodes[position], plain_name(graph.names[position])

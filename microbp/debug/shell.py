@@ -231,11 +231,7 @@ class Shell(cmd.Cmd):
         return [f"{name} " for name in COMMANDS if name.startswith(text)]
 
     def completedefault(self, _text: str, line: str, begidx: int, endidx: int) -> list[str]:
-        """What can stand at the end of the line.
-
-        Names hold characters at which readline breaks words, so that the whole word is looked at; what is
-        offered begins where readline's word does.
-        """
+        """What can stand at the end of the line; readline breaks words inside of names: these are whole."""
         begins = max(line.rfind(" ", 0, endidx), line.rfind("\t", 0, endidx)) + 1
         word = line[begins:endidx]
         command = ALIASES.get(line.lstrip().partition(" ")[0])
@@ -423,10 +419,7 @@ class Shell(cmd.Cmd):
         self.text(f"  grad {told}   {self.place.received(node.position)}")
 
     def _worked_out(self, expression: Expression, *, quiet: bool = False) -> str:
-        """The value of an expression with all its digits, for each contribution if it speaks of such.
-
-        Of what has no value a Refusal says why; a dash where ``quiet``.
-        """
+        """The value of an expression, for each contribution if it speaks of such; if ``quiet``, or a dash."""
         try:
             given = self._contributions(expression.words[0]) if expression.words else [None]
             answers = [(each, _written(expression(self.place, each))) for each in given]

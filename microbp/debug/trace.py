@@ -505,10 +505,7 @@ class Difference(Shown):
 
 
 def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
-    """The nodes that differ, paired from the root down; below one of another structure nobody goes.
-
-    A value that is used again on one side must be used again on the other.
-    """
+    """The nodes that differ, paired from the root down; what is used again here must be so there."""
     pairs, back = {a.root.position: b.root.position}, {b.root.position: a.root.position}
     unlike: dict[int, tuple[str, Any, Any]] = {}
     pending = [a.root.position]

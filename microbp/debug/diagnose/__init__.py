@@ -8,13 +8,14 @@ all of it in two languages. ``runs`` looks at many samples, at errors and at tra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from microbp.bounds import bounded
 from microbp.check.words import named
-from microbp.debug.diagnose import blame, record, runs
+from microbp.debug.diagnose import runs
 from microbp.debug.diagnose.case import Case, parameters_of
+from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS
 from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, finding
 from microbp.debug.diagnose.words import Words
 from microbp.errors import UndefinedOperation
@@ -25,15 +26,6 @@ from microbp.training import History, NotFinite
 from microbp.value import Value
 
 __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "diagnose"]
-
-#: What is looked for in any graph, the worst first.
-DETECTORS: tuple[Callable[[Case], Told], ...] = (
-    record.not_finite_data, record.not_finite_gradients, record.changed, record.wrong_rules, record.unreached,
-)  # fmt: skip
-#: ... and where the loss is finite: else there is no gradient to speak of.
-OF_GRADIENTS: tuple[Callable[[Case], Told], ...] = (
-    blame.zeros, blame.sizes, blame.layers, record.stale,
-)  # fmt: skip
 
 
 def diagnose(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from microbp.debug.diagnose.blame import rectified
+from microbp.debug.diagnose.detectors import rectified
 from microbp.debug.diagnose.finding import Finding, NeuronRow, Remark, Told, collapsed, finding
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation

@@ -153,10 +153,7 @@ CHAIN: tuple[tuple[str, list[float]], ...] = (("div", [1.0]), ("add", [1.0]), ("
 
 
 def _joined(nodes: list[Node], kept: int) -> set[int]:
-    """Read each 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; ``kept`` stays.
-
-    What is no longer needed becomes a leaf. Returns where the sigmoids are.
-    """
+    """Read 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; where the sigmoids are."""
     uses = Counter(x for node in nodes for x in node.operands if isinstance(x, int))
     inner = {node.position for node in nodes if uses[node.position] == 1 and not node.named} - {kept}
     sigmoids = set()
