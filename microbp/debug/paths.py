@@ -137,12 +137,12 @@ def paths(
     """
     if not isinstance(k, int) or k < 0:
         raise ValueError(f"paths() shows k = 0 or more paths, not {k!r}")
-    asked = target(loss, value, names, "paths()")
-    graph, root, name = asked.graph, plain_name(asked.graph.root.name), plain_name(asked.name)
-    found = None if asked.node is None else _swept(graph, asked.node.position, k)
-    if found is None or asked.node is None:
+    graph, node, called = target(loss, value, names, "paths()")
+    root, name = plain_name(graph.root.name), plain_name(called)
+    found = None if node is None else _swept(graph, node.position, k)
+    if found is None or node is None:
         return Paths(f"∂{root}/∂{name} = 0: {root} does not depend on {name}", (), 0, 0.0, 0.0, 0.0)
-    engine = float(backward(graph, {graph.roots[-1]: 1.0})[asked.node.position])
+    engine = float(backward(graph, {graph.roots[-1]: 1.0})[node.position])
     rows = [_row(graph, way, found.size) for _, way in found.largest]
     alike = Counter(row.way for row in rows)
     rows = [row if alike[row.way] == 1 else row._replace(way=_words(graph, row, every=True)) for row in rows]

@@ -331,11 +331,9 @@ def _steps(graph: Graph) -> Iterator[Step]:
     #: Of each computed node the operands that take a gradient, the last first: place, position, derivative.
     paid: dict[int, list[tuple[int, int, float]]] = {}
     for node in nodes:
-        places = zip(range(len(node.operands)), node.operands, node.local_derivatives, strict=True)
-        takes = [
-            (place, x, local) for place, x, local in places
-            if local is not None and isinstance(x, int) and nodes[x].requires_grad
-        ]  # fmt: skip
+        edges = enumerate(zip(node.operands, node.local_derivatives, strict=True))
+        known = [(place, x, local) for place, (x, local) in edges if isinstance(x, int) and local is not None]
+        takes = [edge for edge in known if nodes[edge[1]].requires_grad]
         if node.rule is not None:
             paid[node.position] = takes[::-1]
     waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
@@ -394,22 +392,13 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
 
 
 # ------------------------------------------------------------------------------------- what is asked for
-class Target(NamedTuple):
-    """A gradient that is asked for, ∂root/∂value."""
-
-    graph: Graph
-    #: The node by which the derivative is taken; None where the loss does not depend on it.
-    node: Node | None
-    #: What that value is called.
-    name: str
-
-
 def target(
     loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
-) -> Target:
-    """The graph of ``loss``, as recorded, and the node of ``value``, which is a Value or a name.
+) -> tuple[Graph, Node | None, str]:
+    """The graph of ``loss``, as recorded, the node of ``value``, a Value or a name, and what it is called.
 
-    ``names`` maps names to Values; the variables of the caller's code unless it is given.
+    None stands for a node that the loss does not depend on. ``names`` maps names to Values; the variables of
+    the caller's code unless it is given.
 
     Raises TypeError where ``loss`` is no Value or Graph or ``value`` no Value or name, NoGradientError
     where the loss is a constant, TooManyValues where its graph is too large, and KeyError for a name that
@@ -434,9 +423,9 @@ def target(
         if key not in graph._places:
             given = value if isinstance(value, str) else value.name
             bears = [given, *(name for name, held in called.items() if held == key), "this value"]
-            return Target(graph, None, next(name for name in bears if name))
+            return graph, None, next(name for name in bears if name)
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
-    return Target(graph, node, node.name)
+    return graph, node, node.name
 
 
 class NotATrace(MicrobpError, ValueError):

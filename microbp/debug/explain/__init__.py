@@ -81,20 +81,18 @@ def explain(
         return _of_program(loss, language)
     if value is None:
         raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
-    asked = target(loss, value, names, "explain()")
-    root = name_of(asked.graph.root)
-    by = Math(plain_name(asked.name), latex_name(asked.name))
-    gradient = quotient(root, by)
-    title = say(language, "title", gradient=gradient, value=by, loss=root)
-    between = None if asked.node is None else dependents(asked.graph, [asked.node.position])
-    if asked.node is None or between is None or not between[asked.graph.roots[-1]]:
-        unrelated = say(language, "independent", loss=root, value=by, gradient=gradient)
-        return Explanation(title, language, (unrelated,))
+    graph, node, called = target(loss, value, names, "explain()")
+    root, by = name_of(graph.root), Math(plain_name(called), latex_name(called))
+    filled = {"gradient": quotient(root, by), "value": by, "loss": root}
+    title = say(language, "title", **filled)
+    between = dependents(graph, [] if node is None else [node.position])
+    if node is None or not between[graph.roots[-1]]:
+        return Explanation(title, language, (say(language, "independent", **filled),))
     engine = None
     if isinstance(loss, Value) and isinstance(value, Value):
         engine = upstream_gradients(loss).get(id(value))
-    short = shortened(asked.graph, set(between.nonzero()[0].tolist()), asked.node.position)
-    derivation = Derivation(short.graph, asked.node.position, engine, language)
+    short = shortened(graph, set(between.nonzero()[0].tolist()), node.position)
+    derivation = Derivation(short.graph, node.position, engine, language)
     parts = derivation.tell(rate)
     return Explanation(title, language, (*short.key(derivation.used, language), *parts))
 
