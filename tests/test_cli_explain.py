@@ -91,6 +91,14 @@ def test_what_cannot_be_done_is_said(capsys, arguments, error):
     assert error in told
 
 
+@pytest.mark.parametrize("rate", ["-1", "0", "nan", "inf", "fast"])
+def test_a_learning_rate_is_looked_at_before_the_script_runs(net, capsys, rate):
+    net.write_text("raise RuntimeError('the script ran')")
+    with pytest.raises(SystemExit):
+        cli.main(["explain", "net.py", "w", f"--rate={rate}"])
+    assert f"argument --rate: a learning rate is a number above 0, not '{rate}'" in capsys.readouterr().err
+
+
 def test_a_script_that_fails_shows_its_own_traceback(net, capsys):
     net.write_text("1 / 0\n")
     assert cli.main(["explain", "net.py", "w"]) == 1

@@ -301,8 +301,11 @@ def test_many_neurons_of_a_layer_are_one_finding() -> None:
     for neuron in net.layers[0].neurons:
         neuron.b.data = -99.0
     found = only(diagnose(net=net, data=[[0.1], [0.2]], names={"net": net}, show=False))
-    assert found.node == "net.layers.0"
-    assert found.what.startswith("6 neurons (0, 1, 2, 3 and 2 more): relu gives 0 for all 2 samples")
+    assert found.node == "net.layers.0.neurons.0"
+    assert found.what.startswith("relu gives 0 for all 2 samples: the weighted input lies between")
+    assert found.what.endswith(" and 2 more.")
+    assert "Likewise net.layers.0.neurons.1, net.layers.0.neurons.2, net.layers.0.neurons.3" in found.what
+    assert found.parameters == tuple(f"net.layers.0.neurons.{k}" for k in range(6))
 
 
 # ---------------------------------------------------------------------------------- training

@@ -274,6 +274,9 @@ def test_what_cannot_be_asked():
         explain(2.0, x)
     with pytest.raises(KeyError, match="no value named 'w'"):
         explain(x * x, "w", names={})
+    for rate in (-1.0, 0.0, math.nan):
+        with pytest.raises(ValueError, match=r"explain\(\): a learning rate is a number above 0, not"):
+            explain(x * x, x, rate=rate)
     with pytest.raises(NoGradientError, match="is a constant"):
         explain(x.detach(), x)
 

@@ -97,11 +97,12 @@ def test_an_input_that_is_closed_or_in_another_encoding(capsys, monkeypatch):
     assert capsys.readouterr().err == told
 
 
-def test_a_step_that_there_is_not(capsys):
+@pytest.mark.parametrize("step", ["0", "13"])
+def test_a_step_that_there_is_not(capsys, step):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["learn", "--from", "13"])
+        cli.main(["learn", "--from", step])
     assert stopped.value.code == 2
-    assert "there is no choice '13'" in capsys.readouterr().err
+    assert f"there is no choice '{step}'. There are: 1, 2, 3" in capsys.readouterr().err
 
 
 def test_a_language_that_it_does_not_speak():

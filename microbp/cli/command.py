@@ -82,7 +82,7 @@ def nearest(kind: str, word: str, known: Iterable[str]) -> str:
     """
     names = list(known)
     listed = ", ".join(map(shown, names[:MOST])) + ", …" * (len(names) > MOST)
-    near = did_you_mean(word, names)
+    near = "" if word.isdecimal() else did_you_mean(word, names)  # nobody misspells a number
     meant = f"; {near}" if near else "."
     return f"there is no {kind} {word!r}{meant} There are: {listed}"
 

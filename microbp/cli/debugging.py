@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,16 @@ def _language(word: str) -> str:
         return language(word)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"a learning rate is a number above 0, not {text!r}")
+    return rate
 
 
 def _columns(most: int) -> int:
@@ -76,7 +87,7 @@ def _declare_explain(parser: argparse.ArgumentParser) -> None:
         parser, output="write it into this file", name="the value whose gradient is explained, such as w5"
     )
     declare_language(parser)
-    parser.add_argument("--rate", type=float, metavar="RATE", help="show the update step, too")
+    parser.add_argument("--rate", type=_rate, metavar="RATE", help="show the update step, too")
     parser.add_argument(
         "--markdown", action="store_true",
         help="Markdown with LaTeX instead of plain text (a file that ends in .md gets it anyway)",

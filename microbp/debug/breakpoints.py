@@ -12,7 +12,7 @@ import ast
 import builtins
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
@@ -187,10 +187,6 @@ class Expression:
             return False
 
 
-def _upstream(place: Place, at: Contribution) -> float:
-    return place.pass_.steps[at.step - 1].upstream
-
-
 def _finite(_: Place, at: Contribution) -> bool:
     return all(map(math.isfinite, (at.graph.nodes[at.operand].data, at.after, at.local)))
 
@@ -201,7 +197,7 @@ WORDS: dict[str, tuple[str, Callable[[Place, Contribution], Any]]] = {
     "grad": ("its gradient after the contribution", lambda _, at: at.after),
     "before": ("its gradient before; 0 where there was none", lambda _, at: at.before or 0.0),
     "contribution": ("upstream × local", lambda _, at: at.amount),
-    "upstream": ("the gradient of the value that passes it on", _upstream),
+    "upstream": ("the gradient that is passed on", lambda place, at: place.pass_.steps[at.step - 1].upstream),
     "local": ("the local derivative", lambda _, at: at.local),
     "missing": ("how many contributions it still waits for", lambda _, at: at.missing),
     "finite": ("whether data, grad and local are finite", _finite),
@@ -230,32 +226,25 @@ class Breakpoint(NamedTuple):
         return "watch" if self.watch else "breakpoint"
 
     def stops(self, place: Place) -> str | None:
-        """Why a run stops at this place, such as ``x.grad: +3 → +6``; None if it does not."""
-        step, node, condition = place.step, place.node, self.condition
+        """Why a run stops at this place, such as ``x.grad: +3 → +6, sign change``; None if it does not."""
+        step, node, condition, graph = place.step, place.node, self.condition, place.graph
         here = not self.watch and (self.nodes is None or node.position in self.nodes)
         if step is None:
             computed = place.at < 0 and here and (condition is None or condition.holds(place))
             return f"{node.name} is computed" if computed else None
         meets = [each for each in step.contributions if condition is None or condition.holds(place, each)]
-        if self.nodes is None:
-            return _change(place.graph, meets)
-        if here and (meets or condition is None):
-            return f"{node.name} passes its gradient on"
-        on = [each for each in meets if each.operand in self.nodes]
-        return _change(
-            place.graph, [each for each in on if self.watch or place.graph.nodes[each.operand].rule is None]
-        )
-
-
-def _change(graph: Graph, received: Sequence[Contribution]) -> str | None:
-    """What happened to the values that received: ``h1.grad: −0.0190491 → +0.0363503, sign change``."""
-    told = []
-    for each in received[:TOLD]:
-        before = "" if each.before is None else f"{figure(each.before, sign=True)} → "
-        flip = ", sign change" if each.turns else ""
-        told.append(f"{graph.names[each.operand]}.grad: {before}{figure(each.after, sign=True)}{flip}")
-    more = f" and {len(received) - TOLD} more" if len(received) > TOLD else ""
-    return "; ".join(told) + more if told else None
+        if self.nodes is not None:
+            if here and (meets or condition is None):
+                return f"{node.name} passes its gradient on"
+            meets = [each for each in meets if each.operand in self.nodes]
+            meets = [each for each in meets if self.watch or graph.nodes[each.operand].rule is None]
+        told = []
+        for each in meets[:TOLD]:
+            before = "" if each.before is None else f"{figure(each.before, sign=True)} → "
+            flip = ", sign change" if each.turns else ""
+            told.append(f"{graph.names[each.operand]}.grad: {before}{figure(each.after, sign=True)}{flip}")
+        more = f" and {len(meets) - TOLD} more" if len(meets) > TOLD else ""
+        return "; ".join(told) + more if told else None
 
 
 def breakpoint_at(
@@ -280,7 +269,7 @@ def breakpoint_at(
     #: Every way to take it: as a place alone, or split before an if or at a comma.
     splits = [(text, None), *((text[: each.start()], text[each.end() :]) for each in parts)]
     for place, condition in splits:
-        nodes = _watched(graph, place) if watch else _nodes(graph, place, file)
+        nodes = _nodes(graph, place, file, watch=watch)
         if nodes is not None or (not watch and not place and condition is not None):
             break
     else:
@@ -308,23 +297,18 @@ def _condition(text: str, pass_: Trace, variables: Mapping[str, Any] | None) -> 
     return found
 
 
-def _watched(graph: Graph, text: str) -> frozenset[int] | None:
-    """The value whose gradient is watched, by its name: ``h1`` or ``h1.grad``; None for no name."""
-    name = text if text in graph._called else text.removesuffix(".grad")
-    if name not in graph._called:
-        return None
-    if not graph[name].requires_grad:
-        raise BreakpointError(f"{name} is a constant: it takes no gradient that could be watched")
-    return frozenset([graph._called[name]])
-
-
-def _nodes(graph: Graph, text: str, file: str | None) -> frozenset[int] | None:
-    """What has that name, is such an operation, or comes from that line; None where it is none of these."""
-    if text in graph._called:
-        return frozenset([graph._called[text]])
+def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozenset[int] | None:
+    """What has that name, is such an operation, or comes from that line, if any; watched are values only."""
+    name = text.removesuffix(".grad") if watch and text not in graph._called else text
+    if name in graph._called:
+        if watch and not graph[name].requires_grad:
+            raise BreakpointError(f"{name} is a constant: it takes no gradient that could be watched")
+        return frozenset([graph._called[name]])
     on = {node.position for node in graph if node.rule and text in (node.rule.name, symbol(node.rule))}
     line = re.fullmatch(r"(?:(.+):)?(\d+)", text)
-    return frozenset(on) if on else _on_line(graph, line[1] or file, int(line[2])) if line else None
+    if watch or not (on or line):
+        return None
+    return frozenset(on) if on or line is None else _on_line(graph, line[1] or file, int(line[2]))
 
 
 def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
@@ -348,10 +332,7 @@ def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
 
 
 def named(graph: Graph, name: str) -> Node:
-    """The value of that name, which must be one.
-
-    Raises BreakpointError, which says what was probably meant.
-    """
+    """The value of that name; where there is none, BreakpointError says what was probably meant."""
     if name not in graph._called:
         raise _nothing_called(name, graph)
     return graph[name]

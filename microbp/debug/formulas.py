@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 import copy
-import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
 
-from microbp.debug.words import DIGITS, Math, name_of
+from microbp.debug.words import DIGITS, ELLIPSIS, Math, joined, name_of
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
 from microbp.lazy import cached_property
@@ -20,12 +21,11 @@ from microbp.notation import ATOM, SUM, Term, at, latex, latex_name, text
 
 #: How many operations deep, and with how many operands in all, an unnamed node is written out.
 DEEPEST, WIDEST = 6, 8
-#: How many terms of a sum, and how many operands of another operation over a list, are written out.
-TERMS, OPERANDS = 4, 6
+#: How many terms of a sum before the last, and how many operands of another list, are written out.
+TERMS, OPERANDS = 3, 6
 #: A condition that is longer is written with the names of its operands.
 LONGEST = 50
-_SIGNS: dict[str, ast.operator] = {"add": ast.Add(), "sub": ast.Sub(), "mul": ast.Mult(), "div": ast.Div()}
-_NODE = re.compile(r"n\d+")
+_SIGNS: dict[str, ast.operator] = {"sub": ast.Sub(), "mul": ast.Mult(), "div": ast.Div()}
 
 
 def numbers_of(graph: Graph, node: Node) -> list[float]:
@@ -36,19 +36,12 @@ def numbers_of(graph: Graph, node: Node) -> list[float]:
 # ------------------------------------------------------------------------------------------- trees
 def product(factors: Sequence[ast.expr]) -> ast.expr:
     """The factors multiplied; 1 where there is none."""
-    return _joined(factors, ast.Mult()) if factors else ast.Constant(1.0)
+    return reduce(lambda a, b: ast.BinOp(a, ast.Mult(), b), factors) if factors else ast.Constant(1.0)
 
 
 def total(terms: Sequence[ast.expr]) -> ast.expr:
-    """The terms added; 0 where there is none."""
-    return _joined(terms, ast.Add()) if terms else ast.Constant(0.0)
-
-
-def _joined(parts: Sequence[ast.expr], sign: ast.operator) -> ast.expr:
-    tree = parts[0]
-    for each in parts[1:]:
-        tree = ast.BinOp(tree, sign, each)
-    return tree
+    """The terms added."""
+    return reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), terms)
 
 
 def flat(tree: ast.expr) -> list[ast.expr]:
@@ -73,7 +66,7 @@ def multiplied(factors: Sequence[ast.expr]) -> ast.expr:
             rest.append(each)
     if coefficient == -1.0 and rest:
         return ast.UnaryOp(ast.USub(), product(rest))
-    return product([*([] if rest and coefficient == 1.0 else [ast.Constant(coefficient)]), *rest])
+    return product(rest if rest and coefficient == 1.0 else [ast.Constant(coefficient), *rest])
 
 
 def _whole(tree: ast.expr) -> Expression:
@@ -82,59 +75,59 @@ def _whole(tree: ast.expr) -> Expression:
 
 # ------------------------------------------------------------------------------- one local derivative
 def argument(node: Node, place: int) -> tuple[int, dict[str, int]]:
-    """Which of the row's arguments the operand at ``place`` is, and where each argument stands.
-
-    Of an argument that runs over a list it is the element beside the operand at ``place``.
-    """
-    rule = node.rule
-    assert rule is not None
+    """Which of the row's arguments an operand is, and where each stands; of a list the element beside it."""
+    assert node.rule is not None
     which = element = 0
-    split = rule.split(range(len(node.operands)))
+    split = node.rule.split(range(len(node.operands)))
     for index, where in enumerate(split):
         if where == place:
             which = index
         elif isinstance(where, list) and where and where[0] <= place <= where[-1]:
             which, element = index, place - where[0]
-    return which, {
-        arg: where[element] if isinstance(where, list) else where
-        for arg, where in zip(rule.args, split, strict=True)
-        if where != []
-    }
+    places = {arg: where for arg, where in zip(node.rule.args, split, strict=True) if where != []}
+    return which, {arg: x[element] if isinstance(x, list) else x for arg, x in places.items()}
 
 
 class Formula:
     """∂node/∂operand as its row states it, at the numbers recorded; arithmetic between literals is done."""
 
     def __init__(self, graph: Graph, position: int, place: int) -> None:
-        self.node = graph.nodes[position]
-        assert self.node.rule is not None
-        self.rule = self.node.rule
+        self.node = node = graph.nodes[position]
+        assert node.rule is not None
+        self.rule, self.data = node.rule, numbers_of(graph, node)
         #: Which argument it is by, and where each argument stands among the operands.
-        self.which, self.places = argument(self.node, place)
-        self.data = numbers_of(graph, self.node)
+        self.which, self.places = argument(node, place)
         #: The number of each argument, and of the output, ``y``.
-        self.scope = {"y": self.node.data} | {arg: self.data[where] for arg, where in self.places.items()}
+        self.scope = {"y": node.data} | {arg: self.data[where] for arg, where in self.places.items()}
         shown = self.rule.shown[self.which]
         #: The numbers over which a sum in it runs.
-        self.elements = self._elements(str(shown))
-        literals = [arg for arg, where in self.places.items() if isinstance(self.node.operands[where], float)]
+        self.elements = self._elements(shown)
+        literals = [arg for arg, where in self.places.items() if isinstance(node.operands[where], float)]
         self.expression = at(shown, self.scope, literals, self.elements)
         if isinstance(self.expression.tree, ast.Constant):  # 1/3 says more than 0.3333333333333333
             self.expression = at(shown, self.scope, (), self.elements)
 
-    def _elements(self, formula: str) -> list[dict[str, float]]:
+    def _elements(self, formula: Expression) -> list[dict[str, float]]:
         """Of a list only what sums over it, or is the largest in it, needs more than the element itself."""
-        many = any(f"{each}(" in formula for each in AGGREGATES)
+        many = any(f"{each}(" in str(formula) for each in AGGREGATES)
         return self.rule.elements(self.rule.split(self.data)) if many else []
 
     def computed(self) -> tuple[float, float]:
         """Its number at the numbers recorded: by the text that is computed, and as people write it."""
         computed = self.rule.d[self.which]
-        exact = computed.evaluate(self.scope, IEEE, self._elements(str(computed)))
+        exact = computed.evaluate(self.scope, IEEE, self._elements(computed))
         return float(exact), float(self.expression.evaluate(self.scope, IEEE, self.elements))
 
 
 # ------------------------------------------------------------------------------- formulas of a graph
+class Word(NamedTuple):
+    """What a word of an expression stands for: its number, and how it is written, at which level."""
+
+    number: float
+    written: Math = Math("", "")
+    levels: tuple[int, int] = (ATOM, ATOM)
+
+
 class Formulas:
     """The expressions of one graph; the nodes ``inside`` are written out, all others stand by name.
 
@@ -147,13 +140,39 @@ class Formulas:
 
     def __init__(self, graph: Graph, inside: Collection[int] = ()) -> None:
         self.graph, self.inside = graph, inside
-        #: The number of each word of an expression that stands for something of our own.
-        self.scope: dict[str, float] = {}
-        #: ... and what that is in either form, where it is a text.
-        self._own: dict[str, tuple[Term, Term]] = {}
-        #: The nodes that stand by name in what was written.
+        self.words: dict[str, Word] = {}
+        #: The nodes that stand by name in what was made.
         self.used: set[int] = set()
 
+    def word(self, name: str, *meaning: Any) -> ast.expr:
+        """A word for a number, and for a text of our own."""
+        self.words[name] = Word(*meaning)
+        return ast.Name(name)
+
+    def node(self, position: int) -> ast.expr:
+        """The word for a node."""
+        self.used.add(position)
+        node = self.graph.nodes[position]
+        return self.word(f"n{position}", node.data, name_of(node))
+
+    def _meant(self, tree: ast.expr) -> dict[str, Word]:
+        ids = (each.id for each in ast.walk(tree) if isinstance(each, ast.Name))
+        return {each: self.words[each] for each in ids if each in self.words}
+
+    def math(self, tree: ast.expr) -> Math:
+        """An expression in symbols."""
+        plain, tex = (
+            {name: Term(word.written[k], word.levels[k]) for name, word in self._meant(tree).items()}
+            for k in (0, 1)
+        )
+        return Math(text(_whole(tree), plain, None, DIGITS), latex(_whole(tree), tex, None, DIGITS))
+
+    def numbers(self, tree: ast.expr, digits: int = DIGITS) -> Math:
+        """An expression with its numbers."""
+        scope = {name: word.number for name, word in self._meant(tree).items()}
+        return Math(*(form(_whole(tree), scope, None, digits) for form in (text, latex)))
+
+    # -------------------------------------------------------------------------------- definitions
     @cached_property
     def _leaves(self) -> list[int]:
         """For each node how many names and numbers it has, written out."""
@@ -163,48 +182,14 @@ class Formulas:
             leaves.append(min(several, 10**6) if node.position in self.inside else 1)
         return leaves
 
-    def _words(self, tree: ast.expr) -> dict[str, float]:
-        """The words in an expression that stand for a node or something of our own, with their numbers."""
-        ids = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
-        nodes = {each: self.graph.nodes[int(each[1:])].data for each in ids if _NODE.fullmatch(each)}
-        return nodes | {each: self.scope[each] for each in ids & self.scope.keys()}
-
-    def math(self, tree: ast.expr) -> Math:
-        """An expression in symbols."""
-        own = {word: self._own.get(word) or self._name(word) for word in self._words(tree)}
-        plain, tex = ({word: each[k] for word, each in own.items()} for k in (0, 1))
-        return Math(text(_whole(tree), plain, None, DIGITS), latex(_whole(tree), tex, None, DIGITS))
-
-    def numbers(self, tree: ast.expr, digits: int = DIGITS) -> Math:
-        """An expression with its numbers."""
-        return Math(*(form(_whole(tree), self._words(tree), None, digits) for form in (text, latex)))
-
-    def word(
-        self, name: str, x: float, written: Math | None = None, levels: tuple[int, int] = (ATOM, ATOM)
-    ) -> ast.expr:
-        """A name for a number, and for a text of our own."""
-        self.scope[name] = x
-        if written is not None:
-            self._own[name] = Term(written.text, levels[0]), Term(written.latex, levels[1])
-        return ast.Name(name)
-
-    def _name(self, word: str) -> tuple[Term, Term]:
-        self.used.add(int(word[1:]))
-        name = name_of(self.graph.nodes[int(word[1:])])
-        return Term(name.text, ATOM), Term(name.latex, ATOM)
-
-    # -------------------------------------------------------------------------------- definitions
     def definition(self, position: int, place: int | None = None, depth: int = 0) -> ast.expr:
         """What a node is computed by; of a long list the operand at ``place`` is among those written."""
         node = self.graph.nodes[position]
         rule, operands = node.rule, node.operands
         assert rule is not None
         name = rule.name
-        if name in ("sum", "dot"):
+        if name in ("add", "sum", "dot"):
             return self._sum(node, place, depth)
-        added = [x for x in operands if isinstance(x, int) or x != 0.0]
-        if name == "add" and len(added) == 1:  # Python's sum() begins with 0
-            return self._operand(added[0], depth)
         if rule.over and len(operands) > OPERANDS:
             first, last = (self.math(self._operand(x, DEEPEST)) for x in (operands[0], operands[-1]))
             sign = rf"\operatorname{{{latex_name(name)}}}"
@@ -216,47 +201,42 @@ class Formulas:
         return ast.UnaryOp(ast.USub(), trees[0]) if name == "neg" else ast.Call(ast.Name(name), trees, [])
 
     def _sum(self, node: Node, place: int | None, depth: int) -> ast.expr:
-        rule = node.rule
-        assert rule is not None
-        split = rule.split(node.operands)
-        rows = list(zip(*split[: len(rule.over)], strict=True))
-        long = len(rows) > TERMS
+        """A sum of operands, or of products of two and a bias; Python's sum() begins with a 0."""
+        assert node.rule is not None
+        places, products = range(len(node.operands)), node.rule.name == "dot"
+        rows: list[tuple[int, ...]] = [(k,) for k in places]
+        if products:
+            weights, inputs, bias = node.rule.split(places)
+            rows = [*zip(weights, inputs, strict=True), (bias,)]
+        rows = [row for row in rows if len(row) == 2 or repr(node.operands[row[0]]) not in ("0.0", "-0.0")]
+        last = len(rows) - 1 - (products and len(rows[-1]) == 1)  # a bias stands behind the last product
+        long = last > TERMS
+        shown = [k for k, row in enumerate(rows) if not long or k < 2 or k >= last or place in row]
         deep = DEEPEST if long else depth + 1
-        extra = [self._operand(x, deep) for x in split[len(rule.over) :] if isinstance(x, int) or x != 0.0]
+        terms = [product([self._operand(node.operands[x], deep) for x in rows[k]]) for k in shown]
         if not long:
-            return total([*(product([self._operand(x, deep) for x in row]) for row in rows), *extra])
-        named = {place % len(rows)} if place is not None and place < len(rows) * len(rule.over) else set()
+            return total(terms)
         pieces: list[Math] = []
-        before = -1
-        for k in sorted({0, 1, len(rows) - 1} | named):
-            pieces += [Math("…", r"\dots")] if k > before + 1 else []
-            pieces.append(self.math(product([self._operand(x, deep) for x in rows[k]])))
-            before = k
-        pieces += map(self.math, extra)
-        written = Math(" + ".join(each.text for each in pieces), "+".join(each.latex for each in pieces))
-        return self.word(f"d{node.position}", node.data, written, (SUM, SUM))
+        for before, k, tree in zip([-1, *shown], shown, terms, strict=False):
+            pieces += [*([ELLIPSIS] if k > before + 1 else []), self.math(tree)]
+        return self.word(f"d{node.position}", node.data, joined(pieces, " + ", "+"), (SUM, SUM))
 
     def _operand(self, x: float, depth: int) -> ast.expr:
         if not isinstance(x, int):
             return ast.Constant(x)
         if x in self.inside and depth < DEEPEST and self._leaves[x] <= WIDEST:
             return self.definition(x, None, depth)
-        return ast.Name(f"n{x}")
+        return self.node(x)
 
     # --------------------------------------------------------------------------------- derivatives
     def derivative(self, position: int, place: int) -> ast.expr:
         """∂node/∂operand as a person writes it, with what its operands are computed from."""
         found = Formula(self.graph, position, place)
-        trees = {arg: self._operand(found.node.operands[at], 1) for arg, at in found.places.items()}
-        inside = position in self.inside
-        trees["y"] = self.definition(position, None, 1) if inside else ast.Name(f"n{position}")
-        return self._placed(found, found.expression.tree, trees)
+        y = self.definition(position, None, 1) if position in self.inside else self.node(position)
+        return self._placed(found, found.expression.tree, 1, y)
 
     def condition(self, position: int, place: int) -> tuple[Math, bool] | None:
-        """Which branch of a derivative with corners was taken: the last condition, and whether it holds.
-
-        None without corners.
-        """
+        """Of a derivative with corners the condition of the branch taken, and whether it holds."""
         found = Formula(self.graph, position, place)
         if not found.rule.kink or found.rule.over:
             return None
@@ -269,29 +249,32 @@ class Formulas:
             rest = rest.orelse
         if last is None:
             return None
-        for depth in (DEEPEST - 1, DEEPEST):
-            trees = {arg: self._operand(found.node.operands[at], depth) for arg, at in found.places.items()}
-            made = self.math(self._placed(found, last, trees | {"y": ast.Name(f"n{position}")}))
-            if len(made.text) <= LONGEST:
-                break
+        made = self.math(self._placed(found, last, DEEPEST - 1, self.node(position)))
+        if len(made.text) > LONGEST:
+            made = self.math(self._placed(found, last, DEEPEST, self.node(position)))
         return made, holds
 
-    def _placed(self, found: Formula, tree: ast.expr, trees: Mapping[str, ast.expr]) -> ast.expr:
+    def _placed(self, found: Formula, tree: ast.expr, depth: int, y: ast.expr) -> ast.expr:
         """A row's expression with a node's operands in it."""
-        formulas = self
+        operands = {arg: self._operand(found.node.operands[x], depth) for arg, x in found.places.items()}
+        return _Placed(self, found, {**operands, "y": y}).visit(copy.deepcopy(tree))  # type: ignore[no-any-return]
 
-        class Placed(ast.NodeTransformer):
-            def visit_Name(self, node: ast.Name) -> ast.expr:
-                return trees.get(node.id, node)
 
-            def visit_Call(self, node: ast.Call) -> ast.expr:
-                name = node.func.id if isinstance(node.func, ast.Name) else ""
-                if name not in AGGREGATES:
-                    return ast.Call(node.func, [self.visit(each) for each in node.args], [])
-                inner = _whole(node)
-                written = Math(text(inner, {}), latex(inner, {}))
-                x = float(inner.evaluate(found.scope, IEEE, found.elements))
-                level = ATOM, SUM if name == "total" else ATOM
-                return formulas.word(f"a{len(formulas._own)}", x, written, level)
+class _Placed(ast.NodeTransformer):
+    """Arguments become what stands for them; a sum over a list becomes a word, which has its number."""
 
-        return Placed().visit(copy.deepcopy(tree))  # type: ignore[no-any-return]
+    def __init__(self, formulas: Formulas, found: Formula, trees: Mapping[str, ast.expr]) -> None:
+        self.formulas, self.found, self.trees = formulas, found, trees
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.trees.get(node.id, node)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name not in AGGREGATES:
+            return ast.Call(node.func, [self.visit(each) for each in node.args], [])
+        inner = _whole(node)
+        x = float(inner.evaluate(self.found.scope, IEEE, self.found.elements))
+        written = Math(text(inner, {}), latex(inner, {}))
+        levels = ATOM, SUM if name == "total" else ATOM
+        return self.formulas.word(f"a{len(self.formulas.words)}", x, written, levels)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -86,10 +86,10 @@ class Paths(Shown):
     def table(self) -> Table:
         """The report laid out."""
         hidden = self.count - len(self.rows)
-        rows: list[tuple[Cell, ...]] = [(row.way, row.gradient, _percent(row.share)) for row in self.rows]
+        rows: list[tuple[Cell, ...]] = [(x.way, x.gradient, f"{100.0 * x.share:.1f} %") for x in self.rows]
         if hidden:
             left = max(0.0, 1.0 - math.fsum(row.share for row in self.rows))
-            rows.append((_counted(hidden, "more path"), self.rest, _percent(left)))
+            rows.append((_counted(hidden, "more path"), self.rest, f"{100.0 * left:.1f} %"))
         if self.count > 1:
             rows.append(("the sum", self.gradient, ""))
         notes = []
@@ -137,20 +137,15 @@ def paths(
     """
     if not isinstance(k, int) or k < 0:
         raise ValueError(f"paths() shows k = 0 or more paths, not {k!r}")
-    asked = target(loss, value, names, "paths()")
-    graph, root, name = asked.graph, plain_name(asked.graph.root.name), plain_name(asked.name)
-    start = None if asked.node is None else asked.node.position
-    engine = 0.0 if start is None else float(backward(graph, {graph.roots[-1]: 1.0})[start])
-    found = None if start is None else _swept(graph, start, k)
-    if found is None:
-        none = f"∂{root}/∂{name} = 0: {root} does not depend on {name}"
-        return Paths(none, (), 0, 0.0, 0.0, engine)
+    graph, node, called = target(loss, value, names, "paths()")
+    root, name = plain_name(graph.root.name), plain_name(called)
+    found = None if node is None else _swept(graph, node.position, k)
+    if found is None or node is None:
+        return Paths(f"∂{root}/∂{name} = 0: {root} does not depend on {name}", (), 0, 0.0, 0.0, 0.0)
+    engine = float(backward(graph, {graph.roots[-1]: 1.0})[node.position])
     rows = [_row(graph, way, found.size) for _, way in found.largest]
     alike = Counter(row.way for row in rows)
-    rows = [
-        row if alike[row.way] == 1 else row._replace(way=_words(graph, row.nodes, row.places, every=True))
-        for row in rows
-    ]
+    rows = [row if alike[row.way] == 1 else row._replace(way=_words(graph, row, every=True)) for row in rows]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
     number = f"{found.total:#.8g}" if found.total else "0"
     title = f"∂{root}/∂{name} = {number}: {_counted(found.number, 'path')}"
@@ -182,7 +177,7 @@ def _swept(graph: Graph, start: int, k: int) -> Ways | None:
             if local is not None and isinstance(x, int) and x in ways
         ]
         if edges:
-            longer = ((_plus(_log(local), size), (x, place, way))
+            longer = ((_longer(size, local), (x, place, way))
                       for place, x, local, below in edges for size, way in below.largest)  # fmt: skip
             ways[node.position] = Ways(
                 sum(below.number for *_, below in edges),
@@ -196,16 +191,10 @@ def _swept(graph: Graph, start: int, k: int) -> Ways | None:
     return ways.get(graph.root.position)
 
 
-def _log(local: float) -> float:
-    """The logarithm of |local|; what is not finite counts as the largest of all, so that it is shown."""
-    if not math.isfinite(local):
-        return math.inf
-    return math.log(abs(local)) if local else -math.inf
-
-
-def _plus(a: float, b: float) -> float:
-    """0·∞ is nan, and counts as the largest of all."""
-    return math.inf if math.isnan(a + b) else a + b
+def _longer(size: float, local: float) -> float:
+    """The logarithm of a longer product; what is not finite counts as the largest of all, and is shown."""
+    added = math.inf if not math.isfinite(local) else math.log(abs(local)) if local else -math.inf
+    return math.inf if math.isnan(size + added) else size + added
 
 
 def _row(graph: Graph, way: Way | None, size: float) -> PathRow:
@@ -217,26 +206,20 @@ def _row(graph: Graph, way: Way | None, size: float) -> PathRow:
         nodes.append(position)
         places.append(place)
     share = abs(gradient) / size if size and math.isfinite(size) else math.nan if size else 0.0
-    return PathRow(gradient, share, tuple(nodes), tuple(places), _words(graph, nodes, places))
+    row = PathRow(gradient, share, tuple(nodes), tuple(places), "")
+    return row._replace(way=_words(graph, row))
 
 
-def _words(graph: Graph, nodes: Sequence[int], places: Sequence[int], *, every: bool = False) -> str:
-    """The nodes of a path by name; one that stands twice among the operands with its place.
-
-    Those that nobody named are left out, but at the ends, unless ``every`` asks for them.
-    """
+def _words(graph: Graph, row: PathRow, *, every: bool = False) -> str:
+    """The nodes of a path by name, unnamed ones only at the ends or if ``every``; of twins with the place."""
     words = []
-    for index, position in enumerate(nodes):
+    for index, position in enumerate(row.nodes):
         node, word = graph.nodes[position], plain_name(graph.names[position])
-        if index and repeated(graph.nodes[nodes[index - 1]], position):
-            words.append(f"{word} (operand {places[index - 1] + 1})")
-        elif node.named or index in (0, len(nodes) - 1) or every:
+        if index and repeated(graph.nodes[row.nodes[index - 1]], position):
+            words.append(f"{word} (operand {row.places[index - 1] + 1})")
+        elif node.named or index in (0, len(row.nodes) - 1) or every:
             words.append(word)
     return " → ".join(words if len(words) <= 2 * ENDS else [*words[:ENDS], "…", *words[-ENDS:]])
-
-
-def _percent(share: float) -> str:
-    return f"{100.0 * share:.1f} %"
 
 
 def _counted(count: int, word: str) -> str:

@@ -129,17 +129,17 @@ class Shell(cmd.Cmd):
         root = self.graph.root
         values, steps = counted(len(self.graph), "value"), counted(len(self.trace), "step")
         told = f"{plain_name(root.name)} = {figure(root.data)}: {values}, {steps}"
-        self.line(f"{told}. help lists the commands.")
+        self.text(f"{told}. help lists the commands.")
         self.show()
         for command in self.commands:
             if not self.ended:
-                self.line(f"{self.prompt}{command}")
+                self.text(f"{self.prompt}{command}")
                 self.onecmd(command)
         while not self.ended:
             try:
                 self.cmdloop()
             except KeyboardInterrupt:  # noqa: PERF203 (Ctrl-C at the prompt gives a new one)
-                self.line("")
+                self.text("")
             except UnicodeDecodeError as error:
                 self._refuse(f"the commands are no {error.encoding} text: the session ends")
                 self.ended = True
@@ -155,7 +155,7 @@ class Shell(cmd.Cmd):
     def precmd(self, line: str) -> str:
         """What a file says is written behind the prompt, so that the output can be read."""
         if not self.interactive or line == "EOF":
-            self.line("" if line == "EOF" else line)
+            self.text("" if line == "EOF" else line)
         return line
 
     def onecmd(self, line: str) -> bool:
@@ -170,7 +170,7 @@ class Shell(cmd.Cmd):
             self.last = line if command in REPEATED else ""
             self._method(command)(text)
         except KeyboardInterrupt:
-            self.line("interrupted")
+            self.text("interrupted")
             self.show()
         except MicrobpError as error:
             self.place.at = start
@@ -185,50 +185,41 @@ class Shell(cmd.Cmd):
         method: Callable[[str], None] = getattr(self, f"do_{command.replace('-', '_')}")
         return method
 
-    def emptyline(self) -> bool:
-        """An empty line; :meth:`onecmd` sees to it."""
-        return False
-
     # ----------------------------------------------------------------------------------- the screen
-    def line(self, text: str) -> None:
-        """Write one line, in colour where the file shows it and in the characters that it has."""
-        text = readable(text).rstrip()  # no character moves the cursor
-        try:
-            text.encode(self.encoding)
-        except UnicodeEncodeError:  # a minus sign must not be lost
-            text = text.translate(str.maketrans("−·×", "-*x"))
-            text = text.encode(self.encoding, "replace").decode(self.encoding)
-        if not self.colour:
-            self.stdout.write(f"{text}\n")
-            return
-        from rich.console import Console
-        from rich.text import Text
-
-        coloured = Text(text)
-        for pattern, style in COLOURS.items():
-            coloured.highlight_regex(pattern, style)
-        console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
-        console.print(coloured, soft_wrap=True, highlight=False, emoji=False)
-
     def text(self, text: object) -> None:
-        """Write what has several lines, as it is."""
-        for each in str(text).splitlines():
-            self.line(each)
+        """Write lines, in colour where the file shows it and in the characters that it has."""
+        for line in str(text).split("\n"):
+            told = readable(line).rstrip()  # no character moves the cursor
+            try:
+                told.encode(self.encoding)
+            except UnicodeEncodeError:  # a minus sign must not be lost
+                told = told.translate(str.maketrans("−·×", "-*x"))
+                told = told.encode(self.encoding, "replace").decode(self.encoding)
+            if self.colour:
+                from rich.console import Console
+                from rich.text import Text
+
+                coloured = Text(told)
+                for pattern, style in COLOURS.items():
+                    coloured.highlight_regex(pattern, style)
+                console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
+                console.print(coloured, soft_wrap=True, highlight=False, emoji=False)
+            else:
+                self.stdout.write(f"{told}\n")
 
     def _refuse(self, text: str) -> None:
         self.refused += not self.interactive
-        self.line(f"error: {' '.join(text.split())}")
+        self.text(f"error: {' '.join(text.split())}")
 
     def show(self, stop: Mapping[int, str] = {}, *, every: bool = False) -> None:
         """Show the current place, why the run stopped here, and what is displayed at every stop."""
         for number, reason in stop.items():
-            self.line(f"{self.breakpoints[number].kind} {number}: {reason}")
-        for each in shown(self.place, every=every):
-            self.line(each)
+            self.text(f"{self.breakpoints[number].kind} {number}: {reason}")
+        self.text("\n".join(shown(self.place, every=every)))
         if self.place.at == len(self.trace):
-            self.line("  the pass is complete: every gradient is final")
+            self.text("  the pass is complete: every gradient is final")
         for text, expression in self.displays.items():
-            self.line(f"  {text} = {self._worked_out(expression, quiet=True)}")
+            self.text(f"  {text} = {self._worked_out(expression, quiet=True)}")
 
     def node(self, name: str) -> Node:
         """The value of that name, without one the current one."""
@@ -240,11 +231,7 @@ class Shell(cmd.Cmd):
         return [f"{name} " for name in COMMANDS if name.startswith(text)]
 
     def completedefault(self, _text: str, line: str, begidx: int, endidx: int) -> list[str]:
-        """What can stand at the end of the line.
-
-        Names hold characters at which readline breaks words, so that the whole word is looked at; what is
-        offered begins where readline's word does.
-        """
+        """What can stand at the end of the line; readline breaks words inside of names: these are whole."""
         begins = max(line.rfind(" ", 0, endidx), line.rfind("\t", 0, endidx)) + 1
         word = line[begins:endidx]
         command = ALIASES.get(line.lstrip().partition(" ")[0])
@@ -371,9 +358,9 @@ class Shell(cmd.Cmd):
             self._set(text)
             return
         if not self.breakpoints:
-            self.line("no breakpoint and no watch is set")
+            self.text("no breakpoint and no watch is set")
         for number, point in self.breakpoints.items():
-            self.line(f"{number:3}  {point}")
+            self.text(f"{number:3}  {point}")
 
     def do_watch(self, text: str) -> None:
         """Stop whenever a value receives a contribution.
@@ -388,7 +375,7 @@ class Shell(cmd.Cmd):
         self.given += 1
         self.breakpoints[self.given] = point
         places = f"; {len(point.nodes)} values" if point.nodes is not None and len(point.nodes) > 1 else ""
-        self.line(f"{point.kind} {self.given}: {point}{places}")
+        self.text(f"{point.kind} {self.given}: {point}{places}")
 
     def do_delete(self, text: str) -> None:
         """Delete breakpoints and watches."""
@@ -398,7 +385,7 @@ class Shell(cmd.Cmd):
                 there = ", ".join(map(str, self.breakpoints)) or "none"
                 raise Refusal(f"there is no breakpoint {word}; there are: {there}")
         for word in dict.fromkeys(words):
-            self.line(f"deleted {word}: {self.breakpoints.pop(int(word))}")
+            self.text(f"deleted {word}: {self.breakpoints.pop(int(word))}")
 
     def do_display(self, text: str) -> None:
         """Show an expression at every stop, or no longer; or list.
@@ -412,7 +399,7 @@ class Shell(cmd.Cmd):
         for each in [text] if text else self.displays:
             held = self.displays.get(each)
             told = f" = {self._worked_out(held, quiet=True)}" if held else ": displayed no longer"
-            self.line(f"  {each}{told}")
+            self.text(f"  {each}{told}")
 
     # ------------------------------------------------------------------------------------------ look
     def do_print(self, text: str) -> None:
@@ -422,20 +409,17 @@ class Shell(cmd.Cmd):
         h1.final is the gradient at the end.
         """
         if text not in self.graph._called:
-            self.line(f"{text} = {self._worked_out(Expression(text, self.trace, self.names))}")
+            self.text(f"{text} = {self._worked_out(Expression(text, self.trace, self.names))}")
             return
         node, held = self.node(text), self.place.held(self.node(text).position)
-        self.line(f"{equation(self.graph, node)}{_site(node)}")
-        self.line(f"  data {plain_number(node.data)}")
+        self.text(f"{equation(self.graph, node)}{_site(node)}")
+        self.text(f"  data {plain_number(node.data)}")
         none = "none yet" if node.requires_grad else "none"
         told = none if held.grad is None else plain_number(held.grad)
-        self.line(f"  grad {told}   {self.place.received(node.position)}")
+        self.text(f"  grad {told}   {self.place.received(node.position)}")
 
     def _worked_out(self, expression: Expression, *, quiet: bool = False) -> str:
-        """The value of an expression with all its digits, for each contribution if it speaks of such.
-
-        Of what has no value a Refusal says why; a dash where ``quiet``.
-        """
+        """The value of an expression, for each contribution if it speaks of such; if ``quiet``, or a dash."""
         try:
             given = self._contributions(expression.words[0]) if expression.words else [None]
             answers = [(each, _written(expression(self.place, each))) for each in given]
@@ -472,11 +456,11 @@ class Shell(cmd.Cmd):
         for index, each in enumerate(reversed(chain)):
             if index < FRAMES or index >= len(chain) - FRAMES:
                 group = f"   {group_words(each)}" if each.group else ""
-                self.line(f"{'>' if each is node else ' '} {equation(self.graph, each)}{group}{_site(each)}")
+                self.text(f"{'>' if each is node else ' '} {equation(self.graph, each)}{group}{_site(each)}")
             elif index == FRAMES:
-                self.line(f"  … {len(chain) - 2 * FRAMES} values between")
+                self.text(f"  … {len(chain) - 2 * FRAMES} values between")
         count, done = len(self.trace), max(self.place.at, 0)
-        self.line(f"step {done} of {count}; {count - done} to go")
+        self.text(f"step {done} of {count}; {count - done} to go")
 
     def do_list(self, text: str) -> None:
         """List the source around the current line, or LINE."""
@@ -493,10 +477,10 @@ class Shell(cmd.Cmd):
             raise Refusal(f"{line_of(file)} ends at line {len(lines)}")
         set_on = {position for each in self.breakpoints.values() for position in each.nodes or ()}
         marked = {self.graph.sites[position] for position in set_on}
-        self.line(line_of(file))
+        self.text(line_of(file))
         for at, source in enumerate(lines[first - 1 : first - 1 + LINES], first):
             stop, mark = "B" if f"{file}:{at}" in marked else " ", "->" if at == int(number) else "  "
-            self.line(f"{at:5} {stop}{mark} {source.rstrip().expandtabs(4)}")
+            self.text(f"{at:5} {stop}{mark} {source.rstrip().expandtabs(4)}")
 
     def _table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Write the first rows of a table."""
@@ -509,10 +493,9 @@ class Shell(cmd.Cmd):
         options: dict[str, Any] = {}
         while text not in self.graph._called and (found := _OPTION.search(text)):
             text = text[: found.start()]
-            try:
-                options |= {"language": found[1]} if found[1] else {"rate": float(found[2])}
-            except ValueError:
-                raise Refusal(f"{found[2]!r} is not a learning rate; for instance: rate=0.5") from None
+            if not found[1] and not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", found[2]):
+                raise Refusal(f"{found[2]!r} is not a learning rate; for instance: rate=0.5")
+            options |= {"language": found[1]} if found[1] else {"rate": float(found[2])}
         return text, options
 
     def do_explain(self, text: str) -> None:
@@ -579,18 +562,18 @@ class Shell(cmd.Cmd):
         if text:
             name = _command(text)
             short, usage, *_ = COMMANDS[name]
-            self.line(f"{name} {usage}")
+            self.text(f"{name} {usage}")
             if short:
-                self.line(f"short: {', '.join(short.split())}")
+                self.text(f"short: {', '.join(short.split())}")
             self.text(self._told(name))
             return
         group = ""
         for name, (short, _, _, where) in COMMANDS.items():
             if where != group:
-                self.line(where)
+                self.text(where)
             group, summary = where, self._told(name).partition("\n")[0].removesuffix(".")
-            self.line(f"  {name:17} {short.partition(' ')[0]:4} {summary[0].lower()}{summary[1:]}")
-        self.line("An empty line moves on as before. help COMMAND says more.")
+            self.text(f"  {name:17} {short.partition(' ')[0]:4} {summary[0].lower()}{summary[1:]}")
+        self.text("An empty line moves on as before. help COMMAND says more.")
 
     def _told(self, name: str) -> str:
         lines = (self._method(name).__doc__ or "").splitlines()
@@ -699,17 +682,12 @@ def step(
     Returns how many commands were refused: 0 when all went well, and where a person types them.
 
     >>> w, x = Value(0.4, name="w"), Value(3.0, name="x")
-    >>> refused = step((w * x).tanh(), {}, commands=["step", "quit"])
+    >>> refused = step((w * x).tanh(), {}, commands=["goto w", "print w.grad", "quit"])  # doctest: +ELLIPSIS
     v3 = 0.833655: 4 values, 2 steps. help lists the commands.
-    step 0 of 2   the seed
-      ∂v3/∂v3 = 1; no other value has a gradient yet
-    (microbp 0/2) step
-    step 1 of 2   v3 = tanh(v2) = 0.833655
-      upstream ∂v3/∂v3 = +1
-      v2: local ∂v3/∂v2 = 1 − v3² = 1 − 0.8337² = 0.305020
-        +1 × 0.305020 = +0.305020
-        v2.grad: none → +0.305020 ✓ final
-    (microbp 1/2) quit
+    ...
+    (microbp 2/2) print w.grad
+    w.grad = 0.9150599886222265
+    (microbp 2/2) quit
 
     Raises TypeError and NoGradientError as :func:`microbp.trace`, and ValueError where there is no output.
     """

@@ -12,7 +12,7 @@ import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -91,6 +91,7 @@ class Step(NamedTuple):
     contributions: tuple[Contribution, ...]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace(Shown):
     """A backward pass as data; made by :func:`trace`, and never changed.
 
@@ -110,12 +111,12 @@ class Trace(Shown):
     #: With the numbers that were recorded, also where leaves have been given others since.
     graph: Graph
     #: In the order of the pass; ``steps[0]`` is step 1.
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = field(init=False)
     #: The leaves whose numbers are no longer those that were recorded.
-    moved: frozenset[int]
+    moved: frozenset[int] = field(init=False)
 
-    def __init__(self, graph: Graph) -> None:
-        recorded, moved = as_recorded(graph)
+    def __post_init__(self) -> None:
+        recorded, moved = as_recorded(self.graph)
         root = recorded.root
         if not root.requires_grad:
             raise NoGradientError(
@@ -123,12 +124,6 @@ class Trace(Shown):
             )
         with collector_at_rest():
             vars(self).update(graph=recorded, moved=moved, steps=tuple(_steps(recorded)))
-
-    def __setattr__(self, name: str, held: object) -> None:
-        raise AttributeError(f"a Trace is a record: its {name} cannot be set")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a Trace is a record: its {name} cannot be deleted")
 
     def __len__(self) -> int:
         """The number of steps."""
@@ -159,12 +154,9 @@ class Trace(Shown):
             own = self.received[position]
         except (IndexError, TypeError):
             raise self.graph.no_node(position) from None
-        if step is None:
-            return own
-        if not isinstance(step, int | float):
-            told = f"a step is a whole number, or None for all of them, not {shown(repr(step))}"
-            raise TypeError(told)
-        return own[: bisect_right(own, step, key=attrgetter("step"))]
+        if step is not None and not isinstance(step, int):
+            raise TypeError(f"a step is a whole number, or None for all of them, not {shown(repr(step))}")
+        return own if step is None else own[: bisect_right(own, step, key=attrgetter("step"))]
 
     def largest(self, position: int) -> Contribution | None:
         """The largest contribution that a node receives; None where it receives none."""
@@ -187,23 +179,16 @@ class Trace(Shown):
 
         ``which`` is what ``graph[...]`` takes: a position, a name or a Value; KeyError as there.
         """
-        index = self._index.get(self.graph[which].position)
-        return None if index is None else self.steps[index - 1]
+        return self._steps.get(self.graph[which].position)
 
     @cached_property
-    def _index(self) -> dict[int, int]:
-        return {step.node: step.index for step in self.steps}
+    def _steps(self) -> dict[int, Step]:
+        return {step.node: step for step in self.steps}
 
     def final_step(self, which: int | str | Value) -> int:
-        """After which step the gradient of a node is complete; 0 for the root.
-
-        For a constant, which has no gradient, it is the step that would have been the last to pay in.
-        """
-        position = self.graph[which].position
-        if own := self.received[position]:
-            return own[-1].step
-        users = [user for user, _ in self.graph.uses()[position]]
-        return self._index[min(users)] if users else 0
+        """After which step the gradient of a node is complete; 0 for the root, and for a constant."""
+        own = self.received[self.graph[which].position]
+        return own[-1].step if own else 0
 
     def to_json(self) -> str:
         """The trace as JSON text; :meth:`from_json` gives an equal trace."""
@@ -264,21 +249,7 @@ class Trace(Shown):
         """
         if not isinstance(other, Trace):
             raise TypeError(f"a pass is compared with another Trace, not with {other!r}")
-        pairs, unlike = _paired(self.graph, other.graph)
-        found: dict[int, tuple[str, Any, Any]] = {}
-        rows = []
-        for position in sorted(pairs):
-            a, b = self.graph.nodes[position], other.graph.nodes[pairs[position]]
-            local = zip(a.local_derivatives, b.local_derivatives, strict=False)
-            numbers = [("data", a.data, b.data), *(("local derivative", *each) for each in local)]
-            apart = [each for each in numbers if repr(each[1]) != repr(each[2])]
-            if position in unlike or apart:
-                before = unlike if position in unlike else found
-                begins = not any(isinstance(x, int) and x in before for x in a.operands)
-                found[position] = unlike.get(position) or apart[0]
-                what, mine, theirs = found[position]
-                rows.append(DifferenceRow(what, a.name, b.name, mine, theirs, a.site, b.site, begins))
-        rows.sort(key=lambda row: (not row.begins, row.what != "structure"))
+        rows = _differing(self.graph, other.graph)
         title = f"the passes agree: {counted(len(self.graph), 'value')}, {counted(len(self), 'step')}"
         if rows:
             at, what, x, y, _ = rows[0].cells
@@ -286,9 +257,7 @@ class Trace(Shown):
         return Difference(title, tuple(rows))
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Trace):
-            return NotImplemented
-        return self is other or self._compared() == other._compared()
+        return isinstance(other, Trace) and self._compared() == other._compared()
 
     def __hash__(self) -> int:
         return hash((len(self.graph), self.graph.root.name, repr(self.graph.root.data)))
@@ -303,7 +272,7 @@ class Trace(Shown):
         return f"Trace({steps}, {values}, root {root.name} = {root.data!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Trace, (self.graph,)
+        return type(self), (self.graph,)
 
     def table(self) -> Table:
         """The first steps, with a row for each contribution; a notebook shows it, too."""
@@ -362,11 +331,9 @@ def _steps(graph: Graph) -> Iterator[Step]:
     #: Of each computed node the operands that take a gradient, the last first: place, position, derivative.
     paid: dict[int, list[tuple[int, int, float]]] = {}
     for node in nodes:
-        places = zip(range(len(node.operands)), node.operands, node.local_derivatives, strict=True)
-        takes = [
-            (place, x, local) for place, x, local in places
-            if local is not None and isinstance(x, int) and nodes[x].requires_grad
-        ]  # fmt: skip
+        edges = enumerate(zip(node.operands, node.local_derivatives, strict=True))
+        known = [(place, x, local) for place, (x, local) in edges if isinstance(x, int) and local is not None]
+        takes = [edge for edge in known if nodes[edge[1]].requires_grad]
         if node.rule is not None:
             paid[node.position] = takes[::-1]
     waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
@@ -425,22 +392,13 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
 
 
 # ------------------------------------------------------------------------------------- what is asked for
-class Target(NamedTuple):
-    """A gradient that is asked for, ∂root/∂value."""
-
-    graph: Graph
-    #: The node by which the derivative is taken; None where the loss does not depend on it.
-    node: Node | None
-    #: What that value is called.
-    name: str
-
-
 def target(
     loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
-) -> Target:
-    """The graph of ``loss``, as recorded, and the node of ``value``, which is a Value or a name.
+) -> tuple[Graph, Node | None, str]:
+    """The graph of ``loss``, as recorded, the node of ``value``, a Value or a name, and what it is called.
 
-    ``names`` maps names to Values; the variables of the caller's code unless it is given.
+    None stands for a node that the loss does not depend on. ``names`` maps names to Values; the variables of
+    the caller's code unless it is given.
 
     Raises TypeError where ``loss`` is no Value or Graph or ``value`` no Value or name, NoGradientError
     where the loss is a constant, TooManyValues where its graph is too large, and KeyError for a name that
@@ -465,12 +423,11 @@ def target(
         if key not in graph._places:
             given = value if isinstance(value, str) else value.name
             bears = [given, *(name for name, held in called.items() if held == key), "this value"]
-            return Target(graph, None, next(name for name in bears if name))
+            return graph, None, next(name for name in bears if name)
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
-    return Target(graph, node, node.name)
+    return graph, node, node.name
 
 
-# -------------------------------------------------------------------------- JSON and differences
 class NotATrace(MicrobpError, ValueError):
     """A text is no trace, or a damaged one."""
 
@@ -536,13 +493,10 @@ class Difference(Shown):
         return f"Difference({self.title})"
 
 
-def _paired(a: Graph, b: Graph) -> tuple[dict[int, int], dict[int, tuple[str, str, str]]]:
-    """For positions in one graph those in the other, from the root down; and of pairs that do not match what.
-
-    Such a pair is not followed further. A value used again on one side must be used again on the other.
-    """
+def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
+    """The nodes that differ, paired from the root down; what is used again here must be so there."""
     pairs, back = {a.root.position: b.root.position}, {b.root.position: a.root.position}
-    unlike: dict[int, tuple[str, str, str]] = {}
+    unlike: dict[int, tuple[str, Any, Any]] = {}
     pending = [a.root.position]
     for position in pending:
         mine, other = a.nodes[position], b.nodes[pairs[position]]
@@ -557,12 +511,22 @@ def _paired(a: Graph, b: Graph) -> tuple[dict[int, int], dict[int, tuple[str, st
                 pairs[left], back[right] = right, left
                 pending.append(left)
             elif pairs.get(left) != right:
-                uses = [
-                    f"{op} ({graph.names[x]} {'again' if x in seen else 'for the first time'})"
-                    for op, graph, x, seen in zip(told, (a, b), (left, right), (pairs, back), strict=True)
-                ]
-                unlike.setdefault(position, ("structure", uses[0], uses[1]))
-    return pairs, unlike
+                again = ["again" if seen else "for the first time" for seen in (left in pairs, right in back)]
+                uses = f"{told[0]} ({a.names[left]} {again[0]})", f"{told[1]} ({b.names[right]} {again[1]})"
+                unlike.setdefault(position, ("structure", *uses))
+    found, rows = dict(unlike), list[DifferenceRow]()
+    for position in sorted(pairs):
+        mine, other = a.nodes[position], b.nodes[pairs[position]]
+        local = zip(mine.local_derivatives, other.local_derivatives, strict=False)
+        numbers = [("data", mine.data, other.data), *(("local derivative", *each) for each in local)]
+        apart = [each for each in numbers if repr(each[1]) != repr(each[2])]
+        if position in unlike or apart:
+            before = unlike if position in unlike else found
+            begins = not any(isinstance(x, int) and x in before for x in mine.operands)
+            what, here, there = found.setdefault(position, *apart[:1])
+            names = mine.name, other.name
+            rows.append(DifferenceRow(what, *names, here, there, mine.site, other.site, begins))
+    return sorted(rows, key=lambda row: (not row.begins, row.what != "structure"))
 
 
 def _operation(graph: Graph, node: Node) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from microbp.graph import Graph, Node
@@ -19,6 +20,15 @@ class Math(NamedTuple):
 
     text: str
     latex: str
+
+
+ELLIPSIS = Math("…", r"\dots")
+
+
+def joined(parts: Iterable[Math], plain: str, tex: str) -> Math:
+    """Formulas in a row, with a sign between them."""
+    texts, latex = zip(*parts, strict=True)
+    return Math(plain.join(texts), tex.join(latex))
 
 
 def name_of(node: Node) -> Math:

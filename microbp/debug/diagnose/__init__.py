@@ -1,22 +1,23 @@
 """``diagnose``: why a gradient is zero, tiny, huge or not finite, where that began, and what to try.
 
-A detector is a function of a ``Case``, a backward pass with its parameters, that returns findings;
-:data:`DETECTORS` lists them, in the order in which findings are shown. ``words`` says all of it in two
-languages. ``runs`` looks at many samples, at errors and at training runs.
+A detector is a function of a ``Case``, a backward pass with its parameters, that yields findings, what it has
+looked at, and remarks; :data:`DETECTORS` lists them, in the order in which findings are shown. ``words`` says
+all of it in two languages. ``runs`` looks at many samples, at errors and at training runs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from microbp.bounds import bounded
 from microbp.check.words import named
-from microbp.debug.diagnose import blame, record, runs
+from microbp.debug.diagnose import runs
 from microbp.debug.diagnose.case import Case, parameters_of
-from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow, finding
-from microbp.debug.diagnose.words import Words, short
+from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS
+from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, finding
+from microbp.debug.diagnose.words import Words
 from microbp.errors import UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.nn import Module
@@ -25,15 +26,6 @@ from microbp.training import History, NotFinite
 from microbp.value import Value
 
 __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "diagnose"]
-
-#: What is looked for in any graph, the worst first.
-DETECTORS: tuple[Callable[[Case], list[Finding]], ...] = (
-    record.not_finite_data, record.not_finite_gradients, record.changed, record.wrong_rules, record.unreached,
-)  # fmt: skip
-#: ... and where the loss is finite: else there is no gradient to speak of.
-OF_GRADIENTS: tuple[Callable[[Case], list[Finding]], ...] = (
-    blame.zeros, blame.sizes, blame.layers, record.stale,
-)  # fmt: skip
 
 
 def diagnose(
@@ -53,19 +45,11 @@ def diagnose(
     >>> from microbp import Value
     >>> w, x = Value(-0.5, name="w"), Value(3.0, name="x")
     >>> h = (w * x).relu()
-    >>> diagnosis = diagnose((h - 1.0) ** 2)
-    diagnose(loss = 1): 1 finding
-    <BLANKLINE>
-        kind            cause       node
-    ────────────────────────────────────
-    1   zero gradient   dead relu   h
-    <BLANKLINE>
-    1. relu at h: relu is flat below 0, and its input is v2 = -1.5. Gradient 0: w, x.
-       Try: for a few samples nothing; for all a smaller learning rate, ...
-    Lines: call microbp.record_sites() before computing to see them.
-    Looked at: 6 values; 2 parameters; 4 rules at 4 operations; grad, which is not computed.
-    >>> diagnosis["w"].cause, diagnosis.ok
-    ('dead relu', False)
+    >>> found = diagnose((h - 1.0) ** 2, show=False)["w"]
+    >>> found.kind, found.cause, found.node
+    ('zero gradient', 'dead relu', 'h')
+    >>> print(found.what)
+    relu at h: relu is flat below 0, and its input is v2 = -1.5. Gradient 0: w, x.
 
     It looks for numbers that are not finite (who made the first, who swallowed one), wrong rules and
     changed numbers, parameters that no gradient reaches, gradients that are zero, tiny or huge, layers
@@ -97,19 +81,18 @@ def diagnose(
     if net is not None and data is None:
         raise TypeError("diagnose: net is looked at over samples: give data= as well")
     rows = () if net is None or data is None else runs.neuron_rows(net, data, names)
-    layered: tuple[LayerRow, ...] = ()
-    title, remarks = f"diagnose({type(loss).__name__})", list[str]()
+    title, told = f"diagnose({type(loss).__name__})", list[Any]()
     if isinstance(loss, Value | Graph):
         graph = loss if isinstance(loss, Graph) else Graph(loss, names)
         bounded("diagnose()", graph)
         title = f"diagnose({named(graph)})"
-        found, looked, layered, remarks = _of_graph(graph, parameters, names, words, huge, runs.alive(rows))
+        told += _of_graph(graph, parameters, names, words, huge, runs.alive(rows))
     elif isinstance(loss, History):
-        title, (found, looked) = "diagnose(history)", runs.of_history(loss, words)
+        title, told = "diagnose(history)", [*runs.of_history(loss, words)]
     elif isinstance(loss, NotFinite | UndefinedOperation):
-        found, looked = runs.of_failure(loss, words)
+        told += runs.of_failure(loss, words)
     elif loss is None and rows:
-        title, found, looked = "diagnose(net)", [], []
+        title = "diagnose(net)"
     else:
         raise TypeError(
             "diagnose takes a recorded Value, a Graph, what fit raised or returned, or net= and data=, "
@@ -118,12 +101,11 @@ def diagnose(
     if len(steps) > 1:
         root = loss.root if isinstance(loss, Graph) else loss
         number = root.data if isinstance(root, Node | Value) else math.nan
-        more, seen, remark = runs.of_steps(steps, number, words)
-        found, looked, remarks = found + more, [*looked, seen], [*remarks, remark]
-    found += runs.neurons(rows, words)
-    if rows:
-        looked.append(words("neurons seen", n=len(rows), m=max(row.samples for row in rows)))
-    diagnosis = Diagnosis(title, tuple(found), tuple(looked), layered, rows, tuple(remarks), words.language)
+        told += runs.of_steps(steps, number, words)
+    told += runs.neurons(rows, words)
+    kinds = Finding, str, LayerRow, Remark
+    of: Any = {kind: tuple(each for each in told if type(each) is kind) for kind in kinds}
+    diagnosis = Diagnosis(title, of[Finding], of[str], of[LayerRow], rows, of[Remark], words.language)
     if show:
         diagnosis.present()
     return diagnosis
@@ -131,29 +113,14 @@ def diagnose(
 
 def _of_graph(
     graph: Graph, parameters: Any, names: Mapping[str, Any], words: Words, huge: float, working: Iterable[str]
-) -> tuple[list[Finding], list[str], tuple[LayerRow, ...], list[str]]:
-    """What is found in a graph, what was looked at, the layers, and remarks."""
+) -> Told:
+    """What all detectors have to tell."""
     root = graph.root
     if not root.requires_grad or root.rule is None:  # a constant, or a leaf
         key = "not computed" if root.requires_grad else "constant"
-        told = finding(
-            words, "unreached", key, root.name, position=root.position, site=root.site, name=root.name,
-            x=root.data,
-        )  # fmt: skip
-        return [told], [words("values", n=len(graph))], (), []
+        yield finding(words, "unreached", key, root, name=root.name, x=root.data)._replace(unit="")
+        yield words("constant graph", n=len(graph))
+        return
     case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
-    finite = math.isfinite(root.data)
-    found = [each for detector in DETECTORS + OF_GRADIENTS * finite for each in detector(case)]
-    rules, total = record.measured(case)
-    chosen = sum(map(len, rules.values()))
-    part = words("evenly", n=chosen) if chosen < total else ""
-    looked = [
-        words("values", n=len(graph)), words("parameters", n=len(case.parameters)),
-        words("operations", m=len(rules), n=total, part=part),
-    ]  # fmt: skip
-    layered = blame.layer_rows(case) if finite else ()
-    if len(layered) > 1:
-        course = words.listed((f"{row.name} {short(row.rms)}" for row in layered), 6)
-        looked.append(words("layer gradients", course=course))
-    looked.append(words("grad" if any(each.grad is not None for _, each in case.parameters) else "no grad"))
-    return found, looked, layered, case.remarks()
+    for detector in DETECTORS + OF_GRADIENTS * math.isfinite(root.data):
+        yield from detector(case)

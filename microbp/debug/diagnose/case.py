@@ -10,7 +10,7 @@ import numpy as np
 
 from microbp.check.auditing import Change, changes_in
 from microbp.debug.diagnose.finding import Finding, finding
-from microbp.debug.diagnose.words import Words, unit_of
+from microbp.debug.diagnose.words import Words
 from microbp.debug.formulas import numbers_of
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
@@ -51,15 +51,23 @@ class Case(Trace):
     #: The gradient of the root by each node, 0 for what receives none; the sum of the absolute contributions.
     upstream: list[float]
     size: list[float]
+    #: The names of the parameters in the graph that take a gradient, and their places.
+    asked: list[tuple[str, int]]
+    #: The parameters whose gradient is not finite.
+    hit: list[str]
 
     def __init__(
         self, graph: Graph, parameters: list[Parameter], words: Words, huge: float, alive: Iterable[str]
     ) -> None:
         super().__init__(graph)
+        upstream = [each or 0.0 for each in self.gradients()]
         size = [sum(abs(got.amount) for got in each) for each in self.received]
+        inside = [(name, each) for name, each in parameters if isinstance(each, Node)]
+        asked = [(name, each.position) for name, each in inside if each.requires_grad]
+        hit = [name for name, position in asked if not math.isfinite(upstream[position])]
         vars(self).update(
             given=graph, parameters=parameters, words=words, huge=huge, alive=frozenset(alive),
-            upstream=[each or 0.0 for each in self.gradients()], size=[*size[:-1], 1.0],
+            upstream=upstream, size=[*size[:-1], 1.0], asked=asked, hit=hit,
         )  # fmt: skip
 
     @cached_property
@@ -88,17 +96,6 @@ class Case(Trace):
             position = got.user
 
     @cached_property
-    def asked(self) -> list[tuple[str, int]]:
-        """The names of the parameters in the graph that take a gradient, and their places."""
-        inside = [(name, each) for name, each in self.parameters if isinstance(each, Node)]
-        return [(name, each.position) for name, each in inside if each.requires_grad]
-
-    @cached_property
-    def hit(self) -> list[str]:
-        """The parameters whose gradient is not finite."""
-        return [name for name, position in self.asked if not math.isfinite(self.upstream[position])]
-
-    @cached_property
     def changes(self) -> list[Change]:
         """The nodes that do not follow from their operands any more."""
         return changes_in(self.graph)
@@ -113,31 +110,13 @@ class Case(Trace):
         return numbers_of(self.graph, node)
 
     def found(
-        self, kind: str, key: str, node: Node | None, parameters: Iterable[str] = (),
-        numbers: Iterable[tuple[str, float]] = (), site: str | None = None, /, *, about: str = "",
-        **facts: Any,
+        self, kind: str, key: str, about: Node | str, parameters: Iterable[str] = (),
+        numbers: Iterable[tuple[str, float]] = (), site: str | None = None, /, **facts: Any,
     ) -> Finding:  # fmt: skip
-        """A finding about a node, or about what is called so; its cause stands in the table as ``key``.
-
-        ``site`` stands for that of a node without one: a leaf has the line of its use.
-        """
-        names, say, position, unit = [*parameters], self.words, None, ""
-        if node is not None:
-            about, position, unit = node.name, node.position, unit_of(node)
-            facts = {"op": say.spoken(node), **facts}
-            got = self.largest(position)
-            site = node.site or site or (None if got is None else self.graph.nodes[got.user].site)
-        facts = {"names": say.in_parts(names), **facts}
-        return finding(
-            say, kind, key, about, position=position, site=site, unit=unit, parameters=names,
-            numbers=numbers, **facts,
-        )  # fmt: skip
-
-    def remarks(self) -> list[str]:
-        """That parameters have moved since they were used; the gradients are right all the same."""
-        moved = [(self.graph.nodes[each], self.given.nodes[each]) for each in sorted(self.moved)]
-        told = [self.words("moved one", name=was.name, was=was.data, now=now.data) for was, now in moved]
-        return [self.words("moved", told=self.words.listed(told))] if told else []
+        """A finding about a node, or about what is called so; a leaf has the line of its use."""
+        if isinstance(about, Node) and (got := self.largest(about.position)) is not None:
+            site = site or self.graph.nodes[got.user].site
+        return finding(self.words, kind, key, about, parameters, numbers, site, **facts)
 
 
 def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
@@ -166,19 +145,17 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
     parameters = [(node.name, node) for node in graph if node.rule is None and node.requires_grad]
     for module in {id(each): each for each in names.values() if isinstance(each, Module)}.values():
         own = found(module)
-        outside = [pair for pair in own if isinstance(pair[1], Value)]
-        if len(outside) < len(own):
-            parameters += [(name, each) for name, each in outside if each.requires_grad]
+        outside = [(name, each) for name, each in own if isinstance(each, Value)]
+        parameters += [pair for pair in outside if pair[1].requires_grad and len(outside) < len(own)]
     return parameters
 
 
 def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
     """Each Value or name in a container, and its path there."""
+    inside: Iterable[tuple[Any, Any]] = ()
     if isinstance(held, Value | str):
         yield path, held
-        return
-    inside: Iterable[tuple[Any, Any]]
-    if isinstance(held, Module | Mapping):
+    elif isinstance(held, Module | Mapping):
         inside = (held.named_parameters() if isinstance(held, Module) else held).items()
     elif isinstance(held, list | tuple | np.ndarray):
         inside = [(f"{path}[{index}]" if path else "", each) for index, each in enumerate(held)]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from microbp.check.words import line_of
-from microbp.debug.diagnose.words import Words
+from microbp.debug.diagnose.words import Words, unit_of
 from microbp.debug.words import sentence
+from microbp.graph import Node
 from microbp.notebook import Shown
 from microbp.tables import Table
 
-#: So many findings are shown; ``findings`` has all.
-SHOWN = 20
-#: The longest line of the sentences.
-WIDTH = 100
+#: So many findings are shown; ``findings`` has all. The longest line of the sentences.
+SHOWN, WIDTH = 20, 100
 #: A neuron is mostly saturated, which is worth a finding, if it is so for this part of the samples.
 MOSTLY = 0.9
 
@@ -66,6 +65,12 @@ class Finding(NamedTuple):
         return f"{self.word or self.cause}{at}{line}: {self.what} {words('try', advice=self.advice)}"
 
 
+class Remark(str):
+    """What is worth knowing and no fault; another text says what was looked at."""
+
+    __slots__ = ()
+
+
 class LayerRow(NamedTuple):
     """The gradients of one layer, or of one call of a repeated module."""
 
@@ -104,34 +109,35 @@ class NeuronRow(NamedTuple):
 
 
 def finding(
-    words: Words, kind: str, key: str, about: str = "", /, *, position: int | None = None,
-    site: str | None = None, unit: str = "", parameters: Iterable[str] = (),
-    numbers: Iterable[tuple[str, float]] = (), **facts: Any,
+    words: Words, kind: str, key: str, about: Node | str = "", parameters: Iterable[str] = (),
+    numbers: Iterable[tuple[str, float]] = (), site: str | None = None, /, **facts: Any,
 ) -> Finding:  # fmt: skip
-    """The finding about what is called so, with the sentences of a cause of the table."""
-    name, (word, what, advice) = words.cause(key, **facts)
-    return Finding(
-        kind, name, about, position, site, what, advice, tuple(parameters), tuple(numbers), unit, word,
-        words.language,
-    )  # fmt: skip
+    """The finding about a node, or what is called so, with the sentences of a cause of the table."""
+    names, node, position, unit = tuple(parameters), about if isinstance(about, str) else about.name, None, ""
+    if isinstance(about, Node):
+        facts, site = {"op": words.spoken(about), **facts}, about.site or site
+        position, unit = about.position, unit_of(about)
+    cause, (word, what, advice) = words.cause(key, **{"names": words.in_parts(names), **facts})
+    about_it = names, tuple(numbers), unit, word, words.language
+    return Finding(kind, cause, node, position, site, what, advice, *about_it)
 
 
-def collapsed(findings: Iterable[Finding], most: int = 3) -> list[Finding]:
+def collapsed(findings: Iterable[Finding], most: int = 3) -> Iterator[Finding]:
     """The findings, where more than ``most`` of one cause in one layer become one."""
     alike: dict[tuple[str, str, str], list[Finding]] = {}
     for each in findings:
-        layer = each.unit.rpartition(".neurons.")[0]
+        layer = (each.unit or each.node).rpartition(".neurons.")[0]
         alike.setdefault((each.kind, each.cause, layer or each.unit), []).append(each)
-    found = []
-    for several in alike.values():
-        if len(several) <= most:
-            found += several
-            continue
-        words = Words(several[0].language)
-        more = words("likewise", more=words.listed((each.where for each in several[1:]), 3))
-        names = dict.fromkeys(name for each in several for name in each.parameters)
-        found.append(several[0]._replace(what=several[0].what + more, parameters=tuple(names)))
-    return found
+    for first, *others in alike.values():
+        words = Words(first.language)
+        more = words("likewise", more=words.listed((each.where for each in others), 3))
+        names = dict.fromkeys(name for each in (first, *others) for name in each.parameters)
+        together = first._replace(what=first.what + more, parameters=tuple(names))
+        yield from [together] if len(others) >= most else [first, *others]
+
+
+#: What a detector yields.
+Told = Iterator[Finding | LayerRow | Remark | str]
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,12 +177,10 @@ class Diagnosis(Shown):
 
         KeyError says what was found.
         """
-        for each in self.findings:
-            if which in (each.kind, each.cause, each.node, each.unit):
-                return each
-        for each in self.findings:
-            if which in each.parameters:
-                return each
+        about = [each for each in self.findings if which in (each.kind, each.cause, each.node, each.unit)]
+        about += [each for each in self.findings if which in each.parameters]
+        if about:
+            return about[0]
         there = ", ".join(f"{each.cause} at {each.where}" for each in self.findings) or "nothing"
         raise KeyError(f"no finding is about {which!r}; found: {there}")
 
@@ -200,7 +204,7 @@ class Diagnosis(Shown):
         last = 4 if any(each.site is not None for each in shown) else 3
         cells = ((words.kind(x.kind), x.word or x.cause, x.where, x.line)[:last] for x in shown)
         rows = tuple((str(i), *row) for i, row in enumerate(cells, 1))
-        found = words("findings", n=len(self.findings)) if self.findings else words("nothing found")
+        found = words("findings" if self.findings else "nothing found", n=len(self.findings))
         columns = (">", *words("columns").split(","))[: last + 1]
         return Table(f"{self.title}: {found}", columns, rows, tuple(notes))
 
@@ -211,13 +215,12 @@ class Diagnosis(Shown):
             told.append(words("not shown", n=len(self.findings) - SHOWN))
         if shown and all(each.site is None for each in shown) and shown[0].position is not None:
             told.append(words("lines"))
+        fine = [row for row in self.neurons if row.verdict == "fine"]
+        off, some = [row for row in fine if row.inactive], ""
+        if off:
+            worst = max(off, key=lambda row: row.inactive / row.samples)
+            some = words("neurons off", n=len(off), name=worst.name, k=worst.inactive, m=worst.samples)
         if self.neurons:
-            fine = [row for row in self.neurons if row.verdict == "fine"]
-            off = [row for row in fine if row.inactive]
-            some = ""
-            if off:
-                worst = max(off, key=lambda row: row.inactive / row.samples)
-                some = words("neurons off", n=len(off), name=worst.name, k=worst.inactive, m=worst.samples)
             told.append(words("neurons fine", n=len(fine), m=len(self.neurons), some=some))
         return told
 

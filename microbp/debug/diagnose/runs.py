@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from microbp.debug.diagnose.blame import rectified
-from microbp.debug.diagnose.finding import Finding, NeuronRow, finding
+from microbp.debug.diagnose.detectors import rectified
+from microbp.debug.diagnose.finding import Finding, NeuronRow, Remark, Told, collapsed, finding
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
@@ -49,13 +49,13 @@ def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tupl
             given = np.array([sample], dtype=float) if batched else sample
             given = given.tolist() if isinstance(given, np.ndarray) and not batched else given
             for neuron, site, x, slope in _activations(function(given), names):
-                seen[neuron].append((x, slope))
+                seen[neuron].append((x, abs(slope)))
                 sites.setdefault(neuron, None if site == called else site)
     if not samples:
         raise ValueError("diagnose: data holds no sample")
     rows = []
     for (name, activation), found in seen.items():
-        inputs, slopes = [x for x, _ in found], [abs(slope) for _, slope in found]
+        inputs, slopes = [x for x, _ in found], [slope for _, slope in found]
         flat = sum(slope < FLAT * SLOPES[activation] for slope in slopes)
         ends = min(inputs), max(inputs), sites[name, activation]
         rows.append(NeuronRow(name, activation, len(found), slopes.count(0.0), flat, *ends))
@@ -88,82 +88,60 @@ def alive(rows: Iterable[NeuronRow]) -> set[str]:
     return {".".join(path[start:]) for path in names for start in range(len(path))}
 
 
-def neurons(rows: Iterable[NeuronRow], words: Words) -> list[Finding]:
-    """A finding for each neuron that is dead for all samples, or saturated for most.
-
-    Of a layer with more than three, one for all of them.
-    """
-    alike: dict[tuple[str, str, str], list[NeuronRow]] = defaultdict(list)
-    for row in rows:
-        if row.verdict != "fine":
-            key = "dead neuron" if row.verdict == "dead" else "saturated neuron"
-            alike[key, row.activation, row.name.rpartition(".neurons.")[0] or row.name].append(row)
+def neurons(rows: Sequence[NeuronRow], words: Words) -> Told:
+    """A finding for each neuron that is dead for all samples, or saturated for most."""
     found = []
-    for (key, _, layer), several in alike.items():
-        told = [(layer, several)] if len(several) > 3 else [(row.name, [row]) for row in several]
-        found += [_told(key, name, each, words) for name, each in told]
-    return found
-
-
-def _told(key: str, name: str, several: Sequence[NeuronRow], words: Words) -> Finding:
-    row, who = several[0], several[0].activation
-    if len(several) > 1:
-        listed = words.listed(each.name.rpartition(".")[2] for each in several)
-        who = words("several neurons", n=len(several), names=listed, rule=who)
-    low, high = min(each.least for each in several), max(each.most for each in several)
-    flat, count = (sum(each) for each in zip(*((e.saturated, e.samples) for e in several), strict=True))
-    numbers = {
-        "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated, "least input": low,
-        "largest input": high,
-    }  # fmt: skip
-    return finding(
-        words, "neuron", key, name, site=row.site, parameters=(each.name for each in several),
-        numbers=((name, float(x)) for name, x in numbers.items()), rule=row.activation, who=who, low=low,
-        high=high, n=row.samples if key == "dead neuron" else count, flat=flat,
-    )  # fmt: skip
+    for row in (each for each in rows if each.verdict != "fine"):
+        numbers = {
+            "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated,
+            "least input": row.least, "largest input": row.most,
+        }  # fmt: skip
+        found.append(finding(
+            words, "neuron", "dead neuron" if row.verdict == "dead" else "saturated neuron", row.name,
+            (row.name,), ((name, float(x)) for name, x in numbers.items()), row.site, rule=row.activation,
+            low=row.least, high=row.most, n=row.samples, flat=row.saturated,
+        ))  # fmt: skip
+    yield from collapsed(found)
+    if rows:
+        yield words("neurons seen", n=len(rows), m=max(row.samples for row in rows))
 
 
 # ------------------------------------------------------------------------------- errors and runs
-#: What is found in an error or a run, and what was looked at.
-_Found = tuple[list[Finding], list[str]]
-
-
-def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> _Found:
+def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> Told:
     """The findings of an error, and what was looked at."""
     if isinstance(error, UndefinedOperation):
         numbers = [(f"operand {i}", x) for i, x in enumerate(error.numbers)]
-        found = finding(
-            words, "not finite", "undefined operation", error.rule, site=error.site, numbers=numbers,
-            text=str(error),
-        )  # fmt: skip
-        return [found], [words("raising operation")]
-    about, then = "", ""
-    if error.sample is not None:
-        about, then = words("sample", n=error.sample), words("then sample", n=error.sample)
-    found = finding(
-        words, "training", "failed step", about, site=error.site, text=f"{error}.", then=then,
-        numbers=(("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))),
-    )  # fmt: skip
-    more, looked = of_history(error.history, words)
-    return [found, *(each for each in more if each.cause != "not finite")], [words("error of fit"), *looked]
+        about = "not finite", "undefined operation", error.rule
+        yield finding(words, *about, (), numbers, error.site, text=str(error))
+        yield words("raising operation")
+        return
+    sample = "" if error.sample is None else words("sample", n=error.sample)
+    then = words("then sample", n=error.sample) if sample else ""
+    numbers = [("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))]
+    about = "training", "failed step", sample
+    yield finding(words, *about, (), numbers, error.site, text=f"{error}.", then=then)
+    yield words("error of fit")
+    for each in of_history(error.history, words):
+        if not isinstance(each, Finding) or each.cause != "not finite":
+            yield each
 
 
-def of_history(history: History, words: Words) -> _Found:
+def of_history(history: History, words: Words) -> Told:
     """What the costs, gradient norms and learning rates of a run show."""
     steps, norms = list(history.step_cost), [each for each in history.gradient_norm if math.isfinite(each)]
-    found = []
     if history.stopped == "not finite":
-        found.append(finding(words, "training", "stopped", text=history.message))
-    found += _diverging(history.cost or steps, words, "epoch", history.learning_rate)
+        yield finding(words, "training", "stopped", text=history.message)
+    yield from _diverging(history.cost or steps, words, "epoch", history.learning_rate)
     middle, largest = (sorted(norms)[len(norms) // 2], max(norms)) if norms else (0.0, 0.0)
     if len(norms) > 3 and largest > 1e3 * max(middle, 1e-300):
         numbers = (("largest norm", largest), ("median norm", middle))
         step = list(history.gradient_norm).index(largest) + 1
-        found.append(finding(words, "training", "spike", numbers=numbers, x=largest, n=step, middle=middle))
-    return found, [words("costs seen", n=len(steps), m=len(history.cost))]
+        told = {"x": largest, "n": step, "middle": middle}
+        yield finding(words, "training", "spike", "", (), numbers, **told)
+    yield words("costs seen", n=len(steps), m=len(history.cost))
 
 
-def of_steps(losses: Sequence[float], data: float, words: Words) -> tuple[list[Finding], str, str]:
+def of_steps(losses: Sequence[float], data: float, words: Words) -> Told:
     """What the losses of a loop show, what was looked at, and which step a loss of that number is."""
     bad = next((place for place, each in enumerate(losses) if not math.isfinite(each)), None)
     remark = words("step", n=len(losses), m=len(losses))
@@ -171,26 +149,25 @@ def of_steps(losses: Sequence[float], data: float, words: Words) -> tuple[list[F
         at = bad if not math.isfinite(data) or bad == 0 else bad - 1
         before = words("before it") if at < bad else ""
         remark = words("first bad step", m=len(losses), n=bad + 1, k=at + 1, before=before)
-    return _diverging(losses, words, "one step"), words("steps seen", n=len(losses)), remark
+    yield from _diverging(losses, words, "one step")
+    yield from (words("steps seen", n=len(losses)), Remark(remark))
 
 
-def _diverging(
-    all_costs: Sequence[float], words: Words, unit: str, rates: Sequence[float] = ()
-) -> list[Finding]:
+def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Sequence[float] = ()) -> Told:
     """Whether a cost has risen far above its lowest, and above its first."""
     costs = [each for each in all_costs if math.isfinite(each)]
     if len(costs) < 2:
-        return []
+        return
     best = min(range(len(costs)), key=costs.__getitem__)
     # Steps may be of one sample each, and jump: then the last ones lie above all of the first.
     few = max(1, len(costs) // 10) if unit == "one step" else 1
     low, last, top = costs[best], costs[-1], max(costs[:few])
     if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
-        return []
+        return
     left = max(place for place, each in enumerate(costs) if each <= top) + 1
-    return [finding(
-        words, "training", "diverging", numbers=(("lowest", low), ("last", last)), low=low,
+    yield finding(
+        words, "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
         epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],
         rate=words("at rate", x=rates[-1]) if rates else "",
         left=words("left for good", n=left + 1) if unit == "one step" else "",
-    )]  # fmt: skip
+    )  # fmt: skip

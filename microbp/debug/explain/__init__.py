@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from microbp.debug.explain.names import shortened
 from microbp.debug.explain.records import Code, Explanation, Part, Row
 from microbp.debug.explain.sentences import say
 from microbp.debug.trace import target
-from microbp.debug.words import Math, name_of, number, quotient
+from microbp.debug.words import Math, name_of, quotient
 from microbp.graph import Graph
 from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
@@ -46,23 +45,13 @@ def explain(
     records, and ``ok`` says whether every line, computed again by the rules from the recorded numbers, is
     what the engine has. After an update of the parameters it is about the numbers from before.
 
-    >>> w, x = Value(0.5, name="w"), Value(3.0, name="x").detach()
-    >>> net = w * x
-    >>> o = net.sigmoid()
-    >>> print(explain(o, w, names={"o": o, "net": net}))
+    >>> w = Value(0.5, name="w")
+    >>> o = (w * 3.0).sigmoid()
+    >>> print(explain(o, w, names={"o": o}))
     ∂o/∂w: how w acts on o
     <BLANKLINE>
-    w acts on o along a single path, o → net → w. By the chain rule
-        ∂o/∂w = ∂o/∂net · ∂net/∂w
-    <BLANKLINE>
-    (1) First ∂o/∂net. o = σ(net), so
-        ∂o/∂net = o·(1 − o) = 0.817574476·(1 − 0.817574476) = 0.149146452
-    <BLANKLINE>
-    (2) Last ∂net/∂w. net = w·x, so
-        ∂net/∂w = x = 3
-    <BLANKLINE>
-    Multiplied together:
-        ∂o/∂w = ∂o/∂net · ∂net/∂w = 0.149146452·3 = 0.447439356
+    w acts on o directly. o = σ(w·3), so
+        ∂o/∂w = 3·o·(1 − o) = 3·0.817574476·(1 − 0.817574476) = 0.447439356
     <BLANKLINE>
     Every line was computed again from the recorded numbers, and agrees with the engine's.
 
@@ -77,10 +66,12 @@ def explain(
     ``markdown`` the formulas. Its derivatives are compared with the engine's at the recorded sample.
 
     Raises TypeError where ``loss`` or ``value`` is something else, NoGradientError where the loss is a
-    constant, KeyError for an unknown name, ValueError for another language, and for a program in
-    straight-line code or without matrices.
+    constant, KeyError for an unknown name, ValueError for another language, for a rate not above 0, and for
+    a program in straight-line code or without matrices.
     """
     language = language_of(language)
+    if rate is not None and not 0.0 < rate < math.inf:
+        raise ValueError(f"explain(): a learning rate is a number above 0, not {rate!r}")
     if isinstance(loss, Program):
         if value is not None:
             raise TypeError(
@@ -90,36 +81,20 @@ def explain(
         return _of_program(loss, language)
     if value is None:
         raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
-    asked = target(loss, value, names, "explain()")
-    root = name_of(asked.graph.root)
-    by = Math(plain_name(asked.name), latex_name(asked.name))
-    gradient = quotient(root, by)
-    title = say("title", language, gradient=gradient, value=by, loss=root)
-    between = None if asked.node is None else dependents(asked.graph, [asked.node.position])
-    if asked.node is None or between is None or not between[asked.graph.roots[-1]]:
-        unrelated = say("independent", language, loss=root, value=by, gradient=gradient)
-        return Explanation(title, language, (unrelated,))
+    graph, node, called = target(loss, value, names, "explain()")
+    root, by = name_of(graph.root), Math(plain_name(called), latex_name(called))
+    filled = {"gradient": quotient(root, by), "value": by, "loss": root}
+    title = say(language, "title", **filled)
+    between = dependents(graph, [] if node is None else [node.position])
+    if node is None or not between[graph.roots[-1]]:
+        return Explanation(title, language, (say(language, "independent", **filled),))
     engine = None
     if isinstance(loss, Value) and isinstance(value, Value):
         engine = upstream_gradients(loss).get(id(value))
-    short = shortened(asked.graph, set(between.nonzero()[0].tolist()), asked.node.position)
-    derivation = Derivation(short.graph, asked.node.position, engine, language)
-    parts = derivation.tell()
-    if rate is not None and asked.node.requires_grad:
-        parts += _update(derivation, float(rate), language)
+    short = shortened(graph, set(between.nonzero()[0].tolist()), node.position)
+    derivation = Derivation(short.graph, node.position, engine, language)
+    parts = derivation.tell(rate)
     return Explanation(title, language, (*short.key(derivation.used, language), *parts))
-
-
-def _update(found: Derivation, rate: float, language: str) -> tuple[Part, ...]:
-    """The step of gradient descent."""
-    w, by, data = found.value, found.label, found.graph.nodes[found.target].data
-    step = ast.BinOp(ast.Constant(rate), ast.Mult(), ast.Constant(found.result))
-    symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
-    numbers = found.formulas.numbers(ast.BinOp(ast.Constant(data), ast.Sub(), step))
-    ours, engine = data - rate * found.result, data - rate * found.engine
-    row = Row("update", w, (symbols,), numbers, ours, engine, abs(data) + abs(rate * found.result), sign="←")
-    eta = number(rate)
-    return say("update", language, rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}")), row
 
 
 # ------------------------------------------------------------------------------------ of a program
@@ -133,11 +108,6 @@ class MatrixExplanation(Explanation):
 
     ``rows`` has the derivative of each parameter by the matrix form and by the engine at the recorded sample.
     """
-
-    def _verdict(self) -> Math | None:
-        if self.rows and self.ok:
-            return say("matrix agrees", self.language, count=len(self.rows))
-        return super()._verdict()
 
 
 def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
@@ -163,9 +133,9 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
     parts: list[Part] = []
     for kind, (code, shown) in found.items():
         if shown:
-            parts += [say(f"matrix {kind}", language), Code(tuple(code), tuple(shown))]
+            parts += [say(language, f"matrix {kind}"), Code(tuple(code), tuple(shown))]
     operations = f"{plan.cost:,}"  # the cost, which is their sum, is the group after them
-    title = say("matrix", language, scalars=f"{len(captured.graph):,}", operations=operations)
+    title = say(language, "matrix", scalars=f"{len(captured.graph):,}", operations=operations)
     return MatrixExplanation(title, language, tuple(parts), _compared(captured, made))
 
 

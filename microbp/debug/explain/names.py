@@ -10,28 +10,37 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from microbp.debug.explain.records import agree
 from microbp.debug.explain.sentences import say
 from microbp.debug.formulas import argument
-from microbp.debug.words import Math
+from microbp.debug.words import Math, joined
 from microbp.graph import Graph, Node
 from microbp.labels import text_of
 from microbp.notation import latex_name, plain_name
 from microbp.rules import RULES
 
-_SHORT = re.compile(r"([wbzh])(\d+)\[[\d,]+\](#\d+)?")
 _LAYER, _NEURON = re.compile(r"(?:.*\.)?layers\.(\d+)"), re.compile(r"neurons\.(\d+)")
+
+
+class Name(NamedTuple):
+    """``w1[2,0]``: a kind (w, b, z, h, or an array), the number of a layer, 0 for none, and an index."""
+
+    kind: str
+    layer: int
+    places: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}{self.layer or ''}[{','.join(map(str, self.places))}]"
 
 
 class Short(NamedTuple):
     """The graph with its short names, and what they stand for."""
 
     graph: Graph
-    #: The nodes that have one.
-    made: Collection[int]
+    names: dict[int, Name]
     #: The path of each layer that has a number.
     layers: dict[int, str]
     #: Whether a sigmoid that is written out lies on the way.
@@ -39,25 +48,20 @@ class Short(NamedTuple):
 
     def key(self, used: Iterable[int], language: str) -> list[Math]:
         """What the short names of the nodes used mean, and what σ means where the code does not say it."""
-        signs = [say("sigmoid", language)] if self.sigmoid else []
-        names = [self.graph.names[position] for position in used if position in self.made]
-        found = [match.groups() for name in names if (match := _SHORT.fullmatch(name))]
+        used = self.names.keys() & used
         told: list[Math] = []
-        for number in sorted({int(number) for _, number, _ in found} & self.layers.keys()):
+        for number in sorted({self.names[each].layer for each in used} & self.layers.keys()):
             layer = Math(plain_name(self.layers[number]), latex_name(self.layers[number]))
-            if told:
-                told.append(say("key further", language, number=number, layer=layer))
-                continue
-            written = {kind: f"{kind}{number}[{'k,i' if kind == 'w' else 'k'}]" for kind in "wbzh"}
+            written = {kind: str(Name(kind, number, ("k", "i")[: 1 + (kind == "w")])) for kind in "wbzh"}
             filled = {kind: Math(name, latex_name(name)) for kind, name in written.items()}
-            told.append(say("key", language, layer=layer, **filled))
-        if not told and any(kind in "zh" for kind, _, _ in found):
-            told.append(say("key plain", language))
+            told.append(say(language, "key further" if told else "key", number=number, layer=layer, **filled))
+        if not told and any(self.names[each].kind in "zh" for each in used):
+            told.append(say(language, "key plain"))
         if told:
-            told.append(say("key end", language))
-            told += [say("key call", language)] if any(call for _, _, call in found) else []
-            return [Math(*map("".join, zip(*told, strict=True))), *signs]
-        return signs
+            called = any("#" in self.graph.names[each] for each in used if self.names[each].layer)
+            told += [say(language, key) for key in ("key end", "key call")[: 1 + called]]
+        signs = [say(language, "sigmoid")] if self.sigmoid else []
+        return [joined(told, "", ""), *signs] if told else signs
 
 
 def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
@@ -68,49 +72,44 @@ def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
     """
     nodes = [*graph.nodes]
     sigmoids = _joined(nodes, target)
-    names: dict[int, str] = {}
     layers: dict[int, str] = {}
-    for node in nodes:
-        if node.rule is None and node.named:
-            _parameter(node, names, layers)
-    _computed(nodes, names)
-    taken = {node.name for node in nodes}
-    counts: Counter[str] = Counter()
-    for position, name in names.items():
-        below = nodes[position].operands[:1]
-        fresh = name
-        if name.startswith("h") and below and isinstance(below[0], int):
-            alike = "h" + nodes[below[0]].name[1:]  # the output of z1[0]#2 is h1[0]#2
-            fresh = alike if alike.partition("#")[0] == name else name
-        while fresh in taken:
-            counts[name] += 1
-            fresh = f"{name}#{counts[name] + 1}"
+    wished = {node.position: name for node in nodes for name in _parameter(node, layers)}
+    for name, position in _computed(nodes, wished):
+        wished.setdefault(position, name)
+    names: dict[int, Name] = {}
+    taken, calls = {node.name for node in nodes}, Counter[Name]()
+    for position, name in wished.items():
+        calls[name] += 1  # also of one that the user named, so that z1[0]#2 and h1[0]#2 go together
+        if nodes[position].named and nodes[position].rule is not None:
+            continue
+        call = calls[name]
+        while (fresh := f"{name}#{call}" if call > 1 else str(name)) in taken:
+            call += 1
         taken.add(fresh)
+        names[position] = name
         nodes[position] = nodes[position]._replace(name=fresh, named=True)
     for position in between:
         if not nodes[position].named and _in_its_own_terms(nodes[position], nodes, between):
             nodes[position] = nodes[position]._replace(named=True)
-    return Short(Graph.of(nodes), names.keys(), layers, bool(sigmoids & set(between)))
+    return Short(Graph.of(nodes), names, layers, bool(sigmoids & set(between)))
 
 
-def _parameter(node: Node, names: dict[int, str], layers: dict[int, str]) -> None:
-    if not node.name.partition("#")[0].endswith(text_of(node.path)):  # the user gave another name
+def _parameter(node: Node, layers: dict[int, str]) -> Iterator[Name]:
+    """The name of what a module, or an array, holds; not where the user gave another one."""
+    path = node.path
+    if node.rule is not None or not node.named or not node.name.partition("#")[0].endswith(text_of(path)):
         return
-    first = len(node.path) - 1 - node.path[::-1].index("layers") if "layers" in node.path else 0
-    match node.path[first:]:
+    first = len(path) - 1 - path[::-1].index("layers") if "layers" in path else 0
+    match path[first:]:
         case ("layers", int(layer), "neurons", int(neuron), "w" | "b" as kind, *index):
-            path = text_of(node.path[: first + 2])
-            if layers.setdefault(layer + 1, path) == path:
-                names[node.position] = _indexed(f"{kind}{layer + 1}", [neuron, *index])
-        case (str(array), int(), *_) if all(isinstance(each, int) for each in node.path[1:]):
-            names[node.position] = _indexed(array, node.path[1:])
+            holder = text_of(path[: first + 2])
+            if layers.setdefault(layer + 1, holder) == holder:
+                yield Name(kind, layer + 1, (neuron, *index))
+        case (str(array), int(), *_) if all(isinstance(each, int) for each in path[1:]):
+            yield Name(array, 0, path[1:])
 
 
-def _indexed(name: str, index: Iterable[Any]) -> str:
-    return f"{name}[{','.join(map(str, index))}]"
-
-
-def _computed(nodes: Iterable[Node], names: dict[int, str]) -> None:
+def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[Name, int]]:
     """Weighted inputs and outputs: z and h, with the number of the layer and that of the neuron."""
     depths: list[int] = []
     groups: dict[tuple[tuple[str, int], ...], list[tuple[str, Node]]] = {}
@@ -123,41 +122,27 @@ def _computed(nodes: Iterable[Node], names: dict[int, str]) -> None:
         inside, rules = groups[group], {rule for rule, _ in groups[group]}
         layer = next((found for name, _ in reversed(group) if (found := _LAYER.fullmatch(name))), None)
         neuron = _NEURON.fullmatch(group[-1][0])
-        wished: list[tuple[str, Node]] = []
+        unary = len(rules) == 1 and all(len(node.operands) == 1 for _, node in inside)
         if neuron is not None and layer is not None:
             sums = [node for rule, node in inside if rule in ("dot", "sum", "add")] or [inside[0][1]]
-            at = f"{int(layer[1]) + 1}[{neuron[1]}]"
-            wished = [(f"z{at}", sums[0]), (f"h{at}", inside[-1][1])]
-        elif depths[inside[0][1].position] and (rules == {"dot"} or (len(rules) == 1 and _unary(inside))):
-            kind = "z" if rules == {"dot"} else "h"
-            places = [_place(node, kind, names) or str(index) for index, (_, node) in enumerate(inside)]
-            pairs = zip(places, (node for _, node in inside), strict=True)
-            wished = [(f"{kind}{depths[node.position]}[{place}]", node) for place, node in pairs]
-        for name, node in wished:
-            if not node.named and node.position not in names:
-                names[node.position] = name
-
-
-def _unary(inside: Iterable[tuple[str, Node]]) -> bool:
-    return all(len(node.operands) == 1 for _, node in inside)
-
-
-def _place(node: Node, kind: str, names: dict[int, str]) -> str | None:
-    """The number of the neuron: the column of its weights, or that of its weighted input."""
-    known = [names[x] for x in node.operands if isinstance(x, int) and x in names]
-    if kind == "h":
-        return known[0].partition("[")[2].partition("]")[0] if known else None
-    columns = {found[1] for each in known if (found := re.search(r"\[\d+,(\d+)\]", each))}
-    return columns.pop() if len(columns) == 1 else None
+            yield Name("z", int(layer[1]) + 1, (int(neuron[1]),)), sums[0].position
+            yield Name("h", int(layer[1]) + 1, (int(neuron[1]),)), inside[-1][1].position
+        elif depths[inside[0][1].position] and (rules == {"dot"} or unary):
+            for index, (_, node) in enumerate(inside):  # the neuron is the column of its weights
+                known = [names[x].places for x in node.operands if isinstance(x, int) and x in names]
+                columns = {each[-1] for each in known if unary or len(each) == 2}
+                place = columns.pop() if len(columns) == 1 else index
+                name = Name("h" if unary else "z", depths[node.position], (place,))
+                names.setdefault(node.position, name)
+                yield name, node.position
 
 
 def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -> bool:
     """Whether the derivative of an unnamed node repeats what the node is computed from, at length."""
-    rule = node.rule
-    if rule is None or rule.over:
+    if node.rule is None or node.rule.over:
         return False
     places = [place for place, x in enumerate(node.operands) if isinstance(x, int) and x in between]
-    own = any("y" in rule.shown[argument(node, place)[0]].names for place in places)
+    own = any("y" in node.rule.shown[argument(node, place)[0]].names for place in places)
     inner = [nodes[x] for x in node.operands if isinstance(x, int)]
     return own and any(not each.named and each.rule is not None for each in inner)
 
@@ -168,20 +153,23 @@ CHAIN: tuple[tuple[str, list[float]], ...] = (("div", [1.0]), ("add", [1.0]), ("
 
 
 def _joined(nodes: list[Node], kept: int) -> set[int]:
-    """Read each 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; ``kept`` stays.
-
-    What is no longer needed becomes a leaf. Returns where the sigmoids are.
-    """
+    """Read 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; where the sigmoids are."""
     uses = Counter(x for node in nodes for x in node.operands if isinstance(x, int))
     inner = {node.position for node in nodes if uses[node.position] == 1 and not node.named} - {kept}
     sigmoids = set()
+
+    def instead(position: int, rule: str, operands: list[Any], local: list[Any], passed: list[int]) -> None:
+        made = nodes[position]._replace(rule=RULES[rule], operands=tuple(operands))
+        nodes[position] = made._replace(local_derivatives=tuple(local))
+        for each in passed:
+            nodes[each] = nodes[each]._replace(rule=None, operands=(), local_derivatives=())
+
     for position, node in enumerate(nodes):
         chain = _logistic(nodes, node, inner)
         derivative = math.prod(local for _, local in chain)
         if chain and agree(node.data * (1.0 - node.data), derivative, abs(derivative)):
-            below = chain[-1][0]
-            changes = {"rule": RULES["sigmoid"], "operands": (below,), "local_derivatives": (derivative,)}
-            _instead(nodes, position, changes, [at for at, _ in chain[:-1]])
+            below = [x for x, _ in chain]
+            instead(position, "sigmoid", below[-1:], [derivative], below[:-1])
             sigmoids.add(position)
     for position in reversed(range(len(nodes))):
         operands: list[int | float] = []
@@ -194,17 +182,9 @@ def _joined(nodes: list[Node], kept: int) -> set[int]:
             elif isinstance(x, int) or x != 0.0:
                 operands.append(x)
         if passed:
-            local = tuple(1.0 if isinstance(x, int) else None for x in operands)
-            changes = {"rule": RULES["sum"], "operands": tuple(operands), "local_derivatives": local}
-            _instead(nodes, position, changes, passed)
+            local = [1.0 if isinstance(x, int) else None for x in operands]
+            instead(position, "sum", operands, local, passed)
     return sigmoids
-
-
-def _instead(nodes: list[Node], position: int, changes: dict[str, Any], passed: Iterable[int]) -> None:
-    """One operation in place of several."""
-    nodes[position] = nodes[position]._replace(**changes)
-    for each in passed:
-        nodes[each] = nodes[each]._replace(rule=None, operands=(), local_derivatives=())
 
 
 def _adds(node: Node) -> bool:

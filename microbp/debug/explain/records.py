@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from microbp.debug.explain.sentences import say
@@ -38,8 +39,6 @@ class Row(NamedTuple):
     size: float = 0.0
     #: Where a rule's text and what the engine recorded differ: the operation and the node.
     culprit: str = ""
-    #: The sign between the label and the rest.
-    sign: str = "="
 
     def fault(self, language: str) -> str | None:
         """What is wrong in the line, or None."""
@@ -47,7 +46,7 @@ class Row(NamedTuple):
             return None
         where = f" ({self.culprit})" if self.culprit else ""
         numbers = {"value": repr(self.value), "engine": repr(self.engine), "where": where}
-        return say("differs", language, label=self.label.text, **numbers).text
+        return say(language, "differs", label=self.label.text, **numbers).text
 
     def pieces(self) -> list[Math]:
         """What stands between the equals signs, without what says the same again."""
@@ -55,13 +54,42 @@ class Row(NamedTuple):
         pieces = [each for each in (*self.symbols, self.numbers, printed) if each is not None]
         return [each for before, each in zip((None, *pieces), pieces, strict=False) if each != before]
 
+    def lines(self, width: int) -> list[str]:
+        """The line as plain text, or several broken before an equals sign, which stand below each other."""
+        pieces, label = [each.text for each in self.pieces()], self.label.text
+        signs = [" ← " if self.kind == "update" else " = ", *[" = "] * (len(pieces) - 1)]
+        whole = label + "".join(sign + each for sign, each in zip(signs, pieces, strict=True))
+        if columns(whole) <= width and "\n" not in whole:
+            return [whole]
+        lines: list[str] = []
+        indent = " " * min(columns(label), width // 2)
+        for sign, piece in zip(signs, pieces, strict=True):
+            # A term that begins with its sign stands below the equals sign.
+            made = [each for line in piece.split("\n") for each in broken(line, width - len(indent) - 3)]
+            lines.append((indent if lines else label) + sign + made[0])
+            lines += [indent + (" " if each[:1] in "+−" else "     ") + each for each in made[1:]]
+        return lines
+
+    def tex(self) -> list[str]:
+        """The lines as LaTeX, aligned at ``&``."""
+        sign = r"\leftarrow " if self.kind == "update" else "="
+        first, *others = self.pieces()
+        return [rf"{self.label.latex} &{sign} {first.latex}", *(rf"&= {each.latex}" for each in others)]
+
 
 class Code(NamedTuple):
-    """Lines of a program, and the formulas that they are."""
+    """Lines of a program, and the formulas that they are, as lines of LaTeX, aligned at ``&``."""
 
-    lines: tuple[str, ...]
-    #: Lines of LaTeX, aligned at ``&``.
-    latex: tuple[str, ...]
+    code: tuple[str, ...]
+    formulas: tuple[str, ...]
+
+    def lines(self, _: int) -> tuple[str, ...]:
+        """The lines of the program as they are."""
+        return self.code
+
+    def tex(self) -> tuple[str, ...]:
+        """The formulas."""
+        return self.formulas
 
 #: A sentence, a line of the derivation, or lines of a program.
 Part = Math | Row | Code
@@ -106,24 +134,23 @@ class Explanation(Shown):
         """Whether every number is what its line gives, and what the engine has."""
         return not self.faults
 
-    def _verdict(self) -> Math | None:
-        """The last sentence: what the comparison with the engine gave."""
-        if all(row.value is None for row in self.rows):
-            return None
-        return say("agrees" if self.ok else "wrong", self.language)
+    def _told(self) -> list[Part]:
+        """All parts, and what the comparison with the engine gave, if there was one."""
+        compared = any(row.value is not None for row in self.rows)
+        agrees = "matrix agrees" if self.compared else "agrees"
+        verdict = say(self.language, agrees if self.ok else "wrong", len(self.compared))
+        return [*self.parts, *([verdict] if compared else [])]
 
     def text(self, width: int = COLUMNS) -> str:
         """The plain text, in lines of so many columns; a word, or a formula without a sum, stays whole."""
         if not isinstance(width, int):
             raise TypeError(f"a width is a whole number of columns, not {shown(repr(width))}")
         lines = [*sentence(self.title.text, width), ""]
-        verdict = self._verdict()
-        for part in (*self.parts, *([verdict] if verdict else [])):
+        for part in self._told():
             if isinstance(part, Math):
                 lines += ["", *sentence(part.text, width)] if lines[-1] else sentence(part.text, width)
             else:
-                given = part.lines if isinstance(part, Code) else _plain_lines(part, width - 4)
-                lines += [f"    {line}" for line in given]
+                lines += [f"    {line}" for line in part.lines(width - 4)]
         return "\n".join([*lines, *(f"  {each}" for each in self.faults)])
 
     def __str__(self) -> str:
@@ -133,16 +160,11 @@ class Explanation(Shown):
     def markdown(self) -> str:
         """Markdown with LaTeX between ``$$``, as notebooks and documents show it."""
         blocks = [f"**{self.title.latex}**"]
-        pending: list[str] = []
-        for part in (*self.parts, self._verdict()):
-            if isinstance(part, Row):
-                pending += _latex_lines(part)
-                continue
-            if pending or isinstance(part, Code):
-                aligned = " \\\\\n".join([*pending, *(part.latex if isinstance(part, Code) else ())])
-                blocks.append(f"$$\n\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}\n$$")
-                pending = []
-            blocks += [part.latex] if isinstance(part, Math) else []
+        for prose, parts in groupby(self._told(), lambda part: isinstance(part, Math)):
+            texts = ([part.latex] if isinstance(part, Math) else part.tex() for part in parts)
+            told = [line for text in texts for line in text]
+            aligned = " \\\\\n".join(told)
+            blocks += told if prose else [f"$$\n\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}\n$$"]
         faults = "\n".join(f"- `{each.replace('`', chr(39))}`" for each in self.faults)
         return "\n\n".join([*blocks, *([faults] if faults else [])]) + "\n"
 
@@ -153,30 +175,6 @@ class Explanation(Shown):
         return self.markdown
 
 
-def _plain_lines(row: Row, width: int) -> list[str]:
-    """One line, or several broken before an equals sign, which stand below each other."""
-    pieces = [each.text for each in row.pieces()]
-    label = row.label.text
-    signs = [f" {row.sign} ", *[" = "] * (len(pieces) - 1)]
-    whole = label + "".join(sign + each for sign, each in zip(signs, pieces, strict=True))
-    if columns(whole) <= width and "\n" not in whole:
-        return [whole]
-    lines: list[str] = []
-    indent = " " * min(columns(label), width // 2)
-    for sign, piece in zip(signs, pieces, strict=True):
-        # A term that begins with its sign stands below the equals sign.
-        made = [each for line in piece.split("\n") for each in broken(line, width - len(indent) - 3)]
-        lines.append((indent if lines else label) + sign + made[0])
-        lines += [indent + (" " if each[:1] in "+−" else "     ") + each for each in made[1:]]
-    return lines
-
-
-def _latex_lines(row: Row) -> list[str]:
-    pieces, sign = row.pieces(), {"←": r"\leftarrow "}.get(row.sign, row.sign)
-    return [rf"{row.label.latex} &{sign} {pieces[0].latex}", *(rf"&= {each.latex}" for each in pieces[1:])]
-
-
-# ------------------------------------------------------------------------------------ lines that fit
 def broken(text: str, width: int) -> list[str]:
     """A formula as lines no wider than that where it can be broken: before a sign, as far outside as can be.
 

@@ -1,0 +1,615 @@
+"""The detectors: functions of a ``Case`` that yield findings, what they have looked at, and remarks.
+
+First those of the record itself; then which operation is to blame for gradients that are zero, tiny or huge.
+Nodes that only pass a zero on are not named; and where no single operation is to blame, depth is: then the
+gradients vanish or explode layer by layer, or call by call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from microbp.check.auditing import verdicts
+from microbp.check.measure import EPS
+from microbp.check.words import operand_names, operand_words, where
+from microbp.debug.diagnose.case import Case
+from microbp.debug.diagnose.finding import Finding, LayerRow, Remark, Told, collapsed
+from microbp.debug.diagnose.words import part_of, short, unit_of
+from microbp.debug.trace import Contribution
+from microbp.graph import Node
+from microbp.labels import layer_path, text_of
+
+#: So many producers of what is not finite have a finding of their own.
+MOST = 3
+#: So many operations of one rule are measured; a rule that is wrong is wrong almost everywhere.
+MEASURED = 2000
+#: Numbers that stand as literals in formulas; they are no trace of a parameter.
+ORDINARY = frozenset({0.0, 0.5, 1.0, 2.0, -1.0, -0.5})
+#: Operations that flatten far from 0, those that choose, and those that add.
+SQUASHING = frozenset({"sigmoid", "tanh", "erf", "erfc"})
+FLAT = SQUASHING | {"softplus", "silu", "gelu", "elu", "exp", "atan"}
+CHOOSING = frozenset({"maximum", "minimum", "max", "select"})
+ADDING = frozenset({"add", "sub", "sum", "dot"})
+#: A squashing unit with a smaller slope is saturated: 0.25 and 1 are the largest of sigmoid and tanh.
+SLOPE = 1e-4
+#: A gradient is shrunk by depth if it is smaller than this part of the largest one, or than that, which moves
+#: no weight, through so many factors at least.
+SHRUNK, NOTHING, DEEP = 1e-12, 1e-30, 10
+#: So many origins of one zero are kept.
+ORIGINS = 64
+#: Gradients vanish, or explode, if they change by this factor from the last layer to the first.
+FACTOR = 1e4
+
+
+# --------------------------------------------------------------------------------------- not finite
+def not_finite_data(case: Case) -> Told:
+    """Who made the numbers that are not finite; and who swallowed one, so that nobody saw it."""
+    say, first = case.words, True
+    given, made, passed, swallowing = list[Node](), list[Node](), list[Node](), list[Node]()
+    for node in case.graph:
+        bad = [x for x in case.numbers(node) if not math.isfinite(x)]
+        if math.isfinite(node.data):
+            swallowing += [node] if bad else []
+        elif not bad or (math.isnan(node.data) and not any(map(math.isnan, bad))):
+            (given if node.rule is None else made).append(node)
+        else:
+            passed.append(node)
+    hit = [] if math.isfinite(case.graph.root.data) else case.hit
+    others, names = len(given) + len(made) - 1, say.listed(each.name for each in passed)
+    tail = say("more made", n=others) if others > 0 else ""
+    tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=tail)
+    for node in sorted([*given[:1], *made[:MOST]]):
+        mixed = not all(map(math.isfinite, case.numbers(node)))
+        facts = _numbered(case, node, node.data) | {
+            "first": say("the first" if first else "another"), "x": repr(node.data),
+            "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
+            "made": "nan made" if math.isnan(node.data) else "overflow",
+        }  # fmt: skip
+        key = "given" if node.rule is None else "nan from infinity" if mixed else "made"
+        numbers = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
+        yield case.found("not finite", key, node, hit, [(node.name, node.data), *numbers], **facts)
+        first = False
+    for node in swallowing[:MOST]:
+        facts = _numbered(case, node, *case.numbers(node)) | {"x": node.data}
+        yield case.found("not finite", "swallowed", node, (), [(node.name, node.data)], **facts)
+
+
+def _numbered(case: Case, node: Node, *numbers: float) -> dict[str, Any]:
+    """What of the numbers is not finite; the operands with theirs, first those that are not finite."""
+    named = zip(operand_names(case.graph, node), node.operands, case.numbers(node), strict=True)
+    told = {name if isinstance(each, float) else f"{name} = {short(x)}": x for name, each, x in named}
+    at = case.words.listed(sorted(told, key=lambda text: math.isfinite(told[text])))
+    return {"what": "nan" if any(map(math.isnan, numbers)) else "infinity", "at": at, "name": node.name}
+
+
+def not_finite_gradients(case: Case) -> Told:
+    """Who made the first gradient that is not finite in the backward pass.
+
+    Where the loss itself is not finite, slopes of operations on such numbers only follow from them.
+    """
+    producers: list[Contribution | Node] = []
+    passed, finite = 0, math.isfinite(case.graph.root.data)
+    for node in reversed(case.graph.nodes):
+        step, above = case.step_of(node.position), case.upstream[node.position]
+        if not math.isfinite(above):  # finite contributions, or infinities of both signs, may have made it
+            amounts = [got.amount for got in case.received[node.position]]
+            infinite = any(map(math.isinf, amounts)) and not math.isnan(above)
+            made = not infinite and not any(map(math.isnan, amounts))
+            producers += [node] if made else []
+            passed += not made
+        elif step is not None:
+            bad = [got for got in reversed(step.contributions) if not math.isfinite(got.amount)]
+            made = finite or all(map(math.isfinite, case.numbers(node)))
+            producers += bad if made else []
+            passed += 0 if made else len(bad)
+    for each in producers[:MOST]:
+        yield _made(case, each, passed, first=each is producers[0])
+
+
+def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) -> Finding:
+    say = case.words
+    names = say.in_parts(case.hit) or say("none")
+    facts: dict[str, Any] = {"first": say("the first" if first else "another")}
+    facts["tail"] = say("come from there", n=passed, names=names)
+    if isinstance(made, Node):
+        above, count = case.upstream[made.position], len(case.received[made.position])
+        facts |= {"n": count, "name": made.name, "x": above}
+        return case.found("not finite", "sum of gradients", made, case.hit, [("gradient", above)], **facts)
+    node, operand, local = case.graph.nodes[made.user], case.graph.nodes[made.operand], made.local
+    above, what = case.upstream[made.user], "infinity" if math.isinf(local) else "nan"
+    facts |= {
+        "name": node.name, "at": f"{operand.name} = {short(operand.data)}", "local": local, "what": what,
+        "sums": f"{short(above)} · {short(local)} = {short(made.amount)}",
+        "slope": "infinite slope" if what == "infinity" else "slope nan",
+    }  # fmt: skip
+    key = "overflow" if math.isfinite(local) else "infinite slope"
+    if above == 0.0:  # what has made it 0, although it computes with the value, or chose another
+        got = next((got for got in case.path(node.position) if got.local == 0.0), None)
+        flat = None if got is None else case.graph.nodes[got.user]
+        used = flat is not None and flat.rule is not None and flat.rule.name not in CHOOSING
+        key = "flat on steep" if used and got and case.graph.nodes[got.operand].data == 0.0 else "not used"
+        facts["user"] = "" if flat is None else say.spoken(flat)
+    numbers = [("upstream", above), ("local", local), (operand.name, operand.data)]
+    return case.found("not finite", key, node, case.hit, numbers, **facts)
+
+
+# --------------------------------------------------------------------------------- changes and rules
+def changed(case: Case) -> Told:
+    """Numbers and local derivatives that were changed after use; parameters that have moved are a remark."""
+    for first in case.changes[:1]:
+        others = len(case.changes) - 1
+        more = case.words("no longer hold", n=others) if others else ""
+        numbers = [("recorded", first.node.data), ("now", first.now)]
+        yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)
+    moved = [(case.graph.nodes[each], case.given.nodes[each].data) for each in sorted(case.moved)]
+    told = [case.words("moved one", name=was.name, was=was.data, now=now) for was, now in moved]
+    if told:
+        yield Remark(case.words("moved", told=case.words.listed(told)))
+
+
+def wrong_rules(case: Case) -> Told:
+    """A finding for each rule whose derivative is not what is measured; of very many operations at some."""
+    touched = {each.node.position for each in case.changes}
+    by_rule: dict[Any, list[Node]] = defaultdict(list)
+    for node in case.graph:
+        if node.rule is not None and node.position not in touched:
+            by_rule[node.rule].append(node)
+    chosen = {rule: each[:: max(1, math.ceil(len(each) / MEASURED))] for rule, each in by_rule.items()}
+    say, numbers = case.words, case.graph.data.tolist()
+    total, some = (sum(map(len, nodes.values())) for nodes in (by_rule, chosen))
+    part = say("evenly", n=some) if some < total else ""
+    size = {"values": len(case.graph), "parameters": len(case.parameters), "m": len(chosen), "n": total}
+    yield say("graph", part=part, **size)
+    for rule, nodes in chosen.items():
+        wrong = [
+            (node, place, verdict.measured)
+            for node in nodes
+            for place, verdict in enumerate(verdicts(node, numbers))
+            if verdict is not None and verdict.word == "WRONG RULE"
+        ]
+        if not wrong:
+            continue
+        node, place, right = wrong[0]
+        stated = node.local_derivatives[place] or 0.0
+        ratio = say("sign") if stated == -right else say("ratio", x=stated / right) if right else say("is 0")
+        more = say.listed(dict.fromkeys(each.name for each, _, _ in wrong if each is not node))
+        yield case.found(
+            "rule", "wrong rule", node, (), [("recorded", stated), ("measured", right)], rule=rule.name,
+            operand=operand_words(case.graph, node)[place], stated=stated, measured=right, ratio=ratio,
+            again=say("likewise at", names=more) if more else "",
+        )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------- unreached
+def unreached(case: Case) -> Told:
+    """One finding for all parameters that are missing for the same reason; or that there is none at all."""
+    say, graph = case.words, case.graph
+    leaves = [node for node in graph if node.rule is None]
+    free = [node for node in leaves if not node.requires_grad]
+    missing = [(name, x) for name, x in case.parameters if not isinstance(x, Node) or not x.requires_grad]
+    listed = say.listed(map(where, free))
+    if not missing and len(free) == len(leaves):
+        facts = {"name": graph.root.name, "leaves": listed}
+        yield case.found("unreached", "constant leaves", graph.root, **facts)
+    #: What a parameter may have been copied to: a constant of its name and number, a literal of its number.
+    copies: dict[Any, Node] = {(node.name.partition("#")[0], node.data): node for node in reversed(free)}
+    literals = {x: node for node in reversed(graph.nodes) for x in node.operands if isinstance(x, float)}
+    users = graph.uses()
+    alike: dict[tuple[Any, ...], list[tuple[str, int | None]]] = defaultdict(list)
+    for name, each in missing:
+        copy, position = copies.get((name, each.data)), getattr(each, "position", None)
+        literal = None if each.data in ORDINARY else literals.get(each.data)
+        reason: tuple[Any, ...] = "frozen", "", "", None
+        if position is None and copy is not None:
+            site = next((graph.nodes[user].site for user, _ in users[copy.position]), None)
+            reason = "detached", name, where(copy), site
+        elif position is None and literal is not None:
+            reason = "taken as .data", name, where(literal), literal.site
+        elif position is None:
+            reason = "disconnected", "", "", None
+        alike[reason, each.data if reason[1] else 0.0].append((name, position))
+    constants = say("constants", n=len(free), names=listed) if free else ""
+    for ((key, _, at, site), x), held in alike.items():
+        names = [name for name, _ in held]
+        facts = {"who": say.in_parts(names), "at": at, "x": x, "root": graph.root.name}
+        made = case.found("unreached", key, names[0], names, (), site, constants=constants, **facts)
+        yield made._replace(position=held[0][1])
+
+
+# --------------------------------------------------------------------------------------- stale grad
+def stale(case: Case) -> Told:
+    """Whether the parameters hold several passes of this loss, or other losses' gradients as well.
+
+    Scaling of all gradients by one factor below 1, as ``clip_gradients`` does it, is no finding.
+    """
+    say = case.words
+    yield say("grad" if any(each.grad is not None for _, each in case.parameters) else "no grad")
+    ratios, counts, odd = list[float](), list[int](), list[tuple[int, float]]()
+    for _, position in case.asked:
+        one, held = case.upstream[position], case.given.nodes[position].grad
+        if held is None or not (math.isfinite(one) and math.isfinite(held)) or one == held == 0.0:
+            continue
+        ratios.append(held / one if one else math.inf)
+        count = round(ratios[-1]) if math.isfinite(ratios[-1]) else 0
+        if count >= 2 and abs(held - count * one) <= 1e-9 * abs(held):
+            counts.append(count)
+        elif abs(held - one) <= 1e-9 * max(abs(held), case.size[position]):
+            continue
+        odd.append((position, held))
+    clipped = all(0.0 < ratio < 1.0 and math.isclose(ratio, ratios[0], rel_tol=1e-9) for ratio in ratios)
+    added = bool(counts) and len(counts) == len(ratios)
+    if not added and (len(odd) == len(counts) or case.graph.root.grad is None or clipped):
+        return
+    position, held = odd[0]
+    names, one = [case.graph.names[each] for each, _ in odd], case.upstream[position]
+    yield case.found(
+        "stale gradient", "accumulated" if added else "stale", case.graph.nodes[position], names,
+        [("grad", held), ("this loss", one)], name=names[0], held=held, one=one,
+        n=max(counts, key=counts.count, default=0),
+        more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------ one operation
+def rectified(node: Node) -> int:
+    """The place of the operand that a node rectifies, as relu or as ``maximum(0, x)``; else -1."""
+    if node.rule is None or node.rule.name not in ("relu", "maximum"):
+        return -1
+    values = [place for place, each in enumerate(node.operands) if isinstance(each, int)]
+    literals = [each for each in node.operands if isinstance(each, float)]  # a node 0 is not the literal 0.0
+    return values[0] if len(values) == 1 and literals in ([], [0.0]) else -1
+
+
+def squares(node: Node) -> bool:
+    """Whether it is a power of a value, or a value times itself. A node 0 is not the literal 0.0."""
+    assert node.rule is not None
+    itself = all(isinstance(each, int) and each == node.operands[0] for each in node.operands)
+    return node.rule.name == "pow" or (node.rule.name == "mul" and itself)
+
+
+class Use:
+    """A use of a value in an operation whose local derivative is to blame: what its causes ask, and say."""
+
+    def __init__(self, case: Case, node: Node, place: int) -> None:
+        assert node.rule is not None
+        self.case, self.node, self.place, self.rule = case, node, place, node.rule.name
+        names, self.data = operand_names(case.graph, node), case.numbers(node)
+        self.x, half = self.data[place], (len(names) - 1) // 2
+        #: Where the factor stands that the operand is multiplied by.
+        self.partner = 1 - place if self.rule == "mul" else None
+        if self.rule == "dot" and place < 2 * half:
+            self.partner = (place + half) % (2 * half)
+        other = place if self.partner is None else self.partner
+        self.dead = rectified(node) == place and self.x < 0.0
+        literal = not isinstance(node.operands[other], int)
+        say, rule, high = case.words, "relu" if self.dead else self.rule, (*self.data, 0.0, 0.0)
+        self.steps, start = self._grown(node.operands[other])
+        self.facts: dict[str, Any] = {
+            "rule": rule, "what": say("maximum") if rule != self.rule else rule, "node": node.name,
+            "name": names[place], "at": f"{names[place]} = {short(self.x)}", "base": names[0], "a": high[0],
+            "b": 2.0 if self.rule == "mul" else high[1], "high": high[2],
+            "divisor": f"{(*names, '')[1]} = {short(high[1])}",
+            "zero": say("number 0") if literal else f"{names[other]} = 0",
+            "by": short(self.data[other]) if literal else f"{names[other]} = {short(self.data[other])}",
+            "how": self._zero(node.operands[other]),
+            "grown": say("grown", start=start, n=self.steps) if self.steps else "",
+        }  # fmt: skip
+
+    def _grown(self, operand: float) -> tuple[int, str]:
+        """Over how many operations a number has grown, and from what: the largest operand each time."""
+        if not isinstance(operand, int):
+            return 0, ""
+        steps, node = 0, self.case.graph.nodes[operand]
+        while node.rule is not None:
+            inner = [self.case.graph.nodes[each] for each in node.operands if isinstance(each, int)]
+            node, steps = max(inner, key=lambda each: abs(each.data)), steps + 1
+        return steps, f"{node.name} = {short(node.data)}"
+
+    def _zero(self, operand: float) -> str:
+        """How an operand came to be 0, to be added to a sentence; nothing where it is not, or a literal."""
+        case, node = self.case, self.case.graph.nodes[operand] if isinstance(operand, int) else None
+        if node is None or node.data != 0.0:
+            return ""
+        while node.rule is not None:
+            data = terms = case.numbers(node)
+            if node.rule.name == "dot":
+                weights, inputs, bias = node.rule.split(data)
+                terms = [bias, *(w * x for w, x in zip(weights, inputs, strict=True))]
+            pairs = [*zip(operand_names(case.graph, node), node.operands, data, strict=True)]
+            zero = [case.graph.nodes[each] for _, each, x in pairs if isinstance(each, int) and not x]
+            if not zero or (node.rule.name in ADDING and any(terms)):
+                at = dict.fromkeys(f"{name} = {short(x)}" for name, each, x in pairs if isinstance(each, int))
+                told = f"{node.name} = {case.graph.formula(node)}"
+                return case.words("is 0 where", told=told, at=case.words.listed(at))
+            node = next((each for each in zero if each.rule is not None), zero[0])
+        return case.words("given as 0", name=node.name)
+
+
+def _chooses(use: Use) -> bool:
+    return use.rule in CHOOSING
+
+#: Why a local derivative is 0, or all but 0, and why it is large: the first cause that holds of its use.
+Causes = tuple[tuple[str, Callable[[Use], bool]], ...]
+ZERO: Causes = (
+    ("dead", lambda use: use.dead),
+    ("corner", lambda use: use.x == 0.0 and bool(use.node.rule and use.node.rule.kink) and not _chooses(use)),
+    ("saturated", lambda use: use.rule in FLAT and not (use.rule in ("silu", "gelu") and abs(use.x) < 5.0)),
+    ("flat power", lambda use: squares(use.node)),  # e**2, and e*e
+    ("multiplied by 0", lambda use: use.partner is not None),
+    ("clipped", lambda use: use.rule == "clip"),
+    ("saturated softmax", lambda use: use.rule in ("logsumexp", "cross_entropy")),
+    ("not chosen", _chooses),
+    ("flat operation", lambda _: True),
+)
+HUGE: Causes = (
+    ("division by a small number", lambda use: use.rule == "div" and abs(use.data[1]) < 1.0),
+    ("log near its edge", lambda use: use.rule in ("log", "log1p")),
+    ("root near its edge", lambda use: use.rule == "sqrt" or (use.rule == "pow" and abs(use.x) < 1.0)),
+    ("growth of exp", lambda use: use.rule in ("exp", "expm1", "sinh", "cosh")),
+    ("power of a large number", lambda use: use.rule == "pow" and use.place == 0),
+    ("grown factor", lambda use: use.partner is not None and use.steps >= DEEP),
+    ("multiplied by a large number", lambda use: use.partner is not None),
+    ("steep operation", lambda _: True),
+)
+
+
+def blame(
+    case: Case, kind: str, causes: Causes, at: tuple[int, int], parameters: Iterable[str],
+    numbers: Iterable[tuple[str, float]], cause: str = "", **facts: Any,
+) -> Finding:  # fmt: skip
+    """The finding that a use, of the operand at a place of a node, is to blame for gradients of that kind."""
+    node = case.graph.nodes[at[0]]
+    use, operand = Use(case, node, at[1]), case.graph.nodes[int(node.operands[at[1]])]
+    key = cause or next(key for key, holds in causes if holds(use))
+    numbers = [*numbers, (operand.name, operand.data)] if causes is ZERO else numbers
+    facts |= {"op": case.words.spoken(node), "names": case.words.in_parts(parameters)}
+    told = {**facts, **use.facts, "operand": operand.name}
+    made = case.found(kind, key, node, parameters, numbers, operand.site, **told)
+    return made._replace(what=case.words(kind, **facts, why=made.what))
+
+
+# --------------------------------------------------------------------------------------------- zero
+class Origin(NamedTuple):
+    """Where a gradient became zero: in one operand of an operation, or in the sum at a node."""
+
+    #: ``blocked`` by a derivative of 0, ``underflow``, or ``cancelled``.
+    how: str
+    rule: str
+    #: The unit, alike in each of its calls; else the position of the node.
+    where: str | int
+
+#: Of each origin the (node, place) where it shows.
+Places = dict[Origin, list[tuple[int, int]]]
+#: What a relu does that is off.
+_OFF = {("blocked", "relu"), ("blocked", "maximum")}
+
+
+def zeros(case: Case) -> Told:
+    """Why parameters have the gradient 0: one finding for each origin.
+
+    A gradient of which cancellation has left no digit counts as 0. Of a module only parts without any
+    gradient count (a neuron all of whose weights and bias have none), and of an array only what is 0 for
+    one reason: some weights of a healthy relu net always see 0 in every sample, for one reason in this
+    sample and for another one in that. Where only some of a part, or of an array, are asked for, each counts.
+    Neurons that are ``alive`` for other samples may be off in this one.
+    """
+    origins, places = _origins(case)
+    asked = {position for _, position in case.asked}
+    leaves = (node for node in case.graph if node.rule is None and node.requires_grad)
+    partly = {_family(node.name) for node in leaves if node.position not in asked}
+    parts: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, position in case.asked:
+        parts[name if _family(name) in partly else part_of(name)].append((name, position))
+    affected: dict[Origin, list[str]] = defaultdict(list)
+    together: dict[Origin, dict[Origin, None]] = defaultdict(dict)
+    for part, held in parts.items():
+        own = dict.fromkeys(origin for _, position in held for origin in origins.get(position, ()))
+        reasons = {each[:2] for each in own}
+        array = "[" in held[0][0] and _family(held[0][0]) not in partly
+        off = (part in case.alive and reasons <= _OFF) or (array and len(reasons) > 1)
+        if not own or off or any(position not in origins for _, position in held):
+            continue
+        key = max(own, key=lambda origin: len(places[origin]))
+        if isinstance(key.where, int) and key.how != "cancelled":  # one sample after another is one finding
+            key = key._replace(where="")
+        affected[key] += [name for name, _ in held]
+        together[key] |= own
+    for origin in places:  # sums of which only rounding is left: the gradients below are not exactly 0
+        name = case.graph.names[int(origin.where)] if origin.how == "cancelled" else ""
+        if name and case.upstream[int(origin.where)] and (part_of(name) == name or name in parts):
+            affected.setdefault(origin, [name])
+            together.setdefault(origin, {origin: None})
+    yield from collapsed(_zero(case, key, together[key], places, names) for key, names in affected.items())
+
+
+def _family(name: str) -> str:
+    """The part of a module, or the array, to which a parameter belongs."""
+    return part_of(name).partition("[")[0]
+
+
+def _origins(case: Case) -> tuple[dict[int, dict[Origin, None]], Places]:
+    """The origins of each node's zero; and for each origin where it shows."""
+    origins: dict[int, dict[Origin, None]] = {}
+    places: Places = {}
+    for got in (got for step in case.steps for got in step.contributions):
+        total, size = case.upstream[got.operand], case.size[got.operand]
+        lost = total == 0.0 or (size < math.inf and abs(total) <= EPS * size)
+        own = origins.setdefault(got.operand, {}) if lost and case.between[got.operand] else None
+        if own is None or len(own) >= ORIGINS:
+            continue
+        if size == 0.0 == case.upstream[got.user]:
+            own |= origins[got.user]
+            continue
+        node, place, inner = case.graph.nodes[got.user], got.place, case.graph.nodes[got.operand]
+        base = squares(node) and (place == 0 or len({*node.operands}) == 1)
+        # The square of a relu that gives 0 is flat, but the relu lets nothing through either.
+        if base and rectified(inner) >= 0 and inner.data == 0.0:
+            node, place = inner, rectified(inner)
+        assert node.rule is not None
+        how = "underflow" if got.local else "blocked"
+        origin = Origin(how, node.rule.name, unit_of(node) or node.position)
+        if size:  # there are contributions, and they cancel
+            origin, places[origin] = Origin("cancelled", "", got.operand), []
+            node, place = inner, -1
+        places.setdefault(origin, []).append((node.position, place))
+        own[origin] = None
+    return origins, places
+
+
+def _zero(
+    case: Case, key: Origin, together: Iterable[Origin], places: Places, names: Sequence[str]
+) -> Finding:
+    """The finding on all parameters for which one origin stands first."""
+    say, nodes = case.words, case.graph.nodes
+    same = [each for each in together if each[:2] == key[:2]]
+    first = max(same, key=lambda origin: len(places[origin]))
+    position, place = places[first][0]
+    above = case.upstream[position]
+    if first.how == "cancelled":
+        terms = sorted((got.amount for got in reversed(case.received[position])), key=abs, reverse=True)
+        exact = math.fsum(terms)
+        shown = " ".join(f"{'+' if each >= 0 else '-'} {short(abs(each))}" for each in terms[:4])
+        facts: dict[str, Any] = {"n": len(terms), "shown": shown.removeprefix("+ ") + " …" * (len(terms) > 4)}
+        sums = [("gradient", above), ("size of the contributions", case.size[position]), ("exact sum", exact)]
+        cause, facts = "rounding" if exact or above else "cancelled", facts | {"total": above, "exact": exact}
+        return case.found("zero gradient", cause, nodes[position], names, sums, **facts)
+    # The relu of a neuron and the relu of a loss are not alike.
+    same = [each for each in same if isinstance(each.where, int) == isinstance(first.where, int)]
+    alike = len({at for origin in same for at, _ in places[origin]}) - 1
+    others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in same]
+    again = say("alike", n=alike) if alike else ""
+    again += say("elsewhere", told=say.listed(others, 2)) if others else ""
+    local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
+    numbers, facts = [("upstream", above), ("local", local)], {"above": above, "local": local, "again": again}
+    return blame(case, "zero gradient", ZERO, (position, place), names, numbers, cause, **facts)
+
+
+# ------------------------------------------------------------------------------------ tiny and huge
+def sizes(case: Case) -> Told:
+    """Why gradients are tiny, or at least ``case.huge``: one finding for each origin on the largest paths.
+
+    That is a saturated unit, or an operation that makes up more than half of the size, whichever call of a
+    unit it is; else depth, or very many paths.
+    """
+    sized = [(position, abs(case.upstream[position])) for _, position in case.asked]
+    largest = max((size for _, size in sized if size < math.inf), default=0.0)
+    grouped: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for position, size in sized:
+        way = case.ways[position]
+        if way is None or not 0.0 < size < math.inf:
+            continue
+        kind, got, depth = "tiny gradient", way.least, ""
+        rule = case.graph.nodes[got.user].rule
+        squashed = abs(got.local) < SLOPE and rule is not None and rule.name in SQUASHING
+        if size >= case.huge:
+            kind, got, half = "huge gradient", way.most, 0.5 * math.log10(size)
+            if math.log10(abs(got.local)) < half:
+                depth = "many paths" if way.added >= half else "growth by depth"
+        elif not squashed and size < max(SHRUNK * largest, NOTHING) and way.shrinking >= DEEP:
+            depth = "shrunk by depth"
+        elif not squashed:
+            continue
+        node = case.graph.nodes[got.user]
+        where = "" if depth else f"{node.rule.name if node.rule else ''} {unit_of(node) or node.position}"
+        grouped[kind, depth, where].append(position)
+    yield from collapsed(_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
+
+
+def _sized(case: Case, kind: str, depth: str, several: Sequence[int]) -> Finding:
+    say, names, is_huge = case.words, [case.graph.names[each] for each in several], kind == "huge gradient"
+    position = (max if is_huge else min)(several, key=lambda each: abs(case.upstream[each]))
+    way, gradient, node = case.ways[position], case.upstream[position], case.graph.nodes[position]
+    assert way is not None
+    path = [*case.path(position)]
+    factors = sorted(path, key=lambda got: -abs(got.local))[:3]
+    got = factors[0] if is_huge else way.least
+    told = ", ".join(say("factor", x=each.local, node=case.graph.names[each.user]) for each in factors)
+    facts: dict[str, Any] = {"gradient": gradient, "local": got.local, "name": node.name}
+    facts["tail"] = say("huge tail", **facts, largest=told, names=say.in_parts(names))
+    numbers = [("gradient", gradient), ("largest factor" if is_huge else "local", got.local)]
+    if not depth:
+        at, causes = (got.user, got.place), HUGE if is_huge else ZERO
+        return blame(case, kind, causes, at, names, numbers, **facts)
+    grows = [math.log(abs(each.local)) for each in path if abs(each.local) > 1.2]
+    mean = math.exp(sum(grows) / max(1, len(grows))) if is_huge else abs(gradient) ** (1.0 / way.steps)
+    numbers += [("steps", float(way.steps)), ("per step", mean)]
+    facts |= {"n": len(grows) if is_huge else way.shrinking, "by": 10.0 ** min(way.added, 308.0)}
+    return case.found(kind, depth, node, names, numbers, steps=way.steps, mean=mean, **facts)
+
+
+# ----------------------------------------------------------------------------------- layer by layer
+def _by_layer(case: Case) -> dict[str, list[int]]:
+    """The parameters of each layer, the layer that is used first first; an array is a layer, too."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for name, position in case.asked:
+        array, bracket, _ = name.partition("[")
+        path = case.graph.paths[position]
+        if layer := text_of(layer_path(path)) if path else array if bracket else "":
+            found[layer].append(position)
+    uses = {name: [got.user for each in held for got in case.received[each]] for name, held in found.items()}
+    return {name: found[name] for name in sorted(found, key=lambda name: min(uses[name]))}
+
+
+def _row(name: str, gradients: Sequence[float]) -> LayerRow:
+    largest = rms = max(map(abs, gradients))
+    if 0.0 < largest < math.inf:
+        rms = largest * math.sqrt(sum((each / largest) ** 2 for each in gradients) / len(gradients))
+    return LayerRow(name, len(gradients), rms)
+
+
+def layers(case: Case) -> Told:
+    """The gradients of each layer; what vanishes or explodes from layer to layer, or from call to call."""
+    by_layer = _by_layer(case)
+    own = [_row(name, [case.upstream[each] for each in held]) for name, held in by_layer.items()]
+    yield from own
+    if len(own) > 1:
+        course = case.words.listed((f"{row.name} {short(row.rms)}" for row in own), 6)
+        yield case.words("layer gradients", course=course)
+    calls = [(case.words("call of", unit=unit), rows) for unit, rows in _sequences(case).items()]
+    for unit, rows in [(case.words("layer"), own), *calls]:
+        shown = [row for row in rows if 0.0 < row.rms < math.inf]
+        exponent = math.log10(shown[0].rms) - math.log10(shown[-1].rms) if shown else 0.0
+        if abs(exponent) < math.log10(FACTOR):
+            continue
+        first, last = shown[0], shown[-1]
+        per = 10.0 ** max(-307.0, min(307.0, exponent / (len(shown) - 1)))
+        ends = shown if len(shown) <= 6 else [*shown[:3], *shown[-3:]]
+        yield case.found(
+            "layers", "vanishing" if exponent < 0.0 else "exploding", first.name,
+            [case.graph.names[each] for each in by_layer.get(first.name, ())],
+            (("first", first.rms), ("last", last.rms), ("per step", per)),
+            next((node.site for node in case.graph if node.site and node.group), None),
+            last=last.name, first=first.name, was=last.rms, now=first.rms, per=per, what=unit,
+            course=" → ".join(f"{row.name} {short(row.rms)}" for row in ends),
+        )  # fmt: skip
+
+
+def _sequences(case: Case) -> dict[str, list[LayerRow]]:
+    """Modules and groups that are called again on what they gave before: a row for each call."""
+    calls: dict[Any, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    linked: dict[Any, set[int]] = defaultdict(set)
+    nodes = case.graph.nodes
+    for node in nodes:
+        for depth, (name, call) in enumerate(node.group):
+            key, before = (node.group[:depth], name), (*node.group[:depth], (name, call - 1))
+            calls[key][call].append(case.upstream[node.position])
+            inner = (nodes[each].group for each in node.operands if isinstance(each, int))
+            if any(each[: depth + 1] == before for each in inner):
+                linked[key].add(call)
+    found: dict[str, list[LayerRow]] = {}
+    for key, several in calls.items():
+        if len(several) > 2 and 2 * len(linked[key]) >= len(several):
+            unit = ".".join([*(name for name, _ in key[0]), key[1]])
+            named = [(f"{unit} (call {k + 1})" if k else unit, several[k]) for k in sorted(several)]
+            found.setdefault(unit, [_row(*each) for each in named])  # of many samples, the first
+    return found
+
+#: What is looked for in any graph, the worst first.
+DETECTORS: tuple[Callable[[Case], Told], ...] = (
+    not_finite_data, not_finite_gradients, changed, wrong_rules, unreached,
+)  # fmt: skip
+#: ... and where the loss is finite: else there is no gradient to speak of.
+OF_GRADIENTS: tuple[Callable[[Case], Told], ...] = (zeros, sizes, layers, stale)
