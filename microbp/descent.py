@@ -1,10 +1,9 @@
 """The parameters of a training run as one vector, and the steps of an optimiser on it.
 
 Recorded or replayed, a step is the same: a gradient comes in, the optimiser's one statement over the vector
-is applied. Where batches are recorded, the Values are what counts, and the vector is read from them before
-each step; where they are replayed, the vector is, and the Values are behind until :meth:`Descent.settle`
-brings them up to date. Code of the user's that runs at each step, a schedule or an optimiser of his own,
-finds them so, and what it changes is read.
+is applied. Where batches are recorded, or code of the user's runs at each step (a schedule or an optimiser of
+his own), the Values are read before it and written after it; else they are behind until
+:meth:`Descent.settle` brings them up to date.
 
 Where nothing of that kind runs, many steps are taken in C, without coming back to Python: the update of an
 optimiser is recorded from its one statement, with the penalty and its derivative in it, as a program whose
@@ -22,17 +21,29 @@ import numpy as np
 
 from microbp.backward import backward_order
 from microbp.differentiate import grad
-from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Rows, Samples
+from microbp.engines import Batch, Engine, Floats, Rows, Samples
 from microbp.graph import Graph
 from microbp.native import Machine
 from microbp.optim import SGD, Optimiser, clip
+from microbp.safe import shown
 from microbp.value import Value
 
-__all__ = ["Descent", "Inside", "Moment", "inside"]
+__all__ = ["Descent", "Moment", "Taken"]
 
-Moment = tuple[Floats, Floats, int, list[bool]]
+#: The parameters, the optimiser's state, and which parameters are trained: all that a step changes.
+Moment = tuple[Floats, dict[str, Any], list[bool]]
 #: Ctrl-C is heard after so many milliseconds of steps in C, and so is whoever wants a checkpoint.
 _AT_MOST = 50
+
+
+class Taken(NamedTuple):
+    """Steps that were taken."""
+
+    costs: list[float]
+    rates: list[float]
+    #: The lowest cost, of these and of all before, and the parameters that have it.
+    lowest: float
+    best: Floats
 
 
 class Descent:
@@ -42,27 +53,31 @@ class Descent:
         self.optimiser, self.parameters = optimiser, parameters
         place = {id(each): index for index, each in enumerate(parameters)}
         self._order = np.array([place[id(each)] for _, each in optimiser.parameters])
-        self._steps_itself = type(optimiser).step is not Optimiser.step
-        self.gradient: Floats = np.zeros(len(parameters))
         self.theta: Floats = np.zeros(len(parameters))
+        self.gradient: Floats = np.zeros(len(parameters))
         self.use(engine)
 
-    def use(self, engine: Engine, *, watched: bool = True) -> None:
-        """Let this engine compute gradients; ``watched``: code of the user's may see or change the Values."""
-        self.engine, self.eager = engine, isinstance(engine, EagerEngine)
-        #: Whether the Values have to be up to date at each step.
-        self.open = watched or self.eager
+    def use(self, engine: Engine, *, watched: bool = True, many: bool = False) -> None:
+        """Let this engine compute gradients; ``watched``: code of the user's may see or change the Values.
+
+        ``many`` steps may be taken at once.
+        """
+        self.engine, self.open = engine, watched
         self.read()
+        rate = self.optimiser.lr
+        ours = {type(each).__module__ for each in [self.optimiser, *[rate] * callable(rate)]} == {SGD.__module__}
+        #: The update as a program, where steps are taken in C.
+        self.update = _update_of(self.optimiser, engine.penalty) if many and ours and self._whole else None
 
     def read(self) -> None:
         """Take the numbers from the Values, and which of them are frozen."""
         self.theta[:] = [each.data for each in self.parameters]
         trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
         #: Whether it changes all of the vector, in its order.
-        self.whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
+        self._whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
         #: Of what the optimiser changes: the places in its own list, and in the vector.
-        self.mine: Any = slice(None) if self.whole else np.flatnonzero(trained)
-        self.places: Any = slice(None) if self.whole else self._order[trained]
+        self._mine: Any = slice(None) if self._whole else np.flatnonzero(trained)
+        self._places: Any = slice(None) if self._whole else self._order[trained]
         self.behind = False
 
     def settle(self) -> None:
@@ -76,17 +91,21 @@ class Descent:
 
     def gradients(self, batch: Batch) -> float:
         """The cost of the batch; its derivatives are kept for :meth:`step`."""
-        if self.eager:
+        if self.open:
             self.read()
         cost = self.engine.gradients(batch, self.theta, self.gradient)
-        self.behind = not self.eager
+        self.behind = self.behind or math.isfinite(cost)
         return cost
 
-    def finite(self) -> bool:
-        """Whether the derivatives are; the sum of their squares is the quickest to ask, but may overflow."""
+    def fault(self) -> str:
+        """The first derivative that is not finite, in words; empty where there is none."""
         with np.errstate(over="ignore"):
-            square = self.gradient.dot(self.gradient)
-        return math.isfinite(square) or bool(np.isfinite(self.gradient[self.places]).all())
+            if math.isfinite(self.gradient.dot(self.gradient)):  # the quickest to ask, but it may overflow
+                return ""
+        for place, (name, value) in zip(self._order, self.optimiser.parameters, strict=True):
+            if value.requires_grad and not math.isfinite(self.gradient[place]):
+                return f"the gradient of {shown(name)} is {float(self.gradient[place])!r}"
+        return ""
 
     def step(self, bound: float | None) -> tuple[float, float | None]:
         """Apply them, with their norm clipped to ``bound``; the learning rate, and what the norm was.
@@ -99,84 +118,50 @@ class Descent:
         if self.open:
             self.read()
         if bound is not None:
-            self.gradient[self.places], (norm, _) = clip(self.gradient[self.places], bound)
+            self.gradient[self._places], (norm, _) = clip(self.gradient[self._places], bound)
         self.behind = True
-        if self._steps_itself:
-            self._let_it_step()
-        else:
-            part = self.theta[self.places], self.gradient[self.places]
-            self.theta[self.places] = self.optimiser.advance(self.mine, *part, rate)
+        if type(self.optimiser).step is Optimiser.step:
+            part = self.theta[self._places], self.gradient[self._places]
+            self.theta[self._places] = self.optimiser.advance(self._mine, *part, rate)
+        else:  # which may do anything
+            before = self.moment()
+            self.settle()
+            try:
+                self.optimiser.step()
+            except BaseException:
+                self.back_to(before)
+                raise
+            self.read()
         if self.open:
             self.settle()
         return rate, norm
 
-    def _let_it_step(self) -> None:
-        """By the optimiser's own ``step()``, which may do anything."""
-        before = self.moment()
-        self.settle()
-        try:
-            self.optimiser.step()
-        except BaseException:
-            self.back_to(before)
-            raise
-        self.read()
-
     def moment(self) -> Moment:
         """All that a step changes, as it is now."""
-        trained = [each.requires_grad for each in self.parameters]
-        return self.theta.copy(), self.optimiser._memory.copy(), self.optimiser.steps, trained
+        return self.theta.copy(), self.optimiser.state(), [each.requires_grad for each in self.parameters]
 
     def back_to(self, moment: Moment) -> None:
-        """Make it so again."""
-        theta, memory, self.optimiser.steps, trained = moment
-        for value, flag in zip(self.parameters, trained, strict=True):
-            value.requires_grad = flag
-        self.theta[:], self.optimiser._memory, self.behind = theta, memory.copy(), True
-        self.settle()
-
-
-# ------------------------------------------------------------------------------------- steps in C
-class Taken(NamedTuple):
-    """Steps that were taken."""
-
-    costs: list[float]
-    rates: list[float]
-    #: The lowest cost, of these and of all before, and the parameters that have it.
-    lowest: float
-    best: Floats
-
-
-def inside(descent: Descent, replay: ReplayEngine) -> Inside | None:
-    """The steps of ``descent`` in C; None where Python is needed at each."""
-    optimiser, machine = descent.optimiser, replay.machine
-    ours = [type(optimiser), *[type(optimiser.lr)] * callable(optimiser.lr)]
-    if machine is None or descent.open or any(each.__module__ != SGD.__module__ for each in ours):
-        return None
-    return Inside(descent, replay, machine) if descent.whole else None
-
-
-class Inside:
-    """The program of an update beside that of the cost."""
-
-    def __init__(self, descent: Descent, replay: ReplayEngine, machine: Machine) -> None:
-        self._descent, self._replay, self._machine = descent, replay, machine
-        self._update, self._alike = _update_of(descent.optimiser, replay.penalty)
+        """Make it so again; what raises ValueError has changed nothing."""
+        theta, state, trained = moment
+        self.optimiser.load_state(state)
+        self.theta[:], self.behind = theta, False
+        for value, number, flag in zip(self.parameters, theta.tolist(), trained, strict=True):
+            value.data, value.requires_grad = number, flag
 
     def take(self, samples: Samples, orders: Sequence[Rows], below: float) -> Taken:
-        """Steps over batches, given by the indices of their samples; ``below`` is the lowest cost so far."""
-        descent, optimiser = self._descent, self._descent.optimiser
-        rates = optimiser.rates(len(orders))
+        """Steps in C over batches, given by the indices of their samples; ``below`` is the lowest cost so far."""
+        rates = self.optimiser.rates(len(orders))
         orders = orders[: len(rates)]
-        costs, best = np.empty(len(orders)), np.append(descent.theta, below)
-        if not orders:
-            return Taken([], [], below, descent.theta)
-        taken = self._machine.train(
-            self._update, self._replay.mean, _AT_MOST, samples.table, np.array(rates),
-            np.concatenate(orders), np.array([*map(len, orders)]), self._alike, descent.theta,
-            optimiser._memory, costs, best, descent.gradient,
-        )  # fmt: skip
-        optimiser.steps += taken
-        descent.behind = True
+        costs, best, taken = np.empty(len(orders)), np.append(self.theta, below), 0
+        if orders:
+            update, alike = self.update
+            taken = self.engine.machine.train(
+                update, self.engine.reduce == "mean", _AT_MOST, samples.table, np.array(rates),
+                np.concatenate(orders), np.array([*map(len, orders)]), alike, self.theta,
+                self.optimiser._memory, costs, best, self.gradient,
+            )  # fmt: skip
+            self.optimiser.steps += taken
+            self.behind = True
         return Taken(costs[:taken].tolist(), rates[:taken], float(best[-1]), best[:-1])
 
 

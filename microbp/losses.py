@@ -274,8 +274,8 @@ def _targets(loss: str, targets: Targets) -> tuple[npt.NDArray[np.object_], Numb
         numbers = np.empty(given.shape)
         for place, each in np.ndenumerate(given):
             what = f"{loss}: the target {_at(place)}".rstrip()
-            numbers[place] = each.data if isinstance(each, Value) else as_number(each, what)
-            given[place] = each if isinstance(each, Value) else numbers[place]
+            number = each.data if isinstance(each, Value) else as_number(each, what)
+            numbers[place], given[place] = number, each if isinstance(each, Value) else number
     _refuse(loss, numbers, ~np.isfinite(numbers), "a target is a finite number")
     return given, numbers
 

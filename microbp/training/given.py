@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from microbp.engines import Batch, EagerEngine, Rows, Samples
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
-from microbp.optim import Optimiser
+from microbp.optim import SGD, Optimiser
 from microbp.replay.program import masked
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
@@ -30,6 +29,12 @@ __all__ = [
 _AT_ONCE = 1 << 16
 #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
 ENGINES = ("auto", "replay", "eager")
+_POSITIVE, _NOT_NEGATIVE = "positive and finite", "finite and at least 0"
+#: The settings that are whole numbers, and the least that each may be; and those that are real ones.
+_WHOLE = {"epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1}
+_REAL = {
+    "penalty": _NOT_NEGATIVE, "checkpoint_every": _NOT_NEGATIVE, "clip": _POSITIVE, "tolerance": _POSITIVE,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,18 +76,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         _ = self.cost
-        for what, least in (("epochs", 1), ("seed", 0), ("threads", 1), ("batch_size", 1), ("patience", 1)):
+        for what, least in _WHOLE.items():
             held = getattr(self, what)
-            whole = isinstance(held, Integral) and not isinstance(held, bool) and int(held) >= least
-            if not whole and (held is not None or what in ("epochs", "seed", "threads")):
-                raise ValueError(f"fit: {what} is a whole number from {least} up, not {held!r}")
-            object.__setattr__(self, what, None if held is None else int(held))
-        for what in ("penalty", "checkpoint_every", "clip", "tolerance"):
+            if held is not None or getattr(Settings, what) is not None:
+                if not isinstance(held, Integral) or isinstance(held, bool) or int(held) < least:
+                    raise ValueError(f"fit: {what} is a whole number from {least} up, not {held!r}")
+                object.__setattr__(self, what, int(held))
+        for what, bound in _REAL.items():
             if getattr(self, what) is not None:
-                zero = what in ("penalty", "checkpoint_every")
                 number = as_number(getattr(self, what), f"fit: {what}")
-                if not (0.0 < number < math.inf or (zero and number == 0.0)):
-                    bound = "finite and at least 0" if zero else "positive and finite"
+                if not 0.0 <= number < math.inf or (number == 0.0 and bound == _POSITIVE):
                     raise ValueError(f"fit: {what} is {bound}, not {number!r}")
                 object.__setattr__(self, what, number)
         if self.keep not in (None, "best", "last"):
@@ -119,26 +122,23 @@ class Settings:
         return f"Settings({', '.join(changed)})"
 
 
-def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
-    """The net's parameters with their names: their paths in a Module, else as they are called."""
-    kind = type(net).__name__
+def parameters_of(net: Any) -> dict[str, Value]:
+    """The net's parameters by name: their paths in a Module, else as they are called."""
+    kind, predict = type(net).__name__, getattr(net, "predict", None)
     if isinstance(net, type):
         raise TypeError(f"fit: a net is an object, such as MLP(2, [1]); {net.__name__} is a class")
     if not callable(getattr(net, "parameters", None)):
         raise TypeError(f"fit: a net has parameters(), as a Module does; an object of type {kind} has none")
-    predict = getattr(net, "predict", None)
     if not callable(net) and (not callable(predict) or getattr(predict, "__func__", 0) is Module.predict):
         raise TypeError(f"fit: a net can be called, or has predict(batch); an object of type {kind} neither")
     if callable(getattr(net, "named_parameters", None)):
         named = dict(net.named_parameters())
     else:
         values = list(net.parameters())
-        given = [each.name if isinstance(each, Value) and each.name else "" for each in values]
-        unique = len({*given}) == len(given) and "" not in given
-        named = {
-            name if unique else f"parameters[{place}]": value
-            for place, (name, value) in enumerate(zip(given, values, strict=True))
-        }
+        names = [each.name if isinstance(each, Value) else None for each in values]
+        if len({*names} - {None, ""}) < len(values):
+            names = [f"parameters[{place}]" for place in range(len(values))]
+        named = dict(zip(names, values, strict=True))
     if not named:
         raise ValueError(f"fit: the net, of type {kind}, has no parameters")
     for name, parameter in named.items():
@@ -147,17 +147,19 @@ def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
             raise TypeError(f"fit: the parameter {shown(name)} is an object of type {kind}, not a Value")
         if not math.isfinite(parameter.data):
             raise ValueError(f"fit: the parameter {shown(name)} is {parameter.data!r} to begin with")
-    return list(named), list(named.values())
+    return named
 
 
-def optimiser_for(optimiser: Any, parameters: Sequence[Value]) -> Optimiser:
-    """The optimiser, which changes parameters of this net only."""
+def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
+    """The optimiser, which changes parameters of this net only; plain SGD for None."""
+    if optimiser is None:
+        optimiser = SGD(named, lr=0.1)
     if not isinstance(optimiser, Optimiser):
         kind = type(optimiser).__name__
         raise TypeError(
             f"fit: the optimiser is one such as SGD(net.parameters(), lr=0.1), not an object of type {kind}"
         )
-    known = {id(each) for each in parameters}
+    known = {id(each) for each in named.values()}
     for name, parameter in optimiser.parameters:
         if id(parameter) not in known:
             raise ValueError(f"fit: the optimiser changes {shown(name)}, which is no parameter of this net")
@@ -195,15 +197,16 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         raise ValueError(
             f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
         ) from error
-    for each in [samples] + ([validation[0]] if validation and validation[0] is not samples else []):
+    for each in dict.fromkeys([samples, validation[0] if validation else samples]):
+        targets = each.y.tolist()
         try:
-            for start in range(0, len(each.y), _AT_ONCE):
-                part = each.y[start : start + _AT_ONCE]
+            for start in range(0, len(targets), _AT_ONCE):
+                part = targets[start : start + _AT_ONCE]
                 cost = eager.loss([first] * len(part), part)
         except ArithmeticError:
             continue
         except ValueError:
-            eager.loss([first] * len(each.y), each.y)  # which names the place among all
+            eager.loss([first] * len(targets), targets)  # which names the place among all
             raise
         if not isinstance(cost, Value):
             raise TypeError(f"fit: the loss returns one Value, not an object of type {type(cost).__name__}")
@@ -216,14 +219,12 @@ def samples_of(X: Any, Y: Any, which: str) -> Samples:
         raise ValueError(f"fit: {which}X has {len(x)} samples, but {which}Y has {len(y)} targets")
     if not x.size:
         raise ValueError(f"fit: {which}X is empty; its shape is {x.shape}")
-    if isinstance(x, Stored):
-        return Samples(x, x, y.tolist())
-    return Samples(x.astype(float), x.astype(float).tolist(), y.tolist())
+    return Samples(x if isinstance(x, Stored) else x.astype(float), y)
 
 
 def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple[Rows, Batch | None]:
     """The rows to learn from; and the samples for validation, given as a pair or as a fraction of these."""
-    n = len(samples.x)
+    n = len(samples.y)
     if validation is None:
         return np.arange(n), None
     if isinstance(validation, tuple | list):
@@ -233,7 +234,7 @@ def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple
         here, there = samples.array.shape, apart.array.shape
         if here[1:] != there[1:]:
             raise ValueError(f"fit: X has the shape {here}, but the validation X {there}")
-        return np.arange(n), (apart, np.arange(len(apart.x)))
+        return np.arange(n), (apart, np.arange(len(apart.y)))
     fraction = as_number(validation, "fit: validation")
     if not 0.0 < fraction < 1.0:
         raise ValueError(f"fit: validation={validation!r} is no fraction between 0 and 1")
@@ -249,39 +250,27 @@ def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple
 def _array(data: Any, name: str) -> Any:
     """Real and finite numbers as an array, whole numbers as such; what is stored stays where it is."""
     if is_stored(data):
-        _refuse_other(data, name)
-        stored = Stored(data)
-        if not is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
-            _refuse_not_finite(stored.blocks(), name)
-        return stored
-    if masked(data):
+        array: Any = Stored(data)
+    elif masked(data):
         raise ValueError(f"fit: {name} has masked entries; fill them in, or leave their samples out")
-    try:
-        array = np.asarray(data)
-    except ValueError:
-        raise ValueError(f"fit: the rows of {name} are of unequal length") from None
-    if array.dtype == object:
-        for place in np.ndindex(array.shape):
-            as_number(array[place], f"fit: {name}{list(place)}")
-        array = array.astype(float)
-    if array.dtype.kind == "b":
-        array = array.astype(int)
-    _refuse_other(array, name)
-    _refuse_not_finite([(0, array)], name)
-    return array
-
-
-def _refuse_other(array: Any, name: str) -> None:
+    else:
+        try:
+            array = np.asarray(data)
+        except ValueError:
+            raise ValueError(f"fit: the rows of {name} are of unequal length") from None
+        if array.dtype == object:
+            for place in np.ndindex(array.shape):
+                as_number(array[place], f"fit: {name}{list(place)}")
+            array = array.astype(float)
+        array = array.astype(int) if array.dtype.kind == "b" else array
     if array.dtype.kind not in "biuf":
         raise TypeError(f"fit: {name} holds real numbers, not {array.dtype}")
     if not array.ndim:
         raise TypeError(f"fit: {name} is a list or an array with an entry for each sample, not one number")
-
-
-def _refuse_not_finite(blocks: Iterable[tuple[int, np.ndarray[Any, Any]]], name: str) -> None:
-    """ValueError for the first number that is not finite; each block comes with its place in the whole."""
     first, count = "", 0
-    for start, block in blocks:
+    for start, block in array.blocks() if is_stored(data) else [(0, array)]:
+        if is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
+            break
         bad = np.argwhere(~np.isfinite(block))
         count += len(bad)
         if len(bad) and not first:
@@ -292,3 +281,4 @@ def _refuse_not_finite(blocks: Iterable[tuple[int, np.ndarray[Any, Any]]], name:
             f"fit: {first}, the first of {count} that are not finite; fill them in, or leave their samples "
             "out"
         )
+    return array

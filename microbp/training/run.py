@@ -1,32 +1,46 @@
-"""One run of ``fit``, from step to step."""
+"""One run of ``fit``, from step to step; and its state between two steps, as a checkpoint or to go back to."""
 
 from __future__ import annotations
 
 import gc
+import json
 import math
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.descent import Descent, Inside, Moment, inside
+from microbp.descent import Descent, Moment
 from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
-from microbp.files import refuse_unwritable
+from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
 from microbp.optim import SGD, Optimiser
 from microbp.outside import Outside
+from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training import given
-from microbp.training.checkpoint import digest, read_checkpoint, write_checkpoint
-from microbp.training.outcome import COURSE, ENDS, History, NotFinite, bad_gradient, culprit
+from microbp.training.outcome import History, NotFinite, culprit
 from microbp.training.terminal import Bar, Interrupts
 
 __all__ = ["Run"]
+
+_FORMAT = "microbp training checkpoint 2"
+#: The lists of a history that grow from step to step and from epoch to epoch.
+_COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
+#: What the history's text says of the end of a run.
+_ENDS = {
+    "epochs": "all epochs are done",
+    "tolerance": "the cost has changed by {change:.3g}, less than {settings.tolerance!r}",
+    "patience": "the validation cost has not fallen for {settings.patience} epochs",
+    "interrupted": "interrupted in epoch {epoch} after {place} of {steps}",
+    "not finite": "a number is not finite",
+}
 
 
 class _Best(NamedTuple):
@@ -41,29 +55,25 @@ class _Mark(NamedTuple):
     """The state of a run between two steps, to go back to."""
 
     moment: Moment
-    #: Of the lists of the history.
-    lengths: dict[str, int]
+    #: What the generator was before the order of this epoch was drawn.
     drawn_from: Any
     best: _Best | None
+    #: Of the lists of the history.
+    lengths: dict[str, int]
     #: What the schedule can reach.
     schedule: Outside
 
 
 class Run:
-    """One run: everything is checked when it is made, and :meth:`go` does the work.
-
-    Its state between two steps is that of the descent; the history so far, which says in which step of which
-    epoch it is; what the generator was before the order of this epoch was drawn; and the best parameters.
-    """
+    """One run: everything is checked when it is made, and :meth:`go` does the work."""
 
     def __init__(
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
         self.settings = settings
-        self.names, self.parameters = given.parameters_of(net)
-        if optimiser is None:
-            optimiser = SGD(dict(zip(self.names, self.parameters, strict=True)), lr=0.1)
-        self.optimiser = given.optimiser_for(optimiser, self.parameters)
+        named = given.parameters_of(net)
+        self.names, self.parameters = list(named), list(named.values())
+        self.optimiser = given.optimiser_for(optimiser, named)
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -81,16 +91,15 @@ class Run:
         self._draw()
         self.eager = EagerEngine(net, settings.cost, self.parameters, settings.penalty)
         given.check_that_all_fits(self.eager, (self.samples, self.rows), self.validation)
-        #: The engine that replays, if one does or did; why not, or no longer; and what is known to be right.
+        #: The engine that replays, if one does; why not, or no longer; and what is known to be right.
         self.replay: ReplayEngine | None = None
         self.aside = ""
         self.verified: _Mark | None = None
-        #: What takes steps in C, where Python is not needed at each.
-        self.inside: Inside | None = None
         #: When replay is due to be compared next, in steps.
         self.due = 0
         #: Why the last checkpoint was not written; None where it was.
         self.unwritten: str | None = None
+        self.descent = Descent(self.eager, self.optimiser, self.parameters)
         if settings.checkpoint is not None:
             try:
                 refuse_unwritable(settings.checkpoint)
@@ -101,7 +110,6 @@ class Run:
             self._load(Path(settings.resume))
         left = (settings.epochs - self.epoch) * self.steps - self.place
         given.check_schedule(self.optimiser, left, settings)
-        self.descent = Descent(self.eager, self.optimiser, self.parameters)
 
     @property
     def epoch(self) -> int:
@@ -146,31 +154,20 @@ class Run:
     def _on(self) -> str:
         """One step further, or the end of an epoch of a run with validation; the reason to stop instead."""
         reason = self._reason_to_stop()
-        if reason or self._comparison_is_due():
+        late = len(self.history.step_cost) >= self.due
+        if reason or late or (self.replay and self.descent.open and self.replay.outside.changed()):
             self._verify(several=bool(reason))
         if reason:
             return reason
-        if self.place < self.steps:
-            self._step()
-        else:
+        if self.place == self.steps:
             self._validate()
+        elif not self._steps_in_c():
+            self._step()
         if time.monotonic() - self.written >= self.settings.checkpoint_every:
             self._verify()
             with self.interrupts:
                 self._save()
         return ""
-
-    def _end(self, stopped: str) -> History:
-        """Write the checkpoint, set the parameters that are kept, and say so."""
-        self._save()
-        kept = self.settings.keep or ("best" if self.validation or stopped == "interrupted" else "last")
-        if kept == "best" and self.best is not None:
-            self._set(self.best.parameters.tolist())
-        else:
-            kept = "last"
-        history = self._told(stopped, kept)
-        self.bar.end(history)
-        return history
 
     def _reason_to_stop(self) -> str:
         if self.place:
@@ -188,32 +185,31 @@ class Run:
         return abs(cost[-1] - cost[-2]) if len(cost) > 1 else math.inf
 
     def _draw(self) -> None:
-        """The order of an epoch; ``drawn_from`` is what the generator was before."""
         self.drawn_from, self.order = self.generator.bit_generator.state, self.rows
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
-    def _step(self) -> None:
-        if self.inside is None or not self._taken_inside(self.inside):
-            self._step_outside()
+    def _rows_of(self, step: int) -> Rows:
+        """The samples of a step of this epoch."""
+        size = self.batch_size
+        return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
 
-    def _taken_inside(self, inside: Inside) -> bool:
+    def _steps_in_c(self) -> bool:
         """Steps up to where something else is to be done; False for none."""
-        settings, start = self.settings, self.place
-        count = self.steps - start
-        if self.steps == 1 and self.validation is None and settings.tolerance is settings.patience is None:
-            count = settings.epochs - self.epoch
+        count = self.steps - self.place
+        if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
+            count = self.settings.epochs - self.epoch
         count = min(count, self.due - len(self.history.step_cost))
-        if count < 2:
+        if count < 2 or self.descent.update is None:
             return False
-        orders = [self._rows_of(step) for step in range(start, start + count)]
+        orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
         with self.interrupts:
-            taken = inside.take(self.samples, orders, self.best.cost if self.best else math.inf)
+            taken = self.descent.take(self.samples, orders, self.best.cost if self.best else math.inf)
             if taken.costs:
-                self._book(taken.costs, taken.rates, taken.lowest, taken.best)
+                self._book(*taken)
         return bool(taken.costs)
 
-    def _step_outside(self) -> None:
+    def _step(self) -> None:
         batch = self.samples, self._rows_of(self.place)
 
         def gradients() -> float:
@@ -232,11 +228,6 @@ class Run:
             if norm is not None:
                 self.history.gradient_norm.append(norm)
             self._book([cost], [rate], cost, before)
-
-    def _rows_of(self, step: int) -> Rows:
-        """The samples of a step of this epoch."""
-        size = self.batch_size
-        return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
 
     def _book(self, costs: list[float], rates: list[float], lowest: float, best: Floats) -> None:
         """Steps that were taken; and, of epochs of one step, the lowest cost so far and its parameters."""
@@ -273,26 +264,6 @@ class Run:
         if self.best is None or measured < self.best.cost:
             self.best = _Best(measured, self.epoch, self.descent.theta.copy())
 
-    def _finite(self, what: str, batch: Batch, compute: Callable[[], float]) -> float:
-        """The cost of a batch; NotFinite where that, or a derivative that comes with it, is not finite."""
-        cost, told, cause = math.nan, "", None
-        try:
-            cost = compute()
-            if not math.isfinite(cost):
-                told = f"the {what} is {cost!r}"
-            elif batch is not self.validation and not self.descent.finite():
-                self.descent.settle()
-                told = f"the cost is {cost!r}, but {bad_gradient(self.optimiser)}"
-        except UndefinedOperation as error:
-            told, cause = f"the {what} has no value", error
-        if told:
-            raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
-        return cost
-
-    def _set(self, numbers: list[float]) -> None:
-        for parameter, number in zip(self.parameters, numbers, strict=True):
-            parameter.data = number
-
     # --------------------------------------------------------------------- replay, and whether it is right
     def _try_to_replay(self, batch: Batch) -> None:
         """Replay from here on; Unfit, where that would not be the same. ``batch`` is the first."""
@@ -301,10 +272,10 @@ class Run:
         batches += [self.validation] if self.validation else []
         engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
         theirs = type(self.optimiser).__module__ != SGD.__module__
-        schedule = Outside(self.optimiser.lr)
-        self.descent.use(engine, watched=theirs or engine.outside.shares(schedule))
+        watched = theirs or engine.outside.shares(Outside(self.optimiser.lr))
+        many = engine.machine is not None and not watched and self.settings.clip is None
+        self.descent.use(engine, watched=watched, many=many)
         self.replay, self.verified = engine, None
-        self.inside = inside(self.descent, engine) if self.settings.clip is None else None
         self.verified = self._mark()
 
     def _rightly(self, act: Callable[[], Any]) -> Any:
@@ -316,40 +287,31 @@ class Run:
                 self._leave_replay(str(error))
             return ""
 
-    def _comparison_is_due(self) -> bool:
-        if self.replay is None or self.aside:
-            return False
-        late = len(self.history.step_cost) >= self.due
-        return late or (self.descent.open and bool(self.replay.outside.changed()))
-
     def _verify(self, *, several: bool = True) -> None:
         """Compare replay with the eager engine on samples that are drawn anew; Unfit where it differs."""
-        if self.replay is None or self.aside:
-            return
-        draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
-        self.descent.settle()
-        self.descent.behind = True  # the gradients in the Values are those of the comparison
-        rows = draw.permutation(self.rows)
-        self.replay.compare((self.samples, rows), self.descent.theta, several=several)
-        self.verified = self._mark()
+        if self.replay is not None:
+            draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
+            self.descent.settle()
+            self.descent.behind = True  # the gradients in the Values are those of the comparison
+            rows = draw.permutation(self.rows)
+            self.replay.compare((self.samples, rows), self.descent.theta, several=several)
+            self.verified = self._mark()
 
     def _mark(self) -> _Mark:
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
-        lengths = {name: len(getattr(self.history, name)) for name in COURSE}
+        lengths = {name: len(getattr(self.history, name)) for name in _COURSE}
         schedule = Outside(self.optimiser.lr, apart=self.parameters)
-        return _Mark(self.descent.moment(), lengths, self.drawn_from, self.best, schedule)
+        return _Mark(self.descent.moment(), self.drawn_from, self.best, lengths, schedule)
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        self.aside, mark = why, self.verified
-        if mark is not None and self.replay is not None:
+        self.aside, mark, replay, self.replay = why, self.verified, self.replay, None
+        if mark is not None and replay is not None:
             for name, length in mark.lengths.items():
                 del getattr(self.history, name)[length:]
-            self.best, self.generator.bit_generator.state = mark.best, mark.drawn_from
-            self._draw()
-            self.descent.back_to(mark.moment)
-            self.replay.outside.restore()
+            self._back_to(mark.moment, mark.drawn_from, mark.best)
+            replay.outside.restore()
             mark.schedule.restore()
         if self.settings.engine == "replay" or self.settings.client is not None:
             wanted = "engine='replay'" if self.settings.client is None else "client=…"
@@ -357,37 +319,65 @@ class Run:
                 f"fit: {wanted}, but this run cannot be replayed: {why}. engine='auto' records "
                 "every sample where it has to"
             )
-        self.inside = None
         self.descent.use(self.eager)
 
+    def _back_to(self, moment: Moment, drawn_from: Any, best: _Best | None) -> None:
+        self.descent.back_to(moment)
+        self.best, self.generator.bit_generator.state = best, drawn_from
+        self._draw()
+
     # ------------------------------------------------------------------------------------ what came of it
+    def _end(self, stopped: str) -> History:
+        """Write the checkpoint, set the parameters that are kept, and say so."""
+        self._save()
+        kept = self.settings.keep or ("best" if self.validation or stopped == "interrupted" else "last")
+        if kept == "best" and self.best is not None:
+            for parameter, number in zip(self.parameters, self.best.parameters.tolist(), strict=True):
+                parameter.data = number
+        else:
+            kept = "last"
+        history = self._told(stopped, kept)
+        self.bar.end(history)
+        return history
+
     def _told(self, stopped: str, kept: str) -> History:
         """The history, complete."""
-        steps = f"{self.steps} step{'s' * (self.steps > 1)}"
         cost, best = self.history.cost, self.best and self.best.epoch
-        why = ENDS[stopped].format(
+        steps = f"{self.steps} step{'s' * (self.steps > 1)}"
+        end = _ENDS[stopped].format(
             change=self._change(), settings=self.settings, epoch=self.epoch + 1, place=self.place, steps=steps
         )
         course = f", cost {cost[0]:.3g} to {cost[-1]:.3g}" if cost else ""
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
         if self.unwritten is not None:
             holds += f". The last checkpoint is not written: {self.unwritten}"
+        compared = self.replay.compared if self.replay else 0
+        engine, why, anew = "replay", f"{compared} samples that were recorded as well agree with it", ""
         if self.settings.engine == "eager":
-            engine, reason, aside = "eager", "engine='eager' was asked for", ""
-        elif not self.aside:
-            compared = self.replay.compared if self.replay else 0
-            engine, aside = "replay", ""
-            reason = f"{compared} samples that were recorded as well agree with it"
-        else:
-            done = self.verified.lengths["step_cost"] if self.verified else 0
-            reason = self.aside
-            engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({reason})"
-            since = f"After {done} steps each" if done else "Each"
-            aside = f" {since} sample was recorded anew: {reason}."
+            engine, why = "eager", "engine='eager' was asked for"
+        elif self.aside:
+            done, why = self.verified.lengths["step_cost"] if self.verified else 0, self.aside
+            engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({why})"
+            anew = f" {f'After {done} steps each' if done else 'Each'} sample was recorded anew: {why}."
         epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
-        message = f"{epochs} of {steps}{course}: {why}. The net holds {holds}.{aside}"
-        end = replace(self.history, stopped=stopped, kept=kept, best_epoch=best)
-        return replace(end, message=message, engine=engine, why=reason)
+        message = f"{epochs} of {steps}{course}: {end}. The net holds {holds}.{anew}"
+        return replace(
+            self.history, stopped=stopped, kept=kept, best_epoch=best, message=message, engine=engine, why=why
+        )
+
+    def _finite(self, what: str, batch: Batch, compute: Callable[[], float]) -> float:
+        """The cost of a batch; NotFinite where that, or a derivative that comes with it, is not finite."""
+        cost, cause = math.nan, None
+        try:
+            cost = compute()
+            told = f"the {what} is {cost!r}" * (not math.isfinite(cost))
+            if not told and batch is not self.validation and (fault := self.descent.fault()):
+                told = f"the cost is {cost!r}, but {fault}"
+        except UndefinedOperation as error:
+            told, cause = f"the {what} has no value", error
+        if told:
+            raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
+        return cost
 
     def _not_finite(self, told: str, batch: Batch | None = None, *, gradients: bool = False) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all.
@@ -397,42 +387,36 @@ class Run:
         self._verify()
         self.interrupts.hold()
         self.descent.settle()
-        where = f"epoch {self.epoch + 1} of {self.settings.epochs}"
         step = None if batch and batch is self.validation else self.place + 1
+        where = f"epoch {self.epoch + 1} of {self.settings.epochs}"
         where += f", step {step} of {self.steps}" if step else ""
-        found = None
+        sample, site = None, None
         if batch:
-            trained = [each for _, each in self.optimiser.parameters if each.requires_grad]
-            found = culprit(self.eager, batch, trained if gradients else [])
-            if found:
-                apart = "validation " * (batch[0] is not self.samples)
-                told += f". Sample {apart}X[{found[0]}] shows it by itself: {found[1]}"
-            else:
-                told += ". No sample shows it by itself: it is in their sum, or in the penalty"
+            trained = [each for _, each in self.optimiser.parameters if each.requires_grad and gradients]
+            called = "validation " * (batch[0] is not self.samples) + "X"
+            sample, why, site = culprit(self.eager, batch, trained, called)
             told += (
-                ". The net holds the parameters that led there. Lower the learning rate, clip the gradients, "
-                "or bring the data to a scale of about 1"
+                f". {why}. The net holds the parameters that led there. Lower the learning rate, clip the "
+                "gradients, or bring the data to a scale of about 1"
             )
         self._save()
         history = self._told("not finite", "last")
-        sample, site = (found[0], found[2]) if found else (None, None)
         return NotFinite(f"fit stopped in {where}: {told}", history, self.epoch + 1, step, sample, site)
 
     # ---------------------------------------------------------------------------------- checkpoints
     @cached_property
     def _same_settings(self) -> dict[str, Any]:
         """All that must be the same for a run to continue bit for bit."""
-        data = [(self.samples, self.rows), *([self.validation] if self.validation else [])]
-        told = [(x.array.tobytes(), (x.array.shape, x.y, rows.tolist())) for x, rows in data]
-        settings = self.settings
+        settings, data = self.settings, [(self.samples, self.rows)] + [self.validation] * bool(self.validation)
+        told = [(x.array.tobytes(), (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in data]
         return {
             "loss": getattr(self.eager.loss, "__qualname__", type(self.eager.loss).__qualname__),
             "batch_size": self.batch_size,
             "shuffle": bool(settings.shuffle) and self.steps > 1,
             **{name: getattr(settings, name) for name in ("seed", "penalty", "clip")},
             "validation": 0 if self.validation is None else len(self.validation[1]),
-            "samples": len(self.samples.x),
-            "data": digest(*(part for parts in told for part in parts)),
+            "samples": len(self.samples.y),
+            "data": _digest(*(part for parts in told for part in parts)),
         }
 
     def _save(self) -> None:
@@ -448,10 +432,11 @@ class Run:
             "generator": self.drawn_from,
             "aside": self.aside,
             "best": self.best and (*self.best[:2], self.best.parameters.tolist()),
-            **{name: getattr(self.history, name) for name in COURSE},
+            **{name: getattr(self.history, name) for name in _COURSE},
         }
+        text = json.dumps({"format": _FORMAT, "digest": _digest(json.dumps(state)), **state})
         try:
-            write_checkpoint(Path(self.settings.checkpoint), state)
+            write_file(self.settings.checkpoint, text)
             self.unwritten = None
         except OSError as error:  # a run of hours does not end by it
             told, self.unwritten = self.unwritten is not None, error.strerror
@@ -464,18 +449,37 @@ class Run:
                 )
 
     def _load(self, path: Path) -> None:
-        """Take over a checkpoint; NotLoaded, before anything is changed, where it does not fit."""
-        state = read_checkpoint(path, self._same_settings, self.names)
+        """Take over a checkpoint; NotLoaded, before anything is changed, where it is damaged or of another run."""
+
+        def refuse(what: str) -> NotLoaded:
+            return NotLoaded(f"fit: {path} {what}", path)
+
         try:
-            self.optimiser.load_state(state["optimiser"])
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            state = None
+        if not isinstance(state, dict) or state.pop("format", None) != _FORMAT:
+            raise refuse("is no checkpoint of fit")
+        if state.pop("digest", None) != _digest(json.dumps(state)):
+            raise refuse("is damaged: it does not hold what fit wrote into it")
+        for name, here in self._same_settings.items():
+            if (there := state["settings"][name]) != here:
+                raise refuse(f"was written with {name} = {shown(repr(there))}; here it is {here!r}")
+        numbers, names, best = state["parameters"], self.names, state["best"]
+        if list(numbers) != names:
+            odd = sorted({*names} ^ {*numbers})
+            how = f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order"
+            raise refuse(f"has {len(numbers)} parameters, the net {len(names)}; {how}")
+        moment = np.array([*numbers.values()]), state["optimiser"], self.descent.moment()[2]
+        try:
+            self._back_to(moment, state["generator"], best and _Best(*best[:2], np.array(best[2])))
         except (ValueError, TypeError, OverflowError) as error:
-            raise NotLoaded(f"fit: {path} does not fit, by its optimiser: {error}", path) from None
-        self._set([*state["parameters"].values()])
-        self.generator.bit_generator.state = state["generator"]
-        self._draw()
-        self.aside = self.aside or state["aside"]
-        if state["best"] is not None:
-            cost, epoch, numbers = state["best"]
-            self.best = _Best(cost, epoch, np.array(numbers))
-        for name in COURSE:
+            raise refuse(f"does not fit, by its optimiser: {error}") from None
+        self.aside = state["aside"]
+        for name in _COURSE:
             getattr(self.history, name).extend(state[name])
+
+
+def _digest(*parts: Any) -> str:
+    """A short text that is another one for other bytes or other numbers."""
+    return sha256(b"".join(x if type(x) is bytes else repr(x).encode() for x in parts)).hexdigest()[:16]
