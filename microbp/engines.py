@@ -14,17 +14,21 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import unwrap
 from itertools import starmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.array import array, data_of
+from microbp.backward import backward_order
 from microbp.collector import collector_at_rest
 from microbp.comparisons import tracing, watched
 from microbp.differentiate import grad
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
+from microbp.graph import Graph
 from microbp.lazy import cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
+from microbp.native import Machine
+from microbp.optim import Optimiser
 from microbp.outside import Outside
 from microbp.replay import Program
 from microbp.replay.branches import branches
@@ -33,7 +37,10 @@ from microbp.sites import of_users
 from microbp.stored import Stored, Table
 from microbp.value import Value, describe
 
-__all__ = ["Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit"]
+__all__ = [
+    "Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Taken", "Unfit", "Update",
+    "update_of",
+]  # fmt: skip
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -136,6 +143,8 @@ _LOOK, _TENTH, _SHARE = 5_000, 10, 0.07
 #: What is taken, in microseconds or so: by a replayed step, and by each operation of each sample in it; by
 #: each operation that is recorded for a comparison, and by what else there is to it.
 _STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 4.0, 100.0
+#: Ctrl-C is heard after so many milliseconds of steps in C, and so is whoever wants a checkpoint.
+_AT_MOST = 50
 #: So many samples are read at once to validate.
 _READ = 1 << 14
 #: What a loss may make of n samples, and by what it multiplies their sum then.
@@ -222,6 +231,27 @@ class ReplayEngine:
         parts = (rows[start : start + _READ] for start in range(0, len(rows), _READ))
         costs = np.concatenate([self._program(samples.table[part], theta) for part in parts])
         return float(costs.mean() if self.reduce == "mean" else costs.sum())
+
+    def take(
+        self, update: Update, samples: Samples, orders: Sequence[Rows], below: float, theta: Floats,
+        gradient: Floats,
+    ) -> Taken:  # fmt: skip
+        """Steps in C over batches, given by their rows; ``below`` is the lowest cost so far.
+
+        What is unusual is left to a step in Python, which says so: a cost or a number that is not finite.
+        """
+        optimiser = update.optimiser
+        rates = optimiser.rates(len(orders))
+        orders = orders[: len(rates)]
+        costs, best, taken = np.empty(len(orders)), np.append(theta, below), 0
+        if orders and self.machine is not None:
+            taken = self.machine.train(
+                update.machine, self.reduce == "mean", _AT_MOST, samples.table, np.array(rates),
+                np.concatenate(orders), np.array([*map(len, orders)]), update.alike, theta,
+                optimiser._memory, costs, best, gradient,
+            )  # fmt: skip
+        optimiser.steps += taken
+        return Taken(costs[:taken].tolist(), rates[:taken], float(best[-1]), best[:-1])
 
     # -------------------------------------------------------------------------------- at the start
     def _traced(self, samples: Samples, row: int, threads: int) -> Program:
@@ -334,3 +364,53 @@ def _flat(*arrays: Any) -> list[Value]:
 
 
 Engine = EagerEngine | ReplayEngine
+
+
+# -------------------------------------------------------------------------------------- steps in C
+class Update(NamedTuple):
+    """The step of an optimiser as a program."""
+
+    machine: Machine
+    #: Of each number that is remembered, whether all parameters have the same.
+    alike: Rows
+    optimiser: Optimiser
+
+
+class Taken(NamedTuple):
+    """Steps that were taken."""
+
+    costs: list[float]
+    rates: list[float]
+    #: The lowest cost, of these and of all before, and the parameters that have it.
+    lowest: float
+    best: Floats
+
+
+def update_of(optimiser: Optimiser, penalty: float) -> Update:
+    """The update as a machine; and of each number that is remembered whether all parameters have the same.
+
+    Its inputs are a parameter, its derivative and what is remembered of it; its outputs the parameter and
+    that after the step, the derivative with the penalty's, and the parameter's share of the penalty. What all
+    have alike, as the rate, is given once.
+    """
+    p, g, lr = Value(1.0), Value(1.0), Value(1.0)
+    memory = [Value(1.0) for _ in optimiser.blank]
+    cost = penalty * p * p
+    whole = g + grad(cost, p, create_graph=True)
+    new, later = optimiser.update(p, whole, tuple(memory), lr)  # type: ignore[arg-type]
+    apart = {id(p), id(g)}
+    alike = [bool((row == row[:1]).all()) for row in optimiser._memory]
+    for _ in memory:  # what depends on another that is not alike is not
+        for row, after in enumerate(later):
+            alike[row] = alike[row] and apart.isdisjoint(map(id, backward_order(after)))
+            if not alike[row]:
+                apart.add(id(memory[row]))
+    outputs = [new, *later, whole, cost]
+    graph = Graph.of_roots(outputs)
+    inputs = [p, g, *(each for each, same in zip(memory, alike, strict=True) if not same)]
+    params = [lr, *(each for each, same in zip(memory, alike, strict=True) if same)]
+    given, alike_for_all = ([graph._places.get(id(each)) for each in part] for part in (inputs, params))
+    # Plain: no product is rounded together with a sum, so that it is the step in Python to the last bit.
+    trained = [True] * len(params)
+    machine = Machine(graph, given, alike_for_all, graph.roots, trained, "plain")
+    return Update(machine, np.array(alike, dtype=np.int64), optimiser)

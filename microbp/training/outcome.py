@@ -19,7 +19,7 @@ from microbp.safe import shown
 from microbp.tables import Table
 from microbp.value import Value, describe
 
-__all__ = ["History", "NotFinite", "culprit"]
+__all__ = ["ENDS", "History", "NotFinite", "culprit"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,16 @@ class NotFinite(MicrobpError, FloatingPointError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.history, self.epoch, self.step, self.sample, self.site)
+
+
+#: What the history's text says of the end of a run.
+ENDS = {
+    "epochs": "all epochs are done",
+    "tolerance": "the cost has changed by {change:.3g}, less than {settings.tolerance!r}",
+    "patience": "the validation cost has not fallen for {settings.patience} epochs",
+    "interrupted": "interrupted in epoch {epoch} after {place} of {steps}",
+    "not finite": "a number is not finite",
+}
 
 
 class Culprit(NamedTuple):

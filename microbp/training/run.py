@@ -1,4 +1,11 @@
-"""One run of ``fit``, from step to step; and its state between two steps, as a checkpoint or to go back to."""
+"""One run of ``fit``: its parameters as one vector, its steps, and its state between two steps.
+
+Recorded or replayed, a step is the same: a gradient comes in, the optimiser's one statement over the vector
+is applied. Where batches are recorded, or code of the user's runs at each step (a schedule or an optimiser of
+his own), the Values are read before it and written after it; else they are behind until the run settles.
+
+The state is what a checkpoint holds, and what a run goes back to where replay is found to be wrong.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +15,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,17 +23,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.descent import Descent, Moment
-from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit
+from microbp.engines import (
+    Batch,
+    EagerEngine,
+    Engine,
+    Floats,
+    ReplayEngine,
+    Rows,
+    Taken,
+    Unfit,
+    Update,
+    update_of,
+)  # fmt: skip
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
-from microbp.optim import SGD, Optimiser
+from microbp.optim import SGD, Optimiser, clip
 from microbp.outside import Outside
 from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training import given
-from microbp.training.outcome import History, NotFinite, culprit
+from microbp.training.outcome import ENDS, History, NotFinite, culprit
 from microbp.training.terminal import Bar, Interrupts
 
 __all__ = ["Run"]
@@ -33,14 +51,6 @@ __all__ = ["Run"]
 _FORMAT = "microbp training checkpoint 2"
 #: The lists of a history that grow from step to step and from epoch to epoch.
 _COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
-#: What the history's text says of the end of a run.
-_ENDS = {
-    "epochs": "all epochs are done",
-    "tolerance": "the cost has changed by {change:.3g}, less than {settings.tolerance!r}",
-    "patience": "the validation cost has not fallen for {settings.patience} epochs",
-    "interrupted": "interrupted in epoch {epoch} after {place} of {steps}",
-    "not finite": "a number is not finite",
-}
 
 
 class _Best(NamedTuple):
@@ -52,12 +62,10 @@ class _Best(NamedTuple):
 
 
 class _Mark(NamedTuple):
-    """The state of a run between two steps, to go back to."""
+    """Where replay was last known to be right."""
 
-    moment: Moment
-    #: What the generator was before the order of this epoch was drawn.
-    drawn_from: Any
-    best: _Best | None
+    state: dict[str, Any]
+    trained: list[bool]
     #: Of the lists of the history.
     lengths: dict[str, int]
     #: What the schedule can reach.
@@ -70,28 +78,24 @@ class Run:
     def __init__(
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
-        self.settings = settings
-        named = given.parameters_of(net)
+        self.settings, named = settings, given.parameters_of(net)
         self.names, self.parameters = list(named), list(named.values())
         self.optimiser = given.optimiser_for(optimiser, named)
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
-        self.batch_size = settings.batch_size or len(self.rows)
-        if self.batch_size > len(self.rows):
-            raise ValueError(
-                f"fit: batch_size is {self.batch_size}, but there are {len(self.rows)} samples to learn "
-                "from; None takes all of them"
-            )
-        self.steps = math.ceil(len(self.rows) / self.batch_size)
+        n, self.batch_size = len(self.rows), settings.batch_size or len(self.rows)
+        told = f"batch_size is {self.batch_size}, but there are {n} samples to learn from"
+        given.refuse(self.batch_size > n, f"{told}; None takes all of them")
+        self.steps = math.ceil(n / self.batch_size)
         self.history = History()
+        self.best: _Best | None = None
         if self.validation and self.validation[0] is self.samples:
             self.history.validation_rows.extend(self.validation[1].tolist())
-        self.best: _Best | None = None
         self._draw()
         self.eager = EagerEngine(net, settings.cost, self.parameters, settings.penalty)
         given.check_that_all_fits(self.eager, (self.samples, self.rows), self.validation)
-        #: The engine that replays, if one does; why not, or no longer; and what is known to be right.
+        #: The engine that replays, if one does; why not, or no longer; and where it was known to be right.
         self.replay: ReplayEngine | None = None
         self.aside = ""
         self.verified: _Mark | None = None
@@ -99,7 +103,10 @@ class Run:
         self.due = 0
         #: Why the last checkpoint was not written; None where it was.
         self.unwritten: str | None = None
-        self.descent = Descent(self.eager, self.optimiser, self.parameters)
+        place = {id(each): index for index, each in enumerate(self.parameters)}
+        self._order = np.array([place[id(each)] for _, each in self.optimiser.parameters])
+        self.theta, self.gradient = np.zeros((2, len(place)))
+        self._use(self.eager, watched=True)
         if settings.checkpoint is not None:
             try:
                 refuse_unwritable(settings.checkpoint)
@@ -121,19 +128,19 @@ class Run:
         """How many steps of this epoch are done."""
         return len(self.history.step_cost) - len(self.history.cost) * self.steps
 
-    # ------------------------------------------------------------------------------ from step to step
+    # ------------------------------------------------------------------------ between two steps
     def go(self) -> History:
         """Run to the end, whichever it is, and leave Ctrl-C and the collector as they were."""
         self.interrupts, collecting = Interrupts(), gc.isenabled()
         try:
             try:
                 self.interrupts.start()
-                with Bar(self.settings.progress, self.settings.epochs, self.steps) as self.bar:
+                with closing(Bar(self.settings.progress, self.settings.epochs, self.steps)) as self.bar:
                     return self._end(self._descend())
             finally:
                 self.interrupts.hold()
         finally:  # nothing strikes here any more, unless it has just struck in the line above
-            self.descent.settle()
+            self._settle()
             if collecting:
                 gc.enable()
             self.interrupts.stop()
@@ -153,9 +160,9 @@ class Run:
 
     def _on(self) -> str:
         """One step further, or the end of an epoch of a run with validation; the reason to stop instead."""
-        reason = self._reason_to_stop()
+        reason = "" if self.place else self._reason_to_stop()
         late = len(self.history.step_cost) >= self.due
-        if reason or late or (self.replay and self.descent.open and self.replay.outside.changed()):
+        if reason or late or (self.replay and self.open and self.replay.outside.changed()):
             self._verify(several=bool(reason))
         if reason:
             return reason
@@ -170,8 +177,6 @@ class Run:
         return ""
 
     def _reason_to_stop(self) -> str:
-        if self.place:
-            return ""
         tolerance, patience = self.settings.tolerance, self.settings.patience
         if tolerance is not None and self._change() < tolerance:
             return "tolerance"
@@ -185,10 +190,58 @@ class Run:
         return abs(cost[-1] - cost[-2]) if len(cost) > 1 else math.inf
 
     def _draw(self) -> None:
+        """The order of an epoch; ``drawn_from`` is what the generator was before."""
         self.drawn_from, self.order = self.generator.bit_generator.state, self.rows
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
+    def _state(self) -> dict[str, Any]:
+        return {
+            "parameters": dict(zip(self.names, self.theta.tolist(), strict=True)),
+            "optimiser": self.optimiser.state(),
+            "generator": self.drawn_from,
+            "best": self.best,
+        }
+
+    def _go_to(self, state: dict[str, Any]) -> None:
+        """ValueError, before anything is changed, where the optimiser's state does not fit."""
+        self.optimiser.load_state(state["optimiser"])
+        self._write([*state["parameters"].values()])
+        self.best, self.generator.bit_generator.state = state["best"], state["generator"]
+        self._draw()
+
+    # ------------------------------------------------------------------------ the vector and the Values
+    def _use(self, engine: Engine, *, watched: bool) -> None:
+        """Let it compute gradients; ``watched``: code of the user's may see or change the Values at a step."""
+        self.engine, self.open = engine, watched
+        #: What takes steps in C, where Python is not needed at each.
+        self.update: Update | None = None
+        self._read()
+
+    def _read(self) -> None:
+        """Take the numbers from the Values, and which of them are frozen."""
+        self.theta[:] = [each.data for each in self.parameters]
+        trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
+        #: Whether the optimiser changes all of the vector, in its order.
+        self.whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
+        #: Of what it changes: the places in its own list, and in the vector.
+        self._mine: Any = slice(None) if self.whole else np.flatnonzero(trained)
+        self._places: Any = slice(None) if self.whole else self._order[trained]
+        self.behind = False
+
+    def _write(self, numbers: list[float]) -> None:
+        self.theta[:], self.behind = numbers, False
+        for value, number in zip(self.parameters, numbers, strict=True):
+            value.data = number
+
+    def _settle(self) -> None:
+        """Bring the Values up to date."""
+        if self.behind:
+            self._write(self.theta.tolist())
+            for value, derivative in zip(self.parameters, self.gradient.tolist(), strict=True):
+                value.grad = derivative if value.requires_grad else None
+
+    # ------------------------------------------------------------------------ a step
     def _rows_of(self, step: int) -> Rows:
         """The samples of a step of this epoch."""
         size = self.batch_size
@@ -200,54 +253,85 @@ class Run:
         if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
         count = min(count, self.due - len(self.history.step_cost))
-        if count < 2 or self.descent.update is None:
+        if self.update is None or self.replay is None or count < 2:
             return False
         orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
+        lowest = self.best.cost if self.best else math.inf
         with self.interrupts:
-            taken = self.descent.take(self.samples, orders, self.best.cost if self.best else math.inf)
+            taken = self.replay.take(self.update, self.samples, orders, lowest, self.theta, self.gradient)
             if taken.costs:
-                self._book(*taken)
+                self.behind = True
+                self._book(taken)
         return bool(taken.costs)
 
     def _step(self) -> None:
         batch = self.samples, self._rows_of(self.place)
-
-        def gradients() -> float:
-            if self.replay is None and not self.aside and self.settings.engine != "eager":
-                self._try_to_replay(batch)
-            return self.descent.gradients(batch)
-
-        cost = self._finite("cost", batch, gradients)
+        cost = self._finite("cost", batch, lambda: self._gradients(batch))
         with self.interrupts:
             # With one step to an epoch its cost is that of the parameters before the update.
-            before = self.descent.theta.copy() if self.steps == 1 else self.descent.theta
+            before = self.theta.copy() if self.steps == 1 else self.theta
             try:
-                rate, norm = self.descent.step(self.settings.clip)
+                rate = self._apply()
             except FloatingPointError as error:
                 raise self._not_finite(str(error)) from error
-            if norm is not None:
-                self.history.gradient_norm.append(norm)
-            self._book([cost], [rate], cost, before)
+            self._book(Taken([cost], [rate], cost, before))
 
-    def _book(self, costs: list[float], rates: list[float], lowest: float, best: Floats) -> None:
+    def _gradients(self, batch: Batch) -> float:
+        if self.replay is None and not self.aside and self.settings.engine != "eager":
+            self._try_to_replay(batch)
+        if self.open:
+            self._read()
+        cost = self.engine.gradients(batch, self.theta, self.gradient)
+        self.behind = self.behind or math.isfinite(cost)
+        return cost
+
+    def _apply(self) -> float:
+        """The optimiser's step by the gradient, clipped; its rate. What raises leaves all as it was before."""
+        if self.open:
+            self._settle()
+        rate, norms = self.optimiser.rate, []
+        if self.open:
+            self._read()
+        if self.settings.clip is not None:
+            clipped = clip(self.gradient[self._places], self.settings.clip)
+            self.gradient[self._places], norms = clipped[0], [clipped[1].norm]
+        self.behind = True
+        if type(self.optimiser).step is Optimiser.step:
+            part = self.theta[self._places], self.gradient[self._places]
+            self.theta[self._places] = self.optimiser.advance(self._mine, *part, rate)
+        else:  # which may do anything
+            self._settle()
+            before = self._state()
+            try:
+                self.optimiser.step()
+            except BaseException:
+                self._go_to(before)
+                raise
+            self._read()
+        if self.open:
+            self._settle()
+        self.history.gradient_norm.extend(norms)
+        return rate
+
+    def _book(self, taken: Taken) -> None:
         """Steps that were taken; and, of epochs of one step, the lowest cost so far and its parameters."""
         epoch, history = self.epoch, self.history
-        history.step_cost.extend(costs)
-        history.learning_rate.extend(rates)
+        history.step_cost.extend(taken.costs)
+        history.learning_rate.extend(taken.rates)
         if self.validation is None and self.steps == 1:
-            history.cost.extend(costs)
-            if self.best is None or lowest < self.best.cost:
-                self.best = _Best(lowest, epoch + costs.index(lowest) + 1, best)
+            history.cost.extend(taken.costs)
+            if self.best is None or taken.lowest < self.best.cost:
+                self.best = _Best(taken.lowest, epoch + taken.costs.index(taken.lowest) + 1, taken.best)
         elif self.validation is None and self.place == self.steps:
             self._end_epoch()
-        self.bar.show(len(history.step_cost), costs[-1])
+        self.bar.show(len(history.step_cost), taken.costs[-1])
 
     def _validate(self) -> None:
         """The end of an epoch in a run with validation."""
-        batch, descent = self.validation, self.descent
+        batch = self.validation
         assert batch is not None
-        descent.settle()
-        cost = self._finite("validation cost", batch, lambda: descent.engine.cost(batch, descent.theta))
+        self._settle()
+        cost = self._finite("validation cost", batch, lambda: self.engine.cost(batch, self.theta))
         with self.interrupts:
             self.history.validation_cost.append(cost)
             self._end_epoch()
@@ -262,19 +346,21 @@ class Run:
             self._draw()
         measured = (self.history.validation_cost or self.history.cost)[-1]
         if self.best is None or measured < self.best.cost:
-            self.best = _Best(measured, self.epoch, self.descent.theta.copy())
+            self.best = _Best(measured, self.epoch, self.theta.copy())
 
-    # --------------------------------------------------------------------- replay, and whether it is right
+    # ------------------------------------------------------------------------ replay, and whether it is right
     def _try_to_replay(self, batch: Batch) -> None:
         """Replay from here on; Unfit, where that would not be the same. ``batch`` is the first."""
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
         batches += [self.validation] if self.validation else []
-        engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
-        theirs = type(self.optimiser).__module__ != SGD.__module__
-        watched = theirs or engine.outside.shares(Outside(self.optimiser.lr))
-        many = engine.machine is not None and not watched and self.settings.clip is None
-        self.descent.use(engine, watched=watched, many=many)
+        settings, rate = self.settings, self.optimiser.lr
+        engine = ReplayEngine(self.eager, batches, settings.client, settings.threads)
+        ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
+        self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
+        ours = ours and (schedule or not callable(rate)) and engine.machine is not None
+        if ours and self.whole and settings.clip is None:
+            self.update = update_of(self.optimiser, settings.penalty)
         self.replay, self.verified = engine, None
         self.verified = self._mark()
 
@@ -291,10 +377,10 @@ class Run:
         """Compare replay with the eager engine on samples that are drawn anew; Unfit where it differs."""
         if self.replay is not None:
             draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
-            self.descent.settle()
-            self.descent.behind = True  # the gradients in the Values are those of the comparison
+            self._settle()
+            self.behind = True  # the gradients in the Values are those of the comparison
             rows = draw.permutation(self.rows)
-            self.replay.compare((self.samples, rows), self.descent.theta, several=several)
+            self.replay.compare((self.samples, rows), self.theta, several=several)
             self.verified = self._mark()
 
     def _mark(self) -> _Mark:
@@ -302,7 +388,7 @@ class Run:
         self.due = len(self.history.step_cost) + self.replay.every
         lengths = {name: len(getattr(self.history, name)) for name in _COURSE}
         schedule = Outside(self.optimiser.lr, apart=self.parameters)
-        return _Mark(self.descent.moment(), self.drawn_from, self.best, lengths, schedule)
+        return _Mark(self._state(), [each.requires_grad for each in self.parameters], lengths, schedule)
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
@@ -310,30 +396,24 @@ class Run:
         if mark is not None and replay is not None:
             for name, length in mark.lengths.items():
                 del getattr(self.history, name)[length:]
-            self._back_to(mark.moment, mark.drawn_from, mark.best)
+            for value, trained in zip(self.parameters, mark.trained, strict=True):
+                value.requires_grad = trained
+            self._go_to(mark.state)
             replay.outside.restore()
             mark.schedule.restore()
         if self.settings.engine == "replay" or self.settings.client is not None:
             wanted = "engine='replay'" if self.settings.client is None else "client=…"
-            raise ValueError(
-                f"fit: {wanted}, but this run cannot be replayed: {why}. engine='auto' records "
-                "every sample where it has to"
-            )
-        self.descent.use(self.eager)
+            told = f"fit: {wanted}, but this run cannot be replayed: {why}"
+            raise ValueError(f"{told}. engine='auto' records every sample where it has to")
+        self._use(self.eager, watched=True)
 
-    def _back_to(self, moment: Moment, drawn_from: Any, best: _Best | None) -> None:
-        self.descent.back_to(moment)
-        self.best, self.generator.bit_generator.state = best, drawn_from
-        self._draw()
-
-    # ------------------------------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------------------ what came of it
     def _end(self, stopped: str) -> History:
         """Write the checkpoint, set the parameters that are kept, and say so."""
         self._save()
         kept = self.settings.keep or ("best" if self.validation or stopped == "interrupted" else "last")
         if kept == "best" and self.best is not None:
-            for parameter, number in zip(self.parameters, self.best.parameters.tolist(), strict=True):
-                parameter.data = number
+            self._write([*map(float, self.best.parameters)])
         else:
             kept = "last"
         history = self._told(stopped, kept)
@@ -344,7 +424,7 @@ class Run:
         """The history, complete."""
         cost, best = self.history.cost, self.best and self.best.epoch
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
-        end = _ENDS[stopped].format(
+        end = ENDS[stopped].format(
             change=self._change(), settings=self.settings, epoch=self.epoch + 1, place=self.place, steps=steps
         )
         course = f", cost {cost[0]:.3g} to {cost[-1]:.3g}" if cost else ""
@@ -371,13 +451,24 @@ class Run:
         try:
             cost = compute()
             told = f"the {what} is {cost!r}" * (not math.isfinite(cost))
-            if not told and batch is not self.validation and (fault := self.descent.fault()):
-                told = f"the cost is {cost!r}, but {fault}"
+            if not told and batch is not self.validation:
+                fault = self._bad_gradient()
+                told = f"the cost is {cost!r}, but {fault}" * bool(fault)
         except UndefinedOperation as error:
             told, cause = f"the {what} has no value", error
         if told:
             raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
         return cost
+
+    def _bad_gradient(self) -> str:
+        """The first derivative that is not finite, in words; empty where there is none."""
+        with np.errstate(over="ignore"):
+            if math.isfinite(self.gradient.dot(self.gradient)):  # the quickest to ask, but it may overflow
+                return ""
+        for place, (name, value) in zip(self._order, self.optimiser.parameters, strict=True):
+            if value.requires_grad and not math.isfinite(self.gradient[place]):
+                return f"the gradient of {shown(name)} is {float(self.gradient[place])!r}"
+        return ""
 
     def _not_finite(self, told: str, batch: Batch | None = None, *, gradients: bool = False) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all.
@@ -386,7 +477,7 @@ class Run:
         """
         self._verify()
         self.interrupts.hold()
-        self.descent.settle()
+        self._settle()
         step = None if batch and batch is self.validation else self.place + 1
         where = f"epoch {self.epoch + 1} of {self.settings.epochs}"
         where += f", step {step} of {self.steps}" if step else ""
@@ -403,11 +494,12 @@ class Run:
         history = self._told("not finite", "last")
         return NotFinite(f"fit stopped in {where}: {told}", history, self.epoch + 1, step, sample, site)
 
-    # ---------------------------------------------------------------------------------- checkpoints
+    # ------------------------------------------------------------------------ checkpoints
     @cached_property
     def _same_settings(self) -> dict[str, Any]:
         """All that must be the same for a run to continue bit for bit."""
-        settings, data = self.settings, [(self.samples, self.rows)] + [self.validation] * bool(self.validation)
+        settings, data = self.settings, [(self.samples, self.rows)]
+        data += [self.validation] if self.validation else []
         told = [(x.array.tobytes(), (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in data]
         return {
             "loss": getattr(self.eager.loss, "__qualname__", type(self.eager.loss).__qualname__),
@@ -422,21 +514,15 @@ class Run:
     def _save(self) -> None:
         """Write the checkpoint, if one is wanted: a new file takes the place of the old in one move."""
         self.written = time.monotonic()
-        self.descent.settle()
+        self._settle()
         if self.settings.checkpoint is None:
             return
-        state = {
-            "settings": self._same_settings,
-            "parameters": {name: each.data for name, each in zip(self.names, self.parameters, strict=True)},
-            "optimiser": self.optimiser.state(),
-            "generator": self.drawn_from,
-            "aside": self.aside,
-            "best": self.best and (*self.best[:2], self.best.parameters.tolist()),
-            **{name: getattr(self.history, name) for name in _COURSE},
-        }
-        text = json.dumps({"format": _FORMAT, "digest": _digest(json.dumps(state)), **state})
+        course = {name: getattr(self.history, name) for name in _COURSE}
+        state = {"settings": self._same_settings, **self._state(), "aside": self.aside, **course}
+        text = json.dumps(state, default=np.ndarray.tolist)
         try:
-            write_file(self.settings.checkpoint, text)
+            mark = json.dumps({"format": _FORMAT, "digest": _digest(text)})
+            write_file(self.settings.checkpoint, f"{mark[:-1]}, {text[1:]}")
             self.unwritten = None
         except OSError as error:  # a run of hours does not end by it
             told, self.unwritten = self.unwritten is not None, error.strerror
@@ -449,7 +535,7 @@ class Run:
                 )
 
     def _load(self, path: Path) -> None:
-        """Take over a checkpoint; NotLoaded, before anything is changed, where it is damaged or of another run."""
+        """Take over a checkpoint; NotLoaded, before anything is changed, where it is of another run."""
 
         def refuse(what: str) -> NotLoaded:
             return NotLoaded(f"fit: {path} {what}", path)
@@ -465,14 +551,14 @@ class Run:
         for name, here in self._same_settings.items():
             if (there := state["settings"][name]) != here:
                 raise refuse(f"was written with {name} = {shown(repr(there))}; here it is {here!r}")
-        numbers, names, best = state["parameters"], self.names, state["best"]
-        if list(numbers) != names:
-            odd = sorted({*names} ^ {*numbers})
+        there, here = list(state["parameters"]), self.names
+        if there != here:
+            odd = sorted({*here} ^ {*there})
             how = f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order"
-            raise refuse(f"has {len(numbers)} parameters, the net {len(names)}; {how}")
-        moment = np.array([*numbers.values()]), state["optimiser"], self.descent.moment()[2]
+            raise refuse(f"has {len(there)} parameters, the net {len(here)}; {how}")
+        state["best"] = state["best"] and _Best(*state["best"])
         try:
-            self._back_to(moment, state["generator"], best and _Best(*best[:2], np.array(best[2])))
+            self._go_to(state)
         except (ValueError, TypeError, OverflowError) as error:
             raise refuse(f"does not fit, by its optimiser: {error}") from None
         self.aside = state["aside"]
