@@ -202,6 +202,8 @@ class ReplayEngine:
         self.machine = self._program.machine if here else None
         paid = _SHARE * (_STEP + _REPLAYED * size * len(rows))
         recorded = size * (1.0 + self._several / _TENTH)
+        #: The step of an optimiser as a program, where many are taken in C.
+        self.update: Update | None = None
         #: After how many steps samples are due to be recorded as well, to compare.
         self.every = math.ceil((_RECORDED * recorded + _ASIDE) / paid)
 
@@ -232,22 +234,26 @@ class ReplayEngine:
         costs = np.concatenate([self._program(samples.table[part], theta) for part in parts])
         return float(costs.mean() if self.reduce == "mean" else costs.sum())
 
+    def prepare(self, optimiser: Optimiser) -> None:
+        """Let steps be taken in C, if there is a machine; nothing has to happen in Python at each."""
+        self.update = None if self.machine is None else update_of(optimiser, self.penalty)
+
     def take(
-        self, update: Update, samples: Samples, orders: Sequence[Rows], below: float, theta: Floats,
-        gradient: Floats,
-    ) -> Taken:  # fmt: skip
+        self, samples: Samples, orders: Sequence[Rows], below: float, theta: Floats, gradient: Floats
+    ) -> Taken:
         """Steps in C over batches, given by their rows; ``below`` is the lowest cost so far.
 
         What is unusual is left to a step in Python, which says so: a cost or a number that is not finite.
         """
-        optimiser = update.optimiser
+        assert self.update is not None
+        machine, alike, optimiser = self.update
         rates = optimiser.rates(len(orders))
         orders = orders[: len(rates)]
         costs, best, taken = np.empty(len(orders)), np.append(theta, below), 0
         if orders and self.machine is not None:
             taken = self.machine.train(
-                update.machine, self.reduce == "mean", _AT_MOST, samples.table, np.array(rates),
-                np.concatenate(orders), np.array([*map(len, orders)]), update.alike, theta,
+                machine, self.reduce == "mean", _AT_MOST, samples.table, np.array(rates),
+                np.concatenate(orders), np.array([*map(len, orders)]), alike, theta,
                 optimiser._memory, costs, best, gradient,
             )  # fmt: skip
         optimiser.steps += taken

@@ -23,18 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.engines import (
-    Batch,
-    EagerEngine,
-    Engine,
-    Floats,
-    ReplayEngine,
-    Rows,
-    Taken,
-    Unfit,
-    Update,
-    update_of,
-)  # fmt: skip
+from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Rows, Taken, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
@@ -105,7 +94,7 @@ class Run:
         self.unwritten: str | None = None
         place = {id(each): index for index, each in enumerate(self.parameters)}
         self._order = np.array([place[id(each)] for _, each in self.optimiser.parameters])
-        self.theta, self.gradient = np.zeros((2, len(place)))
+        self.theta, self.gradient = np.zeros((2, len(self.parameters)))
         self._use(self.eager, watched=True)
         if settings.checkpoint is not None:
             try:
@@ -160,7 +149,7 @@ class Run:
 
     def _on(self) -> str:
         """One step further, or the end of an epoch of a run with validation; the reason to stop instead."""
-        reason = "" if self.place else self._reason_to_stop()
+        reason = self._reason_to_stop()
         late = len(self.history.step_cost) >= self.due
         if reason or late or (self.replay and self.open and self.replay.outside.changed()):
             self._verify(several=bool(reason))
@@ -177,12 +166,13 @@ class Run:
         return ""
 
     def _reason_to_stop(self) -> str:
-        tolerance, patience = self.settings.tolerance, self.settings.patience
-        if tolerance is not None and self._change() < tolerance:
-            return "tolerance"
-        if patience is not None and self.best and self.epoch - self.best.epoch >= patience:
-            return "patience"
-        return "epochs" if self.epoch >= self.settings.epochs else ""
+        since = self.epoch - self.best.epoch if self.best else 0
+        over = {
+            "tolerance": self._change() < (self.settings.tolerance or 0.0),
+            "patience": since >= (self.settings.patience or math.inf),
+            "epochs": self.epoch >= self.settings.epochs,
+        }
+        return "" if self.place else next((each for each in over if over[each]), "")
 
     def _change(self) -> float:
         """By how much the costs of the last two epochs differ."""
@@ -212,21 +202,17 @@ class Run:
 
     # ------------------------------------------------------------------------ the vector and the Values
     def _use(self, engine: Engine, *, watched: bool) -> None:
-        """Let it compute gradients; ``watched``: code of the user's may see or change the Values at a step."""
+        #: ``open``: code of the user's may see or change the Values at each step.
         self.engine, self.open = engine, watched
-        #: What takes steps in C, where Python is not needed at each.
-        self.update: Update | None = None
         self._read()
 
     def _read(self) -> None:
         """Take the numbers from the Values, and which of them are frozen."""
         self.theta[:] = [each.data for each in self.parameters]
         trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
-        #: Whether the optimiser changes all of the vector, in its order.
-        self.whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
-        #: Of what it changes: the places in its own list, and in the vector.
-        self._mine: Any = slice(None) if self.whole else np.flatnonzero(trained)
-        self._places: Any = slice(None) if self.whole else self._order[trained]
+        #: Of what the optimiser changes: the places in its own list, and in the vector.
+        self._mine = np.flatnonzero(trained)
+        self._places = self._order[self._mine]
         self.behind = False
 
     def _write(self, numbers: list[float]) -> None:
@@ -243,7 +229,6 @@ class Run:
 
     # ------------------------------------------------------------------------ a step
     def _rows_of(self, step: int) -> Rows:
-        """The samples of a step of this epoch."""
         size = self.batch_size
         return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
 
@@ -253,12 +238,12 @@ class Run:
         if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
         count = min(count, self.due - len(self.history.step_cost))
-        if self.update is None or self.replay is None or count < 2:
+        if self.replay is None or self.replay.update is None or count < 2:
             return False
         orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
         lowest = self.best.cost if self.best else math.inf
         with self.interrupts:
-            taken = self.replay.take(self.update, self.samples, orders, lowest, self.theta, self.gradient)
+            taken = self.replay.take(self.samples, orders, lowest, self.theta, self.gradient)
             if taken.costs:
                 self.behind = True
                 self._book(taken)
@@ -286,7 +271,7 @@ class Run:
         return cost
 
     def _apply(self) -> float:
-        """The optimiser's step by the gradient, clipped; its rate. What raises leaves all as it was before."""
+        """The optimiser's step; its rate. What raises leaves all as it was before."""
         if self.open:
             self._settle()
         rate, norms = self.optimiser.rate, []
@@ -327,7 +312,6 @@ class Run:
         self.bar.show(len(history.step_cost), taken.costs[-1])
 
     def _validate(self) -> None:
-        """The end of an epoch in a run with validation."""
         batch = self.validation
         assert batch is not None
         self._settle()
@@ -358,9 +342,9 @@ class Run:
         engine = ReplayEngine(self.eager, batches, settings.client, settings.threads)
         ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
         self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
-        ours = ours and (schedule or not callable(rate)) and engine.machine is not None
-        if ours and self.whole and settings.clip is None:
-            self.update = update_of(self.optimiser, settings.penalty)
+        whole = np.array_equal(self._places, np.arange(len(self.theta)))
+        if ours and (schedule or not callable(rate)) and whole and settings.clip is None:
+            engine.prepare(self.optimiser)
         self.replay, self.verified = engine, None
         self.verified = self._mark()
 
@@ -421,7 +405,6 @@ class Run:
         return history
 
     def _told(self, stopped: str, kept: str) -> History:
-        """The history, complete."""
         cost, best = self.history.cost, self.best and self.best.epoch
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
         end = ENDS[stopped].format(
