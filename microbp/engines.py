@@ -38,7 +38,7 @@ from microbp.stored import Stored, Table
 from microbp.value import Value, describe
 
 __all__ = [
-    "Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Taken", "Unfit", "Update",
+    "Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Taken", "Unfit",
     "update_of",
 ]  # fmt: skip
 
@@ -373,27 +373,21 @@ Engine = EagerEngine | ReplayEngine
 
 
 # -------------------------------------------------------------------------------------- steps in C
-class Update(NamedTuple):
-    """The step of an optimiser as a program."""
-
-    machine: Machine
-    #: Of each number that is remembered, whether all parameters have the same.
-    alike: Rows
-    optimiser: Optimiser
+#: The step of an optimiser as a program; of each number that is remembered, whether all have the same.
+Update = tuple[Machine, Rows, Optimiser]
 
 
 class Taken(NamedTuple):
-    """Steps that were taken."""
+    """Steps: their costs and rates; the lowest cost, of these and of all before, and its parameters."""
 
     costs: list[float]
     rates: list[float]
-    #: The lowest cost, of these and of all before, and the parameters that have it.
     lowest: float
     best: Floats
 
 
 def update_of(optimiser: Optimiser, penalty: float) -> Update:
-    """The update as a machine; and of each number that is remembered whether all parameters have the same.
+    """The update as a machine.
 
     Its inputs are a parameter, its derivative and what is remembered of it; its outputs the parameter and
     that after the step, the derivative with the penalty's, and the parameter's share of the penalty. What all
@@ -419,4 +413,4 @@ def update_of(optimiser: Optimiser, penalty: float) -> Update:
     # Plain: no product is rounded together with a sum, so that it is the step in Python to the last bit.
     trained = [True] * len(params)
     machine = Machine(graph, given, alike_for_all, graph.roots, trained, "plain")
-    return Update(machine, np.array(alike, dtype=np.int64), optimiser)
+    return machine, np.array(alike, dtype=np.int64), optimiser

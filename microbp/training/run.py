@@ -50,17 +50,6 @@ class _Best(NamedTuple):
     parameters: Floats
 
 
-class _Mark(NamedTuple):
-    """Where replay was last known to be right."""
-
-    state: dict[str, Any]
-    trained: list[bool]
-    #: Of the lists of the history.
-    lengths: dict[str, int]
-    #: What the schedule can reach.
-    schedule: Outside
-
-
 class Run:
     """One run: everything is checked when it is made, and :meth:`go` does the work."""
 
@@ -84,10 +73,10 @@ class Run:
         self._draw()
         self.eager = EagerEngine(net, settings.cost, self.parameters, settings.penalty)
         given.check_that_all_fits(self.eager, (self.samples, self.rows), self.validation)
-        #: The engine that replays, if one does; why not, or no longer; and where it was known to be right.
+        #: The engine that replays, if one does; why not, or no longer; and the state where it was right last.
         self.replay: ReplayEngine | None = None
         self.aside = ""
-        self.verified: _Mark | None = None
+        self.verified: dict[str, Any] = {}
         #: When replay is due to be compared next, in steps.
         self.due = 0
         #: Why the last checkpoint was not written; None where it was.
@@ -345,8 +334,8 @@ class Run:
         whole = np.array_equal(self._places, np.arange(len(self.theta)))
         if ours and (schedule or not callable(rate)) and whole and settings.clip is None:
             engine.prepare(self.optimiser)
-        self.replay, self.verified = engine, None
-        self.verified = self._mark()
+        self.replay, self.verified = engine, {}
+        self._mark()
 
     def _rightly(self, act: Callable[[], Any]) -> Any:
         """What it returns; "" where replay is found to be wrong meanwhile, and the run has gone back."""
@@ -365,26 +354,30 @@ class Run:
             self.behind = True  # the gradients in the Values are those of the comparison
             rows = draw.permutation(self.rows)
             self.replay.compare((self.samples, rows), self.theta, several=several)
-            self.verified = self._mark()
+            self._mark()
 
-    def _mark(self) -> _Mark:
+    def _mark(self) -> None:
+        """Replay is right here: the state, and what is in no checkpoint, as what a schedule reaches."""
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
-        lengths = {name: len(getattr(self.history, name)) for name in _COURSE}
-        schedule = Outside(self.optimiser.lr, apart=self.parameters)
-        return _Mark(self._state(), [each.requires_grad for each in self.parameters], lengths, schedule)
+        self.verified = {
+            **self._state(),
+            "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
+            "trained": [each.requires_grad for each in self.parameters],
+            "schedule": Outside(self.optimiser.lr, apart=self.parameters),
+        }
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        self.aside, mark, replay, self.replay = why, self.verified, self.replay, None
-        if mark is not None and replay is not None:
-            for name, length in mark.lengths.items():
+        self.aside, state, replay, self.replay = why, self.verified, self.replay, None
+        if state and replay:
+            for name, length in state["lengths"].items():
                 del getattr(self.history, name)[length:]
-            for value, trained in zip(self.parameters, mark.trained, strict=True):
+            for value, trained in zip(self.parameters, state["trained"], strict=True):
                 value.requires_grad = trained
-            self._go_to(mark.state)
+            self._go_to(state)
             replay.outside.restore()
-            mark.schedule.restore()
+            state["schedule"].restore()
         if self.settings.engine == "replay" or self.settings.client is not None:
             wanted = "engine='replay'" if self.settings.client is None else "client=…"
             told = f"fit: {wanted}, but this run cannot be replayed: {why}"
@@ -419,7 +412,7 @@ class Run:
         if self.settings.engine == "eager":
             engine, why = "eager", "engine='eager' was asked for"
         elif self.aside:
-            done, why = self.verified.lengths["step_cost"] if self.verified else 0, self.aside
+            done, why = self.verified["lengths"]["step_cost"] if self.verified else 0, self.aside
             engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({why})"
             anew = f" {f'After {done} steps each' if done else 'Each'} sample was recorded anew: {why}."
         epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
