@@ -128,7 +128,7 @@ class Settings:
 def parameters_of(net: Any) -> dict[str, Value]:
     """The net's parameters by name: their paths in a Module, else as they are called."""
     kind, predict = type(net).__name__, getattr(net, "predict", None)
-    told = f"a net is an object, such as MLP(2, [1]); {getattr(net, '__name__', net)} is a class"
+    told = f"a net is an object, such as MLP(2, [1]); {getattr(net, '__name__', kind)} is a class"
     refuse(isinstance(net, type), told, TypeError)
     told = f"a net has parameters(), as a Module does; an object of type {kind} has none"
     refuse(not callable(getattr(net, "parameters", None)), told, TypeError)
