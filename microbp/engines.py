@@ -101,6 +101,9 @@ class EagerEngine:
                     "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
                     ".data, under no_grad() or from detached values is not in the graph"
                 )
+            for parameter in self.parameters:
+                if parameter.grad is None and parameter.requires_grad:
+                    parameter.grad = 0.0  # this batch does not depend on it
             gradient[:] = [each.grad or 0.0 for each in self.parameters]
         return number
 

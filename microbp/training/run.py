@@ -256,7 +256,7 @@ class Run:
         if self.open:
             self._read()
         cost = self.engine.gradients(batch, self.theta, self.gradient)
-        self.behind = self.behind or math.isfinite(cost)
+        self.behind = self.engine is not self.eager
         return cost
 
     def _apply(self) -> float:
