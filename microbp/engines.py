@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import unwrap
 from itertools import starmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.array import array, data_of
-from microbp.backward import upstream_gradients
+from microbp.backward import backward_order
 from microbp.collector import collector_at_rest
 from microbp.comparisons import tracing, watched
+from microbp.differentiate import grad
 from microbp.errors import NoGradientError, StaleProgram, UndefinedOperation
+from microbp.graph import Graph
 from microbp.lazy import cached_property
 from microbp.losses import LOSSES, Loss, l2_penalty
 from microbp.native import Machine
+from microbp.optim import Optimiser
 from microbp.outside import Outside
 from microbp.replay import Program
 from microbp.replay.branches import branches
@@ -34,7 +37,10 @@ from microbp.sites import of_users
 from microbp.stored import Stored, Table
 from microbp.value import Value, describe
 
-__all__ = ["Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit"]
+__all__ = [
+    "Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Taken", "Unfit",
+    "update_of",
+]  # fmt: skip
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -46,29 +52,16 @@ class Samples:
 
     #: Shape ``(n,)`` or ``(n, …)``; of Values while a sample is traced.
     array: np.ndarray[Any, Any] | Stored
-    #: The same as floats and lists of floats; where rows are read when they are asked for, these.
-    x: Sequence[Any] | Stored
-    #: One number, or list of numbers, for each sample.
-    y: list[Any]
-
-    def lists(self, rows: Rows) -> list[Any]:
-        """Some of them, as floats or lists of floats."""
-        if isinstance(self.x, Stored):
-            read: list[Any] = self.x[rows].tolist()
-            return read
-        return [self.x[row] for row in rows]
-
-    def read(self, rows: Rows) -> Samples:
-        """Some of them, as samples that are in memory."""
-        return Samples(self.array[rows], self.lists(rows), [self.y[row] for row in rows])
+    #: One number, or row of numbers, for each sample.
+    y: np.ndarray[Any, Any]
 
     @cached_property
     def table(self) -> Floats | Table:
         """A row of inputs and targets for each."""
-        targets = np.array(self.y, dtype=float).reshape(len(self.x), -1)
+        targets = self.y.astype(float).reshape(len(self.y), -1)
         if isinstance(self.array, Stored):
             return Table(self.array, targets)
-        return np.ascontiguousarray(np.hstack([self.array.reshape(len(self.x), -1), targets]))
+        return np.ascontiguousarray(np.hstack([self.array.reshape(len(self.y), -1), targets]))
 
 
 #: Some of the samples, by their index.
@@ -85,7 +78,6 @@ class EagerEngine:
 
     def __init__(self, net: Any, loss: Loss, parameters: Sequence[Value], penalty: float) -> None:
         self.net, self.loss, self.parameters, self.penalty = net, loss, parameters, penalty
-        self.predict = net if callable(net) else net.predict
         self.takes_batches = not callable(net) or bool(getattr(net, "takes_batches", False))
 
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: ARG002
@@ -104,20 +96,16 @@ class EagerEngine:
                 cost.backward()
             del cost  # the graph is freed here, before the next one is recorded
         if math.isfinite(number):
-            self._fill_up()
+            if all(each.grad is None for each in self.parameters):
+                raise NoGradientError(
+                    "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
+                    ".data, under no_grad() or from detached values is not in the graph"
+                )
+            for parameter in self.parameters:
+                if parameter.grad is None and parameter.requires_grad:
+                    parameter.grad = 0.0  # this batch does not depend on it
             gradient[:] = [each.grad or 0.0 for each in self.parameters]
         return number
-
-    def _fill_up(self) -> None:
-        """The gradient of a parameter that this batch does not depend on is 0."""
-        if all(each.grad is None for each in self.parameters):
-            raise NoGradientError(
-                "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
-                ".data, under no_grad() or from detached values is not in the graph"
-            )
-        for parameter in self.parameters:
-            if parameter.grad is None and parameter.requires_grad:
-                parameter.grad = 0.0
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002
         """The loss of the batch alone."""
@@ -128,19 +116,19 @@ class EagerEngine:
                 return self.record(batch).data
             outputs = (self.predictions((samples, rows[i : i + 1]))[0] for i in range(len(rows)))
             predictions = [[each.detach() for each in output] for output in outputs]
-            return self.loss(predictions, [samples.y[row] for row in rows]).data
+            return self.loss(predictions, samples.y[rows].tolist()).data
 
     def record(self, batch: Batch) -> Value:
         """The loss of the batch as a recorded Value."""
         samples, rows = batch
-        return self.loss(self.predictions(batch), [samples.y[row] for row in rows])
+        return self.loss(self.predictions(batch), samples.y[rows].tolist())
 
     def predictions(self, batch: Batch) -> Any:
         """What the net says to each, the shape ``(batch, outputs)``."""
-        samples, rows = batch
+        inputs = batch[0].array[batch[1]]
         if self.takes_batches:
-            return self.predict(samples.array[rows])
-        outputs = [self.predict(x) for x in samples.lists(rows)]
+            return self.net(inputs) if callable(self.net) else self.net.predict(inputs)
+        outputs = [self.net(x) for x in inputs.tolist()]
         return [[each] if isinstance(each, Value) else each for each in outputs]
 
 
@@ -158,6 +146,8 @@ _LOOK, _TENTH, _SHARE = 5_000, 10, 0.07
 #: What is taken, in microseconds or so: by a replayed step, and by each operation of each sample in it; by
 #: each operation that is recorded for a comparison, and by what else there is to it.
 _STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 4.0, 100.0
+#: Ctrl-C is heard after so many milliseconds of steps in C, and so is whoever wants a checkpoint.
+_AT_MOST = 50
 #: So many samples are read at once to validate.
 _READ = 1 << 14
 #: What a loss may make of n samples, and by what it multiplies their sum then.
@@ -177,7 +167,6 @@ class ReplayEngine:
     ) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
         self._rows: Any = None
-        self._threads = threads
         self._trained = np.array([each.requires_grad for each in self.parameters])
         #: How many samples were compared with the eager engine, and how often some were.
         self.compared = self._comparisons = 0
@@ -189,12 +178,13 @@ class ReplayEngine:
         samples, rows = batches[0]
         try:
             with collector_at_rest():
-                self._program = self._traced(samples, rows[0])
+                self._program = self._traced(samples, rows[0], threads)
                 graph = self._program.captured.graph
                 size = len(graph.op) + len(graph.args)
                 self._several = min(max(2, _LOOK // size), len(rows))
                 first = samples, rows[: self._several]
-                self._reduce = self._combination([*batches, first])
+                #: ``"mean"`` or ``"sum"``: what the cost of a batch is of those of its samples.
+                self.reduce = self._combination([*batches, first])
                 theta = self._program.parameters
                 unlike = self._unlike(first, theta)
                 moving = outside.settles(lambda: self.eager.gradients(first, theta, np.zeros(len(theta))))
@@ -205,26 +195,31 @@ class ReplayEngine:
         finally:
             outside.restore()
         if moving:
-            raise Unfit(f"{moving} changes with each call, and the net or the loss may depend on it")
+            unlike = f"{moving} changes with each call, and the net or the loss may depend on it"
         if unlike:
             raise Unfit(unlike)
         #: Where the samples to learn from are, and run, if not here.
         self._apart, self._spread = samples, client and self._program._spread(samples, client)
+        here = isinstance(samples.array, np.ndarray) and not self._spread
+        #: The machine in C that runs a batch of what is in memory here, if one does.
+        self.machine = self._program.machine if here else None
         paid = _SHARE * (_STEP + _REPLAYED * size * len(rows))
         recorded = size * (1.0 + self._several / _TENTH)
+        #: The step of an optimiser as a program, where many are taken in C.
+        self.update: Update | None = None
         #: After how many steps samples are due to be recorded as well, to compare.
         self.every = math.ceil((_RECORDED * recorded + _ASIDE) / paid)
 
     # ----------------------------------------------------------------------------------- each step
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
         if self._spread:
-            return self._penalised(self._spread(batch[1], theta, gradient, self._reduce), theta, gradient)
+            return self._penalised(self._spread(batch[1], theta, gradient, self.reduce), theta, gradient)
         if batch[1] is not self._rows:
             self._rows, self._batch = batch[1], batch[0].table[batch[1]]
         return self._run(self._batch, theta, gradient)
 
     def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
-        cost = self._program.value_and_grad(table, theta, reduce=self._reduce, out=gradient).cost
+        cost = self._program.value_and_grad(table, theta, reduce=self.reduce, out=gradient).cost
         return self._penalised(cost, theta, gradient)
 
     def _penalised(self, cost: float, theta: Floats, gradient: Floats) -> float:
@@ -237,33 +232,44 @@ class ReplayEngine:
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: D102
         samples, rows = batch
         if self._spread and samples is self._apart:
-            return float(self._spread(rows, theta, np.empty_like(theta), self._reduce))
+            return float(self._spread(rows, theta, np.empty_like(theta), self.reduce))
         parts = (rows[start : start + _READ] for start in range(0, len(rows), _READ))
         costs = np.concatenate([self._program(samples.table[part], theta) for part in parts])
-        return float(costs.mean() if self._reduce == "mean" else costs.sum())
+        return float(costs.mean() if self.reduce == "mean" else costs.sum())
 
-    @property
-    def machine(self) -> Machine | None:
-        """The machine in C that runs a batch of what is in memory here, if one does."""
-        here = isinstance(self._apart.array, np.ndarray) and not self._spread
-        return self._program.machine if here else None
+    def prepare(self, optimiser: Optimiser) -> None:
+        """Let steps be taken in C, if there is a machine; nothing has to happen in Python at each."""
+        self.update = None if self.machine is None else update_of(optimiser, self.penalty)
 
-    @property
-    def mean(self) -> bool:
-        """Whether the cost of a batch is the mean of what its samples cost; else it is their sum."""
-        return bool(self._reduce == "mean")
+    def take(
+        self, samples: Samples, orders: Sequence[Rows], below: float, theta: Floats, gradient: Floats
+    ) -> Taken:
+        """Steps in C over batches, given by their rows; ``below`` is the lowest cost so far.
+
+        What is unusual is left to a step in Python, which says so: a cost or a number that is not finite.
+        """
+        assert self.update is not None
+        machine, alike, optimiser = self.update
+        rates = optimiser.rates(len(orders))
+        orders = orders[: len(rates)]
+        costs, best, taken = np.empty(len(orders)), np.append(theta, below), 0
+        if orders and self.machine is not None:
+            taken = self.machine.train(
+                machine, self.reduce == "mean", _AT_MOST, samples.table, np.array(rates),
+                np.concatenate(orders), np.array([*map(len, orders)]), alike, theta,
+                optimiser._memory, costs, best, gradient,
+            )  # fmt: skip
+        optimiser.steps += taken
+        return Taken(costs[:taken].tolist(), rates[:taken], float(best[-1]), best[:-1])
 
     # -------------------------------------------------------------------------------- at the start
-    def _traced(self, samples: Samples, row: int) -> Program:
+    def _traced(self, samples: Samples, row: int, threads: int) -> Program:
         """The cost of one sample, with Values for its inputs and targets."""
-        inputs, targets = _leaves(samples.array[row].tolist(), "x"), _leaves(samples.y[row], "t")
-        given = Samples(array(np.array([inputs], dtype=object)), [inputs], [targets])
-        leaves = _flat([inputs]) + _flat([targets])
-        predictions = self._watched("net", leaves, lambda: self.eager.predictions((given, np.array([0]))))
-        cost = self._watched("loss", leaves, lambda: self.eager.loss(predictions, [targets]))
-        return compiled_program(
-            cost, leaves, self.parameters, finite=False, compared=[], threads=self._threads
-        )
+        inputs, targets = array(samples.array[row], "x"), array(samples.y[row], "t")
+        batch, leaves = (Samples(inputs[None], targets[None]), np.array([0])), _flat(inputs, targets)
+        said = self._watched("net", leaves, lambda: self.eager.predictions(batch))
+        cost = self._watched("loss", leaves, lambda: self.eager.loss(said, [targets.tolist()]))
+        return compiled_program(cost, leaves, self.parameters, finite=False, compared=[], threads=threads)
 
     def _watched(self, who: str, leaves: Sequence[Value], call: Callable[[], Any]) -> Any:
         """What a call returns; Unfit where a number leaves the graph in it."""
@@ -283,21 +289,21 @@ class ReplayEngine:
         loss = self.eager.loss
         if unwrap(loss) in LOSSES.values():
             return "mean"
-        samples, rows = batches[-1]
-        said = np.array(data_of(self.eager.predictions((samples, rows))))
+        said = np.array(data_of(self.eager.predictions(batches[-1])))
         draw, measured = np.random.default_rng(0), []
         for n, (samples, rows) in {len(each[1]): each for each in batches}.items():
             numbers = said[np.arange(n) % len(said)]
-            leaves = np.array(_leaves((numbers * draw.uniform(0.98, 1.0, numbers.shape)).tolist(), "o"))
-            outputs: Any = array(leaves) if self.eager.takes_batches else leaves.tolist()
-            targets = [_leaves(samples.y[row], "t") for row in rows]
+            outputs = array(numbers * draw.uniform(0.98, 1.0, numbers.shape), "o")
+            targets = array(samples.y[rows], "t")
             parts = [slice(None), *(slice(each, each + 1) for each in range(n))]
-            given = starmap(loss, [(outputs[at], targets[at]) for at in parts])
-            costs = self._watched("loss", _flat(leaves) + _flat(targets), partial(list, given))
+            given = [(outputs[at], targets[at].tolist()) for at in parts]
+            if not self.eager.takes_batches:
+                given = [(each.tolist(), wanted) for each, wanted in given]
+            costs = self._watched("loss", _flat(outputs, targets), partial(list, starmap(loss, given)))
             pairs = zip(costs, parts, strict=True)
-            whole, *alone = ([cost.data, *_slopes(cost, leaves[at])] for cost, at in pairs)
+            whole, *alone = (np.append(cost.data, grad(cost, outputs[at])) for cost, at in pairs)
             total = [math.fsum(each[0] for each in alone), *(slope for each in alone for slope in each[1:])]
-            measured.append((n, np.array(whole), np.array(total)))
+            measured.append((n, whole, np.array(total)))
         for word, share in _SHARES.items():
             if all((abs(a - b * share(n)) <= _CLOSE * abs(b).max()).all() for n, a, b in measured):
                 return word
@@ -313,10 +319,8 @@ class ReplayEngine:
         several = several or self._comparisons % _TENTH == 0
         try:
             unlike = self._unlike((batch[0], batch[1][: self._several if several else 1]), theta)
-        except StaleProgram as error:
-            unlike = str(error)
         except Exception as error:  # noqa: BLE001 (whatever a net raises when it is asked again)
-            unlike = _of_net(error)
+            unlike = str(error) if isinstance(error, StaleProgram) else _of_net(error)
         changed = self.outside.changed()
         if changed:
             unlike = f"{changed} changes, and the net or the loss may depend on it"
@@ -364,23 +368,52 @@ def _whole(theta: Floats, run: Callable[[Floats], float]) -> Floats:
     return found
 
 
-def _slopes(cost: Value, outputs: Any) -> list[float]:
-    """The derivatives of a cost in each output."""
-    upstream = upstream_gradients(cost)
-    return [upstream.get(id(each), 0.0) for each in _flat(outputs)]
-
-
-def _flat(held: Any) -> list[Value]:
-    flat: list[Value] = np.array(held, dtype=object).ravel().tolist()
-    return flat
-
-
-def _leaves(numbers: Any, name: str) -> Any:
-    """Values in the place of numbers, in nested lists."""
-    if isinstance(numbers, list):
-        return [_leaves(each, f"{name}{index}" if name[-1:].isalpha() else f"{name}_{index}")
-                for index, each in enumerate(numbers)]  # fmt: skip
-    return Value(float(numbers), name)
+def _flat(*arrays: Any) -> list[Value]:
+    return [value for each in arrays for value in each.ravel().tolist()]
 
 
 Engine = EagerEngine | ReplayEngine
+
+
+# -------------------------------------------------------------------------------------- steps in C
+#: The step of an optimiser as a program; of each number that is remembered, whether all have the same.
+Update = tuple[Machine, Rows, Optimiser]
+
+
+class Taken(NamedTuple):
+    """Steps: their costs and rates; the lowest cost, of these and of all before, and its parameters."""
+
+    costs: list[float]
+    rates: list[float]
+    lowest: float
+    best: Floats
+
+
+def update_of(optimiser: Optimiser, penalty: float) -> Update:
+    """The update as a machine.
+
+    Its inputs are a parameter, its derivative and what is remembered of it; its outputs the parameter and
+    that after the step, the derivative with the penalty's, and the parameter's share of the penalty. What all
+    have alike, as the rate, is given once.
+    """
+    p, g, lr = Value(1.0), Value(1.0), Value(1.0)
+    memory = [Value(1.0) for _ in optimiser.blank]
+    cost = penalty * p * p
+    whole = g + grad(cost, p, create_graph=True)
+    new, later = optimiser.update(p, whole, tuple(memory), lr)  # type: ignore[arg-type]
+    apart = {id(p), id(g)}
+    alike = [bool((row == row[:1]).all()) for row in optimiser._memory]
+    for _ in memory:  # what depends on another that is not alike is not
+        for row, after in enumerate(later):
+            alike[row] = alike[row] and apart.isdisjoint(map(id, backward_order(after)))
+            if not alike[row]:
+                apart.add(id(memory[row]))
+    outputs = [new, *later, whole, cost]
+    graph = Graph.of_roots(outputs)
+    inputs = [p, g, *(each for each, same in zip(memory, alike, strict=True) if not same)]
+    params = [lr, *(each for each, same in zip(memory, alike, strict=True) if same)]
+    given, alike_for_all = ([graph._places.get(id(each)) for each in part] for part in (inputs, params))
+    # Plain: no product is rounded together with a sum, so that it is the step in Python to the last bit.
+    trained = [True] * len(params)
+    machine = Machine(graph, given, alike_for_all, graph.roots, trained, "plain")
+    return machine, np.array(alike, dtype=np.int64), optimiser

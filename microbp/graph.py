@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, repeat
 from typing import Any, NamedTuple
 
@@ -125,15 +125,11 @@ class Graph(Columns):
     has the first and the last.
     """
 
-    #: What each node is called; unique.
+    # Labels of all nodes, as a node has its own.
     names: list[str]
-    #: Whether that name was given, by the user, a variable or a module, rather than made up.
     named: list[bool]
-    #: ``file:line`` of the user's code that recorded each node; None if it was not recorded.
     sites: list[str | None]
-    #: The groups that each node was recorded in, the outermost first.
     groups: list[GroupPath]
-    #: Where a module holds each parameter, ``("layers", 0, "neurons", 1, "w", 2)``; () for all else.
     paths: list[Path]
     #: The Values that it was taken from, which keeps their addresses valid; none after a pickle.
     _values: tuple[Value, ...]
@@ -246,17 +242,11 @@ class Graph(Columns):
             spans, rules = [*map(slice, first[:-1], first[1:])], [*self.rules, None]
             grads = zip(self.grad.tolist(), self.known.tolist(), strict=True)
             columns = zip(
-                range(len(self)),
-                self.names,
-                [rules[op] for op in self.op.tolist()],
-                [tuple(operands[span]) for span in spans],
-                self.data.tolist(),
-                [grad if known else None for grad, known in grads],
-                [tuple(local[span]) for span in spans],
-                self.needs.tolist(),
-                *(getattr(self, label) for label in ("sites", "named", "groups", "paths")),
-                strict=True,
-            )
+                range(len(self)), self.names, [rules[op] for op in self.op.tolist()],
+                [tuple(operands[span]) for span in spans], self.data.tolist(),
+                [grad if known else None for grad, known in grads], [tuple(local[span]) for span in spans],
+                self.needs.tolist(), self.sites, self.named, self.groups, self.paths, strict=True,
+            )  # fmt: skip
             vars(record)["nodes"] = nodes = tuple(map(Node._make, columns))
             for node in nodes:
                 node.graph = record
@@ -358,17 +348,12 @@ class Graph(Columns):
         return f"Graph({len(self)} values, root {safe_name(self.names[root])} = {float(self.data[root])!r})"
 
     # ------------------------------------------------------------------- equality, pickles, JSON, copies
-    def _record(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("rules", "roots", *_COLUMNS, *_LABELS)}
+    def _record(self, write: Callable[[NDArray[Any]], Any] = lambda column: column) -> dict[str, Any]:
+        columns = {name: write(getattr(self, name)) for name in _COLUMNS}
+        return columns | {name: getattr(self, name) for name in ("rules", "roots", *_LABELS)}
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Graph):
-            return NotImplemented
-        ours, theirs = (
-            [_bytes(x) if isinstance(x, np.ndarray) else x for x in each._record().values()]
-            for each in (self, other)
-        )
-        return ours == theirs
+        return self._record(_bytes) == other._record(_bytes) if isinstance(other, Graph) else NotImplemented
 
     def __hash__(self) -> int:
         return hash((self.rules, _bytes(self.args), _bytes(self.data)))
@@ -384,7 +369,7 @@ class Graph(Columns):
         True
         """
         rules = [rule.__reduce__()[1] for rule in self.rules]
-        return json.dumps(_texts({**self._record(), "rules": rules}), allow_nan=False)
+        return json.dumps(_texts({**self._record(np.ndarray.tolist), "rules": rules}), allow_nan=False)
 
     @staticmethod
     def from_json(text: str) -> Graph:
@@ -489,8 +474,6 @@ def _checked(node: Any) -> Node:
 # ---------------------------------------------------------------------------------------------- JSON
 def _texts(held: Any) -> Any:
     """A record for strict JSON."""
-    if isinstance(held, np.ndarray):
-        held = held.tolist()
     if isinstance(held, dict):
         return {key: _texts(each) for key, each in held.items()}
     if isinstance(held, list | tuple):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ Predictions = Value | Sequence[Value | Sequence[Value]] | npt.NDArray[np.object_
 Target = float | Value
 Targets = Target | Sequence[Target | Sequence[Target]] | npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
+Refused = Callable[[Numbers], npt.NDArray[np.bool_]]
 Loss = Callable[[Predictions, Targets], Value]
 
 
@@ -53,8 +55,8 @@ def half_squared_error(predictions: Predictions, targets: Targets) -> Value:
     >>> half_squared_error([[Value(0.75)], [Value(0.5)]], [0.25, 1.0]).data
     0.125
     """
-    outputs, numbers, batch = _pairs("half_squared_error", predictions, targets)
-    return _total([(t - o) ** 2 for o, t in zip(outputs, numbers, strict=True)], 2 * batch)
+    pairs, batch = _pairs("half_squared_error", predictions, targets)
+    return _mean([(t - o) ** 2 for o, t in pairs], 2 * batch)
 
 
 def mean_squared_error(predictions: Predictions, targets: Targets) -> Value:
@@ -63,8 +65,7 @@ def mean_squared_error(predictions: Predictions, targets: Targets) -> Value:
     >>> mean_squared_error([Value(0.75), Value(0.5)], [0.25, 1.0]).data
     0.25
     """
-    outputs, numbers, _ = _pairs("mean_squared_error", predictions, targets)
-    return _total([(t - o) ** 2 for o, t in zip(outputs, numbers, strict=True)], len(outputs))
+    return _mean([(t - o) ** 2 for o, t in _pairs("mean_squared_error", predictions, targets)[0]])
 
 
 def hinge(predictions: Predictions, targets: Targets) -> Value:
@@ -82,8 +83,8 @@ def hinge(predictions: Predictions, targets: Targets) -> Value:
     Raises ValueError for a label other than -1 and 1.
     """
     told = "a label of hinge is -1 or 1 (2·t - 1 makes one from t = 0 or 1)"
-    scores, labels, _ = _pairs("hinge", predictions, targets, lambda y: np.abs(y) != 1.0, told)
-    return _total([(1.0 - y * s).relu() for s, y in zip(scores, labels, strict=True)], len(scores))
+    pairs, _ = _pairs("hinge", predictions, targets, lambda y: np.abs(y) != 1.0, told)
+    return _mean([(1.0 - y * s).relu() for s, y in pairs])
 
 
 def binary_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
@@ -102,8 +103,8 @@ def binary_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
     Raises ValueError for a target outside 0 to 1.
     """
     told = "a target is 0, 1 or a probability between them ((y + 1) / 2 makes one from y = ±1)"
-    logits, numbers, _ = _pairs("binary_cross_entropy", predictions, targets, _no_probability, told)
-    return _total([_bernoulli(z, t) for z, t in zip(logits, numbers, strict=True)], len(logits))
+    pairs, _ = _pairs("binary_cross_entropy", predictions, targets, lambda t: (t < 0.0) | (t > 1.0), told)
+    return _mean([_bernoulli(z, t) for z, t in pairs])
 
 
 def _bernoulli(z: Value, t: Target) -> Any:
@@ -131,7 +132,7 @@ def softmax_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
     within 1e-6, and for a net of one output, whose softmax is always 1.
     """
     loss = "softmax_cross_entropy"
-    outputs = _values(loss, predictions)
+    outputs = _outputs(loss, predictions)
     if not outputs.ndim or outputs.shape[-1] == 1:
         raise ValueError(
             f"{loss}: predictions of shape {outputs.shape} have one output for each sample, whose softmax "
@@ -140,44 +141,31 @@ def softmax_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
     classes = outputs.shape[-1]
     given, numbers = _targets(loss, targets)
     if numbers.shape == outputs.shape:
-        _check_probabilities(loss, numbers)
+        _refuse(loss, numbers, (numbers < 0.0) | (numbers > 1.0), "a probability is between 0 and 1")
+        for sample, row in enumerate(numbers.reshape(-1, classes).tolist()):
+            if abs(math.fsum(row) - 1.0) > 1e-6:
+                raise ValueError(
+                    f"{loss}: the targets{f' of sample {sample}' * (numbers.ndim == 2)} sum to "
+                    f"{math.fsum(row)!r}; the probabilities of one sample sum to 1. Targets of shape "
+                    f"{numbers.shape}, like the predictions, are taken as probabilities, not as class indices"
+                )
         rows = given.reshape(-1, classes).tolist()
-    elif outputs.shape[:-1] in (numbers.shape, _narrow(numbers.shape)):
-        _check_labels(loss, numbers, classes)
+    elif outputs.shape[:-1] in _forms(numbers):
+        _refuse(loss, numbers, numbers != np.floor(numbers), "a class index is a whole number")
+        told = f"the net has {classes} outputs, so that classes are 0 to {classes - 1}"
+        _refuse(loss, numbers, (numbers < 0) | (numbers >= classes), told)
         rows = [[_is(label, each) for each in range(classes)] for label in given.ravel().tolist()]
     else:
-        raise ValueError(
-            f"{loss}: predictions of shape {outputs.shape} do not fit targets of shape {numbers.shape}. "
-            f"Give class indices of shape {outputs.shape[:-1]}, or probabilities of the predictions' shape"
-        )
+        cure = f"Give class indices of shape {outputs.shape[:-1]}, or probabilities of the predictions' shape"
+        raise _misfit(loss, outputs, numbers, cure)
     samples = outputs.reshape(-1, classes).tolist()
-    costs = [functions.cross_entropy(x, t) for x, t in zip(samples, rows, strict=True)]
-    return _total(costs, len(costs))
+    return _mean([functions.cross_entropy(x, t) for x, t in zip(samples, rows, strict=True)])
 
 
-def _check_probabilities(loss: str, numbers: Numbers) -> None:
-    _refuse(loss, numbers, _no_probability(numbers), "a probability is between 0 and 1")
-    for sample, row in enumerate(numbers.reshape(-1, numbers.shape[-1]).tolist()):
-        if abs(math.fsum(row) - 1.0) > 1e-6:
-            where = f"the targets of sample {sample}" if numbers.ndim == 2 else "the targets"
-            raise ValueError(
-                f"{loss}: {where} sum to {math.fsum(row)!r}; the probabilities of one sample sum to 1. "
-                f"Targets of shape {numbers.shape}, like the predictions, are taken as probabilities, "
-                "not as class indices"
-            )
-
-
-def _check_labels(loss: str, labels: Numbers, classes: int) -> None:
-    _refuse(loss, labels, labels != np.floor(labels), "a class index is a whole number")
-    told = f"the net has {classes} outputs, so that classes are 0 to {classes - 1}"
-    _refuse(loss, labels, (labels < 0) | (labels >= classes), told)
-
-
-def _is(label: Target, index: int) -> Target:
+def _is(label: Target, index: int) -> Any:
     """1 for the class itself, 0 for any other; in the graph, if the label is a Value."""
     if isinstance(label, Value):
-        one: Value = functions.select(0.5 - abs(label - index), 1.0, 0.0)
-        return one
+        return functions.select(0.5 - abs(label - index), 1.0, 0.0)
     return float(label == index)
 
 
@@ -214,72 +202,59 @@ def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: floa
 
 #: The losses by name.
 LOSSES: dict[str, Loss] = {
-    "half_squared_error": half_squared_error,
-    "mean_squared_error": mean_squared_error,
-    "hinge": hinge,
-    "binary_cross_entropy": binary_cross_entropy,
-    "softmax_cross_entropy": softmax_cross_entropy,
-}
+    each.__name__: each
+    for each in (
+        half_squared_error, mean_squared_error, hinge, binary_cross_entropy, softmax_cross_entropy,
+    )
+}  # fmt: skip
 
 
 # --------------------------------------------------------------- what all losses do with their data
 def _pairs(
-    loss: str,
-    predictions: Predictions,
-    targets: Targets,
-    refused: Callable[[Numbers], npt.NDArray[np.bool_]] | None = None,
-    told: str = "",
-) -> tuple[list[Value], list[Target], int]:
-    """The outputs, flat; the target of each; and the batch size. Refuses, and tells why, on the way."""
-    outputs, (given, numbers) = _values(loss, predictions), _targets(loss, targets)
-    if outputs.shape not in (numbers.shape, _narrow(numbers.shape)) and (
-        _narrow(outputs.shape) != numbers.shape
-    ):
+    loss: str, predictions: Predictions, targets: Targets, refused: Refused | None = None, told: str = ""
+) -> tuple[list[tuple[Value, Any]], int]:
+    """Each output with its target, and the batch size. Refuses, and tells why, on the way."""
+    outputs, (given, numbers) = _outputs(loss, predictions), _targets(loss, targets)
+    if _forms(outputs).isdisjoint(_forms(numbers)):
         cure = "Give one target for each output"
-        if outputs.shape[:-1] in (numbers.shape, _narrow(numbers.shape)):
+        if outputs.shape[:-1] in _forms(numbers):
             cure = (
                 f"The net has {outputs.shape[-1]} outputs for each sample, but there is one target: end "
                 "the net with one output, or use softmax_cross_entropy for class indices"
             )
-        raise ValueError(
-            f"{loss}: predictions of shape {outputs.shape} do not fit targets of shape {numbers.shape}. "
-            f"{cure}"
-        )
+        raise _misfit(loss, outputs, numbers, cure)
     if refused is not None:
         _refuse(loss, numbers, refused(numbers), told)
     batch = len(outputs) if 2 in (outputs.ndim, numbers.ndim) else 1
-    return outputs.ravel().tolist(), given.ravel().tolist(), batch
+    return [*zip(outputs.ravel().tolist(), given.ravel().tolist(), strict=True)], batch
 
 
-def _no_probability(t: Numbers) -> npt.NDArray[np.bool_]:
-    outside: npt.NDArray[np.bool_] = (t < 0.0) | (t > 1.0)
-    return outside
+def _forms(array: npt.NDArray[Any]) -> set[tuple[int, ...]]:
+    """Its shape; and ``(batch,)`` for a column ``(batch, 1)``."""
+    return {array.shape, array.shape[:-1] if array.shape[-1:] == (1,) else array.shape}
 
 
-def _narrow(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """``(batch,)`` for a column ``(batch, 1)``."""
-    return shape[:-1] if shape[-1:] == (1,) else None
+def _misfit(loss: str, outputs: npt.NDArray[Any], numbers: Numbers, cure: str) -> ValueError:
+    shapes = f"predictions of shape {outputs.shape} do not fit targets of shape {numbers.shape}"
+    return ValueError(f"{loss}: {shapes}. {cure}")
 
 
 def _array(loss: str, held: Any, what: str) -> npt.NDArray[np.object_]:
-    ragged = f"{loss}: the {what}' rows are of unequal length"
-    try:
-        array = np.asarray(held, dtype=object).view(np.ndarray)
-    except ValueError:
-        raise ValueError(ragged) from None
-    if any(isinstance(each, list | tuple | np.ndarray) for each in array.ravel().tolist()):
-        raise ValueError(ragged)
-    return array
+    with suppress(ValueError):  # of NumPy, for arrays of unequal length
+        array = np.array(held, dtype=object)
+        if not any(isinstance(each, list | tuple | np.ndarray) for each in array.ravel().tolist()):
+            return array
+    raise ValueError(f"{loss}: the {what}' rows are of unequal length")
 
 
-def _values(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
+def _outputs(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
     outputs = _array(loss, predictions, "predictions")
-    for position, each in enumerate(outputs.ravel().tolist()):
+    for place, each in np.ndenumerate(outputs):
         if not isinstance(each, Value):
-            at = _at(outputs.shape, position)
+            at = _at(place) or "there "
             raise TypeError(
-                f"{loss}: predictions are Values, alone, in a list or in an array, but {at or 'there '}"
-                f"stands an object of type {type(each).__name__}. Give what the net returns"
+                f"{loss}: predictions are Values, alone, in a list or in an array, but {at}stands an object "
+                f"of type {type(each).__name__}. Give what the net returns"
             )
     if outputs.ndim > 2:
         raise ValueError(
@@ -292,36 +267,32 @@ def _values(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
 
 def _targets(loss: str, targets: Targets) -> tuple[npt.NDArray[np.object_], Numbers]:
     """The targets as floats and Values, and as the numbers that these have."""
-    given = _array(loss, targets, "targets").copy()
-    numbers = np.asarray(targets)
+    given, numbers = _array(loss, targets, "targets"), np.asarray(targets)
     if numbers.dtype.kind in "biuf":
         given = numbers = numbers.astype(float)
     else:
         numbers = np.empty(given.shape)
-        for position, each in enumerate(given.ravel().tolist()):
-            at = f"{loss}: the target {_at(given.shape, position)}".rstrip()
-            number = each.data if isinstance(each, Value) else as_number(each, at)
-            numbers.flat[position] = number
-            given.flat[position] = each if isinstance(each, Value) else number
+        for place, each in np.ndenumerate(given):
+            what = f"{loss}: the target {_at(place)}".rstrip()
+            number = each.data if isinstance(each, Value) else as_number(each, what)
+            numbers[place], given[place] = number, each if isinstance(each, Value) else number
     _refuse(loss, numbers, ~np.isfinite(numbers), "a target is a finite number")
     return given, numbers
 
 
 def _refuse(loss: str, numbers: Numbers, refused: Any, told: str) -> None:
     """ValueError with the first of ``numbers`` that is refused, and its index."""
-    if np.any(refused):
-        position = int(np.flatnonzero(refused)[0])
-        at = _at(numbers.shape, position)
-        raise ValueError(f"{loss}: the target {at}is {float(numbers.ravel()[position])!r}; {told}")
+    for place in map(tuple, np.argwhere(refused)[:1].tolist()):
+        raise ValueError(f"{loss}: the target {_at(place)}is {float(numbers[place])!r}; {told}")
 
 
-def _at(shape: tuple[int, ...], position: int) -> str:
-    """``at [1, 0] `` for a position in a flattened array; empty for a single number."""
-    place = [int(each) for each in np.unravel_index(position, shape)]
-    return f"at {place} " if place else ""
+def _at(place: tuple[int, ...]) -> str:
+    """``at [1, 0] `` for a place in an array; empty for a single number."""
+    return f"at {list(place)} " if place else ""
 
 
-def _total(costs: list[Value], divisor: int) -> Value:
+def _mean(costs: list[Any], divisor: int = 0) -> Value:
     """Σ costs / divisor, each as one node, and no node where there is nothing to add or to divide."""
     total: Value = costs[0] if len(costs) == 1 else functions.sum(costs)
+    divisor = divisor or len(costs)
     return total if divisor == 1 else total / divisor

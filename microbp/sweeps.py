@@ -30,26 +30,24 @@ Flags = NDArray[np.bool_]
 
 
 class Columns:
-    """A graph as arrays: N nodes, each after its operands, with M arguments in all, K of them constants."""
+    """A graph as arrays: N nodes, each after its operands, with M arguments in all, K of them constants.
+
+    Of each node ``op`` is the place of its row among ``rules``, -1 for a leaf; ``data`` its number as
+    recorded; ``grad`` the gradient accumulated so far, nan where there is none, as ``known`` says; ``needs``
+    whether it takes one. The arguments of node i are ``args[first[i]:first[i + 1]]``, each the position of a
+    node, or below 0 the constant ``consts[-1 - arg]``; ``local`` is ∂node/∂argument, nan at a constant.
+    """
 
     #: The distinct rows of the table, in the order in which the nodes use them first.
     rules: tuple[Rule, ...]
-    #: [N] Which of them; -1 for a leaf.
     op: Integers
-    #: [N + 1] The arguments of node i are ``args[first[i]:first[i + 1]]``.
     first: Integers
-    #: [M] The position of a node; below 0 the constant ``consts[-1 - arg]``.
     args: Integers
-    #: [K]
     consts: Floats
-    #: [N] The number, as recorded.
     data: Floats
-    #: [M] ∂node/∂argument, as recorded; nan at a constant.
     local: Floats
-    #: [N] The gradient accumulated so far; nan where there is none, as :attr:`known` says.
     grad: Floats
     known: Flags
-    #: [N] Whether it takes a gradient.
     needs: Flags
     #: The positions of the values whose graph it is.
     roots: tuple[int, ...]

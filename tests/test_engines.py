@@ -182,7 +182,7 @@ ASIDE = [
     (lambda: Branching(2, [3, 1], activation="tanh", seed=0),
      rf"eager \(the net chooses a branch: Value\(.*\) > 0.0 is (True|False) \[{__file__}:\d+\]\)"),
     (lambda: Reading(2, [3, 1], activation="tanh", seed=0),
-     r"eager \(TypeError while tracing: float\(\) of x0 = "),
+     r"eager \(TypeError while tracing: float\(\) of x\[0\] = "),
     (Centred,
      r"eager \(the derivative in w\[0,0\] = 0\.5 of a batch of 30 samples is 0\.308387, and by replay 0\)"),
 ]  # fmt: skip

@@ -549,7 +549,7 @@ def test_both_engines_train_the_same_net(name: str) -> None:
 # ----------------------------------------------------------------------- what goes wrong on the way
 def planted(monkeypatch: Any, first: int, change: Any) -> None:
     """From its ``first`` call on, a program's gradient is changed; no step is taken without it, in C."""
-    monkeypatch.setattr("microbp.training.run.inside", lambda *_: None)
+    monkeypatch.setattr("microbp.training.run.Run._steps_in_c", lambda _: False)
     right, calls = microbp.Program.value_and_grad, [0]
 
     def wrong(self: Any, *batch: Any, **options: Any) -> Any:
@@ -589,7 +589,7 @@ def test_steps_in_c_are_those_in_python(monkeypatch: Any, optimiser: Any, option
     monkeypatch.setattr(Machine, "train", lambda self, *a: taken.append(right(self, *a)) or taken[-1])
     numbers, history, gradient = run()
     assert sum(taken) > 30
-    monkeypatch.setattr("microbp.training.run.inside", lambda *_: None)
+    monkeypatch.setattr("microbp.training.run.Run._steps_in_c", lambda _: False)
     expected, outside, slopes = run()
     assert numbers == pytest.approx(expected, rel=1e-12, abs=1e-13)
     assert gradient == pytest.approx(slopes, rel=1e-9, abs=1e-12)

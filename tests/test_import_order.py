@@ -67,7 +67,6 @@ replay      straight (one sample), matrix (a batch)
 stored      samples that may be larger than memory, read when they are asked for
 engines     what computes a cost and its gradients in a training run
 predict     what a net says to many samples, as numbers
-descent     the parameters of a training run as one vector, and the steps on it
 training    fit
 check       nodes and whole graphs
 complexstep the complex-step check of a row

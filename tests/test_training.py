@@ -184,6 +184,17 @@ def test_a_parameter_that_a_batch_does_not_depend_on_has_gradient_zero():
     assert [each.grad for each in net.entries] == [-1.6, 0.0]
 
 
+def test_a_net_may_keep_its_parameters_within_bounds_while_it_is_called():
+    class Bounded(Line):
+        def __call__(self, x):
+            self.w.data = min(self.w.data, 0.5)
+            return super().__call__(x)
+
+    net = Bounded(2.0)
+    fit(net, [[1.0]], [1.0], loss="mean_squared_error", epochs=2)
+    assert net.w.data == 0.5 + 0.1 * 2.0 * 0.5  # from the bound, not from what it was before
+
+
 def test_frozen_parameters_stay():
     net = small()
     net.layers[0].freeze()

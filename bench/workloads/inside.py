@@ -17,10 +17,10 @@ STEPS = 1000
 def machine(program: Any, samples: Any, rate: float) -> Work:
     """The steps by the machine in C, as ``fit`` has it take them: the cost, and the update as a program."""
     from microbp import Value
-    from microbp.descent import _update_of
+    from microbp.engines import update_of
     from microbp.optim import SGD
 
-    update, alike = _update_of(SGD([Value(0.0)], lr=rate), 0.0)
+    update, alike, _ = update_of(SGD([Value(0.0)], lr=rate), 0.0)
     n, size = len(samples), len(program.parameters)
     order, sizes, rates = np.tile(np.arange(n), STEPS), np.full(STEPS, n), np.full(STEPS, rate)
     costs, gradient = np.empty(STEPS), np.empty(size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from microbp.engines import Batch, EagerEngine, Rows, Samples
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
-from microbp.optim import Optimiser
+from microbp.optim import SGD, Optimiser
 from microbp.replay.program import masked
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
@@ -22,14 +21,26 @@ from microbp.stored import Stored, is_lazy, is_stored
 from microbp.value import Value, as_number
 
 __all__ = [
-    "Settings", "check_schedule", "check_that_all_fits", "optimiser_for", "parameters_of", "samples_of",
-    "split",
+    "Settings", "check_schedule", "check_that_all_fits", "optimiser_for", "parameters_of", "refuse",
+    "samples_of", "split",
 ]  # fmt: skip
 
 #: So many targets are looked at at once.
 _AT_ONCE = 1 << 16
 #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
 ENGINES = ("auto", "replay", "eager")
+_POSITIVE, _NOT_NEGATIVE = "positive and finite", "finite and at least 0"
+#: The settings that are whole numbers, and the least that each may be; and those that are real ones.
+_WHOLE = {"epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1}
+_REAL = {
+    "penalty": _NOT_NEGATIVE, "checkpoint_every": _NOT_NEGATIVE, "clip": _POSITIVE, "tolerance": _POSITIVE,
+}  # fmt: skip
+
+
+def refuse(wrong: object, told: str, kind: type[Exception] = ValueError) -> None:
+    """An error, where something is wrong."""
+    if wrong:
+        raise kind(f"fit: {told}")
 
 
 @dataclass(frozen=True)
@@ -70,35 +81,30 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        _ = self.cost
-        for what, least in (("epochs", 1), ("seed", 0), ("threads", 1), ("batch_size", 1), ("patience", 1)):
+        kept: dict[str, Any] = {}
+        for what, least in _WHOLE.items():
             held = getattr(self, what)
-            whole = isinstance(held, Integral) and not isinstance(held, bool) and int(held) >= least
-            if not whole and (held is not None or what in ("epochs", "seed", "threads")):
-                raise ValueError(f"fit: {what} is a whole number from {least} up, not {held!r}")
-            object.__setattr__(self, what, None if held is None else int(held))
-        for what in ("penalty", "checkpoint_every", "clip", "tolerance"):
+            if held is not None or getattr(Settings, what) is not None:
+                whole = isinstance(held, Integral) and not isinstance(held, bool) and int(held) >= least
+                refuse(not whole, f"{what} is a whole number from {least} up, not {held!r}")
+                kept[what] = int(held)
+        for what, bound in _REAL.items():
             if getattr(self, what) is not None:
-                zero = what in ("penalty", "checkpoint_every")
-                number = as_number(getattr(self, what), f"fit: {what}")
-                if not (0.0 < number < math.inf or (zero and number == 0.0)):
-                    bound = "finite and at least 0" if zero else "positive and finite"
-                    raise ValueError(f"fit: {what} is {bound}, not {number!r}")
-                object.__setattr__(self, what, number)
-        if self.keep not in (None, "best", "last"):
-            raise ValueError(f"fit: keep is 'best', 'last' or None, not {self.keep!r}")
-        if self.patience is not None and self.validation is None:
-            raise ValueError("fit: patience watches the validation cost; give validation as well")
-        if self.engine not in ENGINES:
-            told = f"there are {', '.join(ENGINES)}"
-            raise ValueError(f"fit: no engine is called {shown(repr(self.engine))}; {told}")
-        if self.client is not None and not callable(getattr(self.client, "submit", None)):
-            raise TypeError(f"fit: client is a dask.distributed.Client, not {self.client!r}")
-        if self.client is not None and self.engine == "eager":
-            raise ValueError("fit: engine='eager' records samples here, and leaves a client nothing to do")
-        for what in ("checkpoint", "resume"):
-            path = getattr(self, what)
-            object.__setattr__(self, what, None if path is None else Path(path))
+                kept[what] = number = as_number(getattr(self, what), f"fit: {what}")
+                within = 0.0 < number < math.inf or (number == 0.0 and bound == _NOT_NEGATIVE)
+                refuse(not within, f"{what} is {bound}, not {number!r}")
+        paths = ((what, getattr(self, what)) for what in ("checkpoint", "resume"))
+        vars(self).update(kept, **{what: Path(path) for what, path in paths if path is not None})
+        _ = self.cost
+        refuse(self.keep not in (None, "best", "last"), f"keep is 'best', 'last' or None, not {self.keep!r}")
+        alone = self.patience is not None and self.validation is None
+        refuse(alone, "patience watches the validation cost; give validation as well")
+        told = f"no engine is called {shown(repr(self.engine))}; there are {', '.join(ENGINES)}"
+        refuse(self.engine not in ENGINES, told)
+        idle = self.client is not None and not callable(getattr(self.client, "submit", None))
+        refuse(idle, f"client is a dask.distributed.Client, not {self.client!r}", TypeError)
+        idle = self.client is not None and self.engine == "eager"
+        refuse(idle, "engine='eager' records samples here, and leaves a client nothing to do")
 
     @property
     def cost(self) -> Loss:
@@ -119,55 +125,48 @@ class Settings:
         return f"Settings({', '.join(changed)})"
 
 
-def parameters_of(net: Any) -> tuple[list[str], list[Value]]:
-    """The net's parameters with their names: their paths in a Module, else as they are called."""
-    kind = type(net).__name__
-    if isinstance(net, type):
-        raise TypeError(f"fit: a net is an object, such as MLP(2, [1]); {net.__name__} is a class")
-    if not callable(getattr(net, "parameters", None)):
-        raise TypeError(f"fit: a net has parameters(), as a Module does; an object of type {kind} has none")
-    predict = getattr(net, "predict", None)
-    if not callable(net) and (not callable(predict) or getattr(predict, "__func__", 0) is Module.predict):
-        raise TypeError(f"fit: a net can be called, or has predict(batch); an object of type {kind} neither")
+def parameters_of(net: Any) -> dict[str, Value]:
+    """The net's parameters by name: their paths in a Module, else as they are called."""
+    kind, predict = type(net).__name__, getattr(net, "predict", None)
+    told = f"a net is an object, such as MLP(2, [1]); {getattr(net, '__name__', kind)} is a class"
+    refuse(isinstance(net, type), told, TypeError)
+    told = f"a net has parameters(), as a Module does; an object of type {kind} has none"
+    refuse(not callable(getattr(net, "parameters", None)), told, TypeError)
+    predicts = callable(predict) and getattr(predict, "__func__", 0) is not Module.predict
+    told = f"a net can be called, or has predict(batch); an object of type {kind} neither"
+    refuse(not callable(net) and not predicts, told, TypeError)
     if callable(getattr(net, "named_parameters", None)):
         named = dict(net.named_parameters())
     else:
         values = list(net.parameters())
-        given = [each.name if isinstance(each, Value) and each.name else "" for each in values]
-        unique = len({*given}) == len(given) and "" not in given
-        named = {
-            name if unique else f"parameters[{place}]": value
-            for place, (name, value) in enumerate(zip(given, values, strict=True))
-        }
-    if not named:
-        raise ValueError(f"fit: the net, of type {kind}, has no parameters")
-    for name, parameter in named.items():
-        if not isinstance(parameter, Value):
-            kind = type(parameter).__name__
-            raise TypeError(f"fit: the parameter {shown(name)} is an object of type {kind}, not a Value")
-        if not math.isfinite(parameter.data):
-            raise ValueError(f"fit: the parameter {shown(name)} is {parameter.data!r} to begin with")
-    return list(named), list(named.values())
+        names = [each.name if isinstance(each, Value) else None for each in values]
+        if len({*names} - {None, ""}) < len(values):
+            names = [f"parameters[{place}]" for place in range(len(values))]
+        named = dict(zip(names, values, strict=True))
+    refuse(not named, f"the net, of type {kind}, has no parameters")
+    for name, each in named.items():
+        told, kind = f"the parameter {shown(name)} is", type(each).__name__
+        refuse(not isinstance(each, Value), f"{told} an object of type {kind}, not a Value", TypeError)
+        refuse(not math.isfinite(each.data), f"{told} {each.data!r} to begin with")
+    return named
 
 
-def optimiser_for(optimiser: Any, parameters: Sequence[Value]) -> Optimiser:
-    """The optimiser, which changes parameters of this net only."""
-    if not isinstance(optimiser, Optimiser):
-        kind = type(optimiser).__name__
-        raise TypeError(
-            f"fit: the optimiser is one such as SGD(net.parameters(), lr=0.1), not an object of type {kind}"
-        )
-    known = {id(each) for each in parameters}
-    for name, parameter in optimiser.parameters:
-        if id(parameter) not in known:
-            raise ValueError(f"fit: the optimiser changes {shown(name)}, which is no parameter of this net")
-    if not any(each.requires_grad for _, each in optimiser.parameters):
-        raise ValueError(
-            f"fit: all {len(optimiser.parameters)} parameters of the optimiser are frozen "
-            "(requires_grad is False), so that nothing can be learned"
-        )
+def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
+    """The optimiser, which changes parameters of this net only; plain SGD for None."""
+    if optimiser is None:
+        optimiser = SGD(named, lr=0.1)
+    told = "the optimiser is one such as SGD(net.parameters(), lr=0.1), not an object of type"
+    refuse(not isinstance(optimiser, Optimiser), f"{told} {type(optimiser).__name__}", TypeError)
+    known = {id(each) for each in named.values()}
+    for name, each in optimiser.parameters:
+        told = f"the optimiser changes {shown(name)}, which is no parameter of this net"
+        refuse(id(each) not in known, told)
+    frozen = f"{len(optimiser.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
+    idle = not any(each.requires_grad for _, each in optimiser.parameters)
+    refuse(idle, f"all {frozen}, so that nothing can be learned")
     _ = optimiser.rate  # refused here if it is not positive and finite
-    return optimiser
+    made: Optimiser = optimiser
+    return made
 
 
 def check_schedule(optimiser: Optimiser, left: int, settings: Settings) -> None:
@@ -175,11 +174,9 @@ def check_schedule(optimiser: Optimiser, left: int, settings: Settings) -> None:
     last = optimiser.steps + left - 1
     if callable(optimiser.lr) and left > 0:
         rate = optimiser.lr(last)
-        if not 0.0 < rate < math.inf:
-            raise ValueError(
-                f"fit: {settings.epochs} epochs end with step {last + 1} of the optimiser, for "
-                f"which its schedule gives the learning rate {rate!r}; it must be positive and finite"
-            )
+        told = f"{settings.epochs} epochs end with step {last + 1} of the optimiser, for which its schedule"
+        usable = 0.0 < rate < math.inf
+        refuse(not usable, f"{told} gives the learning rate {rate!r}; it must be positive and finite")
 
 
 def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | None) -> None:
@@ -195,53 +192,45 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         raise ValueError(
             f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
         ) from error
-    for each in [samples] + ([validation[0]] if validation and validation[0] is not samples else []):
+    for each in dict.fromkeys([samples, validation[0] if validation else samples]):
+        targets = each.y.tolist()
         try:
-            for start in range(0, len(each.y), _AT_ONCE):
-                part = each.y[start : start + _AT_ONCE]
+            for start in range(0, len(targets), _AT_ONCE):
+                part = targets[start : start + _AT_ONCE]
                 cost = eager.loss([first] * len(part), part)
         except ArithmeticError:
             continue
         except ValueError:
-            eager.loss([first] * len(each.y), each.y)  # which names the place among all
+            eager.loss([first] * len(targets), targets)  # which names the place among all
             raise
-        if not isinstance(cost, Value):
-            raise TypeError(f"fit: the loss returns one Value, not an object of type {type(cost).__name__}")
+        told = f"the loss returns one Value, not an object of type {type(cost).__name__}"
+        refuse(not isinstance(cost, Value), told, TypeError)
 
 
 def samples_of(X: Any, Y: Any, which: str) -> Samples:
     """Samples with a target each; ``which`` stands before X and Y in an error: "validation "."""
     x, y = _array(X, f"{which}X"), _array(np.asarray(Y) if is_stored(Y) else Y, f"{which}Y")
-    if len(x) != len(y):
-        raise ValueError(f"fit: {which}X has {len(x)} samples, but {which}Y has {len(y)} targets")
-    if not x.size:
-        raise ValueError(f"fit: {which}X is empty; its shape is {x.shape}")
-    if isinstance(x, Stored):
-        return Samples(x, x, y.tolist())
-    return Samples(x.astype(float), x.astype(float).tolist(), y.tolist())
+    refuse(len(x) != len(y), f"{which}X has {len(x)} samples, but {which}Y has {len(y)} targets")
+    refuse(not x.size, f"{which}X is empty; its shape is {x.shape}")
+    return Samples(x if isinstance(x, Stored) else x.astype(float), y)
 
 
 def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple[Rows, Batch | None]:
     """The rows to learn from; and the samples for validation, given as a pair or as a fraction of these."""
-    n = len(samples.x)
+    n = len(samples.y)
     if validation is None:
         return np.arange(n), None
     if isinstance(validation, tuple | list):
-        if len(validation) != 2:
-            raise ValueError(f"fit: validation is a pair (X, Y), not {len(validation)} items")
+        refuse(len(validation) != 2, f"validation is a pair (X, Y), not {len(validation)} items")
         apart = samples_of(validation[0], validation[1], "validation ")
         here, there = samples.array.shape, apart.array.shape
-        if here[1:] != there[1:]:
-            raise ValueError(f"fit: X has the shape {here}, but the validation X {there}")
-        return np.arange(n), (apart, np.arange(len(apart.x)))
+        refuse(here[1:] != there[1:], f"X has the shape {here}, but the validation X {there}")
+        return np.arange(n), (apart, np.arange(len(apart.y)))
     fraction = as_number(validation, "fit: validation")
-    if not 0.0 < fraction < 1.0:
-        raise ValueError(f"fit: validation={validation!r} is no fraction between 0 and 1")
+    refuse(not 0.0 < fraction < 1.0, f"validation={validation!r} is no fraction between 0 and 1")
     count = round(fraction * n)
-    if not 0 < count < n:
-        raise ValueError(
-            f"fit: validation={validation!r} of {n} samples sets {count} apart and leaves {n - count}"
-        )
+    told = f"validation={validation!r} of {n} samples sets {count} apart and leaves {n - count}"
+    refuse(not 0 < count < n, told)
     order = draw.permutation(n)
     return np.sort(order[count:]), (samples, np.sort(order[:count]))
 
@@ -249,46 +238,30 @@ def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple
 def _array(data: Any, name: str) -> Any:
     """Real and finite numbers as an array, whole numbers as such; what is stored stays where it is."""
     if is_stored(data):
-        _refuse_other(data, name)
-        stored = Stored(data)
-        if not is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
-            _refuse_not_finite(stored.blocks(), name)
-        return stored
-    if masked(data):
-        raise ValueError(f"fit: {name} has masked entries; fill them in, or leave their samples out")
-    try:
-        array = np.asarray(data)
-    except ValueError:
-        raise ValueError(f"fit: the rows of {name} are of unequal length") from None
-    if array.dtype == object:
-        for place in np.ndindex(array.shape):
-            as_number(array[place], f"fit: {name}{list(place)}")
-        array = array.astype(float)
-    if array.dtype.kind == "b":
-        array = array.astype(int)
-    _refuse_other(array, name)
-    _refuse_not_finite([(0, array)], name)
-    return array
-
-
-def _refuse_other(array: Any, name: str) -> None:
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"fit: {name} holds real numbers, not {array.dtype}")
-    if not array.ndim:
-        raise TypeError(f"fit: {name} is a list or an array with an entry for each sample, not one number")
-
-
-def _refuse_not_finite(blocks: Iterable[tuple[int, np.ndarray[Any, Any]]], name: str) -> None:
-    """ValueError for the first number that is not finite; each block comes with its place in the whole."""
+        array: Any = Stored(data)
+    else:
+        refuse(masked(data), f"{name} has masked entries; fill them in, or leave their samples out")
+        try:
+            array = np.asarray(data)
+        except ValueError:
+            raise ValueError(f"fit: the rows of {name} are of unequal length") from None
+        if array.dtype == object:
+            for place in np.ndindex(array.shape):
+                as_number(array[place], f"fit: {name}{list(place)}")
+            array = array.astype(float)
+        array = array.astype(int) if array.dtype.kind == "b" else array
+    refuse(array.dtype.kind not in "biuf", f"{name} holds real numbers, not {array.dtype}", TypeError)
+    told = f"{name} is a list or an array with an entry for each sample, not one number"
+    refuse(not array.ndim, told, TypeError)
     first, count = "", 0
-    for start, block in blocks:
+    for start, block in array.blocks() if is_stored(data) else [(0, array)]:
+        if is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
+            break
         bad = np.argwhere(~np.isfinite(block))
         count += len(bad)
         if len(bad) and not first:
             row, *place = bad[0].tolist()
             first = f"{name}{[start + row, *place]} is {float(block[(row, *place)])!r}"
-    if first:
-        raise ValueError(
-            f"fit: {first}, the first of {count} that are not finite; fill them in, or leave their samples "
-            "out"
-        )
+    told = f"{first}, the first of {count} that are not finite; fill them in, or leave their samples out"
+    refuse(first, told)
+    return array

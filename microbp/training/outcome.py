@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.differentiate import grad
-from microbp.engines import Batch, EagerEngine
+from microbp.engines import Batch, EagerEngine, Samples
 from microbp.errors import MicrobpError, UndefinedOperation
 from microbp.graph import Graph, Node
 from microbp.notebook import Shown, plot
-from microbp.optim import Optimiser
 from microbp.record import with_sites
 from microbp.safe import shown
 from microbp.tables import Table
 from microbp.value import Value, describe
 
-__all__ = ["COURSE", "ENDS", "History", "NotFinite", "bad_gradient", "culprit"]
+__all__ = ["ENDS", "History", "NotFinite", "culprit"]
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,6 @@ class NotFinite(MicrobpError, FloatingPointError):
         return type(self), (str(self), self.history, self.epoch, self.step, self.sample, self.site)
 
 
-#: The lists of a history that grow from step to step and from epoch to epoch.
-COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
 #: What the history's text says of the end of a run.
 ENDS = {
     "epochs": "all epochs are done",
@@ -116,27 +113,24 @@ ENDS = {
 }
 
 
-def bad_gradient(optimiser: Optimiser) -> str:
-    """The first derivative that is not finite, in words."""
-    return next(
-        f"the gradient of {shown(name)} is {parameter.grad!r}"
-        for name, parameter in optimiser.parameters
-        if parameter.requires_grad and not math.isfinite(parameter.grad or 0.0)
-    )
+class Culprit(NamedTuple):
+    """The first sample that shows by itself that something is not finite, why, and where in the code."""
+
+    sample: int | None
+    why: str
+    site: str | None
 
 
-def culprit(
-    eager: EagerEngine, batch: Batch, trained: Sequence[Value]
-) -> tuple[int, str, str | None] | None:
-    """The first sample whose own cost, or gradient of a ``trained`` one, is not finite, why, and where."""
+def culprit(eager: EagerEngine, batch: Batch, trained: Sequence[Value], called: str) -> Culprit:
+    """The sample whose own cost, or gradient of a ``trained`` one, is not finite, in words and as data."""
     samples, rows = batch
-    read = samples.read(rows)
+    read = Samples(samples.array[rows], samples.y[rows])
     with with_sites.on():
         for place, row in enumerate(rows.tolist()):
             why, site = _fault(eager, (read, np.array([place])), trained)
             if why:
-                return row, why, site
-    return None
+                return Culprit(row, f"Sample {called}[{row}] shows it by itself: {why}", site)
+    return Culprit(None, "No sample shows it by itself: it is in their sum, or in the penalty", None)
 
 
 def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> tuple[str, str | None]:

@@ -1,32 +1,45 @@
-"""One run of ``fit``, from step to step."""
+"""One run of ``fit``: its parameters as one vector, its steps, and its state between two steps.
+
+Recorded or replayed, a step is the same: a gradient comes in, the optimiser's one statement over the vector
+is applied. Where batches are recorded, or code of the user's runs at each step (a schedule or an optimiser of
+his own), the Values are read before it and written after it; else they are behind until the run settles.
+
+The state is what a checkpoint holds, and what a run goes back to where replay is found to be wrong.
+"""
 
 from __future__ import annotations
 
 import gc
+import json
 import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.descent import Descent, Inside, Moment, inside
-from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit
+from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Rows, Taken, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
-from microbp.files import refuse_unwritable
+from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
-from microbp.optim import SGD, Optimiser
+from microbp.optim import SGD, Optimiser, clip
 from microbp.outside import Outside
+from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training import given
-from microbp.training.checkpoint import digest, read_checkpoint, write_checkpoint
-from microbp.training.outcome import COURSE, ENDS, History, NotFinite, bad_gradient, culprit
+from microbp.training.outcome import ENDS, History, NotFinite, culprit
 from microbp.training.terminal import Bar, Interrupts
 
 __all__ = ["Run"]
+
+_FORMAT = "microbp training checkpoint 2"
+#: The lists of a history that grow from step to step and from epoch to epoch.
+_COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
 
 
 class _Best(NamedTuple):
@@ -37,60 +50,41 @@ class _Best(NamedTuple):
     parameters: Floats
 
 
-class _Mark(NamedTuple):
-    """The state of a run between two steps, to go back to."""
-
-    moment: Moment
-    #: Of the lists of the history.
-    lengths: dict[str, int]
-    drawn_from: Any
-    best: _Best | None
-    #: What the schedule can reach.
-    schedule: Outside
-
-
 class Run:
-    """One run: everything is checked when it is made, and :meth:`go` does the work.
-
-    Its state between two steps is that of the descent; the history so far, which says in which step of which
-    epoch it is; what the generator was before the order of this epoch was drawn; and the best parameters.
-    """
+    """One run: everything is checked when it is made, and :meth:`go` does the work."""
 
     def __init__(
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
-        self.settings = settings
-        self.names, self.parameters = given.parameters_of(net)
-        if optimiser is None:
-            optimiser = SGD(dict(zip(self.names, self.parameters, strict=True)), lr=0.1)
-        self.optimiser = given.optimiser_for(optimiser, self.parameters)
+        self.settings, named = settings, given.parameters_of(net)
+        self.names, self.parameters = list(named), list(named.values())
+        self.optimiser = given.optimiser_for(optimiser, named)
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
-        self.batch_size = settings.batch_size or len(self.rows)
-        if self.batch_size > len(self.rows):
-            raise ValueError(
-                f"fit: batch_size is {self.batch_size}, but there are {len(self.rows)} samples to learn "
-                "from; None takes all of them"
-            )
-        self.steps = math.ceil(len(self.rows) / self.batch_size)
+        n, self.batch_size = len(self.rows), settings.batch_size or len(self.rows)
+        told = f"batch_size is {self.batch_size}, but there are {n} samples to learn from"
+        given.refuse(self.batch_size > n, f"{told}; None takes all of them")
+        self.steps = math.ceil(n / self.batch_size)
         self.history = History()
+        self.best: _Best | None = None
         if self.validation and self.validation[0] is self.samples:
             self.history.validation_rows.extend(self.validation[1].tolist())
-        self.best: _Best | None = None
         self._draw()
         self.eager = EagerEngine(net, settings.cost, self.parameters, settings.penalty)
         given.check_that_all_fits(self.eager, (self.samples, self.rows), self.validation)
-        #: The engine that replays, if one does or did; why not, or no longer; and what is known to be right.
+        #: The engine that replays, if one does; why not, or no longer; and the state where it was right last.
         self.replay: ReplayEngine | None = None
         self.aside = ""
-        self.verified: _Mark | None = None
-        #: What takes steps in C, where Python is not needed at each.
-        self.inside: Inside | None = None
+        self.verified: dict[str, Any] = {}
         #: When replay is due to be compared next, in steps.
         self.due = 0
         #: Why the last checkpoint was not written; None where it was.
         self.unwritten: str | None = None
+        place = {id(each): index for index, each in enumerate(self.parameters)}
+        self._order = np.array([place[id(each)] for _, each in self.optimiser.parameters])
+        self.theta, self.gradient = np.zeros((2, len(self.parameters)))
+        self._use(self.eager, watched=True)
         if settings.checkpoint is not None:
             try:
                 refuse_unwritable(settings.checkpoint)
@@ -101,7 +95,6 @@ class Run:
             self._load(Path(settings.resume))
         left = (settings.epochs - self.epoch) * self.steps - self.place
         given.check_schedule(self.optimiser, left, settings)
-        self.descent = Descent(self.eager, self.optimiser, self.parameters)
 
     @property
     def epoch(self) -> int:
@@ -113,19 +106,19 @@ class Run:
         """How many steps of this epoch are done."""
         return len(self.history.step_cost) - len(self.history.cost) * self.steps
 
-    # ------------------------------------------------------------------------------ from step to step
+    # ------------------------------------------------------------------------ between two steps
     def go(self) -> History:
         """Run to the end, whichever it is, and leave Ctrl-C and the collector as they were."""
         self.interrupts, collecting = Interrupts(), gc.isenabled()
         try:
             try:
                 self.interrupts.start()
-                with Bar(self.settings.progress, self.settings.epochs, self.steps) as self.bar:
+                with closing(Bar(self.settings.progress, self.settings.epochs, self.steps)) as self.bar:
                     return self._end(self._descend())
             finally:
                 self.interrupts.hold()
         finally:  # nothing strikes here any more, unless it has just struck in the line above
-            self.descent.settle()
+            self._settle()
             if collecting:
                 gc.enable()
             self.interrupts.stop()
@@ -146,41 +139,29 @@ class Run:
     def _on(self) -> str:
         """One step further, or the end of an epoch of a run with validation; the reason to stop instead."""
         reason = self._reason_to_stop()
-        if reason or self._comparison_is_due():
+        late = len(self.history.step_cost) >= self.due
+        if reason or late or (self.replay and self.open and self.replay.outside.changed()):
             self._verify(several=bool(reason))
         if reason:
             return reason
-        if self.place < self.steps:
-            self._step()
-        else:
+        if self.place == self.steps:
             self._validate()
+        elif not self._steps_in_c():
+            self._step()
         if time.monotonic() - self.written >= self.settings.checkpoint_every:
             self._verify()
             with self.interrupts:
                 self._save()
         return ""
 
-    def _end(self, stopped: str) -> History:
-        """Write the checkpoint, set the parameters that are kept, and say so."""
-        self._save()
-        kept = self.settings.keep or ("best" if self.validation or stopped == "interrupted" else "last")
-        if kept == "best" and self.best is not None:
-            self._set(self.best.parameters.tolist())
-        else:
-            kept = "last"
-        history = self._told(stopped, kept)
-        self.bar.end(history)
-        return history
-
     def _reason_to_stop(self) -> str:
-        if self.place:
-            return ""
-        tolerance, patience = self.settings.tolerance, self.settings.patience
-        if tolerance is not None and self._change() < tolerance:
-            return "tolerance"
-        if patience is not None and self.best and self.epoch - self.best.epoch >= patience:
-            return "patience"
-        return "epochs" if self.epoch >= self.settings.epochs else ""
+        since = self.epoch - self.best.epoch if self.best else 0
+        over = {
+            "tolerance": self._change() < (self.settings.tolerance or 0.0),
+            "patience": since >= (self.settings.patience or math.inf),
+            "epochs": self.epoch >= self.settings.epochs,
+        }
+        return "" if self.place else next((each for each in over if over[each]), "")
 
     def _change(self) -> float:
         """By how much the costs of the last two epochs differ."""
@@ -193,70 +174,137 @@ class Run:
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
-    def _step(self) -> None:
-        if self.inside is None or not self._taken_inside(self.inside):
-            self._step_outside()
+    def _state(self) -> dict[str, Any]:
+        return {
+            "parameters": dict(zip(self.names, self.theta.tolist(), strict=True)),
+            "optimiser": self.optimiser.state(),
+            "generator": self.drawn_from,
+            "best": self.best,
+        }
 
-    def _taken_inside(self, inside: Inside) -> bool:
-        """Steps up to where something else is to be done; False for none."""
-        settings, start = self.settings, self.place
-        count = self.steps - start
-        if self.steps == 1 and self.validation is None and settings.tolerance is settings.patience is None:
-            count = settings.epochs - self.epoch
-        count = min(count, self.due - len(self.history.step_cost))
-        if count < 2:
-            return False
-        orders = [self._rows_of(step) for step in range(start, start + count)]
-        with self.interrupts:
-            taken = inside.take(self.samples, orders, self.best.cost if self.best else math.inf)
-            if taken.costs:
-                self._book(taken.costs, taken.rates, taken.lowest, taken.best)
-        return bool(taken.costs)
+    def _go_to(self, state: dict[str, Any]) -> None:
+        """ValueError, before anything is changed, where the optimiser's state does not fit."""
+        self.optimiser.load_state(state["optimiser"])
+        self._write([*state["parameters"].values()])
+        self.best, self.generator.bit_generator.state = state["best"], state["generator"]
+        self._draw()
 
-    def _step_outside(self) -> None:
-        batch = self.samples, self._rows_of(self.place)
+    # ------------------------------------------------------------------------ the vector and the Values
+    def _use(self, engine: Engine, *, watched: bool) -> None:
+        #: ``open``: code of the user's may see or change the Values at each step.
+        self.engine, self.open = engine, watched
+        self._read()
 
-        def gradients() -> float:
-            if self.replay is None and not self.aside and self.settings.engine != "eager":
-                self._try_to_replay(batch)
-            return self.descent.gradients(batch)
+    def _read(self) -> None:
+        """Take the numbers from the Values, and which of them are frozen."""
+        self.theta[:] = [each.data for each in self.parameters]
+        trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
+        #: Of what the optimiser changes: the places in its own list, and in the vector.
+        self._mine = np.flatnonzero(trained)
+        self._places = self._order[self._mine]
+        self.behind = False
 
-        cost = self._finite("cost", batch, gradients)
-        with self.interrupts:
-            # With one step to an epoch its cost is that of the parameters before the update.
-            before = self.descent.theta.copy() if self.steps == 1 else self.descent.theta
-            try:
-                rate, norm = self.descent.step(self.settings.clip)
-            except FloatingPointError as error:
-                raise self._not_finite(str(error)) from error
-            if norm is not None:
-                self.history.gradient_norm.append(norm)
-            self._book([cost], [rate], cost, before)
+    def _write(self, numbers: list[float]) -> None:
+        self.theta[:], self.behind = numbers, False
+        for value, number in zip(self.parameters, numbers, strict=True):
+            value.data = number
 
+    def _settle(self) -> None:
+        """Bring the Values up to date."""
+        if self.behind:
+            self._write(self.theta.tolist())
+            for value, derivative in zip(self.parameters, self.gradient.tolist(), strict=True):
+                value.grad = derivative if value.requires_grad else None
+
+    # ------------------------------------------------------------------------ a step
     def _rows_of(self, step: int) -> Rows:
-        """The samples of a step of this epoch."""
         size = self.batch_size
         return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
 
-    def _book(self, costs: list[float], rates: list[float], lowest: float, best: Floats) -> None:
+    def _steps_in_c(self) -> bool:
+        """Steps up to where something else is to be done; False for none."""
+        count = self.steps - self.place
+        if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
+            count = self.settings.epochs - self.epoch
+        count = min(count, self.due - len(self.history.step_cost))
+        if self.replay is None or self.replay.update is None or count < 2:
+            return False
+        orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
+        lowest = self.best.cost if self.best else math.inf
+        with self.interrupts:
+            taken = self.replay.take(self.samples, orders, lowest, self.theta, self.gradient)
+            if taken.costs:
+                self.behind = True
+                self._book(taken)
+        return bool(taken.costs)
+
+    def _step(self) -> None:
+        batch = self.samples, self._rows_of(self.place)
+        cost = self._finite("cost", batch, lambda: self._gradients(batch))
+        with self.interrupts:
+            # With one step to an epoch its cost is that of the parameters before the update.
+            before = self.theta.copy() if self.steps == 1 else self.theta
+            try:
+                rate = self._apply()
+            except FloatingPointError as error:
+                raise self._not_finite(str(error)) from error
+            self._book(Taken([cost], [rate], cost, before))
+
+    def _gradients(self, batch: Batch) -> float:
+        if self.replay is None and not self.aside and self.settings.engine != "eager":
+            self._try_to_replay(batch)
+        if self.open:
+            self._read()
+        cost = self.engine.gradients(batch, self.theta, self.gradient)
+        self.behind = self.engine is not self.eager
+        return cost
+
+    def _apply(self) -> float:
+        """The optimiser's step; its rate. What raises leaves all as it was before."""
+        if self.open:
+            self._settle()
+        rate, norms = self.optimiser.rate, []
+        if self.open:
+            self._read()
+        if self.settings.clip is not None:
+            clipped = clip(self.gradient[self._places], self.settings.clip)
+            self.gradient[self._places], norms = clipped[0], [clipped[1].norm]
+        self.behind = True
+        if type(self.optimiser).step is Optimiser.step:
+            part = self.theta[self._places], self.gradient[self._places]
+            self.theta[self._places] = self.optimiser.advance(self._mine, *part, rate)
+        else:  # which may do anything
+            self._settle()
+            before = self._state()
+            try:
+                self.optimiser.step()
+            except BaseException:
+                self._go_to(before)
+                raise
+            self._read()
+        if self.open:
+            self._settle()
+        self.history.gradient_norm.extend(norms)
+        return rate
+
+    def _book(self, taken: Taken) -> None:
         """Steps that were taken; and, of epochs of one step, the lowest cost so far and its parameters."""
         epoch, history = self.epoch, self.history
-        history.step_cost.extend(costs)
-        history.learning_rate.extend(rates)
+        history.step_cost.extend(taken.costs)
+        history.learning_rate.extend(taken.rates)
         if self.validation is None and self.steps == 1:
-            history.cost.extend(costs)
-            if self.best is None or lowest < self.best.cost:
-                self.best = _Best(lowest, epoch + costs.index(lowest) + 1, best)
+            history.cost.extend(taken.costs)
+            if self.best is None or taken.lowest < self.best.cost:
+                self.best = _Best(taken.lowest, epoch + taken.costs.index(taken.lowest) + 1, taken.best)
         elif self.validation is None and self.place == self.steps:
             self._end_epoch()
-        self.bar.show(len(history.step_cost), costs[-1])
+        self.bar.show(len(history.step_cost), taken.costs[-1])
 
     def _validate(self) -> None:
-        """The end of an epoch in a run with validation."""
-        batch, descent = self.validation, self.descent
+        batch = self.validation
         assert batch is not None
-        descent.settle()
-        cost = self._finite("validation cost", batch, lambda: descent.engine.cost(batch, descent.theta))
+        self._settle()
+        cost = self._finite("validation cost", batch, lambda: self.engine.cost(batch, self.theta))
         with self.interrupts:
             self.history.validation_cost.append(cost)
             self._end_epoch()
@@ -271,41 +319,23 @@ class Run:
             self._draw()
         measured = (self.history.validation_cost or self.history.cost)[-1]
         if self.best is None or measured < self.best.cost:
-            self.best = _Best(measured, self.epoch, self.descent.theta.copy())
+            self.best = _Best(measured, self.epoch, self.theta.copy())
 
-    def _finite(self, what: str, batch: Batch, compute: Callable[[], float]) -> float:
-        """The cost of a batch; NotFinite where that, or a derivative that comes with it, is not finite."""
-        cost, told, cause = math.nan, "", None
-        try:
-            cost = compute()
-            if not math.isfinite(cost):
-                told = f"the {what} is {cost!r}"
-            elif batch is not self.validation and not self.descent.finite():
-                self.descent.settle()
-                told = f"the cost is {cost!r}, but {bad_gradient(self.optimiser)}"
-        except UndefinedOperation as error:
-            told, cause = f"the {what} has no value", error
-        if told:
-            raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
-        return cost
-
-    def _set(self, numbers: list[float]) -> None:
-        for parameter, number in zip(self.parameters, numbers, strict=True):
-            parameter.data = number
-
-    # --------------------------------------------------------------------- replay, and whether it is right
+    # ------------------------------------------------------------------------ replay, and whether it is right
     def _try_to_replay(self, batch: Batch) -> None:
         """Replay from here on; Unfit, where that would not be the same. ``batch`` is the first."""
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
         batches += [self.validation] if self.validation else []
-        engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
-        theirs = type(self.optimiser).__module__ != SGD.__module__
-        schedule = Outside(self.optimiser.lr)
-        self.descent.use(engine, watched=theirs or engine.outside.shares(schedule))
-        self.replay, self.verified = engine, None
-        self.inside = inside(self.descent, engine) if self.settings.clip is None else None
-        self.verified = self._mark()
+        settings, rate = self.settings, self.optimiser.lr
+        engine = ReplayEngine(self.eager, batches, settings.client, settings.threads)
+        ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
+        self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
+        whole = np.array_equal(self._places, np.arange(len(self.theta)))
+        if ours and (schedule or not callable(rate)) and whole and settings.clip is None:
+            engine.prepare(self.optimiser)
+        self.replay, self.verified = engine, {}
+        self._mark()
 
     def _rightly(self, act: Callable[[], Any]) -> Any:
         """What it returns; "" where replay is found to be wrong meanwhile, and the run has gone back."""
@@ -316,78 +346,105 @@ class Run:
                 self._leave_replay(str(error))
             return ""
 
-    def _comparison_is_due(self) -> bool:
-        if self.replay is None or self.aside:
-            return False
-        late = len(self.history.step_cost) >= self.due
-        return late or (self.descent.open and bool(self.replay.outside.changed()))
-
     def _verify(self, *, several: bool = True) -> None:
         """Compare replay with the eager engine on samples that are drawn anew; Unfit where it differs."""
-        if self.replay is None or self.aside:
-            return
-        draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
-        self.descent.settle()
-        self.descent.behind = True  # the gradients in the Values are those of the comparison
-        rows = draw.permutation(self.rows)
-        self.replay.compare((self.samples, rows), self.descent.theta, several=several)
-        self.verified = self._mark()
+        if self.replay is not None:
+            draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
+            self._settle()
+            self.behind = True  # the gradients in the Values are those of the comparison
+            rows = draw.permutation(self.rows)
+            self.replay.compare((self.samples, rows), self.theta, several=several)
+            self._mark()
 
-    def _mark(self) -> _Mark:
+    def _mark(self) -> None:
+        """Replay is right here: the state, and what is in no checkpoint, as what a schedule reaches."""
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
-        lengths = {name: len(getattr(self.history, name)) for name in COURSE}
-        schedule = Outside(self.optimiser.lr, apart=self.parameters)
-        return _Mark(self.descent.moment(), lengths, self.drawn_from, self.best, schedule)
+        self.verified = {
+            **self._state(),
+            "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
+            "trained": [each.requires_grad for each in self.parameters],
+            "schedule": Outside(self.optimiser.lr, apart=self.parameters),
+        }
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        self.aside, mark = why, self.verified
-        if mark is not None and self.replay is not None:
-            for name, length in mark.lengths.items():
+        self.aside, state, replay, self.replay = why, self.verified, self.replay, None
+        if state and replay:
+            for name, length in state["lengths"].items():
                 del getattr(self.history, name)[length:]
-            self.best, self.generator.bit_generator.state = mark.best, mark.drawn_from
-            self._draw()
-            self.descent.back_to(mark.moment)
-            self.replay.outside.restore()
-            mark.schedule.restore()
+            for value, trained in zip(self.parameters, state["trained"], strict=True):
+                value.requires_grad = trained
+            self._go_to(state)
+            replay.outside.restore()
+            state["schedule"].restore()
         if self.settings.engine == "replay" or self.settings.client is not None:
             wanted = "engine='replay'" if self.settings.client is None else "client=…"
-            raise ValueError(
-                f"fit: {wanted}, but this run cannot be replayed: {why}. engine='auto' records "
-                "every sample where it has to"
-            )
-        self.inside = None
-        self.descent.use(self.eager)
+            told = f"fit: {wanted}, but this run cannot be replayed: {why}"
+            raise ValueError(f"{told}. engine='auto' records every sample where it has to")
+        self._use(self.eager, watched=True)
 
-    # ------------------------------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------------------ what came of it
+    def _end(self, stopped: str) -> History:
+        """Write the checkpoint, set the parameters that are kept, and say so."""
+        self._save()
+        kept = self.settings.keep or ("best" if self.validation or stopped == "interrupted" else "last")
+        if kept == "best" and self.best is not None:
+            self._write([*map(float, self.best.parameters)])
+        else:
+            kept = "last"
+        history = self._told(stopped, kept)
+        self.bar.end(history)
+        return history
+
     def _told(self, stopped: str, kept: str) -> History:
-        """The history, complete."""
-        steps = f"{self.steps} step{'s' * (self.steps > 1)}"
         cost, best = self.history.cost, self.best and self.best.epoch
-        why = ENDS[stopped].format(
+        steps = f"{self.steps} step{'s' * (self.steps > 1)}"
+        end = ENDS[stopped].format(
             change=self._change(), settings=self.settings, epoch=self.epoch + 1, place=self.place, steps=steps
         )
         course = f", cost {cost[0]:.3g} to {cost[-1]:.3g}" if cost else ""
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
         if self.unwritten is not None:
             holds += f". The last checkpoint is not written: {self.unwritten}"
+        compared = self.replay.compared if self.replay else 0
+        engine, why, anew = "replay", f"{compared} samples that were recorded as well agree with it", ""
         if self.settings.engine == "eager":
-            engine, reason, aside = "eager", "engine='eager' was asked for", ""
-        elif not self.aside:
-            compared = self.replay.compared if self.replay else 0
-            engine, aside = "replay", ""
-            reason = f"{compared} samples that were recorded as well agree with it"
-        else:
-            done = self.verified.lengths["step_cost"] if self.verified else 0
-            reason = self.aside
-            engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({reason})"
-            since = f"After {done} steps each" if done else "Each"
-            aside = f" {since} sample was recorded anew: {reason}."
+            engine, why = "eager", "engine='eager' was asked for"
+        elif self.aside:
+            done, why = self.verified["lengths"]["step_cost"] if self.verified else 0, self.aside
+            engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({why})"
+            anew = f" {f'After {done} steps each' if done else 'Each'} sample was recorded anew: {why}."
         epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
-        message = f"{epochs} of {steps}{course}: {why}. The net holds {holds}.{aside}"
-        end = replace(self.history, stopped=stopped, kept=kept, best_epoch=best)
-        return replace(end, message=message, engine=engine, why=reason)
+        message = f"{epochs} of {steps}{course}: {end}. The net holds {holds}.{anew}"
+        return replace(
+            self.history, stopped=stopped, kept=kept, best_epoch=best, message=message, engine=engine, why=why
+        )
+
+    def _finite(self, what: str, batch: Batch, compute: Callable[[], float]) -> float:
+        """The cost of a batch; NotFinite where that, or a derivative that comes with it, is not finite."""
+        cost, cause = math.nan, None
+        try:
+            cost = compute()
+            told = f"the {what} is {cost!r}" * (not math.isfinite(cost))
+            if not told and batch is not self.validation:
+                fault = self._bad_gradient()
+                told = f"the cost is {cost!r}, but {fault}" * bool(fault)
+        except UndefinedOperation as error:
+            told, cause = f"the {what} has no value", error
+        if told:
+            raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
+        return cost
+
+    def _bad_gradient(self) -> str:
+        """The first derivative that is not finite, in words; empty where there is none."""
+        with np.errstate(over="ignore"):
+            if math.isfinite(self.gradient.dot(self.gradient)):  # the quickest to ask, but it may overflow
+                return ""
+        for place, (name, value) in zip(self._order, self.optimiser.parameters, strict=True):
+            if value.requires_grad and not math.isfinite(self.gradient[place]):
+                return f"the gradient of {shown(name)} is {float(self.gradient[place])!r}"
+        return ""
 
     def _not_finite(self, told: str, batch: Batch | None = None, *, gradients: bool = False) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all.
@@ -396,62 +453,52 @@ class Run:
         """
         self._verify()
         self.interrupts.hold()
-        self.descent.settle()
-        where = f"epoch {self.epoch + 1} of {self.settings.epochs}"
+        self._settle()
         step = None if batch and batch is self.validation else self.place + 1
+        where = f"epoch {self.epoch + 1} of {self.settings.epochs}"
         where += f", step {step} of {self.steps}" if step else ""
-        found = None
+        sample, site = None, None
         if batch:
-            trained = [each for _, each in self.optimiser.parameters if each.requires_grad]
-            found = culprit(self.eager, batch, trained if gradients else [])
-            if found:
-                apart = "validation " * (batch[0] is not self.samples)
-                told += f". Sample {apart}X[{found[0]}] shows it by itself: {found[1]}"
-            else:
-                told += ". No sample shows it by itself: it is in their sum, or in the penalty"
+            trained = [each for _, each in self.optimiser.parameters if each.requires_grad and gradients]
+            called = "validation " * (batch[0] is not self.samples) + "X"
+            sample, why, site = culprit(self.eager, batch, trained, called)
             told += (
-                ". The net holds the parameters that led there. Lower the learning rate, clip the gradients, "
-                "or bring the data to a scale of about 1"
+                f". {why}. The net holds the parameters that led there. Lower the learning rate, clip the "
+                "gradients, or bring the data to a scale of about 1"
             )
         self._save()
         history = self._told("not finite", "last")
-        sample, site = (found[0], found[2]) if found else (None, None)
         return NotFinite(f"fit stopped in {where}: {told}", history, self.epoch + 1, step, sample, site)
 
-    # ---------------------------------------------------------------------------------- checkpoints
+    # ------------------------------------------------------------------------ checkpoints
     @cached_property
     def _same_settings(self) -> dict[str, Any]:
         """All that must be the same for a run to continue bit for bit."""
-        data = [(self.samples, self.rows), *([self.validation] if self.validation else [])]
-        told = [(x.array.tobytes(), (x.array.shape, x.y, rows.tolist())) for x, rows in data]
-        settings = self.settings
+        settings, data = self.settings, [(self.samples, self.rows)]
+        data += [self.validation] if self.validation else []
+        told = [(x.array.tobytes(), (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in data]
         return {
             "loss": getattr(self.eager.loss, "__qualname__", type(self.eager.loss).__qualname__),
             "batch_size": self.batch_size,
             "shuffle": bool(settings.shuffle) and self.steps > 1,
             **{name: getattr(settings, name) for name in ("seed", "penalty", "clip")},
             "validation": 0 if self.validation is None else len(self.validation[1]),
-            "samples": len(self.samples.x),
-            "data": digest(*(part for parts in told for part in parts)),
+            "samples": len(self.samples.y),
+            "data": _digest(*(part for parts in told for part in parts)),
         }
 
     def _save(self) -> None:
         """Write the checkpoint, if one is wanted: a new file takes the place of the old in one move."""
         self.written = time.monotonic()
-        self.descent.settle()
+        self._settle()
         if self.settings.checkpoint is None:
             return
-        state = {
-            "settings": self._same_settings,
-            "parameters": {name: each.data for name, each in zip(self.names, self.parameters, strict=True)},
-            "optimiser": self.optimiser.state(),
-            "generator": self.drawn_from,
-            "aside": self.aside,
-            "best": self.best and (*self.best[:2], self.best.parameters.tolist()),
-            **{name: getattr(self.history, name) for name in COURSE},
-        }
+        course = {name: getattr(self.history, name) for name in _COURSE}
+        state = {"settings": self._same_settings, **self._state(), "aside": self.aside, **course}
+        text = json.dumps(state, default=np.ndarray.tolist)
         try:
-            write_checkpoint(Path(self.settings.checkpoint), state)
+            mark = json.dumps({"format": _FORMAT, "digest": _digest(text)})
+            write_file(self.settings.checkpoint, f"{mark[:-1]}, {text[1:]}")
             self.unwritten = None
         except OSError as error:  # a run of hours does not end by it
             told, self.unwritten = self.unwritten is not None, error.strerror
@@ -464,18 +511,37 @@ class Run:
                 )
 
     def _load(self, path: Path) -> None:
-        """Take over a checkpoint; NotLoaded, before anything is changed, where it does not fit."""
-        state = read_checkpoint(path, self._same_settings, self.names)
+        """Take over a checkpoint; NotLoaded, before anything is changed, where it is of another run."""
+
+        def refuse(what: str) -> NotLoaded:
+            return NotLoaded(f"fit: {path} {what}", path)
+
         try:
-            self.optimiser.load_state(state["optimiser"])
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            state = None
+        if not isinstance(state, dict) or state.pop("format", None) != _FORMAT:
+            raise refuse("is no checkpoint of fit")
+        if state.pop("digest", None) != _digest(json.dumps(state)):
+            raise refuse("is damaged: it does not hold what fit wrote into it")
+        for name, here in self._same_settings.items():
+            if (there := state["settings"][name]) != here:
+                raise refuse(f"was written with {name} = {shown(repr(there))}; here it is {here!r}")
+        there, here = list(state["parameters"]), self.names
+        if there != here:
+            odd = sorted({*here} ^ {*there})
+            how = f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order"
+            raise refuse(f"has {len(there)} parameters, the net {len(here)}; {how}")
+        state["best"] = state["best"] and _Best(*state["best"])
+        try:
+            self._go_to(state)
         except (ValueError, TypeError, OverflowError) as error:
-            raise NotLoaded(f"fit: {path} does not fit, by its optimiser: {error}", path) from None
-        self._set([*state["parameters"].values()])
-        self.generator.bit_generator.state = state["generator"]
-        self._draw()
-        self.aside = self.aside or state["aside"]
-        if state["best"] is not None:
-            cost, epoch, numbers = state["best"]
-            self.best = _Best(cost, epoch, np.array(numbers))
-        for name in COURSE:
+            raise refuse(f"does not fit, by its optimiser: {error}") from None
+        self.aside = state["aside"]
+        for name in _COURSE:
             getattr(self.history, name).extend(state[name])
+
+
+def _digest(*parts: Any) -> str:
+    """A short text that is another one for other bytes or other numbers."""
+    return sha256(b"".join(x if type(x) is bytes else repr(x).encode() for x in parts)).hexdigest()[:16]
