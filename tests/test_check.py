@@ -930,6 +930,13 @@ def test_a_corner_by_convention_is_no_alarm(operation, data):
     assert [each.verdict for each in report.rows] == ["corner", "fine"]
 
 
+@pytest.mark.parametrize("power", [0.999, 1.001, 1.004, 1.05])
+def test_a_slope_that_goes_to_its_limit_slowly_is_no_alarm(power):
+    v = Value(0.0, name="v")
+    assert audit(v**power, show=False).ok
+    assert checked(v**power).ok
+
+
 def test_a_corner_is_shown_with_its_slopes():
     v = Value(0.0, name="v")
     report = audit(v.relu(), show=False)

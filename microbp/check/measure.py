@@ -72,9 +72,6 @@ def tried(function: Callable[..., Any], *at: Any) -> Any:
 
 
 # ----------------------------------------------------------------------------------------- the verdict
-UNBOUNDED = "the slope grows without bound"
-
-
 class Verdict(NamedTuple):
     """On one claimed derivative."""
 
@@ -102,11 +99,12 @@ def judge(
     clear = known <= decisive * max(abs(got.value), got.steepest)
     between = min(got.left, got.right) - off <= claim <= max(got.left, got.right) + off
     slopes = f"the slope is {number(got.left)} below, {number(got.right)} above"
+    unbounded = "the slope grows without bound"
     rest = f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
     table = (
         (math.isnan(got.value), "unknown", "no numerical derivative could be formed"),
         (got.kinked, "corner" if between else "wrong", slopes),
-        (abs(got.value) == math.inf, "corner" if claim == got.value else "unknown", UNBOUNDED),
+        (math.isinf(got.value), "corner" if claim == got.value else "unknown", unbounded),
         (not math.isfinite(claim), "wrong" if clear else "unknown", "the gradient is not finite"),
         (abs(claim - got.value) > off, "wrong", ""),
         (off <= decisive * larger, "right", ""),
@@ -175,6 +173,7 @@ def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[flo
                 return 0.0, 0.0
             if abs(one) >= 2.0 * abs(far) > 0.0 and one * far > 0.0:
                 return math.copysign(math.inf, one), 0.0
+            off = max(off, abs(one - far))  # it may go there so slowly that no step shows it
         return one, off
     return (0.0, 0.0) if found and not any(found.values()) else (math.nan, math.inf)
 
