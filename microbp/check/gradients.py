@@ -326,7 +326,7 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
         except ValueError:
             pass  # a function of C that does not tell
         function, loss, again = loss, loss(), loss()
-        if not isinstance(loss, Value):
+        if not isinstance(loss, Value) or not isinstance(again, Value):
             raise TypeError(WRONG_CALL["result"].format(loss))
         if not same(loss.data, again.data):
             raise ValueError(WRONG_CALL["restless"].format(loss.data, again.data))
