@@ -78,13 +78,17 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     graph = Graph(loss, user_scope() if names is None else names)
     bounded("audit()", graph)
     numbers, rows = graph.data.tolist(), []
+    known: dict[Any, list[Verdict | None]] = {}  # a network has many operations alike
     changes = {change.node.position: change for change in changes_in(graph)}
     for node in (node for node in graph if node.rule is not None):
         name, rule, site = node.name, str(node.rule and node.rule.name), node.site
         if change := changes.get(node.position):
             rows.append(AuditRow(name, rule, "", node.data, change.now, "CHANGED", change.text, site))
             continue
-        each = zip(operand_words(graph, node), node.local_derivatives, verdicts(node, numbers), strict=True)
+        key = node.rule, *operands_of(node, numbers), node.local_derivatives
+        if key not in known:
+            known[key] = verdicts(node, numbers)
+        each = zip(operand_words(graph, node), node.local_derivatives, known[key], strict=True)
         for operand, stated, found in each:
             if found is not None and stated is not None:
                 rows.append(AuditRow(name, rule, operand, stated, *found[:3], site))

@@ -98,20 +98,22 @@ def judge(
     decisive = DECISIVE if eps <= EPS else 1e-2  # a percent in single precision
     clear = known <= decisive * max(abs(got.value), got.steepest)
     between = min(got.left, got.right) - off <= claim <= max(got.left, got.right) + off
-    slopes = f"the slope is {number(got.left)} below, {number(got.right)} above"
-    unbounded = "the slope grows without bound"
-    rest = f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
+    grows = "corner" if claim == got.value else "unknown"
+    rest = "0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
     table = (
         (math.isnan(got.value), "unknown", "no numerical derivative could be formed"),
-        (got.kinked, "corner" if between else "wrong", slopes),
-        (math.isinf(got.value), "corner" if claim == got.value else "unknown", unbounded),
+        (got.kinked, "corner" if between else "wrong", "the slope is {left} below, {right} above"),
+        (math.isinf(got.value), grows, "the slope grows without bound"),
         (not math.isfinite(claim), "wrong" if clear else "unknown", "the gradient is not finite"),
         (abs(claim - got.value) > off, "wrong", ""),
         (off <= decisive * larger, "right", ""),
         (abs(claim) <= rounding and off <= decisive * terms, "right", rest),
-        (True, "unknown", f"the derivative is known to ±{off:.1e} only"),
+        (True, "unknown", "the derivative is known to ±{off:.1e} only"),
     )
-    return next(Verdict(got.value, word, why, off) for fits, word, why in table if fits)
+    word, why = next((word, why) for fits, word, why in table if fits)
+    if why:
+        why = why.format(left=number(got.left), right=number(got.right), terms=terms, off=off)
+    return Verdict(got.value, word, why, off)
 
 
 # ------------------------------------------------------------------------------------ the complex step
