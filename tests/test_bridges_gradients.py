@@ -57,9 +57,9 @@ def test_each_input_has_its_rows() -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_gradients_that_do_not_fit_are_told() -> None:
     x = (Pair(1.0, 2.0), Pair(3.0, 4.0))
-    with pytest.raises(ValueError, match=r"^the gradient is that of 1 arrays; the function takes 2$"):
+    with pytest.raises(ValueError, match=r"^the gradient has the shape \(2,\), the array \(2,\) and \(2,\)$"):
         check_gradients(product, x, gradient=[np.zeros(2)])
-    with pytest.raises(ValueError, match=r"^the gradient has the shape \(3,\), the array \(2,\)$"):
+    with pytest.raises(ValueError, match=r"the shape \(2,\) and \(3,\), the array \(2,\) and \(2,\)$"):
         check_gradients(product, x, gradient=[np.zeros(2), np.zeros(3)])
 
 

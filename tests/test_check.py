@@ -433,8 +433,8 @@ def test_an_operation_undefined_within_the_step_is_named():
         report = checked(loss)
         assert report["a"].claimed == inf
         assert report["a"].verdict == "inconclusive"
-        told = r"undefined within the step: node 1, sqrt\(a\), has no value where its operands are -\d.*"
-        assert_matches(told, report["a"].why)
+        told = "sqrt at v1 is undefined below 0.0, where the slope grows without bound"
+        assert report["a"].why == f"undefined within the step: {told}"
 
 
 def test_a_loss_that_is_not_finite_is_inconclusive():
@@ -558,13 +558,10 @@ def test_claimed_gradients():
 @pytest.mark.parametrize(
     ("claimed", "error", "text"),
     [
-        ([1.0, 2.0], ValueError, r"claimed must be a dict with the keys of parameters, \['W', 'pair'\]"),
-        (
-            {"W": [1.0], "pair": [1.0, 1.0]},
-            ValueError,
-            r"the claimed gradient of W has the shape \(1,\), the parameter \(2,\)",
-        ),
-        ({"W": [1.0, 2.0], "pair": 1.0}, ValueError, "pair has 2 parameters; claimed must hold as many"),
+        ([1.0, 2.0], ValueError, r"^claimed gradients are in the shape of parameters: W\[0\] is in"),
+        ({"W": [1.0], "pair": [1.0, 1.0]}, ValueError, r"W\[1\] is in one of the two only$"),
+        ({"W": [1.0, 2.0], "pair": [1.0, 1.0, 1.0]}, ValueError, r"pair\[2\] is in one of the two only$"),
+        ({"W": [1.0, 2.0], "pair": 1.0}, ValueError, r"pair\[0\] is in one of the two only$"),
         (
             {"W": [1.0, 2.0], "pair": [1.0, "2"]},
             TypeError,
@@ -596,8 +593,8 @@ def test_grad_is_neither_used_nor_touched():
     w.grad = 1.0
     (note,) = checked(loss).notes
     assert note == (
-        "grad: w.grad = 1.0 is not a number of passes of 6.0 each: it was set or clipped, or another graph "
-        "has added to it"
+        "grad: w.grad = 1.0 is not 2 backward passes of 6.0 each: it was set, cleared or clipped, or another "
+        "graph has added to it"
     )
 
 
@@ -638,7 +635,7 @@ def test_a_changed_leaf_is_told_with_the_line():
         h = w.tanh()
     loss = h * 2.0
     w.data = 0.6
-    with pytest.raises(NoGradientError, match=r" now: w is 0\.6 now \[.*test_check\.py:\d+\]\. Compute"):
+    with pytest.raises(NoGradientError, match=r": w was 0\.5 and is 0\.6 now \[.*test_check\.py:\d+\]\. C"):
         checked(loss)
 
 
@@ -933,6 +930,13 @@ def test_a_corner_by_convention_is_no_alarm(operation, data):
     assert [each.verdict for each in report.rows] == ["corner", "fine"]
 
 
+@pytest.mark.parametrize("power", [0.999, 1.001, 1.004, 1.05])
+def test_a_slope_that_goes_to_its_limit_slowly_is_no_alarm(power):
+    v = Value(0.0, name="v")
+    assert audit(v**power, show=False).ok
+    assert checked(v**power).ok
+
+
 def test_a_corner_is_shown_with_its_slopes():
     v = Value(0.0, name="v")
     report = audit(v.relu(), show=False)
@@ -946,7 +950,7 @@ def test_a_corner_is_shown_with_its_slopes():
     [
         ("a if a > 0.0 else 0.0", "1.5 if a >= 0.0 else 0.0", "the slope is 0 below, +1.0000000 above"),
         ("a if a > 0.0 else 0.0", "-0.1 if a <= 0.0 else 1.0", "the slope is 0 below, +1.0000000 above"),
-        ("pow(a, 1.5)", "inf if a == 0.0 else 1.5 * sqrt(a)", "undefined below 0.0, but the slope is finite"),
+        ("pow(a, 1.5)", "inf if a == 0.0 else 1.0", "undefined below 0.0, where the gradient is not finite"),
     ],
 )
 def test_a_convention_outside_the_slopes_is_wrong(y, d, why):
@@ -1081,15 +1085,14 @@ def test_of_a_leaf_read_before_and_after_its_changes_it_or_the_node_may_be_the_c
     )
 
 
-def test_where_several_leaves_may_have_changed_all_are_told():
+def test_of_several_leaves_the_one_that_has_changed_is_told():
     a, b, c = Value(1.0, name="a"), Value(2.0, name="b"), Value(5.0, name="c")
     y = a + b
     z = y * c
     b.data = 7.0
     (changed,) = [each for each in audit(z, show=False).rows if each.verdict == "CHANGED"]
     assert changed.why == (
-        "y = add(a, b) = 3.0 was recorded, but its operands give 8.0 now; one of these was changed: "
-        "a is 1.0 now, b is 7.0 now"
+        "y = add(a, b) = 3.0 was recorded, but its operands give 8.0 now: b was 2.0 and is 7.0 now"
     )
 
 
@@ -1112,7 +1115,7 @@ def test_a_leaf_changed_out_of_the_domain():
     w.data = -1.0
     report = audit(y, show=False)
     assert math.isnan(report.rows[0].measured)
-    assert report.rows[0].why.endswith("but its operands give nothing now: w is -1.0 now")
+    assert report.rows[0].why.endswith("but its operands give nothing now: w was 3.0 and is -1.0 now")
 
 
 def test_many_rows_alike_are_counted():
@@ -1175,16 +1178,18 @@ def test_what_grad_holds_is_told():
     assert audit(y, show=False).accumulation.grad == told
     x.grad = w.grad = None
     y.backward()
-    assert audit(y, show=False).accumulation.grad == (
-        "holds 1 backward pass at 2 values, 3 backward passes at 2 values: a pass was interrupted, or only a "
-        "part was cleared"
-    )
     once = x.grad
+    assert audit(y, show=False).accumulation.grad == (
+        f"x.grad = {once!r} is not 3 backward passes of {once!r} each, and 1 more like it: it was set, "
+        "cleared or clipped, or another graph has added to it"
+    )
+    x.grad, w.grad = 3 * once, 3 * w.grad
+    assert audit(y, show=False).accumulation.grad == told.replace("2", "3")
     x.grad = 0.5
     report = audit(y, show=False)
     assert report.accumulation.grad == (
-        f"x.grad = 0.5 is not a number of passes of {once!r} each: it was set or clipped, or another graph "
-        "has added to it"
+        f"x.grad = 0.5 is not 3 backward passes of {once!r} each: it was set, cleared or clipped, or another "
+        "graph has added to it"
     )
     assert report.ok
     x.grad = 70 * once  # a multiple, but no pass has been made 70 times

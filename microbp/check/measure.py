@@ -6,18 +6,6 @@ tell x + ih from x - ih, the two give the slopes on either side of a corner. By 
 can only be called: (f(x + h) - f(x - h)) / 2h for a ladder of steps, extrapolated to h = 0, each
 extrapolation with an estimate of its error, of which the smallest counts.
 
-The verdict, on rules, nodes, whole graphs and functions alike; the first line that fits holds:
-
-    measured                               claimed                     verdict
-    nothing                                                            unknown
-    another slope on either side           between them, or not        corner, or wrong
-    a slope that grows without bound       an infinity of its sign     corner, else unknown
-    a slope                                not finite                  wrong
-    a slope                                another by more than errors wrong
-    to 1e-4 of itself                                                  right
-    to 1e-4 of the terms that cancel       0 but for their rounding    right
-    less well                                                          unknown
-
 Sources: W. Squire and G. Trapp, Using complex variables to estimate derivatives of real functions, SIAM
 Review 40 (1998), pages 110-112. C. J. F. Ridders, Accurate computation of F'(x) and F'(x)F''(x), Advances in
 Engineering Software 4 (1982), pages 75-76.
@@ -41,8 +29,6 @@ TINY = sys.float_info.min
 SAFETY = 16.0
 #: A comparison counts if it would have seen a relative error of this size: a fifth of 0.05 %.
 DECISIVE = 1e-4
-#: The same of a function that computes in single precision.
-DECISIVE_SINGLE = 1e-2
 #: A relative difference that rounding in the local derivatives may cause; never called an error.
 ROUNDING = 1e-9
 
@@ -68,13 +54,21 @@ class Derivative(NamedTuple):
         return abs(self.right - self.left) > SAFETY * self.error
 
 
+#: What is known where nothing could be measured.
+NOTHING = Derivative(math.nan, math.inf, math.nan, math.nan)
+
+
 def same(a: float, b: float) -> bool:
     """Whether two numbers are equal, or both nan."""
     return a == b or (math.isnan(a) and math.isnan(b))
 
 
-#: What is known where nothing could be measured.
-NOTHING = Derivative(math.nan, math.inf, math.nan, math.nan)
+def tried(function: Callable[..., Any], *at: Any) -> Any:
+    """What a function gives; nan where it is undefined."""
+    try:
+        return function(*at)
+    except (ArithmeticError, ValueError):
+        return math.nan
 
 
 # ----------------------------------------------------------------------------------------- the verdict
@@ -90,37 +84,35 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0, decisive: float = DECISIVE
+    claim: float, got: Derivative, rounding: float = 0.0, terms: float = 0.0, eps: float = EPS
 ) -> Verdict:
-    """The verdict by the table above.
+    """The verdict: the first line of the table that fits.
 
     ``rounding`` is how far that may have moved the claim, ``terms`` the size of what was added up in it.
 
-    >>> judge(2.0, Derivative(2.0000001, 1e-8, 2.0, 2.0)).word
-    'right'
     >>> judge(0.3, Derivative(0.5, 0.0, 0.0, 1.0))[1:3]
     ('corner', 'the slope is 0 below, +1.0000000 above')
     """
-    larger = max(abs(claim), abs(got.value))
-    off = SAFETY * got.error + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
-    word, why = "unknown", f"the derivative is known to ±{off:.1e} only"
-    if math.isnan(got.value):
-        why = "no numerical derivative could be formed"
-    elif got.kinked:
-        low, high = sorted((got.left, got.right))
-        word = "corner" if low - off <= claim <= high + off else "wrong"
-        why = f"the slope is {number(got.left)} below, {number(got.right)} above"
-    elif math.isinf(got.value):
-        word, why = "corner" if claim == got.value else "unknown", "the slope grows without bound"
-    elif not math.isfinite(claim):
-        clear = SAFETY * got.error <= decisive * max(abs(got.value), got.steepest)
-        word, why = "wrong" if clear else "unknown", "the gradient is not finite"
-    elif abs(claim - got.value) > off:
-        word, why = "wrong", ""
-    elif off <= decisive * larger:
-        word, why = "right", ""
-    elif abs(claim) <= rounding and off <= decisive * terms:
-        word, why = "right", f"0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
+    larger, known = max(abs(claim), abs(got.value)), SAFETY * got.error
+    off = known + rounding + (ROUNDING * larger if math.isfinite(larger) else 0.0)
+    decisive = DECISIVE if eps <= EPS else 1e-2  # a percent in single precision
+    clear = known <= decisive * max(abs(got.value), got.steepest)
+    between = min(got.left, got.right) - off <= claim <= max(got.left, got.right) + off
+    grows = "corner" if claim == got.value else "unknown"
+    rest = "0 but for rounding: terms of size {terms:.1e} cancel" if rounding else ""
+    table = (
+        (math.isnan(got.value), "unknown", "no numerical derivative could be formed"),
+        (got.kinked, "corner" if between else "wrong", "the slope is {left} below, {right} above"),
+        (math.isinf(got.value), grows, "the slope grows without bound"),
+        (not math.isfinite(claim), "wrong" if clear else "unknown", "the gradient is not finite"),
+        (abs(claim - got.value) > off, "wrong", ""),
+        (off <= decisive * larger, "right", ""),
+        (abs(claim) <= rounding and off <= decisive * terms, "right", rest),
+        (True, "unknown", "the derivative is known to ±{off:.1e} only"),
+    )
+    word, why = next((word, why) for fits, word, why in table if fits)
+    if why:
+        why = why.format(left=number(got.left), right=number(got.right), terms=terms, off=off)
     return Verdict(got.value, word, why, off)
 
 
@@ -138,22 +130,25 @@ _LOST = 2.0**16 * EPS * TINY
 
 
 def complex_step(f: Callable[[complex], Any], x: float) -> Derivative:
-    """The slopes of a function of complex numbers on either side of a real one; it may raise where undefined.
+    """The slopes of a function of complex numbers on either side of a real one; infinite ones at a jump.
 
     >>> complex_step(lambda z: z * z, 3.0).value
     6.0
     """
+    real: dict[bool, float] = {}
 
-    def part(h: float) -> float:
-        try:
-            return float(f(complex(x, h)).imag) / h
-        except (ArithmeticError, ValueError):
-            return math.nan
+    def slope(h: float) -> float:
+        y = tried(f, complex(x, h))
+        real.setdefault(h > 0.0, y.real)
+        return math.nan if math.isnan(y.real) else float(y.imag) / h
 
-    small = 0.0 < abs(x) <= _SMALL
-    steps = sorted({*(own * abs(x) for own in _OWN), *_WIDE, *([] if small else [STEP])} - {0.0})
-    (right, off), (left, too) = (_limit(part, [sign * h for h in steps]) for sign in (1.0, -1.0))
-    return Derivative(0.5 * (left + right), max(off, too), left, right)
+    own = [part * abs(x) for part in _OWN]
+    steps = sorted({*own, *_WIDE, *([STEP] if abs(x) > _SMALL or not x else [])} - {0.0})
+    (right, off), (left, too) = (_limit(slope, [sign * h for h in steps]) for sign in (1.0, -1.0))
+    value = 0.5 * (left + right)
+    if abs(real[True] - real[False]) > 0.0:
+        left, right = -math.inf, math.inf
+    return Derivative(value, max(off, too), left, right)
 
 
 def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[float, float]:
@@ -180,6 +175,7 @@ def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[flo
                 return 0.0, 0.0
             if abs(one) >= 2.0 * abs(far) > 0.0 and one * far > 0.0:
                 return math.copysign(math.inf, one), 0.0
+            off = max(off, abs(one - far))  # it may go there so slowly that no step shows it
         return one, off
     return (0.0, 0.0) if found and not any(found.values()) else (math.nan, math.inf)
 
@@ -198,9 +194,7 @@ _WINDOW = 4
 def differences(
     f: Callable[[float], float], x: float, *, patient: bool = False, eps: float = EPS
 ) -> Derivative:
-    """The derivative of a function that can only be called, and returns nan where it is undefined.
-
-    ``eps`` is the last digit of what it gives, if that is less than a float has.
+    """The derivative of a function that can only be called; ``eps`` is the last digit of what it gives.
 
     Where the first few steps do not give six digits, or ``patient`` is true, the ladder goes from
     a good part of x, or of 1, down to where rounding leaves nothing.
@@ -224,13 +218,13 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     The central difference has an error series in h², h⁴, …; the jump between the one-sided slopes
     one in h, h³, …: with the same tableau it goes to 0 where the function is smooth.
     """
-    y, h = f(x), np.array(steps)
-    above, under = np.array([[f(x + step), f(x - step)] for step in steps]).reshape(-1, 2).T
+    y, h = tried(f, x), np.array(steps)
+    above, under = np.array([[tried(f, x + step), tried(f, x - step)] for step in steps]).reshape(-1, 2).T
     changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
-    ranked = [(True, 0.0, NOTHING)]
+    found, best = NOTHING, (True, math.inf)
     with np.errstate(all="ignore"):
         right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
-        best = central = (above - under) / ((x + h) - (x - h))
+        slope = central = (above - under) / ((x + h) - (x - h))
         kink = right - left
         # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
         largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
@@ -239,22 +233,22 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
         quantum = np.min(changes, initial=math.inf, where=changes > 0.0) / h
         quantum[np.isinf(quantum)] = 0.0
         for k in range(1, min(_WINDOW, len(steps))):
-            better = best[1:] + (best[1:] - best[:-1]) / (_RATIO ** (2 * k) - 1.0)
+            better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
             kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
-            error = np.maximum(abs(better - best[1:]), abs(better - best[:-1])) + rounding[k:]
-            best = better
+            error = np.maximum(abs(better - slope[1:]), abs(better - slope[:-1])) + rounding[k:]
+            slope = better
             # Smaller steps speak against it: the function has finer structure than the steps.
-            own = 2.0 * abs(central[k:] - best) + SAFETY * error
+            own = 2.0 * abs(central[k:] - slope) + SAFETY * error
             allowed = own[:, None] + SAFETY * (rounding + quantum)
-            against = (abs(central - best[:, None]) > allowed) & (index > index[k:, None])
-            good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
+            against = (abs(central - slope[:, None]) > allowed) & (index > index[k:, None])
             error[against.any(axis=1)] = math.inf
+            good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
             for i in np.flatnonzero(good).tolist():
-                window = slice(i, i + k + 1)
-                steepest = float(np.max(changes[:, window] / h[window]))
-                value, off, half = float(best[i]), float(error[i]), 0.5 * float(kink[i])
+                steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
+                value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
                 one = Derivative(value, off, value - half, value + half, steps[i], steepest)
                 # A function that does not move at all at small steps may just absorb them.
-                decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked
-                ranked.append((not (decisive and steepest), off + abs(half), one))
-    return min(ranked[1:] or ranked, key=lambda each: each[:2])[2]
+                decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
+                if (rank := (not decisive, off + abs(half))) < best:
+                    found, best = one, rank
+    return found

@@ -30,8 +30,7 @@ class Report(Shown):
         for row in self.rows:
             if row[0] == name:
                 return row
-        told = ", ".join(row[0] for row in self.rows)
-        raise KeyError(f"{self.missing.format(name)}; there are {told}")
+        raise KeyError(f"{self.missing.format(name)}; there are {', '.join(row[0] for row in self.rows)}")
 
     def table(self) -> Table:
         """The report as a table."""
@@ -100,7 +99,7 @@ class GradientReport(Report):
         shown = [row for row in self.rows if len(self.rows) <= 60 or row.verdict != "agree"]
         hidden = len(self.rows) - len(shown)
         more = (f"{hidden} gradients that agree are not shown (report.rows)",) if hidden else ()
-        heads = ("name", f">{self.source}", ">numerical", ">central difference", ">relative", ">known to")
+        columns = "name", f">{self.source}", ">numerical", ">central difference", ">relative", ">known to"
         lines = tuple(
             (
                 row.name, row.claimed, row.numerical, row.central, f"{row.relative_error:.1e}",
@@ -108,7 +107,7 @@ class GradientReport(Report):
             )
             for row in shown
         )  # fmt: skip
-        return Table(f"{self.title}: {self._tally()}", (*heads, "verdict"), lines, more + self.notes)
+        return Table(f"{self.title}: {self._tally()}", (*columns, "verdict"), lines, more + self.notes)
 
 
 class AuditRow(NamedTuple):
@@ -135,10 +134,8 @@ class AuditRow(NamedTuple):
         >>> AuditRow("y", "cube", "a = x", 18.0, 27.0, "WRONG RULE", "", None).ratio
         '2/3'
         """
-        judged = self.operand and self.measured and math.isfinite(self.recorded / self.measured)
-        if not judged:
+        if not (self.operand and self.measured and math.isfinite(ratio := self.recorded / self.measured)):
             return "-"
-        ratio = self.recorded / self.measured
         simple = Fraction(ratio).limit_denominator(12)
         near = abs(simple) <= 144 and abs(ratio - simple) <= 1e-6 * abs(ratio)
         return str(simple) if near else f"{ratio:.6g}"
@@ -175,37 +172,30 @@ class AuditReport(Report):
 
     def table(self) -> Table:
         """The table of the rows that are not fine; of many alike, the first five."""
-        alike: Counter[tuple[str, str]] = Counter()
+        alike: Counter[str] = Counter()
         shown: list[AuditRow] = []
         for row in (row for row in self.rows if row.verdict != "fine"):
-            kind = f"{row.rule} {row.operand.partition(' ')[0].partition('[')[0]}".rstrip(), row.verdict
+            argument = row.operand.replace("[", " ").partition(" ")[0]
+            kind = f"{row.rule} {argument}".rstrip() + f", {row.verdict}"
             alike[kind] += 1
             shown += [row] * (alike[kind] <= 5)
-        notes = [
-            f"{count - 5} more like it: {which}, {verdict} (report.rows)"
-            for (which, verdict), count in alike.items()
-            if count > 5
-        ]
-        wrong = self.wrong_rules
-        notes.append(f"rules: {'WRONG: ' + ', '.join(wrong) if wrong else 'none is wrong'}")
-        if self.counts["CHANGED"]:
-            notes.append("numbers: CHANGED since they were recorded; compute the graph again")
-        notes.append(f"accumulation: {'' if self.accumulation.ok else 'WRONG: '}{self.accumulation.told}")
-        notes.append(f"grad: {self.accumulation.grad}")
+        wrong, summed, lost = ", ".join(self.wrong_rules), self.accumulation, self.counts["CHANGED"]
+        more = ((kind, count - 5) for kind, count in alike.items() if count > 5)
+        notes = [f"{count} more like it: {kind} (report.rows)" for kind, count in more]
+        notes.append(f"rules: WRONG: {wrong}" if wrong else "rules: none is wrong")
+        notes += ["numbers: CHANGED since they were recorded; compute the graph again"] * bool(lost)
+        notes += [f"accumulation: {'' if summed.ok else 'WRONG: '}{summed.told}", f"grad: {summed.grad}"]
         if any(row.site is None for row in shown):
             notes.append("lines: call microbp.record_sites() before computing to see them")
-        return Table(
-            f"{self.title}: {self._tally()}",
-            ("node", "rule", "operand", ">recorded", ">measured", ">ratio", "verdict"),
-            tuple(
-                (
-                    row.node, row.rule, row.operand, row.recorded, row.measured, row.ratio,
-                    _verdict(row.verdict, row.why) + (f" [{line_of(row.site)}]" if row.site else ""),
-                )
-                for row in shown
-            ),
-            tuple(notes),
+        lines = tuple(
+            (
+                row.node, row.rule, row.operand, row.recorded, row.measured, row.ratio,
+                _verdict(row.verdict, row.why) + (f" [{line_of(row.site)}]" if row.site else ""),
+            )
+            for row in shown
         )  # fmt: skip
+        columns = "node", "rule", "operand", ">recorded", ">measured", ">ratio", "verdict"
+        return Table(f"{self.title}: {self._tally()}", columns, lines, tuple(notes))
 
 
 def _verdict(verdict: str, why: str) -> str:

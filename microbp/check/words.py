@@ -1,15 +1,11 @@
-"""Graphs, nodes, operands and lines: in words, for tables and error texts, and as their rules take them."""
+"""Graphs, nodes, operands and lines: in words, for tables and error texts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from microbp.compiled import local_derivative
 from microbp.graph import Graph, Node
-from microbp.rules import Rule
 
 
 def named(graph: Graph) -> str:
@@ -19,13 +15,11 @@ def named(graph: Graph) -> str:
 
 def operand_words(graph: Graph, node: Node) -> list[str]:
     """``a = x``, ``w[1] = W[0,1]`` for each operand."""
-    rule = node.rule
-    assert rule is not None
-    names = operand_names(graph, node)
-    words: list[str] = [""] * len(names)
-    for arg, places in zip(rule.args, rule.split(range(len(names))), strict=True):
-        for element, place in enumerate(places if arg in rule.over else [places]):
-            words[place] = f"{arg}{f'[{element}]' if arg in rule.over else ''} = {names[place]}"
+    words: list[str] = []
+    entries = node.rule.split(operand_names(graph, node)) if node.rule else []
+    for arg, entry in zip(node.rule.args if node.rule else (), entries, strict=True):
+        many = type(entry) is list
+        words += [f"{arg}[{i}] = {name}" for i, name in enumerate(entry)] if many else [f"{arg} = {entry}"]
     return words
 
 
@@ -42,18 +36,3 @@ def where(node: Node) -> str:
 def line_of(site: str) -> str:
     """``file:line``, the file relative to the current directory if it is inside."""
     return site.removeprefix(f"{Path.cwd()}{os.sep}")
-
-
-def entries_of(node: Node, numbers: Sequence[float]) -> list[Any]:
-    """The numbers of a node's operands as its rule takes them; ``numbers`` are those of all nodes."""
-    assert node.rule is not None
-    return node.rule.split([numbers[each] if type(each) is int else each for each in node.operands])
-
-
-def local_derivatives(rule: Rule, entries: list[Any], y: float) -> list[float]:
-    """What a rule's own text gives for the derivative in each operand."""
-    found: list[float] = []
-    for place in range(len(rule.args)):
-        d = local_derivative(rule, place, entries, y)
-        found.extend(d if type(d) is list else [d])
-    return found
