@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.answers.structure import Flags, Floats, Structure
+from microbp.answers.structure import Flags, Structure
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
-from microbp.sweeps import dependents
+from microbp.sweeps import Floats, Integers, dependents
 from microbp.value import Value, describe
 
 #: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether
@@ -31,8 +31,10 @@ _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool),
 class Claim:
     """What is claimed about one parameter, or about an array of them, in the shape of the claim."""
 
-    def __init__(self, net: Structure, key: Any, claimed: Any, decimals: int | None) -> None:
-        self.net = net
+    def __init__(
+        self, net: Structure, key: Any, claimed: Any, rate: float | None, tolerance: float | None, decimals: int | None
+    ) -> None:
+        self.net, self.rate, self.tolerance = net, rate, tolerance
         self.name, values = _values_of(net, key)
         for value in values.flat:
             if not value.requires_grad:
@@ -68,7 +70,7 @@ class Claim:
 
     def near(self, relative: float) -> Floats:
         """How far a number may lie from each claimed one and still be what was meant."""
-        read, given = self.read, self.net.tolerance
+        read, given = self.read, self.tolerance
         digits = np.where(read["rounded"], read["half"] / abs(self.scale) * (1 + 1e-9), 0.0)
         parts = np.where(read["strict"], 0.0, relative) if given is None else given
         rounding = self.rounding if self.rounding.shape == digits.shape else self.rounding.max()
@@ -96,6 +98,11 @@ class Claim:
         """In how many ratios to the truth its wrong numbers are; 0 where the shapes do not fit."""
         wrong = self.ratio[np.broadcast_to(self.wrong, self.true.shape)] if self.fits else ()
         return len({f"{each:.4g}" for each in wrong if each is not None})
+
+    @property
+    def parameters(self) -> dict[str, Integers]:
+        """What has a name and takes a gradient, as arrays of nodes."""
+        return {name: at for name, at in self.net.places.items() if self.net.leaves.issuperset(at.flat)}
 
     @cached_property
     def reached(self) -> Flags:

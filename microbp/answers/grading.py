@@ -184,9 +184,9 @@ def check_answers(
             f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
             "nothing takes a gradient"
         )
-    net = Structure(loss, user_scope() if names is None else names, learning_rate, tolerance, language)
+    net = Structure(loss, user_scope() if names is None else names, language)
     pairs = claims.items() if isinstance(claims, Mapping) else claims
-    asked = [Claim(net, key, claimed, decimals) for key, claimed in pairs]
+    asked = [Claim(net, key, claimed, learning_rate, tolerance, decimals) for key, claimed in pairs]
     if not asked:
         raise ValueError("check_answers() was given no claims")
     for scale in (1.0,) if learning_rate is None else (1.0, -learning_rate, 1.0):

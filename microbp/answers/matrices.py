@@ -11,8 +11,9 @@ import numpy as np
 
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.mistakes import Mistake
-from microbp.answers.structure import Floats, Places, Structure
+from microbp.answers.structure import Floats, Integers as Places, Structure
 from microbp.answers.words import shape_of, shown
+from microbp.sweeps import Integers as Places
 
 
 class Named(NamedTuple):
