@@ -23,6 +23,7 @@ from microbp.spelling import did_you_mean
 from microbp.sweeps import Floats, Integers, dependents
 from microbp.value import Value, describe
 
+_CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
 #: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether
 #: there are enough digits for that to count, and nothing else, since it is a text; whether there is one.
 _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool), ("answered", bool)]
@@ -35,6 +36,8 @@ class Claim:
         self, net: Structure, key: Any, claimed: Any, rate: float | None, tolerance: float | None, decimals: int | None
     ) -> None:
         self.net, self.rate, self.tolerance = net, rate, tolerance
+        #: The learning rates to be looked for: the given one, or those that people use.
+        self.rates = _CUSTOMARY if rate is None else (rate,)
         self.name, values = _values_of(net, key)
         for value in values.flat:
             if not value.requires_grad:

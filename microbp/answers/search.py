@@ -18,7 +18,7 @@ import numpy as np
 from microbp.answers import mistakes as table
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
-from microbp.answers.mistakes import ALONE, CUSTOMARY, ITSELF, SIMPLE, Mistake
+from microbp.answers.mistakes import ALONE, ITSELF, SIMPLE, Mistake
 from microbp.answers.structure import Flags, Floats
 from microbp.answers.words import Told, places_of
 from microbp.sweeps import backward, tangent
@@ -33,8 +33,6 @@ _DOUBTFUL, _UNSAID, _IDLE = 0.005, 0.02, 0.05
 _AT_ONCE, _PASSED = 2_500_000, 10_000_000
 #: So many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
 _COMPUTED, _PAIRS = 100, 1500
-#: The most uses with which learning rates are looked for where none is given.
-_RATED = 3000
 #: Denominators of simple fractions.
 _WHOLE = np.arange(1, 13)
 
@@ -67,7 +65,7 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
         (_IDLE, lambda: search.met(each for each in made if each.rank == SIMPLE)),
         (rates, lambda: search.met(unsaid)),
         (_IDLE, lambda: search.met(others)),
-        (rates, lambda: search.met(search.early(together))),
+        (rates, lambda: search.met(table.early(claim, together))),
         (_IDLE, lambda: search.met(orientation(claim))),
         (_IDLE, lambda: search.besides(table.scaled(claim))),
         (rates, lambda: search.besides([] if multiple else table.rated(claim), constants=True)),
@@ -232,21 +230,3 @@ class _Search:
             if not a.edits.keys() & b.edits.keys():
                 told = self.net.say("both", first=a.told, second=b.told)
                 yield Mistake(told, {**a.edits, **b.edits})
-
-    def early(self, together: Sequence[Claim]) -> Iterator[Mistake]:
-        """Parameters that were updated too early, at the rate that the claim's numbers tell.
-
-        A claim of one number, or one that is a multiple of the truth, would always have one: then it is
-        one that people use.
-        """
-        passes = [*table.early(self.claim, together)]
-        if self.claim.rate is not None:
-            yield from (at(self.claim.rate) for at in passes)
-        elif len(self.net.args) <= _RATED:
-            scores = self.scores([at(rate) for at in passes for rate in (0.25, 0.5)]).reshape(-1, 2)
-            for at, (one, two) in zip(passes, scores - self.true, strict=True):
-                a, b, c = 8.0 * two - 16.0 * one, 8.0 * one - 2.0 * two, self.score - self.true
-                rate = 2.0 * c / (b + np.copysign(np.sqrt(b * b + 4.0 * a * c), b))  # a·rate² + b·rate = c
-                yield at(min(CUSTOMARY, key=lambda each: abs(each - rate)))
-                if self.claim.ratios > 2 and 0.0 < rate < 100.0:
-                    yield at(rate)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.answers.words import Told, say, several
+from microbp.answers.words import Told, say, several, shown
 from microbp.bounds import bounded
 from microbp.compiled import compiled
 from microbp.graph import Graph
@@ -84,8 +84,23 @@ class Structure:
 
     # -------------------------------------------------------------------------------------- names
     def say(self, sentence: str, **fields: Any) -> Told:
-        """A sentence of the table, for when it is read."""
-        return partial(say, self.language, sentence, **fields)
+        """A sentence of the table, for when it is read; nodes and factors in a list are told by their names.
+
+        Nodes in a tuple are told by what they lead to, an array by its first numbers.
+        """
+        return partial(self._said, sentence, **fields)
+
+    def _said(self, sentence: str, **fields: Any) -> str:
+        return say(self.language, sentence, **{name: self._text(each) for name, each in fields.items()})
+
+    def _text(self, field: Any) -> Any:
+        if isinstance(field, list) and isinstance(field[0], int | Factor):
+            return self.listed(field) if isinstance(field[0], int) else self.told(field)
+        if isinstance(field, list | tuple):
+            return several(map(self._text, field)) if isinstance(field, list) else self.ahead(field)
+        if isinstance(field, np.ndarray):
+            return shown(field)
+        return field() if callable(field) else field
 
     @cached_property
     def arrays(self) -> list[str]:
@@ -182,6 +197,19 @@ class Structure:
                 half = len(edges) // 2
                 found |= dict(zip(edges[: 2 * half], [*edges[half : 2 * half], *edges[:half]], strict=True))
         return found
+
+    @cached_property
+    def activations(self) -> dict[int, int]:
+        """The results of functions, each with what it is the function of."""
+        return {each.user: each.operand for each in self.factors if each.function}
+
+    def constants(self, node: int) -> Iterator[float]:
+        """What is added to what a gradient goes to, in a sum or a difference, such as a target."""
+        rule = self.rules[node]
+        for place, edge in enumerate(self.edges[node] if rule and rule.name in ("add", "sub") else ()):
+            arg, number = self.args[edge], float(self.numbers[edge])
+            if arg < 0 or self.rules[arg] is None:
+                yield -number if place and rule and rule.name == "sub" else number
 
     @cached_property
     def levels(self) -> list[int]:

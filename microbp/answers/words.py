@@ -14,19 +14,12 @@ Told = Callable[[], str]
 
 
 def say(language: str, sentence: str, **fields: Any) -> str:
-    """A sentence of the table; a field is a text, a number, several of them, or a function that makes one.
+    """A sentence of the table.
 
-    >>> say("en", "stands", right="σ′(net) = 0.2", wrong=lambda: say("en", "value"), numbers=[0.6])
+    >>> say("en", "stands", right="σ′(net) = 0.2", wrong=say("en", "value"), numbers=0.6)
     "in place of σ′(net) = 0.2 stands the function's value, not its derivative: 0.6"
     """
-
-    def made(field: Any) -> Any:
-        if isinstance(field, list):
-            return several(map(made, field))
-        return field() if callable(field) else field
-
-    told = {name: made(field) for name, field in fields.items()}
-    return SENTENCES[sentence][LANGUAGES.index(language)].format(**told)
+    return SENTENCES[sentence][LANGUAGES.index(language)].format(**fields)
 
 
 def element(place: Iterable[Any]) -> str:
@@ -125,6 +118,10 @@ SENTENCES = {
     "part": ("only the factor {text} of its formula", "导数公式中仅有的因子 {text}"),
     "other": ("{text}′", "{text}′"),
     "other by output": ("{text}′ as computed from the output", "由输出算出的 {text}′"),
+    "sign in": ("its formula with a wrong sign, {text}", "符号写错的导数公式 {text}"),
+    "without": ("the derivative without the target, or what else is constant in the argument", "自变量中漏掉目标值（或其他常数）时的导数"),
+    "added": ("the derivative with the target, or what else is constant in the argument, added for subtracted", "自变量中目标值（或其他常数）加减弄反时的导数"),
+    "before": ("the other factor before the activation", "激活之前的另一个因子"),
     "partner": ("the other factor of the product", "乘积中的另一个因子"),
     "output": ("the layer's own output", "该层自己的输出"),
     "input": ("the layer's input", "该层的输入"),
