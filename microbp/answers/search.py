@@ -25,10 +25,9 @@ from microbp.sweeps import backward, tangent
 
 #: How many explanations of one claim are given, at most.
 _TOLD = 3
-#: What part of the numbers as short as the claim the mistakes tried may give: from the first on, what is
-#: found may be an accident; from the last on, a search is not begun; and one with a learning rate that
-#: nobody has given is not from the one between.
-_DOUBTFUL, _UNSAID, _IDLE = 0.005, 0.02, 0.05
+#: What part of the numbers as short as the claim the mistakes tried may give: from the one on, what is found
+#: may be an accident; from the other on, it means nothing.
+_DOUBTFUL, _IDLE = 0.005, 0.05
 #: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake.
 _AT_ONCE, _PASSED = 2_500_000, 10_000_000
 #: So many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
@@ -57,29 +56,27 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     # A factor that is the given rate is that, whatever else has this number.
     if found := search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]:
         return found, "found", {}
-    made = [*table.instead(claim, together), *table.chain_rule(claim)]
-    others = chain((each for each in made if each.rank > SIMPLE), table.neighbours(claim))
+    made = [*table.instead(claim, together), *table.chain_rule(claim), *table.neighbours(claim)]
+    made.sort(key=lambda each: each.rank > SIMPLE)
+    simple = sum(each.rank == SIMPLE for each in made)
     multiple = claim.true.size > 1 >= claim.ratios  # of the truth: the simplest is that it is one
-    rates = _UNSAID if claim.rate is None else _IDLE
-    tiers: tuple[tuple[float, Callable[[], Causes]], ...] = (
-        (_IDLE, lambda: search.met(each for each in made if each.rank == SIMPLE)),
-        (rates, lambda: search.met(unsaid)),
-        (_IDLE, lambda: search.met(others)),
-        (rates, lambda: search.met(table.early(claim, together))),
-        (_IDLE, lambda: search.met(orientation(claim))),
-        (_IDLE, lambda: search.besides(table.scaled(claim))),
-        (rates, lambda: search.besides([] if multiple else table.rated(claim), constants=True)),
-        (_IDLE, lambda: search.met(search.pairs())),
+    tiers: tuple[Callable[[], Causes], ...] = (
+        lambda: search.met(made[:simple]),
+        lambda: search.met(made[simple:]),
+        lambda: search.met(orientation(claim)),
+        lambda: search.besides(table.scaled(claim)),
+        lambda: search.met(unsaid),
+        lambda: search.met(table.early(claim, together)),
+        lambda: search.besides([] if multiple else table.rated(claim), constants=True),
+        lambda: search.met(search.pairs()),
     )
-    for limit, tier in tiers:
-        before, found = search.numbers, tier()[:1]
-        if search.accidents > limit:  # then nothing found would mean anything
-            if limit == _IDLE:
-                return [], "idle", {}
-            search.numbers = before
-        elif found and search.accidents >= _DOUBTFUL:
+    for tier in tiers:
+        found = tier()[:1]
+        if search.accidents > _IDLE:  # then nothing found would mean anything
+            return [], "idle", {}
+        if found and search.accidents >= _DOUBTFUL:
             return found, "doubtful", {"one": 1 / search.accidents}
-        elif found:
+        if found:
             return found, "found", {}
     found = search.met(table.proportional(claim), expected=False)
     return found, "found" if found else "none", {"n": search.tried}

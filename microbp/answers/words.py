@@ -52,15 +52,6 @@ def places_of(flags: Any) -> str:
     return several(map(element, np.argwhere(flags)), 4, " and {} more")
 
 
-#: The verdicts.
-VERDICTS = {
-    "right": ("right", "正确"),
-    "WRONG": ("WRONG", "错误"),
-    "right as an update": ("right as an update", "作为更新量正确"),
-    "no answer": ("no answer", "未作答"),
-    "unreadable": ("unreadable", "无法识别"),
-}
-
 #: By a key: in English, in Chinese.
 SENTENCES = {
     # ------------------------------------------------------------------------- the gradient as a whole
@@ -143,25 +134,21 @@ SENTENCES = {
     "early and again": ("{names} had been updated with η = {rate:.6g} before a new forward and backward pass: {numbers}", "{names} 已用 η = {rate:.6g} 更新，随后重新做了前向与反向传播：{numbers}"),
     "moved": ("{name} = {new:.6g} in place of {old:.6g}", "{name} = {new:.6g}，而不是 {old:.6g}"),
     # ------------------------------------------------------------------------------------------- matrices
-    "product": ("it is {form}: {told}", "它是 {form}：{told}"),
-    "step": ("{what} is {right}, not {form}: {shape}, {true}, not {made}, {wrong}", "{what}是 {right}，而不是 {form}：{shape}，{true}，而不是 {made}，{wrong}"),
-    "spread step": ("{what} is {right}: {shape}, {true}, here broadcast to {made}, {wrong}", "{what}是 {right}：{shape}，{true}，这里却被广播为 {made}，{wrong}"),
-    "the error": ("{deep}the error of {output}", "{deep}{output} 的误差"),
-    "the gradient": ("the gradient", "梯度"),
-    "deep": ("in this layer and in those above ", "在本层及以上各层中，"),
-    "spread": ("this {shape} is broadcast over {onto}, so that its {kind}s are equal", "这个 {shape} 被广播到 {onto}，于是各{kind}相等"),
+    "product": ("it is {form}, not {right}", "它是 {form}，而不是 {right}"),
+    "product, deep": ("it is {form}, not {right}, in this layer and in those above", "它是 {form}，而不是 {right}，本层及以上各层都是如此"),
+    "spread": ("{product}: this {shape} is broadcast over {onto}, so that its {kind}s are equal", "{product}：这个 {shape} 被广播到 {onto}，于是各{kind}相等"),
     # --------------------------------------------------------------------------------- around the causes
     "shapes": ("the claim is {claimed}, {name} is {true}", "答案的形状是 {claimed}，{name} 是 {true}"),
     "stands for": ("as an update with η = {rate:g} it stands for the gradient {gradient}", "作为 η = {rate:g} 的更新量，它对应梯度 {gradient}"),
-    "found": ("{cause}", "{cause}"),
     "mistakes": ("{n} mistakes give this: {texts}", "有 {n} 种错误会得到它：{texts}"),
+    "found": ("{cause}", "{cause}"),
     "or": ("; or ", "；或者"),
     "then": ("; ", "；"),
     "misshapen": ("in that shape the numbers do not fit either", "在那个形状下数值也不符"),
-    "independent": ("the loss does not depend on it: the gradient is 0", "损失与它无关：梯度为 0"),
-    "independent at": ("the loss does not depend on it at {places}: the gradient is 0", "损失与它在 {places} 处无关：梯度为 0"),
-    "away": ("{at}it is {times}{difference} away from it", "{at}它{times}相差 {difference}"),
-    "ratio": ("{ratio} × the true gradient, ", "是真实梯度的 {ratio} 倍，"),
+    "independent": ("the loss does not depend on it{at}: the gradient is 0", "损失与它{at}无关：梯度为 0"),
+    "place": (" at {places}", "在 {places} 处"),
+    "away": ("{at}it is {times}{difference:+.6g} away from it", "{at}它{times}相差 {difference:+.6g}"),
+    "ratio": ("{ratio:.6g} × the true gradient, ", "是真实梯度的 {ratio:.6g} 倍，"),
     "everywhere": ("everywhere, most at {most}: ", "处处不同，在 {most} 处最大："),
     "at": ("at {places}, most at {most}: ", "在 {places} 处，{most} 处最大："),
     "not finite": ("{away}; no mistake is looked for among numbers that are not finite", "{away}；对非有限的数不查找错误"),
@@ -169,13 +156,13 @@ SENTENCES = {
     "unrounded": ("{away}. Was it rounded? A float needs 5 digits, a text 3, to be taken so", "{away}。是舍入过的吗？浮点数至少 5 位、文本至少 3 位有效数字才按舍入处理"),
     "idle": ("{away}; none of the simplest mistakes gives this, and with so few digits some other would by accident", "{away}；最简单的错误都不会得到它，而位数这么少，别的错误会碰巧相符"),
     "doubtful": ("{cause}; with so few digits, though, 1 in {one:.0f} numbers would be met by accident", "{cause}；不过位数这么少，每 {one:.0f} 个数就会碰巧相符一个"),
-    "blank": ("there is no answer", "没有作答"),
-    "blank at": ("there is no answer at {places}", "{places} 处没有作答"),
-    "unreadable": ("{text} is not read as a number: write it as -0.0076, -0,0076, -7.6e-3 or 1/3", "{text} 不能识别为数：请写成 -0.0076、-0,0076、-7.6e-3 或 1/3"),
+    "blank": ("there is no answer{at}", "{at}没有作答"),
+    "unread": ("{text} is not read as a number: write it as -0.0076, -0,0076, -7.6e-3 or 1/3", "{text} 不能识别为数：请写成 -0.0076、-0,0076、-7.6e-3 或 1/3"),
     # ------------------------------------------------------------------------------------------ the table
-    "name": ("name", "名称"),
-    "claimed": ("claimed", "答案"),
-    "true": ("true gradient", "真实梯度"),
-    "the ratio": ("ratio", "比值"),
-    "verdict": ("verdict", "判定"),
+    "heads": ("name|>claimed|>true gradient|>ratio|verdict", "名称|>答案|>真实梯度|>比值|判定"),
+    "right": ("right", "正确"),
+    "WRONG": ("WRONG", "错误"),
+    "right as an update": ("right as an update", "作为更新量正确"),
+    "no answer": ("no answer", "未作答"),
+    "unreadable": ("unreadable", "无法识别"),
 }  # fmt: skip
