@@ -188,7 +188,7 @@ def check_answers(
     if not asked:
         raise ValueError("check_answers() was given no claims")
     for scale in (1.0,) if learning_rate is None else (1.0, -learning_rate, 1.0):
-        if any([each.grade(scale) for each in asked]):
+        if sum(each.grade(scale) for each in asked):
             break
     with collector_at_rest():
         report = AnswerReport(tuple(_graded(each, asked) for each in asked), language)
@@ -219,9 +219,9 @@ def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
     elif verdict == AS_UPDATE and answered.all():
         told.append(say("update", rate=-claim.scale))
     if not answered.all():
-        texts = [cut(repr(each)) for each in claim.source[~answered] if each is not None]
-        told.append(say("unread", text=texts) if texts else say("blank", at=_at(claim, ~answered)))
-        verdict = verdict if verdict == WRONG else UNREADABLE if texts else BLANK
+        unread = [cut(repr(each)) for each in claim.source[~answered] if each is not None]
+        told.append(say("unread", text=unread) if unread else say("blank", at=_at(claim, ~answered)))
+        verdict = verdict if verdict == WRONG else UNREADABLE if unread else BLANK
     return AnswerRow(
         claim.name,
         _plain(np.where(answered, claim.read["value"].astype(object), np.array(None, dtype=object))),

@@ -11,9 +11,9 @@ import numpy as np
 
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.mistakes import Mistake
-from microbp.answers.structure import Floats, Structure
+from microbp.answers.structure import Structure
 from microbp.answers.words import shape_of
-from microbp.sweeps import Integers
+from microbp.sweeps import Floats, Integers
 
 
 class Matrix(NamedTuple):
@@ -33,10 +33,9 @@ class Form(NamedTuple):
 
     def __call__(self, *factors: Matrix) -> Any:
         """``W1ᵀ·δ``, where · is the matrix product, ∗ that of the elements; None where NumPy has none."""
-        turned = []
-        for (text, data), turn in zip(factors, (self.turn_a, self.turn_b), strict=True):
-            text = f"({text})" if "·" in text or "∗" in text else text
-            turned.append(Matrix(f"{text}ᵀ", data.T) if turn else Matrix(text, data))
+        whole = (Matrix(f"({x.text})", x.data) if {"·", "∗"} & {*x.text} else x for x in factors)
+        turns = zip(whole, (self.turn_a, self.turn_b), strict=True)
+        turned = [Matrix(f"{x.text}ᵀ", x.data.T) if turn else x for x, turn in turns]
         a, b = turned[::-1] if self.swap else turned
         try:
             data = a.data @ b.data if self.matrix else a.data * b.data
@@ -71,7 +70,7 @@ class _Layer:
     """z = W·x for N samples, in columns; in rows where W is stored as in × out."""
 
     def __init__(self, net: Structure, products: tuple[Integers, Integers], *, rows: bool) -> None:
-        def named(nodes: Iterable[int], data: Floats, symbol: str = "", other: str = "") -> Matrix:
+        def named(nodes: Iterable[Any], data: Floats, symbol: str = "", other: str = "") -> Matrix:
             text = "_".join(filter(None, (symbol, net.common(nodes) or other)))
             return Matrix(text, data.T if rows else data)
 
@@ -99,7 +98,7 @@ class _Layer:
 
     def back(self, depth: int, first: Form, second: Form) -> Any:
         """Its delta by these products in so many layers; None where the shapes do not allow them."""
-        delta = self.hidden[depth - 1][1] if depth else self.delta
+        delta: Any = self.hidden[depth - 1][1] if depth else self.delta
         for weights, (name, _), slope in reversed(self.hidden[:depth]):
             error = first(weights, Matrix(name, delta.data))
             delta = error and second(error, slope)
@@ -112,7 +111,8 @@ def _ends(net: Structure, products: Integers) -> Integers:
     """What the sum of these products becomes in the end: an activation, if there is one."""
     activations = {each.operand: each.user for each in net.factors if each.function or each.row}
     ends = []
-    for end in products.ravel().tolist():
+    for node in products.ravel().tolist():
+        end = node
         while end not in activations and len(net.uses[end]) == 1 and net.linear(net.owner[net.uses[end][0]]):
             end = net.owner[net.uses[end][0]]
         ends.append(activations.get(end, end))

@@ -17,18 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.answers.claims import Claim
-from microbp.answers.structure import Factor, Floats, Structure
+from microbp.answers.structure import Factor, Structure
 from microbp.answers.words import Told, shape_of
 from microbp.compiled import compiled
 from microbp.expr import Expression, parse
 from microbp.rules import RULES, Rule
-from microbp.sweeps import forward
+from microbp.sweeps import Floats, forward
 
 #: Where there are more groups of a kind, as each weight by itself in a large layer, only larger groups are
 #: tried; so many ways in one place are taken one by one, so many neighbours for each other, at most.
 _MANY, _FEW, _NEIGHBOURS = 1500, 300, 8
 #: So many numbers are computed anew for a search, at most; and the step by which they are differentiated.
-_ANEW, _STEP = 50_000, 1e-30
+_ANEW, _STEP = 10_000, 1e-30
 #: How common a mistake is: the simplest, which come first; what is also made together with another one; what
 #: is made by itself; and what is made alone, not even with a wrong sign or a factor besides.
 SIMPLE, ANOTHER, ITSELF, ALONE = range(4)
@@ -111,8 +111,8 @@ def _reshaped(claim: Claim) -> Iterator[Mistake]:
     if claimed.size == true.size:
         yield Mistake(say("shape"), gives=true.reshape(claimed.shape))
     axes = range(claimed.ndim if claimed.size else 0)
-    for axis, keep, how in product(axes, (False, True), ("sum", "mean")):
-        line = getattr(claimed, how)(axis=axis, keepdims=keep)
+    for axis, keepdims, how in product(axes, (False, True), ("sum", "mean")):
+        line = getattr(claimed, how)(axis=axis, keepdims=keepdims)
         if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
             yield Mistake(say("unreduced", axis=axis, how=say(how), n=claimed.shape[axis]), gives=claimed)
 
@@ -152,10 +152,10 @@ def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
             yield Mistake(say(how, this=claim.name, name=name, numbers=gives), gives=gives)
     for axis, length in enumerate(true.shape):
         kind = _kind(claim, axis)
-        lines = [(say("line of", i=i, kind=kind), np.take(true, [i], axis)) for i in range(length)]
+        lines = {say("line of", i=i, kind=kind): np.take(true, [i], axis) for i in range(length)}
         for how in ("sum", "mean"):
-            lines.append((say("lines", how=say(how), kind=kind), getattr(true, how)(axis, keepdims=True)))
-        for which, line in lines if length > 1 else ():
+            lines[say("lines", how=say(how), kind=kind)] = getattr(true, how)(axis, keepdims=True)
+        for which, line in lines.items() if length > 1 else ():
             # Where the lines cancel, as those of softmax do, their sum is nothing that anybody took.
             if (abs(line) > 1e-9 * abs(true).max()).any():
                 told = say("line", which=which, kind=kind, shape=shape_of(line))
@@ -216,19 +216,16 @@ def _paths(claim: Claim) -> Iterator[Mistake]:
     # The ways on from a node, or from what is alike in each sample to what is alike.
     for nodes in _alike(claim):
         role = range(net.count) if len(nodes) == 1 else net.neurons
-        into: dict[int, list[int]] = {}
-        for edge in sorted(edge for node in nodes for edge in net.uses[node]):
-            if net.gradient[net.owner[edge]]:
-                into.setdefault(role[net.owner[edge]], []).append(edge)
-        ends = [tuple(dict.fromkeys(net.owner[edge] for edge in edges)) for edges in into.values()]
-        told = [net.say("from through", source=nodes, user=end) for end in ends]
-        places.append([*zip(told, into.values(), strict=True)])
+        live = sorted(edge for node in nodes for edge in net.uses[node] if net.gradient[net.owner[edge]])
+        into = _grouped(live, lambda edge, role=role: role[net.owner[edge]])
+        ends = ((tuple(net.owner[edge] for edge in edges), edges) for edges in into)
+        places.append([(net.say("from through", source=nodes, user=end), edges) for end, edges in ends])
     # The terms of a sum: a gradient may be overwritten where it should be added to.
-    for total, edges in net.sums.items():
-        terms = [(i, edge, net.args[edge]) for i, edge in enumerate(edges, 1) if net.gradient[total]]
+    for total, terms in net.sums.items():
+        said = {"sum": [total], "n": len(terms)}
         places.append([
-            (net.say("term", i=i, n=len(edges), sum=[total], term=[term]), [edge])
-            for i, edge, term in terms if claim.reached[term]
+            (net.say("term", i=i, term=[net.args[edge]], **said), [edge])
+            for i, edge in enumerate(terms, 1) if claim.reached[net.args[edge]] and net.gradient[total]
         ])  # fmt: skip
     # The uses of the parameters, one after the other: the samples of a batch.
     uses = [net.uses[node] for node in claim.nodes]
@@ -315,9 +312,7 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
     instead = {id(each): cache(partial(_instead, net, each)) for each in factors}
     for group in _grouped(factors, *kinds):
         ways = [instead[id(each)]() for each in group]
-        for (way, text), number in ways[0].items():
-            if not all((way, text) in each for each in ways):
-                continue
+        for way, text in (kind for kind in ways[0] if all(kind in each for each in ways)):
             numbers = [each[way, text] for each in ways]
             edits = {
                 edge: float(net.local[edge]) * number / each.number if each.row else number
@@ -335,8 +330,7 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
 def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
     """What may by mistake stand in place of a factor, by what it is: 1, its square, another derivative."""
     edge, y, rule = factor.edges[0], float(net.data[factor.user]), factor.function
-    found: dict[tuple[str, Any], float] = {}
-    ways: dict[tuple[str, Any], Callable[[], Any]] = {}
+    found, ways = dict[tuple[str, Any], float](), dict[tuple[str, Any], Callable[[], Any]]()
     if rule is not None or factor.row or factor.number != 1.0:
         found = {("missing", ""): 1.0, ("twice", ""): factor.number * factor.number}
     if edge in net.partner and not factor.row:
@@ -368,7 +362,8 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         ways["by the argument", ""] = partial(slope, x, x)
         ways["value again", ""] = partial(value, y)
         for i, constant in enumerate(net.constants(factor.operand)):
-            ways["without", i], ways["added", i] = partial(slope, x - constant), partial(slope, x - 2 * constant)
+            ways["without", i] = partial(slope, x - constant)
+            ways["added", i] = partial(slope, x - 2.0 * constant)
         scope = {**dict(zip(rule.args, numbers, strict=True)), "y": y}
         ways |= {(how, part.text): partial(part.evaluate, scope) for how, part in _parts(rule, place)}
         for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
@@ -431,7 +426,8 @@ def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
     every, before = (frozenset[int]().union(*some) for some in (places, places[: together.index(claim)]))
     sets = [*(each - own for each in (*places, before, *arrays, net.leaves)), every, net.leaves]
     there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
-    small = net.count * len(own) <= _ANEW and own <= net.leaves and len(own) == claim.where.size
+    numbers = net.count * len(own) * len(claim.rates)
+    small = numbers <= _ANEW and own <= net.leaves and len(own) == claim.where.size
     for moved in dict.fromkeys(each & net.leaves for each in sets):
         beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
         used = {edge: node for edge, node in beside.items() if edge in there}
@@ -455,7 +451,7 @@ def _updated(net: Structure, how: str, moved: Iterable[int], rate: float) -> Tol
 def _anew(claim: Claim, moved: Iterable[int]) -> list[Floats]:
     """For each rate the gradient by both passes after an update, by the complex step."""
     net, rates, size = claim.net, np.array(claim.rates), claim.where.size
-    given: dict[int, Any] = {node: np.repeat(net.data[node] - rates * net.gradient[node], size) for node in moved}
+    given = {node: np.repeat(net.data[node] - rates * net.gradient[node], size) for node in moved}
     for node, step in zip(claim.nodes, np.eye(size), strict=True):
         given[node] = given.get(node, net.data[node]) + np.tile(_STEP * 1j * step, len(rates))
     with suppress(ArithmeticError, ValueError):  # where they are undefined there

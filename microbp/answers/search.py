@@ -19,9 +19,9 @@ from microbp.answers import mistakes as table
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
 from microbp.answers.mistakes import ALONE, ITSELF, SIMPLE, Mistake
-from microbp.answers.structure import Flags, Floats
+from microbp.answers.structure import Flags
 from microbp.answers.words import Told, places_of
-from microbp.sweeps import backward, tangent
+from microbp.sweeps import Floats, backward, tangent
 
 #: How many explanations of one claim are given, at most.
 _TOLD = 3
@@ -104,7 +104,7 @@ class _Search:
         unit = np.maximum(claim.read["half"] / abs(claim.scale), self.near)[claim.wrong]
         self.units = np.max(abs(claim.claimed[claim.wrong]) / (2.0 * unit), initial=0.0)
         self.size = 10.0 ** np.floor(np.log10(self.units) + 1e-9)
-        #: What was met of such numbers; how many mistakes were tried; those made by themselves, and their scores.
+        #: What was met of such numbers; how many mistakes were tried; those made alone, and their scores.
         self.numbers, self.tried = np.zeros(0), 0
         self.mistakes, self.known = list[Mistake](), np.zeros(0)
         moving = np.zeros(self.net.count)
@@ -159,7 +159,8 @@ class _Search:
         self.tried += len(scores)
         scale = self.units / np.abs(self.score)
         numbers = np.abs(scores) * scale
-        met = np.round(numbers[abs(numbers - np.round(numbers)) <= np.maximum(1e-6 * numbers, self.width * scale)])
+        near = np.maximum(1e-6 * numbers, self.width * scale)
+        met = np.round(numbers[abs(numbers - np.round(numbers)) <= near])
         self.numbers = np.union1d(self.numbers, met[(self.size <= met) & (met < 10.0 * self.size)])
 
     @property

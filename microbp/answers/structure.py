@@ -259,7 +259,7 @@ class Structure:
                 sums[node] = []
                 for edge in self.entries[node]:
                     inner = self.args[edge]
-                    sums[node] += (sums.pop(inner, None) if len(self.uses[inner]) == 1 else None) or [edge]
+                    sums[node] += (sums.pop(inner, []) if len(self.uses[inner]) == 1 else []) or [edge]
         return {position: terms for position, terms in sums.items() if len(terms) > 1}
 
     @cached_property
