@@ -24,12 +24,8 @@ from microbp.spelling import LANGUAGES
 from microbp.tables import Cell, Table
 from microbp.value import Value, describe
 
-RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = (
-    "right", "WRONG", "right as an update", "no answer", "unreadable",
-)  # fmt: skip
-
-#: A number, or numbers in nested tuples in the shape of their array.
-Numbers = Any
+RIGHT, WRONG, AS_UPDATE = "right", "WRONG", "right as an update"
+BLANK, UNREADABLE = "no answer", "unreadable"
 
 
 class Cause(NamedTuple):
@@ -38,18 +34,18 @@ class Cause(NamedTuple):
     #: What is wrong, in words and numbers.
     text: str
     #: The gradient that comes out when the mistake is made: it agrees with the claim.
-    gives: Numbers
+    gives: Any
 
 
 class AnswerRow(NamedTuple):
-    """One claim and its verdict."""
+    """One claim and its verdict; the numbers of an array are nested tuples in its shape."""
 
     name: str
     #: The numbers claimed; None where nothing was, or nothing that is a number.
-    claimed: Numbers
-    true: Numbers
+    claimed: Any
+    true: Any
     #: claimed / true; None where true is 0 or the shapes do not fit.
-    ratio: Numbers
+    ratio: Any
     #: ``right``, ``WRONG``, ``right as an update``, ``no answer`` or ``unreadable``.
     verdict: str
     #: The verdict in words; empty where there is nothing to say.
@@ -57,7 +53,7 @@ class AnswerRow(NamedTuple):
     #: The mistakes that reproduce a wrong claim, the simplest first.
     causes: tuple[Cause, ...]
     #: Whether each number is right by itself; None where the shapes do not fit.
-    agrees: Numbers
+    agrees: Any
     #: The claim as it was written: texts as they are.
     written: Any
 
@@ -161,7 +157,7 @@ def check_answers(
     missing upstream gradient, a forgotten path, term, use or time step, something taken as a constant,
     weights that were updated too early, matrix products in the wrong orientation; each of these with a wrong
     sign or a constant factor besides, two of them at once, and any constant factor of an array. Nothing is
-    looked for where so few digits were written that one in twenty numbers as short would be explained.
+    looked for where so few digits were written that one in thirty numbers as short would be explained.
 
     ``language`` is ``"en"`` or ``"zh"``.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import suppress
 from functools import cache, partial
 from itertools import chain, permutations, product
+from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -217,7 +218,7 @@ def _paths(claim: Claim) -> Iterator[Mistake]:
     for nodes in _alike(claim):
         role = range(net.count) if len(nodes) == 1 else net.neurons
         live = sorted(edge for node in nodes for edge in net.uses[node] if net.gradient[net.owner[edge]])
-        into = _grouped(live, lambda edge, role=role: role[net.owner[edge]])
+        into = _grouped(live, partial(lambda role, edge: role[net.owner[edge]], role))
         ends = ((tuple(net.owner[edge] for edge in edges), edges) for edges in into)
         places.append([(net.say("from through", source=nodes, user=end), edges) for end, edges in ends])
     # The terms of a sum: a gradient may be overwritten where it should be added to.
@@ -246,10 +247,7 @@ def _below(claim: Claim) -> Iterator[Mistake]:
     for nodes in _alike(claim):
         edges = [net.uses[node] for node in nodes]
         if nodes[0] not in net.leaves:
-            told = net.say("upstreams", names=nodes)
-            if len(nodes) == 1:
-                by = partial(net.by, nodes[0], claim.name)
-                told = net.say("upstream", number=net.gradient[nodes[0]], name=nodes, by=by)
+            told = net.say("upstream", names=nodes, numbers=net.gradient[nodes].tolist())
             yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
             yield _dropped(net.say("constant", what=tuple(nodes)), chain(*edges))
         if any(len(each) > 1 for each in edges):
@@ -361,9 +359,9 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         ways["at the output", ""] = partial(slope, y)
         ways["by the argument", ""] = partial(slope, x, x)
         ways["value again", ""] = partial(value, y)
-        for i, constant in enumerate(net.constants(factor.operand)):
-            ways["without", i] = partial(slope, x - constant)
-            ways["added", i] = partial(slope, x - 2.0 * constant)
+        target = net.target(factor.operand)
+        ways["without", ""] = partial(slope, x - target)
+        ways["added", ""] = partial(slope, x - 2.0 * target)
         scope = {**dict(zip(rule.args, numbers, strict=True)), "y": y}
         ways |= {(how, part.text): partial(part.evaluate, scope) for how, part in _parts(rule, place)}
         for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
@@ -374,7 +372,7 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
     for way, compute in ways.items():
         with suppress(ArithmeticError, ValueError, KeyError):
             number = float(compute())
-            if number not in known:
+            if not (isnan(number) or number in known):
                 known.add(number)
                 found[way] = number
     return found

@@ -27,26 +27,21 @@ from microbp.sweeps import Floats, backward, tangent
 _TOLD = 3
 #: What part of the numbers as short as the claim the mistakes tried may give: from the one on, what is found
 #: may be an accident; from the other on, it means nothing.
-_DOUBTFUL, _IDLE = 0.005, 0.05
-#: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake.
-_AT_ONCE, _PASSED = 2_500_000, 10_000_000
-#: So many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
-_COMPUTED, _PAIRS = 100, 1500
-#: Denominators of simple fractions.
-_WHOLE = np.arange(1, 13)
+_DOUBTFUL, _IDLE = 0.005, 0.03
+#: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake; so
+#: many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
+_AT_ONCE, _PASSED, _COMPUTED, _PAIRS = 2_500_000, 10_000_000, 100, 1500
 
 #: Nothing is done to a gradient besides.
 _NONE = Mistake(str)
 
 #: Mistakes in words, each with the gradient that it gives.
 Causes = list[tuple[Told, Floats]]
-#: And how that is said of them, as ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``, with what.
-Found = tuple[Causes, str, dict[str, Any]]
 
 
 @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
-def explained(claim: Claim, together: Sequence[Claim]) -> Found:
-    """The simplest mistakes that reproduce a claim, one of those made together."""
+def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dict[str, Any]]:
+    """The simplest mistakes that reproduce a claim, one of those made together; the sentence, and its fields."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
     if not claim.claimed[claim.wrong].any():  # to which any small number would be rounded
@@ -59,7 +54,7 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
     made = [*table.instead(claim, together), *table.chain_rule(claim), *table.neighbours(claim)]
     made.sort(key=lambda each: each.rank > SIMPLE)
     simple = sum(each.rank == SIMPLE for each in made)
-    multiple = claim.true.size > 1 >= claim.ratios  # of the truth: the simplest is that it is one
+    multiple = claim.true.size > 1 >= claim.ratios
     tiers: tuple[Callable[[], Causes], ...] = (
         lambda: search.met(made[:simple]),
         lambda: search.met(made[simple:]),
@@ -67,7 +62,9 @@ def explained(claim: Claim, together: Sequence[Claim]) -> Found:
         lambda: search.besides(table.scaled(claim)),
         lambda: search.met(unsaid),
         lambda: search.met(table.early(claim, together)),
-        lambda: search.besides([] if multiple else table.rated(claim), constants=True),
+        # A rate that nobody gave, besides another mistake, would be invented; and the simplest that is said
+        # of a multiple of the truth is that it is one.
+        lambda: search.besides([] if multiple or claim.rate is None else table.rated(claim), constants=True),
         lambda: search.met(search.pairs()),
     )
     for tier in tiers:
@@ -149,9 +146,10 @@ class _Search:
         found = backward(net.graph, seeds, local)[where] if mistakes else np.zeros((*where.shape, 0))
         return np.moveaxis(np.where(where[..., None] < 0, 0.0, found), -1, 0)
 
-    def constant(self, scores: Floats) -> Flags:
-        """Which mistakes only make a simple fraction of the truth, 1 or another one."""
-        parts = np.nan_to_num(scores / (self.true or 1.0))[:, None] * _WHOLE
+    @property
+    def constant(self) -> Flags:
+        """Which of those made alone only give a simple fraction of the truth, 1 or another one."""
+        parts = np.nan_to_num(self.known / (self.true or 1.0))[:, None] * np.arange(1, 13)
         return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
     def expect(self, scores: Floats) -> None:
@@ -186,7 +184,7 @@ class _Search:
         """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
         which = np.array([each.rank < ALONE for each in self.mistakes])
         # Two constants are a constant.
-        which &= ~self.constant(self.known) | [constants and each.gives is not None for each in self.mistakes]
+        which &= ~self.constant | [constants and each.gives is not None for each in self.mistakes]
         mistakes, known, found = [*compress(self.mistakes, which)], self.known[which], Causes()
         for change in (each for each in changes if each.besides):
             scores = change.own * self.own + change.factor * known
@@ -219,7 +217,7 @@ class _Search:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
         ratios = np.round(self.known / (self.true or 1.0), 9)
         paired = [each.rank < ITSELF for each in self.mistakes]
-        several = np.isfinite(ratios) & ~self.constant(self.known) & paired
+        several = np.isfinite(ratios) & ~self.constant & paired
         _, first = np.unique(ratios[several], return_index=True)
         chosen = sorted(np.flatnonzero(several)[first], key=lambda i: -len(self.mistakes[i].edits))
         most = min(_PAIRS, _AT_ONCE // max(1, len(self.net.args)))

@@ -158,10 +158,6 @@ class Structure:
         names = {self.arrays[each] if each >= 0 else "" for each in positions}
         return names.pop() if len(names) == 1 else ""
 
-    def by(self, user: int, operand: str) -> str:
-        """``∂(w·x)/∂w``."""
-        return f"∂{_bracketed(self.called(user))}/∂{_bracketed(operand)}"
-
     def told(self, group: Sequence[Factor]) -> str:
         """``σ′(net_o1) = 0.19, ∂net/∂h1 = w5 = 0.4``; of many the first, and how many there are."""
         if len(group) > 3:
@@ -171,7 +167,9 @@ class Structure:
         texts = []
         for each in group:
             operand, partner = self.called(each.operand), self.partner.get(each.edges[0])
-            text = self.by(each.user, operand) if each.function is None else f"{each.symbol}({operand})"
+            text = f"{each.symbol}({operand})"
+            if each.function is None:
+                text = f"∂{_bracketed(self.called(each.user))}/∂{_bracketed(operand)}"
             if partner is not None and self.args[partner] >= 0 and not each.row:
                 text += f" = {self.called(self.args[partner])}"
             texts.append(f"{text} = {each.number:.6g}")
@@ -203,13 +201,14 @@ class Structure:
         """The results of functions, each with what it is the function of."""
         return {each.user: each.operand for each in self.factors if each.function}
 
-    def constants(self, node: int) -> Iterator[float]:
-        """What is added to what a gradient goes to, in a sum or a difference, such as a target."""
+    def target(self, node: int) -> float:
+        """The number or leaf in a difference, with its sign there; nan where there is none."""
         rule = self.rules[node]
-        for place, edge in enumerate(self.edges[node] if rule and rule.name in ("add", "sub") else ()):
-            arg, number = self.args[edge], float(self.numbers[edge])
-            if arg < 0 or self.rules[arg] is None:
-                yield -number if place and rule and rule.name == "sub" else number
+        signed = zip(reversed(self.edges[node]), (-1.0, 1.0), strict=False)
+        for edge, sign in signed if rule and rule.name == "sub" else ():
+            if self.args[edge] < 0 or self.rules[self.args[edge]] is None:
+                return sign * float(self.numbers[edge])
+        return math.nan
 
     @cached_property
     def levels(self) -> list[int]:
