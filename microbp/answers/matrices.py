@@ -131,8 +131,8 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
     most = len(layer.hidden)
     for depth, first, second in product(sorted({0, min(1, most), most}), _FORMS, _FORMS):
         right = (first, second) == (layer.inner, _BY_ELEMENTS)
-        delta = layer.back(depth, first, second) if right == (depth == 0) else None
-        for last in _FORMS if delta else ():
+        delta = layer.back(depth, first, second)
+        for last in _FORMS if delta and right == (depth == 0) else ():
             gives = last(delta, layer.x)
             faults = (first != layer.inner) + (second != _BY_ELEMENTS) + (last != layer.outer) + (depth > 1)
             if gives and fits_onto(gives.data.shape, shape) and (faults or gives.data.shape != shape):

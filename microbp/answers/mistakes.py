@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import suppress
 from functools import cache, partial
 from itertools import chain, permutations, product
-from math import isnan
+from math import isclose, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -394,22 +394,22 @@ def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
 def neighbours(claim: Claim) -> Iterator[Mistake]:
     """A neighbour's upstream gradient; or its factor, σ′(net_o2) for σ′(net_o1), w6 for w7."""
     net = claim.net
-
-    def pairs(members: Iterable[Any], kind: Callable[[Any], Hashable]) -> Iterator[tuple[Any, Any]]:
-        groups = _grouped(members, kind) if len(net.args) <= _MANY else ()
-        return chain(*(permutations(group, 2) for group in groups if len(group) <= _NEIGHBOURS))
-
     inner = (node for node, rule in enumerate(net.rules) if rule is not None)
-    for node, other in pairs(inner, lambda node: (net.levels[node], net.rules[node])):
-        own, upstream = net.gradient[node], net.gradient[other]
-        if claim.reached[node] and abs(upstream - own) > 1e-9 * abs(own):
-            told = net.say("upstream of", name=[other], own=[node], number=upstream, right=own)
-            yield Mistake(told, seeds={node: upstream})
     singles = (each for each in net.factors if not each.row and each.number != 1.0)
-    for factor, other in pairs(singles, lambda each: (net.levels[each.user], each.symbol)):
-        if claim.reached[factor.operand]:
-            told = net.say("neighbour", wrong=[other], right=[factor])
-            yield Mistake(told, {factor.edges[0]: other.number})
+    layers = chain(
+        _grouped(inner, lambda node: (net.levels[node], net.rules[node])),
+        _grouped(singles, lambda factor: (net.levels[factor.user], factor.symbol)),
+    )
+    small = (layer for layer in layers if len(layer) <= _NEIGHBOURS and len(net.args) <= _MANY)
+    for one, other in chain.from_iterable(permutations(layer, 2) for layer in small):
+        if isinstance(one, Factor):
+            if claim.reached[one.operand]:
+                told = net.say("neighbour", wrong=[other], right=[one])
+                yield Mistake(told, {one.edges[0]: other.number})
+        elif claim.reached[one] and not isclose(net.gradient[one], net.gradient[other]):
+            number, right = net.gradient[[other, one]]
+            told = net.say("upstream of", name=[other], own=[one], number=number, right=right)
+            yield Mistake(told, seeds={one: number})
 
 
 # ---------------------------------------------------------------------------------------------- too early
