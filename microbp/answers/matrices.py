@@ -82,7 +82,6 @@ class _Layer:
         plain = [name for name, held in net.scope.items() if isinstance(held, np.ndarray)]
         same = [name for name in plain if np.array_equal(net.scope[name], self.x.data)]
         self.x = self.x._replace(text=self.x.text or [*same, "x"][0])
-        self.output = net.common(ends.flat) or "the hidden layer"
         #: The right forms of its error and of the gradient of W.
         self.inner, self.outer = Form(True, rows, True, False), Form(True, rows, False, True)
         #: Where it gets its error from: the weights and the delta above, its own derivatives; and so on.
