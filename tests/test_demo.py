@@ -78,8 +78,7 @@ def test_t1_costs_of_every_evaluation(reports):
 def test_t1_locates_the_mistake(reports):
     text = str(reports["T1"])
     located = ours(reports["T1"], "mistake in W0", "located")
-    assert "the gradient is δ_l1·xᵀ, not xᵀ·δ_l1" in located
-    assert "broadcast" in located
+    assert "it is xᵀ·((δ_l2·W1) ∗ f′_l1), not ((W1ᵀ·δ_l2) ∗ f′_l1)·xᵀ: this 1×2 is broadcast" in located
     assert located.split(";")[-1].strip() in " ".join(text.split())
     wrong = [each.name for each in reports["T1"].comparisons if not each.must_agree]
     assert wrong == ["l1_delta[0,1], hidden 0", "l1_delta[1,0], hidden 1", "W0"]

@@ -140,7 +140,7 @@ def test_the_mistakes_are_shown_by_what_they_do(demo):
     assert (wrong["known"], right["known"]) == pytest.approx((0.169746888, 0.548683597), abs=5e-10)
     assert right["ours"] == pytest.approx(right["known"], rel=1e-14)
     located = comparison(read, "mistake in W1", "located")["ours"]
-    assert "the path from W through z[0,1] is missing" in located
+    assert "the path from z[0,1] through h[0,1] is missing" in located
 
 
 def test_softmax_with_loss_has_the_gradient_p_minus_t(demo):

@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.answers.structure import Flags, Floats, Structure
+from microbp.answers.structure import Flags, Structure
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
-from microbp.sweeps import dependents
+from microbp.sweeps import Floats, Integers, dependents
 from microbp.value import Value, describe
 
+#: Learning rates that people use, for a search where none was given.
+_CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
 #: A number as it was written: its value, nan where there is none; half a unit of its last digit; whether
 #: there are enough digits for that to count, and nothing else, since it is a text; whether there is one.
 _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool), ("answered", bool)]
@@ -31,8 +33,13 @@ _READ = [("value", float), ("half", float), ("rounded", bool), ("strict", bool),
 class Claim:
     """What is claimed about one parameter, or about an array of them, in the shape of the claim."""
 
-    def __init__(self, net: Structure, key: Any, claimed: Any, decimals: int | None) -> None:
-        self.net = net
+    def __init__(
+        self, net: Structure, key: Any, claimed: Any, rate: float | None, tolerance: float | None,
+        decimals: int | None,
+    ) -> None:  # fmt: skip
+        self.net, self.rate, self.tolerance = net, rate, tolerance
+        #: The learning rates to be looked for.
+        self.rates = _CUSTOMARY if rate is None else (rate,)
         self.name, values = _values_of(net, key)
         for value in values.flat:
             if not value.requires_grad:
@@ -50,8 +57,8 @@ class Claim:
         #: Whether the numbers can be broadcast over the parameter.
         self.fits = fits_onto(self.source.shape, self.true.shape)
 
-    def grade(self, scale: float) -> None:
-        """Take it for so many times the gradient: 1, or -η for an update."""
+    def grade(self, scale: float) -> bool:
+        """Whether it is right as so many times the gradient, 1, or -η for an update; and not 0 by itself."""
         self.scale = scale
         #: The gradient that the claim amounts to.
         self.claimed: Floats = np.asarray(self.read["value"] / scale)
@@ -59,26 +66,23 @@ class Claim:
         self.agrees: Flags | None = None
         #: Which numbers are wrong; all where the shape is not that of the parameter.
         self.wrong = self.answered
-        if self.source.shape == self.true.shape:
-            same = (self.claimed == self.true) | (np.isnan(self.claimed) & np.isnan(self.true))
-            with np.errstate(invalid="ignore"):
-                near = abs(self.claimed - self.true) <= self.near(1e-6)
-            self.agrees = (same & self.answered) | near
-            self.wrong = ~self.agrees & self.answered
+        if self.source.shape != self.true.shape:
+            return False
+        same = (self.claimed == self.true) | (np.isnan(self.claimed) & np.isnan(self.true))
+        with np.errstate(invalid="ignore"):
+            near = abs(self.claimed - self.true) <= self.near(1e-6)
+        self.agrees = (same & self.answered) | near
+        self.wrong = ~self.agrees & self.answered
+        return bool(self.agrees.all() and self.true.any())
 
     def near(self, relative: float) -> Floats:
         """How far a number may lie from each claimed one and still be what was meant."""
-        read, given = self.read, self.net.tolerance
+        read, given = self.read, self.tolerance
         digits = np.where(read["rounded"], read["half"] / abs(self.scale) * (1 + 1e-9), 0.0)
         parts = np.where(read["strict"], 0.0, relative) if given is None else given
         rounding = self.rounding if self.rounding.shape == digits.shape else self.rounding.max()
         size = np.where(np.isinf(self.claimed), 0.0, abs(self.claimed))  # what is infinite is near nothing
         return np.maximum(np.maximum(digits, parts * size), rounding)
-
-    @property
-    def right(self) -> bool:
-        """Whether it is, and not because there is nothing."""
-        return self.agrees is not None and bool(self.agrees.all() and self.true.any())
 
     @property
     def ratio(self) -> NDArray[np.object_]:
@@ -98,6 +102,11 @@ class Claim:
         return len({f"{each:.4g}" for each in wrong if each is not None})
 
     @cached_property
+    def parameters(self) -> dict[str, Integers]:
+        """What has a name and takes a gradient, as arrays of nodes."""
+        return {name: at for name, at in self.net.places.items() if self.net.leaves.issuperset(at.flat)}
+
+    @cached_property
     def reached(self) -> Flags:
         """Which nodes of the graph depend on the parameters."""
         return dependents(self.net.graph, self.nodes)
@@ -105,10 +114,9 @@ class Claim:
 
 def fits_onto(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:
     """Whether an array can be broadcast over another."""
-    try:
+    with suppress(ValueError):
         return np.broadcast_shapes(shape, onto) == onto
-    except ValueError:
-        return False
+    return False
 
 
 # ----------------------------------------------------------------------------------------- the numbers
@@ -135,7 +143,7 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
         try:
             written = float(written)
         except OverflowError:
-            written = math.inf if abs(written) == written else -math.inf
+            written = math.inf if written > 0 else -math.inf
     elif not (written is None or isinstance(written, str)):
         raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
     is_text, text = isinstance(written, str), "" if written is None else str(written)
@@ -181,14 +189,13 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
         return key, np.asarray(np.array(graph._values, dtype=object)[net.places[key]], dtype=object)
     if held is not None:
         return key, held
-    elements = sum(name.startswith(f"{key}[") for name in net.places)
-    if elements:
+    if elements := sum(name.startswith(f"{key}[") for name in net.places):
         raise ValueError(
             f"the loss depends on {elements} elements of {key!r} only, so that its shape is not known: give "
             "the array itself, in a list of pairs (array, claim)"
         )
     names = [name for name, named in zip(net.names, net.named, strict=True) if named]
-    known = list(dict.fromkeys([*(each.partition("[")[0] for each in names), *names]))
+    known = [*dict.fromkeys([*(each.partition("[")[0] for each in names), *names])]
     near = did_you_mean(key, known)
     listed = ", ".join(known[:20] + ["…"] * (len(known) > 20)) or "none"
     raise KeyError(
@@ -199,9 +206,8 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
 
 def _as_values(held: Any) -> NDArray[Any] | None:
     """An array of Values from a Value, an array or a nested list of Values; None for anything else."""
-    if isinstance(held, Value | list | tuple | np.ndarray):
-        with suppress(ValueError):  # rows of unequal length
-            values = np.asarray(held, dtype=object).view(np.ndarray)
-            if values.size and all(isinstance(each, Value) for each in values.flat):
-                return values
+    with suppress(ValueError):  # rows of unequal length
+        values = np.asarray(held if isinstance(held, Value | list | tuple | np.ndarray) else [], dtype=object)
+        if values.size and all(isinstance(each, Value) for each in values.flat):
+            return values.view(np.ndarray)
     return None

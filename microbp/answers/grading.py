@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.answers.claims import Claim
-from microbp.answers.search import Found, explained
-from microbp.answers.structure import Structure
-from microbp.answers.words import VERDICTS, Told, element, places_of, say, shape_of, shown
+from microbp.answers.search import Causes, explained
+from microbp.answers.structure import Flags, Structure
+from microbp.answers.words import Told, element, places_of, say, shape_of
 from microbp.check.report import Report
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
@@ -24,10 +24,8 @@ from microbp.spelling import LANGUAGES
 from microbp.tables import Cell, Table
 from microbp.value import Value, describe
 
-RIGHT, WRONG, AS_UPDATE, BLANK, UNREADABLE = VERDICTS
-
-#: A number, or numbers in nested tuples in the shape of their array.
-Numbers = Any
+RIGHT, WRONG, AS_UPDATE = "right", "WRONG", "right as an update"
+BLANK, UNREADABLE = "no answer", "unreadable"
 
 
 class Cause(NamedTuple):
@@ -36,18 +34,18 @@ class Cause(NamedTuple):
     #: What is wrong, in words and numbers.
     text: str
     #: The gradient that comes out when the mistake is made: it agrees with the claim.
-    gives: Numbers
+    gives: Any
 
 
 class AnswerRow(NamedTuple):
-    """One claim and its verdict."""
+    """One claim and its verdict; the numbers of an array are nested tuples in its shape."""
 
     name: str
     #: The numbers claimed; None where nothing was, or nothing that is a number.
-    claimed: Numbers
-    true: Numbers
+    claimed: Any
+    true: Any
     #: claimed / true; None where true is 0 or the shapes do not fit.
-    ratio: Numbers
+    ratio: Any
     #: ``right``, ``WRONG``, ``right as an update``, ``no answer`` or ``unreadable``.
     verdict: str
     #: The verdict in words; empty where there is nothing to say.
@@ -55,7 +53,7 @@ class AnswerRow(NamedTuple):
     #: The mistakes that reproduce a wrong claim, the simplest first.
     causes: tuple[Cause, ...]
     #: Whether each number is right by itself; None where the shapes do not fit.
-    agrees: Numbers
+    agrees: Any
     #: The claim as it was written: texts as they are.
     written: Any
 
@@ -63,13 +61,12 @@ class AnswerRow(NamedTuple):
         """The lines of the table: one for each element of an array, its verdict last."""
         true, held = np.array(self.true), (self.written, self.claimed, self.ratio, self.agrees)
         try:
-            columns = [np.broadcast_to(np.array(each, dtype=object), true.shape) for each in held]
+            columns = [np.broadcast_to(np.array(each, dtype=object), true.shape).flat for each in held]
         except ValueError:
             written = shape_of(np.array(self.written, dtype=object))
             yield self.name, written, shape_of(true), None, self.verdict
             return
-        for place in np.ndindex(true.shape):
-            written, claimed, ratio, right = (each.item(*place) for each in columns)
+        for place, written, claimed, ratio, right in zip(np.ndindex(true.shape), *columns, strict=True):
             verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
             verdict = RIGHT if verdict == WRONG and right else verdict
             if claimed is None:
@@ -91,7 +88,7 @@ class AnswerReport(Report):
         return all(row.verdict in (RIGHT, AS_UPDATE) for row in self.rows)
 
     def _word(self, verdict: str) -> str:
-        return VERDICTS[verdict][LANGUAGES.index(self.language)]
+        return say(self.language, verdict)
 
     def table(self) -> Table:
         """The table: a line for each number claimed, and below each finding once, with the names it is of."""
@@ -99,11 +96,9 @@ class AnswerReport(Report):
         for row in self.rows:
             found.setdefault(row.explanation, []).append(cut(row.name))
         notes = [f"{', '.join(names)}: {explanation}" for explanation, names in found.items() if explanation]
-        columns = ("name", "claimed", "true", "the ratio", "verdict")
-        heads = [say(self.language, each) for each in columns]
         return Table(
             f"check_answers: {self._tally()}",
-            (heads[0], *(f">{each}" for each in heads[1:-1]), heads[-1]),
+            tuple(say(self.language, "heads").split("|")),
             tuple((*line[:-1], self._word(str(line[-1]))) for row in self.rows for line in row.lines()),
             tuple(line for note in notes for line in wrap(readable(note), 100, subsequent_indent="    ")),
         )
@@ -160,10 +155,9 @@ def check_answers(
     learning rate), the transpose, rows in another order, a broadcast or unsummed array, the gradient of
     another parameter, a factor of the chain rule that is missing, used twice or taken of the wrong thing, a
     missing upstream gradient, a forgotten path, term, use or time step, something taken as a constant,
-    weights that were updated too early, matrix products in the wrong orientation; then each of these with a
-    wrong sign or a constant factor besides, two of them at once, and any constant factor of an array. A
-    search is not begun where so few digits were written that they would be met by accident, as those of
-    small whole numbers are; so that no learning rate is invented for them.
+    weights that were updated too early, matrix products in the wrong orientation; each of these with a wrong
+    sign or a constant factor besides, two of them at once, and any constant factor of an array. Nothing is
+    looked for where so few digits were written that one in thirty numbers as short would be explained.
 
     ``language`` is ``"en"`` or ``"zh"``.
 
@@ -184,15 +178,13 @@ def check_answers(
             f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
             "nothing takes a gradient"
         )
-    net = Structure(loss, user_scope() if names is None else names, learning_rate, tolerance, language)
+    net = Structure(loss, user_scope() if names is None else names, language)
     pairs = claims.items() if isinstance(claims, Mapping) else claims
-    asked = [Claim(net, key, claimed, decimals) for key, claimed in pairs]
+    asked = [Claim(net, key, claimed, learning_rate, tolerance, decimals) for key, claimed in pairs]
     if not asked:
         raise ValueError("check_answers() was given no claims")
     for scale in (1.0,) if learning_rate is None else (1.0, -learning_rate, 1.0):
-        for each in asked:
-            each.grade(scale)
-        if any(each.right for each in asked):
+        if sum(each.grade(scale) for each in asked):
             break
     with collector_at_rest():
         report = AnswerReport(tuple(_graded(each, asked) for each in asked), language)
@@ -203,29 +195,37 @@ def check_answers(
 
 def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
     """The row of a claim: its verdict, and if it is wrong what explains it."""
-    say, found, told = claim.net.say, None, list[Told]()
+    say, answered, causes, told = claim.net.say, claim.answered, Causes(), list[Told]()
     verdict = RIGHT if claim.scale == 1.0 else AS_UPDATE
     if claim.wrong.any() or claim.agrees is None:
         verdict = WRONG
+        if claim.source.shape != claim.true.shape:
+            shapes = {"claimed": shape_of(claim.source), "true": shape_of(claim.true)}
+            told.append(say("shapes", name=claim.name, **shapes))
+        if claim.scale != 1.0:
+            told.append(say("stands for", rate=-claim.scale, gradient=claim.claimed))
         # What is wrong only where the loss does not depend on it needs no search.
         if claim.agrees is None or (claim.where[claim.wrong] >= 0).any():
-            found = explained(claim, together)
-        told += _explanation(claim, found)
-    elif verdict == AS_UPDATE and claim.answered.all():
+            causes, how, fields = explained(claim, together)
+            texts = say("or")().join(cause() for cause, _ in causes)
+            cause = say("mistakes", n=len(causes), texts=texts) if len(causes) > 1 else texts
+            told.append(say(how, cause=cause, **fields) if causes else _unexplained(claim, how, fields))
+        else:
+            told.append(say("independent", at=_at(claim, claim.wrong)))
+    elif verdict == AS_UPDATE and answered.all():
         told.append(say("update", rate=-claim.scale))
-    if not claim.answered.all():
-        texts = [cut(repr(each)) for each in claim.source[~claim.answered] if each is not None]
-        missing = say("blank at" if claim.true.shape else "blank", places=places_of(~claim.answered))
-        told.append(say("unreadable", text=texts) if texts else missing)
-        verdict = verdict if verdict == WRONG else UNREADABLE if texts else BLANK
+    if not answered.all():
+        unread = [cut(repr(each)) for each in claim.source[~answered] if each is not None]
+        told.append(say("unread", text=unread) if unread else say("blank", at=_at(claim, ~answered)))
+        verdict = verdict if verdict == WRONG else UNREADABLE if unread else BLANK
     return AnswerRow(
         claim.name,
-        _plain(np.where(claim.answered, claim.read["value"].astype(object), np.array(None, dtype=object))),
+        _plain(np.where(answered, claim.read["value"].astype(object), np.array(None, dtype=object))),
         _plain(claim.true),
         _plain(claim.ratio),
         verdict,
         say("then")().join(each() for each in told),
-        tuple(Cause(cause(), _plain(gives)) for cause, gives in found[0]) if found else (),
+        tuple(Cause(cause(), _plain(gives)) for cause, gives in causes),
         None if claim.agrees is None else _plain(claim.agrees),
         _plain(claim.source),
     )
@@ -237,41 +237,26 @@ def _plain(array: Any) -> Any:
     return tuple(map(_plain, listed)) if isinstance(listed, list) else listed
 
 
-def _explanation(claim: Claim, found: Found | None) -> Iterator[Told]:
-    """The clauses about what is wrong. ValueError where the shape makes no sense."""
-    say = claim.net.say
-    if claim.source.shape != claim.true.shape:
-        yield say("shapes", name=claim.name, claimed=shape_of(claim.source), true=shape_of(claim.true))
-    if claim.scale != 1.0:
-        yield say("stands for", rate=-claim.scale, gradient=shown(claim.claimed))
-    if found is None:
-        yield say("independent at" if claim.true.shape else "independent", places=places_of(claim.wrong))
-        return
-    causes, how, fields = found
-    if causes:
-        texts = say("or")().join(cause() for cause, _ in causes)
-        cause = say("mistakes", n=len(causes), texts=texts) if len(causes) > 1 else texts
-        yield say(how, cause=cause, **fields)
-    else:
-        clause = say(how, away=_away(claim), **fields)
-        unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
-        yield say("unrounded", away=clause) if how == "none" and unsure.any() else clause
+def _at(claim: Claim, flags: Flags) -> Told | str:
+    return claim.net.say("place", places=places_of(flags)) if claim.true.shape else ""
 
 
-def _away(claim: Claim) -> Told:
-    """By how much a claim is wrong."""
+def _unexplained(claim: Claim, how: str, fields: Mapping[str, Any]) -> Told:
+    """By how much a claim is wrong. ValueError where its shape makes no sense."""
     say, claimed, true = claim.net.say, claim.claimed, claim.true
-    if not claim.fits:
-        if claimed.shape == true.shape[::-1] or claimed.size == true.size:
-            return say("misshapen")
+    away = say("misshapen")
+    if claim.fits:
+        wrong = np.broadcast_to(claim.wrong, true.shape)
+        with np.errstate(invalid="ignore"):
+            difference = np.where(wrong, claimed - true, 0.0)
+        worst = np.unravel_index(int(np.argmax(abs(difference))), true.shape)
+        there = say("everywhere" if wrong.all() else "at", places=places_of(wrong), most=element(worst))
+        times = "" if claim.ratio[worst] is None else say("ratio", ratio=claim.ratio[worst])
+        away = say("away", at=there if true.shape else "", times=times, difference=difference[worst])
+    elif claimed.size != true.size:
         raise ValueError(
             f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
         )
-    wrong = np.broadcast_to(claim.wrong, true.shape)
-    with np.errstate(invalid="ignore"):
-        difference = np.where(wrong, claimed - true, 0.0)
-    worst = np.unravel_index(int(np.argmax(abs(difference))), difference.shape)
-    ratio = claim.ratio[worst]
-    there = say("everywhere" if wrong.all() else "at", places=places_of(wrong), most=element(worst))
-    times = "" if ratio is None else say("ratio", ratio=f"{ratio:.6g}")
-    return say("away", at=there if true.shape else "", times=times, difference=f"{difference[worst]:+.6g}")
+    clause = say(how, away=away, **fields)
+    unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
+    return say("unrounded", away=clause) if how != "not finite" and unsure.any() else clause

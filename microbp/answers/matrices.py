@@ -11,11 +11,12 @@ import numpy as np
 
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.mistakes import Mistake
-from microbp.answers.structure import Floats, Places, Structure
-from microbp.answers.words import shape_of, shown
+from microbp.answers.structure import Structure
+from microbp.answers.words import shape_of
+from microbp.sweeps import Floats, Integers
 
 
-class Named(NamedTuple):
+class Matrix(NamedTuple):
     """A matrix and what to call it."""
 
     text: str
@@ -30,23 +31,17 @@ class Form(NamedTuple):
     turn_a: bool
     turn_b: bool
 
-    def factors(self, a: Floats, b: Floats) -> tuple[Floats, Floats]:
-        """The two as they stand in the product."""
-        a, b = a.T if self.turn_a else a, b.T if self.turn_b else b
-        return (b, a) if self.swap else (a, b)
-
-    def __call__(self, a: Any, b: Any) -> Floats | None:
-        """The product as NumPy has it, with broadcasting; None where the shapes do not allow it."""
-        a, b = self.factors(a, b)
-        if self.matrix:
-            return a @ b if a.shape[1] == b.shape[0] else None
-        return a * b if all(m == n or 1 in (m, n) for m, n in zip(a.shape, b.shape, strict=True)) else None
-
-    def text(self, a: str, b: str) -> str:
-        """``W1ᵀ·δ``: · is the matrix product, ∗ that of the elements."""
-        a, b = (f"({each})" if "·" in each or "∗" in each else each for each in (a, b))
-        a, b = a + "ᵀ" * self.turn_a, b + "ᵀ" * self.turn_b
-        return ("·" if self.matrix else " ∗ ").join((b, a) if self.swap else (a, b))
+    def __call__(self, *factors: Matrix) -> Any:
+        """``W1ᵀ·δ``, where · is the matrix product, ∗ that of the elements; None where NumPy has none."""
+        whole = (Matrix(f"({x.text})", x.data) if {"·", "∗"} & {*x.text} else x for x in factors)
+        turns = zip(whole, (self.turn_a, self.turn_b), strict=True)
+        turned = [Matrix(f"{x.text}ᵀ", x.data.T) if turn else x for x, turn in turns]
+        a, b = turned[::-1] if self.swap else turned
+        try:
+            data = a.data @ b.data if self.matrix else a.data * b.data
+        except ValueError:
+            return None
+        return Matrix(f"{a.text}·{b.text}" if self.matrix else f"{a.text} ∗ {b.text}", data)
 
 
 _BY_ELEMENTS = Form(False, False, False, False)
@@ -55,7 +50,7 @@ _FORMS += [Form(False, False, *turns) for turns in product((False, True), repeat
 
 
 # -------------------------------------------------------------------------------------------- the layers
-def _products(net: Structure, nodes: Places) -> tuple[Places, Places] | None:
+def _products(net: Structure, nodes: Integers) -> tuple[Integers, Integers] | None:
     """The K products that each of the nodes [L, M] is a factor of, [M, K], and the edges beside them, [L, K].
 
     For weights [in, out] and N samples these are [out, N], and the inputs [in, N]. None where the products
@@ -74,44 +69,44 @@ def _products(net: Structure, nodes: Places) -> tuple[Places, Places] | None:
 class _Layer:
     """z = W·x for N samples, in columns; in rows where W is stored as in × out."""
 
-    def __init__(self, net: Structure, products: tuple[Places, Places], *, rows: bool) -> None:
-        def named(symbol: str, nodes: Iterable[Any], other: str, data: Floats) -> Named:
-            name = net.common(nodes) or other
-            return Named("_".join(filter(None, (symbol, name))), data.T if rows else data)
+    def __init__(self, net: Structure, products: tuple[Integers, Integers], *, rows: bool) -> None:
+        def named(nodes: Iterable[Any], data: Floats, symbol: str = "", other: str = "") -> Matrix:
+            text = "_".join(filter(None, (symbol, net.common(nodes) or other)))
+            return Matrix(text, data.T if rows else data)
 
-        def beside(edges: Places, other: str) -> Named:
-            return named("", (net.args[edge] for edge in edges.flat), other, net.numbers[edges])
+        def beside(edges: Integers, other: str) -> Matrix:
+            return named([net.args[edge] for edge in edges.flat], net.numbers[edges], other=other)
 
         z, ends = products[0], _ends(net, products[0])
-        self.x, self.delta = beside(products[1], ""), named("δ", ends.flat, "", net.gradient[z])
+        self.delta, self.x = named(ends.flat, net.gradient[z], "δ"), beside(products[1], "")
         plain = [name for name, held in net.scope.items() if isinstance(held, np.ndarray)]
         same = [name for name in plain if np.array_equal(net.scope[name], self.x.data)]
-        self.x = self.x._replace(text=self.x.text or (same or ["x"])[0])
-        self.output = net.common(ends.flat) or "the hidden layer"
+        self.x = self.x._replace(text=self.x.text or [*same, "x"][0])
         #: The right forms of its error and of the gradient of W.
         self.inner, self.outer = Form(True, rows, True, False), Form(True, rows, False, True)
         #: Where it gets its error from: the weights and the delta above, its own derivatives; and so on.
-        self.hidden: list[tuple[Named, Named, Named]] = []
+        self.hidden: list[tuple[Matrix, Matrix, Matrix]] = []
         symbols = {each.user: each.symbol for each in net.factors if each.function and not each.row}
         while net.gradient[ends].all() and (above := _products(net, ends)):
             primes = {symbols.get(node, "f′") for node in ends.ravel().tolist()}
             prime = primes.pop() if len(primes) == 1 else "f′"
-            slope = named(prime, ends.flat, "", net.gradient[z] / net.gradient[ends])
-            z, weights = above[0].T, beside(above[1].T, "V")
-            ends = _ends(net, z)
-            self.hidden.append((weights, named("δ", ends.flat, "next", net.gradient[z]), slope))
+            slope = named(ends.flat, net.gradient[z] / net.gradient[ends], prime)
+            z, ends = above[0].T, _ends(net, above[0].T)
+            delta = named(ends.flat, net.gradient[z], "δ", "next")
+            self.hidden.append((beside(above[1].T, "V"), delta, slope))
 
-    def back(self, depth: int, first: Form, second: Form) -> tuple[Any, Any]:
-        """The error and the delta of the layer, by these products in so many layers from it on."""
-        error: Floats | None = None
-        delta: Floats | None = self.hidden[depth - 1][1].data if depth else self.delta.data
-        for weights, _, slope in reversed(self.hidden[:depth]):
-            error = None if delta is None else first(weights.data, delta)
-            delta = None if error is None else second(error, slope.data)
-        return error, delta
+    def back(self, depth: int, first: Form, second: Form) -> Any:
+        """Its delta by these products in so many layers; None where the shapes do not allow them."""
+        delta: Any = self.hidden[depth - 1][1] if depth else self.delta
+        for weights, (name, _), slope in reversed(self.hidden[:depth]):
+            error = first(weights, Matrix(name, delta.data))
+            delta = error and second(error, slope)
+            if delta is None:
+                return None
+        return delta
 
 
-def _ends(net: Structure, products: Places) -> Places:
+def _ends(net: Structure, products: Integers) -> Integers:
     """What the sum of these products becomes in the end: an activation, if there is one."""
     activations = {each.operand: each.user for each in net.factors if each.function or each.row}
     ends = []
@@ -126,7 +121,7 @@ def _ends(net: Structure, products: Places) -> Places:
 # ------------------------------------------------------------------------------------------ the mistakes
 def orientation(claim: Claim) -> Iterator[Mistake]:
     """The matrix products of the backward pass, with each factor turned each way, and broadcasting."""
-    net, where, true = claim.net, claim.where, claim.true
+    net, where, shape = claim.net, claim.where, claim.true.shape
     turns = (where.T, where) if where.ndim == 2 and (where >= 0).all() else ()
     found = (_Layer(net, made, rows=each is where) for each in turns if (made := _products(net, each)))
     if (layer := next(found, None)) is None:
@@ -135,42 +130,24 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
     most = len(layer.hidden)
     for depth, first, second in product(sorted({0, min(1, most), most}), _FORMS, _FORMS):
         right = (first, second) == (layer.inner, _BY_ELEMENTS)
-        error, delta = layer.back(depth, first, second) if right == (depth == 0) else (None, None)
-        for last in _FORMS if delta is not None else ():
-            gives = last(delta, layer.x.data)
+        delta = layer.back(depth, first, second)
+        for last in _FORMS if delta and right == (depth == 0) else ():
+            gives = last(delta, layer.x)
             faults = (first != layer.inner) + (second != _BY_ELEMENTS) + (last != layer.outer) + (depth > 1)
-            fits = gives is not None and fits_onto(gives.shape, true.shape)
-            if gives is not None and fits and (faults or gives.shape != true.shape):
-                told = partial(_told, claim, layer, (first, second, last), (error, delta, gives), depth)
+            if gives and fits_onto(gives.data.shape, shape) and (faults or gives.data.shape != shape):
+                told = partial(_told, claim, layer, depth, gives)
                 turned = sum(form.turn_a + form.turn_b for form in (first, second, last))
-                tried.append((faults, turned, Mistake(told, gives=np.broadcast_to(gives, true.shape))))
+                tried.append((faults, turned, Mistake(told, gives=np.broadcast_to(gives.data, shape))))
     yield from (mistake for *_, mistake in sorted(tried, key=lambda each: each[:2]))
 
 
-def _told(claim: Claim, layer: _Layer, forms: tuple[Form, ...], made: tuple[Any, ...], depth: int) -> str:
-    """Which of the products is not what it should be, and how."""
-    say, true, text, clauses = claim.net.say, claim.true, layer.delta.text, list[str]()
-    steps: list[Any] = [(say("the gradient"), layer.outer, layer.delta, layer.x, true)]
-    if depth:
-        weights, above, slope = layer.hidden[0]
-        what = say("the error", deep=say("deep") if depth > 1 else "", output=layer.output)
-        error = layer.inner(weights.data, above.data)
-        steps.insert(0, (what, layer.inner, weights, above, error))
-        steps.insert(1, (layer.delta.text, _BY_ELEMENTS, Named("error", made[0]), slope, layer.delta.data))
-        text = forms[1].text(forms[0].text(weights.text, above.text), slope.text)
-    for (what, right, a, b, wanted), form, got in zip(steps[::-1], forms[::-1], made[::-1], strict=False):
-        if form != right or got.shape != wanted.shape:
-            texts = {"right": right.text(a.text, b.text), "form": form.text(a.text, b.text)}
-            fields = {
-                "shape": shape_of(wanted),
-                "true": shown(wanted),
-                "made": shape_of(got),
-                "wrong": shown(got),
-            }
-            step = "step" if form != right else "spread step"
-            clauses.insert(0, say(step, what=what, **texts, **fields)())
-    if made[-1].shape != true.shape:
-        short = [one < other for one, other in zip(made[-1].shape, true.shape, strict=True)]
-        kind = say("element" if all(short) else ("row", "column")[short.index(True)])
-        clauses.append(say("spread", kind=kind, shape=shape_of(made[-1]), onto=shape_of(true))())
-    return say("product", form=forms[-1].text(text, layer.x.text), told=say("then")().join(clauses))()
+def _told(claim: Claim, layer: _Layer, depth: int, gives: Matrix) -> str:
+    """Which product it is, and which it should be."""
+    say, onto = claim.net.say, claim.true.shape
+    right = layer.outer(layer.back(depth, layer.inner, _BY_ELEMENTS), layer.x).text
+    told = say("product, deep" if depth > 1 else "product", form=gives.text, right=right)
+    if gives.data.shape == onto:
+        return told()
+    short = [one < other for one, other in zip(gives.data.shape, onto, strict=True)]
+    kind = say("element" if all(short) else ("row", "column")[short.index(True)])
+    return say("spread", product=told, kind=kind, shape=shape_of(gives.data), onto=shape_of(claim.true))()

@@ -12,28 +12,24 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import suppress
 from functools import cache, partial
 from itertools import chain, permutations, product
-from math import isclose
+from math import isclose, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.answers.claims import Claim
-from microbp.answers.structure import Factor, Floats, Structure
-from microbp.answers.words import Told, shape_of, shown
+from microbp.answers.structure import Factor, Structure
+from microbp.answers.words import Told, shape_of
 from microbp.compiled import compiled
 from microbp.expr import Expression, parse
 from microbp.rules import RULES, Rule
-from microbp.sweeps import forward
+from microbp.sweeps import Floats, forward
 
 #: Where there are more groups of a kind, as each weight by itself in a large layer, only larger groups are
-#: tried; and so many ways in one place are taken one by one, at most.
-_MANY, _FEW = 1500, 300
-#: The largest layer within which neighbours are tried for each other.
-_NEIGHBOURS = 8
+#: tried; so many ways in one place are taken one by one, so many neighbours for each other, at most.
+_MANY, _FEW, _NEIGHBOURS = 1500, 300, 8
 #: So many numbers are computed anew for a search, at most; and the step by which they are differentiated.
-_ANEW, _STEP = 50_000, 1e-30
-#: Learning rates that people use, for a search where none was given.
-CUSTOMARY = (1.0, 0.5, 0.3, 0.25, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.001, 3e-4, 1e-4)
+_ANEW, _STEP = 10_000, 1e-30
 #: How common a mistake is: the simplest, which come first; what is also made together with another one; what
 #: is made by itself; and what is made alone, not even with a wrong sign or a factor besides.
 SIMPLE, ANOTHER, ITSELF, ALONE = range(4)
@@ -44,113 +40,99 @@ _RANKS = {"missing": SIMPLE} | dict.fromkeys(
 
 
 class Mistake(NamedTuple):
-    """What a person does wrong, and how that is said."""
+    """What a person does wrong, and how that is said: factor · gradient of a pass + own · parameter."""
 
     told: Told
     #: Local derivatives in place of the recorded ones, by edge.
     edits: Mapping[int, float] = {}
     #: Where the pass begins, with which upstream gradients; nothing for the loss with 1.
     seeds: Mapping[int, float] = {}
-    #: The gradient that it gives, where that is made of the true one and not by a pass.
+    #: What stands in place of the gradient of a pass, where that is made of the true one.
     gives: Floats | None = None
     rank: int = ITSELF
-    #: If it may be made besides another: how that is said of the other ``mistake``, and what it does to the
-    #: gradient of that, offset + factor · gradient.
-    besides: Any = None
     factor: float = 1.0
-    offset: Floats | float = 0.0
+    own: float = 0.0
+    #: How these are said of another ``mistake``, if they are also made besides one.
+    besides: Any = None
 
 
 # ----------------------------------------------------------------------------- the gradient as a whole
 def scaled(claim: Claim) -> Iterator[Mistake]:
     """A wrong sign, and constant factors that a person forgets, with what they may come from."""
     net, say, true = claim.net, claim.net.say, claim.true
-    told = say("sign or update" if net.rate is None else "sign")
-    yield Mistake(told, gives=-true, factor=-1.0, besides=say("opposite"))
-    counts: dict[int, Told] = {}
-    for total, terms in net.sums.items():
-        if not net.levels[total]:
-            counts.setdefault(len(terms), say("terms", n=len(terms), sum=partial(net.called, total)))
-    for n in (len(net.uses[node]) for node in claim.nodes):
-        counts.setdefault(n, say("samples", n=n))
-    for n in claim.true.shape:
-        counts.setdefault(n, say("axis", n=n))
+    told = say("sign or update" if claim.rate is None else "sign")
+    yield Mistake(told, gives=true, factor=-1.0, besides=say("opposite"))
+    counts = {n: say("axis", n=n) for n in true.shape}
+    counts |= {n: say("samples", n=n) for n in (len(net.uses[node]) for node in claim.nodes)}
+    sums = ((len(terms), total) for total, terms in net.sums.items() if not net.levels[total])
+    counts |= {n: say("terms", n=n, sum=[total]) for n, total in sums}
     reasons = [(2.0, say("half")), (0.5, say("double"))]
-    for n, what in counts.items():
-        if n > 1:
-            reasons += [(1.0 / n, say("averaged", what=what)), (float(n), say("summed", what=what))]
+    for n in counts.keys() - {0, 1}:
+        reasons += [(1.0 / n, say("averaged", what=counts[n])), (float(n), say("summed", what=counts[n]))]
     for factor, reason in reasons:
-        fields = {"factor": f"{factor:g}", "reason": reason}
-        besides = say("and times", **fields)
-        yield Mistake(say("times", **fields), gives=factor * true, factor=factor, besides=besides)
+        told, besides = (say(how, factor=factor, reason=reason) for how in ("times", "and times"))
+        yield Mistake(told, gives=true, factor=factor, besides=besides)
 
 
 def rated(claim: Claim) -> Iterator[Mistake]:
     """An update in place of the gradient, or an updated parameter, at the rates to be looked for."""
-    say, true, unsaid = claim.net.say, claim.true, claim.net.rate is None
-    for rate in CUSTOMARY if claim.net.rate is None else (claim.net.rate,):
-        told = say("update unsaid" if unsaid else "update", rate=rate)
+    say, alone = claim.net.say, Mistake(str, gives=claim.true, rank=ALONE)
+    for rate in claim.rates:
         if rate != 1.0:  # that is the wrong sign
-            yield Mistake(told, gives=-rate * true, rank=ALONE)
-        yield Mistake(say("rate", rate=rate), gives=rate * true, rank=ALONE)
+            told = say("update unsaid" if claim.rate is None else "update", rate=rate)
+            yield alone._replace(told=told, factor=-rate)
+        yield alone._replace(told=say("rate", rate=rate), factor=rate)
         if (claim.where >= 0).all():
-            own, wrongly = claim.net.data[claim.where], say("wrongly updated", rate=rate)
-            change = Mistake(say("updated", rate=rate), factor=-rate, offset=own, besides=wrongly)
-            yield change._replace(gives=own - rate * true, rank=ALONE)
+            told, besides = say("updated", rate=rate), say("wrongly updated", rate=rate)
+            yield alone._replace(told=told, factor=-rate, own=1.0, besides=besides)
 
 
 def whole(claim: Claim) -> Iterator[Mistake]:
     """A rounding, a sign, a factor, a shape, an order."""
-    say, true = claim.net.say, claim.true
-    if claim.source.shape == true.shape:
-        unit = np.where(claim.read["rounded"], 0.0, 2.0 * claim.read["half"])
-        steps = np.round(np.divide(true * claim.scale, unit, out=np.zeros_like(true), where=unit > 0.0))
-        gives = np.where(abs(steps) >= 10, steps * unit / claim.scale, true)
+    say, claimed, true = claim.net.say, claim.claimed, claim.true
+    if claimed.shape == true.shape:
+        unit = np.where(claim.read["rounded"], np.inf, 2.0 * claim.read["half"] / abs(claim.scale))
+        steps = np.round(true / unit)
+        gives = np.where(abs(steps) >= 10, steps * unit, true)
         if (abs(steps) >= 10).any():
-            yield Mistake(say("rounded", true=partial(shown, true)), gives=gives, rank=ALONE)
+            yield Mistake(say("rounded", true=true), gives=gives, rank=ALONE)
     yield from scaled(claim)
     if (claim.where >= 0).all():
-        yield Mistake(say("itself"), gives=claim.net.data[claim.where], rank=ALONE)
+        yield Mistake(say("itself"), gives=true, rank=ALONE, factor=0.0, own=1.0)
     if true.ndim > 1:
         yield Mistake(say("transposed"), gives=true.T)
-    yield from _reshaped(claim)
-    yield from _permuted(claim)
+    yield from _permuted(claim) if claimed.shape == true.shape else _reshaped(claim)
 
 
 def _reshaped(claim: Claim) -> Iterator[Mistake]:
     """The right numbers in another shape, or not yet summed over the samples."""
     say, claimed, true = claim.net.say, claim.claimed, claim.true
-    if claimed.shape == true.shape:
-        return
     if claim.fits and claimed.size < true.size:
         yield Mistake(say("broadcast"), gives=true)
     if claimed.size == true.size:
         yield Mistake(say("shape"), gives=true.reshape(claimed.shape))
     axes = range(claimed.ndim if claimed.size else 0)
-    for axis, keep, how in product(axes, (False, True), ("sum", "mean")):
-        line = getattr(claimed, how)(axis=axis, keepdims=keep)
+    for axis, keepdims, how in product(axes, (False, True), ("sum", "mean")):
+        line = getattr(claimed, how)(axis=axis, keepdims=keepdims)
         if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
-            told = say("unreduced", axis=axis, how=say(how), n=claimed.shape[axis])
-            yield Mistake(told, gives=claimed)
+            yield Mistake(say("unreduced", axis=axis, how=say(how), n=claimed.shape[axis]), gives=claimed)
 
 
 def _permuted(claim: Claim) -> Iterator[Mistake]:
     """The lines of the true gradient in another order."""
-    claimed, true, near = claim.claimed, claim.true, claim.near(1e-9)
-    for axis, length in enumerate(true.shape if claimed.shape == true.shape else ()):
-        lines, own, close = (np.moveaxis(each, axis, 0).reshape(length, -1) for each in (true, claimed, near))
+    for axis, length in enumerate(claim.true.shape):
+        arrays = (claim.true, claim.claimed, claim.near(1e-9))
+        lines, own, near = (np.moveaxis(each, axis, 0).reshape(length, -1) for each in arrays)
         order: list[int] = []
-        for i, (line, off) in enumerate(zip(own, close, strict=True)):
-            fits = np.flatnonzero((abs(lines - line) <= off).all(axis=1)).tolist()
-            free = [each for each in fits if each not in order]
-            order += [i] if i in free else free[:1]
-        moved = [i for i, each in enumerate(order) if i != each]
+        for i in range(length):
+            fits = {*np.flatnonzero((abs(lines - own[i]) <= near[i]).all(axis=1)).tolist()} - {*order}
+            order += [i] if i in fits else sorted(fits)[:1]
+        moved = [i for i, at in enumerate(order) if i != at]
         if sorted(order) == [*range(length)] and moved:
-            how = "reversed" if order == [*range(length)][::-1] else "permuted"
-            how = "swapped" if len(moved) == 2 else how
+            how = "swapped" if len(moved) == 2 else "reversed" if order == sorted(order)[::-1] else "permuted"
             fields = {"order": ", ".join(map(str, order)), "one": moved[0], "other": moved[-1]}
             told = claim.net.say(how, kind=_kind(claim, axis), name=claim.name, **fields)
-            yield Mistake(told, gives=np.take(true, order, axis))
+            yield Mistake(told, gives=np.take(claim.true, order, axis))
 
 
 def _kind(claim: Claim, axis: int) -> Told:
@@ -163,53 +145,45 @@ def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
     """Another's gradient in its place; a line in place of all lines."""
     net, say, true = claim.net, claim.net.say, claim.true
     others = {other.name: other for other in together if other.name != claim.name}
-    for name, where in {**net.parameters, **{name: other.where for name, other in others.items()}}.items():
+    for name, where in {**claim.parameters, **{name: other.where for name, other in others.items()}}.items():
         if where.shape == claim.where.shape and not np.array_equal(where, claim.where):
             gives, other = np.where(where < 0, 0.0, net.gradient[where]), others.get(name)
             both = other and other.fits and (abs(other.claimed - true) <= other.near(1e-6)).all()
             how = "interchanged" if both else "of another"
-            yield Mistake(say(how, this=claim.name, name=name, numbers=partial(shown, gives)), gives=gives)
+            yield Mistake(say(how, this=claim.name, name=name, numbers=gives), gives=gives)
     for axis, length in enumerate(true.shape):
         kind = _kind(claim, axis)
-        lines = [(say("line of", i=i, kind=kind), np.take(true, [i], axis)) for i in range(length)]
+        lines = {say("line of", i=i, kind=kind): np.take(true, [i], axis) for i in range(length)}
         for how in ("sum", "mean"):
-            line = getattr(true, how)(axis=axis, keepdims=True)
+            lines[say("lines", how=say(how), kind=kind)] = getattr(true, how)(axis, keepdims=True)
+        for which, line in lines.items() if length > 1 else ():
             # Where the lines cancel, as those of softmax do, their sum is nothing that anybody took.
             if (abs(line) > 1e-9 * abs(true).max()).any():
-                lines.append((say("lines", how=say(how), kind=kind), line))
-        for which, line in lines if length > 1 else ():
-            told = say("line", which=which, kind=kind, shape=shape_of(line))
-            yield Mistake(told, gives=np.broadcast_to(line, true.shape))
+                told = say("line", which=which, kind=kind, shape=shape_of(line))
+                yield Mistake(told, gives=np.broadcast_to(line, true.shape))
 
 
 def proportional(claim: Claim) -> Iterator[Mistake]:
     """Some constant factor, which an array shows and a number does not."""
     claimed, true = claim.claimed, claim.true
     if claimed.shape == true.shape and np.count_nonzero(true[claim.answered]) > 1:
-        at = np.unravel_index(int(np.argmax(np.where(claim.answered, abs(true), 0.0))), true.shape)
-        factor = float(claimed[at] / true[at])
-        fields = {"factor": f"{factor:.9g}", "rate": f"{-factor:.9g}"}
-        told = claim.net.say("every update" if factor < 0 else "every", **fields)
-        yield Mistake(told, gives=factor * true)
+        at = np.argmax(np.where(claim.answered, abs(true), 0.0))
+        factor = float(claimed.flat[at] / true.flat[at])
+        told = claim.net.say("every update" if factor < 0 else "every", factor=factor, rate=-factor)
+        yield Mistake(told, gives=true, factor=factor)
 
 
-# ------------------------------------------------------------------------------------- the chain rule
+# ------------------------------------------------------------------------------------------------- paths
 def chain_rule(claim: Claim) -> Iterator[Mistake]:
     """A mistake with a factor or with a path, the simplest first."""
-    net = claim.net
-    factors = [each for each in net.factors if claim.reached[each.operand]]
+    factors = [each for each in claim.net.factors if claim.reached[each.operand]]
     yield from _other_outputs(claim)
     yield from _later_steps(claim)
-    for ways in _ways(claim):
-        for told, edges in ways:
-            yield _dropped(net.say("path", path=told), edges)
-            if 2 < len(ways) <= _FEW:
-                others = chain.from_iterable(each for _, each in ways if each is not edges)
-                yield _dropped(net.say("only path", path=told), others)
-    yield from _changed(net, [each for each in factors if each.row and each.function])
-    yield from _changed(net, [each for each in factors if not each.row])
-    yield from _nodes(claim)
-    yield from _changed(net, [each for each in factors if each.row and not each.function])
+    yield from _paths(claim)
+    yield from _changed(claim.net, [each for each in factors if each.row and each.function])
+    yield from _changed(claim.net, [each for each in factors if not each.row])
+    yield from _below(claim)
+    yield from _changed(claim.net, [each for each in factors if each.row and not each.function])
 
 
 def _dropped(told: Told, edges: Iterable[int]) -> Mistake:
@@ -229,172 +203,56 @@ def _grouped(members: Iterable[Any], *kinds: Callable[[Any], Hashable]) -> Itera
                 yield group
 
 
-# ------------------------------------------------------------------------------------------------ factors
-def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
-    """A factor, or all that a person gets wrong together: missing, used twice, taken of the wrong thing."""
-    kinds: list[Callable[[Factor], Hashable]] = [
-        lambda f: (net.neurons[f.user], f.edges[0] - net.edges[f.user][0], f.symbol),
-        lambda f: (net.layers[f.user], f.symbol),
-        lambda f: (net.levels[f.user], f.symbol),
-        lambda f: (net.arrays[f.operand] or net.arrays[f.user], f.symbol),
-        lambda f: f.symbol,
-    ]
-    instead = cache(lambda at: dict(_instead(net, factors[at])))
-    places = {id(each): at for at, each in enumerate(factors)}
-    for group in _grouped(factors, lambda f: f, *kinds):
-        told = partial(net.told, group)
-        ways = [instead(places[id(each)]) for each in group]
-        for kind in ways[0]:
-            numbers = [each.get(kind, np.nan) for each in ways]
-            if np.isnan(numbers).any():
-                continue
-            edits = {
-                edge: float(net.local[edge]) * number / each.number if each.row else number
-                for each, number in zip(group, numbers, strict=True)
-                for edge in each.edges
-            }
-            way, text = kind
-            if way in ("missing", "twice"):
-                say = net.say(way + ", several" * (len(group) > 1), factor=told)
-            else:
-                wrong = net.say(way, text=text)
-                say = net.say("stands", right=told, wrong=wrong, numbers=numbers)
-            plain = group[0].row and not group[0].function  # what no person knows as one factor
-            yield Mistake(say, edits, rank=ITSELF if plain else _RANKS.get(way, ITSELF))
-
-
-def _instead(net: Structure, factor: Factor) -> Iterator[tuple[tuple[str, Any], float]]:
-    """What may by mistake stand in place of a factor, by what it is: 1, its square, another derivative."""
-    edge, y, rule = factor.edges[0], float(net.data[factor.user]), factor.function
-    ways: dict[tuple[str, Any], Callable[[], float]] = {}
-    if edge in net.partner and not factor.row:
-        ways["partner", ""] = lambda: float(net.numbers[edge])
-    elif factor.number == 1.0 and rule is None:  # a bias is treated as a weight
-        beside = chain(net.edges[factor.user], *(net.edges[each] for each in net.operands(factor.user)))
-        inputs = [net.partner[each] for each in beside if each in net.partner]
-        for i, each in enumerate(each for each in inputs if net.args[each] not in net.leaves):
-            ways["input", i] = partial(float, net.numbers[each])
-        for after in net.uses[factor.user]:
-            ways["output", ""] = partial(float, net.data[net.owner[after]])
-    if rule is not None or factor.row:
-        ways["value", ""] = lambda: y
-    if rule is not None:
-        edges = net.edges[factor.user]
-        numbers = [float(net.data[factor.operand])] if factor.row else net.numbers[edges].tolist()
-        place = 0 if factor.row else edge - edges[0]
-        made, argument, at_output = compiled(rule), numbers[place], [*numbers]
-        at_output[place] = y
-        derivative, scope = made.derivatives[place], {**dict(zip(rule.args, numbers, strict=True)), "y": y}
-        ways["at the output", ""] = lambda: derivative(*at_output, made.value(*at_output))
-        ways["by the argument", ""] = lambda: derivative(*numbers, argument)
-        ways["value again", ""] = lambda: made.value(*at_output)
-        for text, part in _parts(rule, place):
-            ways["part", text] = partial(part.evaluate, scope)
-        for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
-            value, (slope,) = compiled(RULES[name])
-            with suppress(ArithmeticError, ValueError):
-                ways["other", name] = partial(slope, argument, value(argument))
-            ways["other by output", name] = partial(slope, argument, y)
-    known = {0.0, 1.0, factor.number}
-    if rule is not None or factor.row or factor.number != 1.0:
-        yield ("missing", ""), 1.0
-        yield ("twice", ""), factor.number * factor.number
-    for kind, compute in ways.items():
-        with suppress(ArithmeticError, ValueError):
-            number = compute()
-            if number not in known:
-                known.add(number)
-                yield kind, number
-
-
-@cache
-def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
-    """The two factors of a derivative that is a product; of its first branch, where there are several."""
-    tree: ast.expr = rule.shown[place].tree
-    while isinstance(tree, ast.IfExp):
-        tree = tree.body
-    if not isinstance(tree, ast.BinOp) or not isinstance(tree.op, ast.Mult):
-        return []
-    texts = [ast.unparse(tree.right), ast.unparse(tree.left)]
-    return [(text, parse(text, (*rule.args, "y"), rule.name)) for text in texts]
-
-
-def wrong_index(claim: Claim) -> Iterator[Mistake]:
-    """A neighbour's upstream gradient; or its factor, σ′(net_o2) for σ′(net_o1), w6 for w7."""
-    net = claim.net
-    if len(net.args) > _MANY:
-        return
-    inner = (node for node, rule in enumerate(net.rules) if rule is not None)
-    for layer in _grouped(inner, lambda node: (net.levels[node], net.rules[node])):
-        for node, other in permutations(layer, 2) if len(layer) <= _NEIGHBOURS else ():
-            own, upstream = float(net.gradient[node]), float(net.gradient[other])
-            if claim.reached[node] and not isclose(upstream, own):
-                names = {"name": partial(net.called, other), "own": partial(net.called, node)}
-                told = net.say("upstream of", **names, number=f"{upstream:.6g}", right=f"{own:.6g}")
-                yield Mistake(told, seeds={node: upstream})
-    singles = [each for each in net.factors if not each.row and each.number != 1.0]
-    for alike in _grouped(singles, lambda f: (net.levels[f.user], f.symbol)):
-        for factor, other in permutations(alike, 2) if len(alike) <= _NEIGHBOURS else ():
-            if claim.reached[factor.operand]:
-                wrong, right = (partial(net.told, [each]) for each in (other, factor))
-                told = net.say("neighbour", wrong=wrong, right=right)
-                yield Mistake(told, {factor.edges[0]: other.number})
-
-
-# -------------------------------------------------------------------------------------------------- paths
-def _ways(claim: Claim) -> Iterator[Sequence[tuple[Told, Sequence[int]]]]:
-    """Ways into one place, in words and as edges: one may be forgotten, or be the only one that was taken."""
-    net, seen = claim.net, set()
-    # The ways on from the same nodes; then from those that are alike in each sample, to what is alike.
-    for role in (range(net.count), net.neurons):
-        shared: dict[frozenset[int], list[int]] = {}
-        for node in np.flatnonzero(claim.reached).tolist():
-            live = (net.owner[edge] for edge in net.uses[node] if net.gradient[net.owner[edge]])
-            shared.setdefault(frozenset(role[user] for user in live), []).append(node)
-        for users, sources in shared.items():
-            into: dict[int, list[int]] = {user: [] for user in sorted(users) if len(users) > 1}
-            for edge in chain.from_iterable(net.uses[each] for each in sources):
-                into.get(role[net.owner[edge]], []).append(edge)
-            if (key := tuple(map(tuple, into.values()))) not in seen:
-                seen.add(key)
-                ends = [sorted({net.owner[edge] for edge in edges}) for edges in into.values()]
-                source = partial(net.listed, sources)
-                told = [net.say("from through", source=source, user=partial(net.ahead, end)) for end in ends]
-                yield [*zip(told, into.values(), strict=True)]
-    # The terms of a sum: a gradient may be overwritten where it should be added to.
-    for total, edges in net.sums.items():
-        ways = []
-        for i, edge in enumerate(edges, 1):
-            if claim.reached[net.args[edge]]:
-                names = {"sum": partial(net.called, total), "term": partial(net.called, net.args[edge])}
-                ways.append((net.say("term", i=i, n=len(edges), **names), [edge]))
-        if net.gradient[total] and len(ways) > 1:
-            yield ways
-    # The uses of the parameters, one after the other: the samples of a batch.
-    uses = [net.uses[node] for node in claim.nodes]
-    n = max(map(len, uses), default=0)
-    if n > 1 and {*map(len, uses)} == {n}:
-        yield [(net.say("use", i=i + 1, n=n), [each[i] for each in uses]) for i in range(n)]
-
-
-def _nodes(claim: Claim) -> Iterator[Mistake]:
-    """A pass that begins below the loss, a constant that is none, a gradient that is only the last one."""
+def _alike(claim: Claim) -> Iterator[list[int]]:
+    """What the parameters pass by on the way to the loss: nodes one by one, and those that are alike."""
     net = claim.net
     live = np.flatnonzero(claim.reached & (net.gradient != 0.0))[:-1].tolist()
     kinds = [each.__getitem__ for each in (net.arrays, net.neurons, net.layers)]
-    overwritten = []
-    for nodes in _grouped(live, lambda node: (node,), *kinds):
+    return _grouped(live, lambda node: (node,), *kinds)
+
+
+def _paths(claim: Claim) -> Iterator[Mistake]:
+    """Of several ways into one place one is forgotten, or is the only one that was taken."""
+    net, places = claim.net, list[list[tuple[Told, list[int]]]]()
+    # The ways on from a node, or from what is alike in each sample to what is alike.
+    for nodes in _alike(claim):
+        role = range(net.count) if len(nodes) == 1 else net.neurons
+        live = sorted(edge for node in nodes for edge in net.uses[node] if net.gradient[net.owner[edge]])
+        into = _grouped(live, partial(lambda role, edge: role[net.owner[edge]], role))
+        ends = ((tuple(net.owner[edge] for edge in edges), edges) for edges in into)
+        places.append([(net.say("from through", source=nodes, user=end), edges) for end, edges in ends])
+    # The terms of a sum: a gradient may be overwritten where it should be added to.
+    for total, terms in net.sums.items():
+        said = {"sum": [total], "n": len(terms)}
+        places.append([
+            (net.say("term", i=i, term=[net.args[edge]], **said), [edge])
+            for i, edge in enumerate(terms, 1) if claim.reached[net.args[edge]] and net.gradient[total]
+        ])  # fmt: skip
+    # The uses of the parameters, one after the other: the samples of a batch.
+    uses = [net.uses[node] for node in claim.nodes]
+    if len({*map(len, uses)}) == 1:
+        samples = [*map(list, zip(*uses, strict=True))]
+        places.append([(net.say("use", i=i, n=len(samples)), each) for i, each in enumerate(samples, 1)])
+    for ways in places:
+        for told, edges in ways if len(ways) > 1 else ():
+            yield _dropped(net.say("path", path=told), edges)
+            if 2 < len(ways) <= _FEW:
+                others = chain.from_iterable(each for _, each in ways if each is not edges)
+                yield _dropped(net.say("only path", path=told), others)
+
+
+def _below(claim: Claim) -> Iterator[Mistake]:
+    """A pass that begins below the loss, a constant that is none, a gradient that is only the last one."""
+    net, overwritten = claim.net, list[Mistake]()
+    for nodes in _alike(claim):
         edges = [net.uses[node] for node in nodes]
         if nodes[0] not in net.leaves:
-            told = net.say("upstreams", names=partial(net.listed, nodes))
-            if len(nodes) == 1:
-                fields = {"name": partial(net.called, nodes[0]), "by": partial(net.by, nodes[0], claim.name)}
-                told = net.say("upstream", number=f"{net.gradient[nodes[0]]:.6g}", **fields)
+            told = net.say("upstream", names=nodes, numbers=net.gradient[nodes].tolist())
             yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
-            yield _dropped(net.say("constant", what=partial(net.ahead, nodes)), chain(*edges))
+            yield _dropped(net.say("constant", what=tuple(nodes)), chain(*edges))
         if any(len(each) > 1 for each in edges):
-            told = net.say("overwritten", what=partial(net.listed, nodes))
-            overwritten.append(_dropped(told, (edge for each in edges for edge in each[:-1])))
+            earlier = chain.from_iterable(each[:-1] for each in edges)
+            overwritten.append(_dropped(net.say("overwritten", what=nodes), earlier))
     yield from overwritten
 
 
@@ -415,20 +273,18 @@ def _later_steps(claim: Claim) -> Iterator[Mistake]:
         and net.neurons[net.owner[edge]] != net.neurons[node]  # as a sum that goes on is
     ]
     for edges in _grouped(onward, lambda edge: net.layers[net.args[edge]], lambda _: None):
-        what = partial(net.listed, [net.args[edge] for edge in edges])
-        yield _dropped(net.say("next step", what=what), edges)
+        yield _dropped(net.say("next step", what=[net.args[edge] for edge in edges]), edges)
 
 
 def _other_outputs(claim: Claim) -> Iterator[Mistake]:
     """Of outputs that share a sum, like those of softmax, only the diagonal of the derivative taken."""
-    net = claim.net
+    net, outputs = claim.net, list[int]()
     edits: dict[int, float] = {}
-    outputs: list[int] = []
     for total, rule in enumerate(net.rules):
-        if rule is None or rule.name not in ("add", "sum", "logsumexp") or not net.gradient[total]:
+        users = {net.owner[edge]: edge for edge in net.uses[total] if net.gradient[total]}
+        if rule is None or rule.name not in ("add", "sum", "logsumexp") or len(users) < 2:
             continue
-        users = {net.owner[edge]: edge for edge in net.uses[total]}
-        for entry in net.sums.get(total) or net.entries(total) if len(users) > 1 else ():
+        for entry in net.sums.get(total) or net.entries[total]:
             term = net.args[entry]
             again = [user for user in users if net.data[term] in net.data[net.operands(user)]]
             own = [user for user in users if term in net.operands(user)] or again
@@ -437,55 +293,165 @@ def _other_outputs(claim: Claim) -> Iterator[Mistake]:
                 edits[entry] = float(net.local[entry] * direct / net.gradient[total])
                 outputs += own
     if edits:
-        yield Mistake(net.say("others", what=partial(net.ahead, outputs)), edits, rank=ANOTHER)
+        yield Mistake(net.say("others", what=tuple(outputs)), edits, rank=ANOTHER)
+
+
+# ------------------------------------------------------------------------------------------------ factors
+def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
+    """A factor, or all that a person gets wrong together: missing, used twice, taken of the wrong thing."""
+    kinds: list[Callable[[Factor], Hashable]] = [
+        lambda f: f,
+        lambda f: (net.neurons[f.user], f.edges[0] - net.edges[f.user][0], f.symbol),
+        lambda f: (net.layers[f.user], f.symbol),
+        lambda f: (net.levels[f.user], f.symbol),
+        lambda f: (net.arrays[f.operand] or net.arrays[f.user], f.symbol),
+        lambda f: f.symbol,
+    ]
+    instead = {id(each): cache(partial(_instead, net, each)) for each in factors}
+    for group in _grouped(factors, *kinds):
+        ways = [instead[id(each)]() for each in group]
+        for way, text in (kind for kind in ways[0] if all(kind in each for each in ways)):
+            numbers = [each[way, text] for each in ways]
+            edits = {
+                edge: float(net.local[edge]) * number / each.number if each.row else number
+                for each, number in zip(group, numbers, strict=True)
+                for edge in each.edges
+            }
+            if way in ("missing", "twice"):
+                told = net.say(way + ", several" * (len(group) > 1), factor=group)
+            else:
+                told = net.say("stands", right=group, wrong=net.say(way, text=text), numbers=numbers)
+            plain = group[0].row and not group[0].function  # what no person knows as one factor
+            yield Mistake(told, edits, rank=ITSELF if plain else _RANKS.get(way, ITSELF))
+
+
+def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
+    """What may by mistake stand in place of a factor, by what it is: 1, its square, another derivative."""
+    edge, y, rule = factor.edges[0], float(net.data[factor.user]), factor.function
+    found, ways = dict[tuple[str, Any], float](), dict[tuple[str, Any], Callable[[], Any]]()
+    if rule is not None or factor.row or factor.number != 1.0:
+        found = {("missing", ""): 1.0, ("twice", ""): factor.number * factor.number}
+    if edge in net.partner and not factor.row:
+        ways["partner", ""] = lambda: net.numbers[edge]
+        ways["before", ""] = lambda: net.data[net.activations[net.args[net.partner[edge]]]]
+    elif factor.number == 1.0 and rule is None:  # a bias is treated as a weight
+        beside = chain(net.edges[factor.user], *(net.edges[each] for each in net.operands(factor.user)))
+        inputs = [net.partner[each] for each in beside if each in net.partner]
+        for i, each in enumerate(each for each in inputs if net.args[each] not in net.leaves):
+            ways["input", i] = partial(net.numbers.item, each)
+        for after in net.uses[factor.user]:
+            ways["output", ""] = partial(net.data.item, net.owner[after])
+    if rule is not None or factor.row:
+        ways["value", ""] = lambda: y
+    if rule is not None:
+        edges = net.edges[factor.user]
+        numbers = [float(net.data[factor.operand])] if factor.row else net.numbers[edges].tolist()
+        place = 0 if factor.row else edge - edges[0]
+        x, made = numbers[place], compiled(rule)
+
+        def value(at: float) -> float:
+            return made.value(*numbers[:place], at, *numbers[place + 1 :])
+
+        def slope(at: float, y: float | None = None) -> float:
+            given = (*numbers[:place], at, *numbers[place + 1 :])
+            return float(made.derivatives[place](*given, value(at) if y is None else y))
+
+        ways["at the output", ""] = partial(slope, y)
+        ways["by the argument", ""] = partial(slope, x, x)
+        ways["value again", ""] = partial(value, y)
+        target = net.target(factor.operand)
+        ways["without", ""] = partial(slope, x - target)
+        ways["added", ""] = partial(slope, x - 2.0 * target)
+        scope = {**dict(zip(rule.args, numbers, strict=True)), "y": y}
+        ways |= {(how, part.text): partial(part.evaluate, scope) for how, part in _parts(rule, place)}
+        for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
+            of, (by,) = compiled(RULES[name])
+            ways["other", name] = lambda of=of, by=by: by(x, of(x))  # type: ignore[misc]
+            ways["other by output", name] = partial(by, x, y)
+    known = {0.0, 1.0, factor.number}
+    for way, compute in ways.items():
+        with suppress(ArithmeticError, ValueError, KeyError):
+            number = float(compute())
+            if not (isnan(number) or number in known):
+                known.add(number)
+                found[way] = number
+    return found
+
+
+@cache
+def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
+    """A derivative with a wrong sign, and its two factors; of its first branch, where there are several."""
+    tree: ast.expr = rule.shown[place].tree
+    while isinstance(tree, ast.IfExp):
+        tree = tree.body
+    text = ast.unparse(tree)
+    texts = [("sign in", text.replace(" - ", " + "))] if " - " in text and not rule.over else []
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+        texts = [("part", ast.unparse(tree.right)), ("part", ast.unparse(tree.left)), *texts]
+    return [(how, parse(each, (*rule.args, "y"), rule.name)) for how, each in texts]
+
+
+def neighbours(claim: Claim) -> Iterator[Mistake]:
+    """A neighbour's upstream gradient; or its factor, σ′(net_o2) for σ′(net_o1), w6 for w7."""
+    net = claim.net
+    inner = (node for node, rule in enumerate(net.rules) if rule is not None)
+    singles = (each for each in net.factors if not each.row and each.number != 1.0)
+    layers = chain(
+        _grouped(inner, lambda node: (net.levels[node], net.rules[node])),
+        _grouped(singles, lambda factor: (net.levels[factor.user], factor.symbol)),
+    )
+    small = (layer for layer in layers if len(layer) <= _NEIGHBOURS and len(net.args) <= _MANY)
+    for one, other in chain.from_iterable(permutations(layer, 2) for layer in small):
+        if isinstance(one, Factor):
+            if claim.reached[one.operand]:
+                told = net.say("neighbour", wrong=[other], right=[one])
+                yield Mistake(told, {one.edges[0]: other.number})
+        elif claim.reached[one] and not isclose(net.gradient[one], net.gradient[other]):
+            number, right = net.gradient[[other, one]]
+            told = net.say("upstream of", name=[other], own=[one], number=number, right=right)
+            yield Mistake(told, seeds={one: number})
 
 
 # ---------------------------------------------------------------------------------------------- too early
-def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Callable[[float], Mistake]]:
-    """The passes where parameters had been updated before, at a rate: others, those claimed before, all.
+def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
+    """Parameters that were updated before the backward pass: others, those claimed before, all.
 
     And where the forward pass was made anew after that, in a graph where that is soon done.
     """
     net, own = claim.net, frozenset(claim.nodes)
     places = [frozenset(each.nodes) for each in together]
-    arrays = [frozenset(where.ravel().tolist()) for where in net.parameters.values() if where.ndim]
-    before = frozenset[int]().union(*places[: together.index(claim)])
-    sets = [each - own for each in (*places, before, *arrays, net.leaves)]
-    sets += [frozenset[int]().union(*places), net.leaves]
+    arrays = [frozenset(where.ravel().tolist()) for where in claim.parameters.values() if where.ndim]
+    every, before = (frozenset[int]().union(*some) for some in (places, places[: together.index(claim)]))
+    sets = [*(each - own for each in (*places, before, *arrays, net.leaves)), every, net.leaves]
     there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
-    small = net.count * len(own) <= _ANEW and own <= net.leaves and len(own) == claim.where.size
+    numbers = net.count * len(own) * len(claim.rates)
+    small = numbers <= _ANEW and own <= net.leaves and len(own) == claim.where.size
     for moved in dict.fromkeys(each & net.leaves for each in sets):
         beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
         used = {edge: node for edge, node in beside.items() if edge in there}
-        if used:
-            yield partial(_used_later, claim, used)
-        if moved and small:
-            yield partial(_anew, claim, moved)
+        anew = _anew(claim, moved) if moved and small else []
+        for rate in claim.rates if used else ():
+            edits = {edge: net.data[node] - rate * net.gradient[node] for edge, node in used.items()}
+            yield Mistake(_updated(net, "early", used.values(), rate), edits)
+        for rate, gives in zip(claim.rates, anew, strict=False):
+            yield Mistake(_updated(net, "early and again", moved, rate), gives=gives)
 
 
-def _used_later(claim: Claim, edges: Mapping[int, int], rate: float) -> Mistake:
-    """The backward pass with the updated numbers of the nodes that stand beside these edges."""
-    new, told = _moved(claim.net, "early", {*edges.values()}, rate)
-    return Mistake(told, {edge: new[node] for edge, node in edges.items()})
-
-
-def _anew(claim: Claim, moved: Iterable[int], rate: float) -> Mistake:
-    """Both passes with updated numbers, by the complex step; nan where they are undefined there."""
-    net, gives = claim.net, np.full(claim.where.shape, np.nan)
-    new, told = _moved(net, "early and again", moved, rate)
-    given: dict[int, Any] = {node: number + 0j for node, number in new.items()}
-    for node, step in zip(claim.nodes, np.eye(claim.where.size), strict=True):
-        given[node] = new.get(node, net.data[node]) + _STEP * 1j * step
-    with suppress(ArithmeticError, ValueError):
-        gives = forward(net.graph, given)[-1].imag.reshape(claim.where.shape) / _STEP
-    return Mistake(told, gives=gives)
-
-
-def _moved(net: Structure, how: str, moved: Iterable[int], rate: float) -> tuple[dict[int, float], Told]:
-    """The numbers of the parameters that had been updated, and how that is said."""
-    new = {node: float(net.data[node] - rate * net.gradient[node]) for node in sorted(moved)}
+def _updated(net: Structure, how: str, moved: Iterable[int], rate: float) -> Told:
+    nodes = sorted({*moved})
     numbers = [
-        net.say("moved", name=partial(net.called, node), new=f"{new[node]:.6g}", old=f"{net.data[node]:.6g}")
-        for node in [*new][:4]
+        net.say("moved", name=[node], new=net.data[node] - rate * net.gradient[node], old=net.data[node])
+        for node in nodes[:4]
     ]
-    return new, net.say(how, names=partial(net.listed, [*new]), rate=f"{rate:.6g}", numbers=numbers)
+    return net.say(how, names=nodes, rate=rate, numbers=numbers)
+
+
+def _anew(claim: Claim, moved: Iterable[int]) -> list[Floats]:
+    """For each rate the gradient by both passes after an update, by the complex step."""
+    net, rates, size = claim.net, np.array(claim.rates), claim.where.size
+    given = {node: np.repeat(net.data[node] - rates * net.gradient[node], size) for node in moved}
+    for node, step in zip(claim.nodes, np.eye(size), strict=True):
+        given[node] = given.get(node, net.data[node]) + np.tile(_STEP * 1j * step, len(rates))
+    with suppress(ArithmeticError, ValueError):  # where they are undefined there
+        return [*forward(net.graph, given)[-1].imag.reshape(-1, *claim.where.shape) / _STEP]
+    return []

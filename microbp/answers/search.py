@@ -18,84 +18,72 @@ import numpy as np
 from microbp.answers import mistakes as table
 from microbp.answers.claims import Claim, fits_onto
 from microbp.answers.matrices import orientation
-from microbp.answers.mistakes import ALONE, CUSTOMARY, ITSELF, SIMPLE, Mistake
-from microbp.answers.structure import Flags, Floats
+from microbp.answers.mistakes import ALONE, ITSELF, SIMPLE, Mistake
+from microbp.answers.structure import Flags
 from microbp.answers.words import Told, places_of
-from microbp.sweeps import backward, tangent
+from microbp.sweeps import Floats, backward, tangent
 
 #: How many explanations of one claim are given, at most.
 _TOLD = 3
-#: From so many accidental matches expected in a search on, what is found may be one; from so many, it
-#: is not begun.
-_DOUBTFUL, _IDLE = 0.005, 0.1
-#: And for one with a learning rate that nobody has given.
-_UNSAID = 0.02
-#: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake.
-_AT_ONCE, _PASSED = 2_500_000, 10_000_000
-#: So many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
-_COMPUTED, _PAIRS = 100, 1500
-#: The most uses with which learning rates are looked for where none is given.
-_RATED = 3000
-#: Denominators of simple fractions.
-_WHOLE = np.arange(1, 13)
+#: What part of the numbers as short as the claim the mistakes tried may give: from the one on, what is found
+#: may be an accident; from the other on, it means nothing.
+_DOUBTFUL, _IDLE = 0.005, 0.03
+#: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake; so
+#: many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
+_AT_ONCE, _PASSED, _COMPUTED, _PAIRS = 2_500_000, 10_000_000, 100, 1500
 
 #: Nothing is done to a gradient besides.
 _NONE = Mistake(str)
 
 #: Mistakes in words, each with the gradient that it gives.
 Causes = list[tuple[Told, Floats]]
-#: And how that is said of them, as ``found``, ``doubtful``, ``none``, ``idle`` or ``not finite``, with what.
-Found = tuple[Causes, str, dict[str, Any]]
 
 
 @np.errstate(all="ignore")  # a mistake may overflow: then it does not reproduce the claim
-def explained(claim: Claim, together: Sequence[Claim]) -> Found:
-    """The simplest mistakes that reproduce a claim, one of those made together."""
+def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dict[str, Any]]:
+    """The simplest mistakes that reproduce one of the claims made together; the sentence, and its fields."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
+    if not claim.claimed[claim.wrong].any():  # to which any small number would be rounded
+        return [], "idle", {}
     search = _Search(claim)
-    given, unsaid = ((), table.rated(claim)) if claim.net.rate is None else (table.rated(claim), ())
+    given, unsaid = ((), table.rated(claim)) if claim.rate is None else (table.rated(claim), ())
     # A factor that is the given rate is that, whatever else has this number.
     if found := search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]:
         return found, "found", {}
-    made = [*table.instead(claim, together), *table.chain_rule(claim)]
+    made = [*table.instead(claim, together), *table.chain_rule(claim), *table.neighbours(claim)]
     made.sort(key=lambda each: each.rank > SIMPLE)
     simple = sum(each.rank == SIMPLE for each in made)
-    multiple = claim.true.size > 1 >= claim.ratios  # of the truth: the simplest is that it is one
-    rates = _IDLE if claim.net.rate else _UNSAID
-    tiers: tuple[tuple[float, Callable[[], Causes]], ...] = (
-        (_IDLE, lambda: search.met(made[:simple])),
-        (rates, lambda: search.met(unsaid)),
-        (_IDLE, lambda: search.met(chain(made[simple:], table.wrong_index(claim)))),
-        (rates, lambda: search.met(search.early(together))),
-        (_IDLE, lambda: search.met(orientation(claim))),
-        (_IDLE, lambda: search.combined(table.scaled(claim))),
-        (rates, lambda: search.combined([] if multiple else table.rated(claim), constants=True)),
-        (_IDLE, lambda: search.met(search.pairs())),
+    multiple = claim.true.size > 1 >= claim.ratios
+    tiers: tuple[Callable[[], Causes], ...] = (
+        lambda: search.met(made[:simple]),
+        lambda: search.met(made[simple:]),
+        lambda: search.met(orientation(claim)),
+        lambda: search.besides(table.scaled(claim)),
+        lambda: search.met(unsaid),
+        lambda: search.met(table.early(claim, together)),
+        # A rate that nobody gave, besides another mistake, would be invented; and the simplest that is said
+        # of a multiple of the truth is that it is one.
+        lambda: search.besides([] if multiple or claim.rate is None else table.rated(claim), constants=True),
+        lambda: search.met(search.pairs()),
     )
-    for limit, tier in tiers:
-        before, found = search.accidents, tier()[:1]
-        if search.accidents > limit:  # then nothing found would mean anything
-            if limit == _IDLE:
-                return [], "idle", {}
-            search.accidents = before
-        elif found and search.accidents >= _DOUBTFUL:
-            return found, "doubtful", {"one": f"{1 / search.accidents:.0f}"}
-        elif found:
+    for tier in tiers:
+        found = tier()[:1]
+        if search.accidents > _IDLE:  # then nothing found would mean anything
+            return [], "idle", {}
+        if found and search.accidents >= _DOUBTFUL:
+            return found, "doubtful", {"one": 1 / search.accidents}
+        if found:
             return found, "found", {}
     found = search.met(table.proportional(claim), expected=False)
     return found, "found" if found else "none", {"n": search.tried}
 
 
 class _Search:
-    """A claim as a score, what was tried for it, and how many accidental matches that may have given."""
+    """A claim as a score, what was tried for it, and how many numbers as short as it that gives."""
 
     def __init__(self, claim: Claim) -> None:
         self.claim, self.net, self.near = claim, claim.net, claim.near(1e-9)
-        self.accidents, self.tried = 0.0, 0
-        #: What was tried by itself, and its scores.
-        self.mistakes: list[Mistake] = []
-        self.known = np.zeros(0)
         shape, true = claim.true.shape, claim.true
         wrong, near, claimed = (
             np.broadcast_to(each, shape) if claim.fits else np.zeros(shape)
@@ -107,9 +95,15 @@ class _Search:
         self.width = float((self.weights * near).sum())
         rounding = float((self.weights * 10.0 * claim.rounding).sum()) + 1e-12 * abs(self.score)
         self.reach = self.width + rounding
-        #: The number as a whole one, in units of its last digit; 0 where it has many digits.
-        units = abs(claim.read["value"][claim.wrong]) / (2.0 * claim.read["half"][claim.wrong])
-        self.unit = float(units.max(initial=0.0)) if units.max(initial=0.0) < 1e5 else 0.0
+        #: The parameters themselves, scored.
+        self.own = float((self.weights * np.where(claim.where < 0, 0.0, self.net.data[claim.where])).sum())
+        #: The claim as a whole number: of units of its last digit, or of what cannot be told apart.
+        unit = np.maximum(claim.read["half"] / abs(claim.scale), self.near)[claim.wrong]
+        self.units = np.max(abs(claim.claimed[claim.wrong]) / (2.0 * unit), initial=0.0)
+        self.size = 10.0 ** np.floor(np.log10(self.units) + 1e-9)
+        #: What was met of such numbers; how many mistakes were tried; those made alone, and their scores.
+        self.numbers, self.tried = np.zeros(0), 0
+        self.mistakes, self.known = list[Mistake](), np.zeros(0)
         moving = np.zeros(self.net.count)
         np.add.at(moving, claim.where[claim.where >= 0], self.weights[claim.where >= 0])
         #: How fast each node moves if the parameters move by their weights.
@@ -137,7 +131,8 @@ class _Search:
         for some in (passes[i : i + together] for i in range(0, len(passes), together)):
             gradients = self.gradients([mistakes[i] for i in some]).reshape(len(some), -1)
             scores[some] = np.nan_to_num(gradients @ self.weights.ravel(), nan=np.inf)
-        return scores
+        changes = np.array([(each.own, each.factor) for each in mistakes]).reshape(-1, 2)
+        return np.asarray(changes[:, 0] * self.own + changes[:, 1] * scores)
 
     def gradients(self, mistakes: Sequence[Mistake]) -> Floats:
         """The gradients at the parameters, [k, ...], by a backward pass with each of these k mistakes."""
@@ -151,35 +146,28 @@ class _Search:
         found = backward(net.graph, seeds, local)[where] if mistakes else np.zeros((*where.shape, 0))
         return np.moveaxis(np.where(where[..., None] < 0, 0.0, found), -1, 0)
 
-    def changed(self, scores: Floats, change: Mistake) -> Floats:
-        """The scores after a change of the gradients."""
-        moved: Floats = np.sum(self.weights * change.offset) + change.factor * scores
-        return moved
-
-    def constant(self, scores: Floats) -> Flags:
-        """Which mistakes only make a simple fraction of the truth, 1 or another one."""
-        parts = np.nan_to_num(scores / (self.true or 1.0))[:, None] * _WHOLE
+    @property
+    def constant(self) -> Flags:
+        """Which of those made alone only give a simple fraction of the truth, 1 or another one."""
+        parts = np.nan_to_num(self.known / (self.true or 1.0))[:, None] * np.arange(1, 13)
         return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
     def expect(self, scores: Floats) -> None:
-        """Count on accidental matches, from how densely the other scores lie about the claim's.
+        """Count which of the numbers as short as the claim these mistakes give."""
+        self.tried += len(scores)
+        scale = self.units / np.abs(self.score)
+        numbers = np.abs(scores) * scale
+        near = np.maximum(1e-6 * numbers, self.width * scale)
+        met = np.round(numbers[abs(numbers - np.round(numbers)) <= near])
+        self.numbers = np.union1d(self.numbers, met[(self.size <= met) & (met < 10.0 * self.size)])
+
+    @property
+    def accidents(self) -> float:
+        """What part of the numbers as short as the claim was met.
 
         An array whose elements are not in one ratio to the truth would have to be met in each of these.
         """
-        self.tried += len(scores)
-        if self.score and self.unit:  # of the numbers with as few digits, how many are met
-            numbers = abs(scores / self.score) * self.unit
-            met = np.unique(np.round(numbers[abs(numbers - np.round(numbers)) < 1e-6 * numbers]))
-            size = 10.0 ** np.floor(np.log10(self.unit) + 1e-9)
-            met = met[(size <= met) & (met < 10.0 * size)]
-            self.accidents += float((len(met) / (9.0 * size)) ** min(3, max(1, self.claim.ratios)))
-        if self.score:
-            width = self.width / abs(self.score)
-            away = abs(np.log(scores / self.score))  # nan for another sign
-            others = [((width < away) & (away < reach)).sum() / reach for reach in (0.5, 0.05, 0.005)]
-            self.accidents += float(max(others) * width ** min(3, max(1, self.claim.ratios)))
-        else:  # what is not 0 and is rounded to it
-            self.accidents += float(((scores != 0.0) & (abs(scores) <= self.width)).sum())
+        return float(len(self.numbers) / (9.0 * self.size) ** min(3, max(1, self.claim.ratios)))
 
     # ------------------------------------------------------------------------------------- matches
     def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> Causes:
@@ -192,46 +180,44 @@ class _Search:
             self.expect(scores)
         return self.reproduced(made, scores)
 
+    def besides(self, changes: Iterable[Mistake], *, constants: bool = False) -> Causes:
+        """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
+        which = np.array([each.rank < ALONE for each in self.mistakes])
+        # Two constants are a constant.
+        which &= ~self.constant | [constants and each.gives is not None for each in self.mistakes]
+        mistakes, known, found = [*compress(self.mistakes, which)], self.known[which], Causes()
+        for change in (each for each in changes if each.besides):
+            scores = change.own * self.own + change.factor * known
+            self.expect(scores)
+            found += self.reproduced(mistakes, scores, change)
+        return found
+
     def reproduced(self, mistakes: Sequence[Mistake], scores: Floats, change: Mistake = _NONE) -> Causes:
         """What gives the claim, changed like this; then what does so only where it is wrong."""
-        claim, besides, everywhere, partly = self.claim, change.besides, list[Any](), list[Any]()
-        near = np.flatnonzero(~(abs(self.changed(scores, change) - self.score) > self.reach))[:_COMPUTED]
+        claim, everywhere, partly = self.claim, Causes(), Causes()
+        near = np.flatnonzero(~(abs(scores - self.score) > self.reach))[:_COMPUTED]
         hits = [mistakes[i] for i in near if self.accidents <= _IDLE]
         gradients = iter(self.gradients([each for each in hits if each.gives is None]))
         for each in hits:
-            gives = next(gradients) if each.gives is None else each.gives
-            if (each.gives is None and not gives.any()) or np.shape(change.offset) not in ((), gives.shape):
+            made = next(gradients) if each.gives is None else each.gives
+            if (each.gives is None and not made.any()) or not fits_onto(claim.claimed.shape, made.shape):
                 continue  # what drops every path is no mistake that anybody makes
-            if fits_onto(claim.claimed.shape, gives.shape):
-                made, told = change.offset + change.factor * gives, each.told
-                told = partial(besides, mistake=told) if besides else told
-                match = (abs(made - claim.claimed) <= self.near) | ~claim.answered
-                if match.all():
-                    everywhere.append((told, made))
-                elif claim.source.shape == made.shape == claim.true.shape and match[claim.wrong].all():
-                    only = self.net.say("only at", places=places_of(claim.wrong), mistake=told)
-                    partly.append((only, np.where(claim.wrong, made, claim.true)))
+            for factor, own in ((each.factor, each.own), (change.factor, change.own)):
+                made = factor * made + (own * self.net.data[claim.where] if own else 0.0)
+            told = partial(change.besides, mistake=each.told) if change.besides else each.told
+            match = (abs(made - claim.claimed) <= self.near) | ~claim.answered
+            if match.all():
+                everywhere.append((told, made))
+            elif claim.source.shape == made.shape == claim.true.shape and match[claim.wrong].all():
+                only = self.net.say("only at", places=places_of(claim.wrong), mistake=told)
+                partly.append((only, np.where(claim.wrong, made, claim.true)))
         return everywhere + partly
-
-    def combined(self, changes: Iterable[Mistake], *, constants: bool = False) -> Causes:
-        """Each of what was tried with a wrong sign, a factor, in an updated parameter."""
-        which = ~self.constant(self.known)  # two constants are a constant
-        if constants:
-            which |= [each.gives is not None for each in self.mistakes]
-        which &= np.array([each.rank < ALONE for each in self.mistakes])
-        changes = [each for each in changes if each.besides]
-        for change in changes:
-            self.expect(self.changed(self.known[which], change))
-        for change in changes:
-            if found := self.reproduced([*compress(self.mistakes, which)], self.known[which], change):
-                return found
-        return []
 
     def pairs(self) -> Iterator[Mistake]:
         """Two mistakes at once, of those that change this gradient; in large graphs those of whole layers."""
         ratios = np.round(self.known / (self.true or 1.0), 9)
         paired = [each.rank < ITSELF for each in self.mistakes]
-        several = np.isfinite(ratios) & ~self.constant(self.known) & paired
+        several = np.isfinite(ratios) & ~self.constant & paired
         _, first = np.unique(ratios[several], return_index=True)
         chosen = sorted(np.flatnonzero(several)[first], key=lambda i: -len(self.mistakes[i].edits))
         most = min(_PAIRS, _AT_ONCE // max(1, len(self.net.args)))
@@ -240,21 +226,3 @@ class _Search:
             if not a.edits.keys() & b.edits.keys():
                 told = self.net.say("both", first=a.told, second=b.told)
                 yield Mistake(told, {**a.edits, **b.edits})
-
-    def early(self, together: Sequence[Claim]) -> Iterator[Mistake]:
-        """Parameters that were updated too early, at the rate that the claim's numbers tell.
-
-        A claim of one number, or one that is a multiple of the truth, would always have one: then it is
-        one that people use.
-        """
-        given, passes = self.net.rate, [*table.early(self.claim, together)]
-        if given is not None or len(self.net.args) > _RATED:
-            yield from (at(given) for at in passes if given is not None)
-            return
-        scores = self.scores([at(rate) for at in passes for rate in (0.25, 0.5)]).reshape(-1, 2) - self.true
-        for at, (one, two) in zip(passes, scores, strict=True):
-            a, b, c = 8.0 * two - 16.0 * one, 8.0 * one - 2.0 * two, self.score - self.true
-            rate = 2.0 * c / (b + np.copysign(np.sqrt(b * b + 4.0 * a * c), b))  # a·rate² + b·rate = c
-            yield at(min(CUSTOMARY, key=lambda each: abs(each - rate)))
-            if self.claim.ratios > 2 and 0.0 < rate < 100.0:
-                yield at(rate)

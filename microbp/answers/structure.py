@@ -17,19 +17,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from microbp.answers.words import Told, say, several
+from microbp.answers.words import Told, say, several, shown
 from microbp.bounds import bounded
 from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.labels import layer_path, text_of
 from microbp.lazy import cached_property
 from microbp.rules import RULES, Rule
-from microbp.sweeps import backward, rows
+from microbp.sweeps import Floats, Integers, backward
 from microbp.value import Value
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Places = NDArray[np.int64]
 
 #: What passes its upstream gradient on as it is, but for a sign.
 _ADDITIVE = ("add", "sub", "sum")
@@ -59,18 +57,14 @@ class Factor(NamedTuple):
 class Structure:
     """A graph and what the mistakes ask of it; what is said of it is said in its language."""
 
-    def __init__(
-        self, loss: Value, scope: Mapping[str, Any], rate: float | None, tolerance: float | None,
-        language: str,
-    ) -> None:  # fmt: skip
-        self.scope, self.rate, self.tolerance, self.language = scope, rate, tolerance, language
+    def __init__(self, loss: Value, scope: Mapping[str, Any], language: str) -> None:
+        self.scope, self.language = scope, language
         self.graph = graph = Graph(loss, names=scope)
         bounded("check_answers()", graph)
         self.names, self.named, self.data, self.local = graph.names, graph.named, graph.data, graph.local
-        self.count = len(graph)
-        self.args: list[int] = graph.args.tolist()
-        self.rules: list[Rule | None] = [None if op < 0 else graph.rules[op] for op in graph.op.tolist()]
-        self.rows = rows(graph)
+        self.count, args = len(graph), graph.args
+        self.args: list[int] = args.tolist()
+        self.rules: list[Rule | None] = [*map([*graph.rules, None].__getitem__, graph.op)]
         self.edges = [range(*each) for each in pairwise(graph.first.tolist())]
         self.owner: list[int] = np.repeat(np.arange(self.count), np.diff(graph.first)).tolist()
         #: The true gradient of each node, and the sum over all paths to it without their signs.
@@ -78,18 +72,35 @@ class Structure:
         sizes = backward(graph, {self.count - 1: 1.0}, np.abs(self.local))
         self.sizes: Floats = np.nan_to_num(sizes, nan=0.0, posinf=0.0)
         #: The number of each argument.
-        self.numbers: Floats = np.concatenate([self.data, graph.consts[::-1]])[graph.args]
-        #: Where each node is used and passes a gradient on.
-        self.uses: list[list[int]] = [[] for _ in self.rows]
-        for edge in np.flatnonzero((graph.args >= 0) & graph.needs[np.maximum(graph.args, 0)]).tolist():
+        self.numbers: Floats = np.concatenate([self.data, graph.consts[::-1]])[args]
+        #: The edges that pass a gradient on: those into each node, and those out of it.
+        self.entries: list[list[int]] = [[] for _ in self.rules]
+        self.uses: list[list[int]] = [[] for _ in self.rules]
+        for edge in np.flatnonzero((args >= 0) & graph.needs[np.maximum(args, 0)]).tolist():
+            self.entries[self.owner[edge]].append(edge)
             self.uses[self.args[edge]].append(edge)
         #: The parameters: leaves that take a gradient.
         self.leaves = frozenset(np.flatnonzero((graph.op < 0) & graph.needs).tolist())
 
     # -------------------------------------------------------------------------------------- names
     def say(self, sentence: str, **fields: Any) -> Told:
-        """A sentence of the table, for when it is read."""
-        return partial(say, self.language, sentence, **fields)
+        """A sentence of the table, for when it is read; nodes and factors in a list are told by their names.
+
+        Nodes in a tuple are told by what they lead to, an array by its first numbers.
+        """
+        return partial(self._said, sentence, **fields)
+
+    def _said(self, sentence: str, **fields: Any) -> str:
+        return say(self.language, sentence, **{name: self._text(each) for name, each in fields.items()})
+
+    def _text(self, field: Any) -> Any:
+        if isinstance(field, list) and isinstance(field[0], int | Factor):
+            return self.listed(field) if isinstance(field[0], int) else self.told(field)
+        if isinstance(field, list | tuple):
+            return several(map(self._text, field)) if isinstance(field, list) else self.ahead(field)
+        if isinstance(field, np.ndarray):
+            return shown(field)
+        return field() if callable(field) else field
 
     @cached_property
     def arrays(self) -> list[str]:
@@ -100,11 +111,11 @@ class Structure:
         ]
 
     @cached_property
-    def places(self) -> dict[str, Places]:
+    def places(self) -> dict[str, Integers]:
         """What has a name, and the arrays ``W`` of which all elements are there as ``W[i,j]``."""
         names = dict(zip(self.names, range(self.count), strict=True)) | self.graph._called
         given = {name: np.array(place) for name, place in names.items() if self.named[place]}
-        elements: dict[str, dict[tuple[int, ...], Places]] = {}
+        elements: dict[str, dict[tuple[int, ...], Integers]] = {}
         for name, place in given.items():
             if match := re.fullmatch(r"(.*)\[(\d+(?:,\d+)*)\]", name):
                 elements.setdefault(match[1], {})[tuple(map(int, match[2].split(",")))] = place
@@ -114,25 +125,18 @@ class Structure:
                 given[name] = np.array([found[each] for each in np.ndindex(*shape)]).reshape(shape)
         return given
 
-    @cached_property
-    def parameters(self) -> dict[str, Places]:
-        """The parameters among them."""
-        return {name: where for name, where in self.places.items() if self.leaves.issuperset(where.flat)}
-
     def called(self, position: int, depth: int = 3) -> str:
         """A node in a sentence: its name, or the operation that makes it, ``0.5·(t - o)**2``."""
-        rule, row = self.rules[position], self.rows[position]
+        rule, consts = self.rules[position], self.graph.consts
         if self.named[position] or rule is None:
             return self.names[position]
         if not depth:
             return "…"
-        if len(row) > 3:
-            return f"{rule.name}(…)"
-        consts = self.graph.consts
-        texts = [self.called(arg, depth - 1) if arg >= 0 else f"{consts[-1 - arg]:g}" for arg in row]
-        if rule.name in _INFIX:
+        row = [self.args[edge] for edge in self.edges[position]]
+        texts = [self.called(arg, depth - 1) if arg >= 0 else f"{consts[-1 - arg]:g}" for arg in row[:3]]
+        if rule.name in _INFIX and len(row) == 2:
             return _INFIX[rule.name].join(map(_bracketed, texts))
-        return f"{rule.name}({', '.join(texts)})"
+        return f"{rule.name}({', '.join(texts) if len(row) <= 3 else '…'})"
 
     def listed(self, positions: Sequence[int]) -> str:
         """Several nodes in a sentence; the array of several is named once."""
@@ -154,40 +158,33 @@ class Structure:
         names = {self.arrays[each] if each >= 0 else "" for each in positions}
         return names.pop() if len(names) == 1 else ""
 
-    def by(self, user: int, operand: str) -> str:
-        """``∂(w·x)/∂w``."""
-        return f"∂{_bracketed(self.called(user))}/∂{_bracketed(operand)}"
-
     def told(self, group: Sequence[Factor]) -> str:
         """``σ′(net_o1) = 0.19, ∂net/∂h1 = w5 = 0.4``; of many the first, and how many there are."""
+        if len(group) > 3:
+            array = self.common(each.operand for each in group)
+            numbers = several([each.number for each in group])
+            return f"{group[0].symbol}{f' of {array}' if array else ''} ({len(group)} of them: {numbers})"
         texts = []
-        for each in group[:3]:
-            operand, partner = self.called(each.operand), self.partner.get(each.edges[0], -1)
-            text = self.by(each.user, operand) if each.function is None else f"{each.symbol}({operand})"
-            beside = partner >= 0 and self.args[partner] >= 0 and not each.row
-            named = f" = {self.called(self.args[partner])}" if beside else ""
-            texts.append(f"{text}{named} = {each.number:.6g}")
-        if len(group) <= 3:
-            return ", ".join(texts)
-        array = self.common(each.operand for each in group)
-        numbers = several([each.number for each in group])
-        return f"{group[0].symbol}{f' of {array}' if array else ''} ({len(group)} of them: {numbers})"
+        for each in group:
+            operand, partner = self.called(each.operand), self.partner.get(each.edges[0])
+            text = f"{each.symbol}({operand})"
+            if each.function is None:
+                text = f"∂{_bracketed(self.called(each.user))}/∂{_bracketed(operand)}"
+            if partner is not None and self.args[partner] >= 0 and not each.row:
+                text += f" = {self.called(self.args[partner])}"
+            texts.append(f"{text} = {each.number:.6g}")
+        return ", ".join(texts)
 
     # ------------------------------------------------------------------------- what belongs together
     def operands(self, node: int) -> list[int]:
-        """The nodes that a node is computed from."""
-        return [arg for arg in self.rows[node] if arg >= 0]
-
-    def entries(self, node: int) -> list[int]:
-        """The edges by which a node takes in what passes a gradient on."""
-        needs = self.graph.needs
-        return [edge for edge in self.edges[node] if self.args[edge] >= 0 and needs[self.args[edge]]]
+        """The nodes that a node takes in and passes a gradient on to."""
+        return [self.args[edge] for edge in self.entries[node]]
 
     def linear(self, node: int) -> bool:
         """Whether a node is a sum, a difference, or the multiple of another."""
         rule = self.rules[node]
         name = "" if rule is None else rule.name
-        return name in _ADDITIVE or (name in _ARITHMETIC and len(self.entries(node)) == 1)
+        return name in _ADDITIVE or (name in _ARITHMETIC and len(self.entries[node]) == 1)
 
     @cached_property
     def partner(self) -> dict[int, int]:
@@ -200,6 +197,20 @@ class Structure:
         return found
 
     @cached_property
+    def activations(self) -> dict[int, int]:
+        """The results of functions, each with what it is the function of."""
+        return {each.user: each.operand for each in self.factors if each.function}
+
+    def target(self, node: int) -> float:
+        """The number or leaf in a difference, with its sign there; nan where there is none."""
+        rule = self.rules[node]
+        signed = zip(reversed(self.edges[node]), (-1.0, 1.0), strict=False)
+        for edge, sign in signed if rule and rule.name == "sub" else ():
+            if self.args[edge] < 0 or self.rules[self.args[edge]] is None:
+                return sign * float(self.numbers[edge])
+        return math.nan
+
+    @cached_property
     def levels(self) -> list[int]:
         """For each node, how many operations stand between it and the loss, linear ones not counted."""
         levels = [0] * self.count
@@ -208,6 +219,17 @@ class Structure:
             for arg in self.operands(node):
                 levels[arg] = max(levels[arg], beyond)
         return levels
+
+    @cached_property
+    def neurons(self) -> list[int]:
+        """Equal numbers for nodes that do the same with the same parameters."""
+        return self._alike({leaf: leaf for leaf in self.leaves})
+
+    @cached_property
+    def layers(self) -> list[int]:
+        """Equal numbers for nodes that do the same with elements of the same arrays of parameters."""
+        alone = {leaf: self.arrays[leaf] in ("", self.names[leaf]) for leaf in self.leaves}
+        return self._alike({leaf: self.levels[leaf] if alone[leaf] else self.arrays[leaf] for leaf in alone})
 
     def _alike(self, label: Mapping[int, Hashable]) -> list[int]:
         """Equal numbers for nodes that do the same in other samples and at other steps.
@@ -228,30 +250,17 @@ class Structure:
         return kinds
 
     @cached_property
-    def neurons(self) -> list[int]:
-        """Equal numbers for nodes that do the same with the same parameters."""
-        return self._alike({leaf: leaf for leaf in self.leaves})
-
-    @cached_property
-    def layers(self) -> list[int]:
-        """Equal numbers for nodes that do the same with elements of the same arrays of parameters."""
-        alone = {leaf: self.arrays[leaf] in ("", self.names[leaf]) for leaf in self.leaves}
-        return self._alike({leaf: self.levels[leaf] if alone[leaf] else self.arrays[leaf] for leaf in alone})
-
-    @cached_property
     def sums(self) -> dict[int, list[int]]:
         """For each sum that is no part of another one, the edges by which the terms enter."""
         sums: dict[int, list[int]] = {}
         for node, rule in enumerate(self.rules):
             if rule is not None and rule.name in ("add", "sum"):
                 sums[node] = []
-                for edge in (edge for edge in self.edges[node] if self.args[edge] >= 0):
+                for edge in self.entries[node]:
                     inner = self.args[edge]
-                    terms = sums.pop(inner, None) if len(self.uses[inner]) == 1 else None
-                    sums[node] += terms or [edge]
+                    sums[node] += (sums.pop(inner, []) if len(self.uses[inner]) == 1 else []) or [edge]
         return {position: terms for position, terms in sums.items() if len(terms) > 1}
 
-    # ------------------------------------------------------------------------------------- factors
     @cached_property
     def factors(self) -> list[Factor]:
         """The factors of the chain rule: of functions, of products, of biases, of rows of operations."""
@@ -259,7 +268,7 @@ class Structure:
         #: What a node without a name is a function of, further down, and its derivative by that.
         source: dict[int, tuple[int, float]] = {}
         for user, rule in enumerate(self.rules):
-            edges = self.entries(user)
+            edges = self.entries[user]
             if rule is None or not edges:
                 continue
             function = rule if len(edges) == 1 and rule.name not in _ARITHMETIC else None
@@ -270,7 +279,7 @@ class Structure:
                 symbol = _prime(rule) if function else f"∂{rule.name}/∂{args[edge]}"
                 if function or abs(number) not in (0.0, 1.0) or (number == 1.0 and operand in self.leaves):
                     found.append(Factor(user, operand, (edge,), number, symbol, function))
-            operands = {self.args[edge] for edge in edges}
+            operands = {*self.operands(user)}
             common = set.intersection(*({arg, source.get(arg, (arg,))[0]} for arg in operands))
             if not common:
                 continue
@@ -282,7 +291,7 @@ class Structure:
             if not self.named[user] and not written:
                 source[user] = start, number
             onward = self.uses[user]
-            ends = user not in source or len(onward) != 1 or len(self.entries(self.owner[onward[0]])) > 1
+            ends = user not in source or len(onward) != 1 or len(self.entries[self.owner[onward[0]]]) > 1
             if real and ends:
                 symbol = _prime(written) if written else f"∂{rule.name}/∂{args[edges[0]]}"
                 found.append(Factor(user, start, tuple(edges), number, symbol, written, row=True))
@@ -291,13 +300,13 @@ class Structure:
     def _written_out(self, start: int, end: int, number: float) -> Rule | None:
         """The function that a row of operations computes, as sigmoid by 1/(1 + exp(-z))."""
         x, y = float(self.data[start]), float(self.data[end])
-        for name in _WRITTEN_OUT:
-            made = compiled(RULES[name])
+        for rule in map(RULES.__getitem__, _WRITTEN_OUT):
+            made = compiled(rule)
             with suppress(ArithmeticError, ValueError):
                 value = made.value(x)
                 slope = made.derivatives[0](x, value)
                 if math.isclose(value, y, rel_tol=1e-12) and math.isclose(slope, number, rel_tol=1e-9):
-                    return RULES[name]
+                    return rule
         return None
 
 

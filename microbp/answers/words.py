@@ -14,19 +14,12 @@ Told = Callable[[], str]
 
 
 def say(language: str, sentence: str, **fields: Any) -> str:
-    """A sentence of the table; a field is a text, a number, several of them, or a function that makes one.
+    """A sentence of the table.
 
-    >>> say("en", "stands", right="σ′(net) = 0.2", wrong=lambda: say("en", "value"), numbers=[0.6])
+    >>> say("en", "stands", right="σ′(net) = 0.2", wrong=say("en", "value"), numbers=0.6)
     "in place of σ′(net) = 0.2 stands the function's value, not its derivative: 0.6"
     """
-
-    def made(field: Any) -> Any:
-        if isinstance(field, list):
-            return several(map(made, field))
-        return field() if callable(field) else field
-
-    told = {name: made(field) for name, field in fields.items()}
-    return SENTENCES[sentence][LANGUAGES.index(language)].format(**told)
+    return SENTENCES[sentence][LANGUAGES.index(language)].format(**fields)
 
 
 def element(place: Iterable[Any]) -> str:
@@ -59,22 +52,13 @@ def places_of(flags: Any) -> str:
     return several(map(element, np.argwhere(flags)), 4, " and {} more")
 
 
-#: The verdicts.
-VERDICTS = {
-    "right": ("right", "正确"),
-    "WRONG": ("WRONG", "错误"),
-    "right as an update": ("right as an update", "作为更新量正确"),
-    "no answer": ("no answer", "未作答"),
-    "unreadable": ("unreadable", "无法识别"),
-}
-
 #: By a key: in English, in Chinese.
 SENTENCES = {
     # ------------------------------------------------------------------------- the gradient as a whole
     "rounded": ("it is the true gradient {true}, rounded: a float counts as rounded only with 5 digits, a text with 3", "它是真实梯度 {true} 的舍入值：浮点数至少 5 位、文本至少 3 位有效数字才算作舍入"),
     "sign": ("the sign is wrong: it is -1 × the true gradient", "符号错误：它是真实梯度的 -1 倍"),
     "sign or update": ("the sign is wrong: it is -1 × the true gradient (as the update of a descent with η = 1 it would be right: say learning_rate=1)", "符号错误：它是真实梯度的 -1 倍（作为 η = 1 的下降更新量则是正确的：请写 learning_rate=1）"),
-    "times": ("it is {factor} × the true gradient: {reason}", "它是真实梯度的 {factor} 倍：{reason}"),
+    "times": ("it is {factor:g} × the true gradient: {reason}", "它是真实梯度的 {factor:g} 倍：{reason}"),
     "half": ("the ½ of the cost or another factor ½ is missing", "缺少代价函数中的 ½ 或别的因子 ½"),
     "double": ("the 2 of the square's derivative is missing, or a factor ½ does not belong in it", "缺少平方求导产生的 2，或多乘了一个 ½"),
     "summed": ("summed over {what}, where the loss averages", "对{what}求了和，而损失取的是平均"),
@@ -106,10 +90,10 @@ SENTENCES = {
     "wrongly updated": ("it is the updated parameter, w - η × a wrong gradient with η = {rate:g}; of that gradient: {mistake}", "它是用错误梯度更新后的参数 w - η × 梯度，η = {rate:g}；该梯度的错误：{mistake}"),
     "of another": ("it is the gradient of {name}, {numbers}", "它是 {name} 的梯度 {numbers}"),
     "interchanged": ("it is the gradient of {name}, {numbers}: the claims for {this} and {name} are interchanged", "它是 {name} 的梯度 {numbers}：{this} 与 {name} 的答案互换了"),
-    "every": ("every element is {factor} × the true gradient", "每个元素都是真实梯度的 {factor} 倍"),
-    "every update": ("every element is {factor} × the true gradient (as an update it has η = {rate})", "每个元素都是真实梯度的 {factor} 倍（作为更新量，η = {rate}）"),
+    "every": ("every element is {factor:.9g} × the true gradient", "每个元素都是真实梯度的 {factor:.9g} 倍"),
+    "every update": ("every element is {factor:.9g} × the true gradient (as an update it has η = {rate:.9g})", "每个元素都是真实梯度的 {factor:.9g} 倍（作为更新量，η = {rate:.9g}）"),
     "opposite": ("{mistake}; and its sign is the opposite, as in an update", "{mistake}；而且符号相反，如同更新量"),
-    "and times": ("{mistake}; and it is times {factor}: {reason}", "{mistake}；而且乘了 {factor}：{reason}"),
+    "and times": ("{mistake}; and it is times {factor:g}: {reason}", "{mistake}；而且乘了 {factor:g}：{reason}"),
     "both": ("{first}; and {second}", "{first}；而且{second}"),
     "only at": ("at {places} only: {mistake}", "仅在 {places} 处：{mistake}"),
     # -------------------------------------------------------------------------- factors of the chain rule
@@ -125,11 +109,15 @@ SENTENCES = {
     "part": ("only the factor {text} of its formula", "导数公式中仅有的因子 {text}"),
     "other": ("{text}′", "{text}′"),
     "other by output": ("{text}′ as computed from the output", "由输出算出的 {text}′"),
+    "sign in": ("its formula with a wrong sign, {text}", "符号写错的导数公式 {text}"),
+    "without": ("the derivative without the target", "漏掉目标值时的导数"),
+    "added": ("the derivative with the target added, not subtracted", "把目标值加上而不是减去时的导数"),
+    "before": ("the other factor before the activation", "激活之前的另一个因子"),
     "partner": ("the other factor of the product", "乘积中的另一个因子"),
     "output": ("the layer's own output", "该层自己的输出"),
     "input": ("the layer's input", "该层的输入"),
     "neighbour": ("{wrong} stands in place of {right}", "{wrong} 占据了 {right} 的位置"),
-    "upstream of": ("the upstream gradient of {name}, {number}, stands in place of that of {own}, {right}", "{name} 的上游梯度 {number} 占据了 {own} 的上游梯度 {right} 的位置"),
+    "upstream of": ("the upstream gradient of {name}, {number:.6g}, stands in place of that of {own}, {right:.6g}", "{name} 的上游梯度 {number:.6g} 占据了 {own} 的上游梯度 {right:.6g} 的位置"),
     # ---------------------------------------------------------------------------------------------- paths
     "path": ("{path} is missing", "缺少{path}"),
     "only path": ("only {path} is there: the others are missing", "只有{path}：其余的都缺少"),
@@ -140,45 +128,40 @@ SENTENCES = {
     "others": ("the paths through the other outputs are missing: of {what} only the diagonal of its derivative is there", "缺少经过其他输出的路径：{what} 的导数只有对角线部分"),
     "next step": ("what comes back from the next step through {what} is missing: the sum over time is truncated", "缺少从下一时间步经 {what} 传回的部分：沿时间的求和被截断"),
     "overwritten": ("only the last use of {what} counts: each overwrites the one before, = in place of +=", "{what} 只有最后一次使用起作用：后者覆盖前者，把 += 写成了 ="),
-    "upstream": ("the upstream gradient of {name}, {number}, is missing: it is {by} alone", "缺少 {name} 的上游梯度 {number}：只是 {by}"),
-    "upstreams": ("the upstream gradients of {names} are missing: 1 in place of each", "缺少 {names} 的上游梯度：都用了 1"),
-    "early": ("{names} had been updated with η = {rate} before being used in the backward pass: {numbers}", "{names} 在反向传播使用之前已用 η = {rate} 更新：{numbers}"),
-    "early and again": ("{names} had been updated with η = {rate} before a new forward and backward pass: {numbers}", "{names} 已用 η = {rate} 更新，随后重新做了前向与反向传播：{numbers}"),
-    "moved": ("{name} = {new} in place of {old}", "{name} = {new}，而不是 {old}"),
+    "upstream": ("the upstream gradient of {names}, {numbers}, is missing: it begins there with 1", "缺少 {names} 的上游梯度 {numbers}：从那里以 1 开始"),
+    "early": ("{names} had been updated with η = {rate:.6g} before being used in the backward pass: {numbers}", "{names} 在反向传播使用之前已用 η = {rate:.6g} 更新：{numbers}"),
+    "early and again": ("{names} had been updated with η = {rate:.6g} before a new forward and backward pass: {numbers}", "{names} 已用 η = {rate:.6g} 更新，随后重新做了前向与反向传播：{numbers}"),
+    "moved": ("{name} = {new:.6g} in place of {old:.6g}", "{name} = {new:.6g}，而不是 {old:.6g}"),
     # ------------------------------------------------------------------------------------------- matrices
-    "product": ("it is {form}: {told}", "它是 {form}：{told}"),
-    "step": ("{what} is {right}, not {form}: {shape}, {true}, not {made}, {wrong}", "{what}是 {right}，而不是 {form}：{shape}，{true}，而不是 {made}，{wrong}"),
-    "spread step": ("{what} is {right}: {shape}, {true}, here broadcast to {made}, {wrong}", "{what}是 {right}：{shape}，{true}，这里却被广播为 {made}，{wrong}"),
-    "the error": ("{deep}the error of {output}", "{deep}{output} 的误差"),
-    "the gradient": ("the gradient", "梯度"),
-    "deep": ("in this layer and in those above ", "在本层及以上各层中，"),
-    "spread": ("this {shape} is broadcast over {onto}, so that its {kind}s are equal", "这个 {shape} 被广播到 {onto}，于是各{kind}相等"),
+    "product": ("it is {form}, not {right}", "它是 {form}，而不是 {right}"),
+    "product, deep": ("it is {form}, not {right}, in this layer and in those above", "它是 {form}，而不是 {right}，本层及以上各层都是如此"),
+    "spread": ("{product}: this {shape} is broadcast over {onto}, so that its {kind}s are equal", "{product}：这个 {shape} 被广播到 {onto}，于是各{kind}相等"),
     # --------------------------------------------------------------------------------- around the causes
     "shapes": ("the claim is {claimed}, {name} is {true}", "答案的形状是 {claimed}，{name} 是 {true}"),
     "stands for": ("as an update with η = {rate:g} it stands for the gradient {gradient}", "作为 η = {rate:g} 的更新量，它对应梯度 {gradient}"),
-    "found": ("{cause}", "{cause}"),
     "mistakes": ("{n} mistakes give this: {texts}", "有 {n} 种错误会得到它：{texts}"),
+    "found": ("{cause}", "{cause}"),
     "or": ("; or ", "；或者"),
     "then": ("; ", "；"),
     "misshapen": ("in that shape the numbers do not fit either", "在那个形状下数值也不符"),
-    "independent": ("the loss does not depend on it: the gradient is 0", "损失与它无关：梯度为 0"),
-    "independent at": ("the loss does not depend on it at {places}: the gradient is 0", "损失与它在 {places} 处无关：梯度为 0"),
-    "away": ("{at}it is {times}{difference} away from it", "{at}它{times}相差 {difference}"),
-    "ratio": ("{ratio} × the true gradient, ", "是真实梯度的 {ratio} 倍，"),
+    "independent": ("the loss does not depend on it{at}: the gradient is 0", "损失与它{at}无关：梯度为 0"),
+    "place": (" at {places}", "在 {places} 处"),
+    "away": ("{at}it is {times}{difference:+.6g} away from it", "{at}它{times}相差 {difference:+.6g}"),
+    "ratio": ("{ratio:.6g} × the true gradient, ", "是真实梯度的 {ratio:.6g} 倍，"),
     "everywhere": ("everywhere, most at {most}: ", "处处不同，在 {most} 处最大："),
     "at": ("at {places}, most at {most}: ", "在 {places} 处，{most} 处最大："),
     "not finite": ("{away}; no mistake is looked for among numbers that are not finite", "{away}；对非有限的数不查找错误"),
     "none": ("{away}; none of {n} mistakes tried gives this", "{away}；试过的 {n} 种错误都不会得到它"),
     "unrounded": ("{away}. Was it rounded? A float needs 5 digits, a text 3, to be taken so", "{away}。是舍入过的吗？浮点数至少 5 位、文本至少 3 位有效数字才按舍入处理"),
     "idle": ("{away}; none of the simplest mistakes gives this, and with so few digits some other would by accident", "{away}；最简单的错误都不会得到它，而位数这么少，别的错误会碰巧相符"),
-    "doubtful": ("{cause}; with so few digits, though, 1 in {one} numbers would be met by accident", "{cause}；不过位数这么少，每 {one} 个数就会碰巧相符一个"),
-    "blank": ("there is no answer", "没有作答"),
-    "blank at": ("there is no answer at {places}", "{places} 处没有作答"),
-    "unreadable": ("{text} is not read as a number: write it as -0.0076, -0,0076, -7.6e-3 or 1/3", "{text} 不能识别为数：请写成 -0.0076、-0,0076、-7.6e-3 或 1/3"),
+    "doubtful": ("{cause}; with so few digits, though, 1 in {one:.0f} numbers would be met by accident", "{cause}；不过位数这么少，每 {one:.0f} 个数就会碰巧相符一个"),
+    "blank": ("there is no answer{at}", "{at}没有作答"),
+    "unread": ("{text} is not read as a number: write it as -0.0076, -0,0076, -7.6e-3 or 1/3", "{text} 不能识别为数：请写成 -0.0076、-0,0076、-7.6e-3 或 1/3"),
     # ------------------------------------------------------------------------------------------ the table
-    "name": ("name", "名称"),
-    "claimed": ("claimed", "答案"),
-    "true": ("true gradient", "真实梯度"),
-    "the ratio": ("ratio", "比值"),
-    "verdict": ("verdict", "判定"),
+    "heads": ("name|>claimed|>true gradient|>ratio|verdict", "名称|>答案|>真实梯度|>比值|判定"),
+    "right": ("right", "正确"),
+    "WRONG": ("WRONG", "错误"),
+    "right as an update": ("right as an update", "作为更新量正确"),
+    "no answer": ("no answer", "未作答"),
+    "unreadable": ("unreadable", "无法识别"),
 }  # fmt: skip
