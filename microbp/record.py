@@ -20,7 +20,7 @@ from microbp.backward import gradient_of, passed_again, refuse_others
 from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
-from microbp.groups import asked_for, current_group
+from microbp.groups import Group, asked_for, current, current_group, serials
 from microbp.native import extension
 from microbp.node import Node
 from microbp.rules import RULES, TABLE, Rule
@@ -286,6 +286,6 @@ if extension is not None:
     extension.know(
         value=Value, record=record, foreign=_foreign, begin="_begin", gradient_of=gradient_of,
         passed=passed_again, refuse=lambda other: refuse_others([other]), special=_special,
-        sited=with_sites.inside, grouped=SCOPE["grouped"], current_group=current_group, users=users,
-        rules=_rules, swapped=[*map(Swapped, _rules)],
+        sited=with_sites.inside, grouped=SCOPE["grouped"], current=current, group=Group, serial=serials,
+        users=users, rules=_rules, swapped=[*map(Swapped, _rules)],
     )  # fmt: skip
