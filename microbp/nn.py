@@ -328,6 +328,10 @@ class Neuron(Module):
         self._activation = _named(self._label, ACTIVATIONS, "activation")
 
 
+#: What C does for a layer of plain neurons.
+_DEFINED = vars(Neuron)["__call__"]
+
+
 class Layer(Module):
     """``nout`` neurons side by side; the keywords are those of :class:`Neuron`.
 
@@ -354,7 +358,9 @@ class Layer(Module):
         sample = _sample(x, len(self.neurons[0].w), "Layer")
         if sample is None:
             return _each(self, x)
-        out = [neuron(sample) for neuron in self.neurons]
+        plain = extension is not None and vars(Neuron)["__call__"] is _DEFINED
+        out: list[Any] = extension.neurons(Neuron, _DOT, self.neurons, sample) if plain else []
+        out += [neuron(sample) for neuron in self.neurons[len(out) :]]
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:

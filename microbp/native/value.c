@@ -36,6 +36,7 @@ static struct {
     PyObject *special, *sited, *grouped;                                        /* sets that are empty as a rule */
     PyObject *current, *group, *serial, *users, *rules, *swapped; /* the group that code is in, their class, a count of them */
 } known;
+static PyObject *words[3]; /* the attributes of a Neuron: w, b, _activation */
 static PyTypeObject NodeType;
 
 static inline int is_value(PyObject *x) { return (PyObject *)Py_TYPE(x) == known.value; }
@@ -486,8 +487,61 @@ static int leave(PyObject *group, PyObject *outer) {
     return outer == Py_None && PySet_Discard(known.grouped, group) < 0 ? -1 : token ? 0 : -1;
 }
 
-/* Grouped(function): what stands in the class of a module as its call. What it records is a group, and the call of its
-   superclass goes on in the same. Ctrl-C strikes in Python alone: not between the lines here. */
+/* What `work` gives; what it records is a group of this owner, unless code is in one of his. Ctrl-C strikes in Python alone:
+   not between the lines here. */
+static PyObject *in_group(PyObject *owner, vectorcallfunc work, PyObject *of, PyObject *const *given, size_t counted, PyObject *named) {
+    PyObject *outer, *made = NULL, *error[3];
+    if (PyContextVar_Get(known.current, NULL, &outer)) return NULL;
+    const int inside = (PyObject *)Py_TYPE(outer) == known.group && ((Group *)outer)->owner == owner;
+    PyObject *group = inside ? NULL : group_of(owner, outer);
+    if (inside) made = work(of, given, counted, named);
+    else if (group && !enter(group, outer)) {
+        made = work(of, given, counted, named);
+        PyErr_Fetch(error, error + 1, error + 2);
+        if (leave(group, outer)) Py_CLEAR(made);
+        else PyErr_Restore(error[0], error[1], error[2]);
+    }
+    Py_XDECREF(group), Py_DECREF(outer);
+    return made;
+}
+
+/* What Neuron.__call__ gives for a neuron and a list of inputs; NULL without an error for what Python has to look at. */
+static PyObject *neuron_said(PyObject *rule, PyObject *const *given, size_t counted, PyObject *named) {
+    (void)counted, (void)named;
+    PyObject *held[3], *arguments = PyTuple_New(3), *y = NULL;
+    for (int n = 0; n < 3; n++) held[n] = PyObject_GetAttr(given[0], words[n]);
+    if (arguments && held[0] && held[1] && held[2]) {
+        PyTuple_SET_ITEM(arguments, 0, Py_NewRef(held[0]));
+        PyTuple_SET_ITEM(arguments, 1, Py_NewRef(given[1]));
+        PyTuple_SET_ITEM(arguments, 2, Py_NewRef(held[1]));
+        PyObject *node = node_record(NULL, (PyObject *[]){rule, arguments}, 2);
+        if (node && node != Py_None) y = PyObject_CallOneArg(held[2], node);
+        Py_XDECREF(node);
+    }
+    Py_XDECREF(arguments);
+    for (int n = 0; n < 3; n++) Py_XDECREF(held[n]);
+    return y;
+}
+
+/* neurons(class, rule, neurons, inputs): what the first of them say, up to one that Python has to look at. */
+static PyObject *node_neurons(PyObject *module, PyObject *given) {
+    (void)module;
+    PyObject *kind, *rule, *neurons, *inputs, *y = NULL;
+    if (!PyArg_ParseTuple(given, "OOOO", &kind, &rule, &neurons, &inputs)) return NULL;
+    PyObject *made = PyList_New(0);
+    for (Py_ssize_t n = 0; made && PyList_CheckExact(neurons) && n < PyList_GET_SIZE(neurons); n++) {
+        PyObject *two[] = {Py_NewRef(PyList_GET_ITEM(neurons, n)), inputs};
+        if ((PyObject *)Py_TYPE(two[0]) == kind) y = in_group(two[0], neuron_said, rule, two, 2, NULL);
+        Py_DECREF(two[0]);
+        if (!y) break;
+        if (PyList_Append(made, y)) Py_CLEAR(made);
+        Py_CLEAR(y);
+    }
+    if (PyErr_Occurred()) Py_CLEAR(made);
+    return made;
+}
+
+/* Grouped(function): what stands in the class of a module as its call, a group, in which the call of its superclass goes on. */
 typedef struct {
     PyObject_HEAD
     PyObject *function, *dict;
@@ -495,19 +549,8 @@ typedef struct {
 } Grouped;
 
 static PyObject *grouped_call(PyObject *self, PyObject *const *given, size_t counted, PyObject *named) {
-    PyObject *function = ((Grouped *)self)->function, *owner = PyVectorcall_NARGS(counted) ? given[0] : Py_None, *outer;
-    if (PyContextVar_Get(known.current, NULL, &outer)) return NULL;
-    const int inside = (PyObject *)Py_TYPE(outer) == known.group && ((Group *)outer)->owner == owner;
-    PyObject *group = inside ? NULL : group_of(owner, outer), *made = NULL, *error[3];
-    if (inside) made = PyObject_Vectorcall(function, given, counted, named);
-    else if (group && !enter(group, outer)) {
-        made = PyObject_Vectorcall(function, given, counted, named);
-        PyErr_Fetch(error, error + 1, error + 2);
-        if (leave(group, outer)) Py_CLEAR(made);
-        else PyErr_Restore(error[0], error[1], error[2]);
-    }
-    Py_XDECREF(group), Py_DECREF(outer);
-    return made;
+    PyObject *owner = PyVectorcall_NARGS(counted) ? given[0] : Py_None;
+    return in_group(owner, PyObject_Vectorcall, ((Grouped *)self)->function, given, counted, named);
 }
 
 static PyObject *grouped_new(PyTypeObject *type, PyObject *given, PyObject *named) {
@@ -867,10 +910,10 @@ static PyTypeObject NodeType = {
 /* know(name=object, ...): what Python has to be asked for. */
 static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
     (void)module;
-    static char *words[] = {"value", "record", "foreign", "begin", "gradient_of", "passed", "refuse", "special", "sited", "grouped",
+    static char *names[] = {"value", "record", "foreign", "begin", "gradient_of", "passed", "refuse", "special", "sited", "grouped",
                             "current", "group", "serial", "users", "rules", "swapped", NULL};
     PyObject **at = &known.value;
-    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOOOOOOO!O!", words, at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6,
+    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOOOOOOO!O!", names, at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6,
                                      at + 7, at + 8, at + 9, at + 10, at + 11, at + 12, at + 13, &PyList_Type, at + 14, &PyList_Type, at + 15))
         return NULL;
     for (int n = 0; n < 16; n++) Py_INCREF(at[n]);
@@ -886,12 +929,15 @@ static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
 static PyMethodDef functions[] = {
     {"know", (PyCFunction)(void (*)(void))know, METH_VARARGS | METH_KEYWORDS, NULL},
     {"record", (PyCFunction)(void (*)(void))node_record, METH_FASTCALL, NULL},
+    {"neurons", node_neurons, METH_VARARGS, NULL},
     {"order", node_order, METH_VARARGS, NULL},
     {"columns", node_columns, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
 
 int add_node_type(PyObject *module) {
     NodeType.tp_new = PyBaseObject_Type.tp_new;
+    for (int n = 0; n < 3; n++)
+        if (!(words[n] = PyUnicode_InternFromString(n == 0 ? "w" : n == 1 ? "b" : "_activation"))) return -1;
     /* these are operators, and no methods */
     return PyType_Ready(&NodeType) || PyDict_DelItemString(NodeType.tp_dict, "neg") || PyDict_DelItemString(NodeType.tp_dict, "abs") || PyModule_AddFunctions(module, functions) ||
            PyModule_AddObjectRef(module, "Node", (PyObject *)&NodeType) || PyModule_AddType(module, &GroupedType);
