@@ -41,7 +41,9 @@ static PyTypeObject NodeType;
 
 static inline int is_value(PyObject *x) { return (PyObject *)Py_TYPE(x) == known.value; }
 /* The usual kinds first: to ask for a subclass takes a call. */
-static inline int is_node(PyObject *x) { return is_value(x) || (!PyFloat_CheckExact(x) && PyObject_TypeCheck(x, &NodeType)); }
+static inline int is_node(PyObject *x) {
+    return is_value(x) || (!PyFloat_CheckExact(x) && !PyLong_CheckExact(x) && PyObject_TypeCheck(x, &NodeType));
+}
 
 /* --------------------------------------------------------------------------------------------------- the fields */
 static int64_t width(const Node *node) { return node->b && PyTuple_Check(node->b) ? PyTuple_GET_SIZE(node->b) : 0; }
@@ -154,14 +156,17 @@ enum { MOST_SPARES = 4096 };
 static Node *spare;
 static int spares;
 
-/* A Value in which nothing stands. */
-static PyObject *value_alloc(PyTypeObject *type, Py_ssize_t unused) {
+/* A Value in which nothing stands. What is spare was one, and has kept its type. */
+static inline PyObject *value_alloc(PyTypeObject *type, Py_ssize_t unused) {
     (void)unused;
-    Node *node = spare;
-    if (node) spare = node->slot[0].next, spares--;
-    else if (!(node = PyObject_Malloc(sizeof *node))) return PyErr_NoMemory();
+    Node *node = (PyObject *)type == known.value ? spare : NULL;
+    if (node) {
+        spare = node->slot[0].next, spares--;
+        Py_SET_REFCNT(node, 1);
+    } else if ((node = PyObject_Malloc(sizeof *node))) PyObject_Init((PyObject *)node, type);
+    else return PyErr_NoMemory();
     memset(&node->data, 0, sizeof *node - offsetof(Node, data));
-    return PyObject_Init((PyObject *)node, type);
+    return (PyObject *)node;
 }
 
 /* Value(...) as it is called, where nobody has put another __init__ or __new__ there. */
@@ -197,24 +202,32 @@ static void let_go(PyObject *x) {
         Py_DECREF(x);
 }
 
-static void node_dealloc(PyObject *self) {
+/* The end of a node; each instance of a class that was made in Python has a reference to it, and a spare one keeps it. */
+static inline void end(PyObject *self, int of_python) {
     Node *node = (Node *)self;
     PyObject *a = node->a, *b = node->b;
-    for (int n = 0; n < SLOTS; n++) slot_clear(node, n);
+    uint32_t kinds;
+    memcpy(&kinds, node->kind, sizeof kinds);
+    for (int n = 0; kinds & 0x02020202 && n < SLOTS; n++) slot_clear(node, n); /* this bit is set in OBJECT and in MANY */
     Py_CLEAR(node->rule);
     Py_CLEAR(node->note);
-    node->a = node->b = NULL;
     if (is_value(self) && spares < MOST_SPARES) node->slot[0].next = spare, spare = node, spares++;
-    else Py_TYPE(self)->tp_free(self);
+    else {
+        PyTypeObject *type = Py_TYPE(self);
+        node->a = node->b = NULL;
+        type->tp_free(self);
+        if (of_python) Py_DECREF(type);
+    }
     let_go(a);
-    if (b && PyTuple_CheckExact(b) && Py_REFCNT(b) == 1)
-        for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(b); n++) {
+    if (!b || !PyTuple_CheckExact(b)) let_go(b);
+    else {
+        for (Py_ssize_t n = 0; Py_REFCNT(b) == 1 && n < PyTuple_GET_SIZE(b); n++) {
             PyObject *each = PyTuple_GET_ITEM(b, n);
             PyTuple_SET_ITEM(b, n, NULL);
             let_go(each);
         }
-    if (b && PyTuple_CheckExact(b)) Py_DECREF(b);
-    else let_go(b);
+        Py_DECREF(b);
+    }
     if (freeing) return;
     freeing = 1;
     while (waiting) {
@@ -225,12 +238,8 @@ static void node_dealloc(PyObject *self) {
     freeing = 0;
 }
 
-/* The same of a class made in Python, of which each instance has a reference. */
-static void value_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    node_dealloc(self);
-    Py_DECREF(type);
-}
+static void node_dealloc(PyObject *self) { end(self, 0); }
+static void value_dealloc(PyObject *self) { end(self, 1); }
 
 /* ---------------------------------------------------------------------------------- the rows, read as local derivatives */
 #define A(place) a[place]
