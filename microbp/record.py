@@ -259,9 +259,14 @@ class _Always:
     """Stands among those inside for the user who wants sites."""
 
 
+#: The methods in Python that record; those in C ask by themselves who is inside.
+_IN_PYTHON = [name for name, method in vars(Node).items() if isinstance(method, FunctionType)]
+
+
 def _turn_sites(on: bool) -> None:
     others = WITH_SITE if on else WITHOUT_SITE
-    for name, method in vars(Node).copy().items():
+    for name in _IN_PYTHON:
+        method = vars(Node).get(name)
         if isinstance(method, FunctionType) and method in others:
             setattr(Node, name, others[method])
 

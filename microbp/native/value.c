@@ -267,27 +267,29 @@ static struct place {
 
 /* The note of the place that the user's code has reached; a new reference. */
 static PyObject *place_note(void) {
-    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
+    PyFrameObject *frame = PyEval_GetFrame(), *held = NULL; /* the innermost one is borrowed */
     PyObject *found = NULL;
     while (frame && !found) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        Py_DECREF(code); /* the frame holds it */
+        Py_DECREF(code); /* the frame has it */
         const int offset = PyFrame_GetLasti(frame);
         struct place *place = places + ((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024;
-        PyObject *users = NULL;
-        if (place->code == code && place->offset == offset) found = Py_NewRef(place->note);
-        else if (!(users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename))))
-            users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
+        if (place->code == code && place->offset == offset) {
+            found = Py_NewRef(place->note);
+            break;
+        }
+        PyObject *users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename));
+        if (!users) users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
         if (users == Py_True && (found = Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None))) {
             PyObject *before = place->note;
             *place = (struct place){code, offset, Py_NewRef(found)};
             Py_XDECREF(before);
         }
-        PyFrameObject *back = users == Py_False ? PyFrame_GetBack(frame) : NULL;
-        Py_XDECREF(users), Py_DECREF(frame);
-        frame = back;
+        frame = users == Py_False ? PyFrame_GetBack(frame) : NULL;
+        Py_XDECREF(users);
+        Py_XSETREF(held, frame);
     }
-    Py_XDECREF(frame);
+    Py_XDECREF(held);
     return found || PyErr_Occurred() ? found : Py_BuildValue("OsO", Py_None, "?", Py_None);
 }
 
