@@ -117,8 +117,9 @@ def gradient_of(value: Any) -> float:
 
     Raises TypeError where it is no real number.
     """
-    if isinstance(value.grad, Real) and not isinstance(value.grad, bool):
-        return float(value.grad)
+    grad: Any = value.grad
+    if type(grad) is float or (isinstance(grad, Real) and not isinstance(grad, bool)):
+        return float(grad)
     name = "a value" if value.name is None else shown(value.name)
     raise TypeError(
         f"the grad of {name} is {shown(repr(value.grad))}, which is no real number; "

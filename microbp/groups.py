@@ -16,13 +16,18 @@ from typing import Any
 from weakref import ref
 
 from microbp.compiled import SCOPE
+from microbp.native import extension
 
-__all__ = ["Group", "GroupPath", "callers", "current_group", "group", "group_paths", "grouping"]
+__all__ = [
+    "Group", "GroupPath", "callers", "current", "current_group", "group", "group_paths", "grouping",
+    "serials",
+]  # fmt: skip
 
 #: From the outermost group to the innermost: its name, and the number of this call of it.
 GroupPath = tuple[tuple[str, int], ...]
 
-_serial = count()
+#: Groups count up in the order in which they were entered.
+serials = count()
 
 
 class Group:
@@ -35,8 +40,7 @@ class Group:
         #: The module, or None.
         self.owner = owner
         self.parent = parent
-        #: Groups count up in the order in which they were entered.
-        self.serial = next(_serial) if serial is None else serial
+        self.serial = next(serials) if serial is None else serial
 
     def name(self, called: _Called) -> str:
         """Its own name; for a module its path in the module that called it, a variable, or its class."""
@@ -76,8 +80,8 @@ class _Called:
 
 
 #: The group that the running code is in, in this thread.
-_current: ContextVar[Group | None] = ContextVar("group", default=None)
-current_group: Callable[[], Group | None] = _current.get
+current: ContextVar[Group | None] = ContextVar("group", default=None)
+current_group: Callable[[], Group | None] = current.get
 #: The outermost groups that code of any thread is in, or references: recording asks for the group meanwhile.
 _outermost: set[Any] = set()
 
@@ -126,11 +130,11 @@ class group(ContextDecorator):  # noqa: N801 (used like a function)
         """Asked for by ``with``, which calls it: in C, so that Ctrl-C cannot come between."""
         if self._entered:
             raise RuntimeError("this group() has been entered and not left; call group(name) for each with")
-        self._outer = _current.get()
+        self._outer = current.get()
         self._entered = True
         if self._outer is None:
             _outermost.add(ref(self, _outermost.discard))
-        return partial(_current.set, Group(self._name, None, self._outer))
+        return partial(current.set, Group(self._name, None, self._outer))
 
     def __exit__(self, *error: object) -> None:
         # Twice, of which the second changes nothing: Ctrl-C may strike in the first.
@@ -144,20 +148,23 @@ class group(ContextDecorator):  # noqa: N801 (used like a function)
 def _enter(entered: Group) -> None:
     if entered.parent is None:
         _outermost.add(entered)
-    _current.set(entered)
+    current.set(entered)
 
 
 def _leave(entered: Any, outer: Group | None) -> None:
-    _current.set(outer)
+    current.set(outer)
     _outermost.discard(entered)
 
 
 def grouping(call: Callable[..., Any]) -> Callable[..., Any]:
     """``__call__`` of a module such that what it records is a group; ``super().__call__`` opens no second."""
+    if extension is not None:
+        in_c: Callable[..., Any] = wraps(call)(extension.Grouped(call))
+        return in_c
 
     @wraps(call)
     def grouped(self: Any, *args: Any, **options: Any) -> Any:
-        outer = _current.get()
+        outer = current.get()
         if outer is not None and outer.owner is self:
             return call(self, *args, **options)
         entered = Group(None, self, outer)

@@ -21,6 +21,7 @@ from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
 from microbp.groups import grouping
 from microbp.labels import PathName, layer_path, parameter_paths, text_of
+from microbp.native import extension
 from microbp.record import record
 from microbp.rules import RULES
 from microbp.safe import shown
@@ -32,12 +33,18 @@ __all__ = ["ACTIVATIONS", "INITIALISATIONS", "MLP", "Layer", "Module", "Neuron"]
 
 _DOT = RULES["dot"]
 
+
+def _method(name: str) -> Callable[[Any], Any]:
+    """A method of Value; one in Python is looked up anew at each call: record_sites() replaces it."""
+    in_c: Callable[[Any], Any] = getattr(Value, name)
+    return operator.methodcaller(name) if extension is None else in_c
+
+
 #: The activation functions by name: every operation of one argument, and "linear" for none.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     **{
-        # the method is looked up anew at each call: record_sites() replaces it
-        name: operator.methodcaller(name) if hasattr(Value, name) else Operation(rule)
+        name: _method(name) if hasattr(Value, name) else Operation(rule)
         for name, rule in RULES.items()
         if not rule.over and len(rule.args) - len(rule.defaults) == 1
     },
@@ -304,10 +311,10 @@ class Neuron(Module):
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """The neuron's output for one sample: a Value; for several, the rows of an array, their Array."""
-        if _several(x):
+        sample = _sample(x, len(self.w), "Neuron")
+        if sample is None:
             return _each(self, x)
-        x = _inputs(x, len(self.w), "Neuron")
-        return self._activation(record(_DOT, (self.w, x, self.b)))
+        return self._activation(record(_DOT, (self.w, sample, self.b)))
 
     def __repr__(self) -> str:
         return f"{getattr(self._label, '__name__', self._label)} Neuron({len(self.w)})"
@@ -319,6 +326,10 @@ class Neuron(Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._activation = _named(self._label, ACTIVATIONS, "activation")
+
+
+#: What C does for a layer of plain neurons.
+_DEFINED = vars(Neuron)["__call__"]
 
 
 class Layer(Module):
@@ -344,10 +355,12 @@ class Layer(Module):
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """The outputs for one sample; for several, the rows of an array, an Array of a row for each."""
-        if _several(x):
+        sample = _sample(x, len(self.neurons[0].w), "Layer")
+        if sample is None:
             return _each(self, x)
-        x = _inputs(x, len(self.neurons[0].w), "Layer")
-        out = [neuron(x) for neuron in self.neurons]
+        plain = extension is not None and vars(Neuron)["__call__"] is _DEFINED
+        out: list[Any] = extension.neurons(Neuron, _DOT, self.neurons, sample) if plain else []
+        out += [neuron(sample) for neuron in self.neurons[len(out) :]]
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:
@@ -398,12 +411,12 @@ class MLP(Module):
 
         For several, the rows of an array, an Array of the shape ``(samples, outputs)``, or ``(samples,)``.
         """
-        if _several(x):
+        sample: Any = _sample(x, len(self.layers[0].neurons[0].w), "MLP")
+        if sample is None:
             return _each(self, x)
-        x = _inputs(x, len(self.layers[0].neurons[0].w), "MLP")
         for layer in self.layers:
-            x = layer(x if isinstance(x, list) else [x])
-        return x
+            sample = layer(sample if isinstance(sample, list) else [sample])
+        return sample
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"
@@ -423,23 +436,23 @@ def _generator(seed: int | None, rng: Any, init: Any) -> Any:
     return np.random.default_rng(random.getrandbits(64) if seed is None else seed)
 
 
-def _several(x: Any) -> bool:
-    """Whether these are samples, rather than one."""
-    return isinstance(x[0], list) if type(x) is list and x else np.ndim(x) == 2
-
-
 def _each(module: Callable[[Any], Any], rows: Any) -> Array:
     return np.array([module(row) for row in rows], dtype=object).view(Array)
 
 
-def _inputs(x: Any, nin: int, who: str) -> list[Any]:
-    """One sample as a list of ``nin`` inputs."""
+def _sample(x: Any, nin: int, who: str) -> list[Any] | None:
+    """One sample as a list of ``nin`` inputs; None where these are several, the rows of an array."""
     if type(x) is list:
+        if x and isinstance(x[0], list):
+            return None
         sample = x
-    elif np.ndim(x) == 1:
-        sample = x.tolist() if isinstance(x, np.ndarray) else list(x)
     else:
-        raise ValueError(f"{who} takes one sample of {nin} inputs, not an array of shape {np.shape(x)}")
+        shape = np.shape(x)
+        if len(shape) == 2:
+            return None
+        if len(shape) != 1:
+            raise ValueError(f"{who} takes one sample of {nin} inputs, not an array of shape {shape}")
+        sample = x.tolist() if isinstance(x, np.ndarray) else list(x)
     if len(sample) != nin:
         raise ValueError(f"{who} takes {nin} inputs, not {len(sample)}")
     return sample

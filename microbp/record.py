@@ -20,7 +20,7 @@ from microbp.backward import gradient_of, passed_again, refuse_others
 from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
-from microbp.groups import asked_for, current_group
+from microbp.groups import Group, asked_for, current, current_group, serials
 from microbp.native import extension
 from microbp.node import Node
 from microbp.rules import RULES, TABLE, Rule
@@ -259,9 +259,14 @@ class _Always:
     """Stands among those inside for the user who wants sites."""
 
 
+#: The methods in Python that record; those in C ask by themselves who is inside.
+_IN_PYTHON = [name for name, method in vars(Node).items() if isinstance(method, FunctionType)]
+
+
 def _turn_sites(on: bool) -> None:
     others = WITH_SITE if on else WITHOUT_SITE
-    for name, method in vars(Node).copy().items():
+    for name in _IN_PYTHON:
+        method = vars(Node).get(name)
         if isinstance(method, FunctionType) and method in others:
             setattr(Node, name, others[method])
 
@@ -286,6 +291,6 @@ if extension is not None:
     extension.know(
         value=Value, record=record, foreign=_foreign, begin="_begin", gradient_of=gradient_of,
         passed=passed_again, refuse=lambda other: refuse_others([other]), special=_special,
-        sited=with_sites.inside, grouped=SCOPE["grouped"], current_group=current_group, users=users,
-        rules=_rules, swapped=[*map(Swapped, _rules)],
+        sited=with_sites.inside, grouped=SCOPE["grouped"], current=current, group=Group, serial=serials,
+        users=users, rules=_rules, swapped=[*map(Swapped, _rules)],
     )  # fmt: skip

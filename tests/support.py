@@ -97,6 +97,7 @@ def planted(monkeypatch: Any, name: str, factor: float = 1.0005) -> None:
     wrong = compiled.Compiled(right.value, tuple(partial(scaled, d) for d in right.derivatives))
     monkeypatch.setitem(compiled._compiled, RULES[name], wrong)
     monkeypatch.setattr("microbp.record.extension", None)
+    monkeypatch.setattr("microbp.nn.extension", None)
 
 
 @cache

@@ -222,6 +222,7 @@ def test_a_wrong_value_in_the_engine_is_seen(monkeypatch):
     wrong = compiled.Compiled(lambda a: right.value(a) + 1e-7, right.derivatives)
     monkeypatch.setitem(compiled._compiled, rule, wrong)
     monkeypatch.setattr("microbp.record.extension", None)
+    monkeypatch.setattr("microbp.nn.extension", None)
     monkeypatch.setattr(t4, "UPDATES", 1)
     report = t4.TUTORIAL.reproduce()
     assert [each.name for each in report.comparisons if not each.ok][:3] == ["h1", "h2", "net_o1"]

@@ -16,6 +16,7 @@ import microbp.groups
 import microbp.record
 from microbp import MLP, Graph, Module, Neuron, Value, group, no_grad, record_sites
 from microbp.compiled import SCOPE
+from microbp.native import extension
 
 
 def paths(root, **names):
@@ -217,11 +218,14 @@ def without_recording():
         pass
 
 
-@pytest.mark.parametrize("run", [in_group, in_module, without_recording])
-def test_ctrl_c_at_any_instruction_leaves_nothing_on(run):
-    file = (microbp.record if run is without_recording else microbp.groups).__file__
+STRUCK = [(in_group, microbp.groups), (in_module, microbp.nn), (without_recording, microbp.record)]
+IN_PYTHON = [] if extension else [(in_module, microbp.groups)]  # in C there is nothing between the lines
+
+
+@pytest.mark.parametrize(("run", "module"), STRUCK + IN_PYTHON)
+def test_ctrl_c_at_any_instruction_leaves_nothing_on(run, module):
     x, at = Value(2.0), 1
-    while struck(at, run, file):
+    while struck(at, run, module.__file__):
         assert microbp.groups.current_group() is None, at
         assert not SCOPE["grouped"], at
         y = x * 3.0

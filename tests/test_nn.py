@@ -202,6 +202,66 @@ def test_zero_grad_forgets() -> None:
     assert [value.grad for value in net.parameters()] == [None] * 9
 
 
+# ------------------------------------------------------------------- a layer says what its neurons say
+class Doubled(Neuron):
+    def __call__(self, x: Any) -> Any:
+        return 2.0 * super().__call__(x)
+
+
+def test_a_layer_says_what_its_neurons_say_whatever_they_are() -> None:
+    layer, x = Layer(2, 4, seed=1), [Value(0.5), -1.0]
+    layer.neurons[1] = Doubled(2, seed=2)
+    layer.neurons[3].w = np.array(layer.neurons[3].w)
+    outputs = layer(x)
+    assert [y.data for y in outputs] == [neuron(x).data for neuron in layer.neurons]
+    graph = Graph(microbp.sum(outputs))
+    named = {node.group[-1][0] for node in graph if node.rule and node.group}
+    assert named == {f"neurons.{n}" for n in range(4)}
+
+
+def test_a_call_of_neurons_that_somebody_has_replaced_is_what_a_layer_asks(monkeypatch: Any) -> None:
+    monkeypatch.setattr(Neuron, "__call__", lambda _neuron, _x: 7.0)
+    assert Layer(2, 3)([0.5, 1.0]) == [7.0, 7.0, 7.0]
+
+
+def test_an_activation_is_asked_once_by_each_neuron_and_what_it_raises_leaves_no_group() -> None:
+    asked: list[Value] = []
+
+    def odd(x: Value) -> Value:
+        asked.append(x)
+        if len(asked) == 5:
+            raise LookupError("the fifth")
+        return x.tanh()
+
+    layer = Layer(1, 3, activation=odd)
+    layer.neurons[1] = Doubled(1, activation=odd)
+    layer([0.5])
+    assert len(asked) == 3
+    with pytest.raises(LookupError, match="the fifth"):
+        layer([0.5])
+    assert (len(asked), Graph(Value(2.0) * 3.0).root.group) == (5, ())
+
+
+def test_what_a_neuron_of_a_layer_refuses_is_told_as_by_itself() -> None:
+    layer = Layer(2, 2)
+    layer.neurons[1].w.pop()
+    with pytest.raises(ValueError, match="Neuron takes 1 inputs, not 2"):
+        layer([0.5, 1.0])
+    with pytest.raises(TypeError, match="'x'"):
+        Layer(1, 2)(["x"])
+
+
+def test_the_call_of_a_module_is_looked_at_as_a_function_is() -> None:
+    call = Neuron.__call__
+    assert pickle.loads(pickle.dumps(call)) is call
+    assert [*inspect.signature(call).parameters] == ["self", "x"]
+    assert [*inspect.signature(Neuron(1)).parameters] == ["x"]
+    assert inspect.isroutine(call)
+    assert (call.__name__, call.__doc__) == ("__call__", inspect.unwrap(call).__doc__)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+        Neuron(1)()  # type: ignore[call-arg]
+
+
 # -------------------------------------------------------------------------------------- activations
 #: Each kind of net, from its number of inputs.
 MAKERS = [Neuron, lambda n, **o: Layer(n, 1, **o), lambda n, **o: MLP(n, [1, 1], **o)]

@@ -34,13 +34,16 @@ typedef struct Node {
 static struct {
     PyObject *value, *record, *foreign, *begin, *gradient_of, *passed, *refuse; /* the class, and functions */
     PyObject *special, *sited, *grouped;                                        /* sets that are empty as a rule */
-    PyObject *current_group, *users, *rules, *swapped;
+    PyObject *current, *group, *serial, *users, *rules, *swapped; /* the group that code is in, their class, a count of them */
 } known;
+static PyObject *words[3]; /* the attributes of a Neuron: w, b, _activation */
 static PyTypeObject NodeType;
 
 static inline int is_value(PyObject *x) { return (PyObject *)Py_TYPE(x) == known.value; }
 /* The usual kinds first: to ask for a subclass takes a call. */
-static inline int is_node(PyObject *x) { return is_value(x) || (!PyFloat_CheckExact(x) && PyObject_TypeCheck(x, &NodeType)); }
+static inline int is_node(PyObject *x) {
+    return is_value(x) || (!PyFloat_CheckExact(x) && !PyLong_CheckExact(x) && PyObject_TypeCheck(x, &NodeType));
+}
 
 /* --------------------------------------------------------------------------------------------------- the fields */
 static int64_t width(const Node *node) { return node->b && PyTuple_Check(node->b) ? PyTuple_GET_SIZE(node->b) : 0; }
@@ -153,14 +156,17 @@ enum { MOST_SPARES = 4096 };
 static Node *spare;
 static int spares;
 
-/* A Value in which nothing stands. */
-static PyObject *value_alloc(PyTypeObject *type, Py_ssize_t unused) {
+/* A Value in which nothing stands. What is spare was one, and has kept its type. */
+static inline PyObject *value_alloc(PyTypeObject *type, Py_ssize_t unused) {
     (void)unused;
-    Node *node = spare;
-    if (node) spare = node->slot[0].next, spares--;
-    else if (!(node = PyObject_Malloc(sizeof *node))) return PyErr_NoMemory();
+    Node *node = (PyObject *)type == known.value ? spare : NULL;
+    if (node) {
+        spare = node->slot[0].next, spares--;
+        Py_SET_REFCNT(node, 1);
+    } else if ((node = PyObject_Malloc(sizeof *node))) PyObject_Init((PyObject *)node, type);
+    else return PyErr_NoMemory();
     memset(&node->data, 0, sizeof *node - offsetof(Node, data));
-    return PyObject_Init((PyObject *)node, type);
+    return (PyObject *)node;
 }
 
 /* Value(...) as it is called, where nobody has put another __init__ or __new__ there. */
@@ -196,24 +202,32 @@ static void let_go(PyObject *x) {
         Py_DECREF(x);
 }
 
-static void node_dealloc(PyObject *self) {
+/* The end of a node; each instance of a class that was made in Python has a reference to it, and a spare one keeps it. */
+static inline void end(PyObject *self, int of_python) {
     Node *node = (Node *)self;
     PyObject *a = node->a, *b = node->b;
-    for (int n = 0; n < SLOTS; n++) slot_clear(node, n);
+    uint32_t kinds;
+    memcpy(&kinds, node->kind, sizeof kinds);
+    for (int n = 0; kinds & 0x02020202 && n < SLOTS; n++) slot_clear(node, n); /* this bit is set in OBJECT and in MANY */
     Py_CLEAR(node->rule);
     Py_CLEAR(node->note);
-    node->a = node->b = NULL;
     if (is_value(self) && spares < MOST_SPARES) node->slot[0].next = spare, spare = node, spares++;
-    else Py_TYPE(self)->tp_free(self);
+    else {
+        PyTypeObject *type = Py_TYPE(self);
+        node->a = node->b = NULL;
+        type->tp_free(self);
+        if (of_python) Py_DECREF(type);
+    }
     let_go(a);
-    if (b && PyTuple_CheckExact(b) && Py_REFCNT(b) == 1)
-        for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(b); n++) {
+    if (!b || !PyTuple_CheckExact(b)) let_go(b);
+    else {
+        for (Py_ssize_t n = 0; Py_REFCNT(b) == 1 && n < PyTuple_GET_SIZE(b); n++) {
             PyObject *each = PyTuple_GET_ITEM(b, n);
             PyTuple_SET_ITEM(b, n, NULL);
             let_go(each);
         }
-    if (b && PyTuple_CheckExact(b)) Py_DECREF(b);
-    else let_go(b);
+        Py_DECREF(b);
+    }
     if (freeing) return;
     freeing = 1;
     while (waiting) {
@@ -224,12 +238,8 @@ static void node_dealloc(PyObject *self) {
     freeing = 0;
 }
 
-/* The same of a class made in Python, of which each instance has a reference. */
-static void value_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    node_dealloc(self);
-    Py_DECREF(type);
-}
+static void node_dealloc(PyObject *self) { end(self, 0); }
+static void value_dealloc(PyObject *self) { end(self, 1); }
 
 /* ---------------------------------------------------------------------------------- the rows, read as local derivatives */
 #define A(place) a[place]
@@ -249,7 +259,7 @@ static void value_dealloc(PyObject *self) {
 static PyObject *rule_of(int op) { return PyList_GET_ITEM(known.rules, op); }
 
 /* The notes of places in the user's code, (None, (code, offset), None): what is recorded there again takes the same. */
-static struct {
+static struct place {
     PyCodeObject *code; /* which the note holds */
     int offset;
     PyObject *note;
@@ -257,27 +267,29 @@ static struct {
 
 /* The note of the place that the user's code has reached; a new reference. */
 static PyObject *place_note(void) {
-    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef((PyObject *)PyEval_GetFrame());
+    PyFrameObject *frame = PyEval_GetFrame(), *held = NULL; /* the innermost one is borrowed */
     PyObject *found = NULL;
     while (frame && !found) {
         PyCodeObject *code = PyFrame_GetCode(frame);
+        Py_DECREF(code); /* the frame has it */
         const int offset = PyFrame_GetLasti(frame);
-        const uintptr_t kept = ((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024;
-        PyObject *users = NULL;
-        if (places[kept].code == code && places[kept].offset == offset) found = Py_NewRef(places[kept].note);
-        else if (!(users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename))))
-            users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
+        struct place *place = places + ((uintptr_t)code >> 5 ^ (uintptr_t)offset >> 1) % 1024;
+        if (place->code == code && place->offset == offset) {
+            found = Py_NewRef(place->note);
+            break;
+        }
+        PyObject *users = Py_XNewRef(PyDict_GetItemWithError(known.users, code->co_filename));
+        if (!users) users = PyObject_GetItem(known.users, code->co_filename); /* a file that is new to it */
         if (users == Py_True && (found = Py_BuildValue("O(Oi)O", Py_None, code, offset, Py_None))) {
-            PyObject *before = places[kept].note;
-            places[kept].code = code, places[kept].offset = offset, places[kept].note = Py_NewRef(found);
+            PyObject *before = place->note;
+            *place = (struct place){code, offset, Py_NewRef(found)};
             Py_XDECREF(before);
         }
-        Py_DECREF(code);
-        PyFrameObject *back = users == Py_False ? PyFrame_GetBack(frame) : NULL;
-        Py_XDECREF(users), Py_DECREF(frame);
-        frame = back;
+        frame = users == Py_False ? PyFrame_GetBack(frame) : NULL;
+        Py_XDECREF(users);
+        Py_XSETREF(held, frame);
     }
-    Py_XDECREF(frame);
+    Py_XDECREF(held);
     return found || PyErr_Occurred() ? found : Py_BuildValue("OsO", Py_None, "?", Py_None);
 }
 
@@ -287,13 +299,18 @@ static inline Node *new_node(PyObject *rule, double y) {
     if (!node) return NULL;
     node->data = y, node->rule = Py_NewRef(rule);
     const int grouped = PySet_GET_SIZE(known.grouped) > 0, sited = PySet_GET_SIZE(known.sited) > 0;
-    if (!grouped && !sited) return node;
-    PyObject *group = grouped ? PyObject_CallNoArgs(known.current_group) : NULL, *place = sited && !PyErr_Occurred() ? place_note() : NULL;
+    PyObject *group = NULL, *place = sited ? place_note() : NULL;
+    if ((sited && !place) || (grouped && PyContextVar_Get(known.current, NULL, &group))) {
+        Py_XDECREF(place), Py_DECREF(node);
+        return NULL;
+    }
     if (group == Py_None) Py_CLEAR(group);
-    if (place && group) node->note = PyTuple_Pack(3, Py_None, PyTuple_GET_ITEM(place, 1), group);
-    else node->note = Py_XNewRef(place ? place : group);
-    Py_XDECREF(group), Py_XDECREF(place);
-    if (PyErr_Occurred()) Py_CLEAR(node);
+    if (!place || !group) node->note = place ? place : group;
+    else {
+        node->note = PyTuple_Pack(3, Py_None, PyTuple_GET_ITEM(place, 1), group);
+        Py_DECREF(group), Py_DECREF(place);
+        if (!node->note) Py_CLEAR(node);
+    }
     return node;
 }
 
@@ -390,15 +407,40 @@ static double computed(int op, const double *a, double *d, int64_t len, double *
     return y;
 }
 
-/* The operands one after the other: those of each list, then the single ones. NULL for what Python has to look at. */
-static PyObject *flattened(PyObject *arguments, int lists, int64_t len) {
-    const Py_ssize_t singles = PyTuple_GET_SIZE(arguments) - lists;
-    PyObject *made = PyTuple_New(lists * len + singles);
-    for (Py_ssize_t n = 0; made && n < lists * len; n++)
-        PyTuple_SET_ITEM(made, n, Py_NewRef(PyList_GET_ITEM(PyTuple_GET_ITEM(arguments, n / len), n % len)));
-    for (Py_ssize_t n = 0; made && n < singles; n++)
-        PyTuple_SET_ITEM(made, lists * len + n, Py_NewRef(PyTuple_GET_ITEM(arguments, lists + n)));
-    return made;
+/* The operands one after the other, those of each list, then the single ones; 0 for what Python has to look at. */
+static int gather(PyObject *arguments, int lists, int64_t len, PyObject *operands, double *a, int *takes) {
+    Py_ssize_t at = 0;
+    for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(arguments); n++) {
+        PyObject *argument = PyTuple_GET_ITEM(arguments, n);
+        for (int64_t i = 0; i < (n < lists ? len : 1); i++, at++) {
+            PyObject *each = n < lists ? PyList_GET_ITEM(argument, i) : argument;
+            const int literal = operand(each, a + at);
+            if (literal && !PyFloat_CheckExact(each)) return 0;
+            *takes |= !literal << n;
+            PyTuple_SET_ITEM(operands, at, Py_NewRef(each));
+        }
+    }
+    PyObject_GC_UnTrack(operands); /* none of them is anything that the collector looks at */
+    return *takes;
+}
+
+/* A node of these operands, of which there are many, or one or two. */
+static Node *node_of(int op, double y, PyObject *operands, int many, const double *d) {
+    const Py_ssize_t whole = PyTuple_GET_SIZE(operands);
+    PyObject *first = PyTuple_GET_ITEM(operands, 0), *second = whole == 2 ? PyTuple_GET_ITEM(operands, 1) : NULL;
+    const int turned = !many && !is_node(first);
+    Node *node = new_node(turned ? PyList_GET_ITEM(known.swapped, op) : rule_of(op), y);
+    if (!node) return NULL;
+    if (many) {
+        if (!(node->slot[DB].many = PyMem_Malloc((size_t)whole * 8))) return Py_DECREF(node), PyErr_NoMemory(), NULL;
+        memcpy(node->slot[DB].many, d, (size_t)whole * 8);
+        node->b = Py_NewRef(operands), node->kind[DB] = MANY;
+    } else {
+        node->a = Py_NewRef(turned ? second : first), node->b = Py_XNewRef(turned ? first : second);
+        node->slot[DA].d = d[turned], node->kind[DA] = NUMBER;
+        if (second && is_node(first) && is_node(second)) node->slot[DB].d = d[1], node->kind[DB] = NUMBER;
+    }
+    return node;
 }
 
 /* record(rule, arguments): the node; None where Python has to look at it. */
@@ -406,47 +448,173 @@ static PyObject *node_record(PyObject *module, PyObject *const *given, Py_ssize_
     (void)module;
     const int op = count == 2 && PyTuple_CheckExact(given[1]) && !PySet_GET_SIZE(known.special) ? number_of(given[0]) : -1;
     if (op < 0 || PyTuple_GET_SIZE(given[1]) != widths[op][0] + widths[op][1]) Py_RETURN_NONE;
-    const int lists = widths[op][1];
+    const int singles = widths[op][0], lists = widths[op][1];
     for (int n = 0; n < lists; n++)
         if (!PyList_CheckExact(PyTuple_GET_ITEM(given[1], n))) Py_RETURN_NONE;
-    const int64_t len = lists ? PyList_GET_SIZE(PyTuple_GET_ITEM(given[1], 0)) : 0;
+    const int64_t len = lists ? PyList_GET_SIZE(PyTuple_GET_ITEM(given[1], 0)) : 0, whole = lists * len + singles;
     for (int n = 1; n < lists; n++)
         if (PyList_GET_SIZE(PyTuple_GET_ITEM(given[1], n)) != len) Py_RETURN_NONE;
     if (lists && !len) Py_RETURN_NONE;
-    PyObject *operands = flattened(given[1], lists, len);
-    if (!operands) return NULL;
-    const int64_t whole = PyTuple_GET_SIZE(operands);
-    double *d = PyMem_Calloc((size_t)(3 * whole + 1), 8), *a = d + whole, *kept = a + whole;
-    int takes = 0, bad = !d;
-    for (int64_t n = 0; n < whole && !bad; n++) {
-        const int literal = operand(PyTuple_GET_ITEM(operands, n), a + n);
-        if (!literal) takes |= 1 << (n < lists * len ? n / len : n - lists * len + lists);
-        bad |= literal < 0 || (literal && !PyFloat_CheckExact(PyTuple_GET_ITEM(operands, n)));
-    }
-    const double y = bad || !takes ? 0.0 : computed(op, a, d, len, kept, takes, &bad);
+    double few[3 * 40 + 1] = {0.0}, *d = whole <= 40 ? few : PyMem_Calloc((size_t)(3 * whole + 1), 8), *a = d + whole;
+    PyObject *operands = d ? PyTuple_New(whole) : PyErr_NoMemory();
     Node *node = NULL;
-    if (!bad && takes) {
-        PyObject *first = PyTuple_GET_ITEM(operands, 0), *second = whole == 2 ? PyTuple_GET_ITEM(operands, 1) : NULL;
-        const int many = lists || whole > 2, turned = !many && !is_node(first);
-        node = new_node(turned ? PyList_GET_ITEM(known.swapped, op) : rule_of(op), y);
-        if (node && many) {
-            node->b = Py_NewRef(operands), node->kind[DB] = MANY;
-            node->slot[DB].many = PyMem_Malloc((size_t)whole * 8 + 1);
-            if (node->slot[DB].many) memcpy(node->slot[DB].many, d, (size_t)whole * 8);
-            else node->kind[DB] = NONE, PyErr_NoMemory();
-        } else if (node) {
-            node->a = Py_NewRef(turned ? second : first), node->b = Py_XNewRef(turned ? first : second);
-            node->slot[DA].d = d[turned], node->kind[DA] = NUMBER;
-            if (second && is_node(first) && is_node(second)) node->slot[DB].d = d[1], node->kind[DB] = NUMBER;
-        }
+    int takes = 0, bad = 0;
+    if (operands && gather(given[1], lists, len, operands, a, &takes)) {
+        const double y = computed(op, a, d, len, a + whole, takes, &bad);
+        if (!bad) node = node_of(op, y, operands, lists || whole > 2, d);
     }
-    PyMem_Free(d), Py_DECREF(operands);
-    if (PyErr_Occurred()) {
-        Py_XDECREF(node);
-        return NULL;
-    }
-    return node ? (PyObject *)node : Py_NewRef(Py_None);
+    if (d != few) PyMem_Free(d);
+    Py_XDECREF(operands);
+    return node ? (PyObject *)node : PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
+
+/* ------------------------------------------------------------------------------------------- the calls of modules */
+/* Python lays the slots of a class out in the order of their names. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *name, *owner, *parent, *serial;
+} Group;
+
+/* The group of a call. As long as a node has it the collector could not tell that it is not needed: it is not told of it. */
+static PyObject *group_of(PyObject *owner, PyObject *outer) {
+    Group *made = (Group *)PyType_GenericAlloc((PyTypeObject *)known.group, 0);
+    if (!made) return NULL;
+    PyObject_GC_UnTrack(made);
+    made->name = Py_NewRef(Py_None), made->owner = Py_NewRef(owner), made->parent = Py_NewRef(outer);
+    if (!(made->serial = PyIter_Next(known.serial))) Py_CLEAR(made);
+    return (PyObject *)made;
+}
+
+static int enter(PyObject *group, PyObject *outer) {
+    if (outer == Py_None && PySet_Add(known.grouped, group)) return -1;
+    PyObject *token = PyContextVar_Set(known.current, group);
+    Py_XDECREF(token);
+    return token ? 0 : -1;
+}
+
+static int leave(PyObject *group, PyObject *outer) {
+    PyObject *token = PyContextVar_Set(known.current, outer);
+    Py_XDECREF(token);
+    return outer == Py_None && PySet_Discard(known.grouped, group) < 0 ? -1 : token ? 0 : -1;
+}
+
+/* What `work` gives; what it records is a group of this owner, unless code is in one of his. Ctrl-C strikes in Python alone:
+   not between the lines here. */
+static PyObject *in_group(PyObject *owner, vectorcallfunc work, PyObject *of, PyObject *const *given, size_t counted, PyObject *named) {
+    PyObject *outer, *made = NULL, *error[3];
+    if (PyContextVar_Get(known.current, NULL, &outer)) return NULL;
+    const int inside = (PyObject *)Py_TYPE(outer) == known.group && ((Group *)outer)->owner == owner;
+    PyObject *group = inside ? NULL : group_of(owner, outer);
+    if (inside) made = work(of, given, counted, named);
+    else if (group && !enter(group, outer)) {
+        made = work(of, given, counted, named);
+        PyErr_Fetch(error, error + 1, error + 2);
+        if (leave(group, outer)) Py_CLEAR(made);
+        else PyErr_Restore(error[0], error[1], error[2]);
+    }
+    Py_XDECREF(group), Py_DECREF(outer);
+    return made;
+}
+
+/* What Neuron.__call__ gives for a neuron and a list of inputs; NULL without an error for what Python has to look at. */
+static PyObject *neuron_said(PyObject *rule, PyObject *const *given, size_t counted, PyObject *named) {
+    (void)counted, (void)named;
+    PyObject *held[3], *arguments = PyTuple_New(3), *y = NULL;
+    for (int n = 0; n < 3; n++) held[n] = PyObject_GetAttr(given[0], words[n]);
+    if (arguments && held[0] && held[1] && held[2]) {
+        PyTuple_SET_ITEM(arguments, 0, Py_NewRef(held[0]));
+        PyTuple_SET_ITEM(arguments, 1, Py_NewRef(given[1]));
+        PyTuple_SET_ITEM(arguments, 2, Py_NewRef(held[1]));
+        PyObject *node = node_record(NULL, (PyObject *[]){rule, arguments}, 2);
+        if (node && node != Py_None) y = PyObject_CallOneArg(held[2], node);
+        Py_XDECREF(node);
+    }
+    Py_XDECREF(arguments);
+    for (int n = 0; n < 3; n++) Py_XDECREF(held[n]);
+    return y;
+}
+
+/* neurons(class, rule, neurons, inputs): what the first of them say, up to one that Python has to look at. */
+static PyObject *node_neurons(PyObject *module, PyObject *given) {
+    (void)module;
+    PyObject *kind, *rule, *neurons, *inputs, *y = NULL;
+    if (!PyArg_ParseTuple(given, "OOOO", &kind, &rule, &neurons, &inputs)) return NULL;
+    PyObject *made = PyList_New(0);
+    for (Py_ssize_t n = 0; made && PyList_CheckExact(neurons) && n < PyList_GET_SIZE(neurons); n++) {
+        PyObject *two[] = {Py_NewRef(PyList_GET_ITEM(neurons, n)), inputs};
+        if ((PyObject *)Py_TYPE(two[0]) == kind) y = in_group(two[0], neuron_said, rule, two, 2, NULL);
+        Py_DECREF(two[0]);
+        if (!y) break;
+        if (PyList_Append(made, y)) Py_CLEAR(made);
+        Py_CLEAR(y);
+    }
+    if (PyErr_Occurred()) Py_CLEAR(made);
+    return made;
+}
+
+/* Grouped(function): what stands in the class of a module as its call, a group, in which the call of its superclass goes on. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *function, *dict;
+    vectorcallfunc vectorcall;
+} Grouped;
+
+static PyObject *grouped_call(PyObject *self, PyObject *const *given, size_t counted, PyObject *named) {
+    PyObject *owner = PyVectorcall_NARGS(counted) ? given[0] : Py_None;
+    return in_group(owner, PyObject_Vectorcall, ((Grouped *)self)->function, given, counted, named);
+}
+
+static PyObject *grouped_new(PyTypeObject *type, PyObject *given, PyObject *named) {
+    PyObject *function;
+    if (named || !PyArg_ParseTuple(given, "O", &function)) return NULL;
+    Grouped *made = (Grouped *)type->tp_alloc(type, 0);
+    if (made) made->function = Py_NewRef(function), made->vectorcall = grouped_call;
+    return (PyObject *)made;
+}
+
+static PyObject *grouped_get(PyObject *self, PyObject *module, PyObject *type) {
+    (void)type;
+    return module && module != Py_None ? PyMethod_New(self, module) : Py_NewRef(self);
+}
+
+static int grouped_traverse(Grouped *self, visitproc visit, void *arg) {
+    Py_VISIT(self->function);
+    Py_VISIT(self->dict);
+    return 0;
+}
+
+static int grouped_clear(Grouped *self) {
+    Py_CLEAR(self->function);
+    Py_CLEAR(self->dict);
+    return 0;
+}
+
+static void grouped_dealloc(Grouped *self) {
+    PyObject_GC_UnTrack(self);
+    grouped_clear(self);
+    Py_TYPE(self)->tp_free(self);
+}
+
+/* It is pickled by its name, as a function is. */
+static PyObject *grouped_reduce(PyObject *self, PyObject *unused) { return (void)unused, PyObject_GetAttrString(self, "__qualname__"); }
+
+static PyMethodDef grouped_methods[] = {{"__reduce__", grouped_reduce, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+static PyGetSetDef grouped_fields[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL}};
+static PyTypeObject GroupedType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "microbp.native._machine.Grouped",
+    .tp_basicsize = sizeof(Grouped),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+    .tp_new = grouped_new,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(Grouped, vectorcall),
+    .tp_dictoffset = offsetof(Grouped, dict),
+    .tp_descr_get = grouped_get,
+    .tp_traverse = (traverseproc)grouped_traverse,
+    .tp_clear = (inquiry)grouped_clear,
+    .tp_dealloc = (destructor)grouped_dealloc,
+    .tp_methods = grouped_methods,
+    .tp_getset = grouped_fields,
+};
 
 /* --------------------------------------------------------------------------------------------- the backward pass */
 typedef struct {
@@ -753,13 +921,13 @@ static PyTypeObject NodeType = {
 /* know(name=object, ...): what Python has to be asked for. */
 static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
     (void)module;
-    static char *words[] = {"value", "record", "foreign", "begin", "gradient_of", "passed", "refuse", "special", "sited", "grouped",
-                            "current_group", "users", "rules", "swapped", NULL};
+    static char *names[] = {"value", "record", "foreign", "begin", "gradient_of", "passed", "refuse", "special", "sited", "grouped",
+                            "current", "group", "serial", "users", "rules", "swapped", NULL};
     PyObject **at = &known.value;
-    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOOOOO!O!", words, at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6,
-                                     at + 7, at + 8, at + 9, at + 10, at + 11, &PyList_Type, at + 12, &PyList_Type, at + 13))
+    if (!PyArg_ParseTupleAndKeywords(positional, named, "OOOOOOOOOOOOOOO!O!", names, at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6,
+                                     at + 7, at + 8, at + 9, at + 10, at + 11, at + 12, at + 13, &PyList_Type, at + 14, &PyList_Type, at + 15))
         return NULL;
-    for (int n = 0; n < 14; n++) Py_INCREF(at[n]);
+    for (int n = 0; n < 16; n++) Py_INCREF(at[n]);
     /* Python tracks instances of every class of its own; there are none yet. */
     PyTypeObject *type = (PyTypeObject *)known.value;
     type->tp_flags &= ~(unsigned long)Py_TPFLAGS_HAVE_GC;
@@ -772,13 +940,16 @@ static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
 static PyMethodDef functions[] = {
     {"know", (PyCFunction)(void (*)(void))know, METH_VARARGS | METH_KEYWORDS, NULL},
     {"record", (PyCFunction)(void (*)(void))node_record, METH_FASTCALL, NULL},
+    {"neurons", node_neurons, METH_VARARGS, NULL},
     {"order", node_order, METH_VARARGS, NULL},
     {"columns", node_columns, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
 
 int add_node_type(PyObject *module) {
     NodeType.tp_new = PyBaseObject_Type.tp_new;
+    for (int n = 0; n < 3; n++)
+        if (!(words[n] = PyUnicode_InternFromString(n == 0 ? "w" : n == 1 ? "b" : "_activation"))) return -1;
     /* these are operators, and no methods */
     return PyType_Ready(&NodeType) || PyDict_DelItemString(NodeType.tp_dict, "neg") || PyDict_DelItemString(NodeType.tp_dict, "abs") || PyModule_AddFunctions(module, functions) ||
-           PyModule_AddObjectRef(module, "Node", (PyObject *)&NodeType);
+           PyModule_AddObjectRef(module, "Node", (PyObject *)&NodeType) || PyModule_AddType(module, &GroupedType);
 }
