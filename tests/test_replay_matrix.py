@@ -61,7 +61,7 @@ def loose(count: int) -> list[Value]:
 # ------------------------------------------------------------------------------------ any graph
 @pytest.mark.parametrize("form", ["matrix", "swept", "straight", "auto"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_any_program_is_replayed_as_the_engine_computes_it(kind, form, part, monkeypatch):
     """A script of the same programs runs for as long as one likes: python tests/replay_programs.py."""
     if form == "swept":
@@ -217,8 +217,9 @@ PENALTIES = {
 
 
 @pytest.mark.parametrize("kind", PENALTIES)
-@pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("names", ["W1[{},{}] W2[{}] b1[{}] b2", "", "p.{}.{} q.{} b.{} c"])
+@pytest.mark.parametrize(("names", "first"), [
+    ("W1[{},{}] W2[{}] b1[{}] b2", True), ("", True), ("", False), ("p.{}.{} q.{} b.{} c", False),
+])  # fmt: skip
 def test_a_penalty_is_one_operation_on_the_vector_of_parameters(kind, first, names):
     """It takes a view of the vector of all, not each array for itself."""
     W, b = loose(9), loose(4)
@@ -447,8 +448,12 @@ def test_a_sum_of_very_many_arrays_takes_several_lines():
             states.append(state)
         return sum(states) + sum(a * b for a, b in pairwise(states))
 
-    error, made = compared(build, [w, v], batch(3, 2))
-    assert error <= 1e-12
+    x = batch(3, 2)
+    made = compiled(build, [w, v], x[0])
+    found, costs = made.value_and_grad(x, reduce="sum"), [build([*map(Value, row)]) for row in x]
+    microbp.sum(costs).backward()
+    assert found.costs == pytest.approx([each.data for each in costs], rel=1e-12)
+    assert found.gradient == pytest.approx([w.grad, v.grad], rel=1e-12)
     assert made.form == "matrix"
     assert max(map(len, made.source.splitlines())) < 500
 

@@ -62,7 +62,7 @@ def outcome(run: Any) -> list[str | None] | str:
 
 
 @pytest.mark.parametrize("rule", TABLE, ids=str)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data())
 def test_each_operation_at_special_numbers_with_values_and_literals(rule: Rule, data: st.DataObject) -> None:
     width = data.draw(st.integers(1, 3)) if rule.over else 1

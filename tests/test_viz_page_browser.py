@@ -99,27 +99,38 @@ def browser():
 
 @pytest.fixture(scope="module")
 def desktop(browser):
-    return browser.new_context(viewport=DESKTOP)
+    """One tab for all that need no other: a new one is a process of its own."""
+    return browser.new_page(viewport=DESKTOP)
 
 
 @pytest.fixture
 def opened(browser, desktop):
     """Opens a file, and afterwards holds that nothing went wrong and nothing else was asked for."""
-    closing, errors, requests = [], [], set()
+    contexts, errors, requests = [], [], set()
+    heard = {
+        "console": lambda message: errors.append(message.text),
+        "pageerror": lambda error: errors.append(str(error)),
+        "request": lambda request: requests.add(request.url.partition("#")[0]),
+    }
 
     def open_(path: Path, step: str = "", **options):
-        context = browser.new_context(**{"viewport": DESKTOP, **options}) if options else desktop
-        tab = context.new_page()
-        closing.append(context if options else tab)
-        tab.on("console", lambda message: errors.append(message.text))
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.on("request", lambda request: requests.add(request.url.partition("#")[0]))
+        tab = desktop
+        if options:
+            contexts.append(browser.new_context(**{"viewport": DESKTOP, **options}))
+            tab = contexts[-1].new_page()
+        for event, hear in heard.items():
+            tab.on(event, hear)
         tab.goto(path.as_uri() + step)
         return tab
 
     yield open_
-    for each in closing:
+    for each in contexts:
         each.close()
+    for event, hear in heard.items():
+        if hear in desktop.listeners(event):
+            desktop.remove_listener(event, hear)
+    desktop.mouse.move(0, 0)
+    desktop.goto("about:blank")
     assert errors == []
     assert len(requests) == 1
     assert requests.pop().startswith("file:///")
@@ -520,7 +531,7 @@ def test_around_a_value_with_many_operands_the_others_are_counted(opened, folder
 
 
 def test_a_foreign_script_is_stopped_and_seen(desktop, file):
-    tab, errors = desktop.new_page(), []
+    tab, errors = desktop, []
     tab.on("console", lambda message: errors.append(message.text))
     tab.goto(file.as_uri())
     tab.evaluate("""
