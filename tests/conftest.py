@@ -18,8 +18,8 @@ from microbp.rules import RULES
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# No deadline: no test asserts seconds. New examples: pytest --hypothesis-profile=default
-settings.register_profile("microbp", deadline=None, derandomize=True)
+# No deadline: no test asserts seconds. New examples, and more: pytest --hypothesis-profile=default
+settings.register_profile("microbp", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("microbp")
 
 
