@@ -30,7 +30,7 @@ def nbformat():
 
 
 @pytest.fixture(scope="module")
-def run(nbformat):
+def run():
     with quietly():
         executed = runpy.run_path(str(ROOT / "docs" / "notebooks.py"))["executed"]
     return quietly()(executed)

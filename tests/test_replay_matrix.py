@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise, product
 from typing import Any
 
@@ -522,19 +523,18 @@ def test_texts_as_numpy(rule):
         exec(helper, functions)
     places = (None, *range(len(rule.d)))
     texts = [compile(code(rule, place, scope), rule.name, "eval") for place in places]
+    defined, wanted = [], []
     for numbers in product(special, repeat=len(rule.args)):
         given = dict(zip(rule.args, numbers, strict=True))
-        try:
+        with suppress(ArithmeticError, ValueError):
             y = rule.y.evaluate(given)
-            wanted = [y, *(each.evaluate({**given, "y": y}) for each in rule.d)]
-        except (ArithmeticError, ValueError):
-            continue
-        arrays = {arg: np.array([each]) for arg, each in {**given, "y": y}.items()}
-        for place, each, want in zip(places, texts, wanted, strict=True):
-            with np.errstate(all="ignore"):
-                found = eval(each, functions, dict(arrays))
-            near = pytest.approx(want, rel=1e-12, abs=1e-300, nan_ok=True)
-            assert np.broadcast_to(found, 1)[0] == near, (place, given)
+            wanted.append([y, *(each.evaluate({**given, "y": y}) for each in rule.d)])
+            defined.append([*numbers, y])
+    arrays = dict(zip(scope, np.array(defined).T, strict=True))
+    for place, each, want in zip(places, texts, np.array(wanted).T, strict=True):
+        with np.errstate(all="ignore"):
+            found = np.broadcast_to(eval(each, functions, dict(arrays)), want.shape)
+        np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-300, err_msg=str(place))
 
 
 def test_every_part_stands_in_a_row_of_the_table():
