@@ -1019,7 +1019,7 @@ def test_a_thousand_values_are_shown_whole_and_stepped(opened, folder):
         assert tab.locator("#counter").inner_text().startswith(f"step {step} / ")
 
 
-def test_twenty_thousand_values_open_with_a_map(opened, folder):
+def test_twelve_thousand_values_open_with_a_map(opened, folder):
     model = MLP(4, [16, 16, 1], seed=1)
     total = sum(((model([0.1 * k, -0.2, 0.3, 0.05 * k]) - 1.0) ** 2 for k in range(175)), Value(0.0))
     made = page(microbp.Graph(total, names={"model": model, "total": total}))
