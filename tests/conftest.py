@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +14,14 @@ from hypothesis import settings
 from microbp import record_sites
 from microbp.rules import RULES
 
-# No deadline: no test asserts seconds. New examples: pytest --hypothesis-profile=default
-settings.register_profile("microbp", deadline=None, derandomize=True)
+# Hundreds of processes that tests start find the library compiled, also where the shell forbids to keep that.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# No deadline: no test asserts seconds. New examples, and more: pytest --hypothesis-profile=default
+settings.register_profile("microbp", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("microbp")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The campaign of docs/reliability.md in its long form: ``pytest tests/test_reliability*.py --long``."""

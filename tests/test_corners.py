@@ -142,19 +142,19 @@ def golden(rule: Rule, a: float) -> Limit:
 
 
 @pytest.mark.parametrize("rule", ACTIVATIONS, ids=lambda rule: rule.name)
-@pytest.mark.parametrize("a", [*POINTS, inf, -inf])
-def test_corners_and_extremes(rule: Rule, a: float) -> None:
-    x = Value(a)
-    try:
-        y = applied(rule, x)
-    except UndefinedOperation:
-        with pytest.raises((ValueError, ArithmeticError)):  # so does the function of floats
-            RULES[rule.name].y.evaluate({"a": a})
-        return
-    exact = golden(rule, a)
-    found = tower(y, x)
-    for order, (each, limit) in enumerate(zip(found, exact.derivatives, strict=True), 1):
-        assert close(each, limit, 1e-10), (order, exact)
+def test_corners_and_extremes(rule: Rule) -> None:
+    for a in (*POINTS, inf, -inf):
+        x = Value(a)
+        try:
+            y = applied(rule, x)
+        except UndefinedOperation:
+            with pytest.raises((ValueError, ArithmeticError)):  # so does the function of floats
+                RULES[rule.name].y.evaluate({"a": a})
+            continue
+        exact = golden(rule, a)
+        found = tower(y, x)
+        for order, (each, limit) in enumerate(zip(found, exact.derivatives, strict=True), 1):
+            assert close(each, limit, 1e-10), (a, order, exact)
 
 
 @pytest.mark.parametrize("rule", ACTIVATIONS, ids=lambda rule: rule.name)
@@ -194,28 +194,28 @@ BASES = [0.0, 5e-324, 1e-300, 0.3, 1.0, 2.0, 700.0, inf, nan, -0.3, -2.0, -700.0
 EXPONENTS = [0.0, 0.1, 0.5, 1.0, 1.1, 2.0, 2.5, 3.0, 4.0, 7.0, -1.0, -0.5, -2.0]
 
 
-@pytest.mark.parametrize("b", EXPONENTS)
 @pytest.mark.parametrize("a", BASES)
-def test_all_partial_derivatives_of_a_power(a: float, b: float) -> None:
-    xs = [Value(a), Value(b)]
-    try:
-        y = xs[0] ** xs[1]
-    except UndefinedOperation:
-        assert b < 0.0 if 0.0 <= a < 1e-150 else b != int(b)
-        return
-    for by, found in towers(y, xs, 4 if b in (0.0, 0.5, 1.0, 2.5) else 3):
-        exact = power(a, b, by.count(0), by.count(1))
-        assert close(found, exact, 1e-10), (by, found, exact)
+def test_all_partial_derivatives_of_a_power(a: float) -> None:
+    for b in EXPONENTS:
+        xs = [Value(a), Value(b)]
+        try:
+            y = xs[0] ** xs[1]
+        except UndefinedOperation:
+            assert b < 0.0 if 0.0 <= a < 1e-150 else b != int(b)
+            continue
+        for by, found in towers(y, xs, 4 if b in (0.0, 0.5, 1.0, 2.5) else 3):
+            exact = power(a, b, by.count(0), by.count(1))
+            assert close(found, exact, 1e-10), (b, by, found, exact)
 
 
-@pytest.mark.parametrize("b", [0.1, 0.5, 1.0, 2.0, 2.5, 3.0, -1.0, -0.5])
 @pytest.mark.parametrize("a", BASES[:-1])
-def test_the_derivatives_of_a_power_with_a_plain_exponent(a: float, b: float) -> None:
+def test_the_derivatives_of_a_power_with_a_plain_exponent(a: float) -> None:
     x = Value(a)
-    if b < 0.0 if 0.0 <= a < 1e-305 else a < 0.0 and b != int(b):
-        return  # it raises, as above
-    for order, found in enumerate(tower(x**b, x), 1):
-        assert close(found, power(a, b, order, 0), 1e-10), order
+    for b in (0.1, 0.5, 1.0, 2.0, 2.5, 3.0, -1.0, -0.5):
+        if b < 0.0 if 0.0 <= a < 1e-305 else a < 0.0 and b != int(b):
+            continue  # it raises, as above
+        for order, found in enumerate(tower(x**b, x), 1):
+            assert close(found, power(a, b, order, 0), 1e-10), (b, order)
 
 
 def test_the_sign_of_a_power_s_derivative_where_the_exponent_is_huge() -> None:

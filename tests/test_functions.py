@@ -205,16 +205,16 @@ NEVER = ["sigmoid", "tanh", "softplus", "relu", "silu", "gelu", "erf", "erfc", "
 
 
 @pytest.mark.parametrize("name", NEVER)
-@pytest.mark.parametrize("at", [1000.0, -1000.0, 709.8, -745.2, 1e17, -1e17, 1.7e308, -1.7e308])
-def test_activations_never_overflow(name: str, at: float) -> None:
-    x = Value(at)
-    y = OPERATIONS[name](x)
-    y.backward()
-    assert math.isfinite(y.data)
-    assert x.grad is not None
-    assert math.isfinite(x.grad)
-    if at > 0 and name != "atan":
-        assert y.data in (0.0, 1.0, at)
+def test_activations_never_overflow(name: str) -> None:
+    for at in (1000.0, -1000.0, 709.8, -745.2, 1e17, -1e17, 1.7e308, -1.7e308):
+        x = Value(at)
+        y = OPERATIONS[name](x)
+        y.backward()
+        assert math.isfinite(y.data), at
+        assert x.grad is not None
+        assert math.isfinite(x.grad), at
+        if at > 0 and name != "atan":
+            assert y.data in (0.0, 1.0, at)
 
 
 def test_the_tails_of_sigmoid_and_softplus_keep_their_digits() -> None:

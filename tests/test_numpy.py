@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,13 @@ def check_plain(function: Any, kind: str, numbers: tuple[Any, Any], result: Any)
     assert table.leaves_in(result) == table.leaves_in(expected)
 
 
-@pytest.mark.parametrize("kind", table.KINDS)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_row_of_the_table(name: str, kind: str) -> None:
-    function = FUNCTIONS[name]
+def test_a_row_of_the_table(name: str) -> None:
+    for kind in table.KINDS:
+        check_cell(FUNCTIONS[name], kind)
+
+
+def check_cell(function: Any, kind: str) -> None:
     numbers = table.arguments(function, kind)
     outcome = table.tried(function, kind)
     if outcome.kind == "recorded":
@@ -87,7 +91,7 @@ def test_a_row_of_the_table(name: str, kind: str) -> None:
             check_plain(function, kind, pair, table.tried(function, kind, pair).values)
     elif outcome.kind == "refused" and kind != table.PLAIN_ARRAY:
         head, _, way_out = str(outcome.error).partition("; ")
-        assert head == f"np.{name} of Values is not recorded"
+        assert head == f"np.{function.name} of Values is not recorded"
         assert way_out
     else:
         assert outcome.kind == "" or kind == table.PLAIN_ARRAY
@@ -231,17 +235,17 @@ EDGES: dict[str, list[tuple[float, ...]]] = {
     "rint": [(0.5,), (1.5,), (-2.5,), (np.nan,)],
     "sign": [(np.nan,), (0,), (-2,)],
 }  # fmt: skip
-CASES = [(name, case) for name, cases in EDGES.items() for case in cases]
 
 
-@pytest.mark.parametrize(("name", "case"), CASES, ids=str)
-def test_the_value_at_an_edge(name: str, case: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("name", EDGES)
+def test_the_value_at_an_edge(name: str) -> None:
     f = getattr(np, name)
-    with np.errstate(all="ignore"):
-        exact = f(*map(float, case))
-    result = f(*(Value(float(x)) for x in case))
-    number = result.data if isinstance(result, Value) else result
-    np.testing.assert_allclose(number, exact, rtol=5e-16)
+    for case in EDGES[name]:
+        with np.errstate(all="ignore"):
+            exact = f(*map(float, case))
+        result = f(*(Value(float(x)) for x in case))
+        number = result.data if isinstance(result, Value) else result
+        np.testing.assert_allclose(number, exact, rtol=5e-16, err_msg=str(case))
 
 
 @pytest.mark.parametrize(
@@ -347,11 +351,10 @@ def test_where_and_out() -> None:
 
 
 @pytest.mark.parametrize("order", [None, 1, 2, 3, 0.5, 0, -1, INF, -INF, "fro"])
-@pytest.mark.parametrize("axis", [None, 0, 1, (0, 1), (1, 0)])
-@pytest.mark.parametrize("keepdims", [False, True])
-def test_norms(order: Any, axis: Any, keepdims: bool) -> None:
+def test_norms(order: Any) -> None:
     matrix = np.array([[0.3, -2.0, 1.0], [4.0, -0.5, 2.2]])
-    for x in (matrix, matrix[0]):
+    axes = (None, 0, 1, (0, 1), (1, 0))
+    for x, axis, keepdims in product((matrix, matrix[0]), axes, (False, True)):
         try:
             exact = np.linalg.norm(x, order, axis, keepdims)
         except ValueError:

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise, product
 from typing import Any
 
@@ -61,7 +62,7 @@ def loose(count: int) -> list[Value]:
 # ------------------------------------------------------------------------------------ any graph
 @pytest.mark.parametrize("form", ["matrix", "swept", "straight", "auto"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_any_program_is_replayed_as_the_engine_computes_it(kind, form, part, monkeypatch):
     """A script of the same programs runs for as long as one likes: python tests/replay_programs.py."""
     if form == "swept":
@@ -217,8 +218,9 @@ PENALTIES = {
 
 
 @pytest.mark.parametrize("kind", PENALTIES)
-@pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("names", ["W1[{},{}] W2[{}] b1[{}] b2", "", "p.{}.{} q.{} b.{} c"])
+@pytest.mark.parametrize(("names", "first"), [
+    ("W1[{},{}] W2[{}] b1[{}] b2", True), ("", True), ("", False), ("p.{}.{} q.{} b.{} c", False),
+])  # fmt: skip
 def test_a_penalty_is_one_operation_on_the_vector_of_parameters(kind, first, names):
     """It takes a view of the vector of all, not each array for itself."""
     W, b = loose(9), loose(4)
@@ -447,8 +449,12 @@ def test_a_sum_of_very_many_arrays_takes_several_lines():
             states.append(state)
         return sum(states) + sum(a * b for a, b in pairwise(states))
 
-    error, made = compared(build, [w, v], batch(3, 2))
-    assert error <= 1e-12
+    x = batch(3, 2)
+    made = compiled(build, [w, v], x[0])
+    found, costs = made.value_and_grad(x, reduce="sum"), [build([*map(Value, row)]) for row in x]
+    microbp.sum(costs).backward()
+    assert found.costs == pytest.approx([each.data for each in costs], rel=1e-12)
+    assert found.gradient == pytest.approx([w.grad, v.grad], rel=1e-12)
     assert made.form == "matrix"
     assert max(map(len, made.source.splitlines())) < 500
 
@@ -517,19 +523,18 @@ def test_texts_as_numpy(rule):
         exec(helper, functions)
     places = (None, *range(len(rule.d)))
     texts = [compile(code(rule, place, scope), rule.name, "eval") for place in places]
+    defined, wanted = [], []
     for numbers in product(special, repeat=len(rule.args)):
         given = dict(zip(rule.args, numbers, strict=True))
-        try:
+        with suppress(ArithmeticError, ValueError):
             y = rule.y.evaluate(given)
-            wanted = [y, *(each.evaluate({**given, "y": y}) for each in rule.d)]
-        except (ArithmeticError, ValueError):
-            continue
-        arrays = {arg: np.array([each]) for arg, each in {**given, "y": y}.items()}
-        for place, each, want in zip(places, texts, wanted, strict=True):
-            with np.errstate(all="ignore"):
-                found = eval(each, functions, dict(arrays))
-            near = pytest.approx(want, rel=1e-12, abs=1e-300, nan_ok=True)
-            assert np.broadcast_to(found, 1)[0] == near, (place, given)
+            wanted.append([y, *(each.evaluate({**given, "y": y}) for each in rule.d)])
+            defined.append([*numbers, y])
+    arrays = dict(zip(scope, np.array(defined).T, strict=True))
+    for place, each, want in zip(places, texts, np.array(wanted).T, strict=True):
+        with np.errstate(all="ignore"):
+            found = np.broadcast_to(eval(each, functions, dict(arrays)), want.shape)
+        np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-300, err_msg=str(place))
 
 
 def test_every_part_stands_in_a_row_of_the_table():

@@ -103,18 +103,24 @@ def test_the_sample_is_found_in_any_part_of_a_batch():
         compiled(lambda x: 1.0 / (1.0 / x), memory=4096)(x)
 
 
-@pytest.mark.parametrize("at", [-1e4, -2.0, -1.0, -0.5, 0.0, 0.5, 2.0, 1e4])
 @pytest.mark.parametrize("rule", [rule for rule in TABLE if not rule.over and len(rule.args) == 1], ids=str)
-def test_every_number_that_a_rule_refuses_is_refused(rule, at):
+def test_every_number_that_a_rule_refuses_is_refused(rule):
     program = compiled(lambda x: microbp.select(-1.0, record(rule, [x]), 1.0) * x)
+    for at in (-1e4, -2.0, -1.0, -0.5, 0.0, 0.5, 2.0, 1e4):
+        if defined(rule, at):
+            assert program([0.5, at]).tolist() == [0.5, at]
+        else:
+            assert may_fail(rule)
+            with pytest.raises(UndefinedOperation):
+                program([0.5, at])
+
+
+def defined(rule, at):
     try:
         record(rule, [Value(at)])
     except UndefinedOperation:
-        assert may_fail(rule)
-        with pytest.raises(UndefinedOperation):
-            program([0.5, at])
-    else:
-        assert program([0.5, at]).tolist() == [0.5, at]
+        return False
+    return True
 
 
 def test_only_what_can_fail_is_watched():

@@ -1048,7 +1048,7 @@ def test_ctrl_c_at_every_line(tmp_path, options):
     expected, whole = run()
     nth, places, resumed = 0, set(), set()
     while True:
-        nth += 5  # with a step of 1 it holds as well, and takes five times as long
+        nth += 11  # with a step of 1 it holds as well, and takes eleven times as long
         file.unlink(missing_ok=True)
         presser = Presser(nth)
         try:

@@ -30,6 +30,12 @@ def animation(request, pass_):
     return animate(pass_, engine=request.param)
 
 
+@pytest.fixture(scope="module")
+def steps(animation, pass_):
+    """The picture of each step for itself, by the engine of the animation."""
+    return [draw_step(pass_, step, engine=animation.engine.split()[0]).svg for step in range(28)]
+
+
 @pytest.fixture
 def small():
     w, x = Value(0.5, name="w"), Value(3.0, name="x")
@@ -144,23 +150,20 @@ def test_a_gif_needs_pillow_and_says_where_it_comes_from(monkeypatch, small, tmp
 
 
 # ----------------------------------------------------------------------------------------------- SVG
-def test_the_svg_shows_in_each_frame_what_the_picture_of_its_step_shows(animation, pass_):
-    for step in range(28):
-        own = draw_step(pass_, step, engine=animation.engine.split()[0]).svg
+def test_the_svg_shows_in_each_frame_what_the_picture_of_its_step_shows(animation, steps):
+    for step, own in enumerate(steps):
         assert seen(animation.svg, step) == drawn(own)
 
 
-def test_a_frame_that_shows_something_else_is_found_out(pass_, animation):
+def test_a_frame_that_shows_something_else_is_found_out(animation, steps):
     """A planted error: two frames have changed places."""
-    engine = animation.engine.split()[0]
-    frames = [draw_step(pass_, step, engine=engine).svg for step in range(28)]
-    planted = moving([*frames[:9], frames[10], frames[9], *frames[11:]], animation.durations, "planted")
-    wrong = [step for step in range(28) if seen(planted, step) != drawn(frames[step])]
+    planted = moving([*steps[:9], steps[10], steps[9], *steps[11:]], animation.durations, "planted")
+    wrong = [step for step, own in enumerate(steps) if seen(planted, step) != drawn(own)]
     assert wrong == [9, 10]
 
 
-def test_where_nothing_moves_the_last_frame_stands(animation, pass_):
-    assert still(animation.svg) == drawn(draw_step(pass_, 27, engine=animation.engine.split()[0]).svg)
+def test_where_nothing_moves_the_last_frame_stands(animation, steps):
+    assert still(animation.svg) == drawn(steps[27])
     before, _, after = animation.svg.partition("@media screen and (prefers-reduced-motion:no-preference){")
     assert ("animation" in before, after.count("animation:")) == (False, 1)
 
@@ -178,8 +181,9 @@ def test_every_value_and_edge_has_its_id_once(animation, pass_):
     assert f"∇ {pass_.gradients()[0]!r}" in found["n0"].findtext(f"{SVG}title")
 
 
-def test_two_animations_on_one_page_do_not_share_rules(pass_):
-    names = {re.search(r"@keyframes (\w+)-", animate(pass_, dark=dark).svg)[1] for dark in (False, True)}
+def test_two_animations_on_one_page_do_not_share_rules(small):
+    both = small.svg, animate(small.film.trace, dark=True).svg
+    names = {re.search(r"@keyframes (\w+)-", each)[1] for each in both}
     assert len(names) == 2
 
 

@@ -66,7 +66,7 @@ def grouped(random):
     return apply
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(programs(14))
 def test_every_level_is_a_partition_without_cycles(program):
     root = program.run(record, Value.sin, [Value(x) for x in program.leaves])
@@ -74,7 +74,7 @@ def test_every_level_is_a_partition_without_cycles(program):
     check_all(Graph(root))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(programs(14), st.randoms(use_true_random=False))
 def test_also_where_groups_stand_in_circles(program, random):
     root = program.run(grouped(random), Value.sin, [Value(x, f"w{i}") for i, x in enumerate(program.leaves)])
@@ -82,7 +82,7 @@ def test_also_where_groups_stand_in_circles(program, random):
     check_all(Graph(root))
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(polynomials(40), st.randoms(use_true_random=False))
 def test_also_for_sums_and_products(polynomial, random):
     leaves, steps = polynomial

@@ -301,14 +301,14 @@ def test_the_steps_of_a_part_are_those_in_which_something_is_seen(pass_):
     assert len(part.steps) < 10
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names(name):
-    x = Value(0.5, name=name)
-    loss = (x * 2.0).tanh() + x
-    for engine in "dot", "pygraphviz":
-        drawing = draw_step(loss, 2, names={}, engine=engine)
-        assert "n0" in by_id(drawing.svg)
-        assert moved([draw_step(loss, step, names={}).dot for step in (0, 3)], engine) == set()
+@ENGINES
+@pytest.mark.parametrize("names", [HOSTILE[at::6] for at in range(6)])
+def test_hostile_names(names, engine):
+    loss = microbp.sum([(x * 2.0).tanh() + x for x in (Value(0.5, name=name) for name in names)])
+    steps = len(trace(loss, {}))
+    drawing = draw_step(loss, 2, names={}, engine=engine)
+    assert {f"n{at}" for at in range(steps)} <= by_id(drawing.svg).keys()
+    assert moved([draw_step(loss, step, names={}).dot for step in (0, steps)], engine) == set()
 
 
 @pytest.mark.parametrize("data", [float("nan"), float("inf"), 0.0, 1e-300])
