@@ -149,7 +149,7 @@ class Matrix:
         suspect: list[str] = []
         with self._watching(suspect):
             found = self.functions["value"](x, *(array.of(theta) for array in self._taken))
-        return found, bool(suspect)
+        return found.copy(), bool(suspect)  # it may be part of the inputs
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
@@ -165,7 +165,7 @@ class Matrix:
         gradient[self._frozen] = 0.0
         if dx is not None:
             dx[:] = found
-        return costs, bool(suspect)
+        return costs.copy(), bool(suspect)
 
     def _watching(self, suspect: list[str]) -> np.errstate:
         """No warnings; what a watched line computes that has no result is noted."""

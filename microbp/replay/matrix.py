@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from microbp.graph import Graph
 from microbp.replay.axes import Array, Operand, Piece
-from microbp.replay.code import Identifiers, counted, name, one_line, reshaped
+from microbp.replay.code import Identifiers, counted, method, name, one_line
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping
 from microbp.replay.numpy_rules import HELPERS
@@ -72,6 +72,11 @@ class Plan:
             self.arrays[home] = Array("", () if lone else (len(group.members),), group.varies)
         return self.arrays[home]
 
+    def takes(self, home: int) -> bool:
+        """Whether anybody asks for the gradient of the array of that number."""
+        group = self.groups[home] if home >= 0 else None
+        return group.trains or group.varies if group else home == INPUT or home in self.trains
+
     def _cost(self) -> Group:
         constants = self.captured.graph.data[self.outputs[CONSTANT][0]].sum()
         made = Group(None, [], varies=True, trains=True, first=len(self.captured.graph))
@@ -111,9 +116,9 @@ class Plan:
         if "p0" not in piece.dims:
             return piece
         if len(axes) == 1:
-            return Piece(piece.tree, tuple(axes[0] if each == "p0" else each for each in piece.dims))
-        lead = piece.axes[:-1]
-        return Piece(reshaped(piece.squeezed.tree, *map(name, lead), *shape), (*lead, *axes))
+            return piece._replace(dims=tuple(axes[0] if each == "p0" else each for each in piece.dims))
+        lead, tree = piece.axes[:-1], piece.squeezed.code
+        return Piece(method(tree, "reshape", *map(name, lead), *shape), (*lead, *axes))
 
     # --------------------------------------------------------------------------------------- in words
     def _name_groups(self, layers: dict[int, str]) -> None:

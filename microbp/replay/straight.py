@@ -16,7 +16,7 @@ from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL, Reading
 from microbp.groups import GroupPath
-from microbp.replay.code import Identifiers, Tree, is_number, name, one_line, put_together, reading, tree_of
+from microbp.replay.code import Identifiers, Tree, name, one_line, put_together, reading, tree_of
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
 from microbp.rules import Rule
 from microbp.sweeps import rows
@@ -314,6 +314,6 @@ def _made(word: Any, operands: tuple[Any, ...]) -> Tree:
             first: Tree = total
             while isinstance(first, ast.BinOp) and isinstance(first.op, ast.Add):
                 first = first.left
-            if is_number(first) == 0.0:
+            if isinstance(first, ast.Constant) and first.value == 0.0:
                 return total
     return put_together(word, operands)
