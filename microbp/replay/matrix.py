@@ -79,8 +79,8 @@ class Plan:
 
     def _cost(self) -> Group:
         constants = self.captured.graph.data[self.outputs[CONSTANT][0]].sum()
-        made = Group(None, [], varies=True, trains=True, first=len(self.captured.graph))
-        made.constants = Operand(CONSTANT, np.array([[float(constants)]]))
+        made = Group([], varies=True, trains=True, first=len(self.captured.graph))
+        made.constants = Operand(CONSTANT, np.array([float(constants)]))
         for home, (places, _) in self.outputs.items():
             if home != CONSTANT:
                 unique, counts = np.unique(places, return_counts=True)
