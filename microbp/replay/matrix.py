@@ -95,20 +95,17 @@ class Plan:
         """The axes of a group, along which its operands are put; of a list also along k."""
         members = len(group.members)
         if members and (group.varies or members > 1):
-            inner = _grid(group) if members > 1 else members
+            inner = _grid(group)
             grid = (members // inner, inner)
             group.axes, group.shape = (("j", "i"), grid) if grid[0] > 1 else (("i",), grid[1:])
         over = group.rule is not None and bool(group.rule.over)
-        lone = bool(group.layout) and not over
         for each in (*group.operands, *[group.constants] * (group.rule is None)):
             array = None if each.home == CONSTANT else self.array(each.home)
-            rest = each.held.shape[1:]
-            if over and len(each.held) == 1 and rest:
-                each.along(array, ("k",), rest)
-            elif rest and (rest[0] != 1 or over):
-                each.along(array, (*group.axes, "k"), (*group.shape, *rest), lone=lone)
-            else:
-                each.along(array, group.axes, group.shape, lone=lone)
+            axes, shape, terms = group.axes, group.shape, each.held.shape[1:]
+            if over and terms and len(each.held) == 1:
+                axes, shape = (), ()
+            more = terms if over or terms != (1,) else ()
+            each.along(array, (*axes, *["k"] * len(more)), (*shape, *more), lone=bool(group.layout) and not over)
 
     def unfolded(self, at: int, piece: Piece) -> Piece:
         """A piece along the one axis ``p0`` of a group's array along the axes of its domain."""
@@ -165,31 +162,22 @@ class Plan:
 
 
 def _grid(group: Group) -> int:
-    """The length of the inner axis of a group's members: so that operands repeat along it or the outer."""
-    members, best, inner = len(group.members), 0, len(group.members)
+    """The length of the inner axis of a group's members: so that most operands repeat along it or the outer."""
+    members = len(group.members)
     if group.rule is not None and group.rule.over:
         return members
     held = [each.held for each in group.operands if each.home != CONSTANT]
-    found = {each for rows in held for each in _repeats(rows) if members % each == 0 and 1 < each < members}
-    for each in sorted(found):
-        count = 0
+
+    def size(inner: int) -> float:
+        """How many elements are left where what repeats is told once."""
+        total = 0.0
         for rows in held:
-            folded = rows.reshape(members // each, each, -1)
-            count += bool((folded == folded[:1]).all()) + bool((folded == folded[:, :1]).all())
-        if count > best:
-            best, inner = count, each
-    return inner
+            folded = rows.reshape(members // inner, inner, -1)
+            again, alike = (folded == folded[:1]).all(), (folded == folded[:, :1]).all()
+            total += rows.size / (members // inner if again else 1) / (inner if alike else 1)
+        return total
 
-
-def _repeats(rows: npt.NDArray[Any]) -> list[int]:
-    """After how many members rows change, and after how many they begin again."""
-    same = (rows == rows[0]).reshape(len(rows), -1).all(axis=1)
-    changes = np.flatnonzero(~same)
-    if not len(changes):
-        return []
-    run = int(changes[0])
-    again = np.flatnonzero(same[run:])
-    return [run, run + int(again[0])] if len(again) else [run]
+    return min([members, *(each for each in range(2, members) if members % each == 0)], key=size)
 
 
 def _given_name(record: Graph, members: Sequence[int]) -> str:

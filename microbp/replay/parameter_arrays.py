@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from math import prod
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from microbp.replay.axes import Array, Operand
 from microbp.replay.code import Identifiers
 from microbp.replay.function_graph import Captured
-from microbp.replay.groups import CONSTANT, THETA, Block, Group
+from microbp.replay.groups import CONSTANT, THETA, Group
 from microbp.sweeps import Integers
 
 __all__ = ["Parameters", "claim", "named_arrays"]
@@ -46,29 +46,24 @@ class Parameters:
         self.home[members] = home
         self.place[members] = np.arange(members.size).reshape(members.shape)
 
-    def free(self, members: Integers) -> bool:
-        """Whether these are different parameters that stand in no array yet."""
-        return bool((self.home[members] == THETA).all()) and len({*members.ravel().tolist()}) == members.size
-
     def claim(self, slot: Operand, matrix: str, line: str, *, lone: bool = False) -> None:
-        """Make an array of what stands at a slot, of different rows the first of each.
+        """Make an array of what stands at a slot, of different rows the first of each, if all of it is free.
 
         A single parameter of a layer, too, with ``lone``, unless it has a name of its own.
         """
-        places = slot.held
         if slot.home != THETA:
             return
-        if places.size == 1:
-            index = places.ravel()[0]
-            if lone and self.free(index) and not self.captured.param_paths[index]:
-                self.add(np.array(index), line)
-            return
-        if places.ndim == 1 or places.shape[1] == 1:
-            members = places.ravel()
+        members = slot.held
+        if members.size == 1:
+            members = members.reshape(())
+            if not lone or self.captured.param_paths[int(members)]:
+                return
+        elif members.ndim == 1 or members.shape[1] == 1:
+            members = members.ravel()
         else:
-            members = np.array([*dict.fromkeys(map(tuple, places.tolist()))])
-            members = members if len(members) > 1 or len(places) == 1 else members[0]
-        if self.free(members):
+            members = np.array([*dict.fromkeys(map(tuple, members.tolist()))])
+            members = members if len(members) > 1 or len(slot.held) == 1 else members[0]
+        if (self.home[members] == THETA).all() and len({*members.ravel().tolist()}) == members.size:
             self.add(members, matrix if members.ndim == 2 else line)
 
     def settle(self, slot: Operand) -> None:
@@ -95,29 +90,25 @@ def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[st
     """
     # A family is what all elements of an array have in common: a path with None for each count.
     families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
+    deepest: dict[str | None, int] = defaultdict(int)
     for index, path in enumerate(paths):
         parts = path
         if isinstance(path, str):  # W[0,1]
             parts = tuple([int(part) if part.isdecimal() else part for part in _PART.findall(path)])
         place = tuple([part for part in parts if isinstance(part, int)])
         if place and isinstance(parts[0], str):
-            families[tuple([None if isinstance(part, int) else part for part in parts])].append(
-                (place, index)
-            )
-    deepest: dict[str | None, int] = defaultdict(int)
-    for family in families:
-        deepest[family[0]] = max(deepest[family[0]], family.count(None))
+            family = tuple([None if isinstance(part, int) else part for part in parts])
+            families[family].append((place, index))
+            deepest[family[0]] = max(deepest[family[0]], len(place))
     found: list[tuple[tuple[str, ...], Integers]] = []
     for family, places in families.items():
         count = family.count(None)
         # The indices in one pair of brackets belong together; of a path such as layers.0.neurons.1.w.2 the
         # last two do, and layers.0.neurons.1.b is of the same layer.
         most = count if None not in family[:-count] else max(1, count - max(0, deepest[family[0]] - 2))
-        for rank in range(most, 0, -1):
-            split = _split(places, rank)
-            if split is not None:
-                found += [(_names(family, prefix, rank), members) for prefix, members in split]
-                break
+        splits = ((rank, _split(places, rank)) for rank in range(most, 0, -1))
+        rank, split = next((each for each in splits if each[1] is not None), (0, []))
+        found += [(_names(family, prefix, rank), members) for prefix, members in split or ()]
     return sorted(found, key=lambda each: int(each[1].flat[0]))
 
 
@@ -136,14 +127,12 @@ def _split(
 
 
 def _names(family: tuple[str | None, ...], prefix: Sequence[int], rank: int) -> tuple[str, ...]:
-    words = [part for part in family if part is not None]
     counts = iter(prefix)
-    path = [part if part is not None else str(next(counts, "")) for part in family]
-    number = "_".join(str(each + 1) for each in prefix)
-    stem = words[-1]
+    path = "_".join(filter(None, (str(next(counts, "")) if part is None else part for part in family)))
+    stem = [part for part in family if part is not None][-1]
     if len(stem) == 1 and rank == 2:
         stem = stem.upper()
-    return Identifiers.plain(stem + number), Identifiers.plain("_".join(filter(None, path)))
+    return Identifiers.plain(stem + "_".join(str(each + 1) for each in prefix)), Identifiers.plain(path)
 
 
 # -------------------------------------------------------------------------------------- by their uses
@@ -155,20 +144,14 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
     """
     numbers: dict[int, str] = {}
     for index in order:
-        blocks = groups[index].blocks
-        lefts = [each.left for each in blocks if each.left.home <= THETA < each.right.home]
+        lefts = [each.left for each in groups[index].blocks if each.left.home <= THETA < each.right.home]
         if lefts:
             number = numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
-            for block in blocks:
-                for slot in (block.left, block.right):
-                    parameters.claim(slot, "W" + number, _letter(block) + number, lone=True)
+            for slot, matrix, line in _wanted(groups[index]):
+                parameters.claim(slot, matrix + number, line + number, lone=True)
     for index in order:
-        for block in groups[index].blocks:
-            for slot in (block.left, block.right):
-                parameters.claim(slot, "W", _letter(block))
-        for slots in groups[index].slots:
-            for slot in slots:
-                parameters.claim(slot, "P", "p")
+        for slot, matrix, line in _wanted(groups[index]):
+            parameters.claim(slot, matrix, line)
     rest = np.flatnonzero(parameters.home == THETA)
     if 0 < len(rest) <= MANY:
         names = parameters.captured.param_names
@@ -180,9 +163,13 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
     return numbers
 
 
-def _letter(block: Block) -> str:
-    """What a row of parameters is called: a weight where it is multiplied."""
-    return "b" if block.left.home == CONSTANT else "w"
+def _wanted(group: Group) -> Iterator[tuple[Operand, str, str]]:
+    """What an array of each operand is called, of rows and of one row: a weight where it is multiplied."""
+    for block in group.blocks:
+        for slot in (block.left, block.right):
+            yield slot, "W", "b" if block.left.home == CONSTANT else "w"
+    for slot in chain(*group.slots):
+        yield slot, "P", "p"
 
 
 def _number(slot: Operand, parameters: Parameters) -> str:
