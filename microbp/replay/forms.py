@@ -4,13 +4,15 @@ The straight and the matrix form have ``source`` and the ``functions`` that it d
 which it holds the parameters, a ``description``, and ``values`` and ``gradients`` as the machine in C. ``x``
 has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters
 in the order in which the user gave them. What is undefined has the result of IEEE 754; the last thing that
-they return tells whether there may be such an operation: 1/0, log(-1), exp(800).
+they return tells whether there may be such an operation: 1/0, log(-1), exp(800). ``gradients`` returns the
+costs and their sum, which is nan where it is not known or a derivative is not finite.
 """
 # ruff: noqa: D102 (the methods of all forms, of which the text above speaks)
 
 from __future__ import annotations
 
 import linecache
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -74,7 +76,7 @@ class Straight:
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
-    ) -> tuple[Floats, bool]:
+    ) -> tuple[Floats, float, bool]:
         costs, suspect, numbers = np.empty(len(x)), False, theta.tolist()
         functions, several = self.functions if dx is None else self._with_inputs, self._captured.output_shape
         gradient[:] = 0.0
@@ -88,7 +90,7 @@ class Straight:
                 dx[at] = rest[0]
         if dx is not None:
             dx += 0.0  # -0.0 becomes 0.0, as in the eager engine
-        return costs, suspect
+        return costs, math.nan, suspect
 
     def _sample(
         self, functions: dict[str, Callable[..., Any]], word: str, row: list[float], theta: list[float]
@@ -153,7 +155,7 @@ class Matrix:
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
-    ) -> tuple[Floats, bool]:
+    ) -> tuple[Floats, float, bool]:
         gradient[:] = 0.0
         suspect: list[str] = []
         given, into = ([array.of(vector) for array in self._taken] for vector in (theta, gradient))
@@ -165,7 +167,7 @@ class Matrix:
         gradient[self._frozen] = 0.0
         if dx is not None:
             dx[:] = found
-        return costs.copy(), bool(suspect)
+        return costs.copy(), math.nan, bool(suspect)
 
     def _watching(self, suspect: list[str]) -> np.errstate:
         """No warnings; what a watched line computes that has no result is noted."""
@@ -212,20 +214,22 @@ class Form:
         plan = Plan(self._captured)
         return Matrix(self._captured, Generated(plan)) if plan.has_matrices else None
 
-    @property
+    @cached_property
     def machine(self) -> Machine | None:
         """The machine in C, if batches run in it."""
         it = self._machine
         outdone = it is None or (self.name != "native" and (it.defined or it.largest > LARGE))
         return None if outdone else it
 
-    def _for(self, samples: int) -> Machine | Matrix | Straight:
-        """What runs a batch of so many samples."""
-        if self.name == "straight":
-            return self.straight
-        if self.name == "matrix" or samples > 1:
-            return self.machine or self.matrix or self._machine or self.straight
-        return self._machine or self.straight
+    @cached_property
+    def one(self) -> Machine | Matrix | Straight:
+        """What runs a single sample."""
+        return (self.matrix if self.name == "matrix" else self._machine) or self.straight
+
+    @cached_property
+    def many(self) -> Machine | Matrix | Straight:
+        """What runs a batch."""
+        return self.one if self.name == "straight" else self.machine or self.matrix or self.one
 
     @property
     def shown(self) -> Matrix | Straight:
@@ -241,25 +245,23 @@ class Form:
             how = f"a batch in {counted(it.steps, 'step')}, {counted(it.products, 'product')} with matrices"
             how = "which calls what you have defined in Python" if it.defined else how
             told = f"one sample runs in C, {how}"
-        if isinstance(self._for(2), Matrix):
+        if isinstance(self.many, Matrix):
             told += "; a batch as matrices in NumPy"
         elif not it:
             told += "; a batch sample after sample"
         return f"{told}\n{self.shown.description}"
 
-    def values(self, x: Floats, theta: Floats) -> tuple[Floats, Any]:
-        form = self._for(len(x))
-        found, suspect = form.values(x, theta)
-        return self.straight.values(x, theta) if suspect and form is self._machine else (found, suspect)
+    def values(self, x: Floats, *more: Any) -> tuple[Floats, Any]:
+        return self._run("values", x, *more)
 
-    def gradients(
-        self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
-    ) -> tuple[Floats, Any]:
-        form = self._for(len(x))
-        costs, suspect = form.gradients(x, theta, gradient, dx)
-        if suspect and form is self._machine:
-            return self.straight.gradients(x, theta, gradient, dx)
-        return costs, suspect
+    def gradients(self, x: Floats, *more: Any) -> tuple[Floats, float, Any]:
+        return self._run("gradients", x, *more)
+
+    def _run(self, word: str, x: Floats, *more: Any) -> Any:
+        """What the form for so many samples computes; the machine stops where there is no result."""
+        form = self.many if len(x) > 1 else self.one
+        found = getattr(form, word)(x, *more)
+        return getattr(self.straight, word)(x, *more) if found[-1] and form is self._machine else found
 
 
 # -------------------------------------------------------------------------------------- what is generated
