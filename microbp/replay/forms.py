@@ -26,10 +26,11 @@ from microbp.lazy import cached_property
 from microbp.native import Machine, engine
 from microbp.replay import faults
 from microbp.replay.axes import Array
-from microbp.replay.code import counted
+from microbp.replay.code import counted, text
 from microbp.replay.function_graph import Captured
+from microbp.replay.groups import THETA
 from microbp.replay.matrix import Plan
-from microbp.replay.passes import Generated
+from microbp.replay.passes import SHORT, Writer, header
 from microbp.replay.straight import straight
 from microbp.sweeps import Floats, Integers, forward
 
@@ -117,35 +118,51 @@ def _vector(name: str, members: Integers) -> Array:
 class Matrix:
     """A batch at once, in NumPy's operations on matrices.
 
+    The source defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
+
     NumPy notes in flags of the processor that an operation has no result, and calls back if asked to. Most
     such calls are legitimate: the branch that a condition does not take is computed too, and so is what the
     backward pass multiplies by 0. Suspect is what comes from a line of the forward pass whose rule may be
     undefined. Nothing is paid for where no flag is raised.
     """
 
-    def __init__(self, captured: Captured, made: Generated) -> None:
-        self._generated, self.watched = made, made.watched
+    def __init__(self, captured: Captured, plan: Plan) -> None:
+        self.plan, value, both = plan, Writer(plan), Writer(plan)
+        for writer in (value, both):
+            writer.add(None, "n = len(x)")
+            writer.forward()
+        value.add(None, f"return {text(value.outputs())}")
+        both.backward()
+        self.writer = both
+        #: What the functions take: the arrays, before them the vector of all where it is used.
+        self._taken = [plan.arrays[THETA]] * (value.theta_used or both.theta_used) + [*plan.used.values()]
+        names = [each.name for each in self._taken]
+        slopes = ", ".join(["x", *names, *(f"d{each}" for each in names), "wrt_x=False"])
+        parts = self._parts = [
+            ([*header(plan, (value, both)), "", f"def value({', '.join(['x', *names])}):"], value),
+            (["", "", f"def value_and_grad({slopes}):"], both),
+        ]
+        #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
+        watched = [each for before, it in parts for each in (*[False] * len(before), *it.watched)]
+        self.watched = {at for at, each in enumerate(watched, start=1) if each}
         # What makes the lines must not hold this form, which it would keep alive.
-        found = defined(made.write(comments=False), partial(made.write, comments=True))
-        found.update(made.constants)
+        found = defined(_written(parts, comments=False), partial(_written, parts, comments=True))
+        found.update({word: array for word, array in plan.constants.values() if array.size > SHORT})
         self.functions = {name: found[name] for name in ("value", "value_and_grad")}
         self._file = found["value"].__code__.co_filename
         free = np.ones(len(captured.params), dtype=bool)
-        for array in made.arrays:
+        for array in plan.used.values():
             free[array.members] = False
-        others = [_vector("others", np.flatnonzero(free))] * bool(free.any())
-        self.arrays = (*made.arrays, *others)
-        #: What the functions take.
-        self._taken = [*[_vector("", np.arange(len(free)))] * bool(made.theta), *made.arrays]
+        self.arrays = [*plan.used.values(), *[_vector("others", np.flatnonzero(free))] * bool(free.any())]
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
 
-    @cached_property
+    @property
     def source(self) -> str:
-        return self._generated.write(comments=True)
+        return _written(self._parts, comments=True)
 
     @property
     def description(self) -> str:
-        return self._generated.plan.describe()
+        return self.plan.describe()
 
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, bool]:
         suspect: list[str] = []
@@ -180,6 +197,12 @@ class Matrix:
         return np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called)
 
 
+def _written(parts: list[tuple[list[str], Writer]], *, comments: bool) -> str:
+    """The source: with comments, what people read, or without, the same lines."""
+    lines = [line for before, it in parts for line in (*before, *it.lines(comments=comments))]
+    return "\n".join([*lines, ""])
+
+
 # --------------------------------------------------------------------------------- whichever is quicker
 class Form:
     """What runs a batch: the form of that name, or by ``"auto"`` the quickest there is.
@@ -212,7 +235,7 @@ class Form:
     def matrix(self) -> Matrix | None:
         """Matrices, if there are any in the graph."""
         plan = Plan(self._captured)
-        return Matrix(self._captured, Generated(plan)) if plan.has_matrices else None
+        return Matrix(self._captured, plan) if plan.has_matrices else None
 
     @cached_property
     def machine(self) -> Machine | None:

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from microbp.notation.names import latex_name
 from microbp.notation.writing import ATOM, POWER, PRODUCT, Term, _Latex
 from microbp.replay.code import text
+from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
 from microbp.replay.matrix import MANY, Plan
-from microbp.replay.passes import Generated, Statement
+from microbp.replay.passes import Statement
 
 __all__ = ["formulas", "matrices", "whole_vector"]
 
@@ -27,7 +28,7 @@ _WORDS = {
 }  # fmt: skip
 
 
-def matrices(captured: Captured) -> Generated:
+def matrices(captured: Captured) -> Matrix:
     """The matrix form of a graph; ValueError for one so irregular that there is none."""
     plan = Plan(captured)
     if not plan.has_matrices:
@@ -35,15 +36,14 @@ def matrices(captured: Captured) -> Generated:
             f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, "
             "which are no formula; take a part of the graph"
         )
-    return Generated(plan)
+    return Matrix(captured, plan)
 
 
-def whole_vector(made: Generated) -> list[str]:
+def whole_vector(form: Matrix) -> list[str]:
     """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
-    if not made.both.theta_used or not made.arrays:
-        return []
-    parts = " | ".join(_symbol(each.name).text for each in made.arrays)
-    return [rf"{_symbol(made.plan.arrays[THETA].name).text} &= \left[{parts}\right]"]
+    arrays = [_symbol(each.name).text for each in form.plan.used.values()]
+    vector = rf"{_symbol(form.plan.arrays[THETA].name).text} &= \left[{' | '.join(arrays)}\right]"
+    return [vector] * bool(form.writer.theta_used and arrays)
 
 
 def formulas(statement: Statement) -> Iterator[str]:

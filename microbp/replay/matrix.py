@@ -39,7 +39,8 @@ class Plan:
         if not self.has_matrices:
             return
         layers = claim(self.groups, self.order, parameters)
-        theta = Array(self.names.counted("theta", twin="d"), (len(captured.params),))
+        every = np.arange(len(captured.params))
+        theta = Array(self.names.counted("theta", twin="d"), every.shape, members=every)
         self.arrays = {INPUT: Array("x", (len(captured.inputs),), varies=True), THETA: theta}
         self.arrays |= parameters.arrays
         #: The arrays of parameters, by number, in the order in which they begin in the vector of all.

@@ -11,7 +11,7 @@ import math
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -21,15 +21,15 @@ import numpy.typing as npt
 
 from microbp.native.rows import may_fail
 from microbp.replay.axes import (
-    Array, Axes, Operand, Piece, Sizes, arranged, contract, elementwise, full, in_order, is_all, piece_of, plus,
-    slices, times,
+    Array, Axes, Operand, Piece, Sizes, arranged, contract, elementwise, full, in_order, is_all, piece_of,
+    plus, slices,
 )  # fmt: skip
 from microbp.replay.code import Tree, call, index, method, name, text
 from microbp.replay.groups import CONSTANT, INPUT, THETA
 from microbp.replay.matrix import Plan
 from microbp.replay.numpy_rules import array_code, helpers
 
-__all__ = ["Generated", "Statement", "Writer", "words_of"]
+__all__ = ["Statement", "Writer", "covering", "header", "words_of"]
 
 #: Constant arrays of up to so many numbers stand in the source.
 SHORT = 4096
@@ -124,6 +124,11 @@ class Writer:
             return codes
         told = [each.comment if isinstance(each.comment, str) else each.comment() for each in self.statements]
         return [f"{code:<48}  # {each}" if each else code for code, each in zip(codes, told, strict=True)]
+
+    @property
+    def watched(self) -> list[bool]:
+        """Of each line whether it computes what the eager engine may refuse."""
+        return [each.watched for each in self.statements]
 
     # ---------------------------------------------------------------------------------------- to read
     def read(self, operand: Operand) -> Piece:
@@ -386,69 +391,31 @@ def _along(target: Array, each: Contribution, axes: Axes) -> Piece:
         return piece
     layout = tuple(axis for axis in axes if axis != "n" or "n" in piece.axes)
     lead = ("n",) * ("n" in layout)
-    shape = (*map(name, lead), *target.shape)
-    return Piece(method(full(piece, layout, sizes), "reshape", *shape), target.axes[target.varies - len(lead) :])
+    tree = method(full(piece, layout, sizes), "reshape", *map(name, lead), *target.shape)
+    return Piece(tree, target.axes[target.varies - len(lead) :])
 
 
 # ------------------------------------------------------------------------------------------- the source
-class Generated:
-    """NumPy source for a batch of samples of a recorded graph that has groups.
-
-    It defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        value, both = self.value, self.both = Writer(plan), Writer(plan)
-        for writer in (value, both):
-            writer.add(None, "n = len(x)")
-            writer.forward()
-        value.add(None, f"return {text(value.outputs())}")
-        both.backward()
-        #: In this order the arrays stand in those arguments; before them the vector of all, if it has a name.
-        self.arrays = (*plan.used.values(),)
-        self.theta = plan.arrays[THETA].name if value.theta_used or both.theta_used else ""
-        #: Arrays that the source names without defining them.
-        self.constants = {word: array for word, array in plan.constants.values() if array.size > SHORT}
-        names = [*filter(None, [self.theta]), *(each.name for each in self.arrays)]
-        arguments = ", ".join(["x", *names])
-        slopes = ", ".join([*(f"d{each}" for each in names), "wrt_x=False"])
-        self._parts = [
-            ([*self._head(), "", f"def value({arguments}):"], value),
-            (["", "", f"def value_and_grad({arguments}, {slopes}):"], both),
-        ]
-        #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
-        self.watched, line = set[int](), 0
-        for before, writer in self._parts:
-            line += len(before)
-            self.watched |= {line + at for at, each in enumerate(writer.statements, start=1) if each.watched}
-            line += len(writer.statements)
-
-    def write(self, *, comments: bool) -> str:
-        """The source: with comments, what people read, or without, the same lines."""
-        parts = [line for before, it in self._parts for line in (*before, *it.lines(comments=comments))]
-        return "\n".join([*parts, ""])
-
-    def _head(self) -> list[str]:
-        extra = helpers(words_of(self.value.statements) | words_of(self.both.statements))
-        head = ["import numpy as np", ""]
-        if any("FUNCTIONS[" in each for each in extra):
-            head[1:1] = ["", "from microbp.expr import FUNCTIONS"]
-        if any("math." in each for each in extra):
-            head[:0] = ["import math", ""]
-        if self.theta and self.arrays:
-            views = ", ".join(f"{each.name} {each.shape}" for each in self.arrays)
-            told = f"{self.theta} is the vector of all parameters; {views} are parts of it. "
-            told += f"So it is with d{self.theta}."
-            head += [*(f"# {line}" for line in textwrap.wrap(told, 100)), ""]
-        short = [(word, array) for word, array in self.plan.constants.values() if array.size <= SHORT]
-        for word, array in short:
-            listed = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.tolist()))
-            head.append(f"{word} = np.array({listed})")
-        head += [""] * bool(short)
-        for helper in extra:
-            head += ["", *helper.splitlines(), ""]
-        return head
+def header(plan: Plan, writers: Sequence[Writer]) -> list[str]:
+    """The lines before the functions: imports, what the vector of all parameters is, constants, helpers."""
+    extra = helpers({word for writer in writers for word in words_of(writer.statements)})
+    head = ["import numpy as np", ""]
+    if any("FUNCTIONS[" in each for each in extra):
+        head[1:1] = ["", "from microbp.expr import FUNCTIONS"]
+    if any("math." in each for each in extra):
+        head[:0] = ["import math", ""]
+    if plan.used and any(writer.theta_used for writer in writers):
+        theta, views = plan.arrays[THETA].name, (f"{each.name} {each.shape}" for each in plan.used.values())
+        told = f"{theta} is the vector of all parameters; {', '.join(views)} are parts of it. "
+        head += [*(f"# {line}" for line in textwrap.wrap(f"{told}So it is with d{theta}.", 100)), ""]
+    short = [(word, array) for word, array in plan.constants.values() if array.size <= SHORT]
+    for word, array in short:
+        listed = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.tolist()))
+        head.append(f"{word} = np.array({listed})")
+    head += [""] * bool(short)
+    for helper in extra:
+        head += ["", *helper.splitlines(), ""]
+    return head
 
 
 def words_of(statements: list[Statement]) -> set[str]:
