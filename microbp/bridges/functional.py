@@ -169,9 +169,10 @@ class _Writer(Writer):
         if covering(target, each) is not None:
             super().receive(target, each, sign, comment)
             return
-        layout = (*(("n",) if target.varies else ()), *each.operand.axes)
-        piece = arranged(each.make(layout), layout)
-        at, into = self.constant(each.operand.held, "at"), name(target.name)
+        operand, make = each
+        layout = (*(("n",) if target.varies else ()), *operand.axes)
+        piece = arranged(make(layout), layout)
+        at, into = self.constant(operand.held, "at"), name(target.name)
         if len(target.shape) > 1:
             flat = call("np.reshape", into, (-1,))
             made = call("np.reshape", call("np.added", flat, at, piece), target.shape)

@@ -279,7 +279,7 @@ class _Notes:
     def vdot(self, a: Any, b: Any) -> Any:
         return self.sum(self.tensor(a) * b)
 
-    def einsum(self, axes: str, a: Any, b: Any, optimize: bool) -> Any:
+    def einsum(self, axes: str, a: Any, b: Any, **_: Any) -> Any:
         return self.note("Einsum", [a, b], len(axes.partition("->")[2]), equation=axes)
 
     def leads(self, weights: Any) -> Any:

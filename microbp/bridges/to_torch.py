@@ -102,7 +102,7 @@ class _Namespace:
     def vdot(self, a: Any, b: Any) -> Any:
         return (a * b).sum()
 
-    def einsum(self, axes: str, a: Any, b: Any, optimize: bool) -> Any:
+    def einsum(self, axes: str, a: Any, b: Any, **_: Any) -> Any:
         return self._torch.einsum(axes, a, b)
 
     def leads(self, weights: Any) -> Any:

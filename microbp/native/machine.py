@@ -128,7 +128,7 @@ class Machine:
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
     ) -> tuple[Floats, float, tuple[int, int] | None]:
-        """The sum of the outputs of each sample; that of all, nan if a derivative is not finite; and the fault.
+        """The sum of the outputs of each sample; that of all, nan if a derivative is not finite; the fault.
 
         The derivatives of the sum of all are written into ``gradient`` and ``dx``.
         """

@@ -10,6 +10,7 @@ value of a sum of products is one, and so is each of its gradients: with ``delta
 ``contract(delta, right, left.axes)`` and ``contract(delta, left, right.axes)``; that of an operation applied
 element by element is ``contract(delta, local, operand.axes)``.
 """
+# ruff: noqa: D102, D103 (what a name says needs no sentence)
 
 from __future__ import annotations
 
@@ -24,13 +25,21 @@ import numpy.typing as npt
 
 from microbp.lazy import cached_property
 from microbp.replay.code import (
-    Tree, call, index, method, name, number, put_together, scaled, transposed,
+    Tree,
+    call,
+    index,
+    method,
+    name,
+    number,
+    put_together,
+    scaled,
+    transposed,
 )  # fmt: skip
 from microbp.sweeps import Floats, Integers
 
 __all__ = [
-    "Array", "Axes", "Operand", "Piece", "arranged", "contract", "elementwise", "full", "in_order", "is_all",
-    "Sizes", "over", "piece_of", "plus", "slices", "times",
+    "Array", "Axes", "Operand", "Piece", "Sizes", "arranged", "contract", "elementwise", "full", "in_order",
+    "is_all", "over", "piece_of", "plus", "slices", "times",
 ]  # fmt: skip
 
 Axes = tuple[str, ...]
@@ -52,12 +61,10 @@ class Array:
 
     @property
     def size(self) -> int:
-        """How many values of one sample it holds."""
         return prod(self.shape)
 
     @property
     def axes(self) -> Axes:
-        """The axes of all of it."""
         return (*["n"] * self.varies, *(f"p{at}" for at in range(len(self.shape))))
 
     @cached_property
@@ -95,7 +102,6 @@ class Operand:
 
     @property
     def sizes(self) -> dict[str, int | None]:
-        """How long its axes are, and that of the samples."""
         return {"n": None, **dict(zip(self.axes, self.held.shape, strict=True))}
 
     def along(self, array: Array | None, axes: Axes, shape: tuple[int, ...], *, lone: bool = True) -> Operand:
@@ -135,19 +141,17 @@ class Piece(NamedTuple):
     The first is an axis: NumPy broadcasts those that are missing at the front by itself.
     """
 
-    #: None for the number alone.
-    tree: Tree | None
+    #: The tree; None for the number alone.
+    tree: Any
     dims: Axes = ()
     factor: float = 1.0
 
     @property
     def axes(self) -> Axes:
-        """The axes that it has."""
         return tuple(filter(None, self.dims))
 
     @property
     def code(self) -> Tree:
-        """The expression with its factor."""
         return number(self.factor, "np.") if self.tree is None else scaled(self.factor, self.tree)
 
     @property
@@ -164,17 +168,14 @@ class Piece(NamedTuple):
 
     @property
     def bare(self) -> Piece:
-        """The expression alone."""
         return self._replace(factor=1.0)
 
     def scaled(self, factor: float) -> Piece:
-        """So many times the same."""
         return self._replace(factor=factor * self.factor)
 
 
 # ------------------------------------------------------------------------------------------ to compute
 def piece_of(each: Piece | float) -> Piece:
-    """A piece; that of a number."""
     return each if isinstance(each, Piece) else Piece(None, (), each)
 
 
@@ -201,7 +202,6 @@ def _common(pieces: Sequence[Piece]) -> Axes:
 
 
 def times(*operands: Piece | float) -> Piece:
-    """The product."""
     pieces = [*map(piece_of, operands)]
     several = [each.bare for each in pieces if each.tree is not None]
     made = several[0] if len(several) == 1 else Piece(None)
@@ -220,7 +220,6 @@ def plus(*operands: Piece | float) -> Piece:
 
 
 def over(*operands: Piece | float) -> Piece:
-    """The quotient."""
     a, b = map(piece_of, operands)
     if b == piece_of(1.0):
         return a
@@ -295,7 +294,7 @@ def arranged(piece: Piece, layout: Axes) -> Tree:
     return scaled(piece.factor, index(tree, *items))
 
 
-def _permuted(tree: Any, axes: Axes, order: Axes) -> Tree:
+def _permuted(tree: Tree, axes: Axes, order: Axes) -> Tree:
     if len(axes) == 2:
         return transposed(tree)
     return method(tree, "transpose", *(axes.index(each) for each in order))
@@ -341,13 +340,11 @@ def _summed(piece: Piece, axes: Sequence[str], sizes: Sizes) -> Piece:
     for axis in [each for each in axes if sizes[each] == 1]:
         dims = tuple("" if each == axis else each for each in piece.dims)
         lead = next((at for at, each in enumerate(dims) if each), len(dims))
-        assert piece.tree is not None
         piece = Piece(index(piece.tree, *[0] * lead), dims[lead:], piece.factor)
     axes = [each for each in axes if sizes[each] != 1]
     if not axes:
         return piece
-    (tree, dims, factor) = piece.squeezed
-    assert tree is not None
+    tree, dims, factor = piece.squeezed
     places = [dims.index(axis) for axis in axes]
     rest = tuple(each for each in dims if each not in axes)
     over = {"axis": places[0] if len(places) == 1 else tuple(places)} if rest else {}

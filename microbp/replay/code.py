@@ -3,6 +3,7 @@
 To read a row as code is to evaluate it in one more arithmetic: numbers are computed with, and what is no
 number is put together. So what literals decide is decided, in floats as the eager engine does it.
 """
+# ruff: noqa: D103 (what a name says needs no sentence)
 
 from __future__ import annotations
 
@@ -27,6 +28,8 @@ __all__ = [
 ]  # fmt: skip
 
 Tree = ast.expr
+#: A variable, or a dotted name.
+name = ast.Name
 #: What makes code of an operator or the name of a function, and its operands, some of which may be numbers.
 Make = Callable[[Any, tuple[Any, ...]], Any]
 
@@ -67,7 +70,6 @@ def reading(make: Make, aggregates: Mapping[str, Callable[[list[Any]], Any]]) ->
 
 
 def put_together(word: Any, operands: tuple[Any, ...]) -> Tree:
-    """The tree of an operator or a function, as it is."""
     trees = [*map(tree_of, operands)]
     if isinstance(word, str):
         return ast.Call(ast.Name(word), trees, [])
@@ -84,11 +86,6 @@ def put_together(word: Any, operands: tuple[Any, ...]) -> Tree:
 
 
 # --------------------------------------------------------------------------------------------- to make
-def name(word: str) -> Tree:
-    """A variable, or a dotted name."""
-    return ast.Name(word)
-
-
 def number(value: float, module: str = "") -> Tree:
     """A number; one below zero as a minus and a number, one that is not finite as a name in a module."""
     if math.isnan(value):
@@ -112,7 +109,6 @@ def tree_of(item: Any) -> Any:
 
 
 def call(function: str | Tree, *arguments: Any, **keywords: Any) -> Tree:
-    """``function(arguments)``."""
     called = name(function) if isinstance(function, str) else function
     named = [ast.keyword(word, tree_of(each)) for word, each in keywords.items()]
     return ast.Call(called, [*map(tree_of, arguments)], named)
@@ -127,14 +123,12 @@ def method(tree: Tree, word: str, *arguments: Any, **keywords: Any) -> Tree:
 
 
 def index(tree: Tree, *items: Any) -> Tree:
-    """``tree[items]``."""
     if not items:
         return tree
     return ast.Subscript(tree, tree_of(items[0] if len(items) == 1 else items))
 
 
 def transposed(tree: Tree) -> Tree:
-    """``tree.T``."""
     return tree.value if isinstance(tree, ast.Attribute) and tree.attr == "T" else ast.Attribute(tree, "T")
 
 

@@ -15,6 +15,7 @@ import linecache
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any
@@ -22,6 +23,7 @@ from weakref import ref
 
 import numpy as np
 
+from microbp.errors import UndefinedOperation
 from microbp.lazy import cached_property
 from microbp.native import Machine, engine
 from microbp.replay import faults
@@ -46,8 +48,8 @@ LARGE = 1 << 15
 class Straight:
     """Sample after sample on Python's floats, with the eager engine's bits.
 
-    It is straight-line code. Of a graph too long for Python's compiler, and of a sample for which ``math``
-    has no result, the columns are walked.
+    It is straight-line code. Of a graph too long for Python's compiler, of a sample for which ``math`` has no
+    result, and where derivatives in the inputs are asked for, the columns are walked.
     """
 
     def __init__(self, captured: Captured) -> None:
@@ -65,13 +67,9 @@ class Straight:
         lines = self.source.count("\n")
         self.description = f"{size} became {lines:,} lines of straight-line code"
 
-    @cached_property
-    def _with_inputs(self) -> dict[str, Callable[..., Any]]:
-        return defined(straight(self._captured, wrt_inputs=True)) if self.functions else {}
-
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, bool]:
         numbers = theta.tolist()
-        found = [self._sample(self.functions, "value", row, numbers) for row in x.tolist()]
+        found = [self._sample("value", row, numbers) for row in x.tolist()]
         outputs = np.array([each for each, _ in found], dtype=float)
         return outputs.reshape(len(x), -1), any(suspect for _, suspect in found)
 
@@ -79,10 +77,10 @@ class Straight:
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
     ) -> tuple[Floats, float, bool]:
         costs, suspect, numbers = np.empty(len(x)), False, theta.tolist()
-        functions, several = self.functions if dx is None else self._with_inputs, self._captured.output_shape
+        several = self._captured.output_shape
         gradient[:] = 0.0
         for at, row in enumerate(x.tolist()):
-            (cost, slopes, *rest), raised = self._sample(functions, "value_and_grad", row, numbers)
+            (cost, slopes, *rest), raised = self._sample("value_and_grad", row, numbers, swept=dx is not None)
             costs[at] = sum(cost) if several else cost
             with np.errstate(over="ignore", invalid="ignore"):
                 gradient += slopes
@@ -94,20 +92,24 @@ class Straight:
         return costs, math.nan, suspect
 
     def _sample(
-        self, functions: dict[str, Callable[..., Any]], word: str, row: list[float], theta: list[float]
+        self, word: str, row: list[float], theta: list[float], *, swept: bool = False
     ) -> tuple[Any, bool]:
-        """What the function of that name returns, or would; and whether it did not."""
+        """What the function of that name returns, with the derivatives in inputs; whether it is undefined."""
+        captured, undefined = self._captured, False
+        with suppress(KeyError, ArithmeticError, ValueError):
+            if not swept:
+                return self.functions[word](row, theta), False
+        given = captured.given(row, theta)
         try:
-            return functions[word](row, theta), False
-        except (KeyError, ArithmeticError, ValueError):
-            captured = self._captured
-        numbers = forward(captured.graph, captured.given(row, theta), ieee=True)
+            numbers = forward(captured.graph, given)
+        except UndefinedOperation:
+            numbers, undefined = forward(captured.graph, given, ieee=True), True
         outputs = [float(numbers[at]) for at in captured.outputs]
         result = outputs if captured.output_shape else outputs[0]
         if word == "value":
-            return result, True
+            return result, undefined
         found, _ = faults.gradients(captured, numbers)
-        return (result, found[[*captured.params]], found[[*captured.inputs]]), True
+        return (result, found[[*captured.params]], found[[*captured.inputs]]), undefined
 
 
 def _vector(name: str, members: Integers) -> Array:
@@ -274,10 +276,10 @@ class Form:
             told += "; a batch sample after sample"
         return f"{told}\n{self.shown.description}"
 
-    def values(self, x: Floats, *more: Any) -> tuple[Floats, Any]:
+    def values(self, x: Floats, *more: Any) -> Any:
         return self._run("values", x, *more)
 
-    def gradients(self, x: Floats, *more: Any) -> tuple[Floats, float, Any]:
+    def gradients(self, x: Floats, *more: Any) -> Any:
         return self._run("gradients", x, *more)
 
     def _run(self, word: str, x: Floats, *more: Any) -> Any:

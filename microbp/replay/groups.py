@@ -4,8 +4,9 @@ A sum that only another sum uses is part of it, and so is a product: ``w1*x1 + w
 hand, and ``dot([w1, w2], [x1, x2], b)`` are one operation, a sum of the same three terms.
 
 Places of parameters are at first their indices in the vector of all; which arrays they form is decided when
-all groups are known (see :mod:`parameter_arrays`).
+all groups are known (see :mod:`matrix`).
 """
+# ruff: noqa: D102 (what a name says needs no sentence)
 
 from __future__ import annotations
 
@@ -90,7 +91,6 @@ class Group:
 
     @property
     def operands(self) -> Iterator[Operand]:
-        """All that it uses."""
         yield from chain(*self.slots)
         for block in self.blocks:
             yield from (block.right, block.left)
@@ -198,7 +198,7 @@ class Grouping:
         """Of a term by what it is sorted; its sign, its left and its right."""
         if right in self.index and left in (None, right):
             # A parameter alone, or its square, is alike whatever its array.
-            sides = [(0, (THETA, self.index[right]))] * 2
+            sides: list[tuple[int, Held]] = [(0, (THETA, self.index[right]))] * 2
         else:
             # What varies less stands on the left, as weights do.
             sides = sorted(
@@ -206,11 +206,7 @@ class Grouping:
                 for each in (right if left is None else left, right)
             )
         (_, one), (_, other) = sides
-        sign = 1.0
-        if left is None:
-            one = CONSTANT, factor
-        else:
-            sign = math.copysign(1.0, factor)
+        one, sign = ((CONSTANT, factor), 1.0) if left is None else (one, math.copysign(1.0, factor))
         return (left is None, -other[0], -one[0], -sign, other[1], one[1]), sign, one, other
 
 

@@ -100,11 +100,9 @@ class _Matrices(_Latex):
         return super().write(node)
 
     def name(self, name: str) -> Term:
-        """An array."""
         return _symbol(name)
 
     def product(self, left: ast.expr, right: ast.expr) -> Term:
-        """Entry by entry, unless one is a number."""
         numbers = any(isinstance(each, ast.Constant) or text(each) == "n" for each in (left, right))
         sides = []
         for each in (left, right):
@@ -113,7 +111,6 @@ class _Matrices(_Latex):
         return Term((r"\," if numbers else r" \odot ").join(sides), PRODUCT)
 
     def call(self, name: str, args: list[ast.expr]) -> Term:
-        """A function of NumPy or of the source, mostly one of the language."""
         word = _WORDS.get(name.removeprefix("np."), name.removeprefix("np."))
         match word, args:
             case "broadcast_to", [inner, *_]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from microbp.expr import FUNCTIONS, Expression
@@ -90,6 +90,10 @@ _NUMPY: dict[Any, Any] = {
         "log10", "maximum", "minimum", "sign", "logaddexp",
     )
 }  # fmt: skip
+_ARITHMETIC: dict[Any, Callable[..., Piece]] = {
+    ast.Add: plus, ast.Sub: lambda a, b: plus(a, piece_of(b).scaled(-1.0)), ast.Mult: times, ast.Div: over,
+    ast.USub: lambda a: piece_of(a).scaled(-1.0),
+}  # fmt: skip
 #: The functions that only the shorter forms call.
 _OF_FORMS = ("d_sigmoid", "d_tanh", "logaddexp", "maximum", "minimum", "shift", "sign", "times")
 #: What computes an aggregate of elements, or a function of the forms that is to be computed once.
@@ -129,16 +133,6 @@ def _shorter(rule: Rule, place: int | None) -> Expression:
 def _made(word: Any, operands: tuple[Any, ...]) -> Piece:
     """A function or an operator of pieces and numbers."""
     match word, operands:
-        case ast.Add, _:
-            return plus(*operands)
-        case ast.Sub, (a, b):
-            return plus(a, piece_of(b).scaled(-1.0))
-        case ast.Mult, _:
-            return times(*operands)
-        case ast.Div, _:
-            return over(*operands)
-        case ast.USub, (a,):
-            return piece_of(a).scaled(-1.0)
         case "pow", (base, 1.0):
             return base  # type: ignore[no-any-return]
         case "pow", (base, 2.0):
@@ -147,7 +141,8 @@ def _made(word: Any, operands: tuple[Any, ...]) -> Piece:
             return over(1.0, base)
         case ast.IfExp, (_, body, orelse) if text(in_order(body).code) == text(in_order(orelse).code):
             return in_order(body)
-    return elementwise(_NUMPY.get(word, word), *operands)
+    made = _ARITHMETIC.get(word) or partial(elementwise, _NUMPY.get(word, word))
+    return made(*operands)
 
 
 def helpers(words: set[str]) -> list[str]:

@@ -3,6 +3,7 @@
 In the backward pass a contribution is an operand's map, and how the piece is made that goes there. Those to
 groups and parameters that take no gradient are made only where gradients in the inputs are asked for.
 """
+# ruff: noqa: D102 (what a method is called says what it writes)
 
 from __future__ import annotations
 
@@ -21,8 +22,20 @@ import numpy.typing as npt
 
 from microbp.native.rows import may_fail
 from microbp.replay.axes import (
-    Array, Axes, Operand, Piece, Sizes, arranged, contract, elementwise, full, in_order, is_all, piece_of,
-    plus, slices,
+    Array,
+    Axes,
+    Operand,
+    Piece,
+    Sizes,
+    arranged,
+    contract,
+    elementwise,
+    full,
+    in_order,
+    is_all,
+    piece_of,
+    plus,
+    slices,
 )  # fmt: skip
 from microbp.replay.code import Tree, call, index, method, name, text
 from microbp.replay.groups import CONSTANT, INPUT, THETA
@@ -37,6 +50,8 @@ SHORT = 4096
 TERMS = 12
 #: A text, or what makes it when somebody reads it.
 Comment = str | Callable[[], str]
+#: What is passed on to an operand: the piece, of some of its axes, best in the order that is given.
+Contribution = tuple[Operand, Callable[[Axes], Piece]]
 
 
 class Statement(NamedTuple):
@@ -55,7 +70,6 @@ class Statement(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The line."""
         match self.sign, self.target:
             case _, None:
                 return f"{self.indent}{self.value}"
@@ -64,14 +78,6 @@ class Statement(NamedTuple):
                 return f"{self.indent}np.add.at({text(array)}, {places}, {text(self.value)})"
             case sign, target:
                 return f"{self.indent}{text(target)} {sign} {text(self.value)}"
-
-
-class Contribution(NamedTuple):
-    """What is passed on to an operand."""
-
-    operand: Operand
-    #: The piece, of some of the operand's axes, best in the order that is given.
-    make: Callable[[Axes], Piece]
 
 
 class Writer:
@@ -95,7 +101,6 @@ class Writer:
         )
 
     def assign(self, word: str, value: Tree, comment: Comment = "") -> Tree:
-        """A line that gives a name to what is computed."""
         self.add(name(word), value, "=", comment)
         return name(word)
 
@@ -132,7 +137,6 @@ class Writer:
 
     # ---------------------------------------------------------------------------------------- to read
     def read(self, operand: Operand) -> Piece:
-        """The piece that reads an operand."""
         held, axes = operand.held, operand.axes
         if operand.home == CONSTANT:
             return Piece(self.constant(held, "c"), axes) if axes else piece_of(float(held))
@@ -162,7 +166,6 @@ class Writer:
 
     # --------------------------------------------------------------------------------------- forward
     def forward(self) -> None:
-        """The lines that compute all groups."""
         plan = self.plan
         for each in plan.order:
             group = plan.groups[each]
@@ -223,9 +226,8 @@ class Writer:
         axes = tuple(axis for axis in layout if axis == "k" or any(axis in each.axes for each in parts))
         pairs = zip(parts, slots, strict=True)
         wide = [full(piece, axes, {**group.sizes(), "k": each.width}) for piece, each in pairs]
-        if len(wide) == 1:
-            return Piece(wide[0], axes)
-        return Piece(self.keep("joined", call("np.concatenate", wide, axis=-1)), axes)
+        joined = len(wide) > 1 and self.keep("joined", call("np.concatenate", wide, axis=-1))
+        return Piece(joined or wide[0], axes)
 
     def shift(self, *operands: Any) -> Any:
         """``shift`` of two pieces, computed once; of two numbers a number."""
@@ -297,7 +299,7 @@ class Writer:
 
         def give(operand: Operand, make: Callable[[Axes], Piece]) -> None:
             if takes(operand.home):
-                self.found[operand.home].append(Contribution(operand, make))
+                self.found[operand.home].append((operand, make))
 
         for block in group.blocks:
             left, right, sizes = block.left, block.right, group.sizes(block.right.width)
@@ -348,13 +350,14 @@ class Writer:
             into = name(target.name) if target.shape and sign == "+=" else index(name(target.name), ...)
             self.add(into, arranged(whole(), target.axes), sign, comment)
             return
-        (tree, layout, _), even = self.view(target, each.operand)
+        operand, make = each
+        (tree, layout, _), even = self.view(target, operand)
         into = tree if isinstance(tree, ast.Subscript) else index(name(target.name), ...)
-        piece = each.make(tuple(filter(None, layout)))
-        if even or len(np.unique(each.operand.held)) == each.operand.held.size:
+        piece = make(tuple(filter(None, layout)))
+        if even or len(np.unique(operand.held)) == operand.held.size:
             self.add(into, arranged(piece, layout), "+=", comment)
         else:
-            self.add(into, full(piece, layout, each.operand.sizes), "at", comment)
+            self.add(into, full(piece, layout, operand.sizes), "at", comment)
 
     def parameters(self) -> None:
         """The gradients of the arrays of parameters, and then what goes to the vector of all."""
@@ -375,15 +378,15 @@ class Writer:
 
 def covering(target: Array, each: Contribution) -> Callable[[], Piece] | None:
     """What makes a contribution along the axes of an array, if its operand is all of it; else None."""
-    operand, lead = each.operand, ("n",) * target.varies
+    (operand, make), lead = each, ("n",) * target.varies
     for order in permutations(range(operand.held.ndim)):
         if is_all(target, operand.held.transpose(order)):
-            return partial(_along, target, each, (*lead, *(operand.axes[at] for at in order)))
+            return partial(_along, target, operand.sizes, make, (*lead, *(operand.axes[at] for at in order)))
     return None
 
 
-def _along(target: Array, each: Contribution, axes: Axes) -> Piece:
-    piece, sizes = each.make(axes), each.operand.sizes
+def _along(target: Array, sizes: Sizes, make: Callable[[Axes], Piece], axes: Axes) -> Piece:
+    piece = make(axes)
     if tuple(sizes[axis] for axis in axes if axis != "n") == target.shape:
         renamed = dict(zip(axes, target.axes, strict=True))
         return piece._replace(dims=tuple(renamed.get(each, each) for each in piece.dims))

@@ -277,23 +277,23 @@ class Program:
 
     def _into(self, out: Any, theta: Floats, x: Floats) -> Floats:
         """The vector that the user gave for the gradient."""
-        out = self._vector(out, "out")
-        if not out.flags.writeable:
+        into = self._vector(out, "out")
+        if not into.flags.writeable:
             raise ValueError("out cannot be written to: its flag writeable is not set")
         for other, what in ((theta, "theta"), (x, "the inputs")):
-            if np.may_share_memory(out, other):
+            if np.may_share_memory(into, other):
                 raise ValueError(
                     f"out shares memory with {what}, which would be overwritten while they are read; give "
                     "np.empty_like(theta), and use it again and again"
                 )
-        return out
+        return into
 
     def _summed(self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None) -> tuple[float, Floats]:
         """The sum of the costs, and these; the derivatives of the sum are written into the other two."""
         form, whole = self._form, len(x) <= self._rows
         sums = gradient if whole else np.zeros(len(theta))
 
-        def each(at: slice) -> tuple[Floats, float, Any]:
+        def each(at: slice) -> Any:
             found = form.gradients(x[at], theta, gradient, None if dx is None else dx[at])
             if not whole:
                 np.add(sums, gradient, out=sums)
