@@ -357,11 +357,14 @@ def _product(left: Piece, right: Piece, inner: Sequence[str], out: Sequence[str]
     factor, axes = left.factor * right.factor, tuple(axis for axis in out if axis in a or axis in b)
     if not axes:  # also of matrices
         return Piece(call("np.vdot", left.tree, arranged(right.bare, left.axes)), (), factor)
-    if len(inner) > 1 or len(a) > 1 or len(b) > 1 or a == b:
+    batch = tuple(axis for axis in a if axis in b)
+    a, b = (tuple(axis for axis in each if axis not in batch) for each in (a, b))
+    stacked = not batch or (batch == axes[:1] and a and b)
+    if not stacked or max(len(inner), len(a), len(b), len(batch)) > 1:
         subscripts = f"{''.join(left.axes)},{''.join(right.axes)}->{''.join(axes)}"
         return Piece(call("np.einsum", subscripts, left.tree, right.tree, optimize=True), axes, factor)
     # A vector stands on the right of a matrix, unless it is as it is on the left of one.
-    if (a and b and axes != (*a, *b)) or (not a and right.axes != (*inner, *b)):
+    if (a and b and axes != (*batch, *a, *b)) or (not a and right.axes != (*inner, *b)):
         (left, a), (right, b) = (right, b), (left, a)
-    sides = arranged(left.bare, (*a, *inner)), arranged(right.bare, (*inner, *b))
+    sides = arranged(left.bare, (*batch, *a, *inner)), arranged(right.bare, (*batch, *inner, *b))
     return Piece(ast.BinOp(sides[0], ast.MatMult(), sides[1]), axes, factor)

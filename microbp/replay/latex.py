@@ -87,13 +87,13 @@ class _Matrices(_Latex):
             case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as op, right=right):
                 joint = ast.And() if isinstance(op, ast.BitAnd) else ast.Or()
                 return super().write(ast.BoolOp(joint, [left, right]))
-            case ast.Attribute(value=inner):  # .T
+            case ast.Attribute(value=inner) | ast.Call(func=ast.Attribute(value=inner, attr="transpose")):
                 return self.transposed(inner)
             case ast.Call(func=ast.Attribute(value=inner, attr="sum" | "max" as name), keywords=over):
                 samples = any(each.arg == "axis" and text(each.value) == "0" for each in over)
                 sign = r"\textstyle\sum" if name == "sum" else r"\max"
                 return Term(rf"{sign}{'_{s}' * samples} {self.left(inner, PRODUCT)}", PRODUCT)
-            case ast.Call(func=ast.Attribute(value=inner)):  # reshape, transpose
+            case ast.Call(func=ast.Attribute(value=inner)):  # reshape
                 return self.write(inner)
             case ast.Subscript(value=inner, slice=where):
                 return self.indexed(inner, where)
