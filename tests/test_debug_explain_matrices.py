@@ -38,10 +38,10 @@ Backward. J is the sum of the samples' costs, δ its derivative by a weighted in
     delta1 = (delta2 @ W2) * d_tanh(z1, h1)       # ∂cost/∂(v11…v13)
 
 And from these the gradients, summed over the samples:
-    np.matmul(delta1.T, x, out=dW1)               # ∂cost/∂W1, summed over the batch
-    delta1.sum(axis=0, out=db1)                   # ∂cost/∂b1, summed over the batch
-    np.matmul(delta2.T, h1, out=dW2)              # ∂cost/∂W2, summed over the batch
-    delta2.sum(axis=0, out=db2)                   # ∂cost/∂b2, summed over the batch
+    dW1[...] = delta1.T @ x                       # ∂cost/∂W1, summed over the batch
+    db1[...] = delta1.sum(axis=0)                 # ∂cost/∂b1, summed over the batch
+    dW2[...] = delta2.T @ h1                      # ∂cost/∂W2, summed over the batch
+    db2[...] = delta2.sum(axis=0)                 # ∂cost/∂b2, summed over the batch
 
 At the recorded sample all 13 derivatives were computed by these lines, and agree with the
 engine's."""

@@ -18,7 +18,7 @@ from microbp.replay.latex import formulas, matrices
 
 def latex(captured):
     """All formulas of the matrix form of a graph."""
-    lines = (line for each in matrices(captured).both.statements for line in formulas(each))
+    lines = (line for each in matrices(captured).writer.statements for line in formulas(each))
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 

@@ -123,11 +123,11 @@ def test_several_outputs_are_differentiated_as_their_sum() -> None:
     h = (w * x).tanh()
     outputs = [h * w, h, x / w, h]
     made: dict[str, Any] = {}
-    exec(straight(capture(outputs, [x], [w]), wrt_inputs=True), made)
-    values, dw, dx = made["value_and_grad"]([x.data], [w.data])
+    exec(straight(capture(outputs, [x], [w])), made)
+    values, dw = made["value_and_grad"]([x.data], [w.data])
     assert values == made["value"]([x.data], [w.data]) == [each.data for each in outputs]
     microbp.sum(outputs).backward()
-    assert (dw, dx) == ([w.grad], [x.grad])
+    assert dw == [w.grad]
 
 
 def test_a_sum_of_negative_zeros_is_zero_as_in_the_eager_engine() -> None:
@@ -198,7 +198,6 @@ def test_only_what_is_needed_for_the_parameters_is_computed_backward() -> None:
     for name in ("d_x", "d_c", "d_frozen"):
         assert name not in source
     assert "return v9, [d_w, 0.0]" in source or ", [d_w, 0.0]\n" in source
-    assert "d_x = " in straight(captured, wrt_inputs=True)
 
 
 def test_a_condition_on_a_literal_is_decided_when_compiling() -> None:

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 
 from microbp.graph import Graph
-from microbp.replay.axes import Array, Operand, arranged, full
-from microbp.replay.code import Tree, call, index, name, text
+from microbp.replay.axes import Array, arranged
+from microbp.replay.code import Tree, call, name, text
 from microbp.replay.forms import defined
 from microbp.replay.function_graph import Captured
-from microbp.replay.groups import CONSTANT, THETA
+from microbp.replay.groups import THETA
 from microbp.replay.matrix import MANY, Plan
 from microbp.replay.numpy_rules import HELPERS
-from microbp.replay.passes import Comment, Contribution, Writer, _covering
+from microbp.replay.passes import Comment, Contribution, Writer, covering, words_of
 from microbp.rules import RULES
 
 __all__ = ["NEEDED", "Functional"]
@@ -37,8 +37,8 @@ __all__ = ["NEEDED", "Functional"]
 NEEDED = [
     "abs", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos",
     "arctan", "sqrt", "square", "sign", "power", "maximum", "minimum", "logaddexp", "erf", "erfc", "where",
-    "sum", "max", "vdot", "leads", "reshape", "transpose", "swapaxes", "broadcast_to", "repeat",
-    "concatenate", "zeros", "part", "added", "constant", "inf", "nan", "s_",
+    "sum", "max", "vdot", "einsum", "leads", "reshape", "transpose", "broadcast_to", "concatenate", "zeros",
+    "part", "added", "constant", "inf", "nan", "s_",
 ]  # fmt: skip
 #: What NumPy's source computes by looking at numbers, or in place.
 _OWN = """\
@@ -82,7 +82,7 @@ class Functional:
         self.plan = self._planned(captured)
         writer = _Writer(self.plan)
         writer.forward()
-        writer.outputs()
+        writer.assign("y", writer.outputs())
         #: The name of the vector of all parameters, and whether more than the arrays of it is used.
         self.theta, self.theta_used = self.plan.arrays[THETA].name, writer.theta_used
         #: ``value(x, theta, n)``: of inputs [n, inputs] and the vector of parameters outputs [n, outputs].
@@ -142,7 +142,7 @@ class Functional:
             members = writer.constant(each.members, "at")
             head.append(f"{each.name} = {text(call('np.part', name(theta), members))}")
         lines = [*head, *writer.printed(), f"return {result}"]
-        if any(_names(line.value) & {"dpow"} for line in writer.statements):
+        if "dpow" in words_of(writer.statements):
             raise ValueError(WRONG["lacking"].format(self._caller, "a further derivative of a power"))
         helpers = "\n\n".join([_OWN, *(HELPERS[word] for word in ("sigmoid", "shift", "times"))])
         return "\n".join([helpers, "", f"def {function}(x, {theta}, n):", *(f"    {line}" for line in lines)])
@@ -156,10 +156,6 @@ class Functional:
         return found
 
 
-def _names(tree: Tree) -> set[str]:
-    return {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
-
-
 class _Writer(Writer):
     """The statements of a plan, none of which writes into an array."""
 
@@ -168,34 +164,15 @@ class _Writer(Writer):
         if target is not None:
             super().add(target, value, sign, comment)
 
-    def own(self, tree: Tree) -> Tree:
-        """The tree: no array is written into, whoever has it."""
-        return tree
-
-    def outputs(self) -> None:
-        """The outputs of each sample, side by side in their order."""
-        plan, order, pieces = self.plan, [], []
-        for home, (places, which) in plan.outputs.items():
-            held: Any = plan.captured.graph.data[places] if home == CONSTANT else np.array(places)
-            array = None if home == CONSTANT else plan.array(home)
-            piece = self.read(Operand(home, held).along(array, ("o",), held.shape))
-            pieces.append(full(piece, ("n", "o"), {"n": None, "o": len(which)}))
-            order += which
-        y = pieces[0]
-        if len(pieces) > 1:
-            y = call("np.concatenate", pieces, axis=1)
-        if order != sorted(order):
-            y = index(y, slice(None), self.constant(np.argsort(order), "at"))
-        self.assign("y", y)
-
-    def receive(self, target: Array, each: Contribution, comment: Comment = "") -> None:
+    def receive(self, target: Array, each: Contribution, sign: str = "+=", comment: Comment = "") -> None:
         """``target[places] += piece``, as a new array."""
-        if _covering(target, each.operand) is not None:
-            super().receive(target, each, comment)
+        if covering(target, each) is not None:
+            super().receive(target, each, sign, comment)
             return
-        layout = (*(("n",) if target.varies else ()), *each.operand.axes)
-        piece = arranged(each.make(layout), layout)
-        at, into = self.constant(each.operand.held, "at"), name(target.name)
+        operand, make = each
+        layout = (*(("n",) if target.varies else ()), *operand.axes)
+        piece = arranged(make(layout), layout)
+        at, into = self.constant(operand.held, "at"), name(target.name)
         if len(target.shape) > 1:
             flat = call("np.reshape", into, (-1,))
             made = call("np.reshape", call("np.added", flat, at, piece), target.shape)

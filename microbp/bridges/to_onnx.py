@@ -279,6 +279,9 @@ class _Notes:
     def vdot(self, a: Any, b: Any) -> Any:
         return self.sum(self.tensor(a) * b)
 
+    def einsum(self, axes: str, a: Any, b: Any, **_: Any) -> Any:
+        return self.note("Einsum", [a, b], len(axes.partition("->")[2]), equation=axes)
+
     def leads(self, weights: Any) -> Any:
         first = self.note("ArgMax", [weights], weights.rank, axis=-1)
         length = self.note("Gather", [self.note("Shape", [weights], 1), np.int64(-1)], 0)
@@ -291,11 +294,6 @@ class _Notes:
     def transpose(self, a: Any, axes: Any = None) -> Any:
         return self.note("Transpose", [a], a.rank, perm=list(axes or range(a.rank)[::-1]))
 
-    def swapaxes(self, a: Any, one: int, other: int) -> Any:
-        order = [*range(a.rank)]
-        order[one], order[other] = order[other], order[one]
-        return self.transpose(a, order)
-
     def broadcast_to(self, a: Any, shape: Any) -> Any:
         sizes = self._ints(*shape)
         if -1 in shape:  # the samples
@@ -304,10 +302,6 @@ class _Notes:
             parts = [self._ints(*shape[:at])] * bool(at) + [rows] + [self._ints(*shape[at + 1 :])]
             sizes = self.note("Concat", parts, 1, axis=0)
         return self.note("Expand", [a, sizes], len(shape))
-
-    def repeat(self, a: Any, count: int, axis: int) -> Any:
-        """Along an axis of one element, as replay has it."""
-        return self.note("Tile", [a, self._ints(*[1] * axis, count)], axis + 1)
 
     def concatenate(self, several: Any, axis: int) -> Any:
         tensors = [self.tensor(each) for each in several]

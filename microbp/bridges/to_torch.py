@@ -102,6 +102,9 @@ class _Namespace:
     def vdot(self, a: Any, b: Any) -> Any:
         return (a * b).sum()
 
+    def einsum(self, axes: str, a: Any, b: Any, **_: Any) -> Any:
+        return self._torch.einsum(axes, a, b)
+
     def leads(self, weights: Any) -> Any:
         places = self._torch.arange(weights.shape[-1], device=weights.device)
         return places == weights.argmax(dim=-1, keepdim=True)
@@ -111,9 +114,6 @@ class _Namespace:
 
     def broadcast_to(self, a: Any, shape: Any) -> Any:
         return self._tensor(a).expand(shape)
-
-    def repeat(self, a: Any, count: int, axis: int) -> Any:
-        return self._tensor(a).repeat_interleave(count, dim=axis)
 
     def concatenate(self, several: Any, axis: int) -> Any:
         return self._torch.cat([self._tensor(each) for each in several], dim=axis)

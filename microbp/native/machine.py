@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -19,7 +20,7 @@ __all__ = ["Engine", "Machine", "engine", "extension", "slopes", "whole_threads"
 
 
 #: The version of what the extension offers.
-_INTERFACE = 2
+_INTERFACE = 3
 
 
 class Engine(NamedTuple):
@@ -126,19 +127,18 @@ class Machine:
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
-    ) -> tuple[Floats, tuple[int, int] | None]:
-        """The sum of the outputs of each sample; and what is undefined, as above.
+    ) -> tuple[Floats, float, tuple[int, int] | None]:
+        """The sum of the outputs of each sample; that of all, nan if a derivative is not finite; the fault.
 
         The derivatives of the sum of all are written into ``gradient`` and ``dx``.
         """
         costs = np.empty(len(x))
         x, theta = _plain(x, theta)
-        if gradient.flags.c_contiguous:
-            return costs, self._run.run(self.threads, x, theta, None, costs, gradient, dx)
-        made = np.empty(len(gradient))
-        fault = self._run.run(self.threads, x, theta, None, costs, made, dx)
-        gradient[:] = made
-        return costs, fault
+        made = gradient if gradient.flags.c_contiguous else np.empty(len(gradient))
+        found = self._run.run(self.threads, x, theta, None, costs, made, dx)
+        if made is not gradient:
+            gradient[:] = made
+        return (costs, found, None) if type(found) is float else (costs, math.nan, found)
 
     def train(self, update: Machine, mean: bool, milliseconds: int, *arrays: Any) -> int:
         """How many steps of a descent were taken, in about that time; the arrays hold what came of it.

@@ -275,7 +275,15 @@ static void give_back(Machine *self, Room *room) {
     if (room) room->next = self->room, self->room = room;
 }
 
-/* None, or (sample, node) where an operation is undefined. */
+/* The sum of the costs; nan where a derivative is not finite. */
+static double total(const Call *call, int64_t params) {
+    double sum = -0.0, zero = 0.0;
+    for (int64_t n = 0; n < call->samples; n++) sum += call->costs[n];
+    for (int64_t n = 0; n < params; n++) zero += 0.0 * call->gradient[n];
+    return zero == 0.0 ? sum : NAN;
+}
+
+/* None, or of costs their sum; (sample, node) where an operation is undefined. */
 static PyObject *computed(Machine *self, const Call *call, long threads) {
     Room *room = take_room(self, call->samples);
     if (!room) return NULL;
@@ -286,6 +294,7 @@ static PyObject *computed(Machine *self, const Call *call, long threads) {
     give_back(self, room);
     if (state == RAISED) return NULL;
     if (state == UNDEFINED) return Py_BuildValue("Li", (long long)fault[0], (int)self->node_of[fault[1]]);
+    if (call->costs) return PyFloat_FromDouble(total(call, self->p.params));
     Py_RETURN_NONE;
 }
 
@@ -367,7 +376,7 @@ static PyObject *machine_sizes(Machine *self, void *unused) {
 
 static PyMethodDef machine_methods[] = {
     {"run", (PyCFunction)(void (*)(void))machine_run, METH_FASTCALL,
-     "run(threads, x, theta, out, costs, gradient, dx): None, or the (sample, node) that is undefined."},
+     "run(threads, x, theta, out, costs, gradient, dx): None, or the sum of the costs; or the (sample, node) that is undefined."},
     {"train", (PyCFunction)(void (*)(void))machine_train, METH_FASTCALL,
      "train(update, threads, mean, milliseconds, x, rates, order, sizes, alike, theta, memory, costs, best, gradient): how many steps were taken."},
     {NULL, NULL, 0, NULL}};
@@ -397,7 +406,7 @@ PyMODINIT_FUNC PyInit__machine(void) {
             Py_XDECREF(text);
         }
     PyModule_AddStringConstant(module, "digest", TABLE_DIGEST);
-    PyModule_AddIntConstant(module, "interface", 2); /* what machine.py and node.py expect */
+    PyModule_AddIntConstant(module, "interface", 3); /* what machine.py and node.py expect */
     PyModule_AddObjectRef(module, "Machine", (PyObject *)&MachineType);
     PyModule_AddObject(module, "variants", names);
     if (add_node_type(module)) Py_CLEAR(module);

@@ -10,14 +10,14 @@ value of a sum of products is one, and so is each of its gradients: with ``delta
 ``contract(delta, right, left.axes)`` and ``contract(delta, left, right.axes)``; that of an operation applied
 element by element is ``contract(delta, local, operand.axes)``.
 """
+# ruff: noqa: D102, D103 (what a name says needs no sentence)
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from math import prod
+from math import copysign, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,20 +28,18 @@ from microbp.replay.code import (
     Tree,
     call,
     index,
-    is_number,
     method,
-    mul,
     name,
-    neg,
     number,
-    reshaped,
+    put_together,
+    scaled,
     transposed,
 )  # fmt: skip
 from microbp.sweeps import Floats, Integers
 
 __all__ = [
-    "Array", "Axes", "Operand", "Piece", "arranged", "basic", "contract", "elementwise", "full", "in_order",
-    "whole",
+    "Array", "Axes", "Operand", "Piece", "Sizes", "arranged", "contract", "elementwise", "full", "in_order",
+    "is_all", "over", "piece_of", "plus", "slices", "times",
 ]  # fmt: skip
 
 Axes = tuple[str, ...]
@@ -63,12 +61,10 @@ class Array:
 
     @property
     def size(self) -> int:
-        """How many values of one sample it holds."""
         return prod(self.shape)
 
     @property
     def axes(self) -> Axes:
-        """The axes of all of it."""
         return (*["n"] * self.varies, *(f"p{at}" for at in range(len(self.shape))))
 
     @cached_property
@@ -104,6 +100,10 @@ class Operand:
         #: How many elements it has for each member.
         self.width = int(self.held.shape[1]) if self.held.ndim > 1 else 1
 
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        return {"n": None, **dict(zip(self.axes, self.held.shape, strict=True))}
+
     def along(self, array: Array | None, axes: Axes, shape: tuple[int, ...], *, lone: bool = True) -> Operand:
         """Itself along ``axes``, without those along which it does not change.
 
@@ -136,76 +136,105 @@ def _same(held: npt.NDArray[Any], line: npt.NDArray[Any]) -> bool:
 
 
 class Piece(NamedTuple):
-    """An expression, and what its dimensions are: an axis, or "" for one of one element, which is none.
+    """A number times an expression, and what its dimensions are: an axis, or "" for one of one element.
 
     The first is an axis: NumPy broadcasts those that are missing at the front by itself.
     """
 
-    tree: Tree
+    #: The tree; None for the number alone.
+    tree: Any
     dims: Axes = ()
+    factor: float = 1.0
 
     @property
     def axes(self) -> Axes:
-        """The axes that it has."""
         return tuple(filter(None, self.dims))
+
+    @property
+    def code(self) -> Tree:
+        return number(self.factor, "np.") if self.tree is None else scaled(self.factor, self.tree)
 
     @property
     def squeezed(self) -> Piece:
         """The same without dimensions of one element."""
-        if "" not in self.dims:
+        if "" not in self.dims or self.tree is None:
             return self
         match self.tree:  # of a column that was taken the place is taken
             case ast.Subscript(value=array, slice=ast.Tuple(elts=[rows, ast.Slice(lower=place)])):
                 if place and self.dims[1:] == ("",):
-                    return Piece(index(array, rows, place), self.axes)
-        return Piece(index(self.tree, *(slice(None) if each else 0 for each in self.dims)), self.axes)
+                    return Piece(index(array, rows, place), self.axes, self.factor)
+        items = (slice(None) if each else 0 for each in self.dims)
+        return Piece(index(self.tree, *items), self.axes, self.factor)
+
+    @property
+    def bare(self) -> Piece:
+        return self._replace(factor=1.0)
+
+    def scaled(self, factor: float) -> Piece:
+        return self._replace(factor=factor * self.factor)
 
 
-def whole(array: Array) -> Piece:
-    """All of an array."""
-    return Piece(name(array.name), array.axes)
+# ------------------------------------------------------------------------------------------ to compute
+def piece_of(each: Piece | float) -> Piece:
+    return each if isinstance(each, Piece) else Piece(None, (), each)
+
+
+def elementwise(word: Any, *operands: Piece | float) -> Piece:
+    """An operator or a function of pieces and numbers, along the axes that any of them has."""
+    pieces = [*map(piece_of, operands)]
+    dims = _common(pieces)
+    return Piece(put_together(word, tuple(arranged(each, dims) for each in pieces)), dims)
+
+
+def in_order(piece: Piece | float) -> Piece:
+    """A piece, or that of a number, with its axes in the order of :func:`elementwise`."""
+    piece = piece_of(piece)
+    dims = _common([piece])
+    return piece if piece.tree is None else Piece(arranged(piece.bare, dims), dims, piece.factor)
+
+
+def _common(pieces: Sequence[Piece]) -> Axes:
+    """All axes of some pieces as they stand in every array: samples, members, terms."""
+    axes = {axis for each in pieces for axis in each.axes}
+    dims = tuple(sorted(axes, key=lambda axis: ("njikop".index(axis[0]), axis)))
+    wide = max((each.dims for each in pieces), key=len)
+    return wide if tuple(filter(None, wide)) == dims else dims
+
+
+def times(*operands: Piece | float) -> Piece:
+    pieces = [*map(piece_of, operands)]
+    several = [each.bare for each in pieces if each.tree is not None]
+    made = several[0] if len(several) == 1 else Piece(None)
+    if len(several) > 1:
+        made = elementwise(ast.Mult, *several)
+    return made._replace(factor=prod(each.factor for each in pieces))
+
+
+def plus(*operands: Piece | float) -> Piece:
+    """The sum, as a difference where one of the two is some negative times an expression."""
+    a, b = map(piece_of, operands)
+    for first, second in ((a, b), (b, a)):
+        if copysign(1.0, second.factor) < 0.0:
+            return elementwise(ast.Sub, first, second.scaled(-1.0))
+    return elementwise(ast.Add, a, b)
+
+
+def over(*operands: Piece | float) -> Piece:
+    a, b = map(piece_of, operands)
+    if b == piece_of(1.0):
+        return a
+    above = a if a.tree is None else a.bare
+    return elementwise(ast.Div, above, b).scaled(1.0 if a.tree is None else a.factor)
 
 
 # -------------------------------------------------------------------------------------------- to view
-def basic(array: Array, places: Integers) -> tuple[Tree, list[int]] | None:
-    """The places as a view of the array, and the order of its axes; None where strides are uneven."""
-    base, lead = name(array.name), [slice(None)] * array.varies
-    if not array.shape:
-        return base, []
-    found, shape = _slices(places, array.shape), array.shape
-    if found is None and len(shape) == 1:
-        folds = _folds(places, array.size)
-        if folds is None:
-            return None
-        low, shape = folds
-        found, whole = _slices(places - low, shape), prod(shape)
-        base = base if whole == array.size else index(base, *lead, slice(low, low + whole))
-        base = reshaped(base, *[name("n")] * len(lead), *shape)
-    if found is None:
-        return None
-    items, order = found
-    while items and items[-1] == slice(None) and not isinstance(items[-1], int):
-        items.pop()
-    return (index(base, *lead, *items) if items else base), order
+def is_all(array: Array, places: npt.NDArray[Any]) -> bool:
+    """Whether the places are all of an array, in their order."""
+    return places.size == array.size and bool((places.ravel() == np.arange(array.size)).all())
 
 
-def _folds(places: Integers, size: int) -> tuple[int, tuple[int, ...]] | None:
-    """From where on, and into which shape, one dimension is folded so that the places are slices."""
-    steps = [np.diff(places, axis=axis) for axis in range(places.ndim)]
-    if any(each.size == 0 or (each != each.flat[0]).any() for each in steps):
-        return None
-    widths = sorted((abs(int(each.flat[0])) for each in steps), reverse=True)
-    if not widths[-1] or any(a % b for a, b in pairwise(widths)):
-        return None
-    low, width = int(places.min()), widths[0]
-    rows = -(-(int(places.max()) + 1 - low) // width)
-    low = min(low, size - rows * width)
-    shape = (rows, *(a // b for a, b in pairwise(widths)), *[widths[-1]] * (widths[-1] > 1))
-    return None if low < 0 else (low, shape)
-
-
-def _slices(places: Integers, shape: tuple[int, ...]) -> tuple[list[Any], list[int]] | None:
-    """An item for each dimension of ``shape`` that takes these places, and the order of the axes."""
+def slices(places: Integers, shape: tuple[int, ...]) -> tuple[list[Any], list[int]] | None:
+    """An item for each dimension of an array that takes these places, and the order of their axes, if any."""
     items: list[Any] = []
     order: list[int] = []
     for coordinates, size in zip(np.unravel_index(places, shape), shape, strict=True):
@@ -240,45 +269,34 @@ def _slice(start: int, step: int, count: int, size: int) -> slice:
 
 # --------------------------------------------------------------------------------------- to arrange
 def arranged(piece: Piece, layout: Axes) -> Tree:
-    """The piece's tree with its axes in the order of ``layout``, of one element where it has none.
+    """The piece's code with its axes in the order of ``layout``, of one element where it has none.
 
     Absent axes at the front are left out. In the layout, too, "" is a dimension of one element.
     """
     order = tuple(axis for axis in layout if axis in piece.axes)
     assert len(order) == len(piece.axes), (piece.axes, layout)
+    if piece.tree is None or not order:
+        return piece.code
     if order != piece.axes:
-        piece = Piece(_permuted(piece.squeezed.tree, piece.axes, order), order)
-    if not order:
-        return piece.tree
+        piece = Piece(_permuted(piece.squeezed.tree, piece.axes, order), order, piece.factor)
     dims = tuple(axis if axis in order else "" for axis in layout[layout.index(order[0]) :])
-    more = dims[len(piece.dims) :]
-    if piece.dims == dims[: len(piece.dims)] and not any(more):
-        items = [*[slice(None)] * len(piece.dims), *[None] * len(more)]
-        return index(piece.tree, *items) if more else piece.tree
+    if piece.dims == dims:
+        return piece.code
     tree = piece.squeezed.tree
     items = [slice(None) if each else None for each in dims]
     match tree:
-        case _ if None not in items:
-            return tree
-        case ast.UnaryOp(op=ast.USub(), operand=inner):
-            return neg(arranged(Piece(inner, order), layout))
-        case ast.BinOp(left=factor, op=ast.Mult(), right=inner) if is_number(factor) is not None:
-            return mul(factor, arranged(Piece(inner, order), layout))
         case ast.Call(func=ast.Attribute(value=inner, attr="sum" | "max" as word), args=[], keywords=[axis]):
             place = axis.value.value if isinstance(axis.value, ast.Constant) else None
             if items.count(None) == 1 and axis.arg == "axis" and items.index(None) == place:
-                return method(inner, word, axis=place, keepdims=name("True"))
-    while items[-1] == slice(None):
+                return scaled(piece.factor, method(inner, word, axis=place, keepdims=True))
+    while items and items[-1] == slice(None):
         items.pop()
-    return index(tree, *items)
+    return scaled(piece.factor, index(tree, *items))
 
 
 def _permuted(tree: Tree, axes: Axes, order: Axes) -> Tree:
-    moved = [at for at, (a, b) in enumerate(zip(axes, order, strict=True)) if a != b]
     if len(axes) == 2:
         return transposed(tree)
-    if len(moved) == 2:
-        return method(tree, "swapaxes", *moved)
     return method(tree, "transpose", *(axes.index(each) for each in order))
 
 
@@ -288,35 +306,8 @@ def full(piece: Piece, axes: Axes, sizes: Sizes) -> Tree:
     first = axes.index(piece.axes[0]) if piece.axes else len(axes)
     if all(each in piece.axes or (at > first and sizes[each] == 1) for at, each in enumerate(axes)):
         return tree
-    if piece.axes == axes[:-1] and len(axes) > 1:
-        return call("np.repeat", tree, sizes[axes[-1]], axis=len(axes) - 1)
-    return call("np.broadcast_to", tree, _lengths(axes, sizes))
-
-
-def _lengths(axes: Axes, sizes: Sizes) -> tuple[Any, ...]:
-    return tuple(name("n") if sizes[axis] is None else sizes[axis] for axis in axes)
-
-
-def _folded(piece: Piece, groups: Sequence[Axes], sizes: Sizes) -> Tree:
-    """The piece with one dimension for each of some groups of axes, all of which it has."""
-    if len(groups) == 2 and piece.axes == (*groups[1], *groups[0]):
-        return transposed(_folded(piece, groups[::-1], sizes))
-    tree = arranged(piece, tuple(axis for group in groups for axis in group))
-    if all(len(group) == 1 for group in groups):
-        return tree
-    shape: list[Any] = []
-    for group in groups:
-        known = [sizes[axis] for axis in group]
-        alone = name("n") if len(known) == 1 else -1
-        shape.append(alone if None in known else prod(size or 1 for size in known))
-    return reshaped(tree, *shape)
-
-
-def _unfolded(tree: Tree, groups: Sequence[Axes], sizes: Sizes) -> Piece:
-    axes = tuple(axis for group in groups for axis in group)
-    if any(len(group) > 1 for group in groups):
-        tree = reshaped(tree, *_lengths(axes, sizes))
-    return Piece(tree, axes)
+    lengths = tuple(name("n") if sizes[axis] is None else sizes[axis] for axis in axes)
+    return call("np.broadcast_to", tree, lengths)
 
 
 # -------------------------------------------------------------------------------------- to multiply
@@ -327,41 +318,21 @@ def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Pie
     >>> sizes = {"n": None, "i": 3, "k": 2}
     >>> held = (("x", "nk"), ("W", "ik"), ("d", "ni"))
     >>> x, W, delta = (Piece(name(word), tuple(axes)) for word, axes in held)
-    >>> text(contract(W, x, "ni", sizes).tree), text(contract(delta, x, "ik", sizes).tree)
+    >>> text(contract(W, x, "ni", sizes).code), text(contract(delta, x, "ik", sizes).code)
     ('x @ W.T', 'd.T @ x')
-    >>> text(contract(delta, Piece(number(1.0)), "ik", sizes).tree)
+    >>> text(contract(delta, piece_of(1.0), "ik", sizes).code)
     'd.sum(axis=0)'
     """
     both = {*left.axes, *right.axes}
-    missing = [axis for axis in sizes if axis not in both and axis not in out]
     left = _summed(left, [axis for axis in left.axes if axis not in out and axis not in right.axes], sizes)
     right = _summed(right, [axis for axis in right.axes if axis not in out and axis not in left.axes], sizes)
-    inner = tuple(axis for axis in left.axes if axis in right.axes and axis not in out)
-    made = _matrices(left, right, inner, tuple(out), sizes) if inner else elementwise(mul, left, right)
-    for axis in missing:
-        length = sizes[axis]
-        made = Piece(mul(name("n") if length is None else number(float(length)), made.tree), made.dims)
+    inner = [axis for axis in left.axes if axis in right.axes and axis not in out]
+    made = _product(left.squeezed, right.squeezed, inner, out) if inner else times(left, right)
+    for axis in sizes:
+        if axis not in both and axis not in out:
+            length = sizes[axis]
+            made = times(Piece(name("n")) if length is None else float(length), made)
     return made
-
-
-def elementwise(make: Callable[..., Tree], *operands: Piece | float) -> Piece:
-    """What ``make`` makes of pieces and numbers, element by element: along the axes that any of them has."""
-    pieces = [each if isinstance(each, Piece) else Piece(number(each, "np.")) for each in operands]
-    dims = _in_order(axis for each in pieces for axis in each.axes)
-    wide = max((each.dims for each in pieces), key=len)
-    if tuple(filter(None, wide)) == dims:
-        dims = wide
-    return Piece(make(*(arranged(each, dims) for each in pieces)), dims)
-
-
-def in_order(piece: Piece | float) -> Piece:
-    """A piece, or that of a number, with its axes in the order of :func:`elementwise`."""
-    return elementwise(lambda tree: tree, piece)
-
-
-def _in_order(axes: Iterable[str]) -> Axes:
-    """The axes as they stand in every array: samples, members, terms."""
-    return tuple(sorted({*axes}, key=lambda axis: ("njikop".index(axis[0]), axis)))
 
 
 def _summed(piece: Piece, axes: Sequence[str], sizes: Sizes) -> Piece:
@@ -369,50 +340,31 @@ def _summed(piece: Piece, axes: Sequence[str], sizes: Sizes) -> Piece:
     for axis in [each for each in axes if sizes[each] == 1]:
         dims = tuple("" if each == axis else each for each in piece.dims)
         lead = next((at for at, each in enumerate(dims) if each), len(dims))
-        piece = Piece(index(piece.tree, *[0] * lead) if lead else piece.tree, dims[lead:])
+        piece = Piece(index(piece.tree, *[0] * lead), dims[lead:], piece.factor)
     axes = [each for each in axes if sizes[each] != 1]
     if not axes:
         return piece
-    piece = piece.squeezed
-    places = [piece.axes.index(axis) for axis in axes]
-    rest = tuple(each for each in piece.axes if each not in axes)
-    match piece.tree:  # a number goes in front of the sum
-        case ast.BinOp(left=factor, op=ast.Mult(), right=inner) if is_number(factor) is not None:
-            found = _summed(Piece(inner, piece.axes), axes, sizes)
-            return Piece(mul(factor, found.tree), found.dims)
-        case ast.UnaryOp(op=ast.USub(), operand=inner):
-            found = _summed(Piece(inner, piece.axes), axes, sizes)
-            return Piece(mul(number(-1.0), found.tree), found.dims)
-    if not rest:
-        return Piece(method(piece.tree, "sum"))
-    over = places[0] if len(places) == 1 else tuple(places)
-    return Piece(method(piece.tree, "sum", axis=over), rest)
+    tree, dims, factor = piece.squeezed
+    places = [dims.index(axis) for axis in axes]
+    rest = tuple(each for each in dims if each not in axes)
+    over = {"axis": places[0] if len(places) == 1 else tuple(places)} if rest else {}
+    return Piece(method(tree, "sum", **over), rest, factor)
 
 
-def _matrices(left: Piece, right: Piece, inner: Axes, out: Axes, sizes: Sizes) -> Piece:
-    """The contraction as a matrix product where there is one, else as a product and a sum."""
-    batch = tuple(axis for axis in left.axes if axis in right.axes and axis not in inner)
-    rows = tuple(axis for axis in out if axis in left.axes and axis not in batch)
-    columns = tuple(axis for axis in out if axis in right.axes and axis not in batch)
-    if rows and columns and out.index(rows[0]) > out.index(columns[0]):
-        left, right, rows, columns = right, left, columns, rows
-    if batch and not (batch == ("n",) and (rows or columns)):
-        return _summed(elementwise(mul, left, right), inner, sizes)
-    if not rows and columns and (batch or right.axes != (*inner, *columns)):
-        left, right, rows, columns = right, left, columns, rows  # a vector stands on the right of a matrix
-    if batch:
-        a = _folded(left, [batch, rows, inner], sizes)
-        if not columns:
-            b = index(_folded(right, [batch, inner], sizes), slice(None), slice(None), None)
-            return _unfolded(index(_at(a, b), slice(None), slice(None), 0), [batch, rows], sizes)
-        b = _folded(right, [batch, inner, columns], sizes)
-        return _unfolded(_at(a, b), [batch, rows, columns], sizes)
-    if not rows and not columns:  # also of matrices
-        return Piece(call("np.vdot", left.squeezed.tree, arranged(right, left.axes)))
-    sides = [_folded(left, [rows, inner] if rows else [inner], sizes)]
-    sides.append(_folded(right, [inner, columns] if columns else [inner], sizes))
-    return _unfolded(_at(*sides), [each for each in (rows, columns) if each], sizes)
-
-
-def _at(a: Tree, b: Tree) -> Tree:
-    return ast.BinOp(a, ast.MatMult(), b)
+def _product(left: Piece, right: Piece, inner: Sequence[str], out: Sequence[str]) -> Piece:
+    """The contraction as a product of matrices where it is one, else as a sum over products."""
+    a, b = (tuple(axis for axis in out if axis in each.axes) for each in (left, right))
+    factor, axes = left.factor * right.factor, tuple(axis for axis in out if axis in a or axis in b)
+    if not axes:  # also of matrices
+        return Piece(call("np.vdot", left.tree, arranged(right.bare, left.axes)), (), factor)
+    batch = tuple(axis for axis in a if axis in b)
+    a, b = (tuple(axis for axis in each if axis not in batch) for each in (a, b))
+    stacked = not batch or (batch == axes[:1] and a and b)
+    if not stacked or max(len(inner), len(a), len(b), len(batch)) > 1:
+        subscripts = f"{''.join(left.axes)},{''.join(right.axes)}->{''.join(axes)}"
+        return Piece(call("np.einsum", subscripts, left.tree, right.tree, optimize=True), axes, factor)
+    # A vector stands on the right of a matrix, unless it is as it is on the left of one.
+    if (a and b and axes != (*batch, *a, *b)) or (not a and right.axes != (*inner, *b)):
+        (left, a), (right, b) = (right, b), (left, a)
+    sides = arranged(left.bare, (*batch, *a, *inner)), arranged(right.bare, (*batch, *inner, *b))
+    return Piece(ast.BinOp(sides[0], ast.MatMult(), sides[1]), axes, factor)

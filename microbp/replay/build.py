@@ -100,18 +100,10 @@ def compile(  # noqa: A001 (microbp.compile is meant)
 
 
 def compiled_program(
-    outputs: Any,
-    inputs: Any,
-    params: Any = None,
-    *,
-    form: FormName = "auto",
-    checked: bool = False,
-    finite: bool = True,
-    memory: float = MEMORY,
-    threads: int = 1,
-    names: Mapping[str, Any] | None = None,
+    outputs: Any, inputs: Any, params: Any = None, *, form: FormName = "auto", checked: bool = False,
+    finite: bool = True, memory: float = MEMORY, threads: int = 1, names: Mapping[str, Any] | None = None,
     compared: list[Compared] | None = None,
-) -> Program:
+) -> Program:  # fmt: skip
     """The program that computes ``outputs``; ``compared`` are the comparisons that were seen meanwhile."""
     if form not in ("auto", "straight", "matrix", "native"):
         raise ValueError(f"compile: form is 'auto', 'straight', 'matrix' or 'native', not {form!r}")

@@ -3,6 +3,7 @@
 To read a row as code is to evaluate it in one more arithmetic: numbers are computed with, and what is no
 number is put together. So what literals decide is decided, in floats as the eager engine does it.
 """
+# ruff: noqa: D103 (what a name says needs no sentence)
 
 from __future__ import annotations
 
@@ -22,12 +23,13 @@ from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, OPERATORS, REAL, Read
 from microbp.safe import cut
 
 __all__ = [
-    "Identifiers", "Tree", "add", "call", "counted", "div", "index", "is_fresh", "is_number", "method", "mul",
-    "name", "neg", "number", "one_line", "put_together", "reading", "reshaped", "text", "transposed",
-    "tree_of",
+    "Identifiers", "Tree", "call", "counted", "index", "method", "name", "number", "one_line", "put_together",
+    "reading", "scaled", "text", "transposed", "tree_of",
 ]  # fmt: skip
 
 Tree = ast.expr
+#: A variable, or a dotted name.
+name = ast.Name
 #: What makes code of an operator or the name of a function, and its operands, some of which may be numbers.
 Make = Callable[[Any, tuple[Any, ...]], Any]
 
@@ -68,7 +70,6 @@ def reading(make: Make, aggregates: Mapping[str, Callable[[list[Any]], Any]]) ->
 
 
 def put_together(word: Any, operands: tuple[Any, ...]) -> Tree:
-    """The tree of an operator or a function, as it is."""
     trees = [*map(tree_of, operands)]
     if isinstance(word, str):
         return ast.Call(ast.Name(word), trees, [])
@@ -85,11 +86,6 @@ def put_together(word: Any, operands: tuple[Any, ...]) -> Tree:
 
 
 # --------------------------------------------------------------------------------------------- to make
-def name(word: str) -> Tree:
-    """A variable, or a dotted name."""
-    return ast.Name(word)
-
-
 def number(value: float, module: str = "") -> Tree:
     """A number; one below zero as a minus and a number, one that is not finite as a name in a module."""
     if math.isnan(value):
@@ -99,135 +95,57 @@ def number(value: float, module: str = "") -> Tree:
     return name(f"{module}inf") if math.isinf(value) else ast.Constant(value)
 
 
-def tree_of(each: Any) -> Any:
-    """The tree itself, or that of a number."""
-    return number(each) if isinstance(each, float) else each
-
-
-def is_number(tree: Tree) -> float | None:
-    """The number that a tree is, if it is one."""
-    match tree:
-        case ast.Constant(value=float() | int() as value):
-            return float(value)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float() | int() as value)):
-            return -float(value)
-    return None
-
-
-def call(function: str, *arguments: Any, **keywords: Any) -> Tree:
-    """``function(arguments)``."""
-    return ast.Call(name(function), [*map(_item, arguments)], _keywords(keywords))
-
-
-def method(tree: Tree, word: str, *arguments: Any, **keywords: Any) -> Tree:
-    """``tree.word(arguments)``."""
-    return ast.Call(ast.Attribute(tree, word), [*map(_item, arguments)], _keywords(keywords))
-
-
-def _keywords(held: dict[str, Any]) -> list[ast.keyword]:
-    return [ast.keyword(word, _item(each)) for word, each in held.items()]
-
-
-def index(tree: Tree, *items: Any) -> Tree:
-    """``tree[items]``; an item is an int, a slice, None, or a tree."""
-    if not items:
-        return tree
-    made = [_item(each) for each in items]
-    return ast.Subscript(tree, made[0] if len(made) == 1 else ast.Tuple(made))
-
-
-def _item(item: Any) -> Tree:
+def tree_of(item: Any) -> Any:
+    """The tree of a number, a slice, None, a tuple or a list; a tree is its own."""
     match item:
-        case ast.expr():
-            return item
+        case float():
+            return number(item)
         case slice(start=start, stop=stop, step=step):
             return ast.Slice(*(None if each is None else ast.Constant(each) for each in (start, stop, step)))
         case tuple() | list():
-            several: list[Tree] = [*map(_item, item)]
+            several: list[Tree] = [*map(tree_of, item)]
             return ast.Tuple(several) if isinstance(item, tuple) else ast.List(several)
-    return ast.Constant(item)
+    return item if isinstance(item, ast.expr) else ast.Constant(item)
 
 
-def reshaped(tree: Tree, *shape: Any) -> Tree:
-    """``tree.reshape(shape)``; of what two reshapes come to, the last is left."""
+def call(function: str | Tree, *arguments: Any, **keywords: Any) -> Tree:
+    called = name(function) if isinstance(function, str) else function
+    named = [ast.keyword(word, tree_of(each)) for word, each in keywords.items()]
+    return ast.Call(called, [*map(tree_of, arguments)], named)
+
+
+def method(tree: Tree, word: str, *arguments: Any, **keywords: Any) -> Tree:
+    """``tree.word(arguments)``; of what two reshapes come to, the last is left."""
     match tree:
-        case ast.Call(func=ast.Attribute(value=inner, attr="reshape")):
+        case ast.Call(func=ast.Attribute(value=inner, attr="reshape")) if word == "reshape":
             tree = inner
-    return method(tree, "reshape", *shape)
+    return call(ast.Attribute(tree, word), *arguments, **keywords)
+
+
+def index(tree: Tree, *items: Any) -> Tree:
+    if not items:
+        return tree
+    return ast.Subscript(tree, tree_of(items[0] if len(items) == 1 else items))
 
 
 def transposed(tree: Tree) -> Tree:
-    """``tree.T``."""
     return tree.value if isinstance(tree, ast.Attribute) and tree.attr == "T" else ast.Attribute(tree, "T")
 
 
-def is_fresh(tree: Tree) -> bool:
-    """Whether a tree computes a new array, and is no view of one that has a name."""
+def scaled(factor: float, tree: Tree) -> Tree:
+    """``factor * tree``; the number stands in front of what is multiplied."""
+    if factor == 1.0:
+        return tree
     match tree:
-        case ast.Call(func=ast.Attribute(value=inner, attr="reshape" | "swapaxes" | "transpose")):
-            return is_fresh(inner)
-        case ast.Subscript(value=inner) | ast.Attribute(value=inner):
-            return is_fresh(inner)
-        case ast.Call(func=ast.Name(id="np.broadcast_to")):
-            return False
-    return isinstance(tree, ast.BinOp | ast.UnaryOp | ast.Call | ast.Compare)
-
-
-# ------------------------------------------------------------------------------- arithmetic, simplified
-def neg(a: Tree) -> Tree:
-    """``-a``."""
-    match a:
-        case ast.UnaryOp(op=ast.USub(), operand=inner):
-            return inner
+        case ast.Constant(value=float() as value):
+            return number(factor * value)
         case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
-            return ast.BinOp(neg(left), op, right)
-        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return ast.BinOp(scaled(factor, left), op, right)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right) if factor == -1.0:
             return ast.BinOp(right, ast.Sub(), left)
-    return ast.UnaryOp(ast.USub(), a)
-
-
-def _without_minus(tree: Tree) -> Tree | None:
-    """What a tree is the negative of, if it begins with a minus."""
-    match tree:
-        case ast.UnaryOp(op=ast.USub(), operand=inner):
-            return inner
-        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
-            inner_left = _without_minus(left)
-            return None if inner_left is None else ast.BinOp(inner_left, op, right)
-    return None
-
-
-def add(a: Tree, b: Tree) -> Tree:
-    """``a + b``, as a difference where one of them begins with a minus."""
-    for first, second in ((a, b), (b, a)):
-        if (inner := _without_minus(second)) is not None:
-            return ast.BinOp(first, ast.Sub(), inner)
-    return ast.BinOp(a, ast.Add(), b)
-
-
-def mul(a: Tree, b: Tree) -> Tree:
-    """``a * b``: numbers are multiplied, and stand in front; so does a minus."""
-    p, q = is_number(a), is_number(b)
-    if p is not None and q is not None:
-        return number(p * q)
-    if q is not None:
-        a, b, p = b, a, q
-    if p is not None and abs(p) == 1.0:
-        return b if p > 0.0 else neg(b)
-    match b:
-        case ast.BinOp(left=left, op=ast.Mult(), right=right) if is_number(left) is not None:
-            return mul(mul(left, a), right)
-        case ast.UnaryOp(op=ast.USub(), operand=inner):
-            return neg(mul(a, inner))
-    match a:
-        case ast.UnaryOp(op=ast.USub(), operand=inner) if p is None:
-            return neg(mul(inner, b))
-    return ast.BinOp(a, ast.Mult(), b)
-
-
-def div(a: Tree, b: Tree) -> Tree:
-    """``a / b``."""
-    return a if is_number(b) == 1.0 else ast.BinOp(a, ast.Div(), b)
+    if factor == -1.0:
+        return ast.UnaryOp(ast.USub(), tree)
+    return ast.BinOp(number(factor, "np."), ast.Mult(), tree)
 
 
 # --------------------------------------------------------------------------------------------- to print
@@ -235,8 +153,8 @@ def text(tree: Tree) -> str:
     """The tree as Python, with parentheses around a matrix product that is a factor, for readers.
 
     >>> product = ast.BinOp(name("delta"), ast.MatMult(), name("W"))
-    >>> text(mul(product, add(number(1.0), neg(name("h")))))
-    '(delta @ W) * (1.0 - h)'
+    >>> text(ast.BinOp(product, ast.Mult(), name("h")))
+    '(delta @ W) * h'
     """
     if any(isinstance(each, ast.MatMult) for each in ast.walk(tree)):
         tree = _Readable().visit(copy.deepcopy(tree))

@@ -42,14 +42,9 @@ def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
 
 
 def blame(
-    captured: Captured,
-    x: Floats,
-    theta: Floats,
-    samples: Iterable[int],
-    *,
-    finite: bool,
+    captured: Captured, x: Floats, theta: Floats, samples: Iterable[int], *, finite: bool,
     slopes: bool = False,
-) -> None:
+) -> None:  # fmt: skip
     """Raise the error of the first of some samples that has one.
 
     That is UndefinedOperation; and where numbers have to be ``finite``, ValueError for an input that is nan

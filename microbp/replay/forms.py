@@ -4,15 +4,18 @@ The straight and the matrix form have ``source`` and the ``functions`` that it d
 which it holds the parameters, a ``description``, and ``values`` and ``gradients`` as the machine in C. ``x``
 has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters
 in the order in which the user gave them. What is undefined has the result of IEEE 754; the last thing that
-they return tells whether there may be such an operation: 1/0, log(-1), exp(800).
+they return tells whether there may be such an operation: 1/0, log(-1), exp(800). ``gradients`` returns the
+costs and their sum, which is nan where it is not known or a derivative is not finite.
 """
 # ruff: noqa: D102 (the methods of all forms, of which the text above speaks)
 
 from __future__ import annotations
 
 import linecache
+import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any
@@ -20,14 +23,16 @@ from weakref import ref
 
 import numpy as np
 
+from microbp.errors import UndefinedOperation
 from microbp.lazy import cached_property
 from microbp.native import Machine, engine
 from microbp.replay import faults
 from microbp.replay.axes import Array
-from microbp.replay.code import counted
+from microbp.replay.code import counted, text
 from microbp.replay.function_graph import Captured
+from microbp.replay.groups import THETA
 from microbp.replay.matrix import Plan
-from microbp.replay.passes import Generated
+from microbp.replay.passes import SHORT, Writer, header
 from microbp.replay.straight import straight
 from microbp.sweeps import Floats, Integers, forward
 
@@ -43,8 +48,8 @@ LARGE = 1 << 15
 class Straight:
     """Sample after sample on Python's floats, with the eager engine's bits.
 
-    It is straight-line code. Of a graph too long for Python's compiler, and of a sample for which ``math``
-    has no result, the columns are walked.
+    It is straight-line code. Of a graph too long for Python's compiler, of a sample for which ``math`` has no
+    result, and where derivatives in the inputs are asked for, the columns are walked.
     """
 
     def __init__(self, captured: Captured) -> None:
@@ -62,24 +67,20 @@ class Straight:
         lines = self.source.count("\n")
         self.description = f"{size} became {lines:,} lines of straight-line code"
 
-    @cached_property
-    def _with_inputs(self) -> dict[str, Callable[..., Any]]:
-        return defined(straight(self._captured, wrt_inputs=True)) if self.functions else {}
-
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, bool]:
         numbers = theta.tolist()
-        found = [self._sample(self.functions, "value", row, numbers) for row in x.tolist()]
+        found = [self._sample("value", row, numbers) for row in x.tolist()]
         outputs = np.array([each for each, _ in found], dtype=float)
         return outputs.reshape(len(x), -1), any(suspect for _, suspect in found)
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
-    ) -> tuple[Floats, bool]:
+    ) -> tuple[Floats, float, bool]:
         costs, suspect, numbers = np.empty(len(x)), False, theta.tolist()
-        functions, several = self.functions if dx is None else self._with_inputs, self._captured.output_shape
+        several = self._captured.output_shape
         gradient[:] = 0.0
         for at, row in enumerate(x.tolist()):
-            (cost, slopes, *rest), raised = self._sample(functions, "value_and_grad", row, numbers)
+            (cost, slopes, *rest), raised = self._sample("value_and_grad", row, numbers, swept=dx is not None)
             costs[at] = sum(cost) if several else cost
             with np.errstate(over="ignore", invalid="ignore"):
                 gradient += slopes
@@ -88,23 +89,27 @@ class Straight:
                 dx[at] = rest[0]
         if dx is not None:
             dx += 0.0  # -0.0 becomes 0.0, as in the eager engine
-        return costs, suspect
+        return costs, math.nan, suspect
 
     def _sample(
-        self, functions: dict[str, Callable[..., Any]], word: str, row: list[float], theta: list[float]
+        self, word: str, row: list[float], theta: list[float], *, swept: bool = False
     ) -> tuple[Any, bool]:
-        """What the function of that name returns, or would; and whether it did not."""
+        """What the function of that name returns, with the derivatives in inputs; whether it is undefined."""
+        captured, undefined = self._captured, False
+        with suppress(KeyError, ArithmeticError, ValueError):
+            if not swept:
+                return self.functions[word](row, theta), False
+        given = captured.given(row, theta)
         try:
-            return functions[word](row, theta), False
-        except (KeyError, ArithmeticError, ValueError):
-            captured = self._captured
-        numbers = forward(captured.graph, captured.given(row, theta), ieee=True)
+            numbers = forward(captured.graph, given)
+        except UndefinedOperation:
+            numbers, undefined = forward(captured.graph, given, ieee=True), True
         outputs = [float(numbers[at]) for at in captured.outputs]
         result = outputs if captured.output_shape else outputs[0]
         if word == "value":
-            return result, True
+            return result, undefined
         found, _ = faults.gradients(captured, numbers)
-        return (result, found[[*captured.params]], found[[*captured.inputs]]), True
+        return (result, found[[*captured.params]], found[[*captured.inputs]]), undefined
 
 
 def _vector(name: str, members: Integers) -> Array:
@@ -115,45 +120,61 @@ def _vector(name: str, members: Integers) -> Array:
 class Matrix:
     """A batch at once, in NumPy's operations on matrices.
 
+    The source defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
+
     NumPy notes in flags of the processor that an operation has no result, and calls back if asked to. Most
     such calls are legitimate: the branch that a condition does not take is computed too, and so is what the
     backward pass multiplies by 0. Suspect is what comes from a line of the forward pass whose rule may be
     undefined. Nothing is paid for where no flag is raised.
     """
 
-    def __init__(self, captured: Captured, made: Generated) -> None:
-        self._generated, self.watched = made, made.watched
+    def __init__(self, captured: Captured, plan: Plan) -> None:
+        self.plan, value, both = plan, Writer(plan), Writer(plan)
+        for writer in (value, both):
+            writer.add(None, "n = len(x)")
+            writer.forward()
+        value.add(None, f"return {text(value.outputs())}")
+        both.backward()
+        self.writer = both
+        #: What the functions take: the arrays, before them the vector of all where it is used.
+        self._taken = [plan.arrays[THETA]] * (value.theta_used or both.theta_used) + [*plan.used.values()]
+        names = [each.name for each in self._taken]
+        slopes = ", ".join(["x", *names, *(f"d{each}" for each in names), "wrt_x=False"])
+        parts = self._parts = [
+            ([*header(plan, (value, both)), "", f"def value({', '.join(['x', *names])}):"], value),
+            (["", "", f"def value_and_grad({slopes}):"], both),
+        ]
+        #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
+        watched = [each for before, it in parts for each in (*[False] * len(before), *it.watched)]
+        self.watched = {at for at, each in enumerate(watched, start=1) if each}
         # What makes the lines must not hold this form, which it would keep alive.
-        found = defined(made.write(comments=False), partial(made.write, comments=True))
-        found.update(made.constants)
+        found = defined(_written(parts, comments=False), partial(_written, parts, comments=True))
+        found.update({word: array for word, array in plan.constants.values() if array.size > SHORT})
         self.functions = {name: found[name] for name in ("value", "value_and_grad")}
         self._file = found["value"].__code__.co_filename
         free = np.ones(len(captured.params), dtype=bool)
-        for array in made.arrays:
+        for array in plan.used.values():
             free[array.members] = False
-        others = [_vector("others", np.flatnonzero(free))] * bool(free.any())
-        self.arrays = (*made.arrays, *others)
-        #: What the functions take.
-        self._taken = [*[_vector("", np.arange(len(free)))] * bool(made.theta), *made.arrays]
+        self.arrays = [*plan.used.values(), *[_vector("others", np.flatnonzero(free))] * bool(free.any())]
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
 
-    @cached_property
+    @property
     def source(self) -> str:
-        return self._generated.write(comments=True)
+        return _written(self._parts, comments=True)
 
     @property
     def description(self) -> str:
-        return self._generated.plan.describe()
+        return self.plan.describe()
 
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, bool]:
         suspect: list[str] = []
         with self._watching(suspect):
             found = self.functions["value"](x, *(array.of(theta) for array in self._taken))
-        return found, bool(suspect)
+        return found.copy(), bool(suspect)  # it may be part of the inputs
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
-    ) -> tuple[Floats, bool]:
+    ) -> tuple[Floats, float, bool]:
         gradient[:] = 0.0
         suspect: list[str] = []
         given, into = ([array.of(vector) for array in self._taken] for vector in (theta, gradient))
@@ -165,7 +186,7 @@ class Matrix:
         gradient[self._frozen] = 0.0
         if dx is not None:
             dx[:] = found
-        return costs, bool(suspect)
+        return costs.copy(), math.nan, bool(suspect)
 
     def _watching(self, suspect: list[str]) -> np.errstate:
         """No warnings; what a watched line computes that has no result is noted."""
@@ -176,6 +197,12 @@ class Matrix:
                 suspect.append(kind)
 
         return np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called)
+
+
+def _written(parts: list[tuple[list[str], Writer]], *, comments: bool) -> str:
+    """The source: with comments, what people read, or without, the same lines."""
+    lines = [line for before, it in parts for line in (*before, *it.lines(comments=comments))]
+    return "\n".join([*lines, ""])
 
 
 # --------------------------------------------------------------------------------- whichever is quicker
@@ -210,22 +237,24 @@ class Form:
     def matrix(self) -> Matrix | None:
         """Matrices, if there are any in the graph."""
         plan = Plan(self._captured)
-        return Matrix(self._captured, Generated(plan)) if plan.has_matrices else None
+        return Matrix(self._captured, plan) if plan.has_matrices else None
 
-    @property
+    @cached_property
     def machine(self) -> Machine | None:
         """The machine in C, if batches run in it."""
         it = self._machine
         outdone = it is None or (self.name != "native" and (it.defined or it.largest > LARGE))
         return None if outdone else it
 
-    def _for(self, samples: int) -> Machine | Matrix | Straight:
-        """What runs a batch of so many samples."""
-        if self.name == "straight":
-            return self.straight
-        if self.name == "matrix" or samples > 1:
-            return self.machine or self.matrix or self._machine or self.straight
-        return self._machine or self.straight
+    @cached_property
+    def one(self) -> Machine | Matrix | Straight:
+        """What runs a single sample."""
+        return (self.matrix if self.name == "matrix" else self._machine) or self.straight
+
+    @cached_property
+    def many(self) -> Machine | Matrix | Straight:
+        """What runs a batch."""
+        return self.one if self.name == "straight" else self.machine or self.matrix or self.one
 
     @property
     def shown(self) -> Matrix | Straight:
@@ -241,25 +270,23 @@ class Form:
             how = f"a batch in {counted(it.steps, 'step')}, {counted(it.products, 'product')} with matrices"
             how = "which calls what you have defined in Python" if it.defined else how
             told = f"one sample runs in C, {how}"
-        if isinstance(self._for(2), Matrix):
+        if isinstance(self.many, Matrix):
             told += "; a batch as matrices in NumPy"
         elif not it:
             told += "; a batch sample after sample"
         return f"{told}\n{self.shown.description}"
 
-    def values(self, x: Floats, theta: Floats) -> tuple[Floats, Any]:
-        form = self._for(len(x))
-        found, suspect = form.values(x, theta)
-        return self.straight.values(x, theta) if suspect and form is self._machine else (found, suspect)
+    def values(self, x: Floats, *more: Any) -> Any:
+        return self._run("values", x, *more)
 
-    def gradients(
-        self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
-    ) -> tuple[Floats, Any]:
-        form = self._for(len(x))
-        costs, suspect = form.gradients(x, theta, gradient, dx)
-        if suspect and form is self._machine:
-            return self.straight.gradients(x, theta, gradient, dx)
-        return costs, suspect
+    def gradients(self, x: Floats, *more: Any) -> Any:
+        return self._run("gradients", x, *more)
+
+    def _run(self, word: str, x: Floats, *more: Any) -> Any:
+        """What the form for so many samples computes; the machine stops where there is no result."""
+        form = self.many if len(x) > 1 else self.one
+        found = getattr(form, word)(x, *more)
+        return getattr(self.straight, word)(x, *more) if found[-1] and form is self._machine else found
 
 
 # -------------------------------------------------------------------------------------- what is generated

@@ -4,19 +4,21 @@ A sum that only another sum uses is part of it, and so is a product: ``w1*x1 + w
 hand, and ``dot([w1, w2], [x1, x2], b)`` are one operation, a sum of the same three terms.
 
 Places of parameters are at first their indices in the vector of all; which arrays they form is decided when
-all groups are known (see :mod:`parameter_arrays`).
+all groups are known (see :mod:`matrix`).
 """
+# ruff: noqa: D102 (what a name says needs no sentence)
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import groupby
+from itertools import chain, groupby
 from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +37,7 @@ CONSTANT, INPUT, THETA = -1, -2, -3
 _bits = struct.Struct(">d").pack
 
 
-@dataclass(eq=False)
-class Block:
+class Block(NamedTuple):
     """Terms of a sum: ``sign · left · right``; the left of what takes a single array are its factors."""
 
     sign: float
@@ -48,8 +49,6 @@ class Block:
 class Group:
     """Values that one line computes."""
 
-    #: None for a sum of products.
-    rule: Rule | None
     #: Their positions, without those that compute what another one computes.
     members: list[int]
     varies: bool
@@ -59,23 +58,42 @@ class Group:
     #: The smallest position of a value in it. Since all members use the same arrays, to go through the
     #: groups in the order of this number is to go through them with operands first.
     first: int
+    #: None for a sum of products.
+    rule: Rule | None = None
     #: The operands of a rule: for each argument one, or for an argument in ``over`` its pieces.
     slots: list[list[Operand]] = field(default_factory=list)
     #: The terms of a sum of products, and for each member its constant.
     blocks: list[Block] = field(default_factory=list)
-    constants: Operand = field(default_factory=lambda: Operand(CONSTANT, np.zeros((1, 1))))
+    constants: Operand = field(default_factory=lambda: Operand(CONSTANT, np.zeros(1)))
     #: The axes of its members, a grid of j by i, or i; of a single number none. And how long they are.
     axes: Axes = ()
     shape: tuple[int, ...] = ()
 
+    def fill(self, kind: Any, homes: tuple[int, ...], columns: list[Any]) -> None:
+        """Give it its operands: of a rule, or of terms with such signs a left and a right each."""
+
+        def operand(at: int | Sequence[int]) -> Operand:
+            if isinstance(at, int):
+                return Operand(homes[at], np.array(columns[at]))
+            return Operand(homes[at[0]], np.array([columns[n] for n in at]).T)
+
+        if isinstance(kind, Rule):
+            self.rule = kind
+            for arg, which in zip(kind.args, kind.split(range(len(homes))), strict=True):
+                parts = groupby(which, key=homes.__getitem__) if arg in kind.over else [(0, which)]
+                self.slots.append([operand(part if isinstance(part, int) else [*part]) for _, part in parts])
+            return
+        self.constants = operand(len(homes) - 1)
+        alike = groupby(range(len(kind)), key=lambda n: (kind[n], *homes[2 * n : 2 * n + 2]))
+        for (sign, *_), several in alike:
+            which = [2 * n for n in several]
+            self.blocks.append(Block(sign, operand(which), operand([n + 1 for n in which])))
+
     @property
     def operands(self) -> Iterator[Operand]:
-        """All that it uses."""
-        for slots in self.slots:
-            yield from slots
+        yield from chain(*self.slots)
         for block in self.blocks:
-            yield block.right
-            yield block.left
+            yield from (block.right, block.left)
 
     @property
     def layout(self) -> Axes:
@@ -88,6 +106,10 @@ class Group:
         return {**found, "k": terms} if terms > 1 else found
 
 
+#: What stands at one place of a row: which array, and the place in it, or the number.
+Held = tuple[int, Any]
+
+
 class Grouping:
     """The groups of a graph, each after those that it uses; for each position its array and place."""
 
@@ -95,17 +117,17 @@ class Grouping:
         """``home`` and ``place`` say in which arrays the parameters stand; of groups there may be so many."""
         record = self.record = captured.graph
         self.flags, self.op, self.operands = captured.flags.tolist(), record.op.tolist(), rows(record)
-        self.numbers = [*record.data.tolist(), *record.consts[::-1].tolist()]
+        numbers = [*record.data.tolist(), *record.consts[::-1].tolist()]
         #: Where each position stands; groups count from 0. Last come the constants, which count from the end.
-        self.home, self.place = [CONSTANT] * len(self.numbers), [0] * len(self.numbers)
+        self.held: list[Held] = [(CONSTANT, number) for number in numbers]
         #: For each position that is a parameter its index.
         self.index = {at: index for index, at in enumerate(captured.params)}
         for at, index in self.index.items():
-            self.home[at], self.place[at] = int(home[index]), int(place[index])
+            self.held[at] = int(home[index]), int(place[index])
         for index, leaf in enumerate(captured.inputs):
-            self.home[leaf], self.place[leaf] = INPUT, index
+            self.held[leaf] = INPUT, index
         self.sums, inside = sums_of(record, self.flags, captured.outputs)
-        level, layers = [0] * len(self.numbers), defaultdict[int, list[int]](list)
+        level, layers = [0] * len(numbers), defaultdict[int, list[int]](list)
         for node, op in enumerate(self.op):
             if op >= 0 and self.flags[node] and node not in inside:
                 used: list[Any] = self.operands[node]
@@ -117,114 +139,75 @@ class Grouping:
         #: Whether there are more groups than that, so that they were left alone.
         self.too_many = len(layers) > most
         for each in sorted(layers) if not self.too_many else ():
-            self.rules([node for node in layers[each] if node not in self.sums])
-            self.added([node for node in layers[each] if node in self.sums])
+            self.group(layers[each])
             self.too_many |= len(self.groups) > most
 
-    def of(self, position: int) -> tuple[int, int]:
+    def of(self, position: int) -> Held:
         """The array and the place of a value; of a parameter, in the vector of all."""
         index = self.index.get(position)
-        return (self.home[position], self.place[position]) if index is None else (THETA, index)
+        return self.held[position] if index is None else (THETA, index)
 
-    def group(self, rule: Rule | None, members: list[tuple[int, Any, Any]]) -> tuple[Group, list[Any]]:
-        """A new group of values, each with its key and what it holds; in the order of keys, equal ones once.
+    def group(self, layer: list[int]) -> None:
+        """The groups of values of one level: alike are those of one operation on the same arrays.
 
-        Returns what those hold that are its members.
+        Equal values are one member. The members come in the order in which their operands stand, those of
+        groups before others, and in a full grid of two the first are the outer loop.
         """
-        first = {key: (position, held) for position, key, held in reversed(members)}
-        number = {key: n for n, key in enumerate(sorted(first))}
-        flags = reduce(or_, (self.flags[position] for position, _, _ in members))
-        kept = [first[key] for key in number]
-        smallest = min(position for position, _, _ in members)
-        made = Group(rule, [at for at, _ in kept], bool(flags & VARIES), bool(flags & TRAINS), smallest)
-        for position, key, _ in members:
-            self.home[position], self.place[position] = len(self.groups), number[key]
-        self.groups.append(made)
-        return made, [held for _, held in kept]
-
-    def finish(self, group: Group) -> None:
-        """What is known when the operands are."""
-        group.trains |= any(self.groups[slot.home].trains for slot in group.operands if slot.home >= 0)
-
-    def rules(self, layer: list[int]) -> None:
-        """The groups of operations that are no sums of products: alike are those of the same arrays."""
         alike = defaultdict[Any, list[tuple[int, list[Any]]]](list)
         for node in layer:
-            rule, row = self.record.rules[self.op[node]], self.operands[node]
-            homes = [self.home[each] for each in row]
-            held = [
-                self.numbers[each] if home == CONSTANT else self.place[each]
-                for each, home in zip(row, homes, strict=True)
-            ]
-            lone = [n for n, home in enumerate(homes) if home != CONSTANT]
-            if len(lone) == 1 and homes[lone[0]] <= THETA and not rule.over:
-                # Of one parameter each they are alike, whatever its array.
-                homes[lone[0]], held[lone[0]] = THETA, self.index[row[lone[0]]]
-            alike[rule, tuple(homes)].append((node, held))
-        for (rule, homes), members in alike.items():
-            # Members come in the order in which their operands stand, those of groups before others.
-            columns = sorted(range(len(homes)), key=lambda n: (homes[n] < 0, -homes[n]))
-            columns = [n for n in columns if homes[n] != CONSTANT]
+            kind, row = self.added(node) if node in self.sums else self.applied(node)
+            alike[kind, tuple([home for home, _ in row])].append((node, [held for _, held in row]))
+        for (kind, homes), values in alike.items():
+            moving = [n for n, home in enumerate(homes) if home != CONSTANT]
+            moving.sort(key=lambda n: (homes[n] < 0, -homes[n]))
             fixed = [n for n, home in enumerate(homes) if home == CONSTANT]
-            keyed = [
-                (node, (*(held[n] for n in columns), *(_bits(held[n]) for n in fixed)), held)
-                for node, held in members
-            ]
-            group, kept = self.group(rule, keyed)
-            for arg, which in zip(rule.args, rule.split(range(len(homes))), strict=True):
-                if arg in rule.over:
-                    parts = [[*part] for _, part in groupby(which, key=homes.__getitem__)]
-                    group.slots.append(
-                        [
-                            Operand(homes[part[0]], np.array([[held[n] for n in part] for held in kept]))
-                            for part in parts
-                        ]
-                    )
-                else:
-                    group.slots.append([Operand(homes[which], np.array([held[which] for held in kept]))])
-            self.finish(group)
+            keys = [(*(held[n] for n in moving), *(_bits(held[n]) for n in fixed)) for _, held in values]
+            first = dict(zip(reversed(keys), reversed(values), strict=True))
+            number = {key: n for n, key in enumerate(sorted(first))}
+            for (node, _), key in zip(values, keys, strict=True):
+                self.held[node] = len(self.groups), number[key]
+            kept = [first[key] for key in number]
+            flags = reduce(or_, (self.flags[node] for node, _ in values))
+            made = Group(
+                members=[node for node, _ in kept],
+                varies=bool(flags & VARIES),
+                trains=bool(flags & TRAINS) or any(home >= 0 and self.groups[home].trains for home in homes),
+                first=min(node for node, _ in values),
+            )
+            made.fill(kind, homes, [*zip(*(held for _, held in kept), strict=True)])
+            self.groups.append(made)
 
-    def added(self, layer: list[int]) -> None:
-        """The groups of sums of products: alike are those with as many terms of the same arrays."""
-        alike = defaultdict[Any, list[tuple[int, list[Any]]]](list)
-        for node in layer:
-            terms = sorted(self.term(*each) for each in self.sums[node][0])
-            alike[tuple([kind for kind, *_ in terms])].append((node, terms))
-        for kinds, members in alike.items():
-            # Members are sorted by their rights: in a full grid of both these are the outer loop.
-            keyed = []
-            for node, terms in members:
-                _, rights, lefts, factors = zip(*terms, strict=True) if terms else [()] * 4
-                constant = self.sums[node][1]
-                key = rights, lefts, tuple(map(_bits, factors)), _bits(constant)
-                keyed.append((node, key, (rights, lefts, factors, constant)))
-            group, kept = self.group(None, keyed)
-            group.constants = Operand(CONSTANT, np.array([[constant] for *_, constant in kept]))
-            start = 0
-            for (single, right, left, sign), several in groupby(kinds):
-                end = start + len([*several])
-                columns = [np.array([held[n][start:end] for held in kept]) for n in range(3)]
-                one = Operand(CONSTANT, columns[2]) if single else Operand(-left, columns[1])
-                group.blocks.append(Block(1.0 if single else -float(sign), one, Operand(-right, columns[0])))
-                start = end
-            self.finish(group)
+    def applied(self, node: int) -> tuple[Rule, list[Held]]:
+        """The rule and the operands of an operation that is no sum of products."""
+        rule, row = self.record.rules[self.op[node]], self.operands[node]
+        held = [self.held[each] for each in row]
+        lone = [n for n, (home, _) in enumerate(held) if home != CONSTANT]
+        if len(lone) == 1 and held[lone[0]][0] <= THETA and not rule.over:
+            # Of one parameter each they are alike, whatever its array.
+            held[lone[0]] = THETA, self.index[row[lone[0]]]
+        return rule, held
 
-    def term(self, factor: float, left: int | None, right: int) -> tuple[Any, int, int, float]:
-        """Of a term its kind; the places of its right and left; and its factor. So terms are sorted."""
-        single = left is None
+    def added(self, node: int) -> tuple[tuple[float, ...], list[Held]]:
+        """The signs of the terms of a sum of products; left and right of each, and the constant."""
+        terms, constant = self.sums[node]
+        made = sorted((self.term(*each) for each in terms), key=lambda term: term[0])
+        sides = [side for _, _, *pair in made for side in pair]
+        return tuple([sign for _, sign, *_ in made]), [*sides, (CONSTANT, constant)]
+
+    def term(self, factor: float, left: int | None, right: int) -> tuple[Any, float, Held, Held]:
+        """Of a term by what it is sorted; its sign, its left and its right."""
         if right in self.index and left in (None, right):
             # A parameter alone, or its square, is alike whatever its array.
-            sides = [(THETA, self.index[right])] * 2
+            sides: list[tuple[int, Held]] = [(0, (THETA, self.index[right]))] * 2
         else:
             # What varies less stands on the left, as weights do.
-            pair = sorted(
-                (self.flags[each] & VARIES, self.home[each], self.place[each])
+            sides = sorted(
+                (self.flags[each] & VARIES, self.held[each])
                 for each in (right if left is None else left, right)
             )
-            sides = [(home, place) for _, home, place in pair]
-        (hl, pl), (hr, pr) = [(0, 0), sides[1]] if single else sides
-        sign = 0 if single else 1 if factor > 0.0 else -1
-        return (single, -hr, -hl, -sign), pr, pl, factor
+        (_, one), (_, other) = sides
+        one, sign = ((CONSTANT, factor), 1.0) if left is None else (one, math.copysign(1.0, factor))
+        return (left is None, -other[0], -one[0], -sign, other[1], one[1]), sign, one, other
 
 
 #: Terms ``factor · left · right``, the left None in what takes a single value; and a constant.

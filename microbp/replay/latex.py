@@ -12,11 +12,12 @@ from collections.abc import Iterator
 
 from microbp.notation.names import latex_name
 from microbp.notation.writing import ATOM, POWER, PRODUCT, Term, _Latex
-from microbp.replay.code import add, neg, text
+from microbp.replay.code import text
+from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
 from microbp.replay.matrix import MANY, Plan
-from microbp.replay.passes import Generated, Statement
+from microbp.replay.passes import Statement
 
 __all__ = ["formulas", "matrices", "whole_vector"]
 
@@ -27,7 +28,7 @@ _WORDS = {
 }  # fmt: skip
 
 
-def matrices(captured: Captured) -> Generated:
+def matrices(captured: Captured) -> Matrix:
     """The matrix form of a graph; ValueError for one so irregular that there is none."""
     plan = Plan(captured)
     if not plan.has_matrices:
@@ -35,15 +36,14 @@ def matrices(captured: Captured) -> Generated:
             f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, "
             "which are no formula; take a part of the graph"
         )
-    return Generated(plan)
+    return Matrix(captured, plan)
 
 
-def whole_vector(made: Generated) -> list[str]:
+def whole_vector(form: Matrix) -> list[str]:
     """A line that says of which arrays the vector is made that the source uses beside them, if it does."""
-    if not made.both.theta_used or not made.arrays:
-        return []
-    parts = " | ".join(_symbol(each.name).text for each in made.arrays)
-    return [rf"{_symbol(made.plan.arrays[THETA].name).text} &= \left[{parts}\right]"]
+    arrays = [_symbol(each.name).text for each in form.plan.used.values()]
+    vector = rf"{_symbol(form.plan.arrays[THETA].name).text} &= \left[{' | '.join(arrays)}\right]"
+    return [vector] * bool(form.writer.theta_used and arrays)
 
 
 def formulas(statement: Statement) -> Iterator[str]:
@@ -53,32 +53,25 @@ def formulas(statement: Statement) -> Iterator[str]:
     >>> [*formulas(Statement(ast.Name("delta1"), product, "=", "", "deltas", "", False))]
     ["\\delta^{(1)} &= (\\delta^{(2)}\\,W^{(2)}) \\odot \\tanh'(z^{(1)})"]
     """
-    target, value = statement.target, statement.value
-    if target is None or value is None or statement.indent:
+    target, value, writer = statement.target, statement.value, _Matrices({})
+    if target is None or statement.indent:
         return
-    write = _Matrices({}).write
-    match target:
-        case ast.Name(id="costs"):
-            shown = value.value if isinstance(value, ast.Subscript) else value
-            yield rf"J &= \textstyle\sum {_Matrices({}).left(shown, PRODUCT)}"
-            return
-        case ast.Subscript(value=whole, slice=ast.Constant(value=index)) if index is ...:
-            target = whole
-    sign = r"&\mathrel{+}=" if statement.sign in ("+=", "at", "spread") else "&="
-    yield f"{write(target).text} {sign} {write(value).text}"
+    if isinstance(target, ast.Name) and target.id == "costs":
+        shown = value.value if isinstance(value, ast.Subscript) else value
+        yield rf"J &= \textstyle\sum {writer.left(shown, PRODUCT)}"
+        return
+    sign = "&=" if statement.sign == "=" else r"&\mathrel{+}="
+    yield f"{writer.write(target).text} {sign} {writer.write(value).text}"
 
 
 def _symbol(name: str) -> Term:
     r"""``W1`` as W^{(1)}, ``dW1`` and ``d_h1`` as derivatives of J, ``delta1`` as \delta^{(1)}."""
-    derivative = re.fullmatch(r"d_?(?!elta)([A-Za-z]\w*)", name)
-    if derivative:
+    if derivative := re.fullmatch(r"d_?(?!elta)([A-Za-z]\w*)", name):
         return Term(rf"\frac{{\partial J}}{{\partial {_symbol(derivative[1]).text}}}", POWER)
-    found = re.fullmatch(r"(.*?\D)_?(\d[\d_]*)?", name)
-    stem, number = (found[1], found[2]) if found else (name, None)
-    plain = stem.rstrip("_")
-    shown = latex_name(plain)
-    if len(plain) > 1 and shown != f"\\{plain}":  # no Greek letter
-        shown = rf"\mathrm{{{plain}}}".replace("_", r"\_")
+    stem, number = re.fullmatch(r"(.*?)_?(\d[\d_]*)?", name).groups()  # type: ignore[union-attr]
+    shown = latex_name(stem.rstrip("_"))
+    if len(stem) > 1 and shown != f"\\{stem}":  # no Greek letter
+        shown = rf"\mathrm{{{stem.rstrip('_')}}}".replace("_", r"\_")
     return Term(f"{shown}^{{({number.replace('_', ',')})}}", POWER) if number else Term(shown, ATOM)
 
 
@@ -94,24 +87,22 @@ class _Matrices(_Latex):
             case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as op, right=right):
                 joint = ast.And() if isinstance(op, ast.BitAnd) else ast.Or()
                 return super().write(ast.BoolOp(joint, [left, right]))
-            case ast.Attribute(value=inner) | ast.Call(func=ast.Attribute(value=inner, attr="swapaxes")):
+            case ast.Attribute(value=inner) | ast.Call(func=ast.Attribute(value=inner, attr="transpose")):
                 return self.transposed(inner)
-            case ast.Call(func=ast.Attribute(value=inner, attr="sum" | "max" as name), args=[]):
-                over = "_{s}" * any(each.arg == "axis" and text(each.value) == "0" for each in node.keywords)
+            case ast.Call(func=ast.Attribute(value=inner, attr="sum" | "max" as name), keywords=over):
+                samples = any(each.arg == "axis" and text(each.value) == "0" for each in over)
                 sign = r"\textstyle\sum" if name == "sum" else r"\max"
-                return Term(rf"{sign}{over} {self.left(inner, PRODUCT)}", PRODUCT)
-            case ast.Call(func=ast.Attribute(value=inner)):  # reshape, copy
+                return Term(rf"{sign}{'_{s}' * samples} {self.left(inner, PRODUCT)}", PRODUCT)
+            case ast.Call(func=ast.Attribute(value=inner)):  # reshape
                 return self.write(inner)
             case ast.Subscript(value=inner, slice=where):
                 return self.indexed(inner, where)
         return super().write(node)
 
     def name(self, name: str) -> Term:
-        """An array."""
         return _symbol(name)
 
     def product(self, left: ast.expr, right: ast.expr) -> Term:
-        """Entry by entry, unless one is a number."""
         numbers = any(isinstance(each, ast.Constant) or text(each) == "n" for each in (left, right))
         sides = []
         for each in (left, right):
@@ -120,10 +111,9 @@ class _Matrices(_Latex):
         return Term((r"\," if numbers else r" \odot ").join(sides), PRODUCT)
 
     def call(self, name: str, args: list[ast.expr]) -> Term:
-        """A function of NumPy or of the source, mostly one of the language."""
         word = _WORDS.get(name.removeprefix("np."), name.removeprefix("np."))
         match word, args:
-            case "repeat" | "broadcast_to", [inner, *_]:
+            case "broadcast_to", [inner, *_]:
                 return self.write(inner)
             case "zeros", _:
                 return Term("0", ATOM)
@@ -132,9 +122,13 @@ class _Matrices(_Latex):
             case "square", [base]:
                 return super().call("pow", [base, ast.Constant(2.0)])
             case "shift", [a, top]:  # what it is of finite numbers
-                return self.write(add(top, neg(a)))
+                return self.write(ast.BinOp(top, ast.Sub(), a))
             case "times", [a, b]:
                 return self.product(a, b)
+            case "einsum", [ast.Constant(value=str() as axes), a, b]:
+                given, out = axes.split("->")
+                over = "".join(sorted({*given} - {*out, ","})).replace("n", "s")
+                return Term(rf"\textstyle\sum_{{{over}}} {self.product(a, b).text}", PRODUCT)
             case "vdot", _:
                 both = ", ".join(self.write(each).text for each in args)
                 return Term(rf"\left\langle {both} \right\rangle", ATOM)
@@ -154,7 +148,7 @@ class _Matrices(_Latex):
     def indexed(self, inner: ast.expr, where: ast.expr) -> Term:
         """An array with the places that are taken of it; the axis of the samples is not shown."""
         parts = where.elts if isinstance(where, ast.Tuple) else [where]
-        found = [text(each) for each in parts if text(each) not in (":", "None", "...")]
+        found = [text(each) for each in parts if text(each) not in (":", "None", "...", "Ellipsis")]
         shown = self.write(inner)
         if not found:
             return shown

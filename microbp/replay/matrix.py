@@ -1,11 +1,19 @@
-"""The plan of the matrix form: the groups of a graph as arrays, along which axes, with the user's names."""
+"""The plan of the matrix form: the groups of a graph and its parameters as arrays, with the user's names.
+
+All parameters stand in one vector, in the order in which the user gave them. Which arrays they form is told
+by their paths in modules or their names, else by the sums that use them; others stand one by one. An array is
+a view of the vector where its elements lie there in even strides, as they do if they were given row by row,
+and else gathered from it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain, groupby
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,16 +21,19 @@ import numpy.typing as npt
 
 from microbp.graph import Graph
 from microbp.replay.axes import Array, Operand, Piece
-from microbp.replay.code import Identifiers, counted, name, one_line, reshaped
+from microbp.replay.code import Identifiers, counted, method, name, one_line
 from microbp.replay.function_graph import Captured
 from microbp.replay.groups import CONSTANT, INPUT, THETA, Block, Group, Grouping
 from microbp.replay.numpy_rules import HELPERS
-from microbp.replay.parameter_arrays import Parameters, claim
+from microbp.sweeps import Integers
 
-__all__ = ["MANY", "Plan"]
+__all__ = ["MANY", "Plan", "named_arrays"]
 
 #: A graph of more groups than this has no matrices: so many lines would compile for seconds.
 MANY = 3000
+#: More parameters than this, of which each stands alone, are taken from the vector.
+LOOSE = 24
+_PART = re.compile(r"[^.\[\]',\s\"]+")
 
 
 class Plan:
@@ -39,7 +50,8 @@ class Plan:
         if not self.has_matrices:
             return
         layers = claim(self.groups, self.order, parameters)
-        theta = Array(self.names.counted("theta", twin="d"), (len(captured.params),))
+        every = np.arange(len(captured.params))
+        theta = Array(self.names.counted("theta", twin="d"), every.shape, members=every)
         self.arrays = {INPUT: Array("x", (len(captured.inputs),), varies=True), THETA: theta}
         self.arrays |= parameters.arrays
         #: The arrays of parameters, by number, in the order in which they begin in the vector of all.
@@ -72,10 +84,15 @@ class Plan:
             self.arrays[home] = Array("", () if lone else (len(group.members),), group.varies)
         return self.arrays[home]
 
+    def takes(self, home: int) -> bool:
+        """Whether anybody asks for the gradient of the array of that number."""
+        group = self.groups[home] if home >= 0 else None
+        return group.trains or group.varies if group else home == INPUT or home in self.trains
+
     def _cost(self) -> Group:
         constants = self.captured.graph.data[self.outputs[CONSTANT][0]].sum()
-        made = Group(None, [], varies=True, trains=True, first=len(self.captured.graph))
-        made.constants = Operand(CONSTANT, np.array([[float(constants)]]))
+        made = Group([], varies=True, trains=True, first=len(self.captured.graph))
+        made.constants = Operand(CONSTANT, np.array([float(constants)]))
         for home, (places, _) in self.outputs.items():
             if home != CONSTANT:
                 unique, counts = np.unique(places, return_counts=True)
@@ -90,20 +107,18 @@ class Plan:
         """The axes of a group, along which its operands are put; of a list also along k."""
         members = len(group.members)
         if members and (group.varies or members > 1):
-            inner = _grid(group) if members > 1 else members
+            inner = _grid(group)
             grid = (members // inner, inner)
             group.axes, group.shape = (("j", "i"), grid) if grid[0] > 1 else (("i",), grid[1:])
         over = group.rule is not None and bool(group.rule.over)
-        lone = bool(group.layout) and not over
         for each in (*group.operands, *[group.constants] * (group.rule is None)):
             array = None if each.home == CONSTANT else self.array(each.home)
-            rest = each.held.shape[1:]
-            if over and len(each.held) == 1 and rest:
-                each.along(array, ("k",), rest)
-            elif rest and (rest[0] != 1 or over):
-                each.along(array, (*group.axes, "k"), (*group.shape, *rest), lone=lone)
-            else:
-                each.along(array, group.axes, group.shape, lone=lone)
+            axes, shape, terms = group.axes, group.shape, each.held.shape[1:]
+            if over and terms and len(each.held) == 1:
+                axes, shape = (), ()
+            more = terms if over or terms != (1,) else ()
+            axes = (*axes, *["k"] * len(more))
+            each.along(array, axes, (*shape, *more), lone=bool(group.layout) and not over)
 
     def unfolded(self, at: int, piece: Piece) -> Piece:
         """A piece along the one axis ``p0`` of a group's array along the axes of its domain."""
@@ -111,9 +126,9 @@ class Plan:
         if "p0" not in piece.dims:
             return piece
         if len(axes) == 1:
-            return Piece(piece.tree, tuple(axes[0] if each == "p0" else each for each in piece.dims))
-        lead = piece.axes[:-1]
-        return Piece(reshaped(piece.squeezed.tree, *map(name, lead), *shape), (*lead, *axes))
+            return piece._replace(dims=tuple(axes[0] if each == "p0" else each for each in piece.dims))
+        lead, tree = piece.axes[:-1], piece.squeezed.code
+        return Piece(method(tree, "reshape", *map(name, lead), *shape), (*lead, *axes))
 
     # --------------------------------------------------------------------------------------- in words
     def _name_groups(self, layers: dict[int, str]) -> None:
@@ -144,7 +159,6 @@ class Plan:
         return f"∂cost/∂({self._told(self.groups[at])})"
 
     def _told(self, group: Group) -> str:
-        """The names of its values."""
         names = [self.captured.graph.names[each] for each in group.members]
         return one_line(f"{names[0]}…{names[-1]}" if len(names) > 2 else ", ".join(names))
 
@@ -160,31 +174,22 @@ class Plan:
 
 
 def _grid(group: Group) -> int:
-    """The length of the inner axis of a group's members: so that operands repeat along it or the outer."""
-    members, best, inner = len(group.members), 0, len(group.members)
+    """The length of the inner axis of a group's members: along it or the outer most operands repeat."""
+    members = len(group.members)
     if group.rule is not None and group.rule.over:
         return members
     held = [each.held for each in group.operands if each.home != CONSTANT]
-    found = {each for rows in held for each in _repeats(rows) if members % each == 0 and 1 < each < members}
-    for each in sorted(found):
-        count = 0
+
+    def size(inner: int) -> float:
+        """How many elements are left where what repeats is told once."""
+        total = 0.0
         for rows in held:
-            folded = rows.reshape(members // each, each, -1)
-            count += bool((folded == folded[:1]).all()) + bool((folded == folded[:, :1]).all())
-        if count > best:
-            best, inner = count, each
-    return inner
+            folded = rows.reshape(members // inner, inner, -1)
+            again, alike = (folded == folded[:1]).all(), (folded == folded[:, :1]).all()
+            total += rows.size / (members // inner if again else 1) / (inner if alike else 1)
+        return total
 
-
-def _repeats(rows: npt.NDArray[Any]) -> list[int]:
-    """After how many members rows change, and after how many they begin again."""
-    same = (rows == rows[0]).reshape(len(rows), -1).all(axis=1)
-    changes = np.flatnonzero(~same)
-    if not len(changes):
-        return []
-    run = int(changes[0])
-    again = np.flatnonzero(same[run:])
-    return [run, run + int(again[0])] if len(again) else [run]
+    return min([members, *(each for each in range(2, members) if members % each == 0)], key=size)
 
 
 def _given_name(record: Graph, members: Sequence[int]) -> str:
@@ -197,3 +202,158 @@ def _given_name(record: Graph, members: Sequence[int]) -> str:
     stems = {re.sub(r"[\d\[\]., _]+$", "", each) for each in names}
     stem = stems.pop()
     return Identifiers.plain(stem) if stem and not stems else ""
+
+
+# ------------------------------------------------------------------------------------ parameters as arrays
+class Parameters:
+    """The arrays of parameters, by number, and in which of them each parameter stands."""
+
+    def __init__(self, captured: Captured, names: Identifiers) -> None:
+        self.arrays: dict[int, Array] = {}
+        self.names, self.captured = names, captured
+        size = len(captured.params)
+        self.home, self.place = np.full(size, THETA), np.arange(size)
+        for wanted, members in named_arrays(captured.param_paths):
+            self.add(members, *wanted)
+
+    def add(self, members: Integers, *wanted: str) -> None:
+        """A new array, called as is wanted, the best name first."""
+        home = THETA - 1 - len(self.arrays)
+        name = self.names.counted(*wanted, twin="d")
+        self.arrays[home] = Array(name, members.shape, members=members)
+        self.home[members] = home
+        self.place[members] = np.arange(members.size).reshape(members.shape)
+
+    def claim(self, slot: Operand, matrix: str, line: str, *, lone: bool = False) -> None:
+        """Make an array of what stands at a slot, of different rows the first of each, if all of it is free.
+
+        A single parameter of a layer, too, with ``lone``, unless it has a name of its own.
+        """
+        if slot.home != THETA:
+            return
+        members = slot.held
+        if members.size == 1:
+            members = members.reshape(())
+            if not lone or self.captured.param_paths[int(members)]:
+                return
+        elif members.ndim == 1 or members.shape[1] == 1:
+            members = members.ravel()
+        else:
+            members = np.array([*dict.fromkeys(map(tuple, members.tolist()))])
+            members = members if len(members) > 1 or len(slot.held) == 1 else members[0]
+        if (self.home[members] == THETA).all() and len({*members.ravel().tolist()}) == members.size:
+            self.add(members, matrix if members.ndim == 2 else line)
+
+    def settle(self, slot: Operand) -> None:
+        """Let a slot speak of places in an array, if all that stands there is in one."""
+        if slot.home == THETA and slot.held.size:
+            home = int(self.home[slot.held.flat[0]])
+            if home != THETA and (self.home[slot.held] == home).all():
+                slot.home, slot.held = home, self.place[slot.held]
+
+
+# ------------------------------------------------------------------------------------- by their names
+Part = str | int
+
+
+def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
+    """The arrays that paths in modules, or names such as ``W[0,1]``, tell of, by their first elements.
+
+    Of each the names for it, the best first, and its elements, as indices.
+
+    >>> named_arrays(["W[0,0]", "W[0,1]", "k"])
+    [(('W', 'W'), array([[0, 1]]))]
+    >>> named_arrays([("layers", 1, "neurons", i, "w", j) for i in (0, 1) for j in (0, 1)])[0][0]
+    ('W2', 'layers_1_neurons_w')
+    """
+    # A family is what all elements of an array have in common: a path with None for each count.
+    families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
+    deepest: dict[str | None, int] = defaultdict(int)
+    for index, path in enumerate(paths):
+        parts = path
+        if isinstance(path, str):  # W[0,1]
+            parts = tuple([int(part) if part.isdecimal() else part for part in _PART.findall(path)])
+        place = tuple([part for part in parts if isinstance(part, int)])
+        if place and isinstance(parts[0], str):
+            family = tuple([None if isinstance(part, int) else part for part in parts])
+            families[family].append((place, index))
+            deepest[family[0]] = max(deepest[family[0]], len(place))
+    found: list[tuple[tuple[str, ...], Integers]] = []
+    for family, places in families.items():
+        count = family.count(None)
+        # The indices in one pair of brackets belong together; of a path such as layers.0.neurons.1.w.2 the
+        # last two do, and layers.0.neurons.1.b is of the same layer.
+        most = count if None not in family[:-count] else max(1, count - max(0, deepest[family[0]] - 2))
+        splits = ((rank, _split(places, rank)) for rank in range(most, 0, -1))
+        rank, split = next((each for each in splits if each[1] is not None), (0, []))
+        found += [(_names(family, prefix, rank), members) for prefix, members in split or ()]
+    return sorted(found, key=lambda each: int(each[1].flat[0]))
+
+
+def _split(
+    places: list[tuple[tuple[int, ...], int]], rank: int
+) -> list[tuple[tuple[int, ...], Integers]] | None:
+    """The places by all but their last ``rank`` numbers, if each part fills an array; else None."""
+    found = []
+    for head, part in groupby(sorted(places), key=lambda each: each[0][:-rank]):
+        inner, indices = zip(*((place[-rank:], index) for place, index in part), strict=True)
+        shape = tuple([1 + max(axis) for axis in zip(*inner, strict=True)])
+        if prod(shape) != len(inner) or [*np.ndindex(shape)] != [*inner]:
+            return None
+        found.append((head, np.array(indices).reshape(shape)))
+    return found
+
+
+def _names(family: tuple[str | None, ...], prefix: Sequence[int], rank: int) -> tuple[str, ...]:
+    counts = iter(prefix)
+    path = "_".join(filter(None, (str(next(counts, "")) if part is None else part for part in family)))
+    stem = [part for part in family if part is not None][-1]
+    if len(stem) == 1 and rank == 2:
+        stem = stem.upper()
+    return Identifiers.plain(stem + "_".join(str(each + 1) for each in prefix)), Identifiers.plain(path)
+
+
+# -------------------------------------------------------------------------------------- by their uses
+def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> dict[int, str]:
+    """Put all parameters into arrays; returns for each group that is a layer its number, as a text.
+
+    A layer is a sum of products with parameters, and W1, b1 are the parameters of the first. Layers come
+    first, then what else is computed from parameters, such as a penalty.
+    """
+    numbers: dict[int, str] = {}
+    for index in order:
+        lefts = [each.left for each in groups[index].blocks if each.left.home <= THETA < each.right.home]
+        if lefts:
+            number = numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
+            for slot, matrix, line in _wanted(groups[index]):
+                parameters.claim(slot, matrix + number, line + number, lone=True)
+    for index in order:
+        for slot, matrix, line in _wanted(groups[index]):
+            parameters.claim(slot, matrix, line)
+    rest = np.flatnonzero(parameters.home == THETA)
+    if 0 < len(rest) <= LOOSE:
+        names = parameters.captured.param_names
+        for index in rest.tolist():
+            parameters.add(np.array(index), names[index])
+    for group in groups:
+        for slot in group.operands:
+            parameters.settle(slot)
+    return numbers
+
+
+def _wanted(group: Group) -> Iterator[tuple[Operand, str, str]]:
+    """What an array of each operand is called, of rows and of one row: a weight where it is multiplied."""
+    for block in group.blocks:
+        for slot in (block.left, block.right):
+            yield slot, "W", "b" if block.left.home == CONSTANT else "w"
+    for slot in chain(*group.slots):
+        yield slot, "P", "p"
+
+
+def _number(slot: Operand, parameters: Parameters) -> str:
+    """The number in the name of an array that the user named: 2 for W2, nothing for W."""
+    home = int(parameters.home[slot.held.flat[0]]) if slot.home == THETA else slot.home
+    if THETA in (slot.home, home):
+        return ""
+    found = re.fullmatch(r"\D+([\d_]*)", parameters.arrays[home].name)
+    return found[1] if found else ""

@@ -12,8 +12,8 @@ from functools import cache, partial
 from typing import Any
 
 from microbp.expr import FUNCTIONS, Expression
-from microbp.replay.axes import Piece, elementwise, in_order
-from microbp.replay.code import Tree, add, call, div, mul, neg, put_together, reading, text
+from microbp.replay.axes import Piece, elementwise, in_order, over, piece_of, plus, times
+from microbp.replay.code import reading, text
 from microbp.rules import RULES, Rule
 
 __all__ = ["FORMS", "HELPERS", "PARTS", "array_code", "helpers"]
@@ -80,19 +80,22 @@ def times(t, distance):
     "erf": "erf = np.vectorize(math.erf, otypes=[float])\n",
     "erfc": "erfc = np.vectorize(math.erfc, otypes=[float])\n",
 }
-_NUMPY = {"pow": "np.power", "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan"} | {
+#: What the language's words are in NumPy; those that are not here bear the same name, in NumPy or the source.
+_NUMPY: dict[Any, Any] = {
+    "pow": "np.power", "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan", ast.IfExp: "np.where",
+    ast.And: ast.BitAnd, ast.Or: ast.BitOr,
+} | {
     each: f"np.{each}" for each in (
         "abs", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "log2",
         "log10", "maximum", "minimum", "sign", "logaddexp",
     )
 }  # fmt: skip
+_ARITHMETIC: dict[Any, Callable[..., Piece]] = {
+    ast.Add: plus, ast.Sub: lambda a, b: plus(a, piece_of(b).scaled(-1.0)), ast.Mult: times, ast.Div: over,
+    ast.USub: lambda a: piece_of(a).scaled(-1.0),
+}  # fmt: skip
 #: The functions that only the shorter forms call.
 _OF_FORMS = ("d_sigmoid", "d_tanh", "logaddexp", "maximum", "minimum", "shift", "sign", "times")
-_MAKE: dict[Any, Callable[..., Tree]] = {
-    ast.Add: add, ast.Sub: lambda a, b: add(a, neg(b)), ast.Mult: mul, ast.Div: div, ast.USub: neg,
-    ast.And: lambda a, b: ast.BinOp(a, ast.BitAnd(), b), ast.Or: lambda a, b: ast.BinOp(a, ast.BitOr(), b),
-    ast.IfExp: partial(call, "np.where"),
-}  # fmt: skip
 #: What computes an aggregate of elements, or a function of the forms that is to be computed once.
 Kept = Mapping[str, Callable[..., Any]]
 
@@ -104,9 +107,9 @@ def array_code(
 
     ``scope`` holds the arguments, those that are lists along the axis k.
 
-    >>> from microbp.replay.code import name
+    >>> from microbp.replay.code import name, text
     >>> scope = {"a": Piece(name("z")), "y": Piece(name("h")), "b": 2.0}
-    >>> [text(array_code(RULES[word], at, scope).tree) for word, at in (("relu", None), ("pow", 0))]
+    >>> [text(array_code(RULES[word], at, scope).code) for word, at in (("relu", None), ("pow", 0))]
     ['np.maximum(z, 0.0)', '2.0 * z']
     """
     full = rule.y if place is None else rule.d[place]
@@ -133,14 +136,13 @@ def _made(word: Any, operands: tuple[Any, ...]) -> Piece:
         case "pow", (base, 1.0):
             return base  # type: ignore[no-any-return]
         case "pow", (base, 2.0):
-            return elementwise(partial(call, "np.square"), base)
+            return elementwise("np.square", base)
         case "pow", (base, -1.0):  # not 0.5: sqrt(-0.0) is -0.0, and pow(-inf, 0.5) is inf
-            return elementwise(div, 1.0, base)
-        case ast.IfExp, (_, body, orelse) if text(in_order(body).tree) == text(in_order(orelse).tree):
+            return over(1.0, base)
+        case ast.IfExp, (_, body, orelse) if text(in_order(body).code) == text(in_order(orelse).code):
             return in_order(body)
-    if isinstance(word, str):
-        return elementwise(partial(call, _NUMPY.get(word, word)), *operands)
-    return elementwise(_MAKE.get(word) or (lambda *trees: put_together(word, trees)), *operands)
+    made = _ARITHMETIC.get(word) or partial(elementwise, _NUMPY.get(word, word))
+    return made(*operands)
 
 
 def helpers(words: set[str]) -> list[str]:

@@ -228,9 +228,10 @@ class Program:
         shape = batch + self.captured.output_shape
         if not len(x):
             return np.empty(shape)
-        values = self._run(lambda part: self._form.values(x[part], theta), x, theta)
-        if not np.isfinite(values).all():
-            self._blame(x, theta, ~np.isfinite(values).all(axis=1))
+        found = self._run(lambda at: self._form.values(x[at], theta), x, theta)
+        values = np.concatenate([part for part, _ in found]) if len(found) > 1 else found[0][0]
+        if not (sound := np.isfinite(values)).all():
+            self._blame(x, theta, ~sound.all(axis=1))
         return values.reshape(shape)[()]
 
     def value_and_grad(
@@ -257,66 +258,79 @@ class Program:
         if reduce not in ("mean", "sum"):
             raise ValueError(f"reduce is 'mean' or 'sum', not {reduce!r}")
         x, batch = self._samples(inputs)
-        if not len(x):
+        if not (count := len(x)):
             raise ValueError(f"a batch of shape {batch} has no samples, and so no cost")
         theta = self._theta(theta)
-        gradient = np.empty(len(theta)) if out is None else self._vector(out, "out")
-        if not gradient.flags.writeable:
-            raise ValueError("out cannot be written to: its flag writeable is not set")
-        for other, what in ((theta, "theta"), (x, "the inputs")):
-            if np.may_share_memory(gradient, other):
-                raise ValueError(
-                    f"out shares memory with {what}, which would be overwritten while they are read; give "
-                    "np.empty_like(theta), and use it again and again"
-                )
+        gradient = np.empty(len(theta)) if out is None else self._into(out, theta, x)
         dx = np.empty(x.shape) if wrt_inputs else None
-        total = np.zeros(len(theta)) if len(x) > self._rows else gradient
-
-        def each(part: slice) -> tuple[Floats, Any]:
-            found = self._form.gradients(x[part], theta, gradient, None if dx is None else dx[part])
-            if total is not gradient:
-                np.add(total, gradient, out=total)
-            return found
-
-        costs = self._run(each, x, theta)
-        gradient[:] = total
-        with np.errstate(all="ignore"):
-            cost = float(costs[0] if len(x) == 1 else np.add.reduce(costs))
-            square = gradient.dot(gradient)
-        if not math.isfinite(cost):
-            self._blame(x, theta, ~np.isfinite(costs))
-        # a square may be beyond the largest float where the gradient is not
-        sound = math.isfinite(square) or np.isfinite(gradient).all()
-        if self.finite and not (sound and (dx is None or np.isfinite(dx).all())):
-            blame(self.captured, x, theta, range(len(x)), finite=True, slopes=True)
-        if reduce == "mean" and len(x) > 1:
-            cost /= len(x)
-            gradient /= len(x)
+        cost, costs = self._summed(x, theta, gradient, dx)
+        if reduce == "mean" and count > 1:
+            cost /= count
+            gradient /= count
             if dx is not None:
-                dx /= len(x)
+                dx /= count
         if dx is not None:
             dx = dx.reshape(batch + self.captured.input_shape)
         if len(batch) != 1:
             costs = costs.reshape(batch)[()]
         return Gradients(cost, costs, gradient, dx, self._form, self._leaves.params)
 
-    def _run(self, run: Callable[[slice], tuple[Floats, Any]], x: Floats, theta: Floats) -> Floats:
-        """What ``run`` makes of a batch, in parts that memory allows; errors are the eager engine's."""
+    def _into(self, out: Any, theta: Floats, x: Floats) -> Floats:
+        """The vector that the user gave for the gradient."""
+        into = self._vector(out, "out")
+        if not into.flags.writeable:
+            raise ValueError("out cannot be written to: its flag writeable is not set")
+        for other, what in ((theta, "theta"), (x, "the inputs")):
+            if np.may_share_memory(into, other):
+                raise ValueError(
+                    f"out shares memory with {what}, which would be overwritten while they are read; give "
+                    "np.empty_like(theta), and use it again and again"
+                )
+        return into
+
+    def _summed(self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None) -> tuple[float, Floats]:
+        """The sum of the costs, and these; the derivatives of the sum are written into the other two."""
+        form, whole = self._form, len(x) <= self._rows
+        sums = gradient if whole else np.zeros(len(theta))
+
+        def each(at: slice) -> Any:
+            found = form.gradients(x[at], theta, gradient, None if dx is None else dx[at])
+            if not whole:
+                np.add(sums, gradient, out=sums)
+            return found
+
+        found = self._run(each, x, theta)
+        costs, cost, _ = found[0]
+        if not whole:
+            costs, cost, gradient[:] = np.concatenate([part for part, *_ in found]), math.nan, sums
+        if dx is None and math.isfinite(cost):
+            return cost, costs
+        with np.errstate(all="ignore"):
+            cost = float(np.add.reduce(costs) if len(costs) > 1 else costs[0])
+        if not math.isfinite(cost):
+            self._blame(x, theta, ~np.isfinite(costs))
+        if self.finite and not (np.isfinite(gradient).all() and (dx is None or np.isfinite(dx).all())):
+            self._blame(x, theta, slopes=True)
+        return cost, costs
+
+    def _run(self, run: Callable[[slice], tuple[Any, ...]], x: Floats, theta: Floats) -> list[Any]:
+        """What ``run`` makes of each part that memory allows; the last of it tells whether to suspect it."""
         if self._guards:
             self._guards.check(x, theta)
-        parts = (slice(start, start + self._rows) for start in range(0, len(x), self._rows))
+        rows = self._rows
         try:
-            found, suspects = zip(*map(run, parts), strict=True)
+            found = [run(slice(start, start + rows)) for start in range(0, len(x), rows)]
         except (ArithmeticError, ValueError):
-            self._blame(x, theta, np.ones(len(x), dtype=bool))
+            self._blame(x, theta)
             raise
-        if any(suspects):
-            blame(self.captured, x, theta, range(len(x)), finite=False)
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        if any(each[-1] for each in found):
+            self._blame(x, theta, finite=False)
+        return found
 
-    def _blame(self, x: Floats, theta: Floats, suspects: Any) -> None:
-        samples = np.flatnonzero(suspects).tolist()
-        blame(self.captured, x, theta, samples, finite=self.finite)
+    def _blame(self, x: Floats, theta: Floats, suspects: Any = None, **what: Any) -> None:
+        """Raise the error of the eager engine, if there is one, in a sample of these or in any."""
+        samples = range(len(x)) if suspects is None else np.flatnonzero(suspects).tolist()
+        blame(self.captured, x, theta, samples, **{"finite": self.finite, **what})
 
     # ----------------------------------------------------------------------- the Values behind it
     def assign(self, theta: Floats) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL, Reading
 from microbp.groups import GroupPath
-from microbp.replay.code import Identifiers, Tree, is_number, name, one_line, put_together, reading, tree_of
-from microbp.replay.function_graph import TRAINS, VARIES, Captured
+from microbp.replay.code import Identifiers, Tree, name, one_line, put_together, reading, tree_of
+from microbp.replay.function_graph import TRAINS, Captured
 from microbp.rules import Rule
 from microbp.sweeps import rows
 
@@ -52,12 +52,12 @@ def sigmoid(a):
 }  # fmt: skip
 
 
-def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
+def straight(captured: Captured) -> str:
     r"""The source: ``value(inputs, parameters)`` and ``value_and_grad(inputs, parameters)``, for one sample.
 
     Both take lists of floats. ``value`` returns the output, or the list of outputs. ``value_and_grad``
     returns that and the list of the output's derivatives in the parameters (of several outputs, of their
-    sum); with ``wrt_inputs`` also the list of those in the inputs.
+    sum).
 
     >>> from microbp import Value
     >>> from microbp.replay.function_graph import capture
@@ -78,7 +78,7 @@ def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
         d_w += d_v2 * x
         return v4, [d_w]
     """
-    writer = _Writer(captured, wrt_inputs)
+    writer = _Writer(captured)
     writer.values()
     values, writer.lines = writer.lines, []
     gradients = writer.gradients()
@@ -97,8 +97,8 @@ def straight(captured: Captured, *, wrt_inputs: bool = False) -> str:
 class _Writer:
     """Writes statements; a node is told by its position, a literal by its number below 0, as in a graph."""
 
-    def __init__(self, captured: Captured, wrt_inputs: bool) -> None:
-        self.captured, self.record, self.wrt_inputs = captured, captured.graph, wrt_inputs
+    def __init__(self, captured: Captured) -> None:
+        self.captured, self.record = captured, captured.graph
         record, self.given = captured.graph, captured.graph.named
         self.leaves = {*captured.inputs, *captured.params}
         self.identifiers = Identifiers(["inputs", "parameters"])
@@ -106,8 +106,7 @@ class _Writer:
         fixed = [op < 0 and at not in self.leaves for at, op in enumerate(self.op)]
         numbers = [*record.data[fixed].tolist(), *record.consts.tolist()]
         #: The functions and constants that the source calls.
-        kinds = (("nan", math.isnan), ("inf", math.isinf))
-        self.words = {word for word, is_it in kinds if any(map(is_it, numbers))}
+        self.words = {str(abs(number)) for number in numbers if not math.isfinite(number)}
         #: The name of each node, or the number that it is; then those of the literals.
         self.texts = [
             repr(number) if constant and not self.given[at] else self.identifiers.new(record.names[at])
@@ -115,8 +114,7 @@ class _Writer:
         ]
         self.texts += map(repr, reversed(record.consts.tolist()))
         #: Whether a gradient that is asked for passes through the node; never through a literal.
-        flags = (captured.flags & (TRAINS | VARIES if wrt_inputs else TRAINS)) > 0
-        self.needed = [*flags.tolist(), *[False] * len(record.consts)]
+        self.needed = [*(captured.flags & TRAINS > 0).tolist(), *[False] * len(record.consts)]
         #: The upstream gradients that have begun.
         self.upstream: dict[int, str] = {}
         #: Of each node with lists what its sums over these are called, by their texts in the table.
@@ -139,7 +137,6 @@ class _Writer:
         self.lines += [head, *broken, tail]
 
     def unpack(self, family: str, places: Sequence[int]) -> None:
-        """The leaves as variables."""
         texts = [self.texts[place] for place in places]
         if texts:
             self.statement(", ".join(texts) + "," * (len(texts) == 1), "=", family)
@@ -170,10 +167,7 @@ class _Writer:
         for at in reversed(range(len(self.op))):
             if self.op[at] >= 0 and at in self.upstream:
                 self.pass_on(at)
-        found = ""
-        for leaves in (captured.params, *[captured.inputs] * self.wrt_inputs):
-            found += f", [{', '.join(self.upstream.get(at, '0.0') for at in leaves)}]"
-        return found
+        return f", [{', '.join(self.upstream.get(at, '0.0') for at in captured.params)}]"
 
     def pass_on(self, at: int) -> None:
         """Contributions to a node's operands, the last first, as the eager engine."""
@@ -186,7 +180,6 @@ class _Writer:
                         self.give(each, text)
 
     def give(self, at: int, text: str) -> None:
-        """Add to an upstream gradient."""
         begun = at in self.upstream
         if not begun:
             self.upstream[at] = self.identifiers.new(f"d_{self.texts[at]}")
@@ -230,7 +223,6 @@ class _Writer:
         return made if _is_sum(self.record.rules[self.op[at]]) else self.temporary(at, made)
 
     def temporary(self, at: int, tree: Tree) -> ast.Name:
-        """The name of what is computed beforehand."""
         self.words |= _words(tree)
         made = self.identifiers.new(f"{self.texts[at]}_sum")
         self.statement(made, "=", ast.unparse(tree))
@@ -314,6 +306,6 @@ def _made(word: Any, operands: tuple[Any, ...]) -> Tree:
             first: Tree = total
             while isinstance(first, ast.BinOp) and isinstance(first.op, ast.Add):
                 first = first.left
-            if is_number(first) == 0.0:
+            if isinstance(first, ast.Constant) and first.value == 0.0:
                 return total
     return put_together(word, operands)

@@ -21,7 +21,6 @@ from microbp.replay import Program
 from microbp.replay.forms import Matrix
 from microbp.replay.function_graph import Captured
 from microbp.replay.latex import formulas, matrices, whole_vector
-from microbp.replay.passes import Generated
 from microbp.spelling import language as language_of
 from microbp.sweeps import backward, dependents
 from microbp.value import Value
@@ -120,11 +119,11 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
             "explain(loss, w)"
         )
     captured = program.captured
-    made = matrices(captured)
-    plan, writer = made.plan, made.both
+    form = matrices(captured)
+    plan, writer = form.plan, form.writer
     # The forward pass to the cost, what is derived from it, and the gradients: lines, and formulas.
-    lines = [each for each in made.write(comments=True).splitlines() if each.startswith("# ")]
-    found = {"forward": (lines, [*whole_vector(made)]), "deltas": ([], []), "gradients": ([], [])}
+    lines = [each for each in form.source.splitlines() if each.startswith("# ")]
+    found = {"forward": (lines, whole_vector(form)), "deltas": ([], []), "gradients": ([], [])}
     for statement, line in zip(writer.statements, writer.lines(), strict=True):
         if statement.target is not None and not statement.indent:
             code, shown = found[statement.section]
@@ -136,14 +135,13 @@ def _of_program(program: Program, language: str = "en") -> MatrixExplanation:
             parts += [say(language, f"matrix {kind}"), Code(tuple(code), tuple(shown))]
     operations = f"{plan.cost:,}"  # the cost, which is their sum, is the group after them
     title = say(language, "matrix", scalars=f"{len(captured.graph):,}", operations=operations)
-    return MatrixExplanation(title, language, tuple(parts), _compared(captured, made))
+    return MatrixExplanation(title, language, tuple(parts), _compared(captured, form))
 
 
-def _compared(captured: Captured, made: Generated) -> tuple[Row, ...]:
+def _compared(captured: Captured, form: Matrix) -> tuple[Row, ...]:
     """The derivative of each parameter by the matrix form and by the engine, at the recorded sample."""
     if len(captured.outputs) != 1:
         return ()
-    form = Matrix(captured, made)
     nodes = captured.graph.nodes
     sample = np.array([[nodes[each].data for each in captured.inputs]])
     gradient = np.zeros(len(captured.params))
