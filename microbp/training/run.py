@@ -165,13 +165,14 @@ class Run:
         return ""
 
     def _reason_to_stop(self) -> str:
-        since = self.epoch - self.best.epoch if self.best else 0
-        over = {
-            "tolerance": self._change() < (self.settings.tolerance or 0.0),
-            "patience": since >= (self.settings.patience or math.inf),
-            "epochs": self.epoch >= self.settings.epochs,
-        }
-        return "" if self.place else next((each for each in over if over[each]), "")
+        tolerance, patience = self.settings.tolerance, self.settings.patience
+        if self.place:
+            return ""
+        if tolerance is not None and self._change() < tolerance:
+            return "tolerance"
+        if patience is not None and self.best and self.epoch - self.best.epoch >= patience:
+            return "patience"
+        return "epochs" if self.epoch >= self.settings.epochs else ""
 
     def _change(self) -> float:
         """By how much the costs of the last two epochs differ."""
@@ -218,7 +219,7 @@ class Run:
         #: Of what it changes: the places in its own list, and in the vector; and in this, of what it leaves.
         self._mine: Any = slice(None) if self._whole else np.flatnonzero(trained)
         self._places: Any = slice(None) if self._whole else self._order[trained]
-        self._frozen = self._order[~trained]
+        self._frozen = [] if self._whole else self._order[~trained].tolist()
         self.behind = False
 
     def _write(self, numbers: list[float]) -> None:
@@ -240,11 +241,13 @@ class Run:
 
     def _steps_in_c(self) -> bool:
         """Steps up to where something else is to be done; False for none."""
+        if self.replay is None or self.replay.update is None:
+            return False
         count = self.steps - self.place
         if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
         count = min(count, self.due - len(self.history.step_cost))
-        if self.replay is None or self.replay.update is None or count < 2:
+        if count < 2:
             return False
         orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
         lowest = self.best.cost if self.best else math.inf
@@ -272,10 +275,11 @@ class Run:
             self._try_to_replay(batch)
         if self.open:
             self._read()
-        if self.replay and not np.isin(self._untraced, self._frozen).all():
+        if self.replay and not self._untraced <= set(self._frozen):
             raise Unfit("parameters that were frozen when replay began are so no longer")
         cost = self.engine.gradients(batch, self.theta, self.gradient)
-        self.gradient[self._frozen] = 0.0  # also of what was trained when replay began
+        if self._frozen:  # also of what was trained when replay began
+            self.gradient[self._frozen] = 0.0
         self.behind = self.engine is not self.eager
         return cost
 
@@ -351,7 +355,7 @@ class Run:
         engine = ReplayEngine(self.eager, batches, settings.client, settings.threads)
         ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
         self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
-        self._untraced = self._frozen
+        self._untraced = set(self._frozen)
         if ours and (schedule or not callable(rate)) and self._whole and settings.clip is None:
             engine.prepare(self.optimiser)
         self.replay, self.verified = engine, {}
@@ -440,13 +444,13 @@ class Run:
 
     def _finite(self, what: str, batch: Batch, compute: Callable[[], float]) -> float:
         """The cost of a batch; NotFinite where that, or a derivative that comes with it, is not finite."""
-        cost, cause = math.nan, None
+        cost, told, cause = math.nan, "", None
         try:
             cost = compute()
-            told = f"the {what} is {cost!r}" * (not math.isfinite(cost))
-            if not told and batch is not self.validation:
-                fault = self._bad_gradient()
-                told = f"the cost is {cost!r}, but {fault}" * bool(fault)
+            if not math.isfinite(cost):
+                told = f"the {what} is {cost!r}"
+            elif batch is not self.validation and (fault := self._bad_gradient()):
+                told = f"the cost is {cost!r}, but {fault}"
         except UndefinedOperation as error:
             told, cause = f"the {what} has no value", error
         if told:
