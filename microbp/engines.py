@@ -176,17 +176,22 @@ class ReplayEngine:
         if outside.drawn:
             raise Unfit(f"the net or the loss draws from an iterator, {outside.drawn}")
         samples, rows = batches[0]
+        before = [each.data for each in self.parameters]
         try:
             with collector_at_rest():
                 self._program = self._traced(samples, rows[0], threads)
                 graph = self._program.captured.graph
                 size = len(graph.op) + len(graph.args)
-                self._several = min(max(2, _LOOK // size), len(rows))
+                several = max(2, _LOOK // size)
+                self._several = min(several, len(rows))
                 first = samples, rows[: self._several]
+                # A net that takes batches may treat one sample by itself, but several to validate together.
+                larger = [(x, r[:several]) for x, r in batches if len(r) > len(rows)]
+                looked = [first, *larger * self.eager.takes_batches]
                 #: ``"mean"`` or ``"sum"``: what the cost of a batch is of those of its samples.
                 self.reduce = self._combination([*batches, first])
-                theta = self._program.parameters
-                unlike = self._unlike(first, theta)
+                theta = np.array(before)
+                unlike = next(filter(None, (self._unlike(each, theta) for each in looked)), "")
                 moving = outside.settles(lambda: self.eager.gradients(first, theta, np.zeros(len(theta))))
         except (Unfit, NoGradientError, UndefinedOperation):
             raise
@@ -194,6 +199,8 @@ class ReplayEngine:
             raise Unfit(_of_net(error, " while tracing")) from error
         finally:
             outside.restore()
+            for parameter, number in zip(self.parameters, before, strict=True):
+                parameter.data = number
         if moving:
             unlike = f"{moving} changes with each call, and the net or the loss may depend on it"
         if unlike:
@@ -333,6 +340,9 @@ class ReplayEngine:
         self.compared += len(rows)
         table = batch[0].table[rows]
         right = _whole(theta, lambda gradient: self.eager.gradients(batch, theta, gradient))
+        for parameter, number in zip(self.parameters, theta.tolist(), strict=True):
+            if parameter.data != number:
+                return f"the net or the loss changes a parameter, {describe(parameter)}, when it is called"
         found = _whole(theta, lambda gradient: self._run(table, theta, gradient))
         if not math.isfinite(right[-1]) and not math.isfinite(found[-1]):
             return ""

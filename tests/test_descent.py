@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microbp import MLP
+from microbp import MLP, Value
 from microbp.losses import hinge
-from microbp.optim import SGD, Adam, AdamW, Cosine, Optimiser, clip_gradients
+from microbp.optim import SGD, Adam, AdamW, Cosine, Linear, Optimiser, WarmUp, clip_gradients
 from microbp.training import NotFinite, fit
 
 RNG = np.random.default_rng(1)
@@ -243,3 +243,166 @@ def test_a_step_of_an_optimiser_s_own_is_taken_on_the_values() -> None:
     values, *_ = same(lambda net: Halving(net.parameters(), lr=0.2))
     plain, *_ = same(lambda net: SGD(net.parameters(), lr=0.1))
     assert [data for data, _ in values] == pytest.approx([data for data, _ in plain], rel=1e-12)
+
+
+# ------------------------------------------------------------------------ whatever is done to a run meanwhile
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_step_of_ones_own_that_fails_leaves_flags_gradients_and_memory(engine: str) -> None:
+    class Failing(SGD):
+        def step(self) -> None:
+            if self.steps < 2:
+                return super().step()
+            first = self.parameters[0][1]
+            first.data, first.grad, self.steps = 7.0, 99.0, 55
+            first.requires_grad = False
+            self._memory *= 2.0
+            raise RuntimeError("lost")
+
+    net, right = make(frozen=False), make(frozen=False)
+    failing = Failing(net.parameters(), lr=0.1, momentum=0.9)
+    ours = SGD(right.parameters(), lr=0.1, momentum=0.9)
+    fit(right, X, Y, loss="hinge", optimiser=ours, epochs=2, engine=engine)
+    kept = [each.data for each in right.parameters()], ours._memory.tolist()
+    fit(right, X, Y, loss="hinge", optimiser=ours, epochs=1, engine=engine)  # its gradients are the third's
+    with pytest.raises(RuntimeError, match="lost"):
+        fit(net, X, Y, loss="hinge", optimiser=failing, epochs=6, engine=engine)
+    assert ([each.data for each in net.parameters()], failing._memory.tolist()) == kept
+    assert failing.steps == 2
+    assert all(each.requires_grad for each in net.parameters())
+    grads, expected = ([each.grad for each in made.parameters()] for made in (net, right))
+    assert grads == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_optimiser_is_asked_for_its_state_by_checkpoints_only(engine: str) -> None:
+    class Silent(SGD):
+        def state(self) -> dict[str, Any]:
+            raise RuntimeError("asked")
+
+        def step(self) -> None:
+            super().step()
+
+    net, right = make(), make()
+    fit(net, X, Y, loss="hinge", optimiser=Silent(net.parameters(), lr=0.1), epochs=3, engine=engine)
+    fit(right, X, Y, loss="hinge", optimiser=SGD(right.parameters(), lr=0.1), epochs=3, engine=engine)
+    assert [each.data for each in net.parameters()] == [each.data for each in right.parameters()]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_targets_that_are_changed_meanwhile_are_not_what_is_learned(engine: str) -> None:
+    targets = Y.astype(float)
+
+    def spoiling(step: int) -> float:
+        if step:  # the first is asked for before the run
+            targets[:] = 0.5
+        return 0.1
+
+    net, right = make(), make()
+    options: dict[str, Any] = {"loss": "hinge", "engine": engine, "epochs": 5}
+    found = fit(net, X, targets, optimiser=SGD(net.parameters(), spoiling), **options)
+    expected = fit(right, X, Y, optimiser=SGD(right.parameters(), 0.1), **options)
+    assert targets[0] == 0.5
+    assert found.cost == pytest.approx(expected.cost, rel=1e-12)
+
+
+class Changing:
+    """A net that changes its first parameter in each call: it shrinks, or is set without being read."""
+
+    def __init__(self, number: float | None) -> None:
+        self.w, self.number = [Value(1.0, "a"), Value(-1.0, "b")], number
+
+    def parameters(self) -> list[Value]:
+        return self.w
+
+    def __call__(self, x: list[float]) -> Value:
+        self.w[0].data = 0.99 * self.w[0].data if self.number is None else self.number
+        return self.w[0] * x[0] + self.w[1] * x[1]
+
+
+@pytest.mark.parametrize("number", [None, 1.0, 0.25])
+@pytest.mark.parametrize("options", [{}, {"batch_size": 3}, {"validation": 0.25}])
+def test_a_net_that_changes_its_parameters_is_trained_as_by_eager(
+    number: float | None, options: dict[str, Any]
+) -> None:
+    nets = Changing(number), Changing(number)
+    found, expected = (
+        fit(net, X, Y, loss="mean_squared_error", epochs=5, engine=engine, **options)
+        for net, engine in zip(nets, ("auto", "eager"), strict=True)
+    )
+    assert found.engine.startswith("eager (")
+    assert (found.step_cost, found.validation_cost) == (expected.step_cost, expected.validation_cost)
+    assert [each.data for each in nets[0].w] == [each.data for each in nets[1].w]
+
+
+def test_a_checkpoint_holds_what_the_net_itself_has_made_of_a_parameter(tmp_path: Path) -> None:
+    net, path = Changing(None), tmp_path / "checkpoint.json"
+    options: dict[str, Any] = {"loss": "mean_squared_error", "validation": 0.25, "keep": "last"}
+    fit(net, X, Y, epochs=3, checkpoint=path, **options)
+    resumed = Changing(None)
+    fit(resumed, X, Y, epochs=3, resume=path, **options)
+    assert [each.data for each in resumed.w] == [each.data for each in net.w]
+
+
+def run_both(optimiser: Any, **options: Any) -> Any:
+    """What an eager run and one by default leave behind."""
+    for engine in ("eager", "auto"):
+        net = make(frozen=False)
+        history = fit(net, X, Y, loss="hinge", optimiser=optimiser(net), engine=engine, **options)
+        yield [each.data for each in net.parameters()], history
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_a_schedule_that_reads_the_net_is_heard_behind_a_warm_up(batch_size: int | None) -> None:
+    def optimiser(net: MLP) -> SGD:
+        first = net.parameters()[0]
+        return SGD(net.parameters(), WarmUp(2, WarmUp(3, lambda _: 0.1 * (1.0 + abs(first.data)))))
+
+    (right, expected), (found, history) = run_both(optimiser, epochs=8, batch_size=batch_size)
+    assert history.engine == "replay"
+    assert len({*expected.learning_rate}) > 5
+    assert history.learning_rate == pytest.approx(expected.learning_rate, rel=1e-12)
+    assert found == pytest.approx(right, rel=1e-9)
+
+
+@pytest.mark.parametrize("frozen", [lambda step: step % 3 == 0, lambda step: step % 3 != 0])
+@pytest.mark.parametrize("at_first", [False, True])
+def test_a_schedule_may_freeze_parameters_and_free_them(frozen: Any, at_first: bool) -> None:
+    def optimiser(net: MLP) -> Adam:
+        first = net.parameters()[0]
+        first.requires_grad = not at_first
+
+        def schedule(step: int) -> float:
+            first.requires_grad = not frozen(step)
+            return 0.1
+
+        return Adam(net.parameters(), schedule)
+
+    (right, _), (found, _) = run_both(optimiser, epochs=8)
+    assert found == pytest.approx(right, rel=1e-9)
+
+
+def test_a_net_of_batches_that_is_validated_on_several_is_not_replayed_for_single_ones() -> None:
+    class Centred(Changing):
+        takes_batches = True
+
+        def __call__(self, batch: Any) -> Any:
+            said = [self.w[0] * x[0] + self.w[1] * x[1] for x in batch.tolist()]
+            return [[each - sum(said) / len(said) + self.w[1]] for each in said]
+
+    options: dict[str, Any] = {"loss": "mean_squared_error", "batch_size": 1, "validation": 0.25, "epochs": 3}
+    found, expected = (fit(Centred(None), X, Y, engine=each, **options) for each in ("auto", "eager"))
+    assert found.engine.startswith("eager (the derivative in a = 1.0 of a batch of 5 samples is")
+    assert found.validation_cost == expected.validation_cost
+
+
+def test_a_schedule_that_runs_out_after_a_checkpoint_leaves_net_and_optimiser(tmp_path: Path) -> None:
+    def optimiser(net: MLP) -> SGD:
+        return SGD(net.parameters(), lr=Linear(0.1, final=0.0, steps=10), momentum=0.9)
+
+    net, fresh, path = make(), make(), tmp_path / "checkpoint.json"
+    fit(net, X, Y, loss="hinge", optimiser=optimiser(net), epochs=5, checkpoint=path)
+    late = optimiser(fresh)
+    with pytest.raises(ValueError, match="50 epochs end with step 50 of the optimiser"):
+        fit(fresh, X, Y, loss="hinge", optimiser=late, epochs=50, resume=path)
+    assert [each.data for each in fresh.parameters()] == [each.data for each in make().parameters()]
+    assert late.state() == optimiser(make()).state()

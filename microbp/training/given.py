@@ -212,7 +212,7 @@ def samples_of(X: Any, Y: Any, which: str) -> Samples:
     x, y = _array(X, f"{which}X"), _array(np.asarray(Y) if is_stored(Y) else Y, f"{which}Y")
     refuse(len(x) != len(y), f"{which}X has {len(x)} samples, but {which}Y has {len(y)} targets")
     refuse(not x.size, f"{which}X is empty; its shape is {x.shape}")
-    return Samples(x if isinstance(x, Stored) else x.astype(float), y)
+    return Samples(x if isinstance(x, Stored) else x.astype(float), y.copy())  # which may change there
 
 
 def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple[Rows, Batch | None]:

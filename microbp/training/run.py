@@ -27,7 +27,7 @@ from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Ro
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
-from microbp.optim import SGD, Optimiser, clip
+from microbp.optim import SGD, Optimiser, WarmUp, clip
 from microbp.outside import Outside
 from microbp.safe import shown
 from microbp.sites import user_level
@@ -59,6 +59,10 @@ class Run:
         self.settings, named = settings, given.parameters_of(net)
         self.names, self.parameters = list(named), list(named.values())
         self.optimiser = given.optimiser_for(optimiser, named)
+        #: The learning rate or the schedule, without a warm-up around it.
+        self.schedule: Any = self.optimiser.lr
+        while isinstance(self.schedule, WarmUp):
+            self.schedule = self.schedule.then
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -91,10 +95,16 @@ class Run:
             except OSError as error:
                 what = f"fit: checkpoint={str(settings.checkpoint)!r} cannot be written: {error.strerror}"
                 raise type(error)(what) from None
-        if settings.resume is not None:
-            self._load(Path(settings.resume))
+        before = self.optimiser.steps, self.optimiser._memory
+        numbers = None if settings.resume is None else self._load(Path(settings.resume))
         left = (settings.epochs - self.epoch) * self.steps - self.place
-        given.check_schedule(self.optimiser, left, settings)
+        try:
+            given.check_schedule(self.optimiser, left, settings)
+        except Exception:
+            self.optimiser.steps, self.optimiser._memory = before
+            raise
+        if numbers is not None:
+            self._write(numbers)
 
     @property
     def epoch(self) -> int:
@@ -155,13 +165,14 @@ class Run:
         return ""
 
     def _reason_to_stop(self) -> str:
-        since = self.epoch - self.best.epoch if self.best else 0
-        over = {
-            "tolerance": self._change() < (self.settings.tolerance or 0.0),
-            "patience": since >= (self.settings.patience or math.inf),
-            "epochs": self.epoch >= self.settings.epochs,
-        }
-        return "" if self.place else next((each for each in over if over[each]), "")
+        tolerance, patience = self.settings.tolerance, self.settings.patience
+        if self.place:
+            return ""
+        if tolerance is not None and self._change() < tolerance:
+            return "tolerance"
+        if patience is not None and self.best and self.epoch - self.best.epoch >= patience:
+            return "patience"
+        return "epochs" if self.epoch >= self.settings.epochs else ""
 
     def _change(self) -> float:
         """By how much the costs of the last two epochs differ."""
@@ -174,20 +185,24 @@ class Run:
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
-    def _state(self) -> dict[str, Any]:
+    def _moment(self) -> dict[str, Any]:
+        """All that a step changes; the optimiser is not asked, whose ``state()`` may be the user's own."""
         return {
-            "parameters": dict(zip(self.names, self.theta.tolist(), strict=True)),
-            "optimiser": self.optimiser.state(),
+            "numbers": self.theta.copy(),
+            "trained": [each.requires_grad for each in self.parameters],
+            "optimiser": (self.optimiser.steps, self.optimiser._memory.copy()),
             "generator": self.drawn_from,
             "best": self.best,
         }
 
-    def _go_to(self, state: dict[str, Any]) -> None:
-        """ValueError, before anything is changed, where the optimiser's state does not fit."""
-        self.optimiser.load_state(state["optimiser"])
-        self._write([*state["parameters"].values()])
-        self.best, self.generator.bit_generator.state = state["best"], state["generator"]
+    def _back_to(self, moment: dict[str, Any]) -> None:
+        for value, trained in zip(self.parameters, moment["trained"], strict=True):
+            value.requires_grad = trained
+        self.optimiser.steps, self.optimiser._memory = moment["optimiser"]
+        self.best, self.generator.bit_generator.state = moment["best"], moment["generator"]
         self._draw()
+        self.theta[:], self.behind = moment["numbers"], True
+        self._settle()
 
     # ------------------------------------------------------------------------ the vector and the Values
     def _use(self, engine: Engine, *, watched: bool) -> None:
@@ -199,9 +214,12 @@ class Run:
         """Take the numbers from the Values, and which of them are frozen."""
         self.theta[:] = [each.data for each in self.parameters]
         trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
-        #: Of what the optimiser changes: the places in its own list, and in the vector.
-        self._mine = np.flatnonzero(trained)
-        self._places = self._order[self._mine]
+        #: Whether the optimiser changes all of the vector, in its order.
+        self._whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
+        #: Of what it changes: the places in its own list, and in the vector; and in this, of what it leaves.
+        self._mine: Any = slice(None) if self._whole else np.flatnonzero(trained)
+        self._places: Any = slice(None) if self._whole else self._order[trained]
+        self._frozen = [] if self._whole else self._order[~trained].tolist()
         self.behind = False
 
     def _write(self, numbers: list[float]) -> None:
@@ -223,11 +241,13 @@ class Run:
 
     def _steps_in_c(self) -> bool:
         """Steps up to where something else is to be done; False for none."""
+        if self.replay is None or self.replay.update is None:
+            return False
         count = self.steps - self.place
         if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
         count = min(count, self.due - len(self.history.step_cost))
-        if self.replay is None or self.replay.update is None or count < 2:
+        if count < 2:
             return False
         orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
         lowest = self.best.cost if self.best else math.inf
@@ -255,7 +275,11 @@ class Run:
             self._try_to_replay(batch)
         if self.open:
             self._read()
+        if self.replay and not self._untraced <= set(self._frozen):
+            raise Unfit("parameters that were frozen when replay began are so no longer")
         cost = self.engine.gradients(batch, self.theta, self.gradient)
+        if self._frozen:  # also of what was trained when replay began
+            self.gradient[self._frozen] = 0.0
         self.behind = self.engine is not self.eager
         return cost
 
@@ -275,11 +299,11 @@ class Run:
             self.theta[self._places] = self.optimiser.advance(self._mine, *part, rate)
         else:  # which may do anything
             self._settle()
-            before = self._state()
+            before = self._moment()
             try:
                 self.optimiser.step()
             except BaseException:
-                self._go_to(before)
+                self._back_to(before)
                 raise
             self._read()
         if self.open:
@@ -327,12 +351,12 @@ class Run:
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
         batches += [self.validation] if self.validation else []
-        settings, rate = self.settings, self.optimiser.lr
+        settings, rate = self.settings, self.schedule
         engine = ReplayEngine(self.eager, batches, settings.client, settings.threads)
         ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
         self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
-        whole = np.array_equal(self._places, np.arange(len(self.theta)))
-        if ours and (schedule or not callable(rate)) and whole and settings.clip is None:
+        self._untraced = set(self._frozen)
+        if ours and (schedule or not callable(rate)) and self._whole and settings.clip is None:
             engine.prepare(self.optimiser)
         self.replay, self.verified = engine, {}
         self._mark()
@@ -361,10 +385,9 @@ class Run:
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
         self.verified = {
-            **self._state(),
+            **self._moment(),
             "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
-            "trained": [each.requires_grad for each in self.parameters],
-            "schedule": Outside(self.optimiser.lr, apart=self.parameters),
+            "schedule": Outside(self.schedule, apart=self.parameters),
         }
 
     def _leave_replay(self, why: str) -> None:
@@ -373,9 +396,7 @@ class Run:
         if state and replay:
             for name, length in state["lengths"].items():
                 del getattr(self.history, name)[length:]
-            for value, trained in zip(self.parameters, state["trained"], strict=True):
-                value.requires_grad = trained
-            self._go_to(state)
+            self._back_to(state)
             replay.outside.restore()
             state["schedule"].restore()
         if self.settings.engine == "replay" or self.settings.client is not None:
@@ -423,13 +444,13 @@ class Run:
 
     def _finite(self, what: str, batch: Batch, compute: Callable[[], float]) -> float:
         """The cost of a batch; NotFinite where that, or a derivative that comes with it, is not finite."""
-        cost, cause = math.nan, None
+        cost, told, cause = math.nan, "", None
         try:
             cost = compute()
-            told = f"the {what} is {cost!r}" * (not math.isfinite(cost))
-            if not told and batch is not self.validation:
-                fault = self._bad_gradient()
-                told = f"the cost is {cost!r}, but {fault}" * bool(fault)
+            if not math.isfinite(cost):
+                told = f"the {what} is {cost!r}"
+            elif batch is not self.validation and (fault := self._bad_gradient()):
+                told = f"the cost is {cost!r}, but {fault}"
         except UndefinedOperation as error:
             told, cause = f"the {what} has no value", error
         if told:
@@ -494,7 +515,15 @@ class Run:
         if self.settings.checkpoint is None:
             return
         course = {name: getattr(self.history, name) for name in _COURSE}
-        state = {"settings": self._same_settings, **self._state(), "aside": self.aside, **course}
+        state = {
+            "settings": self._same_settings,
+            "parameters": {name: each.data for name, each in zip(self.names, self.parameters, strict=True)},
+            "optimiser": self.optimiser.state(),
+            "generator": self.drawn_from,
+            "best": self.best,
+            "aside": self.aside,
+            **course,
+        }
         text = json.dumps(state, default=np.ndarray.tolist)
         try:
             mark = json.dumps({"format": _FORMAT, "digest": _digest(text)})
@@ -510,8 +539,11 @@ class Run:
                     stacklevel=user_level(),
                 )
 
-    def _load(self, path: Path) -> None:
-        """Take over a checkpoint; NotLoaded, before anything is changed, where it is of another run."""
+    def _load(self, path: Path) -> list[float]:
+        """Take over a checkpoint; the numbers of the parameters, which are not set here.
+
+        NotLoaded, before anything is changed, where it is of another run.
+        """
 
         def refuse(what: str) -> NotLoaded:
             return NotLoaded(f"fit: {path} {what}", path)
@@ -532,14 +564,16 @@ class Run:
             odd = sorted({*here} ^ {*there})
             how = f"only one of the two has {shown(odd[0])}" if odd else "they stand in another order"
             raise refuse(f"has {len(there)} parameters, the net {len(here)}; {how}")
-        state["best"] = state["best"] and _Best(*state["best"])
         try:
-            self._go_to(state)
+            self.optimiser.load_state(state["optimiser"])
         except (ValueError, TypeError, OverflowError) as error:
             raise refuse(f"does not fit, by its optimiser: {error}") from None
-        self.aside = state["aside"]
+        self.best = state["best"] and _Best(*state["best"])
+        self.generator.bit_generator.state, self.aside = state["generator"], state["aside"]
+        self._draw()
         for name in _COURSE:
             getattr(self.history, name).extend(state[name])
+        return [*state["parameters"].values()]
 
 
 def _digest(*parts: Any) -> str:
