@@ -214,6 +214,16 @@ def test_a_forgotten_zero_grad_is_found_by_the_multiple() -> None:
     assert found.parameters == ("w", "x")
 
 
+def test_different_multiples_are_another_losses_gradient_and_no_repeated_backward() -> None:
+    a, b = Value(3.0, name="a"), Value(2.0, name="b")
+    loss = a * b
+    (a * a * b).backward()  # 12 and 9
+    loss.backward()  # 2 and 3
+    found = only(of(loss, a, b))
+    assert (found.cause, found.parameters) == ("stale", ("a", "b"))
+    assert "a.grad = 14 is not what this loss gives, 2, and so for b" in found.what
+
+
 def test_the_gradient_of_an_earlier_step_in_grad_is_found() -> None:
     w = Value(1.5, name="w")
     for _ in range(2):

@@ -76,6 +76,8 @@ CAUSES: dict[str, tuple[Cause, Cause]] = {
         ("爆炸", "从 {last} 回到 {first}，梯度由 {was} 变为 {now}，每{what} {per:.3g} 倍。均方根：{course}。", "裁剪梯度，减小初始权重（init='xavier'），把输入缩放到 1 左右")),
     "given": (("{what} given", "{name} was given as {x}, {first} number that is not finite.{tail}", "clean data (numpy.isfinite), or look at the step before, which made this parameter"),
         ("输入为 {what}", "{name} 给定为 {x}，是{first}非有限的数。{tail}", "清理数据（numpy.isfinite），或检查产生该参数的上一步")),
+    "given to an operation": (("{what} given", "{op} was given {x} as a plain number, {first} that is not finite.{tail}", "clean data (numpy.isfinite), or look at what computes this number"),
+        ("输入为 {what}", "{op} 得到了 {x}，是{first}非有限的数。{tail}", "清理数据（numpy.isfinite），或检查算出这个数的步骤")),
     "nan from infinity": (("nan from infinity", "{op} made {first} {what} from operands that are infinite: {at}.{tail}", "an end to the infinity it comes from"),
         ("无穷产生 nan", "{op} 产生了{first} {what}，操作数为无穷：{at}。{tail}", "先消除产生它的无穷")),
     "made": (("{made}", "{op} made {first} {what} from operands that are finite: {at}.{tail}", "inputs at the scale of 1, a smaller learning rate, or the logarithm (logsumexp, cross_entropy)"),
