@@ -245,7 +245,8 @@ def stale(case: Case) -> Told:
         odd.append((position, held))
     clipped = all(0.0 < ratio < 1.0 and math.isclose(ratio, ratios[0], rel_tol=1e-9) for ratio in ratios)
     added = len({*counts}) == 1 and len(counts) == len(ratios)
-    if not added and (len(odd) == len(counts) < len(ratios) or not odd or case.graph.root.grad is None or clipped):
+    some = len(odd) == len(counts) < len(ratios)
+    if not odd or (not added and (some or clipped or case.graph.root.grad is None)):
         return
     position, held = odd[0]
     names, one = [case.graph.names[each] for each, _ in odd], case.upstream[position]
