@@ -184,7 +184,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "another": ("another", "另一个"),
     "come from there": (" {n} gradient{n:s} of others come{n:v} from there. Parameters with it: {names}.", "其他 {n} 个梯度由此而来。涉及的参数：{names}。"),
     "none": ("none", "无"),
-    "no longer hold": (" {n} more operations no longer hold.", "另有 {n} 个运算不再成立。"),
+    "no longer hold": (" {n} more operation{n:s} no longer hold{n:v}.", "另有 {n} 个运算不再成立。"),
     "sign": ("the sign is wrong", "符号错误"),
     "ratio": ("a ratio of {x}", "比值为 {x}"),
     "is 0": ("which is 0", "即 0"),
