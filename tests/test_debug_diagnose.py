@@ -119,6 +119,23 @@ def test_an_update_changes_nothing_of_what_is_found() -> None:
     assert (after.findings, after.remarks == ()) == (before.findings, False)
 
 
+def test_parameters_that_moved_twice_are_no_finding_and_those_changed_between_two_uses_are() -> None:
+    w, b = Value(2.0, name="w"), Value(0.5, name="b")
+    loss = ((w * 3.0 + b).tanh() - 0.3) ** 2
+    loss.backward()
+    for each in (w, b):
+        each.data -= 0.1
+        each.data *= 0.99  # weight decay in a line of its own
+    diagnosis = of(loss, w, b)
+    assert [each.cause for each in diagnosis.findings if each.kind == "changed"] == []
+    assert "Parameters have moved more than once since: w, b." in diagnosis.remarks[0]
+    v = Value(2.0, name="v")
+    first = v * 3.0
+    v.data += 1.0
+    v.data += 1.0
+    assert only(of(first + v * 5.0, v)).cause == "changed after use"
+
+
 def test_a_computed_number_that_was_changed_is_found() -> None:
     w, x = Value(2.0, name="w"), Value(3.0, name="x")
     y = w * x

@@ -143,8 +143,10 @@ def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) ->
 # --------------------------------------------------------------------------------- changes and rules
 def changed(case: Case) -> Told:
     """Numbers and local derivatives that were changed after use; parameters that have moved are a remark."""
-    for first in case.changes[:1]:
-        others = len(case.changes) - 1
+    again = _moved_again(case)
+    changes = [each for each in case.changes if again.isdisjoint(each.node.operands)]
+    for first in changes[:1]:
+        others = len(changes) - 1
         more = case.words("no longer hold", n=others) if others else ""
         numbers = [("recorded", first.node.data), ("now", first.now)]
         yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)
@@ -152,6 +154,21 @@ def changed(case: Case) -> Told:
     told = [case.words("moved one", name=was.name, was=was.data, now=now) for was, now in moved]
     if told:
         yield Remark(case.words("moved", told=case.words.listed(told)))
+    if again:
+        names = (case.graph.names[each] for each in sorted(again))
+        yield Remark(case.words("moved again", names=case.words.listed(names)))
+
+
+def _moved_again(case: Case) -> set[int]:
+    """The parameters that were given other numbers more than once since, so that nobody knows what they were.
+
+    Then no operation that reads one holds; where only some do not, it was changed between its uses.
+    """
+    broken, uses = {each.node.position for each in case.changes}, case.graph.uses()
+    held = enumerate(case.graph._values if broken else ())
+    leaves = [(at, each) for at, each in held if each is not None and case.graph.nodes[at].rule is None]
+    given = [at for at, each in leaves if each._da is not None]
+    return {at for at in given if uses[at] and all(user in broken for user, _ in uses[at])}
 
 
 def wrong_rules(case: Case) -> Told:

@@ -160,6 +160,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "neurons seen": ("{n} neuron{n:s} over {m} sample{m:s}", "{n} 个神经元，{m} 个样本"),
     "neurons fine": ("Neurons: {n} of {m} are fine{some}.", "神经元：{m} 个中有 {n} 个正常{some}。"),
     "neurons off": ("; inactive for some samples, as it should be: {n}, {name} for most, {k} of {m}", "；对部分样本不激活（正常）：{n} 个，其中 {name} 最多，{m} 个样本中有 {k} 个"),
+    "moved again": ("Parameters have moved more than once since: {names}. What they were is not known; the gradients are those that were recorded.", "此后参数改变了不止一次：{names}。原来的数已不可知；梯度是按记录时的数。"),
     "moved": ("The parameters have moved since: {told}. The gradients are those of the numbers that were recorded.", "此后参数已改变：{told}。梯度对应的是当时记录的数。"),
     "moved one": ("{name} was {was!r} and is {now!r} now", "{name} 原为 {was!r}，现为 {now!r}"),
     "step": ("This is step {n} of {m}.", "这是第 {n} 步，共 {m} 步。"),
