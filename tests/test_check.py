@@ -1105,7 +1105,7 @@ def test_an_edited_intermediate_is_found():
     h.data = 10.0
     changed = {each.node: each.why for each in audit(z, show=False).rows if each.verdict == "CHANGED"}
     assert changed == {
-        "h": "h = mul(w, x) = 10.0 was recorded, but its operands give 6.0 now: h was 6.0 and is 10.0 now",
+        "h": "h = mul(w, x) = 10.0 stands there, but its operands give 6.0 now: h was 6.0 and is 10.0 now",
         "y": "y = mul(h, h) = 36.0 was recorded, but its operands give 100.0 now: h was 6.0 and is 10.0 now",
     }
 

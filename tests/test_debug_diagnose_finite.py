@@ -7,7 +7,7 @@ import math
 import pytest
 from support import here
 
-from microbp import Value, clip, select, sqrt
+from microbp import MLP, Value, clip, select, sqrt
 from microbp.debug.diagnose import Diagnosis, diagnose
 
 inf, nan = math.inf, math.nan
@@ -39,6 +39,24 @@ def test_a_nan_that_came_in_with_the_data_is_no_operations_fault() -> None:
     found = diagnosis.findings[0]
     assert (found.cause, found.node) == ("nan given", "x")
     assert "2 later values only passed it on" in found.what
+
+
+@pytest.mark.parametrize(("number", "cause"), [(nan, "nan given"), (-inf, "infinity given")])
+def test_a_plain_number_that_is_not_finite_is_found_where_it_came_in(number: float, cause: str) -> None:
+    w, b = Value(-2.0, name="w"), Value(1.0, name="b")
+    h = w * number + b
+    line = here(1)
+    found = of(h * 2.0, h=h).findings[0]
+    assert (found.cause, found.node, found.site) == (cause, "v1", line)
+    assert f"mul at v1 was given {number} as a plain number, the first that is not finite." in found.what
+    assert "2 later values only passed it on" in found.what
+
+
+def test_a_sample_with_a_nan_is_found_in_a_net() -> None:
+    net = MLP(2, [3, 1], seed=1)
+    diagnosis = diagnose(net([nan, 1.0]) ** 2, names={"net": net}, show=False)
+    assert [each.cause for each in diagnosis.findings] == ["nan given"]
+    assert "2 more nodes made one" in diagnosis.findings[0].what
 
 
 def test_many_that_came_in_are_one_finding() -> None:

@@ -790,3 +790,15 @@ def test_a_sum_of_ten_thousand_terms_is_explained():
     told = explained(loss, x, loss=loss)
     assert gradient_row(told).value == pytest.approx(grad(loss, x), rel=1e-12)
     assert len(str(told)) < 2_000
+
+
+def test_a_factor_that_is_repeated_is_written_as_a_power() -> None:
+    t, w = Value(0.5, name="t"), Value(-2.0, name="w")
+    cube = str(explain(t * t * t, t, names={}))
+    assert "= t² + t² + t² = 3·t² = 3·0.5² = 0.75" in cube
+    chain = str(explain(t * w * w * w, t, names={}))
+    assert "= w³ = (−2)³ = −8" in chain
+    square = explain(t.sigmoid() * t.sigmoid(), t, names={})
+    assert "2·σ(t)²·(1 − σ(t))" in str(square)
+    assert "2\\,\\sigma(t)^{2}" in square.markdown
+    assert square.ok

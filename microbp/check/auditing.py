@@ -210,15 +210,15 @@ def changes_in(graph: Graph) -> list[Change]:
         moved = [each for each in near if each in before and not same(before[each], numbers[each])]
         causes = [[each] for each in moved] + [moved] if moved else [[place]] * bool(graph._values)
         told = [f"{names[each]} is {numbers[each]!r} now" for each in (*(moved or near), place)]
-        several = "; one of these was changed"
+        several, held = "; one of these was changed", "was recorded"
         for cause in causes:
             then = {each: before[each] if each in cause else numbers[each] for each in near}
             if cause == [place] or not [*otherwise(node, then)]:
                 told = [f"{names[each]} was {before[each]!r} and is {numbers[each]!r} now" for each in cause]
-                several = ""
+                several, held = "", "stands there" if cause == [place] else held
                 break
         gives = "nothing" if math.isnan(now) else repr(now)
-        what = f"{graph.equation(node)} was recorded, but its operands give {gives} now"
+        what = f"{graph.equation(node)} {held}, but its operands give {gives} now"
         if same(now, node.data):
             what = f"the local derivatives of {graph.equation(node)} are not what its operands give now"
         found.append(Change(node, now, f"{what}{several}: {', '.join(told)}"))

@@ -57,13 +57,18 @@ def flat(tree: ast.expr) -> list[ast.expr]:
 
 
 def multiplied(factors: Sequence[ast.expr]) -> ast.expr:
-    """The product with its constants multiplied and put first."""
-    coefficient, rest = 1.0, []
+    """The product with its constants multiplied and put first, and what is repeated as a power."""
+    coefficient, repeated = 1.0, dict[str, list[ast.expr]]()
     for each in factors:
         if isinstance(each, ast.Constant) and isinstance(each.value, float):
             coefficient *= each.value
         else:
-            rest.append(each)
+            repeated.setdefault(ast.dump(each), []).append(each)
+    power = ast.Name("pow")
+    rest = [
+        each[0] if len(each) == 1 else ast.Call(power, [each[0], ast.Constant(float(len(each)))], [])
+        for each in repeated.values()
+    ]
     if coefficient == -1.0 and rest:
         return ast.UnaryOp(ast.USub(), product(rest))
     return product(rest if rest and coefficient == 1.0 else [ast.Constant(coefficient), *rest])

@@ -50,25 +50,29 @@ def not_finite_data(case: Case) -> Told:
     say, first = case.words, True
     given, made, passed, swallowing = list[Node](), list[Node](), list[Node](), list[Node]()
     for node in case.graph:
-        bad = [x for x in case.numbers(node) if not math.isfinite(x)]
+        read = [*zip(node.operands, case.numbers(node), strict=True)]
+        bad = [x for _, x in read if not math.isfinite(x)]
         if math.isfinite(node.data):
             swallowing += [node] if bad else []
-        elif not bad or (math.isnan(node.data) and not any(map(math.isnan, bad))):
-            (given if node.rule is None else made).append(node)
+        elif bad and (not math.isnan(node.data) or any(map(math.isnan, bad))):
+            literal = all(isinstance(each, float) for each, x in read if not math.isfinite(x))
+            (given if literal else passed).append(node)
         else:
-            passed.append(node)
+            (given if node.rule is None else made).append(node)
     hit = [] if math.isfinite(case.graph.root.data) else case.hit
     others, names = len(given) + len(made) - 1, say.listed(each.name for each in passed)
     tail = say("more made", n=others) if others > 0 else ""
     tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=tail)
     for node in sorted([*given[:1], *made[:MOST]]):
-        mixed = not all(map(math.isfinite, case.numbers(node)))
+        bad = [x for x in case.numbers(node) if not math.isfinite(x)]
         facts = _numbered(case, node, node.data) | {
-            "first": say("the first" if first else "another"), "x": repr(node.data),
+            "first": say("the first" if first else "another"), "x": repr((bad or [node.data])[0]),
             "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
             "made": "nan made" if math.isnan(node.data) else "overflow",
         }  # fmt: skip
-        key = "given" if node.rule is None else "nan from infinity" if mixed else "made"
+        key = "nan from infinity" if bad else "made"
+        if node in given:
+            key = "given" if node.rule is None else "given to an operation"
         numbers = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
         yield case.found("not finite", key, node, hit, [(node.name, node.data), *numbers], **facts)
         first = False
@@ -139,8 +143,10 @@ def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) ->
 # --------------------------------------------------------------------------------- changes and rules
 def changed(case: Case) -> Told:
     """Numbers and local derivatives that were changed after use; parameters that have moved are a remark."""
-    for first in case.changes[:1]:
-        others = len(case.changes) - 1
+    again = _moved_again(case)
+    changes = [each for each in case.changes if again.isdisjoint(each.node.operands)]
+    for first in changes[:1]:
+        others = len(changes) - 1
         more = case.words("no longer hold", n=others) if others else ""
         numbers = [("recorded", first.node.data), ("now", first.now)]
         yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)
@@ -148,6 +154,21 @@ def changed(case: Case) -> Told:
     told = [case.words("moved one", name=was.name, was=was.data, now=now) for was, now in moved]
     if told:
         yield Remark(case.words("moved", told=case.words.listed(told)))
+    if again:
+        names = (case.graph.names[each] for each in sorted(again))
+        yield Remark(case.words("moved again", names=case.words.listed(names)))
+
+
+def _moved_again(case: Case) -> set[int]:
+    """The parameters that were given other numbers more than once since, so that nobody knows what they were.
+
+    Then no operation that reads one holds; where only some do not, it was changed between its uses.
+    """
+    broken, uses = {each.node.position for each in case.changes}, case.graph.uses()
+    held = enumerate(case.graph._values if broken else ())
+    leaves = [(at, each) for at, each in held if each is not None and case.graph.nodes[at].rule is None]
+    given = [at for at, each in leaves if each._da is not None]
+    return {at for at in given if uses[at] and all(user in broken for user, _ in uses[at])}
 
 
 def wrong_rules(case: Case) -> Told:
@@ -240,15 +261,16 @@ def stale(case: Case) -> Told:
             continue
         odd.append((position, held))
     clipped = all(0.0 < ratio < 1.0 and math.isclose(ratio, ratios[0], rel_tol=1e-9) for ratio in ratios)
-    added = bool(counts) and len(counts) == len(ratios)
-    if not added and (len(odd) == len(counts) or case.graph.root.grad is None or clipped):
+    added = len({*counts}) == 1 and len(counts) == len(ratios)
+    some = len(odd) == len(counts) < len(ratios)
+    if not odd or (not added and (some or clipped or case.graph.root.grad is None)):
         return
     position, held = odd[0]
     names, one = [case.graph.names[each] for each, _ in odd], case.upstream[position]
     yield case.found(
         "stale gradient", "accumulated" if added else "stale", case.graph.nodes[position], names,
         [("grad", held), ("this loss", one)], name=names[0], held=held, one=one,
-        n=max(counts, key=counts.count, default=0),
+        n=counts[0] if added else 0,
         more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
     )  # fmt: skip
 
