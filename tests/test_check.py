@@ -937,6 +937,13 @@ def test_a_slope_that_goes_to_its_limit_slowly_is_no_alarm(power):
     assert checked(v**power).ok
 
 
+@pytest.mark.parametrize("x", [5e-324, 1e-320, 4e-318, 1e-316, 1e-300, 1e-200])
+@pytest.mark.parametrize("power", [0.5, 0.99999, 1.00001, 1.5, 2.0001, 1 / 3])
+def test_a_step_wider_than_the_operand_is_not_taken_for_its_slope(x, power):
+    assert audit(Value(x) ** power, show=False).ok
+    assert checked(Value(x) ** power).ok
+
+
 def test_a_corner_is_shown_with_its_slopes():
     v = Value(0.0, name="v")
     report = audit(v.relu(), show=False)

@@ -144,18 +144,19 @@ def complex_step(f: Callable[[complex], Any], x: float) -> Derivative:
 
     own = [part * abs(x) for part in _OWN]
     steps = sorted({*own, *_WIDE, *([STEP] if abs(x) > _SMALL or not x else [])} - {0.0})
-    (right, off), (left, too) = (_limit(slope, [sign * h for h in steps]) for sign in (1.0, -1.0))
+    (right, off), (left, too) = (_limit(slope, [sign * h for h in steps], abs(x)) for sign in (1.0, -1.0))
     value = 0.5 * (left + right)
     if abs(real[True] - real[False]) > 0.0:
         left, right = -math.inf, math.inf
     return Derivative(value, max(off, too), left, right)
 
 
-def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[float, float]:
+def _limit(slope: Callable[[float], float], steps: Sequence[float], size: float) -> tuple[float, float]:
     """The slope at narrow steps and its error; 0 or infinite where it goes there with the step.
 
     Where the imaginary part, h·y', is so small that it may have lost digits, the step is widened, until it
-    is large, as long as narrower steps do not speak against it. A 0 is one if it is at all steps.
+    is large, as long as narrower steps do not speak against it. A 0 is one if it is at all steps. Steps wider
+    than the point, of that ``size``, show its slope only where that is the same at all of them.
     """
     found: dict[float, float] = {}
     for h in steps:
@@ -169,6 +170,8 @@ def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[flo
         off = abs(one - slope(WIDER * h))
         if off <= ROUNDING * abs(one):
             return one, 0.0
+        if 0.0 < size < abs(h):
+            break
         if h == steps[0] and abs(h) <= STEP:
             far = slope(_MUCH_WIDER * h)
             if abs(one) <= 0.5 * abs(far):
