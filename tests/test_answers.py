@@ -195,6 +195,27 @@ def test_an_explanation_from_few_digits_says_how_easily_it_is_an_accident() -> N
     assert re.search(f"{doubt}$", row.explanation)
 
 
+@pytest.mark.parametrize("name", ["w5", "w6", "w7", "w8"])
+def test_an_update_of_three_digits_is_told_where_no_rate_was_given(name: str) -> None:
+    row = graded(E, name, f"{-RATE * TRUE[name]:#.3g}")
+    assert causes(row)[0].startswith("it is the update, -η × the gradient with η = 0.5 (right as an update")
+
+
+def test_one_mistake_is_told_before_two() -> None:
+    """0.1 is also 0.05, the input, times 2."""
+    assert causes(graded(E, "w1", 0.1 * TRUE["w1"])) == [
+        "it is η × the gradient with η = 0.1: no rate belongs in it"
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(TRUE))
+@pytest.mark.parametrize("off", [1e-4, -1e-4, 1e-5, -1e-5])
+def test_what_is_a_few_units_of_the_last_digit_off_is_not_explained(name: str, off: float) -> None:
+    """So near to the truth an update with a small rate would give any number."""
+    row = graded(E, name, f"{TRUE[name] * (1 + off):#.{5 if abs(off) == 1e-4 else 6}g}")
+    assert row.verdict == "right" or not row.causes
+
+
 @pytest.mark.parametrize("claim", [2.0, 3.0, "2", 0.5])
 def test_no_learning_rate_is_invented_for_a_round_number(claim: Any) -> None:
     """With w = 5 and the gradient 12, w - η·12 is 2 for η = 0.25: an accident, as of so many numbers."""
@@ -805,6 +826,8 @@ def test_a_fraction_is_exact() -> None:
     w = Value(2.0, name="w")
     assert graded(w / 3.0, "w", "1/3").verdict == "right"
     assert graded(w / 3.0, "w", "−1/3").verdict == "WRONG"
+    assert graded(w / 3.0, "w", "1 / 3").verdict == "right"
+    assert graded(w * 5.5, "w", "5 1/2").verdict == "unreadable"  # and not 51/2
     assert graded(w / 3.0, "w", "2/5").verdict == "WRONG"
 
 

@@ -154,7 +154,7 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
         text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
         text = re.sub(r"\s*[×*·x]\s*10\s*((\^|\*\*)\s*(?=\d)|(\^|\*\*)?\s*(?=[-+]))", "e", text)
     try:
-        number = Fraction(text.replace(" ", "")) if "/" in text else Decimal(text)
+        number = Fraction(re.sub(r"\s*/\s*", "/", text)) if "/" in text else Decimal(text)
         value = float(number)
     except (ArithmeticError, ValueError):
         return written if text else None, (np.nan, 0.0, False, False, False)

@@ -57,10 +57,10 @@ def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dic
     multiple = claim.true.size > 1 >= claim.ratios
     tiers: tuple[Callable[[], Causes], ...] = (
         lambda: search.met(made[:simple]),
+        lambda: search.met(unsaid),
         lambda: search.met(made[simple:]),
         lambda: search.met(orientation(claim)),
         lambda: search.besides(table.scaled(claim)),
-        lambda: search.met(unsaid),
         lambda: search.met(table.early(claim, together)),
         # A rate that nobody gave, besides another mistake, would be invented; and the simplest that is said
         # of a multiple of the truth is that it is one.
@@ -100,9 +100,12 @@ class _Search:
         #: The claim as a whole number: of units of its last digit, or of what cannot be told apart.
         unit = np.maximum(claim.read["half"] / abs(claim.scale), self.near)[claim.wrong]
         self.units = np.max(abs(claim.claimed[claim.wrong]) / (2.0 * unit), initial=0.0)
-        self.size = 10.0 ** np.floor(np.log10(self.units) + 1e-9)
-        #: What was met of such numbers; how many mistakes were tried; those made alone, and their scores.
-        self.numbers, self.tried = np.zeros(0), 0
+        self.scale = self.units / abs(self.score)
+        #: What was met of the numbers as short as it, by their size; and of those as close to the truth.
+        starts = 0.0, float(np.round(self.true * self.scale))
+        self.numbers: dict[float, Floats] = dict.fromkeys(starts, np.zeros(0))
+        #: How many mistakes were tried; those made alone, and their scores.
+        self.tried = 0
         self.mistakes, self.known = list[Mistake](), np.zeros(0)
         moving = np.zeros(self.net.count)
         np.add.at(moving, claim.where[claim.where >= 0], self.weights[claim.where >= 0])
@@ -152,22 +155,29 @@ class _Search:
         parts = np.nan_to_num(self.known / (self.true or 1.0))[:, None] * np.arange(1, 13)
         return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
+    def size(self, start: float) -> float:
+        """How far the claim is from there: the power of 10."""
+        far = abs(np.round(self.score * self.scale) - start)
+        return float(10.0 ** np.floor(np.log10(max(1.0, far)) + 1e-9))
+
     def expect(self, scores: Floats) -> None:
         """Count which of the numbers as short as the claim these mistakes give."""
         self.tried += len(scores)
-        scale = self.units / np.abs(self.score)
-        numbers = np.abs(scores) * scale
-        near = np.maximum(1e-6 * numbers, self.width * scale)
-        met = np.round(numbers[abs(numbers - np.round(numbers)) <= near])
-        self.numbers = np.union1d(self.numbers, met[(self.size <= met) & (met < 10.0 * self.size)])
+        numbers = scores * self.scale
+        near = np.maximum(1e-6 * abs(numbers), self.width * self.scale)
+        whole = np.round(numbers[abs(numbers - np.round(numbers)) <= near])
+        for start, met in self.numbers.items():
+            far, size = abs(whole - start), self.size(start)
+            self.numbers[start] = np.union1d(met, far[(size <= far) & (far < 10.0 * size)])
 
     @property
     def accidents(self) -> float:
-        """What part of the numbers as short as the claim was met.
+        """What part of the numbers as short as the claim was met, or of those as close to the truth.
 
         An array whose elements are not in one ratio to the truth would have to be met in each of these.
         """
-        return float(len(self.numbers) / (9.0 * self.size) ** min(3, max(1, self.claim.ratios)))
+        each = min(3, max(1, self.claim.ratios))
+        return max(len(met) / (9.0 * self.size(start)) ** each for start, met in self.numbers.items())
 
     # ------------------------------------------------------------------------------------- matches
     def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> Causes:

@@ -13,7 +13,7 @@ WORDS = {
     "weights": "the function gives {0}: checked is the sum of its elements, each times a fixed weight",
     "function": "with tensors, check_gradients() takes a function of tensors or a module, not {0!r}",
     "result": "the function must return a tensor, or several, not {0!r}",
-    "arrays": "there is nothing to check: no tensor of floats is given",
+    "arrays": "there is nothing to check: no tensor of floats is given; in PyTorch, several go in a tuple",
 }
 
 

@@ -139,7 +139,7 @@ def verdict(node: Node, numbers: Sequence[float], place: int) -> Verdict:
     if not (below and above):  # by the slope on the other side
         slope, side = (got.right, "below") if above else (got.left, "above")
         found = judge(stated, got._replace(value=slope, left=slope, right=slope))
-        word = "edge" if found.word in ("right", "corner") else found.word
+        word = {"wrong": "wrong", "unknown": "undefined"}.get(found.word, "edge")
         told = f", where {found.why}" if found.why else ""
         return found._replace(word=word, why=f"undefined {side} {x!r}{told}")
     if not math.isfinite(stated) and not got.value:  # a power that has gone to 0 is flat

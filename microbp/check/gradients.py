@@ -71,7 +71,7 @@ WRONG_CALL = {
     "restless": "two calls of the function gave {0!r} and {1!r}: what it gives must depend on the parameters "
         "alone. Fix its seed, and leave updates out of it",
     "no parameters": "claimed gradients are in the shape of parameters: give these too",
-    "odd claim": "claimed gradients are in the shape of parameters: {0} is in one of the two only",
+    "odd claim": "claimed gradients are in the shape of parameters: {0} is in {1} only",
     "no leaf": "there is nothing to check: {0} depends on no leaf that takes a gradient{1}",
     "leaf": "there is nothing to check: {0} is not the result of a recorded operation but a leaf or a "
         "constant. Give a function that computes it",
@@ -345,7 +345,8 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
     _mapped([] if claimed is None else claimed, claims.__setitem__)
     for path in {**given, **claims} if claimed is not None else ():
         if path not in given or path not in claims:
-            raise ValueError(WRONG_CALL["odd claim"].format(path))
+            there = "parameters" if path in given else "claimed"
+            raise ValueError(WRONG_CALL["odd claim"].format(path or "one", there))
         claims[path] = as_number(claims[path], f"the claimed gradient of {path or 'parameters'}")
     for value in given.values():
         if not isinstance(value, Value):

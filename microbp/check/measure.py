@@ -144,18 +144,19 @@ def complex_step(f: Callable[[complex], Any], x: float) -> Derivative:
 
     own = [part * abs(x) for part in _OWN]
     steps = sorted({*own, *_WIDE, *([STEP] if abs(x) > _SMALL or not x else [])} - {0.0})
-    (right, off), (left, too) = (_limit(slope, [sign * h for h in steps]) for sign in (1.0, -1.0))
+    (right, off), (left, too) = (_limit(slope, [sign * h for h in steps], abs(x)) for sign in (1.0, -1.0))
     value = 0.5 * (left + right)
     if abs(real[True] - real[False]) > 0.0:
         left, right = -math.inf, math.inf
     return Derivative(value, max(off, too), left, right)
 
 
-def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[float, float]:
+def _limit(slope: Callable[[float], float], steps: Sequence[float], size: float) -> tuple[float, float]:
     """The slope at narrow steps and its error; 0 or infinite where it goes there with the step.
 
     Where the imaginary part, h·y', is so small that it may have lost digits, the step is widened, until it
-    is large, as long as narrower steps do not speak against it. A 0 is one if it is at all steps.
+    is large, as long as narrower steps do not speak against it. A 0 is one if it is at all steps. Steps wider
+    than the point, of that ``size``, show its slope only where that is the same at all of them.
     """
     found: dict[float, float] = {}
     for h in steps:
@@ -167,15 +168,19 @@ def _limit(slope: Callable[[float], float], steps: Sequence[float]) -> tuple[flo
         if any(abs((each - one) * h) > ROUNDING * abs(one * h) + _LOST for h, each in found.items()):
             break
         off = abs(one - slope(WIDER * h))
-        if off <= ROUNDING * abs(one):
+        narrow = h == steps[0] and abs(h) <= STEP
+        # Two narrow steps, in a ratio that is a power of 2, give the same digits where a function is smooth.
+        if off <= (4.0 * EPS if narrow else ROUNDING) * abs(one):
             return one, 0.0
-        if h == steps[0] and abs(h) <= STEP:
+        if 0.0 < size < abs(h):
+            break
+        if narrow:
             far = slope(_MUCH_WIDER * h)
             if abs(one) <= 0.5 * abs(far):
                 return 0.0, 0.0
             if abs(one) >= 2.0 * abs(far) > 0.0 and one * far > 0.0:
                 return math.copysign(math.inf, one), 0.0
-            off = max(off, abs(one - far))  # it may go there so slowly that no step shows it
+            return one, max(off, abs(one))  # it may go there so slowly that no step shows it
         return one, off
     return (0.0, 0.0) if found and not any(found.values()) else (math.nan, math.inf)
 
