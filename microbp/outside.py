@@ -241,6 +241,8 @@ def _within(name: str, held: Any) -> Iterator[tuple[str, Any]]:
             yield from ((each.__name__, each) for each in held.__bases__)
     elif not _of_library(type(held)) or hasattr(held, "parameters"):
         yield from ((type(held).__name__, each) for each in (getattr(held, "__dict__", None), type(held)))
+    elif hasattr(held, "__wrapped__"):  # a module's call in C
+        yield name, held.__wrapped__
 
 
 def _of_library(held: Any) -> bool:

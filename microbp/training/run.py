@@ -240,15 +240,16 @@ class Run:
         return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
 
     def _steps_in_c(self) -> bool:
-        """Steps up to where something else is to be done; False for none."""
+        """Steps up to where something else is to be done; False for none.
+
+        One step alone, too: how many a call takes is a matter of time, and Python's differ in the last bits.
+        """
         if self.replay is None or self.replay.update is None:
             return False
         count = self.steps - self.place
         if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
         count = min(count, self.due - len(self.history.step_cost))
-        if count < 2:
-            return False
         orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
         lowest = self.best.cost if self.best else math.inf
         with self.interrupts:
