@@ -71,11 +71,33 @@ def test_a_program_s_source_is_shown_as_long_as_it_lives() -> None:
     ]
     del first
     gc.collect()
+    assert microbp.compile(w - x, inputs=[x], form="straight")([2.0]) == -1.5  # the next that has a source
     assert one not in linecache.cache
     assert linecache.getlines(other)
     del second
     gc.collect()
+    assert microbp.compile(w + x, inputs=[x], form="straight")([2.0]) == 2.5
     assert other not in linecache.cache
+
+
+@pure
+def test_a_program_may_die_while_linecache_walks_over_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Any] = []
+
+    class Walked(dict[str, Any]):
+        def __getitem__(self, file: str) -> Any:
+            held.clear()
+            gc.collect()
+            return super().__getitem__(file)
+
+    monkeypatch.setattr(linecache, "cache", Walked(linecache.cache))
+    w, x = Value(0.5, name="w"), Value(2.0, name="x")
+    held.append(microbp.compile(w * x, inputs=[x], form="straight"))
+    assert held[0]([2.0]) == 1.0
+    *_, file = (name for name in linecache.cache if name.startswith("<microbp replay"))
+    linecache.checkcache()  # as each traceback, and a debugger, begins
+    assert held == []
+    assert linecache.getlines(file) == []
 
 
 def test_eager_steps_leave_nothing_behind(long: bool) -> None:

@@ -295,8 +295,14 @@ class _Alive:
 
 
 _serial = count(1)
-#: Of each file that is defined, what makes it forgotten.
+#: Of each file that is defined its source, and what makes it forgotten; and those that are.
+_sources: dict[str, Callable[[], str]] = {}
 _defined: dict[str, list[ref[_Alive]]] = {}
+_forgotten: dict[str, ref[_Alive]] = {}
+
+
+def _text(file: str) -> str:
+    return _sources.get(file, str)()
 
 
 def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any]:
@@ -305,10 +311,16 @@ def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any
     ``source`` has the same lines with comments; it is called when somebody looks at them.
     """
     file, alive = f"<microbp replay {next(_serial)}>.py", _Alive()
-    linecache.cache[file] = (source or (lambda: code),)
-    # The file is forgotten in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback
-    # is given the reference that has died, and ``pop`` takes it for the default.
-    _defined[file] = [ref(alive, partial(each.pop, file)) for each in (linecache.cache, _defined)]
+    # What is forgotten leaves linecache here, not when it dies: linecache may be walking over its files.
+    for each in [*_forgotten]:
+        linecache.cache.pop(each, None)
+        _forgotten.pop(each, None)
+    _sources[file] = source or (lambda: code)
+    linecache.cache[file] = (partial(_text, file),)
+    # A file is forgotten in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback
+    # is given the reference that has died, which ``pop`` takes for the default, ``setdefault`` for the value.
+    forget = _sources.pop, _defined.pop, _forgotten.setdefault
+    _defined[file] = [ref(alive, partial(each, file)) for each in forget]
     made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": alive}
     exec(compile(code, file, "exec"), made)
     return made
