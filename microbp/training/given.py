@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from inspect import unwrap
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -195,7 +196,9 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
             f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
         ) from error
     for each in dict.fromkeys([samples, validation[0] if validation else samples]):
-        targets, different = each.y.tolist(), np.unique(each.y, axis=0).tolist()
+        targets = each.y.tolist()
+        # A loss of this package looks at each target by itself.
+        different = np.unique(each.y, axis=0).tolist() if unwrap(eager.loss) in LOSSES.values() else targets
         try:
             for start in range(0, len(different), _AT_ONCE):
                 part = different[start : start + _AT_ONCE]
