@@ -196,9 +196,9 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
             f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
         ) from error
     for each in dict.fromkeys([samples, validation[0] if validation else samples]):
-        targets = each.y.tolist()
-        # A loss of this package looks at each target by itself.
-        different = np.unique(each.y, axis=0).tolist() if unwrap(eager.loss) in LOSSES.values() else targets
+        targets = different = each.y.tolist()
+        if unwrap(eager.loss) in LOSSES.values():  # which look at each target by itself
+            different = [*dict(zip((y.tobytes() for y in each.y), targets, strict=True)).values()]
         try:
             for start in range(0, len(different), _AT_ONCE):
                 part = different[start : start + _AT_ONCE]
