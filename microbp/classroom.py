@@ -332,8 +332,9 @@ class _Key:
                     blame[name] = guilty
                 else:
                     used = {each: own[each] for each in uses[name]}
-                    near = rounding / abs(own[name]) if own[name] else None
-                    if guilty and not first[name] and (found := self._given(used, name, row.written, near)):
+                    near = rounding / abs(own[name]) if own[name] else 1.0
+                    told_by = guilty and not first[name] and near < 1.0
+                    if told_by and (found := self._given(used, name, row.written, near)):
                         told = _said("own", self.language, names=", ".join(guilty), told=found)
                         explained = True
                     blame[name] = [name]
@@ -366,7 +367,7 @@ class _Key:
         }
         return {name: float(passes[place, 0]) for name, place in self.places.items()}, uses
 
-    def _given(self, used: Mapping[str, float], name: str, written: Any, near: float | None) -> str:
+    def _given(self, used: Mapping[str, float], name: str, written: Any, near: float) -> str:
         """The mistake beside the own gradients from which all that arrives comes; empty where none is found.
 
         A loss whose gradients they are is asked: the sum of the values, each times its own gradient.

@@ -736,6 +736,57 @@ def test_a_kink_of_a_function_of_an_array_is_inconclusive():
     assert report.rows[0].why.startswith("kink or jump within the step")
 
 
+@pytest.mark.parametrize("size", [1e8, 1e10, 1e12, 1e14])
+@pytest.mark.parametrize("x", [0.3, 1.0, 7.7])
+def test_a_function_that_moves_by_whole_steps_is_not_called_flat(size, x):
+    (row,) = checked(lambda x: (size + x**2) - size, x, gradient=2.0 * x).rows
+    assert row.verdict != "DISAGREE"
+    if size < 1e9:
+        (wrong,) = checked(lambda x: (size + x**2) - size, x, gradient=2.01 * x).rows
+        assert wrong.verdict == "DISAGREE"
+
+
+def test_a_function_that_is_flat_at_the_point_is_called_so():
+    def shrunk(x):  # the soft threshold
+        return math.copysign(max(abs(x) - 1e-3, 0.0), x)
+
+    assert checked(shrunk, 0.0, gradient=0.0).ok
+    assert not checked(shrunk, 0.0, gradient=1.0).ok
+    assert checked(np.floor, 0.95, gradient=0.0).rows[0].verdict == "agree"
+
+
+def test_what_a_function_does_beside_the_point_is_no_warning():
+    assert checked(np.sqrt, 0.0, gradient=math.inf).counts == {"inconclusive": 1}
+    assert checked(np.log, 1e-3, gradient=1e3).counts == {"agree": 1}
+    assert checked(np.exp, 709.7, gradient=math.exp(709.7)).counts == {"agree": 1}
+    assert checked(lambda x: np.inf * x, 1.0, gradient=1.0).counts == {"inconclusive": 1}
+    a, b = Value(1e200, name="a"), Value(1e200, name="b")
+    assert checked(a * b).counts == {"inconclusive": 2}
+    assert math.isnan(numerical_gradient(lambda: np.log(b.data) * np.inf, b))
+
+
+def test_what_was_given_by_mistake_is_said():
+    def two(x, y):
+        return x + y
+
+    w = Value(2.0, name="w")
+    cases = (
+        (TypeError, "returns a real number, not '1.0'", lambda: checked(str, 1.0, gradient=1.0)),
+        (TypeError, r"not \['1'\]", lambda: checked(np.sum, ["1"], gradient=[1.0])),
+        (TypeError, r"array of real numbers, not \['1'\]", lambda: checked(np.sum, [1.0], gradient=["1"])),
+        (TypeError, "one array: missing a required argument: 'y'. Of several arrays check one: lambda x: f",
+         lambda: checked(two, 1.0, gradient=1.0)),
+        (TypeError, "one array: too many positional", lambda: checked(np.sum, 1.0, gradient=lambda: 1.0)),
+        (ValueError, "give one of them", lambda: checked(np.sum, 1.0, gradient=1.0, claimed=1.0)),
+        (ValueError, "nothing to check: no parameter was given", lambda: checked(np.sum, [], gradient=[])),
+        (ValueError, "nothing to check: no parameter was given", lambda: checked(w * 2.0, [])),
+        (TypeError, "of several Values, check a sum", lambda: checked([w * 2.0])),
+    )  # fmt: skip
+    for kind, told, call in cases:
+        with pytest.raises(kind, match=told):
+            call()
+
+
 def test_a_function_that_writes_into_its_array_is_checked_all_the_same():
     def cost(x):
         x *= 2.0
@@ -796,7 +847,7 @@ def test_two_calls_must_agree():
 @pytest.mark.parametrize(
     ("loss", "text"),
     [
-        (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments .* one, not 3\.0$"),
+        (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments .* one, not 3\.0; of several Values, check a sum$"),
         (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0; of a function of plain "),
     ],
 )

@@ -92,7 +92,7 @@ class Claim:
             read = np.broadcast_to(self.read, self.true.shape)
             told = read["answered"] & (self.true != 0.0) & np.isfinite(self.true)
             with np.errstate(all="ignore"):
-                ratio[told] = read["value"][told] / self.true[told]
+                ratio[told] = read["value"][told] / self.true[told] + 0.0  # 0, not -0
         return ratio
 
     @cached_property
@@ -127,6 +127,8 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
     except ValueError:
         told = f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}"
         raise ValueError(told) from None
+    if any(isinstance(each, list | tuple | np.ndarray) for each in source.flat):
+        raise ValueError(f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}")
     read = np.empty(source.shape, dtype=_READ)
     for place in np.ndindex(source.shape):
         source[place], read[place] = _number(name, source[place], decimals)
@@ -149,7 +151,7 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
     is_text, text = isinstance(written, str), "" if written is None else str(written)
     if is_text:
         text = re.sub("(?<=10)(?=[⁺⁻⁰¹²³⁴-⁹])", "^", text)  # 10² is not 102
-        text = re.sub("[−–]", "-", unicodedata.normalize("NFKC", text).strip())
+        text = re.sub("[−–—‐]", "-", unicodedata.normalize("NFKC", text).strip())
         text = re.sub(r"^([-+])\s+", r"\1", text)
         text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
         text = re.sub(r"\s*[×*·x]\s*10\s*((\^|\*\*)\s*(?=\d)|(\^|\*\*)?\s*(?=[-+]))", "e", text)

@@ -169,6 +169,8 @@ def check_answers(
         raise TypeError(f"check_answers() grades gradients of a Value, not of {type(loss).__name__}")
     if learning_rate is not None and not 0.0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate is a positive number, not {learning_rate!r}")
+    if tolerance is not None and not 0.0 <= tolerance < 1.0:
+        raise ValueError(f"tolerance is a relative error, 0 or more and below 1, not {tolerance!r}")
     if decimals is not None and (type(decimals) is not int or decimals < 0):
         raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
     if language not in LANGUAGES:
@@ -197,7 +199,7 @@ def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
     """The row of a claim: its verdict, and if it is wrong what explains it."""
     say, answered, causes, told = claim.net.say, claim.answered, Causes(), list[Told]()
     verdict = RIGHT if claim.scale == 1.0 else AS_UPDATE
-    if claim.wrong.any() or claim.agrees is None:
+    if claim.wrong.any() or (claim.agrees is None and answered.all()):
         verdict = WRONG
         if claim.source.shape != claim.true.shape:
             shapes = {"claimed": shape_of(claim.source), "true": shape_of(claim.true)}
@@ -238,7 +240,7 @@ def _plain(array: Any) -> Any:
 
 
 def _at(claim: Claim, flags: Flags) -> Told | str:
-    return claim.net.say("place", places=places_of(flags)) if claim.true.shape else ""
+    return claim.net.say("place", places=places_of(flags)) if flags.shape and not flags.all() else ""
 
 
 def _unexplained(claim: Claim, how: str, fields: Mapping[str, Any]) -> Told:
@@ -250,13 +252,16 @@ def _unexplained(claim: Claim, how: str, fields: Mapping[str, Any]) -> Told:
         with np.errstate(invalid="ignore"):
             difference = np.where(wrong, claimed - true, 0.0)
         worst = np.unravel_index(int(np.argmax(abs(difference))), true.shape)
-        there = say("everywhere" if wrong.all() else "at", places=places_of(wrong), most=element(worst))
+        if not math.isfinite(difference[worst]):
+            return say("not a number")
+        where = "everywhere" if wrong.all() else "at" if wrong.sum() > 1 else "only there"
+        there = say(where, places=places_of(wrong), most=element(worst))
         times = "" if claim.ratio[worst] is None else say("ratio", ratio=claim.ratio[worst])
         away = say("away", at=there if true.shape else "", times=times, difference=difference[worst])
     elif claimed.size != true.size:
         raise ValueError(
             f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
         )
-    clause = say(how, away=away, **fields)
+    clause = say(how, away=away, at=_at(claim, claim.wrong), **fields)
     unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
     return say("unrounded", away=clause) if how != "not finite" and unsure.any() else clause

@@ -60,7 +60,7 @@ class Mistake(NamedTuple):
 def scaled(claim: Claim) -> Iterator[Mistake]:
     """A wrong sign, and constant factors that a person forgets, with what they may come from."""
     net, say, true = claim.net, claim.net.say, claim.true
-    told = say("sign or update" if claim.rate is None else "sign")
+    told = say("sign or update" if claim.rate is None and claim.wrong.all() else "sign")
     yield Mistake(told, gives=true, factor=-1.0, besides=say("opposite"))
     counts = {n: say("axis", n=n) for n in true.shape}
     counts |= {n: say("samples", n=n) for n in (len(net.uses[node]) for node in claim.nodes)}
@@ -91,11 +91,15 @@ def whole(claim: Claim) -> Iterator[Mistake]:
     """A rounding, a sign, a factor, a shape, an order."""
     say, claimed, true = claim.net.say, claim.claimed, claim.true
     if claimed.shape == true.shape:
-        unit = np.where(claim.read["rounded"], np.inf, 2.0 * claim.read["half"] / abs(claim.scale))
-        steps = np.round(true / unit)
-        gives = np.where(abs(steps) >= 10, steps * unit, true)
-        if (abs(steps) >= 10).any():
-            yield Mistake(say("rounded", true=true), gives=gives, rank=ALONE)
+        unit = 2.0 * claim.read["half"] / abs(claim.scale)
+        steps = true / unit
+        both = unit * np.array([np.round(steps), np.trunc(steps)])
+        rounded, cut = np.where(abs(steps) >= 10, both, true)
+        few = ~claim.read["rounded"]
+        if (few & (abs(steps) >= 10)).any():
+            yield Mistake(say("rounded", true=true), gives=np.where(few, rounded, true), rank=ALONE)
+        if (rounded != cut)[claim.wrong].any():
+            yield Mistake(say("cut", true=true), gives=cut, rank=ALONE)
     yield from scaled(claim)
     if (claim.where >= 0).all():
         yield Mistake(say("itself"), gives=true, rank=ALONE, factor=0.0, own=1.0)
@@ -114,8 +118,9 @@ def _reshaped(claim: Claim) -> Iterator[Mistake]:
     axes = range(claimed.ndim if claimed.size else 0)
     for axis, keepdims, how in product(axes, (False, True), ("sum", "mean")):
         line = getattr(claimed, how)(axis=axis, keepdims=keepdims)
-        if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
-            yield Mistake(say("unreduced", axis=axis, how=say(how), n=claimed.shape[axis]), gives=claimed)
+        same = line.shape == true.shape and abs(line - true) <= 1e-9 * abs(true) + claim.rounding
+        if np.all(same) and (n := claimed.shape[axis]) > 1:
+            yield Mistake(say("unreduced", axis=axis, how=say(how), n=n), gives=claimed)
 
 
 def _permuted(claim: Claim) -> Iterator[Mistake]:
@@ -386,7 +391,7 @@ def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
         tree = tree.body
     text = ast.unparse(tree)
     texts = [("sign in", text.replace(" - ", " + "))] if " - " in text and not rule.over else []
-    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult | ast.Sub):
         texts = [("part", ast.unparse(tree.right)), ("part", ast.unparse(tree.left)), *texts]
     return [(how, parse(each, (*rule.args, "y"), rule.name)) for how, each in texts]
 

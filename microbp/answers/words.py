@@ -56,6 +56,7 @@ def places_of(flags: Any) -> str:
 SENTENCES = {
     # ------------------------------------------------------------------------- the gradient as a whole
     "rounded": ("it is the true gradient {true}, rounded: a float counts as rounded only with 5 digits, a text with 3", "它是真实梯度 {true} 的舍入值：浮点数至少 5 位、文本至少 3 位有效数字才算作舍入"),
+    "cut": ("it is the true gradient {true}, cut off where it should be rounded", "它是真实梯度 {true} 的截断值，而不是舍入值"),
     "sign": ("the sign is wrong: it is -1 × the true gradient", "符号错误：它是真实梯度的 -1 倍"),
     "sign or update": ("the sign is wrong: it is -1 × the true gradient (as the update of a descent with η = 1 it would be right: say learning_rate=1)", "符号错误：它是真实梯度的 -1 倍（作为 η = 1 的下降更新量则是正确的：请写 learning_rate=1）"),
     "times": ("it is {factor:g} × the true gradient: {reason}", "它是真实梯度的 {factor:g} 倍：{reason}"),
@@ -149,8 +150,11 @@ SENTENCES = {
     "away": ("{at}it is {times}{difference:+.6g} away from it", "{at}它{times}相差 {difference:+.6g}"),
     "ratio": ("{ratio:.6g} × the true gradient, ", "是真实梯度的 {ratio:.6g} 倍，"),
     "everywhere": ("everywhere, most at {most}: ", "处处不同，在 {most} 处最大："),
+    "only there": ("at {places} ", "在 {places} 处"),
     "at": ("at {places}, most at {most}: ", "在 {places} 处，{most} 处最大："),
     "not finite": ("{away}; no mistake is looked for among numbers that are not finite", "{away}；对非有限的数不查找错误"),
+    "not a number": ("no mistake is looked for among numbers that are not finite", "对非有限的数不查找错误"),
+    "zero": ("0 would say that the loss does not depend on it{at}, but it does", "0 表示损失与它{at}无关，但其实有关"),
     "none": ("{away}; none of {n} mistakes tried gives this", "{away}；试过的 {n} 种错误都不会得到它"),
     "unrounded": ("{away}. Was it rounded? A float needs 5 digits, a text 3, to be taken so", "{away}。是舍入过的吗？浮点数至少 5 位、文本至少 3 位有效数字才按舍入处理"),
     "idle": ("{away}; none of the simplest mistakes gives this, and with so few digits some other would by accident", "{away}；最简单的错误都不会得到它，而位数这么少，别的错误会碰巧相符"),

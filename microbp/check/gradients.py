@@ -28,6 +28,7 @@ from microbp.check.words import line_of, named, operand_names, operand_words, wh
 from microbp.errors import NoGradientError, TooManyValues
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
+from microbp.safe import quoted
 from microbp.sites import user_scope
 from microbp.sweeps import backward, dependents, forward
 from microbp.tables import number
@@ -57,15 +58,20 @@ WHY = {
     "fresh": "leaves that each call makes anew are not checked: {count}",
 }
 WRONG_CALL = {
-    "array function": "with gradient=, check_gradients() takes a function of an array, not {0!r}; "
+    "array function": "with gradient=, check_gradients() takes a function of an array, not {0}; "
         "other gradients than the recorded ones of a loss are given as claimed=",
-    "array": "check_gradients(f, x, gradient=g) takes the array at which, in x, not {0!r}",
-    "claim": "the gradient is an array of real numbers, not {0!r}",
-    "number": "with gradient=, the function returns a real number, not {0!r}; of several, check a sum",
+    "array": "check_gradients(f, x, gradient=g) takes the array at which, in x, not {0}",
+    "claim": "the gradient is an array of real numbers, not {0}",
+    "number": "with gradient=, the function returns a real number, not {0}; of several, check a sum",
     "shape": "the gradient has the shape {0}, the array {1}",
-    "arguments": "check_gradients() calls a function of Values without arguments: {0}. Of a function of "
-        "plain arrays give the array and its gradient: check_gradients(f, x, gradient=g)",
-    "function": "check_gradients() takes a Value, or a function without arguments that gives one, not {0!r}",
+    "arguments, array": "with gradient=, the function and its gradient are called with one array: {0}. Of "
+        "several arrays check one: lambda x: f(x, y)",
+    "arguments, Value": "check_gradients() calls a function of Values without arguments: {0}. Of a function "
+        "of plain arrays give the array and its gradient: check_gradients(f, x, gradient=g)",
+    "function": "check_gradients() takes a Value, or a function without arguments that gives one, not {0}; "
+        "of several Values, check a sum",
+    "both": "gradient= is claimed of a function of an array, claimed= of a recorded loss: give one of them",
+    "nothing": "there is nothing to check: no parameter was given",
     "result": "the function must return the loss as a Value, not {0!r}; of a function of plain arrays "
         "give the array and its gradient: check_gradients(f, x, gradient=g)",
     "restless": "two calls of the function gave {0!r} and {1!r}: what it gives must depend on the parameters "
@@ -135,13 +141,16 @@ def check_gradients(
 
     Raises NoGradientError where nothing takes a gradient, where ``loss`` is a leaf or a constant, or where
     data of the graph was changed after it was recorded; ValueError where two calls of the function
-    differ or a shape does not fit; TypeError for anything else than a Value or such a function.
+    differ, a shape does not fit or no parameter is given; TypeError for anything else than a Value or such
+    a function.
     """
     scope = user_scope() if names is None else names
 
     def called(held: Any, otherwise: str) -> str:
         return next((name for name, each in scope.items() if each is held), otherwise)
 
+    if gradient is not None and claimed is not None:
+        raise ValueError(WRONG_CALL["both"])
     library = next((each for each in FOREIGN if each in _libraries((loss, parameters))), "")
     if library:
         report = _of_arrays(FOREIGN[library](loss, parameters, gradient, called))
@@ -178,6 +187,7 @@ def numerical_gradient(function: Callable[[], Any], parameters: Any, *, details:
 
     Raises TypeError where the parameters are no Values or the function gives no number.
     """
+    @np.errstate(all="ignore")  # beside the point a function may be undefined, or overflow
     def measured(_: str, value: Any) -> Any:
         if not isinstance(value, Value):
             raise TypeError(WRONG_CALL["parameters"].format("numerical_gradient()", value))
@@ -233,14 +243,18 @@ def _of_numpy(function: Any, x: Any, gradient: Any, called: Callable[[Any, str],
 
     def real(given: Any, what: str) -> Any:
         with suppress(TypeError, ValueError):  # rows of unequal length, too
-            if given is not None and not np.iscomplexobj(given):
+            if given is not None and np.asarray(given).dtype.kind in "biufO":
                 return np.array(given, dtype=float)
-        raise TypeError(WRONG_CALL[what].format(given))
+        raise TypeError(WRONG_CALL[what].format(quoted(given)))
 
     if isinstance(function, Value) or not callable(function):
-        raise TypeError(WRONG_CALL["array function"].format(function))
+        raise TypeError(WRONG_CALL["array function"].format(quoted(function)))
     at = real(x, "array")
-    claims = real(gradient(at.copy()) if callable(gradient) else gradient, "claim")
+    _takes(function, at)
+    if callable(gradient):
+        _takes(gradient, at)
+        gradient = gradient(at.copy())
+    claims = real(gradient, "claim")
     y = function(at.copy())
     if np.ndim(real(y, "number")):
         raise TypeError(WRONG_CALL["number"].format(y))
@@ -249,12 +263,26 @@ def _of_numpy(function: Any, x: Any, gradient: Any, called: Callable[[Any, str],
     return Claimed(lambda given: float(function(*given)), {called(x, "x"): at}, [claims], eps=eps)
 
 
+def _takes(function: Callable[..., Any], *given: Any) -> None:
+    """TypeError where a function is not called with these arguments."""
+    try:
+        signature(function).bind(*given)
+    except TypeError as error:
+        called = "array" if given else "Value"
+        raise TypeError(WRONG_CALL[f"arguments, {called}"].format(error)) from None
+    except ValueError:
+        pass  # a function of C that does not tell
+
+
+@np.errstate(all="ignore")  # beside the point a function may be undefined, or overflow
 def _of_arrays(claimed: Claimed) -> GradientReport:
     """The verdict on each element of a claimed gradient."""
     held = [*claimed.arrays.values()]
     shapes = [" and ".join(str(each.shape) for each in arrays) for arrays in (claimed.gradients, held)]
     if shapes[0] != shapes[1]:
         raise ValueError(WRONG_CALL["shape"].format(*shapes))
+    if not sum(each.size for each in held):
+        raise ValueError(WRONG_CALL["nothing"])
 
     def at(array: int, place: tuple[int, ...], x: Any) -> float:
         moved = [each.copy() for each in held]
@@ -313,18 +341,14 @@ def _row(name: str, claim: float, found: Verdict, central: float) -> GradientRow
 
 
 # --------------------------------------------------------------------------------------- recorded losses
+@np.errstate(all="ignore")
 def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any]) -> GradientReport:
     """The gradients of a recorded loss, or of a function that records one."""
     function, again = None, loss
     if not isinstance(loss, Value):
         if not callable(loss):
-            raise TypeError(WRONG_CALL["function"].format(loss))
-        try:
-            signature(loss).bind()
-        except TypeError as error:
-            raise TypeError(WRONG_CALL["arguments"].format(error)) from None
-        except ValueError:
-            pass  # a function of C that does not tell
+            raise TypeError(WRONG_CALL["function"].format(quoted(loss)))
+        _takes(loss)
         function, loss, again = loss, loss(), loss()
         if not isinstance(loss, Value) or not isinstance(again, Value):
             raise TypeError(WRONG_CALL["result"].format(loss))
@@ -348,6 +372,8 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
             there = "parameters" if path in given else "claimed"
             raise ValueError(WRONG_CALL["odd claim"].format(path or "one", there))
         claims[path] = as_number(claims[path], f"the claimed gradient of {path or 'parameters'}")
+    if not given:
+        raise ValueError(WRONG_CALL["nothing"])
     for value in given.values():
         if not isinstance(value, Value):
             raise TypeError(WRONG_CALL["parameters"].format("check_gradients()", value))
