@@ -257,10 +257,10 @@ def test_alternatives_that_give_the_same_number_are_all_told() -> None:
 def test_a_number_that_nothing_explains_is_said_to_be_so() -> None:
     row = graded(E, "w5", 0.0823456)
     assert row.causes == ()
-    assert row.explanation.startswith(
-        "it is 1.00217 × the true gradient, +0.000178559 away from it; none of "
-    )
-    assert row.explanation.endswith(" mistakes tried gives this")
+    assert re.fullmatch(r"none of \d{3} mistakes tried gives this", row.explanation)
+    K = microbp.array([1.5, 2.5], name="K")
+    row = graded(K[0] * K[1], K, [2.5, 7.123456], language="zh")
+    assert re.fullmatch(r"试过的 \d+ 种错误都不会在 \[1\] 处得到它", row.explanation)
     few = graded(E, "w5", 0.9).explanation
     assert few.endswith(". Was it rounded? A float needs 5 digits, a text 3, to be taken so")
 
@@ -269,8 +269,8 @@ def test_a_search_that_would_find_something_by_accident_is_not_begun() -> None:
     for claim in ("0.0819", "0.0823", "0.0801"):
         row = graded(E, "w5", claim)
         assert row.causes == ()
-        assert row.explanation.endswith(
-            "; none of the simplest mistakes gives this, and with so few digits some other would by accident"
+        assert row.explanation == (
+            "none of the simplest mistakes gives this, and with so few digits some other would by accident"
         )
     assert causes(graded(E, "w5", f"{2 * TRUE['w5']:.3g}"))[0].startswith("it is 2 × the true gradient")
 
@@ -349,15 +349,6 @@ def test_the_parameters_updated_before_are_those_that_matter() -> None:
             assert text.startswith("w5, w7 had been updated with η = 0.5 before being used in the backward")
     other = check_answers(E, {"w1": early}, show=False, learning_rate=0.1)
     assert not other["w1"].causes
-
-
-def test_a_gradient_taken_after_the_update_is_recognised() -> None:
-    after = quantities({**START, **NEW}, lambda z: 1 / (1 + math.exp(-z)))
-    d1 = (after["o1"] - T1) * after["o1"] * (1 - after["o1"])
-    claims = TRUE | {"w5": d1 * after["h1"]}
-    row = check_answers(E, claims, show=False, learning_rate=RATE)["w5"]
-    [text] = causes(row)
-    assert "had been updated with η = 0.5 before a new forward and backward pass" in text
 
 
 # ------------------------------------------------------------------------------ claims as updates
@@ -594,26 +585,6 @@ def test_interchanged_claims_are_said_to_be_so() -> None:
     assert causes(report["W0"])[0].endswith("the claims for W0 and W1 are interchanged")
 
 
-def test_a_mistake_in_every_hidden_layer_is_followed_through_them() -> None:
-    rng = np.random.default_rng(5)
-    w = [rng.normal(size=(3, 3)) for _ in range(3)]
-    x, t = rng.normal(size=(3, 1)), rng.normal(size=(3, 1))
-    v = {f"W{i}": microbp.array(each) for i, each in enumerate(w)}
-    h0 = np.tanh(v["W0"] @ x)
-    h1 = np.tanh(v["W1"] @ h0)
-    loss = np.sum((v["W2"] @ h1 - t) ** 2)
-    v |= {"h0": h0, "h1": h1}
-    a0, a1 = microbp.data_of(h0), microbp.data_of(h1)
-    delta2 = 2.0 * (w[2] @ a1 - t)
-    delta1 = (w[2] @ delta2) * (1 - a1**2)
-    delta0 = (w[1] @ delta1) * (1 - a0**2)
-    [text] = causes(graded(loss, "W0", delta0 @ x.T, names=v))
-    told = "it is ((W1·δ_h1) ∗ tanh′_h0)·xᵀ, not ((W1ᵀ·δ_h1) ∗ tanh′_h0)·xᵀ"
-    assert text == f"{told}, in this layer and in those above"
-    [text] = causes(graded(loss, "W1", delta1 @ a0.T, names=v))
-    assert text == "it is ((W2·δ_next) ∗ tanh′_h1)·h0ᵀ, not ((W2ᵀ·δ_next) ∗ tanh′_h1)·h0ᵀ"
-
-
 def test_an_overwritten_gradient_shows_as_a_single_term() -> None:
     w, b = Value(0.7, name="w"), Value(0.2, name="b")
     samples = [(0.3, 0.1), (1.1, -0.4), (-0.6, 0.2)]
@@ -721,7 +692,7 @@ def test_a_shape_that_nothing_explains_is_an_error_with_both_shapes() -> None:
     with pytest.raises(ValueError, match=r"the claim for W0 has the shape \(2, 3\), but W0 has \(3, 3\)"):
         check_answers(loss, {"W0": np.ones((2, 3))}, names=v, show=False)
     row = graded(loss, "W0", np.arange(9.0) + 0.123456789, names=v)
-    assert row.explanation.startswith("the claim is (9,), W0 is 3×3; in that shape the numbers do not fit")
+    assert row.explanation.startswith("the claim is (9,), W0 is 3×3; none of ")
     assert row.agrees is None
 
 
@@ -769,10 +740,7 @@ def test_numbers_that_are_not_finite() -> None:
     K = microbp.array([0.0, 4.0], name="K")
     row = graded(np.sum(np.sqrt(K)), K, [math.inf, 0.75])
     assert row.agrees == (True, False)
-    assert row.explanation == (
-        "at [1] it is 3 × the true gradient, +0.5 away from it; "
-        "no mistake is looked for among numbers that are not finite"
-    )
+    assert row.explanation == "no mistake is looked for among numbers that are not finite"
     steep = Value(1.0, name="steep")
     assert graded(steep * 1e200 * 1e100 + steep.exp() * 1e308, "steep", 1.0).verdict == "WRONG"
 

@@ -244,24 +244,12 @@ def _at(claim: Claim, flags: Flags) -> Told | str:
 
 
 def _unexplained(claim: Claim, how: str, fields: Mapping[str, Any]) -> Told:
-    """By how much a claim is wrong. ValueError where its shape makes no sense."""
+    """Why nothing is said of a wrong claim. ValueError where its shape makes no sense."""
     say, claimed, true = claim.net.say, claim.claimed, claim.true
-    away = say("misshapen")
-    if claim.fits:
-        wrong = np.broadcast_to(claim.wrong, true.shape)
-        with np.errstate(invalid="ignore"):
-            difference = np.where(wrong, claimed - true, 0.0)
-        worst = np.unravel_index(int(np.argmax(abs(difference))), true.shape)
-        if not math.isfinite(difference[worst]):
-            return say("not a number")
-        where = "everywhere" if wrong.all() else "at" if wrong.sum() > 1 else "only there"
-        there = say(where, places=places_of(wrong), most=element(worst))
-        times = "" if claim.ratio[worst] is None else say("ratio", ratio=claim.ratio[worst])
-        away = say("away", at=there if true.shape else "", times=times, difference=difference[worst])
-    elif claimed.size != true.size:
+    if not claim.fits and claimed.size != true.size:
         raise ValueError(
             f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
         )
-    clause = say(how, away=away, at=_at(claim, claim.wrong), **fields)
+    told = say(how, at=_at(claim, claim.wrong), **fields)
     unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
-    return say("unrounded", away=clause) if how != "not finite" and unsure.any() else clause
+    return say("unrounded", told=told) if how != "not finite" and unsure.any() else told
