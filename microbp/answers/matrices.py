@@ -103,7 +103,7 @@ class _Layer:
 
 def _ends(net: Structure, products: Integers) -> Integers:
     """What the sum of these products becomes in the end: an activation, if there is one."""
-    activations = {each.operand: each.user for each in net.factors if each.function and not each.row}
+    activations = {each.operand: each.user for each in net.factors if each.function}
     ends = []
     for node in products.ravel().tolist():
         end = node

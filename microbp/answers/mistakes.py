@@ -91,8 +91,8 @@ def whole(claim: Claim) -> Iterator[Mistake]:
     if claimed.shape == true.shape:
         unit = 2.0 * claim.read["half"] / abs(claim.scale)
         steps = true / unit
-        both = unit * np.array([np.round(steps), np.trunc(steps)])
-        rounded, cut = np.where(abs(steps) >= 10, both, true)
+        rounded = np.where(abs(steps) >= 10, unit * np.round(steps), true)
+        cut = np.where(abs(steps) >= 100, unit * np.trunc(steps), rounded)
         few = ~claim.read["rounded"]
         if (few & (abs(steps) >= 10)).any():
             yield Mistake(say("rounded", true=true), gives=np.where(few, rounded, true), rank=ALONE)
