@@ -746,6 +746,15 @@ def test_a_function_that_moves_by_whole_steps_is_not_called_flat(size, x):
         assert wrong.verdict == "DISAGREE"
 
 
+def test_where_a_rule_has_no_derivative_nothing_is_wrong():
+    """Every float of that size is an even whole number, so that the power has a value beside it, too."""
+    x, y = Value(-1.41, name="x"), Value(-2e20, name="y")
+    report = checked(x**y)
+    assert math.isnan(report["y"].claimed)
+    assert (report["y"].verdict, report["y"].why) == ("inconclusive", "the gradient is not finite")
+    assert report["x"].verdict == checked(x**-2e20)["x"].verdict == "agree"
+
+
 def test_a_function_that_is_flat_at_the_point_is_called_so():
     def shrunk(x):  # the soft threshold
         return math.copysign(max(abs(x) - 1e-3, 0.0), x)

@@ -141,8 +141,8 @@ def check_answers(
     ``"1/3"``. A float does not show its last zeros: it is right if it is the true gradient to 1e-6
     relative, or if the true gradient rounds to it and it has 5 digits or more. An explanation has to
     reproduce the claim in the same way, but to 1e-9. ``decimals=4`` says that all numbers were rounded to
-    four decimals, whatever their digits; ``tolerance`` stands in place of both 1e-6 and 1e-9, also for
-    texts.
+    four decimals, whatever their digits; ``tolerance``, below 1, stands in place of both 1e-6 and 1e-9,
+    also for texts.
 
     *No answer.* A claim of ``""`` or None is ``no answer``, a text that is no number ``unreadable``; the
     other numbers of an array are graded. The report is ``ok`` if every claim is right.
@@ -151,13 +151,14 @@ def check_answers(
     -η·∂loss/∂w; these are ``right as an update``. A report has one convention: where any claim is right
     as a gradient, all are graded as gradients.
 
-    *What is looked for*: a rounding, a sign, a constant factor (2, ½, n or 1/n for a sum of n terms, a
-    learning rate), the transpose, rows in another order, a broadcast or unsummed array, the gradient of
-    another parameter, a factor of the chain rule that is missing, used twice or taken of the wrong thing, a
-    missing upstream gradient, a forgotten path, term, use or time step, something taken as a constant,
-    weights that were updated too early, matrix products in the wrong orientation; each of these with a wrong
-    sign or a constant factor besides, two of them at once, and any constant factor of an array. Nothing is
-    looked for where so few digits were written that one in thirty numbers as short would be explained.
+    *What is looked for*: digits rounded or cut off, a sign, a constant factor (2, ½, n or 1/n for a sum of
+    n terms, a learning rate), the transpose, rows in another order, a broadcast or unsummed array, the
+    gradient of another parameter, a factor of the chain rule that is missing, used twice or taken of the
+    wrong thing, a missing upstream gradient, a forgotten path, term, use or time step, something taken as a
+    constant, weights that were updated too early, matrix products in the wrong orientation; each of these
+    with a wrong sign or a constant factor besides, two of them at once, and any constant factor of an array.
+    Nothing is looked for where so few digits were written that one in thirty numbers as short would be
+    explained.
 
     ``language`` is ``"en"`` or ``"zh"``.
 

@@ -476,8 +476,9 @@ class _Recorded:
             found = judge(claim, measure.complex_step(along, value.data), *scale)
         elif found.word != "right":  # where the chain rule breaks down, complex numbers may go another way
             found = _by_differences(along, value.data, claim, *scale)
-            if found.word == "wrong":
-                return found
+            if found.word == "wrong":  # unless a rule has no derivative there, as (-2)**b has none in b
+                none = np.isnan(self.graph.local[self.graph.args >= 0]).any()
+                return found._replace(word="unknown" if none else "wrong")
         return found if found.word == "right" else self._explained(place, found, blame)
 
     def _departs(self, function: Callable[[], Any], value: Value, place: int | None) -> str:
