@@ -342,6 +342,14 @@ def test_rows_of_unequal_length() -> None:
     K = microbp.array([[1.5, 2.5], [1.0, 2.0]], name="K")
     with pytest.raises(ValueError, match=r"^the claim for K has rows of unequal length: "):
         graded(np.sum(K), K, [[1, 2], [3]])
+    with pytest.raises(ValueError, match=r"^the claim for K has rows of unequal length: "):
+        graded(np.sum(K), K, [np.ones((2, 2)), np.ones((2, 3))])
+
+
+def test_a_line_broadcast_over_a_symmetric_gradient_is_no_transpose() -> None:
+    K = microbp.array(np.full((3, 3), 0.7), name="K")
+    row = graded(np.sum(K), K, [[1.0]])
+    assert causes(row) == ["broadcast over all elements it is right, the shape is not"]
 
 
 def test_the_parameters_updated_before_are_those_that_matter() -> None:

@@ -18,7 +18,7 @@ from microbp.answers.structure import Flags, Structure
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
-from microbp.safe import shown
+from microbp.safe import quoted, shown
 from microbp.spelling import did_you_mean
 from microbp.sweeps import Floats, Integers, dependents
 from microbp.value import Value, describe
@@ -124,11 +124,11 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
     """The claim as arrays of what was written and of the numbers that it is."""
     try:
         source = np.array(claimed, dtype=object)
-    except ValueError:
-        told = f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}"
-        raise ValueError(told) from None
-    if any(isinstance(each, list | tuple | np.ndarray) for each in source.flat):
-        raise ValueError(f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}")
+        ragged = any(isinstance(each, list | tuple | np.ndarray) for each in source.flat)
+    except ValueError:  # of arrays as rows
+        ragged = True
+    if ragged:
+        raise ValueError(f"the claim for {shown(name)} has rows of unequal length: {quoted(claimed)}")
     read = np.empty(source.shape, dtype=_READ)
     for place in np.ndindex(source.shape):
         source[place], read[place] = _number(name, source[place], decimals)
@@ -147,7 +147,7 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
         except OverflowError:
             written = math.inf if written > 0 else -math.inf
     elif not (written is None or isinstance(written, str)):
-        raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
+        raise ValueError(f"the claim for {shown(name)} is not a number: {quoted(written)}")
     is_text, text = isinstance(written, str), "" if written is None else str(written)
     if is_text:
         text = re.sub("(?<=10)(?=[⁺⁻⁰¹²³⁴-⁹])", "^", text)  # 10² is not 102
@@ -175,7 +175,7 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
     graph, held = net.graph, _as_values(net.scope.get(key) if isinstance(key, str) else key)
     if not isinstance(key, str):
         if held is None:
-            raise TypeError(f"a claim is about a name, a Value or an array of Values, not {key!r}")
+            raise TypeError(f"a claim is about a name, a Value or an array of Values, not {quoted(key)}")
         first = held.flat[0]
         name = first.name or variable_names(net.scope).get(id(first)) or "an unnamed value"
         return name.partition("[")[0] if held.shape else name, held

@@ -101,7 +101,7 @@ def whole(claim: Claim) -> Iterator[Mistake]:
     yield from scaled(claim)
     if (claim.where >= 0).all():
         yield Mistake(say("itself"), gives=true, rank=ALONE, factor=0.0, own=1.0)
-    if true.ndim > 1:
+    if true.ndim > 1 and claimed.size == true.size:
         yield Mistake(say("transposed"), gives=true.T)
     yield from _permuted(claim) if claimed.shape == true.shape else _reshaped(claim)
 
