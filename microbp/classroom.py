@@ -219,7 +219,7 @@ class Grades(Shown):
 # ------------------------------------------------------------------------------------------- grading
 def grade(
     loss: Value,
-    answers: Iterable[tuple[str, Mapping[str, str | None]]],
+    answers: Mapping[str, Mapping[str, str | None]] | Iterable[tuple[str, Mapping[str, str | None]]],
     *,
     decimals: int = 4,
     points: float | Mapping[str, float] = 1.0,
@@ -228,10 +228,10 @@ def grade(
 ) -> Grades:
     """The answers of a class about gradients ∂loss/∂v, graded; ``answers`` has a pair for each student.
 
-    A pair is a student's name and a mapping from names of values to what was written: ``"0.0822"``,
-    ``"-0,0076"``, ``"1/3"``; ``""`` or None is no answer. A name is one that :func:`microbp.check_answers`
-    takes for a single value. Numbers are rounded to ``decimals``; ``points`` are for each answer, or by name
-    (1 where a name has none).
+    A pair, or an entry of a mapping, is a student's name and a mapping from names of values to what was
+    written: ``"0.0822"``, ``"-0,0076"``, ``"1/3"``; ``""`` or None is no answer. A name is one that
+    :func:`microbp.check_answers` takes for a single value. Numbers are rounded to ``decimals``; ``points``
+    are for each answer, or by name (1 where a name has none).
 
     An answer is ``right`` if it is the true gradient, or what comes of the student's own rounded numbers. It
     ``follows``, and costs nothing, if it is wrong only because the student's own gradient of a later value is:
@@ -252,14 +252,20 @@ def grade(
     ✓ right   ↷ follows from an own wrong answer, and costs nothing   ✗ wrong   ? unreadable   – no answer
     1 × the factor ∂(v·h)/∂h = v = 0.7 is missing: Wang (h)
 
-    Raises KeyError for a name that the loss does not depend on, ValueError where there is nothing to grade,
-    a name stands for an array, two names for one value or points are no number of 0 or more, and what
-    :func:`microbp.check_answers` raises.
+    Raises KeyError for a name that the loss does not depend on or, in ``points``, that no answer has; ValueError
+    where there is nothing to grade, a name stands for an array, two names for one value, or points or
+    decimals are no number of 0 or more; and what :func:`microbp.check_answers` raises.
     """
-    listed = [(student, dict(written)) for student, written in answers]
+    pairs = answers.items() if isinstance(answers, Mapping) else answers
+    listed = [(student, dict(written)) for student, written in pairs]
     asked = list(dict.fromkeys(name for _, written in listed for name in written))
     if not asked:
         raise ValueError("grade() was given no answers")
+    if type(decimals) is not int or decimals < 0:
+        raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
+    for name in (each for each in points if each not in asked) if isinstance(points, Mapping) else ():
+        near = did_you_mean(name, asked)
+        raise KeyError(f"points are given for {shown(name)!r}, of which no answer is{f'; {near}' if near else ''}")
     worth = {name: float(points.get(name, 1.0) if isinstance(points, Mapping) else points) for name in asked}
     for name, most in worth.items():
         if not 0.0 <= most < math.inf:
@@ -332,8 +338,9 @@ class _Key:
                     blame[name] = guilty
                 else:
                     used = {each: own[each] for each in uses[name]}
-                    near = rounding / abs(own[name]) if own[name] else None
-                    if guilty and not first[name] and (found := self._given(used, name, row.written, near)):
+                    near = rounding / abs(own[name]) if own[name] else 1.0
+                    told_by = guilty and not first[name] and near < 1.0
+                    if told_by and (found := self._given(used, name, row.written, near)):
                         told = _said("own", self.language, names=", ".join(guilty), told=found)
                         explained = True
                     blame[name] = [name]
@@ -366,7 +373,7 @@ class _Key:
         }
         return {name: float(passes[place, 0]) for name, place in self.places.items()}, uses
 
-    def _given(self, used: Mapping[str, float], name: str, written: Any, near: float | None) -> str:
+    def _given(self, used: Mapping[str, float], name: str, written: Any, near: float) -> str:
         """The mistake beside the own gradients from which all that arrives comes; empty where none is found.
 
         A loss whose gradients they are is asked: the sum of the values, each times its own gradient.

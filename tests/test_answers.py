@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import pickle
 import re
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -257,22 +259,97 @@ def test_alternatives_that_give_the_same_number_are_all_told() -> None:
 def test_a_number_that_nothing_explains_is_said_to_be_so() -> None:
     row = graded(E, "w5", 0.0823456)
     assert row.causes == ()
-    assert row.explanation.startswith(
-        "it is 1.00217 × the true gradient, +0.000178559 away from it; none of "
-    )
-    assert row.explanation.endswith(" mistakes tried gives this")
+    assert re.fullmatch(r"none of \d{3} mistakes tried gives this", row.explanation)
+    K = microbp.array([1.5, 2.5], name="K")
+    row = graded(K[0] * K[1], K, [2.5, 7.123456], language="zh")
+    assert re.fullmatch(r"试过的 \d+ 种错误都不会在 \[1\] 处得到它", row.explanation)
     few = graded(E, "w5", 0.9).explanation
     assert few.endswith(". Was it rounded? A float needs 5 digits, a text 3, to be taken so")
 
 
 def test_a_search_that_would_find_something_by_accident_is_not_begun() -> None:
-    for claim in ("0.0821", "0.0823", "0.0801"):
+    for claim in ("0.0819", "0.0823", "0.0801"):
         row = graded(E, "w5", claim)
         assert row.causes == ()
-        assert row.explanation.endswith(
-            "; none of the simplest mistakes gives this, and with so few digits some other would by accident"
+        assert row.explanation == (
+            "none of the simplest mistakes gives this, and with so few digits some other would by accident"
         )
     assert causes(graded(E, "w5", f"{2 * TRUE['w5']:.3g}"))[0].startswith("it is 2 × the true gradient")
+
+
+def test_a_number_that_was_cut_off_is_told_from_one_that_was_rounded() -> None:
+    assert causes(graded(E, "w5", "0.0821")) == [
+        "it is the true gradient 0.082167, cut off where it should be rounded"
+    ]
+    assert graded(E, "w5", "0.0822").verdict == "right"
+    K = microbp.array([1.23456, 2.34512], name="K")
+    row = graded(K[0] * K[1], K, ["2.345", "1.234"])
+    assert row.explanation.startswith("it is the true gradient [2.34512, 1.23456], cut off where")
+
+
+def test_zero_and_what_is_no_number_are_answered_in_words_of_their_own() -> None:
+    for claim in (0, "0", "0.000", -0.0):
+        assert graded(E, "w5", claim).explanation == (
+            "0 would say that the loss does not depend on it, but it does"
+        )
+        assert str(graded(E, "w5", claim).ratio) == "0.0"
+    K = microbp.array([1.5, 2.5], name="K")
+    told = "0 would say that the loss does not depend on it at [1], but it does"
+    assert graded(K[0] * K[1], K, [2.5, 0.0]).explanation == told
+    told = "no mistake is looked for among numbers that are not finite"
+    assert graded(E, "w5", math.nan).explanation == told
+
+
+@pytest.mark.parametrize(("blank", "verdict"), [(None, "no answer"), ("", "no answer"), ("?", "unreadable")])
+def test_one_blank_for_a_whole_array_is_no_wrong_answer(blank: Any, verdict: str) -> None:
+    K = microbp.array([1.5, 2.5], name="K")
+    row = graded(K[0] * K[1], K, blank)
+    assert row.verdict == verdict
+    assert row.explanation.startswith("there is no answer" if verdict == "no answer" else "'?' is not read")
+
+
+def test_another_shape_besides_another_mistake() -> None:
+    K = microbp.array([[1.5, 2.5, 0.7], [0.3, -0.4, 2.0]], name="K")
+    true, sign = microbp.data_of(K) * 2.0, "; and its sign is the opposite, as in an update"
+    assert causes(graded(np.sum(K * K), K, -true.T)) == [f"it is the transpose of the true gradient{sign}"]
+    row = graded(np.sum(K * K), K, -true.ravel())
+    assert causes(row) == [f"the numbers are right, the shape is not{sign}"]
+    b = microbp.array([1.0, 2.0], name="b")
+    assert causes(graded(np.sum(b * b), b, [[2.0, 4.0]])) == ["the numbers are right, the shape is not"]
+
+
+def test_tanh_with_a_forgotten_one_is_the_square() -> None:
+    w = Value(0.4, name="w")
+    loss = (w * 3.0).tanh() * 2.0
+    y = math.tanh(0.4 * 3.0)
+    [text] = causes(graded(loss, "w", 6.0 * y * y))
+    assert "only the factor y * y of its formula" in text
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, math.nan, math.inf, 1, 10.0])
+def test_a_tolerance_that_lets_all_pass_is_refused(tolerance: float) -> None:
+    with pytest.raises(ValueError, match=r"^tolerance is a relative error, 0 or more and below 1, not "):
+        check_answers(E, {"w5": 1.0}, tolerance=tolerance, show=False)
+
+
+@pytest.mark.parametrize("six", [6, np.int64(6), Fraction(12, 2), Decimal("6.0"), np.array(6.0), Value(6.0)])
+def test_any_kind_of_number_is_a_claim(six: Any) -> None:
+    w = Value(3.0, name="w")
+    assert graded(w * w, "w", six).verdict == "right"
+
+
+def test_rows_of_unequal_length() -> None:
+    K = microbp.array([[1.5, 2.5], [1.0, 2.0]], name="K")
+    with pytest.raises(ValueError, match=r"^the claim for K has rows of unequal length: "):
+        graded(np.sum(K), K, [[1, 2], [3]])
+    with pytest.raises(ValueError, match=r"^the claim for K has rows of unequal length: "):
+        graded(np.sum(K), K, [np.ones((2, 2)), np.ones((2, 3))])
+
+
+def test_a_line_broadcast_over_a_symmetric_gradient_is_no_transpose() -> None:
+    K = microbp.array(np.full((3, 3), 0.7), name="K")
+    row = graded(np.sum(K), K, [[1.0]])
+    assert causes(row) == ["broadcast over all elements it is right, the shape is not"]
 
 
 def test_the_parameters_updated_before_are_those_that_matter() -> None:
@@ -288,15 +365,6 @@ def test_the_parameters_updated_before_are_those_that_matter() -> None:
             assert text.startswith("w5, w7 had been updated with η = 0.5 before being used in the backward")
     other = check_answers(E, {"w1": early}, show=False, learning_rate=0.1)
     assert not other["w1"].causes
-
-
-def test_a_gradient_taken_after_the_update_is_recognised() -> None:
-    after = quantities({**START, **NEW}, lambda z: 1 / (1 + math.exp(-z)))
-    d1 = (after["o1"] - T1) * after["o1"] * (1 - after["o1"])
-    claims = TRUE | {"w5": d1 * after["h1"]}
-    row = check_answers(E, claims, show=False, learning_rate=RATE)["w5"]
-    [text] = causes(row)
-    assert "had been updated with η = 0.5 before a new forward and backward pass" in text
 
 
 # ------------------------------------------------------------------------------ claims as updates
@@ -533,26 +601,6 @@ def test_interchanged_claims_are_said_to_be_so() -> None:
     assert causes(report["W0"])[0].endswith("the claims for W0 and W1 are interchanged")
 
 
-def test_a_mistake_in_every_hidden_layer_is_followed_through_them() -> None:
-    rng = np.random.default_rng(5)
-    w = [rng.normal(size=(3, 3)) for _ in range(3)]
-    x, t = rng.normal(size=(3, 1)), rng.normal(size=(3, 1))
-    v = {f"W{i}": microbp.array(each) for i, each in enumerate(w)}
-    h0 = np.tanh(v["W0"] @ x)
-    h1 = np.tanh(v["W1"] @ h0)
-    loss = np.sum((v["W2"] @ h1 - t) ** 2)
-    v |= {"h0": h0, "h1": h1}
-    a0, a1 = microbp.data_of(h0), microbp.data_of(h1)
-    delta2 = 2.0 * (w[2] @ a1 - t)
-    delta1 = (w[2] @ delta2) * (1 - a1**2)
-    delta0 = (w[1] @ delta1) * (1 - a0**2)
-    [text] = causes(graded(loss, "W0", delta0 @ x.T, names=v))
-    told = "it is ((W1·δ_h1) ∗ tanh′_h0)·xᵀ, not ((W1ᵀ·δ_h1) ∗ tanh′_h0)·xᵀ"
-    assert text == f"{told}, in this layer and in those above"
-    [text] = causes(graded(loss, "W1", delta1 @ a0.T, names=v))
-    assert text == "it is ((W2·δ_next) ∗ tanh′_h1)·h0ᵀ, not ((W2ᵀ·δ_next) ∗ tanh′_h1)·h0ᵀ"
-
-
 def test_an_overwritten_gradient_shows_as_a_single_term() -> None:
     w, b = Value(0.7, name="w"), Value(0.2, name="b")
     samples = [(0.3, 0.1), (1.1, -0.4), (-0.6, 0.2)]
@@ -660,7 +708,7 @@ def test_a_shape_that_nothing_explains_is_an_error_with_both_shapes() -> None:
     with pytest.raises(ValueError, match=r"the claim for W0 has the shape \(2, 3\), but W0 has \(3, 3\)"):
         check_answers(loss, {"W0": np.ones((2, 3))}, names=v, show=False)
     row = graded(loss, "W0", np.arange(9.0) + 0.123456789, names=v)
-    assert row.explanation.startswith("the claim is (9,), W0 is 3×3; in that shape the numbers do not fit")
+    assert row.explanation.startswith("the claim is (9,), W0 is 3×3; none of ")
     assert row.agrees is None
 
 
@@ -708,10 +756,7 @@ def test_numbers_that_are_not_finite() -> None:
     K = microbp.array([0.0, 4.0], name="K")
     row = graded(np.sum(np.sqrt(K)), K, [math.inf, 0.75])
     assert row.agrees == (True, False)
-    assert row.explanation == (
-        "at [1], most at [1]: it is 3 × the true gradient, +0.5 away from it; "
-        "no mistake is looked for among numbers that are not finite"
-    )
+    assert row.explanation == "no mistake is looked for among numbers that are not finite"
     steep = Value(1.0, name="steep")
     assert graded(steep * 1e200 * 1e100 + steep.exp() * 1e308, "steep", 1.0).verdict == "WRONG"
 
@@ -929,8 +974,7 @@ def test_the_table() -> None:
         "o        -0.231475     -0.23147522   +0.99999906   right",
         "",
         "w: the factor σ′(w·3) = 0.177894 is missing",
-        f"K: at [1] only: {sign} (as the update of a descent with η =",
-        "    1 it would be right: say learning_rate=1)",
+        f"K: at [1] only: {sign}",
     ]
     assert repr(report) == "AnswerReport(2 WRONG, 1 right)"
     assert not report.ok

@@ -70,7 +70,7 @@ def test_gradients_that_do_not_fit_are_told() -> None:
         (np.sum, [1j], np.ones_like, r"takes the array at which, in x, not \[1j\]"),
         (np.sum, [1.0], lambda x: x + 0j, "the gradient is an array of real numbers, not array"),
         (np.sum, [1.0], np.ndarray.sort, "the gradient is an array of real numbers, not None"),
-        (np.square, [1.0, 2.0], np.ones_like, "the function returns a real number, not array"),
+        (np.square, [1.0, 2.0], np.ones_like, r"the function returns a real number, not \[1\. 4\.\]"),
         (np.ndarray.sort, [1.0], np.ones_like, "the function returns a real number, not None"),
         (lambda x: x.sum(), [1.0], None, r"without arguments: missing .*'x'.*f, x, gradient=g\)$"),
     ],

@@ -736,6 +736,66 @@ def test_a_kink_of_a_function_of_an_array_is_inconclusive():
     assert report.rows[0].why.startswith("kink or jump within the step")
 
 
+@pytest.mark.parametrize("size", [1e8, 1e10, 1e12, 1e14])
+@pytest.mark.parametrize("x", [0.3, 1.0, 7.7])
+def test_a_function_that_moves_by_whole_steps_is_not_called_flat(size, x):
+    (row,) = checked(lambda x: (size + x**2) - size, x, gradient=2.0 * x).rows
+    assert row.verdict != "DISAGREE"
+    if size < 1e9:
+        (wrong,) = checked(lambda x: (size + x**2) - size, x, gradient=2.01 * x).rows
+        assert wrong.verdict == "DISAGREE"
+
+
+def test_where_a_rule_has_no_derivative_nothing_is_wrong():
+    """Every float of that size is an even whole number, so that the power has a value beside it, too."""
+    x, y = Value(-1.41, name="x"), Value(-2e20, name="y")
+    report = checked(x**y)
+    assert math.isnan(report["y"].claimed)
+    assert (report["y"].verdict, report["y"].why) == ("inconclusive", "the gradient is not finite")
+    assert report["x"].verdict == checked(x**-2e20)["x"].verdict == "agree"
+
+
+def test_a_function_that_is_flat_at_the_point_is_called_so():
+    def shrunk(x):  # the soft threshold
+        return math.copysign(max(abs(x) - 1e-3, 0.0), x)
+
+    assert checked(shrunk, 0.0, gradient=0.0).ok
+    assert not checked(shrunk, 0.0, gradient=1.0).ok
+    assert checked(np.floor, 0.95, gradient=0.0).rows[0].verdict == "agree"
+
+
+def test_what_a_function_does_beside_the_point_is_no_warning():
+    assert checked(np.sqrt, 0.0, gradient=math.inf).counts == {"inconclusive": 1}
+    assert checked(np.log, 1e-3, gradient=1e3).counts == {"agree": 1}
+    assert checked(np.exp, 709.7, gradient=math.exp(709.7)).counts == {"agree": 1}
+    assert checked(lambda x: np.inf * x, 1.0, gradient=1.0).counts == {"inconclusive": 1}
+    a, b = Value(1e200, name="a"), Value(1e200, name="b")
+    assert checked(a * b).counts == {"inconclusive": 2}
+    assert math.isnan(numerical_gradient(lambda: np.log(b.data) * np.inf, b))
+
+
+def test_what_was_given_by_mistake_is_said():
+    def two(x, y):
+        return x + y
+
+    w = Value(2.0, name="w")
+    cases = (
+        (TypeError, "returns a real number, not '1.0'", lambda: checked(str, 1.0, gradient=1.0)),
+        (TypeError, r"not \['1'\]", lambda: checked(np.sum, ["1"], gradient=[1.0])),
+        (TypeError, r"array of real numbers, not \['1'\]", lambda: checked(np.sum, [1.0], gradient=["1"])),
+        (TypeError, "one array: missing a required argument: 'y'. Of several arrays check one: lambda x: f",
+         lambda: checked(two, 1.0, gradient=1.0)),
+        (TypeError, "one array: too many positional", lambda: checked(np.sum, 1.0, gradient=lambda: 1.0)),
+        (ValueError, "give one of them", lambda: checked(np.sum, 1.0, gradient=1.0, claimed=1.0)),
+        (ValueError, "nothing to check: no parameter was given", lambda: checked(np.sum, [], gradient=[])),
+        (ValueError, "nothing to check: no parameter was given", lambda: checked(w * 2.0, [])),
+        (TypeError, "of several Values, check a sum", lambda: checked([w * 2.0])),
+    )  # fmt: skip
+    for kind, told, call in cases:
+        with pytest.raises(kind, match=told):
+            call()
+
+
 def test_a_function_that_writes_into_its_array_is_checked_all_the_same():
     def cost(x):
         x *= 2.0
@@ -796,7 +856,7 @@ def test_two_calls_must_agree():
 @pytest.mark.parametrize(
     ("loss", "text"),
     [
-        (3.0, r"^check_gradients\(\) takes a Value, or a function without arguments .* one, not 3\.0$"),
+        (3.0, r"^check_gradients\(\) takes a Value, or .* not 3\.0; of several Values, check a sum$"),
         (lambda: 3.0, r"^the function must return the loss as a Value, not 3\.0; of a function of plain "),
     ],
 )
@@ -831,7 +891,6 @@ def test_an_audit_without_findings():
         "audit(y = 0.90024951): 4 fine\n"
         "\n"
         "rules: none is wrong\n"
-        "accumulation: right: 5 gradients are the sums over their uses\n"
         "grad: not computed"
     )
     assert repr(report) == "AuditReport(4 fine)"
@@ -854,7 +913,6 @@ def test_a_wrong_rule_is_named_by_operation_operand_and_node():
         "y      cube   a = v1    +18.000000   +27.000000     2/3   WRONG RULE\n"
         "\n"
         "rules: WRONG: cube\n"
-        "accumulation: right: 7 gradients are the sums over their uses\n"
         "grad: not computed\n"
         "lines: call microbp.record_sites() before computing to see them"
     )
@@ -1154,8 +1212,8 @@ def test_the_ratio_is_a_fraction_where_it_is_simple(recorded, measured, ratio):
     assert AuditRow("y", "f", "a = x", recorded, measured, "WRONG RULE", "", None).ratio == ratio
 
 
-# --------------------------------------------------------------------------------------- accumulation
-def test_wrong_accumulation_is_told_apart_from_wrong_rules(monkeypatch):
+# ---------------------------------------------------------------------------------------- what grad holds
+def test_a_use_that_is_forgotten_is_no_wrong_rule(monkeypatch):
     x = Value(3.0, name="x")
     h = x * x
     y = h * x
@@ -1165,17 +1223,10 @@ def test_wrong_accumulation_is_told_apart_from_wrong_rules(monkeypatch):
         gradients[id(x)] -= h.data
         return gradients
 
-    for module in (microbp.check.auditing, microbp.check.gradients):
-        monkeypatch.setattr(module, "upstream_gradients", forgets_a_use)
-    report = audit(y, show=False)
-    assert not report.ok
-    assert report.counts == {"fine": 4}
-    assert report.accumulation.told == (
-        "x has the gradient 18.0 in a fresh pass, but the sum over its 3 uses is 27.0"
-    )
-    assert f"accumulation: WRONG: {report.accumulation.told}" in str(report)
+    monkeypatch.setattr(microbp.check.gradients, "upstream_gradients", forgets_a_use)
+    assert audit(y, show=False).counts == {"fine": 4}
     gradient = checked(y)["x"]
-    assert (gradient.verdict, gradient.why) == ("DISAGREE", f"wrong accumulation: {report.accumulation.told}")
+    assert (gradient.verdict, gradient.why) == ("DISAGREE", "")
 
 
 def test_what_grad_holds_is_told():
@@ -1183,28 +1234,31 @@ def test_what_grad_holds_is_told():
     h = x * w
     y = h.tanh()
     y.backward()
-    assert audit(y, show=False).accumulation.grad == "holds 1 backward pass"
+    assert audit(y, show=False).grad == "holds 1 backward pass"
     y.backward()
     told = "holds 2 backward passes, which add up until it is cleared"
-    assert audit(y, show=False).accumulation.grad == told
+    assert audit(y, show=False).grad == told
     x.grad = w.grad = None
     y.backward()
     once = x.grad
-    assert audit(y, show=False).accumulation.grad == (
+    assert audit(y, show=False).grad == (
         f"x.grad = {once!r} is not 3 backward passes of {once!r} each, and 1 more like it: it was set, "
         "cleared or clipped, or another graph has added to it"
     )
     x.grad, w.grad = 3 * once, 3 * w.grad
-    assert audit(y, show=False).accumulation.grad == told.replace("2", "3")
+    assert audit(y, show=False).grad == told.replace("2", "3")
     x.grad = 0.5
     report = audit(y, show=False)
-    assert report.accumulation.grad == (
+    assert report.grad == (
         f"x.grad = 0.5 is not 3 backward passes of {once!r} each: it was set, cleared or clipped, or another "
         "graph has added to it"
     )
     assert report.ok
+    x.grad = -5.0
+    w.grad = None
+    assert "is not 1 backward pass of" in audit((x * w).tanh(), show=False).grad
     x.grad = 70 * once  # a multiple, but no pass has been made 70 times
-    assert audit(y, show=False).accumulation.grad.startswith("x.grad = ")
+    assert audit(y, show=False).grad.startswith("x.grad = ")
 
 
 # ------------------------------------------------------------------- properties: no alarm, none missed

@@ -181,6 +181,16 @@ def test_a_blank_is_no_mistake_and_not_right(net):
     assert "<p>no answer is wrong</p>" in graded.html()
 
 
+def test_students_may_be_a_dict_and_a_slip_in_the_options_is_told(net):
+    answers = {"Li": {"w5": "0.0822"}}
+    assert str(grade(net["E"], answers, names=net)) == str(grade(net["E"], [*answers.items()], names=net))
+    with pytest.raises(KeyError, match="points are given for 'w55', of which no answer is; did you"):
+        grade(net["E"], answers, points={"w55": 3.0})
+    for decimals in (None, -1, 2.0, "4"):
+        with pytest.raises(ValueError, match=r"^decimals is how many decimals were written, 0 or more, not "):
+            grade(net["E"], answers, decimals=decimals)
+
+
 def test_nothing_to_grade(net):
     with pytest.raises(ValueError, match="was given no answers"):
         grade(net["E"], [])

@@ -18,7 +18,7 @@ from microbp.answers.structure import Flags, Structure
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
-from microbp.safe import shown
+from microbp.safe import quoted, shown
 from microbp.spelling import did_you_mean
 from microbp.sweeps import Floats, Integers, dependents
 from microbp.value import Value, describe
@@ -92,7 +92,7 @@ class Claim:
             read = np.broadcast_to(self.read, self.true.shape)
             told = read["answered"] & (self.true != 0.0) & np.isfinite(self.true)
             with np.errstate(all="ignore"):
-                ratio[told] = read["value"][told] / self.true[told]
+                ratio[told] = read["value"][told] / self.true[told] + 0.0  # 0, not -0
         return ratio
 
     @cached_property
@@ -124,9 +124,11 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
     """The claim as arrays of what was written and of the numbers that it is."""
     try:
         source = np.array(claimed, dtype=object)
-    except ValueError:
-        told = f"the claim for {shown(name)} has rows of unequal length: {shown(repr(claimed))}"
-        raise ValueError(told) from None
+        ragged = any(isinstance(each, list | tuple | np.ndarray) for each in source.flat)
+    except ValueError:  # of arrays as rows
+        ragged = True
+    if ragged:
+        raise ValueError(f"the claim for {shown(name)} has rows of unequal length: {quoted(claimed)}")
     read = np.empty(source.shape, dtype=_READ)
     for place in np.ndindex(source.shape):
         source[place], read[place] = _number(name, source[place], decimals)
@@ -139,17 +141,17 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
 def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[Any, ...]]:
     """A number as it is shown and as it was written; a float does not show its last zeros."""
     written = written.data if isinstance(written, Value) else written
-    if isinstance(written, Real) and not isinstance(written, bool):
+    if isinstance(written, Real | Decimal) and not isinstance(written, bool):
         try:
             written = float(written)
         except OverflowError:
             written = math.inf if written > 0 else -math.inf
     elif not (written is None or isinstance(written, str)):
-        raise ValueError(f"the claim for {shown(name)} is not a number: {shown(repr(written))}")
+        raise ValueError(f"the claim for {shown(name)} is not a number: {quoted(written)}")
     is_text, text = isinstance(written, str), "" if written is None else str(written)
     if is_text:
         text = re.sub("(?<=10)(?=[⁺⁻⁰¹²³⁴-⁹])", "^", text)  # 10² is not 102
-        text = re.sub("[−–]", "-", unicodedata.normalize("NFKC", text).strip())
+        text = re.sub("[−–—‐]", "-", unicodedata.normalize("NFKC", text).strip())
         text = re.sub(r"^([-+])\s+", r"\1", text)
         text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
         text = re.sub(r"\s*[×*·x]\s*10\s*((\^|\*\*)\s*(?=\d)|(\^|\*\*)?\s*(?=[-+]))", "e", text)
@@ -173,7 +175,7 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
     graph, held = net.graph, _as_values(net.scope.get(key) if isinstance(key, str) else key)
     if not isinstance(key, str):
         if held is None:
-            raise TypeError(f"a claim is about a name, a Value or an array of Values, not {key!r}")
+            raise TypeError(f"a claim is about a name, a Value or an array of Values, not {quoted(key)}")
         first = held.flat[0]
         name = first.name or variable_names(net.scope).get(id(first)) or "an unnamed value"
         return name.partition("[")[0] if held.shape else name, held

@@ -141,8 +141,8 @@ def check_answers(
     ``"1/3"``. A float does not show its last zeros: it is right if it is the true gradient to 1e-6
     relative, or if the true gradient rounds to it and it has 5 digits or more. An explanation has to
     reproduce the claim in the same way, but to 1e-9. ``decimals=4`` says that all numbers were rounded to
-    four decimals, whatever their digits; ``tolerance`` stands in place of both 1e-6 and 1e-9, also for
-    texts.
+    four decimals, whatever their digits; ``tolerance``, below 1, stands in place of both 1e-6 and 1e-9,
+    also for texts.
 
     *No answer.* A claim of ``""`` or None is ``no answer``, a text that is no number ``unreadable``; the
     other numbers of an array are graded. The report is ``ok`` if every claim is right.
@@ -151,13 +151,14 @@ def check_answers(
     -η·∂loss/∂w; these are ``right as an update``. A report has one convention: where any claim is right
     as a gradient, all are graded as gradients.
 
-    *What is looked for*: a rounding, a sign, a constant factor (2, ½, n or 1/n for a sum of n terms, a
-    learning rate), the transpose, rows in another order, a broadcast or unsummed array, the gradient of
-    another parameter, a factor of the chain rule that is missing, used twice or taken of the wrong thing, a
-    missing upstream gradient, a forgotten path, term, use or time step, something taken as a constant,
-    weights that were updated too early, matrix products in the wrong orientation; each of these with a wrong
-    sign or a constant factor besides, two of them at once, and any constant factor of an array. Nothing is
-    looked for where so few digits were written that one in thirty numbers as short would be explained.
+    *What is looked for*: digits rounded or cut off, a sign, a constant factor (2, ½, n or 1/n for a sum of
+    n terms, a learning rate), the transpose, rows in another order, a broadcast or unsummed array, the
+    gradient of another parameter, a factor of the chain rule that is missing, used twice or taken of the
+    wrong thing, a missing upstream gradient, a forgotten path, term, use or time step, something taken as a
+    constant, weights that were updated too early, matrix products in the wrong orientation; each of these
+    with a wrong sign or a constant factor besides, two of them at once, and any constant factor of an array.
+    Nothing is looked for where so few digits were written that one in thirty numbers as short would be
+    explained.
 
     ``language`` is ``"en"`` or ``"zh"``.
 
@@ -169,6 +170,8 @@ def check_answers(
         raise TypeError(f"check_answers() grades gradients of a Value, not of {type(loss).__name__}")
     if learning_rate is not None and not 0.0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate is a positive number, not {learning_rate!r}")
+    if tolerance is not None and not 0.0 <= tolerance < 1.0:
+        raise ValueError(f"tolerance is a relative error, 0 or more and below 1, not {tolerance!r}")
     if decimals is not None and (type(decimals) is not int or decimals < 0):
         raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
     if language not in LANGUAGES:
@@ -197,7 +200,7 @@ def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
     """The row of a claim: its verdict, and if it is wrong what explains it."""
     say, answered, causes, told = claim.net.say, claim.answered, Causes(), list[Told]()
     verdict = RIGHT if claim.scale == 1.0 else AS_UPDATE
-    if claim.wrong.any() or claim.agrees is None:
+    if claim.wrong.any() or (claim.agrees is None and answered.all()):
         verdict = WRONG
         if claim.source.shape != claim.true.shape:
             shapes = {"claimed": shape_of(claim.source), "true": shape_of(claim.true)}
@@ -238,25 +241,16 @@ def _plain(array: Any) -> Any:
 
 
 def _at(claim: Claim, flags: Flags) -> Told | str:
-    return claim.net.say("place", places=places_of(flags)) if claim.true.shape else ""
+    return claim.net.say("place", places=places_of(flags)) if flags.shape and not flags.all() else ""
 
 
 def _unexplained(claim: Claim, how: str, fields: Mapping[str, Any]) -> Told:
-    """By how much a claim is wrong. ValueError where its shape makes no sense."""
+    """Why nothing is said of a wrong claim. ValueError where its shape makes no sense."""
     say, claimed, true = claim.net.say, claim.claimed, claim.true
-    away = say("misshapen")
-    if claim.fits:
-        wrong = np.broadcast_to(claim.wrong, true.shape)
-        with np.errstate(invalid="ignore"):
-            difference = np.where(wrong, claimed - true, 0.0)
-        worst = np.unravel_index(int(np.argmax(abs(difference))), true.shape)
-        there = say("everywhere" if wrong.all() else "at", places=places_of(wrong), most=element(worst))
-        times = "" if claim.ratio[worst] is None else say("ratio", ratio=claim.ratio[worst])
-        away = say("away", at=there if true.shape else "", times=times, difference=difference[worst])
-    elif claimed.size != true.size:
+    if not claim.fits and claimed.size != true.size:
         raise ValueError(
             f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
         )
-    clause = say(how, away=away, **fields)
+    told = say(how, at=_at(claim, claim.wrong), **fields)
     unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
-    return say("unrounded", away=clause) if how != "not finite" and unsure.any() else clause
+    return say("unrounded", told=told) if how != "not finite" and unsure.any() else told

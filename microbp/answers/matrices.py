@@ -84,31 +84,26 @@ class _Layer:
         self.x = self.x._replace(text=self.x.text or [*same, "x"][0])
         #: The right forms of its error and of the gradient of W.
         self.inner, self.outer = Form(True, rows, True, False), Form(True, rows, False, True)
-        #: Where it gets its error from: the weights and the delta above, its own derivatives; and so on.
-        self.hidden: list[tuple[Matrix, Matrix, Matrix]] = []
-        symbols = {each.user: each.symbol for each in net.factors if each.function and not each.row}
-        while net.gradient[ends].all() and (above := _products(net, ends)):
+        #: Where it gets its error from: the weights and the delta above, its own derivatives; or nothing.
+        self.above: tuple[Matrix, ...] = ()
+        if net.gradient[ends].all() and (above := _products(net, ends)):
+            symbols = {each.user: each.symbol for each in net.factors if each.function and not each.row}
             primes = {symbols.get(node, "f′") for node in ends.ravel().tolist()}
             prime = primes.pop() if len(primes) == 1 else "f′"
             slope = named(ends.flat, net.gradient[z] / net.gradient[ends], prime)
-            z, ends = above[0].T, _ends(net, above[0].T)
-            delta = named(ends.flat, net.gradient[z], "δ", "next")
-            self.hidden.append((beside(above[1].T, "V"), delta, slope))
+            delta = named(_ends(net, above[0].T).flat, net.gradient[above[0].T], "δ", "next")
+            self.above = beside(above[1].T, "V"), delta, slope
 
-    def back(self, depth: int, first: Form, second: Form) -> Any:
-        """Its delta by these products in so many layers; None where the shapes do not allow them."""
-        delta: Any = self.hidden[depth - 1][1] if depth else self.delta
-        for weights, (name, _), slope in reversed(self.hidden[:depth]):
-            error = first(weights, Matrix(name, delta.data))
-            delta = error and second(error, slope)
-            if delta is None:
-                return None
-        return delta
+    def back(self, first: Form, second: Form) -> Any:
+        """Its delta by these products; None where the shapes do not allow them."""
+        weights, delta, slope = self.above
+        error = first(weights, delta)
+        return error and second(error, slope)
 
 
 def _ends(net: Structure, products: Integers) -> Integers:
     """What the sum of these products becomes in the end: an activation, if there is one."""
-    activations = {each.operand: each.user for each in net.factors if each.function or each.row}
+    activations = {each.operand: each.user for each in net.factors if each.function}
     ends = []
     for node in products.ravel().tolist():
         end = node
@@ -127,25 +122,24 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
     if (layer := next(found, None)) is None:
         return
     tried: list[tuple[int, int, Mistake]] = []
-    most = len(layer.hidden)
-    for depth, first, second in product(sorted({0, min(1, most), most}), _FORMS, _FORMS):
-        right = (first, second) == (layer.inner, _BY_ELEMENTS)
-        delta = layer.back(depth, first, second)
-        for last in _FORMS if delta and right == (depth == 0) else ():
+    right = layer.inner, _BY_ELEMENTS
+    for first, second in product(_FORMS, _FORMS) if layer.above else (right,):
+        own = (first, second) == right  # then its delta is what it is
+        delta = layer.delta if own else layer.back(first, second)
+        for last in _FORMS if delta else ():
             gives = last(delta, layer.x)
-            faults = (first != layer.inner) + (second != _BY_ELEMENTS) + (last != layer.outer) + (depth > 1)
+            faults = (first != layer.inner) + (second != _BY_ELEMENTS) + (last != layer.outer)
             if gives and fits_onto(gives.data.shape, shape) and (faults or gives.data.shape != shape):
-                told = partial(_told, claim, layer, depth, gives)
+                told = partial(_told, claim, layer, layer.delta if own else layer.back(*right), gives)
                 turned = sum(form.turn_a + form.turn_b for form in (first, second, last))
                 tried.append((faults, turned, Mistake(told, gives=np.broadcast_to(gives.data, shape))))
     yield from (mistake for *_, mistake in sorted(tried, key=lambda each: each[:2]))
 
 
-def _told(claim: Claim, layer: _Layer, depth: int, gives: Matrix) -> str:
+def _told(claim: Claim, layer: _Layer, delta: Matrix, gives: Matrix) -> str:
     """Which product it is, and which it should be."""
     say, onto = claim.net.say, claim.true.shape
-    right = layer.outer(layer.back(depth, layer.inner, _BY_ELEMENTS), layer.x).text
-    told = say("product, deep" if depth > 1 else "product", form=gives.text, right=right)
+    told = say("product", form=gives.text, right=layer.outer(delta, layer.x).text)
     if gives.data.shape == onto:
         return told()
     short = [one < other for one, other in zip(gives.data.shape, onto, strict=True)]

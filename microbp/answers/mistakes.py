@@ -23,13 +23,11 @@ from microbp.answers.words import Told, shape_of
 from microbp.compiled import compiled
 from microbp.expr import Expression, parse
 from microbp.rules import RULES, Rule
-from microbp.sweeps import Floats, forward
+from microbp.sweeps import Floats
 
 #: Where there are more groups of a kind, as each weight by itself in a large layer, only larger groups are
 #: tried; so many ways in one place are taken one by one, so many neighbours for each other, at most.
 _MANY, _FEW, _NEIGHBOURS = 1500, 300, 8
-#: So many numbers are computed anew for a search, at most; and the step by which they are differentiated.
-_ANEW, _STEP = 10_000, 1e-30
 #: How common a mistake is: the simplest, which come first; what is also made together with another one; what
 #: is made by itself; and what is made alone, not even with a wrong sign or a factor besides.
 SIMPLE, ANOTHER, ITSELF, ALONE = range(4)
@@ -60,7 +58,7 @@ class Mistake(NamedTuple):
 def scaled(claim: Claim) -> Iterator[Mistake]:
     """A wrong sign, and constant factors that a person forgets, with what they may come from."""
     net, say, true = claim.net, claim.net.say, claim.true
-    told = say("sign or update" if claim.rate is None else "sign")
+    told = say("sign or update" if claim.rate is None and claim.wrong.all() else "sign")
     yield Mistake(told, gives=true, factor=-1.0, besides=say("opposite"))
     counts = {n: say("axis", n=n) for n in true.shape}
     counts |= {n: say("samples", n=n) for n in (len(net.uses[node]) for node in claim.nodes)}
@@ -91,15 +89,19 @@ def whole(claim: Claim) -> Iterator[Mistake]:
     """A rounding, a sign, a factor, a shape, an order."""
     say, claimed, true = claim.net.say, claim.claimed, claim.true
     if claimed.shape == true.shape:
-        unit = np.where(claim.read["rounded"], np.inf, 2.0 * claim.read["half"] / abs(claim.scale))
-        steps = np.round(true / unit)
-        gives = np.where(abs(steps) >= 10, steps * unit, true)
-        if (abs(steps) >= 10).any():
-            yield Mistake(say("rounded", true=true), gives=gives, rank=ALONE)
+        unit = 2.0 * claim.read["half"] / abs(claim.scale)
+        steps = true / unit
+        rounded = np.where(abs(steps) >= 10, unit * np.round(steps), true)
+        cut = np.where(abs(steps) >= 100, unit * np.trunc(steps), rounded)
+        few = ~claim.read["rounded"]
+        if (few & (abs(steps) >= 10)).any():
+            yield Mistake(say("rounded", true=true), gives=np.where(few, rounded, true), rank=ALONE)
+        if (rounded != cut)[claim.wrong].any():
+            yield Mistake(say("cut", true=true), gives=cut, rank=ALONE)
     yield from scaled(claim)
     if (claim.where >= 0).all():
         yield Mistake(say("itself"), gives=true, rank=ALONE, factor=0.0, own=1.0)
-    if true.ndim > 1:
+    if true.ndim > 1 and claimed.size == true.size:
         yield Mistake(say("transposed"), gives=true.T)
     yield from _permuted(claim) if claimed.shape == true.shape else _reshaped(claim)
 
@@ -114,8 +116,9 @@ def _reshaped(claim: Claim) -> Iterator[Mistake]:
     axes = range(claimed.ndim if claimed.size else 0)
     for axis, keepdims, how in product(axes, (False, True), ("sum", "mean")):
         line = getattr(claimed, how)(axis=axis, keepdims=keepdims)
-        if line.shape == true.shape and (abs(line - true) <= 1e-9 * abs(true) + claim.rounding).all():
-            yield Mistake(say("unreduced", axis=axis, how=say(how), n=claimed.shape[axis]), gives=claimed)
+        same = line.shape == true.shape and abs(line - true) <= 1e-9 * abs(true) + claim.rounding
+        if np.all(same) and (n := claimed.shape[axis]) > 1:
+            yield Mistake(say("unreduced", axis=axis, how=say(how), n=n), gives=claimed)
 
 
 def _permuted(claim: Claim) -> Iterator[Mistake]:
@@ -180,10 +183,9 @@ def chain_rule(claim: Claim) -> Iterator[Mistake]:
     yield from _other_outputs(claim)
     yield from _later_steps(claim)
     yield from _paths(claim)
-    yield from _changed(claim.net, [each for each in factors if each.row and each.function])
+    yield from _changed(claim.net, [each for each in factors if each.row])
     yield from _changed(claim.net, [each for each in factors if not each.row])
     yield from _below(claim)
-    yield from _changed(claim.net, [each for each in factors if each.row and not each.function])
 
 
 def _dropped(told: Told, edges: Iterable[int]) -> Mistake:
@@ -321,17 +323,16 @@ def _changed(net: Structure, factors: Sequence[Factor]) -> Iterator[Mistake]:
                 told = net.say(way + ", several" * (len(group) > 1), factor=group)
             else:
                 told = net.say("stands", right=group, wrong=net.say(way, text=text), numbers=numbers)
-            plain = group[0].row and not group[0].function  # what no person knows as one factor
-            yield Mistake(told, edits, rank=ITSELF if plain else _RANKS.get(way, ITSELF))
+            yield Mistake(told, edits, rank=_RANKS.get(way, ITSELF))
 
 
 def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
     """What may by mistake stand in place of a factor, by what it is: 1, its square, another derivative."""
     edge, y, rule = factor.edges[0], float(net.data[factor.user]), factor.function
     found, ways = dict[tuple[str, Any], float](), dict[tuple[str, Any], Callable[[], Any]]()
-    if rule is not None or factor.row or factor.number != 1.0:
+    if rule is not None or factor.number != 1.0:
         found = {("missing", ""): 1.0, ("twice", ""): factor.number * factor.number}
-    if edge in net.partner and not factor.row:
+    if edge in net.partner and rule is None:
         ways["partner", ""] = lambda: net.numbers[edge]
         ways["before", ""] = lambda: net.data[net.activations[net.args[net.partner[edge]]]]
     elif factor.number == 1.0 and rule is None:  # a bias is treated as a weight
@@ -341,8 +342,6 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
             ways["input", i] = partial(net.numbers.item, each)
         for after in net.uses[factor.user]:
             ways["output", ""] = partial(net.data.item, net.owner[after])
-    if rule is not None or factor.row:
-        ways["value", ""] = lambda: y
     if rule is not None:
         edges = net.edges[factor.user]
         numbers = [float(net.data[factor.operand])] if factor.row else net.numbers[edges].tolist()
@@ -356,6 +355,7 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
             given = (*numbers[:place], at, *numbers[place + 1 :])
             return float(made.derivatives[place](*given, value(at) if y is None else y))
 
+        ways["value", ""] = lambda: y
         ways["at the output", ""] = partial(slope, y)
         ways["by the argument", ""] = partial(slope, x, x)
         ways["value again", ""] = partial(value, y)
@@ -386,7 +386,7 @@ def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
         tree = tree.body
     text = ast.unparse(tree)
     texts = [("sign in", text.replace(" - ", " + "))] if " - " in text and not rule.over else []
-    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult):
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult | ast.Sub):
         texts = [("part", ast.unparse(tree.right)), ("part", ast.unparse(tree.left)), *texts]
     return [(how, parse(each, (*rule.args, "y"), rule.name)) for how, each in texts]
 
@@ -414,44 +414,26 @@ def neighbours(claim: Claim) -> Iterator[Mistake]:
 
 # ---------------------------------------------------------------------------------------------- too early
 def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
-    """Parameters that were updated before the backward pass: others, those claimed before, all.
-
-    And where the forward pass was made anew after that, in a graph where that is soon done.
-    """
+    """Parameters that were updated before the backward pass: others, those claimed before, all."""
     net, own = claim.net, frozenset(claim.nodes)
     places = [frozenset(each.nodes) for each in together]
     arrays = [frozenset(where.ravel().tolist()) for where in claim.parameters.values() if where.ndim]
     every, before = (frozenset[int]().union(*some) for some in (places, places[: together.index(claim)]))
     sets = [*(each - own for each in (*places, before, *arrays, net.leaves)), every, net.leaves]
     there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
-    numbers = net.count * len(own) * len(claim.rates)
-    small = numbers <= _ANEW and own <= net.leaves and len(own) == claim.where.size
     for moved in dict.fromkeys(each & net.leaves for each in sets):
         beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
         used = {edge: node for edge, node in beside.items() if edge in there}
-        anew = _anew(claim, moved) if moved and small else []
         for rate in claim.rates if used else ():
             edits = {edge: net.data[node] - rate * net.gradient[node] for edge, node in used.items()}
-            yield Mistake(_updated(net, "early", used.values(), rate), edits)
-        for rate, gives in zip(claim.rates, anew, strict=False):
-            yield Mistake(_updated(net, "early and again", moved, rate), gives=gives)
+            yield Mistake(_updated(net, used.values(), rate), edits)
 
 
-def _updated(net: Structure, how: str, moved: Iterable[int], rate: float) -> Told:
+def _updated(net: Structure, moved: Iterable[int], rate: float) -> Told:
     nodes = sorted({*moved})
     numbers = [
         net.say("moved", name=[node], new=net.data[node] - rate * net.gradient[node], old=net.data[node])
         for node in nodes[:4]
     ]
-    return net.say(how, names=nodes, rate=rate, numbers=numbers)
+    return net.say("early", names=nodes, rate=rate, numbers=numbers)
 
-
-def _anew(claim: Claim, moved: Iterable[int]) -> list[Floats]:
-    """For each rate the gradient by both passes after an update, by the complex step."""
-    net, rates, size = claim.net, np.array(claim.rates), claim.where.size
-    given = {node: np.repeat(net.data[node] - rates * net.gradient[node], size) for node in moved}
-    for node, step in zip(claim.nodes, np.eye(size), strict=True):
-        given[node] = given.get(node, net.data[node]) + np.tile(_STEP * 1j * step, len(rates))
-    with suppress(ArithmeticError, ValueError):  # where they are undefined there
-        return [*forward(net.graph, given)[-1].imag.reshape(-1, *claim.where.shape) / _STEP]
-    return []

@@ -44,8 +44,8 @@ def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dic
     """The simplest mistakes that reproduce one of the claims made together; the sentence, and its fields."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
-    if not claim.claimed[claim.wrong].any():  # to which any small number would be rounded
-        return [], "idle", {}
+    if not claim.claimed[claim.wrong].any():  # which any small number would be rounded to
+        return [], "zero", {}
     search = _Search(claim)
     given, unsaid = ((), table.rated(claim)) if claim.rate is None else (table.rated(claim), ())
     # A factor that is the given rate is that, whatever else has this number.
@@ -152,7 +152,7 @@ class _Search:
     @property
     def constant(self) -> Flags:
         """Which of those made alone only give a simple fraction of the truth, 1 or another one."""
-        parts = np.nan_to_num(self.known / (self.true or 1.0))[:, None] * np.arange(1, 13)
+        parts = (self.known / (self.true or 1.0))[:, None] * np.arange(1, 13)
         return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
     def size(self, start: float) -> float:

@@ -39,7 +39,7 @@ _WRITTEN_OUT = ("sigmoid", "tanh", "softplus", "silu")
 
 
 class Factor(NamedTuple):
-    """One factor of the chain rule: ∂user/∂operand, of one operation or of several in a row."""
+    """One factor of the chain rule: ∂user/∂operand, of an operation or of a function in several."""
 
     user: int
     operand: int
@@ -48,9 +48,9 @@ class Factor(NamedTuple):
     number: float
     #: What it is the derivative of, and by what: ``σ′``, ``∂dot/∂w``.
     symbol: str
-    #: The function that is differentiated, or None: a product, an unknown row of operations.
+    #: The function that is differentiated; None for a product.
     function: Rule | None
-    #: Whether it is of several operations.
+    #: Whether the function is written out in several operations.
     row: bool = False
 
 
@@ -263,7 +263,7 @@ class Structure:
 
     @cached_property
     def factors(self) -> list[Factor]:
-        """The factors of the chain rule: of functions, of products, of biases, of rows of operations."""
+        """The factors of the chain rule: of functions, also written out, of products, of biases."""
         found: list[Factor] = []
         #: What a node without a name is a function of, further down, and its derivative by that.
         source: dict[int, tuple[int, float]] = {}
@@ -287,14 +287,10 @@ class Structure:
             down = {arg: 1.0 if arg == start else source[arg][1] for arg in operands}
             number = sum(float(self.local[edge]) * down[self.args[edge]] for edge in edges)
             real = (start not in operands or len(edges) > 1) and number != 0.0 and math.isfinite(number)
-            written = self._written_out(start, user, number) if real else None
-            if not self.named[user] and not written:
+            if written := self._written_out(start, user, number) if real else None:
+                found.append(Factor(user, start, tuple(edges), number, _prime(written), written, row=True))
+            elif not self.named[user]:
                 source[user] = start, number
-            onward = self.uses[user]
-            ends = user not in source or len(onward) != 1 or len(self.entries[self.owner[onward[0]]]) > 1
-            if real and ends:
-                symbol = _prime(written) if written else f"∂{rule.name}/∂{args[edges[0]]}"
-                found.append(Factor(user, start, tuple(edges), number, symbol, written, row=True))
         return found
 
     def _written_out(self, start: int, end: int, number: float) -> Rule | None:

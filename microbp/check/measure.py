@@ -217,6 +217,7 @@ def differences(
     return _extrapolated(f, x, steps, eps)
 
 
+@np.errstate(all="ignore")
 def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float], eps: float) -> Derivative:
     """The best entry of Ridders' tableau over neighbouring steps.
 
@@ -227,33 +228,44 @@ def _extrapolated(f: Callable[[float], float], x: float, steps: Sequence[float],
     above, under = np.array([[tried(f, x + step), tried(f, x - step)] for step in steps]).reshape(-1, 2).T
     changes, index = abs(np.array([above - y, under - y])), np.arange(len(h))
     found, best = NOTHING, (True, math.inf)
-    with np.errstate(all="ignore"):
-        right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
-        slope = central = (above - under) / ((x + h) - (x - h))
-        kink = right - left
-        # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
-        largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
-        rounding = 2.0 / h * (eps * largest + EPS * abs(x * kink) + TINY)
-        # No smaller change of the function is known to be real.
-        quantum = np.min(changes, initial=math.inf, where=changes > 0.0) / h
-        quantum[np.isinf(quantum)] = 0.0
-        for k in range(1, min(_WINDOW, len(steps))):
-            better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
-            kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
-            error = np.maximum(abs(better - slope[1:]), abs(better - slope[:-1])) + rounding[k:]
-            slope = better
-            # Smaller steps speak against it: the function has finer structure than the steps.
-            own = 2.0 * abs(central[k:] - slope) + SAFETY * error
-            allowed = own[:, None] + SAFETY * (rounding + quantum)
-            against = (abs(central - slope[:, None]) > allowed) & (index > index[k:, None])
-            error[against.any(axis=1)] = math.inf
-            good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
-            for i in np.flatnonzero(good).tolist():
-                steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
-                value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
-                one = Derivative(value, off, value - half, value + half, steps[i], steepest)
-                # A function that does not move at all at small steps may just absorb them.
-                decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
-                if (rank := (not decisive, off + abs(half))) < best:
-                    found, best = one, rank
+    right, left = (above - y) / ((x + h) - x), (y - under) / (x - (x - h))
+    slope = central = (above - under) / ((x + h) - (x - h))
+    kink = right - left
+    # One evaluation is off by this; and the two steps, as rounded, differ by up to EPS·x.
+    largest = np.maximum(np.maximum(abs(above), abs(under)), abs(y))
+    rounding = 2.0 / h * (eps * largest + EPS * abs(x * kink) + TINY)
+    # No smaller change of the function is known to be real.
+    least = np.min(changes, initial=math.inf, where=changes > 0.0)
+    quantum = np.where(np.isinf(least), 0.0, least) / h
+    if _in_steps(changes, least):
+        rounding += 2.0 / SAFETY * quantum
+    for k in range(1, min(_WINDOW, len(steps))):
+        better = slope[1:] + (slope[1:] - slope[:-1]) / (_RATIO ** (2 * k) - 1.0)
+        kink = kink[1:] + (kink[1:] - kink[:-1]) / (_RATIO ** (2 * k - 1) - 1.0)
+        error = np.maximum(abs(better - slope[1:]), abs(better - slope[:-1])) + rounding[k:]
+        slope = better
+        # Smaller steps speak against it: the function has finer structure than the steps.
+        own = 2.0 * abs(central[k:] - slope) + SAFETY * error
+        allowed = own[:, None] + SAFETY * (rounding + quantum)
+        against = (abs(central - slope[:, None]) > allowed) & (index > index[k:, None])
+        error[against.any(axis=1)] = math.inf
+        good = np.isfinite(error + kink) & (k > 1)  # two samples alone may be equal by chance
+        for i in np.flatnonzero(good).tolist():
+            steepest = float(np.max(changes[:, i : i + k + 1] / h[i : i + k + 1]))
+            value, off, half = float(slope[i]), float(error[i]), 0.5 * float(kink[i])
+            one = Derivative(value, off, value - half, value + half, steps[i], steepest)
+            # A function that does not move at all at small steps may just absorb them.
+            decisive = SAFETY * off <= DECISIVE * abs(value) and not one.kinked and steepest > 0.0
+            if (rank := (not decisive, off + abs(half))) < best:
+                found, best = one, rank
     return found
+
+
+def _in_steps(changes: Any, least: float) -> bool:
+    """Whether a function moves by whole steps of one size only, and where it would be less, not at all.
+
+    Then it hides digits, as ``(1e12 + x) - 1e12`` does, and is not known to be flat where it stands still.
+    """
+    moved = changes[(changes > 0.0) & np.isfinite(changes)] / least
+    whole = abs(moved - np.round(moved)) < ROUNDING * moved
+    return len({*np.round(moved).tolist()}) > 2 and bool(whole.all() and (changes == 0.0).any())
