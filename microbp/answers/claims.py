@@ -141,7 +141,7 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
 def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[Any, ...]]:
     """A number as it is shown and as it was written; a float does not show its last zeros."""
     written = written.data if isinstance(written, Value) else written
-    if isinstance(written, Real | Decimal) and not isinstance(written, bool):
+    if isinstance(written, Real) and not isinstance(written, bool):
         try:
             written = float(written)
         except OverflowError:

@@ -6,9 +6,9 @@ What is claimed stands beside a derivative that owes nothing to it (``measure``)
 from microbp.check.auditing import audit
 from microbp.check.gradients import check_gradients, numerical_gradient
 from microbp.check.measure import Derivative
-from microbp.check.report import AuditReport, AuditRow, GradientReport, GradientRow
+from microbp.check.report import Accumulation, AuditReport, AuditRow, GradientReport, GradientRow
 
 __all__ = [
-    "AuditReport", "AuditRow", "Derivative", "GradientReport", "GradientRow", "audit", "check_gradients",
-    "numerical_gradient",
+    "Accumulation", "AuditReport", "AuditRow", "Derivative", "GradientReport", "GradientRow", "audit",
+    "check_gradients", "numerical_gradient",
 ]  # fmt: skip

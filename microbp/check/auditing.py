@@ -1,4 +1,4 @@
-"""``audit``: each recorded operation alone, the record, and what stands in ``grad``.
+"""``audit``: each recorded operation alone, the record, and the accumulation: the sums over all uses.
 
 Of one operation the complex step decides where it is smooth, and the slopes on either side at a corner. What
 may be rounding in the recorded derivative is not called an error: its formula is recorded itself, and what
@@ -21,7 +21,7 @@ import numpy as np
 from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
 from microbp.check.measure import EPS, SAFETY, TINY, Verdict, complex_step, judge, same, tried
-from microbp.check.report import AuditReport, AuditRow
+from microbp.check.report import Accumulation, AuditReport, AuditRow
 from microbp.check.words import named, operand_words
 from microbp.compiled import compiled, compiled_complex, local_derivative
 from microbp.differentiate import ON_VALUES
@@ -48,7 +48,9 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     Three things can be wrong with a gradient, and each has its own verdict. A *rule*: the recorded
     local derivative is compared with the derivative of that operation alone, at its recorded
     operands, so that a wrong rule is named by operation, operand, node and line. The *record*: a
-    number was changed after it was used. And ``grad``: it is compared with whole passes.
+    number was changed after it was used. The *accumulation*: the gradients of a fresh pass are
+    compared with the sums Σ upstream gradient · local derivative over all uses, taken apart from it,
+    and ``grad`` with whole passes.
 
     >>> x = Value(-3.0, name="x")
     >>> y = abs(x) * x
@@ -57,6 +59,7 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
     audit(y = -9): 3 fine
     <BLANKLINE>
     rules: none is wrong
+    accumulation: right: 3 gradients are the sums over their uses
     grad: holds 1 backward pass
 
     At a corner the derivative follows a convention (``relu`` at 0): the verdict is ``corner`` if it
@@ -89,7 +92,9 @@ def audit(loss: Value, *, show: bool = True, names: Mapping[str, Any] | None = N
         for operand, stated, found in each:
             if found is not None and stated is not None:
                 rows.append(AuditRow(name, rule, operand, stated, *found[:3], site))
-    report = AuditReport(f"audit({named(graph)})", tuple(rows), grad_state(graph, upstream_gradients(loss)))
+    gradients = upstream_gradients(loss)
+    accumulation = Accumulation(*sums(graph, gradients), grad_state(graph, gradients))
+    report = AuditReport(f"audit({named(graph)})", tuple(rows), accumulation)
     if show:
         report.present()
     return report
@@ -240,7 +245,20 @@ def otherwise(node: Node, numbers: Any) -> Iterator[float]:
         yield now
 
 
-# ------------------------------------------------------------------------------------------ what grad holds
+# -------------------------------------------------------------------------------------- the accumulation
+def sums(graph: Graph, gradients: Mapping[int, float]) -> tuple[bool, str]:
+    """Whether the gradients of a pass are the chain-rule sums over the uses of each node."""
+    held = {place: gradients[value] for value, place in graph._places.items() if value in gradients}
+    summed = backward(graph, {len(graph) - 1: 1.0}).tolist()
+    for place in sorted(held, reverse=True):  # the first that differs makes those below it differ
+        if not same(held[place], summed[place]):
+            return False, (
+                f"{graph.names[place]} has the gradient {held[place]!r} in a fresh pass, but the sum over "
+                f"its {len(graph.uses()[place])} uses is {summed[place]!r}"
+            )
+    return True, f"right: {len(held)} gradients are the sums over their uses"
+
+
 def grad_state(graph: Graph, gradients: Mapping[int, float]) -> str:
     """What stands in ``grad``, in words: how many whole passes; each adds 1 to the gradient of the root."""
     given = [(graph.nodes[place], gradients.get(value, math.nan)) for value, place in graph._places.items()]
@@ -248,7 +266,7 @@ def grad_state(graph: Graph, gradients: Mapping[int, float]) -> str:
     passes = graph.root.grad
     if passes is None:
         ratios = (grad / one for _, grad, one in held if one)
-        passes = next((max(1.0, float(round(ratio))) for ratio in ratios if math.isfinite(ratio)), 0.0)
+        passes = next((float(round(ratio)) for ratio in ratios if math.isfinite(ratio)), 0.0)
     told = f"{passes:g} backward pass{'es' * (passes != 1.0)}"
     odd = [each for each in held if not abs(each[1] - passes * each[2]) <= 1e-9 * abs(each[1])]
     for node, grad, one in odd:

@@ -21,7 +21,7 @@ import numpy as np
 from microbp.backward import upstream_gradients
 from microbp.bounds import bounded
 from microbp.check import measure
-from microbp.check.auditing import changes_in, grad_state, operands_of, verdict
+from microbp.check.auditing import changes_in, grad_state, operands_of, sums, verdict
 from microbp.check.measure import EPS, ROUNDING, Derivative, Verdict, differences, judge, same, tried
 from microbp.check.report import GradientReport, GradientRow
 from microbp.check.words import line_of, named, operand_names, operand_words, where
@@ -52,6 +52,7 @@ WHY = {
     "branch": "another branch within the step: the function records other operations there",
     "unrecorded": "the function depends on it in a way that is not recorded (.data, float?)",
     "wrong": "rule {rule} is wrong at {where}: its derivative in {operand} is {stated}, measured {measured}",
+    "sums": "wrong accumulation: {told}",
     "fine": "no local derivative is wrong: the loss has finer structure than the steps can show",
     "single": "the function computes in single precision: what agrees is known to a percent",
     "fresh": "leaves that each call makes anew are not checked: {count}",
@@ -355,8 +356,7 @@ def _of_values(loss: Any, parameters: Any, claimed: Any, scope: Mapping[str, Any
             raise ValueError(WRONG_CALL["restless"].format(loss.data, again.data))
     case = _Recorded(loss, function, {**(parameters if isinstance(parameters, Mapping) else {}), **scope})
     leaves = [value for value in case.graph._values if value.is_leaf and value.requires_grad]
-    kept = Graph(again)._places
-    lasting = [value for value in leaves if id(value) in kept]
+    lasting = [value for value in leaves if id(value) in Graph(again)._places]
     fresh = len(leaves) - len(lasting)
     if parameters is None and claimed is not None:
         raise ValueError(WRONG_CALL["no parameters"])
@@ -408,9 +408,7 @@ class _Recorded:
             raise NoGradientError(WRONG_CALL["changed"].format(change.text, at))
         self.gradients, self.numbers = upstream_gradients(root), self.graph.data.tolist()
         #: For each node the sum over all paths to the root of the product of |local derivatives|.
-        seed = {len(self.graph) - 1: 1.0}
-        sizes = backward(self.graph, seed, np.abs(self.graph.local))
-        self.swept = backward(self.graph, seed).tolist()
+        sizes = backward(self.graph, {len(self.graph) - 1: 1.0}, np.abs(self.graph.local))
         self.sizes = np.where(np.isfinite(sizes), sizes, 0.0)
         #: What part of that rounding may move the gradient by.
         self.rounding = 8.0 * EPS * len(self.graph)
@@ -421,16 +419,15 @@ class _Recorded:
         places = [self.graph._places.get(id(value)) for value in given.values()]
         exact = self._exact([place for place in places if place is not None])
         for (path, value), place in zip(given.items(), places, strict=True):
-            claim = claims.get(path, self.gradients.get(id(value), 0.0))
+            own = self.gradients.get(id(value), 0.0)
+            claim = claims.get(path, own)
             if place is None:
                 name, slope, central = value.name or self.variables.get(id(value)) or path, 0.0, 0.0
             else:
                 name, (slope, central) = self.graph.names[place], next(exact)
             if self.function is not None:
                 central = _central(partial(_number_at, self.function, value), value.data)
-            # What the recorded local derivatives do not give is no fault of theirs.
-            swept = 0.0 if place is None else self.swept[place]
-            blame = abs(claim - swept) <= ROUNDING * abs(swept)
+            blame = abs(claim - own) <= ROUNDING * abs(own)
             yield _row(name, claim, self._judged(value, place, claim, slope, blame), central)
 
     def _exact(self, at: Sequence[int]) -> Iterator[tuple[float, float]]:
@@ -521,7 +518,12 @@ class _Recorded:
                     more=f", and {len(met[word]) - 1} more" if len(met[word]) > 1 else "",
                 )  # fmt: skip
                 return found._replace(word="wrong" if word == "wrong" else "corner", why=why)
-        return found._replace(word="unknown", why=WHY["fine"]) if decided else found
+        if not decided:
+            return found
+        summed, told = sums(self.graph, self.gradients)
+        if not summed:
+            return found._replace(why=WHY["sums"].format(told=told))
+        return found._replace(word="unknown", why=WHY["fine"])
 
     def _operation(self, node: Node) -> str:
         """``relu at h1 (net.py:14), where net1 = 0.0``: an operation, and what its corner hangs on."""

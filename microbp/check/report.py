@@ -141,6 +141,16 @@ class AuditRow(NamedTuple):
         return str(simple) if near else f"{ratio:.6g}"
 
 
+class Accumulation(NamedTuple):
+    """Whether the chain rule has been summed up rightly, apart from the rules."""
+
+    ok: bool
+    #: What a fresh pass shows.
+    told: str
+    #: What stands in ``grad``.
+    grad: str
+
+
 @dataclass(frozen=True, repr=False)
 class AuditReport(Report):
     """What :func:`audit` found; ``str(report)`` is the table."""
@@ -148,13 +158,12 @@ class AuditReport(Report):
     title: str
     #: A row for each local derivative, and one for each change.
     rows: tuple[AuditRow, ...]
-    #: What stands in ``grad``: how many passes.
-    grad: str
+    accumulation: Accumulation
 
     @property
     def ok(self) -> bool:
-        """Whether no rule is wrong and nothing has changed."""
-        return not (self.counts["WRONG RULE"] or self.counts["CHANGED"])
+        """Whether no rule is wrong, nothing has changed, and the gradients are rightly summed up."""
+        return not (self.counts["WRONG RULE"] or self.counts["CHANGED"]) and self.accumulation.ok
 
     @property
     def wrong_rules(self) -> list[str]:
@@ -170,12 +179,12 @@ class AuditReport(Report):
             kind = f"{row.rule} {argument}".rstrip() + f", {row.verdict}"
             alike[kind] += 1
             shown += [row] * (alike[kind] <= 5)
-        wrong, lost = ", ".join(self.wrong_rules), self.counts["CHANGED"]
+        wrong, summed, lost = ", ".join(self.wrong_rules), self.accumulation, self.counts["CHANGED"]
         more = ((kind, count - 5) for kind, count in alike.items() if count > 5)
         notes = [f"{count} more like it: {kind} (report.rows)" for kind, count in more]
         notes.append(f"rules: WRONG: {wrong}" if wrong else "rules: none is wrong")
         notes += ["numbers: CHANGED since they were recorded; compute the graph again"] * bool(lost)
-        notes.append(f"grad: {self.grad}")
+        notes += [f"accumulation: {'' if summed.ok else 'WRONG: '}{summed.told}", f"grad: {summed.grad}"]
         if any(row.site is None for row in shown):
             notes.append("lines: call microbp.record_sites() before computing to see them")
         lines = tuple(

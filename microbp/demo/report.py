@@ -334,7 +334,10 @@ class Report:
         audited = microbp.audit(loss, names={}, show=False)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in audited.counts.items())
         made = self.hold("audit of the graph", "complex step", "", counts, audited.ok)
-        told = f"Each recorded local derivative alone (microbp.audit): {counts}: {made.verdict}."
+        told = (
+            f"Each recorded local derivative alone, and how they are summed up (microbp.audit): {counts}; "
+            f"{audited.accumulation.told}: {made.verdict}."
+        )
         table = Table("The rule of each operation, and the complex step", columns, tuple(rows))
         return [table, textwrap.fill(told, COLUMNS)]
 
