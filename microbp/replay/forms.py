@@ -140,15 +140,14 @@ class Matrix:
         self._taken = [plan.arrays[THETA]] * (value.theta_used or both.theta_used) + [*plan.used.values()]
         names = [each.name for each in self._taken]
         slopes = ", ".join(["x", *names, *(f"d{each}" for each in names), "wrt_x=False"])
-        parts = self._parts = [
-            ([*header(plan, (value, both)), "", f"def value({', '.join(['x', *names])}):"], value),
-            (["", "", f"def value_and_grad({slopes}):"], both),
-        ]
+        lines = [*header(plan, (value, both)), "", f"def value({', '.join(['x', *names])}):"]
         #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
-        watched = [each for before, it in parts for each in (*[False] * len(before), *it.watched)]
-        self.watched = {at for at, each in enumerate(watched, start=1) if each}
-        # What makes the lines must not hold this form, which it would keep alive.
-        found = defined(_written(parts, comments=False), partial(_written, parts, comments=True))
+        self.watched = set[int]()
+        for writer in (value, both):
+            self.watched |= {len(lines) + at for at in writer.watched}
+            lines += [*writer.lines(), "", "", f"def value_and_grad({slopes}):"]
+        self.source = "\n".join([*lines[:-3], ""])
+        found = defined(self.source)
         found.update({word: array for word, array in plan.constants.values() if array.size > SHORT})
         self.functions = {name: found[name] for name in ("value", "value_and_grad")}
         self._file = found["value"].__code__.co_filename
@@ -157,10 +156,6 @@ class Matrix:
             free[array.members] = False
         self.arrays = [*plan.used.values(), *[_vector("others", np.flatnonzero(free))] * bool(free.any())]
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
-
-    @property
-    def source(self) -> str:
-        return _written(self._parts, comments=True)
 
     @property
     def description(self) -> str:
@@ -197,12 +192,6 @@ class Matrix:
                 suspect.append(kind)
 
         return np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called)
-
-
-def _written(parts: list[tuple[list[str], Writer]], *, comments: bool) -> str:
-    """The source: with comments, what people read, or without, the same lines."""
-    lines = [line for before, it in parts for line in (*before, *it.lines(comments=comments))]
-    return "\n".join([*lines, ""])
 
 
 # --------------------------------------------------------------------------------- whichever is quicker
@@ -295,32 +284,23 @@ class _Alive:
 
 
 _serial = count(1)
-#: Of each file that is defined its source, and what makes it forgotten; and those that are.
-_sources: dict[str, Callable[[], str]] = {}
+#: Of each file that is defined what makes it forgotten; and those that are.
 _defined: dict[str, list[ref[_Alive]]] = {}
 _forgotten: dict[str, ref[_Alive]] = {}
 
 
-def _text(file: str) -> str:
-    return _sources.get(file, str)()
-
-
-def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any]:
-    """What the code defines, under a file name by which tracebacks and the debugger show its lines.
-
-    ``source`` has the same lines with comments; it is called when somebody looks at them.
-    """
+def defined(source: str) -> dict[str, Any]:
+    """What a source defines, under a file name by which tracebacks and the debugger show its lines."""
     file, alive = f"<microbp replay {next(_serial)}>.py", _Alive()
     # What is forgotten leaves linecache here, not when it dies: linecache may be walking over its files.
     for each in [*_forgotten]:
         linecache.cache.pop(each, None)
         _forgotten.pop(each, None)
-    _sources[file] = source or (lambda: code)
-    linecache.cache[file] = (partial(_text, file),)
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     # A file is forgotten in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback
     # is given the reference that has died, which ``pop`` takes for the default, ``setdefault`` for the value.
-    forget = _sources.pop, _defined.pop, _forgotten.setdefault
+    forget = _defined.pop, _forgotten.setdefault
     _defined[file] = [ref(alive, partial(each, file)) for each in forget]
     made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": alive}
-    exec(compile(code, file, "exec"), made)
+    exec(compile(source, file, "exec"), made)
     return made

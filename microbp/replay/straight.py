@@ -193,7 +193,8 @@ class _Writer:
         """
         rule, row = self.record.rules[self.op[at]], self.operands[at]
         held = [float(self.texts[each]) if each < 0 else name(self.texts[each]) for each in row]
-        scope: dict[str, Any] = {**dict(zip(rule.args, rule.split(held), strict=True)), "y": name(self.texts[at])}
+        scope: dict[str, Any] = dict(zip(rule.args, rule.split(held), strict=True))
+        scope["y"] = name(self.texts[at])
         columns = [scope.pop(arg) for arg in rule.over]
         elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
         sums = {word: partial(self.aggregate, at, word) for word in AGGREGATES if rule.over}
