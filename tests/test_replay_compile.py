@@ -285,6 +285,18 @@ def test_what_an_object_a_method_or_a_helper_finds_traces_them_anew() -> None:
     OFFSET.update(x=1.0)
 
 
+def test_keyword_arguments_that_only_compare_alike_are_others() -> None:
+    net = Scaled()
+    signed = compile_(lambda x, by: x * np.copysign(1.0, by))
+    assert [signed(2.0, by=0.0), signed(2.0, by=-0.0)] == [2.0, -2.0]
+    chosen = compile_(lambda x, by: x * 2.0 if by[0] is True else x)
+    assert [chosen(2.0, by=(True,)), chosen(2.0, by=(1,))] == [4.0, 2.0]
+    given = compile_(lambda x, net: net(x))
+    assert given(1.0, net=net) == 6.0
+    net.w = Value(5.0)
+    assert given(1.0, net=net) == 15.0
+
+
 def test_inside_of_a_traced_function_a_compiled_one_is_itself() -> None:
     W, k = microbp.array([[2.0, -1.0]], name="W"), Value(3.0, name="k")
 

@@ -221,13 +221,13 @@ class Traced:
                     "which may change; give a tuple, or make it a positional argument"
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
-        key, (fixed, left) = (tuple(map(self._shape, arrays)), words), _around(self._function)
+        key, (fixed, left) = (tuple(map(self._shape, arrays)), words), _around(self._function, static)
         around, program = self._programs.get(key, (None, None))
         if program is None or around != (fixed, left):
             if self._batched and not len(arrays[0]):
                 raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
             program = self._trace([each[0] if self._batched else each for each in arrays], static)
-            self._programs[key] = (fixed, _around(self._function)[1]), program
+            self._programs[key] = (fixed, _around(self._function, static)[1]), program
         return program
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
@@ -277,10 +277,10 @@ Around = tuple[list[Any], list[Any]]
 _IN_A_LIST = "[]"
 
 
-def _around(function: Any) -> Around:
+def _around(*roots: Any) -> Around:
     """What stands for what a function finds outside of it; where that is another, it is traced anew."""
     fixed, left = list[Any](), list[Any]()
-    for name, held in walk([("", function)], _held, MOST):
+    for name, held in walk([("", each) for each in roots], _held, MOST):
         if isinstance(held, Value):
             left.append(id(held))
         elif isinstance(held, PLAIN):

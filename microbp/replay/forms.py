@@ -154,7 +154,8 @@ class Matrix:
         free = np.ones(len(captured.params), dtype=bool)
         for array in plan.used.values():
             free[array.members] = False
-        self.arrays = [*plan.used.values(), *[_vector("others", np.flatnonzero(free))] * bool(free.any())]
+        word = "others" if plan.used else plan.arrays[THETA].name
+        self.arrays = [*plan.used.values(), *[_vector(word, np.flatnonzero(free))] * bool(free.any())]
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
 
     @property
