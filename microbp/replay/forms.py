@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import linecache
 import math
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -122,10 +121,9 @@ class Matrix:
 
     The source defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
 
-    NumPy notes in flags of the processor that an operation has no result, and calls back if asked to. Most
-    such calls are legitimate: the branch that a condition does not take is computed too, and so is what the
-    backward pass multiplies by 0. Suspect is what comes from a line of the forward pass whose rule may be
-    undefined. Nothing is paid for where no flag is raised.
+    NumPy notes in flags of the processor that an operation has no result, and calls back if asked to. Suspect
+    is a forward pass where it does. That may be legitimate: the branch that a condition does not take is
+    computed too. In the backward pass it mostly is, so that then the forward pass is run again alone.
     """
 
     def __init__(self, captured: Captured, plan: Plan) -> None:
@@ -141,16 +139,11 @@ class Matrix:
         names = [each.name for each in self._taken]
         slopes = ", ".join(["x", *names, *(f"d{each}" for each in names), "wrt_x=False"])
         lines = [*header(plan, (value, both)), "", f"def value({', '.join(['x', *names])}):"]
-        #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
-        self.watched = set[int]()
-        for writer in (value, both):
-            self.watched |= {len(lines) + at for at in writer.watched}
-            lines += [*writer.lines(), "", "", f"def value_and_grad({slopes}):"]
-        self.source = "\n".join([*lines[:-3], ""])
+        lines += [*value.lines(), "", "", f"def value_and_grad({slopes}):", *both.lines(), ""]
+        self.source = "\n".join(lines)
         found = defined(self.source)
         found.update({word: array for word, array in plan.constants.values() if array.size > SHORT})
         self.functions = {name: found[name] for name in ("value", "value_and_grad")}
-        self._file = found["value"].__code__.co_filename
         free = np.ones(len(captured.params), dtype=bool)
         for array in plan.used.values():
             free[array.members] = False
@@ -163,36 +156,34 @@ class Matrix:
         return self.plan.describe()
 
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, bool]:
-        suspect: list[str] = []
-        with self._watching(suspect):
-            found = self.functions["value"](x, *(array.of(theta) for array in self._taken))
-        return found.copy(), bool(suspect)  # it may be part of the inputs
+        found, suspect = _noted(self.functions["value"], x, *(array.of(theta) for array in self._taken))
+        return found.copy(), suspect  # it may be part of the inputs
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
     ) -> tuple[Floats, float, bool]:
         gradient[:] = 0.0
-        suspect: list[str] = []
         given, into = ([array.of(vector) for array in self._taken] for vector in (theta, gradient))
-        with self._watching(suspect):
-            costs, found = self.functions["value_and_grad"](x, *given, *into, wrt_x=dx is not None)
+        both = partial(self.functions["value_and_grad"], wrt_x=dx is not None)
+        (costs, found), suspect = _noted(both, x, *given, *into)
         for part, array in zip(into, self._taken, strict=True):
             if not array.even(gradient):
                 gradient[array.members] += part
         gradient[self._frozen] = 0.0
         if dx is not None:
             dx[:] = found
-        return costs.copy(), math.nan, bool(suspect)
+        return costs.copy(), math.nan, suspect and self.values(x, theta)[1]
 
-    def _watching(self, suspect: list[str]) -> np.errstate:
-        """No warnings; what a watched line computes that has no result is noted."""
 
-        def called(kind: str, _flag: int) -> None:
-            frame = sys._getframe(1)
-            if frame.f_lineno in self.watched and frame.f_code.co_filename == self._file:
-                suspect.append(kind)
+def _noted(function: Callable[..., Any], *arrays: Floats) -> tuple[Any, bool]:
+    """What a function returns; and whether an operation in it had no result, of which NumPy does not warn."""
+    flags: list[str] = []
 
-        return np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called)
+    def called(kind: str, _flag: int) -> None:
+        flags.append(kind)
+
+    with np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called):
+        return function(*arrays), bool(flags)
 
 
 # --------------------------------------------------------------------------------- whichever is quicker

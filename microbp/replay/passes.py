@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.native.rows import may_fail
 from microbp.replay.axes import (
     Array,
     Axes,
@@ -64,7 +63,6 @@ class Statement(NamedTuple):
     #: ``forward``, ``deltas`` or ``gradients``.
     section: str
     indent: str
-    watched: bool
 
     @property
     def code(self) -> str:
@@ -84,7 +82,7 @@ class Writer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.statements: list[Statement] = []
-        self.indent, self.section, self.watching = "", "forward", False
+        self.indent, self.section = "", "forward"
         #: Whether the vector of all parameters is used.
         self.theta_used = False
         #: What each array has received, by its number.
@@ -94,9 +92,7 @@ class Writer:
     # ------------------------------------------------------------------------------------ statements
     def add(self, target: Tree | None, value: Any, sign: str = "=", comment: str = "") -> None:
         """A line that computes something; without a target, one that is about Python."""
-        self.statements.append(
-            Statement(target, value, sign, comment, self.section, self.indent, self.watching)
-        )
+        self.statements.append(Statement(target, value, sign, comment, self.section, self.indent))
 
     def assign(self, word: str, value: Tree, comment: str = "") -> Tree:
         self.add(name(word), value, "=", comment)
@@ -124,11 +120,6 @@ class Writer:
         """The code, with comments in a column where there is room."""
         pairs = [(f"    {each.code}", each.comment) for each in self.statements]
         return [f"{code:<48}  # {told}" if told else code for code, told in pairs]
-
-    @property
-    def watched(self) -> list[int]:
-        """Which lines, counted from 1, compute what the eager engine may refuse."""
-        return [at for at, each in enumerate(self.statements, start=1) if each.watched]
 
     # ---------------------------------------------------------------------------------------- to read
     def read(self, operand: Operand) -> Piece:
@@ -164,14 +155,12 @@ class Writer:
         plan = self.plan
         for each in plan.order:
             group = plan.groups[each]
-            self.watching = group.rule is not None and may_fail(group.rule)
             word = plan.array(each).name
             piece = self.sum(each, word) if group.rule is None else self.row(each)
             tree = full(piece, group.layout, group.sizes())
             if len(group.axes) > 1:
                 tree = method(tree, "reshape", *[name("n")] * group.varies, len(group.members))
             self.assign(word, tree, plan.comments[each])
-        self.watching = False
 
     def sum(self, at: int, word: str) -> Piece:
         """The blocks of a sum of products, and then the constant."""
