@@ -322,6 +322,10 @@ def test_inside_of_a_traced_function_a_compiled_one_is_itself() -> None:
     )
     assert ours_by == pytest.approx(theirs_by)
     assert compile_(inner)([1.0, 2.0]) == inner([1.0, 2.0])  # decorated twice
+    found = inner([Value(1.0), 2.0])[0]  # of Values
+    found.backward()
+    assert (found.data, k.grad) == (0.0, 0.0)
+    assert inner.batched(microbp.array([[1.0, 2.0], [3.0, 0.0]])).shape == (2, 1)
 
 
 def test_a_method_is_compiled_bound() -> None:

@@ -140,7 +140,7 @@ class Traced:
     another number, text, function or Value that it finds outside of it: in variables, in attributes of
     objects, in dicts, in lists and arrays of up to 100 numbers. The last program of each shape is kept.
 
-    Inside of a function that is being traced it is the function itself.
+    Called with Values, and inside of a function that is being traced, it is the function itself.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], batched: bool = False) -> None:
@@ -163,8 +163,8 @@ class Traced:
         return self._program(self._arrays(arguments), static)
 
     def __call__(self, *arguments: Any, theta: Floats | None = None, **static: Any) -> Any:
-        """What the function computes, as numbers; inside of a function that is being traced, as Values."""
-        if watching() is not None and theta is None:
+        """What the function computes, as numbers; of Values, or inside of a traced function, as Values."""
+        if theta is None and (watching() is not None or any(map(_of_values, arguments))):
             samples = zip(*arguments, strict=True) if self._batched else [arguments]
             several = [self._function(*map(_given, sample), **static) for sample in samples]
             found = several if self._batched else several[0]
@@ -263,6 +263,15 @@ class Traced:
         """A decorated function is pickled as functions are, by its name."""
         name, module = getattr(self, "__qualname__", ""), sys.modules.get(self.__module__)
         return name if getattr(module, name, None) is self else super().__reduce_ex__(protocol)
+
+
+def _of_values(argument: Any) -> bool:
+    """Whether an argument is a Value, or holds one."""
+    if isinstance(argument, np.ndarray):
+        argument = argument.ravel().tolist() if argument.dtype == object else []
+    if isinstance(argument, list | tuple):
+        return any(map(_of_values, argument))
+    return isinstance(argument, Value)
 
 
 def _given(argument: Any) -> Any:
