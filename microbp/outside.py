@@ -12,6 +12,7 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from operator import is_
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -22,15 +23,17 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import Value
 
-__all__ = ["MOST", "Outside", "words_of"]
+__all__ = ["MOST", "PLAIN", "Outside", "held_by"]
 
 #: How many objects are looked at.
 MOST = 20_000
-_PLAIN = (int, float, complex, str, bytes, bool, type(None), ModuleType, np.generic)
-_LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names}
+PLAIN = (int, float, complex, str, bytes, bool, type(None), ModuleType, np.generic)
+#: Without those whose objects only hold what the user has put into them.
+_LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names} - {"types", "argparse"}
 
 
-class _Variable(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Variable:
     """A variable of a module that the code of a function names."""
 
     module: dict[str, Any]
@@ -85,7 +88,7 @@ class Outside:
                 if isinstance(held, kind):
                     self._kept.append(_Kept(name, key, held, read, write, read(held)))
                     break
-            return [each for each in _within(name, held) if not isinstance(each[1], _PLAIN)]
+            return [each for each in held_by(name, held) if not isinstance(each[1], PLAIN)]
 
         for _ in walk([*named, *(generators if alone else [])], within, MOST):
             pass
@@ -158,7 +161,7 @@ def _same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and (all(map(is_, a, b)) or all(map(_same, a, b)))
     if isinstance(a, dict):
         return a.keys() == b.keys() and _same([*a.values()], [*b.values()])
-    if isinstance(a, (set, frozenset, *_PLAIN)):
+    if isinstance(a, (set, frozenset, *PLAIN)):
         return bool(a == b) or (a != a and b != b)  # noqa: PLR0124 (both are nan)
     return False
 
@@ -208,15 +211,15 @@ _KINDS: list[tuple[type, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
 ]  # fmt: skip
 
 
-def _within(name: str, held: Any) -> Iterator[tuple[str, Any]]:
+def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     """What it refers to, each by the name that a reader of the program knows it by."""
     if isinstance(held, Value):
         return
     if isinstance(held, dict):
         yield from ((f"{name}.{key}" if name else str(key), each) for key, each in [*held.items()])
-    elif isinstance(held, list | tuple | set | frozenset | deque) and not isinstance(held, _Variable):
+    elif isinstance(held, list | tuple | set | frozenset | deque):
         # a copy, made at once: other threads may change it meanwhile
-        yield from ((name, each) for each in [*held] if type(each) not in _PLAIN)
+        yield from ((name, each) for each in [*held] if type(each) not in PLAIN)
     elif isinstance(held, np.ndarray):
         yield from ((name, each) for each in (held.ravel().tolist() if held.dtype == object else ()))
     elif isinstance(held, CellType):

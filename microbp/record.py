@@ -127,10 +127,11 @@ def _elements(rule: Rule, arg: str, argument: Any) -> tuple[Sequence[Any], Seque
     """The operands that an argument runs over, their numbers, and which of them take a gradient."""
     if type(argument) is not list:
         try:
-            argument = list(argument)
+            elements = iter(argument)
         except TypeError:
             kind = type(argument).__name__
             raise TypeError(f"{rule}: {arg} is a list of Values or numbers, not {kind}") from None
+        argument = list(elements)  # what a generator raises is the user's
     kinds = {*map(type, argument)}
     if kinds == {Value}:
         return argument, [each._data for each in argument], True

@@ -290,6 +290,7 @@ class Value(Lecture, Node):
 
         Raises NoGradientError on a constant.
         """
+        taken(self)
         if not self._pass():
             raise NoGradientError(
                 f"{describe(self)} is a constant: it was recorded under no_grad(), detached or "

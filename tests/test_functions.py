@@ -341,3 +341,11 @@ def test_a_branch_that_stays_in_the_graph() -> None:
     y.backward()
     assert (y.data, c.grad, a.grad, b.grad) == (5.0, 0.0, 1.0, 0.0)
     assert y.operands == (c, a, b)
+
+
+def test_what_a_generator_raises_is_not_taken_for_its_kind() -> None:
+    numbers: list[Any] = [1.0, 2.0]
+    with pytest.raises(TypeError, match="object is not subscriptable"):
+        microbp.sum(each[0] for each in numbers)
+    with pytest.raises(TypeError, match=r"x is a list of Values or numbers, not float"):
+        microbp.sum(1.0)

@@ -97,6 +97,7 @@ def test_a_program_may_die_while_linecache_walks_over_its_files(monkeypatch: pyt
     *_, file = (name for name in linecache.cache if name.startswith("<microbp replay"))
     linecache.checkcache()  # as each traceback, and a debugger, begins
     assert held == []
+    assert microbp.compile(w - x, inputs=[x], form="straight")([2.0]) == -1.5  # the next that has a source
     assert linecache.getlines(file) == []
 
 

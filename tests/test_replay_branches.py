@@ -94,7 +94,8 @@ def test_a_recorded_graph_remembers_its_comparisons() -> None:
     assert f"Value(3.0) < 6.0 is True [{line}]" in str(caught[0].message)
     # The other side was not kept by anyone, so that it cannot be compared again.
     assert str(caught[0].message).endswith(
-        "it cannot be checked either, since an operand is no longer there: compile the function"
+        "it cannot be checked either, since an operand is not in the graph, or no longer: compile "
+        "the function, with what it depends on in params="
     )
     with pytest.warns(BranchWarning, match="cannot be checked either"):
         compile_(y, inputs=x, params=a, checked=True)
@@ -216,3 +217,31 @@ def test_a_comparison_of_what_is_not_in_the_graph_is_seen() -> None:
     y = w * x if x - 1.0 > 0.0 else w
     with pytest.warns(BranchWarning, match=r"1.0 > 0.0 is True .* cannot be checked either"):
         compile_(y, inputs=x, params=w)
+
+
+def test_numbers_of_parameters_that_nothing_else_uses_leave_the_graph_too() -> None:
+    w, k = Value(2.0, name="w"), Value(3.0, name="k")
+    inner = compile_(k * w, inputs=[k])
+    for taking, told in (
+        (lambda x: x * w.data, "w = 2.0"),
+        (lambda x: x * float(inner([5.0])), "w = 2.0"),  # of a program its parameters
+        (lambda x: x if w > 0.0 else -x, "w = 2.0 > 0.0 is True"),
+    ):
+        with pytest.warns(BranchWarning, match=f"{told} .* cannot be checked either"):
+            assert compile_(taking).value_and_grad(1.0).gradient.size == 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            compile_(taking, params=[])(1.0)  # now it is a constant
+
+
+def test_derivatives_that_are_read_while_tracing_leave_the_graph() -> None:
+    def slope(x: Value) -> Value:
+        (x * x).backward()
+        return x * x.grad
+
+    with pytest.warns(BranchWarning, match="a number was taken out"):
+        assert compile_(slope)(3.0) == 18.0
+    checked = compile_(slope, checked=True)
+    assert checked(3.0) == 18.0
+    with pytest.raises(BranchChanged):
+        checked(1.0)

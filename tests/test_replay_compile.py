@@ -242,6 +242,112 @@ def test_weights_that_are_replaced_trace_a_function_anew() -> None:
     assert cost([1.0, 2.0]) == eager()
     net.layers[0] = microbp.Layer(2, 1, seed=3)
     assert cost([1.0, 2.0]) == eager()
-    known = len(cost._programs)
-    cost([3.0, 4.0])
-    assert len(cost._programs) == known
+    program = cost.program([3.0, 4.0])
+    assert cost.program([1.0, 2.0]) is program
+
+
+class Scaled(microbp.Module):
+    """A net of one weight, with a number and a text that decide, and that keeps what it has computed."""
+
+    def __init__(self) -> None:
+        self.w, self.by, self.kind = Value(2.0, name="w"), [3.0, 1.0], "sum"
+
+    def __call__(self, x: Any) -> Any:
+        self.kept = helped(x) * self.w if self.kind == "sum" else x - self.w
+        return self.kept * self.by[0]
+
+    def parameters(self) -> list[Value]:
+        return [self.w]
+
+
+def helped(x: Any) -> Any:
+    return x * OFFSET["x"]
+
+
+OFFSET = {"x": 1.0}
+
+
+def test_what_an_object_a_method_or_a_helper_finds_traces_them_anew() -> None:
+    net = Scaled()
+    functions = [compile_(each) for each in (net, net.__call__, lambda x: net(x) * 1.0, compile_(net))]
+    for change in (
+        lambda: None,
+        lambda: setattr(net, "w", Value(-5.0)),
+        lambda: net.by.__setitem__(0, 7.0),
+        lambda: OFFSET.update(x=0.5),
+        lambda: setattr(net, "kind", "difference"),
+    ):
+        change()
+        programs = [each.program(3.0) for each in functions]
+        assert [float(each(3.0)) for each in functions] == [net(Value(3.0)).data] * 4
+        # What the net keeps, and what another function left there, is no change.
+        assert [each.program(3.0) for each in functions] == programs
+    OFFSET.update(x=1.0)
+
+
+def test_keyword_arguments_that_only_compare_alike_are_others() -> None:
+    net = Scaled()
+    signed = compile_(lambda x, by: x * np.copysign(1.0, by))
+    assert [signed(2.0, by=0.0), signed(2.0, by=-0.0)] == [2.0, -2.0]
+    chosen = compile_(lambda x, by: x * 2.0 if by[0] is True else x)
+    assert [chosen(2.0, by=(True,)), chosen(2.0, by=(1,))] == [4.0, 2.0]
+    given = compile_(lambda x, net: net(x))
+    assert given(1.0, net=net) == 6.0
+    net.w = Value(5.0)
+    assert given(1.0, net=net) == 15.0
+
+
+def test_inside_of_a_traced_function_a_compiled_one_is_itself() -> None:
+    W, k = microbp.array([[2.0, -1.0]], name="W"), Value(3.0, name="k")
+
+    @compile_
+    def inner(x: Any, power: int = 1) -> Any:
+        return [(W @ x)[0] ** power * k]
+
+    @compile_
+    def outer(x: Any) -> Any:
+        return inner(x, power=2)[0] + x[0] * inner([1.0, 3.0])[0] + inner.batched([x, x[::-1]]).sum()
+
+    def plain(x: Any) -> Any:
+        others = [(W @ each)[0] * k for each in (x, x[::-1])]
+        return (W @ x)[0] ** 2 * k + x[0] * (W @ np.array([1.0, 3.0]))[0] * k + sum(others)
+
+    ours, theirs = outer.value_and_grad([1.0, 0.5]), compile_(plain).value_and_grad([1.0, 0.5])
+    assert ours.cost == pytest.approx(theirs.cost)
+    names = outer.program([1.0, 0.5]).captured.param_names
+    assert sorted(names) == ["W[0,0]", "W[0,1]", "k"]
+    ours_by, theirs_by = (
+        dict(zip(each.program([1.0, 0.5]).captured.param_names, found.gradient, strict=True))
+        for each, found in ((outer, ours), (compile_(plain), theirs))
+    )
+    assert ours_by == pytest.approx(theirs_by)
+    assert compile_(inner)([1.0, 2.0]) == inner([1.0, 2.0])  # decorated twice
+    found = inner([Value(1.0), 2.0])[0]  # of Values
+    found.backward()
+    assert (found.data, k.grad) == (0.0, 0.0)
+    assert inner.batched(microbp.array([[1.0, 2.0], [3.0, 0.0]])).shape == (2, 1)
+
+
+def test_a_method_is_compiled_bound() -> None:
+    class Net:
+        w = Value(2.0, name="w")
+
+        @compile_
+        def cost(self, x: Any) -> Any:
+            return self.w * x
+
+        def loss(self, x: Any) -> Any:
+            return self.w * x
+
+    with pytest.raises(TypeError, match="compile: cost is a method, whose object is no number: leave"):
+        Net().cost(3.0)
+    bound = compile_(Net().loss)
+    assert bound(3.0) == 6.0
+    assert bound.program(3.0).captured.input_names == ("x",)
+
+
+def test_a_batch_of_nothing_and_no_memory_are_told() -> None:
+    with pytest.raises(ValueError, match="arrays with one leading axis of one length, not none"):
+        compile_(lambda: Value(1.0)).batched()
+    with pytest.raises(ValueError, match="at least 1, not nan"):
+        compile_(lambda x: x, memory=float("nan"))(1.0)

@@ -99,10 +99,10 @@ def test_the_comparison_sees_a_planted_error(wrong, right, monkeypatch):
     def build(sample):
         return microbp.sum(net(sample)) + l2_penalty(parameters, 0.1)
 
-    def planted(code, source):
-        before, after = code.split("def value_and_grad")
+    def planted(source):
+        before, after = source.split("def value_and_grad")
         assert wrong in after
-        return right_defined(f"{before}def value_and_grad{after.replace(wrong, right)}", source)
+        return right_defined(f"{before}def value_and_grad{after.replace(wrong, right)}")
 
     right_defined = forms.defined
     made = Drawn(lambda sample: [build(sample)], parameters, x)

@@ -28,7 +28,7 @@ from microbp.replay.function_graph import Captured
 from microbp.replay.groups import THETA
 from microbp.replay.matrix import MANY, Plan
 from microbp.replay.numpy_rules import HELPERS
-from microbp.replay.passes import Comment, Contribution, Writer, covering, words_of
+from microbp.replay.passes import Contribution, Writer, covering, words_of
 from microbp.rules import RULES
 
 __all__ = ["NEEDED", "Functional"]
@@ -159,12 +159,12 @@ class Functional:
 class _Writer(Writer):
     """The statements of a plan, none of which writes into an array."""
 
-    def add(self, target: Tree | None, value: Any, sign: str = "=", comment: Comment = "") -> None:
+    def add(self, target: Tree | None, value: Any, sign: str = "=", comment: str = "") -> None:
         """A line that computes something; what is about Python alone is left to the function around it."""
         if target is not None:
             super().add(target, value, sign, comment)
 
-    def receive(self, target: Array, each: Contribution, sign: str = "+=", comment: Comment = "") -> None:
+    def receive(self, target: Array, each: Contribution, sign: str = "+=", comment: str = "") -> None:
         """``target[places] += piece``, as a new array."""
         if covering(target, each) is not None:
             super().receive(target, each, sign, comment)

@@ -112,21 +112,23 @@ def compared_in(graph: Graph, inputs: Sequence[int], results: Sequence[int]) -> 
 
 
 def branches(
-    compared: Sequence[Compared], inputs: Any, params: Any
+    compared: Sequence[Compared], inputs: Any, params: Any, *, every: bool = False
 ) -> tuple[list[Branch], list[Branch], Captured | None]:
     """The branches that a checked program can check, those that it cannot, and what it has to compute.
 
-    Comparisons of constants are left out: they go the same way for every sample.
+    Comparisons of constants are left out: they go the same way for every sample. Of ``every`` leaf that takes
+    a gradient and is no parameter, since no output was computed from it, they are not.
     """
     if not compared:
         return [], [], None
     captured = capture([side for each in compared for side in (each.left, each.right)], inputs, params)
     moves, outputs = captured.flags, list[int]()
+    free = captured.graph.needs & every
     kept, unknown = list[Branch](), list[Branch]()
     for each, *here in zip(compared, captured.outputs[::2], captured.outputs[1::2], strict=True):
         sides = [each.left, *[each.right] * (not each.comparison.number)]
-        freed = not all(isinstance(side, Value) for side in sides)
-        if not isinstance(each.left, Value) or moves[here].any():
+        freed = not (moves[here].any() and all(isinstance(side, Value) for side in sides))
+        if not isinstance(each.left, Value) or moves[here].any() or free[here].any():
             _, sign, _, outcome, *_ = each.comparison
             left, right = describe(each.left), describe(each.right)
             branch = Branch(left, sign, right, outcome, each.comparison.site)
@@ -146,7 +148,8 @@ def warn(branches: Sequence[Branch], checkable: bool) -> None:
         offer = (
             f"or compile with checked=True, which raises where a sample would have {how}"
             if checkable
-            else "it cannot be checked either, since an operand is no longer there: compile the function"
+            else "it cannot be checked either, since an operand is not in the graph, or no longer: compile "
+            "the function, with what it depends on in params="
         )
         warnings.warn(
             f"compile: {what.format(f'{several[0]}{more}')}; {offer}", BranchWarning, stacklevel=user_level()

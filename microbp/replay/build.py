@@ -6,17 +6,18 @@ import math
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import suppress
 from functools import partial, update_wrapper
+from types import FunctionType, MethodType
 from typing import Any, Literal
 
 import numpy as np
 
 from microbp.array import array
 from microbp.collector import collector_at_rest
-from microbp.comparisons import Compared, tracing, watched
+from microbp.comparisons import Compared, tracing, watched, watching
+from microbp.labels import walk
 from microbp.native import engine, whole_threads
-from microbp.outside import words_of
+from microbp.outside import MOST, PLAIN, held_by
 from microbp.record import with_sites
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
@@ -28,6 +29,8 @@ from microbp.value import Value, as_number
 __all__ = ["FormName", "Traced", "compile", "compiled_program"]
 
 FormName = Literal["auto", "straight", "matrix", "native"]
+#: Of more numbers than this, in a list or an array outside of a function, it is not seen that they change.
+SHORT = 100
 
 
 def compile(  # noqa: A001 (microbp.compile is meant)
@@ -110,7 +113,7 @@ def compiled_program(
     if form == "native" and engine().name != "native":
         why = engine().why
         raise RuntimeError(f"compile: there is no native form here: {why}; form='auto' runs in Python")
-    if as_number(memory, "compile: memory") <= 0:
+    if not as_number(memory, "compile: memory") > 0:
         raise ValueError(f"compile: memory is how many bytes a batch may take, at least 1, not {memory!r}")
     memory, threads = int(min(memory, 1 << 62)), whole_threads(threads, "compile")
     start = time.perf_counter()
@@ -119,7 +122,7 @@ def compiled_program(
         if compared is None:
             compared = compared_in(graph, captured.inputs, captured.outputs)
         del graph
-        kept, unknown, beside = branches(compared, inputs, leaves.params)
+        kept, unknown, beside = branches(compared, inputs, leaves.params, every=params is None)
         if unknown:
             warn(unknown, checkable=False)
         if kept and not checked:
@@ -134,14 +137,17 @@ class Traced:
 
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
-    another number, or another Value, for a variable that it finds outside of it.
+    another number, text, function or Value that it finds outside of it: in variables, in attributes of
+    objects, in dicts, in lists and arrays of up to 100 numbers. The last program of each shape is kept.
+
+    Called with Values, and inside of a function that is being traced, it is the function itself.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], batched: bool = False) -> None:
         update_wrapper(self, function)
         self._name = getattr(function, "__name__", repr(function))
         self._function, self._options, self._batched = function, options, batched
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Any, tuple[Around, Program]] = {}
         self._twin: Traced | None = None
 
     @property
@@ -157,7 +163,12 @@ class Traced:
         return self._program(self._arrays(arguments), static)
 
     def __call__(self, *arguments: Any, theta: Floats | None = None, **static: Any) -> Any:
-        """What the function computes, as numbers."""
+        """What the function computes, as numbers; of Values, or inside of a traced function, as Values."""
+        if theta is None and (watching() is not None or any(map(_of_values, arguments))):
+            samples = zip(*arguments, strict=True) if self._batched else [arguments]
+            several = [self._function(*map(_given, sample), **static) for sample in samples]
+            found = several if self._batched else several[0]
+            return found if isinstance(found, Value) else array(found)
         arrays = self._arrays(arguments)
         return self._program(arrays, static)(self._rows(arrays), theta)
 
@@ -188,7 +199,7 @@ class Traced:
         if self._batched:
             lengths = [each.shape[:1] for each in arrays]
             if not arrays or lengths[0] == () or lengths.count(lengths[0]) != len(lengths):
-                told = ", ".join(str(each.shape) for each in arrays)
+                told = ", ".join(str(each.shape) for each in arrays) or "none"
                 raise ValueError(
                     f"{self._name}.batched takes arrays with one leading axis of one length, not {told}"
                 )
@@ -210,22 +221,25 @@ class Traced:
                     "which may change; give a tuple, or make it a positional argument"
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
-        key = tuple(map(self._shape, arrays)), words, _surroundings(self._function)
-        if key not in self._programs:
+        key, (fixed, left) = (tuple(map(self._shape, arrays)), words), _around(self._function, static)
+        around, program = self._programs.get(key, (None, None))
+        if program is None or around != (fixed, left):
             if self._batched and not len(arrays[0]):
                 raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
-            self._programs[key] = self._trace([each[0] if self._batched else each for each in arrays], static)
-        return self._programs[key]
+            program = self._trace([each[0] if self._batched else each for each in arrays], static)
+            self._programs[key] = (fixed, _around(self._function, static)[1]), program
+        return program
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
         """Record the function for one sample; each comparison of Values in it is noted."""
         code = getattr(self._function, "__code__", None)
-        words = code.co_varnames[: code.co_argcount] if code else ()
+        bound = isinstance(self._function, MethodType)
+        words = code.co_varnames[bound : code.co_argcount] if code else ()
         names = [words[index] if index < len(words) else f"x{index}" for index in range(len(sample))]
         given = [array(each, name) for each, name in zip(sample, names, strict=True)]
         seen = watched()
         with with_sites.on(), tracing.on(), seen:
-            outputs = self._function(*(each if each.ndim else each[()] for each in given), **static)
+            outputs = self._function(*map(_given, given), **static)
         inputs = [each for part in given for each in part.ravel().tolist()]
         if not isinstance(outputs, Value | np.ndarray | list | tuple):
             raise TypeError(
@@ -233,6 +247,14 @@ class Traced:
                 "that depends on its arguments was recorded"
             )
         return compiled_program(outputs, inputs, compared=seen.found, **self._options)
+
+    def __get__(self, instance: Any, owner: Any) -> Traced:
+        if instance is None:
+            return self
+        raise TypeError(
+            f"compile: {self._name} is a method, whose object is no number: leave the decorator out, and "
+            f"compile it bound, microbp.compile(model.{self._name})"
+        )
 
     def __repr__(self) -> str:
         return f"compile({self._name})"
@@ -243,37 +265,56 @@ class Traced:
         return name if getattr(module, name, None) is self else super().__reduce_ex__(protocol)
 
 
-def _surroundings(function: Any) -> tuple[Any, ...]:
-    """The numbers and Values that a function finds outside of it: others trace it anew.
+def _of_values(argument: Any) -> bool:
+    """Whether an argument is a Value, or holds one."""
+    if isinstance(argument, np.ndarray):
+        argument = argument.ravel().tolist() if argument.dtype == object else []
+    if isinstance(argument, list | tuple):
+        return any(map(_of_values, argument))
+    return isinstance(argument, Value)
 
-    So do other Values in a module, or in a list, dict or array of Values.
+
+def _given(argument: Any) -> Any:
+    """An argument as functions are given it: a Value, or an array of Values; numbers are constants."""
+    given = array(argument, requires_grad=False)
+    return given if given.ndim else given[()]
+
+
+#: What a function finds outside of it: numbers, texts and code; and what it may have put there itself, Values
+#: and lists.
+Around = tuple[list[Any], list[Any]]
+_IN_A_LIST = "[]"
+
+
+def _around(*roots: Any) -> Around:
+    """What stands for what a function finds outside of it; where that is another, it is traced anew."""
+    fixed, left = list[Any](), list[Any]()
+    for name, held in walk([("", each) for each in roots], _held, MOST):
+        if isinstance(held, Value):
+            left.append(id(held))
+        elif isinstance(held, PLAIN):
+            (left if name == _IN_A_LIST else fixed).append(repr(held))
+        elif isinstance(held, FunctionType):
+            fixed.append(held.__code__)
+    return fixed, left
+
+
+def _held(name: str, held: Any) -> list[tuple[str, Any]]:
+    """What something holds; of more than :data:`SHORT` numbers none, which are data.
+
+    Of an object without the Values that it has computed: nets keep what they gave last.
     """
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return ()
-    known = {word: function.__globals__[word] for word in words_of(code, function.__globals__)}
-    for word, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # of a variable that has no value yet
-            known[word] = cell.cell_contents
-    return tuple((word, *_inside(held)) for word, held in known.items())
-
-
-def _inside(held: Any) -> list[Any]:
-    """What stands for the Values in something, and for numbers that are variables or attributes."""
-    found, pending, seen = list[Any](), [held], set[int]()
-    while pending:
-        each = pending.pop()
-        if isinstance(each, Value):
-            found.append(id(each))
-        elif isinstance(each, int | float | np.generic):
-            found.append(repr(each))
-        elif id(each) not in seen:
-            seen.add(id(each))
-            if isinstance(each, np.ndarray):
-                pending += each.ravel().tolist() if each.dtype == object else []
-            elif isinstance(each, list | tuple | dict):
-                inner = each.values() if isinstance(each, dict) else each
-                pending += [part for part in inner if not isinstance(part, int | float | np.generic | str)]
-            elif not isinstance(each, type) and callable(getattr(type(each), "parameters", None)):
-                pending += getattr(each, "__dict__", {}).values()
-    return found
+    if isinstance(held, Value):
+        return []
+    if isinstance(held, Traced):
+        return [(name, held._function)]
+    if isinstance(held, np.ndarray) and held.size <= SHORT:
+        held = held.ravel().tolist()
+    if isinstance(held, list | tuple):
+        data = name == _IN_A_LIST or len(held) > SHORT
+        return [(_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN))]
+    inner = [*held_by(name, held)]
+    attributes = getattr(held, "__dict__", None)
+    if attributes and inner and inner[0][1] is attributes:  # of an object, not of a function
+        inner[:1] = [item for item in attributes.items() if getattr(item[1], "_rule", None) is None]
+    return inner

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import linecache
 import math
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -122,10 +121,9 @@ class Matrix:
 
     The source defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
 
-    NumPy notes in flags of the processor that an operation has no result, and calls back if asked to. Most
-    such calls are legitimate: the branch that a condition does not take is computed too, and so is what the
-    backward pass multiplies by 0. Suspect is what comes from a line of the forward pass whose rule may be
-    undefined. Nothing is paid for where no flag is raised.
+    NumPy notes in flags of the processor that an operation has no result, and calls back if asked to. Suspect
+    is a forward pass where it does. That may be legitimate: the branch that a condition does not take is
+    computed too. In the backward pass it mostly is, so that then the forward pass is run again alone.
     """
 
     def __init__(self, captured: Captured, plan: Plan) -> None:
@@ -140,69 +138,52 @@ class Matrix:
         self._taken = [plan.arrays[THETA]] * (value.theta_used or both.theta_used) + [*plan.used.values()]
         names = [each.name for each in self._taken]
         slopes = ", ".join(["x", *names, *(f"d{each}" for each in names), "wrt_x=False"])
-        parts = self._parts = [
-            ([*header(plan, (value, both)), "", f"def value({', '.join(['x', *names])}):"], value),
-            (["", "", f"def value_and_grad({slopes}):"], both),
-        ]
-        #: The lines, counted from 1, that compute what the eager engine may refuse, such as a quotient.
-        watched = [each for before, it in parts for each in (*[False] * len(before), *it.watched)]
-        self.watched = {at for at, each in enumerate(watched, start=1) if each}
-        # What makes the lines must not hold this form, which it would keep alive.
-        found = defined(_written(parts, comments=False), partial(_written, parts, comments=True))
+        lines = [*header(plan, (value, both)), "", f"def value({', '.join(['x', *names])}):"]
+        lines += [*value.lines(), "", "", f"def value_and_grad({slopes}):", *both.lines(), ""]
+        self.source = "\n".join(lines)
+        found = defined(self.source)
         found.update({word: array for word, array in plan.constants.values() if array.size > SHORT})
         self.functions = {name: found[name] for name in ("value", "value_and_grad")}
-        self._file = found["value"].__code__.co_filename
         free = np.ones(len(captured.params), dtype=bool)
         for array in plan.used.values():
             free[array.members] = False
-        self.arrays = [*plan.used.values(), *[_vector("others", np.flatnonzero(free))] * bool(free.any())]
+        word = "others" if plan.used else plan.arrays[THETA].name
+        self.arrays = [*plan.used.values(), *[_vector(word, np.flatnonzero(free))] * bool(free.any())]
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
-
-    @property
-    def source(self) -> str:
-        return _written(self._parts, comments=True)
 
     @property
     def description(self) -> str:
         return self.plan.describe()
 
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, bool]:
-        suspect: list[str] = []
-        with self._watching(suspect):
-            found = self.functions["value"](x, *(array.of(theta) for array in self._taken))
-        return found.copy(), bool(suspect)  # it may be part of the inputs
+        found, suspect = _noted(self.functions["value"], x, *(array.of(theta) for array in self._taken))
+        return found.copy(), suspect  # it may be part of the inputs
 
     def gradients(
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
     ) -> tuple[Floats, float, bool]:
         gradient[:] = 0.0
-        suspect: list[str] = []
         given, into = ([array.of(vector) for array in self._taken] for vector in (theta, gradient))
-        with self._watching(suspect):
-            costs, found = self.functions["value_and_grad"](x, *given, *into, wrt_x=dx is not None)
+        both = partial(self.functions["value_and_grad"], wrt_x=dx is not None)
+        (costs, found), suspect = _noted(both, x, *given, *into)
         for part, array in zip(into, self._taken, strict=True):
             if not array.even(gradient):
                 gradient[array.members] += part
         gradient[self._frozen] = 0.0
         if dx is not None:
             dx[:] = found
-        return costs.copy(), math.nan, bool(suspect)
-
-    def _watching(self, suspect: list[str]) -> np.errstate:
-        """No warnings; what a watched line computes that has no result is noted."""
-
-        def called(kind: str, _flag: int) -> None:
-            frame = sys._getframe(1)
-            if frame.f_lineno in self.watched and frame.f_code.co_filename == self._file:
-                suspect.append(kind)
-
-        return np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called)
+        return costs.copy(), math.nan, suspect and self.values(x, theta)[1]
 
 
-def _written(parts: list[tuple[list[str], Writer]], *, comments: bool) -> str:
-    """The source: with comments, what people read, or without, the same lines."""
-    lines = [line for before, it in parts for line in (*before, *it.lines(comments=comments))]
-    return "\n".join([*lines, ""])
+def _noted(function: Callable[..., Any], *arrays: Floats) -> tuple[Any, bool]:
+    """What a function returns; and whether an operation in it had no result, of which NumPy does not warn."""
+    flags: list[str] = []
+
+    def called(kind: str, _flag: int) -> None:
+        flags.append(kind)
+
+    with np.errstate(divide="call", invalid="call", over="call", under="ignore", call=called):
+        return function(*arrays), bool(flags)
 
 
 # --------------------------------------------------------------------------------- whichever is quicker
@@ -295,32 +276,23 @@ class _Alive:
 
 
 _serial = count(1)
-#: Of each file that is defined its source, and what makes it forgotten; and those that are.
-_sources: dict[str, Callable[[], str]] = {}
+#: Of each file that is defined what makes it forgotten; and those that are.
 _defined: dict[str, list[ref[_Alive]]] = {}
 _forgotten: dict[str, ref[_Alive]] = {}
 
 
-def _text(file: str) -> str:
-    return _sources.get(file, str)()
-
-
-def defined(code: str, source: Callable[[], str] | None = None) -> dict[str, Any]:
-    """What the code defines, under a file name by which tracebacks and the debugger show its lines.
-
-    ``source`` has the same lines with comments; it is called when somebody looks at them.
-    """
+def defined(source: str) -> dict[str, Any]:
+    """What a source defines, under a file name by which tracebacks and the debugger show its lines."""
     file, alive = f"<microbp replay {next(_serial)}>.py", _Alive()
     # What is forgotten leaves linecache here, not when it dies: linecache may be walking over its files.
     for each in [*_forgotten]:
         linecache.cache.pop(each, None)
         _forgotten.pop(each, None)
-    _sources[file] = source or (lambda: code)
-    linecache.cache[file] = (partial(_text, file),)
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     # A file is forgotten in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback
     # is given the reference that has died, which ``pop`` takes for the default, ``setdefault`` for the value.
-    forget = _sources.pop, _defined.pop, _forgotten.setdefault
+    forget = _defined.pop, _forgotten.setdefault
     _defined[file] = [ref(alive, partial(each, file)) for each in forget]
     made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": alive}
-    exec(compile(code, file, "exec"), made)
+    exec(compile(source, file, "exec"), made)
     return made

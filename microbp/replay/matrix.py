@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain, groupby
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -134,7 +133,7 @@ class Plan:
     def _name_groups(self, layers: dict[int, str]) -> None:
         """Name the groups and their gradients as tutorials do: z1, h1, delta1."""
         self.deltas = [""] * len(self.groups)
-        self.comments = [partial(self._comment, each) for each in self.groups]
+        self.comments = [*map(self._comment, self.groups)]
         for each in self.order:
             group, number = self.groups[each], layers.get(each)
             lone = group.slots[0][0].home if len(group.slots) == 1 else None
@@ -152,13 +151,10 @@ class Plan:
         rule = "Σ" if group.rule is None else group.rule.name
         paths = {" / ".join(name for name, _ in group_of(position)[:2]) for position in group.members}
         where = paths.pop() if len(paths) == 1 else ""
-        return one_line(f"{self._told(group)} = {rule}{' in ' * bool(where)}{where}")
+        return one_line(f"{self.told(group)} = {rule}{' in ' * bool(where)}{where}")
 
-    def delta_comment(self, at: int) -> str:
-        """What the gradient of a group is."""
-        return f"∂cost/∂({self._told(self.groups[at])})"
-
-    def _told(self, group: Group) -> str:
+    def told(self, group: Group) -> str:
+        """The names of its values."""
         names = [self.captured.graph.names[each] for each in group.members]
         return one_line(f"{names[0]}…{names[-1]}" if len(names) > 2 else ", ".join(names))
 
@@ -169,7 +165,7 @@ class Plan:
         for each in self.order:
             group = self.groups[each]
             shape = ", ".join(["n"] * group.varies + [str(len(group.members))])
-            told += f"\n  {self.array(each).name} ({shape}): {self._comment(group)}"
+            told += f"\n  {self.array(each).name} ({shape}): {self.comments[each]}"
         return told
 
 
@@ -224,17 +220,17 @@ class Parameters:
         self.home[members] = home
         self.place[members] = np.arange(members.size).reshape(members.shape)
 
-    def claim(self, slot: Operand, matrix: str, line: str, *, lone: bool = False) -> None:
+    def claim(self, slot: Operand, matrix: str, line: str) -> None:
         """Make an array of what stands at a slot, of different rows the first of each, if all of it is free.
 
-        A single parameter of a layer, too, with ``lone``, unless it has a name of its own.
+        A single parameter, too, unless it has a name of its own.
         """
         if slot.home != THETA:
             return
         members = slot.held
         if members.size == 1:
             members = members.reshape(())
-            if not lone or self.captured.param_paths[int(members)]:
+            if self.captured.param_paths[int(members)]:
                 return
         elif members.ndim == 1 or members.shape[1] == 1:
             members = members.ravel()
@@ -317,19 +313,18 @@ def _names(family: tuple[str | None, ...], prefix: Sequence[int], rank: int) -> 
 def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> dict[int, str]:
     """Put all parameters into arrays; returns for each group that is a layer its number, as a text.
 
-    A layer is a sum of products with parameters, and W1, b1 are the parameters of the first. Layers come
-    first, then what else is computed from parameters, such as a penalty.
+    A layer is a sum of products with parameters, and W1, b1 are the parameters of the first. What else is
+    computed from parameters, such as a penalty, speaks of the vector of all.
     """
     numbers: dict[int, str] = {}
     for index in order:
         lefts = [each.left for each in groups[index].blocks if each.left.home <= THETA < each.right.home]
         if lefts:
             number = numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
-            for slot, matrix, line in _wanted(groups[index]):
-                parameters.claim(slot, matrix + number, line + number, lone=True)
-    for index in order:
-        for slot, matrix, line in _wanted(groups[index]):
-            parameters.claim(slot, matrix, line)
+            for block in groups[index].blocks:
+                line = ("b" if block.left.home == CONSTANT else "w") + number
+                parameters.claim(block.left, f"W{number}", line)
+                parameters.claim(block.right, f"W{number}", line)
     rest = np.flatnonzero(parameters.home == THETA)
     if 0 < len(rest) <= LOOSE:
         names = parameters.captured.param_names
@@ -339,15 +334,6 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
         for slot in group.operands:
             parameters.settle(slot)
     return numbers
-
-
-def _wanted(group: Group) -> Iterator[tuple[Operand, str, str]]:
-    """What an array of each operand is called, of rows and of one row: a weight where it is multiplied."""
-    for block in group.blocks:
-        for slot in (block.left, block.right):
-            yield slot, "W", "b" if block.left.home == CONSTANT else "w"
-    for slot in chain(*group.slots):
-        yield slot, "P", "p"
 
 
 def _number(slot: Operand, parameters: Parameters) -> str:

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from microbp.native.rows import may_fail
 from microbp.replay.axes import (
     Array,
     Axes,
@@ -48,8 +47,6 @@ __all__ = ["Statement", "Writer", "covering", "header", "words_of"]
 SHORT = 4096
 #: A sum of more terms than this is added up in several lines.
 TERMS = 12
-#: A text, or what makes it when somebody reads it.
-Comment = str | Callable[[], str]
 #: What is passed on to an operand: the piece, of some of its axes, best in the order that is given.
 Contribution = tuple[Operand, Callable[[Axes], Piece]]
 
@@ -62,11 +59,10 @@ class Statement(NamedTuple):
     value: Any
     #: ``=``, ``+=``, or ``at``: added, also twice to one place.
     sign: str
-    comment: Comment
+    comment: str
     #: ``forward``, ``deltas`` or ``gradients``.
     section: str
     indent: str
-    watched: bool
 
     @property
     def code(self) -> str:
@@ -86,7 +82,7 @@ class Writer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.statements: list[Statement] = []
-        self.indent, self.section, self.watching = "", "forward", False
+        self.indent, self.section = "", "forward"
         #: Whether the vector of all parameters is used.
         self.theta_used = False
         #: What each array has received, by its number.
@@ -94,13 +90,11 @@ class Writer:
         self._kept: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------ statements
-    def add(self, target: Tree | None, value: Any, sign: str = "=", comment: Comment = "") -> None:
+    def add(self, target: Tree | None, value: Any, sign: str = "=", comment: str = "") -> None:
         """A line that computes something; without a target, one that is about Python."""
-        self.statements.append(
-            Statement(target, value, sign, comment, self.section, self.indent, self.watching)
-        )
+        self.statements.append(Statement(target, value, sign, comment, self.section, self.indent))
 
-    def assign(self, word: str, value: Tree, comment: Comment = "") -> Tree:
+    def assign(self, word: str, value: Tree, comment: str = "") -> Tree:
         self.add(name(word), value, "=", comment)
         return name(word)
 
@@ -122,18 +116,10 @@ class Writer:
             held[key] = self.plan.names.counted(stem + "1"), numbers
         return name(held[key][0])
 
-    def lines(self, *, comments: bool = True) -> list[str]:
+    def lines(self) -> list[str]:
         """The code, with comments in a column where there is room."""
-        codes = [f"    {each.code}" for each in self.statements]
-        if not comments:
-            return codes
-        told = [each.comment if isinstance(each.comment, str) else each.comment() for each in self.statements]
-        return [f"{code:<48}  # {each}" if each else code for code, each in zip(codes, told, strict=True)]
-
-    @property
-    def watched(self) -> list[bool]:
-        """Of each line whether it computes what the eager engine may refuse."""
-        return [each.watched for each in self.statements]
+        pairs = [(f"    {each.code}", each.comment) for each in self.statements]
+        return [f"{code:<48}  # {told}" if told else code for code, told in pairs]
 
     # ---------------------------------------------------------------------------------------- to read
     def read(self, operand: Operand) -> Piece:
@@ -169,14 +155,12 @@ class Writer:
         plan = self.plan
         for each in plan.order:
             group = plan.groups[each]
-            self.watching = group.rule is not None and may_fail(group.rule)
             word = plan.array(each).name
             piece = self.sum(each, word) if group.rule is None else self.row(each)
             tree = full(piece, group.layout, group.sizes())
             if len(group.axes) > 1:
                 tree = method(tree, "reshape", *[name("n")] * group.varies, len(group.members))
             self.assign(word, tree, plan.comments[each])
-        self.watching = False
 
     def sum(self, at: int, word: str) -> Piece:
         """The blocks of a sum of products, and then the constant."""
@@ -330,7 +314,7 @@ class Writer:
         """The gradient of a group along its axes, under a name where it is used more than once."""
         plan, array, parts = self.plan, self.plan.array(at), self.found.pop(at)
         target = Array(plan.deltas[at], array.shape, array.varies)
-        comment = partial(plan.delta_comment, at)
+        comment = f"∂cost/∂({plan.told(plan.groups[at])})"
         wholes = [covering(target, each) for each in parts]
         if all(wholes):
             total = self.added(target.name, [each() for each in wholes if each])
@@ -344,7 +328,7 @@ class Writer:
                 self.receive(target, each)
         return plan.unfolded(at, total)
 
-    def receive(self, target: Array, each: Contribution, sign: str = "+=", comment: Comment = "") -> None:
+    def receive(self, target: Array, each: Contribution, sign: str = "+=", comment: str = "") -> None:
         """``target[places] += piece``; a place may occur more than once."""
         if whole := covering(target, each):
             into = name(target.name) if target.shape and sign == "+=" else index(name(target.name), ...)

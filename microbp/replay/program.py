@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from microbp.backward import gradient_of
+from microbp.comparisons import taken, watching
 from microbp.errors import NoGradientError, StaleProgram
 from microbp.lazy import cached_property
 from microbp.native import Machine
@@ -177,6 +178,9 @@ class Program:
     def parameters(self) -> Floats:
         """The parameters' numbers now, as a new vector: those of the Values, if it is bound to some."""
         bound = self._leaves.params
+        if watching() is not None:
+            for value in bound:
+                taken(value)
         return np.array([*map(_data, bound)] if bound else self.captured.numbers, dtype=float)
 
     @property

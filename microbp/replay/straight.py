@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial, reduce
 from typing import Any
 
-from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL, Reading
+from microbp.expr import AGGREGATES, CONSTANTS, FUNCTIONS, REAL
 from microbp.groups import GroupPath
 from microbp.replay.code import Identifiers, Tree, name, one_line, put_together, reading, tree_of
 from microbp.replay.function_graph import TRAINS, Captured
@@ -25,6 +25,7 @@ __all__ = ["straight"]
 
 #: Columns of a line; and how many terms a statement adds up, over which Python's compiler recurses.
 _WIDTH, _TERMS = 100, 100
+_KNOWN = {*FUNCTIONS, *CONSTANTS, *AGGREGATES}
 #: What the language has beyond Python's ``math``, and what of it that calls, in an order of definition.
 _HELPERS = {
     "largest": ({"isnan", "nan"}, '''
@@ -186,25 +187,25 @@ class _Writer:
         self.statement(self.upstream[at], "+=" if begun else "=", text)
 
     def filled(self, at: int, place: int | None = None) -> list[str]:
-        """The text of a node's value, or of what an argument receives: of a list each element."""
+        """The text of a node's value, or of what an argument receives: of a list each element.
+
+        What literals decide is decided.
+        """
         rule, row = self.record.rules[self.op[at]], self.operands[at]
-        entries = dict(zip(rule.args, rule.split([self.texts[each] for each in row]), strict=True))
-        of_args = zip(rule.args, rule.split(row), strict=True)
-        literals = tuple((arg, entries[arg]) for arg, each in of_args if type(each) is int and each < 0)
-        columns = [entries.pop(arg) for arg in rule.over]
+        held = [float(self.texts[each]) if each < 0 else name(self.texts[each]) for each in row]
+        scope: dict[str, Any] = dict(zip(rule.args, rule.split(held), strict=True))
+        scope["y"] = name(self.texts[at])
+        columns = [scope.pop(arg) for arg in rule.over]
         elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
-        if rule.over:
-            scope = {arg: name(text) for arg, text in {**entries, "y": self.texts[at]}.items()}
-            scopes = [{arg: name(text) for arg, text in each.items()} for each in elements]
-            sums = {word: partial(self.aggregate, at, word) for word in AGGREGATES}
-            to = reading(_made, sums)._replace(known=self.sums[at])
-            text, words = _read(rule, place, literals, to, scope, scopes)
-        else:
-            text, words = template(rule, place, literals)
-        self.words |= words
-        each_of = elements if place is not None and rule.args[place] in rule.over else [{}]
-        known = {**entries, "y": self.texts[at], "upstream": self.upstream.get(at)}
-        return [text.format_map({**known, **each}) for each in each_of]
+        sums = {word: partial(self.aggregate, at, word) for word in AGGREGATES if rule.over}
+        to = reading(_made, sums)._replace(known=self.sums[at]) if rule.over else _SINGLE
+        each_of, read = [dict[str, Any]()], rule.y if place is None else rule.d[place]
+        if place is not None and rule.args[place] in rule.over:
+            each_of = elements
+        found = [read.evaluate({**scope, **each}, to, elements) for each in each_of]
+        if place is not None:
+            found = [_product(name(self.upstream[at]), each) for each in found]
+        return [self.said(tree_of(each)) for each in found]
 
     def aggregate(self, at: int, word: str, elements: list[Any]) -> Any:
         """``total``, ``largest`` or ``rest`` of the elements, under a name where it is used again.
@@ -223,10 +224,14 @@ class _Writer:
         return made if _is_sum(self.record.rules[self.op[at]]) else self.temporary(at, made)
 
     def temporary(self, at: int, tree: Tree) -> ast.Name:
-        self.words |= _words(tree)
         made = self.identifiers.new(f"{self.texts[at]}_sum")
-        self.statement(made, "=", ast.unparse(tree))
+        self.statement(made, "=", self.said(tree))
         return ast.Name(made)
+
+    def said(self, tree: Tree) -> str:
+        """The tree as Python; what it calls is noted."""
+        self.words |= {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} & _KNOWN
+        return ast.unparse(tree)
 
 
 def _header(words: set[str]) -> str:
@@ -240,45 +245,6 @@ def _header(words: set[str]) -> str:
         lines.append("\nfrom microbp.expr import FUNCTIONS\n\n")
         lines += [f"{each} = FUNCTIONS[{each!r}].real\n" for each in others]
     return "\n".join(["".join(lines), *(text for word, (_, text) in _HELPERS.items() if word in words)])
-
-
-# -------------------------------------------------------------------------------- rows of the table
-#: The arguments of a node that are literals: the name, and the number as text (0.0 is not -0.0).
-Literals = tuple[tuple[str, str], ...]
-
-
-@lru_cache(maxsize=4096)
-def template(rule: Rule, place: int | None = None, literals: Literals = ()) -> tuple[str, frozenset[str]]:
-    """The value of a rule, or what it passes on to the argument at ``place``; and the words that it needs.
-
-    What literals decide is decided; ``{a}`` stands for the argument a.
-
-    >>> from microbp.rules import RULES
-    >>> template(RULES["pow"], 0, (("b", "2.0"),))
-    ('{upstream} * (2.0 * pow({a}, 1.0))', frozenset({'pow'}))
-    """
-    return _read(rule, place, literals, reading(_made, {}), _holes((*rule.args, "y")))
-
-
-def _read(
-    rule: Rule, place: int | None, literals: Literals, row_of: Reading, single: dict[str, Any],
-    elements: Sequence[dict[str, Any]] = (),
-) -> tuple[str, frozenset[str]]:  # fmt: skip
-    scope = _holes(rule.over) | single | {arg: float(text) for arg, text in literals}
-    found = (rule.y if place is None else rule.d[place]).evaluate(scope, row_of, elements)
-    if place is not None:
-        found = _product(name("{upstream}"), found)
-    tree: Tree = tree_of(found)
-    return ast.unparse(tree), _words(tree)
-
-
-def _holes(args: Sequence[str]) -> dict[str, Any]:
-    return {arg: name(f"{{{arg}}}") for arg in args}
-
-
-def _words(tree: Tree) -> frozenset[str]:
-    found = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
-    return frozenset(found & {*FUNCTIONS, *CONSTANTS, *AGGREGATES})
 
 
 @lru_cache
@@ -309,3 +275,7 @@ def _made(word: Any, operands: tuple[Any, ...]) -> Tree:
             if isinstance(first, ast.Constant) and first.value == 0.0:
                 return total
     return put_together(word, operands)
+
+
+#: How rows are read that have no lists.
+_SINGLE = reading(_made, {})
