@@ -16,8 +16,8 @@ from microbp.debug.breakpoints import (
     Place,
     breakpoint_at,
 )  # fmt: skip
+from microbp.debug.formulas import figure
 from microbp.debug.trace import Trace, trace
-from microbp.debug.words import figure
 
 ODD = ("layers.0.w[1]", "W[0,1]", "w#2", "my net", "d['a']", "grad2", "net_h1", "if x")
 

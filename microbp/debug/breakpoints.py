@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from microbp.debug.formulas import figure
 from microbp.debug.trace import Contribution, Step, Trace
-from microbp.debug.words import figure
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import symbol

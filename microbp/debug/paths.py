@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from microbp.debug.formulas import repeated
 from microbp.debug.trace import target
-from microbp.debug.words import repeated
 from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.notebook import Shown

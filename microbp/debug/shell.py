@@ -22,9 +22,9 @@ from microbp.check.words import line_of, operand_words
 from microbp.debug.breakpoints import ASPECTS, WORDS, Breakpoint, Expression, Place, breakpoint_at, named
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
+from microbp.debug.formulas import counted, equation, figure, group_words, repeated
 from microbp.debug.paths import paths
 from microbp.debug.trace import Contribution, Trace, trace
-from microbp.debug.words import counted, equation, figure, group_words, repeated
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number

@@ -21,8 +21,7 @@ from microbp.bounds import bounded
 from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
 from microbp.collector import collector_at_rest
-from microbp.debug.formulas import Formulas
-from microbp.debug.words import counted, equation, figure
+from microbp.debug.formulas import Formulas, counted, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables

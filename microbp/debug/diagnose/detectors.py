@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from microbp.check.auditing import verdicts
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names, operand_words, where
-from microbp.debug.diagnose.case import Case
-from microbp.debug.diagnose.finding import Finding, LayerRow, Remark, Told, collapsed
+from microbp.debug.diagnose.case import Case, Finding, LayerRow, Remark, Told, collapsed
 from microbp.debug.diagnose.words import part_of, short, unit_of
 from microbp.debug.trace import Contribution
 from microbp.graph import Node
