@@ -722,3 +722,27 @@ def test_a_maximum_with_another_number_is_no_relu_of_the_first_node() -> None:
     x = Value(-5.0, name="x")
     y = (maximum(x, -1.0) + 3.0) ** 2
     assert "maximum took another operand than x = -5" in str(diagnose(y, names={}, show=False))
+
+
+def test_a_net_that_computes_nan_is_not_fine() -> None:
+    net = MLP(2, [3, 1], activation="tanh", seed=1)
+    for data in ([[math.nan, 1.0], [0.5, 1.0]], [[0.5, 1.0]]):
+        diagnosis = diagnose(net=net, data=data, show=False)
+        assert [row.verdict for row in diagnosis.neurons] == ["not finite"] * 3
+        assert [(each.kind, each.cause) for each in diagnosis.findings] == [("neuron", "not finite")] * 3
+        for p in net.parameters():
+            p.data = math.nan
+
+
+def test_a_net_without_an_activation_has_nothing_to_find() -> None:
+    diagnosis = diagnose(net=MLP(2, [1], seed=0), data=[[0.5, 1.0]], show=False)
+    assert diagnosis.ok
+    assert diagnosis.looked_at == ("the samples; no activation of the net can go flat",)
+    with pytest.raises(TypeError, match="the net has computed no Value for a sample, but gave 3"):
+        diagnose(net=lambda _: 3.0, data=[[1.0]], show=False)
+
+
+def test_the_step_from_which_a_loss_stays_above_the_first() -> None:
+    loss = Value(1.0, name="w") * 2.0
+    found = diagnose(loss, steps=[4.0 * 3.0**k for k in range(40)], show=False)["diverging"]
+    assert "above the 4 of the first. From step 2 on it has not been below the first again." in found.what

@@ -802,3 +802,23 @@ def test_a_factor_that_is_repeated_is_written_as_a_power() -> None:
     assert "2·σ(t)²·(1 − σ(t))" in str(square)
     assert "2\\,\\sigma(t)^{2}" in square.markdown
     assert square.ok
+
+
+def test_a_parameter_that_moved_more_than_once_leaves_no_line_that_says_it_is_right():
+    w, u = Value(2.0, name="w"), Value(2.0, name="u")
+    loss = (w * 0.5 + u * 3.0 - 3.0) ** 2
+    assert explain(loss, w, names={}).ok
+    for each in (3.0, 9.0):  # what it was when the loss was computed, nobody knows now
+        u.data = each
+    told = explain(loss, w, names={"loss": loss})
+    assert not told.ok
+    assert told.faults == ("v3: the formula gives 27.0, the engine has 6.0 (mul at v3)",)
+    assert "WRONG: this derivation and the engine disagree." in str(told)
+    assert all(row.kind != "value" for row in explain(w * 2.0, w, names={}).rows)
+
+
+def test_what_is_computed_is_no_parameter_of_gradient_descent():
+    w = Value(2.0, name="w")
+    h = w * 3.0
+    with pytest.raises(ValueError, match="h is computed: no step of gradient descent changes it"):
+        explain(h * h, h, names={"h": h}, rate=0.1)

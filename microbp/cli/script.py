@@ -24,11 +24,14 @@ __all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable
 
 
 class ScriptFailed(Exception):
-    """The user's script ended with an error, which has been shown; ``status`` is the exit status."""
+    """The user's script ended with an error, which has been shown.
 
-    def __init__(self, status: int) -> None:
+    ``status`` is the exit status, ``losses`` are those that had ``backward()`` called before.
+    """
+
+    def __init__(self, status: int, losses: Sequence[float] = ()) -> None:
         super().__init__(status)
-        self.status = status
+        self.status, self.losses = status, losses
 
 
 class Passes:
@@ -137,7 +140,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
             if isinstance(error, OSError) and error.filename is None:
                 print(flush=True)  # raises again where it is the output that is closed or full
             _show(error, path)
-            raise ScriptFailed(1) from None
+            raise ScriptFailed(1, passes.losses) from None
     return Script(path, module, passes)
 
 

@@ -210,6 +210,10 @@ class Formula:
         many = any(f"{each}(" in str(formula) for each in AGGREGATES)
         return self.rule.elements(self.rule.split(self.data)) if many else []
 
+    def value(self) -> float:
+        """The number of the node by its row, at the numbers of its operands."""
+        return float(self.rule.y.evaluate(self.scope, IEEE, self._elements(self.rule.y)))
+
     def computed(self) -> tuple[float, float]:
         """Its number at the numbers recorded: by the text that is computed, and as people write it."""
         computed = self.rule.d[self.which]
@@ -241,6 +245,8 @@ class Formulas:
         self.words: dict[str, Word] = {}
         #: The nodes that stand by name in what was made.
         self.used: set[int] = set()
+        #: The nodes that stand in it by what they are computed from.
+        self.written: set[int] = set()
 
     def word(self, name: str, *meaning: Any) -> ast.expr:
         """A word for a number, and for a text of our own."""
@@ -323,6 +329,7 @@ class Formulas:
         if not isinstance(x, int):
             return ast.Constant(x)
         if x in self.inside and depth < DEEPEST and self._leaves[x] <= WIDEST:
+            self.written.add(x)
             return self.definition(x, None, depth)
         return self.node(x)
 
@@ -330,7 +337,7 @@ class Formulas:
     def derivative(self, position: int, place: int) -> ast.expr:
         """∂node/∂operand as a person writes it, with what its operands are computed from."""
         found = Formula(self.graph, position, place)
-        y = self.definition(position, None, 1) if position in self.inside else self.node(position)
+        y = self._operand(position, 0)
         return self._placed(found, found.expression.tree, 1, y)
 
     def condition(self, position: int, place: int) -> tuple[Math, bool] | None:

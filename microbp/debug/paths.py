@@ -86,7 +86,8 @@ class Paths(Shown):
     def table(self) -> Table:
         """The report laid out."""
         hidden = self.count - len(self.rows)
-        rows: list[tuple[Cell, ...]] = [(x.way, x.gradient, f"{100.0 * x.share:.1f} %") for x in self.rows]
+        told = ((x, "-" if math.isnan(x.share) else f"{100.0 * x.share:.1f} %") for x in self.rows)
+        rows: list[tuple[Cell, ...]] = [(x.way, x.gradient, share) for x, share in told]
         if hidden:
             left = max(0.0, 1.0 - math.fsum(row.share for row in self.rows))
             rows.append((_counted(hidden, "more path"), self.rest, f"{100.0 * left:.1f} %"))

@@ -27,7 +27,7 @@ from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
 from microbp.notebook import Shown
-from microbp.safe import shown
+from microbp.safe import quoted, shown
 from microbp.sites import user_scope
 from microbp.tables import Table
 from microbp.value import Value
@@ -313,7 +313,7 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
     NoGradientError where it is a constant.
     """
     if not isinstance(loss, Value | Graph):
-        raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {loss!r}")
+        raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {quoted(loss)}")
     return Trace(_read("trace()", loss, user_scope() if names is None else names))
 
 
@@ -404,9 +404,9 @@ def target(
     neither graph nor ``names`` know.
     """
     if not isinstance(loss, Value | Graph):
-        raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {loss!r}")
+        raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     if not isinstance(value, Value | str):
-        raise TypeError(f"{asker} takes the Value, or its name, that the gradient is by, not {value!r}")
+        raise TypeError(f"{asker} takes one Value, or its name, that the gradient is by, not {quoted(value)}")
     scope = user_scope() if names is None else names
     graph, _ = as_recorded(_read(asker, loss, scope))
     root = graph.root

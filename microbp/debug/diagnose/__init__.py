@@ -35,6 +35,7 @@ from microbp.functions import sum as total
 from microbp.graph import Graph, Node
 from microbp.nn import Module
 from microbp.record import with_sites
+from microbp.safe import quoted
 from microbp.sites import user_scope, user_site
 from microbp.training import History, NotFinite
 from microbp.value import Value
@@ -48,6 +49,8 @@ SLOPES = {
 }  # fmt: skip
 #: A neuron is saturated for a sample if its slope is below this part of the largest.
 FLAT = 0.01
+#: The causes of the verdicts about a neuron that are not told as saturated.
+KEYS = {"dead": "dead neuron", "not finite": "neuron without number"}
 
 
 
@@ -114,18 +117,17 @@ def diagnose(
         title, told = "diagnose(history)", [*of_history(loss, words)]
     elif isinstance(loss, NotFinite | UndefinedOperation):
         told += of_failure(loss, words)
-    elif loss is None and rows:
+    elif loss is None and net is not None:
         title = "diagnose(net)"
     else:
         raise TypeError(
             "diagnose takes a recorded Value, a Graph, what fit raised or returned, or net= and data=, "
-            f"not {loss!r}"
+            f"not {quoted(loss)}"
         )
     if len(steps) > 1:
         root = loss.root if isinstance(loss, Graph) else loss
-        number = root.data if isinstance(root, Node | Value) else math.nan
-        told += of_steps(steps, number, words)
-    told += neurons(rows, words)
+        told += of_steps(steps, root.data if isinstance(root, Node | Value) else None, words)
+    told += [] if net is None else neurons(rows, words)
     kinds = Finding, str, LayerRow, Remark
     of: Any = {kind: tuple(each for each in told if type(each) is kind) for kind in kinds}
     diagnosis = Diagnosis(title, of[Finding], of[str], of[LayerRow], rows, of[Remark], words.language)
@@ -177,8 +179,9 @@ def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tupl
     for (name, activation), found in seen.items():
         inputs, slopes = [x for x, _ in found], [slope for _, slope in found]
         flat = sum(slope < FLAT * SLOPES[activation] for slope in slopes)
-        ends = min(inputs), max(inputs), sites[name, activation]
-        rows.append(NeuronRow(name, activation, len(found), slopes.count(0.0), flat, *ends))
+        ends = (math.nan, math.nan) if any(map(math.isnan, inputs)) else (min(inputs), max(inputs))
+        told = slopes.count(0.0), flat, *ends, sites[name, activation]
+        rows.append(NeuronRow(name, activation, len(found), *told))
     return tuple(rows)
 
 
@@ -186,8 +189,11 @@ def _activations(
     output: Any, names: Mapping[str, Any]
 ) -> Iterator[tuple[tuple[str, str], str | None, float, float]]:
     """Of each activation of one sample its name and kind, its line, its input, and its slope."""
-    values = [each for each in np.asarray(output, dtype=object).ravel().tolist() if isinstance(each, Value)]
-    graph = Graph(total(values) if len(values) > 1 else values[0], names) if values else ()
+    given = np.asarray(output, dtype=object).ravel().tolist()
+    values = [each for each in given if isinstance(each, Value) and not each.is_leaf]
+    if not values:
+        raise TypeError(f"diagnose: the net has computed no Value for a sample, but gave {quoted(output)}")
+    graph = Graph(total(values) if len(values) > 1 else values[0], names)
     order: Counter[str] = Counter()
     for node in graph:
         place = max(0, rectified(node))
@@ -217,13 +223,13 @@ def neurons(rows: Sequence[NeuronRow], words: Words) -> Told:
             "least input": row.least, "largest input": row.most,
         }  # fmt: skip
         found.append(finding(
-            words, "neuron", "dead neuron" if row.verdict == "dead" else "saturated neuron", row.name,
+            words, "neuron", KEYS.get(row.verdict, "saturated neuron"), row.name,
             (row.name,), ((name, float(x)) for name, x in numbers.items()), row.site, rule=row.activation,
             low=row.least, high=row.most, n=row.samples, flat=row.saturated,
         ))  # fmt: skip
     yield from collapsed(found)
-    if rows:
-        yield words("neurons seen", n=len(rows), m=max(row.samples for row in rows))
+    samples = max((row.samples for row in rows), default=0)
+    yield words("neurons seen" if rows else "no neurons", n=len(rows), m=samples)
 
 
 # ------------------------------------------------------------------------------- errors and runs
@@ -261,16 +267,19 @@ def of_history(history: History, words: Words) -> Told:
     yield words("costs seen", n=len(steps), m=len(history.cost))
 
 
-def of_steps(losses: Sequence[float], data: float, words: Words) -> Told:
-    """What the losses of a loop show, what was looked at, and which step a loss of that number is."""
+def of_steps(losses: Sequence[float], data: float | None, words: Words) -> Told:
+    """What the losses of a loop show, what was looked at, and which step a loss of that number is, if any."""
+    yield from _diverging(losses, words, "one step")
+    yield words("steps seen", n=len(losses))
+    if data is None:
+        return
     bad = next((place for place, each in enumerate(losses) if not math.isfinite(each)), None)
     remark = words("step", n=len(losses), m=len(losses))
     if bad is not None:
         at = bad if not math.isfinite(data) or bad == 0 else bad - 1
         before = words("before it") if at < bad else ""
         remark = words("first bad step", m=len(losses), n=bad + 1, k=at + 1, before=before)
-    yield from _diverging(losses, words, "one step")
-    yield from (words("steps seen", n=len(losses)), Remark(remark))
+    yield Remark(remark)
 
 
 def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Sequence[float] = ()) -> Told:
@@ -284,7 +293,7 @@ def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Seque
     low, last, top = costs[best], costs[-1], max(costs[:few])
     if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
         return
-    left = max(place for place, each in enumerate(costs) if each <= top) + 1
+    left = max(place for place, each in enumerate(costs) if each <= costs[0]) + 1
     yield finding(
         words, "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
         epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],

@@ -113,7 +113,9 @@ class NeuronRow(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """``dead``, ``saturated``, ``mostly saturated`` or ``fine``."""
+        """``not finite``, ``dead``, ``saturated``, ``mostly saturated`` or ``fine``."""
+        if not math.isfinite(self.most - self.least):
+            return "not finite"
         if self.inactive == self.samples:
             return "dead" if self.activation == "relu" else "saturated"
         if self.saturated == self.samples:

@@ -110,22 +110,25 @@ def explain(
     ``markdown`` the formulas. Its derivatives are compared with the engine's at the recorded sample.
 
     Raises TypeError where ``loss`` or ``value`` is something else, NoGradientError where the loss is a
-    constant, KeyError for an unknown name, ValueError for another language, for a rate not above 0, and for
-    a program in straight-line code or without matrices.
+    constant, KeyError for an unknown name, ValueError for another language, for a rate not above 0 or of a
+    computed value, and for a program in straight-line code or without matrices.
     """
     language = language_of(language)
     if rate is not None and not 0.0 < rate < math.inf:
         raise ValueError(f"explain(): a learning rate is a number above 0, not {rate!r}")
     if isinstance(loss, Program):
-        if value is not None:
+        if (value, names, rate) != (None, None, None):
             raise TypeError(
-                "explain(program) takes no value: it shows the derivation as a whole. One gradient of the "
-                "graph behind it is shown by explain(program.captured.graph, 'w')"
+                "explain(program) takes language= alone: it shows the derivation as a whole. One gradient of "
+                "the graph behind it is shown by explain(program.captured.graph, 'w')"
             )
         return _of_program(loss, language)
     if value is None:
         raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
     graph, node, called = target(loss, value, names, "explain()")
+    if rate is not None and node is not None and node.rule is not None:
+        told = f"{called} is computed: no step of gradient descent changes it; leave out the rate"
+        raise ValueError(f"explain(): {told}")
     root, by = name_of(graph.root), Math(plain_name(called), latex_name(called))
     filled = {"gradient": quotient(root, by), "value": by, "loss": root}
     title = say(language, "title", **filled)
@@ -138,7 +141,7 @@ def explain(
     short = shortened(graph, set(between.nonzero()[0].tolist()), node.position)
     derivation = Derivation(short.graph, node.position, engine, language)
     parts = derivation.tell(rate)
-    return Explanation(title, language, (*short.key(derivation.used, language), *parts))
+    return Explanation(title, language, (*short.key(derivation.used, language), *parts), derivation.changed())
 
 
 # -------------------------------------------------------------------------------- the chain rule
@@ -245,6 +248,12 @@ def plus(labels: Sequence[Math]) -> Math:
     return joined(labels, *(("\n+ ", " \\\\\n&\\quad + ") if long else (" + ", " + ")))
 
 
+def culprit_of(node: Node) -> str:
+    """The operation and the node at which a number is wrong, and its line."""
+    assert node.rule is not None
+    return f"{node.rule.name} at {plain_name(node.name)}{'' if node.site is None else f', {node.site}'}"
+
+
 class Factor:
     """∂above/∂below between two neighbouring stations: the sum over the chains between them."""
 
@@ -279,9 +288,8 @@ class Factor:
             node = self.nodes[user]
             local = node.local_derivatives[place] or 0.0
             computed, written = Formula(self.formulas.graph, user, place).computed()
-            if not agree(computed, local, abs(local)) and node.rule is not None:
-                line = "" if node.site is None else f", {node.site}"
-                self.culprit = self.culprit or f"{node.rule.name} at {plain_name(node.name)}{line}"
+            if not agree(computed, local, abs(local)):
+                self.culprit = self.culprit or culprit_of(node)
             value, self.written = value * computed, self.written * written
         return value
 
@@ -374,6 +382,8 @@ class Derivation:
         self.label = quotient(self.loss, self.value)
         self.parts: list[Part] = []
         self.factors: dict[tuple[int, int], Factor] = {}
+        #: The nodes that stand in them by what they are computed from.
+        self.written: set[int] = set()
         #: The sum of each station for which it was derived.
         self.deltas: dict[int, Quantity] = {}
 
@@ -381,6 +391,17 @@ class Derivation:
     def used(self) -> set[int]:
         """The nodes that it speaks of."""
         return self.formulas.used | {each for pair in self.factors for each in pair}
+
+    def changed(self) -> tuple[Row, ...]:
+        """A line for each node written out whose number is not, or no longer, what its operands give."""
+        rows = []
+        for position in sorted(self.written):
+            node, found = self.graph.nodes[position], Formula(self.graph, position, 0)
+            terms = added([abs(x) for x in found.data]) if found.rule.over else 0.0
+            size = within(terms * max(1.0, terms))
+            culprit = culprit_of(node)
+            rows.append(Row("value", name_of(node), (), None, found.value(), node.data, size, culprit))
+        return tuple(row for row in rows if row.fault("en"))
 
     def say(self, *sentence: Any, **filled: Any) -> None:
         """Add a sentence."""
@@ -405,7 +426,9 @@ class Derivation:
     def factor(self, above: int, below: int) -> Factor:
         """The factor between two neighbouring stations, made once."""
         if (above, below) not in self.factors:
+            self.formulas.written.clear()  # a definition in symbols says nothing of numbers
             self.factors[above, below] = Factor(self.stations, self.formulas, above, below)
+            self.written |= self.formulas.written
         return self.factors[above, below]
 
     def _along(self, way: Way) -> list[Factor]:
@@ -611,6 +634,8 @@ class MatrixExplanation(Explanation):
 
     ``rows`` has the derivative of each parameter by the matrix form and by the engine at the recorded sample.
     """
+
+    agrees = "matrix agrees"
 
 
 def _of_program(program: Program, language: str = "en") -> MatrixExplanation:

@@ -188,6 +188,8 @@ class Explanation(Shown):
     parts: tuple[Part, ...]
     #: Lines that are compared with the engine, and not shown.
     compared: tuple[Row, ...] = ()
+    #: What is said where all agree.
+    agrees = "agrees"
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -208,8 +210,7 @@ class Explanation(Shown):
     def _told(self) -> list[Part]:
         """All parts, and what the comparison with the engine gave, if there was one."""
         compared = any(row.value is not None for row in self.rows)
-        agrees = "matrix agrees" if self.compared else "agrees"
-        verdict = say(self.language, agrees if self.ok else "wrong", len(self.compared))
+        verdict = say(self.language, self.agrees if self.ok else "wrong", len(self.compared))
         return [*self.parts, *([verdict] if compared else [])]
 
     def text(self, width: int = COLUMNS) -> str:
