@@ -104,9 +104,6 @@ class Paths(Shown):
             notes.append(f"WRONG: the backward pass gives {self.engine!r}, the paths {self.gradient!r}.")
         return Table(self.title, ("path", ">gradient", ">share of Σ |path|"), tuple(rows), tuple(notes))
 
-    def __str__(self) -> str:
-        return str(self.table())
-
     def __repr__(self) -> str:
         return f"Paths({self.title})"
 

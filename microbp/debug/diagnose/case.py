@@ -204,9 +204,6 @@ class Diagnosis(Shown):
         told = ", ".join(f"{count} {cause}" for cause, count in self.causes.items())
         return f"Diagnosis({told or 'nothing found'})"
 
-    def __str__(self) -> str:
-        return str(self.table())
-
     def table(self, width: int = WIDTH) -> Table:
         """The findings as a table, with the sentences and what was looked at below it, in so many columns."""
         words, shown = Words(self.language), self.findings[:SHOWN]
