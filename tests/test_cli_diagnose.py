@@ -148,3 +148,20 @@ def test_of_a_loop_that_ends_in_an_overflow_it_is_told_that_it_diverges(net, cap
     assert "training     diverging" in told
     assert "Looked at: the operation that raised the error; the losses of 131 steps." in told
     assert "This is step" not in told
+
+
+def test_two_losses_in_turn_are_no_divergence(net, capsys):
+    net.write_text(
+        "from microbp import Value\n"
+        "w = Value(1.0)\n"
+        "for _ in range(6):\n"
+        "    small, large = (0.1 * w) ** 2, (9.0 * w) ** 2\n"
+        "    w.grad = 0.0\n"
+        "    small.backward()\n"
+        "    w.grad = 0.0\n"
+        "    large.backward()\n"
+    )
+    assert cli.main(["diagnose", "net.py"]) == 0
+    told = capsys.readouterr().out
+    assert "This is step 6 of 6." in told
+    assert "the losses of 6 steps" in told

@@ -746,3 +746,9 @@ def test_the_step_from_which_a_loss_stays_above_the_first() -> None:
     loss = Value(1.0, name="w") * 2.0
     found = diagnose(loss, steps=[4.0 * 3.0**k for k in range(40)], show=False)["diverging"]
     assert "above the 4 of the first. From step 2 on it has not been below the first again." in found.what
+
+
+@pytest.mark.parametrize("steps", [[0.1, 100.0], [0.01, 0.5, 3.0], [0.1, 0.9, 0.2, 0.8, 0.3, 0.9]])
+def test_a_few_losses_that_jump_are_no_divergence(steps) -> None:
+    loss = Value(1.0, name="w") * 2.0
+    assert diagnose(loss, steps=steps, show=False).ok

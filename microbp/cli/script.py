@@ -17,7 +17,7 @@ from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
 from microbp.debug.trace import as_recorded
 from microbp.record import with_sites
-from microbp.sites import user_locals, user_scope
+from microbp.sites import user_locals, user_scope, user_site
 from microbp.spelling import did_you_mean
 
 __all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable"]
@@ -35,23 +35,38 @@ class ScriptFailed(Exception):
 
 
 class Passes:
-    """The calls of ``backward()`` while a script runs: the steps of its loop, if it has one."""
+    """The calls of ``backward()`` while a script runs: the steps of its loop, if it has one.
+
+    A script may have several losses, each with a line that calls ``backward()``: steps are those of one line.
+    """
 
     def __init__(self) -> None:
-        self.losses: list[float] = []
         self.last: Value | None = None
         #: The variables of the functions that called it last, as of a ``main()``.
         self.local: dict[str, Any] = {}
         #: The one before the first whose loss is not finite, and that one, as they were then.
         self.bad: list[Graph] = []
+        #: For each line that calls it the losses, and the last of them; and of which line the steps are.
+        self._lines: dict[str, tuple[list[float], Value]] = {}
+        self._line = ""
 
     def note(self, loss: Value) -> None:
         """``loss`` has had ``backward()`` called."""
-        if not self.bad and not math.isfinite(loss.data):
-            both = [loss] if self.last is None else [self.last, loss]
-            self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
-        self.losses.append(loss.data)
+        line = user_site()
+        losses, before = self._lines.get(line, ([], None))
+        if not self.bad:
+            self._line = line
+            if not math.isfinite(loss.data):
+                both = [loss] if before is None else [before, loss]
+                self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
+        losses.append(loss.data)
+        self._lines[line] = losses, loss
         self.last, self.local = loss, user_locals()
+
+    @property
+    def losses(self) -> list[float]:
+        """Those of the line with the first that is not finite, else of the last to call ``backward()``."""
+        return self._lines[self._line][0] if self._line else []
 
 
 class Script:

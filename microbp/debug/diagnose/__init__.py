@@ -288,8 +288,10 @@ def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Seque
     if len(costs) < 2:
         return
     best = min(range(len(costs)), key=costs.__getitem__)
-    # Steps may be of one sample each, and jump: then the last ones lie above all of the first.
-    few = max(1, len(costs) // 10) if unit == "one step" else 1
+    # Steps may be of one sample each, and jump: then the last ones lie above all of the first; few rise.
+    few = max(4, len(costs) // 10) if unit == "one step" else 1
+    if len(costs) < 2 * few:
+        few = 1 if len(costs) >= few and costs[best:] == sorted(costs[best:]) else len(costs)
     low, last, top = costs[best], costs[-1], max(costs[:few])
     if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
         return
