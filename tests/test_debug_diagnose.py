@@ -20,6 +20,7 @@ from microbp import (
     MLP,
     Graph,
     History,
+    Module,
     Neuron,
     NotFinite,
     Value,
@@ -752,3 +753,23 @@ def test_the_step_from_which_a_loss_stays_above_the_first() -> None:
 def test_a_few_losses_that_jump_are_no_divergence(steps) -> None:
     loss = Value(1.0, name="w") * 2.0
     assert diagnose(loss, steps=steps, show=False).ok
+
+
+def test_a_parameter_of_a_module_is_called_by_its_path_not_by_the_variable_of_a_loop() -> None:
+    class Scaled(Module):
+        def __init__(self) -> None:
+            self.w, self.scale = Value(0.3), Value(0.37)
+
+        def __call__(self, x: float) -> Value:
+            return self.w * x * self.scale.data
+
+        def parameters(self) -> list[Value]:
+            return [self.w, self.scale]
+
+    net = Scaled()
+    loss = net(3.0) ** 2
+    for p in net.parameters():
+        p.data -= 0.0
+    for names in ({"net": net, "p": p}, {"net": net}):
+        [found] = diagnose(loss, names=names, show=False).findings
+        assert (found.cause, found.parameters) == ("taken as .data", ("scale",))

@@ -360,7 +360,7 @@ def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Pa
                 node = graph[each] if isinstance(each, str) else graph.nodes[graph._places[id(each)]]
                 each_once[node.position] = node.name, node
             else:
-                name = each.name or variables.get(id(each)) or path or "a parameter"
+                name = each.name or path or variables.get(id(each), "a parameter")
                 each_once[id(each), name] = name, each
         return list(each_once.values())
 
