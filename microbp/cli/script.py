@@ -41,32 +41,27 @@ class Passes:
     """
 
     def __init__(self) -> None:
+        #: Those of the line with the first that is not finite, else of the line that called it last.
+        self.losses: list[float] = []
         self.last: Value | None = None
         #: The variables of the functions that called it last, as of a ``main()``.
         self.local: dict[str, Any] = {}
         #: The one before the first whose loss is not finite, and that one, as they were then.
         self.bad: list[Graph] = []
-        #: For each line that calls it the losses, and the last of them; and of which line the steps are.
         self._lines: dict[str, tuple[list[float], Value]] = {}
-        self._line = ""
 
     def note(self, loss: Value) -> None:
         """``loss`` has had ``backward()`` called."""
         line = user_site()
-        losses, before = self._lines.get(line, ([], None))
+        losses, before = self._lines.get(line, ([], loss))
         if not self.bad:
-            self._line = line
+            self.losses = losses
             if not math.isfinite(loss.data):
-                both = [loss] if before is None else [before, loss]
+                both = dict.fromkeys([before, loss])
                 self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
         losses.append(loss.data)
         self._lines[line] = losses, loss
         self.last, self.local = loss, user_locals()
-
-    @property
-    def losses(self) -> list[float]:
-        """Those of the line with the first that is not finite, else of the last to call ``backward()``."""
-        return self._lines[self._line][0] if self._line else []
 
 
 class Script:

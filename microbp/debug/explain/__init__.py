@@ -14,7 +14,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise, takewhile
+from itertools import pairwise
+from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -473,14 +474,17 @@ class Derivation:
         key = "some paths" if several else "one path" if single else "one way"
         self.say(key, len(paths), path=self._way(paths[0]), value=self.value, loss=self.loss)
         self.parts.append(Row("chain", self.label, (plus([each.label for each in ways]),)))
-        before, after = _shared(factors)
-        inside = [[each for each in way if each not in (*before, *after)] for way in factors]
-        if several and (before or after):
+        # The factors with which all ways begin, and with which they end; of two ways, one is left at least.
+        both = paths, [path[::-1] for path in paths]
+        start, end = (len(commonprefix(each)) - 1 for each in both)  # noqa: RUF071 (of tuples)
+        before, after = (first[:start], first[len(first) - end :]) if several else ([], [])
+        inside = [way[len(before) : len(way) - len(after)] for way in factors]
+        if before or after:
             inner = plus([times([each.quantity for each in way]).label for way in inside])
             tex = rf"\left({inner.latex}\right)" if "\n" not in inner.text else f"({inner.latex})"
             closed = Math(f"({inner.text})".replace("\n", "\n "), tex)
-            outer = [each.quantity.label for each in (*before, *after)]
-            common = joined([*outer[: len(before)], closed, *outer[len(before) :]], " · ", r" \cdot ")
+            outer = ([each.quantity.label for each in shared] for shared in (before, after))
+            common = joined([*next(outer), closed, *next(outer)], " · ", r" \cdot ")
             self.say("common")
             self.parts.append(Row("chain", self.label, (common,)))
         self._derive([*before, *dict.fromkeys(each for way in inside for each in way), *after])
@@ -609,18 +613,6 @@ class Derivation:
         self.say("update", rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}"))
         size = abs(data) + abs(rate * gradient)
         self.parts.append(Row("update", w, (symbols,), numbers, ours, engine, size))
-
-
-def _shared(ways: list[list[Factor]]) -> tuple[list[Factor], list[Factor]]:
-    """The factors with which all ways begin, and with which they end; of each way one is left at least."""
-    shortest = min(map(len, ways)) - 1
-    before = [each[0] for each in takewhile(_alike, zip(*(way[:shortest] for way in ways), strict=True))]
-    backwards = (way[len(before) + 1 :][::-1] for way in ways)
-    return before, [each[0] for each in takewhile(_alike, zip(*backwards, strict=False))][::-1]
-
-
-def _alike(factors: tuple[Factor, ...]) -> bool:
-    return len({*factors}) == 1
 
 
 # ------------------------------------------------------------------------------------ of a program
