@@ -536,8 +536,8 @@ def test_a_notebook_never_sees_an_error(monkeypatch) -> None:
     [
         (lambda: diagnose(3.0), TypeError, "diagnose takes a recorded Value, a Graph, what fit raised"),
         (lambda: diagnose(None), TypeError, "or net= and data=, not None"),
-        (lambda: diagnose(data=[[1.0]]), TypeError, "data are samples for a net: give net= as well"),
-        (lambda: diagnose(net=Neuron(1)), TypeError, "give data= as well"),
+        (lambda: diagnose(data=[[1.0]]), TypeError, "give both, net= and data="),
+        (lambda: diagnose(net=Neuron(1)), TypeError, "give both, net= and data="),
         (lambda: diagnose(net=Neuron(1), data=[]), ValueError, "data holds no sample"),
         (lambda: diagnose(net=5, data=[1]), TypeError, "5 cannot be called"),
         (lambda: diagnose(Value(1.0) * 2.0, []), ValueError, "parameters is empty"),

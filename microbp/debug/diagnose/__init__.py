@@ -33,7 +33,6 @@ from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
 from microbp.functions import sum as total
 from microbp.graph import Graph, Node
-from microbp.nn import Module
 from microbp.record import with_sites
 from microbp.safe import quoted
 from microbp.sites import user_scope, user_site
@@ -98,14 +97,8 @@ def diagnose(
     """
     words = Words(language)
     names = user_scope() if names is None else names
-    if not isinstance(names, Mapping):
-        raise TypeError(f"diagnose: names maps names to Values, not an object of type {type(names).__name__}")
-    if data is not None and net is None and isinstance(parameters, Module):
-        net = parameters
-    if data is not None and net is None:
-        raise TypeError("diagnose: data are samples for a net: give net= as well")
-    if net is not None and data is None:
-        raise TypeError("diagnose: net is looked at over samples: give data= as well")
+    if (net is None) != (data is None):
+        raise TypeError("diagnose: a net is looked at over samples: give both, net= and data=")
     rows = () if net is None or data is None else neuron_rows(net, data, names)
     title, told = f"diagnose({type(loss).__name__})", list[Any]()
     if isinstance(loss, Value | Graph):
