@@ -297,10 +297,10 @@ def test_saturated_neurons_are_counted_over_the_samples() -> None:
     net = Neuron(1, activation="tanh")
     net.w[0].data = 10.0
     samples = np.array([[x] for x in (-3.0, -2.0, -1.0, 0.5, 1.0, 1.5, 2.0, 2.5, 0.0, 4.0)])
-    found = only(diagnose(None, net, data=samples, names={"net": net}, show=False))
+    found = only(diagnose(net=net, data=samples, names={"net": net}, show=False))
     assert (found.cause, found.node) == ("saturated tanh", "net")
     assert "tanh is flat for 9 of 10 samples" in found.what
-    assert diagnose(None, net, data=samples[:, :1] * 0.05, show=False).ok
+    assert diagnose(net=net, data=samples[:, :1] * 0.05, show=False).ok
 
 
 def test_a_net_that_is_a_function_is_named_by_operation_and_line() -> None:
