@@ -52,7 +52,6 @@ FLAT = 0.01
 KEYS = {"dead": "dead neuron", "not finite": "neuron without number"}
 
 
-
 def diagnose(
     loss: Value | Graph | History | NotFinite | UndefinedOperation | None = None,
     parameters: Any = None,

@@ -88,7 +88,8 @@ def explain(
     unless it is given. ``language`` is ``"en"`` or ``"zh"``. With ``rate``, the learning rate, the update
     step follows. ``str()`` of the result is plain text, ``markdown`` has LaTeX, ``rows`` the lines as
     records, and ``ok`` says whether every line, computed again by the rules from the recorded numbers, is
-    what the engine has. After an update of the parameters it is about the numbers from before.
+    what the engine has. After an update of the parameters it is about the numbers from before; what one was
+    that has moved more than once since is not known, and a line that needs it is not ``ok``.
 
     >>> w = Value(0.5, name="w")
     >>> o = (w * 3.0).sigmoid()

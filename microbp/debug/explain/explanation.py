@@ -95,7 +95,7 @@ LOW, HIGH = 1e-290, 1e290
 class Row(NamedTuple):
     """One line of the derivation: ``label = symbols = … = numbers = value``."""
 
-    #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient``, ``update`` or ``matrix``.
+    #: ``chain``, ``factor``, ``path``, ``delta``, ``given``, ``gradient``, ``update``, ``matrix`` or ``value``.
     kind: str
     label: Math
     #: The right-hand side in symbols, once or in several forms.
