@@ -180,9 +180,6 @@ class Grades(Shown):
             (self._word("legend"), *(told or [self._none()])),
         )
 
-    def __str__(self) -> str:
-        return str(self.table())
-
     def __repr__(self) -> str:
         return f"Grades({self._title()})"
 

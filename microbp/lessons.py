@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from microbp import Value, check_answers, explain
-from microbp.debug.words import sentence
+from microbp.debug.formulas import sentence
 from microbp.spelling import LANGUAGES
 from microbp.spelling import language as spelled
 from microbp.tables import write

@@ -35,6 +35,9 @@ class Shown:
         """What is shown in the place of the Markdown; None for nothing."""
         return None
 
+    def __str__(self) -> str:
+        return str(self.table())  # type: ignore[attr-defined]
+
     def present(self) -> None:
         """Print the table; in a notebook display it, once, also as the last line of a cell."""
         shell = _kernel()

@@ -130,3 +130,38 @@ def test_in_a_narrow_terminal_no_word_is_broken(capsys, monkeypatch):
     sentences = narrow.partition("\n1. ")[2].splitlines()
     assert max(map(len, sentences)) <= 45
     assert narrow.split() == wide.split()
+
+
+def test_of_a_loop_that_ends_in_an_overflow_it_is_told_that_it_diverges(net, capsys):
+    net.write_text(
+        "from microbp import Value\n"
+        "w = Value(1.0)\n"
+        "for _ in range(400):\n"
+        "    loss = (3.0 * w - 1.0) ** 2\n"
+        "    w.grad = 0.0\n"
+        "    loss.backward()\n"
+        "    w.data -= 0.9 * w.grad\n"
+    )
+    assert cli.main(["diagnose", "net.py"]) == 1
+    told = capsys.readouterr().out
+    assert "diagnose(UndefinedOperation): 2 findings" in told
+    assert "training     diverging" in told
+    assert "Looked at: the operation that raised the error; the losses of 131 steps." in told
+    assert "This is step" not in told
+
+
+def test_two_losses_in_turn_are_no_divergence(net, capsys):
+    net.write_text(
+        "from microbp import Value\n"
+        "w = Value(1.0)\n"
+        "for _ in range(6):\n"
+        "    small, large = (0.1 * w) ** 2, (9.0 * w) ** 2\n"
+        "    w.grad = 0.0\n"
+        "    small.backward()\n"
+        "    w.grad = 0.0\n"
+        "    large.backward()\n"
+    )
+    assert cli.main(["diagnose", "net.py"]) == 0
+    told = capsys.readouterr().out
+    assert "This is step 6 of 6." in told
+    assert "the losses of 6 steps" in told

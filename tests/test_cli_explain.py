@@ -107,7 +107,7 @@ def test_a_script_that_fails_shows_its_own_traceback(net, capsys):
 
 @pytest.mark.usefixtures("net")
 def test_a_wrong_number_makes_the_exit_status_1(capsys, monkeypatch):
-    module = importlib.import_module("microbp.debug.explain.derivation")
+    module = importlib.import_module("microbp.debug.explain")
     monkeypatch.setattr(module, "backward", lambda graph, *_: 0.25 + 0.0 * graph.data)
     assert cli.main(["explain", "net.py", "w"]) == 1
     assert "WRONG: this derivation and the engine disagree." in capsys.readouterr().out

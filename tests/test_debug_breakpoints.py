@@ -16,8 +16,8 @@ from microbp.debug.breakpoints import (
     Place,
     breakpoint_at,
 )  # fmt: skip
+from microbp.debug.formulas import figure
 from microbp.debug.trace import Trace, trace
-from microbp.debug.words import figure
 
 ODD = ("layers.0.w[1]", "W[0,1]", "w#2", "my net", "d['a']", "grad2", "net_h1", "if x")
 
@@ -68,7 +68,7 @@ def test_an_expression_means_what_python_says(text: str, answer: object) -> None
         ("grad = 0", "'grad = 0' is not an expression: invalid syntax"),
         ("(" * 80, f"'{'(' * 80}' is not an expression: '(' was never closed"),
         ("grad; data", "'grad; data' is not an expression: invalid syntax"),
-        ("net_h1.gradient > 0", "of net_h1 there are: net_h1.data, net_h1.grad, net_h1.final"),
+        ("net_h1.gradient > 0", "say what of net_h1 is meant: net_h1.data, net_h1.grad, net_h1.final"),
         ("neth1 > 0", "there is no value and no word 'neth1'; did you mean 'net_h1'?"),
         ("nothing_such", "there is no value and no word 'nothing_such'; the words are: data, grad"),
     ],

@@ -20,6 +20,7 @@ from microbp import (
     MLP,
     Graph,
     History,
+    Module,
     Neuron,
     NotFinite,
     Value,
@@ -296,10 +297,10 @@ def test_saturated_neurons_are_counted_over_the_samples() -> None:
     net = Neuron(1, activation="tanh")
     net.w[0].data = 10.0
     samples = np.array([[x] for x in (-3.0, -2.0, -1.0, 0.5, 1.0, 1.5, 2.0, 2.5, 0.0, 4.0)])
-    found = only(diagnose(None, net, data=samples, names={"net": net}, show=False))
+    found = only(diagnose(net=net, data=samples, names={"net": net}, show=False))
     assert (found.cause, found.node) == ("saturated tanh", "net")
     assert "tanh is flat for 9 of 10 samples" in found.what
-    assert diagnose(None, net, data=samples[:, :1] * 0.05, show=False).ok
+    assert diagnose(net=net, data=samples[:, :1] * 0.05, show=False).ok
 
 
 def test_a_net_that_is_a_function_is_named_by_operation_and_line() -> None:
@@ -535,8 +536,8 @@ def test_a_notebook_never_sees_an_error(monkeypatch) -> None:
     [
         (lambda: diagnose(3.0), TypeError, "diagnose takes a recorded Value, a Graph, what fit raised"),
         (lambda: diagnose(None), TypeError, "or net= and data=, not None"),
-        (lambda: diagnose(data=[[1.0]]), TypeError, "data are samples for a net: give net= as well"),
-        (lambda: diagnose(net=Neuron(1)), TypeError, "give data= as well"),
+        (lambda: diagnose(data=[[1.0]]), TypeError, "give both, net= and data="),
+        (lambda: diagnose(net=Neuron(1)), TypeError, "give both, net= and data="),
         (lambda: diagnose(net=Neuron(1), data=[]), ValueError, "data holds no sample"),
         (lambda: diagnose(net=5, data=[1]), TypeError, "5 cannot be called"),
         (lambda: diagnose(Value(1.0) * 2.0, []), ValueError, "parameters is empty"),
@@ -722,3 +723,53 @@ def test_a_maximum_with_another_number_is_no_relu_of_the_first_node() -> None:
     x = Value(-5.0, name="x")
     y = (maximum(x, -1.0) + 3.0) ** 2
     assert "maximum took another operand than x = -5" in str(diagnose(y, names={}, show=False))
+
+
+def test_a_net_that_computes_nan_is_not_fine() -> None:
+    net = MLP(2, [3, 1], activation="tanh", seed=1)
+    for data in ([[math.nan, 1.0], [0.5, 1.0]], [[0.5, 1.0]]):
+        diagnosis = diagnose(net=net, data=data, show=False)
+        assert [row.verdict for row in diagnosis.neurons] == ["not finite"] * 3
+        assert [(each.kind, each.cause) for each in diagnosis.findings] == [("neuron", "not finite")] * 3
+        for p in net.parameters():
+            p.data = math.nan
+
+
+def test_a_net_without_an_activation_has_nothing_to_find() -> None:
+    diagnosis = diagnose(net=MLP(2, [1], seed=0), data=[[0.5, 1.0]], show=False)
+    assert diagnosis.ok
+    assert diagnosis.looked_at == ("the samples; no activation of the net can go flat",)
+    with pytest.raises(TypeError, match="the net has computed no Value for a sample, but gave 3"):
+        diagnose(net=lambda _: 3.0, data=[[1.0]], show=False)
+
+
+def test_the_step_from_which_a_loss_stays_above_the_first() -> None:
+    loss = Value(1.0, name="w") * 2.0
+    found = diagnose(loss, steps=[4.0 * 3.0**k for k in range(40)], show=False)["diverging"]
+    assert "above the 4 of the first. From step 2 on it has not been below the first again." in found.what
+
+
+@pytest.mark.parametrize("steps", [[0.1, 100.0], [0.01, 0.5, 3.0], [0.1, 0.9, 0.2, 0.8, 0.3, 0.9]])
+def test_a_few_losses_that_jump_are_no_divergence(steps) -> None:
+    loss = Value(1.0, name="w") * 2.0
+    assert diagnose(loss, steps=steps, show=False).ok
+
+
+def test_a_parameter_of_a_module_is_called_by_its_path_not_by_the_variable_of_a_loop() -> None:
+    class Scaled(Module):
+        def __init__(self) -> None:
+            self.w, self.scale = Value(0.3), Value(0.37)
+
+        def __call__(self, x: float) -> Value:
+            return self.w * x * self.scale.data
+
+        def parameters(self) -> list[Value]:
+            return [self.w, self.scale]
+
+    net = Scaled()
+    loss = net(3.0) ** 2
+    for p in net.parameters():
+        p.data -= 0.0
+    for names in ({"net": net, "p": p}, {"net": net}):
+        [found] = diagnose(loss, names=names, show=False).findings
+        assert (found.cause, found.parameters) == ("taken as .data", ("scale",))

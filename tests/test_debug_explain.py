@@ -19,8 +19,8 @@ from tutorial import named, written_out
 
 import microbp
 from microbp import MLP, Graph, NoGradientError, Value, array, grad
-from microbp.debug import words
-from microbp.debug.explain import Explanation, explain, records
+from microbp.debug import formulas
+from microbp.debug.explain import Explanation, explain, explanation
 from microbp.demo import t4
 from microbp.notation import plain_number
 from microbp.record import record
@@ -392,12 +392,12 @@ def test_no_line_is_too_wide(language):
     J = 0.5 * sum((a - t) ** 2 for a, t in zip(y, (0.0, 1.0), strict=True))
     told = explain(J, "layers.0.neurons.2.w.1", names={"net": net, "J": J}, rate=0.1, language=language)
     assert told.ok
-    assert max(map(words.columns, str(told).splitlines())) <= 90
+    assert max(map(formulas.columns, str(told).splitlines())) <= 90
 
 
 @given(st.text(alphabet="ab ·+−()→汉字，。（", max_size=60), st.integers(8, 40))
 def test_wrapping_loses_nothing(text, width):
-    for wrap in (words.sentence, records.broken):
+    for wrap in (formulas.sentence, explanation.broken):
         assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())
 
 
@@ -409,7 +409,7 @@ def test_lines_of_45_columns_break_no_word(language):
     assert "".join(narrow.split()) == "".join(wide.split())
     if language == "en":  # a product may begin a line with its sign
         assert re.split(r"[\s·]+", narrow) == re.split(r"[\s·]+", wide)
-    long = [line for line in narrow.splitlines() if words.columns(line) > 45]
+    long = [line for line in narrow.splitlines() if formulas.columns(line) > 45]
     assert len(long) < len(narrow.splitlines()) // 4
     assert all("·" not in line.strip()[12:] for line in long)  # nothing in it could be broken
 
@@ -802,3 +802,23 @@ def test_a_factor_that_is_repeated_is_written_as_a_power() -> None:
     assert "2·σ(t)²·(1 − σ(t))" in str(square)
     assert "2\\,\\sigma(t)^{2}" in square.markdown
     assert square.ok
+
+
+def test_a_parameter_that_moved_more_than_once_leaves_no_line_that_says_it_is_right():
+    w, u = Value(2.0, name="w"), Value(2.0, name="u")
+    loss = (w * 0.5 + u * 3.0 - 3.0) ** 2
+    assert explain(loss, w, names={}).ok
+    for each in (3.0, 9.0):  # what it was when the loss was computed, nobody knows now
+        u.data = each
+    told = explain(loss, w, names={"loss": loss})
+    assert not told.ok
+    assert told.faults == ("v3: the formula gives 27.0, the engine has 6.0 (mul at v3)",)
+    assert "WRONG: this derivation and the engine disagree." in str(told)
+    assert all(row.kind != "value" for row in explain(w * 2.0, w, names={}).rows)
+
+
+def test_what_is_computed_is_no_parameter_of_gradient_descent():
+    w = Value(2.0, name="w")
+    h = w * 3.0
+    with pytest.raises(ValueError, match="h is computed: no step of gradient descent changes it"):
+        explain(h * h, h, names={"h": h}, rate=0.1)

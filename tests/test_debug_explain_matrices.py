@@ -130,8 +130,10 @@ def test_a_notebook_shows_it_and_never_sees_an_error(monkeypatch):
 def test_what_cannot_be_explained():
     with pytest.raises(ValueError, match=r"straight-line code.*compile it with form='matrix'"):
         explain(compiled(form="straight"))
-    with pytest.raises(TypeError, match=r"explain\(program\) takes no value"):
+    with pytest.raises(TypeError, match=r"explain\(program\) takes language= alone"):
         explain(compiled(), "w1")
+    with pytest.raises(TypeError, match=r"explain\(program\) takes language= alone"):
+        explain(compiled(), rate=0.1)
     with pytest.raises(TypeError, match=r"explain\(loss, w\)"):
         explain(Value(1.0) * 2.0)
     with pytest.raises(ValueError, match="language='de': it is 'en'"):

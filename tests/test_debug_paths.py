@@ -176,7 +176,7 @@ def test_what_cannot_be_asked():
     x = Value(3.0, name="x")
     with pytest.raises(TypeError, match=r"paths\(\) takes the Value or Graph whose gradient .*, not 3"):
         paths(3, x)
-    with pytest.raises(TypeError, match=r"paths\(\) takes the Value, or its name, .*, not 3"):
+    with pytest.raises(TypeError, match=r"paths\(\) takes one Value, or its name, .*, not 3"):
         paths(x, 3)
     with pytest.raises(ValueError, match="k = 0 or more paths, not -1"):
         paths(x, x, k=-1)

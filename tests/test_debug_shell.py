@@ -172,15 +172,6 @@ def test_next_goes_to_another_line() -> None:
     assert answer("next", "next").startswith("step 2 of 27")
 
 
-def test_next_goes_to_what_touches_a_value() -> None:
-    assert answer("next h1").startswith("step 15 of 27")
-    assert answer("next h1", "next h1").startswith("step 17 of 27")
-    assert answer("next h1", "next h1", "next h1").startswith("step 19 of 27")
-    assert answer("goto 19", "next h1") == "error: no later step touches h1"
-    assert answer("goto 19", "next h1", "where").splitlines()[-1] == "step 19 of 27; 8 to go"
-    assert answer("break h2", "goto 17", "next h1").startswith("breakpoint 1: h2 passes")
-
-
 def test_the_groups_of_a_module_are_shown() -> None:
     net = nn.MLP(2, [2, 1], seed=0)
     loss = net([1.0, 2.0])
@@ -255,7 +246,7 @@ def test_a_line_of_the_file_is_a_place() -> None:
 
 
 def test_a_display_is_shown_after_every_stop() -> None:
-    text = said("display h1.grad", "display local", "next h1", "display local", "next h1", "display")
+    text = said("display h1.grad", "display local", "goto 15", "display local", "goto 17", "display")
     assert text.count("  h1.grad = ") == 4
     assert text.count("  local = ") == 2
     assert "  local: displayed no longer\n" in text
@@ -335,10 +326,9 @@ def test_a_step_with_many_contributions_is_shortened() -> None:
     w = [Value(float(i), name=f"w{i}") for i in range(9)]
     loss = dot(w, [1.0] * 9)
     assert answer("step", loss=loss).splitlines()[-2:] == [
-        "  … and 4 more contributions: show all", "  the pass is complete: every gradient is final",
+        "  … and 3 more: print contribution", "  the pass is complete: every gradient is final",
     ]  # fmt: skip
-    assert len(answer("step", "show all", loss=loss).splitlines()) == 3 + 3 * 9
-    assert answer("show some", loss=loss) == "error: show takes nothing, or all; not 'some'"
+    assert answer("step", "print contribution", loss=loss).count("1 (w") == 9
 
 
 def test_a_value_used_twice_is_told_apart() -> None:
@@ -364,7 +354,6 @@ def test_check_compares_the_local_derivatives() -> None:
     assert text.startswith("local derivatives of h1, recorded and measured\n")
     assert re.search(r"a = v13 +\+0\.24130071 +\+0\.24130071 +fine", text)
     assert answer("check w1") == "error: w1 is a leaf: it has no local derivative to check"
-    assert answer("check all").startswith("audit(E = 0.29837111): 44 fine")
 
 
 def test_check_finds_a_wrong_derivative(monkeypatch) -> None:
@@ -375,8 +364,7 @@ def test_check_finds_a_wrong_derivative(monkeypatch) -> None:
 
     assert compiled(RULES["tanh"]).derivatives[0](0.0, 0.0) == 2.0
     wrong = record(RULES["tanh"], (loss,))
-    text = said("check", "check all", loss=wrong, names={"wrong": wrong})
-    assert text.count("WRONG RULE") >= 2
+    assert "WRONG RULE" in said("check", loss=wrong, names={"wrong": wrong})
 
 
 def test_explain_derives_a_gradient() -> None:
@@ -385,12 +373,12 @@ def test_explain_derives_a_gradient() -> None:
     assert "= 0.0821670" in text
     assert "0.358916" in text
     assert not re.search("[一-龥]", text)
-    assert re.search("[一-龥]", answer("explain w5 zh"))
     assert answer("goto w5", "explain").startswith("∂E/∂v21: ")
     assert answer("explain w5 rate=fast") == "error: 'fast' is not a learning rate; for instance: rate=0.5"
     assert answer("explain").startswith("∂E/∂E: ")
-    x, other = Value(2.0, name="x"), Value(3.0, name="w zh")
-    assert answer("explain w zh", loss=x * other).startswith("∂v2/∂“w zh”: ")
+    assert answer("explain w5 rate=0") == "error: '0' is not a learning rate; for instance: rate=0.5"
+    x, other = Value(2.0, name="x"), Value(3.0, name="w rate=1")
+    assert answer("explain w rate=1", loss=x * other).startswith("∂v2/∂“w rate=1”: ")
 
 
 def test_diagnose_says_what_is_wrong() -> None:
@@ -403,7 +391,6 @@ def test_diagnose_says_what_is_wrong() -> None:
 
 def test_path_shows_the_ways_of_a_gradient() -> None:
     assert answer("path w1").splitlines()[0] == "∂E/∂w1 = 0.00043856773: 2 paths"
-    assert "1 more path" in answer("path w1 1")
     assert answer("path w9") == "error: there is no value 'w9'; did you mean 'w8'?"
 
 
@@ -428,21 +415,21 @@ def test_path_shows_the_ways_of_a_gradient() -> None:
         ("break 12", "no line is known: call microbp.record_sites() before computing"),
         ("break if grad > 10 ***", "'grad > 10 ***' is not an expression: invalid syntax"),
         ("break if grad = 0", "'grad = 0' is not an expression: "),
-        ("break if h1 > 0", "'h1 > 0' does not work: a value by itself is no number: write h1.grad"),
-        ("break h1 if h1", "'h1' does not work: a value by itself is no number: write h1.grad"),
-        ("break if h1 == 0.5", "'h1 == 0.5' does not work: a value by itself is no number: write h1.grad"),
-        ("break if not h1", "'not h1' does not work: a value by itself is no number: write h1.grad"),
-        ("print h1 + 1", "h1 + 1: a value by itself is no number: write h1.grad"),
+        ("break if h1 > 0", "say what of h1 is meant: h1.data, h1.grad, h1.final, h1.missing"),
+        ("break h1 if h1", "say what of h1 is meant: h1.data, h1.grad"),
+        ("break if h1 == 0.5", "say what of h1 is meant: h1.data, h1.grad"),
+        ("break if not h1", "say what of h1 is meant: h1.data, h1.grad"),
+        ("print h1 + 1", "say what of h1 is meant: h1.data, h1.grad"),
         ("watch", "watch what? usage: watch NAME [if CONDITION]"),
         ("watch q", "there is no value 'q'"),
         ("delete", "delete what? usage: delete NUMBER ...|all"),
         ("print", "print what? usage: print NAME|EXPRESSION"),
-        ("print h1.__class__", "of h1 there are: h1.data, h1.grad"),
+        ("print h1.__class__", "say what of h1 is meant: h1.data, h1.grad"),
         ("p opened('x')", "there is no value and no word 'opened'; the words are: data"),
         ("p local", "'local' speaks of a step, and none is done yet: step first"),
         ("where h9", "there is no value 'h9'"),
         ("explain h9", "there is no value 'h9'"),
-        ("path h9 3", "there is no value 'h9'"),
+        ("path h9", "there is no value 'h9'"),
         ("check h9", "there is no value 'h9'"),
         ("help stpe", "there is no command 'stpe'; did you mean 'step'?"),
         ("quit now", "quit takes no argument"),
@@ -551,7 +538,7 @@ def test_no_two_commands_have_one_name() -> None:
         ("p w5.g", ["w5.grad"]),
         ("help re", ["reverse-continue"]),
         ("delete ", ["all"]),
-        ("next o", ["o1", "o2"]),
+        ("forward o", ["o1", "o2"]),
         ("goto v2", ["v21", "v22", "v23", "v24", "v25", "v27", "v28", "v29"]),
         ("nosuch h", []),
     ],

@@ -538,7 +538,7 @@ def test_a_long_diff_is_cut_and_says_so() -> None:
     found = many(1.0).diff(many(2.0))
     assert len(found.rows) == 59
     assert len(str(found).splitlines()) < 20
-    assert "49 more nodes differ: 49 in data (diff.rows)" in str(found)
+    assert "49 more nodes (diff.rows)" in str(found)
 
 
 # ------------------------------------------------------------------------------------------ finding steps

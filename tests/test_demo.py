@@ -16,6 +16,7 @@ from microbp import compiled
 from microbp.demo import TUTORIALS, t1, t4
 from microbp.demo.report import Comparison, Report, agrees
 from microbp.rules import RULES
+from microbp.tables import write
 
 
 @pytest.fixture(scope="module")
@@ -238,16 +239,10 @@ def test_text_fits_a_terminal_and_has_no_colour(reports):
         assert max(len(line) for each in paragraphs for line in each.splitlines()) <= 90
 
 
-def test_what_is_shown_is_the_text(reports):
-    file = io.StringIO()
-    reports["T1"].show(file)
-    assert file.getvalue().split() == str(reports["T1"]).split()
-
-
 def test_a_file_that_lacks_characters_gets_question_marks(reports):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii")
-    reports["T4"].show(file)
+    write(str(reports["T4"]), file)
     file.flush()
     assert b"?E/?w5 = ?E/?o1 ? ?o1/?net_o1 ? ?net_o1/?w5" in raw.getvalue()
 

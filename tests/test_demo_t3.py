@@ -36,7 +36,7 @@ def outcome(report, name, source):
 
 def test_every_comparison_comes_out_as_it_must(report):
     assert [each for each in report.comparisons if not each.ok] == []
-    assert report.verdict == "agree: 65 of 75 comparisons agree; 10 show where a source is wrong"
+    assert report.verdict == "agree: 53 of 63 comparisons agree; 10 show where a source is wrong"
     names = [(each.name, each.source) for each in report.comparisons]
     assert len(names) == len(set(names))
 
@@ -139,8 +139,10 @@ def test_the_stopping_rule_stops_at_the_first_small_change(report):
 
 
 def test_the_rule_stops_too_early_with_a_coarse_tolerance(report):
-    assert outcome(report, "batch, coarse: right bits", "wanted").ours < 16
-    assert outcome(report, "batch, coarse: stopping rule", "wanted").ours < 1000
+    costs = report.numbers["costs"]["batch"]
+    first = next(n for n, (a, b) in enumerate(itertools.pairwise(costs), 2) if abs(b - a) < 1e-4)
+    assert first < 1000
+    assert costs[first - 1] > 0.1  # it does not add yet
 
 
 def test_batch_descent_in_numpy_is_the_true_descent():
@@ -229,7 +231,7 @@ def test_training_shows_no_bar_of_its_own(monkeypatch):
     for tutorial in (t2, t3):
         monkeypatch.setattr(tutorial, "fit", noted)
     with pytest.raises(StopIteration):
-        t2._fitted(np.zeros((1, 64)), [0], 1)
+        t2._digits(np.zeros((10, 64)), np.arange(10) % 2)
     with pytest.raises(StopIteration):
-        t3._train(1.0, 1e-6)
+        t3._train(1.0)
     assert asked == [False, False]

@@ -47,9 +47,6 @@ class Report(Shown):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._tally()})"
 
-    def __str__(self) -> str:
-        return str(self.table())
-
 
 class GradientRow(NamedTuple):
     """One gradient and what was measured."""

@@ -111,6 +111,8 @@ def _explain(args: argparse.Namespace) -> Result:
         raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
     except NoGradientError as error:
         raise CommandError(f"{error}; name another value with --root") from None
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     markdown = args.markdown or (args.output is not None and args.output.suffix == ".md")
     if args.output is None:
         write(found.markdown.rstrip("\n") if markdown else found.text(_columns(90)))
@@ -154,7 +156,7 @@ def _diagnose(args: argparse.Namespace) -> Result:
         error = failed.__context__
         if isinstance(error, NotFinite | UndefinedOperation):
             sys.stderr.flush()
-            diagnose(error, names={}, language=args.language)
+            diagnose(error, steps=failed.losses, names={}, language=args.language)
         raise
     found = _found(script, args.root, {"names": script.namespace, "language": args.language, "show": False})
     found.table(_columns(100)).show()

@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> Result:
             written += _pictures(folder, name, report.graph, report.title)
         records.append(report.record())
         if args.verbose:
-            report.show()
+            write(f"{report}\n")
         else:
             write(f"{name}: {report.verdict}" if args.quiet else f"{report.page}\n")
     if not args.quiet:

@@ -17,37 +17,50 @@ from microbp import Graph, Value
 from microbp.cli.command import CommandError, nearest
 from microbp.debug.trace import as_recorded
 from microbp.record import with_sites
-from microbp.sites import user_locals, user_scope
+from microbp.sites import user_locals, user_scope, user_site
 from microbp.spelling import did_you_mean
 
 __all__ = ["Script", "ScriptFailed", "declare_script", "run_script", "unreadable"]
 
 
 class ScriptFailed(Exception):
-    """The user's script ended with an error, which has been shown; ``status`` is the exit status."""
+    """The user's script ended with an error, which has been shown.
 
-    def __init__(self, status: int) -> None:
+    ``status`` is the exit status, ``losses`` are those that had ``backward()`` called before.
+    """
+
+    def __init__(self, status: int, losses: Sequence[float] = ()) -> None:
         super().__init__(status)
-        self.status = status
+        self.status, self.losses = status, losses
 
 
 class Passes:
-    """The calls of ``backward()`` while a script runs: the steps of its loop, if it has one."""
+    """The calls of ``backward()`` while a script runs: the steps of its loop, if it has one.
+
+    A script may have several losses, each with a line that calls ``backward()``: steps are those of one line.
+    """
 
     def __init__(self) -> None:
+        #: Those of the line with the first that is not finite, else of the line that called it last.
         self.losses: list[float] = []
         self.last: Value | None = None
         #: The variables of the functions that called it last, as of a ``main()``.
         self.local: dict[str, Any] = {}
         #: The one before the first whose loss is not finite, and that one, as they were then.
         self.bad: list[Graph] = []
+        self._lines: dict[str, tuple[list[float], Value]] = {}
 
     def note(self, loss: Value) -> None:
         """``loss`` has had ``backward()`` called."""
-        if not self.bad and not math.isfinite(loss.data):
-            both = [loss] if self.last is None else [self.last, loss]
-            self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
-        self.losses.append(loss.data)
+        line = user_site()
+        losses, before = self._lines.get(line, ([], loss))
+        if not self.bad:
+            self.losses = losses
+            if not math.isfinite(loss.data):
+                both = dict.fromkeys([before, loss])
+                self.bad = [as_recorded(Graph(each, user_scope()))[0] for each in both]
+        losses.append(loss.data)
+        self._lines[line] = losses, loss
         self.last, self.local = loss, user_locals()
 
 
@@ -137,7 +150,7 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
             if isinstance(error, OSError) and error.filename is None:
                 print(flush=True)  # raises again where it is the output that is closed or full
             _show(error, path)
-            raise ScriptFailed(1) from None
+            raise ScriptFailed(1, passes.losses) from None
     return Script(path, module, passes)
 
 

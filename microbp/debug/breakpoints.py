@@ -13,46 +13,36 @@ import builtins
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from microbp.debug.formulas import figure
 from microbp.debug.trace import Contribution, Step, Trace
-from microbp.debug.words import figure
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import symbol
 from microbp.spelling import did_you_mean
 
-#: What can follow the name of a value: its number; its gradient so far, and at the end; how much is missing.
-ASPECTS = ("data", "grad", "final", "missing")
-#: What is said where the name stands alone.
-NO_NUMBER = "a value by itself is no number: write h1.grad, or h1.data"
 #: Of so many values is said by name what happened in a step.
 TOLD = 3
+
+
+#: What takes numbers: a value by itself is none.
+RECKONING = ast.Compare | ast.BinOp | ast.BoolOp | ast.UnaryOp | ast.Expression
 
 
 class BreakpointError(MicrobpError, ValueError):
     """There is nothing to stop at, or an expression that says nothing."""
 
 
-@dataclass(frozen=True)
-class Held:
-    """A value of the graph in an expression: what is known of it at a place. By itself it is no number."""
+class Held(NamedTuple):
+    """What is known of a value at a place: number, gradient so far, and at the end, how much is missing."""
 
     data: float | None
     grad: float | None
     final: float | None
     missing: int
-
-    def __bool__(self) -> bool:
-        raise TypeError(NO_NUMBER)
-
-    def __eq__(self, other: object) -> bool:
-        raise TypeError(NO_NUMBER)
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 class Place:
@@ -129,13 +119,15 @@ class Expression:
         bound |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
         for name in sorted({each.id for each in names} - bound - self._values.keys()):
             self._mean(name, pass_.graph, variables or {})
-        for each in ast.walk(tree):
-            match each:
-                case ast.Attribute(value=ast.Name(id=name), attr=aspect):
-                    if name in self._values and aspect not in ASPECTS:
-                        called = pass_.graph.names[self._values[name]]
-                        there = ", ".join(f"{called}.{aspect}" for aspect in ASPECTS)
-                        raise BreakpointError(f"of {called} there are: {there}")
+        asked = {id(each.value): each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
+        reckoned = [each for each in ast.walk(tree) if isinstance(each, RECKONING)]
+        bare = {id(inner) for each in reckoned for inner in ast.iter_child_nodes(each)}
+        for each in names:
+            known = id(each) not in bare and asked.get(id(each), "data") in Held._fields
+            if each.id in self._values and not known:
+                called = pass_.graph.names[self._values[each.id]]
+                there = ", ".join(f"{called}.{aspect}" for aspect in Held._fields)
+                raise BreakpointError(f"say what of {called} is meant: {there}")
 
     def _readable(self, graph: Graph) -> str:
         """The text in which each name that Python could not read is replaced by a plain word."""
@@ -171,13 +163,7 @@ class Expression:
         words = {"data": data, "finite": math.isfinite(data)}
         if at is not None:
             words = {name: WORDS[name][1](place, at) for name in self.words}
-        try:
-            found = eval(self._code, {**self._others, **dict.fromkeys(self.words), **words, **scope})
-        except TypeError as error:
-            raise TypeError(NO_NUMBER) if "'Held'" in str(error) else error from None
-        if isinstance(found, Held):
-            raise TypeError(NO_NUMBER)
-        return found
+        return eval(self._code, {**self._others, **dict.fromkeys(self.words), **words, **scope})
 
     def holds(self, place: Place, at: Contribution | None = None) -> bool:
         """Whether it is true there. Of what has no value yet, or none at all, nothing is."""

@@ -1,6 +1,6 @@
-"""``Formulas``: definitions and derivatives of a graph's nodes as expressions, as people write them.
+"""Values and numbers in words, sentences in lines, and ``Formulas``: expressions as people write them.
 
-A node stands in an expression as ``n`` and its position. One that nobody named, between two that are, is
+There a node stands as ``n`` and its position. One that nobody named, between two that are, is
 written out, as far as a reader can follow. A derivative is the row's ``shown`` formula, whatever clause of it
 computed the number; of a conditional only the branch taken is left.
 """
@@ -9,16 +9,109 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Collection, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
-from microbp.debug.words import DIGITS, ELLIPSIS, Math, joined, name_of
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
 from microbp.lazy import cached_property
-from microbp.notation import ATOM, SUM, Term, at, latex, latex_name, text
+from microbp.notation import ATOM, SUM, Term, at, latex, text
+from microbp.notation.names import latex_name, latex_number, plain_name, plain_number
+from microbp.safe import readable
 
+#: How many significant digits a rounded number in a formula has; one with fewer is exact.
+DIGITS = 9
+
+
+class Math(NamedTuple):
+    """A formula, or a sentence, as plain text and as LaTeX or Markdown."""
+
+    text: str
+    latex: str
+
+
+ELLIPSIS = Math("…", r"\dots")
+
+
+def joined(parts: Iterable[Math], plain: str, tex: str) -> Math:
+    """Formulas in a row, with a sign between them."""
+    texts, latex = zip(*parts, strict=True)
+    return Math(plain.join(texts), tex.join(latex))
+
+
+def name_of(node: Node) -> Math:
+    """A node's name."""
+    return Math(plain_name(node.name), latex_name(node.name))
+
+
+def quotient(above: Math, below: Math) -> Math:
+    """∂above/∂below."""
+    return Math(f"∂{above.text}/∂{below.text}", rf"\frac{{\partial {above.latex}}}{{\partial {below.latex}}}")
+
+
+def number(x: float) -> Math:
+    """A number as it is printed."""
+    return Math(plain_number(x, DIGITS, padded=True), latex_number(x, DIGITS, padded=True))
+
+
+def counted(count: int, word: str) -> str:
+    """A number of things: ``1 rule``, ``2 rules``."""
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def figure(x: float | None, *, sign: bool = False) -> str:
+    """A number with six significant digits, all of them where it was rounded; a dash for None."""
+    return "-" if x is None else plain_number(x, 6, padded=True, sign=sign)
+
+
+def equation(graph: Graph, node: Node) -> str:
+    """``v21 = w5·h1``; of a leaf its name."""
+    name = plain_name(node.name)
+    return name if node.rule is None else f"{name} = {graph.formula(node)}"
+
+
+def group_words(node: Node) -> str:
+    """The groups of a node: ``net / layers.0 / neurons.2``; a later call says which: ``net (call 2)``."""
+    return " / ".join(plain_name(name) + (f" (call {call + 1})" if call else "") for name, call in node.group)
+
+
+def repeated(node: Node, position: int) -> bool:
+    """Whether a value stands more than once among the operands of a node. A literal 2.0 is no node 2."""
+    return sum(isinstance(each, int) and each == position for each in node.operands) > 1
+
+
+# ------------------------------------------------------------------------------------ lines that fit
+#: A word; of Chinese one sign, with the punctuation that must not begin a line.
+_WORD = re.compile(
+    r"\s*(?:[\u2e80-\u9fff（“][，。：；）、”]*|[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?|\S)"
+)
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes: a Chinese sign takes two."""
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide
+
+
+def sentence(text: str, width: int, indent: str = "") -> list[str]:
+    """A sentence as lines no wider than that, unless a word is; ``indent`` stands before all but the first.
+
+    >>> sentence("one path, a → b → c", 12)
+    ['one path, a', '→ b → c']
+    """
+    lines = [""]
+    for word in _WORD.findall(readable(text)):
+        if lines[-1].strip() and columns(lines[-1] + word) > width:
+            lines.append(indent + word.lstrip())
+        else:
+            lines[-1] += word
+    return lines
+
+
+# ------------------------------------------------------------------------------------- expressions
 #: How many operations deep, and with how many operands in all, an unnamed node is written out.
 DEEPEST, WIDEST = 6, 8
 #: How many terms of a sum before the last, and how many operands of another list, are written out.
@@ -117,6 +210,10 @@ class Formula:
         many = any(f"{each}(" in str(formula) for each in AGGREGATES)
         return self.rule.elements(self.rule.split(self.data)) if many else []
 
+    def value(self) -> float:
+        """The number of the node by its row, at the numbers of its operands."""
+        return float(self.rule.y.evaluate(self.scope, IEEE, self._elements(self.rule.y)))
+
     def computed(self) -> tuple[float, float]:
         """Its number at the numbers recorded: by the text that is computed, and as people write it."""
         computed = self.rule.d[self.which]
@@ -148,6 +245,8 @@ class Formulas:
         self.words: dict[str, Word] = {}
         #: The nodes that stand by name in what was made.
         self.used: set[int] = set()
+        #: The nodes that stand in it by what they are computed from.
+        self.written: set[int] = set()
 
     def word(self, name: str, *meaning: Any) -> ast.expr:
         """A word for a number, and for a text of our own."""
@@ -230,6 +329,7 @@ class Formulas:
         if not isinstance(x, int):
             return ast.Constant(x)
         if x in self.inside and depth < DEEPEST and self._leaves[x] <= WIDEST:
+            self.written.add(x)
             return self.definition(x, None, depth)
         return self.node(x)
 
@@ -237,7 +337,7 @@ class Formulas:
     def derivative(self, position: int, place: int) -> ast.expr:
         """∂node/∂operand as a person writes it, with what its operands are computed from."""
         found = Formula(self.graph, position, place)
-        y = self.definition(position, None, 1) if position in self.inside else self.node(position)
+        y = self._operand(position, 0)
         return self._placed(found, found.expression.tree, 1, y)
 
     def condition(self, position: int, place: int) -> tuple[Math, bool] | None:

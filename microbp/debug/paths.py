@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from microbp.debug.formulas import repeated
 from microbp.debug.trace import target
-from microbp.debug.words import repeated
 from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.notebook import Shown
@@ -86,7 +86,8 @@ class Paths(Shown):
     def table(self) -> Table:
         """The report laid out."""
         hidden = self.count - len(self.rows)
-        rows: list[tuple[Cell, ...]] = [(x.way, x.gradient, f"{100.0 * x.share:.1f} %") for x in self.rows]
+        told = ((x, "-" if math.isnan(x.share) else f"{100.0 * x.share:.1f} %") for x in self.rows)
+        rows: list[tuple[Cell, ...]] = [(x.way, x.gradient, share) for x, share in told]
         if hidden:
             left = max(0.0, 1.0 - math.fsum(row.share for row in self.rows))
             rows.append((_counted(hidden, "more path"), self.rest, f"{100.0 * left:.1f} %"))
@@ -102,9 +103,6 @@ class Paths(Shown):
         if not self.ok:
             notes.append(f"WRONG: the backward pass gives {self.engine!r}, the paths {self.gradient!r}.")
         return Table(self.title, ("path", ">gradient", ">share of Σ |path|"), tuple(rows), tuple(notes))
-
-    def __str__(self) -> str:
-        return str(self.table())
 
     def __repr__(self) -> str:
         return f"Paths({self.title})"

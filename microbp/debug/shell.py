@@ -16,20 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import BuiltinFunctionType
 from typing import IO, Any
 
-from microbp.check import audit
 from microbp.check.auditing import verdicts
 from microbp.check.words import line_of, operand_words
-from microbp.debug.breakpoints import ASPECTS, WORDS, Breakpoint, Expression, Place, breakpoint_at, named
+from microbp.debug.breakpoints import WORDS, Breakpoint, Expression, Held, Place, breakpoint_at, named
 from microbp.debug.diagnose import diagnose
 from microbp.debug.explain import explain
+from microbp.debug.formulas import counted, equation, figure, group_words, repeated
 from microbp.debug.paths import paths
 from microbp.debug.trace import Contribution, Trace, trace
-from microbp.debug.words import counted, equation, figure, group_words, repeated
 from microbp.errors import MicrobpError
 from microbp.graph import Graph, Node
 from microbp.notation import plain_name, plain_number
 from microbp.notation.names import NUMBER
-from microbp.safe import readable
+from microbp.safe import quoted, readable
 from microbp.sites import user_scope
 from microbp.spelling import did_you_mean
 from microbp.tables import Table, has_colour
@@ -38,7 +37,7 @@ from microbp.value import Value
 #: The commands: the short forms of each, what may follow, what completes it, and where help lists it.
 COMMANDS = {
     "step": ("s", "[COUNT]", "", "move"),
-    "next": ("n", "[NAME]", "value", "move"),
+    "next": ("n", "", "", "move"),
     "back": ("bk", "[COUNT]", "", "move"),
     "continue": ("c cont", "", "", "move"),
     "reverse-continue": ("rc", "", "", "move"),
@@ -49,12 +48,11 @@ COMMANDS = {
     "delete": ("d clear", "NUMBER ...|all", "breakpoint", "stop"),
     "display": ("", "[EXPRESSION]", "expression", "stop"),
     "print": ("p", "NAME|EXPRESSION", "expression", "look"),
-    "show": ("sh", "[all]", "", "look"),
     "where": ("w bt", "[NAME]", "value", "look"),
     "list": ("l", "[LINE]", "", "look"),
-    "explain": ("ex", "[NAME] [rate=RATE] [zh]", "value", "judge"),
-    "path": ("", "[NAME] [COUNT]", "value", "judge"),
-    "check": ("ch", "[NAME|all]", "value", "judge"),
+    "explain": ("ex", "[NAME] [rate=RATE]", "value", "judge"),
+    "path": ("", "[NAME]", "value", "judge"),
+    "check": ("ch", "[NAME]", "value", "judge"),
     "diagnose": ("", "", "", "judge"),
     "update": ("u", "[NAME] [rate=RATE]", "value", "judge"),
     "help": ("h ?", "[COMMAND]", "command", "else"),
@@ -66,8 +64,6 @@ REPEATED = {"step", "next", "back", "continue", "reverse-continue", "forward"}
 #: A chain of values is shown by its ends, a table and a listing of the source have no more lines; no more
 #: candidates are offered.
 FRAMES, ROWS, LINES, OFFERED = 6, 60, 11, 200
-#: What may stand behind a name.
-_OPTION = re.compile(r"(?:^|\s+)(?:(en|zh)|rate=(\S*))$")
 #: A step with more contributions than this is shortened.
 MOST = 6
 #: The colours that repeat what a line says; blue for +, orange for −, as in the drawings.
@@ -211,11 +207,11 @@ class Shell(cmd.Cmd):
         self.refused += not self.interactive
         self.text(f"error: {' '.join(text.split())}")
 
-    def show(self, stop: Mapping[int, str] = {}, *, every: bool = False) -> None:
+    def show(self, stop: Mapping[int, str] = {}) -> None:
         """Show the current place, why the run stopped here, and what is displayed at every stop."""
         for number, reason in stop.items():
             self.text(f"{self.breakpoints[number].kind} {number}: {reason}")
-        self.text("\n".join(shown(self.place, every=every)))
+        self.text("\n".join(shown(self.place)))
         if self.place.at == len(self.trace):
             self.text("  the pass is complete: every gradient is final")
         for text, expression in self.displays.items():
@@ -238,7 +234,7 @@ class Shell(cmd.Cmd):
         given = zip(self.graph.names, self.graph.named, strict=True)
         names = [name for name, named in given if named or word.startswith("v")]
         name, dot, _ = word.rpartition(".")
-        aspects = [f"{name}.{each}" for each in ASPECTS] if dot and name in self.graph._called else []
+        aspects = [f"{name}.{each}" for each in Held._fields] if dot and name in self.graph._called else []
         offered = {
             "value": names, "place": [*names, *sorted(rule.name for rule in self.graph.rules), *WORDS, "if"],
             "expression": [*aspects, *names, *WORDS], "breakpoint": [*map(str, self.breakpoints), "all"],
@@ -283,21 +279,13 @@ class Shell(cmd.Cmd):
         """Undo one step, or COUNT, also before the seed."""
         self._go(back=True, count=self._count("back", text))
 
-    def do_next(self, text: str) -> None:
-        """Go on to another line or group, or to what touches NAME.
+    def do_next(self, _: str) -> None:
+        """Go on to another line of code, or another module.
 
-        A line of code, or a module, makes several values: next passes over them.
-        A step touches the value that passes its gradient on, and those that receive it.
+        Either makes several values: next passes over them.
         """
-        here, at = self.place.node, self.place.at
-        if text:
-            node = self.node(text)
-            own, received = self.trace.step_of(node.position), self.trace.received[node.position]
-            touching = {each.step for each in received} | ({own.index} if own else set())
-            if at >= max(touching, default=0):
-                raise Refusal(f"no later step touches {text}")
-            self._go(lambda: self.place.node is node or self.place.at in touching)
-        elif not at or (here.site is None and not here.group):
+        here = self.place.node
+        if not self.place.at or (here.site is None and not here.group):
             self._go(count=1)
         else:
             self._go(lambda: (self.place.node.site, self.place.node.group) != (here.site, here.group))
@@ -441,12 +429,6 @@ class Shell(cmd.Cmd):
             raise Refusal(f"{word!r} speaks of a contribution, and this step makes none")
         return self.place.step.contributions
 
-    def do_show(self, text: str) -> None:
-        """Show the current step again; all: all its contributions."""
-        if text not in ("", "all"):
-            raise Refusal(f"show takes nothing, or all; not {text!r}")
-        self.show(every=text == "all")
-
     def do_where(self, text: str) -> None:
         """Show the chain of values from the root to here."""
         node = self.node(text)
@@ -488,39 +470,29 @@ class Shell(cmd.Cmd):
         self.text(Table(title, columns, tuple(rows[:ROWS]), more))
 
     # ----------------------------------------------------------------------------------------- judge
-    def _options(self, text: str) -> tuple[str, dict[str, Any]]:
-        """The name, and what may stand behind it: the language, and the learning rate."""
-        options: dict[str, Any] = {}
-        while text not in self.graph._called and (found := _OPTION.search(text)):
-            text = text[: found.start()]
-            if not found[1] and not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", found[2]):
-                raise Refusal(f"{found[2]!r} is not a learning rate; for instance: rate=0.5")
-            options |= {"language": found[1]} if found[1] else {"rate": float(found[2])}
-        return text, options
+    def _rated(self, text: str) -> tuple[str, float | None]:
+        """The name, and the learning rate behind it, if there is one."""
+        name, given, rate = text.rpartition("rate=")
+        if not given or text in self.graph._called:
+            return text, None
+        if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", rate) or not float(rate):
+            raise Refusal(f"{rate!r} is not a learning rate; for instance: rate=0.5")
+        return name.strip(), float(rate)
 
     def do_explain(self, text: str) -> None:
         """Explain a gradient by the chain rule.
 
-        With a rate the update of gradient descent follows; zh is for Chinese.
+        With a rate the update of gradient descent follows.
         """
-        name, options = self._options(text)
-        self.text(explain(self.graph, self.node(name).name, names={}, **options))
+        name, rate = self._rated(text)
+        self.text(explain(self.graph, self.node(name).name, names={}, rate=rate))
 
     def do_path(self, text: str) -> None:
         """Show the largest paths by which a gradient arrives."""
-        name, _, count = text.rpartition(" ") if text.rpartition(" ")[2].isdecimal() else (text, "", "5")
-        self.text(paths(self.graph, self.node(name.strip()).name, k=min(int(count), 1000)))
+        self.text(paths(self.graph, self.node(text).name))
 
     def do_check(self, text: str) -> None:
-        """Compare the local derivatives here with measured ones.
-
-        check all audits every node, and how the gradients are summed up.
-        """
-        if text == "all" and "all" not in self.graph._called:
-            if self.loss is None:
-                raise Refusal("check all needs the value itself; this session began with a graph: check NAME")
-            self.text(audit(self.loss, show=False, names=self.names))
-            return
+        """Compare the local derivatives here with measured ones."""
         node = self.node(text)
         if node.rule is None:
             raise Refusal(f"{node.name} is a leaf: it has no local derivative to check")
@@ -543,8 +515,8 @@ class Shell(cmd.Cmd):
 
         Of all leaves that take a gradient, or of NAME; the rate is 0.1 unless given.
         """
-        name, options = self._options(text)
-        rate = options.get("rate", 0.1)
+        name, given = self._rated(text)
+        rate = 0.1 if given is None else given
         leaves = [node for node in self.graph if node.rule is None and node.requires_grad]
         rows = []
         for node in [self.node(name)] if name else leaves:
@@ -598,7 +570,7 @@ def _command(word: str, text: str | None = None) -> str:
 
 
 # --------------------------------------------------------------------------------------- the screen
-def shown(place: Place, *, every: bool = False) -> Iterator[str]:
+def shown(place: Place) -> Iterator[str]:
     """The step done last; on the way forward the value computed last."""
     node, root, step = place.node, plain_name(place.graph.root.name), place.step
     computed = f"{equation(place.graph, node)} = {figure(node.data)}{_site(node)}"
@@ -620,11 +592,10 @@ def shown(place: Place, *, every: bool = False) -> Iterator[str]:
         return
     yield f"  upstream ∂{root}/∂{plain_name(node.name)} = {figure(step.upstream, sign=True)}"
     given = step.contributions
-    few = given if every or len(given) <= MOST else given[: MOST - 1]
-    for got in few:
+    for got in given[:MOST]:
         yield from _contribution(place, step.upstream, got)
-    if len(few) < len(given):
-        yield f"  … and {len(given) - len(few)} more contributions: show all"
+    if len(given) > MOST:
+        yield f"  … and {len(given) - MOST} more: print contribution"
     if not given:
         yield "  its operands are constants, which take no gradient"
 
@@ -699,6 +670,8 @@ def step(
             raise TypeError(f"step: {word} is an open text file, not of type {type(stream).__name__}")
     if stdout is None and sys.stdout is None:
         raise ValueError("step: this process has no standard output to write to: give stdout=, an open file")
+    if not isinstance(loss, Value | Graph | Trace):
+        raise TypeError(f"step() takes the Value from which the pass starts, or a Graph, not {quoted(loss)}")
     scope = user_scope() if names is None else names
     recorded = loss if isinstance(loss, Trace) else trace(loss, scope)
     value = loss if isinstance(loss, Value) else None

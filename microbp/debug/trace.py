@@ -21,14 +21,13 @@ from microbp.bounds import bounded
 from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
 from microbp.collector import collector_at_rest
-from microbp.debug.formulas import Formulas
-from microbp.debug.words import counted, equation, figure
+from microbp.debug.formulas import Formulas, counted, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
 from microbp.lazy import cached_property
 from microbp.notebook import Shown
-from microbp.safe import shown
+from microbp.safe import quoted, shown
 from microbp.sites import user_scope
 from microbp.tables import Table
 from microbp.value import Value
@@ -271,6 +270,8 @@ class Trace(Shown):
         steps, values = counted(len(self), "step"), counted(len(self.graph), "value")
         return f"Trace({steps}, {values}, root {root.name} = {root.data!r})"
 
+    __str__ = __repr__
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.graph,)
 
@@ -314,7 +315,7 @@ def trace(loss: Value | Graph, names: Mapping[str, Any] | None = None) -> Trace:
     NoGradientError where it is a constant.
     """
     if not isinstance(loss, Value | Graph):
-        raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {loss!r}")
+        raise TypeError(f"trace() takes the Value from which the pass starts, or a Graph, not {quoted(loss)}")
     return Trace(_read("trace()", loss, user_scope() if names is None else names))
 
 
@@ -405,9 +406,9 @@ def target(
     neither graph nor ``names`` know.
     """
     if not isinstance(loss, Value | Graph):
-        raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {loss!r}")
+        raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     if not isinstance(value, Value | str):
-        raise TypeError(f"{asker} takes the Value, or its name, that the gradient is by, not {value!r}")
+        raise TypeError(f"{asker} takes one Value, or its name, that the gradient is by, not {quoted(value)}")
     scope = user_scope() if names is None else names
     graph, _ = as_recorded(_read(asker, loss, scope))
     root = graph.root
@@ -444,9 +445,8 @@ class DifferenceRow(NamedTuple):
     #: What stands here, and what stands there: numbers, or texts where the structure differs.
     here: str | float | None
     there: str | float | None
-    #: ``file:line`` of the node here, and of its counterpart.
+    #: ``file:line`` of the node here.
     site: str | None
-    other_site: str | None
     #: Whether nothing before it differs, so that the difference begins here.
     begins: bool
 
@@ -454,10 +454,8 @@ class DifferenceRow(NamedTuple):
     def cells(self) -> tuple[str, ...]:
         """The row as texts."""
         pair = self.node if self.node == self.counterpart else f"{self.node} ({self.counterpart} there)"
-        here, there = (None if site is None else line_of(site) for site in (self.site, self.other_site))
-        line = (here or "-") + (f", {there} there" if there not in (here, None) else "")
         both = ("nothing" if x is None else str(x) for x in (self.here, self.there))
-        return pair, self.what, *both, line
+        return pair, self.what, *both, "-" if self.site is None else line_of(self.site)
 
 
 @dataclass(frozen=True, repr=False)
@@ -480,14 +478,10 @@ class Difference(Shown):
 
     def table(self) -> Table:
         """The report laid out: the first rows, where the difference begins, and how many more."""
-        hidden = Counter(row.what for row in self.rows[SHOWN:])
-        told = ", ".join(f"{count} in {what}" for what, count in hidden.items())
-        more = (f"{sum(hidden.values())} more nodes differ: {told} (diff.rows)",) if hidden else ()
+        hidden = len(self.rows) - SHOWN
+        more = (f"{counted(hidden, 'more node')} (diff.rows)",) if hidden > 0 else ()
         cells = tuple(row.cells for row in self.rows[:SHOWN])
         return Table(self.title, ("node", "differs in", "here", "there", "line"), cells, more)
-
-    def __str__(self) -> str:
-        return str(self.table())
 
     def __repr__(self) -> str:
         return f"Difference({self.title})"
@@ -524,8 +518,7 @@ def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
             before = unlike if position in unlike else found
             begins = not any(isinstance(x, int) and x in before for x in mine.operands)
             what, here, there = found.setdefault(position, *apart[:1])
-            names = mine.name, other.name
-            rows.append(DifferenceRow(what, *names, here, there, mine.site, other.site, begins))
+            rows.append(DifferenceRow(what, mine.name, other.name, here, there, mine.site, begins))
     return sorted(rows, key=lambda row: (not row.begins, row.what != "structure"))
 
 

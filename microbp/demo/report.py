@@ -18,14 +18,14 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import microbp
 from microbp.answers import AnswerReport
 from microbp.check import GradientReport
-from microbp.tables import Table, write
+from microbp.tables import Table
 
 __all__ = [
     "Comparison", "Mistake", "Report", "Tutorial", "agrees", "by_array", "elements", "relative_difference",
@@ -321,25 +321,17 @@ class Report:
             self.hold(f"∂/∂{row.name}", "numerical", row.numerical, row.claimed, row.verdict == "agree")
         return checked.table()
 
-    def operations(self, loss: microbp.Value) -> list[str | Table]:
-        """The rule of each operation behind ``loss``, and each recorded operation alone, checked."""
-        rows = []
-        for rule in microbp.Graph(loss).rules:
-            checked = microbp.check_rule(rule)
-            error = max((row.error for row in checked.rows), default=math.nan)
-            worst = f"{error:.1e}" if error else "0"
-            made = self.hold(f"rule {rule}", "complex step", "", f"off by {worst}", checked.ok)
-            rows.append((str(rule), str(checked.points), worst, made.verdict))
-        columns = ("operation", ">points", ">largest relative error", "verdict")
+    def operations(self, loss: microbp.Value) -> list[str]:
+        """Each recorded operation behind ``loss`` alone, and how the gradients are summed up, checked."""
         audited = microbp.audit(loss, names={}, show=False)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in audited.counts.items())
+        rules = ", ".join(map(str, microbp.Graph(loss).rules))
         made = self.hold("audit of the graph", "complex step", "", counts, audited.ok)
         told = (
-            f"Each recorded local derivative alone, and how they are summed up (microbp.audit): {counts}; "
-            f"{audited.accumulation.told}: {made.verdict}."
+            f"Each recorded local derivative of {rules} alone, and how they are summed up (microbp.audit): "
+            f"{counts}; {audited.accumulation.told}: {made.verdict}."
         )
-        table = Table("The rule of each operation, and the complex step", columns, tuple(rows))
-        return [table, textwrap.fill(told, COLUMNS)]
+        return [textwrap.fill(told, COLUMNS)]
 
     def claims(self, answers: AnswerReport, wrong: Collection[str] = ()) -> Table:
         """The grading of claims; for one that is wrong, as known, the reason must be found."""
@@ -388,23 +380,12 @@ class Report:
         ]  # fmt: skip
         return "\n".join([f"{self.name}. {self.title}", *lines])
 
-    def _whole(self) -> list[str | Table]:
+    def __str__(self) -> str:
+        """The whole report as text."""
         rows = tuple((e.name, e.source, str(e.known), str(e.ours), e.verdict) for e in self._wrong)
         columns = ("", "source", "known", "microbp", "verdict")
-        return [*self.blocks, Table("Self-check", columns, rows, (self.verdict,))]
-
-    def __str__(self) -> str:
-        """The whole report as text, without colour."""
-        return "\n\n".join(map(str, self._whole()))
-
-    def show(self, file: IO[str] | None = None) -> None:
-        """Print it, on ``sys.stdout`` if no file is given; verdicts in colour on a terminal."""
-        for each in self._whole():
-            if isinstance(each, Table):
-                each.show(file)
-            else:
-                write(each, file)
-            write("", file)
+        blocks = [*self.blocks, Table("Self-check", columns, rows, (self.verdict,))]
+        return "\n\n".join(map(str, blocks))
 
     def record(self) -> dict[str, Any]:
         """Everything that was compared, and the figures that are numbers, for other programs."""

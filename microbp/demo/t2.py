@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from microbp.optim import SGD
 from microbp.tables import Table
 from microbp.training import fit
 
-__all__ = ["TUTORIAL", "Relu", "Split", "by_hand", "load", "split"]
+__all__ = ["TUTORIAL", "Relu", "by_hand", "load", "split"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -98,27 +98,9 @@ def softmax(x: Any) -> Floats:
     return y
 
 
-def one_hot(labels: Any, classes: int) -> Floats:
-    """A row for each label.
-
-    >>> one_hot([1, 0], 3)
-    array([[0., 1., 0.],
-           [1., 0., 0.]])
-    """
-    rows: Floats = np.eye(classes)[labels]
-    return rows
-
-
 # ------------------------------------------------------------------------------------------ the digits
-class Split(NamedTuple):
-    """Where the digits to learn from and those to be tested with stand in the data set."""
-
-    training: Any
-    test: Any
-
-
-def split(labels: Any, seed: int) -> Split:
-    """A fifth of each class apart for the test, drawn by ``seed``; both parts in a random order.
+def split(labels: Any, seed: int) -> tuple[Any, Any]:
+    """Where the digits to learn from stand, and a fifth of each class for the test, in an order by ``seed``.
 
     >>> training, test = split(np.repeat([0, 1], 10), seed=0)
     >>> len(training), len(test), len({*training, *test})
@@ -129,10 +111,8 @@ def split(labels: Any, seed: int) -> Split:
     for label in np.unique(labels):
         rows = order[labels[order] == label].tolist()
         test.update(rows[: round(len(rows) / 5)])
-    return Split(
-        np.array([row for row in order.tolist() if row not in test]),
-        np.array([row for row in order.tolist() if row in test]),
-    )
+    tested = np.isin(order, [*test])
+    return order[~tested], order[tested]
 
 
 def load() -> tuple[Floats, Any]:
@@ -149,7 +129,7 @@ def load() -> tuple[Floats, Any]:
 # ---------------------------------------------------------------------------------------- the figures
 def figures() -> dict[str, Any]:
     """The figures of the document, in its order; without scikit-learn those of the digits are left out."""
-    made = _layers() | _softmax() | _gradients() | _mistakes()
+    made = _layers() | _gradients() | _mistakes()
     try:
         return made | _digits(*load())
     except ImportError:
@@ -160,7 +140,7 @@ def _layers() -> dict[str, Any]:
     rng = np.random.default_rng(1)
     x, dout = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
     W, b = rng.normal(size=(5, 3)), rng.normal(size=3)
-    wide, t = rng.normal(size=x.shape), one_hot([1, 4, 0, 2], 5)
+    wide, t = rng.normal(size=x.shape), np.eye(5)[[1, 4, 0, 2]]
     affine, relu, relu_by_hand, sigmoid, last = Affine(W, b), ReLU(), Relu(), Sigmoid(), SoftmaxWithLoss()
     affine.forward(x)
     relu.forward(x)
@@ -179,28 +159,9 @@ def _layers() -> dict[str, Any]:
     return {"layers": rows, "at_zero": relu.backward([[1.0]])[0, 0]}
 
 
-def _softmax() -> dict[str, Any]:
-    logits, t = np.array([[0.3, 2.9, 4.0]]), np.array([[1.0, 0.0, 0.0]])
-    layer = SoftmaxWithLoss()
-    loss = layer.forward(logits, t)
-    dx, p = layer.backward(), softmax(logits)
-    slopes = p - t
-    return {
-        "sample": Table(
-            "The sample", ("class", ">logit", ">p", ">t", ">p − t"),
-            tuple((str(k), f"{logits[0, k]:.1f}", f"{p[0, k]:.9f}", f"{t[0, k]:.0f}", f"{slopes[0, k]:+.9f}")
-                  for k in range(3)),
-        ),
-        "softmax": [
-            ("−log p0", -math.log(p[0, 0]), loss.data),
-            *((f"∂loss/∂logit {k}", float(slopes[0, k]), float(dx[0, k])) for k in range(3)),
-        ],
-    }  # fmt: skip
-
-
 def _gradients() -> dict[str, Any]:
     net = TwoLayerNet(6, 5, 4, weight_init_std=0.5, seed=2)
-    x, t = np.random.default_rng(2).normal(size=(3, 6)), one_hot([0, 3, 1], 4)
+    x, t = np.random.default_rng(2).normal(size=(3, 6)), np.eye(4)[[0, 3, 1]]
     gradient, numerical = net.gradient(x, t), net.numerical_gradient(x, t)
     checked = check_gradients(lambda: net.loss(x, t), net.params, claimed=gradient, names={}, show=False)
     loss, known = by_hand(net.state(), x, t)
@@ -225,7 +186,7 @@ def _mistakes() -> dict[str, Any]:
     first = Affine([[0.7, 2.3, -1.7], [-0.1, 1.2, 1.1]], [1.4, 0.2, 1.2])
     second = Affine([[2.4, 0.9], [1.3, -0.6], [-2.0, -0.3]], [-0.1, 1.2])
     relu, last = ReLU(), SoftmaxWithLoss()
-    x, t = np.array([[-0.4, 0.1], [0.1, 1.7]]), one_hot([0, 1], 2)
+    x, t = np.array([[-0.4, 0.1], [0.1, 1.7]]), np.eye(2)[[0, 1]]
     z = first(x)
     h = relu(z) + z
     y = second(h)
@@ -240,11 +201,6 @@ def _mistakes() -> dict[str, Any]:
     return {
         "refused": f"    {refused}",
         "runs": {"Relu().forward(x)": refused.partition(":")[0]},
-        "handed": Table(
-            "What relu.backward(dh) leaves of dh", ("", ">z", ">dh before", ">dh afterwards"),
-            tuple((f"sample {i}, neuron {j}", f"{at:+.2f}", f"{dh[i, j]:+.6f}", f"{handed[i, j]:+.6f}")
-                  for (i, j), at in np.ndenumerate(data_of(z))),
-        ),
         "overwritten": [(name, x, recorded[name]) for name, x in elements("dW1", wrong).items()],
         "copied": [(name, x, recorded[name]) for name, x in elements("dW1", right).items()],
         "claims": check_answers(loss, {"W1": wrong}, names=held, show=False),
@@ -256,44 +212,25 @@ def _net() -> TwoLayerNet:
     return TwoLayerNet(64, HIDDEN, 10, weight_init_std=DEVIATION, seed=NET_SEED)
 
 
-def _fitted(x: Floats, t: Any, epochs: int) -> tuple[TwoLayerNet, Any]:
+def _digits(images: Floats, labels: Any) -> dict[str, Any]:
+    training, test = split(labels, SPLIT_SEED)
+    x, t, truth = images[training], labels[training], labels[test]
+    seen = {row.tobytes() for row in x}
     net = _net()
     history = fit(
         net, x, t, loss="softmax_cross_entropy", optimiser=SGD(net.named_parameters(), lr=RATE),
-        epochs=epochs, batch_size=BATCH, shuffle=False, progress=False,
+        epochs=EPOCHS, batch_size=BATCH, shuffle=False, progress=False,
     )  # fmt: skip
-    return net, history
-
-
-def _digits(images: Floats, labels: Any) -> dict[str, Any]:
-    parts = split(labels, SPLIT_SEED)
-    x, t = images[parts.training], labels[parts.training]
-    seen = {row.tobytes() for row in x}
-    few = 3 * BATCH
-    net = _net()
-    for start in range(0, few, BATCH):
-        rows = slice(start, start + BATCH)
-        gradient = net.gradient(x[rows], t[rows])
-        net.load_state({name: w - RATE * gradient[name] for name, w in net.state().items()})
-    written, state = net.state(), _fitted(x[:few], t[:few], 1)[0].state()
-    net, history = _fitted(x, t, EPOCHS)
     known, p = _by_numpy(x, t)
-    right = forward(net.state(), images)[2].argmax(axis=1) == labels
-    truth, read = labels[parts.test], forward(net.state(), images[parts.test])[2].argmax(axis=1)
-    counts = {name: (len(rows), int(np.sum(right[rows]))) for name, rows in parts._asdict().items()}
-    accuracy = net.accuracy(images[parts.test], truth)
-    total, good = counts["test"]
+    read = forward(net.state(), images)[2].argmax(axis=1)
+    accuracy, total, good = net.accuracy(images[test], truth), len(test), int(np.sum(read[test] == truth))
     marks = [n for n in (1, 2, 3, 5, 10) if n < EPOCHS] + [EPOCHS]
-    missed = np.flatnonzero(read != truth)[:4]
     return {
         "total": len(labels),
         "apart": {
-            "test digits among the training digits":
-                len({*parts.training.tolist()} & {*parts.test.tolist()}),
-            "test images that equal a training image":
-                sum(images[row].tobytes() in seen for row in parts.test),
+            "test digits among the training digits": len({*training.tolist()} & {*test.tolist()}),
+            "test images that equal a training image": sum(images[row].tobytes() in seen for row in test),
         },
-        "steps": [(f"{name} after 3 steps", written[name], state[name]) for name in state],
         "epochs": EPOCHS,
         "falling": Table(
             "The cost as it falls: the mean over the mini-batches of an epoch", (">epoch", ">cost"),
@@ -303,29 +240,19 @@ def _digits(images: Floats, labels: Any) -> dict[str, Any]:
             ("cost of each epoch", known, history.cost),
             *((f"{name} after the last step", p[name], each) for name, each in net.state().items()),
         ],
-        "accuracy": Table(
-            "How many it reads rightly", ("", ">digits", ">right", ">accuracy"),
-            tuple((f"{name} digits", str(n), str(k), f"{k / n:.4f}") for name, (n, k) in counts.items()),
-        ),
         "enough": {"test accuracy": accuracy},
         "error": math.sqrt(accuracy * (1.0 - accuracy) / total),
         "counted": [(f"accuracy of the {total} test digits", good / total, accuracy)],
-        "classes": Table(
-            "The test digits by class", ("digit", *(f">{k}" for k in range(10))),
-            (("held out", *(str(int(np.sum(truth == k))) for k in range(10))),
-             ("read rightly", *(str(int(np.sum((truth == k) & (read == k)))) for k in range(10)))),
-        ),
-        "misread": _drawn([(images[parts.test[k]], f"{truth[k]}, read as {read[k]}") for k in missed]),
         "read": f"{good} of {total} digits read that it has not seen",
         "costs": {"training": history.cost},
-        "test": {"row in the data set": parts.test.tolist(), "digit": truth.tolist(),
-                 "read as": read.tolist()},
+        "test": {"row in the data set": test.tolist(), "digit": truth.tolist(),
+                 "read as": read[test].tolist()},
     }  # fmt: skip
 
 
 def _by_numpy(x: Floats, t: Any) -> tuple[list[float], dict[str, Any]]:
     """The whole training again with the tutorial's hand-written gradients: the costs, and where it ends."""
-    p, rows, costs = _net().state(), one_hot(t, 10), []
+    p, rows, costs = _net().state(), np.eye(10)[t], []
     for _ in range(EPOCHS):
         total = 0.0
         for start in range(0, len(x), BATCH):
@@ -335,20 +262,6 @@ def _by_numpy(x: Floats, t: Any) -> tuple[list[float], dict[str, Any]]:
             p = {name: w - RATE * gradient[name] for name, w in p.items()}
         costs.append(total / len(x))
     return costs, p
-
-
-def _drawn(digits: list[tuple[Floats, str]]) -> str:
-    """Images side by side as text, each with what is written below it."""
-    ink = " .:-=+*#%@"
-    lines = [
-        "     ".join(
-            "".join(2 * ink[round(9 * float(pixel))] for pixel in image.reshape(8, 8)[row])
-            for image, _ in digits
-        )
-        for row in range(8)
-    ]
-    lines.append("     ".join(f"{told:16}" for _, told in digits))
-    return "\n".join(f"    {line}".rstrip() for line in lines)
 
 
 TUTORIAL = Tutorial(

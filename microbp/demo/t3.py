@@ -40,7 +40,6 @@ NET_SEED = 5
 BATCH_RATE = 4.0
 STOCHASTIC_RATE = 1.0
 TOLERANCE = 1e-6
-COARSE = 1e-4
 EPOCHS = 5000
 
 
@@ -141,10 +140,6 @@ def figures() -> dict[str, Any]:
             (title.format(k), known["W" if kind == "W" else "δ"][k], grads[kind][k])
             for k in reversed(LAYERS) for kind, title in titles.items()
         ],
-        "one": [
-            (f"∂J/∂w11({k})", *(float(each["W"][k][0, 0]) for each in (known, grads)))
-            for k in reversed(LAYERS)
-        ],
         "gradients": by_array(checked, held),
         "operations": net["J"],
         "readings": [(reading, float(x), float(w21)) for reading, x in readings.items()],
@@ -228,12 +223,12 @@ def _numbers_of(net: MLP) -> Numbers:
     )
 
 
-def _train(rate: float, tolerance: float, **options: Any) -> tuple[History, int]:
+def _train(rate: float, **options: Any) -> tuple[History, int]:
     """A run until the rule stops it, and how many of the bits the net then adds rightly."""
     net = _adder()
     history = fit(
         net, ADDER_X, ADDER_Y, loss="half_squared_error", optimiser=SGD(net.named_parameters(), lr=rate),
-        epochs=EPOCHS, progress=False, tolerance=tolerance, **options,
+        epochs=EPOCHS, progress=False, tolerance=TOLERANCE, **options,
     )  # fmt: skip
     with microbp.no_grad():
         said = np.array([data_of(net(x)) for x in ADDER_X.tolist()])
@@ -241,49 +236,34 @@ def _train(rate: float, tolerance: float, **options: Any) -> tuple[History, int]
 
 
 def _descent() -> dict[str, Any]:
-    """Batch and stochastic descent until the rule stops them; batch descent in NumPy; and a coarse rule."""
-    runs = {
-        "batch": _train(BATCH_RATE, TOLERANCE),
-        "stochastic": _train(STOCHASTIC_RATE, TOLERANCE, batch_size=1, seed=1),
-        "batch, coarse": _train(BATCH_RATE, COARSE),
-    }
-    tolerances = {"batch": TOLERANCE, "stochastic": TOLERANCE, "batch, coarse": COARSE}
-    all_bits = ADDER_Y.size
-    rows, judged = [], []
+    """Batch and stochastic descent until the rule stops them, and batch descent in NumPy."""
+    runs = {"batch": _train(BATCH_RATE), "stochastic": _train(STOCHASTIC_RATE, batch_size=1, seed=1)}
+    judged = []
     for name, (history, right) in runs.items():
         changes = [abs(b - a) for a, b in itertools.pairwise(history.cost)]
-        first = next((place for place, each in enumerate(changes, 2) if each < tolerances[name]), 0)
-        count = len(history.cost)
-        rows.append((name, str(count), f"{history.cost[-1]:.6f}", f"{changes[-2]:.4e}", f"{changes[-1]:.4e}",
-                     f"{right} of {all_bits}"))  # fmt: skip
-        judged.append([
+        first = next((place for place, each in enumerate(changes, 2) if each < TOLERANCE), 0)
+        judged += [
             (f"{name}: stopped by", "tolerance", str(history.stopped)),
-            (f"{name}: stopping rule", str(first), count),
-            (f"{name}: right bits", f"< {all_bits}" if "coarse" in name else str(all_bits), right),
-        ])  # fmt: skip
-    whole, single = runs["batch"][0], runs["stochastic"][0]
-    longest = max(len(whole.cost), len(single.cost))
-    marks = [n for n in (1, 2, 10, 100, 200, 500, 1000, 1500, 2000) if n <= longest]
+            (f"{name}: stopping rule", str(first), len(history.cost)),
+            (f"{name}: right bits", str(ADDER_Y.size), right),
+        ]
+    whole, single = (history.cost for history, _ in runs.values())
+    marks = [n for n in (1, 2, 10, 100, 200, 500, 1000, 1500, 2000) if n <= max(len(whole), len(single))]
     known = descend(_numbers_of(_adder()), len(ADDER_X), BATCH_RATE, TOLERANCE)
-    shared = [n for n in (1, 10, 100, 1000) if n <= min(len(known), len(whole.cost))]
-    columns = ("", ">iteration", ">J", ">change before", ">last change", ">right bits")
-    title = "Where they stopped: the first change of J below {:g}, and the change before it"
+    shared = [n for n in (1, 10, 100, 1000) if n <= min(len(known), len(whole))]
     return {
         "falling": Table(
             "J, the mean over the samples", (">iteration", ">batch", ">stochastic"),
-            tuple((str(n), *(f"{h.cost[n - 1]:.6f}" if n <= len(h.cost) else "" for h in (whole, single)))
+            tuple((str(n), *(f"{costs[n - 1]:.6f}" if n <= len(costs) else "" for costs in (whole, single)))
                   for n in marks),
         ),
-        "stopped": Table(title.format(TOLERANCE), columns, tuple(rows[:2])),
-        "judged": [*judged[0], *judged[1]],
+        "judged": judged,
         "descent": [
-            *((f"J, iteration {n}", known[n - 1], whole.cost[n - 1]) for n in shared),
-            ("iteration at which it stops", str(len(known)), len(whole.cost)),
+            *((f"J, iteration {n}", known[n - 1], whole[n - 1]) for n in shared),
+            ("iteration at which it stops", str(len(known)), len(whole)),
         ],
-        "coarse": Table(title.format(COARSE), columns, (rows[2],)),
-        "early": judged[2],
-        "iterations": len(whole.cost),
-        "costs": {"batch": whole.cost, "stochastic": single.cost},
+        "iterations": len(whole),
+        "costs": {"batch": whole, "stochastic": single},
     }  # fmt: skip
 
 

@@ -1,31 +1,55 @@
 """``diagnose``: why a gradient is zero, tiny, huge or not finite, where that began, and what to try.
 
 A detector is a function of a ``Case``, a backward pass with its parameters, that yields findings, what it has
-looked at, and remarks; :data:`DETECTORS` lists them, in the order in which findings are shown. ``words`` says
-all of it in two languages. ``runs`` looks at many samples, at errors and at training runs.
+looked at, and remarks; :data:`DETECTORS` lists them, in the order in which findings are shown. Many samples,
+errors of microbp and training runs are looked at here. ``words`` says all of it in two languages.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from microbp.bounds import bounded
 from microbp.check.words import named
-from microbp.debug.diagnose import runs
-from microbp.debug.diagnose.case import Case, parameters_of
-from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS
-from microbp.debug.diagnose.finding import Diagnosis, Finding, LayerRow, NeuronRow, Remark, Told, finding
-from microbp.debug.diagnose.words import Words
+from microbp.debug.diagnose.case import (
+    Case,
+    Diagnosis,
+    Finding,
+    LayerRow,
+    NeuronRow,
+    Remark,
+    Told,
+    collapsed,
+    finding,
+    parameters_of,
+)  # fmt: skip
+from microbp.debug.diagnose.detectors import DETECTORS, OF_GRADIENTS, rectified
+from microbp.debug.diagnose.words import Words, unit_of
 from microbp.errors import UndefinedOperation
+from microbp.functions import sum as total
 from microbp.graph import Graph, Node
-from microbp.nn import Module
-from microbp.sites import user_scope
+from microbp.record import with_sites
+from microbp.safe import quoted
+from microbp.sites import user_scope, user_site
 from microbp.training import History, NotFinite
 from microbp.value import Value
 
 __all__ = ["Diagnosis", "Finding", "LayerRow", "NeuronRow", "diagnose"]
+
+#: The largest slope of each activation that can go flat.
+SLOPES = {
+    "relu": 1.0, "leaky_relu": 1.0, "elu": 1.0, "softplus": 1.0, "silu": 1.1, "gelu": 1.13,
+    "sigmoid": 0.25, "tanh": 1.0, "erf": 1.13,
+}  # fmt: skip
+#: A neuron is saturated for a sample if its slope is below this part of the largest.
+FLAT = 0.01
+#: The causes of the verdicts about a neuron that are not told as saturated.
+KEYS = {"dead": "dead neuron", "not finite": "neuron without number"}
 
 
 def diagnose(
@@ -72,37 +96,30 @@ def diagnose(
     """
     words = Words(language)
     names = user_scope() if names is None else names
-    if not isinstance(names, Mapping):
-        raise TypeError(f"diagnose: names maps names to Values, not an object of type {type(names).__name__}")
-    if data is not None and net is None and isinstance(parameters, Module):
-        net = parameters
-    if data is not None and net is None:
-        raise TypeError("diagnose: data are samples for a net: give net= as well")
-    if net is not None and data is None:
-        raise TypeError("diagnose: net is looked at over samples: give data= as well")
-    rows = () if net is None or data is None else runs.neuron_rows(net, data, names)
+    if (net is None) != (data is None):
+        raise TypeError("diagnose: a net is looked at over samples: give both, net= and data=")
+    rows = () if net is None or data is None else neuron_rows(net, data, names)
     title, told = f"diagnose({type(loss).__name__})", list[Any]()
     if isinstance(loss, Value | Graph):
         graph = loss if isinstance(loss, Graph) else Graph(loss, names)
         bounded("diagnose()", graph)
         title = f"diagnose({named(graph)})"
-        told += _of_graph(graph, parameters, names, words, huge, runs.alive(rows))
+        told += _of_graph(graph, parameters, names, words, huge, alive(rows))
     elif isinstance(loss, History):
-        title, told = "diagnose(history)", [*runs.of_history(loss, words)]
+        title, told = "diagnose(history)", [*of_history(loss, words)]
     elif isinstance(loss, NotFinite | UndefinedOperation):
-        told += runs.of_failure(loss, words)
-    elif loss is None and rows:
+        told += of_failure(loss, words)
+    elif loss is None and net is not None:
         title = "diagnose(net)"
     else:
         raise TypeError(
             "diagnose takes a recorded Value, a Graph, what fit raised or returned, or net= and data=, "
-            f"not {loss!r}"
+            f"not {quoted(loss)}"
         )
     if len(steps) > 1:
         root = loss.root if isinstance(loss, Graph) else loss
-        number = root.data if isinstance(root, Node | Value) else math.nan
-        told += runs.of_steps(steps, number, words)
-    told += runs.neurons(rows, words)
+        told += of_steps(steps, root.data if isinstance(root, Node | Value) else None, words)
+    told += [] if net is None else neurons(rows, words)
     kinds = Finding, str, LayerRow, Remark
     of: Any = {kind: tuple(each for each in told if type(each) is kind) for kind in kinds}
     diagnosis = Diagnosis(title, of[Finding], of[str], of[LayerRow], rows, of[Remark], words.language)
@@ -124,3 +141,156 @@ def _of_graph(
     case = Case(graph, parameters_of(parameters, graph, names), words, huge, working)
     for detector in DETECTORS + OF_GRADIENTS * math.isfinite(root.data):
         yield from detector(case)
+
+
+# ----------------------------------------------------------------------------------------- neurons
+def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tuple[NeuronRow, ...]:
+    """A row for each activation of ``net``, which is called with one sample of ``data`` after another.
+
+    ``net`` is called as ``fit`` calls it: with a list of floats, or with a batch of one sample if its
+    ``takes_batches`` is true. No ``grad`` is touched.
+    """
+    if not callable(net) and not hasattr(net, "predict"):
+        raise TypeError(f"diagnose: net is called with one sample at a time, but {net!r} cannot be called")
+    function, batched = (net if callable(net) else net.predict), not callable(net)
+    batched = batched or getattr(net, "takes_batches", False)
+    called = user_site()  # a module has no line of its own in the user's code
+    seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    sites: dict[tuple[str, str], str | None] = {}
+    samples = 0
+    with with_sites.on():
+        for samples, sample in enumerate(data, start=1):  # noqa: B007 (how many there were)
+            given = np.array([sample], dtype=float) if batched else sample
+            given = given.tolist() if isinstance(given, np.ndarray) and not batched else given
+            for neuron, site, x, slope in _activations(function(given), names):
+                seen[neuron].append((x, abs(slope)))
+                sites.setdefault(neuron, None if site == called else site)
+    if not samples:
+        raise ValueError("diagnose: data holds no sample")
+    rows = []
+    for (name, activation), found in seen.items():
+        inputs, slopes = [x for x, _ in found], [slope for _, slope in found]
+        flat = sum(slope < FLAT * SLOPES[activation] for slope in slopes)
+        ends = (math.nan, math.nan) if any(map(math.isnan, inputs)) else (min(inputs), max(inputs))
+        told = slopes.count(0.0), flat, *ends, sites[name, activation]
+        rows.append(NeuronRow(name, activation, len(found), *told))
+    return tuple(rows)
+
+
+def _activations(
+    output: Any, names: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str, str], str | None, float, float]]:
+    """Of each activation of one sample its name and kind, its line, its input, and its slope."""
+    given = np.asarray(output, dtype=object).ravel().tolist()
+    values = [each for each in given if isinstance(each, Value) and not each.is_leaf]
+    if not values:
+        raise TypeError(f"diagnose: the net has computed no Value for a sample, but gave {quoted(output)}")
+    graph = Graph(total(values) if len(values) > 1 else values[0], names)
+    order: Counter[str] = Counter()
+    for node in graph:
+        place = max(0, rectified(node))
+        activation = "relu" if rectified(node) >= 0 else node.rule.name if node.rule else ""
+        if activation not in SLOPES or (operand := node.inputs[place].node) is None:
+            continue
+        unit, slope = unit_of(node), node.local_derivatives[place]
+        kind = unit or activation
+        order[kind] += 1
+        name = kind if unit and order[kind] == 1 else f"{kind} #{order[kind]}"
+        if slope is not None:
+            yield (name, activation), node.site or operand.site, operand.data, slope
+
+
+def alive(rows: Iterable[NeuronRow]) -> set[str]:
+    """The neurons that are fine, by the names that their parameters may begin with."""
+    names = [row.name.split(".") for row in rows if row.verdict == "fine"]
+    return {".".join(path[start:]) for path in names for start in range(len(path))}
+
+
+def neurons(rows: Sequence[NeuronRow], words: Words) -> Told:
+    """A finding for each neuron that is dead for all samples, or saturated for most."""
+    found = []
+    for row in (each for each in rows if each.verdict != "fine"):
+        numbers = {
+            "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated,
+            "least input": row.least, "largest input": row.most,
+        }  # fmt: skip
+        found.append(finding(
+            words, "neuron", KEYS.get(row.verdict, "saturated neuron"), row.name,
+            (row.name,), ((name, float(x)) for name, x in numbers.items()), row.site, rule=row.activation,
+            low=row.least, high=row.most, n=row.samples, flat=row.saturated,
+        ))  # fmt: skip
+    yield from collapsed(found)
+    samples = max((row.samples for row in rows), default=0)
+    yield words("neurons seen" if rows else "no neurons", n=len(rows), m=samples)
+
+
+# ------------------------------------------------------------------------------- errors and runs
+def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> Told:
+    """The findings of an error, and what was looked at."""
+    if isinstance(error, UndefinedOperation):
+        numbers = [(f"operand {i}", x) for i, x in enumerate(error.numbers)]
+        about = "not finite", "undefined operation", error.rule
+        yield finding(words, *about, (), numbers, error.site, text=str(error))
+        yield words("raising operation")
+        return
+    sample = "" if error.sample is None else words("sample", n=error.sample)
+    then = words("then sample", n=error.sample) if sample else ""
+    numbers = [("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))]
+    about = "training", "failed step", sample
+    yield finding(words, *about, (), numbers, error.site, text=f"{error}.", then=then)
+    yield words("error of fit")
+    for each in of_history(error.history, words):
+        if not isinstance(each, Finding) or each.cause != "not finite":
+            yield each
+
+
+def of_history(history: History, words: Words) -> Told:
+    """What the costs, gradient norms and learning rates of a run show."""
+    steps, norms = list(history.step_cost), [each for each in history.gradient_norm if math.isfinite(each)]
+    if history.stopped == "not finite":
+        yield finding(words, "training", "stopped", text=history.message)
+    yield from _diverging(history.cost or steps, words, "epoch", history.learning_rate)
+    middle, largest = (sorted(norms)[len(norms) // 2], max(norms)) if norms else (0.0, 0.0)
+    if len(norms) > 3 and largest > 1e3 * max(middle, 1e-300):
+        numbers = (("largest norm", largest), ("median norm", middle))
+        step = list(history.gradient_norm).index(largest) + 1
+        told = {"x": largest, "n": step, "middle": middle}
+        yield finding(words, "training", "spike", "", (), numbers, **told)
+    yield words("costs seen", n=len(steps), m=len(history.cost))
+
+
+def of_steps(losses: Sequence[float], data: float | None, words: Words) -> Told:
+    """What the losses of a loop show, what was looked at, and which step a loss of that number is, if any."""
+    yield from _diverging(losses, words, "one step")
+    yield words("steps seen", n=len(losses))
+    if data is None:
+        return
+    bad = next((place for place, each in enumerate(losses) if not math.isfinite(each)), None)
+    remark = words("step", n=len(losses), m=len(losses))
+    if bad is not None:
+        at = bad if not math.isfinite(data) or bad == 0 else bad - 1
+        before = words("before it") if at < bad else ""
+        remark = words("first bad step", m=len(losses), n=bad + 1, k=at + 1, before=before)
+    yield Remark(remark)
+
+
+def _diverging(all_costs: Sequence[float], words: Words, unit: str, rates: Sequence[float] = ()) -> Told:
+    """Whether a cost has risen far above its lowest, and above its first."""
+    costs = [each for each in all_costs if math.isfinite(each)]
+    if len(costs) < 2:
+        return
+    best = min(range(len(costs)), key=costs.__getitem__)
+    # Steps may be of one sample each, and jump: then the last ones lie above all of the first; few rise.
+    few = max(4, len(costs) // 10) if unit == "one step" else 1
+    if len(costs) < 2 * few:
+        few = 1 if len(costs) >= few and costs[best:] == sorted(costs[best:]) else len(costs)
+    low, last, top = costs[best], costs[-1], max(costs[:few])
+    if not (last > 2.0 * low + 1e-12 and min(costs[-few:]) > 1.5 * top):
+        return
+    left = max(place for place, each in enumerate(costs) if each <= costs[0]) + 1
+    yield finding(
+        words, "training", "diverging", "", (), (("lowest", low), ("last", last)), low=low,
+        epoch=words(unit), best=best + 1, last=last, n=len(costs), first=costs[0],
+        rate=words("at rate", x=rates[-1]) if rates else "",
+        left=words("left for good", n=left + 1) if unit == "one step" else "",
+    )  # fmt: skip

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from microbp.check.auditing import verdicts
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names, operand_words, where
-from microbp.debug.diagnose.case import Case
-from microbp.debug.diagnose.finding import Finding, LayerRow, Remark, Told, collapsed
+from microbp.debug.diagnose.case import Case, Finding, LayerRow, Remark, Told, collapsed
 from microbp.debug.diagnose.words import part_of, short, unit_of
 from microbp.debug.trace import Contribution
 from microbp.graph import Node
@@ -28,9 +27,10 @@ MOST = 3
 MEASURED = 2000
 #: Numbers that stand as literals in formulas; they are no trace of a parameter.
 ORDINARY = frozenset({0.0, 0.5, 1.0, 2.0, -1.0, -0.5})
-#: Operations that flatten far from 0, those that choose, and those that add.
+#: Operations that flatten far from 0, those with a steep edge, those that choose, and those that add.
 SQUASHING = frozenset({"sigmoid", "tanh", "erf", "erfc"})
 FLAT = SQUASHING | {"softplus", "silu", "gelu", "elu", "exp", "atan"}
+EDGED = frozenset({"log", "log1p", "sqrt"})
 CHOOSING = frozenset({"maximum", "minimum", "max", "select"})
 ADDING = frozenset({"add", "sub", "sum", "dot"})
 #: A squashing unit with a smaller slope is saturated: 0.25 and 1 are the largest of sigmoid and tanh.
@@ -368,8 +368,7 @@ ZERO: Causes = (
 )
 HUGE: Causes = (
     ("division by a small number", lambda use: use.rule == "div" and abs(use.data[1]) < 1.0),
-    ("log near its edge", lambda use: use.rule in ("log", "log1p")),
-    ("root near its edge", lambda use: use.rule == "sqrt" or (use.rule == "pow" and abs(use.x) < 1.0)),
+    ("near its edge", lambda use: use.rule in EDGED or (use.rule == "pow" and abs(use.x) < 1.0)),
     ("growth of exp", lambda use: use.rule in ("exp", "expm1", "sinh", "cosh")),
     ("power of a large number", lambda use: use.rule == "pow" and use.place == 0),
     ("grown factor", lambda use: use.partner is not None and use.steps >= DEEP),

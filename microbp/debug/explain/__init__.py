@@ -1,21 +1,47 @@
-"""``explain``: a gradient derived by the chain rule, in symbols and numbers, as a tutorial would."""
+"""``explain``: a gradient derived by the chain rule, in symbols and numbers, as a tutorial would.
+
+A ``Derivation`` stops at *stations* on its way from the loss down. What nobody named and only one node
+uses is passed over: its derivative becomes part of the factor between the stations above and below. So is a
+term of a sum, whose derivative is exactly 1. A ``Factor`` is the derivative of one station by the next one
+below, with its formula and its sentences; factors in a row are the terms of a sum, the gradient.
+"""
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from os.path import commonprefix
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from microbp.backward import upstream_gradients
-from microbp.debug.explain.derivation import Derivation
+from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, agree, say, within
 from microbp.debug.explain.names import shortened
-from microbp.debug.explain.records import Code, Explanation, Part, Row
-from microbp.debug.explain.sentences import say
+from microbp.debug.formulas import (
+    DEEPEST,
+    ELLIPSIS,
+    Formula,
+    Formulas,
+    Math,
+    flat,
+    joined,
+    multiplied,
+    name_of,
+    number,
+    numbers_of,
+    product,
+    quotient,
+    total,
+)
 from microbp.debug.trace import target
-from microbp.debug.words import Math, name_of, quotient
-from microbp.graph import Graph
+from microbp.expr import total as added
+from microbp.graph import Graph, Node
 from microbp.notation import latex_name, plain_name
 from microbp.replay import Program
 from microbp.replay.forms import Matrix
@@ -26,6 +52,26 @@ from microbp.sweeps import backward, dependents
 from microbp.value import Value
 
 __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
+
+#: How many derivatives one factor may hold that are no mere constants, how many in all, and how many operands
+#: an unnamed node may have that is passed over: it would be too long, written out.
+LONGEST, LINKS, OPERANDS = 4, 50, 8
+#: With more ways, or more factors, than these the paths are collected at δ.
+WAYS, FACTORS = 4, 24
+#: How many δ are derived, how many factors have their formula, and how many terms a sum shows.
+DELTAS, DERIVED, SHOWN = 12, 12, 4
+#: How many factors stand in a row before the next δ, and how many stations of a path at either end.
+ROW, ENDS = 6, 6
+#: How many sentences a factor has about branches, and how many links are written before constants are joined.
+BRANCHES, WRITTEN = 3, 8
+#: By how much a formula as people write it may differ from the number computed before that is said.
+VISIBLE = 1e-8
+
+Say = Callable[..., Math]
+#: Each node passed on a way from a station down to the next one, and the place of the operand below.
+Chain = tuple[tuple[int, int], ...]
+#: Stations from above down.
+Way = tuple[int, ...]
 
 
 def explain(
@@ -42,7 +88,8 @@ def explain(
     unless it is given. ``language`` is ``"en"`` or ``"zh"``. With ``rate``, the learning rate, the update
     step follows. ``str()`` of the result is plain text, ``markdown`` has LaTeX, ``rows`` the lines as
     records, and ``ok`` says whether every line, computed again by the rules from the recorded numbers, is
-    what the engine has. After an update of the parameters it is about the numbers from before.
+    what the engine has. After an update of the parameters it is about the numbers from before; what one was
+    that has moved more than once since is not known, and a line that needs it is not ``ok``.
 
     >>> w = Value(0.5, name="w")
     >>> o = (w * 3.0).sigmoid()
@@ -65,22 +112,25 @@ def explain(
     ``markdown`` the formulas. Its derivatives are compared with the engine's at the recorded sample.
 
     Raises TypeError where ``loss`` or ``value`` is something else, NoGradientError where the loss is a
-    constant, KeyError for an unknown name, ValueError for another language, for a rate not above 0, and for
-    a program in straight-line code or without matrices.
+    constant, KeyError for an unknown name, ValueError for another language, for a rate not above 0 or of a
+    computed value, and for a program in straight-line code or without matrices.
     """
     language = language_of(language)
     if rate is not None and not 0.0 < rate < math.inf:
         raise ValueError(f"explain(): a learning rate is a number above 0, not {rate!r}")
     if isinstance(loss, Program):
-        if value is not None:
+        if (value, names, rate) != (None, None, None):
             raise TypeError(
-                "explain(program) takes no value: it shows the derivation as a whole. One gradient of the "
-                "graph behind it is shown by explain(program.captured.graph, 'w')"
+                "explain(program) takes language= alone: it shows the derivation as a whole. One gradient of "
+                "the graph behind it is shown by explain(program.captured.graph, 'w')"
             )
         return _of_program(loss, language)
     if value is None:
         raise TypeError("explain() takes the value by which the gradient is: explain(loss, w)")
     graph, node, called = target(loss, value, names, "explain()")
+    if rate is not None and node is not None and node.rule is not None:
+        told = f"{called} is computed: no step of gradient descent changes it; leave out the rate"
+        raise ValueError(f"explain(): {told}")
     root, by = name_of(graph.root), Math(plain_name(called), latex_name(called))
     filled = {"gradient": quotient(root, by), "value": by, "loss": root}
     title = say(language, "title", **filled)
@@ -93,7 +143,477 @@ def explain(
     short = shortened(graph, set(between.nonzero()[0].tolist()), node.position)
     derivation = Derivation(short.graph, node.position, engine, language)
     parts = derivation.tell(rate)
-    return Explanation(title, language, (*short.key(derivation.used, language), *parts))
+    return Explanation(title, language, (*short.key(derivation.used, language), *parts), derivation.changed())
+
+
+# -------------------------------------------------------------------------------- the chain rule
+class Stations:
+    """The stations between the root of a graph and the node at position ``target``."""
+
+    def __init__(self, graph: Graph, target: int) -> None:
+        self.graph, self.target, self.root = graph, target, graph.root.position
+        #: For each node between: where it is used on a way up to the root, as (user, place).
+        self.uses: dict[int, list[tuple[int, int]]] = {target: []}
+        for node in graph.nodes[target + 1 :]:
+            for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True)):
+                if local is not None and isinstance(x, int) and x in self.uses:
+                    self.uses.setdefault(node.position, [])
+                    self.uses[x].append((node.position, place))
+        #: For each node the station that it belongs to: itself, or the next one above.
+        self.top: dict[int, int] = {}
+        #: For each station how many ways lead up from it, and how many stations are just below.
+        self.ways: dict[int, int] = {}
+        #: How many derivatives there are from each node passed up to its station; how many are no constants.
+        links = dict.fromkeys(self.uses, (0, 0))
+        for position in sorted(self.uses, reverse=True):
+            node, uses = graph.nodes[position], self.uses[position]
+            self.top[position] = position
+            if len(uses) == 1 and position != target:
+                user = graph.nodes[uses[0][0]]
+                count, varying = links[user.position]
+                count, varying = count + 1, varying + (not _constant(user))
+                plain = not node.named and (len(node.operands) <= OPERANDS or _added(node))
+                if (plain or _added(user)) and varying < LONGEST and count < LINKS:
+                    self.top[position] = self.top[user.position]
+                    links[position] = count, varying
+            if self.top[position] == position:
+                ways = sum(self.ways[above] for above in self.above(position))
+                self.ways[position] = min(ways, 10**9) if uses else 1
+        self.below = Counter(above for station in self.ways for above in self.above(station))
+        passed = {position for position, top in self.top.items() if top != position}
+        unnamed = {node.position for node in graph if node.rule is not None and not node.named}
+        #: The nodes that are no stations, and that stand in formulas by what they are computed from.
+        self.inside = unnamed - self.uses.keys() | passed
+
+    def above(self, station: int) -> list[int]:
+        """The next stations above, each once, the first used first."""
+        return list(dict.fromkeys(self.top[user] for user, _ in self.uses[station]))
+
+    def chains(self, above: int, below: int) -> list[tuple[float, Chain]]:
+        """Every way from a station down to the next one, the largest first, and its recorded derivative."""
+        chains = []
+        for last in self.uses[below]:
+            if self.top[last[0]] == above:
+                chain = [last]
+                while chain[-1][0] != above:
+                    chain += self.uses[chain[-1][0]]
+                nodes = self.graph.nodes
+                recorded = (nodes[user].local_derivatives[place] or 0.0 for user, place in reversed(chain))
+                chains.append((math.prod(recorded), tuple(reversed(chain))))
+        return sorted(chains, key=lambda chain: -abs(chain[0]))
+
+    def ways_up(self, start: int, stops: Callable[[Way], bool]) -> list[Way]:
+        """Every way from a station up to where it stops, or to the root; the upper end stands first."""
+        ways: list[Way] = []
+        longer: list[Way] = [(start,)]
+        while longer != ways:
+            ways, longer = longer, []
+            for way in ways:
+                ends = way[0] == self.root or (len(way) > 1 and stops(way))
+                longer += [way] if ends else [(above, *way) for above in self.above(way[0])]
+        return ways
+
+
+def _added(node: Node) -> bool:
+    return node.rule is not None and node.rule.name in ("add", "sum")
+
+
+def _constant(node: Node) -> bool:
+    """Whether the local derivatives of a node are constants, whatever the numbers."""
+    assert node.rule is not None
+    literal = any(isinstance(x, float) for x in node.operands)
+    return node.rule.name in ("add", "sub", "neg", "sum") or (node.rule.name in ("mul", "div") and literal)
+
+
+class Quantity(NamedTuple):
+    """What is multiplied and added up: a factor, a product of such, a δ."""
+
+    label: Math
+    #: It as one number in an expression, or the product of several.
+    tree: ast.expr
+    value: float
+    #: What the engine has, and the size of what is added up in it.
+    recorded: float
+    size: float
+
+
+def times(factors: Sequence[Quantity]) -> Quantity:
+    """The product; without a label where there is no factor."""
+    label = joined([each.label for each in factors], " · ", r" \cdot ") if factors else Math("", "")
+    numbers = math.prod(x.value for x in factors), math.prod(x.recorded for x in factors)
+    return Quantity(label, product([x.tree for x in factors]), *numbers, math.prod(x.size for x in factors))
+
+
+def plus(labels: Sequence[Math]) -> Math:
+    """Terms in a row; where that is long, below each other."""
+    long = sum(len(each.text) for each in labels) > WIDTH - 15 and len(labels) > 1
+    return joined(labels, *(("\n+ ", " \\\\\n&\\quad + ") if long else (" + ", " + ")))
+
+
+def culprit_of(node: Node) -> str:
+    """The operation and the node at which a number is wrong, and its line."""
+    assert node.rule is not None
+    return f"{node.rule.name} at {plain_name(node.name)}{'' if node.site is None else f', {node.site}'}"
+
+
+class Factor:
+    """∂above/∂below between two neighbouring stations: the sum over the chains between them."""
+
+    def __init__(self, stations: Stations, formulas: Formulas, above: int, below: int) -> None:
+        self.formulas, self.above, self.below = formulas, above, below
+        self.nodes = formulas.graph.nodes
+        self.names = name_of(self.nodes[above]), name_of(self.nodes[below])
+        chains = stations.chains(above, below)
+        recorded, self.chains = [x for x, _ in chains], [chain for _, chain in chains]
+        #: The first link whose row gives another number than was recorded: its operation and node.
+        self.culprit = ""
+        #: What the formulas as people write them give along the last chain.
+        self.written = math.nan
+        rest = recorded[SHOWN:]
+        value = added([*map(self._value, self.chains[:SHOWN]), *rest])
+        forms = [self._forms(chain) for chain in self.chains[:SHOWN]]
+        if rest:
+            forms.append((formulas.word(f"r{above}_{below}", added(rest), ELLIPSIS),) * 2)
+        verbatim, simple = zip(*forms, strict=True)
+        #: The derivative as the rules state it link by link, and with the constants multiplied.
+        self.verbatim, self.simple = total(verbatim), total(simple)
+        if len({ast.dump(each) for each in simple}) == 1 and len(simple) > 1:
+            self.simple = multiplied([ast.Constant(float(len(simple))), *flat(simple[0])])
+        word = formulas.word(f"f{above}_{below}", value)
+        sizes = added(recorded), added([abs(x) for x in recorded])
+        self.quantity = Quantity(quotient(*self.names), word, value, *sizes)
+
+    def _value(self, chain: Chain) -> float:
+        """The product along a chain, by what the rows of the table give at the numbers recorded."""
+        value = self.written = 1.0
+        for user, place in chain:
+            node = self.nodes[user]
+            local = node.local_derivatives[place] or 0.0
+            computed, written = Formula(self.formulas.graph, user, place).computed()
+            if not agree(computed, local, abs(local)):
+                self.culprit = self.culprit or culprit_of(node)
+            value, self.written = value * computed, self.written * written
+        return value
+
+    def _forms(self, chain: Chain) -> tuple[ast.expr, ast.expr]:
+        """The derivative along a chain as it is stated, and with the constants multiplied."""
+        factors = [each for link in chain for each in flat(self.formulas.derivative(*link))]
+        simple = multiplied(factors)
+        kept = [each for each in factors if not (isinstance(each, ast.Constant) and each.value == 1.0)]
+        constants = sum(isinstance(each, ast.Constant) for each in kept)
+        if constants < 2 or not 2 < len(kept) <= WRITTEN:
+            return simple, simple
+        if isinstance(kept[0], ast.Constant) and kept[0].value == -1.0:
+            return ast.UnaryOp(ast.USub(), product(kept[1:])), simple
+        return product(kept), simple
+
+    # ------------------------------------------------------------------------------- what is printed
+    def row(self, kind: str = "factor") -> Row:
+        """The line of the derivation."""
+        symbols = self.formulas.math(self.verbatim), self.formulas.math(self.simple)
+        numbers, (label, _, value, recorded, size) = self.formulas.numbers(self.simple), self.quantity
+        return Row(kind, label, symbols, numbers, value, recorded, within(size), self.culprit)
+
+    def definition(self) -> Math:
+        """``net = w·x + b``: what the node above is computed by."""
+        place, above = self.chains[0][0][1], self.names[0]
+        for depth in range(DEEPEST):
+            made = self.formulas.math(self.formulas.definition(self.above, place, depth))
+            if len(made.text) <= WIDTH:
+                break
+        return Math(f"{above.text} = {made.text}", f"{above.latex} = {made.latex}")
+
+    def remarks(self, say: Say) -> list[Math]:
+        """What has to be said beside: several contributions, digits that are lost, branches taken."""
+        said, count, value = [], len(self.chains), self.quantity.value
+        if count > 1:
+            said.append(say("contributions", count, above=self.names[0], below=self.names[1]))
+        if count > SHOWN:
+            said.append(say("hidden" if count > SHOWN + 1 else "hidden one", count - SHOWN))
+        differs = not abs(self.written - value) <= VISIBLE * abs(value)
+        if count == 1 and differs and math.isfinite(value):
+            said.append(say("digits", shown=number(self.written), value=number(value)))
+        links = [link for chain in self.chains[:SHOWN] for link in chain]
+        branches = [self._softmax(say), *dict.fromkeys(self._branch(*link, say) for link in links)]
+        return said + [each for each in branches if each is not None][:BRANCHES]
+
+    def _softmax(self, say: Say) -> Math | None:
+        """Of cross_entropy with targets that add up to 1: its derivative is softmax minus target."""
+        user, place = self.chains[0][-1]
+        node = self.nodes[user]
+        half, local = len(node.operands) // 2, node.local_derivatives[place]
+        if node.rule is None or node.rule.name != "cross_entropy" or place >= half or local is None:
+            return None
+        targets = numbers_of(self.formulas.graph, node)[half:]
+        if len(self.chains) > 1 or added(targets) != 1.0:
+            return None
+        filled = {"below": self.names[1], "p": number(local + targets[place]), "t": number(targets[place])}
+        return say("softmax" if self.quantity.recorded == local else "softmax scaled", **filled)
+
+    def _branch(self, user: int, place: int, say: Say) -> Math | None:
+        """Which branch was taken; of the largest of several which that is."""
+        node = self.nodes[user]
+        assert node.rule is not None
+        if node.rule.name != "max":
+            taken = self.formulas.condition(user, place)
+            key = "branch" if taken and taken[1] else "branch not"
+            return None if taken is None else say(key, rule=node.rule.name, condition=taken[0])
+        names = [name_of(self.nodes[x]) if isinstance(x, int) else number(x) for x in node.operands]
+        first = [k for k, x in enumerate(numbers_of(self.formulas.graph, node)) if x == node.data]
+        if place not in first:
+            other = names[first[0]] if first else number(node.data)
+            return say("not largest", below=names[place], other=other)
+        return say("tie" if len(first) > 1 else "largest", len(first), below=names[place])
+
+
+class Derivation:
+    """The parts of an explanation of ∂root/∂target; ``engine`` is the gradient that it has to be."""
+
+    def __init__(self, graph: Graph, target: int, engine: float | None, language: str) -> None:
+        self.graph, self.target, self.root = graph, target, graph.root.position
+        self.said = partial(say, language)
+        self.stations = Stations(graph, target)
+        self.formulas = Formulas(graph, self.stations.inside)
+        seed = {self.root: 1.0}
+        #: The gradient of the root by each node; a frozen leaf has the one that it would get.
+        self.gradients: list[float] = backward(graph, seed).tolist()
+        #: The sum of the sizes of all paths from the root to each node: rounding errors grow with it.
+        self.sizes: list[float] = backward(graph, seed, np.abs(graph.local)).tolist()
+        self.engine = self.gradients[target] if engine is None else engine
+        self.loss, self.value = name_of(graph.root), name_of(graph.nodes[target])
+        self.label = quotient(self.loss, self.value)
+        self.parts: list[Part] = []
+        self.factors: dict[tuple[int, int], Factor] = {}
+        #: The nodes that stand in them by what they are computed from.
+        self.written: set[int] = set()
+        #: The sum of each station for which it was derived.
+        self.deltas: dict[int, Quantity] = {}
+
+    @property
+    def used(self) -> set[int]:
+        """The nodes that it speaks of."""
+        return self.formulas.used | {each for pair in self.factors for each in pair}
+
+    def changed(self) -> tuple[Row, ...]:
+        """A line for each node written out whose number is not, or no longer, what its operands give."""
+        rows = []
+        for position in sorted(self.written):
+            node, found = self.graph.nodes[position], Formula(self.graph, position, 0)
+            terms = added([abs(x) for x in found.data]) if found.rule.over else 0.0
+            size = within(terms * max(1.0, terms))
+            culprit = culprit_of(node)
+            rows.append(Row("value", name_of(node), (), None, found.value(), node.data, size, culprit))
+        return tuple(row for row in rows if row.fault("en"))
+
+    def say(self, *sentence: Any, **filled: Any) -> None:
+        """Add a sentence."""
+        self.parts.append(self.said(*sentence, **filled))
+
+    def tell(self, rate: float | None) -> tuple[Part, ...]:
+        """All parts; with a learning rate, the update."""
+        few = self.stations.ways[self.target] <= WAYS
+        paths = self.stations.ways_up(self.target, lambda _: False) if few else []
+        if self.target == self.root:
+            self.say("itself", loss=self.loss)
+            self._sum(self.target, [times([])], symbols=False)
+        elif paths and sum(map(len, paths)) <= FACTORS:
+            self._few(paths)
+        else:
+            self._many()
+        self._remarks()
+        if rate is not None and self.graph.nodes[self.target].requires_grad:
+            self._update(rate)
+        return tuple(self.parts)
+
+    def factor(self, above: int, below: int) -> Factor:
+        """The factor between two neighbouring stations, made once."""
+        if (above, below) not in self.factors:
+            self.formulas.written.clear()  # a definition in symbols says nothing of numbers
+            self.factors[above, below] = Factor(self.stations, self.formulas, above, below)
+            self.written |= self.formulas.written
+        return self.factors[above, below]
+
+    def _along(self, way: Way) -> list[Factor]:
+        return [self.factor(*pair) for pair in pairwise(way)]
+
+    def _product(self, way: Way) -> Quantity:
+        """The factors of a way, below the δ at its upper end."""
+        above = [] if way[0] == self.root else [self.deltas[way[0]]]
+        return times([*above, *(each.quantity for each in self._along(way))])
+
+    def _sum(self, station: int, terms: Sequence[Quantity], *, symbols: bool = True) -> None:
+        """The line in which the terms of the gradient at a station are added up."""
+        value = added([each.value for each in terms])
+        numbers = self.formulas.numbers(total([each.tree for each in terms]))
+        size = within(self.sizes[station], *(each.size for each in terms))
+        kind, label, engine = "delta", self._delta(station), self.gradients[station]
+        if station == self.target:
+            kind, label, engine = "gradient", self.label, self.engine
+        told = (plus([each.label for each in terms]),) if symbols else ()
+        self.parts.append(Row(kind, label, told, numbers, value, engine, size))
+        self._known(station, value)
+
+    def _known(self, station: int, value: float) -> None:
+        word = self.formulas.word(f"g{station}", value)
+        self.deltas[station] = Quantity(self._delta(station), word, value, value, abs(value))
+
+    def _delta(self, station: int) -> Math:
+        name = name_of(self.graph.nodes[station])
+        return Math(f"δ_{name.text}", rf"\delta_{{{name.latex}}}")
+
+    # ------------------------------------------------------------------------------------- few paths
+    def _few(self, paths: list[Way]) -> None:
+        factors, ways = [self._along(path) for path in paths], [self._product(path) for path in paths]
+        several, first = len(paths) > 1, factors[0]
+        if not several and len(first) == 1:
+            self.say("direct", definition=first[0].definition(), value=self.value, loss=self.loss)
+            row = first[0].row("gradient")._replace(engine=self.engine)
+            self.parts += [row, *first[0].remarks(self.said)]
+            self._known(self.target, first[0].quantity.value)
+            return
+        single = all(len(each.chains) == 1 for each in first)
+        key = "some paths" if several else "one path" if single else "one way"
+        self.say(key, len(paths), path=self._way(paths[0]), value=self.value, loss=self.loss)
+        self.parts.append(Row("chain", self.label, (plus([each.label for each in ways]),)))
+        # The factors with which all ways begin, and with which they end; of two ways, one is left at least.
+        both = paths, [path[::-1] for path in paths]
+        start, end = (len(commonprefix(each)) - 1 for each in both)  # noqa: RUF071 (of tuples)
+        before, after = (first[:start], first[len(first) - end :]) if several else ([], [])
+        inside = [way[len(before) : len(way) - len(after)] for way in factors]
+        if before or after:
+            inner = plus([times([each.quantity for each in way]).label for way in inside])
+            tex = rf"\left({inner.latex}\right)" if "\n" not in inner.text else f"({inner.latex})"
+            closed = Math(f"({inner.text})".replace("\n", "\n "), tex)
+            outer = ([each.quantity.label for each in shared] for shared in (before, after))
+            common = joined([*next(outer), closed, *next(outer)], " · ", r" \cdot ")
+            self.say("common")
+            self.parts.append(Row("chain", self.label, (common,)))
+        self._derive([*before, *dict.fromkeys(each for way in inside for each in way), *after])
+        if several:
+            self.say("paths")
+            for k, (path, way) in enumerate(zip(paths, ways, strict=True)):
+                others = {position for each in paths if each is not path for position in each}
+                own_way = self._way([each for each in path if each not in others][:1] or path)
+                label = self.said("via", path=own_way).text
+                told = Math(label, rf"\text{{{label.removesuffix(own_way.text)}}}{own_way.latex}")
+                numbers, size = self.formulas.numbers(way.tree), within(way.size)
+                self.parts.append(Row("path", told, (way.label,), numbers, way.value, way.recorded, size))
+                ways[k] = way._replace(tree=self.formulas.word(f"p{k}", way.value))
+        self.say("sum" if several else "product")
+        self._sum(self.target, ways, symbols=not several)
+
+    def _derive(self, factors: Sequence[Factor], *, others: bool = False) -> None:
+        """The formula of each factor."""
+        for k, each in enumerate(factors[:DERIVED], start=1):
+            place = "first" if k == 1 else "last" if k == len(factors) else "next"
+            self.say(place, k, factor=each.quantity.label, definition=each.definition())
+            self.parts += [each.row(), *each.remarks(self.said)]
+        if others or len(factors) > DERIVED:
+            self.say("factors above")
+
+    def _examples(self, factors: Sequence[Factor]) -> list[Factor]:
+        """Of factors that are alike one each, from the loss down."""
+        kinds: dict[tuple[str, str, bool], Factor] = {}
+        for each in sorted(factors, key=lambda each: (each.above, each.below)):
+            alike = self._kind(each.above), self._kind(each.below), each.quantity.value == 0.0
+            kinds.setdefault(alike, each)
+        return sorted(kinds.values(), key=lambda each: (-each.above, -each.below))
+
+    def _kind(self, position: int) -> str:
+        """A name without indices: z2 of z2[0] and of z2[1]#2."""
+        node = self.graph.nodes[position]
+        if not node.named:
+            return f"{node.rule.name if node.rule else ''} without a name"
+        return re.sub(r"(\[[^\]]*\])+(#\d+)?$", "", node.name)
+
+    def _way(self, path: Sequence[int]) -> Math:
+        names = [name_of(self.graph.nodes[position]) for position in path]
+        names = [*names[:ENDS], ELLIPSIS, *names[-ENDS:]] if len(names) > 2 * ENDS else names
+        return joined(names, " → ", r" \to ")
+
+    # ------------------------------------------------------------------------------------ many paths
+    def _many(self) -> None:
+        """Paths collected at the nodes where they meet: δ there, from the root down."""
+        ways, delta = self.stations.ways[self.target], Math("δ", r"\delta")
+        count, key = f"{ways:,}" if ways < 10**9 else "> 10⁹", "many paths" if ways > 1 else "long way"
+        self.say(key, count, value=self.value, loss=self.loss, delta=delta)
+        blocks: dict[int, tuple[list[Way], list[float]]] = {}
+        pending = [self.target]
+        for station in pending:
+            if len(blocks) > DELTAS:
+                break
+            blocks[station] = self._terms(station)
+            pending += [way[0] for way in blocks[station][0] if way[0] not in (*pending, self.root)]
+        shown = [way for found, _ in blocks.values() for way in found]
+        factors = list(dict.fromkeys(each for way in shown for each in self._along(way)))
+        examples = self._examples(factors)
+        self._derive(examples, others=len(examples) < len(factors))
+        given = sorted({way[0] for way in shown} - {*blocks, self.root}, reverse=True)
+        if given:
+            self.say("given", delta=delta)
+        for station in given:
+            x = self.gradients[station]
+            self._known(station, x)
+            self.parts.append(Row("given", self._delta(station), value=x, engine=x))
+        self.say("deltas")
+        for station in sorted(blocks, reverse=True):
+            found, hidden = blocks[station]
+            terms = [self._product(way) for way in found]
+            if hidden:
+                rest, size = added(hidden), added([*map(abs, hidden)])
+                terms.append(Quantity(ELLIPSIS, self.formulas.word(f"h{station}", rest), rest, rest, size))
+            self._sum(station, terms)
+            if hidden:
+                self.say("hidden" if len(hidden) > 1 else "hidden one", len(hidden))
+
+    def _terms(self, station: int) -> tuple[list[Way], list[float]]:
+        """The ways up from a station to the next δ whose terms are the largest; the numbers of the others."""
+        terms = []
+        for way in self.stations.ways_up(station, self._stops):
+            links = ((x for x, _ in self.stations.chains(*pair)) for pair in pairwise(way))
+            terms.append((self.gradients[way[0]] * math.prod(map(sum, links)), way))
+        terms.sort(key=lambda term: -abs(term[0]) if term[0] == term[0] else -math.inf)
+        return [way for _, way in terms[:SHOWN]], [amount for amount, _ in terms[SHOWN:]]
+
+    def _stops(self, way: Way) -> bool:
+        """Whether there is a δ at its upper end: a weighted input, where ways meet, or the end of a line."""
+        node = self.graph.nodes[way[0]]
+        weighted = node.named and node.rule is not None and node.rule.name in ("dot", "add")
+        return weighted or self.stations.below[way[0]] > 1 or len(way) > ROW
+
+    # ------------------------------------------------------------------------------- what stands out
+    def _remarks(self) -> None:
+        gradient, factors = self.deltas[self.target].value, [each.quantity for each in self.factors.values()]
+        nan = next((each for each in self.graph if math.isnan(each.data)), None)
+        bad = next((each for each in factors if not math.isfinite(each.value)), None)
+        zero = [each for each in factors if each.value == 0.0]
+        if math.isnan(gradient) and nan is not None:
+            self.say("nan", node=name_of(nan))
+        elif math.isnan(gradient) and bad is not None:
+            self.say("nan factor", factor=bad.label, number=number(bad.value))
+        elif gradient == 0.0:
+            paths = any(row.value for row in self.parts if isinstance(row, Row) and row.kind == "path")
+            if paths or any(each.size for each in zero):
+                self.say("cancelled")
+            elif zero:
+                self.say("zero factor", factor=zero[0].label)
+            else:
+                self.say("underflow")
+        if not self.graph.nodes[self.target].requires_grad:
+            self.say("frozen", value=self.value)
+
+    def _update(self, rate: float) -> None:
+        """The step of gradient descent."""
+        w, by, data = self.value, self.label, self.graph.nodes[self.target].data
+        gradient = self.deltas[self.target].value
+        symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
+        step = ast.BinOp(ast.Constant(rate), ast.Mult(), ast.Constant(gradient))
+        numbers = self.formulas.numbers(ast.BinOp(ast.Constant(data), ast.Sub(), step))
+        ours, engine = data - rate * gradient, data - rate * self.engine
+        eta = number(rate)
+        self.say("update", rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}"))
+        size = abs(data) + abs(rate * gradient)
+        self.parts.append(Row("update", w, (symbols,), numbers, ours, engine, size))
 
 
 # ------------------------------------------------------------------------------------ of a program
@@ -107,6 +627,8 @@ class MatrixExplanation(Explanation):
 
     ``rows`` has the derivative of each parameter by the matrix form and by the engine at the recorded sample.
     """
+
+    agrees = "matrix agrees"
 
 
 def _of_program(program: Program, language: str = "en") -> MatrixExplanation:

@@ -13,10 +13,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from microbp.debug.explain.records import agree
-from microbp.debug.explain.sentences import say
-from microbp.debug.formulas import argument
-from microbp.debug.words import Math, joined
+from microbp.debug.explain.explanation import agree, say
+from microbp.debug.formulas import Math, argument, joined
 from microbp.graph import Graph, Node
 from microbp.labels import text_of
 from microbp.notation import latex_name, plain_name
