@@ -289,12 +289,10 @@ def is_public(name: str) -> bool:
 
 # A part of viz imports only parts above it: what draws knows of neither step pictures nor the page.
 VIZ_ORDER = """
-reach       how far edges reach
 text        words and numbers, made safe, cut and measured
 callers     what a caller gives
 colours
 styles      the options of how a picture looks
-moment      where a pass stands
 picture     what is drawn, as plain records
 kinds       what a leaf is, how an operation is signed
 focus       a part of a graph
@@ -302,9 +300,7 @@ folding     which values share a box
 contents    from a partition to a picture
 fold        picture
 exercise    blanks and their key
-progress    how a step looks
-labels      what stands in a box
-legend      what stands above the boxes
+labels      what is written in a picture
 order       a picture made ready for layout
 dot         a picture as DOT
 engines     layout

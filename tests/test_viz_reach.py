@@ -15,8 +15,9 @@ from microbp.record import record
 from viz import TooManyValues, dot, draw, draw_step, page
 from viz.engines import ENGINES
 from viz.fold import picture
-from viz.picture import Picture
-from viz.reach import MOST, PATIENCE, reach
+from viz.picture import Picture, reach
+from viz.dot import PATIENCE
+from viz.fold import MOST
 
 
 def staircase(steps: int) -> Value:

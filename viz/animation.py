@@ -23,7 +23,6 @@ from microbp.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
-from viz.moment import When
 from viz.picture import Picture
 from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
@@ -158,13 +157,12 @@ class Animation(Rendered):
         if not self.engine.startswith("dot"):
             texts = [dot.source(each, self.style, dpi) for each in pictures]
             return [render(each, format, self._engine) for each in texts]
-        places = self._places(pictures[0], When.AHEAD), self._places(pictures[0], When.NOW)
+        ahead, now = (self._places(pictures[0], all_now=each) for each in (False, True))
         texts = []
         for each in pictures:
-            flows = each.moment.edges if each.moment else {}
-            now = {id_ for id_, flow in flows.items() if flow.when is When.NOW}
-            own = {id_: places[id_ in now][id_] for id_ in places[0]}
-            texts.append(dot.source(each, self.style, dpi, own))
+            paying = {edge.id for edge in each.edges if edge.flow and edge.flow.paid == edge.flow.step}
+            places = ahead | {id_: now[id_] for id_ in paying}
+            texts.append(dot.source(each, self.style, dpi, places))
         runs = min(os.cpu_count() or 1, len(texts))
         with ThreadPoolExecutor(runs) as pool:
             made = pool.map(lambda at: render("\n".join(texts[at::runs]), format, "dot"), range(runs))
@@ -173,11 +171,13 @@ class Animation(Rendered):
             frames[at::runs] = [begins + each for each in drawn.split(begins)[1:]]
         return frames
 
-    def _places(self, picture: Picture, when: When) -> dict[str, dict[str, str]]:
-        """Where everything stands, with all arrows in the direction of that part of the pass."""
-        assert picture.moment is not None
-        flows = {id_: flow._replace(when=when) for id_, flow in picture.moment.edges.items()}
-        text = dot.source(picture._replace(moment=picture.moment._replace(edges=flows)), self.style)
+    def _places(self, picture: Picture, *, all_now: bool) -> dict[str, dict[str, str]]:
+        """Where everything stands, with the arrows of all edges as before, or as in their own steps."""
+        edges = (
+            edge._replace(flow=edge.flow._replace(step=edge.flow.paid)) if all_now and edge.flow else edge
+            for edge in picture.edges
+        )
+        text = dot.source(picture._replace(edges=tuple(edges)), self.style)
         told = json.loads(render(text, "json0", self._engine))
         placed = [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
         return {

@@ -13,8 +13,7 @@ from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
-from viz.picture import Picture
-from viz.reach import MOST, reach
+from viz.picture import Picture, reach
 
 __all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
 
@@ -22,6 +21,8 @@ __all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
 FOLDS = ("auto", *LEVELS)
 #: More boxes than these are no picture.
 LIMIT = 5000
+#: A layout of edges that cross more rows of boxes than these together takes minutes.
+MOST = 10_000
 
 _CURES = (
     "Let fold='auto' choose, try fold='neuron' or fold='layer', or show a part: around=name, "

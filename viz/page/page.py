@@ -196,11 +196,12 @@ def _stage(
 ) -> tuple[str, dict[str, float]]:
     """The whole graph as the end of the pass has it, with room for the gradients of every step."""
     shown = Film(steps, picture(steps.graph, "none", parameters=parameters)).picture(len(steps))
-    assert shown.moment is not None
     edges = "local" if len(shown.boxes) <= _LABELLED else "none"
-    shown = shown._replace(title="", moment=shown.moment._replace(edges={}, boxes={
-        id_: progress._replace(passing=False) for id_, progress in shown.moment.boxes.items()
-    }))  # fmt: skip
+    boxes = (
+        box._replace(progress=box.progress and box.progress._replace(passes=0)) for box in shown.boxes
+    )
+    still = (edge._replace(flow=None) for edge in shown.edges)
+    shown = shown._replace(title="", boxes=tuple(boxes), edges=tuple(still))
     laid_out = render(dot.source(shown, Style(edges=edges, legend=False)), "svg", engine)
     return stage(laid_out, engine_name(engine))
 
