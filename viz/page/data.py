@@ -65,21 +65,18 @@ _WRITTEN = 5_000
 def described(trace: Trace, title: str, kinds: Sequence[Kind]) -> dict[str, Any]:
     """Everything but the picture. Positions are those of the graph; the list of steps begins with step 1."""
     graph = trace.graph
-    scale = Scale.over(trace.gradients())
     written = len(graph) <= _WRITTEN
     files, places = sources(node.site for node in graph)
     return {
         "title": plain(title),
         "root": graph.root.position,
-        "seed": scale.colour(1.0),
-        "largest": scale.largest,
-        "legend": _legend(scale),
+        "scale": Scale.over(trace.gradients()).told(),
         "nodes": [_node(graph, node, kinds[node.position].value, places) for node in graph],
         "steps": [
             {
                 "node": step.node,
                 "upstream": _number(step.upstream),
-                "gives": [_contribution(each, scale, written) for each in step.contributions],
+                "gives": [_contribution(each, written) for each in step.contributions],
             }
             for step in trace.steps
         ],
@@ -108,28 +105,15 @@ def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]
     return {key: each for key, each in told.items() if each not in ("", None, []) and each != usual.get(key)}
 
 
-def _contribution(each: Contribution, scale: Scale, written: bool) -> dict[str, Any]:
-    symbols = plain(each.symbols) if written else ""
-    after, colour = _number(each.after), scale.colour(each.after)
-    told = {
-        "operand": each.operand,
-        "place": each.place,
-        "symbols": symbols,
-        "numbers": plain(each.numbers) if written else "",
-        "local": _number(each.local),
-        "amount": _number(each.amount),
-        "after": after,
-        "colour": colour,
-        "tint": scale.colour(each.amount),
-    }
-    usual = {"symbols": "", "numbers": symbols, "amount": after, "tint": colour}
-    return {key: each for key, each in told.items() if each != usual.get(key)}
-
-
-def _legend(scale: Scale) -> list[str]:
-    """Colours from the most negative gradient over 0 to the most positive."""
-    sizes = [scale.largest * 10.0**-power for power in range(0, scale.decades, scale.decades // 2)]
-    return [scale.colour(x) for x in [*(-size for size in sizes), 0.0, *reversed(sizes)]]
+def _contribution(each: Contribution, written: bool) -> dict[str, Any]:
+    told = {"operand": each.operand, "place": each.place, "local": _number(each.local)}
+    told["after"], amount = _number(each.after), _number(each.amount)
+    if amount != told["after"]:
+        told["amount"] = amount
+    if written:
+        symbols, numbers = plain(each.symbols), plain(each.numbers)
+        told |= {"symbols": symbols} if numbers == symbols else {"symbols": symbols, "numbers": numbers}
+    return told
 
 
 def _number(x: float) -> float | str:
