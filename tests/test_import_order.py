@@ -290,23 +290,20 @@ def is_public(name: str) -> bool:
 # A part of viz imports only parts above it: what draws knows of neither step pictures nor the page.
 VIZ_ORDER = """
 text        words and numbers, made safe, cut and measured
-callers     what a caller gives
 colours
-styles      the options of how a picture looks
+options     how a picture looks, and what else a caller gives
 picture     what is drawn, as plain records
 kinds       what a leaf is, how an operation is signed
 focus       a part of a graph
 folding     which values share a box
 contents    from a partition to a picture
 fold        picture
-exercise    blanks and their key
 labels      what is written in a picture
 order       a picture made ready for layout
 dot         a picture as DOT
 engines     layout
 svg         an engine's SVG, finished
 rendered    what saves and shows itself
-legible     the level that can be read
 drawing     draw
 step_pictures  draw_step
 animation   animate

@@ -17,8 +17,8 @@ from viz.colours import DARK, LIGHT
 from viz.dot import digraph, source
 from viz.drawing import Drawing, draw
 from viz.engines import render
+from viz.options import Style
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
-from viz.styles import Style
 from viz.text import shortened
 
 ROOT = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ from viz import labels as look
 from viz.colours import LIGHT
 from viz.focus import View
 from viz.labels import heading, scale_of
+from viz.options import Style
 from viz.step_pictures import film
-from viz.styles import Style
 from viz.text import signed
 
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])

@@ -23,10 +23,10 @@ from microbp.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
+from viz.options import Style
 from viz.picture import Picture
 from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
-from viz.styles import Style
 from viz.text import plain
 
 __all__ = ["Animation", "animate", "gif", "moving", "pillow", "with_one_palette"]

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from viz.labels import COLUMNS, edge_label, edge_look, heading, label, outline, scale_of
+from viz.options import FONT, Style
 from viz.order import LEAVES, Order, is_mesh, order, tidied
 from viz.picture import Box, Edge, Kind, Picture
-from viz.styles import FONT, Style
 from viz.text import MINUS, escaped, font, number, shortened, signed
 
 __all__ = ["Places", "digraph", "source"]

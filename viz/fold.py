@@ -8,11 +8,11 @@ from itertools import repeat
 from microbp import Diagnosis, Finding, Graph, Value
 from microbp.safe import quoted
 from microbp.spelling import did_you_mean
-from viz.callers import whole_number
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
+from viz.options import whole_number
 from viz.picture import Picture, reach
 
 __all__ = ["FOLDS", "LIMIT", "picture", "pictures"]

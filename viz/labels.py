@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from viz.colours import Scale
+from viz.options import Style
 from viz.picture import Box, Edge, Flow, Kind, Picture, Progress, Row
-from viz.styles import Style
 from viz.text import (
     DASH,
     MINUS,

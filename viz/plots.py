@@ -10,7 +10,7 @@ import numpy as np
 
 from microbp import History, Module, Value, no_grad
 from microbp.safe import quoted
-from viz.callers import whole_number
+from viz.options import whole_number
 
 __all__ = ["Snapshots", "plot_boundary", "plot_cost", "plot_gradient_flow", "plot_histograms"]
 

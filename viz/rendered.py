@@ -11,7 +11,7 @@ from microbp import MicrobpError
 from microbp.files import write_file
 from microbp.safe import quoted
 from viz.engines import ENGINES, engine_name
-from viz.styles import Style
+from viz.options import Style
 
 __all__ = ["Rendered"]
 

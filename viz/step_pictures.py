@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microbp import Graph, Step, TooManyValues, Trace, Value, trace
-from viz.callers import caller_scope, not_drawn, whole_number
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
 from viz.kinds import formula, kinds
+from viz.options import Style, caller_scope, not_drawn, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
-from viz.styles import Style
 from viz.text import plain, shortened, signed
 
 __all__ = ["MOST", "Film", "captions", "draw_step", "film"]

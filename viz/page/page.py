@@ -15,17 +15,16 @@ from typing import Any, ClassVar
 from microbp import Graph, TooManyValues, Trace, Value, trace
 from microbp.safe import quoted
 from viz import dot
-from viz.callers import caller_scope, not_drawn
 from viz.colours import DARK, LIGHT
+from viz.drawing import Levels
 from viz.engines import ENGINES, NoEngine, engine_name, render
 from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
-from viz.legible import Levels
+from viz.options import Style, caller_scope, not_drawn
 from viz.page.data import as_literal, described
 from viz.rendered import Rendered
 from viz.step_pictures import Film
-from viz.styles import Style
 from viz.svg import map_svg, stage
 from viz.text import plain
 

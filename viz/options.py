@@ -1,16 +1,48 @@
-"""What a caller gives: the variables that he sees, and what is said where he gives something else."""
+"""What a caller gives: how a picture is to look, the variables that he sees, and what is said of all else."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from microbp import Module, Trace, Value
 from microbp.safe import quoted
+from viz.colours import DARK, LIGHT, Theme
 
-__all__ = ["caller_scope", "not_drawn", "whole_number"]
+__all__ = ["FONT", "Style", "caller_scope", "not_drawn", "whole_number"]
+
+#: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.
+FONT = "DejaVu Sans,Verdana,sans-serif"
+
+_CHOICES = {"rankdir": ("TB", "LR"), "edges": ("local", "contribution", "none")}
+
+
+class Style(NamedTuple):
+    """Options, checked by :meth:`checked`."""
+
+    rankdir: str = "TB"
+    dark: bool = False
+    edges: str = "local"
+    digits: int = 4
+    legend: bool = True
+
+    @property
+    def theme(self) -> Theme:
+        """The colours."""
+        return DARK if self.dark else LIGHT
+
+    def checked(self) -> Style:
+        """Itself. ValueError says which option is wrong, and what it may be."""
+        for option, choices in _CHOICES.items():
+            given = getattr(self, option)
+            if given not in choices:
+                raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, choices))}")
+        whole_number("digits", self.digits)
+        if not 1 <= self.digits <= 17:
+            raise ValueError(f"digits={self.digits!r}: from 1 to 17 significant digits are shown")
+        return self
 
 
 def not_drawn(caller: str, takes: str, given: object) -> TypeError:
