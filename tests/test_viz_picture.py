@@ -171,7 +171,7 @@ def test_records_have_defaults_that_say_nothing():
     [
         ({"fold": "neurons"}, f"{KNOWN}, not 'neurons' (did you mean 'neuron'?)"),
         ({"fold": 3}, f"{KNOWN}, not 3"),
-        ({"max_nodes": 4}, "max_nodes is 5 or more, since any graph folds to so few, not 4"),
+        ({"max_nodes": 4}, "max_nodes is a whole number from 5 up, not 4"),
     ],
 )
 def test_errors_say_what_there_is(options, message):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph, Value
+from microbp.debug.trace import as_recorded
 from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.contents import Contents, clusters, edges
@@ -83,11 +84,10 @@ def pictures(
     if fold not in FOLDS:
         meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
         raise ValueError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {quoted(fold)}{meant}")
-    whole_number("max_nodes", max_nodes)
-    if max_nodes < FEWEST:
-        raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes}")
+    max_nodes = whole_number("max_nodes", max_nodes, FEWEST)  # any graph folds to so few
     if not isinstance(graph, Graph):
         raise TypeError(f"picture() takes a Graph, Graph(loss), not an object of type {type(graph).__name__}")
+    graph, moved = as_recorded(graph)
     kind = kinds(graph, view.parameters)
     shown, told = focus(graph, kind, view)
     values = Values(graph, kind, shown)
@@ -110,7 +110,8 @@ def pictures(
         if fold != "auto" or small(partition):
             shut = unfolded(partition, opened) if opened else partition
             shut = opened_at(shut, alone) if alone else shut
-            note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase))))
+            since = f"as computed, leaves with other data now: {len(moved):,}" if moved else ""
+            note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase), since)))
             yield _picture(shut, note, fold, found)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from microbp import Module, Trace, Value
 from microbp.safe import quoted
 from viz.colours import DARK, LIGHT, Theme
 
-__all__ = ["FONT", "Style", "caller_scope", "not_drawn", "whole_number"]
+__all__ = ["FONT", "Style", "caller_scope", "flag", "not_drawn", "whole_number"]
 
 #: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.
 FONT = "DejaVu Sans,Verdana,sans-serif"
@@ -34,15 +38,14 @@ class Style(NamedTuple):
         return DARK if self.dark else LIGHT
 
     def checked(self) -> Style:
-        """Itself. ValueError says which option is wrong, and what it may be."""
+        """With an int for digits. ValueError or TypeError says which option is wrong, and what it may be."""
         for option, choices in _CHOICES.items():
             given = getattr(self, option)
             if given not in choices:
                 raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, choices))}")
-        whole_number("digits", self.digits)
-        if not 1 <= self.digits <= 17:
-            raise ValueError(f"digits={self.digits!r}: from 1 to 17 significant digits are shown")
-        return self
+        for option in ("dark", "legend"):
+            flag(option, getattr(self, option))
+        return self._replace(digits=whole_number("digits", self.digits, 1, 17))
 
 
 def not_drawn(caller: str, takes: str, given: object) -> TypeError:
@@ -63,10 +66,23 @@ def not_drawn(caller: str, takes: str, given: object) -> TypeError:
     return TypeError(f"{caller}() takes {takes}, not {type(given).__name__}{hint}")
 
 
-def whole_number(option: str, given: object) -> None:
-    """TypeError where ``given`` is not an int."""
-    if type(given) is not int:
-        raise TypeError(f"{option} is a whole number, not {quoted(given)}")
+def whole_number(option: str, given: Any, least: float = -math.inf, most: float = math.inf) -> int:
+    """``given``, an int or one of NumPy's, as an int.
+
+    TypeError where it is no whole number, ValueError where it is less than ``least`` or more than ``most``.
+    """
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if whole and least <= given <= most:
+        return int(given)
+    upper = f"to {most}" if most < math.inf else "up"
+    bounds = f" from {least} {upper}" if least > -math.inf else ""
+    raise (ValueError if whole else TypeError)(f"{option} is a whole number{bounds}, not {quoted(given)}")
+
+
+def flag(option: str, given: object) -> None:
+    """TypeError where ``given`` is neither True nor False: "no" would count as yes."""
+    if not isinstance(given, bool | np.bool_):
+        raise TypeError(f"{option} is True or False, not {quoted(given)}")
 
 
 _INSIDE = tuple(str(Path(file).parent / "_")[:-1] for file in (__file__, inspect.getfile(Value)))

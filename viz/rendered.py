@@ -50,9 +50,9 @@ class Rendered:
         path = Path(path)
         suffix = path.suffix.lower()
         if suffix not in self.suffixes:
-            kind = type(self).__name__.lower()
+            kind, name = type(self).__name__.lower(), path.name or str(path)
             raise ValueError(
-                f"cannot save a{'n' * (kind[0] in 'aeiou')} {kind} as {path.name!r}: the suffix is one of "
+                f"cannot save a{'n' * (kind[0] in 'aeiou')} {kind} as {name!r}: the suffix is one of "
                 f"{', '.join(self.suffixes)}{self.instead}"
             )
         if not path.parent.is_dir():

@@ -102,7 +102,7 @@ class Film:
 
     def picture(self, step: int) -> Picture:
         """What is seen after so many steps. IndexError where there are not so many."""
-        whole_number("step", step)
+        step = whole_number("step", step)
         gradients, drawn = self.trace.gradients(step), self._drawn
         return drawn._replace(
             boxes=tuple(self._box(box, step, gradients) for box in drawn.boxes),
