@@ -927,6 +927,17 @@ def test_what_is_not_finite_can_be_read_in_the_dark(opened, folder):
     assert shown.evaluate("e => getComputedStyle(e).fill") == "rgb(255, 138, 230)"
 
 
+def test_a_name_of_blanks_can_be_seen_and_the_map_gives_no_answer_away(opened, folder):
+    w, x = Value(0.5, name="  "), Value(3.0, name="x")
+    loss = microbp.sum([(w * x + k).tanh() for k in range(4)])
+    loss.backward()
+    tab = opened(page(loss).save(folder / "blanks.html"))
+    assert tab.locator("#parameters th[scope=row]").all_inner_texts() == ["␣␣", "x"]
+    for shown in True, False, True:
+        assert tab.locator("#map").is_visible() == shown
+        tab.click("#exercise")
+
+
 def test_the_page_paints_in_the_colours_of_the_drawings(tab, pass_):
     scale = Scale.over(pass_.gradients())
     for x in (*pass_.gradients(), 0.0, -1e-12, 1e300, inf, -inf, nan):
