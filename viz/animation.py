@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
@@ -128,27 +129,21 @@ class Animation(Rendered):
         """For how many milliseconds each frame is shown."""
         return [self._milliseconds] * (self.frames - 1) + [_HELD * self._milliseconds]
 
-    @property
+    @cached_property
     def gif(self) -> bytes:
         """The animation as a GIF file.
 
         Raises NoEngine without a layout engine, and ModuleNotFoundError without Pillow.
         """
-        return bytes(self._once("gif", self._gif))
-
-    @property
-    def svg(self) -> str:
-        """The animation as an ``<svg>`` element. Raises NoEngine without a layout engine."""
-        return str(self._once("svg", self._svg))
-
-    def _gif(self) -> bytes:
         pillow()  # before the frames are drawn, which takes time
         return gif(self._drawn("png", self._dpi), self.durations)
 
-    def _svg(self) -> str:
-        made_by, root, steps = self._made_by, self.film.trace.graph.root, len(self.film.trace)
+    @cached_property
+    def svg(self) -> str:
+        """The animation as an ``<svg>`` element. Raises NoEngine without a layout engine."""
+        root, steps = self.film.trace.graph.root, len(self.film.trace)
         title = f"The backward pass from {plain(root.name)}, {steps} step{'s' * (steps != 1)}"
-        frames = [svg.finished(each, title, made_by) for each in self._drawn("svg")]
+        frames = [svg.finished(each, title, self._made_by) for each in self._drawn("svg")]
         return moving(frames, self.durations, title)
 
     def _drawn(self, format: str, dpi: int | None = None) -> list[bytes]:  # noqa: A002

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
@@ -260,29 +261,29 @@ class Drawing(Rendered):
             shown = Drawing(picture, self.style, engine=self._engine, format=self._format, laid_out=laid_out)
         return Rendered._repr_mimebundle_(shown, include, exclude)
 
-    @property
+    @cached_property
     def dot(self) -> str:
         """The DOT text: the same bytes in every process, and without any layout engine."""
-        return str(self._once("dot", lambda: dot.source(self.picture, self.style)))
+        return dot.source(self.picture, self.style)
 
-    @property
+    @cached_property
     def svg(self) -> str:
         """The picture as an ``<svg>`` element. Each box and edge has a stable id and a tooltip.
 
         Raises NoEngine if no layout engine is installed.
         """
-        return str(self._once("svg", self._svg))
+        laid_out = self._laid_out or render(self.dot, "svg", self._engine)
+        return svg.finished(laid_out, self.picture.title or repr(self), self._made_by)
 
-    @property
+    @cached_property
     def png(self) -> bytes:
         """The picture as a PNG file; see :func:`viz.engines.render`. Raises as :attr:`svg` does."""
-        text = dot.source(self.picture, self.style, dpi=_DPI)
-        return bytes(self._once("png", lambda: render(text, "png", self._engine)))
+        return render(dot.source(self.picture, self.style, dpi=_DPI), "png", self._engine)
 
-    @property
+    @cached_property
     def pdf(self) -> bytes:
         """The picture as a PDF file. Raises as :attr:`svg` does."""
-        return bytes(self._once("pdf", lambda: render(self.dot, "pdf", self._engine)))
+        return render(self.dot, "pdf", self._engine)
 
     def inline(self) -> str:
         """HTML with the SVG inside, for a page or a notebook where the tooltips are wanted.
@@ -290,10 +291,6 @@ class Drawing(Rendered):
         Raises as :attr:`svg` does.
         """
         return f'<div class="microbp-drawing">{self.svg}</div>'
-
-    def _svg(self) -> str:
-        laid_out = self._laid_out or render(self.dot, "svg", self._engine)
-        return svg.finished(laid_out, self.picture.title or repr(self), self._made_by)
 
     def __repr__(self) -> str:
         picture = self.picture

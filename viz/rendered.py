@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from microbp import MicrobpError
 from microbp.files import write_file
@@ -17,7 +17,7 @@ __all__ = ["Rendered"]
 
 
 class Rendered:
-    """A subclass has a property for each of its ``formats`` and suffixes."""
+    """A subclass has a property for each of its ``formats`` and suffixes, made when it is asked for first."""
 
     #: What a notebook can show, and its media type.
     formats: ClassVar[Mapping[str, str]]
@@ -34,7 +34,6 @@ class Rendered:
         self.style = (style or Style()).checked()
         self._engine = engine
         self._format = format
-        self._made: dict[str, Any] = {}
 
     @property
     def engine(self) -> str:
@@ -59,12 +58,6 @@ class Rendered:
             raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
         write_file(path, getattr(self, suffix[1:]))
         return path
-
-    def _once(self, what: str, make: Callable[[], Any]) -> Any:
-        """What is made when it is asked for first."""
-        if what not in self._made:
-            self._made[what] = make()
-        return self._made[what]
 
     @property
     def _made_by(self) -> str:

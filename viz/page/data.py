@@ -7,7 +7,7 @@ import linecache
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from microbp import Contribution, Graph, Node, Trace
 from microbp.notation import plain_name
@@ -16,7 +16,7 @@ from viz.kinds import sign
 from viz.picture import Kind
 from viz.text import narrowed, plain
 
-__all__ = ["Source", "as_literal", "described", "sources"]
+__all__ = ["as_literal", "described", "sources"]
 
 
 #: How many lines are shown above and below a line at which something was recorded.
@@ -25,34 +25,27 @@ AROUND = 8
 WIDEST = 240
 
 
-class Source(NamedTuple):
-    """Excerpts of one file. Its folder is left out: a page is sent to others."""
+def sources(sites: Iterable[str | None]) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
+    """Excerpts of the files in which the sites ``file:line`` lie; for each site the index of its file and line.
 
-    name: str
-    #: By number; a number that is missing stands for lines that are left out.
-    lines: dict[int, str]
-
-
-def sources(sites: Iterable[str | None]) -> tuple[list[Source], dict[str, tuple[int, int]]]:
-    """The files in which the sites ``file:line`` lie, and for each site the index of its file and the line.
-
-    A site whose text cannot be read (a file that is gone, what was typed at a prompt) has no entry.
+    Their folders are left out: a page is sent to others. A site whose text cannot be read (a file that is
+    gone, what was typed at a prompt) has no entry.
     """
     wanted: dict[str, set[int]] = {}
     for site in sites:
         file, _, line = (site or "").rpartition(":")
         if file and line.isdigit():
             wanted.setdefault(file, set()).add(int(line))
-    found: list[Source] = []
+    found: list[dict[str, Any]] = []
     places: dict[str, tuple[int, int]] = {}
     for file, numbers in wanted.items():
         text = linecache.getlines(file)
         known = {each for each in numbers if 1 <= each <= len(text)}
         shown = {near for each in known for near in range(each - AROUND, each + AROUND + 1)}
         if known:
-            lines = {n: text[n - 1].rstrip()[:WIDEST] for n in sorted(shown) if 1 <= n <= len(text)}
+            lines = [(n, text[n - 1].rstrip()[:WIDEST]) for n in sorted(shown) if 1 <= n <= len(text)]
             places |= {f"{file}:{each}": (len(found), each) for each in known}
-            found.append(Source(Path(file).name, lines))
+            found.append({"name": plain(Path(file).name), "lines": lines})
     return found, places
 
 
@@ -80,7 +73,7 @@ def described(trace: Trace, title: str, kinds: Sequence[Kind]) -> dict[str, Any]
             }
             for step in trace.steps
         ],
-        "sources": [{"name": plain(each.name), "lines": list(each.lines.items())} for each in files],
+        "sources": files,
     }
 
 
