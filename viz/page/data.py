@@ -26,10 +26,10 @@ WIDEST = 240
 
 
 def sources(sites: Iterable[str | None]) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
-    """Excerpts of the files in which the sites ``file:line`` lie; for each site the index of its file and line.
+    """Excerpts of the files in which the sites ``file:line`` lie; for each site its file's index and line.
 
-    Their folders are left out: a page is sent to others. A site whose text cannot be read (a file that is
-    gone, what was typed at a prompt) has no entry.
+    Their folders are left out: a page is sent to others. A site whose text cannot be read (a file
+    that is gone, what was typed at a prompt) has no entry.
     """
     wanted: dict[str, set[int]] = {}
     for site in sites:
