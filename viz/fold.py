@@ -121,6 +121,12 @@ def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[
     listed = tuple(listed) if isinstance(listed, Iterable) else (listed,)
     if not all(isinstance(each, Finding) for each in listed):
         raise TypeError(f"findings are what diagnose() returns, or Findings of it, not {quoted(findings)}")
+    for each in listed:
+        if each.position is not None and each.position >= len(graph):
+            raise ValueError(
+                f"findings are those of another graph: {each.node} is its value number {each.position:,}, "
+                f"and the graph of {graph.root.name} has {len(graph):,}"
+            )
     told: dict[int, list[str]] = {}
     places = {name: position for position, name in enumerate(graph.names)} if listed else {}
     for each in listed:
