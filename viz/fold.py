@@ -165,8 +165,7 @@ def _picture(partition: Partition, note: str, fold: str, findings: dict[int, lis
 
 
 def _left_out(values: Values, told: str) -> str:
-    edges = f"{values.cut:,} edge{'s' * (values.cut != 1)}"
-    cut = f", {edges} to the others left out" if values.cut else ""
+    cut = f", {values.cut:,} edge{'s' * (values.cut != 1)} to the others left out" if values.cut else ""
     return f"{len(values):,} of {len(values.nodes):,} values shown: {told}{cut}" if told else ""
 
 

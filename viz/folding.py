@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -476,11 +477,6 @@ def chains(partition: Partition) -> Partition:
 
 
 # --------------------------------------------------------------------------------------------- groups
-def outermost(depth: int | None) -> Cut:
-    """The cut that keeps so many groups from the outermost, or all."""
-    return lambda path: path[:depth]
-
-
 def layers(values: Values) -> Cut:
     """The cut by layer: what holds groups side by side, such as the neurons of a layer, is one box.
 
@@ -509,7 +505,7 @@ def _names(path: GroupPath) -> tuple[str, ...]:
     return tuple(name for name, _ in path)
 
 
-def by_groups(values: Values, cut: Cut) -> Partition:
+def by_groups(values: Values, cut: Cut = tuple) -> Partition:
     """The values of each group in one box, all its calls together; the others as in :func:`sums`.
 
     Calls of one name are of one module, or of one ``with group(...)``, unless they read other parameters.
@@ -666,17 +662,15 @@ def bands(partition: Partition, most: int) -> Partition:
 
 
 # --------------------------------------------------------------------------------------------- levels
-def _one_form(partition: Partition) -> Partition:
-    return chains(leaves(owned(alike(partition, any_parameter=True))))
-
-
-LOOP = "the steps of a loop together"
 _CHAINS = "each sum with what follows from it"
 #: What is done outside of groups, one after the other: ever coarser.
 _OUTSIDE: tuple[tuple[str, Callable[[Partition], Partition]], ...] = (
     ("values alike together", lambda partition: leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))),
     (_CHAINS, chains),
-    (f"{_CHAINS}, those of one form together", _one_form),
+    (
+        f"{_CHAINS}, those of one form together",
+        lambda partition: chains(leaves(owned(alike(partition, any_parameter=True)))),
+    ),
     ("in one box", rest),
 )
 
@@ -690,8 +684,8 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
     if level in {"none", "sigma"}:
         return (single if level == "none" else sums)(values), LEVELS[level]
     if values.grouped[0]:
-        cut = layers(values) if level == "layer" else outermost(None)
-        return _OUTSIDE[0][1](by_groups(values, cut)), LEVELS[level]
+        grouped = by_groups(values, layers(values)) if level == "layer" else by_groups(values)
+        return _OUTSIDE[0][1](grouped), LEVELS[level]
     partition, phrase = sums(values), ""
     for phrase, step in _OUTSIDE[: 2 if level == "neuron" else 3]:  # noqa: B007
         partition = step(partition)
@@ -715,17 +709,17 @@ def _begun(values: Values) -> Iterator[tuple[Partition, str]]:
     paths, cut = values.grouped[0], layers(values)
     unrolled = by_groups(values, cut) if paths else sums(values)
     if paths:
-        yield by_groups(values, outermost(None)), LEVELS["neuron"]
+        yield by_groups(values), LEVELS["neuron"]
         yield unrolled, LEVELS["layer"]
         yield sequences(unrolled), f"{LEVELS['layer']}, the steps of a sequence together"
     looped = loops(unrolled)
     if any(each.how == "loop" for each in looped.made.values()):
-        yield looped, LOOP
+        yield looped, "the steps of a loop together"
     if not paths:
         yield unrolled, ""
     for depth in range(max((len(cut(path)) for path in paths), default=0) - 1, 0, -1):
         phrase = f"by the {depth} outermost group{'s' * (depth > 1)}"
-        yield sequences(by_groups(values, outermost(depth))), phrase
+        yield sequences(by_groups(values, itemgetter(slice(depth)))), phrase
 
 
 # ------------------------------------------------------------------------------------------ unfolding
