@@ -529,10 +529,12 @@ def by_groups(values: Values, cut: Cut = tuple) -> Partition:
 
 def _modules(partition: Partition) -> dict[int, Hashable]:
     """Of which module each box of a group is a call: its names, and the first parameter that it reads."""
-    first: dict[int, int] = {}
-    for source, target in zip(*(each.tolist() for each in partition.arcs), strict=True):
-        if partition.values.kinds[source] is Kind.PARAMETER:
-            first.setdefault(target, source)
+    sources, targets = partition.arcs
+    kinds = partition.values.kinds
+    learned = [each for each in np.unique(sources).tolist() if kinds[each] is Kind.PARAMETER]
+    read = np.isin(sources, learned)
+    readers, at = np.unique(targets[read], return_index=True)  # sources ascend, so it is the first
+    first = dict(zip(readers.tolist(), sources[read][at].tolist(), strict=True))
     groups = ((label, made) for label, made in partition.made.items() if made.how == "group")
     return {label: (made.path, first.get(label)) for label, made in groups}
 
