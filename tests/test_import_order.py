@@ -289,28 +289,21 @@ def is_public(name: str) -> bool:
 
 # A part of viz imports only parts above it: what draws knows of neither step pictures nor the page.
 VIZ_ORDER = """
-reach       how far edges reach
 text        words and numbers, made safe, cut and measured
-callers     what a caller gives
 colours
-styles      the options of how a picture looks
-moment      where a pass stands
+options     how a picture looks, and what else a caller gives
 picture     what is drawn, as plain records
 kinds       what a leaf is, how an operation is signed
 focus       a part of a graph
 folding     which values share a box
 contents    from a partition to a picture
 fold        picture
-exercise    blanks and their key
-progress    how a step looks
-labels      what stands in a box
-legend      what stands above the boxes
+labels      what is written in a picture
 order       a picture made ready for layout
 dot         a picture as DOT
 engines     layout
 svg         an engine's SVG, finished
 rendered    what saves and shows itself
-legible     the level that can be read
 drawing     draw
 step_pictures  draw_step
 animation   animate
@@ -322,7 +315,8 @@ VIZ_PARTS = [line.split()[0] for line in VIZ_ORDER.strip().splitlines()]
 
 
 # What viz takes beside the public names, so that both speak alike.
-SHARED = {"calls.told_in", "collector.collector_at_rest", "spelling.did_you_mean", "safe.cut", "safe.quoted",
+SHARED = {"calls.told_in", "debug.trace.as_recorded",
+          "collector.collector_at_rest", "spelling.did_you_mean", "safe.cut", "safe.quoted",
           "safe.safe", "safe.shown", "files.write_file"}  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from viz.colours import DARK, LIGHT
 from viz.dot import digraph, source
 from viz.drawing import Drawing, draw
 from viz.engines import render
+from viz.options import Style
 from viz.picture import Box, Cluster, Edge, Kind, Picture, Row
-from viz.styles import Style
 from viz.text import shortened
 
 ROOT = Path(__file__).parents[1]
@@ -375,7 +375,7 @@ def test_top_to_bottom_or_left_to_right():
     [
         (Style(rankdir="up"), "rankdir='up': it is one of 'TB', 'LR'"),
         (Style(edges="all"), "edges='all': it is one of 'local', 'contribution', 'none'"),
-        (Style(digits=0), "digits=0: from 1 to 17 significant digits are shown"),
+        (Style(digits=0), "digits is a whole number from 1 to 17, not 0"),
     ],
 )
 def test_wrong_options_are_refused(style, message):

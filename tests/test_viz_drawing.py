@@ -7,13 +7,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from viz_support import SVG, by_id, crossed, parsed, small, titles, tutorial_1, tutorial_4
 
 import microbp
 from microbp import MLP, Graph, Value, trace
 from microbp.cli import main
-from viz import NoEngine, draw
+from viz import NoEngine, draw, draw_step
 from viz.colours import DARK
 from viz.picture import Cluster
 
@@ -303,7 +304,7 @@ def test_a_drawing_is_picklable(square):
         ({"edges": "both"}, "edges='both': it is one of 'local', 'contribution', 'none'"),
         ({"engine": "neato"}, "engine='neato': it is one of 'auto', 'dot', 'pygraphviz'"),
         ({"format": "pdf"}, "format='pdf': it is one of 'svg', 'png'"),
-        ({"digits": 0}, "digits=0: from 1 to 17 significant digits are shown"),
+        ({"digits": 0}, "digits is a whole number from 1 to 17, not 0"),
     ],
 )
 def test_wrong_options_are_refused(options, message, square):
@@ -332,8 +333,33 @@ def test_only_values_and_graphs_are_drawn():
 @pytest.mark.parametrize("option", ["digits", "max_nodes"])
 @pytest.mark.parametrize("given", ["4", 7.5, True, None])
 def test_whole_numbers_are_asked_for_as_such(option, given, square):
-    with pytest.raises(TypeError, match=f"^{option} is a whole number, not {re.escape(repr(given))}$"):
+    with pytest.raises(TypeError, match=f"^{option} is a whole number from .*not {re.escape(repr(given))}$"):
         draw(square, **{option: given})
+
+
+def test_the_whole_numbers_of_numpy_are_whole_numbers(square):
+    assert draw(square, digits=np.int64(3), max_nodes=np.int32(9)).dot == draw(square, digits=3).dot
+    around = draw(square, around=square, hops=np.int8(1)).picture
+    assert around == draw(square, around=square, hops=1).picture
+    assert draw_step(square, np.int64(1)).dot == draw_step(square, 1).dot
+
+
+def test_the_numbers_are_those_of_the_computation_also_after_the_update():
+    """DESIGN 18: the box of w said 5, and w·x = 6 stood below it."""
+    w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    loss = (w * x).tanh()
+    loss.backward()
+    before = draw(loss).picture
+    w.data = 5.0
+    after = draw(loss).picture
+    assert [box.data for box in after.boxes] == [box.data for box in before.boxes]
+    assert (before.note, after.note) == ("", "as computed, leaves with other data now: 1")
+
+
+@pytest.mark.parametrize("option", ["dark", "legend", "answers"])
+def test_what_is_on_or_off_is_no_text(option, square):
+    with pytest.raises(TypeError, match=f"^{option} is True or False, not 'no'$"):
+        draw(square, **{option: "no"})
 
 
 def test_a_picture_that_no_one_can_read_is_refused():

@@ -142,7 +142,7 @@ def test_a_nan_draws_the_flow():
     ("options", "message"),
     [
         ({"around": "h3"}, "no value named 'h3' in the graph of loss; near it are h2, h1"),
-        ({"around": "h1", "hops": -1}, "hops is a number of edges from 0 up, not -1"),
+        ({"around": "h1", "hops": -1}, "hops is a whole number from 0 up, not -1"),
         ({"around": "zzzz"}, "no value named 'zzzz' in the graph of loss; its names are "),
         ({"between": ("w1", "h2")}, "neither was computed from the other. Try between=('w1', 'loss')"),
         ({"between": ("w1", "w2")}, "w1 and w2 are not connected"),

@@ -165,3 +165,12 @@ def test_a_gradient_that_is_not_there_cannot_be_asked_for(hide, text):
     graph = Graph(loss, names={})
     with pytest.raises(ValueError, match=text):
         draw(graph, hide=[graph.names[1]] if hide == ["c"] and "c" not in graph.names else hide)
+
+
+def test_findings_of_another_graph_are_refused():
+    x = Value(-1.0, name="x")
+    loss = (x * 2.0).relu() + 1.0
+    loss.backward()
+    found = microbp.diagnose(loss, names={}, show=False)
+    with pytest.raises(ValueError, match=r"^findings are those of another graph: v2 is its value"):
+        draw(x * 3.0, findings=found)

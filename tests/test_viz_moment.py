@@ -9,13 +9,12 @@ import microbp
 import viz
 from microbp import Graph, Value, no_grad, trace
 from viz import Drawing, TooManyValues, draw_step
-from viz import progress as look
+from viz import labels as look
 from viz.colours import LIGHT
 from viz.focus import View
-from viz.legend import heading, scale_of
-from viz.moment import When
+from viz.labels import heading, scale_of
+from viz.options import Style
 from viz.step_pictures import film
-from viz.styles import Style
 from viz.text import signed
 
 ENGINES = pytest.mark.parametrize("engine", ["dot", "pygraphviz"])
@@ -79,7 +78,7 @@ def test_the_last_picture_has_the_gradients_of_backward():
     drawing = draw_step(loss, 27, names={})
     assert [box.grad for box in drawing.picture.boxes] == [node.grad for node in Graph(loss, {})]
     assert "—" not in "".join(map(shown, boxes_of(drawing).values()))
-    assert all(progress.final for progress in drawing.picture.moment.boxes.values())
+    assert all(box.progress.final for box in drawing.picture.boxes)
 
 
 def test_the_seed_is_all_there_is_at_first(pass_):
@@ -87,7 +86,7 @@ def test_the_seed_is_all_there_is_at_first(pass_):
     lines = boxes_of(drawing)
     assert [at for at, line in lines.items() if band(line) != "—"] == ["n40"]
     assert drawing.picture.title == "step 0 of 27: the pass begins with ∇E = 1"
-    assert all(flow.when is When.AHEAD for flow in drawing.picture.moment.edges.values())
+    assert all(edge.flow.paid > edge.flow.step == 0 for edge in drawing.picture.edges)
     assert all(edge.contribution is None for edge in drawing.picture.edges)
 
 
@@ -181,8 +180,8 @@ def test_a_constant_has_no_progress_and_its_edge_carries_nothing():
         c = x * 2.0
     c.name = "c"
     drawing = draw_step(x * c, 1, names={})
-    assert drawing.picture.moment.boxes.keys() == {"n0", "n2"}
-    assert drawing.picture.moment.edges.keys() == {"e2_0"}
+    assert {box.id for box in drawing.picture.boxes if box.progress} == {"n0", "n2"}
+    assert {edge.id for edge in drawing.picture.edges if edge.flow} == {"e2_0"}
     assert "fontcolor" not in boxes_of(drawing)["n1"].replace(f'FONT COLOR="{LIGHT.faint}"', "")
     assert "none: it takes no gradient" in titles(drawing.svg)["n1"]
 

@@ -239,7 +239,7 @@ def test_the_lines_around_each_recorded_line_are_embedded_and_the_folder_is_not(
 def test_a_place_that_cannot_be_read_has_no_lines(tmp_path):
     here = f"{__file__}:3"
     found, places = sources([None, "?", "<stdin>:1", f"{tmp_path}/gone.py:2", f"{__file__}:999999", here])
-    assert [each.name for each in found] == ["test_viz_page.py"]
+    assert [each["name"] for each in found] == ["test_viz_page.py"]
     assert places == {here: (0, 3)}
 
 

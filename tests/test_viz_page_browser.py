@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from math import isnan
+from math import inf, isnan, nan
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import microbp
 from microbp import MLP, Graph, Value
 from microbp.debug.trace import trace
 from microbp.demo import t4
+from viz.colours import Scale
 from viz.page import page
 
 FLAGS = [
@@ -924,6 +925,26 @@ def test_what_is_not_finite_can_be_read_in_the_dark(opened, folder):
     tab = opened(page(x * y).save(folder / "alarm.html"), color_scheme="dark")
     shown = tab.locator("#graph text", has_text="! inf").first
     assert shown.evaluate("e => getComputedStyle(e).fill") == "rgb(255, 138, 230)"
+
+
+def test_a_name_of_blanks_can_be_seen_and_the_map_gives_no_answer_away(opened, folder):
+    w, x = Value(0.5, name="  "), Value(3.0, name="x")
+    loss = microbp.sum([(w * x + k).tanh() for k in range(4)])
+    loss.backward()
+    tab = opened(page(loss).save(folder / "blanks.html"))
+    assert tab.locator("#parameters th[scope=row]").all_inner_texts() == ["␣␣", "x"]
+    for shown in True, False, True:
+        assert tab.locator("#map").is_visible() == shown
+        tab.click("#exercise")
+
+
+def test_the_page_paints_in_the_colours_of_the_drawings(tab, pass_):
+    scale = Scale.over(pass_.gradients())
+    for x in (*pass_.gradients(), 0.0, -1e-12, 1e300, inf, -inf, nan):
+        wanted = "#{:02x}{:02x}{:02x}".format
+        told = tab.evaluate("x => colour(Number(x))", repr(x).replace("inf", "Infinity"))
+        shown = told if told.startswith("#") else wanted(*map(int, re.findall(r"\d+", told)))
+        assert shown == scale.colour(x)
 
 
 # --------------------------------------------------------------------- faults that were seen, and are gone

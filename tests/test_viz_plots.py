@@ -110,8 +110,31 @@ def test_data_that_do_not_fit_are_refused(X, Y, message):
         plot_boundary(lambda x: Value(x[0]), X, Y)
 
 
+def test_what_a_plot_cannot_show_is_told():
+    with pytest.raises(TypeError, match=r"^a net returns a Value or several, not None$"):
+        plot_boundary(lambda _: None, POINTS, LABELS, resolution=5)
+    with pytest.raises(ValueError, match=r"X has numbers that are not finite$"):
+        plot_boundary(lambda x: Value(x[0]), [[0, np.nan], [1, 1]], [0, 1], resolution=5)
+    with pytest.raises(TypeError, match=r"^plot_cost\(\) takes .* not \[\[1, 2\], \[3, 4\]\]$"):
+        plot_cost([[1, 2], [3, 4]])
+    costs = plot_cost([Value(1.0), Value(0.5)]).axes[0].lines[0]  # the loss itself in place of its data
+    assert costs.get_ydata().tolist() == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("gradient", [None, 0.0, np.nan])
+def test_gradients_of_which_none_has_a_logarithm_are_no_crash(gradient, tmp_path):
+    net = MLP(2, [3, 1], seed=1)
+    for each in net.parameters():
+        each.grad = gradient
+    snapshots = Snapshots(net)
+    snapshots.take()
+    figure = plot_gradient_flow(snapshots)
+    drawn(figure, tmp_path)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no gradients"]
+
+
 def test_a_grid_needs_places():
-    with pytest.raises(ValueError, match="at least 2, not 1"):
+    with pytest.raises(ValueError, match="resolution is a whole number from 2 up, not 1"):
         plot_boundary(lambda x: Value(x[0]), POINTS, LABELS, resolution=1)
 
 
@@ -210,7 +233,7 @@ def test_a_layer_without_gradients_is_a_gap_and_zeros_are_counted():
     snapshots.take()
     labels = [each.get_text() for each in plot_gradient_flow(snapshots).axes[0].get_xticklabels()]
     assert labels[0] == "layers.0\n4 of 4 are 0"
-    with pytest.raises(ValueError, match="moments=0: 1 or more are shown"):
+    with pytest.raises(ValueError, match="moments is a whole number from 1 up, not 0"):
         plot_gradient_flow(snapshots, moments=0)
 
 

@@ -13,10 +13,10 @@ from viz_support import tutorial_4
 from microbp import MLP, Graph, Value
 from microbp.record import record
 from viz import TooManyValues, dot, draw, draw_step, page
+from viz.dot import PATIENCE
 from viz.engines import ENGINES
-from viz.fold import picture
-from viz.picture import Picture
-from viz.reach import MOST, PATIENCE, reach
+from viz.fold import MOST, picture
+from viz.picture import Picture, reach
 
 
 def staircase(steps: int) -> Value:

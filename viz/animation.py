@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
@@ -23,11 +24,10 @@ from microbp.safe import quoted
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View
-from viz.moment import When
+from viz.options import Style
 from viz.picture import Picture
 from viz.rendered import Rendered
 from viz.step_pictures import MOST, Film, film
-from viz.styles import Style
 from viz.text import plain
 
 __all__ = ["Animation", "animate", "gif", "moving", "pillow", "with_one_palette"]
@@ -129,27 +129,21 @@ class Animation(Rendered):
         """For how many milliseconds each frame is shown."""
         return [self._milliseconds] * (self.frames - 1) + [_HELD * self._milliseconds]
 
-    @property
+    @cached_property
     def gif(self) -> bytes:
         """The animation as a GIF file.
 
         Raises NoEngine without a layout engine, and ModuleNotFoundError without Pillow.
         """
-        return bytes(self._once("gif", self._gif))
-
-    @property
-    def svg(self) -> str:
-        """The animation as an ``<svg>`` element. Raises NoEngine without a layout engine."""
-        return str(self._once("svg", self._svg))
-
-    def _gif(self) -> bytes:
         pillow()  # before the frames are drawn, which takes time
         return gif(self._drawn("png", self._dpi), self.durations)
 
-    def _svg(self) -> str:
-        made_by, root, steps = self._made_by, self.film.trace.graph.root, len(self.film.trace)
+    @cached_property
+    def svg(self) -> str:
+        """The animation as an ``<svg>`` element. Raises NoEngine without a layout engine."""
+        root, steps = self.film.trace.graph.root, len(self.film.trace)
         title = f"The backward pass from {plain(root.name)}, {steps} step{'s' * (steps != 1)}"
-        frames = [svg.finished(each, title, made_by) for each in self._drawn("svg")]
+        frames = [svg.finished(each, title, self._made_by) for each in self._drawn("svg")]
         return moving(frames, self.durations, title)
 
     def _drawn(self, format: str, dpi: int | None = None) -> list[bytes]:  # noqa: A002
@@ -158,13 +152,12 @@ class Animation(Rendered):
         if not self.engine.startswith("dot"):
             texts = [dot.source(each, self.style, dpi) for each in pictures]
             return [render(each, format, self._engine) for each in texts]
-        places = self._places(pictures[0], When.AHEAD), self._places(pictures[0], When.NOW)
+        ahead, now = (self._places(pictures[0], all_now=each) for each in (False, True))
         texts = []
         for each in pictures:
-            flows = each.moment.edges if each.moment else {}
-            now = {id_ for id_, flow in flows.items() if flow.when is When.NOW}
-            own = {id_: places[id_ in now][id_] for id_ in places[0]}
-            texts.append(dot.source(each, self.style, dpi, own))
+            paying = {edge.id for edge in each.edges if edge.flow and edge.flow.paid == edge.flow.step}
+            places = ahead | {id_: now[id_] for id_ in paying}
+            texts.append(dot.source(each, self.style, dpi, places))
         runs = min(os.cpu_count() or 1, len(texts))
         with ThreadPoolExecutor(runs) as pool:
             made = pool.map(lambda at: render("\n".join(texts[at::runs]), format, "dot"), range(runs))
@@ -173,11 +166,13 @@ class Animation(Rendered):
             frames[at::runs] = [begins + each for each in drawn.split(begins)[1:]]
         return frames
 
-    def _places(self, picture: Picture, when: When) -> dict[str, dict[str, str]]:
-        """Where everything stands, with all arrows in the direction of that part of the pass."""
-        assert picture.moment is not None
-        flows = {id_: flow._replace(when=when) for id_, flow in picture.moment.edges.items()}
-        text = dot.source(picture._replace(moment=picture.moment._replace(edges=flows)), self.style)
+    def _places(self, picture: Picture, *, all_now: bool) -> dict[str, dict[str, str]]:
+        """Where everything stands, with the arrows of all edges as before, or as in their own steps."""
+        edges = (
+            edge._replace(flow=edge.flow._replace(step=edge.flow.paid)) if all_now and edge.flow else edge
+            for edge in picture.edges
+        )
+        text = dot.source(picture._replace(edges=tuple(edges)), self.style)
         told = json.loads(render(text, "json0", self._engine))
         placed = [told | {"id": ""}, *told.get("objects", ()), *told.get("edges", ())]
         return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["DARK", "DECADES", "LIGHT", "MOST_DECADES", "RGB", "Scale", "Theme"]
 
@@ -96,6 +96,12 @@ class Scale(NamedTuple):
         largest, smallest = max(sizes, default=0.0), min(sizes, default=1.0)
         span = math.log10(largest) - math.log10(smallest) if sizes else 0.0
         return cls(largest, theme, min(max(4 * math.ceil(span / 4 - 1e-9), DECADES), MOST_DECADES))
+
+    def told(self) -> dict[str, Any]:
+        """What :meth:`colour` goes by, as plain data for the page, which paints by itself."""
+        theme = self.theme
+        ends = {"zero": theme.zero, "plus": theme.plus, "minus": theme.minus, "nan": theme.nan}
+        return {"largest": self.largest, "decades": self.decades, "shares": [_FAINTEST, _FULL], **ends}
 
     def colour(self, gradient: float | None) -> str:
         """``#rrggbb`` of a band; empty for a gradient that was not computed."""

@@ -259,10 +259,12 @@ class Contents:
 
     def _spark(self, label: int) -> tuple[float | None, ...]:
         """Of a box of repeated steps the largest |∇| of each, or of each of ``STRIP`` runs of them."""
-        members = np.array(self.members[label])
-        members = members[(self.partition.turn[members] >= 0) & self.values.graph.known[members]]
-        largest = np.full(self.partition[label].steps, -1.0)  # of a step in which no gradient is known
-        np.maximum.at(largest, self.partition.turn[members], abs(self.values.graph.grad[members]))
+        made, graph, members = self.partition[label], self.values.graph, np.array(self.members[label])
+        if made.turn is None:
+            return ()
+        members = members[(made.turn[members] >= 0) & graph.known[members]]
+        largest = np.full(made.steps, -1.0)  # of a step in which no gradient is known
+        np.maximum.at(largest, made.turn[members], abs(graph.grad[members]))
         return _strip([None if each < 0.0 else each for each in largest.tolist()])
 
     def _largest(self, members: list[int]) -> float | None:

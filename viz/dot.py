@@ -8,14 +8,10 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
-from viz import progress as step_look
-from viz.labels import COLUMNS, label, outline
-from viz.legend import heading, scale_of
-from viz.moment import When
+from viz.labels import COLUMNS, edge_label, edge_look, heading, label, outline, scale_of
+from viz.options import FONT, Style
 from viz.order import LEAVES, Order, is_mesh, order, tidied
 from viz.picture import Box, Edge, Kind, Picture
-from viz.reach import HASTE, PATIENCE
-from viz.styles import FONT, Style
 from viz.text import MINUS, escaped, font, number, shortened, signed
 
 __all__ = ["Places", "digraph", "source"]
@@ -27,6 +23,9 @@ _TOOLTIP, _NAME = 2_000, 80
 _BETWEEN, _STEPPING, _MESH = "0.36", "0.2", "0.9"
 #: More edges than these at one end of an edge, and it bears no label where it leads to a folded box.
 _CROWD = 4
+#: Where edges cross more rows than these together, an engine would move them to and fro for minutes, and draw
+#: a mesh of curves; in haste it looks at each once, and lines are straight.
+PATIENCE, _HASTE = 1_500, {"nslimit": "1", "splines": "line", "outputorder": "edgesfirst"}
 
 #: By the id of a box, an edge or a frame where an engine put it, as attributes; that of the whole is empty.
 Places = Mapping[str, Mapping[str, str]]
@@ -59,7 +58,7 @@ def digraph(
     style, names = (style or Style()).checked(), {box.id: box.name for box in picture.boxes}
     picture = tidied(picture)
     theme, given, mesh = style.theme, order(picture, style.rankdir), is_mesh(picture, 2 * _CROWD)
-    between = _STEPPING if picture.moment and picture.moment.edges else _MESH if mesh else _BETWEEN
+    between = _STEPPING if any(edge.flow for edge in picture.edges) else _MESH if mesh else _BETWEEN
     graph = _package().Digraph(
         "drawing",
         graph_attr={
@@ -69,7 +68,7 @@ def digraph(
             "label": heading(picture, scale_of(picture, style), style), "labelloc": "t", "tooltip": " ",
         }
         | ({"remincross": "false"} if given.rows else {})  # its second thoughts know no order
-        | (HASTE if picture.reach() > PATIENCE else {})
+        | (_HASTE if picture.reach() > PATIENCE else {})
         | ({"dpi": str(dpi)} if dpi else {})
         | ({"layout": "nop2", **places.get("", {})} if places else {}),
         node_attr={
@@ -100,7 +99,7 @@ def _package() -> Any:
 # -------------------------------------------------------------------------------------------- boxes
 def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places: Places) -> None:
     """The boxes and the frames around them, each frame where its first box stands."""
-    scale, progress = scale_of(picture, style), picture.moment.boxes if picture.moment else {}
+    scale = scale_of(picture, style)
     inside: dict[str, list[Box | str]] = {"": []}
     for box in picture.boxes:
         for outer, inner in pairwise(("", *box.group)):
@@ -117,10 +116,9 @@ def _add_boxes(graph: Any, picture: Picture, given: Order, style: Style, places:
             if isinstance(each, str):
                 body.subgraph(frames.pop(each))
                 continue
-            told, moment = escaped(each.tooltip, _TOOLTIP, tooltip=True), progress.get(each.id)
-            shown = label(each, scale, style, moment)
-            look = outline(each, style, moment) | dict(places.get(each.id, {}))
-            body.node(each.id, shown, id=each.id, tooltip=told, **look)
+            told = escaped(each.tooltip, _TOOLTIP, tooltip=True)
+            look = outline(each, style) | dict(places.get(each.id, {}))
+            body.node(each.id, label(each, scale, style), id=each.id, tooltip=told, **look)
         body.attr(**places.get(cluster, {}) if cluster else {})
         # edges that are not seen keep the boxes of a frame where they belong
         for row in given.rows.get(cluster, ()):
@@ -162,8 +160,8 @@ def _add_edges(
         look = {"id": edge.id, "edgetooltip": told}
         if set(target.group) & leafy - set(source.group):
             look["minlen"] = "2"
-        flow = picture.moment.edges.get(edge.id) if picture.moment else None
-        shown = step_look.edge_label(edge, flow, style) if flow else _label(edge, style)
+        flow = edge.flow
+        shown = edge_label(edge, flow, style) if flow else _label(edge, style)
         if Kind.FOLDED in {source.kind, target.kind}:
             crowd = max(leaving[edge.source], arriving[edge.target])
             if crowd > _CROWD or edge.count in {1, source.times, target.times}:
@@ -173,12 +171,12 @@ def _add_edges(
             elif edge.count > 1:
                 look["penwidth"] = "2"
         if flow:
-            look |= step_look.edge_look(flow, style)
+            look |= edge_look(flow, style)
         elif style.edges == "contribution" and edge.contribution:
             look["color"] = theme.edge_plus if edge.contribution > 0 else theme.edge_minus
         if edge.alarm and not flow:
             shown = f"<{font(f'<B>{edge.alarm}</B>', theme.alarm)}>"
-        if edge.alarm and not (flow and flow.when is When.AHEAD):
+        if edge.alarm and not (flow and flow.paid > flow.step):
             look |= {"color": theme.alarm, "penwidth": "2.5"}
         if shown:
             look |= {where: shown, "labeltooltip": told}

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
-from microbp import Diagnosis, Finding, Graph, Value
+from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
 from microbp.collector import collector_at_rest
+from microbp.safe import quoted
 from viz import dot, svg
-from viz.callers import caller_scope, not_drawn
 from viz.engines import render
-from viz.exercise import sheet
-from viz.focus import View
+from viz.focus import View, node_of
 from viz.fold import pictures
-from viz.legible import LEGIBLE, NOTEBOOK, TARGET, Levels, text_size
-from viz.picture import Picture
+from viz.options import Style, caller_scope, flag, not_drawn
+from viz.picture import Box, Picture
 from viz.rendered import Rendered
-from viz.styles import Style
+from viz.text import signed
 
-__all__ = ["Drawing", "draw"]
+__all__ = ["LEGIBLE", "NOTEBOOK", "TARGET", "Drawing", "Levels", "draw"]
 
 #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
 _DPI = 120
+#: Pixels of a screen, and of a notebook's cell, which is as high as it needs to be.
+TARGET, NOTEBOOK = (1920.0, 1000.0), (920.0, 1400.0)
+#: Pixels of the smallest text that is read without effort.
+LEGIBLE = 7.0
+#: The smallest type of a picture, in points, and how many pixels a point has.
+_SMALLEST, _POINT = 8.0, 96 / 72
+#: A box is no smaller than this, with the gap to the next, in points.
+_WIDTH, _HEIGHT = 66.0, 46.0
+#: How many gradients the key of an exercise sheet lists below the title.
+_LISTED = 12
 
 
 def draw(
@@ -91,11 +102,13 @@ def draw(
     if not isinstance(root, Value | Graph):
         raise not_drawn("draw", "a Value or a Graph", root)
     graph = Graph(root, caller_scope() if names is None else names) if isinstance(root, Value) else root
-    blanks = sheet(graph, hide, answers=answers, digits=digits)
+    flag("answers", answers)
+    listed = [hide] if isinstance(hide, str | Value) else hide
+    blank = sorted({node_of(graph, each).position for each in listed})
     view = View(parameters, between, around, hops, share, unfold, findings)
-    found = pictures(graph, fold, max_nodes, view, blanks.hidden if blanks else ())
-    if blanks:
-        found = map(blanks.of, found)
+    found = pictures(graph, fold, max_nodes, view, blank)
+    if blank:
+        found = _sheets(found, graph, blank, answers=answers, digits=digits)
     if title is not None:
         found = (each._replace(title=title) for each in found)
     with collector_at_rest():
@@ -106,6 +119,109 @@ def draw(
     return Drawing(drawn, style, engine=engine, format=format, laid_out=laid_out, levels=levels)
 
 
+# --------------------------------------------------------------------------------------- exercise sheets
+def _sheets(
+    pictures: Iterator[Picture], graph: Graph, blank: list[int], *, answers: bool, digits: int
+) -> Iterator[Picture]:
+    """The pictures with blanks for the gradients at these positions, or with what belongs there.
+
+    The gradients are those of a pass of its own: ``backward()`` need not have been called.
+    """
+    for each in blank:
+        if not graph.needs[each]:
+            raise ValueError(f"hide: {graph.names[each]} takes no gradient, so that there is none to find")
+    gradients, ids = trace(graph).gradients(), {f"n{each}" for each in blank}
+    shown = [
+        f"∇{graph.names[each]}" + (f" = {signed(gradients[each], digits)}" if answers else "")
+        for each in blank[:_LISTED]
+    ]
+    more = f" and {len(blank) - _LISTED} more" if len(blank) > _LISTED else ""
+    told = ("key: " if answers else "find ") + ", ".join(shown) + more
+
+    def asked(box: Box) -> Box:
+        if box.id[0] != "n":
+            return box
+        if box.id in ids and not answers:
+            return box._replace(blank="blank", grad=None, tooltip=box.name)
+        return box._replace(blank="answer" if box.id in ids else "", grad=gradients[int(box.id[1:])])
+
+    for picture in pictures:
+        edges = (  # what an edge pays to a blank would give it away
+            edge._replace(contribution=None) if edge.source in ids and not answers else edge
+            for edge in picture.edges
+        )
+        note = "; ".join(filter(None, (picture.note, told)))
+        yield picture._replace(boxes=tuple(map(asked, picture.boxes)), edges=tuple(edges), note=note)
+
+
+# --------------------------------------------------------------------------------- the level that can be read
+def _text_size(laid_out: bytes, target: tuple[float, float]) -> float:
+    """How high the smallest text of an engine's SVG is, in pixels, fitted into ``target``; never enlarged.
+
+    >>> _text_size(b'<svg width="1440pt" height="75pt">', (1920, 1000))
+    10.666666666666666
+    >>> _text_size(b'<svg width="1440pt" height="75pt">', (960, 1000))
+    5.333333333333333
+    """
+    found = re.search(rb'<svg width="([\d.]+)pt" height="([\d.]+)pt"', laid_out)
+    assert found, "an engine's SVG begins with its size"
+    fits = (place / (_POINT * float(size)) for place, size in zip(target, found.groups(), strict=True))
+    return _SMALLEST * _POINT * min(1.0, *fits)
+
+
+class Levels:
+    """The pictures of a graph from fine to coarse, each made when it is asked for and laid out once."""
+
+    def __init__(self, pictures: Iterator[Picture], style: Style, engine: str) -> None:
+        self._pictures, self._style, self._engine = pictures, style, engine
+        self._seen: list[Picture] = []
+        self._laid_out: dict[int, bytes] = {}
+
+    def legible(self, target: tuple[float, float]) -> tuple[Picture, bytes]:
+        """The finest picture that can be read in a place of that size, and the engine's SVG of it.
+
+        Where none can, the coarsest. Without an engine, or where it fails, the first that has room for its
+        boxes, and b"": what is wrong is said when the picture is asked for. ValueError where ``target`` is
+        not the size of a place in pixels.
+        """
+        match target:
+            case (int() | float() as width, int() | float() as height) if width >= 100 and height >= 100:
+                pass
+            case _:
+                raise ValueError(
+                    f"target is a width and a height in pixels, each 100 or more, not {quoted(target)}"
+                )
+        for at, level in enumerate(self._each()):
+            if _has_room(level, target, self._style.rankdir):
+                drawn = self._svg(at)
+                if not drawn or _text_size(drawn, target) >= LEGIBLE:
+                    return level, drawn
+        return self._seen[-1], self._svg(len(self._seen) - 1)
+
+    def _each(self) -> Iterator[Picture]:
+        yield from self._seen
+        for level in self._pictures:
+            self._seen.append(level)
+            yield level
+
+    def _svg(self, at: int) -> bytes:
+        if at not in self._laid_out:
+            try:
+                self._laid_out[at] = render(dot.source(self._seen[at], self._style), "svg", self._engine)
+            except (MicrobpError, OSError):
+                return b""
+        return self._laid_out[at]
+
+
+def _has_room(picture: Picture, target: tuple[float, float], rankdir: str) -> bool:
+    """Whether the boxes might be legible: what cannot is not laid out."""
+    across, down = (each * _SMALLEST / LEGIBLE for each in target)
+    rows = 1 + max(picture.depths().values(), default=0)
+    fits = rows * _HEIGHT <= down if rankdir == "TB" else rows * _WIDTH <= across
+    return fits and len(picture.boxes) * _WIDTH * _HEIGHT <= across * down
+
+
+# ------------------------------------------------------------------------------------------- what is drawn
 class Drawing(Rendered):
     """A picture of a graph. ``.dot`` needs no layout engine; pictures are laid out when asked for.
 
@@ -140,34 +256,34 @@ class Drawing(Rendered):
     ) -> dict[str, str | bytes]:
         """What notebooks show: one picture and a line of text. It never raises: trouble is the text."""
         shown = self
-        if self._levels is not None and self._laid_out and text_size(self._laid_out, NOTEBOOK) < LEGIBLE:
+        if self._levels is not None and self._laid_out and _text_size(self._laid_out, NOTEBOOK) < LEGIBLE:
             picture, laid_out = self._levels.legible(NOTEBOOK)
             shown = Drawing(picture, self.style, engine=self._engine, format=self._format, laid_out=laid_out)
         return Rendered._repr_mimebundle_(shown, include, exclude)
 
-    @property
+    @cached_property
     def dot(self) -> str:
         """The DOT text: the same bytes in every process, and without any layout engine."""
-        return str(self._once("dot", lambda: dot.source(self.picture, self.style)))
+        return dot.source(self.picture, self.style)
 
-    @property
+    @cached_property
     def svg(self) -> str:
         """The picture as an ``<svg>`` element. Each box and edge has a stable id and a tooltip.
 
         Raises NoEngine if no layout engine is installed.
         """
-        return str(self._once("svg", self._svg))
+        laid_out = self._laid_out or render(self.dot, "svg", self._engine)
+        return svg.finished(laid_out, self.picture.title or repr(self), self._made_by)
 
-    @property
+    @cached_property
     def png(self) -> bytes:
         """The picture as a PNG file; see :func:`viz.engines.render`. Raises as :attr:`svg` does."""
-        text = dot.source(self.picture, self.style, dpi=_DPI)
-        return bytes(self._once("png", lambda: render(text, "png", self._engine)))
+        return render(dot.source(self.picture, self.style, dpi=_DPI), "png", self._engine)
 
-    @property
+    @cached_property
     def pdf(self) -> bytes:
         """The picture as a PDF file. Raises as :attr:`svg` does."""
-        return bytes(self._once("pdf", lambda: render(self.dot, "pdf", self._engine)))
+        return render(self.dot, "pdf", self._engine)
 
     def inline(self) -> str:
         """HTML with the SVG inside, for a page or a notebook where the tooltips are wanted.
@@ -175,10 +291,6 @@ class Drawing(Rendered):
         Raises as :attr:`svg` does.
         """
         return f'<div class="microbp-drawing">{self.svg}</div>'
-
-    def _svg(self) -> str:
-        laid_out = self._laid_out or render(self.dot, "svg", self._engine)
-        return svg.finished(laid_out, self.picture.title or repr(self), self._made_by)
 
     def __repr__(self) -> str:
         picture = self.picture

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from microbp import Diagnosis, Finding, Graph, Node, Value
 from microbp.safe import quoted, shown
+from viz.options import whole_number
 from viz.picture import Kind
 
 __all__ = ["View", "focus", "node_of"]
@@ -98,8 +99,7 @@ def _between(graph: Graph, ends: tuple[str | Value, str | Value]) -> tuple[set[i
 
 
 def _around(graph: Graph, which: str | Value, hops: int) -> tuple[set[int], str]:
-    if type(hops) is not int or hops < 0:
-        raise ValueError(f"hops is a number of edges from 0 up, not {quoted(hops)}")
+    hops = whole_number("hops", hops, 0)
     node = node_of(graph, which)
     uses = graph.uses()
     found = ring = {node.position}

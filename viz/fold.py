@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
 
 from microbp import Diagnosis, Finding, Graph, Value
+from microbp.debug.trace import as_recorded
 from microbp.safe import quoted
 from microbp.spelling import did_you_mean
-from viz.callers import whole_number
 from viz.contents import Contents, clusters, edges
 from viz.focus import View, focus
 from viz.folding import FEWEST, LEVELS, Partition, Values, folded, ladder, opened_at, unfolded
 from viz.kinds import kinds
-from viz.picture import Picture
-from viz.reach import MOST, reach
+from viz.options import whole_number
+from viz.picture import Picture, reach
 
 __all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
 
@@ -22,6 +22,8 @@ __all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
 FOLDS = ("auto", *LEVELS)
 #: More boxes than these are no picture.
 LIMIT = 5000
+#: A layout of edges that cross more rows of boxes than these together takes minutes.
+MOST = 10_000
 
 _CURES = (
     "Let fold='auto' choose, try fold='neuron' or fold='layer', or show a part: around=name, "
@@ -82,11 +84,10 @@ def pictures(
     if fold not in FOLDS:
         meant = f" ({question})" if (question := did_you_mean(fold, FOLDS)) else ""
         raise ValueError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {quoted(fold)}{meant}")
-    whole_number("max_nodes", max_nodes)
-    if max_nodes < FEWEST:
-        raise ValueError(f"max_nodes is {FEWEST} or more, since any graph folds to so few, not {max_nodes}")
+    max_nodes = whole_number("max_nodes", max_nodes, FEWEST)  # any graph folds to so few
     if not isinstance(graph, Graph):
         raise TypeError(f"picture() takes a Graph, Graph(loss), not an object of type {type(graph).__name__}")
+    graph, moved = as_recorded(graph)
     kind = kinds(graph, view.parameters)
     shown, told = focus(graph, kind, view)
     values = Values(graph, kind, shown)
@@ -109,7 +110,8 @@ def pictures(
         if fold != "auto" or small(partition):
             shut = unfolded(partition, opened) if opened else partition
             shut = opened_at(shut, alone) if alone else shut
-            note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase))))
+            since = f"as computed, leaves with other data now: {len(moved):,}" if moved else ""
+            note = "; ".join(filter(None, (_left_out(values, told), _folded(shut, phrase), since)))
             yield _picture(shut, note, fold, found)
 
 
@@ -119,6 +121,12 @@ def _by_position(graph: Graph, findings: Diagnosis | Iterable[Finding]) -> dict[
     listed = tuple(listed) if isinstance(listed, Iterable) else (listed,)
     if not all(isinstance(each, Finding) for each in listed):
         raise TypeError(f"findings are what diagnose() returns, or Findings of it, not {quoted(findings)}")
+    for each in listed:
+        if each.position is not None and each.position >= len(graph):
+            raise ValueError(
+                f"findings are those of another graph: {each.node} is its value number {each.position:,}, "
+                f"and the graph of {graph.root.name} has {len(graph):,}"
+            )
     told: dict[int, list[str]] = {}
     places = {name: position for position, name in enumerate(graph.names)} if listed else {}
     for each in listed:
@@ -157,8 +165,7 @@ def _picture(partition: Partition, note: str, fold: str, findings: dict[int, lis
 
 
 def _left_out(values: Values, told: str) -> str:
-    edges = f"{values.cut:,} edge{'s' * (values.cut != 1)}"
-    cut = f", {edges} to the others left out" if values.cut else ""
+    cut = f", {values.cut:,} edge{'s' * (values.cut != 1)} to the others left out" if values.cut else ""
     return f"{len(values):,} of {len(values.nodes):,} values shown: {told}{cut}" if told else ""
 
 

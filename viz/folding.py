@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,8 +107,9 @@ class Made(NamedTuple):
     times: int = 1
     #: The names of the groups, for a box that is one of them.
     path: tuple[str, ...] = ()
-    #: How many steps of a loop or of a sequence it holds; see :attr:`Partition.turn`.
+    #: How many steps of a loop or of a sequence it holds, and by position the step of each value.
     steps: int = 0
+    turn: Ints | None = None
 
 
 class Partition:
@@ -127,8 +129,6 @@ class Partition:
     ) -> None:
         self.values = values
         self._finer = finer
-        #: For each value in which step of its loop, or of its sequence, it was computed; -1 in none.
-        self.turn: Ints = finer.turn if finer else np.full(len(classes), -1, dtype=np.int64)
         # Of the reversed array, the first of each class is the last.
         found, first = np.unique(classes[::-1], return_index=True)
         last = len(classes) - 1 - first
@@ -301,11 +301,8 @@ def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Parti
     deep[[*inside]] = [depth[label] for label in inside]
     pieces = {int(box[label]) * size + depth[label]: coarse[int(box[label])] for label in inside}
     others = {label * size: each for label, each in coarse.made.items() if label not in core}
-    split = Partition(
-        coarse.values, np.where(box < 0, -1, box * size + deep[fine.label]), {**others, **pieces}, fine
-    )
-    split.turn = coarse.turn
-    return _told(split)
+    classes = np.where(box < 0, -1, box * size + deep[fine.label])
+    return _told(Partition(coarse.values, classes, {**others, **pieces}, fine))
 
 
 def _told(split: Partition) -> Partition:
@@ -405,14 +402,11 @@ def alike(partition: Partition, *, any_parameter: bool = False) -> Partition:
     return merge(partition, key, tell)
 
 
-def leaves(
-    partition: Partition, kinds: Collection[Kind] = tuple(_WORDS), *, by_name: bool = True
-) -> Partition:
-    """Leaves of one kind that the same boxes read become one box.
+def leaves(partition: Partition, kinds: Collection[Kind] = tuple(_WORDS)) -> Partition:
+    """Leaves of one kind and one name but for an index, ``w1`` and ``w2``, that the same boxes read are one.
 
-    With ``by_name`` their names must be the same, too, but for an index: ``w1`` and ``w2``; and those of
-    an array, ``x[0]`` and ``x[1]``, are one box whatever reads them. Where their readers are n alike and
-    they can be dealt out to these, the box is × n.
+    Those of an array, ``x[0]`` and ``x[1]``, are one box whatever reads them. Where their readers are n alike
+    and they can be dealt out to these, the box is × n.
     """
     values, root = partition.values, int(partition.label[-1])
     key: dict[int, Hashable] = {}
@@ -420,21 +414,25 @@ def leaves(
         if not partition.is_leaf(label) or label == root:
             continue
         node, kind = values.nodes[label], values.kinds[label]
-        whole = by_name and node.named and node.name.endswith("]")  # an array, whatever reads its parts
+        whole = node.named and node.name.endswith("]")  # an array, whatever reads its parts
         if whole or kind in kinds:
-            read_by = () if whole else tuple(partition.readers.get(label, ()))
-            key[label] = kind, stem(node) if by_name else "", read_by
+            key[label] = kind, stem(node), () if whole else tuple(partition.readers.get(label, ()))
 
     def tell(each: Any, labels: list[int]) -> Made:
-        stems = dict.fromkeys(partition[one].name or stem(values.nodes[one]) for one in labels)
-        name = ", ".join(stems) if len(stems) <= 3 and all(stems) else _WORDS[each[0]]
         read_by = {reader for one in labels for reader in partition.readers.get(one, ())}
         times = {partition[one].times for one in read_by}
         samples = times.pop() if len(times) == 1 and each[0] is not Kind.PARAMETER else 1
         deals = samples > 1 and sum(one not in partition.made for one in labels) % samples == 0
-        return Made("leaves", name, samples if deals else 1)
+        return Made("leaves", each[1] or _WORDS[each[0]], samples if deals else 1)
 
     return merge(partition, key, tell)
+
+
+def gathered(partition: Partition) -> Partition:
+    """All leaves of one kind become one box."""
+    kinds, root = partition.values.kinds, int(partition.label[-1])
+    given = {label: kinds[label] for label in partition.labels if partition.is_leaf(label) and label != root}
+    return merge(partition, given, lambda kind, _: Made("leaves", _WORDS[kind]))
 
 
 def owned(partition: Partition) -> Partition:
@@ -458,12 +456,10 @@ def owned(partition: Partition) -> Partition:
     return absorb(partition, {each: box for each, box in into.items() if box not in circle or each in alone})
 
 
-def formulas(partition: Partition, *, chain: bool = False, across: bool = False) -> Partition:
-    """Boxes outside of groups join the only box that reads them: a formula becomes one box.
+def chains(partition: Partition) -> Partition:
+    """Boxes outside of groups join the only box that reads them, where that has no other operand but leaves.
 
-    Of a ``chain`` only where that has no other operand but leaves: a sum and its activation become one,
-    and so does a long chain of operations. Only boxes with the same number of samples join, unless
-    ``across`` is true: then what is computed for each sample joins the sum over them.
+    A sum and its activation become one, and so does a long chain of operations, each for as many samples.
     """
     sources, targets = partition.arcs
     read = np.bincount(targets[partition.values.computed[sources]], minlength=len(partition.label))
@@ -471,20 +467,16 @@ def formulas(partition: Partition, *, chain: bool = False, across: bool = False)
         label: reader
         for label, (reader, *more) in partition.readers.items()
         if not more
+        and read[reader] == 1
         and not partition.is_leaf(label)
         and {partition[label].how, partition[reader].how} <= _OPEN
-        and not (chain and read[reader] > 1)
-        and (across or partition[label].times == partition[reader].times)
+        and partition[label].times == partition[reader].times
     }
-    return absorb(partition, into, lambda top: Made("tree", times=partition[top].times))
+    joined = absorb(partition, into, lambda top: Made("tree", times=partition[top].times))
+    return leaves(owned(joined))
 
 
 # --------------------------------------------------------------------------------------------- groups
-def outermost(depth: int | None) -> Cut:
-    """The cut that keeps so many groups from the outermost, or all."""
-    return lambda path: path[:depth]
-
-
 def layers(values: Values) -> Cut:
     """The cut by layer: what holds groups side by side, such as the neurons of a layer, is one box.
 
@@ -513,7 +505,7 @@ def _names(path: GroupPath) -> tuple[str, ...]:
     return tuple(name for name, _ in path)
 
 
-def by_groups(values: Values, cut: Cut) -> Partition:
+def by_groups(values: Values, cut: Cut = tuple) -> Partition:
     """The values of each group in one box, all its calls together; the others as in :func:`sums`.
 
     Calls of one name are of one module, or of one ``with group(...)``, unless they read other parameters.
@@ -537,27 +529,25 @@ def by_groups(values: Values, cut: Cut) -> Partition:
 
 def _modules(partition: Partition) -> dict[int, Hashable]:
     """Of which module each box of a group is a call: its names, and the first parameter that it reads."""
-    first: dict[int, int] = {}
-    for source, target in zip(*(each.tolist() for each in partition.arcs), strict=True):
-        if partition.values.kinds[source] is Kind.PARAMETER:
-            first.setdefault(target, source)
+    sources, targets = partition.arcs
+    kinds = partition.values.kinds
+    learned = [each for each in np.unique(sources).tolist() if kinds[each] is Kind.PARAMETER]
+    read = np.isin(sources, learned)
+    readers, at = np.unique(targets[read], return_index=True)  # sources ascend, so it is the first
+    first = dict(zip(readers.tolist(), sources[read][at].tolist(), strict=True))
     groups = ((label, made) for label, made in partition.made.items() if made.how == "group")
     return {label: (made.path, first.get(label)) for label, made in groups}
 
 
 def sequences(unrolled: Partition) -> Partition:
     """The steps of a sequence, each of which is a box, become one box with the gradient along it."""
-    turn = unrolled.turn.copy()
 
     def tell(_: Any, labels: list[int]) -> Made:
-        for step, members in enumerate(unrolled.members(labels).values()):
-            turn[members] = step
+        turn = np.searchsorted(labels, unrolled.label)
         times = sum(unrolled[each].times for each in labels)
-        return unrolled[labels[0]]._replace(times=times, steps=len(labels))
+        return unrolled[labels[0]]._replace(times=times, steps=len(labels), turn=turn)
 
-    merged = merge(unrolled, _modules(unrolled), tell)
-    merged.turn = turn
-    return owned(merged)
+    return owned(merge(unrolled, _modules(unrolled), tell))
 
 
 # ---------------------------------------------------------------------------------------------- loops
@@ -578,11 +568,9 @@ def loops(partition: Partition) -> Partition:
     def tell(each: Any, labels: list[int]) -> Made:
         count = int(turn[step == each].max()) + 1
         names = {partition[label].path[-1].rstrip("0123456789.") for label in labels if partition[label].path}
-        return Made("loop", f"{names.pop()}.…" if len(names) == 1 else "step", times=count, steps=count)
+        return Made("loop", f"{names.pop()}.…" if len(names) == 1 else "step", count, steps=count, turn=turn)
 
-    looped = merge(partition, dict(zip(labels.tolist(), step[labels].tolist(), strict=True)), tell)
-    looped.turn = np.where(step >= 0, turn, looped.turn)
-    return owned(looped)
+    return owned(merge(partition, dict(zip(labels.tolist(), step[labels].tolist(), strict=True)), tell))
 
 
 def _steps(values: Values) -> tuple[Ints, Ints]:
@@ -653,7 +641,7 @@ def rest(partition: Partition) -> Partition:
     """All that is computed outside of groups and loops becomes one box, or one between each two of these."""
     computed = (label for label in partition.labels if not partition.is_leaf(label))
     free = {label: "" for label in computed if partition[label].how in _OPEN}
-    return leaves(owned(merge(partition, free, lambda *_: Made("rest", "all else"))), by_name=False)
+    return gathered(owned(merge(partition, free, lambda *_: Made("rest", "all else"))))
 
 
 def bands(partition: Partition, most: int) -> Partition:
@@ -672,41 +660,19 @@ def bands(partition: Partition, most: int) -> Partition:
         low, high = deep[number * wide], deep[min(number * wide + wide, len(deep)) - 1]
         return Made("rest", f"depth {low}" if low == high else f"depth {low}–{high}")
 
-    banded = owned(merge(partition, {each: band[depth[each]] for each in free}, tell))
-    kinds = partition.values.kinds
-    given = {label: kinds[label] for label in banded.labels if banded.is_leaf(label) and label != root}
-    return merge(banded, given, lambda kind, _: Made("leaves", _WORDS[kind]))
+    return gathered(owned(merge(partition, {each: band[depth[each]] for each in free}, tell)))
 
 
 # --------------------------------------------------------------------------------------------- levels
-Step = Callable[[Partition], Partition]
-
-
-def _settled(partition: Partition) -> Partition:
-    """What leaves become once their readers have become one."""
-    return leaves(owned(partition))
-
-
-def _chains(partition: Partition) -> Partition:
-    return _settled(formulas(partition, chain=True))
-
-
-def _one_form(partition: Partition) -> Partition:
-    return _chains(_settled(alike(partition, any_parameter=True)))
-
-
-def _whole(partition: Partition) -> Partition:
-    return leaves(owned(formulas(formulas(partition), across=True)), by_name=False)
-
-
-LOOP = "the steps of a loop together"
 _CHAINS = "each sum with what follows from it"
 #: What is done outside of groups, one after the other: ever coarser.
-_OUTSIDE: tuple[tuple[str, Step], ...] = (
+_OUTSIDE: tuple[tuple[str, Callable[[Partition], Partition]], ...] = (
     ("values alike together", lambda partition: leaves(alike(partition), (Kind.INPUT, Kind.CONSTANT))),
-    (_CHAINS, _chains),
-    (f"{_CHAINS}, those of one form together", _one_form),
-    ("by formula", _whole),
+    (_CHAINS, chains),
+    (
+        f"{_CHAINS}, those of one form together",
+        lambda partition: chains(leaves(owned(alike(partition, any_parameter=True)))),
+    ),
     ("in one box", rest),
 )
 
@@ -720,8 +686,8 @@ def folded(values: Values, level: str) -> tuple[Partition, str]:
     if level in {"none", "sigma"}:
         return (single if level == "none" else sums)(values), LEVELS[level]
     if values.grouped[0]:
-        cut = layers(values) if level == "layer" else outermost(None)
-        return _OUTSIDE[0][1](by_groups(values, cut)), LEVELS[level]
+        grouped = by_groups(values, layers(values)) if level == "layer" else by_groups(values)
+        return _OUTSIDE[0][1](grouped), LEVELS[level]
     partition, phrase = sums(values), ""
     for phrase, step in _OUTSIDE[: 2 if level == "neuron" else 3]:  # noqa: B007
         partition = step(partition)
@@ -745,17 +711,17 @@ def _begun(values: Values) -> Iterator[tuple[Partition, str]]:
     paths, cut = values.grouped[0], layers(values)
     unrolled = by_groups(values, cut) if paths else sums(values)
     if paths:
-        yield by_groups(values, outermost(None)), LEVELS["neuron"]
+        yield by_groups(values), LEVELS["neuron"]
         yield unrolled, LEVELS["layer"]
         yield sequences(unrolled), f"{LEVELS['layer']}, the steps of a sequence together"
     looped = loops(unrolled)
     if any(each.how == "loop" for each in looped.made.values()):
-        yield looped, LOOP
+        yield looped, "the steps of a loop together"
     if not paths:
         yield unrolled, ""
     for depth in range(max((len(cut(path)) for path in paths), default=0) - 1, 0, -1):
         phrase = f"by the {depth} outermost group{'s' * (depth > 1)}"
-        yield sequences(by_groups(values, outermost(depth))), phrase
+        yield sequences(by_groups(values, itemgetter(slice(depth)))), phrase
 
 
 # ------------------------------------------------------------------------------------------ unfolding
@@ -798,6 +764,4 @@ def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
     finest = np.where(label < 0, -1, (label * size + plain) * 2 + shut)
     fine = Partition(partition.values, finest)
     classes = np.where(shut | (label < 0), label, fine.label + size)
-    split = Partition(partition.values, classes, partition.made)
-    split.turn = partition.turn
-    return acyclic(_told(split), fine)
+    return acyclic(_told(Partition(partition.values, classes, partition.made)), fine)

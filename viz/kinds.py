@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -14,7 +14,7 @@ from microbp.safe import quoted
 from microbp.spelling import did_you_mean
 from viz.picture import Kind
 
-__all__ = ["formula", "kind_of", "kinds", "literal", "short", "sign", "stem"]
+__all__ = ["formula", "kinds", "literal", "short", "sign", "stem"]
 
 #: The path of a module's parameter, as ``name_parameters()`` gives it.
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)+")
@@ -41,18 +41,10 @@ def kinds(graph: Graph, parameters: Iterable[str | Value] | None = None) -> list
     listed = None if parameters is None else _listed(graph, parameters, [leaf.name for leaf in leaves])
     found = [Kind.OPERATION] * len(graph)
     for leaf in leaves:
-        found[leaf.position] = kind_of(leaf, listed)
+        learned = _is_learned(leaf) if listed is None else leaf.name in listed
+        given = Kind.PARAMETER if learned else Kind.INPUT
+        found[leaf.position] = given if leaf.requires_grad else Kind.CONSTANT
     return found
-
-
-def kind_of(node: Node, parameters: Collection[str] | None = None) -> Kind:
-    """The kind of one value; ``parameters`` are names, as in :func:`kinds`."""
-    if node.rule is not None:
-        return Kind.OPERATION
-    if not node.requires_grad:
-        return Kind.CONSTANT
-    learned = _is_learned(node) if parameters is None else node.name in parameters
-    return Kind.PARAMETER if learned else Kind.INPUT
 
 
 def _listed(graph: Graph, parameters: Iterable[str | Value], leaves: list[str]) -> set[str]:

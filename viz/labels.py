@@ -1,21 +1,35 @@
-"""How a box looks: its fill and outline by kind, and what stands in it, as HTML-like labels of Graphviz.
+"""What is written in a picture, as HTML-like labels of Graphviz: in boxes, at edges, and above it all.
 
-Colour fills only rounded tables inside the box, so that no corner pokes out of the rounded outline.
+Colour fills only rounded tables inside a box, so that no corner pokes out of the rounded outline. In the
+pictures of a pass nothing changes its size from one step to another: room is kept for what comes.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from viz import progress as look
 from viz.colours import Scale
-from viz.moment import Progress
-from viz.picture import Box, Kind, Row
-from viz.styles import Style
-from viz.text import cell, escaped, fixed, font, narrowed, number, plain, signed, table
+from viz.options import Style
+from viz.picture import Box, Edge, Flow, Kind, Picture, Progress, Row
+from viz.text import (
+    DASH,
+    MINUS,
+    cell,
+    escaped,
+    fixed,
+    font,
+    narrowed,
+    number,
+    plain,
+    room,
+    shortened,
+    signed,
+    table,
+)  # fmt: skip
 
-__all__ = ["COLUMNS", "LOOKS", "label", "outline"]
+__all__ = ["COLUMNS", "edge_label", "edge_look", "heading", "label", "outline", "scale_of"]
 
 #: Columns of a name, of a term in a sum, and of an operation's sign with its literal.
 _NAME, _TERM, _SIGN = 24, 18, 12
@@ -27,6 +41,23 @@ COLUMNS = 6
 _SQUARES, _LONG, _MANY_SQUARES, _SIDE = 6, 24, 10, 10
 #: The columns of a sparkline, from low to high.
 _BARS = "▁▂▃▄▅▆▇█"
+#: Room in the band of a step: the type, the height.
+_BAND, _HEIGHT = 10, 14
+#: The type of an edge's label.
+_EDGE = 8
+#: Columns of the title, and of the line below it.
+_TITLE, _NOTE = 80, 140
+_GAP = "&#160;"
+_TIMES = {1: "ten times", 2: "100 times", 3: "1,000 times"}
+_EDGES = {
+    "local": "→ ×2 local derivative, left out where it is 1",
+    "contribution": "→ +2 upstream gradient × local derivative",
+}
+#: What the picture of a step has beside.
+_STEP = (
+    "<B>▢</B> passes its gradient on    <B>→ +2</B> contribution: upstream × local    "
+    "<B>1/2</B> one of two contributions is in    — not reached yet"
+).replace("    ", _GAP * 4)
 
 
 class Look(NamedTuple):
@@ -53,7 +84,7 @@ LOOKS = {
 _LEARNED = Look(fill="folded_fill", outline="parameter_outline")
 
 
-def outline(box: Box, style: Style, progress: Progress | None = None) -> dict[str, str]:
+def outline(box: Box, style: Style) -> dict[str, str]:
     """Fill and outline; what is the table's default is left out. Thick is the root, or what passes on."""
     known = LOOKS.get(box.leaves or box.kind, Look())
     known = _LEARNED if box.kind is Kind.FOLDED and box.parameters else known
@@ -64,15 +95,15 @@ def outline(box: Box, style: Style, progress: Progress | None = None) -> dict[st
     if known.style:
         shown["style"] = known.style
     if box.root:
-        shown |= {"color": style.theme.root_outline, "penwidth": "2" if progress else "3"}
-    if progress and progress.passing:
+        shown |= {"color": style.theme.root_outline, "penwidth": "2" if box.progress else "3"}
+    if box.progress and box.progress.step and box.progress.step == box.progress.passes:
         shown |= {"color": style.theme.root_outline, "penwidth": "4"}
     return shown
 
 
-def label(box: Box, scale: Scale, style: Style, progress: Progress | None = None) -> str:
-    """The label of a box, from ``<`` to ``>`` as DOT wants it; in a step of a pass with its progress."""
-    band = look.band(box.grad, progress, scale, style) if progress else _band(box, scale, style)
+def label(box: Box, scale: Scale, style: Style) -> str:
+    """The label of a box, from ``<`` to ``>`` as DOT wants it."""
+    band = (_filling if box.progress else _band)(box, scale, style)
     if box.kind is Kind.FOLDED:
         rows = _folded(box, scale, style)
     elif box.kind is not Kind.SUM:
@@ -154,6 +185,26 @@ def _band(box: Box, scale: Scale, style: Style) -> str:
     return table([cell(font("∇&#160;", text), ALIGN="LEFT") + number_], 1, BGCOLOR=colour)
 
 
+def _filling(box: Box, scale: Scale, style: Style) -> str:
+    """In a step: how many contributions are in, and the gradient so far; a full band once it is complete."""
+    progress: Progress = box.progress  # type: ignore[assignment]
+    paid, expected = progress.paid, len(progress.received)
+    counts = f" {expected}/{expected}" if expected > 1 else ""
+    left = room([f" ∇{counts} "], _BAND)
+    right = max(46, 4 + room([DASH, *(signed(after, style.digits) for _, after in progress.received)], _BAND))
+    count = f"&#160;<B>{paid}/{expected}</B>" if paid and not progress.final else ""
+    colour = scale.colour(box.grad)
+    fill: dict[str, Any] = {"STYLE": "ROUNDED", "BGCOLOR": colour} if colour else {}
+    text = style.theme.band_text if colour else style.theme.faint
+    sign = font(f"&#160;∇{count}", text if progress.final else style.theme.text)
+    shown = font(f"{signed(box.grad, style.digits)}&#160;", text)
+    number_ = {} if progress.final else fill
+    sides = cell(fixed(sign, left, _HEIGHT, "LEFT"), ALIGN="LEFT") + cell(
+        fixed(shown, right, _HEIGHT, "RIGHT"), ALIGN="RIGHT", **number_
+    )
+    return table([sides], **(fill if progress.final else {}))
+
+
 # ---------------------------------------------------------------------------------------- several values
 def _folded(box: Box, scale: Scale, style: Style) -> list[str]:
     name = cell(_name(box, style), ALIGN="LEFT")
@@ -197,3 +248,119 @@ def _strip(box: Box, scale: Scale, style: Style) -> str:
     # a table of no fixed size would be stretched to the width of the box
     wide, high = (2 + count * (_SIDE + 2) for count in (min(len(squares), across), len(rows)))
     return table(rows, CELLBORDER=1, CELLSPACING=2, FIXEDSIZE="TRUE", ALIGN="LEFT", WIDTH=wide, HEIGHT=high)
+
+
+# ------------------------------------------------------------------------------------------- at an edge
+def edge_look(flow: Flow, style: Style) -> dict[str, str]:
+    """The lines of the step are thick, point the way the gradient goes, and have the colour of its sign."""
+    if flow.paid != flow.step:
+        return {}
+    return {"color": _sign_colour(flow, style), "penwidth": "2.5", "dir": "back", "arrowsize": "0.8"}
+
+
+def edge_label(edge: Edge, flow: Flow, style: Style) -> str:
+    """In a step: the local derivative, above what it makes of the upstream gradient.
+
+    Where that is added to what came before, the sum is written out: ``−0.019 +0.055 → +0.036``. What makes a
+    number that is none says how, from its step on.
+    """
+    local = "" if edge.local is None or edge.local == 1.0 else f"×{number(edge.local, style.digits)}"
+    amount, now = signed(flow.amount, style.digits), flow.paid == flow.step
+    before = "" if flow.before is None else f"{signed(flow.before, style.digits)} "
+    after = before and f" → {signed(flow.after, style.digits)}"
+    lines = []
+    if local and (style.edges == "local" or now):
+        lines.append(font(local, style.theme.faint))
+    if edge.alarm and flow.paid <= flow.step:
+        lines = [font(f"<B>{edge.alarm}</B>", style.theme.alarm)]
+    elif now:
+        lines.append(font(f"{before}<B>{amount}</B>{after}", _sign_colour(flow, style)))
+    elif style.edges == "contribution" and flow.paid < flow.step:
+        lines.append(font(amount, _sign_colour(flow, style)))
+    told = room([amount], _EDGE, bold=True) + room([before + after], _EDGE)
+    wide = max(room([local], _EDGE), room([edge.alarm], _EDGE, bold=True), told) + 4
+    text = "".join(f'&#160;{line}<BR ALIGN="LEFT"/>' for line in lines)
+    return f"<{fixed(text, wide, 22, 'LEFT')}>"
+
+
+def _sign_colour(flow: Flow, style: Style) -> str:
+    theme = style.theme
+    return theme.edge_minus if flow.amount < 0 else theme.edge_plus if flow.amount > 0 else theme.edge
+
+
+# ------------------------------------------------------------------------------------- above the boxes
+def scale_of(picture: Picture, style: Style) -> Scale:
+    """The scale of all gradients that a picture shows; of a step, of those that any step shows."""
+    return Scale.over(_gradients(picture), style.theme)
+
+
+def _gradients(picture: Picture) -> list[float | None]:
+    found: list[float | None] = [edge.flow.amount for edge in picture.edges if edge.flow]
+    for box in picture.boxes:
+        received = [after for _, after in box.progress.received] if box.progress else []
+        found += (box.grad, box.largest, *box.strip, *box.spark, *received)
+    return found
+
+
+def heading(picture: Picture, scale: Scale, style: Style) -> str:
+    """The label of the whole graph: a row each for the title, what was folded, the colours, and the kinds.
+
+    Each line is text, with coloured characters for samples: tables would be stretched to its width.
+    """
+    count = f"{picture.values:,} value{'s' * (picture.values != 1)}"
+    lines = [_title(picture), escaped(picture.note or count, _NOTE)]
+    if style.legend:
+        lines += [_scale(picture, scale), _kinds(picture, style), _STEP if picture.captions else ""]
+    told = font(table(map(cell, filter(None, lines)), 2), style.theme.faint, 9)
+    return f"<{told}>".replace("<B>", f'<FONT COLOR="{style.theme.text}"><B>').replace("</B>", "</B></FONT>")
+
+
+def _title(picture: Picture) -> str:
+    """The title; in the picture of a step with room for that of any other step."""
+    shown = font(f"<B>{escaped(picture.title, _TITLE)}</B>", size=13) if picture.title else ""
+    return fixed(shown, _widest(picture.captions), 18) if picture.captions and shown else shown
+
+
+@lru_cache(maxsize=8)
+def _widest(titles: tuple[str, ...]) -> int:
+    return room((shortened(each, _TITLE) for each in titles), 13, bold=True)
+
+
+def _scale(picture: Picture, scale: Scale) -> str:
+    shown = _gradients(picture)
+    if all(each is None for each in shown):
+        return "∇ —: no gradient has been computed; call backward() first"
+    if scale.largest == 0.0:
+        return "∇: every gradient is 0, or is not a number"
+    top, step = number(scale.largest), scale.decades // 4
+    ends = [scale.largest * 10.0 ** (-step * quarter) for quarter in range(5)]
+    minus = "".join(_sample("■", scale.colour(-each)) for each in ends)
+    plus = "".join(_sample("■", scale.colour(each)) for each in reversed(ends))
+    smaller = _TIMES.get(step, f"10^{step} times")
+    nan = any(each is not None and math.isnan(each) for each in shown)
+    lacks = not picture.captions and any(box.grad is None and box.data is not None for box in picture.boxes)
+    parts = [
+        f"∇{_GAP * 2}{MINUS}{top} {minus} 0 {plus} +{top}",
+        f"each fainter shade is {smaller} smaller, the faintest {number(ends[-1], 2)} or less",
+        f"nan {_sample('■', scale.theme.nan)}" if nan else "",
+        f"{_GAP}— not computed" if lacks else "",
+    ]
+    return (_GAP * 4).join(filter(None, parts))
+
+
+def _kinds(picture: Picture, style: Style) -> str:
+    there = {kind for box in picture.boxes for kind in (box.kind, box.leaves)}
+    parts = [
+        f"{_sample(look.sample, getattr(style.theme, look.colour))} {look.sign} {look.word}"
+        for kind, look in LOOKS.items()
+        if kind in there
+    ]
+    if any(box.spark for box in picture.boxes):
+        parts.append("▂▅█ largest |∇| of each step, log scale")
+    if any(edge.local is not None for edge in picture.edges) and style.edges in _EDGES:
+        parts.append(_EDGES[style.edges])
+    return (_GAP * 4).join(parts)
+
+
+def _sample(sign: str, colour: str) -> str:
+    return font(sign, colour, 12)

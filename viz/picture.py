@@ -7,16 +7,36 @@ data, so they can be pickled and written as JSON.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from viz.moment import Moment
-from viz.reach import reach
+__all__ = ["STRIP", "Box", "Cluster", "Edge", "Flow", "Kind", "Picture", "Progress", "Row", "reach"]
 
-__all__ = ["STRIP", "Box", "Cluster", "Edge", "Kind", "Picture", "Row"]
+Key = TypeVar("Key", bound=Hashable)
 
 #: The most squares in the strip of a folded box; an array has up to 8 × 8.
 STRIP = 40
+
+
+def reach(boxes: Iterable[Key], operands: Mapping[Key, Sequence[Key]]) -> int:
+    """How many rows all edges cross together, where an edge from one row to the next crosses one.
+
+    It decides how long an engine needs, which cuts an edge into a piece for each row. ``boxes`` come operands
+    before users. Each stands in the row below the lowest of its operands, a leaf above the highest user.
+
+    >>> reach("wab", {"a": "ww", "b": "aw"})  # two edges from w to a, one to b below it, and that from a
+    5
+    """
+    row: dict[Key, int] = {}
+    top: dict[Key, int] = {}
+    for box in boxes:
+        read = operands.get(box, ())
+        row[box] = 1 + max((row.get(each, 0) for each in read), default=-1)
+        for each in read:
+            top[each] = min(row[box], top.get(each, row[box]))
+    start = {box: row[box] if operands.get(box) else top.get(box, 1) - 1 for box in row}
+    return sum(row[box] - start[each] for box in row for each in operands.get(box, ()))
 
 
 class Kind(str, Enum):
@@ -49,6 +69,43 @@ class Row(NamedTuple):
     data: float | None
     #: The name of the place in the box where the term's edges end; unique in its box.
     port: str
+
+
+class Progress(NamedTuple):
+    """How far the gradient of a box has come after so many steps of a backward pass.
+
+    >>> half = Progress(3, 4, ((2, 0.5), (5, 0.7)))
+    >>> half.paid, half.final, half._replace(step=5).final
+    (1, False, True)
+    """
+
+    step: int
+    #: The step in which it passes its gradient on; 0 for a leaf.
+    passes: int
+    #: Each contribution: the step in which it comes, and the gradient after it. The seed comes in step 0.
+    received: tuple[tuple[int, float], ...]
+
+    @property
+    def paid(self) -> int:
+        """How many contributions are in."""
+        return sum(step <= self.step for step, _ in self.received)
+
+    @property
+    def final(self) -> bool:
+        """Whether its gradient is complete."""
+        return self.paid == len(self.received)
+
+
+class Flow(NamedTuple):
+    """The contribution that an edge carries in a pass, seen after so many steps."""
+
+    step: int
+    #: The step in which it is paid.
+    paid: int
+    amount: float
+    #: The operand's gradient before and after it.
+    before: float | None
+    after: float
 
 
 class Box(NamedTuple):
@@ -103,6 +160,8 @@ class Box(NamedTuple):
     blank: str = ""
     #: What was found to be wrong here, in a few words: ``first nan``, ``dead relu``.
     notes: tuple[str, ...] = ()
+    #: In the picture of a step of a pass, unless it is a constant.
+    progress: Progress | None = None
 
 
 class Cluster(NamedTuple):
@@ -134,6 +193,8 @@ class Edge(NamedTuple):
     alarm: str = ""
     #: For how many edges of the graph it stands.
     count: int = 1  # type: ignore[assignment]  # hides the method of tuples
+    #: In the picture of a step of a pass, where it carries something.
+    flow: Flow | None = None
 
 
 class Picture(NamedTuple):
@@ -151,8 +212,8 @@ class Picture(NamedTuple):
     total: int = 0
     #: For each value of the graph the id of its box; empty for one that is left out.
     box_of: tuple[str, ...] = ()
-    #: Where the backward pass stands, in the picture of one of its steps.
-    moment: Moment | None = None
+    #: In the picture of a step of a pass the titles of all of them.
+    captions: tuple[str, ...] = ()
 
     def operands(self) -> dict[str, list[str]]:
         """By the id of a box those that its edges come from, parallel ones each by itself."""
@@ -169,5 +230,5 @@ class Picture(NamedTuple):
         return depth
 
     def reach(self) -> int:
-        """How many rows of boxes the edges cross together; see :func:`viz.reach.reach`."""
+        """How many rows of boxes the edges cross together; see :func:`reach`."""
         return reach((box.id for box in self.boxes), self.operands())

@@ -10,7 +10,7 @@ import numpy as np
 
 from microbp import History, Module, Value, no_grad
 from microbp.safe import quoted
-from viz.callers import whole_number
+from viz.options import whole_number
 
 __all__ = ["Snapshots", "plot_boundary", "plot_cost", "plot_gradient_flow", "plot_histograms"]
 
@@ -56,17 +56,17 @@ def plot_boundary(net: Any, X: Any, Y: Any, *, resolution: int = 80, ax: Any = N
     """
     if not callable(net):
         raise TypeError(f"a net is called with one point, and {type(net).__name__} cannot be called")
-    whole_number("resolution", resolution)
+    resolution = whole_number("resolution", resolution, 2)
     try:
         points, labels = np.asarray(X, dtype=float), np.ravel(np.asarray(Y))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"X is a list of points, two numbers each, and Y their labels: {error}") from None
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise ValueError(f"a boundary is drawn for points in the plane: X has the shape {points.shape}")
+    if not np.isfinite(points).all():
+        raise ValueError("a boundary is drawn for points in the plane: X has numbers that are not finite")
     if len(labels) != len(points):
         raise ValueError(f"there are {len(points)} points in X but {len(labels)} labels in Y")
-    if resolution < 2:
-        raise ValueError(f"resolution is the number of places along each axis, at least 2, not {resolution}")
     low, high = points.min(axis=0), points.max(axis=0)
     margin = 0.1 * np.where(high > low, high - low, 1.0)
     across, up = (np.linspace(low[i] - margin[i], high[i] + margin[i], resolution) for i in (0, 1))
@@ -90,8 +90,11 @@ def plot_boundary(net: Any, X: Any, Y: Any, *, resolution: int = 80, ax: Any = N
 
 
 def _numbers(answer: Any) -> list[float]:
-    several = [answer] if isinstance(answer, Value | float | int) else list(np.ravel(answer))
-    return [each.data if isinstance(each, Value) else float(each) for each in several]
+    """The data of one Value, or number, or of several."""
+    try:
+        return [each.data if isinstance(each, Value) else float(each) for each in np.ravel(answer)]
+    except (TypeError, ValueError):
+        raise TypeError(f"a net returns a Value or several, not {quoted(answer)}") from None
 
 
 def _by_sign(ax: Any, across: Any, up: Any, scores: Any) -> None:
@@ -120,10 +123,10 @@ def plot_cost(history: History | Sequence[float], *, log: bool | None = None, ax
     without matplotlib.
     """
     try:
-        run = history if isinstance(history, History) else History(cost=[float(each) for each in history])
+        run = history if isinstance(history, History) else History(cost=[x for [x] in map(_numbers, history)])
     except (TypeError, ValueError):
         raise TypeError(
-            f"plot_cost() takes what fit() returns, or a list of costs, not {type(history).__name__}"
+            f"plot_cost() takes what fit() returns, or a list of costs, not {quoted(history)}"
         ) from None
     if not run.cost:
         raise ValueError("this run has no cost to plot: no epoch was finished")
@@ -199,9 +202,7 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
     Raises ValueError where there are no snapshots, ImportError without matplotlib.
     """
     _taken(snapshots, "plot_histograms")
-    whole_number("bins", bins)
-    if bins < 1:
-        raise ValueError(f"bins={quoted(bins)}: a histogram has 1 or more")
+    bins = whole_number("bins", bins, 1)
     layers = snapshots.layers
     made = _figure(8.6, 0.6 + 1.9 * len(layers))
     grid = made.subplots(len(layers), 2, squeeze=False, sharex=True, sharey="col")
@@ -280,9 +281,7 @@ def plot_gradient_flow(snapshots: Snapshots, *, moments: int = 4, ax: Any = None
     without matplotlib.
     """
     _taken(snapshots, "plot_gradient_flow")
-    whole_number("moments", moments)
-    if moments < 1:
-        raise ValueError(f"moments={quoted(moments)}: 1 or more are shown")
+    moments = whole_number("moments", moments, 1)
     ax = _axes(ax, 7.0, 4.0)
     layers, count = snapshots.layers, len(snapshots)
     depth = np.arange(len(layers))
@@ -295,7 +294,10 @@ def plot_gradient_flow(snapshots: Snapshots, *, moments: int = 4, ax: Any = None
         if moment == count - 1:
             ends = [each.min() for each in sizes], [each.max() for each in sizes]
             ax.fill_between(depth, *ends, color=BLUE, alpha=0.12, linewidth=0.0)
-    ax.set_yscale("log")
+    if any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
+        ax.set_yscale("log")
+    else:
+        ax.text(0.5, 0.5, "no gradients", ha="center", va="center", transform=ax.transAxes, color="#777777")
     ax.set_xticks(depth, [each + _zeros(snapshots.gradients[-1][each], "\n{}") for each in layers])
     ax.set_ylabel("|∇θ|, median")
     if len(chosen) > 1:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from microbp import MicrobpError
 from microbp.files import write_file
 from microbp.safe import quoted
 from viz.engines import ENGINES, engine_name
-from viz.styles import Style
+from viz.options import Style
 
 __all__ = ["Rendered"]
 
 
 class Rendered:
-    """A subclass has a property for each of its ``formats`` and suffixes."""
+    """A subclass has a property for each of its ``formats`` and suffixes, made when it is asked for first."""
 
     #: What a notebook can show, and its media type.
     formats: ClassVar[Mapping[str, str]]
@@ -34,7 +34,6 @@ class Rendered:
         self.style = (style or Style()).checked()
         self._engine = engine
         self._format = format
-        self._made: dict[str, Any] = {}
 
     @property
     def engine(self) -> str:
@@ -50,21 +49,15 @@ class Rendered:
         path = Path(path)
         suffix = path.suffix.lower()
         if suffix not in self.suffixes:
-            kind = type(self).__name__.lower()
+            kind, name = type(self).__name__.lower(), path.name or str(path)
             raise ValueError(
-                f"cannot save a{'n' * (kind[0] in 'aeiou')} {kind} as {path.name!r}: the suffix is one of "
+                f"cannot save a{'n' * (kind[0] in 'aeiou')} {kind} as {name!r}: the suffix is one of "
                 f"{', '.join(self.suffixes)}{self.instead}"
             )
         if not path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(path.parent)!r}", str(path))
         write_file(path, getattr(self, suffix[1:]))
         return path
-
-    def _once(self, what: str, make: Callable[[], Any]) -> Any:
-        """What is made when it is asked for first."""
-        if what not in self._made:
-            self._made[what] = make()
-        return self._made[what]
 
     @property
     def _made_by(self) -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
-from microbp import Contribution, Graph, Step, TooManyValues, Trace, Value, trace
-from viz.callers import caller_scope, not_drawn, whole_number
+from microbp import Graph, Step, TooManyValues, Trace, Value, trace
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
 from viz.kinds import formula, kinds
-from viz.moment import Flow, Moment, Progress, When
-from viz.picture import Picture
-from viz.styles import Style
+from viz.options import Style, caller_scope, not_drawn, whole_number
+from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
 
 __all__ = ["MOST", "Film", "captions", "draw_step", "film"]
@@ -74,86 +71,65 @@ class Film:
     """A pass and the boxes and edges that are seen of it; made by :func:`film`."""
 
     def __init__(self, trace: Trace, drawn: Picture, title: str = "", digits: int = 4) -> None:
-        self.trace = trace
-        self._drawn = drawn
-        self._title = title
-        self._digits = digits
-        self._at = {box.id: int(box.id[1:]) for box in drawn.boxes}
-        #: Of each value the step in which each contribution comes, and the gradient after it.
-        self._received: list[list[tuple[int, float]]] = [[] for _ in trace.graph]
-        #: Of each edge the step in which it carries its contribution, and that.
-        self._flows: dict[str, tuple[int, Contribution]] = {}
-        for step in trace.steps:
-            for each in step.contributions:
-                self._received[each.operand].append((step.index, each.after))
-                self._flows[f"e{step.node}_{each.place}"] = step.index, each
-        own = [after for at in self._at.values() for _, after in self._received[at]]
-        paid = (self._flows[edge.id][1].amount for edge in drawn.edges if edge.id in self._flows)
-        self._amounts = (1.0, *own, *paid)  # that of the seed first
-        seen = {*self._at.values()}
+        self.trace, self.captions = trace, tuple(captions(trace, digits))
+        self._position = {box.id: int(box.id[1:]) for box in drawn.boxes}
+        nodes, seen = trace.graph.nodes, {*self._position.values()}
+        received: dict[int, list[tuple[int, float]]] = {len(nodes) - 1: [(0, 1.0)]}
+        passes: dict[int, int] = {}
+        flows: dict[str, Flow] = {}
         #: The steps in which something is to be seen; all, unless values are left out.
-        self.steps = [0] + [
-            step.index
-            for step in trace.steps
-            if step.node in seen or any(each.operand in seen for each in step.contributions)
-        ]
-
-    @cached_property
-    def captions(self) -> tuple[str, ...]:
-        """The title of each picture."""
-        return tuple(captions(self.trace, self._digits))
+        self.steps = [0]
+        for step in trace.steps:
+            passes[step.node] = step.index
+            for each in step.contributions:
+                received.setdefault(each.operand, []).append((step.index, each.after))
+                flow = Flow(0, step.index, each.amount, each.before, each.after)
+                flows[f"e{step.node}_{each.place}"] = flow
+            if not seen.isdisjoint([step.node, *(each.operand for each in step.contributions)]):
+                self.steps.append(step.index)
+        told = drawn.note or f"{len(drawn.boxes):,} value{'s' * (len(drawn.boxes) != 1)}"
+        self._drawn = drawn._replace(
+            boxes=tuple(
+                box._replace(notes=(), progress=Progress(0, passes.get(at, 0), tuple(received.get(at, ()))))
+                if nodes[at].requires_grad
+                else box._replace(notes=())
+                for box, at in zip(drawn.boxes, self._position.values(), strict=True)
+            ),
+            edges=tuple(edge._replace(flow=flows.get(edge.id)) for edge in drawn.edges),
+            note=", ".join(filter(None, (title, told))),
+            captions=self.captions,
+        )
 
     def picture(self, step: int) -> Picture:
         """What is seen after so many steps. IndexError where there are not so many."""
-        whole_number("step", step)
-        gradients = self.trace.gradients(step)
-        current = self.trace.steps[step - 1].node if step else None
-        progress = {
-            id_: self._progress(at, step, passing=at == current)
-            for id_, at in self._at.items()
-            if self.trace.graph.nodes[at].requires_grad
-        }
-        flows = {
-            edge.id: Flow(_when(paid, step), each.amount, each.before, each.after)
-            for edge in self._drawn.edges
-            if edge.id in self._flows
-            for paid, each in [self._flows[edge.id]]
-        }
-        boxes = tuple(
-            box._replace(
-                notes=(),
-                grad=gradients[self._at[box.id]],
-                tooltip=self._tooltip(self._at[box.id], gradients, progress.get(box.id)),
-            )
-            for box in self._drawn.boxes
-        )
-        paid = {id_: flow.amount for id_, flow in flows.items() if flow.when is not When.AHEAD}
-        edges = tuple(edge._replace(contribution=paid.get(edge.id)) for edge in self._drawn.edges)
-        moment = Moment(step, progress, flows, self._amounts, self.captions)
-        told = self._drawn.note or f"{len(boxes):,} value{'s' * (len(boxes) != 1)}"
-        note = ", ".join(filter(None, (self._title, told)))
-        return self._drawn._replace(
-            boxes=boxes, edges=edges, title=self.captions[step], note=note, moment=moment
+        step = whole_number("step", step)
+        gradients, drawn = self.trace.gradients(step), self._drawn
+        return drawn._replace(
+            boxes=tuple(self._box(box, step, gradients) for box in drawn.boxes),
+            edges=tuple(_edge(edge, step) for edge in drawn.edges),
+            title=self.captions[step],
         )
 
-    def _progress(self, at: int, step: int, *, passing: bool) -> Progress:
-        received = self._received[at]
-        gradients = (1.0,) * (at == self.trace.graph.root.position) + tuple(after for _, after in received)
-        return Progress(sum(paid <= step for paid, _ in received), len(received), passing, gradients)
-
-    def _tooltip(self, at: int, gradients: list[float | None], progress: Progress | None) -> str:
-        node = self.trace.graph.nodes[at]
-        told = "not reached yet" if gradients[at] is None else repr(gradients[at])
+    def _box(self, box: Box, step: int, gradients: list[float | None]) -> Box:
+        node, progress = self.trace.graph.nodes[self._position[box.id]], box.progress
+        grad = gradients[node.position]
+        told = "not reached yet" if grad is None else repr(grad)
         if progress is None:
             told = "none: it takes no gradient"
-        elif not progress.final:
-            told += f", {progress.paid} of {progress.expected} contributions"
+        else:
+            progress = progress._replace(step=step)
+            if not progress.final:
+                told += f", {progress.paid} of {len(progress.received)} contributions"
         made = formula(self.trace.graph, node)
-        return "\n".join(filter(None, (f"{node.name} = {node.data!r}", f"∇ {told}", made, node.site or "")))
+        lines = (f"{node.name} = {node.data!r}", f"∇ {told}", made, node.site or "")
+        return box._replace(grad=grad, progress=progress, tooltip="\n".join(filter(None, lines)))
 
 
-def _when(paid: int, step: int) -> When:
-    return When.NOW if paid == step else When.PAST if paid < step else When.AHEAD
+def _edge(edge: Edge, step: int) -> Edge:
+    if edge.flow is None:
+        return edge._replace(contribution=None)
+    paid = edge.flow.amount if edge.flow.paid <= step else None
+    return edge._replace(contribution=paid, flow=edge.flow._replace(step=step))
 
 
 def film(

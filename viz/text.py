@@ -24,9 +24,11 @@ _LONGEST = 2_000
 def plain(text: str, *, lines: bool = False) -> str:
     """``text`` without what XML forbids or what cannot be seen; of a long name or title both ends.
 
+    Blanks alone become visible: ``␣␣``.
     Where ``lines`` is true, the text is of several lines of ours: line breaks stay, and nothing is cut.
     """
-    return safe(text if lines else cut(text, _LONGEST), "xml", lines=lines)
+    shown = safe(text if lines else cut(text, _LONGEST), "xml", lines=lines)
+    return shown if shown.strip() else "␣" * len(shown)
 
 
 def columns(text: str) -> int:
@@ -74,9 +76,7 @@ def escaped(text: str, width: int = 0, *, tooltip: bool = False) -> str:
     >>> escaped("  ")
     '␣␣'
     """
-    shown = plain(text, lines=tooltip)
-    if not shown.strip():
-        shown = "␣" * max(len(shown), 1)
+    shown = plain(text, lines=tooltip) or "␣"
     backslash = "\\" * (4 if tooltip else 2)
     return (shortened(shown, width) if width else shown).translate({**_ENTITIES, ord("\\"): backslash})
 

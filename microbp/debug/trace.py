@@ -371,6 +371,8 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
     pending = set(earlier)
     for user in sorted({user for place in earlier for user, _ in uses[place]}):
         own = [*dict.fromkeys(x for x in nodes[user].operands if isinstance(x, int) and x in pending)]
+        if not own:  # all that it reads is known by now
+            continue
         both = [(now[x], earlier[x]) for x in own]
         choices = product(*both) if len(own) <= 6 else zip(*both, strict=True)  # of many leaves all or none
         fitting = []

@@ -197,11 +197,13 @@ new ResizeObserver(() => {
 const linked = () => (/^#\d+$/.test(window.location.hash) ? Number(window.location.hash.slice(1)) : null);
 window.addEventListener("hashchange", () => { if (linked() !== null && linked() !== at) { phase = "backward"; leap(linked)(); } });
 
-const largest = trimmed(number(data.largest, 4));
-[byId("low").textContent, byId("high").textContent] = [`−${largest}`, `+${largest}`];
-byId("strip").append(...data.legend.map((colour) => {
+const { largest, decades } = data.scale;
+const told = trimmed(number(largest, 4));
+[byId("low").textContent, byId("high").textContent] = [`−${told}`, `+${told}`];
+const fainter = largest * 10 ** (-decades / 2);
+byId("strip").append(...[-largest, -fainter, 0, fainter, largest].map((x) => {
   const swatch = element("span", { class: "swatch" });
-  swatch.style.background = colour;
+  swatch.style.background = colour(x);
   return swatch;
 }));
 byId("title").textContent = data.title;

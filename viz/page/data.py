@@ -7,7 +7,7 @@ import linecache
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from microbp import Contribution, Graph, Node, Trace
 from microbp.notation import plain_name
@@ -16,7 +16,7 @@ from viz.kinds import sign
 from viz.picture import Kind
 from viz.text import narrowed, plain
 
-__all__ = ["Source", "as_literal", "described", "sources"]
+__all__ = ["as_literal", "described", "sources"]
 
 
 #: How many lines are shown above and below a line at which something was recorded.
@@ -25,34 +25,27 @@ AROUND = 8
 WIDEST = 240
 
 
-class Source(NamedTuple):
-    """Excerpts of one file. Its folder is left out: a page is sent to others."""
+def sources(sites: Iterable[str | None]) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
+    """Excerpts of the files in which the sites ``file:line`` lie; for each site its file's index and line.
 
-    name: str
-    #: By number; a number that is missing stands for lines that are left out.
-    lines: dict[int, str]
-
-
-def sources(sites: Iterable[str | None]) -> tuple[list[Source], dict[str, tuple[int, int]]]:
-    """The files in which the sites ``file:line`` lie, and for each site the index of its file and the line.
-
-    A site whose text cannot be read (a file that is gone, what was typed at a prompt) has no entry.
+    Their folders are left out: a page is sent to others. A site whose text cannot be read (a file
+    that is gone, what was typed at a prompt) has no entry.
     """
     wanted: dict[str, set[int]] = {}
     for site in sites:
         file, _, line = (site or "").rpartition(":")
         if file and line.isdigit():
             wanted.setdefault(file, set()).add(int(line))
-    found: list[Source] = []
+    found: list[dict[str, Any]] = []
     places: dict[str, tuple[int, int]] = {}
     for file, numbers in wanted.items():
         text = linecache.getlines(file)
         known = {each for each in numbers if 1 <= each <= len(text)}
         shown = {near for each in known for near in range(each - AROUND, each + AROUND + 1)}
         if known:
-            lines = {n: text[n - 1].rstrip()[:WIDEST] for n in sorted(shown) if 1 <= n <= len(text)}
+            lines = [(n, text[n - 1].rstrip()[:WIDEST]) for n in sorted(shown) if 1 <= n <= len(text)]
             places |= {f"{file}:{each}": (len(found), each) for each in known}
-            found.append(Source(Path(file).name, lines))
+            found.append({"name": plain(Path(file).name), "lines": lines})
     return found, places
 
 
@@ -65,25 +58,22 @@ _WRITTEN = 5_000
 def described(trace: Trace, title: str, kinds: Sequence[Kind]) -> dict[str, Any]:
     """Everything but the picture. Positions are those of the graph; the list of steps begins with step 1."""
     graph = trace.graph
-    scale = Scale.over(trace.gradients())
     written = len(graph) <= _WRITTEN
     files, places = sources(node.site for node in graph)
     return {
         "title": plain(title),
         "root": graph.root.position,
-        "seed": scale.colour(1.0),
-        "largest": scale.largest,
-        "legend": _legend(scale),
+        "scale": Scale.over(trace.gradients()).told(),
         "nodes": [_node(graph, node, kinds[node.position].value, places) for node in graph],
         "steps": [
             {
                 "node": step.node,
                 "upstream": _number(step.upstream),
-                "gives": [_contribution(each, scale, written) for each in step.contributions],
+                "gives": [_contribution(each, written) for each in step.contributions],
             }
             for step in trace.steps
         ],
-        "sources": [{"name": plain(each.name), "lines": list(each.lines.items())} for each in files],
+        "sources": files,
     }
 
 
@@ -108,28 +98,15 @@ def _node(graph: Graph, node: Node, kind: str, places: dict[str, tuple[int, int]
     return {key: each for key, each in told.items() if each not in ("", None, []) and each != usual.get(key)}
 
 
-def _contribution(each: Contribution, scale: Scale, written: bool) -> dict[str, Any]:
-    symbols = plain(each.symbols) if written else ""
-    after, colour = _number(each.after), scale.colour(each.after)
-    told = {
-        "operand": each.operand,
-        "place": each.place,
-        "symbols": symbols,
-        "numbers": plain(each.numbers) if written else "",
-        "local": _number(each.local),
-        "amount": _number(each.amount),
-        "after": after,
-        "colour": colour,
-        "tint": scale.colour(each.amount),
-    }
-    usual = {"symbols": "", "numbers": symbols, "amount": after, "tint": colour}
-    return {key: each for key, each in told.items() if each != usual.get(key)}
-
-
-def _legend(scale: Scale) -> list[str]:
-    """Colours from the most negative gradient over 0 to the most positive."""
-    sizes = [scale.largest * 10.0**-power for power in range(0, scale.decades, scale.decades // 2)]
-    return [scale.colour(x) for x in [*(-size for size in sizes), 0.0, *reversed(sizes)]]
+def _contribution(each: Contribution, written: bool) -> dict[str, Any]:
+    told = {"operand": each.operand, "place": each.place, "local": _number(each.local)}
+    told["after"], amount = _number(each.after), _number(each.amount)
+    if amount != told["after"]:
+        told["amount"] = amount
+    if written:
+        symbols, numbers = plain(each.symbols), plain(each.numbers)
+        told |= {"symbols": symbols} if numbers == symbols else {"symbols": symbols, "numbers": numbers}
+    return told
 
 
 def _number(x: float) -> float | str:

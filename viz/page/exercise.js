@@ -48,6 +48,7 @@ function question(gift) {
 byId("exercise").addEventListener("click", () => {
   exercising = !exercising;
   byId("exercise").setAttribute("aria-pressed", String(exercising));
+  byId("map").hidden = exercising || data.boxes.length === 0; // it would give the answers away
   enter("backward");
   go(exercising && at === 0 ? 1 : at);
 });

@@ -44,7 +44,7 @@ function paintBox(position, { group, band, nabla, gradient: text }) {
     if (now === null) delete group.dataset.gradient;
     else group.dataset.gradient = String(now.after);
     if (!band) return;
-    band.style.setProperty("--band", now === null ? "none" : now.colour);
+    band.style.setProperty("--band", now === null ? "none" : colour(now.after));
     nabla.textContent = all > 0 ? `\u00a0∇${now === null || count === all ? "" : ` ${count}/${all}`}` : "";
     text.textContent = now === null ? "" : trimmed(signed(now.after, 4));
   });
@@ -70,7 +70,7 @@ function paintPills() {
     if (!to || asked(gift.operand)) continue;
     const text = `${gift.number > 1 ? "+= " : ""}${trimmed(signed(gift.amount, 4))}`;
     const pill = near ? element("span", { class: "pill" }, text) : shape("g", { class: "pill" });
-    pill.style.setProperty("--band", gift.tint);
+    pill.style.setProperty("--band", colour(gift.amount));
     if (near) { to.group.append(pill); continue; }
     row.set(gift.operand, (row.get(gift.operand) ?? -1) + 1);
     const width = 7 * text.length + 14;

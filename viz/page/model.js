@@ -10,7 +10,7 @@ const steps = data.steps.map((step, index) => ({
   node: step.node,
   upstream: Number(step.upstream),
   gives: step.gives.map((gift) => {
-    const whole = { symbols: "", numbers: gift.symbols ?? "", amount: gift.after, tint: gift.colour, ...gift, step: index + 1 };
+    const whole = { symbols: "", numbers: gift.symbols ?? "", amount: gift.after, ...gift, step: index + 1 };
     for (const field of ["local", "amount", "after"]) whole[field] = Number(whole[field]);
     return whole;
   }),
@@ -39,7 +39,7 @@ for (const { node, gives } of steps) {
 }
 steps.forEach((step, index) => { stepOf[step.node] = index + 1; });
 nodes.forEach((_, position) => { stepOf[position] ??= stepOf[edgesFrom[position][0]?.target] ?? null; });
-gifts[data.root] = [{ step: 0, after: 1, colour: data.seed }];
+gifts[data.root] = [{ step: 0, after: 1 }];
 stepOf[data.root] ??= 0;
 
 let at = 0; // the step
@@ -59,6 +59,16 @@ const places = () => (phase === "forward" ? computed.length - 1 : steps.length);
 const current = () => valueAt(place());
 const currentGifts = () => (phase !== "backward" || at === 0 ? [] : steps[at - 1].gives);
 const gets = (position) => currentGifts().some((gift) => gift.operand === position);
+
+// The colour of a gradient, the same as in a drawing.
+function colour(x) {
+  const { largest, decades, shares: [faintest, full], zero, plus, minus, nan } = data.scale;
+  if (Number.isNaN(x)) return nan;
+  const depth = largest === 0 ? 0 : (Math.log10(Math.abs(x)) - Math.log10(largest)) / decades;
+  const share = x === 0 ? 0 : faintest + (full - faintest) * Math.min(Math.max(1 + depth, 0), 1);
+  const end = x > 0 ? plus : minus;
+  return `rgb(${zero.map((from, part) => Math.round(from + (end[part] - from) * share)).join(", ")})`;
+}
 
 // Steps are taken value by value, or up to where another neuron or layer passes gradients on.
 function stepFrom(direction, by) {

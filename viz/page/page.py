@@ -15,17 +15,16 @@ from typing import Any, ClassVar
 from microbp import Graph, TooManyValues, Trace, Value, trace
 from microbp.safe import quoted
 from viz import dot
-from viz.callers import caller_scope, not_drawn
 from viz.colours import DARK, LIGHT
+from viz.drawing import Levels
 from viz.engines import ENGINES, NoEngine, engine_name, render
 from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
-from viz.legible import Levels
+from viz.options import Style, caller_scope, not_drawn
 from viz.page.data import as_literal, described
 from viz.rendered import Rendered
 from viz.step_pictures import Film
-from viz.styles import Style
 from viz.svg import map_svg, stage
 from viz.text import plain
 
@@ -196,11 +195,12 @@ def _stage(
 ) -> tuple[str, dict[str, float]]:
     """The whole graph as the end of the pass has it, with room for the gradients of every step."""
     shown = Film(steps, picture(steps.graph, "none", parameters=parameters)).picture(len(steps))
-    assert shown.moment is not None
     edges = "local" if len(shown.boxes) <= _LABELLED else "none"
-    shown = shown._replace(title="", moment=shown.moment._replace(edges={}, boxes={
-        id_: progress._replace(passing=False) for id_, progress in shown.moment.boxes.items()
-    }))  # fmt: skip
+    boxes = (
+        box._replace(progress=box.progress and box.progress._replace(passes=0)) for box in shown.boxes
+    )
+    still = (edge._replace(flow=None) for edge in shown.edges)
+    shown = shown._replace(title="", boxes=tuple(boxes), edges=tuple(still))
     laid_out = render(dot.source(shown, Style(edges=edges, legend=False)), "svg", engine)
     return stage(laid_out, engine_name(engine))
 

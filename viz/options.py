@@ -1,0 +1,99 @@
+"""What a caller gives: how a picture is to look, the variables that he sees, and what is said of all else."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from numbers import Integral
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microbp import Module, Trace, Value
+from microbp.safe import quoted
+from viz.colours import DARK, LIGHT, Theme
+
+__all__ = ["FONT", "Style", "caller_scope", "flag", "not_drawn", "whole_number"]
+
+#: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.
+FONT = "DejaVu Sans,Verdana,sans-serif"
+
+_CHOICES = {"rankdir": ("TB", "LR"), "edges": ("local", "contribution", "none")}
+
+
+class Style(NamedTuple):
+    """Options, checked by :meth:`checked`."""
+
+    rankdir: str = "TB"
+    dark: bool = False
+    edges: str = "local"
+    digits: int = 4
+    legend: bool = True
+
+    @property
+    def theme(self) -> Theme:
+        """The colours."""
+        return DARK if self.dark else LIGHT
+
+    def checked(self) -> Style:
+        """With an int for digits. ValueError or TypeError says which option is wrong, and what it may be."""
+        for option, choices in _CHOICES.items():
+            given = getattr(self, option)
+            if given not in choices:
+                raise ValueError(f"{option}={quoted(given)}: it is one of {', '.join(map(repr, choices))}")
+        for option in ("dark", "legend"):
+            flag(option, getattr(self, option))
+        return self._replace(digits=whole_number("digits", self.digits, 1, 17))
+
+
+def not_drawn(caller: str, takes: str, given: object) -> TypeError:
+    """The error for what ``caller`` was given instead of a Value, with what to give.
+
+    >>> print(not_drawn("draw", "a Value or a Graph", 3.0))
+    draw() takes a Value or a Graph, not float: a plain number does not know what it was computed from
+    """
+    hint = ""
+    if isinstance(given, Trace):
+        hint = "; of a trace draw its graph, trace.graph"
+    elif isinstance(given, Module):
+        hint = "; of a module draw what it returns"
+    elif hasattr(given, "__len__") and not isinstance(given, str):
+        hint = "; of an array draw one element, or the sum"
+    elif isinstance(given, int | float):
+        hint = ": a plain number does not know what it was computed from"
+    return TypeError(f"{caller}() takes {takes}, not {type(given).__name__}{hint}")
+
+
+def whole_number(option: str, given: Any, least: float = -math.inf, most: float = math.inf) -> int:
+    """``given``, an int or one of NumPy's, as an int.
+
+    TypeError where it is no whole number, ValueError where it is less than ``least`` or more than ``most``.
+    """
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if whole and least <= given <= most:
+        return int(given)
+    upper = f"to {most}" if most < math.inf else "up"
+    bounds = f" from {least} {upper}" if least > -math.inf else ""
+    raise (ValueError if whole else TypeError)(f"{option} is a whole number{bounds}, not {quoted(given)}")
+
+
+def flag(option: str, given: object) -> None:
+    """TypeError where ``given`` is neither True nor False: "no" would count as yes."""
+    if not isinstance(given, bool | np.bool_):
+        raise TypeError(f"{option} is True or False, not {quoted(given)}")
+
+
+_INSIDE = tuple(str(Path(file).parent / "_")[:-1] for file in (__file__, inspect.getfile(Value)))
+
+
+def caller_scope() -> dict[str, Any]:
+    """The variables that the nearest code outside viz and microbp sees, the local ones first."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return {}
+    local = dict(frame.f_locals)
+    return local | {name: held for name, held in frame.f_globals.items() if name not in local}
