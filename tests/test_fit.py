@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -335,6 +338,74 @@ def a_counter_of_the_net_itself() -> Any:
             return super().__call__(x) * (1.0 + 1.0 / self.calls)
 
     return job(Counting())
+
+
+def in_an_attribute(place: Any) -> Callable[[], int]:
+    place.n = 0
+
+    def count() -> int:
+        place.n += 1
+        return int(place.n)
+
+    return count
+
+
+def in_bytes() -> Callable[[], int]:
+    held = bytearray(2)
+
+    def count() -> int:
+        held[:] = (int.from_bytes(held, "big") + 1).to_bytes(2, "big")
+        return int.from_bytes(held, "big")
+
+    return count
+
+
+def in_a_module() -> Callable[[], int]:
+    counted.n = 0
+
+    def count() -> int:
+        counted.n += 1
+        return int(counted.n)
+
+    return count
+
+
+def by_a_property() -> Callable[[], int]:
+    calls = [0]
+
+    class Counter:
+        @property
+        def next(self) -> int:
+            calls[0] += 1
+            return calls[0]
+
+    counter = Counter()
+    return lambda: counter.next
+
+
+@dataclass(slots=True)
+class Slot:
+    n: int = 0
+
+
+#: A module of the user's, which a function names.
+counted: Any = ModuleType("counted")
+counted.__file__ = "counted.py"
+#: Where a count is kept.
+COUNTS: dict[str, Callable[[], Callable[[], int]]] = {
+    "a namespace": lambda: in_an_attribute(SimpleNamespace()), "a slot": lambda: in_an_attribute(Slot()),
+    "a thread": lambda: in_an_attribute(threading.local()), "bytes": in_bytes, "a module": in_a_module,
+    "what a property reads": by_a_property,
+}  # fmt: skip
+
+
+def a_count_kept_anywhere(make: Callable[[], Callable[[], int]]) -> Any:
+    count = make()
+    return job(Net(lambda z, _: z if count() < 200 else 2.0 * z), epochs=9)
+
+
+for where, make in COUNTS.items():
+    CASES[f"a count kept in {where}"] = partial(a_count_kept_anywhere, make), "eager"
 
 
 @case()
