@@ -93,14 +93,18 @@ def fit(
     by that step, with the first sample and the first operation that show it.
     """
     for name in changes.keys() - _NAMES:
-        hint = did_you_mean(name, _NAMES) or f"there are {', '.join(_NAMES)}"
+        hint = did_you_mean(name, [*_NAMES, "optimiser"]) or f"there are {', '.join(_NAMES)}"
+        hint += "; the optimiser has it: optimiser=SGD(net.parameters(), lr=…)" * (name in _OF_OPTIMISERS)
         raise TypeError(f"fit: no setting is called {name!r}; {hint}")
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"fit: settings is a Settings('hinge', epochs=5), not {type(settings).__name__}")
     if settings is None and "loss" not in changes:
         raise TypeError("fit: loss=… says what is to become small: a name, such as 'hinge', or a function")
     chosen = Settings(**changes) if settings is None else replace(settings, **changes)
     return Run(net, X, Y, optimiser, chosen).go()
 
 
+_OF_OPTIMISERS = {"lr", "learning_rate", "momentum", "weight_decay"}
 _NAMES = [each.name for each in fields(Settings)]
 # What help() and editors show: the settings one by one.
 _GIVEN, _SETTINGS = (inspect.signature(each, eval_str=True) for each in (fit, Settings))

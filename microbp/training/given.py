@@ -29,6 +29,8 @@ __all__ = [
 _AT_ONCE = 1 << 16
 #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
 ENGINES = ("auto", "replay", "eager")
+#: The settings that are one of a few words.
+_WORDS = {"shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None)}
 _POSITIVE, _NOT_NEGATIVE = "positive and finite", "finite and at least 0"
 #: The settings that are whole numbers, and the least that each may be; and those that are real ones.
 _WHOLE = {"epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1}
@@ -47,8 +49,8 @@ def refuse(wrong: object, told: str, kind: type[Exception] = ValueError) -> None
 class Settings:
     """How a net is to be trained; see :func:`fit`.
 
-    >>> Settings("hinge", batch_size=8)
-    Settings(loss='hinge', batch_size=8)
+    >>> Settings("hinge", batch_size=8).epochs
+    100
 
     Raises ValueError or TypeError for what is out of range.
     """
@@ -96,7 +98,10 @@ class Settings:
         paths = ((what, getattr(self, what)) for what in ("checkpoint", "resume"))
         vars(self).update(kept, **{what: Path(path) for what, path in paths if path is not None})
         _ = self.cost
-        refuse(self.keep not in (None, "best", "last"), f"keep is 'best', 'last' or None, not {self.keep!r}")
+        for what, words in _WORDS.items():
+            held = getattr(self, what)
+            *others, last = map(repr, words)
+            refuse(held not in words, f"{what} is {', '.join(others)} or {last}, not {held!r}")
         alone = self.patience is not None and self.validation is None
         refuse(alone, "patience watches the validation cost; give validation as well")
         told = f"no engine is called {shown(repr(self.engine))}; there are {', '.join(ENGINES)}"
@@ -115,14 +120,6 @@ class Settings:
             return LOSSES[self.loss]
         hint = did_you_mean(self.loss, LOSSES) or f"there are {', '.join(LOSSES)}"
         raise ValueError(f"fit: no loss is called {shown(repr(self.loss))}; {hint}")
-
-    def __repr__(self) -> str:
-        changed = (
-            f"{name}={held!r}"
-            for name, held in vars(self).items()
-            if name == "loss" or held != getattr(type(self), name)
-        )
-        return f"Settings({', '.join(changed)})"
 
 
 def parameters_of(net: Any) -> dict[str, Value]:
@@ -155,12 +152,14 @@ def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
     """The optimiser, which changes parameters of this net only; plain SGD for None."""
     if optimiser is None:
         optimiser = SGD(named, lr=0.1)
-    told = "the optimiser is one such as SGD(net.parameters(), lr=0.1), not an object of type"
-    refuse(not isinstance(optimiser, Optimiser), f"{told} {type(optimiser).__name__}", TypeError)
+    kind = getattr(optimiser, "__name__", "") and f"the class {optimiser.__name__}"
+    kind = kind or f"an object of type {type(optimiser).__name__}"
+    told = f"the optimiser is one such as SGD(net.parameters(), lr=0.1), not {kind}"
+    refuse(not isinstance(optimiser, Optimiser), told, TypeError)
     known = {id(each) for each in named.values()}
     for name, each in optimiser.parameters:
-        told = f"the optimiser changes {shown(name)}, which is no parameter of this net"
-        refuse(id(each) not in known, told)
+        told = f"the optimiser was made for another net: {shown(name)}, which it changes, is no parameter"
+        refuse(id(each) not in known, f"{told} of this one")
     frozen = f"{len(optimiser.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
     idle = not any(each.requires_grad for _, each in optimiser.parameters)
     refuse(idle, f"all {frozen}, so that nothing can be learned")
@@ -192,7 +191,8 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         raise ValueError(
             f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
         ) from error
-    for each in dict.fromkeys([samples, validation[0] if validation else samples]):
+    apart = [(validation[0], "fit: validation Y: ")] if validation and validation[0] is not samples else []
+    for each, where in [(samples, ""), *apart]:
         targets = each.y.tolist()
         try:
             for start in range(0, len(targets), _AT_ONCE):
@@ -201,7 +201,10 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         except ArithmeticError:
             continue
         except ValueError:
-            eager.loss([first] * len(targets), targets)  # which names the place among all
+            try:
+                eager.loss([first] * len(targets), targets)  # which names the place among all
+            except ValueError as error:
+                raise ValueError(f"{where}{error}") from error
             raise
         told = f"the loss returns one Value, not an object of type {type(cost).__name__}"
         refuse(not isinstance(cost, Value), told, TypeError)
@@ -247,7 +250,7 @@ def _array(data: Any, name: str) -> Any:
             raise ValueError(f"fit: the rows of {name} are of unequal length") from None
         if array.dtype == object:
             for place in np.ndindex(array.shape):
-                as_number(array[place], f"fit: {name}{list(place)}")
+                as_number(array[place], f"fit: {name}{list(place) or ''}")
             array = array.astype(float)
         array = array.astype(int) if array.dtype.kind == "b" else array
     refuse(array.dtype.kind not in "biuf", f"{name} holds real numbers, not {array.dtype}", TypeError)

@@ -12,17 +12,21 @@ from __future__ import annotations
 import gc
 import json
 import math
+import signal
+import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.collector import in_callback
 from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Rows, Taken, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
@@ -33,9 +37,8 @@ from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training import given
 from microbp.training.outcome import ENDS, History, NotFinite, culprit
-from microbp.training.terminal import Bar, Interrupts
 
-__all__ = ["Run"]
+__all__ = ["Interrupts", "Run"]
 
 _FORMAT = "microbp training checkpoint 2"
 #: The lists of a history that grow from step to step and from epoch to epoch.
@@ -48,6 +51,55 @@ class _Best(NamedTuple):
     cost: float
     epoch: int
     parameters: Floats
+
+
+class Interrupts:
+    """Ctrl-C as ever, but not inside ``with interrupts``: there it waits for the end of the block.
+
+    Once it has struck, or :meth:`hold` was called, the run is being wound up, and it comes too late.
+    Only the main thread receives signals; in any other there is nothing to hold back.
+    """
+
+    def __init__(self) -> None:
+        self._previous: Callable[[int, FrameType | None], Any] | None = None
+        self._holding = self._waiting = self._ending = self._over = False
+
+    def start(self) -> None:
+        """Take the place of the program's own handler; a ``finally`` has to :meth:`stop` that."""
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(previous):
+            self._previous = previous
+            signal.signal(signal.SIGINT, self._strike)
+
+    def stop(self) -> None:
+        """Give the place back, once nothing can strike any more."""
+        if self._previous is not None and signal.getsignal(signal.SIGINT) == self._strike:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _strike(self, number: int, frame: FrameType | None) -> None:
+        if in_callback(frame):
+            raise KeyboardInterrupt  # Python drops it, and the collector strikes anew
+        if self._holding or self._ending or self._over:
+            self._waiting = True
+        elif self._previous is not None:
+            self._ending = True
+            self._previous(number, frame)
+            self._ending = False  # a handler of the program's own, which did not raise
+
+    def __enter__(self) -> None:
+        """What happens inside happens whole."""
+        self._holding = True
+        self._ending = False  # the run goes on: if one has struck, the net has swallowed it
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._holding = False
+        if self._waiting and kind is None:
+            self._waiting = False
+            self._strike(signal.SIGINT, None)
+
+    def hold(self) -> None:
+        """From here to the end of the run."""
+        self._over = True
 
 
 class Run:
@@ -95,16 +147,15 @@ class Run:
             except OSError as error:
                 what = f"fit: checkpoint={str(settings.checkpoint)!r} cannot be written: {error.strerror}"
                 raise type(error)(what) from None
-        before = self.optimiser.steps, self.optimiser._memory
-        numbers = None if settings.resume is None else self._load(Path(settings.resume))
-        left = (settings.epochs - self.epoch) * self.steps - self.place
+        before = self._moment()
         try:
+            if settings.resume is not None:
+                self._load(Path(settings.resume))
+            left = (settings.epochs - self.epoch) * self.steps - self.place
             given.check_schedule(self.optimiser, left, settings)
         except Exception:
-            self.optimiser.steps, self.optimiser._memory = before
+            self._back_to(before)
             raise
-        if numbers is not None:
-            self._write(numbers)
 
     @property
     def epoch(self) -> int:
@@ -118,20 +169,34 @@ class Run:
 
     # ------------------------------------------------------------------------ between two steps
     def go(self) -> History:
-        """Run to the end, whichever it is, and leave Ctrl-C and the collector as they were."""
+        """Run to the end, whichever it is, and leave Ctrl-C, the collector and the terminal as they were."""
         self.interrupts, collecting = Interrupts(), gc.isenabled()
+        terminal, self.shown = getattr(sys.stdout, "isatty", bool)(), False
+        wait = {None: 1.0, True: 0.0, False: math.inf}[self.settings.progress]
+        #: When the line on the terminal is written again.
+        self.next_line = time.monotonic() + wait if terminal else math.inf
         try:
             try:
                 self.interrupts.start()
-                with closing(Bar(self.settings.progress, self.settings.epochs, self.steps)) as self.bar:
-                    return self._end(self._descend())
+                return self._end(self._descend())
             finally:
                 self.interrupts.hold()
         finally:  # nothing strikes here any more, unless it has just struck in the line above
             self._settle()
+            if self.shown:
+                sys.stdout.write("\n")
             if collecting:
                 gc.enable()
             self.interrupts.stop()
+
+    def _show(self, soon: float = math.inf) -> None:
+        """How far it is, in a line on a terminal that is written over at most ten times a second."""
+        now = time.monotonic()
+        if now >= min(self.next_line, soon):
+            self.next_line, self.shown = now + 0.1, True
+            epochs, cost = self.settings.epochs, self.history.step_cost[-1]
+            sys.stdout.write(f"\repoch {min(self.epoch + 1, epochs)} of {epochs}, cost {cost:.4g}\x1b[K")
+            sys.stdout.flush()
 
     def _descend(self) -> str:
         """Step by step, until there is a reason to stop; what follows is whole again."""
@@ -186,23 +251,25 @@ class Run:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
     def _moment(self) -> dict[str, Any]:
-        """All that a step changes; the optimiser is not asked, whose ``state()`` may be the user's own."""
+        """All that a step changes, whatever an optimiser or a schedule of the user's keeps."""
         return {
             "numbers": self.theta.copy(),
             "trained": [each.requires_grad for each in self.parameters],
-            "optimiser": (self.optimiser.steps, self.optimiser._memory.copy()),
+            "optimiser": Outside(self.optimiser, apart=self.parameters),
             "generator": self.drawn_from,
             "best": self.best,
+            "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
         }
 
     def _back_to(self, moment: dict[str, Any]) -> None:
+        for name, length in moment["lengths"].items():
+            del getattr(self.history, name)[length:]
         for value, trained in zip(self.parameters, moment["trained"], strict=True):
             value.requires_grad = trained
-        self.optimiser.steps, self.optimiser._memory = moment["optimiser"]
+        moment["optimiser"].restore()
         self.best, self.generator.bit_generator.state = moment["best"], moment["generator"]
         self._draw()
-        self.theta[:], self.behind = moment["numbers"], True
-        self._settle()
+        self._write(moment["numbers"].tolist())
 
     # ------------------------------------------------------------------------ the vector and the Values
     def _use(self, engine: Engine, *, watched: bool) -> None:
@@ -323,7 +390,7 @@ class Run:
                 self.best = _Best(taken.lowest, epoch + taken.costs.index(taken.lowest) + 1, taken.best)
         elif self.validation is None and self.place == self.steps:
             self._end_epoch()
-        self.bar.show(len(history.step_cost), taken.costs[-1])
+        self._show()
 
     def _validate(self) -> None:
         batch = self.validation
@@ -359,7 +426,7 @@ class Run:
         self._untraced = set(self._frozen)
         if ours and (schedule or not callable(rate)) and self._whole and settings.clip is None:
             engine.prepare(self.optimiser)
-        self.replay, self.verified = engine, {}
+        self.replay = engine
         self._mark()
 
     def _rightly(self, act: Callable[[], Any]) -> Any:
@@ -382,24 +449,17 @@ class Run:
             self._mark()
 
     def _mark(self) -> None:
-        """Replay is right here: the state, and what is in no checkpoint, as what a schedule reaches."""
+        """Replay is right here."""
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
-        self.verified = {
-            **self._moment(),
-            "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
-            "schedule": Outside(self.schedule, apart=self.parameters),
-        }
+        self.verified = self._moment()
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        self.aside, state, replay, self.replay = why, self.verified, self.replay, None
-        if state and replay:
-            for name, length in state["lengths"].items():
-                del getattr(self.history, name)[length:]
-            self._back_to(state)
+        self.aside, replay, self.replay = why, self.replay, None
+        if replay:
+            self._back_to(self.verified)
             replay.outside.restore()
-            state["schedule"].restore()
         if self.settings.engine == "replay" or self.settings.client is not None:
             wanted = "engine='replay'" if self.settings.client is None else "client=…"
             told = f"fit: {wanted}, but this run cannot be replayed: {why}"
@@ -416,7 +476,10 @@ class Run:
         else:
             kept = "last"
         history = self._told(stopped, kept)
-        self.bar.end(history)
+        if self.shown:
+            self._show(soon=0.0)
+        elif self.settings.progress and self.next_line == math.inf:
+            sys.stdout.write(f"{history}\n")
         return history
 
     def _told(self, stopped: str, kept: str) -> History:
@@ -540,11 +603,8 @@ class Run:
                     stacklevel=user_level(),
                 )
 
-    def _load(self, path: Path) -> list[float]:
-        """Take over a checkpoint; the numbers of the parameters, which are not set here.
-
-        NotLoaded, before anything is changed, where it is of another run.
-        """
+    def _load(self, path: Path) -> None:
+        """Take over a checkpoint; NotLoaded, before a parameter is changed, where it is of another run."""
 
         def refuse(what: str) -> NotLoaded:
             return NotLoaded(f"fit: {path} {what}", path)
@@ -574,7 +634,7 @@ class Run:
         self._draw()
         for name in _COURSE:
             getattr(self.history, name).extend(state[name])
-        return [*state["parameters"].values()]
+        self._write([*state["parameters"].values()])
 
 
 def _digest(*parts: Any) -> str:
