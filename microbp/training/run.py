@@ -216,7 +216,7 @@ class Run:
         reason = self._reason_to_stop()
         late = len(self.history.step_cost) >= self.due
         if reason or late or (self.replay and self.open and self.replay.outside.changed()):
-            self._verify(several=bool(reason))
+            self._verify()
         if reason:
             return reason
         if self.place == self.steps:
@@ -438,14 +438,14 @@ class Run:
                 self._leave_replay(str(error))
             return ""
 
-    def _verify(self, *, several: bool = True) -> None:
+    def _verify(self) -> None:
         """Compare replay with the eager engine on samples that are drawn anew; Unfit where it differs."""
         if self.replay is not None:
             draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
             self._settle()
             self.behind = True  # the gradients in the Values are those of the comparison
             rows = draw.permutation(self.rows)
-            self.replay.compare((self.samples, rows), self.theta, several=several)
+            self.replay.compare((self.samples, rows), self.theta)
             self._mark()
 
     def _mark(self) -> None:
