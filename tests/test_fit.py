@@ -798,13 +798,9 @@ def test_what_a_trial_of_replay_leaves_behind_is_nothing() -> None:
     assert lists[0] == lists[1]
 
 
-def test_settings_are_a_record_that_may_be_used_again() -> None:
+def test_settings_are_a_record() -> None:
     settings = Settings("hinge", batch_size=10, epochs=2)
-    one, other = Net(), Net()
-    fit(one, X, SIGN, settings=settings)
-    fit(other, X, SIGN, loss="hinge", batch_size=10, epochs=2)
-    assert [each.data for each in one.parameters()] == [each.data for each in other.parameters()]
-    assert len(fit(one, X, SIGN, settings=settings, epochs=3).cost) == 3
+    assert (settings.batch_size, settings.shuffle) == (10, True)
     with pytest.raises(AttributeError):
         settings.epochs = 5  # type: ignore[misc]
 
@@ -816,8 +812,6 @@ def test_a_setting_that_is_misspelt_or_missing() -> None:
         fit(Net(), X, SIGN, loss="hinge", optimizer=None)
     with pytest.raises(TypeError, match=r"; the optimiser has it: optimiser=SGD\(net\.parameters"):
         fit(Net(), X, SIGN, loss="hinge", lr=0.1)
-    with pytest.raises(TypeError, match=r"^fit: settings is a Settings\('hinge', epochs=5\), not dict$"):
-        fit(Net(), X, SIGN, settings={"loss": "hinge"})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^fit: loss=… says what is to become small:"):
         fit(Net(), X, SIGN)
 

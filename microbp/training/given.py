@@ -136,10 +136,9 @@ def parameters_of(net: Any) -> dict[str, Value]:
         named = dict(net.named_parameters())
     else:
         values = list(net.parameters())
-        names = [each.name if isinstance(each, Value) else None for each in values]
-        if len({*names} - {None, ""}) < len(values):
-            names = [f"parameters[{place}]" for place in range(len(values))]
-        named = dict(zip(names, values, strict=True))
+        named = {getattr(each, "name", None) or place: each for place, each in enumerate(values)}
+        if len(named) < len(values) or not all(isinstance(name, str) for name in named):
+            named = {f"parameters[{place}]": each for place, each in enumerate(values)}
     refuse(not named, f"the net, of type {kind}, has no parameters")
     for name, each in named.items():
         told, kind = f"the parameter {shown(name)} is", type(each).__name__
@@ -150,21 +149,20 @@ def parameters_of(net: Any) -> dict[str, Value]:
 
 def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
     """The optimiser, which changes parameters of this net only; plain SGD for None."""
-    if optimiser is None:
-        optimiser = SGD(named, lr=0.1)
-    kind = getattr(optimiser, "__name__", "") and f"the class {optimiser.__name__}"
-    kind = kind or f"an object of type {type(optimiser).__name__}"
+    made: Optimiser = SGD(named, lr=0.1) if optimiser is None else optimiser
+    kind = f"an object of type {type(made).__name__}"
+    kind = f"the class {made.__name__}" if isinstance(made, type) else kind
     told = f"the optimiser is one such as SGD(net.parameters(), lr=0.1), not {kind}"
-    refuse(not isinstance(optimiser, Optimiser), told, TypeError)
+    refuse(not isinstance(made, Optimiser), told, TypeError)
     known = {id(each) for each in named.values()}
-    for name, each in optimiser.parameters:
+    known = {*map(id, named.values())}
+    for name, each in made.parameters:
         told = f"the optimiser was made for another net: {shown(name)}, which it changes, is no parameter"
         refuse(id(each) not in known, f"{told} of this one")
-    frozen = f"{len(optimiser.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
-    idle = not any(each.requires_grad for _, each in optimiser.parameters)
-    refuse(idle, f"all {frozen}, so that nothing can be learned")
-    _ = optimiser.rate  # refused here if it is not positive and finite
-    made: Optimiser = optimiser
+    told = f"all {len(made.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
+    idle = not any(each.requires_grad for _, each in made.parameters)
+    refuse(idle, f"{told}, so that nothing can be learned")
+    _ = made.rate  # refused here if it is not positive and finite
     return made
 
 
@@ -174,8 +172,8 @@ def check_schedule(optimiser: Optimiser, left: int, settings: Settings) -> None:
     if callable(optimiser.lr) and left > 0:
         rate = optimiser.lr(last)
         told = f"{settings.epochs} epochs end with step {last + 1} of the optimiser, for which its schedule"
-        usable = 0.0 < rate < math.inf
-        refuse(not usable, f"{told} gives the learning rate {rate!r}; it must be positive and finite")
+        told += f" gives the learning rate {rate!r}; it must be positive and finite"
+        refuse(not 0.0 < rate < math.inf, told)
 
 
 def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | None) -> None:
@@ -257,14 +255,13 @@ def _array(data: Any, name: str) -> Any:
     told = f"{name} is a list or an array with an entry for each sample, not one number"
     refuse(not array.ndim, told, TypeError)
     first, count = "", 0
-    for start, block in array.blocks() if is_stored(data) else [(0, array)]:
-        if is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
-            break
+    # of a Dask array the workers tell what is not finite, when they come to it
+    for start, block in [] if is_lazy(data) else array.blocks() if is_stored(data) else [(0, array)]:
         bad = np.argwhere(~np.isfinite(block))
-        count += len(bad)
-        if len(bad) and not first:
+        if len(bad) and not count:
             row, *place = bad[0].tolist()
             first = f"{name}{[start + row, *place]} is {float(block[(row, *place)])!r}"
+        count += len(bad)
     told = f"{first}, the first of {count} that are not finite; fill them in, or leave their samples out"
-    refuse(first, told)
+    refuse(count, told)
     return array

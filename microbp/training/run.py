@@ -181,10 +181,10 @@ class Run:
                 return self._end(self._descend())
             finally:
                 self.interrupts.hold()
-        finally:  # nothing strikes here any more, unless it has just struck in the line above
+                if self.shown:
+                    sys.stdout.write("\n")
+        finally:  # nothing strikes here any more, unless it has just struck in the lines above
             self._settle()
-            if self.shown:
-                sys.stdout.write("\n")
             if collecting:
                 gc.enable()
             self.interrupts.stop()
@@ -281,12 +281,10 @@ class Run:
         """Take the numbers from the Values, and which of them are frozen."""
         self.theta[:] = [each.data for each in self.parameters]
         trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
-        #: Whether the optimiser changes all of the vector, in its order.
-        self._whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
-        #: Of what it changes: the places in its own list, and in the vector; and in this, of what it leaves.
-        self._mine: Any = slice(None) if self._whole else np.flatnonzero(trained)
-        self._places: Any = slice(None) if self._whole else self._order[trained]
-        self._frozen = [] if self._whole else self._order[~trained].tolist()
+        #: Of what the optimiser changes: the places in its own list, and in the vector; and in this, of what
+        #: it leaves.
+        self._mine, self._places = np.flatnonzero(trained), self._order[trained]
+        self._frozen = self._order[~trained].tolist()
         self.behind = False
 
     def _write(self, numbers: list[float]) -> None:
@@ -346,8 +344,7 @@ class Run:
         if self.replay and not self._untraced <= set(self._frozen):
             raise Unfit("parameters that were frozen when replay began are so no longer")
         cost = self.engine.gradients(batch, self.theta, self.gradient)
-        if self._frozen:  # also of what was trained when replay began
-            self.gradient[self._frozen] = 0.0
+        self.gradient[self._frozen] = 0.0  # also of what was trained when replay began
         self.behind = self.engine is not self.eager
         return cost
 
@@ -424,7 +421,8 @@ class Run:
         ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
         self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
         self._untraced = set(self._frozen)
-        if ours and (schedule or not callable(rate)) and self._whole and settings.clip is None:
+        whole = np.array_equal(self._places, np.arange(len(self.theta)))
+        if ours and (schedule or not callable(rate)) and whole and settings.clip is None:
             engine.prepare(self.optimiser)
         self.replay = engine
         self._mark()
@@ -483,25 +481,27 @@ class Run:
         return history
 
     def _told(self, stopped: str, kept: str) -> History:
-        cost, best = self.history.cost, self.best and self.best.epoch
+        cost, best, settings = self.history.cost, self.best and self.best.epoch, self.settings
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
         end = ENDS[stopped].format(
-            change=self._change(), settings=self.settings, epoch=self.epoch + 1, place=self.place, steps=steps
+            change=self._change(), settings=settings, epoch=self.epoch + 1, place=self.place, steps=steps
         )
         course = f", cost {cost[0]:.3g} to {cost[-1]:.3g}" if cost else ""
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
-        if self.unwritten is not None:
-            holds += f". The last checkpoint is not written: {self.unwritten}"
-        compared = self.replay.compared if self.replay else 0
-        engine, why, anew = "replay", f"{compared} samples that were recorded as well agree with it", ""
-        if self.settings.engine == "eager":
-            engine, why = "eager", "engine='eager' was asked for"
-        elif self.aside:
+        told = [
+            f"{self.epoch} epoch{'s' * (self.epoch != 1)} of {steps}{course}: {end}",
+            f"The net holds {holds}",
+            *[f"The last checkpoint is not written: {self.unwritten}"] * (self.unwritten is not None),
+        ]
+        engine, why = settings.engine, f"engine={settings.engine!r} was asked for"
+        if self.aside:
             done, why = self.verified["lengths"]["step_cost"] if self.verified else 0, self.aside
             engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({why})"
-            anew = f" {f'After {done} steps each' if done else 'Each'} sample was recorded anew: {why}."
-        epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
-        message = f"{epochs} of {steps}{course}: {end}. The net holds {holds}.{anew}"
+            told.append(f"{f'After {done} steps each' if done else 'Each'} sample was recorded anew: {why}")
+        elif engine != "eager":
+            compared = self.replay.compared if self.replay else 0
+            engine, why = "replay", f"{compared} samples that were recorded as well agree with it"
+        message = ". ".join([*told, ""]).rstrip()
         return replace(
             self.history, stopped=stopped, kept=kept, best_epoch=best, message=message, engine=engine, why=why
         )
@@ -559,17 +559,17 @@ class Run:
     @cached_property
     def _same_settings(self) -> dict[str, Any]:
         """All that must be the same for a run to continue bit for bit."""
-        settings, data = self.settings, [(self.samples, self.rows)]
-        data += [self.validation] if self.validation else []
-        told = [(x.array.tobytes(), (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in data]
+        settings, validation = self.settings, [self.validation] if self.validation else []
+        parts = [(self.samples, self.rows), *validation]
+        told = [(x.array, (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in parts]
         return {
             "loss": getattr(self.eager.loss, "__qualname__", type(self.eager.loss).__qualname__),
+            "samples": len(self.samples.y),
+            "validation": len(validation and validation[0][1]),
             "batch_size": self.batch_size,
             "shuffle": bool(settings.shuffle) and self.steps > 1,
             **{name: getattr(settings, name) for name in ("seed", "penalty", "clip")},
-            "validation": 0 if self.validation is None else len(self.validation[1]),
-            "samples": len(self.samples.y),
-            "data": _digest(*(part for parts in told for part in parts)),
+            "data": _digest(*(part for array, other in told for part in (array.tobytes(), other))),
         }
 
     def _save(self) -> None:
