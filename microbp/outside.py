@@ -112,8 +112,6 @@ class Outside:
 
         for _ in walk([*named, *(generators if alone else [])], within, MOST):
             pass
-        #: All that may change, also what is apart.
-        self._keys = {each.key for each in self._kept} | theirs
 
     def changed(self) -> str:
         """The name of the first thing that has changed since; empty if nothing has."""
@@ -157,10 +155,6 @@ class Outside:
         for _, _, held, read, write, before in self._kept:
             if not _same(before, read(held)):
                 write(held, before)
-
-    def shares(self, other: Outside) -> bool:
-        """Whether the two can reach something in common, generators of random numbers apart."""
-        return bool(self._keys & other._keys - {id(random._inst), id(np.random.mtrand._rand)})
 
 
 def _same(a: Any, b: Any) -> bool:

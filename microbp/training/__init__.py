@@ -77,8 +77,8 @@ def fit(net: Any, X: Any, Y: Any, *, optimiser: Optimiser | None = None, **setti
 
     ``threads`` is over how many threads the machine in C spreads a batch; no result depends on it.
 
-    **Progress**: None shows a bar for work of more than a second on a terminal and nothing elsewhere;
-    True shows it at once, or one line at the end where there is no terminal; False nothing.
+    **Progress**: None shows a line that moves on for work of more than a second on a terminal, and nothing
+    elsewhere; True shows it at once, or one at the end where there is no terminal; False nothing.
 
     Raises ValueError or TypeError, before any parameter is touched, where anything given does not fit;
     :class:`NotFinite` where a cost or a gradient is nan or infinite, before the parameters are touched

@@ -111,10 +111,6 @@ class Run:
         self.settings, named = settings, given.parameters_of(net)
         self.names, self.parameters = list(named), list(named.values())
         self.optimiser = given.optimiser_for(optimiser, named)
-        #: The learning rate or the schedule, without a warm-up around it.
-        self.schedule: Any = self.optimiser.lr
-        while isinstance(self.schedule, WarmUp):
-            self.schedule = self.schedule.then
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -154,7 +150,8 @@ class Run:
             left = (settings.epochs - self.epoch) * self.steps - self.place
             given.check_schedule(self.optimiser, left, settings)
         except Exception:
-            self._back_to(before)
+            self._write(before["numbers"].tolist())
+            before["optimiser"].restore()
             raise
 
     @property
@@ -269,7 +266,8 @@ class Run:
         moment["optimiser"].restore()
         self.best, self.generator.bit_generator.state = moment["best"], moment["generator"]
         self._draw()
-        self._write(moment["numbers"].tolist())
+        self.theta[:], self.behind = moment["numbers"], True
+        self._settle()
 
     # ------------------------------------------------------------------------ the vector and the Values
     def _use(self, engine: Engine, *, watched: bool) -> None:
@@ -416,13 +414,16 @@ class Run:
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
         batches += [self.validation] if self.validation else []
-        settings, rate = self.settings, self.schedule
-        engine = ReplayEngine(self.eager, batches, settings.client, settings.threads)
-        ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
-        self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
+        rate: Any = self.optimiser.lr
+        while isinstance(rate, WarmUp):
+            rate = rate.then
+        engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
+        codes = [self.optimiser, rate] if callable(rate) else [self.optimiser]
+        ours = {type(each).__module__ for each in codes} == {SGD.__module__}
+        self._use(engine, watched=not ours)
         self._untraced = set(self._frozen)
         whole = np.array_equal(self._places, np.arange(len(self.theta)))
-        if ours and (schedule or not callable(rate)) and whole and settings.clip is None:
+        if ours and whole and self.settings.clip is None:
             engine.prepare(self.optimiser)
         self.replay = engine
         self._mark()
