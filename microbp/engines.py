@@ -92,19 +92,19 @@ class EagerEngine:
             if self.penalty:
                 cost = cost + l2_penalty(self.parameters, self.penalty)
             number = cost.data
-            if math.isfinite(number):
-                cost.backward()
+            if not math.isfinite(number):
+                return number
+            cost.backward()
             del cost  # the graph is freed here, before the next one is recorded
-        if math.isfinite(number):
-            if all(each.grad is None for each in self.parameters):
-                raise NoGradientError(
-                    "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
-                    ".data, under no_grad() or from detached values is not in the graph"
-                )
-            for parameter in self.parameters:
-                if parameter.grad is None and parameter.requires_grad:
-                    parameter.grad = 0.0  # this batch does not depend on it
-            gradient[:] = [each.grad or 0.0 for each in self.parameters]
+        if all(each.grad is None for each in self.parameters):
+            raise NoGradientError(
+                "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
+                ".data, under no_grad() or from detached values is not in the graph"
+            )
+        for parameter in self.parameters:
+            if parameter.grad is None and parameter.requires_grad:
+                parameter.grad = 0.0  # this batch does not depend on it
+        gradient[:] = [each.grad or 0.0 for each in self.parameters]
         return number
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002

@@ -606,6 +606,11 @@ def test_a_net_without_parameters_and_parameters_that_are_no_values():
     told = r"^fit: the parameter parameters\[0\] is an object of type float, not a Value$"
     with pytest.raises(TypeError, match=told):
         fit(Numbers(), X, Y, loss="hinge")
+    forgetful = Plain()
+    forgetful.parameters = lambda: None
+    told = r"^fit: parameters\(\) of the net returns a list of Values, not None$"
+    with pytest.raises(TypeError, match=told):
+        fit(forgetful, X, Y, loss="hinge")
 
 
 def test_a_cost_that_depends_on_no_parameter_is_an_error_and_changes_nothing():

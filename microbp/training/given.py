@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -135,7 +136,10 @@ def parameters_of(net: Any) -> dict[str, Value]:
     if callable(getattr(net, "named_parameters", None)):
         named = dict(net.named_parameters())
     else:
-        values = list(net.parameters())
+        values = net.parameters()
+        told = f"parameters() of the net returns a list of Values, not {shown(repr(values))}"
+        refuse(not isinstance(values, Iterable), told, TypeError)
+        values = list(values)
         named = {getattr(each, "name", None) or place: each for place, each in enumerate(values)}
         if len(named) < len(values) or not all(isinstance(name, str) for name in named):
             named = {f"parameters[{place}]": each for place, each in enumerate(values)}
