@@ -81,28 +81,27 @@ class Outside:
     >>> calls, outside.changed()
     ([], '')
 
-    ``apart`` are Values that others look after: parameters. The generators that all functions share are left
-    out where they are ``not alone``: other threads draw from them.
+    ``apart`` are Values that others look after: parameters; None for all Values. The generators that all
+    functions share are left out where they are ``not alone``: other threads draw from them.
     """
 
-    def __init__(self, *roots: Any, apart: Iterable[Value] = (), alone: bool = True) -> None:
+    def __init__(self, *roots: Any, apart: Iterable[Value] | None = (), alone: bool = True) -> None:
         self._kept: list[_Kept] = []
         self._settled: set[Any] = set()
         #: The first thing found that gives another answer each time, and cannot be set back: an iterator.
         self.drawn = ""
-        theirs, seen = {id(each) for each in apart}, set()
+        theirs, seen = {id(each) for each in apart or ()}, set()
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
         named = [(type(each).__name__, each) for each in roots]
 
         def within(name: str, held: Any) -> Sequence[tuple[str, Any]]:
             key = (id(held.owner), held.name) if isinstance(held, _Variable) else id(held)
-            if key in seen or key in theirs:
+            if key in seen or key in theirs or (apart is None and isinstance(held, Value)):
                 return ()
             seen.add(key)
-            if isinstance(held, io.IOBase) and (held.closed or not held.readable()):
-                return ()
             if hasattr(held, "__next__") and not isinstance(held, type):
-                self.drawn = self.drawn or name
+                if not isinstance(held, io.IOBase) or (not held.closed and held.readable()):
+                    self.drawn = self.drawn or name
                 return ()
             for kind, read, write in _KINDS:
                 if isinstance(held, kind):

@@ -78,7 +78,7 @@ class _Each:
 
 def _replayed(module: Module, net: Any, first: Floats, looked: Floats) -> Program | None:
     """The net as a program; None where it has to be called for each sample."""
-    leaves, seen, outside = array(first), watched(), Outside(module, apart=module.parameters())
+    leaves, seen, outside = array(first), watched(), Outside(module, apart=None)
     try:
         with tracing.on(), seen:
             outputs = net(leaves)

@@ -116,7 +116,7 @@ ENDS = {
 def culprit(
     eager: EagerEngine, batch: Batch, trained: Sequence[Value], called: str
 ) -> tuple[int | None, str, str | None]:
-    """The first sample whose cost, or gradient of a ``trained`` Value, is not finite: its index, why, where."""
+    """The first sample whose cost, or gradient of a ``trained`` Value, is not finite; why, and where."""
     samples, rows = batch
     read = Samples(samples.array[rows], samples.y[rows])
     with with_sites.on():

@@ -143,7 +143,7 @@ class Run:
             except OSError as error:
                 what = f"fit: checkpoint={str(settings.checkpoint)!r} cannot be written: {error.strerror}"
                 raise type(error)(what) from None
-        before = self._moment()
+        before = self._moment(beside=settings.resume is not None)
         try:
             if settings.resume is not None:
                 self._load(Path(settings.resume))
@@ -151,7 +151,7 @@ class Run:
             given.check_schedule(self.optimiser, left, settings)
         except Exception:
             self._write(before["numbers"].tolist())
-            before["optimiser"].restore()
+            self._restore(before)
             raise
 
     @property
@@ -247,12 +247,13 @@ class Run:
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
-    def _moment(self) -> dict[str, Any]:
-        """All that a step changes, whatever an optimiser or a schedule of the user's keeps."""
+    def _moment(self, *, beside: bool) -> dict[str, Any]:
+        """All that a step changes; and what an optimiser or a schedule of the user's keeps ``beside`` it."""
         return {
             "numbers": self.theta.copy(),
             "trained": [each.requires_grad for each in self.parameters],
-            "optimiser": Outside(self.optimiser, apart=self.parameters),
+            "optimiser": (self.optimiser.steps, self.optimiser._memory.copy()),
+            "beside": Outside(self.optimiser, apart=self.parameters) if beside else None,
             "generator": self.drawn_from,
             "best": self.best,
             "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
@@ -263,11 +264,17 @@ class Run:
             del getattr(self.history, name)[length:]
         for value, trained in zip(self.parameters, moment["trained"], strict=True):
             value.requires_grad = trained
-        moment["optimiser"].restore()
+        self._restore(moment)
         self.best, self.generator.bit_generator.state = moment["best"], moment["generator"]
         self._draw()
         self.theta[:], self.behind = moment["numbers"], True
         self._settle()
+
+    def _restore(self, moment: dict[str, Any]) -> None:
+        """The optimiser as it was."""
+        if moment["beside"] is not None:
+            moment["beside"].restore()
+        self.optimiser.steps, self.optimiser._memory = moment["optimiser"]
 
     # ------------------------------------------------------------------------ the vector and the Values
     def _use(self, engine: Engine, *, watched: bool) -> None:
@@ -362,7 +369,7 @@ class Run:
             self.theta[self._places] = self.optimiser.advance(self._mine, *part, rate)
         else:  # which may do anything
             self._settle()
-            before = self._moment()
+            before = self._moment(beside=False)
             try:
                 self.optimiser.step()
             except BaseException:
@@ -451,7 +458,7 @@ class Run:
         """Replay is right here."""
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
-        self.verified = self._moment()
+        self.verified = self._moment(beside=self.open)
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
