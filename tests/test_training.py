@@ -608,7 +608,7 @@ def test_a_net_without_parameters_and_parameters_that_are_no_values():
         fit(Numbers(), X, Y, loss="hinge")
     forgetful = Plain()
     forgetful.parameters = lambda: None
-    told = r"^fit: parameters\(\) of the net returns a list of Values, not None$"
+    told = r"^fit: parameters\(\) of the net returns a list of Values, not NoneType$"
     with pytest.raises(TypeError, match=told):
         fit(forgetful, X, Y, loss="hinge")
 
