@@ -92,19 +92,19 @@ class EagerEngine:
             if self.penalty:
                 cost = cost + l2_penalty(self.parameters, self.penalty)
             number = cost.data
-            if math.isfinite(number):
-                cost.backward()
+            if not math.isfinite(number):
+                return number
+            cost.backward()
             del cost  # the graph is freed here, before the next one is recorded
-        if math.isfinite(number):
-            if all(each.grad is None for each in self.parameters):
-                raise NoGradientError(
-                    "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
-                    ".data, under no_grad() or from detached values is not in the graph"
-                )
-            for parameter in self.parameters:
-                if parameter.grad is None and parameter.requires_grad:
-                    parameter.grad = 0.0  # this batch does not depend on it
-            gradient[:] = [each.grad or 0.0 for each in self.parameters]
+        if all(each.grad is None for each in self.parameters):
+            raise NoGradientError(
+                "fit: the cost depends on no parameter that takes a gradient. What a net computes from "
+                ".data, under no_grad() or from detached values is not in the graph"
+            )
+        for parameter in self.parameters:
+            if parameter.grad is None and parameter.requires_grad:
+                parameter.grad = 0.0  # this batch does not depend on it
+        gradient[:] = [each.grad or 0.0 for each in self.parameters]
         return number
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: ARG002
@@ -140,16 +140,13 @@ class Unfit(Exception):
 #: How closely a replayed cost and gradient have to agree with the eager ones, and by how much numbers are
 #: moved to see what rounding may do to them.
 _CLOSE, _ROUNDING = 1e-9, 1e-12
-#: How many operations are recorded at most where several samples are compared, which every tenth comparison
-#: does; and what share of the time of the steps all of them may take.
-_LOOK, _TENTH, _SHARE = 5_000, 10, 0.07
-#: What is taken, in microseconds or so: by a replayed step, and by each operation of each sample in it; by
-#: each operation that is recorded for a comparison, and by what else there is to it.
-_STEP, _REPLAYED, _RECORDED, _ASIDE = 150.0, 0.001, 4.0, 100.0
-#: Ctrl-C is heard after so many milliseconds of steps in C, and so is whoever wants a checkpoint.
-_AT_MOST = 50
-#: So many samples are read at once to validate.
-_READ = 1 << 14
+#: About how many operations the first comparison records, and each of the others, of two samples at least.
+_FIRST, _AGAIN = 5_000, 150
+#: What share of the time of the steps the others may take; and what is taken, in microseconds or so: by a
+#: replayed step, by each operation of each sample in it, and by each that is recorded.
+_SHARE, _STEP, _REPLAYED, _RECORDED = 0.07, 150.0, 0.001, 4.0
+#: Ctrl-C is heard after so many milliseconds of steps in C; and so many samples are read at once to validate.
+_AT_MOST, _READ = 50, 1 << 14
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
@@ -168,8 +165,8 @@ class ReplayEngine:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
         self._rows: Any = None
         self._trained = np.array([each.requires_grad for each in self.parameters])
-        #: How many samples were compared with the eager engine, and how often some were.
-        self.compared = self._comparisons = 0
+        #: How many samples were compared with the eager engine.
+        self.compared = 0
         # the threads of a client draw from the generators that all share
         alone = client is None
         outside = self.outside = Outside(eager.net, eager.loss, apart=self.parameters, alone=alone)
@@ -182,9 +179,8 @@ class ReplayEngine:
                 self._program = self._traced(samples, rows[0], threads)
                 graph = self._program.captured.graph
                 size = len(graph.op) + len(graph.args)
-                several = max(2, _LOOK // size)
-                self._several = min(several, len(rows))
-                first = samples, rows[: self._several]
+                several, self._several = (max(2, each // size) for each in (_FIRST, _AGAIN))
+                first = samples, rows[:several]
                 # A net that takes batches may treat one sample by itself, but several to validate together.
                 larger = [(x, r[:several]) for x, r in batches if len(r) > len(rows)]
                 looked = [first, *larger * self.eager.takes_batches]
@@ -210,12 +206,12 @@ class ReplayEngine:
         here = isinstance(samples.array, np.ndarray) and not self._spread
         #: The machine in C that runs a batch of what is in memory here, if one does.
         self.machine = self._program.machine if here else None
-        paid = _SHARE * (_STEP + _REPLAYED * size * len(rows))
-        recorded = size * (1.0 + self._several / _TENTH)
         #: The step of an optimiser as a program, where many are taken in C.
         self.update: Update | None = None
         #: After how many steps samples are due to be recorded as well, to compare.
-        self.every = math.ceil((_RECORDED * recorded + _ASIDE) / paid)
+        self.every = math.ceil(
+            _RECORDED * size * self._several / (_SHARE * (_STEP + _REPLAYED * size * len(rows)))
+        )
 
     # ----------------------------------------------------------------------------------- each step
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
@@ -317,15 +313,13 @@ class ReplayEngine:
         raise Unfit("the loss of a batch is neither the mean nor the sum of what single samples cost")
 
     # ------------------------------------------------------------------------------- again and again
-    def compare(self, batch: Batch, theta: Floats, *, several: bool = False) -> None:
-        """Unfit, if replay differs from the eager engine for the first samples of a batch, or the first one.
+    def compare(self, batch: Batch, theta: Floats) -> None:
+        """Unfit, if replay differs from the eager engine for the first samples of a batch.
 
         The Values hold ``theta``. What has changed that the net or the loss can reach is a difference, too.
         """
-        self._comparisons += 1
-        several = several or self._comparisons % _TENTH == 0
         try:
-            unlike = self._unlike((batch[0], batch[1][: self._several if several else 1]), theta)
+            unlike = self._unlike((batch[0], batch[1][: self._several]), theta)
         except Exception as error:  # noqa: BLE001 (whatever a net raises when it is asked again)
             unlike = str(error) if isinstance(error, StaleProgram) else _of_net(error)
         changed = self.outside.changed()

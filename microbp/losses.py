@@ -34,7 +34,6 @@ Predictions = Value | Sequence[Value | Sequence[Value]] | npt.NDArray[np.object_
 Target = float | Value
 Targets = Target | Sequence[Target | Sequence[Target]] | npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
-Refused = Callable[[Numbers], npt.NDArray[np.bool_]]
 Loss = Callable[[Predictions, Targets], Value]
 
 
@@ -55,8 +54,8 @@ def half_squared_error(predictions: Predictions, targets: Targets) -> Value:
     >>> half_squared_error([[Value(0.75)], [Value(0.5)]], [0.25, 1.0]).data
     0.125
     """
-    pairs, batch = _pairs("half_squared_error", predictions, targets)
-    return _mean([(t - o) ** 2 for o, t in pairs], 2 * batch)
+    given = _Given("half_squared_error", predictions, targets)
+    return _mean([(t - o) ** 2 for o, t in given.pairs()], 2 * given.batch)
 
 
 def mean_squared_error(predictions: Predictions, targets: Targets) -> Value:
@@ -65,7 +64,7 @@ def mean_squared_error(predictions: Predictions, targets: Targets) -> Value:
     >>> mean_squared_error([Value(0.75), Value(0.5)], [0.25, 1.0]).data
     0.25
     """
-    return _mean([(t - o) ** 2 for o, t in _pairs("mean_squared_error", predictions, targets)[0]])
+    return _mean([(t - o) ** 2 for o, t in _Given("mean_squared_error", predictions, targets).pairs()])
 
 
 def hinge(predictions: Predictions, targets: Targets) -> Value:
@@ -82,9 +81,9 @@ def hinge(predictions: Predictions, targets: Targets) -> Value:
 
     Raises ValueError for a label other than -1 and 1.
     """
+    given = _Given("hinge", predictions, targets)
     told = "a label of hinge is -1 or 1 (2·t - 1 makes one from t = 0 or 1)"
-    pairs, _ = _pairs("hinge", predictions, targets, lambda y: np.abs(y) != 1.0, told)
-    return _mean([(1.0 - y * s).relu() for s, y in pairs])
+    return _mean([(1.0 - y * s).relu() for s, y in given.pairs(np.abs(given.numbers) != 1.0, told)])
 
 
 def binary_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
@@ -102,9 +101,9 @@ def binary_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
 
     Raises ValueError for a target outside 0 to 1.
     """
+    given = _Given("binary_cross_entropy", predictions, targets)
     told = "a target is 0, 1 or a probability between them ((y + 1) / 2 makes one from y = ±1)"
-    pairs, _ = _pairs("binary_cross_entropy", predictions, targets, lambda t: (t < 0.0) | (t > 1.0), told)
-    return _mean([_bernoulli(z, t) for z, t in pairs])
+    return _mean([_bernoulli(z, t) for z, t in given.pairs(abs(given.numbers - 0.5) > 0.5, told)])
 
 
 def _bernoulli(z: Value, t: Target) -> Any:
@@ -131,33 +130,32 @@ def softmax_cross_entropy(predictions: Predictions, targets: Targets) -> Value:
     Raises ValueError for a class that the net has no output for, for a row that does not sum to 1
     within 1e-6, and for a net of one output, whose softmax is always 1.
     """
-    loss = "softmax_cross_entropy"
-    outputs = _outputs(loss, predictions)
-    if not outputs.ndim or outputs.shape[-1] == 1:
-        raise ValueError(
-            f"{loss}: predictions of shape {outputs.shape} have one output for each sample, whose softmax "
-            "is always 1. Give the net one output for each class, or use binary_cross_entropy for two"
+    given = _Given("softmax_cross_entropy", predictions, targets)
+    outputs, numbers, of_samples = given.outputs, given.numbers, given.outputs.shape[:-1]
+    classes = outputs.shape[-1] if outputs.ndim else 1
+    if classes == 1:
+        raise given.error(
+            f"predictions of shape {outputs.shape} have one output for each sample, whose softmax is always "
+            "1. Give the net one output for each class, or use binary_cross_entropy for two"
         )
-    classes = outputs.shape[-1]
-    given, numbers = _targets(loss, targets)
     if numbers.shape == outputs.shape:
-        _refuse(loss, numbers, (numbers < 0.0) | (numbers > 1.0), "a probability is between 0 and 1")
-        for sample, row in enumerate(numbers.reshape(-1, classes).tolist()):
-            if abs(math.fsum(row) - 1.0) > 1e-6:
-                raise ValueError(
-                    f"{loss}: the targets{f' of sample {sample}' * (numbers.ndim == 2)} sum to "
-                    f"{math.fsum(row)!r}; the probabilities of one sample sum to 1. Targets of shape "
-                    f"{numbers.shape}, like the predictions, are taken as probabilities, not as class indices"
+        given.refuse(abs(numbers - 0.5) > 0.5, "a probability is between 0 and 1")
+        for sample, total in enumerate(map(math.fsum, numbers.reshape(-1, classes).tolist())):
+            if abs(total - 1.0) > 1e-6:
+                raise given.error(
+                    f"the targets{f' of sample {sample}' * (numbers.ndim == 2)} sum to {total!r}; the "
+                    f"probabilities of one sample sum to 1. Targets of shape {numbers.shape}, like the "
+                    "predictions, are taken as probabilities, not as class indices"
                 )
-        rows = given.reshape(-1, classes).tolist()
-    elif outputs.shape[:-1] in _forms(numbers):
-        _refuse(loss, numbers, numbers != np.floor(numbers), "a class index is a whole number")
+        rows = given.targets.reshape(-1, classes).tolist()
+    elif of_samples in _forms(numbers):
+        given.refuse(numbers != np.floor(numbers), "a class index is a whole number")
         told = f"the net has {classes} outputs, so that classes are 0 to {classes - 1}"
-        _refuse(loss, numbers, (numbers < 0) | (numbers >= classes), told)
-        rows = [[_is(label, each) for each in range(classes)] for label in given.ravel().tolist()]
+        given.refuse((numbers < 0) | (numbers >= classes), told)
+        rows = [[_is(label, each) for each in range(classes)] for label in given.targets.ravel().tolist()]
     else:
-        cure = f"Give class indices of shape {outputs.shape[:-1]}, or probabilities of the predictions' shape"
-        raise _misfit(loss, outputs, numbers, cure)
+        cure = f"Give class indices of shape {of_samples}, or probabilities of the predictions' shape"
+        raise given.misfit(cure)
     samples = outputs.reshape(-1, classes).tolist()
     return _mean([functions.cross_entropy(x, t) for x, t in zip(samples, rows, strict=True)])
 
@@ -187,15 +185,13 @@ def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: floa
     weight = as_number(strength, "l2_penalty: strength")
     if not 0.0 <= weight < math.inf:
         raise ValueError(f"l2_penalty: the strength is a finite number from 0 up, not {weight!r}")
-    if not isinstance(parameters, Iterable):
-        raise TypeError(f"l2_penalty: the parameters are a list of Values, not {type(parameters).__name__}")
     weights = list(parameters.values() if isinstance(parameters, Mapping) else parameters)
     if not weights:
         raise ValueError("l2_penalty: there are no parameters")
     for position, each in enumerate(weights):
         if not isinstance(each, Value):
-            kind = type(each).__name__
-            raise TypeError(f"l2_penalty: parameters[{position}] is an object of type {kind}, not a Value")
+            told = f"parameters[{position}] is an object of type {type(each).__name__}, not a Value"
+            raise TypeError(f"l2_penalty: {told}")
     penalty: Value = weight * functions.dot(weights, weights)
     return penalty
 
@@ -210,80 +206,72 @@ LOSSES: dict[str, Loss] = {
 
 
 # --------------------------------------------------------------- what all losses do with their data
-def _pairs(
-    loss: str, predictions: Predictions, targets: Targets, refused: Refused | None = None, told: str = ""
-) -> tuple[list[tuple[Value, Any]], int]:
-    """Each output with its target, and the batch size. Refuses, and tells why, on the way."""
-    outputs, (given, numbers) = _outputs(loss, predictions), _targets(loss, targets)
-    if _forms(outputs).isdisjoint(_forms(numbers)):
-        cure = "Give one target for each output"
-        if outputs.shape[:-1] in _forms(numbers):
-            cure = (
-                f"The net has {outputs.shape[-1]} outputs for each sample, but there is one target: end "
-                "the net with one output, or use softmax_cross_entropy for class indices"
-            )
-        raise _misfit(loss, outputs, numbers, cure)
-    if refused is not None:
-        _refuse(loss, numbers, refused(numbers), told)
-    batch = len(outputs) if 2 in (outputs.ndim, numbers.ndim) else 1
-    return [*zip(outputs.ravel().tolist(), given.ravel().tolist(), strict=True)], batch
+class _Given:
+    """Predictions and targets, checked; the name of the loss begins each error."""
+
+    def __init__(self, loss: str, predictions: Predictions, targets: Targets) -> None:
+        self.loss = loss
+        self.outputs = self._array(predictions, "predictions")
+        for place, each in np.ndenumerate(self.outputs):
+            if not isinstance(each, Value):
+                there = f"{_at(place) or 'there '}stands an object of type {type(each).__name__}"
+                told = f"predictions are Values, alone, in a list or in an array, but {there}"
+                raise TypeError(f"{loss}: {told}. Give what the net returns")
+        shape = self.outputs.shape
+        if len(shape) > 2:
+            raise self.error(f"predictions have at most two dimensions, (batch, outputs), not {shape}")
+        if not self.outputs.size:
+            raise self.error(f"there are no predictions (shape {shape}): the batch is empty")
+        #: As floats and Values, and as the numbers that these have.
+        self.targets, self.numbers = self._array(targets, "targets"), np.asarray(targets)
+        if np.any(getattr(targets, "mask", False)):
+            raise self.error("the targets have masked entries; fill them in, or leave their samples out")
+        if self.numbers.dtype.kind in "biuf":
+            self.targets = self.numbers = self.numbers.astype(float)
+        else:
+            self.numbers = np.empty(self.targets.shape)
+            for place, each in np.ndenumerate(self.targets):
+                if not isinstance(each, Value):
+                    self.targets[place] = as_number(each, f"{loss}: the target {_at(place)}".rstrip())
+                self.numbers[place] = each.data if isinstance(each, Value) else self.targets[place]
+        self.refuse(~np.isfinite(self.numbers), "a target is a finite number")
+        self.batch = len(self.outputs) if 2 in (self.outputs.ndim, self.numbers.ndim) else 1
+
+    def pairs(self, refused: Any = False, told: str = "") -> Iterable[tuple[Value, Any]]:
+        """Each output with its target; some of these are refused, and told why."""
+        if _forms(self.outputs).isdisjoint(_forms(self.numbers)):
+            cure = "Give one target for each output"
+            batch, several = self.outputs.shape[:-1], self.outputs.shape[-1:]
+            if batch in _forms(self.numbers):
+                count = f"The net has {several[0]} outputs for each sample, but there is one target"
+                cure = f"{count}: end the net with one output, or use softmax_cross_entropy for class indices"
+            raise self.misfit(cure)
+        self.refuse(refused, told)
+        return zip(self.outputs.ravel().tolist(), self.targets.ravel().tolist(), strict=True)
+
+    def error(self, told: str) -> ValueError:
+        return ValueError(f"{self.loss}: {told}")
+
+    def misfit(self, cure: str) -> ValueError:
+        shapes = self.outputs.shape, self.numbers.shape
+        return self.error("predictions of shape {} do not fit targets of shape {}. ".format(*shapes) + cure)
+
+    def refuse(self, refused: Any, told: str) -> None:
+        """ValueError with the first of the numbers that is refused, and its index."""
+        for place in map(tuple, np.argwhere(refused)[:1].tolist()):
+            raise self.error(f"the target {_at(place)}is {float(self.numbers[place])!r}; {told}")
+
+    def _array(self, held: Any, what: str) -> npt.NDArray[np.object_]:
+        with suppress(ValueError):  # of NumPy, for arrays of unequal length
+            array = np.array(held, dtype=object)
+            if not any(isinstance(each, list | tuple | np.ndarray) for each in array.ravel().tolist()):
+                return array
+        raise self.error(f"the {what}' rows are of unequal length")
 
 
 def _forms(array: npt.NDArray[Any]) -> set[tuple[int, ...]]:
     """Its shape; and ``(batch,)`` for a column ``(batch, 1)``."""
     return {array.shape, array.shape[:-1] if array.shape[-1:] == (1,) else array.shape}
-
-
-def _misfit(loss: str, outputs: npt.NDArray[Any], numbers: Numbers, cure: str) -> ValueError:
-    shapes = f"predictions of shape {outputs.shape} do not fit targets of shape {numbers.shape}"
-    return ValueError(f"{loss}: {shapes}. {cure}")
-
-
-def _array(loss: str, held: Any, what: str) -> npt.NDArray[np.object_]:
-    with suppress(ValueError):  # of NumPy, for arrays of unequal length
-        array = np.array(held, dtype=object)
-        if not any(isinstance(each, list | tuple | np.ndarray) for each in array.ravel().tolist()):
-            return array
-    raise ValueError(f"{loss}: the {what}' rows are of unequal length")
-
-
-def _outputs(loss: str, predictions: Predictions) -> npt.NDArray[np.object_]:
-    outputs = _array(loss, predictions, "predictions")
-    for place, each in np.ndenumerate(outputs):
-        if not isinstance(each, Value):
-            at = _at(place) or "there "
-            raise TypeError(
-                f"{loss}: predictions are Values, alone, in a list or in an array, but {at}stands an object "
-                f"of type {type(each).__name__}. Give what the net returns"
-            )
-    if outputs.ndim > 2:
-        raise ValueError(
-            f"{loss}: predictions have at most two dimensions, (batch, outputs), not {outputs.shape}"
-        )
-    if not outputs.size:
-        raise ValueError(f"{loss}: there are no predictions (shape {outputs.shape}): the batch is empty")
-    return outputs
-
-
-def _targets(loss: str, targets: Targets) -> tuple[npt.NDArray[np.object_], Numbers]:
-    """The targets as floats and Values, and as the numbers that these have."""
-    given, numbers = _array(loss, targets, "targets"), np.asarray(targets)
-    if numbers.dtype.kind in "biuf":
-        given = numbers = numbers.astype(float)
-    else:
-        numbers = np.empty(given.shape)
-        for place, each in np.ndenumerate(given):
-            what = f"{loss}: the target {_at(place)}".rstrip()
-            number = each.data if isinstance(each, Value) else as_number(each, what)
-            numbers[place], given[place] = number, each if isinstance(each, Value) else number
-    _refuse(loss, numbers, ~np.isfinite(numbers), "a target is a finite number")
-    return given, numbers
-
-
-def _refuse(loss: str, numbers: Numbers, refused: Any, told: str) -> None:
-    """ValueError with the first of ``numbers`` that is refused, and its index."""
-    for place in map(tuple, np.argwhere(refused)[:1].tolist()):
-        raise ValueError(f"{loss}: the target {_at(place)}is {float(numbers[place])!r}; {told}")
 
 
 def _at(place: tuple[int, ...]) -> str:
@@ -293,6 +281,8 @@ def _at(place: tuple[int, ...]) -> str:
 
 def _mean(costs: list[Any], divisor: int = 0) -> Value:
     """Σ costs / divisor, each as one node, and no node where there is nothing to add or to divide."""
-    total: Value = costs[0] if len(costs) == 1 else functions.sum(costs)
     divisor = divisor or len(costs)
+    total: Value = costs[0] if len(costs) == 1 else functions.sum(costs)
+    if math.isinf(total.data) and all(math.isfinite(each.data) for each in costs):
+        total, divisor = functions.sum([each / divisor for each in costs]), 1  # no larger than they are
     return total if divisor == 1 else total / divisor

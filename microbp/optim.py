@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -689,5 +690,5 @@ def _fraction(x: Any, what: str) -> None:
 
 
 def _whole(x: Any, what: str) -> None:
-    if not isinstance(x, int) or isinstance(x, bool) or x < 1:
+    if not isinstance(x, Integral) or isinstance(x, bool) or int(x) < 1:
         raise ValueError(f"{what} must be a whole number from 1 up, not {x!r}")

@@ -3,19 +3,29 @@
 Attributes, lists, variables of enclosing functions and of modules, generators of random numbers: a function
 that counts its calls, draws at random, or reads what somebody else changes is another function each time,
 while a program that was made of it stays the same. All of it is found by following references, as far as
-:data:`MOST` objects; files, clocks and other processes are not.
+:data:`MOST` objects; files, clocks, the environment, context variables and other processes are not.
 """
 
 from __future__ import annotations
 
+import io
 import random
 import sys
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import is_
-from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,10 +44,21 @@ _LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names} - {"type
 
 @dataclass(slots=True, eq=False)
 class _Variable:
-    """A variable of a module that the code of a function names."""
+    """A variable of a module that the code of a function names, or a slot of an object."""
 
-    module: dict[str, Any]
+    owner: Any
     name: str
+
+    @property
+    def now(self) -> Any:
+        """What it holds; None where that is nothing yet."""
+        owner = self.owner
+        return owner.get(self.name) if isinstance(owner, dict) else getattr(owner, self.name, None)
+
+    def put(self, held: Any) -> None:
+        """Let it hold that."""
+        change = dict.__setitem__ if isinstance(self.owner, dict) else object.__setattr__
+        change(self.owner, self.name, held)
 
 
 class _Kept(NamedTuple):
@@ -63,26 +84,27 @@ class Outside:
     >>> calls, outside.changed()
     ([], '')
 
-    ``apart`` are Values that others look after: parameters. The generators that all functions share are left
-    out where they are ``not alone``: other threads draw from them.
+    ``apart`` are Values that others look after: parameters; None for all Values. The generators that all
+    functions share are left out where they are ``not alone``: other threads draw from them.
     """
 
-    def __init__(self, *roots: Any, apart: Iterable[Value] = (), alone: bool = True) -> None:
+    def __init__(self, *roots: Any, apart: Iterable[Value] | None = (), alone: bool = True) -> None:
         self._kept: list[_Kept] = []
         self._settled: set[Any] = set()
         #: The first thing found that gives another answer each time, and cannot be set back: an iterator.
         self.drawn = ""
-        theirs, seen = {id(each) for each in apart}, set()
+        theirs, seen = {id(each) for each in apart or ()}, set()
         generators = [("random", random._inst), ("numpy.random", np.random.mtrand._rand)]
         named = [(type(each).__name__, each) for each in roots]
 
         def within(name: str, held: Any) -> Sequence[tuple[str, Any]]:
-            key = (id(held.module), held.name) if isinstance(held, _Variable) else id(held)
-            if key in seen or key in theirs:
+            key = (id(held.owner), held.name) if isinstance(held, _Variable) else id(held)
+            if key in seen or key in theirs or (apart is None and isinstance(held, Value)):
                 return ()
             seen.add(key)
             if hasattr(held, "__next__") and not isinstance(held, type):
-                self.drawn = self.drawn or name
+                if not isinstance(held, io.IOBase) or (not held.closed and held.readable()):
+                    self.drawn = self.drawn or name
                 return ()
             for kind, read, write in _KINDS:
                 if isinstance(held, kind):
@@ -92,8 +114,6 @@ class Outside:
 
         for _ in walk([*named, *(generators if alone else [])], within, MOST):
             pass
-        #: All that may change, also what is apart.
-        self._keys = {each.key for each in self._kept} | theirs
 
     def changed(self) -> str:
         """The name of the first thing that has changed since; empty if nothing has."""
@@ -138,10 +158,6 @@ class Outside:
             if not _same(before, read(held)):
                 write(held, before)
 
-    def shares(self, other: Outside) -> bool:
-        """Whether the two can reach something in common, generators of random numbers apart."""
-        return bool(self._keys & other._keys - {id(random._inst), id(np.random.mtrand._rand)})
-
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two things tell a function the same."""
@@ -161,7 +177,7 @@ def _same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and (all(map(is_, a, b)) or all(map(_same, a, b)))
     if isinstance(a, dict):
         return a.keys() == b.keys() and _same([*a.values()], [*b.values()])
-    if isinstance(a, (set, frozenset, *PLAIN)):
+    if isinstance(a, (set, frozenset, bytearray, array, *PLAIN)):
         return bool(a == b) or (a != a and b != b)  # noqa: PLR0124 (both are nan)
     return False
 
@@ -192,16 +208,16 @@ def _set_attributes(held: type, before: dict[str, Any]) -> None:
 
 
 #: How the contents of what may change are read and written.
-_KINDS: list[tuple[type, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
+_KINDS: list[tuple[Any, Callable[[Any], Any], Callable[[Any, Any], None]]] = [
     (dict, dict, _refill),
     (set, set, _refill),
     (list, list, lambda held, before: held.__setitem__(slice(None), before)),
     (deque, list, lambda held, before: (held.clear(), held.extend(before))[0]),
     (np.ndarray, np.copy, lambda held, before: held.__setitem__(..., before)),
     (Value, lambda value: value._data, lambda value, data: setattr(value, "data", data)),
+    ((bytearray, array), lambda held: held[:], lambda held, before: held.__setitem__(slice(None), before)),
     (CellType, _contents, lambda cell, before: setattr(cell, "cell_contents", before)),
-    (_Variable, lambda held: held.module.get(held.name),
-     lambda held, before: held.module.update({held.name: before})),
+    (_Variable, lambda held: held.now, _Variable.put),
     (random.Random, lambda held: frozenset({held.getstate()}),  # which is compared as a whole
      lambda held, before: held.setstate(*before)),
     (np.random.Generator, lambda held: (held.bit_generator.state,),
@@ -225,14 +241,16 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(held, CellType):
         yield name, _contents(held)
     elif isinstance(held, _Variable):
-        yield held.name, held.module.get(held.name)
+        yield held.name, held.now
     elif isinstance(held, FunctionType):
         cells = zip(held.__code__.co_freevars, held.__closure__ or (), strict=True)
         yield from (*cells, (name, held.__defaults__), (name, held.__kwdefaults__))
         yield "", vars(held)
         if not _of_library(held):
             known = held.__globals__
-            yield from ((word, _Variable(known, word)) for word in words_of(held.__code__, known))
+            modules = filter(_is_of_users, map(known.get, words_of(held.__code__, known)))
+            for space in (known, *map(vars, modules)):
+                yield from ((word, _Variable(space, word)) for word in words_of(held.__code__, space))
     elif isinstance(held, MethodType | BuiltinMethodType):
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
     elif isinstance(held, partial):
@@ -240,17 +258,30 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(held, type):
         if not _of_library(held):
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
-            yield from ((name, vars(held).get(word)) for word in ("__call__", "__getattr__"))
+            yield from ((name, each) for each in vars(held).values() if callable(each))
             yield from ((each.__name__, each) for each in held.__bases__)
-    elif not _of_library(type(held)) or hasattr(held, "parameters"):
-        yield from ((type(held).__name__, each) for each in (getattr(held, "__dict__", None), type(held)))
+    elif isinstance(held, property):
+        yield name, held.fget
     elif hasattr(held, "__wrapped__"):  # a module's call in C
         yield name, held.__wrapped__
+    elif not str(type(held).__module__).startswith(("microbp", "numpy")) or hasattr(held, "parameters"):
+        kind = type(held)
+        yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
+        owners = (vars(each) for each in kind.__mro__ if not _of_library(each))
+        slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
+        yield from ((word, _Variable(held, word)) for word in slots)
 
 
 def _of_library(held: Any) -> bool:
     """Whether a function or a class is no code of the user's."""
     return str(getattr(held, "__module__", "builtins")).partition(".")[0] in _LIBRARIES
+
+
+def _is_of_users(module: Any) -> bool:
+    """Whether it is a module of the user's, neither one of Python's nor one that was installed."""
+    if not isinstance(module, ModuleType) or module.__name__.partition(".")[0] in _LIBRARIES:
+        return False
+    return "-packages" not in str(module.__dict__.get("__file__", "-packages"))
 
 
 def words_of(code: CodeType, known: dict[str, Any]) -> Iterator[str]:

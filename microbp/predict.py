@@ -1,7 +1,8 @@
 """``net.predict(X)``: what a net says to many samples, as numbers.
 
 The net is recorded for the first sample and replayed for all. Where that would not be the same, it is called
-for each: where it compares Values, takes a number out of the graph, or says something else to the last one.
+for each: where it compares Values, takes a number out of the graph, changes what it can reach, or says
+something else to one of a few samples.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from microbp.array import array, data_of
 from microbp.collector import collector_at_rest
 from microbp.comparisons import tracing, watched
 from microbp.nn import Module
+from microbp.outside import Outside
 from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
@@ -25,6 +27,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 #: So many samples are read and replayed at once: X may be larger than memory.
 _AT_ONCE = 1 << 14
+#: So many samples at most are said by the net itself as well, at even distances up to the last.
+_LOOK = 8
 _CLOSE = 1e-9
 
 
@@ -39,8 +43,8 @@ def predict(self: Module, X: Any) -> Floats:
     >>> net.predict([[1.0, 2.0], [0.5, -1.0]]).tolist() == [net([1.0, 2.0]).data, net([0.5, -1.0]).data]
     True
 
-    Raises TypeError for a module that cannot be called, ValueError where there is no sample, and what the net
-    raises of a sample.
+    Raises TypeError for a module that cannot be called, ValueError where there is no sample or what the net
+    says to two samples differs in shape, and what the net raises of a sample.
     """
     if not callable(self):
         raise TypeError(f"predict: a net can be called; {type(self).__name__} has no __call__")
@@ -49,13 +53,16 @@ def predict(self: Module, X: Any) -> Floats:
     if not X.ndim or not len(X):
         raise ValueError(f"predict: X has a row for each sample, and at least one, not the shape {X.shape}")
     net = self if getattr(self, "takes_batches", False) else _Each(self)
-    program = _replayed(net, as_floats(X[:1]), as_floats(X[-1:]))
+    program = _replayed(self, net, as_floats(X[:1]), as_floats(X[:: -(len(X) // _LOOK or 1)]))
     parts = (as_floats(X[start : start + _AT_ONCE]) for start in range(0, len(X), _AT_ONCE))
     with collector_at_rest():
-        if program is None:
-            said = [data_of(net(part[place : place + 1])) for part in parts for place in range(len(part))]
-        else:
-            said = [program(part.reshape(len(part), -1)) for part in parts]
+        if program is not None:
+            return np.concatenate([program(part.reshape(len(part), -1)) for part in parts])
+        said = [data_of(net(part[place : place + 1])) for part in parts for place in range(len(part))]
+    for row, each in enumerate(said):
+        if each.shape[1:] != said[0].shape[1:]:
+            shapes = f"{said[0].shape[1:]} to X[0] and {each.shape[1:]} to X[{row}]"
+            raise ValueError(f"predict: the net says the same number of outputs to each sample, not {shapes}")
     return np.concatenate(said)
 
 
@@ -69,20 +76,23 @@ class _Each:
         return np.array([self.net(row) for row in batch.tolist()], dtype=object)
 
 
-def _replayed(net: Any, first: Floats, last: Floats) -> Program | None:
+def _replayed(module: Module, net: Any, first: Floats, looked: Floats) -> Program | None:
     """The net as a program; None where it has to be called for each sample."""
-    leaves, seen = array(first), watched()
+    leaves, seen, outside = array(first), watched(), Outside(module, apart=None)
     try:
         with tracing.on(), seen:
             outputs = net(leaves)
         inputs = leaves.ravel().tolist()
         kept, unknown, _ = branches(seen.found, inputs, [])
-        if kept or unknown:
+        if kept or unknown or outside.drawn or outside.settles(lambda: net(first)):
             return None
         program = compiled_program(outputs[0], inputs, finite=False, compared=[])
-        said, right = program(last.ravel()), data_of(net(last))[0]
+        said = program(looked.reshape(len(looked), -1))
+        right = np.concatenate([data_of(net(looked[place : place + 1])) for place in range(len(looked))])
     except Exception:  # noqa: BLE001 (what is wrong with the net is told where it is called by itself)
         return None
+    finally:
+        outside.restore()
     return program if np.allclose(said, right, rtol=_CLOSE, atol=0.0, equal_nan=True) else None
 
 

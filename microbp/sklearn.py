@@ -201,6 +201,8 @@ class ValueRegressor(base.RegressorMixin, base.BaseEstimator):  # type: ignore[m
             if self.formula is not None:
                 raise ValueError("a formula has parameters: start={'a': 1.0, …} gives their first numbers")
             start = {"w": np.zeros(X.shape[1]), "b": 0.0}
+        if not isinstance(start, Mapping):
+            raise TypeError(f"start has numbers by the parameters' names, start={{'a': 1.0}}, not {start!r}")
         net = _Formula(self.formula or _line, start)
         self.minimum_ = minimize(
             lambda x, y: (net(x) - y) ** 2, net, (X, y), method=self.method, bounds=self.bounds,

@@ -273,7 +273,7 @@ def test_comparing_is_paid_by_the_steps_and_the_same_in_each_run() -> None:
     short, longer = compared(1), compared(400)
     assert short == compared(1) <= 20
     assert longer == compared(400)
-    assert 1200 / 150 < longer - short < 1200 / 50 + 10
+    assert 1200 / 150 < longer - short < 1200 / 25
 
 
 # ---------------------------------------------------------------------------- the run around it

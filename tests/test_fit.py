@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -337,6 +340,74 @@ def a_counter_of_the_net_itself() -> Any:
     return job(Counting())
 
 
+def in_an_attribute(place: Any) -> Callable[[], int]:
+    place.n = 0
+
+    def count() -> int:
+        place.n += 1
+        return int(place.n)
+
+    return count
+
+
+def in_bytes() -> Callable[[], int]:
+    held = bytearray(2)
+
+    def count() -> int:
+        held[:] = (int.from_bytes(held, "big") + 1).to_bytes(2, "big")
+        return int.from_bytes(held, "big")
+
+    return count
+
+
+def in_a_module() -> Callable[[], int]:
+    counted.n = 0
+
+    def count() -> int:
+        counted.n += 1
+        return int(counted.n)
+
+    return count
+
+
+def by_a_property() -> Callable[[], int]:
+    calls = [0]
+
+    class Counter:
+        @property
+        def next(self) -> int:
+            calls[0] += 1
+            return calls[0]
+
+    counter = Counter()
+    return lambda: counter.next
+
+
+@dataclass(slots=True)
+class Slot:
+    n: int = 0
+
+
+#: A module of the user's, which a function names.
+counted: Any = ModuleType("counted")
+counted.__file__ = "counted.py"
+#: Where a count is kept.
+COUNTS: dict[str, Callable[[], Callable[[], int]]] = {
+    "a namespace": lambda: in_an_attribute(SimpleNamespace()), "a slot": lambda: in_an_attribute(Slot()),
+    "a thread": lambda: in_an_attribute(threading.local()), "bytes": in_bytes, "a module": in_a_module,
+    "what a property reads": by_a_property,
+}  # fmt: skip
+
+
+def a_count_kept_anywhere(make: Callable[[], Callable[[], int]]) -> Any:
+    count = make()
+    return job(Net(lambda z, _: z if count() < 200 else 2.0 * z), epochs=9)
+
+
+for where, make in COUNTS.items():
+    CASES[f"a count kept in {where}"] = partial(a_count_kept_anywhere, make), "eager"
+
+
 @case()
 def a_counter_of_the_loss() -> Any:
     steps = 0
@@ -625,6 +696,36 @@ def test_a_wrong_step_is_undone(monkeypatch: Any, options: Any, first: int, chan
         assert ", and by replay " in history.why
 
 
+class Averaging(SGD):
+    """Keeps something of its own beside what every optimiser remembers."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.slow = {value: value.data for _, value in self.parameters}
+        self.taken = 0
+
+    def step(self) -> None:
+        super().step()
+        self.taken += 1
+        for value, before in self.slow.items():
+            self.slow[value] = 0.9 * before + 0.1 * value.data
+            value.data += 0.01 * (self.slow[value] - value.data) / self.taken
+
+
+def test_what_an_optimiser_keeps_of_its_own_is_undone_with_wrong_steps(monkeypatch: Any) -> None:
+    planted(monkeypatch, 50, doubled)
+    found = []
+    for engine in ("auto", "eager"):
+        net = Net()
+        optimiser = Averaging(net.parameters(), lr=0.1)
+        history = fit(
+            net, X, SMOOTH, loss="mean_squared_error", optimiser=optimiser, batch_size=10, engine=engine
+        )
+        found.append([optimiser.taken, *optimiser.slow.values(), *(each.data for each in net.parameters())])
+        assert "eager" in history.engine
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+
+
 def test_the_history_says_until_when_it_replayed(monkeypatch: Any) -> None:
     planted(monkeypatch, 150, doubled)
     _, history = trained(lambda: job(epochs=60), "auto")
@@ -697,14 +798,9 @@ def test_what_a_trial_of_replay_leaves_behind_is_nothing() -> None:
     assert lists[0] == lists[1]
 
 
-def test_settings_are_a_record_that_may_be_used_again() -> None:
+def test_settings_are_a_record() -> None:
     settings = Settings("hinge", batch_size=10, epochs=2)
-    one, other = Net(), Net()
-    fit(one, X, SIGN, settings=settings)
-    fit(other, X, SIGN, loss="hinge", batch_size=10, epochs=2)
-    assert [each.data for each in one.parameters()] == [each.data for each in other.parameters()]
-    assert len(fit(one, X, SIGN, settings=settings, epochs=3).cost) == 3
-    assert repr(settings) == "Settings(loss='hinge', epochs=2, batch_size=10)"
+    assert (settings.batch_size, settings.shuffle) == (10, True)
     with pytest.raises(AttributeError):
         settings.epochs = 5  # type: ignore[misc]
 
@@ -712,6 +808,10 @@ def test_settings_are_a_record_that_may_be_used_again() -> None:
 def test_a_setting_that_is_misspelt_or_missing() -> None:
     with pytest.raises(TypeError, match=r"^fit: no setting is called 'epoch'; did you mean 'epochs'\?$"):
         fit(Net(), X, SIGN, loss="hinge", epoch=3)
+    with pytest.raises(TypeError, match=r"no setting is called 'optimizer'; did you mean 'optimiser'\?$"):
+        fit(Net(), X, SIGN, loss="hinge", optimizer=None)
+    with pytest.raises(TypeError, match=r"; the optimiser has it: optimiser=SGD\(net\.parameters"):
+        fit(Net(), X, SIGN, loss="hinge", lr=0.1)
     with pytest.raises(TypeError, match=r"^fit: loss=… says what is to become small:"):
         fit(Net(), X, SIGN)
 

@@ -571,3 +571,19 @@ def test_a_target_that_is_a_value_takes_its_gradient():
 def test_probabilities_may_be_values():
     logits, wanted = values([[0.5, -0.25]]), [[Value(0.25), Value(0.75)]]
     assert softmax_cross_entropy(logits, wanted).data == softmax_cross_entropy(logits, [[0.25, 0.75]]).data
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_mean_of_costs_that_are_finite_is_finite(name):
+    most = 1.3e154 if "squared" in name else 1.7e308
+    logits = [[Value(0.0), Value(most)]] * 3 if "softmax" in name else [[Value(most)]] * 3
+    targets = {"hinge": [-1] * 3}.get(name, [0] * 3)
+    cost, alone = (LOSSES[name](logits[:n], targets[:n]) for n in (3, 1))
+    assert cost.data == pytest.approx(alone.data, rel=1e-15)
+    cost.backward()
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_targets_that_are_masked_are_none(name):
+    with pytest.raises(ValueError, match=f"^{name}: the targets have masked entries; fill them in"):
+        LOSSES[name](values([1.0, 2.0]), np.ma.array([1.0, 1.0], mask=[0, 1]))

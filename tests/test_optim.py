@@ -708,3 +708,8 @@ def test_errors_of_clipping(gradients, bound, error, text):
         clip_gradients(w, bound)
     assert str(caught.value) == f"clip_gradients(): {text}"
     assert repr([each.grad for each in w]) == repr(gradients)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    assert StepDecay(0.5, 0.5, np.int64(10))(15) == 0.25
+    assert Cosine(0.5, np.int32(100))(50) == Cosine(0.5, 100)(50)

@@ -160,3 +160,8 @@ def test_a_missing_scikit_learn_is_told() -> None:
     assert run.stderr.splitlines()[-1] == (
         "ImportError: this needs sklearn, which is not installed: pip install 'microbp[sklearn]'"
     )
+
+
+def test_a_start_without_names_is_told() -> None:
+    with pytest.raises(TypeError, match=r"^start has numbers by the parameters' names, start="):
+        ValueRegressor(lambda x, a: a * x[0], [1.0]).fit([[0.0], [1.0]], [0.0, 1.0])  # type: ignore[arg-type]

@@ -32,9 +32,7 @@ from microbp.nn import MLP, Module
 from microbp.optim import SGD, Adam, Cosine, Linear, Optimiser, clip_gradients
 from microbp.training import History, NotFinite
 from microbp.training import run as running
-from microbp.training import terminal as terminal_part
-from microbp.training.run import Run
-from microbp.training.terminal import Interrupts
+from microbp.training.run import Interrupts, Run
 
 #: With the engine that is the definition a run is known to the last bit; test_engines.py holds the other.
 fit = functools.partial(training.fit, engine="eager")
@@ -496,7 +494,7 @@ BAD = [
     ({"optimiser": 0.1}, TypeError,
      "fit: the optimiser is one such as SGD(net.parameters(), lr=0.1), not an object of type float"),
     ({"optimiser": SGD([Value(1.0, name="stray")], lr=0.1)}, ValueError,
-     "fit: the optimiser changes stray, which is no parameter of this net"),
+     "fit: the optimiser was made for another net: stray, which it changes, is no parameter of this one"),
     ({"epochs": 0}, ValueError, "fit: epochs is a whole number from 1 up, not 0"),
     ({"epochs": 2.5}, ValueError, "fit: epochs is a whole number from 1 up, not 2.5"),
     ({"seed": -1}, ValueError, "fit: seed is a whole number from 0 up, not -1"),
@@ -519,7 +517,8 @@ BAD = [
     ({"validation": ([[1.0]], [1])}, ValueError,
      "fit: X has the shape (7, 2), but the validation X (1, 1)"),
     ({"validation": (X[:1], [3])}, ValueError,
-     "hinge: the target at [0] is 3.0; a label of hinge is -1 or 1 (2·t - 1 makes one from t = 0 or 1)"),
+     ("fit: validation Y: hinge: the target at [0] is 3.0; a label of hinge is -1 or 1 (2·t - 1 makes one "
+      "from t = 0 or 1)")),
     ({"patience": 3}, ValueError,
      "fit: patience watches the validation cost; give validation as well"),
     ({"patience": 0, "validation": 0.3}, ValueError, "fit: patience is a whole number from 1 up, not 0"),
@@ -529,6 +528,12 @@ BAD = [
     ({"clip": -1.0}, ValueError, "fit: clip is positive and finite, not -1.0"),
     ({"penalty": -1e-4}, ValueError, "fit: penalty is finite and at least 0, not -0.0001"),
     ({"penalty": math.nan}, ValueError, "fit: penalty is finite and at least 0, not nan"),
+    ({"shuffle": "no"}, ValueError, "fit: shuffle is True or False, not 'no'"),
+    ({"progress": "yes"}, ValueError, "fit: progress is True, False or None, not 'yes'"),
+    ({"Y": None}, TypeError,
+     "fit: Y takes a real number, not None; give an int, a float or a NumPy real scalar"),
+    ({"optimiser": SGD}, TypeError,
+     "fit: the optimiser is one such as SGD(net.parameters(), lr=0.1), not the class SGD"),
     ({"keep": "first"}, ValueError, "fit: keep is 'best', 'last' or None, not 'first'"),
     ({"engine": "warp"}, ValueError, "fit: no engine is called 'warp'; there are auto, replay, eager"),
     ({"checkpoint": "nowhere/run.json"}, FileNotFoundError,
@@ -601,6 +606,11 @@ def test_a_net_without_parameters_and_parameters_that_are_no_values():
     told = r"^fit: the parameter parameters\[0\] is an object of type float, not a Value$"
     with pytest.raises(TypeError, match=told):
         fit(Numbers(), X, Y, loss="hinge")
+    forgetful = Plain()
+    forgetful.parameters = lambda: None
+    told = r"^fit: parameters\(\) of the net returns a list of Values, not NoneType$"
+    with pytest.raises(TypeError, match=told):
+        fit(forgetful, X, Y, loss="hinge")
 
 
 def test_a_cost_that_depends_on_no_parameter_is_an_error_and_changes_nothing():
@@ -718,10 +728,14 @@ def test_an_undefined_operation_is_told_with_its_sample():
     assert isinstance(caught.value.__cause__, microbp.UndefinedOperation)
 
 
+def summed(predictions, targets):
+    return microbp.sum((said[0] - t) ** 2 for said, t in zip(predictions, targets, strict=True))
+
+
 def test_a_sum_that_overflows_is_no_single_sample():
     net = Line(1.0)
     with pytest.raises(NotFinite) as caught:
-        fit(net, [[1e154]] * 2, [0.0] * 2, loss="mean_squared_error", optimiser=descent(net, 1e-320))
+        fit(net, [[1e154]] * 2, [0.0] * 2, loss=summed, optimiser=descent(net, 1e-320))
     assert caught.value.sample is None
     assert ": the cost is inf. No sample shows it by itself: it is in their sum, or in the penalty." in str(
         caught.value
@@ -1358,40 +1372,34 @@ def test_nothing_is_printed_where_there_is_no_terminal(capsys):
     assert capsys.readouterr() == (f"{history}\n", "")
 
 
-def test_a_bar_on_a_terminal_ends_with_the_last_step(monkeypatch):
+def test_a_line_on_a_terminal_ends_with_the_last_step(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
     history = fit(small(), X, Y, loss="hinge", epochs=3, batch_size=4, progress=True)
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
-    assert "epoch 1 of 3" in text
-    last = text.rstrip().replace("\r", "\n").splitlines()[-1]
-    assert last.startswith("epoch 3 of 3 ━")
-    assert f"cost {history.step_cost[-1]:.4g} " in last
-    assert sys.stdout is terminal
+    first, *_, last = terminal.getvalue().removesuffix("\n").split("\r")[1:]
+    assert first == f"epoch 1 of 3, cost {history.step_cost[0]:.4g}\x1b[K"
+    assert last == f"epoch 3 of 3, cost {history.step_cost[-1]:.4g}\x1b[K"
+    assert terminal.getvalue().endswith("\n")
 
 
-def test_a_short_run_shows_no_bar_and_a_long_one_does(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
+def test_a_short_run_shows_no_line_and_a_long_one_does(monkeypatch):
     for seconds, shown in ((0.001, False), (0.3, True)):
         terminal, clock = Terminal(), iter(range(10_000))
         monkeypatch.setattr(sys, "stdout", terminal)
-        monkeypatch.setattr(terminal_part.time, "monotonic", lambda c=clock, s=seconds: s * next(c))
+        monkeypatch.setattr(running.time, "monotonic", lambda c=clock, s=seconds: s * next(c))
         fit(small(), X, Y, loss="hinge", epochs=5)
         assert ("epoch" in terminal.getvalue()) is shown
         assert fit(small(), X, Y, loss="hinge", epochs=5, progress=False).stopped == "epochs"
 
 
-def test_the_bar_is_put_away_when_a_run_fails(monkeypatch):
+def test_the_line_is_ended_when_a_run_fails(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setenv("TERM", "xterm")
     net = Root()
     with pytest.raises(NotFinite):
         fit(net, [[1.0], [-1.0]], [1, 1], loss="hinge", batch_size=1, shuffle=False, progress=True)
-    assert sys.stdout is terminal
-    assert terminal.getvalue().rstrip(" ").endswith(("\n", "\x1b[?25h"))  # the cursor is visible again
+    assert terminal.getvalue().startswith("\repoch 1 of 100, cost ")
+    assert terminal.getvalue().endswith("\x1b[K\n")
 
 
 def test_rich_is_not_loaded_without_need():

@@ -12,7 +12,7 @@ computed: :mod:`microbp.engines`.
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from microbp.optim import Optimiser
@@ -24,15 +24,7 @@ from microbp.training.run import Run
 __all__ = ["History", "NotFinite", "Settings", "fit"]
 
 
-def fit(
-    net: Any,
-    X: Any,
-    Y: Any,
-    *,
-    optimiser: Optimiser | None = None,
-    settings: Settings | None = None,
-    **changes: Any,
-) -> History:
+def fit(net: Any, X: Any, Y: Any, *, optimiser: Optimiser | None = None, **settings: Any) -> History:
     """Train ``net`` on the samples X and their targets Y in place; the :class:`History` of it.
 
     >>> from microbp.nn import MLP
@@ -85,26 +77,28 @@ def fit(
 
     ``threads`` is over how many threads the machine in C spreads a batch; no result depends on it.
 
-    **Progress**: None shows a bar for work of more than a second on a terminal and nothing elsewhere;
-    True shows it at once, or one line at the end where there is no terminal; False nothing.
+    **Progress**: None shows a line that moves on for work of more than a second on a terminal, and nothing
+    elsewhere; True shows it at once, or one at the end where there is no terminal; False nothing.
 
     Raises ValueError or TypeError, before any parameter is touched, where anything given does not fit;
     :class:`NotFinite` where a cost or a gradient is nan or infinite, before the parameters are touched
     by that step, with the first sample and the first operation that show it.
     """
-    for name in changes.keys() - _NAMES:
-        hint = did_you_mean(name, _NAMES) or f"there are {', '.join(_NAMES)}"
+    for name in settings.keys() - _NAMES:
+        hint = did_you_mean(name, [*_NAMES, "optimiser"]) or f"there are {', '.join(_NAMES)}"
+        if name in ("lr", "learning_rate", "momentum", "weight_decay"):
+            hint = "the optimiser has it: optimiser=SGD(net.parameters(), lr=…)"
         raise TypeError(f"fit: no setting is called {name!r}; {hint}")
-    if settings is None and "loss" not in changes:
+    if "loss" not in settings:
         raise TypeError("fit: loss=… says what is to become small: a name, such as 'hinge', or a function")
-    chosen = Settings(**changes) if settings is None else replace(settings, **changes)
-    return Run(net, X, Y, optimiser, chosen).go()
+    return Run(net, X, Y, optimiser, Settings(**settings)).go()
 
 
 _NAMES = [each.name for each in fields(Settings)]
 # What help() and editors show: the settings one by one.
-_GIVEN, _SETTINGS = (inspect.signature(each, eval_str=True) for each in (fit, Settings))
-fit.__signature__ = _GIVEN.replace(  # type: ignore[attr-defined]
-    parameters=[each for each in _GIVEN.parameters.values() if each.kind is not each.VAR_KEYWORD]
-    + [each.replace(kind=each.KEYWORD_ONLY) for each in _SETTINGS.parameters.values()]
-)
+_SHOWN = [*inspect.signature(fit, eval_str=True).parameters.values()][:-1]
+_SHOWN += [
+    each.replace(kind=each.KEYWORD_ONLY)
+    for each in inspect.signature(Settings, eval_str=True).parameters.values()
+]
+fit.__signature__ = inspect.Signature(_SHOWN, return_annotation=History)  # type: ignore[attr-defined]

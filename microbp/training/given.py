@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import unwrap
 from numbers import Integral
@@ -30,6 +31,8 @@ __all__ = [
 _AT_ONCE = 1 << 16
 #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
 ENGINES = ("auto", "replay", "eager")
+#: The settings that are one of a few words.
+_WORDS = {"shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None)}
 _POSITIVE, _NOT_NEGATIVE = "positive and finite", "finite and at least 0"
 #: The settings that are whole numbers, and the least that each may be; and those that are real ones.
 _WHOLE = {"epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1}
@@ -48,8 +51,8 @@ def refuse(wrong: object, told: str, kind: type[Exception] = ValueError) -> None
 class Settings:
     """How a net is to be trained; see :func:`fit`.
 
-    >>> Settings("hinge", batch_size=8)
-    Settings(loss='hinge', batch_size=8)
+    >>> Settings("hinge", batch_size=8).epochs
+    100
 
     Raises ValueError or TypeError for what is out of range.
     """
@@ -97,7 +100,10 @@ class Settings:
         paths = ((what, getattr(self, what)) for what in ("checkpoint", "resume"))
         vars(self).update(kept, **{what: Path(path) for what, path in paths if path is not None})
         _ = self.cost
-        refuse(self.keep not in (None, "best", "last"), f"keep is 'best', 'last' or None, not {self.keep!r}")
+        for what, words in _WORDS.items():
+            held = getattr(self, what)
+            *others, last = map(repr, words)
+            refuse(held not in words, f"{what} is {', '.join(others)} or {last}, not {held!r}")
         alone = self.patience is not None and self.validation is None
         refuse(alone, "patience watches the validation cost; give validation as well")
         told = f"no engine is called {shown(repr(self.engine))}; there are {', '.join(ENGINES)}"
@@ -117,14 +123,6 @@ class Settings:
         hint = did_you_mean(self.loss, LOSSES) or f"there are {', '.join(LOSSES)}"
         raise ValueError(f"fit: no loss is called {shown(repr(self.loss))}; {hint}")
 
-    def __repr__(self) -> str:
-        changed = (
-            f"{name}={held!r}"
-            for name, held in vars(self).items()
-            if name == "loss" or held != getattr(type(self), name)
-        )
-        return f"Settings({', '.join(changed)})"
-
 
 def parameters_of(net: Any) -> dict[str, Value]:
     """The net's parameters by name: their paths in a Module, else as they are called."""
@@ -139,11 +137,13 @@ def parameters_of(net: Any) -> dict[str, Value]:
     if callable(getattr(net, "named_parameters", None)):
         named = dict(net.named_parameters())
     else:
-        values = list(net.parameters())
-        names = [each.name if isinstance(each, Value) else None for each in values]
-        if len({*names} - {None, ""}) < len(values):
-            names = [f"parameters[{place}]" for place in range(len(values))]
-        named = dict(zip(names, values, strict=True))
+        values = net.parameters()
+        told = f"parameters() of the net returns a list of Values, not {type(values).__name__}"
+        refuse(not isinstance(values, Iterable), told, TypeError)
+        values = list(values)
+        named = {getattr(each, "name", None) or place: each for place, each in enumerate(values)}
+        if len(named) < len(values) or not all(isinstance(name, str) for name in named):
+            named = {f"parameters[{place}]": each for place, each in enumerate(values)}
     refuse(not named, f"the net, of type {kind}, has no parameters")
     for name, each in named.items():
         if not isinstance(each, Value):
@@ -156,19 +156,20 @@ def parameters_of(net: Any) -> dict[str, Value]:
 
 def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
     """The optimiser, which changes parameters of this net only; plain SGD for None."""
-    if optimiser is None:
-        optimiser = SGD(named, lr=0.1)
-    told = "the optimiser is one such as SGD(net.parameters(), lr=0.1), not an object of type"
-    refuse(not isinstance(optimiser, Optimiser), f"{told} {type(optimiser).__name__}", TypeError)
-    known = {id(each) for each in named.values()}
-    for name, each in optimiser.parameters:
+    made: Optimiser = SGD(named, lr=0.1) if optimiser is None else optimiser
+    kind = f"an object of type {type(made).__name__}"
+    kind = f"the class {made.__name__}" if isinstance(made, type) else kind
+    told = f"the optimiser is one such as SGD(net.parameters(), lr=0.1), not {kind}"
+    refuse(not isinstance(made, Optimiser), told, TypeError)
+    known = {*map(id, named.values())}
+    for name, each in made.parameters:
         if id(each) not in known:
-            refuse(True, f"the optimiser changes {shown(name)}, which is no parameter of this net")
-    frozen = f"{len(optimiser.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
-    idle = not any(each.requires_grad for _, each in optimiser.parameters)
-    refuse(idle, f"all {frozen}, so that nothing can be learned")
-    _ = optimiser.rate  # refused here if it is not positive and finite
-    made: Optimiser = optimiser
+            told = f"the optimiser was made for another net: {shown(name)}, which it changes, is no parameter"
+            refuse(True, f"{told} of this one")
+    told = f"all {len(made.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
+    idle = not any(each.requires_grad for _, each in made.parameters)
+    refuse(idle, f"{told}, so that nothing can be learned")
+    _ = made.rate  # refused here if it is not positive and finite
     return made
 
 
@@ -178,8 +179,8 @@ def check_schedule(optimiser: Optimiser, left: int, settings: Settings) -> None:
     if callable(optimiser.lr) and left > 0:
         rate = optimiser.lr(last)
         told = f"{settings.epochs} epochs end with step {last + 1} of the optimiser, for which its schedule"
-        usable = 0.0 < rate < math.inf
-        refuse(not usable, f"{told} gives the learning rate {rate!r}; it must be positive and finite")
+        told += f" gives the learning rate {rate!r}; it must be positive and finite"
+        refuse(not 0.0 < rate < math.inf, told)
 
 
 def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | None) -> None:
@@ -195,7 +196,8 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         raise ValueError(
             f"fit: the net does not take the samples of X, whose shape is {shape}: {error}{hint}"
         ) from error
-    for each in dict.fromkeys([samples, validation[0] if validation else samples]):
+    apart = [(validation[0], "fit: validation Y: ")] if validation and validation[0] is not samples else []
+    for each, where in [(samples, ""), *apart]:
         targets = different = each.y.tolist()
         if unwrap(eager.loss) in LOSSES.values():  # which look at each target by itself
             different = [*dict(zip((y.tobytes() for y in each.y), targets, strict=True)).values()]
@@ -206,7 +208,10 @@ def check_that_all_fits(eager: EagerEngine, batch: Batch, validation: Batch | No
         except ArithmeticError:
             continue
         except ValueError:
-            eager.loss([first] * len(targets), targets)  # which names the place among all
+            try:
+                eager.loss([first] * len(targets), targets)  # which names the place among all
+            except ValueError as error:
+                raise ValueError(f"{where}{error}") from error
             raise
         told = f"the loss returns one Value, not an object of type {type(cost).__name__}"
         refuse(not isinstance(cost, Value), told, TypeError)
@@ -252,21 +257,20 @@ def _array(data: Any, name: str) -> Any:
             raise ValueError(f"fit: the rows of {name} are of unequal length") from None
         if array.dtype == object:
             for place in np.ndindex(array.shape):
-                as_number(array[place], f"fit: {name}{list(place)}")
+                as_number(array[place], f"fit: {name}{list(place) or ''}")
             array = array.astype(float)
         array = array.astype(int) if array.dtype.kind == "b" else array
     refuse(array.dtype.kind not in "biuf", f"{name} holds real numbers, not {array.dtype}", TypeError)
     told = f"{name} is a list or an array with an entry for each sample, not one number"
     refuse(not array.ndim, told, TypeError)
     first, count = "", 0
-    for start, block in array.blocks() if is_stored(data) else [(0, array)]:
-        if is_lazy(data):  # of a Dask array the workers tell what is not finite, when they come to it
-            break
+    # of a Dask array the workers tell what is not finite, when they come to it
+    for start, block in [] if is_lazy(data) else array.blocks() if is_stored(data) else [(0, array)]:
         bad = np.argwhere(~np.isfinite(block))
-        count += len(bad)
-        if len(bad) and not first:
+        if len(bad) and not count:
             row, *place = bad[0].tolist()
             first = f"{name}{[start + row, *place]} is {float(block[(row, *place)])!r}"
+        count += len(bad)
     told = f"{first}, the first of {count} that are not finite; fill them in, or leave their samples out"
-    refuse(first, told)
+    refuse(count, told)
     return array

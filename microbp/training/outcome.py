@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -113,24 +113,18 @@ ENDS = {
 }
 
 
-class Culprit(NamedTuple):
-    """The first sample that shows by itself that something is not finite, why, and where in the code."""
-
-    sample: int | None
-    why: str
-    site: str | None
-
-
-def culprit(eager: EagerEngine, batch: Batch, trained: Sequence[Value], called: str) -> Culprit:
-    """The sample whose own cost, or gradient of a ``trained`` one, is not finite, in words and as data."""
+def culprit(
+    eager: EagerEngine, batch: Batch, trained: Sequence[Value], called: str
+) -> tuple[int | None, str, str | None]:
+    """The first sample whose cost, or gradient of a ``trained`` Value, is not finite; why, and where."""
     samples, rows = batch
     read = Samples(samples.array[rows], samples.y[rows])
     with with_sites.on():
         for place, row in enumerate(rows.tolist()):
             why, site = _fault(eager, (read, np.array([place])), trained)
             if why:
-                return Culprit(row, f"Sample {called}[{row}] shows it by itself: {why}", site)
-    return Culprit(None, "No sample shows it by itself: it is in their sum, or in the penalty", None)
+                return row, f"Sample {called}[{row}] shows it by itself: {why}", site
+    return None, "No sample shows it by itself: it is in their sum, or in the penalty", None
 
 
 def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> tuple[str, str | None]:
@@ -147,13 +141,10 @@ def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> tuple
             for node in reversed(graph.nodes):
                 for operand, local in zip(node.operands, node.local_derivatives, strict=True):
                     if local is not None and not math.isfinite(local):
-                        name = graph[int(operand)].name
-                        told = f"the local derivative in {shown(name)} is {local!r} at {_told(graph, node)}"
-                        return told, node.site
-            return (
-                f"the gradient of {describe(parameter)} is {gradient!r}, though every local derivative is "
-                "finite: their product is beyond the largest float"
-            ), None
+                        told = f"the local derivative in {shown(graph[int(operand)].name)} is {local!r}"
+                        return f"{told} at {_told(graph, node)}", node.site
+            told = f"the gradient of {describe(parameter)} is {gradient!r}, though every local derivative is"
+            return f"{told} finite: their product is beyond the largest float", None
     return "", None
 
 

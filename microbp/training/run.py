@@ -12,17 +12,21 @@ from __future__ import annotations
 import gc
 import json
 import math
+import signal
+import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp.collector import in_callback
 from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Rows, Taken, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
@@ -33,9 +37,8 @@ from microbp.safe import shown
 from microbp.sites import user_level
 from microbp.training import given
 from microbp.training.outcome import ENDS, History, NotFinite, culprit
-from microbp.training.terminal import Bar, Interrupts
 
-__all__ = ["Run"]
+__all__ = ["Interrupts", "Run"]
 
 _FORMAT = "microbp training checkpoint 2"
 #: The lists of a history that grow from step to step and from epoch to epoch.
@@ -50,6 +53,55 @@ class _Best(NamedTuple):
     parameters: Floats
 
 
+class Interrupts:
+    """Ctrl-C as ever, but not inside ``with interrupts``: there it waits for the end of the block.
+
+    Once it has struck, or :meth:`hold` was called, the run is being wound up, and it comes too late.
+    Only the main thread receives signals; in any other there is nothing to hold back.
+    """
+
+    def __init__(self) -> None:
+        self._previous: Callable[[int, FrameType | None], Any] | None = None
+        self._holding = self._waiting = self._ending = self._over = False
+
+    def start(self) -> None:
+        """Take the place of the program's own handler; a ``finally`` has to :meth:`stop` that."""
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(previous):
+            self._previous = previous
+            signal.signal(signal.SIGINT, self._strike)
+
+    def stop(self) -> None:
+        """Give the place back, once nothing can strike any more."""
+        if self._previous is not None and signal.getsignal(signal.SIGINT) == self._strike:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _strike(self, number: int, frame: FrameType | None) -> None:
+        if in_callback(frame):
+            raise KeyboardInterrupt  # Python drops it, and the collector strikes anew
+        if self._holding or self._ending or self._over:
+            self._waiting = True
+        elif self._previous is not None:
+            self._ending = True
+            self._previous(number, frame)
+            self._ending = False  # a handler of the program's own, which did not raise
+
+    def __enter__(self) -> None:
+        """What happens inside happens whole."""
+        self._holding = True
+        self._ending = False  # the run goes on: if one has struck, the net has swallowed it
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._holding = False
+        if self._waiting and kind is None:
+            self._waiting = False
+            self._strike(signal.SIGINT, None)
+
+    def hold(self) -> None:
+        """From here to the end of the run."""
+        self._over = True
+
+
 class Run:
     """One run: everything is checked when it is made, and :meth:`go` does the work."""
 
@@ -59,10 +111,6 @@ class Run:
         self.settings, named = settings, given.parameters_of(net)
         self.names, self.parameters = list(named), list(named.values())
         self.optimiser = given.optimiser_for(optimiser, named)
-        #: The learning rate or the schedule, without a warm-up around it.
-        self.schedule: Any = self.optimiser.lr
-        while isinstance(self.schedule, WarmUp):
-            self.schedule = self.schedule.then
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -95,16 +143,16 @@ class Run:
             except OSError as error:
                 what = f"fit: checkpoint={str(settings.checkpoint)!r} cannot be written: {error.strerror}"
                 raise type(error)(what) from None
-        before = self.optimiser.steps, self.optimiser._memory
-        numbers = None if settings.resume is None else self._load(Path(settings.resume))
-        left = (settings.epochs - self.epoch) * self.steps - self.place
+        before = self._moment(beside=settings.resume is not None)
         try:
+            if settings.resume is not None:
+                self._load(Path(settings.resume))
+            left = (settings.epochs - self.epoch) * self.steps - self.place
             given.check_schedule(self.optimiser, left, settings)
         except Exception:
-            self.optimiser.steps, self.optimiser._memory = before
+            self._write(before["numbers"].tolist())
+            self._restore(before)
             raise
-        if numbers is not None:
-            self._write(numbers)
 
     @property
     def epoch(self) -> int:
@@ -118,20 +166,34 @@ class Run:
 
     # ------------------------------------------------------------------------ between two steps
     def go(self) -> History:
-        """Run to the end, whichever it is, and leave Ctrl-C and the collector as they were."""
+        """Run to the end, whichever it is, and leave Ctrl-C, the collector and the terminal as they were."""
         self.interrupts, collecting = Interrupts(), gc.isenabled()
+        terminal, self.shown = getattr(sys.stdout, "isatty", bool)(), False
+        wait = {None: 1.0, True: 0.0, False: math.inf}[self.settings.progress]
+        #: When the line on the terminal is written again.
+        self.next_line = time.monotonic() + wait if terminal else math.inf
         try:
             try:
                 self.interrupts.start()
-                with closing(Bar(self.settings.progress, self.settings.epochs, self.steps)) as self.bar:
-                    return self._end(self._descend())
+                return self._end(self._descend())
             finally:
                 self.interrupts.hold()
-        finally:  # nothing strikes here any more, unless it has just struck in the line above
+                if self.shown:
+                    sys.stdout.write("\n")
+        finally:  # nothing strikes here any more, unless it has just struck in the lines above
             self._settle()
             if collecting:
                 gc.enable()
             self.interrupts.stop()
+
+    def _show(self, soon: float = math.inf) -> None:
+        """How far it is, in a line on a terminal that is written over at most ten times a second."""
+        now = time.monotonic()
+        if now >= min(self.next_line, soon):
+            self.next_line, self.shown = now + 0.1, True
+            epochs, cost = self.settings.epochs, self.history.step_cost[-1]
+            sys.stdout.write(f"\repoch {min(self.epoch + 1, epochs)} of {epochs}, cost {cost:.4g}\x1b[K")
+            sys.stdout.flush()
 
     def _descend(self) -> str:
         """Step by step, until there is a reason to stop; what follows is whole again."""
@@ -151,7 +213,7 @@ class Run:
         reason = self._reason_to_stop()
         late = len(self.history.step_cost) >= self.due
         if reason or late or (self.replay and self.open and self.replay.outside.changed()):
-            self._verify(several=bool(reason))
+            self._verify()
         if reason:
             return reason
         if self.place == self.steps:
@@ -185,24 +247,34 @@ class Run:
         if self.settings.shuffle and self.steps > 1:
             self.order = self.rows[self.generator.permutation(len(self.rows))]
 
-    def _moment(self) -> dict[str, Any]:
-        """All that a step changes; the optimiser is not asked, whose ``state()`` may be the user's own."""
+    def _moment(self, *, beside: bool) -> dict[str, Any]:
+        """All that a step changes; and what an optimiser or a schedule of the user's keeps ``beside`` it."""
         return {
             "numbers": self.theta.copy(),
             "trained": [each.requires_grad for each in self.parameters],
             "optimiser": (self.optimiser.steps, self.optimiser._memory.copy()),
+            "beside": Outside(self.optimiser, apart=self.parameters) if beside else None,
             "generator": self.drawn_from,
             "best": self.best,
+            "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
         }
 
     def _back_to(self, moment: dict[str, Any]) -> None:
+        for name, length in moment["lengths"].items():
+            del getattr(self.history, name)[length:]
         for value, trained in zip(self.parameters, moment["trained"], strict=True):
             value.requires_grad = trained
-        self.optimiser.steps, self.optimiser._memory = moment["optimiser"]
+        self._restore(moment)
         self.best, self.generator.bit_generator.state = moment["best"], moment["generator"]
         self._draw()
         self.theta[:], self.behind = moment["numbers"], True
         self._settle()
+
+    def _restore(self, moment: dict[str, Any]) -> None:
+        """The optimiser as it was."""
+        if moment["beside"] is not None:
+            moment["beside"].restore()
+        self.optimiser.steps, self.optimiser._memory = moment["optimiser"]
 
     # ------------------------------------------------------------------------ the vector and the Values
     def _use(self, engine: Engine, *, watched: bool) -> None:
@@ -214,12 +286,10 @@ class Run:
         """Take the numbers from the Values, and which of them are frozen."""
         self.theta[:] = [each.data for each in self.parameters]
         trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
-        #: Whether the optimiser changes all of the vector, in its order.
-        self._whole = bool(trained.all()) and np.array_equal(self._order, np.arange(len(self.theta)))
-        #: Of what it changes: the places in its own list, and in the vector; and in this, of what it leaves.
-        self._mine: Any = slice(None) if self._whole else np.flatnonzero(trained)
-        self._places: Any = slice(None) if self._whole else self._order[trained]
-        self._frozen = [] if self._whole else self._order[~trained].tolist()
+        #: Of what the optimiser changes: the places in its own list, and in the vector; and in this, of what
+        #: it leaves.
+        self._mine, self._places = np.flatnonzero(trained), self._order[trained]
+        self._frozen = self._order[~trained].tolist()
         self.behind = False
 
     def _write(self, numbers: list[float]) -> None:
@@ -279,8 +349,7 @@ class Run:
         if self.replay and not self._untraced <= set(self._frozen):
             raise Unfit("parameters that were frozen when replay began are so no longer")
         cost = self.engine.gradients(batch, self.theta, self.gradient)
-        if self._frozen:  # also of what was trained when replay began
-            self.gradient[self._frozen] = 0.0
+        self.gradient[self._frozen] = 0.0  # also of what was trained when replay began
         self.behind = self.engine is not self.eager
         return cost
 
@@ -300,7 +369,7 @@ class Run:
             self.theta[self._places] = self.optimiser.advance(self._mine, *part, rate)
         else:  # which may do anything
             self._settle()
-            before = self._moment()
+            before = self._moment(beside=False)
             try:
                 self.optimiser.step()
             except BaseException:
@@ -323,7 +392,7 @@ class Run:
                 self.best = _Best(taken.lowest, epoch + taken.costs.index(taken.lowest) + 1, taken.best)
         elif self.validation is None and self.place == self.steps:
             self._end_epoch()
-        self.bar.show(len(history.step_cost), taken.costs[-1])
+        self._show()
 
     def _validate(self) -> None:
         batch = self.validation
@@ -352,14 +421,18 @@ class Run:
         sizes = (self.batch_size, len(self.rows) % self.batch_size)
         batches = [batch, *((self.samples, self.rows[:size]) for size in sizes if size)]
         batches += [self.validation] if self.validation else []
-        settings, rate = self.settings, self.schedule
-        engine = ReplayEngine(self.eager, batches, settings.client, settings.threads)
-        ours, schedule = ({type(each).__module__} <= {SGD.__module__} for each in (self.optimiser, rate))
-        self._use(engine, watched=not ours or engine.outside.shares(Outside(rate)))
+        rate: Any = self.optimiser.lr
+        while isinstance(rate, WarmUp):
+            rate = rate.then
+        engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
+        codes = [self.optimiser, rate] if callable(rate) else [self.optimiser]
+        ours = {type(each).__module__ for each in codes} == {SGD.__module__}
+        self._use(engine, watched=not ours)
         self._untraced = set(self._frozen)
-        if ours and (schedule or not callable(rate)) and self._whole and settings.clip is None:
+        whole = np.array_equal(self._places, np.arange(len(self.theta)))
+        if ours and whole and self.settings.clip is None:
             engine.prepare(self.optimiser)
-        self.replay, self.verified = engine, {}
+        self.replay = engine
         self._mark()
 
     def _rightly(self, act: Callable[[], Any]) -> Any:
@@ -371,35 +444,28 @@ class Run:
                 self._leave_replay(str(error))
             return ""
 
-    def _verify(self, *, several: bool = True) -> None:
+    def _verify(self) -> None:
         """Compare replay with the eager engine on samples that are drawn anew; Unfit where it differs."""
         if self.replay is not None:
             draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
             self._settle()
             self.behind = True  # the gradients in the Values are those of the comparison
             rows = draw.permutation(self.rows)
-            self.replay.compare((self.samples, rows), self.theta, several=several)
+            self.replay.compare((self.samples, rows), self.theta)
             self._mark()
 
     def _mark(self) -> None:
-        """Replay is right here: the state, and what is in no checkpoint, as what a schedule reaches."""
+        """Replay is right here."""
         assert self.replay is not None
         self.due = len(self.history.step_cost) + self.replay.every
-        self.verified = {
-            **self._moment(),
-            "lengths": {name: len(getattr(self.history, name)) for name in _COURSE},
-            "schedule": Outside(self.schedule, apart=self.parameters),
-        }
+        self.verified = self._moment(beside=self.open)
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        self.aside, state, replay, self.replay = why, self.verified, self.replay, None
-        if state and replay:
-            for name, length in state["lengths"].items():
-                del getattr(self.history, name)[length:]
-            self._back_to(state)
+        self.aside, replay, self.replay = why, self.replay, None
+        if replay:
+            self._back_to(self.verified)
             replay.outside.restore()
-            state["schedule"].restore()
         if self.settings.engine == "replay" or self.settings.client is not None:
             wanted = "engine='replay'" if self.settings.client is None else "client=…"
             told = f"fit: {wanted}, but this run cannot be replayed: {why}"
@@ -416,29 +482,34 @@ class Run:
         else:
             kept = "last"
         history = self._told(stopped, kept)
-        self.bar.end(history)
+        if self.shown:
+            self._show(soon=0.0)
+        elif self.settings.progress and self.next_line == math.inf:
+            sys.stdout.write(f"{history}\n")
         return history
 
     def _told(self, stopped: str, kept: str) -> History:
-        cost, best = self.history.cost, self.best and self.best.epoch
+        cost, best, settings = self.history.cost, self.best and self.best.epoch, self.settings
         steps = f"{self.steps} step{'s' * (self.steps > 1)}"
         end = ENDS[stopped].format(
-            change=self._change(), settings=self.settings, epoch=self.epoch + 1, place=self.place, steps=steps
+            change=self._change(), settings=settings, epoch=self.epoch + 1, place=self.place, steps=steps
         )
         course = f", cost {cost[0]:.3g} to {cost[-1]:.3g}" if cost else ""
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
-        if self.unwritten is not None:
-            holds += f". The last checkpoint is not written: {self.unwritten}"
-        compared = self.replay.compared if self.replay else 0
-        engine, why, anew = "replay", f"{compared} samples that were recorded as well agree with it", ""
-        if self.settings.engine == "eager":
-            engine, why = "eager", "engine='eager' was asked for"
-        elif self.aside:
+        told = [
+            f"{self.epoch} epoch{'s' * (self.epoch != 1)} of {steps}{course}: {end}",
+            f"The net holds {holds}",
+            *[f"The last checkpoint is not written: {self.unwritten}"] * (self.unwritten is not None),
+        ]
+        engine, why = settings.engine, f"engine={settings.engine!r} was asked for"
+        if self.aside:
             done, why = self.verified["lengths"]["step_cost"] if self.verified else 0, self.aside
             engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({why})"
-            anew = f" {f'After {done} steps each' if done else 'Each'} sample was recorded anew: {why}."
-        epochs = f"{self.epoch} epoch{'s' * (self.epoch != 1)}"
-        message = f"{epochs} of {steps}{course}: {end}. The net holds {holds}.{anew}"
+            told.append(f"{f'After {done} steps each' if done else 'Each'} sample was recorded anew: {why}")
+        elif engine != "eager":
+            compared = self.replay.compared if self.replay else 0
+            engine, why = "replay", f"{compared} samples that were recorded as well agree with it"
+        message = ". ".join([*told, ""]).rstrip()
         return replace(
             self.history, stopped=stopped, kept=kept, best_epoch=best, message=message, engine=engine, why=why
         )
@@ -496,17 +567,17 @@ class Run:
     @cached_property
     def _same_settings(self) -> dict[str, Any]:
         """All that must be the same for a run to continue bit for bit."""
-        settings, data = self.settings, [(self.samples, self.rows)]
-        data += [self.validation] if self.validation else []
-        told = [(x.array.tobytes(), (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in data]
+        settings, validation = self.settings, [self.validation] if self.validation else []
+        parts = [(self.samples, self.rows), *validation]
+        told = [(x.array, (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in parts]
         return {
             "loss": getattr(self.eager.loss, "__qualname__", type(self.eager.loss).__qualname__),
+            "samples": len(self.samples.y),
+            "validation": len(validation and validation[0][1]),
             "batch_size": self.batch_size,
             "shuffle": bool(settings.shuffle) and self.steps > 1,
             **{name: getattr(settings, name) for name in ("seed", "penalty", "clip")},
-            "validation": 0 if self.validation is None else len(self.validation[1]),
-            "samples": len(self.samples.y),
-            "data": _digest(*(part for parts in told for part in parts)),
+            "data": _digest(*(part for array, other in told for part in (array.tobytes(), other))),
         }
 
     def _save(self) -> None:
@@ -540,11 +611,8 @@ class Run:
                     stacklevel=user_level(),
                 )
 
-    def _load(self, path: Path) -> list[float]:
-        """Take over a checkpoint; the numbers of the parameters, which are not set here.
-
-        NotLoaded, before anything is changed, where it is of another run.
-        """
+    def _load(self, path: Path) -> None:
+        """Take over a checkpoint; NotLoaded, before a parameter is changed, where it is of another run."""
 
         def refuse(what: str) -> NotLoaded:
             return NotLoaded(f"fit: {path} {what}", path)
@@ -574,7 +642,7 @@ class Run:
         self._draw()
         for name in _COURSE:
             getattr(self.history, name).extend(state[name])
-        return [*state["parameters"].values()]
+        self._write([*state["parameters"].values()])
 
 
 def _digest(*parts: Any) -> str:
