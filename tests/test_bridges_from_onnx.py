@@ -312,6 +312,16 @@ def test_one_sample_is_a_sample_and_its_only_output_a_value() -> None:
     assert "fc1.weight[0,1]" in str(microbp.explain(y, net.parameters()[1]))
 
 
+@pytest.mark.parametrize("axes", [ints(1), ints(0, 1)])
+def test_a_number_that_is_reduced_to_is_a_value(axes: Any) -> None:
+    node = helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=0)
+    net = microbp.from_onnx(model([node], {"x": (1, 2)}, {"axes": axes}))
+    given = microbp.array([1.0, 2.0])
+    assert isinstance(net(given), Value)
+    assert isinstance(net(given[None]), Value if len(axes) == 2 else microbp.Array)
+    assert net([1.0, 2.0]) == 3.0
+
+
 def test_it_is_compiled_and_trained_like_any_module() -> None:
     net = microbp.from_onnx(mlp())
     x = microbp.array([0.5, -1.0])

@@ -130,9 +130,8 @@ class OnnxNet(Module):
             known |= zip(step.outputs, map(_held, several), strict=False)
         results = [known[name] for name in self._outputs]
         if lone:
-            results = [each[0] if np.ndim(each) and len(each) == 1 else each for each in results]
-        results = [each.item() if np.shape(each) == () or (lone and np.shape(each) == (1,)) else each
-                   for each in results]  # fmt: skip
+            results = [x.reshape(x.shape[1:]) if x.ndim and len(x) == 1 else x for x in results]
+        results = [x.item() if x.shape == () or (lone and x.shape == (1,)) else x for x in results]
         return results[0] if len(results) == 1 else results
 
     def _is_sample(self, x: Any) -> bool:
