@@ -119,6 +119,14 @@ def engines() -> str:
             for ours, theirs in zip(*pair, strict=True):
                 worst = max(worst, near(ours, theirs, 1e-12, f"{name}, {activation}, theirs"))
                 count += 1
+    leaf, at = Value(0.0), np.array([[1.0], [np.nan], [-1.0]])
+    for operation in (microbp.relu, abs, microbp.leaky_relu):
+        program = microbp.compile(operation(leaf), inputs=leaf, finite=False)
+        for name, run in (("JAX", on_jax), ("PyTorch", on_torch)):
+            slopes = run(program, "ours", at, np.empty(0), np.ones(3))[1]
+            assert [*np.isnan(np.ravel(slopes))] == [False, True, False], f"{name}: {operation} after nan"
+            count += 1
+    program = microbp.compile(net(sample), inputs=sample, params=net.parameters())
     single = program.to_torch()(torch.ones(4, 3), torch.tensor(program.parameters).float())
     assert single.dtype == torch.float32
     jax.config.update("jax_enable_x64", False)

@@ -17,8 +17,7 @@ from microbp.answers import check_answers
 from microbp import routines as routines  # NumPy's functions of arrays, which Array looks up
 from microbp.array import Array, array, data_of, grad_of
 from microbp.bridges import (  # which check gradients of other libraries, and give programs methods
-    dask as _dask, jax_gradients as jax_gradients, to_jax as to_jax,  # noqa: F401
-    torch_gradients as torch_gradients, to_torch as to_torch,
+    dask as _dask, gradients as _gradients, to_jax as to_jax, to_torch as to_torch,  # noqa: F401
 )
 from microbp.bridges.from_onnx import from_onnx
 from microbp.bridges.to_onnx import to_onnx

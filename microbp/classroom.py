@@ -11,6 +11,7 @@ import csv
 import html
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,10 @@ WORDS = {
     ),
     "report": ("Answers, graded", "作业批改"),
 }  # fmt: skip
+#: What a line with too many cells may be.
+COMMA = (
+    ". A decimal comma in a file that is separated by commas stands in quotes; or separate it by semicolons"
+)
 #: What stands before an answer in the table of the class.
 MARKS = {"right": "✓", "follows": "↷", "WRONG": "✗", "no answer": "–", "unreadable": "?"}
 
@@ -386,12 +391,16 @@ def read_answers(path: str | Path, skip: Iterable[str] = ()) -> list[tuple[str, 
 
     The first line names the columns: the student, then the values whose gradients are asked for, which may be
     written as ``w5``, ``∇w5`` or ``∂E/∂w5``. Columns of ``skip`` are left out. The file is separated by
-    commas, semicolons or tabs, in UTF-8, UTF-16 or GB 18030, as spreadsheets write it; a decimal comma in a
-    file separated by commas stands in quotes.
+    commas, semicolons or tabs, in UTF-8, UTF-16, GB 18030 or Windows-1252, as spreadsheets write it; a decimal
+    comma in a file separated by commas stands in quotes. A student without a name, and a name that comes again,
+    have the number of the line.
 
     Raises OSError where the file cannot be read, ValueError, with the line, where it is no such table.
     """
-    text = _decoded(Path(path).read_bytes())
+    data = Path(path).read_bytes()
+    if data[:4] == b"PK\3\4":  # as .xlsx and .ods begin
+        raise ValueError(f"{path} is a workbook; save it as CSV in the spreadsheet")
+    text = _decoded(data)
     lines = [line for line in text.splitlines() if line.strip()]
     told = bool(lines) and lines[0].lower() in ("sep=;", "sep=,", "sep=\t")  # as Excel is told it
     if not lines[told:]:
@@ -416,30 +425,34 @@ def read_answers(path: str | Path, skip: Iterable[str] = ()) -> list[tuple[str, 
         raise ValueError(f"{path} has two columns {twice[0]!r}")
     if not kept:
         raise ValueError(f"{path} has no column of answers: behind the student stand w1, w2, …")
-    students = []
+    students: dict[str, dict[str, str]] = {}
     for line, row in table[1:]:
-        if len(row) > len(heads):
-            raise ValueError(
-                f"{path}, line {line}: {len(row)} cells, but {len(heads)} columns. A decimal comma in a file "
-                "that is separated by commas stands in quotes; or separate it by semicolons"
-            )
+        if any(row[len(heads) :]):
+            cells = f"{len(row)} cells, but {len(heads)} columns{COMMA * (mark == ',')}"
+            raise ValueError(f"{path}, line {line}: {cells}")
         for cell in (cell for cell, head in zip(row[1:], heads[1:], strict=False) if cell and not head):
             raise ValueError(f"{path}, line {line}: {shown(cell)!r} stands in a column without a name")
         written = dict(enumerate(row))
-        students.append((row[0] or f"({line})", {head: written.get(at, "") for at, head in kept.items()}))
+        name = row[0] if row[0] and row[0] not in students else f"{row[0]} ({line})".strip()
+        students[name] = {head: written.get(at, "") for at, head in kept.items()}
     if not students:
         raise ValueError(f"{path} has columns and no student: each has a line")
-    return students
+    return [*students.items()]
 
 
 def _decoded(data: bytes) -> str:
-    """Text as spreadsheets write it: in UTF-16 with a mark, in UTF-8, or as in China."""
+    """Text as spreadsheets write it: in UTF-16 with a mark, in UTF-8, or as in China or in the West.
+
+    A character of Chinese is two bytes, most of them beyond ASCII, or four, two of them digits, as of ∂; a
+    letter of Windows-1252 is one.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("gb18030", "replace")
+        odd = [len(run) % 2 for run in re.findall(rb"(?:[\x81-\xfe]\d){2}|[\x80-\xff]+", data)]
+        return data.decode("cp1252" if 2 * sum(odd) > len(odd) else "gb18030", "replace")
 
 
 # ------------------------------------------------------------------------------------------ showing

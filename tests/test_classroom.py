@@ -218,25 +218,41 @@ def test_files_as_spreadsheets_write_them(tmp_path, encoding, text):
         ("", "a.csv is empty: its first line names the columns, student and then w1, w2, …"),
         ("student\nLi\n", "a.csv has one column: behind the student stand w1, w2, …, separated by , or ;"),
         ("student,w5,w5\nLi,1,2\n", "a.csv has two columns 'w5'"),
-        ('student,w5\nLi,"' + "1" * 200000 + '"\n', "a.csv, line 2: field larger than field limit (131072)"),
+        ('student,w5\nLi,"' + "1" * 200000 + '"\n', "a.csv, line 2: field larger than field limit (131072)…"),
         ('student;w5\n"Li;0,1\nWang;0,2\n', "a.csv, line 3: unexpected end of data; a quote begins …"),
         ("student;;\nLi;;\n", "a.csv has no column of answers: behind the student stand w1, w2, …"),
         ("student;w5;\nLi;0,1;\nWang;0,2;x\n", "a.csv, line 3: 'x' stands in a column without a name"),
         ("sep=;\n", "a.csv is empty: "),
         ("student,w5\n\n", "a.csv has columns and no student: each has a line"),
         ("student,w5\nLi,1\nWang,0,0822\n", "a.csv, line 3: 3 cells, but 2 columns. A decimal comma …"),
+        ("student;w5\nLi;1;2\n", "a.csv, line 2: 3 cells, but 2 columns"),
+        ("PK\3\4\24\0", "a.csv is a workbook; save it as CSV in the spreadsheet"),
     ],
 )
 def test_a_file_that_is_no_such_table(tmp_path, monkeypatch, text, told):
     monkeypatch.chdir(tmp_path)
     Path("a.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=f"^{re.escape(told.removesuffix('…'))}"):
+    end = "" if told.endswith(("…", " ")) else "$"
+    with pytest.raises(ValueError, match=f"^{re.escape(told.removesuffix('…'))}{end}"):
         read_answers("a.csv")
 
 
 def test_lines_of_excel_and_inside_of_a_cell(tmp_path):
     (tmp_path / "a.csv").write_bytes(b'sep=,\r\nstudent,w5,\r\n"Li\nFei","0,1",\r\n')
     assert read_answers(tmp_path / "a.csv") == [("Li Fei", {"w5": "0,1"})]
+
+
+def test_a_spreadsheet_of_the_west_and_cells_behind_the_last_column(tmp_path):
+    (tmp_path / "a.csv").write_bytes("Name;w5\r\nMüller;0,1;;\r\nPääkkönen;0,2\r\n".encode("cp1252"))
+    assert read_answers(tmp_path / "a.csv") == [("Müller", {"w5": "0,1"}), ("Pääkkönen", {"w5": "0,2"})]
+    (tmp_path / "a.csv").write_bytes("姓名;w5\r\n朱镕基;0,1".encode("gb18030"))  # half of 镕 is in ASCII
+    assert read_answers(tmp_path / "a.csv") == [("朱镕基", {"w5": "0,1"})]
+
+
+def test_two_of_one_name_are_two(tmp_path, net):
+    (tmp_path / "a.csv").write_text("student;w5\n陈;0,082167\n陈;1\n;2\n", encoding="utf-8")
+    found = grade(net["E"], read_answers(tmp_path / "a.csv"), decimals=6, names=net)
+    assert [(each.name, each.points) for each in found.students] == [("陈", 1), ("陈 (3)", 0), ("(4)", 0)]
 
 
 # ------------------------------------------------------------------------------------------ the command

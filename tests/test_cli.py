@@ -456,6 +456,22 @@ def test_a_full_device_ends_the_command_with_a_sentence(here, argv):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("argv", [["explain", "net.py", "w"], ["diagnose", "net.py"]], ids=" ".join)
+def test_without_a_standard_output_there_is_nothing_to_write(here, argv):
+    (here / "net.py").write_text(SHORT)
+    line = shlex.join([sys.executable, "-m", "microbp", *argv])
+    made = subprocess.run(
+        ["/bin/sh", "-c", f"{line} >&-"], stderr=subprocess.PIPE, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (made.returncode, made.stderr) == (0, "")
+
+
+def test_a_folder_is_no_script(capsys):
+    assert cli.main(["draw", "."]) == 2
+    assert capsys.readouterr().err == "microbp: error: cannot read the script .: it is a folder\n"
+
+
 def test_a_help_that_cannot_be_written_is_an_error():
     with Path("/dev/full").open("w") as full:
         status, said = command(["--help"], full)

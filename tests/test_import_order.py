@@ -227,8 +227,8 @@ FORBIDDEN = [
     ("sklearn.py", "import torch", "torch is neither in the standard library"),
     ("bridges/fits.py", "import sklearn", "sklearn may be imported only inside the function"),
     ("__init__.py", "from microbp import sklearn", "__init__ imports sklearn"),
-    ("bridges/tensors.py", "need('torch', 'torch')", "torch is neither in the standard library"),
-    ("bridges/tensors.py", "def f():\n need(name, 'torch')", "imports a module whose name is computed"),
+    ("bridges/gradients.py", "need('torch', 'torch')", "torch is neither in the standard library"),
+    ("bridges/gradients.py", "def f():\n need(name, 'torch')", "imports a module whose name is computed"),
 ]
 
 
@@ -264,7 +264,7 @@ def test_an_objection_names_the_file_the_line_and_both_parts(tmp_path: Path) -> 
         ("__init__.py", "from .check import x\nfrom microbp.debug import trace"),
         ("demo/first.py", "import microbp\nfrom microbp import Value"),
         ("cli.py", "from .demo import x\ndef draw():\n import viz"),
-        ("bridges/tensors.py", "def f():\n return need('torch', 'torch')"),
+        ("bridges/gradients.py", "def f():\n return need('torch', 'torch')"),
         ("__main__.py", "from .cli import main"),
     ],
 )

@@ -173,6 +173,9 @@ def _wrong(**changes: Any) -> Any:
     [
         ({"method": "L-BFGS"}, "no method with gradients is called 'L-BFGS'; did you mean 'L-BFGS-B'?"),
         ({"method": "BFGS", "bounds": {"b": (0, 1)}}, "BFGS takes no bounds; those that do are L-BFGS-B"),
+        ({"constraints": []}, "L-BFGS-B takes no constraints; those that do are SLSQP, trust-constr"),
+        ({"maxiter": 3}, r"maxiter is no argument of SciPy's .*; options=\{'maxiter': 3\} if the method"),
+        ({"jac": True}, "jac is no argument of SciPy's that can be given here"),
         ({"bounds": {"bb": (0, 1)}}, "no parameter is called 'bb'; did you mean 'b'?"),
         ({"bounds": [(0, 1)]}, "there are 3 parameters, but 1 bounds"),
         ({"bounds": {"b": 3.0}}, r"the bounds of b are a pair, \(low, high\), not 3.0"),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.array import Array, array, elementwise
+from microbp.array import Array, array
 from microbp.bridges.missing import need
 from microbp.errors import MicrobpError
 from microbp.functions import (
@@ -60,7 +60,12 @@ WRONG = {
     "shape": "the input {0} has the shape {1}; this net takes {2}{3}",
     "sample": ", or one sample of shape {0}",
     "operator": "from_onnx: {0}: {1}",
-}
+    "old": "from_onnx: the model is of version {0} of the operators; known are 7 and later, and "
+        "onnx.version_converter.convert_version(model, 20) makes one of it",
+    "training": "it is in training mode; export the model for inference",
+    "channels": "the input has {0} channels, which do not fit kernels of shape {1} in {2} group(s)",
+    "room": "a kernel of shape {0} does not fit into an input of shape {1}",
+}  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------- the net
@@ -122,11 +127,11 @@ class OnnxNet(Module):
                         raise  # which says where, and with which numbers
                     raise type(error)(WRONG["operator"].format(step, error)) from None
             several = made if isinstance(made, list) else [made]
-            known |= zip(step.outputs, several, strict=False)
+            known |= zip(step.outputs, map(_held, several), strict=False)
         results = [known[name] for name in self._outputs]
         if lone:
-            results = [each[0] if np.ndim(each) and len(each) == 1 else each for each in results]
-            results = [each.item() if np.shape(each) == (1,) else each for each in results]
+            results = [x.reshape(x.shape[1:]) if x.ndim and len(x) == 1 else x for x in results]
+        results = [x.item() if x.shape == () or (lone and x.shape == (1,)) else x for x in results]
         return results[0] if len(results) == 1 else results
 
     def _is_sample(self, x: Any) -> bool:
@@ -200,8 +205,20 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
     if lacking:
         raise NotImplementedError(WRONG["lacking"].format(", ".join(lacking)))
     opset = max((each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")), default=1)
+    if opset < 7:
+        raise NotImplementedError(WRONG["old"].format(opset))
     stored = {each.name: _numbers(onnx.numpy_helper.to_array(each)) for each in graph.initializer}
-    chosen = [*_trained(graph, steps, stored)] if parameters is None else [*parameters]
+    fixed = {
+        step.inputs[place]
+        for step in steps
+        for place in STATISTICS.get(step.operator, ())
+        if place < len(step.inputs)
+    }
+    for step in steps:  # equal numbers are stored once: a mean of 0 as what is the same as a bias
+        if step.operator == "Identity" and step.outputs[0] in fixed and step.inputs[0] in stored:
+            stored[step.outputs[0]] = stored[step.inputs[0]]
+    steps = [step for step in steps if step.outputs[0] not in stored]
+    chosen = [*_trained(graph, fixed, stored)] if parameters is None else [*parameters]
     for name in chosen:
         if name not in stored or stored[name].dtype != float:
             known = [each for each in stored if stored[each].dtype == float]
@@ -216,9 +233,7 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
     _refuse_absent([each.name for each in graph.output], given, "the model gives")
     # Before version 13 these had another axis, and flattened what stands behind it.
     old = {"Softmax", "LogSoftmax"} if opset < 13 else set()
-    steps = [
-        step._replace(operator=f"{step.operator}-1") if step.operator in old else step for step in steps
-    ]
+    steps = [step._replace(operator=f"{step.operator}-1") if step.operator in old else step for step in steps]
     return OnnxNet(
         steps,
         {each.name: _shape(each) for each in graph.input if each.name not in stored},
@@ -253,14 +268,8 @@ def _refuse_absent(names: Iterable[str], given: set[str], who: str) -> None:
             raise NotImplementedError(WRONG["absent"].format(who, name))
 
 
-def _trained(graph: Any, steps: Sequence[Step], stored: Mapping[str, Any]) -> Iterator[str]:
+def _trained(graph: Any, fixed: Collection[str], stored: Mapping[str, Any]) -> Iterator[str]:
     """The names of the stored numbers that are parameters."""
-    fixed = {
-        step.inputs[place]
-        for step in steps
-        for place in STATISTICS.get(step.operator, ())
-        if place < len(step.inputs)
-    }
     notes = {each.name: [note.value for note in each.metadata_props] for each in graph.value_info}
     for name, held in stored.items():
         if held.dtype == float and ("PARAMETER" in notes.get(name, ()) or (held.ndim and name not in fixed)):
@@ -317,58 +326,41 @@ def _array(x: Any, whole: bool) -> Any:
 
 
 # ------------------------------------------------------------------------------------ along an axis
+def _held(x: Any) -> Any:
+    """What an operator gives: an Array where there are Values in it, else plain numbers."""
+    held = np.asarray(x, dtype=object if holds_values(x) else None)
+    if held.dtype != object:
+        return held
+    if holds_values(held):
+        return held.view(Array)
+    return np.array(held.ravel().tolist(), dtype=None if held.size else float).reshape(held.shape)
+
+
 def _ints(x: Any) -> list[int]:
     return [int(each) for each in np.ravel(x)]
 
 
-def _reduction(of_list: Callable[[list[Any]], Any]) -> Callable[..., Any]:
-    def reduced(
-        x: Any, axes_input: Any = None, *, axes: Any = None, keepdims: int = 1, noop_with_empty_axes: int = 0
-    ) -> Any:
-        given = axes if axes_input is None else axes_input
-        over = [] if given is None else _ints(given)
-        if not over and noop_with_empty_axes:
-            return x
-        return _wrapped(along(x, tuple(over) or None, of_list, bool(keepdims)))
+def _reduction(of_row: Callable[[Any], Any]) -> Callable[..., Any]:
+    def reduced(x: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Any:
+        over = () if axes is None else tuple(_ints(axes))
+        every = not over and not noop_with_empty_axes
+        return along(x, None if every else over, lambda row: of_row(_held(row)), bool(keepdims))
 
     return reduced
 
 
-def _wrapped(x: Any) -> Any:
-    """What NumPy's loops made, with plain numbers as such."""
-    if not holds_values(x):
-        return np.array(np.asarray(x).tolist())
-    return np.asarray(x, dtype=object).view(Array)
+def _by_rows(function: Callable[[Any], Any], x: Any, *, axis: int = -1) -> Any:
+    """A function of the rows along an axis."""
+    rows = np.moveaxis(as_objects(x), axis, -1)
+    made = np.empty(rows.shape, dtype=object)
+    for place in np.ndindex(rows.shape[:-1]):
+        made[place] = as_objects(function(rows[place].tolist()))
+    return np.moveaxis(made, -1, axis)
 
 
-def _total(elements: list[Any]) -> Any:
-    return np.sum(_row(elements))
-
-
-def _row(elements: Sequence[Any]) -> Any:
-    made = np.empty(len(elements), dtype=object)
-    made[:] = elements
-    return made.view(Array) if holds_values(made) else np.array(elements)
-
-
-def _by_rows(function: Callable[[Any], Any], default: int, flat: bool = False) -> Callable[..., Any]:
-    """A function of the rows along an axis; before version 13 of all that stands behind it, too."""
-
-    def of(x: Any, *, axis: int = default) -> Any:
-        source = as_objects(x)
-        if flat:
-            lead = math.prod(source.shape[:axis])
-            return _wrapped(_rows_of(function, source.reshape(lead, -1)).reshape(source.shape))
-        return _wrapped(np.moveaxis(_rows_of(function, np.moveaxis(source, axis, -1)), -1, axis))
-
-    return of
-
-
-def _rows_of(function: Callable[[Any], Any], source: Any) -> Any:
-    made = np.empty(source.shape, dtype=object)
-    for place in np.ndindex(source.shape[:-1]):
-        made[place] = as_objects(function(source[place].tolist()))
-    return made
+def _by_flat_rows(function: Callable[[Any], Any], x: Any, *, axis: int = 1) -> Any:
+    """As before version 13: of all that stands behind an axis, too."""
+    return _by_rows(function, _flatten(x, axis)).reshape(np.shape(x))
 
 
 # ---------------------------------------------------------------------------------------- products
@@ -385,15 +377,7 @@ def _gemm(
             made[i, j] = dot(columns[j].tolist(), rows[i].tolist(), bias[i, j])
         else:
             made[i, j] = dot(columns[j].tolist(), rows[i].tolist()) * alpha + bias[i, j]
-    return _wrapped(made)
-
-
-class _Windows(NamedTuple):
-    """The windows that a kernel sees: for each place of the output, which places of the input."""
-
-    shape: tuple[int, ...]
-    #: [outputs, kernel]: places in the flattened input; -1 in the padding, -2 beyond it.
-    places: Any
+    return made
 
 
 def _windows(
@@ -404,7 +388,11 @@ def _windows(
     dilations: Sequence[int] | None = None,
     auto_pad: str = "NOTSET",
     ceil_mode: int = 0,
-) -> _Windows:
+) -> tuple[tuple[int, ...], Any]:
+    """The windows that a kernel sees: the shape of the output, and for each place of it those of the input.
+
+    These are an array [outputs, kernel] of places in the flattened input; -1 in the padding, -2 beyond it.
+    """
     rank = len(kernel)
     strides, dilations = list(strides or [1] * rank), list(dilations or [1] * rank)
     wide = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
@@ -420,6 +408,8 @@ def _windows(
     for at in range(rank):
         size, before, after = sizes[at], pads[at], pads[at + rank]
         room = size + before + after - wide[at]
+        if room < 0:
+            raise ValueError(WRONG["room"].format(_told(tuple(kernel)), _told(tuple(sizes))))
         count = (-(-room // strides[at]) if ceil_mode else room // strides[at]) + 1
         if ceil_mode and (count - 1) * strides[at] >= size + before:
             count -= 1  # a window begins in the input, or in the padding before it
@@ -434,51 +424,45 @@ def _windows(
         flat = np.ravel_multi_index([np.maximum(line, 0) for line in lines], sizes)
         outside = np.where(np.any([line == -2 for line in lines], axis=0), -2, -1)
         found.append(np.where(inside, flat, outside).ravel())
-    return _Windows(tuple(counts), np.array(found).reshape(len(found), math.prod(kernel)))
+    return tuple(counts), np.array(found).reshape(len(found), math.prod(kernel))
 
 
-def _conv(
-    x: Any, weight: Any, bias: Any = None, *, group: int = 1, **geometry: Any
-) -> Any:
+def _conv(x: Any, weight: Any, bias: Any = None, *, group: int = 1, **geometry: Any) -> Any:
     """A convolution: one dot for each element, of what its window sees and the kernel, with the bias."""
     source, kernels = as_objects(x), as_objects(weight)
     geometry.pop("kernel_shape", None)  # that of the weights, if it is given
-    seen = _windows(source.shape[2:], kernels.shape[2:], **geometry)
-    source = source.reshape(*source.shape[:2], -1)
-    kernels = kernels.reshape(*kernels.shape[:2], -1)
-    width, each_group = kernels.shape[1], len(kernels) // group
-    made = np.empty((len(source), len(kernels), len(seen.places)), dtype=object)
-    inside = [(places[places >= 0], places >= 0) for places in seen.places]
+    shape, seen = _windows(source.shape[2:], kernels.shape[2:], **geometry)
+    (count, channels), (outputs, width) = source.shape[:2], kernels.shape[:2]
+    if channels != width * group or outputs % group:
+        raise ValueError(WRONG["channels"].format(channels, _told(kernels.shape), group))
+    source, kernels = source.reshape(count, channels, -1 if count else 0), kernels.reshape(outputs, width, -1)
+    made = np.empty((count, outputs, len(seen)), dtype=object)
+    inside = [(places[places >= 0], places >= 0) for places in seen]
     for n, m, at in np.ndindex(made.shape):
         places, mask = inside[at]
-        first = m // each_group * width
+        first = m // (outputs // group) * width
         window = source[n, first : first + width][:, places].ravel().tolist()
         add = 0.0 if bias is None else bias[m]
         made[n, m, at] = dot(kernels[m][:, mask].ravel().tolist(), window, add)
-    return _wrapped(made.reshape(*made.shape[:2], *seen.shape))
+    return made.reshape(count, outputs, *shape)
 
 
-def _pooled(
-    of_window: Callable[[list[Any], int], Any], x: Any, count_padding: int, kernel: Any, geometry: Any
-) -> Any:
-    source = as_objects(x)
-    seen = _windows(source.shape[2:], kernel, **geometry)
-    source = source.reshape(*source.shape[:2], -1)
-    made = np.empty((*source.shape[:2], len(seen.places)), dtype=object)
-    for n, c, at in np.ndindex(made.shape):
-        places = seen.places[at]
-        window = source[n, c, places[places >= 0]].tolist()
-        made[n, c, at] = of_window(window, int((places >= -1).sum()) if count_padding else len(window))
-    return _wrapped(made.reshape(*made.shape[:2], *seen.shape))
+def _pooled(of_window: Callable[[list[Any], int], Any]) -> Callable[..., Any]:
+    """A pool, by what it makes of the elements in a window and of how many these count as."""
 
+    def pooled(x: Any, *, kernel_shape: Any, count_include_pad: int = 0, **geometry: Any) -> Any:
+        geometry.pop("storage_order", None)  # which is about a second output, of places
+        source = as_objects(x)
+        shape, seen = _windows(source.shape[2:], kernel_shape, **geometry)
+        source = source.reshape(*source.shape[:2], math.prod(source.shape[2:]))
+        made = np.empty((*source.shape[:2], len(seen)), dtype=object)
+        for n, c, at in np.ndindex(made.shape):
+            places = seen[at]
+            window = source[n, c, places[places >= 0]].tolist()
+            made[n, c, at] = of_window(window, int((places >= -count_include_pad).sum()))
+        return made.reshape(*made.shape[:2], *shape)
 
-def _max_pool(x: Any, *, kernel_shape: Any, **geometry: Any) -> Any:
-    geometry.pop("storage_order", None)  # which is about a second output, of places
-    return _pooled(lambda window, _: largest(window), x, 0, kernel_shape, geometry)
-
-
-def _average_pool(x: Any, *, kernel_shape: Any, count_include_pad: int = 0, **geometry: Any) -> Any:
-    return _pooled(lambda window, n: _total(window) / n, x, count_include_pad, kernel_shape, geometry)
+    return pooled
 
 
 # ------------------------------------------------------------------------------------ normalisation
@@ -487,10 +471,16 @@ def _batch_norm(
     **_: Any,
 ) -> Any:  # fmt: skip
     if training_mode:
-        raise NotImplementedError("it is in training mode; export the model for inference")
+        raise NotImplementedError(WRONG["training"])
     shape = (-1, *[1] * (np.ndim(x) - 2))
     scale, bias, mean, var = (each.reshape(shape) for each in (scale, bias, mean, var))
     return (x - mean) / np.sqrt(var + epsilon) * scale + bias
+
+
+def _dropout(x: Any, _ratio: Any = None, training_mode: Any = False, **_: Any) -> Any:
+    if training_mode:
+        raise NotImplementedError(WRONG["training"])
+    return x
 
 
 def _normalised(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
@@ -511,28 +501,18 @@ def _instance_norm(x: Any, scale: Any, bias: Any, *, epsilon: float = 1e-5) -> A
 
 
 # ------------------------------------------------------------------------------------------- shapes
+def _flatten(x: Any, axis: int = 1) -> Any:
+    return np.reshape(x, (math.prod(np.shape(x)[:axis]), math.prod(np.shape(x)[axis:])))
+
+
 def _reshape(x: Any, shape: Any, *, allowzero: int = 0) -> Any:
     wanted = _ints(shape)
     return x.reshape([x.shape[at] if n == 0 and not allowzero else n for at, n in enumerate(wanted)])
 
 
-def _squeeze(x: Any, axes_input: Any = None, *, axes: Any = None) -> Any:
-    over = axes if axes_input is None else axes_input
-    return np.squeeze(x, None if over is None else tuple(_ints(over)))
-
-
-def _unsqueeze(x: Any, axes_input: Any = None, *, axes: Any = None) -> Any:
-    return np.expand_dims(x, tuple(_ints(axes if axes_input is None else axes_input)))
-
-
-def _slice(
-    x: Any, starts_input: Any = None, ends_input: Any = None, axes_input: Any = None, steps: Any = None, *,
-    starts: Any = None, ends: Any = None, axes: Any = None,
-) -> Any:  # fmt: skip
-    first = _ints(starts if starts_input is None else starts_input)
-    last = _ints(ends if ends_input is None else ends_input)
-    over = axes if axes_input is None else axes_input
-    over = range(len(first)) if over is None else _ints(over)
+def _slice(x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
+    first, last = _ints(starts), _ints(ends)
+    over = range(len(first)) if axes is None else _ints(axes)
     items: list[Any] = [slice(None)] * np.ndim(x)
     by = [1] * len(first) if steps is None else _ints(steps)
     for axis, begin, end, step in zip(over, first, last, by, strict=True):
@@ -541,29 +521,24 @@ def _slice(
     return x[tuple(items)]
 
 
-def _split(
-    x: Any, sizes: Any = None, *, axis: int = 0, split: Any = None, num_outputs: int | None = None
-) -> list[Any]:
-    length, given = x.shape[axis], split if sizes is None else sizes
-    if given is None:
-        count = num_outputs or 1
-        ends = [min(-(-length // count) * place, length) for place in range(1, count)]
+def _split(x: Any, split: Any = None, *, axis: int = 0, num_outputs: int = 1) -> list[Any]:
+    length = x.shape[axis]
+    if split is None:
+        each = -(-length // num_outputs)
+        ends = [min(each * place, length) for place in range(1, num_outputs)]
     else:
-        ends = np.cumsum(_ints(given))[:-1].tolist()
+        ends = np.cumsum(_ints(split))[:-1].tolist()
     return [*np.split(x, ends, axis)]
 
 
-def _pad(x: Any, pads_input: Any = None, value: Any = 0.0, axes: Any = None, *, mode: str = "constant",
-         pads: Any = None) -> Any:  # fmt: skip
-    given, rank = _ints(pads if pads_input is None else pads_input), np.ndim(x)
+def _pad(x: Any, pads: Any, value: Any = None, axes: Any = None, *, mode: str = "constant") -> Any:
+    given, rank = _ints(pads), np.ndim(x)
     over = [*range(rank)] if axes is None else [each % rank for each in _ints(axes)]
     widths = [(0, 0)] * rank
     for at, axis in enumerate(over):
         widths[axis] = given[at], given[at + len(over)]
     places = np.arange(np.size(x)).reshape(np.shape(x))
     if mode != "constant":
-        if mode not in ("reflect", "edge"):
-            raise NotImplementedError(f"its mode is {mode!r}; known are constant, reflect and edge")
         by: Any = mode
         return np.ravel(x)[np.pad(places, widths, mode=by)]
     cut = [slice(max(-before, 0), max(size + min(after, 0), 0))
@@ -591,43 +566,25 @@ def _cast(x: Any, like: Any = None, *, to: int = 1, **_: Any) -> Any:
 
 
 def _divide(a: Any, b: Any) -> Any:
-    if {np.asarray(each).dtype.kind for each in (a, b)} <= {"i", "u"}:
-        return np.trunc(np.divide(a, b)).astype(np.int64)
+    if {each.dtype.kind for each in (a, b)} <= {"i", "u"}:
+        return np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))  # towards 0
     return np.divide(a, b)
 
 
 def _power(a: Any, b: Any) -> Any:
-    if np.asarray(a).dtype.kind in "iu" and np.asarray(b).dtype.kind in "iu":
-        return np.power(a, b)
-    return np.power(a, np.asarray(b, dtype=float) if not holds_values(b) else b)
-
-
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    return elementwise(lambda yes, this, other: this if yes else other, _plain(condition), a, b)
-
-
-def _plain(x: Any) -> Any:
-    return np.asarray(x, dtype=bool)
+    whole = a.dtype.kind in "iu" and b.dtype.kind in "iu"
+    return np.power(a, b if whole or holds_values(b) else b.astype(float))
 
 
 def _folded(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return lambda *several: reduce(function, several)
 
 
-def _of_all(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of scalars, of all elements; the attributes are its other arguments."""
-    return lambda *several, **options: elementwise(partial(function, **options), *several)
-
-
-def _clipped(
-    x: Any, low_input: Any = None, high_input: Any = None, *, min: Any = None, max: Any = None  # noqa: A002
-) -> Any:
-    low, high = (given if each is None else each for each, given in ((low_input, min), (high_input, max)))
-    if low is not None and high is not None:
-        return elementwise(clip, x, low, high)
-    if low is None and high is None:
-        return x
-    return elementwise(maximum, x, low) if high is None else elementwise(minimum, x, high)
+def _clipped(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    if min is not None and max is not None:
+        return clip(x, min, max)
+    x = x if min is None else maximum(x, min)
+    return x if max is None else minimum(x, max)
 
 
 def _gelu(x: Any, *, approximate: str = "none") -> Any:
@@ -636,61 +593,58 @@ def _gelu(x: Any, *, approximate: str = "none") -> Any:
     return 0.5 * x * (1.0 + tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
-def _selu(x: Any, *, alpha: float = 1.6732632423543772, gamma: float = 1.0507009873554805) -> Any:
-    return gamma * elu(x, alpha)
-
-
-#: By the name of an operator a function of its inputs, with its attributes; a list has several outputs.
+#: By the name of an operator a function of its inputs, with its attributes; a list has several outputs. What
+#: older versions give as an attribute and newer ones as an input is an argument of that name.
 OPERATORS: dict[str, Callable[..., Any]] = {
     # ------------------------------------------------------------------------- element by element
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": _power, "Neg": np.negative,
     "Abs": np.abs, "Exp": np.exp, "Log": np.log, "Sqrt": np.sqrt, "Reciprocal": lambda x: 1.0 / x,
     "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan,
-    "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Erf": _of_all(erf), "Sign": np.sign,
+    "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Erf": erf, "Sign": np.sign,
     "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint,
-    "Relu": _of_all(relu), "Sigmoid": _of_all(sigmoid), "Softplus": _of_all(softplus), "Gelu": _gelu,
-    "LeakyRelu": lambda x, alpha=0.01: elementwise(leaky_relu, x, alpha),
-    "PRelu": lambda x, slope: elementwise(leaky_relu, x, slope),
-    "Elu": lambda x, alpha=1.0: elementwise(elu, x, alpha), "Selu": _selu,
-    "Celu": lambda x, alpha=1.0: alpha * elementwise(elu, x / alpha, 1.0),
-    "HardSigmoid": lambda x, alpha=0.2, beta=0.5: elementwise(clip, alpha * x + beta, 0.0, 1.0),
-    "HardSwish": lambda x: x * elementwise(clip, x / 6.0 + 0.5, 0.0, 1.0),
-    "Swish": lambda x, alpha=1.0: x * _of_all(sigmoid)(alpha * x),
-    "Mish": lambda x: x * np.tanh(_of_all(softplus)(x)), "Softsign": lambda x: x / (1.0 + np.abs(x)),
-    "Clip": _clipped, "Max": _folded(partial(elementwise, maximum)),
-    "Min": _folded(partial(elementwise, minimum)), "Sum": _folded(np.add),
+    "Relu": relu, "Sigmoid": sigmoid, "Softplus": softplus, "Gelu": _gelu,
+    "LeakyRelu": lambda x, alpha=0.01: leaky_relu(x, alpha), "PRelu": leaky_relu,
+    "Elu": lambda x, alpha=1.0: elu(x, alpha),
+    "Selu": lambda x, alpha=1.6732632423543772, gamma=1.0507009873554805: gamma * elu(x, alpha),
+    "Celu": lambda x, alpha=1.0: alpha * elu(x / alpha, 1.0),
+    "HardSigmoid": lambda x, alpha=0.2, beta=0.5: clip(alpha * x + beta, 0.0, 1.0),
+    "HardSwish": lambda x: x * clip(x / 6.0 + 0.5, 0.0, 1.0),
+    "Swish": lambda x, alpha=1.0: x * sigmoid(alpha * x), "Mish": lambda x: x * np.tanh(softplus(x)),
+    "Softsign": lambda x: x / (1.0 + np.abs(x)),
+    "Clip": _clipped, "Max": _folded(maximum), "Min": _folded(minimum), "Sum": _folded(np.add),
     "Mean": lambda *several: reduce(np.add, several) / len(several),
     "Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal, "And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not,
-    "Where": _where, "Identity": lambda x: x, "Cast": _cast, "CastLike": _cast,
-    "Dropout": lambda x, *_, **__: x,
+    "Where": lambda condition, a, b: np.where(condition.astype(bool), as_objects(a), as_objects(b)),
+    "Identity": lambda x: x, "Cast": _cast, "CastLike": _cast, "Dropout": _dropout,
     # ------------------------------------------------------------------------------------ products
     "MatMul": np.matmul, "Gemm": _gemm, "Conv": _conv,
     "Einsum": lambda *several, equation: np.einsum(equation, *several),
     # ------------------------------------------------------------------------------- along an axis
-    "ReduceSum": _reduction(_total), "ReduceMean": _reduction(lambda e: _total(e) / len(e)),
-    "ReduceMax": _reduction(largest), "ReduceMin": _reduction(lambda e: np.min(_row(e))),
-    "ReduceProd": _reduction(lambda e: np.prod(_row(e))),
-    "ReduceL1": _reduction(lambda e: _total(np.abs(_row(e)))),
-    "ReduceL2": _reduction(lambda e: np.sqrt(dot(e, e))), "ReduceSumSquare": _reduction(lambda e: dot(e, e)),
-    "ReduceLogSum": _reduction(lambda e: np.log(_total(e))), "ReduceLogSumExp": _reduction(logsumexp),
-    "Softmax": _by_rows(softmax, -1), "LogSoftmax": _by_rows(log_softmax, -1),
-    "Softmax-1": _by_rows(softmax, 1, flat=True), "LogSoftmax-1": _by_rows(log_softmax, 1, flat=True),
-    "MaxPool": _max_pool, "AveragePool": _average_pool,
-    "GlobalMaxPool": lambda x: _reduction(largest)(x, axes=range(2, np.ndim(x))),
+    "ReduceSum": _reduction(np.sum), "ReduceMean": _reduction(lambda row: np.sum(row) / len(row)),
+    "ReduceMax": _reduction(np.max), "ReduceMin": _reduction(np.min), "ReduceProd": _reduction(np.prod),
+    "ReduceL1": _reduction(lambda row: np.sum(np.abs(row))),
+    "ReduceL2": _reduction(lambda row: np.sqrt(dot(row, row))),
+    "ReduceSumSquare": _reduction(lambda row: dot(row, row)),
+    "ReduceLogSum": _reduction(lambda row: np.log(np.sum(row))), "ReduceLogSumExp": _reduction(logsumexp),
+    "Softmax": partial(_by_rows, softmax), "LogSoftmax": partial(_by_rows, log_softmax),
+    "Softmax-1": partial(_by_flat_rows, softmax), "LogSoftmax-1": partial(_by_flat_rows, log_softmax),
+    "MaxPool": _pooled(lambda window, _: largest(window)),
+    "AveragePool": _pooled(lambda window, count: np.sum(_held(window)) / count),
+    "GlobalMaxPool": lambda x: np.max(x, axis=tuple(range(2, np.ndim(x))), keepdims=True),
     "GlobalAveragePool": lambda x: np.mean(x, axis=tuple(range(2, np.ndim(x))), keepdims=True),
     "BatchNormalization": _batch_norm, "LayerNormalization": _layer_norm,
     "InstanceNormalization": _instance_norm,
     # -------------------------------------------------------------------------------------- shapes
-    "Flatten": lambda x, axis=1: x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:])),
-    "Reshape": _reshape, "Transpose": lambda x, perm=None: np.transpose(x, perm),
-    "Concat": lambda *several, axis: np.concatenate(several, axis=axis), "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze, "Slice": _slice, "Split": _split, "Pad": _pad,
-    "Gather": lambda x, places, axis=0: np.take(x, np.asarray(places, dtype=np.int64), axis=axis),
+    "Flatten": _flatten, "Reshape": _reshape, "Transpose": lambda x, perm=None: np.transpose(x, perm),
+    "Concat": lambda *several, axis: np.concatenate(several, axis=axis),
+    "Squeeze": lambda x, axes=None: np.squeeze(x, None if axes is None else tuple(_ints(axes))),
+    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(_ints(axes))), "Slice": _slice, "Split": _split,
+    "Pad": _pad, "Gather": lambda x, places, axis=0: np.take(x, places.astype(np.int64), axis=axis),
     "Expand": lambda x, shape: np.broadcast_to(x, np.broadcast_shapes(np.shape(x), tuple(_ints(shape)))),
     "Tile": lambda x, repeats: np.tile(x, _ints(repeats)),
     "Shape": lambda x, start=0, end=None: np.array(np.shape(x)[start:end], dtype=np.int64),
-    "Size": lambda x: np.array(np.size(x)), "Constant": _constant,
+    "Size": np.size, "Constant": _constant,
     "ConstantOfShape": lambda shape, value=None: np.full(_ints(shape), 0.0 if value is None else value[0]),
     "Range": np.arange,
 }  # fmt: skip

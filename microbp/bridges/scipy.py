@@ -35,11 +35,11 @@ __all__ = ["Minimum", "minimize"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-#: SciPy's methods that take a gradient, and whether they take bounds and the Hessian as well.
-METHODS = {
-    "CG": (False, False), "BFGS": (False, False), "L-BFGS-B": (True, False), "TNC": (True, False),
-    "SLSQP": (True, False), "Newton-CG": (False, True), "trust-ncg": (False, True),
-    "trust-exact": (False, True), "trust-constr": (True, True),
+#: SciPy's methods that take a gradient, and what they take as well.
+METHODS: dict[str, tuple[str, ...]] = {
+    "CG": (), "BFGS": (), "L-BFGS-B": ("bounds",), "TNC": ("bounds",), "SLSQP": ("bounds", "constraints"),
+    "Newton-CG": ("hess",), "trust-ncg": ("hess",), "trust-exact": ("hess",),
+    "trust-constr": ("bounds", "constraints", "hess"),
 }  # fmt: skip
 #: What the notes of a report say.
 NOTES = {
@@ -149,19 +149,25 @@ def minimize(
     if method not in METHODS:
         hint = did_you_mean(method, METHODS) or f"there are {', '.join(METHODS)}"
         raise ValueError(f"minimize: no method with gradients is called {shown(repr(method))}; {hint}")
-    bounded, second = METHODS[method]
+    ours = {"fun", "x0", "args", "jac", "hess", "hessp"}
+    theirs = inspect.signature(optimize.minimize).parameters.keys() - ours
+    for word, given in {"bounds": bounds, **options}.items():
+        if word not in theirs:
+            told = f"options={{{word!r}: {given!r}}} if the method knows it"
+            raise TypeError(f"minimize: {word} is no argument of SciPy's that can be given here; {told}")
+        if word in ("bounds", "constraints") and given is not None and word not in METHODS[method]:
+            able = ", ".join(name for name, takes in METHODS.items() if word in takes)
+            raise ValueError(f"minimize: the method {method} takes no {word}; those that do are {able}")
     whole = isinstance(squares, int | np.integer) and not isinstance(squares, bool)
     if squares is not None and (not whole or squares < 1):
         raise ValueError(f"minimize: squares is how many squared residuals there are, not {squares!r}")
     start = np.array([each.data for each in values])
     limits = _limits(bounds, names, start)
-    if bounds is not None and not bounded:
-        able = ", ".join(name for name, (takes, _) in METHODS.items() if takes)
-        raise ValueError(f"minimize: the method {method} takes no bounds; those that do are {able}")
     problem = _Problem(loss, values, _arrays(loss, data))
     found = optimize.minimize(
-        problem.cost, start, jac=True, method=method, hess=problem.hessian if second else None,
-        bounds=list(limits) if bounds is not None else None, **options,
+        problem.cost, start, jac=True, method=method, **options,
+        hess=problem.hessian if "hess" in METHODS[method] else None,
+        bounds=list(limits) if bounds is not None else None,
     )  # fmt: skip
     theta = np.array(found.x, dtype=float)
     cost, gradient = problem.cost(theta)

@@ -90,6 +90,9 @@ class _Namespace:
             return self._torch.tensor(numbers, **self._kind)
         return self._torch.tensor(numbers, device=self._kind["device"])
 
+    def sign(self, a: Any) -> Any:
+        return self._torch.where(a.isnan(), a, a.sign())  # where PyTorch has 0
+
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self._torch.where(condition, self._tensor(a), self._tensor(b))
 

@@ -143,7 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"microbp {__version__}")
     parser.set_defaults(run=None, json=False, parser=parser)
-    parser.set_defaults(run=None, json=False, parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="microbp")
     for each in COMMANDS:
         command = commands.add_parser(

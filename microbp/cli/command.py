@@ -93,6 +93,8 @@ def destination(args: argparse.Namespace, suffixes: Sequence[str]) -> Path:
     CommandError, before the script is run for nothing, where no such file can be written, or where it is
     the script itself. Any suffix will do if ``suffixes`` are empty.
     """
+    if Path(args.script).is_dir():
+        raise CommandError(f"cannot read the script {args.script}: it is a folder")
     path: Path = args.output or Path(Path(args.script).stem + suffixes[0])
     reason = ""
     if suffixes and path.suffix.lower() not in suffixes:

@@ -47,7 +47,8 @@ def _rate(text: str) -> float:
 
 def _columns(most: int) -> int:
     """How wide a text may be: as wide as the terminal, if it goes to one."""
-    return min(most, shutil.get_terminal_size((most, 24)).columns) if sys.stdout.isatty() else most
+    terminal = sys.stdout is not None and sys.stdout.isatty()  # None where it was closed by the shell
+    return min(most, shutil.get_terminal_size((most, 24)).columns) if terminal else most
 
 
 # --------------------------------------------------------------------------------------------- step

@@ -1,4 +1,4 @@
-"""The gradients of PyTorch, for ``check_gradients``: of functions of tensors, and of modules.
+"""The gradients of PyTorch and of JAX, for ``check_gradients``: of functions, modules and rules of one's own.
 
 Whatever can be, is computed in double precision, on copies: in single precision differences know three digits
 of a derivative, and a wrong one would hide among the others.
@@ -7,20 +7,48 @@ of a derivative, and a wrong one would hide among the others.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from microbp.bridges.missing import need
-from microbp.bridges.tensors import WORDS, notes, weights
 from microbp.check.gradients import FOREIGN, Claimed
 from microbp.check.measure import EPS
 
-__all__ = ["claimed"]
+__all__ = ["WORDS", "notes", "of_jax", "of_torch", "weights"]
+
+WORDS = {
+    "weights": "the function gives {0}: checked is the sum of its elements, each times a fixed weight",
+    "function": "with tensors, check_gradients() takes a function of tensors or a module, not {0!r}",
+    "result": "the function must return a tensor, or several, not {0!r}",
+    "arrays": "there is nothing to check: no tensor of floats is given; in PyTorch, several go in a tuple",
+}
 
 
-def claimed(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], str]) -> Claimed:
+def weights(shape: tuple[int, ...]) -> Any:
+    """A number for each element of a result, no two of them alike, none close to 0.
+
+    >>> weights((2,)).round(2)
+    array([-1.14, -0.77])
+    """
+    rng = np.random.default_rng(0)
+    return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+
+
+def notes(shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """What is to be said of the results of a function, by their shapes.
+
+    >>> notes([(), (2, 1)])
+    ('the function gives () and (2, 1): checked is the sum of its elements, each times a fixed weight',)
+    """
+    if len(shapes) == 1 and np.prod(shapes[0]) == 1:
+        return ()
+    return (WORDS["weights"].format(" and ".join(map(str, shapes))),)
+
+
+# ------------------------------------------------------------------------------------------ PyTorch
+def of_torch(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], str]) -> Claimed:
     """What PyTorch, or somebody, claims to be the gradient of a function at tensors."""
     torch: Any = need("torch", "torch")
     if not callable(function):
@@ -116,4 +144,53 @@ class _Run:
         return sum(sums[1:], sums[0])
 
 
-FOREIGN["torch"] = claimed
+# ---------------------------------------------------------------------------------------------- JAX
+def of_jax(function: Any, x: Any, gradient: Any, called: Callable[[Any, str], str]) -> Claimed:
+    """What JAX, or somebody, claims to be the gradient of a function at arrays, or trees of them."""
+    jax: Any = need("jax", "jax")
+    if not callable(function):
+        raise TypeError(WORDS["function"].format(function))
+    inputs = x if isinstance(x, tuple) else (x,)
+    words = [called(each, "x" if len(inputs) == 1 else f"x{at}") for at, each in enumerate(inputs)]
+    paths, tree = jax.tree_util.tree_flatten_with_path(inputs)
+    names = [f"{words[path[0].idx]}{jax.tree_util.keystr(path[1:])}" for path, _ in paths]
+    leaves = [each for _, each in paths]
+    real = [at for at, each in enumerate(leaves) if np.issubdtype(np.result_type(each), np.inexact)]
+    if not real:
+        raise ValueError(WORDS["arrays"])
+    shapes: list[Any] = []
+
+    def number(moved: list[Any]) -> Any:
+        every = [*leaves]
+        for at, each in zip(real, moved, strict=True):
+            every[at] = each
+        parts = jax.tree_util.tree_leaves(function(*jax.tree_util.tree_unflatten(tree, every)))
+        if not parts:
+            raise TypeError(WORDS["result"].format(None))
+        shapes[:] = [np.shape(each) for each in parts]
+        if len(parts) == 1 and np.size(parts[0]) == 1:
+            return parts[0].reshape(())
+        sums = [(each * weights(np.shape(each)).astype(each.dtype)).sum() for each in parts]
+        return sum(sums[1:], sums[0])
+
+    at = [np.array(leaves[place], dtype=float) for place in real]
+    with jax.enable_x64(True):
+        y = number([*map(jax.numpy.asarray, at)])
+        if gradient is None:
+            slopes = jax.grad(number)([*map(jax.numpy.asarray, at)])
+        else:
+            slopes = gradient(*inputs) if callable(gradient) else gradient
+            slopes = jax.tree_util.tree_leaves(slopes)
+    claims = [np.asarray(each, dtype=float) for each in slopes]
+    eps = max(float(jax.numpy.finfo(y.dtype).eps), EPS)
+
+    def run(arrays: list[Any]) -> float:
+        with jax.enable_x64(True):
+            return float(number([*map(jax.numpy.asarray, arrays)]))
+
+    source = "JAX" if gradient is None else "claimed"
+    arrays = dict(zip([names[each] for each in real], at, strict=True))
+    return Claimed(run, arrays, claims, source, notes(shapes), eps)
+
+
+FOREIGN |= {"torch": of_torch, "jax": of_jax, "jaxlib": of_jax}
