@@ -289,7 +289,8 @@ def test_slider(tab, pass_):
 
 def test_play_runs_to_the_end_and_stops_and_begins_again(opened, file, pass_):
     tab = opened(file, locale="en")  # in a context of its own: the clock of it stands still
-    tab.clock.install()
+    tab.clock.install(time=0)
+    tab.clock.pause_at(1_000)
     tab.keyboard.press(" ")
     assert tab.locator("#play").get_attribute("aria-pressed") == "true"
     tab.clock.run_for(2_000)
