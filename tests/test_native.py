@@ -244,7 +244,7 @@ def made(**changes: list[float]) -> object:
     _machine = import_module("microbp.native._machine")
     kinds = {name: float if name in ("consts", "data") else np.int64 for name in COLUMNS}
     columns = {**COLUMNS, **changes}
-    return _machine.Machine(*(np.array(columns[name], dtype=kinds[name]) for name in COLUMNS), ())
+    return _machine.Machine(*(np.array(columns[name], dtype=kinds[name]) for name in COLUMNS), None, "")
 
 
 @native
