@@ -22,8 +22,8 @@ from microbp.native import extension
 from microbp.rules import RULES
 
 __all__ = [
-    "METHODS", "OPERATORS", "Centred", "bits", "here", "in_threads", "live_values", "native", "planted",
-    "pure", "reproduced",
+    "METHODS", "OPERATORS", "Centred", "bits", "blocks", "here", "in_threads", "live_values", "native",
+    "planted", "pure", "reproduced",
 ]  # fmt: skip
 
 #: The operations that are written with an operator between two operands, by their names in the table.
@@ -66,6 +66,11 @@ def native(test: Callable[..., None]) -> Callable[..., None] | None:
 def live_values() -> int:
     """How many Values the process holds."""
     return sum(isinstance(each, Value) for each in gc.get_objects())
+
+
+def blocks() -> int:
+    """How many blocks of memory are in use; Values, which lie in larger ones, are counted by their class."""
+    return sys.getallocatedblocks() + sys.getrefcount(Value)
 
 
 def in_threads(*jobs: Callable[[], object]) -> None:

@@ -244,7 +244,7 @@ def made(**changes: list[float]) -> object:
     _machine = import_module("microbp.native._machine")
     kinds = {name: float if name in ("consts", "data") else np.int64 for name in COLUMNS}
     columns = {**COLUMNS, **changes}
-    return _machine.Machine(*(np.array(columns[name], dtype=kinds[name]) for name in COLUMNS), ())
+    return _machine.Machine(*(np.array(columns[name], dtype=kinds[name]) for name in COLUMNS), None, "")
 
 
 @native
@@ -528,12 +528,26 @@ def test_graphs_leave_nothing_behind() -> None:
     gc.collect()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
+    values = sys.getrefcount(Value)
     for _ in range(200):
         used()
     gc.collect()
+    assert sys.getrefcount(Value) == values
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert after - before < 200 * sys.getsizeof(Value(0.0)) / 2  # not one Value each time
+    assert after - before < 200 * 32  # not one object each time
+
+
+@native
+def test_of_the_memory_of_freed_values_so_much_is_kept_as_a_million_takes() -> None:
+    code = (
+        "import tracemalloc; from microbp import Value; tracemalloc.start(); small = Value(0.0)\n"
+        "values = [Value(1.0) for _ in range(1_500_000)]; print(tracemalloc.get_traced_memory()[0])\n"
+        "del values; print(tracemalloc.get_traced_memory()[0])"
+    )
+    all_of_them, kept = (int(each) / 1e6 for each in run(code, MICROBP_PURE="0").splitlines())
+    assert all_of_them > 144.0
+    assert 90.0 < kept < 110.0
 
 
 @native

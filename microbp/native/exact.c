@@ -24,9 +24,7 @@
 #include "rows.h"
 
 /* ------------------------------------------------------------------------------------------------- the loops */
-static inline int of_part(const Step *step, int part) {
-    return part >> (step->flags & VARIES) & 1;
-}
+static inline int of_part(const Step *step, int part) { return part >> (step->flags & (VARIES | STAYS)) & 1; }
 
 int64_t exact_forward(const Program *p, double *v, double *kept, int part) {
     const int32_t *arg = p->args;

@@ -232,18 +232,12 @@ static void outer(double *w, int64_t down, int64_t along, const double *dy_rows,
         }
 }
 
-/* The coefficients of an affine step, and where their gradients are added. */
-static const double *coefficients(const Affine *at, const Room *room, int64_t *down, int64_t *along) {
-    *down = at->even ? at->down : at->k, *along = at->even ? at->along : 1;
-    return at->even ? room->v + at->base : room->w + at->gathered;
-}
-
 /* ------------------------------------------------------------------------------------------------------ the steps */
 static void prepare(const Program *p, Room *room, int lanes) {
     for (int64_t n = 0; n < p->affines; n++) {
         const Affine *at = p->affine + n;
         if (!at->even)
-            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) room->w[at->gathered + i] = room->v[at->w.at[i]];
+            for (int64_t i = 0; i < (int64_t)at->m * at->k; i++) room->w[at->base + i] = room->v[at->w.at[i]];
     }
     for (int64_t n = 0; n < p->spreads; n++) {
         const double number = room->v[p->spread[2 * n]];
@@ -259,14 +253,13 @@ static int forward(const Program *p, Room *room, int lanes) {
         const int32_t *arg = p->lane_arg + step->first;
         if (step->op == AFFINE) {
             const Affine *at = p->affine + step->row;
-            int64_t down, along;
-            const double *w = coefficients(at, room, &down, &along);
+            const double *w = (at->even ? room->v : room->w) + at->base;
             for (int64_t i = 0; i < at->m; i++) {
                 const double start = at->bias.at[i] < 0 ? 0.0 : room->v[at->bias.at[i]];
                 double *row = V + (int64_t)at->y.at[i] * lanes;
                 EVERY row[l] = start;
             }
-            product(V, at->m, at->y.at, w, down, along, V, at->k, at->x.at, lanes);
+            product(V, at->m, at->y.at, w, at->down, at->along, V, at->k, at->x.at, lanes);
             continue;
         }
         switch (step->op) {
@@ -292,12 +285,10 @@ static void backward(const Program *p, Room *room, int lanes, int wrt_inputs) {
         const int takes = step->takes[wrt_inputs];
         if (step->op == AFFINE) {
             const Affine *at = p->affine + step->row;
-            int64_t down, along;
-            const double *w = coefficients(at, room, &down, &along);
-            double *dw = room->w + p->gathered + at->gathered;
-            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x.at, w, along, down, G, at->m, at->y.at, lanes);
-            if (at->takes_w)
-                outer(at->even ? g + at->base : dw, down, along, G, at->m, at->y.at, V, at->k, at->x.at, lanes);
+            const double *w = (at->even ? room->v : room->w) + at->base;
+            double *dw = (at->even ? g : room->w + p->gathered) + at->base;
+            if (at->takes_x[wrt_inputs]) product(G, at->k, at->x.at, w, at->along, at->down, G, at->m, at->y.at, lanes);
+            if (at->takes_w) outer(dw, at->down, at->along, G, at->m, at->y.at, V, at->k, at->x.at, lanes);
             for (int64_t i = 0; i < at->m; i++)
                 if (at->bias.at[i] >= 0) g[at->bias.at[i]] += summed(G + (int64_t)at->y.at[i] * lanes, lanes);
             if (at->takes_w && !at->even)

@@ -23,8 +23,9 @@ static const int32_t widths[][2] = {
 #undef WIDTHS
 };
 
-/* What a slot depends on: on the sample; on a parameter that is trained; on an input. */
-enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4 };
+/* What a slot depends on: on the sample; on a parameter that is trained; on an input; on any of these or a parameter. Of a
+   step that does nothing, since its outputs stay as they are. */
+enum { VARIES = 1, TRAINED = 2, FROM_INPUT = 4, GIVEN = 8, STAYS = 16 };
 /* The most samples in a row, and in how many their number is a multiple. */
 enum { MOST_LANES = 128, LANES = 8 };
 
@@ -37,10 +38,10 @@ typedef struct {
     uint8_t takes[2];  /* which arguments get a gradient: towards parameters; towards inputs as well */
 } Step;
 
-/* How many elements its lists have. */
+/* How many lists a row has, and how many elements each of them. */
+static inline int32_t lists_of(int32_t op) { return op >= 0 && op < TABLE_ROWS ? widths[op][1] : 0; }
 static inline int32_t elements(int32_t op, int64_t width) {
-    const int32_t lists = op >= 0 && op < TABLE_ROWS ? widths[op][1] : 0;
-    return lists ? (int32_t)(width - widths[op][0]) / lists : 0;
+    return lists_of(op) ? (int32_t)(width - widths[op][0]) / lists_of(op) : 0;
 }
 
 /* A list that grows. */
@@ -53,8 +54,7 @@ typedef struct {
 typedef struct {
     int32_t m, k;
     List y, x, w, bias;     /* m rows; k rows; m k slots of coefficients; m slots, or -1 */
-    int64_t base, down, along; /* where the coefficients lie in even strides; else they are gathered */
-    int64_t gathered;          /* and stand there in a room */
+    int64_t base, down, along; /* where the coefficients lie: in even strides among the slots, or gathered in a room */
     uint8_t even, takes_w, takes_x[2];
 } Affine;
 
@@ -73,17 +73,17 @@ typedef struct {
     Step *step;
     int32_t *args;
     double *constant;                        /* what stands in a slot before anything is computed */
-    uint8_t *flags, *trained;                /* of each slot; of each parameter */
+    uint8_t *flags;                          /* of each slot */
     int64_t outputs;
     int32_t *output;
     /* the plan for rows of samples */
-    int64_t rows, lane_steps, affines, spreads, lane_args, gathered;
+    int64_t rows, lane_steps, affines, largest, spreads, lane_args, gathered;
     LaneStep *lane_step;
     Affine *affine;
     int32_t *lane_arg;
     int32_t *row;                            /* of a slot that varies; else -1 */
     int32_t *spread;                         /* pairs: a slot that does not vary, and the row filled with it */
-    void *user;                              /* the functions of the rows that the user has defined */
+    void *user;                              /* what Python says of the rows that the user has defined */
 } Program;
 
 /* Where one thread computes. */

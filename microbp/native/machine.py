@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -111,14 +112,14 @@ class Machine:
         self._run = module.Machine(
             op, *(np.ascontiguousarray(each) for each in (graph.first, graph.args)), *places,
             *(np.array(each, dtype=float) for each in (graph.consts, graph.data)),
-            tuple((_value(rule), slopes(rule)) for rule in users), variant,
+            partial(_said, users) if users else None, variant,
         )  # fmt: skip
         self.outputs, self.defined = len(outputs), bool(users)
         #: Over how many threads the blocks of a batch are spread; the results do not depend on it.
         self.threads = 1
         #: In how many steps over rows of samples it runs, how many of these are products with matrices, and
         #: how many coefficients the largest has.
-        self.steps, self.products, self.largest = self._run.sizes
+        self.steps, self.products, self.largest = self._run.steps, self._run.products, self._run.largest
 
     def values(self, x: Floats, theta: Floats) -> tuple[Floats, tuple[int, int] | None]:
         """The outputs [samples, outputs]; and the sample and the node that are undefined, or None."""
@@ -161,9 +162,10 @@ def _plain(*arrays: Floats) -> list[Floats]:
     ]
 
 
-def _value(rule: Rule) -> Callable[[tuple[float, ...]], float]:
-    """The value of a row that a user has defined, of a flat tuple of numbers."""
-    return lambda numbers: compiled(rule).value(*rule.split(numbers))
+def _said(users: list[Rule], number: int, numbers: tuple[float, ...], y: float | None = None) -> Any:
+    """The value of a row that a user has defined, of a flat tuple of numbers; given it, the slopes."""
+    rule = users[number]
+    return compiled(rule).value(*rule.split(numbers)) if y is None else slopes(rule)(numbers, y)
 
 
 def slopes(rule: Rule) -> Callable[[Sequence[float], float], tuple[float, ...]]:

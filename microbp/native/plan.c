@@ -2,12 +2,15 @@
    which of these are over the same rows, so that they are one product with a matrix. */
 #include "machine.h"
 
+/* Among so many products before it one over the same rows is sought. */
+enum { BEFORE = 64 };
+
 /* A step for each slot that is computed, and how often the slot is used. */
 typedef struct {
     const Step *step;
     const int32_t *arg;
     int32_t uses;
-    uint8_t absorbed;        /* into the sum of its only user: 1, or 2 with a minus */
+    uint8_t absorbed;        /* into the sum of its only user */
 } Node;
 
 typedef struct {
@@ -15,9 +18,9 @@ typedef struct {
     Node *node;              /* of all slots; step is NULL for leaves */
     int32_t *stack, *spread_of;
     uint8_t *row_flags;      /* what each row depends on */
-    /* the terms of one sum, as pairs (coefficient, row) */
+    /* the terms of one sum, as pairs (coefficient, row), and the first of those that do not vary, or -1 */
     List w, x;
-    int32_t one, minus_one;  /* slots of constants */
+    int32_t bias, one;       /* the slot of 1 */
 } Planner;
 
 /* Adds numbers to the end of a list. */
@@ -39,16 +42,15 @@ static int varies(const Planner *at, int32_t slot) { return at->p->flags[slot] &
 static int linear(const Planner *at, int32_t slot) {
     const Node *node = at->node + slot;
     if (!node->step || !varies(at, slot)) return 0;
-    const int len = elements(node->step->op, node->step->width);
-    switch (node->step->op) {
-    case ROW_add: case ROW_sub: case ROW_neg: case ROW_sum: return 1;
-    case ROW_dot:
-        for (int e = 0; e < len; e++)
-            if (!varies(at, node->arg[e]) == !varies(at, node->arg[len + e])) return 0;
-        return 1;
-    }
-    return 0;
+    if (node->step->op != ROW_dot) return node->step->op == ROW_add || node->step->op == ROW_sum;
+    const int len = elements(ROW_dot, node->step->width);
+    for (int e = 0; e < len; e++)
+        if (!varies(at, node->arg[e]) == !varies(at, node->arg[len + e])) return 0;
+    return 1;
 }
+
+/* Where the arguments begin that are terms as they are; those before are the factors of a dot. */
+static int first_term(const Step *step) { return step->op == ROW_dot ? 2 * elements(ROW_dot, step->width) : 0; }
 
 static int is_product(const Planner *at, int32_t slot) {
     const Node *node = at->node + slot;
@@ -71,81 +73,41 @@ static int32_t row_of(Planner *at, int32_t slot) {
 
 static int term(Planner *at, int32_t w, int32_t x) { return push(&at->w, &w, 1) || push(&at->x, &x, 1) ? -1 : 0; }
 
-/* The terms of the sum that ends at a slot; *bias is the first of those that do not vary, or -1. */
-static int collect(Planner *at, int32_t root, int32_t *bias) {
+/* The product of what varies and what does not. */
+static int product_term(Planner *at, int32_t a, int32_t b) {
+    return varies(at, a) ? term(at, b, row_of(at, a)) : term(at, a, row_of(at, b));
+}
+
+/* The terms of the sum that ends at a slot. */
+static int collect(Planner *at, int32_t root) {
     int64_t depth = 0;
-    at->w.n = at->x.n = 0, *bias = -1;
+    int failed = 0;
+    at->w.n = at->x.n = 0, at->bias = -1;
     at->stack[depth++] = root;
-    while (depth) {
-        /* A slot below 0 has a minus. */
-        const int32_t entry = at->stack[--depth], slot = entry < 0 ? ~entry : entry;
-        const int minus = entry < 0;
-        const Node *node = at->node + slot;
-        if (slot != root && !node->absorbed) {
-            int failed;
-            if (varies(at, slot) || minus)
-                failed = term(at, minus ? at->minus_one : at->one, row_of(at, slot));
-            else if (*bias < 0)
-                *bias = slot, failed = 0;
-            else
-                failed = term(at, slot, row_of(at, at->one));
-            if (failed) return -1;
-            continue;
-        }
-        const int32_t *arg = node->arg;
-        const int len = elements(node->step->op, node->step->width);
-        switch (node->step->op) {
-        case ROW_mul: {
-            const int left = !varies(at, arg[0]);
-            if (term(at, arg[!left], row_of(at, arg[left]))) return -1;
-            break;
-        }
-        case ROW_neg: at->stack[depth++] = minus ? arg[0] : ~arg[0]; break;
-        case ROW_add: case ROW_sub: {
-            const int turned = (node->step->op == ROW_sub) != minus;
-            at->stack[depth++] = turned ? ~arg[1] : arg[1];
-            at->stack[depth++] = minus ? ~arg[0] : arg[0];
-            break;
-        }
-        case ROW_sum:
-            for (int e = len - 1; e >= 0; e--) at->stack[depth++] = minus ? ~arg[e] : arg[e];
-            break;
-        case ROW_dot: /* never below a minus */
-            at->stack[depth++] = arg[2 * len];
-            for (int e = 0; e < len; e++) {
-                const int left = !varies(at, arg[e]);
-                if (term(at, arg[left ? e : len + e], row_of(at, arg[left ? len + e : e]))) return -1;
-            }
+    while (depth && !failed) {
+        const int32_t slot = at->stack[--depth], *arg = at->node[slot].arg;
+        const Step *step = at->node[slot].step;
+        if (slot != root && !at->node[slot].absorbed) {
+            if (varies(at, slot)) failed = term(at, at->one, row_of(at, slot));
+            else if (at->bias < 0) at->bias = slot;
+            else failed = term(at, slot, row_of(at, at->one));
+        } else if (step->op == ROW_mul)
+            failed = product_term(at, arg[0], arg[1]);
+        else {
+            const int first = first_term(step);
+            for (int e = step->width - 1; e >= first; e--) at->stack[depth++] = arg[e];
+            for (int e = 0; e < first / 2 && !failed; e++) failed = product_term(at, arg[e], arg[first / 2 + e]);
         }
     }
-    return 0;
-}
-
-static uint64_t hashed(const int32_t *x, int64_t k) {
-    uint64_t h = 14695981039346656037u;
-    for (int64_t i = 0; i < k; i++) h = (h ^ (uint32_t)x[i]) * 1099511628211u;
-    return h ^ h >> 29;
-}
-
-/* Even strides, by which coefficients are read and their gradients written where they lie. */
-static void find_strides(Affine *at) {
-    const int32_t *w = at->w.at;
-    at->base = w[0];
-    at->along = at->k > 1 ? w[1] - w[0] : 0;
-    at->down = at->m > 1 ? w[at->k] - w[0] : 0;
-    at->even = 1;
-    for (int64_t i = 0; i < at->m; i++)
-        for (int64_t j = 0; j < at->k; j++)
-            if (w[i * at->k + j] != at->base + i * at->down + j * at->along) at->even = 0;
+    return failed;
 }
 
 /* A sum becomes a member of the product over the same rows, which stands where its first member stood. */
-static int add_affine(Planner *at, int32_t slot, int32_t bias, int32_t *table, uint64_t mask) {
+static int add_affine(Planner *at, int32_t slot) {
     Program *p = at->p;
-    uint64_t place = hashed(at->x.at, at->x.n) & mask;
     Affine *found = NULL;
-    for (; table[place] >= 0 && !found; place = (place + 1) & mask) {
-        Affine *each = p->affine + table[place];
+    for (int64_t n = p->affines - 1; n >= 0 && n >= p->affines - BEFORE && !found; n--) {
+        Affine *each = p->affine + n;
         if (each->k == at->x.n && !memcmp(each->x.at, at->x.at, (size_t)at->x.n * 4)) found = each;
     }
     if (!found) {
@@ -156,12 +118,11 @@ static int add_affine(Planner *at, int32_t slot, int32_t bias, int32_t *table, u
         }
         found = p->affine + p->affines;
         *found = (Affine){.k = (int32_t)at->x.n};
-        table[place] = (int32_t)p->affines++;
-        p->lane_step[p->lane_steps++] = (LaneStep){.op = AFFINE, .row = table[place]};
+        p->lane_step[p->lane_steps++] = (LaneStep){.op = AFFINE, .row = (int32_t)p->affines++};
         if (push(&found->x, at->x.at, at->x.n)) return -1;
     }
     found->m++;
-    return push(&found->w, at->w.at, at->w.n) || push(&found->bias, &bias, 1) || push(&found->y, &p->row[slot], 1) ? -1 : 0;
+    return push(&found->w, at->w.at, at->w.n) || push(&found->bias, &at->bias, 1) || push(&found->y, &p->row[slot], 1) ? -1 : 0;
 }
 
 /* Which sums are taken into the sum of their only user, from the last one back. */
@@ -170,15 +131,9 @@ static void absorb(Planner *at) {
     for (int64_t slot = p->params + p->inputs + p->computed - 1; slot >= p->params + p->inputs; slot--) {
         const Node *node = at->node + slot;
         if (!linear(at, (int32_t)slot)) continue;
-        const int op = node->step->op, minus = node->absorbed == 2;
-        const int first = op == ROW_dot ? 2 * elements(op, node->step->width) : 0;
-        for (int n = first; n < node->step->width; n++) {
-            Node *child = at->node + node->arg[n];
-            const int turned = minus != (op == ROW_neg || (op == ROW_sub && n == 1));
-            const int sum = linear(at, node->arg[n]);
-            if (child->uses != 1 || !(sum || is_product(at, node->arg[n]))) continue;
-            if (turned && (!sum || child->step->op == ROW_dot)) continue; /* no coefficient has a minus */
-            child->absorbed = 1 + turned;
+        for (int n = first_term(node->step); n < node->step->width; n++) {
+            const int32_t child = node->arg[n];
+            at->node[child].absorbed = at->node[child].uses == 1 && (linear(at, child) || is_product(at, child));
         }
     }
 }
@@ -214,59 +169,56 @@ static void add_single(Planner *at, int32_t slot) {
     p->lane_step[p->lane_steps++] = made;
 }
 
-static void finish(Planner *at, Affine *each) {
-    const Program *p = at->p;
-    find_strides(each);
-    for (int64_t i = 0; i < (int64_t)each->m * each->k; i++) each->takes_w |= p->flags[each->w.at[i]] & TRAINED;
+/* What takes a gradient; and even strides, by which coefficients are read and their gradients written where they lie. */
+static void finish(const Planner *at, Affine *each) {
+    const int32_t *w = each->w.at, *x = each->x.at;
+    each->base = w[0], each->even = 1;
+    each->along = each->k > 1 ? w[1] - w[0] : 0;
+    each->down = each->m > 1 ? w[each->k] - w[0] : 0;
+    for (int64_t i = 0; i < each->m; i++)
+        for (int64_t j = 0; j < each->k; j++, w++) {
+            each->takes_w |= at->p->flags[*w] & TRAINED;
+            each->even &= *w == each->base + i * each->down + j * each->along;
+        }
     for (int64_t j = 0; j < each->k; j++) {
-        each->takes_x[0] |= at->row_flags[each->x.at[j]] & TRAINED;
-        each->takes_x[1] |= at->row_flags[each->x.at[j]] & (TRAINED | FROM_INPUT);
+        each->takes_x[0] |= at->row_flags[x[j]] & TRAINED;
+        each->takes_x[1] |= at->row_flags[x[j]] & (TRAINED | FROM_INPUT);
     }
 }
 
 static int planned(Planner *at) {
     Program *p = at->p;
     const int64_t start = p->params + p->inputs;
-    uint64_t mask = 1;
-    while (mask < 2 * (uint64_t)(p->computed + 1)) mask *= 2;
-    int32_t *table = malloc(mask * sizeof *table);
-    if (!table) return -1;
-    memset(table, 0xff, mask * sizeof *table);
     for (int64_t n = 0; n < p->inputs; n++) {
         at->row_flags[p->rows] = p->flags[p->params + n];
         p->row[p->params + n] = (int32_t)p->rows++;
     }
     absorb(at);
-    int failed = 0;
-    for (int64_t slot = start; slot < start + p->computed && !failed; slot++) {
+    for (int64_t slot = start; slot < start + p->computed; slot++) {
         const Node *node = at->node + slot;
         if (!node->step || !varies(at, (int32_t)slot) || node->absorbed) continue;
-        int32_t bias = -1;
         const int sum = is_sum(at, (int32_t)slot);
-        if (sum) failed = collect(at, (int32_t)slot, &bias);
-        else if (node->step->op < TABLE_ROWS) { /* its arguments have their rows before it has its own */
-            for (int n = 0; n < node->step->width; n++) row_of(at, node->arg[n]);
-        } else failed = -2;
-        if (failed) break;
+        if (!sum && node->step->op >= TABLE_ROWS) return -2;
+        if (sum && collect(at, (int32_t)slot)) return -1;
+        for (int n = 0; n < node->step->width && !sum; n++) row_of(at, node->arg[n]); /* they have their rows before it has its own */
         at->row_flags[p->rows] = p->flags[slot];
         p->row[slot] = (int32_t)p->rows++;
-        if (sum) failed = add_affine(at, (int32_t)slot, bias, table, mask - 1);
-        else add_single(at, (int32_t)slot);
+        if (!sum) add_single(at, (int32_t)slot);
+        else if (add_affine(at, (int32_t)slot)) return -1;
     }
-    free(table);
-    for (int64_t n = 0; n < p->outputs && !failed; n++) row_of(at, p->output[n]);
-    for (int64_t n = 0; n < p->affines && !failed; n++) {
-        Affine *each = p->affine + n;
+    for (int64_t n = 0; n < p->outputs; n++) row_of(at, p->output[n]);
+    for (Affine *each = p->affine; each < p->affine + p->affines; each++) {
+        const int64_t coefficients = (int64_t)each->m * each->k;
         finish(at, each);
-        each->gathered = p->gathered;
-        if (!each->even) p->gathered += (int64_t)each->m * each->k;
+        if (!each->even) each->base = p->gathered, each->down = each->k, each->along = 1, p->gathered += coefficients;
+        if (coefficients > p->largest) p->largest = coefficients;
     }
-    return failed;
+    return 0;
 }
 
 int plan_lanes(Program *p) {
     const int64_t args = p->arguments;
-    Planner at = {.p = p, .one = (int32_t)p->slots - 2, .minus_one = (int32_t)p->slots - 1};
+    Planner at = {.p = p, .one = (int32_t)p->slots - 1};
     at.node = calloc((size_t)p->slots, sizeof *at.node);
     at.stack = malloc(((size_t)args + 2) * sizeof *at.stack);
     at.spread_of = malloc((size_t)p->slots * sizeof *at.spread_of);
@@ -283,7 +235,7 @@ int plan_lanes(Program *p) {
         const int32_t *arg = p->args;
         Node *node = at.node + p->params + p->inputs;
         for (const Step *step = p->step; step < p->step + p->steps; step++)
-            for (int32_t n = 0; n < step->count; n++, arg += step->width) *node++ = (Node){.step = step, .arg = arg};
+            for (int32_t n = 0; n < step->count; n++, arg += step->width) *node++ = (Node){.step = step->flags & STAYS ? NULL : step, .arg = arg};
         for (int64_t n = 0; n < args; n++) at.node[p->args[n]].uses++;
         for (int64_t n = 0; n < p->outputs; n++) at.node[p->output[n]].uses += 2; /* it keeps a row */
         failed = planned(&at);

@@ -27,6 +27,7 @@ Room *new_room(const Program *p, int64_t lanes) {
         return NULL;
     }
     *room = (Room){at, at + start[1], at + start[2], at + start[3], at + start[4], at + start[5], lanes, NULL};
+    memcpy(room->v, p->constant, (size_t)p->slots * 8); /* what stays as it is */
     memset(room->w, 0, (size_t)p->gathered * 16);
     return room;
 }
@@ -44,15 +45,9 @@ static const double *given(const Call *call, int64_t sample) {
     return call->x + (call->order ? call->order[sample] : sample) * call->down;
 }
 
-static void start(const Program *p, double *v, const Call *call) {
-    const int64_t constants = p->params + p->inputs + p->computed; /* what is computed needs nothing before */
-    memcpy(v, call->theta, (size_t)p->params * 8);
-    memcpy(v + constants, p->constant + constants, (size_t)(p->slots - constants) * 8);
-}
-
 int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]) {
     double *v = room->v, *g = room->g;
-    start(p, v, call);
+    memcpy(v, call->theta, (size_t)p->params * 8);
     if (call->gradient) memset(call->gradient, 0, (size_t)p->params * 8);
     for (int64_t sample = 0; sample < call->samples; sample++) {
         for (int64_t i = 0; i < p->inputs; i++) v[p->params + i] = given(call, sample)[i * call->along];
@@ -73,7 +68,7 @@ int run_exactly(const Program *p, Room *room, const Call *call, int64_t fault[2]
         call->costs[sample] = cost;
         if (exact_backward(p, v, g, room->kept, WHOLE, call->dx != NULL)) return RAISED;
         for (int64_t n = 0; n < p->params; n++)
-            if (p->trained[n]) call->gradient[n] += g[n];
+            if (p->flags[n] & TRAINED) call->gradient[n] += g[n];
         for (int64_t n = 0; n < p->inputs && call->dx; n++) call->dx[sample * p->inputs + n] = g[p->params + n] + 0.0;
     }
     return 0;
@@ -170,7 +165,7 @@ static void *work(void *given_) {
 
 /* 1 where something may be undefined or is not finite, so that each sample is to be looked at. */
 static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *call, int lanes, long threads) {
-    start(p, room->v, call);
+    memcpy(room->v, call->theta, (size_t)p->params * 8);
     if (exact_forward(p, room->v, room->kept, SHARED_PART) != -1) return 1;
     const int64_t blocks = (call->samples + lanes - 1) / lanes;
     Job job = {.p = p, .to = to, .call = call, .shared = room->v, .lanes = lanes, .blocks = blocks,
@@ -195,7 +190,7 @@ static int run_rows(const Program *p, const Lanes *to, Room *room, const Call *c
         double *total = job.total ? job.total : room->g;
         exact_backward(p, room->v, total, room->kept, SHARED_PART, 0);
         for (int64_t n = 0; n < p->params; n++) {
-            call->gradient[n] = p->trained[n] ? total[n] : 0.0;
+            call->gradient[n] = p->flags[n] & TRAINED ? total[n] : 0.0;
             job.suspect |= !isfinite(call->gradient[n]);
         }
     }
@@ -258,7 +253,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
         memcpy(at->gradient, penalised ? out + (at->memories + 1) * P : gradient, (size_t)P * 8);
         for (int64_t i = 0; i < P; i++) {
-            if (p->trained[i]) continue;
+            if (p->flags[i] & TRAINED) continue;
             out[i] = at->theta[i];
             for (int64_t m = 0; m < at->memories; m++) out[(m + 1) * P + i] = at->memory[m * P + i];
         }

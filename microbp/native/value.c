@@ -7,6 +7,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 #include "machine.h"
 #include "single.h"
@@ -82,6 +83,9 @@ static int slot_set(Node *self, PyObject *x, void *at) {
         for (int64_t i = 0; i < width(self); i++)
             made.many[i] = PyTuple_GET_ITEM(x, i) == Py_None ? 0.0 : PyFloat_AsDouble(PyTuple_GET_ITEM(x, i));
         if (PyErr_Occurred()) return PyMem_Free(made.many), -1;
+    } else if (kind == OBJECT && (n == DA || n == DB)) {
+        kind = NUMBER, made.d = PyFloat_AsDouble(x);
+        if (PyErr_Occurred()) return -1;
     }
     if (kind == OBJECT) Py_INCREF(x);
     slot_clear(self, n);
@@ -147,24 +151,87 @@ static int node_init(PyObject *self, PyObject *positional, PyObject *named) {
     return done ? 0 : -1;
 }
 
-/* What has been freed is used again: this is quicker than asking for memory. The list goes through `slot`. */
+/* Values lie side by side in blocks: for fresh memory the system takes more time, page by page, than recording does. From
+   the second block on it is asked for pages as large as a block, and blocks in which none is left are kept: as many as a
+   million Values take. */
 #ifdef __SANITIZE_ADDRESS__
-enum { MOST_SPARES = 0 }; /* it is to see what is used after it was freed */
+enum { IN_BLOCKS = 0 }; /* it is to see what is used after it was freed */
 #else
-enum { MOST_SPARES = 4096 };
+enum { IN_BLOCKS = 1 };
 #endif
-static Node *spare;
-static int spares;
+enum { BLOCK = 1 << 21, MOST_EMPTY = 48 };
+typedef struct Block {
+    struct Block *last, *next; /* among those that have room */
+    Node *free;                /* those that were used before, in a list that goes through `slot` */
+    int64_t fresh, used;       /* how many have ever been used, and how many are */
+    void *whole;               /* what it is part of */
+} Block;
+enum { IN_BLOCK = (BLOCK - sizeof(Block)) / sizeof(Node) };
+static Block *roomy;
+static int64_t blocks, empty;
 
-/* A Value in which nothing stands. What is spare was one, and has kept its type. */
+static Block *new_block(void) {
+    /* of twice the size one half at least begins as it is to; what nobody touches costs nothing */
+    void *whole = mmap(NULL, 2 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (whole == MAP_FAILED) return NULL;
+    Block *made = (Block *)(((uintptr_t)whole + BLOCK - 1) & -(uintptr_t)BLOCK);
+#ifdef MADV_HUGEPAGE
+    if (blocks) madvise(made, BLOCK, MADV_HUGEPAGE);
+#endif
+    PyTraceMalloc_Track(0, (uintptr_t)made, BLOCK);
+    blocks++, empty++;
+    *made = (Block){.whole = whole};
+    return made;
+}
+
+static void give_room(Block *block) {
+    block->last = NULL, block->next = roomy;
+    if (roomy) roomy->last = block;
+    roomy = block;
+}
+
+static void take_out(Block *block) {
+    if (block->next) block->next->last = block->last;
+    *(block->last ? &block->last->next : &roomy) = block->next;
+}
+
+static inline Node *from_block(void) {
+    Block *block = roomy;
+    if (!block) {
+        if (!(block = new_block())) return NULL;
+        give_room(block);
+    }
+    Node *node = block->free;
+    if (node) block->free = node->slot[0].next;
+    else node = (Node *)(block + 1) + block->fresh++;
+    empty -= !block->used;
+    if (++block->used == IN_BLOCK) take_out(block);
+    return node;
+}
+
+/* That it is another function than the one of subclasses is why Python refuses to change the class of a Value. */
+static void value_free(void *freed) {
+    if (!IN_BLOCKS) {
+        PyObject_Free(freed);
+        return;
+    }
+    Node *node = freed;
+    Block *block = (Block *)((uintptr_t)node & -(uintptr_t)BLOCK);
+    node->slot[0].next = block->free, block->free = node;
+    if (block->used-- == IN_BLOCK) give_room(block);
+    if (block->used || ++empty <= MOST_EMPTY) return;
+    take_out(block), blocks--, empty--;
+    PyTraceMalloc_Untrack(0, (uintptr_t)block);
+    munmap(block->whole, 2 * BLOCK);
+}
+
+/* A Value in which nothing stands. */
 static inline PyObject *value_alloc(PyTypeObject *type, Py_ssize_t unused) {
     (void)unused;
-    Node *node = (PyObject *)type == known.value ? spare : NULL;
-    if (node) {
-        spare = node->slot[0].next, spares--;
-        Py_SET_REFCNT(node, 1);
-    } else if ((node = PyObject_Malloc(sizeof *node))) PyObject_Init((PyObject *)node, type);
-    else return PyErr_NoMemory();
+    Node *node = IN_BLOCKS ? from_block() : PyObject_Malloc(sizeof *node);
+    if (!node) return PyErr_NoMemory();
+    Py_SET_TYPE(node, (PyTypeObject *)Py_NewRef((PyObject *)type));
+    Py_SET_REFCNT(node, 1);
     memset(&node->data, 0, sizeof *node - offsetof(Node, data));
     return (PyObject *)node;
 }
@@ -202,22 +269,19 @@ static void let_go(PyObject *x) {
         Py_DECREF(x);
 }
 
-/* The end of a node; each instance of a class that was made in Python has a reference to it, and a spare one keeps it. */
+/* The end of a node; each instance of a class that was made in Python has a reference to it. */
 static inline void end(PyObject *self, int of_python) {
     Node *node = (Node *)self;
+    PyTypeObject *type = Py_TYPE(self);
     PyObject *a = node->a, *b = node->b;
     uint32_t kinds;
     memcpy(&kinds, node->kind, sizeof kinds);
     for (int n = 0; kinds & 0x02020202 && n < SLOTS; n++) slot_clear(node, n); /* this bit is set in OBJECT and in MANY */
     Py_CLEAR(node->rule);
     Py_CLEAR(node->note);
-    if (is_value(self) && spares < MOST_SPARES) node->slot[0].next = spare, spare = node, spares++;
-    else {
-        PyTypeObject *type = Py_TYPE(self);
-        node->a = node->b = NULL;
-        type->tp_free(self);
-        if (of_python) Py_DECREF(type);
-    }
+    node->a = node->b = NULL;
+    type->tp_free(self);
+    if (of_python) Py_DECREF(type);
     let_go(a);
     if (!b || !PyTuple_CheckExact(b)) let_go(b);
     else {
@@ -656,9 +720,7 @@ static inline Node *operand_at(const Node *node, int64_t n) {
 }
 
 static inline double local_at(const Node *node, int64_t n) {
-    if (!node->a) return node->slot[DB].many[n];
-    const int which = n ? DB : DA;
-    return node->kind[which] == NUMBER ? node->slot[which].d : PyFloat_AsDouble(node->slot[which].o);
+    return node->a ? node->slot[n ? DB : DA].d : node->slot[DB].many[n];
 }
 
 static inline int is_frozen(const Node *node) { return !node->a && node->b == Py_False; }
@@ -716,40 +778,30 @@ static inline __attribute__((always_inline)) int reach(Node *root, int far, Node
     return failed ? -1 : odd;
 }
 
-static void forget(Nodes *reached) {
-    for (int64_t n = 0; n < reached->n; n++) reached->at[n]->pending = 0;
-    PyMem_Free(reached->at);
-    *reached = (Nodes){0};
-}
-
-/* The use of an operand; it comes after the last one. */
-static inline int used(Node *operand, int far, double amount, Nodes *ready) {
-    if (far) operand->slot[UPSTREAM].d += amount;
-    return --operand->pending ? 0 : append(ready, operand);
-}
-
-/* Kahn's algorithm as in backward.py: the order in *ready. */
-static inline __attribute__((always_inline)) int sweep(Node *root, int far, Nodes *ready) {
-    Nodes reached = {0};
-    int failed = reach(root, far, &reached);
-    while (failed > 0) {
-        failed = settle(&reached), forget(&reached);
-        if (!failed) failed = reach(root, far, &reached);
+/* Kahn's algorithm as in backward.py. The order takes the place of what was reached, which is never behind it. */
+static inline __attribute__((always_inline)) int sweep(Node *root, int far, Nodes *nodes) {
+    int failed = reach(root, far, nodes);
+    while (failed) {
+        if (failed > 0) failed = settle(nodes);
+        for (int64_t n = 0; n < nodes->n; n++) nodes->at[n]->pending = 0;
+        nodes->n = 0;
+        if (failed || (failed = reach(root, far, nodes)) < 0) return -1;
     }
-    failed = failed || reserve(ready, reached.n) || append(ready, root);
+    const int64_t count = nodes->n;
+    nodes->n = 1;
     if (far) upstream_set(root, 1.0);
-    for (int64_t n = 0; n < ready->n && !failed; n++) {
-        Node *node = node_at(ready, n);
+    for (int64_t n = 0; n < count; n++) {
+        Node *node = node_at(nodes, n);
         const double upstream = far ? node->slot[UPSTREAM].d : 0.0;
         if (far == GRADIENTS) keep_gradient(node, upstream);
-        for (int64_t i = operands_of(node) - 1; i >= 0 && !failed; i--) {
+        for (int64_t i = operands_of(node) - 1; i >= 0; i--) {
             Node *operand = operand_at(node, i);
-            if (operand) failed = used(operand, far, far ? upstream * local_at(node, i) : 0.0, ready);
+            if (!operand) continue;
+            if (far) operand->slot[UPSTREAM].d += upstream * local_at(node, i);
+            if (!--operand->pending && nodes->n < count) nodes->at[nodes->n++] = operand; /* after its last use */
         }
     }
-    if (failed) forget(&reached);
-    PyMem_Free(reached.at);
-    return failed || PyErr_Occurred() ? -1 : 0;
+    return 0;
 }
 
 static PyObject *refused(PyObject *x) { return PyObject_CallOneArg(known.refuse, x); }
@@ -931,7 +983,7 @@ static PyObject *know(PyObject *module, PyObject *positional, PyObject *named) {
     /* Python tracks instances of every class of its own; there are none yet. */
     PyTypeObject *type = (PyTypeObject *)known.value;
     type->tp_flags &= ~(unsigned long)Py_TPFLAGS_HAVE_GC;
-    type->tp_traverse = NULL, type->tp_clear = NULL, type->tp_free = PyObject_Free;
+    type->tp_traverse = NULL, type->tp_clear = NULL, type->tp_free = value_free;
     type->tp_alloc = value_alloc, type->tp_dealloc = value_dealloc, type->tp_vectorcall = value_call;
     PyType_Modified(type);
     Py_RETURN_NONE;
