@@ -70,8 +70,10 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
     >>> data_of(W @ np.array([0.35, 0.9]))
     array([0.755, 0.68 ])
 
-    Raises TypeError for an element that is no real number, ValueError for rows of unequal length.
+    Raises TypeError for an element that is no real number, also where a masked array hides it, ValueError
+    for rows of unequal length.
     """
+    refuse_masked(x)
     source = np.asarray(x, dtype=object)
     made: Any = np.empty(source.shape, dtype=object)
     for place in np.ndindex(source.shape):
@@ -85,6 +87,15 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
             made[place].requires_grad = requires_grad
     result: Array = made.view(Array)
     return result
+
+
+def refuse_masked(x: Any) -> None:
+    """TypeError for an array that hides some of its elements, since NumPy gives them out all the same."""
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise TypeError(
+            "an array of Values knows no masked elements: take x.compressed() for the others, x.filled(0.0) "
+            "for a number in their place, or np.where(x.mask, …, …)"
+        )
 
 
 def data_of(x: Any) -> Any:
@@ -126,6 +137,7 @@ def _computed(value: Any) -> float:
 
 
 def _floats(x: Any, number: Callable[[Any], float]) -> Any:
+    refuse_masked(x)
     source = np.asarray(x, dtype=object)
     floats = np.empty(source.shape)
     for place in np.ndindex(source.shape):
@@ -149,6 +161,8 @@ def _wrapped(x: Any) -> Any:
 
 def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """NumPy hands over every ufunc in which a Value or an Array takes part."""
+    for each_input in inputs:
+        refuse_masked(each_input)
     outs = options.pop("out", None) or (None,)
     for option in ("casting", "subok", "order"):  # np.mean gives them; they say nothing about Values
         options.pop(option, None)

@@ -377,6 +377,8 @@ def parse(
         tree: ast.expr = ast.parse(text, mode="eval").body
     except (SyntaxError, TypeError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        if not isinstance(text, str):
+            reason = "it is no text, such as '2.0 * a'"
         raise RuleError(f"{where} is not an expression: {reason}") from None
     except (RecursionError, MemoryError):  # of Python's own parser
         raise _too_deep(where) from None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial, wraps
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from itertools import count
 from typing import Any
 from weakref import ref
@@ -19,7 +20,7 @@ from microbp.compiled import SCOPE
 from microbp.native import extension
 
 __all__ = [
-    "Group", "GroupPath", "callers", "current", "current_group", "group", "group_paths", "grouping",
+    "Around", "Group", "GroupPath", "callers", "current", "current_group", "group", "group_paths", "grouping",
     "serials",
 ]  # fmt: skip
 
@@ -101,7 +102,22 @@ class asked_for:  # noqa: N801 (a decorator)
         return self.method_of(of)
 
 
-class group(ContextDecorator):  # noqa: N801 (used like a function)
+class Around(ContextDecorator):
+    """A ``with`` that is a decorator, too: of a function that has done its work when it returns."""
+
+    def __call__(self, function: Any) -> Any:
+        """The function inside it; TypeError for one that only begins then, whose body would be outside."""
+        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        if flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR):
+            who = type(self).__name__
+            raise TypeError(
+                f"{who}() as a decorator would be left before {function.__name__}() runs, which is a "
+                f"generator or a coroutine; write with {who}(…): inside it"
+            )
+        return super().__call__(function)
+
+
+class group(Around):  # noqa: N801 (used like a function)
     """What is recorded inside the ``with`` belongs together: a cluster of that name in a drawing.
 
     >>> from microbp import Graph, Value

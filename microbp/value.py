@@ -7,7 +7,6 @@ here is what a person sees of it.
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -301,7 +300,7 @@ class Value(Lecture, Node):
         """A copy of the whole graph behind it, without recursion; shared nodes stay shared."""
         for node in reversed(backward_order(self)):
             if id(node) not in memo:
-                twin = memo[id(node)] = copy.copy(node)
+                twin = memo[id(node)] = node.__copy__()
                 if type(node._b) is tuple:
                     twin._b = tuple(memo.get(id(each), each) for each in node._b)
                 else:
@@ -313,7 +312,11 @@ class Value(Lecture, Node):
 
     def __copy__(self) -> Value:
         twin: Value = object.__new__(type(self))
-        twin.__setstate__(self.__getstate__())
+        for slot in FIELDS:
+            setattr(twin, slot, getattr(self, slot, None))
+        if hasattr(self, "__dict__"):  # of a subclass
+            vars(twin).update(vars(self))
+        twin._pending = twin._upstream = None
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -369,6 +372,8 @@ def as_number(x: Any, where: str) -> float:
         cure = "convert it first: float(...)"
     elif kind.startswith("complex"):
         cure = "microbp is real; record the real and the imaginary part as two Values"
+    elif kind == "Array":
+        cure = "whole arrays are for NumPy's functions (np.sum, np.exp), and a.ravel() has the elements"
     elif hasattr(x, "__len__"):
         cure = "microbp.array(...) makes an array of Values, one for each number"
     else:
