@@ -17,7 +17,6 @@ from numbers import Real
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
-from microbp import collector
 from microbp.backward import FROZEN, backward_order
 from microbp.calls import told
 from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
@@ -93,8 +92,6 @@ class Value(Lecture, Node):
             name = leaf_name(name, label, _op, _children)
         if name is not None:
             self.name = name if type(name) is str else leaf_name(name)
-        if not _collector_knows:
-            _tell_collector()
 
     # ---------------------------------------------------------------------------------- what it is
     @property
@@ -485,15 +482,6 @@ for _word, _method in vars(Node).items():
     if type(_method) is FunctionType and _method in WITH_SITE:
         for _each in (_method, WITH_SITE[_method]):
             _each.__name__, _each.__qualname__ = _word, f"Value.{_word}"
-
-#: Nodes in C are nothing that the collector looks at.
-_collector_knows = extension is not None
-
-
-def _tell_collector() -> None:
-    global _collector_knows
-    _collector_knows = True
-    collector.start(Value)
 
 
 # --------------------------------------------------------------------------------------- pickling

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from microbp.collector import in_callback
 from microbp.training.outcome import History
 
 __all__ = ["Bar", "Interrupts"]
@@ -41,8 +40,6 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._previous)
 
     def _strike(self, number: int, frame: FrameType | None) -> None:
-        if in_callback(frame):
-            raise KeyboardInterrupt  # Python drops it, and the collector strikes anew
         if self._holding or self._ending or self._over:
             self._waiting = True
         elif self._previous is not None:
