@@ -166,6 +166,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     outs = options.pop("out", None) or (None,)
     for option in ("casting", "subok", "order"):  # np.mean gives them; they say nothing about Values
         options.pop(option, None)
+    if options.get("axes") in _OF_MATRICES:
+        del options["axes"]
     dtype = options.pop("dtype", None)
     strange = sorted(options.keys() - _OPTIONS[method])
     fitting = (object, bool) if ufunc.__name__ in PLAIN else (object, float)
@@ -173,7 +175,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         strange = strange or [f"dtype={np.dtype(dtype)}"]
         raise TypeError(f"np.{ufunc.__name__} of Values takes no {', '.join(strange)}")
     whole = outs[0]
-    if method == "__call__" and len(outs) == 1 and whole is inputs[0] and isinstance(whole, Array):
+    single = method == "__call__" and ufunc.signature is None and len(outs) == 1
+    if single and whole is inputs[0] and isinstance(whole, Array):
         result = _in_place(ufunc, *inputs, **options)
     else:
         result = _wrapped(applied(ufunc, method, *inputs, out=whole, **options))
@@ -207,6 +210,8 @@ def _in_place(ufunc: np.ufunc, whole: Array, *others: Any, **options: Any) -> An
     return result
 
 
+#: The axes that NumPy names for ``a @= b``, of a matrix and of a vector.
+_OF_MATRICES = [(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)]
 #: The options that a method of a ufunc has for Values.
 _OPTIONS: dict[str, set[str]] = {
     "__call__": {"where", "axis"},

@@ -646,3 +646,11 @@ def test_numpys_options_of_deviation_and_median() -> None:
 def test_a_whole_array_where_a_list_is_wanted_is_told_the_way() -> None:
     with pytest.raises(TypeError, match=r"type Array; whole arrays are for NumPy's functions \(np\.sum"):
         microbp.sum(array([[1.0, 2.0], [3.0, 4.0]]))
+
+
+def test_a_product_in_place_is_a_product() -> None:
+    for start in ([[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0]):
+        x, by = array(start), np.array([[2.0, 1.0], [0.0, -1.0]])
+        x @= by
+        assert data_of(x).tolist() == (np.array(start) @ by).tolist()
+        assert x.flat[0].rule.name == "dot"
