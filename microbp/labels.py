@@ -103,11 +103,11 @@ def _holds_parameters(held: Any) -> bool:
     return not isinstance(held, type) and callable(getattr(type(held), "parameters", None))
 
 
-def contents(held: Any, most: int | None = None, *, whole: bool = False) -> list[tuple[Path, Any]]:
-    """What a container holds that is a value or may hold some, and where.
+def contents(held: Any, most: int | None = None, *, modules: bool = False) -> list[tuple[Path, Any]]:
+    """What a container holds that is a value or may hold some, and where; of a module its public attributes.
 
-    Of a module its public attributes; where it says itself what its parameters are called, that, unless it
-    is asked for as a ``whole``.
+    Where a module says itself what its parameters are called, that; but its attributes where only ``modules``
+    are asked for, and what may hold some.
     """
     inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(held, list | tuple):
@@ -117,20 +117,22 @@ def contents(held: Any, most: int | None = None, *, whole: bool = False) -> list
     elif isinstance(held, np.ndarray):
         inner = np.ndenumerate(held.view(np.ndarray)) if held.dtype == object else ()
     elif _holds_parameters(held):
-        named = hasattr(held, "_parts") and not whole
+        named = hasattr(held, "_parts") and not modules
         parts = held._parts() if named else getattr(held, "__dict__", {}).items()
         inner = (part for part in parts if not part[0].startswith("_"))
     return [
         (place if isinstance(held, np.ndarray) else (place,), each)
         for place, each in islice(inner, most)
-        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS) or _holds_parameters(each))
+        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS[modules:]) or _holds_parameters(each))
     ]
 
 
-def parameter_paths(holder: Any, *, whole: bool = False) -> Iterator[tuple[Path, Any]]:
+def parameter_paths(
+    holder: Any, *, modules: bool = False, computed: bool = False
+) -> Iterator[tuple[Path, Any]]:
     """The leaf Values in a module, and the modules in it, in the order of attributes, under their first path.
 
-    They are found as :func:`contents` finds them.
+    Or only the ``modules``; or also Values that were ``computed``, which are results and no parameters.
 
     >>> class Line:
     ...     def __init__(self):
@@ -143,11 +145,12 @@ def parameter_paths(holder: Any, *, whole: bool = False) -> Iterator[tuple[Path,
 
     def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
         ends = isinstance(held, Value) or len(path) >= 2 * DEEPEST
-        return [] if ends else [(path + place, each) for place, each in contents(held, whole=whole)]
+        return [] if ends else [(path + place, each) for place, each in contents(held, modules=modules)]
 
     seen = {id(holder)}
     for path, held in walk([((), holder)], inside, sys.maxsize, deep=True):  # all of them, whatever it takes
-        if id(held) not in seen and (held.is_leaf if isinstance(held, Value) else _holds_parameters(held)):
+        kept = (computed or held.is_leaf) if isinstance(held, Value) else _holds_parameters(held)
+        if kept and id(held) not in seen:
             seen.add(id(held))
             yield path, held
 

@@ -89,7 +89,7 @@ class Module:
         >>> list(MLP(2, [1]).named_modules())
         ['layers.0', 'layers.0.neurons.0']
         """
-        found = parameter_paths(self, whole=True)
+        found = parameter_paths(self, modules=True)
         return {text_of(path): held for path, held in found if isinstance(held, Module)}
 
     def named_parameters(self) -> dict[str, Value]:
@@ -97,9 +97,10 @@ class Module:
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        self._warn_of_lost()
-        found = ((path, held) for path, held in parameter_paths(self) if isinstance(held, Value))
-        return _by_path((text_of(path), value) for path, value in found)
+        found = [each for each in parameter_paths(self, computed=True) if isinstance(each[1], Value)]
+        if not all(value.is_leaf for _, value in found):
+            self._warn_of_lost()
+        return _by_path((text_of(path), value) for path, value in found if value.is_leaf)
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
