@@ -16,7 +16,7 @@ from microbp.backward import gradient_of
 from microbp.comparisons import taken
 from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
-from microbp.loops import applied, each, for_update, holds_values
+from microbp.loops import applied, as_objects, each, for_update, holds_values, refuse_masked
 from microbp.updates import note_computed, renewed, warn_of_growing
 from microbp.value import Value, as_number, describe
 
@@ -73,8 +73,7 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
     Raises TypeError for an element that is no real number, also where a masked array hides it, ValueError
     for rows of unequal length.
     """
-    refuse_masked(x)
-    source = np.asarray(x, dtype=object)
+    source = as_objects(x)
     made: Any = np.empty(source.shape, dtype=object)
     for place in np.ndindex(source.shape):
         made[place] = source[place]
@@ -87,15 +86,6 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
             made[place].requires_grad = requires_grad
     result: Array = made.view(Array)
     return result
-
-
-def refuse_masked(x: Any) -> None:
-    """TypeError for an array that hides some of its elements, since NumPy gives them out all the same."""
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise TypeError(
-            "an array of Values knows no masked elements: take x.compressed() for the others, x.filled(0.0) "
-            "for a number in their place, or np.where(x.mask, …, …)"
-        )
 
 
 def data_of(x: Any) -> Any:
@@ -137,8 +127,7 @@ def _computed(value: Any) -> float:
 
 
 def _floats(x: Any, number: Callable[[Any], float]) -> Any:
-    refuse_masked(x)
-    source = np.asarray(x, dtype=object)
+    source = as_objects(x)
     floats = np.empty(source.shape)
     for place in np.ndindex(source.shape):
         floats[place] = number(source[place])
@@ -161,8 +150,6 @@ def _wrapped(x: Any) -> Any:
 
 def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """NumPy hands over every ufunc in which a Value or an Array takes part."""
-    for each_input in inputs:
-        refuse_masked(each_input)
     outs = options.pop("out", None) or (None,)
     for option in ("casting", "subok", "order"):  # np.mean gives them; they say nothing about Values
         options.pop(option, None)
@@ -241,6 +228,7 @@ def numpys_own(function: Any, *args: Any, **options: Any) -> Any:
 
 def as_arrays(x: Any) -> Any:
     """An Array for each Value and each array of them, also in a list or tuple of arguments."""
+    refuse_masked(x)
     if isinstance(x, Value):
         return np.array(x, dtype=object).view(Array)
     if isinstance(x, list | tuple):
