@@ -210,8 +210,11 @@ FUNCTIONS: dict[str, Function] = {
     "pow": Function(2, math.pow, _pow),
     **{
         name: Function(1, getattr(math, name), _BEYOND.get(name) or getattr(cmath, name))
-        for name in "exp expm1 log log1p sqrt sin cos tan asin acos atan sinh cosh tanh erf erfc".split()
-    },
+        for name in (
+            "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
+            "cosh", "tanh", "erf", "erfc",
+        )
+    },  # fmt: skip
     "sigmoid": Function(
         1, _sigmoid, lambda z: 1.0 / (1.0 + cmath.exp(-z)) if z.real > -700.0 else cmath.exp(z)
     ),

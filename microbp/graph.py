@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, count, pairwise
 from typing import Any, NamedTuple
 
@@ -156,8 +156,6 @@ class Graph(Columns):
 
         Raises ValueError where there is none.
         """
-        if not isinstance(roots, Iterable):
-            raise TypeError(f"Graph.of_roots() takes a list of Values, not {safe_name(repr(roots))}")
         roots = [*roots]
         if not roots:
             raise ValueError("Graph.of_roots() takes the Values whose graph it is; the list is empty")
@@ -172,9 +170,6 @@ class Graph(Columns):
         >>> Graph.of(graph.nodes) == graph
         True
         """
-        if not isinstance(nodes, Iterable):
-            raise TypeError(f"Graph.of() takes nodes, such as graph.nodes, not {safe_name(repr(nodes))}")
-        nodes = [*map(_checked, nodes)]
         if not nodes:
             raise ValueError("Graph.of() takes the nodes of a graph, the root last; there are none")
         for at, node in enumerate(nodes):
@@ -197,10 +192,10 @@ class Graph(Columns):
 
         Raises ValueError where there are not as many as it has nodes.
         """
-        numbers = np.array(data, dtype=float)
-        if numbers.shape != self.data.shape:
-            raise ValueError(f"with_data() takes {len(self)} numbers, not an array of shape {numbers.shape}")
-        return self._changed(data=numbers)
+        numbers = np.array(data)
+        if numbers.shape != self.data.shape or numbers.dtype.kind not in "iuf":
+            raise ValueError(f"with_data() takes {len(self)} numbers, not {safe_name(repr(data))}")
+        return self._changed(data=numbers.astype(float))
 
     def _changed(self, **record: Any) -> Graph:
         found = ("nodes", "_called", "_places")
@@ -326,14 +321,13 @@ class Graph(Columns):
     # ---------------------------------------------------------------------------------------- text
     def equation(self, node: Node) -> str:
         """One node as text: ``net = dot(w0, w1, x0, x1, b) = 0.755``."""
-        operands = _checked(node).operands
-        names = [repr(x) if isinstance(x, float) else safe_name(self.names[x]) for x in operands]
+        names = [repr(x) if isinstance(x, float) else safe_name(self.names[x]) for x in node.operands]
         made = f" = {node.rule.name}({', '.join(names)})" if node.rule else ""
         return f"{safe_name(node.name)}{made} = {node.data!r}"
 
     def formula(self, node: Node) -> str:
         """How a node was computed, as people write it: ``w·x + b``, ``σ(net)``; empty for a leaf."""
-        names = [self.names[x] if isinstance(x, int) else x for x in _checked(node).operands]
+        names = [self.names[x] if isinstance(x, int) else x for x in node.operands]
         return "" if node.rule is None else formula(node.rule, names)
 
     def shown(self, node: Node, longest: int = 16) -> str:
@@ -344,7 +338,7 @@ class Graph(Columns):
         >>> [graph.shown(node) for node in graph]
         ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
         """
-        plain = all(self.named[x] for x in _checked(node).operands if isinstance(x, int))
+        plain = all(self.named[x] for x in node.operands if isinstance(x, int))
         made = "" if node.named or node.rule is None or node.rule.over or not plain else self.formula(node)
         return made if 0 < len(made) <= longest else node.name
 
@@ -448,12 +442,6 @@ def _columns(items: Sequence[Value | Node], place: Callable[[Any], int | None]) 
 def _bytes(column: np.ndarray[Any, Any]) -> bytes:
     """What tells columns apart: 0.0 from -0.0, but no nan from another, whose sign no text has."""
     return np.where(np.isnan(column), np.nan, column).tobytes()
-
-
-def _checked(node: Any) -> Node:
-    if not isinstance(node, Node):
-        raise TypeError(f"a node is one of a graph, such as graph.root, not {safe_name(repr(node))}")
-    return node
 
 
 # ---------------------------------------------------------------------------------------------- JSON

@@ -155,10 +155,9 @@ def test_a_node_shows_what_it_is_in_a_line() -> None:
 
 def test_numbers_and_nodes_that_do_not_fit_are_refused() -> None:
     graph = Graph(neuron()[2])
-    with pytest.raises(ValueError, match=r"with_data\(\) takes 5 numbers, not an array of shape \(1,\)"):
-        graph.with_data([1.0])
-    with pytest.raises(TypeError, match=r"^Graph\.with_data\(\): data takes Sequence\[float\], not "):
-        graph.with_data(["a"] * 5)  # type: ignore[list-item]
+    for data in ([1.0], ["a"] * 5):
+        with pytest.raises(ValueError, match=r"^with_data\(\) takes 5 numbers, not \["):
+            graph.with_data(data)  # type: ignore[arg-type]
     for nodes in (graph.nodes[::-1], graph.nodes[1:]):
         with pytest.raises(ValueError, match=r"Graph\.of\(\) takes operands first; node \d has"):
             Graph.of(nodes)
