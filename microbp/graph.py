@@ -300,7 +300,9 @@ class Graph(Columns):
         """Whether it has such a node: a Value, a name, or a node of an equal graph."""
         if isinstance(which, Value):
             return id(which) in self._places
-        return which in self._called if isinstance(which, str) else which in self.nodes
+        if isinstance(which, str):
+            return which in self._called
+        return isinstance(which, Node) and which in self.nodes
 
     def no_node(self, position: Any) -> Exception:
         """The error for what is no position of a node."""
