@@ -120,10 +120,11 @@ def contents(held: Any, most: int | None = None, *, modules: bool = False) -> li
         named = hasattr(held, "_parts") and not modules
         parts = held._parts() if named else getattr(held, "__dict__", {}).items()
         inner = (part for part in parts if not part[0].startswith("_"))
+    passed = (*_PLAIN, Value) if modules else _PLAIN
     return [
         (place if isinstance(held, np.ndarray) else (place,), each)
         for place, each in islice(inner, most)
-        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS[modules:]) or _holds_parameters(each))
+        if type(each) not in passed and (isinstance(each, _HOLDERS) or _holds_parameters(each))
     ]
 
 
