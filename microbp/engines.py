@@ -403,13 +403,13 @@ def update_of(optimiser: Optimiser, penalty: float) -> Update:
     """The update as a machine.
 
     Its inputs are a parameter, its derivative and what is remembered of it; its outputs the parameter and
-    that after the step, the derivative with the penalty's, and the parameter's share of the penalty. What all
-    have alike, as the rate, is given once.
+    that after the step and, where there is a penalty, the derivative with the penalty's and the parameter's
+    share of it. What all have alike, as the rate, is given once.
     """
     p, g, lr = Value(1.0), Value(1.0), Value(1.0)
     memory = [Value(1.0) for _ in optimiser.blank]
     cost = penalty * p * p
-    whole = g + grad(cost, p, create_graph=True)
+    whole = g + grad(cost, p, create_graph=True) if penalty else g
     new, later = optimiser.update(p, whole, tuple(memory), lr)  # type: ignore[arg-type]
     apart = {id(p), id(g)}
     alike = [bool((row == row[:1]).all()) for row in optimiser._memory]
@@ -418,7 +418,7 @@ def update_of(optimiser: Optimiser, penalty: float) -> Update:
             alike[row] = alike[row] and apart.isdisjoint(map(id, backward_order(after)))
             if not alike[row]:
                 apart.add(id(memory[row]))
-    outputs = [new, *later, whole, cost]
+    outputs = [new, *later, *([whole, cost] if penalty else [])]
     graph = Graph.of_roots(outputs)
     inputs = [p, g, *(each for each, same in zip(memory, alike, strict=True) if not same)]
     params = [lr, *(each for each, same in zip(memory, alike, strict=True) if same)]

@@ -31,13 +31,14 @@ Path = tuple[Any, ...]
 Name = TypeVar("Name")
 
 
-class PathName(str):  # noqa: SLOT000 (it has its path beside)
+class PathName(str):
     """A name that a module gave to its parameter: the text of its path, which stays data.
 
     >>> PathName(("w", 0)), PathName(("w", 0)).path
     ('w.0', ('w', 0))
     """
 
+    __slots__ = ("path",)
     path: Path
 
     def __new__(cls, path: Path) -> PathName:  # noqa: PYI034, D102

@@ -120,10 +120,10 @@ class Module:
 
     def name_parameters(self) -> None:
         """Give each parameter its path as its name, for tables, messages and drawings."""
-        found = [(path, held) for path, held in parameter_paths(self) if isinstance(held, Value)]
-        _by_path((text_of(path), value) for path, value in found)  # raises where two have one path
-        for path, value in found:
-            value.name = PathName(path)
+        found = parameter_paths(self)
+        named = _by_path((PathName(path), held) for path, held in found if isinstance(held, Value))
+        for name, value in named.items():
+            value.name = name
 
     #: ``net.predict(X)``: what the net says to each sample, as floats; put here by :mod:`microbp.predict`.
     predict: ClassVar[Callable[..., Any]]
@@ -280,6 +280,7 @@ class Neuron(Module):
         seed: int | None = None,
         rng: Any = None,
         nout: int = 1,
+        named: bool = True,
     ) -> None:
         rng = _generator(seed, rng, init)
         draw = _named(init, INITIALISATIONS, "initialisation")
@@ -287,7 +288,8 @@ class Neuron(Module):
         self._activation = _activation(self._label)
         self.w = [Value(float(draw(rng, nin, nout))) for _ in range(_width(nin, "nin"))]
         self.b = Value(0.0)
-        self.name_parameters()
+        if named:
+            self.name_parameters()
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """The neuron's output for one sample: a Value; for several, the rows of an array, their Array."""
@@ -326,12 +328,14 @@ class Layer(Module):
         *,
         seed: int | None = None,
         rng: Any = None,
+        named: bool = True,
         **options: Any,
     ) -> None:
         rng = _generator(seed, rng, options.get("init", "uniform"))
-        width = _width(nout, "nout")
-        self.neurons = [Neuron(nin, nonlin, rng=rng, nout=nout, **options) for _ in range(width)]
-        self.name_parameters()
+        options |= {"rng": rng, "nout": _width(nout, "nout"), "named": False}
+        self.neurons = [Neuron(nin, nonlin, **options) for _ in range(nout)]
+        if named:
+            self.name_parameters()
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """The outputs for one sample; for several, the rows of an array, an Array of a row for each."""
@@ -381,7 +385,7 @@ class MLP(Module):
             raise ValueError(f"MLP has {len(nouts)} layers but {len(activation)} activations")
         sizes = [nin, *nouts]
         self.layers = [
-            Layer(sizes[i], sizes[i + 1], activation=each, rng=rng, **options)
+            Layer(sizes[i], sizes[i + 1], activation=each, rng=rng, named=False, **options)
             for i, each in enumerate(activation)
         ]
         self.name_parameters()

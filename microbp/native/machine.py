@@ -143,10 +143,11 @@ class Machine:
     def train(self, update: Machine, mean: bool, milliseconds: int, *arrays: Any) -> int:
         """How many steps of a descent were taken, in about that time; the arrays hold what came of it.
 
-        ``update`` computes from a parameter, its gradient and what is remembered of it the same after a step,
-        the gradient with that of a penalty, and the penalty. ``arrays`` are the samples x, the rate of each
-        step, the order of the samples, how many each step takes, whether what is remembered is alike for all;
-        theta, the memory, the costs, the best parameters with their cost, and the last gradient.
+        ``update`` computes from a parameter, its gradient and what is remembered of it the same after a step
+        and, where there is a penalty, the gradient with it, and the penalty. ``arrays`` are the samples x,
+        the rate of each step, the order of the samples, how many each step takes, whether what is remembered
+        is alike for all; theta, the memory, the costs, the best parameters with their cost, and the last
+        gradient.
         """
         taken: int = self._run.train(update._run, self.threads, mean, milliseconds, *arrays)
         return taken

@@ -329,7 +329,7 @@ static int64_t fitting(const Program *p, const Program *update, const Column *at
     for (int64_t m = 0; m < alike->n; m++) same += alike->l[m] != 0;
     if (p->inputs < 1 || p->params < 1 || samples != order->n || x->n % p->inputs || rates->n != sizes->n || theta->n != p->params ||
         memory->n != alike->n * p->params || at[7].n != sizes->n || at[8].n != p->params + 1 || at[9].n != p->params || update->params != 1 + same ||
-        update->inputs != 2 + alike->n - same || update->outputs != 3 + alike->n)
+        update->inputs != 2 + alike->n - same || (update->outputs != 1 + alike->n && update->outputs != 3 + alike->n))
         return -1;
     for (int64_t n = 0; n < order->n; n++)
         if (order->l[n] < 0 || order->l[n] >= x->n / p->inputs) return -1;

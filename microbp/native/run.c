@@ -219,6 +219,7 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
               const Course *at, long threads) {
     const int64_t P = p->params, columns = update->inputs, most = at->longest;
     const int64_t until = milliseconds() + at->milliseconds;
+    const int penalised = update->outputs > at->memories + 1;
     double *in = malloc((size_t)(columns * P + update->outputs * P + most + update->params + 1) * 8);
     if (!in) return -1;
     double *gradient = in + P, *out = in + columns * P, *costs = out + update->outputs * P, *same = costs + most;
@@ -244,21 +245,25 @@ int64_t train(const Program *p, const Lanes *to, Room *room, const Program *upda
         }
         Call next = {.x = in, .down = 1, .along = P, .samples = P, .theta = same, .values = out, .down_out = 1, .along_out = P};
         if (run(update, update_to, update_room, &next, 1, fault)) break;
-        const double *share = out + (update->outputs - 1) * P;
         double odd = 0.0, parts[8] = {0.0};
         for (int64_t i = 0; i < update->outputs * P; i++) odd = fabs(out[i]) < INFINITY ? odd : 1.0;
-        for (int64_t i = 0; i < P; i++) parts[i % 8] += share[i];
-        for (int n = 0; n < 8; n++) penalty += parts[n];
+        if (penalised) {
+            const double *share = out + (at->memories + 2) * P;
+            for (int64_t i = 0; i < P; i++) parts[i % 8] += share[i];
+            for (int n = 0; n < 8; n++) penalty += parts[n];
+        }
         cost = cost / shares + penalty;
         if (odd || !isfinite(cost)) break;
         at->costs[step] = cost;
         if (cost < at->best[P]) memcpy(at->best, at->theta, (size_t)P * 8), at->best[P] = cost;
-        memcpy(at->gradient, out + (at->memories + 1) * P, (size_t)P * 8);
+        memcpy(at->gradient, penalised ? out + (at->memories + 1) * P : gradient, (size_t)P * 8);
         for (int64_t i = 0; i < P; i++) {
-            if (!p->trained[i]) continue;
-            at->theta[i] = out[i];
-            for (int64_t m = 0; m < at->memories; m++) at->memory[m * P + i] = out[(m + 1) * P + i];
+            if (p->trained[i]) continue;
+            out[i] = at->theta[i];
+            for (int64_t m = 0; m < at->memories; m++) out[(m + 1) * P + i] = at->memory[m * P + i];
         }
+        memcpy(at->theta, out, (size_t)P * 8);
+        if (at->memories) memcpy(at->memory, out + P, (size_t)(at->memories * P) * 8);
     }
     free(in);
     return step;
