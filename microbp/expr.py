@@ -214,7 +214,7 @@ FUNCTIONS: dict[str, Function] = {
             "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
             "cosh", "tanh", "erf", "erfc",
         )
-    },  # fmt: skip
+    },
     "sigmoid": Function(
         1, _sigmoid, lambda z: 1.0 / (1.0 + cmath.exp(-z)) if z.real > -700.0 else cmath.exp(z)
     ),

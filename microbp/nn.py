@@ -166,7 +166,7 @@ class Module:
         for path, numbers in state.items():
             try:
                 arrays[path] = np.asarray(numbers)
-            except ValueError:
+            except ValueError:  # noqa: PERF203
                 told = f"the rows of {shown(path)} there are of unequal length"
                 raise ValueError(f"this state does not fit the module: {told}") from None
         problems = [f"{shown(path)} is missing" for path in holders if path not in arrays]
