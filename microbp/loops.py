@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy import ma  # now, and not when np.unique first asks for it: a fork in the meantime would hang
 
 from microbp.comparisons import compare
 from microbp.elementwise import COMPOSED, PLAIN, function_of, refusal
@@ -61,7 +62,7 @@ def holds_values(x: Any) -> bool:
 
 def refuse_masked(x: Any) -> None:
     """TypeError for an array that hides some of its elements, since NumPy gives them out all the same."""
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+    if isinstance(x, ma.MaskedArray) and ma.is_masked(x):
         raise TypeError(
             "an array of Values knows no masked elements: take x.compressed() for the others, x.filled(0.0) "
             "for a number in their place, or np.where(x.mask, …, …)"
