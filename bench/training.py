@@ -12,10 +12,10 @@ another's garbage, a contender takes one step that is not timed: in a loop, as p
 step finds the graph of the step before, whose cycles only the collector can free. One row shows
 micrograd without that burden, another without any collector.
 
-microbp changes what starts Python's collector (``microbp/collector.py``), for the whole process, and
-micrograd spends most of its time in the collector. So micrograd is timed once more in a process in which
-microbp is never imported. Walks through the whole memory take very different times, so what tells is how
-many of them its steps start in the one process and in the other.
+micrograd spends most of its time in Python's collector, which walks through whatever else the process
+holds. So micrograd is timed once more in a process in which microbp is never imported. Walks through the
+whole memory take very different times, so what tells is how many of them its steps start in the one
+process and in the other.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from microbp.backward import gradient_of
 from microbp.comparisons import taken
 from microbp.elementwise import PLAIN, refusal
 from microbp.errors import NoGradientError
-from microbp.loops import applied, each, for_update, holds_values
+from microbp.loops import applied, as_objects, each, for_update, holds_values, refuse_masked
 from microbp.updates import note_computed, renewed, warn_of_growing
 from microbp.value import Value, as_number, describe
 
@@ -70,9 +70,10 @@ def array(x: Any, name: str | None = None, *, requires_grad: bool = True) -> Arr
     >>> data_of(W @ np.array([0.35, 0.9]))
     array([0.755, 0.68 ])
 
-    Raises TypeError for an element that is no real number, ValueError for rows of unequal length.
+    Raises TypeError for an element that is no real number, also where a masked array hides it, ValueError
+    for rows of unequal length.
     """
-    source = np.asarray(x, dtype=object)
+    source = as_objects(x)
     made: Any = np.empty(source.shape, dtype=object)
     for place in np.ndindex(source.shape):
         made[place] = source[place]
@@ -126,7 +127,7 @@ def _computed(value: Any) -> float:
 
 
 def _floats(x: Any, number: Callable[[Any], float]) -> Any:
-    source = np.asarray(x, dtype=object)
+    source = as_objects(x)
     floats = np.empty(source.shape)
     for place in np.ndindex(source.shape):
         floats[place] = number(source[place])
@@ -152,6 +153,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     outs = options.pop("out", None) or (None,)
     for option in ("casting", "subok", "order"):  # np.mean gives them; they say nothing about Values
         options.pop(option, None)
+    if options.get("axes") in _OF_MATRICES:
+        del options["axes"]
     dtype = options.pop("dtype", None)
     strange = sorted(options.keys() - _OPTIONS[method])
     fitting = (object, bool) if ufunc.__name__ in PLAIN else (object, float)
@@ -159,7 +162,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         strange = strange or [f"dtype={np.dtype(dtype)}"]
         raise TypeError(f"np.{ufunc.__name__} of Values takes no {', '.join(strange)}")
     whole = outs[0]
-    if method == "__call__" and len(outs) == 1 and whole is inputs[0] and isinstance(whole, Array):
+    single = method == "__call__" and ufunc.signature is None and len(outs) == 1
+    if single and whole is inputs[0] and isinstance(whole, Array):
         result = _in_place(ufunc, *inputs, **options)
     else:
         result = _wrapped(applied(ufunc, method, *inputs, out=whole, **options))
@@ -193,6 +197,8 @@ def _in_place(ufunc: np.ufunc, whole: Array, *others: Any, **options: Any) -> An
     return result
 
 
+#: The axes that NumPy names for ``a @= b``, of a matrix and of a vector.
+_OF_MATRICES = [(-2, -1)] * 3, [(-1,), (-2, -1), (-1,)]
 #: The options that a method of a ufunc has for Values.
 _OPTIONS: dict[str, set[str]] = {
     "__call__": {"where", "axis"},
@@ -222,6 +228,7 @@ def numpys_own(function: Any, *args: Any, **options: Any) -> Any:
 
 def as_arrays(x: Any) -> Any:
     """An Array for each Value and each array of them, also in a list or tuple of arguments."""
+    refuse_masked(x)
     if isinstance(x, Value):
         return np.array(x, dtype=object).view(Array)
     if isinstance(x, list | tuple):

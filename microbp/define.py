@@ -8,6 +8,7 @@ from microbp.complexstep import RuleReport, check_rule, point
 from microbp.errors import RuleError
 from microbp.functions import Operation
 from microbp.rules import RULES, TABLE, Interval, Rule, add, row
+from microbp.value import as_number
 
 __all__ = ["define"]
 
@@ -73,6 +74,8 @@ def define(
             raise TypeError(f"define(): {word} is a text, not {text!r}")
     if not isinstance(d, Sequence):
         raise TypeError(f"define(): d holds the text of a derivative for each argument, not {d!r}")
+    for arg, number in (defaults or {}).items():
+        as_number(number, f"define(): the default of {arg}")
     if name in RULES:
         cure = "" if RULES[name] in TABLE else f", or free it first: del microbp.rules.RULES[{name!r}]"
         raise RuleError(f"rule {name}: there is an operation of that name; choose another{cure}")

@@ -202,26 +202,19 @@ class Function(NamedTuple):
     complex: Callable[..., complex]
 
 
+#: What ``cmath`` does not have.
+_BEYOND = {"expm1": _expm1, "log1p": _log1p, "erf": _erf, "erfc": _erfc}
 #: The functions that an expression may call.
 FUNCTIONS: dict[str, Function] = {
     "abs": Function(1, math.fabs, _abs),
     "pow": Function(2, math.pow, _pow),
-    "exp": Function(1, math.exp, cmath.exp),
-    "expm1": Function(1, math.expm1, _expm1),
-    "log": Function(1, math.log, cmath.log),
-    "log1p": Function(1, math.log1p, _log1p),
-    "sqrt": Function(1, math.sqrt, cmath.sqrt),
-    "sin": Function(1, math.sin, cmath.sin),
-    "cos": Function(1, math.cos, cmath.cos),
-    "tan": Function(1, math.tan, cmath.tan),
-    "asin": Function(1, math.asin, cmath.asin),
-    "acos": Function(1, math.acos, cmath.acos),
-    "atan": Function(1, math.atan, cmath.atan),
-    "sinh": Function(1, math.sinh, cmath.sinh),
-    "cosh": Function(1, math.cosh, cmath.cosh),
-    "tanh": Function(1, math.tanh, cmath.tanh),
-    "erf": Function(1, math.erf, _erf),
-    "erfc": Function(1, math.erfc, _erfc),
+    **{
+        name: Function(1, getattr(math, name), _BEYOND.get(name) or getattr(cmath, name))
+        for name in (
+            "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
+            "cosh", "tanh", "erf", "erfc",
+        )
+    },
     "sigmoid": Function(
         1, _sigmoid, lambda z: 1.0 / (1.0 + cmath.exp(-z)) if z.real > -700.0 else cmath.exp(z)
     ),
@@ -377,6 +370,8 @@ def parse(
         tree: ast.expr = ast.parse(text, mode="eval").body
     except (SyntaxError, TypeError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        if not isinstance(text, str):
+            reason = "it is no text, such as '2.0 * a'"
         raise RuleError(f"{where} is not an expression: {reason}") from None
     except (RecursionError, MemoryError):  # of Python's own parser
         raise _too_deep(where) from None
@@ -410,10 +405,10 @@ def _check(
         raise _too_deep(where)
     judges = isinstance(node, ast.Compare | ast.BoolOp)
     if judges and not condition:
-        word = _word(node)
+        word = ast.unparse(node)
         raise RuleError(f"{where} uses {word!r} as a number; write '1.0 if {word} else 0.0'")
     if condition and not judges:
-        raise RuleError(f"{where} uses {_word(node)!r} as a condition; compare it with a number")
+        raise RuleError(f"{where} uses {ast.unparse(node)!r} as a condition; compare it with a number")
     children, conditions = list[ast.expr](), list[ast.expr]()
     match node:
         case ast.Constant(value=value):
@@ -428,7 +423,7 @@ def _check(
             used.add(name)
         case ast.BinOp(left=left, op=op, right=right):
             if type(op) not in OPERATORS:
-                raise RuleError(f"{where} uses {_word(node)!r}; the operators are + - * / (and pow)")
+                raise RuleError(f"{where} uses {ast.unparse(node)!r}; the operators are + - * / (and pow)")
             children = [left, right]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             children = [operand]
@@ -451,16 +446,12 @@ def _check(
             children = args
         case _:
             raise RuleError(
-                f"{where} uses {_word(node)!r}; the rule language has numbers, names, + - * /, "
+                f"{where} uses {ast.unparse(node)!r}; the rule language has numbers, names, + - * /, "
                 "comparisons of two sides, and, or, 'a if c else b' and calls of known functions"
             )
     below = [_check(each, where, scope, many, used, True, level + 1) for each in conditions]
     below += [_check(each, where, scope, many, used, False, level + 1) for each in children]
     return any(below)
-
-
-def _word(node: ast.expr) -> str:
-    return ast.unparse(node)
 
 
 def _evaluate(
@@ -493,12 +484,12 @@ def _evaluate(
         case ast.Call(func=ast.Name(id=name), args=args):
             if name in AGGREGATES:
                 known = {} if to.known is None else to.known
-                if (text := _word(node)) not in known:
+                if (text := ast.unparse(node)) not in known:
                     runs = [_evaluate(args[0], {**scope, **each}, to, elements) for each in elements]
                     known[text] = to.functions[name](runs)
                 return known[text]
             return to.functions[name](*map(value, args))
-    raise AssertionError(f"unchecked expression {_word(node)}")
+    raise AssertionError(f"unchecked expression {ast.unparse(node)}")
 
 
 class _Floats(ast.NodeTransformer):

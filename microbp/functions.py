@@ -15,6 +15,7 @@ import numpy as np
 from microbp.array import Array, elementwise
 from microbp.calls import told
 from microbp.expr import largest
+from microbp.loops import settled
 from microbp.record import record
 from microbp.rules import RULES, Rule
 from microbp.value import Value
@@ -59,7 +60,7 @@ class Operation:
             raise TypeError(f"{self!r} takes {', '.join(rule.args)}; {fault}")
         arguments = (*(given.get(arg, rule.defaults.get(arg)) for arg in rule.args),)
         if not rule.over and any(isinstance(each, np.ndarray) for each in arguments):
-            return elementwise(lambda *each: record(rule, each), *arguments)
+            return settled(elementwise(lambda *each: record(rule, each), *arguments))
         return record(rule, arguments)
 
     def __repr__(self) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, repeat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, count, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from microbp.rules import Rule, restored
 from microbp.safe import shown as safe_name
 from microbp.sites import sites_of
 from microbp.sweeps import Columns, rows
-from microbp.value import Swapped, Value, noted
+from microbp.value import Value, noted
 
 __all__ = ["Graph", "Input", "Node"]
 
@@ -77,8 +77,8 @@ class _Fields(NamedTuple):
 class Node(_Fields):
     """One value of a graph, as it was when the graph was frozen: a view that a graph makes when asked."""
 
-    #: The graph that it is of, without Values.
-    graph: Graph
+    #: All nodes of its graph.
+    every: tuple[Node, ...]
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -90,11 +90,15 @@ class Node(_Fields):
         x None 2.0
         None 2.0 None
         """
-        nodes = self.graph.nodes
+        every = self.every
         return tuple(
-            Input(None, operand, None) if isinstance(operand, float) else Input(nodes[operand], None, local)
+            Input(None, operand, None) if isinstance(operand, float) else Input(every[operand], None, local)
             for operand, local in zip(self.operands, self.local_derivatives, strict=True)
         )
+
+    def __repr__(self) -> str:
+        rule = "" if self.rule is None else f" = {self.rule.name}{self.operands}"
+        return f"Node({self.position}: {safe_name(self.name)}{rule} = {self.data!r}, grad={self.grad!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Node, tuple(self)
@@ -152,8 +156,6 @@ class Graph(Columns):
 
         Raises ValueError where there is none.
         """
-        if not isinstance(roots, Iterable):
-            raise TypeError(f"Graph.of_roots() takes a list of Values, not {safe_name(repr(roots))}")
         roots = [*roots]
         if not roots:
             raise ValueError("Graph.of_roots() takes the Values whose graph it is; the list is empty")
@@ -168,17 +170,12 @@ class Graph(Columns):
         >>> Graph.of(graph.nodes) == graph
         True
         """
-        if not isinstance(nodes, Iterable):
-            raise TypeError(f"Graph.of() takes nodes, such as graph.nodes, not {safe_name(repr(nodes))}")
-        nodes = [*map(_checked, nodes)]
         if not nodes:
             raise ValueError("Graph.of() takes the nodes of a graph, the root last; there are none")
-        operands = [*chain.from_iterable(node.operands for node in nodes)]
-        record = _columns(
-            nodes, [node.rule for node in nodes], [0, *accumulate(len(node.operands) for node in nodes)],
-            operands, (each if isinstance(each, int) else -1 for each in operands),
-            [*chain.from_iterable(node.local_derivatives for node in nodes)],
-        )  # fmt: skip
+        for at, node in enumerate(nodes):
+            if any(isinstance(each, int) and not 0 <= each < at for each in node.operands):
+                raise ValueError(f"Graph.of() takes operands first; node {at} has {node.operands}")
+        record = _columns(nodes, lambda each: each if isinstance(each, int) else None)
         labels = {label: [getattr(node, field) for node in nodes] for label, field in _LABELS.items()}
         return Graph._with({**record, **labels, "roots": (len(nodes) - 1,)})
 
@@ -191,8 +188,14 @@ class Graph(Columns):
         return graph
 
     def with_data(self, data: Sequence[float]) -> Graph:
-        """The same graph with these numbers [N], such as those that leaves had when it was recorded."""
-        return self._changed(data=np.array(data))
+        """The same graph with these numbers [N], such as those that leaves had when it was recorded.
+
+        Raises ValueError where there are not as many as it has nodes.
+        """
+        numbers = np.array(data)
+        if numbers.shape != self.data.shape or numbers.dtype.kind not in "iuf":
+            raise ValueError(f"with_data() takes {len(self)} numbers, not {safe_name(repr(data))}")
+        return self._changed(data=numbers.astype(float))
 
     def _changed(self, **record: Any) -> Graph:
         found = ("nodes", "_called", "_places")
@@ -232,24 +235,22 @@ class Graph(Columns):
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes, each after its operands."""
-        _ = self.names
-        # A node knows its graph, which has its nodes: a circle, and no Value shall hang on it.
-        record = self.detached()
+        names, rules = self.names, [*self.rules, None]
         with collector_at_rest():
-            first, operands, local = self.first.tolist(), self.args.tolist(), self.local.tolist()
+            operands, local = self.args.tolist(), self.local.tolist()
             for at, number in zip(np.flatnonzero(self.args < 0).tolist(), self.consts.tolist(), strict=True):
                 operands[at], local[at] = number, None
-            spans, rules = [*map(slice, first[:-1], first[1:])], [*self.rules, None]
+            spans = [slice(*ends) for ends in pairwise(self.first.tolist())]
             grads = zip(self.grad.tolist(), self.known.tolist(), strict=True)
             columns = zip(
-                range(len(self)), self.names, [rules[op] for op in self.op.tolist()],
+                range(len(self)), names, [rules[op] for op in self.op.tolist()],
                 [tuple(operands[span]) for span in spans], self.data.tolist(),
                 [grad if known else None for grad, known in grads], [tuple(local[span]) for span in spans],
                 self.needs.tolist(), self.sites, self.named, self.groups, self.paths, strict=True,
             )  # fmt: skip
-            vars(record)["nodes"] = nodes = tuple(map(Node._make, columns))
+            nodes = tuple(map(Node._make, columns))
             for node in nodes:
-                node.graph = record
+                node.every = nodes
         return nodes
 
     @cached_property
@@ -277,11 +278,11 @@ class Graph(Columns):
         """The node of an index, a name or a Value. KeyError says which there are.
 
         >>> x = Value(2.0, name="x")
-        >>> Graph(x * x)["x"].data
-        2.0
+        >>> Graph(x * x)["x"].data, x in Graph(x * x)
+        (2.0, True)
         """
         try:
-            if isinstance(which, int):
+            if isinstance(which, int | np.integer):
                 return self.nodes[which]
             return self.nodes[self._places[id(which)] if isinstance(which, Value) else self._called[which]]
         except IndexError:
@@ -294,6 +295,14 @@ class Graph(Columns):
         given = [safe_name(name) for name, named in zip(self.names, self.named, strict=True) if named]
         told = ", ".join(given) or "none that was given"
         raise KeyError(f"no value named {safe_name(repr(which))} in this graph; its names are {told}")
+
+    def __contains__(self, which: object) -> bool:
+        """Whether it has such a node: a Value, a name, or a node of an equal graph."""
+        if isinstance(which, Value):
+            return id(which) in self._places
+        if isinstance(which, str):
+            return which in self._called
+        return isinstance(which, Node) and which in self.nodes
 
     def no_node(self, position: Any) -> Exception:
         """The error for what is no position of a node."""
@@ -314,14 +323,13 @@ class Graph(Columns):
     # ---------------------------------------------------------------------------------------- text
     def equation(self, node: Node) -> str:
         """One node as text: ``net = dot(w0, w1, x0, x1, b) = 0.755``."""
-        operands = _checked(node).operands
-        names = [repr(x) if isinstance(x, float) else safe_name(self.names[x]) for x in operands]
+        names = [repr(x) if isinstance(x, float) else safe_name(self.names[x]) for x in node.operands]
         made = f" = {node.rule.name}({', '.join(names)})" if node.rule else ""
         return f"{safe_name(node.name)}{made} = {node.data!r}"
 
     def formula(self, node: Node) -> str:
         """How a node was computed, as people write it: ``w·x + b``, ``σ(net)``; empty for a leaf."""
-        names = [self.names[x] if isinstance(x, int) else x for x in _checked(node).operands]
+        names = [self.names[x] if isinstance(x, int) else x for x in node.operands]
         return "" if node.rule is None else formula(node.rule, names)
 
     def shown(self, node: Node, longest: int = 16) -> str:
@@ -332,7 +340,7 @@ class Graph(Columns):
         >>> [graph.shown(node) for node in graph]
         ['w5', 'h1', 'w5·h1', 'v3', 'h1²', 'v5']
         """
-        plain = all(self.named[x] for x in _checked(node).operands if isinstance(x, int))
+        plain = all(self.named[x] for x in node.operands if isinstance(x, int))
         made = "" if node.named or node.rule is None or node.rule.over or not plain else self.formula(node)
         return made if 0 < len(made) <= longest else node.name
 
@@ -398,8 +406,9 @@ def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str
     above._b, above._db = tuple(roots), (0.0,) * len(roots)
     if extension is None:
         values: tuple[Value, ...] = tuple(backward_order(above)[:0:-1])
-        record, places = _of_values(values)
-        at = tuple(map(places.__getitem__, roots))
+        places = {id(value): place for place, value in enumerate(values)}
+        record = _columns(values, lambda each: places.get(id(each)))
+        at = tuple(places[id(root)] for root in roots)
         notes = {place: value._note for place, value in enumerate(values) if value._note is not None}
     else:
         values, at, rules, notes, *columns = extension.columns(above)
@@ -408,67 +417,33 @@ def _frozen(roots: Sequence[Value], names: Mapping[str, Any] | None) -> dict[str
     return {**record, "roots": at, "_values": values, "_notes": notes, "_variables": Variables(names or {})}
 
 
-def _of_values(values: Sequence[Value]) -> tuple[dict[str, Any], dict[Any, int]]:
-    """The columns and positions of Values; where the extension is built, ``native/value.c`` makes them."""
-    rules: list[Rule | None] = []
-    operands: list[Any] = []
-    local: list[Any] = []
-    first = [0]
-    for value in values:  # whose layout stands in microbp.node
-        rule = value._rule
-        if rule is None:
-            pass
-        elif value._a is None:
-            operands += value._b
-            local += value._db
-        elif value._b is None:
-            operands.append(value._a)
-            local.append(value._da)
-        elif type(rule) is Swapped:
-            rule = rule.rule
-            operands += value._b, value._a
-            local += value._db, value._da
-        else:
-            operands += value._a, value._b
-            local += value._da, value._db
-        rules.append(rule)
-        first.append(len(operands))
-    places: dict[Any, int] = dict(zip(values, range(len(values)), strict=True))
-    return _columns(values, rules, first, operands, map(places.get, operands, repeat(-1)), local), places
+def _columns(items: Sequence[Value | Node], place: Callable[[Any], int | None]) -> dict[str, Any]:
+    """The columns of Values or of nodes; an operand without a ``place`` is a literal.
 
-
-def _columns(
-    items: Sequence[Value | Node], rules: Sequence[Rule | None], first: Sequence[int],
-    operands: Sequence[Any], args: Iterable[int], local: list[Any],
-) -> dict[str, Any]:  # fmt: skip
-    """The columns of Values or nodes; of an operand that is a literal, ``args`` has -1."""
-    kinds = [rule for rule in dict.fromkeys(rules) if rule is not None]
-    index: dict[Rule | None, int] = {None: -1, **{rule: at for at, rule in enumerate(kinds)}}
-    found = np.fromiter(args, int, len(operands))
-    literal = np.flatnonzero(found < 0)
-    found[literal] = -1 - np.arange(len(literal))
-    for at in literal.tolist():
-        local[at] = math.nan
+    Where the extension is built, ``native/value.c`` makes those of Values.
+    """
+    rules = tuple(dict.fromkeys(each.rule for each in items if each.rule is not None))
+    index = {rule: at for at, rule in enumerate(rules)}
+    rows = [each.operands for each in items]
+    operands, literal = [*chain.from_iterable(rows)], count(-1, -1)
+    args = [next(literal) if (at := place(each)) is None else at for each in operands]
+    local = chain.from_iterable(each.local_derivatives for each in items)
     grads = [None if each.grad is None else gradient_of(each) for each in items]
-    columns = (
-        [index[rule] for rule in rules], first, found.tolist(), [operands[at] for at in literal.tolist()],
-        [each.data for each in items], local, [math.nan if grad is None else grad for grad in grads],
-        [grad is not None for grad in grads], [each.requires_grad for each in items],
+    columns: tuple[list[Any], ...] = (
+        [-1 if each.rule is None else index[each.rule] for each in items], [0, *accumulate(map(len, rows))],
+        args, [each for each, at in zip(operands, args, strict=True) if at < 0],
+        [each.data for each in items], [math.nan if at < 0 else d for at, d in zip(args, local, strict=True)],
+        [math.nan if grad is None else grad for grad in grads], [grad is not None for grad in grads],
+        [each.requires_grad for each in items],
     )  # fmt: skip
     pairs = zip(_COLUMNS.items(), columns, strict=True)
-    record: dict[str, Any] = {name: np.fromiter(column, kind, len(column)) for (name, kind), column in pairs}
-    return {**record, "rules": tuple(kinds)}
+    record: dict[str, Any] = {name: np.array(column, kind) for (name, kind), column in pairs}
+    return {**record, "rules": rules}
 
 
 def _bytes(column: np.ndarray[Any, Any]) -> bytes:
     """What tells columns apart: 0.0 from -0.0, but no nan from another, whose sign no text has."""
     return np.where(np.isnan(column), np.nan, column).tobytes()
-
-
-def _checked(node: Any) -> Node:
-    if not isinstance(node, Node):
-        raise TypeError(f"a node is one of a graph, such as graph.root, not {safe_name(repr(node))}")
-    return node
 
 
 # ---------------------------------------------------------------------------------------------- JSON
@@ -508,7 +483,7 @@ def _misfit(record: Mapping[str, Any]) -> str:
         any(record[name].ndim != 1 for name in _COLUMNS)
         or sizes != {len(first) - 1}
         or not first[0] == 0 <= len(args) == len(record["local"]) == first[-1]
-        or not ((op >= -1) & (op < len(rules))).all()
+        or not ((op >= -1) & (op < len(rules)) & (np.diff(first) >= 0)).all()
         or not (roots and all(type(each) is int and 0 <= each < len(op) for each in roots))
         or not record["needs"][op >= 0].all()
     ):
@@ -517,14 +492,10 @@ def _misfit(record: Mapping[str, Any]) -> str:
         return "a name is no text"
     if len({*record["names"]}) < len(op):
         return "two nodes have one name"
-    widths, over = np.diff(first), np.array([len(rule.over) for rule in rules] + [0])[op]
-    listed = widths - np.array([len(rule.args) - len(rule.over) for rule in rules] + [0])[op]
-    odd = (listed < 0) | np.where(over > 0, listed % np.maximum(over, 1), listed)
-    if odd.any():
-        at = odd.argmax()
-        return f"{widths[at]} operands do not fit {rules[op[at]] if op[at] >= 0 else 'a leaf'}, node {at}"
-    users = np.repeat(np.arange(len(op)), widths)
-    late = (args < -len(record["consts"])) | (args >= users)
-    if late.any():
-        return f"an operand of node {users[late.argmax()]} does not stand before it"
-    return "" if len({*args[args >= 0].tolist(), *roots}) == len(op) else "it has nodes that no other uses"
+    numbers, spans = args.tolist(), pairwise(first.tolist())
+    for node, (kind, (start, stop)) in enumerate(zip(op.tolist(), spans, strict=True)):
+        if not (rules[kind].takes(stop - start) if kind >= 0 else start == stop):
+            return f"{stop - start} operands do not fit {rules[kind] if kind >= 0 else 'a leaf'}, node {node}"
+        if not all(-len(record["consts"]) <= arg < node for arg in numbers[start:stop]):
+            return f"an operand of node {node} does not stand before it"
+    return "" if {*range(len(op))} <= {*numbers, *roots} else "it has nodes that no other uses"

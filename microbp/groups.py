@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial, wraps
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from itertools import count
 from typing import Any
 from weakref import ref
@@ -19,7 +20,7 @@ from microbp.compiled import SCOPE
 from microbp.native import extension
 
 __all__ = [
-    "Group", "GroupPath", "callers", "current", "current_group", "group", "group_paths", "grouping",
+    "Around", "Group", "GroupPath", "callers", "current", "current_group", "group", "group_paths", "grouping",
     "serials",
 ]  # fmt: skip
 
@@ -46,23 +47,22 @@ class Group:
         """Its own name; for a module its path in the module that called it, a variable, or its class."""
         if self._name is not None:
             return self._name
-        for caller in self._callers():
-            path = called.paths(caller).get(id(self.owner))
-            if path is not None:
+        for above in _upwards(self.parent):
+            path = above.owner is not None and called.paths(above.owner).get(id(self.owner))
+            if path:
                 return path
         return called.variables.get(id(self.owner), type(self.owner).__name__)
-
-    def _callers(self) -> Iterator[Any]:
-        """The modules whose calls it is in, the innermost first."""
-        above = self.parent
-        while above is not None:
-            if above.owner is not None:
-                yield above.owner
-            above = above.parent
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the name, not the module."""
         return Group, (self.name(_Called({})), None, self.parent, self.serial)
+
+
+def _upwards(group: Group | None) -> Iterator[Group]:
+    """A group and those that it is in, the innermost first."""
+    while group is not None:
+        yield group
+        group = group.parent
 
 
 class _Called:
@@ -101,7 +101,22 @@ class asked_for:  # noqa: N801 (a decorator)
         return self.method_of(of)
 
 
-class group(ContextDecorator):  # noqa: N801 (used like a function)
+class Around(ContextDecorator):
+    """A ``with`` that is a decorator, too: of a function that has done its work when it returns."""
+
+    def __call__(self, function: Any) -> Any:
+        """The function inside it; TypeError for one that only begins then, whose body would be outside."""
+        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        if flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR):
+            who = type(self).__name__
+            raise TypeError(
+                f"{who}() as a decorator would be left before {function.__name__}() runs, which is a "
+                f"generator or a coroutine; write with {who}(…): inside it"
+            )
+        return super().__call__(function)
+
+
+class group(Around):  # noqa: N801 (used like a function)
     """What is recorded inside the ``with`` belongs together: a cluster of that name in a drawing.
 
     >>> from microbp import Graph, Value
@@ -190,10 +205,10 @@ def group_paths(
     called = _Called(variables)
     own: dict[Group, str] = {}
     for each in {*groups}:
-        above = each
-        while above is not None and above not in own:
+        for above in _upwards(each):
+            if above in own:
+                break
             own[above] = above.name(called)
-            above = above.parent
     paths: dict[Group | None, GroupPath] = {None: ()}
     calls: Counter[tuple[GroupPath, str]] = Counter()
     for entered, name in sorted(own.items(), key=lambda item: item[0].serial):  # parents come first
@@ -205,18 +220,9 @@ def group_paths(
 
 def callers(groups: Iterable[Group | None]) -> list[Any]:
     """The modules in whose calls these groups are that were called by no other module, each once."""
-    found: dict[int, tuple[int, Any]] = {}
-    seen: set[Group] = set()
-    for each in {*groups}:
-        top, above = None, each
-        while above is not None and above not in seen:
-            seen.add(above)
-            top = above if above.owner is not None else top
-            above = above.parent
-        if top is not None and above is None:
-            first = found.get(id(top.owner), (top.serial, top.owner))
-            found[id(top.owner)] = min(first, (top.serial, top.owner), key=lambda item: item[0])
-    return [owner for _, owner in sorted(found.values(), key=lambda item: item[0])]
+    owned = ([above for above in _upwards(each) if above.owner is not None] for each in {*groups})
+    tops = sorted((each[-1] for each in owned if each), key=lambda top: top.serial)
+    return [*{id(top.owner): top.owner for top in tops}.values()]
 
 
 SCOPE.update(grouped=_outermost, current_group=current_group)

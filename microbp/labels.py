@@ -19,7 +19,7 @@ from microbp.safe import named as safe_name
 from microbp.value import Value
 
 __all__ = [
-    "Path", "PathName", "Variables", "layer_path", "names_of", "parameter_paths", "text_of",
+    "Path", "PathName", "Variables", "contents", "layer_path", "names_of", "parameter_paths", "text_of",
     "variable_names", "walk",
 ]  # fmt: skip
 
@@ -104,8 +104,12 @@ def _holds_parameters(held: Any) -> bool:
     return not isinstance(held, type) and callable(getattr(type(held), "parameters", None))
 
 
-def _inside(held: Any, most: int | None = None) -> list[tuple[Path, Any]]:
-    """What a container holds that is a value or may hold some, and where; of a module its attributes."""
+def contents(held: Any, most: int | None = None, *, modules: bool = False) -> list[tuple[Path, Any]]:
+    """What a container holds that is a value or may hold some, and where; of a module its public attributes.
+
+    Where a module says itself what its parameters are called, that; but its attributes where only ``modules``
+    are asked for, and what may hold some.
+    """
     inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(held, list | tuple):
         inner = enumerate(held)
@@ -114,17 +118,23 @@ def _inside(held: Any, most: int | None = None) -> list[tuple[Path, Any]]:
     elif isinstance(held, np.ndarray):
         inner = np.ndenumerate(held.view(np.ndarray)) if held.dtype == object else ()
     elif _holds_parameters(held):
-        parts = held._parts() if hasattr(held, "_parts") else getattr(held, "__dict__", {}).items()
+        named = hasattr(held, "_parts") and not modules
+        parts = held._parts() if named else getattr(held, "__dict__", {}).items()
         inner = (part for part in parts if not part[0].startswith("_"))
+    passed = (*_PLAIN, Value) if modules else _PLAIN
     return [
         (place if isinstance(held, np.ndarray) else (place,), each)
         for place, each in islice(inner, most)
-        if type(each) not in _PLAIN and (isinstance(each, _HOLDERS) or _holds_parameters(each))
+        if type(each) not in passed and (isinstance(each, _HOLDERS) or _holds_parameters(each))
     ]
 
 
-def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
+def parameter_paths(
+    holder: Any, *, modules: bool = False, computed: bool = False
+) -> Iterator[tuple[Path, Any]]:
     """The leaf Values in a module, and the modules in it, in the order of attributes, under their first path.
+
+    Or only the ``modules``; or also Values that were ``computed``, which are results and no parameters.
 
     >>> class Line:
     ...     def __init__(self):
@@ -137,11 +147,12 @@ def parameter_paths(holder: Any) -> Iterator[tuple[Path, Any]]:
 
     def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
         ends = isinstance(held, Value) or len(path) >= 2 * DEEPEST
-        return [] if ends else [(path + place, each) for place, each in _inside(held)]
+        return [] if ends else [(path + place, each) for place, each in contents(held, modules=modules)]
 
     seen = {id(holder)}
     for path, held in walk([((), holder)], inside, sys.maxsize, deep=True):  # all of them, whatever it takes
-        if id(held) not in seen and (held.is_leaf if isinstance(held, Value) else _holds_parameters(held)):
+        kept = (computed or held.is_leaf) if isinstance(held, Value) else _holds_parameters(held)
+        if kept and id(held) not in seen:
             seen.add(id(held))
             yield path, held
 
@@ -168,7 +179,7 @@ class Variables:
 
         def inside(path: Path, held: Any) -> list[tuple[Path, Any]]:
             ends = isinstance(held, Value) or _holds_parameters(held) or len(path) > DEEPEST
-            found = [] if ends else [((*path, place), each) for place, each in _inside(held, MOST)]
+            found = [] if ends else [((*path, place), each) for place, each in contents(held, MOST)]
             if len(found) > 1 and all(isinstance(each, Value) for _, each in found):
                 last = found[-1][1]
                 if last.is_leaf and [id(each) for _, each in found if id(each) in alone] == [id(last)]:

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy import ma  # now, and not when np.unique first asks for it: a fork in the meantime would hang
 
 from microbp.comparisons import compare
 from microbp.elementwise import COMPOSED, PLAIN, function_of, refusal
@@ -20,7 +21,10 @@ from microbp.rules import RULES
 from microbp.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.value import Value
 
-__all__ = ["along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "settled"]
+__all__ = [
+    "along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "refuse_masked",
+    "settled",
+]  # fmt: skip
 
 
 def each(function: Callable[..., Any], *inputs: Any, results: int = 1) -> Any:
@@ -34,6 +38,7 @@ def each(function: Callable[..., Any], *inputs: Any, results: int = 1) -> Any:
 
 def _objects_or_scalar(x: Any) -> Any:
     """What NumPy does not hand back to us: it would, for a Value or an Array."""
+    refuse_masked(x)
     return x.view(np.ndarray) if isinstance(x, np.ndarray) else as_objects(x) if isinstance(x, Value) else x
 
 
@@ -55,8 +60,18 @@ def holds_values(x: Any) -> bool:
     return False
 
 
+def refuse_masked(x: Any) -> None:
+    """TypeError for an array that hides some of its elements, since NumPy gives them out all the same."""
+    if isinstance(x, ma.MaskedArray) and ma.is_masked(x):
+        raise TypeError(
+            "an array of Values knows no masked elements: take x.compressed() for the others, x.filled(0.0) "
+            "for a number in their place, or np.where(x.mask, …, …)"
+        )
+
+
 def as_objects(x: Any) -> Any:
     """A plain ndarray of dtype object, in which NumPy's own loops see no Array."""
+    refuse_masked(x)
     return np.asarray(x, dtype=object).view(np.ndarray)
 
 
@@ -206,7 +221,7 @@ def _applied_at(function: Callable[..., Any], a: Any, indices: Any, *others: Any
 # -------------------------------------------------------------------------------------- products
 def dot(a: Any, b: Any) -> Any:
     """``np.dot``: the matrix product, except with a scalar or a stack of matrices on the right."""
-    a, b = (np.asarray(x, dtype=object).view(np.ndarray) for x in (a, b))
+    a, b = map(as_objects, (a, b))
     if not a.ndim or not b.ndim:
         return each(lambda x, y: x * y, a, b)
     if b.ndim <= 2:
@@ -217,7 +232,7 @@ def dot(a: Any, b: Any) -> Any:
 
 def _product(a: Any, b: Any) -> Any:
     """The matrix product, as ``np.matmul`` has it."""
-    a, b = (np.asarray(x, dtype=object).view(np.ndarray) for x in (a, b))
+    a, b = map(as_objects, (a, b))
     if not a.ndim or not b.ndim:
         raise ValueError(f"matrix product of shapes {a.shape} and {b.shape}: for a scalar write *")
     if a.ndim > 2 or b.ndim > 2:

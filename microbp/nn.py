@@ -20,10 +20,10 @@ from microbp.errors import NotLoaded
 from microbp.files import packed, unpacked, write_file
 from microbp.functions import Operation
 from microbp.groups import grouping
-from microbp.labels import PathName, layer_path, parameter_paths, text_of
+from microbp.labels import PathName, contents, layer_path, parameter_paths, text_of
 from microbp.native import extension
 from microbp.record import record
-from microbp.rules import RULES
+from microbp.rules import RULES, Rule
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.updates import warn_of_lost, warn_of_replaced
@@ -40,13 +40,18 @@ def _method(name: str) -> Callable[[Any], Any]:
     return operator.methodcaller(name) if extension is None else in_c
 
 
-#: The activation functions by name: every operation of one argument, and "linear" for none.
+def _is_unary(rule: Rule) -> bool:
+    return not rule.over and len(rule.args) - len(rule.defaults) == 1
+
+
+#: The activation functions by name: every operation of one argument, and "linear" for none. Those that
+#: are defined later are found by their names, too.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     **{
         name: _method(name) if hasattr(Value, name) else Operation(rule)
         for name, rule in RULES.items()
-        if not rule.over and len(rule.args) - len(rule.defaults) == 1
+        if _is_unary(rule)
     },
 }
 
@@ -84,35 +89,18 @@ class Module:
         >>> list(MLP(2, [1]).named_modules())
         ['layers.0', 'layers.0.neurons.0']
         """
-        found: dict[int, tuple[str, Module]] = {}
-        pending: list[tuple[str, Any]] = [("", self)]
-        while pending:
-            path, held = pending.pop()
-            inner: list[tuple[Any, Any]]
-            if isinstance(held, Module):
-                if path:
-                    if id(held) in found:
-                        continue
-                    found[id(held)] = path, held
-                inner = [each for each in vars(held).items() if not each[0].startswith("_")]
-            else:
-                inner = [*held.items()] if isinstance(held, dict) else [*enumerate(held)]
-            prefix = f"{path}." if path else ""
-            pending += [
-                (f"{prefix}{name}", each)
-                for name, each in reversed(inner)
-                if isinstance(each, Module | list | tuple | dict)
-            ]
-        return dict(found.values())
+        found = parameter_paths(self, modules=True)
+        return {text_of(path): held for path, held in found if isinstance(held, Module)}
 
     def named_parameters(self) -> dict[str, Value]:
         """The parameters by their path; one that is held twice stands once, under its first path.
 
         Raises ValueError where two have one path, as under the keys 1 and "1" of a dict.
         """
-        self._warn_of_lost()
-        found = ((path, held) for path, held in parameter_paths(self) if isinstance(held, Value))
-        return _by_path((text_of(path), value) for path, value in found)
+        found = [each for each in parameter_paths(self, computed=True) if isinstance(each[1], Value)]
+        if not all(value.is_leaf for _, value in found):
+            self._warn_of_lost()
+        return _by_path((text_of(path), value) for path, value in found if value.is_leaf)
 
     def parameters(self) -> list[Value]:
         """The parameters, each once, in the order in which the attributes were set."""
@@ -158,7 +146,7 @@ class Module:
         """
         self._warn_of_lost()
         state = {}
-        for path, held in _by_path(self._holders()).items():
+        for path, held in _by_path(_holders((), self)).items():
             state[path] = np.empty(np.shape(held))
             for place in np.ndindex(np.shape(held)):
                 state[path][place] = held[place].data
@@ -173,8 +161,14 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state() takes what state() returns, not {type(state).__name__}")
-        holders = _by_path(self._holders())
-        arrays = {path: np.asarray(numbers) for path, numbers in state.items()}
+        holders = _by_path(_holders((), self))
+        arrays = {}
+        for path, numbers in state.items():
+            try:
+                arrays[path] = np.asarray(numbers)
+            except ValueError:  # noqa: PERF203
+                told = f"the rows of {shown(path)} there are of unequal length"
+                raise ValueError(f"this state does not fit the module: {told}") from None
         problems = [f"{shown(path)} is missing" for path in holders if path not in arrays]
         problems += [f"{shown(path)} is not a parameter here" for path in arrays if path not in holders]
         loaded: dict[Value, float] = {}
@@ -211,7 +205,7 @@ class Module:
         Raises NotLoaded, a ValueError, before any parameter is touched, where it is damaged or does not fit,
         as from :meth:`load_state`.
         """
-        shapes = {name: held.shape for name, held in _by_path(self._holders()).items()}
+        shapes = {name: held.shape for name, held in _by_path(_holders((), self)).items()}
         state = unpacked(path, shapes)
         try:
             self.load_state(state)
@@ -231,34 +225,20 @@ class Module:
                             where = f"{path}.{name}" + f"[{place}]" * isinstance(place, int)
                             warn_of_replaced(where, each, {id(held) for _, held in parameter_paths(self)})
 
-    def _parts(self) -> Iterable[tuple[str, Any]]:
-        """What holds its parameters, by the first word of their paths: its public attributes."""
-        return [(name, held) for name, held in vars(self).items() if not name.startswith("_")]
 
-    def _holders(self) -> Iterator[tuple[str, Any]]:
-        for name, held in self._parts():
-            yield from _holders(name, held)
-
-
-def _holders(path: str, held: Any) -> Iterator[tuple[str, Any]]:
+def _holders(path: tuple[Any, ...], held: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
     """What holds parameters, by path, as object arrays; of a container with more in it, part by part."""
-    if isinstance(held, Module):
-        yield from ((f"{path}.{inner}", each) for inner, each in held._holders())
-        return
-    parts: list[tuple[tuple[Any, ...], Any]] = []
-    if isinstance(held, Value) and held.is_leaf:
-        parts = [((), held)]
-    elif isinstance(held, np.ndarray) and held.dtype == object:
-        parts = list(np.ndenumerate(held.view(np.ndarray)))
-    elif isinstance(held, list | tuple | dict):
-        items = held.items() if isinstance(held, dict) else enumerate(held)
-        parts = [((key,), each) for key, each in items]
-    leaves = all(isinstance(each, Value) and each.is_leaf for _, each in parts)
-    if parts and leaves and not isinstance(held, dict):
-        yield path, np.asarray(held, dtype=object).view(np.ndarray)
-    else:
-        for place, each in parts:
-            yield from _holders(".".join([path, *map(str, place)]), each)
+    if isinstance(held, Value):
+        if held.is_leaf:
+            yield text_of(path), np.array(held, dtype=object)
+    elif not any(held is each for each in above):
+        inner = contents(held)
+        size = held.size if isinstance(held, np.ndarray) else isinstance(held, list | tuple) and len(held)
+        if 0 < size == len(inner) and all(isinstance(each, Value) and each.is_leaf for _, each in inner):
+            yield text_of(path), np.asarray(held, dtype=object).view(np.ndarray)
+        else:
+            for place, each in inner:
+                yield from _holders(path + place, each, (*above, held))
 
 
 def _by_path(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -305,7 +285,7 @@ class Neuron(Module):
         rng = _generator(seed, rng, init)
         draw = _named(init, INITIALISATIONS, "initialisation")
         self._label = activation if nonlin else "linear"
-        self._activation = _named(self._label, ACTIVATIONS, "activation")
+        self._activation = _activation(self._label)
         self.w = [Value(float(draw(rng, nin, nout))) for _ in range(_width(nin, "nin"))]
         self.b = Value(0.0)
         if named:
@@ -327,7 +307,7 @@ class Neuron(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._activation = _named(self._label, ACTIVATIONS, "activation")
+        self._activation = _activation(self._label)
 
 
 #: What C does for a layer of plain neurons.
@@ -429,9 +409,11 @@ class MLP(Module):
 def _generator(seed: int | None, rng: Any, init: Any) -> Any:
     """``rng``, or one with ``seed``, or what stands for Python's ``random`` in an initialisation."""
     if rng is not None:
-        if not callable(getattr(rng, "uniform", None)):
+        draws = "normal" if init == "he" else "uniform"
+        if not callable(getattr(rng, draws, None)):
             kind = type(rng).__name__
-            raise TypeError(f"rng is a generator such as np.random.default_rng(0), not of type {kind}")
+            told = f"{kind}, which has no {draws}()" if hasattr(rng, "uniform") else kind
+            raise TypeError(f"rng is a generator such as np.random.default_rng(0), not of type {told}")
         return rng
     if isinstance(seed, Integral) and seed < 0:
         raise ValueError(f"seed={seed!r}: it is a whole number from 0 up")
@@ -447,7 +429,7 @@ def _each(module: Callable[[Any], Any], rows: Any) -> Array:
 def _sample(x: Any, nin: int, who: str) -> list[Any] | None:
     """One sample as a list of ``nin`` inputs; None where these are several, the rows of an array."""
     if type(x) is list:
-        if x and isinstance(x[0], list):
+        if x and isinstance(x[0], list | tuple | np.ndarray):
             return None
         sample = x
     else:
@@ -455,7 +437,9 @@ def _sample(x: Any, nin: int, who: str) -> list[Any] | None:
         if len(shape) == 2:
             return None
         if len(shape) != 1:
-            raise ValueError(f"{who} takes one sample of {nin} inputs, not an array of shape {shape}")
+            array = isinstance(x, np.ndarray)
+            what = f"an array of shape {shape}" if array else f"an object of type {type(x).__name__}"
+            raise ValueError(f"{who} takes one sample of {nin} inputs, not {what}")
         sample = x.tolist() if isinstance(x, np.ndarray) else list(x)
     if len(sample) != nin:
         raise ValueError(f"{who} takes {nin} inputs, not {len(sample)}")
@@ -472,6 +456,11 @@ def _width(n: int, what: str) -> int:
     if n > _WIDEST:
         raise ValueError(f"{what} is at most {_WIDEST:,}, since each weight is a Value")
     return int(n)
+
+
+def _activation(which: Any) -> Callable[[Any], Any]:
+    later = {name: Operation(rule) for name, rule in RULES.items() if name == which and _is_unary(rule)}
+    return _named(which, later | ACTIVATIONS, "activation")
 
 
 def _named(which: Any, known: Mapping[str, Callable[..., Any]], what: str) -> Callable[..., Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial
 from numbers import Real
@@ -20,7 +19,7 @@ from microbp.backward import gradient_of, passed_again, refuse_others
 from microbp.comparisons import taken
 from microbp.compiled import SCOPE, WITH_SITE, WITHOUT_SITE, compiled, compiled_ieee
 from microbp.errors import UndefinedOperation
-from microbp.groups import Group, asked_for, current, current_group, serials
+from microbp.groups import Around, Group, asked_for, current, current_group, serials
 from microbp.native import extension
 from microbp.node import Node
 from microbp.rules import RULES, TABLE, Rule
@@ -204,7 +203,7 @@ def _held(reference: Any) -> bool:
     return lock is not None and lock.locked()
 
 
-class no_grad(ContextDecorator):  # noqa: N801 (used like a function)
+class no_grad(Around):  # noqa: N801 (used like a function)
     """Record nothing inside the ``with``, in this thread: results are constants. Also a decorator.
 
     >>> w = Value(2.0)

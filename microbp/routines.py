@@ -207,7 +207,9 @@ def _of_sorted(elements: list[Any], at: float) -> Any:
 def _quantile(scale: float, no_nan: bool, a: Any, q: Any, axis: Any = None, **options: Any) -> Any:
     """``np.quantile``, ``np.percentile`` and without nan, by the method "linear"."""
     keepdims = options.pop("keepdims", False) is True
-    if options.pop("method", "linear") != "linear" or any(options.values()):
+    method = options.pop("method", "linear")
+    asked = [each for each in options.values() if each is not None and each is not False]
+    if method != "linear" or asked:
         raise TypeError("np.quantile of Values takes axis, keepdims and method='linear'")
     places = np.asarray(q, dtype=float)
     if not np.all((places >= 0.0) & (places <= scale)):
@@ -232,6 +234,8 @@ def _as_row(name: str) -> Callable[..., Any]:
     """NumPy's own code, which has no place for a Value alone: an array of one has the same result."""
 
     def of_row(a: Any, *args: Any, **options: Any) -> Any:
+        if "correction" in options:
+            options["ddof"] = options.pop("correction")
         row = np.atleast_1d(np.asanyarray(as_arrays(a)))
         return getattr(np.ndarray, name)(row, *args, **options)
 

@@ -118,6 +118,11 @@ class Rule:
             start += width
         return entries
 
+    def takes(self, count: int) -> bool:
+        """Whether a node of this rule may have so many operands."""
+        listed = count - (len(self.args) - len(self.over))
+        return listed >= 0 and listed % len(self.over) == 0 if self.over else listed == 0
+
     def elements(self, entries: Sequence[Any]) -> list[dict[str, Any]]:
         """The scopes over which ``total`` runs, for the entries that :meth:`split` gives.
 

@@ -7,7 +7,6 @@ here is what a person sees of it.
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -18,7 +17,6 @@ from numbers import Real
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
-from microbp import collector
 from microbp.backward import FROZEN, backward_order
 from microbp.calls import told
 from microbp.comparisons import SIGNS, noticing, remember, stepped, taken, watching
@@ -94,8 +92,6 @@ class Value(Lecture, Node):
             name = leaf_name(name, label, _op, _children)
         if name is not None:
             self.name = name if type(name) is str else leaf_name(name)
-        if not _collector_knows:
-            _tell_collector()
 
     # ---------------------------------------------------------------------------------- what it is
     @property
@@ -302,7 +298,7 @@ class Value(Lecture, Node):
         """A copy of the whole graph behind it, without recursion; shared nodes stay shared."""
         for node in reversed(backward_order(self)):
             if id(node) not in memo:
-                twin = memo[id(node)] = copy.copy(node)
+                twin = memo[id(node)] = node.__copy__()
                 if type(node._b) is tuple:
                     twin._b = tuple(memo.get(id(each), each) for each in node._b)
                 else:
@@ -314,7 +310,11 @@ class Value(Lecture, Node):
 
     def __copy__(self) -> Value:
         twin: Value = object.__new__(type(self))
-        twin.__setstate__(self.__getstate__())
+        for slot in FIELDS:
+            setattr(twin, slot, getattr(self, slot, None))
+        if hasattr(self, "__dict__"):  # of a subclass
+            vars(twin).update(vars(self))
+        twin._pending = twin._upstream = None
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -370,6 +370,8 @@ def as_number(x: Any, where: str) -> float:
         cure = "convert it first: float(...)"
     elif kind.startswith("complex"):
         cure = "microbp is real; record the real and the imaginary part as two Values"
+    elif kind == "Array":
+        cure = "whole arrays are for NumPy's functions (np.sum, np.exp), and a.ravel() has the elements"
     elif hasattr(x, "__len__"):
         cure = "microbp.array(...) makes an array of Values, one for each number"
     else:
@@ -481,15 +483,6 @@ for _word, _method in vars(Node).items():
     if type(_method) is FunctionType and _method in WITH_SITE:
         for _each in (_method, WITH_SITE[_method]):
             _each.__name__, _each.__qualname__ = _word, f"Value.{_word}"
-
-#: Nodes in C are nothing that the collector looks at.
-_collector_knows = extension is not None
-
-
-def _tell_collector() -> None:
-    global _collector_knows
-    _collector_knows = True
-    collector.start(Value)
 
 
 # --------------------------------------------------------------------------------------- pickling

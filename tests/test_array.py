@@ -619,3 +619,41 @@ def test_with_the_true_gradient_the_tutorial_s_net_learns_better() -> None:
         data_of(w0), [[0.09949729, 0.79870731], [0.35650028, 0.48814358]], atol=5e-9
     )
     np.testing.assert_allclose(data_of(w1), [[-0.30047225, 0.32533603]], atol=5e-9)
+
+
+# ------------------------------------------------------------------------------- masked, and without Values
+def test_masked_elements_are_refused_and_a_mask_of_none_is_not() -> None:
+    hidden, open_ = np.ma.array([1.0, 2.0], mask=[False, True]), np.ma.array([1.0, 2.0], mask=False)
+    values = array([3.0, 4.0])
+    for call in (
+        array, data_of, lambda x: values * x, lambda x: np.add(values, x), lambda x: np.eye(2) * (values @ x),
+        lambda x: np.hstack([values, x]),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"^an array of Values knows no masked elements: take x\.compr"):
+            call(hidden)
+        assert call(open_).shape in ((2,), (2, 2), (4,))
+
+
+def test_operations_of_arrays_without_values_are_arrays_of_floats() -> None:
+    assert microbp.exp(np.array([0.0, 1.0])).dtype == microbp.maximum(np.ones(2), 2.0).dtype == float
+    assert microbp.exp(np.array([0.0, 1.0])).tolist() == [1.0, math.e]
+
+
+def test_numpys_options_of_deviation_and_median() -> None:
+    x = np.array([[1.0, 4.0, 2.0], [3.0, 5.0, 9.0]])
+    assert data_of(np.std(array(x), axis=1, correction=1)) == pytest.approx(np.std(x, axis=1, correction=1))
+    with pytest.raises(TypeError, match=r"np\.quantile of Values takes axis, keepdims and method='linear'"):
+        np.nanmedian(array(x), axis=1, out=np.empty(2, dtype=object))
+
+
+def test_a_whole_array_where_a_list_is_wanted_is_told_the_way() -> None:
+    with pytest.raises(TypeError, match=r"type Array; whole arrays are for NumPy's functions \(np\.sum"):
+        microbp.sum(array([[1.0, 2.0], [3.0, 4.0]]))
+
+
+def test_a_product_in_place_is_a_product() -> None:
+    for start in ([[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0]):
+        x, by = array(start), np.array([[2.0, 1.0], [0.0, -1.0]])
+        x @= by
+        assert data_of(x).tolist() == (np.array(start) @ by).tolist()
+        assert x.flat[0].rule.name == "dot"

@@ -18,6 +18,7 @@ from microbp.differentiate import grad
 from microbp.errors import RuleError, UndefinedOperation
 from microbp.functions import Operation, tanh
 from microbp.graph import Graph
+from microbp.nn import MLP
 from microbp.rules import RULES, TABLE, row
 from microbp.value import Value
 
@@ -293,3 +294,20 @@ def test_an_operation_of_one_s_own_is_replaced_only_after_it_is_taken_out() -> N
     y = first(x)  # what was recorded and what is recorded by the old one keep the old meaning
     y.backward()
     assert (before.data, y.data, x.grad) == (8.0, 8.0, 12.0)
+
+
+@pytest.mark.usefixtures("table")
+def test_a_number_is_no_text_of_a_derivative_and_a_text_no_default() -> None:
+    with pytest.raises(RuleError) as caught:
+        define("slope", "a b", "2.0 * a + b", (2, 1))  # type: ignore[arg-type]
+    assert str(caught.value) == "rule slope: 2 is not an expression: it is no text, such as '2.0 * a'"
+    with pytest.raises(TypeError, match=r"the default of s takes a real number, not the str '2'"):
+        define("scaled", "a s", "a * s", ("s", "a"), defaults={"s": "2"})  # type: ignore[dict-item]
+    assert not {"slope", "scaled"} & {*RULES}
+
+
+def test_an_operation_is_an_activation_by_its_name() -> None:
+    define("twice", "a", "2.0 * a", "2.0")
+    net = MLP(1, [1, 1], activation="twice", seed=1)
+    assert pickle.loads(pickle.dumps(net))([1.5]).data == net([1.5]).data
+    assert net.layers[0]([1.5]).rule.name == "twice"

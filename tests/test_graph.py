@@ -139,6 +139,30 @@ def test_a_look_up_that_fails_says_what_there_is() -> None:
         graph[5]
 
 
+def test_what_it_has_can_be_asked_with_in_and_by_whole_numbers_of_numpy() -> None:
+    w, x, y = neuron()
+    graph = Graph(y)
+    assert graph[np.int64(1)] is graph[1]  # type: ignore[index]
+    assert [each in graph for each in (w, x, y, "w", "v4", graph[1])] == [True] * 6
+    assert [each in graph for each in (Value(0.5), "b", 7, None)] == [False] * 4
+
+
+def test_a_node_shows_what_it_is_in_a_line() -> None:
+    graph = Graph(neuron()[2])
+    assert repr(graph[2]) == "Node(2: v2 = mul(0, 1) = 1.5, grad=None)"
+    assert repr(graph["w"]) == "Node(0: w = 0.5, grad=None)"
+
+
+def test_numbers_and_nodes_that_do_not_fit_are_refused() -> None:
+    graph = Graph(neuron()[2])
+    for data in ([1.0], ["a"] * 5):
+        with pytest.raises(ValueError, match=r"^with_data\(\) takes 5 numbers, not \["):
+            graph.with_data(data)  # type: ignore[arg-type]
+    for nodes in (graph.nodes[::-1], graph.nodes[1:]):
+        with pytest.raises(ValueError, match=r"Graph\.of\(\) takes operands first; node \d has"):
+            Graph.of(nodes)
+
+
 # ----------------------------------------------------------------------------------- text
 def test_the_equations() -> None:
     x, w = microbp.array([0.35, 0.9], name="x"), microbp.array([0.1, 0.8], name="w")

@@ -359,9 +359,9 @@ ONE_SAMPLE = "takes one sample of 2 inputs, not an array"
         (Layer(2, 1), np.ones((1, 3)), "Layer takes 2 inputs, not 3"),
         (MLP(2, [1]), [[1.0], [2.0]], "MLP takes 2 inputs, not 1"),
         (MLP(2, [1]), microbp.array([[1.0]]), "MLP takes 2 inputs, not 1"),
-        (MLP(2, [1]), 3.0, f"MLP {ONE_SAMPLE} of shape ()"),
-        (MLP(2, [1]), Value(3.0), f"MLP {ONE_SAMPLE} of shape ()"),
-        (MLP(2, [1]), "34", f"MLP {ONE_SAMPLE} of shape ()"),
+        (MLP(2, [1]), 3.0, "MLP takes one sample of 2 inputs, not an object of type float"),
+        (MLP(2, [1]), Value(3.0), "MLP takes one sample of 2 inputs, not an object of type Value"),
+        (MLP(2, [1]), "34", "MLP takes one sample of 2 inputs, not an object of type str"),
     ],
 )
 def test_an_input_of_the_wrong_shape_is_refused_with_both_numbers(
@@ -884,3 +884,61 @@ def test_an_activation_has_its_line_like_every_other_value(activation):
         microbp.record_sites(False)
     assert y.rule is RULES[activation]
     assert y.site == here(back=4)
+
+
+# --------------------------------------------------------------------------------------- odd holders
+class Foreign:
+    """Somebody's class that is no Module, but has parameters() like one."""
+
+    def __init__(self) -> None:
+        self.slope, self.offsets = Value(2.0), [Value(0.0), Value(1.0)]
+
+    def parameters(self) -> list[Value]:
+        return [self.slope, *self.offsets]
+
+
+def test_a_state_holds_what_parameters_are_found_in_other_classes(tmp_path: Path) -> None:
+    class Net(Module):
+        def __init__(self) -> None:
+            self.inner, self.scale = Foreign(), Value(3.0)
+
+    net = Net()
+    assert [*net.named_parameters()] == ["inner.slope", "inner.offsets.0", "inner.offsets.1", "scale"]
+    assert {path: x.shape for path, x in net.state().items()} == {
+        "inner.slope": (), "inner.offsets": (2,), "scale": (),
+    }  # fmt: skip
+    net.save(tmp_path / "net.npz")
+    twin = Net()
+    set_numbers(twin, [0.0] * 4)
+    twin.load(tmp_path / "net.npz")
+    assert numbers(twin) == [2.0, 0.0, 1.0, 3.0]
+
+
+def test_a_module_that_holds_itself_has_a_state() -> None:
+    class Ring(Module):
+        def __init__(self) -> None:
+            self.me, self.w = self, Value(1.0)
+            self.both = [self, [self.w]]
+
+    assert {path: x.tolist() for path, x in Ring().state().items()} == {"w": 1.0, "both.1": [1.0]}
+    assert Ring().named_modules() == {}
+
+
+def test_rows_of_unequal_length_in_a_state_are_told_by_their_path() -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text)
+        Neuron(2).load_state({"w": [[1.0], [1.0, 2.0]], "b": 0.0})
+    told = "this state does not fit the module: the rows of w there are of unequal length"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, microbp.array])
+def test_a_list_of_rows_of_any_kind_is_a_batch(kind: Callable[[Any], Any]) -> None:
+    net, rows = MLP(2, [3, 1], seed=1), [[1.0, 2.0], [3.0, 4.0]]
+    assert [y.data for y in net([*map(kind, rows)])] == [net(row).data for row in rows]
+
+
+def test_a_generator_that_cannot_draw_what_is_asked_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"default_rng\(0\), not of type Random, which has no normal\(\)$"):
+        Neuron(2, rng=random.Random(0), init="he")  # noqa: S311
+    drawn = random.Random(0).uniform(-1.0, 1.0)  # noqa: S311
+    assert Neuron(2, rng=random.Random(0)).w[0].data == drawn  # noqa: S311

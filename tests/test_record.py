@@ -354,3 +354,17 @@ def test_record_of_numbers_alone_is_a_number() -> None:
 def test_a_local_derivative_beyond_all_floats_is_infinite() -> None:
     x = Value(1e-200)  # the value is 1e200, the derivative -1e400
     assert (x**-1).local_derivatives == (1 / x).local_derivatives[::-1] == (-math.inf, None)
+
+
+def test_a_decorator_of_what_only_begins_when_it_is_called_is_refused() -> None:
+    def later() -> Any:
+        yield Value(2.0) * 3.0
+
+    async def soon() -> Any:
+        return Value(2.0) * 3.0
+
+    for function in (later, soon):
+        with pytest.raises(TypeError, match=rf"^no_grad\(\) as a .* before {function.__name__}\(\) runs"):
+            no_grad()(function)
+        with pytest.raises(TypeError, match=r"write with group\(…\): inside it$"):
+            microbp.group("h")(function)

@@ -124,6 +124,7 @@ class World:
         makes: dict[str, Callable[[], Any]] = {
             "MLP": lambda: self.net, "Layer": lambda: microbp.Layer(1, 1),
             "Neuron": lambda: microbp.Neuron(1), "Array": lambda: microbp.array([1.0, 2.0], "a"),
+            "group": lambda: microbp.group("h"),
             "Graph": lambda: self.graph, "Trace": lambda: self.trace, "Value": lambda: self.w,
             "Operation": lambda: microbp.relu,
             "Program": lambda: microbp.compile(self.w * self.x, inputs=[self.x]),
@@ -178,7 +179,7 @@ class World:
             "microbp.define y": "x*x", "microbp.define d": "2*x", "microbp.step commands": ["quit"],
             "microbp.diagnose loss": y, "microbp.explain value": w,
             "microbp.from_onnx model": a_model(), "microbp.to_onnx what": self.net,
-            "microbp.Operation rule": rule,
+            "microbp.Operation rule": rule, "microbp.group function": lambda: y,
             "microbp.step stdin": io.StringIO(""), "microbp.step stdout": io.StringIO(),
             "microbp.losses.softmax_cross_entropy predictions": [[w, x]],
             "microbp.losses.softmax_cross_entropy targets": [1],

@@ -464,7 +464,7 @@ BAD = [
      "fit: the net does not take the samples of X, whose shape is (7, 3): MLP takes 2 inputs, not 3"),
     ({"X": [1.0] * 7}, ValueError,
      ("fit: the net does not take the samples of X, whose shape is (7,): MLP takes one sample of 2 "
-      "inputs, not an array of shape (); a net of one input takes [[x] for x in X]")),
+      "inputs, not an object of type float; a net of one input takes [[x] for x in X]")),
     ({"Y": [1, -1, 1, 2, -1, -1, 1]}, ValueError,
      "hinge: the target at [3] is 2.0; a label of hinge is -1 or 1 (2·t - 1 makes one from t = 0 or 1)"),
     ({"Y": [1, -1, 1, 2, -1, -1, 1], "validation": 0.9}, ValueError,

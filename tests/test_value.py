@@ -16,6 +16,7 @@ import operator
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -563,3 +564,21 @@ def test_small_graphs_leave_nothing_behind() -> None:
         assert blocks() - before < 300
     finally:
         microbp.record_sites(sites)
+
+
+def test_a_copy_of_a_long_graph() -> None:
+    y = Value(1.0, name="x")
+    for _ in range(30_000):
+        y = y * 1.0001
+    twin = copy.deepcopy(y)
+    assert (twin.data, Graph(twin).names[0], len(Graph(twin))) == (y.data, "x", 30_001)
+
+
+def test_copies_keep_what_a_subclass_has_beside() -> None:
+    class Tagged(Value):
+        pass
+
+    x = Tagged(2.0, name="x")
+    x.tag = ["t"]  # type: ignore[attr-defined]
+    assert copy.copy(x).tag is x.tag  # type: ignore[attr-defined]
+    assert copy.deepcopy(x * 1.0).operands[0].tag == ["t"]  # type: ignore[union-attr]

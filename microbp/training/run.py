@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.collector import in_callback
 from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Rows, Taken, Unfit
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
@@ -77,8 +76,6 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._previous)
 
     def _strike(self, number: int, frame: FrameType | None) -> None:
-        if in_callback(frame):
-            raise KeyboardInterrupt  # Python drops it, and the collector strikes anew
         if self._holding or self._ending or self._over:
             self._waiting = True
         elif self._previous is not None:
