@@ -16,7 +16,6 @@ import operator
 import pickle
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
