@@ -426,8 +426,8 @@ def masked(data: Any) -> list[list[int]]:
 
     Without ``numpy.ma``: NumPy imports it when it is first asked for, and a fork copies an import's lock.
     """
-    mask = getattr(data, "mask", False) if isinstance(data, np.ndarray) else False
-    return np.argwhere(np.broadcast_to(mask, np.shape(data))).tolist() if np.any(mask) else []
+    mask = getattr(data, "mask", None) if isinstance(data, np.ndarray) else None
+    return [] if mask is None else np.argwhere(np.broadcast_to(mask, data.shape)).tolist()
 
 
 def as_floats(inputs: Any) -> Floats:
