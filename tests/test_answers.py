@@ -890,6 +890,7 @@ def test_decimals_say_to_how_many_the_numbers_were_rounded() -> None:
     assert graded(loss, "w", "-0.0076").verdict == "WRONG"
     for written in ("-0.0076", -0.0076, "-0,0076", -0.00759):
         assert graded(loss, "w", written, decimals=4).verdict == "right"
+        assert graded(loss, "w", written, decimals=np.uint8(4)).verdict == "right"
     for written in ("-0.0075", -0.0077, "0.0076"):
         assert graded(loss, "w", written, decimals=4).verdict == "WRONG"
     assert str(check_answers(loss, {"w": "-0.0076"}, decimals=4, show=False)).split()[-4] == "-0.0076"
