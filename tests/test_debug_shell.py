@@ -421,6 +421,7 @@ def test_path_shows_the_ways_of_a_gradient() -> None:
         ("break if not h1", "say what of h1 is meant: h1.data, h1.grad"),
         ("break if 1 if h1 else 0", "say what of h1 is meant: h1.data, h1.grad"),
         ("break if any([h1])", "say what of h1 is meant: h1.data, h1.grad"),
+        ("explain h1 rate=0.5", "explain(): h1 is computed: no step of gradient descent changes it"),
         ("print h1 + 1", "say what of h1 is meant: h1.data, h1.grad"),
         ("print abs(h1)", "say what of h1 is meant: h1.data, h1.grad"),
         ("watch", "watch what? usage: watch NAME [if CONDITION]"),
