@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from microbp.answers import AnswerRow, check_answers
 from microbp.graph import Graph
 from microbp.notebook import Shown
-from microbp.safe import safe, shown
+from microbp.safe import quoted, safe, shown
 from microbp.sites import user_scope
 from microbp.spelling import LANGUAGES, did_you_mean
 from microbp.spelling import language as spelled
@@ -256,14 +257,21 @@ def grade(
 
     Raises KeyError for a name that the loss does not depend on or, in ``points``, that no answer has; ValueError
     where there is nothing to grade, a name stands for an array, two names for one value, or points or
-    decimals are no number of 0 or more; and what :func:`microbp.check_answers` raises.
+    decimals are no number of 0 or more; TypeError for what is no such pair; and what :func:`microbp.check_answers` raises.
     """
     pairs = answers.items() if isinstance(answers, Mapping) else answers
-    listed = [(student, dict(written)) for student, written in pairs]
+    listed = list[tuple[str, dict[str, str | None]]]()
+    for each in pairs:
+        try:
+            student, written = each
+            listed.append((student, dict(written)))
+        except (TypeError, ValueError):  # noqa: PERF203 (a generator's own errors are not these)
+            told = "a name and a mapping from names of values to answers"
+            raise TypeError(f"grade() takes for each student {told}, not {quoted(each)}") from None
     asked = list(dict.fromkeys(name for _, written in listed for name in written))
     if not asked:
         raise ValueError("grade() was given no answers")
-    if type(decimals) is not int or decimals < 0:
+    if not isinstance(decimals, Integral) or isinstance(decimals, bool) or decimals < 0:
         raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
     for name in (each for each in points if each not in asked) if isinstance(points, Mapping) else ():
         near = did_you_mean(name, asked)
@@ -272,7 +280,7 @@ def grade(
     for name, most in worth.items():
         if not 0.0 <= most < math.inf:
             raise ValueError(f"points are a number, 0 or more; those for {shown(name)} are {most:g}")
-    key = _Key(loss, asked, user_scope() if names is None else names, decimals, spelled(language))
+    key = _Key(loss, asked, user_scope() if names is None else names, int(decimals), spelled(language))
     students = []
     for student, written in listed:
         graded = key.graded(written, worth)

@@ -428,10 +428,10 @@ def _each(module: Callable[[Any], Any], rows: Any) -> Array:
 
 def _sample(x: Any, nin: int, who: str) -> list[Any] | None:
     """One sample as a list of ``nin`` inputs; None where these are several, the rows of an array."""
-    if type(x) is list:
+    if type(x) in (list, tuple):
         if x and isinstance(x[0], list | tuple | np.ndarray):
             return None
-        sample = x
+        sample = [*x]
     else:
         shape = np.shape(x)
         if len(shape) == 2:

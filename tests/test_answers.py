@@ -884,12 +884,23 @@ def test_a_product_is_no_power_of_ten() -> None:
     assert graded(w * 0.05, "w", "5.00x10-2").verdict == "right"
 
 
+def test_a_factor_is_seen_in_several_wrong_numbers_and_not_in_one() -> None:
+    w = [Value(x, name=f"w[{i}]") for i, x in enumerate((1.0, 2.0, 3.0))]
+    loss = w[0] * 7.31 + w[1] * 2.17 + w[2] * 1.93
+    one = graded(loss, w, [7.31 * 1.41073, 2.17, 1.93])
+    assert one.explanation.startswith("none of ")
+    assert one.explanation.endswith("mistakes tried gives this at [0]")
+    two = graded(loss, w, [7.31 * 1.41073, 2.17, 1.93 * 1.41073])
+    assert two.explanation == "at [0], [2] only: every element is 1.41073 × the true gradient"
+
+
 def test_decimals_say_to_how_many_the_numbers_were_rounded() -> None:
     w = Value(1.0, name="w")
     loss = w * -0.00759
     assert graded(loss, "w", "-0.0076").verdict == "WRONG"
     for written in ("-0.0076", -0.0076, "-0,0076", -0.00759):
         assert graded(loss, "w", written, decimals=4).verdict == "right"
+        assert graded(loss, "w", written, decimals=np.uint8(4)).verdict == "right"
     for written in ("-0.0075", -0.0077, "0.0076"):
         assert graded(loss, "w", written, decimals=4).verdict == "WRONG"
     assert str(check_answers(loss, {"w": "-0.0076"}, decimals=4, show=False)).split()[-4] == "-0.0076"

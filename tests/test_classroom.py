@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import microbp
@@ -189,6 +190,14 @@ def test_students_may_be_a_dict_and_a_slip_in_the_options_is_told(net):
     for decimals in (None, -1, 2.0, "4"):
         with pytest.raises(ValueError, match=r"^decimals is how many decimals were written, 0 or more, not "):
             grade(net["E"], answers, decimals=decimals)
+    same = grade(net["E"], answers, decimals=np.uint8(4), names=net)
+    assert str(same) == str(grade(net["E"], answers, names=net))
+
+
+@pytest.mark.parametrize("answers", [{"w5": "0.0822"}, ["Li"], [("Li", "0.0822")], [("Li", {}, 3)], [None]])
+def test_what_is_no_student_with_answers_is_told(net, answers):
+    with pytest.raises(TypeError, match=r"^grade\(\) takes for each student a name and a mapping"):
+        grade(net["E"], answers)
 
 
 def test_nothing_to_grade(net):

@@ -671,6 +671,7 @@ def test_chinese_says_the_same(make: Callable[[], Value], word: str) -> None:
         )
         return [sorted(each) for each in found]
 
+    assert ";" not in str(chinese)
     assert facts(chinese) == facts(english)
     assert numbers(chinese) == numbers(english)
     assert all(a.what != b.what for a, b in zip(english.findings, chinese.findings, strict=True))

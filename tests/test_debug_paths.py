@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,6 +147,7 @@ def test_of_more_paths_the_rest_is_summed():
     found = paths(y, x, k=2, names={"y": y})
     assert (found.count, len(found.rows), found.shown, found.rest) == (8, 2, 0.25, 0.75)
     assert "6 more paths" in str(found)
+    assert paths(y, x, k=np.uint8(2), names={"y": y}) == found
 
 
 def test_no_path_and_the_value_itself():

@@ -361,6 +361,8 @@ ONE_SAMPLE = "takes one sample of 2 inputs, not an array"
         (MLP(2, [1]), microbp.array([[1.0]]), "MLP takes 2 inputs, not 1"),
         (MLP(2, [1]), 3.0, "MLP takes one sample of 2 inputs, not an object of type float"),
         (MLP(2, [1]), Value(3.0), "MLP takes one sample of 2 inputs, not an object of type Value"),
+        (MLP(2, [1]), ([1.0, 2.0], 3.0), "MLP takes one sample of 2 inputs, not an object of type float"),
+        (Layer(2, 1), ([1.0, 2.0], [3.0]), "Layer takes 2 inputs, not 1"),
         (MLP(2, [1]), "34", "MLP takes one sample of 2 inputs, not an object of type str"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from textwrap import wrap
 from typing import Any, NamedTuple
 
@@ -172,8 +173,10 @@ def check_answers(
         raise ValueError(f"learning_rate is a positive number, not {learning_rate!r}")
     if tolerance is not None and not 0.0 <= tolerance < 1.0:
         raise ValueError(f"tolerance is a relative error, 0 or more and below 1, not {tolerance!r}")
-    if decimals is not None and (type(decimals) is not int or decimals < 0):
-        raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
+    if decimals is not None:
+        if not isinstance(decimals, Integral) or isinstance(decimals, bool) or decimals < 0:
+            raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
+        decimals = int(decimals)
     if language not in LANGUAGES:
         raise ValueError(f"check_answers() speaks {' and '.join(LANGUAGES)}, not {language!r}")
     if not loss.requires_grad:

@@ -167,10 +167,10 @@ def instead(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
 
 
 def proportional(claim: Claim) -> Iterator[Mistake]:
-    """Some constant factor, which an array shows and a number does not."""
+    """Some constant factor, which several wrong numbers show and a single one does not."""
     claimed, true = claim.claimed, claim.true
-    if claimed.shape == true.shape and np.count_nonzero(true[claim.answered]) > 1:
-        at = np.argmax(np.where(claim.answered, abs(true), 0.0))
+    if claimed.shape == true.shape and np.count_nonzero(true[claim.wrong]) > 1:
+        at = np.argmax(np.where(claim.wrong, abs(true), 0.0))
         factor = float(claimed.flat[at] / true.flat[at])
         told = claim.net.say("every update" if factor < 0 else "every", factor=factor, rate=-factor)
         yield Mistake(told, gives=true, factor=factor)

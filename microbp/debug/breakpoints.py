@@ -28,10 +28,6 @@ from microbp.spelling import did_you_mean
 TOLD = 3
 
 
-#: What takes numbers: a value by itself is none.
-RECKONING = ast.Compare | ast.BinOp | ast.BoolOp | ast.UnaryOp | ast.Expression
-
-
 class BreakpointError(MicrobpError, ValueError):
     """There is nothing to stop at, or an expression that says nothing."""
 
@@ -119,12 +115,12 @@ class Expression:
         bound |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
         for name in sorted({each.id for each in names} - bound - self._values.keys()):
             self._mean(name, pass_.graph, variables or {})
-        asked = {id(each.value): each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
-        reckoned = [each for each in ast.walk(tree) if isinstance(each, RECKONING)]
-        bare = {id(inner) for each in reckoned for inner in ast.iter_child_nodes(each)}
+        # A value by itself is no number; what is gone through may be some: any(w.grad > 1 for w in (w1, w2)).
+        through = [each.iter for each in ast.walk(tree) if isinstance(each, ast.comprehension)]
+        aspects = {id(each): "data" for over in through for each in ast.walk(over)}
+        aspects |= {id(each.value): each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
         for each in names:
-            known = id(each) not in bare and asked.get(id(each), "data") in Held._fields
-            if each.id in self._values and not known:
+            if each.id in self._values and aspects.get(id(each)) not in Held._fields:
                 called = pass_.graph.names[self._values[each.id]]
                 there = ", ".join(f"{called}.{aspect}" for aspect in Held._fields)
                 raise BreakpointError(f"say what of {called} is meant: {there}")

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -133,11 +134,11 @@ def paths(
     of them takes milliseconds. Where the loss does not depend on the value there is no path, and the
     gradient is 0. Raises ValueError for a ``k`` below 0, and as :func:`microbp.explain` for the rest.
     """
-    if not isinstance(k, int) or k < 0:
+    if not isinstance(k, Integral) or k < 0:
         raise ValueError(f"paths() shows k = 0 or more paths, not {k!r}")
     graph, node, called = target(loss, value, names, "paths()")
     root, name = plain_name(graph.root.name), plain_name(called)
-    found = None if node is None else _swept(graph, node.position, k)
+    found = None if node is None else _swept(graph, node.position, int(k))
     if found is None or node is None:
         return Paths(f"∂{root}/∂{name} = 0: {root} does not depend on {name}", (), 0, 0.0, 0.0, 0.0)
     engine = float(backward(graph, {graph.roots[-1]: 1.0})[node.position])

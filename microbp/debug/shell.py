@@ -485,7 +485,10 @@ class Shell(cmd.Cmd):
         With a rate the update of gradient descent follows.
         """
         name, rate = self._rated(text)
-        self.text(explain(self.graph, self.node(name).name, names={}, rate=rate))
+        try:
+            self.text(explain(self.graph, self.node(name).name, names={}, rate=rate))
+        except ValueError as error:  # of what is computed there is no update
+            raise Refusal(str(error)) from None
 
     def do_path(self, text: str) -> None:
         """Show the largest paths by which a gradient arrives."""

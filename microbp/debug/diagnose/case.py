@@ -211,7 +211,8 @@ class Diagnosis(Shown):
         for i, each in enumerate(shown, 1):
             for told in (f"{i}. {each.what}", f"   {words('try', advice=each.advice)}"):
                 notes += sentence(told, width, "   ")
-        for told in (*self._more(words), *self.remarks, words("looked", what="; ".join(self.looked_at))):
+        looked = words("looked", what=words("between").join(self.looked_at))
+        for told in (*self._more(words), *self.remarks, looked):
             notes += sentence(told, width)
         # The line is left out where none is known.
         last = 4 if any(each.site is not None for each in shown) else 3
