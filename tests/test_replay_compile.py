@@ -351,3 +351,10 @@ def test_a_batch_of_nothing_and_no_memory_are_told() -> None:
         compile_(lambda: Value(1.0)).batched()
     with pytest.raises(ValueError, match="at least 1, not nan"):
         compile_(lambda x: x, memory=float("nan"))(1.0)
+
+
+def test_a_module_that_a_function_names_is_not_looked_through(monkeypatch: Any) -> None:
+    summed = compile_(lambda x: microbp.sum([x * np.pi, x]))
+    program = summed.program(1.0)
+    monkeypatch.setattr(microbp, "of_nobody", 1.0, raising=False)
+    assert summed.program(1.0) is program

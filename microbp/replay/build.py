@@ -304,7 +304,7 @@ def _held(name: str, held: Any) -> list[tuple[str, Any]]:
 
     Of an object without the Values that it has computed: nets keep what they gave last.
     """
-    if isinstance(held, Value):
+    if isinstance(held, (Value, *PLAIN)):
         return []
     if isinstance(held, Traced):
         return [(name, held._function)]
