@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -358,3 +359,58 @@ def test_a_module_that_a_function_names_is_not_looked_through(monkeypatch: Any) 
     program = summed.program(1.0)
     monkeypatch.setattr(microbp, "of_nobody", 1.0, raising=False)
     assert summed.program(1.0) is program
+
+
+class Trainer:
+    """A loss beside what a training loop changes at each step."""
+
+    by = 2.0
+
+    def __init__(self) -> None:
+        self.w, self.settings, self.count, self.history = Value(2.0), SimpleNamespace(k=1.0), 0, [0.0]
+        self.optimiser = microbp.optim.Adam([self.w])
+
+    def step(self) -> None:
+        self.optimiser.step()
+        self.count += 1
+        self.history.append(self.w.data)
+
+    def loss(self, x: Any) -> Any:
+        return self.scaled(x) * helped_by(self) + matched(self)
+
+    def scaled(self, x: Any) -> Any:
+        return self.w * x * self.by
+
+    def by_name(self, x: Any, end: str = "y") -> Any:
+        return x * getattr(self, "b" + end)
+
+
+def helped_by(trainer: Trainer) -> float:
+    return float(trainer.settings.k)
+
+
+def matched(trainer: Any) -> float:
+    match trainer:
+        case object(offset=offset):
+            return float(offset)
+    return 0.0
+
+
+def test_what_the_object_of_a_method_holds_beside_does_not_trace_it_anew() -> None:
+    trainer = Trainer()
+    loss, by_name = compile_(trainer.loss), compile_(trainer.by_name)
+    for change in (
+        lambda: None,
+        lambda: setattr(trainer, "by", 3.0),
+        lambda: setattr(trainer.settings, "k", 4.0),
+        lambda: setattr(trainer, "offset", 5.0),
+        lambda: setattr(trainer, "w", Value(-1.0)),
+        lambda: setattr(trainer, "scaled", lambda x: x * trainer.by),
+    ):
+        change()
+        assert loss(3.0) == trainer.loss(Value(3.0)).data
+        assert by_name(3.0) == trainer.by_name(Value(3.0)).data
+        program = loss.program(3.0)
+        trainer.w.grad = 1.0
+        trainer.step()
+        assert loss.program(1.0) is program

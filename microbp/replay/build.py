@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial, update_wrapper
-from types import FunctionType, MethodType
+from itertools import chain
+from operator import attrgetter, methodcaller
+from types import CodeType, FunctionType, MethodType
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched, watching
 from microbp.labels import walk
 from microbp.native import engine, whole_threads
-from microbp.outside import MOST, PLAIN, held_by
+from microbp.outside import MOST, PLAIN, held_by, of_library
 from microbp.record import with_sites
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
@@ -137,8 +139,8 @@ class Traced:
 
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
-    another number, text, function or Value that it finds outside of it: in variables, in attributes of
-    objects, in dicts, in lists and arrays of up to 100 numbers. The last program of each shape is kept.
+    another number, text, function or Value that it finds outside of it: in variables, in attributes that it
+    reads, in dicts, in lists and arrays of up to 100 numbers. The last program of each shape is kept.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
@@ -148,6 +150,8 @@ class Traced:
         self._name = getattr(function, "__name__", repr(function))
         self._function, self._options, self._batched = function, options, batched
         self._programs: dict[Any, tuple[Around, Program]] = {}
+        #: The words in its code, and in that of what it calls.
+        self._words: set[str] = set()
         self._twin: Traced | None = None
 
     @property
@@ -221,13 +225,14 @@ class Traced:
                     "which may change; give a tuple, or make it a positional argument"
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
-        key, (fixed, left) = (tuple(map(self._shape, arrays)), words), _around(self._function, static)
+        key = tuple(map(self._shape, arrays)), words
+        fixed, left = _around(self._words, self._function, static)
         around, program = self._programs.get(key, (None, None))
         if program is None or around != (fixed, left):
             if self._batched and not len(arrays[0]):
                 raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
             program = self._trace([each[0] if self._batched else each for each in arrays], static)
-            self._programs[key] = (fixed, _around(self._function, static)[1]), program
+            self._programs[key] = (fixed, _around(self._words, self._function, static)[1]), program
         return program
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
@@ -284,25 +289,47 @@ def _given(argument: Any) -> Any:
 #: and lists.
 Around = tuple[list[Any], list[Any]]
 _IN_A_LIST = "[]"
+#: Where code has one of these, an object may be read by names that are not in it.
+_ANY = {
+    "getattr", "vars", "dir", "eval", "exec", "__dict__", "__getattribute__", "attrgetter", "getmembers",
+    "asdict", "astuple", "fields", "type", "__class__",
+}  # fmt: skip
 
 
-def _around(*roots: Any) -> Around:
-    """What stands for what a function finds outside of it; where that is another, it is traced anew."""
-    fixed, left = list[Any](), list[Any]()
-    for name, held in walk([("", each) for each in roots], _held, MOST):
-        if isinstance(held, Value):
-            left.append(id(held))
-        elif isinstance(held, PLAIN):
-            (left if name == _IN_A_LIST else fixed).append(repr(held))
-        elif isinstance(held, FunctionType):
-            fixed.append(held.__code__)
+def _around(words: set[str], *roots: Any) -> Around:
+    """What stands for what a function finds outside of it; where that is another, it is traced anew.
+
+    ``words`` are those of its code as far as they are known, and grow to all of them.
+    """
+    known = -1
+    while known < len(words):
+        known, fixed, left = len(words), list[Any](), list[Any]()
+        for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
+            if isinstance(held, Value):
+                left.append(id(held))
+            elif isinstance(held, PLAIN):
+                (left if name == _IN_A_LIST else fixed).append(repr(held))
+            elif isinstance(held, FunctionType):
+                fixed.append(held.__code__)
+                words.update(_words_of(held.__code__))
+            elif isinstance(held, attrgetter | methodcaller):
+                words.add("getattr")
     return fixed, left
 
 
-def _held(name: str, held: Any) -> list[tuple[str, Any]]:
+def _words_of(code: Any) -> Iterator[str]:
+    """The names in code and the texts, by which attributes are read."""
+    if isinstance(code, str):
+        yield code
+    for part in (code.co_names, *code.co_consts) if isinstance(code, CodeType) else ():
+        yield from chain.from_iterable(map(_words_of, part if isinstance(part, tuple) else [part]))
+
+
+def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     """What something holds; of more than :data:`SHORT` numbers none, which are data.
 
-    Of an object without the Values that it has computed: nets keep what they gave last.
+    Of an object without the Values that it has computed: nets keep what they gave last. And of one that is no
+    Module what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
     if isinstance(held, (Value, *PLAIN)):
         return []
@@ -313,8 +340,13 @@ def _held(name: str, held: Any) -> list[tuple[str, Any]]:
     if isinstance(held, list | tuple):
         data = name == _IN_A_LIST or len(held) > SHORT
         return [(_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN))]
-    inner = [*held_by(name, held)]
-    attributes = getattr(held, "__dict__", None)
-    if attributes and inner and inner[0][1] is attributes:  # of an object, not of a function
-        inner[:1] = [item for item in attributes.items() if getattr(item[1], "_rule", None) is None]
-    return inner
+    kind, inner = type(held), [*held_by(name, held)]
+    if len(inner) < 2 or inner[1][1] is not kind:
+        return inner
+    of_object = [*(inner[0][1] or {}).items(), *inner[2:]]
+    of_object = [item for item in of_object if getattr(item[1], "_rule", None) is None]
+    if words & {kind.__name__, *_ANY} or any(map(of_library, kind.__mro__[:-1])):
+        return [*of_object, inner[1]]
+    of_kind = (item for each in kind.__mro__[:-1] for item in vars(each).items())
+    special = {word for word in dir(kind) if word.startswith("__")} - {"__init__", "__dict__"}
+    return [item for item in (*of_object, *of_kind) if item[0] in words or item[0] in special]
