@@ -14,6 +14,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import is_
@@ -40,8 +41,6 @@ MOST = 20_000
 PLAIN = (int, float, complex, str, bytes, bool, type(None), ModuleType, np.generic)
 #: Without those whose objects only hold what the user has put into them.
 _LIBRARIES = {"microbp", "numpy", "builtins", *sys.stdlib_module_names} - {"types", "argparse"}
-#: Those whose objects are not looked into; each logger leads to all others.
-_CLOSED = {"microbp", "numpy", "logging"}
 
 
 @dataclass(slots=True, eq=False)
@@ -262,11 +261,14 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
             yield from ((name, each) for each in vars(held).values() if callable(each))
             yield from ((each.__name__, each) for each in held.__bases__)
+    elif isinstance(held, memoryview):
+        with suppress(ValueError):  # of one that was released
+            yield name, held.obj
     elif isinstance(held, property):
         yield name, held.fget
     elif hasattr(held, "__wrapped__"):  # a module's call in C
         yield name, held.__wrapped__
-    elif str(type(held).__module__).partition(".")[0] not in _CLOSED or hasattr(held, "parameters"):
+    elif not str(type(held).__module__).startswith(("microbp", "numpy")) or hasattr(held, "parameters"):
         kind = type(held)
         yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
         owners = (vars(each) for each in kind.__mro__ if not of_library(each))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from types import SimpleNamespace
 from typing import Any
@@ -354,10 +355,17 @@ def test_a_batch_of_nothing_and_no_memory_are_told() -> None:
         compile_(lambda x: x, memory=float("nan"))(1.0)
 
 
-def test_a_module_that_a_function_names_is_not_looked_through(monkeypatch: Any) -> None:
-    summed = compile_(lambda x: microbp.sum([x * np.pi, x]))
+def test_modules_and_loggers_that_a_function_names_are_not_looked_through(monkeypatch: Any) -> None:
+    log = logging.getLogger("microbp.a")
+
+    @compile_
+    def summed(x: Any) -> Any:
+        log.debug("traced")
+        return microbp.sum([x * np.pi, x])
+
     program = summed.program(1.0)
     monkeypatch.setattr(microbp, "of_nobody", 1.0, raising=False)
+    monkeypatch.setattr(logging.getLogger("microbp.another"), "of_nobody", 1.0, raising=False)
     assert summed.program(1.0) is program
 
 

@@ -331,7 +331,7 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     Of an object without the Values that it has computed: nets keep what they gave last. And of one that is no
     Module what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
-    if isinstance(held, (Value, *PLAIN)):
+    if isinstance(held, (Value, *PLAIN)) or type(held).__module__ == "logging":  # each leads to all others
         return []
     if isinstance(held, Traced):
         return [(name, held._function)]
