@@ -422,3 +422,14 @@ def test_what_the_object_of_a_method_holds_beside_does_not_trace_it_anew() -> No
         trainer.w.grad = 1.0
         trainer.step()
         assert loss.program(1.0) is program
+
+
+def test_a_net_that_is_one_of_two_by_turns_is_traced_twice() -> None:
+    net = Scaled()
+    loss = compile_(lambda x: net(x) * 1.0)
+    programs = []
+    for kind in ["sum", "difference"] * 3:
+        net.kind = kind
+        programs.append(loss.program(3.0))
+        assert float(loss(3.0)) == net(Value(3.0)).data
+    assert programs == programs[:2] * 3

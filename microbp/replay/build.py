@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial, update_wrapper
 from itertools import chain
@@ -33,6 +34,8 @@ __all__ = ["FormName", "Traced", "compile", "compiled_program"]
 FormName = Literal["auto", "straight", "matrix", "native"]
 #: Of more numbers than this, in a list or an array outside of a function, it is not seen that they change.
 SHORT = 100
+#: So many programs of each shape: a net may be one while it learns and another while it is judged, by turns.
+_KEPT = 4
 
 
 def compile(  # noqa: A001 (microbp.compile is meant)
@@ -140,7 +143,7 @@ class Traced:
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
     another number, text, function or Value that it finds outside of it: in variables, in attributes that it
-    reads, in dicts, in lists and arrays of up to 100 numbers. The last program of each shape is kept.
+    reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
@@ -149,7 +152,7 @@ class Traced:
         update_wrapper(self, function)
         self._name = getattr(function, "__name__", repr(function))
         self._function, self._options, self._batched = function, options, batched
-        self._programs: dict[Any, tuple[Around, Program]] = {}
+        self._programs: dict[Any, deque[tuple[Around, Program]]] = {}
         #: The words in its code, and in that of what it calls.
         self._words: set[str] = set()
         self._twin: Traced | None = None
@@ -159,7 +162,7 @@ class Traced:
         """The same for a batch: every argument has one leading axis, of one length."""
         if self._twin is None:
             self._twin = Traced(self._function, self._options, batched=True)
-            self._twin._programs = self._programs
+            self._twin._programs, self._twin._words = self._programs, self._words
         return self._twin
 
     def program(self, *arguments: Any, **static: Any) -> Program:
@@ -227,12 +230,14 @@ class Traced:
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
         key = tuple(map(self._shape, arrays)), words
         fixed, left = _around(self._words, self._function, static)
-        around, program = self._programs.get(key, (None, None))
-        if program is None or around != (fixed, left):
-            if self._batched and not len(arrays[0]):
-                raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
-            program = self._trace([each[0] if self._batched else each for each in arrays], static)
-            self._programs[key] = (fixed, _around(self._words, self._function, static)[1]), program
+        kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
+        for around, program in kept:
+            if around == (fixed, left):
+                return program
+        if self._batched and not len(arrays[0]):
+            raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
+        program = self._trace([each[0] if self._batched else each for each in arrays], static)
+        kept.append(((fixed, _around(self._words, self._function, static)[1]), program))
         return program
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
