@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import pickle
+from array import ArrayType
+from collections import deque
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -433,3 +436,16 @@ def test_a_net_that_is_one_of_two_by_turns_is_traced_twice() -> None:
         programs.append(loss.program(3.0))
         assert float(loss(3.0)) == net(Value(3.0)).data
     assert programs == programs[:2] * 3
+
+
+def test_numbers_in_any_short_collection_trace_a_function_anew() -> None:
+    counted: Any
+    summed = compile_(lambda x: x * float(sum(counted)))
+    for counted in (
+        {1.0}, frozenset([2.0]), deque([3.0]), bytearray([4]), ArrayType("d", [5.0]), range(4),
+        [Fraction(1, 2)],
+    ):  # fmt: skip
+        assert summed(1.0) == float(sum(counted))
+        if hasattr(counted, "__setitem__"):
+            counted[0] *= 2
+            assert summed(1.0) == float(sum(counted))

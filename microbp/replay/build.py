@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import time
+from array import ArrayType
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial, update_wrapper
 from itertools import chain
+from numbers import Number
 from operator import attrgetter, methodcaller
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Literal
@@ -312,7 +314,7 @@ def _around(words: set[str], *roots: Any) -> Around:
         for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
             if isinstance(held, Value):
                 left.append(id(held))
-            elif isinstance(held, PLAIN):
+            elif isinstance(held, (Number, *PLAIN)):
                 (left if name == _IN_A_LIST else fixed).append(repr(held))
             elif isinstance(held, FunctionType):
                 fixed.append(held.__code__)
@@ -336,12 +338,16 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     Of an object without the Values that it has computed: nets keep what they gave last. And of one that is no
     Module what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
-    if isinstance(held, (Value, *PLAIN)) or type(held).__module__ == "logging":  # each leads to all others
+    if isinstance(held, (Value, Number, *PLAIN)):
+        return []
+    if type(held).__module__ == "logging":  # each of these leads to all others
         return []
     if isinstance(held, Traced):
         return [(name, held._function)]
     if isinstance(held, np.ndarray) and held.size <= SHORT:
         held = held.ravel().tolist()
+    if isinstance(held, set | frozenset | deque | bytearray | ArrayType | range) and len(held) <= SHORT:
+        held = [*held]
     if isinstance(held, list | tuple):
         data = name == _IN_A_LIST or len(held) > SHORT
         return [(_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN))]
@@ -353,5 +359,7 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     if words & {kind.__name__, *_ANY} or any(map(of_library, kind.__mro__[:-1])):
         return [*of_object, inner[1]]
     of_kind = (item for each in kind.__mro__[:-1] for item in vars(each).items())
-    special = {word for word in dir(kind) if word.startswith("__")} - {"__init__", "__dict__"}
-    return [item for item in (*of_object, *of_kind) if item[0] in words or item[0] in special]
+    return [
+        (word, each) for word, each in (*of_object, *of_kind)
+        if word in words or (word.startswith("__") and word not in ("__init__", "__dict__"))
+    ]  # fmt: skip
