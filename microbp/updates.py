@@ -31,8 +31,8 @@ def was_used(value: Any) -> bool:
     return seen and value._rule is None
 
 
-#: Stands in ``_da`` of a leaf in whose place an update in place has put another.
-_REPLACED = "replaced"
+#: Stands in ``_db`` of a leaf in whose place an update in place has put another.
+_REPLACED = 1.0
 
 
 def renewed(before: Any, after: Any) -> Any:
@@ -51,7 +51,7 @@ def renewed(before: Any, after: Any) -> Any:
             fresh = made[id(old), new] = type(old)(new, old.name)
             fresh.requires_grad = old._rule is None and old.requires_grad
             if old._rule is None:
-                old._da = _REPLACED
+                old._db = _REPLACED
             if was_used(old):
                 fresh._upstream = 0.0
         return fresh
@@ -164,7 +164,7 @@ def warn_of_growing(array: Any, others: Sequence[Any]) -> None:
 def warn_of_left(where: str, parameters: Sequence[tuple[str, Any]]) -> None:
     """GrowingGraphWarning for an optimiser that holds a leaf which an update in place has replaced."""
     for name, value in parameters:
-        if getattr(value, "_da", None) is _REPLACED:
+        if value.is_leaf and value._db == _REPLACED:
             _warn(
                 f"{where} changes {name} = {value._data!r}, in whose place an update such as W -= … has put "
                 "a new leaf since: the net does not follow. Make the optimiser anew after such an update, or "

@@ -314,6 +314,8 @@ class Value(Lecture, Node):
             setattr(twin, slot, getattr(self, slot, None))
         if hasattr(self, "__dict__"):  # of a subclass
             vars(twin).update(vars(self))
+        if type(twin._note) is tuple:  # comparisons were made of this one
+            twin._note = noted(twin._note)
         twin._pending = twin._upstream = None
         return twin
 

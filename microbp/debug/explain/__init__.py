@@ -221,8 +221,9 @@ def _added(node: Node) -> bool:
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
     assert node.rule is not None
-    literal = any(isinstance(x, float) for x in node.operands)
-    return node.rule.name in ("add", "sub", "neg", "sum") or (node.rule.name in ("mul", "div") and literal)
+    if node.rule.name in ("mul", "div"):
+        return any(isinstance(x, float) for x in node.operands)
+    return node.rule.name in ("add", "sub", "neg", "sum")
 
 
 class Quantity(NamedTuple):
