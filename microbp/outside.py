@@ -14,6 +14,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import is_
@@ -33,7 +34,7 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import Value
 
-__all__ = ["MOST", "PLAIN", "Outside", "held_by"]
+__all__ = ["MOST", "PLAIN", "Outside", "held_by", "of_library"]
 
 #: How many objects are looked at.
 MOST = 20_000
@@ -246,7 +247,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         cells = zip(held.__code__.co_freevars, held.__closure__ or (), strict=True)
         yield from (*cells, (name, held.__defaults__), (name, held.__kwdefaults__))
         yield "", vars(held)
-        if not _of_library(held):
+        if not of_library(held):
             known = held.__globals__
             modules = filter(_is_of_users, map(known.get, words_of(held.__code__, known)))
             for space in (known, *map(vars, modules)):
@@ -256,10 +257,13 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(held, partial):
         yield from ((name, each) for each in (held.func, held.args, held.keywords))
     elif isinstance(held, type):
-        if not _of_library(held):
+        if not of_library(held):
             yield from ((f"{held.__name__}.{word}", each) for word, each in _attributes(held).items())
             yield from ((name, each) for each in vars(held).values() if callable(each))
             yield from ((each.__name__, each) for each in held.__bases__)
+    elif isinstance(held, memoryview):
+        with suppress(ValueError):  # of one that was released
+            yield name, held.obj
     elif isinstance(held, property):
         yield name, held.fget
     elif hasattr(held, "__wrapped__"):  # a module's call in C
@@ -267,12 +271,12 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
     elif not str(type(held).__module__).startswith(("microbp", "numpy")) or hasattr(held, "parameters"):
         kind = type(held)
         yield from ((kind.__name__, each) for each in (getattr(held, "__dict__", None), kind))
-        owners = (vars(each) for each in kind.__mro__ if not _of_library(each))
+        owners = (vars(each) for each in kind.__mro__ if not of_library(each))
         slots = (word for owner in owners for word in owner if isinstance(owner[word], MemberDescriptorType))
         yield from ((word, _Variable(held, word)) for word in slots)
 
 
-def _of_library(held: Any) -> bool:
+def of_library(held: Any) -> bool:
     """Whether a function or a class is no code of the user's."""
     return str(getattr(held, "__module__", "builtins")).partition(".")[0] in _LIBRARIES
 

@@ -350,9 +350,7 @@ def in_an_attribute(place: Any) -> Callable[[], int]:
     return count
 
 
-def in_bytes() -> Callable[[], int]:
-    held = bytearray(2)
-
+def in_bytes(held: Any) -> Callable[[], int]:
     def count() -> int:
         held[:] = (int.from_bytes(held, "big") + 1).to_bytes(2, "big")
         return int.from_bytes(held, "big")
@@ -394,7 +392,8 @@ counted.__file__ = "counted.py"
 #: Where a count is kept.
 COUNTS: dict[str, Callable[[], Callable[[], int]]] = {
     "a namespace": lambda: in_an_attribute(SimpleNamespace()), "a slot": lambda: in_an_attribute(Slot()),
-    "a thread": lambda: in_an_attribute(threading.local()), "bytes": in_bytes, "a module": in_a_module,
+    "a thread": lambda: in_an_attribute(threading.local()), "bytes": lambda: in_bytes(bytearray(2)),
+    "a view of bytes": lambda: in_bytes(memoryview(bytearray(2))), "a module": in_a_module,
     "what a property reads": by_a_property,
 }  # fmt: skip
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
+from array import ArrayType
+from collections import deque
+from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -351,3 +356,96 @@ def test_a_batch_of_nothing_and_no_memory_are_told() -> None:
         compile_(lambda: Value(1.0)).batched()
     with pytest.raises(ValueError, match="at least 1, not nan"):
         compile_(lambda x: x, memory=float("nan"))(1.0)
+
+
+def test_modules_and_loggers_that_a_function_names_are_not_looked_through(monkeypatch: Any) -> None:
+    log = logging.getLogger("microbp.a")
+
+    @compile_
+    def summed(x: Any) -> Any:
+        log.debug("traced")
+        return microbp.sum([x * np.pi, x])
+
+    program = summed.program(1.0)
+    monkeypatch.setattr(microbp, "of_nobody", 1.0, raising=False)
+    monkeypatch.setattr(logging.getLogger("microbp.another"), "of_nobody", 1.0, raising=False)
+    assert summed.program(1.0) is program
+
+
+class Trainer:
+    """A loss beside what a training loop changes at each step."""
+
+    by = 2.0
+
+    def __init__(self) -> None:
+        self.w, self.settings, self.count, self.history = Value(2.0), SimpleNamespace(k=1.0), 0, [0.0]
+        self.optimiser = microbp.optim.Adam([self.w])
+
+    def step(self) -> None:
+        self.optimiser.step()
+        self.count += 1
+        self.history.append(self.w.data)
+
+    def loss(self, x: Any) -> Any:
+        return self.scaled(x) * helped_by(self) + matched(self)
+
+    def scaled(self, x: Any) -> Any:
+        return self.w * x * self.by
+
+    def by_name(self, x: Any, end: str = "y") -> Any:
+        return x * getattr(self, "b" + end)
+
+
+def helped_by(trainer: Trainer) -> float:
+    return float(trainer.settings.k)
+
+
+def matched(trainer: Any) -> float:
+    match trainer:
+        case object(offset=offset):
+            return float(offset)
+    return 0.0
+
+
+def test_what_the_object_of_a_method_holds_beside_does_not_trace_it_anew() -> None:
+    trainer = Trainer()
+    loss, by_name = compile_(trainer.loss), compile_(trainer.by_name)
+    for change in (
+        lambda: None,
+        lambda: setattr(trainer, "by", 3.0),
+        lambda: setattr(trainer.settings, "k", 4.0),
+        lambda: setattr(trainer, "offset", 5.0),
+        lambda: setattr(trainer, "w", Value(-1.0)),
+        lambda: setattr(trainer, "scaled", lambda x: x * trainer.by),
+    ):
+        change()
+        assert loss(3.0) == trainer.loss(Value(3.0)).data
+        assert by_name(3.0) == trainer.by_name(Value(3.0)).data
+        program = loss.program(3.0)
+        trainer.w.grad = 1.0
+        trainer.step()
+        assert loss.program(1.0) is program
+
+
+def test_a_net_that_is_one_of_two_by_turns_is_traced_twice() -> None:
+    net = Scaled()
+    loss = compile_(lambda x: net(x) * 1.0)
+    programs = []
+    for kind in ["sum", "difference"] * 3:
+        net.kind = kind
+        programs.append(loss.program(3.0))
+        assert float(loss(3.0)) == net(Value(3.0)).data
+    assert programs == programs[:2] * 3
+
+
+def test_numbers_in_any_short_collection_trace_a_function_anew() -> None:
+    counted: Any
+    summed = compile_(lambda x: x * float(sum(counted)))
+    for counted in (
+        {1.0}, frozenset([2.0]), deque([3.0]), bytearray([4]), ArrayType("d", [5.0]), range(4),
+        [Fraction(1, 2)],
+    ):  # fmt: skip
+        assert summed(1.0) == float(sum(counted))
+        if hasattr(counted, "__setitem__"):
+            counted[0] *= 2
+            assert summed(1.0) == float(sum(counted))

@@ -312,3 +312,15 @@ def test_a_derivative_that_math_refuses_is_that_of_the_engine(form: str) -> None
     assert found.inputs.tolist() == [0.75, at.grad]
     assert found.gradient.tolist() == [2.0]
     assert at.grad == math.inf
+
+
+def test_a_row_of_the_table_is_read_once_for_all_nodes(monkeypatch) -> None:
+    """A long chain takes thousands of nodes through few rows."""
+    read = []
+    right_product = straight_module._product
+    monkeypatch.setattr(straight_module, "_product", lambda *each: read.append(1) or right_product(*each))
+    w, y = Value(1.5, name="w"), Value(0.5)
+    for _ in range(50):
+        y = (y * w + 0.25).tanh()
+    assert compile_(y, inputs=[], params=[w], form="straight").source.count("d_w +=") == 49
+    assert len(read) == 4

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from array import ArrayType
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial, update_wrapper
-from types import FunctionType, MethodType
+from itertools import chain
+from numbers import Number
+from operator import attrgetter, methodcaller
+from types import CodeType, FunctionType, MethodType
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +22,7 @@ from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched, watching
 from microbp.labels import walk
 from microbp.native import engine, whole_threads
-from microbp.outside import MOST, PLAIN, held_by
+from microbp.outside import MOST, PLAIN, held_by, of_library
 from microbp.record import with_sites
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
@@ -31,6 +36,8 @@ __all__ = ["FormName", "Traced", "compile", "compiled_program"]
 FormName = Literal["auto", "straight", "matrix", "native"]
 #: Of more numbers than this, in a list or an array outside of a function, it is not seen that they change.
 SHORT = 100
+#: So many programs of each shape: a net may be one while it learns and another while it is judged, by turns.
+_KEPT = 4
 
 
 def compile(  # noqa: A001 (microbp.compile is meant)
@@ -137,8 +144,8 @@ class Traced:
 
     Positional arguments are the inputs: numbers, lists, arrays, all of one sample; :attr:`batched` takes
     many. Keyword arguments are passed on to the function as they are, and a new one traces it anew; so does
-    another number, text, function or Value that it finds outside of it: in variables, in attributes of
-    objects, in dicts, in lists and arrays of up to 100 numbers. The last program of each shape is kept.
+    another number, text, function or Value that it finds outside of it: in variables, in attributes that it
+    reads, in dicts, in lists and arrays of up to 100 numbers. The last programs of each shape are kept.
 
     Called with Values, and inside of a function that is being traced, it is the function itself.
     """
@@ -147,7 +154,9 @@ class Traced:
         update_wrapper(self, function)
         self._name = getattr(function, "__name__", repr(function))
         self._function, self._options, self._batched = function, options, batched
-        self._programs: dict[Any, tuple[Around, Program]] = {}
+        self._programs: dict[Any, deque[tuple[Around, Program]]] = {}
+        #: The words in its code, and in that of what it calls.
+        self._words: set[str] = set()
         self._twin: Traced | None = None
 
     @property
@@ -155,7 +164,7 @@ class Traced:
         """The same for a batch: every argument has one leading axis, of one length."""
         if self._twin is None:
             self._twin = Traced(self._function, self._options, batched=True)
-            self._twin._programs = self._programs
+            self._twin._programs, self._twin._words = self._programs, self._words
         return self._twin
 
     def program(self, *arguments: Any, **static: Any) -> Program:
@@ -221,13 +230,16 @@ class Traced:
                     "which may change; give a tuple, or make it a positional argument"
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
-        key, (fixed, left) = (tuple(map(self._shape, arrays)), words), _around(self._function, static)
-        around, program = self._programs.get(key, (None, None))
-        if program is None or around != (fixed, left):
-            if self._batched and not len(arrays[0]):
-                raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
-            program = self._trace([each[0] if self._batched else each for each in arrays], static)
-            self._programs[key] = (fixed, _around(self._function, static)[1]), program
+        key = tuple(map(self._shape, arrays)), words
+        fixed, left = _around(self._words, self._function, static)
+        kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
+        for around, program in kept:
+            if around == (fixed, left):
+                return program
+        if self._batched and not len(arrays[0]):
+            raise ValueError(f"{self._name}.batched: the first batch of a shape cannot be empty")
+        program = self._trace([each[0] if self._batched else each for each in arrays], static)
+        kept.append(((fixed, _around(self._words, self._function, static)[1]), program))
         return program
 
     def _trace(self, sample: list[Floats], static: dict[str, Any]) -> Program:
@@ -284,37 +296,70 @@ def _given(argument: Any) -> Any:
 #: and lists.
 Around = tuple[list[Any], list[Any]]
 _IN_A_LIST = "[]"
+#: Where code has one of these, an object may be read by names that are not in it.
+_ANY = {
+    "getattr", "vars", "dir", "eval", "exec", "__dict__", "__getattribute__", "attrgetter", "getmembers",
+    "asdict", "astuple", "fields", "type", "__class__",
+}  # fmt: skip
 
 
-def _around(*roots: Any) -> Around:
-    """What stands for what a function finds outside of it; where that is another, it is traced anew."""
-    fixed, left = list[Any](), list[Any]()
-    for name, held in walk([("", each) for each in roots], _held, MOST):
-        if isinstance(held, Value):
-            left.append(id(held))
-        elif isinstance(held, PLAIN):
-            (left if name == _IN_A_LIST else fixed).append(repr(held))
-        elif isinstance(held, FunctionType):
-            fixed.append(held.__code__)
+def _around(words: set[str], *roots: Any) -> Around:
+    """What stands for what a function finds outside of it; where that is another, it is traced anew.
+
+    ``words`` are those of its code as far as they are known, and grow to all of them.
+    """
+    known = -1
+    while known < len(words):
+        known, fixed, left = len(words), list[Any](), list[Any]()
+        for name, held in walk([("", each) for each in roots], partial(_held, words), MOST):
+            if isinstance(held, Value):
+                left.append(id(held))
+            elif isinstance(held, (Number, *PLAIN)):
+                (left if name == _IN_A_LIST else fixed).append(repr(held))
+            elif isinstance(held, FunctionType):
+                fixed.append(held.__code__)
+                words.update(_words_of(held.__code__))
+            elif isinstance(held, attrgetter | methodcaller):
+                words.add("getattr")
     return fixed, left
 
 
-def _held(name: str, held: Any) -> list[tuple[str, Any]]:
+def _words_of(code: Any) -> Iterator[str]:
+    """The names in code and the texts, by which attributes are read."""
+    if isinstance(code, str):
+        yield code
+    for part in (code.co_names, *code.co_consts) if isinstance(code, CodeType) else ():
+        yield from chain.from_iterable(map(_words_of, part if isinstance(part, tuple) else [part]))
+
+
+def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     """What something holds; of more than :data:`SHORT` numbers none, which are data.
 
-    Of an object without the Values that it has computed: nets keep what they gave last.
+    Of an object without the Values that it has computed: nets keep what they gave last. And of one that is no
+    Module what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
-    if isinstance(held, (Value, *PLAIN)):
+    if isinstance(held, (Value, Number, *PLAIN)):
+        return []
+    if type(held).__module__ == "logging":  # each of these leads to all others
         return []
     if isinstance(held, Traced):
         return [(name, held._function)]
     if isinstance(held, np.ndarray) and held.size <= SHORT:
         held = held.ravel().tolist()
+    if isinstance(held, set | frozenset | deque | bytearray | ArrayType | range) and len(held) <= SHORT:
+        held = [*held]
     if isinstance(held, list | tuple):
         data = name == _IN_A_LIST or len(held) > SHORT
         return [(_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN))]
-    inner = [*held_by(name, held)]
-    attributes = getattr(held, "__dict__", None)
-    if attributes and inner and inner[0][1] is attributes:  # of an object, not of a function
-        inner[:1] = [item for item in attributes.items() if getattr(item[1], "_rule", None) is None]
-    return inner
+    kind, inner = type(held), [*held_by(name, held)]
+    if len(inner) < 2 or inner[1][1] is not kind:
+        return inner
+    of_object = [*(inner[0][1] or {}).items(), *inner[2:]]
+    of_object = [item for item in of_object if getattr(item[1], "_rule", None) is None]
+    if words & {kind.__name__, *_ANY} or any(map(of_library, kind.__mro__[:-1])):
+        return [*of_object, inner[1]]
+    of_kind = (item for each in kind.__mro__[:-1] for item in vars(each).items())
+    return [
+        (word, each) for word, each in (*of_object, *of_kind)
+        if word in words or (word.startswith("__") and word not in ("__init__", "__dict__"))
+    ]  # fmt: skip

@@ -120,6 +120,8 @@ class _Writer:
         self.upstream: dict[int, str] = {}
         #: Of each node with lists what its sums over these are called, by their texts in the table.
         self.sums: dict[int, dict[str, Any]] = defaultdict(dict)
+        #: Rows without lists are read once for all nodes.
+        self.single = lru_cache(maxsize=4096)(_single)
         self.lines: list[str] = []
 
     def statement(self, target: str, sign: str, text: str) -> None:
@@ -192,13 +194,19 @@ class _Writer:
         What literals decide is decided.
         """
         rule, row = self.record.rules[self.op[at]], self.operands[at]
+        if not rule.over:
+            literals = tuple(self.texts[each] if each < 0 else "" for each in row)
+            text, words = self.single(rule, place, literals)
+            self.words |= words
+            texts = [self.texts[each] for each in row]
+            return [text.format(*texts, y=self.texts[at], upstream=self.upstream.get(at))]
         held = [float(self.texts[each]) if each < 0 else name(self.texts[each]) for each in row]
         scope: dict[str, Any] = dict(zip(rule.args, rule.split(held), strict=True))
         scope["y"] = name(self.texts[at])
         columns = [scope.pop(arg) for arg in rule.over]
         elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
-        sums = {word: partial(self.aggregate, at, word) for word in AGGREGATES if rule.over}
-        to = reading(_made, sums)._replace(known=self.sums[at]) if rule.over else _SINGLE
+        sums = {word: partial(self.aggregate, at, word) for word in AGGREGATES}
+        to = reading(_made, sums)._replace(known=self.sums[at])
         each_of, read = [dict[str, Any]()], rule.y if place is None else rule.d[place]
         if place is not None and rule.args[place] in rule.over:
             each_of = elements
@@ -230,7 +238,7 @@ class _Writer:
 
     def said(self, tree: Tree) -> str:
         """The tree as Python; what it calls is noted."""
-        self.words |= {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} & _KNOWN
+        self.words |= _words(tree)
         return ast.unparse(tree)
 
 
@@ -245,6 +253,22 @@ def _header(words: set[str]) -> str:
         lines.append("\nfrom microbp.expr import FUNCTIONS\n\n")
         lines += [f"{each} = FUNCTIONS[{each!r}].real\n" for each in others]
     return "\n".join(["".join(lines), *(text for word, (_, text) in _HELPERS.items() if word in words)])
+
+
+def _single(rule: Rule, place: int | None, literals: tuple[str, ...]) -> tuple[str, set[str]]:
+    """As :meth:`_Writer.filled`, of a row without lists, with holes for operands; and what it calls.
+
+    Of each operand that is a literal its text is given.
+    """
+    held = [float(text) if text else name(f"{{{number}}}") for number, text in enumerate(literals)]
+    scope = {**dict(zip(rule.args, held, strict=True)), "y": name("{y}")}
+    made = (rule.y if place is None else rule.d[place]).evaluate(scope, reading(_made, {}), [])
+    tree: Tree = tree_of(made if place is None else _product(name("{upstream}"), made))
+    return ast.unparse(tree), _words(tree)
+
+
+def _words(tree: Tree) -> set[str]:
+    return {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)} & _KNOWN
 
 
 @lru_cache
@@ -275,7 +299,3 @@ def _made(word: Any, operands: tuple[Any, ...]) -> Tree:
             if isinstance(first, ast.Constant) and first.value == 0.0:
                 return total
     return put_together(word, operands)
-
-
-#: How rows are read that have no lists.
-_SINGLE = reading(_made, {})
