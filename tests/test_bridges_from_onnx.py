@@ -405,6 +405,17 @@ def test_statistics_that_are_stored_with_a_parameter_of_the_same_numbers_are_non
     assert {each.name: each.grad for each in net.parameters()} == {"scale[0]": 2.0, "shift[0]": 1.0}
 
 
+def test_statistics_under_the_name_of_a_parameter_are_none() -> None:
+    norm = helper.make_node("BatchNormalization", ["x", "w", "b", "b", "w"], ["y"], name="norm")
+    held = {"w": np.ones(1), "b": np.zeros(1)}
+    net = microbp.from_onnx(model([norm], {"x": (1, 1)}, held))
+    w, b = net.parameters()
+    assert (w.name, b.name) == ("w[0]", "b[0]")
+    net([3.0]).backward()
+    assert w.grad == pytest.approx(3.0 / np.sqrt(1.0 + 1e-5))
+    assert b.grad == 1.0  # and nothing through the mean
+
+
 @pytest.mark.parametrize("names", [["0.weight", "2.weight"], ["a", "a.b"], ["a.b", "a"], ["_a", "a..b"]])
 def test_whatever_its_name_a_parameter_has_a_path(names: list[str]) -> None:
     stored = {name: np.array([float(at)]) for at, name in enumerate(names)}

@@ -216,6 +216,25 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
         if step.operator == "Identity" and step.outputs[0] in fixed and step.inputs[0] in stored:
             stored[step.outputs[0]] = stored[step.inputs[0]]
     steps = [step for step in steps if step.outputs[0] not in stored]
+    read = {
+        name
+        for step in steps
+        for place, name in enumerate(step.inputs)
+        if place not in STATISTICS.get(step.operator, ())
+    }
+    for name in sorted(fixed & read & stored.keys()):  # or are read as both: the statistics are a copy
+        kept = f"{name} as it was stored"
+        stored[kept] = stored[name]
+        fixed = fixed - {name} | {kept}
+        steps = [
+            step._replace(
+                inputs=tuple(
+                    kept if each == name and place in STATISTICS.get(step.operator, ()) else each
+                    for place, each in enumerate(step.inputs)
+                )
+            )
+            for step in steps
+        ]
     chosen = [*_trained(graph, fixed, stored)] if parameters is None else [*parameters]
     for name in chosen:
         if name not in stored or stored[name].dtype != float:
