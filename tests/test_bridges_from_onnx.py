@@ -234,6 +234,25 @@ def test_whole_numbers_as_inputs_stay_whole() -> None:
     assert net(ints(-3, -1, 3, 5)).tolist() == net([-3.0, -1.0, 3.0, 5.0]).tolist() == said.tolist()
 
 
+@pytest.mark.parametrize(
+    ("operator", "more"),
+    [("Max", ["two"]), ("Min", ["two"]), ("Clip", ["", "two"]), ("Pad", ["pads"]), ("Relu", []), ("Abs", [])],
+)
+def test_what_an_operator_makes_of_whole_numbers_is_whole(operator: str, more: list[str]) -> None:
+    nodes = [helper.make_node(operator, ["x", *more], ["z"]), helper.make_node("Div", ["z", "two"], ["y"])]
+    x = helper.make_tensor_value_info("x", TensorProto.INT64, [4])
+    y = helper.make_tensor_value_info("y", TensorProto.INT64, [None])
+    held = [numpy_helper.from_array(np.array(2), "two"), numpy_helper.from_array(ints(1, 1), "pads")]
+    made = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], held),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
+    )  # fmt: skip
+    said = ReferenceEvaluator(made).run(None, {"x": ints(-3, -1, 3, 5)})[0]
+    ours = microbp.from_onnx(made)(ints(-3, -1, 3, 5))
+    assert ours.dtype == said.dtype
+    assert ours.tolist() == said.tolist()
+
+
 def test_what_no_node_computes_is_told_when_it_is_read() -> None:
     pool = helper.make_node("MaxPool", ["x"], ["y", "places"], kernel_shape=[2], name="pool")
     with pytest.raises(NotImplementedError, match="from_onnx: the model gives 'places', which nothing"):
@@ -384,6 +403,17 @@ def test_statistics_that_are_stored_with_a_parameter_of_the_same_numbers_are_non
     net = microbp.from_onnx(model(nodes, {"x": ("n", 1)}, {"scale": np.ones(1), "shift": np.zeros(1)}))
     net([2.0]).backward()
     assert {each.name: each.grad for each in net.parameters()} == {"scale[0]": 2.0, "shift[0]": 1.0}
+
+
+def test_statistics_under_the_name_of_a_parameter_are_none() -> None:
+    norm = helper.make_node("BatchNormalization", ["x", "w", "b", "b", "w"], ["y"], name="norm")
+    held = {"w": np.ones(1), "b": np.zeros(1)}
+    net = microbp.from_onnx(model([norm], {"x": (1, 1)}, held))
+    w, b = net.parameters()
+    assert (w.name, b.name) == ("w[0]", "b[0]")
+    net([3.0]).backward()
+    assert w.grad == pytest.approx(3.0 / np.sqrt(1.0 + 1e-5))
+    assert b.grad == 1.0  # and nothing through the mean
 
 
 @pytest.mark.parametrize("names", [["0.weight", "2.weight"], ["a", "a.b"], ["a.b", "a"], ["_a", "a..b"]])

@@ -135,6 +135,8 @@ def test_a_sheet_leaves_blanks_and_its_key_has_what_belongs_there():
     assert "key: ∇w1 = +4.386e−4, ∇h1 = +0.03635" in key.picture.note
     assert box(sheet, "w2").grad == box(key, "w2").grad is not None
     assert [each.id for each in sheet.picture.boxes] == [each.id for each in key.picture.boxes]
+    assert "not computed" not in sheet.svg  # a blank is no dash
+    assert "not computed" in draw(tutorial_4().detach() + Value(1.0), names={}).svg
 
 
 def test_a_sheet_needs_no_backward_and_is_not_given_away_by_the_edges():

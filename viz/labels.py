@@ -338,7 +338,8 @@ def _scale(picture: Picture, scale: Scale) -> str:
     plus = "".join(_sample("■", scale.colour(each)) for each in reversed(ends))
     smaller = _TIMES.get(step, f"10^{step} times")
     nan = any(each is not None and math.isnan(each) for each in shown)
-    lacks = not picture.captions and any(box.grad is None and box.data is not None for box in picture.boxes)
+    without = (box for box in picture.boxes if box.grad is None and not box.blank)
+    lacks = not picture.captions and any(box.data is not None for box in without)
     parts = [
         f"∇{_GAP * 2}{MINUS}{top} {minus} 0 {plus} +{top}",
         f"each fainter shade is {smaller} smaller, the faintest {number(ends[-1], 2)} or less",

@@ -28,8 +28,6 @@ from microbp.functions import (
     leaky_relu,
     log_softmax,
     logsumexp,
-    maximum,
-    minimum,
     relu,
     sigmoid,
     softmax,
@@ -218,6 +216,25 @@ def from_onnx(model: Any, *, parameters: Iterable[str] | None = None) -> OnnxNet
         if step.operator == "Identity" and step.outputs[0] in fixed and step.inputs[0] in stored:
             stored[step.outputs[0]] = stored[step.inputs[0]]
     steps = [step for step in steps if step.outputs[0] not in stored]
+    read = {
+        name
+        for step in steps
+        for place, name in enumerate(step.inputs)
+        if place not in STATISTICS.get(step.operator, ())
+    }
+    for name in sorted(fixed & read & stored.keys()):  # or are read as both: the statistics are a copy
+        kept = f"{name} as it was stored"
+        stored[kept] = stored[name]
+        fixed = fixed - {name} | {kept}
+        steps = [
+            step._replace(
+                inputs=tuple(
+                    kept if each == name and place in STATISTICS.get(step.operator, ()) else each
+                    for place, each in enumerate(step.inputs)
+                )
+            )
+            for step in steps
+        ]
     chosen = [*_trained(graph, fixed, stored)] if parameters is None else [*parameters]
     for name in chosen:
         if name not in stored or stored[name].dtype != float:
@@ -545,7 +562,7 @@ def _pad(x: Any, pads: Any, value: Any = None, axes: Any = None, *, mode: str = 
            for size, (before, after) in zip(np.shape(x), widths, strict=True)]  # fmt: skip
     wide = np.maximum(widths, 0)
     found = np.pad(places[tuple(cut)], wide, constant_values=np.size(x))
-    return np.append(np.ravel(x), 0.0 if value is None else value)[found]
+    return np.append(np.ravel(x), 0 if value is None else value)[found]
 
 
 def _constant(**held: Any) -> Any:
@@ -581,10 +598,7 @@ def _folded(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 
 def _clipped(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
-    if min is not None and max is not None:
-        return clip(x, min, max)
-    x = x if min is None else maximum(x, min)
-    return x if max is None else minimum(x, max)
+    return x if min is max is None else np.clip(x, min, max)
 
 
 def _gelu(x: Any, *, approximate: str = "none") -> Any:
@@ -602,7 +616,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Sin": np.sin, "Cos": np.cos, "Tan": np.tan, "Asin": np.arcsin, "Acos": np.arccos, "Atan": np.arctan,
     "Sinh": np.sinh, "Cosh": np.cosh, "Tanh": np.tanh, "Erf": erf, "Sign": np.sign,
     "Floor": np.floor, "Ceil": np.ceil, "Round": np.rint,
-    "Relu": relu, "Sigmoid": sigmoid, "Softplus": softplus, "Gelu": _gelu,
+    "Relu": lambda x: np.maximum(x, 0) if x.dtype.kind in "iu" else relu(x),
+    "Sigmoid": sigmoid, "Softplus": softplus, "Gelu": _gelu,
     "LeakyRelu": lambda x, alpha=0.01: leaky_relu(x, alpha), "PRelu": leaky_relu,
     "Elu": lambda x, alpha=1.0: elu(x, alpha),
     "Selu": lambda x, alpha=1.6732632423543772, gamma=1.0507009873554805: gamma * elu(x, alpha),
@@ -611,7 +626,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "HardSwish": lambda x: x * clip(x / 6.0 + 0.5, 0.0, 1.0),
     "Swish": lambda x, alpha=1.0: x * sigmoid(alpha * x), "Mish": lambda x: x * np.tanh(softplus(x)),
     "Softsign": lambda x: x / (1.0 + np.abs(x)),
-    "Clip": _clipped, "Max": _folded(maximum), "Min": _folded(minimum), "Sum": _folded(np.add),
+    "Clip": _clipped, "Max": _folded(np.maximum), "Min": _folded(np.minimum), "Sum": _folded(np.add),
     "Mean": lambda *several: reduce(np.add, several) / len(several),
     "Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal, "And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not,
