@@ -200,6 +200,15 @@ def test_what_a_comprehension_finds_outside_traces_anew(monkeypatch: Any) -> Non
     assert scaled([1.0, 2.0]) == 12.0
 
 
+def test_an_object_that_answers_no_question_is_left_alone() -> None:
+    class Proxy:
+        def __getattr__(self, word: str) -> Any:
+            raise RuntimeError(f"there is no request, and so no {word}")
+
+    request = Proxy()
+    assert compile_(lambda x: x * 2.0 if request else x)(3.0) == 6.0
+
+
 # --------------------------------------------------------------------- numbers and weights that were changed
 def test_a_number_that_was_overwritten_is_refused() -> None:
     for used in (lambda h: h * h, lambda h: h.tanh(), lambda h: h):
