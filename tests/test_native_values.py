@@ -14,12 +14,13 @@ from typing import Any
 from weakref import ref
 
 import native_scripts
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_scripts import GRADS, HOSTILE, MANY, SIGNS, WORDS, played
 
-from microbp import Value
+from microbp import Value, array
 
 positions = st.integers(0, 12)
 signs, turned = st.sampled_from([*SIGNS]), st.booleans()
@@ -111,6 +112,26 @@ def test_a_subclass_is_freed_in_a_circle_by_itself_and_when_its_graph_is_taken_o
     del value
     gc.collect()
     assert watched() is None
+
+
+def test_a_value_that_is_taken_up_again_while_its_graph_is_freed_is_as_any_other() -> None:
+    class Watched(Value):
+        """It has weak references."""
+
+    class Last(Value):
+        def __del__(self) -> None:
+            for held in filter(None, [each() for each in watched]):
+                (held * 2.0).backward()
+                grads.append(held.grad)
+
+    grads: list[float | None] = []
+    values = [Last(1.0), *[Watched(2.0) for _ in range(8)]]
+    watched = [ref(each) for each in values[1:]]
+    total = sum(values, start=Value(0.0)) + np.sum(array(values))
+    del total, values
+    gc.collect()
+    assert [each() for each in watched] == [None] * 8
+    assert set(grads) <= {2.0}
 
 
 def test_a_difference_would_be_seen(in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:
