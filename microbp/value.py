@@ -310,16 +310,19 @@ class Value(Lecture, Node):
 
     def __copy__(self) -> Value:
         twin: Value = object.__new__(type(self))
+        if type(self) is not Value:  # but a subclass, which may have a state of its own
+            twin.__setstate__(self.__getstate__())
+            return twin
         for slot in FIELDS:
             setattr(twin, slot, getattr(self, slot, None))
-        if hasattr(self, "__dict__"):  # of a subclass
-            vars(twin).update(vars(self))
         twin._pending = twin._upstream = None
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         state = {slot: getattr(self, slot) for slot in FIELDS if hasattr(self, slot)}
-        state |= getattr(self, "__dict__", {})  # of a subclass
+        beside: Any = object.__getstate__(self)  # of a subclass: what is in its __dict__, and in slots
+        for each in beside if type(beside) is tuple else (beside,):
+            state |= each or {}
         if type(state.get("_note")) is tuple:  # the code objects in it cannot be pickled
             state["_note"] = self.name, self.site, self._group
         return state | {"_pending": None, "_upstream": None}
