@@ -31,8 +31,9 @@ def was_used(value: Any) -> bool:
     return seen and value._rule is None
 
 
-#: Stands in ``_da`` of a leaf in whose place an update in place has put another.
-_REPLACED = "replaced"
+#: Stands in ``_da`` of a leaf in whose place an update in place has put another: the smallest number above 0,
+#: where others have the number that they had before.
+_REPLACED = 5e-324
 
 
 def renewed(before: Any, after: Any) -> Any:
@@ -164,7 +165,7 @@ def warn_of_growing(array: Any, others: Sequence[Any]) -> None:
 def warn_of_left(where: str, parameters: Sequence[tuple[str, Any]]) -> None:
     """GrowingGraphWarning for an optimiser that holds a leaf which an update in place has replaced."""
     for name, value in parameters:
-        if getattr(value, "_da", None) is _REPLACED:
+        if getattr(value, "_da", None) == _REPLACED and value.is_leaf:
             _warn(
                 f"{where} changes {name} = {value._data!r}, in whose place an update such as W -= … has put "
                 "a new leaf since: the net does not follow. Make the optimiser anew after such an update, or "
