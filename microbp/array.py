@@ -155,6 +155,8 @@ def _ufunc(ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         options.pop(option, None)
     if options.get("axes") in _OF_MATRICES:
         del options["axes"]
+        if np.ndim(inputs[1]) < 2:
+            raise ValueError("a @= b of Values takes a matrix b; write a = a @ b for a vector")
     dtype = options.pop("dtype", None)
     strange = sorted(options.keys() - _OPTIONS[method])
     fitting = (object, bool) if ufunc.__name__ in PLAIN else (object, float)

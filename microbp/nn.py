@@ -374,12 +374,14 @@ class MLP(Module):
         activation: str | Callable[[Any], Any] | Sequence[str | Callable[[Any], Any]] = "relu",
         seed: int | None = None,
         rng: Any = None,
+        named: bool = True,
         **options: Any,
     ) -> None:
         rng = _generator(seed, rng, options.get("init", "uniform"))
         if not isinstance(nouts, list | tuple | range | np.ndarray) or not len(nouts):
             raise ValueError(f"nouts is a list with the width of at least one layer, not {nouts!r}")
         if isinstance(activation, str) or callable(activation):
+            _activation(activation)  # which a net of one layer does not use
             activation = [activation] * (len(nouts) - 1) + ["linear"]
         if len(activation) != len(nouts):
             raise ValueError(f"MLP has {len(nouts)} layers but {len(activation)} activations")
@@ -388,7 +390,8 @@ class MLP(Module):
             Layer(sizes[i], sizes[i + 1], activation=each, rng=rng, named=False, **options)
             for i, each in enumerate(activation)
         ]
-        self.name_parameters()
+        if named:
+            self.name_parameters()
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """The outputs for one sample: a list of Values, or a Value if the last layer has one neuron.

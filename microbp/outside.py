@@ -266,7 +266,7 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
             yield name, held.obj
     elif isinstance(held, property):
         yield name, held.fget
-    elif hasattr(type(held), "__wrapped__"):  # a module's call in C
+    elif "__wrapped__" in getattr(held, "__dict__", ()):  # a module's call in C
         yield name, held.__wrapped__
     elif not str(type(held).__module__).startswith(("microbp", "numpy")) or hasattr(held, "parameters"):
         kind = type(held)

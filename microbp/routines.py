@@ -235,6 +235,8 @@ def _as_row(name: str) -> Callable[..., Any]:
 
     def of_row(a: Any, *args: Any, **options: Any) -> Any:
         if "correction" in options:
+            if options.get("ddof"):
+                raise ValueError("ddof and correction are two names of one thing; give one of them")
             options["ddof"] = options.pop("correction")
         row = np.atleast_1d(np.asanyarray(as_arrays(a)))
         return getattr(np.ndarray, name)(row, *args, **options)

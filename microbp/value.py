@@ -7,6 +7,7 @@ here is what a person sees of it.
 
 from __future__ import annotations
 
+import copyreg
 import math
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -310,17 +311,19 @@ class Value(Lecture, Node):
 
     def __copy__(self) -> Value:
         twin: Value = object.__new__(type(self))
+        if type(self) is not Value:  # but a subclass, which may have a state of its own
+            twin.__setstate__(self.__getstate__())
+            return twin
         for slot in FIELDS:
             setattr(twin, slot, getattr(self, slot, None))
-        if hasattr(self, "__dict__"):  # of a subclass
-            vars(twin).update(vars(self))
         if type(twin._note) is tuple:  # comparisons were made of this one
             twin._note = noted(twin._note)
         twin._pending = twin._upstream = None
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {slot: getattr(self, slot) for slot in FIELDS if hasattr(self, slot)}
+        slots = {*FIELDS, *copyreg._slotnames(type(self))}  # type: ignore[attr-defined]
+        state = {slot: getattr(self, slot) for slot in sorted(slots) if hasattr(self, slot)}
         state |= getattr(self, "__dict__", {})  # of a subclass
         if type(state.get("_note")) is tuple:  # the code objects in it cannot be pickled
             state["_note"] = self.name, self.site, self._group

@@ -642,6 +642,8 @@ def test_operations_of_arrays_without_values_are_arrays_of_floats() -> None:
 def test_numpys_options_of_deviation_and_median() -> None:
     x = np.array([[1.0, 4.0, 2.0], [3.0, 5.0, 9.0]])
     assert data_of(np.std(array(x), axis=1, correction=1)) == pytest.approx(np.std(x, axis=1, correction=1))
+    with pytest.raises(ValueError, match="ddof and correction are two names of one thing; give one of them"):
+        np.var(array(x), ddof=1, correction=2)
     with pytest.raises(TypeError, match=r"np\.quantile of Values takes axis, keepdims and method='linear'"):
         np.nanmedian(array(x), axis=1, out=np.empty(2, dtype=object))
 
@@ -657,3 +659,5 @@ def test_a_product_in_place_is_a_product() -> None:
         x @= by
         assert data_of(x).tolist() == (np.array(start) @ by).tolist()
         assert x.flat[0].rule.name == "dot"
+        with pytest.raises(ValueError, match="takes a matrix b; write a = a @ b for a vector"):
+            x @= np.array([2.0, 1.0])

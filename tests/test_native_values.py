@@ -14,12 +14,13 @@ from typing import Any
 from weakref import ref
 
 import native_scripts
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_scripts import GRADS, HOSTILE, MANY, SIGNS, WORDS, played
 
-from microbp import Value
+from microbp import Value, array
 
 positions = st.integers(0, 12)
 signs, turned = st.sampled_from([*SIGNS]), st.booleans()
@@ -111,6 +112,27 @@ def test_a_subclass_is_freed_in_a_circle_by_itself_and_when_its_graph_is_taken_o
     del value
     gc.collect()
     assert watched() is None
+
+
+def test_a_value_that_is_taken_up_again_while_its_graph_is_freed_is_as_any_other() -> None:
+    class Watched(Value):
+        """It has weak references."""
+
+    class Last(Value):
+        def __del__(self) -> None:
+            for held in [each() for each in watched]:
+                if held is not None:
+                    (held * 2.0).backward()
+                    grads.append(held.grad)
+
+    grads: list[float | None] = []
+    values = [*[Watched(2.0) for _ in range(4)], Last(1.0), *[Watched(2.0) for _ in range(4)]]
+    watched = [ref(each) for each in values if isinstance(each, Watched)]
+    total = np.sum(array(values))
+    del values, total
+    gc.collect()
+    assert [each() for each in watched] == [None] * 8
+    assert set(grads) == {2.0}
 
 
 def test_a_difference_would_be_seen(in_python: Any, monkeypatch: pytest.MonkeyPatch) -> None:

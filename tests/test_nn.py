@@ -944,3 +944,9 @@ def test_a_generator_that_cannot_draw_what_is_asked_is_refused() -> None:
         Neuron(2, rng=random.Random(0), init="he")  # noqa: S311
     drawn = random.Random(0).uniform(-1.0, 1.0)  # noqa: S311
     assert Neuron(2, rng=random.Random(0)).w[0].data == drawn  # noqa: S311
+
+
+def test_a_net_takes_the_keywords_of_a_neuron_and_looks_at_an_activation_that_it_does_not_use() -> None:
+    assert {each.name for each in MLP(2, [2, 1], named=False).parameters()} == {None}
+    with pytest.raises(ValueError, match="tanhh"):
+        MLP(2, [1], activation="tanhh")

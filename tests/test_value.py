@@ -581,3 +581,24 @@ def test_copies_keep_what_a_subclass_has_beside() -> None:
     x.tag = ["t"]  # type: ignore[attr-defined]
     assert copy.copy(x).tag is x.tag  # type: ignore[attr-defined]
     assert copy.deepcopy(x * 1.0).operands[0].tag == ["t"]  # type: ignore[union-attr]
+
+
+class Slotted(Value):
+    """It has a slot of its own."""
+
+    __slots__ = ("tag",)
+    tag: str
+
+
+class Louder(Slotted):
+    """It keeps that in its own way."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "tag": self.tag.upper()}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, *COPIERS])
+def test_copies_keep_the_slots_of_a_subclass_and_take_its_own_state(copied: Any) -> None:
+    plain, louder = Slotted(2.0, name="x"), Louder(3.0)
+    plain.tag = louder.tag = "t"
+    assert (copied(plain).tag, copied(plain).name, copied(louder).tag) == ("t", "x", "T")

@@ -255,13 +255,14 @@ static PyObject *value_call(PyObject *type, PyObject *const *given, size_t count
     return made;
 }
 
-/* Operands whose last reference goes wait here, in a list that goes through `slot`, too. */
+/* Operands whose last reference goes wait here, in a list that goes through `slot`, too. Those of a class with weak
+   references do not, as somebody may take them up again; Python frees these without recursion, too. */
 static Node *waiting;
 static int freeing;
 
 static void let_go(PyObject *x) {
     if (!x) return;
-    if (Py_REFCNT(x) == 1 && is_node(x)) {
+    if (Py_REFCNT(x) == 1 && is_node(x) && !PyType_IS_GC(Py_TYPE(x))) {
         slot_clear((Node *)x, UPSTREAM);
         ((Node *)x)->slot[UPSTREAM].next = waiting;
         waiting = (Node *)x;
