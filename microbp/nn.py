@@ -24,7 +24,7 @@ from microbp.labels import PathName, contents, layer_path, parameter_paths, text
 from microbp.native import extension
 from microbp.record import record
 from microbp.rules import RULES, Rule
-from microbp.safe import shown
+from microbp.safe import quoted, shown
 from microbp.spelling import did_you_mean
 from microbp.updates import warn_of_lost, warn_of_replaced
 from microbp.value import Value
@@ -473,4 +473,4 @@ def _named(which: Any, known: Mapping[str, Callable[..., Any]], what: str) -> Ca
         function: Callable[..., Any] = which
         return function
     hint = did_you_mean(which, known) or f"there are {', '.join(sorted(known))}"
-    raise ValueError(f"no {what} is called {which!r}; {hint}")
+    raise ValueError(f"no {what} is called {quoted(which)}; {hint}")
