@@ -22,7 +22,7 @@ from microbp.updates import SEEN, renewed, warn_of_steps, was_used
 from microbp.value import Value
 
 __all__ = [
-    "along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "refuse_masked",
+    "along", "applied", "as_objects", "dot", "each", "for_update", "holds_values", "masked", "refuse_masked",
     "settled",
 ]  # fmt: skip
 
@@ -60,9 +60,14 @@ def holds_values(x: Any) -> bool:
     return False
 
 
+def masked(x: Any) -> list[list[int]]:
+    """The places of the elements that a masked array hides: NumPy gives them out all the same."""
+    return np.argwhere(ma.getmaskarray(x)).tolist() if isinstance(x, ma.MaskedArray) else []
+
+
 def refuse_masked(x: Any) -> None:
-    """TypeError for an array that hides some of its elements, since NumPy gives them out all the same."""
-    if isinstance(x, ma.MaskedArray) and ma.is_masked(x):
+    """TypeError for an array that hides some of its elements."""
+    if masked(x):
         raise TypeError(
             "an array of Values knows no masked elements: take x.compressed() for the others, x.filled(0.0) "
             "for a number in their place, or np.where(x.mask, …, …)"

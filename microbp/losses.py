@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp import functions
+from microbp.loops import masked
 from microbp.value import Value, as_number
 
 __all__ = [
@@ -224,7 +225,7 @@ class _Given:
             raise self.error(f"there are no predictions (shape {shape}): the batch is empty")
         #: As floats and Values, and as the numbers that these have.
         self.targets, self.numbers = self._array(targets, "targets"), np.asarray(targets)
-        if np.any(getattr(targets, "mask", False)):
+        if masked(targets):
             raise self.error("the targets have masked entries; fill them in, or leave their samples out")
         if self.numbers.dtype.kind in "biuf":
             self.targets = self.numbers = self.numbers.astype(float)

@@ -260,6 +260,7 @@ class Neuron(Module):
     a generator with ``seed``; the same seed gives the same weights. The bias starts at 0. Without
     either, Python's ``random`` rules: "uniform" draws from it in micrograd's order, so that
     ``random.seed`` gives micrograd's weights, and all others draw from a generator that it starts.
+    ``named=False`` leaves the parameters without names, for an outer module to give.
 
     >>> neuron = Neuron(2, activation="tanh", seed=1)
     >>> neuron

@@ -14,6 +14,7 @@ from itertools import chain
 
 import mpmath as mp
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -587,3 +588,8 @@ def test_the_mean_of_costs_that_are_finite_is_finite(name):
 def test_targets_that_are_masked_are_none(name):
     with pytest.raises(ValueError, match=f"^{name}: the targets have masked entries; fill them in"):
         LOSSES[name](values([1.0, 2.0]), np.ma.array([1.0, 1.0], mask=[0, 1]))
+
+
+def test_a_column_of_a_table_is_an_array_of_targets():
+    column = pd.Series([1.0, -1.0])  # whose method is called mask
+    assert hinge([Value(0.5), Value(0.25)], column).data == hinge([Value(0.5), Value(0.25)], [1.0, -1.0]).data

@@ -15,6 +15,7 @@ from microbp.backward import gradient_of
 from microbp.comparisons import taken, watching
 from microbp.errors import NoGradientError, StaleProgram
 from microbp.lazy import cached_property
+from microbp.loops import masked
 from microbp.native import Machine
 from microbp.replay.branches import Guards
 from microbp.replay.code import counted
@@ -421,15 +422,6 @@ class Program:
 
 
 # ------------------------------------------------------------------------------------ words and numbers
-def masked(data: Any) -> list[list[int]]:
-    """The places of a masked array that are masked.
-
-    Without ``numpy.ma``: NumPy imports it when it is first asked for, and a fork copies an import's lock.
-    """
-    mask = getattr(data, "mask", None) if isinstance(data, np.ndarray) else None
-    return [] if mask is None else np.argwhere(np.broadcast_to(mask, data.shape)).tolist()
-
-
 def as_floats(inputs: Any) -> Floats:
     """Numbers as a float array; TypeError for what is none, ValueError for what is masked."""
     for at in masked(inputs):

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from microbp.engines import Batch, EagerEngine, Rows, Samples
+from microbp.loops import masked
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
 from microbp.optim import SGD, Optimiser
-from microbp.replay.program import masked
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.stored import Stored, is_lazy, is_stored
