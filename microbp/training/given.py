@@ -147,10 +147,10 @@ def parameters_of(net: Any) -> dict[str, Value]:
     refuse(not named, f"the net, of type {kind}, has no parameters")
     for name, each in named.items():
         if not isinstance(each, Value):
-            told = f"the parameter {shown(name)} is an object of type {type(each).__name__}, not a Value"
-            refuse(True, told, TypeError)
+            kind = f"an object of type {type(each).__name__}, not a Value"
+            raise TypeError(f"fit: the parameter {shown(name)} is {kind}")
         if not math.isfinite(each.data):
-            refuse(True, f"the parameter {shown(name)} is {each.data!r} to begin with")
+            raise ValueError(f"fit: the parameter {shown(name)} is {each.data!r} to begin with")
     return named
 
 
@@ -164,8 +164,8 @@ def optimiser_for(optimiser: Any, named: dict[str, Value]) -> Optimiser:
     known = {*map(id, named.values())}
     for name, each in made.parameters:
         if id(each) not in known:
-            told = f"the optimiser was made for another net: {shown(name)}, which it changes, is no parameter"
-            refuse(True, f"{told} of this one")
+            told = f"{shown(name)}, which it changes, is no parameter of this one"
+            raise ValueError(f"fit: the optimiser was made for another net: {told}")
     told = f"all {len(made.parameters)} parameters of the optimiser are frozen (requires_grad is False)"
     idle = not any(each.requires_grad for _, each in made.parameters)
     refuse(idle, f"{told}, so that nothing can be learned")
