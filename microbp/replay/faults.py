@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from microbp.compiled import compiled
 from microbp.errors import NotFiniteResult, UndefinedOperation
 from microbp.graph import Graph
 from microbp.native import slopes
@@ -56,38 +55,34 @@ def blame(
         if missing and finite:
             raise ValueError(f"{where}the input {missing[0]} is nan; fill it in, or leave the sample out")
         numbers = forward(captured.graph, captured.given(row, theta.tolist()), ieee=True)
-        _refuse(captured.graph, numbers, where)
-        if finite and (fault := _of_slopes(captured, numbers) if slopes else _of_values(captured, numbers)):
+        broken = np.flatnonzero(~np.isfinite(numbers)).tolist()
+        for at in broken:
+            _refuse(captured.graph, numbers, at, where)
+        if slopes:
+            fault = _of_slopes(captured, numbers)
+        else:
+            told = (_told(captured.graph, numbers, at) for at in broken[:1])
+            fault = "".join(f"the first value that is not finite is {each}" for each in told)
+        if finite and fault:
             raise NotFiniteResult(f"{where}{fault}", sample)
 
 
-def _refuse(graph: Graph, numbers: Floats, where: str) -> None:
-    """Record the first operation that has no result at these numbers, which raises."""
-    held = [*numbers.tolist(), *graph.consts[::-1].tolist()]
-    for at, (op, row) in enumerate(zip(graph.op.tolist(), rows(graph), strict=True)):
-        if op < 0:
-            continue
-        rule = graph.rules[op]
-        try:
-            compiled(rule).value(*rule.split([held[arg] for arg in row]))
-        except (ArithmeticError, ValueError):
-            names = {arg: graph.names[arg] if graph.named[arg] else None for arg in row if arg >= 0}
-            operands = [Value(held[arg], names[arg]) if arg >= 0 else held[arg] for arg in row]
-            try:
-                record(rule, rule.split(operands))
-            except UndefinedOperation as error:
-                node = graph.nodes[at]
-                site = node.site or error.site
-                told = str(error).removesuffix(f" [{error.site}]")
-                told = f"{where}{told} It is {node.name} of the compiled graph [{site}]"
-                raise UndefinedOperation(told, error.rule, error.numbers, site) from None
-
-
-def _of_values(captured: Captured, numbers: Floats) -> str:
-    """The first value that is not finite; "" if there is none."""
-    for at in np.flatnonzero(~np.isfinite(numbers)).tolist():
-        return f"the first value that is not finite is {_told(captured.graph, numbers, at)}"
-    return ""
+def _refuse(graph: Graph, numbers: Floats, at: int, where: str) -> None:
+    """Record an operation anew, which raises if it has no result at these numbers."""
+    node = graph.nodes[at]
+    if node.rule is None:
+        return
+    operands = [
+        Value(float(numbers[each]), graph.names[each] if graph.named[each] else None)
+        if type(each) is int else each for each in node.operands
+    ]  # fmt: skip
+    try:
+        record(node.rule, node.rule.split(operands))
+    except UndefinedOperation as error:
+        site = node.site or error.site
+        told = str(error).removesuffix(f" [{error.site}]")
+        told = f"{where}{told} It is {node.name} of the compiled graph [{site}]"
+        raise UndefinedOperation(told, error.rule, error.numbers, site) from None
 
 
 def _of_slopes(captured: Captured, numbers: Floats) -> str:

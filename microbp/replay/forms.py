@@ -17,12 +17,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import count
+from types import FunctionType
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
-from microbp.errors import UndefinedOperation
 from microbp.lazy import cached_property
 from microbp.native import Machine, engine
 from microbp.replay import faults
@@ -93,22 +93,19 @@ class Straight:
     def _sample(
         self, word: str, row: list[float], theta: list[float], *, swept: bool = False
     ) -> tuple[Any, bool]:
-        """What the function of that name returns, with the derivatives in inputs; whether it is undefined."""
-        captured, undefined = self._captured, False
+        """What the function of that name returns, with the derivatives in inputs; whether it may be undefined."""
+        captured = self._captured
         with suppress(KeyError, ArithmeticError, ValueError):
             if not swept:
                 return self.functions[word](row, theta), False
-        given = captured.given(row, theta)
-        try:
-            numbers = forward(captured.graph, given)
-        except UndefinedOperation:
-            numbers, undefined = forward(captured.graph, given, ieee=True), True
+        numbers = forward(captured.graph, captured.given(row, theta), ieee=True)
+        suspect = not np.isfinite(numbers).all()
         outputs = [float(numbers[at]) for at in captured.outputs]
         result = outputs if captured.output_shape else outputs[0]
         if word == "value":
-            return result, undefined
+            return result, suspect
         found, _ = faults.gradients(captured, numbers)
-        return (result, found[[*captured.params]], found[[*captured.inputs]]), undefined
+        return (result, found[[*captured.params]], found[[*captured.inputs]]), suspect
 
 
 def _vector(name: str, members: Integers) -> Array:
@@ -271,28 +268,20 @@ class Form:
 
 
 # -------------------------------------------------------------------------------------- what is generated
-class _Alive:
-    """As long as anything that a source defines."""
-
-
 _serial = count(1)
-#: Of each file that is defined what makes it forgotten; and those that are.
-_defined: dict[str, list[ref[_Alive]]] = {}
-_forgotten: dict[str, ref[_Alive]] = {}
+#: The files that are defined, each with a function of it, which lives as long as any of them.
+_defined: dict[str, ref[Any]] = {}
 
 
 def defined(source: str) -> dict[str, Any]:
     """What a source defines, under a file name by which tracebacks and the debugger show its lines."""
-    file, alive = f"<microbp replay {next(_serial)}>.py", _Alive()
-    # What is forgotten leaves linecache here, not when it dies: linecache may be walking over its files.
-    for each in [*_forgotten]:
-        linecache.cache.pop(each, None)
-        _forgotten.pop(each, None)
+    for known, function in [*_defined.items()]:
+        if function() is None:
+            linecache.cache.pop(known, None)
+            _defined.pop(known, None)
+    file = f"<microbp replay {next(_serial)}>.py"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
-    # A file is forgotten in C, for Python drops a Ctrl-C that comes in a callback of its own. Each callback
-    # is given the reference that has died, which ``pop`` takes for the default, ``setdefault`` for the value.
-    forget = _defined.pop, _forgotten.setdefault
-    _defined[file] = [ref(alive, partial(each, file)) for each in forget]
-    made: dict[str, Any] = {"__name__": "microbp_replay", "_alive": alive}
+    made: dict[str, Any] = {"__name__": "microbp_replay"}
     exec(compile(source, file, "exec"), made)
+    _defined[file] = next(ref(each) for each in made.values() if isinstance(each, FunctionType))
     return made
