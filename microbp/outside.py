@@ -34,7 +34,7 @@ import numpy as np
 from microbp.labels import walk
 from microbp.value import Value
 
-__all__ = ["MOST", "PLAIN", "Outside", "held_by", "of_library"]
+__all__ = ["MOST", "PLAIN", "Outside", "held_by", "of_library", "words_of"]
 
 #: How many objects are looked at.
 MOST = 20_000
@@ -249,9 +249,10 @@ def held_by(name: str, held: Any) -> Iterator[tuple[str, Any]]:
         yield "", vars(held)
         if not of_library(held):
             known = held.__globals__
-            modules = filter(_is_of_users, map(known.get, words_of(held.__code__, known)))
+            modules = filter(_is_of_users, map(known.get, words_of(held.__code__)))
             for space in (known, *map(vars, modules)):
-                yield from ((word, _Variable(space, word)) for word in words_of(held.__code__, space))
+                used = filter(space.__contains__, words_of(held.__code__))
+                yield from ((word, _Variable(space, word)) for word in used)
     elif isinstance(held, MethodType | BuiltinMethodType):
         yield from ((name, held.__self__), (name, getattr(held, "__func__", None)))
     elif isinstance(held, partial):
@@ -288,9 +289,12 @@ def _is_of_users(module: Any) -> bool:
     return "-packages" not in str(module.__dict__.get("__file__", "-packages"))
 
 
-def words_of(code: CodeType, known: dict[str, Any]) -> Iterator[str]:
-    """The names in ``known`` that a function, or one inside of it, uses."""
-    yield from (word for word in code.co_names if word in known)
+def words_of(code: CodeType, *, texts: bool = False) -> Iterator[str]:
+    """The names that a function, or one inside of it, uses; and the ``texts``, by which attributes are read."""
+    yield from code.co_names
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            yield from words_of(each, known)
+            yield from words_of(each, texts=texts)
+        elif texts:
+            parts = each if isinstance(each, tuple) else (each,)
+            yield from (part for part in parts if isinstance(part, str))

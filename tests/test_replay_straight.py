@@ -118,6 +118,37 @@ def places_of(rule: Rule, arg: str, count: int) -> int:
     return (count - single) // len(rule.over) if arg in rule.over else 1
 
 
+def test_the_source_is_what_one_would_write_by_hand() -> None:
+    w, x = Value(2.0, name="w"), Value(3.0, name="x")
+    source = compile_((w * x).sin() * w, inputs=[x], params=[w], form="straight").source
+    assert source.splitlines() == """\
+from math import cos, sin
+
+
+def value(inputs, parameters):
+    x, = inputs
+    w, = parameters
+    v2 = w * x
+    v3 = sin(v2)
+    v4 = v3 * w
+    return v4
+
+
+def value_and_grad(inputs, parameters):
+    x, = inputs
+    w, = parameters
+    v2 = w * x
+    v3 = sin(v2)
+    v4 = v3 * w
+    # Backward, from the last value to the first: d_v is ∂v4/∂v.
+    d_v4 = 1.0
+    d_w = d_v4 * v3
+    d_v3 = d_v4 * w
+    d_v2 = d_v3 * cos(v2)
+    d_w += d_v2 * x
+    return v4, [d_w]""".splitlines()
+
+
 def test_several_outputs_are_differentiated_as_their_sum() -> None:
     w, x = Value(0.3, name="w"), Value(-1.2, name="x")
     h = (w * x).tanh()

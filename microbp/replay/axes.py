@@ -80,7 +80,7 @@ class Array:
 
     def of(self, vector: Floats) -> Floats:
         """The array in such a vector: a view of it where it can be, else a copy."""
-        if self._strides is None or not vector.flags.c_contiguous:
+        if not self.even(vector) or self._strides is None:
             return np.asarray(vector[self.members])
         start = 8 * int(self.members.flat[0]) if self.members.size else 0
         return np.ndarray(self.shape, float, vector, start, [8 * each for each in self._strides])
@@ -109,9 +109,6 @@ class Operand:
 
         An axis of one element stays where the array has one for it, unless it is not to, with ``lone``: then
         (1, 3) @ (3, n) is a product, and what a sample has one of is a column (n, 1).
-
-        >>> Operand(-1, np.array([[1.0, 2.0], [1.0, 2.0]])).along(None, ("i", "k"), (2, 2)).axes
-        ('k',)
         """
         kept, held = [], self.held.reshape(shape)
         for at, word in enumerate(axes):
@@ -312,17 +309,7 @@ def full(piece: Piece, axes: Axes, sizes: Sizes) -> Tree:
 
 # -------------------------------------------------------------------------------------- to multiply
 def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Piece:
-    """Σ left · right over the axes of ``sizes`` that are not in ``out``.
-
-    >>> from microbp.replay.code import text
-    >>> sizes = {"n": None, "i": 3, "k": 2}
-    >>> held = (("x", "nk"), ("W", "ik"), ("d", "ni"))
-    >>> x, W, delta = (Piece(name(word), tuple(axes)) for word, axes in held)
-    >>> text(contract(W, x, "ni", sizes).code), text(contract(delta, x, "ik", sizes).code)
-    ('x @ W.T', 'd.T @ x')
-    >>> text(contract(delta, piece_of(1.0), "ik", sizes).code)
-    'd.sum(axis=0)'
-    """
+    """Σ left · right over the axes of ``sizes`` that are not in ``out``."""
     both = {*left.axes, *right.axes}
     left = _summed(left, [axis for axis in left.axes if axis not in out and axis not in right.axes], sizes)
     right = _summed(right, [axis for axis in right.axes if axis not in out and axis not in left.axes], sizes)

@@ -25,19 +25,19 @@ __all__ = ["Branch", "Guards", "branches", "compared_in", "warn"]
 _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     **SIGNS, TAKEN: lambda now, then: np.isclose(now, then, rtol=1e-9, atol=0.0, equal_nan=True),
 }  # fmt: skip
-_BRANCH = (
-    "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep it "
-    "in the graph with relu, maximum, minimum, clip or select(c, a, b)"
-)
-_NUMBER = (
-    "a number was taken out of the graph while it was recorded, and the program will always use that one: "
-    "{}. Compute with the Value itself"
-)
 #: What is said of a branch, and of a number that was taken out.
 _WORDS = (
-    ("chooses a branch", _BRANCH, "gone the other way"),
-    ("takes a number out of the graph", _NUMBER, "given another number"),
-)
+    (
+        "chooses a branch", "gone the other way",
+        "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep "
+        "it in the graph with relu, maximum, minimum, clip or select(c, a, b)",
+    ),
+    (
+        "takes a number out of the graph", "given another number",
+        "a number was taken out of the graph while it was recorded, and the program will always use that "
+        "one: {}. Compute with the Value itself",
+    ),
+)  # fmt: skip
 
 
 class Branch(NamedTuple):
@@ -78,13 +78,10 @@ class Guards(NamedTuple):
 
     def check(self, x: Floats, theta: Floats) -> None:
         """BranchChanged for the first sample that goes another way. A nan compares as False, as ever."""
-        operands, _ = self.form.values(x, theta)
-        changed = [
-            (sample, index)
-            for index, branch in enumerate(self.branches)
-            for outcomes in [_SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])]
-            for sample in np.flatnonzero(outcomes != branch.outcome)[:1].tolist()
-        ]
+        operands, changed = self.form.values(x, theta)[0], []
+        for index, branch in enumerate(self.branches):
+            outcomes = _SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
+            changed += [(sample, index) for sample in np.flatnonzero(outcomes != branch.outcome)[:1].tolist()]
         if changed:
             sample, index = min(changed)
             sides = operands[sample, 2 * index : 2 * index + 2].tolist()
@@ -144,7 +141,7 @@ def warn(branches: Sequence[Branch], checkable: bool) -> None:
         lines.setdefault((each.site, each.sign == TAKEN), []).append(each)
     for (_, number), several in lines.items():
         more = f" (and {len(several) - 1} more at this line)" if len(several) > 1 else ""
-        _, what, how = _WORDS[number]
+        _, how, what = _WORDS[number]
         offer = (
             f"or compile with checked=True, which raises where a sample would have {how}"
             if checkable

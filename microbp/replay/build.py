@@ -7,12 +7,12 @@ import sys
 import time
 from array import ArrayType
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial, update_wrapper
 from itertools import chain
 from numbers import Number
 from operator import attrgetter, methodcaller
-from types import CodeType, FunctionType, MethodType
+from types import FunctionType, MethodType
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from microbp.collector import collector_at_rest
 from microbp.comparisons import Compared, tracing, watched, watching
 from microbp.labels import walk
 from microbp.native import engine, whole_threads
-from microbp.outside import MOST, PLAIN, held_by, of_library
+from microbp.outside import MOST, PLAIN, held_by, of_library, words_of
 from microbp.record import with_sites
 from microbp.replay.branches import Guards, branches, compared_in, warn
 from microbp.replay.forms import Form
@@ -292,8 +292,7 @@ def _given(argument: Any) -> Any:
     return given if given.ndim else given[()]
 
 
-#: What a function finds outside of it: numbers, texts and code; and what it may have put there itself, Values
-#: and lists.
+#: What a function finds outside: numbers, texts, code; and what it may have put there: Values and lists.
 Around = tuple[list[Any], list[Any]]
 _IN_A_LIST = "[]"
 #: Where code has one of these, an object may be read by names that are not in it.
@@ -318,18 +317,10 @@ def _around(words: set[str], *roots: Any) -> Around:
                 (left if name == _IN_A_LIST else fixed).append(repr(held))
             elif isinstance(held, FunctionType):
                 fixed.append(held.__code__)
-                words.update(_words_of(held.__code__))
+                words.update(words_of(held.__code__, texts=True))
             elif isinstance(held, attrgetter | methodcaller):
                 words.add("getattr")
     return fixed, left
-
-
-def _words_of(code: Any) -> Iterator[str]:
-    """The names in code and the texts, by which attributes are read."""
-    if isinstance(code, str):
-        yield code
-    for part in (code.co_names, *code.co_consts) if isinstance(code, CodeType) else ():
-        yield from chain.from_iterable(map(_words_of, part if isinstance(part, tuple) else [part]))
 
 
 def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
@@ -338,10 +329,8 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     Of an object without the Values that it has computed: nets keep what they gave last. And of one that is no
     Module what is read of it by ``words``: beside a loss it may keep an optimiser and a history.
     """
-    if isinstance(held, (Value, Number, *PLAIN)):
-        return []
-    if type(held).__module__ == "logging":  # each of these leads to all others
-        return []
+    if isinstance(held, (Value, Number, *PLAIN)) or type(held).__module__ == "logging":
+        return []  # each logger leads to all others
     if isinstance(held, Traced):
         return [(name, held._function)]
     if isinstance(held, np.ndarray) and held.size <= SHORT:
@@ -351,15 +340,13 @@ def _held(words: set[str], name: str, held: Any) -> list[tuple[str, Any]]:
     if isinstance(held, list | tuple):
         data = name == _IN_A_LIST or len(held) > SHORT
         return [(_IN_A_LIST, each) for each in held if not (data and isinstance(each, PLAIN))]
-    kind, inner = type(held), [*held_by(name, held)]
-    if len(inner) < 2 or inner[1][1] is not kind:
-        return inner
-    of_object = [*(inner[0][1] or {}).items(), *inner[2:]]
-    of_object = [item for item in of_object if getattr(item[1], "_rule", None) is None]
+    kind, own, inner = type(held), getattr(held, "__dict__", None) or {}, [*held_by(name, held)]
+    if all(each is not kind for _, each in inner):
+        return inner  # of no object with attributes
+    found = [*own.items(), *(item for item in inner if item[1] is not own and item[1] is not kind)]
+    found = [item for item in found if getattr(item[1], "_rule", None) is None]
     if words & {kind.__name__, *_ANY} or any(map(of_library, kind.__mro__[:-1])):
-        return [*of_object, inner[1]]
-    of_kind = (item for each in kind.__mro__[:-1] for item in vars(each).items())
-    return [
-        (word, each) for word, each in (*of_object, *of_kind)
-        if word in words or (word.startswith("__") and word not in ("__init__", "__dict__"))
-    ]  # fmt: skip
+        return [*found, (kind.__name__, kind)]
+    found += chain.from_iterable(vars(each).items() for each in kind.__mro__[:-1])
+    dunder = ("__init__", "__dict__")
+    return [item for item in found if item[0] in words or (item[0][:2] == "__" and item[0] not in dunder)]

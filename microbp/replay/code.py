@@ -30,19 +30,13 @@ __all__ = [
 Tree = ast.expr
 #: A variable, or a dotted name.
 name = ast.Name
-#: What makes code of an operator or the name of a function, and its operands, some of which may be numbers.
-Make = Callable[[Any, tuple[Any, ...]], Any]
 
 
 # ---------------------------------------------------------------------------------------- rows as code
-def reading(make: Make, aggregates: Mapping[str, Callable[[list[Any]], Any]]) -> Reading:
-    """The arithmetic that computes with numbers, and has the rest made; see :meth:`Expression.evaluate`.
-
-    >>> from microbp.rules import RULES
-    >>> made = RULES["pow"].d[0].evaluate({"a": name("x"), "b": 2.0}, reading(put_together, {}))
-    >>> text(made)
-    '2.0 * pow(x, 1.0)'
-    """
+def reading(
+    make: Callable[[Any, tuple[Any, ...]], Any], aggregates: Mapping[str, Callable[[list[Any]], Any]]
+) -> Reading:
+    """The arithmetic that computes with numbers, and has ``make`` put together an operator or a function."""
 
     def known_or_made(word: Any, compute: Callable[..., Any]) -> Callable[..., Any]:
         def applied(*operands: Any) -> Any:
@@ -150,12 +144,7 @@ def scaled(factor: float, tree: Tree) -> Tree:
 
 # --------------------------------------------------------------------------------------------- to print
 def text(tree: Tree) -> str:
-    """The tree as Python, with parentheses around a matrix product that is a factor, for readers.
-
-    >>> product = ast.BinOp(name("delta"), ast.MatMult(), name("W"))
-    >>> text(ast.BinOp(product, ast.Mult(), name("h")))
-    '(delta @ W) * h'
-    """
+    """The tree as Python, with parentheses around a matrix product that is a factor, for readers."""
     if any(isinstance(each, ast.MatMult) for each in ast.walk(tree)):
         tree = _Readable().visit(copy.deepcopy(tree))
     return ast.unparse(tree)
@@ -181,12 +170,7 @@ _LONGEST = 60
 
 
 class Identifiers:
-    """Hands out identifiers, each once.
-
-    >>> names = Identifiers()
-    >>> [names.new(each) for each in ("h1", "W[0,1]", "layers.0.w.2", "lambda", "2nd", "h1", "Δw", "")]
-    ['h1', 'W_0_1', 'layers_0_w_2', 'lambda_', 'v2nd', 'h1_2', 'Δw', 'v']
-    """
+    """Hands out identifiers, each once."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         #: What is given to nobody else.
@@ -194,18 +178,14 @@ class Identifiers:
         self._counts: dict[str, int] = {}
 
     def new(self, name: str) -> str:
-        """An identifier as close to ``name`` as can be."""
+        """An identifier as close to ``name`` as can be: h1, then h1_2."""
         plain = self.plain(name)
         return self._unused(plain, f"{plain}_")
 
     def counted(self, *wanted: str, twin: str = "") -> str:
-        """The first of ``wanted`` that is free, else the last with a higher number.
+        """The first of ``wanted`` that is free, else the last with a higher number: v1, then v2.
 
         With a ``twin`` of "d", the name that begins with it (dW beside W) has to be free too, and is taken.
-
-        >>> names = Identifiers(["x"])
-        >>> names.counted("x", "w"), names.counted("w"), names.counted("v1"), names.counted("v1")
-        ('w', 'w2', 'v1', 'v2')
         """
         plains = [*map(self.plain, wanted)]
         plain = next((each for each in plains if self._free(each, twin)), plains[-1])
@@ -228,30 +208,20 @@ class Identifiers:
         return self.taken.isdisjoint((name, twin + name))
 
     def _unused(self, plain: str, stem: str, twin: str = "") -> str:
-        candidate = plain
-        if not self._free(candidate, twin):
-            count = self._counts.get(stem, 1)
-            while not self._free(candidate, twin):
-                count += 1
-                candidate = f"{stem}{count}"
-            self._counts[stem] = count
+        candidate, count = plain, self._counts.get(stem, 1)
+        while not self._free(candidate, twin):
+            count += 1
+            candidate = f"{stem}{count}"
+        self._counts[stem] = count
         self.taken |= {candidate, twin + candidate}
         return candidate
 
 
 def counted(count: int, word: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "value"), counted(2000, "value")
-    ('1 value', '2,000 values')
-    """
+    """A number of things: ``1 value``, ``2,000 values``."""
     return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def one_line(told: str) -> str:
-    r"""A text that goes into a comment: the names in it are the user's, and may hold anything.
-
-    >>> one_line("w\nimport os")
-    'w import os'
-    """
+    """A text that goes into a comment: the names in it are the user's, and may hold anything."""
     return "".join(each if each.isprintable() else " " for each in cut(told, 500))

@@ -23,11 +23,6 @@ def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
     """The derivatives of the sum of the outputs, and the local ones [M], where values have the numbers [N].
 
     They have the eager engine's bits; those of what depends on no input and no trained parameter are 0.
-
-    >>> from microbp.replay.function_graph import capture
-    >>> x = Value(3.0, name="x")
-    >>> gradients(capture(x * x, x), np.array([4.0, 16.0]))
-    (array([8., 1.]), array([4., 4.]))
     """
     graph, local = captured.graph, list[float]()
     held = [*numbers.tolist(), *graph.consts[::-1].tolist()]

@@ -93,7 +93,7 @@ class Straight:
     def _sample(
         self, word: str, row: list[float], theta: list[float], *, swept: bool = False
     ) -> tuple[Any, bool]:
-        """What the function of that name returns, with the derivatives in inputs; whether it may be undefined."""
+        """What the function of that name returns, with derivatives in inputs; whether to suspect it."""
         captured = self._captured
         with suppress(KeyError, ArithmeticError, ValueError):
             if not swept:

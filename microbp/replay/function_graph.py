@@ -45,12 +45,7 @@ class Captured(NamedTuple):
 
     @property
     def flags(self) -> Integers:
-        """For each position the sum of VARIES, TRAINS, COMPUTED; of a constant 0.
-
-        >>> w, x = Value(2.0), Value(3.0)
-        >>> capture(w * x + 1.0, inputs=[x], params=[w]).flags.tolist()
-        [6, 5, 7, 7]
-        """
+        """For each position the sum of VARIES, TRAINS, COMPUTED; of a constant 0."""
         marks = dict.fromkeys(self.inputs, VARIES | COMPUTED)
         marks |= {at: COMPUTED | TRAINS * takes for at, takes in zip(self.params, self.trained, strict=True)}
         return spread(self.graph, marks).astype(np.int64)
@@ -186,11 +181,7 @@ def _told_by_slopes(rule: Rule) -> bool:
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:
-    """The Values in ``held`` in C order, and its shape; with ``numbers``, a number is a constant.
-
-    >>> flat([[Value(1.0), Value(2.0)]], "inputs")[1]
-    (1, 2)
-    """
+    """The Values in ``held`` in C order, and its shape; with ``numbers``, a number is a constant."""
     if isinstance(held, Iterable) and not isinstance(held, Value | np.ndarray | list | tuple | str):
         held = list(held.values() if isinstance(held, Mapping) else held)
     unequal = f"compile: the rows of {what} are of unequal length"
@@ -213,15 +204,13 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
 
 def check_leaves(inputs: Sequence[Value], params: Sequence[Value]) -> None:
     """ValueError for an input or a parameter that was computed, or that stands twice."""
-    places = [f"inputs[{index}]" for index in range(len(inputs))]
-    places += [f"params[{index}]" for index in range(len(params))]
     seen: dict[int, str] = {}
-    for place, each in zip(places, (*inputs, *params), strict=True):
-        if each._rule is not None:
-            raise ValueError(
-                f"compile: {place}, {describe(each)}, was computed ({each.rule}); "
-                "inputs and parameters are leaves, made by Value(...)"
-            )
-        if id(each) in seen:
-            raise ValueError(f"compile: {place}, {describe(each)}, stands in {seen[id(each)]} already")
-        seen[id(each)] = place
+    for what, leaves in (("inputs", inputs), ("params", params)):
+        for place, each in ((f"{what}[{index}]", each) for index, each in enumerate(leaves)):
+            if each._rule is not None:
+                raise ValueError(
+                    f"compile: {place}, {describe(each)}, was computed ({each.rule}); "
+                    "inputs and parameters are leaves, made by Value(...)"
+                )
+            if (before := seen.setdefault(id(each), place)) != place:
+                raise ValueError(f"compile: {place}, {describe(each)}, stands in {before} already")

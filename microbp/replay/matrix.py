@@ -256,11 +256,6 @@ def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[st
     """The arrays that paths in modules, or names such as ``W[0,1]``, tell of, by their first elements.
 
     Of each the names for it, the best first, and its elements, as indices.
-
-    >>> named_arrays(["W[0,0]", "W[0,1]", "k"])
-    [(('W', 'W'), array([[0, 1]]))]
-    >>> named_arrays([("layers", 1, "neurons", i, "w", j) for i in (0, 1) for j in (0, 1)])[0][0]
-    ('W2', 'layers_1_neurons_w')
     """
     # A family is what all elements of an array have in common: a path with None for each count.
     families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)

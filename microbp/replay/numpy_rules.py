@@ -96,21 +96,16 @@ _ARITHMETIC: dict[Any, Callable[..., Piece]] = {
 }  # fmt: skip
 #: The functions that only the shorter forms call.
 _OF_FORMS = ("d_sigmoid", "d_tanh", "logaddexp", "maximum", "minimum", "shift", "sign", "times")
-#: What computes an aggregate of elements, or a function of the forms that is to be computed once.
-Kept = Mapping[str, Callable[..., Any]]
 
 
 def array_code(
-    rule: Rule, place: int | None, scope: Mapping[str, Piece | float], kept: Kept | None = None
-) -> Any:
+    rule: Rule, place: int | None, scope: Mapping[str, Piece | float],
+    kept: Mapping[str, Callable[..., Any]] | None = None,
+) -> Any:  # fmt: skip
     """The value of a rule, or its derivative in the argument at ``place``: a piece, or a number.
 
-    ``scope`` holds the arguments, those that are lists along the axis k.
-
-    >>> from microbp.replay.code import name, text
-    >>> scope = {"a": Piece(name("z")), "y": Piece(name("h")), "b": 2.0}
-    >>> [text(array_code(RULES[word], at, scope).code) for word, at in (("relu", None), ("pow", 0))]
-    ['np.maximum(z, 0.0)', '2.0 * z']
+    ``scope`` holds the arguments, those that are lists along the axis k; ``kept`` makes aggregates of these,
+    and what is to be computed once.
     """
     full = rule.y if place is None else rule.d[place]
     number = all(isinstance(scope[each], float) for each in full.names & scope.keys())

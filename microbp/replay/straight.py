@@ -10,7 +10,6 @@ import ast
 import math
 import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
 from functools import lru_cache, partial, reduce
 from typing import Any
 
@@ -54,44 +53,26 @@ def sigmoid(a):
 
 
 def straight(captured: Captured) -> str:
-    r"""The source: ``value(inputs, parameters)`` and ``value_and_grad(inputs, parameters)``, for one sample.
+    """The source: ``value(inputs, parameters)`` and ``value_and_grad(inputs, parameters)``, for one sample.
 
-    Both take lists of floats. ``value`` returns the output, or the list of outputs. ``value_and_grad``
-    returns that and the list of the output's derivatives in the parameters (of several outputs, of their
-    sum).
-
-    >>> from microbp import Value
-    >>> from microbp.replay.function_graph import capture
-    >>> w, x = Value(2.0, name="w"), Value(3.0, name="x")
-    >>> source = straight(capture((w * x).sin() * w, inputs=[x], params=[w]))
-    >>> print(source.partition("\n\n\n")[2].partition("\n\n\n")[2], end="")
-    def value_and_grad(inputs, parameters):
-        x, = inputs
-        w, = parameters
-        v2 = w * x
-        v3 = sin(v2)
-        v4 = v3 * w
-        # Backward, from the last value to the first: d_v is ∂v4/∂v.
-        d_v4 = 1.0
-        d_w = d_v4 * v3
-        d_v3 = d_v4 * w
-        d_v2 = d_v3 * cos(v2)
-        d_w += d_v2 * x
-        return v4, [d_w]
+    Both take lists of floats. ``value`` returns the output, or the list of outputs; ``value_and_grad`` that
+    and the list of the output's derivatives in the parameters (of several outputs, of their sum).
     """
     writer = _Writer(captured)
     writer.values()
     values, writer.lines = writer.lines, []
-    gradients = writer.gradients()
-    backward, writer.lines = writer.lines, []
+    slopes = writer.gradients()
     outputs = [writer.texts[each] for each in captured.outputs]
     result = f"[{', '.join(outputs)}]" if captured.output_shape else outputs[0]
-    for word, body, results in (("value", values, ""), ("value_and_grad", values + backward, gradients)):
+    functions = ("value", values, result), ("value_and_grad", values + writer.lines, f"{result}, {slopes}")
+    writer.lines = []
+    for word, body, returned in functions:
         writer.lines += ["", "", f"def {word}(inputs, parameters):"]
-        writer.unpack("inputs", captured.inputs)
-        writer.unpack("parameters", captured.params)
+        for family, places in (("inputs", captured.inputs), ("parameters", captured.params)):
+            if texts := [writer.texts[place] for place in places]:
+                writer.statement(", ".join(texts) + "," * (len(texts) == 1), "=", family)
         writer.lines += body
-        writer.statement("return", "", result + results)
+        writer.statement("return", "", returned)
     return _header(writer.words) + "\n".join(writer.lines) + "\n"
 
 
@@ -139,11 +120,6 @@ class _Writer:
         )  # fmt: skip
         self.lines += [head, *broken, tail]
 
-    def unpack(self, family: str, places: Sequence[int]) -> None:
-        texts = [self.texts[place] for place in places]
-        if texts:
-            self.statement(", ".join(texts) + "," * (len(texts) == 1), "=", family)
-
     def values(self) -> None:
         """The value of each node, with the groups in which it was recorded as comments."""
         before: GroupPath = ()
@@ -159,7 +135,7 @@ class _Writer:
             self.statement(self.texts[at], "=", self.filled(at)[0])
 
     def gradients(self) -> str:
-        """The chain rule, from the last node to the first; returns what is returned of it."""
+        """The chain rule, from the last node to the first; the list of the derivatives in parameters."""
         captured = self.captured
         outputs = [each for each in captured.outputs if self.needed[each]]
         if outputs:
@@ -170,7 +146,7 @@ class _Writer:
         for at in reversed(range(len(self.op))):
             if self.op[at] >= 0 and at in self.upstream:
                 self.pass_on(at)
-        return f", [{', '.join(self.upstream.get(at, '0.0') for at in captured.params)}]"
+        return f"[{', '.join(self.upstream.get(at, '0.0') for at in captured.params)}]"
 
     def pass_on(self, at: int) -> None:
         """Contributions to a node's operands, the last first, as the eager engine."""
@@ -189,10 +165,7 @@ class _Writer:
         self.statement(self.upstream[at], "+=" if begun else "=", text)
 
     def filled(self, at: int, place: int | None = None) -> list[str]:
-        """The text of a node's value, or of what an argument receives: of a list each element.
-
-        What literals decide is decided.
-        """
+        """The text of a node's value, or of what an argument receives: of a list each element."""
         rule, row = self.record.rules[self.op[at]], self.operands[at]
         if not rule.over:
             literals = tuple(self.texts[each] if each < 0 else "" for each in row)
@@ -202,15 +175,13 @@ class _Writer:
             return [text.format(*texts, y=self.texts[at], upstream=self.upstream.get(at))]
         held = [float(self.texts[each]) if each < 0 else name(self.texts[each]) for each in row]
         scope: dict[str, Any] = dict(zip(rule.args, rule.split(held), strict=True))
-        scope["y"] = name(self.texts[at])
         columns = [scope.pop(arg) for arg in rule.over]
         elements = [dict(zip(rule.over, each, strict=True)) for each in zip(*columns, strict=True)]
         sums = {word: partial(self.aggregate, at, word) for word in AGGREGATES}
-        to = reading(_made, sums)._replace(known=self.sums[at])
-        each_of, read = [dict[str, Any]()], rule.y if place is None else rule.d[place]
-        if place is not None and rule.args[place] in rule.over:
-            each_of = elements
-        found = [read.evaluate({**scope, **each}, to, elements) for each in each_of]
+        to, scope["y"] = reading(_made, sums)._replace(known=self.sums[at]), name(self.texts[at])
+        listed = place is not None and rule.args[place] in rule.over
+        read = rule.y if place is None else rule.d[place]
+        found = [read.evaluate({**scope, **each}, to, elements) for each in (elements if listed else [{}])]
         if place is not None:
             found = [_product(name(self.upstream[at]), each) for each in found]
         return [self.said(tree_of(each)) for each in found]
@@ -222,9 +193,10 @@ class _Writer:
         """
         if all(isinstance(each, float) for each in elements):
             return REAL.functions[word](elements)
-        made: Any = ast.Call(name(word), [ast.List([*map(tree_of, elements)])], [])
+        terms = [*map(tree_of, elements)]
+        made: Tree = ast.Call(name(word), [ast.List(terms)], [])
         if word == "total":
-            terms, made = [*map(tree_of, elements)], ast.Constant(0.0)
+            made = ast.Constant(0.0)
             while len(terms) > _TERMS:
                 made = self.temporary(at, reduce(_sum, terms[:_TERMS], made))
                 terms = terms[_TERMS:]
