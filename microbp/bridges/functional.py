@@ -51,7 +51,7 @@ def d_tanh(a, y):
 
 
 def rest(weights):
-    return np.sum(np.where(np.leads(weights), 0.0, weights), axis=-1, keepdims=True)
+    return np.sum(np.where(np.leads(weights), 0.0, weights), axis=-1)
 
 
 def erf(a):

@@ -108,7 +108,7 @@ class Operand:
         """Itself along ``axes``, without those along which it does not change.
 
         An axis of one element stays where the array has one for it, unless it is not to, with ``lone``: then
-        (1, 3) @ (3, n) is a product, and what a sample has one of is a column (n, 1).
+        (1, 3) @ (3, n) is a product.
         """
         kept, held = [], self.held.reshape(shape)
         for at, word in enumerate(axes):
@@ -117,8 +117,7 @@ class Operand:
                 kept.append(word)
                 line = held
             elif held.shape[at] == 1 and lone and array is not None:
-                column = held.ndim == 1 and (array.varies or array.shape == (1,))
-                if column or (held.size > 1 and len(array.shape) == 2):
+                if (held.ndim == 1 and array.shape == (1,)) or (held.size > 1 and len(array.shape) == 2):
                     kept.append(word)
             held = line
         sizes = [size for word, size in zip(axes, held.shape, strict=True) if word in kept]
@@ -133,35 +132,16 @@ def _same(held: npt.NDArray[Any], line: npt.NDArray[Any]) -> bool:
 
 
 class Piece(NamedTuple):
-    """A number times an expression, and what its dimensions are: an axis, or "" for one of one element.
-
-    The first is an axis: NumPy broadcasts those that are missing at the front by itself.
-    """
+    """A number times an expression, and the axes that this has: its dimensions, from the first to the last."""
 
     #: The tree; None for the number alone.
     tree: Any
-    dims: Axes = ()
+    axes: Axes = ()
     factor: float = 1.0
-
-    @property
-    def axes(self) -> Axes:
-        return tuple(filter(None, self.dims))
 
     @property
     def code(self) -> Tree:
         return number(self.factor, "np.") if self.tree is None else scaled(self.factor, self.tree)
-
-    @property
-    def squeezed(self) -> Piece:
-        """The same without dimensions of one element."""
-        if "" not in self.dims or self.tree is None:
-            return self
-        match self.tree:  # of a column that was taken the place is taken
-            case ast.Subscript(value=array, slice=ast.Tuple(elts=[rows, ast.Slice(lower=place)])):
-                if place and self.dims[1:] == ("",):
-                    return Piece(index(array, rows, place), self.axes, self.factor)
-        items = (slice(None) if each else 0 for each in self.dims)
-        return Piece(index(self.tree, *items), self.axes, self.factor)
 
     @property
     def bare(self) -> Piece:
@@ -179,23 +159,21 @@ def piece_of(each: Piece | float) -> Piece:
 def elementwise(word: Any, *operands: Piece | float) -> Piece:
     """An operator or a function of pieces and numbers, along the axes that any of them has."""
     pieces = [*map(piece_of, operands)]
-    dims = _common(pieces)
-    return Piece(put_together(word, tuple(arranged(each, dims) for each in pieces)), dims)
+    axes = _common(pieces)
+    return Piece(put_together(word, tuple(arranged(each, axes) for each in pieces)), axes)
 
 
 def in_order(piece: Piece | float) -> Piece:
     """A piece, or that of a number, with its axes in the order of :func:`elementwise`."""
     piece = piece_of(piece)
-    dims = _common([piece])
-    return piece if piece.tree is None else Piece(arranged(piece.bare, dims), dims, piece.factor)
+    axes = _common([piece])
+    return piece if piece.tree is None else Piece(arranged(piece.bare, axes), axes, piece.factor)
 
 
 def _common(pieces: Sequence[Piece]) -> Axes:
     """All axes of some pieces as they stand in every array: samples, members, terms."""
     axes = {axis for each in pieces for axis in each.axes}
-    dims = tuple(sorted(axes, key=lambda axis: ("njikop".index(axis[0]), axis)))
-    wide = max((each.dims for each in pieces), key=len)
-    return wide if tuple(filter(None, wide)) == dims else dims
+    return tuple(sorted(axes, key=lambda axis: ("njikop".index(axis[0]), axis)))
 
 
 def times(*operands: Piece | float) -> Piece:
@@ -268,33 +246,23 @@ def _slice(start: int, step: int, count: int, size: int) -> slice:
 def arranged(piece: Piece, layout: Axes) -> Tree:
     """The piece's code with its axes in the order of ``layout``, of one element where it has none.
 
-    Absent axes at the front are left out. In the layout, too, "" is a dimension of one element.
+    Absent axes at the front are left out: NumPy broadcasts these by itself.
     """
     order = tuple(axis for axis in layout if axis in piece.axes)
     assert len(order) == len(piece.axes), (piece.axes, layout)
-    if piece.tree is None or not order:
+    tree = piece.tree
+    if tree is None or not order:
         return piece.code
     if order != piece.axes:
-        piece = Piece(_permuted(piece.squeezed.tree, piece.axes, order), order, piece.factor)
-    dims = tuple(axis if axis in order else "" for axis in layout[layout.index(order[0]) :])
-    if piece.dims == dims:
-        return piece.code
-    tree = piece.squeezed.tree
-    items = [slice(None) if each else None for each in dims]
-    match tree:
-        case ast.Call(func=ast.Attribute(value=inner, attr="sum" | "max" as word), args=[], keywords=[axis]):
-            place = axis.value.value if isinstance(axis.value, ast.Constant) else None
-            if items.count(None) == 1 and axis.arg == "axis" and items.index(None) == place:
-                return scaled(piece.factor, method(inner, word, axis=place, keepdims=True))
+        places = (piece.axes.index(each) for each in order)
+        tree = transposed(tree) if len(order) == 2 else method(tree, "transpose", *places)
+    items = [slice(None) if axis in order else None for axis in layout[layout.index(order[0]) :]]
     while items and items[-1] == slice(None):
         items.pop()
+    match tree, items:
+        case ast.Subscript(value=array, slice=ast.Tuple(elts=[rows, ast.Constant(value=int(at))])), [_, None]:
+            tree, items = index(array, rows, slice(at, at + 1)), []  # a column
     return scaled(piece.factor, index(tree, *items))
-
-
-def _permuted(tree: Tree, axes: Axes, order: Axes) -> Tree:
-    if len(axes) == 2:
-        return transposed(tree)
-    return method(tree, "transpose", *(axes.index(each) for each in order))
 
 
 def full(piece: Piece, axes: Axes, sizes: Sizes) -> Tree:
@@ -314,7 +282,7 @@ def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Pie
     left = _summed(left, [axis for axis in left.axes if axis not in out and axis not in right.axes], sizes)
     right = _summed(right, [axis for axis in right.axes if axis not in out and axis not in left.axes], sizes)
     inner = [axis for axis in left.axes if axis in right.axes and axis not in out]
-    made = _product(left.squeezed, right.squeezed, inner, out) if inner else times(left, right)
+    made = _product(left, right, inner, out) if inner else times(left, right)
     for axis in sizes:
         if axis not in both and axis not in out:
             length = sizes[axis]
@@ -324,18 +292,15 @@ def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Pie
 
 def _summed(piece: Piece, axes: Sequence[str], sizes: Sizes) -> Piece:
     """The sum over some of its axes; over one of one element this is the element."""
-    for axis in [each for each in axes if sizes[each] == 1]:
-        dims = tuple("" if each == axis else each for each in piece.dims)
-        lead = next((at for at, each in enumerate(dims) if each), len(dims))
-        piece = Piece(index(piece.tree, *[0] * lead), dims[lead:], piece.factor)
-    axes = [each for each in axes if sizes[each] != 1]
-    if not axes:
-        return piece
-    tree, dims, factor = piece.squeezed
-    places = [dims.index(axis) for axis in axes]
-    rest = tuple(each for each in dims if each not in axes)
-    over = {"axis": places[0] if len(places) == 1 else tuple(places)} if rest else {}
-    return Piece(method(tree, "sum", **over), rest, factor)
+    tree, rest = piece.tree, tuple(each for each in piece.axes if each not in axes)
+    lone = [each for each in axes if sizes[each] == 1]
+    if lone:
+        tree = index(tree, *(0 if each in lone else slice(None) for each in piece.axes))
+    left = [each for each in piece.axes if each not in lone]
+    if places := [left.index(each) for each in axes if each not in lone]:
+        over = {"axis": places[0] if len(places) == 1 else tuple(places)} if rest else {}
+        tree = method(tree, "sum", **over)
+    return Piece(tree, rest, piece.factor)
 
 
 def _product(left: Piece, right: Piece, inner: Sequence[str], out: Sequence[str]) -> Piece:

@@ -60,7 +60,6 @@ class Plan:
         trained = np.array(captured.trained, dtype=bool)
         self.trains = {home for home, each in self.used.items() if trained[each.members].any()}
         self.trains |= {THETA} if trained.any() else set()
-        self._name_groups(layers)
         #: For each array the places of outputs in it (of constants positions), and which outputs these are.
         self.outputs: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for which, position in enumerate(captured.outputs):
@@ -72,6 +71,7 @@ class Plan:
         self.groups.append(self._cost())
         for group in self.groups:
             self._place(group)
+        self._name_groups(layers)
         #: The names of constant arrays, and these, by what is in them.
         self.constants: dict[tuple[Any, ...], tuple[str, npt.NDArray[Any]]] = {}
 
@@ -79,8 +79,7 @@ class Plan:
         """The array of that number: of parameters, of inputs, or of a group."""
         if home not in self.arrays:
             group = self.groups[home]
-            lone = not group.varies and len(group.members) == 1
-            self.arrays[home] = Array("", () if lone else (len(group.members),), group.varies)
+            self.arrays[home] = Array("", (len(group.members),) if group.axes else (), group.varies)
         return self.arrays[home]
 
     def takes(self, home: int) -> bool:
@@ -105,7 +104,7 @@ class Plan:
     def _place(self, group: Group) -> None:
         """The axes of a group, along which its operands are put; of a list also along k."""
         members = len(group.members)
-        if members and (group.varies or members > 1):
+        if members:
             inner = _grid(group)
             grid = (members // inner, inner)
             group.axes, group.shape = (("j", "i"), grid) if grid[0] > 1 else (("i",), grid[1:])
@@ -117,17 +116,19 @@ class Plan:
                 axes, shape = (), ()
             more = terms if over or terms != (1,) else ()
             axes = (*axes, *["k"] * len(more))
-            each.along(array, axes, (*shape, *more), lone=bool(group.layout) and not over)
+            each.along(array, axes, (*shape, *more), lone=not over)
+        if members == 1 and not any("i" in each.axes for each in group.operands):
+            group.axes, group.shape = (), ()
 
     def unfolded(self, at: int, piece: Piece) -> Piece:
         """A piece along the one axis ``p0`` of a group's array along the axes of its domain."""
         axes, shape = self.groups[at].axes, self.groups[at].shape
-        if "p0" not in piece.dims:
+        if "p0" not in piece.axes:
             return piece
         if len(axes) == 1:
-            return piece._replace(dims=tuple(axes[0] if each == "p0" else each for each in piece.dims))
-        lead, tree = piece.axes[:-1], piece.squeezed.code
-        return Piece(method(tree, "reshape", *map(name, lead), *shape), (*lead, *axes))
+            return piece._replace(axes=tuple(axes[0] if each == "p0" else each for each in piece.axes))
+        lead = piece.axes[:-1]
+        return Piece(method(piece.code, "reshape", *map(name, lead), *shape), (*lead, *axes))
 
     # --------------------------------------------------------------------------------------- in words
     def _name_groups(self, layers: dict[int, str]) -> None:
@@ -164,8 +165,9 @@ class Plan:
         told = f"{size} became {counted(len(self.order), 'array operation')}"
         for each in self.order:
             group = self.groups[each]
-            shape = ", ".join(["n"] * group.varies + [str(len(group.members))])
-            told += f"\n  {self.array(each).name} ({shape}): {self.comments[each]}"
+            array = self.array(each)
+            shape = ", ".join(["n"] * group.varies + [*map(str, array.shape)])
+            told += f"\n  {array.name} ({shape}): {self.comments[each]}"
         return told
 
 

@@ -60,7 +60,7 @@ def rest(weights):
     weights = weights.copy()
     rows = weights.reshape(-1, weights.shape[-1])
     rows[np.arange(len(rows)), rows.argmax(axis=1)] = 0.0
-    return weights.sum(axis=-1, keepdims=True)
+    return weights.sum(axis=-1)
 ''',
     "sigmoid": '''\
 def sigmoid(a):

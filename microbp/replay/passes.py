@@ -136,9 +136,6 @@ class Writer:
         axes, places = operand.axes, operand.held
         whole, lead = name(array.name), ("n",) * array.varies
         every = [slice(None)] * array.varies
-        if lead and not axes:
-            column = slice(int(places), int(places) + 1)
-            return Piece(whole if array.size == 1 else index(whole, *every, column), ("n", "")), True
         if (found := slices(places, array.shape)) is not None:
             items, order = found
             while items and isinstance(items[-1], slice) and items[-1] == slice(None):
@@ -178,7 +175,7 @@ class Writer:
         total, *rest = pieces
         for count, piece in enumerate(rest, start=1):
             if count % TERMS == 0:
-                total = Piece(self.assign(word, total.code), total.dims)
+                total = Piece(self.assign(word, total.code), total.axes)
             total = plus(total, piece)
         return total
 
@@ -193,8 +190,6 @@ class Writer:
             scope[arg] = piece.factor if piece.tree is None else piece
         array = plan.array(at)
         scope["y"] = plan.unfolded(at, Piece(name(array.name), array.axes))
-        if rule.over and len(group.members) == 1:
-            scope["y"] = Piece(name(array.name), ("n", "") if group.varies else ())
         length = sum(each.width for each in group.slots[rule.args.index(rule.over[0])]) if rule.over else 0
         kept = {word: partial(self.aggregate, word, length) for word in ("total", "largest", "rest")}
         return in_order(array_code(rule, place, scope, {**kept, "shift": self.shift}))
@@ -219,22 +214,19 @@ class Writer:
             a, top = operands
             return 0.0 if a == top and math.isinf(a) else top - a
         made = elementwise("shift", *operands)
-        return Piece(self.keep("shift", made.code), made.dims)
+        return Piece(self.keep("shift", made.code), made.axes)
 
     def aggregate(self, word: str, count: int, elements: list[Any]) -> Any:
         """``total``, ``largest`` or ``rest`` of the elements, computed once; it stands in their place."""
         (each,) = elements
-        if isinstance(each, float) or "k" not in each.dims:  # all are the same
+        if isinstance(each, float) or "k" not in each.axes:  # all are the same
             alike = {"total": float(count), "largest": 1.0, "rest": count - 1.0}[word]
             return alike * each if isinstance(each, float) else each.scaled(alike)
-        alone = len(each.dims) == 1
         if word == "rest":
-            tree = index(call("rest", each.code), ..., 0) if alone else call("rest", each.code)
+            tree = call("rest", each.code)
         else:
-            keep = {} if alone else {"keepdims": True}
-            tree = method(each.code, "sum" if word == "total" else "max", axis=-1, **keep)
-        kept = self.keep({"largest": "top"}.get(word, word), tree)
-        return Piece(kept, () if alone else (*each.dims[:-1], ""))
+            tree = method(each.code, "sum" if word == "total" else "max", axis=-1)
+        return Piece(self.keep({"largest": "top"}.get(word, word), tree), each.axes[:-1])
 
     # ---------------------------------------------------------------------------------------- outputs
     def outputs(self) -> Tree:
@@ -306,8 +298,8 @@ class Writer:
         """What an operand of a rule receives; a part of a list, its own elements."""
         local = self.row(at, place)
         if part is not None and "k" in local.axes:
-            items = [slice(None)] * local.dims.index("k")
-            local = Piece(index(local.code, *items, part), local.dims)
+            items = [slice(None)] * local.axes.index("k")
+            local = Piece(index(local.code, *items, part), local.axes)
         return contract(delta, local, out, sizes)
 
     def upstream(self, at: int, named: bool) -> Piece:
@@ -319,7 +311,7 @@ class Writer:
         if all(wholes):
             total = self.added(target.name, [each() for each in wholes if each])
             if named and total.tree is not None and not isinstance(total.code, ast.Name):
-                total = Piece(self.assign(target.name, total.code, comment), total.dims)
+                total = Piece(self.assign(target.name, total.code, comment), total.axes)
         else:
             lengths = tuple(name(axis) if axis == "n" else array.size for axis in target.axes)
             zeros = call("np.zeros", lengths if len(lengths) > 1 else lengths[0])
@@ -373,7 +365,7 @@ def _along(target: Array, sizes: Sizes, make: Callable[[Axes], Piece], axes: Axe
     piece = make(axes)
     if tuple(sizes[axis] for axis in axes if axis != "n") == target.shape:
         renamed = dict(zip(axes, target.axes, strict=True))
-        return piece._replace(dims=tuple(renamed.get(each, each) for each in piece.dims))
+        return piece._replace(axes=tuple(renamed.get(each, each) for each in piece.axes))
     if {*piece.axes} <= {"n"}:
         return piece
     layout = tuple(axis for axis in axes if axis != "n" or "n" in piece.axes)
