@@ -110,16 +110,15 @@ class Operand:
         An axis of one element stays where the array has one for it, unless it is not to, with ``lone``: then
         (1, 3) @ (3, n) is a product.
         """
-        kept, held = [], self.held.reshape(shape)
+        kept, held, own = [], self.held.reshape(shape), array.shape if array and lone else ()
         for at, word in enumerate(axes):
             line = held.take([0], axis=at)
-            if held.shape[at] > 1 and not _same(held, line):
-                kept.append(word)
-                line = held
-            elif held.shape[at] == 1 and lone and array is not None:
-                if (held.ndim == 1 and array.shape == (1,)) or (held.size > 1 and len(array.shape) == 2):
-                    kept.append(word)
-            held = line
+            if held.shape[at] == 1:
+                changes = (held.ndim == 1 and own == (1,)) or (held.size > 1 and len(own) == 2)
+            else:
+                changes = not _same(held, line)
+            kept += [word] * changes
+            held = held if changes else line
         sizes = [size for word, size in zip(axes, held.shape, strict=True) if word in kept]
         self.axes, self.held = tuple(kept), held.reshape(sizes)
         return self
@@ -132,7 +131,7 @@ def _same(held: npt.NDArray[Any], line: npt.NDArray[Any]) -> bool:
 
 
 class Piece(NamedTuple):
-    """A number times an expression, and the axes that this has: its dimensions, from the first to the last."""
+    """A number times an expression, and the axes that this has, from the first to the last."""
 
     #: The tree; None for the number alone.
     tree: Any

@@ -26,18 +26,18 @@ _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     **SIGNS, TAKEN: lambda now, then: np.isclose(now, then, rtol=1e-9, atol=0.0, equal_nan=True),
 }  # fmt: skip
 #: What is said of a branch, and of a number that was taken out.
+_BRANCH = (
+    "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep it "
+    "in the graph with relu, maximum, minimum, clip or select(c, a, b)"
+)
+_NUMBER = (
+    "a number was taken out of the graph while it was recorded, and the program will always use that one: "
+    "{}. Compute with the Value itself"
+)
 _WORDS = (
-    (
-        "chooses a branch", "gone the other way",
-        "a branch was chosen while the graph was recorded, and the program will always keep to it: {}. Keep "
-        "it in the graph with relu, maximum, minimum, clip or select(c, a, b)",
-    ),
-    (
-        "takes a number out of the graph", "given another number",
-        "a number was taken out of the graph while it was recorded, and the program will always use that "
-        "one: {}. Compute with the Value itself",
-    ),
-)  # fmt: skip
+    ("chooses a branch", "gone the other way", _BRANCH),
+    ("takes a number out of the graph", "given another number", _NUMBER),
+)
 
 
 class Branch(NamedTuple):
@@ -78,7 +78,7 @@ class Guards(NamedTuple):
 
     def check(self, x: Floats, theta: Floats) -> None:
         """BranchChanged for the first sample that goes another way. A nan compares as False, as ever."""
-        operands, changed = self.form.values(x, theta)[0], []
+        operands, changed = self.form.run("values", x, theta)[0], []
         for index, branch in enumerate(self.branches):
             outcomes = _SIGNS[branch.sign](operands[:, 2 * index], operands[:, 2 * index + 1])
             changed += [(sample, index) for sample in np.flatnonzero(outcomes != branch.outcome)[:1].tolist()]
@@ -91,8 +91,7 @@ class Guards(NamedTuple):
 def compared_in(graph: Graph, inputs: Sequence[int], results: Sequence[int]) -> list[Compared]:
     """The comparisons that the values of a recorded graph remember, and those of what its inputs went into.
 
-    Those of its ``results`` alone are left out: nothing was computed from these, so that no branch here
-    depended on them. An operand that is not in the graph stands as its number.
+    Those of its ``results`` alone are left out, and an operand that is not in the graph stands as its number.
     """
     sides: dict[int, list[Any]] = {}
     noted = [at for at, note in graph._notes.items() if type(note) is tuple and len(note) > 3]

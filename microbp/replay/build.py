@@ -247,8 +247,8 @@ class Traced:
         code = getattr(self._function, "__code__", None)
         bound = isinstance(self._function, MethodType)
         words = code.co_varnames[bound : code.co_argcount] if code else ()
-        names = [words[index] if index < len(words) else f"x{index}" for index in range(len(sample))]
-        given = [array(each, name) for each, name in zip(sample, names, strict=True)]
+        names = chain(words, (f"x{index}" for index in range(len(words), len(sample))))
+        given = [array(each, name) for each, name in zip(sample, names, strict=False)]
         seen = watched()
         with with_sites.on(), tracing.on(), seen:
             outputs = self._function(*map(_given, given), **static)

@@ -50,25 +50,22 @@ def blame(
         if missing and finite:
             raise ValueError(f"{where}the input {missing[0]} is nan; fill it in, or leave the sample out")
         numbers = forward(captured.graph, captured.given(row, theta.tolist()), ieee=True)
-        broken = np.flatnonzero(~np.isfinite(numbers)).tolist()
+        graph, broken = captured.graph._changed(data=numbers), np.flatnonzero(~np.isfinite(numbers)).tolist()
         for at in broken:
-            _refuse(captured.graph, numbers, at, where)
-        if slopes:
-            fault = _of_slopes(captured, numbers)
-        else:
-            told = (_told(captured.graph, numbers, at) for at in broken[:1])
-            fault = "".join(f"the first value that is not finite is {each}" for each in told)
+            _refuse(graph, at, where)
+        told = (f"the first value that is not finite is {_told(graph, at)}" for at in broken[:1])
+        fault = _of_slopes(captured, graph) if slopes else "".join(told)
         if finite and fault:
             raise NotFiniteResult(f"{where}{fault}", sample)
 
 
-def _refuse(graph: Graph, numbers: Floats, at: int, where: str) -> None:
-    """Record an operation anew, which raises if it has no result at these numbers."""
+def _refuse(graph: Graph, at: int, where: str) -> None:
+    """Record an operation anew, which raises if it has no result at the numbers of the graph."""
     node = graph.nodes[at]
     if node.rule is None:
         return
     operands = [
-        Value(float(numbers[each]), graph.names[each] if graph.named[each] else None)
+        Value(float(graph.data[each]), graph.names[each] if graph.named[each] else None)
         if type(each) is int else each for each in node.operands
     ]  # fmt: skip
     try:
@@ -80,16 +77,15 @@ def _refuse(graph: Graph, numbers: Floats, at: int, where: str) -> None:
         raise UndefinedOperation(told, error.rule, error.numbers, site) from None
 
 
-def _of_slopes(captured: Captured, numbers: Floats) -> str:
+def _of_slopes(captured: Captured, graph: Graph) -> str:
     """Why a derivative of the outputs in a leaf is not finite; "" where all are."""
-    graph = captured.graph
-    found, local = gradients(captured, numbers)
+    found, local = gradients(captured, graph.data)
     leaves = [at for at in (*captured.inputs, *captured.params) if not math.isfinite(found[at])]
     if not leaves:
         return ""
     for place in np.flatnonzero(~np.isfinite(local))[::-1].tolist():
         user = int(np.searchsorted(graph.first, place, side="right")) - 1
-        name, told = graph.names[graph.args[place]], _told(graph, numbers, user)
+        name, told = graph.names[graph.args[place]], _told(graph, user)
         return f"the local derivative in {name} is {float(local[place])!r} at {told}"
     first = min(leaves)
     return (
@@ -98,16 +94,13 @@ def _of_slopes(captured: Captured, numbers: Floats) -> str:
     )
 
 
-def _told(graph: Graph, numbers: Floats, at: int) -> str:
+def _told(graph: Graph, at: int) -> str:
     """``v5 = mul(v3, v4) = inf, where v3 = 1e+300, v4 = 1e+300``; the operands only where they are few."""
-    node, number = graph.nodes[at], repr(float(numbers[at]))
-    places = [*dict.fromkeys(each for each in node.operands if type(each) is int)]
-    if node.rule is None:
-        told = f"{node.name} = {number}"
-    elif len(node.operands) > 4:
-        told = f"{node.name} = {node.rule} = {number}"
+    node = graph.nodes[at]
+    if len(node.operands) > 4:
+        told = f"{node.name} = {node.rule} = {node.data!r}"
     else:
-        names = (graph.names[each] if type(each) is int else repr(each) for each in node.operands)
-        held = ", ".join(f"{graph.names[each]} = {float(numbers[each])!r}" for each in places)
-        told = f"{node.name} = {node.rule.name}({', '.join(names)}) = {number}, where {held}"
+        places = dict.fromkeys(each for each in node.operands if type(each) is int)
+        held = ", ".join(f"{graph.names[each]} = {float(graph.data[each])!r}" for each in places)
+        told = graph.equation(node) + f", where {held}" * bool(held)
     return told if node.site is None else f"{told} [{node.site}]"

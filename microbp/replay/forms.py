@@ -45,10 +45,10 @@ LARGE = 1 << 15
 
 # ------------------------------------------------------------------------------- sample after sample
 class Straight:
-    """Sample after sample on Python's floats, with the eager engine's bits.
+    """Sample after sample on Python's floats, with the eager engine's bits: straight-line code.
 
-    It is straight-line code. Of a graph too long for Python's compiler, of a sample for which ``math`` has no
-    result, and where derivatives in the inputs are asked for, the columns are walked.
+    The columns are walked in its place where a graph is too long for Python's compiler, where ``math`` has no
+    result, and for derivatives in the inputs.
     """
 
     def __init__(self, captured: Captured) -> None:
@@ -61,8 +61,8 @@ class Straight:
             self.source = f"# {self.description}.\n"
             return
         self.source = straight(captured)
-        made = defined(self.source)
-        self.functions = {name: made[name] for name in ("value", "value_and_grad")}
+        found = defined(self.source)
+        self.functions = {word: found[word] for word in ("value", "value_and_grad")}
         lines = self.source.count("\n")
         self.description = f"{size} became {lines:,} lines of straight-line code"
 
@@ -76,11 +76,10 @@ class Straight:
         self, x: Floats, theta: Floats, gradient: Floats, dx: Floats | None
     ) -> tuple[Floats, float, bool]:
         costs, suspect, numbers = np.empty(len(x)), False, theta.tolist()
-        several = self._captured.output_shape
         gradient[:] = 0.0
         for at, row in enumerate(x.tolist()):
             (cost, slopes, *rest), raised = self._sample("value_and_grad", row, numbers, swept=dx is not None)
-            costs[at] = sum(cost) if several else cost
+            costs[at] = sum(cost) if self._captured.output_shape else cost
             with np.errstate(over="ignore", invalid="ignore"):
                 gradient += slopes
             suspect |= raised
@@ -117,10 +116,8 @@ class Matrix:
     """A batch at once, in NumPy's operations on matrices.
 
     The source defines ``value(x, W1, b1, …)`` and ``value_and_grad(x, W1, b1, …, dW1, db1, …, wrt_x=False)``.
-
-    NumPy notes in flags of the processor that an operation has no result, and calls back if asked to. Suspect
-    is a forward pass where it does. That may be legitimate: the branch that a condition does not take is
-    computed too. In the backward pass it mostly is, so that then the forward pass is run again alone.
+    Suspect is a forward pass in which NumPy notes an operation without a result, if only in a branch that a
+    condition does not take. In the backward pass that is usual: then the forward pass is run again alone.
     """
 
     def __init__(self, captured: Captured, plan: Plan) -> None:
@@ -140,7 +137,7 @@ class Matrix:
         self.source = "\n".join(lines)
         found = defined(self.source)
         found.update({word: array for word, array in plan.constants.values() if array.size > SHORT})
-        self.functions = {name: found[name] for name in ("value", "value_and_grad")}
+        self.functions = {word: found[word] for word in ("value", "value_and_grad")}
         free = np.ones(len(captured.params), dtype=bool)
         for array in plan.used.values():
             free[array.members] = False
@@ -254,14 +251,8 @@ class Form:
             told += "; a batch sample after sample"
         return f"{told}\n{self.shown.description}"
 
-    def values(self, x: Floats, *more: Any) -> Any:
-        return self._run("values", x, *more)
-
-    def gradients(self, x: Floats, *more: Any) -> Any:
-        return self._run("gradients", x, *more)
-
-    def _run(self, word: str, x: Floats, *more: Any) -> Any:
-        """What the form for so many samples computes; the machine stops where there is no result."""
+    def run(self, word: str, x: Floats, *more: Any) -> Any:
+        """``values`` or ``gradients`` in the form for so many samples; the machine stops without a result."""
         form = self.many if len(x) > 1 else self.one
         found = getattr(form, word)(x, *more)
         return getattr(self.straight, word)(x, *more) if found[-1] and form is self._machine else found

@@ -28,9 +28,7 @@ class Captured(NamedTuple):
     """A graph to be compiled; made by :func:`capture`. It holds no Values."""
 
     #: All that the outputs were computed from, operands first, and behind it the inputs and parameters on
-    #: which none depends. Of several outputs it is the graph of their ``microbp.sum`` without that last
-    #: node: a backward pass from all outputs at once, each seeded with 1 for each time it stands there,
-    #: goes through the nodes from the last to the first.
+    #: which none depends. Of several outputs it is the graph of their ``microbp.sum`` without that last node.
     graph: Graph
     #: The position of each input, flattened; of each parameter, in the order given; of each output,
     #: flattened: one node may be several.
@@ -140,8 +138,7 @@ def _check_numbers(graph: Graph) -> None:
     A number that is not what the operands give may be due to leaves that have moved on. It is not where no
     operand is a leaf, or where the local derivatives, if they tell the operands' numbers, are those of now.
     """
-    numbers = np.concatenate([graph.data, graph.consts[::-1]])
-    args, first = graph.args, graph.first
+    numbers, args, first = np.concatenate([graph.data, graph.consts[::-1]]), graph.args, graph.first
     now: Any
     for op, rule in enumerate(graph.rules):
         nodes = np.flatnonzero(graph.op == op)
@@ -151,13 +148,15 @@ def _check_numbers(graph: Graph) -> None:
                 now = compiled(rule).value(*columns)
         else:
             now = np.array([_now(rule, numbers[args[first[at] : first[at + 1]]].tolist()) for at in nodes])
+        plain = [d for d in rule.d if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))]
+        told = not rule.over and frozenset().union(*(d.names for d in plain)).issuperset(rule.args)
         differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
         for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
             here = slice(first[at], first[at + 1])
             row, was = args[here], graph.local[here]
             if ((row >= 0) & (graph.op[row] < 0)).any():
                 slopes_now = np.array(slopes(rule)(numbers[row].tolist(), number))
-                if not (_told_by_slopes(rule) and (np.isnan(was) | (was == slopes_now)).all()):
+                if not (told and (np.isnan(was) | (was == slopes_now)).all()):
                     continue
             raise ValueError(
                 f"compile: the data of {describe(graph._values[at])} was overwritten, or that of an "
@@ -172,12 +171,6 @@ def _now(rule: Rule, operands: list[float]) -> float:
     except (ArithmeticError, ValueError):
         return math.nan
     return number
-
-
-def _told_by_slopes(rule: Rule) -> bool:
-    """Whether the local derivatives of a row tell what its operands were."""
-    plain = [d for d in rule.d if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))]
-    return not rule.over and frozenset().union(*(d.names for d in plain)).issuperset(rule.args)
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:

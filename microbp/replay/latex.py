@@ -47,12 +47,7 @@ def whole_vector(form: Matrix) -> list[str]:
 
 
 def formulas(statement: Statement) -> Iterator[str]:
-    r"""The formula of a statement; none of one that is only about Python.
-
-    >>> product = ast.parse("(delta2 @ W2) * d_tanh(z1, h1)", mode="eval").body
-    >>> [*formulas(Statement(ast.Name("delta1"), product, "=", "", "deltas", ""))]
-    ["\\delta^{(1)} &= (\\delta^{(2)}\\,W^{(2)}) \\odot \\tanh'(z^{(1)})"]
-    """
+    """The formula of a statement; none of one that is only about Python."""
     target, value, writer = statement.target, statement.value, _Matrices({})
     if target is None or statement.indent:
         return

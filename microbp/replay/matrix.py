@@ -54,8 +54,7 @@ class Plan:
         self.arrays = {INPUT: Array("x", (len(captured.inputs),), varies=True), THETA: theta}
         self.arrays |= parameters.arrays
         #: The arrays of parameters, by number, in the order in which they begin in the vector of all.
-        found = parameters.arrays.items()
-        self.used = dict(sorted(found, key=lambda item: int(item[1].members.flat[0])))
+        self.used = dict(sorted(parameters.arrays.items(), key=lambda item: int(item[1].members.flat[0])))
         #: Those of which any parameter takes a gradient.
         trained = np.array(captured.trained, dtype=bool)
         self.trains = {home for home, each in self.used.items() if trained[each.members].any()}
@@ -148,9 +147,8 @@ class Plan:
 
     def _comment(self, group: Group) -> str:
         """What a group computes, and where the user computed it."""
-        group_of = self.captured.graph.groups.__getitem__
-        rule = "Σ" if group.rule is None else group.rule.name
-        paths = {" / ".join(name for name, _ in group_of(position)[:2]) for position in group.members}
+        calls, rule = self.captured.graph.groups, "Σ" if group.rule is None else group.rule.name
+        paths = {" / ".join(name for name, _ in calls[position][:2]) for position in group.members}
         where = paths.pop() if len(paths) == 1 else ""
         return one_line(f"{self.told(group)} = {rule}{' in ' * bool(where)}{where}")
 
@@ -162,13 +160,11 @@ class Plan:
     def describe(self) -> str:
         """How many scalars became how many array operations, and what each of these is."""
         size = counted(len(self.captured.graph), "scalar")
-        told = f"{size} became {counted(len(self.order), 'array operation')}"
-        for each in self.order:
-            group = self.groups[each]
-            array = self.array(each)
-            shape = ", ".join(["n"] * group.varies + [*map(str, array.shape)])
-            told += f"\n  {array.name} ({shape}): {self.comments[each]}"
-        return told
+        told = [f"{size} became {counted(len(self.order), 'array operation')}"]
+        for array, comment in ((self.array(each), self.comments[each]) for each in self.order):
+            shape = ", ".join(["n"] * array.varies + [*map(str, array.shape)])
+            told.append(f"  {array.name} ({shape}): {comment}")
+        return "\n".join(told)
 
 
 def _grid(group: Group) -> int:
@@ -192,12 +188,10 @@ def _grid(group: Group) -> int:
 
 def _given_name(record: Graph, members: Sequence[int]) -> str:
     """The name of a single value, or what the names of all values have before their numbers: h of h1, h2."""
-    if not all(record.named[each] for each in members):
+    names = [record.names[each] for each in members if record.named[each]]
+    if len(names) < len(members):
         return ""
-    names = [record.names[each] for each in members]
-    if len(names) == 1:
-        return Identifiers.plain(names[0])
-    stems = {re.sub(r"[\d\[\]., _]+$", "", each) for each in names}
+    stems = {*names} if len(names) == 1 else {re.sub(r"[\d\[\]., _]+$", "", each) for each in names}
     stem = stems.pop()
     return Identifiers.plain(stem) if stem and not stems else ""
 
@@ -223,10 +217,7 @@ class Parameters:
         self.place[members] = np.arange(members.size).reshape(members.shape)
 
     def claim(self, slot: Operand, matrix: str, line: str) -> None:
-        """Make an array of what stands at a slot, of different rows the first of each, if all of it is free.
-
-        A single parameter, too, unless it has a name of its own.
-        """
+        """Make an array of what stands at a slot, of each row once, if all of it is free."""
         if slot.home != THETA:
             return
         members = slot.held
@@ -252,6 +243,8 @@ class Parameters:
 
 # ------------------------------------------------------------------------------------- by their names
 Part = str | int
+#: The counts in a path, and which parameter it is of.
+Place = tuple[tuple[int, ...], int]
 
 
 def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
@@ -260,7 +253,7 @@ def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[st
     Of each the names for it, the best first, and its elements, as indices.
     """
     # A family is what all elements of an array have in common: a path with None for each count.
-    families: dict[tuple[str | None, ...], list[tuple[tuple[int, ...], int]]] = defaultdict(list)
+    families: dict[tuple[str | None, ...], list[Place]] = defaultdict(list)
     deepest: dict[str | None, int] = defaultdict(int)
     for index, path in enumerate(paths):
         parts = path
@@ -283,9 +276,7 @@ def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[st
     return sorted(found, key=lambda each: int(each[1].flat[0]))
 
 
-def _split(
-    places: list[tuple[tuple[int, ...], int]], rank: int
-) -> list[tuple[tuple[int, ...], Integers]] | None:
+def _split(places: list[Place], rank: int) -> list[tuple[tuple[int, ...], Integers]] | None:
     """The places by all but their last ``rank`` numbers, if each part fills an array; else None."""
     found = []
     for head, part in groupby(sorted(places), key=lambda each: each[0][:-rank]):

@@ -200,9 +200,8 @@ class Writer:
         parts = [in_order(self.read(each)) for each in slots]
         if len(parts) == 1 and ("k" in parts[0].axes or parts[0].tree is None):
             return parts[0]
-        several = ("i",) if len(group.members) > 1 else ()
-        layout = (*["n"] * group.varies, *several, "k")
-        axes = tuple(axis for axis in layout if axis == "k" or any(axis in each.axes for each in parts))
+        held = {"k"}.union(*(each.axes for each in parts))
+        axes = tuple(axis for axis in (*group.layout, "k") if axis in held)
         pairs = zip(parts, slots, strict=True)
         wide = [full(piece, axes, {**group.sizes(), "k": each.width}) for piece, each in pairs]
         joined = len(wide) > 1 and self.keep("joined", call("np.concatenate", wide, axis=-1))
@@ -249,10 +248,10 @@ class Writer:
         plan, groups = self.plan, self.plan.groups
         self.assign("costs", full(self.sum(plan.cost, "costs"), ("n",), {"n": None}))
         self.section = "deltas"
-        self.pass_on(plan.cost, lambda _: piece_of(1.0))
+        self.pass_on(plan.cost, piece_of(1.0))
         for each in reversed(plan.order):
             if groups[each].trains and self.found[each]:
-                self.pass_on(each, partial(self.upstream, each))
+                self.pass_on(each, self.upstream(each))
         self.section = "gradients"
         self.parameters()
         self.add(None, "dx = None")
@@ -260,7 +259,7 @@ class Writer:
         self.indent = "    "
         for each in reversed(plan.order):
             if groups[each].varies and not groups[each].trains and self.found[each]:
-                self.pass_on(each, partial(self.upstream, each))
+                self.pass_on(each, self.upstream(each))
         dx = Array("dx", plan.arrays[INPUT].shape, varies=True)
         self.assign("dx", call("np.zeros", (name("n"), dx.size)))
         for part in self.found[INPUT]:
@@ -268,10 +267,9 @@ class Writer:
         self.indent = ""
         self.add(None, "return costs, dx")
 
-    def pass_on(self, at: int, upstream: Callable[[bool], Piece]) -> None:
+    def pass_on(self, at: int, delta: Piece) -> None:
         """What a group gives to its operands, if anybody asks for it."""
         group, takes = self.plan.groups[at], self.plan.takes
-        delta = upstream(sum(takes(each.home) for each in group.operands) > 1)
 
         def give(operand: Operand, make: Callable[[Axes], Piece]) -> None:
             if takes(operand.home):
@@ -302,9 +300,10 @@ class Writer:
             local = Piece(index(local.code, *items, part), local.axes)
         return contract(delta, local, out, sizes)
 
-    def upstream(self, at: int, named: bool) -> Piece:
+    def upstream(self, at: int) -> Piece:
         """The gradient of a group along its axes, under a name where it is used more than once."""
         plan, array, parts = self.plan, self.plan.array(at), self.found.pop(at)
+        named = sum(plan.takes(each.home) for each in plan.groups[at].operands) > 1
         target = Array(plan.deltas[at], array.shape, array.varies)
         comment = f"∂cost/∂({plan.told(plan.groups[at])})"
         wholes = [covering(target, each) for each in parts]
@@ -313,8 +312,7 @@ class Writer:
             if named and total.tree is not None and not isinstance(total.code, ast.Name):
                 total = Piece(self.assign(target.name, total.code, comment), total.axes)
         else:
-            lengths = tuple(name(axis) if axis == "n" else array.size for axis in target.axes)
-            zeros = call("np.zeros", lengths if len(lengths) > 1 else lengths[0])
+            zeros = call("np.zeros", (*[name("n")] * array.varies, *array.shape))
             total = Piece(self.assign(target.name, zeros, comment), target.axes)
             for each in parts:
                 self.receive(target, each)
@@ -328,8 +326,7 @@ class Writer:
             return
         operand, make = each
         (tree, layout, _), even = self.view(target, operand)
-        into = tree if isinstance(tree, ast.Subscript) else index(name(target.name), ...)
-        piece = make(tuple(filter(None, layout)))
+        into, piece = tree if isinstance(tree, ast.Subscript) else index(name(target.name), ...), make(layout)
         if even or len(np.unique(operand.held)) == operand.held.size:
             self.add(into, arranged(piece, layout), "+=", comment)
         else:
@@ -339,17 +336,15 @@ class Writer:
         """The gradients of the arrays of parameters, and then what goes to the vector of all."""
         for home, each in {**self.plan.used, THETA: self.plan.arrays[THETA]}.items():
             target, comment = Array(f"d{each.name}", each.shape), f"∂cost/∂{each.name}, summed over the batch"
-            parts = self.found.pop(home, [])
-            if home == THETA:
-                self.theta_used |= bool(parts)
-            else:
-                parts.sort(key=lambda part: covering(target, part) is None)
-                if parts and covering(target, parts[0]):
-                    self.receive(target, parts.pop(0), "=", comment)
-                else:
-                    self.add(index(name(target.name), ...), ast.Constant(0.0), "=", comment)
+            parts = sorted(self.found.pop(home, []), key=lambda part: covering(target, part) is None)
+            self.theta_used |= home == THETA and bool(parts)
+            sign = "+=" if home == THETA else "="
+            if sign == "=" and not (parts and covering(target, parts[0])):
+                self.add(index(name(target.name), ...), ast.Constant(0.0), sign, comment)
+                sign = "+="
             for part in parts:
-                self.receive(target, part, "+=", comment)
+                self.receive(target, part, sign, comment)
+                sign = "+="
 
 
 def covering(target: Array, each: Contribution) -> Callable[[], Piece] | None:
@@ -388,10 +383,8 @@ def header(plan: Plan, writers: Sequence[Writer]) -> list[str]:
         told = f"{theta} is the vector of all parameters; {', '.join(views)} are parts of it. "
         head += [*(f"# {line}" for line in textwrap.wrap(f"{told}So it is with d{theta}.", 100)), ""]
     short = [(word, array) for word, array in plan.constants.values() if array.size <= SHORT]
-    for word, array in short:
-        listed = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.tolist()))
-        head.append(f"{word} = np.array({listed})")
-    head += [""] * bool(short)
+    lists = ((word, re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.tolist()))) for word, array in short)
+    head += [*(f"{word} = np.array({listed})" for word, listed in lists), *[""] * bool(short)]
     for helper in extra:
         head += ["", *helper.splitlines(), ""]
     return head

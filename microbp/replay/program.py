@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
@@ -233,7 +233,7 @@ class Program:
         shape = batch + self.captured.output_shape
         if not len(x):
             return np.empty(shape)
-        found = self._run(lambda at: self._form.values(x[at], theta), x, theta)
+        found = self._run(lambda at: self._form.run("values", x[at], theta), x, theta)
         values = np.concatenate([part for part, _ in found]) if len(found) > 1 else found[0][0]
         if not (sound := np.isfinite(values)).all():
             self._blame(x, theta, ~sound.all(axis=1))
@@ -299,7 +299,7 @@ class Program:
         sums = gradient if whole else np.zeros(len(theta))
 
         def each(at: slice) -> Any:
-            found = form.gradients(x[at], theta, gradient, None if dx is None else dx[at])
+            found = form.run("gradients", x[at], theta, gradient, None if dx is None else dx[at])
             if not whole:
                 np.add(sums, gradient, out=sums)
             return found
@@ -370,9 +370,12 @@ class Program:
     def _vector(self, vector: Any, what: str = "theta") -> Floats:
         size = len(self.captured.params)
         if type(vector) is not np.ndarray or vector.shape != (size,) or vector.dtype != _FLOAT:
+            told = f"an object of type {type(vector).__name__}"
+            if isinstance(vector, np.ndarray):
+                told = f"an array of {vector.dtype} of shape {vector.shape}"
             raise ValueError(
                 f"{what} is a float64 vector of {counted(size, 'number')}, such as program.parameters; "
-                f"this is {_kind(vector)}"
+                f"this is {told}"
             )
         return vector
 
@@ -383,16 +386,15 @@ class Program:
                     f"{describe(value)} was frozen when this program was compiled, and takes a gradient now; "
                     "compile it again"
                 )
-        constants, numbers = self._leaves.constants, self._leaves.compiled
-        if not constants or (now := tuple(map(_data, constants))) == numbers:
+        leaves = self._leaves
+        if not leaves.constants or (now := tuple(map(_data, leaves.constants))) == leaves.compiled:
             return
-        for value, number, other in zip(constants, numbers, now, strict=True):
-            if other == number or (math.isnan(other) and math.isnan(number)):
-                continue
-            raise StaleProgram(
-                f"{describe(value)} is a constant of this program and was {number!r} when it was "
-                "compiled; compile it again, or give it among the inputs or the params"
-            )
+        for value, number, other in zip(leaves.constants, leaves.compiled, now, strict=True):
+            if other != number and not (math.isnan(other) and math.isnan(number)):
+                raise StaleProgram(
+                    f"{describe(value)} is a constant of this program and was {number!r} when it was "
+                    "compiled; compile it again, or give it among the inputs or the params"
+                )
 
     # ------------------------------------------------------------------------------ what is given
     def _samples(self, inputs: Any) -> tuple[Floats, tuple[int, ...]]:
@@ -417,8 +419,7 @@ class Program:
     def __getstate__(self) -> dict[str, Any]:
         """For a pickle, the fields: with the numbers of now, and without Values."""
         now = self.captured._replace(numbers=tuple(self.parameters.tolist()))
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**held, "captured": now, "_leaves": Leaves()}
+        return vars(replace(self, captured=now, _leaves=Leaves()))
 
 
 # ------------------------------------------------------------------------------------ words and numbers
@@ -443,9 +444,3 @@ def as_floats(inputs: Any) -> Floats:
             )
         numbers[place] = as_number(each, here)
     return numbers
-
-
-def _kind(x: Any) -> str:
-    if isinstance(x, np.ndarray):
-        return f"an array of {x.dtype} of shape {x.shape}"
-    return f"an object of type {type(x).__name__}"

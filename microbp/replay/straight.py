@@ -217,12 +217,11 @@ class _Writer:
 def _header(words: set[str]) -> str:
     """The import of what a source calls, and what it needs beyond."""
     words = words.union(*(needs for word, (needs, _) in _HELPERS.items() if word in words))
-    plain = [each for each in words if each == "abs" or hasattr(math, each)]
-    known = sorted("fabs as abs" if each == "abs" else each for each in plain)
-    lines = [f"from math import {', '.join(known)}\n"] if known else []
-    others = sorted(words & FUNCTIONS.keys() - _HELPERS.keys() - {"abs"} - vars(math).keys())
-    if others:
-        lines.append("\nfrom microbp.expr import FUNCTIONS\n\n")
+    known = {word: word for word in words if hasattr(math, word)}
+    known |= {"abs": "fabs as abs"} if "abs" in words else {}
+    lines = [f"from math import {', '.join(sorted(known.values()))}\n"] * bool(known)
+    if others := sorted(words & FUNCTIONS.keys() - _HELPERS.keys() - known.keys()):
+        lines += ["\nfrom microbp.expr import FUNCTIONS\n\n"]
         lines += [f"{each} = FUNCTIONS[{each!r}].real\n" for each in others]
     return "\n".join(["".join(lines), *(text for word, (_, text) in _HELPERS.items() if word in words)])
 
@@ -263,11 +262,9 @@ def _product(upstream: Tree, local: Any) -> Tree:
 
 def _made(word: Any, operands: tuple[Any, ...]) -> Tree:
     """A sum that begins with 0.0 is not -0.0, and so the same with another 0.0."""
-    match word, operands:
-        case ast.Add, (ast.BinOp(op=ast.Add()) as total, 0.0):
-            first: Tree = total
-            while isinstance(first, ast.BinOp) and isinstance(first.op, ast.Add):
-                first = first.left
-            if isinstance(first, ast.Constant) and first.value == 0.0:
-                return total
+    first = total = operands[0]
+    while isinstance(first, ast.BinOp) and isinstance(first.op, ast.Add):
+        first = first.left
+    if word is ast.Add and first is not total and operands[1] == 0.0 == getattr(first, "value", None):
+        return total  # type: ignore[no-any-return]
     return put_together(word, operands)
