@@ -116,18 +116,12 @@ class Operand:
             if held.shape[at] == 1:
                 changes = (held.ndim == 1 and own == (1,)) or (held.size > 1 and len(own) == 2)
             else:
-                changes = not _same(held, line)
+                changes = held.tobytes() != np.broadcast_to(line, held.shape).tobytes()
             kept += [word] * changes
             held = held if changes else line
         sizes = [size for word, size in zip(axes, held.shape, strict=True) if word in kept]
         self.axes, self.held = tuple(kept), held.reshape(sizes)
         return self
-
-
-def _same(held: npt.NDArray[Any], line: npt.NDArray[Any]) -> bool:
-    if held.dtype == float:  # 0.0 is not -0.0, and nan is nan
-        return bool((held.view(np.int64) == np.ascontiguousarray(line).view(np.int64)).all())
-    return bool((held == line).all())
 
 
 class Piece(NamedTuple):

@@ -52,9 +52,8 @@ class Branch(NamedTuple):
     site: str
 
     def __str__(self) -> str:
-        if self.sign == TAKEN:
-            return f"{self.left} [{self.site}]"
-        return f"{self.left} {self.sign} {self.right} is {self.outcome} [{self.site}]"
+        asked = f" {self.sign} {self.right} is {self.outcome}" * (self.sign != TAKEN)
+        return f"{self.left}{asked} [{self.site}]"
 
     @property
     def what(self) -> str:
@@ -64,10 +63,10 @@ class Branch(NamedTuple):
     def other(self, left: float, right: float) -> str:
         """How a sample differs from the recorded one."""
         if self.sign == TAKEN:
-            told = "gives another number than the recorded one, which was used as such"
-            return f"{told}: {self}, here it is {left!r}"
-        here = f"here it is {left!r} {self.sign} {right!r}"
-        return f"goes another way than the recorded one: there {self}, {here}"
+            told = "gives another number than the recorded one, which was used as such:"
+            return f"{told} {self}, here it is {left!r}"
+        told = f"goes another way than the recorded one: there {self}"
+        return f"{told}, here it is {left!r} {self.sign} {right!r}"
 
 
 class Guards(NamedTuple):

@@ -157,19 +157,17 @@ class Traced:
         self._programs: dict[Any, deque[tuple[Around, Program]]] = {}
         #: The words in its code, and in that of what it calls.
         self._words: set[str] = set()
-        self._twin: Traced | None = None
 
     @property
     def batched(self) -> Traced:
         """The same for a batch: every argument has one leading axis, of one length."""
-        if self._twin is None:
-            self._twin = Traced(self._function, self._options, batched=True)
-            self._twin._programs, self._twin._words = self._programs, self._words
-        return self._twin
+        twin = Traced(self._function, self._options, batched=True)
+        twin._programs, twin._words = self._programs, self._words
+        return twin
 
     def program(self, *arguments: Any, **static: Any) -> Program:
         """The program for arguments of these shapes; its inputs are these, flattened, one after the other."""
-        return self._program(self._arrays(arguments), static)
+        return self._program(*self._read(arguments)[:2], static)
 
     def __call__(self, *arguments: Any, theta: Floats | None = None, **static: Any) -> Any:
         """What the function computes, as numbers; of Values, or inside of a traced function, as Values."""
@@ -178,8 +176,8 @@ class Traced:
             several = [self._function(*map(_given, sample), **static) for sample in samples]
             found = several if self._batched else several[0]
             return found if isinstance(found, Value) else array(found)
-        arrays = self._arrays(arguments)
-        return self._program(arrays, static)(self._rows(arrays), theta)
+        arrays, shapes, rows = self._read(arguments)
+        return self._program(arrays, shapes, static)(rows, theta)
 
     def value_and_grad(
         self,
@@ -191,38 +189,33 @@ class Traced:
         **static: Any,
     ) -> Gradients:
         """As :meth:`Program.value_and_grad`; with ``wrt_inputs``, ``inputs`` is a list, one per argument."""
-        arrays = self._arrays(arguments)
-        program = self._program(arrays, static)
-        found = program.value_and_grad(
-            self._rows(arrays), theta, reduce=reduce, wrt_inputs=wrt_inputs, out=out
-        )
+        arrays, shapes, rows = self._read(arguments)
+        program = self._program(arrays, shapes, static)
+        found = program.value_and_grad(rows, theta, reduce=reduce, wrt_inputs=wrt_inputs, out=out)
         if found.inputs is not None:
-            ends = np.cumsum([math.prod(self._shape(each)) for each in arrays])[:-1]
+            ends = np.cumsum([*map(math.prod, shapes)])[:-1]
             parts = np.split(found.inputs, ends, axis=-1)
             found.inputs = [part.reshape(each.shape) for part, each in zip(parts, arrays, strict=True)]
         return found
 
     # ----------------------------------------------------------------------------------------- inside
-    def _arrays(self, arguments: tuple[Any, ...]) -> list[Floats]:
+    def _read(self, arguments: tuple[Any, ...]) -> tuple[list[Floats], list[tuple[int, ...]], Floats]:
+        """The arguments as arrays, the shapes that these have for one sample, and rows of inputs."""
         arrays = [as_floats(each) for each in arguments]
-        if self._batched:
-            lengths = [each.shape[:1] for each in arrays]
-            if not arrays or lengths[0] == () or lengths.count(lengths[0]) != len(lengths):
-                told = ", ".join(str(each.shape) for each in arrays) or "none"
-                raise ValueError(
-                    f"{self._name}.batched takes arrays with one leading axis of one length, not {told}"
-                )
-        return arrays
+        leads = [each.shape[: self._batched] for each in arrays]
+        if self._batched and (not arrays or leads[0] == () or leads.count(leads[0]) != len(leads)):
+            told = ", ".join(str(each.shape) for each in arrays) or "none"
+            raise ValueError(
+                f"{self._name}.batched takes arrays with one leading axis of one length, not {told}"
+            )
+        shapes = [each.shape[self._batched :] for each in arrays]
+        sizes = zip(arrays, leads, map(math.prod, shapes), strict=True)
+        rows = [each.reshape(*lead, size) for each, lead, size in sizes]
+        return arrays, shapes, np.concatenate(rows or [np.empty(0)], axis=-1)
 
-    def _shape(self, each: Floats) -> tuple[int, ...]:
-        return each.shape[1:] if self._batched else each.shape
-
-    def _rows(self, arrays: list[Floats]) -> Floats:
-        lead = arrays[0].shape[:1] if self._batched else ()
-        rows = [each.reshape(*lead, math.prod(self._shape(each))) for each in arrays]
-        return np.concatenate(rows or [np.empty(0)], axis=-1)
-
-    def _program(self, arrays: list[Floats], static: dict[str, Any]) -> Program:
+    def _program(
+        self, arrays: list[Floats], shapes: list[tuple[int, ...]], static: dict[str, Any]
+    ) -> Program:
         for name, each in static.items():
             if not isinstance(each, Hashable):
                 raise TypeError(
@@ -230,7 +223,7 @@ class Traced:
                     "which may change; give a tuple, or make it a positional argument"
                 )
         words = tuple((name, type(each), each) for name, each in sorted(static.items()))
-        key = tuple(map(self._shape, arrays)), words
+        key = tuple(shapes), words
         fixed, left = _around(self._words, self._function, static)
         kept = self._programs.setdefault(key, deque(maxlen=_KEPT))
         for around, program in kept:

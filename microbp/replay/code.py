@@ -194,9 +194,8 @@ class Identifiers:
     @staticmethod
     def plain(name: str) -> str:
         """The name as an identifier, which may be taken."""
-        if name.isidentifier() and name.isascii() and len(name) < _LONGEST:
-            plain = name.strip("_") if name[0] == "_" or name[-1] == "_" or "__" in name else name
-        else:
+        plain = name
+        if not (name.isascii() and name.isidentifier()):
             plain = unicodedata.normalize("NFKC", name)  # in this form Python compares identifiers
             plain = "".join(each if f"a{each}".isidentifier() else "_" for each in plain)
         plain = re.sub("__+", "_", plain).strip("_")[:_LONGEST]

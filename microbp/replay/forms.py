@@ -1,11 +1,10 @@
 """The forms of a program: what computes the samples of a batch, and what it shows.
 
 The straight and the matrix form have ``source`` and the ``functions`` that it defines, the ``arrays`` in
-which it holds the parameters, a ``description``, and ``values`` and ``gradients`` as the machine in C. ``x``
-has the shape (batch, inputs) and at least one row; ``theta`` and ``gradient`` are vectors of all parameters
-in the order in which the user gave them. What is undefined has the result of IEEE 754; the last thing that
-they return tells whether there may be such an operation: 1/0, log(-1), exp(800). ``gradients`` returns the
-costs and their sum, which is nan where it is not known or a derivative is not finite.
+which it holds the parameters, a ``description``, and ``values`` and ``gradients`` as the machine in C: of
+``x`` [batch, inputs], with ``theta`` and ``gradient`` in the user's order. What is undefined has the result of
+IEEE 754; the last thing that they return tells whether there may be such an operation: 1/0, log(-1), exp(800).
+``gradients`` returns the costs and their sum, nan where it is not known or a derivative is not finite.
 """
 # ruff: noqa: D102 (the methods of all forms, of which the text above speaks)
 
@@ -33,7 +32,7 @@ from microbp.replay.groups import THETA
 from microbp.replay.matrix import Plan
 from microbp.replay.passes import SHORT, Writer, header
 from microbp.replay.straight import straight
-from microbp.sweeps import Floats, Integers, forward
+from microbp.sweeps import Floats, forward
 
 __all__ = ["Form", "Matrix", "Straight", "defined"]
 
@@ -53,7 +52,8 @@ class Straight:
 
     def __init__(self, captured: Captured) -> None:
         self._captured = captured
-        self.arrays = (_vector("parameters", np.arange(len(captured.params))),)
+        every = np.arange(len(captured.params))
+        self.arrays = (Array("parameters", every.shape, members=every),)
         self.functions: dict[str, Callable[..., Any]] = {}
         size = counted(len(captured.graph), "value")
         if len(captured.graph) > MOST:
@@ -107,10 +107,6 @@ class Straight:
         return (result, found[[*captured.params]], found[[*captured.inputs]]), suspect
 
 
-def _vector(name: str, members: Integers) -> Array:
-    return Array(name, members.shape, members=members)
-
-
 # ------------------------------------------------------------------------------------ a batch at once
 class Matrix:
     """A batch at once, in NumPy's operations on matrices.
@@ -138,11 +134,10 @@ class Matrix:
         found = defined(self.source)
         found.update({word: array for word, array in plan.constants.values() if array.size > SHORT})
         self.functions = {word: found[word] for word in ("value", "value_and_grad")}
-        free = np.ones(len(captured.params), dtype=bool)
-        for array in plan.used.values():
-            free[array.members] = False
-        word = "others" if plan.used else plan.arrays[THETA].name
-        self.arrays = [*plan.used.values(), *[_vector(word, np.flatnonzero(free))] * bool(free.any())]
+        held = {each for array in plan.used.values() for each in array.members.ravel().tolist()}
+        free = np.array([each for each in range(len(captured.params)) if each not in held])
+        others = Array("others" if plan.used else plan.arrays[THETA].name, free.shape, members=free)
+        self.arrays = [*plan.used.values(), *[others] * bool(free.size)]
         self._frozen = np.flatnonzero(~np.array(captured.trained, dtype=bool))
 
     @property
@@ -218,8 +213,7 @@ class Form:
     def machine(self) -> Machine | None:
         """The machine in C, if batches run in it."""
         it = self._machine
-        outdone = it is None or (self.name != "native" and (it.defined or it.largest > LARGE))
-        return None if outdone else it
+        return it if it and (self.name == "native" or not (it.defined or it.largest > LARGE)) else None
 
     @cached_property
     def one(self) -> Machine | Matrix | Straight:

@@ -52,11 +52,9 @@ class Group:
     #: Their positions, without those that compute what another one computes.
     members: list[int]
     varies: bool
-    #: Whether a gradient in a parameter passes through it. A gradient is that of a whole array: what uses
-    #: one of which any value trains comes before it.
+    #: Whether a gradient in a parameter passes through any of it, or through any of what it uses.
     trains: bool
-    #: The smallest position of a value in it. Since all members use the same arrays, to go through the
-    #: groups in the order of this number is to go through them with operands first.
+    #: The smallest position of a value in it: in the order of this number groups come after their operands.
     first: int
     #: None for a sum of products.
     rule: Rule | None = None
@@ -141,11 +139,6 @@ class Grouping:
         for each in sorted(layers) if not self.too_many else ():
             self.group(layers[each])
             self.too_many |= len(self.groups) > most
-
-    def of(self, position: int) -> Held:
-        """The array and the place of a value; of a parameter, in the vector of all."""
-        index = self.index.get(position)
-        return self.held[position] if index is None else (THETA, index)
 
     def group(self, layer: list[int]) -> None:
         """The groups of values of one level: alike are those of one operation on the same arrays.

@@ -62,7 +62,7 @@ class Plan:
         #: For each array the places of outputs in it (of constants positions), and which outputs these are.
         self.outputs: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for which, position in enumerate(captured.outputs):
-            home, place = self._grouping.of(position)
+            home, place = self._grouping.held[position]
             self.outputs[home][0].append(position if home == CONSTANT else place)
             self.outputs[home][1].append(which)
         #: Which group is the cost, the sum of all outputs of a sample.
@@ -308,7 +308,9 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
     for index in order:
         lefts = [each.left for each in groups[index].blocks if each.left.home <= THETA < each.right.home]
         if lefts:
-            number = numbers[index] = _number(lefts[0], parameters) or str(len(numbers) + 1)
+            named = parameters.arrays.get(lefts[0].home)  # by the user: 2 for W2, nothing for W
+            found = named and re.fullmatch(r"\D+(\d[\d_]*)", named.name)
+            number = numbers[index] = found[1] if found else str(len(numbers) + 1)
             for block in groups[index].blocks:
                 line = ("b" if block.left.home == CONSTANT else "w") + number
                 parameters.claim(block.left, f"W{number}", line)
@@ -322,12 +324,3 @@ def claim(groups: list[Group], order: Sequence[int], parameters: Parameters) -> 
         for slot in group.operands:
             parameters.settle(slot)
     return numbers
-
-
-def _number(slot: Operand, parameters: Parameters) -> str:
-    """The number in the name of an array that the user named: 2 for W2, nothing for W."""
-    home = int(parameters.home[slot.held.flat[0]]) if slot.home == THETA else slot.home
-    if THETA in (slot.home, home):
-        return ""
-    found = re.fullmatch(r"\D+([\d_]*)", parameters.arrays[home].name)
-    return found[1] if found else ""

@@ -290,9 +290,7 @@ class Writer:
                 sizes = {**group.sizes(), **({"k": each.width} if listed else {})}
                 give(each, partial(self.slope, at, place, delta, part, sizes=sizes))
 
-    def slope(
-        self, at: int, place: int, delta: Piece, part: slice | None, out: Axes, sizes: Sizes
-    ) -> Piece:
+    def slope(self, at: int, place: int, delta: Piece, part: slice | None, out: Axes, sizes: Sizes) -> Piece:
         """What an operand of a rule receives; a part of a list, its own elements."""
         local = self.row(at, place)
         if part is not None and "k" in local.axes:

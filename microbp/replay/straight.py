@@ -194,7 +194,7 @@ class _Writer:
         if all(isinstance(each, float) for each in elements):
             return REAL.functions[word](elements)
         terms = [*map(tree_of, elements)]
-        made: Tree = ast.Call(name(word), [ast.List(terms)], [])
+        made: Any = ast.Call(name(word), [ast.List(terms)], [])
         if word == "total":
             made = ast.Constant(0.0)
             while len(terms) > _TERMS:
