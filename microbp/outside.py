@@ -290,7 +290,7 @@ def _is_of_users(module: Any) -> bool:
 
 
 def words_of(code: CodeType, *, texts: bool = False) -> Iterator[str]:
-    """The names that a function, or one inside of it, uses; and the ``texts``, by which attributes are read."""
+    """The names that code uses, and that inside of it; and the ``texts``, by which attributes are read."""
     yield from code.co_names
     for each in code.co_consts:
         if isinstance(each, CodeType):

@@ -24,17 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microbp.lazy import cached_property
-from microbp.replay.code import (
-    Tree,
-    call,
-    index,
-    method,
-    name,
-    number,
-    put_together,
-    scaled,
-    transposed,
-)  # fmt: skip
+from microbp.replay.code import Tree, call, index, method, name, number, put_together, scaled, transposed
 from microbp.sweeps import Floats, Integers
 
 __all__ = [
@@ -169,13 +159,11 @@ def _common(pieces: Sequence[Piece]) -> Axes:
     return tuple(sorted(axes, key=lambda axis: ("njikop".index(axis[0]), axis)))
 
 
-def times(*operands: Piece | float) -> Piece:
-    pieces = [*map(piece_of, operands)]
+def times(a: Piece | float, b: Piece | float) -> Piece:
+    pieces = piece_of(a), piece_of(b)
     several = [each.bare for each in pieces if each.tree is not None]
-    made = several[0] if len(several) == 1 else Piece(None)
-    if len(several) > 1:
-        made = elementwise(ast.Mult, *several)
-    return made._replace(factor=prod(each.factor for each in pieces))
+    made = elementwise(ast.Mult, *several) if len(several) > 1 else [*several, Piece(None)][0]
+    return made._replace(factor=pieces[0].factor * pieces[1].factor)
 
 
 def plus(*operands: Piece | float) -> Piece:
@@ -276,9 +264,8 @@ def contract(left: Piece, right: Piece, out: Sequence[str], sizes: Sizes) -> Pie
     right = _summed(right, [axis for axis in right.axes if axis not in out and axis not in left.axes], sizes)
     inner = [axis for axis in left.axes if axis in right.axes and axis not in out]
     made = _product(left, right, inner, out) if inner else times(left, right)
-    for axis in sizes:
+    for axis, length in sizes.items():
         if axis not in both and axis not in out:
-            length = sizes[axis]
             made = times(Piece(name("n")) if length is None else float(length), made)
     return made
 

@@ -36,9 +36,8 @@ def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
 
 
 def blame(
-    captured: Captured, x: Floats, theta: Floats, samples: Iterable[int], *, finite: bool,
-    slopes: bool = False,
-) -> None:  # fmt: skip
+    captured: Captured, x: Floats, theta: Floats, samples: Iterable[int], *, finite: bool, slopes: bool
+) -> None:
     """Raise the error of the first of some samples that has one.
 
     That is UndefinedOperation; and where numbers have to be ``finite``, ValueError for an input that is nan

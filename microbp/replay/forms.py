@@ -1,10 +1,10 @@
 """The forms of a program: what computes the samples of a batch, and what it shows.
 
 The straight and the matrix form have ``source`` and the ``functions`` that it defines, the ``arrays`` in
-which it holds the parameters, a ``description``, and ``values`` and ``gradients`` as the machine in C: of
-``x`` [batch, inputs], with ``theta`` and ``gradient`` in the user's order. What is undefined has the result of
-IEEE 754; the last thing that they return tells whether there may be such an operation: 1/0, log(-1), exp(800).
-``gradients`` returns the costs and their sum, nan where it is not known or a derivative is not finite.
+which it holds the parameters, a ``description``, and ``values`` and ``gradients`` as the machine in C, of
+``x`` [batch, inputs], with ``theta`` and ``gradient`` in the user's order. What is undefined has the result
+of IEEE 754, and the last thing that they return tells whether there may be such an operation. ``gradients``
+returns the costs and their sum, nan where it is not known or a derivative is not finite.
 """
 # ruff: noqa: D102 (the methods of all forms, of which the text above speaks)
 
@@ -84,9 +84,7 @@ class Straight:
                 gradient += slopes
             suspect |= raised
             if dx is not None:
-                dx[at] = rest[0]
-        if dx is not None:
-            dx += 0.0  # -0.0 becomes 0.0, as in the eager engine
+                dx[at] = rest[0] + 0.0  # -0.0 becomes 0.0, as in the eager engine
         return costs, math.nan, suspect
 
     def _sample(

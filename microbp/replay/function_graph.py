@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,11 +167,9 @@ def _check_numbers(graph: Graph) -> None:
 
 
 def _now(rule: Rule, operands: list[float]) -> float:
-    try:
-        number: float = compiled(rule).value(*rule.split(operands))
-    except (ArithmeticError, ValueError):
-        return math.nan
-    return number
+    with suppress(ArithmeticError, ValueError):
+        return float(compiled(rule).value(*rule.split(operands)))
+    return math.nan
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:
@@ -186,10 +185,9 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
     for index, each in enumerate(found if {*map(type, found)} - {Value} else ()):
         if isinstance(each, list | tuple | np.ndarray):
             raise ValueError(unequal)
-        if not isinstance(each, Value) and not numbers:
-            place = ", ".join(map(str, np.unravel_index(index, array.shape)))
-            at, kind = f"[{place}]" if place else "", type(each).__name__
-            raise TypeError(f"compile: {what}{at} is an object of type {kind}, not a Value")
+        if not (isinstance(each, Value) or numbers):
+            at = f"[{', '.join(map(str, np.unravel_index(index, array.shape)))}]" * bool(array.shape)
+            raise TypeError(f"compile: {what}{at} is an object of type {type(each).__name__}, not a Value")
         if not isinstance(each, Value):
             found[index] = constant(as_number(each, f"compile: {what}"))
     return found, array.shape

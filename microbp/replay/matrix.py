@@ -110,12 +110,8 @@ class Plan:
         over = group.rule is not None and bool(group.rule.over)
         for each in (*group.operands, *[group.constants] * (group.rule is None)):
             array = None if each.home == CONSTANT else self.array(each.home)
-            axes, shape, terms = group.axes, group.shape, each.held.shape[1:]
-            if over and terms and len(each.held) == 1:
-                axes, shape = (), ()
-            more = terms if over or terms != (1,) else ()
-            axes = (*axes, *["k"] * len(more))
-            each.along(array, axes, (*shape, *more), lone=not over)
+            terms = each.held.shape[1:] if over or each.width > 1 else ()
+            each.along(array, (*group.axes, *["k"] * len(terms)), (*group.shape, *terms), lone=not over)
         if members == 1 and not any("i" in each.axes for each in group.operands):
             group.axes, group.shape = (), ()
 
@@ -242,12 +238,11 @@ class Parameters:
 
 
 # ------------------------------------------------------------------------------------- by their names
-Part = str | int
 #: The counts in a path, and which parameter it is of.
 Place = tuple[tuple[int, ...], int]
 
 
-def named_arrays(paths: Iterable[tuple[Part, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
+def named_arrays(paths: Iterable[tuple[str | int, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
     """The arrays that paths in modules, or names such as ``W[0,1]``, tell of, by their first elements.
 
     Of each the names for it, the best first, and its elements, as indices.

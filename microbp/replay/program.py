@@ -335,7 +335,7 @@ class Program:
     def _blame(self, x: Floats, theta: Floats, suspects: Any = None, **what: Any) -> None:
         """Raise the error of the eager engine, if there is one, in a sample of these or in any."""
         samples = range(len(x)) if suspects is None else np.flatnonzero(suspects).tolist()
-        blame(self.captured, x, theta, samples, **{"finite": self.finite, **what})
+        blame(self.captured, x, theta, samples, **{"finite": self.finite, "slopes": False, **what})
 
     # ----------------------------------------------------------------------- the Values behind it
     def assign(self, theta: Floats) -> None:
