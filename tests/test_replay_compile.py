@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 from array import ArrayType
@@ -142,7 +143,15 @@ def test_a_decorated_function_is_pickled_by_its_name() -> None:
     assert pickle.loads(pickle.dumps(decorated)) is decorated
     assert decorated.__doc__ is None
     assert repr(decorated) == "compile(decorated)"
-    assert pickle.loads(pickle.dumps(compile_(plain)))(3.0) == 9.0
+    made = compile_(plain)
+    for _ in range(2):  # before and after it has a program
+        assert pickle.loads(pickle.dumps(made))(3.0) == made(3.0) == 9.0
+    net = compile_(MLP(2, [1], seed=1))
+    expected = net([1.0, 2.0])
+    for twin in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert twin([1.0, 2.0]) == expected
+        twin.__wrapped__.parameters()[0].data += 1.0
+        assert twin([1.0, 2.0]) != expected == net([1.0, 2.0])
 
 
 def plain(x):
@@ -229,12 +238,16 @@ def test_a_number_that_was_overwritten_is_refused() -> None:
 def test_leaves_may_have_moved_on() -> None:
     net = microbp.MLP(2, [3, 1], activation=["relu", "linear"], seed=1)
     x = [Value(0.5), Value(-1.0)]
-    cost = (net(x) - 1.0) ** 2 + sum(w * w for w in net.parameters()) + net.parameters()[0].relu()
+
+    def cost() -> Any:
+        w = net.parameters()
+        return (net(x) - 1.0) ** 2 + sum(each * each for each in w) + w[0].relu() * 0.5 + 3.0 * w[1]
+
+    recorded = cost()
     for w in net.parameters():
         w.data += 0.25
-    program = microbp.compile(cost, inputs=x, params=net.parameters())
-    again = (net(x) - 1.0) ** 2 + sum(w * w for w in net.parameters()) + net.parameters()[0].relu()
-    assert program([0.5, -1.0]) == again.data
+    program = microbp.compile(recorded, inputs=x, params=net.parameters())
+    assert program([0.5, -1.0]) == cost().data
 
 
 def test_weights_that_are_replaced_trace_a_function_anew() -> None:

@@ -265,9 +265,10 @@ class Traced:
         return f"compile({self._name})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """A decorated function is pickled as functions are, by its name."""
+        """A decorated function is pickled as functions are, by its name; another without its programs."""
         name, module = getattr(self, "__qualname__", ""), sys.modules.get(self.__module__)
-        return name if getattr(module, name, None) is self else super().__reduce_ex__(protocol)
+        made = Traced, (self._function, self._options, self._batched)
+        return name if getattr(module, name, None) is self else made
 
 
 def _of_values(argument: Any) -> bool:

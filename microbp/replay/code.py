@@ -166,7 +166,6 @@ _RESERVED = frozenset(
     {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *FUNCTIONS, *CONSTANTS, *AGGREGATES}
     | {"isnan", "math", "mul", "np", "value", "value_and_grad"}
 )
-_LONGEST = 60
 
 
 class Identifiers:
@@ -198,7 +197,7 @@ class Identifiers:
         if not (name.isascii() and name.isidentifier()):
             plain = unicodedata.normalize("NFKC", name)  # in this form Python compares identifiers
             plain = "".join(each if f"a{each}".isidentifier() else "_" for each in plain)
-        plain = re.sub("__+", "_", plain).strip("_")[:_LONGEST]
+        plain = re.sub("__+", "_", plain).strip("_")[:60]
         if not plain.isidentifier():
             plain = f"v{plain}"
         return plain + "_" if plain in _RESERVED else plain

@@ -6,6 +6,7 @@ import ast
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from microbp.compiled import compiled
 from microbp.graph import Graph
 from microbp.native import slopes
 from microbp.rules import Rule
-from microbp.sweeps import Integers, elementwise, spread
+from microbp.sweeps import Floats, Integers, elementwise, spread
 from microbp.value import Value, as_number, constant, describe
 
 __all__ = [
@@ -136,8 +137,8 @@ def capture_values(
 def _check_numbers(graph: Graph) -> None:
     """ValueError where the number of a computed value was overwritten: a program would compute another one.
 
-    A number that is not what the operands give may be due to leaves that have moved on. It is not where no
-    operand is a leaf, or where the local derivatives, if they tell the operands' numbers, are those of now.
+    One that is not what the operands give may be due to leaves that have moved on: not where there are none,
+    or where the local derivatives, if they tell the operands' numbers, are those of now.
     """
     numbers, args, first = np.concatenate([graph.data, graph.consts[::-1]]), graph.args, graph.first
     now: Any
@@ -149,13 +150,11 @@ def _check_numbers(graph: Graph) -> None:
                 now = compiled(rule).value(*columns)
         else:
             now = np.array([_now(rule, numbers[args[first[at] : first[at + 1]]].tolist()) for at in nodes])
-        plain = [d for d in rule.d if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree))]
-        told = not rule.over and frozenset().union(*(d.names for d in plain)).issuperset(rule.args)
         differ = (now != graph.data[nodes]) & ~(np.isnan(now) & np.isnan(graph.data[nodes]))
         for at, number in zip(nodes[differ].tolist(), now[differ].tolist(), strict=True):
-            here = slice(first[at], first[at + 1])
-            row, was = args[here], graph.local[here]
+            row, was = args[first[at] : first[at + 1]], graph.local[first[at] : first[at + 1]]
             if ((row >= 0) & (graph.op[row] < 0)).any():
+                told = _told_by_slopes(rule, was).issuperset(compress(rule.args, row >= 0))
                 slopes_now = np.array(slopes(rule)(numbers[row].tolist(), number))
                 if not (told and (np.isnan(was) | (was == slopes_now)).all()):
                     continue
@@ -170,6 +169,13 @@ def _now(rule: Rule, operands: list[float]) -> float:
     with suppress(ArithmeticError, ValueError):
         return float(compiled(rule).value(*rule.split(operands)))
     return math.nan
+
+
+def _told_by_slopes(rule: Rule, local: Floats) -> frozenset[str]:
+    """The arguments of which the local derivatives tell the numbers; that in a literal is nan."""
+    known = () if rule.over else compress(rule.d, ~np.isnan(local))
+    plain = (d for d in known if not any(isinstance(each, ast.IfExp) for each in ast.walk(d.tree)))
+    return frozenset().union(*(d.names for d in plain))
 
 
 def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], tuple[int, ...]]:

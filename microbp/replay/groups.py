@@ -2,9 +2,6 @@
 
 A sum that only another sum uses is part of it, and so is a product: ``w1*x1 + w2*x2 + b``, written out by
 hand, and ``dot([w1, w2], [x1, x2], b)`` are one operation, a sum of the same three terms.
-
-Places of parameters are at first their indices in the vector of all; which arrays they form is decided when
-all groups are known (see :mod:`matrix`).
 """
 # ruff: noqa: D102 (what a name says needs no sentence)
 

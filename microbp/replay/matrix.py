@@ -171,7 +171,6 @@ def _grid(group: Group) -> int:
     held = [each.held for each in group.operands if each.home != CONSTANT]
 
     def size(inner: int) -> float:
-        """How many elements are left where what repeats is told once."""
         total = 0.0
         for rows in held:
             folded = rows.reshape(members // inner, inner, -1)
@@ -243,10 +242,7 @@ Place = tuple[tuple[int, ...], int]
 
 
 def named_arrays(paths: Iterable[tuple[str | int, ...] | str]) -> list[tuple[tuple[str, ...], Integers]]:
-    """The arrays that paths in modules, or names such as ``W[0,1]``, tell of, by their first elements.
-
-    Of each the names for it, the best first, and its elements, as indices.
-    """
+    """The arrays that paths in modules, or names such as ``W[0,1]``, tell of: names for each, and indices."""
     # A family is what all elements of an array have in common: a path with None for each count.
     families: dict[tuple[str | None, ...], list[Place]] = defaultdict(list)
     deepest: dict[str | None, int] = defaultdict(int)
