@@ -41,6 +41,8 @@ def test_what_cannot_be_compiled_is_refused() -> None:
         compile_(lambda x: x, inputs=x)
     with pytest.raises(TypeError, match="a function or Values, not an object of type int"):
         compile_()(3)
+    with pytest.raises(TypeError, match=r"params is an object of type MLP, .*; give its parameters\(\)"):
+        compile_(x * x, inputs=x, params=MLP(1, [1]))
 
 
 def test_a_function_is_traced_once_for_each_shape_and_each_keyword() -> None:

@@ -70,7 +70,7 @@ def test_any_graph_is_balanced(seed):
 def test_what_has_no_matrices_is_no_formula(monkeypatch):
     monkeypatch.setattr(matrix, "MANY", 0)
     w, x = Value(2.0), Value(3.0)
-    with pytest.raises(ValueError, match="latex: there are no matrices in these 3 scalars, or more than"):
+    with pytest.raises(ValueError, match="explain: there are no matrices in these 3 scalars, or more than"):
         latex(capture(w * x, [x], [w]))
 
 

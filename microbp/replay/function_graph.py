@@ -193,7 +193,8 @@ def flat(held: Any, what: str, *, numbers: bool = False) -> tuple[list[Value], t
             raise ValueError(unequal)
         if not (isinstance(each, Value) or numbers):
             at = f"[{', '.join(map(str, np.unravel_index(index, array.shape)))}]" * bool(array.shape)
-            raise TypeError(f"compile: {what}{at} is an object of type {type(each).__name__}, not a Value")
+            told = type(each).__name__, "; give its parameters()" * hasattr(each, "parameters")
+            raise TypeError("compile: {}{} is an object of type {}, not a Value{}".format(what, at, *told))
         if not isinstance(each, Value):
             found[index] = constant(as_number(each, f"compile: {what}"))
     return found, array.shape

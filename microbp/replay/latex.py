@@ -33,8 +33,8 @@ def matrices(captured: Captured) -> Matrix:
     plan = Plan(captured)
     if not plan.has_matrices:
         raise ValueError(
-            f"latex: there are no matrices in these {len(captured.graph):,} scalars, or more than {MANY:,}, "
-            "which are no formula; take a part of the graph"
+            f"explain: there are no matrices in these {len(captured.graph):,} scalars, or more than "
+            f"{MANY:,}, which are no formula; take a part of the graph"
         )
     return Matrix(captured, plan)
 
