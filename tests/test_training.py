@@ -661,7 +661,7 @@ def test_a_planted_sample_is_named_with_the_first_operation_and_its_line():
     error = caught.value
     assert str(error) == (
         "fit stopped in epoch 1 of 3, step 3 of 5: the cost is inf. Sample X[2] shows it by itself: the "
-        f"first number that is not finite is v4 = mul(v2, v3) = inf, where v2 = {net.w.data * 1e200!r}, "
+        f"first value that is not finite is v4 = mul(v2, v3) = inf, where v2 = {net.w.data * 1e200!r}, "
         f"v3 = {net.w.data * 1e200!r} [{__file__}:{line_of(loss, 'return')}]. The net holds the parameters "
         "that led there. Lower the learning rate, clip the gradients, or bring the data to a scale of about 1"
     )
@@ -685,7 +685,7 @@ def test_the_sample_is_found_in_a_batch_and_by_its_index_in_x():
         optimiser = descent(net, 1e-9)
         with pytest.raises(NotFinite, match=r"Sample X\[13\] shows it by itself: the first") as caught:
             fit(net, data, [1] * 20, loss="mean_squared_error", optimiser=optimiser, epochs=1, **options)
-        assert "the first number that is not finite is v9 = dot(w…, x…, b) = inf [" in str(caught.value)
+        assert "the first value that is not finite is v9 = dot(w…, x…, b) = inf [" in str(caught.value)
         if not options:
             assert numbers(net) == before
             assert caught.value.step == 1
@@ -711,7 +711,7 @@ def test_a_gradient_beyond_the_largest_float_with_finite_derivatives():
         fit(net, [[1e300]], [-1e100], loss=lambda p, t: (p[0][0] - t[0]) * 1e200)
     assert (
         "the cost is 1e+300, but the gradient of w is inf. Sample X[0] shows it by itself: the gradient of "
-        "w = 1e-300 is inf, though every local derivative is finite: their product is beyond the largest "
+        "w is inf, though every local derivative is finite: their product is beyond the largest "
         "float"
     ) in str(caught.value)
 
