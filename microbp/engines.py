@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp import functions
 from microbp.array import array, data_of
 from microbp.backward import backward_order
 from microbp.collector import collector_at_rest
@@ -273,11 +274,10 @@ class ReplayEngine:
             given = [(outputs[at], targets[at].tolist()) for at in parts]
             if not self.eager.takes_batches:
                 given = [(each.tolist(), wanted) for each, wanted in given]
-            costs = self._watched("loss", _flat(outputs, targets), partial(list, starmap(loss, given)))
-            pairs = zip(costs, parts, strict=True)
-            whole, *alone = (np.append(cost.data, grad(cost, outputs[at])) for cost, at in pairs)
-            total = [math.fsum(each[0] for each in alone), *(slope for each in alone for slope in each[1:])]
-            measured.append((n, whole, np.array(total)))
+            made = self._watched("loss", _flat(outputs, targets), partial(list, starmap(loss, given)))
+            compared = made[0], functions.sum(made[1:])
+            whole, total = (np.append(cost.data, grad(cost, outputs)) for cost in compared)
+            measured.append((n, whole, total))
         for word, share in _SHARES.items():
             if all((abs(a - b * share(n)) <= _CLOSE * abs(b).max()).all() for n, a, b in measured):
                 return word

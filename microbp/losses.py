@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from microbp import functions
 from microbp.loops import masked
+from microbp.optim import NOT_NEGATIVE, Parameters, checked
 from microbp.value import Value, as_number
 
 __all__ = [
@@ -168,7 +169,7 @@ def _is(label: Target, index: int) -> Any:
     return float(label == index)
 
 
-def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: float) -> Value:
+def l2_penalty(parameters: Parameters, strength: float) -> Value:
     """``strength · Σ w²``, to be added to a cost; its derivative in w is ``2·strength·w``.
 
     Ridge regression's penalty (Hoerl and Kennard 1970) without a factor ½, as in micrograd's demo. The
@@ -183,9 +184,7 @@ def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: floa
     A strength of 0 gives 0. Raises ValueError for no parameters, and for a strength that is negative or
     not finite; TypeError for a parameter that is no Value.
     """
-    weight = as_number(strength, "l2_penalty: strength")
-    if not 0.0 <= weight < math.inf:
-        raise ValueError(f"l2_penalty: the strength is a finite number from 0 up, not {weight!r}")
+    weight = checked(strength, "l2_penalty: strength", NOT_NEGATIVE)
     weights = list(parameters.values() if isinstance(parameters, Mapping) else parameters)
     if not weights:
         raise ValueError("l2_penalty: there are no parameters")

@@ -426,8 +426,8 @@ NO_NUMBER = "takes a real number, not None; give an int, a float or a NumPy real
         ({"memory": [[0.0]]}, ValueError, OTHER),
         ({"memory": [[0.0], [math.nan]]}, ValueError, "the state holds a number that is not finite"),
         ({"memory": [[0.0], [None]]}, TypeError, f"a remembered number {NO_NUMBER}"),
-        ({"steps": 1.5}, ValueError, "steps must be a whole number from 0 up, not 1.5"),
-        ({"steps": -1}, ValueError, "steps must be a whole number from 0 up, not -1"),
+        ({"steps": 1.5}, ValueError, "steps is a whole number from 0 up, not 1.5"),
+        ({"steps": -1}, ValueError, "steps is a whole number from 0 up, not -1"),
         ({"names": None}, ValueError, "the state has no 'names'; give what state() returned"),
     ],
 )
@@ -506,7 +506,7 @@ def told(x):
 
 
 BELOW_ONE, UP = "must be at least 0 and below 1, not", "must be 0 or positive, and finite, not"
-SHARE, WHOLE = "must be above 0 and at most 1, not", "must be a whole number from 1 up, not"
+SHARE, WHOLE = "must be above 0 and at most 1, not", "is a whole number from 1 up, not"
 GIVES = "SGD: the learning rate that"
 
 

@@ -522,12 +522,12 @@ BAD = [
     ({"patience": 3}, ValueError,
      "fit: patience watches the validation cost; give validation as well"),
     ({"patience": 0, "validation": 0.3}, ValueError, "fit: patience is a whole number from 1 up, not 0"),
-    ({"tolerance": 0.0}, ValueError, "fit: tolerance is positive and finite, not 0.0"),
+    ({"tolerance": 0.0}, ValueError, "fit: tolerance must be positive and finite, not 0.0"),
     ({"tolerance": "1e-3"}, TypeError,
      "fit: tolerance takes a real number, not the str '1e-3'; convert it first: float(...)"),
-    ({"clip": -1.0}, ValueError, "fit: clip is positive and finite, not -1.0"),
-    ({"penalty": -1e-4}, ValueError, "fit: penalty is finite and at least 0, not -0.0001"),
-    ({"penalty": math.nan}, ValueError, "fit: penalty is finite and at least 0, not nan"),
+    ({"clip": -1.0}, ValueError, "fit: clip must be positive and finite, not -1.0"),
+    ({"penalty": -1e-4}, ValueError, "fit: penalty must be 0 or positive, and finite, not -0.0001"),
+    ({"penalty": math.nan}, ValueError, "fit: penalty must be 0 or positive, and finite, not nan"),
     ({"shuffle": "no"}, ValueError, "fit: shuffle is True or False, not 'no'"),
     ({"progress": "yes"}, ValueError, "fit: progress is True, False or None, not 'yes'"),
     ({"Y": None}, TypeError,
@@ -539,7 +539,7 @@ BAD = [
     ({"checkpoint": "nowhere/run.json"}, FileNotFoundError,
      "fit: checkpoint='nowhere/run.json' cannot be written: No such file or directory"),
     ({"checkpoint_every": -1.0}, ValueError,
-     "fit: checkpoint_every is finite and at least 0, not -1.0"),
+     "fit: checkpoint_every must be 0 or positive, and finite, not -1.0"),
 ]  # fmt: skip
 
 
@@ -601,14 +601,14 @@ def test_a_net_without_parameters_and_parameters_that_are_no_values():
         def __init__(self):
             self.values = [0.5, 0.5, 0.5]
 
-    with pytest.raises(ValueError, match=r"^fit: the net, of type Empty, has no parameters$"):
+    with pytest.raises(ValueError, match=r"^fit: Empty\.parameters\(\): there are no parameters$"):
         fit(Empty(), X, Y, loss="hinge")
-    told = r"^fit: the parameter parameters\[0\] is an object of type float, not a Value$"
+    told = r"^fit: Numbers\.parameters\(\): parameters\[0\] is an object of type float, not a Value$"
     with pytest.raises(TypeError, match=told):
         fit(Numbers(), X, Y, loss="hinge")
     forgetful = Plain()
     forgetful.parameters = lambda: None
-    told = r"^fit: parameters\(\) of the net returns a list of Values, not NoneType$"
+    told = r"^fit: Plain\.parameters\(\): parameters are a list of Values or a dict of them, not a NoneType$"
     with pytest.raises(TypeError, match=told):
         fit(forgetful, X, Y, loss="hinge")
 

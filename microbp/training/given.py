@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import unwrap
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +14,7 @@ from microbp.engines import Batch, EagerEngine, Rows, Samples
 from microbp.loops import masked
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
-from microbp.optim import SGD, Optimiser
+from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.stored import Stored, is_lazy, is_stored
@@ -33,11 +31,10 @@ _AT_ONCE = 1 << 16
 ENGINES = ("auto", "replay", "eager")
 #: The settings that are one of a few words.
 _WORDS = {"shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None)}
-_POSITIVE, _NOT_NEGATIVE = "positive and finite", "finite and at least 0"
 #: The settings that are whole numbers, and the least that each may be; and those that are real ones.
 _WHOLE = {"epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1}
 _REAL = {
-    "penalty": _NOT_NEGATIVE, "checkpoint_every": _NOT_NEGATIVE, "clip": _POSITIVE, "tolerance": _POSITIVE,
+    "penalty": NOT_NEGATIVE, "checkpoint_every": NOT_NEGATIVE, "clip": POSITIVE, "tolerance": POSITIVE,
 }  # fmt: skip
 
 
@@ -89,14 +86,10 @@ class Settings:
         for what, least in _WHOLE.items():
             held = getattr(self, what)
             if held is not None or getattr(Settings, what) is not None:
-                whole = isinstance(held, Integral) and not isinstance(held, bool) and int(held) >= least
-                refuse(not whole, f"{what} is a whole number from {least} up, not {held!r}")
-                kept[what] = int(held)
+                kept[what] = whole(held, f"fit: {what}", least)
         for what, bound in _REAL.items():
             if getattr(self, what) is not None:
-                kept[what] = number = as_number(getattr(self, what), f"fit: {what}")
-                within = 0.0 < number < math.inf or (number == 0.0 and bound == _NOT_NEGATIVE)
-                refuse(not within, f"{what} is {bound}, not {number!r}")
+                kept[what] = checked(getattr(self, what), f"fit: {what}", bound)
         paths = ((what, getattr(self, what)) for what in ("checkpoint", "resume"))
         vars(self).update(kept, **{what: Path(path) for what, path in paths if path is not None})
         _ = self.cost
@@ -134,23 +127,15 @@ def parameters_of(net: Any) -> dict[str, Value]:
     predicts = callable(predict) and getattr(predict, "__func__", 0) is not Module.predict
     told = f"a net can be called, or has predict(batch); an object of type {kind} neither"
     refuse(not callable(net) and not predicts, told, TypeError)
-    if callable(getattr(net, "named_parameters", None)):
-        named = dict(net.named_parameters())
-    else:
-        values = net.parameters()
-        told = f"parameters() of the net returns a list of Values, not {type(values).__name__}"
-        refuse(not isinstance(values, Iterable), told, TypeError)
-        values = list(values)
-        named = {getattr(each, "name", None) or place: each for place, each in enumerate(values)}
-        if len(named) < len(values) or not all(isinstance(name, str) for name in named):
-            named = {f"parameters[{place}]": each for place, each in enumerate(values)}
-    refuse(not named, f"the net, of type {kind}, has no parameters")
+    paths = callable(getattr(net, "named_parameters", None))
+    held = dict(net.named_parameters()) if paths else net.parameters()
+    listed = named_values(held, f"fit: {kind}.parameters()")
+    named = dict(listed)
+    if len(named) < len(listed):
+        named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
     for name, each in named.items():
-        if not isinstance(each, Value):
-            kind = f"an object of type {type(each).__name__}, not a Value"
-            raise TypeError(f"fit: the parameter {shown(name)} is {kind}")
-        if not math.isfinite(each.data):
-            raise ValueError(f"fit: the parameter {shown(name)} is {each.data!r} to begin with")
+        told = f"the parameter {shown(name)} is {each.data!r} to begin with"
+        refuse(not math.isfinite(each.data), told)
     return named
 
 
