@@ -225,7 +225,7 @@ class ReplayEngine:
     def _penalised(self, cost: float, theta: Floats, gradient: Floats) -> float:
         if not self.penalty:
             return cost
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             gradient += 2.0 * self.penalty * self.trained * theta
             return cost + self.penalty * float(theta @ theta)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from inspect import unwrap
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,8 +33,8 @@ ENGINES = ("auto", "replay", "eager")
 #: The settings that are one of a few words.
 _WORDS = {"shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None)}
 #: The settings that are whole numbers, and the least that each may be; and those that are real ones.
-_WHOLE = {"epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1}
-_REAL = {
+_NUMBERS: dict[str, Any] = {
+    "epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1,
     "penalty": NOT_NEGATIVE, "checkpoint_every": NOT_NEGATIVE, "clip": POSITIVE, "tolerance": POSITIVE,
 }  # fmt: skip
 
@@ -83,13 +84,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         kept: dict[str, Any] = {}
-        for what, least in _WHOLE.items():
+        for what, bound in _NUMBERS.items():
             held = getattr(self, what)
             if held is not None or getattr(Settings, what) is not None:
-                kept[what] = whole(held, f"fit: {what}", least)
-        for what, bound in _REAL.items():
-            if getattr(self, what) is not None:
-                kept[what] = checked(getattr(self, what), f"fit: {what}", bound)
+                kept[what] = (whole if isinstance(bound, int) else checked)(held, f"fit: {what}", bound)
         paths = ((what, getattr(self, what)) for what in ("checkpoint", "resume"))
         vars(self).update(kept, **{what: Path(path) for what, path in paths if path is not None})
         _ = self.cost
@@ -221,9 +219,10 @@ def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple
         here, there = samples.array.shape, apart.array.shape
         refuse(here[1:] != there[1:], f"X has the shape {here}, but the validation X {there}")
         return np.arange(n), (apart, np.arange(len(apart.y)))
-    fraction = as_number(validation, "fit: validation")
-    refuse(not 0.0 < fraction < 1.0, f"validation={validation!r} is no fraction between 0 and 1")
-    count = round(fraction * n)
+    within = isinstance(validation, Real) and 0.0 < float(validation) < 1.0
+    told = "is no fraction between 0 and 1, nor a pair (X, Y)"
+    refuse(not within, f"validation={shown(repr(validation))} {told}")
+    count = round(validation * n)
     told = f"validation={validation!r} of {n} samples sets {count} apart and leaves {n - count}"
     refuse(not 0 < count < n, told)
     order = draw.permutation(n)
@@ -240,14 +239,14 @@ def _array(data: Any, name: str) -> Any:
             array = np.asarray(data)
         except ValueError:
             raise ValueError(f"fit: the rows of {name} are of unequal length") from None
+        told = f"{name} is a list or an array with an entry for each sample, not an object of type "
+        refuse(not array.ndim, told + type(data).__name__, TypeError)
         if array.dtype == object:
             for place in np.ndindex(array.shape):
-                as_number(array[place], f"fit: {name}{list(place) or ''}")
+                as_number(array[place], f"fit: {name}{list(place)}")
             array = array.astype(float)
         array = array.astype(int) if array.dtype.kind == "b" else array
     refuse(array.dtype.kind not in "biuf", f"{name} holds real numbers, not {array.dtype}", TypeError)
-    told = f"{name} is a list or an array with an entry for each sample, not one number"
-    refuse(not array.ndim, told, TypeError)
     first, count = "", 0
     # of a Dask array the workers tell what is not finite, when they come to it
     for start, block in [] if is_lazy(data) else array.blocks() if is_stored(data) else [(0, array)]:

@@ -39,7 +39,7 @@ from microbp.training.outcome import ENDS, History, NotFinite, culprit
 
 __all__ = ["Interrupts", "Run"]
 
-_FORMAT = "microbp training checkpoint 2"
+_FORMAT = "microbp training checkpoint 3"
 #: The lists of a history that grow from step to step and from epoch to epoch.
 _COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
 #: Ctrl-C is heard after so many milliseconds of steps in C.
