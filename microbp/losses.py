@@ -15,7 +15,7 @@ give a cost of nan.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from microbp import functions
 from microbp.loops import masked
-from microbp.optim import NOT_NEGATIVE, Parameters, checked
+from microbp.optim import NOT_NEGATIVE, Parameters, checked, listed
 from microbp.value import Value, as_number
 
 __all__ = [
@@ -185,13 +185,7 @@ def l2_penalty(parameters: Parameters, strength: float) -> Value:
     not finite; TypeError for a parameter that is no Value.
     """
     weight = checked(strength, "l2_penalty: strength", NOT_NEGATIVE)
-    weights = list(parameters.values() if isinstance(parameters, Mapping) else parameters)
-    if not weights:
-        raise ValueError("l2_penalty: there are no parameters")
-    for position, each in enumerate(weights):
-        if not isinstance(each, Value):
-            told = f"parameters[{position}] is an object of type {type(each).__name__}, not a Value"
-            raise TypeError(f"l2_penalty: {told}")
+    weights = [each for _, each in listed(parameters, "l2_penalty")]
     penalty: Value = weight * functions.dot(weights, weights)
     return penalty
 

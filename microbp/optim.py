@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from numbers import Integral
@@ -139,40 +140,46 @@ class Optimiser(ABC):
         """
         memory = tuple(self._memory[:, places])
         with np.errstate(all="ignore"):
-            data, later = self._updated(p, g, memory, lr)
-            fine = all(map(_finite, (data, *later)))
-        if not fine:
-            self._refuse(np.arange(len(self.parameters))[places], p, g, memory, data, later, lr)
-        for row, column in zip(self._memory, later, strict=True):
-            row[places] = column
+            made = self._updated(p, g, memory, lr)
+        if not np.isfinite(made).all():
+            self._refuse(np.arange(len(self.parameters))[places], p, g, memory, made, lr)
+        self._memory[:, places] = made[1:]
         self.steps += 1
+        data: Numbers = made[0]
         return data
 
-    def _updated(self, p: Numbers, g: Numbers, memory: Any, lr: float) -> tuple[Numbers, Any]:
-        """:meth:`update` of a vector: at once, or number by number where it takes no arrays."""
-        update: Callable[..., Any] = self.update
+    def _updated(self, p: Numbers, g: Numbers, memory: Any, lr: float) -> Numbers:
+        """:meth:`update` of a vector, a row for p and each of what is remembered: at once, or one by one."""
+        update, size = self.update, 1 + len(self.blank)
+        said: Any
         if self._at_once:
-            data, later = update(p, g, memory, lr)
-            return data, later
-        rows = zip(*(each.tolist() for each in memory), strict=True) if memory else [()] * len(p)
-        found = [update(x, y, row, lr) for x, y, row in zip(p.tolist(), g.tolist(), rows, strict=True)]
-        return np.array([data for data, _ in found]), self._remembered([later for _, later in found])
+            said = [update(p, g, memory, lr)]  # type: ignore[arg-type]
+        else:
+            each = zip(*(row.tolist() for row in (p, g, *memory)), strict=True)
+            said = [update(x, y, tuple(m), lr) for x, y, *m in each]
+        with suppress(TypeError, ValueError):  # of what is of another form
+            rows = np.array([(data, *later) for data, later in said])
+            made = rows[0] if self._at_once else rows.reshape(len(p), size).T
+            if made.shape == (size, len(p)) and made.dtype.kind in "fiu":
+                return made.astype(float, copy=False)
+        told = f"the new number of a parameter and a tuple of the {len(self.blank)} numbers to remember of it"
+        raise TypeError(f"{type(self).__name__}.update() returns {told}, not {shown(repr(said[0]))}")
 
     def _remembered(self, memories: Sequence[Memory]) -> Numbers:
         """What is remembered of each parameter, one column for each."""
         return np.array(memories, dtype=float).reshape(len(memories), len(self.blank)).T.copy()
 
     def _refuse(
-        self, positions: Any, p: Numbers, g: Numbers, memory: Any, data: Numbers, later: Any, lr: float
+        self, positions: Any, p: Numbers, g: Numbers, memory: Any, made: Numbers, lr: float
     ) -> None:
         """FloatingPointError for the first parameter of which something becomes nan or infinite."""
-        column = int(np.flatnonzero(~np.isfinite(np.vstack([data, *later])).all(axis=0))[0])
+        column = int(np.flatnonzero(~np.isfinite(made).all(axis=0))[0])
         name, _ = self.parameters[positions[column]]
-        before, after = (tuple(float(each[column]) for each in part) for part in (memory, later))
+        before, after = (tuple(float(each[column]) for each in part) for part in (memory, made[1:]))
         raise FloatingPointError(
             f"{type(self).__name__}.step(): {shown(name)} = {float(p[column])!r} with gradient "
             f"{float(g[column])!r}{f' and {before} remembered' if before else ''} would become "
-            f"{float(data[column])!r}{f' and {after}' if after else ''}; no parameter has been "
+            f"{float(made[0][column])!r}{f' and {after}' if after else ''}; no parameter has been "
             f"changed. Lower the learning rate ({lr!r}) or clip the gradients"
         )
 
@@ -329,7 +336,7 @@ class Adam(Optimiser):
         m = first * m + (1.0 - first) * g
         v = second * v + (1.0 - second) * g * g
         mean, square = m / (1.0 - _power(first, t)), v / (1.0 - _power(second, t))
-        return p - lr * mean / (_sqrt(square) + self.eps), (m, v, t)
+        return p - lr * mean / (np.sqrt(square) + self.eps), (m, v, t)
 
 
 class AdamW(Adam):
@@ -360,16 +367,6 @@ class AdamW(Adam):
     def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
         """See the class."""
         return super().update(p - lr * self.weight_decay * p, g, memory, lr)
-
-
-def _finite(numbers: Numbers) -> bool:
-    """Whether all are; the sum of squares is the quickest to ask, but it may overflow, and NumPy say so."""
-    return math.isfinite(numbers.dot(numbers)) or bool(np.isfinite(numbers).all())
-
-
-def _sqrt(x: Any) -> Any:
-    """Of a number or of an array; both are rounded correctly, as IEEE 754 has it."""
-    return math.sqrt(x) if type(x) is float else np.sqrt(x)
 
 
 def _power(base: float, exponents: Any) -> Any:
@@ -564,26 +561,29 @@ class WarmUp(_Schedule):
 
 
 # ------------------------------------------------------------------------------------------- checks
-def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
-    """The parameters with names for messages: the dict's, their own, or their place in the list."""
+def listed(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
+    """The Values with names for messages: the dict's, or their places in the list."""
     if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
         kind = type(parameters).__name__
         raise TypeError(f"{where}: parameters are a list of Values or a dict of them, not a {kind}")
     if isinstance(parameters, Mapping):
-        places, values = [str(name) for name in parameters], list(parameters.values())
+        found = [(str(name), value) for name, value in parameters.items()]
     else:
-        values = list(parameters)
-        places = [f"parameters[{position}]" for position in range(len(values))]
-    if not values:
+        found = [(f"parameters[{place}]", value) for place, value in enumerate(parameters)]
+    if not found:
         raise ValueError(f"{where}: there are no parameters")
-    named: list[tuple[str, Value]] = []
-    seen: dict[int, str] = {}
-    for place, value in zip(places, values, strict=True):
+    for place, value in found:
         if not isinstance(value, Value):
+            kind = type(value).__name__
             cure = "; [*W.flat, *b.flat] lists the Values of arrays" if hasattr(value, "flat") else ""
-            raise TypeError(
-                f"{where}: {place} is an object of type {type(value).__name__}, not a Value{cure}"
-            )
+            raise TypeError(f"{where}: {place} is an object of type {kind}, not a Value{cure}")
+    return found
+
+
+def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
+    """Leaves, each once; in a list by the names that they bear, if they bear one."""
+    found, seen = listed(parameters, where), dict[int, str]()
+    for place, value in found:
         if not value.is_leaf:
             raise ValueError(
                 f"{where}: {place} is {describe(value)}, computed by {value.rule}, not a leaf: to change "
@@ -592,9 +592,9 @@ def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
         if id(value) in seen:
             raise ValueError(f"{where}: {place} is the same Value as {seen[id(value)]}: list it once")
         seen[id(value)] = place
-        name = place if isinstance(parameters, Mapping) else value.name or place
-        named.append((name, value))
-    return named
+    if isinstance(parameters, Mapping):
+        return found
+    return [(value.name or place, value) for place, value in found]
 
 
 def _gradients(parameters: list[tuple[str, Value]], where: str) -> list[tuple[int, str, Value, float]]:

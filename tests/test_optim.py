@@ -22,6 +22,7 @@ from microbp.optim import (
     Cosine,
     Exponential,
     Linear,
+    Optimiser,
     StepDecay,
     WarmUp,
     clip_gradients,
@@ -360,6 +361,29 @@ def test_a_result_that_is_not_finite_changes_nothing(make, start, gradient, text
     assert str(caught.value) == f"{type(optimiser).__name__}.step(): {text}"
     assert first.data == 1.0
     assert optimiser.state() == before
+
+
+def test_an_update_of_ones_own_that_returns_something_else_is_told_and_changes_nothing():
+    class Own(Optimiser):
+        blank = (0.0,)
+
+        def update(self, *_):
+            return returned
+
+    class AtOnce(Own):
+        elementwise = True
+        update = Own.update
+
+    told = "returns the new number of a parameter and a tuple of the 1 numbers to remember of it, not"
+    for returned in (0.5, (0.5, ()), (0.5, (0.0, 1.0)), (0.5, 0.0), None, (None, (0.0,)), ("0.5", (0.0,))):
+        for kind in (Own, AtOnce):
+            w, v = Value(1.0), Value(1.0)
+            w.grad = v.grad = 1.0
+            optimiser = kind([w, v], 0.1)
+            with pytest.raises(TypeError) as caught:
+                optimiser.step()
+            assert str(caught.value) == f"{kind.__name__}.update() {told} {returned!r}"
+            assert (w.data, optimiser.state()["memory"], optimiser.steps) == (1.0, [[0.0], [0.0]], 0)
 
 
 # ----------------------------------------------------------------------------------------- resuming

@@ -544,7 +544,7 @@ BAD = [
     ({"optimiser": SGD}, TypeError,
      "fit: the optimiser is one such as SGD(net.parameters(), lr=0.1), not the class SGD"),
     ({"keep": "first"}, ValueError, "fit: keep is 'best', 'last' or None, not 'first'"),
-    ({"engine": "warp"}, ValueError, "fit: no engine is called 'warp'; there are auto, replay, eager"),
+    ({"engine": "warp"}, ValueError, "fit: engine is 'auto', 'replay' or 'eager', not 'warp'"),
     ({"checkpoint": "nowhere/run.json"}, FileNotFoundError,
      "fit: checkpoint='nowhere/run.json' cannot be written: No such file or directory"),
     ({"checkpoint_every": -1.0}, ValueError,

@@ -28,10 +28,11 @@ __all__ = [
 
 #: So many targets are looked at at once.
 _AT_ONCE = 1 << 16
-#: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
-ENGINES = ("auto", "replay", "eager")
 #: The settings that are one of a few words.
-_WORDS = {"shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None)}
+_WORDS = {
+    "shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None),
+    "engine": ("auto", "replay", "eager"),
+}  # fmt: skip
 #: The settings that are whole numbers, and the least that each may be; and those that are real ones.
 _NUMBERS: dict[str, Any] = {
     "epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1,
@@ -76,7 +77,8 @@ class Settings:
     checkpoint_every: float = 30.0
     resume: str | Path | None = None
     progress: bool | None = None
-    engine: str = "auto"
+    #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
+    engine: Literal["auto", "replay", "eager"] = "auto"
     #: A Client of Dask, whose workers compute the gradients.
     client: Any = None
     #: Over how many threads the machine in C spreads a batch.
@@ -97,8 +99,6 @@ class Settings:
             refuse(held not in words, f"{what} is {', '.join(others)} or {last}, not {held!r}")
         alone = self.patience is not None and self.validation is None
         refuse(alone, "patience watches the validation cost; give validation as well")
-        told = f"no engine is called {shown(repr(self.engine))}; there are {', '.join(ENGINES)}"
-        refuse(self.engine not in ENGINES, told)
         idle = self.client is not None and not callable(getattr(self.client, "submit", None))
         refuse(idle, f"client is a dask.distributed.Client, not {self.client!r}", TypeError)
         idle = self.client is not None and self.engine == "eager"

@@ -501,7 +501,8 @@ class Run:
         told.append(f"The net holds {holds}")
         if self.unwritten is not None:
             told.append(f"The last checkpoint is not written: {self.unwritten}")
-        engine, why = settings.engine, f"engine={settings.engine!r} was asked for"
+        engine: str = settings.engine
+        why = f"engine={engine!r} was asked for"
         if self.aside:
             done, why = self.verified["lengths"]["step_cost"] if self.verified else 0, self.aside
             engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({why})"
