@@ -203,6 +203,8 @@ class _Problem:
         self.program: Program = compile(loss, params=params, checked=True).program(
             *(each[0] for each in arrays)
         )
+        if shape := self.program.captured.output_shape:
+            raise TypeError(f"minimize: loss returns one Value for a sample, not an array of shape {shape}")
         rows = [each.reshape(len(each), -1) for each in arrays]
         self.table = np.hstack(rows) if rows else np.empty((1, 0))
 

@@ -299,8 +299,8 @@ class Run:
 
     # ------------------------------------------------------------------------ a step
     def _rows_of(self, step: int) -> Rows:
-        size = self.batch_size
-        return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
+        start = step % self.steps * self.batch_size
+        return self.order[start : start + self.batch_size]
 
     def _steps_in_c(self) -> bool:
         """Steps up to where something else is to be done; False for none.
