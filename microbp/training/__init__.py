@@ -1,7 +1,7 @@
 """``fit``: descend the cost of a net over samples; full batch, mini-batches or one sample at a time.
 
-A step happens whole or not at all: the cost and all gradients of its batch are computed first, in which nothing
-of the net changes and Ctrl-C may strike; the update is applied with Ctrl-C held back. What a run is made of is
+A step happens whole or not at all: the cost and all gradients of its batch come first, in which nothing of
+the net changes and Ctrl-C may strike; the update is applied with Ctrl-C held back. What a run is made of is
 plain data between two steps, so that a checkpoint taken there continues bit for bit.
 """
 

@@ -331,8 +331,10 @@ class Run:
         return taken > 0
 
     def _step(self) -> None:
-        batch = self.samples, self._rows_of(self.place)
+        batch, begun = (self.samples, self._rows_of(self.place)), self.replay is not None
         cost = self._finite("cost", batch, lambda: self._gradients(batch))
+        if self.update is not None and not begun:
+            return  # which the next call takes in C: so would it after a checkpoint
         with self.interrupts:
             # With one step to an epoch its cost is that of the parameters before the update.
             before = self.theta.copy() if self.steps == 1 else self.theta
@@ -463,7 +465,8 @@ class Run:
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        self.aside, replay, self.replay, self.open = why, self.replay, None, True
+        self.aside, replay, self.open = why, self.replay, True
+        self.replay = self.update = None
         if replay:
             self._back_to(self.verified)
             replay.outside.restore()
