@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microbp import functions
 from microbp.array import array, data_of
 from microbp.backward import backward_order
 from microbp.collector import collector_at_rest
@@ -38,7 +39,7 @@ from microbp.stored import Stored, Table
 from microbp.value import Value, describe
 
 __all__ = [
-    "Batch", "EagerEngine", "Engine", "Floats", "ReplayEngine", "Rows", "Samples", "Taken", "Unfit",
+    "Batch", "EagerEngine", "Floats", "ReplayEngine", "Rows", "Samples", "Unfit", "Update",
     "update_of",
 ]  # fmt: skip
 
@@ -145,8 +146,8 @@ _FIRST, _AGAIN = 5_000, 150
 #: What share of the time of the steps the others may take; and what is taken, in microseconds or so: by a
 #: replayed step, by each operation of each sample in it, and by each that is recorded.
 _SHARE, _STEP, _REPLAYED, _RECORDED = 0.07, 150.0, 0.001, 4.0
-#: Ctrl-C is heard after so many milliseconds of steps in C; and so many samples are read at once to validate.
-_AT_MOST, _READ = 50, 1 << 14
+#: So many samples are read at once to validate.
+_READ = 1 << 14
 #: What a loss may make of n samples, and by what it multiplies their sum then.
 _SHARES: dict[Any, Callable[[int], float]] = {"mean": lambda n: 1.0 / n, "sum": lambda _: 1.0}
 
@@ -163,8 +164,8 @@ class ReplayEngine:
         self, eager: EagerEngine, batches: Sequence[Batch], client: Any = None, threads: int = 1
     ) -> None:
         self.eager, self.parameters, self.penalty = eager, eager.parameters, eager.penalty
-        self._rows: Any = None
-        self._trained = np.array([each.requires_grad for each in self.parameters])
+        #: Which parameters took a gradient when it was traced.
+        self.trained = np.array([each.requires_grad for each in self.parameters])
         #: How many samples were compared with the eager engine.
         self.compared = 0
         # the threads of a client draw from the generators that all share
@@ -206,8 +207,6 @@ class ReplayEngine:
         here = isinstance(samples.array, np.ndarray) and not self._spread
         #: The machine in C that runs a batch of what is in memory here, if one does.
         self.machine = self._program.machine if here else None
-        #: The step of an optimiser as a program, where many are taken in C.
-        self.update: Update | None = None
         #: After how many steps samples are due to be recorded as well, to compare.
         self.every = math.ceil(
             _RECORDED * size * self._several / (_SHARE * (_STEP + _REPLAYED * size * len(rows)))
@@ -217,9 +216,7 @@ class ReplayEngine:
     def gradients(self, batch: Batch, theta: Floats, gradient: Floats) -> float:  # noqa: D102 (see EagerEngine)
         if self._spread:
             return self._penalised(self._spread(batch[1], theta, gradient, self.reduce), theta, gradient)
-        if batch[1] is not self._rows:
-            self._rows, self._batch = batch[1], batch[0].table[batch[1]]
-        return self._run(self._batch, theta, gradient)
+        return self._run(batch[0].table[batch[1]], theta, gradient)
 
     def _run(self, table: Floats, theta: Floats, gradient: Floats) -> float:
         cost = self._program.value_and_grad(table, theta, reduce=self.reduce, out=gradient).cost
@@ -228,8 +225,8 @@ class ReplayEngine:
     def _penalised(self, cost: float, theta: Floats, gradient: Floats) -> float:
         if not self.penalty:
             return cost
-        with np.errstate(over="ignore"):
-            gradient += 2.0 * self.penalty * self._trained * theta
+        with np.errstate(all="ignore"):
+            gradient += 2.0 * self.penalty * self.trained * theta
             return cost + self.penalty * float(theta @ theta)
 
     def cost(self, batch: Batch, theta: Floats) -> float:  # noqa: D102
@@ -239,31 +236,6 @@ class ReplayEngine:
         parts = (rows[start : start + _READ] for start in range(0, len(rows), _READ))
         costs = np.concatenate([self._program(samples.table[part], theta) for part in parts])
         return float(costs.mean() if self.reduce == "mean" else costs.sum())
-
-    def prepare(self, optimiser: Optimiser) -> None:
-        """Let steps be taken in C, if there is a machine; nothing has to happen in Python at each."""
-        self.update = None if self.machine is None else update_of(optimiser, self.penalty)
-
-    def take(
-        self, samples: Samples, orders: Sequence[Rows], below: float, theta: Floats, gradient: Floats
-    ) -> Taken:
-        """Steps in C over batches, given by their rows; ``below`` is the lowest cost so far.
-
-        What is unusual is left to a step in Python, which says so: a cost or a number that is not finite.
-        """
-        assert self.update is not None
-        machine, alike, optimiser = self.update
-        rates = optimiser.rates(len(orders))
-        orders = orders[: len(rates)]
-        costs, best, taken = np.empty(len(orders)), np.append(theta, below), 0
-        if orders and self.machine is not None:
-            taken = self.machine.train(
-                machine, self.reduce == "mean", _AT_MOST, samples.table, np.array(rates),
-                np.concatenate(orders), np.array([*map(len, orders)]), alike, theta,
-                optimiser._memory, costs, best, gradient,
-            )  # fmt: skip
-        optimiser.steps += taken
-        return Taken(costs[:taken].tolist(), rates[:taken], float(best[-1]), best[:-1])
 
     # -------------------------------------------------------------------------------- at the start
     def _traced(self, samples: Samples, row: int, threads: int) -> Program:
@@ -302,11 +274,10 @@ class ReplayEngine:
             given = [(outputs[at], targets[at].tolist()) for at in parts]
             if not self.eager.takes_batches:
                 given = [(each.tolist(), wanted) for each, wanted in given]
-            costs = self._watched("loss", _flat(outputs, targets), partial(list, starmap(loss, given)))
-            pairs = zip(costs, parts, strict=True)
-            whole, *alone = (np.append(cost.data, grad(cost, outputs[at])) for cost, at in pairs)
-            total = [math.fsum(each[0] for each in alone), *(slope for each in alone for slope in each[1:])]
-            measured.append((n, whole, np.array(total)))
+            made = self._watched("loss", _flat(outputs, targets), partial(list, starmap(loss, given)))
+            compared = made[0], functions.sum(made[1:])
+            whole, total = (np.append(cost.data, grad(cost, outputs)) for cost in compared)
+            measured.append((n, whole, total))
         for word, share in _SHARES.items():
             if all((abs(a - b * share(n)) <= _CLOSE * abs(b).max()).all() for n, a, b in measured):
                 return word
@@ -376,21 +347,12 @@ def _flat(*arrays: Any) -> list[Value]:
     return [value for each in arrays for value in each.ravel().tolist()]
 
 
-Engine = EagerEngine | ReplayEngine
-
-
 # -------------------------------------------------------------------------------------- steps in C
-#: The step of an optimiser as a program; of each number that is remembered, whether all have the same.
-Update = tuple[Machine, Rows, Optimiser]
+class Update(NamedTuple):
+    """The step of an optimiser as a program; of each number that is remembered, whether all have the same."""
 
-
-class Taken(NamedTuple):
-    """Steps: their costs and rates; the lowest cost, of these and of all before, and its parameters."""
-
-    costs: list[float]
-    rates: list[float]
-    lowest: float
-    best: Floats
+    machine: Machine
+    alike: Rows
 
 
 def update_of(optimiser: Optimiser, penalty: float) -> Update:
@@ -420,4 +382,4 @@ def update_of(optimiser: Optimiser, penalty: float) -> Update:
     # Plain: no product is rounded together with a sum, so that it is the step in Python to the last bit.
     trained = [True] * len(params)
     machine = Machine(graph, given, alike_for_all, graph.roots, trained, "plain")
-    return machine, np.array(alike, dtype=np.int64), optimiser
+    return Update(machine, np.array(alike, dtype=np.int64))

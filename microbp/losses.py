@@ -15,7 +15,7 @@ give a cost of nan.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from microbp import functions
 from microbp.loops import masked
+from microbp.optim import NOT_NEGATIVE, Parameters, checked, listed
 from microbp.value import Value, as_number
 
 __all__ = [
@@ -168,7 +169,7 @@ def _is(label: Target, index: int) -> Any:
     return float(label == index)
 
 
-def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: float) -> Value:
+def l2_penalty(parameters: Parameters, strength: float) -> Value:
     """``strength · Σ w²``, to be added to a cost; its derivative in w is ``2·strength·w``.
 
     Ridge regression's penalty (Hoerl and Kennard 1970) without a factor ½, as in micrograd's demo. The
@@ -183,16 +184,8 @@ def l2_penalty(parameters: Iterable[Value] | Mapping[str, Value], strength: floa
     A strength of 0 gives 0. Raises ValueError for no parameters, and for a strength that is negative or
     not finite; TypeError for a parameter that is no Value.
     """
-    weight = as_number(strength, "l2_penalty: strength")
-    if not 0.0 <= weight < math.inf:
-        raise ValueError(f"l2_penalty: the strength is a finite number from 0 up, not {weight!r}")
-    weights = list(parameters.values() if isinstance(parameters, Mapping) else parameters)
-    if not weights:
-        raise ValueError("l2_penalty: there are no parameters")
-    for position, each in enumerate(weights):
-        if not isinstance(each, Value):
-            told = f"parameters[{position}] is an object of type {type(each).__name__}, not a Value"
-            raise TypeError(f"l2_penalty: {told}")
+    weight = checked(strength, "l2_penalty: strength", NOT_NEGATIVE)
+    weights = [each for _, each in listed(parameters, "l2_penalty")]
     penalty: Value = weight * functions.dot(weights, weights)
     return penalty
 

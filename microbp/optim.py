@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from numbers import Integral
@@ -77,7 +78,7 @@ class Optimiser(ABC):
 
     def __init__(self, parameters: Parameters, lr: float | Schedule) -> None:
         #: Name and Value of each.
-        self.parameters = _named(parameters, type(self).__name__)
+        self.parameters = named_values(parameters, type(self).__name__)
         self.lr = lr
         #: How many steps have been taken.
         self.steps = 0
@@ -93,13 +94,13 @@ class Optimiser(ABC):
         """
         what = f"{type(self).__name__}: the learning rate"
         if not callable(self.lr):
-            return _positive(self.lr, what)
+            return checked(self.lr, what, POSITIVE)
         schedule = getattr(self.lr, "__qualname__", self.lr)
         try:
             rate = self.lr(self.steps)
         except TypeError as error:
             raise TypeError(f"{what}: {schedule} does not take the number of a step: {error}") from error
-        return _positive(rate, f"{what} that {schedule} gives after {self.steps} steps")
+        return checked(rate, f"{what} that {schedule} gives after {self.steps} steps", POSITIVE)
 
     def rates(self, count: int) -> list[float]:
         """The learning rates of the next ``count`` steps, up to the first that is not positive and finite.
@@ -139,40 +140,46 @@ class Optimiser(ABC):
         """
         memory = tuple(self._memory[:, places])
         with np.errstate(all="ignore"):
-            data, later = self._updated(p, g, memory, lr)
-            fine = all(map(_finite, (data, *later)))
-        if not fine:
-            self._refuse(np.arange(len(self.parameters))[places], p, g, memory, data, later, lr)
-        for row, column in zip(self._memory, later, strict=True):
-            row[places] = column
+            made = self._updated(p, g, memory, lr)
+        if not np.isfinite(made).all():
+            self._refuse(np.arange(len(self.parameters))[places], p, g, memory, made, lr)
+        self._memory[:, places] = made[1:]
         self.steps += 1
+        data: Numbers = made[0]
         return data
 
-    def _updated(self, p: Numbers, g: Numbers, memory: Any, lr: float) -> tuple[Numbers, Any]:
-        """:meth:`update` of a vector: at once, or number by number where it takes no arrays."""
-        update: Callable[..., Any] = self.update
+    def _updated(self, p: Numbers, g: Numbers, memory: Any, lr: float) -> Numbers:
+        """:meth:`update` of a vector, a row for p and each of what is remembered: at once, or one by one."""
+        update, size = self.update, 1 + len(self.blank)
+        said: Any
         if self._at_once:
-            data, later = update(p, g, memory, lr)
-            return data, later
-        rows = zip(*(each.tolist() for each in memory), strict=True) if memory else [()] * len(p)
-        found = [update(x, y, row, lr) for x, y, row in zip(p.tolist(), g.tolist(), rows, strict=True)]
-        return np.array([data for data, _ in found]), self._remembered([later for _, later in found])
+            said = [update(p, g, memory, lr)]  # type: ignore[arg-type]
+        else:
+            each = zip(*(row.tolist() for row in (p, g, *memory)), strict=True)
+            said = [update(x, y, tuple(m), lr) for x, y, *m in each]
+        with suppress(TypeError, ValueError):  # of what is of another form
+            rows = np.array([(data, *later) for data, later in said])
+            made = rows[0] if self._at_once else rows.reshape(len(p), size).T
+            if made.shape == (size, len(p)) and made.dtype.kind in "fiu":
+                return made.astype(float, copy=False)
+        told = f"the new number of a parameter and a tuple of the {len(self.blank)} numbers to remember of it"
+        raise TypeError(f"{type(self).__name__}.update() returns {told}, not {shown(repr(said[0]))}")
 
     def _remembered(self, memories: Sequence[Memory]) -> Numbers:
         """What is remembered of each parameter, one column for each."""
         return np.array(memories, dtype=float).reshape(len(memories), len(self.blank)).T.copy()
 
     def _refuse(
-        self, positions: Any, p: Numbers, g: Numbers, memory: Any, data: Numbers, later: Any, lr: float
+        self, positions: Any, p: Numbers, g: Numbers, memory: Any, made: Numbers, lr: float
     ) -> None:
         """FloatingPointError for the first parameter of which something becomes nan or infinite."""
-        column = int(np.flatnonzero(~np.isfinite(np.vstack([data, *later])).all(axis=0))[0])
+        column = int(np.flatnonzero(~np.isfinite(made).all(axis=0))[0])
         name, _ = self.parameters[positions[column]]
-        before, after = (tuple(float(each[column]) for each in part) for part in (memory, later))
+        before, after = (tuple(float(each[column]) for each in part) for part in (memory, made[1:]))
         raise FloatingPointError(
             f"{type(self).__name__}.step(): {shown(name)} = {float(p[column])!r} with gradient "
             f"{float(g[column])!r}{f' and {before} remembered' if before else ''} would become "
-            f"{float(data[column])!r}{f' and {after}' if after else ''}; no parameter has been "
+            f"{float(made[0][column])!r}{f' and {after}' if after else ''}; no parameter has been "
             f"changed. Lower the learning rate ({lr!r}) or clip the gradients"
         )
 
@@ -211,39 +218,29 @@ class Optimiser(ABC):
         Raises ValueError, and loads nothing, where the state is of another optimiser, of parameters of
         other names, or was kept with other settings.
         """
-        where = f"{type(self).__name__}.load_state()"
-        keys = ("optimiser", "steps", "names", "memory")
-        missing = [key for key in keys if not isinstance(state, Mapping) or key not in state]
-        if missing:
-            raise ValueError(f"{where}: the state has no {missing[0]!r}; give what state() returned")
-        if state["optimiser"] != type(self).__name__:
-            raise ValueError(f"{where}: the state is of {state['optimiser']}")
-        names = [name for name, _ in self.parameters]
-        for what in (state["names"], state["memory"]):
-            if not isinstance(what, list | tuple):
-                raise ValueError(f"{where}: names and memory are lists, not {shown(repr(what))}")
-        if len(state["names"]) != len(names):
-            raise ValueError(
-                f"{where}: the state is of {len(state['names'])} parameters, the optimiser of {len(names)}"
-            )
-        for position, (other, name) in enumerate(zip(state["names"], names, strict=True)):
-            if other != name:
-                raise ValueError(
-                    f"{where}: parameters[{position}] is {other!r} in the state, {name!r} in the optimiser"
-                )
-        steps, memories = state["steps"], state["memory"]
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
-            raise ValueError(f"{where}: steps must be a whole number from 0 up, not {steps!r}")
-        if len(memories) != len(names) or any(
-            not isinstance(each, list | tuple) or len(each) != len(self.blank) for each in memories
-        ):
-            raise ValueError(
-                f"{where}: the optimiser remembers {len(self.blank)} numbers of each of {len(names)} "
-                "parameters, and the state does not: it was kept with other settings"
-            )
+        where, names = f"{type(self).__name__}.load_state()", [name for name, _ in self.parameters]
+
+        def refuse(wrong: object, told: str) -> None:
+            if wrong:
+                raise ValueError(f"{where}: {told}")
+
+        several = (list, tuple)
+        for key, kind in (("optimiser", str), ("steps", object), ("names", several), ("memory", several)):
+            lacking = not isinstance(state, Mapping) or not isinstance(state.get(key), kind)
+            refuse(lacking, f"the state has no {key!r}; give what state() returned")
+        refuse(state["optimiser"] != type(self).__name__, f"the state is of {state['optimiser']}")
+        there, memories = state["names"], state["memory"]
+        told = f"the state is of {len(there)} parameters, the optimiser of {len(names)}"
+        refuse(len(there) != len(names), told)
+        for place, (other, name) in enumerate(zip(there, names, strict=True)):
+            told = f"parameters[{place}] is {other!r} in the state, {name!r} in the optimiser"
+            refuse(other != name, told)
+        steps, size = whole(state["steps"], f"{where}: steps", 0), len(self.blank)
+        told = f"the optimiser remembers {size} numbers of each of {len(names)} parameters, and the state "
+        odd = any(not isinstance(each, several) or len(each) != size for each in memories)
+        refuse(odd or len(memories) != len(names), f"{told}does not: it was kept with other settings")
         loaded = [tuple(as_number(x, f"{where}: a remembered number") for x in each) for each in memories]
-        if not all(math.isfinite(x) for each in loaded for x in each):
-            raise ValueError(f"{where}: the state holds a number that is not finite")
+        refuse(not np.isfinite(np.array(loaded)).all(), "the state holds a number that is not finite")
         self.steps, self._memory = steps, self._remembered(loaded)
 
     def __repr__(self) -> str:
@@ -278,14 +275,9 @@ class SGD(Optimiser):
     elementwise = True
 
     def __init__(
-        self,
-        parameters: Parameters,
-        lr: float | Schedule,
-        *,
-        momentum: float = 0.0,
-        nesterov: bool = False,
+        self, parameters: Parameters, lr: float | Schedule, *, momentum: float = 0.0, nesterov: bool = False
     ) -> None:
-        self.momentum = _below_one(momentum, "SGD: momentum")
+        self.momentum = checked(momentum, "SGD: momentum", BELOW_ONE)
         self.nesterov = nesterov
         if nesterov and not self.momentum:
             raise ValueError("SGD: Nesterov's method needs a momentum, such as momentum=0.9")
@@ -326,19 +318,15 @@ class Adam(Optimiser):
     blank = (0.0, 0.0, 0.0)
 
     def __init__(
-        self,
-        parameters: Parameters,
-        lr: float | Schedule = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
+        self, parameters: Parameters, lr: float | Schedule = 1e-3, *,
+        betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+    ) -> None:  # fmt: skip
         where = type(self).__name__
         if not isinstance(betas, list | tuple) or len(betas) != 2:
             raise TypeError(f"{where}: betas are two numbers, not {shown(repr(betas))}")
-        first, second = betas
-        self.betas = _below_one(first, f"{where}: betas[0]"), _below_one(second, f"{where}: betas[1]")
-        self.eps = _positive(eps, f"{where}: eps")
+        first, second = (checked(b, f"{where}: betas[{i}]", BELOW_ONE) for i, b in enumerate(betas))
+        self.betas = first, second
+        self.eps = checked(eps, f"{where}: eps", POSITIVE)
         super().__init__(parameters, lr)
 
     def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
@@ -348,7 +336,7 @@ class Adam(Optimiser):
         m = first * m + (1.0 - first) * g
         v = second * v + (1.0 - second) * g * g
         mean, square = m / (1.0 - _power(first, t)), v / (1.0 - _power(second, t))
-        return p - lr * mean / (_sqrt(square) + self.eps), (m, v, t)
+        return p - lr * mean / (np.sqrt(square) + self.eps), (m, v, t)
 
 
 class AdamW(Adam):
@@ -370,30 +358,15 @@ class AdamW(Adam):
     elementwise = True
 
     def __init__(
-        self,
-        parameters: Parameters,
-        lr: float | Schedule = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
-    ) -> None:
-        self.weight_decay = _not_negative(weight_decay, "AdamW: weight_decay")
+        self, parameters: Parameters, lr: float | Schedule = 1e-3, *,
+        betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01,
+    ) -> None:  # fmt: skip
+        self.weight_decay = checked(weight_decay, "AdamW: weight_decay", NOT_NEGATIVE)
         super().__init__(parameters, lr, betas=betas, eps=eps)
 
     def update(self, p: float, g: float, memory: Memory, lr: float) -> tuple[float, Memory]:
         """See the class."""
         return super().update(p - lr * self.weight_decay * p, g, memory, lr)
-
-
-def _finite(numbers: Numbers) -> bool:
-    """Whether all are; the sum of squares is the quickest to ask, but it may overflow, and NumPy say so."""
-    return math.isfinite(numbers.dot(numbers)) or bool(np.isfinite(numbers).all())
-
-
-def _sqrt(x: Any) -> Any:
-    """Of a number or of an array; both are rounded correctly, as IEEE 754 has it."""
-    return math.sqrt(x) if type(x) is float else np.sqrt(x)
 
 
 def _power(base: float, exponents: Any) -> Any:
@@ -437,7 +410,7 @@ def clip_gradients(parameters: Parameters, max_norm: float) -> Clipping:
     bound = as_number(max_norm, f"{where}: max_norm")
     if not bound > 0.0:
         raise ValueError(f"{where}: max_norm must be positive, not {bound!r}")
-    found = _gradients(_named(parameters, where), where)
+    found = _gradients(named_values(parameters, where), where)
     clipped, clipping = clip(np.array([gradient for *_, gradient in found]), bound)
     if clipping.factor != 1.0:
         for (_, _, parameter, _), gradient in zip(found, clipped.tolist(), strict=True):
@@ -458,7 +431,21 @@ def clip(gradient: Numbers, bound: float) -> tuple[Numbers, Clipping]:
 
 # ---------------------------------------------------------------------------------------- schedules
 @dataclass(frozen=True)
-class Constant:
+class _Schedule:
+    """What all have in common: a setting is checked by its name."""
+
+    def __post_init__(self) -> None:
+        bounds = {"rate": POSITIVE, "then": POSITIVE, "final": NOT_NEGATIVE, "factor": FRACTION}
+        for name, held in vars(self).items():
+            what = f"{type(self).__name__}: {name}"
+            if name not in bounds:
+                whole(held, what)
+            elif name != "then" or not callable(held):
+                checked(held, what, bounds[name])
+
+
+@dataclass(frozen=True)
+class Constant(_Schedule):
     """The same learning rate at each step, as a number would be.
 
     >>> Constant(0.1)(1000)
@@ -467,16 +454,13 @@ class Constant:
 
     rate: float
 
-    def __post_init__(self) -> None:
-        _positive(self.rate, "Constant: rate")
-
     def __call__(self, step: int) -> float:  # noqa: ARG002 (what every schedule is given)
         """``rate``."""
         return self.rate
 
 
 @dataclass(frozen=True)
-class StepDecay:
+class StepDecay(_Schedule):
     """``rate · factor^⌊step / every⌋``: a stair.
 
     >>> [StepDecay(0.5, factor=0.5, every=100)(step) for step in (0, 99, 100, 200)]
@@ -487,18 +471,13 @@ class StepDecay:
     factor: float
     every: int
 
-    def __post_init__(self) -> None:
-        _positive(self.rate, "StepDecay: rate")
-        _fraction(self.factor, "StepDecay: factor")
-        _whole(self.every, "StepDecay: every")
-
     def __call__(self, step: int) -> float:
         """The rate after ``step`` steps."""
         return self.rate * float(self.factor) ** (step // self.every)
 
 
 @dataclass(frozen=True)
-class Exponential:
+class Exponential(_Schedule):
     """``rate · factor^step``.
 
     >>> [Exponential(0.5, factor=0.5)(step) for step in (0, 1, 2)]
@@ -508,17 +487,13 @@ class Exponential:
     rate: float
     factor: float
 
-    def __post_init__(self) -> None:
-        _positive(self.rate, "Exponential: rate")
-        _fraction(self.factor, "Exponential: factor")
-
     def __call__(self, step: int) -> float:
         """The rate after ``step`` steps."""
         return self.rate * float(self.factor) ** step
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(_Schedule):
     """``rate - (rate - final) · step / steps``, a straight line to ``final``, which then holds.
 
     The first of ``steps`` steps has the rate ``rate``; the step after the last has ``final``, so that
@@ -535,11 +510,6 @@ class Linear:
     final: float
     steps: int
 
-    def __post_init__(self) -> None:
-        _positive(self.rate, "Linear: rate")
-        _not_negative(self.final, "Linear: final")
-        _whole(self.steps, "Linear: steps")
-
     def __call__(self, step: int) -> float:
         """The rate after ``step`` steps."""
         if step >= self.steps:
@@ -548,7 +518,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(_Schedule):
     """``final + (rate - final) · (1 + cos(π · step / steps)) / 2``; then ``final`` holds.
 
     Loshchilov and Hutter (2017), equation 5, without restarts.
@@ -562,11 +532,6 @@ class Cosine:
     steps: int
     final: float = 0.0
 
-    def __post_init__(self) -> None:
-        _positive(self.rate, "Cosine: rate")
-        _whole(self.steps, "Cosine: steps")
-        _not_negative(self.final, "Cosine: final")
-
     def __call__(self, step: int) -> float:
         """The rate after ``step`` steps."""
         if step >= self.steps:
@@ -575,7 +540,7 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class WarmUp:
+class WarmUp(_Schedule):
     """``(step + 1) / steps`` of the rate ``then`` in the first ``steps`` steps; after them, ``then``.
 
     ``then`` is a number or a schedule, which counts from the first step as well. Goyal and others (2017),
@@ -589,11 +554,6 @@ class WarmUp:
     steps: int
     then: float | Schedule
 
-    def __post_init__(self) -> None:
-        _whole(self.steps, "WarmUp: steps")
-        if not callable(self.then):
-            _positive(self.then, "WarmUp: then")
-
     def __call__(self, step: int) -> float:
         """The rate after ``step`` steps."""
         rate = self.then(step) if callable(self.then) else self.then
@@ -601,26 +561,29 @@ class WarmUp:
 
 
 # ------------------------------------------------------------------------------------------- checks
-def _named(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
-    """The parameters with names for messages: the dict's, their own, or their place in the list."""
+def listed(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
+    """The Values with names for messages: the dict's, or their places in the list."""
     if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
         kind = type(parameters).__name__
         raise TypeError(f"{where}: parameters are a list of Values or a dict of them, not a {kind}")
     if isinstance(parameters, Mapping):
-        places, values = [str(name) for name in parameters], list(parameters.values())
+        found = [(str(name), value) for name, value in parameters.items()]
     else:
-        values = list(parameters)
-        places = [f"parameters[{position}]" for position in range(len(values))]
-    if not values:
+        found = [(f"parameters[{place}]", value) for place, value in enumerate(parameters)]
+    if not found:
         raise ValueError(f"{where}: there are no parameters")
-    named: list[tuple[str, Value]] = []
-    seen: dict[int, str] = {}
-    for place, value in zip(places, values, strict=True):
+    for place, value in found:
         if not isinstance(value, Value):
+            kind = type(value).__name__
             cure = "; [*W.flat, *b.flat] lists the Values of arrays" if hasattr(value, "flat") else ""
-            raise TypeError(
-                f"{where}: {place} is an object of type {type(value).__name__}, not a Value{cure}"
-            )
+            raise TypeError(f"{where}: {place} is an object of type {kind}, not a Value{cure}")
+    return found
+
+
+def named_values(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
+    """Leaves, each once; in a list by the names that they bear, if they bear one."""
+    found, seen = listed(parameters, where), dict[int, str]()
+    for place, value in found:
         if not value.is_leaf:
             raise ValueError(
                 f"{where}: {place} is {describe(value)}, computed by {value.rule}, not a leaf: to change "
@@ -629,14 +592,12 @@ def _named(parameters: Parameters, where: str) -> list[tuple[str, Value]]:
         if id(value) in seen:
             raise ValueError(f"{where}: {place} is the same Value as {seen[id(value)]}: list it once")
         seen[id(value)] = place
-        name = place if isinstance(parameters, Mapping) else value.name or place
-        named.append((name, value))
-    return named
+    if isinstance(parameters, Mapping):
+        return found
+    return [(value.name or place, value) for place, value in found]
 
 
-def _gradients(
-    parameters: list[tuple[str, Value]], where: str
-) -> list[tuple[int, str, Value, float]]:
+def _gradients(parameters: list[tuple[str, Value]], where: str) -> list[tuple[int, str, Value, float]]:
     """Position, name, Value and gradient of each parameter that is not frozen."""
     found: list[tuple[int, str, Value, float]] = []
     for position, (name, parameter) in enumerate(parameters):
@@ -662,33 +623,27 @@ def _no_gradient(name: str, parameters: list[tuple[str, Value]], where: str) -> 
     )
 
 
-def _positive(x: Any, what: str) -> float:
+#: What a setting has to be, in the words of the error, and whether a number is.
+POSITIVE, NOT_NEGATIVE = "positive and finite", "0 or positive, and finite"
+BELOW_ONE, FRACTION = "at least 0 and below 1", "above 0 and at most 1"
+_IS: dict[str, Callable[[float], bool]] = {
+    POSITIVE: lambda x: 0.0 < x < math.inf,
+    NOT_NEGATIVE: lambda x: 0.0 <= x < math.inf,
+    BELOW_ONE: lambda x: 0.0 <= x < 1.0,
+    FRACTION: lambda x: 0.0 < x <= 1.0,
+}
+
+
+def checked(x: Any, what: str, bound: str) -> float:
+    """A setting as a float; ValueError where it is out of its range."""
     number = as_number(x, what)
-    if not 0.0 < number < math.inf:
-        raise ValueError(f"{what} must be positive and finite, not {number!r}")
+    if not _IS[bound](number):
+        raise ValueError(f"{what} must be {bound}, not {number!r}")
     return number
 
 
-def _not_negative(x: Any, what: str) -> float:
-    number = as_number(x, what)
-    if not 0.0 <= number < math.inf:
-        raise ValueError(f"{what} must be 0 or positive, and finite, not {number!r}")
-    return number
-
-
-def _below_one(x: Any, what: str) -> float:
-    number = as_number(x, what)
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"{what} must be at least 0 and below 1, not {number!r}")
-    return number
-
-
-def _fraction(x: Any, what: str) -> None:
-    number = as_number(x, what)
-    if not 0.0 < number <= 1.0:
-        raise ValueError(f"{what} must be above 0 and at most 1, not {number!r}")
-
-
-def _whole(x: Any, what: str) -> None:
-    if not isinstance(x, Integral) or isinstance(x, bool) or int(x) < 1:
-        raise ValueError(f"{what} must be a whole number from 1 up, not {x!r}")
+def whole(x: Any, what: str, least: int = 1) -> int:
+    """A setting that counts something, as an int."""
+    if not isinstance(x, Integral) or isinstance(x, bool) or int(x) < least:
+        raise ValueError(f"{what} is a whole number from {least} up, not {x!r}")
+    return int(x)

@@ -7,6 +7,7 @@ something else to one of a few samples.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from microbp.replay import Program
 from microbp.replay.branches import branches
 from microbp.replay.build import compiled_program
 from microbp.replay.program import as_floats
+from microbp.value import Value
 
 __all__ = ["predict"]
 
@@ -73,7 +75,12 @@ class _Each:
         self.net = net
 
     def __call__(self, batch: Any) -> Any:
-        return np.array([self.net(row) for row in batch.tolist()], dtype=object)
+        said = np.array([self.net(row) for row in batch.tolist()], dtype=object)
+        for each in said.ravel().tolist():
+            if not isinstance(each, Value | Real):
+                told = f"alone, in a list or in an array, not an object of type {type(each).__name__}"
+                raise TypeError(f"predict: a net says Values, {told}")
+        return said
 
 
 def _replayed(module: Module, net: Any, first: Floats, looked: Floats) -> Program | None:

@@ -330,6 +330,22 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     assert history.engine == "replay"
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_run_with_a_penalty_is_resumed_bit_for_bit(tmp_path: Path, kind: Any, epochs: int) -> None:
+    def run(epochs: int, **files: Any) -> tuple[list[float], list[float]]:
+        net = MLP(2, [4, 1], activation="tanh", seed=3)
+        history = fit(
+            net, X[:17], X[:17, 0], loss="mean_squared_error", penalty=0.01, batch_size=4, epochs=epochs,
+            optimiser=kind(net.parameters(), lr=0.05), **files,
+        )  # fmt: skip
+        return numbers(net), history.step_cost
+
+    file = tmp_path / "run.json"
+    run(epochs, checkpoint=file)
+    assert run(6, resume=file) == run(6)
+
+
 def test_the_net_is_not_called_for_each_step() -> None:
     net = MLP(2, [3, 1], seed=0)
     calls = []

@@ -60,8 +60,8 @@ labels      what values are called: by users, variables, modules
 graph       Graph: a frozen, ordered, picklable record of one Value
 tables      plain records as text, through rich
 nn          Module, Neuron, Layer, MLP
-losses
 optim
+losses
 outside     what a function can reach beside its graph: attributes, variables, generators
 replay      straight (one sample), matrix (a batch)
 stored      samples that may be larger than memory, read when they are asked for

@@ -339,7 +339,7 @@ def test_l2_penalty_and_its_derivative():
     assert l2_penalty(iter(w), 0).data == 0.0
 
 
-STRENGTH = "the strength is a finite number from 0 up, not"
+STRENGTH = "strength must be 0 or positive, and finite, not"
 
 
 @pytest.mark.parametrize(

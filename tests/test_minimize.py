@@ -193,6 +193,7 @@ def _wrong(**changes: Any) -> Any:
         ({"params": [Value(np.nan, "a")]}, "minimize: a starts at nan"),
         ({"params": []}, "minimize: there are no parameters"),
         ({"params": [Value(1.0) + 1.0]}, "computed by add.*, not a leaf"),
+        ({"loss": lambda t, y: [t * y]}, r"loss returns one Value for a sample, not an array of shape \(1,"),
         ({"loss": Value(1.0)}, "loss is a function that computes the loss of a sample, not Value"),
     ],
 )  # fmt: skip

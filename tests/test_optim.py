@@ -22,6 +22,7 @@ from microbp.optim import (
     Cosine,
     Exponential,
     Linear,
+    Optimiser,
     StepDecay,
     WarmUp,
     clip_gradients,
@@ -362,6 +363,29 @@ def test_a_result_that_is_not_finite_changes_nothing(make, start, gradient, text
     assert optimiser.state() == before
 
 
+def test_an_update_of_ones_own_that_returns_something_else_is_told_and_changes_nothing():
+    class Own(Optimiser):
+        blank = (0.0,)
+
+        def update(self, *_):
+            return returned
+
+    class AtOnce(Own):
+        elementwise = True
+        update = Own.update
+
+    told = "returns the new number of a parameter and a tuple of the 1 numbers to remember of it, not"
+    for returned in (0.5, (0.5, ()), (0.5, (0.0, 1.0)), (0.5, 0.0), None, (None, (0.0,)), ("0.5", (0.0,))):
+        for kind in (Own, AtOnce):
+            w, v = Value(1.0), Value(1.0)
+            w.grad = v.grad = 1.0
+            optimiser = kind([w, v], 0.1)
+            with pytest.raises(TypeError) as caught:
+                optimiser.step()
+            assert str(caught.value) == f"{kind.__name__}.update() {told} {returned!r}"
+            assert (w.data, optimiser.state()["memory"], optimiser.steps) == (1.0, [[0.0], [0.0]], 0)
+
+
 # ----------------------------------------------------------------------------------------- resuming
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("carry", [lambda x: x, lambda x: json.loads(json.dumps(x))])
@@ -426,8 +450,8 @@ NO_NUMBER = "takes a real number, not None; give an int, a float or a NumPy real
         ({"memory": [[0.0]]}, ValueError, OTHER),
         ({"memory": [[0.0], [math.nan]]}, ValueError, "the state holds a number that is not finite"),
         ({"memory": [[0.0], [None]]}, TypeError, f"a remembered number {NO_NUMBER}"),
-        ({"steps": 1.5}, ValueError, "steps must be a whole number from 0 up, not 1.5"),
-        ({"steps": -1}, ValueError, "steps must be a whole number from 0 up, not -1"),
+        ({"steps": 1.5}, ValueError, "steps is a whole number from 0 up, not 1.5"),
+        ({"steps": -1}, ValueError, "steps is a whole number from 0 up, not -1"),
         ({"names": None}, ValueError, "the state has no 'names'; give what state() returned"),
     ],
 )
@@ -506,7 +530,7 @@ def told(x):
 
 
 BELOW_ONE, UP = "must be at least 0 and below 1, not", "must be 0 or positive, and finite, not"
-SHARE, WHOLE = "must be above 0 and at most 1, not", "must be a whole number from 1 up, not"
+SHARE, WHOLE = "must be above 0 and at most 1, not", "is a whole number from 1 up, not"
 GIVES = "SGD: the learning rate that"
 
 

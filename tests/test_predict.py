@@ -131,6 +131,11 @@ class Growing(MLP):
         return [super().__call__(x)] * (2 if x[0] > 0 else 1)
 
 
+class Naming(MLP):
+    def __call__(self, x: Any) -> Any:
+        return {"y": super().__call__(x)}
+
+
 def test_what_does_not_fit_is_told() -> None:
     net = MLP(3, [1], seed=1)
     with pytest.raises(ValueError, match="MLP takes 3 inputs, not 2"):
@@ -143,6 +148,9 @@ def test_what_does_not_fit_is_told() -> None:
     told = r"the same number of outputs to each sample, not \(1,\) to X\[0\] and \(2,\) to X\[1\]$"
     with pytest.raises(ValueError, match=told):
         growing.predict([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    told = r"^predict: a net says Values, alone, in a list or in an array, not an object of type dict$"
+    with pytest.raises(TypeError, match=told):
+        Naming(3, [1], seed=1).predict(X)
     with pytest.raises(TypeError, match="a net can be called; Module has no __call__"):
         Module().predict(X)
     with pytest.raises(ValueError, match=r"inputs\[0, 1\] is masked; fill it in, or leave its sample out"):

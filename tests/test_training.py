@@ -445,7 +445,9 @@ BAD = [
     ({"X": np.empty((0, 2)), "Y": []}, ValueError, "fit: X is empty; its shape is (0, 2)"),
     ({"X": np.empty((2, 0)), "Y": [1, 1]}, ValueError, "fit: X is empty; its shape is (2, 0)"),
     ({"X": 3.0}, TypeError,
-     "fit: X is a list or an array with an entry for each sample, not one number"),
+     "fit: X is a list or an array with an entry for each sample, not an object of type float"),
+    ({"X": (x for x in X)}, TypeError,
+     "fit: X is a list or an array with an entry for each sample, not an object of type generator"),
     ({"X": np.ma.array(np.ones((2, 2)), mask=np.eye(2)), "Y": [1, 1]}, ValueError,
      "fit: X has masked entries; fill them in, or leave their samples out"),
     ({"X": [[1.0, 2.0], [3.0]], "Y": [1, 1]}, ValueError, "fit: the rows of X are of unequal length"),
@@ -504,9 +506,14 @@ BAD = [
      "fit: batch_size is 8, but there are 7 samples to learn from; None takes all of them"),
     ({"batch_size": 7, "validation": 0.3}, ValueError,
      "fit: batch_size is 7, but there are 5 samples to learn from; None takes all of them"),
-    ({"validation": 0.0}, ValueError, "fit: validation=0.0 is no fraction between 0 and 1"),
-    ({"validation": 1.5}, ValueError, "fit: validation=1.5 is no fraction between 0 and 1"),
-    ({"validation": math.nan}, ValueError, "fit: validation=nan is no fraction between 0 and 1"),
+    ({"validation": 0.0}, ValueError,
+     "fit: validation=0.0 is no fraction between 0 and 1, nor a pair (X, Y)"),
+    ({"validation": 1.5}, ValueError,
+     "fit: validation=1.5 is no fraction between 0 and 1, nor a pair (X, Y)"),
+    ({"validation": math.nan}, ValueError,
+     "fit: validation=nan is no fraction between 0 and 1, nor a pair (X, Y)"),
+    ({"validation": {"X": 1}}, ValueError,
+     "fit: validation={'X': 1} is no fraction between 0 and 1, nor a pair (X, Y)"),
     ({"validation": 0.01}, ValueError,
      "fit: validation=0.01 of 7 samples sets 0 apart and leaves 7"),
     ({"validation": 0.99}, ValueError,
@@ -522,24 +529,26 @@ BAD = [
     ({"patience": 3}, ValueError,
      "fit: patience watches the validation cost; give validation as well"),
     ({"patience": 0, "validation": 0.3}, ValueError, "fit: patience is a whole number from 1 up, not 0"),
-    ({"tolerance": 0.0}, ValueError, "fit: tolerance is positive and finite, not 0.0"),
+    ({"tolerance": 0.0}, ValueError, "fit: tolerance must be positive and finite, not 0.0"),
     ({"tolerance": "1e-3"}, TypeError,
      "fit: tolerance takes a real number, not the str '1e-3'; convert it first: float(...)"),
-    ({"clip": -1.0}, ValueError, "fit: clip is positive and finite, not -1.0"),
-    ({"penalty": -1e-4}, ValueError, "fit: penalty is finite and at least 0, not -0.0001"),
-    ({"penalty": math.nan}, ValueError, "fit: penalty is finite and at least 0, not nan"),
+    ({"clip": -1.0}, ValueError, "fit: clip must be positive and finite, not -1.0"),
+    ({"penalty": -1e-4}, ValueError, "fit: penalty must be 0 or positive, and finite, not -0.0001"),
+    ({"penalty": None}, TypeError,
+     "fit: penalty takes a real number, not None; give an int, a float or a NumPy real scalar"),
+    ({"penalty": math.nan}, ValueError, "fit: penalty must be 0 or positive, and finite, not nan"),
     ({"shuffle": "no"}, ValueError, "fit: shuffle is True or False, not 'no'"),
     ({"progress": "yes"}, ValueError, "fit: progress is True, False or None, not 'yes'"),
     ({"Y": None}, TypeError,
-     "fit: Y takes a real number, not None; give an int, a float or a NumPy real scalar"),
+     "fit: Y is a list or an array with an entry for each sample, not an object of type NoneType"),
     ({"optimiser": SGD}, TypeError,
      "fit: the optimiser is one such as SGD(net.parameters(), lr=0.1), not the class SGD"),
     ({"keep": "first"}, ValueError, "fit: keep is 'best', 'last' or None, not 'first'"),
-    ({"engine": "warp"}, ValueError, "fit: no engine is called 'warp'; there are auto, replay, eager"),
+    ({"engine": "warp"}, ValueError, "fit: engine is 'auto', 'replay' or 'eager', not 'warp'"),
     ({"checkpoint": "nowhere/run.json"}, FileNotFoundError,
      "fit: checkpoint='nowhere/run.json' cannot be written: No such file or directory"),
     ({"checkpoint_every": -1.0}, ValueError,
-     "fit: checkpoint_every is finite and at least 0, not -1.0"),
+     "fit: checkpoint_every must be 0 or positive, and finite, not -1.0"),
 ]  # fmt: skip
 
 
@@ -601,14 +610,14 @@ def test_a_net_without_parameters_and_parameters_that_are_no_values():
         def __init__(self):
             self.values = [0.5, 0.5, 0.5]
 
-    with pytest.raises(ValueError, match=r"^fit: the net, of type Empty, has no parameters$"):
+    with pytest.raises(ValueError, match=r"^fit: Empty\.parameters\(\): there are no parameters$"):
         fit(Empty(), X, Y, loss="hinge")
-    told = r"^fit: the parameter parameters\[0\] is an object of type float, not a Value$"
+    told = r"^fit: Numbers\.parameters\(\): parameters\[0\] is an object of type float, not a Value$"
     with pytest.raises(TypeError, match=told):
         fit(Numbers(), X, Y, loss="hinge")
     forgetful = Plain()
     forgetful.parameters = lambda: None
-    told = r"^fit: parameters\(\) of the net returns a list of Values, not NoneType$"
+    told = r"^fit: Plain\.parameters\(\): parameters are a list of Values or a dict of them, not a NoneType$"
     with pytest.raises(TypeError, match=told):
         fit(forgetful, X, Y, loss="hinge")
 
@@ -661,7 +670,7 @@ def test_a_planted_sample_is_named_with_the_first_operation_and_its_line():
     error = caught.value
     assert str(error) == (
         "fit stopped in epoch 1 of 3, step 3 of 5: the cost is inf. Sample X[2] shows it by itself: the "
-        f"first number that is not finite is v4 = mul(v2, v3) = inf, where v2 = {net.w.data * 1e200!r}, "
+        f"first value that is not finite is v4 = mul(v2, v3) = inf, where v2 = {net.w.data * 1e200!r}, "
         f"v3 = {net.w.data * 1e200!r} [{__file__}:{line_of(loss, 'return')}]. The net holds the parameters "
         "that led there. Lower the learning rate, clip the gradients, or bring the data to a scale of about 1"
     )
@@ -685,7 +694,7 @@ def test_the_sample_is_found_in_a_batch_and_by_its_index_in_x():
         optimiser = descent(net, 1e-9)
         with pytest.raises(NotFinite, match=r"Sample X\[13\] shows it by itself: the first") as caught:
             fit(net, data, [1] * 20, loss="mean_squared_error", optimiser=optimiser, epochs=1, **options)
-        assert "the first number that is not finite is v9 = dot(w…, x…, b) = inf [" in str(caught.value)
+        assert "the first value that is not finite is v9 = dot(w…, x…, b) = inf [" in str(caught.value)
         if not options:
             assert numbers(net) == before
             assert caught.value.step == 1
@@ -711,7 +720,7 @@ def test_a_gradient_beyond_the_largest_float_with_finite_derivatives():
         fit(net, [[1e300]], [-1e100], loss=lambda p, t: (p[0][0] - t[0]) * 1e200)
     assert (
         "the cost is 1e+300, but the gradient of w is inf. Sample X[0] shows it by itself: the gradient of "
-        "w = 1e-300 is inf, though every local derivative is finite: their product is beyond the largest "
+        "w is inf, though every local derivative is finite: their product is beyond the largest "
         "float"
     ) in str(caught.value)
 

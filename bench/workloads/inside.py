@@ -20,7 +20,7 @@ def machine(program: Any, samples: Any, rate: float) -> Work:
     from microbp.engines import update_of
     from microbp.optim import SGD
 
-    update, alike, _ = update_of(SGD([Value(0.0)], lr=rate), 0.0)
+    update, alike = update_of(SGD([Value(0.0)], lr=rate), 0.0)
     n, size = len(samples), len(program.parameters)
     order, sizes, rates = np.tile(np.arange(n), STEPS), np.full(STEPS, n), np.full(STEPS, rate)
     costs, gradient = np.empty(STEPS), np.empty(size)

@@ -23,7 +23,7 @@ from microbp.differentiate import grad
 from microbp.functions import dot
 from microbp.nn import Module
 from microbp.notebook import Shown
-from microbp.optim import _named
+from microbp.optim import named_values
 from microbp.replay import Program, compile  # noqa: A004 (microbp.compile is meant)
 from microbp.replay.program import as_floats
 from microbp.safe import shown
@@ -138,7 +138,7 @@ def minimize(
     graph), and what the replay of ``loss`` raises where it has no value.
     """
     optimize = need("scipy.optimize", "scipy")
-    named = _named(params.named_parameters() if isinstance(params, Module) else params, "minimize")
+    named = named_values(params.named_parameters() if isinstance(params, Module) else params, "minimize")
     names, values = [name for name, _ in named], [value for _, value in named]
     for place, (name, value) in enumerate(named):
         if name in names[:place]:
@@ -203,6 +203,8 @@ class _Problem:
         self.program: Program = compile(loss, params=params, checked=True).program(
             *(each[0] for each in arrays)
         )
+        if shape := self.program.captured.output_shape:
+            raise TypeError(f"minimize: loss returns one Value for a sample, not an array of shape {shape}")
         rows = [each.reshape(len(each), -1) for each in arrays]
         self.table = np.hstack(rows) if rows else np.empty((1, 0))
 

@@ -13,10 +13,11 @@ from microbp.graph import Graph
 from microbp.native import slopes
 from microbp.record import record
 from microbp.replay.function_graph import TRAINS, VARIES, Captured
+from microbp.safe import shown
 from microbp.sweeps import Floats, backward, forward, rows
 from microbp.value import Value
 
-__all__ = ["blame", "gradients"]
+__all__ = ["blame", "gradients", "of_slopes", "of_values"]
 
 
 def gradients(captured: Captured, numbers: Floats) -> tuple[Floats, Floats]:
@@ -49,13 +50,14 @@ def blame(
         if missing and finite:
             raise ValueError(f"{where}the input {missing[0]} is nan; fill it in, or leave the sample out")
         numbers = forward(captured.graph, captured.given(row, theta.tolist()), ieee=True)
-        graph, broken = captured.graph._changed(data=numbers), np.flatnonzero(~np.isfinite(numbers)).tolist()
-        for at in broken:
+        graph, leaves = captured.graph._changed(data=numbers), (*captured.inputs, *captured.params)
+        for at in np.flatnonzero(~np.isfinite(numbers)).tolist():
             _refuse(graph, at, where)
-        told = (f"the first value that is not finite is {_told(graph, at)}" for at in broken[:1])
-        fault = _of_slopes(captured, graph) if slopes else "".join(told)
-        if finite and fault:
-            raise NotFiniteResult(f"{where}{fault}", sample)
+        if finite:
+            found = gradients(captured, numbers) if slopes else None
+            told, _ = of_slopes(graph, leaves, *found) if found else of_values(graph)
+            if told:
+                raise NotFiniteResult(f"{where}{told}", sample)
 
 
 def _refuse(graph: Graph, at: int, where: str) -> None:
@@ -76,21 +78,27 @@ def _refuse(graph: Graph, at: int, where: str) -> None:
         raise UndefinedOperation(told, error.rule, error.numbers, site) from None
 
 
-def _of_slopes(captured: Captured, graph: Graph) -> str:
-    """Why a derivative of the outputs in a leaf is not finite; "" where all are."""
-    found, local = gradients(captured, graph.data)
-    leaves = [at for at in (*captured.inputs, *captured.params) if not math.isfinite(found[at])]
-    if not leaves:
-        return ""
-    for place in np.flatnonzero(~np.isfinite(local))[::-1].tolist():
+def of_values(graph: Graph) -> tuple[str, str | None]:
+    """The first value that is not finite, and its line; "" if there is none."""
+    for at in np.flatnonzero(~np.isfinite(graph.data)).tolist():
+        return f"the first value that is not finite is {_told(graph, at)}", graph.nodes[at].site
+    return "", None
+
+
+def of_slopes(
+    graph: Graph, leaves: Iterable[int], found: Floats, local: Floats
+) -> tuple[str, str | None]:
+    """Why what was ``found`` as derivative in a leaf is not finite, and the line of it; "" where all are."""
+    bad = [at for at in leaves if not math.isfinite(found[at])]
+    if not bad:
+        return "", None
+    for place in np.flatnonzero(~np.isfinite(local) & (graph.args >= 0))[::-1].tolist():
         user = int(np.searchsorted(graph.first, place, side="right")) - 1
-        name, told = graph.names[graph.args[place]], _told(graph, user)
-        return f"the local derivative in {name} is {float(local[place])!r} at {told}"
-    first = min(leaves)
-    return (
-        f"the gradient of {graph.names[first]} is {float(found[first])!r}, though every local derivative is "
-        "finite: their product is beyond the largest float"
-    )
+        name, told = shown(graph.names[graph.args[place]]), _told(graph, user)
+        return f"the local derivative in {name} is {float(local[place])!r} at {told}", graph.nodes[user].site
+    first = min(bad)
+    told = f"the gradient of {shown(graph.names[first])} is {float(found[first])!r}, though every local "
+    return f"{told}derivative is finite: their product is beyond the largest float", None
 
 
 def _told(graph: Graph, at: int) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import unwrap
-from numbers import Integral
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from microbp.engines import Batch, EagerEngine, Rows, Samples
 from microbp.loops import masked
 from microbp.losses import LOSSES, Loss
 from microbp.nn import Module
-from microbp.optim import SGD, Optimiser
+from microbp.optim import NOT_NEGATIVE, POSITIVE, SGD, Optimiser, checked, named_values, whole
 from microbp.safe import shown
 from microbp.spelling import did_you_mean
 from microbp.stored import Stored, is_lazy, is_stored
@@ -29,15 +28,15 @@ __all__ = [
 
 #: So many targets are looked at at once.
 _AT_ONCE = 1 << 16
-#: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
-ENGINES = ("auto", "replay", "eager")
 #: The settings that are one of a few words.
-_WORDS = {"shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None)}
-_POSITIVE, _NOT_NEGATIVE = "positive and finite", "finite and at least 0"
+_WORDS = {
+    "shuffle": (True, False), "progress": (True, False, None), "keep": ("best", "last", None),
+    "engine": ("auto", "replay", "eager"),
+}  # fmt: skip
 #: The settings that are whole numbers, and the least that each may be; and those that are real ones.
-_WHOLE = {"epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1}
-_REAL = {
-    "penalty": _NOT_NEGATIVE, "checkpoint_every": _NOT_NEGATIVE, "clip": _POSITIVE, "tolerance": _POSITIVE,
+_NUMBERS: dict[str, Any] = {
+    "epochs": 1, "seed": 0, "threads": 1, "batch_size": 1, "patience": 1,
+    "penalty": NOT_NEGATIVE, "checkpoint_every": NOT_NEGATIVE, "clip": POSITIVE, "tolerance": POSITIVE,
 }  # fmt: skip
 
 
@@ -78,7 +77,8 @@ class Settings:
     checkpoint_every: float = 30.0
     resume: str | Path | None = None
     progress: bool | None = None
-    engine: str = "auto"
+    #: "auto" is replay where that is sure to be right, else eager; "replay" is an error where it is not.
+    engine: Literal["auto", "replay", "eager"] = "auto"
     #: A Client of Dask, whose workers compute the gradients.
     client: Any = None
     #: Over how many threads the machine in C spreads a batch.
@@ -86,17 +86,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         kept: dict[str, Any] = {}
-        for what, least in _WHOLE.items():
+        for what, bound in _NUMBERS.items():
             held = getattr(self, what)
             if held is not None or getattr(Settings, what) is not None:
-                whole = isinstance(held, Integral) and not isinstance(held, bool) and int(held) >= least
-                refuse(not whole, f"{what} is a whole number from {least} up, not {held!r}")
-                kept[what] = int(held)
-        for what, bound in _REAL.items():
-            if getattr(self, what) is not None:
-                kept[what] = number = as_number(getattr(self, what), f"fit: {what}")
-                within = 0.0 < number < math.inf or (number == 0.0 and bound == _NOT_NEGATIVE)
-                refuse(not within, f"{what} is {bound}, not {number!r}")
+                kept[what] = (whole if isinstance(bound, int) else checked)(held, f"fit: {what}", bound)
         paths = ((what, getattr(self, what)) for what in ("checkpoint", "resume"))
         vars(self).update(kept, **{what: Path(path) for what, path in paths if path is not None})
         _ = self.cost
@@ -106,8 +99,6 @@ class Settings:
             refuse(held not in words, f"{what} is {', '.join(others)} or {last}, not {held!r}")
         alone = self.patience is not None and self.validation is None
         refuse(alone, "patience watches the validation cost; give validation as well")
-        told = f"no engine is called {shown(repr(self.engine))}; there are {', '.join(ENGINES)}"
-        refuse(self.engine not in ENGINES, told)
         idle = self.client is not None and not callable(getattr(self.client, "submit", None))
         refuse(idle, f"client is a dask.distributed.Client, not {self.client!r}", TypeError)
         idle = self.client is not None and self.engine == "eager"
@@ -134,23 +125,15 @@ def parameters_of(net: Any) -> dict[str, Value]:
     predicts = callable(predict) and getattr(predict, "__func__", 0) is not Module.predict
     told = f"a net can be called, or has predict(batch); an object of type {kind} neither"
     refuse(not callable(net) and not predicts, told, TypeError)
-    if callable(getattr(net, "named_parameters", None)):
-        named = dict(net.named_parameters())
-    else:
-        values = net.parameters()
-        told = f"parameters() of the net returns a list of Values, not {type(values).__name__}"
-        refuse(not isinstance(values, Iterable), told, TypeError)
-        values = list(values)
-        named = {getattr(each, "name", None) or place: each for place, each in enumerate(values)}
-        if len(named) < len(values) or not all(isinstance(name, str) for name in named):
-            named = {f"parameters[{place}]": each for place, each in enumerate(values)}
-    refuse(not named, f"the net, of type {kind}, has no parameters")
+    paths = callable(getattr(net, "named_parameters", None))
+    held = dict(net.named_parameters()) if paths else net.parameters()
+    listed = named_values(held, f"fit: {kind}.parameters()")
+    named = dict(listed)
+    if len(named) < len(listed):
+        named = {f"parameters[{place}]": each for place, (_, each) in enumerate(listed)}
     for name, each in named.items():
-        if not isinstance(each, Value):
-            kind = f"an object of type {type(each).__name__}, not a Value"
-            raise TypeError(f"fit: the parameter {shown(name)} is {kind}")
-        if not math.isfinite(each.data):
-            raise ValueError(f"fit: the parameter {shown(name)} is {each.data!r} to begin with")
+        told = f"the parameter {shown(name)} is {each.data!r} to begin with"
+        refuse(not math.isfinite(each.data), told)
     return named
 
 
@@ -236,9 +219,10 @@ def split(samples: Samples, validation: Any, draw: np.random.Generator) -> tuple
         here, there = samples.array.shape, apart.array.shape
         refuse(here[1:] != there[1:], f"X has the shape {here}, but the validation X {there}")
         return np.arange(n), (apart, np.arange(len(apart.y)))
-    fraction = as_number(validation, "fit: validation")
-    refuse(not 0.0 < fraction < 1.0, f"validation={validation!r} is no fraction between 0 and 1")
-    count = round(fraction * n)
+    within = isinstance(validation, Real) and 0.0 < float(validation) < 1.0
+    told = "is no fraction between 0 and 1, nor a pair (X, Y)"
+    refuse(not within, f"validation={shown(repr(validation))} {told}")
+    count = round(validation * n)
     told = f"validation={validation!r} of {n} samples sets {count} apart and leaves {n - count}"
     refuse(not 0 < count < n, told)
     order = draw.permutation(n)
@@ -255,14 +239,14 @@ def _array(data: Any, name: str) -> Any:
             array = np.asarray(data)
         except ValueError:
             raise ValueError(f"fit: the rows of {name} are of unequal length") from None
+        told = f"{name} is a list or an array with an entry for each sample, not an object of type "
+        refuse(not array.ndim, told + type(data).__name__, TypeError)
         if array.dtype == object:
             for place in np.ndindex(array.shape):
-                as_number(array[place], f"fit: {name}{list(place) or ''}")
+                as_number(array[place], f"fit: {name}{list(place)}")
             array = array.astype(float)
         array = array.astype(int) if array.dtype.kind == "b" else array
     refuse(array.dtype.kind not in "biuf", f"{name} holds real numbers, not {array.dtype}", TypeError)
-    told = f"{name} is a list or an array with an entry for each sample, not one number"
-    refuse(not array.ndim, told, TypeError)
     first, count = "", 0
     # of a Dask array the workers tell what is not finite, when they come to it
     for start, block in [] if is_lazy(data) else array.blocks() if is_stored(data) else [(0, array)]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from microbp.differentiate import grad
 from microbp.engines import Batch, EagerEngine, Samples
 from microbp.errors import MicrobpError, UndefinedOperation
-from microbp.graph import Graph, Node
+from microbp.graph import Graph
 from microbp.notebook import Shown, plot
 from microbp.record import with_sites
-from microbp.safe import shown
+from microbp.replay.faults import of_slopes, of_values
+from microbp.sweeps import backward
 from microbp.tables import Table
-from microbp.value import Value, describe
+from microbp.value import Value
 
 __all__ = ["ENDS", "History", "NotFinite", "culprit"]
 
@@ -119,41 +118,19 @@ def culprit(
     """The first sample whose cost, or gradient of a ``trained`` Value, is not finite; why, and where."""
     samples, rows = batch
     read = Samples(samples.array[rows], samples.y[rows])
-    with with_sites.on():
-        for place, row in enumerate(rows.tolist()):
-            why, site = _fault(eager, (read, np.array([place])), trained)
-            if why:
-                return row, f"Sample {called}[{row}] shows it by itself: {why}", site
+    site: str | None
+    for place, row in enumerate(rows.tolist()):
+        try:
+            with with_sites.on():
+                graph = Graph(eager.record((read, np.array([place]))))
+        except UndefinedOperation as error:
+            why, site = str(error), error.site
+        else:
+            why, site = of_values(graph)
+            leaves = [graph[each].position for each in trained if each in graph]
+            if leaves and not why:
+                found = backward(graph, {graph.root.position: 1.0})
+                why, site = of_slopes(graph, leaves, found, graph.local)
+        if why:
+            return row, f"Sample {called}[{row}] shows it by itself: {why}", site
     return None, "No sample shows it by itself: it is in their sum, or in the penalty", None
-
-
-def _fault(eager: EagerEngine, sample: Batch, trained: Sequence[Value]) -> tuple[str, str | None]:
-    try:
-        cost = eager.record(sample)
-    except UndefinedOperation as error:
-        return str(error), error.site
-    graph = Graph(cost)
-    for node in graph:
-        if not math.isfinite(node.data):
-            return f"the first number that is not finite is {_told(graph, node)}", node.site
-    for parameter, gradient in zip(trained, grad(cost, trained) if trained else [], strict=True):
-        if not math.isfinite(gradient):
-            for node in reversed(graph.nodes):
-                for operand, local in zip(node.operands, node.local_derivatives, strict=True):
-                    if local is not None and not math.isfinite(local):
-                        told = f"the local derivative in {shown(graph[int(operand)].name)} is {local!r}"
-                        return f"{told} at {_told(graph, node)}", node.site
-            told = f"the gradient of {describe(parameter)} is {gradient!r}, though every local derivative is"
-            return f"{told} finite: their product is beyond the largest float", None
-    return "", None
-
-
-def _told(graph: Graph, node: Node) -> str:
-    """``v5 = exp(v4) = inf, where v4 = 800.0 [train.py:12]``; the operands only where they are few."""
-    text = graph.equation(node)
-    if len(node.operands) > 4:
-        text = f"{shown(node.name)} = {node.rule} = {node.data!r}"
-    elif node.operands:
-        operands = [graph[each] for each in node.operands if type(each) is int]
-        text += ", where " + ", ".join(f"{shown(each.name)} = {each.data!r}" for each in operands)
-    return text if node.site is None else f"{text} [{node.site}]"

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.engines import Batch, EagerEngine, Engine, Floats, ReplayEngine, Rows, Taken, Unfit
+from microbp.engines import Batch, EagerEngine, Floats, ReplayEngine, Rows, Unfit, Update, update_of
 from microbp.errors import NotLoaded, NotSavedWarning, StaleProgram, UndefinedOperation
 from microbp.files import refuse_unwritable, write_file
 from microbp.lazy import cached_property
@@ -39,9 +39,11 @@ from microbp.training.outcome import ENDS, History, NotFinite, culprit
 
 __all__ = ["Interrupts", "Run"]
 
-_FORMAT = "microbp training checkpoint 2"
+_FORMAT = "microbp training checkpoint 3"
 #: The lists of a history that grow from step to step and from epoch to epoch.
 _COURSE = ("cost", "validation_cost", "step_cost", "learning_rate", "gradient_norm")
+#: Ctrl-C is heard after so many milliseconds of steps in C.
+_AT_MOST = 50
 
 
 class _Best(NamedTuple):
@@ -61,7 +63,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._previous: Callable[[int, FrameType | None], Any] | None = None
-        self._holding = self._waiting = self._ending = self._over = False
+        self._closed = self._waiting = self._over = False
 
     def start(self) -> None:
         """Take the place of the program's own handler; a ``finally`` has to :meth:`stop` that."""
@@ -76,23 +78,23 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._previous)
 
     def _strike(self, number: int, frame: FrameType | None) -> None:
-        if self._holding or self._ending or self._over:
+        if self._closed or self._over:
             self._waiting = True
         elif self._previous is not None:
-            self._ending = True
+            self._closed = True
             self._previous(number, frame)
-            self._ending = False  # a handler of the program's own, which did not raise
+            self._closed = False  # a handler of the program's own, which did not raise
 
     def __enter__(self) -> None:
         """What happens inside happens whole."""
-        self._holding = True
-        self._ending = False  # the run goes on: if one has struck, the net has swallowed it
+        self._closed = True
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._holding = False
-        if self._waiting and kind is None:
-            self._waiting = False
-            self._strike(signal.SIGINT, None)
+        if kind is None:  # the run goes on: if one has struck before, the net has swallowed it
+            self._closed = False
+            if self._waiting:
+                self._waiting = False
+                self._strike(signal.SIGINT, None)
 
     def hold(self) -> None:
         """From here to the end of the run."""
@@ -106,8 +108,11 @@ class Run:
         self, net: Any, X: Any, Y: Any, optimiser: Optimiser | None, settings: given.Settings
     ) -> None:
         self.settings, named = settings, given.parameters_of(net)
-        self.names, self.parameters = list(named), list(named.values())
         self.optimiser = given.optimiser_for(optimiser, named)
+        # those that the optimiser changes first, in its order
+        place = {id(each): at for at, (_, each) in enumerate(self.optimiser.parameters)}
+        self.names = sorted(named, key=lambda name: place.get(id(named[name]), len(place)))
+        self.parameters = [named[name] for name in self.names]
         self.generator = np.random.default_rng(settings.seed)
         self.samples = given.samples_of(X, Y, "")
         self.rows, self.validation = given.split(self.samples, settings.validation, self.generator)
@@ -122,18 +127,18 @@ class Run:
         self._draw()
         self.eager = EagerEngine(net, settings.cost, self.parameters, settings.penalty)
         given.check_that_all_fits(self.eager, (self.samples, self.rows), self.validation)
-        #: The engine that replays, if one does; why not, or no longer; and the state where it was right last.
+        #: The engine that replays, if one does, and the optimiser's step for it in C; why not, or no longer;
+        #: the state where it was right last; and when it is due to be compared next, in steps.
         self.replay: ReplayEngine | None = None
-        self.aside = ""
+        self.update: Update | None = None
+        self.aside, self.due = "", 0
         self.verified: dict[str, Any] = {}
-        #: When replay is due to be compared next, in steps.
-        self.due = 0
+        #: Whether code of the user's may see or change the Values at each step.
+        self.open = True
         #: Why the last checkpoint was not written; None where it was.
         self.unwritten: str | None = None
-        place = {id(each): index for index, each in enumerate(self.parameters)}
-        self._order = np.array([place[id(each)] for _, each in self.optimiser.parameters])
         self.theta, self.gradient = np.zeros((2, len(self.parameters)))
-        self._use(self.eager, watched=True)
+        self._read()
         if settings.checkpoint is not None:
             try:
                 refuse_unwritable(settings.checkpoint)
@@ -207,7 +212,7 @@ class Run:
 
     def _on(self) -> str:
         """One step further, or the end of an epoch of a run with validation; the reason to stop instead."""
-        reason = self._reason_to_stop()
+        reason = "" if self.place else self._reason_to_stop()
         late = len(self.history.step_cost) >= self.due
         if reason or late or (self.replay and self.open and self.replay.outside.changed()):
             self._verify()
@@ -225,8 +230,6 @@ class Run:
 
     def _reason_to_stop(self) -> str:
         tolerance, patience = self.settings.tolerance, self.settings.patience
-        if self.place:
-            return ""
         if tolerance is not None and self._change() < tolerance:
             return "tolerance"
         if patience is not None and self.best and self.epoch - self.best.epoch >= patience:
@@ -248,7 +251,7 @@ class Run:
         """All that a step changes; and what an optimiser or a schedule of the user's keeps ``beside`` it."""
         return {
             "numbers": self.theta.copy(),
-            "trained": [each.requires_grad for each in self.parameters],
+            "takes": [each.requires_grad for each in self.parameters],
             "optimiser": (self.optimiser.steps, self.optimiser._memory.copy()),
             "beside": Outside(self.optimiser, apart=self.parameters) if beside else None,
             "generator": self.drawn_from,
@@ -259,11 +262,11 @@ class Run:
     def _back_to(self, moment: dict[str, Any]) -> None:
         for name, length in moment["lengths"].items():
             del getattr(self.history, name)[length:]
-        for value, trained in zip(self.parameters, moment["trained"], strict=True):
-            value.requires_grad = trained
         self._restore(moment)
         self.best, self.generator.bit_generator.state = moment["best"], moment["generator"]
         self._draw()
+        for value, takes in zip(self.parameters, moment["takes"], strict=True):
+            value.requires_grad = takes
         self.theta[:], self.behind = moment["numbers"], True
         self._settle()
 
@@ -274,19 +277,12 @@ class Run:
         self.optimiser.steps, self.optimiser._memory = moment["optimiser"]
 
     # ------------------------------------------------------------------------ the vector and the Values
-    def _use(self, engine: Engine, *, watched: bool) -> None:
-        #: ``open``: code of the user's may see or change the Values at each step.
-        self.engine, self.open = engine, watched
-        self._read()
-
     def _read(self) -> None:
-        """Take the numbers from the Values, and which of them are frozen."""
+        """Take the numbers from the Values, and which of them take a gradient."""
         self.theta[:] = [each.data for each in self.parameters]
-        trained = np.array([each.requires_grad for _, each in self.optimiser.parameters], dtype=bool)
-        #: Of what the optimiser changes: the places in its own list, and in the vector; and in this, of what
-        #: it leaves.
-        self._mine, self._places = np.flatnonzero(trained), self._order[trained]
-        self._frozen = self._order[~trained].tolist()
+        self.takes = np.array([each.requires_grad for each in self.parameters], dtype=bool)
+        #: Of what the optimiser changes: the places in its own list, and in the vector.
+        self._places = np.flatnonzero(self.takes[: len(self.optimiser.parameters)])
         self.behind = False
 
     def _write(self, numbers: list[float]) -> None:
@@ -303,32 +299,42 @@ class Run:
 
     # ------------------------------------------------------------------------ a step
     def _rows_of(self, step: int) -> Rows:
-        size = self.batch_size
-        return self.order if self.steps == 1 else self.order[step * size : (step + 1) * size]
+        start = step % self.steps * self.batch_size
+        return self.order[start : start + self.batch_size]
 
     def _steps_in_c(self) -> bool:
         """Steps up to where something else is to be done; False for none.
 
         One step alone, too: how many a call takes is a matter of time, and Python's differ in the last bits.
+        What is unusual is left to a step in Python, which says so: a cost or a number that is not finite.
         """
-        if self.replay is None or self.replay.update is None:
+        if self.replay is None or self.update is None:
             return False
         count = self.steps - self.place
         if self.steps == 1 and self.validation is None and self.settings.tolerance is None:
             count = self.settings.epochs - self.epoch
-        count = min(count, self.due - len(self.history.step_cost))
-        orders = [self._rows_of(step) for step in range(self.place, self.place + count)]
-        lowest = self.best.cost if self.best else math.inf
+        rates = self.optimiser.rates(min(count, self.due - len(self.history.step_cost)))
+        orders = [self._rows_of(step) for step in range(self.place, self.place + len(rates))]
+        costs, best = np.empty(len(rates)), np.append(self.theta, self.best.cost if self.best else math.inf)
         with self.interrupts:
-            taken = self.replay.take(self.samples, orders, lowest, self.theta, self.gradient)
-            if taken.costs:
+            taken = 0
+            if rates and self.replay.machine is not None:
+                taken = self.replay.machine.train(
+                    self.update.machine, self.replay.reduce == "mean", _AT_MOST, self.samples.table,
+                    np.array(rates), np.concatenate(orders), np.array([*map(len, orders)]), self.update.alike,
+                    self.theta, self.optimiser._memory, costs, best, self.gradient,
+                )  # fmt: skip
+            if taken:
+                self.optimiser.steps += taken
                 self.behind = True
-                self._book(taken)
-        return bool(taken.costs)
+                self._book(costs[:taken].tolist(), rates[:taken], float(best[-1]), best[:-1])
+        return taken > 0
 
     def _step(self) -> None:
-        batch = self.samples, self._rows_of(self.place)
+        batch, begun = (self.samples, self._rows_of(self.place)), self.replay is not None
         cost = self._finite("cost", batch, lambda: self._gradients(batch))
+        if self.update is not None and not begun:
+            return  # which the next call takes in C: so would it after a checkpoint
         with self.interrupts:
             # With one step to an epoch its cost is that of the parameters before the update.
             before = self.theta.copy() if self.steps == 1 else self.theta
@@ -336,18 +342,18 @@ class Run:
                 rate = self._apply()
             except FloatingPointError as error:
                 raise self._not_finite(str(error)) from error
-            self._book(Taken([cost], [rate], cost, before))
+            self._book([cost], [rate], cost, before)
 
     def _gradients(self, batch: Batch) -> float:
         if self.replay is None and not self.aside and self.settings.engine != "eager":
             self._try_to_replay(batch)
         if self.open:
             self._read()
-        if self.replay and not self._untraced <= set(self._frozen):
+        if self.replay and (self.takes & ~self.replay.trained).any():
             raise Unfit("parameters that were frozen when replay began are so no longer")
-        cost = self.engine.gradients(batch, self.theta, self.gradient)
-        self.gradient[self._frozen] = 0.0  # also of what was trained when replay began
-        self.behind = self.engine is not self.eager
+        cost = (self.replay or self.eager).gradients(batch, self.theta, self.gradient)
+        self.gradient[~self.takes] = 0.0  # also of what was trained when replay began
+        self.behind = self.replay is not None
         return cost
 
     def _apply(self) -> float:
@@ -357,13 +363,15 @@ class Run:
         rate, norms = self.optimiser.rate, []
         if self.open:
             self._read()
+        places = self._places
         if self.settings.clip is not None:
-            clipped = clip(self.gradient[self._places], self.settings.clip)
-            self.gradient[self._places], norms = clipped[0], [clipped[1].norm]
+            clipped = clip(self.gradient[places], self.settings.clip)
+            self.gradient[places], norms = clipped[0], [clipped[1].norm]
         self.behind = True
         if type(self.optimiser).step is Optimiser.step:
-            part = self.theta[self._places], self.gradient[self._places]
-            self.theta[self._places] = self.optimiser.advance(self._mine, *part, rate)
+            self.theta[places] = self.optimiser.advance(
+                places, self.theta[places], self.gradient[places], rate
+            )
         else:  # which may do anything
             self._settle()
             before = self._moment(beside=False)
@@ -378,15 +386,15 @@ class Run:
         self.history.gradient_norm.extend(norms)
         return rate
 
-    def _book(self, taken: Taken) -> None:
+    def _book(self, costs: list[float], rates: list[float], lowest: float, best: Floats) -> None:
         """Steps that were taken; and, of epochs of one step, the lowest cost so far and its parameters."""
         epoch, history = self.epoch, self.history
-        history.step_cost.extend(taken.costs)
-        history.learning_rate.extend(taken.rates)
+        history.step_cost.extend(costs)
+        history.learning_rate.extend(rates)
         if self.validation is None and self.steps == 1:
-            history.cost.extend(taken.costs)
-            if self.best is None or taken.lowest < self.best.cost:
-                self.best = _Best(taken.lowest, epoch + taken.costs.index(taken.lowest) + 1, taken.best)
+            history.cost.extend(costs)
+            if self.best is None or lowest < self.best.cost:
+                self.best = _Best(lowest, epoch + costs.index(lowest) + 1, best)
         elif self.validation is None and self.place == self.steps:
             self._end_epoch()
         self._show()
@@ -395,7 +403,8 @@ class Run:
         batch = self.validation
         assert batch is not None
         self._settle()
-        cost = self._finite("validation cost", batch, lambda: self.engine.cost(batch, self.theta))
+        engine = self.replay or self.eager
+        cost = self._finite("validation cost", batch, lambda: engine.cost(batch, self.theta))
         with self.interrupts:
             self.history.validation_cost.append(cost)
             self._end_epoch()
@@ -423,12 +432,10 @@ class Run:
             rate = rate.then
         engine = ReplayEngine(self.eager, batches, self.settings.client, self.settings.threads)
         codes = [self.optimiser, rate] if callable(rate) else [self.optimiser]
-        ours = {type(each).__module__ for each in codes} == {SGD.__module__}
-        self._use(engine, watched=not ours)
-        self._untraced = set(self._frozen)
-        whole = np.array_equal(self._places, np.arange(len(self.theta)))
-        if ours and whole and self.settings.clip is None:
-            engine.prepare(self.optimiser)
+        self.open = {type(each).__module__ for each in codes} != {SGD.__module__}
+        whole = not self.open and len(self._places) == len(self.parameters)
+        if whole and self.settings.clip is None and engine.machine is not None:
+            self.update = update_of(self.optimiser, self.settings.penalty)
         self.replay = engine
         self._mark()
 
@@ -447,8 +454,7 @@ class Run:
             draw = np.random.default_rng([self.settings.seed, len(self.history.step_cost)])
             self._settle()
             self.behind = True  # the gradients in the Values are those of the comparison
-            rows = draw.permutation(self.rows)
-            self.replay.compare((self.samples, rows), self.theta)
+            self.replay.compare((self.samples, draw.permutation(self.rows)), self.theta)
             self._mark()
 
     def _mark(self) -> None:
@@ -459,7 +465,8 @@ class Run:
 
     def _leave_replay(self, why: str) -> None:
         """Go back to where the run was last right, and on from there by recording every sample."""
-        self.aside, replay, self.replay = why, self.replay, None
+        self.aside, replay, self.open = why, self.replay, True
+        self.replay = self.update = None
         if replay:
             self._back_to(self.verified)
             replay.outside.restore()
@@ -467,7 +474,7 @@ class Run:
             wanted = "engine='replay'" if self.settings.client is None else "client=…"
             told = f"fit: {wanted}, but this run cannot be replayed: {why}"
             raise ValueError(f"{told}. engine='auto' records every sample where it has to")
-        self._use(self.eager, watched=True)
+        self._read()
 
     # ------------------------------------------------------------------------ what came of it
     def _end(self, stopped: str) -> History:
@@ -493,12 +500,12 @@ class Run:
         )
         course = f", cost {cost[0]:.3g} to {cost[-1]:.3g}" if cost else ""
         holds = f"the best parameters, of epoch {best}" if kept == "best" else "the last parameters"
-        told = [
-            f"{self.epoch} epoch{'s' * (self.epoch != 1)} of {steps}{course}: {end}",
-            f"The net holds {holds}",
-            *[f"The last checkpoint is not written: {self.unwritten}"] * (self.unwritten is not None),
-        ]
-        engine, why = settings.engine, f"engine={settings.engine!r} was asked for"
+        told = [f"{self.epoch} epoch{'s' * (self.epoch != 1)} of {steps}{course}: {end}"]
+        told.append(f"The net holds {holds}")
+        if self.unwritten is not None:
+            told.append(f"The last checkpoint is not written: {self.unwritten}")
+        engine: str = settings.engine
+        why = f"engine={engine!r} was asked for"
         if self.aside:
             done, why = self.verified["lengths"]["step_cost"] if self.verified else 0, self.aside
             engine = f"replay for {done} steps, then " * (done > 0) + f"eager ({why})"
@@ -516,25 +523,17 @@ class Run:
         cost, told, cause = math.nan, "", None
         try:
             cost = compute()
+            bad = self._places[~np.isfinite(self.gradient[self._places])].tolist()
             if not math.isfinite(cost):
                 told = f"the {what} is {cost!r}"
-            elif batch is not self.validation and (fault := self._bad_gradient()):
-                told = f"the cost is {cost!r}, but {fault}"
+            elif batch is not self.validation and bad:
+                name, number = self.optimiser.parameters[bad[0]][0], float(self.gradient[bad[0]])
+                told = f"the cost is {cost!r}, but the gradient of {shown(name)} is {number!r}"
         except UndefinedOperation as error:
             told, cause = f"the {what} has no value", error
         if told:
             raise self._not_finite(told, batch, gradients=math.isfinite(cost)) from cause
         return cost
-
-    def _bad_gradient(self) -> str:
-        """The first derivative that is not finite, in words; empty where there is none."""
-        with np.errstate(over="ignore"):
-            if math.isfinite(self.gradient.dot(self.gradient)):  # the quickest to ask, but it may overflow
-                return ""
-        for place, (name, value) in zip(self._order, self.optimiser.parameters, strict=True):
-            if value.requires_grad and not math.isfinite(self.gradient[place]):
-                return f"the gradient of {shown(name)} is {float(self.gradient[place])!r}"
-        return ""
 
     def _not_finite(self, told: str, batch: Batch | None = None, *, gradients: bool = False) -> NotFinite:
         """The error for a batch, whose samples are looked at one by one; for none, ``told`` is all.
@@ -549,7 +548,7 @@ class Run:
         where += f", step {step} of {self.steps}" if step else ""
         sample, site = None, None
         if batch:
-            trained = [each for _, each in self.optimiser.parameters if each.requires_grad and gradients]
+            trained = [self.parameters[place] for place in self._places.tolist() if gradients]
             called = "validation " * (batch[0] is not self.samples) + "X"
             sample, why, site = culprit(self.eager, batch, trained, called)
             told += (
@@ -564,17 +563,15 @@ class Run:
     @cached_property
     def _same_settings(self) -> dict[str, Any]:
         """All that must be the same for a run to continue bit for bit."""
-        settings, validation = self.settings, [self.validation] if self.validation else []
-        parts = [(self.samples, self.rows), *validation]
-        told = [(x.array, (x.array.shape, x.y.tolist(), rows.tolist())) for x, rows in parts]
+        parts = [(self.samples, self.rows), *([self.validation] if self.validation else [])]
+        told = [(x.array.shape, _digest(x.array.tobytes()), x.y.tolist(), rows.tolist()) for x, rows in parts]
         return {
             "loss": getattr(self.eager.loss, "__qualname__", type(self.eager.loss).__qualname__),
             "samples": len(self.samples.y),
-            "validation": len(validation and validation[0][1]),
+            "validation": len(self.validation[1]) if self.validation else 0,
             "batch_size": self.batch_size,
-            "shuffle": bool(settings.shuffle) and self.steps > 1,
-            **{name: getattr(settings, name) for name in ("seed", "penalty", "clip")},
-            "data": _digest(*(part for array, other in told for part in (array.tobytes(), other))),
+            **{name: getattr(self.settings, name) for name in ("shuffle", "seed", "penalty", "clip")},
+            "data": _digest(repr(told).encode()),
         }
 
     def _save(self) -> None:
@@ -583,7 +580,6 @@ class Run:
         self._settle()
         if self.settings.checkpoint is None:
             return
-        course = {name: getattr(self.history, name) for name in _COURSE}
         state = {
             "settings": self._same_settings,
             "parameters": {name: each.data for name, each in zip(self.names, self.parameters, strict=True)},
@@ -591,11 +587,11 @@ class Run:
             "generator": self.drawn_from,
             "best": self.best,
             "aside": self.aside,
-            **course,
+            **{name: getattr(self.history, name) for name in _COURSE},
         }
         text = json.dumps(state, default=np.ndarray.tolist)
         try:
-            mark = json.dumps({"format": _FORMAT, "digest": _digest(text)})
+            mark = json.dumps({"format": _FORMAT, "digest": _digest(text.encode())})
             write_file(self.settings.checkpoint, f"{mark[:-1]}, {text[1:]}")
             self.unwritten = None
         except OSError as error:  # a run of hours does not end by it
@@ -620,7 +616,7 @@ class Run:
             state = None
         if not isinstance(state, dict) or state.pop("format", None) != _FORMAT:
             raise refuse("is no checkpoint of fit")
-        if state.pop("digest", None) != _digest(json.dumps(state)):
+        if state.pop("digest", None) != _digest(json.dumps(state).encode()):
             raise refuse("is damaged: it does not hold what fit wrote into it")
         for name, here in self._same_settings.items():
             if (there := state["settings"][name]) != here:
@@ -642,6 +638,6 @@ class Run:
         self._write([*state["parameters"].values()])
 
 
-def _digest(*parts: Any) -> str:
-    """A short text that is another one for other bytes or other numbers."""
-    return sha256(b"".join(x if type(x) is bytes else repr(x).encode() for x in parts)).hexdigest()[:16]
+def _digest(data: bytes) -> str:
+    """A short text that is another one for other bytes."""
+    return sha256(data).hexdigest()[:16]
