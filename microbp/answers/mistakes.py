@@ -334,7 +334,7 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         found = {("missing", ""): 1.0, ("twice", ""): factor.number * factor.number}
     if edge in net.partner and rule is None:
         ways["partner", ""] = lambda: net.numbers[edge]
-        ways["before", ""] = lambda: net.data[net.activations[net.args[net.partner[edge]]]]
+        ways["before", ""] = lambda: net.data[net.activations[net.args[net.partner[edge]]].operand]
     elif factor.number == 1.0 and rule is None:  # a bias is treated as a weight
         beside = chain(net.edges[factor.user], *(net.edges[each] for each in net.operands(factor.user)))
         inputs = [net.partner[each] for each in beside if each in net.partner]

@@ -197,9 +197,9 @@ class Structure:
         return found
 
     @cached_property
-    def activations(self) -> dict[int, int]:
-        """The results of functions, each with what it is the function of."""
-        return {each.user: each.operand for each in self.factors if each.function}
+    def activations(self) -> dict[int, Factor]:
+        """The results of functions, each with its factor."""
+        return {each.user: each for each in self.factors if each.function}
 
     def target(self, node: int) -> float:
         """The number or leaf in a difference, with its sign there; nan where there is none."""
