@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import pickle
 import re
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -854,6 +856,23 @@ def test_a_number_is_read_as_people_write_it(written: str) -> None:
     assert graded(E, "w5", written).verdict == "right"
 
 
+def test_a_number_of_any_kind_is_read() -> None:
+    w = Value(2.0, name="w")
+    for written in ("½", "1⁄2", "0.500", Decimal("0.500"), Decimal("0.5"), Fraction(1, 2), np.float32(0.5)):
+        assert graded(w * 0.5, "w", written).verdict == "right"
+    assert graded(w * -0.75, "w", "−¾").verdict == "right"
+    assert graded(w * 0.1234, "w", Decimal("0.123")).verdict == "right"  # as it was written
+    steep = Value(0.0, name="steep")
+    assert graded(steep.sqrt(), "steep", "∞").verdict == "right"
+    assert graded(-steep.sqrt(), "steep", "-∞").verdict == "right"
+
+
+@pytest.mark.parametrize("written", ["3²", "0.3²", "2½", "2 ½", "½²"])
+def test_a_small_digit_is_not_read_as_a_large_one(written: str) -> None:
+    w = Value(2.0, name="w")
+    assert graded(w * 32.0, "w", written).verdict == "unreadable"
+
+
 @pytest.mark.parametrize("written", ["1,234.5", "1/0", "1/x", "0,,1", "--1", "0.08.2", "∞∞"])
 def test_what_can_be_read_in_two_ways_is_not_read(written: str) -> None:
     assert graded(E, "w5", written).verdict == "unreadable"
@@ -922,7 +941,8 @@ def test_chinese() -> None:
     assert text.startswith("w5, w7 在反向传播使用之前已用 η = 0.5 更新：w5 = ")
     assert "，而不是 0.4" in text
     assert "in place of" not in text
-    with pytest.raises(ValueError, match=r"check_answers\(\) speaks en and zh, not 'de'"):
+    assert check_answers(E, claims, show=False, language="zh-CN") == report
+    with pytest.raises(ValueError, match=r"language='de': it is 'en' \(English\) or 'zh' \(Chinese\)"):
         check_answers(E, claims, language="de")
 
 

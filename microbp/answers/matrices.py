@@ -58,7 +58,7 @@ def _products(net: Structure, nodes: Integers) -> tuple[Integers, Integers] | No
 def _ends(net: Structure, products: Integers) -> Integers:
     """What the sum of these products becomes in the end: an activation, if there is one."""
     ends, found = {each.operand: each.user for each in net.activations.values()}, []
-    for end in products.flat:
+    for end in products.ravel().tolist():
         while end not in ends and len(net.uses[end]) == 1 and net.linear(net.owner[net.uses[end][0]]):
             end = net.owner[net.uses[end][0]]  # noqa: PLW2901
         found.append(ends.get(end, end))
@@ -89,7 +89,7 @@ def _layer(net: Structure, weights: Integers, *, rows: bool) -> tuple[Matrix, ..
         return own
     ahead, others = (each.T for each in above)
     delta = named(_ends(net, ahead).flat, net.gradient[ahead], "δ", "next")
-    functions = [net.activations.get(end) for end in ends.flat]
+    functions = [net.activations.get(end) for end in ends.ravel().tolist()]
     primes = {each.symbol if each and not each.row else "f′" for each in functions}
     prime = primes.pop() if len(primes) == 1 else "f′"
     return *own, beside(others, "V"), delta, named(ends.flat, net.gradient[z] / net.gradient[ends], prime)
@@ -100,7 +100,7 @@ def orientation(claim: Claim) -> Iterator[Mistake]:
     """The matrix products of the backward pass, with each factor turned each way, and broadcasting."""
     net, where, true, say = claim.net, claim.where, claim.true, claim.net.say
     turns = (False, True) if where.ndim == 2 and (where >= 0).all() else ()
-    found = ((rows, made) for rows in turns if (made := _layer(net, where, rows=rows)))
+    found = ((rows, each) for rows in turns if (each := _layer(net, where, rows=rows)))
     rows, layer = next(found, (False, ()))
     if not layer:
         return

@@ -359,9 +359,14 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         ways["at the output", ""] = partial(slope, y)
         ways["by the argument", ""] = partial(slope, x, x)
         ways["value again", ""] = partial(value, y)
-        target = net.target(factor.operand)
-        ways["without", ""] = partial(slope, x - target)
-        ways["added", ""] = partial(slope, x - 2.0 * target)
+        inner = net.rules[factor.operand]
+        signed = zip(reversed(net.edges[factor.operand]), (-1.0, 1.0), strict=False)
+        for each, sign in signed if inner and inner.name == "sub" else ():
+            if net.args[each] < 0 or net.rules[net.args[each]] is None:
+                target = sign * net.numbers[each]
+                ways["without", ""] = partial(slope, x - target)
+                ways["added", ""] = partial(slope, x - 2.0 * target)
+                break
         scope = {**dict(zip(rule.args, numbers, strict=True)), "y": y}
         ways |= {(how, part.text): partial(part.evaluate, scope) for how, part in _parts(rule, place)}
         for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
@@ -415,25 +420,20 @@ def neighbours(claim: Claim) -> Iterator[Mistake]:
 # ---------------------------------------------------------------------------------------------- too early
 def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
     """Parameters that were updated before the backward pass: others, those claimed before, all."""
-    net, own = claim.net, frozenset(claim.nodes)
+    net, own, say = claim.net, frozenset(claim.nodes), claim.net.say
     places = [frozenset(each.nodes) for each in together]
     arrays = [frozenset(where.ravel().tolist()) for where in claim.parameters.values() if where.ndim]
     every, before = (frozenset[int]().union(*some) for some in (places, places[: together.index(claim)]))
     sets = [*(each - own for each in (*places, before, *arrays, net.leaves)), every, net.leaves]
     there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
     for moved in dict.fromkeys(each & net.leaves for each in sets):
-        beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
-        used = {edge: node for edge, node in beside.items() if edge in there}
+        beside = ((net.partner.get(edge), node) for node in moved for edge in net.uses[node])
+        used = {edge: node for edge, node in beside if edge in there}
         for rate in claim.rates if used else ():
-            edits = {edge: net.data[node] - rate * net.gradient[node] for edge, node in used.items()}
-            yield Mistake(_updated(net, used.values(), rate), edits)
-
-
-def _updated(net: Structure, moved: Iterable[int], rate: float) -> Told:
-    nodes = sorted({*moved})
-    numbers = [
-        net.say("moved", name=[node], new=net.data[node] - rate * net.gradient[node], old=net.data[node])
-        for node in nodes[:4]
-    ]
-    return net.say("early", names=nodes, rate=rate, numbers=numbers)
-
+            new = {node: net.data[node] - rate * net.gradient[node] for node in sorted({*used.values()})}
+            numbers = [
+                say("moved", name=[node], new=number, old=net.data[node])
+                for node, number in [*new.items()][:4]
+            ]
+            told = say("early", names=[*new], rate=rate, numbers=numbers)
+            yield Mistake(told, {edge: new[node] for edge, node in used.items()})

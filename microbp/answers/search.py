@@ -44,6 +44,8 @@ def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dic
     """The simplest mistakes that reproduce one of the claims made together; the sentence, and its fields."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
+    if claim.agrees is not None and not (claim.where[claim.wrong] >= 0).any():
+        return [], "independent", {}
     if not claim.claimed[claim.wrong].any():  # which any small number would be rounded to
         return [], "zero", {}
     search, given = _Search(claim), table.rated(claim) if claim.rate else ()
