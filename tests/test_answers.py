@@ -627,10 +627,32 @@ def test_a_claim_is_made_by_name_by_variable_or_by_the_values() -> None:
     assert report.ok, str(report)
     assert [row.name for row in report.rows] == [
         "weight", "w", "weight", "bias", "bias", "net", "several", "several", "several[1]", "K", "kernel",
-        "K", "K[1,0]", "K",
+        "K", "K[1,0]", "K[0,0], K[0,1]",
     ]  # fmt: skip
     assert w.grad is bias.grad is kernel[0, 0].grad is None
     assert check_answers(loss, {w: 3.0 * d}, show=False).ok
+
+
+def test_each_line_of_the_table_has_the_name_of_its_own_value() -> None:
+    K = microbp.array([[1.0, 2.0], [3.0, 5.0]], name="K")
+    a, b, c = Value(2.0, name="a"), Value(3.0, name="b"), [Value(4.0), Value(6.0)]
+    loss = np.sum(K * K) + a * b + c[0] * c[1]
+    claims = [(K[1], [6.0, 7.1]), (K[:, 0], [2.0, 6.0]), ([a, b], [3.0, 2.1]), (c, [6.0, 4.0]), (K.T, K.T * 2)]
+    report = check_answers(loss, claims, show=False, names={"c": c})
+    heads = ["K[1,0]", "K[1,1]", "K[0,0]", "K[1,0]", "a", "b", "c[0]", "c[1]"]
+    assert [line[0] for row in report.rows for line in row.lines()][:8] == heads
+    assert [row.name for row in report.rows][:4] == ["K[1,0], K[1,1]", "K[0,0], K[1,0]", "a, b", "c"]
+    assert [line[0] for line in report.rows[4].lines()] == ["K[0,0]", "K[1,0]", "K[0,1]", "K[1,1]"]
+    assert report.rows[0].agrees == (True, False)
+    assert type(check_answers(loss, {"a": 3.0}, show=False).rows[0].agrees) is bool
+
+
+def test_numbers_of_half_the_digits_are_compared_to_their_own() -> None:
+    K = microbp.array([0.123456789, 0.3, 0.7], name="K")
+    true = 2.0 * microbp.data_of(K)
+    for kind in (np.float16, np.float32):
+        assert graded(np.sum(K * K), K, true.astype(kind)).verdict == "right"
+        assert graded(np.sum(K * K), K, (1.05 * true).astype(kind)).verdict == "WRONG"
 
 
 def test_names_may_be_handed_in() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microbp.answers.structure import Flags, Structure
-from microbp.answers.words import several
+from microbp.answers.words import element, several
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
@@ -41,7 +41,17 @@ class Claim:
         self.net, self.rate, self.tolerance = net, rate, tolerance
         #: The learning rates to be looked for.
         self.rates = _CUSTOMARY if rate is None else (rate,)
-        self.name, values = _values_of(net, key)
+        values = _values_of(net, key)
+        #: The name of each element, and of all.
+        self.names = [element(place, str(key)) for place in np.ndindex(values.shape)]
+        self.name = key
+        if not isinstance(key, str):
+            known = variable_names(net.scope)
+            self.names = [each.name or known.get(id(each)) or "an unnamed value" for each in values.flat]
+            self.name = array = self.names[0].removesuffix(element([0] * values.ndim))
+            if self.names != [element(place, array) for place in np.ndindex(values.shape)]:
+                variables = (name for name, held in net.scope.items() if held is key)
+                self.name = next(variables, several(dict.fromkeys(self.names)))
         for value in values.flat:
             if not value.requires_grad:
                 raise NoGradientError(f"{self.name}: {describe(value)} is frozen and takes no gradient")
@@ -131,8 +141,11 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
     read = np.empty(source.shape, dtype=_READ)
     for place in np.ndindex(source.shape):
         source[place], read[place] = _number(name, source[place], decimals)
-    if getattr(claimed, "dtype", None) == np.float32:  # computed in fewer digits than it is printed in
-        read["half"] = 16 * float(np.finfo(np.float32).eps) * abs(read["value"])
+    if (kind := getattr(claimed, "dtype", None)) in (
+        np.float16,
+        np.float32,
+    ):  # few digits
+        read["half"] = 16 * float(np.finfo(kind).eps) * abs(read["value"])
         read["rounded"] = read["value"] != 0.0
     return source, read
 
@@ -171,15 +184,13 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
 
 
 # ------------------------------------------------------------------------------------------- the names
-def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
-    """The name and the Values that a claim is about."""
+def _values_of(net: Structure, key: Any) -> NDArray[Any]:
+    """The Values that a claim is about."""
     graph, held = net.graph, _as_values(net.scope.get(key) if isinstance(key, str) else key)
     if not isinstance(key, str):
         if held is None:
             raise TypeError(f"a claim is about a name, a Value or an array of Values, not {quoted(key)}")
-        first = held.flat[0]
-        name = first.name or variable_names(net.scope).get(id(first)) or "an unnamed value"
-        return name.partition("[")[0] if held.shape else name, held
+        return held
     bearers = sum(value.name == key for value in graph._values)
     inside = held is not None and any(id(value) in graph._places for value in held.flat)
     if bearers > 1 and not inside:
@@ -188,9 +199,9 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
             "(value, claim)"
         )
     if held is not None and (key not in net.places or (inside and bearers != 1)):
-        return key, held
+        return held
     if key in net.places:
-        return key, np.asarray(np.array(graph._values, dtype=object)[net.places[key]], dtype=object)
+        return np.asarray(np.array(graph._values, dtype=object)[net.places[key]], dtype=object)
     if elements := sum(name.startswith(f"{key}[") for name in net.places):
         raise ValueError(
             f"the loss depends on {elements} elements of {key!r} only, so that its shape is not known: give "

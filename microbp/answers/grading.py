@@ -14,7 +14,7 @@ import numpy as np
 from microbp.answers.claims import Claim
 from microbp.answers.search import Causes, explained
 from microbp.answers.structure import Flags, Structure
-from microbp.answers.words import Told, element, places_of, say, shape_of
+from microbp.answers.words import Told, places_of, say, shape_of
 from microbp.check.report import Report
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
@@ -57,6 +57,8 @@ class AnswerRow(NamedTuple):
     agrees: Any
     #: The claim as it was written: texts as they are.
     written: Any
+    #: The names of the elements, in order.
+    names: tuple[str, ...]
 
     def lines(self) -> Iterator[tuple[Cell, ...]]:
         """The lines of the table: one for each element of an array, its verdict last."""
@@ -67,11 +69,11 @@ class AnswerRow(NamedTuple):
             written = shape_of(np.array(self.written, dtype=object))
             yield self.name, written, shape_of(true), None, self.verdict
             return
-        for place, written, claimed, ratio, right in zip(np.ndindex(true.shape), *columns, strict=True):
+        for name, number, written, claimed, ratio, right in zip(self.names, true.flat, *columns, strict=True):
             verdict = self.verdict if self.verdict in (RIGHT, AS_UPDATE) else RIGHT if right else WRONG
             if claimed is None:
                 verdict = BLANK if written is None else UNREADABLE
-            yield f"{self.name}{element(place)}", written, float(true[place]), ratio, verdict
+            yield name, written, float(number), ratio, verdict
 
 
 @dataclass(frozen=True, repr=False)
@@ -232,12 +234,13 @@ def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
         tuple(Cause(cause(), _plain(gives)) for cause, gives in causes),
         None if claim.agrees is None else _plain(claim.agrees),
         _plain(claim.source),
+        tuple(claim.names),
     )
 
 
 def _plain(array: Any) -> Any:
     """An array as nested tuples."""
-    listed = array.tolist() if isinstance(array, np.ndarray) else array
+    listed = array.tolist() if isinstance(array, np.ndarray | np.generic) else array
     return tuple(map(_plain, listed)) if isinstance(listed, list) else listed
 
 

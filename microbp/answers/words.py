@@ -22,10 +22,10 @@ def say(language: str, sentence: str, **fields: Any) -> str:
     return SENTENCES[sentence][LANGUAGES.index(language)].format(**fields)
 
 
-def element(place: Iterable[Any]) -> str:
-    """``[0,1]``: the place of an element; empty for a number by itself."""
+def element(place: Iterable[Any], array: str = "") -> str:
+    """``W[0,1]``: an element of an array; ``W`` for a number by itself."""
     text = ",".join(map(str, place))
-    return f"[{text}]" if text else ""
+    return f"{array}[{text}]" if text else array
 
 
 def shape_of(array: Any) -> str:
