@@ -197,6 +197,12 @@ def test_an_explanation_from_few_digits_says_how_easily_it_is_an_accident() -> N
     assert re.search(f"{doubt}$", row.explanation)
 
 
+def test_1_is_no_sign_of_a_pass_that_begins_at_what_is_asked_for() -> None:
+    for claim in (1, "1.000"):
+        assert "begins there" not in graded(E, "net_o1", claim).explanation
+    assert "begins there" in graded(E, "net_o1", SLOPE1).explanation
+
+
 @pytest.mark.parametrize("name", ["w5", "w6", "w7", "w8"])
 def test_an_update_of_three_digits_is_told_where_no_rate_was_given(name: str) -> None:
     row = graded(E, name, f"{-RATE * TRUE[name]:#.3g}")
@@ -272,7 +278,7 @@ def test_a_search_that_would_find_something_by_accident_is_not_begun() -> None:
         row = graded(E, "w5", claim)
         assert row.causes == ()
         assert row.explanation == (
-            "none of the simplest mistakes gives this, and with so few digits some other would by accident"
+            "with so few digits some mistake or other would give this by accident: none is named"
         )
     assert causes(graded(E, "w5", f"{2 * TRUE['w5']:.3g}"))[0].startswith("it is 2 × the true gradient")
 
@@ -637,7 +643,7 @@ def test_each_line_of_the_table_has_the_name_of_its_own_value() -> None:
     K = microbp.array([[1.0, 2.0], [3.0, 5.0]], name="K")
     a, b, c = Value(2.0, name="a"), Value(3.0, name="b"), [Value(4.0), Value(6.0)]
     loss = np.sum(K * K) + a * b + c[0] * c[1]
-    claims = [(K[1], [6.0, 7.1]), (K[:, 0], [2.0, 6.0]), ([a, b], [3.0, 2.1]), (c, [6.0, 4.0]), (K.T, K.T * 2)]
+    claims = [(K[1], [6.0, 7.1]), (K[:, 0], [2.0, 6.0]), ([a, b], [3.0, 2.1]), (c, [6.0, 4.0]), (K.T, K.T)]
     report = check_answers(loss, claims, show=False, names={"c": c})
     heads = ["K[1,0]", "K[1,1]", "K[0,0]", "K[1,0]", "a", "b", "c[0]", "c[1]"]
     assert [line[0] for row in report.rows for line in row.lines()][:8] == heads
@@ -947,6 +953,19 @@ def test_decimals_say_to_how_many_the_numbers_were_rounded() -> None:
     assert str(check_answers(loss, {"w": "-0.0076"}, decimals=4, show=False)).split()[-4] == "-0.0076"
     with pytest.raises(ValueError, match="decimals is how many decimals were written, 0 or more, not -1"):
         check_answers(loss, {"w": 1.0}, decimals=-1)
+
+
+def test_little_is_made_of_a_number_of_which_the_decimals_leave_a_digit_or_two() -> None:
+    """With four decimals half of 0.0004 is any number from 0.00015 to 0.00025."""
+    w = Value(1.0, name="w")
+    for true, claim in ((0.0004, "0.0002"), (0.0004, "0.0008"), (0.0003, "-0.0003"), (0.0005, "0.00021")):
+        row = graded(w * true, "w", claim, decimals=4)
+        assert (row.verdict, row.causes) == ("WRONG", ())
+        assert row.explanation.startswith("with so few digits some mistake or other would give this by")
+    told = "; with so few digits, though, 1 in 30 numbers would be met by accident"
+    assert graded(w * 0.0042, "w", "-0.0042", decimals=4).explanation.endswith(told)
+    row = graded(w * 0.0423, "w", "-0.0423", decimals=4)
+    assert causes(row)[0] == row.explanation
 
 
 def test_chinese() -> None:

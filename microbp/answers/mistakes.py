@@ -249,8 +249,9 @@ def _below(claim: Claim) -> Iterator[Mistake]:
     for nodes in _alike(claim):
         edges = [net.uses[node] for node in nodes]
         if nodes[0] not in net.leaves:
-            told = net.say("upstream", names=nodes, numbers=net.gradient[nodes].tolist())
-            yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
+            if not {*nodes} <= {*claim.nodes}:  # where 1 is all that would be left
+                told = net.say("upstream", names=nodes, numbers=net.gradient[nodes].tolist())
+                yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
             yield _dropped(net.say("constant", what=tuple(nodes)), chain(*edges))
         if any(len(each) > 1 for each in edges):
             earlier = chain.from_iterable(each[:-1] for each in edges)

@@ -51,15 +51,12 @@ def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dic
     search, given = _Search(claim), table.rated(claim) if claim.rate else ()
     # A factor that is the given rate is that, whatever else has this number.
     if found := search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]:
-        return found, "found", {}
+        rounded = claim.read["rounded"][claim.wrong].any()
+        return search.judged(found, search.accidents(search.known) if rounded else 0.0, common=5.0)
     for found in search.further(together):
-        accidents = search.accidents
-        if accidents > _IDLE:  # then nothing found would mean anything
-            return [], "idle", {}
-        if found and accidents >= _DOUBTFUL:
-            return found[:1], "doubtful", {"one": 1 / accidents}
-        if found:
-            return found[:1], "found", {}
+        accidents = search.accidents(search.scored)
+        if found or accidents > _IDLE:
+            return search.judged(found[:1], accidents)
     found = search.met(table.proportional(claim), expected=False)
     return found, "found" if found else "none", {"n": len(search.scored)}
 
@@ -151,13 +148,12 @@ class _Search:
         parts = (self.known / (self.true or 1.0))[:, None] * np.arange(1, 13)
         return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
-    @property
-    def accidents(self) -> float:
-        """What part of the numbers as short as the claim was met, or of those as close to the truth.
+    def accidents(self, scores: Floats) -> float:
+        """What part of the numbers as short as the claim these meet, or of those as close to the truth.
 
         An array whose elements are not in one ratio to the truth would have to be met in each of these.
         """
-        numbers = self.scored * self.scale
+        numbers = scores * self.scale
         near = np.maximum(1e-6 * abs(numbers), self.width * self.scale)
         whole = np.round(numbers[abs(numbers - np.round(numbers)) <= near])
         part, each = 0.0, min(3, max(1, self.claim.ratios))
@@ -167,6 +163,14 @@ class _Search:
             met = np.unique(abs(whole - start))
             part = max(part, np.count_nonzero((size <= met) & (met < 10.0 * size)) / (9.0 * size) ** each)
         return float(part)
+
+    @staticmethod
+    def judged(found: Causes, accidents: float, common: float = 1.0) -> tuple[Causes, str, dict[str, Any]]:
+        """What is said of what was found: nothing if it would be found by accident, unless so ``common``."""
+        if accidents > common * _IDLE:
+            return [], "idle", {}
+        doubtful = accidents >= common * _DOUBTFUL
+        return found, "doubtful" if doubtful else "found", {"one": 1.0 / accidents} if doubtful else {}
 
     # ------------------------------------------------------------------------------------- matches
     def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> Causes:
@@ -195,7 +199,7 @@ class _Search:
         """What gives the claim, changed like this; then what does so only where it is wrong."""
         claim, everywhere, partly = self.claim, Causes(), Causes()
         near = np.flatnonzero(~(abs(scores - self.score) > self.reach))[:_COMPUTED]
-        hits = [mistakes[i] for i in near] if len(near) and self.accidents <= _IDLE else []
+        hits = [mistakes[i] for i in near] if len(near) and self.accidents(self.scored) <= _IDLE else []
         gradients = iter(self.gradients([each for each in hits if each.gives is None]))
         for each in hits:
             made = next(gradients) if each.gives is None else each.gives
