@@ -320,6 +320,9 @@ def test_another_shape_besides_another_mistake() -> None:
     assert causes(graded(np.sum(K * K), K, -true.T)) == [f"it is the transpose of the true gradient{sign}"]
     row = graded(np.sum(K * K), K, -true.ravel())
     assert causes(row) == [f"the numbers are right, the shape is not{sign}"]
+    column = microbp.array([[1.5], [2.5]], name="column")
+    row = graded(np.sum(column * column), column, [3.0, 5.0])
+    assert causes(row) == ["the numbers are right, the shape is not"]  # and not a transpose
     b = microbp.array([1.0, 2.0], name="b")
     assert causes(graded(np.sum(b * b), b, [[2.0, 4.0]])) == ["the numbers are right, the shape is not"]
 
@@ -330,6 +333,31 @@ def test_tanh_with_a_forgotten_one_is_the_square() -> None:
     y = math.tanh(0.4 * 3.0)
     [text] = causes(graded(loss, "w", 6.0 * y * y))
     assert "only the factor y * y of its formula" in text
+
+
+@pytest.mark.parametrize("z", [0.31234567, 2.5, -3.0])
+def test_a_derivative_is_taken_by_the_formula_that_people_use(z: float) -> None:
+    """Where the table of operations has another one for the digits, for large arguments."""
+    for f, y, wrong, told in (
+        (microbp.sigmoid, 1 / (1 + math.exp(-z)), lambda y: 1 - y * y, "tanh′ as computed from the output"),
+        (microbp.tanh, math.tanh(z), lambda y: y * (1 - y), "sigmoid′ as computed from the output"),
+        (microbp.tanh, math.tanh(z), lambda _: 1 - z * z, "its formula with the argument in place of"),
+    ):
+        w = Value(z, name="w")
+        [text] = causes(graded(f(w) * 1.7, "w", 1.7 * wrong(y)))
+        assert told in text
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_value_among_numbers_in_an_operation_of_many(place: int) -> None:
+    w = Value(0.7, name="w")
+    logits: list[Any] = [1.0, 0.2, 2.0]
+    logits[place] = w
+    for loss in (microbp.logsumexp(logits), microbp.cross_entropy(logits, [0.0, 1.0, 0.0])):
+        true = microbp.grad(loss, w)
+        assert graded(loss, "w", true).verdict == "right"
+        assert causes(graded(loss, "w", -true))[0].startswith("the sign is wrong")
+        assert graded(loss, "w", 1.37 * true).explanation.startswith("none of ")
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, math.nan, math.inf, 1, 10.0])

@@ -101,7 +101,7 @@ def whole(claim: Claim) -> Iterator[Mistake]:
     yield from scaled(claim)
     if (claim.where >= 0).all():
         yield Mistake(say("itself"), gives=true, rank=ALONE, factor=0.0, own=1.0)
-    if true.ndim > 1 and claimed.size == true.size:
+    if true.ndim > 1 and claimed.shape == true.T.shape:
         yield Mistake(say("transposed"), gives=true.T)
     yield from _permuted(claim) if claimed.shape == true.shape else _reshaped(claim)
 
@@ -347,14 +347,14 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         edges = net.edges[factor.user]
         numbers = [float(net.data[factor.operand])] if factor.row else net.numbers[edges].tolist()
         place = 0 if factor.row else edge - edges[0]
-        x, made = numbers[place], compiled(rule)
+        x, of, by = numbers[place], compiled(rule).value, rule.shown[place]
 
         def value(at: float) -> float:
-            return made.value(*numbers[:place], at, *numbers[place + 1 :])
+            return of(*numbers[:place], at, *numbers[place + 1 :])
 
-        def slope(at: float, y: float | None = None) -> float:
-            given = (*numbers[:place], at, *numbers[place + 1 :])
-            return float(made.derivatives[place](*given, value(at) if y is None else y))
+        def slope(at: float, y: float | None = None) -> Any:
+            scope = dict(zip(rule.args, numbers, strict=True)) | {rule.args[place]: at}
+            return by.evaluate(scope | {"y": value(at) if y is None else y})
 
         ways["value", ""] = lambda: y
         ways["at the output", ""] = partial(slope, y)
@@ -371,9 +371,9 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         scope = {**dict(zip(rule.args, numbers, strict=True)), "y": y}
         ways |= {(how, part.text): partial(part.evaluate, scope) for how, part in _parts(rule, place)}
         for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
-            of, (by,) = compiled(RULES[name])
-            ways["other", name] = lambda of=of, by=by: by(x, of(x))  # type: ignore[misc]
-            ways["other by output", name] = partial(by, x, y)
+            (arg,), (other,) = RULES[name].args, RULES[name].shown
+            ways["other", name] = partial(other.evaluate, {arg: x, "y": compiled(RULES[name]).value(x)})
+            ways["other by output", name] = partial(other.evaluate, {arg: x, "y": y})
     known = {0.0, 1.0, factor.number}
     for way, compute in ways.items():
         with suppress(ArithmeticError, ValueError, KeyError):
@@ -391,7 +391,7 @@ def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
     while isinstance(tree, ast.IfExp):
         tree = tree.body
     text = ast.unparse(tree)
-    texts = [("sign in", text.replace(" - ", " + "))] if " - " in text and not rule.over else []
+    texts = [("sign in", text.replace(" - ", " + "))] if " - " in text else []
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult | ast.Sub):
         texts = [("part", ast.unparse(tree.right)), ("part", ast.unparse(tree.left)), *texts]
     return [(how, parse(each, (*rule.args, "y"), rule.name)) for how, each in texts]

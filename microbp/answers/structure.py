@@ -262,7 +262,8 @@ class Structure:
             edges, operands = self.entries[user], {*self.operands(user)}
             if rule is None or not edges:
                 continue
-            function = rule if len(edges) == 1 and rule.name not in _ARITHMETIC else None
+            single = len(edges) == 1 and rule.name not in _ARITHMETIC and not rule.over
+            function = rule if single else None
             spread = zip(rule.args, rule.split(self.edges[user]), strict=True)
             args = {edge: arg for arg, entry in spread for edge in np.ravel(entry).tolist()}
             for edge in edges:
