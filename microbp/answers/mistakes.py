@@ -248,10 +248,9 @@ def _below(claim: Claim) -> Iterator[Mistake]:
     net, overwritten = claim.net, list[Mistake]()
     for nodes in _alike(claim):
         edges = [net.uses[node] for node in nodes]
-        if nodes[0] not in net.leaves:
-            if not {*nodes} <= {*claim.nodes}:  # where 1 is all that would be left
-                told = net.say("upstream", names=nodes, numbers=net.gradient[nodes].tolist())
-                yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
+        if nodes[0] not in net.leaves and not {*nodes} <= {*claim.nodes}:  # of which 1 or 0 would be left
+            told = net.say("upstream", names=nodes, numbers=net.gradient[nodes].tolist())
+            yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
             yield _dropped(net.say("constant", what=tuple(nodes)), chain(*edges))
         if any(len(each) > 1 for each in edges):
             earlier = chain.from_iterable(each[:-1] for each in edges)

@@ -26,8 +26,8 @@ from microbp.sweeps import Floats, backward, tangent
 #: How many explanations of one claim are given, at most.
 _TOLD = 3
 #: What part of the numbers as short as the claim the mistakes tried may give: from the one on, what is found
-#: may be an accident; from the other on, it means nothing.
-_DOUBTFUL, _IDLE = 0.005, 0.03
+#: may be an accident; from the other on, it means nothing. Of mistakes so many times as common, so much more.
+_DOUBTFUL, _IDLE, _COMMON = 0.005, 0.03, 5.0
 #: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake; so
 #: many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
 _AT_ONCE, _PASSED, _COMPUTED, _PAIRS = 2_500_000, 10_000_000, 100, 1500
@@ -49,14 +49,17 @@ def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dic
     if not claim.claimed[claim.wrong].any():  # which any small number would be rounded to
         return [], "zero", {}
     search, given = _Search(claim), table.rated(claim) if claim.rate else ()
-    # A factor that is the given rate is that, whatever else has this number.
-    if found := search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]:
-        rounded = claim.read["rounded"][claim.wrong].any()
-        return search.judged(found, search.accidents(search.known) if rounded else 0.0, common=5.0)
-    for found in search.further(together):
-        accidents = search.accidents(search.scored)
-        if found or accidents > _IDLE:
-            return search.judged(found[:1], accidents)
+    # A factor that is the given rate is that, whatever else has this number; and these mistakes are common.
+    whole = search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]
+    met = search.accidents(search.known) if claim.read["rounded"][claim.wrong].any() else 0.0
+    further = ((found[:1], search.accidents(search.scored), 1.0) for found in search.further(together))
+    for found, accidents, common in chain([(whole, met, _COMMON)] if whole else [], further):
+        if accidents > common * _IDLE:  # then nothing found would mean anything
+            return [], "idle", {}
+        if found and accidents >= common * _DOUBTFUL:
+            return found, "doubtful", {"one": 1.0 / accidents}
+        if found:
+            return found, "found", {}
     found = search.met(table.proportional(claim), expected=False)
     return found, "found" if found else "none", {"n": len(search.scored)}
 
@@ -163,14 +166,6 @@ class _Search:
             met = np.unique(abs(whole - start))
             part = max(part, np.count_nonzero((size <= met) & (met < 10.0 * size)) / (9.0 * size) ** each)
         return float(part)
-
-    @staticmethod
-    def judged(found: Causes, accidents: float, common: float = 1.0) -> tuple[Causes, str, dict[str, Any]]:
-        """What is said of what was found: nothing if it would be found by accident, unless so ``common``."""
-        if accidents > common * _IDLE:
-            return [], "idle", {}
-        doubtful = accidents >= common * _DOUBTFUL
-        return found, "doubtful" if doubtful else "found", {"one": 1.0 / accidents} if doubtful else {}
 
     # ------------------------------------------------------------------------------------- matches
     def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> Causes:
