@@ -139,7 +139,7 @@ class Grades(Shown):
     def __getitem__(self, name: str) -> Student:
         """The student of that name. KeyError says which there are."""
         for student in self.students:
-            if student.name == name:
+            if student.name == str(name):
                 return student
         names = [student.name for student in self.students]
         near = did_you_mean(name, names)
@@ -264,7 +264,7 @@ def grade(
     for each in pairs:
         try:
             student, written = each
-            listed.append((student, dict(written)))
+            listed.append((str(student), dict(written)))
         except (TypeError, ValueError):  # noqa: PERF203 (a generator's own errors are not these)
             told = "a name and a mapping from names of values to answers"
             raise TypeError(f"grade() takes for each student {told}, not {quoted(each)}") from None
@@ -390,7 +390,7 @@ class _Key:
         """
         terms = [own * self.graph._values[self.places[each]] for each, own in used.items()]
         again = self._rows(sum(terms[1:], terms[0]), {name: written}, near)[name]
-        return again.causes[0].text if again.causes else ""
+        return again.explanation if again.causes else ""
 
 
 # ------------------------------------------------------------------------------------------ reading

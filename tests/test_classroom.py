@@ -350,3 +350,15 @@ def test_sheet_and_key_come_from_the_picture(folder, capsys):
     assert "key: ∇w1 = +4.386e−4, ∇w5 = +0.08217" in key
     assert cli.main(["draw", "net.py", "--answers"]) == 2
     assert "--answers is the key to an exercise sheet" in capsys.readouterr().err
+
+
+def test_students_may_be_numbers_and_a_doubt_stays_beside_its_cause():
+    w, v = Value(0.4, name="w"), Value(0.7, name="v")
+    h = (w * 1.5).sigmoid()
+    loss = 0.5 * (1.0 - v * h) ** 2
+    graded = grade(loss, {17: {"h": "-0.4620", "w": "-0.2466"}}, names={"w": w, "v": v, "h": h})
+    assert graded[17] == graded["17"]
+    assert str(graded).splitlines()[4].startswith("17 ")
+    told = graded[17].answers[1].told
+    assert told.startswith("given the own h: ")
+    assert told.endswith("numbers would be met by accident")

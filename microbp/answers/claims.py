@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microbp.answers.structure import Flags, Structure
+from microbp.answers.words import element, several
 from microbp.errors import NoGradientError
 from microbp.labels import variable_names
 from microbp.lazy import cached_property
@@ -40,7 +41,17 @@ class Claim:
         self.net, self.rate, self.tolerance = net, rate, tolerance
         #: The learning rates to be looked for.
         self.rates = _CUSTOMARY if rate is None else (rate,)
-        self.name, values = _values_of(net, key)
+        values = _values_of(net, key)
+        #: The name of each element, and of all.
+        self.names = [element(place, str(key)) for place in np.ndindex(values.shape)]
+        self.name = key
+        if not isinstance(key, str):
+            known = variable_names(net.scope)
+            self.names = [each.name or known.get(id(each)) or "an unnamed value" for each in values.flat]
+            self.name = array = self.names[0].removesuffix(element([0] * values.ndim))
+            if self.names != [element(place, array) for place in np.ndindex(values.shape)]:
+                variables = (name for name, held in net.scope.items() if held is key)
+                self.name = next(variables, several(dict.fromkeys(self.names)))
         for value in values.flat:
             if not value.requires_grad:
                 raise NoGradientError(f"{self.name}: {describe(value)} is frozen and takes no gradient")
@@ -62,18 +73,16 @@ class Claim:
         self.scale = scale
         #: The gradient that the claim amounts to.
         self.claimed: Floats = np.asarray(self.read["value"] / scale)
-        #: Which elements are right; None where the shape is not that of the parameter.
+        #: Which elements are right, None where the shape is not that of the parameter; which are wrong.
         self.agrees: Flags | None = None
-        #: Which numbers are wrong; all where the shape is not that of the parameter.
         self.wrong = self.answered
-        if self.source.shape != self.true.shape:
-            return False
-        same = (self.claimed == self.true) | (np.isnan(self.claimed) & np.isnan(self.true))
-        with np.errstate(invalid="ignore"):
-            near = abs(self.claimed - self.true) <= self.near(1e-6)
-        self.agrees = (same & self.answered) | near
-        self.wrong = ~self.agrees & self.answered
-        return bool(self.agrees.all() and self.true.any())
+        if self.source.shape == self.true.shape:
+            with np.errstate(invalid="ignore"):
+                near = abs(self.claimed - self.true) <= self.near(1e-6)
+            same = (self.claimed == self.true) | (np.isnan(self.claimed) & np.isnan(self.true))
+            self.agrees = (same & self.answered) | near
+            self.wrong = ~self.agrees & self.answered
+        return self.agrees is not None and bool(self.agrees.all() and self.true.any())
 
     def near(self, relative: float) -> Floats:
         """How far a number may lie from each claimed one and still be what was meant."""
@@ -132,8 +141,11 @@ def _read(name: str, claimed: Any, decimals: int | None) -> tuple[NDArray[Any], 
     read = np.empty(source.shape, dtype=_READ)
     for place in np.ndindex(source.shape):
         source[place], read[place] = _number(name, source[place], decimals)
-    if getattr(claimed, "dtype", None) == np.float32:  # computed in fewer digits than it is printed in
-        read["half"] = 16 * float(np.finfo(np.float32).eps) * abs(read["value"])
+    if (kind := getattr(claimed, "dtype", None)) in (
+        np.float16,
+        np.float32,
+    ):  # few digits
+        read["half"] = 16 * float(np.finfo(kind).eps) * abs(read["value"])
         read["rounded"] = read["value"] != 0.0
     return source, read
 
@@ -146,17 +158,19 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
             written = float(written)
         except OverflowError:
             written = math.inf if written > 0 else -math.inf
+    elif isinstance(written, Decimal):
+        written = str(written)
     elif not (written is None or isinstance(written, str)):
         raise ValueError(f"the claim for {shown(name)} is not a number: {quoted(written)}")
     is_text, text = isinstance(written, str), "" if written is None else str(written)
     if is_text:
-        text = re.sub("(?<=10)(?=[⁺⁻⁰¹²³⁴-⁹])", "^", text)  # 10² is not 102
+        text = re.sub(r"(?<=[\d¼-¾⅐-⅞])(?=[⁺⁻⁰¹²³⁴-⁹¼-¾⅐-⅞])", "^", text)  # 10² is not 102, and 2½ not 21/2
         text = re.sub("[−–—‐]", "-", unicodedata.normalize("NFKC", text).strip())
-        text = re.sub(r"^([-+])\s+", r"\1", text)
+        text = re.sub(r"^([-+])\s+", r"\1", re.sub(r"\s*[/⁄]\s*", "/", text.replace("∞", "inf")))
         text = text if "." in text or text.count(",") != 1 else text.replace(",", ".")
         text = re.sub(r"\s*[×*·x]\s*10\s*((\^|\*\*)\s*(?=\d)|(\^|\*\*)?\s*(?=[-+]))", "e", text)
     try:
-        number = Fraction(re.sub(r"\s*/\s*", "/", text)) if "/" in text else Decimal(text)
+        number = Fraction(text) if "/" in text else Decimal(text)
         value = float(number)
     except (ArithmeticError, ValueError):
         return written if text else None, (np.nan, 0.0, False, False, False)
@@ -170,27 +184,24 @@ def _number(name: str, written: Any, decimals: int | None) -> tuple[Any, tuple[A
 
 
 # ------------------------------------------------------------------------------------------- the names
-def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
-    """The name and the Values that a claim is about."""
+def _values_of(net: Structure, key: Any) -> NDArray[Any]:
+    """The Values that a claim is about."""
     graph, held = net.graph, _as_values(net.scope.get(key) if isinstance(key, str) else key)
     if not isinstance(key, str):
         if held is None:
             raise TypeError(f"a claim is about a name, a Value or an array of Values, not {quoted(key)}")
-        first = held.flat[0]
-        name = first.name or variable_names(net.scope).get(id(first)) or "an unnamed value"
-        return name.partition("[")[0] if held.shape else name, held
+        return held
     bearers = sum(value.name == key for value in graph._values)
-    if held is not None and bearers != 1 and any(id(value) in graph._places for value in held.flat):
-        return key, held
-    if bearers > 1:
+    inside = held is not None and any(id(value) in graph._places for value in held.flat)
+    if bearers > 1 and not inside:
         raise KeyError(
             f"{bearers} values of the graph are named {key!r}: give the Value itself, in a list of pairs "
             "(value, claim)"
         )
+    if held is not None and (key not in net.places or (inside and bearers != 1)):
+        return held
     if key in net.places:
-        return key, np.asarray(np.array(graph._values, dtype=object)[net.places[key]], dtype=object)
-    if held is not None:
-        return key, held
+        return np.asarray(np.array(graph._values, dtype=object)[net.places[key]], dtype=object)
     if elements := sum(name.startswith(f"{key}[") for name in net.places):
         raise ValueError(
             f"the loss depends on {elements} elements of {key!r} only, so that its shape is not known: give "
@@ -198,8 +209,7 @@ def _values_of(net: Structure, key: Any) -> tuple[str, NDArray[Any]]:
         )
     names = [name for name, named in zip(net.names, net.named, strict=True) if named]
     known = [*dict.fromkeys([*(each.partition("[")[0] for each in names), *names])]
-    near = did_you_mean(key, known)
-    listed = ", ".join(known[:20] + ["…"] * (len(known) > 20)) or "none"
+    near, listed = did_you_mean(key, known), several(known, 20) or "none"
     raise KeyError(
         f"nothing that the loss depends on is called {key!r}{f'; {near}' if near else '.'} Names there are: "
         f"{listed}; a claim may also be made by the Value itself, in a list of pairs (value, claim)"

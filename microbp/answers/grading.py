@@ -14,14 +14,14 @@ import numpy as np
 from microbp.answers.claims import Claim
 from microbp.answers.search import Causes, explained
 from microbp.answers.structure import Flags, Structure
-from microbp.answers.words import Told, element, places_of, say, shape_of
+from microbp.answers.words import Told, places_of, say, shape_of
 from microbp.check.report import Report
 from microbp.collector import collector_at_rest
 from microbp.errors import NoGradientError
 from microbp.safe import readable
 from microbp.safe import shown as cut
 from microbp.sites import user_scope
-from microbp.spelling import LANGUAGES
+from microbp.spelling import language as spelled
 from microbp.tables import Cell, Table
 from microbp.value import Value, describe
 
@@ -57,6 +57,8 @@ class AnswerRow(NamedTuple):
     agrees: Any
     #: The claim as it was written: texts as they are.
     written: Any
+    #: The names of the elements, in order.
+    names: tuple[str, ...]
 
     def lines(self) -> Iterator[tuple[Cell, ...]]:
         """The lines of the table: one for each element of an array, its verdict last."""
@@ -67,12 +69,11 @@ class AnswerRow(NamedTuple):
             written = shape_of(np.array(self.written, dtype=object))
             yield self.name, written, shape_of(true), None, self.verdict
             return
-        for place, written, claimed, ratio, right in zip(np.ndindex(true.shape), *columns, strict=True):
-            verdict = WRONG if self.verdict in (BLANK, UNREADABLE) else self.verdict
-            verdict = RIGHT if verdict == WRONG and right else verdict
+        for name, number, written, claimed, ratio, right in zip(self.names, true.flat, *columns, strict=True):
+            verdict = self.verdict if self.verdict in (RIGHT, AS_UPDATE) else RIGHT if right else WRONG
             if claimed is None:
                 verdict = BLANK if written is None else UNREADABLE
-            yield f"{self.name}{element(place)}", written, float(true[place]), ratio, verdict
+            yield name, written, float(number), ratio, verdict
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,7 +162,7 @@ def check_answers(
     Nothing is looked for where so few digits were written that one in thirty numbers as short would be
     explained.
 
-    ``language`` is ``"en"`` or ``"zh"``.
+    ``language`` is ``"en"`` or ``"zh"``, in any of the ways in which these are written.
 
     Raises KeyError for a name that is not known, ValueError for a claim that is no number or text, or whose
     shape none of these mistakes explains, NoGradientError for a frozen parameter or a constant loss,
@@ -177,14 +178,12 @@ def check_answers(
         if not isinstance(decimals, Integral) or isinstance(decimals, bool) or decimals < 0:
             raise ValueError(f"decimals is how many decimals were written, 0 or more, not {decimals!r}")
         decimals = int(decimals)
-    if language not in LANGUAGES:
-        raise ValueError(f"check_answers() speaks {' and '.join(LANGUAGES)}, not {language!r}")
     if not loss.requires_grad:
         raise NoGradientError(
             f"{describe(loss)} is a constant: it was recorded under no_grad(), detached or frozen, so that "
             "nothing takes a gradient"
         )
-    net = Structure(loss, user_scope() if names is None else names, language)
+    net = Structure(loss, user_scope() if names is None else names, spelled(language))
     pairs = claims.items() if isinstance(claims, Mapping) else claims
     asked = [Claim(net, key, claimed, learning_rate, tolerance, decimals) for key, claimed in pairs]
     if not asked:
@@ -193,31 +192,32 @@ def check_answers(
         if sum(each.grade(scale) for each in asked):
             break
     with collector_at_rest():
-        report = AnswerReport(tuple(_graded(each, asked) for each in asked), language)
+        report = AnswerReport(tuple(_graded(each, asked) for each in asked), net.language)
     if show:
         report.present()
     return report
 
 
 def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
-    """The row of a claim: its verdict, and if it is wrong what explains it."""
+    """The row of a claim, with what explains it if it is wrong; ValueError for a senseless shape."""
     say, answered, causes, told = claim.net.say, claim.answered, Causes(), list[Told]()
+    shape, onto = claim.source.shape, claim.true.shape
     verdict = RIGHT if claim.scale == 1.0 else AS_UPDATE
     if claim.wrong.any() or (claim.agrees is None and answered.all()):
         verdict = WRONG
-        if claim.source.shape != claim.true.shape:
+        if shape != onto:
             shapes = {"claimed": shape_of(claim.source), "true": shape_of(claim.true)}
             told.append(say("shapes", name=claim.name, **shapes))
         if claim.scale != 1.0:
             told.append(say("stands for", rate=-claim.scale, gradient=claim.claimed))
-        # What is wrong only where the loss does not depend on it needs no search.
-        if claim.agrees is None or (claim.where[claim.wrong] >= 0).any():
-            causes, how, fields = explained(claim, together)
-            texts = say("or")().join(cause() for cause, _ in causes)
-            cause = say("mistakes", n=len(causes), texts=texts) if len(causes) > 1 else texts
-            told.append(say(how, cause=cause, **fields) if causes else _unexplained(claim, how, fields))
-        else:
-            told.append(say("independent", at=_at(claim, claim.wrong)))
+        causes, how, fields = explained(claim, together)
+        if not causes and not claim.fits and claim.source.size != claim.true.size:
+            raise ValueError(f"the claim for {claim.name} has the shape {shape}, but {claim.name} has {onto}")
+        texts = say("or")().join(cause() for cause, _ in causes)
+        cause = say("mistakes", n=len(causes), texts=texts) if len(causes) > 1 else texts
+        found = say(how, cause=cause, at=_at(claim, claim.wrong), **fields)
+        unsure = how in ("none", "idle") and claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
+        told.append(say("unrounded", told=found) if np.any(unsure) else found)
     elif verdict == AS_UPDATE and answered.all():
         told.append(say("update", rate=-claim.scale))
     if not answered.all():
@@ -234,26 +234,15 @@ def _graded(claim: Claim, together: Sequence[Claim]) -> AnswerRow:
         tuple(Cause(cause(), _plain(gives)) for cause, gives in causes),
         None if claim.agrees is None else _plain(claim.agrees),
         _plain(claim.source),
+        tuple(claim.names),
     )
 
 
 def _plain(array: Any) -> Any:
     """An array as nested tuples."""
-    listed = array.tolist() if isinstance(array, np.ndarray) else array
+    listed = array.tolist() if isinstance(array, np.ndarray | np.generic) else array
     return tuple(map(_plain, listed)) if isinstance(listed, list) else listed
 
 
 def _at(claim: Claim, flags: Flags) -> Told | str:
     return claim.net.say("place", places=places_of(flags)) if flags.shape and not flags.all() else ""
-
-
-def _unexplained(claim: Claim, how: str, fields: Mapping[str, Any]) -> Told:
-    """Why nothing is said of a wrong claim. ValueError where its shape makes no sense."""
-    say, claimed, true = claim.net.say, claim.claimed, claim.true
-    if not claim.fits and claimed.size != true.size:
-        raise ValueError(
-            f"the claim for {claim.name} has the shape {claimed.shape}, but {claim.name} has {true.shape}"
-        )
-    told = say(how, at=_at(claim, claim.wrong), **fields)
-    unsure = claim.wrong & ~claim.read["rounded"] & (claim.read["half"] > 0.0)
-    return say("unrounded", told=told) if how != "not finite" and unsure.any() else told

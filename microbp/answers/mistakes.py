@@ -101,7 +101,7 @@ def whole(claim: Claim) -> Iterator[Mistake]:
     yield from scaled(claim)
     if (claim.where >= 0).all():
         yield Mistake(say("itself"), gives=true, rank=ALONE, factor=0.0, own=1.0)
-    if true.ndim > 1 and claimed.size == true.size:
+    if true.ndim > 1 and claimed.shape == true.T.shape:
         yield Mistake(say("transposed"), gives=true.T)
     yield from _permuted(claim) if claimed.shape == true.shape else _reshaped(claim)
 
@@ -248,7 +248,7 @@ def _below(claim: Claim) -> Iterator[Mistake]:
     net, overwritten = claim.net, list[Mistake]()
     for nodes in _alike(claim):
         edges = [net.uses[node] for node in nodes]
-        if nodes[0] not in net.leaves:
+        if nodes[0] not in net.leaves and not {*nodes} <= {*claim.nodes}:  # of which 1 or 0 would be left
             told = net.say("upstream", names=nodes, numbers=net.gradient[nodes].tolist())
             yield Mistake(told, seeds=dict.fromkeys(nodes, 1.0))
             yield _dropped(net.say("constant", what=tuple(nodes)), chain(*edges))
@@ -334,7 +334,7 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         found = {("missing", ""): 1.0, ("twice", ""): factor.number * factor.number}
     if edge in net.partner and rule is None:
         ways["partner", ""] = lambda: net.numbers[edge]
-        ways["before", ""] = lambda: net.data[net.activations[net.args[net.partner[edge]]]]
+        ways["before", ""] = lambda: net.data[net.activations[net.args[net.partner[edge]]].operand]
     elif factor.number == 1.0 and rule is None:  # a bias is treated as a weight
         beside = chain(net.edges[factor.user], *(net.edges[each] for each in net.operands(factor.user)))
         inputs = [net.partner[each] for each in beside if each in net.partner]
@@ -346,28 +346,33 @@ def _instead(net: Structure, factor: Factor) -> dict[tuple[str, Any], float]:
         edges = net.edges[factor.user]
         numbers = [float(net.data[factor.operand])] if factor.row else net.numbers[edges].tolist()
         place = 0 if factor.row else edge - edges[0]
-        x, made = numbers[place], compiled(rule)
+        x, of, by = numbers[place], compiled(rule).value, rule.shown[place]
 
         def value(at: float) -> float:
-            return made.value(*numbers[:place], at, *numbers[place + 1 :])
+            return of(*numbers[:place], at, *numbers[place + 1 :])
 
-        def slope(at: float, y: float | None = None) -> float:
-            given = (*numbers[:place], at, *numbers[place + 1 :])
-            return float(made.derivatives[place](*given, value(at) if y is None else y))
+        def slope(at: float, y: float | None = None) -> Any:
+            scope = dict(zip(rule.args, numbers, strict=True)) | {rule.args[place]: at}
+            return by.evaluate(scope | {"y": value(at) if y is None else y})
 
         ways["value", ""] = lambda: y
         ways["at the output", ""] = partial(slope, y)
         ways["by the argument", ""] = partial(slope, x, x)
         ways["value again", ""] = partial(value, y)
-        target = net.target(factor.operand)
-        ways["without", ""] = partial(slope, x - target)
-        ways["added", ""] = partial(slope, x - 2.0 * target)
+        inner = net.rules[factor.operand]
+        signed = zip(reversed(net.edges[factor.operand]), (-1.0, 1.0), strict=False)
+        for each, sign in signed if inner and inner.name == "sub" else ():
+            if net.args[each] < 0 or net.rules[net.args[each]] is None:
+                target = sign * net.numbers[each]
+                ways["without", ""] = partial(slope, x - target)
+                ways["added", ""] = partial(slope, x - 2.0 * target)
+                break
         scope = {**dict(zip(rule.args, numbers, strict=True)), "y": y}
         ways |= {(how, part.text): partial(part.evaluate, scope) for how, part in _parts(rule, place)}
         for name in (each for each in ("sigmoid", "tanh") if each != rule.name):
-            of, (by,) = compiled(RULES[name])
-            ways["other", name] = lambda of=of, by=by: by(x, of(x))  # type: ignore[misc]
-            ways["other by output", name] = partial(by, x, y)
+            (arg,), (other,) = RULES[name].args, RULES[name].shown
+            ways["other", name] = partial(other.evaluate, {arg: x, "y": compiled(RULES[name]).value(x)})
+            ways["other by output", name] = partial(other.evaluate, {arg: x, "y": y})
     known = {0.0, 1.0, factor.number}
     for way, compute in ways.items():
         with suppress(ArithmeticError, ValueError, KeyError):
@@ -385,7 +390,7 @@ def _parts(rule: Rule, place: int) -> list[tuple[str, Expression]]:
     while isinstance(tree, ast.IfExp):
         tree = tree.body
     text = ast.unparse(tree)
-    texts = [("sign in", text.replace(" - ", " + "))] if " - " in text and not rule.over else []
+    texts = [("sign in", text.replace(" - ", " + "))] if " - " in text else []
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Mult | ast.Sub):
         texts = [("part", ast.unparse(tree.right)), ("part", ast.unparse(tree.left)), *texts]
     return [(how, parse(each, (*rule.args, "y"), rule.name)) for how, each in texts]
@@ -415,25 +420,20 @@ def neighbours(claim: Claim) -> Iterator[Mistake]:
 # ---------------------------------------------------------------------------------------------- too early
 def early(claim: Claim, together: Sequence[Claim]) -> Iterator[Mistake]:
     """Parameters that were updated before the backward pass: others, those claimed before, all."""
-    net, own = claim.net, frozenset(claim.nodes)
+    net, own, say = claim.net, frozenset(claim.nodes), claim.net.say
     places = [frozenset(each.nodes) for each in together]
     arrays = [frozenset(where.ravel().tolist()) for where in claim.parameters.values() if where.ndim]
     every, before = (frozenset[int]().union(*some) for some in (places, places[: together.index(claim)]))
     sets = [*(each - own for each in (*places, before, *arrays, net.leaves)), every, net.leaves]
     there = {edge for node in np.flatnonzero(claim.reached) for edge in net.uses[node]}
     for moved in dict.fromkeys(each & net.leaves for each in sets):
-        beside = {net.partner[edge]: node for node in moved for edge in net.uses[node] if edge in net.partner}
-        used = {edge: node for edge, node in beside.items() if edge in there}
+        beside = ((net.partner.get(edge), node) for node in moved for edge in net.uses[node])
+        used = {edge: node for edge, node in beside if edge in there}
         for rate in claim.rates if used else ():
-            edits = {edge: net.data[node] - rate * net.gradient[node] for edge, node in used.items()}
-            yield Mistake(_updated(net, used.values(), rate), edits)
-
-
-def _updated(net: Structure, moved: Iterable[int], rate: float) -> Told:
-    nodes = sorted({*moved})
-    numbers = [
-        net.say("moved", name=[node], new=net.data[node] - rate * net.gradient[node], old=net.data[node])
-        for node in nodes[:4]
-    ]
-    return net.say("early", names=nodes, rate=rate, numbers=numbers)
-
+            new = {node: net.data[node] - rate * net.gradient[node] for node in sorted({*used.values()})}
+            numbers = [
+                say("moved", name=[node], new=number, old=net.data[node])
+                for node, number in [*new.items()][:4]
+            ]
+            told = say("early", names=[*new], rate=rate, numbers=numbers)
+            yield Mistake(told, {edge: new[node] for edge, node in used.items()})

@@ -8,7 +8,7 @@ and only what reproduces all of the claim is put into words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, combinations, compress
 from typing import Any
@@ -26,8 +26,8 @@ from microbp.sweeps import Floats, backward, tangent
 #: How many explanations of one claim are given, at most.
 _TOLD = 3
 #: What part of the numbers as short as the claim the mistakes tried may give: from the one on, what is found
-#: may be an accident; from the other on, it means nothing.
-_DOUBTFUL, _IDLE = 0.005, 0.03
+#: may be an accident; from the other on, it means nothing. Of mistakes so many times as common, so much more.
+_DOUBTFUL, _IDLE, _COMMON = 0.005, 0.03, 5.0
 #: So many local derivatives are held at once, and so many are used in the passes of one kind of mistake; so
 #: many of those that score like the claim are computed in full; so many pairs of mistakes are tried.
 _AT_ONCE, _PASSED, _COMPUTED, _PAIRS = 2_500_000, 10_000_000, 100, 1500
@@ -44,39 +44,24 @@ def explained(claim: Claim, together: Sequence[Claim]) -> tuple[Causes, str, dic
     """The simplest mistakes that reproduce one of the claims made together; the sentence, and its fields."""
     if not (np.isfinite(claim.claimed[claim.answered]).all() and np.isfinite(claim.true).all()):
         return [], "not finite", {}
+    if claim.agrees is not None and not (claim.where[claim.wrong] >= 0).any():
+        return [], "independent", {}
     if not claim.claimed[claim.wrong].any():  # which any small number would be rounded to
         return [], "zero", {}
-    search = _Search(claim)
-    given, unsaid = ((), table.rated(claim)) if claim.rate is None else (table.rated(claim), ())
-    # A factor that is the given rate is that, whatever else has this number.
-    if found := search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]:
-        return found, "found", {}
-    made = [*table.instead(claim, together), *table.chain_rule(claim), *table.neighbours(claim)]
-    made.sort(key=lambda each: each.rank > SIMPLE)
-    simple = sum(each.rank == SIMPLE for each in made)
-    multiple = claim.true.size > 1 >= claim.ratios
-    tiers: tuple[Callable[[], Causes], ...] = (
-        lambda: search.met(made[:simple]),
-        lambda: search.met(unsaid),
-        lambda: search.met(made[simple:]),
-        lambda: search.met(orientation(claim)),
-        lambda: search.besides(table.scaled(claim)),
-        lambda: search.met(table.early(claim, together)),
-        # A rate that nobody gave, besides another mistake, would be invented; and the simplest that is said
-        # of a multiple of the truth is that it is one.
-        lambda: search.besides([] if multiple or claim.rate is None else table.rated(claim), constants=True),
-        lambda: search.met(search.pairs()),
-    )
-    for tier in tiers:
-        found = tier()[:1]
-        if search.accidents > _IDLE:  # then nothing found would mean anything
+    search, given = _Search(claim), table.rated(claim) if claim.rate else ()
+    # A factor that is the given rate is that, whatever else has this number; and these mistakes are common.
+    whole = search.met(chain(given, table.whole(claim)), expected=False)[:_TOLD]
+    met = search.accidents(search.known) if claim.read["rounded"][claim.wrong].any() else 0.0
+    further = ((found[:1], search.accidents(search.scored), 1.0) for found in search.further(together))
+    for found, accidents, common in chain([(whole, met, _COMMON)] if whole else [], further):
+        if accidents > common * _IDLE:  # then nothing found would mean anything
             return [], "idle", {}
-        if found and search.accidents >= _DOUBTFUL:
-            return found, "doubtful", {"one": 1 / search.accidents}
+        if found and accidents >= common * _DOUBTFUL:
+            return found, "doubtful", {"one": 1.0 / accidents}
         if found:
             return found, "found", {}
     found = search.met(table.proportional(claim), expected=False)
-    return found, "found" if found else "none", {"n": search.tried}
+    return found, "found" if found else "none", {"n": len(search.scored)}
 
 
 class _Search:
@@ -97,20 +82,31 @@ class _Search:
         self.reach = self.width + rounding
         #: The parameters themselves, scored.
         self.own = float((self.weights * np.where(claim.where < 0, 0.0, self.net.data[claim.where])).sum())
-        #: The claim as a whole number: of units of its last digit, or of what cannot be told apart.
+        #: How many units of its last digit, or of what cannot be told apart, a score of 1 is.
         unit = np.maximum(claim.read["half"] / abs(claim.scale), self.near)[claim.wrong]
-        self.units = np.max(abs(claim.claimed[claim.wrong]) / (2.0 * unit), initial=0.0)
-        self.scale = self.units / abs(self.score)
-        #: What was met of the numbers as short as it, by their size; and of those as close to the truth.
-        starts = 0.0, float(np.round(self.true * self.scale))
-        self.numbers: dict[float, Floats] = dict.fromkeys(starts, np.zeros(0))
-        #: How many mistakes were tried; those made alone, and their scores.
-        self.tried = 0
-        self.mistakes, self.known = list[Mistake](), np.zeros(0)
+        self.scale = np.max(abs(claim.claimed[claim.wrong]) / (2.0 * unit), initial=0.0) / abs(self.score)
+        #: What was tried alone, with its scores; the scores of all that might fit by accident.
+        self.mistakes, self.known, self.scored = list[Mistake](), np.zeros(0), np.zeros(0)
         moving = np.zeros(self.net.count)
         np.add.at(moving, claim.where[claim.where >= 0], self.weights[claim.where >= 0])
         #: How fast each node moves if the parameters move by their weights.
         self.speed = tangent(self.net.graph, {n: float(moving[n]) for n in np.flatnonzero(moving).tolist()})
+
+    def further(self, together: Sequence[Claim]) -> Iterator[Causes]:
+        """What reproduces the claim among mistakes of the pass, from the simplest on."""
+        claim = self.claim
+        made = [*table.instead(claim, together), *table.chain_rule(claim), *table.neighbours(claim)]
+        yield self.met(each for each in made if each.rank == SIMPLE)
+        yield self.met(() if claim.rate else table.rated(claim))
+        yield self.met(each for each in made if each.rank > SIMPLE)
+        yield self.met(orientation(claim))
+        yield self.besides(table.scaled(claim))
+        yield self.met(table.early(claim, together))
+        # A rate that nobody gave, besides another mistake, would be invented; and the simplest that is said
+        # of a multiple of the truth is that it is one.
+        multiple = claim.true.size > 1 >= claim.ratios
+        yield self.besides(table.rated(claim) if claim.rate and not multiple else (), constants=True)
+        yield self.met(self.pairs())
 
     # -------------------------------------------------------------------------------------- scores
     def scores(self, mistakes: Sequence[Mistake]) -> Floats:
@@ -155,29 +151,21 @@ class _Search:
         parts = (self.known / (self.true or 1.0))[:, None] * np.arange(1, 13)
         return np.asarray((abs(parts - np.round(parts)) < 1e-9).any(axis=1))
 
-    def size(self, start: float) -> float:
-        """How far the claim is from there: the power of 10."""
-        far = abs(np.round(self.score * self.scale) - start)
-        return float(10.0 ** np.floor(np.log10(max(1.0, far)) + 1e-9))
-
-    def expect(self, scores: Floats) -> None:
-        """Count which of the numbers as short as the claim these mistakes give."""
-        self.tried += len(scores)
-        numbers = scores * self.scale
-        near = np.maximum(1e-6 * abs(numbers), self.width * self.scale)
-        whole = np.round(numbers[abs(numbers - np.round(numbers)) <= near])
-        for start, met in self.numbers.items():
-            far, size = abs(whole - start), self.size(start)
-            self.numbers[start] = np.union1d(met, far[(size <= far) & (far < 10.0 * size)])
-
-    @property
-    def accidents(self) -> float:
-        """What part of the numbers as short as the claim was met, or of those as close to the truth.
+    def accidents(self, scores: Floats) -> float:
+        """What part of the numbers as short as the claim these meet, or of those as close to the truth.
 
         An array whose elements are not in one ratio to the truth would have to be met in each of these.
         """
-        each = min(3, max(1, self.claim.ratios))
-        return max(len(met) / (9.0 * self.size(start)) ** each for start, met in self.numbers.items())
+        numbers = scores * self.scale
+        near = np.maximum(1e-6 * abs(numbers), self.width * self.scale)
+        whole = np.round(numbers[abs(numbers - np.round(numbers)) <= near])
+        part, each = 0.0, min(3, max(1, self.claim.ratios))
+        for start in (0.0, np.round(self.true * self.scale)):
+            far = abs(np.round(self.score * self.scale) - start)
+            size = 10.0 ** np.floor(np.log10(max(1.0, far)) + 1e-9)
+            met = np.unique(abs(whole - start))
+            part = max(part, np.count_nonzero((size <= met) & (met < 10.0 * size)) / (9.0 * size) ** each)
+        return float(part)
 
     # ------------------------------------------------------------------------------------- matches
     def met(self, mistakes: Iterable[Mistake], *, expected: bool = True) -> Causes:
@@ -187,7 +175,7 @@ class _Search:
         self.mistakes += made
         self.known = np.append(self.known, scores)
         if expected:
-            self.expect(scores)
+            self.scored = np.append(self.scored, scores)
         return self.reproduced(made, scores)
 
     def besides(self, changes: Iterable[Mistake], *, constants: bool = False) -> Causes:
@@ -198,7 +186,7 @@ class _Search:
         mistakes, known, found = [*compress(self.mistakes, which)], self.known[which], Causes()
         for change in (each for each in changes if each.besides):
             scores = change.own * self.own + change.factor * known
-            self.expect(scores)
+            self.scored = np.append(self.scored, scores)
             found += self.reproduced(mistakes, scores, change)
         return found
 
@@ -206,7 +194,7 @@ class _Search:
         """What gives the claim, changed like this; then what does so only where it is wrong."""
         claim, everywhere, partly = self.claim, Causes(), Causes()
         near = np.flatnonzero(~(abs(scores - self.score) > self.reach))[:_COMPUTED]
-        hits = [mistakes[i] for i in near if self.accidents <= _IDLE]
+        hits = [mistakes[i] for i in near] if len(near) and self.accidents(self.scored) <= _IDLE else []
         gradients = iter(self.gradients([each for each in hits if each.gives is None]))
         for each in hits:
             made = next(gradients) if each.gives is None else each.gives

@@ -122,7 +122,7 @@ class Structure:
         for name, found in elements.items():
             shape = [1 + max(axis) for axis in zip(*found, strict=False)]
             if {*map(len, found)} == {len(shape)} and len(found) == math.prod(shape):
-                given[name] = np.array([found[each] for each in np.ndindex(*shape)]).reshape(shape)
+                given[name] = np.array([found[each] for each in sorted(found)]).reshape(shape)
         return given
 
     def called(self, position: int, depth: int = 3) -> str:
@@ -164,16 +164,16 @@ class Structure:
             array = self.common(each.operand for each in group)
             numbers = several([each.number for each in group])
             return f"{group[0].symbol}{f' of {array}' if array else ''} ({len(group)} of them: {numbers})"
-        texts = []
-        for each in group:
-            operand, partner = self.called(each.operand), self.partner.get(each.edges[0])
-            text = f"{each.symbol}({operand})"
-            if each.function is None:
-                text = f"∂{_bracketed(self.called(each.user))}/∂{_bracketed(operand)}"
-            if partner is not None and self.args[partner] >= 0 and not each.row:
-                text += f" = {self.called(self.args[partner])}"
-            texts.append(f"{text} = {each.number:.6g}")
-        return ", ".join(texts)
+        return ", ".join(map(self._factor, group))
+
+    def _factor(self, factor: Factor) -> str:
+        operand, beside = self.called(factor.operand), self.partner.get(factor.edges[0])
+        text = f"{factor.symbol}({operand})"
+        if factor.function is None:
+            text = f"∂{_bracketed(self.called(factor.user))}/∂{_bracketed(operand)}"
+        if beside is not None and self.args[beside] >= 0 and not factor.row:
+            text += f" = {self.called(self.args[beside])}"
+        return f"{text} = {factor.number:.6g}"
 
     # ------------------------------------------------------------------------- what belongs together
     def operands(self, node: int) -> list[int]:
@@ -197,18 +197,9 @@ class Structure:
         return found
 
     @cached_property
-    def activations(self) -> dict[int, int]:
-        """The results of functions, each with what it is the function of."""
-        return {each.user: each.operand for each in self.factors if each.function}
-
-    def target(self, node: int) -> float:
-        """The number or leaf in a difference, with its sign there; nan where there is none."""
-        rule = self.rules[node]
-        signed = zip(reversed(self.edges[node]), (-1.0, 1.0), strict=False)
-        for edge, sign in signed if rule and rule.name == "sub" else ():
-            if self.args[edge] < 0 or self.rules[self.args[edge]] is None:
-                return sign * float(self.numbers[edge])
-        return math.nan
+    def activations(self) -> dict[int, Factor]:
+        """The results of functions, each with its factor."""
+        return {each.user: each for each in self.factors if each.function}
 
     @cached_property
     def levels(self) -> list[int]:
@@ -268,10 +259,11 @@ class Structure:
         #: What a node without a name is a function of, further down, and its derivative by that.
         source: dict[int, tuple[int, float]] = {}
         for user, rule in enumerate(self.rules):
-            edges = self.entries[user]
+            edges, operands = self.entries[user], {*self.operands(user)}
             if rule is None or not edges:
                 continue
-            function = rule if len(edges) == 1 and rule.name not in _ARITHMETIC else None
+            single = len(edges) == 1 and rule.name not in _ARITHMETIC and not rule.over
+            function = rule if single else None
             spread = zip(rule.args, rule.split(self.edges[user]), strict=True)
             args = {edge: arg for arg, entry in spread for edge in np.ravel(entry).tolist()}
             for edge in edges:
@@ -279,16 +271,15 @@ class Structure:
                 symbol = _prime(rule) if function else f"∂{rule.name}/∂{args[edge]}"
                 if function or abs(number) not in (0.0, 1.0) or (number == 1.0 and operand in self.leaves):
                     found.append(Factor(user, operand, (edge,), number, symbol, function))
-            operands = {*self.operands(user)}
             common = set.intersection(*({arg, source.get(arg, (arg,))[0]} for arg in operands))
             if not common:
                 continue
             start = min(common)
             down = {arg: 1.0 if arg == start else source[arg][1] for arg in operands}
             number = sum(float(self.local[edge]) * down[self.args[edge]] for edge in edges)
-            real = (start not in operands or len(edges) > 1) and number != 0.0 and math.isfinite(number)
-            if written := self._written_out(start, user, number) if real else None:
-                found.append(Factor(user, start, tuple(edges), number, _prime(written), written, row=True))
+            row = start not in operands or len(edges) > 1
+            if row and (written := self._written_out(start, user, number)):
+                found.append(Factor(user, start, tuple(edges), number, _prime(written), written, row))
             elif not self.named[user]:
                 source[user] = start, number
         return found
@@ -297,11 +288,11 @@ class Structure:
         """The function that a row of operations computes, as sigmoid by 1/(1 + exp(-z))."""
         x, y = float(self.data[start]), float(self.data[end])
         for rule in map(RULES.__getitem__, _WRITTEN_OUT):
-            made = compiled(rule)
             with suppress(ArithmeticError, ValueError):
+                made = compiled(rule)
                 value = made.value(x)
-                slope = made.derivatives[0](x, value)
-                if math.isclose(value, y, rel_tol=1e-12) and math.isclose(slope, number, rel_tol=1e-9):
+                near = math.isclose(value, y, rel_tol=1e-12)
+                if number and near and math.isclose(made.derivatives[0](x, value), number, rel_tol=1e-9):
                     return rule
         return None
 

@@ -22,10 +22,10 @@ def say(language: str, sentence: str, **fields: Any) -> str:
     return SENTENCES[sentence][LANGUAGES.index(language)].format(**fields)
 
 
-def element(place: Iterable[Any]) -> str:
-    """``[0,1]``: the place of an element; empty for a number by itself."""
+def element(place: Iterable[Any], array: str = "") -> str:
+    """``W[0,1]``: an element of an array; ``W`` for a number by itself."""
     text = ",".join(map(str, place))
-    return f"[{text}]" if text else ""
+    return f"{array}[{text}]" if text else array
 
 
 def shape_of(array: Any) -> str:
@@ -148,7 +148,7 @@ SENTENCES = {
     "zero": ("0 would say that the loss does not depend on it{at}, but it does", "0 表示损失与它{at}无关，但其实有关"),
     "none": ("none of {n} mistakes tried gives this{at}", "试过的 {n} 种错误都不会{at}得到它"),
     "unrounded": ("{told}. Was it rounded? A float needs 5 digits, a text 3, to be taken so", "{told}。是舍入过的吗？浮点数至少 5 位、文本至少 3 位有效数字才按舍入处理"),
-    "idle": ("none of the simplest mistakes gives this{at}, and with so few digits some other would by accident", "最简单的错误都不会{at}得到它，而位数这么少，别的错误会碰巧相符"),
+    "idle": ("with so few digits some mistake or other would give this{at} by accident: none is named", "位数这么少，总有某种错误会{at}碰巧得到它：不指明是哪一种"),
     "doubtful": ("{cause}; with so few digits, though, 1 in {one:.0f} numbers would be met by accident", "{cause}；不过位数这么少，每 {one:.0f} 个数就会碰巧相符一个"),
     "blank": ("there is no answer{at}", "{at}没有作答"),
     "unread": ("{text} is not read as a number: write it as -0.0076, -0,0076, -7.6e-3 or 1/3", "{text} 不能识别为数：请写成 -0.0076、-0,0076、-7.6e-3 或 1/3"),
