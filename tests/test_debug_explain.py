@@ -401,6 +401,11 @@ def test_wrapping_loses_nothing(text, width):
         assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())
 
 
+def test_a_sentence_breaks_at_words_and_a_formula_before_a_sign():
+    assert formulas.sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
+    assert explanation.broken("a·(b + c)·d + e·(f + g)", 14) == ["a·(b + c)·d", "+ e·(f + g)"]
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_lines_of_45_columns_break_no_word(language):
     p, net = named()

@@ -21,7 +21,7 @@ from microbp.bounds import bounded
 from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
 from microbp.collector import collector_at_rest
-from microbp.debug.formulas import Formulas, counted, equation, figure
+from microbp.debug.formulas import Formulas, counted, edges, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
@@ -184,11 +184,6 @@ class Trace(Shown):
     def _steps(self) -> dict[int, Step]:
         return {step.node: step for step in self.steps}
 
-    def final_step(self, which: int | str | Value) -> int:
-        """After which step the gradient of a node is complete; 0 for the root, and for a constant."""
-        own = self.received[self.graph[which].position]
-        return own[-1].step if own else 0
-
     def to_json(self) -> str:
         """The trace as JSON text; :meth:`from_json` gives an equal trace."""
         return f'{{"format": "{FORMAT}", "version": {VERSION},\n"graph": {self.graph.to_json()}}}\n'
@@ -213,9 +208,8 @@ class Trace(Shown):
             raise NotATrace(f"this text is not a trace: it is not JSON ({error})") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise NotATrace(f'this JSON is not a trace: it has no "format": "{FORMAT}"')
-        if document.get("version") != VERSION:
-            told = f"this trace has the version {document.get('version')!r}"
-            raise NotATrace(f"{told}; this microbp reads version {VERSION}")
+        if (version := document.get("version")) != VERSION:
+            raise NotATrace(f"this trace has the version {version!r}; this microbp reads version {VERSION}")
         try:
             graph = Graph.from_json(json.dumps(document.get("graph")))
             if graph.roots != (len(graph) - 1,):
@@ -250,8 +244,7 @@ class Trace(Shown):
             raise TypeError(f"a pass is compared with another Trace, not with {other!r}")
         rows = _differing(self.graph, other.graph)
         title = f"the passes agree: {counted(len(self.graph), 'value')}, {counted(len(self), 'step')}"
-        if rows:
-            at, what, x, y, _ = rows[0].cells
+        for at, what, x, y, _ in (row.cells for row in rows[:1]):
             title = f"the passes differ first at {at}, in {what}: {x} here, {y} there"
         return Difference(title, tuple(rows))
 
@@ -330,13 +323,10 @@ def _steps(graph: Graph) -> Iterator[Step]:
     """The chain rule over a graph, in the engine's order and with the engine's roundings."""
     nodes = graph.nodes
     #: Of each computed node the operands that take a gradient, the last first: place, position, derivative.
-    paid: dict[int, list[tuple[int, int, float]]] = {}
-    for node in nodes:
-        edges = enumerate(zip(node.operands, node.local_derivatives, strict=True))
-        known = [(place, x, local) for place, (x, local) in edges if isinstance(x, int) and local is not None]
-        takes = [edge for edge in known if nodes[edge[1]].requires_grad]
-        if node.rule is not None:
-            paid[node.position] = takes[::-1]
+    paid = {
+        node.position: [edge for edge in edges(node) if nodes[edge[1]].requires_grad][::-1]
+        for node in nodes if node.rule is not None
+    }  # fmt: skip
     waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
     gradients: dict[int, float] = {len(nodes) - 1: 1.0}
     for index, position in enumerate(reversed(paid), start=1):
@@ -398,15 +388,7 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
 def target(
     loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
 ) -> tuple[Graph, Node | None, str]:
-    """The graph of ``loss``, as recorded, the node of ``value``, a Value or a name, and what it is called.
-
-    None stands for a node that the loss does not depend on. ``names`` maps names to Values; the variables of
-    the caller's code unless it is given.
-
-    Raises TypeError where ``loss`` is no Value or Graph or ``value`` no Value or name, NoGradientError
-    where the loss is a constant, TooManyValues where its graph is too large, and KeyError for a name that
-    neither graph nor ``names`` know.
-    """
+    """The graph as recorded, the node asked for, None where the loss does not depend on it, and its name."""
     if not isinstance(loss, Value | Graph):
         raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     if not isinstance(value, Value | str):
@@ -439,7 +421,7 @@ class NotATrace(MicrobpError, ValueError):
 class DifferenceRow(NamedTuple):
     """A node at which the two passes differ, by the first thing that does."""
 
-    #: One of ``structure``, ``data`` and ``local derivative``; what follows from these is no difference.
+    #: One of ``structure``, ``data`` and ``local derivative``.
     what: str
     #: The name of the node here, and of its counterpart there.
     node: str
@@ -473,11 +455,6 @@ class Difference(Shown):
         """Whether the passes agree in structure and in all numbers. Names and lines do not count."""
         return not self.rows
 
-    @property
-    def first(self) -> DifferenceRow | None:
-        """The first node that differs; None where none does."""
-        return self.rows[0] if self.rows else None
-
     def table(self) -> Table:
         """The report laid out: the first rows, where the difference begins, and how many more."""
         hidden = len(self.rows) - SHOWN
@@ -493,23 +470,22 @@ def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
     """The nodes that differ, paired from the root down; what is used again here must be so there."""
     pairs, back = {a.root.position: b.root.position}, {b.root.position: a.root.position}
     unlike: dict[int, tuple[str, Any, Any]] = {}
-    pending = [a.root.position]
-    for position in pending:
+    for position in (pending := [a.root.position]):
         mine, other = a.nodes[position], b.nodes[pairs[position]]
         told = _operation(a, mine), _operation(b, other)
         if _form(mine) != _form(other):
             unlike[position] = "structure", *told
             continue
         for left, right in zip(mine.operands, other.operands, strict=True):
-            if not isinstance(left, int) or not isinstance(right, int):
+            if not isinstance(left, int) or not isinstance(right, int) or pairs.get(left) == right:
                 continue
             if left not in pairs and right not in back:
                 pairs[left], back[right] = right, left
                 pending.append(left)
-            elif pairs.get(left) != right:
-                again = ["again" if seen else "for the first time" for seen in (left in pairs, right in back)]
-                uses = f"{told[0]} ({a.names[left]} {again[0]})", f"{told[1]} ({b.names[right]} {again[1]})"
-                unlike.setdefault(position, ("structure", *uses))
+                continue
+            again = ["again" if seen else "for the first time" for seen in (left in pairs, right in back)]
+            uses = f"{told[0]} ({a.names[left]} {again[0]})", f"{told[1]} ({b.names[right]} {again[1]})"
+            unlike.setdefault(position, ("structure", *uses))
     found, rows = dict(unlike), list[DifferenceRow]()
     for position in sorted(pairs):
         mine, other = a.nodes[position], b.nodes[pairs[position]]
@@ -518,8 +494,8 @@ def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
         apart = [each for each in numbers if repr(each[1]) != repr(each[2])]
         if position in unlike or apart:
             before = unlike if position in unlike else found
-            begins = not any(isinstance(x, int) and x in before for x in mine.operands)
             what, here, there = found.setdefault(position, *apart[:1])
+            begins = before.keys().isdisjoint(x for x in mine.operands if isinstance(x, int))
             rows.append(DifferenceRow(what, mine.name, other.name, here, there, mine.site, begins))
     return sorted(rows, key=lambda row: (not row.begins, row.what != "structure"))
 
