@@ -253,6 +253,7 @@ def test_what_the_loss_does_not_depend_on():
     assert "E does not depend on w9: no path leads from E to w9, so ∂E/∂w9 = 0" in str(told)
     assert "E 与 w9 无关" in str(explain(net["E"], "w9", names={**net, "w9": other}, language="zh"))
     assert explain(net["E"], "later", names={**net, "later": Value(2.0)}).rows == ()
+    assert str(explain(net["E"], Value(2.0), names=net)).startswith("∂E/∂value: how value acts on E\n")
     assert p["w1"].grad is None
 
 

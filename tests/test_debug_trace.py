@@ -236,6 +236,10 @@ def test_a_step_that_is_not_there() -> None:
         with pytest.raises(IndexError, match=rf"^there is no step {step}: this pass has the steps 0 to 1$"):
             recorded.gradients(step)
     for read in (recorded.gradient, recorded.missing):
+        with pytest.raises(IndexError, match=r"^there is no step -1: this pass has the steps 0 to 1$"):
+            read(0, -1)
+        with pytest.raises(IndexError, match="-1"):
+            read(-1)
         with pytest.raises(TypeError, match=r"a step is a whole number, or None for all of them, not 1\.5"):
             read(0, 1.5)
 

@@ -253,7 +253,7 @@ def breakpoint_at(
         meant(Place(pass_, len(pass_)), paid[-1] if paid else None)
     except (ArithmeticError, ValueError):  # it may have a value elsewhere
         pass
-    except Exception as error:  # noqa: BLE001 (whatever the user's expression raises)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the user's expression raises)
         raise BreakpointError(f"{meant.text!r} does not work: {error}") from None
     return Breakpoint(f"{told} if {meant.text}", nodes, meant, watch)
 

@@ -13,6 +13,7 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from types import BuiltinFunctionType
 from typing import IO, Any
 
@@ -249,7 +250,7 @@ class Shell(cmd.Cmd):
         if back and at == first:
             raise Refusal("this is the first value that was computed: nothing comes before it")
         if not back and at == last:
-            steps = f"all {last} steps are done" if last else "it has no steps"
+            steps = ("it has no steps", "its step is done", f"all {last} steps are done")[min(last, 2)]
             raise Refusal(f"the pass is complete: {steps}; go back or quit")
         # Between the way forward and the way back only one who counts goes on.
         end = (0 if at > 0 else first) if back else (last if at >= 0 else 0)
@@ -410,7 +411,7 @@ class Shell(cmd.Cmd):
         try:
             given = self._contributions(expression.words[0]) if expression.words else [None]
             answers = [(each, _written(expression(self.place, each))) for each in given]
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # print exit() ends no session
             if quiet:
                 return "-"
             if isinstance(error, Refusal):
@@ -470,12 +471,13 @@ class Shell(cmd.Cmd):
     # ----------------------------------------------------------------------------------------- judge
     def _rated(self, text: str) -> tuple[str, float | None]:
         """The name, and the learning rate behind it, if there is one."""
-        name, given, rate = text.rpartition("rate=")
-        if not given or text in self.graph._called:
+        match = re.fullmatch(r"(|.*\s)rate\s*=\s*(.*)", text)
+        if match is None or text in self.graph._called:
             return text, None
-        if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", rate) or not float(rate):
+        name, rate = match[1].strip(), match[2]
+        if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", rate) or float(rate) in (0.0, inf):
             raise Refusal(f"{rate!r} is not a learning rate; for instance: rate=0.5")
-        return name.strip(), float(rate)
+        return name, float(rate)
 
     def do_explain(self, text: str) -> None:
         """Explain a gradient by the chain rule.

@@ -150,12 +150,16 @@ class Trace(Shown):
     def _arrived(self, position: int, step: int | None = None) -> list[Contribution]:
         """What a node has received after so many steps."""
         try:
-            own = self.received[position]
+            own = self.received[position if position >= 0 else len(self.received)]
         except (IndexError, TypeError):
             raise self.graph.no_node(position) from None
-        if step is not None and not isinstance(step, int):
+        if step is None:
+            return own
+        if not isinstance(step, int):
             raise TypeError(f"a step is a whole number, or None for all of them, not {shown(repr(step))}")
-        return own if step is None else own[: bisect_right(own, step, key=attrgetter("step"))]
+        if not 0 <= step <= len(self.steps):
+            raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
+        return own[: bisect_right(own, step, key=attrgetter("step"))]
 
     def largest(self, position: int) -> Contribution | None:
         """The largest contribution that a node receives; None where it receives none."""
@@ -168,10 +172,7 @@ class Trace(Shown):
 
         Raises IndexError where there is no such step.
         """
-        found = [self.gradient(position, step) for position in range(len(self.graph))]
-        if step is not None and not 0 <= step <= len(self.steps):
-            raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
-        return found
+        return [self.gradient(position, step) for position in range(len(self.graph))]
 
     def step_of(self, which: int | str | Value) -> Step | None:
         """The step in which a node passes its gradient on; None for a leaf, which does not.
@@ -407,7 +408,7 @@ def target(
             raise
         if key not in graph._places:
             given = value if isinstance(value, str) else value.name
-            bears = [given, *(name for name, held in called.items() if held == key), "this value"]
+            bears = [given, *(name for name, held in called.items() if held == key), "value"]
             return graph, None, next(name for name in bears if name)
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return graph, node, node.name

@@ -92,10 +92,13 @@ def diagnose(
     all of them, or saturated for most, are findings, and ``diagnosis.neurons`` has a row for each. With
     ``steps``, the losses of a loop's passes, it says which went wrong first.
 
-    Raises TypeError for anything else, ValueError where data holds no sample, TooManyValues above 200,000.
+    Raises TypeError for anything else, ValueError where data holds no sample or ``huge`` is not above 1,
+    TooManyValues above 200,000.
     """
     words = Words(language)
     names = user_scope() if names is None else names
+    if not huge > 1.0:
+        raise ValueError(f"diagnose: a gradient is huge from a number above 1 on, not from {huge!r}")
     if (net is None) != (data is None):
         raise TypeError("diagnose: a net is looked at over samples: give both, net= and data=")
     rows = () if net is None or data is None else neuron_rows(net, data, names)

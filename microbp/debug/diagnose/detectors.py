@@ -476,9 +476,9 @@ def _zero(
         cause, facts = "rounding" if exact or above else "cancelled", facts | {"total": above, "exact": exact}
         return case.found("zero gradient", cause, nodes[position], names, sums, **facts)
     # The relu of a neuron and the relu of a loss are not alike.
-    same = [each for each in same if isinstance(each.where, int) == isinstance(first.where, int)]
-    alike = len({at for origin in same for at, _ in places[origin]}) - 1
-    others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in same]
+    alike_ones = {each for each in same if isinstance(each.where, int) == isinstance(first.where, int)}
+    alike = len({at for origin in alike_ones for at, _ in places[origin]}) - 1
+    others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in alike_ones]
     again = say("alike", n=alike) if alike else ""
     again += say("elsewhere", told=say.listed(others, 2)) if others else ""
     local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
