@@ -404,6 +404,7 @@ def test_wrapping_loses_nothing(text, width):
 
 def test_a_sentence_breaks_at_words_and_a_formula_before_a_sign():
     assert formulas.sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
+    assert formulas.sentence("梯度为 0：w 等（另有 4 个）。", 15) == ["梯度为 0：w 等", "（另有 4 个）。"]
     assert explanation.broken("a·(b + c)·d + e·(f + g)", 14) == ["a·(b + c)·d", "+ e·(f + g)"]
 
 

@@ -106,9 +106,10 @@ def agree(value: float, engine: float, size: float) -> bool:
 
 
 # ------------------------------------------------------------------------------------ lines that fit
-#: A word; of Chinese one sign, with the punctuation that must not begin a line.
+#: A word; of Chinese one sign, with the punctuation that must not begin, or end, a line.
 _WORD = re.compile(
-    r"\s*(?:[\u2e80-\u9fff（“][，。：；）、”]*|[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?|\S)"
+    r"\s*(?:[（“]*(?:[\u2e80-\u9fff][，。：；）、”]*|"
+    r"[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?)|\S)"
 )
 
 
