@@ -69,8 +69,7 @@ class Script:
     """What a script left behind: its variables, and the values that had ``backward()`` called."""
 
     def __init__(self, path: str, module: ModuleType, passes: Passes) -> None:
-        self.path, self.passes = path, passes
-        self._module = module
+        self.path, self.passes, self._module = path, passes, module
 
     @property
     def namespace(self) -> dict[str, Any]:
