@@ -544,6 +544,7 @@ def test_a_notebook_never_sees_an_error(monkeypatch) -> None:
         (lambda: diagnose(net=5, data=[1]), TypeError, "5 cannot be called"),
         (lambda: diagnose(Value(1.0) * 2.0, []), ValueError, "parameters is empty"),
         (lambda: diagnose(Value(1.0) * 2.0, [3.0]), TypeError, "dicts of these, not 3.0"),
+        (lambda: diagnose(Value(1.0) * 2.0, {*range(1000)}), TypeError, r"not \{0, 1, 2.{180,200}999\}$"),
         (lambda: diagnose(Value(1.0, name="w") * 2.0, "v"), KeyError, "no value named 'v' in this graph"),
     ],
 )

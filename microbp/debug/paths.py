@@ -20,6 +20,7 @@ from microbp.debug.trace import target
 from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.notebook import Shown
+from microbp.safe import quoted
 from microbp.sweeps import backward
 from microbp.tables import Cell, Table
 from microbp.value import Value
@@ -131,7 +132,7 @@ def paths(
     gradient is 0. Raises ValueError for a ``k`` below 0, and as :func:`microbp.explain` for the rest.
     """
     if not isinstance(k, Integral) or k < 0:
-        raise ValueError(f"paths() shows k = 0 or more paths, not {k!r}")
+        raise ValueError(f"paths() shows k = 0 or more paths, not {quoted(k)}")
     graph, node, called = target(loss, value, names, "paths()")
     root, name = plain_name(graph.root.name), plain_name(called)
     found = None if node is None else _swept(graph, node.position, int(k))

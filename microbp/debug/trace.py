@@ -210,7 +210,7 @@ class Trace(Shown):
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise NotATrace(f'this JSON is not a trace: it has no "format": "{FORMAT}"')
         if (version := document.get("version")) != VERSION:
-            raise NotATrace(f"this trace has the version {version!r}; this microbp reads version {VERSION}")
+            raise NotATrace(f"this trace has the version {quoted(version)}; this microbp reads version {VERSION}")
         try:
             graph = Graph.from_json(json.dumps(document.get("graph")))
             if graph.roots != (len(graph) - 1,):
@@ -242,7 +242,7 @@ class Trace(Shown):
         Raises TypeError where ``other`` is no Trace.
         """
         if not isinstance(other, Trace):
-            raise TypeError(f"a pass is compared with another Trace, not with {other!r}")
+            raise TypeError(f"a pass is compared with another Trace, not with {quoted(other)}")
         rows = _differing(self.graph, other.graph)
         title = f"the passes agree: {counted(len(self.graph), 'value')}, {counted(len(self), 'step')}"
         for at, what, x, y, _ in (row.cells for row in rows[:1]):

@@ -150,7 +150,7 @@ def _of_graph(
 def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tuple[NeuronRow, ...]:
     """A row for each activation of ``net``, which is called like by ``fit`` with one sample after another."""
     if not callable(net) and not hasattr(net, "predict"):
-        raise TypeError(f"diagnose: net is called with one sample at a time, but {net!r} cannot be called")
+        raise TypeError(f"diagnose: net is called sample by sample, but {quoted(net)} cannot be called")
     function, batched = (net if callable(net) else net.predict), not callable(net)
     batched = batched or getattr(net, "takes_batches", False)
     called = user_site()  # a module has no line of its own in the user's code

@@ -23,6 +23,7 @@ from microbp.graph import Graph, Node
 from microbp.labels import variable_names
 from microbp.nn import Module
 from microbp.notebook import Shown
+from microbp.safe import quoted
 from microbp.tables import Table
 from microbp.value import Value
 
@@ -354,7 +355,7 @@ def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
     else:
         raise TypeError(
             "diagnose looks at parameters that are Values, names in the graph or modules, or lists, arrays "
-            f"and dicts of these, not {held!r}"
+            f"and dicts of these, not {quoted(held)}"
         )
     for name, each in inside:
         yield from _held(str(name), each)
