@@ -398,7 +398,7 @@ DAMAGED = "this trace is damaged at "
         ("[" * 100_000, "this text is not a trace: it is not JSON"),
         ("[]", 'this JSON is not a trace: it has no "format": "microbp trace"'),
         ('{"nodes": []}', 'this JSON is not a trace: it has no "format": "microbp trace"'),
-        (changed(version=2), "this trace has the version 2; this microbp reads version 3"),
+        (changed(version=2), "this trace has the version 2; microbp reads version 3"),
         (changed(version="1"), "this trace has the version '1'"),
         (changed(graph=None), f"{DAMAGED}its graph: this is no graph"),
         (changed(graph={}), f"{DAMAGED}its graph: this is no graph as Graph.to_json.. writes it: KeyError"),

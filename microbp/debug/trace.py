@@ -210,7 +210,7 @@ class Trace(Shown):
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise NotATrace(f'this JSON is not a trace: it has no "format": "{FORMAT}"')
         if (version := document.get("version")) != VERSION:
-            raise NotATrace(f"this trace has the version {quoted(version)}; this microbp reads version {VERSION}")
+            raise NotATrace(f"this trace has the version {quoted(version)}; microbp reads version {VERSION}")
         try:
             graph = Graph.from_json(json.dumps(document.get("graph")))
             if graph.roots != (len(graph) - 1,):
