@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from textwrap import dedent
 
@@ -188,3 +189,18 @@ def test_an_exit_without_error_is_an_ordinary_end(script):
 def test_a_file_that_is_not_there():
     with pytest.raises(CommandError, match=r"^cannot read the script none\.py: No such file or directory$"):
         run_script("none.py")
+
+
+def test_a_script_comes_from_the_standard_input_as_python_reads_it(tmp_path):
+    (tmp_path / "own.py").write_text("factor = 3.0\n")
+    text = f"from own import factor\n{dedent(NET)}raise ValueError(factor)\n"
+    right = text.rpartition("raise")[0]
+    told = {}
+    for source in (right, text):
+        command = [sys.executable, "-m", "microbp", "explain", "-", "w"]
+        told[source] = subprocess.run(
+            command, input=source, capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+    assert "∂loss/∂w = ∂loss/∂h · ∂h/∂w" in told[right].stdout
+    assert told[right].returncode == 0
+    assert "line 8, in <module>\n    raise ValueError(factor)\nValueError: 3.0\n" in told[text].stderr

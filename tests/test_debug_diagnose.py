@@ -539,9 +539,12 @@ def test_a_notebook_never_sees_an_error(monkeypatch) -> None:
         (lambda: diagnose(data=[[1.0]]), TypeError, "give both, net= and data="),
         (lambda: diagnose(net=Neuron(1)), TypeError, "give both, net= and data="),
         (lambda: diagnose(net=Neuron(1), data=[]), ValueError, "data holds no sample"),
+        (lambda: diagnose(Value(1.0) * 2.0, huge=0.1), ValueError, "a number above 1 on, not from 0.1"),
+        (lambda: diagnose(Value(1.0) * 2.0, huge=math.nan), ValueError, "above 1 on, not from nan"),
         (lambda: diagnose(net=5, data=[1]), TypeError, "5 cannot be called"),
         (lambda: diagnose(Value(1.0) * 2.0, []), ValueError, "parameters is empty"),
         (lambda: diagnose(Value(1.0) * 2.0, [3.0]), TypeError, "dicts of these, not 3.0"),
+        (lambda: diagnose(Value(1.0) * 2.0, {*range(1000)}), TypeError, r"not \{0, 1, 2.{180,200}999\}$"),
         (lambda: diagnose(Value(1.0, name="w") * 2.0, "v"), KeyError, "no value named 'v' in this graph"),
     ],
 )

@@ -253,6 +253,7 @@ def test_what_the_loss_does_not_depend_on():
     assert "E does not depend on w9: no path leads from E to w9, so ∂E/∂w9 = 0" in str(told)
     assert "E 与 w9 无关" in str(explain(net["E"], "w9", names={**net, "w9": other}, language="zh"))
     assert explain(net["E"], "later", names={**net, "later": Value(2.0)}).rows == ()
+    assert str(explain(net["E"], Value(2.0), names=net)).startswith("∂E/∂value: how value acts on E\n")
     assert p["w1"].grad is None
 
 
@@ -399,6 +400,12 @@ def test_no_line_is_too_wide(language):
 def test_wrapping_loses_nothing(text, width):
     for wrap in (formulas.sentence, explanation.broken):
         assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())
+
+
+def test_a_sentence_breaks_at_words_and_a_formula_before_a_sign():
+    assert formulas.sentence("one path, a → b → c", 12) == ["one path, a", "→ b → c"]
+    assert formulas.sentence("梯度为 0：w 等（另有 4 个）。", 15) == ["梯度为 0：w 等", "（另有 4 个）。"]
+    assert explanation.broken("a·(b + c)·d + e·(f + g)", 14) == ["a·(b + c)·d", "+ e·(f + g)"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -194,6 +194,7 @@ def test_the_ends_of_the_pass() -> None:
     assert (
         answer("step", loss=leaf) == "error: the pass is complete: it has no steps; go back or quit"
     )
+    assert answer("step", "step", loss=leaf * 2.0).endswith("complete: its step is done; go back or quit")
 
 
 def test_reverse_continue_goes_to_the_latest_earlier_stop() -> None:
@@ -269,6 +270,7 @@ def test_a_display_is_shown_after_every_stop() -> None:
         ("p upstream * local", "upstream * local = 0.05539942465142279 (h1), 0.08216704056423078 (w5)"),
         ("p sign change", "sign change = true (h1), false (w5)"),
         ("print 1 / 0", "error: 1 / 0: division by zero"),
+        ("print exit()", "error: exit(): None"),
         ("p [h1.grad, w1.grad]", "[h1.grad, w1.grad] = [0.03635030639314468, None]"),
         ("p w1.grad", "w1.grad = none yet"),
         ("p 2 * w1.grad", "error: 2 * w1.grad: a value in it has no gradient yet"),
@@ -377,6 +379,8 @@ def test_explain_derives_a_gradient() -> None:
     assert answer("explain w5 rate=fast") == "error: 'fast' is not a learning rate; for instance: rate=0.5"
     assert answer("explain").startswith("∂E/∂E: ")
     assert answer("explain w5 rate=0") == "error: '0' is not a learning rate; for instance: rate=0.5"
+    assert answer("update w5 rate=1e400") == "error: '1e400' is not a learning rate; for instance: rate=0.5"
+    assert answer("explain w5 rate = 0.5") == text
     x, other = Value(2.0, name="x"), Value(3.0, name="w rate=1")
     assert answer("explain w rate=1", loss=x * other).startswith("∂v2/∂“w rate=1”: ")
 

@@ -464,6 +464,9 @@ def test_a_name_with_a_superscript_is_put_in_parentheses_before_a_power():
     square = parse("1.0 - y * y", ["y"], "tanh")
     assert latex(square, {"y": "h1[0]"}) == "1-(h_0^{(1)})^{2}"
     assert latex(square, {"y": "h_1"}) == "1-h_1^{2}"
+    assert text(square, {"y": "x²"}) == "1 − (x²)²"
+    assert latex(square, {"y": "x²"}) == r"1-(x\text{²})^{2}"
+    assert text(parse("pow(a, b)", "ab", "pow"), {"a": "x²", "b": "k"}) == "(x²)^k"
 
 
 def test_the_name_of_an_element_stands_outside_sums_only():

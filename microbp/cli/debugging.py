@@ -62,9 +62,8 @@ def _declare_step(parser: argparse.ArgumentParser) -> None:
 
 def _step(args: argparse.Namespace) -> Result:
     script = run_script(args.script, args.arguments)
-    root = script.root(args.root)
     try:
-        refused = step(root, script.namespace, commands=args.command)
+        refused = step(script.root(args.root), script.namespace, commands=args.command)
     except NoGradientError as error:
         raise CommandError(f"{error}; name another value with --root") from None
     return Result(1 if refused else 0)
@@ -105,9 +104,8 @@ def _explain(args: argparse.Namespace) -> Result:
     if len(alike) > 1:
         told = f"{len(alike)} values are called {args.name}: {', '.join(alike)}; this is about the first"
         print(f"microbp: {told}", file=sys.stderr)
-    options: dict[str, Any] = {"language": args.language, "rate": args.rate}
     try:
-        found = explain(graph, args.name, names=script.namespace, **options)
+        found = explain(graph, args.name, names=script.namespace, language=args.language, rate=args.rate)
     except KeyError:
         raise CommandError(f"{args.script}: {nearest('value', args.name, known)}") from None
     except NoGradientError as error:

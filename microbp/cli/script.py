@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
@@ -68,8 +69,7 @@ class Script:
     """What a script left behind: its variables, and the values that had ``backward()`` called."""
 
     def __init__(self, path: str, module: ModuleType, passes: Passes) -> None:
-        self.path, self.passes = path, passes
-        self._module = module
+        self.path, self.passes, self._module = path, passes, module
 
     @property
     def namespace(self) -> dict[str, Any]:
@@ -109,7 +109,8 @@ def declare_script(parser: argparse.ArgumentParser, output: str = "", **further:
     ``output`` is the help of ``--output``, if it writes a file; ``further`` are the arguments that stand
     between the script and its own, each with its help.
     """
-    parser.add_argument("script", help="a Python script, run as python would run it")
+    told = "a Python script, run as python would run it; - is one from the standard input"
+    parser.add_argument("script", type=lambda path: "/dev/stdin" if path == "-" else path, help=told)
     for name, told in further.items():
         parser.add_argument(name, metavar=name.upper(), help=told)
     parser.add_argument(
@@ -137,7 +138,8 @@ def run_script(path: str, arguments: Sequence[str] = ()) -> Script:
     module = ModuleType("__main__")
     vars(module).update(__file__=path, __builtins__=__builtins__)
     code = _compiled(source, path)
-    linecache.checkcache(path)  # what shows its lines must not show those of an earlier file of that name
+    # A file may have changed before its lines are shown, and a pipe is empty.
+    linecache.cache[path] = len(source), None, decode_source(source).splitlines(keepends=True), path
     with _as_main(module, [path, *arguments]), _noting() as passes, with_sites.on():
         try:
             exec(code, vars(module))
@@ -192,7 +194,7 @@ def _as_main(module: ModuleType, argv: list[str]) -> Iterator[None]:
     """
     before = sys.argv, sys.path[:], sys.modules["__main__"]
     sys.argv, sys.modules["__main__"] = argv, module
-    folder = Path(argv[0]).resolve().parent
+    folder = Path.cwd() if argv[0] == "/dev/stdin" else Path(argv[0]).resolve().parent
     sys.path.insert(0, str(folder))
     own = (folder / "viz.py").exists() or (folder / "viz").is_dir()
     ours = {name: sys.modules.pop(name) for name in _viz_modules() if own}

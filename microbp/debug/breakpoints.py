@@ -84,15 +84,8 @@ class Place:
 class Expression:
     """Plain Python over values by their names, words, functions of ``math``, and the script's variables.
 
-    A name that Python could not read, as ``layers.0.w.1`` or one in quotes, is one all the same.
-
-    >>> from microbp import Value, trace
-    >>> y = Value(0.5, name="layers.0.w.1") * 3.0
-    >>> pass_ = trace(y, {})
-    >>> Expression("layers.0.w.1.grad + log(e)", pass_)(Place(pass_, 1))
-    4.0
-
-    Raises BreakpointError for what is no expression, and for names that mean nothing.
+    A name that Python could not read, as ``layers.0.w.1`` or one in quotes, is one all the same. Raises
+    BreakpointError for what is no expression, and for names that mean nothing.
     """
 
     def __init__(self, text: str, pass_: Trace, variables: Mapping[str, Any] | None = None) -> None:
@@ -222,11 +215,11 @@ class Breakpoint(NamedTuple):
             meets = [each for each in meets if self.watch or graph.nodes[each.operand].rule is None]
         told = []
         for each in meets[:TOLD]:
-            before = "" if each.before is None else f"{figure(each.before, sign=True)} → "
+            numbers = [figure(x, sign=True) for x in (each.before, each.after) if x is not None]
             flip = ", sign change" if each.turns else ""
-            told.append(f"{graph.names[each.operand]}.grad: {before}{figure(each.after, sign=True)}{flip}")
+            told.append(f"{graph.names[each.operand]}.grad: {' → '.join(numbers)}{flip}")
         more = f" and {len(meets) - TOLD} more" if len(meets) > TOLD else ""
-        return "; ".join(told) + more if told else None
+        return "; ".join(told) + more or None
 
 
 def breakpoint_at(
@@ -235,16 +228,8 @@ def breakpoint_at(
 ) -> Breakpoint:  # fmt: skip
     """The breakpoint of ``text``: a place, a condition, or both; of a ``watch`` the place is a value.
 
-    A place is the name of a value, an operation (``sigmoid``, ``×``), or a line, ``12`` or
-    ``net.py:12``; a line by itself is one of ``file``, or else of the file that the root comes from.
-    With a condition it reads ``h1 if grad < 0``, ``h1, grad < 0``, ``if abs(grad) > 10``, or just
-    ``abs(grad) > 10``; it looks at every value that receives a contribution in that step.
-
-    >>> from microbp import Value, trace
-    >>> print(breakpoint_at(trace(Value(0.5, name="x").tanh(), {}), "tanh, not finite"))
-    break tanh if not finite
-
-    Raises BreakpointError, which says what was probably meant.
+    A place is a name, an operation (``sigmoid``, ``×``), or a line, ``12`` (of ``file``, else the root's) or
+    ``net.py:12``. With a condition: ``h1 if grad < 0``, ``h1, grad < 0``, ``abs(grad) > 10``.
     """
     graph, text = pass_.graph, text.strip()
     parts = re.finditer(r"(?:^|\s+)if(?:\s+|$)|\s*,\s+", text)
@@ -260,23 +245,17 @@ def breakpoint_at(
         if re.fullmatch(r"[\w.:#\[\]]+", place) and place not in WORDS:
             raise _nothing_called(place, graph, "value, operation or line")
         place, condition = "", text
-    meant = None if condition is None else _condition(condition, pass_, variables)
     told = " ".join(["watch" if watch else "break", *place.split()])
-    return Breakpoint(told if meant is None else f"{told} if {meant.text}", nodes, meant, watch)
-
-
-def _condition(text: str, pass_: Trace, variables: Mapping[str, Any] | None) -> Expression:
-    """A condition, tried where every number is there."""
-    found = Expression(text, pass_, variables)
-    end = Place(pass_, len(pass_))
-    paid = [each for step in pass_.steps for each in step.contributions]
-    try:
-        found(end, paid[-1] if paid else None)
+    if condition is None:
+        return Breakpoint(told, nodes, None, watch)
+    meant, paid = Expression(condition, pass_, variables), [x for each in pass_.received for x in each[-1:]]
+    try:  # where every number is there
+        meant(Place(pass_, len(pass_)), paid[-1] if paid else None)
     except (ArithmeticError, ValueError):  # it may have a value elsewhere
         pass
-    except Exception as error:  # noqa: BLE001 (whatever the user's expression raises)
-        raise BreakpointError(f"{found.text!r} does not work: {error}") from None
-    return found
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the user's expression raises)
+        raise BreakpointError(f"{meant.text!r} does not work: {error}") from None
+    return Breakpoint(f"{told} if {meant.text}", nodes, meant, watch)
 
 
 def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozenset[int] | None:
@@ -295,22 +274,22 @@ def _nodes(graph: Graph, text: str, file: str | None, *, watch: bool) -> frozens
 
 def _on_line(graph: Graph, file: str | None, line: int) -> frozenset[int]:
     sites = [(each.site.rpartition(":"), each.position) for each in graph if each.rule and each.site]
-    sited = [(PurePath(where), int(number), position) for (where, _, number), position in sites]
-    if not sited:
+    if not sites:
         raise BreakpointError(
             "no line is known: call microbp.record_sites() before computing, or use microbp step SCRIPT"
         )
-    wanted = PurePath(file or (graph.root.site or f"{sited[0][0]}:").rpartition(":")[0])
-    ours = [each for each in sited if each[0].parts[-len(wanted.parts) :] == wanted.parts]
+    wanted = PurePath(file or (graph.root.site or "").rpartition(":")[0] or sites[0][0][0])
+    ours: dict[int, list[int]] = {}
+    for (where, _, number), position in sites:
+        if PurePath(where).parts[-len(wanted.parts) :] == wanted.parts:
+            ours.setdefault(int(number), []).append(position)
     if not ours:
-        there = ", ".join(sorted({path.name for path, _, _ in sited}))
+        there = ", ".join(sorted({PurePath(where).name for (where, _, _), _ in sites}))
         raise BreakpointError(f"no value was recorded in a file {str(wanted)!r}; there are: {there}")
-    found = frozenset(position for _, number, position in ours if number == line)
-    if not found:
-        near = sorted({number for _, number, _ in ours}, key=lambda each: (abs(each - line), each))[:6]
-        told = f"no value was recorded on line {line} of {wanted.name}"
-        raise BreakpointError(f"{told}; nearest: {', '.join(map(str, near))}")
-    return found
+    if line not in ours:
+        near = ", ".join(map(str, sorted(ours, key=lambda each: (abs(each - line), each))[:6]))
+        raise BreakpointError(f"no value was recorded on line {line} of {wanted.name}; nearest: {near}")
+    return frozenset(ours[line])
 
 
 def named(graph: Graph, name: str) -> Node:

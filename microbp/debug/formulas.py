@@ -1,27 +1,35 @@
-"""Values and numbers in words, sentences in lines, and ``Formulas``: expressions as people write them.
+"""Values and numbers in words, sentences in lines, ``Formulas``: expressions as people write them, and names.
 
-There a node stands as ``n`` and its position. One that nobody named, between two that are, is
+In an expression a node stands as ``n`` and its position. One that nobody named, between two that are, is
 written out, as far as a reader can follow. A derivative is the row's ``shown`` formula, whatever clause of it
-computed the number; of a conditional only the branch taken is left.
+computed the number; of a conditional only the branch taken is left. ``shortened`` gives what modules hold
+and compute short names: ``w1[2,1]`` for ``layers.0.neurons.2.w.1``, ``z1[2]`` and ``h1[2]`` for the weighted
+input and the output of that neuron.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import math
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
 from microbp.expr import AGGREGATES, IEEE, Expression
 from microbp.graph import Graph, Node
+from microbp.labels import text_of
 from microbp.lazy import cached_property
 from microbp.notation import ATOM, SUM, Term, at, latex, text
 from microbp.notation.names import latex_name, latex_number, plain_name, plain_number
+from microbp.rules import RULES
 from microbp.safe import readable
 
+#: By how much a number computed from recorded numbers may differ from the engine's, relatively.
+TOLERANCE = 1e-12
 #: How many significant digits a rounded number in a formula has; one with fewer is exact.
 DIGITS = 9
 
@@ -83,10 +91,25 @@ def repeated(node: Node, position: int) -> bool:
     return sum(isinstance(each, int) and each == position for each in node.operands) > 1
 
 
+def edges(node: Node) -> Iterator[tuple[int, int, float]]:
+    """The uses of values in a node: the place among its operands, the position, the local derivative."""
+    for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True)):
+        if isinstance(x, int) and local is not None:
+            yield place, x, local
+
+
+def agree(value: float, engine: float, size: float) -> bool:
+    """Whether two numbers differ by no more than rounding errors; ``size`` is that of what was added."""
+    if value == engine or (math.isnan(value) and math.isnan(engine)) or math.isnan(size):
+        return True
+    return abs(value - engine) <= TOLERANCE * max(size, abs(engine), 1e-300)
+
+
 # ------------------------------------------------------------------------------------ lines that fit
-#: A word; of Chinese one sign, with the punctuation that must not begin a line.
+#: A word; of Chinese one sign, with the punctuation that must not begin, or end, a line.
 _WORD = re.compile(
-    r"\s*(?:[\u2e80-\u9fff（“][，。：；）、”]*|[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?|\S)"
+    r"\s*(?:[（“]*(?:[\u2e80-\u9fff][，。：；）、”]*|"
+    r"[^\s\u2e80-\u9fff\uff00-\uffef]+(?:[，。：；）、]+得?)?)|\S)"
 )
 
 
@@ -97,11 +120,7 @@ def columns(text: str) -> int:
 
 
 def sentence(text: str, width: int, indent: str = "") -> list[str]:
-    """A sentence as lines no wider than that, unless a word is; ``indent`` stands before all but the first.
-
-    >>> sentence("one path, a → b → c", 12)
-    ['one path, a', '→ b → c']
-    """
+    """A sentence as lines no wider than that, unless a word is; ``indent`` stands before all later ones."""
     lines = [""]
     for word in _WORD.findall(readable(text)):
         if lines[-1].strip() and columns(lines[-1] + word) > width:
@@ -175,15 +194,11 @@ def _whole(tree: ast.expr) -> Expression:
 def argument(node: Node, place: int) -> tuple[int, dict[str, int]]:
     """Which of the row's arguments an operand is, and where each stands; of a list the element beside it."""
     assert node.rule is not None
-    which = element = 0
     split = node.rule.split(range(len(node.operands)))
-    for index, where in enumerate(split):
-        if where == place:
-            which = index
-        elif isinstance(where, list) and where and where[0] <= place <= where[-1]:
-            which, element = index, place - where[0]
-    places = {arg: where for arg, where in zip(node.rule.args, split, strict=True) if where != []}
-    return which, {arg: x[element] if isinstance(x, list) else x for arg, x in places.items()}
+    lists = [[*where] if isinstance(where, list | range) else [where] for where in split]
+    which, element = next((k, where.index(place)) for k, where in enumerate(lists) if place in where)
+    named = zip(node.rule.args, lists, strict=True)
+    return which, {arg: where[min(element, len(where) - 1)] for arg, where in named if where}
 
 
 class Formula:
@@ -231,14 +246,7 @@ class Word(NamedTuple):
 
 
 class Formulas:
-    """The expressions of one graph; the nodes ``inside`` are written out, all others stand by name.
-
-    >>> from microbp import Value
-    >>> formulas = Formulas(Graph(Value(0.0, name="x").sigmoid(), {}))
-    >>> tree = formulas.derivative(1, 0)
-    >>> formulas.math(tree).text, formulas.numbers(tree).text
-    ('v1·(1 − v1)', '0.5·(1 − 0.5)')
-    """
+    """The expressions of one graph; the nodes ``inside`` are written out, all others stand by name."""
 
     def __init__(self, graph: Graph, inside: Collection[int] = ()) -> None:
         self.graph, self.inside = graph, inside
@@ -265,10 +273,8 @@ class Formulas:
 
     def math(self, tree: ast.expr) -> Math:
         """An expression in symbols."""
-        plain, tex = (
-            {name: Term(word.written[k], word.levels[k]) for name, word in self._meant(tree).items()}
-            for k in (0, 1)
-        )
+        meant = self._meant(tree).items()
+        plain, tex = ({name: Term(word.written[k], word.levels[k]) for name, word in meant} for k in (0, 1))
         return Math(text(_whole(tree), plain, None, DIGITS), latex(_whole(tree), tex, None, DIGITS))
 
     def numbers(self, tree: ast.expr, digits: int = DIGITS) -> Math:
@@ -315,15 +321,17 @@ class Formulas:
         rows = [row for row in rows if len(row) == 2 or repr(node.operands[row[0]]) not in ("0.0", "-0.0")]
         last = len(rows) - 1 - (products and len(rows[-1]) == 1)  # a bias stands behind the last product
         long = last > TERMS
-        shown = [k for k, row in enumerate(rows) if not long or k < 2 or k >= last or place in row]
-        deep = DEEPEST if long else depth + 1
-        terms = [product([self._operand(node.operands[x], deep) for x in rows[k]]) for k in shown]
-        if not long:
-            return total(terms)
         pieces: list[Math] = []
-        for before, k, tree in zip([-1, *shown], shown, terms, strict=False):
-            pieces += [*([ELLIPSIS] if k > before + 1 else []), self.math(tree)]
-        return self.word(f"d{node.position}", node.data, joined(pieces, " + ", "+"), (SUM, SUM))
+        terms: list[ast.expr] = []
+        for k, row in enumerate(rows):
+            if not long or k < 2 or k >= last or place in row:
+                deep = DEEPEST if long else depth + 1
+                terms.append(product([self._operand(node.operands[x], deep) for x in row]))
+                pieces.append(self.math(terms[-1]))
+            elif pieces[-1] is not ELLIPSIS:
+                pieces.append(ELLIPSIS)
+        written = joined(pieces, " + ", "+"), (SUM, SUM)
+        return self.word(f"d{node.position}", node.data, *written) if long else total(terms)
 
     def _operand(self, x: float, depth: int) -> ast.expr:
         if not isinstance(x, int):
@@ -383,3 +391,169 @@ class _Placed(ast.NodeTransformer):
         written = Math(text(inner, {}), latex(inner, {}))
         levels = ATOM, SUM if name == "total" else ATOM
         return self.formulas.word(f"a{len(self.formulas.words)}", x, written, levels)
+
+
+# ------------------------------------------------------------------------------------- short names
+_LAYER, _NEURON = re.compile(r"(?:.*\.)?layers\.(\d+)"), re.compile(r"neurons\.(\d+)")
+
+
+class Name(NamedTuple):
+    """``w1[2,0]``: a kind (w, b, z, h, or an array), the number of a layer, 0 for none, and an index."""
+
+    kind: str
+    layer: int
+    places: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}{self.layer or ''}[{','.join(map(str, self.places))}]"
+
+
+class Short(NamedTuple):
+    """The graph with its short names, and what they stand for."""
+
+    graph: Graph
+    names: dict[int, Name]
+    #: The path of each layer that has a number.
+    layers: dict[int, str]
+    #: Whether a sigmoid that is written out lies on the way.
+    sigmoid: bool
+
+
+def shortened(graph: Graph, between: Collection[int], target: int) -> Short:
+    """Short names for a graph; ``between`` are the nodes between its root and ``target``, with both."""
+    nodes = [*graph.nodes]
+    sigmoids = _joined(nodes, target)
+    layers: dict[int, str] = {}
+    wished = {node.position: name for node in nodes for name in _parameter(node, layers)}
+    for name, position in _computed(nodes, wished):
+        wished.setdefault(position, name)
+    names: dict[int, Name] = {}
+    taken, calls = {node.name for node in nodes}, Counter[Name]()
+    for position, name in wished.items():
+        calls[name] += 1  # also of one that the user named, so that z1[0]#2 and h1[0]#2 go together
+        if nodes[position].named and nodes[position].rule is not None:
+            continue
+        call = calls[name]
+        while (fresh := f"{name}#{call}" if call > 1 else str(name)) in taken:
+            call += 1
+        taken.add(fresh)
+        names[position] = name
+        nodes[position] = nodes[position]._replace(name=fresh, named=True)
+    for position in between:  # 1 − v17² is easier to read than with all of v17 written out twice
+        if not nodes[position].named and _in_its_own_terms(nodes[position], nodes, between):
+            nodes[position] = nodes[position]._replace(named=True)
+    return Short(Graph.of(nodes), names, layers, bool(sigmoids & set(between)))
+
+
+def _parameter(node: Node, layers: dict[int, str]) -> Iterator[Name]:
+    """The name of what a module, or an array, holds; not where the user gave another one."""
+    path = node.path
+    if node.rule is not None or not node.named or not node.name.partition("#")[0].endswith(text_of(path)):
+        return
+    first = len(path) - 1 - path[::-1].index("layers") if "layers" in path else 0
+    match path[first:]:
+        case ("layers", int(layer), "neurons", int(neuron), "w" | "b" as kind, *index):
+            holder = text_of(path[: first + 2])
+            if layers.setdefault(layer + 1, holder) == holder:
+                yield Name(kind, layer + 1, (neuron, *index))
+        case (str(array), int(), *_) if all(isinstance(each, int) for each in path[1:]):
+            yield Name(array, 0, path[1:])
+
+
+def _computed(nodes: Iterable[Node], names: dict[int, Name]) -> Iterator[tuple[Name, int]]:
+    """Weighted inputs and outputs: z and h, with the number of the layer and that of the neuron."""
+    depths: list[int] = []
+    groups: dict[tuple[tuple[str, int], ...], list[Node]] = {}
+    for node in nodes:
+        below = max((depths[x] for x in node.operands if isinstance(x, int)), default=0)
+        depths.append(below + _is(node, "dot"))
+        if node.rule is not None and node.group:
+            groups.setdefault(node.group, []).append(node)
+    for group in sorted(groups, key=lambda path: [number for _, number in path]):
+        inside, neuron = groups[group], _NEURON.fullmatch(group[-1][0])
+        layer = next((found for name, _ in reversed(group) if (found := _LAYER.fullmatch(name))), None)
+        unary = len({each.rule for each in inside}) == 1 and all(len(each.operands) == 1 for each in inside)
+        if neuron is not None and layer is not None:
+            sums = [node for node in inside if _is(node, "dot", "sum", "add")] or inside
+            yield Name("z", int(layer[1]) + 1, (int(neuron[1]),)), sums[0].position
+            yield Name("h", int(layer[1]) + 1, (int(neuron[1]),)), inside[-1].position
+        elif depths[inside[0].position] and (unary or all(_is(each, "dot") for each in inside)):
+            for index, node in enumerate(inside):  # the neuron is the column of its weights
+                known = [names[x].places for x in node.operands if isinstance(x, int) and x in names]
+                columns = {each[-1] for each in known if unary or len(each) == 2}
+                place = columns.pop() if len(columns) == 1 else index
+                name = Name("h" if unary else "z", depths[node.position], (place,))
+                names.setdefault(node.position, name)
+                yield name, node.position
+
+
+def _is(node: Node, *rules: str) -> bool:
+    return node.rule is not None and node.rule.name in rules
+
+
+def _in_its_own_terms(node: Node, nodes: list[Node], between: Collection[int]) -> bool:
+    """Whether the derivative of an unnamed node repeats what the node is computed from, at length."""
+    if node.rule is None or node.rule.over:
+        return False
+    places = [place for place, x in enumerate(node.operands) if isinstance(x, int) and x in between]
+    own = any("y" in node.rule.shown[argument(node, place)[0]].names for place in places)
+    inner = [nodes[x] for x in node.operands if isinstance(x, int)]
+    return own and any(not each.named and each.rule is not None for each in inner)
+
+
+# ------------------------------------------------------------------- operations that are read as one
+#: A sigmoid: the operations from the quotient down, each with the literals among its operands.
+CHAIN: tuple[tuple[str, list[float]], ...] = (("div", [1.0]), ("add", [1.0]), ("exp", []), ("neg", []))
+
+
+def _joined(nodes: list[Node], kept: int) -> set[int]:
+    """Read 1/(1 + exp(−z)) as σ(z), and additions of additions as one sum; where the sigmoids are."""
+    uses = Counter(x for node in nodes for x in node.operands if isinstance(x, int))
+    inner = {node.position for node in nodes if uses[node.position] == 1 and not node.named} - {kept}
+    sigmoids = set()
+
+    def instead(position: int, rule: str, operands: list[Any], derivative: float, passed: list[int]) -> None:
+        local = tuple(derivative if isinstance(x, int) else None for x in operands)
+        made = nodes[position]._replace(rule=RULES[rule], operands=tuple(operands))
+        nodes[position] = made._replace(local_derivatives=local)
+        for each in passed:
+            nodes[each] = nodes[each]._replace(rule=None, operands=(), local_derivatives=())
+
+    for position, node in enumerate(nodes):
+        chain = _logistic(nodes, node, inner)
+        derivative = math.prod(local for _, local in chain)
+        if chain and agree(node.data * (1.0 - node.data), derivative, abs(derivative)):
+            below = [x for x, _ in chain]
+            instead(position, "sigmoid", below[-1:], derivative, below[:-1])
+            sigmoids.add(position)
+    for position in reversed(range(len(nodes))):
+        operands: list[int | float] = []
+        passed, pending = [], [*reversed(nodes[position].operands)] if _adds(nodes[position]) else []
+        while pending:
+            x = pending.pop()
+            if isinstance(x, int) and x in inner and _adds(nodes[x]):
+                passed.append(x)
+                pending += reversed(nodes[x].operands)
+            elif isinstance(x, int) or x != 0.0:
+                operands.append(x)
+        if passed:
+            instead(position, "sum", operands, 1.0, passed)
+    return sigmoids
+
+
+def _adds(node: Node) -> bool:
+    """Whether a node is a sum, and passes on what it receives."""
+    return _is(node, "add", "sum") and {*node.local_derivatives} <= {1.0, None}
+
+
+def _logistic(nodes: list[Node], node: Node, inner: set[int]) -> list[tuple[int, float]]:
+    """What stands below each node of a sigmoid that is written out, with the derivative by it."""
+    chain: list[tuple[int, float]] = []
+    for rule, literals in CHAIN:
+        here = nodes[chain[-1][0]] if chain else node
+        known = _is(here, rule) and [x for x in here.operands if isinstance(x, float)] == literals
+        found = [(x, local) for place, x, local in edges(here) if rule != "div" or place == 1]
+        if not known or len(found) != 1 or (chain and here.position not in inner):
+            return []
+        chain += found
+    return chain

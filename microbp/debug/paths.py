@@ -15,11 +15,12 @@ from numbers import Integral
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from microbp.debug.formulas import repeated
+from microbp.debug.formulas import edges, repeated
 from microbp.debug.trace import target
 from microbp.graph import Graph
 from microbp.notation import plain_name
 from microbp.notebook import Shown
+from microbp.safe import quoted
 from microbp.sweeps import backward
 from microbp.tables import Cell, Table
 from microbp.value import Value
@@ -62,15 +63,11 @@ class Paths(Shown):
     engine: float
 
     @property
-    def shown(self) -> float:
-        """The sum of the paths shown."""
-        finite = all(math.isfinite(row.gradient) for row in self.rows)
-        return math.fsum(row.gradient for row in self.rows) if finite else self.gradient
-
-    @property
     def rest(self) -> float:
         """The sum of the paths not shown."""
-        return 0.0 if len(self.rows) == self.count else self.gradient - self.shown
+        shown = [row.gradient for row in self.rows]
+        total = math.fsum(shown) if all(map(math.isfinite, shown)) else math.nan
+        return self.gradient - total if len(shown) < self.count else 0.0
 
     @property
     def cancels(self) -> bool:
@@ -135,7 +132,7 @@ def paths(
     gradient is 0. Raises ValueError for a ``k`` below 0, and as :func:`microbp.explain` for the rest.
     """
     if not isinstance(k, Integral) or k < 0:
-        raise ValueError(f"paths() shows k = 0 or more paths, not {k!r}")
+        raise ValueError(f"paths() shows k = 0 or more paths, not {quoted(k)}")
     graph, node, called = target(loss, value, names, "paths()")
     root, name = plain_name(graph.root.name), plain_name(called)
     found = None if node is None else _swept(graph, node.position, int(k))
@@ -144,7 +141,7 @@ def paths(
     engine = float(backward(graph, {graph.roots[-1]: 1.0})[node.position])
     rows = [_row(graph, way, found.size) for _, way in found.largest]
     alike = Counter(row.way for row in rows)
-    rows = [row if alike[row.way] == 1 else row._replace(way=_words(graph, row, every=True)) for row in rows]
+    rows = [row._replace(way=_words(graph, row, every=alike[row.way] > 1)) for row in rows]
     rows.sort(key=lambda row: -math.inf if math.isnan(row.gradient) else -abs(row.gradient))
     number = f"{found.total:#.8g}" if found.total else "0"
     title = f"∂{root}/∂{name} = {number}: {_counted(found.number, 'path')}"
@@ -170,21 +167,16 @@ def _swept(graph: Graph, start: int, k: int) -> Ways | None:
     ways = {start: Ways(1, 1.0, 1.0, [(0.0, None)])}
     last_use = {x: node.position for node in graph for x in node.operands if isinstance(x, int)}
     for node in graph.nodes[start + 1 :]:
-        edges = [
-            (place, x, local, ways[x])
-            for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True))
-            if local is not None and isinstance(x, int) and x in ways
-        ]
-        if edges:
+        if used := [(place, x, local, ways[x]) for place, x, local in edges(node) if x in ways]:
             longer = ((_longer(size, local), (x, place, way))
-                      for place, x, local, below in edges for size, way in below.largest)  # fmt: skip
+                      for place, x, local, below in used for size, way in below.largest)  # fmt: skip
             ways[node.position] = Ways(
-                sum(below.number for *_, below in edges),
-                sum(local * below.total for _, _, local, below in edges),
-                sum(abs(local) * below.size for _, _, local, below in edges),
+                sum(below.number for *_, below in used),
+                sum(local * below.total for _, _, local, below in used),
+                sum(abs(local) * below.size for _, _, local, below in used),
                 heapq.nlargest(k, longer, key=itemgetter(0)),
             )
-        for operand in {x for _, x, *_ in edges}:
+        for operand in {x for _, x, *_ in used}:
             if last_use[operand] == node.position:  # counts are long numbers: keep no more than needed
                 del ways[operand]
     return ways.get(graph.root.position)

@@ -13,6 +13,7 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from types import BuiltinFunctionType
 from typing import IO, Any
 
@@ -184,24 +185,22 @@ class Shell(cmd.Cmd):
     # ----------------------------------------------------------------------------------- the screen
     def text(self, text: object) -> None:
         """Write lines, in colour where the file shows it and in the characters that it has."""
-        for line in str(text).split("\n"):
-            told = readable(line).rstrip()  # no character moves the cursor
-            try:
-                told.encode(self.encoding)
-            except UnicodeEncodeError:  # a minus sign must not be lost
-                told = told.translate(str.maketrans("−·×", "-*x"))
-                told = told.encode(self.encoding, "replace").decode(self.encoding)
-            if self.colour:
-                from rich.console import Console
-                from rich.text import Text
+        told = "\n".join(map(str.rstrip, readable(str(text)).split("\n")))  # no character moves the cursor
+        for kept in (told, told.translate(str.maketrans("−·×", "-*x"))):  # a minus sign must not be lost
+            shown = kept.encode(self.encoding, "replace").decode(self.encoding)
+            if shown == told:
+                break
+        if not self.colour:
+            self.stdout.write(f"{shown}\n")
+            return
+        from rich.console import Console
+        from rich.text import Text
 
-                coloured = Text(told)
-                for pattern, style in COLOURS.items():
-                    coloured.highlight_regex(pattern, style)
-                console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
-                console.print(coloured, soft_wrap=True, highlight=False, emoji=False)
-            else:
-                self.stdout.write(f"{told}\n")
+        coloured = Text(shown)
+        for pattern, style in COLOURS.items():
+            coloured.highlight_regex(f"(?m){pattern}", style)
+        console = Console(file=self.stdout, force_terminal=True, force_jupyter=False)
+        console.print(coloured, soft_wrap=True, highlight=False, emoji=False)
 
     def _refuse(self, text: str) -> None:
         self.refused += not self.interactive
@@ -251,7 +250,7 @@ class Shell(cmd.Cmd):
         if back and at == first:
             raise Refusal("this is the first value that was computed: nothing comes before it")
         if not back and at == last:
-            steps = f"all {last} steps are done" if last else "it has no steps"
+            steps = ("it has no steps", "its step is done", f"all {last} steps are done")[min(last, 2)]
             raise Refusal(f"the pass is complete: {steps}; go back or quit")
         # Between the way forward and the way back only one who counts goes on.
         end = (0 if at > 0 else first) if back else (last if at >= 0 else 0)
@@ -309,7 +308,8 @@ class Shell(cmd.Cmd):
             node, own = self.node(text), self.trace.step_of(text)
             if not node.requires_grad:
                 raise Refusal(f"{text} is a constant: no step is about it")
-            self.place.at = self.trace.final_step(text) if own is None else own.index
+            last_got = max((got.step for got in self.trace.received[node.position]), default=0)
+            self.place.at = last_got if own is None else own.index
         elif text != "end" and not text.isdecimal():
             named(self.graph, text)
         else:
@@ -411,7 +411,7 @@ class Shell(cmd.Cmd):
         try:
             given = self._contributions(expression.words[0]) if expression.words else [None]
             answers = [(each, _written(expression(self.place, each))) for each in given]
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # print exit() ends no session
             if quiet:
                 return "-"
             if isinstance(error, Refusal):
@@ -431,8 +431,7 @@ class Shell(cmd.Cmd):
 
     def do_where(self, text: str) -> None:
         """Show the chain of values from the root to here."""
-        node = self.node(text)
-        chain = [node]
+        chain = [node := self.node(text)]
         while own := self.trace.received[chain[-1].position]:
             chain.append(self.graph.nodes[own[0].user])
         for index, each in enumerate(reversed(chain)):
@@ -457,8 +456,8 @@ class Shell(cmd.Cmd):
         first = max(1, (self._count("list", text) if text else int(number)) - LINES // 2)
         if first > len(lines):
             raise Refusal(f"{line_of(file)} ends at line {len(lines)}")
-        set_on = {position for each in self.breakpoints.values() for position in each.nodes or ()}
-        marked = {self.graph.sites[position] for position in set_on}
+        stops = (position for each in self.breakpoints.values() for position in each.nodes or ())
+        marked = {self.graph.sites[position] for position in stops}
         self.text(line_of(file))
         for at, source in enumerate(lines[first - 1 : first - 1 + LINES], first):
             stop, mark = "B" if f"{file}:{at}" in marked else " ", "->" if at == int(number) else "  "
@@ -472,12 +471,13 @@ class Shell(cmd.Cmd):
     # ----------------------------------------------------------------------------------------- judge
     def _rated(self, text: str) -> tuple[str, float | None]:
         """The name, and the learning rate behind it, if there is one."""
-        name, given, rate = text.rpartition("rate=")
-        if not given or text in self.graph._called:
+        match = re.fullmatch(r"(|.*\s)rate\s*=\s*(.*)", text)
+        if match is None or text in self.graph._called:
             return text, None
-        if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", rate) or not float(rate):
+        name, rate = match[1].strip(), match[2]
+        if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", rate) or float(rate) in (0.0, inf):
             raise Refusal(f"{rate!r} is not a learning rate; for instance: rate=0.5")
-        return name.strip(), float(rate)
+        return name, float(rate)
 
     def do_explain(self, text: str) -> None:
         """Explain a gradient by the chain rule.
@@ -502,7 +502,7 @@ class Shell(cmd.Cmd):
         found = verdicts(node, self.graph.data.tolist())
         told = zip(operand_words(self.graph, node), node.local_derivatives, found, strict=True)
         rows = [
-            (words, stated, each.measured, f"{each.word}: {each.why}" if each.why else each.word)
+            (words, stated, each.measured, ": ".join(filter(None, (each.word, each.why))))
             for words, stated, each in told if each is not None
         ]  # fmt: skip
         title = f"local derivatives of {plain_name(node.name)}, recorded and measured"

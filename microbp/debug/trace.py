@@ -21,7 +21,7 @@ from microbp.bounds import bounded
 from microbp.check.auditing import otherwise
 from microbp.check.words import line_of
 from microbp.collector import collector_at_rest
-from microbp.debug.formulas import Formulas, counted, equation, figure
+from microbp.debug.formulas import Formulas, counted, edges, equation, figure
 from microbp.errors import MicrobpError, NoGradientError
 from microbp.graph import Graph, Node
 from microbp.labels import Variables
@@ -150,12 +150,16 @@ class Trace(Shown):
     def _arrived(self, position: int, step: int | None = None) -> list[Contribution]:
         """What a node has received after so many steps."""
         try:
-            own = self.received[position]
+            own = self.received[position if position >= 0 else len(self.received)]
         except (IndexError, TypeError):
             raise self.graph.no_node(position) from None
-        if step is not None and not isinstance(step, int):
+        if step is None:
+            return own
+        if not isinstance(step, int):
             raise TypeError(f"a step is a whole number, or None for all of them, not {shown(repr(step))}")
-        return own if step is None else own[: bisect_right(own, step, key=attrgetter("step"))]
+        if not 0 <= step <= len(self.steps):
+            raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
+        return own[: bisect_right(own, step, key=attrgetter("step"))]
 
     def largest(self, position: int) -> Contribution | None:
         """The largest contribution that a node receives; None where it receives none."""
@@ -168,10 +172,7 @@ class Trace(Shown):
 
         Raises IndexError where there is no such step.
         """
-        found = [self.gradient(position, step) for position in range(len(self.graph))]
-        if step is not None and not 0 <= step <= len(self.steps):
-            raise IndexError(f"there is no step {step}: this pass has the steps 0 to {len(self.steps)}")
-        return found
+        return [self.gradient(position, step) for position in range(len(self.graph))]
 
     def step_of(self, which: int | str | Value) -> Step | None:
         """The step in which a node passes its gradient on; None for a leaf, which does not.
@@ -183,11 +184,6 @@ class Trace(Shown):
     @cached_property
     def _steps(self) -> dict[int, Step]:
         return {step.node: step for step in self.steps}
-
-    def final_step(self, which: int | str | Value) -> int:
-        """After which step the gradient of a node is complete; 0 for the root, and for a constant."""
-        own = self.received[self.graph[which].position]
-        return own[-1].step if own else 0
 
     def to_json(self) -> str:
         """The trace as JSON text; :meth:`from_json` gives an equal trace."""
@@ -213,9 +209,8 @@ class Trace(Shown):
             raise NotATrace(f"this text is not a trace: it is not JSON ({error})") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise NotATrace(f'this JSON is not a trace: it has no "format": "{FORMAT}"')
-        if document.get("version") != VERSION:
-            told = f"this trace has the version {document.get('version')!r}"
-            raise NotATrace(f"{told}; this microbp reads version {VERSION}")
+        if (version := document.get("version")) != VERSION:
+            raise NotATrace(f"this trace has the version {quoted(version)}; microbp reads version {VERSION}")
         try:
             graph = Graph.from_json(json.dumps(document.get("graph")))
             if graph.roots != (len(graph) - 1,):
@@ -247,11 +242,10 @@ class Trace(Shown):
         Raises TypeError where ``other`` is no Trace.
         """
         if not isinstance(other, Trace):
-            raise TypeError(f"a pass is compared with another Trace, not with {other!r}")
+            raise TypeError(f"a pass is compared with another Trace, not with {quoted(other)}")
         rows = _differing(self.graph, other.graph)
         title = f"the passes agree: {counted(len(self.graph), 'value')}, {counted(len(self), 'step')}"
-        if rows:
-            at, what, x, y, _ = rows[0].cells
+        for at, what, x, y, _ in (row.cells for row in rows[:1]):
             title = f"the passes differ first at {at}, in {what}: {x} here, {y} there"
         return Difference(title, tuple(rows))
 
@@ -330,13 +324,10 @@ def _steps(graph: Graph) -> Iterator[Step]:
     """The chain rule over a graph, in the engine's order and with the engine's roundings."""
     nodes = graph.nodes
     #: Of each computed node the operands that take a gradient, the last first: place, position, derivative.
-    paid: dict[int, list[tuple[int, int, float]]] = {}
-    for node in nodes:
-        edges = enumerate(zip(node.operands, node.local_derivatives, strict=True))
-        known = [(place, x, local) for place, (x, local) in edges if isinstance(x, int) and local is not None]
-        takes = [edge for edge in known if nodes[edge[1]].requires_grad]
-        if node.rule is not None:
-            paid[node.position] = takes[::-1]
+    paid = {
+        node.position: [edge for edge in edges(node) if nodes[edge[1]].requires_grad][::-1]
+        for node in nodes if node.rule is not None
+    }  # fmt: skip
     waiting = Counter(operand for each in paid.values() for _, operand, _ in each)
     gradients: dict[int, float] = {len(nodes) - 1: 1.0}
     for index, position in enumerate(reversed(paid), start=1):
@@ -398,15 +389,7 @@ def as_recorded(graph: Graph) -> tuple[Graph, frozenset[int]]:
 def target(
     loss: Value | Graph, value: Value | str, names: Mapping[str, Any] | None, asker: str
 ) -> tuple[Graph, Node | None, str]:
-    """The graph of ``loss``, as recorded, the node of ``value``, a Value or a name, and what it is called.
-
-    None stands for a node that the loss does not depend on. ``names`` maps names to Values; the variables of
-    the caller's code unless it is given.
-
-    Raises TypeError where ``loss`` is no Value or Graph or ``value`` no Value or name, NoGradientError
-    where the loss is a constant, TooManyValues where its graph is too large, and KeyError for a name that
-    neither graph nor ``names`` know.
-    """
+    """The graph as recorded, the node asked for, None where the loss does not depend on it, and its name."""
     if not isinstance(loss, Value | Graph):
         raise TypeError(f"{asker} takes the Value or Graph whose gradient is asked for, not {quoted(loss)}")
     if not isinstance(value, Value | str):
@@ -425,7 +408,7 @@ def target(
             raise
         if key not in graph._places:
             given = value if isinstance(value, str) else value.name
-            bears = [given, *(name for name, held in called.items() if held == key), "this value"]
+            bears = [given, *(name for name, held in called.items() if held == key), "value"]
             return graph, None, next(name for name in bears if name)
         node = graph.nodes[graph._places[key]]  # a variable of a Value that has another name
     return graph, node, node.name
@@ -439,7 +422,7 @@ class NotATrace(MicrobpError, ValueError):
 class DifferenceRow(NamedTuple):
     """A node at which the two passes differ, by the first thing that does."""
 
-    #: One of ``structure``, ``data`` and ``local derivative``; what follows from these is no difference.
+    #: One of ``structure``, ``data`` and ``local derivative``.
     what: str
     #: The name of the node here, and of its counterpart there.
     node: str
@@ -473,11 +456,6 @@ class Difference(Shown):
         """Whether the passes agree in structure and in all numbers. Names and lines do not count."""
         return not self.rows
 
-    @property
-    def first(self) -> DifferenceRow | None:
-        """The first node that differs; None where none does."""
-        return self.rows[0] if self.rows else None
-
     def table(self) -> Table:
         """The report laid out: the first rows, where the difference begins, and how many more."""
         hidden = len(self.rows) - SHOWN
@@ -493,23 +471,22 @@ def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
     """The nodes that differ, paired from the root down; what is used again here must be so there."""
     pairs, back = {a.root.position: b.root.position}, {b.root.position: a.root.position}
     unlike: dict[int, tuple[str, Any, Any]] = {}
-    pending = [a.root.position]
-    for position in pending:
+    for position in (pending := [a.root.position]):
         mine, other = a.nodes[position], b.nodes[pairs[position]]
         told = _operation(a, mine), _operation(b, other)
         if _form(mine) != _form(other):
             unlike[position] = "structure", *told
             continue
         for left, right in zip(mine.operands, other.operands, strict=True):
-            if not isinstance(left, int) or not isinstance(right, int):
+            if not isinstance(left, int) or not isinstance(right, int) or pairs.get(left) == right:
                 continue
             if left not in pairs and right not in back:
                 pairs[left], back[right] = right, left
                 pending.append(left)
-            elif pairs.get(left) != right:
-                again = ["again" if seen else "for the first time" for seen in (left in pairs, right in back)]
-                uses = f"{told[0]} ({a.names[left]} {again[0]})", f"{told[1]} ({b.names[right]} {again[1]})"
-                unlike.setdefault(position, ("structure", *uses))
+                continue
+            again = ["again" if seen else "for the first time" for seen in (left in pairs, right in back)]
+            uses = f"{told[0]} ({a.names[left]} {again[0]})", f"{told[1]} ({b.names[right]} {again[1]})"
+            unlike.setdefault(position, ("structure", *uses))
     found, rows = dict(unlike), list[DifferenceRow]()
     for position in sorted(pairs):
         mine, other = a.nodes[position], b.nodes[pairs[position]]
@@ -518,8 +495,8 @@ def _differing(a: Graph, b: Graph) -> list[DifferenceRow]:
         apart = [each for each in numbers if repr(each[1]) != repr(each[2])]
         if position in unlike or apart:
             before = unlike if position in unlike else found
-            begins = not any(isinstance(x, int) and x in before for x in mine.operands)
             what, here, there = found.setdefault(position, *apart[:1])
+            begins = before.keys().isdisjoint(x for x in mine.operands if isinstance(x, int))
             rows.append(DifferenceRow(what, mine.name, other.name, here, there, mine.site, begins))
     return sorted(rows, key=lambda row: (not row.begins, row.what != "structure"))
 

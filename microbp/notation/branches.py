@@ -74,9 +74,8 @@ class _At(ast.NodeTransformer):
         if name in AGGREGATES:
             return self._aggregate(node, name)
         args = [self.visit(each) for each in node.args]
-        match name, args:
-            case "pow", [base, ast.Constant(value=1.0)]:
-                return base  # type: ignore[no-any-return]
+        if name == "pow" and isinstance(args[1], ast.Constant) and args[1].value == 1.0:
+            return args[0]  # type: ignore[no-any-return]
         return ast.Call(node.func, args, [])
 
     def _aggregate(self, node: ast.Call, name: str) -> ast.expr:

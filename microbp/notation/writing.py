@@ -31,7 +31,7 @@ Name = str | float | Term
 class Writer(ABC):
     """What both forms share: where parentheses are needed."""
 
-    minus, pi = "−", "π"
+    minus, pi, raised = "−", "π", "⁰¹²³⁴⁵⁶⁷⁸⁹"
     operators: Mapping[type[ast.AST], str]
 
     def __init__(
@@ -211,11 +211,12 @@ class _Plain(Writer):
     def call(self, name: str, args: list[ast.expr]) -> Term:
         if name == "pow":
             base, exponent = self.left(args[0], ATOM), self.write(args[1])
-            if len(exponent.text) == 1 and exponent.text.isdigit():
-                return Term(base + "⁰¹²³⁴⁵⁶⁷⁸⁹"[int(exponent.text)], POWER)
+            base = self.parentheses(base) if base[-1] in self.raised else base  # the name x²
+            if len(exponent.text) == 1 and exponent.text.isdecimal():
+                return Term(base + self.raised[int(exponent.text)], POWER)
             return Term(f"{base}^{self.enclosed(exponent, ATOM)}", POWER)
-        sign = "σ" if name == "sigmoid" else name
-        return Term(f"{sign}({', '.join(self.write(each).text for each in args)})", ATOM)
+        inner = ", ".join(self.write(each).text for each in args)
+        return Term(f"{'σ' if name == 'sigmoid' else name}({inner})", ATOM)
 
     def aggregate(self, name: str, inner: ast.expr) -> Term:
         sign = {"total": "Σ", "largest": "max"}.get(name, name)
@@ -291,7 +292,7 @@ class _Latex(Writer):
         match name:
             case "pow":
                 base = self.left(args[0], ATOM)
-                if re.search(r"\^\{[^{}]*\}$", base):  # a name with a superscript of its own
+                if re.search(rf"(\^\{{[^{{}}]*|[{self.raised}])\}}$", base):  # a name raised by itself
                     base = self.parentheses(base)
                 return Term(f"{base}^{{{self.write(args[1]).text}}}", POWER)
             case "exp":

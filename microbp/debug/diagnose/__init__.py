@@ -92,10 +92,13 @@ def diagnose(
     all of them, or saturated for most, are findings, and ``diagnosis.neurons`` has a row for each. With
     ``steps``, the losses of a loop's passes, it says which went wrong first.
 
-    Raises TypeError for anything else, ValueError where data holds no sample, TooManyValues above 200,000.
+    Raises TypeError for anything else, ValueError where data holds no sample or ``huge`` is not above 1,
+    TooManyValues above 200,000.
     """
     words = Words(language)
     names = user_scope() if names is None else names
+    if not huge > 1.0:
+        raise ValueError(f"diagnose: a gradient is huge from a number above 1 on, not from {huge!r}")
     if (net is None) != (data is None):
         raise TypeError("diagnose: a net is looked at over samples: give both, net= and data=")
     rows = () if net is None or data is None else neuron_rows(net, data, names)
@@ -120,8 +123,8 @@ def diagnose(
         root = loss.root if isinstance(loss, Graph) else loss
         told += of_steps(steps, root.data if isinstance(root, Node | Value) else None, words)
     told += [] if net is None else neurons(rows, words)
-    kinds = Finding, str, LayerRow, Remark
-    of: Any = {kind: tuple(each for each in told if type(each) is kind) for kind in kinds}
+    of: Any = {kind: tuple(each for each in told if type(each) is kind)
+               for kind in (Finding, str, LayerRow, Remark)}  # fmt: skip
     diagnosis = Diagnosis(title, of[Finding], of[str], of[LayerRow], rows, of[Remark], words.language)
     if show:
         diagnosis.present()
@@ -145,35 +148,29 @@ def _of_graph(
 
 # ----------------------------------------------------------------------------------------- neurons
 def neuron_rows(net: Any, data: Iterable[Any], names: Mapping[str, Any]) -> tuple[NeuronRow, ...]:
-    """A row for each activation of ``net``, which is called with one sample of ``data`` after another.
-
-    ``net`` is called as ``fit`` calls it: with a list of floats, or with a batch of one sample if its
-    ``takes_batches`` is true. No ``grad`` is touched.
-    """
+    """A row for each activation of ``net``, which is called like by ``fit`` with one sample after another."""
     if not callable(net) and not hasattr(net, "predict"):
-        raise TypeError(f"diagnose: net is called with one sample at a time, but {net!r} cannot be called")
+        raise TypeError(f"diagnose: net is called sample by sample, but {quoted(net)} cannot be called")
     function, batched = (net if callable(net) else net.predict), not callable(net)
     batched = batched or getattr(net, "takes_batches", False)
     called = user_site()  # a module has no line of its own in the user's code
-    seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    sites: dict[tuple[str, str], str | None] = {}
+    seen: dict[tuple[str, str], list[tuple[str | None, float, float]]] = defaultdict(list)
     samples = 0
     with with_sites.on():
         for samples, sample in enumerate(data, start=1):  # noqa: B007 (how many there were)
             given = np.array([sample], dtype=float) if batched else sample
             given = given.tolist() if isinstance(given, np.ndarray) and not batched else given
             for neuron, site, x, slope in _activations(function(given), names):
-                seen[neuron].append((x, abs(slope)))
-                sites.setdefault(neuron, None if site == called else site)
+                seen[neuron].append((site, x, abs(slope)))
     if not samples:
         raise ValueError("diagnose: data holds no sample")
     rows = []
-    for (name, activation), found in seen.items():
-        inputs, slopes = [x for x, _ in found], [slope for _, slope in found]
+    for (name, activation), several in seen.items():
+        sites, inputs, slopes = zip(*several, strict=True)
         flat = sum(slope < FLAT * SLOPES[activation] for slope in slopes)
         ends = (math.nan, math.nan) if any(map(math.isnan, inputs)) else (min(inputs), max(inputs))
-        told = slopes.count(0.0), flat, *ends, sites[name, activation]
-        rows.append(NeuronRow(name, activation, len(found), *told))
+        told = slopes.count(0.0), flat, *ends, None if sites[0] == called else sites[0]
+        rows.append(NeuronRow(name, activation, len(several), *told))
     return tuple(rows)
 
 
@@ -208,18 +205,14 @@ def alive(rows: Iterable[NeuronRow]) -> set[str]:
 
 def neurons(rows: Sequence[NeuronRow], words: Words) -> Told:
     """A finding for each neuron that is dead for all samples, or saturated for most."""
-    found = []
-    for row in (each for each in rows if each.verdict != "fine"):
-        numbers = {
-            "samples": row.samples, "inactive": row.inactive, "saturated": row.saturated,
-            "least input": row.least, "largest input": row.most,
-        }  # fmt: skip
-        found.append(finding(
+    counts = ("samples", "inactive", "saturated", "least input", "largest input")
+    yield from collapsed(
+        finding(
             words, "neuron", KEYS.get(row.verdict, "saturated neuron"), row.name,
-            (row.name,), ((name, float(x)) for name, x in numbers.items()), row.site, rule=row.activation,
+            (row.name,), zip(counts, map(float, row[2:7]), strict=True), row.site, rule=row.activation,
             low=row.least, high=row.most, n=row.samples, flat=row.saturated,
-        ))  # fmt: skip
-    yield from collapsed(found)
+        ) for row in rows if row.verdict != "fine"
+    )  # fmt: skip
     samples = max((row.samples for row in rows), default=0)
     yield words("neurons seen" if rows else "no neurons", n=len(rows), m=samples)
 
@@ -233,15 +226,15 @@ def of_failure(error: NotFinite | UndefinedOperation, words: Words) -> Told:
         yield finding(words, *about, (), numbers, error.site, text=str(error))
         yield words("raising operation")
         return
-    sample = "" if error.sample is None else words("sample", n=error.sample)
-    then = words("then sample", n=error.sample) if sample else ""
+    sample, then = "", ""
+    if error.sample is not None:
+        sample, then = (words(key, n=error.sample) for key in ("sample", "then sample"))
     numbers = [("epoch", float(error.epoch)), ("steps before", float(len(error.history.step_cost)))]
     about = "training", "failed step", sample
     yield finding(words, *about, (), numbers, error.site, text=f"{error}.", then=then)
     yield words("error of fit")
-    for each in of_history(error.history, words):
-        if not isinstance(each, Finding) or each.cause != "not finite":
-            yield each
+    told = of_history(error.history, words)
+    yield from (each for each in told if not isinstance(each, Finding) or each.cause != "not finite")
 
 
 def of_history(history: History, words: Words) -> Told:

@@ -14,17 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microbp.check.auditing import Change, changes_in
+from microbp.check.auditing import changes_in
 from microbp.check.words import line_of
 from microbp.debug.diagnose.words import Words, unit_of
 from microbp.debug.formulas import numbers_of, sentence
 from microbp.debug.trace import Contribution, Trace
 from microbp.graph import Graph, Node
 from microbp.labels import variable_names
-from microbp.lazy import cached_property
 from microbp.nn import Module
 from microbp.notebook import Shown
-from microbp.sweeps import dependents
+from microbp.safe import quoted
 from microbp.tables import Table
 from microbp.value import Value
 
@@ -183,11 +182,6 @@ class Diagnosis(Shown):
         """The findings, under the name that every report has."""
         return self.findings
 
-    @property
-    def causes(self) -> Counter[str]:
-        """How many findings have each cause."""
-        return Counter(each.cause for each in self.findings)
-
     def __getitem__(self, which: str) -> Finding:
         """The first finding of a kind, a cause, or about a node, a unit or a parameter of that name.
 
@@ -201,7 +195,8 @@ class Diagnosis(Shown):
         raise KeyError(f"no finding is about {which!r}; found: {there}")
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{count} {cause}" for cause, count in self.causes.items())
+        causes = Counter(each.cause for each in self.findings)
+        told = ", ".join(f"{count} {cause}" for cause, count in causes.items())
         return f"Diagnosis({told or 'nothing found'})"
 
     def table(self, width: int = WIDTH) -> Table:
@@ -264,73 +259,48 @@ class Way(NamedTuple):
     added: float
 
 
-class Case(Trace):
+class Case:
     """A backward pass, the parameters that are asked for, and the words. No ``grad`` is touched."""
 
-    #: As it is, also where parameters have moved since it was recorded.
-    given: Graph
-    parameters: list[Parameter]
-    words: Words
-    #: From here on a gradient is huge.
-    huge: float
-    #: Neurons that work for other samples, by the names that their parameters may begin with.
-    alive: frozenset[str]
-    #: The gradient of the root by each node, 0 for what receives none; the sum of the absolute contributions.
-    upstream: list[float]
-    size: list[float]
-    #: The names of the parameters in the graph that take a gradient, and their places.
-    asked: list[tuple[str, int]]
-    #: The parameters whose gradient is not finite.
-    hit: list[str]
-
     def __init__(
-        self, graph: Graph, parameters: list[Parameter], words: Words, huge: float, alive: Iterable[str]
+        self, given: Graph, parameters: list[Parameter], words: Words, huge: float, alive: Iterable[str]
     ) -> None:
-        super().__init__(graph)
-        upstream = [each or 0.0 for each in self.gradients()]
-        size = [sum(abs(got.amount) for got in each) for each in self.received]
+        #: As it is, also where parameters have moved since it was recorded; and the graph as recorded.
+        self.given, self.trace = given, Trace(given)
+        self.graph, self.received = self.trace.graph, self.trace.received
+        #: From ``huge`` on a gradient is huge.
+        self.parameters, self.words, self.huge = parameters, words, huge
+        #: Neurons that work for other samples, by the names that their parameters may begin with.
+        self.alive = frozenset(alive)
+        #: The gradient of the root by each node, 0 for what receives none; the sum of the sizes in it.
+        self.upstream = [each or 0.0 for each in self.trace.gradients()]
+        self.size = [*(sum(abs(got.amount) for got in each) for each in self.received[:-1]), 1.0]
         inside = [(name, each) for name, each in parameters if isinstance(each, Node)]
-        asked = [(name, each.position) for name, each in inside if each.requires_grad]
-        hit = [name for name, position in asked if not math.isfinite(upstream[position])]
-        vars(self).update(
-            given=graph, parameters=parameters, words=words, huge=huge, alive=frozenset(alive),
-            upstream=upstream, size=[*size[:-1], 1.0], asked=asked, hit=hit,
-        )  # fmt: skip
+        #: The names of the parameters in the graph that take a gradient, and their places.
+        self.asked = [(name, each.position) for name, each in inside if each.requires_grad]
+        #: Those whose gradient is not finite; the nodes that do not follow from their operands any more.
+        self.hit = [name for name, position in self.asked if not math.isfinite(self.upstream[position])]
+        self.changes = changes_in(self.graph)
 
-    @cached_property
     def ways(self) -> list[Way | None]:
         """The largest path from each node up; None from the root, and where none leads there."""
         ways: list[Way | None] = [None] * len(self.graph)
         for position in reversed(range(len(ways) - 1)):
-            got = self.largest(position)
-            if got is None:
-                continue
-            above = ways[got.user] or Way(got, got, 0, 0, 0.0)
-            total, largest, added = abs(self.upstream[position]), abs(got.amount), above.added
-            if 0.0 < total < math.inf and 0.0 < largest < math.inf:
-                added += math.log10(total) - math.log10(largest)
-            ways[position] = Way(
-                max(above.most, got, key=lambda each: abs(each.local)),
-                min(above.least, got, key=lambda each: abs(each.local)),
-                above.steps + 1, above.shrinking + (abs(got.local) < 1.0 / 1.2), added,
-            )  # fmt: skip
+            if got := self.trace.largest(position):
+                above = ways[got.user] or Way(got, got, 0, 0, 0.0)
+                total, largest, added = abs(self.upstream[position]), abs(got.amount), above.added
+                if 0.0 < total < math.inf and 0.0 < largest < math.inf:
+                    added += math.log10(total) - math.log10(largest)
+                by_size = sorted((above.least, got, above.most), key=lambda each: abs(each.local))
+                shrinking = above.shrinking + (abs(got.local) < 1.0 / 1.2)
+                ways[position] = Way(by_size[-1], by_size[0], above.steps + 1, shrinking, added)
         return ways
 
     def path(self, position: int) -> Iterator[Contribution]:
         """The contributions of the largest path, from a node up to the root."""
-        while (got := self.largest(position)) is not None:
+        while got := self.trace.largest(position):
             yield got
             position = got.user
-
-    @cached_property
-    def changes(self) -> list[Change]:
-        """The nodes that do not follow from their operands any more."""
-        return changes_in(self.graph)
-
-    @cached_property
-    def between(self) -> list[bool]:
-        """For each node whether it is, or depends on, a parameter that is asked for."""
-        return dependents(self.graph, [position for _, position in self.asked]).tolist()  # type: ignore[no-any-return]
 
     def numbers(self, node: Node) -> list[float]:
         """The numbers of all operands."""
@@ -341,24 +311,20 @@ class Case(Trace):
         numbers: Iterable[tuple[str, float]] = (), site: str | None = None, /, **facts: Any,
     ) -> Finding:  # fmt: skip
         """A finding about a node, or about what is called so; a leaf has the line of its use."""
-        if isinstance(about, Node) and (got := self.largest(about.position)) is not None:
+        if isinstance(about, Node) and (got := self.trace.largest(about.position)):
             site = site or self.graph.nodes[got.user].site
         return finding(self.words, kind, key, about, parameters, numbers, site, **facts)
 
 
 def parameters_of(given: Any, graph: Graph, names: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters given, or all leaves that take a gradient and what modules of ``names`` hold.
-
-    A module counts if the loss depends on one of its parameters. Raises TypeError for anything else
-    than Values, names of the graph, modules, and containers of these.
-    """
+    """The parameters given, or all leaves that take a gradient and what modules hold on which it depends."""
     variables = variable_names(names)
 
     def found(held: Any) -> list[Parameter]:
         each_once: dict[Any, Parameter] = {}
         for path, each in _held("", held):
             if isinstance(each, str) or id(each) in graph._places:
-                node = graph[each] if isinstance(each, str) else graph.nodes[graph._places[id(each)]]
+                node = graph[each]
                 each_once[node.position] = node.name, node
             else:
                 name = each.name or path or variables.get(id(each), "a parameter")
@@ -389,7 +355,7 @@ def _held(path: str, held: Any) -> Iterator[tuple[str, Any]]:
     else:
         raise TypeError(
             "diagnose looks at parameters that are Values, names in the graph or modules, or lists, arrays "
-            f"and dicts of these, not {held!r}"
+            f"and dicts of these, not {quoted(held)}"
         )
     for name, each in inside:
         yield from _held(str(name), each)

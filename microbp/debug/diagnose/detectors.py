@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from microbp.check.auditing import verdicts
 from microbp.check.measure import EPS
 from microbp.check.words import operand_names, operand_words, where
-from microbp.debug.diagnose.case import Case, Finding, LayerRow, Remark, Told, collapsed
+from microbp.debug.diagnose.case import Case, Finding, LayerRow, Remark, Told, Way, collapsed
 from microbp.debug.diagnose.words import part_of, short, unit_of
 from microbp.debug.trace import Contribution
 from microbp.graph import Node
 from microbp.labels import layer_path, text_of
+from microbp.sweeps import dependents
 
 #: So many producers of what is not finite have a finding of their own.
 MOST = 3
@@ -50,13 +51,12 @@ def not_finite_data(case: Case) -> Told:
     say, first = case.words, True
     given, made, passed, swallowing = list[Node](), list[Node](), list[Node](), list[Node]()
     for node in case.graph:
-        read = [*zip(node.operands, case.numbers(node), strict=True)]
-        bad = [x for _, x in read if not math.isfinite(x)]
+        read = zip(node.operands, case.numbers(node), strict=True)
+        bad = [(each, x) for each, x in read if not math.isfinite(x)]
         if math.isfinite(node.data):
             swallowing += [node] if bad else []
-        elif bad and (not math.isnan(node.data) or any(map(math.isnan, bad))):
-            literal = all(isinstance(each, float) for each, x in read if not math.isfinite(x))
-            (given if literal else passed).append(node)
+        elif bad and (not math.isnan(node.data) or any(math.isnan(x) for _, x in bad)):
+            (given if all(isinstance(each, float) for each, _ in bad) else passed).append(node)
         else:
             (given if node.rule is None else made).append(node)
     hit = [] if math.isfinite(case.graph.root.data) else case.hit
@@ -64,17 +64,16 @@ def not_finite_data(case: Case) -> Told:
     tail = say("more made", n=others) if others > 0 else ""
     tail = say("passed on" if passed else "passed by nobody", n=len(passed), names=names, more=tail)
     for node in sorted([*given[:1], *made[:MOST]]):
-        bad = [x for x in case.numbers(node) if not math.isfinite(x)]
+        odd = [x for x in case.numbers(node) if not math.isfinite(x)]
         facts = _numbered(case, node, node.data) | {
-            "first": say("the first" if first else "another"), "x": repr((bad or [node.data])[0]),
+            "first": say("the first" if first else "another"), "x": repr((odd or [node.data])[0]),
             "tail": tail + (say("bad gradients", names=say.in_parts(hit)) if hit and first else ""),
             "made": "nan made" if math.isnan(node.data) else "overflow",
         }  # fmt: skip
-        key = "nan from infinity" if bad else "made"
-        if node in given:
-            key = "given" if node.rule is None else "given to an operation"
-        numbers = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
-        yield case.found("not finite", key, node, hit, [(node.name, node.data), *numbers], **facts)
+        entered, arose = ("given to an operation", "nan from infinity") if odd else ("given", "made")
+        operands = zip(operand_names(case.graph, node), case.numbers(node), strict=True)
+        numbers, key = [(node.name, node.data), *operands], entered if node in given else arose
+        yield case.found("not finite", key, node, hit, numbers, **facts)
         first = False
     for node in swallowing[:MOST]:
         facts = _numbered(case, node, *case.numbers(node)) | {"x": node.data}
@@ -97,45 +96,44 @@ def not_finite_gradients(case: Case) -> Told:
     producers: list[Contribution | Node] = []
     passed, finite = 0, math.isfinite(case.graph.root.data)
     for node in reversed(case.graph.nodes):
-        step, above = case.step_of(node.position), case.upstream[node.position]
-        if not math.isfinite(above):  # finite contributions, or infinities of both signs, may have made it
+        step, above = case.trace.step_of(node.position), case.upstream[node.position]
+        bad: list[Any] = [node]
+        if math.isfinite(above):
+            bad = [got for got in (step.contributions if step else ()) if not math.isfinite(got.amount)]
+            made = finite or all(map(math.isfinite, case.numbers(node)))
+        else:  # finite contributions, or infinities of both signs, may have made it
             amounts = [got.amount for got in case.received[node.position]]
             infinite = any(map(math.isinf, amounts)) and not math.isnan(above)
             made = not infinite and not any(map(math.isnan, amounts))
-            producers += [node] if made else []
-            passed += not made
-        elif step is not None:
-            bad = [got for got in reversed(step.contributions) if not math.isfinite(got.amount)]
-            made = finite or all(map(math.isfinite, case.numbers(node)))
-            producers += bad if made else []
-            passed += 0 if made else len(bad)
+        producers += bad[::-1] if made else []
+        passed += 0 if made else len(bad)
     for each in producers[:MOST]:
-        yield _made(case, each, passed, first=each is producers[0])
+        yield _made(case, each, passed, case.words("the first" if each is producers[0] else "another"))
 
 
-def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) -> Finding:
-    say = case.words
+def _made(case: Case, made: Contribution | Node, passed: int, first: str) -> Finding:
+    say, nodes = case.words, case.graph.nodes
     names = say.in_parts(case.hit) or say("none")
-    facts: dict[str, Any] = {"first": say("the first" if first else "another")}
-    facts["tail"] = say("come from there", n=passed, names=names)
+    facts: dict[str, Any] = {"first": first, "tail": say("come from there", n=passed, names=names)}
     if isinstance(made, Node):
         above, count = case.upstream[made.position], len(case.received[made.position])
         facts |= {"n": count, "name": made.name, "x": above}
         return case.found("not finite", "sum of gradients", made, case.hit, [("gradient", above)], **facts)
-    node, operand, local = case.graph.nodes[made.user], case.graph.nodes[made.operand], made.local
-    above, what = case.upstream[made.user], "infinity" if math.isinf(local) else "nan"
+    node, operand, local, above = nodes[made.user], nodes[made.operand], made.local, case.upstream[made.user]
     facts |= {
-        "name": node.name, "at": f"{operand.name} = {short(operand.data)}", "local": local, "what": what,
+        "name": node.name, "at": f"{operand.name} = {short(operand.data)}", "local": local,
+        "what": "infinity" if math.isinf(local) else "nan",
+        "slope": "infinite slope" if math.isinf(local) else "slope nan",
         "sums": f"{short(above)} · {short(local)} = {short(made.amount)}",
-        "slope": "infinite slope" if what == "infinity" else "slope nan",
     }  # fmt: skip
     key = "overflow" if math.isfinite(local) else "infinite slope"
-    if above == 0.0:  # what has made it 0, although it computes with the value, or chose another
-        got = next((got for got in case.path(node.position) if got.local == 0.0), None)
-        flat = None if got is None else case.graph.nodes[got.user]
-        used = flat is not None and flat.rule is not None and flat.rule.name not in CHOOSING
-        key = "flat on steep" if used and got and case.graph.nodes[got.operand].data == 0.0 else "not used"
-        facts["user"] = "" if flat is None else say.spoken(flat)
+    if above == 0.0:
+        key = "not used"
+        # What has made it 0, although it computes with the value, or chose another.
+        for got in [got for got in case.path(node.position) if got.local == 0.0][:1]:
+            flat, facts["user"] = nodes[got.user].rule, say.spoken(nodes[got.user])
+            if flat and flat.name not in CHOOSING and nodes[got.operand].data == 0.0:
+                key = "flat on steep"
     numbers = [("upstream", above), ("local", local), (operand.name, operand.data)]
     return case.found("not finite", key, node, case.hit, numbers, **facts)
 
@@ -143,32 +141,24 @@ def _made(case: Case, made: Contribution | Node, passed: int, *, first: bool) ->
 # --------------------------------------------------------------------------------- changes and rules
 def changed(case: Case) -> Told:
     """Numbers and local derivatives that were changed after use; parameters that have moved are a remark."""
-    again = _moved_again(case)
+    say, graph = case.words, case.graph
+    broken, uses = {each.node.position for each in case.changes}, graph.uses()
+    leaves = {at for at, each in enumerate(graph._values if broken else ())
+              if each is not None and each._rule is None and each._da is not None}  # fmt: skip
+    # Where no operation holds that reads a parameter, it was given other numbers more than once since, and
+    # nobody knows what it was; where only some do not, it was changed between its uses.
+    again = {at for at in leaves if uses[at] and all(user in broken for user, _ in uses[at])}
     changes = [each for each in case.changes if again.isdisjoint(each.node.operands)]
     for first in changes[:1]:
-        others = len(changes) - 1
-        more = case.words("no longer hold", n=others) if others else ""
+        more = say("no longer hold", n=len(changes) - 1) if len(changes) > 1 else ""
         numbers = [("recorded", first.node.data), ("now", first.now)]
         yield case.found("changed", "changed after use", first.node, (), numbers, text=first.text, more=more)
-    moved = [(case.graph.nodes[each], case.given.nodes[each].data) for each in sorted(case.moved)]
-    told = [case.words("moved one", name=was.name, was=was.data, now=now) for was, now in moved]
-    if told:
-        yield Remark(case.words("moved", told=case.words.listed(told)))
+    moved = [(graph.nodes[each], case.given.nodes[each].data) for each in sorted(case.trace.moved)]
+    if moved:
+        told = (say("moved one", name=was.name, was=was.data, now=now) for was, now in moved)
+        yield Remark(say("moved", told=say.listed(told)))
     if again:
-        names = (case.graph.names[each] for each in sorted(again))
-        yield Remark(case.words("moved again", names=case.words.listed(names)))
-
-
-def _moved_again(case: Case) -> set[int]:
-    """The parameters that were given other numbers more than once since, so that nobody knows what they were.
-
-    Then no operation that reads one holds; where only some do not, it was changed between its uses.
-    """
-    broken, uses = {each.node.position for each in case.changes}, case.graph.uses()
-    held = enumerate(case.graph._values if broken else ())
-    leaves = [(at, each) for at, each in held if each is not None and case.graph.nodes[at].rule is None]
-    given = [at for at, each in leaves if each._da is not None]
-    return {at for at in given if uses[at] and all(user in broken for user, _ in uses[at])}
+        yield Remark(say("moved again", names=say.listed(graph.names[each] for each in sorted(again))))
 
 
 def wrong_rules(case: Case) -> Told:
@@ -185,23 +175,18 @@ def wrong_rules(case: Case) -> Told:
     size = {"values": len(case.graph), "parameters": len(case.parameters), "m": len(chosen), "n": total}
     yield say("graph", part=part, **size)
     for rule, nodes in chosen.items():
-        wrong = [
-            (node, place, verdict.measured)
-            for node in nodes
-            for place, verdict in enumerate(verdicts(node, numbers))
-            if verdict is not None and verdict.word == "WRONG RULE"
-        ]
-        if not wrong:
-            continue
-        node, place, right = wrong[0]
-        stated = node.local_derivatives[place] or 0.0
-        ratio = say("sign") if stated == -right else say("ratio", x=stated / right) if right else say("is 0")
-        more = say.listed(dict.fromkeys(each.name for each, _, _ in wrong if each is not node))
-        yield case.found(
-            "rule", "wrong rule", node, (), [("recorded", stated), ("measured", right)], rule=rule.name,
-            operand=operand_words(case.graph, node)[place], stated=stated, measured=right, ratio=ratio,
-            again=say("likewise at", names=more) if more else "",
-        )  # fmt: skip
+        found = [(node, place, each) for node in nodes for place, each in enumerate(verdicts(node, numbers))]
+        wrong = [(node, place, each.measured) for node, place, each in found if each and "WRONG" in each.word]
+        for node, place, right in wrong[:1]:
+            stated = node.local_derivatives[place] or 0.0
+            ratio = say("ratio", x=stated / right) if right else say("is 0")
+            more = say.listed(dict.fromkeys(each.name for each, _, _ in wrong if each is not node))
+            yield case.found(
+                "rule", "wrong rule", node, (), [("recorded", stated), ("measured", right)], rule=rule.name,
+                operand=operand_words(case.graph, node)[place], stated=stated, measured=right,
+                ratio=say("sign") if stated == -right else ratio,
+                again=say("likewise at", names=more) if more else "",
+            )  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------- unreached
@@ -242,37 +227,32 @@ def unreached(case: Case) -> Told:
 
 # --------------------------------------------------------------------------------------- stale grad
 def stale(case: Case) -> Told:
-    """Whether the parameters hold several passes of this loss, or other losses' gradients as well.
-
-    Scaling of all gradients by one factor below 1, as ``clip_gradients`` does it, is no finding.
-    """
-    say = case.words
+    """Whether the parameters hold several passes of this loss, or other losses' gradients as well."""
+    say, nodes = case.words, case.given.nodes
     yield say("grad" if any(each.grad is not None for _, each in case.parameters) else "no grad")
-    ratios, counts, odd = list[float](), list[int](), list[tuple[int, float]]()
+    #: Of each gradient that is held its ratio to that of this loss, an int where it is one but for rounding.
+    ratios: dict[int, float] = {}
     for _, position in case.asked:
-        one, held = case.upstream[position], case.given.nodes[position].grad
+        one, held = case.upstream[position], nodes[position].grad
         if held is None or not (math.isfinite(one) and math.isfinite(held)) or one == held == 0.0:
             continue
-        ratios.append(held / one if one else math.inf)
-        count = round(ratios[-1]) if math.isfinite(ratios[-1]) else 0
-        if count >= 2 and abs(held - count * one) <= 1e-9 * abs(held):
-            counts.append(count)
-        elif abs(held - one) <= 1e-9 * max(abs(held), case.size[position]):
-            continue
-        odd.append((position, held))
-    clipped = all(0.0 < ratio < 1.0 and math.isclose(ratio, ratios[0], rel_tol=1e-9) for ratio in ratios)
-    added = len({*counts}) == 1 and len(counts) == len(ratios)
-    some = len(odd) == len(counts) < len(ratios)
-    if not odd or (not added and (some or clipped or case.graph.root.grad is None)):
+        ratio = held / one if one else math.inf
+        count = round(ratio) if 1.5 < ratio < math.inf else 1
+        terms = case.size[position] * (count == 1)
+        ratios[position] = count if abs(held - count * one) <= 1e-9 * max(abs(held), terms) else ratio
+    odd, kinds = [each for each in ratios if ratios[each] != 1], sorted({*ratios.values()})
+    if not odd:
         return
-    position, held = odd[0]
-    names, one = [case.graph.names[each] for each, _ in odd], case.upstream[position]
-    yield case.found(
-        "stale gradient", "accumulated" if added else "stale", case.graph.nodes[position], names,
-        [("grad", held), ("this loss", one)], name=names[0], held=held, one=one,
-        n=counts[0] if added else 0,
-        more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
-    )  # fmt: skip
+    whole = all(isinstance(each, int) for each in kinds)
+    added, some = whole and len(kinds) == 1, whole and 1 in kinds
+    clipped = kinds[0] > 0.0 and kinds[-1] < 1.0 and math.isclose(kinds[0], kinds[-1], rel_tol=1e-9)
+    if added or not (some or clipped or case.graph.root.grad is None):
+        names, one, held = [nodes[each].name for each in odd], case.upstream[odd[0]], nodes[odd[0]].grad
+        yield case.found(
+            "stale gradient", "accumulated" if added else "stale", case.graph.nodes[odd[0]], names,
+            [("grad", held or 0.0), ("this loss", one)], name=names[0], held=held, one=one, n=kinds[0],
+            more=say("so for", names=say.listed(names[1:])) if len(names) > 1 else "",
+        )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ one operation
@@ -359,7 +339,7 @@ ZERO: Causes = (
     ("dead", lambda use: use.dead),
     ("corner", lambda use: use.x == 0.0 and bool(use.node.rule and use.node.rule.kink) and not _chooses(use)),
     ("saturated", lambda use: use.rule in FLAT and not (use.rule in ("silu", "gelu") and abs(use.x) < 5.0)),
-    ("flat power", lambda use: squares(use.node)),  # e**2, and e*e
+    ("flat power", lambda use: squares(use.node) and use.data[0] == 0.0),  # e**2, and e*e
     ("multiplied by 0", lambda use: use.partner is not None),
     ("clipped", lambda use: use.rule == "clip"),
     ("saturated softmax", lambda use: use.rule in ("logsumexp", "cross_entropy")),
@@ -409,13 +389,10 @@ _OFF = {("blocked", "relu"), ("blocked", "maximum")}
 
 
 def zeros(case: Case) -> Told:
-    """Why parameters have the gradient 0: one finding for each origin.
+    """Why parameters have the gradient 0, or one of which cancellation has left no digit: by origin.
 
-    A gradient of which cancellation has left no digit counts as 0. Of a module only parts without any
-    gradient count (a neuron all of whose weights and bias have none), and of an array only what is 0 for
-    one reason: some weights of a healthy relu net always see 0 in every sample, for one reason in this
-    sample and for another one in that. Where only some of a part, or of an array, are asked for, each counts.
-    Neurons that are ``alive`` for other samples may be off in this one.
+    Some weights of a healthy relu net see only 0. So of a module only parts without any gradient count, and
+    of an array only what is 0 for one reason, unless but some of them are asked for.
     """
     origins, places = _origins(case)
     asked = {position for _, position in case.asked}
@@ -455,10 +432,11 @@ def _origins(case: Case) -> tuple[dict[int, dict[Origin, None]], Places]:
     """The origins of each node's zero; and for each origin where it shows."""
     origins: dict[int, dict[Origin, None]] = {}
     places: Places = {}
-    for got in (got for step in case.steps for got in step.contributions):
+    between = dependents(case.graph, [position for _, position in case.asked]).tolist()
+    for got in (got for step in case.trace.steps for got in step.contributions):
         total, size = case.upstream[got.operand], case.size[got.operand]
         lost = total == 0.0 or (size < math.inf and abs(total) <= EPS * size)
-        own = origins.setdefault(got.operand, {}) if lost and case.between[got.operand] else None
+        own = origins.setdefault(got.operand, {}) if lost and between[got.operand] else None
         if own is None or len(own) >= ORIGINS:
             continue
         if size == 0.0 == case.upstream[got.user]:
@@ -498,9 +476,9 @@ def _zero(
         cause, facts = "rounding" if exact or above else "cancelled", facts | {"total": above, "exact": exact}
         return case.found("zero gradient", cause, nodes[position], names, sums, **facts)
     # The relu of a neuron and the relu of a loss are not alike.
-    same = [each for each in same if isinstance(each.where, int) == isinstance(first.where, int)]
-    alike = len({at for origin in same for at, _ in places[origin]}) - 1
-    others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in same]
+    alike_ones = {each for each in same if isinstance(each.where, int) == isinstance(first.where, int)}
+    alike = len({at for origin in alike_ones for at, _ in places[origin]}) - 1
+    others = [say.spoken(nodes[places[each][0][0]]) for each in together if each not in alike_ones]
     again = say("alike", n=alike) if alike else ""
     again += say("elsewhere", told=say.listed(others, 2)) if others else ""
     local, cause = nodes[position].local_derivatives[place] or 0.0, "underflow" * (first.how == "underflow")
@@ -516,10 +494,10 @@ def sizes(case: Case) -> Told:
     unit it is; else depth, or very many paths.
     """
     sized = [(position, abs(case.upstream[position])) for _, position in case.asked]
-    largest = max((size for _, size in sized if size < math.inf), default=0.0)
-    grouped: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    largest, ways = max((size for _, size in sized if size < math.inf), default=0.0), case.ways()
+    grouped: dict[tuple[str, str, str], list[tuple[int, Way]]] = defaultdict(list)
     for position, size in sized:
-        way = case.ways[position]
+        way = ways[position]
         if way is None or not 0.0 < size < math.inf:
             continue
         kind, got, depth = "tiny gradient", way.least, ""
@@ -535,16 +513,14 @@ def sizes(case: Case) -> Told:
             continue
         node = case.graph.nodes[got.user]
         where = "" if depth else f"{node.rule.name if node.rule else ''} {unit_of(node) or node.position}"
-        grouped[kind, depth, where].append(position)
+        grouped[kind, depth, where].append((position, way))
     yield from collapsed(_sized(case, kind, depth, several) for (kind, depth, _), several in grouped.items())
 
 
-def _sized(case: Case, kind: str, depth: str, several: Sequence[int]) -> Finding:
-    say, names, is_huge = case.words, [case.graph.names[each] for each in several], kind == "huge gradient"
-    position = (max if is_huge else min)(several, key=lambda each: abs(case.upstream[each]))
-    way, gradient, node = case.ways[position], case.upstream[position], case.graph.nodes[position]
-    assert way is not None
-    path = [*case.path(position)]
+def _sized(case: Case, kind: str, depth: str, several: Sequence[tuple[int, Way]]) -> Finding:
+    say, names, is_huge = case.words, [case.graph.names[each] for each, _ in several], kind == "huge gradient"
+    position, way = (max if is_huge else min)(several, key=lambda each: abs(case.upstream[each[0]]))
+    gradient, node, path = case.upstream[position], case.graph.nodes[position], [*case.path(position)]
     factors = sorted(path, key=lambda got: -abs(got.local))[:3]
     got = factors[0] if is_huge else way.least
     told = ", ".join(say("factor", x=each.local, node=case.graph.names[each.user]) for each in factors)

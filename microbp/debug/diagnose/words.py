@@ -219,11 +219,7 @@ _FILLED = _Filled()
 
 
 class Words:
-    """A language, and what is said in it.
-
-    >>> Words("en")("findings", n=1), Words("en")("findings", n=2), Words("zh")("findings", n=2)
-    ('1 finding', '2 findings', '发现 2 个问题')
-    """
+    """A language, and what is said in it."""
 
     def __init__(self, word: str) -> None:
         self.language = language(word)

@@ -21,14 +21,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microbp.backward import upstream_gradients
-from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, agree, say, within
-from microbp.debug.explain.names import shortened
+from microbp.debug.explain.explanation import WIDTH, Code, Explanation, Part, Row, say, within
 from microbp.debug.formulas import (
     DEEPEST,
     ELLIPSIS,
     Formula,
     Formulas,
     Math,
+    Name,
+    Short,
+    agree,
+    edges,
     flat,
     joined,
     multiplied,
@@ -37,6 +40,7 @@ from microbp.debug.formulas import (
     numbers_of,
     product,
     quotient,
+    shortened,
     total,
 )
 from microbp.debug.trace import target
@@ -53,9 +57,9 @@ from microbp.value import Value
 
 __all__ = ["Explanation", "MatrixExplanation", "Row", "explain"]
 
-#: How many derivatives one factor may hold that are no mere constants, how many in all, and how many operands
-#: an unnamed node may have that is passed over: it would be too long, written out.
-LONGEST, LINKS, OPERANDS = 4, 50, 8
+#: How many derivatives one factor may hold, as what a mere constant counts, and how many operands an unnamed
+#: node may have that is passed over: it would be too long, written out.
+LONGEST, CONSTANT, OPERANDS = 4.0, 0.08, 8
 #: With more ways, or more factors, than these the paths are collected at δ.
 WAYS, FACTORS = 4, 24
 #: How many δ are derived, how many factors have their formula, and how many terms a sum shows.
@@ -143,7 +147,25 @@ def explain(
     short = shortened(graph, set(between.nonzero()[0].tolist()), node.position)
     derivation = Derivation(short.graph, node.position, engine, language)
     parts = derivation.tell(rate)
-    return Explanation(title, language, (*short.key(derivation.used, language), *parts), derivation.changed())
+    return Explanation(title, language, (*_key(short, derivation), *parts), derivation.changed())
+
+
+def _key(short: Short, derivation: Derivation) -> list[Math]:
+    """What the short names of the nodes used mean, and what σ means where the code does not say it."""
+    used, say = short.names.keys() & derivation.used, derivation.said
+    told: list[Math] = []
+    for layer in sorted({short.names[each].layer for each in used} & short.layers.keys()):
+        path = Math(plain_name(short.layers[layer]), latex_name(short.layers[layer]))
+        written = {kind: str(Name(kind, layer, ("k", "i")[: 1 + (kind == "w")])) for kind in "wbzh"}
+        filled = {kind: Math(name, latex_name(name)) for kind, name in written.items()}
+        told.append(say("key further" if told else "key", number=layer, layer=path, **filled))
+    if not told and any(short.names[each].kind in "zh" for each in used):
+        told.append(say("key plain"))
+    if told:
+        called = any("#" in short.graph.names[each] for each in used if short.names[each].layer)
+        told += [say(key) for key in ("key end", "key call")[: 1 + called]]
+    signs = [say("sigmoid")] if short.sigmoid else []
+    return [joined(told, "", ""), *signs] if told else signs
 
 
 # -------------------------------------------------------------------------------- the chain rule
@@ -155,35 +177,32 @@ class Stations:
         #: For each node between: where it is used on a way up to the root, as (user, place).
         self.uses: dict[int, list[tuple[int, int]]] = {target: []}
         for node in graph.nodes[target + 1 :]:
-            for place, (x, local) in enumerate(zip(node.operands, node.local_derivatives, strict=True)):
-                if local is not None and isinstance(x, int) and x in self.uses:
+            for place, x, _ in edges(node):
+                if x in self.uses:
                     self.uses.setdefault(node.position, [])
                     self.uses[x].append((node.position, place))
         #: For each node the station that it belongs to: itself, or the next one above.
         self.top: dict[int, int] = {}
         #: For each station how many ways lead up from it, and how many stations are just below.
         self.ways: dict[int, int] = {}
-        #: How many derivatives there are from each node passed up to its station; how many are no constants.
-        links = dict.fromkeys(self.uses, (0, 0))
+        #: How much is written from each node passed up to its station.
+        length = dict.fromkeys(self.uses, 0.0)
         for position in sorted(self.uses, reverse=True):
             node, uses = graph.nodes[position], self.uses[position]
             self.top[position] = position
             if len(uses) == 1 and position != target:
                 user = graph.nodes[uses[0][0]]
-                count, varying = links[user.position]
-                count, varying = count + 1, varying + (not _constant(user))
+                more = length[user.position] + (CONSTANT if _constant(user) else 1.0)
                 plain = not node.named and (len(node.operands) <= OPERANDS or _added(node))
-                if (plain or _added(user)) and varying < LONGEST and count < LINKS:
-                    self.top[position] = self.top[user.position]
-                    links[position] = count, varying
+                if (plain or _added(user)) and more < LONGEST:
+                    self.top[position], length[position] = self.top[user.position], more
             if self.top[position] == position:
                 ways = sum(self.ways[above] for above in self.above(position))
                 self.ways[position] = min(ways, 10**9) if uses else 1
         self.below = Counter(above for station in self.ways for above in self.above(station))
-        passed = {position for position, top in self.top.items() if top != position}
         unnamed = {node.position for node in graph if node.rule is not None and not node.named}
         #: The nodes that are no stations, and that stand in formulas by what they are computed from.
-        self.inside = unnamed - self.uses.keys() | passed
+        self.inside = unnamed - self.uses.keys() | self.top.keys() - self.ways.keys()
 
     def above(self, station: int) -> list[int]:
         """The next stations above, each once, the first used first."""
@@ -220,10 +239,9 @@ def _added(node: Node) -> bool:
 
 def _constant(node: Node) -> bool:
     """Whether the local derivatives of a node are constants, whatever the numbers."""
-    assert node.rule is not None
-    if node.rule.name in ("mul", "div"):
-        return any(isinstance(x, float) for x in node.operands)
-    return node.rule.name in ("add", "sub", "neg", "sum")
+    name = node.rule and node.rule.name
+    scaled = name in ("mul", "div") and any(isinstance(x, float) for x in node.operands)
+    return scaled or name in ("add", "sub", "neg", "sum")
 
 
 class Quantity(NamedTuple):
@@ -398,12 +416,10 @@ class Derivation:
     def changed(self) -> tuple[Row, ...]:
         """A line for each node written out whose number is not, or no longer, what its operands give."""
         rows = []
-        for position in sorted(self.written):
-            node, found = self.graph.nodes[position], Formula(self.graph, position, 0)
-            terms = added([abs(x) for x in found.data]) if found.rule.over else 0.0
-            size = within(terms * max(1.0, terms))
-            culprit = culprit_of(node)
-            rows.append(Row("value", name_of(node), (), None, found.value(), node.data, size, culprit))
+        for found in (Formula(self.graph, position, 0) for position in sorted(self.written)):
+            node, terms = found.node, added([abs(x) for x in found.data]) if found.rule.over else 0.0
+            told = found.value(), node.data, within(terms * max(1.0, terms)), culprit_of(node)
+            rows.append(Row("value", name_of(node), (), None, *told))
         return tuple(row for row in rows if row.fault("en"))
 
     def say(self, *sentence: Any, **filled: Any) -> None:
@@ -421,9 +437,7 @@ class Derivation:
             self._few(paths)
         else:
             self._many()
-        self._remarks()
-        if rate is not None and self.graph.nodes[self.target].requires_grad:
-            self._update(rate)
+        self._remarks(rate)
         return tuple(self.parts)
 
     def factor(self, above: int, below: int) -> Factor:
@@ -485,9 +499,9 @@ class Derivation:
             inner = plus([times([each.quantity for each in way]).label for way in inside])
             tex = rf"\left({inner.latex}\right)" if "\n" not in inner.text else f"({inner.latex})"
             closed = Math(f"({inner.text})".replace("\n", "\n "), tex)
-            outer = ([each.quantity.label for each in shared] for shared in (before, after))
-            common = joined([*next(outer), closed, *next(outer)], " · ", r" \cdot ")
+            above, below = ([each.quantity.label for each in shared] for shared in (before, after))
             self.say("common")
+            common = joined([*above, closed, *below], " · ", r" \cdot ")
             self.parts.append(Row("chain", self.label, (common,)))
         self._derive([*before, *dict.fromkeys(each for way in inside for each in way), *after])
         if several:
@@ -583,38 +597,32 @@ class Derivation:
         return weighted or self.stations.below[way[0]] > 1 or len(way) > ROW
 
     # ------------------------------------------------------------------------------- what stands out
-    def _remarks(self) -> None:
+    def _remarks(self, rate: float | None) -> None:
+        """Why the gradient is 0 or nan; the step of gradient descent, if there is one."""
         gradient, factors = self.deltas[self.target].value, [each.quantity for each in self.factors.values()]
-        nan = next((each for each in self.graph if math.isnan(each.data)), None)
-        bad = next((each for each in factors if not math.isfinite(each.value)), None)
         zero = [each for each in factors if each.value == 0.0]
-        if math.isnan(gradient) and nan is not None:
-            self.say("nan", node=name_of(nan))
-        elif math.isnan(gradient) and bad is not None:
-            self.say("nan factor", factor=bad.label, number=number(bad.value))
+        bad = [each for each in factors if not math.isfinite(each.value)]
+        nan = [each for each in self.graph if math.isnan(each.data)]
+        if math.isnan(gradient) and nan:
+            self.say("nan", node=name_of(nan[0]))
+        elif math.isnan(gradient) and bad:
+            self.say("nan factor", factor=bad[0].label, number=number(bad[0].value))
         elif gradient == 0.0:
             paths = any(row.value for row in self.parts if isinstance(row, Row) and row.kind == "path")
-            if paths or any(each.size for each in zero):
-                self.say("cancelled")
-            elif zero:
-                self.say("zero factor", factor=zero[0].label)
-            else:
-                self.say("underflow")
-        if not self.graph.nodes[self.target].requires_grad:
-            self.say("frozen", value=self.value)
-
-    def _update(self, rate: float) -> None:
-        """The step of gradient descent."""
-        w, by, data = self.value, self.label, self.graph.nodes[self.target].data
-        gradient = self.deltas[self.target].value
-        symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
-        step = ast.BinOp(ast.Constant(rate), ast.Mult(), ast.Constant(gradient))
-        numbers = self.formulas.numbers(ast.BinOp(ast.Constant(data), ast.Sub(), step))
-        ours, engine = data - rate * gradient, data - rate * self.engine
-        eta = number(rate)
-        self.say("update", rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}"))
-        size = abs(data) + abs(rate * gradient)
-        self.parts.append(Row("update", w, (symbols,), numbers, ours, engine, size))
+            cancelled = paths or any(each.size for each in zero)
+            key = "cancelled" if cancelled else "zero factor" if zero else "underflow"
+            self.say(key, factor=zero[0].label if zero else "")
+        node, w, by, eta = self.graph.nodes[self.target], self.value, self.label, number(rate or 0.0)
+        if not node.requires_grad:
+            self.say("frozen", value=w)
+        elif rate is not None:
+            symbols = Math(f"{w.text} − η·{by.text}", rf"{w.latex}-\eta\,{by.latex}")
+            step = product([ast.Constant(rate), ast.Constant(gradient)])
+            numbers = self.formulas.numbers(ast.BinOp(ast.Constant(node.data), ast.Sub(), step))
+            ours, engine = (node.data - rate * each for each in (gradient, self.engine))
+            size = abs(node.data) + abs(rate * gradient)
+            self.say("update", rate=Math(f"η = {eta.text}", rf"\eta = {eta.latex}"))
+            self.parts.append(Row("update", w, (symbols,), numbers, ours, engine, size))
 
 
 # ------------------------------------------------------------------------------------ of a program

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from microbp.debug.formulas import Math, columns, number, sentence
+from microbp.debug.formulas import Math, agree, columns, number, sentence
 from microbp.notebook import Shown
 from microbp.safe import shown
 
@@ -83,8 +83,6 @@ def say(language: str, sentence: str, count: int | str = 0, /, **filled: Math | 
     return Math(template.format(**texts), markdown)
 
 
-#: By how much a number computed from recorded numbers may differ from the engine's, relatively.
-TOLERANCE = 1e-12
 #: How wide a line of plain text gets; one of formulas is indented by 4, and broken before an equals sign.
 COLUMNS = 90
 WIDTH = COLUMNS - 4
@@ -166,13 +164,6 @@ class Code(NamedTuple):
 Part = Math | Row | Code
 
 
-def agree(value: float, engine: float, size: float) -> bool:
-    """Whether two numbers differ by no more than rounding errors; ``size`` is that of what was added."""
-    if value == engine or (math.isnan(value) and math.isnan(engine)) or math.isnan(size):
-        return True
-    return abs(value - engine) <= TOLERANCE * max(size, abs(engine), 1e-300)
-
-
 def within(*sizes: float) -> float:
     """The largest of the sizes; nan where one of them is so large or small that digits may be lost."""
     return max(sizes) if all(each == 0.0 or LOW < each < HIGH for each in sizes) else math.nan
@@ -248,11 +239,7 @@ class Explanation(Shown):
 
 
 def broken(text: str, width: int) -> list[str]:
-    """A formula as lines no wider than that where it can be broken: before a sign, as far outside as can be.
-
-    >>> broken("a·(b + c)·d + e·(f + g)", 14)
-    ['a·(b + c)·d', '+ e·(f + g)']
-    """
+    """A formula as lines no wider than that where it can be broken: before a sign, as far outside as can be."""
     lines, width = [], max(width, 1)
     while columns(text) > width:
         places, depth = [], 0
