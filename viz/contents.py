@@ -18,13 +18,9 @@ from viz.kinds import formula, literal, short, sign
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
 
-__all__ = ["ROWS", "Contents", "clusters", "edges"]
-
 #: The most rows of a sum; beyond them one row stands for all that are left out.
 ROWS = 40
-#: The most literals that have rows of their own.
-_LITERALS = 3
-#: From so many folded boxes on all their terms share a row.
+#: More folded boxes than these, and all their terms share a row.
 _MIXED = 6
 #: How many names a tooltip lists.
 _NAMES = 8
@@ -38,11 +34,9 @@ _CELL = re.compile(r"(.+?)\[(\d+)(?:,|\]\[)(\d+)\]")
 
 # -------------------------------------------------------------------------------------------- sums
 class Term(NamedTuple):
-    """One term of a sum: a product of one or two operands."""
+    """One term of a sum, a product of one or two operands: ``w1·i1``, ``b1``, ``−t``, and what it adds."""
 
-    #: ``w1·i1``, ``b1``, ``−t``.
     label: str
-    #: What it adds.
     data: float
     #: The edges that end at it: (position of the user, place among its operands, ∂sum/∂operand).
     edges: tuple[tuple[int, int, float | None], ...]
@@ -51,15 +45,13 @@ class Term(NamedTuple):
 def _addends(node: Node, factor: float) -> list[tuple[int, list[tuple[Any, ...]], float]]:
     """The products that an operation adds: where it stands, their (place, *input), a factor; last first."""
     assert node.rule is not None
-    at, inputs = node.position, [(place, *each) for place, each in enumerate(node.inputs)]
-    if node.rule.name == "mul":
-        return [(at, inputs, factor)]
-    if node.rule.name == "dot":
+    rule, inputs = node.rule.name, [(place, *each) for place, each in enumerate(node.inputs)]
+    products = [inputs] if rule == "mul" else [[each] for each in inputs]
+    if rule == "dot":
         half = len(inputs) // 2
-        pairs = zip(inputs[:half], inputs[half:], strict=False)
-        return [(at, [*each], factor) for each in [(inputs[-1],), *reversed([*pairs])]]
-    signs = (1.0, -1.0) if node.rule.name == "sub" else (1.0,) * len(inputs)
-    return [(at, [each], factor * sign) for each, sign in zip(reversed(inputs), reversed(signs), strict=True)]
+        products = [*map(list, zip(inputs[:half], inputs[half:], strict=False)), inputs[-1:]]
+    signs = [-factor if rule == "sub" and at else factor for at in range(len(products))]
+    return [(node.position, *each) for each in zip(products, signs, strict=True)][::-1]
 
 
 def _terms(partition: Partition, label: int) -> Iterable[Term]:
@@ -167,24 +159,16 @@ class Contents:
         return left_out or len(self.members[label]) > 1 or rule.name in {"sum", "dot"}
 
     def _rows(self, label: int) -> list[list[Term]]:
-        """One row per term; but terms from one folded box share a row, and so do many literals.
+        """One row per term; but terms from one folded box share a row, and so do literals.
 
         Where there would be more than ``ROWS``, the last row stands for all that are left.
         """
-        graph, where, found = self.values.graph, self.partition.label, [*_terms(self.partition, label)]
-        read = [
-            tuple(int(where[graph.args[graph.first[user] + place]]) for user, place, _ in term.edges)
-            for term in found
-        ]
-        several = {boxes for boxes in read if any(each in self.partition.made for each in boxes)}
-        crowd = sum(not term.edges for term in found) > _LITERALS
+        where, args, found = self.partition.label, self.values.rows, [*_terms(self.partition, label)]
+        read = [tuple(int(where[args[user][place]]) for user, place, _ in term.edges) for term in found]
+        shared = {boxes for boxes in read if not boxes or any(each in self.partition.made for each in boxes)}
         rows: dict[object, list[Term]] = {}
         for index, (term, boxes) in enumerate(zip(found, read, strict=True)):
-            key: object = index
-            if boxes in several:
-                key = "folded" if len(several) > _MIXED else boxes
-            elif crowd and not boxes:
-                key = "literals"
+            key = index if boxes not in shared else () if len(shared) > _MIXED else boxes
             rows.setdefault(key, []).append(term)
         each = list(rows.values())
         left = [term for row in each[ROWS - 1 :] for term in row]

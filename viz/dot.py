@@ -14,8 +14,6 @@ from viz.order import LEAVES, Order, is_mesh, order, tidied
 from viz.picture import Box, Edge, Kind, Picture
 from viz.text import MINUS, escaped, font, number, shortened, signed
 
-__all__ = ["Places", "digraph", "source"]
-
 #: Columns of a tooltip, and of a name in that of an edge: DOT reads no quoted string beyond 16,384 bytes.
 _TOOLTIP, _NAME = 2_000, 80
 #: Inches between ranks; less in the picture of a step, where each edge has room for two lines of text;

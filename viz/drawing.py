@@ -19,8 +19,6 @@ from viz.picture import Box, Picture
 from viz.rendered import Rendered
 from viz.text import signed
 
-__all__ = ["LEGIBLE", "NOTEBOOK", "TARGET", "Drawing", "Levels", "draw"]
-
 #: Dots per inch of a PNG: text of 10 points is 17 pixels high.
 _DPI = 120
 #: Pixels of a screen, and of a notebook's cell, which is as high as it needs to be.

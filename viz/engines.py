@@ -15,8 +15,6 @@ from importlib.util import find_spec
 from microbp import MicrobpError
 from microbp.safe import quoted
 
-__all__ = ["ENGINES", "FORMATS", "EngineFailed", "NoEngine", "engine_name", "render"]
-
 ENGINES = ("auto", "dot", "pygraphviz")
 FORMATS = ("svg", "png", "pdf", "json", "json0", "plain")
 

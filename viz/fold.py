@@ -16,8 +16,6 @@ from viz.kinds import kinds
 from viz.options import whole_number
 from viz.picture import Picture, reach
 
-__all__ = ["FOLDS", "LIMIT", "picture", "pictures"]
-
 #: What ``fold`` may be.
 FOLDS = ("auto", *LEVELS)
 #: More boxes than these are no picture.

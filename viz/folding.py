@@ -24,11 +24,6 @@ from microbp.safe import quoted
 from viz.kinds import stem
 from viz.picture import Kind
 
-__all__ = [
-    "FEWEST", "LEVELS", "LINKS", "GroupPath", "Ints", "Made", "Partition", "Values", "folded", "ladder",
-    "opened_at", "unfolded",
-]  # fmt: skip
-
 Ints = npt.NDArray[np.int64]
 #: From the outermost group: its name, and the number of the call.
 GroupPath = tuple[tuple[str, int], ...]
@@ -130,13 +125,17 @@ class Partition:
         self.values = values
         self._finer = finer
         # Of the reversed array, the first of each class is the last.
-        found, first = np.unique(classes[::-1], return_index=True)
+        found, first, sizes = np.unique(classes[::-1], return_index=True, return_counts=True)
         last = len(classes) - 1 - first
         self.label: Ints = np.where(classes < 0, -1, last[np.searchsorted(found, classes)])
         #: The labels of all boxes, ascending.
         self.labels: list[int] = np.sort(last[found >= 0]).tolist()
-        label_of = zip(found.tolist(), last.tolist(), strict=True) if made else ()
-        self.made: dict[int, Made] = {label: made[each] for each, label in label_of if made and each in made}
+        #: A single value is made of nothing, unless it is all that a group computes.
+        self.made: dict[int, Made] = {
+            label: made[each]
+            for each, label, size in zip(found.tolist(), last.tolist(), sizes.tolist(), strict=True)
+            if made and each in made and (size > 1 or made[each].how == "group")
+        }
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -205,7 +204,7 @@ _SINGLE = Made("")
 
 
 def _distinct(ones: Ints, others: Ints, size: int) -> tuple[Ints, Ints]:
-    """Each pair once, ascending; all numbers are from 0 up and less than ``size``."""
+    """Each pair once, ascending, of numbers below ``size``."""
     pairs = np.sort(ones * size + others)  # several times as quick as np.unique
     pairs = pairs[np.diff(pairs, prepend=-1) > 0]
     return pairs // size, pairs % size
@@ -302,15 +301,7 @@ def acyclic(coarse: Partition, fine: Partition, *, apart: bool = False) -> Parti
     pieces = {int(box[label]) * size + depth[label]: coarse[int(box[label])] for label in inside}
     others = {label * size: each for label, each in coarse.made.items() if label not in core}
     classes = np.where(box < 0, -1, box * size + deep[fine.label])
-    return _told(Partition(coarse.values, classes, {**others, **pieces}, fine))
-
-
-def _told(split: Partition) -> Partition:
-    """Of a box that was taken apart what is left as a single value is made of nothing."""
-    for label, held in split.members([*split.made]).items():
-        if len(held) == 1 and split[label].how != "group":
-            del split.made[label]
-    return split
+    return Partition(coarse.values, classes, {**others, **pieces}, fine)
 
 
 # ------------------------------------------------------------------------------------ sums, and what is alike
@@ -764,4 +755,4 @@ def opened_at(partition: Partition, positions: Collection[int]) -> Partition:
     finest = np.where(label < 0, -1, (label * size + plain) * 2 + shut)
     fine = Partition(partition.values, finest)
     classes = np.where(shut | (label < 0), label, fine.label + size)
-    return acyclic(_told(Partition(partition.values, classes, partition.made)), fine)
+    return acyclic(Partition(partition.values, classes, partition.made), fine)

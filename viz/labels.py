@@ -29,8 +29,6 @@ from viz.text import (
     table,
 )  # fmt: skip
 
-__all__ = ["COLUMNS", "edge_label", "edge_look", "heading", "label", "outline", "scale_of"]
-
 #: Columns of a name, of a term in a sum, and of an operation's sign with its literal.
 _NAME, _TERM, _SIGN = 24, 18, 12
 #: The type of what folded boxes tell beside their names.

@@ -15,8 +15,6 @@ from microbp import Module, Trace, Value
 from microbp.safe import quoted
 from viz.colours import DARK, LIGHT, Theme
 
-__all__ = ["FONT", "Style", "caller_scope", "flag", "not_drawn", "whole_number"]
-
 #: Verdana is as wide as DejaVu Sans, so that text laid out with the one fits when shown with the other.
 FONT = "DejaVu Sans,Verdana,sans-serif"
 

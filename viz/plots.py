@@ -12,8 +12,6 @@ from microbp import History, Module, Value, no_grad
 from microbp.safe import quoted
 from viz.options import whole_number
 
-__all__ = ["Snapshots", "plot_boundary", "plot_cost", "plot_gradient_flow", "plot_histograms"]
-
 #: The colours of + and − in the drawings of graphs.
 BLUE, ORANGE, GREY = "#2166ac", "#b35806", "#555555"
 

@@ -13,8 +13,6 @@ from microbp.safe import quoted
 from viz.engines import ENGINES, engine_name
 from viz.options import Style
 
-__all__ = ["Rendered"]
-
 
 class Rendered:
     """A subclass has a property for each of its ``formats`` and suffixes, made when it is asked for first."""

@@ -15,9 +15,6 @@ from viz.options import Style, caller_scope, not_drawn, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
 
-__all__ = ["MOST", "Film", "captions", "draw_step", "film"]
-
-
 #: Columns of a name, and how many names are listed.
 _NAME, _LISTED = 18, 3
 

@@ -8,8 +8,6 @@ from xml.etree import ElementTree as ET
 from viz.colours import LIGHT
 from viz.text import plain
 
-__all__ = ["SVG", "compact", "finished", "map_svg", "stage"]
-
 SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _G, _TITLE, _TEXT, _PATH = (f"{SVG}{name}" for name in ("g", "title", "text", "path"))
 _HALO = {"stroke-width": "2.5", "stroke-linejoin": "round", "paint-order": "stroke"}

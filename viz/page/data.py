@@ -16,9 +16,6 @@ from viz.kinds import sign
 from viz.picture import Kind
 from viz.text import narrowed, plain
 
-__all__ = ["as_literal", "described", "sources"]
-
-
 #: How many lines are shown above and below a line at which something was recorded.
 AROUND = 8
 #: What stands beyond in a line is cut off.

@@ -28,9 +28,6 @@ from viz.step_pictures import Film
 from viz.svg import map_svg, stage
 from viz.text import plain
 
-__all__ = ["LARGEST", "WHOLE", "Page", "TooManyValues", "joined", "page"]
-
-
 #: In this order: each uses what stands above it.
 _SCRIPTS = (
     "model.js", "words.js", "graph.js", "panel.js", "map.js", "exercise.js", "controls.js"
