@@ -13,7 +13,7 @@ import numpy as np
 
 from microbp import Graph, Node
 from microbp.notation import symbol
-from viz.folding import LINKS, GroupPath, Ints, Partition
+from viz.folding import LINKS, GroupPath, Partition
 from viz.kinds import formula, literal, short, sign
 from viz.picture import STRIP, Box, Cluster, Edge, Kind, Row
 from viz.text import number
@@ -98,10 +98,7 @@ class Contents:
         self._number = self._numbered()
 
     def boxes(self, groups: Mapping[int, tuple[str, ...]], before: Mapping[int, str]) -> list[Box]:
-        """The boxes, operands before users; ``groups`` are the ids of the frames that each stands in.
-
-        What is ``before`` a name stands for a frame that would be around this box alone.
-        """
+        """The boxes, operands before users, with the ids of their frames, and what is before their names."""
         root, folded = int(self.partition.label[-1]), {*self.folded}
         boxes = {label: (self._folded if label in folded else self._single)(label) for label in self.order}
         return [
@@ -290,10 +287,7 @@ def _common_name(nodes: Sequence[Node]) -> str:
 
 
 def _shaped(nodes: Sequence[Node]) -> tuple[int, tuple[float | None, ...]]:
-    """The columns of an array, and its gradients row by row; (0, ()) for what is no array of two axes.
-
-    Of a large array each square stands for a block, with the largest gradient in it.
-    """
+    """The columns of an array, and its gradients row by row, or block by block; (0, ()) for no array."""
     cells = _cells(nodes)
     high = 1 + max((row for _, row, _ in cells), default=0)
     wide = 1 + max((column for _, _, column in cells), default=0)
@@ -321,11 +315,10 @@ def _strip(gradients: Sequence[float | None]) -> tuple[float | None, ...]:
 
 # -------------------------------------------------------------------------------------------- frames
 def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ...]], dict[int, str]]:
-    """The frames, each after that around it; for each box that has some, their ids from the outermost.
+    """The frames, outer ones first; of each box their ids, and what goes before its name.
 
     A parameter, or a constant without a name, stands in the innermost frame that holds all its readers. A
-    frame around a group's box alone would be crossed by all edges to it: its name, the last that is returned,
-    goes before that of the box.
+    frame around a group's box alone would be crossed by all edges to it: its name goes before the box's.
     """
     partition = contents.partition
     paths: dict[int, GroupPath] = {}
@@ -358,10 +351,9 @@ def clusters(contents: Contents) -> tuple[list[Cluster], dict[int, tuple[str, ..
 
 # --------------------------------------------------------------------------------------------- edges
 def edges(contents: Contents) -> list[Edge]:
-    """All edges between different boxes, in the order of their users and places.
+    """All edges between different boxes, in the order of their users and places; x * x has two.
 
-    Each edge between two values, or from a value to a row of a sum, is one; x * x has two. Where a box
-    is folded, or a row holds several terms, those between the same two ends are one with their count.
+    Where a box is folded, or a row holds several terms, those between the same two ends are one.
     """
     values, label, graph = contents.values, contents.partition.label, contents.values.graph
     across = np.flatnonzero(label[values.operand] != label[values.user])
@@ -387,8 +379,11 @@ def edges(contents: Contents) -> list[Edge]:
         many[at] |= shared
     # edges with one key are one; those between two values have keys of their own
     key = np.where(many, ((source * len(label)) + target) * (ROWS + 1) + row + 1, -1 - np.arange(len(across)))
+    runs: dict[int, list[int]] = {}
+    for at, each in enumerate(key.tolist()):
+        runs.setdefault(each, []).append(at)
     found = []
-    for run in sorted(_runs(key), key=lambda run: int(run[0])):
+    for run in map(np.array, runs.values()):
         at, one = int(run[0]), len(run) == 1
         paid = run[flows[run]]
         sizes = np.where(np.isnan(amounts[paid]), np.inf, np.abs(amounts[paid]))
@@ -417,7 +412,3 @@ def _alarm(graph: Graph, user: int, local: float, paid: float | None) -> str:
     return f"{number(upstream)} × {number(local)} = {number(paid)}"
 
 
-def _runs(keys: Ints) -> list[Ints]:
-    """The places of each key among ``keys``, ascending."""
-    order = np.argsort(keys, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1) if len(order) else []

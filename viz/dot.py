@@ -33,13 +33,7 @@ _NOWHERE: Places = MappingProxyType({})
 def source(
     picture: Picture, style: Style | None = None, dpi: int | None = None, places: Places = _NOWHERE
 ) -> str:
-    """The DOT text of a picture; see :func:`digraph`.
-
-    >>> from viz.picture import Box, Kind
-    >>> text = source(Picture((Box("n0", Kind.INPUT, "x", data=2.0),), ()))
-    >>> text.splitlines()[0]
-    'digraph drawing {'
-    """
+    """The DOT text of a picture; see :func:`digraph`."""
     return str(digraph(picture, style, dpi, places).source)
 
 

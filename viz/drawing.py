@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import tee
 from typing import Any, ClassVar
 
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
@@ -121,10 +122,7 @@ def draw(
 def _sheets(
     pictures: Iterator[Picture], graph: Graph, blank: list[int], *, answers: bool, digits: int
 ) -> Iterator[Picture]:
-    """The pictures with blanks for the gradients at these positions, or with what belongs there.
-
-    The gradients are those of a pass of its own: ``backward()`` need not have been called.
-    """
+    """The pictures with blanks for the gradients at these positions, or with those of a pass of its own."""
     for each in blank:
         if not graph.needs[each]:
             raise ValueError(f"hide: {graph.names[each]} takes no gradient, so that there is none to find")
@@ -154,13 +152,7 @@ def _sheets(
 
 # --------------------------------------------------------------------------------- the level that can be read
 def _text_size(laid_out: bytes, target: tuple[float, float]) -> float:
-    """How high the smallest text of an engine's SVG is, in pixels, fitted into ``target``; never enlarged.
-
-    >>> _text_size(b'<svg width="1440pt" height="75pt">', (1920, 1000))
-    10.666666666666666
-    >>> _text_size(b'<svg width="1440pt" height="75pt">', (960, 1000))
-    5.333333333333333
-    """
+    """How high the smallest text of an engine's SVG is, in pixels, fitted into ``target``; never enlarged."""
     found = re.search(rb'<svg width="([\d.]+)pt" height="([\d.]+)pt"', laid_out)
     assert found, "an engine's SVG begins with its size"
     fits = (place / (_POINT * float(size)) for place, size in zip(target, found.groups(), strict=True))
@@ -172,7 +164,6 @@ class Levels:
 
     def __init__(self, pictures: Iterator[Picture], style: Style, engine: str) -> None:
         self._pictures, self._style, self._engine = pictures, style, engine
-        self._seen: list[Picture] = []
         self._laid_out: dict[int, bytes] = {}
 
     def legible(self, target: tuple[float, float]) -> tuple[Picture, bytes]:
@@ -189,23 +180,18 @@ class Levels:
                 raise ValueError(
                     f"target is a width and a height in pixels, each 100 or more, not {quoted(target)}"
                 )
-        for at, level in enumerate(self._each()):
+        self._pictures, found = tee(self._pictures)  # which keeps what was made
+        for at, level in enumerate(found):
             if _has_room(level, target, self._style.rankdir):
-                drawn = self._svg(at)
+                drawn = self._svg(at, level)
                 if not drawn or _text_size(drawn, target) >= LEGIBLE:
                     return level, drawn
-        return self._seen[-1], self._svg(len(self._seen) - 1)
+        return level, self._svg(at, level)
 
-    def _each(self) -> Iterator[Picture]:
-        yield from self._seen
-        for level in self._pictures:
-            self._seen.append(level)
-            yield level
-
-    def _svg(self, at: int) -> bytes:
+    def _svg(self, at: int, level: Picture) -> bytes:
         if at not in self._laid_out:
             try:
-                self._laid_out[at] = render(dot.source(self._seen[at], self._style), "svg", self._engine)
+                self._laid_out[at] = render(dot.source(level, self._style), "svg", self._engine)
             except (MicrobpError, OSError):
                 return b""
         return self._laid_out[at]

@@ -17,7 +17,6 @@ BLUE, ORANGE, GREY = "#2166ac", "#b35806", "#555555"
 
 
 def _figure(width: float, height: float) -> Any:
-    """A new matplotlib Figure of that size in inches; ImportError says how to get matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -35,11 +35,7 @@ _SCRIPTS = (
 
 
 def joined(title: str, data: Any, drawn: str = "", folded: str = "") -> str:
-    """The page as HTML, with graph and map as SVG. Nothing is loaded, and only its own script runs.
-
-    >>> "</script><b>" in joined("</script><b>", {"name": "</script><b>"})
-    False
-    """
+    """The page as HTML, with graph and map as SVG. Nothing is loaded, and only its own script runs."""
     style = _text("step.css").replace("/* dark pictures */", _dark())
     script = "\n".join(map(_text, _SCRIPTS))
     parts = {
@@ -203,10 +199,7 @@ def _stage(
 
 
 def _map(graph: Graph, engine: str, parameters: Iterable[str | Value] | None) -> tuple[str, list[str]]:
-    """The folded picture that stays beside the detail, as SVG, and for each value the id of its box in it.
-
-    Both are empty without an engine, and for so few values that they need no map.
-    """
+    """The folded picture that stays beside the detail, and for each value the id of its box; or neither."""
     if len(graph) < _MAPPED:
         return "", []
     levels = pictures(graph, "auto", 120, View(parameters))
