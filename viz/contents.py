@@ -86,7 +86,9 @@ class Contents:
         self.order = partition.order
         assert len(self.order) == len(partition), "folding made a cycle"
         #: The positions of the values of each box, ascending.
-        self.members = partition.members(partition.labels)
+        self.members = {label: list[int]() for label in (-1, *partition.labels)}
+        for position, label in enumerate(partition.label.tolist()):
+            self.members[label].append(position)
         #: The rows of each sum, each as the terms that it stands for, mostly one.
         self.rows = {label: self._rows(label) for label in self.order if self._is_sum(label)}
         inside = partition.label[self.values.operand] == partition.label[self.values.user]

@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 from microbp import Diagnosis, Finding, Graph, MicrobpError, Value, trace
 from microbp.collector import collector_at_rest
 from microbp.safe import quoted
+from microbp.sites import user_scope
 from viz import dot, svg
 from viz.engines import render
 from viz.focus import View, node_of
 from viz.fold import pictures
-from viz.options import Style, caller_scope, flag, not_drawn
+from viz.options import Style, flag, not_drawn
 from viz.picture import Box, Picture
 from viz.rendered import Rendered
 from viz.text import signed
@@ -100,7 +101,7 @@ def draw(
         return Drawing(shown, style, engine=engine, format=format)
     if not isinstance(root, Value | Graph):
         raise not_drawn("draw", "a Value or a Graph", root)
-    graph = Graph(root, caller_scope() if names is None else names) if isinstance(root, Value) else root
+    graph = Graph(root, user_scope() if names is None else names) if isinstance(root, Value) else root
     flag("answers", answers)
     listed = [hide] if isinstance(hide, str | Value) else hide
     blank = sorted({node_of(graph, each).position for each in listed})

@@ -187,14 +187,6 @@ class Partition:
             depth[label] = max((depth[each] + counts(each, label) for each in below), default=0)
         return depth
 
-    def members(self, labels: Collection[int]) -> dict[int, list[int]]:
-        """The positions of the values in each of these boxes, ascending."""
-        found: dict[int, list[int]] = {label: [] for label in labels}
-        inside = np.flatnonzero(np.isin(self.label, list(labels)))
-        for position, label in zip(inside.tolist(), self.label[inside].tolist(), strict=True):
-            found[label].append(position)
-        return found
-
 
 _SINGLE = Made("")
 

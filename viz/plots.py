@@ -217,10 +217,8 @@ def plot_histograms(snapshots: Snapshots, *, bins: int = 40) -> Any:
 
 def _taken(snapshots: Snapshots, caller: str) -> None:
     if not isinstance(snapshots, Snapshots):
-        raise TypeError(
-            f"{caller}() takes Snapshots(net), with a take() after each backward(), not "
-            f"{type(snapshots).__name__}"
-        )
+        takes = "Snapshots(net), with a take() after each backward()"
+        raise TypeError(f"{caller}() takes {takes}, not {type(snapshots).__name__}")
     if not len(snapshots):
         raise ValueError("there are no snapshots yet: call take() after backward()")
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microbp import Graph, Step, TooManyValues, Trace, Value, trace
+from microbp.sites import user_scope
 from viz.drawing import Drawing
 from viz.focus import View, focus
 from viz.fold import pictures
 from viz.kinds import formula, kinds
-from viz.options import Style, caller_scope, not_drawn, whole_number
+from viz.options import Style, not_drawn, whole_number
 from viz.picture import Box, Edge, Flow, Picture, Progress
 from viz.text import plain, shortened, signed
 
@@ -129,7 +130,7 @@ def film(
 ) -> Film:
     """The pass from ``root``, with the options of :func:`viz.draw`; ``caller`` is named in errors."""
     if isinstance(root, Value):
-        root = Graph(root, caller_scope() if names is None else names)
+        root = Graph(root, user_scope() if names is None else names)
     elif not isinstance(root, Graph | Trace):
         raise not_drawn(caller, "a Value, a Graph or a Trace", root)
     graph = root if isinstance(root, Graph) else root.graph

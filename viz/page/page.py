@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from microbp import Graph, TooManyValues, Trace, Value, trace
 from microbp.safe import quoted
+from microbp.sites import user_scope
 from viz import dot
 from viz.colours import DARK, LIGHT
 from viz.drawing import Levels
@@ -21,7 +22,7 @@ from viz.engines import ENGINES, NoEngine, engine_name, render
 from viz.focus import View
 from viz.fold import picture, pictures
 from viz.kinds import kinds
-from viz.options import Style, caller_scope, not_drawn
+from viz.options import Style, not_drawn
 from viz.page.data import as_literal, described
 from viz.rendered import Rendered
 from viz.step_pictures import Film
@@ -156,7 +157,7 @@ def page(
         raise ValueError(f"engine={quoted(engine)}: it is one of {', '.join(map(repr, ENGINES))}")
     graph = root.graph if isinstance(root, Trace) else root
     if isinstance(graph, Value):
-        graph = Graph(graph, names=caller_scope() if names is None else names)
+        graph = Graph(graph, names=user_scope() if names is None else names)
     elif not isinstance(graph, Graph):
         raise not_drawn("page", "a Value, a Graph or a Trace", graph)
     if len(graph) > LARGEST:
