@@ -203,22 +203,17 @@ class Contents:
         )
 
     def _name(self, label: int) -> tuple[str, bool]:
-        """The name of a folded box, and whether it is one that the user gave."""
-        made, node = self.partition[label], self.nodes[label]
+        """The name of a folded box, and whether it is one that the user gave; else what it does last."""
+        made, node, where = self.partition[label], self.nodes[label], self.partition.label
         if made.name:
             return f"{made.name}{self._number.get(label, '')}", made.how in {"group", "leaves"}
         if node.named:
             return _common_name([self.nodes[each] for each in self.members[label]]), True
-        return (self._formula(node) if made.how == "tree" else self._symbol(label)), False
-
-    def _formula(self, node: Node) -> str:
-        """What a box with a formula does last: ``tanh(Σ)``."""
-        links, where = self.values.are(LINKS), self.partition.label
-        below = [each.node.position for each in node.inputs if each.node]
-        inside = [each for each in below if where[each] == where[node.position]]
-        if links[node.position]:
-            return "Σ(…)"
-        return f"{sign(node)}({'Σ' if len(inside) == 1 and links[inside[0]] else '…'})"
+        if made.how != "tree":
+            return self._symbol(label), False
+        below = [each.node for each in node.inputs if each.node and where[each.node.position] == label]
+        links = [each.rule is not None and each.rule.name in LINKS for each in (node, *below)]
+        return "Σ(…)" if links[0] else f"{sign(node)}({'Σ' if links[1:] == [True] else '…'})", False
 
     def _symbol(self, label: int) -> str:
         """The sign of the operation, if the values of the box are samples of one."""
@@ -309,9 +304,8 @@ def _strongest(run: Iterable[float | None]) -> float | None:
 
 def _strip(gradients: Sequence[float | None]) -> tuple[float | None, ...]:
     """The gradients, or of more than ``STRIP`` the largest in magnitude of each of so many runs."""
-    if len(gradients) <= STRIP:
-        return tuple(gradients)
-    bounds = [len(gradients) * each // STRIP for each in range(STRIP + 1)]
+    many = min(len(gradients), STRIP)
+    bounds = [len(gradients) * each // many for each in range(many + 1)] if many else []
     return tuple(_strongest(gradients[start:stop]) for start, stop in pairwise(bounds))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from microbp import Diagnosis, Finding, Graph, Node, Value
 from microbp.safe import quoted, shown
+from microbp.spelling import did_you_mean
 from viz.options import whole_number
 from viz.picture import Kind
 
@@ -67,11 +67,9 @@ def node_of(graph: Graph, which: str | Value) -> Node:
     if which in graph.names:
         return graph.nodes[graph.names.index(which)]
     given = [node.name for node in graph.nodes if node.named]
-    near = difflib.get_close_matches(which, given, 3, 0.5)
     more = f" and {len(given) - 12:,} more" if len(given) > 12 else ""
-    hint = f"its names are {', '.join(map(shown, given[:12]))}{more}"
-    if near or not given:
-        hint = f"near it are {', '.join(map(shown, near))}" if near else "none of its values was given a name"
+    known = f"its names are {', '.join(map(shown, given[:12]))}{more}" if given else "no value has a name"
+    hint = shown(did_you_mean(which, given)) or known
     raise ValueError(f"no value named {shown(repr(which))} in the graph of {shown(graph.root.name)}; {hint}")
 
 
