@@ -105,6 +105,11 @@ def draw(
     flag("answers", answers)
     listed = [hide] if isinstance(hide, str | Value) else hide
     blank = sorted({node_of(graph, each).position for each in listed})
+    for each in blank:
+        if not graph.needs[each]:
+            raise ValueError(f"hide: {graph.names[each]} takes no gradient, so that there is none to find")
+    if blank:
+        graph = graph.with_grad(trace(graph).gradients())
     view = View(parameters, between, around, hops, share, unfold, findings)
     found = pictures(graph, fold, max_nodes, view, blank)
     if blank:
@@ -123,26 +128,24 @@ def draw(
 def _sheets(
     pictures: Iterator[Picture], graph: Graph, blank: list[int], *, answers: bool, digits: int
 ) -> Iterator[Picture]:
-    """The pictures with blanks for the gradients at these positions, or with those of a pass of its own."""
-    for each in blank:
-        if not graph.needs[each]:
-            raise ValueError(f"hide: {graph.names[each]} takes no gradient, so that there is none to find")
-    gradients, ids = trace(graph).gradients(), {f"n{each}" for each in blank}
+    """The pictures with blanks for the gradients at these positions, or as the key to them."""
+    ids = {f"n{each}" for each in blank}
     shown = [
-        f"∇{graph.names[each]}" + (f" = {signed(gradients[each], digits)}" if answers else "")
+        f"∇{graph.names[each]}" + (f" = {signed(graph.nodes[each].grad, digits)}" if answers else "")
         for each in blank[:_LISTED]
     ]
     more = f" and {len(blank) - _LISTED} more" if len(blank) > _LISTED else ""
     told = ("key: " if answers else "find ") + ", ".join(shown) + more
 
     def asked(box: Box) -> Box:
-        if box.id[0] != "n":
-            return box
-        if box.id in ids and not answers:
-            return box._replace(blank="blank", grad=None, tooltip=box.name)
-        return box._replace(blank="answer" if box.id in ids else "", grad=gradients[int(box.id[1:])])
+        if box.id not in ids or answers:
+            return box._replace(blank="answer" if box.id in ids else "")
+        return box._replace(blank="blank", grad=None, tooltip=box.name)
 
     for picture in pictures:
+        for each in blank:
+            if not picture.box_of[each]:
+                raise ValueError(f"hide: {graph.names[each]} is among the values that are left out")
         edges = (  # what an edge pays to a blank would give it away
             edge._replace(contribution=None) if edge.source in ids and not answers else edge
             for edge in picture.edges
