@@ -51,7 +51,7 @@ function paintBox(position, { group, band, nabla, gradient: text }) {
 
 function paintLine({ key, target, gift }, { group, line }) {
   const flowing = phase === "backward" && at > 0 && target === current() && gift !== null;
-  const sign = flowing ? signClass(gift.amount) : "";
+  const sign = flowing ? (asked(gift.operand) ? "zero" : signClass(gift.amount)) : "";
   look(group, [sign], () => {
     group.setAttribute("class", flowing ? `edge flowing ${sign}` : "edge");
     // the gradient goes up to the operand, and so does the arrow that carries it
